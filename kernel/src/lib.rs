@@ -1,0 +1,2 @@
+//! The Tocsin kernel library.
+#![no_std]
