@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Finds what Tocsin needs to be built and run, and installs what is missing.
+#
+#   tools/setup.sh          for `make run`, `make test` and the rest
+#   tools/setup.sh check    also what only `make check` needs (rustfmt, clippy)
+#
+# Root, or a user whose sudo asks no password, gets the missing packages
+# installed on Debian and Ubuntu; everybody else gets the command to type.
+# The answers are kept in target/setup/: `env` says which Rust builds the
+# kernel, `seen` is a fingerprint of all that was found. While that still
+# matches, this script says nothing and ends at once.
+#
+# KERNEL_RUST=target|build-std allows only one of the two ways to build the kernel.
+set -u
+
+cd "$(dirname "$0")/.." || exit 1
+. tools/setup/find.sh
+. tools/setup/apt.sh
+. tools/setup/hints.sh
+
+purpose=${1:-run}
+state=target/setup
+log=$state/setup.log
+host_rust=1.88 # as rust-version in Cargo.toml
+qemu_major=9   # the first with an x2APIC under TCG
+
+case $purpose in
+run | check) ;;
+*)
+    echo "setup: unknown argument '$purpose'; use 'check' or nothing" >&2
+    exit 1
+    ;;
+esac
+case ${KERNEL_RUST:-} in
+'' | target | build-std) ;;
+*)
+    echo "setup: KERNEL_RUST is '$KERNEL_RUST'; it can be 'target' or 'build-std'" >&2
+    exit 1
+    ;;
+esac
+
+# say STEP TEXT...: one line of progress.
+say() {
+    local step=$1
+    shift
+    printf 'setup: %-9s %s\n' "$step" "$*"
+}
+
+# fail TEXT: the last word; nothing that follows could work.
+fail() {
+    printf 'setup: %s\n' "$@" >&2
+    exit 1
+}
+
+# fingerprint: what the answers depend on. A tool that is updated, removed or
+# shadowed by another one changes it.
+fingerprint() {
+    printf '%s\n' "$PATH" "${QEMU:-}" "${OVMF:-}" "${KERNEL_RUST:-}" "${RUSTUP_TOOLCHAIN:-}"
+    cat "$state/env"
+    # -L: a link to a tool that changes counts as a change.
+    xargs ls -Lldi <"$state/files.$purpose" 2>&1
+}
+
+mkdir -p "$state" || fail "cannot write to $state"
+if [ -f "$state/seen.$purpose" ] && [ -f "$state/env" ] &&
+    [ "$(fingerprint)" = "$(cat "$state/seen.$purpose")" ]; then
+    exit 0
+fi
+rm -f "$state/seen.$purpose"
+
+# try_rustup: the cheapest way to a kernel-capable Rust, where rustup is there.
+try_rustup() {
+    case " $missing " in *" kernel-rust "*) ;; *) return ;; esac
+    [ "${KERNEL_RUST:-target}" = target ] && [ -n "$host_bin" ] || return
+    command -v rustup >/dev/null 2>&1 || return
+    say Rust "adding the target x86_64-unknown-none with rustup"
+    if RUSTUP_MAX_RETRIES=1 limit 90 rustup target add x86_64-unknown-none >"$log" 2>&1; then
+        probe
+    else
+        say Rust "rustup cannot get it ($(tail -n 1 "$log" | cut -c 1-100))"
+    fi
+}
+
+probe
+[ -z "$missing" ] || try_rustup
+if [ -n "$missing" ]; then
+    # shellcheck disable=SC2086 # a list of names
+    if command -v apt-get >/dev/null 2>&1 && can_be_root; then apt_install $missing; else refuse $missing; fi
+    hash -r
+    probe
+    # shellcheck disable=SC2086
+    [ -z "$missing" ] || fail "still missing after the installation: $(describe $missing)" "see $log"
+fi
+record

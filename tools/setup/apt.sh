@@ -1,0 +1,219 @@
+# shellcheck shell=bash
+# Part of tools/setup.sh: installs packages on Debian and Ubuntu, all of them or none.
+
+backports_file=/etc/apt/sources.list.d/tocsin-backports.sources
+backports_added=''
+new_packages=''
+
+# as_root COMMAND...: through sudo where we are not root; can_be_root has been asked before.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+can_be_root() {
+    [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null
+}
+
+# apt COMMAND...: apt-get that asks nothing, waits for other installers and gives up on dead servers.
+apt() {
+    as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 LC_ALL=C apt-get \
+        -o DPkg::Lock::Timeout=600 -o Acquire::Retries=2 \
+        -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 "$@" </dev/null >>"$log" 2>&1
+}
+
+# apt_update OPTION...: apt waits for dpkg's lock but not for that of its lists.
+apt_update() {
+    local try
+    for try in $(seq 60); do
+        apt "$@" update && return
+        tail -n 5 "$log" | grep -q 'lists/lock' || return
+        [ "$try" != 1 ] || say packages "waiting for another apt to finish"
+        sleep 5
+    done
+    return 1
+}
+
+# candidate PACKAGE: the version that apt would install, or nothing.
+candidate() {
+    LC_ALL=C apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: \([0-9].*\)/\1/p'
+}
+
+# upstream VERSION: a package's version without epoch and revision.
+upstream() {
+    printf '%s' "$1" | sed 's/^[0-9]*://; s/[^0-9.].*//'
+}
+
+# rust_packages: the packages of the first Rust that is new enough, as "compiler
+# cargo library-sources rustfmt clippy"; nothing where the release has none.
+rust_packages() {
+    local versioned
+    if at_least "$(upstream "$(candidate rustc)")" "$host_rust"; then
+        echo rustc cargo rust-src rustfmt rust-clippy
+    elif at_least "$(upstream "$(candidate rustc-web)")" "$host_rust"; then
+        # The newer Rust that Debian keeps to build its web browsers.
+        echo rustc-web cargo-web rust-web-src rustfmt-web rust-web-clippy
+    else
+        versioned=$(apt-cache pkgnames rustc-1. 2>/dev/null | grep -E '^rustc-1\.[0-9]+$' | sort -V | tail -n 1)
+        versioned=${versioned#rustc-}
+        at_least "$versioned" "$host_rust" || return
+        echo "rustc-$versioned" "cargo-$versioned" "rust-$versioned-src" \
+            "rustfmt-$versioned" "rust-$versioned-clippy"
+    fi
+}
+
+# newer_qemu: the suite in apt's sources that has a new enough QEMU, if it is not the default.
+newer_qemu() {
+    local version place suite
+    apt-cache madison qemu-system-x86 2>/dev/null | while IFS='|' read -r _ version place; do
+        version=${version# }
+        at_least "$(upstream "$version")" "$qemu_major" || continue
+        suite=${place% Packages}
+        suite=${suite#* }
+        suite=${suite#* }
+        echo "${suite%%/*}"
+        break
+    done
+}
+
+# codename: of the release, such as bookworm.
+codename() {
+    sed -n 's/^VERSION_CODENAME=//p' /etc/os-release
+}
+
+# backports_source: an apt source of the release's backports, on the server that
+# the machine takes the release itself from.
+backports_source() {
+    local line uri component entry key
+    line=$(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI) $(SOURCESENTRY)' \
+        'Created-By: Packages' 2>/dev/null | grep "^$(codename) main " | head -n 1)
+    [ -n "$line" ] || return
+    read -r _ component uri entry <<<"$line"
+    printf 'Types: deb\nURIs: %s\nSuites: %s-backports\nComponents: %s\n' "$uri" "$(codename)" "$component"
+    # The key that the release's own entry names, in either format of source file.
+    key=$(sed -n 's/.*[Ss]igned-[Bb]y[:=] *\(\/[^] ,]*\).*/\1/p' "${entry%:*}" | head -n 1)
+    [ -z "$key" ] || echo "Signed-By: $key"
+}
+
+# add_backports: makes the backports known to apt, for QEMU alone: their packages
+# are never taken unless asked for.
+add_backports() {
+    local text
+    text=$(backports_source)
+    [ -n "$text" ] || return
+    say packages "adding $(codename)-backports to apt's sources ($backports_file)"
+    printf '%s\n' "$text" | as_root tee "$backports_file" >/dev/null || return
+    backports_added=yes
+    apt_update -o Dir::Etc::sourcelist="$backports_file" -o Dir::Etc::sourceparts=/dev/null \
+        -o APT::Get::List-Cleanup=0
+}
+
+remove_backports() {
+    [ -n "$backports_added" ] || return
+    as_root rm -f "$backports_file"
+    backports_added=''
+}
+
+# default_qemu_is_new: whether a plain `apt-get install` gets a QEMU that will do.
+default_qemu_is_new() {
+    at_least "$(upstream "$(candidate qemu-system-x86)")" "$qemu_major"
+}
+
+# packages_for NAME...: the Debian packages for what is missing, but for QEMU.
+packages_for() {
+    local name rust
+    rust=$(rust_packages)
+    rust=${rust:-no-new-enough-rust}
+    for name in "$@"; do
+        case $name in
+        qemu) ;;
+        cc) echo gcc libc6-dev ;;
+        git) echo git ca-certificates ;;
+        host-rust | kernel-rust) echo "$(echo "$rust" | cut -d ' ' -f 1-3) ca-certificates" ;;
+        rustfmt) echo "$rust" | cut -d ' ' -f 4 ;;
+        clippy) echo "$rust" | cut -d ' ' -f 5 ;;
+        *) echo "$name" ;;
+        esac
+    done
+}
+
+# undo: takes back what a failed installation left behind.
+undo() {
+    local package there=''
+    for package in $new_packages; do
+        if dpkg-query -W "$package" >/dev/null 2>&1; then there="$there $package"; fi
+    done
+    if [ -n "$there" ]; then
+        say packages "taking back what was installed so far"
+        # shellcheck disable=SC2086 # a list of packages; nothing that stays needs any of them
+        as_root dpkg --purge --force-depends $there >>"$log" 2>&1
+        as_root dpkg --configure -a >>"$log" 2>&1
+    fi
+    remove_backports
+}
+
+# give_up TEXT...: undoes, shows apt's words and ends.
+give_up() {
+    undo
+    {
+        echo "setup: the end of apt's output ($log has all of it):"
+        tail -n 20 "$log" | sed 's/^/    /'
+    } >&2
+    fail "$@"
+}
+
+# install_from SUITE PACKAGE...: one transaction; SUITE may be empty. Packages
+# that are there already are left alone, even where SUITE has newer ones.
+install_from() {
+    local plan suite=$1
+    shift
+    [ $# -gt 0 ] || return
+    plan=$(LC_ALL=C apt-get -s install --no-install-recommends ${suite:+-t "$suite"} "$@" 2>&1) || {
+        printf '%s\n' "$plan" >>"$log"
+        give_up "apt cannot install $*"
+    }
+    if printf '%s\n' "$plan" | grep -q '^Remv'; then
+        printf '%s\n' "$plan" >>"$log"
+        give_up "apt would remove $(printf '%s\n' "$plan" | sed -n 's/^Remv \([^ ]*\).*/\1/p' | one_line)" \
+            "if that is right, type: $(apt_command "$suite" "$@")"
+    fi
+    # What is upgraded has its old version in brackets; what is new has not.
+    new_packages="$new_packages $(printf '%s\n' "$plan" | sed -n 's/^Inst \([^ ]*\) (.*/\1/p' | one_line)"
+    say packages "installing $*${suite:+ from $suite}"
+    apt install -y --no-install-recommends --no-remove ${suite:+-t "$suite"} "$@" || give_up "apt failed"
+}
+
+# apt_install NAME...: installs what is missing.
+apt_install() {
+    local suite='' who=root
+    [ "$(id -u)" = 0 ] || who=sudo
+    : >"$log"
+    trap 'give_up interrupted' INT TERM HUP
+    say packages "updating apt's lists as $who"
+    apt_update || say packages "apt could not update all its lists; going on with what it has"
+    case " $* " in *" qemu "*)
+        if ! default_qemu_is_new; then
+            suite=$(newer_qemu)
+            if [ -z "$suite" ]; then
+                add_backports
+                suite=$(newer_qemu)
+            fi
+            if [ -z "$suite" ]; then
+                remove_backports
+                say packages "this release has no QEMU $qemu_major; an older one has no x2APIC without KVM"
+                touch "$state/old-qemu"
+            fi
+        fi
+        install_from "$suite" qemu-system-x86
+        ;;
+    esac
+    # shellcheck disable=SC2046 # a list of packages
+    install_from '' $(packages_for "$@" | one_line)
+    trap - INT TERM HUP
+}
+
+# apt_command SUITE PACKAGE...: what a person would type.
+apt_command() {
+    local suite=$1
+    shift
+    echo "sudo apt-get install --no-install-recommends${suite:+ -t $suite} $*"
+}
