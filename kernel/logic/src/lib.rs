@@ -1,3 +1,36 @@
-//! Decisions and encodings of the Tocsin kernel.
+//! Every decision and every encoding of the Tocsin kernel.
+//!
+//! What can be decided without touching the machine lives here, so that it can
+//! be tested on the host: descriptor formats, error codes, the command line,
+//! the memory map, the layout of the address space. The kernel adds the
+//! registers, the memory accesses and the order in which things happen.
+//!
+//! Nothing here allocates, contains `unsafe` or names a device register's
+//! address. Where the size of a list is not known, it has a bound, and what
+//! does not fit is reported.
+//!
+//! "SDM" is Intel's *64 and IA-32 Architectures Software Developer's Manual*;
+//! its chapters are numbered as in the editions since 2023 (interrupts are
+//! chapter 7, the APIC is chapter 12). "APM" is AMD's *AMD64 Architecture
+//! Programmer's Manual*.
 #![no_std]
 #![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod backtrace;
+pub mod command_line;
+pub mod error_code;
+pub mod exception;
+pub mod exit;
+pub mod gate;
+pub mod layout;
+pub mod machine_check;
+pub mod memory_map;
+pub mod paging;
+pub mod registers;
+pub mod script;
+pub mod symbols;
+pub mod units;
+pub mod vector;

@@ -1,0 +1,120 @@
+//! The kernel's command line: `run="memory; poweroff" apic=xapic`.
+//!
+//! Items are separated by white space; each is a `key=value` or a bare `key`, and
+//! a value may stand in double quotes. A bad item never stops the boot: it is
+//! reported with its column, and the rest is taken.
+
+use core::fmt;
+
+mod options;
+mod problem;
+#[cfg(test)]
+mod tests;
+
+pub use options::{ApicMode, Options};
+pub use problem::{Problem, ProblemKind, Problems};
+
+/// One item of the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Item<'a> {
+    /// What stands before the `=`, or the whole item.
+    pub key: &'a str,
+    /// What stands after it, without quotes around it.
+    pub value: Option<&'a str>,
+    /// Where the item begins, in bytes from the start of the line.
+    pub offset: usize,
+    /// The item as it stands in the line.
+    pub text: &'a str,
+    /// What is wrong with its quotes.
+    pub quoting: Quoting,
+}
+
+/// Whether an item's quotes are in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quoting {
+    /// They are, or there are none.
+    Fine,
+    /// The quote at this offset in the line is never closed. The value is the
+    /// rest of the line.
+    Unclosed(usize),
+    /// Text follows the closing quote without white space; it is the next item.
+    TextAfter(usize),
+}
+
+/// Splits a command line into its items.
+#[must_use]
+pub const fn items(line: &str) -> Items<'_> {
+    Items { line, offset: 0 }
+}
+
+/// The iterator of [`items`].
+#[derive(Clone, Debug)]
+pub struct Items<'a> {
+    line: &'a str,
+    /// Where to go on.
+    offset: usize,
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = Item<'a>;
+
+    fn next(&mut self) -> Option<Item<'a>> {
+        let rest = &self.line[self.offset..];
+        let text = rest.trim_start();
+        if text.is_empty() {
+            return None;
+        }
+        let offset = self.offset + (rest.len() - text.len());
+        let (key, value, length, quoting) = split(text, offset);
+        self.offset = offset + length;
+        Some(Item {
+            key,
+            value,
+            offset,
+            text: &text[..length],
+            quoting,
+        })
+    }
+}
+
+/// Takes the first item off a text that begins with one: key, value, the item's
+/// length in bytes, and how its quotes are.
+fn split(text: &str, offset: usize) -> (&str, Option<&str>, usize, Quoting) {
+    let key_end = text
+        .find(|c: char| c == '=' || c.is_whitespace())
+        .unwrap_or(text.len());
+    let key = &text[..key_end];
+    let Some(value) = text[key_end..].strip_prefix('=') else {
+        return (key, None, key_end, Quoting::Fine);
+    };
+    let Some(quoted) = value.strip_prefix('"') else {
+        let length = value.find(char::is_whitespace).unwrap_or(value.len());
+        return (
+            key,
+            Some(&value[..length]),
+            key_end + 1 + length,
+            Quoting::Fine,
+        );
+    };
+    let Some((inner, after)) = quoted.split_once('"') else {
+        return (
+            key,
+            Some(quoted),
+            text.len(),
+            Quoting::Unclosed(offset + key_end + 1),
+        );
+    };
+    let length = text.len() - after.len();
+    let quoting = if after.is_empty() || after.starts_with(char::is_whitespace) {
+        Quoting::Fine
+    } else {
+        Quoting::TextAfter(offset + length)
+    };
+    (key, Some(inner), length, quoting)
+}
+
+impl fmt::Display for Item<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text)
+    }
+}

@@ -1,0 +1,234 @@
+//! The kernel's virtual address space, and what an address in it is.
+//!
+//! Everything has a fixed place (48-bit addresses, upper half), so that a fault
+//! report can say from the address alone what was hit: which CPU's stack, which
+//! guard page, which physical address.
+//!
+//! ```text
+//! 0x0000_0000_0000_0000  unmapped; the first page is never mapped
+//! 0xffff_8000_0000_0000  direct map: physical memory, 64 TiB
+//! 0xffff_e000_0000_0000  stacks: 1 MiB for each CPU, 4096 CPUs
+//! 0xffff_ffff_8000_0000  the kernel's image, to the top
+//! ```
+//!
+//! A CPU's megabyte has a slot of 128 KiB for each kind of stack. The stack is
+//! at the top of its slot; everything below it in the slot is guard, unmapped.
+//! Slots this large cost address space, which is free, and catch a stack
+//! overflow that skips a page.
+
+use core::fmt;
+use core::ops::Range;
+
+#[cfg(test)]
+mod tests;
+
+/// The size of a page, in bytes.
+pub const PAGE_SIZE: u64 = 4096;
+
+/// The direct map: physical address 0. Physical address `p` is at `DIRECT_MAP + p`.
+pub const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;
+/// The size of the direct map: 64 TiB.
+pub const DIRECT_MAP_SIZE: u64 = 64 << 40;
+
+/// The first byte of the stacks' region.
+pub const STACKS: u64 = 0xffff_e000_0000_0000;
+/// The number of CPUs that the stacks' region has room for.
+pub const MAX_CPUS: u32 = 4096;
+
+/// The last 2 GiB, which the kernel's code model can address.
+pub const KERNEL: u64 = 0xffff_ffff_8000_0000;
+/// The address that the kernel's image is linked at.
+pub const KERNEL_IMAGE: u64 = 0xffff_ffff_8020_0000;
+
+/// The bytes between two slots.
+const SLOT_SIZE: u64 = 128 << 10;
+/// The bytes between two CPUs' slots: eight slots, of which six are used.
+const CPU_STRIDE: u64 = 1 << 20;
+
+/// A CPU's stacks. Each has one use, because a stack that is entered twice loses
+/// the first frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StackKind {
+    /// Where ordinary code runs.
+    Thread,
+    /// Where interrupt handlers run, all nesting levels together.
+    Interrupt,
+    /// #DF, on IST 1: must work after any other stack has overflowed.
+    DoubleFault,
+    /// NMI, on IST 2.
+    Nmi,
+    /// #MC, on IST 3.
+    MachineCheck,
+    /// #DB, on IST 4.
+    Debug,
+}
+
+impl StackKind {
+    /// Every kind, in the order of the slots.
+    pub const ALL: [Self; 6] = [
+        Self::Thread,
+        Self::Interrupt,
+        Self::DoubleFault,
+        Self::Nmi,
+        Self::MachineCheck,
+        Self::Debug,
+    ];
+
+    /// The stack's size in bytes, without its guard.
+    #[must_use]
+    pub const fn size(self) -> u64 {
+        match self {
+            Self::Thread => 64 << 10,
+            Self::Interrupt => 32 << 10,
+            Self::DoubleFault | Self::Nmi | Self::MachineCheck | Self::Debug => 16 << 10,
+        }
+    }
+
+    /// Its name, as in "thread stack".
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Thread => "thread",
+            Self::Interrupt => "interrupt",
+            Self::DoubleFault => "double-fault",
+            Self::Nmi => "NMI",
+            Self::MachineCheck => "machine-check",
+            Self::Debug => "debug",
+        }
+    }
+
+    /// Its index in the interrupt stack table, 1 to 7 (SDM vol. 3A §7.14.5);
+    /// `None` for a stack that the CPU does not switch to by itself.
+    #[must_use]
+    pub const fn ist(self) -> Option<u8> {
+        match self {
+            Self::Thread | Self::Interrupt => None,
+            Self::DoubleFault => Some(1),
+            Self::Nmi => Some(2),
+            Self::MachineCheck => Some(3),
+            Self::Debug => Some(4),
+        }
+    }
+
+    const fn slot(self) -> u64 {
+        self as u64
+    }
+}
+
+impl fmt::Display for StackKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The first byte of a slot: the lowest byte of the guard.
+const fn slot_start(cpu: u32, kind: StackKind) -> u64 {
+    assert!(cpu < MAX_CPUS, "there are stacks for CPUs 0 to 4095 only");
+    STACKS + cpu as u64 * CPU_STRIDE + kind.slot() * SLOT_SIZE
+}
+
+/// A stack's bytes: from its bottom to its top, which is the first value of RSP.
+///
+/// # Panics
+///
+/// If `cpu` is [`MAX_CPUS`] or more.
+#[must_use]
+pub const fn stack_range(cpu: u32, kind: StackKind) -> Range<u64> {
+    let top = slot_start(cpu, kind) + SLOT_SIZE;
+    top - kind.size()..top
+}
+
+/// The bytes below a stack that must stay unmapped, at least one page.
+///
+/// # Panics
+///
+/// If `cpu` is [`MAX_CPUS`] or more.
+#[must_use]
+pub const fn guard_range(cpu: u32, kind: StackKind) -> Range<u64> {
+    slot_start(cpu, kind)..stack_range(cpu, kind).start
+}
+
+/// What a virtual address is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the first page, where null pointers point.
+    NullPage,
+    /// In the lower half above the first page.
+    LowerHalf,
+    /// Bits 63:47 are not all equal: no address at all.
+    NonCanonical,
+    /// In the direct map.
+    DirectMap {
+        /// The physical address behind it.
+        phys: u64,
+    },
+    /// On a stack.
+    Stack {
+        /// Whose stack.
+        cpu: u32,
+        /// Which of its stacks.
+        kind: StackKind,
+        /// Bytes above the stack's bottom.
+        offset: u64,
+    },
+    /// In the guard below a stack: that stack has overflowed.
+    StackGuard {
+        /// Whose stack.
+        cpu: u32,
+        /// Which of its stacks.
+        kind: StackKind,
+    },
+    /// In the kernel's 2 GiB.
+    Kernel,
+    /// In a part of the upper half that the kernel uses for nothing.
+    Unused,
+}
+
+/// Says what an address is, by arithmetic alone: whether it is mapped is for the
+/// page tables to say.
+#[must_use]
+pub fn describe(addr: u64) -> Place {
+    match addr {
+        0..PAGE_SIZE => Place::NullPage,
+        PAGE_SIZE..0x0000_8000_0000_0000 => Place::LowerHalf,
+        0x0000_8000_0000_0000..DIRECT_MAP => Place::NonCanonical,
+        KERNEL.. => Place::Kernel,
+        _ if addr - DIRECT_MAP < DIRECT_MAP_SIZE => Place::DirectMap {
+            phys: addr - DIRECT_MAP,
+        },
+        _ => describe_stack(addr).unwrap_or(Place::Unused),
+    }
+}
+
+fn describe_stack(addr: u64) -> Option<Place> {
+    let offset = addr.checked_sub(STACKS)?;
+    let cpu = u32::try_from(offset / CPU_STRIDE)
+        .ok()
+        .filter(|&cpu| cpu < MAX_CPUS)?;
+    let slot = usize::try_from(offset % CPU_STRIDE / SLOT_SIZE).ok()?;
+    let kind = *StackKind::ALL.get(slot)?;
+    Some(match addr.checked_sub(stack_range(cpu, kind).start) {
+        Some(offset) => Place::Stack { cpu, kind, offset },
+        None => Place::StackGuard { cpu, kind },
+    })
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NullPage => f.write_str("null page"),
+            Self::LowerHalf => f.write_str("lower half, where nothing of the kernel is"),
+            Self::NonCanonical => f.write_str("non-canonical address"),
+            Self::DirectMap { phys } => write!(f, "direct map of physical address {phys:#x}"),
+            Self::Stack { cpu, kind, offset } => {
+                write!(
+                    f,
+                    "CPU {cpu}'s {kind} stack, {offset:#x} bytes above its bottom"
+                )
+            }
+            Self::StackGuard { cpu, kind } => write!(f, "guard page of CPU {cpu}'s {kind} stack"),
+            Self::Kernel => f.write_str("kernel image"),
+            Self::Unused => f.write_str("unused part of the kernel's address space"),
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The machine-check banks, decoded (SDM vol. 3B chapter 17).
+//!
+//! Only what is architectural: the MCA error code and the status bits. The
+//! model-specific error code is shown as a number.
+
+use core::fmt;
+
+mod code;
+#[cfg(test)]
+mod tests;
+
+pub use code::{ErrorCode, Level, MemoryTransaction, Participation, Request, Space, Transaction};
+
+/// `IA32_MCG_STATUS`: the state of the CPU after a machine check (§17.3.1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GlobalStatus(pub u64);
+
+impl GlobalStatus {
+    /// RIPV, bit 0: the program can be restarted at the saved RIP.
+    #[must_use]
+    pub const fn restart_ip_valid(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    /// EIPV, bit 1: the saved RIP belongs to the error.
+    #[must_use]
+    pub const fn error_ip_valid(self) -> bool {
+        self.0 & 1 << 1 != 0
+    }
+
+    /// MCIP, bit 2: a machine check is being handled. Another one while it is set
+    /// shuts the CPU down.
+    #[must_use]
+    pub const fn in_progress(self) -> bool {
+        self.0 & 1 << 2 != 0
+    }
+
+    /// `LMCE_S`, bit 3: delivered to this CPU alone.
+    #[must_use]
+    pub const fn local(self) -> bool {
+        self.0 & 1 << 3 != 0
+    }
+}
+
+impl fmt::Display for GlobalStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMES: &[(u8, &str)] = &[
+            (0, "RIPV"),
+            (1, "EIPV"),
+            (2, "MCIP"),
+            (3, "LMCE_S"),
+            (12, "SEAM_NR"),
+        ];
+        crate::registers::Flags {
+            value: self.0,
+            names: NAMES,
+        }
+        .fmt(f)
+    }
+}
+
+/// `IA32_MCi_STATUS`: what a bank has recorded (§17.3.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BankStatus(pub u64);
+
+/// How bad a recorded error is (§17.6.3, §17.9.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The hardware corrected it.
+    Corrected,
+    /// Uncorrected, but nothing has used the data yet: no action is required.
+    NoAction,
+    /// Recovery is possible and not urgent.
+    ActionOptional,
+    /// Software must act before the program goes on.
+    ActionRequired,
+    /// The CPU's state is corrupt, or recovery is not supported.
+    Fatal,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Corrected => "corrected",
+            Self::NoAction => "uncorrected, no action required",
+            Self::ActionOptional => "uncorrected, action optional",
+            Self::ActionRequired => "uncorrected, action required",
+            Self::Fatal => "fatal",
+        })
+    }
+}
+
+impl BankStatus {
+    const fn bit(self, bit: u8) -> bool {
+        self.0 >> bit & 1 != 0
+    }
+
+    /// VAL, bit 63: the bank has recorded an error. Without it, nothing else counts.
+    #[must_use]
+    pub const fn valid(self) -> bool {
+        self.bit(63)
+    }
+
+    /// OVER, bit 62: another error came while one was recorded.
+    #[must_use]
+    pub const fn overflow(self) -> bool {
+        self.bit(62)
+    }
+
+    /// UC, bit 61: not corrected.
+    #[must_use]
+    pub const fn uncorrected(self) -> bool {
+        self.bit(61)
+    }
+
+    /// EN, bit 60: reporting of this error was enabled.
+    #[must_use]
+    pub const fn enabled(self) -> bool {
+        self.bit(60)
+    }
+
+    /// MISCV, bit 59: `IA32_MCi_MISC` has more.
+    #[must_use]
+    pub const fn misc_valid(self) -> bool {
+        self.bit(59)
+    }
+
+    /// ADDRV, bit 58: `IA32_MCi_ADDR` has the address.
+    #[must_use]
+    pub const fn address_valid(self) -> bool {
+        self.bit(58)
+    }
+
+    /// PCC, bit 57: the CPU's state may be corrupt.
+    #[must_use]
+    pub const fn context_corrupt(self) -> bool {
+        self.bit(57)
+    }
+
+    /// S, bit 56: signalled by a machine-check exception. Only where
+    /// `IA32_MCG_CAP` has `MCG_SER_P`.
+    #[must_use]
+    pub const fn signalled(self) -> bool {
+        self.bit(56)
+    }
+
+    /// AR, bit 55: recovery is required. Only where `IA32_MCG_CAP` has `MCG_SER_P`.
+    #[must_use]
+    pub const fn action_required(self) -> bool {
+        self.bit(55)
+    }
+
+    /// Bits 52:38: how many errors were corrected. Only where `IA32_MCG_CAP` has
+    /// `MCG_CMCI_P`.
+    #[must_use]
+    pub const fn corrected_count(self) -> u16 {
+        (self.0 >> 38) as u16 & 0x7fff
+    }
+
+    /// MSCOD, bits 31:16: the model-specific error code.
+    #[must_use]
+    pub const fn model_code(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+
+    /// MCACOD, bits 15:0: the architectural error code.
+    #[must_use]
+    pub fn code(self) -> ErrorCode {
+        ErrorCode::decode(self.0 as u16)
+    }
+
+    /// How bad the error is. `recovery` is `MCG_SER_P` of `IA32_MCG_CAP`: without
+    /// it, S and AR mean nothing and every uncorrected error is fatal.
+    #[must_use]
+    pub const fn severity(self, recovery: bool) -> Severity {
+        if !self.uncorrected() {
+            return Severity::Corrected;
+        }
+        if self.context_corrupt() || !recovery {
+            return Severity::Fatal;
+        }
+        match (self.signalled(), self.action_required()) {
+            (false, _) => Severity::NoAction,
+            (true, false) => Severity::ActionOptional,
+            // With OVER set, the record of the earlier error is lost.
+            (true, true) if self.overflow() => Severity::Fatal,
+            (true, true) => Severity::ActionRequired,
+        }
+    }
+}
+
+/// `VAL UC EN PCC, BUS..., model code 0x0000`
+impl fmt::Display for BankStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMES: [(u8, &str); 9] = [
+            (63, "VAL"),
+            (62, "OVER"),
+            (61, "UC"),
+            (60, "EN"),
+            (59, "MISCV"),
+            (58, "ADDRV"),
+            (57, "PCC"),
+            (56, "S"),
+            (55, "AR"),
+        ];
+        if !self.valid() {
+            return f.write_str("no error recorded");
+        }
+        for (bit, name) in NAMES {
+            if self.bit(bit) {
+                write!(f, "{}{name}", if bit == 63 { "" } else { " " })?;
+            }
+        }
+        write!(
+            f,
+            ", {}, model code {:#06x}",
+            self.code(),
+            self.model_code()
+        )
+    }
+}

@@ -1,0 +1,314 @@
+//! The map of physical memory, made reliable.
+//!
+//! What a boot loader hands over may overlap, be unsorted, be split into many
+//! pieces and not end at page boundaries. [`MemoryMap::normalise`] turns it into
+//! a sorted list of whole pages without overlaps, and whenever two entries
+//! disagree about a page, the more restrictive one wins: to lose a page is
+//! harmless, to use a device's page as memory is not.
+
+use arrayvec::ArrayVec;
+use core::fmt;
+
+#[cfg(test)]
+mod tests;
+
+/// The size of a page, in bytes.
+const PAGE_SIZE: u64 = 4096;
+
+/// The first physical address that no CPU has: addresses have at most 52 bits
+/// (SDM vol. 3A §5.1.4).
+pub const PHYSICAL_LIMIT: u64 = 1 << 52;
+
+/// What a region is for, the more restrictive the later: where two entries
+/// overlap, the later kind wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RegionKind {
+    /// Free memory.
+    Usable,
+    /// Used by the boot loader, free once its data has been read.
+    BootReclaimable,
+    /// Holds ACPI tables, free once they have been read.
+    AcpiReclaimable,
+    /// Holds the kernel or a module.
+    Kernel,
+    /// The framebuffer.
+    Framebuffer,
+    /// ACPI firmware storage, never free.
+    AcpiNvs,
+    /// Not memory to use: devices, firmware.
+    Reserved,
+    /// Memory that failed.
+    Bad,
+}
+
+impl RegionKind {
+    /// Every kind, the least restrictive first.
+    pub const ALL: [Self; 8] = [
+        Self::Usable,
+        Self::BootReclaimable,
+        Self::AcpiReclaimable,
+        Self::Kernel,
+        Self::Framebuffer,
+        Self::AcpiNvs,
+        Self::Reserved,
+        Self::Bad,
+    ];
+}
+
+impl fmt::Display for RegionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Usable => "usable",
+            Self::BootReclaimable => "boot loader, reclaimable",
+            Self::AcpiReclaimable => "ACPI, reclaimable",
+            Self::Kernel => "kernel",
+            Self::Framebuffer => "framebuffer",
+            Self::AcpiNvs => "ACPI NVS",
+            Self::Reserved => "reserved",
+            Self::Bad => "bad",
+        })
+    }
+}
+
+/// A range of physical addresses with one use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// The first address.
+    pub start: u64,
+    /// The number of bytes.
+    pub length: u64,
+    /// The use.
+    pub kind: RegionKind,
+}
+
+impl Region {
+    /// The first address behind the region.
+    ///
+    /// For a region that reaches beyond 64 bits, the last address there is.
+    #[must_use]
+    pub const fn end(&self) -> u64 {
+        self.start.saturating_add(self.length)
+    }
+
+    fn between(start: u64, end: u64, kind: RegionKind) -> Self {
+        Self {
+            start,
+            length: end - start,
+            kind,
+        }
+    }
+}
+
+/// The map has no room for another entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapFull;
+
+impl fmt::Display for MapFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the memory map is full: {} entries", MemoryMap::CAPACITY)
+    }
+}
+
+impl core::error::Error for MapFull {}
+
+/// `n` overlapping entries come apart into at most `2 * n - 1` pieces, so a list
+/// of this length holds whatever [`MemoryMap::CAPACITY`] entries become.
+const PIECES: usize = 2 * MemoryMap::CAPACITY;
+
+type List = ArrayVec<Region, PIECES>;
+
+/// The map. It takes 12 KiB, and [`MemoryMap::normalise`] and
+/// [`MemoryMap::reserve`] need as much again on the stack.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryMap {
+    list: List,
+    dropped: usize,
+}
+
+impl MemoryMap {
+    /// How many entries [`MemoryMap::push`] takes.
+    pub const CAPACITY: usize = 256;
+
+    /// A map without entries.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            list: List::new_const(),
+            dropped: 0,
+        }
+    }
+
+    /// Adds an entry as the boot loader gives it. Nothing is checked before
+    /// [`MemoryMap::normalise`].
+    ///
+    /// # Errors
+    ///
+    /// [`MapFull`] when there are [`MemoryMap::CAPACITY`] entries or more.
+    pub fn push(&mut self, region: Region) -> Result<(), MapFull> {
+        if self.list.len() >= Self::CAPACITY {
+            return Err(MapFull);
+        }
+        self.list.try_push(region).map_err(|_| MapFull)
+    }
+
+    /// Turns the entries into a sorted list of whole pages without overlaps, in
+    /// which neighbours of one kind are one region.
+    ///
+    /// - Entries that are empty, wrap around 2^64 or begin at or above
+    ///   [`PHYSICAL_LIMIT`] are dropped and counted ([`MemoryMap::dropped`]);
+    ///   entries that cross that limit are cut there.
+    /// - Usable entries shrink to the pages that they hold whole. All others grow
+    ///   to the pages that they touch.
+    /// - Of several entries for a page, the most restrictive kind wins.
+    ///
+    /// Takes time in proportion to the square of the number of entries.
+    pub fn normalise(&mut self) {
+        let given = self.list.len();
+        self.list = self.list.iter().copied().filter_map(whole_pages).collect();
+        self.dropped += given - self.list.len();
+
+        let mut result = List::new();
+        let mut position = 0;
+        // From one edge to the next nothing begins or ends, so each piece has one answer.
+        while let Some(edge) = next_edge(&self.list, position) {
+            let covering = self
+                .list
+                .iter()
+                .filter(|r| r.start <= position && position < r.end());
+            if let Some(kind) = covering.map(|r| r.kind).max() {
+                append(&mut result, Region::between(position, edge, kind));
+            }
+            position = edge;
+        }
+        self.list = result;
+    }
+
+    /// Marks a range as used for `kind`, as far as it is usable: pages that
+    /// already have another use keep it. The range grows to whole pages and is
+    /// cut at [`PHYSICAL_LIMIT`]. The map is normalised first.
+    ///
+    /// # Errors
+    ///
+    /// [`MapFull`] when splitting a region takes more room than there is. The map
+    /// is then only normalised.
+    pub fn reserve(&mut self, start: u64, length: u64, kind: RegionKind) -> Result<(), MapFull> {
+        self.normalise();
+        let end = start
+            .saturating_add(length)
+            .min(PHYSICAL_LIMIT)
+            .next_multiple_of(PAGE_SIZE);
+        let start = start - start % PAGE_SIZE;
+        if length == 0 || start >= end {
+            return Ok(());
+        }
+        let mut result = List::new();
+        for region in &self.list {
+            let (from, to) = (region.start.max(start), region.end().min(end));
+            if region.kind != RegionKind::Usable || from >= to {
+                try_append(&mut result, *region)?;
+                continue;
+            }
+            try_append(
+                &mut result,
+                Region::between(region.start, from, region.kind),
+            )?;
+            try_append(&mut result, Region::between(from, to, kind))?;
+            try_append(&mut result, Region::between(to, region.end(), region.kind))?;
+        }
+        self.list = result;
+        Ok(())
+    }
+
+    /// The regions; sorted and apart once the map is normalised.
+    pub fn iter(&self) -> core::slice::Iter<'_, Region> {
+        self.list.iter()
+    }
+
+    /// How many entries were dropped because they made no sense.
+    #[must_use]
+    pub fn dropped(&self) -> usize {
+        self.dropped
+    }
+
+    /// The bytes of one kind; of a normalised map.
+    #[must_use]
+    pub fn total(&self, kind: RegionKind) -> u64 {
+        self.list
+            .iter()
+            .filter(|r| r.kind == kind)
+            .map(|r| r.length)
+            .sum()
+    }
+
+    /// The first address behind the highest usable region; `None` without one.
+    #[must_use]
+    pub fn highest_usable(&self) -> Option<u64> {
+        self.list
+            .iter()
+            .filter(|r| r.kind == RegionKind::Usable)
+            .map(Region::end)
+            .max()
+    }
+}
+
+impl<'a> IntoIterator for &'a MemoryMap {
+    type Item = &'a Region;
+    type IntoIter = core::slice::Iter<'a, Region>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// The whole pages of an entry, which may be none; `None` if it makes no sense.
+fn whole_pages(region: Region) -> Option<Region> {
+    // The end is exclusive, so 2^64 itself is no wrap; one less than it is.
+    let last = region.start.checked_add(region.length.checked_sub(1)?)?;
+    if region.start >= PHYSICAL_LIMIT {
+        return None;
+    }
+    let end = last.min(PHYSICAL_LIMIT - 1) + 1;
+    let (start, end) = if region.kind == RegionKind::Usable {
+        (
+            region.start.next_multiple_of(PAGE_SIZE),
+            end - end % PAGE_SIZE,
+        )
+    } else {
+        (
+            region.start - region.start % PAGE_SIZE,
+            end.next_multiple_of(PAGE_SIZE),
+        )
+    };
+    Some(Region::between(start, end.max(start), region.kind))
+}
+
+/// The lowest start or end above `position`.
+fn next_edge(list: &[Region], position: u64) -> Option<u64> {
+    list.iter()
+        .flat_map(|r| [r.start, r.end()])
+        .filter(|&edge| edge > position)
+        .min()
+}
+
+/// Adds a piece behind the last one, or to it. For lists that are known to fit.
+fn append(list: &mut List, piece: Region) {
+    let fits = try_append(list, piece);
+    debug_assert!(
+        fits.is_ok(),
+        "{PIECES} pieces hold {} entries",
+        MemoryMap::CAPACITY
+    );
+}
+
+fn try_append(list: &mut List, piece: Region) -> Result<(), MapFull> {
+    if piece.length == 0 {
+        return Ok(());
+    }
+    match list.last_mut() {
+        Some(below) if below.kind == piece.kind && below.end() == piece.start => {
+            below.length += piece.length;
+            Ok(())
+        }
+        _ => list.try_push(piece).map_err(|_| MapFull),
+    }
+}
