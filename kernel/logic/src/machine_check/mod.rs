@@ -3,6 +3,7 @@
 //! Only what is architectural: the MCA error code and the status bits. The
 //! model-specific error code is shown as a number.
 
+use crate::registers::{Flags, Names};
 use core::fmt;
 
 mod code;
@@ -44,18 +45,19 @@ impl GlobalStatus {
 
 impl fmt::Display for GlobalStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: &[(u8, &str)] = &[
+        const NAMES: Names = &[
             (0, "RIPV"),
             (1, "EIPV"),
             (2, "MCIP"),
             (3, "LMCE_S"),
             (12, "SEAM_NR"),
         ];
-        crate::registers::Flags {
+        let flags = Flags {
             value: self.0,
             names: NAMES,
-        }
-        .fmt(f)
+            ones_at_rest: 0,
+        };
+        flags.fmt(f)
     }
 }
 
@@ -189,7 +191,7 @@ impl BankStatus {
     }
 }
 
-/// `VAL UC EN PCC, BUS..., model code 0x0000`
+/// `0xb200000000000005 VAL UC EN PCC: internal parity error, model code 0x0000`
 impl fmt::Display for BankStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const NAMES: [(u8, &str); 9] = [
@@ -203,17 +205,16 @@ impl fmt::Display for BankStatus {
             (56, "S"),
             (55, "AR"),
         ];
+        write!(f, "{:#018x}", self.0)?;
         if !self.valid() {
-            return f.write_str("no error recorded");
+            return f.write_str(" no error recorded");
         }
-        for (bit, name) in NAMES {
-            if self.bit(bit) {
-                write!(f, "{}{name}", if bit == 63 { "" } else { " " })?;
-            }
+        for (_, name) in NAMES.iter().filter(|&&(bit, _)| self.bit(bit)) {
+            write!(f, " {name}")?;
         }
         write!(
             f,
-            ", {}, model code {:#06x}",
+            ": {}, model code {:#06x}",
             self.code(),
             self.model_code()
         )

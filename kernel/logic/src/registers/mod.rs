@@ -5,40 +5,43 @@ use core::fmt;
 #[cfg(test)]
 mod tests;
 
-/// A register whose set bits are shown by name, lowest first: `CF ZF IF`.
+/// Bit numbers with their names.
+pub type Names = &'static [(u8, &'static str)];
+
+/// A register: its value, then the names of its bits, the lowest first.
 ///
-/// A set bit without a name is shown as `bit 40`, and no set bit as `-`, so that
-/// nothing of the value is hidden.
+/// `Display`: `0x00010246 PF ZF IF RF`. A set bit without a name is shown as
+/// `bit 40`, so that nothing of the value goes unseen.
 #[derive(Clone, Copy, Debug)]
 pub struct Flags {
     /// The register's value.
     pub value: u64,
-    /// Bit numbers with their names.
-    pub names: &'static [(u8, &'static str)],
+    /// What its bits are called.
+    pub names: Names,
+    /// The bits that are 1 when they report nothing. A name with such a bit is
+    /// shown when the bit is 0.
+    pub ones_at_rest: u64,
 }
 
 impl fmt::Display for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.value == 0 {
-            return f.write_str("-");
-        }
-        let mut separator = "";
-        for bit in (0..64).filter(|&bit| self.value >> bit & 1 != 0) {
-            f.write_str(separator)?;
-            separator = " ";
+        write!(f, "{:#010x}", self.value)?;
+        let shown = self.value ^ self.ones_at_rest;
+        for bit in (0..64).filter(|&bit| shown >> bit & 1 != 0) {
             match self.names.iter().find(|&&(number, _)| number == bit) {
-                Some((_, name)) => f.write_str(name)?,
-                None => write!(f, "bit {bit}")?,
+                Some((_, name)) => write!(f, " {name}")?,
+                None => write!(f, " bit {bit}")?,
             }
         }
         Ok(())
     }
 }
 
-/// RFLAGS (SDM vol. 1 §3.4.3). Bit 1, always set, is left out.
+/// RFLAGS (SDM vol. 1 §3.4.3). Bit 1 is always set. The two bits of IOPL have a
+/// name each.
 #[must_use]
 pub const fn rflags(value: u64) -> Flags {
-    const NAMES: &[(u8, &str)] = &[
+    const NAMES: Names = &[
         (0, "CF"),
         (2, "PF"),
         (4, "AF"),
@@ -59,15 +62,16 @@ pub const fn rflags(value: u64) -> Flags {
         (21, "ID"),
     ];
     Flags {
-        value: value & !(1 << 1),
+        value,
         names: NAMES,
+        ones_at_rest: 1 << 1,
     }
 }
 
 /// CR0 (SDM vol. 3A §2.5).
 #[must_use]
 pub const fn cr0(value: u64) -> Flags {
-    const NAMES: &[(u8, &str)] = &[
+    const NAMES: Names = &[
         (0, "PE"),
         (1, "MP"),
         (2, "EM"),
@@ -83,13 +87,14 @@ pub const fn cr0(value: u64) -> Flags {
     Flags {
         value,
         names: NAMES,
+        ones_at_rest: 0,
     }
 }
 
 /// CR4 (SDM vol. 3A §2.5).
 #[must_use]
 pub const fn cr4(value: u64) -> Flags {
-    const NAMES: &[(u8, &str)] = &[
+    const NAMES: Names = &[
         (0, "VME"),
         (1, "PVI"),
         (2, "TSD"),
@@ -122,17 +127,17 @@ pub const fn cr4(value: u64) -> Flags {
     Flags {
         value,
         names: NAMES,
+        ones_at_rest: 0,
     }
 }
 
 /// DR6: what a debug exception was raised for (SDM vol. 3B §19.2.3).
 ///
-/// Bits 4 to 11 and 16 to 31 read as 1 when nothing happened; of those, BLD (bus
-/// lock, bit 11) and RTM (bit 16) are cleared to report their event. They are
-/// turned round here, so that a name always means that its event happened.
+/// Bits 4 to 11 and 16 to 31 are 1 when nothing happened; of those, BLD (bus
+/// lock, bit 11) and RTM (bit 16) become 0 to report their event.
 #[must_use]
 pub const fn dr6(value: u64) -> Flags {
-    const NAMES: &[(u8, &str)] = &[
+    const NAMES: Names = &[
         (0, "B0"),
         (1, "B1"),
         (2, "B2"),
@@ -143,9 +148,9 @@ pub const fn dr6(value: u64) -> Flags {
         (15, "BT"),
         (16, "RTM"),
     ];
-    const ONES_AT_REST: u64 = 0xffff_0ff0;
     Flags {
-        value: value ^ ONES_AT_REST,
+        value,
         names: NAMES,
+        ones_at_rest: 0xffff_0ff0,
     }
 }
