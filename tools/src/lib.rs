@@ -2,4 +2,37 @@
 //! the kernel in it and judge how it ended. `make run`, the tests and the
 //! benchmarks all use this library, so that they boot the same machine.
 
+use std::path::Path;
+
+mod boot;
+mod cleanup;
+mod error;
+mod firmware;
+mod machine;
+mod outcome;
+mod qmp;
+mod session;
+pub mod settings;
 pub mod strip;
+mod transcript;
+
+pub use error::{Scene, SessionError};
+pub use firmware::{Firmware, FirmwareError};
+pub use machine::Machine;
+pub use outcome::Outcome;
+pub use qmp::Event;
+pub use session::{Output, PROMPT, Session, Waker};
+pub use transcript::{Transcript, text};
+
+/// The directory of the whole project, which holds `kernel`, `tools` and `target`.
+///
+/// # Panics
+///
+/// Never: this package lies one below it.
+#[must_use]
+pub fn workspace() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package
+        .parent()
+        .expect("the package lies inside the workspace")
+}

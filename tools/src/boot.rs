@@ -1,0 +1,31 @@
+//! Turns a way to boot into the files that QEMU is given.
+
+use std::path::Path;
+
+use crate::error::SessionError;
+use crate::firmware::Firmware;
+use crate::machine::{Machine, Media};
+use crate::settings::BootWay;
+
+/// Makes what `machine` boots from; temporary files go into `dir`.
+pub(crate) fn prepare(machine: &Machine, dir: &Path) -> Result<Media, SessionError> {
+    if !machine.image.exists() {
+        return Err(SessionError::NoImage(machine.image.clone()));
+    }
+    let iso = dir.join("tocsin.iso");
+    match machine.way {
+        BootWay::Direct => Ok(Media::Kernel {
+            kernel: machine.image.clone(),
+            append: machine.append.clone(),
+        }),
+        BootWay::Limine => Ok(Media::Cd { iso }),
+        BootWay::LimineUefi => {
+            let firmware = Firmware::find()?.with_own_variables(dir);
+            let firmware = firmware.map_err(|source| SessionError::Files {
+                what: "cannot copy the firmware's variables",
+                source,
+            })?;
+            Ok(Media::UefiCd { iso, firmware })
+        }
+    }
+}

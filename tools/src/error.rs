@@ -1,0 +1,132 @@
+//! What can go wrong with a run, each failure with all that is needed to look
+//! into it: the last output, QEMU's own words and the command line to repeat it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::firmware::FirmwareError;
+use crate::outcome::Outcome;
+
+/// A run that did not go as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// There is no kernel to boot.
+    #[error("{} is not there; `make build` makes it", .0.display())]
+    NoImage(PathBuf),
+    /// The boot medium could not be made.
+    #[error("no Limine ISO could be made: {0}")]
+    Iso(String),
+    /// UEFI was asked for and there is no firmware.
+    #[error(transparent)]
+    Firmware(#[from] FirmwareError),
+    /// A temporary file could not be made.
+    #[error("{what}: {source}")]
+    Files {
+        /// What was being done.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// QEMU could not be run at all.
+    #[error("cannot run {}: {source}; `make setup` installs QEMU, QEMU=... names another", qemu.display())]
+    Spawn {
+        /// The program.
+        qemu: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// QEMU ended before the machine began to run.
+    #[error("QEMU did not start the machine: {outcome}\n{scene}")]
+    NotStarted {
+        /// How it ended.
+        outcome: Outcome,
+        /// Its words and its command line.
+        scene: Box<Scene>,
+    },
+    /// What was waited for did not come in time: the guest hangs.
+    #[error("no {what} within {} s: the guest hangs\n{scene}", limit.as_secs_f64())]
+    TimedOut {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        limit: Duration,
+        /// The last output.
+        scene: Box<Scene>,
+    },
+    /// The guest triple-faulted.
+    #[error("triple fault while waiting for {what}\n{scene}")]
+    TripleFault {
+        /// What was waited for.
+        what: String,
+        /// The last output.
+        scene: Box<Scene>,
+    },
+    /// The machine ended before what was waited for came.
+    #[error("{outcome} while waiting for {what}\n{scene}")]
+    Ended {
+        /// How it ended.
+        outcome: Outcome,
+        /// What was waited for.
+        what: String,
+        /// The last output.
+        scene: Box<Scene>,
+    },
+    /// The machine ended otherwise than it should have.
+    #[error("{got}, expected: {wanted}\n{scene}")]
+    WrongEnd {
+        /// How it ended.
+        got: Outcome,
+        /// How it should have ended.
+        wanted: Outcome,
+        /// The last output.
+        scene: Box<Scene>,
+    },
+    /// QEMU refused a command of its control protocol.
+    #[error("QEMU refused {command}: {reason}")]
+    Refused {
+        /// The command.
+        command: String,
+        /// QEMU's reason.
+        reason: String,
+    },
+}
+
+/// The state of a machine when something went wrong.
+#[derive(Debug, Clone, Default)]
+pub struct Scene {
+    /// The last lines from COM1, with their times in seconds since QEMU's start.
+    pub serial: String,
+    /// What QEMU wrote on its standard error.
+    pub stderr: String,
+    /// Where each CPU was, if QEMU could still be asked.
+    pub cpus: String,
+    /// The tail of QEMU's log.
+    pub log: String,
+    /// QEMU's command line, quoted for a shell.
+    pub command: String,
+}
+
+impl fmt::Display for Scene {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.serial.is_empty() {
+            writeln!(f, "--- nothing came from COM1")?;
+        } else {
+            writeln!(
+                f,
+                "--- last output of COM1 (seconds | line)\n{}",
+                self.serial.trim_end()
+            )?;
+        }
+        for (title, body) in [
+            ("QEMU's messages", &self.stderr),
+            ("CPUs", &self.cpus),
+            ("QEMU's log", &self.log),
+        ] {
+            if !body.trim().is_empty() {
+                writeln!(f, "--- {title}\n{}", body.trim_end())?;
+            }
+        }
+        write!(f, "--- command line\n{}", self.command)
+    }
+}

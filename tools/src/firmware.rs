@@ -1,0 +1,170 @@
+//! Finds UEFI firmware for QEMU, wherever a distribution puts it.
+//!
+//! OVMF comes as two flash images: code, mapped read-only, and variables, which
+//! the firmware writes, so every run gets its own copy.
+
+use std::path::{Path, PathBuf};
+
+/// A pair of flash images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Firmware {
+    /// The code image.
+    pub code: PathBuf,
+    /// The image of empty variables; `None` where the code image holds them too.
+    pub vars: Option<PathBuf>,
+}
+
+/// Why there is no firmware to boot UEFI with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FirmwareError {
+    /// No known place has it.
+    #[error(
+        "no OVMF firmware found; install it (Debian, Ubuntu: apt-get install ovmf; Fedora: dnf \
+         install edk2-ovmf; Arch: pacman -S edk2-ovmf) or set OVMF to its code image"
+    )]
+    NotFound,
+    /// `OVMF` names a file that is not there.
+    #[error("OVMF={}: there is no such file; set it to OVMF's code image or leave it out", .0.display())]
+    NoSuchFile(PathBuf),
+}
+
+/// Code and variables, by who ships them there.
+const PLACES: &[(&str, &str)] = &[
+    // Debian, Ubuntu
+    (
+        "/usr/share/OVMF/OVMF_CODE_4M.fd",
+        "/usr/share/OVMF/OVMF_VARS_4M.fd",
+    ),
+    (
+        "/usr/share/OVMF/OVMF_CODE.fd",
+        "/usr/share/OVMF/OVMF_VARS.fd",
+    ),
+    // Fedora
+    (
+        "/usr/share/edk2/ovmf/OVMF_CODE.fd",
+        "/usr/share/edk2/ovmf/OVMF_VARS.fd",
+    ),
+    // Arch
+    (
+        "/usr/share/edk2/x64/OVMF_CODE.4m.fd",
+        "/usr/share/edk2/x64/OVMF_VARS.4m.fd",
+    ),
+    (
+        "/usr/share/edk2-ovmf/x64/OVMF_CODE.fd",
+        "/usr/share/edk2-ovmf/x64/OVMF_VARS.fd",
+    ),
+    // QEMU's own: Homebrew on either Mac, and Linux builds from source
+    (
+        "/opt/homebrew/share/qemu/edk2-x86_64-code.fd",
+        "/opt/homebrew/share/qemu/edk2-i386-vars.fd",
+    ),
+    (
+        "/usr/local/share/qemu/edk2-x86_64-code.fd",
+        "/usr/local/share/qemu/edk2-i386-vars.fd",
+    ),
+    (
+        "/usr/share/qemu/edk2-x86_64-code.fd",
+        "/usr/share/qemu/edk2-i386-vars.fd",
+    ),
+];
+
+impl Firmware {
+    /// The firmware that the environment's `OVMF` names, or else the first one found.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or `OVMF` names no file.
+    pub fn find() -> Result<Self, FirmwareError> {
+        let chosen = std::env::var_os("OVMF").filter(|path| !path.is_empty());
+        Self::find_with(chosen.as_deref().map(Path::new), Path::exists)
+    }
+
+    /// The same firmware with its writable image copied into `dir`.
+    pub(crate) fn with_own_variables(self, dir: &Path) -> std::io::Result<Self> {
+        let Self { code, vars } = self;
+        let copy = |from: &Path| {
+            let to = dir.join("ovmf-variables.fd");
+            // Read and written, not copied: the original's read-only mode must not come along.
+            std::fs::read(from)
+                .and_then(|bytes| std::fs::write(&to, bytes))
+                .map(|()| to)
+        };
+        Ok(match vars {
+            Some(vars) => Self {
+                code,
+                vars: Some(copy(&vars)?),
+            },
+            None => Self {
+                code: copy(&code)?,
+                vars: None,
+            },
+        })
+    }
+
+    fn find_with(
+        chosen: Option<&Path>,
+        exists: impl Fn(&Path) -> bool,
+    ) -> Result<Self, FirmwareError> {
+        if let Some(code) = chosen {
+            if !exists(code) {
+                return Err(FirmwareError::NoSuchFile(code.to_owned()));
+            }
+            let vars = vars_beside(code).filter(|vars| exists(vars));
+            let code = code.to_owned();
+            return Ok(Self { code, vars });
+        }
+        PLACES
+            .iter()
+            .map(|&(code, vars)| (PathBuf::from(code), PathBuf::from(vars)))
+            .find(|(code, vars)| exists(code) && exists(vars))
+            .map(|(code, vars)| Self {
+                code,
+                vars: Some(vars),
+            })
+            .ok_or(FirmwareError::NotFound)
+    }
+}
+
+/// Where the variables of a code image are, going by its name.
+fn vars_beside(code: &Path) -> Option<PathBuf> {
+    let name = code.file_name()?.to_str()?;
+    let vars = match name {
+        "edk2-x86_64-code.fd" => "edk2-i386-vars.fd".to_owned(),
+        _ if name.contains("CODE") => name.replace("CODE", "VARS"),
+        _ if name.contains("code") => name.replace("code", "vars"),
+        _ => return None,
+    };
+    Some(code.with_file_name(vars))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(chosen: Option<&str>, files: &[&str]) -> Result<Firmware, FirmwareError> {
+        Firmware::find_with(chosen.map(Path::new), |path| {
+            files.iter().any(|file| Path::new(file) == path)
+        })
+    }
+
+    #[test]
+    fn known_places_need_both_images() {
+        let (code, vars) = PLACES[0];
+        assert_eq!(find(None, &[code]), Err(FirmwareError::NotFound));
+        let found = find(None, &[code, vars]).unwrap();
+        assert_eq!(found.vars.as_deref(), Some(Path::new(vars)));
+    }
+
+    #[test]
+    fn a_chosen_image_brings_its_variables() {
+        for (code, vars) in PLACES {
+            let found = find(Some(code), &[code, vars]).unwrap();
+            assert_eq!(found.code, Path::new(code));
+            assert_eq!(found.vars.as_deref(), Some(Path::new(vars)), "{code}");
+        }
+        let whole = find(Some("/x/OVMF.fd"), &["/x/OVMF.fd"]).unwrap();
+        assert_eq!(whole.vars, None);
+        let missing = find(Some("/x/no.fd"), &[]).unwrap_err().to_string();
+        assert!(missing.starts_with("OVMF=/x/no.fd: "), "{missing}");
+    }
+}

@@ -1,0 +1,339 @@
+//! The machine to be run, and the one place that writes QEMU's command line.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::firmware::Firmware;
+use crate::settings::{Accel, BootWay, Memory, Smp};
+
+/// I/O port and width of the device through which the kernel ends QEMU.
+const EXIT_DEVICE: &str = "isa-debug-exit,iobase=0xf4,iosize=4";
+
+/// A machine, described but not running. Built up from [`Machine::new`].
+#[derive(Debug, Clone)]
+pub struct Machine {
+    pub(crate) qemu: PathBuf,
+    pub(crate) way: BootWay,
+    pub(crate) image: PathBuf,
+    pub(crate) append: String,
+    board: String,
+    smp: Smp,
+    memory: Memory,
+    cpu: String,
+    accel: Accel,
+    icount: Option<String>,
+    log: Vec<String>,
+    extra: Vec<String>,
+    reboots: bool,
+}
+
+/// What the machine boots from, as files on the host.
+#[derive(Debug, Clone)]
+pub(crate) enum Media {
+    /// An ELF or multiboot kernel, given to QEMU as kernel and as first module.
+    Kernel { kernel: PathBuf, append: String },
+    /// A CD under BIOS.
+    Cd { iso: PathBuf },
+    /// A CD under UEFI; the firmware's variables are already a copy.
+    UefiCd { iso: PathBuf, firmware: Firmware },
+}
+
+/// Where COM1 and QEMU's control channel go. Numbers are inherited file descriptors.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wiring {
+    /// COM1 and QMP each on a socket.
+    Sockets { serial: i32, qmp: i32 },
+    /// COM1 and QEMU's monitor share the terminal; QMP on a socket.
+    Terminal { qmp: i32 },
+}
+
+impl Machine {
+    /// A q35 with 1 CPU and 512 MiB that boots the kernel image in `target/image`.
+    ///
+    /// QEMU is the environment's `QEMU`, or `qemu-system-x86_64`.
+    #[must_use]
+    pub fn new(way: BootWay) -> Self {
+        let qemu = std::env::var_os("QEMU").filter(|qemu| !qemu.is_empty());
+        Self {
+            qemu: qemu.map_or_else(|| "qemu-system-x86_64".into(), PathBuf::from),
+            way,
+            image: crate::workspace().join("target/image/tocsin.elf"),
+            append: String::new(),
+            board: "q35".to_owned(),
+            smp: Smp::default(),
+            memory: Memory::default(),
+            cpu: "max".to_owned(),
+            accel: Accel::best(),
+            icount: None,
+            log: vec!["cpu_reset".to_owned()],
+            extra: Vec::new(),
+            reboots: false,
+        }
+    }
+
+    /// Another QEMU.
+    #[must_use]
+    pub fn qemu(mut self, qemu: impl Into<PathBuf>) -> Self {
+        self.qemu = qemu.into();
+        self
+    }
+
+    /// Another kernel image.
+    #[must_use]
+    pub fn image(mut self, image: impl Into<PathBuf>) -> Self {
+        self.image = image.into();
+        self
+    }
+
+    /// The kernel command line.
+    #[must_use]
+    pub fn append(mut self, append: impl Into<String>) -> Self {
+        self.append = append.into();
+        self
+    }
+
+    /// QEMU's `-machine`, as `pc` or `q35,kernel-irqchip=split`.
+    #[must_use]
+    pub fn board(mut self, board: impl Into<String>) -> Self {
+        self.board = board.into();
+        self
+    }
+
+    /// The CPUs.
+    #[must_use]
+    pub fn smp(mut self, smp: Smp) -> Self {
+        self.smp = smp;
+        self
+    }
+
+    /// The memory.
+    #[must_use]
+    pub fn memory(mut self, memory: Memory) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    /// QEMU's `-cpu`.
+    #[must_use]
+    pub fn cpu(mut self, cpu: impl Into<String>) -> Self {
+        self.cpu = cpu.into();
+        self
+    }
+
+    /// What runs the guest's instructions.
+    #[must_use]
+    pub fn accel(mut self, accel: Accel) -> Self {
+        self.accel = accel;
+        self
+    }
+
+    /// Counts instructions instead of time (QEMU's `-icount`); TCG only.
+    #[must_use]
+    pub fn icount(mut self, icount: impl Into<String>) -> Self {
+        self.icount = Some(icount.into());
+        self.accel = Accel::Tcg;
+        self
+    }
+
+    /// Adds an item to QEMU's log, as `int`; read it with `Session::log`.
+    #[must_use]
+    pub fn log(mut self, item: impl Into<String>) -> Self {
+        self.log.push(item.into());
+        self
+    }
+
+    /// More arguments for QEMU, after all others.
+    #[must_use]
+    pub fn args(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.extra.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Lets a reset restart the machine; otherwise it ends QEMU.
+    #[must_use]
+    pub fn reboots(mut self) -> Self {
+        self.reboots = true;
+        self
+    }
+
+    /// For people: `q35, 4 CPUs, 512 MiB, TCG`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let board = self.board.split(',').next().unwrap_or_default();
+        let (smp, memory) = (self.smp.describe(), self.memory.describe());
+        format!("{board}, {smp}, {memory}, {}", self.accel.describe())
+    }
+
+    /// QEMU's arguments. `log` is the file for QEMU's own log.
+    pub(crate) fn arguments(&self, media: &Media, wiring: Wiring, log: &Path) -> Vec<OsString> {
+        let mut line = Arguments(Vec::new());
+        // Without defaults there is no network card, whose boot ROM would only be waited for.
+        line.flag("-nodefaults").option("-display", "none");
+        line.option("-machine", &self.board)
+            .option("-accel", self.accel.to_string())
+            .option("-cpu", &self.cpu)
+            .option("-smp", self.smp.to_string())
+            .option("-m", self.memory.to_string())
+            .option("-device", EXIT_DEVICE);
+        match wiring {
+            Wiring::Sockets { serial, qmp } => {
+                line.option("-chardev", format!("socket,id=com1,fd={serial}"));
+                line.option("-serial", "chardev:com1").control(qmp);
+            }
+            Wiring::Terminal { qmp } => {
+                line.option("-serial", "mon:stdio").control(qmp);
+            }
+        }
+        if !self.reboots {
+            line.flag("-no-reboot");
+        }
+        if let Some(icount) = &self.icount {
+            line.option("-icount", icount);
+        }
+        line.option("-d", self.log.join(",")).option("-D", log);
+        match media {
+            Media::Kernel { kernel, append } => {
+                line.option("-kernel", kernel).option("-initrd", kernel);
+                if !append.is_empty() {
+                    line.option("-append", append);
+                }
+            }
+            Media::Cd { iso } => {
+                line.display_adapter()
+                    .drive("if=ide,media=cdrom,readonly=on,format=raw", iso);
+            }
+            Media::UefiCd { iso, firmware } => {
+                line.display_adapter();
+                let Firmware { code, vars } = firmware;
+                // An image that holds its own variables is written to.
+                let access = if vars.is_some() { ",readonly=on" } else { "" };
+                line.drive(&format!("if=pflash,unit=0,format=raw{access}"), code);
+                if let Some(vars) = vars {
+                    line.drive("if=pflash,unit=1,format=raw", vars);
+                }
+                line.drive("if=ide,media=cdrom,readonly=on,format=raw", iso);
+            }
+        }
+        line.0.extend(self.extra.iter().map(OsString::from));
+        line.0
+    }
+}
+
+/// A command line being written.
+struct Arguments(Vec<OsString>);
+
+impl Arguments {
+    fn flag(&mut self, flag: &str) -> &mut Self {
+        self.0.push(flag.into());
+        self
+    }
+
+    fn option(&mut self, option: &str, value: impl Into<OsString>) -> &mut Self {
+        self.0.extend([option.into(), value.into()]);
+        self
+    }
+
+    fn control(&mut self, fd: i32) -> &mut Self {
+        self.option("-chardev", format!("socket,id=qmp,fd={fd}"))
+            .option("-mon", "chardev=qmp,mode=control")
+    }
+
+    /// Boot loaders and firmware draw on one; the kernel needs none.
+    fn display_adapter(&mut self) -> &mut Self {
+        self.option("-vga", "std")
+    }
+
+    fn drive(&mut self, options: &str, file: &Path) -> &mut Self {
+        let mut value = OsString::from(options);
+        value.push(",file=");
+        value.push(escaped(file));
+        self.option("-drive", value)
+    }
+}
+
+/// A path inside one of QEMU's option lists, where a comma is written twice.
+fn escaped(path: &Path) -> OsString {
+    match path.to_str() {
+        Some(path) => path.replace(',', ",,").into(),
+        None => path.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(machine: &Machine, media: &Media, wiring: Wiring) -> String {
+        let arguments = machine.arguments(media, wiring, Path::new("/t/log"));
+        let words: Vec<_> = arguments
+            .iter()
+            .map(|word| word.to_str().unwrap())
+            .collect();
+        words.join(" ")
+    }
+
+    #[test]
+    fn a_direct_boot_passes_the_image_twice() {
+        let machine = Machine::new(BootWay::Direct)
+            .board("pc")
+            .smp(Smp::parse("2,maxcpus=8").unwrap())
+            .memory(Memory::parse("8G").unwrap())
+            .cpu("qemu64")
+            .accel(Accel::Tcg)
+            .log("int")
+            .args(["-device", "edu"]);
+        let media = Media::Kernel {
+            kernel: "/a,b/k.elf".into(),
+            append: "run=\"memory; poweroff\"".to_owned(),
+        };
+        let wiring = Wiring::Sockets { serial: 3, qmp: 4 };
+        assert_eq!(
+            line(&machine, &media, wiring),
+            "-nodefaults -display none -machine pc -accel tcg -cpu qemu64 \
+             -smp 2,maxcpus=8 -m 8192M -device isa-debug-exit,iobase=0xf4,iosize=4 \
+             -chardev socket,id=com1,fd=3 -serial chardev:com1 \
+             -chardev socket,id=qmp,fd=4 -mon chardev=qmp,mode=control -no-reboot \
+             -d cpu_reset,int -D /t/log -kernel /a,b/k.elf -initrd /a,b/k.elf \
+             -append run=\"memory; poweroff\" -device edu"
+        );
+        assert_eq!(machine.describe(), "pc, 2 CPUs, 8 GiB, TCG");
+    }
+
+    #[test]
+    fn uefi_code_is_read_only_where_variables_are_apart() {
+        let machine = Machine::new(BootWay::LimineUefi)
+            .accel(Accel::Tcg)
+            .reboots();
+        let media = |vars: Option<&str>| Media::UefiCd {
+            iso: "/t/k.iso".into(),
+            firmware: Firmware {
+                code: "/f/CODE.fd".into(),
+                vars: vars.map(PathBuf::from),
+            },
+        };
+        let wiring = Wiring::Terminal { qmp: 3 };
+        let apart = line(&machine, &media(Some("/t/vars.fd")), wiring);
+        assert!(apart.ends_with(
+            "-drive if=pflash,unit=0,format=raw,readonly=on,file=/f/CODE.fd \
+             -drive if=pflash,unit=1,format=raw,file=/t/vars.fd \
+             -drive if=ide,media=cdrom,readonly=on,format=raw,file=/t/k.iso"
+        ));
+        assert!(apart.contains("-serial mon:stdio"));
+        assert!(!apart.contains("-no-reboot"));
+        let whole = line(&machine, &media(None), wiring);
+        assert!(whole.contains("-drive if=pflash,unit=0,format=raw,file=/f/CODE.fd"));
+    }
+
+    #[test]
+    fn counting_instructions_is_tcg() {
+        let machine = Machine::new(BootWay::Direct).icount("shift=0,sleep=off");
+        assert_eq!(machine.accel, Accel::Tcg);
+        let media = Media::Kernel {
+            kernel: "k".into(),
+            append: String::new(),
+        };
+        let line = line(&machine, &media, Wiring::Terminal { qmp: 3 });
+        assert!(line.contains("-icount shift=0,sleep=off"));
+        assert!(!line.contains("-append"));
+    }
+}

@@ -1,0 +1,90 @@
+//! How a machine ended.
+
+use std::fmt;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+
+/// The end of a machine, from QEMU's exit status and what it said before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The kernel ended QEMU with this status: 0 for success.
+    Kernel(u8),
+    /// A CPU met a fault while delivering a double fault.
+    TripleFault,
+    /// The guest reset the machine, and it was not to reboot.
+    Reset,
+    /// The machine was powered off, by the guest or by QEMU's `quit`.
+    Off,
+    /// QEMU was killed by this signal.
+    Signal(i32),
+    /// QEMU ended with this exit status, which the kernel did not choose.
+    Qemu(i32),
+}
+
+impl Outcome {
+    /// From QEMU's exit status, the reason in its last `SHUTDOWN` event, and
+    /// whether its log told of a triple fault.
+    pub(crate) fn new(status: ExitStatus, reason: Option<&str>, triple_fault: bool) -> Self {
+        if let Some(signal) = status.signal() {
+            return Self::Signal(signal);
+        }
+        match (reason, status.code().unwrap_or_default()) {
+            (Some("guest-reset"), 0) if triple_fault => Self::TripleFault,
+            (Some("guest-reset"), 0) => Self::Reset,
+            (_, 0) => Self::Off,
+            (_, code) => tocsin_logic::exit::from_qemu(code).map_or(Self::Qemu(code), Self::Kernel),
+        }
+    }
+
+    /// The kernel's status; `None` if the kernel did not end the run.
+    #[must_use]
+    pub fn kernel_status(self) -> Option<u8> {
+        match self {
+            Self::Kernel(status) => Some(status),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kernel(tocsin_logic::exit::STOPPED) => write!(
+                f,
+                "the kernel stopped itself after a fault or panic (status {})",
+                tocsin_logic::exit::STOPPED
+            ),
+            Self::Kernel(status) => write!(f, "the kernel ended with status {status}"),
+            Self::TripleFault => f.write_str("a triple fault reset the machine"),
+            Self::Reset => f.write_str("the guest reset the machine"),
+            Self::Off => f.write_str("the machine was powered off"),
+            Self::Signal(signal) => write!(f, "QEMU was killed by signal {signal}"),
+            Self::Qemu(code) => write!(f, "QEMU ended with exit status {code}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_ends_apart() {
+        let end = |raw, reason, triple| Outcome::new(ExitStatus::from_raw(raw), reason, triple);
+        assert_eq!(end(33 << 8, None, false), Outcome::Kernel(0));
+        assert_eq!(
+            end(33 << 8, Some("guest-shutdown"), false),
+            Outcome::Kernel(0)
+        );
+        assert_eq!(
+            end(235 << 8, None, false),
+            Outcome::Kernel(tocsin_logic::exit::STOPPED)
+        );
+        assert_eq!(end(1 << 8, None, false), Outcome::Qemu(1));
+        assert_eq!(end(0, None, false), Outcome::Off);
+        assert_eq!(end(0, Some("host-qmp-quit"), false), Outcome::Off);
+        assert_eq!(end(0, Some("guest-reset"), false), Outcome::Reset);
+        assert_eq!(end(0, Some("guest-reset"), true), Outcome::TripleFault);
+        assert_eq!(end(9, Some("guest-reset"), true), Outcome::Signal(9));
+    }
+}

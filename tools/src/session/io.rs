@@ -1,0 +1,236 @@
+//! The threads of a session and the state that they fill.
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use serde_json::Value;
+use shared_child::SharedChild;
+
+use crate::qmp::{Event, Message, Refusal};
+use crate::transcript::Transcript;
+
+/// Where a copy of COM1 goes.
+pub type Output = Box<dyn Write + Send>;
+
+/// What COM1 is connected to.
+pub(super) enum Console {
+    /// The session, which keeps everything and may copy it.
+    Captured(Option<Output>),
+    /// The terminal that this program was started on.
+    Terminal,
+}
+
+/// What is known of a machine. Grows until it ended.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) greeted: bool,
+    pub(super) serial: Transcript,
+    pub(super) stderr: Vec<u8>,
+    pub(super) events: Vec<Event>,
+    pub(super) replies: HashMap<u64, Result<Value, Refusal>>,
+    /// Resets after which the machine ran on.
+    pub(super) resets: usize,
+    pub(super) triple_fault: bool,
+    pub(super) exit: Option<ExitStatus>,
+    /// Threads that may still have something to add.
+    readers: usize,
+}
+
+impl State {
+    /// Whether QEMU is gone and everything it said has been read.
+    pub(super) fn ended(&self) -> bool {
+        self.exit.is_some() && self.readers == 0
+    }
+
+    /// Why the machine was shut down, if QEMU said so.
+    pub(super) fn shutdown_reason(&self) -> Option<&str> {
+        let mut shutdowns = self
+            .events
+            .iter()
+            .rev()
+            .filter(|event| event.name == "SHUTDOWN");
+        shutdowns.next().map(Event::reason)
+    }
+}
+
+/// The state, and the bell that rings at every change of it.
+pub(super) struct Shared {
+    state: Mutex<State>,
+    pub(super) changed: Condvar,
+    /// QEMU's log file.
+    pub(super) log: PathBuf,
+}
+
+impl Shared {
+    pub(super) fn new(log: PathBuf) -> Arc<Self> {
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        Arc::new(Self {
+            state,
+            changed,
+            log,
+        })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // A reader that panicked left the state as far as it had read.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.lock());
+        self.changed.notify_all();
+    }
+
+    /// Runs `read` on its own thread, to be waited for before the machine has ended.
+    fn reader(self: &Arc<Self>, read: impl FnOnce(&Self) + Send + 'static) {
+        self.lock().readers += 1;
+        let shared = Arc::clone(self);
+        thread::spawn(move || {
+            read(&shared);
+            shared.change(|state| state.readers -= 1);
+        });
+    }
+}
+
+/// Wakes whoever waits on a session, after something outside of it changed.
+#[derive(Clone)]
+pub struct Waker(pub(super) Arc<Shared>);
+
+impl Waker {
+    /// Wakes.
+    pub fn wake(&self) {
+        self.0.change(|_| {});
+    }
+}
+
+/// Our ends of the sockets to QEMU.
+pub(super) struct Link {
+    qmp: UnixStream,
+    serial: Option<UnixStream>,
+}
+
+impl Link {
+    /// Makes the sockets; gives QEMU's ends too, QMP's first.
+    pub(super) fn new(console: &Console) -> std::io::Result<(Self, Vec<OwnedFd>)> {
+        let (qmp, qemu_end) = UnixStream::pair()?;
+        let mut theirs = vec![OwnedFd::from(qemu_end)];
+        let serial = match console {
+            Console::Terminal => None,
+            Console::Captured(_) => {
+                let (serial, qemu_end) = UnixStream::pair()?;
+                theirs.push(qemu_end.into());
+                Some(serial)
+            }
+        };
+        Ok((Self { qmp, serial }, theirs))
+    }
+
+    pub(super) fn write_serial(&self, bytes: &[u8]) -> std::io::Result<()> {
+        let mut serial = self
+            .serial
+            .as_ref()
+            .ok_or(std::io::ErrorKind::NotConnected)?;
+        serial.write_all(bytes)
+    }
+
+    pub(super) fn write_qmp(&self, line: &[u8]) -> std::io::Result<()> {
+        (&self.qmp).write_all(line)
+    }
+
+    /// Starts all threads of a session. Times count from `started`.
+    pub(super) fn listen(
+        &self,
+        shared: &Arc<Shared>,
+        child: &Arc<SharedChild>,
+        console: Console,
+        started: Instant,
+    ) -> std::io::Result<()> {
+        let qmp = BufReader::new(self.qmp.try_clone()?);
+        shared.reader(move |shared| read_qmp(qmp, shared));
+        if let (Some(serial), Console::Captured(mut copy)) = (&self.serial, console) {
+            let serial = serial.try_clone()?;
+            shared.reader(move |shared| {
+                pump(serial, |piece| {
+                    if let Some(to) = &mut copy {
+                        // Nobody may be left to read it; the run goes on for its status.
+                        let _ = to.write_all(piece).and_then(|()| to.flush());
+                    }
+                    shared.change(|state| state.serial.push(piece, started.elapsed()));
+                });
+            });
+        }
+        if let Some(stderr) = child.take_stderr() {
+            shared.reader(move |shared| {
+                pump(stderr, |piece| {
+                    shared.change(|state| state.stderr.extend(piece));
+                });
+            });
+        }
+        let child = Arc::clone(child);
+        shared.reader(move |shared| {
+            if let Ok(status) = child.wait() {
+                shared.change(|state| state.exit = Some(status));
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Hands on what comes from `from` until it ends.
+fn pump(mut from: impl Read, mut to: impl FnMut(&[u8])) {
+    let mut buffer = [0; 4096];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(size) => to(&buffer[..size]),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            // A reset connection: QEMU is gone.
+            Err(_) => return,
+        }
+    }
+}
+
+fn read_qmp(qmp: BufReader<UnixStream>, shared: &Shared) {
+    for line in qmp.lines().map_while(Result::ok) {
+        match serde_json::from_str(&line) {
+            Ok(Message::Greeting { .. }) => shared.change(|state| state.greeted = true),
+            Ok(Message::Event(event)) => {
+                let reset = event.reason() == "guest-reset";
+                let triple_fault = reset && logged_triple_fault(shared);
+                shared.change(|state| {
+                    state.triple_fault |= triple_fault;
+                    state.resets += usize::from(event.name == "RESET");
+                    state.events.push(event);
+                });
+            }
+            Ok(Message::Return { value, id }) => {
+                shared.change(|state| drop(state.replies.insert(id, Ok(value))));
+            }
+            Ok(Message::Error {
+                error,
+                id: Some(id),
+            }) => {
+                shared.change(|state| drop(state.replies.insert(id, Err(error))));
+            }
+            // Not of the protocol; shown with QEMU's other messages if something fails.
+            Ok(Message::Error { .. }) | Err(_) => shared.change(|state| {
+                state.stderr.extend_from_slice(line.as_bytes());
+                state.stderr.push(b'\n');
+            }),
+        }
+    }
+}
+
+/// QEMU gives a triple fault the same reason as a reset that the guest asked
+/// for; only its log tells them apart.
+fn logged_triple_fault(shared: &Shared) -> bool {
+    let log = std::fs::read(&shared.log).unwrap_or_default();
+    log.windows(12).any(|window| window == b"Triple fault")
+}

@@ -1,0 +1,412 @@
+//! A running machine: its serial line, its control channel and its end.
+//!
+//! Threads read COM1, QMP, QEMU's messages and its exit status into one state;
+//! whoever waits, waits on that state and is woken by every change. Nothing
+//! sleeps and nothing polls.
+
+mod io;
+mod report;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use command_fds::{CommandFdExt as _, FdMapping};
+use serde_json::{Value, json};
+use shared_child::SharedChild;
+use tempfile::TempDir;
+
+use crate::error::{Scene, SessionError};
+use crate::machine::{Machine, Wiring};
+use crate::outcome::Outcome;
+use crate::qmp::Event;
+use crate::transcript::{Transcript, text};
+use crate::{boot, cleanup, qmp};
+use io::{Console, Link, Shared, State};
+
+pub use io::{Output, Waker};
+use report::shown;
+
+/// What the kernel's monitor shows when it is ready for a line.
+pub const PROMPT: &str = "tocsin> ";
+
+/// How long QEMU may take for anything of its own: starting, answering, quitting.
+const QEMU_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Lines of serial output that an error shows.
+const SHOWN_LINES: usize = 40;
+
+/// A machine that runs until it ends itself or this value is dropped.
+pub struct Session {
+    shared: Arc<Shared>,
+    child: Arc<SharedChild>,
+    link: Link,
+    next_id: AtomicU64,
+    /// Everything before this offset of the transcript has been expected.
+    cursor: usize,
+    command: String,
+    files: TempDir,
+    _registered: cleanup::Registered,
+}
+
+/// Why a wait ended without what was waited for.
+enum Stop {
+    Ended,
+    TimedOut,
+    TripleFault,
+}
+
+impl Session {
+    /// Starts `machine` with COM1 captured.
+    ///
+    /// # Errors
+    ///
+    /// There is nothing to boot, or QEMU does not start the machine.
+    pub fn start(machine: &Machine) -> Result<Self, SessionError> {
+        Self::start_on(machine, Console::Captured(None))
+    }
+
+    /// Starts `machine` with COM1 captured and copied to `output` as it comes;
+    /// QEMU's own messages go to standard error.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::start`].
+    pub fn start_copied(machine: &Machine, output: Output) -> Result<Self, SessionError> {
+        Self::start_on(machine, Console::Captured(Some(output)))
+    }
+
+    /// Starts `machine` with COM1 and QEMU's monitor on the terminal.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::start`].
+    pub fn start_on_terminal(machine: &Machine) -> Result<Self, SessionError> {
+        Self::start_on(machine, Console::Terminal)
+    }
+
+    fn start_on(machine: &Machine, console: Console) -> Result<Self, SessionError> {
+        let trouble = |what| move |source| SessionError::Files { what, source };
+        let files = tempfile::Builder::new().prefix("tocsin-").tempdir();
+        let files = files.map_err(trouble("cannot make a temporary directory"))?;
+        let media = boot::prepare(machine, files.path())?;
+        let (link, theirs) = Link::new(&console).map_err(trouble("cannot make a socket pair"))?;
+        let wiring = match theirs.len() {
+            1 => Wiring::Terminal { qmp: 3 },
+            _ => Wiring::Sockets { qmp: 3, serial: 4 },
+        };
+        let log = files.path().join("qemu.log");
+        let mut command = Command::new(&machine.qemu);
+        command.args(machine.arguments(&media, wiring, &log));
+        let shown = shown(&command);
+        let mappings = theirs.into_iter().zip(3..);
+        let mappings = mappings.map(|(parent_fd, child_fd)| FdMapping {
+            parent_fd,
+            child_fd,
+        });
+        command
+            .fd_mappings(mappings.collect())
+            .expect("3 and 4 are different");
+        match console {
+            Console::Terminal => {}
+            Console::Captured(None) => {
+                command
+                    .stdin(Stdio::null())
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::piped());
+            }
+            Console::Captured(Some(_)) => {
+                command.stdin(Stdio::null()).stdout(Stdio::null());
+            }
+        }
+        let started = Instant::now();
+        let child = SharedChild::spawn(&mut command).map_err(|source| SessionError::Spawn {
+            qemu: machine.qemu.clone(),
+            source,
+        })?;
+        // The command holds our copies of QEMU's ends: an end of file would never come.
+        drop(command);
+        let child = Arc::new(child);
+        let registered = cleanup::register(&child, files.path());
+        let shared = Shared::new(log);
+        let listening = link.listen(&shared, &child, console, started);
+        listening.map_err(trouble("cannot share a socket with a thread"))?;
+        let session = Self {
+            shared,
+            child,
+            link,
+            next_id: AtomicU64::new(1),
+            cursor: 0,
+            command: shown,
+            files,
+            _registered: registered,
+        };
+        session.greet()?;
+        Ok(session)
+    }
+
+    /// Waits for QEMU's greeting and begins to speak QMP.
+    fn greet(&self) -> Result<(), SessionError> {
+        let greeted = |state: &mut State| state.greeted.then_some(());
+        match self.wait(Some(QEMU_PATIENCE), greeted) {
+            Ok(()) => {}
+            Err(Stop::TimedOut) => {
+                return Err(self.timed_out("greeting from QEMU", QEMU_PATIENCE));
+            }
+            Err(Stop::Ended | Stop::TripleFault) => {
+                let (outcome, scene) = (self.outcome(), Box::new(self.scene()));
+                return Err(SessionError::NotStarted { outcome, scene });
+            }
+        }
+        match self.qmp("qmp_capabilities", &Value::Null) {
+            // A guest may end QEMU within microseconds; that is for the next call to tell.
+            Ok(_) | Err(SessionError::Ended { .. } | SessionError::TripleFault { .. }) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Waits until `ready` gives a value; checked again after every change.
+    fn wait<T>(
+        &self,
+        limit: Option<Duration>,
+        mut ready: impl FnMut(&mut State) -> Option<T>,
+    ) -> Result<T, Stop> {
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let mut state = self.lock();
+        loop {
+            if let Some(value) = ready(&mut state) {
+                return Ok(value);
+            }
+            if state.ended() {
+                return Err(Stop::Ended);
+            }
+            if state.triple_fault && state.resets > 0 {
+                return Err(Stop::TripleFault);
+            }
+            state = match deadline {
+                None => self
+                    .shared
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Err(Stop::TimedOut);
+                    }
+                    let waited = self.shared.changed.wait_timeout(state, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    /// As [`Session::wait`], with the failure made readable.
+    fn wait_for<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        ready: impl FnMut(&mut State) -> Option<T>,
+    ) -> Result<T, SessionError> {
+        self.wait(Some(limit), ready).map_err(|stop| match stop {
+            Stop::TimedOut => self.timed_out(what, limit),
+            Stop::Ended | Stop::TripleFault => self.ended(what),
+        })
+    }
+
+    /// Waits for `pattern` on COM1, after what was expected before, and gives the
+    /// text in front of it.
+    ///
+    /// # Errors
+    ///
+    /// The pattern does not come within `limit`, or the machine ends first.
+    pub fn expect(&mut self, pattern: &str, limit: Duration) -> Result<String, SessionError> {
+        let start = self.cursor;
+        let mut searched = start;
+        let at = self.wait_for(&format!("{pattern:?}"), limit, |state| {
+            let found = state.serial.find(pattern.as_bytes(), searched);
+            let safe = (state.serial.bytes().len() + 1).saturating_sub(pattern.len());
+            searched = searched.max(safe);
+            found
+        })?;
+        self.cursor = at + pattern.len();
+        Ok(text(&self.lock().serial.bytes()[start..at]))
+    }
+
+    /// Waits for the monitor's prompt and gives the text in front of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::expect`].
+    pub fn wait_prompt(&mut self, limit: Duration) -> Result<String, SessionError> {
+        self.expect(PROMPT, limit)
+    }
+
+    /// Types `line` at the prompt and gives what the kernel answers, up to the
+    /// next prompt, without its echo of the line.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::expect`].
+    pub fn command(&mut self, line: &str, limit: Duration) -> Result<String, SessionError> {
+        self.send_line(line)?;
+        let answer = self.wait_prompt(limit)?;
+        let (echo, rest) = answer.split_once('\n').unwrap_or((&answer, ""));
+        Ok(if echo == line {
+            rest.to_owned()
+        } else {
+            answer
+        })
+    }
+
+    /// Types `line` and Enter on COM1.
+    ///
+    /// # Errors
+    ///
+    /// The machine has ended.
+    pub fn send_line(&mut self, line: &str) -> Result<(), SessionError> {
+        let sent = self.link.write_serial(format!("{line}\r").as_bytes());
+        sent.map_err(|_| self.ended(&format!("input {line:?} to be taken")))
+    }
+
+    /// Waits for the machine to end.
+    ///
+    /// # Errors
+    ///
+    /// It does not end within `limit`.
+    pub fn wait_exit(&mut self, limit: Duration) -> Result<Outcome, SessionError> {
+        match self.wait(Some(limit), |state| state.ended().then_some(())) {
+            Ok(()) | Err(Stop::Ended | Stop::TripleFault) => Ok(self.outcome()),
+            Err(Stop::TimedOut) => Err(self.timed_out("end of the machine", limit)),
+        }
+    }
+
+    /// Waits for the machine to end in just this way.
+    ///
+    /// # Errors
+    ///
+    /// It ends otherwise, or not within `limit`.
+    pub fn expect_exit(&mut self, wanted: Outcome, limit: Duration) -> Result<(), SessionError> {
+        let got = self.wait_exit(limit)?;
+        if got == wanted {
+            return Ok(());
+        }
+        let scene = Box::new(self.scene());
+        Err(SessionError::WrongEnd { got, wanted, scene })
+    }
+
+    /// Waits for the `count`th QMP event of this name since the start.
+    ///
+    /// # Errors
+    ///
+    /// It does not come within `limit`, or the machine ends first.
+    pub fn expect_event(
+        &self,
+        name: &str,
+        count: usize,
+        limit: Duration,
+    ) -> Result<Event, SessionError> {
+        self.wait_for(&format!("{name} event"), limit, |state| {
+            let mut named = state.events.iter().filter(|event| event.name == name);
+            named.nth(count.saturating_sub(1)).cloned()
+        })
+    }
+
+    /// Runs a QMP command; `Value::Null` for no arguments.
+    ///
+    /// # Errors
+    ///
+    /// QEMU refuses it, does not answer, or has ended.
+    pub fn qmp(&self, name: &str, arguments: &Value) -> Result<Value, SessionError> {
+        let what = format!("answer from QEMU to {name}");
+        match self.exchange(name, arguments, QEMU_PATIENCE) {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(refusal)) => Err(SessionError::Refused {
+                command: format!("{name} {arguments}"),
+                reason: refusal.desc,
+            }),
+            Err(Stop::TimedOut) => Err(self.timed_out(&what, QEMU_PATIENCE)),
+            Err(Stop::Ended | Stop::TripleFault) => Err(self.ended(&what)),
+        }
+    }
+
+    /// Sends a QMP command and waits for the answer to it.
+    fn exchange(
+        &self,
+        name: &str,
+        arguments: &Value,
+        limit: Duration,
+    ) -> Result<Result<Value, qmp::Refusal>, Stop> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let sent = self.link.write_qmp(&qmp::command(name, arguments, id));
+        sent.map_err(|_| Stop::Ended)?;
+        self.wait(Some(limit), |state| state.replies.remove(&id))
+    }
+
+    /// Runs a command of QEMU's own monitor, as `info registers`, and gives its text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::qmp`]; what the monitor itself complains of is in the text.
+    pub fn hmp(&self, line: &str) -> Result<String, SessionError> {
+        let answer = self.qmp("human-monitor-command", &json!({ "command-line": line }))?;
+        Ok(text(answer.as_str().unwrap_or_default().as_bytes()))
+    }
+
+    /// Reads `size` bytes of the guest's physical memory from `address`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::qmp`], or QEMU's file cannot be read.
+    pub fn physical_memory(&self, address: u64, size: u64) -> Result<Vec<u8>, SessionError> {
+        let id = self.next_id.load(Ordering::Relaxed);
+        let file = self.files.path().join(format!("memory-{id}"));
+        let name = file.to_string_lossy();
+        self.qmp(
+            "pmemsave",
+            &json!({ "val": address, "size": size, "filename": name }),
+        )?;
+        let what = "cannot read the memory that QEMU saved";
+        let bytes = std::fs::read(&file).map_err(|source| SessionError::Files { what, source })?;
+        // Its only reader is gone; a file that cannot be removed goes with the directory.
+        let _ = std::fs::remove_file(&file);
+        Ok(bytes)
+    }
+
+    /// Everything COM1 said until now.
+    #[must_use]
+    pub fn transcript(&self) -> Transcript {
+        self.lock().serial.clone()
+    }
+
+    /// When the last byte that was expected reached the host, from QEMU's start.
+    #[must_use]
+    pub fn time_of_match(&self) -> Duration {
+        let at = self.lock().serial.time_of(self.cursor.saturating_sub(1));
+        at.unwrap_or_default()
+    }
+
+    /// QEMU's log until now: resets, and what `Machine::log` added.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// The file that QEMU logs to; it goes with the session.
+    #[must_use]
+    pub fn log_path(&self) -> &Path {
+        &self.shared.log
+    }
+
+    /// QEMU's command line, quoted for a shell.
+    #[must_use]
+    pub fn command_line(&self) -> &str {
+        &self.command
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.lock()
+    }
+}

@@ -1,0 +1,125 @@
+//! How a session tells what became of its machine, and how it is put away.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::io::Waker;
+use super::{Outcome, QEMU_PATIENCE, SHOWN_LINES, Scene, Session, SessionError, Stop};
+use crate::transcript::text;
+
+/// Lines of QEMU's log that an error shows: about one CPU's registers.
+const SHOWN_LOG_LINES: usize = 24;
+
+/// How long QEMU may take to say where the CPUs are, when something failed already.
+const ASIDE_PATIENCE: Duration = Duration::from_secs(2);
+
+impl Session {
+    /// Waits without a limit for the machine to end, or to triple-fault.
+    pub fn run_to_end(&self) -> Outcome {
+        self.wait_unless_ended(|| None::<()>);
+        self.outcome()
+    }
+
+    /// Waits without a limit until `ready` gives a value, which is asked again
+    /// whenever the machine or a [`Waker`] changes something; `None` if the
+    /// machine ends first.
+    pub fn wait_unless_ended<T>(&self, mut ready: impl FnMut() -> Option<T>) -> Option<T> {
+        self.wait(None, |_| ready()).ok()
+    }
+
+    /// What wakes the waits of this session from another thread.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        Waker(self.shared.clone())
+    }
+
+    /// How the machine ended; a triple fault counts as an end before QEMU's.
+    pub(super) fn outcome(&self) -> Outcome {
+        let state = self.lock();
+        match state.exit {
+            Some(status) => Outcome::new(status, state.shutdown_reason(), state.triple_fault),
+            None => Outcome::TripleFault,
+        }
+    }
+
+    pub(super) fn timed_out(&self, what: &str, limit: Duration) -> SessionError {
+        let mut scene = self.scene();
+        scene.cpus = self.cpus();
+        SessionError::TimedOut {
+            what: what.to_owned(),
+            limit,
+            scene: Box::new(scene),
+        }
+    }
+
+    /// The machine ended, or is about to: a write to QEMU can fail before its
+    /// exit status is known.
+    pub(super) fn ended(&self, what: &str) -> SessionError {
+        if let Err(Stop::TimedOut) = self.wait(Some(QEMU_PATIENCE), |_| None::<()>) {
+            return self.timed_out("end of QEMU after it closed its sockets", QEMU_PATIENCE);
+        }
+        let (what, scene) = (what.to_owned(), Box::new(self.scene()));
+        match self.outcome() {
+            Outcome::TripleFault => SessionError::TripleFault { what, scene },
+            outcome => SessionError::Ended {
+                outcome,
+                what,
+                scene,
+            },
+        }
+    }
+
+    pub(super) fn scene(&self) -> Scene {
+        let log = self.log();
+        let skipped = log.lines().count().saturating_sub(SHOWN_LOG_LINES);
+        let mut shown_log: Vec<_> = log.lines().skip(skipped).collect();
+        let state = self.lock();
+        // The log begins with the registers at power-on, which explain nothing.
+        if !state.triple_fault {
+            shown_log.clear();
+        }
+        Scene {
+            serial: state.serial.tail(SHOWN_LINES),
+            stderr: text(&state.stderr),
+            cpus: String::new(),
+            log: shown_log.join("\n"),
+            command: self.command.clone(),
+        }
+    }
+
+    /// Where every CPU is; empty if QEMU does not answer either.
+    fn cpus(&self) -> String {
+        let arguments = json!({ "command-line": "info registers -a" });
+        let answer = self.exchange("human-monitor-command", &arguments, ASIDE_PATIENCE);
+        let Ok(Ok(registers)) = answer else {
+            return String::new();
+        };
+        let registers = text(registers.as_str().unwrap_or_default().as_bytes());
+        let of_interest = |line: &&str| {
+            ["CPU#", "RIP=", "EIP=", "CR0=", "RSP="]
+                .iter()
+                .any(|part| line.contains(part))
+        };
+        registers
+            .lines()
+            .filter(of_interest)
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Both fail only for a process that is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A command line as it could be typed.
+pub(super) fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    shell_words::join(words.map(|word| word.to_string_lossy()))
+}

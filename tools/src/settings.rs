@@ -1,0 +1,375 @@
+//! The variables that people set for `make` (or in the environment): what each
+//! may be, and the message for a value that it may not be.
+//!
+//! They are checked here, before QEMU sees them, because QEMU's own complaints
+//! name its options and not the variable that somebody typed.
+
+use std::fmt;
+use std::path::Path;
+
+/// A variable whose value cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name}={value}: {reason}; {accepted}")]
+pub struct BadSetting {
+    /// The variable, as `SMP`.
+    pub name: &'static str,
+    /// What it was set to.
+    pub value: String,
+    /// Why that cannot be.
+    pub reason: String,
+    /// What is accepted, with an example.
+    pub accepted: &'static str,
+}
+
+impl BadSetting {
+    fn new(name: &'static str, value: &str, reason: &str, accepted: &'static str) -> Self {
+        let (value, reason) = (value.to_owned(), reason.to_owned());
+        Self {
+            name,
+            value,
+            reason,
+            accepted,
+        }
+    }
+}
+
+/// `SMP`: QEMU's `-smp` value, which begins with the number of CPUs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Smp {
+    value: String,
+    cpus: Option<u32>,
+}
+
+impl Smp {
+    /// Checks the value of `SMP`.
+    ///
+    /// # Errors
+    ///
+    /// A count of CPUs that is 0 or no number, or a part that is not `name=number`.
+    pub fn parse(value: &str) -> Result<Self, BadSetting> {
+        let bad = |reason| {
+            let accepted = "give a number of CPUs from 1 up, as SMP=4, or QEMU's -smp form, \
+                            as SMP=6,sockets=2,cores=3";
+            Err(BadSetting::new("SMP", value, reason, accepted))
+        };
+        let mut cpus = None;
+        for (index, part) in value.split(',').enumerate() {
+            let (name, number) = match part.split_once('=') {
+                Some((name, number)) => (name, number),
+                None if index == 0 => ("cpus", part),
+                None => return bad("every part after the first must be name=number"),
+            };
+            match number.parse::<u32>() {
+                Err(_) => return bad("a count must be a number"),
+                Ok(0) => return bad("a machine needs at least one CPU"),
+                Ok(n) if name == "cpus" => cpus = Some(n),
+                Ok(_) => {}
+            }
+        }
+        let value = value.to_owned();
+        Ok(Self { value, cpus })
+    }
+
+    /// For people: `4 CPUs`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self.cpus {
+            Some(1) => "1 CPU".to_owned(),
+            Some(n) => format!("{n} CPUs"),
+            None => format!("CPUs {}", self.value),
+        }
+    }
+}
+
+impl Default for Smp {
+    /// One CPU.
+    fn default() -> Self {
+        let (value, cpus) = ("1".to_owned(), Some(1));
+        Self { value, cpus }
+    }
+}
+
+impl fmt::Display for Smp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.value)
+    }
+}
+
+/// `MEM`: the machine's memory, in bytes, a whole number of MiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    mib: u64,
+}
+
+impl Memory {
+    /// Checks the value of `MEM`: a number with `M`, `G` or `T`; without a unit, MiB.
+    ///
+    /// # Errors
+    ///
+    /// No number, an unknown unit, nothing at all, or more than 2^64 bytes.
+    pub fn parse(value: &str) -> Result<Self, BadSetting> {
+        let bad = |reason: &str| {
+            let accepted = "give a size in M, G or T, as MEM=512M or MEM=2G";
+            Err(BadSetting::new("MEM", value, reason, accepted))
+        };
+        let digits = value.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let mib_per_unit: u64 = match value[digits.len()..].to_ascii_uppercase().as_str() {
+            "" | "M" | "MB" | "MIB" => 1,
+            "G" | "GB" | "GIB" => 1 << 10,
+            "T" | "TB" | "TIB" => 1 << 20,
+            unit => return bad(&format!("{unit:?} is no unit of memory")),
+        };
+        let Ok(number) = digits.parse::<u64>() else {
+            return bad("that is no number");
+        };
+        match number.checked_mul(mib_per_unit) {
+            Some(0) => bad("a machine needs memory"),
+            Some(mib) if mib < 1 << 44 => Ok(Self { mib }),
+            _ => bad("that is more than 64 bits can address"),
+        }
+    }
+
+    /// For people: `512 MiB`, `8 GiB`.
+    #[must_use]
+    pub fn describe(self) -> String {
+        if self.mib >= 1024 && self.mib.is_multiple_of(1024) {
+            format!("{} GiB", self.mib / 1024)
+        } else {
+            format!("{} MiB", self.mib)
+        }
+    }
+}
+
+impl Default for Memory {
+    /// 512 MiB.
+    fn default() -> Self {
+        Self { mib: 512 }
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}M", self.mib)
+    }
+}
+
+/// What runs the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accel {
+    /// QEMU's own translator: everywhere, and the same everywhere.
+    Tcg,
+    /// The processor itself, through Linux.
+    Kvm,
+}
+
+impl Accel {
+    /// Checks the value of `ACCEL` against this machine.
+    ///
+    /// # Errors
+    ///
+    /// An unknown word, or `kvm` where KVM cannot work.
+    pub fn parse(value: &str) -> Result<Self, BadSetting> {
+        let accepted = "give auto, tcg or kvm";
+        match value {
+            "tcg" => Ok(Self::Tcg),
+            "auto" => Ok(Self::best()),
+            "kvm" => match kvm_trouble() {
+                None => Ok(Self::Kvm),
+                Some(why) => Err(BadSetting::new("ACCEL", value, &why, accepted)),
+            },
+            _ => {
+                let reason = "that is no accelerator of this kernel's runs";
+                Err(BadSetting::new("ACCEL", value, reason, accepted))
+            }
+        }
+    }
+
+    /// KVM where it is real: `/dev/kvm` can be opened on machines without
+    /// virtualisation too, and guests crawl there.
+    #[must_use]
+    pub fn best() -> Self {
+        kvm_trouble().map_or(Self::Kvm, |_| Self::Tcg)
+    }
+
+    /// For people: `TCG`.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Tcg => "TCG",
+            Self::Kvm => "KVM",
+        }
+    }
+}
+
+impl fmt::Display for Accel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcg => "tcg",
+            Self::Kvm => "kvm",
+        })
+    }
+}
+
+/// Why KVM cannot be used here; `None` where it can.
+fn kvm_trouble() -> Option<String> {
+    let kvm = Path::new("/dev/kvm");
+    if let Err(e) = std::fs::OpenOptions::new().read(true).write(true).open(kvm) {
+        return Some(format!("{} cannot be used: {e}", kvm.display()));
+    }
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    if cpuinfo
+        .split_ascii_whitespace()
+        .any(|flag| flag == "vmx" || flag == "svm")
+    {
+        None
+    } else {
+        Some("this CPU shows neither vmx nor svm, so KVM would crawl".to_owned())
+    }
+}
+
+/// `BOOT`: the ways into the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BootWay {
+    /// QEMU's `-kernel`, through the PVH note.
+    Direct,
+    /// An ISO with Limine, under BIOS.
+    Limine,
+    /// The same ISO under UEFI.
+    LimineUefi,
+}
+
+impl BootWay {
+    /// Checks the value of `BOOT`; `None` is `auto`.
+    ///
+    /// # Errors
+    ///
+    /// An unknown word.
+    pub fn parse(value: &str) -> Result<Option<Self>, BadSetting> {
+        match value {
+            "auto" => Ok(None),
+            "direct" => Ok(Some(Self::Direct)),
+            "limine" => Ok(Some(Self::Limine)),
+            "limine-uefi" => Ok(Some(Self::LimineUefi)),
+            _ => Err(BadSetting::new(
+                "BOOT",
+                value,
+                "that is no way to boot",
+                "give auto, limine, limine-uefi or direct",
+            )),
+        }
+    }
+
+    /// The value of `BOOT` that asks for this way.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Limine => "limine",
+            Self::LimineUefi => "limine-uefi",
+        }
+    }
+}
+
+/// Splits a variable that holds several arguments, with a shell's quoting.
+///
+/// # Errors
+///
+/// A quote that is not closed.
+pub fn split_words(name: &'static str, value: &str) -> Result<Vec<String>, BadSetting> {
+    shell_words::split(value).map_err(|e| {
+        let accepted = "quote it as for a shell";
+        BadSetting::new(name, value, &e.to_string(), accepted)
+    })
+}
+
+/// A variable that must not be empty, as `MACHINE` and `CPU`.
+///
+/// # Errors
+///
+/// An empty value.
+pub fn nonempty(name: &'static str, value: &str) -> Result<String, BadSetting> {
+    if value.is_empty() {
+        let accepted = "leave it out for the default";
+        return Err(BadSetting::new(name, value, "that is empty", accepted));
+    }
+    Ok(value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn smp_takes_counts_and_topologies() {
+        for (value, told) in [
+            ("1", "1 CPU"),
+            ("4", "4 CPUs"),
+            ("6,sockets=2,cores=3", "6 CPUs"),
+            ("cpus=2,maxcpus=8", "2 CPUs"),
+            ("sockets=2,cores=2", "CPUs sockets=2,cores=2"),
+        ] {
+            let smp = Smp::parse(value).unwrap();
+            assert_eq!(
+                (smp.to_string().as_str(), smp.describe().as_str()),
+                (value, told)
+            );
+        }
+        for value in ["", "0", "-1", "four", "4,", "4,cores", "4,cores=0", "4.5"] {
+            let message = Smp::parse(value).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("SMP={value}: ")), "{message}");
+        }
+    }
+
+    #[test]
+    fn memory_takes_sizes_and_names_bad_ones() {
+        for (value, qemu, told) in [
+            ("64M", "64M", "64 MiB"),
+            ("512", "512M", "512 MiB"),
+            ("8G", "8192M", "8 GiB"),
+            ("1500M", "1500M", "1500 MiB"),
+            ("1T", "1048576M", "1024 GiB"),
+        ] {
+            let memory = Memory::parse(value).unwrap();
+            assert_eq!(
+                (memory.to_string().as_str(), memory.describe().as_str()),
+                (qemu, told)
+            );
+        }
+        for value in [
+            "",
+            "M",
+            "0",
+            "0G",
+            "1X",
+            "-5M",
+            "99999999999999999T",
+            "18446744073709551615T",
+        ] {
+            let message = Memory::parse(value).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("MEM={value}: ")), "{message}");
+            assert!(message.ends_with("as MEM=512M or MEM=2G"), "{message}");
+        }
+    }
+
+    #[test]
+    fn words_are_checked() {
+        assert_eq!(BootWay::parse("auto"), Ok(None));
+        for way in [BootWay::Direct, BootWay::Limine, BootWay::LimineUefi] {
+            assert_eq!(BootWay::parse(way.name()), Ok(Some(way)));
+        }
+        assert_eq!(
+            BootWay::parse("foo").unwrap_err().to_string(),
+            "BOOT=foo: that is no way to boot; give auto, limine, limine-uefi or direct"
+        );
+        assert_eq!(Accel::parse("tcg"), Ok(Accel::Tcg));
+        assert!(
+            Accel::parse("hvf")
+                .unwrap_err()
+                .to_string()
+                .starts_with("ACCEL=hvf: ")
+        );
+        assert_eq!(split_words("QEMU_ARGS", "-d 'a b'").unwrap(), ["-d", "a b"]);
+        assert!(split_words("QEMU_ARGS", "-d 'a").is_err());
+        assert!(nonempty("CPU", "").is_err());
+    }
+}
