@@ -1,2 +1,52 @@
-//! The Tocsin kernel library.
+//! Tocsin, a multiprocessor interrupt kernel for x86-64, as a library.
+//!
+//! A kernel on it is a binary with a `main`:
+//!
+//! ```ignore
+//! #![no_std]
+//! #![no_main]
+//!
+//! tocsin::main!(kernel);
+//!
+//! fn kernel(machine: &'static tocsin::Machine) -> ! {
+//!     tocsin::println!("{} MiB", machine.boot.memory.iter().count());
+//!     tocsin::monitor::run(machine)
+//! }
+//! ```
+//!
+//! The library owns the entry points (Limine and PVH), the panic handler and the global
+//! allocator. When `main` runs, the boot CPU has its own page tables, descriptor tables and
+//! stacks, and explains its faults.
+//!
+//! Modules import only from those before them:
+//! `hw`, `sync`, `time`, `console`, `boot`, `memory`, `cpu`, `stop`, `monitor`, `start`.
+
 #![no_std]
+
+extern crate alloc;
+
+pub mod boot;
+pub mod console;
+pub mod cpu;
+pub mod hw;
+pub mod memory;
+pub mod monitor;
+mod start;
+mod stop;
+pub mod sync;
+pub mod time;
+
+pub use start::Machine;
+
+/// Names the function that the kernel runs when it is set up: `fn(&'static Machine) -> !`,
+/// on the boot CPU's thread stack, interrupts off.
+#[macro_export]
+macro_rules! main {
+    ($function:path) => {
+        #[unsafe(no_mangle)]
+        extern "Rust" fn tocsin_main(machine: &'static $crate::Machine) -> ! {
+            let main: fn(&'static $crate::Machine) -> ! = $function;
+            main(machine)
+        }
+    };
+}

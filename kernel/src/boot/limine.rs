@@ -1,0 +1,142 @@
+//! The entry by Limine: 64-bit mode, paging on, answers to requests in memory.
+//!
+//! Limine's multiprocessor request is not used: the kernel starts the other CPUs itself,
+//! from the MADT, so that one that fails is named and not left out without a word.
+
+use core::arch::naked_asm;
+
+use limine::BaseRevision;
+use limine::memory_map::EntryType;
+use limine::request::{
+    BootloaderInfoRequest, ExecutableAddressRequest, ExecutableFileRequest, HhdmRequest,
+    MemoryMapRequest, RequestsEndMarker, RequestsStartMarker, RsdpRequest,
+};
+use tocsin_logic::memory_map::{Region, RegionKind};
+
+use super::{BootError, BootInfo, Protocol, stack};
+
+/// All requests in one place: Limine finds them by their magic numbers between the markers.
+#[repr(C)]
+pub struct Requests {
+    start: RequestsStartMarker,
+    /// Revision 2 is the newest that Limine 8 speaks, and later ones still do.
+    revision: BaseRevision,
+    loader: BootloaderInfoRequest,
+    direct_map: HhdmRequest,
+    memory: MemoryMapRequest,
+    image: ExecutableAddressRequest,
+    file: ExecutableFileRequest,
+    rsdp: RsdpRequest,
+    end: RequestsEndMarker,
+}
+
+// SAFETY: 1. The loader writes the answers before the kernel runs; afterwards they are only read.
+unsafe impl Sync for Requests {}
+
+/// The requests that Limine answers in place.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".requests")]
+pub static LIMINE_REQUESTS: Requests = Requests {
+    start: RequestsStartMarker::new(),
+    revision: BaseRevision::with_revision(2),
+    loader: BootloaderInfoRequest::new(),
+    direct_map: HhdmRequest::new(),
+    memory: MemoryMapRequest::new(),
+    image: ExecutableAddressRequest::new(),
+    file: ExecutableFileRequest::new(),
+    rsdp: RsdpRequest::new(),
+    end: RequestsEndMarker::new(),
+};
+
+/// Where Limine enters. It leaves its own stack behind at once, so that the loader's memory
+/// can be given to the allocator, and ends the chain of frame pointers for backtraces.
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".text.boot")]
+unsafe extern "C" fn limine_entry() -> ! {
+    naked_asm!(
+        "cli",
+        "cld",
+        "lea rsp, [{stack} + {size}]",
+        "xor ebp, ebp",
+        "mov edi, {protocol}",
+        "xor esi, esi",
+        "call kernel_start",
+        "ud2",
+        stack = sym stack::BOOT_STACK,
+        size = const stack::SIZE,
+        protocol = const Protocol::Limine.number(),
+    )
+}
+
+/// Copies Limine's answers.
+pub(super) fn collect(info: &mut BootInfo) -> Result<(), BootError> {
+    let requests = &LIMINE_REQUESTS;
+    // Later versions answer with a newer revision than was asked for and say so.
+    if !requests.revision.is_supported() && requests.revision.loaded_revision().is_none() {
+        return Err(BootError::LimineRevision);
+    }
+    info.protocol = Protocol::Limine;
+    if let Some(answer) = requests.loader.get_response() {
+        for part in [answer.name(), " ", answer.version()] {
+            // A name that is too long is shown as far as it fits.
+            let _ = info.loader.try_push_str(part);
+        }
+    } else {
+        info.loader.push_str("Limine");
+    }
+
+    let missing = BootError::LimineAnswer;
+    let direct_map = requests
+        .direct_map
+        .get_response()
+        .ok_or(missing("HHDM"))?
+        .offset();
+    let image = requests
+        .image
+        .get_response()
+        .ok_or(missing("executable address"))?;
+    let entries = requests
+        .memory
+        .get_response()
+        .ok_or(missing("memory map"))?
+        .entries();
+    if entries.is_empty() {
+        return Err(BootError::NoMemory);
+    }
+    info.loader_direct_map = direct_map;
+    info.image = image.physical_base();
+    for entry in entries {
+        info.memory.push(Region {
+            start: entry.base,
+            length: entry.length,
+            kind: region_kind(entry.entry_type),
+        })?;
+    }
+
+    if let Some(answer) = requests.file.get_response() {
+        let file = answer.file();
+        info.set_command_line(file.string().to_bytes());
+        info.kernel_file = Some((file.addr() as u64 - direct_map, file.size()));
+    }
+
+    // Revision 3 gives the RSDP as a physical address, all others as one in the direct map.
+    info.rsdp = requests.rsdp.get_response().map(|answer| {
+        let address = answer.address() as u64;
+        address.checked_sub(direct_map).unwrap_or(address)
+    });
+    Ok(())
+}
+
+fn region_kind(entry: EntryType) -> RegionKind {
+    match entry {
+        EntryType::USABLE => RegionKind::Usable,
+        EntryType::ACPI_RECLAIMABLE => RegionKind::AcpiReclaimable,
+        EntryType::ACPI_NVS => RegionKind::AcpiNvs,
+        EntryType::BAD_MEMORY => RegionKind::Bad,
+        EntryType::BOOTLOADER_RECLAIMABLE => RegionKind::BootReclaimable,
+        EntryType::EXECUTABLE_AND_MODULES => RegionKind::Kernel,
+        EntryType::FRAMEBUFFER => RegionKind::Framebuffer,
+        _ => RegionKind::Reserved,
+    }
+}

@@ -1,0 +1,170 @@
+//! How the kernel is entered, and what it is told.
+//!
+//! Limine and a PVH loader leave the processor in different states and describe the machine
+//! in different forms. Both entries end in the same call with the same [`BootInfo`]; nothing
+//! after it can tell them apart, but for the name in the log.
+
+pub mod image;
+pub mod limine;
+pub mod pvh;
+mod stack;
+
+use core::cell::UnsafeCell;
+use core::fmt;
+
+use arrayvec::ArrayString;
+use tocsin_logic::memory_map::{MapFull, MemoryMap};
+
+/// Which of the two entries was taken; passed in a register by the entry code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// The Limine boot protocol.
+    Limine,
+    /// Xen's PVH start, as QEMU's `-kernel` does it.
+    Pvh,
+}
+
+impl Protocol {
+    /// The number the entry code of this protocol passes on.
+    const fn number(self) -> u64 {
+        match self {
+            Self::Limine => 1,
+            Self::Pvh => 2,
+        }
+    }
+}
+
+/// Longest command line that is kept, in bytes.
+pub const COMMAND_LINE_MAX: usize = 2048;
+
+/// What the loader said, copied out of its memory: physical addresses only, no pointers.
+///
+/// About 15 KiB, so it is filled in place and never moved.
+#[derive(Debug)]
+pub struct BootInfo {
+    /// The entry that was taken.
+    pub protocol: Protocol,
+    /// Name and version of the loader, for the log.
+    pub loader: ArrayString<64>,
+    /// The kernel command line.
+    pub command_line: ArrayString<COMMAND_LINE_MAX>,
+    /// Whether the loader's command line was longer than [`COMMAND_LINE_MAX`], or not UTF-8.
+    pub command_line_cut: bool,
+    /// Physical memory, normalised.
+    pub memory: MemoryMap,
+    /// Physical address of ACPI's RSDP, if the loader gave one.
+    pub rsdp: Option<u64>,
+    /// Where the kernel image was put, as a physical address.
+    pub image: u64,
+    /// The kernel's own ELF file, for symbols: physical address and length in bytes.
+    pub kernel_file: Option<(u64, u64)>,
+    /// Virtual address at which the loader's page tables show physical address 0.
+    pub loader_direct_map: u64,
+}
+
+impl BootInfo {
+    const fn empty() -> Self {
+        Self {
+            protocol: Protocol::Limine,
+            loader: ArrayString::new_const(),
+            command_line: ArrayString::new_const(),
+            command_line_cut: false,
+            memory: MemoryMap::new(),
+            rsdp: None,
+            image: 0,
+            kernel_file: None,
+            loader_direct_map: 0,
+        }
+    }
+
+    /// Keeps as much of `text` as fits as the command line.
+    fn set_command_line(&mut self, text: &[u8]) {
+        let valid = text.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        let mut cut = valid.len() < text.len();
+        for character in valid.chars() {
+            if self.command_line.try_push(character).is_err() {
+                cut = true;
+                break;
+            }
+        }
+        self.command_line_cut = cut;
+    }
+}
+
+/// Where the boot information lies; written by [`collect`] alone.
+struct Place(UnsafeCell<BootInfo>);
+
+// SAFETY: 1. `collect` runs once, on one CPU, and hands out a shared reference when it is done.
+unsafe impl Sync for Place {}
+
+static INFO: Place = Place(UnsafeCell::new(BootInfo::empty()));
+
+/// Why the machine cannot be started from what the loader gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BootError {
+    /// The entry code passed a protocol number that nobody uses.
+    Protocol(u64),
+    /// The PVH start info does not begin with its magic number.
+    PvhMagic(u32),
+    /// The loader does not speak a base revision the kernel knows.
+    LimineRevision,
+    /// The loader did not answer a request the kernel cannot do without.
+    LimineAnswer(&'static str),
+    /// The memory map has more regions than the kernel keeps.
+    MemoryMapFull,
+    /// The memory map is missing or empty.
+    NoMemory,
+}
+
+impl fmt::Display for BootError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Protocol(number) => write!(f, "entered by an unknown way ({number:#x})"),
+            Self::PvhMagic(magic) => {
+                write!(
+                    f,
+                    "PVH start info begins with {magic:#010x}, not 0x336ec578"
+                )
+            }
+            Self::LimineRevision => {
+                f.write_str("this Limine does not know base revision 2: use Limine 8.0 or later")
+            }
+            Self::LimineAnswer(request) => write!(f, "Limine did not answer the {request} request"),
+            Self::MemoryMapFull => f.write_str("the memory map has more than 256 regions"),
+            Self::NoMemory => f.write_str("the loader gave no memory map"),
+        }
+    }
+}
+
+impl From<MapFull> for BootError {
+    fn from(_: MapFull) -> Self {
+        Self::MemoryMapFull
+    }
+}
+
+/// Reads what the loader left, given what the entry code passed.
+///
+/// # Errors
+///
+/// [`BootError`], if the machine cannot be started from it.
+///
+/// # Safety
+///
+/// Once. The arguments must be the ones of the entry code, and the loader's memory untouched.
+pub(crate) unsafe fn collect(
+    protocol: u64,
+    start_info: u64,
+) -> Result<&'static BootInfo, BootError> {
+    // SAFETY: 1. This runs once, so there is no other reference.
+    let info = unsafe { &mut *INFO.0.get() };
+    if protocol == Protocol::Limine.number() {
+        limine::collect(info)?;
+    } else if protocol == Protocol::Pvh.number() {
+        // SAFETY: 1. Passed on to the caller.
+        unsafe { pvh::collect(info, start_info)? };
+    } else {
+        return Err(BootError::Protocol(protocol));
+    }
+    info.memory.normalise();
+    Ok(info)
+}

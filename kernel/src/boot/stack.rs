@@ -1,0 +1,17 @@
+//! The stack both entries switch to, until the kernel has stacks with guard pages.
+
+use core::cell::UnsafeCell;
+
+/// Size of the first stack, in bytes. `BootInfo` and building the page tables fit in half.
+pub const SIZE: usize = 64 * 1024;
+
+/// Memory of the first stack; only the entry code touches it by name.
+#[repr(C, align(4096))]
+pub struct BootStack(UnsafeCell<[u8; SIZE]>);
+
+// SAFETY: 1. Nobody refers to it from Rust: it is a symbol for the entry code.
+unsafe impl Sync for BootStack {}
+
+/// The first stack of the boot CPU.
+#[unsafe(no_mangle)]
+pub static BOOT_STACK: BootStack = BootStack(UnsafeCell::new([0; SIZE]));

@@ -1,0 +1,65 @@
+//! One processor: its descriptor tables, its stacks, its exceptions.
+//!
+//! All CPUs share one IDT, whose page is read-only before a second CPU loads it. Each has
+//! its own GDT, TSS and stacks. #DF, NMI, #MC and #DB run on IST stacks of their own, because
+//! they may strike while the stack is unusable or its pointer is not the kernel's; nothing else
+//! does, because a second delivery through the same IST entry starts at the same top and
+//! overwrites the first.
+
+pub mod entry;
+pub mod exceptions;
+pub mod idt;
+mod machine_check;
+pub mod percpu;
+pub mod report;
+mod segments;
+pub mod symbols;
+
+use tocsin_logic::layout::{StackKind, stack_range};
+
+use crate::hw::control;
+pub use percpu::current;
+
+/// Makes the boot CPU able to report a fault: control registers, GDT, TSS, IDT.
+///
+/// # Safety
+///
+/// Once, on the boot CPU, interrupts off.
+pub(crate) unsafe fn init_boot_cpu() {
+    // SAFETY: 1. Interrupts are off. 2. The loaders' page tables have WP and NX semantics already:
+    // the image's sections are mapped with at least the rights they need.
+    unsafe { control::set_up() };
+    let cpu = percpu::boot_cpu();
+    // SAFETY: 1. The block is this CPU's own, for good. 2. Nothing refers to its tables yet.
+    unsafe { segments::load(cpu, percpu::EARLY_EXCEPTION_STACK.top()) };
+    // SAFETY: 1. Nobody else uses the table yet. 2. It is writable: the loader's tables map it so.
+    unsafe { idt::fill() };
+    idt::load();
+    crate::console::set_cpu_number(|| current().id());
+}
+
+/// Gives this CPU the exception stacks that `memory::stacks` mapped for it.
+///
+/// # Safety
+///
+/// The stacks must be mapped. Not while one of the exceptions is being handled.
+pub(crate) unsafe fn use_own_exception_stacks() {
+    let cpu = current();
+    for kind in StackKind::ALL {
+        if let Some(ist) = kind.ist() {
+            // SAFETY: 1. Passed on to the caller. 2. The processor reads the TSS at each delivery.
+            unsafe { segments::set_exception_stack(cpu, ist, stack_range(cpu.id(), kind).end) };
+        }
+    }
+}
+
+/// Goes on with `next` on this CPU's thread stack and never returns.
+///
+/// # Safety
+///
+/// The stack must be mapped and unused.
+pub(crate) unsafe fn continue_on_thread_stack(next: extern "C" fn() -> !) -> ! {
+    let top = stack_range(current().id(), StackKind::Thread).end;
+    // SAFETY: 1. Passed on to the caller. 2. `next` never returns to the stack that is left.
+    unsafe { entry::switch_stack(top, next) }
+}

@@ -1,0 +1,115 @@
+//! What each CPU has to itself, found through its GS base.
+
+use core::arch::asm;
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use x86_64::structures::gdt::GlobalDescriptorTable;
+use x86_64::structures::tss::TaskStateSegment;
+
+/// Null, kernel code and data, user data and code, and the two halves of the TSS descriptor.
+pub(super) const GDT_ENTRIES: usize = 8;
+
+/// The block that the GS base of its CPU points at.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub struct PerCpu {
+    /// Address of this block, for `mov reg, gs:[0]`. First, so that its offset is 0.
+    this: UnsafeCell<*const PerCpu>,
+    id: u32,
+    /// Depth of fault reports being printed; above 1, a report has faulted itself.
+    reports: AtomicU32,
+    /// Whether this CPU has stopped for good.
+    stopped: AtomicBool,
+    pub(super) gdt: UnsafeCell<GlobalDescriptorTable<GDT_ENTRIES>>,
+    pub(super) tss: UnsafeCell<TaskStateSegment>,
+}
+
+// SAFETY: 1. GDT, TSS and `this` are written only by `segments`, on the CPU they belong to, when its
+// code is not using them; others never touch them. 2. The rest is atomic or constant.
+unsafe impl Sync for PerCpu {}
+
+impl PerCpu {
+    /// The block of CPU number `id`, its tables still empty.
+    #[must_use]
+    pub const fn new(id: u32) -> Self {
+        Self {
+            this: UnsafeCell::new(core::ptr::null()),
+            id,
+            reports: AtomicU32::new(0),
+            stopped: AtomicBool::new(false),
+            gdt: UnsafeCell::new(GlobalDescriptorTable::empty()),
+            tss: UnsafeCell::new(TaskStateSegment::new()),
+        }
+    }
+
+    /// Number of the CPU; 0 is the one that booted.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Marks the start of a fault report; returns how many there are now, 1 at the first.
+    pub(super) fn enter_report(&self) -> u32 {
+        self.reports.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Marks the end of a report after which the CPU goes on.
+    pub(super) fn leave_report(&self) {
+        self.reports.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Makes this the block of the CPU that runs this code.
+    ///
+    /// # Safety
+    ///
+    /// Once for each CPU, before it calls [`current`].
+    pub(super) unsafe fn install(&'static self) {
+        // SAFETY: 1. Nobody reads it before the GS base leads here.
+        unsafe { *self.this.get() = self };
+        x86_64::registers::model_specific::GsBase::write(x86_64::VirtAddr::from_ptr(self));
+    }
+}
+
+static BOOT_CPU: PerCpu = PerCpu::new(0);
+
+/// The block of the boot CPU.
+pub(super) fn boot_cpu() -> &'static PerCpu {
+    &BOOT_CPU
+}
+
+/// The block of the CPU that runs this code. Any context, once the CPU is set up.
+///
+/// A thread that may move to another CPU must not keep the reference across the move.
+#[inline]
+#[must_use]
+pub fn current() -> &'static PerCpu {
+    let this: *const PerCpu;
+    // SAFETY: 1. GS points to this CPU's block from `install` on, and its first field to itself.
+    unsafe {
+        asm!("mov {}, gs:[0]", out(reg) this, options(nostack, pure, readonly, preserves_flags));
+    }
+    // SAFETY: 1. Blocks live for ever. 2. All of a block is either constant or safely shared.
+    unsafe { &*this }
+}
+
+/// A small stack for exceptions in the first steps of booting, before stacks can be mapped.
+#[repr(C, align(4096))]
+pub(super) struct EarlyStack(UnsafeCell<[u8; EARLY_STACK_SIZE]>);
+
+// A report needs about half of this.
+const EARLY_STACK_SIZE: usize = 16 * 1024;
+
+// SAFETY: 1. Only the processor uses it, through the TSS.
+unsafe impl Sync for EarlyStack {}
+
+impl EarlyStack {
+    /// The address above its last byte.
+    pub(super) fn top(&self) -> u64 {
+        self.0.get() as u64 + EARLY_STACK_SIZE as u64
+    }
+}
+
+/// The boot CPU's early exception stack. Shared by all four: none of them is survived then.
+pub(super) static EARLY_EXCEPTION_STACK: EarlyStack =
+    EarlyStack(UnsafeCell::new([0; EARLY_STACK_SIZE]));

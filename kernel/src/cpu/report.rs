@@ -1,0 +1,201 @@
+//! The one readable report that a fault or panic leaves.
+//!
+//! It takes no lock that the faulting code may hold for ever, allocates nothing, and reads only
+//! memory that the page tables map. If it faults itself, a shorter one says so.
+
+use core::fmt::{self, Write};
+use core::panic::PanicInfo;
+
+use tocsin_logic::backtrace;
+use tocsin_logic::error_code::ErrorCode;
+use tocsin_logic::exception::{self, ErrorCodeKind};
+use tocsin_logic::layout::{self, Place};
+use tocsin_logic::registers;
+use x86_64::registers::control::{Cr0, Cr2, Cr3, Cr4};
+use x86_64::registers::debug::Dr6;
+
+use super::entry::TrapFrame;
+use super::machine_check;
+use super::percpu::{self, PerCpu};
+use super::symbols::Code;
+use crate::hw::processor;
+use crate::{boot, console, memory};
+
+const DEBUG: u8 = 1;
+const DOUBLE_FAULT: u8 = 8;
+const PAGE_FAULT: u8 = 14;
+const MACHINE_CHECK: u8 = 18;
+
+/// Reports the exception that `frame` holds.
+pub(super) fn exception(cpu: &PerCpu, frame: &TrapFrame) {
+    // A console never reports an error.
+    let _ = write_exception(&mut console::seize(), cpu, frame);
+}
+
+/// Reports that a report has faulted.
+pub(super) fn faulted_again(cpu: &PerCpu, frame: &TrapFrame) {
+    let vector = frame.vector as u8;
+    let name = exception::exception(vector).map_or("interrupt", |exception| exception.mnemonic);
+    let _ = writeln!(
+        console::seize(),
+        "\n#### CPU {}: {name} (vector {vector}) at {:#018x} while reporting the fault above",
+        cpu.id(),
+        frame.rip
+    );
+}
+
+/// Reports a panic of the code that calls it.
+pub(crate) fn panic(info: &PanicInfo<'_>) {
+    let cpu = percpu::current();
+    let nested = cpu.enter_report() > 1;
+    let mut out = console::seize();
+    let _ = rule(&mut out, format_args!("CPU {}: kernel panic", cpu.id()));
+    let _ = writeln!(out, "  what        {}", info.message());
+    if let Some(location) = info.location() {
+        let _ = writeln!(out, "  where       {location}");
+    }
+    if !nested {
+        let (rip, rbp, rsp) = processor::position();
+        let _ = write_backtrace(&mut out, rip, rbp, rsp);
+    }
+    let _ = rule(&mut out, format_args!("stopped"));
+}
+
+fn write_exception(out: &mut dyn Write, cpu: &PerCpu, frame: &TrapFrame) -> fmt::Result {
+    let vector = frame.vector as u8;
+    let Some(exception) = exception::exception(vector) else {
+        return Ok(());
+    };
+    rule(
+        out,
+        format_args!(
+            "CPU {}: {} {} (vector {vector})",
+            cpu.id(),
+            exception.mnemonic,
+            exception.name
+        ),
+    )?;
+    writeln!(out, "  at          {}", Code(frame.rip))?;
+    if exception.error_code != ErrorCodeKind::None {
+        writeln!(
+            out,
+            "  error code  {}",
+            ErrorCode::new(vector, frame.error_code)
+        )?;
+    }
+    match vector {
+        // CR2 belongs to #PF. After #DF it is usually that of the fault which could not be
+        // delivered, such as a push to the guard page.
+        PAGE_FAULT | DOUBLE_FAULT => {
+            let address = Cr2::read_raw();
+            writeln!(
+                out,
+                "  address     {address:#018x} (CR2): {}",
+                layout::describe(address)
+            )?;
+        }
+        DEBUG => {
+            let status = Dr6::read_raw();
+            writeln!(out, "  status      DR6 {}", registers::dr6(status))?;
+            // The processor only ever sets these bits (SDM vol. 3B, 19.2.3).
+            crate::hw::control::clear_debug_status();
+        }
+        MACHINE_CHECK => machine_check::write(out)?,
+        _ => {}
+    }
+    write_stack_use(out, frame.rsp)?;
+    write_registers(out, frame)?;
+    write_backtrace(out, frame.rip, frame.rbp, frame.rsp)
+}
+
+/// Says which stack was in use, and how full it was.
+fn write_stack_use(out: &mut dyn Write, rsp: u64) -> fmt::Result {
+    // RSP may be exactly the top of an empty stack, which is the next slot's address.
+    let place = layout::describe(rsp.wrapping_sub(1));
+    if let Place::Stack { cpu, kind, .. } = place {
+        let range = layout::stack_range(cpu, kind);
+        return writeln!(
+            out,
+            "  stack       CPU {cpu}'s {} stack, {} of {} bytes in use",
+            kind.name(),
+            range.end - rsp,
+            range.end - range.start
+        );
+    }
+    writeln!(out, "  stack       {place}")
+}
+
+fn write_registers(out: &mut dyn Write, frame: &TrapFrame) -> fmt::Result {
+    let rows = [
+        [("rax", frame.rax), ("rbx", frame.rbx), ("rcx", frame.rcx)],
+        [("rdx", frame.rdx), ("rsi", frame.rsi), ("rdi", frame.rdi)],
+        [("rbp", frame.rbp), ("rsp", frame.rsp), ("r8", frame.r8)],
+        [("r9", frame.r9), ("r10", frame.r10), ("r11", frame.r11)],
+        [("r12", frame.r12), ("r13", frame.r13), ("r14", frame.r14)],
+        [("r15", frame.r15), ("rip", frame.rip), ("cr3", cr3())],
+    ];
+    for row in rows {
+        for (name, value) in row {
+            write!(out, "  {name:<4}{value:#018x}")?;
+        }
+        writeln!(out)?;
+    }
+    writeln!(out, "  cs  {:#06x}  ss  {:#06x}", frame.cs, frame.ss)?;
+    writeln!(out, "  rflags  {}", registers::rflags(frame.rflags))?;
+    writeln!(out, "  cr0     {}", registers::cr0(Cr0::read_raw()))?;
+    writeln!(out, "  cr4     {}", registers::cr4(Cr4::read_raw()))
+}
+
+fn cr3() -> u64 {
+    let (frame, flags) = Cr3::read_raw();
+    frame.start_address().as_u64() | u64::from(flags)
+}
+
+/// Writes the chain of calls: `rip`, then the return addresses that the frame pointers lead to.
+fn write_backtrace(out: &mut dyn Write, rip: u64, rbp: u64, rsp: u64) -> fmt::Result {
+    writeln!(out, "  backtrace")?;
+    let stack = stack_around(rsp);
+    let mut frames = backtrace::walk(rip, rbp, |address| stack.contains(&address), read);
+    for (number, address) in frames.by_ref().enumerate() {
+        // A return address may be the first of the next function; the call is before it.
+        let call = if number == 0 {
+            address
+        } else {
+            address.wrapping_sub(1)
+        };
+        writeln!(out, "    {number:>2}  {}", Code(call))?;
+    }
+    match frames.stop() {
+        Some(stop) if !stop.is_complete() => writeln!(out, "        {stop}"),
+        _ => Ok(()),
+    }
+}
+
+/// The bounds of the stack that `rsp` points into.
+fn stack_around(rsp: u64) -> core::ops::Range<u64> {
+    match layout::describe(rsp) {
+        Place::Stack { cpu, kind, .. } | Place::StackGuard { cpu, kind } => {
+            layout::stack_range(cpu, kind)
+        }
+        // The first stack is inside the image.
+        _ => boot::image::virtual_range(),
+    }
+}
+
+/// The word at `address`, if it can be read without a fault.
+fn read(address: u64) -> Option<u64> {
+    let last = address.checked_add(7)?;
+    if address % 8 != 0 || !memory::paging::is_mapped(address) || !memory::paging::is_mapped(last) {
+        return None;
+    }
+    // SAFETY: 1. Both ends are mapped and in one page, because the address is aligned.
+    Some(unsafe { (address as *const u64).read_volatile() })
+}
+
+/// Writes `title` in a line of the report's width.
+fn rule(out: &mut dyn Write, title: fmt::Arguments<'_>) -> fmt::Result {
+    let mut line = arrayvec::ArrayString::<96>::new();
+    // A title that is too long is cut: the rest of the report matters more.
+    let _ = write!(line, "#### {title} ");
+    writeln!(out, "{line:#<78}")
+}

@@ -1,0 +1,33 @@
+//! Names for addresses, from the symbol table of the kernel's own ELF file.
+
+use core::fmt;
+
+use spin::Once;
+use tocsin_logic::symbols::{Symbols, SymbolsError};
+
+static SYMBOLS: Once<Symbols<'static>> = Once::new();
+
+/// Takes the symbols of `file`, the ELF file that the loader left in memory.
+///
+/// # Errors
+///
+/// [`SymbolsError`], if it is no ELF file with symbols; addresses then stay without names.
+pub(crate) fn load(file: &'static [u8]) -> Result<(), SymbolsError> {
+    let symbols = Symbols::parse(file)?;
+    SYMBOLS.call_once(|| symbols);
+    Ok(())
+}
+
+/// An address in the kernel's code, shown with the function it is in.
+#[derive(Clone, Copy, Debug)]
+pub struct Code(pub u64);
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#018x}", self.0)?;
+        match SYMBOLS.get().and_then(|symbols| symbols.lookup(self.0)) {
+            Some(symbol) => write!(f, "  {}", symbol.at(self.0)),
+            None => Ok(()),
+        }
+    }
+}

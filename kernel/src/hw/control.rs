@@ -1,0 +1,149 @@
+//! The control registers and MSRs that every CPU sets alike: protection first.
+
+use bitflags::bitflags;
+use spin::Once;
+use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
+use x86_64::registers::model_specific::Msr;
+
+use super::processor::cpuid;
+
+bitflags! {
+    /// What of the optional protections and features this processor has.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Features: u32 {
+        /// No-execute pages (EFER.NXE).
+        const NX = 1 << 0;
+        /// The kernel may not execute user pages (CR4.SMEP).
+        const SMEP = 1 << 1;
+        /// The kernel may not touch user pages unless it says so (CR4.SMAP).
+        const SMAP = 1 << 2;
+        /// User code may not read descriptor-table addresses (CR4.UMIP).
+        const UMIP = 1 << 3;
+        /// 1 GiB pages.
+        const GIGABYTE_PAGES = 1 << 4;
+        /// Machine-check exceptions (CR4.MCE).
+        const MCE = 1 << 5;
+        /// Machine-check banks, MCG_CAP and what follows it.
+        const MCA = 1 << 6;
+        /// The page attribute table.
+        const PAT = 1 << 7;
+        /// Global pages (CR4.PGE).
+        const PGE = 1 << 8;
+        /// SSE, whose exceptions need CR4.OSXMMEXCPT.
+        const SSE = 1 << 9;
+    }
+}
+
+impl Features {
+    /// Names of the protections, for the log.
+    pub const PROTECTIONS: [(Self, &'static str); 4] = [
+        (Self::NX, "NX"),
+        (Self::SMEP, "SMEP"),
+        (Self::SMAP, "SMAP"),
+        (Self::UMIP, "UMIP"),
+    ];
+
+    /// What this processor has; asked once.
+    #[must_use]
+    pub fn get() -> Self {
+        static FEATURES: Once<Features> = Once::new();
+        *FEATURES.call_once(Self::detect)
+    }
+
+    /// Asks CPUID (SDM vol. 2A, CPUID; leaves 1, 7 and 8000_0001H).
+    fn detect() -> Self {
+        let basic = cpuid(1, 0).edx;
+        let structured = cpuid(7, 0);
+        let extended = cpuid(0x8000_0001, 0).edx;
+        [
+            (extended, 20, Self::NX),
+            (structured.ebx, 7, Self::SMEP),
+            (structured.ebx, 20, Self::SMAP),
+            (structured.ecx, 2, Self::UMIP),
+            (extended, 26, Self::GIGABYTE_PAGES),
+            (basic, 7, Self::MCE),
+            (basic, 14, Self::MCA),
+            (basic, 16, Self::PAT),
+            (basic, 13, Self::PGE),
+            (basic, 25, Self::SSE),
+        ]
+        .into_iter()
+        .filter(|&(register, bit, _)| register & 1 << bit != 0)
+        .map(|(_, _, feature)| feature)
+        .collect()
+    }
+}
+
+const IA32_PAT: u32 = 0x277;
+const PAT_DEFAULT: u64 = 0x0007_0406_0007_0406;
+
+/// Sets this CPU's control registers, whatever the loader or firmware left in them.
+///
+/// # Safety
+///
+/// Ring 0, interrupts off. The page tables in force must be valid with CR0.WP and NX on.
+pub unsafe fn set_up() {
+    let features = Features::get();
+    // Write protection also for ring 0: the read-only IDT rests on it. Native FPU errors.
+    // The kernel itself uses no floating point, but a test does: emulation and TS off.
+    let cr0 = Cr0Flags::PROTECTED_MODE_ENABLE
+        | Cr0Flags::MONITOR_COPROCESSOR
+        | Cr0Flags::EXTENSION_TYPE
+        | Cr0Flags::NUMERIC_ERROR
+        | Cr0Flags::WRITE_PROTECT
+        | Cr0Flags::ALIGNMENT_MASK
+        | Cr0Flags::PAGING;
+    // SAFETY: 1. Paging and long mode stay as they are. 2. The caller vouches for the tables.
+    unsafe { Cr0::write(cr0) };
+
+    let mut cr4 = Cr4Flags::PHYSICAL_ADDRESS_EXTENSION | Cr4Flags::DEBUGGING_EXTENSIONS;
+    for (feature, flags) in [
+        (
+            Features::SMEP,
+            Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION,
+        ),
+        (Features::SMAP, Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION),
+        (Features::UMIP, Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION),
+        (Features::MCE, Cr4Flags::MACHINE_CHECK_EXCEPTION),
+        (Features::PGE, Cr4Flags::PAGE_GLOBAL),
+        (
+            Features::SSE,
+            Cr4Flags::OSFXSR | Cr4Flags::OSXMMEXCPT_ENABLE,
+        ),
+    ] {
+        if features.contains(feature) {
+            cr4 |= flags;
+        }
+    }
+    // A loader may have turned on five-level paging, which cannot change in long mode.
+    cr4 |= Cr4::read() & Cr4Flags::L5_PAGING;
+    // SAFETY: 1. Every bit set is one that CPUID reports. 2. PAE stays on.
+    unsafe { Cr4::write(cr4) };
+
+    if features.contains(Features::NX) {
+        // SAFETY: 1. CPUID reports NX. 2. Long mode stays as it is.
+        unsafe { Efer::update(|efer| efer.insert(EferFlags::NO_EXECUTE_ENABLE)) };
+    }
+    if features.contains(Features::PAT) {
+        // SAFETY: 1. CPUID reports the register. 2. It gets its power-up default, in which PCD and
+        // PWT together mean uncached, as every page table here assumes (SDM vol. 3A, 13.12.4).
+        unsafe { Msr::new(IA32_PAT).write(PAT_DEFAULT) };
+    }
+}
+
+/// Reads a model-specific register.
+///
+/// # Safety
+///
+/// The register must exist on this processor, else #GP.
+#[must_use]
+pub unsafe fn read_msr(register: u32) -> u64 {
+    // SAFETY: 1. Passed on to the caller.
+    unsafe { Msr::new(register).read() }
+}
+
+/// Clears the debug status, DR6, to its value after a reset (SDM vol. 3A, 11.1.1).
+pub fn clear_debug_status() {
+    // SAFETY: 1. DR6 only reports; nothing depends on what it held.
+    unsafe { core::arch::asm!("mov dr6, {}", in(reg) 0xffff_0ff0u64, options(nomem, nostack)) };
+}

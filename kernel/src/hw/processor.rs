@@ -1,0 +1,60 @@
+//! Instructions that have no better home: `hlt`, `rdtsc`, `cpuid`.
+
+use core::arch::x86_64::{__cpuid_count, _rdtsc};
+
+pub use core::arch::x86_64::CpuidResult;
+
+/// Stops this processor for good: interrupts off, and `hlt` again after every NMI.
+pub fn halt_forever() -> ! {
+    loop {
+        x86_64::instructions::interrupts::disable();
+        x86_64::instructions::hlt();
+    }
+}
+
+/// The time-stamp counter, in TSC cycles (SDM vol. 3B, 19.17).
+///
+/// Not serialising: instructions around it may be reordered across the read.
+#[inline]
+#[must_use]
+pub fn timestamp() -> u64 {
+    // SAFETY: 1. RDTSC exists on every 64-bit processor; CR4.TSD only matters outside ring 0.
+    unsafe { _rdtsc() }
+}
+
+/// CPUID of `leaf` and `subleaf`, or all zeros where the processor has no such leaf
+/// (it would answer with the data of its highest basic leaf instead; SDM vol. 2A, CPUID).
+#[must_use]
+pub fn cpuid(leaf: u32, subleaf: u32) -> CpuidResult {
+    // The hypervisor range has a maximum of its own, at its own base.
+    let highest = __cpuid_count(leaf & 0xffff_ff00, 0).eax;
+    if leaf > highest {
+        return CpuidResult {
+            eax: 0,
+            ebx: 0,
+            ecx: 0,
+            edx: 0,
+        };
+    }
+    __cpuid_count(leaf, subleaf)
+}
+
+/// Whether a hypervisor says it is there (CPUID.01H:ECX bit 31).
+#[must_use]
+pub fn has_hypervisor() -> bool {
+    cpuid(1, 0).ecx & 1 << 31 != 0
+}
+
+/// RIP, RBP and RSP of the caller, from which its frames can be walked.
+#[inline(always)]
+#[must_use]
+pub fn position() -> (u64, u64, u64) {
+    let (rip, rbp, rsp);
+    // SAFETY: 1. Only reads three registers.
+    unsafe {
+        core::arch::asm!("lea {}, [rip]", "mov {}, rbp", "mov {}, rsp",
+            out(reg) rip, out(reg) rbp, out(reg) rsp,
+            options(nomem, nostack, preserves_flags));
+    }
+    (rip, rbp, rsp)
+}

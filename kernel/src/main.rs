@@ -1,0 +1,10 @@
+//! The Tocsin kernel: the library and its monitor, nothing more.
+
+#![no_std]
+#![no_main]
+
+tocsin::main!(main);
+
+fn main(machine: &'static tocsin::Machine) -> ! {
+    tocsin::monitor::run(machine)
+}

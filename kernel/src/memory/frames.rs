@@ -1,0 +1,130 @@
+//! Physical memory in blocks of pages, from the `buddy_system_allocator` crate.
+//!
+//! The free lists live in the free memory itself, reached through the direct map. Memory
+//! below 1 MiB is a pool of its own: only there can a CPU start in real mode.
+
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+use buddy_system_allocator::Heap;
+use tocsin_logic::layout::DIRECT_MAP;
+
+use super::MemoryError;
+use crate::sync::IrqMutex;
+
+/// Size of a page frame, in bytes.
+pub const FRAME: u64 = 4096;
+
+/// First address that real mode cannot reach.
+const REAL_MODE_END: u64 = 1 << 20;
+
+/// Blocks of up to 2^39 bytes.
+type Pool = Heap<40>;
+
+struct Pools {
+    low: Pool,
+    high: Pool,
+}
+
+static POOLS: IrqMutex<Pools> = IrqMutex::new(Pools {
+    low: Pool::new(),
+    high: Pool::new(),
+});
+
+/// Frames of one pool, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// All that the pool was given.
+    pub total: u64,
+    /// What is in use.
+    pub used: u64,
+}
+
+/// Gives the free memory from `start` to `end` (physical, page-aligned) to the allocator.
+///
+/// # Safety
+///
+/// The range must be usable memory that nothing else uses, and mapped in the direct map.
+pub(super) unsafe fn add(start: u64, end: u64) {
+    let mut pools = POOLS.lock();
+    let boundary = REAL_MODE_END.clamp(start.min(end), end);
+    // The frame at 0 is left out: address 0 means "none" to real-mode code and firmware.
+    for (pool_is_low, start, end) in [(true, start.max(FRAME), boundary), (false, boundary, end)] {
+        if start < end {
+            let pool = if pool_is_low {
+                &mut pools.low
+            } else {
+                &mut pools.high
+            };
+            let [start, end] = [start, end].map(|address| (DIRECT_MAP + address) as usize);
+            // SAFETY: 1. Passed on to the caller.
+            unsafe { pool.add_to_heap(start, end) };
+        }
+    }
+}
+
+/// Takes a block of at least `bytes` bytes (rounded up to a power of two of pages), aligned
+/// to its size, with unknown content. Returns its physical address.
+///
+/// # Errors
+///
+/// [`MemoryError::OutOfFrames`], if no block of that size is free.
+pub fn allocate(bytes: u64) -> Result<u64, MemoryError> {
+    let out_of_frames = MemoryError::OutOfFrames(bytes);
+    let layout = block_layout(bytes).ok_or(out_of_frames)?;
+    let block = POOLS
+        .lock()
+        .high
+        .alloc(layout)
+        .map_err(|()| out_of_frames)?;
+    Ok(block.as_ptr() as u64 - DIRECT_MAP)
+}
+
+/// Takes one page filled with zeros. Returns its physical address.
+///
+/// # Errors
+///
+/// [`MemoryError::OutOfFrames`], if no page is free.
+pub fn allocate_zeroed_page() -> Result<u64, MemoryError> {
+    let frame = allocate(FRAME)?;
+    // SAFETY: 1. The frame is free memory in the direct map, and ours alone.
+    unsafe { pointer(frame).write_bytes(0, FRAME as usize) };
+    Ok(frame)
+}
+
+/// Gives back a block.
+///
+/// # Safety
+///
+/// `physical` must come from [`allocate`] with the same `bytes`, and nothing may use it any more.
+pub unsafe fn free(physical: u64, bytes: u64) {
+    let block = NonNull::new(pointer(physical));
+    if let (Some(block), Some(layout)) = (block, block_layout(bytes)) {
+        // SAFETY: 1. Passed on to the caller.
+        unsafe { POOLS.lock().high.dealloc(block, layout) };
+    }
+}
+
+/// Where the direct map shows the physical address.
+#[must_use]
+pub fn pointer(physical: u64) -> *mut u8 {
+    (DIRECT_MAP + physical) as *mut u8
+}
+
+/// Usage of the pool below 1 MiB and of the one above.
+#[must_use]
+pub fn usage() -> (Usage, Usage) {
+    let of = |pool: &Pool| Usage {
+        total: pool.stats_total_bytes() as u64,
+        used: pool.stats_alloc_actual() as u64,
+    };
+    let pools = POOLS.lock();
+    (of(&pools.low), of(&pools.high))
+}
+
+fn block_layout(bytes: u64) -> Option<Layout> {
+    let size = usize::try_from(bytes.max(FRAME))
+        .ok()?
+        .checked_next_power_of_two()?;
+    Layout::from_size_align(size, size).ok()
+}

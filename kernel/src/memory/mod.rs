@@ -1,0 +1,92 @@
+//! Memory: page tables of the kernel's own, frames, stacks with guard pages, the heap.
+//!
+//! Every physical address has one virtual address, `layout::DIRECT_MAP` above it. Usable
+//! memory is mapped there from the start, writable and not executable; device registers
+//! and firmware tables are mapped at that same address when somebody asks for them.
+//! The kernel image is left out of the direct map: its text would have a writable
+//! alias there, and so would the read-only IDT.
+
+pub mod frames;
+mod heap;
+pub mod paging;
+pub mod stacks;
+
+use core::fmt;
+
+use tocsin_logic::memory_map::RegionKind;
+
+use crate::boot::BootInfo;
+
+pub use heap::usage as heap_usage;
+
+/// Why memory could not be set up or had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryError {
+    /// No region below 4 GiB is large enough for the first page tables.
+    NoRoomForTables,
+    /// No free frame is left, or none of the size asked for (in bytes).
+    OutOfFrames(u64),
+    /// A page of this virtual address is mapped already, in another way.
+    AlreadyMapped(u64),
+    /// A range that is empty, wraps around or exceeds the physical address space.
+    BadRange(u64),
+}
+
+impl fmt::Display for MemoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRoomForTables => {
+                f.write_str("no usable region below 4 GiB has room for the page tables")
+            }
+            Self::OutOfFrames(bytes) => write!(f, "no free block of {bytes} bytes is left"),
+            Self::AlreadyMapped(address) => {
+                write!(f, "{address:#018x} is mapped already, in another way")
+            }
+            Self::BadRange(address) => {
+                write!(
+                    f,
+                    "physical range at {address:#x} is empty or out of bounds"
+                )
+            }
+        }
+    }
+}
+
+/// Builds the kernel's page tables, switches to them, and gives the free memory to the
+/// frame allocator, but for what the loader still uses.
+///
+/// # Errors
+///
+/// [`MemoryError`], if there is not enough memory for the tables.
+///
+/// # Safety
+///
+/// Once, on the boot CPU, on a stack inside the kernel image; the loader's page tables must
+/// be in force and map what `info` says.
+pub(crate) unsafe fn init(info: &BootInfo) -> Result<(), MemoryError> {
+    // SAFETY: 1. Passed on to the caller.
+    let used = unsafe { paging::init(info)? };
+    for region in info.memory.iter().filter(|region| is_free(region.kind)) {
+        // The first tables came from one of the usable regions.
+        for (start, end) in without(region.start, region.start + region.length, &used) {
+            // SAFETY: 1. The loader says the region is free, and the loader's own memory is not
+            // used any more: its answers are copied and its tables and stack left behind.
+            // 2. It is mapped: the direct map has every region of these kinds.
+            unsafe { frames::add(start, end) };
+        }
+    }
+    Ok(())
+}
+
+/// Whether the kernel may use memory of this kind once it stands on its own.
+fn is_free(kind: RegionKind) -> bool {
+    matches!(kind, RegionKind::Usable | RegionKind::BootReclaimable)
+}
+
+/// What is left of `start..end` without `hole`: the part below and the part above, maybe empty.
+fn without(start: u64, end: u64, hole: &core::ops::Range<u64>) -> [(u64, u64); 2] {
+    [
+        (start, end.min(hole.start).max(start)),
+        (start.max(hole.end).min(end), end),
+    ]
+}

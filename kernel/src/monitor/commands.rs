@@ -1,0 +1,87 @@
+//! The list of commands, and the small ones.
+
+use alloc::string::ToString;
+
+use tocsin_logic::exit;
+
+use super::{Arguments, Command, CommandError, fault, gates, has_failed, memory};
+use crate::{Machine, hw, println};
+
+/// All commands, in the order of `help`.
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "help",
+        usage: "help [command]",
+        help: "list the commands, or show how one is used",
+        run: help,
+    },
+    Command {
+        name: "idt",
+        usage: "idt [vector]",
+        help: "show the gates of the IDT, or all of one gate",
+        run: gates::idt,
+    },
+    Command {
+        name: "memory",
+        usage: "memory",
+        help: "show physical memory, the page tables, the heap and the stacks",
+        run: memory::memory,
+    },
+    Command {
+        name: "fault",
+        usage: "fault <kind>",
+        help: "make something go wrong on purpose; `fault list` shows what can",
+        run: fault::fault,
+    },
+    Command {
+        name: "poweroff",
+        usage: "poweroff [code]",
+        help: "end QEMU with an exit status (default 0, or 1 if a command has failed)",
+        run: poweroff,
+    },
+    Command {
+        name: "reboot",
+        usage: "reboot",
+        help: "restart the machine",
+        run: reboot,
+    },
+];
+
+/// The command called `name`.
+pub(super) fn find(name: &str) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.name == name)
+}
+
+/// The names of all commands.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    COMMANDS.iter().map(|command| command.name)
+}
+
+fn help(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
+    if let Some(name) = arguments.next() {
+        arguments.end()?;
+        let command = find(name).ok_or_else(|| CommandError::Unknown(name.to_string()))?;
+        println!("{}\n    {}", command.usage, command.help);
+        return Ok(());
+    }
+    for command in COMMANDS {
+        println!("  {:<16} {}", command.usage, command.help);
+    }
+    println!(
+        "Commands can be joined with `;`. Tab completes, the arrow keys recall earlier lines."
+    );
+    Ok(())
+}
+
+fn poweroff(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
+    let status = arguments.number(u64::from(exit::MAX))?;
+    arguments.end()?;
+    let default = u8::from(has_failed());
+    // `number` keeps it within 8 bits.
+    hw::machine::power_off(status.map_or(default, |status| status as u8))
+}
+
+fn reboot(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
+    arguments.end()?;
+    hw::machine::reset()
+}

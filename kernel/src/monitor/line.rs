@@ -1,0 +1,104 @@
+//! The prompt: line editing, history and completion are the `embedded-cli` crate's.
+
+use alloc::string::String;
+use core::convert::Infallible;
+
+use embedded_cli::autocomplete::Autocompletion;
+use embedded_cli::cli::{CliBuilder, CliHandle};
+use embedded_cli::command::RawCommand;
+use embedded_cli::service::{Autocomplete, CommandProcessor, Help, ProcessError};
+use embedded_cli::{arguments::Arg, autocomplete::Request};
+
+use super::{commands, execute_line};
+use crate::{Machine, console};
+
+/// Longest line, in bytes.
+const LINE_MAX: usize = 256;
+
+/// Bytes of earlier lines that are kept.
+const HISTORY_MAX: usize = 1024;
+
+/// Reads lines from the console and executes them, for ever.
+pub(super) fn read_and_execute(machine: &'static Machine) -> ! {
+    let Ok(mut cli) = CliBuilder::default()
+        .writer(Output)
+        .prompt("tocsin> ")
+        .command_buffer([0; LINE_MAX])
+        .history_buffer([0; HISTORY_MAX])
+        .build();
+    loop {
+        match console::read_byte() {
+            Some(byte) => {
+                let Ok(()) = cli.process_byte::<Names, _>(byte, &mut Lines { machine });
+            }
+            None => core::hint::spin_loop(),
+        }
+    }
+}
+
+/// The console as the line editor writes to it.
+struct Output;
+
+impl embedded_io::ErrorType for Output {
+    type Error = Infallible;
+}
+
+impl embedded_io::Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+        console::write_bytes(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+/// Takes finished lines.
+struct Lines {
+    machine: &'static Machine,
+}
+
+impl CommandProcessor<Output, Infallible> for Lines {
+    fn process<'a>(
+        &mut self,
+        _: &mut CliHandle<'_, Output, Infallible>,
+        raw: RawCommand<'a>,
+    ) -> Result<(), ProcessError<'a, Infallible>> {
+        // The editor has cut the line into words; the monitor wants it whole, for `;`.
+        let mut line = String::from(raw.name());
+        for argument in raw.args().args().flatten() {
+            let (dashes, text) = match argument {
+                Arg::Value(text) => ("", text),
+                Arg::LongOption(text) => ("--", text),
+                Arg::DoubleDash => ("--", ""),
+                Arg::ShortOption(_) => ("-", ""),
+            };
+            let quote = if text.contains(' ') { "\"" } else { "" };
+            line.extend([" ", dashes, quote, text, quote]);
+            if let Arg::ShortOption(letter) = argument {
+                line.push(letter);
+            }
+        }
+        execute_line(self.machine, &line);
+        Ok(())
+    }
+}
+
+/// The names of the commands, for completion.
+struct Names;
+
+impl Autocomplete for Names {
+    fn autocomplete(request: Request<'_>, completion: &mut Autocompletion<'_>) {
+        let Request::CommandName(prefix) = request else {
+            return;
+        };
+        for name in commands::names() {
+            if let Some(rest) = name.strip_prefix(prefix) {
+                completion.merge_autocompletion(rest);
+            }
+        }
+    }
+}
+
+impl Help for Names {}
