@@ -1,1 +1,3 @@
-//! Placeholder until the first part lands.
+//! What the tests share.
+
+pub mod guest;
