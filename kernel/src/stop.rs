@@ -10,6 +10,7 @@ use crate::{console, cpu, hw};
 /// Stops the kernel after a report has been printed: QEMU ends with the status that says so;
 /// a machine that cannot end itself halts.
 pub(crate) fn stop() -> ! {
+    cpu::report::stopped();
     hw::machine::power_off(exit::STOPPED)
 }
 

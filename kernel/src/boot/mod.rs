@@ -13,7 +13,7 @@ use core::cell::UnsafeCell;
 use core::fmt;
 
 use arrayvec::ArrayString;
-use tocsin_logic::memory_map::{MapFull, MemoryMap};
+use tocsin_logic::memory_map::{MapFull, MemoryMap, Region, RegionKind};
 
 /// Which of the two entries was taken; passed in a register by the entry code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +164,20 @@ pub(crate) unsafe fn collect(
         unsafe { pvh::collect(info, start_info)? };
     } else {
         return Err(BootError::Protocol(protocol));
+    }
+    // What the kernel keeps is free memory to a PVH loader, and Limine has the file in
+    // memory that it counts as reclaimable.
+    let image = image::virtual_range();
+    let kept = [
+        Some((info.image, image.end - image.start)),
+        info.kernel_file,
+    ];
+    for (start, length) in kept.into_iter().flatten() {
+        info.memory.push(Region {
+            start,
+            length,
+            kind: RegionKind::Kernel,
+        })?;
     }
     info.memory.normalise();
     Ok(info)

@@ -228,24 +228,11 @@ pub(super) unsafe fn collect(info: &mut BootInfo, start_info: u64) -> Result<(),
             kind: region_kind(entry.kind),
         })?;
     }
-    // The map knows of memory only; what the loader put there, the kernel has to say itself.
-    let image = image::virtual_range();
-    info.image = image.start - layout::KERNEL;
-    let mut occupied = |start, length| {
-        info.memory.push(Region {
-            start,
-            length,
-            kind: RegionKind::Kernel,
-        })
-    };
-    occupied(info.image, image.end - image.start)?;
-    for index in 0..u64::from(start.module_count) {
-        // SAFETY: 1. The loader says that this many modules are there. 2. As above.
-        let module = unsafe { read::<Module>(start.modules, index) };
-        occupied(module.address, module.length)?;
-        if index == 0 {
-            info.kernel_file = Some((module.address, module.length));
-        }
+    info.image = image::virtual_range().start - layout::KERNEL;
+    if start.module_count > 0 {
+        // SAFETY: 1. The loader says that there is a first module. 2. As above.
+        let module = unsafe { read::<Module>(start.modules, 0) };
+        info.kernel_file = Some((module.address, module.length));
     }
 
     if start.command_line != 0 {

@@ -58,7 +58,14 @@ pub(crate) fn panic(info: &PanicInfo<'_>) {
         let (rip, rbp, rsp) = processor::position();
         let _ = write_backtrace(&mut out, rip, rbp, rsp);
     }
-    let _ = rule(&mut out, format_args!("stopped"));
+}
+
+/// Says, below a report, that this CPU does not go on.
+pub(crate) fn stopped() {
+    let _ = rule(
+        &mut console::seize(),
+        format_args!("CPU {} stopped", percpu::current().id()),
+    );
 }
 
 fn write_exception(out: &mut dyn Write, cpu: &PerCpu, frame: &TrapFrame) -> fmt::Result {
@@ -91,7 +98,7 @@ fn write_exception(out: &mut dyn Write, cpu: &PerCpu, frame: &TrapFrame) -> fmt:
             writeln!(
                 out,
                 "  address     {address:#018x} (CR2): {}",
-                layout::describe(address)
+                Address(address)
             )?;
         }
         DEBUG => {
@@ -106,6 +113,21 @@ fn write_exception(out: &mut dyn Write, cpu: &PerCpu, frame: &TrapFrame) -> fmt:
     write_stack_use(out, frame.rsp)?;
     write_registers(out, frame)?;
     write_backtrace(out, frame.rip, frame.rbp, frame.rsp)
+}
+
+/// An address, said in words; within the kernel image, with its section.
+struct Address(u64);
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match boot::image::sections()
+            .iter()
+            .find(|section| section.range.contains(&self.0))
+        {
+            Some(section) => write!(f, "kernel image, section {}", section.name),
+            None => write!(f, "{}", layout::describe(self.0)),
+        }
+    }
 }
 
 /// Says which stack was in use, and how full it was.

@@ -60,7 +60,7 @@ const KINDS: &[Kind] = &[
     kind(
         "ss",
         12,
-        "reading through RBP at a non-canonical address",
+        "loading SS with a segment that is not present",
         provoke::stack_fault,
     ),
     kind(

@@ -25,6 +25,9 @@ pub(super) type Provocation = fn();
 /// An address that is neither canonical half's (SDM vol. 1, 3.3.7.1).
 const NON_CANONICAL: u64 = 0x8000_0000_0000_0000;
 
+/// A writable data segment of ring 0 without the present bit.
+const ABSENT_DATA_SEGMENT: [u64; 2] = [0x00cf_1300_0000_ffff, 0];
+
 /// A canonical address that nothing maps.
 const UNMAPPED: u64 = 0xffff_c0de_0000_0000;
 
@@ -72,15 +75,15 @@ pub(super) fn invalid_tss() {
 }
 
 pub(super) fn not_present() {
-    // A writable data segment without the present bit.
-    let selector = ScratchGdt::install().append([0x00cf_1300_0000_ffff, 0]);
+    let selector = ScratchGdt::install().append(ABSENT_DATA_SEGMENT);
     // SAFETY: 1. #NP ends the kernel.
     unsafe { asm!("mov fs, {0:x}", in(reg) selector) };
 }
 
 pub(super) fn stack_fault() {
-    // SAFETY: 1. #SS ends the kernel. RBP as base means the stack segment (SDM vol. 1, 3.7.4).
-    unsafe { asm!("mov rbp, {}", "mov rax, [rbp]", in(reg) NON_CANONICAL, out("rax") _) };
+    let selector = ScratchGdt::install().append(ABSENT_DATA_SEGMENT);
+    // SAFETY: 1. #SS ends the kernel. For SS, an absent segment is not #NP (SDM vol. 3A, 7.15).
+    unsafe { asm!("mov ss, {0:x}", in(reg) selector) };
 }
 
 pub(super) fn general_protection() {
@@ -200,17 +203,20 @@ fn call(address: u64) {
     unsafe { asm!("call {}", in(reg) address, clobber_abi("C")) };
 }
 
-// `int n` takes its vector in the opcode: one stub of four bytes for each.
+// `int n` takes its vector in the opcode: one stub of eight bytes for each.
 global_asm!(
     r#"
     .section .text.provoke, "ax"
-    .balign 4
+    .balign 8
 software_interrupts:
     .set vector, 0
     .rept 256
+        push rbp                    // a frame, so that a backtrace shows the caller
+        mov rbp, rsp
         .byte 0xcd, vector          // int vector
+        pop rbp
         ret
-        .balign 4
+        .balign 8
         .set vector, vector + 1
     .endr
     .text
@@ -223,7 +229,7 @@ unsafe extern "C" {
 
 /// Raises `vector` by INT n. For a vector with an error code this would be wrong: INT pushes none.
 pub(super) fn software_interrupt(vector: u8) {
-    let stub = &raw const software_interrupts as u64 + u64::from(vector) * 4;
+    let stub = &raw const software_interrupts as u64 + u64::from(vector) * 8;
     // SAFETY: 1. The stub is `int` and `ret`. 2. The entry code preserves all registers.
     unsafe { asm!("call {}", in(reg) stub, clobber_abi("C")) };
 }
