@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::error::SessionError;
 use crate::firmware::Firmware;
+use crate::limine;
 use crate::machine::{Machine, Media};
 use crate::settings::BootWay;
 
@@ -13,6 +14,9 @@ pub(crate) fn prepare(machine: &Machine, dir: &Path) -> Result<Media, SessionErr
         return Err(SessionError::NoImage(machine.image.clone()));
     }
     let iso = dir.join("tocsin.iso");
+    if machine.way != BootWay::Direct {
+        limine::make_iso(&machine.image, &machine.append, &iso)?;
+    }
     match machine.way {
         BootWay::Direct => Ok(Media::Kernel {
             kernel: machine.image.clone(),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::firmware::FirmwareError;
+use crate::limine::NoLimine;
 use crate::outcome::Outcome;
 
 /// A run that did not go as it should.
@@ -15,8 +16,8 @@ pub enum SessionError {
     #[error("{} is not there; `make build` makes it", .0.display())]
     NoImage(PathBuf),
     /// The boot medium could not be made.
-    #[error("no Limine ISO could be made: {0}")]
-    Iso(String),
+    #[error("no ISO with Limine: {0}")]
+    Iso(#[from] NoLimine),
     /// UEFI was asked for and there is no firmware.
     #[error(transparent)]
     Firmware(#[from] FirmwareError),

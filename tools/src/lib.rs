@@ -8,6 +8,7 @@ mod boot;
 mod cleanup;
 mod error;
 mod firmware;
+mod limine;
 mod machine;
 mod outcome;
 mod qmp;
@@ -18,6 +19,7 @@ mod transcript;
 
 pub use error::{Scene, SessionError};
 pub use firmware::{Firmware, FirmwareError};
+pub use limine::{Limine, NoLimine};
 pub use machine::Machine;
 pub use outcome::Outcome;
 pub use qmp::Event;

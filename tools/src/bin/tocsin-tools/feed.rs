@@ -1,0 +1,65 @@
+//! A run without a terminal: lines of standard input, typed at the prompt.
+//!
+//! A UART holds 16 bytes and the kernel empties it when it starts, so input is
+//! not sent before somebody reads it: each line waits for a prompt. The end of
+//! the input at a prompt powers the machine off, as a shell ends there; so
+//! `make run </dev/null` boots, does what `run=` says, and ends.
+
+use std::collections::VecDeque;
+use std::io::{BufRead as _, stdin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tocsin_tools::{Outcome, Session, Waker};
+
+/// What is typed when the input has ended.
+const LEAVE: &str = "poweroff";
+
+#[derive(Default)]
+struct Input {
+    lines: VecDeque<String>,
+    ended: bool,
+}
+
+impl Input {
+    /// The next line to type; `None` while there may be one to come.
+    fn next(&mut self) -> Option<String> {
+        let line = self.lines.pop_front();
+        line.or_else(|| self.ended.then(|| LEAVE.to_owned()))
+    }
+}
+
+type SharedInput = Arc<Mutex<Input>>;
+
+fn lock(input: &SharedInput) -> MutexGuard<'_, Input> {
+    input.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs `session` to its end, typing what standard input holds.
+pub fn run(session: &mut Session) -> Outcome {
+    let input = SharedInput::default();
+    let (reader, waker) = (Arc::clone(&input), session.waker());
+    // Left behind when the machine ends first: standard input cannot be told to stop.
+    thread::spawn(move || read(&reader, &waker));
+    // A wait that fails is the end of the machine, and `run_to_end` says which.
+    while session.wait_prompt(Duration::MAX).is_ok() {
+        let next = session.wait_unless_ended(|| lock(&input).next());
+        if next.is_none_or(|line| session.send_line(&line).is_err()) {
+            break;
+        }
+    }
+    session.run_to_end()
+}
+
+fn read(input: &SharedInput, waker: &Waker) {
+    for line in stdin().lock().split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line);
+        lock(input)
+            .lines
+            .push_back(line.trim_end_matches('\r').to_owned());
+        waker.wake();
+    }
+    lock(input).ended = true;
+    waker.wake();
+}

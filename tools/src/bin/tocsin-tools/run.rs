@@ -1,0 +1,174 @@
+//! `tocsin-tools run`: one machine, for a person or for a script.
+//!
+//! On a terminal, COM1 and QEMU's monitor share it and Ctrl-A X leaves. Without
+//! one, lines of the input are typed at the kernel's prompt (see `feed`). Either
+//! way the exit status is the kernel's.
+
+use std::fmt::Display;
+use std::io::{IsTerminal as _, stdin, stdout};
+use std::process::ExitCode;
+
+use tocsin_tools::settings::{self, Accel, BadSetting, BootWay, Memory, Smp};
+use tocsin_tools::{
+    Firmware, Limine, Machine, NoLimine, Outcome, Session, SessionError, workspace,
+};
+
+use crate::feed;
+
+/// Exit status of a run that did not end by the kernel's own decision, above
+/// every status the kernel can give.
+const FAILED: u8 = 125;
+
+/// Where the kernel is with its debug information.
+const KERNEL_WITH_SYMBOLS: &str = "target/kernel/x86_64-unknown-none/release/tocsin";
+
+/// What gdb reads first.
+const GDB_SCRIPT: &str = "tools/tocsin.gdb";
+
+/// The variables that `make run` takes. They are checked in `settings`, not by
+/// clap: its messages name options, and people set variables.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Number of CPUs, or QEMU's -smp value
+    #[arg(long, env = "SMP", default_value = "4")]
+    smp: String,
+    /// Memory, as 512M or 8G
+    #[arg(long, env = "MEM", default_value = "512M")]
+    mem: String,
+    /// QEMU's -machine value
+    #[arg(long, env = "MACHINE", default_value = "q35")]
+    machine: String,
+    /// QEMU's -cpu value
+    #[arg(long, env = "CPU", default_value = "max")]
+    cpu: String,
+    /// auto, tcg or kvm
+    #[arg(long, env = "ACCEL", default_value = "auto")]
+    accel: String,
+    /// auto, limine, limine-uefi or direct
+    #[arg(long, env = "BOOT", default_value = "auto")]
+    boot: String,
+    /// Kernel command line
+    #[arg(long, env = "APPEND", default_value = "", allow_hyphen_values = true)]
+    append: String,
+    /// More arguments for QEMU, quoted as for a shell
+    #[arg(
+        long = "qemu-args",
+        env = "QEMU_ARGS",
+        default_value = "",
+        allow_hyphen_values = true
+    )]
+    extra: String,
+    /// Wait for gdb before the first instruction
+    #[arg(long)]
+    debug: bool,
+}
+
+/// What stops a run before or outside of the kernel.
+#[derive(Debug, thiserror::Error)]
+enum RunError {
+    #[error(transparent)]
+    Setting(#[from] BadSetting),
+    #[error("BOOT={}: {why}; BOOT=direct needs no Limine", way.name())]
+    NoLimine { way: BootWay, why: NoLimine },
+    #[error("{0}")]
+    Misdirected(NoLimine),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+/// Runs the machine that `args` describe.
+pub fn run(args: &Args) -> ExitCode {
+    match boot(args) {
+        Ok(outcome) => tell(outcome),
+        Err(e) => fail(&e),
+    }
+}
+
+fn fail(why: &dyn Display) -> ExitCode {
+    eprintln!("tocsin: {why}");
+    ExitCode::from(FAILED)
+}
+
+/// The exit status for an outcome, with a message where the kernel gave none.
+fn tell(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Outcome::Kernel(status) => ExitCode::from(status),
+        // Somebody left, or the guest powered the machine off.
+        Outcome::Off => ExitCode::SUCCESS,
+        Outcome::TripleFault => fail(
+            &"triple fault: a CPU faulted while delivering a double fault, and the machine would \
+              start over; QEMU_ARGS='-d int -D FILE' logs what led to it",
+        ),
+        Outcome::Reset | Outcome::Signal(_) | Outcome::Qemu(_) => fail(&outcome),
+    }
+}
+
+fn boot(args: &Args) -> Result<Outcome, RunError> {
+    let smp = Smp::parse(&args.smp)?;
+    let memory = Memory::parse(&args.mem)?;
+    let board = settings::nonempty("MACHINE", &args.machine)?;
+    let cpu = settings::nonempty("CPU", &args.cpu)?;
+    let accel = Accel::parse(&args.accel)?;
+    let extra = settings::split_words("QEMU_ARGS", &args.extra)?;
+    let (way, loader) = choose(BootWay::parse(&args.boot)?)?;
+
+    let mut machine = Machine::new(way)
+        .smp(smp)
+        .memory(memory)
+        .board(board)
+        .cpu(cpu)
+        .accel(accel)
+        .append(&args.append)
+        .reboots()
+        .args(extra);
+    let interactive = stdin().is_terminal();
+    let leave = if interactive {
+        "; leave with Ctrl-A X"
+    } else {
+        ""
+    };
+    println!("tocsin: {loader}, {}{leave}", machine.describe());
+    if args.debug {
+        machine = machine.args(["-s", "-S"]);
+        let (script, kernel) = (
+            workspace().join(GDB_SCRIPT),
+            workspace().join(KERNEL_WITH_SYMBOLS),
+        );
+        println!(
+            "tocsin: waiting for gdb -x {} {}",
+            script.display(),
+            kernel.display()
+        );
+    }
+    if interactive {
+        return Ok(Session::start_on_terminal(&machine)?.run_to_end());
+    }
+    let mut session = Session::start_copied(&machine, Box::new(stdout()))?;
+    Ok(feed::run(&mut session))
+}
+
+/// The way to boot, and what to call it. `None` asks for Limine where it can be had.
+fn choose(asked: Option<BootWay>) -> Result<(BootWay, String), RunError> {
+    let way = asked.unwrap_or(BootWay::Limine);
+    if way == BootWay::Direct {
+        return Ok((way, "direct boot".to_owned()));
+    }
+    let limine = match (Limine::find(), asked) {
+        (Ok(limine), _) => limine,
+        (Err(NoLimine::NotToBeHad(why)), None) => {
+            return Ok((BootWay::Direct, format!("direct boot (no Limine: {why})")));
+        }
+        (Err(why @ NoLimine::NotToBeHad(_)), Some(way)) => {
+            return Err(RunError::NoLimine { way, why });
+        }
+        (Err(why), _) => return Err(RunError::Misdirected(why)),
+    };
+    let firmware = match way {
+        BootWay::LimineUefi => {
+            Firmware::find().map_err(SessionError::from)?;
+            "UEFI"
+        }
+        BootWay::Limine | BootWay::Direct => "BIOS",
+    };
+    Ok((way, format!("Limine {} ({firmware})", limine.version)))
+}

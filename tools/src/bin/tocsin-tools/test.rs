@@ -1,0 +1,145 @@
+//! `tocsin-tools test`: the host's tests and the matrix of machines, one after
+//! the other, and one count of them all.
+//!
+//! Cargo prints a result line for every test program; this adds them up.
+
+use std::io::{BufRead as _, BufReader, Write as _, stdout};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use tocsin_tools::workspace;
+
+/// What to run.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Run only tests whose name contains this
+    filter: Option<String>,
+}
+
+/// The packages with tests, quickest first.
+const PACKAGES: [&str; 4] = [
+    "tocsin-logic",
+    "tocsin-tools",
+    "tocsin-benches",
+    "tocsin-tests",
+];
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+impl Counts {
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+/// Runs the tests of every package, also after a failure.
+pub fn run(args: &Args) -> ExitCode {
+    let started = Instant::now();
+    let mut total = Counts::default();
+    let mut broken = false;
+    for package in PACKAGES {
+        match test(package, args.filter.as_deref()) {
+            Ok((counts, succeeded)) => {
+                total.add(counts);
+                // Also a test program that does not build, or dies before it counts.
+                broken |= !succeeded;
+            }
+            Err(e) => {
+                eprintln!("tocsin-tools test: cannot run cargo: {e}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    let Counts {
+        passed,
+        failed,
+        skipped,
+    } = total;
+    println!("\n{:.0} s", started.elapsed().as_secs_f64());
+    if broken && failed == 0 {
+        eprintln!("tocsin-tools test: a test program failed outside of its tests, see above");
+    }
+    let nothing = passed + failed == 0;
+    if nothing && let Some(filter) = &args.filter {
+        eprintln!("tocsin-tools test: no test has {filter:?} in its name");
+    }
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    if broken || failed > 0 || nothing {
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+/// Runs one package's tests, showing their output as it comes.
+fn test(package: &str, filter: Option<&str>) -> std::io::Result<(Counts, bool)> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(workspace()).stdout(Stdio::piped());
+    command.args([
+        "test",
+        "--quiet",
+        "--no-fail-fast",
+        "--package",
+        package,
+        "--",
+    ]);
+    if package == "tocsin-tests" {
+        // One line for each machine: their tests take seconds.
+        command.arg("--format=pretty");
+    }
+    command.args(filter);
+    println!("{package}");
+    let mut child = command.spawn()?;
+    let mut counts = Counts::default();
+    let output = child.stdout.take().expect("the output is piped");
+    for line in BufReader::new(output).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).into_owned();
+        if let Some(counted) = counts_in(&line) {
+            counts.add(counted);
+        }
+        writeln!(stdout(), "{line}")?;
+    }
+    Ok((counts, child.wait()?.success()))
+}
+
+/// The counts in a line as `test result: ok. 3 passed; 0 failed; 1 ignored; ...`.
+fn counts_in(line: &str) -> Option<Counts> {
+    let (_, results) = line.strip_prefix("test result: ")?.split_once(". ")?;
+    let count = |name| {
+        let part = results
+            .split(';')
+            .find_map(|part| part.trim().strip_suffix(name))?;
+        part.trim().parse().ok()
+    };
+    Some(Counts {
+        passed: count("passed")?,
+        failed: count("failed")?,
+        skipped: count("ignored")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn result_lines_are_counted() {
+        let line = "test result: FAILED. 10 passed; 1 failed; 2 ignored; 0 measured; \
+                    3 filtered out; finished in 1.30s";
+        let counts = Counts {
+            passed: 10,
+            failed: 1,
+            skipped: 2,
+        };
+        assert_eq!(counts_in(line), Some(counts));
+        assert_eq!(counts_in("test result: ok"), None);
+        assert_eq!(counts_in("running 3 tests"), None);
+    }
+}
