@@ -29,10 +29,6 @@ pub struct RawIrqMutex {
 // SAFETY: 1. Exclusion is that of `spin::Mutex`. 2. Interrupts stay off from before the lock is
 // taken until after it is free, so no handler of this CPU can find it held by its own CPU.
 unsafe impl RawMutex for RawIrqMutex {
-    #[expect(
-        clippy::declare_interior_mutable_const,
-        reason = "the form lock_api asks for"
-    )]
     const INIT: Self = Self {
         lock: spin::Mutex::new(()),
         enable: AtomicBool::new(false),

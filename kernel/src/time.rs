@@ -12,7 +12,7 @@ use crate::hw::{pit, processor};
 pub enum Source {
     /// CPUID.15H: the ratio to a crystal whose frequency is given (SDM vol. 3B, 19.7.3).
     CpuidCrystal,
-    /// The hypervisor's timing leaf, CPUID.4000_0010H.
+    /// The hypervisor's timing leaf, `CPUID.4000_0010H`.
     Hypervisor,
     /// Counted against channel 2 of the 8254.
     Pit,

@@ -54,7 +54,7 @@ pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
 /// Whether the interrupted code can go on as if nothing had happened.
 ///
 /// Breakpoints and debug traps are somebody's tool. An NMI says nothing about the code it
-/// interrupts. A machine check can be survived if the processor says so (MCG_STATUS.RIPV;
+/// interrupts. A machine check can be survived if the processor says so (`MCG_STATUS.RIPV`;
 /// SDM vol. 3B, 17.3.1.2) and every error in the banks is a corrected one.
 fn may_continue(frame: &TrapFrame) -> bool {
     match frame.vector as u8 {

@@ -44,7 +44,7 @@ fn banks() -> impl Iterator<Item = (u32, BankStatus, Option<u64>)> {
 /// Whether the interrupted code can go on: the processor says that its state is sound, and
 /// no bank has an uncorrected error.
 pub(super) fn is_survivable() -> bool {
-    global_status().is_some_and(|status| status.restart_ip_valid())
+    global_status().is_some_and(GlobalStatus::restart_ip_valid)
         && banks().all(|(_, status, _)| !status.uncorrected())
 }
 

@@ -207,7 +207,10 @@ fn stack_around(rsp: u64) -> core::ops::Range<u64> {
 /// The word at `address`, if it can be read without a fault.
 fn read(address: u64) -> Option<u64> {
     let last = address.checked_add(7)?;
-    if address % 8 != 0 || !memory::paging::is_mapped(address) || !memory::paging::is_mapped(last) {
+    if !address.is_multiple_of(8)
+        || !memory::paging::is_mapped(address)
+        || !memory::paging::is_mapped(last)
+    {
         return None;
     }
     // SAFETY: 1. Both ends are mapped and in one page, because the address is aligned.

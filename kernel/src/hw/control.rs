@@ -50,7 +50,7 @@ impl Features {
         *FEATURES.call_once(Self::detect)
     }
 
-    /// Asks CPUID (SDM vol. 2A, CPUID; leaves 1, 7 and 8000_0001H).
+    /// Asks CPUID (SDM vol. 2A, CPUID; leaves 1, 7 and `8000_0001H`).
     fn detect() -> Self {
         let basic = cpuid(1, 0).edx;
         let structured = cpuid(7, 0);

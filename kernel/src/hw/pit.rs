@@ -10,37 +10,41 @@ pub const FREQUENCY: u64 = 1_193_182;
 /// many times `clock` advanced meanwhile, or `None` if the counter did not finish
 /// within `limit` units of `clock` (there is no 8254).
 pub fn measure(ticks: u16, limit: u64, clock: impl Fn() -> u64) -> Option<u64> {
-    let mut command = Port::<u8>::new(0x43);
-    let mut channel2 = Port::<u8>::new(0x42);
-    let mut control = Port::<u8>::new(0x61);
     let [low, high] = ticks.to_le_bytes();
-
-    // SAFETY (all accesses below): 1. These are the 8254's ports and port B of the PC, which
-    // nothing else in the kernel touches. 2. Channel 2 drives only the speaker, which is off.
-    let old = unsafe { control.read() };
+    let old = read_control();
     // Gate low, speaker off: the count does not start before the gate rises.
-    // SAFETY: see above.
-    unsafe { control.write(old & !(GATE | SPEAKER)) };
-    // SAFETY: see above. Channel 2, low then high byte, mode 0 (output rises at zero).
-    unsafe { command.write(0b1011_0000) };
-    // SAFETY: see above.
-    unsafe { channel2.write(low) };
-    // SAFETY: see above.
-    unsafe { channel2.write(high) };
-    // SAFETY: see above.
-    unsafe { control.write(old & !SPEAKER | GATE) };
+    write(CONTROL, old & !(GATE | SPEAKER));
+    // Channel 2, low then high byte, mode 0: the output rises when the count is done.
+    write(COMMAND, 0b1011_0000);
+    write(CHANNEL_2, low);
+    write(CHANNEL_2, high);
+    write(CONTROL, old & !SPEAKER | GATE);
 
     let start = clock();
     loop {
-        // SAFETY: see above.
-        let output = unsafe { control.read() } & OUTPUT != 0;
+        let done = read_control() & OUTPUT != 0;
         let elapsed = clock().wrapping_sub(start);
-        if output || elapsed > limit {
-            // SAFETY: see above.
-            unsafe { control.write(old) };
-            return output.then_some(elapsed);
+        if done || elapsed > limit {
+            write(CONTROL, old);
+            return done.then_some(elapsed);
         }
     }
+}
+
+const CHANNEL_2: u16 = 0x42;
+const COMMAND: u16 = 0x43;
+/// Port B of the PC.
+const CONTROL: u16 = 0x61;
+
+fn read_control() -> u8 {
+    // SAFETY: 1. Reading port B has no side effect.
+    unsafe { Port::new(CONTROL).read() }
+}
+
+/// Writes one of the three ports above.
+fn write(port: u16, value: u8) {
+    // SAFETY: 1. Nothing else in the kernel uses these ports. 2. Channel 2 drives only the speaker.
+    unsafe { Port::new(port).write(value) };
 }
 
 const GATE: u8 = 1 << 0;

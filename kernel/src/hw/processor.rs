@@ -46,6 +46,10 @@ pub fn has_hypervisor() -> bool {
 }
 
 /// RIP, RBP and RSP of the caller, from which its frames can be walked.
+#[expect(
+    clippy::inline_always,
+    reason = "as a call it would show its own frame"
+)]
 #[inline(always)]
 #[must_use]
 pub fn position() -> (u64, u64, u64) {

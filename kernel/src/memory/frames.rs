@@ -88,7 +88,7 @@ pub fn allocate(bytes: u64) -> Result<u64, MemoryError> {
 pub fn allocate_zeroed_page() -> Result<u64, MemoryError> {
     let frame = allocate(FRAME)?;
     // SAFETY: 1. The frame is free memory in the direct map, and ours alone.
-    unsafe { pointer(frame).write_bytes(0, FRAME as usize) };
+    unsafe { pointer::<u8>(frame).write_bytes(0, FRAME as usize) };
     Ok(frame)
 }
 
@@ -107,8 +107,8 @@ pub unsafe fn free(physical: u64, bytes: u64) {
 
 /// Where the direct map shows the physical address.
 #[must_use]
-pub fn pointer(physical: u64) -> *mut u8 {
-    (DIRECT_MAP + physical) as *mut u8
+pub fn pointer<T>(physical: u64) -> *mut T {
+    (DIRECT_MAP + physical) as *mut T
 }
 
 /// Usage of the pool below 1 MiB and of the one above.

@@ -79,10 +79,10 @@ pub(super) unsafe fn init(info: &BootInfo) -> Result<Range<u64>, MemoryError> {
         .allocate_frame()
         .ok_or(MemoryError::NoRoomForTables)?;
     let root_table = (root.start_address().as_u64() + tables.offset) as *mut PageTable;
-    // SAFETY: 1. The frame is zeroed, ours alone, and mapped at the loader's offset. 2. All tables
-    // below it will come from `tables` and so are mapped there too.
-    let mut mapper =
-        unsafe { OffsetPageTable::new(&mut *root_table, VirtAddr::new(tables.offset)) };
+    // SAFETY: 1. The frame is zeroed, ours alone, and mapped at the loader's offset.
+    let root_table = unsafe { &mut *root_table };
+    // SAFETY: 1. All tables below the root will come from `tables` and so are mapped at this offset.
+    let mut mapper = unsafe { OffsetPageTable::new(root_table, VirtAddr::new(tables.offset)) };
 
     let image = image::virtual_range();
     for section in image::sections() {
@@ -213,10 +213,12 @@ where
 
 /// The tables in force, for reading or, under [`CHANGES`], for adding to.
 fn kernel_tables() -> Option<OffsetPageTable<'static>> {
-    let root = frames::pointer(*ROOT.get()?).cast::<PageTable>();
-    // SAFETY: 1. All tables are in usable memory, which the direct map shows. 2. Entries change
-    // only under `CHANGES` and by single stores; a reader sees one or the other.
-    Some(unsafe { OffsetPageTable::new(&mut *root, VirtAddr::new(DIRECT_MAP)) })
+    let root = frames::pointer::<PageTable>(*ROOT.get()?);
+    // SAFETY: 1. The root is in usable memory, which the direct map shows. 2. Entries change only under
+    // `CHANGES` and by single stores; a reader sees one or the other.
+    let root = unsafe { &mut *root };
+    // SAFETY: 1. As the root, so all other tables.
+    Some(unsafe { OffsetPageTable::new(root, VirtAddr::new(DIRECT_MAP)) })
 }
 
 /// Physical address of the top-level page table: what every CPU's CR3 holds.
@@ -324,7 +326,7 @@ fn audit_table(table: u64, level: u8, above: PageTableFlags, audit: &mut Audit) 
     const RIGHTS: PageTableFlags = PageTableFlags::WRITABLE.union(PageTableFlags::USER_ACCESSIBLE);
     // SAFETY: 1. `table` is the root or was read from a present entry that maps no page itself, so
     // it is a table, and the direct map shows all tables.
-    let table = unsafe { &*frames::pointer(table).cast::<PageTable>() };
+    let table = unsafe { &*frames::pointer::<PageTable>(table) };
     for entry in table
         .iter()
         .filter(|entry| entry.flags().contains(PageTableFlags::PRESENT))

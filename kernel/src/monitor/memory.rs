@@ -16,7 +16,7 @@ pub(super) fn memory(
     arguments.end()?;
     println!("Physical memory, from {}:", machine.boot.loader);
     println!("  first               last                      size  kind");
-    for region in machine.boot.memory.iter() {
+    for region in &machine.boot.memory {
         let last = region.start + (region.length - 1);
         println!(
             "  {:#018x}  {last:#018x}  {:>10}  {}",

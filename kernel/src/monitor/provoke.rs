@@ -7,6 +7,7 @@
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
 use core::hint::black_box;
+use core::ptr::copy_nonoverlapping;
 
 use x86_64::VirtAddr;
 use x86_64::instructions::segmentation::{CS, SS, Segment};
@@ -34,7 +35,7 @@ const UNMAPPED: u64 = 0xffff_c0de_0000_0000;
 pub(super) fn divide_error() {
     // SAFETY: 1. #DE ends the kernel.
     unsafe {
-        asm!("xor edx, edx", "mov eax, 1", "xor ecx, ecx", "div ecx", out("eax") _, out("ecx") _, out("edx") _)
+        asm!("xor edx, edx", "mov eax, 1", "xor ecx, ecx", "div ecx", out("eax") _, out("ecx") _, out("edx") _);
     };
 }
 
@@ -115,7 +116,7 @@ pub(super) fn math_fault() {
     let control: u16 = 0x037f & !(1 << 2);
     // SAFETY: 1. The kernel uses no floating point. 2. #MF ends the kernel.
     unsafe {
-        asm!("fninit", "fldcw [{}]", "fld1", "fldz", "fdivp", "fwait", in(reg) &raw const control)
+        asm!("fninit", "fldcw [{}]", "fld1", "fldz", "fdivp", "fwait", in(reg) &raw const control);
     };
 }
 
@@ -282,12 +283,7 @@ impl ScratchGdt {
         let pointer = sgdt();
         let used = (usize::from(pointer.limit) + 1) / 8;
         // SAFETY: 1. The GDT is `used` entries long, fewer than 30, and the copy has 32.
-        unsafe {
-            pointer
-                .base
-                .as_ptr::<u64>()
-                .copy_to_nonoverlapping(entries, used)
-        };
+        unsafe { copy_nonoverlapping(pointer.base.as_ptr(), entries, used) };
         let copy = DescriptorTablePointer {
             limit: 32 * 8 - 1,
             base: VirtAddr::new(entries as u64),
@@ -300,9 +296,9 @@ impl ScratchGdt {
     /// Puts a descriptor of 16 bytes behind the others; returns its selector.
     fn append(&self, [low, high]: [u64; 2]) -> u32 {
         // SAFETY: 1. `used` is at most 30: see `install`.
-        unsafe { self.entries.add(self.used).write(low) };
-        // SAFETY: 1. As above.
-        unsafe { self.entries.add(self.used + 1).write(high) };
+        let end = unsafe { self.entries.add(self.used) };
+        // SAFETY: 1. As above, so two more entries fit.
+        unsafe { end.cast::<[u64; 2]>().write([low, high]) };
         // At most 30 << 3.
         (self.used as u32) << 3
     }
