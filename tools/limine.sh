@@ -128,6 +128,6 @@ if reason=$(fetch "${LIMINE_URL:-$upstream}"); then
 elif [ -n "${LIMINE_URL:-}" ]; then
     end 1 "LIMINE_URL=$LIMINE_URL: $reason"
 else
-    echo "cannot be fetched from $upstream: $reason" >"$unreachable"
+    echo "cannot be fetched: $reason" >"$unreachable"
     end 2 "$(cat "$unreachable")"
 fi

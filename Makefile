@@ -1,0 +1,78 @@
+# The front door. Each target sets up what it needs; the work is done by the
+# scripts in tools/ and by tocsin-tools. Variables reach those through the
+# environment (make passes on what it is given), where no shell takes their
+# quotes apart; they are checked there, and have their defaults there.
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+tools := tools/cargo.sh run --quiet --package tocsin-tools --
+# All but the kernel, which builds for its own target only.
+host := --workspace --exclude tocsin
+
+.PHONY: help setup build run test bench check iso debug doc clean
+
+help: ## This list
+	@echo 'Tocsin: a multiprocessor interrupt kernel for x86-64'
+	@echo
+	@echo 'make TARGET [VARIABLE=value ...]'
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F '|' '{ printf "%-13s %s\n", $$1, $$2 }'
+	@echo
+	@sed -n 's/^#: //p' Makefile | awk -F '  +' '{ printf "  %-11s %-8s %s\n", $$1, $$2, $$3 }'
+
+#: Variable  Default  Meaning
+#: SMP  4  CPUs, or QEMU's -smp value: SMP=6,sockets=2,cores=3
+#: MEM  512M  memory
+#: MACHINE  q35  QEMU's machine: q35, pc
+#: CPU  max  QEMU's CPU model
+#: ACCEL  auto  tcg, kvm, or auto: KVM where it is real
+#: BOOT  auto  limine, limine-uefi, direct, or auto: limine if it can be had
+#: APPEND  -  kernel command line: APPEND='run="memory; poweroff"'
+#: QEMU_ARGS  -  more arguments for QEMU
+#: FILTER  -  test: only those with this in their name
+#: PROFILE  release  how the kernel is built: release, dev
+#: QEMU  -  the QEMU to use instead of qemu-system-x86_64
+#: OVMF  -  the UEFI firmware file to use
+#: LIMINE_DIR  -  a directory with Limine's released files
+#: LIMINE_URL  -  the git repository to fetch Limine from
+#: KERNEL_RUST  -  only this way to build the kernel: target, build-std
+
+setup: ## Find or install what is missing; the other targets do it too
+	@tools/setup.sh
+
+build: setup ## Build the kernel: target/image/tocsin.elf
+	@tools/build-kernel.sh
+
+run: build ## Boot to the prompt; Ctrl-A X leaves. The kernel's status N is shown as "Error N"
+	@$(tools) run
+
+test: build ## Run all tests, on the host and on a matrix of machines
+	@$(tools) test $${FILTER:+"$$FILTER"}
+
+bench: build ## Run the latency benchmarks in the kernel
+	@APPEND="run=\"bench; poweroff\" $${APPEND:-}" $(tools) run
+
+check: ## Format, lints, documentation and host tests: what to run before a commit
+	@tools/setup.sh check
+	@tools/cargo.sh fmt --all --check
+	@tools/cargo.sh clippy --quiet $(host) --all-targets -- -D warnings
+	@tools/build-kernel.sh clippy -- -D warnings
+	@RUSTDOCFLAGS='-D warnings' tools/cargo.sh doc --quiet --no-deps $(host)
+	@RUSTDOCFLAGS='-D warnings' tools/build-kernel.sh doc
+	@tools/cargo.sh test --quiet $(host) --exclude tocsin-tests
+
+iso: build ## Make the bootable ISO: target/image/tocsin.iso
+	@tools/iso.sh --now --append "$${APPEND:-}"
+
+debug: build ## Boot, but wait for gdb; prints the command to start it with
+	@$(tools) run --debug
+
+doc: setup ## Make the documentation
+	@tools/cargo.sh doc --quiet --no-deps $(host)
+	@tools/build-kernel.sh doc
+	@echo 'target/doc/tocsin_logic/index.html'
+	@echo 'target/kernel/x86_64-unknown-none/doc/tocsin/index.html'
+
+clean: ## Remove everything that was built or fetched
+	@rm -rf target
