@@ -15,7 +15,7 @@ target remote :1234
 
 # Only the processor's own breakpoints hold before the kernel is loaded: one in
 # memory would be overwritten with it.
-hbreak kernel_start
+hbreak *kernel_start
 hbreak tocsin::cpu::exceptions::handle
 hbreak tocsin::cpu::report::panic
 continue
