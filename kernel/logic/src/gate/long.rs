@@ -1,4 +1,4 @@
-//! The gates of long mode: 16 bytes (SDM vol. 3A §7.14.1, figure 7-8).
+//! The gates of long mode: 16 bytes (SDM vol. 3A, 7.14.1, figure 7-8).
 
 use super::{
     GateError, GateKind, common, dpl_bits, is_canonical, present_bit, selector_bits, type_bits,

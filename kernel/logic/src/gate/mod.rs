@@ -11,8 +11,8 @@
 //! because together with [`lookup`](lookup()) they state the whole of the CPU's
 //! look-up sequence in a form that can be run and tested.
 //!
-//! Bit numbers count from bit 0 of the entry's first byte (SDM vol. 3A §7.11
-//! figure 7-2, §7.14.1 figure 7-8).
+//! Bit numbers count from bit 0 of the entry's first byte (SDM vol. 3A, 7.11,
+//! figure 7-2; 7.14.1, figure 7-8).
 
 use core::fmt;
 
@@ -28,7 +28,7 @@ pub use lookup::{Fault, Idt, Mode, Source, Target, lookup};
 pub use protected::{Gate16, Gate32, ProtectedGate, TaskGate};
 pub use real::RealModeVector;
 
-/// Whether the CPU clears IF on the way through the gate (SDM vol. 3A §7.12.1.3).
+/// Whether the CPU clears IF on the way through the gate (SDM vol. 3A, 7.12.1.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GateKind {
     /// Clears IF: the handler starts with maskable interrupts off.
@@ -117,7 +117,7 @@ const fn common(selector: u16, kind: u8, dpl: u8, present: bool) -> u64 {
 }
 
 /// Whether an address is canonical with 48-bit addresses: bits 63:47 all equal
-/// (SDM vol. 1 §3.3.7.1).
+/// (SDM vol. 1, 3.3.7.1).
 const fn is_canonical(address: u64) -> bool {
     let upper = address >> 47;
     upper == 0 || upper == 0x1_ffff

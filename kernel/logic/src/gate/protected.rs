@@ -1,4 +1,4 @@
-//! The gates of protected mode: 8 bytes (SDM vol. 3A §7.11, §9.2.5).
+//! The gates of protected mode: 8 bytes (SDM vol. 3A, 7.11, 9.2.5).
 
 use super::{GateError, GateKind, common, dpl_bits, present_bit, selector_bits, type_bits};
 use core::fmt;

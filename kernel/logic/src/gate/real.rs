@@ -1,4 +1,4 @@
-//! The real-mode interrupt vector table (SDM vol. 3B §22.1.4).
+//! The real-mode interrupt vector table (SDM vol. 3B, 22.1.4).
 
 use core::fmt;
 

@@ -1,13 +1,16 @@
 //! What the CPU does between recognising a vector and fetching the handler's
 //! first instruction, as far as the IDT decides it.
 //!
-//! The manuals spread this over SDM vol. 3A §7.10 to §7.14 and the pseudocode of
+//! The manuals spread this over SDM vol. 3A, 7.10 to 7.14 and the pseudocode of
 //! INT n in vol. 2. Here it is one function without side effects, so that a
 //! table can be tried before it is loaded.
 
 use super::{Gate64, GateKind, ProtectedGate, RealModeVector, is_canonical};
 use crate::error_code::{PageFaultErrorCode, SelectorErrorCode};
 use core::fmt;
+
+#[cfg(test)]
+mod tests;
 
 /// The CPU's mode, which decides the format of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,7 +84,7 @@ pub enum Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
     /// To a handler in a code segment, provided that the segment's descriptor
-    /// passes its own checks (SDM vol. 3A §7.12.1), which need the GDT.
+    /// passes its own checks (SDM vol. 3A, 7.12.1), which need the GDT.
     Handler {
         /// The code segment: a selector, or in real mode the segment itself.
         selector: u16,
@@ -108,7 +111,8 @@ pub enum Fault {
     NotPresent(SelectorErrorCode),
     /// #PF on the entry itself.
     PageFault {
-        /// What CR2 gets.
+        /// The entry's address, for CR2. If the entry crosses into a page that is not
+        /// present, the CPU gives the address of that page.
         address: u64,
         /// Always a supervisor read of a page that is not present.
         error_code: PageFaultErrorCode,
