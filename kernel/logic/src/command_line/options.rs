@@ -40,7 +40,7 @@ pub(super) struct Known {
 pub(super) const KNOWN: [Known; 3] = [
     Known {
         name: "run",
-        accepts: "monitor commands, such as run=\"memory; poweroff\",",
+        accepts: "a list of monitor commands, such as \"memory; poweroff\",",
         set: |options, value| {
             options.run = Some(value);
             Some(())
