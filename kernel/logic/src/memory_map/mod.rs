@@ -16,7 +16,7 @@ mod tests;
 const PAGE_SIZE: u64 = 4096;
 
 /// The first physical address that no CPU has: addresses have at most 52 bits
-/// (SDM vol. 3A §5.1.4).
+/// (SDM vol. 3A, 5.1.4).
 pub const PHYSICAL_LIMIT: u64 = 1 << 52;
 
 /// What a region is for, the more restrictive the later: where two entries
