@@ -1,4 +1,4 @@
-//! MCACOD, the architectural error code (SDM vol. 3B §17.9, tables 17-9 to 17-14).
+//! MCACOD, the architectural error code (SDM vol. 3B, 17.9, tables 17-9 to 17-15).
 
 use core::fmt;
 

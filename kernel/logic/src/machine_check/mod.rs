@@ -12,7 +12,7 @@ mod tests;
 
 pub use code::{ErrorCode, Level, MemoryTransaction, Participation, Request, Space, Transaction};
 
-/// `IA32_MCG_STATUS`: the state of the CPU after a machine check (§17.3.1.2).
+/// `IA32_MCG_STATUS`: the state of the CPU after a machine check (SDM vol. 3B, 17.3.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GlobalStatus(pub u64);
 
@@ -61,11 +61,11 @@ impl fmt::Display for GlobalStatus {
     }
 }
 
-/// `IA32_MCi_STATUS`: what a bank has recorded (§17.3.2.2).
+/// `IA32_MCi_STATUS`: what a bank has recorded (SDM vol. 3B, 17.3.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BankStatus(pub u64);
 
-/// How bad a recorded error is (§17.6.3, §17.9.3.1).
+/// How bad a recorded error is (SDM vol. 3B, 17.6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The hardware corrected it.
