@@ -1,4 +1,4 @@
-//! The error code of #CP (SDM vol. 3A §7.15, "Interrupt 21").
+//! The error code of #CP (SDM vol. 3A, 7.15, "Interrupt 21").
 
 use super::reserved_bits;
 use core::fmt;

@@ -71,7 +71,7 @@ pub fn describe(kind: ErrorCodeKind, code: u64) -> impl fmt::Display {
 }
 
 /// #DF always pushes 0. #AC pushes 0 or EXT alone, when it was met while another
-/// event was being delivered (SDM vol. 3A §7.15, "Interrupt 17").
+/// event was being delivered (SDM vol. 3A, 7.15, "Interrupt 17").
 fn zero(code: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "{code:#06x}")?;
     match code & 1 {

@@ -1,4 +1,4 @@
-//! The error code of #PF (SDM vol. 3A §5.7; bit 31: APM vol. 2 §8.4.2).
+//! The error code of #PF (SDM vol. 3A, 5.7; bit 31: APM vol. 2, 8.4.2).
 
 use super::reserved_bits;
 use core::fmt;

@@ -1,4 +1,4 @@
-//! The error code of #TS, #NP, #SS and #GP (SDM vol. 3A §7.13).
+//! The error code of #TS, #NP, #SS and #GP (SDM vol. 3A, 7.13).
 
 use super::reserved_bits;
 use core::fmt;

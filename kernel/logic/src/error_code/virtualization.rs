@@ -1,4 +1,4 @@
-//! The error codes of AMD's #VC and #SX (APM vol. 2 §8.2, appendix C).
+//! The error codes of AMD's #VC and #SX (APM vol. 2, 8.2, appendix C).
 
 use core::fmt;
 

@@ -9,7 +9,7 @@ use core::fmt;
 mod tests;
 
 /// How the exception relates to the instruction at the saved RIP
-/// (SDM vol. 3A §7.5).
+/// (SDM vol. 3A, 7.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Reported before the instruction: RIP points at it, and it can be restarted.
@@ -39,7 +39,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The format of the error code that comes with an exception (SDM vol. 3A §7.13).
+/// The format of the error code that comes with an exception (SDM vol. 3A, 7.13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCodeKind {
     /// None is pushed.
@@ -54,7 +54,7 @@ pub enum ErrorCodeKind {
     ControlProtection,
     /// The exit code of the intercepted operation (APM vol. 2, appendix C).
     VmmCommunication,
-    /// The security-sensitive event (APM vol. 2 §8.2).
+    /// The security-sensitive event (APM vol. 2, 8.2).
     Security,
 }
 
@@ -93,7 +93,7 @@ pub fn exception(vector: u8) -> Option<&'static Exception> {
 }
 
 /// One bit for each vector with which the CPU pushes an error code:
-/// 8, 10 to 14, 17 and 21 (SDM vol. 3A table 7-1), 29 and 30 (APM vol. 2 §8.2).
+/// 8, 10 to 14, 17 and 21 (SDM vol. 3A, table 7-1), 29 and 30 (APM vol. 2, 8.2).
 pub const ERROR_CODE_VECTORS: u32 = {
     let mut mask = 0;
     let mut vector = 0;
@@ -141,7 +141,7 @@ const fn reserved(vector: u8, mnemonic: &'static str) -> Exception {
     )
 }
 
-/// SDM vol. 3A table 7-1 and §7.15; 28 to 30: APM vol. 2 §8.2.
+/// SDM vol. 3A, table 7-1 and 7.15; 28 to 30: APM vol. 2, 8.2.
 #[rustfmt::skip]
 static EXCEPTIONS: [Exception; 32] = {
     use ErrorCodeKind as Code;

@@ -35,10 +35,9 @@ pub const STACKS: u64 = 0xffff_e000_0000_0000;
 /// The number of CPUs that the stacks' region has room for.
 pub const MAX_CPUS: u32 = 4096;
 
-/// The last 2 GiB, which the kernel's code model can address.
+/// The last 2 GiB, which the kernel's code model can address. The image is linked
+/// 2 MiB up, at `0xffff_ffff_8020_0000`: its load address plus this.
 pub const KERNEL: u64 = 0xffff_ffff_8000_0000;
-/// The address that the kernel's image is linked at.
-pub const KERNEL_IMAGE: u64 = 0xffff_ffff_8020_0000;
 
 /// The bytes between two slots.
 const SLOT_SIZE: u64 = 128 << 10;
@@ -97,7 +96,7 @@ impl StackKind {
         }
     }
 
-    /// Its index in the interrupt stack table, 1 to 7 (SDM vol. 3A §7.14.5);
+    /// Its index in the interrupt stack table, 1 to 7 (SDM vol. 3A, 7.14.5);
     /// `None` for a stack that the CPU does not switch to by itself.
     #[must_use]
     pub const fn ist(self) -> Option<u8> {

@@ -1,6 +1,6 @@
 use super::{
-    DIRECT_MAP, DIRECT_MAP_SIZE, KERNEL, KERNEL_IMAGE, MAX_CPUS, PAGE_SIZE, Place, STACKS,
-    StackKind, describe, guard_range, stack_range,
+    DIRECT_MAP, DIRECT_MAP_SIZE, KERNEL, MAX_CPUS, PAGE_SIZE, Place, STACKS, StackKind, describe,
+    guard_range, stack_range,
 };
 use proptest::prelude::*;
 use std::collections::HashSet;
@@ -121,7 +121,7 @@ fn edges_of_the_address_space() {
         ),
         (DIRECT_MAP + DIRECT_MAP_SIZE, Place::Unused),
         (KERNEL, Place::Kernel),
-        (KERNEL_IMAGE, Place::Kernel),
+        (KERNEL + 0x20_0000, Place::Kernel),
         (u64::MAX, Place::Kernel),
     ] {
         assert_eq!(describe(address), place, "{address:#x}");
@@ -146,7 +146,7 @@ fn places_in_words() {
             guard_range(3, StackKind::Thread).end - 8,
             "guard page of CPU 3's thread stack",
         ),
-        (KERNEL_IMAGE, "kernel image"),
+        (KERNEL + 0x20_0000, "kernel image"),
         (STACKS - 8, "unused part of the kernel's address space"),
     ] {
         assert_eq!(describe(address).to_string(), text);

@@ -6,7 +6,7 @@ use super::{Block, BlockSize, blocks};
 
 #[test]
 fn cuts_at_the_alignment_of_both_addresses() {
-    let cut: Vec<Block> = blocks(0x1ff000..0x40_1000, 0x1ff000, true).collect();
+    let cut: Vec<Block> = blocks(0x1f_f000..0x40_1000, 0x1f_f000, true).collect();
     assert_eq!(
         cut,
         [

@@ -37,7 +37,7 @@ impl fmt::Display for Flags {
     }
 }
 
-/// RFLAGS (SDM vol. 1 §3.4.3). Bit 1 is always set. The two bits of IOPL have a
+/// RFLAGS (SDM vol. 1, 3.4.3). Bit 1 is always set. The two bits of IOPL have a
 /// name each.
 #[must_use]
 pub const fn rflags(value: u64) -> Flags {
@@ -68,7 +68,7 @@ pub const fn rflags(value: u64) -> Flags {
     }
 }
 
-/// CR0 (SDM vol. 3A §2.5).
+/// CR0 (SDM vol. 3A, 2.5).
 #[must_use]
 pub const fn cr0(value: u64) -> Flags {
     const NAMES: Names = &[
@@ -91,7 +91,7 @@ pub const fn cr0(value: u64) -> Flags {
     }
 }
 
-/// CR4 (SDM vol. 3A §2.5).
+/// CR4 (SDM vol. 3A, 2.5).
 #[must_use]
 pub const fn cr4(value: u64) -> Flags {
     const NAMES: Names = &[
@@ -131,7 +131,7 @@ pub const fn cr4(value: u64) -> Flags {
     }
 }
 
-/// DR6: what a debug exception was raised for (SDM vol. 3B §19.2.3).
+/// DR6: what a debug exception was raised for (SDM vol. 3B, 19.2.3).
 ///
 /// Bits 4 to 11 and 16 to 31 are 1 when nothing happened; of those, BLD (bus
 /// lock, bit 11) and RTM (bit 16) become 0 to report their event.

@@ -13,7 +13,7 @@ mod tests;
 /// The CPU's number of an interrupt or exception, 0 to 255.
 ///
 /// Every value is a valid index into the IDT. 0 to 31 belong to the
-/// architecture (SDM vol. 3A §7.2).
+/// architecture (SDM vol. 3A, 7.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Vector(pub u8);
 
@@ -30,7 +30,7 @@ impl Vector {
         self.0
     }
 
-    /// Its interrupt-priority class: bits 7:4 (SDM vol. 3A §12.8.3).
+    /// Its interrupt-priority class: bits 7:4 (SDM vol. 3A, 12.8.3).
     #[must_use]
     pub const fn priority_class(self) -> PriorityClass {
         PriorityClass(self.0 >> 4)
@@ -44,7 +44,7 @@ impl fmt::Display for Vector {
 }
 
 /// An interrupt-priority class, 0 to 15: sixteen vectors each, the higher class
-/// preempting the lower (SDM vol. 3A §12.8.3).
+/// preempting the lower (SDM vol. 3A, 12.8.3).
 ///
 /// The same numbers are the values of CR8 and of bits 7:4 of the TPR: an
 /// interrupt is held back while its class is not above that value.
@@ -55,8 +55,8 @@ impl PriorityClass {
     /// The lowest class: holds back nothing when written to CR8.
     pub const LOWEST: Self = Self(0);
     /// The lowest class that an interrupt can have. Vectors 0 to 15 are illegal
-    /// for the local APIC, and 16 to 31 are reserved for exceptions (SDM vol. 3A
-    /// §12.5.2, §12.8.3), which takes classes 0 and 1 away.
+    /// for the local APIC, and 16 to 31 are reserved for exceptions (SDM vol. 3A,
+    /// 12.5.2, 12.8.3), which takes classes 0 and 1 away.
     pub const LOWEST_USABLE: Self = Self(2);
     /// The highest class: holds back every maskable interrupt when written to CR8.
     pub const HIGHEST: Self = Self(15);
