@@ -226,10 +226,10 @@ fn error_code_reads_each_vector_by_its_format() {
 
 #[test]
 fn bits_above_31_are_shown() {
-    let text = ErrorCode::new(14, 1 << 63).to_string();
+    let text = ErrorCode::new(14, 1 << 63 | 1 << 32).to_string();
     assert_eq!(
         text,
-        "0x0000: page not present, read, supervisor, data, reserved bit 63"
+        "0x0000: page not present, read, supervisor, data, reserved bits 32, 63"
     );
 }
 

@@ -177,6 +177,7 @@ fn data_absolute_and_undefined_symbols_name_no_code() {
     let file = file(&[
         ("object", STT_OBJECT, IN_TEXT, TEXT, 0x10),
         ("absolute", STT_NOTYPE, SHN_ABS, TEXT, 0),
+        ("absolute_function", STT_FUNC, SHN_ABS, TEXT, 0x10),
         ("undefined", STT_FUNC, 0, TEXT, 0x10),
         ("data_label", STT_NOTYPE, IN_DATA, DATA, 0),
     ]);
