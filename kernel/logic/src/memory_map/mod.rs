@@ -164,7 +164,14 @@ impl MemoryMap {
     /// Takes time in proportion to the square of the number of entries.
     pub fn normalise(&mut self) {
         let given = self.list.len();
-        self.list = self.list.iter().copied().filter_map(whole_pages).collect();
+        // In place, because a second list would not be small on the stack.
+        self.list.retain(|region| {
+            let pages = whole_pages(*region);
+            if let Some(pages) = pages {
+                *region = pages;
+            }
+            pages.is_some()
+        });
         self.dropped += given - self.list.len();
 
         let mut result = List::new();
