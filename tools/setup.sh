@@ -57,8 +57,9 @@ fail() {
 fingerprint() {
     printf '%s\n' "$PATH" "${QEMU:-}" "${OVMF:-}" "${KERNEL_RUST:-}" "${RUSTUP_TOOLCHAIN:-}"
     cat "$state/env"
-    # -L: a link to a tool that changes counts as a change.
-    xargs ls -Lldi <"$state/files.$purpose" 2>&1
+    # -L: a link to a tool that changes counts as a change. So does a file that
+    # is not there yet, and ls complains of.
+    xargs ls -Lldi <"$state/files.$purpose" 2>&1 || true
 }
 
 mkdir -p "$state" || fail "cannot write to $state"

@@ -3,6 +3,7 @@
 
 backports_file=/etc/apt/sources.list.d/tocsin-backports.sources
 backports_added=''
+no_rust=no-new-enough-rust # stands for the packages that a release does not have
 new_packages=''
 
 # as_root COMMAND...: through sudo where we are not root; can_be_root has been asked before.
@@ -122,7 +123,7 @@ default_qemu_is_new() {
 packages_for() {
     local name rust
     rust=$(rust_packages)
-    rust=${rust:-no-new-enough-rust}
+    rust=${rust:-$no_rust}
     for name in "$@"; do
         case $name in
         qemu) ;;
@@ -151,63 +152,80 @@ undo() {
     remove_backports
 }
 
-# give_up TEXT...: undoes, shows apt's words and ends.
+# give_up TEXT...: shows apt's last words, undoes, and ends.
 give_up() {
+    echo "setup: apt's last words ($log has all of them):" >&2
+    tail -n 15 "$log" | sed 's/^/    /' >&2
     undo
-    {
-        echo "setup: the end of apt's output ($log has all of it):"
-        tail -n 20 "$log" | sed 's/^/    /'
-    } >&2
     fail "$@"
 }
 
-# install_from SUITE PACKAGE...: one transaction; SUITE may be empty. Packages
-# that are there already are left alone, even where SUITE has newer ones.
-install_from() {
-    local plan suite=$1
+# plan SUITE PACKAGE...: whether apt can install them, and what would come with
+# them. SUITE may be empty. Nothing changes yet.
+plan() {
+    local text removed suite=$1
     shift
-    [ $# -gt 0 ] || return
-    plan=$(LC_ALL=C apt-get -s install --no-install-recommends ${suite:+-t "$suite"} "$@" 2>&1) || {
-        printf '%s\n' "$plan" >>"$log"
+    text=$(LC_ALL=C apt-get -s install --no-install-recommends ${suite:+-t "$suite"} "$@" 2>&1) || {
+        printf '%s\n' "$text" >>"$log"
         give_up "apt cannot install $*"
     }
-    if printf '%s\n' "$plan" | grep -q '^Remv'; then
-        printf '%s\n' "$plan" >>"$log"
-        give_up "apt would remove $(printf '%s\n' "$plan" | sed -n 's/^Remv \([^ ]*\).*/\1/p' | one_line)" \
-            "if that is right, type: $(apt_command "$suite" "$@")"
+    removed=$(printf '%s\n' "$text" | sed -n 's/^Remv \([^ ]*\).*/\1/p' | one_line)
+    if [ -n "$removed" ]; then
+        undo
+        fail "apt would remove $removed" "if that is right, type: $(apt_command "$suite" "$@")"
     fi
     # What is upgraded has its old version in brackets; what is new has not.
-    new_packages="$new_packages $(printf '%s\n' "$plan" | sed -n 's/^Inst \([^ ]*\) (.*/\1/p' | one_line)"
+    new_packages="$new_packages $(printf '%s\n' "$text" | sed -n 's/^Inst \([^ ]*\) (.*/\1/p' | one_line)"
+}
+
+# install SUITE PACKAGE...: what plan found possible.
+install() {
+    local suite=$1
+    shift
     say packages "installing $*${suite:+ from $suite}"
     apt install -y --no-install-recommends --no-remove ${suite:+-t "$suite"} "$@" || give_up "apt failed"
 }
 
+# qemu_suite: sets `suite` to where a new enough QEMU is; empty if it is where everything is.
+qemu_suite() {
+    suite=''
+    ! default_qemu_is_new || return 0
+    suite=$(newer_qemu)
+    [ -z "$suite" ] || return 0
+    add_backports
+    suite=$(newer_qemu)
+    [ -z "$suite" ] || return 0
+    remove_backports
+    say packages "this release has no QEMU $qemu_major; an older one has no x2APIC without KVM"
+    touch "$state/old-qemu"
+}
+
 # apt_install NAME...: installs what is missing.
 apt_install() {
-    local suite='' who=root
+    local suite='' qemu='' packages who=root
     [ "$(id -u)" = 0 ] || who=sudo
     : >"$log"
     trap 'give_up interrupted' INT TERM HUP
     say packages "updating apt's lists as $who"
     apt_update || say packages "apt could not update all its lists; going on with what it has"
     case " $* " in *" qemu "*)
-        if ! default_qemu_is_new; then
-            suite=$(newer_qemu)
-            if [ -z "$suite" ]; then
-                add_backports
-                suite=$(newer_qemu)
-            fi
-            if [ -z "$suite" ]; then
-                remove_backports
-                say packages "this release has no QEMU $qemu_major; an older one has no x2APIC without KVM"
-                touch "$state/old-qemu"
-            fi
-        fi
-        install_from "$suite" qemu-system-x86
+        qemu="qemu-system-x86"
+        qemu_suite
         ;;
     esac
-    # shellcheck disable=SC2046 # a list of packages
-    install_from '' $(packages_for "$@" | one_line)
+    packages=$(packages_for "$@" | one_line)
+    case " $packages " in *" $no_rust "*)
+        undo
+        fail "this release's packages have no Rust $host_rust or later; take it from https://rustup.rs:" \
+            "    $(rustup_installer)"
+        ;;
+    esac
+    [ -z "$qemu" ] || plan "$suite" "$qemu"
+    # shellcheck disable=SC2086 # a list of packages, here and below
+    [ -z "$packages" ] || plan '' $packages
+    [ -z "$qemu" ] || install "$suite" "$qemu"
+    # shellcheck disable=SC2086
+    [ -z "$packages" ] || install '' $packages
     trap - INT TERM HUP
 }
 

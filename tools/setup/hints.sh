@@ -48,6 +48,11 @@ one_line() {
     tr ' ' '\n' | sed '/^$/d' | awk '!seen[$0]++' | tr '\n' ' ' | sed 's/ $//'
 }
 
+# rustup_installer: for whom no package will do.
+rustup_installer() {
+    echo "curl https://sh.rustup.rs -sSf | sh -s -- -t x86_64-unknown-none"
+}
+
 # rustup_commands NAME...: prints what rustup can do about the missing ones, and
 # leaves the others in `rest`.
 rustup_commands() {
@@ -68,9 +73,9 @@ rustup_commands() {
 apt_commands() {
     local packages suite='' source
     packages=$(packages_for "$@" | one_line)
-    case " $packages " in *" no-new-enough-rust "*)
-        echo "curl https://sh.rustup.rs -sSf | sh -s -- -t x86_64-unknown-none"
-        packages=$(printf '%s' "$packages" | sed 's/no-new-enough-rust//' | one_line)
+    case " $packages " in *" $no_rust "*)
+        rustup_installer
+        packages=$(printf '%s' "$packages" | sed "s/$no_rust//" | one_line)
         ;;
     esac
     case " $* " in *" qemu "*)
