@@ -17,7 +17,7 @@ pub enum Table {
 /// A segment selector, or an IDT vector, as an error code.
 ///
 /// `Display`: `IDT vector 0x21, external`, `GDT selector 0x0028`, or
-/// `null selector`, which is also what a #GP without any selector carries.
+/// `no selector, or the null selector`: a #GP without any selector carries the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SelectorErrorCode(pub u32);
 
@@ -79,7 +79,7 @@ impl SelectorErrorCode {
 impl fmt::Display for SelectorErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.table() {
-            _ if self.is_null() => f.write_str("null selector")?,
+            _ if self.is_null() => f.write_str("no selector, or the null selector")?,
             Table::Idt => {
                 write!(f, "IDT vector {:#04x}", self.index())?;
                 if self.in_ldt() {

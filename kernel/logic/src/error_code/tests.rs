@@ -47,8 +47,8 @@ fn selector_fields() {
 
 #[test]
 fn null_selector() {
-    assert_eq!(SelectorErrorCode(0).to_string(), "null selector");
-    assert_eq!(SelectorErrorCode(1).to_string(), "null selector, external");
+    assert_eq!(SelectorErrorCode(0).to_string(), "no selector, or the null selector");
+    assert_eq!(SelectorErrorCode(1).to_string(), "no selector, or the null selector, external");
     // Vector 0 and LDT entry 0 are no null selectors.
     assert_eq!(SelectorErrorCode(2).to_string(), "IDT vector 0x00");
     assert_eq!(SelectorErrorCode(4).to_string(), "LDT selector 0x0004");
@@ -63,7 +63,7 @@ fn selector_shows_bits_that_should_be_clear() {
     );
     assert_eq!(
         SelectorErrorCode(0x2_0000).to_string(),
-        "null selector, reserved bit 17"
+        "no selector, or the null selector, reserved bit 17"
     );
 }
 
@@ -207,7 +207,7 @@ fn error_code_reads_each_vector_by_its_format() {
         (0, 0, "none"),
         (8, 0, "0x0000: always zero"),
         (8, 4, "0x0004: should be zero, reserved bit 2"),
-        (13, 0, "0x0000: null selector"),
+        (13, 0, "0x0000: no selector, or the null selector"),
         (13, 0x10a, "0x010a: IDT vector 0x21"),
         (14, 2, "0x0002: page not present, write, supervisor, data"),
         (17, 1, "0x0001: external"),
