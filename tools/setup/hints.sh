@@ -71,7 +71,12 @@ rustup_commands() {
 
 # apt_commands NAME...: the steps that apt_install takes.
 apt_commands() {
-    local packages suite='' source
+    local packages suite='' source line
+    if [ -z "$(candidate make)" ]; then
+        echo "sudo apt-get update"
+        echo "$0    (again: apt knows of no packages yet)"
+        return
+    fi
     packages=$(packages_for "$@" | one_line)
     case " $packages " in *" $no_rust "*)
         rustup_installer
@@ -82,8 +87,9 @@ apt_commands() {
         default_qemu_is_new || suite=$(newer_qemu)
         if ! default_qemu_is_new && [ -z "$suite" ] && source=$(backports_source); then
             suite=$(codename)-backports
-            echo "sudo tee $backports_file <<END"
-            printf '%s\nEND\n' "$source"
+            printf "printf '%%s\\\\n'"
+            printf '%s\n' "$source" | while read -r line; do printf " '%s'" "$line"; done
+            echo " | sudo tee $backports_file"
         fi
         ;;
     esac
@@ -119,9 +125,12 @@ hint() {
 
 # refuse NAME...: ends with the commands.
 refuse() {
+    local reason='type'
+    ! command -v apt-get >/dev/null 2>&1 ||
+        reason='only root, or sudo without a password, lets this script install packages; type'
     {
         echo "setup: missing: $(describe "$@")"
-        echo "setup: only root, or sudo without a password, lets this script install packages; type"
+        echo "setup: $reason"
         hint "$@" | sed 's/^/    /'
     } >&2
     exit 1
