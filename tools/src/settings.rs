@@ -129,6 +129,12 @@ impl Memory {
         }
     }
 
+    /// The size in bytes.
+    #[must_use]
+    pub fn bytes(self) -> u64 {
+        self.mib << 20
+    }
+
     /// For people: `512 MiB`, `8 GiB`.
     #[must_use]
     pub fn describe(self) -> String {

@@ -1,0 +1,443 @@
+//! Every way to make something go wrong, and its report checked field by field
+//! against QEMU's log of what it delivered and the ELF file's symbols.
+
+use libtest_mimic::Trial;
+use tocsin_tests::qemu_log::{self, Delivery};
+use tocsin_tests::report::Report;
+use tocsin_tests::symbols::Symbols;
+use tocsin_tools::{Outcome, Session};
+
+use crate::outside::stacks;
+use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, plain, trial, with};
+
+/// RFLAGS.RF, which the CPU sets in the pushed copy only (SDM vol. 3B, 19.3.1.1).
+const RESUME_FLAG: u64 = 1 << 16;
+
+/// What the kernel must say of the address in CR2.
+#[derive(Clone, Copy)]
+enum Address {
+    /// None: the exception has no address.
+    None,
+    /// This address, in these words.
+    Is(u64, &'static str),
+    /// Wherever the kernel put it, in these words.
+    Within(&'static str),
+}
+
+/// A kind of fault with a name.
+struct Kind {
+    name: &'static str,
+    vector: u8,
+    title: &'static str,
+    error_code: Option<(u64, &'static str)>,
+    address: Address,
+    /// The function it happens in; empty where the CPU was led out of all code.
+    at: &'static str,
+    /// Whether the kernel goes on after it.
+    goes_on: bool,
+}
+
+const fn kind(name: &'static str, vector: u8, title: &'static str, at: &'static str) -> Kind {
+    let (error_code, address, goes_on) = (None, Address::None, false);
+    Kind {
+        name,
+        vector,
+        title,
+        error_code,
+        address,
+        at,
+        goes_on,
+    }
+}
+
+impl Kind {
+    const fn code(mut self, value: u64, meaning: &'static str) -> Self {
+        self.error_code = Some((value, meaning));
+        self
+    }
+
+    const fn address(mut self, address: Address) -> Self {
+        self.address = address;
+        self
+    }
+
+    const fn goes_on(mut self) -> Self {
+        self.goes_on = true;
+        self
+    }
+}
+
+const PF: &str = "#PF page fault";
+const GP: &str = "#GP general protection";
+const ABSENT: &str = "page not present, read, supervisor, data";
+const NO_SELECTOR: &str = "no selector, or the null selector";
+const WRITE: &str = "protection violation, write, supervisor, data";
+const NULL: Address = Address::Is(0, "null page");
+
+/// What the GDT copy of the provocations appends first.
+const APPENDED: (u64, &str) = (0x38, "GDT selector 0x0038");
+
+const KINDS: &[Kind] = &[
+    kind("de", 0, "#DE divide error", "divide_error"),
+    kind("db", 1, "#DB debug exception", "debug_trap").goes_on(),
+    kind("bp", 3, "#BP breakpoint", "breakpoint").goes_on(),
+    kind("ud", 6, "#UD invalid opcode", "undefined_opcode"),
+    kind("nm", 7, "#NM device not available", "no_math"),
+    kind("df", 8, "#DF double fault", "double_fault")
+        .code(0, "always zero")
+        .address(Address::Is(
+            0xffff_c0dd_ffff_fff8,
+            "unused part of the kernel's address space",
+        )),
+    kind("ts", 10, "#TS invalid TSS", "invalid_tss").code(APPENDED.0, APPENDED.1),
+    kind("np", 11, "#NP segment not present", "not_present").code(APPENDED.0, APPENDED.1),
+    kind("ss", 12, "#SS stack-segment fault", "stack_fault").code(APPENDED.0, APPENDED.1),
+    kind("gp", 13, GP, "general_protection").code(0, NO_SELECTOR),
+    kind("gp-selector", 13, GP, "selector_fault").code(0x1000, "GDT selector 0x1000"),
+    kind("gp-idt", 13, GP, "idt_limit").code(0x402, "IDT vector 0x80"),
+    kind("pf", 14, PF, "read")
+        .code(0, ABSENT)
+        .address(Address::Is(
+            0xffff_c0de_0000_0000,
+            "unused part of the kernel's address space",
+        )),
+    kind("mf", 16, "#MF x87 floating-point error", "math_fault"),
+    // QEMU's translator computes with SSE, but raises no exception for it.
+    kind(
+        "xm",
+        19,
+        "#XM SIMD floating-point exception",
+        "software_interrupts",
+    ),
+    kind("null", 14, PF, "read").code(0, ABSENT).address(NULL),
+    kind("null-write", 14, PF, "write")
+        .code(2, "page not present, write, supervisor, data")
+        .address(NULL),
+    kind("null-call", 14, PF, "")
+        .code(
+            0x10,
+            "page not present, read, supervisor, instruction fetch",
+        )
+        .address(NULL),
+    kind("text-write", 14, PF, "write")
+        .code(3, WRITE)
+        .address(Address::Within("kernel image, section text")),
+    kind("rodata-write", 14, PF, "write")
+        .code(3, WRITE)
+        .address(Address::Within("kernel image, section rodata")),
+    kind("idt-write", 14, PF, "write")
+        .code(3, WRITE)
+        .address(Address::Within("kernel image, section idt")),
+    kind("exec-data", 14, PF, "")
+        .code(
+            0x11,
+            "protection violation, read, supervisor, instruction fetch",
+        )
+        .address(Address::Within("kernel image, section data")),
+    kind("stack-overflow", 8, "#DF double fault", "recurse")
+        .code(0, "always zero")
+        .address(Address::Within("guard page of CPU 0's thread stack")),
+];
+
+/// All exceptions, by vector (SDM vol. 3A, table 7-1, and AMD's vol. 2, 8.2 for #HV, #VC
+/// and #SX), with the error code's meaning where there is one and it is 0.
+const VECTORS: [(&str, Option<&str>); 32] = [
+    ("#DE divide error", None),
+    ("#DB debug exception", None),
+    ("NMI non-maskable interrupt", None),
+    ("#BP breakpoint", None),
+    ("#OF overflow", None),
+    ("#BR BOUND range exceeded", None),
+    ("#UD invalid opcode", None),
+    ("#NM device not available", None),
+    ("#DF double fault", Some("always zero")),
+    ("#9 coprocessor segment overrun", None),
+    ("#TS invalid TSS", Some(NO_SELECTOR)),
+    ("#NP segment not present", Some(NO_SELECTOR)),
+    ("#SS stack-segment fault", Some(NO_SELECTOR)),
+    ("#GP general protection", Some(NO_SELECTOR)),
+    ("#PF page fault", Some(ABSENT)),
+    ("#15 reserved", None),
+    ("#MF x87 floating-point error", None),
+    ("#AC alignment check", Some("always zero")),
+    ("#MC machine check", None),
+    ("#XM SIMD floating-point exception", None),
+    ("#VE virtualization exception", None),
+    ("#CP control protection exception", Some("reserved cause 0")),
+    ("#22 reserved", None),
+    ("#23 reserved", None),
+    ("#24 reserved", None),
+    ("#25 reserved", None),
+    ("#26 reserved", None),
+    ("#27 reserved", None),
+    ("#HV hypervisor injection exception", None),
+    (
+        "#VC VMM communication exception",
+        Some("exit code for a read of CR0"),
+    ),
+    ("#SX security exception", Some("reserved cause 0")),
+    ("#31 reserved", None),
+];
+
+/// Exceptions after which the interrupted code goes on: traps, and what says nothing of it.
+const GOES_ON: [u8; 3] = [1, 2, 3];
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials: Vec<_> = KINDS
+        .iter()
+        .map(|kind| {
+            trial(format!("fault::{}", kind.name), move || {
+                with(&plain().log("int"), |session| provoke(kind, session))
+            })
+        })
+        .collect();
+    trials.extend((0..32).map(|vector| {
+        trial(format!("fault::vector_{vector}"), move || {
+            with(&plain().log("int"), |session| enter(vector, session))
+        })
+    }));
+    trials.push(trial("fault::list_has_no_others", || with(&plain(), list)));
+    trials.push(trial("fault::panic", || with(&plain(), panic)));
+    trials
+}
+
+/// Types `fault NAME` and gives the report of it, with the answer to `memory` before.
+fn report_of(name: &str, goes_on: bool, session: &mut Session) -> Result<(String, Report)> {
+    session.wait_prompt(PATIENCE)?;
+    let memory = session.command("memory", PATIENCE)?;
+    let line = format!("fault {name}");
+    let output = if goes_on {
+        let answer = session.command(&line, PATIENCE)?;
+        ensure!(
+            answer.contains("fault: the kernel goes on"),
+            "it does not say so:\n{answer}"
+        );
+        session.send_line("poweroff")?;
+        session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+        answer
+    } else {
+        let before = session.transcript().bytes().len();
+        session.send_line(&line)?;
+        session.expect_exit(STOPPED, PATIENCE)?;
+        session.transcript().text_from(before)
+    };
+    let report = Report::parse(&output)?;
+    ensure_eq!(report.stopped, !goes_on, "whether CPU 0 stopped");
+    ensure_eq!(report.cpu, 0, "CPU");
+    Ok((memory, report))
+}
+
+fn provoke(kind: &Kind, session: &mut Session) -> Result {
+    let (memory, report) = report_of(kind.name, kind.goes_on, session)?;
+    ensure_eq!(report.title, kind.title, "title");
+    ensure_eq!(report.vector, kind.vector, "vector");
+    let expected = kind
+        .error_code
+        .map(|(value, meaning)| (value, meaning.to_owned()));
+    ensure_eq!(report.error_code, expected, "error code");
+    match (kind.address, &report.address) {
+        (Address::None, address) => {
+            ensure_eq!(*address, None, "address");
+        }
+        (Address::Is(expected, words), Some((address, said))) => {
+            ensure_eq!((*address, said.as_str()), (expected, words), "address");
+        }
+        (Address::Within(words), Some((_, said))) => {
+            ensure_eq!(said.as_str(), words, "what lies at the address");
+        }
+        (_, None) => return Err("the report shows no address".into()),
+    }
+    if kind.at.is_empty() {
+        ensure_eq!(
+            report.at.symbol,
+            None,
+            "function at {:#x}",
+            report.at.address
+        );
+    } else {
+        ensure!(report.at.is_in(kind.at), "the fault was at {:?}", report.at);
+    }
+    check_stack(&memory, &report)?;
+    check_backtrace(&report)?;
+    let log = qemu_log::deliveries(&session.log());
+    let delivery = log.iter().rfind(|delivery| delivery.vector == kind.vector);
+    let delivery = delivery.ok_or(format!(
+        "QEMU's log has no delivery of vector {}",
+        kind.vector
+    ))?;
+    check_delivery(&report, delivery)
+}
+
+/// Every exception by its number: an INT, or the gate entered with a frame made by hand.
+fn enter(vector: u8, session: &mut Session) -> Result {
+    let (title, error_code) = VECTORS[usize::from(vector)];
+    let goes_on = GOES_ON.contains(&vector);
+    let (memory, report) = report_of(&vector.to_string(), goes_on, session)?;
+    ensure_eq!(report.title, title, "title");
+    ensure_eq!(report.vector, vector, "vector");
+    let expected = error_code.map(|meaning| (0, meaning.to_owned()));
+    ensure_eq!(report.error_code, expected, "error code");
+    ensure_eq!(
+        report.address.is_some(),
+        matches!(vector, 8 | 14),
+        "whether CR2 is shown"
+    );
+    ensure_eq!(
+        report.status.is_some(),
+        matches!(vector, 1 | 18),
+        "whether a status is shown"
+    );
+    check_stack(&memory, &report)?;
+    check_backtrace(&report)?;
+    let log = qemu_log::deliveries(&session.log());
+    let delivery = log.iter().rfind(|delivery| delivery.vector == vector);
+    match (delivery, error_code) {
+        (Some(delivery), None) => {
+            ensure!(delivery.software, "QEMU's log has no INT {vector}");
+            check_delivery(&report, delivery)
+        }
+        // INT pushes no error code, so these gates are entered without the CPU's help.
+        (None, Some(_)) => Ok(()),
+        (None, None) => Err(format!("QEMU's log has no delivery of vector {vector}").into()),
+        (Some(_), Some(_)) => Err(format!("QEMU's log has a delivery of vector {vector}").into()),
+    }
+}
+
+/// The report and QEMU tell of the same event.
+fn check_delivery(report: &Report, delivery: &Delivery) -> Result {
+    let pairs = [
+        ("rax", "RAX"),
+        ("rbx", "RBX"),
+        ("rcx", "RCX"),
+        ("rdx", "RDX"),
+        ("rsi", "RSI"),
+        ("rdi", "RDI"),
+        ("rbp", "RBP"),
+        ("rsp", "RSP"),
+        ("r8", "R8"),
+        ("r9", "R9"),
+        ("r10", "R10"),
+        ("r11", "R11"),
+        ("r12", "R12"),
+        ("r13", "R13"),
+        ("r14", "R14"),
+        ("r15", "R15"),
+        ("cr0", "CR0"),
+        ("cr3", "CR3"),
+        ("cr4", "CR4"),
+        ("cs", "CS"),
+        ("ss", "SS"),
+    ];
+    for (ours, theirs) in pairs {
+        ensure_eq!(report.register(ours)?, delivery.register(theirs)?, "{ours}");
+    }
+    let flags = report.register("rflags")? & !RESUME_FLAG;
+    ensure_eq!(flags, delivery.register("RFL")? & !RESUME_FLAG, "rflags");
+    // After INT the frame points behind the instruction, which the log points at.
+    let behind = report
+        .register("rip")?
+        .wrapping_sub(delivery.register("RIP")?);
+    let expected = match (delivery.software, delivery.vector) {
+        (true, 3) if report.at.is_in("breakpoint") => 1,
+        (true, 1) if report.at.is_in("debug_trap") => 1,
+        (true, _) => 2,
+        (false, _) => 0,
+    };
+    ensure_eq!(
+        behind,
+        expected,
+        "bytes between the instruction and the frame's rip"
+    );
+    ensure_eq!(
+        report.at.address,
+        report.register("rip")?,
+        "address of the fault"
+    );
+    if let Some((error_code, _)) = report.error_code {
+        ensure_eq!(error_code, delivery.error_code, "error code by QEMU's log");
+    }
+    if let Some((address, _)) = report.address {
+        ensure_eq!(address, delivery.register("CR2")?, "CR2 by QEMU's log");
+    }
+    Ok(())
+}
+
+/// The stack is named, and its use counted, as `memory` and RSP have it.
+fn check_stack(memory: &str, report: &Report) -> Result {
+    let rsp = report.register("rsp")?;
+    let (stacks, within) = (stacks(memory), |address: u64| address.wrapping_sub(1));
+    let expected = match stacks
+        .iter()
+        .find(|(_, stack)| stack.contains(&within(rsp)))
+    {
+        Some((name, stack)) => {
+            let (used, size) = (stack.end - rsp, stack.end - stack.start);
+            format!("CPU 0's {name} stack, {used} of {size} bytes in use")
+        }
+        // Beyond all stacks: the words for CR2 fit RSP, which is next to it.
+        None => report
+            .address
+            .as_ref()
+            .map(|(_, words)| words.clone())
+            .unwrap_or_default(),
+    };
+    ensure_eq!(report.stack, expected, "stack");
+    Ok(())
+}
+
+/// Every frame has the name that the ELF file gives it, from the fault to `main`.
+fn check_backtrace(report: &Report) -> Result {
+    let symbols = Symbols::of_the_image()?;
+    let frames = &report.backtrace;
+    ensure!(!frames.is_empty(), "there is no backtrace");
+    ensure_eq!(frames[0], report.at, "first frame of the backtrace");
+    for code in frames {
+        symbols.check(code)?;
+    }
+    let overflow = frames
+        .iter()
+        .filter(|frame| frame.is_in("provoke::recurse"))
+        .count()
+        > 20;
+    let off_its_stack = report.at.is_in("provoke::double_fault");
+    if !overflow && !off_its_stack {
+        for function in ["fault::fault", "monitor::execute", "tocsin::main"] {
+            let there = frames.iter().any(|frame| frame.is_in(function));
+            ensure!(there, "{function} is missing in the backtrace {frames:?}");
+        }
+    }
+    Ok(())
+}
+
+/// The tests above cover everything that `fault list` shows.
+fn list(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    let answer = session.command("fault list", PATIENCE)?;
+    let lines = answer
+        .lines()
+        .skip(1)
+        .filter(|line| !line.contains(" vector"));
+    let names = lines.filter_map(|line| line.split_whitespace().next());
+    let names: Vec<_> = names.filter(|name| *name != "panic").collect();
+    let known: Vec<_> = KINDS.iter().map(|kind| kind.name).collect();
+    ensure_eq!(names, known, "kinds of fault");
+    Ok(())
+}
+
+fn panic(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    session.send_line("fault panic")?;
+    session.expect_exit(STOPPED, PATIENCE)?;
+    let output = session.transcript().text_from(0);
+    for part in [
+        "#### CPU 0: kernel panic ####",
+        "  what        asked for by the `fault` command",
+        "  where       kernel/src/monitor/provoke.rs:",
+        "tocsin::monitor::provoke::panic+0x",
+        "tocsin::main+0x",
+        "#### CPU 0 stopped ####",
+    ] {
+        ensure!(output.contains(part), "{part:?} is missing");
+    }
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! What comes to the CPU from outside: an NMI and machine checks, injected by QEMU.
+
+use libtest_mimic::Trial;
+use tocsin_tests::qemu_log;
+use tocsin_tests::report::Report;
+use tocsin_tools::{Outcome, Session};
+
+use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, plain, trial, with};
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("injected::nmi", || with(&plain().log("int"), nmi)),
+        trial("injected::nmi_many", || with(&plain(), nmi_many)),
+        trial("injected::machine_check_uncorrected", || {
+            with(&plain(), uncorrected)
+        }),
+        trial("injected::machine_check_with_address", || {
+            with(&plain(), with_address)
+        }),
+    ]
+}
+
+/// Waits for the report that QEMU was just made to cause.
+fn report(session: &mut Session) -> Result<Report> {
+    session.expect("#### CPU ", PATIENCE)?;
+    session.expect("  backtrace\r\n", PATIENCE)?;
+    Ok(Report::parse(&session.transcript().text_from(0))?)
+}
+
+fn nmi(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    session.hmp("nmi")?;
+    let report = report(session)?;
+    ensure_eq!(report.title, "NMI non-maskable interrupt", "title");
+    ensure_eq!((report.cpu, report.vector), (0, 2), "CPU and vector");
+    // The kernel goes on, and the line editor still has its line.
+    let answer = session.command("poweroff 101", PATIENCE)?;
+    ensure!(
+        answer.contains("poweroff: "),
+        "no answer after the NMI:\n{answer}"
+    );
+    session.send_line("poweroff 9")?;
+    session.expect_exit(Outcome::Kernel(9), PATIENCE)?;
+    let log = qemu_log::deliveries(&session.log());
+    let nmis: Vec<_> = log.iter().filter(|delivery| delivery.vector == 2).collect();
+    ensure_eq!(nmis.len(), 1, "NMIs in QEMU's log");
+    ensure!(!nmis[0].software, "the NMI was an INT 2");
+    for (ours, theirs) in [
+        ("rip", "RIP"),
+        ("rsp", "RSP"),
+        ("rax", "RAX"),
+        ("rflags", "RFL"),
+    ] {
+        ensure_eq!(report.register(ours)?, nmis[0].register(theirs)?, "{ours}");
+    }
+    Ok(())
+}
+
+fn nmi_many(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    for _ in 0..5 {
+        session.hmp("nmi")?;
+        session.expect("NMI non-maskable interrupt", PATIENCE)?;
+        session.expect("  backtrace\r\n", PATIENCE)?;
+    }
+    session.send_line("poweroff")?;
+    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+    Ok(())
+}
+
+/// `MCi_STATUS`: VAL, UC, EN, PCC (SDM vol. 3B, 17.3.2.2); `MCG_STATUS`: RIPV, MCIP.
+fn uncorrected(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    session.hmp("mce 0 1 0xb200000000000000 0x5 0 0")?;
+    session.expect_exit(STOPPED, PATIENCE)?;
+    let report = Report::parse(&session.transcript().text_from(0))?;
+    ensure_eq!(report.title, "#MC machine check", "title");
+    ensure_eq!((report.cpu, report.vector), (0, 18), "CPU and vector");
+    let status = report.status.clone().ok_or("there is no MCG_STATUS")?;
+    for part in ["0x00000005", "RIPV", "MCIP"] {
+        ensure!(
+            status.contains(part),
+            "MCG_STATUS does not say {part}: {status}"
+        );
+    }
+    ensure_eq!(
+        report.banks.len(),
+        1,
+        "banks with an error, of {:?}",
+        report.banks
+    );
+    let bank = &report.banks[0];
+    for part in ["bank 1", "0xb200000000000000", "VAL", "UC", "EN", "PCC"] {
+        ensure!(bank.contains(part), "the bank does not say {part}: {bank}");
+    }
+    ensure!(report.stopped, "CPU 0 did not stop");
+    Ok(())
+}
+
+/// As above with ADDRV, an address and a cache error in bank 2.
+fn with_address(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    session.hmp("mce 0 2 0xb600000000000134 0x4 0x12345000 0")?;
+    session.expect_exit(STOPPED, PATIENCE)?;
+    let output = session.transcript().text_from(0);
+    let report = Report::parse(&output)?;
+    ensure_eq!(report.vector, 18, "vector");
+    ensure_eq!(
+        report.banks.len(),
+        1,
+        "banks with an error, of {:?}",
+        report.banks
+    );
+    ensure!(
+        report.banks[0].contains("bank 2"),
+        "the bank is another: {:?}",
+        report.banks
+    );
+    ensure!(
+        output.contains("at physical address 0x0000000012345000"),
+        "the address is missing"
+    );
+    Ok(())
+}

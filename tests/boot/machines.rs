@@ -1,0 +1,92 @@
+//! The matrix: on every machine the kernel comes to its prompt, sees the memory,
+//! protects itself, and explains a fault with its own symbols.
+
+use libtest_mimic::{Completion, Failed, Trial};
+use tocsin_tests::matrix::{self, Cell};
+use tocsin_tests::report::Report;
+use tocsin_tests::symbols::Symbols;
+use tocsin_tools::Session;
+use tocsin_tools::settings::BootWay;
+
+use crate::outside::{self, State};
+use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, with};
+
+/// Share of the memory, in percent, that firmware and loader may keep for themselves.
+const KEPT: u64 = 25;
+
+pub fn trials() -> Vec<Trial> {
+    let cells = matrix::cells().into_iter();
+    let trials = cells.map(|cell| {
+        Trial::ignorable_test(format!("machine::{}", cell.name()), move || {
+            if let Some(why) = matrix::missing(cell.way)? {
+                return Ok(Completion::ignored_with(why));
+            }
+            let booted = with(&cell.machine(), |session| boot(&cell, session));
+            booted.map_err(|e| Failed::from(e.to_string()))?;
+            Ok(Completion::Completed)
+        })
+    });
+    trials.collect()
+}
+
+fn boot(cell: &Cell, session: &mut Session) -> Result {
+    let log = session.wait_prompt(PATIENCE)?;
+    let loader = match cell.way {
+        BootWay::Direct => "by PVH, directly",
+        BootWay::Limine | BootWay::LimineUefi => "by Limine ",
+    };
+    ensure!(log.contains(loader), "the boot log does not say {loader:?}");
+    let told = log
+        .lines()
+        .find_map(|line| line.split_once("protections on: "));
+    let (_, told) = told.ok_or("no line says which protections are on")?;
+    let (on, missing) = told
+        .split_once("; not on this processor: ")
+        .unwrap_or((told, ""));
+    ensure_eq!(
+        on,
+        cell.cpu.protections.join(" "),
+        "protections that are on"
+    );
+    ensure_eq!(
+        missing,
+        cell.cpu.missing.join(" "),
+        "protections that are missing"
+    );
+
+    let memory = session.command("memory", PATIENCE)?;
+    let seen = outside::usable_bytes(&memory)?;
+    let there = cell.memory().bytes();
+    let least = there / 100 * (100 - KEPT);
+    ensure!(
+        (least..=there).contains(&seen),
+        "{seen} bytes of {there} are usable"
+    );
+
+    let state = State::of(session)?;
+    state.check_control_registers(&cell.cpu.protections)?;
+    state.check_rights()?;
+    state.check_idt(session)?;
+    state.check_stacks(&memory)?;
+
+    // The symbols came by another way than the code: as a module, or as the kernel's file.
+    session.send_line("fault ud")?;
+    session.expect_exit(STOPPED, PATIENCE)?;
+    let report = Report::parse(&session.transcript().text_from(0))?;
+    ensure_eq!(report.title, "#UD invalid opcode", "title");
+    ensure!(
+        report.at.is_in("provoke::undefined_opcode"),
+        "the fault was at {:?}",
+        report.at
+    );
+    ensure!(
+        report.backtrace.len() > 4,
+        "the backtrace is short: {:?}",
+        report.backtrace
+    );
+    let symbols = Symbols::of_the_image()?;
+    for code in &report.backtrace {
+        symbols.check(code)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! Boots the kernel and watches it, from its own console and from outside.
+//!
+//! Every test is one machine or a few and has a name, so that it can be run
+//! alone: `cargo test -p tocsin-tests --test boot -- machine::direct::q35`.
+
+mod faults;
+mod injected;
+mod machines;
+mod monitor;
+mod outside;
+
+use std::error::Error;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use tocsin_tools::settings::{Accel, BootWay};
+use tocsin_tools::{Machine, Outcome, Session};
+
+/// Far more than anything here takes, also where two machines share a slow host.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Machines at a time, unless the command line says otherwise: each has a CPU of the host.
+const AT_A_TIME: usize = 2;
+
+/// The status of a kernel that stopped after a fault.
+const STOPPED: Outcome = Outcome::Kernel(tocsin_logic::exit::STOPPED);
+
+type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+/// Fails the test with a message unless a condition holds.
+macro_rules! ensure {
+    ($condition:expr, $($message:tt)+) => {
+        if !$condition {
+            return Err(format!($($message)+).into());
+        }
+    };
+}
+
+/// Fails the test unless two values are the same.
+macro_rules! ensure_eq {
+    ($found:expr, $expected:expr, $($what:tt)+) => {
+        let (found, expected) = (&$found, &$expected);
+        ensure!(
+            found == expected,
+            "{}: found {found:x?}, expected {expected:x?}",
+            format_args!($($what)+)
+        );
+    };
+}
+
+use {ensure, ensure_eq};
+
+/// The machine for tests that need only one: booted directly, and under TCG, whose
+/// log tells what it delivered.
+fn plain() -> Machine {
+    Machine::new(BootWay::Direct).accel(Accel::Tcg)
+}
+
+/// Boots `machine`; what COM1 said is added to a failure of `test`.
+fn with(machine: &Machine, test: impl FnOnce(&mut Session) -> Result) -> Result {
+    let mut session = Session::start(machine)?;
+    test(&mut session).map_err(|e| {
+        let message = e.to_string();
+        if message.contains("--- command line") {
+            return e;
+        }
+        let said = session.transcript().tail(60);
+        format!(
+            "{message}\n--- COM1 (seconds | line)\n{said}--- command line\n{}",
+            session.command_line()
+        )
+        .into()
+    })
+}
+
+/// A test with a name.
+fn trial(name: impl Into<String>, test: impl FnOnce() -> Result + Send + 'static) -> Trial {
+    Trial::test(name, move || {
+        test().map_err(|e| Failed::from(e.to_string()))
+    })
+}
+
+fn main() -> std::process::ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(AT_A_TIME);
+    let mut trials = monitor::trials();
+    trials.extend(faults::trials());
+    trials.extend(injected::trials());
+    trials.extend(outside::trials());
+    trials.extend(machines::trials());
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

@@ -1,0 +1,295 @@
+//! The prompt, its commands and the kernel command line, as people meet them.
+
+use libtest_mimic::Trial;
+use tocsin_tools::{Machine, Outcome, PROMPT, Session};
+
+use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial, with};
+
+/// Lines that are wrong, and what the kernel must say to each.
+const MISTAKES: &[(&str, &str)] = &[
+    (
+        "nope",
+        "nope: unknown command `nope`; `help` lists the commands",
+    ),
+    (
+        "help nope",
+        "help: unknown command `nope`; `help` lists the commands",
+    ),
+    ("help help help", "help: `help` is one argument too many"),
+    ("memory all", "memory: `all` is one argument too many"),
+    (
+        "idt 256",
+        "idt: `256` will not do; expected a number from 0 to 255",
+    ),
+    ("idt 1 2", "idt: `2` is one argument too many"),
+    (
+        "idt -1",
+        "idt: `-1` will not do; expected a number from 0 to 255",
+    ),
+    (
+        "idt --all",
+        "idt: `--all` will not do; expected a number from 0 to 255",
+    ),
+    (
+        "fault",
+        "fault: an argument is missing; usage: fault <kind>",
+    ),
+    (
+        "fault nope",
+        "fault: `nope` will not do; expected a kind that `fault list` shows",
+    ),
+    ("fault ud now", "fault: `now` is one argument too many"),
+    (
+        "fault 256",
+        "fault: `256` will not do; expected a kind that `fault list` shows",
+    ),
+    (
+        "poweroff 101",
+        "poweroff: `101` will not do; expected a number from 0 to 100",
+    ),
+    (
+        "poweroff -1",
+        "poweroff: `-1` will not do; expected a number from 0 to 100",
+    ),
+    ("poweroff 1 2", "poweroff: `2` is one argument too many"),
+    ("reboot now", "reboot: `now` is one argument too many"),
+];
+
+/// Kernel command lines that are wrong, and what the boot log must say to each.
+const BAD_OPTIONS: &[(&str, &str)] = &[
+    (
+        "nope",
+        "unknown option `nope` at column 1; known: run, apic, maxcpus",
+    ),
+    (
+        "apic=xapic foo=1",
+        "unknown option `foo` at column 12; known: run, apic, maxcpus",
+    ),
+    (
+        "apic=yes",
+        "`apic=yes` at column 1: auto, xapic or x2apic is needed",
+    ),
+    (
+        "maxcpus=0",
+        "`maxcpus=0` at column 1: a number from 1 up is needed",
+    ),
+    (
+        "run=\"idt 3",
+        "unclosed quote at column 5: taken to the end of the line",
+    ),
+    (
+        "run=idt run=help",
+        "`run=help` at column 9: run was given before; this one counts",
+    ),
+];
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = vec![
+        trial("monitor::help", || with(&plain(), help)),
+        trial("monitor::mistakes_are_named", || with(&plain(), mistakes)),
+        trial("monitor::editing", || with(&plain(), editing)),
+        trial("monitor::commands_joined", || with(&plain(), joined)),
+        trial("monitor::poweroff_after_a_mistake", || {
+            with(&plain(), poweroff_after_a_mistake)
+        }),
+        trial("monitor::reboot", || with(&plain().reboots(), reboot)),
+        trial("run::in_order_and_with_status", || {
+            run("memory; idt 3; poweroff 7", run_in_order)
+        }),
+        trial("run::goes_on_after_a_mistake", || {
+            run("nope; idt 3; poweroff", run_after_a_mistake)
+        }),
+        trial("run::ends_at_the_prompt", || run("idt 3", run_then_prompt)),
+    ];
+    trials.extend([0_u8, 1, 42, 100].map(|status| {
+        trial(format!("monitor::poweroff_{status}"), move || {
+            with(&plain(), |session| poweroff(status, session))
+        })
+    }));
+    trials.extend((1..).zip(BAD_OPTIONS).map(|(number, &(line, message))| {
+        trial(format!("options::mistake_{number}"), move || {
+            with(&plain().append(line), |session| {
+                bad_option(line, message, session)
+            })
+        })
+    }));
+    trials
+}
+
+fn help(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    let answer = session.command("help", PATIENCE)?;
+    let names: Vec<_> = answer
+        .lines()
+        .filter(|line| line.starts_with("  "))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    for name in ["help", "idt", "memory", "fault", "poweroff", "reboot"] {
+        ensure!(
+            names.contains(&name),
+            "`help` does not list {name}:\n{answer}"
+        );
+    }
+    for name in names {
+        let answer = session.command(&format!("help {name}"), PATIENCE)?;
+        let used = answer.lines().next().unwrap_or_default();
+        ensure_eq!(
+            used.split(' ').next(),
+            Some(name),
+            "first word of `help {name}`"
+        );
+        ensure!(
+            answer.lines().count() > 1,
+            "`help {name}` says nothing:\n{answer}"
+        );
+    }
+    Ok(())
+}
+
+fn mistakes(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    for (line, message) in MISTAKES {
+        let answer = session.command(line, PATIENCE)?;
+        ensure!(
+            answer.starts_with(message),
+            "{line:?}: expected {message:?}, found {answer:?}"
+        );
+    }
+    Ok(())
+}
+
+/// An empty line, a mistyped one that is put right, and one that is too long.
+fn editing(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    ensure_eq!(
+        session.command("", PATIENCE)?,
+        "",
+        "answer to an empty line"
+    );
+    session.send_line("idxt\u{8}\u{8}t 3")?;
+    let answer = session.wait_prompt(PATIENCE)?;
+    ensure!(
+        answer.contains("vector 3 (0x03)"),
+        "backspace did not put it right:\n{answer}"
+    );
+    session.send_line(&"x".repeat(1000))?;
+    session.wait_prompt(PATIENCE)?;
+    let answer = session.command("idt 3", PATIENCE)?;
+    ensure!(
+        answer.contains("vector 3 (0x03)"),
+        "no answer after a long line:\n{answer}"
+    );
+    Ok(())
+}
+
+fn joined(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    let answer = session.command("idt 3;nope ; idt 14;", PATIENCE)?;
+    let places = [
+        "vector 3 (0x03)",
+        "unknown command `nope`",
+        "vector 14 (0x0e)",
+    ];
+    let places: Vec<_> = places.map(|part| answer.find(part)).into();
+    ensure!(
+        places.iter().all(Option::is_some),
+        "an answer is missing:\n{answer}"
+    );
+    ensure!(
+        places.is_sorted(),
+        "the answers are out of order:\n{answer}"
+    );
+    Ok(())
+}
+
+fn poweroff(status: u8, session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    session.send_line(&format!("poweroff {status}"))?;
+    session.expect_exit(Outcome::Kernel(status), PATIENCE)?;
+    Ok(())
+}
+
+/// Without a status, `poweroff` tells whether a command has failed.
+fn poweroff_after_a_mistake(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    session.command("nope", PATIENCE)?;
+    session.send_line("poweroff")?;
+    session.expect_exit(Outcome::Kernel(1), PATIENCE)?;
+    Ok(())
+}
+
+fn reboot(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    session.send_line("reboot")?;
+    let event = session.expect_event("RESET", 1, PATIENCE)?;
+    ensure_eq!(event.reason(), "guest-reset", "reason of the reset");
+    session.expect("tocsin 0.", PATIENCE)?;
+    session.wait_prompt(PATIENCE)?;
+    // By the reset that was asked for, not by the fault that also resets a PC.
+    ensure!(
+        !session.log().contains("Triple fault"),
+        "the reset was a triple fault"
+    );
+    session.send_line("poweroff")?;
+    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+    Ok(())
+}
+
+/// Boots with `run=`, in quotes.
+fn run(script: &str, test: fn(&mut Session) -> Result) -> Result {
+    let machine: Machine = plain().append(format!("run=\"{script}\""));
+    with(&machine, test)
+}
+
+fn run_in_order(session: &mut Session) -> Result {
+    session.expect_exit(Outcome::Kernel(7), PATIENCE)?;
+    let output = session.transcript().text_from(0);
+    let places = [
+        "tocsin> memory\nPhysical memory",
+        "tocsin> idt 3\nvector 3",
+        "tocsin> poweroff 7",
+    ];
+    let places: Vec<_> = places.map(|part| output.find(part)).into();
+    ensure!(
+        places.iter().all(Option::is_some),
+        "a command or its answer is missing"
+    );
+    ensure!(places.is_sorted(), "the commands are out of order");
+    ensure_eq!(output.matches(PROMPT).count(), 3, "prompts");
+    Ok(())
+}
+
+fn run_after_a_mistake(session: &mut Session) -> Result {
+    session.expect_exit(Outcome::Kernel(1), PATIENCE)?;
+    let output = session.transcript().text_from(0);
+    for part in ["nope: unknown command `nope`", "vector 3 (0x03)"] {
+        ensure!(output.contains(part), "{part:?} is missing");
+    }
+    Ok(())
+}
+
+fn run_then_prompt(session: &mut Session) -> Result {
+    session.expect("vector 3 (0x03)", PATIENCE)?;
+    session.wait_prompt(PATIENCE)?;
+    let answer = session.command("idt 14", PATIENCE)?;
+    ensure!(
+        answer.contains("vector 14 (0x0e)"),
+        "no answer at the prompt:\n{answer}"
+    );
+    Ok(())
+}
+
+/// The mistake is named, and the kernel comes up all the same.
+fn bad_option(line: &str, message: &str, session: &mut Session) -> Result {
+    let log = session.wait_prompt(PATIENCE)?;
+    ensure!(
+        log.contains(&format!("command line: {line:?}")),
+        "the line is not in the log:\n{log}"
+    );
+    let warning = format!("warning: command line: {message}");
+    ensure!(
+        log.contains(&warning),
+        "{warning:?} is not in the log:\n{log}"
+    );
+    Ok(())
+}

@@ -1,0 +1,350 @@
+//! What the machine looks like from outside of the kernel: its control registers,
+//! its page tables and its IDT, read through QEMU and compared with what the
+//! kernel says of them.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use libtest_mimic::Trial;
+use regex::Regex;
+use tocsin_tests::page_tables::{self, Mapping};
+use tocsin_tools::Session;
+use tocsin_tools::settings::Memory;
+
+use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial, with};
+
+/// CR0 and EFER (SDM vol. 3A, 2.5 and vol. 4, 2.1).
+const CR0_WP: u64 = 1 << 16;
+const EFER_NXE: u64 = 1 << 11;
+const CR4_LA57: u64 = 1 << 12;
+
+/// The bits of CR4 behind the names that the kernel shows.
+const CR4_BITS: [(&str, u64); 3] = [("UMIP", 1 << 11), ("SMEP", 1 << 20), ("SMAP", 1 << 21)];
+
+/// Bytes of a gate and gates of an IDT (SDM vol. 3A, 7.14.1).
+const GATE: usize = 16;
+const GATES: usize = 256;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("outside::idt_command_tells_the_gates", || {
+            with(&plain(), idt_command)
+        }),
+        trial("outside::memory_command_tells_the_rights", || {
+            with(&plain(), memory_command)
+        }),
+    ]
+}
+
+/// A machine at its prompt, seen by QEMU.
+pub struct State {
+    cr0: u64,
+    cr4: u64,
+    efer: u64,
+    /// Address of the first byte and of the last one.
+    idt: (u64, u64),
+    mappings: Vec<Mapping>,
+}
+
+fn number(text: &str) -> u64 {
+    u64::from_str_radix(text, 16).unwrap_or_default()
+}
+
+fn pattern(pattern: &str) -> Regex {
+    Regex::new(pattern).expect("the pattern is part of this program")
+}
+
+/// A gate of an IDT in long mode.
+#[derive(Debug, PartialEq, Eq)]
+struct Gate {
+    present: bool,
+    kind: u8,
+    dpl: u8,
+    ist: u8,
+    selector: u16,
+    entry: u64,
+}
+
+impl Gate {
+    fn read(bytes: &[u8; GATE]) -> Self {
+        let word = |at: usize| u64::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
+        Self {
+            present: bytes[5] & 0x80 != 0,
+            kind: bytes[5] & 0x0f,
+            dpl: bytes[5] >> 5 & 3,
+            ist: bytes[4] & 7,
+            selector: word(2) as u16,
+            entry: word(0) | word(6) << 16 | word(8) << 32 | word(10) << 48,
+        }
+    }
+}
+
+impl State {
+    /// Reads the state of CPU 0.
+    pub fn of(session: &Session) -> Result<Self> {
+        static REGISTER: LazyLock<Regex> =
+            LazyLock::new(|| pattern(r"\b(CR0|CR3|CR4|EFER)=([0-9a-f]+)"));
+        static IDT: LazyLock<Regex> = LazyLock::new(|| pattern(r"IDT= *([0-9a-f]+) ([0-9a-f]+)"));
+        let text = session.hmp("info registers")?;
+        let register = |name: &str| {
+            let mut all = REGISTER.captures_iter(&text);
+            let found = all.find(|register| &register[1] == name);
+            found
+                .map(|register| number(&register[2]))
+                .ok_or(format!("QEMU does not show {name}"))
+        };
+        let idt = IDT.captures(&text).ok_or("QEMU does not show the IDT")?;
+        let (base, limit) = (number(&idt[1]), number(&idt[2]));
+        let cr4 = register("CR4")?;
+        ensure_eq!(
+            cr4 & CR4_LA57,
+            0,
+            "CR4.LA57; the page tables are read as four levels"
+        );
+        Ok(Self {
+            cr0: register("CR0")?,
+            cr4,
+            efer: register("EFER")?,
+            idt: (base, base + limit),
+            mappings: page_tables::walk(session, register("CR3")?)?,
+        })
+    }
+
+    /// The protections are on, and no others: what the CPU lacks must not be claimed.
+    pub fn check_control_registers(&self, protections: &[String]) -> Result {
+        let has = |name: &str| protections.iter().any(|protection| protection == name);
+        ensure!(self.cr0 & CR0_WP != 0, "CR0.WP is off: {:#x}", self.cr0);
+        ensure_eq!(self.efer & EFER_NXE != 0, has("NX"), "EFER.NXE");
+        for (name, bit) in CR4_BITS {
+            ensure_eq!(self.cr4 & bit != 0, has(name), "CR4.{name}");
+        }
+        Ok(())
+    }
+
+    /// Nothing is writable and executable, nothing is open to ring 3, address 0 is not
+    /// mapped, and what can be executed or holds the IDT can be written by no other address.
+    pub fn check_rights(&self) -> Result {
+        ensure!(self.at(0).is_none(), "address 0 is mapped");
+        for mapping in &self.mappings {
+            let rights = mapping.rights;
+            ensure!(
+                !(rights.write && rights.execute),
+                "writable and executable: {mapping:x?}"
+            );
+            ensure!(!rights.user, "open to ring 3: {mapping:x?}");
+        }
+        let executable = self
+            .mappings
+            .iter()
+            .filter(|mapping| mapping.rights.execute);
+        let mut guarded: Vec<_> = executable
+            .map(|m| m.physical..m.physical + m.size)
+            .collect();
+        ensure!(!guarded.is_empty(), "nothing is executable");
+        guarded.push(self.physical(self.idt.0)?..self.physical(self.idt.1)? + 1);
+        for range in guarded {
+            let alias = self.mappings.iter().find(|mapping| {
+                let end = mapping.physical + mapping.size;
+                mapping.rights.write && mapping.physical < range.end && range.start < end
+            });
+            ensure!(
+                alias.is_none(),
+                "{range:x?} is code or the IDT, and writable by {alias:x?}"
+            );
+        }
+        Ok(())
+    }
+
+    /// The IDT lies in one read-only mapping and its gates are all there, as the design has them.
+    pub fn check_idt(&self, session: &Session) -> Result {
+        let (base, last) = self.idt;
+        ensure_eq!(last - base + 1, (GATE * GATES) as u64, "size of the IDT");
+        for address in [base, last] {
+            let mapping = self.at(address).ok_or("the IDT is not mapped")?;
+            ensure!(
+                !mapping.rights.write,
+                "the IDT is writable at {address:#x}: {mapping:x?}"
+            );
+        }
+        for (vector, gate) in self.gates(session)?.iter().enumerate() {
+            ensure!(gate.present, "gate {vector} is not present");
+            // SDM vol. 3A, table 3-2: 14 is a 64-bit interrupt gate.
+            ensure_eq!(gate.kind, 14, "type of gate {vector}");
+            ensure_eq!(
+                gate.dpl,
+                if vector == 3 { 3 } else { 0 },
+                "DPL of gate {vector}"
+            );
+            let own_stack = matches!(vector, 1 | 2 | 8 | 18);
+            ensure_eq!(gate.ist != 0, own_stack, "IST of gate {vector}");
+            let entry = self
+                .at(gate.entry)
+                .ok_or(format!("gate {vector} leads nowhere"))?;
+            ensure!(
+                entry.rights.execute,
+                "gate {vector} leads to data: {:#x}",
+                gate.entry
+            );
+        }
+        Ok(())
+    }
+
+    /// Below every stack in the answer to `memory` there is a hole, and the stack is whole.
+    pub fn check_stacks(&self, memory: &str) -> Result {
+        let stacks = stacks(memory);
+        ensure!(
+            stacks.len() >= 6,
+            "`memory` shows {} stacks: {stacks:x?}",
+            stacks.len()
+        );
+        for (name, stack) in stacks {
+            ensure!(
+                self.at(stack.start - 1).is_none(),
+                "no guard page below the {name} stack"
+            );
+            for address in stack.step_by(4096) {
+                let mapping = self
+                    .at(address)
+                    .ok_or(format!("hole in the {name} stack"))?;
+                ensure!(
+                    mapping.rights.write,
+                    "the {name} stack is read-only at {address:#x}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn at(&self, address: u64) -> Option<&Mapping> {
+        self.mappings
+            .iter()
+            .find(|mapping| mapping.contains(address))
+    }
+
+    fn physical(&self, address: u64) -> Result<u64> {
+        let mapping = self
+            .at(address)
+            .ok_or(format!("{address:#x} is not mapped"))?;
+        Ok(mapping.physical + (address - mapping.start))
+    }
+
+    fn gates(&self, session: &Session) -> Result<Vec<Gate>> {
+        let bytes = session.physical_memory(self.physical(self.idt.0)?, (GATE * GATES) as u64)?;
+        Ok(bytes.as_chunks().0.iter().map(Gate::read).collect())
+    }
+
+    fn bytes_where(&self, rights: impl Fn(&Mapping) -> bool) -> u64 {
+        self.mappings
+            .iter()
+            .filter(|mapping| rights(mapping))
+            .map(|mapping| mapping.size)
+            .sum()
+    }
+}
+
+/// Bytes that the answer to `memory` counts as usable or as the kernel's own.
+pub fn usable_bytes(memory: &str) -> Result<u64> {
+    static REGION: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(r"(?m)^  0x([0-9a-f]{16})  0x([0-9a-f]{16}) +[0-9.]+ \w+  (usable|kernel)$")
+    });
+    let regions = REGION.captures_iter(memory);
+    let bytes: u64 = regions
+        .map(|region| number(&region[2]) - number(&region[1]) + 1)
+        .sum();
+    ensure!(bytes > 0, "`memory` shows no usable memory");
+    Ok(bytes)
+}
+
+/// Name and addresses of the stacks in the answer to `memory`.
+pub fn stacks(memory: &str) -> Vec<(String, Range<u64>)> {
+    static STACK: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(r"(?m)^  0x([0-9a-f]{16})  0x([0-9a-f]{16}) +\d+ KiB  (\S+) +guard page unmapped$")
+    });
+    let stacks = STACK.captures_iter(memory);
+    let stacks = stacks.map(|s| (s[3].to_owned(), number(&s[1])..number(&s[2]) + 1));
+    stacks.collect()
+}
+
+fn idt_command(session: &mut Session) -> Result {
+    static LINE: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r"^ +(\d+)  \S+ +interrupt +(\d) +(\d)  0x([0-9a-f]{16})$"));
+    session.wait_prompt(PATIENCE)?;
+    let answer = session.command("idt", PATIENCE)?;
+    let state = State::of(session)?;
+    let gates = state.gates(session)?;
+    let head = format!(
+        "IDTR base {:#018x}, limit 0x0fff: 256 gates, page read-only",
+        state.idt.0
+    );
+    ensure!(
+        answer.contains(&head),
+        "`idt` does not begin with {head:?}\n{answer}"
+    );
+    let mut shown = 0;
+    for line in answer.lines().filter_map(|line| LINE.captures(line)) {
+        let vector: usize = line[1].parse()?;
+        ensure_eq!(vector, shown, "order of the gates");
+        let gate = &gates[vector];
+        let told = (line[2].parse()?, line[3].parse()?, number(&line[4]));
+        ensure_eq!(told, (gate.dpl, gate.ist, gate.entry), "gate {vector}");
+        shown += 1;
+    }
+    ensure_eq!(shown, 32, "gates of exceptions in the answer");
+
+    for vector in [0, 3, 8, 14, 32, 255] {
+        let answer = session.command(&format!("idt {vector}"), PATIENCE)?;
+        let gate = &gates[vector];
+        for part in [
+            format!(
+                "vector {vector} ({vector:#04x}), gate at {:#018x}",
+                state.idt.0 + (vector * GATE) as u64
+            ),
+            format!("entry       {:#018x}", gate.entry),
+            format!("selector    {:#06x}", gate.selector),
+            format!("DPL         {}", gate.dpl),
+            format!("IST         {}", gate.ist),
+        ] {
+            ensure!(
+                answer.contains(&part),
+                "`idt {vector}` does not say {part:?}\n{answer}"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn memory_command(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    let answer = session.command("memory", PATIENCE)?;
+    let state = State::of(session)?;
+    let rights =
+        |write, execute| move |m: &Mapping| (m.rights.write, m.rights.execute) == (write, execute);
+    for (what, bytes) in [
+        ("read and execute", state.bytes_where(rights(false, true))),
+        ("read only", state.bytes_where(rights(false, false))),
+        ("read and write", state.bytes_where(rights(true, false))),
+        ("write and execute", state.bytes_where(rights(true, true))),
+        (
+            "open to ring 3",
+            state.bytes_where(|mapping| mapping.rights.user),
+        ),
+    ] {
+        let line = answer
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(what));
+        let told = line
+            .ok_or(format!("`memory` does not say how much is {what}"))?
+            .trim();
+        ensure_eq!(
+            told,
+            tocsin_logic::units::Bytes(bytes).to_string(),
+            "{what}"
+        );
+    }
+    let there = Memory::default().bytes();
+    ensure!(
+        usable_bytes(&answer)? > there / 10 * 9,
+        "memory is missing\n{answer}"
+    );
+    Ok(())
+}

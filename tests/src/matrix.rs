@@ -1,0 +1,136 @@
+//! The machines of `matrix.toml`.
+
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+use tocsin_tools::settings::{BootWay, Memory};
+use tocsin_tools::{Firmware, Limine, Machine};
+
+/// One machine to boot.
+#[derive(Debug, Clone)]
+pub struct Cell {
+    /// The way into the kernel.
+    pub way: BootWay,
+    /// QEMU's `-machine`.
+    pub board: String,
+    /// The CPU, and what must be on there.
+    pub cpu: Cpu,
+    /// As `64M`.
+    pub memory: String,
+}
+
+/// A CPU model of QEMU's.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cpu {
+    /// QEMU's `-cpu`.
+    pub name: String,
+    /// Protections that it has, in the order in which the kernel lists them.
+    pub protections: Vec<String>,
+    /// Protections that it has not, in the same order.
+    pub missing: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Boot {
+    way: String,
+    memory: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Matrix {
+    board: Vec<String>,
+    boot: Vec<Boot>,
+    cpu: Vec<Cpu>,
+}
+
+/// All machines, in the order of the file.
+///
+/// # Panics
+///
+/// The file is part of this program; one that does not say machines is a mistake in it.
+#[must_use]
+pub fn cells() -> Vec<Cell> {
+    let matrix: Matrix = toml::from_str(include_str!("../matrix.toml")).expect("matrix.toml");
+    let mut cells = Vec::new();
+    for boot in &matrix.boot {
+        let way = BootWay::parse(&boot.way).expect("matrix.toml");
+        let way = way.expect("matrix.toml: `auto` is not one way to boot");
+        for board in &matrix.board {
+            for cpu in &matrix.cpu {
+                for memory in &boot.memory {
+                    cells.push(Cell {
+                        way,
+                        board: board.clone(),
+                        cpu: cpu.clone(),
+                        memory: memory.clone(),
+                    });
+                }
+            }
+        }
+    }
+    cells
+}
+
+impl Cell {
+    /// As `direct::q35::max::64M`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!(
+            "{}::{}::{}::{}",
+            self.way.name(),
+            self.board,
+            self.cpu.name,
+            self.memory
+        )
+    }
+
+    /// The memory it has.
+    ///
+    /// # Panics
+    ///
+    /// As [`cells`].
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        Memory::parse(&self.memory).expect("matrix.toml")
+    }
+
+    /// The machine.
+    #[must_use]
+    pub fn machine(&self) -> Machine {
+        let machine = Machine::new(self.way)
+            .board(&self.board)
+            .cpu(&self.cpu.name);
+        machine.memory(self.memory())
+    }
+}
+
+/// Why this way to boot cannot be tried here; `None` where it can.
+///
+/// # Errors
+///
+/// Limine or the firmware was asked for by name, in the environment, and is not there.
+pub fn missing(way: BootWay) -> Result<Option<String>, String> {
+    use tocsin_tools::{FirmwareError, NoLimine};
+
+    // One search for all tests: it may ask the network.
+    static LIMINE: LazyLock<Result<Limine, NoLimine>> = LazyLock::new(Limine::find);
+    if way == BootWay::Direct {
+        return Ok(None);
+    }
+    match &*LIMINE {
+        Ok(_) => {}
+        Err(NoLimine::NotToBeHad(why)) => return Ok(Some(format!("no Limine: {why}"))),
+        Err(e) => return Err(e.to_string()),
+    }
+    if way != BootWay::LimineUefi {
+        return Ok(None);
+    }
+    match Firmware::find() {
+        Ok(_) => Ok(None),
+        Err(e @ FirmwareError::NotFound) => Ok(Some(e.to_string())),
+        Err(e @ FirmwareError::NoSuchFile(_)) => Err(e.to_string()),
+    }
+}

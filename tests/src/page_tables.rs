@@ -1,0 +1,212 @@
+//! Walks the guest's page tables from outside, from the bytes of its memory.
+//!
+//! Written from the manual (SDM vol. 3A, 5.5, "4-Level Paging and 5-Level Paging")
+//! and sharing no code with the kernel: it is there to contradict it.
+
+use tocsin_tools::{Session, SessionError};
+
+/// Bits of an entry (SDM vol. 3A, table 5-15 and following).
+const PRESENT: u64 = 1;
+const WRITABLE: u64 = 1 << 1;
+const USER: u64 = 1 << 2;
+const LARGE: u64 = 1 << 7;
+const NO_EXECUTE: u64 = 1 << 63;
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+/// What an entry allows, with all entries above it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rights {
+    /// Writing.
+    pub write: bool,
+    /// Fetching instructions.
+    pub execute: bool,
+    /// Ring 3.
+    pub user: bool,
+}
+
+/// What an address may be used for before any table was asked.
+const ALL: Rights = Rights {
+    write: true,
+    execute: true,
+    user: true,
+};
+
+/// A range of linear addresses that are mapped alike and in one piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mapping {
+    /// First linear address.
+    pub start: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Physical address of the first byte.
+    pub physical: u64,
+    /// What is allowed there.
+    pub rights: Rights,
+}
+
+impl Mapping {
+    /// Whether `address` lies in it.
+    #[must_use]
+    pub fn contains(&self, address: u64) -> bool {
+        address.wrapping_sub(self.start) < self.size
+    }
+
+    /// Whether it maps the physical address.
+    #[must_use]
+    pub fn maps(&self, physical: u64) -> bool {
+        physical.wrapping_sub(self.physical) < self.size
+    }
+
+    fn continues(&self, next: &Self) -> bool {
+        self.start + self.size == next.start
+            && self.physical + self.size == next.physical
+            && self.rights == next.rights
+    }
+}
+
+/// All that is mapped by four levels of tables from `cr3`, by ascending linear address.
+///
+/// # Errors
+///
+/// QEMU does not hand out the guest's memory.
+pub fn walk(session: &Session, cr3: u64) -> Result<Vec<Mapping>, SessionError> {
+    let mut found = Vec::new();
+    let mut read = |table| session.physical_memory(table, 4096);
+    walk_table(&mut read, cr3 & ADDRESS, 4, 0, ALL, &mut found)?;
+    Ok(found)
+}
+
+fn walk_table<E>(
+    read: &mut impl FnMut(u64) -> Result<Vec<u8>, E>,
+    table: u64,
+    level: u32,
+    base: u64,
+    above: Rights,
+    found: &mut Vec<Mapping>,
+) -> Result<(), E> {
+    let size = 4096_u64 << (9 * (level - 1));
+    let bytes = read(table)?;
+    for (index, entry) in (0_u64..).zip(bytes.as_chunks().0) {
+        let entry = u64::from_le_bytes(*entry);
+        if entry & PRESENT == 0 {
+            continue;
+        }
+        let start = canonical(base + index * size);
+        let rights = Rights {
+            write: above.write && entry & WRITABLE != 0,
+            execute: above.execute && entry & NO_EXECUTE == 0,
+            user: above.user && entry & USER != 0,
+        };
+        if level > 1 && entry & LARGE == 0 {
+            walk_table(read, entry & ADDRESS, level - 1, start, rights, found)?;
+            continue;
+        }
+        // In a large page, the low bits of the address hold PAT and reserved bits.
+        let physical = entry & ADDRESS & !(size - 1);
+        let mapping = Mapping {
+            start,
+            size,
+            physical,
+            rights,
+        };
+        match found.last_mut() {
+            Some(last) if last.continues(&mapping) => last.size += size,
+            _ => found.push(mapping),
+        }
+    }
+    Ok(())
+}
+
+/// Bit 47 copied into those above it (SDM vol. 1, 3.3.7.1).
+fn canonical(address: u64) -> u64 {
+    ((address << 16).cast_signed() >> 16).cast_unsigned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    /// Tables by physical address; reading another one is an error.
+    struct Memory(HashMap<u64, Vec<u8>>);
+
+    impl Memory {
+        fn set(&mut self, table: u64, index: usize, entry: u64) {
+            let bytes = self.0.entry(table).or_insert_with(|| vec![0; 4096]);
+            bytes[index * 8..][..8].copy_from_slice(&entry.to_le_bytes());
+        }
+
+        fn walk(&self) -> Result<Vec<Mapping>, String> {
+            let mut found = Vec::new();
+            let mut read = |table| self.0.get(&table).cloned().ok_or(format!("{table:#x}"));
+            walk_table(&mut read, 0x1000, 4, 0, ALL, &mut found)?;
+            Ok(found)
+        }
+    }
+
+    #[test]
+    fn rights_are_those_of_all_levels() {
+        let mut memory = Memory(HashMap::new());
+        let (p, w, u) = (PRESENT, WRITABLE, USER);
+        memory.set(0x1000, 511, 0x2000 | p | w);
+        memory.set(0x2000, 510, 0x3000 | p | w | u);
+        memory.set(0x3000, 1, 0x4000 | p);
+        memory.set(
+            0x3000,
+            2,
+            0x0060_0000 | p | w | LARGE | NO_EXECUTE | 1 << 12,
+        );
+        memory.set(0x4000, 0, 0x0020_0000 | p | w);
+        memory.set(0x4000, 1, 0x0020_1000 | p | w);
+        memory.set(0x4000, 2, 0x0030_0000 | p | w | NO_EXECUTE);
+        let rights = |write, execute| Rights {
+            write,
+            execute,
+            user: false,
+        };
+        let mapping = |start, size, physical, rights| Mapping {
+            start,
+            size,
+            physical,
+            rights,
+        };
+        assert_eq!(
+            memory.walk().unwrap(),
+            [
+                mapping(
+                    0xffff_ffff_8020_0000,
+                    0x2000,
+                    0x20_0000,
+                    rights(false, true)
+                ),
+                mapping(
+                    0xffff_ffff_8020_2000,
+                    0x1000,
+                    0x30_0000,
+                    rights(false, false)
+                ),
+                mapping(
+                    0xffff_ffff_8040_0000,
+                    0x20_0000,
+                    0x60_0000,
+                    rights(true, false)
+                ),
+            ]
+        );
+        let first = memory.walk().unwrap()[0];
+        assert!(first.contains(0xffff_ffff_8020_1fff) && !first.contains(0xffff_ffff_8020_2000));
+        assert!(first.maps(0x20_1fff) && !first.maps(0x20_2000) && !first.maps(0));
+    }
+
+    #[test]
+    fn a_gigabyte_is_one_page() {
+        let mut memory = Memory(HashMap::new());
+        memory.set(0x1000, 0, 0x2000 | PRESENT | USER);
+        memory.set(0x2000, 3, 0xc000_0000 | PRESENT | USER | LARGE);
+        let mapping = memory.walk().unwrap()[0];
+        assert_eq!((mapping.start, mapping.size), (0xc000_0000, 1 << 30));
+        assert!(mapping.rights.user && mapping.rights.execute && !mapping.rights.write);
+        memory.set(0x1000, 1, 0x9000 | PRESENT);
+        assert_eq!(memory.walk(), Err("0x9000".to_owned()));
+    }
+}

@@ -1,0 +1,238 @@
+//! Reads the kernel's fault reports back into fields.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// A report of an exception, as the kernel wrote it.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The CPU that reports.
+    pub cpu: u32,
+    /// Mnemonic and name, as `#DE divide error`.
+    pub title: String,
+    /// The vector.
+    pub vector: u8,
+    /// The instruction that the exception points at.
+    pub at: Code,
+    /// Number and meaning.
+    pub error_code: Option<(u64, String)>,
+    /// CR2 and what lies there.
+    pub address: Option<(u64, String)>,
+    /// What the exception's own status register says.
+    pub status: Option<String>,
+    /// Further lines of a machine check, by bank.
+    pub banks: Vec<String>,
+    /// The stack that was in use.
+    pub stack: String,
+    /// All registers by name, `rflags`, `cr0` and `cr4` among them.
+    pub registers: BTreeMap<String, u64>,
+    /// The names of the bits that are set in `rflags`, `cr0` and `cr4`.
+    pub bits: BTreeMap<String, Vec<String>>,
+    /// The chain of calls.
+    pub backtrace: Vec<Code>,
+    /// Whether the CPU stopped after it.
+    pub stopped: bool,
+}
+
+/// An address in the code, as `0xffffffff80200000  name+0x10`.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Code {
+    /// The address.
+    pub address: u64,
+    /// The function and the offset in it, where the kernel knew them.
+    pub symbol: Option<(String, u64)>,
+}
+
+impl Code {
+    fn parse(text: &str) -> Option<Self> {
+        static CODE: LazyLock<Regex> =
+            LazyLock::new(|| regex(r"^0x([0-9a-f]{16})(?:  (.+)\+0x([0-9a-f]+))?$"));
+        let parts = CODE.captures(text)?;
+        let symbol = match (parts.get(2), parts.get(3)) {
+            (Some(name), Some(offset)) => Some((name.as_str().to_owned(), hex(offset.as_str())?)),
+            _ => None,
+        };
+        let address = hex(&parts[1])?;
+        Some(Self { address, symbol })
+    }
+
+    /// Whether it is in a function whose path ends so.
+    #[must_use]
+    pub fn is_in(&self, function: &str) -> bool {
+        self.symbol
+            .as_ref()
+            .is_some_and(|(name, _)| name == function || name.ends_with(&format!("::{function}")))
+    }
+}
+
+fn regex(pattern: &str) -> Regex {
+    Regex::new(pattern).expect("the pattern is part of this program")
+}
+
+fn hex(digits: &str) -> Option<u64> {
+    u64::from_str_radix(digits, 16).ok()
+}
+
+/// `0x0003: text` as number and text.
+fn number_and_text(text: &str) -> Option<(u64, String)> {
+    let (number, text) = text.split_once(": ")?;
+    let number = number.strip_suffix(" (CR2)").unwrap_or(number);
+    Some((hex(number.strip_prefix("0x")?)?, text.to_owned()))
+}
+
+impl Report {
+    /// The first report of an exception in `output`.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or a line in it is not of the form that it should have.
+    pub fn parse(output: &str) -> Result<Self, String> {
+        static TITLE: LazyLock<Regex> =
+            LazyLock::new(|| regex(r"^#### CPU (\d+): (.+) \(vector (\d+)\) #+$"));
+        let mut lines = output.lines().skip_while(|line| !TITLE.is_match(line));
+        let title = lines.next().ok_or("there is no fault report")?;
+        let parts = TITLE.captures(title).ok_or("there is no fault report")?;
+        let mut report = Self {
+            cpu: parts[1]
+                .parse()
+                .map_err(|_| format!("bad CPU number: {title}"))?,
+            title: parts[2].to_owned(),
+            vector: parts[3]
+                .parse()
+                .map_err(|_| format!("bad vector: {title}"))?,
+            ..Self::default()
+        };
+        // The CPU may print more after its report; all lines of the report are indented.
+        let mut lines = lines.peekable();
+        while let Some(line) = lines.next_if(|line| line.starts_with(' ')) {
+            report
+                .take(line)
+                .ok_or_else(|| format!("not understood: {line:?}"))?;
+        }
+        let stopped = format!("#### CPU {} stopped #", report.cpu);
+        report.stopped = lines.next().is_some_and(|line| line.starts_with(&stopped));
+        Ok(report)
+    }
+
+    fn take(&mut self, line: &str) -> Option<()> {
+        static FIELD: LazyLock<Regex> =
+            LazyLock::new(|| regex(r"^  ([a-z]+(?: [a-z0-9]+)?)\s{2,}(.*)$"));
+        static FRAME: LazyLock<Regex> = LazyLock::new(|| regex(r"^\s+(\d+)  (0x.+)$"));
+        static VALUE: LazyLock<Regex> = LazyLock::new(|| regex(r"([a-z0-9]+) +0x([0-9a-f]+)"));
+        if let Some(frame) = FRAME.captures(line) {
+            if frame[1].parse::<usize>().ok()? != self.backtrace.len() {
+                return None;
+            }
+            self.backtrace.push(Code::parse(&frame[2])?);
+            return Some(());
+        }
+        let field = FIELD
+            .captures(line)
+            .map(|field| (field[1].to_owned(), field[2].to_owned()));
+        let name = field.as_ref().map_or("", |(name, _)| name.as_str());
+        let text = field.as_ref().map_or("", |(_, text)| text.as_str());
+        match name {
+            "at" => self.at = Code::parse(text)?,
+            "error code" => self.error_code = Some(number_and_text(text)?),
+            "address" => self.address = Some(number_and_text(text)?),
+            "status" => self.status = Some(text.to_owned()),
+            "stack" => text.clone_into(&mut self.stack),
+            _ if name.starts_with("bank ") => self.banks.push(format!("{name} {text}")),
+            "rflags" | "cr0" | "cr4" if text.len() > 18 && !text.contains("  ") => {
+                let (value, bits) = text.split_once(' ')?;
+                self.registers
+                    .insert(name.to_owned(), hex(value.strip_prefix("0x")?)?);
+                let bits = bits.split(' ').map(str::to_owned).collect();
+                self.bits.insert(name.to_owned(), bits);
+            }
+            _ if VALUE.is_match(line) => {
+                for value in VALUE.captures_iter(line) {
+                    self.registers.insert(value[1].to_owned(), hex(&value[2])?);
+                }
+            }
+            // "backtrace", and what is said about its end or about a bank.
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// The value of a register.
+    ///
+    /// # Errors
+    ///
+    /// The report does not show it.
+    pub fn register(&self, name: &str) -> Result<u64, String> {
+        let value = self.registers.get(name).copied();
+        value.ok_or_else(|| format!("the report does not show {name}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REPORT: &str = "\
+fault: writing
+#### CPU 1: #PF page fault (vector 14) #######################################
+  at          0xffffffff8020e214  tocsin::monitor::provoke::write+0x4
+  error code  0x0003: protection violation, write, supervisor, data
+  address     0xffffffff8022c000 (CR2): kernel image, section idt
+  stack       CPU 0's thread stack, 1024 of 65536 bytes in use
+  rax 0xffffffff8022c000  rbx 0x0000000000000001  r8  0x0000000000000008
+  cs  0x0008  ss  0x0010
+  rflags  0x00010046 PF ZF RF
+  cr0     0x80050033 PE MP ET NE WP AM PG
+  backtrace
+     0  0xffffffff8020e214  tocsin::monitor::provoke::write+0x4
+     1  0x0000000000001000
+        frame pointer 0x0 is not on this stack
+#### CPU 1 stopped ###########################################################
+";
+
+    #[test]
+    fn all_fields_are_read() {
+        let report = Report::parse(REPORT).unwrap();
+        assert_eq!((report.cpu, report.vector), (1, 14));
+        assert_eq!(report.title, "#PF page fault");
+        assert!(report.at.is_in("provoke::write") && report.at.is_in("write"));
+        assert!(!report.at.is_in("rite"));
+        let code = report.error_code.as_ref().unwrap();
+        assert_eq!(
+            (code.0, code.1.as_str()),
+            (3, "protection violation, write, supervisor, data")
+        );
+        let address = report.address.as_ref().unwrap();
+        assert_eq!(address.0, 0xffff_ffff_8022_c000);
+        assert_eq!(address.1, "kernel image, section idt");
+        for (name, value) in [
+            ("rbx", 1),
+            ("r8", 8),
+            ("cs", 8),
+            ("ss", 16),
+            ("rflags", 0x10046),
+        ] {
+            assert_eq!(report.register(name), Ok(value));
+        }
+        assert_eq!(report.register("cr0"), Ok(0x8005_0033));
+        assert!(report.register("cr9").is_err());
+        assert_eq!(report.bits["rflags"], ["PF", "ZF", "RF"]);
+        assert_eq!(report.backtrace.len(), 2);
+        assert_eq!(report.backtrace[1].symbol, None);
+        assert!(report.stopped);
+    }
+
+    #[test]
+    fn what_is_no_report_is_refused() {
+        assert!(Report::parse("tocsin> ").is_err());
+        let broken = REPORT.replace("     1  0x", "     7  0x");
+        assert!(
+            Report::parse(&broken)
+                .unwrap_err()
+                .contains("not understood")
+        );
+        let cut = &REPORT[..REPORT.find("#### CPU 1 stopped").unwrap()];
+        assert!(!Report::parse(cut).unwrap().stopped);
+    }
+}
