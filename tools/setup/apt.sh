@@ -26,12 +26,17 @@ apt() {
 apt_update() {
     local try
     for try in $(seq 60); do
-        apt "$@" update && return
+        apt -o APT::Update::Error-Mode=any "$@" update && return
         tail -n 5 "$log" | grep -q 'lists/lock' || return
         [ "$try" != 1 ] || say packages "waiting for another apt to finish"
         sleep 5
     done
     return 1
+}
+
+# apt_complaint: apt's last error or warning, without its letter.
+apt_complaint() {
+    sed -n 's/^[EW]: //p' "$log" | grep -v 'Some index files' | tail -n 1 | cut -c 1-160
 }
 
 # candidate PACKAGE: the version that apt would install, or nothing.
@@ -96,16 +101,19 @@ backports_source() {
 }
 
 # add_backports: makes the backports known to apt, for QEMU alone: their packages
-# are never taken unless asked for.
+# are never taken unless asked for. Fails where the release has none.
 add_backports() {
     local text
     text=$(backports_source)
     [ -n "$text" ] || return
     say packages "adding $(codename)-backports to apt's sources ($backports_file)"
-    printf '%s\n' "$text" | as_root tee "$backports_file" >/dev/null || return
     backports_added=yes
-    apt_update -o Dir::Etc::sourcelist="$backports_file" -o Dir::Etc::sourceparts=/dev/null \
-        -o APT::Get::List-Cleanup=0
+    printf '%s\n' "$text" | as_root tee "$backports_file" >/dev/null || give_up "cannot write $backports_file"
+    if ! apt_update -o Dir::Etc::sourcelist="$backports_file" -o Dir::Etc::sourceparts=/dev/null \
+        -o APT::Get::List-Cleanup=0; then
+        tail -n 5 "$log" | grep -q 'does not have a Release file' || give_up "apt cannot read the backports"
+        return 1
+    fi
 }
 
 remove_backports() {
@@ -192,8 +200,7 @@ qemu_suite() {
     ! default_qemu_is_new || return 0
     suite=$(newer_qemu)
     [ -z "$suite" ] || return 0
-    add_backports
-    suite=$(newer_qemu)
+    if add_backports; then suite=$(newer_qemu); fi
     [ -z "$suite" ] || return 0
     remove_backports
     say packages "this release has no QEMU $qemu_major; an older one has no x2APIC without KVM"
@@ -207,7 +214,7 @@ apt_install() {
     : >"$log"
     trap 'give_up interrupted' INT TERM HUP
     say packages "updating apt's lists as $who"
-    apt_update || say packages "apt could not update all its lists; going on with what it has"
+    apt_update || say packages "apt cannot update all its lists ($(apt_complaint)); going on"
     case " $* " in *" qemu "*)
         qemu="qemu-system-x86"
         qemu_suite
