@@ -30,10 +30,13 @@ static LOGGER: Logger = Logger;
 /// The serial port, as something that text can be written to.
 struct Console {
     uart: Uart16550<PioBackend>,
+    /// Whether the last byte sent ended a line.
+    at_line_start: bool,
 }
 
 impl Console {
     fn send(&mut self, byte: u8) {
+        self.at_line_start = byte == b'\n';
         for _ in 0..SEND_TRIES {
             if self.uart.try_send_byte(byte).is_ok() {
                 return;
@@ -41,6 +44,14 @@ impl Console {
             core::hint::spin_loop();
         }
         DROPPED.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Ends a line that is not finished, such as a prompt.
+    fn begin_line(&mut self) {
+        if !self.at_line_start {
+            self.send(b'\r');
+            self.send(b'\n');
+        }
     }
 }
 
@@ -68,7 +79,10 @@ pub(crate) fn init() -> bool {
     let Ok(mut uart) = uart else { return false };
     let present = uart.init(config).is_ok();
     if present {
-        *CONSOLE.lock() = Some(Console { uart });
+        *CONSOLE.lock() = Some(Console {
+            uart,
+            at_line_start: true,
+        });
     }
     // Fails only if a logger is set already, which then is this one.
     let _ = log::set_logger(&LOGGER);
@@ -141,7 +155,10 @@ impl Write for Report<'_> {
 pub(crate) fn seize() -> Report<'static> {
     loop {
         for _ in 0..SEIZE_TRIES {
-            if let Some(guard) = CONSOLE.try_lock() {
+            if let Some(mut guard) = CONSOLE.try_lock() {
+                if let Some(console) = guard.as_mut() {
+                    console.begin_line();
+                }
                 return Report(guard);
             }
             core::hint::spin_loop();
@@ -167,11 +184,16 @@ impl Log for Logger {
             log::Level::Warn => "warning: ",
             _ => "",
         };
-        write(format_args!(
-            "[{seconds:>4}.{rest:06}] cpu{:<3} {level}{}\n",
-            cpu_number(),
-            record.args()
-        ));
+        if let Some(console) = CONSOLE.lock().as_mut() {
+            console.begin_line();
+            // A console never reports an error.
+            let _ = writeln!(
+                console,
+                "[{seconds:>4}.{rest:06}] cpu{:<3} {level}{}",
+                cpu_number(),
+                record.args()
+            );
+        }
     }
 
     fn flush(&self) {}

@@ -19,12 +19,13 @@
 //! stacks, and explains its faults.
 //!
 //! Modules import only from those before them:
-//! `hw`, `sync`, `time`, `console`, `boot`, `memory`, `cpu`, `stop`, `monitor`, `start`.
+//! `hw`, `sync`, `time`, `console`, `boot`, `memory`, `cpu`, `stop`, `bench`, `monitor`, `start`.
 
 #![no_std]
 
 extern crate alloc;
 
+pub mod bench;
 pub mod boot;
 pub mod console;
 pub mod cpu;

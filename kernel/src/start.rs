@@ -27,8 +27,6 @@ unsafe extern "Rust" {
 #[unsafe(no_mangle)]
 extern "C" fn kernel_start(protocol: u64, start_info: u64) -> ! {
     time::start();
-    // Before anything can fault: the log's time stamps need it.
-    let frequency = time::frequency();
     console::init();
     // SAFETY: 1. This is the boot CPU, and this code runs once.
     unsafe { cpu::init_boot_cpu() };
@@ -40,11 +38,7 @@ extern "C" fn kernel_start(protocol: u64, start_info: u64) -> ! {
     };
     log::info!("tocsin {} by {}", env!("CARGO_PKG_VERSION"), info.loader);
     log_features();
-    log::info!(
-        "time: TSC {} MHz, {}",
-        frequency.hertz / 1_000_000,
-        frequency.source
-    );
+    log_frequency();
 
     // SAFETY: 1. This is the boot CPU on the boot stack, and this code runs once.
     if let Err(error) = unsafe { memory::init(info) } {
@@ -90,6 +84,15 @@ fn log_features() {
     log::info!(
         "cpu: 256 gates at {:#018x}, one table for all CPUs",
         cpu::idt::address()
+    );
+}
+
+fn log_frequency() {
+    let frequency = time::frequency();
+    log::info!(
+        "time: TSC {} MHz, {}",
+        frequency.hertz / 1_000_000,
+        frequency.source
     );
 }
 

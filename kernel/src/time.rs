@@ -1,23 +1,37 @@
 //! Time since the kernel's first instruction, from the time-stamp counter.
 
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
-
-use spin::Once;
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use crate::hw::{pit, processor};
 
 /// How the frequency of the time-stamp counter was learnt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Source {
     /// CPUID.15H: the ratio to a crystal whose frequency is given (SDM vol. 3B, 19.7.3).
     CpuidCrystal,
     /// The hypervisor's timing leaf, `CPUID.4000_0010H`.
     Hypervisor,
+    /// Counted against the main counter of the HPET.
+    Hpet,
+    /// Counted against the ACPI power-management timer.
+    PmTimer,
     /// Counted against channel 2 of the 8254.
     Pit,
     /// Nothing could tell: 1 GHz is assumed, and every time printed is only a guess.
     Assumed,
+}
+
+impl Source {
+    const ALL: [Self; 6] = [
+        Self::CpuidCrystal,
+        Self::Hypervisor,
+        Self::Hpet,
+        Self::PmTimer,
+        Self::Pit,
+        Self::Assumed,
+    ];
 }
 
 impl fmt::Display for Source {
@@ -25,6 +39,8 @@ impl fmt::Display for Source {
         f.write_str(match self {
             Self::CpuidCrystal => "CPUID leaf 15H",
             Self::Hypervisor => "the hypervisor's CPUID leaf",
+            Self::Hpet => "measured against the HPET",
+            Self::PmTimer => "measured against the ACPI PM timer",
             Self::Pit => "measured against the PIT",
             Self::Assumed => "unknown, assumed",
         })
@@ -40,25 +56,77 @@ pub struct Frequency {
     pub source: Source,
 }
 
-static START: AtomicU64 = AtomicU64::new(0);
-static FREQUENCY: Once<Frequency> = Once::new();
+/// The clock: `nanoseconds = BASE_NANOSECONDS + (TSC - BASE_CYCLES) / HERTZ`.
+static BASE_CYCLES: AtomicU64 = AtomicU64::new(0);
+static BASE_NANOSECONDS: AtomicU64 = AtomicU64::new(0);
+static HERTZ: AtomicU64 = AtomicU64::new(1_000_000_000);
+static SOURCE: AtomicU8 = AtomicU8::new(Source::Assumed as u8);
 
-/// Takes now as time 0. Once, first thing on the boot CPU.
+/// Takes now as time 0 and learns the frequency, which may take 10 ms. Once, first thing on
+/// the boot CPU.
 pub(crate) fn start() {
-    START.store(processor::timestamp(), Ordering::Relaxed);
+    BASE_CYCLES.store(processor::timestamp(), Ordering::Relaxed);
+    let first = learn_frequency();
+    HERTZ.store(first.hertz, Ordering::Relaxed);
+    SOURCE.store(first.source as u8, Ordering::Relaxed);
 }
 
-/// The frequency of the time-stamp counter; learnt at the first call, which may take 10 ms.
+/// Goes on with a better frequency, from the time it is now. On the boot CPU, before there
+/// are others.
+pub(crate) fn set_frequency(better: Frequency) {
+    let now = processor::timestamp();
+    BASE_NANOSECONDS.store(nanoseconds_at(now), Ordering::Relaxed);
+    BASE_CYCLES.store(now, Ordering::Relaxed);
+    HERTZ.store(better.hertz.max(1), Ordering::Relaxed);
+    SOURCE.store(better.source as u8, Ordering::Relaxed);
+}
+
+/// The frequency of the time-stamp counter.
 pub fn frequency() -> Frequency {
-    *FREQUENCY.call_once(learn_frequency)
+    let source = SOURCE.load(Ordering::Relaxed);
+    Frequency {
+        hertz: HERTZ.load(Ordering::Relaxed),
+        source: Source::ALL
+            .into_iter()
+            .find(|&known| known as u8 == source)
+            .unwrap_or(Source::Assumed),
+    }
 }
 
 /// Nanoseconds since [`start`]. Any context.
 #[must_use]
 pub fn nanoseconds() -> u64 {
-    let hertz = frequency().hertz;
-    let cycles = processor::timestamp().wrapping_sub(START.load(Ordering::Relaxed));
-    u64::try_from(u128::from(cycles) * 1_000_000_000 / u128::from(hertz)).unwrap_or(u64::MAX)
+    nanoseconds_at(processor::timestamp())
+}
+
+fn nanoseconds_at(timestamp: u64) -> u64 {
+    // Another CPU's counter may be a little behind the one that the base was taken from.
+    let cycles = timestamp.saturating_sub(BASE_CYCLES.load(Ordering::Relaxed));
+    let since_base = cycles_to_nanoseconds(cycles);
+    BASE_NANOSECONDS
+        .load(Ordering::Relaxed)
+        .saturating_add(since_base)
+}
+
+/// The duration of `cycles` TSC cycles, in nanoseconds.
+#[must_use]
+pub fn cycles_to_nanoseconds(cycles: u64) -> u64 {
+    let hertz = u128::from(HERTZ.load(Ordering::Relaxed));
+    u64::try_from(u128::from(cycles) * 1_000_000_000 / hertz).unwrap_or(u64::MAX)
+}
+
+/// Whether `nanoseconds` have passed since `start`, as [`nanoseconds`](self::nanoseconds) told it.
+#[must_use]
+pub fn has_passed(start: u64, duration: u64) -> bool {
+    nanoseconds().saturating_sub(start) >= duration
+}
+
+/// Waits, spinning, for a duration in nanoseconds.
+pub fn spin_for(duration: u64) {
+    let start = nanoseconds();
+    while !has_passed(start, duration) {
+        core::hint::spin_loop();
+    }
 }
 
 fn learn_frequency() -> Frequency {
@@ -81,9 +149,9 @@ fn learn_frequency() -> Frequency {
     }
     // 10 ms: long enough for 0.1 % against a read that takes a few microseconds.
     let ticks = u16::try_from(pit::FREQUENCY / 100).expect("10 ms fit the 16-bit counter");
-    match pit::measure(ticks, 1 << 32, processor::timestamp) {
-        Some(cycles) if cycles > 0 => {
-            let hertz = cycles * pit::FREQUENCY / u64::from(ticks);
+    match pit::measure(ticks, processor::timestamp) {
+        Some((start, end)) if end > start => {
+            let hertz = (end - start) * pit::FREQUENCY / u64::from(ticks);
             Frequency {
                 hertz: hertz.max(1),
                 source: Source::Pit,

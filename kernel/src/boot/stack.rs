@@ -2,8 +2,8 @@
 
 use core::cell::UnsafeCell;
 
-/// Size of the first stack, in bytes. `BootInfo` and building the page tables fit in half.
-pub const SIZE: usize = 64 * 1024;
+/// Size of the first stack, in bytes. Sorting out the MADT takes about 64 KiB of it, the most of all.
+pub const SIZE: usize = 192 * 1024;
 
 /// Memory of the first stack; only the entry code touches it by name.
 #[repr(C, align(4096))]

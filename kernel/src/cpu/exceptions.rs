@@ -1,39 +1,23 @@
 //! What happens on each vector: which exceptions the kernel goes on after, and which end it.
 
-use core::sync::atomic::{AtomicU64, Ordering};
-
 use super::entry::TrapFrame;
-use super::{percpu, report};
+use super::{interrupts, percpu, report};
 
 /// Vector numbers that are treated apart.
 const DEBUG: u8 = 1;
 const NMI: u8 = 2;
 const BREAKPOINT: u8 = 3;
 const MACHINE_CHECK: u8 = 18;
-const FIRST_INTERRUPT: u8 = 32;
 
 /// RFLAGS.TF: single-step.
 const TRAP_FLAG: u64 = 1 << 8;
-
-/// Interrupts on vectors that nobody handles, by vector.
-static UNHANDLED: [AtomicU64; 256] = [const { AtomicU64::new(0) }; 256];
-
-/// How often an interrupt came on `vector` without a handler.
-#[must_use]
-pub fn unhandled_count(vector: u8) -> u64 {
-    UNHANDLED[usize::from(vector)].load(Ordering::Relaxed)
-}
 
 /// Called by the entry code for every vector.
 pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
     // The stubs push nothing above 255.
     let vector = frame.vector as u8;
-    if vector >= FIRST_INTERRUPT {
-        // Once a vector is enough for the log; the counter has the rest.
-        if UNHANDLED[usize::from(vector)].fetch_add(1, Ordering::Relaxed) == 0 {
-            log::warn!("interrupt on vector {vector}, which has no handler");
-        }
-        return;
+    if vector >= interrupts::FIRST {
+        return interrupts::dispatch(frame);
     }
     let cpu = percpu::current();
     if cpu.enter_report() > 1 {

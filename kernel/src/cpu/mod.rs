@@ -9,6 +9,7 @@
 pub mod entry;
 pub mod exceptions;
 pub mod idt;
+pub mod interrupts;
 mod machine_check;
 pub mod percpu;
 pub mod report;
@@ -18,7 +19,7 @@ pub mod symbols;
 use tocsin_logic::layout::{StackKind, stack_range};
 
 use crate::hw::control;
-pub use percpu::current;
+pub use percpu::{PerCpu, current};
 
 /// Makes the boot CPU able to report a fault: control registers, GDT, TSS, IDT.
 ///
@@ -36,6 +37,21 @@ pub(crate) unsafe fn init_boot_cpu() {
     unsafe { idt::fill() };
     idt::load();
     crate::console::set_cpu_number(|| current().id());
+}
+
+/// Makes an AP able to report a fault, with `cpu` as its per-CPU block and stacks that are mapped.
+///
+/// # Safety
+///
+/// Once on each AP, with its own block, interrupts off.
+pub(crate) unsafe fn init_ap(cpu: &'static PerCpu) {
+    // SAFETY: 1. Interrupts are off, and the page tables are the kernel's own.
+    unsafe { control::set_up() };
+    // SAFETY: 1. Passed on to the caller.
+    unsafe { segments::load(cpu, stack_range(cpu.id(), StackKind::DoubleFault).end) };
+    // SAFETY: 1. Passed on to the caller. 2. No exception has come yet.
+    unsafe { use_own_exception_stacks() };
+    idt::load();
 }
 
 /// Gives this CPU the exception stacks that `memory::stacks` mapped for it.

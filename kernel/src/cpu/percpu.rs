@@ -2,13 +2,23 @@
 
 use core::arch::asm;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use x86_64::structures::gdt::GlobalDescriptorTable;
 use x86_64::structures::tss::TaskStateSegment;
 
 /// Null, kernel code and data, user data and code, and the two halves of the TSS descriptor.
 pub(super) const GDT_ENTRIES: usize = 8;
+
+/// One job for a CPU: a function and its argument.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    /// Set from the moment the job is given until it is done.
+    pub(crate) busy: AtomicBool,
+    /// Null, or the function; stored after the argument.
+    pub(crate) function: AtomicPtr<()>,
+    pub(crate) argument: AtomicU64,
+}
 
 /// The block that the GS base of its CPU points at.
 #[repr(C, align(64))]
@@ -19,8 +29,8 @@ pub struct PerCpu {
     id: u32,
     /// Depth of fault reports being printed; above 1, a report has faulted itself.
     reports: AtomicU32,
-    /// Whether this CPU has stopped for good.
-    stopped: AtomicBool,
+    /// What the CPU is asked to do; see `smp::jobs`.
+    pub(crate) job: Mailbox,
     pub(super) gdt: UnsafeCell<GlobalDescriptorTable<GDT_ENTRIES>>,
     pub(super) tss: UnsafeCell<TaskStateSegment>,
 }
@@ -37,7 +47,11 @@ impl PerCpu {
             this: UnsafeCell::new(core::ptr::null()),
             id,
             reports: AtomicU32::new(0),
-            stopped: AtomicBool::new(false),
+            job: Mailbox {
+                busy: AtomicBool::new(false),
+                function: AtomicPtr::new(core::ptr::null_mut()),
+                argument: AtomicU64::new(0),
+            },
             gdt: UnsafeCell::new(GlobalDescriptorTable::empty()),
             tss: UnsafeCell::new(TaskStateSegment::new()),
         }

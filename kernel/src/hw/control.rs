@@ -2,7 +2,8 @@
 
 use bitflags::bitflags;
 use spin::Once;
-use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
+use tocsin_logic::vector::PriorityClass;
+use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Cr8, Efer, EferFlags};
 use x86_64::registers::model_specific::Msr;
 
 use super::processor::cpuid;
@@ -146,4 +147,11 @@ pub unsafe fn read_msr(register: u32) -> u64 {
 pub fn clear_debug_status() {
     // SAFETY: 1. DR6 only reports; nothing depends on what it held.
     unsafe { core::arch::asm!("mov dr6, {}", in(reg) 0xffff_0ff0u64, options(nomem, nostack)) };
+}
+
+/// Holds back interrupts of this priority class and all lower ones on this CPU (CR8; SDM
+/// vol. 3A, 12.8.6). 0 holds back none.
+///
+pub fn set_priority_class(class: PriorityClass) {
+    Cr8::write_raw(u64::from(class.get()));
 }

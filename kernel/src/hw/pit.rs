@@ -6,10 +6,13 @@ use x86_64::instructions::port::Port;
 /// Input clock of the 8254, in Hz: a third of the NTSC colour subcarrier.
 pub const FREQUENCY: u64 = 1_193_182;
 
-/// Counts `ticks` periods of the 8254 (1..=65535, [`FREQUENCY`] Hz) once and returns how
-/// many times `clock` advanced meanwhile, or `None` if the counter did not finish
-/// within `limit` units of `clock` (there is no 8254).
-pub fn measure(ticks: u16, limit: u64, clock: impl Fn() -> u64) -> Option<u64> {
+/// Polls after which an 8254 that has not finished counts as absent: at a microsecond for
+/// each access to a port, some 50 times the longest count.
+const POLLS: u32 = 2_500_000;
+
+/// Counts `ticks` periods of the 8254 (1..=65535, [`FREQUENCY`] Hz) once and returns what `read` gave
+/// at the start and at the end, or `None` if the counter did not finish (there is no 8254).
+pub fn measure<T>(ticks: u16, read: impl Fn() -> T) -> Option<(T, T)> {
     let [low, high] = ticks.to_le_bytes();
     let old = read_control();
     // Gate low, speaker off: the count does not start before the gate rises.
@@ -20,15 +23,11 @@ pub fn measure(ticks: u16, limit: u64, clock: impl Fn() -> u64) -> Option<u64> {
     write(CHANNEL_2, high);
     write(CONTROL, old & !SPEAKER | GATE);
 
-    let start = clock();
-    loop {
-        let done = read_control() & OUTPUT != 0;
-        let elapsed = clock().wrapping_sub(start);
-        if done || elapsed > limit {
-            write(CONTROL, old);
-            return done.then_some(elapsed);
-        }
-    }
+    let start = read();
+    let done = (0..POLLS).any(|_| read_control() & OUTPUT != 0);
+    let end = read();
+    write(CONTROL, old);
+    done.then_some((start, end))
 }
 
 const CHANNEL_2: u16 = 0x42;

@@ -80,6 +80,18 @@ pub fn allocate(bytes: u64) -> Result<u64, MemoryError> {
     Ok(block.as_ptr() as u64 - DIRECT_MAP)
 }
 
+/// As [`allocate`], but below 1 MiB, where real mode reaches.
+///
+/// # Errors
+///
+/// [`MemoryError::OutOfFrames`], if no block of that size is free there.
+pub fn allocate_low(bytes: u64) -> Result<u64, MemoryError> {
+    let out_of_frames = MemoryError::OutOfFrames(bytes);
+    let layout = block_layout(bytes).ok_or(out_of_frames)?;
+    let block = POOLS.lock().low.alloc(layout).map_err(|()| out_of_frames)?;
+    Ok(block.as_ptr() as u64 - DIRECT_MAP)
+}
+
 /// Takes one page filled with zeros. Returns its physical address.
 ///
 /// # Errors

@@ -284,6 +284,42 @@ pub unsafe fn map_physical(physical: u64, length: u64, usage: Use) -> Result<*mu
     Ok(frames::pointer(physical))
 }
 
+/// Maps the page at `physical` at the same virtual address: for code that turns paging on.
+///
+/// # Errors
+///
+/// [`MemoryError`], if frames run out or the page is mapped already.
+///
+/// # Safety
+///
+/// The page must be what `usage` says.
+pub(crate) unsafe fn map_identity(physical: u64, usage: Use) -> Result<(), MemoryError> {
+    let _changes = CHANGES.lock();
+    let mut mapper = kernel_tables().ok_or(MemoryError::NoRoomForTables)?;
+    let page = physical..physical + frames::FRAME;
+    map(&mut mapper, &mut LaterTables, page, physical, usage)
+}
+
+/// Takes back [`map_identity`], on this CPU. Others may still have the page in their TLB.
+pub(crate) fn unmap_identity(physical: u64) {
+    let _changes = CHANGES.lock();
+    let page = Page::<Size4KiB>::containing_address(VirtAddr::new(physical));
+    if let Some(Ok((_, flush))) = kernel_tables().map(|mut mapper| mapper.unmap(page)) {
+        flush.flush();
+    }
+}
+
+/// Forgets all translations that this CPU has cached, global ones too.
+pub(crate) fn flush_all() {
+    let cr4 = Cr4::read();
+    // A change of PGE is what drops global entries (SDM vol. 3A, 5.10.4.1).
+    // SAFETY: 1. Without PGE, global pages are just pages.
+    unsafe { Cr4::write(cr4 & !Cr4Flags::PAGE_GLOBAL) };
+    x86_64::instructions::tlb::flush_all();
+    // SAFETY: 1. As it was.
+    unsafe { Cr4::write(cr4) };
+}
+
 /// Whether reading a byte at `address` works. Any context.
 #[must_use]
 pub fn is_mapped(address: u64) -> bool {

@@ -4,7 +4,7 @@ use alloc::string::ToString;
 
 use tocsin_logic::exit;
 
-use super::{Arguments, Command, CommandError, fault, gates, has_failed, memory};
+use super::{Arguments, Command, CommandError, bench, fault, gates, has_failed, memory};
 use crate::{Machine, hw, println};
 
 /// All commands, in the order of `help`.
@@ -32,6 +32,12 @@ const COMMANDS: &[Command] = &[
         usage: "fault <kind>",
         help: "make something go wrong on purpose; `fault list` shows what can",
         run: fault::fault,
+    },
+    Command {
+        name: "bench",
+        usage: "bench",
+        help: "measure what an interrupt costs",
+        run: bench::bench,
     },
     Command {
         name: "poweroff",

@@ -5,7 +5,7 @@ use tocsin_logic::gate::Gate64;
 use x86_64::structures::paging::PageTableFlags;
 
 use super::{Arguments, CommandError};
-use crate::cpu::{exceptions, idt, symbols::Code};
+use crate::cpu::{idt, interrupts, symbols::Code};
 use crate::memory::paging;
 use crate::{Machine, println};
 
@@ -83,7 +83,7 @@ fn show_one(vector: u8) {
         }
         Err(error) => println!("  invalid     {error}"),
     }
-    println!("  unhandled   {}", exceptions::unhandled_count(vector));
+    println!("  unhandled   {}", interrupts::unhandled_count(vector));
 }
 
 fn rings(dpl: u8) -> &'static str {

@@ -65,20 +65,20 @@ impl CommandProcessor<Output, Infallible> for Lines {
         _: &mut CliHandle<'_, Output, Infallible>,
         raw: RawCommand<'a>,
     ) -> Result<(), ProcessError<'a, Infallible>> {
-        // The editor has cut the line into words; the monitor wants it whole, for `;`.
+        // The editor has cut the line into words; the monitor wants it whole, for `;`. Of a word
+        // such as `-1` the editor tells only that it looks like an option and is none: `-?`.
         let mut line = String::from(raw.name());
-        for argument in raw.args().args().flatten() {
+        for argument in raw.args().args() {
+            let mut letter = [0; 4];
             let (dashes, text) = match argument {
-                Arg::Value(text) => ("", text),
-                Arg::LongOption(text) => ("--", text),
-                Arg::DoubleDash => ("--", ""),
-                Arg::ShortOption(_) => ("-", ""),
+                Ok(Arg::Value(text)) => ("", text),
+                Ok(Arg::LongOption(text)) => ("--", text),
+                Ok(Arg::DoubleDash) => ("--", ""),
+                Ok(Arg::ShortOption(option)) => ("-", &*option.encode_utf8(&mut letter)),
+                Err(_) => ("-", "?"),
             };
             let quote = if text.contains(' ') { "\"" } else { "" };
             line.extend([" ", dashes, quote, text, quote]);
-            if let Arg::ShortOption(letter) = argument {
-                line.push(letter);
-            }
         }
         execute_line(self.machine, &line);
         Ok(())

@@ -1,6 +1,7 @@
 //! The serial shell. Everything a person can ask for is a command, and every command can be
 //! given on the kernel's command line too, as `run="memory; poweroff"`.
 
+mod bench;
 mod commands;
 mod fault;
 mod gates;
