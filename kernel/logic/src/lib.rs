@@ -19,6 +19,8 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod acpi;
+pub mod apic;
 pub mod backtrace;
 pub mod command_line;
 pub mod error_code;
@@ -32,5 +34,6 @@ pub mod paging;
 pub mod registers;
 pub mod script;
 pub mod symbols;
+pub mod topology;
 pub mod units;
 pub mod vector;

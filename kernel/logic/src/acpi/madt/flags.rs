@@ -1,0 +1,104 @@
+//! The flag fields of MADT entries.
+
+use crate::apic::{Polarity, Trigger};
+use core::fmt;
+
+/// The flags of a CPU's entry (ACPI, table 5.22).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuFlags(pub u32);
+
+impl CpuFlags {
+    /// Bit 0: the CPU is there and may be started.
+    #[must_use]
+    pub const fn enabled(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    /// Bit 1: a CPU that is not enabled may be added while the system runs. Only
+    /// where [`Madt::has_online_capable`](super::Madt::has_online_capable).
+    #[must_use]
+    pub const fn online_capable(self) -> bool {
+        self.0 & 2 != 0
+    }
+}
+
+/// What one of the two fields of [`InterruptFlags`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting<T> {
+    /// As the bus has it that the interrupt comes from.
+    Conforming,
+    /// This.
+    Explicit(T),
+    /// The value 2, which is reserved. It is taken as [`Setting::Conforming`].
+    Reserved,
+}
+
+impl<T> Setting<T> {
+    /// The setting, where `bus` is what the bus has.
+    pub fn or(self, bus: T) -> T {
+        match self {
+            Self::Explicit(setting) => setting,
+            Self::Conforming | Self::Reserved => bus,
+        }
+    }
+}
+
+/// The MPS INTI flags (ACPI, table 5.26): **polarity in bits 1:0, trigger mode in
+/// bits 3:2**.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InterruptFlags(pub u16);
+
+impl InterruptFlags {
+    /// Bits 1:0: 1 is active high, 3 active low.
+    #[must_use]
+    pub const fn polarity(self) -> Setting<Polarity> {
+        match self.0 & 3 {
+            0 => Setting::Conforming,
+            1 => Setting::Explicit(Polarity::High),
+            3 => Setting::Explicit(Polarity::Low),
+            _ => Setting::Reserved,
+        }
+    }
+
+    /// Bits 3:2: 1 is edge, 3 level.
+    #[must_use]
+    pub const fn trigger(self) -> Setting<Trigger> {
+        match self.0 >> 2 & 3 {
+            0 => Setting::Conforming,
+            1 => Setting::Explicit(Trigger::Edge),
+            3 => Setting::Explicit(Trigger::Level),
+            _ => Setting::Reserved,
+        }
+    }
+
+    /// Whether one of the fields has its reserved value, 2.
+    #[must_use]
+    pub const fn has_reserved(self) -> bool {
+        matches!(self.polarity(), Setting::Reserved) || matches!(self.trigger(), Setting::Reserved)
+    }
+
+    /// Polarity and trigger mode of an interrupt of the ISA bus, which is active
+    /// high and edge-triggered unless the flags say otherwise. NMIs too.
+    #[must_use]
+    pub fn on_isa(self) -> (Polarity, Trigger) {
+        (
+            self.polarity().or(Polarity::High),
+            self.trigger().or(Trigger::Edge),
+        )
+    }
+}
+
+impl fmt::Display for InterruptFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.polarity() {
+            Setting::Conforming => f.write_str("polarity of the bus")?,
+            Setting::Explicit(polarity) => write!(f, "active {polarity}")?,
+            Setting::Reserved => f.write_str("reserved polarity 2")?,
+        }
+        match self.trigger() {
+            Setting::Conforming => f.write_str(", trigger of the bus"),
+            Setting::Explicit(trigger) => write!(f, ", {trigger}"),
+            Setting::Reserved => f.write_str(", reserved trigger 2"),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The multiple APIC description table: CPUs and interrupt controllers (ACPI, 5.2.12).
+
+use super::sdt::{self, Header};
+use super::{Error, ErrorKind, Located, Signature, u32_at};
+use core::iter::FusedIterator;
+
+mod entry;
+mod flags;
+
+pub use entry::{Entry, IoApic, LocalApic, LocalNmi, NmiSource, NmiTarget, Override, entry_name};
+pub use flags::{CpuFlags, InterruptFlags, Setting};
+
+/// The bytes before the first entry.
+const FIXED_SIZE: usize = 44;
+/// The type and length that every entry begins with.
+const ENTRY_HEADER: usize = 2;
+
+/// A MADT.
+#[derive(Clone, Copy, Debug)]
+pub struct Madt<'a> {
+    /// Its header.
+    pub header: Header,
+    /// Physical address of the local APICs' page, unless an entry of type 5 gives
+    /// another.
+    pub local_apic_address: u32,
+    /// The flags; bit 0 is [`Madt::has_8259`].
+    pub flags: u32,
+    table: &'a [u8],
+}
+
+impl<'a> Madt<'a> {
+    /// Checks a MADT as a whole. Its entries are checked as they are walked.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`sdt::check`], [`ErrorKind::Signature`] for another table, and
+    /// [`ErrorKind::Length`] if it is shorter than 44 bytes.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
+        let (header, table) = sdt::expect(bytes, Signature::MADT, FIXED_SIZE)?;
+        Ok(Self {
+            header,
+            local_apic_address: u32_at(table, 36).unwrap_or_default(),
+            flags: u32_at(table, 40).unwrap_or_default(),
+            table,
+        })
+    }
+
+    /// `PCAT_COMPAT`: the machine also has two 8259s, which must be masked before
+    /// the APICs are used.
+    #[must_use]
+    pub const fn has_8259(&self) -> bool {
+        self.flags & 1 != 0
+    }
+
+    /// Whether the online-capable bit of a CPU has a meaning: since ACPI 6.3, whose
+    /// MADT has revision 5. In earlier ones the bit is reserved, and some firmware
+    /// sets it.
+    #[must_use]
+    pub const fn has_online_capable(&self) -> bool {
+        self.header.revision >= 5
+    }
+
+    /// The entries, in the table's order. An entry that cannot be read gives an
+    /// error in its place; the walk goes on behind it, unless its length field
+    /// does not say where that is.
+    #[must_use]
+    pub const fn entries(&self) -> Entries<'a> {
+        Entries {
+            table: self.table,
+            offset: FIXED_SIZE,
+        }
+    }
+}
+
+/// The iterator of [`Madt::entries`]. It yields at most one item for every two bytes
+/// of the table.
+#[derive(Clone, Debug)]
+pub struct Entries<'a> {
+    table: &'a [u8],
+    /// Where the next entry begins; the table's length at the end of the walk.
+    offset: usize,
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Result<Located<Entry>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let offset = self.offset;
+        let rest = self.table.get(offset..).filter(|rest| !rest.is_empty())?;
+        let error = |kind| Some(Err(Error::new(Signature::MADT, offset, kind)));
+        // Until the entry's length is known to be good, this is the end of the walk.
+        self.offset = self.table.len();
+        let Some(&[kind, length]) = rest.first_chunk() else {
+            return error(ErrorKind::Trailing {
+                bytes: rest.len(),
+                entry: ENTRY_HEADER,
+            });
+        };
+        let size = usize::from(length);
+        let short = ErrorKind::EntryShort {
+            kind,
+            needed: Entry::needed(kind),
+            length,
+        };
+        if size < ENTRY_HEADER {
+            return error(short);
+        }
+        let Some(bytes) = rest.get(..size) else {
+            return error(ErrorKind::EntryOverrun {
+                kind,
+                length,
+                left: rest.len(),
+            });
+        };
+        self.offset = offset + size;
+        match Entry::decode(bytes) {
+            Some(value) => Some(Ok(Located { offset, value })),
+            None => error(short),
+        }
+    }
+}
+
+impl FusedIterator for Entries<'_> {}

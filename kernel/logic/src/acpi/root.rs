@@ -1,0 +1,73 @@
+//! The root tables: RSDT (ACPI, 5.2.7) and XSDT (5.2.8).
+
+use super::sdt::{self, HEADER_SIZE, Header};
+use super::{Error, ErrorKind, Signature, u32_at, u64_at};
+
+/// A root table.
+#[derive(Clone, Copy, Debug)]
+pub struct RootTable<'a> {
+    /// Its header.
+    pub header: Header,
+    /// The bytes behind the header.
+    body: &'a [u8],
+    /// The bytes of an entry: 4 in an RSDT, 8 in an XSDT.
+    size: usize,
+}
+
+/// Checks an RSDT or XSDT.
+///
+/// # Errors
+///
+/// Those of [`sdt::check`], and [`ErrorKind::Signature`] for any other table.
+pub fn entries(bytes: &[u8]) -> Result<RootTable<'_>, Error> {
+    let wide = bytes.starts_with(&Signature::XSDT.0);
+    let (signature, size) = if wide {
+        (Signature::XSDT, 8)
+    } else {
+        (Signature::RSDT, 4)
+    };
+    let (header, table) = sdt::expect(bytes, signature, HEADER_SIZE)?;
+    Ok(RootTable {
+        header,
+        body: &table[HEADER_SIZE..],
+        size,
+    })
+}
+
+impl<'a> RootTable<'a> {
+    /// The physical addresses of the tables, without those that are 0. They are
+    /// not aligned in an XSDT.
+    pub fn addresses(&self) -> impl Iterator<Item = u64> + use<'a> {
+        self.all().filter(|&address| address != 0)
+    }
+
+    /// How many entries are 0. Such an entry names no table; some firmware leaves
+    /// one where a table was taken away.
+    #[must_use]
+    pub fn null_entries(&self) -> usize {
+        self.all().filter(|&address| address == 0).count()
+    }
+
+    /// The error for bytes behind the last whole entry, if there are any.
+    #[must_use]
+    pub fn trailing(&self) -> Option<Error> {
+        let bytes = self.body.len() % self.size;
+        (bytes != 0).then(|| {
+            let offset = HEADER_SIZE + self.body.len() - bytes;
+            let entry = self.size;
+            let kind = ErrorKind::Trailing { bytes, entry };
+            Error::new(self.header.signature, offset, kind)
+        })
+    }
+
+    fn all(&self) -> impl Iterator<Item = u64> + use<'a> {
+        let size = self.size;
+        self.body.chunks_exact(size).map(move |entry| {
+            if size == 8 {
+                u64_at(entry, 0).unwrap_or_default()
+            } else {
+                u32_at(entry, 0).map_or(0, u64::from)
+            }
+        })
+    }
+}

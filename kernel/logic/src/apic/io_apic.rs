@@ -1,0 +1,84 @@
+//! The I/O APIC's registers but for the redirection entries, which are
+//! [`Rte`](super::Rte)s (82093AA data sheet, 3.1 and 3.2; the EOI register: any
+//! ICH data sheet since ICH2).
+//!
+//! The index is written to [`SELECT`], the value read from or written to
+//! [`WINDOW`], both 32 bits. The pair is one resource: two CPUs at once need a lock.
+
+use core::fmt;
+
+/// Offset of the index register (IOREGSEL), in bytes.
+pub const SELECT: u64 = 0x00;
+/// Offset of the data register (IOWIN), in bytes.
+pub const WINDOW: u64 = 0x10;
+/// Offset of the EOI register, in bytes. Only from version 20h on; a vector
+/// written there clears remote IRR in every entry that has it.
+pub const EOI: u64 = 0x40;
+
+/// Index of the ID register.
+pub const ID: u8 = 0x00;
+/// Index of the version register.
+pub const VERSION: u8 = 0x01;
+
+/// The last pin whose redirection entry has an index: they are 8 bits wide.
+pub const MAX_PIN: u8 = 119;
+
+/// The indices of a pin's redirection entry, `[low, high]`; `None` above
+/// [`MAX_PIN`].
+#[must_use]
+pub const fn rte_indices(pin: u8) -> Option<[u8; 2]> {
+    if pin > MAX_PIN {
+        return None;
+    }
+    let low = 0x10 + 2 * pin;
+    Some([low, low + 1])
+}
+
+/// The version register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IoApicVersion(pub u32);
+
+impl IoApicVersion {
+    /// Bits 7:0: 11h for the 82093AA, 20h for those with an EOI register.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self.0 as u8
+    }
+
+    /// The number of pins, 1 to 120: bits 23:16 plus 1. The field could say more,
+    /// but only so many have an index.
+    #[must_use]
+    pub const fn pins(self) -> u8 {
+        let last = (self.0 >> 16) as u8;
+        if last > MAX_PIN {
+            MAX_PIN + 1
+        } else {
+            last + 1
+        }
+    }
+
+    /// Whether there is an EOI register.
+    #[must_use]
+    pub const fn has_eoi(self) -> bool {
+        self.number() >= 0x20
+    }
+
+    /// Whether anything answers at the address: reads of nothing give all ones,
+    /// and no version is 0.
+    #[must_use]
+    pub const fn is_present(self) -> bool {
+        self.0 != u32::MAX && self.number() != 0
+    }
+}
+
+impl fmt::Display for IoApicVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "version {:#04x}, {} pins", self.number(), self.pins())
+    }
+}
+
+/// The ID in the ID register: bits 31:24, of which the 82093AA has four.
+#[must_use]
+pub const fn id(register: u32) -> u8 {
+    (register >> 24) as u8
+}

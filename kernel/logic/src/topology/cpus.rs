@@ -1,0 +1,322 @@
+//! The CPUs of a topology.
+
+use super::{CpuId, Problem, ProblemKind, Problems, Topology};
+use crate::acpi::madt::{Entry, InterruptFlags, LocalApic, Madt};
+use crate::apic::{ApicId, Mode};
+use core::fmt;
+
+/// The most CPUs that are kept. Beyond it, CPUs that cannot be started give way
+/// first; how many were left out is reported.
+pub const MAX_CPUS: usize = 1024;
+
+/// A CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cpu {
+    /// The kernel's number of it, and its place in [`Topology::cpus`].
+    pub number: CpuId,
+    /// The ID of its local APIC. Of CPUs that are [`CpuState::Disabled`], it may be
+    /// anything, another CPU's ID too.
+    pub apic_id: ApicId,
+    /// Its ACPI UID; `None` only for a boot CPU that is not in the table.
+    pub uid: Option<u32>,
+    /// Whether it is to be used.
+    pub state: CpuState,
+    /// How the table lists it.
+    pub listed: Listed,
+    /// The flags of its own NMI entries, for LINT0 and LINT1.
+    pub(super) own_nmi: [Option<InterruptFlags>; 2],
+}
+
+/// Whether a CPU is to be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CpuState {
+    /// It is there and is to be used.
+    Enabled,
+    /// It is there, but `maxcpus=` leaves it out.
+    Limited,
+    /// It is there, but xAPIC mode cannot address it.
+    Unreachable,
+    /// It is not there, but may be added while the system runs.
+    OnlineCapable,
+    /// It is not there, or cannot be used.
+    Disabled,
+}
+
+impl fmt::Display for CpuState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Enabled => "enabled",
+            Self::Limited => "left out by maxcpus",
+            Self::Unreachable => "left out by xapic",
+            Self::OnlineCapable => "online-capable",
+            Self::Disabled => "disabled",
+        })
+    }
+}
+
+/// In what form the MADT lists a CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Listed {
+    /// Not at all: the boot CPU was added.
+    Nowhere,
+    /// As local APIC, type 0.
+    LocalApic,
+    /// As local x2APIC, type 9.
+    LocalX2Apic,
+    /// In both forms.
+    Both,
+}
+
+impl Cpu {
+    /// The boot CPU, before the table is read.
+    pub(super) const fn bsp(apic_id: ApicId) -> Self {
+        Self {
+            number: CpuId::BSP,
+            apic_id,
+            uid: None,
+            state: CpuState::Enabled,
+            listed: Listed::Nowhere,
+            own_nmi: [None; 2],
+        }
+    }
+
+    /// Whether this is the CPU of an entry in the form that it is not yet listed in.
+    fn is_other_form(&self, listed: Listed, entry: LocalApic) -> bool {
+        self.uid == Some(entry.uid)
+            && self.apic_id == entry.apic_id
+            && matches!(
+                (self.listed, listed),
+                (Listed::LocalApic, Listed::LocalX2Apic) | (Listed::LocalX2Apic, Listed::LocalApic)
+            )
+    }
+}
+
+/// The CPUs that did not fit.
+#[derive(Default)]
+struct LeftOut {
+    enabled: u32,
+    others: u32,
+}
+
+impl Topology {
+    /// All CPUs, the boot CPU first, then those that are to be used, then the
+    /// others; each of these groups in the table's order. [`Cpu::number`] counts
+    /// from 0 in this order.
+    #[must_use]
+    pub fn cpus(&self) -> &[Cpu] {
+        &self.cpus
+    }
+
+    /// The CPUs that are to be used, the boot CPU first: never empty, and without
+    /// gaps in their numbers.
+    #[must_use]
+    pub fn enabled(&self) -> &[Cpu] {
+        let count = self
+            .cpus
+            .iter()
+            .take_while(|cpu| cpu.state == CpuState::Enabled)
+            .count();
+        &self.cpus[..count]
+    }
+
+    /// How many CPUs are in this state.
+    #[must_use]
+    pub fn count(&self, state: CpuState) -> usize {
+        self.cpus.iter().filter(|cpu| cpu.state == state).count()
+    }
+
+    /// The CPU with this APIC ID among those that are there. Takes time in
+    /// proportion to their number.
+    #[must_use]
+    pub fn find(&self, apic_id: ApicId) -> Option<&Cpu> {
+        self.cpus
+            .iter()
+            .take_while(|cpu| cpu.state < CpuState::OnlineCapable)
+            .find(|cpu| cpu.apic_id == apic_id)
+    }
+
+    /// The highest APIC ID among the CPUs that are to be used.
+    #[must_use]
+    pub fn highest_apic_id(&self) -> ApicId {
+        self.enabled()
+            .iter()
+            .map(|cpu| cpu.apic_id)
+            .max()
+            .unwrap_or(ApicId(0))
+    }
+
+    /// Leaves out the CPUs that `mode` cannot address. Others that `maxcpus=` had
+    /// left out take their places, and numbers change accordingly: to be called
+    /// before the numbers are used. The boot CPU stays.
+    pub fn restrict_to(&mut self, mode: Mode, problems: &mut Problems) {
+        let mut left_out = 0;
+        for cpu in self.cpus.iter_mut().skip(1) {
+            let there = matches!(cpu.state, CpuState::Enabled | CpuState::Limited);
+            if mode == Mode::XApic && there && cpu.apic_id > ApicId::XAPIC_MAX {
+                cpu.state = CpuState::Unreachable;
+                left_out += 1;
+            }
+        }
+        if left_out > 0 {
+            let kind = ProblemKind::Unreachable { cpus: left_out };
+            problems.push(Problem::general(kind));
+            self.limit();
+        }
+    }
+
+    /// Takes the first `max_cpus` of those that are there, and numbers them all.
+    fn limit(&mut self) {
+        let mut used = 0;
+        for cpu in &mut self.cpus {
+            if matches!(cpu.state, CpuState::Enabled | CpuState::Limited) {
+                cpu.state = if used < self.max_cpus {
+                    CpuState::Enabled
+                } else {
+                    CpuState::Limited
+                };
+                used += 1;
+            }
+        }
+        // The numbers so far keep the table's order within a state.
+        self.cpus
+            .sort_unstable_by_key(|cpu| (cpu.state, cpu.number));
+        for (number, cpu) in (0..).zip(&mut self.cpus) {
+            cpu.number = CpuId(number);
+        }
+    }
+
+    /// Adds all CPUs of the table, and decides which are to be used.
+    pub(super) fn add_cpus(&mut self, madt: &Madt<'_>, problems: &mut Problems) {
+        let mut left_out = LeftOut::default();
+        // Those that can be started come first, so that nothing else takes their room.
+        for (offset, listed, entry) in listed_cpus(madt) {
+            if entry.flags.enabled() {
+                self.add_enabled(offset, listed, entry, &mut left_out, problems);
+            }
+        }
+        if self.cpus[0].listed == Listed::Nowhere {
+            let apic_id = self.cpus[0].apic_id;
+            problems.push(Problem::general(ProblemKind::BspMissing { apic_id }));
+        }
+        let there = self.cpus.len();
+        for (offset, listed, entry) in listed_cpus(madt) {
+            if !entry.flags.enabled() {
+                let state = if madt.has_online_capable() && entry.flags.online_capable() {
+                    CpuState::OnlineCapable
+                } else {
+                    CpuState::Disabled
+                };
+                let cpu = Cpu {
+                    number: CpuId(self.cpus.len() as u32),
+                    apic_id: entry.apic_id,
+                    uid: Some(entry.uid),
+                    state,
+                    listed,
+                    own_nmi: [None; 2],
+                };
+                self.add_other(offset, entry, cpu, there, &mut left_out, problems);
+            }
+        }
+        let LeftOut { enabled, others } = left_out;
+        if enabled > 0 || others > 0 {
+            let kind = ProblemKind::TooManyCpus { enabled, others };
+            problems.push(Problem::general(kind));
+        }
+        self.limit();
+    }
+
+    fn add_enabled(
+        &mut self,
+        offset: usize,
+        listed: Listed,
+        entry: LocalApic,
+        left_out: &mut LeftOut,
+        problems: &mut Problems,
+    ) {
+        let LocalApic { uid, apic_id, .. } = entry;
+        let mut report = |kind| problems.push(Problem::at(offset, kind));
+        let broadcast = match listed {
+            Listed::LocalApic => 0xff,
+            _ => 0xffff_ffff,
+        };
+        if apic_id.0 == broadcast {
+            return report(ProblemKind::BroadcastApicId { apic_id });
+        }
+        let same_uid = self.cpus.iter().any(|cpu| cpu.uid == Some(uid));
+        match self.cpus.iter_mut().find(|cpu| cpu.apic_id == apic_id) {
+            Some(cpu) if cpu.listed == Listed::Nowhere => {
+                cpu.listed = listed;
+                cpu.uid = Some(uid);
+            }
+            Some(cpu) if cpu.is_other_form(listed, entry) => {
+                cpu.listed = Listed::Both;
+                return report(ProblemKind::CpuInBothForms { apic_id });
+            }
+            Some(_) => return report(ProblemKind::DuplicateApicId { apic_id, uid }),
+            None => {
+                let number = CpuId(self.cpus.len() as u32);
+                let cpu = Cpu {
+                    number,
+                    uid: Some(uid),
+                    listed,
+                    ..Cpu::bsp(apic_id)
+                };
+                if self.cpus.try_push(cpu).is_err() {
+                    left_out.enabled = left_out.enabled.saturating_add(1);
+                    return;
+                }
+            }
+        }
+        if same_uid {
+            report(ProblemKind::DuplicateUid { uid });
+        }
+    }
+
+    /// Adds a CPU that cannot be started now. `there` is the number of those before
+    /// it that can.
+    ///
+    /// Firmware fills the table up with such entries, and gives them IDs that are
+    /// no CPU's, or another CPU's: 0, 255. So their IDs are not compared with those
+    /// of other CPUs, but for the same CPU listed twice.
+    fn add_other(
+        &mut self,
+        offset: usize,
+        entry: LocalApic,
+        cpu: Cpu,
+        there: usize,
+        left_out: &mut LeftOut,
+        problems: &mut Problems,
+    ) {
+        let LocalApic { uid, apic_id, .. } = entry;
+        let (enabled, others) = self.cpus.split_at_mut(there);
+        if enabled
+            .iter()
+            .any(|other| other.apic_id == apic_id && other.uid == Some(uid))
+        {
+            let kind = ProblemKind::AlsoNotEnabled { apic_id };
+            return problems.push(Problem::at(offset, kind));
+        }
+        if let Some(twin) = others
+            .iter_mut()
+            .find(|other| other.is_other_form(cpu.listed, entry))
+        {
+            twin.listed = Listed::Both;
+            twin.state = twin.state.min(cpu.state);
+            return problems.push(Problem::at(offset, ProblemKind::CpuInBothForms { apic_id }));
+        }
+        if self.cpus.try_push(cpu).is_err() {
+            left_out.others = left_out.others.saturating_add(1);
+        }
+    }
+}
+
+/// The CPUs of a table, in its order, with their offsets.
+fn listed_cpus<'a>(madt: &Madt<'a>) -> impl Iterator<Item = (usize, Listed, LocalApic)> + use<'a> {
+    madt.entries()
+        .flatten()
+        .filter_map(|found| match found.value {
+            Entry::LocalApic(cpu) => Some((found.offset, Listed::LocalApic, cpu)),
+            Entry::LocalX2Apic(cpu) => Some((found.offset, Listed::LocalX2Apic, cpu)),
+            _ => None,
+        })
+}

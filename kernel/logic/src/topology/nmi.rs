@@ -1,0 +1,208 @@
+//! Where non-maskable interrupts come in.
+
+use super::{CpuId, Problem, ProblemKind, Problems, Topology};
+use crate::acpi::Gsi;
+use crate::acpi::madt::{self, Entry, InterruptFlags, LocalNmi, Madt, NmiTarget};
+use crate::apic::{Polarity, Trigger};
+use core::fmt;
+
+/// The most NMI sources at I/O APICs that are kept.
+pub const MAX_NMI_SOURCES: usize = 16;
+
+/// A pin of the local APIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lint {
+    /// LINT0, which the 8259 is wired to in most machines.
+    Lint0,
+    /// LINT1, which NMI is wired to in most machines.
+    Lint1,
+}
+
+impl Lint {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Lint0, Self::Lint1];
+
+    const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl fmt::Display for Lint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Lint0 => "LINT0",
+            Self::Lint1 => "LINT1",
+        })
+    }
+}
+
+/// A GSI that is to be delivered as NMI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NmiSource {
+    /// Which.
+    pub gsi: Gsi,
+    /// At which level it is asserted.
+    pub polarity: Polarity,
+    /// Whether edge or level counts.
+    pub trigger: Trigger,
+}
+
+impl Topology {
+    /// The GSIs that are to be delivered as NMI.
+    #[must_use]
+    pub fn nmi_sources(&self) -> &[NmiSource] {
+        &self.nmi_sources
+    }
+
+    /// The LINT pins of a CPU that NMI is wired to, with polarity and trigger mode;
+    /// none for a CPU that does not exist. The CPU itself takes any NMI as
+    /// edge-triggered.
+    pub fn lint_nmi(&self, cpu: CpuId) -> impl Iterator<Item = (Lint, Polarity, Trigger)> + use<> {
+        let flags = match self.cpus.get(cpu.index()) {
+            Some(cpu) => Lint::ALL.map(|lint| {
+                let index = lint.index();
+                cpu.own_nmi[index].or(self.all_nmi[index])
+            }),
+            None => [None; 2],
+        };
+        Lint::ALL
+            .into_iter()
+            .zip(flags)
+            .filter_map(|(lint, flags)| {
+                let (polarity, trigger) = flags?.on_isa();
+                Some((lint, polarity, trigger))
+            })
+    }
+
+    pub(super) fn add_nmi_source(
+        &mut self,
+        offset: usize,
+        entry: madt::NmiSource,
+        problems: &mut Problems,
+    ) {
+        let mut report = |kind| problems.push(Problem::at(offset, kind));
+        let (polarity, trigger) = entry.flags.on_isa();
+        let source = NmiSource {
+            gsi: entry.gsi,
+            polarity,
+            trigger,
+        };
+        if self.nmi_sources.try_push(source).is_err() {
+            return report(ProblemKind::TooManyNmiSources);
+        }
+        if entry.flags.has_reserved() {
+            report(ProblemKind::ReservedFlags { flags: entry.flags });
+        }
+    }
+
+    /// Reads the local NMI entries, once the CPUs are known. Those for all CPUs come
+    /// first, so that the others can be compared with them wherever they stand.
+    pub(super) fn add_local_nmis(&mut self, madt: &Madt<'_>, problems: &mut Problems) {
+        for (offset, entry) in local_nmis(madt) {
+            if entry.flags.has_reserved() {
+                let kind = ProblemKind::ReservedFlags { flags: entry.flags };
+                problems.push(Problem::at(offset, kind));
+            }
+            match (lint(entry), entry.target) {
+                (None, _) => {
+                    let kind = ProblemKind::NmiPin { lint: entry.lint };
+                    problems.push(Problem::at(offset, kind));
+                }
+                (Some(lint), NmiTarget::All) => {
+                    let place = &mut self.all_nmi[lint.index()];
+                    set(place, offset, lint, entry, problems);
+                }
+                (Some(_), NmiTarget::Uid(_)) => {}
+            }
+        }
+        for (offset, entry) in local_nmis(madt) {
+            if let (Some(lint), NmiTarget::Uid(uid)) = (lint(entry), entry.target) {
+                self.add_own_nmi(offset, uid, lint, entry, problems);
+            }
+        }
+    }
+
+    fn add_own_nmi(
+        &mut self,
+        offset: usize,
+        uid: u32,
+        lint: Lint,
+        entry: LocalNmi,
+        problems: &mut Problems,
+    ) {
+        let mut found = false;
+        for cpu in &mut self.cpus {
+            if cpu.uid == Some(uid) {
+                let place = &mut cpu.own_nmi[lint.index()];
+                found |= set(place, offset, lint, entry, problems);
+            }
+        }
+        if !found && !self.cpus.iter().any(|cpu| cpu.uid == Some(uid)) {
+            problems.push(Problem::at(offset, ProblemKind::NmiUid { uid }));
+        }
+        if let Some(all) = self.all_nmi[lint.index()]
+            && found
+            && all != entry.flags
+        {
+            let own = entry.flags;
+            problems.push(Problem::at(
+                offset,
+                ProblemKind::NmiDiffers {
+                    uid,
+                    lint,
+                    own,
+                    all,
+                },
+            ));
+        }
+    }
+}
+
+/// Notes the flags of a pin unless an earlier entry has. Whether it did.
+fn set(
+    place: &mut Option<InterruptFlags>,
+    offset: usize,
+    lint: Lint,
+    entry: LocalNmi,
+    problems: &mut Problems,
+) -> bool {
+    match *place {
+        None => {
+            *place = Some(entry.flags);
+            true
+        }
+        Some(first) => {
+            if first != entry.flags {
+                problems.push(Problem::at(
+                    offset,
+                    ProblemKind::NmiTwice {
+                        target: entry.target,
+                        lint,
+                        first,
+                        second: entry.flags,
+                    },
+                ));
+            }
+            false
+        }
+    }
+}
+
+/// The entry's pin; `None` for one that no local APIC has.
+const fn lint(entry: LocalNmi) -> Option<Lint> {
+    match entry.lint {
+        0 => Some(Lint::Lint0),
+        1 => Some(Lint::Lint1),
+        _ => None,
+    }
+}
+
+/// The local NMI entries of a table, in its order, with their offsets.
+fn local_nmis<'a>(madt: &Madt<'a>) -> impl Iterator<Item = (usize, LocalNmi)> + use<'a> {
+    madt.entries()
+        .flatten()
+        .filter_map(|found| match found.value {
+            Entry::LocalApicNmi(nmi) | Entry::LocalX2ApicNmi(nmi) => Some((found.offset, nmi)),
+            _ => None,
+        })
+}

@@ -1,0 +1,149 @@
+//! The problems in words, for the boot log.
+
+use super::ProblemKind;
+use crate::acpi::madt::entry_name;
+use crate::topology::{MAX_CPUS, MAX_IO_APICS, MAX_NMI_SOURCES};
+use core::fmt;
+
+impl fmt::Display for ProblemKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Entry(error) => error.fmt(f),
+            Self::Skipped { kind, length } => {
+                write!(f, "type {kind:#04x}, {length} bytes, skipped")?;
+                match entry_name(kind) {
+                    Some(name) => write!(f, ": {name}"),
+                    None => Ok(()),
+                }
+            }
+            Self::LocalApicAddress { address } => {
+                write!(f, "the local APICs cannot be at {address:#x}: ignored")
+            }
+            Self::ReservedFlags { flags } => {
+                write!(f, "{flags}: taken as that of the bus")
+            }
+            _ => {
+                self.fmt_cpu(f)?;
+                self.fmt_io(f)?;
+                self.fmt_nmi(f)
+            }
+        }
+    }
+}
+
+impl ProblemKind {
+    /// The sentence, for those that are about CPUs.
+    fn fmt_cpu(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::CpuInBothForms { apic_id } => write!(
+                f,
+                "APIC ID {apic_id} is listed as local APIC and as local x2APIC: one CPU"
+            ),
+            Self::DuplicateApicId { apic_id, uid } => write!(
+                f,
+                "APIC ID {apic_id} is listed before (here with UID {uid}): ignored"
+            ),
+            Self::AlsoNotEnabled { apic_id } => write!(
+                f,
+                "APIC ID {apic_id} is not enabled here but in another entry: enabled"
+            ),
+            Self::DuplicateUid { uid } => {
+                write!(f, "UID {uid} belongs to another CPU already")
+            }
+            Self::BroadcastApicId { apic_id } => {
+                write!(f, "APIC ID {apic_id} means all CPUs, not one: ignored")
+            }
+            Self::BspMissing { apic_id } => write!(
+                f,
+                "the boot CPU, APIC ID {apic_id}, is not listed as enabled: added"
+            ),
+            Self::TooManyCpus { enabled, others } => write!(
+                f,
+                "more than {MAX_CPUS} CPUs: {enabled} enabled and {others} others are left out"
+            ),
+            Self::Unreachable { cpus } => write!(
+                f,
+                "{cpus} CPUs with APIC IDs above 254 are left out: xapic mode cannot reach them"
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// The sentence, for those that are about NMIs.
+    fn fmt_nmi(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::NmiSourceNowhere { gsi } => {
+                write!(f, "NMI source GSI {gsi}: no I/O APIC has it")
+            }
+            Self::TooManyNmiSources => {
+                write!(f, "more than {MAX_NMI_SOURCES} NMI sources: ignored")
+            }
+            Self::NmiPin { lint } => write!(f, "there is no pin LINT{lint}: ignored"),
+            Self::NmiUid { uid } => write!(f, "no CPU has UID {uid}: ignored"),
+            Self::NmiTwice {
+                target,
+                lint,
+                first,
+                second,
+            } => write!(
+                f,
+                "NMI of {target} at {lint}: {second}; an earlier entry counts: {first}"
+            ),
+            Self::NmiDiffers {
+                uid,
+                lint,
+                own,
+                all,
+            } => write!(
+                f,
+                "NMI of UID {uid} at {lint}: {own}, unlike that of all CPUs ({all}): its own counts"
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// The sentence, for those that are about I/O APICs and overrides.
+    fn fmt_io(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::IoApicAddress { address } => {
+                write!(f, "an I/O APIC cannot be at {address:#x}: ignored")
+            }
+            Self::DuplicateIoApic {
+                address, gsi_base, ..
+            } => write!(
+                f,
+                "I/O APIC at {address:#x}, GSI {gsi_base}: an earlier one has address or GSI: ignored"
+            ),
+            Self::DuplicateIoApicId { id } => {
+                write!(f, "I/O APIC ID {id:#04x} is that of an earlier one")
+            }
+            Self::TooManyIoApics => {
+                write!(f, "more than {MAX_IO_APICS} I/O APICs: ignored")
+            }
+            Self::GsiOverlap {
+                gsi_base,
+                pins,
+                next,
+            } => write!(
+                f,
+                "the I/O APIC at GSI {gsi_base} has {pins} pins, but the next begins at GSI {next}"
+            ),
+            Self::OverrideBus { bus } => {
+                write!(f, "an override for bus {bus}, which is not ISA: ignored")
+            }
+            Self::OverrideSource { source } => {
+                write!(f, "there is no ISA IRQ {source} to override: ignored")
+            }
+            Self::DuplicateOverride { source } => {
+                write!(f, "ISA IRQ {source} is overridden before: ignored")
+            }
+            Self::SharedGsi { gsi } => {
+                write!(f, "another ISA IRQ is overridden to GSI {gsi} too")
+            }
+            Self::OverrideNowhere { source, gsi } => {
+                write!(f, "ISA IRQ {source} is GSI {gsi}, which no I/O APIC has")
+            }
+            _ => Ok(()),
+        }
+    }
+}
