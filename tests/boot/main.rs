@@ -3,6 +3,7 @@
 //! Every test is one machine or a few and has a name, so that it can be run
 //! alone: `cargo test -p tocsin-tests --test boot -- machine::direct::q35`.
 
+mod command;
 mod faults;
 mod injected;
 mod machines;
@@ -84,6 +85,7 @@ fn main() -> std::process::ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_A_TIME);
     let mut trials = monitor::trials();
+    trials.extend(command::trials());
     trials.extend(faults::trials());
     trials.extend(injected::trials());
     trials.extend(outside::trials());

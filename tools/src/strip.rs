@@ -8,6 +8,9 @@
 //! through `PT_NOTE`. The result is therefore read back and compared with the
 //! input, program header by program header and byte by byte.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 

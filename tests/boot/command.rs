@@ -1,0 +1,330 @@
+//! `tocsin-tools run` itself, as `make run` starts it: its variables, its input with
+//! and without a terminal, and its exit status.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
+
+use libtest_mimic::Trial;
+use tocsin_tests::guest::Guest;
+use tocsin_tools::{PROMPT, workspace};
+
+use crate::{Result, ensure, ensure_eq, trial};
+
+/// Exit status of a run that the kernel did not end.
+const FAILED: i32 = 125;
+
+/// Ctrl-A X.
+const LEAVE: &[u8] = b"\x01x";
+
+/// Variables that are wrong, and what the message must say.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    (
+        "SMP",
+        "0",
+        "tocsin: SMP=0: a machine needs at least one CPU; give a number",
+    ),
+    (
+        "SMP",
+        "four",
+        "tocsin: SMP=four: a count must be a number; give a number",
+    ),
+    (
+        "MEM",
+        "1X",
+        "tocsin: MEM=1X: \"X\" is no unit of memory; give a size",
+    ),
+    (
+        "BOOT",
+        "foo",
+        "tocsin: BOOT=foo: that is no way to boot; give auto, limine, ",
+    ),
+    (
+        "ACCEL",
+        "fast",
+        "tocsin: ACCEL=fast: that is no accelerator",
+    ),
+    (
+        "QEMU_ARGS",
+        "-d 'int",
+        "tocsin: QEMU_ARGS=-d 'int: missing closing quote",
+    ),
+    ("QEMU", "/no/qemu", "tocsin: cannot run /no/qemu: "),
+    (
+        "MACHINE",
+        "toaster",
+        "tocsin: QEMU did not start the machine: ",
+    ),
+];
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("command::lines_are_typed_and_the_status_comes_back", lines),
+        trial("command::end_of_input_powers_off", end_of_input),
+        trial("command::run_needs_no_input", run_needs_no_input),
+        trial("command::a_fault_is_told_by_the_status", fault),
+        trial("command::input_may_come_late", late),
+        trial("command::a_terminal_is_left_with_ctrl_a_x", terminal),
+        trial("command::a_triple_fault_ends_the_run", triple_fault),
+        trial("command::a_signal_leaves_nothing_behind", signal),
+        trial("command::wrong_variables_are_named", mistakes),
+    ]
+}
+
+/// The program, built once: a package's tests may use another one's library, but
+/// Cargo does not build its programs for them.
+static PROGRAM: LazyLock<std::result::Result<PathBuf, String>> = LazyLock::new(|| {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build
+        .current_dir(workspace())
+        .args(["build", "--quiet", "--package", "tocsin-tools"]);
+    let status = build
+        .status()
+        .map_err(|e| format!("cannot run cargo: {e}"))?;
+    if !status.success() {
+        return Err("tocsin-tools does not build".to_owned());
+    }
+    let this = std::env::current_exe().map_err(|e| e.to_string())?;
+    let directory = this.parent().and_then(|deps| deps.parent());
+    Ok(directory
+        .ok_or("this program lies nowhere")?
+        .join("tocsin-tools"))
+});
+
+/// The variables of the command, none of them from whoever runs the tests.
+fn variables() -> Vec<(&'static str, &'static str)> {
+    vec![
+        ("SMP", "1"),
+        ("MEM", "128M"),
+        ("MACHINE", "q35"),
+        ("CPU", "max"),
+        ("ACCEL", "tcg"),
+        ("BOOT", "direct"),
+        ("APPEND", ""),
+        ("QEMU_ARGS", ""),
+    ]
+}
+
+fn command(append: &str) -> Result<Command> {
+    let mut command = Command::new(PROGRAM.clone()?);
+    command.arg("run").envs(variables()).env("APPEND", append);
+    Ok(command)
+}
+
+/// Runs the command with this on its standard input.
+fn run(append: &str, input: &[u8]) -> Result<Output> {
+    let mut command = command(append)?;
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    // The whole input is there before the kernel is.
+    child
+        .stdin
+        .take()
+        .ok_or("no standard input")?
+        .write_all(input)?;
+    Ok(child.wait_with_output()?)
+}
+
+fn text(bytes: &[u8]) -> String {
+    tocsin_tools::text(bytes)
+}
+
+fn lines() -> Result {
+    // The last line has no end.
+    let output = run("", b"idt 3\r\nmemory\n\nidt 14; poweroff 5")?;
+    ensure_eq!(output.status.code(), Some(5), "exit status");
+    let said = text(&output.stdout);
+    let first = said.lines().next().unwrap_or_default();
+    ensure_eq!(
+        first,
+        "tocsin: direct boot, q35, 1 CPU, 128 MiB, TCG",
+        "first line"
+    );
+    let places = ["vector 3 (0x03)", "Physical memory", "vector 14 (0x0e)"];
+    let places: Vec<_> = places.map(|part| said.find(part)).into();
+    ensure!(
+        places.iter().all(Option::is_some),
+        "an answer is missing in\n{said}"
+    );
+    ensure!(
+        places.is_sorted(),
+        "the answers are out of order in\n{said}"
+    );
+    ensure_eq!(text(&output.stderr), "", "standard error");
+    Ok(())
+}
+
+fn end_of_input() -> Result {
+    let output = run("", b"")?;
+    ensure_eq!(output.status.code(), Some(0), "exit status without a line");
+    let output = run("", b"nope\n")?;
+    ensure_eq!(output.status.code(), Some(1), "exit status after a mistake");
+    let said = text(&output.stdout);
+    ensure!(
+        said.contains("unknown command `nope`"),
+        "the mistake is not named in\n{said}"
+    );
+    Ok(())
+}
+
+fn run_needs_no_input() -> Result {
+    let output = run("run=\"idt 3; poweroff 4\"", b"")?;
+    ensure_eq!(output.status.code(), Some(4), "exit status");
+    ensure!(
+        text(&output.stdout).contains("vector 3 (0x03)"),
+        "no answer"
+    );
+    Ok(())
+}
+
+fn fault() -> Result {
+    let output = run("run=\"fault ud\"", b"")?;
+    ensure_eq!(
+        output.status.code(),
+        Some(i32::from(tocsin_logic::exit::STOPPED)),
+        "exit status"
+    );
+    ensure!(
+        text(&output.stdout).contains("#UD invalid opcode"),
+        "no report"
+    );
+    Ok(())
+}
+
+/// Input that is typed only when the prompt has been seen, through a pipe.
+fn late() -> Result {
+    let mut command = command("")?;
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn()?;
+    let mut input = child.stdin.take().ok_or("no standard input")?;
+    let mut output = BufReader::new(child.stdout.take().ok_or("no standard output")?);
+    let mut said = Vec::new();
+    for (line, answer) in [("idt 3", "vector 3 (0x03)"), ("poweroff 6", "")] {
+        until(&mut output, PROMPT, &mut said)?;
+        writeln!(input, "{line}")?;
+        until(&mut output, answer, &mut said)?;
+    }
+    output.read_to_end(&mut said)?;
+    ensure_eq!(child.wait()?.code(), Some(6), "exit status");
+    Ok(())
+}
+
+/// Reads until `pattern` ends what was read; the end of the output is an error.
+fn until(output: &mut impl std::io::BufRead, pattern: &str, said: &mut Vec<u8>) -> Result {
+    let Some(&last) = pattern.as_bytes().last() else {
+        return Ok(());
+    };
+    loop {
+        if output.read_until(last, said)? == 0 {
+            return Err(format!("the output ended before {pattern:?}:\n{}", text(said)).into());
+        }
+        if said.ends_with(pattern.as_bytes()) {
+            return Ok(());
+        }
+    }
+}
+
+fn terminal() -> Result {
+    let (mut terminal, other_side) = pty_process::blocking::open()?;
+    let mut command = pty_process::blocking::Command::new(PROGRAM.clone()?);
+    command = command.arg("run").envs(variables());
+    let mut child = command.spawn(other_side)?;
+    let mut said = Vec::new();
+    let mut output = BufReader::new(&terminal);
+    until(&mut output, "; leave with Ctrl-A X\r\n", &mut said)?;
+    until(&mut output, PROMPT, &mut said)?;
+    drop(output);
+    terminal.write_all(b"idt 3\r")?;
+    let mut output = BufReader::new(&terminal);
+    until(&mut output, "vector 3 (0x03)", &mut said)?;
+    until(&mut output, PROMPT, &mut said)?;
+    drop(output);
+    terminal.write_all(LEAVE)?;
+    let mut output = BufReader::new(&terminal);
+    // The last reading fails with EIO, which is how a terminal ends.
+    while output
+        .read_until(b'\n', &mut said)
+        .is_ok_and(|read| read > 0)
+    {}
+    ensure_eq!(
+        child.wait()?.code(),
+        Some(0),
+        "exit status after\n{}",
+        text(&said)
+    );
+    Ok(())
+}
+
+/// A person's machine reboots on a reset, but not for ever on a triple fault.
+fn triple_fault() -> Result {
+    let mut image = tempfile::NamedTempFile::new()?;
+    image.write_all(&Guest::new().say("up\n").triple_fault().halt())?;
+    let mut command = command("")?;
+    let instead = image.path().display();
+    command.env(
+        "QEMU_ARGS",
+        format!("-kernel '{instead}' -initrd '{instead}'"),
+    );
+    let output = command.stdin(Stdio::null()).output()?;
+    let said = text(&output.stderr);
+    ensure!(
+        said.starts_with("tocsin: triple fault: "),
+        "the message is\n{said}"
+    );
+    ensure_eq!(output.status.code(), Some(FAILED), "exit status");
+    ensure!(
+        text(&output.stdout).ends_with("\nup\n"),
+        "the output is missing"
+    );
+    Ok(())
+}
+
+fn signal() -> Result {
+    let temporary = tempfile::tempdir()?;
+    let mut command = command("")?;
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .env("TMPDIR", temporary.path());
+    let mut child = command.spawn()?;
+    let mut output = BufReader::new(child.stdout.take().ok_or("no standard output")?);
+    until(&mut output, PROMPT, &mut Vec::new())?;
+    ensure_eq!(
+        std::fs::read_dir(temporary.path())?.count(),
+        1,
+        "temporary files during a run"
+    );
+    Command::new("kill").arg(child.id().to_string()).status()?;
+    // 128 and the number of SIGTERM, as a shell would have it.
+    ensure_eq!(child.wait()?.code(), Some(128 + 15), "exit status");
+    ensure_eq!(
+        std::fs::read_dir(temporary.path())?.count(),
+        0,
+        "temporary files after it"
+    );
+    Ok(())
+}
+
+fn mistakes() -> Result {
+    for (name, value, message) in MISTAKES {
+        let mut command = command("")?;
+        let output = command.env(name, value).stdin(Stdio::null()).output()?;
+        let said = text(&output.stderr);
+        ensure!(
+            said.contains(message),
+            "{name}={value}: expected {message:?}, found\n{said}"
+        );
+        ensure_eq!(
+            output.status.code(),
+            Some(FAILED),
+            "exit status of {name}={value}"
+        );
+    }
+    Ok(())
+}
