@@ -138,7 +138,7 @@ fn enter(vector: u8, session: &mut Session) -> Result {
 }
 
 /// The report and QEMU tell of the same event.
-fn check_delivery(report: &Report, delivery: &Delivery) -> Result {
+pub fn check_delivery(report: &Report, delivery: &Delivery) -> Result {
     let pairs = [
         ("rax", "RAX"),
         ("rbx", "RBX"),
