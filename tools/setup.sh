@@ -69,21 +69,33 @@ if [ -f "$state/seen.$purpose" ] && [ -f "$state/env" ] &&
 fi
 rm -f "$state/seen.$purpose"
 
-# try_rustup: the cheapest way to a kernel-capable Rust, where rustup is there.
-try_rustup() {
-    case " $missing " in *" kernel-rust "*) ;; *) return ;; esac
-    [ "${KERNEL_RUST:-target}" = target ] && [ -n "$host_bin" ] || return
-    command -v rustup >/dev/null 2>&1 || return
-    say Rust "adding the target x86_64-unknown-none with rustup"
-    if RUSTUP_MAX_RETRIES=1 limit 90 rustup target add x86_64-unknown-none >"$log" 2>&1; then
-        probe
-    else
-        say Rust "rustup cannot get it ($(tail -n 1 "$log" | cut -c 1-100))"
+# rustup_add WHAT TEXT COMMAND...: one thing that rustup may be able to fetch.
+rustup_add() {
+    local what=$1 text=$2
+    shift 2
+    case " $missing " in *" $what "*) ;; *) return ;; esac
+    say Rust "adding $text with rustup"
+    if ! RUSTUP_MAX_RETRIES=1 limit 90 rustup "$@" >"$log" 2>&1; then
+        say Rust "rustup cannot ($(sed -n 's/^error: //p' "$log" | head -n 1 | cut -c 1-160))"
     fi
+}
+
+# try_rustup: the cheapest way to what Rust lacks, where rustup is there.
+try_rustup() {
+    command -v rustup >/dev/null 2>&1 || return
+    [ -n "$host_bin" ] || return
+    [ "${KERNEL_RUST:-}" = build-std ] ||
+        rustup_add kernel-rust "the target x86_64-unknown-none" target add x86_64-unknown-none
+    rustup_add rustfmt rustfmt component add rustfmt
+    rustup_add clippy clippy component add clippy
+    probe
 }
 
 probe
 [ -z "$missing" ] || try_rustup
+case " $missing/${KERNEL_RUST:-}" in
+*" kernel-rust"*/target) fail "no Rust here has the target x86_64-unknown-none, which KERNEL_RUST=target asks for" ;;
+esac
 if [ -n "$missing" ]; then
     # shellcheck disable=SC2086 # a list of names
     if command -v apt-get >/dev/null 2>&1 && can_be_root; then apt_install $missing; else refuse $missing; fi

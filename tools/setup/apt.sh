@@ -136,13 +136,14 @@ packages_for() {
         case $name in
         qemu) ;;
         cc) echo gcc libc6-dev ;;
-        git) echo git ca-certificates ;;
-        host-rust | kernel-rust) echo "$(echo "$rust" | cut -d ' ' -f 1-3) ca-certificates" ;;
+        host-rust | kernel-rust) echo "$rust" | cut -d ' ' -f 1-3 ;;
         rustfmt) echo "$rust" | cut -d ' ' -f 4 ;;
-        clippy) echo "$rust" | cut -d ' ' -f 5 ;;
+        clippy | kernel-clippy) echo "$rust" | cut -d ' ' -f 5 ;;
         *) echo "$name" ;;
         esac
     done
+    # git and cargo fetch over HTTPS, and only recommend this.
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
 }
 
 # undo: takes back what a failed installation left behind.

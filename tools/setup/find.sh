@@ -122,9 +122,8 @@ probe() {
     if [ "$kernel_linker" = ld.lld ] || [ -z "$kernel_mode" ]; then want lld ld.lld; fi
     if [ "$purpose" = check ]; then
         [ -x "${host_bin:-/usr/bin}/cargo-fmt" ] || missing="$missing rustfmt"
-        if ! [ -x "${host_bin:-/usr/bin}/cargo-clippy" ] || ! [ -x "${kernel_bin:-/usr/bin}/cargo-clippy" ]; then
-            missing="$missing clippy"
-        fi
+        [ -x "${host_bin:-/usr/bin}/cargo-clippy" ] || missing="$missing clippy"
+        [ -x "${kernel_bin:-/usr/bin}/cargo-clippy" ] || missing="$missing kernel-clippy"
     fi
     missing=${missing# }
 }
@@ -142,6 +141,7 @@ describe() {
         ovmf) name='OVMF' ;;
         lld) name='ld.lld' ;;
         host-rust) name="Rust $host_rust or later" ;;
+        kernel-clippy) name='clippy beside the Rust for the kernel' ;;
         kernel-rust) name='Rust for x86_64-unknown-none' ;;
         esac
         text="$text, $name"

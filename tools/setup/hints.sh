@@ -10,6 +10,7 @@ dnf_packages() {
         qemu) echo qemu-system-x86 ;;
         ovmf) echo edk2-ovmf ;;
         host-rust) echo rust cargo ;;
+        kernel-clippy) echo clippy ;;
         kernel-rust) echo rust-std-static-x86_64-unknown-none ;;
         *) echo "$name" ;;
         esac
@@ -24,7 +25,7 @@ pacman_packages() {
         qemu) echo qemu-system-x86 ;;
         ovmf) echo edk2-ovmf ;;
         xorriso) echo libisoburn ;;
-        host-rust | rustfmt | clippy) echo rust ;;
+        host-rust | rustfmt | clippy | kernel-clippy) echo rust ;;
         kernel-rust) echo rust-src ;;
         *) echo "$name" ;;
         esac
@@ -37,7 +38,7 @@ brew_packages() {
         case $name in
         cc) echo gcc ;;
         ovmf) echo qemu ;; # brings the firmware
-        host-rust | kernel-rust | rustfmt | clippy) echo rustup ;;
+        host-rust | kernel-rust | rustfmt | clippy | kernel-clippy) echo rustup ;;
         *) echo "$name" ;;
         esac
     done
@@ -63,6 +64,7 @@ rustup_commands() {
         host-rust) echo "rustup update stable && rustup default stable" ;;
         kernel-rust) echo "rustup target add x86_64-unknown-none" ;;
         rustfmt | clippy) echo "rustup component add $name" ;;
+        kernel-clippy) echo "rustup component add clippy" ;;
         lld) ;; # comes with the target
         *) rest="$rest $name" ;;
         esac
