@@ -96,7 +96,7 @@ static PROGRAM: LazyLock<std::result::Result<PathBuf, String>> = LazyLock::new(|
 /// The variables of the command, none of them from whoever runs the tests.
 fn variables() -> Vec<(&'static str, &'static str)> {
     vec![
-        ("SMP", "1"),
+        ("SMP", "4"),
         ("MEM", "128M"),
         ("MACHINE", "q35"),
         ("CPU", "max"),
@@ -142,7 +142,7 @@ fn lines() -> Result {
     let first = said.lines().next().unwrap_or_default();
     ensure_eq!(
         first,
-        "tocsin: direct boot, q35, 1 CPU, 128 MiB, TCG",
+        "tocsin: direct boot, q35, 4 CPUs, 128 MiB, TCG",
         "first line"
     );
     let places = ["vector 3 (0x03)", "Physical memory", "vector 14 (0x0e)"];
