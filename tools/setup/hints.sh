@@ -120,6 +120,7 @@ hint() {
         echo "sudo pacman -S --needed $(pacman_packages "$@" | one_line)"
     elif command -v brew >/dev/null 2>&1; then
         echo "brew install $(brew_packages "$@" | one_line)"
+        case " $* " in *-rust*) echo "rustup default stable && rustup target add x86_64-unknown-none" ;; esac
     else
         echo "(with this system's own package manager) $(describe "$@")"
     fi
@@ -127,7 +128,7 @@ hint() {
 
 # refuse NAME...: ends with the commands.
 refuse() {
-    local reason='type'
+    local reason='this script installs packages on Debian and Ubuntu only; type'
     ! command -v apt-get >/dev/null 2>&1 ||
         reason='only root, or sudo without a password, lets this script install packages; type'
     {
