@@ -9,9 +9,7 @@ use std::io::{IsTerminal as _, stdin, stdout};
 use std::process::ExitCode;
 
 use tocsin_tools::settings::{self, Accel, BadSetting, BootWay, Memory, Smp};
-use tocsin_tools::{
-    Firmware, Limine, Machine, NoLimine, Outcome, Session, SessionError, workspace,
-};
+use tocsin_tools::{Firmware, Limine, Machine, NoLimine, Outcome, Session, SessionError};
 
 use crate::feed;
 
@@ -19,8 +17,8 @@ use crate::feed;
 /// every status the kernel can give.
 const FAILED: u8 = 125;
 
-/// Where the kernel is with its debug information.
-const KERNEL_WITH_SYMBOLS: &str = "target/kernel/x86_64-unknown-none/release/tocsin";
+/// Where the kernels with debug information are, each in a folder named by its profile.
+const BUILT: &str = "target/kernel/x86_64-unknown-none";
 
 /// What gdb reads first.
 const GDB_SCRIPT: &str = "tools/tocsin.gdb";
@@ -130,15 +128,9 @@ fn boot(args: &Args) -> Result<Outcome, RunError> {
     println!("tocsin: {loader}, {}{leave}", machine.describe());
     if args.debug {
         machine = machine.args(["-s", "-S"]);
-        let (script, kernel) = (
-            workspace().join(GDB_SCRIPT),
-            workspace().join(KERNEL_WITH_SYMBOLS),
-        );
-        println!(
-            "tocsin: waiting for gdb -x {} {}",
-            script.display(),
-            kernel.display()
-        );
+        let dev = std::env::var_os("PROFILE").is_some_and(|profile| profile == "dev");
+        let folder = if dev { "debug" } else { "release" };
+        println!("tocsin: waiting for: gdb -x {GDB_SCRIPT} {BUILT}/{folder}/tocsin");
     }
     if interactive {
         return Ok(Session::start_on_terminal(&machine)?.run_to_end());
