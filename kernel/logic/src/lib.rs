@@ -33,6 +33,7 @@ pub mod memory_map;
 pub mod paging;
 pub mod registers;
 pub mod script;
+pub mod smp;
 pub mod symbols;
 pub mod topology;
 pub mod units;

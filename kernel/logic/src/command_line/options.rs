@@ -4,6 +4,7 @@
 
 use super::{Problem, ProblemKind, Problems, Quoting, items};
 use crate::script::parse_number;
+use crate::smp::Sabotage;
 
 /// Which form of the local APIC to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Options<'a> {
     pub apic: ApicMode,
     /// `maxcpus=`: the most CPUs to use, the boot CPU included; at least 1.
     pub maxcpus: Option<u32>,
+    /// `failcpu=`: a CPU that shall die on its way up, to test what the others do.
+    pub failcpu: Option<Sabotage>,
 }
 
 /// An option: its key, the values it takes, and how to take one.
@@ -37,7 +40,7 @@ pub(super) struct Known {
     set: for<'a> fn(&mut Options<'a>, &'a str) -> Option<()>,
 }
 
-pub(super) const KNOWN: [Known; 3] = [
+pub(super) const KNOWN: [Known; 4] = [
     Known {
         name: "run",
         accepts: "a list of monitor commands, such as \"memory; poweroff\",",
@@ -65,6 +68,14 @@ pub(super) const KNOWN: [Known; 3] = [
         set: |options, value| {
             let number = parse_number(value).ok().and_then(|n| u32::try_from(n).ok());
             options.maxcpus = Some(number.filter(|&n| n > 0)?);
+            Some(())
+        },
+    },
+    Known {
+        name: "failcpu",
+        accepts: "CPU@STAGE, the stage silent, real, protected, long, kernel, tables or apic,",
+        set: |options, value| {
+            options.failcpu = Some(Sabotage::parse(value)?);
             Some(())
         },
     },
