@@ -19,25 +19,30 @@
 //! stacks, and explains its faults.
 //!
 //! Modules import only from those before them:
-//! `hw`, `sync`, `time`, `console`, `boot`, `memory`, `cpu`, `stop`, `bench`, `monitor`, `start`.
+//! `hw`, `sync`, `time`, `console`, `boot`, `memory`, `cpu`, `stop`, `acpi`, `apic`, `discover`, `smp`,
+//! `bench`, `monitor`, `start`.
 
 #![no_std]
 
 extern crate alloc;
 
+pub mod acpi;
+pub mod apic;
 pub mod bench;
 pub mod boot;
 pub mod console;
 pub mod cpu;
+mod discover;
 pub mod hw;
 pub mod memory;
 pub mod monitor;
+pub mod smp;
 mod start;
 mod stop;
 pub mod sync;
 pub mod time;
 
-pub use start::Machine;
+pub use discover::Machine;
 
 /// Names the function that the kernel runs when it is set up: `fn(&'static Machine) -> !`,
 /// on the boot CPU's thread stack, interrupts off.

@@ -1,22 +1,20 @@
 //! From the loader to `main`: each step in the order that the ones after it need.
 
-use spin::Once;
+use tocsin_logic::apic::Mode;
+use tocsin_logic::apic::base::State;
 use tocsin_logic::command_line::Options;
 use tocsin_logic::memory_map::RegionKind;
-use tocsin_logic::units::Bytes;
+use tocsin_logic::topology::CpuId;
+use tocsin_logic::units::{Bytes, Nanoseconds};
 
+use crate::apic::clock::Reference;
+use crate::apic::local::{self, ApicError, LocalApic};
+use crate::apic::{self, pic, timer};
 use crate::boot::{self, BootInfo};
+use crate::discover::{Machine, discover, machine};
 use crate::hw::control::Features;
-use crate::{console, cpu, memory, stop, time};
-
-/// What is known of the machine when `main` starts.
-#[derive(Debug)]
-pub struct Machine {
-    /// What the loader said.
-    pub boot: &'static BootInfo,
-}
-
-static MACHINE: Once<Machine> = Once::new();
+use crate::smp::{self, OnlineCpus};
+use crate::{console, cpu, memory, monitor, stop, time};
 
 unsafe extern "Rust" {
     /// Defined by [`main!`](crate::main).
@@ -44,22 +42,122 @@ extern "C" fn kernel_start(protocol: u64, start_info: u64) -> ! {
     if let Err(error) = unsafe { memory::init(info) } {
         stop::cannot_start(&error);
     }
-    let machine = MACHINE.call_once(|| Machine { boot: info });
-    log_memory(machine.boot);
+    log_memory(info);
     if let Err(error) = memory::stacks::allocate(cpu::current().id()) {
         stop::cannot_start(&error);
     }
     // SAFETY: 1. The stacks were just mapped. 2. No exception is being handled.
     unsafe { cpu::use_own_exception_stacks() };
-    load_symbols(machine.boot);
+    load_symbols(info);
+    check_command_line(info);
+    // SAFETY: 1. This is the boot CPU, this code runs once, and the boot stack is large enough.
+    if let Err(error) = unsafe { discover(info) } {
+        stop::cannot_start(&error);
+    }
     // SAFETY: 1. The stack was just mapped, and nothing uses it yet.
     unsafe { cpu::continue_on_thread_stack(run_main) }
 }
 
 extern "C" fn run_main() -> ! {
-    let machine = MACHINE.get().expect("set before the stack was switched");
-    check_command_line(machine.boot);
+    let machine = machine().expect("discovered before the stack was switched");
+    // SAFETY: 1. This is the boot CPU, interrupts are off, and this code runs once.
+    unsafe { bring_up(machine) };
+    monitor::show_machine(machine);
     tocsin_main(machine)
+}
+
+/// Sets up the controllers, starts the other CPUs, and lets interrupts go on.
+///
+/// # Safety
+///
+/// Once, on the boot CPU, interrupts off.
+unsafe fn bring_up(machine: &Machine) {
+    if machine.topology.has_8259() {
+        pic::set_up();
+    }
+    // SAFETY: 1. Passed on to the caller.
+    let apic = match unsafe { set_up_local_apic(machine) } {
+        Ok(apic) => apic,
+        Err(error) => stop::cannot_start(&error),
+    };
+    log_frequency();
+    log_controllers(machine, apic);
+    smp::jobs::set_up();
+    let (options, _) = Options::parse(&machine.boot.command_line);
+    // SAFETY: 1. Passed on to the caller. 2. The local APIC is set up.
+    match unsafe { smp::start(&machine.topology, apic, options.failcpu) } {
+        Ok(cpus) => log_cpus(cpus),
+        Err(error) => stop::cannot_start(&error),
+    }
+    smp::release(apic);
+}
+
+/// Measures this CPU's local APIC in the mode that firmware left it in, then puts it in the mode
+/// that all shall have.
+///
+/// # Safety
+///
+/// Once, on the boot CPU, interrupts off.
+unsafe fn set_up_local_apic(machine: &Machine) -> Result<&'static LocalApic, ApicError> {
+    let base = local::base_register().map_err(ApicError::Base)?;
+    let first_state = match base.state {
+        State::Disabled => State::XApic,
+        state => state,
+    };
+    let lints = smp::lint_entries(CpuId::BSP);
+    // SAFETY: 1. The address is the one that the processor gives.
+    let first = unsafe { LocalApic::new(first_state, base.address)? };
+    // SAFETY: 1. Interrupts are off.
+    unsafe { first.set_up(lints)? };
+    // SAFETY: 1. The tables are this machine's.
+    let reference = unsafe { Reference::find(machine.hpet.as_ref(), machine.fadt.as_ref()) };
+    timer::measure(&first, reference);
+
+    let state = match machine.apic_mode.mode {
+        Mode::XApic => State::XApic,
+        Mode::X2Apic => State::X2Apic,
+    };
+    // SAFETY: 1. As above.
+    let apic = unsafe { LocalApic::new(state, base.address)? }.install();
+    // SAFETY: 1. Interrupts are off.
+    unsafe { apic.set_up(lints)? };
+    Ok(apic)
+}
+
+fn log_controllers(machine: &Machine, apic: &LocalApic) {
+    let choice = machine.apic_mode;
+    log::info!(
+        "apic: {}: {}; {}",
+        choice.mode,
+        choice.reason,
+        apic.version()
+    );
+    for io_apic in apic::io::all() {
+        log::info!(
+            "ioapic: ID {:#04x} at {:#x}, GSI {} to {}, all masked",
+            io_apic.id,
+            io_apic.address,
+            io_apic.gsi_base,
+            io_apic.gsi_base + io_apic.pins - 1,
+        );
+    }
+}
+
+fn log_cpus(cpus: &OnlineCpus) {
+    for failure in &cpus.failures {
+        log::error!(
+            "smp: CPU {} (APIC ID {}) did not start; last seen: {}",
+            failure.cpu,
+            failure.apic_id,
+            failure.stage
+        );
+    }
+    let others = cpus.online.len() - 1;
+    log::info!(
+        "smp: {others} of {} other CPUs started in {}",
+        others + cpus.failures.len(),
+        Nanoseconds(cpus.duration)
+    );
 }
 
 fn log_features() {

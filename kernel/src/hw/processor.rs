@@ -62,3 +62,13 @@ pub fn position() -> (u64, u64, u64) {
     }
     (rip, rbp, rsp)
 }
+
+/// This CPU's initial APIC ID: 32 bits of it where leaf 0BH is there, else 8 (SDM vol. 3A, 10.4.6).
+#[must_use]
+pub fn initial_apic_id() -> u32 {
+    let extended = cpuid(0xb, 0);
+    if extended.ebx == 0 {
+        return cpuid(1, 0).ebx >> 24;
+    }
+    extended.edx
+}

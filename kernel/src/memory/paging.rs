@@ -251,6 +251,7 @@ pub fn map_new(addresses: Range<u64>) -> Result<(), MemoryError> {
 
 /// Makes `length` bytes at `physical` accessible at their place in the direct map, as device
 /// registers or as firmware tables. Mapping a range again for the same use changes nothing.
+/// Returns the virtual address.
 ///
 /// # Errors
 ///
@@ -259,7 +260,7 @@ pub fn map_new(addresses: Range<u64>) -> Result<(), MemoryError> {
 /// # Safety
 ///
 /// The range must be what `usage` says: device registers, or memory that the firmware set aside.
-pub unsafe fn map_physical(physical: u64, length: u64, usage: Use) -> Result<*mut u8, MemoryError> {
+pub unsafe fn map_physical(physical: u64, length: u64, usage: Use) -> Result<u64, MemoryError> {
     const MASK: u64 = frames::FRAME - 1;
     let bad_range = MemoryError::BadRange(physical);
     let end = physical.checked_add(length).ok_or(bad_range)?;
@@ -281,7 +282,7 @@ pub unsafe fn map_physical(physical: u64, length: u64, usage: Use) -> Result<*mu
             _ => return Err(MemoryError::AlreadyMapped(address)),
         }
     }
-    Ok(frames::pointer(physical))
+    Ok(DIRECT_MAP + physical)
 }
 
 /// Maps the page at `physical` at the same virtual address: for code that turns paging on.

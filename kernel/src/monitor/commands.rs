@@ -4,7 +4,9 @@ use alloc::string::ToString;
 
 use tocsin_logic::exit;
 
-use super::{Arguments, Command, CommandError, bench, fault, gates, has_failed, memory};
+use super::{
+    Arguments, Command, CommandError, apic, bench, fault, gates, has_failed, machine, memory,
+};
 use crate::{Machine, hw, println};
 
 /// All commands, in the order of `help`.
@@ -29,9 +31,39 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "fault",
-        usage: "fault <kind>",
+        usage: "fault <kind> [cpu]",
         help: "make something go wrong on purpose; `fault list` shows what can",
         run: fault::fault,
+    },
+    Command {
+        name: "cpus",
+        usage: "cpus",
+        help: "list the CPUs and the state they are in",
+        run: machine::cpus,
+    },
+    Command {
+        name: "madt",
+        usage: "madt",
+        help: "show every entry of the MADT, and what was wrong with it",
+        run: machine::madt,
+    },
+    Command {
+        name: "acpi",
+        usage: "acpi",
+        help: "list the ACPI tables",
+        run: machine::acpi,
+    },
+    Command {
+        name: "apic",
+        usage: "apic",
+        help: "show the local APIC of this CPU and the I/O APICs",
+        run: apic::apic,
+    },
+    Command {
+        name: "timer",
+        usage: "timer",
+        help: "show the clocks, and let the local APIC's timer interrupt",
+        run: apic::timer,
     },
     Command {
         name: "bench",

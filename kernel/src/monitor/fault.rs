@@ -12,7 +12,8 @@ use tocsin_logic::script;
 
 use super::provoke::{self, Provocation};
 use super::{Arguments, CommandError};
-use crate::{Machine, println};
+use crate::smp::jobs::{self, Job};
+use crate::{Machine, cpu, println};
 
 /// A kind of fault with a name of its own.
 struct Kind {
@@ -140,21 +141,49 @@ pub(super) fn fault(
     arguments: &mut Arguments<'_>,
 ) -> Result<(), CommandError> {
     let name = arguments.required()?;
+    let cpu = arguments.number(u64::from(u32::MAX))?;
     arguments.end()?;
     if name == "list" {
         list();
         return Ok(());
     }
-    if let Some(kind) = KINDS.iter().find(|kind| kind.name == name) {
-        println!("fault: {}", kind.how);
-        (kind.provoke)();
-        println!("fault: the kernel goes on");
-        return Ok(());
-    }
-    let vector = vector_of(name).ok_or_else(|| CommandError::BadArgument {
-        given: name.to_string(),
-        expected: "a kind that `fault list` shows, a mnemonic such as `ac`, or a vector".into(),
-    })?;
+    // `number` keeps it within 32 bits.
+    let cpu = cpu.map_or_else(|| cpu::current().id(), |cpu| cpu as u32);
+    let index = KINDS.iter().position(|kind| kind.name == name);
+    let job = match index {
+        Some(index) => Job {
+            function: provoke_kind,
+            argument: index as u64,
+        },
+        None => Job {
+            function: provoke_vector,
+            argument: vector_of(name)
+                .ok_or_else(|| CommandError::BadArgument {
+                    given: name.to_string(),
+                    expected:
+                        "a kind that `fault list` shows, a mnemonic such as `ac`, or a vector"
+                            .into(),
+                })?
+                .into(),
+        },
+    };
+    jobs::run_on(cpu, job).map_err(CommandError::Cpu)?;
+    println!("fault: the kernel goes on");
+    Ok(())
+}
+
+/// Raises the fault of kind number `index`, on the CPU that runs this.
+fn provoke_kind(index: u64) {
+    // The index is one that `fault` found.
+    let kind = &KINDS[index as usize];
+    println!("fault: {}", kind.how);
+    (kind.provoke)();
+}
+
+/// Raises `vector`, on the CPU that runs this.
+fn provoke_vector(vector: u64) {
+    // Vectors are below 256.
+    let vector = vector as u8;
     if pushes_error_code(vector) {
         println!("fault: entering gate {vector} with a frame built by hand, error code 0");
         provoke::built_frame(vector, 0);
@@ -162,8 +191,6 @@ pub(super) fn fault(
         println!("fault: INT {vector}");
         provoke::software_interrupt(vector);
     }
-    println!("fault: the kernel goes on");
-    Ok(())
 }
 
 /// The vector that `name` means: a mnemonic without `#`, in lower case, or a number.

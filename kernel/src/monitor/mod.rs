@@ -1,11 +1,13 @@
 //! The serial shell. Everything a person can ask for is a command, and every command can be
 //! given on the kernel's command line too, as `run="memory; poweroff"`.
 
+mod apic;
 mod bench;
 mod commands;
 mod fault;
 mod gates;
 mod line;
+mod machine;
 mod memory;
 mod provoke;
 
@@ -17,7 +19,10 @@ use alloc::string::{String, ToString};
 use tocsin_logic::command_line::Options;
 use tocsin_logic::script;
 
+use crate::smp::jobs::JobError;
 use crate::{Machine, println};
+
+pub(crate) use machine::show_machine;
 
 /// Whether a command has failed since the script began; the exit status tells.
 static FAILED: AtomicBool = AtomicBool::new(false);
@@ -38,6 +43,8 @@ pub enum CommandError {
         /// What would be right.
         expected: String,
     },
+    /// The CPU that was named cannot do it.
+    Cpu(JobError),
 }
 
 impl fmt::Display for CommandError {
@@ -49,6 +56,7 @@ impl fmt::Display for CommandError {
             Self::BadArgument { given, expected } => {
                 write!(f, "`{given}` will not do; expected {expected}")
             }
+            Self::Cpu(error) => error.fmt(f),
         }
     }
 }
@@ -113,7 +121,6 @@ pub fn run(machine: &'static Machine) -> ! {
             execute(machine, command);
         }
     }
-    println!("tocsin: ready: `help` lists the commands");
     line::read_and_execute(machine)
 }
 

@@ -1,0 +1,204 @@
+//! Clocks that count at a known rate, to measure the others against: HPET, ACPI PM timer, PIT.
+
+use tocsin_logic::acpi::AddressSpace;
+use tocsin_logic::acpi::fadt::Fadt;
+use tocsin_logic::acpi::hpet::Hpet;
+use tocsin_logic::apic::calibration::Clock;
+use x86_64::instructions::port::Port;
+
+use crate::hw::pit;
+use crate::memory::paging;
+use crate::time::Source;
+
+/// Registers of the HPET (HPET specification 1.0a, 2.3).
+const HPET_CAPABILITIES: u64 = 0x000;
+const HPET_CONFIGURATION: u64 = 0x010;
+const HPET_COUNTER: u64 = 0x0f0;
+const HPET_LENGTH: u64 = 0x400;
+
+/// Reads of a counter before it counts as stopped. A count takes at most 0.28 us.
+const READS: u32 = 10_000;
+
+/// A clock of known frequency that this machine has.
+#[derive(Clone, Copy, Debug)]
+pub struct Reference {
+    /// What kind it is.
+    pub clock: Clock,
+    place: Place,
+}
+
+/// Where a counter is read.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// The HPET's registers, at this virtual address.
+    Memory(u64),
+    Port(u16),
+    Pit,
+}
+
+/// How far two counters came while a [`Reference`] counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Interval {
+    clock: Clock,
+    counts: u64,
+    /// Counts of the first and the second counter, wrapping.
+    ticks: [u64; 2],
+}
+
+impl Interval {
+    /// The frequency of the first or the second counter (0 or 1), in Hz.
+    #[must_use]
+    pub fn frequency(&self, counter: usize) -> Option<u64> {
+        self.clock.frequency(self.ticks[counter], self.counts)
+    }
+}
+
+impl Reference {
+    /// The best clock that these tables name and that runs.
+    ///
+    /// # Safety
+    ///
+    /// The tables must be this machine's.
+    pub(crate) unsafe fn find(hpet: Option<&Hpet>, fadt: Option<&Fadt>) -> Self {
+        // SAFETY: 1. Passed on to the caller.
+        hpet.and_then(|hpet| unsafe { Self::hpet(hpet.address) })
+            .or_else(|| fadt.and_then(Self::pm_timer))
+            .unwrap_or(Self {
+                clock: Clock::Pit,
+                place: Place::Pit,
+            })
+    }
+
+    /// As what the source of a frequency measured against this clock is named.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        match self.clock {
+            Clock::Hpet { .. } => Source::Hpet,
+            Clock::PmTimer { .. } => Source::PmTimer,
+            Clock::Pit => Source::Pit,
+        }
+    }
+
+    /// Maps and starts the HPET at physical `address`.
+    ///
+    /// # Safety
+    ///
+    /// The address must be that of an HPET.
+    unsafe fn hpet(address: u64) -> Option<Self> {
+        // SAFETY: 1. Passed on to the caller.
+        let mapped = unsafe { paging::map_physical(address, HPET_LENGTH, paging::Use::Device) };
+        let registers = mapped.ok()?;
+        let capabilities = read(registers, HPET_CAPABILITIES);
+        let Some(clock) = Clock::hpet(capabilities) else {
+            log::warn!(
+                "HPET at {address:#x}: capabilities {capabilities:#x} are impossible; not used"
+            );
+            return None;
+        };
+        // Bit 0 lets the counter run.
+        let enabled = read(registers, HPET_CONFIGURATION) | 1;
+        let configuration = (registers + HPET_CONFIGURATION) as *mut u64;
+        // SAFETY: 1. The register is within the mapped page. 2. Only the counter is let run.
+        unsafe { configuration.write_volatile(enabled) };
+        Self {
+            clock,
+            place: Place::Memory(registers),
+        }
+        .if_running()
+    }
+
+    fn pm_timer(table: &Fadt) -> Option<Self> {
+        let timer = table.pm_timer?;
+        if timer.register.space != AddressSpace::Io {
+            log::warn!(
+                "ACPI PM timer at {}: not an I/O port; not used",
+                timer.register
+            );
+            return None;
+        }
+        let port = u16::try_from(timer.register.address).ok()?;
+        let clock = Clock::PmTimer { wide: timer.wide };
+        Self {
+            clock,
+            place: Place::Port(port),
+        }
+        .if_running()
+    }
+
+    fn if_running(self) -> Option<Self> {
+        let runs = self.next_count().is_some();
+        if !runs {
+            log::warn!("{}: the counter stands still; not used", self.clock);
+        }
+        runs.then_some(self)
+    }
+
+    fn count(&self) -> u64 {
+        match self.place {
+            Place::Memory(registers) => read(registers, HPET_COUNTER),
+            // SAFETY: 1. The FADT says that the timer is at this port; reading has no side effect.
+            Place::Port(port) => u64::from(unsafe { Port::<u32>::new(port).read() }),
+            Place::Pit => 0,
+        }
+    }
+
+    /// The count right after it changes; `None` if it stands still.
+    fn next_count(&self) -> Option<u64> {
+        let start = self.count();
+        (0..READS)
+            .map(|_| self.count())
+            .find(|&count| count != start)
+    }
+
+    /// Counts for about `milliseconds` (1..=50) and reads `counters` at both ends. `None` if the
+    /// reference stops meanwhile.
+    pub(crate) fn measure(
+        &self,
+        milliseconds: u64,
+        counters: impl Fn() -> [u64; 2],
+    ) -> Option<Interval> {
+        let clock = self.clock;
+        let between = |start: [u64; 2], end: [u64; 2]| {
+            [end[0].wrapping_sub(start[0]), end[1].wrapping_sub(start[1])]
+        };
+        let wanted = clock.counts(milliseconds * 1_000_000);
+        if let Place::Pit = self.place {
+            let (start, end) = pit::measure(u16::try_from(wanted).ok()?, counters)?;
+            return Some(Interval {
+                clock,
+                counts: wanted,
+                ticks: between(start, end),
+            });
+        }
+        // Right after a change, so that both ends are equally late.
+        let begin = self.next_count()?;
+        let start = counters();
+        let mut last_change = (begin, 0);
+        loop {
+            let now = self.count();
+            let counts = clock.elapsed(begin, now);
+            if counts >= wanted {
+                return Some(Interval {
+                    clock,
+                    counts,
+                    ticks: between(start, counters()),
+                });
+            }
+            last_change = if now == last_change.0 {
+                (now, last_change.1 + 1)
+            } else {
+                (now, 0)
+            };
+            if last_change.1 > READS {
+                return None;
+            }
+        }
+    }
+}
+
+/// Reads a 64-bit register of the HPET.
+fn read(registers: u64, offset: u64) -> u64 {
+    let register = (registers + offset) as *const u64;
+    // SAFETY: 1. The page is mapped, and the offset a multiple of 8 within it.
+    unsafe { register.read_volatile() }
+}

@@ -1,0 +1,110 @@
+//! The I/O APICs: found, counted, and every entry masked.
+//!
+//! Register access is the `x2apic` crate's. It writes the low half of an entry before the high one, so
+//! an entry is only ever changed while it is masked.
+
+use alloc::vec::Vec;
+
+use spin::Once;
+use tocsin_logic::topology::Topology;
+use x2apic::ioapic::IoApic as Registers;
+
+use crate::memory::{MemoryError, paging};
+use crate::sync::IrqMutex;
+
+/// Bytes of registers, up to and with the EOI register.
+const LENGTH: u64 = 0x44;
+
+/// One I/O APIC of the machine.
+#[derive(Debug)]
+pub struct IoApic {
+    /// The ID that the MADT gives it.
+    pub id: u8,
+    /// The ID that its own register holds.
+    pub register_id: u8,
+    /// Physical address of its registers.
+    pub address: u64,
+    /// The first GSI it serves.
+    pub gsi_base: u32,
+    /// Number of its pins; it serves as many GSIs.
+    pub pins: u32,
+    /// Its version register's low byte.
+    pub version: u8,
+    registers: IrqMutex<Registers>,
+}
+
+static ALL: Once<Vec<IoApic>> = Once::new();
+
+/// All I/O APICs, in the MADT's order; none before they are set up.
+#[must_use]
+pub fn all() -> &'static [IoApic] {
+    ALL.get().map_or(&[], Vec::as_slice)
+}
+
+/// Maps the I/O APICs of `topology` and masks all their entries. One that does not answer is
+/// left out, and the log says so.
+///
+/// # Errors
+///
+/// [`MemoryError`], if the registers of one cannot be mapped.
+///
+/// # Safety
+///
+/// Once, on the boot CPU. The addresses must be those of I/O APICs.
+pub(crate) unsafe fn init(topology: &Topology) -> Result<&'static [IoApic], MemoryError> {
+    let mut found = Vec::new();
+    for entry in topology.io_apics() {
+        let address = u64::from(entry.address);
+        // SAFETY: 1. Passed on to the caller.
+        let page = unsafe { paging::map_physical(address, LENGTH, paging::Use::Device)? };
+        // SAFETY: 1. The registers were just mapped, and this is the only handle to them.
+        let mut registers = unsafe { Registers::new(page) };
+        // SAFETY: 1. As above: reading changes nothing.
+        let version = unsafe { registers.version() };
+        // SAFETY: 1. As above: reading changes nothing.
+        let last = unsafe { registers.max_table_entry() };
+        if version == 0xff {
+            log::warn!(
+                "I/O APIC {} at {address:#x} does not answer; left out",
+                entry.id
+            );
+            continue;
+        }
+        for pin in 0..=last {
+            // SAFETY: 1. The I/O APIC has this entry.
+            unsafe { registers.disable_irq(pin) };
+        }
+        found.push(IoApic {
+            id: entry.id,
+            // SAFETY: 1. As above: reading changes nothing.
+            register_id: unsafe { registers.id() },
+            address,
+            gsi_base: entry.gsi_base.get(),
+            pins: u32::from(last) + 1,
+            version,
+            registers: IrqMutex::new(registers),
+        });
+    }
+    Ok(ALL.call_once(|| found))
+}
+
+impl IoApic {
+    /// Whether the entry of `pin` is masked.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such pin.
+    #[must_use]
+    pub fn is_masked(&self, pin: u32) -> bool {
+        assert!(
+            pin < self.pins,
+            "I/O APIC {} has {} pins",
+            self.id,
+            self.pins
+        );
+        // At most 239.
+        // SAFETY: 1. The I/O APIC has this entry; reading it changes nothing.
+        let entry = unsafe { self.registers.lock().table_entry(pin as u8) };
+        entry.flags().contains(x2apic::ioapic::IrqFlags::MASKED)
+    }
+}

@@ -1,0 +1,322 @@
+//! The local APIC, in xAPIC and x2APIC mode behind one type.
+//!
+//! The `x2apic` crate drives the I/O APICs here, but not this: in xAPIC mode it does not shift the
+//! ICR's destination (an INIT then hits APIC 0), and it unmasks LVT entries before the APIC is
+//! enabled, which hardware undoes. The order below is the one that hardware needs.
+
+use core::arch::asm;
+use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use spin::Once;
+use tocsin_logic::apic::base::IA32_APIC_BASE;
+use tocsin_logic::apic::register::Part;
+use tocsin_logic::apic::status::{Dfr, Esr, Svr};
+use tocsin_logic::apic::{ApicBase, ApicId, EncodingError, Icr, Lvt, Register, State};
+use x86_64::registers::model_specific::Msr;
+
+use super::vectors;
+use crate::cpu::entry::TrapFrame;
+use crate::cpu::interrupts;
+use crate::hw::control;
+use crate::memory::{MemoryError, paging};
+
+/// Polls of the ICR before a command that the bus does not take is given up: longer than any
+/// message takes.
+const SEND_TRIES: u32 = 1 << 20;
+
+/// The way all CPUs of the machine reach their local APICs. The registers behind it are those
+/// of the CPU that uses it.
+#[derive(Debug)]
+pub struct LocalApic {
+    state: State,
+    /// Virtual address of the register page of xAPIC mode, at which each CPU sees its own.
+    page: u64,
+}
+
+static LOCAL: Once<LocalApic> = Once::new();
+static SPURIOUS: AtomicU64 = AtomicU64::new(0);
+static ERRORS: AtomicU64 = AtomicU64::new(0);
+
+/// The local APIC of the CPU that runs this code. Any context, once the boot CPU has set it up.
+///
+/// # Panics
+///
+/// Before that.
+#[inline]
+#[must_use]
+pub fn local() -> &'static LocalApic {
+    LOCAL
+        .get()
+        .expect("the boot CPU sets up the local APIC before anybody uses it")
+}
+
+/// Interrupts that went away before they were delivered, and errors, on all CPUs together.
+#[must_use]
+pub fn spurious_and_errors() -> (u64, u64) {
+    (
+        SPURIOUS.load(Ordering::Relaxed),
+        ERRORS.load(Ordering::Relaxed),
+    )
+}
+
+/// The state this CPU's local APIC is in, and where its registers are.
+///
+/// # Errors
+///
+/// The register's value, if it makes no sense.
+pub fn base_register() -> Result<ApicBase, u64> {
+    // SAFETY: 1. Every processor with a local APIC has the register, and the kernel needs one.
+    let value = unsafe { control::read_msr(IA32_APIC_BASE) };
+    ApicBase::decode(value).map_err(|_| value)
+}
+
+/// Why the local APIC cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApicError {
+    /// `IA32_APIC_BASE` holds what no processor should.
+    Base(u64),
+    /// The registers cannot be mapped.
+    Memory(MemoryError),
+}
+
+impl fmt::Display for ApicError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Base(value) => write!(
+                f,
+                "IA32_APIC_BASE holds {value:#x}, which is no valid state"
+            ),
+            Self::Memory(error) => write!(f, "the registers cannot be mapped: {error}"),
+        }
+    }
+}
+
+impl LocalApic {
+    /// The local APICs in mode `state`, with the xAPIC's registers at physical `address`.
+    ///
+    /// # Errors
+    ///
+    /// [`ApicError`], if they cannot be mapped.
+    ///
+    /// # Safety
+    ///
+    /// `address` must be that of the registers.
+    pub(crate) unsafe fn new(state: State, address: u64) -> Result<Self, ApicError> {
+        // SAFETY: 1. Passed on to the caller.
+        let page = unsafe { paging::map_physical(address, LENGTH, paging::Use::Device) };
+        page.map(|page| Self { state, page })
+            .map_err(ApicError::Memory)
+    }
+
+    /// Makes this the local APIC that [`local`] gives, and answers its own vectors. Once.
+    pub(crate) fn install(self) -> &'static Self {
+        interrupts::register(vectors::SPURIOUS, |_: &mut TrapFrame| {
+            // It is not in service, so it takes no EOI (SDM vol. 3A, 12.9).
+            SPURIOUS.fetch_add(1, Ordering::Relaxed);
+        });
+        interrupts::register(vectors::ERROR, |_: &mut TrapFrame| local().answer_error());
+        LOCAL.call_once(|| self)
+    }
+
+    /// Whether it is in x2APIC mode.
+    #[must_use]
+    pub fn is_x2apic(&self) -> bool {
+        self.state == State::X2Apic
+    }
+
+    /// Puts this CPU's local APIC in the mode that all have, by legal steps only.
+    fn enter_state(&self) -> Result<(), ApicError> {
+        let mut base = base_register().map_err(ApicError::Base)?;
+        for state in base.state.path(self.state) {
+            base = base.with_state(state);
+            let value = base.encode().map_err(|_| ApicError::Base(0))?;
+            // SAFETY: 1. The path has only transitions that the processor allows.
+            unsafe { Msr::new(IA32_APIC_BASE).write(value) };
+        }
+        Ok(())
+    }
+
+    /// Sets up this CPU's local APIC: enabled, everything masked but errors and the NMI pins.
+    /// `lints` are the entries of LINT0 and LINT1.
+    ///
+    /// # Errors
+    ///
+    /// [`ApicError`], if it is in no valid state.
+    ///
+    /// # Safety
+    ///
+    /// Interrupts off.
+    pub(crate) unsafe fn set_up(&self, lints: [Lvt; 2]) -> Result<(), ApicError> {
+        self.enter_state()?;
+        self.write(Register::Tpr, 0);
+        let lvt_entries = self.version().lvt_entries();
+        // The errors' entry first: masking another that has vector 0 can be an error itself.
+        let maskable = [
+            (Register::LvtError, 4),
+            (Register::LvtTimer, 1),
+            (Register::LvtLint0, 2),
+            (Register::LvtLint1, 3),
+            (Register::LvtPerformance, 5),
+            (Register::LvtThermal, 6),
+            (Register::LvtCmci, 7),
+        ];
+        // What firmware left must not strike when the APIC is enabled.
+        for (register, _) in maskable.iter().filter(|(_, number)| *number <= lvt_entries) {
+            let entry = self.read(*register) | MASKED;
+            self.write(*register, entry);
+        }
+        self.write(Register::TimerInitial, 0);
+        if !self.is_x2apic() {
+            // Logical destinations are not used; a flat model with no member matches none.
+            self.write(Register::Dfr, Dfr::Flat.encode());
+            self.write(Register::Ldr, 0);
+        }
+        // Only now: while the APIC is disabled, all mask bits are forced to 1 (SDM vol. 3A, 12.4.7.2).
+        self.write(
+            Register::Svr,
+            Svr::enabled(vectors::SPURIOUS.get()).encode(),
+        );
+        self.finish_old_interrupts();
+        let [lint0, lint1] = lints;
+        self.write(Register::LvtLint0, lint0.encode());
+        self.write(Register::LvtLint1, lint1.encode());
+        // Twice: the write latches the errors so far, the second drops them (SDM vol. 3A, 12.5.3).
+        self.write(Register::Esr, 0);
+        self.write(Register::Esr, 0);
+        self.write(
+            Register::LvtError,
+            Lvt::fixed(vectors::ERROR.get()).encode(),
+        );
+        Ok(())
+    }
+
+    /// Ends whatever was in service when the loader or firmware was left.
+    fn finish_old_interrupts(&self) {
+        for _ in 0..256 {
+            let in_service = Part::ALL
+                .iter()
+                .any(|&part| self.read(Register::Isr(part)) != 0);
+            if !in_service {
+                return;
+            }
+            self.end_of_interrupt();
+        }
+    }
+
+    /// Reads a register of this CPU's local APIC; 0 if the mode has it not.
+    #[must_use]
+    pub fn read(&self, register: Register) -> u32 {
+        if self.is_x2apic() {
+            // SAFETY: 1. In x2APIC mode the register exists.
+            return register
+                .x2apic_msr()
+                .map_or(0, |msr| unsafe { control::read_msr(msr) as u32 });
+        }
+        register.xapic_offset().map_or(0, |offset| {
+            let place = (self.page + u64::from(offset)) as *const u32;
+            // SAFETY: 1. The offset is within the mapped page and a multiple of 16.
+            unsafe { place.read_volatile() }
+        })
+    }
+
+    /// Writes a register of this CPU's local APIC; does nothing if the mode has it not.
+    fn write(&self, register: Register, value: u32) {
+        if self.is_x2apic() {
+            if let Some(msr) = register.x2apic_msr() {
+                // SAFETY: 1. In x2APIC mode the register exists. 2. The values come from `logic`,
+                // which sets no reserved bit.
+                unsafe { Msr::new(msr).write(u64::from(value)) };
+            }
+        } else if let Some(offset) = register.xapic_offset() {
+            let place = (self.page + u64::from(offset)) as *mut u32;
+            // SAFETY: 1. The offset is within the mapped page and a multiple of 16.
+            unsafe { place.write_volatile(value) };
+        }
+    }
+
+    /// This CPU's APIC ID.
+    #[must_use]
+    pub fn id(&self) -> ApicId {
+        let register = self.read(Register::Id);
+        ApicId(if self.is_x2apic() {
+            register
+        } else {
+            register >> 24
+        })
+    }
+
+    /// The version register.
+    #[must_use]
+    pub fn version(&self) -> tocsin_logic::apic::status::Version {
+        tocsin_logic::apic::status::Version(self.read(Register::Version))
+    }
+
+    /// Ends the interrupt in service that has the highest priority.
+    #[inline]
+    pub fn end_of_interrupt(&self) {
+        self.write(Register::Eoi, 0);
+    }
+
+    /// Sends an interprocessor interrupt. What this CPU wrote before is visible to the receiver.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodingError`], if this mode cannot express it.
+    pub fn send(&self, command: Icr) -> Result<(), EncodingError> {
+        if self.is_x2apic() {
+            let value = command.encode_x2apic()?;
+            // A write to an x2APIC register does not wait for earlier stores (SDM vol. 3A, 12.12.3).
+            // SAFETY: 1. Only orders memory accesses.
+            unsafe { asm!("mfence", "lfence", options(nostack, preserves_flags)) };
+            // SAFETY: 1. The register exists in this mode. 2. `logic` sets no reserved bit.
+            unsafe { Msr::new(ICR_MSR).write(value) };
+            return Ok(());
+        }
+        let [high, low] = command.encode_xapic()?;
+        // The high half must not change while the last command is pending, and nothing may come
+        // between the two writes.
+        x86_64::instructions::interrupts::without_interrupts(|| {
+            for _ in 0..SEND_TRIES {
+                if self.read(Register::Icr) & Icr::DELIVERY_PENDING == 0 {
+                    break;
+                }
+                core::hint::spin_loop();
+            }
+            self.write(Register::IcrHigh, high);
+            self.write(Register::Icr, low);
+        });
+        Ok(())
+    }
+
+    /// The errors since the last call. The write latches them.
+    #[must_use]
+    pub fn take_errors(&self) -> Esr {
+        self.write(Register::Esr, 0);
+        Esr(self.read(Register::Esr))
+    }
+
+    fn answer_error(&self) {
+        let errors = self.take_errors();
+        if ERRORS.fetch_add(1, Ordering::Relaxed) == 0 {
+            log::warn!("local APIC: {errors}; later errors are only counted");
+        }
+        self.end_of_interrupt();
+    }
+
+    /// Sets the timer: its LVT entry and divide configuration, then the count that starts it.
+    pub(super) fn start_timer(&self, entry: Lvt, divide: u32, count: u32) {
+        self.write(Register::LvtTimer, entry.encode());
+        self.write(Register::TimerDivide, divide);
+        self.write(Register::TimerInitial, count);
+    }
+}
+
+/// Bytes of registers.
+const LENGTH: u64 = 0x400;
+
+/// Bit 16 of every LVT entry.
+const MASKED: u32 = 1 << 16;
+
+/// The x2APIC's ICR.
+const ICR_MSR: u32 = 0x830;

@@ -1,0 +1,24 @@
+//! Interrupt controllers: the local APIC of each CPU, the I/O APICs, the 8259s.
+
+pub mod clock;
+pub mod io;
+pub mod local;
+pub mod pic;
+pub mod timer;
+
+pub use local::{LocalApic, local};
+
+/// Vectors that the controllers themselves use.
+///
+/// The spurious vector has all low bits set, because old local APICs have them wired so. It and the
+/// error vector are in the highest class: neither waits behind a device.
+pub mod vectors {
+    use tocsin_logic::vector::Vector;
+
+    /// The local APIC's timer.
+    pub const TIMER: Vector = Vector(0xe0);
+    /// Errors of the local APIC itself.
+    pub const ERROR: Vector = Vector(0xfe);
+    /// An interrupt that went away before it was delivered; takes no EOI.
+    pub const SPURIOUS: Vector = Vector(0xff);
+}

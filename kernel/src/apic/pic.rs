@@ -1,0 +1,111 @@
+//! The two 8259 interrupt controllers of the PC: moved out of the way and masked.
+//!
+//! Masked is not silent. An 8259 whose request goes away while the CPU acknowledges it delivers
+//! its input 7 all the same (8259A data sheet, "interrupt sequence"): IRQ 7 of the first, IRQ 15
+//! of the second. So their vectors are moved away from the exceptions', and these two are
+//! answered and counted.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use tocsin_logic::vector::Vector;
+use x86_64::instructions::port::Port;
+
+use crate::cpu::entry::TrapFrame;
+use crate::cpu::interrupts;
+
+/// Vector of IRQ 0; the 16 lines have 16 vectors in a row.
+pub const FIRST_VECTOR: u8 = 0x20;
+
+/// Input on which an 8259 reports a request that went away.
+const GHOST_INPUT: u8 = 7;
+
+/// One of the two controllers.
+struct Pic {
+    command: u16,
+    data: u16,
+    first_vector: u8,
+    ghosts: AtomicU64,
+}
+
+static FIRST: Pic = Pic::new(0x20, FIRST_VECTOR);
+static SECOND: Pic = Pic::new(0xa0, FIRST_VECTOR + 8);
+
+/// Requests that went away, of the first and the second controller.
+#[must_use]
+pub fn ghosts() -> (u64, u64) {
+    (
+        FIRST.ghosts.load(Ordering::Relaxed),
+        SECOND.ghosts.load(Ordering::Relaxed),
+    )
+}
+
+/// Initialises both controllers, masks all their inputs and answers their ghosts. On the boot
+/// CPU, interrupts off.
+pub(crate) fn set_up() {
+    // ICW3: the second controller hangs on input 2 of the first.
+    FIRST.initialise(1 << 2);
+    SECOND.initialise(2);
+    interrupts::register(FIRST.ghost_vector(), |_: &mut TrapFrame| {
+        FIRST.answer_ghost(None);
+    });
+    interrupts::register(SECOND.ghost_vector(), |_: &mut TrapFrame| {
+        SECOND.answer_ghost(Some(&FIRST));
+    });
+}
+
+impl Pic {
+    const fn new(command: u16, first_vector: u8) -> Self {
+        Self {
+            command,
+            data: command + 1,
+            first_vector,
+            ghosts: AtomicU64::new(0),
+        }
+    }
+
+    fn ghost_vector(&self) -> Vector {
+        Vector(self.first_vector + GHOST_INPUT)
+    }
+
+    fn initialise(&self, icw3: u8) {
+        // ICW1: begin, cascaded, edge-triggered, ICW4 follows. Then the vector, the wiring, and
+        // ICW4: 8086 mode. An old controller needs a moment between the writes.
+        write(self.command, 0x11);
+        for word in [self.first_vector, icw3, 0x01, 0xff] {
+            pause();
+            write(self.data, word);
+        }
+        pause();
+    }
+
+    /// Ends an interrupt on the ghost vector. `parent` is the controller this one hangs on: it has
+    /// seen a real request, and waits for its EOI either way.
+    fn answer_ghost(&self, parent: Option<&Self>) {
+        // OCW3: the next read gives the in-service register.
+        write(self.command, 0x0b);
+        if read(self.command) & 1 << GHOST_INPUT != 0 {
+            write(self.command, 0x20);
+        } else {
+            self.ghosts.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(parent) = parent {
+            write(parent.command, 0x20);
+        }
+    }
+}
+
+/// About a microsecond: a write to a port that nothing answers.
+fn pause() {
+    write(0x80, 0);
+}
+
+fn write(port: u16, value: u8) {
+    // SAFETY: 1. The ports are the two controllers' and the diagnostic port 0x80, used by nobody
+    // else in the kernel.
+    unsafe { Port::new(port).write(value) };
+}
+
+fn read(port: u16) -> u8 {
+    // SAFETY: 1. As for `write`.
+    unsafe { Port::new(port).read() }
+}

@@ -1,0 +1,198 @@
+//! What the machine has: its tables read, its topology sorted out, its controllers found.
+
+use spin::Once;
+use tocsin_logic::acpi::fadt::Fadt;
+use tocsin_logic::acpi::hpet::Hpet;
+use tocsin_logic::acpi::{Madt, Signature, fadt, hpet};
+use tocsin_logic::apic::ApicId;
+use tocsin_logic::apic::base::State;
+use tocsin_logic::apic::mode::{Choice, Mode, Situation, choose_mode};
+use tocsin_logic::command_line::{ApicMode, Options};
+use tocsin_logic::topology::cpuid::IdLayout;
+use tocsin_logic::topology::{Problems, Topology};
+
+use crate::acpi::Tables;
+use crate::apic::{io, local};
+use crate::boot::BootInfo;
+use crate::hw::control::read_msr;
+use crate::hw::processor::{cpuid, initial_apic_id};
+use crate::memory::MemoryError;
+
+/// What is known of the machine when `main` starts.
+#[derive(Debug)]
+pub struct Machine {
+    /// What the loader said.
+    pub boot: &'static BootInfo,
+    /// The ACPI tables, if there are any.
+    pub tables: Option<Tables>,
+    /// The CPUs and interrupt inputs that the MADT lists.
+    pub topology: Topology,
+    /// What was wrong with that list.
+    pub problems: Problems,
+    /// How APIC IDs say where a CPU sits.
+    pub id_layout: IdLayout,
+    /// The mode of the local APICs, and why.
+    pub apic_mode: Choice,
+    /// The FADT and the HPET table, if they are sound.
+    pub fadt: Option<Fadt>,
+    /// As above.
+    pub hpet: Option<Hpet>,
+}
+
+static MACHINE: Once<Machine> = Once::new();
+
+/// The machine, once it has been discovered.
+pub(crate) fn machine() -> Option<&'static Machine> {
+    MACHINE.get()
+}
+
+/// Reads the tables and finds the I/O APICs. What is wrong is logged and left out.
+///
+/// # Errors
+///
+/// [`MemoryError`], if frames for mappings run out.
+///
+/// # Safety
+///
+/// Once, on the boot CPU; needs about 96 KiB of stack.
+pub(crate) unsafe fn discover(boot: &'static BootInfo) -> Result<&'static Machine, MemoryError> {
+    let (options, _) = Options::parse(&boot.command_line);
+    let tables = match Tables::find(boot) {
+        Ok(tables) => Some(tables),
+        Err(error) => {
+            log::warn!("acpi: {error}; only this CPU will run");
+            None
+        }
+    };
+    if let Some(tables) = &tables {
+        for problem in &tables.problems {
+            log::warn!("acpi: {problem}; left out");
+        }
+    }
+    let (mut topology, mut problems) = read_madt(tables.as_ref(), options.maxcpus);
+    let apic_mode = choose(&topology, tables.as_ref(), options.apic);
+    topology.restrict_to(apic_mode.mode, &mut problems);
+    // SAFETY: 1. The addresses are the MADT's. 2. Once, on the boot CPU.
+    let io_apics = unsafe { io::init(&topology)? };
+    for (index, entry) in topology.io_apics().to_vec().iter().enumerate() {
+        if let Some(found) = io_apics
+            .iter()
+            .find(|found| found.gsi_base == entry.gsi_base.get())
+        {
+            // An I/O APIC has at most 240 pins.
+            topology.set_pin_count(index, found.pins as u8);
+        }
+    }
+    topology.check_gsis(&mut problems);
+    log_problems(&problems);
+    let id_layout = IdLayout::detect(|leaf, subleaf| {
+        let answer = cpuid(leaf, subleaf);
+        (answer.eax, answer.ebx, answer.ecx, answer.edx)
+    });
+    let (fadt, hpet) = (read_fadt(tables.as_ref()), read_hpet(tables.as_ref()));
+    Ok(MACHINE.call_once(|| Machine {
+        boot,
+        tables,
+        topology,
+        problems,
+        id_layout,
+        apic_mode,
+        fadt,
+        hpet,
+    }))
+}
+
+#[inline(never)]
+fn read_madt(tables: Option<&Tables>, max_cpus: Option<u32>) -> (Topology, Problems) {
+    let bsp = ApicId(initial_apic_id());
+    let alone = || (Topology::without_madt(bsp), Problems::default());
+    let Some(tables) = tables else { return alone() };
+    let Some(bytes) = tables.get(Signature::MADT) else {
+        log::warn!("acpi: there is no MADT; only this CPU will run");
+        return alone();
+    };
+    match Madt::parse(bytes) {
+        Ok(madt) => Topology::from_madt(&madt, bsp, max_cpus),
+        Err(error) => {
+            log::warn!("acpi: {error}; only this CPU will run");
+            alone()
+        }
+    }
+}
+
+fn read_fadt(tables: Option<&Tables>) -> Option<Fadt> {
+    match fadt::parse(tables?.get(Signature::FADT)?) {
+        Ok((fadt, problem)) => {
+            if let Some(problem) = problem {
+                log::warn!("acpi: {problem}; the PM timer is not used");
+            }
+            Some(fadt)
+        }
+        Err(error) => {
+            log::warn!("acpi: {error}; left out");
+            None
+        }
+    }
+}
+
+fn read_hpet(tables: Option<&Tables>) -> Option<Hpet> {
+    match hpet::parse(tables?.get(Signature::HPET)?) {
+        Ok(hpet) => Some(hpet),
+        Err(error) => {
+            log::warn!("acpi: {error}; left out");
+            None
+        }
+    }
+}
+
+/// Chooses the mode of the local APICs. Where the command line asks for what cannot be had, the log
+/// says so, and the kernel chooses itself.
+fn choose(topology: &Topology, tables: Option<&Tables>, option: ApicMode) -> Choice {
+    // DMAR flags, bit 1: X2APIC_OPT_OUT (VT-d specification, 8.1).
+    let dmar_flags = tables.and_then(|tables| tables.get(Signature::DMAR)?.get(37));
+    let situation = |option| Situation {
+        option,
+        has_x2apic: cpuid(1, 0).ecx & 1 << 21 != 0,
+        bsp: ApicId(initial_apic_id()),
+        highest: topology.highest_apic_id(),
+        firmware_x2apic: local::base_register().is_ok_and(|base| base.state == State::X2Apic),
+        locked: is_x2apic_locked(),
+        opt_out: dmar_flags.is_some_and(|flags| flags & 1 << 1 != 0),
+    };
+    choose_mode(&situation(option)).unwrap_or_else(|refusal| {
+        log::warn!("apic: {refusal}; chosen as with apic=auto");
+        choose_mode(&situation(ApicMode::Auto)).unwrap_or_else(|refusal| {
+            log::warn!("apic: {refusal}");
+            Choice {
+                mode: Mode::XApic,
+                reason: tocsin_logic::apic::mode::Reason::NoX2Apic,
+                leaves_out_cpus: true,
+            }
+        })
+    })
+}
+
+/// Whether the processor does not let x2APIC mode be left (Intel, "`LEGACY_XAPIC_DISABLED`").
+fn is_x2apic_locked() -> bool {
+    const IA32_ARCH_CAPABILITIES: u32 = 0x10a;
+    const IA32_XAPIC_DISABLE_STATUS: u32 = 0xbd;
+    if cpuid(7, 0).edx & 1 << 29 == 0 {
+        return false;
+    }
+    // SAFETY: 1. CPUID reports the register.
+    let capabilities = unsafe { read_msr(IA32_ARCH_CAPABILITIES) };
+    // SAFETY: 1. Bit 21 says that the register is there.
+    capabilities & 1 << 21 != 0 && unsafe { read_msr(IA32_XAPIC_DISABLE_STATUS) } & 1 != 0
+}
+
+fn log_problems(problems: &Problems) {
+    for problem in problems.iter().filter(|problem| !problem.is_note()) {
+        log::warn!("acpi: {problem}");
+    }
+    if problems.dropped() > 0 {
+        log::warn!(
+            "acpi: MADT: {} more problems are not kept",
+            problems.dropped()
+        );
+    }
+}

@@ -1,0 +1,133 @@
+//! `apic` and `timer`: the interrupt controllers as they are set up.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use tocsin_logic::apic::{Lvt, Register};
+use tocsin_logic::units::Nanoseconds;
+
+use super::{Arguments, CommandError};
+use crate::apic::{io, local, pic, timer};
+use crate::cpu::entry::TrapFrame;
+use crate::{Machine, println, time};
+
+pub(super) fn apic(
+    machine: &'static Machine,
+    arguments: &mut Arguments<'_>,
+) -> Result<(), CommandError> {
+    arguments.end()?;
+    let apic = local();
+    println!(
+        "Mode {}: {}",
+        machine.apic_mode.mode, machine.apic_mode.reason
+    );
+    println!(
+        "Local APIC of this CPU: ID {}, {}",
+        apic.id(),
+        apic.version()
+    );
+    let entries = [
+        Register::LvtTimer,
+        Register::LvtLint0,
+        Register::LvtLint1,
+        Register::LvtError,
+        Register::LvtPerformance,
+        Register::LvtThermal,
+    ];
+    for register in entries
+        .into_iter()
+        .take(usize::from(apic.version().lvt_entries()))
+    {
+        let value = apic.read(register);
+        match Lvt::decode(value) {
+            Ok(entry) => println!("  {:<16}  {value:#010x}  {entry}", register.name()),
+            Err(error) => println!("  {:<16}  {value:#010x}  {error}", register.name()),
+        }
+    }
+    for register in [Register::Svr, Register::Tpr, Register::Ppr] {
+        println!("  {:<16}  {:#010x}", register.name(), apic.read(register));
+    }
+    for io_apic in io::all() {
+        let masked = (0..io_apic.pins)
+            .filter(|&pin| io_apic.is_masked(pin))
+            .count();
+        println!(
+            "I/O APIC ID {:#04x} (register {:#04x}) at {:#x}: version {:#04x}, GSI {} to {}, {masked} of {} masked",
+            io_apic.id,
+            io_apic.register_id,
+            io_apic.address,
+            io_apic.version,
+            io_apic.gsi_base,
+            io_apic.gsi_base + io_apic.pins - 1,
+            io_apic.pins
+        );
+    }
+    let (spurious, errors) = local::spurious_and_errors();
+    let (first, second) = pic::ghosts();
+    println!("Spurious interrupts {spurious}, errors {errors}, 8259 ghosts {first} and {second}");
+    Ok(())
+}
+
+/// Interrupts of the timer that the command has seen.
+static TICKS: AtomicU64 = AtomicU64::new(0);
+
+/// Length of the one-shot interval and of the periodic one, in nanoseconds.
+const ONCE: u64 = 2_000_000;
+const PERIOD: u64 = 1_000_000;
+
+/// Periodic interrupts that are waited for.
+const PERIODS: u64 = 10;
+
+/// How long to wait for interrupts before they count as missing, in nanoseconds.
+const PATIENCE: u64 = 2_000_000_000;
+
+pub(super) fn timer(
+    _: &'static Machine,
+    arguments: &mut Arguments<'_>,
+) -> Result<(), CommandError> {
+    arguments.end()?;
+    let frequency = time::frequency();
+    println!("TSC: {} Hz, {}", frequency.hertz, frequency.source);
+    let Some(info) = timer::info() else {
+        println!("The local APIC's timer has not been measured.");
+        return Ok(());
+    };
+    match info.hertz {
+        Some(hertz) => println!(
+            "Local APIC timer: {hertz} Hz, measured against the {}",
+            info.reference.clock
+        ),
+        None => println!("Local APIC timer: its rate could not be measured"),
+    }
+    println!(
+        "TSC-deadline mode: {}",
+        if info.has_deadline { "yes" } else { "no" }
+    );
+    timer::set_handler(|_: &mut TrapFrame| {
+        TICKS.fetch_add(1, Ordering::Relaxed);
+        local().end_of_interrupt();
+    });
+    show("one-shot", ONCE, 1, timer::start_once(ONCE));
+    show("periodic", PERIOD, PERIODS, timer::start_periodic(PERIOD));
+    timer::stop();
+    Ok(())
+}
+
+/// Waits for `count` interrupts, one each `interval` nanoseconds, and prints how long it took.
+fn show(mode: &str, interval: u64, count: u64, started: Result<(), timer::TimerError>) {
+    if let Err(error) = started {
+        println!("  {mode}: {error}");
+        return;
+    }
+    let begin = time::nanoseconds();
+    let first = TICKS.load(Ordering::Relaxed);
+    let seen = || TICKS.load(Ordering::Relaxed) - first;
+    while seen() < count && !time::has_passed(begin, PATIENCE) {
+        core::hint::spin_loop();
+    }
+    let taken = Nanoseconds(time::nanoseconds() - begin);
+    let wanted = Nanoseconds(interval * count);
+    println!(
+        "  {mode}: {} of {count} interrupts in {taken}, {wanted} wanted",
+        seen().min(count)
+    );
+}

@@ -1,0 +1,68 @@
+//! An AP's first steps in the kernel, and its idle loop.
+
+use core::sync::atomic::Ordering;
+
+use tocsin_logic::smp::Stage;
+use tocsin_logic::topology::CpuId;
+use tocsin_logic::vector::PriorityClass;
+use x86_64::instructions::interrupts;
+
+use super::trampoline::Slot;
+use super::{RELEASED, jobs};
+use crate::hw::processor::halt_forever;
+use crate::{apic, cpu, hw, memory};
+
+/// Holds back all but class 15: see the module above.
+const BARRIER_CLASS: PriorityClass = match PriorityClass::new(14) {
+    Some(class) => class,
+    None => PriorityClass::HIGHEST,
+};
+
+/// Called by the trampoline in 64-bit mode, on the AP's own stack.
+pub(super) unsafe extern "C" fn entry(slot: &'static Slot) -> ! {
+    go_on(slot, Stage::Kernel);
+    // SAFETY: 1. This is the AP that the block was made for, and it comes here once. 2. Interrupts have
+    // been off since INIT. 3. Its stacks were mapped before it was started.
+    unsafe { cpu::init_ap(slot.cpu) };
+    // The trampoline's page may still be in the TLB, at an address that is about to be unmapped.
+    memory::paging::flush_all();
+    go_on(slot, Stage::Tables);
+    let lints = super::lint_entries(CpuId(slot.cpu.id()));
+    // SAFETY: 1. Interrupts are off.
+    if unsafe { apic::local().set_up(lints) }.is_err() {
+        halt_forever();
+    }
+    go_on(slot, Stage::LocalApic);
+
+    hw::control::set_priority_class(BARRIER_CLASS);
+    go_on(slot, Stage::Ready);
+    while !RELEASED.load(Ordering::Acquire) {
+        interrupts::enable_and_hlt();
+        interrupts::disable();
+    }
+    memory::paging::flush_all();
+    hw::control::set_priority_class(PriorityClass::LOWEST);
+    idle()
+}
+
+/// Notes the stage, and halts if it is the end.
+fn go_on(slot: &Slot, stage: Stage) {
+    if !slot.reach(stage) {
+        halt_forever();
+    }
+}
+
+/// Does the jobs that other CPUs give this one, and sleeps between them.
+fn idle() -> ! {
+    loop {
+        // Off, so that a job given between the look and the `hlt` still wakes it.
+        interrupts::disable();
+        match jobs::take() {
+            Some(job) => {
+                interrupts::enable();
+                job.run();
+            }
+            None => interrupts::enable_and_hlt(),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Giving a CPU something to do on its own stack, outside any interrupt handler.
+//!
+//! One job at a time for each CPU: this is for tests and the monitor, which wait for it.
+
+use core::fmt;
+use core::sync::atomic::Ordering;
+
+use tocsin_logic::apic::Icr;
+use tocsin_logic::apic::icr::Destination;
+use tocsin_logic::vector::Vector;
+
+use super::online;
+use crate::apic;
+use crate::cpu::entry::TrapFrame;
+use crate::cpu::{self, interrupts};
+
+/// Vector of the IPI that wakes a CPU: class 15, so that it also ends the barrier of bring-up.
+pub(super) const VECTOR: Vector = Vector(0xf0);
+
+/// What a CPU is asked to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Job {
+    pub(crate) function: fn(u64),
+    pub(crate) argument: u64,
+}
+
+impl Job {
+    pub(super) fn run(self) {
+        (self.function)(self.argument);
+        cpu::current().job.busy.store(false, Ordering::Release);
+    }
+}
+
+/// Why a job was not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobError {
+    /// No CPU of this number is online.
+    Offline(u32),
+    /// The CPU still has one.
+    Busy(u32),
+}
+
+impl fmt::Display for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Offline(cpu) => write!(f, "CPU {cpu} is not online; `cpus` lists those that are"),
+            Self::Busy(cpu) => write!(f, "CPU {cpu} has not finished what it was given before"),
+        }
+    }
+}
+
+/// Answers the wake-up: coming out of `hlt` is all that it is for.
+pub(crate) fn set_up() {
+    interrupts::register(VECTOR, |_: &mut TrapFrame| apic::local().end_of_interrupt());
+}
+
+/// Gives `job` to CPU number `cpu` and waits until it is done. On the calling CPU itself, it is
+/// simply called.
+///
+/// # Errors
+///
+/// [`JobError`], if the CPU cannot take it.
+pub(crate) fn run_on(cpu: u32, job: Job) -> Result<(), JobError> {
+    if cpu == cpu::current().id() {
+        (job.function)(job.argument);
+        return Ok(());
+    }
+    let target = online()
+        .and_then(|cpus| cpus.online.iter().find(|online| online.cpu.id() == cpu))
+        .ok_or(JobError::Offline(cpu))?;
+    let mailbox = &target.cpu.job;
+    if mailbox.busy.swap(true, Ordering::Acquire) {
+        return Err(JobError::Busy(cpu));
+    }
+    mailbox.argument.store(job.argument, Ordering::Relaxed);
+    mailbox
+        .function
+        .store(job.function as *mut (), Ordering::Release);
+    let command = Icr::fixed(VECTOR.get(), Destination::Physical(target.apic_id));
+    apic::local()
+        .send(command)
+        .map_err(|_| JobError::Offline(cpu))?;
+    while mailbox.busy.load(Ordering::Acquire) {
+        core::hint::spin_loop();
+    }
+    Ok(())
+}
+
+/// The job that this CPU has been given, if there is one.
+pub(super) fn take() -> Option<Job> {
+    let mailbox = &cpu::current().job;
+    let pointer = mailbox
+        .function
+        .swap(core::ptr::null_mut(), Ordering::Acquire);
+    if pointer.is_null() {
+        return None;
+    }
+    // SAFETY: 1. Only `run_on` stores here, and it stores a `fn(u64)`.
+    let function = unsafe { core::mem::transmute::<*mut (), fn(u64)>(pointer) };
+    Some(Job {
+        function,
+        argument: mailbox.argument.load(Ordering::Relaxed),
+    })
+}

@@ -1,0 +1,254 @@
+//! Starting the other CPUs: all at once, each with a name if it fails.
+//!
+//! The order is the SDM's (vol. 3A, 10.4.4): INIT to every AP, a wait, a start-up IPI to every AP,
+//! 200 us, and a second one to those that have not answered. The waits are shared, so the time does
+//! not grow with the number of CPUs. IPIs go to the APIC IDs that the MADT gives and to no others:
+//! a broadcast would also start CPUs that firmware has disabled.
+//!
+//! An AP that is ready waits with its priority (CR8) raised to class 14, so that no interrupt but
+//! the boot CPU's signal of class 15 gets through; with that, interrupts go on everywhere.
+
+pub(crate) mod ap;
+pub mod jobs;
+mod trampoline;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use spin::Once;
+use tocsin_logic::apic::icr::Destination;
+use tocsin_logic::apic::{ApicId, Icr, Lvt};
+use tocsin_logic::layout::{StackKind, stack_range};
+use tocsin_logic::smp::{Sabotage, Stage};
+use tocsin_logic::topology::{CpuId, Topology};
+
+use crate::apic::LocalApic;
+use crate::cpu::{self, PerCpu};
+use crate::discover::machine;
+use crate::hw::processor;
+use crate::memory::{self, MemoryError};
+use crate::time;
+use trampoline::{ApStart, Slot, Trampoline};
+
+/// Time after INIT that processors before the Pentium Pro's successors need, in nanoseconds.
+const INIT_WAIT: u64 = 10_000_000;
+
+/// Time after the first start-up IPI before the second, in nanoseconds (SDM vol. 3A, 10.4.4.1).
+const SECOND_SIPI_WAIT: u64 = 200_000;
+
+/// Time without any AP getting a stage further after which the rest are given up, in nanoseconds.
+/// Long, because a virtual CPU may have to wait for its turn on the host.
+const PATIENCE: u64 = 3_000_000_000;
+
+/// The ID that addresses all CPUs and so is no CPU's.
+const NOBODY: ApicId = ApicId(u32::MAX);
+
+/// A CPU that failed to start.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure {
+    /// Its number.
+    pub cpu: u32,
+    /// Its APIC ID.
+    pub apic_id: ApicId,
+    /// The last stage it is known to have come to.
+    pub stage: Stage,
+}
+
+/// A CPU that is online.
+#[derive(Clone, Copy, Debug)]
+pub struct Online {
+    /// Its per-CPU block.
+    pub cpu: &'static PerCpu,
+    /// Its APIC ID.
+    pub apic_id: ApicId,
+}
+
+/// The CPUs that are up: what bringing them up leaves.
+#[derive(Debug)]
+pub struct OnlineCpus {
+    /// In the order of their numbers; the first is the boot CPU.
+    pub online: Vec<Online>,
+    /// Those that did not make it.
+    pub failures: Vec<Failure>,
+    /// From the first INIT to the last CPU ready, in nanoseconds.
+    pub duration: u64,
+}
+
+static ONLINE: Once<OnlineCpus> = Once::new();
+
+/// Set when interrupts may go on.
+static RELEASED: AtomicBool = AtomicBool::new(false);
+
+/// The CPUs that are up; `None` until all have been started.
+pub fn online() -> Option<&'static OnlineCpus> {
+    ONLINE.get()
+}
+
+/// Starts all enabled CPUs of `topology` and waits until each is ready or given up.
+///
+/// # Errors
+///
+/// [`MemoryError`], if memory for their stacks or the trampoline runs out; then none is started.
+///
+/// # Safety
+///
+/// Once, on the boot CPU, interrupts off, its local APIC set up.
+pub(crate) unsafe fn start(
+    topology: &Topology,
+    apic: &LocalApic,
+    sabotage: Option<Sabotage>,
+) -> Result<&'static OnlineCpus, MemoryError> {
+    let aps = prepare(topology, sabotage)?;
+    let mut result = OnlineCpus {
+        online: Vec::with_capacity(aps.len() + 1),
+        failures: Vec::new(),
+        duration: 0,
+    };
+    result.online.push(Online {
+        cpu: cpu::current(),
+        apic_id: apic.id(),
+    });
+    if !aps.is_empty() {
+        let trampoline = Trampoline::install(&aps)?;
+        let begin = time::nanoseconds();
+        wake(apic, &trampoline);
+        wait(trampoline.slots());
+        result.duration = time::nanoseconds() - begin;
+        for slot in trampoline.slots() {
+            match slot.abandon() {
+                Stage::Ready => {
+                    result.online.push(Online {
+                        cpu: slot.cpu,
+                        apic_id: slot.apic_id(),
+                    });
+                }
+                stage => result.failures.push(Failure {
+                    cpu: slot.cpu.id(),
+                    apic_id: slot.apic_id(),
+                    stage,
+                }),
+            }
+        }
+        if !result.failures.is_empty() {
+            // One that comes late must find the code mapped, to be told to halt.
+            core::mem::forget(trampoline);
+        }
+    }
+    Ok(ONLINE.call_once(|| result))
+}
+
+/// Lets interrupts go on, on all CPUs: the end of the barrier that [`start`] is the begin of.
+pub(crate) fn release(apic: &LocalApic) {
+    RELEASED.store(true, Ordering::Release);
+    for online in ONLINE
+        .get()
+        .into_iter()
+        .flat_map(|cpus| &cpus.online)
+        .skip(1)
+    {
+        send(
+            apic,
+            Icr::fixed(jobs::VECTOR.get(), Destination::Physical(online.apic_id)),
+        );
+    }
+    x86_64::instructions::interrupts::enable();
+}
+
+/// The entries of the local APIC's pins on a CPU: NMI where the MADT says so, all else masked.
+pub(crate) fn lint_entries(cpu: CpuId) -> [Lvt; 2] {
+    // LINT0 carries what the 8259s deliver, which is nothing.
+    let mut entries = [Lvt::ext_int().with_mask(true); 2];
+    for (lint, polarity, _) in machine()
+        .into_iter()
+        .flat_map(|found| found.topology.lint_nmi(cpu))
+    {
+        entries[lint as usize] = Lvt::nmi(polarity);
+    }
+    entries
+}
+
+/// Maps the stacks and makes the per-CPU block of every AP that is to be started.
+fn prepare(topology: &Topology, sabotage: Option<Sabotage>) -> Result<Vec<ApStart>, MemoryError> {
+    let mut aps = Vec::new();
+    for cpu in topology.enabled().iter().skip(1) {
+        let number = cpu.number.get();
+        memory::stacks::allocate(number)?;
+        let stage = sabotage
+            .filter(|sabotage| sabotage.cpu == number)
+            .map(|victim| victim.stage);
+        // An AP whose ID is not in the list halts without a sign.
+        let silent = stage == Some(Stage::Silent);
+        aps.push(ApStart {
+            apic_id: cpu.apic_id,
+            listed_id: if silent { NOBODY } else { cpu.apic_id },
+            stack_top: stack_range(number, StackKind::Thread).end,
+            cpu: Box::leak(Box::new(PerCpu::new(number))),
+            die_at: stage.map_or(Stage::NEVER, |stage| stage as u32),
+        });
+    }
+    Ok(aps)
+}
+
+/// Sends INIT and the start-up IPIs.
+fn wake(apic: &LocalApic, trampoline: &Trampoline) {
+    let slots = trampoline.slots();
+    for slot in slots {
+        send(apic, Icr::init(Destination::Physical(slot.apic_id())));
+    }
+    if needs_init_wait() {
+        time::spin_for(INIT_WAIT);
+    }
+    let start_up = |slot: &Slot| {
+        let target = Destination::Physical(slot.apic_id());
+        let command = Icr::start_up(trampoline.address(), target);
+        send(
+            apic,
+            command.expect("the trampoline begins a page below 1 MiB"),
+        );
+    };
+    slots.iter().for_each(start_up);
+    let sent = time::nanoseconds();
+    let is_silent = |slot: &&Slot| slot.stage() == Stage::Silent;
+    while slots.iter().any(|slot| is_silent(&slot)) && !time::has_passed(sent, SECOND_SIPI_WAIT) {
+        core::hint::spin_loop();
+    }
+    slots.iter().filter(is_silent).for_each(start_up);
+}
+
+/// Sends an IPI to a CPU of the topology.
+fn send(apic: &LocalApic, command: Icr) {
+    // CPUs whose ID the mode cannot express were left out of the topology.
+    apic.send(command)
+        .expect("the ID of a CPU that may be started fits the mode");
+}
+
+/// Waits until every AP is ready, or none has got any further for [`PATIENCE`].
+fn wait(slots: &[Slot]) {
+    let progress = || slots.iter().map(|slot| slot.stage() as u64).sum::<u64>();
+    let mut last_progress = progress();
+    let mut last_time = time::nanoseconds();
+    while slots.iter().any(|slot| slot.stage() != Stage::Ready) {
+        let now = progress();
+        if now != last_progress {
+            (last_progress, last_time) = (now, time::nanoseconds());
+        } else if time::has_passed(last_time, PATIENCE) {
+            return;
+        }
+        core::hint::spin_loop();
+    }
+}
+
+/// Whether this processor is one of those that need time between INIT and the start-up IPI: of
+/// Intel's those before family 6, of AMD's those before family 15. For all later ones the wait
+/// has no effect but to make booting slower; operating systems have left it out for years.
+fn needs_init_wait() -> bool {
+    let signature = processor::cpuid(1, 0).eax;
+    let family = match signature >> 8 & 0xf {
+        0xf => 0xf + (signature >> 20 & 0xff),
+        family => family,
+    };
+    let vendor = processor::cpuid(0, 0);
+    let is_intel = vendor.ebx == u32::from_le_bytes(*b"Genu");
+    family < if is_intel { 6 } else { 15 }
+}
