@@ -22,11 +22,11 @@ pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
     let cpu = percpu::current();
     if cpu.enter_report() > 1 {
         report::faulted_again(cpu, frame);
-        crate::stop::stop();
+        report::stop();
     }
     report::exception(cpu, frame);
     if !may_continue(frame) {
-        crate::stop::stop();
+        report::stop();
     }
     if vector == DEBUG {
         // Reported once is enough: without this, single-stepping reports every instruction.

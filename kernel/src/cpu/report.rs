@@ -9,6 +9,7 @@ use core::panic::PanicInfo;
 use tocsin_logic::backtrace;
 use tocsin_logic::error_code::ErrorCode;
 use tocsin_logic::exception::{self, ErrorCodeKind};
+use tocsin_logic::exit;
 use tocsin_logic::layout::{self, Place};
 use tocsin_logic::registers;
 use x86_64::registers::control::{Cr0, Cr2, Cr3, Cr4};
@@ -18,7 +19,7 @@ use super::entry::TrapFrame;
 use super::machine_check;
 use super::percpu::{self, PerCpu};
 use super::symbols::Code;
-use crate::hw::processor;
+use crate::hw::{machine, processor};
 use crate::{boot, console, memory};
 
 const DEBUG: u8 = 1;
@@ -60,12 +61,14 @@ pub(crate) fn panic(info: &PanicInfo<'_>) {
     }
 }
 
-/// Says, below a report, that this CPU does not go on.
-pub(crate) fn stopped() {
+/// Stops the kernel after a report: says so below it, and QEMU ends with the status that
+/// says so too; a machine that cannot end itself halts.
+pub(crate) fn stop() -> ! {
     let _ = rule(
         &mut console::seize(),
         format_args!("CPU {} stopped", percpu::current().id()),
     );
+    machine::power_off(exit::STOPPED)
 }
 
 fn write_exception(out: &mut dyn Write, cpu: &PerCpu, frame: &TrapFrame) -> fmt::Result {
