@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use log::{LevelFilter, Log, Metadata, Record};
 use uart_16550::backend::PioBackend;
+use uart_16550::spec::registers::IER;
 use uart_16550::{BaudRate, Config, Uart16550};
 
 use crate::sync::{IrqGuard, IrqMutex};
@@ -126,6 +127,16 @@ pub(crate) fn write_bytes(bytes: &[u8]) {
 pub fn read_byte() -> Option<u8> {
     CONSOLE.lock().as_mut()?.uart.try_receive_byte().ok()
 }
+
+/// Lets the port interrupt when it has received something.
+pub(crate) fn enable_receive_interrupt() {
+    if let Some(console) = CONSOLE.lock().as_mut() {
+        console.uart.enable_interrupts(IER::DATA_READY);
+    }
+}
+
+/// ISA interrupt of COM1.
+pub(crate) const ISA_IRQ: u8 = 4;
 
 /// Bytes that could not be sent since the kernel started.
 #[must_use]

@@ -1,13 +1,17 @@
-//! The I/O APICs: found, counted, and every entry masked.
+//! The I/O APICs: found, every entry masked, and inputs delivered on request.
 //!
 //! Register access is the `x2apic` crate's. It writes the low half of an entry before the high one, so
 //! an entry is only ever changed while it is masked.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use spin::Once;
-use tocsin_logic::topology::Topology;
-use x2apic::ioapic::IoApic as Registers;
+use tocsin_logic::acpi::Gsi;
+use tocsin_logic::apic::{ApicId, Polarity, Trigger};
+use tocsin_logic::topology::{Route, Topology};
+use tocsin_logic::vector::Vector;
+use x2apic::ioapic::{IoApic as Registers, IrqFlags, IrqMode, RedirectionTableEntry};
 
 use crate::memory::{MemoryError, paging};
 use crate::sync::IrqMutex;
@@ -88,7 +92,61 @@ pub(crate) unsafe fn init(topology: &Topology) -> Result<&'static [IoApic], Memo
     Ok(ALL.call_once(|| found))
 }
 
+/// Why an input cannot be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteError {
+    /// No I/O APIC has this GSI.
+    NoPin(Gsi),
+    /// The entry has room for 8 bits of APIC ID only.
+    Destination(ApicId),
+}
+
+impl fmt::Display for RouteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoPin(gsi) => write!(f, "no I/O APIC has GSI {gsi}"),
+            Self::Destination(id) => write!(f, "an I/O APIC cannot address APIC ID {id}"),
+        }
+    }
+}
+
+/// Delivers the input that `route` names as `vector` to the CPU with APIC ID `target`.
+///
+/// # Errors
+///
+/// [`RouteError`], if there is no such input or it cannot reach the CPU.
+pub fn deliver(route: Route, vector: Vector, target: ApicId) -> Result<(), RouteError> {
+    let gsi = route.gsi.get();
+    let found = all()
+        .iter()
+        .find_map(|io_apic| Some((io_apic, io_apic.pin(gsi)?)));
+    let (io_apic, pin) = found.ok_or(RouteError::NoPin(route.gsi))?;
+    let destination = target.xapic().ok_or(RouteError::Destination(target))?;
+    let mut flags = IrqFlags::MASKED;
+    flags.set(IrqFlags::LOW_ACTIVE, route.polarity == Polarity::Low);
+    flags.set(IrqFlags::LEVEL_TRIGGERED, route.trigger == Trigger::Level);
+    let mut entry = RedirectionTableEntry::default();
+    entry.set_vector(vector.get());
+    entry.set_mode(IrqMode::Fixed);
+    entry.set_flags(flags);
+    entry.set_dest(destination);
+    let mut registers = io_apic.registers.lock();
+    // SAFETY: 1. The I/O APIC has this entry. 2. It is masked before and after.
+    unsafe { registers.set_table_entry(pin, entry) };
+    // SAFETY: 1. As above. 2. Both halves are in place, and the caller has a handler for the vector.
+    unsafe { registers.enable_irq(pin) };
+    Ok(())
+}
+
 impl IoApic {
+    /// The pin that serves `gsi`, if it is one of these.
+    fn pin(&self, gsi: u32) -> Option<u8> {
+        let pin = gsi
+            .checked_sub(self.gsi_base)
+            .filter(|&pin| pin < self.pins)?;
+        u8::try_from(pin).ok()
+    }
+
     /// Whether the entry of `pin` is masked.
     ///
     /// # Panics
@@ -105,6 +163,6 @@ impl IoApic {
         // At most 239.
         // SAFETY: 1. The I/O APIC has this entry; reading it changes nothing.
         let entry = unsafe { self.registers.lock().table_entry(pin as u8) };
-        entry.flags().contains(x2apic::ioapic::IrqFlags::MASKED)
+        entry.flags().contains(IrqFlags::MASKED)
     }
 }

@@ -9,7 +9,12 @@ use embedded_cli::command::RawCommand;
 use embedded_cli::service::{Autocomplete, CommandProcessor, Help, ProcessError};
 use embedded_cli::{arguments::Arg, autocomplete::Request};
 
+use x86_64::instructions::interrupts;
+
 use super::{commands, execute_line};
+use crate::apic::{io, local, vectors};
+use crate::cpu::entry::TrapFrame;
+use crate::cpu::interrupts::register;
 use crate::{Machine, console};
 
 /// Longest line, in bytes.
@@ -26,12 +31,38 @@ pub(super) fn read_and_execute(machine: &'static Machine) -> ! {
         .command_buffer([0; LINE_MAX])
         .history_buffer([0; HISTORY_MAX])
         .build();
+    let wakes = receive_wakes(machine);
     loop {
-        match console::read_byte() {
-            Some(byte) => {
-                let Ok(()) = cli.process_byte::<Names, _>(byte, &mut Lines { machine });
-            }
-            None => core::hint::spin_loop(),
+        // Off, so that a byte that comes between the look and the `hlt` still wakes it.
+        interrupts::disable();
+        let byte = console::read_byte();
+        if byte.is_none() && wakes {
+            interrupts::enable_and_hlt();
+        }
+        interrupts::enable();
+        if let Some(byte) = byte {
+            let Ok(()) = cli.process_byte::<Names, _>(byte, &mut Lines { machine });
+        }
+        core::hint::spin_loop();
+    }
+}
+
+/// Lets the serial port wake this CPU, so that it need not look all the time. Returns whether it will.
+fn receive_wakes(machine: &Machine) -> bool {
+    let Some(route) = machine.topology.isa_irq(console::ISA_IRQ) else {
+        return false;
+    };
+    register(vectors::CONSOLE, |_: &mut TrapFrame| {
+        local().end_of_interrupt();
+    });
+    match io::deliver(route, vectors::CONSOLE, local().id()) {
+        Ok(()) => {
+            console::enable_receive_interrupt();
+            true
+        }
+        Err(error) => {
+            log::warn!("console: {error}; it is polled");
+            false
         }
     }
 }
