@@ -46,8 +46,7 @@ pub(crate) fn register(child: &Arc<SharedChild>, files: &Path) -> Registered {
         if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) {
             thread::spawn(move || {
                 if let Some(signal) = signals.forever().next() {
-                    end_all();
-                    process::exit(128 + signal);
+                    end_all(signal);
                 }
             });
         }
@@ -58,8 +57,12 @@ pub(crate) fn register(child: &Arc<SharedChild>, files: &Path) -> Registered {
     Registered(id)
 }
 
-fn end_all() {
-    for entry in live().iter() {
+/// Ends every machine, removes its files, and ends this program as a shell tells of `signal`.
+fn end_all(signal: i32) -> ! {
+    // Kept until the exit: whoever waits for a machine sees it end, and must not end the
+    // program with another status. Its session cannot be dropped while this is held.
+    let live = live();
+    for entry in live.iter() {
         // Each step fails only where its work is done already.
         let _ = entry.child.send_signal(SIGTERM);
         if !matches!(entry.child.wait_timeout(GRACE), Ok(Some(_))) {
@@ -67,4 +70,5 @@ fn end_all() {
         }
         let _ = std::fs::remove_dir_all(&entry.files);
     }
+    process::exit(128 + signal)
 }
