@@ -47,8 +47,14 @@ fn selector_fields() {
 
 #[test]
 fn null_selector() {
-    assert_eq!(SelectorErrorCode(0).to_string(), "no selector, or the null selector");
-    assert_eq!(SelectorErrorCode(1).to_string(), "no selector, or the null selector, external");
+    assert_eq!(
+        SelectorErrorCode(0).to_string(),
+        "no selector, or the null selector"
+    );
+    assert_eq!(
+        SelectorErrorCode(1).to_string(),
+        "no selector, or the null selector, external"
+    );
     // Vector 0 and LDT entry 0 are no null selectors.
     assert_eq!(SelectorErrorCode(2).to_string(), "IDT vector 0x00");
     assert_eq!(SelectorErrorCode(4).to_string(), "LDT selector 0x0004");

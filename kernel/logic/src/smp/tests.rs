@@ -28,7 +28,16 @@ fn sabotage_names_an_ap_and_a_stage_before_the_last() {
     };
     assert_eq!(Sabotage::parse("2@long"), Some(expected));
     for wrong in [
-        "", "2", "@long", "0@long", "2@", "2@ready", "2@abandoned", "-1@long", "x@long", "2@Long",
+        "",
+        "2",
+        "@long",
+        "0@long",
+        "2@",
+        "2@ready",
+        "2@abandoned",
+        "-1@long",
+        "x@long",
+        "2@Long",
     ] {
         assert_eq!(Sabotage::parse(wrong), None, "{wrong:?}");
     }
