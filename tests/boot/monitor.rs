@@ -38,7 +38,10 @@ const MISTAKES: &[(&str, &str)] = &[
         "fault nope",
         "fault: `nope` will not do; expected a kind that `fault list` shows",
     ),
-    ("fault ud now", "fault: `now` is one argument too many"),
+    (
+        "fault ud now",
+        "fault: `now` will not do; expected a number from 0",
+    ),
     (
         "fault 256",
         "fault: `256` will not do; expected a kind that `fault list` shows",
@@ -59,11 +62,11 @@ const MISTAKES: &[(&str, &str)] = &[
 const BAD_OPTIONS: &[(&str, &str)] = &[
     (
         "nope",
-        "unknown option `nope` at column 1; known: run, apic, maxcpus",
+        "unknown option `nope` at column 1; known: run, apic, maxcpus, failcpu",
     ),
     (
         "apic=xapic foo=1",
-        "unknown option `foo` at column 12; known: run, apic, maxcpus",
+        "unknown option `foo` at column 12; known: run, apic, maxcpus, failcpu",
     ),
     (
         "apic=yes",

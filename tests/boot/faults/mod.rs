@@ -1,6 +1,7 @@
 //! Every way to make something go wrong, and its report checked field by field
 //! against QEMU's log of what it delivered and the ELF file's symbols.
 
+mod elsewhere;
 mod kinds;
 
 use libtest_mimic::Trial;
@@ -31,6 +32,7 @@ pub fn trials() -> Vec<Trial> {
         })
     }));
     trials.push(trial("fault::list_has_no_others", || with(&plain(), list)));
+    trials.extend(elsewhere::trials());
     trials.push(trial("fault::panic", || with(&plain(), panic)));
     trials
 }
