@@ -1,4 +1,5 @@
 use super::{ApicMode, Item, Options, ProblemKind, Problems, Quoting, items};
+use crate::smp::{Sabotage, Stage};
 use proptest::prelude::*;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -96,11 +97,11 @@ fn all_options_are_taken() {
 fn unknown_options_are_named_with_their_place_and_the_known_ones() {
     assert_eq!(
         messages("apic=xapic foo=1"),
-        ["unknown option `foo` at column 12; known: run, apic, maxcpus"]
+        ["unknown option `foo` at column 12; known: run, apic, maxcpus, failcpu"]
     );
     assert_eq!(
         messages("RUN=x"),
-        ["unknown option `RUN` at column 1; known: run, apic, maxcpus"]
+        ["unknown option `RUN` at column 1; known: run, apic, maxcpus, failcpu"]
     );
 }
 
@@ -138,6 +139,20 @@ fn bad_values_say_what_is_needed() {
 }
 
 #[test]
+fn failcpu_takes_a_cpu_and_a_stage() {
+    let (options, problems) = Options::parse("failcpu=3@apic");
+    let expected = Sabotage {
+        cpu: 3,
+        stage: Stage::LocalApic,
+    };
+    assert_eq!(options.failcpu, Some(expected));
+    assert!(problems.is_empty());
+    let (options, problems) = Options::parse("failcpu=0@apic");
+    assert_eq!(options.failcpu, None);
+    assert_eq!(problems.iter().count(), 1);
+}
+
+#[test]
 fn a_bad_item_does_not_spoil_the_others() {
     let (options, problems) = Options::parse("maxcpus=2 apic=bad foo maxcpus=x run=help");
     assert_eq!(
@@ -145,7 +160,8 @@ fn a_bad_item_does_not_spoil_the_others() {
         Options {
             run: Some("help"),
             apic: ApicMode::Auto,
-            maxcpus: Some(2)
+            maxcpus: Some(2),
+            failcpu: None,
         }
     );
     let offsets: Vec<usize> = problems.iter().map(|problem| problem.offset).collect();
