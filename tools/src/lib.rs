@@ -23,7 +23,7 @@ pub use limine::{Limine, NoLimine};
 pub use machine::Machine;
 pub use outcome::Outcome;
 pub use qmp::Event;
-pub use session::{Output, PROMPT, Session, Waker};
+pub use session::{Output, PROMPT, READY, Session, Waker};
 pub use transcript::{Transcript, text};
 
 /// The directory of the whole project, which holds `kernel`, `tools` and `target`.

@@ -32,6 +32,9 @@ use report::shown;
 /// What the kernel's monitor shows when it is ready for a line.
 pub const PROMPT: &str = "tocsin> ";
 
+/// What the kernel says before its first prompt, when all that `run=` asked for is done.
+pub const READY: &str = "\ntocsin: ready";
+
 /// How long QEMU may take for anything of its own: starting, answering, quitting.
 const QEMU_PATIENCE: Duration = Duration::from_secs(30);
 

@@ -1,7 +1,8 @@
 //! A run without a terminal: lines of standard input, typed at the prompt.
 //!
 //! A UART holds 16 bytes and the kernel empties it when it starts, so input is
-//! not sent before somebody reads it: each line waits for a prompt. The end of
+//! not sent before somebody reads it: each line waits for a prompt, and the first
+//! one for the end of what `run=` started, which keys would disturb. The end of
 //! the input at a prompt powers the machine off, as a shell ends there; so
 //! `make run </dev/null` boots, does what `run=` says, and ends.
 
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use tocsin_tools::{Outcome, Session, Waker};
+use tocsin_tools::{Outcome, READY, Session, Waker};
 
 /// What is typed when the input has ended.
 const LEAVE: &str = "poweroff";
@@ -43,6 +44,9 @@ pub fn run(session: &mut Session) -> Outcome {
     // Left behind when the machine ends first: standard input cannot be told to stop.
     thread::spawn(move || read(&reader, &waker));
     // A wait that fails is the end of the machine, and `run_to_end` says which.
+    if session.expect(READY, Duration::MAX).is_err() {
+        return session.run_to_end();
+    }
     while session.wait_prompt(Duration::MAX).is_ok() {
         let next = session.wait_unless_ended(|| lock(&input).next());
         if next.is_none_or(|line| session.send_line(&line).is_err()) {
