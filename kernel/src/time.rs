@@ -93,7 +93,7 @@ pub fn frequency() -> Frequency {
     }
 }
 
-/// Nanoseconds since [`start`]. Any context.
+/// Nanoseconds since the kernel began. Any context.
 #[must_use]
 pub fn nanoseconds() -> u64 {
     nanoseconds_at(processor::timestamp())
@@ -115,7 +115,7 @@ pub fn cycles_to_nanoseconds(cycles: u64) -> u64 {
     u64::try_from(u128::from(cycles) * 1_000_000_000 / hertz).unwrap_or(u64::MAX)
 }
 
-/// Whether `nanoseconds` have passed since `start`, as [`nanoseconds`](self::nanoseconds) told it.
+/// Whether `nanoseconds` have passed since `start`, as [`nanoseconds`] told it.
 #[must_use]
 pub fn has_passed(start: u64, duration: u64) -> bool {
     nanoseconds().saturating_sub(start) >= duration
