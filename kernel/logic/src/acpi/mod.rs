@@ -17,6 +17,8 @@
 
 use core::fmt;
 
+#[cfg(test)]
+pub(crate) mod build;
 mod error;
 pub mod fadt;
 mod gas;
@@ -27,6 +29,8 @@ pub mod root;
 pub mod rsdp;
 pub mod sdt;
 mod signature;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use error::{Blame, Error, ErrorKind};

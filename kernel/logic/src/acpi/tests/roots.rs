@@ -1,0 +1,255 @@
+//! Root pointer, header, root tables.
+
+use crate::acpi::build::{Table, seal, set_checksum};
+use crate::acpi::rsdp::{self, Root, Rsdp};
+use crate::acpi::{Blame, ErrorKind, Signature, Text, root, sdt};
+use std::string::ToString;
+use std::vec::Vec;
+
+/// A root pointer of 36 bytes; of revision 0, the last 16 do not belong to it.
+fn pointer(revision: u8, rsdt: u32, length: u32, xsdt: u64) -> Vec<u8> {
+    // Byte 8 is the checksum; then the OEM ID in six.
+    let mut bytes = Vec::from(*b"RSD PTR \0OEM \0\0");
+    bytes.push(revision);
+    bytes.extend(rsdt.to_le_bytes());
+    set_checksum(&mut bytes, 8);
+    bytes.extend(length.to_le_bytes());
+    bytes.extend(xsdt.to_le_bytes());
+    bytes.extend([0; 4]);
+    if length as usize >= bytes.len() {
+        bytes.resize(length as usize, 0xab);
+    }
+    set_checksum(&mut bytes, 32);
+    bytes
+}
+
+fn kind(bytes: &[u8]) -> ErrorKind {
+    rsdp::parse(bytes).expect_err("a bad root pointer").kind
+}
+
+#[test]
+fn first_revision_is_20_bytes() {
+    let bytes = pointer(0, 0x7fe_1234, 0, 0);
+    let parsed = rsdp::parse(&bytes[..20]).expect("a sound pointer");
+    assert_eq!(
+        parsed,
+        Rsdp {
+            revision: 0,
+            oem_id: Text(*b"OEM \0\0"),
+            root: Root::Rsdt(0x7fe_1234),
+        }
+    );
+    assert_eq!(parsed.oem_id.to_string(), "OEM");
+    // What lies behind does not matter, even where it says nonsense.
+    assert_eq!(rsdp::parse(&bytes), Ok(parsed));
+}
+
+#[test]
+fn second_revision_prefers_the_xsdt() {
+    let bytes = pointer(2, 0x1000, 36, 0x1_2345_6789);
+    let parsed = rsdp::parse(&bytes).expect("a sound pointer");
+    assert_eq!(parsed.root, Root::Xsdt(0x1_2345_6789));
+    assert_eq!(parsed.root.address(), 0x1_2345_6789);
+    assert_eq!(parsed.revision, 2);
+}
+
+#[test]
+fn null_xsdt_falls_back_to_the_rsdt() {
+    let parsed = rsdp::parse(&pointer(2, 0x1000, 36, 0)).expect("a sound pointer");
+    assert_eq!(parsed.root, Root::Rsdt(0x1000));
+    assert_eq!(parsed.root.address(), 0x1000);
+    let error = rsdp::parse(&pointer(2, 0, 36, 0)).expect_err("no address");
+    assert_eq!((error.kind, error.offset), (ErrorKind::NoAddress, 16));
+    assert_eq!(kind(&pointer(0, 0, 36, 0x1000)), ErrorKind::NoAddress);
+}
+
+#[test]
+fn longer_pointers_are_summed_whole() {
+    let mut bytes = pointer(3, 0, 64, 0x1000);
+    assert_eq!(bytes.len(), 64);
+    assert!(rsdp::parse(&bytes).is_ok());
+    bytes[60] ^= 1;
+    assert!(matches!(
+        kind(&bytes),
+        ErrorKind::Checksum { length: 64, .. }
+    ));
+    assert_eq!(
+        kind(&bytes[..63]),
+        ErrorKind::NotMapped {
+            needed: 64,
+            available: 63
+        }
+    );
+}
+
+#[test]
+fn bad_pointers_say_why() {
+    let good = pointer(2, 0x1000, 36, 0x2000);
+    for size in 0..36 {
+        let error = rsdp::parse(&good[..size]).expect_err("too short");
+        let needed = if size < 20 { 20 } else { 36 };
+        assert_eq!(
+            error.kind,
+            ErrorKind::NotMapped {
+                needed,
+                available: size
+            }
+        );
+        assert_eq!(error.blame(), Blame::Caller);
+    }
+    let mut other = good.clone();
+    other[7] = b'_';
+    assert_eq!(kind(&other), ErrorKind::Signature(Signature(*b"RSD ")));
+    // Each checksum is of its own bytes: the first of 20, the second of 36.
+    let mut first = good.clone();
+    first[12] ^= 0x10;
+    assert!(matches!(
+        kind(&first),
+        ErrorKind::Checksum { length: 20, .. }
+    ));
+    let mut second = good.clone();
+    second[25] ^= 0x10;
+    let error = rsdp::parse(&second).expect_err("a bad checksum");
+    assert!(matches!(error.kind, ErrorKind::Checksum { length: 36, .. }));
+    assert_eq!(error.blame(), Blame::Firmware);
+    for length in [0, 20, 35, 4097, u32::MAX] {
+        let mut bytes = pointer(2, 0x1000, 36, 0x2000);
+        bytes[20..24].copy_from_slice(&length.to_le_bytes());
+        let said = kind(&bytes);
+        assert!(
+            matches!(said, ErrorKind::Length { length: l, min: 36, max: 4096 } if l == length),
+            "{length}: {said:?}"
+        );
+    }
+    assert_eq!(
+        kind(&pointer(1, 0x1000, 36, 0x2000)),
+        ErrorKind::Revision(1)
+    );
+}
+
+#[test]
+fn header_fields() {
+    let bytes = Table::new(*b"TEST", 3).raw(b"body").build();
+    let header = sdt::check(&bytes).expect("a sound table");
+    assert_eq!(header.signature, Signature(*b"TEST"));
+    assert_eq!(header.length, 40);
+    assert_eq!(header.revision, 3);
+    assert_eq!(header.checksum, bytes[9]);
+    assert_eq!(header.oem_id.to_string(), "TOCSIN");
+    assert_eq!(header.oem_table_id.to_string(), "TESTDATA");
+    assert_eq!(header.oem_revision, 7);
+    assert_eq!(header.creator_id.to_string(), "HAND");
+    assert_eq!(header.creator_revision, 9);
+    // The header alone is enough for its length.
+    assert_eq!(sdt::Header::parse(&bytes[..36]), Ok(header));
+    // More may be mapped than the table has.
+    let mut page = bytes.clone();
+    page.resize(4096, 0xff);
+    assert_eq!(sdt::check(&page), Ok(header));
+}
+
+#[test]
+fn bad_tables_say_why() {
+    let good = Table::new(*b"TEST", 3).raw(b"body").build();
+    for size in 0..good.len() {
+        let error = sdt::check(&good[..size]).expect_err("too short");
+        let needed = if size < 36 { 36 } else { 40 };
+        assert_eq!(
+            error.kind,
+            ErrorKind::NotMapped {
+                needed,
+                available: size
+            }
+        );
+        assert_eq!(error.blame(), Blame::Caller);
+    }
+    for length in [0_u32, 1, 35, (16 << 20) + 1, u32::MAX] {
+        let mut bytes = good.clone();
+        bytes[4..8].copy_from_slice(&length.to_le_bytes());
+        seal(&mut bytes);
+        let error = sdt::check(&bytes).expect_err("a bad length");
+        assert_eq!(
+            error.kind,
+            ErrorKind::Length {
+                length,
+                min: 36,
+                max: 16 << 20
+            }
+        );
+        assert_eq!((error.offset, error.blame()), (4, Blame::Firmware));
+    }
+    // Every single-byte change shows in the sum.
+    for at in 8..good.len() {
+        let mut bytes = good.clone();
+        bytes[at] = bytes[at].wrapping_add(1);
+        let error = sdt::check(&bytes).expect_err("a bad checksum");
+        assert_eq!(error.kind, ErrorKind::Checksum { sum: 1, length: 40 });
+    }
+}
+
+#[test]
+fn rsdt_has_entries_of_4_bytes() {
+    let bytes = Table::new(*b"RSDT", 1)
+        .u32(0x1000)
+        .u32(0)
+        .u32(0xffff_ffff)
+        .u32(0)
+        .build();
+    let table = root::entries(&bytes).expect("a sound table");
+    let addresses: Vec<_> = table.addresses().collect();
+    assert_eq!(addresses, [0x1000, 0xffff_ffff]);
+    assert_eq!(table.null_entries(), 2);
+    assert_eq!(table.trailing(), None);
+}
+
+#[test]
+fn xsdt_has_entries_of_8_bytes() {
+    let bytes = Table::new(*b"XSDT", 1)
+        .u64(0x1_0000_0000)
+        .u64(0)
+        .u64(u64::MAX)
+        .build();
+    // Its entries begin 36 bytes into it, and the table may begin anywhere too.
+    for shift in 0..8 {
+        let mut moved = std::vec![0; shift];
+        moved.extend(&bytes);
+        let table = root::entries(&moved[shift..]).expect("a sound table");
+        let addresses: Vec<_> = table.addresses().collect();
+        assert_eq!(addresses, [0x1_0000_0000, u64::MAX]);
+        assert_eq!(table.null_entries(), 1);
+    }
+}
+
+#[test]
+fn odd_bytes_behind_the_entries_are_reported() {
+    for (signature, size) in [(*b"RSDT", 4), (*b"XSDT", 8)] {
+        for odd in 1..size {
+            let bytes = Table::new(signature, 1)
+                .raw(&std::vec![0x11; size])
+                .raw(&std::vec![0x22; odd])
+                .build();
+            let table = root::entries(&bytes).expect("a sound table");
+            assert_eq!(table.addresses().count(), 1);
+            let error = table.trailing().expect("an error");
+            assert_eq!(error.offset, 36 + size);
+            assert_eq!(
+                error.kind,
+                ErrorKind::Trailing {
+                    bytes: odd,
+                    entry: size
+                }
+            );
+        }
+    }
+}
+
+#[test]
+fn only_root_tables_are_root_tables() {
+    let bytes = Table::new(*b"FACP", 1).build();
+    let error = root::entries(&bytes).expect_err("not a root table");
+    assert_eq!(error.kind, ErrorKind::Signature(Signature::FADT));
+    let empty = Table::new(*b"XSDT", 1).build();
+    let table = root::entries(&empty).expect("empty, but sound");
+    assert_eq!(table.addresses().count(), 0);
+    assert_eq!(table.null_entries(), 0);
+}
