@@ -50,8 +50,9 @@ run: build ## Boot to the prompt; Ctrl-A X leaves. The kernel's status N is show
 test: build ## Run all tests, on the host and on a matrix of machines
 	@$(tools) test $${FILTER:+"$$FILTER"}
 
-bench: build ## Run the latency benchmarks in the kernel
+bench: build ## Measure interrupts in the kernel, then booting from outside
 	@APPEND="run=\"bench; poweroff\" $${APPEND:-}" $(tools) run
+	@tools/cargo.sh run --quiet --package tocsin-benches
 
 check: ## Format, lints, documentation and host tests: what to run before a commit
 	@tools/setup.sh check
@@ -61,6 +62,7 @@ check: ## Format, lints, documentation and host tests: what to run before a comm
 	@RUSTDOCFLAGS='-D warnings' tools/cargo.sh doc --quiet --no-deps $(host)
 	@RUSTDOCFLAGS='-D warnings' tools/build-kernel.sh doc
 	@tools/cargo.sh test --quiet $(host) --exclude tocsin-tests
+	@tools/cargo.sh test --quiet --package tocsin-tests --test source
 
 iso: build ## Make the bootable ISO: target/image/tocsin.iso
 	@tools/iso.sh --now --append "$${APPEND:-}"
