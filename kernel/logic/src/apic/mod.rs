@@ -22,6 +22,8 @@ pub mod msi;
 pub mod register;
 pub mod rte;
 pub mod status;
+#[cfg(test)]
+mod tests;
 pub mod timer;
 
 pub use base::{ApicBase, State};

@@ -1,0 +1,288 @@
+//! Timer counts and calibration.
+
+use crate::apic::calibration::{Chosen, Clock, MAX_MEASUREMENTS, Unusable, choose, tsc_from_cpuid};
+use crate::apic::timer::{Count, Divide, count};
+use proptest::prelude::*;
+use std::string::ToString;
+use std::vec;
+
+/// QEMU's HPET: 10 ns, 64 bits.
+const QEMU_HPET: Clock = Clock::Hpet {
+    period: 10_000_000,
+    wide: true,
+};
+/// The HPET of Intel's chipsets: 14.31818 MHz.
+const INTEL_HPET: Clock = Clock::Hpet {
+    period: 69_841_279,
+    wide: true,
+};
+
+/// SDM vol. 3A, figure 12-10.
+#[test]
+fn divide_configuration() {
+    let table = [
+        (Divide::By2, 0b0000, 2),
+        (Divide::By4, 0b0001, 4),
+        (Divide::By8, 0b0010, 8),
+        (Divide::By16, 0b0011, 16),
+        (Divide::By32, 0b1000, 32),
+        (Divide::By64, 0b1001, 64),
+        (Divide::By128, 0b1010, 128),
+        (Divide::By1, 0b1011, 1),
+    ];
+    for (divide, bits, divisor) in table {
+        assert_eq!(divide.encode(), bits);
+        assert_eq!(divide.divisor(), divisor);
+        // Bit 2 is reserved, and so are those above 3.
+        for noise in [0, 4, 0xffff_fff0, 0xffff_fff4] {
+            assert_eq!(Divide::decode(bits | noise), divide);
+        }
+    }
+    assert_eq!(Divide::By16.to_string(), "1/16");
+}
+
+#[test]
+fn counts_for_delays() {
+    let at = |divide, initial| Some(Count { divide, initial });
+    // 1 GHz: a nanosecond each.
+    assert_eq!(count(1_000_000_000, 1_000_000), at(Divide::By1, 1_000_000));
+    assert_eq!(count(1_000_000_000, 0), at(Divide::By1, 1));
+    assert_eq!(
+        count(1_000_000_000, 4_294_967_295),
+        at(Divide::By1, u32::MAX)
+    );
+    assert_eq!(
+        count(1_000_000_000, 4_294_967_296),
+        at(Divide::By2, 1 << 31)
+    );
+    // 2^32 * 127 counts: 128 is the first power of two in which it fits.
+    let long = (1 << 32) * 127;
+    assert_eq!(count(1_000_000_000, long), at(Divide::By128, 0xfe00_0000));
+    assert_eq!(count(1_000_000_000, (1 << 32) * 128), None);
+    assert_eq!(count(0, 1), None);
+    // Rounded up: never too early.
+    assert_eq!(count(3, 1), at(Divide::By1, 1));
+    assert_eq!(
+        count(1_000_000_001, 1_000_000_000),
+        at(Divide::By1, 1_000_000_001)
+    );
+}
+
+#[test]
+fn clocks_wrap() {
+    let timer = Clock::PmTimer { wide: false };
+    assert_eq!(timer.elapsed(0xff_fff0, 0x10), 0x20);
+    // The upper eight bits of a 24-bit timer are not defined.
+    assert_eq!(timer.elapsed(0xabff_fff0, 0x1200_0010), 0x20);
+    assert_eq!(
+        Clock::PmTimer { wide: true }.elapsed(0xffff_fff0, 0x10),
+        0x20
+    );
+    let narrow = Clock::Hpet {
+        period: 1,
+        wide: false,
+    };
+    assert_eq!(narrow.elapsed(0xffff_ffff, 0), 1);
+    assert_eq!(QEMU_HPET.elapsed(0xffff_ffff, 0x1_0000_0000), 1);
+    assert_eq!(QEMU_HPET.elapsed(u64::MAX, 4), 5);
+    // The PIT counts down.
+    assert_eq!(Clock::Pit.elapsed(1000, 900), 100);
+    assert_eq!(Clock::Pit.elapsed(5, 0xfffe), 7);
+    assert_eq!(Clock::Pit.elapsed(5, 5), 0);
+}
+
+/// Worked out with a calculator.
+#[test]
+fn frequencies() {
+    // 3 GHz over 10 ms.
+    assert_eq!(
+        QEMU_HPET.frequency(30_000_000, 1_000_000),
+        Some(3_000_000_000)
+    );
+    // 143182 counts of 69.841279 ns are 10.000014 ms, 24000033.6 cycles at 2.4 GHz.
+    assert_eq!(
+        INTEL_HPET.frequency(24_000_034, 143_182),
+        Some(2_400_000_038)
+    );
+    // 35795 counts of the PM timer are 9.9998743 ms.
+    assert_eq!(
+        Clock::PmTimer { wide: false }.frequency(10_000_000, 35_795),
+        Some(1_000_012_572)
+    );
+    // 11932 counts of the PIT are 10.000152 ms.
+    assert_eq!(Clock::Pit.frequency(10_000_152, 11_932), Some(999_999_962));
+    for clock in [QEMU_HPET, Clock::Pit] {
+        assert_eq!(clock.frequency(0, 5), None);
+        assert_eq!(clock.frequency(5, 0), None);
+    }
+    // More than 64 bits are refused, not cut.
+    assert_eq!(QEMU_HPET.frequency(u64::MAX, 1), None);
+}
+
+#[test]
+fn durations() {
+    assert_eq!(QEMU_HPET.counts(1_000_000), 100_000);
+    assert_eq!(QEMU_HPET.nanoseconds(100_000), 1_000_000);
+    assert_eq!(Clock::Pit.counts(10_000_000), 11_932);
+    assert_eq!(Clock::Pit.nanoseconds(11_932), 10_000_152);
+    assert_eq!(
+        Clock::PmTimer { wide: true }.counts(1_000_000_000),
+        3_579_545
+    );
+    assert_eq!(
+        Clock::PmTimer { wide: true }.nanoseconds(3_579_545),
+        1_000_000_000
+    );
+    // The extremes saturate.
+    let slow = Clock::Hpet {
+        period: 100_000_000,
+        wide: true,
+    };
+    assert_eq!(slow.nanoseconds(u64::MAX), u64::MAX);
+    let fast = Clock::Hpet {
+        period: 1,
+        wide: true,
+    };
+    assert_eq!(fast.counts(u64::MAX), u64::MAX);
+}
+
+#[test]
+fn hpet_capabilities() {
+    // QEMU's register: 10 ns, vendor 8086h, 64 bits.
+    assert_eq!(Clock::hpet(0x0098_9680_8086_a201), Some(QEMU_HPET));
+    assert_eq!(
+        Clock::hpet(0x0429_b17f_8086_8201),
+        Some(Clock::Hpet {
+            period: 69_841_279,
+            wide: false
+        })
+    );
+    assert_eq!(Clock::hpet(100_000_001 << 32), None);
+    assert!(Clock::hpet(100_000_000 << 32).is_some());
+    assert_eq!(Clock::hpet(0x8086_a201), None);
+    assert_eq!(Clock::hpet(u64::MAX), None);
+}
+
+#[test]
+fn median_of_measurements() {
+    let good = [1000, 1001, 999, 1000, 1002];
+    assert_eq!(
+        choose(&good, 5000),
+        Ok(Chosen {
+            hz: 1000,
+            agreed: 5,
+            rejected: 0,
+            spread_ppm: 3000
+        })
+    );
+    // Two were disturbed, and do not count.
+    let disturbed = [1000, 400, 1001, 5_000_000, 999];
+    assert_eq!(
+        choose(&disturbed, 5000),
+        Ok(Chosen {
+            hz: 1000,
+            agreed: 3,
+            rejected: 2,
+            spread_ppm: 2000
+        })
+    );
+    assert_eq!(
+        choose(&[1, 10, 100, 1000], 100),
+        Err(Unusable::Disagree { agreed: 1, of: 4 })
+    );
+    // Half is not a majority.
+    assert_eq!(
+        choose(&[1000, 1000, 5000, 9000], 100),
+        Err(Unusable::Disagree { agreed: 1, of: 4 })
+    );
+    assert_eq!(choose(&[], 100), Err(Unusable::Empty));
+    assert_eq!(
+        choose(&[1; MAX_MEASUREMENTS + 1], 100),
+        Err(Unusable::TooMany)
+    );
+    let one = choose(&[7], 0).expect("one agrees with itself");
+    assert_eq!((one.hz, one.agreed, one.spread_ppm), (7, 1, 0));
+    assert_eq!(choose(&[0; 3], 0).expect("they agree").hz, 0);
+    assert!(choose(&[u64::MAX; 16], u64::MAX).is_ok());
+    assert_eq!(
+        Unusable::Disagree { agreed: 2, of: 5 }.to_string(),
+        "only 2 of 5 measurements of the frequency agree"
+    );
+}
+
+#[test]
+fn tsc_stated_by_cpuid() {
+    let machine = |highest, leaf15| {
+        move |leaf, _| match leaf {
+            0 => (highest, 0, 0, 0),
+            0x15 => leaf15,
+            _ => (u32::MAX, u32::MAX, u32::MAX, u32::MAX),
+        }
+    };
+    // Skylake client: 24 MHz * 216 / 2.
+    assert_eq!(
+        tsc_from_cpuid(machine(0x16, (2, 216, 24_000_000, 0))),
+        Some(2_592_000_000)
+    );
+    // Where the crystal's frequency is not stated, or the leaf is not there.
+    assert_eq!(tsc_from_cpuid(machine(0x16, (2, 216, 0, 0))), None);
+    assert_eq!(tsc_from_cpuid(machine(0x16, (0, 0, 0, 0))), None);
+    assert_eq!(tsc_from_cpuid(machine(0x14, (2, 216, 24_000_000, 0))), None);
+}
+
+proptest! {
+    /// A clock that runs exactly, read at any moment, gives back the frequency.
+    #[test]
+    fn frequency_is_found(
+        hz in 1_000_000_u64..10_000_000_000,
+        counts in 100_000_u64..10_000_000,
+        which in 0_usize..4,
+    ) {
+        let clock = [
+            QEMU_HPET,
+            INTEL_HPET,
+            Clock::PmTimer { wide: true },
+            Clock::Pit,
+        ][which];
+        // Seconds for each count.
+        let (n, d) = [
+            (10_000_000, 1_000_000_000_000_000),
+            (69_841_279, 1_000_000_000_000_000),
+            (1, 3_579_545),
+            (88, 105_000_000_u128),
+        ][which];
+        let exact = u128::from(hz) * u128::from(counts) * n / d;
+        let ticks = u64::try_from(exact).expect("at most a day");
+        let found = clock.frequency(ticks, counts).expect("in range");
+        // Up to a tick is lost to rounding, and up to a hertz.
+        let error = u128::from(found.abs_diff(hz));
+        prop_assert!(error * exact <= u128::from(hz) + exact, "{} for {}", found, hz);
+    }
+
+    #[test]
+    fn outliers_do_not_matter(
+        hz in 1_000_000_u64..10_000_000_000,
+        noise in proptest::collection::vec(0_u64..100, 5),
+        wild in proptest::collection::vec(any::<u64>(), 0..4),
+        seed in any::<usize>(),
+    ) {
+        let mut all = vec![];
+        all.extend(noise.iter().map(|n| hz + hz * n / 1_000_000));
+        all.extend(&wild);
+        let turn = seed % all.len();
+        all.rotate_left(turn);
+        let chosen = choose(&all, 250).expect("five of at most eight agree");
+        prop_assert!(chosen.hz.abs_diff(hz) <= hz / 3000, "{:?}", chosen);
+        prop_assert!(chosen.agreed >= 5);
+        prop_assert_eq!(chosen.agreed + chosen.rejected, all.len());
+    }
+
+    #[test]
+    fn counts_are_never_early(hz in 1_u64..10_000_000_000, nanoseconds in any::<u64>()) {
+        if let Some(Count { divide, initial }) = count(hz, nanoseconds) {
+            let ticks = u128::from(initial) * u128::from(divide.divisor());
+            prop_assert!(ticks * 1_000_000_000 >= u128::from(hz) * u128::from(nanoseconds));
+            prop_assert!(initial > 0);
+        }
+    }
+}
