@@ -47,7 +47,8 @@ extern "C" fn kernel_start(protocol: u64, start_info: u64) -> ! {
         stop::cannot_start(&error);
     }
     // SAFETY: 1. The stacks were just mapped. 2. No exception is being handled.
-    unsafe { cpu::use_own_exception_stacks() };
+    unsafe { cpu::use_own_stacks() };
+    cpu::interrupts::add_cpu(cpu::current());
     load_symbols(info);
     check_command_line(info);
     // SAFETY: 1. This is the boot CPU, this code runs once, and the boot stack is large enough.

@@ -16,7 +16,6 @@ use tocsin_logic::apic::{ApicBase, ApicId, EncodingError, Icr, Lvt, Register, St
 use x86_64::registers::model_specific::Msr;
 
 use super::vectors;
-use crate::cpu::entry::TrapFrame;
 use crate::cpu::interrupts;
 use crate::hw::control;
 use crate::memory::{MemoryError, paging};
@@ -111,11 +110,8 @@ impl LocalApic {
 
     /// Makes this the local APIC that [`local`] gives, and answers its own vectors. Once.
     pub(crate) fn install(self) -> &'static Self {
-        interrupts::register(vectors::SPURIOUS, |_: &mut TrapFrame| {
-            // It is not in service, so it takes no EOI (SDM vol. 3A, 12.9).
-            SPURIOUS.fetch_add(1, Ordering::Relaxed);
-        });
-        interrupts::register(vectors::ERROR, |_: &mut TrapFrame| local().answer_error());
+        interrupts::register(vectors::SPURIOUS, answer_spurious);
+        interrupts::register(vectors::ERROR, answer_error);
         LOCAL.call_once(|| self)
     }
 
@@ -149,6 +145,7 @@ impl LocalApic {
     /// Interrupts off.
     pub(crate) unsafe fn set_up(&self, lints: [Lvt; 2]) -> Result<(), ApicError> {
         self.enter_state()?;
+        interrupts::set_apic_page(if self.is_x2apic() { 0 } else { self.page });
         self.write(Register::Tpr, 0);
         let lvt_entries = self.version().lvt_entries();
         // The errors' entry first: masking another that has vector 0 can be an error itself.
@@ -296,19 +293,22 @@ impl LocalApic {
         Esr(self.read(Register::Esr))
     }
 
-    fn answer_error(&self) {
-        let errors = self.take_errors();
-        if ERRORS.fetch_add(1, Ordering::Relaxed) == 0 {
-            log::warn!("local APIC: {errors}; later errors are only counted");
-        }
-        self.end_of_interrupt();
-    }
-
     /// Sets the timer: its LVT entry and divide configuration, then the count that starts it.
     pub(super) fn start_timer(&self, entry: Lvt, divide: u32, count: u32) {
         self.write(Register::LvtTimer, entry.encode());
         self.write(Register::TimerDivide, divide);
         self.write(Register::TimerInitial, count);
+    }
+}
+
+extern "C" fn answer_spurious(_: usize, _: u8) {
+    SPURIOUS.fetch_add(1, Ordering::Relaxed);
+}
+
+extern "C" fn answer_error(_: usize, _: u8) {
+    let errors = local().take_errors();
+    if ERRORS.fetch_add(1, Ordering::Relaxed) == 0 {
+        log::warn!("local APIC: {errors}; later errors are only counted");
     }
 }
 

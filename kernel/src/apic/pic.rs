@@ -10,7 +10,6 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use tocsin_logic::vector::Vector;
 use x86_64::instructions::port::Port;
 
-use crate::cpu::entry::TrapFrame;
 use crate::cpu::interrupts;
 
 /// Vector of IRQ 0; the 16 lines have 16 vectors in a row.
@@ -45,12 +44,16 @@ pub(crate) fn set_up() {
     // ICW3: the second controller hangs on input 2 of the first.
     FIRST.initialise(1 << 2);
     SECOND.initialise(2);
-    interrupts::register(FIRST.ghost_vector(), |_: &mut TrapFrame| {
-        FIRST.answer_ghost(None);
-    });
-    interrupts::register(SECOND.ghost_vector(), |_: &mut TrapFrame| {
-        SECOND.answer_ghost(Some(&FIRST));
-    });
+    interrupts::register(FIRST.ghost_vector(), answer_first_ghost);
+    interrupts::register(SECOND.ghost_vector(), answer_second_ghost);
+}
+
+extern "C" fn answer_first_ghost(_: usize, _: u8) {
+    FIRST.answer_ghost(None);
+}
+
+extern "C" fn answer_second_ghost(_: usize, _: u8) {
+    SECOND.answer_ghost(Some(&FIRST));
 }
 
 impl Pic {

@@ -86,7 +86,7 @@ pub(crate) fn measure(apic: &LocalApic, reference: Reference) {
     }
 }
 
-/// Makes `handler` answer the timer's interrupts, on all CPUs. It has to end them (EOI).
+/// Makes `handler` answer the timer's interrupts, on all CPUs.
 pub fn set_handler(handler: Handler) {
     interrupts::register(vectors::TIMER, handler);
 }

@@ -5,7 +5,6 @@ use core::arch::asm;
 
 use tocsin_logic::vector::Vector;
 
-use crate::cpu::entry::TrapFrame;
 use crate::cpu::interrupts;
 use crate::hw::processor::timestamp;
 
@@ -15,8 +14,8 @@ const SAMPLES: usize = 10_000;
 /// Rounds before the first sample, for caches and for translation under emulation.
 const WARM_UP: usize = 1_000;
 
-/// Vector of the software interrupt that is measured; nothing else uses it.
-const VECTOR: u8 = 0x30;
+/// The handler of what is measured.
+extern "C" fn nothing(_: usize, _: u8) {}
 
 /// What one thing costs, in TSC cycles, the cost of measuring taken off.
 #[derive(Clone, Copy, Debug)]
@@ -31,12 +30,12 @@ pub struct Figure {
 #[must_use]
 pub fn run() -> (u64, [Figure; 1]) {
     let [_, overhead, ..] = sample(|| {});
-    interrupts::register(Vector(VECTOR), |_: &mut TrapFrame| {});
+    interrupts::register(Vector(interrupts::SOFTWARE), nothing);
     let figures = [Figure {
         name: "INT n to a registered handler and back",
         cycles: sample(|| {
             // SAFETY: 1. The handler was just registered, and the entry code preserves all registers.
-            unsafe { asm!("int {}", const VECTOR) };
+            unsafe { asm!("int {}", const interrupts::SOFTWARE) };
         })
         .map(|cycles| cycles.saturating_sub(overhead)),
     }];

@@ -15,10 +15,17 @@
 //!            rax rcx rdx rbx rbp rsi rdi
 //!   lower    r8 ... r15               <- rsp at the call, a multiple of 16
 //! ```
+//!
+//! Interrupts of the local APIC take a shorter way, which saves nine registers and calls the
+//! function that the CPU's table has for the vector; see [`super::interrupts`].
 
 use core::arch::{global_asm, naked_asm};
+use core::mem::offset_of;
 
 use tocsin_logic::exception::ERROR_CODE_VECTORS;
+
+use super::interrupts::WITHOUT_EOI;
+use super::percpu::PerCpu;
 
 /// What an interrupted context looks like on the stack; changes are seen when it goes on.
 #[repr(C)]
@@ -61,11 +68,17 @@ entry_stubs:
     .set vector, 0
     .rept 256
         .balign {size}, 0xcc
-        .if vector > 31 || (({error_codes} >> (vector & 31)) & 1) == 0
-            push 0
+        .set without_eoi, (vector == {n0}) | (vector == {n1}) | (vector == {n2}) | (vector == {n3})
+        .if vector > 31 && !without_eoi
+            push vector
+            jmp entry_interrupt
+        .else
+            .if vector > 31 || (({error_codes} >> (vector & 31)) & 1) == 0
+                push 0
+            .endif
+            push vector
+            jmp entry_common
         .endif
-        push vector
-        jmp entry_common
         .set vector, vector + 1
     .endr
 
@@ -106,9 +119,73 @@ entry_common:
     pop rax
     add rsp, 16
     iretq
+
+    // An interrupt of the local APIC. Only what the ABI lets a function change is saved.
+    .balign 64
+entry_interrupt:
+    push rax
+    push rcx
+    push rdx
+    push rsi
+    push rdi
+    push r8
+    push r9
+    push r10
+    push r11
+    cld
+    mov esi, [rsp + 72]             // The vector.
+    mov rdx, rsp
+    inc dword ptr gs:[{depth}]
+    jnz 2f
+    mov rsp, gs:[{stack}]           // From a thread: to the interrupt stack.
+1:  push rdx
+    inc qword ptr gs:[{counts} + rsi * 8]
+    mov rax, gs:[{functions} + rsi * 8]
+    mov rdi, gs:[{contexts} + rsi * 8]
+    sti
+    call rax
+    cli
+    cmp qword ptr gs:[{apic_page}], 0
+    jne 4f
+    mov ecx, 0x80b                  // EOI, as MSR.
+    xor eax, eax
+    xor edx, edx
+    wrmsr
+3:  pop rsp
+    dec dword ptr gs:[{depth}]
+    pop r11
+    pop r10
+    pop r9
+    pop r8
+    pop rdi
+    pop rsi
+    pop rdx
+    pop rcx
+    pop rax
+    add rsp, 8
+    iretq
+2:  mov eax, gs:[{depth}]           // Nested: the stack is the right one.
+    cmp eax, gs:[{max_depth}]
+    jle 1b
+    mov gs:[{max_depth}], eax
+    jmp 1b
+4:  mov rax, gs:[{apic_page}]
+    mov dword ptr [rax + 0xb0], 0   // EOI, as register.
+    jmp 3b
     .text
     "#,
     size = const STUB_SIZE,
+    n0 = const WITHOUT_EOI[0],
+    n1 = const WITHOUT_EOI[1],
+    n2 = const WITHOUT_EOI[2],
+    n3 = const WITHOUT_EOI[3],
+    depth = const offset_of!(PerCpu, interrupts.depth),
+    max_depth = const offset_of!(PerCpu, interrupts.max_depth),
+    stack = const offset_of!(PerCpu, interrupts.stack),
+    apic_page = const offset_of!(PerCpu, interrupts.apic_page),
+    functions = const offset_of!(PerCpu, interrupts.functions),
+    contexts = const offset_of!(PerCpu, interrupts.contexts),
+    counts = const offset_of!(PerCpu, interrupts.counts),
     error_codes = const ERROR_CODE_VECTORS,
     handler = sym super::exceptions::handle,
 );

@@ -17,7 +17,7 @@ pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
     // The stubs push nothing above 255.
     let vector = frame.vector as u8;
     if vector >= interrupts::FIRST {
-        return interrupts::dispatch(frame);
+        return interrupts::dispatch_without_eoi(frame);
     }
     let cpu = percpu::current();
     if cpu.enter_report() > 1 {

@@ -1,54 +1,191 @@
-//! Which function answers each interrupt vector.
+//! Each CPU's table of the functions that answer its interrupts.
 //!
-//! The entry code hands every vector from 32 up to here; what is registered decides the rest.
-//! The function ends the interrupt itself (EOI), because only it knows whether there is one.
+//! The entry code reads the table with single `gs:` accesses and takes no lock. It counts the
+//! interrupt, switches to the CPU's interrupt stack if it came from a thread, calls the function
+//! with interrupts enabled, and then ends the interrupt (EOI). The local APIC itself keeps
+//! interrupts of the same and lower classes back meanwhile, so higher ones nest and others wait.
+//!
+//! An entry is changed by storing its context, then its function; it is read in the opposite
+//! order. So a function never sees another one's context, as long as an entry is emptied and
+//! quiet before it is filled anew.
 
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use tocsin_logic::vector::Vector;
 
 use super::entry::TrapFrame;
+use super::percpu::{self, PerCpu};
+use crate::sync::IrqMutex;
 
-/// Answers an interrupt, with interrupts off, on the stack of the code it interrupted.
-pub type Handler = fn(&mut TrapFrame);
+/// Answers an interrupt: `context` is what was registered with it. It runs on the CPU's interrupt
+/// stack with interrupts enabled; the entry code ends the interrupt (EOI) when it returns.
+pub type Handler = extern "C" fn(context: usize, vector: u8);
 
 /// First vector that is not an exception's.
 pub const FIRST: u8 = 32;
 
-static HANDLERS: [AtomicPtr<()>; 256] = [const { AtomicPtr::new(core::ptr::null_mut()) }; 256];
+/// Vectors that are not the local APIC's to deliver, and so take no EOI: the ghosts of the 8259s
+/// (IRQ 7 and 15), software interrupts, and the spurious vector (SDM vol. 3A, 12.9). Their functions run
+/// with interrupts disabled, on the stack of the code they interrupt.
+pub const WITHOUT_EOI: [u8; 4] = [0x27, 0x2f, SOFTWARE, 0xff];
 
-/// Interrupts on vectors that nobody answers, by vector.
-static UNHANDLED: [AtomicU64; 256] = [const { AtomicU64::new(0) }; 256];
+/// The vector for software interrupts.
+pub const SOFTWARE: u8 = 0x80;
 
-/// Makes `handler` answer `vector` on all CPUs.
+/// The part of a per-CPU block that the entry code uses.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Interrupts {
+    /// How many interrupts are being answered, less one: -1 in a thread.
+    pub(super) depth: AtomicI32,
+    /// The greatest value that it has had.
+    pub(super) max_depth: AtomicI32,
+    /// First value of RSP on the interrupt stack: 8 below the top, so that a push aligns it.
+    pub(super) stack: AtomicU64,
+    /// The xAPIC's registers, or 0 in x2APIC mode.
+    pub(super) apic_page: AtomicU64,
+    pub(super) functions: [AtomicPtr<()>; 256],
+    pub(super) contexts: [AtomicUsize; 256],
+    pub(super) counts: [AtomicU64; 256],
+}
+
+impl Interrupts {
+    pub(super) const fn new() -> Self {
+        Self {
+            depth: AtomicI32::new(-1),
+            max_depth: AtomicI32::new(-1),
+            stack: AtomicU64::new(0),
+            apic_page: AtomicU64::new(0),
+            functions: [const { AtomicPtr::new(unhandled as *mut ()) }; 256],
+            contexts: [const { AtomicUsize::new(0) }; 256],
+            counts: [const { AtomicU64::new(0) }; 256],
+        }
+    }
+
+    /// Sets the interrupt stack, given the address above it.
+    pub(super) fn set_stack(&self, top: u64) {
+        self.stack.store(top - 8, Ordering::Relaxed);
+    }
+
+    /// Makes `handler` answer `vector`, if nobody does. Returns whether it does now.
+    pub fn install(&self, vector: Vector, handler: Handler, context: usize) -> bool {
+        let index = usize::from(vector.get());
+        let free = unhandled as *mut ();
+        if vector.get() < FIRST || self.functions[index].load(Ordering::Relaxed) != free {
+            return false;
+        }
+        self.contexts[index].store(context, Ordering::Relaxed);
+        self.functions[index].store(handler as *mut (), Ordering::Release);
+        true
+    }
+
+    /// Leaves `vector` unanswered. An interrupt that is being answered may still use the context.
+    pub fn remove(&self, vector: Vector) {
+        let index = usize::from(vector.get());
+        self.functions[index].store(unhandled as *mut (), Ordering::Release);
+    }
+
+    /// Whether nobody answers `vector`.
+    #[must_use]
+    pub fn is_free(&self, vector: u8) -> bool {
+        self.functions[usize::from(vector)].load(Ordering::Relaxed) == unhandled as *mut ()
+    }
+
+    /// How often `vector` has interrupted this CPU.
+    #[must_use]
+    pub fn count(&self, vector: u8) -> u64 {
+        self.counts[usize::from(vector)].load(Ordering::Relaxed)
+    }
+
+    /// How many interrupts are being answered now, and the most there have been at once.
+    #[must_use]
+    pub fn depth(&self) -> (u32, u32) {
+        let level = |depth: &AtomicI32| (depth.load(Ordering::Relaxed) + 1).unsigned_abs();
+        (level(&self.depth), level(&self.max_depth))
+    }
+}
+
+/// All blocks, and what each new one gets.
+struct Shared {
+    blocks: Vec<&'static PerCpu>,
+    everywhere: Vec<(Vector, Handler)>,
+}
+
+static SHARED: IrqMutex<Shared> = IrqMutex::new(Shared {
+    blocks: Vec::new(),
+    everywhere: Vec::new(),
+});
+
+/// Makes `handler` answer `vector` on all CPUs, those to come too, instead of whoever does now.
 ///
 /// # Panics
 ///
 /// If `vector` is an exception's.
 pub fn register(vector: Vector, handler: Handler) {
     assert!(vector.get() >= FIRST, "vectors below 32 are exceptions");
-    HANDLERS[usize::from(vector.get())].store(handler as *mut (), Ordering::Release);
+    let mut shared = SHARED.lock();
+    for block in &shared.blocks {
+        block.interrupts.remove(vector);
+        block.interrupts.install(vector, handler, 0);
+    }
+    shared.everywhere.retain(|(known, _)| *known != vector);
+    shared.everywhere.push((vector, handler));
 }
 
-/// How often an interrupt came on `vector` without a handler.
+/// Takes a block into account: it gets the handlers that all CPUs have.
+pub(crate) fn add_cpu(block: &'static PerCpu) {
+    let mut shared = SHARED.lock();
+    for &(vector, handler) in &shared.everywhere {
+        block.interrupts.install(vector, handler, 0);
+    }
+    shared.blocks.push(block);
+}
+
+/// All per-CPU blocks, in the order of their numbers.
+#[must_use]
+pub fn all_cpus() -> Vec<&'static PerCpu> {
+    SHARED.lock().blocks.clone()
+}
+
+/// Sets how this CPU's entry code ends interrupts: by the xAPIC's registers at this virtual
+/// address, or, with 0, in x2APIC mode.
+pub(crate) fn set_apic_page(page: u64) {
+    percpu::current()
+        .interrupts
+        .apic_page
+        .store(page, Ordering::Relaxed);
+}
+
+/// How often an interrupt came on `vector` of the calling CPU without a handler.
 #[must_use]
 pub fn unhandled_count(vector: u8) -> u64 {
-    UNHANDLED[usize::from(vector)].load(Ordering::Relaxed)
+    let interrupts = &percpu::current().interrupts;
+    if interrupts.is_free(vector) {
+        interrupts.count(vector)
+    } else {
+        0
+    }
 }
 
-/// Called for every vector from [`FIRST`] up.
-pub(super) fn dispatch(frame: &mut TrapFrame) {
+/// Answers what nobody has registered for.
+extern "C" fn unhandled(_: usize, vector: u8) {
+    let cpu = percpu::current();
+    // Once a vector and CPU is enough for the log; the counter has the rest.
+    if cpu.interrupts.count(vector) == 1 {
+        log::warn!("interrupt on vector {vector}, which has no handler");
+    }
+}
+
+/// Called for the vectors of [`WITHOUT_EOI`].
+pub(super) fn dispatch_without_eoi(frame: &TrapFrame) {
     // The stubs push nothing above 255.
     let vector = frame.vector as u8;
-    let pointer = HANDLERS[usize::from(vector)].load(Ordering::Acquire);
-    if pointer.is_null() {
-        // Once a vector is enough for the log; the counter has the rest.
-        if UNHANDLED[usize::from(vector)].fetch_add(1, Ordering::Relaxed) == 0 {
-            log::warn!("interrupt on vector {vector}, which has no handler");
-        }
-        return;
-    }
-    // SAFETY: 1. Only `register` stores here, and it stores a `Handler`.
+    let interrupts = &percpu::current().interrupts;
+    let index = usize::from(vector);
+    interrupts.counts[index].fetch_add(1, Ordering::Relaxed);
+    let pointer = interrupts.functions[index].load(Ordering::Acquire);
+    // SAFETY: 1. Only `Handler`s are stored here.
     let handler = unsafe { core::mem::transmute::<*mut (), Handler>(pointer) };
-    handler(frame);
+    handler(interrupts.contexts[index].load(Ordering::Relaxed), vector);
 }

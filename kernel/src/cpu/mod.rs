@@ -50,21 +50,25 @@ pub(crate) unsafe fn init_ap(cpu: &'static PerCpu) {
     // SAFETY: 1. Passed on to the caller.
     unsafe { segments::load(cpu, stack_range(cpu.id(), StackKind::DoubleFault).end) };
     // SAFETY: 1. Passed on to the caller. 2. No exception has come yet.
-    unsafe { use_own_exception_stacks() };
+    unsafe { use_own_stacks() };
     idt::load();
 }
 
-/// Gives this CPU the exception stacks that `memory::stacks` mapped for it.
+/// Gives this CPU the exception stacks and the interrupt stack that `memory::stacks` mapped for it.
 ///
 /// # Safety
 ///
 /// The stacks must be mapped. Not while one of the exceptions is being handled.
-pub(crate) unsafe fn use_own_exception_stacks() {
+pub(crate) unsafe fn use_own_stacks() {
     let cpu = current();
     for kind in StackKind::ALL {
+        let top = stack_range(cpu.id(), kind).end;
         if let Some(ist) = kind.ist() {
             // SAFETY: 1. Passed on to the caller. 2. The processor reads the TSS at each delivery.
-            unsafe { segments::set_exception_stack(cpu, ist, stack_range(cpu.id(), kind).end) };
+            unsafe { segments::set_exception_stack(cpu, ist, top) };
+        }
+        if kind == StackKind::Interrupt {
+            cpu.interrupts.set_stack(top);
         }
     }
 }

@@ -4,6 +4,7 @@ use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
+use super::interrupts::Interrupts;
 use x86_64::structures::gdt::GlobalDescriptorTable;
 use x86_64::structures::tss::TaskStateSegment;
 
@@ -31,6 +32,8 @@ pub struct PerCpu {
     reports: AtomicU32,
     /// What the CPU is asked to do; see `smp::jobs`.
     pub(crate) job: Mailbox,
+    /// Its interrupts.
+    pub interrupts: Interrupts,
     pub(super) gdt: UnsafeCell<GlobalDescriptorTable<GDT_ENTRIES>>,
     pub(super) tss: UnsafeCell<TaskStateSegment>,
 }
@@ -52,6 +55,7 @@ impl PerCpu {
                 function: AtomicPtr::new(core::ptr::null_mut()),
                 argument: AtomicU64::new(0),
             },
+            interrupts: Interrupts::new(),
             gdt: UnsafeCell::new(GlobalDescriptorTable::empty()),
             tss: UnsafeCell::new(TaskStateSegment::new()),
         }

@@ -7,7 +7,6 @@ use tocsin_logic::units::Nanoseconds;
 
 use super::{Arguments, CommandError};
 use crate::apic::{io, local, pic, timer};
-use crate::cpu::entry::TrapFrame;
 use crate::{Machine, println, time};
 
 pub(super) fn apic(
@@ -70,6 +69,10 @@ pub(super) fn apic(
 /// Interrupts of the timer that the command has seen.
 static TICKS: AtomicU64 = AtomicU64::new(0);
 
+extern "C" fn tick(_: usize, _: u8) {
+    TICKS.fetch_add(1, Ordering::Relaxed);
+}
+
 /// Length of the one-shot interval and of the periodic one, in nanoseconds.
 const ONCE: u64 = 2_000_000;
 const PERIOD: u64 = 1_000_000;
@@ -102,10 +105,7 @@ pub(super) fn timer(
         "TSC-deadline mode: {}",
         if info.has_deadline { "yes" } else { "no" }
     );
-    timer::set_handler(|_: &mut TrapFrame| {
-        TICKS.fetch_add(1, Ordering::Relaxed);
-        local().end_of_interrupt();
-    });
+    timer::set_handler(tick);
     show("one-shot", ONCE, 1, timer::start_once(ONCE));
     show("periodic", PERIOD, PERIODS, timer::start_periodic(PERIOD));
     timer::stop();

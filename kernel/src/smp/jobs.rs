@@ -11,7 +11,6 @@ use tocsin_logic::vector::Vector;
 
 use super::online;
 use crate::apic;
-use crate::cpu::entry::TrapFrame;
 use crate::cpu::{self, interrupts};
 
 /// Vector of the IPI that wakes a CPU: class 15, so that it also ends the barrier of bring-up.
@@ -51,7 +50,8 @@ impl fmt::Display for JobError {
 
 /// Answers the wake-up: coming out of `hlt` is all that it is for.
 pub(crate) fn set_up() {
-    interrupts::register(VECTOR, |_: &mut TrapFrame| apic::local().end_of_interrupt());
+    extern "C" fn woken(_: usize, _: u8) {}
+    interrupts::register(VECTOR, woken);
 }
 
 /// Gives `job` to CPU number `cpu` and waits until it is done. On the calling CPU itself, it is

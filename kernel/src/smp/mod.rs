@@ -179,11 +179,13 @@ fn prepare(topology: &Topology, sabotage: Option<Sabotage>) -> Result<Vec<ApStar
             .map(|victim| victim.stage);
         // An AP whose ID is not in the list halts without a sign.
         let silent = stage == Some(Stage::Silent);
+        let block: &PerCpu = Box::leak(Box::new(PerCpu::new(number)));
+        cpu::interrupts::add_cpu(block);
         aps.push(ApStart {
             apic_id: cpu.apic_id,
             listed_id: if silent { NOBODY } else { cpu.apic_id },
             stack_top: stack_range(number, StackKind::Thread).end,
-            cpu: Box::leak(Box::new(PerCpu::new(number))),
+            cpu: block,
             die_at: stage.map_or(Stage::NEVER, |stage| stage as u32),
         });
     }
