@@ -20,7 +20,7 @@
 //!
 //! Modules import only from those before them:
 //! `hw`, `sync`, `time`, `console`, `boot`, `memory`, `cpu`, `stop`, `acpi`, `apic`, `discover`, `smp`,
-//! `bench`, `monitor`, `start`.
+//! `irq`, `bench`, `monitor`, `start`.
 
 #![no_std]
 
@@ -34,6 +34,7 @@ pub mod console;
 pub mod cpu;
 mod discover;
 pub mod hw;
+pub mod irq;
 pub mod memory;
 pub mod monitor;
 pub mod smp;

@@ -10,9 +10,11 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Once;
 use tocsin_logic::apic::base::IA32_APIC_BASE;
+use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::apic::register::Part;
 use tocsin_logic::apic::status::{Dfr, Esr, Svr};
 use tocsin_logic::apic::{ApicBase, ApicId, EncodingError, Icr, Lvt, Register, State};
+use tocsin_logic::vector::Vector;
 use x86_64::registers::model_specific::Msr;
 
 use super::vectors;
@@ -284,6 +286,33 @@ impl LocalApic {
             self.write(Register::Icr, low);
         });
         Ok(())
+    }
+
+    /// Sends this CPU an interrupt. It arrives soon, not at once.
+    ///
+    /// # Panics
+    ///
+    /// If `vector` is below 16, which the local APIC refuses.
+    pub fn send_to_self(&self, vector: Vector) {
+        let command = Icr::fixed(vector.get(), Destination::Myself);
+        self.send(command)
+            .expect("a vector from 16 up can be sent to oneself in either mode");
+    }
+
+    /// Whether `vector` waits to be delivered to this CPU (its bit in the IRR).
+    #[must_use]
+    pub fn is_requested(&self, vector: Vector) -> bool {
+        self.has_bit(Register::Irr, vector)
+    }
+
+    /// Whether `vector` is in service on this CPU (its bit in the ISR).
+    #[must_use]
+    pub fn is_in_service(&self, vector: Vector) -> bool {
+        self.has_bit(Register::Isr, vector)
+    }
+
+    fn has_bit(&self, register: fn(Part) -> Register, vector: Vector) -> bool {
+        self.read(register(Part::of(vector.get()))) & 1 << (vector.get() % 32) != 0
     }
 
     /// The errors since the last call. The write latches them.

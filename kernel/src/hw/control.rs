@@ -149,6 +149,13 @@ pub fn clear_debug_status() {
     unsafe { core::arch::asm!("mov dr6, {}", in(reg) 0xffff_0ff0u64, options(nomem, nostack)) };
 }
 
+/// The class that CR8 holds back on this CPU, with all lower ones.
+#[must_use]
+pub fn priority_class() -> PriorityClass {
+    // CR8 has four bits.
+    PriorityClass::new(Cr8::read_raw() as u8).unwrap_or(PriorityClass::HIGHEST)
+}
+
 /// Holds back interrupts of this priority class and all lower ones on this CPU (CR8; SDM
 /// vol. 3A, 12.8.6). 0 holds back none.
 ///

@@ -6,7 +6,7 @@
 
 use tocsin_logic::layout::{StackKind, stack_range};
 
-use super::{MemoryError, paging};
+use super::{MemoryError, frames, paging};
 
 /// Maps all stacks of CPU number `cpu`.
 ///
@@ -18,4 +18,20 @@ pub fn allocate(cpu: u32) -> Result<(), MemoryError> {
         paging::map_new(stack_range(cpu, kind))?;
     }
     Ok(())
+}
+
+/// Bytes of a stack that have ever been used: from its top down to the lowest word that is not 0 any
+/// more, as all were when it was mapped.
+#[must_use]
+pub fn used(cpu: u32, kind: StackKind) -> u64 {
+    let range = stack_range(cpu, kind);
+    if !paging::is_mapped(range.start) || !paging::is_mapped(range.end - frames::FRAME) {
+        return 0;
+    }
+    let is_used = |&address: &u64| {
+        // SAFETY: 1. The stack is mapped whole. 2. Words may change meanwhile; each is read once.
+        unsafe { (address as *const u64).read_volatile() != 0 }
+    };
+    let lowest = range.clone().step_by(8).find(is_used);
+    lowest.map_or(0, |address| range.end - address)
 }

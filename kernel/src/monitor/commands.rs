@@ -5,7 +5,7 @@ use alloc::string::ToString;
 use tocsin_logic::exit;
 
 use super::{
-    Arguments, Command, CommandError, apic, bench, fault, gates, has_failed, machine, memory,
+    Arguments, Command, CommandError, apic, bench, fault, gates, has_failed, irq, machine, memory,
 };
 use crate::{Machine, hw, println};
 
@@ -66,6 +66,24 @@ const COMMANDS: &[Command] = &[
         run: apic::timer,
     },
     Command {
+        name: "irqs",
+        usage: "irqs",
+        help: "count the interrupts by vector and CPU",
+        run: irq::irqs,
+    },
+    Command {
+        name: "prio",
+        usage: "prio",
+        help: "show priorities, nesting depths and interrupt stacks",
+        run: irq::prio,
+    },
+    Command {
+        name: "nest",
+        usage: "nest",
+        help: "let interrupts nest on all CPUs, and show the order they run in",
+        run: irq::nest,
+    },
+    Command {
         name: "bench",
         usage: "bench",
         help: "measure what an interrupt costs",
@@ -103,7 +121,7 @@ fn help(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), Comman
         return Ok(());
     }
     for command in COMMANDS {
-        println!("  {:<16} {}", command.usage, command.help);
+        println!("  {:<18} {}", command.usage, command.help);
     }
     println!(
         "Commands can be joined with `;`. Tab completes, the arrow keys recall earlier lines."

@@ -9,7 +9,7 @@ use tocsin_logic::apic::Icr;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::vector::Vector;
 
-use super::online;
+use super::{Online, online};
 use crate::apic;
 use crate::cpu::{self, interrupts};
 
@@ -68,6 +68,40 @@ pub(crate) fn run_on(cpu: u32, job: Job) -> Result<(), JobError> {
     let target = online()
         .and_then(|cpus| cpus.online.iter().find(|online| online.cpu.id() == cpu))
         .ok_or(JobError::Offline(cpu))?;
+    give(target, job)?;
+    wait_for(target);
+    Ok(())
+}
+
+/// Runs `function` on all CPUs at once, with the CPU's number, and waits until all are done.
+///
+/// # Errors
+///
+/// [`JobError`], if a CPU cannot take it; the others may have run it.
+pub(crate) fn run_on_all(function: fn(u64)) -> Result<(), JobError> {
+    let own = cpu::current().id();
+    let others = || {
+        online()
+            .into_iter()
+            .flat_map(|cpus| &cpus.online)
+            .filter(|it| it.cpu.id() != own)
+    };
+    for target in others() {
+        give(
+            target,
+            Job {
+                function,
+                argument: target.cpu.id().into(),
+            },
+        )?;
+    }
+    function(own.into());
+    others().for_each(wait_for);
+    Ok(())
+}
+
+fn give(target: &Online, job: Job) -> Result<(), JobError> {
+    let cpu = target.cpu.id();
     let mailbox = &target.cpu.job;
     if mailbox.busy.swap(true, Ordering::Acquire) {
         return Err(JobError::Busy(cpu));
@@ -79,11 +113,13 @@ pub(crate) fn run_on(cpu: u32, job: Job) -> Result<(), JobError> {
     let command = Icr::fixed(VECTOR.get(), Destination::Physical(target.apic_id));
     apic::local()
         .send(command)
-        .map_err(|_| JobError::Offline(cpu))?;
-    while mailbox.busy.load(Ordering::Acquire) {
+        .map_err(|_| JobError::Offline(cpu))
+}
+
+fn wait_for(target: &Online) {
+    while target.cpu.job.busy.load(Ordering::Acquire) {
         core::hint::spin_loop();
     }
-    Ok(())
 }
 
 /// The job that this CPU has been given, if there is one.

@@ -1,0 +1,13 @@
+//! Interrupts by priority: who may interrupt whom, and who holds whom back.
+//!
+//! The priority of an interrupt is the local APIC's own: the class of its vector (vector / 16).
+//! Handlers run with interrupts enabled, so one of a higher class preempts one of a lower, and
+//! one of the same or a lower class waits (SDM vol. 3A, 12.8.3). CR8 raises the bar for code
+//! that is no handler: see [`priority`].
+
+pub mod ceiling;
+pub mod nest;
+pub mod priority;
+
+pub use ceiling::{CeilingGuard, CeilingMutex};
+pub use priority::{Raised, raise};

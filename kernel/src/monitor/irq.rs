@@ -1,0 +1,140 @@
+//! `irqs`, `prio`, `nest`: interrupts as they come, and who waits for whom.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use spin::Once;
+use tocsin_logic::layout::{StackKind, stack_range};
+use tocsin_logic::vector::Vector;
+
+use super::{Arguments, CommandError};
+use crate::cpu::{self, PerCpu, interrupts};
+use crate::hw::control;
+use crate::irq::nest::{self, Step, TimeLine};
+use crate::irq::priority;
+use crate::smp::jobs;
+use crate::{Machine, println};
+
+/// CPUs that `irqs` has a column for; the others are in the sum.
+const COLUMNS: usize = 8;
+
+pub(super) fn irqs(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
+    arguments.end()?;
+    let cpus = interrupts::all_cpus();
+    let shown = &cpus[..cpus.len().min(COLUMNS)];
+    let mut header = String::from("  vector  class");
+    for cpu in shown {
+        // Writing to a string never fails.
+        let _ = write!(header, "  {:>9}", format!("CPU {}", cpu.id()));
+    }
+    println!("{header}  {:>9}", "all CPUs");
+    for vector in interrupts::FIRST..=u8::MAX {
+        let counts: Vec<u64> = cpus
+            .iter()
+            .map(|cpu| cpu.interrupts.count(vector))
+            .collect();
+        let sum = counts.iter().sum::<u64>();
+        if sum == 0 {
+            continue;
+        }
+        let mut row = format!(
+            "  {vector:#06x}  {:>5}",
+            Vector(vector).priority_class().get()
+        );
+        for count in counts.iter().take(COLUMNS) {
+            let _ = write!(row, "  {count:>9}");
+        }
+        let handled = cpus.iter().any(|cpu| !cpu.interrupts.is_free(vector));
+        println!(
+            "{row}  {sum:>9}{}",
+            if handled { "" } else { "  nobody answers now" }
+        );
+    }
+    Ok(())
+}
+
+pub(super) fn prio(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
+    arguments.end()?;
+    println!(
+        "CPU {}: CR8 {}, running at class {}",
+        cpu::current().id(),
+        control::priority_class().get(),
+        priority::current().get()
+    );
+    println!("  CPU  depth  most  interrupt stack used");
+    for cpu in interrupts::all_cpus() {
+        let (depth, most) = cpu.interrupts.depth();
+        let range = stack_range(cpu.id(), StackKind::Interrupt);
+        println!(
+            "  {:>3}  {depth:>5}  {most:>4}  {} of {} bytes",
+            cpu.id(),
+            crate::memory::stacks::used(cpu.id(), StackKind::Interrupt),
+            range.end - range.start
+        );
+    }
+    Ok(())
+}
+
+/// The time lines of the CPUs, by their place in the list of blocks.
+static LINES: Once<Vec<TimeLine>> = Once::new();
+
+/// CPUs on which the interrupts did not wait while CR8 held them back.
+static NOT_HELD: AtomicU64 = AtomicU64::new(0);
+
+pub(super) fn nest(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
+    arguments.end()?;
+    let cpus = interrupts::all_cpus();
+    let lines: &'static [TimeLine] = LINES.call_once(|| {
+        // By number, with room for numbers that belong to CPUs which did not start.
+        let most = cpus.iter().map(|cpu| cpu.id() as usize).max().unwrap_or(0);
+        (0..=most).map(|_| TimeLine::new()).collect()
+    });
+    lines.iter().for_each(TimeLine::clear);
+    NOT_HELD.store(0, Ordering::Relaxed);
+    jobs::run_on_all(nest_here).map_err(CommandError::Cpu)?;
+
+    let own = cpu::current().id();
+    println!("CPU {own}, cycles since the first step:");
+    let first = lines[own as usize]
+        .steps()
+        .next()
+        .map_or(0, |(_, time)| time);
+    let mut depth = 0;
+    for (Step { vector, begins }, cycles) in lines[own as usize].steps() {
+        depth -= usize::from(!begins).min(depth);
+        println!(
+            "  {:>10}  {:indent$}{} class {:<2} vector {vector:#04x}",
+            cycles - first,
+            "",
+            if begins { ">" } else { "<" },
+            Vector(vector).priority_class().get(),
+            indent = depth * 4
+        );
+        depth += usize::from(begins);
+    }
+    let took_part: Vec<&&PerCpu> = cpus
+        .iter()
+        .filter(|cpu| lines[cpu.id() as usize].began())
+        .collect();
+    let right = took_part
+        .iter()
+        .filter(|cpu| lines[cpu.id() as usize].is_as_expected())
+        .count();
+    let held = took_part.len() as u64 - NOT_HELD.load(Ordering::Relaxed);
+    println!(
+        "{right} of {} CPUs nested in the order of the priorities; on {held}, CR8 held back what it must",
+        took_part.len()
+    );
+    Ok(())
+}
+
+fn nest_here(cpu: u64) {
+    // Numbers are those of CPUs, for which there are lines.
+    let line = LINES.get().and_then(|lines| lines.get(cpu as usize));
+    if !line.is_some_and(nest::run_here) {
+        NOT_HELD.fetch_add(1, Ordering::Relaxed);
+    }
+}
