@@ -1,5 +1,7 @@
 //! What happens on each vector: which exceptions the kernel goes on after, and which end it.
 
+use core::sync::atomic::Ordering;
+
 use super::entry::TrapFrame;
 use super::{interrupts, percpu, report};
 
@@ -20,6 +22,9 @@ pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
         return interrupts::dispatch_without_eoi(frame);
     }
     let cpu = percpu::current();
+    if vector == NMI && cpu.trace.wanted.swap(false, Ordering::Acquire) {
+        return report::capture(cpu, frame);
+    }
     if cpu.enter_report() > 1 {
         report::faulted_again(cpu, frame);
         report::stop();

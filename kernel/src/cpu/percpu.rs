@@ -2,7 +2,9 @@
 
 use core::arch::asm;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use tocsin_logic::backtrace;
 
 use super::interrupts::Interrupts;
 use x86_64::structures::gdt::GlobalDescriptorTable;
@@ -21,6 +23,16 @@ pub(crate) struct Mailbox {
     pub(crate) argument: AtomicU64,
 }
 
+/// A chain of calls that an NMI has noted for another CPU.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    /// Set by the CPU that wants it, cleared by the NMI.
+    pub(crate) wanted: AtomicBool,
+    /// How many of the calls are noted; stored last. 0 until then.
+    pub(crate) length: AtomicUsize,
+    pub(crate) calls: [AtomicU64; backtrace::LIMIT],
+}
+
 /// The block that the GS base of its CPU points at.
 #[repr(C, align(64))]
 #[derive(Debug)]
@@ -32,6 +44,8 @@ pub struct PerCpu {
     reports: AtomicU32,
     /// What the CPU is asked to do; see `smp::jobs`.
     pub(crate) job: Mailbox,
+    /// What it was doing when another CPU last asked; see `irq::nmi`.
+    pub(crate) trace: Trace,
     /// Its interrupts.
     pub interrupts: Interrupts,
     pub(super) gdt: UnsafeCell<GlobalDescriptorTable<GDT_ENTRIES>>,
@@ -54,6 +68,11 @@ impl PerCpu {
                 busy: AtomicBool::new(false),
                 function: AtomicPtr::new(core::ptr::null_mut()),
                 argument: AtomicU64::new(0),
+            },
+            trace: Trace {
+                wanted: AtomicBool::new(false),
+                length: AtomicUsize::new(0),
+                calls: [const { AtomicU64::new(0) }; backtrace::LIMIT],
             },
             interrupts: Interrupts::new(),
             gdt: UnsafeCell::new(GlobalDescriptorTable::empty()),

@@ -5,6 +5,7 @@
 
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
+use core::sync::atomic::Ordering;
 
 use tocsin_logic::backtrace;
 use tocsin_logic::error_code::ErrorCode;
@@ -194,6 +195,27 @@ fn write_backtrace(out: &mut dyn Write, rip: u64, rbp: u64, rsp: u64) -> fmt::Re
         Some(stop) if !stop.is_complete() => writeln!(out, "        {stop}"),
         _ => Ok(()),
     }
+}
+
+/// Notes the chain of calls that `frame` interrupted, for another CPU to print: an NMI must not wait
+/// for the console, which the code it interrupts may hold.
+pub(super) fn capture(cpu: &PerCpu, frame: &TrapFrame) {
+    let stack = stack_around(frame.rsp);
+    let on_stack = |address: u64| stack.contains(&address);
+    let mut length = 0;
+    for (address, place) in
+        backtrace::walk(frame.rip, frame.rbp, on_stack, read).zip(&cpu.trace.calls)
+    {
+        // As in a report: the call is before its return address.
+        let call = if length == 0 {
+            address
+        } else {
+            address.wrapping_sub(1)
+        };
+        place.store(call, Ordering::Relaxed);
+        length += 1;
+    }
+    cpu.trace.length.store(length, Ordering::Release);
 }
 
 /// The bounds of the stack that `rsp` points into.

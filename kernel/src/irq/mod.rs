@@ -7,7 +7,9 @@
 
 pub mod ceiling;
 pub mod nest;
+pub mod nmi;
 pub mod priority;
+pub mod watchdog;
 
 pub use ceiling::{CeilingGuard, CeilingMutex};
 pub use priority::{Raised, raise};

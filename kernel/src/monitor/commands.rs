@@ -84,6 +84,18 @@ const COMMANDS: &[Command] = &[
         run: irq::nest,
     },
     Command {
+        name: "backtrace",
+        usage: "backtrace <cpu>|all",
+        help: "ask CPUs by NMI what they are doing",
+        run: irq::backtrace,
+    },
+    Command {
+        name: "watchdog",
+        usage: "watchdog on|off",
+        help: "let CPUs watch each other for one that stops answering interrupts",
+        run: irq::watchdog,
+    },
+    Command {
         name: "bench",
         usage: "bench",
         help: "measure what an interrupt costs",
@@ -121,7 +133,7 @@ fn help(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), Comman
         return Ok(());
     }
     for command in COMMANDS {
-        println!("  {:<18} {}", command.usage, command.help);
+        println!("  {:<20} {}", command.usage, command.help);
     }
     println!(
         "Commands can be joined with `;`. Tab completes, the arrow keys recall earlier lines."

@@ -100,6 +100,12 @@ const KINDS: &[Kind] = &[
         "dividing 1 by 0 with SSE, unmasked",
         provoke::simd_fault,
     ),
+    Kind {
+        name: "lockup",
+        vector: None,
+        how: "spinning for 5 s with interrupts off",
+        provoke: provoke::lock_up,
+    },
     kind("null", 14, "reading address 0", provoke::null_read),
     kind("null-write", 14, "writing address 0", provoke::null_write),
     kind("null-call", 14, "calling address 0", provoke::null_call),
@@ -212,7 +218,7 @@ fn list() {
         let raises = kind
             .vector
             .and_then(exception::exception)
-            .map_or("panic", |exception| exception.mnemonic);
+            .map_or("-", |exception| exception.mnemonic);
         println!("  {:<14}  {raises:<6}  {}", kind.name, kind.how);
     }
     println!("  any other mnemonic or a vector 0-255: INT n, or a frame built by hand where");

@@ -8,14 +8,16 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Once;
 use tocsin_logic::layout::{StackKind, stack_range};
+use tocsin_logic::script;
+use tocsin_logic::units::Nanoseconds;
 use tocsin_logic::vector::Vector;
 
 use super::{Arguments, CommandError};
 use crate::cpu::{self, PerCpu, interrupts};
 use crate::hw::control;
 use crate::irq::nest::{self, Step, TimeLine};
-use crate::irq::priority;
-use crate::smp::jobs;
+use crate::irq::{nmi, priority, watchdog};
+use crate::smp::{self, jobs};
 use crate::{Machine, println};
 
 /// CPUs that `irqs` has a column for; the others are in the sum.
@@ -137,4 +139,64 @@ fn nest_here(cpu: u64) {
     if !line.is_some_and(nest::run_here) {
         NOT_HELD.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+pub(super) fn backtrace(
+    _: &'static Machine,
+    arguments: &mut Arguments<'_>,
+) -> Result<(), CommandError> {
+    let Some(word) = arguments.next() else {
+        return Err(CommandError::MissingArgument("backtrace <cpu>|all"));
+    };
+    arguments.end()?;
+    let all = smp::online()
+        .into_iter()
+        .flat_map(|cpus| &cpus.online)
+        .map(|online| online.cpu.id());
+    if word == "all" {
+        all.for_each(show_backtrace);
+        return Ok(());
+    }
+    let number = script::parse_number(word)
+        .ok()
+        .and_then(|number| u32::try_from(number).ok());
+    let number = number.ok_or_else(|| CommandError::BadArgument {
+        given: word.into(),
+        expected: "the number of a CPU, or `all`".into(),
+    })?;
+    show_backtrace(number);
+    Ok(())
+}
+
+fn show_backtrace(cpu: u32) {
+    match nmi::backtrace_of(cpu) {
+        Ok(backtrace) => crate::print!("CPU {cpu}:\n{backtrace}"),
+        Err(error) => println!("{error}"),
+    }
+}
+
+pub(super) fn watchdog(
+    _: &'static Machine,
+    arguments: &mut Arguments<'_>,
+) -> Result<(), CommandError> {
+    let word = arguments.required()?;
+    arguments.end()?;
+    match word {
+        "on" => match watchdog::start() {
+            Ok(()) => println!(
+                "Each CPU's heart beats every {}, and is missed after {}.",
+                Nanoseconds(watchdog::PERIOD),
+                Nanoseconds(watchdog::LIMIT)
+            ),
+            Err(error) => println!("The watchdog cannot run: {error}."),
+        },
+        "off" => watchdog::stop(),
+        _ => {
+            return Err(CommandError::BadArgument {
+                given: word.into(),
+                expected: "`on` or `off`".into(),
+            });
+        }
+    }
+    Ok(())
 }

@@ -18,7 +18,7 @@ use x86_64::structures::DescriptorTablePointer;
 use crate::boot::image;
 use crate::cpu::{entry, idt};
 use crate::hw::control::Features;
-use crate::println;
+use crate::{println, time};
 
 /// A function that raises an exception.
 pub(super) type Provocation = fn();
@@ -184,6 +184,10 @@ pub(super) fn panic() {
         "asked for by the `fault` command, image at {:#x}",
         image::virtual_range().start
     );
+}
+
+pub(super) fn lock_up() {
+    x86_64::instructions::interrupts::without_interrupts(|| time::spin_for(5_000_000_000));
 }
 
 #[inline(never)]

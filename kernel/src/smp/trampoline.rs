@@ -157,7 +157,8 @@ trampoline_64:
     movq %rsi, %rdi
     xorl %ebp, %ebp
     movabsq ${entry}, %rax
-    callq *%rax
+    pushq $0                    // The return address that ends the chain of calls.
+    jmpq *%rax
 8:  hlt
     jmp 8b
 
