@@ -9,6 +9,7 @@ mod injected;
 mod machines;
 mod monitor;
 mod outside;
+mod priority;
 
 use std::error::Error;
 use std::time::Duration;
@@ -89,6 +90,7 @@ fn main() -> std::process::ExitCode {
     trials.extend(faults::trials());
     trials.extend(injected::trials());
     trials.extend(outside::trials());
+    trials.extend(priority::trials());
     trials.extend(machines::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }

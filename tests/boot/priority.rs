@@ -1,0 +1,148 @@
+//! Interrupts by priority: nesting, holding back, and CPUs that watch each other.
+
+use libtest_mimic::Trial;
+use tocsin_tools::settings::Smp;
+use tocsin_tools::{Machine, Outcome, Session};
+
+use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial, with};
+
+/// The order in which `nest` makes the local APIC deliver: up through the classes from inside
+/// each handler, then those that had to wait, the highest class first.
+const DELIVERED: [u8; 7] = [0x29, 0x51, 0x91, 0xe1, 0x92, 0x52, 0x2a];
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = vec![
+        trial("priority::nest_as_delivered", || {
+            with(&plain().log("int"), nest_as_delivered)
+        }),
+        trial("priority::depth_is_the_number_of_classes", || {
+            with(&machine(2)?, depth)
+        }),
+        trial("priority::backtrace", || with(&machine(3)?, backtrace)),
+        trial("priority::watchdog", || with(&machine(4)?, watchdog)),
+    ];
+    for mode in ["x2apic", "xapic"] {
+        for cpus in [1, 2, 4, 8, 32] {
+            let name = format!("priority::nest::{mode}::smp{cpus}");
+            trials.push(trial(name, move || {
+                let machine = machine(cpus)?.append(format!("apic={mode}"));
+                with(&machine, |session| nest(session, cpus))
+            }));
+        }
+    }
+    trials
+}
+
+fn machine(cpus: u32) -> Result<Machine> {
+    Ok(plain().smp(Smp::parse(&cpus.to_string())?))
+}
+
+/// What the kernel says of the order, twice, because the second run finds what the first left.
+fn nest(session: &mut Session, cpus: u32) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    for _ in 0..2 {
+        let answer = session.command("nest", PATIENCE)?;
+        let expected = format!(
+            "{cpus} of {cpus} CPUs nested in the order of the priorities; \
+             on {cpus}, CR8 held back what it must"
+        );
+        ensure!(answer.contains(&expected), "no {expected:?} in:\n{answer}");
+    }
+    // Each vector ran once a run on each CPU: nothing lost, nothing doubled.
+    let answer = session.command("irqs", PATIENCE)?;
+    for vector in DELIVERED {
+        let row = answer
+            .lines()
+            .find(|line| line.trim_start().starts_with(&format!("{vector:#06x}")))
+            .ok_or(format!("no row for {vector:#04x} in:\n{answer}"))?;
+        let sum = format!(" {}", 2 * cpus);
+        ensure!(
+            row.contains(&sum) && row.ends_with("nobody answers now"),
+            "{vector:#04x} did not run {} times: {row}",
+            2 * cpus
+        );
+    }
+    power_off(session)
+}
+
+/// QEMU's own log of what it delivered, in the order that the classes demand.
+fn nest_as_delivered(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    session.command("nest", PATIENCE)?;
+    power_off(session)?;
+    let log = session.log();
+    let delivered: Vec<u8> = log
+        .lines()
+        .filter_map(|line| line.split_once("Servicing hardware INT=0x"))
+        .filter_map(|(_, vector)| u8::from_str_radix(vector.trim(), 16).ok())
+        .filter(|vector| DELIVERED.contains(vector))
+        .collect();
+    ensure_eq!(delivered, DELIVERED, "vectors that QEMU delivered");
+    Ok(())
+}
+
+/// Four classes nest, so the depth is four, and never more.
+fn depth(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    session.command("nest", PATIENCE)?;
+    let answer = session.command("prio", PATIENCE)?;
+    let rows: Vec<Vec<&str>> = answer
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .filter(|words: &Vec<&str>| words.len() > 3 && words[0].parse::<u32>().is_ok())
+        .collect();
+    ensure_eq!(rows.len(), 2, "rows of CPUs");
+    for row in rows {
+        ensure_eq!(row[1..3], ["0", "4"], "depth now and most");
+        let used: u64 = row[3].parse()?;
+        ensure!((1..32768).contains(&used), "interrupt stack use {used}");
+    }
+    power_off(session)
+}
+
+/// Each CPU tells by NMI where it is: the boot CPU in the command, the others idle.
+fn backtrace(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    let answer = session.command("backtrace all", PATIENCE)?;
+    ensure_eq!(
+        answer.matches("tocsin::smp::ap::idle+0x").count(),
+        2,
+        "idle CPUs"
+    );
+    ensure!(
+        answer.contains("tocsin::monitor::execute+0x"),
+        "the boot CPU is not in its command:\n{answer}"
+    );
+    let answer = session.command("backtrace 7", PATIENCE)?;
+    ensure!(answer.contains("CPU 7 is not online"), "{answer}");
+    let answer = session.command("backtrace x", PATIENCE)?;
+    ensure!(answer.contains("`x` will not do"), "{answer}");
+    power_off(session)
+}
+
+/// A CPU with its interrupts off is named, with what it does, and named again when it is back.
+fn watchdog(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    session.command("watchdog on", PATIENCE)?;
+    session.send_line("fault lockup 2")?;
+    session.expect(
+        "error: watchdog: CPU 2 has not answered interrupts for",
+        PATIENCE,
+    )?;
+    session.expect("tocsin::monitor::provoke::lock_up+0x", PATIENCE)?;
+    session.expect(
+        "warning: watchdog: CPU 2 answers interrupts again",
+        PATIENCE,
+    )?;
+    session.expect("fault: the kernel goes on", PATIENCE)?;
+    session.wait_prompt(PATIENCE)?;
+    session.command("watchdog off", PATIENCE)?;
+    power_off(session)
+}
+
+fn power_off(session: &mut Session) -> Result {
+    // With its status, because a command that was wrong on purpose has changed the default.
+    session.send_line("poweroff 0")?;
+    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+    Ok(())
+}
