@@ -265,9 +265,7 @@ impl LocalApic {
     pub fn send(&self, command: Icr) -> Result<(), EncodingError> {
         if self.is_x2apic() {
             let value = command.encode_x2apic()?;
-            // A write to an x2APIC register does not wait for earlier stores (SDM vol. 3A, 12.12.3).
-            // SAFETY: 1. Only orders memory accesses.
-            unsafe { asm!("mfence", "lfence", options(nostack, preserves_flags)) };
+            fence();
             // SAFETY: 1. The register exists in this mode. 2. `logic` sets no reserved bit.
             unsafe { Msr::new(ICR_MSR).write(value) };
             return Ok(());
@@ -292,11 +290,19 @@ impl LocalApic {
     ///
     /// # Panics
     ///
-    /// If `vector` is below 16, which the local APIC refuses.
+    /// In xAPIC mode, if `vector` is below 16, which the local APIC refuses; in x2APIC mode such a
+    /// vector is an error that the local APIC reports.
+    #[inline]
     pub fn send_to_self(&self, vector: Vector) {
+        if self.is_x2apic() {
+            fence();
+            // SAFETY: 1. The register exists in this mode, and takes a vector (SDM vol. 3A, 12.12.11).
+            unsafe { Msr::new(SELF_IPI_MSR).write(u64::from(vector.get())) };
+            return;
+        }
         let command = Icr::fixed(vector.get(), Destination::Myself);
         self.send(command)
-            .expect("a vector from 16 up can be sent to oneself in either mode");
+            .expect("a vector from 16 up can be sent to oneself");
     }
 
     /// Whether `vector` waits to be delivered to this CPU (its bit in the IRR).
@@ -343,6 +349,17 @@ extern "C" fn answer_error(_: usize, _: u8) {
 
 /// Bytes of registers.
 const LENGTH: u64 = 0x400;
+
+/// The x2APIC's register for interrupts to oneself.
+const SELF_IPI_MSR: u32 = 0x83f;
+
+/// Makes earlier stores visible before a write to an x2APIC register, which does not wait for them
+/// (SDM vol. 3A, 12.12.3).
+#[inline]
+fn fence() {
+    // SAFETY: 1. Only orders memory accesses.
+    unsafe { asm!("mfence", "lfence", options(nostack, preserves_flags)) };
+}
 
 /// Bit 16 of every LVT entry.
 const MASKED: u32 = 1 << 16;

@@ -1,12 +1,19 @@
 //! Measurements, in cycles of the time-stamp counter.
+//!
+//! Under QEMU's `-icount shift=0` a cycle is one guest instruction, and the same image gives the same
+//! numbers every time.
 
 use alloc::vec::Vec;
 use core::arch::asm;
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use tocsin_logic::vector::Vector;
+use tocsin_logic::vector::{PriorityClass, Vector};
 
-use crate::cpu::interrupts;
+use crate::apic::local;
+use crate::cpu::{self, interrupts};
 use crate::hw::processor::timestamp;
+use crate::irq::CeilingMutex;
+use crate::sync::IrqMutex;
 
 /// Samples of each figure.
 const SAMPLES: usize = 10_000;
@@ -14,8 +21,27 @@ const SAMPLES: usize = 10_000;
 /// Rounds before the first sample, for caches and for translation under emulation.
 const WARM_UP: usize = 1_000;
 
-/// The handler of what is measured.
-extern "C" fn nothing(_: usize, _: u8) {}
+/// Length of the critical sections under which an urgent interrupt arrives, in cycles.
+pub const SECTION: u64 = 20_000;
+
+/// The vector that is measured: class 13, above the ceiling of [`CEILING`].
+const URGENT: Vector = Vector(0xd8);
+
+/// A lock of the kind that a driver of class 5 shares with threads.
+static CEILING: CeilingMutex<()> = CeilingMutex::new(class(5), ());
+
+/// The same, as most kernels have it: interrupts off while it is held.
+static MASKING: IrqMutex<()> = IrqMutex::new(());
+
+/// When the handler of [`URGENT`] last began.
+static BEGAN: AtomicU64 = AtomicU64::new(0);
+
+const fn class(number: u8) -> PriorityClass {
+    match PriorityClass::new(number) {
+        Some(class) => class,
+        None => panic!("a priority class is below 16"),
+    }
+}
 
 /// What one thing costs, in TSC cycles, the cost of measuring taken off.
 #[derive(Clone, Copy, Debug)]
@@ -26,33 +52,104 @@ pub struct Figure {
     pub cycles: [u64; 4],
 }
 
-/// Measures everything; `overhead` is what reading the counter twice costs.
+/// Measures everything on this CPU; what reading the counter twice costs comes first. In a thread.
 #[must_use]
-pub fn run() -> (u64, [Figure; 1]) {
-    let [_, overhead, ..] = sample(|| {});
+pub fn run() -> (u64, Vec<Figure>) {
     interrupts::register(Vector(interrupts::SOFTWARE), nothing);
-    let figures = [Figure {
-        name: "INT n to a registered handler and back",
-        cycles: sample(|| {
-            // SAFETY: 1. The handler was just registered, and the entry code preserves all registers.
-            unsafe { asm!("int {}", const interrupts::SOFTWARE) };
-        })
-        .map(|cycles| cycles.saturating_sub(overhead)),
-    }];
+    let table = &cpu::current().interrupts;
+    table.install(URGENT, urgent, 0);
+    let [_, overhead, ..] = sample(since(|| {}));
+    let mut figures = Vec::new();
+    let mut add = |name, cycles: [u64; 4]| {
+        figures.push(Figure {
+            name,
+            cycles: cycles.map(|cycles| cycles.saturating_sub(overhead)),
+        });
+    };
+    // SAFETY: 1. The handler was just registered, and the entry code preserves all registers.
+    add(
+        "INT n to a handler and back",
+        sample(since(|| unsafe {
+            asm!("int {}", const interrupts::SOFTWARE);
+        })),
+    );
+    add("self-IPI, sent to handler", sample(|| arrival(|| {})));
+    add(
+        "self-IPI, sent to handler and back",
+        sample(since(|| {
+            arrival(|| {});
+        })),
+    );
+    add("class 13 while a thread works", sample(|| arrival(work)));
+    add(
+        "  ... holding a ceiling lock, class 5",
+        sample(|| {
+            let held = CEILING.lock();
+            let latency = arrival(work);
+            drop(held);
+            latency
+        }),
+    );
+    add(
+        "  ... holding a lock with interrupts off",
+        sample(|| {
+            let held = MASKING.lock();
+            let start = timestamp();
+            local().send_to_self(URGENT);
+            work();
+            drop(held);
+            wait_for_arrival(start)
+        }),
+    );
+    table.remove(URGENT);
     (overhead, figures)
 }
 
-/// Least, median, 99th percentile and greatest of the cycles that `action` takes.
-fn sample(action: impl Fn()) -> [u64; 4] {
-    for _ in 0..WARM_UP {
-        action();
+/// Sends the urgent interrupt, does `work`, and tells how long it took until the handler began.
+fn arrival(work: impl Fn()) -> u64 {
+    let start = timestamp();
+    local().send_to_self(URGENT);
+    work();
+    wait_for_arrival(start)
+}
+
+/// Waits for the handler to have begun after `start`, and tells how long after.
+fn wait_for_arrival(start: u64) -> u64 {
+    loop {
+        let began = BEGAN.load(Ordering::Relaxed);
+        if began > start {
+            return began - start;
+        }
     }
-    let mut cycles = Vec::with_capacity(SAMPLES);
-    for _ in 0..SAMPLES {
+}
+
+/// Goes on for [`SECTION`] cycles.
+fn work() {
+    let start = timestamp();
+    while timestamp() - start < SECTION {}
+}
+
+extern "C" fn urgent(_: usize, _: u8) {
+    BEGAN.store(timestamp(), Ordering::Relaxed);
+}
+
+extern "C" fn nothing(_: usize, _: u8) {}
+
+/// The time that `action` takes.
+fn since(action: impl Fn()) -> impl Fn() -> u64 {
+    move || {
         let start = timestamp();
         action();
-        cycles.push(timestamp() - start);
+        timestamp() - start
     }
+}
+
+/// Least, median, 99th percentile and greatest of what `measure` gives.
+fn sample(measure: impl Fn() -> u64) -> [u64; 4] {
+    for _ in 0..WARM_UP {
+        measure();
+    }
+    let mut cycles: Vec<u64> = (0..SAMPLES).map(|_| measure()).collect();
     cycles.sort_unstable();
     [0, SAMPLES / 2, SAMPLES * 99 / 100, SAMPLES - 1].map(|rank| cycles[rank])
 }
