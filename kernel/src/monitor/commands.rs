@@ -60,6 +60,12 @@ const COMMANDS: &[Command] = &[
         run: apic::apic,
     },
     Command {
+        name: "lapic",
+        usage: "lapic [cpu]",
+        help: "show a CPU's local APIC, with what waits and what is in service",
+        run: apic::lapic,
+    },
+    Command {
         name: "timer",
         usage: "timer",
         help: "show the clocks, and let the local APIC's timer interrupt",
