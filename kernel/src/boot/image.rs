@@ -12,6 +12,8 @@ unsafe extern "C" {
     static idt_end: u8;
     static data_start: u8;
     static data_end: u8;
+    static bss_start: u8;
+    static bss_end: u8;
     static image_end: u8;
 }
 
@@ -45,7 +47,7 @@ pub fn virtual_range() -> Range<u64> {
 
 /// The sections of the image, in ascending order; together they cover it.
 #[must_use]
-pub fn sections() -> [Section; 4] {
+pub fn sections() -> [Section; 5] {
     let section = |name, start: *const u8, end: *const u8, access| Section {
         name,
         range: start as u64..end as u64,
@@ -65,15 +67,21 @@ pub fn sections() -> [Section; 4] {
             Access::Read,
         ),
         section(
+            "data",
+            &raw const data_start,
+            &raw const data_end,
+            Access::Write,
+        ),
+        section(
             "idt",
             &raw const idt_start,
             &raw const idt_end,
             Access::Read,
         ),
         section(
-            "data",
-            &raw const data_start,
-            &raw const data_end,
+            "bss",
+            &raw const bss_start,
+            &raw const bss_end,
             Access::Write,
         ),
     ]

@@ -12,6 +12,8 @@ pub struct BootStack(UnsafeCell<[u8; SIZE]>);
 // SAFETY: 1. Nobody refers to it from Rust: it is a symbol for the entry code.
 unsafe impl Sync for BootStack {}
 
-/// The first stack of the boot CPU.
+/// The first stack of the boot CPU. Below it is the IDT's page, which cannot be written, so an
+/// overflow is noticed.
 #[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.boot_stack")]
 pub static BOOT_STACK: BootStack = BootStack(UnsafeCell::new([0; SIZE]));

@@ -213,6 +213,7 @@ global_asm!(
     r#"
     .section .text.provoke, "ax"
     .balign 8
+    .global software_interrupts
 software_interrupts:
     .set vector, 0
     .rept 256

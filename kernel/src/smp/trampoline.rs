@@ -63,6 +63,7 @@ global_asm!(
     r#"
     .section .rodata.trampoline, "a"
     .balign 16
+    .global trampoline_start, trampoline_32, trampoline_64, trampoline_gdt, trampoline_end
     .code16
 trampoline_start:
     jmp 1f
