@@ -26,6 +26,8 @@ mod cpus;
 mod interrupts;
 mod nmi;
 mod problem;
+#[cfg(test)]
+mod tests;
 
 pub use cpus::{Cpu, CpuState, Listed, MAX_CPUS};
 pub use interrupts::{Input, IoApic, MAX_IO_APICS, Route};

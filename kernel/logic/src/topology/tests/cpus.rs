@@ -1,0 +1,321 @@
+//! Which CPUs there are, and in what order.
+
+use super::{enabled_ids, kinds, read, sound};
+use crate::acpi::build::Table;
+use crate::apic::{ApicId, Mode};
+use crate::topology::{CpuId, CpuState, Listed, MAX_CPUS, Problem, ProblemKind, Problems};
+use std::string::ToString;
+use std::vec::Vec;
+
+const ONLINE_CAPABLE: u32 = 2;
+
+#[test]
+fn the_boot_cpu_is_first_wherever_it_stands() {
+    let ids = [4_u8, 2, 0, 6, 1];
+    for bsp in ids {
+        let cpus = ids.into_iter().map(|id| (id + 10, id));
+        let topology = sound(Table::madt(1).lapics(cpus), bsp.into());
+        let mut expected: Vec<u32> = ids.map(u32::from).to_vec();
+        expected.retain(|&id| id != bsp.into());
+        expected.insert(0, bsp.into());
+        assert_eq!(enabled_ids(&topology), expected);
+        for (number, cpu) in (0..).zip(topology.cpus()) {
+            assert_eq!(cpu.number, CpuId(number));
+            assert_eq!(cpu.uid, Some(cpu.apic_id.0 + 10));
+            assert_eq!(cpu.listed, Listed::LocalApic);
+            assert_eq!(topology.find(cpu.apic_id), Some(cpu));
+        }
+        assert_eq!(topology.find(ApicId(9)), None);
+        assert_eq!(topology.highest_apic_id(), ApicId(6));
+    }
+}
+
+/// Numbers are without gaps among those to be used: the others come behind them.
+#[test]
+fn cpus_that_are_not_there_come_last() {
+    let table = Table::madt(5)
+        .lapic(1, 1, 0)
+        .lapic(2, 2, 1)
+        .lapic(3, 3, ONLINE_CAPABLE)
+        .lapic(4, 4, 1)
+        .lapic(5, 5, 0)
+        .lapic(6, 6, 1);
+    let topology = sound(table, 4);
+    let all: Vec<_> = topology
+        .cpus()
+        .iter()
+        .map(|cpu| (cpu.apic_id.0, cpu.state))
+        .collect();
+    assert_eq!(
+        all,
+        [
+            (4, CpuState::Enabled),
+            (2, CpuState::Enabled),
+            (6, CpuState::Enabled),
+            (3, CpuState::OnlineCapable),
+            (1, CpuState::Disabled),
+            (5, CpuState::Disabled),
+        ]
+    );
+    assert_eq!(topology.find(ApicId(3)), None);
+}
+
+/// The bit has a meaning since revision 5; an enabled CPU is enabled with it too.
+#[test]
+fn online_capable_bit() {
+    for (revision, state) in [(4, CpuState::Disabled), (5, CpuState::OnlineCapable)] {
+        let table = Table::madt(revision)
+            .lapic(0, 0, 1)
+            .lapic(1, 1, ONLINE_CAPABLE)
+            .lapic(2, 2, 1 | ONLINE_CAPABLE);
+        let topology = sound(table, 0);
+        assert_eq!(enabled_ids(&topology), [0, 2]);
+        assert_eq!(topology.cpus()[2].state, state);
+    }
+}
+
+#[test]
+fn one_cpu_in_both_forms() {
+    let table = Table::madt(3)
+        .lapics([(0, 0), (1, 1)])
+        .x2apic(0, 0, 1)
+        .x2apic(1, 1, 1)
+        .x2apic(2, 2, 1)
+        .lapic(2, 2, 1);
+    let (topology, problems) = read(table, 0, None);
+    assert_eq!(enabled_ids(&topology), [0, 1, 2]);
+    assert!(topology.cpus().iter().all(|cpu| cpu.listed == Listed::Both));
+    assert_eq!(
+        kinds(&problems),
+        [0, 1, 2].map(|id| ProblemKind::CpuInBothForms {
+            apic_id: ApicId(id)
+        })
+    );
+    assert!(problems.iter().all(Problem::is_note));
+    assert_eq!(
+        problems[0].to_string(),
+        "MADT: entry at offset 0x3c: APIC ID 0x00 is listed as local APIC and as local x2APIC: \
+         one CPU"
+    );
+    // The same for CPUs that are not there, in either order.
+    let table = Table::madt(5)
+        .lapic(0, 0, 1)
+        .lapic(1, 1, 0)
+        .x2apic(1, 1, ONLINE_CAPABLE)
+        .x2apic(2, 2, 0)
+        .lapic(2, 2, 0);
+    let (topology, problems) = read(table, 0, None);
+    assert_eq!(topology.cpus().len(), 3);
+    assert_eq!(topology.cpus()[1].state, CpuState::OnlineCapable);
+    assert_eq!(problems.len(), 2);
+}
+
+#[test]
+fn duplicates_are_ignored_and_reported() {
+    for second in [
+        Table::madt(3).lapics([(0, 0), (1, 1)]).lapic(1, 1, 1),
+        Table::madt(3).lapics([(0, 0), (1, 1)]).lapic(7, 1, 1),
+        // In the other form, but with another UID.
+        Table::madt(3).lapics([(0, 0), (1, 1)]).x2apic(7, 1, 1),
+        Table::madt(3).lapics([(0, 0), (1, 1)]).lapic(7, 0, 1),
+    ] {
+        let (topology, problems) = read(second, 0, None);
+        assert_eq!(enabled_ids(&topology), [0, 1]);
+        assert_eq!(topology.cpus()[1].uid, Some(1));
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].offset, Some(60));
+        assert!(matches!(
+            problems[0].kind,
+            ProblemKind::DuplicateApicId { .. }
+        ));
+        assert!(!problems[0].is_note());
+    }
+    // A third entry, in the form that the first two have between them.
+    let table = Table::madt(3).lapic(0, 0, 1).x2apic(0, 0, 1).lapic(0, 0, 1);
+    let (_, problems) = read(table, 0, None);
+    assert!(matches!(
+        problems[1].kind,
+        ProblemKind::DuplicateApicId { uid: 0, .. }
+    ));
+    assert_eq!(
+        problems[1].to_string(),
+        "MADT: entry at offset 0x44: APIC ID 0x00 is listed before (here with UID 0): ignored"
+    );
+}
+
+#[test]
+fn one_uid_for_two_cpus() {
+    let (topology, problems) = read(Table::madt(3).lapics([(7, 0), (7, 1)]), 1, None);
+    assert_eq!(enabled_ids(&topology), [1, 0]);
+    assert_eq!(
+        problems,
+        [Problem {
+            offset: Some(52),
+            kind: ProblemKind::DuplicateUid { uid: 7 }
+        }]
+    );
+}
+
+/// Firmware fills tables up with entries that carry another CPU's ID, or none.
+#[test]
+fn placeholders_never_clash() {
+    let table = Table::madt(5)
+        .lapic(9, 0, 0)
+        .lapic(10, 0, 0)
+        .lapic(11, 0xff, 0)
+        .lapic(12, 0xff, 0)
+        .lapic(13, 1, ONLINE_CAPABLE)
+        .lapic(0, 0, 1)
+        .lapic(1, 1, 1)
+        .x2apic(300, u32::MAX, 0)
+        .x2apic(301, u32::MAX, 0)
+        .x2apic(302, 0, 0);
+    let topology = sound(table, 0);
+    assert_eq!(enabled_ids(&topology), [0, 1]);
+    assert_eq!(topology.cpus().len(), 10);
+    assert_eq!(topology.count(CpuState::Disabled), 7);
+    // The boot CPU with ID 0 is the enabled one, not a placeholder.
+    assert_eq!(topology.cpus()[0].uid, Some(0));
+    assert_eq!(topology.find(ApicId(0)).map(|cpu| cpu.uid), Some(Some(0)));
+}
+
+#[test]
+fn enabled_here_and_not_there() {
+    for table in [
+        Table::madt(3).lapics([(0, 0), (1, 1)]).x2apic(1, 1, 0),
+        Table::madt(3).x2apic(1, 1, 0).lapics([(0, 0), (1, 1)]),
+    ] {
+        let (topology, problems) = read(table, 0, None);
+        assert_eq!(enabled_ids(&topology), [0, 1]);
+        assert_eq!(topology.cpus().len(), 2);
+        assert_eq!(
+            kinds(&problems),
+            [ProblemKind::AlsoNotEnabled { apic_id: ApicId(1) }]
+        );
+    }
+}
+
+#[test]
+fn ids_that_mean_all_cpus() {
+    let table = Table::madt(3)
+        .lapic(0, 0, 1)
+        .lapic(1, 0xff, 1)
+        .x2apic(2, u32::MAX, 1)
+        // In this form 255 is a CPU like any other.
+        .x2apic(3, 0xff, 1);
+    let (topology, problems) = read(table, 0, None);
+    assert_eq!(enabled_ids(&topology), [0, 255]);
+    assert_eq!(
+        kinds(&problems),
+        [0xff, u32::MAX].map(|id| ProblemKind::BroadcastApicId {
+            apic_id: ApicId(id)
+        })
+    );
+}
+
+#[test]
+fn the_boot_cpu_is_missing() {
+    for table in [
+        Table::madt(3).lapics([(0, 0), (1, 1)]),
+        // Not enabled is as good as missing: which of such entries it is, nobody knows.
+        Table::madt(3).lapics([(0, 0), (1, 1)]).lapic(7, 9, 0),
+    ] {
+        let (topology, problems) = read(table, 9, None);
+        assert_eq!(enabled_ids(&topology), [9, 0, 1]);
+        assert_eq!(topology.cpus()[0].uid, None);
+        assert_eq!(topology.cpus()[0].listed, Listed::Nowhere);
+        assert_eq!(
+            problems,
+            [Problem {
+                offset: None,
+                kind: ProblemKind::BspMissing { apic_id: ApicId(9) }
+            }]
+        );
+        assert_eq!(
+            problems[0].to_string(),
+            "MADT: the boot CPU, APIC ID 0x09, is not listed as enabled: added"
+        );
+    }
+    let (topology, problems) = read(Table::madt(3), 0, None);
+    assert_eq!(enabled_ids(&topology), [0]);
+    assert_eq!(problems.len(), 1);
+}
+
+#[test]
+fn limit_of_cpus() {
+    let cpus = || {
+        Table::madt(3)
+            .lapics([(0, 3), (1, 2), (2, 1), (3, 0)])
+            .lapic(4, 4, 0)
+    };
+    for (limit, enabled) in [(0, 1), (1, 1), (2, 2), (4, 4), (5, 4), (u32::MAX, 4)] {
+        let (topology, problems) = read(cpus(), 1, Some(limit));
+        assert_eq!(problems, []);
+        assert_eq!(enabled_ids(&topology), [1, 3, 2, 0][..enabled]);
+        assert_eq!(topology.count(CpuState::Limited), 4 - enabled);
+        assert_eq!(topology.count(CpuState::Disabled), 1);
+        // Those left out keep their numbers.
+        let ids: Vec<_> = topology.cpus().iter().map(|cpu| cpu.apic_id.0).collect();
+        assert_eq!(ids, [1, 3, 2, 0, 4]);
+        assert!(topology.find(ApicId(0)).is_some());
+    }
+}
+
+#[test]
+fn xapic_mode_leaves_large_ids_out() {
+    let table = Table::madt(3)
+        .lapic(0, 0, 1)
+        .x2apic(255, 255, 1)
+        .x2apic(256, 256, 1)
+        .lapic(1, 1, 1)
+        .lapic(2, 2, 1)
+        .lapic(3, 254, 1)
+        .lapic(4, 4, 0);
+    let (mut topology, _) = read(table, 0, Some(4));
+    assert_eq!(enabled_ids(&topology), [0, 255, 256, 1]);
+    let mut problems = Problems::default();
+    topology.restrict_to(Mode::X2Apic, &mut problems);
+    assert!(problems.is_empty());
+    assert_eq!(enabled_ids(&topology), [0, 255, 256, 1]);
+    // Others take the places that become free.
+    topology.restrict_to(Mode::XApic, &mut problems);
+    assert_eq!(enabled_ids(&topology), [0, 1, 2, 254]);
+    assert_eq!(topology.count(CpuState::Unreachable), 2);
+    let numbers: Vec<_> = topology.cpus().iter().map(|cpu| cpu.number.0).collect();
+    assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6]);
+    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        ["MADT: 2 CPUs with APIC IDs above 254 are left out: xapic mode cannot reach them"]
+    );
+    // Once is enough.
+    topology.restrict_to(Mode::XApic, &mut problems);
+    assert_eq!(problems.iter().count(), 1);
+}
+
+#[test]
+fn more_cpus_than_fit() {
+    let many = MAX_CPUS as u32 + 76;
+    // 500 that are not there stand first, and must not take the room of the others.
+    let table = (0..500).fold(Table::madt(5), |table, n| {
+        table.x2apic(10_000 + n, 10_000 + n, 0)
+    });
+    let table = (0..many).fold(table, |table, n| table.x2apic(n, n, 1));
+    let (topology, problems) = read(table, many - 1, None);
+    assert_eq!(topology.enabled().len(), MAX_CPUS);
+    assert_eq!(topology.cpus().len(), MAX_CPUS);
+    // The last one of the table is the boot CPU, and has its place.
+    assert_eq!(topology.cpus()[0].apic_id, ApicId(many - 1));
+    assert_eq!(topology.cpus()[0].listed, Listed::LocalX2Apic);
+    assert_eq!(
+        kinds(&problems),
+        [ProblemKind::TooManyCpus {
+            enabled: 76,
+            others: 500
+        }]
+    );
+    assert_eq!(
+        problems[0].to_string(),
+        "MADT: more than 1024 CPUs: 76 enabled and 500 others are left out"
+    );
+}
