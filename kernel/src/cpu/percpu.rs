@@ -33,6 +33,15 @@ pub(crate) struct Trace {
     pub(crate) calls: [AtomicU64; backtrace::LIMIT],
 }
 
+/// A sign of life; see `irq::watchdog`.
+#[derive(Debug)]
+pub(crate) struct Heart {
+    /// When it last beat, in nanoseconds; 0 if it does not beat.
+    pub(crate) last: AtomicU64,
+    /// Whether the CPU has been reported as stuck.
+    pub(crate) stuck: AtomicBool,
+}
+
 /// The block that the GS base of its CPU points at.
 #[repr(C, align(64))]
 #[derive(Debug)]
@@ -46,6 +55,8 @@ pub struct PerCpu {
     pub(crate) job: Mailbox,
     /// What it was doing when another CPU last asked; see `irq::nmi`.
     pub(crate) trace: Trace,
+    /// Its heart, which other CPUs watch.
+    pub(crate) heart: Heart,
     /// Its interrupts.
     pub interrupts: Interrupts,
     pub(super) gdt: UnsafeCell<GlobalDescriptorTable<GDT_ENTRIES>>,
@@ -73,6 +84,10 @@ impl PerCpu {
                 wanted: AtomicBool::new(false),
                 length: AtomicUsize::new(0),
                 calls: [const { AtomicU64::new(0) }; backtrace::LIMIT],
+            },
+            heart: Heart {
+                last: AtomicU64::new(0),
+                stuck: AtomicBool::new(false),
             },
             interrupts: Interrupts::new(),
             gdt: UnsafeCell::new(GlobalDescriptorTable::empty()),

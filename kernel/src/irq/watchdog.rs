@@ -4,12 +4,11 @@
 //! for [`LIMIT`] belongs to a CPU that has its interrupts off, or holds all classes back: an NMI
 //! asks it where it is. The machine goes on; a CPU that comes back is named too.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use tocsin_logic::layout::MAX_CPUS;
+use core::sync::atomic::Ordering;
 
 use super::nmi;
 use crate::apic::timer::{self, TimerError};
+use crate::cpu::PerCpu;
 use crate::smp::{self, jobs};
 use crate::{cpu, print, time};
 
@@ -18,22 +17,6 @@ pub const PERIOD: u64 = 250_000_000;
 
 /// Time without a beat after which a CPU counts as stuck, in nanoseconds.
 pub const LIMIT: u64 = 2_000_000_000;
-
-/// One CPU's heart. A cache line each, which only its CPU writes while all is well.
-#[repr(align(64))]
-struct Heart {
-    /// When it last beat; 0 if it does not beat.
-    last: AtomicU64,
-    /// Whether its CPU has been reported as stuck.
-    stuck: AtomicBool,
-}
-
-static HEARTS: [Heart; MAX_CPUS as usize] = [const {
-    Heart {
-        last: AtomicU64::new(0),
-        stuck: AtomicBool::new(false),
-    }
-}; MAX_CPUS as usize];
 
 /// Starts the watch on all CPUs that are online. Uses the local APICs' timers.
 ///
@@ -53,7 +36,8 @@ pub fn stop() {
 }
 
 fn start_here(_: u64) {
-    heart(cpu::current().id())
+    cpu::current()
+        .heart
         .last
         .store(time::nanoseconds().max(1), Ordering::Relaxed);
     // `start` reports the error, which is the same on every CPU.
@@ -62,24 +46,23 @@ fn start_here(_: u64) {
 
 fn stop_here(_: u64) {
     timer::stop();
-    heart(cpu::current().id()).last.store(0, Ordering::Relaxed);
-}
-
-fn heart(cpu: u32) -> &'static Heart {
-    &HEARTS[cpu as usize % HEARTS.len()]
+    cpu::current().heart.last.store(0, Ordering::Relaxed);
 }
 
 /// Answers the timer: beats, and looks at the next CPU.
 extern "C" fn beat(_: usize, _: u8) {
     let now = time::nanoseconds().max(1);
-    let own = cpu::current().id();
-    let mine = heart(own);
+    let cpu = cpu::current();
+    let own = cpu.id();
+    let mine = &cpu.heart;
     mine.last.store(now, Ordering::Relaxed);
     if mine.stuck.swap(false, Ordering::Relaxed) {
         log::warn!("watchdog: CPU {own} answers interrupts again");
     }
-    let Some(next) = next_online(own) else { return };
-    let watched = heart(next);
+    let Some(block) = next_online(own) else {
+        return;
+    };
+    let (next, watched) = (block.id(), &block.heart);
     let last = watched.last.load(Ordering::Relaxed);
     if last == 0 || now.saturating_sub(last) < LIMIT || watched.stuck.swap(true, Ordering::Relaxed)
     {
@@ -96,9 +79,9 @@ extern "C" fn beat(_: usize, _: u8) {
 }
 
 /// The CPU that `own` watches: the online one with the next number, around the ring.
-fn next_online(own: u32) -> Option<u32> {
+fn next_online(own: u32) -> Option<&'static PerCpu> {
     let cpus = &smp::online()?.online;
     let place = cpus.iter().position(|online| online.cpu.id() == own)?;
-    let next = cpus[(place + 1) % cpus.len()].cpu.id();
-    (next != own).then_some(next)
+    let next = cpus[(place + 1) % cpus.len()].cpu;
+    (next.id() != own).then_some(next)
 }
