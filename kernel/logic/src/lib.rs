@@ -27,6 +27,7 @@ pub mod error_code;
 pub mod exception;
 pub mod exit;
 pub mod gate;
+pub mod irq;
 pub mod layout;
 pub mod machine_check;
 pub mod memory_map;

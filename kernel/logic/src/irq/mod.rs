@@ -1,0 +1,29 @@
+//! The interrupt core's decisions: which vector, who preempts whom, who may be
+//! removed when, where a line goes, and when it has gone mad.
+//!
+//! | module | decides |
+//! |---|---|
+//! | [`vectors`] | which vector of a CPU a line gets |
+//! | [`priority`] | what the local APIC delivers, how deep it nests, how much stack that takes |
+//! | [`slot`] | how a handler is installed and removed while interrupts arrive |
+//! | [`queue`] | how work is put off to a lower priority |
+//! | [`mailbox`] | how one CPU has others call a function |
+//! | [`route`] | where the interrupt of a request arrives, and how |
+//! | [`affinity`] | in which steps a line moves to another CPU |
+//! | [`storm`] | when a line is masked, and when it is tried again |
+//! | [`statistics`] | how durations, rates and maxima are kept |
+//!
+//! [`slot`], [`queue`] and [`mailbox`] are used by several CPUs at once, without
+//! locks. They take their atomics from `sync`, so that `tests/loom` can compile
+//! the same files with loom's and try every order in which the CPUs can run.
+
+pub mod affinity;
+pub mod mailbox;
+pub mod priority;
+pub mod queue;
+pub mod route;
+pub mod slot;
+pub mod statistics;
+pub mod storm;
+mod sync;
+pub mod vectors;

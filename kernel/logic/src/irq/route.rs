@@ -1,0 +1,335 @@
+//! Where the interrupt that a driver asks for arrives, and how.
+//!
+//! Drivers know an ISA interrupt, or a GSI from ACPI, or that their device sends messages.
+//! The MADT may send an ISA interrupt elsewhere or give it another polarity; it may
+//! also contradict itself. What cannot be true is refused here with both sides named,
+//! because a pin with the wrong polarity or trigger mode is silent or screams.
+
+use crate::acpi::Gsi;
+use crate::apic::{ApicId, EncodingError, Polarity, Rte, Trigger};
+use crate::topology::{Input, Topology};
+use crate::vector::Vector;
+use core::fmt;
+
+/// What a driver asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Request {
+    /// An interrupt of the ISA bus, 0 to 15: 0 is the PIT, 1 the keyboard, 4 COM1, 8 the RTC.
+    Isa(u8),
+    /// A GSI, as ACPI's `_PRT` or a table names it.
+    Gsi {
+        /// Which.
+        gsi: Gsi,
+        /// How it arrives, where the source of the number says so. `None`: as an ISA
+        /// interrupt that arrives there, or else as PCI has it, active low and
+        /// level-triggered (ACPI 6.5, 6.2.13).
+        mode: Option<Mode>,
+    },
+    /// Messages that the device writes itself (MSI, MSI-X).
+    Message,
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Isa(irq) => write!(f, "ISA IRQ {irq}"),
+            Self::Gsi { gsi, mode: None } => write!(f, "GSI {gsi}"),
+            Self::Gsi {
+                gsi,
+                mode: Some(mode),
+            } => write!(f, "GSI {gsi} ({mode})"),
+            Self::Message => f.write_str("messages"),
+        }
+    }
+}
+
+/// How an interrupt arrives at its pin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mode {
+    /// The level at which it is asserted.
+    pub polarity: Polarity,
+    /// Whether edges count or the level.
+    pub trigger: Trigger,
+}
+
+impl Mode {
+    /// Of the ISA bus: active high, edge-triggered.
+    pub const ISA: Self = Self {
+        polarity: Polarity::High,
+        trigger: Trigger::Edge,
+    };
+    /// Of PCI's interrupt pins: active low, level-triggered.
+    pub const PCI: Self = Self {
+        polarity: Polarity::Low,
+        trigger: Trigger::Level,
+    };
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "active {}, {}", self.polarity, self.trigger)
+    }
+}
+
+/// Where an interrupt arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// At a pin of an I/O APIC.
+    Pin(Pin),
+    /// Straight at a CPU.
+    Message,
+}
+
+/// A pin that has been asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// Its GSI.
+    pub gsi: Gsi,
+    /// The I/O APIC and its pin.
+    pub input: Input,
+    /// How the interrupt arrives.
+    pub mode: Mode,
+    /// Why so.
+    pub origin: Origin,
+}
+
+impl Pin {
+    /// The redirection entry that delivers the pin's interrupts to a CPU, unmasked.
+    /// `extended` as in [`Rte::fixed`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Rte::fixed`].
+    pub const fn entry(
+        &self,
+        vector: Vector,
+        cpu: ApicId,
+        extended: bool,
+    ) -> Result<Rte, EncodingError> {
+        let Mode { polarity, trigger } = self.mode;
+        Rte::fixed(vector.get(), cpu, polarity, trigger, extended)
+    }
+}
+
+impl fmt::Display for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "GSI {}, pin {} of I/O APIC {}, {} ({})",
+            self.gsi, self.input.pin, self.input.io_apic, self.mode, self.origin
+        )
+    }
+}
+
+/// Who says how an interrupt arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// It is this ISA interrupt, which the MADT does not override.
+    Isa(u8),
+    /// The MADT's override of this ISA interrupt.
+    Override(u8),
+    /// It is no ISA interrupt, so it is PCI's.
+    Pci,
+    /// Whoever asked.
+    Request,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Isa(irq) => write!(f, "ISA IRQ {irq}"),
+            Self::Override(irq) => write!(f, "ISA IRQ {irq}, overridden"),
+            Self::Pci => f.write_str("as PCI has it"),
+            Self::Request => f.write_str("as requested"),
+        }
+    }
+}
+
+/// Why there is no route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteError {
+    /// ISA has interrupts 0 to 15.
+    NoSuchIsaIrq(u8),
+    /// An ISA interrupt that the MADT does not mention would arrive at the GSI of its
+    /// number, but the MADT has another one there. So it is not connected, as IRQ 2 on
+    /// nearly all machines.
+    NotConnected {
+        /// The interrupt that was asked for; its GSI has the same number.
+        irq: u8,
+        /// The one that arrives there.
+        instead: u8,
+    },
+    /// The MADT has two ISA interrupts at one GSI, and does not agree with itself on how
+    /// they arrive.
+    Contradiction {
+        /// The GSI.
+        gsi: Gsi,
+        /// One interrupt.
+        irq: u8,
+        /// How it arrives.
+        mode: Mode,
+        /// The other.
+        other: u8,
+        /// How that one arrives.
+        other_mode: Mode,
+    },
+    /// The request has another mode than the MADT's override of this GSI.
+    WrongMode {
+        /// The GSI.
+        gsi: Gsi,
+        /// The mode of the request.
+        asked: Mode,
+        /// The ISA interrupt that arrives there.
+        irq: u8,
+        /// How it does.
+        mode: Mode,
+    },
+    /// The GSI is delivered as NMI.
+    Nmi(Gsi),
+    /// The machine has no I/O APIC.
+    NoIoApic,
+    /// No I/O APIC has this GSI.
+    NoSuchGsi(Gsi),
+}
+
+impl fmt::Display for RouteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchIsaIrq(irq) => {
+                write!(f, "there is no ISA IRQ {irq}: they are 0 to 15")
+            }
+            Self::NotConnected { irq, instead } => write!(
+                f,
+                "ISA IRQ {irq} is not connected: the MADT has IRQ {instead} at GSI {irq}"
+            ),
+            Self::Contradiction {
+                gsi,
+                irq,
+                mode,
+                other,
+                other_mode,
+            } => write!(
+                f,
+                "the MADT contradicts itself: at GSI {gsi}, IRQ {irq} is {mode}, but IRQ {other} \
+                 is {other_mode}"
+            ),
+            Self::WrongMode {
+                gsi,
+                asked,
+                irq,
+                mode,
+            } => write!(
+                f,
+                "GSI {gsi} was asked for as {asked}, but the MADT has IRQ {irq} there, {mode}; \
+                 ask without a mode to take the MADT's"
+            ),
+            Self::Nmi(gsi) => write!(f, "GSI {gsi} is delivered as NMI: no handler can have it"),
+            Self::NoIoApic => {
+                f.write_str("the machine has no I/O APIC; only messages (MSI) can be had")
+            }
+            Self::NoSuchGsi(gsi) => {
+                write!(
+                    f,
+                    "no I/O APIC has GSI {gsi}; `ioapic` lists those there are"
+                )
+            }
+        }
+    }
+}
+
+impl core::error::Error for RouteError {}
+
+/// Finds where the interrupt of a request arrives, and how.
+///
+/// # Errors
+///
+/// [`RouteError`].
+pub fn resolve(request: Request, topology: &Topology) -> Result<Route, RouteError> {
+    let (gsi, mode, origin) = match request {
+        Request::Message => return Ok(Route::Message),
+        Request::Isa(irq) => isa(irq, topology)?,
+        Request::Gsi { gsi, mode } => global(gsi, mode, topology)?,
+    };
+    if topology.io_apics().is_empty() {
+        return Err(RouteError::NoIoApic);
+    }
+    let input = topology.input(gsi).ok_or(RouteError::NoSuchGsi(gsi))?;
+    if topology.nmi_sources().iter().any(|nmi| nmi.gsi == gsi) {
+        return Err(RouteError::Nmi(gsi));
+    }
+    Ok(Route::Pin(Pin {
+        gsi,
+        input,
+        mode,
+        origin,
+    }))
+}
+
+type Arrival = (Gsi, Mode, Origin);
+
+/// Where an ISA interrupt arrives.
+fn isa(irq: u8, topology: &Topology) -> Result<Arrival, RouteError> {
+    let route = topology.isa_irq(irq).ok_or(RouteError::NoSuchIsaIrq(irq))?;
+    let gsi = route.gsi;
+    let overridden = overridden_to(gsi, topology)?;
+    match overridden {
+        Some((instead, _)) if !route.overridden => Err(RouteError::NotConnected { irq, instead }),
+        Some((_, mode)) => Ok((gsi, mode, Origin::Override(irq))),
+        None => Ok((gsi, Mode::ISA, Origin::Isa(irq))),
+    }
+}
+
+/// How the interrupt of a GSI arrives.
+fn global(gsi: Gsi, asked: Option<Mode>, topology: &Topology) -> Result<Arrival, RouteError> {
+    if let Some((irq, mode)) = overridden_to(gsi, topology)? {
+        return match asked {
+            Some(asked) if asked != mode => Err(RouteError::WrongMode {
+                gsi,
+                asked,
+                irq,
+                mode,
+            }),
+            _ => Ok((gsi, mode, Origin::Override(irq))),
+        };
+    }
+    if let Some(asked) = asked {
+        return Ok((gsi, asked, Origin::Request));
+    }
+    // Without an override, the ISA interrupt of the same number, unless that goes elsewhere.
+    let irq = u8::try_from(gsi.0).ok();
+    let here = irq.filter(|&irq| {
+        topology
+            .isa_irq(irq)
+            .is_some_and(|route| !route.overridden && topology.has_8259())
+    });
+    Ok(match here {
+        Some(irq) => (gsi, Mode::ISA, Origin::Isa(irq)),
+        None => (gsi, Mode::PCI, Origin::Pci),
+    })
+}
+
+/// The ISA interrupt that the MADT has at this GSI, with its mode; the lowest, if there
+/// are several that agree.
+fn overridden_to(gsi: Gsi, topology: &Topology) -> Result<Option<(u8, Mode)>, RouteError> {
+    let mut found: Option<(u8, Mode)> = None;
+    for (other, route) in topology.overrides().filter(|(_, route)| route.gsi == gsi) {
+        let other_mode = Mode {
+            polarity: route.polarity,
+            trigger: route.trigger,
+        };
+        match found {
+            None => found = Some((other, other_mode)),
+            Some((irq, mode)) if mode != other_mode => {
+                return Err(RouteError::Contradiction {
+                    gsi,
+                    irq,
+                    mode,
+                    other,
+                    other_mode,
+                });
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,273 @@
+//! Which vector of a CPU a line gets.
+//!
+//! Each CPU has its own [`Allocator`], so the machine has about 200 vectors times
+//! its CPUs. A vector is chosen within the class that was asked for: the class is
+//! the priority, and no other one would do.
+
+use crate::vector::{PriorityClass, Vector};
+use core::fmt;
+
+mod set;
+
+pub use set::{Iter, VectorSet};
+
+/// The vectors that are the processor's: 0 to 31 (SDM vol. 3A, 7.2).
+pub const EXCEPTIONS: VectorSet = VectorSet::EMPTY
+    .with_class(PriorityClass::LOWEST)
+    .with(VectorSet::range(Vector(16), Vector(31)));
+
+/// The vectors of one CPU: which are given out.
+///
+/// Not for use by two CPUs at once: it belongs under a lock. Nothing on the way
+/// of an interrupt looks at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allocator {
+    reserved: VectorSet,
+    allocated: VectorSet,
+}
+
+impl Allocator {
+    /// A CPU that has given out nothing. It never gives out those in `reserved` or
+    /// in [`EXCEPTIONS`].
+    #[must_use]
+    pub const fn new(reserved: VectorSet) -> Self {
+        Self {
+            reserved: reserved.with(EXCEPTIONS),
+            allocated: VectorSet::EMPTY,
+        }
+    }
+
+    /// Gives out a vector of `class`.
+    ///
+    /// It is taken from the smallest gap between vectors in use, so that blocks
+    /// stay whole as long as possible.
+    ///
+    /// # Errors
+    ///
+    /// [`Exhausted`] if none is left, as always in the classes 0 and 1.
+    pub const fn allocate(&mut self, class: PriorityClass) -> Result<Vector, Exhausted> {
+        self.allocate_block(class, 1)
+    }
+
+    /// Gives out `count` consecutive vectors of `class` and returns the first, whose
+    /// number is a multiple of `count`.
+    ///
+    /// That is what a device with several MSI messages needs: it puts the number
+    /// of the message into the lowest bits of the vector (PCI Local Bus
+    /// specification 3.0, 6.8.1.6). `count` is 1, 2, 4, 8 or 16; any other is rounded up to
+    /// the next of these, 0 to 1. Above 16 there is never room.
+    ///
+    /// # Errors
+    ///
+    /// [`Exhausted`] if there is no such block.
+    pub const fn allocate_block(
+        &mut self,
+        class: PriorityClass,
+        count: u8,
+    ) -> Result<Vector, Exhausted> {
+        match self.available().find_block(class, count) {
+            Some(first) => {
+                self.allocated = self.allocated.with(VectorSet::block(first, count));
+                Ok(first)
+            }
+            None => Err(self.exhausted(class, count)),
+        }
+    }
+
+    /// Gives out the block of `count` vectors that begins with `first`: for a caller
+    /// that has chosen from [`available`](Self::available) of several CPUs. `count`
+    /// is rounded as in [`allocate_block`](Self::allocate_block).
+    ///
+    /// # Errors
+    ///
+    /// [`NotAvailable`] with the first vector that is reserved or given out already, or
+    /// with `first` if it is no multiple of `count`. Nothing has changed then.
+    pub const fn claim(&mut self, first: Vector, count: u8) -> Result<(), NotAvailable> {
+        let block = VectorSet::block(first, count);
+        match block.without(self.available()).lowest() {
+            Some(vector) => Err(NotAvailable(vector)),
+            None if block.is_empty() => Err(NotAvailable(first)),
+            None => {
+                self.allocated = self.allocated.with(block);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes back one vector.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAllocated`] if it was not given out; nothing has changed then.
+    pub const fn free(&mut self, vector: Vector) -> Result<(), NotAllocated> {
+        self.free_block(vector, 1)
+    }
+
+    /// Takes back the block of `count` vectors that begins with `first`; `count` is
+    /// rounded as in [`allocate_block`](Self::allocate_block).
+    ///
+    /// # Errors
+    ///
+    /// [`NotAllocated`] with the first vector that was not given out, or with `first`
+    /// if it is no multiple of `count`. Nothing has changed then.
+    pub const fn free_block(&mut self, first: Vector, count: u8) -> Result<(), NotAllocated> {
+        let block = VectorSet::block(first, count);
+        match block.without(self.allocated).lowest() {
+            Some(vector) => Err(NotAllocated(vector)),
+            None if block.is_empty() => Err(NotAllocated(first)),
+            None => {
+                self.allocated = self.allocated.without(block);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether a vector is given out. Reserved ones are not.
+    #[must_use]
+    pub const fn is_allocated(&self, vector: Vector) -> bool {
+        self.allocated.contains(vector)
+    }
+
+    /// The vectors that are given out.
+    #[must_use]
+    pub const fn allocated(&self) -> VectorSet {
+        self.allocated
+    }
+
+    /// The vectors that are never given out, [`EXCEPTIONS`] among them.
+    #[must_use]
+    pub const fn reserved(&self) -> VectorSet {
+        self.reserved
+    }
+
+    /// The vectors that can be given out.
+    #[must_use]
+    pub const fn available(&self) -> VectorSet {
+        VectorSet::ALL
+            .without(self.reserved)
+            .without(self.allocated)
+    }
+
+    /// How many vectors of a class are given out, 0 to 16.
+    #[must_use]
+    pub const fn allocated_in(&self, class: PriorityClass) -> u8 {
+        self.allocated.bits_of(class).count_ones() as u8
+    }
+
+    /// How many vectors of a class can be given out, 0 to 16.
+    #[must_use]
+    pub const fn available_in(&self, class: PriorityClass) -> u8 {
+        self.available().bits_of(class).count_ones() as u8
+    }
+
+    const fn exhausted(&self, class: PriorityClass, count: u8) -> Exhausted {
+        let available = self.available();
+        let mut largest = 0;
+        let mut size = 16;
+        while size > 0 && largest == 0 {
+            if available.find_block(class, size).is_some() {
+                largest = size;
+            }
+            size /= 2;
+        }
+        let mut nearest = None;
+        let mut distance = 1;
+        while distance < 16 && nearest.is_none() {
+            let above = PriorityClass::new(class.get() + distance);
+            if let Some(above) = above
+                && available.find_block(above, count).is_some()
+            {
+                nearest = Some(above);
+            } else if class.get() >= distance
+                && let Some(below) = PriorityClass::new(class.get() - distance)
+                && available.find_block(below, count).is_some()
+            {
+                nearest = Some(below);
+            }
+            distance += 1;
+        }
+        Exhausted {
+            class,
+            asked: count,
+            free_in_class: self.available_in(class),
+            largest_block: largest,
+            nearest,
+        }
+    }
+}
+
+/// There are not as many vectors left on this CPU as were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exhausted {
+    /// The class that was asked for.
+    pub class: PriorityClass,
+    /// How many vectors in one block were asked for, as the caller gave it.
+    pub asked: u8,
+    /// How many vectors of the class are left, 0 to 16.
+    pub free_in_class: u8,
+    /// The largest block that the class has left: 0, 1, 2, 4 or 8 vectors, or 16 if more
+    /// than a class has were asked for.
+    pub largest_block: u8,
+    /// The nearest class of this CPU that has room for what was asked, if any: of
+    /// two equally near ones, the higher, because it makes no deadline worse.
+    pub nearest: Option<PriorityClass>,
+}
+
+impl fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            class,
+            asked,
+            free_in_class,
+            largest_block,
+            nearest,
+        } = *self;
+        match asked {
+            0 | 1 => write!(f, "no vector of class {class} is free on this CPU")?,
+            _ => write!(
+                f,
+                "no block of {asked} vectors of class {class} is free on this CPU: \
+                 {free_in_class} free, the largest block has {largest_block}"
+            )?,
+        }
+        match nearest {
+            _ if asked > 16 => f.write_str("; a class has 16 vectors: ask for fewer"),
+            _ if !class.is_usable() => {
+                f.write_str("; classes 0 and 1 are the processor's: ask for 2 to 15")
+            }
+            Some(class) => write!(f, "; class {class} has room"),
+            None => f.write_str("; no other class has room: try another CPU"),
+        }
+    }
+}
+
+impl core::error::Error for Exhausted {}
+
+/// A vector cannot be had: it is reserved, or given out, or it begins no block of
+/// the wanted size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAvailable(pub Vector);
+
+impl fmt::Display for NotAvailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "vector {} is reserved or in use on this CPU, or begins no such block",
+            self.0
+        )
+    }
+}
+
+impl core::error::Error for NotAvailable {}
+
+/// A vector was to be taken back that had not been given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAllocated(pub Vector);
+
+impl fmt::Display for NotAllocated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "vector {} was not given out on this CPU", self.0)
+    }
+}
+
+impl core::error::Error for NotAllocated {}
