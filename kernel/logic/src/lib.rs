@@ -32,6 +32,7 @@ pub mod layout;
 pub mod machine_check;
 pub mod memory_map;
 pub mod paging;
+pub mod pci;
 pub mod registers;
 pub mod script;
 pub mod smp;
