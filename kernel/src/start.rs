@@ -14,7 +14,7 @@ use crate::boot::{self, BootInfo};
 use crate::discover::{Machine, discover, machine};
 use crate::hw::control::Features;
 use crate::smp::{self, OnlineCpus};
-use crate::{console, cpu, memory, monitor, stop, time};
+use crate::{console, cpu, irq, memory, monitor, stop, time};
 
 unsafe extern "Rust" {
     /// Defined by [`main!`](crate::main).
@@ -84,6 +84,7 @@ unsafe fn bring_up(machine: &Machine) {
     log_frequency();
     log_controllers(machine, apic);
     smp::jobs::set_up();
+    irq::set_up();
     let (options, _) = Options::parse(&machine.boot.command_line);
     // SAFETY: 1. Passed on to the caller. 2. The local APIC is set up.
     match unsafe { smp::start(&machine.topology, apic, options.failcpu) } {

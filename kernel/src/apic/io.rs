@@ -110,6 +110,35 @@ impl fmt::Display for RouteError {
     }
 }
 
+/// Inputs that a line has.
+static CLAIMED: IrqMutex<Vec<Gsi>> = IrqMutex::new(Vec::new());
+
+/// Notes that `gsi` has an owner; an error if it has one.
+pub(crate) fn claim(gsi: Gsi) -> Result<(), ()> {
+    let mut claimed = CLAIMED.lock();
+    if claimed.contains(&gsi) {
+        return Err(());
+    }
+    claimed.push(gsi);
+    Ok(())
+}
+
+/// Takes back [`claim`].
+pub(crate) fn release(gsi: Gsi) {
+    CLAIMED.lock().retain(|&claimed| claimed != gsi);
+}
+
+/// Masks the input `gsi`, if there is one.
+pub(crate) fn mask(gsi: Gsi) {
+    let found = all()
+        .iter()
+        .find_map(|io_apic| Some((io_apic, io_apic.pin(gsi.get())?)));
+    if let Some((io_apic, pin)) = found {
+        // SAFETY: 1. The I/O APIC has this entry.
+        unsafe { io_apic.registers.lock().disable_irq(pin) };
+    }
+}
+
 /// Delivers the input that `route` names as `vector` to the CPU with APIC ID `target`.
 ///
 /// # Errors

@@ -15,8 +15,6 @@ pub use local::{LocalApic, local};
 pub mod vectors {
     use tocsin_logic::vector::Vector;
 
-    /// The console's serial port.
-    pub const CONSOLE: Vector = Vector(0x40);
     /// The local APIC's timer.
     pub const TIMER: Vector = Vector(0xe0);
     /// Errors of the local APIC itself.

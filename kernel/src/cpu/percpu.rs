@@ -5,17 +5,42 @@ use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use tocsin_logic::backtrace;
+use tocsin_logic::irq::mailbox::Mailbox;
+use tocsin_logic::irq::queue::Queue;
+use tocsin_logic::irq::vectors::{Allocator, VectorSet};
+use tocsin_logic::vector::Vector;
 
-use super::interrupts::Interrupts;
+use super::interrupts::{self, Interrupts};
+use crate::sync::IrqMutex;
 use x86_64::structures::gdt::GlobalDescriptorTable;
 use x86_64::structures::tss::TaskStateSegment;
 
 /// Null, kernel code and data, user data and code, and the two halves of the TSS descriptor.
 pub(super) const GDT_ENTRIES: usize = 8;
 
+/// Calls that may wait for one CPU.
+pub const CALLS: usize = 64;
+
+/// Pieces of deferred work that may wait on one CPU.
+pub const WORK: usize = 128;
+
+/// Vectors with a fixed use on all CPUs: the classes 14 and 15, software interrupts, and those that
+/// the kernel's own demonstrations use. Class 2 belongs to the 8259s' ghosts and deferred work.
+const FIXED: VectorSet = {
+    let mut fixed = VectorSet::range(Vector(0x20), Vector(0x2f))
+        .with(VectorSet::range(Vector(0xe0), Vector(0xff)));
+    let singles = [0x51, 0x52, interrupts::SOFTWARE, 0x91, 0x92, 0xd0, 0xd8];
+    let mut index = 0;
+    while index < singles.len() {
+        fixed.insert(Vector(singles[index]));
+        index += 1;
+    }
+    fixed
+};
+
 /// One job for a CPU: a function and its argument.
 #[derive(Debug)]
-pub(crate) struct Mailbox {
+pub(crate) struct Assignment {
     /// Set from the moment the job is given until it is done.
     pub(crate) busy: AtomicBool,
     /// Null, or the function; stored after the argument.
@@ -52,9 +77,15 @@ pub struct PerCpu {
     /// Depth of fault reports being printed; above 1, a report has faulted itself.
     reports: AtomicU32,
     /// What the CPU is asked to do; see `smp::jobs`.
-    pub(crate) job: Mailbox,
+    pub(crate) job: Assignment,
     /// What it was doing when another CPU last asked; see `irq::nmi`.
     pub(crate) trace: Trace,
+    /// Calls that other CPUs want of it; see `irq::call`.
+    pub(crate) calls: Mailbox<CALLS>,
+    /// Work that it has put off; see `irq::deferred`.
+    pub(crate) deferred: Queue<WORK>,
+    /// Its vectors: which belong to somebody. Nothing on an interrupt's way looks at it.
+    pub(crate) vectors: IrqMutex<Allocator>,
     /// Its heart, which other CPUs watch.
     pub(crate) heart: Heart,
     /// Its interrupts.
@@ -75,7 +106,7 @@ impl PerCpu {
             this: UnsafeCell::new(core::ptr::null()),
             id,
             reports: AtomicU32::new(0),
-            job: Mailbox {
+            job: Assignment {
                 busy: AtomicBool::new(false),
                 function: AtomicPtr::new(core::ptr::null_mut()),
                 argument: AtomicU64::new(0),
@@ -85,6 +116,9 @@ impl PerCpu {
                 length: AtomicUsize::new(0),
                 calls: [const { AtomicU64::new(0) }; backtrace::LIMIT],
             },
+            calls: Mailbox::new(),
+            deferred: Queue::new(),
+            vectors: IrqMutex::new(Allocator::new(FIXED)),
             heart: Heart {
                 last: AtomicU64::new(0),
                 stuck: AtomicBool::new(false),

@@ -5,11 +5,21 @@
 //! one of the same or a lower class waits (SDM vol. 3A, 12.8.3). CR8 raises the bar for code
 //! that is no handler: see [`priority`].
 
+pub mod call;
 pub mod ceiling;
+pub mod deferred;
+pub mod line;
 pub mod nest;
 pub mod nmi;
 pub mod priority;
 pub mod watchdog;
 
 pub use ceiling::{CeilingGuard, CeilingMutex};
+pub use line::{Line, LineError, Request, Source};
 pub use priority::{Raised, raise};
+
+/// Registers the vectors that calls and deferred work use. Once, before other CPUs run.
+pub(crate) fn set_up() {
+    call::set_up();
+    deferred::set_up();
+}

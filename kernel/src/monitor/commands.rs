@@ -5,7 +5,8 @@ use alloc::string::ToString;
 use tocsin_logic::exit;
 
 use super::{
-    Arguments, Command, CommandError, apic, bench, fault, gates, has_failed, irq, machine, memory,
+    Arguments, Command, CommandError, apic, bench, fault, gates, has_failed, ipi, irq, machine,
+    memory,
 };
 use crate::{Machine, hw, println};
 
@@ -88,6 +89,12 @@ const COMMANDS: &[Command] = &[
         usage: "nest",
         help: "let interrupts nest on all CPUs, and show the order they run in",
         run: irq::nest,
+    },
+    Command {
+        name: "ipi",
+        usage: "ipi",
+        help: "let CPUs call each other, and compare what was sent with what came",
+        run: ipi::ipi,
     },
     Command {
         name: "backtrace",

@@ -9,12 +9,12 @@ use embedded_cli::command::RawCommand;
 use embedded_cli::service::{Autocomplete, CommandProcessor, Help, ProcessError};
 use embedded_cli::{arguments::Arg, autocomplete::Request};
 
+use tocsin_logic::vector::PriorityClass;
 use x86_64::instructions::interrupts;
 
 use super::{commands, execute_line};
-use crate::apic::{io, local, vectors};
-use crate::cpu::interrupts::register;
-use crate::{Machine, console};
+use crate::irq::{self, Line, Source};
+use crate::{Machine, console, cpu};
 
 /// Longest line, in bytes.
 const LINE_MAX: usize = 256;
@@ -30,12 +30,12 @@ pub(super) fn read_and_execute(machine: &'static Machine) -> ! {
         .command_buffer([0; LINE_MAX])
         .history_buffer([0; HISTORY_MAX])
         .build();
-    let wakes = receive_wakes(machine);
+    let line = receive_line();
     loop {
         // Off, so that a byte that comes between the look and the `hlt` still wakes it.
         interrupts::disable();
         let byte = console::read_byte();
-        if byte.is_none() && wakes {
+        if byte.is_none() && line.is_some() {
             interrupts::enable_and_hlt();
         }
         interrupts::enable();
@@ -46,23 +46,31 @@ pub(super) fn read_and_execute(machine: &'static Machine) -> ! {
     }
 }
 
-/// Lets the serial port wake this CPU, so that it need not look all the time. Returns whether it will.
-fn receive_wakes(machine: &Machine) -> bool {
-    let Some(route) = machine.topology.isa_irq(console::ISA_IRQ) else {
-        return false;
+/// Lets the serial port wake this CPU, so that it need not look all the time.
+fn receive_line() -> Option<Line> {
+    let request = irq::Request {
+        source: Source::Isa(console::ISA_IRQ),
+        class: CLASS,
+        cpu: cpu::current().id(),
     };
-    register(vectors::CONSOLE, woken);
-    match io::deliver(route, vectors::CONSOLE, local().id()) {
-        Ok(()) => {
+    // Coming out of `hlt` is all that the interrupt is for.
+    match Line::new(request, || {}) {
+        Ok(line) => {
             console::enable_receive_interrupt();
-            true
+            Some(line)
         }
         Err(error) => {
             log::warn!("console: {error}; it is polled");
-            false
+            None
         }
     }
 }
+
+/// Priority class of the serial port: low, because a person types.
+const CLASS: PriorityClass = match PriorityClass::new(4) {
+    Some(class) => class,
+    None => PriorityClass::LOWEST_USABLE,
+};
 
 /// The console as the line editor writes to it.
 struct Output;
@@ -130,6 +138,3 @@ impl Autocomplete for Names {
 }
 
 impl Help for Names {}
-
-/// Answers the serial port: coming out of `hlt` is all that it is for.
-extern "C" fn woken(_: usize, _: u8) {}

@@ -6,6 +6,7 @@ mod bench;
 mod commands;
 mod fault;
 mod gates;
+mod ipi;
 mod irq;
 mod line;
 mod machine;
