@@ -6,6 +6,8 @@ use serde::Deserialize;
 use tocsin_tools::settings::{BootWay, Memory};
 use tocsin_tools::{Firmware, Limine, Machine};
 
+use crate::shape::Shape;
+
 /// One machine to boot.
 #[derive(Debug, Clone)]
 pub struct Cell {
@@ -44,6 +46,27 @@ struct Matrix {
     board: Vec<String>,
     boot: Vec<Boot>,
     cpu: Vec<Cpu>,
+    smp: Vec<Shape>,
+}
+
+fn read() -> Matrix {
+    toml::from_str(include_str!("../matrix.toml")).expect("matrix.toml")
+}
+
+/// The machines of several CPUs, each with what its CPU model has, in the order of the file.
+///
+/// # Panics
+///
+/// As [`cells`].
+#[must_use]
+pub fn shapes() -> Vec<(Shape, Cpu)> {
+    let Matrix { cpu, smp, .. } = read();
+    let model = |shape: &Shape| cpu.iter().find(|cpu| cpu.name == shape.cpu).cloned();
+    let shapes = smp.into_iter().map(|shape| {
+        let cpu = model(&shape).expect("matrix.toml: a shape's CPU is not in [[cpu]]");
+        (shape, cpu)
+    });
+    shapes.collect()
 }
 
 /// All machines, in the order of the file.
@@ -53,7 +76,7 @@ struct Matrix {
 /// The file is part of this program; one that does not say machines is a mistake in it.
 #[must_use]
 pub fn cells() -> Vec<Cell> {
-    let matrix: Matrix = toml::from_str(include_str!("../matrix.toml")).expect("matrix.toml");
+    let matrix = read();
     let mut cells = Vec::new();
     for boot in &matrix.boot {
         let way = BootWay::parse(&boot.way).expect("matrix.toml");

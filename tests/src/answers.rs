@@ -1,0 +1,241 @@
+//! Reads what the kernel says of its CPUs and controllers back into fields.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
+
+fn regex(pattern: &str) -> Regex {
+    Regex::new(pattern).expect("the pattern is part of this program")
+}
+
+fn hex(digits: &str) -> u64 {
+    u64::from_str_radix(digits, 16).unwrap_or_default()
+}
+
+fn number(digits: &str) -> u32 {
+    digits.parse().unwrap_or_default()
+}
+
+/// The line that says that the kernel has started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// CPUs that run.
+    pub online: u32,
+    /// CPUs that are there.
+    pub present: u32,
+    /// The mode of the local APICs, as `x2apic`.
+    pub mode: String,
+    /// I/O APICs.
+    pub io_apics: u32,
+    /// Pins of all of them.
+    pub pins: u32,
+}
+
+impl Ready {
+    /// Reads it from the boot log.
+    ///
+    /// # Errors
+    ///
+    /// It is not there, or there twice.
+    pub fn parse(log: &str) -> Result<Self, String> {
+        static LINE: LazyLock<Regex> = LazyLock::new(|| {
+            regex(
+                r"(?m)^tocsin: ready: (\d+)/(\d+) CPUs online, (\w+), (\d+) I/O APICs? \((\d+) pins\)$",
+            )
+        });
+        let mut found = LINE.captures_iter(log);
+        let line = found
+            .next()
+            .ok_or("the log has no line `tocsin: ready: ...`")?;
+        if found.next().is_some() {
+            return Err("the kernel says twice that it is ready".to_owned());
+        }
+        Ok(Self {
+            online: number(&line[1]),
+            present: number(&line[2]),
+            mode: line[3].to_owned(),
+            io_apics: number(&line[4]),
+            pins: number(&line[5]),
+        })
+    }
+}
+
+/// How many CPUs the log says were started, and of how many.
+///
+/// # Errors
+///
+/// The log does not say it.
+pub fn started(log: &str) -> Result<(u32, u32), String> {
+    static LINE: LazyLock<Regex> =
+        LazyLock::new(|| regex(r"\bsmp: (\d+) of (\d+) other CPUs started in [0-9.]+ [mun]?s\b"));
+    let line = LINE.captures(log);
+    let line = line.ok_or("the log does not say how many CPUs were started")?;
+    Ok((number(&line[1]), number(&line[2])))
+}
+
+/// The log's lines of this level: `warning` or `error`, without level and time.
+#[must_use]
+pub fn of_level(log: &str, level: &str) -> Vec<String> {
+    let mark = format!(" {level}: ");
+    let lines = log.lines().filter(|line| line.starts_with('['));
+    let lines = lines.filter_map(|line| line.split_once(&mark));
+    lines.map(|(_, message)| message.to_owned()).collect()
+}
+
+/// A row of the table of CPUs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CpuRow {
+    /// The kernel's number.
+    pub number: u32,
+    /// The ID of its local APIC.
+    pub apic_id: u32,
+    /// Its ACPI UID.
+    pub uid: Option<u32>,
+    /// As `online`.
+    pub state: String,
+    /// Socket, core and thread.
+    pub place: (u32, u32, u32),
+    /// From its lowest stack's first byte to its highest stack's end.
+    pub stacks: Option<Range<u64>>,
+}
+
+/// The rows of every table of CPUs in `text`, which has one.
+#[must_use]
+pub fn cpu_rows(text: &str) -> Vec<CpuRow> {
+    static ROW: LazyLock<Regex> = LazyLock::new(|| {
+        regex(
+            r"(?m)^ +(\d+) +0x([0-9a-f]+) +(\d+|-) +(\S.*?) +(\d+)/(\d+)/(\d+) *(?:0x([0-9a-f]{16}) to 0x([0-9a-f]{16}))?$",
+        )
+    });
+    let read = |row: Captures<'_>| CpuRow {
+        number: number(&row[1]),
+        apic_id: hex(&row[2]) as u32,
+        uid: row[3].parse().ok(),
+        state: row[4].to_owned(),
+        place: (number(&row[5]), number(&row[6]), number(&row[7])),
+        stacks: match (row.get(8), row.get(9)) {
+            (Some(first), Some(last)) => Some(hex(first.as_str())..hex(last.as_str()) + 1),
+            _ => None,
+        },
+    };
+    ROW.captures_iter(text).map(read).collect()
+}
+
+/// A row of the answer to `acpi`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableRow {
+    /// As `APIC`.
+    pub signature: String,
+    /// Its physical address.
+    pub address: u64,
+    /// Its size in bytes.
+    pub length: u64,
+    /// Its revision.
+    pub revision: u32,
+}
+
+/// The tables in the answer to `acpi`, the root table first.
+#[must_use]
+pub fn tables(text: &str) -> Vec<TableRow> {
+    static ROW: LazyLock<Regex> =
+        LazyLock::new(|| regex(r"(?m)^  (\S{4}) +0x([0-9a-f]{16}) +(\d+) +(\d+)  "));
+    let read = |row: Captures<'_>| TableRow {
+        signature: row[1].to_owned(),
+        address: hex(&row[2]),
+        length: u64::from(number(&row[3])),
+        revision: number(&row[4]),
+    };
+    ROW.captures_iter(text).map(read).collect()
+}
+
+/// A local APIC in the answer to `apic` or `lapic`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LocalApic {
+    /// The kernel's number of the CPU.
+    pub cpu: u32,
+    /// Its APIC ID.
+    pub id: u32,
+    /// Its registers by the kernel's names, as `LVT LINT0` or `SVR`.
+    pub registers: BTreeMap<String, u64>,
+}
+
+impl LocalApic {
+    /// Reads the answer.
+    ///
+    /// # Errors
+    ///
+    /// It shows no local APIC.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        static HEAD: LazyLock<Regex> =
+            LazyLock::new(|| regex(r"(?m)^Local APIC of CPU (\d+): ID 0x([0-9a-f]+), "));
+        static REGISTER: LazyLock<Regex> =
+            LazyLock::new(|| regex(r"(?m)^  ([A-Z]+(?: \w+)?) +0x([0-9a-f]{8})\b"));
+        let head = HEAD.captures(text);
+        let head = head.ok_or_else(|| format!("there is no local APIC in:\n{text}"))?;
+        let registers = REGISTER.captures_iter(text);
+        Ok(Self {
+            cpu: number(&head[1]),
+            id: hex(&head[2]) as u32,
+            registers: registers
+                .map(|parts| (parts[1].to_owned(), hex(&parts[2])))
+                .collect(),
+        })
+    }
+}
+
+/// The answer to `apic`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Apic {
+    /// As `x2apic`.
+    pub mode: String,
+    /// The boot CPU's local APIC.
+    pub local: LocalApic,
+    /// For each I/O APIC its address, masked pins and all pins.
+    pub io_apics: Vec<(u64, u32, u32)>,
+    /// Spurious interrupts, errors, and ghosts of either 8259.
+    pub mishaps: [u32; 4],
+}
+
+impl Apic {
+    /// Reads the answer.
+    ///
+    /// # Errors
+    ///
+    /// Something is missing in it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        static MODE: LazyLock<Regex> = LazyLock::new(|| regex(r"(?m)^Mode (\w+): "));
+        static IO_APIC: LazyLock<Regex> = LazyLock::new(|| {
+            regex(r"(?m)^I/O APIC ID .* at 0x([0-9a-f]+): .*, (\d+) of (\d+) masked$")
+        });
+        static MISHAPS: LazyLock<Regex> = LazyLock::new(|| {
+            regex(r"(?m)^Spurious interrupts (\d+), errors (\d+), 8259 ghosts (\d+) and (\d+)$")
+        });
+        let missing = |what: &str| format!("`apic` does not show {what}:\n{text}");
+        let mode = MODE.captures(text).ok_or_else(|| missing("the mode"))?;
+        let mishaps = MISHAPS.captures(text).ok_or_else(|| missing("mishaps"))?;
+        let io_apics = IO_APIC.captures_iter(text);
+        Ok(Self {
+            mode: mode[1].to_owned(),
+            local: LocalApic::parse(text)?,
+            io_apics: io_apics
+                .map(|parts| (hex(&parts[1]), number(&parts[2]), number(&parts[3])))
+                .collect(),
+            mishaps: [1, 2, 3, 4].map(|field| number(&mishaps[field])),
+        })
+    }
+}
+
+/// What the answer to `timer` counts: mode, interrupts seen, interrupts wanted.
+#[must_use]
+pub fn timer_counts(text: &str) -> Vec<(String, u32, u32)> {
+    static ROW: LazyLock<Regex> =
+        LazyLock::new(|| regex(r"(?m)^  (\S+): (\d+) of (\d+) interrupts in "));
+    let rows = ROW.captures_iter(text);
+    rows.map(|row| (row[1].to_owned(), number(&row[2]), number(&row[3])))
+        .collect()
+}

@@ -1,0 +1,280 @@
+//! Firmware of our own making: ACPI tables, sound or broken, given to a machine in place
+//! of its own.
+//!
+//! QEMU describes its tables to the BIOS by three files of its firmware configuration
+//! device: the tables, the RSDP, and a script that says where to put and how to link
+//! them (QEMU's `hw/acpi/bios-linker-loader.c`). With `acpi=off` it leaves them out, and
+//! the names are free for files from the command line. `-acpitable` would not do: it
+//! mends each table's length and checksum.
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+
+use tempfile::TempDir;
+use tocsin_tools::Machine;
+
+/// Bytes of a table's header.
+const HEADER: usize = 36;
+
+/// Bytes of a command of the script, and of a file's name in it.
+const COMMAND: usize = 128;
+const NAME: usize = 56;
+
+/// The files' names.
+const TABLES: &str = "etc/acpi/tables";
+const RSDP: &str = "etc/acpi/rsdp";
+const SCRIPT: &str = "etc/table-loader";
+
+/// Commands of the script, and the memory that a file may go to.
+const ALLOCATE: u32 = 1;
+const ADD_POINTER: u32 = 2;
+const ADD_CHECKSUM: u32 = 3;
+const HIGH: u8 = 1;
+const F_SEGMENT: u8 = 2;
+
+/// ACPI tables for a machine.
+#[derive(Debug, Clone, Default)]
+pub struct Firmware {
+    tables: Vec<Vec<u8>>,
+    /// Entries of the root table that lead to none of the tables.
+    strays: Vec<u32>,
+    no_rsdp: bool,
+}
+
+/// The files that a machine reads; they go when this is dropped.
+#[derive(Debug)]
+pub struct Files(TempDir);
+
+impl Firmware {
+    /// No tables but an empty root table.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a table as it is: checksum and length may be wrong.
+    #[must_use]
+    pub fn table(mut self, bytes: Vec<u8>) -> Self {
+        self.tables.push(bytes);
+        self
+    }
+
+    /// Adds an entry to the root table that leads to `address`.
+    #[must_use]
+    pub fn stray(mut self, address: u32) -> Self {
+        self.strays.push(address);
+        self
+    }
+
+    /// Leaves out the RSDP.
+    #[must_use]
+    pub fn no_rsdp(mut self) -> Self {
+        self.no_rsdp = true;
+        self
+    }
+
+    /// Gives these tables to `machine`, whose board is `board`.
+    ///
+    /// # Errors
+    ///
+    /// The files cannot be written.
+    pub fn install(&self, machine: Machine, board: &str) -> io::Result<(Files, Machine)> {
+        let directory = tempfile::tempdir()?;
+        let mut machine = machine.board(format!("{board},acpi=off"));
+        let (tables, offsets) = self.blob();
+        let files = [
+            (TABLES, tables),
+            (RSDP, self.rsdp()),
+            (SCRIPT, script(&offsets, self.strays.len())),
+        ];
+        for (name, bytes) in files {
+            let path = directory.path().join(name.replace('/', "-"));
+            std::fs::write(&path, bytes)?;
+            let option = format!("name={name},file={}", path.display());
+            machine = machine.args(["-fw_cfg", &option]);
+        }
+        Ok((Files(directory), machine))
+    }
+
+    /// The root table and all others behind it, and where the others begin.
+    fn blob(&self) -> (Vec<u8>, Vec<u32>) {
+        let entries = vec![0; 4 * (self.tables.len() + self.strays.len())];
+        let mut blob = table(*b"RSDT", 1, &entries);
+        let mut offsets = Vec::new();
+        for table in &self.tables {
+            blob.resize(blob.len().next_multiple_of(16), 0);
+            offsets.push(blob.len() as u32);
+            blob.extend(table);
+        }
+        // The script adds where the tables come to lie, and sets the checksum after it.
+        let values = offsets.iter().chain(&self.strays);
+        for (index, value) in values.enumerate() {
+            blob[HEADER + 4 * index..][..4].copy_from_slice(&value.to_le_bytes());
+        }
+        blob[9] = 0;
+        (blob, offsets)
+    }
+
+    fn rsdp(&self) -> Vec<u8> {
+        let signature = if self.no_rsdp {
+            b"NO TABLE"
+        } else {
+            b"RSD PTR "
+        };
+        let mut rsdp = signature.to_vec();
+        rsdp.push(0);
+        rsdp.extend(b"TOCSIN");
+        rsdp.extend([0; 5]);
+        rsdp
+    }
+}
+
+impl Files {
+    /// Where they are.
+    #[must_use]
+    pub fn path(&self) -> &std::path::Path {
+        self.0.path()
+    }
+}
+
+/// The script that puts RSDP and tables into memory and links them.
+fn script(offsets: &[u32], strays: usize) -> Vec<u8> {
+    let entries = offsets.len() + strays;
+    let mut script = Script(Vec::new());
+    script.allocate(RSDP, 16, F_SEGMENT);
+    script.allocate(TABLES, 64, HIGH);
+    for index in 0..offsets.len() {
+        script.add_pointer(TABLES, HEADER + 4 * index);
+    }
+    script.add_checksum(TABLES, 9, HEADER + 4 * entries);
+    script.add_pointer(RSDP, 16);
+    script.add_checksum(RSDP, 8, 20);
+    script.0
+}
+
+struct Script(Vec<u8>);
+
+impl Script {
+    fn command(&mut self, code: u32, parts: &[&[u8]]) {
+        let start = self.0.len();
+        self.0.extend(code.to_le_bytes());
+        self.0.extend(parts.concat());
+        self.0.resize(start + COMMAND, 0);
+    }
+
+    fn allocate(&mut self, file: &str, alignment: u32, zone: u8) {
+        self.command(ALLOCATE, &[&name(file), &alignment.to_le_bytes(), &[zone]]);
+    }
+
+    /// Adds the address of the tables to the 32-bit word at `offset`.
+    fn add_pointer(&mut self, file: &str, offset: usize) {
+        let offset = (offset as u32).to_le_bytes();
+        self.command(ADD_POINTER, &[&name(file), &name(TABLES), &offset, &[4]]);
+    }
+
+    /// Makes the first `length` bytes sum up to 0 by the byte at `offset`.
+    fn add_checksum(&mut self, file: &str, offset: u32, length: usize) {
+        let (offset, length) = (offset.to_le_bytes(), (length as u32).to_le_bytes());
+        self.command(ADD_CHECKSUM, &[&name(file), &offset, &[0; 4], &length]);
+    }
+}
+
+fn name(file: &str) -> [u8; NAME] {
+    let mut name = [0; NAME];
+    name[..file.len()].copy_from_slice(file.as_bytes());
+    name
+}
+
+/// A table with a right length and checksum (ACPI 6.5, 5.2.6).
+#[must_use]
+pub fn table(signature: [u8; 4], revision: u8, body: &[u8]) -> Vec<u8> {
+    let mut table = signature.to_vec();
+    table.extend(((HEADER + body.len()) as u32).to_le_bytes());
+    table.extend([revision, 0]);
+    table.extend(b"TOCSINTEST    ");
+    table.extend(1_u32.to_le_bytes());
+    table.extend(b"TEST");
+    table.extend(1_u32.to_le_bytes());
+    table.extend(body);
+    mended(table)
+}
+
+/// `table` with another length in its header, and a checksum that fits its bytes.
+#[must_use]
+pub fn claiming(mut table: Vec<u8>, length: u32) -> Vec<u8> {
+    table[4..8].copy_from_slice(&length.to_le_bytes());
+    mended(table)
+}
+
+/// `table` with a wrong checksum.
+#[must_use]
+pub fn corrupted(mut table: Vec<u8>) -> Vec<u8> {
+    table[9] = table[9].wrapping_add(1);
+    table
+}
+
+fn mended(mut table: Vec<u8>) -> Vec<u8> {
+    table[9] = 0;
+    let sum = table.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
+    table[9] = sum.wrapping_neg();
+    table
+}
+
+/// A MADT with two 8259s and these entries.
+#[must_use]
+pub fn madt(entries: &[Vec<u8>]) -> Vec<u8> {
+    let mut body = 0xfee0_0000_u32.to_le_bytes().to_vec();
+    body.extend(1_u32.to_le_bytes());
+    body.extend(entries.concat());
+    table(*b"APIC", 3, &body)
+}
+
+/// Entries of a MADT (ACPI 6.5, 5.2.12).
+pub mod entry {
+    /// Type 0, enabled.
+    #[must_use]
+    pub fn local_apic(uid: u8, id: u8) -> Vec<u8> {
+        vec![0, 8, uid, id, 1, 0, 0, 0]
+    }
+
+    /// Type 0, not enabled.
+    #[must_use]
+    pub fn disabled(uid: u8, id: u8) -> Vec<u8> {
+        vec![0, 8, uid, id, 0, 0, 0, 0]
+    }
+
+    /// Type 9, enabled.
+    #[must_use]
+    pub fn local_x2apic(uid: u32, id: u32) -> Vec<u8> {
+        let parts = [id, 1, uid].map(u32::to_le_bytes);
+        [&[9, 16, 0, 0], parts.as_flattened()].concat()
+    }
+
+    /// Type 1.
+    #[must_use]
+    pub fn io_apic(id: u8, address: u32, gsi_base: u32) -> Vec<u8> {
+        let parts = [address, gsi_base].map(u32::to_le_bytes);
+        [&[1, 12, id, 0], parts.as_flattened()].concat()
+    }
+
+    /// Type 2, for the ISA bus.
+    #[must_use]
+    pub fn interrupt_override(irq: u8, gsi: u32, flags: u16) -> Vec<u8> {
+        let flags = flags.to_le_bytes();
+        [&[2, 10, 0, irq], &gsi.to_le_bytes()[..], &flags].concat()
+    }
+
+    /// Type 4; UID 255 is for all.
+    #[must_use]
+    pub fn nmi(uid: u8, lint: u8) -> Vec<u8> {
+        vec![4, 6, uid, 0, 0, lint]
+    }
+
+    /// Any type with any length field, and bytes after it.
+    #[must_use]
+    pub fn raw(kind: u8, length: u8, rest: &[u8]) -> Vec<u8> {
+        [&[kind, length], rest].concat()
+    }
+}
