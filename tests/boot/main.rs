@@ -10,6 +10,7 @@ mod machines;
 mod monitor;
 mod outside;
 mod priority;
+mod smp;
 
 use std::error::Error;
 use std::time::Duration;
@@ -92,5 +93,6 @@ fn main() -> std::process::ExitCode {
     trials.extend(outside::trials());
     trials.extend(priority::trials());
     trials.extend(machines::trials());
+    trials.extend(smp::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }

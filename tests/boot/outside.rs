@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use libtest_mimic::Trial;
 use regex::Regex;
 use tocsin_tests::page_tables::{self, Mapping};
+use tocsin_tests::processor::Processor;
 use tocsin_tools::Session;
 use tocsin_tools::settings::Memory;
 
@@ -36,13 +37,9 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// A machine at its prompt, seen by QEMU.
+/// A CPU of a machine at its prompt, and its page tables, seen by QEMU.
 pub struct State {
-    cr0: u64,
-    cr4: u64,
-    efer: u64,
-    /// Address of the first byte and of the last one.
-    idt: (u64, u64),
+    processor: Processor,
     mappings: Vec<Mapping>,
 }
 
@@ -82,41 +79,39 @@ impl Gate {
 impl State {
     /// Reads the state of CPU 0.
     pub fn of(session: &Session) -> Result<Self> {
-        static REGISTER: LazyLock<Regex> =
-            LazyLock::new(|| pattern(r"\b(CR0|CR3|CR4|EFER)=([0-9a-f]+)"));
-        static IDT: LazyLock<Regex> = LazyLock::new(|| pattern(r"IDT= *([0-9a-f]+) ([0-9a-f]+)"));
-        let text = session.hmp("info registers")?;
-        let register = |name: &str| {
-            let mut all = REGISTER.captures_iter(&text);
-            let found = all.find(|register| &register[1] == name);
-            found
-                .map(|register| number(&register[2]))
-                .ok_or(format!("QEMU does not show {name}"))
-        };
-        let idt = IDT.captures(&text).ok_or("QEMU does not show the IDT")?;
-        let (base, limit) = (number(&idt[1]), number(&idt[2]));
-        let cr4 = register("CR4")?;
+        Self::of_processor(session, Processor::all(session)?.swap_remove(0))
+    }
+
+    /// The state of this CPU.
+    pub fn of_processor(session: &Session, processor: Processor) -> Result<Self> {
+        let cr4 = processor.register("CR4")?;
         ensure_eq!(
             cr4 & CR4_LA57,
             0,
             "CR4.LA57; the page tables are read as four levels"
         );
+        let mappings = page_tables::walk(session, processor.register("CR3")?)?;
         Ok(Self {
-            cr0: register("CR0")?,
-            cr4,
-            efer: register("EFER")?,
-            idt: (base, base + limit),
-            mappings: page_tables::walk(session, register("CR3")?)?,
+            processor,
+            mappings,
         })
+    }
+
+    /// Address of the IDT's first byte and of its last one.
+    fn idt(&self) -> Result<(u64, u64)> {
+        let (base, limit) = self.processor.table("IDT")?;
+        Ok((base, base + limit))
     }
 
     /// The protections are on, and no others: what the CPU lacks must not be claimed.
     pub fn check_control_registers(&self, protections: &[String]) -> Result {
         let has = |name: &str| protections.iter().any(|protection| protection == name);
-        ensure!(self.cr0 & CR0_WP != 0, "CR0.WP is off: {:#x}", self.cr0);
-        ensure_eq!(self.efer & EFER_NXE != 0, has("NX"), "EFER.NXE");
+        let register = |name| self.processor.register(name);
+        let (cr0, cr4, efer) = (register("CR0")?, register("CR4")?, register("EFER")?);
+        ensure!(cr0 & CR0_WP != 0, "CR0.WP is off: {cr0:#x}");
+        ensure_eq!(efer & EFER_NXE != 0, has("NX"), "EFER.NXE");
         for (name, bit) in CR4_BITS {
-            ensure_eq!(self.cr4 & bit != 0, has(name), "CR4.{name}");
+            ensure_eq!(cr4 & bit != 0, has(name), "CR4.{name}");
         }
         Ok(())
     }
@@ -141,7 +136,8 @@ impl State {
             .map(|m| m.physical..m.physical + m.size)
             .collect();
         ensure!(!guarded.is_empty(), "nothing is executable");
-        guarded.push(self.physical(self.idt.0)?..self.physical(self.idt.1)? + 1);
+        let (first, last) = self.idt()?;
+        guarded.push(self.physical(first)?..self.physical(last)? + 1);
         for range in guarded {
             let alias = self.mappings.iter().find(|mapping| {
                 let end = mapping.physical + mapping.size;
@@ -157,7 +153,7 @@ impl State {
 
     /// The IDT lies in one read-only mapping and its gates are all there, as the design has them.
     pub fn check_idt(&self, session: &Session) -> Result {
-        let (base, last) = self.idt;
+        let (base, last) = self.idt()?;
         ensure_eq!(last - base + 1, (GATE * GATES) as u64, "size of the IDT");
         for address in [base, last] {
             let mapping = self.at(address).ok_or("the IDT is not mapped")?;
@@ -215,13 +211,15 @@ impl State {
         Ok(())
     }
 
-    fn at(&self, address: u64) -> Option<&Mapping> {
+    /// The mapping that holds `address`.
+    pub fn at(&self, address: u64) -> Option<&Mapping> {
         self.mappings
             .iter()
             .find(|mapping| mapping.contains(address))
     }
 
-    fn physical(&self, address: u64) -> Result<u64> {
+    /// Where `address` leads to.
+    pub fn physical(&self, address: u64) -> Result<u64> {
         let mapping = self
             .at(address)
             .ok_or(format!("{address:#x} is not mapped"))?;
@@ -229,7 +227,8 @@ impl State {
     }
 
     fn gates(&self, session: &Session) -> Result<Vec<Gate>> {
-        let bytes = session.physical_memory(self.physical(self.idt.0)?, (GATE * GATES) as u64)?;
+        let bytes =
+            session.physical_memory(self.physical(self.idt()?.0)?, (GATE * GATES) as u64)?;
         Ok(bytes.as_chunks().0.iter().map(Gate::read).collect())
     }
 
@@ -272,10 +271,8 @@ fn idt_command(session: &mut Session) -> Result {
     let answer = session.command("idt", PATIENCE)?;
     let state = State::of(session)?;
     let gates = state.gates(session)?;
-    let head = format!(
-        "IDTR base {:#018x}, limit 0x0fff: 256 gates, page read-only",
-        state.idt.0
-    );
+    let base = state.idt()?.0;
+    let head = format!("IDTR base {base:#018x}, limit 0x0fff: 256 gates, page read-only");
     ensure!(
         answer.contains(&head),
         "`idt` does not begin with {head:?}\n{answer}"
@@ -297,7 +294,7 @@ fn idt_command(session: &mut Session) -> Result {
         for part in [
             format!(
                 "vector {vector} ({vector:#04x}), gate at {:#018x}",
-                state.idt.0 + (vector * GATE) as u64
+                base + (vector * GATE) as u64
             ),
             format!("entry       {:#018x}", gate.entry),
             format!("selector    {:#06x}", gate.selector),

@@ -1,0 +1,170 @@
+//! CPUs that do not come up: by the kernel's own option that stops one at each stage of
+//! its way, seen from outside; and options that ask for what cannot be.
+
+use libtest_mimic::Trial;
+use tocsin_tests::answers::{self, Ready};
+use tocsin_tests::controllers::LocalApic;
+use tocsin_tests::processor::{Mode, Processor};
+use tocsin_tools::settings::Smp;
+use tocsin_tools::{Machine, Outcome, Session};
+
+use super::PATIENCE;
+use crate::outside::State;
+use crate::{Result, ensure, ensure_eq, plain, trial, with};
+
+/// CPUs of the machine, and the one that dies.
+const CPUS: u32 = 4;
+const VICTIM: u32 = 2;
+
+/// A stage to die at, and what shows from outside how far the CPU came.
+struct Stage {
+    name: &'static str,
+    /// As the kernel puts it.
+    words: &'static str,
+    mode: Mode,
+    /// Whether it has the kernel's IDT and a TSS.
+    tables: bool,
+    /// Whether its local APIC is set up.
+    apic: bool,
+}
+
+const fn stage(name: &'static str, words: &'static str, mode: Mode) -> Stage {
+    Stage {
+        name,
+        words,
+        mode,
+        tables: false,
+        apic: false,
+    }
+}
+
+const STAGES: [Stage; 7] = [
+    stage("silent", "no sign of life", Mode::Real),
+    stage("real", "real mode", Mode::Real),
+    stage("protected", "protected mode", Mode::Protected),
+    stage("long", "long mode", Mode::Long),
+    stage("kernel", "kernel code", Mode::Long),
+    Stage {
+        tables: true,
+        ..stage("tables", "descriptor tables", Mode::Long)
+    },
+    Stage {
+        tables: true,
+        apic: true,
+        ..stage("apic", "local APIC", Mode::Long)
+    },
+];
+
+/// Values of `failcpu=` that are none.
+const MISTAKES: [&str; 7] = [
+    "",
+    "2",
+    "@real",
+    "0@real",
+    "2@ready",
+    "x@real",
+    "2@real@long",
+];
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials: Vec<_> = STAGES
+        .iter()
+        .map(|stage| {
+            trial(format!("smp::dies_at_{}", stage.name), move || {
+                let append = format!("failcpu={VICTIM}@{}", stage.name);
+                with(&machine()?.append(append), |session| dies(stage, session))
+            })
+        })
+        .collect();
+    trials.push(trial("smp::the_last_dies", || {
+        with(&machine()?.append("failcpu=3@long"), last_dies)
+    }));
+    trials.push(trial("smp::code_for_a_late_cpu_is_not_writable", || {
+        with(&machine()?.append("failcpu=2@silent"), |session| {
+            session.wait_prompt(PATIENCE)?;
+            // The page that CPUs start in stays mapped, for this one might come yet.
+            State::of(session)?.check_rights()
+        })
+    }));
+    trials.push(trial("smp::failcpu_mistakes_are_named", mistakes));
+    trials
+}
+
+fn machine() -> Result<Machine> {
+    Ok(plain().smp(Smp::parse(&CPUS.to_string())?))
+}
+
+/// The others come up; the dead one is named, and lies where it died.
+fn dies(stage: &Stage, session: &mut Session) -> Result {
+    let log = session.wait_prompt(PATIENCE)?;
+    let ready = Ready::parse(&log)?;
+    ensure_eq!((ready.online, ready.present), (CPUS - 1, CPUS), "CPUs");
+    ensure_eq!(answers::started(&log)?, (CPUS - 2, CPUS - 1), "started");
+    let words = stage.words;
+    let error = format!("smp: CPU {VICTIM} (APIC ID 0x02) did not start; last seen: {words}");
+    ensure_eq!(answers::of_level(&log, "error"), [error], "errors");
+    let rows = answers::cpu_rows(&session.command("cpus", PATIENCE)?);
+    let states: Vec<_> = rows.iter().map(|row| row.state.as_str()).collect();
+    let dead = format!("dead: {words}");
+    ensure_eq!(states, ["online", "online", &dead, "online"], "states");
+
+    let processors = Processor::all(session)?;
+    let (boot, victim) = (&processors[0], &processors[VICTIM as usize]);
+    ensure!(victim.halted, "it runs: {victim:x?}");
+    ensure!(!victim.takes_interrupts()?, "it would wake up: {victim:x?}");
+    ensure_eq!(victim.mode()?, stage.mode, "its mode");
+    let has_idt = victim.table("IDT")? == boot.table("IDT")?;
+    ensure_eq!(has_idt, stage.tables, "whether it has the IDT");
+    let has_task = victim.segment("TR")?.selector != 0;
+    ensure_eq!(has_task, stage.tables, "whether it has a TSS");
+    if stage.mode == Mode::Long {
+        let tables = (victim.register("CR3")?, boot.register("CR3")?);
+        ensure_eq!(tables.0, tables.1, "its page tables");
+    }
+    let apic = LocalApic::of(session, VICTIM)?;
+    ensure_eq!(!apic.unmasked().is_empty(), stage.apic, "its local APIC");
+    // It cannot be given work, and the others can.
+    let answer = session.command(&format!("fault bp {VICTIM}"), PATIENCE)?;
+    let offline = format!("fault: CPU {VICTIM} is not online; `cpus` lists those that are");
+    ensure!(answer.starts_with(&offline), "found {answer:?}");
+    for other in [1, 3] {
+        let answer = session.command(&format!("fault bp {other}"), PATIENCE)?;
+        let title = format!("#### CPU {other}: #BP breakpoint (vector 3) #");
+        ensure!(
+            answer.contains(&title),
+            "CPU {other} is out of reach: {answer}"
+        );
+    }
+    // A command has failed: the one for the dead CPU.
+    session.send_line("poweroff")?;
+    session.expect_exit(Outcome::Kernel(1), PATIENCE)?;
+    Ok(())
+}
+
+fn last_dies(session: &mut Session) -> Result {
+    let ready = Ready::parse(&session.wait_prompt(PATIENCE)?)?;
+    ensure_eq!((ready.online, ready.present), (3, 4), "CPUs");
+    let answer = session.command("fault bp 3", PATIENCE)?;
+    ensure!(answer.contains("CPU 3 is not online"), "found {answer:?}");
+    Ok(())
+}
+
+/// A bad value is named, and all CPUs come up.
+fn mistakes() -> Result {
+    for value in MISTAKES {
+        let item = format!("failcpu={value}");
+        with(&machine()?.append(&item), |session| {
+            let log = session.wait_prompt(PATIENCE)?;
+            let warnings = answers::of_level(&log, "warning");
+            let expected = format!(
+                "command line: `{item}` at column 1: CPU@STAGE, the stage silent, real, \
+                 protected, long, kernel, tables or apic, is needed"
+            );
+            ensure_eq!(warnings, [expected], "warnings");
+            let ready = Ready::parse(&log)?;
+            ensure_eq!((ready.online, ready.present), (CPUS, CPUS), "CPUs");
+            Ok(())
+        })?;
+    }
+    Ok(())
+}

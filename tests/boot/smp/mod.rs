@@ -1,0 +1,328 @@
+//! Every CPU of the machine, on machines of many shapes: what the kernel says of them,
+//! what QEMU says of them, and what its `-smp` means.
+
+mod failures;
+mod nmi;
+mod processors;
+
+use std::collections::BTreeSet;
+
+use libtest_mimic::{Completion, Failed, Trial};
+use serde_json::{Value, json};
+use tocsin_tests::answers::{self, Apic, CpuRow, Ready};
+use tocsin_tests::controllers::{LocalApic, Shared};
+use tocsin_tests::matrix;
+use tocsin_tests::shape::Shape;
+use tocsin_tests::tables::{self, Table};
+use tocsin_tests::topology::{self, Cpu};
+use tocsin_tools::settings::Smp;
+use tocsin_tools::{Outcome, Session};
+
+use crate::{Result, ensure, ensure_eq, plain, trial, with};
+
+/// Hundreds of CPUs share the host's few.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(480);
+
+/// Rows of the table that is shown after booting.
+const SHOWN_AT_BOOT: usize = 16;
+
+/// ISA interrupt of COM1, which the prompt waits for.
+const COM1_PIN: usize = 4;
+
+/// Names of a local APIC's registers: the kernel's and QEMU's.
+const REGISTERS: [(&str, &str); 8] = [
+    ("LVT timer", "LVTT"),
+    ("LVT LINT0", "LVT0"),
+    ("LVT LINT1", "LVT1"),
+    ("LVT error", "LVTERR"),
+    ("LVT performance", "LVTPC"),
+    ("LVT thermal", "LVTTHMR"),
+    ("SVR", "SPIV"),
+    ("TPR", "TPR"),
+];
+
+/// Boots in a row that must all come to the same.
+const BOOTS: u32 = 50;
+
+pub fn trials() -> Vec<Trial> {
+    let shapes = matrix::shapes().into_iter().map(|(shape, model)| {
+        Trial::ignorable_test(format!("smp::{}", shape.name()), move || {
+            if let Some(why) = matrix::missing(shape.way())? {
+                return Ok(Completion::ignored_with(why));
+            }
+            // QEMU notes every change of a local APIC's mode.
+            let machine = shape.machine().log("trace:cpu_set_apic_base");
+            let looked = with(&machine, |session| {
+                look(&shape, &model.protections, session)
+            });
+            looked.map_err(|e| Failed::from(e.to_string()))?;
+            Ok(Completion::Completed)
+        })
+    });
+    let mut trials: Vec<_> = shapes.collect();
+    trials.push(trial(format!("smp::{BOOTS}_boots_in_a_row"), boots));
+    trials.extend(failures::trials());
+    trials.extend(nmi::trials());
+    trials
+}
+
+fn look(shape: &Shape, protections: &[String], session: &mut Session) -> Result {
+    let log = session.wait_prompt(PATIENCE)?;
+    let all = topology::cpus(&shape.cpus)?;
+    let present = all.iter().filter(|cpu| cpu.present).count() as u32;
+    let online = shape.online.unwrap_or(present);
+    check_qemu(&all, session)?;
+    let ready = Ready {
+        online,
+        present,
+        mode: shape.mode.clone(),
+        io_apics: 1,
+        pins: 24,
+    };
+    ensure_eq!(Ready::parse(&log)?, ready, "the ready line");
+    let others = online - 1;
+    ensure_eq!(answers::started(&log)?, (others, others), "CPUs started");
+    check_complaints(shape, &log)?;
+
+    let rows = check_table(shape, &all, online, &log, session)?;
+    check_acpi(session)?;
+    check_controllers(&shape.mode, session)?;
+    check_local_apics(&rows, session)?;
+    check_modes(&shape.mode, online, session)?;
+    processors::check(&rows, protections, session)?;
+    let answer = session.command("timer", PATIENCE)?;
+    let counts = [
+        ("one-shot".to_owned(), 1, 1),
+        ("periodic".to_owned(), 10, 10),
+    ];
+    ensure_eq!(answers::timer_counts(&answer), counts, "timer interrupts");
+    session.send_line("poweroff")?;
+    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+    Ok(())
+}
+
+/// QEMU made the CPUs that its `-smp` means.
+fn check_qemu(all: &[Cpu], session: &Session) -> Result {
+    let list = session.qmp("query-cpus-fast", &Value::Null)?;
+    let list = list.as_array().ok_or("QEMU lists no CPUs")?;
+    let mut found = Vec::new();
+    for cpu in list {
+        let path = json!({ "path": cpu["qom-path"], "property": "apic-id" });
+        let apic_id = session.qmp("qom-get", &path)?.as_u64();
+        let number = |name: &str| cpu["props"][name].as_u64().unwrap_or_default() as u32;
+        let place = ["socket-id", "die-id", "core-id", "thread-id"].map(number);
+        found.push((cpu["cpu-index"].as_u64(), apic_id, place));
+    }
+    found.sort_unstable();
+    let present = all.iter().filter(|cpu| cpu.present);
+    let expected = present.map(|cpu| {
+        let (socket, die, core, thread) = cpu.counted;
+        let number = |number: u32| Some(u64::from(number));
+        let place = [socket, die, core, thread];
+        (number(cpu.index), number(cpu.apic_id), place)
+    });
+    ensure_eq!(found, expected.collect::<Vec<_>>(), "CPUs by QMP");
+    Ok(())
+}
+
+/// The log has no error, and the warning that the shape asks for.
+fn check_complaints(shape: &Shape, log: &str) -> Result {
+    let errors = answers::of_level(log, "error");
+    ensure!(errors.is_empty(), "the log has errors: {errors:?}");
+    let warnings = answers::of_level(log, "warning");
+    match &shape.warning {
+        None => ensure!(warnings.is_empty(), "the log has warnings: {warnings:?}"),
+        Some(words) => ensure!(
+            warnings.len() == 1 && warnings[0].contains(words),
+            "the warning is to say {words:?}; there are {warnings:?}"
+        ),
+    }
+    Ok(())
+}
+
+/// The table of CPUs, in the log and at the prompt.
+fn check_table(
+    shape: &Shape,
+    all: &[Cpu],
+    online: u32,
+    log: &str,
+    session: &mut Session,
+) -> Result<Vec<CpuRow>> {
+    let rows = answers::cpu_rows(&session.command("cpus", PATIENCE)?);
+    let mut shown = answers::cpu_rows(log);
+    let count = rows.len().min(SHOWN_AT_BOOT);
+    ensure_eq!(shown, rows[..count], "the first CPUs in the log");
+    let more = format!("... and {} more; `cpus` shows all", rows.len() - count);
+    ensure_eq!(
+        log.contains(&more),
+        rows.len() > count,
+        "whether the log says that there are more"
+    );
+    let state = |cpu: &Cpu| match cpu.present {
+        false => "disabled",
+        true if cpu.index < online => "online",
+        true => &shape.left_out,
+    };
+    let expected = all.iter().map(|cpu| CpuRow {
+        number: cpu.index,
+        apic_id: cpu.apic_id,
+        uid: Some(cpu.index),
+        state: state(cpu).to_owned(),
+        place: cpu.place,
+        stacks: None,
+    });
+    shown.clone_from(&rows);
+    for row in &mut shown {
+        row.stacks = None;
+    }
+    ensure_eq!(shown, expected.collect::<Vec<_>>(), "the table of CPUs");
+    for row in &rows {
+        let here = row.state == "online";
+        ensure_eq!(row.stacks.is_some(), here, "stacks of CPU {}", row.number);
+    }
+    Ok(rows)
+}
+
+/// The tables are those in memory, and the MADT is put into words as it lies there.
+fn check_acpi(session: &mut Session) -> Result {
+    let answer = session.command("acpi", PATIENCE)?;
+    ensure!(
+        !answer.contains("left out"),
+        "a table is left out:\n{answer}"
+    );
+    let rows = answers::tables(&answer);
+    let found = if let Some(found) = tables::find(session)? {
+        found
+    } else {
+        // UEFI hands the RSDP to the loader; what the kernel says of each table can be read.
+        let read = rows.iter().map(|row| Table::read(session, row.address));
+        read.collect::<std::result::Result<_, _>>()?
+    };
+    let told = rows.iter().map(|row| {
+        let revision = row.revision as u8;
+        (row.signature.clone(), row.address, row.length, revision)
+    });
+    let there = found.iter().map(|table| {
+        let length = table.bytes.len() as u64;
+        let signature = table.signature.clone();
+        (signature, table.address, length, table.revision())
+    });
+    ensure_eq!(
+        told.collect::<Vec<_>>(),
+        there.collect::<Vec<_>>(),
+        "ACPI tables"
+    );
+    let madt = found.iter().find(|table| table.signature == "APIC");
+    let madt = madt.ok_or("there is no MADT")?;
+    let answer = session.command("madt", PATIENCE)?;
+    let head = format!(
+        "MADT revision {}, {} bytes, local APICs at 0xfee00000, two 8259s",
+        madt.revision(),
+        madt.bytes.len()
+    );
+    ensure_eq!(answer.lines().next(), Some(head.as_str()), "head of `madt`");
+    let told: Vec<_> = answer
+        .lines()
+        .filter(|line| line.starts_with("  0x"))
+        .collect();
+    ensure_eq!(told, tables::madt_lines(&madt.bytes), "entries of the MADT");
+    Ok(())
+}
+
+/// `apic` tells what QEMU tells, and that is what it should be.
+fn check_controllers(mode: &str, session: &mut Session) -> Result {
+    let told = Apic::parse(&session.command("apic", PATIENCE)?)?;
+    ensure_eq!(told.mode, mode, "mode of the local APICs");
+    ensure_eq!((told.local.cpu, told.local.id), (0, 0), "whose local APIC");
+    check_local_apic(&told.local, session)?;
+    let shared = Shared::of(session)?;
+    let there = shared.io_apics.iter().map(|io_apic| {
+        let pins = io_apic.entries.len();
+        let masked = pins - io_apic.unmasked().len();
+        (0xfec0_0000, masked as u32, pins as u32)
+    });
+    ensure_eq!(told.io_apics, there.collect::<Vec<_>>(), "I/O APICs");
+    ensure_eq!(shared.io_apics[0].unmasked(), [COM1_PIN], "pins in use");
+    let pics: Vec<_> = shared.pics.into_values().collect();
+    ensure_eq!(
+        pics,
+        [(0xff, 0x20), (0xff, 0x28)],
+        "masks and vectors of the 8259s"
+    );
+    ensure_eq!(told.mishaps, [0; 4], "spurious interrupts, errors, ghosts");
+    Ok(())
+}
+
+/// `lapic` tells the same of CPUs near the boot CPU and far from it.
+fn check_local_apics(rows: &[CpuRow], session: &mut Session) -> Result {
+    let online: Vec<_> = rows.iter().filter(|row| row.state == "online").collect();
+    for index in BTreeSet::from([0, 1, online.len() / 2, online.len() - 1]) {
+        let Some(row) = online.get(index) else {
+            continue;
+        };
+        let answer = session.command(&format!("lapic {}", row.number), PATIENCE)?;
+        let told = answers::LocalApic::parse(&answer)?;
+        let whose = (told.cpu, told.id);
+        ensure_eq!(whose, (row.number, row.apic_id), "whose local APIC");
+        check_local_apic(&told, session)?;
+    }
+    Ok(())
+}
+
+/// The registers are those that QEMU shows.
+fn check_local_apic(told: &answers::LocalApic, session: &Session) -> Result {
+    let there = LocalApic::of(session, told.id)?;
+    for (ours, theirs) in REGISTERS {
+        let value = told.registers.get(ours).copied();
+        ensure_eq!(value, Some(there.register(theirs)?), "{ours}");
+    }
+    Ok(())
+}
+
+/// By QEMU's log of `IA32_APIC_BASE`, all local APICs that are online are in this mode.
+fn check_modes(mode: &str, online: u32, session: &Session) -> Result {
+    const X2APIC: u64 = 1 << 10;
+    const ENABLED: u64 = 1 << 11;
+    let log = session.log();
+    let values = log
+        .lines()
+        .filter_map(|line| line.split_once("cpu_set_apic_base 0x"))
+        .map(|(_, value)| u64::from_str_radix(value.trim(), 16).unwrap_or_default());
+    let values: Vec<_> = values.collect();
+    let is_x2apic = |value: &u64| value & (X2APIC | ENABLED) == X2APIC | ENABLED;
+    let last = values.iter().rposition(is_x2apic);
+    if mode == "x2apic" {
+        let entered = values.iter().filter(|value| is_x2apic(value)).count();
+        ensure!(
+            entered >= online as usize && last == Some(values.len() - 1),
+            "not all local APICs entered x2APIC mode for good: {values:x?}"
+        );
+    } else if let Some(last) = last {
+        // Firmware had entered it.
+        let left = values[last..].iter().filter(|value| *value & ENABLED != 0);
+        ensure!(
+            left.count() > online as usize,
+            "not all local APICs left x2APIC mode: {values:x?}"
+        );
+    }
+    Ok(())
+}
+
+/// One boot after the other, all CPUs online in each.
+fn boots() -> Result {
+    let machine = plain().smp(Smp::parse("4")?).append("run=poweroff");
+    for boot in 1..=BOOTS {
+        with(&machine, |session| {
+            session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+            let log = session.transcript().text_from(0);
+            let ready = Ready::parse(&log)?;
+            ensure_eq!((ready.online, ready.present), (4, 4), "CPUs in boot {boot}");
+            ensure_eq!(answers::started(&log)?, (3, 3), "CPUs started");
+            Ok(())
+        })?;
+        if boot % 10 == 0 {
+            eprintln!("{boot} of {BOOTS} boots");
+        }
+    }
+    Ok(())
+}
