@@ -113,7 +113,10 @@ fn bad_mcfg_entries_are_reported_one_by_one() {
         (0xe000_0000, 0, 0, 15),
         (0xf000_0000, 0, 15, 20),
         (0xf000_0000, 0, 16, 20),
-        (0xf000_0000, 1, 0, 255),
+        (0xf000_0000, 1, 8, 255),
+        // Ends where an earlier one begins.
+        (0xf000_0000, 1, 0, 8),
+        (0xf000_0000, 1, 0, 7),
     ]);
     let kinds: Vec<_> = mcfg::parse(&bytes)
         .expect("sound as a whole")
@@ -139,6 +142,15 @@ fn bad_mcfg_entries_are_reported_one_by_one() {
                 }
             )),
             Ok(()),
+            Ok(()),
+            Err((
+                204,
+                ErrorKind::BusOverlap {
+                    segment: 1,
+                    first: 0,
+                    last: 8
+                }
+            )),
             Ok(()),
         ]
     );

@@ -189,6 +189,11 @@ fn icr_refusals() {
         Icr::decode_x2apic(0x8000_4500),
         Err(EncodingError::Reserved(0x8000_0000))
     );
+    // The x2APIC has no delivery status.
+    assert_eq!(
+        Icr::decode_x2apic(0x5500),
+        Err(EncodingError::Reserved(0x1000))
+    );
     assert_eq!(
         Icr::decode_xapic([0x0000_0001, 0x4500]),
         Err(EncodingError::Reserved(1 << 32))

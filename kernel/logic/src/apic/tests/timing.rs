@@ -62,6 +62,7 @@ fn counts_for_delays() {
     assert_eq!(count(0, 1), None);
     // Rounded up: never too early.
     assert_eq!(count(3, 1), at(Divide::By1, 1));
+    assert_eq!(count(1_000_000_001, 1), at(Divide::By1, 2));
     assert_eq!(
         count(1_000_000_001, 1_000_000_000),
         at(Divide::By1, 1_000_000_001)
@@ -192,8 +193,8 @@ fn median_of_measurements() {
     );
     // Half is not a majority.
     assert_eq!(
-        choose(&[1000, 1000, 5000, 9000], 100),
-        Err(Unusable::Disagree { agreed: 1, of: 4 })
+        choose(&[1000, 5000, 5000, 9000], 100),
+        Err(Unusable::Disagree { agreed: 2, of: 4 })
     );
     assert_eq!(choose(&[], 100), Err(Unusable::Empty));
     assert_eq!(
@@ -278,7 +279,7 @@ proptest! {
     }
 
     #[test]
-    fn counts_are_never_early(hz in 1_u64..10_000_000_000, nanoseconds in any::<u64>()) {
+    fn counts_are_never_early(hz in 1_u64..10_000_000_000, nanoseconds in 0..100_000_000_000_u64) {
         if let Some(Count { divide, initial }) = count(hz, nanoseconds) {
             let ticks = u128::from(initial) * u128::from(divide.divisor());
             prop_assert!(ticks * 1_000_000_000 >= u128::from(hz) * u128::from(nanoseconds));

@@ -83,6 +83,18 @@ fn intel_with_leaf_1f() {
     assert_eq!(found, layout(1, 5, Source::Leaf0B));
 }
 
+/// A level that claims fewer bits than one below it cannot be the whole.
+#[test]
+fn levels_that_shrink() {
+    let machine = [
+        (0x0b, 0, level(1, 2, 0, 1)),
+        (0x0b, 1, level(4, 16, 1, 2)),
+        (0x0b, 2, level(0, 16, 2, 3)),
+    ];
+    let found = detect(INTEL, 0x0d, 0x8000_0008, &machine);
+    assert_eq!(found, layout(1, 4, Source::Leaf0B));
+}
+
 /// No threads: the level says 0 bits, or is left out.
 #[test]
 fn cores_without_threads() {

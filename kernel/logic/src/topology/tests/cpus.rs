@@ -288,7 +288,41 @@ fn xapic_mode_leaves_large_ids_out() {
         lines,
         ["MADT: 2 CPUs with APIC IDs above 254 are left out: xapic mode cannot reach them"]
     );
-    // Once is enough.
+    // The boot CPU stays, whatever its ID.
+    let (mut topology, _) = read(Table::madt(3).x2apic(0, 300, 1).lapic(1, 1, 1), 300, None);
+    topology.restrict_to(Mode::XApic, &mut problems);
+    assert_eq!(enabled_ids(&topology), [300, 1]);
+    assert_eq!(problems.iter().count(), 1);
+}
+
+/// Within a state the table's order is kept, however many there are.
+#[test]
+fn the_order_of_many() {
+    let state = |n: u32| match n % 3 {
+        0 => 1,
+        1 => 0,
+        _ => ONLINE_CAPABLE,
+    };
+    let table = (0..300).fold(Table::madt(5), |table, n| {
+        table.x2apic(n, (n * 7) % 307, state(n))
+    });
+    let (mut topology, _) = read(table, 0, Some(60));
+    topology.restrict_to(Mode::XApic, &mut Problems::default());
+    for pair in topology.cpus().windows(2) {
+        let later = pair[0].uid < pair[1].uid;
+        assert!(pair[0].state < pair[1].state || pair[0].state == pair[1].state && later);
+    }
+    assert_eq!(topology.enabled().len(), 60);
+    assert_eq!(topology.count(CpuState::Unreachable), 15);
+    assert_eq!(topology.cpus().len(), 300);
+}
+
+#[test]
+fn restricting_twice() {
+    let table = Table::madt(3).lapic(0, 0, 1).x2apic(255, 255, 1);
+    let (mut topology, _) = read(table, 0, None);
+    let mut problems = Problems::default();
+    topology.restrict_to(Mode::XApic, &mut problems);
     topology.restrict_to(Mode::XApic, &mut problems);
     assert_eq!(problems.iter().count(), 1);
 }
