@@ -5,6 +5,7 @@
 
 mod command;
 mod faults;
+mod firmware;
 mod injected;
 mod machines;
 mod monitor;
@@ -94,5 +95,6 @@ fn main() -> std::process::ExitCode {
     trials.extend(priority::trials());
     trials.extend(machines::trials());
     trials.extend(smp::trials());
+    trials.extend(firmware::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -18,6 +18,9 @@ use tocsin_tools::Machine;
 /// Bytes of a table's header.
 const HEADER: usize = 36;
 
+/// Bytes of an RSDP of revision 0.
+const RSDP_SIZE: usize = 20;
+
 /// Bytes of a command of the script, and of a file's name in it.
 const COMMAND: usize = 128;
 const NAME: usize = 56;
@@ -40,7 +43,19 @@ pub struct Firmware {
     tables: Vec<Vec<u8>>,
     /// Entries of the root table that lead to none of the tables.
     strays: Vec<u32>,
-    no_rsdp: bool,
+    root: Root,
+}
+
+/// What is wrong with the root table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Root {
+    /// Nothing.
+    #[default]
+    Sound,
+    /// Its checksum.
+    Corrupted,
+    /// The RSDP has no address of it.
+    Missing,
 }
 
 /// The files that a machine reads; they go when this is dropped.
@@ -68,10 +83,10 @@ impl Firmware {
         self
     }
 
-    /// Leaves out the RSDP.
+    /// Makes the root table like this.
     #[must_use]
-    pub fn no_rsdp(mut self) -> Self {
-        self.no_rsdp = true;
+    pub fn root(mut self, root: Root) -> Self {
+        self.root = root;
         self
     }
 
@@ -86,8 +101,8 @@ impl Firmware {
         let (tables, offsets) = self.blob();
         let files = [
             (TABLES, tables),
-            (RSDP, self.rsdp()),
-            (SCRIPT, script(&offsets, self.strays.len())),
+            (RSDP, rsdp()),
+            (SCRIPT, self.script(&offsets)),
         ];
         for (name, bytes) in files {
             let path = directory.path().join(name.replace('/', "-"));
@@ -117,18 +132,31 @@ impl Firmware {
         (blob, offsets)
     }
 
-    fn rsdp(&self) -> Vec<u8> {
-        let signature = if self.no_rsdp {
-            b"NO TABLE"
-        } else {
-            b"RSD PTR "
-        };
-        let mut rsdp = signature.to_vec();
-        rsdp.push(0);
-        rsdp.extend(b"TOCSIN");
-        rsdp.extend([0; 5]);
-        rsdp
+    /// The script that puts RSDP and tables into memory and links them.
+    fn script(&self, offsets: &[u32]) -> Vec<u8> {
+        let entries = offsets.len() + self.strays.len();
+        let mut script = Script(Vec::new());
+        script.allocate(RSDP, 16, F_SEGMENT);
+        script.allocate(TABLES, 64, HIGH);
+        for index in 0..offsets.len() {
+            script.add_pointer(TABLES, HEADER + 4 * index);
+        }
+        if self.root != Root::Corrupted {
+            script.add_checksum(TABLES, 9, HEADER + 4 * entries);
+        }
+        if self.root != Root::Missing {
+            script.add_pointer(RSDP, 16);
+        }
+        script.add_checksum(RSDP, 8, RSDP_SIZE);
+        script.0
     }
+}
+
+/// An RSDP of revision 0, its checksum and the address still missing.
+fn rsdp() -> Vec<u8> {
+    let mut rsdp = b"RSD PTR \0TOCSIN".to_vec();
+    rsdp.resize(RSDP_SIZE, 0);
+    rsdp
 }
 
 impl Files {
@@ -137,21 +165,6 @@ impl Files {
     pub fn path(&self) -> &std::path::Path {
         self.0.path()
     }
-}
-
-/// The script that puts RSDP and tables into memory and links them.
-fn script(offsets: &[u32], strays: usize) -> Vec<u8> {
-    let entries = offsets.len() + strays;
-    let mut script = Script(Vec::new());
-    script.allocate(RSDP, 16, F_SEGMENT);
-    script.allocate(TABLES, 64, HIGH);
-    for index in 0..offsets.len() {
-        script.add_pointer(TABLES, HEADER + 4 * index);
-    }
-    script.add_checksum(TABLES, 9, HEADER + 4 * entries);
-    script.add_pointer(RSDP, 16);
-    script.add_checksum(RSDP, 8, 20);
-    script.0
 }
 
 struct Script(Vec<u8>);
@@ -231,6 +244,26 @@ pub fn madt(entries: &[Vec<u8>]) -> Vec<u8> {
     table(*b"APIC", 3, &body)
 }
 
+/// The description of an HPET at this physical address (HPET specification 1.0a, 3.2.4).
+#[must_use]
+pub fn hpet(address: u64) -> Vec<u8> {
+    // One of Intel's, revision 1, three 64-bit comparators; in system memory.
+    let mut body = 0x8086_a201_u32.to_le_bytes().to_vec();
+    body.extend([0, 64, 0, 0]);
+    body.extend(address.to_le_bytes());
+    body.extend([0; 4]);
+    table(*b"HPET", 1, &body)
+}
+
+/// A FADT of ACPI 1.0 whose PM timer is at this port, 24 bits wide.
+#[must_use]
+pub fn fadt(pm_timer: u16) -> Vec<u8> {
+    let mut body = vec![0; 116 - HEADER];
+    body[76 - HEADER..][..2].copy_from_slice(&pm_timer.to_le_bytes());
+    body[91 - HEADER] = 4;
+    table(*b"FACP", 1, &body)
+}
+
 /// Entries of a MADT (ACPI 6.5, 5.2.12).
 pub mod entry {
     /// Type 0, enabled.
@@ -264,6 +297,12 @@ pub mod entry {
     pub fn interrupt_override(irq: u8, gsi: u32, flags: u16) -> Vec<u8> {
         let flags = flags.to_le_bytes();
         [&[2, 10, 0, irq], &gsi.to_le_bytes()[..], &flags].concat()
+    }
+
+    /// Type 5.
+    #[must_use]
+    pub fn local_apic_address(address: u64) -> Vec<u8> {
+        [&[5, 12, 0, 0], &address.to_le_bytes()[..]].concat()
     }
 
     /// Type 4; UID 255 is for all.

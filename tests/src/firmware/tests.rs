@@ -15,6 +15,7 @@ fn tables_are_sound_unless_broken_on_purpose() {
     let claiming = claiming(sound, 500);
     assert_eq!(claiming[4..8], 500_u32.to_le_bytes());
     assert_eq!(sum(&claiming), 0);
+    assert_eq!((hpet(0).len(), fadt(0).len()), (56, 116));
 }
 
 #[test]
@@ -25,6 +26,7 @@ fn entries_are_as_long_as_they_say() {
         entry::local_x2apic(1, 2),
         entry::io_apic(1, 2, 3),
         entry::interrupt_override(1, 2, 3),
+        entry::local_apic_address(1),
         entry::nmi(1, 0),
         entry::raw(0x80, 5, &[0; 3]),
     ] {
@@ -36,11 +38,13 @@ fn entries_are_as_long_as_they_say() {
 #[test]
 fn the_root_table_names_them_in_order() {
     let firmware = Firmware::new().table(vec![7; 20]).table(vec![8; 4]);
-    let (blob, offsets) = firmware.stray(0xdead_0000).blob();
+    let firmware = firmware.stray(0xdead_0000);
+    let (blob, offsets) = firmware.blob();
     assert_eq!(offsets, [48, 80]);
     assert_eq!(blob[HEADER..HEADER + 4], 48_u32.to_le_bytes());
     assert_eq!(blob[HEADER + 8..HEADER + 12], 0xdead_0000_u32.to_le_bytes());
     assert_eq!(blob[80..], [8; 4]);
     // Two allocations, two pointers and a checksum in the tables, and the same in the RSDP.
-    assert_eq!(script(&offsets, 1).len(), 7 * COMMAND);
+    assert_eq!(firmware.script(&offsets).len(), 7 * COMMAND);
+    assert_eq!(rsdp().len(), RSDP_SIZE);
 }

@@ -1,0 +1,326 @@
+//! What can be wrong with ACPI tables, and what the kernel must make of it.
+//!
+//! The machine has 4 CPUs with APIC IDs 0 to 3, and one I/O APIC of 24 pins.
+
+use tocsin_tests::firmware::entry::{
+    disabled, interrupt_override, io_apic, local_apic, local_apic_address, local_x2apic, nmi, raw,
+};
+use tocsin_tests::firmware::{Firmware, Root, claiming, corrupted, fadt, hpet, madt, table};
+
+/// Where the machine has its I/O APIC, HPET and PM timer.
+const IO_APIC: u32 = 0xfec0_0000;
+const HPET: u64 = 0xfed0_0000;
+const PM_TIMER: u16 = 0x608;
+
+/// Tables, and what must become of them.
+pub struct Case {
+    pub name: &'static str,
+    pub firmware: Firmware,
+    /// CPUs that come up, and that are there.
+    pub online: u32,
+    pub present: u32,
+    /// I/O APICs and their pins.
+    pub io_apics: (u32, u32),
+    /// Words of each warning in the log, then of each error.
+    pub complaints: Vec<String>,
+    /// Commands, and words of their answers.
+    pub shown: Vec<(&'static str, &'static str)>,
+}
+
+/// All CPUs and the I/O APIC, and nothing to complain of.
+fn sound(name: &'static str, firmware: Firmware) -> Case {
+    Case {
+        name,
+        firmware,
+        online: 4,
+        present: 4,
+        io_apics: (1, 24),
+        complaints: Vec::new(),
+        shown: Vec::new(),
+    }
+}
+
+impl Case {
+    fn cpus(mut self, online: u32, present: u32) -> Self {
+        (self.online, self.present) = (online, present);
+        self
+    }
+
+    fn no_io_apic(mut self) -> Self {
+        self.io_apics = (0, 0);
+        self
+    }
+
+    fn complains(mut self, words: impl Into<String>) -> Self {
+        self.complaints.push(words.into());
+        self
+    }
+
+    fn shows(mut self, command: &'static str, words: &'static str) -> Self {
+        self.shown.push((command, words));
+        self
+    }
+
+    /// Without a usable MADT there is only the boot CPU.
+    fn alone(self) -> Self {
+        self.cpus(1, 1)
+            .no_io_apic()
+            .complains("acpi: there is no MADT; only this CPU will run")
+            .shows("madt", "There is no MADT.")
+    }
+}
+
+/// The CPUs with these APIC IDs and the same UIDs.
+fn cpus(ids: impl IntoIterator<Item = u8>) -> Vec<Vec<u8>> {
+    ids.into_iter().map(|id| local_apic(id, id)).collect()
+}
+
+/// A machine whose MADT has these entries behind those of all CPUs and the I/O APIC.
+fn with(name: &'static str, entries: &[Vec<u8>]) -> Case {
+    let mut all = cpus(0..4);
+    all.push(io_apic(0, IO_APIC, 0));
+    all.extend_from_slice(entries);
+    of(name, &all)
+}
+
+/// A machine whose MADT has these entries and no others.
+fn of(name: &'static str, entries: &[Vec<u8>]) -> Case {
+    sound(name, Firmware::new().table(madt(entries)))
+}
+
+/// A sound MADT.
+fn good() -> Vec<u8> {
+    let mut all = cpus(0..4);
+    all.push(io_apic(0, IO_APIC, 0));
+    madt(&all)
+}
+
+pub fn cases() -> Vec<Case> {
+    let mut all = whole_tables();
+    all.extend(broken_entries());
+    all.extend(doubtful_cpus());
+    all.extend(doubtful_inputs());
+    all.extend(clocks());
+    all
+}
+
+/// Tables that are missing, cut or false as a whole.
+fn whole_tables() -> Vec<Case> {
+    let with_table = |name, bytes| sound(name, Firmware::new().table(bytes));
+    let rootless = |name, root| {
+        sound(name, Firmware::new().table(good()).root(root))
+            .cpus(1, 1)
+            .no_io_apic()
+            .shows("acpi", "There are no ACPI tables; the log says why.")
+            .shows("madt", "There is no MADT.")
+    };
+    let cut = {
+        let whole = good();
+        table(*b"APIC", 3, &whole[36..whole.len() - 5])
+    };
+    vec![
+        rootless("root_table_with_a_bad_checksum", Root::Corrupted)
+            .complains("RSDT: bad checksum: its 40 bytes add up to"),
+        rootless("root_table_that_is_nowhere", Root::Missing)
+            .complains(": RSDP: offset 0x10: the address is 0; only this CPU will run"),
+        sound("no_tables", Firmware::new()).alone(),
+        {
+            let case = with_table("madt_with_a_bad_checksum", corrupted(good()));
+            case.complains("MADT: bad checksum: its 88 bytes add up to 0x01, not 0; left out")
+                .shows("acpi", "left out: table at 0x")
+                .alone()
+        },
+        {
+            let case = with_table("madt_of_4_gigabytes", claiming(good(), u32::MAX));
+            case.complains("MADT: offset 0x4: the length field says 4294967295 bytes")
+                .alone()
+        },
+        {
+            let case = with_table("madt_shorter_than_a_header", claiming(good(), 20));
+            case.complains("MADT: offset 0x4: the length field says 20 bytes")
+                .alone()
+        },
+        {
+            let case = with_table("madt_of_a_header", table(*b"APIC", 3, &[]));
+            case.cpus(1, 1)
+                .no_io_apic()
+                .complains("MADT: offset 0x4: the length field says 36 bytes; at least 44")
+        },
+        {
+            let case = with_table("madt_cut_in_an_entry", cut);
+            case.no_io_apic()
+                .complains("entry at offset 0x4c: type 1 of 12 bytes, but the table ends after 7")
+        },
+        {
+            let firmware = Firmware::new().table(corrupted(good())).table(good());
+            sound("second_madt_is_the_sound_one", firmware).complains("MADT: bad checksum")
+        },
+        {
+            let firmware = Firmware::new().table(good()).table(madt(&cpus([0])));
+            sound("second_madt_does_not_count", firmware)
+        },
+        {
+            let firmware = Firmware::new().stray(0).stray(0xffff_fff0).table(good());
+            sound(
+                "root_entries_that_lead_nowhere",
+                firmware.stray(0xd000_0000),
+            )
+            .complains("table at 0xfffffff0")
+            .complains("table at 0xd0000000")
+        },
+    ]
+}
+
+/// Entries that are not what their type or length says.
+fn broken_entries() -> Vec<Case> {
+    let between = |name, middle: Vec<u8>| {
+        let mut entries = cpus([0, 1]);
+        entries.push(middle);
+        entries.extend(cpus([2, 3]));
+        entries.push(io_apic(0, IO_APIC, 0));
+        of(name, &entries)
+    };
+    vec![
+        between("entry_of_length_0", raw(0, 0, &[]))
+            .cpus(2, 2)
+            .no_io_apic()
+            .complains("entry at offset 0x3c: type 0 needs 8 bytes, its length field says 0")
+            .shows("madt", "  0x003c  skipped: "),
+        between("entry_of_length_1", raw(0x80, 1, &[]))
+            .cpus(2, 2)
+            .no_io_apic()
+            .complains("entry at offset 0x3c: type 128 needs 2 bytes, its length field says 1"),
+        between("entry_that_is_too_short", raw(0, 4, &[9, 9]))
+            .complains("entry at offset 0x3c: type 0 needs 8 bytes, its length field says 4")
+            .shows("madt", "  0x003c  skipped: "),
+        between("entry_beyond_the_table", raw(9, 200, &[]))
+            .cpus(2, 2)
+            .no_io_apic()
+            .complains("entry at offset 0x3c: type 9 of 200 bytes, but the table ends after 30"),
+        between("entry_of_an_unknown_type", raw(0x7f, 6, &[1, 2, 3, 4]))
+            .shows("madt", "  0x003c  skipped: type 0x7f, 6 bytes"),
+        with("trailing_byte", &[vec![0]]).complains("1 bytes are left, an entry has 2"),
+    ]
+}
+
+/// CPUs that are listed in odd ways, or not there.
+fn doubtful_cpus() -> Vec<Case> {
+    let mut reversed = cpus([3, 2, 1, 0]);
+    reversed.push(io_apic(0, IO_APIC, 0));
+    let mut boot_missing = cpus(1..4);
+    boot_missing.push(io_apic(0, IO_APIC, 0));
+    let x2apic: Vec<_> = (0..4).map(|id| local_x2apic(id, id)).collect();
+    let mut x2apic_only = x2apic.clone();
+    x2apic_only.push(io_apic(0, IO_APIC, 0));
+    let some = [
+        local_apic(0, 0),
+        disabled(1, 1),
+        local_apic(2, 2),
+        disabled(3, 0),
+        disabled(4, 0xff),
+        io_apic(0, IO_APIC, 0),
+    ];
+    // CPUs of which all but four are not there, more than the kernel keeps.
+    let crowd: Vec<_> = (4..1100)
+        .map(|number| local_x2apic(number, number))
+        .collect();
+    vec![
+        (4..1024).fold(
+            with("more_cpus_than_can_be_kept", &crowd)
+                .cpus(4, 1024)
+                .complains("more than 1024 CPUs: 76 enabled and 0 others are left out"),
+            |case, cpu| {
+                case.complains(format!("smp: CPU {cpu} (APIC ID {cpu:#04x}) did not start"))
+            },
+        ),
+        of("boot_cpu_last", &reversed),
+        of("boot_cpu_missing", &boot_missing)
+            .complains("the boot CPU, APIC ID 0x00, is not listed as enabled: added")
+            .shows("cpus", "    0     0x00         -  online"),
+        of("x2apic_entries_alone", &x2apic_only),
+        with("every_cpu_in_both_forms", &x2apic).shows(
+            "madt",
+            "is listed as local APIC and as local x2APIC: one CPU",
+        ),
+        with("cpu_listed_twice", &[local_apic(9, 1)])
+            .complains("APIC ID 0x01 is listed before (here with UID 9): ignored"),
+        with("broadcast_as_a_cpu", &[local_apic(9, 0xff)])
+            .complains("APIC ID 0xff means all CPUs, not one: ignored"),
+        of("disabled_cpus", &some)
+            .cpus(2, 2)
+            .shows("cpus", "    2     0x01         1  disabled"),
+        with(
+            "cpus_that_are_not_there",
+            &[local_apic(9, 77), local_x2apic(10, 5000)],
+        )
+        .cpus(4, 6)
+        .complains("smp: CPU 4 (APIC ID 0x4d) did not start; last seen: no sign of life")
+        .complains("smp: CPU 5 (APIC ID 0x1388) did not start; last seen: no sign of life")
+        .shows("cpus", "    5   0x1388        10  dead: no sign of life"),
+    ]
+}
+
+/// I/O APICs, overrides and NMI pins that cannot be.
+fn doubtful_inputs() -> Vec<Case> {
+    vec![
+        with("io_apic_at_an_odd_address", &[io_apic(1, 0xfec0_1001, 24)])
+            .complains("an I/O APIC cannot be at 0xfec01001: ignored"),
+        with("io_apic_listed_twice", &[io_apic(1, IO_APIC, 24)])
+            .complains("an earlier one has address or GSI: ignored"),
+        with("io_apic_that_is_not_there", &[io_apic(1, 0xd000_0000, 24)])
+            .complains("I/O APIC 1 at 0xd0000000 does not answer; left out"),
+        with(
+            "local_apics_at_an_odd_address",
+            &[local_apic_address(0xfee0_0001)],
+        )
+        .complains("the local APICs cannot be at 0xfee00001: ignored"),
+        with(
+            "overrides_that_cannot_be",
+            &[
+                interrupt_override(16, 20, 0),
+                interrupt_override(9, 99, 0),
+                interrupt_override(10, 20, 0x0a),
+                interrupt_override(11, 21, 0),
+                interrupt_override(11, 22, 0),
+            ],
+        )
+        .complains("there is no ISA IRQ 16 to override: ignored")
+        .complains("taken as that of the bus")
+        .complains("ISA IRQ 11 is overridden before: ignored")
+        .complains("ISA IRQ 9"),
+        with("nmi_pins_that_cannot_be", &[nmi(0xff, 2), nmi(77, 1)])
+            .complains("there is no pin LINT2: ignored")
+            .complains("no CPU has UID 77: ignored"),
+    ]
+}
+
+/// Clocks to measure against, from the best to the worst.
+fn clocks() -> Vec<Case> {
+    let clock = |name, tables: &[Vec<u8>], told| {
+        let firmware = Firmware::new().table(good());
+        let firmware = tables.iter().cloned().fold(firmware, Firmware::table);
+        sound(name, firmware).shows("timer", told)
+    };
+    let (by_hpet, by_pit) = (
+        " Hz, measured against the HPET",
+        " Hz, measured against the PIT",
+    );
+    let by_pm_timer = " Hz, measured against the ACPI PM timer";
+    vec![
+        clock("clock_hpet", &[hpet(HPET), fadt(PM_TIMER)], by_hpet),
+        clock("clock_pm_timer", &[fadt(PM_TIMER)], by_pm_timer),
+        clock("clock_pit", &[], by_pit),
+        clock(
+            "hpet_that_is_not_there",
+            &[hpet(0xfed8_0000), fadt(PM_TIMER)],
+            by_pm_timer,
+        )
+        .complains("HPET at 0xfed80000: capabilities 0x0 are impossible; not used"),
+        clock("pm_timer_that_is_not_there", &[fadt(0x1234)], by_pit)
+            .complains("the counter stands still; not used"),
+        clock("fadt_that_is_cut", &[table(*b"FACP", 1, &[0; 20])], by_pit)
+            .complains("FADT: offset 0x4: the length field says 56 bytes"),
+        clock("hpet_that_is_cut", &[table(*b"HPET", 1, &[0; 4])], by_pit)
+            .complains("HPET: offset 0x4: the length field says 40 bytes"),
+    ]
+}

@@ -1,0 +1,116 @@
+//! Firmware that is wrong: the kernel says what, and runs on with what is left.
+
+mod cases;
+
+use std::io::Write as _;
+
+use libtest_mimic::Trial;
+use tempfile::NamedTempFile;
+use tocsin_tests::answers::{self, Ready};
+use tocsin_tests::processor::Processor;
+use tocsin_tools::settings::Smp;
+use tocsin_tools::{Machine, Outcome, Session};
+
+use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial, with};
+use cases::{Case, cases};
+
+/// CPUs that QEMU really has, whatever the tables say.
+const CPUS: &str = "4";
+
+pub fn trials() -> Vec<Trial> {
+    let cases = cases().into_iter();
+    let mut trials: Vec<_> = cases
+        .map(|case| trial(format!("firmware::{}", case.name), move || boot(&case)))
+        .collect();
+    trials.push(trial("firmware::tables_beside_qemus_own", beside));
+    trials
+}
+
+fn machine() -> Result<Machine> {
+    Ok(plain().smp(Smp::parse(CPUS)?))
+}
+
+fn boot(case: &Case) -> Result {
+    let (_files, machine) = case.firmware.install(machine()?, "q35")?;
+    with(&machine, |session| look(case, session))
+}
+
+fn look(case: &Case, session: &mut Session) -> Result {
+    let log = session.wait_prompt(PATIENCE)?;
+    let ready = Ready::parse(&log)?;
+    let cpus = (ready.online, ready.present);
+    ensure_eq!(cpus, (case.online, case.present), "CPUs");
+    let inputs = (ready.io_apics, ready.pins);
+    ensure_eq!(inputs, case.io_apics, "I/O APICs and pins");
+    check_complaints(case, &log)?;
+    for (command, words) in &case.shown {
+        let answer = session.command(command, PATIENCE)?;
+        ensure!(
+            answer.contains(words),
+            "`{command}` does not say {words:?}:\n{answer}"
+        );
+    }
+
+    // Those that are online are so for QEMU, too, and no others.
+    let processors = Processor::all(session)?;
+    let idt = processors[0].table("IDT")?;
+    let inside = |processor: &&Processor| processor.table("IDT") == Ok(idt);
+    let inside = processors.iter().filter(inside).count();
+    ensure_eq!(inside, case.online as usize, "CPUs in the kernel");
+    session.command("acpi", PATIENCE)?;
+    session.command("madt", PATIENCE)?;
+    let answer = session.command("timer", PATIENCE)?;
+    let counts = [
+        ("one-shot".to_owned(), 1, 1),
+        ("periodic".to_owned(), 10, 10),
+    ];
+    ensure_eq!(answers::timer_counts(&answer), counts, "timer interrupts");
+    session.send_line("poweroff")?;
+    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+    Ok(())
+}
+
+/// The log complains of what is wrong, in the order of the case, and of nothing else.
+fn check_complaints(case: &Case, log: &str) -> Result {
+    let mut found = answers::of_level(log, "warning");
+    found.extend(answers::of_level(log, "error"));
+    // Without an I/O APIC there is no interrupt for the console.
+    found.retain(|message| !(case.io_apics.0 == 0 && message.starts_with("console: ")));
+    let all_there = found.len() == case.complaints.len()
+        && found
+            .iter()
+            .zip(&case.complaints)
+            .all(|(message, words)| message.contains(words));
+    ensure!(
+        all_there,
+        "the kernel complains of {found:#?}, expected {:#?}",
+        case.complaints
+    );
+    Ok(())
+}
+
+/// Tables that QEMU's own come before: a second MADT does not count, and an unknown table
+/// is listed.
+fn beside() -> Result {
+    let mut body = NamedTempFile::new()?;
+    body.write_all(&[0; 16])?;
+    let body = body.path().display();
+    let tables = ["APIC", "ZZZZ"].map(|signature| format!("sig={signature},data={body}"));
+    let [second, unknown] = &tables;
+    let machine = machine()?.args(["-acpitable", second, "-acpitable", unknown]);
+    with(&machine, |session| {
+        let ready = Ready::parse(&session.wait_prompt(PATIENCE)?)?;
+        ensure_eq!((ready.online, ready.present), (4, 4), "CPUs");
+        let answer = session.command("acpi", PATIENCE)?;
+        let rows = answers::tables(&answer);
+        let signatures: Vec<_> = rows.iter().map(|row| row.signature.as_str()).collect();
+        let madts = signatures.iter().filter(|name| **name == "APIC").count();
+        ensure_eq!(madts, 2, "MADTs in {signatures:?}");
+        ensure!(signatures.contains(&"ZZZZ"), "ZZZZ is missing:\n{answer}");
+        ensure!(
+            answer.contains("not known to this kernel"),
+            "ZZZZ is known:\n{answer}"
+        );
+        Ok(())
+    })
+}
