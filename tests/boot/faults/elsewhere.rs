@@ -9,28 +9,33 @@ use tocsin_tools::settings::Smp;
 use tocsin_tools::{Machine, Outcome, Session};
 
 use super::check_delivery;
-use super::kinds::{Address, KINDS, Kind};
+use super::kinds::{Address, GOES_ON, KINDS, Kind, VECTORS};
 use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, plain, trial, with};
 
 /// CPUs of the machine, and which of them the faults happen on.
 const CPUS: &str = "4";
 const OTHERS: [u32; 3] = [1, 2, 3];
 
-/// The faults to try: one of each way to the report.
-const TRIED: [&str; 6] = ["ud", "bp", "idt-write", "null-call", "df", "stack-overflow"];
-
 pub fn trials() -> Vec<Trial> {
-    let tried = KINDS.iter().filter(|kind| TRIED.contains(&kind.name));
-    let mut trials: Vec<_> = tried
-        .zip(OTHERS.iter().cycle())
-        .map(|(kind, cpu)| {
-            trial(format!("fault::{}_on_cpu_{cpu}", kind.name), move || {
-                with(&machine()?.log("int"), |session| {
-                    provoke(kind, *cpu, session)
-                })
+    let mut others = OTHERS.iter().cycle();
+    let mut next = move || others.next().copied().unwrap_or_default();
+    let kinds = KINDS.iter().map(|kind| {
+        let cpu = next();
+        trial(format!("fault::{}_on_cpu_{cpu}", kind.name), move || {
+            with(&machine()?.log("int"), |session| {
+                provoke(kind, cpu, session)
             })
         })
-        .collect();
+    });
+    let mut trials: Vec<_> = kinds.collect();
+    trials.extend((0..32).zip(OTHERS.iter().cycle()).map(|(vector, cpu)| {
+        trial(format!("fault::vector_{vector}_on_cpu_{cpu}"), move || {
+            with(&machine()?.log("int"), |session| {
+                enter(vector, *cpu, session)
+            })
+        })
+    }));
+    trials.push(trial("fault::panic_on_cpu_2", || with(&machine()?, panic)));
     trials.push(trial("fault::on_no_cpu", || with(&machine()?, on_no_cpu)));
     trials
 }
@@ -39,11 +44,15 @@ fn machine() -> Result<Machine> {
     Ok(plain().smp(Smp::parse(CPUS)?))
 }
 
-fn provoke(kind: &Kind, cpu: u32, session: &mut Session) -> Result {
+/// Types `fault NAME CPU` and gives the report of it.
+fn report_of(name: &str, goes_on: bool, cpu: u32, session: &mut Session) -> Result<Report> {
     session.wait_prompt(PATIENCE)?;
-    let line = format!("fault {} {cpu}", kind.name);
-    let output = if kind.goes_on {
+    let line = format!("fault {name} {cpu}");
+    let output = if goes_on {
         let answer = session.command(&line, PATIENCE)?;
+        // It takes work again.
+        let again = session.command(&format!("fault bp {cpu}"), PATIENCE)?;
+        ensure_eq!(Report::parse(&again)?.cpu, cpu, "CPU of another breakpoint");
         session.send_line("poweroff")?;
         session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
         answer
@@ -55,6 +64,12 @@ fn provoke(kind: &Kind, cpu: u32, session: &mut Session) -> Result {
     };
     let report = Report::parse(&output)?;
     ensure_eq!(report.cpu, cpu, "CPU");
+    ensure_eq!(report.stopped, !goes_on, "whether it stopped");
+    Ok(report)
+}
+
+fn provoke(kind: &Kind, cpu: u32, session: &mut Session) -> Result {
+    let report = report_of(kind.name, kind.goes_on, cpu, session)?;
     ensure_eq!(report.title, kind.title, "title");
     let expected = kind
         .error_code
@@ -89,10 +104,63 @@ fn provoke(kind: &Kind, cpu: u32, session: &mut Session) -> Result {
     check_delivery(&report, delivery)
 }
 
+/// Every exception by its number, as on the boot CPU.
+fn enter(vector: u8, cpu: u32, session: &mut Session) -> Result {
+    let (title, error_code) = VECTORS[usize::from(vector)];
+    let goes_on = GOES_ON.contains(&vector);
+    let report = report_of(&vector.to_string(), goes_on, cpu, session)?;
+    ensure_eq!(
+        (report.title.as_str(), report.vector),
+        (title, vector),
+        "title"
+    );
+    let expected = error_code.map(|meaning| (0, meaning.to_owned()));
+    ensure_eq!(report.error_code, expected, "error code");
+    let stack = format!("CPU {cpu}'s thread stack, ");
+    ensure!(
+        report.stack.starts_with(&stack),
+        "the stack is {:?}",
+        report.stack
+    );
+    let log = qemu_log::deliveries(&session.log());
+    let delivery = log.iter().find(|delivery| delivery.vector == vector);
+    match (delivery, error_code) {
+        (Some(delivery), None) => check_delivery(&report, delivery),
+        // INT pushes no error code, so these gates are entered without the CPU's help.
+        (None, Some(_)) => Ok(()),
+        _ => Err(format!("by QEMU's log: {delivery:x?}").into()),
+    }
+}
+
+fn panic(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    session.send_line("fault panic 2")?;
+    session.expect_exit(STOPPED, PATIENCE)?;
+    let output = session.transcript().text_from(0);
+    for part in [
+        "#### CPU 2: kernel panic ####",
+        "tocsin::monitor::provoke::panic+0x",
+        "tocsin::smp::ap::idle+0x",
+        "#### CPU 2 stopped ####",
+    ] {
+        ensure!(output.contains(part), "{part:?} is missing");
+    }
+    Ok(())
+}
+
+/// Numbers that are no CPU's, and those that are none.
 fn on_no_cpu(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
-    let answer = session.command("fault ud 4", PATIENCE)?;
-    let expected = "fault: CPU 4 is not online; `cpus` lists those that are";
-    ensure!(answer.starts_with(expected), "found {answer:?}");
+    for cpu in ["4", "255", "4294967295"] {
+        let answer = session.command(&format!("fault ud {cpu}"), PATIENCE)?;
+        let expected = format!("fault: CPU {cpu} is not online; `cpus` lists those that are");
+        ensure!(answer.starts_with(&expected), "found {answer:?}");
+    }
+    for word in ["4294967296", "one", "1.5"] {
+        let answer = session.command(&format!("fault ud {word}"), PATIENCE)?;
+        let expected =
+            format!("fault: `{word}` will not do; expected a number from 0 to 4294967295");
+        ensure!(answer.starts_with(&expected), "found {answer:?}");
+    }
     Ok(())
 }
