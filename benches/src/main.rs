@@ -1,8 +1,9 @@
 //! Measures from the host: how long the kernel takes from QEMU's start to its
-//! prompt, by every way into it, and how large it is.
+//! prompt, by every way into it, and to bring all CPUs online; and how large it is.
 //!
 //! The ways take turns, so that whatever else the host does falls on all of them.
 
+mod bring_up;
 mod figures;
 
 use std::process::ExitCode;
@@ -13,12 +14,13 @@ use serde::Serialize;
 use tocsin_tools::settings::BootWay;
 use tocsin_tools::{Firmware, Limine, Machine, Session, SessionError, workspace};
 
+use bring_up::BringUp;
 use figures::Figures;
 
-/// Measures the kernel: QEMU's start to the prompt, and the size of the image
+/// Measures the kernel: QEMU's start to the prompt, all CPUs online, and the size of the image
 #[derive(Parser)]
 struct Args {
-    /// How often each way to boot is measured
+    /// How often each is measured; less often where it takes long or comes out alike
     #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
 }
@@ -44,6 +46,7 @@ struct Results {
     /// The machine that was booted.
     machine: String,
     boot: Vec<Boot>,
+    bring_up: BringUp,
     /// Size of the image without debug information, in bytes.
     image_bytes: u64,
 }
@@ -58,15 +61,22 @@ enum BenchError {
         what: String,
         source: std::io::Error,
     },
+    #[error("the kernel took {0:?} to start its CPUs, which is no duration")]
+    Duration(String),
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     match measure(args.runs).and_then(|results| {
         show(&results, args.runs);
-        save(&results)
+        save(&results)?;
+        Ok(results.bring_up.is_within_limit())
     }) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            eprintln!("tocsin-benches: bringing CPUs online takes longer than it may");
+            ExitCode::FAILURE
+        }
         Err(e) => {
             eprintln!("tocsin-benches: {e}");
             ExitCode::FAILURE
@@ -114,6 +124,7 @@ fn measure(runs: u32) -> Result<Results, BenchError> {
     Ok(Results {
         machine: Machine::new(BootWay::Direct).describe(),
         boot: boot.collect(),
+        bring_up: bring_up::measure(runs)?,
         image_bytes: file.len(),
     })
 }
@@ -149,6 +160,7 @@ fn show(results: &Results, runs: u32) {
         }
     }
     println!("  spread: the middle half of the runs lies within it");
+    results.bring_up.show();
     println!("\nkernel image without debug information");
     println!(
         "  {:<13}{:>8} KiB",

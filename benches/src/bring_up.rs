@@ -1,0 +1,218 @@
+//! How long it takes to bring the other CPUs online, by the kernel's own clock: from the
+//! first INIT until the last of them is ready.
+//!
+//! Measured twice. With a thread of the host for each CPU it is what a person sees, and
+//! depends on the host. With all CPUs in one thread and a clock that counts instructions
+//! (QEMU's `-icount`) it comes out alike every time, so that it can be held to a limit.
+
+#[cfg(test)]
+mod tests;
+
+use serde::Serialize;
+use tocsin_tools::settings::{BootWay, Memory, Smp};
+use tocsin_tools::{Machine, Outcome, Session, SessionError};
+
+use crate::figures::Figures;
+use crate::{BenchError, PATIENCE};
+
+/// CPUs of the machine whose boot is timed up to the ready line.
+const READY_CPUS: u32 = 4;
+
+/// Other CPUs to bring online: what most machines have, and the most that APIC IDs of 8 bits
+/// can address; 4 and 64 are those that are compared.
+const OTHERS: [u32; 8] = [1, 3, 4, 7, 31, 63, 64, 254];
+
+/// Above this many, a boot takes seconds: fewer runs must do.
+const MANY: u32 = 100;
+const RUNS_OF_MANY: u32 = 5;
+
+/// Runs of what comes out alike: enough to see that it does.
+const COUNTED_RUNS: u32 = 3;
+
+/// A clock of one nanosecond for each instruction.
+const ICOUNT: &str = "shift=0,sleep=off";
+const CLOCK: &str = "base=2020-01-01,clock=vm";
+
+/// The counts that are compared, and how many times the lesser one's time the greater one's
+/// may be: one round of waits for all, not one for each.
+const FEW: u32 = 4;
+const MANY_MORE: u32 = 64;
+const LIMIT: f64 = 3.0;
+
+/// A number of other CPUs, and what bringing them online takes.
+#[derive(Debug, Serialize)]
+struct Row {
+    others: u32,
+    /// Milliseconds of the kernel's clock.
+    milliseconds: Figures,
+}
+
+/// All that is measured here.
+#[derive(Debug, Serialize)]
+pub struct BringUp {
+    /// The machine that is timed up to the ready line.
+    machine: String,
+    /// Seconds from QEMU's start to the ready line.
+    ready_seconds: Option<Figures>,
+    /// A thread for each CPU.
+    threads: Vec<Row>,
+    /// One thread, an instruction taking a nanosecond.
+    counted: Vec<Row>,
+    /// The time that 64 others take to that of 4, in instructions.
+    ratio: Option<f64>,
+}
+
+/// Measures; the machines take turns.
+///
+/// # Errors
+///
+/// A machine does not start all its CPUs.
+pub fn measure(runs: u32) -> Result<BringUp, BenchError> {
+    let ready_machine = machine(READY_CPUS);
+    let mut ready = Vec::new();
+    let mut threads = OTHERS.map(|_| Vec::new());
+    let mut counted = OTHERS.map(|_| Vec::new());
+    for run in 0..runs {
+        ready.push(seconds_to_ready(&ready_machine)?);
+        for (&others, times) in OTHERS.iter().zip(&mut threads) {
+            if others < MANY || run < RUNS_OF_MANY {
+                times.push(milliseconds(&machine(others + 1), others)?);
+            }
+        }
+        for (&others, times) in OTHERS.iter().zip(&mut counted) {
+            if run < COUNTED_RUNS && others < MANY {
+                let machine = machine(others + 1).icount(ICOUNT).args(["-rtc", CLOCK]);
+                times.push(milliseconds(&machine, others)?);
+            }
+        }
+    }
+    let (threads, counted) = (rows(&threads), rows(&counted));
+    Ok(BringUp {
+        machine: ready_machine.describe(),
+        ready_seconds: Figures::of(&ready),
+        ratio: ratio(&counted),
+        threads,
+        counted,
+    })
+}
+
+fn machine(cpus: u32) -> Machine {
+    let memory = if cpus < MANY { "512M" } else { "1G" };
+    let smp = Smp::parse(&cpus.to_string()).expect("a number of CPUs");
+    let memory = Memory::parse(memory).expect("an amount of memory");
+    let machine = Machine::new(BootWay::Direct).smp(smp).memory(memory);
+    machine.append("run=poweroff")
+}
+
+fn seconds_to_ready(machine: &Machine) -> Result<f64, SessionError> {
+    let mut session = Session::start(machine)?;
+    session.expect("tocsin: ready: ", PATIENCE)?;
+    Ok(session.time_of_match().as_secs_f64())
+}
+
+/// Boots once, and reads the kernel's line about the other CPUs.
+fn milliseconds(machine: &Machine, others: u32) -> Result<f64, BenchError> {
+    let mut session = Session::start(machine)?;
+    let line = format!("smp: {others} of {others} other CPUs started in ");
+    session.expect(&line, PATIENCE)?;
+    let duration = session.expect("\r\n", PATIENCE)?;
+    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+    in_milliseconds(&duration).ok_or(BenchError::Duration(duration))
+}
+
+/// A duration as the kernel writes it: `11.9 ms`.
+fn in_milliseconds(text: &str) -> Option<f64> {
+    let (number, unit) = text.split_once(' ')?;
+    let scale = match unit {
+        "ns" => 1e-6,
+        "us" => 1e-3,
+        "ms" => 1.0,
+        "s" => 1e3,
+        _ => return None,
+    };
+    Some(number.parse::<f64>().ok()? * scale)
+}
+
+fn rows(times: &[Vec<f64>]) -> Vec<Row> {
+    let rows = OTHERS.iter().zip(times).filter_map(|(&others, times)| {
+        let milliseconds = Figures::of(times)?;
+        Some(Row {
+            others,
+            milliseconds,
+        })
+    });
+    rows.collect()
+}
+
+fn ratio(rows: &[Row]) -> Option<f64> {
+    let median = |others| {
+        let row = rows.iter().find(|row| row.others == others)?;
+        Some(row.milliseconds.median)
+    };
+    Some(median(MANY_MORE)? / median(FEW)?)
+}
+
+impl BringUp {
+    /// Prints the tables.
+    pub fn show(&self) {
+        println!("\nQEMU's start to the ready line, {}, direct", self.machine);
+        if let Some(seconds) = &self.ready_seconds {
+            head("runs");
+            let Figures {
+                median,
+                spread,
+                least,
+                most,
+                all,
+            } = seconds;
+            println!(
+                "  {:<13}{median:>8.3} s{spread:>8.3} s{least:>8.3} s{most:>8.3} s",
+                all.len()
+            );
+        }
+        let kinds = [
+            ("a thread of the host for each CPU", &self.threads),
+            ("one thread, 1 ns for each instruction", &self.counted),
+        ];
+        for (kind, rows) in kinds {
+            println!("\nfirst INIT to the last CPU ready, by the kernel's clock, {kind}");
+            head("other CPUs");
+            for Row {
+                others,
+                milliseconds,
+            } in rows
+            {
+                println!(
+                    "  {others:<13}{:>7.2} ms{:>7.2} ms{:>7.2} ms{:>7.2} ms  {} runs",
+                    milliseconds.median,
+                    milliseconds.spread,
+                    milliseconds.least,
+                    milliseconds.most,
+                    milliseconds.all.len()
+                );
+            }
+        }
+        if let Some(ratio) = self.ratio {
+            println!(
+                "  {MANY_MORE} others take {ratio:.2} times as long as {FEW}; at most {LIMIT} is the aim: {}",
+                if self.is_within_limit() {
+                    "reached"
+                } else {
+                    "MISSED"
+                }
+            );
+        }
+    }
+
+    /// Whether the time does not grow with the number of CPUs by more than it may.
+    pub fn is_within_limit(&self) -> bool {
+        self.ratio.is_some_and(|ratio| ratio <= LIMIT)
+    }
+}
+
+fn head(first: &str) {
+    println!(
+        "  {first:<13}{:>10}{:>10}{:>10}{:>10}",
+        "median", "spread", "least", "most"
+    );
+}
