@@ -131,8 +131,8 @@ pub(crate) unsafe fn start(
             }
         }
         if !result.failures.is_empty() {
-            // One that comes late must find the code mapped, to be told to halt.
-            core::mem::forget(trampoline);
+            // One that comes late finds nothing there but `hlt`.
+            trampoline.disarm();
         }
     }
     Ok(ONLINE.call_once(|| result))

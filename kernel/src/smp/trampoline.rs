@@ -196,8 +196,7 @@ fn code_size() -> u64 {
     &raw const trampoline_end as u64 - &raw const trampoline_start as u64
 }
 
-/// The trampoline in place, ready for APs; frees its mapping, not its memory, when dropped:
-/// an AP that comes too late still finds the code there, and halts.
+/// The trampoline in place, ready for APs; frees its mapping, not its memory, when dropped.
 #[derive(Debug)]
 pub(super) struct Trampoline {
     base: u64,
@@ -280,6 +279,16 @@ impl Trampoline {
     /// Physical address of the code, the begin of a page below 1 MiB.
     pub(super) fn address(&self) -> u64 {
         self.base
+    }
+
+    /// Makes all of the code `hlt`, in 16-bit and 32-bit mode alike: an AP that comes when it has been
+    /// given up halts, instead of turning paging on where its page is not mapped any more.
+    pub(super) fn disarm(&self) {
+        const HLT: u8 = 0xf4;
+        let code = frames::pointer::<u8>(self.base);
+        // SAFETY: 1. The code is in memory of its own, and the slots lie behind it. 2. APs that run it
+        // meanwhile halt sooner or later, whatever mixture they see.
+        unsafe { code.write_bytes(HLT, code_size() as usize) };
     }
 
     /// The slots, in the order they were given.
