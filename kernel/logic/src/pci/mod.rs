@@ -23,6 +23,7 @@ pub mod msi;
 pub mod msix;
 #[cfg(test)]
 mod tests;
+pub mod virtio;
 pub mod walk;
 
 pub use address::{Address, AddressError};

@@ -1,9 +1,10 @@
-//! MSI and MSI-X.
+//! MSI, MSI-X, and where virtio devices keep things.
 
 use crate::apic::msi::Message;
 use crate::apic::{ApicId, Msi};
 use crate::pci::msi::MsiError;
 use crate::pci::msix::{self, Place};
+use crate::pci::virtio::{Structure, StructurePlace};
 use crate::pci::{Capability, CapabilityError, MsiCapability, MsixCapability};
 use proptest::prelude::*;
 
@@ -185,6 +186,26 @@ fn an_entry_is_masked_while_it_changes() {
     }
     assert_eq!(msix::with_mask(0xabcd_0001, false), 0xabcd_0000);
     assert!(msix::is_masked(1) && !msix::is_masked(0xffff_fffe));
+}
+
+#[test]
+fn virtio_structures_are_found() {
+    // QEMU's virtio-rng-pci.
+    let common = StructurePlace::decode([0x0110_6009, 4, 0, 0x1000]).unwrap();
+    assert_eq!((common.structure, common.bar), (Structure::Common, 4));
+    assert_eq!((common.offset, common.length), (0, 0x1000));
+    let notify = StructurePlace::decode([0x0214_4009, 4, 0x3000, 0x1000]).unwrap();
+    assert_eq!(
+        (notify.structure, notify.offset),
+        (Structure::Notify, 0x3000)
+    );
+    // The interrupt status; a structure from the future; a register that there is not.
+    assert_eq!(
+        StructurePlace::decode([0x0310_6009, 4, 0x1000, 0x1000]),
+        None
+    );
+    assert_eq!(StructurePlace::decode([0x0910_6009, 4, 0, 0x1000]), None);
+    assert_eq!(StructurePlace::decode([0x0110_6009, 6, 0, 0x1000]), None);
 }
 
 proptest! {
