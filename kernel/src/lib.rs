@@ -20,7 +20,7 @@
 //!
 //! Modules import only from those before them:
 //! `hw`, `sync`, `time`, `console`, `boot`, `memory`, `cpu`, `stop`, `acpi`, `apic`, `discover`, `smp`,
-//! `irq`, `bench`, `monitor`, `start`.
+//! `irq`, `pci`, `bench`, `monitor`, `start`.
 
 #![no_std]
 
@@ -37,6 +37,7 @@ pub mod hw;
 pub mod irq;
 pub mod memory;
 pub mod monitor;
+pub mod pci;
 pub mod smp;
 mod start;
 mod stop;

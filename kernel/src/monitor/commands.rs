@@ -6,7 +6,7 @@ use tocsin_logic::exit;
 
 use super::{
     Arguments, Command, CommandError, apic, bench, fault, gates, has_failed, ipi, irq, machine,
-    memory,
+    memory, pci,
 };
 use crate::{Machine, hw, println};
 
@@ -53,6 +53,12 @@ const COMMANDS: &[Command] = &[
         usage: "acpi",
         help: "list the ACPI tables",
         run: machine::acpi,
+    },
+    Command {
+        name: "pci",
+        usage: "pci [what]",
+        help: "list the PCI functions, show that at an address, or let `edu` or `virtio` interrupt",
+        run: pci::pci,
     },
     Command {
         name: "apic",

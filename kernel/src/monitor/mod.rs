@@ -11,6 +11,7 @@ mod irq;
 mod line;
 mod machine;
 mod memory;
+mod pci;
 mod provoke;
 
 use core::fmt;
@@ -21,6 +22,7 @@ use alloc::string::{String, ToString};
 use tocsin_logic::command_line::Options;
 use tocsin_logic::script;
 
+use crate::pci::PciError;
 use crate::smp::jobs::JobError;
 use crate::{Machine, println};
 
@@ -47,6 +49,8 @@ pub enum CommandError {
     },
     /// The CPU that was named cannot do it.
     Cpu(JobError),
+    /// The device cannot do it, or did not.
+    Pci(PciError),
 }
 
 impl fmt::Display for CommandError {
@@ -59,6 +63,7 @@ impl fmt::Display for CommandError {
                 write!(f, "`{given}` will not do; expected {expected}")
             }
             Self::Cpu(error) => error.fmt(f),
+            Self::Pci(error) => error.fmt(f),
         }
     }
 }

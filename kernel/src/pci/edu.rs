@@ -1,0 +1,252 @@
+//! QEMU's `edu` device, which interrupts when it is told to (QEMU, docs/specs/edu): by MSI, or by its
+//! pin. With it an interrupt can be counted on both ends.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use tocsin_logic::topology::Topology;
+use tocsin_logic::vector::PriorityClass;
+
+use super::{Device, Msi, PciError, Window, find, message_to};
+use crate::irq::{Line, Request, Source};
+use crate::time;
+
+/// Vendor and device ID.
+pub const IDS: (u16, u16) = (0x1234, 0x11e8);
+
+/// The registers behind BAR 0, all of 32 bits.
+mod register {
+    /// Version, and 0xed in the lowest byte.
+    pub const IDENTIFICATION: u64 = 0x00;
+    /// Reads as the inverse of what was written.
+    pub const LIVENESS: u64 = 0x04;
+    /// Written: a number; read: its factorial, when it is computed.
+    pub const FACTORIAL: u64 = 0x08;
+    /// Bit 0: computing. Bit 7: raise interrupt value 1 when done.
+    pub const STATUS: u64 = 0x20;
+    /// The values that were raised and not acknowledged.
+    pub const INTERRUPT_STATUS: u64 = 0x24;
+    /// Written: raises the interrupt with this value.
+    pub const RAISE: u64 = 0x60;
+    /// Written: takes these bits from the interrupt status.
+    pub const ACKNOWLEDGE: u64 = 0x64;
+}
+
+/// Bit 7 of the status register.
+const INTERRUPT_WHEN_COMPUTED: u32 = 1 << 7;
+/// The value that the end of a computation raises.
+const COMPUTED: u32 = 1;
+
+/// How long to wait for an interrupt before it counts as lost, in nanoseconds.
+const PATIENCE: u64 = 2_000_000_000;
+
+/// An `edu` device that we drive.
+#[derive(Debug)]
+pub struct Edu {
+    device: Device,
+    registers: Window,
+}
+
+/// How the device tells of its interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By message.
+    Msi,
+    /// By its pin.
+    Pin,
+}
+
+/// What the handler has seen.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Interrupts with a value.
+    count: AtomicU64,
+    /// The sum of the values.
+    values: AtomicU64,
+    /// Interrupts without one: somebody else's, or doubled ones.
+    empty: AtomicU64,
+}
+
+/// A device whose interrupts are answered.
+#[derive(Debug)]
+pub struct Answered<'a> {
+    edu: &'a Edu,
+    // Before the line, so that nothing is sent when nobody answers any more.
+    _msi: Option<Msi>,
+    line: Line,
+    seen: Arc<Seen>,
+}
+
+/// Numbers from both ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// Interrupts raised.
+    pub sent: u64,
+    /// Interrupts answered.
+    pub received: u64,
+    /// The sum of the values that were raised.
+    pub values_sent: u64,
+    /// The sum of the values that the handler read.
+    pub values_received: u64,
+    /// Interrupts for which the device had no value.
+    pub empty: u64,
+}
+
+impl Edu {
+    /// Claims the machine's first free one, and checks that it answers.
+    ///
+    /// # Errors
+    ///
+    /// [`PciError`], if there is none or it is not what it says.
+    pub fn claim() -> Result<Self, PciError> {
+        let device = find(IDS.0, IDS.1)?.claim()?;
+        let registers = device.map(0)?;
+        let wrong = |what| Err(PciError::Device(device.address, what));
+        if registers.read::<u32>(register::IDENTIFICATION) & 0xff != 0xed {
+            return wrong("the identification register does not say edu");
+        }
+        for pattern in [0x1234_5678, 0, u32::MAX] {
+            registers.write(register::LIVENESS, pattern);
+            if registers.read::<u32>(register::LIVENESS) != !pattern {
+                return wrong("the liveness register does not invert");
+            }
+        }
+        let left = registers.read::<u32>(register::INTERRUPT_STATUS);
+        registers.write(register::ACKNOWLEDGE, left);
+        Ok(Self { device, registers })
+    }
+
+    /// The device.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Major and minor version.
+    #[must_use]
+    pub fn version(&self) -> (u8, u8) {
+        let [_, _, minor, major] = self
+            .registers
+            .read::<u32>(register::IDENTIFICATION)
+            .to_le_bytes();
+        (major, minor)
+    }
+
+    /// Has the device's interrupts answered on CPU number `cpu`, with priority class `class`.
+    ///
+    /// # Errors
+    ///
+    /// [`PciError`], if there is no line or the device cannot interrupt this way.
+    pub fn answer(
+        &self,
+        way: Way,
+        class: PriorityClass,
+        cpu: u32,
+        topology: &Topology,
+    ) -> Result<Answered<'_>, PciError> {
+        let source = match way {
+            Way::Msi => Source::Message,
+            Way::Pin => Source::Pin(self.device.pin_route(topology)?),
+        };
+        let seen = Arc::new(Seen::default());
+        let handler = {
+            let (registers, seen) = (self.registers.clone(), Arc::clone(&seen));
+            move || {
+                let value = registers.read::<u32>(register::INTERRUPT_STATUS);
+                // Before the end of the interrupt: the pin must be low by then.
+                registers.write(register::ACKNOWLEDGE, value);
+                if value == 0 {
+                    seen.empty.fetch_add(1, Ordering::Relaxed);
+                    return;
+                }
+                seen.values.fetch_add(value.into(), Ordering::Relaxed);
+                seen.count.fetch_add(1, Ordering::Release);
+            }
+        };
+        let request = Request { source, class, cpu };
+        let line = Line::new(request, handler).map_err(PciError::Line)?;
+        let msi = match way {
+            Way::Msi => {
+                let mut msi = self.device.msi()?;
+                msi.enable(message_to(&line)?, 1)?;
+                // SAFETY: 1. The device was never told an address to read or write, and never is.
+                unsafe { self.device.enable_bus_master() };
+                Some(msi)
+            }
+            Way::Pin => {
+                self.device.set_pin_enabled(true);
+                None
+            }
+        };
+        Ok(Answered {
+            edu: self,
+            _msi: msi,
+            line,
+            seen,
+        })
+    }
+}
+
+impl Answered<'_> {
+    /// The line that answers.
+    #[must_use]
+    pub fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// Raises `count` interrupts, one after the other, each with a value of its own, and each
+    /// when the one before has been answered or given up.
+    #[must_use]
+    pub fn raise(&self, count: u32) -> Tally {
+        let registers = &self.edu.registers;
+        self.tally(count.into(), |number| {
+            // Bit 0 is the computation's.
+            let value = (number as u32 + 1) << 1;
+            registers.write(register::RAISE, value);
+            value.into()
+        })
+    }
+
+    /// Has the device compute the factorial of `number` and interrupt when it is done. Returns it,
+    /// modulo 2^32.
+    #[must_use]
+    pub fn factorial(&self, number: u32) -> (u32, Tally) {
+        let registers = &self.edu.registers;
+        registers.write(register::STATUS, INTERRUPT_WHEN_COMPUTED);
+        let tally = self.tally(1, |_| {
+            registers.write(register::FACTORIAL, number);
+            COMPUTED.into()
+        });
+        registers.write(register::STATUS, 0_u32);
+        (registers.read(register::FACTORIAL), tally)
+    }
+
+    /// Sends `count` interrupts through `send`, which gives the value of each, and counts what comes.
+    fn tally(&self, count: u64, send: impl Fn(u64) -> u64) -> Tally {
+        let received = || self.seen.count.load(Ordering::Acquire);
+        let values = || self.seen.values.load(Ordering::Relaxed);
+        let empty = || self.seen.empty.load(Ordering::Relaxed);
+        let before = (received(), values(), empty());
+        let mut values_sent = 0;
+        for number in 0..count {
+            let begin = time::nanoseconds();
+            values_sent += send(number);
+            while received() <= before.0 + number && !time::has_passed(begin, PATIENCE) {
+                core::hint::spin_loop();
+            }
+        }
+        Tally {
+            sent: count,
+            received: received() - before.0,
+            values_sent,
+            values_received: values() - before.1,
+            empty: empty() - before.2,
+        }
+    }
+}
+
+impl Drop for Answered<'_> {
+    fn drop(&mut self) {
+        self.edu.device.set_pin_enabled(false);
+    }
+}

@@ -1,0 +1,140 @@
+//! What can go wrong between a driver and its device.
+
+use core::fmt;
+
+use tocsin_logic::apic::EncodingError;
+use tocsin_logic::pci::Address;
+use tocsin_logic::pci::msi::MsiError;
+
+use crate::irq::LineError;
+use crate::memory::MemoryError;
+
+/// Why something cannot be had of a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PciError {
+    /// No function with these vendor and device IDs.
+    NotFound(u16, u16),
+    /// Somebody else has the function.
+    Claimed(Address),
+    /// There is no range of this kind behind this base address register.
+    NoRange(Address, u8),
+    /// Firmware gave the base address register no address.
+    Unassigned(Address, u8),
+    /// The range cannot be mapped.
+    Memory(Address, MemoryError),
+    /// No memory for what the device shall read and write.
+    Buffers(Address, MemoryError),
+    /// The function sends no messages of this kind; holds the capability's name.
+    NoMessages(Address, &'static str),
+    /// The function's messages are set up already.
+    MessagesTaken(Address),
+    /// The table of messages or the pending bits do not fit into the range that they shall be in.
+    TableOutside(Address),
+    /// The function has no message of this number.
+    NoMessage {
+        /// The function.
+        address: Address,
+        /// The number.
+        message: u16,
+        /// How many it has.
+        messages: u16,
+    },
+    /// The message cannot be set.
+    Message(Address, MsiError),
+    /// The function cannot mask its messages one by one.
+    CannotMask(Address),
+    /// Address and data of a message that cannot be masked would change at once, and a message in
+    /// between would be a mixture of old and new. Change one, then the other.
+    Torn(Address),
+    /// The message cannot name the CPU.
+    Target(EncodingError),
+    /// There is no line to answer the interrupt.
+    Line(LineError),
+    /// The function has no interrupt pin.
+    NoPin(Address),
+    /// Where the function's pin arrives is not known: the interrupt line register holds this.
+    NoRoute(Address, Option<u8>),
+    /// The device does not behave as its specification says; holds what was seen.
+    Device(Address, &'static str),
+    /// Interrupts were lost or doubled.
+    Count {
+        /// The function.
+        address: Address,
+        /// How many it was made to send.
+        sent: u64,
+        /// How many came.
+        received: u64,
+    },
+}
+
+impl fmt::Display for PciError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound(vendor, device) => write!(
+                f,
+                "there is no function {vendor:04x}:{device:04x}; `pci` lists those there are"
+            ),
+            Self::Claimed(address) => write!(f, "function {address} belongs to another driver"),
+            Self::NoRange(address, bar) => {
+                write!(f, "function {address} has no memory behind BAR {bar}")
+            }
+            Self::Unassigned(address, bar) => write!(
+                f,
+                "function {address}: firmware gave BAR {bar} no address, and this kernel assigns none"
+            ),
+            Self::Memory(address, error) => write!(f, "function {address}: {error}"),
+            Self::Buffers(address, error) => {
+                write!(f, "function {address}: no memory for its buffers: {error}")
+            }
+            Self::NoMessages(address, kind) => {
+                write!(f, "function {address} has no usable {kind} capability")
+            }
+            Self::MessagesTaken(address) => {
+                write!(f, "function {address}: its messages are set up already")
+            }
+            Self::TableOutside(address) => write!(
+                f,
+                "function {address}: its MSI-X table or pending bits are not in the memory it names"
+            ),
+            Self::NoMessage {
+                address,
+                message,
+                messages,
+            } => write!(
+                f,
+                "function {address} has {messages} messages, from 0 on, and so no message {message}"
+            ),
+            Self::Message(address, error) => write!(f, "function {address}: {error}"),
+            Self::CannotMask(address) => {
+                write!(f, "function {address} cannot mask its messages")
+            }
+            Self::Torn(address) => write!(
+                f,
+                "function {address} cannot mask its messages: change address and data one after the other"
+            ),
+            Self::Target(error) => write!(f, "no message can name the CPU: {error}"),
+            Self::Line(error) => error.fmt(f),
+            Self::NoPin(address) => write!(f, "function {address} has no interrupt pin"),
+            Self::NoRoute(address, None) => write!(
+                f,
+                "function {address}: where its interrupt pin arrives is not known (interrupt line 255); \
+                 only ACPI's language could tell"
+            ),
+            Self::NoRoute(address, Some(line)) => write!(
+                f,
+                "function {address}: its interrupt line register holds {line}, which is no ISA interrupt"
+            ),
+            Self::Device(address, what) => write!(f, "function {address}: {what}"),
+            Self::Count {
+                address,
+                sent,
+                received,
+            } => write!(
+                f,
+                "function {address}: {sent} interrupts were sent and {received} received"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for PciError {}

@@ -1,0 +1,196 @@
+//! Sending messages by MSI-X: a table in the device's memory, in which each message has an address,
+//! a datum and a mask of its own.
+//!
+//! Each message is owned on its own, so that each can belong to another driver's queue and another
+//! CPU. Masking one takes no lock and may be done in a handler.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use tocsin_logic::apic::msi::Message;
+use tocsin_logic::pci::msix::{self, ENTRY_SIZE, Place, VECTOR_CONTROL};
+use tocsin_logic::pci::{MsixCapability, command};
+
+use super::device::{Claim, Device};
+use super::{PciError, Window};
+
+/// A device's messages by MSI-X. They are turned off when this and all messages taken from it are
+/// dropped.
+#[derive(Debug)]
+pub struct Msix {
+    table: Arc<Table>,
+}
+
+#[derive(Debug)]
+struct Table {
+    claim: Arc<Claim>,
+    capability: MsixCapability,
+    entries: Window,
+    pending: Window,
+    taken: Box<[AtomicBool]>,
+}
+
+/// One message by MSI-X. Dropping it masks the message.
+#[derive(Debug)]
+pub struct MsixMessage {
+    table: Arc<Table>,
+    index: u16,
+}
+
+impl Msix {
+    pub(super) fn new(claim: &Arc<Claim>, device: &Device) -> Result<Self, PciError> {
+        let function = claim.function;
+        let capability = function
+            .msix
+            .ok_or(PciError::NoMessages(function.address, "MSI-X"))?;
+        let window = |place: Place, size| {
+            let window = device.map(place.bar)?;
+            if MsixCapability::fits(place, size, window.size()) {
+                Ok(window)
+            } else {
+                Err(PciError::TableOutside(function.address))
+            }
+        };
+        let entries = window(capability.table, capability.table_size())?;
+        let pending = window(capability.pending, capability.pending_size())?;
+        claim.take_messages()?;
+        // From here on, dropping the table undoes what has been done.
+        let table = Table {
+            claim: Arc::clone(claim),
+            capability,
+            entries,
+            pending,
+            taken: (0..capability.messages())
+                .map(|_| AtomicBool::new(false))
+                .collect(),
+        };
+        function.change(command::OFFSET, |register| {
+            command::changed(register, command::INTX_DISABLE, 0)
+        });
+        // Some devices have a table only while MSI-X is on, so it goes on with all messages masked,
+        // then each is masked on its own, and only then the mask over all is taken away.
+        table.set_control(true, true);
+        for index in 0..capability.messages() {
+            table.set_masked(index, true);
+        }
+        table.set_control(true, false);
+        Ok(Self {
+            table: Arc::new(table),
+        })
+    }
+
+    /// How many messages the device can send: 1 to 2048.
+    #[must_use]
+    pub fn messages(&self) -> u16 {
+        self.table.capability.messages()
+    }
+
+    /// Takes message `index`, which is masked.
+    ///
+    /// # Errors
+    ///
+    /// [`PciError::NoMessage`]; [`PciError::MessagesTaken`], if somebody has it.
+    pub fn take(&self, index: u16) -> Result<MsixMessage, PciError> {
+        let address = self.table.claim.function.address;
+        let taken = self.table.taken.get(usize::from(index));
+        let taken = taken.ok_or(PciError::NoMessage {
+            address,
+            message: index,
+            messages: self.messages(),
+        })?;
+        if taken.swap(true, Ordering::Acquire) {
+            return Err(PciError::MessagesTaken(address));
+        }
+        Ok(MsixMessage {
+            table: Arc::clone(&self.table),
+            index,
+        })
+    }
+}
+
+impl Table {
+    fn set_control(&self, enabled: bool, masked: bool) {
+        let control = self.capability.control();
+        self.claim.function.change(control, |register| {
+            MsixCapability::with(register, enabled, masked)
+        });
+    }
+
+    /// Where a register of an entry lies in its window.
+    fn place(&self, index: u16, register: u32) -> u64 {
+        let offset = u32::from(index) * ENTRY_SIZE + register;
+        u64::from(self.capability.table.offset) + u64::from(offset)
+    }
+
+    fn vector_control(&self, index: u16) -> u32 {
+        self.entries.read(self.place(index, VECTOR_CONTROL))
+    }
+
+    fn set_masked(&self, index: u16, masked: bool) {
+        let value = msix::with_mask(self.vector_control(index), masked);
+        self.entries.write(self.place(index, VECTOR_CONTROL), value);
+    }
+}
+
+impl MsixMessage {
+    /// Its number.
+    #[must_use]
+    pub fn index(&self) -> u16 {
+        self.index
+    }
+
+    /// Sets address and data. The message is masked meanwhile, and afterwards it is as it was; the
+    /// device then sends what it would have sent.
+    pub fn set(&mut self, message: Message) {
+        let table = &self.table;
+        let control = table.vector_control(self.index);
+        for (register, value) in msix::entry_writes(message, control) {
+            table
+                .entries
+                .write(table.place(self.index, register), value);
+        }
+        self.flush();
+    }
+
+    /// Masks the message: the device remembers one that it would have sent. What it sent before has
+    /// arrived when this returns.
+    pub fn mask(&self) {
+        self.table.set_masked(self.index, true);
+        self.flush();
+    }
+
+    /// Lets the device send the message.
+    pub fn unmask(&self) {
+        self.table.set_masked(self.index, false);
+        self.flush();
+    }
+
+    /// Whether the message is masked and waits to be sent.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        let table = &self.table;
+        let word = u64::from(table.capability.pending.offset) + u64::from(self.index / 32) * 4;
+        table.pending.read::<u32>(word) >> (self.index % 32) & 1 != 0
+    }
+
+    /// Waits until what the device has sent has arrived: the answer to a read comes behind it
+    /// (PCI, 3.2.5).
+    pub fn flush(&self) {
+        self.table.vector_control(self.index);
+    }
+}
+
+impl Drop for MsixMessage {
+    fn drop(&mut self) {
+        self.mask();
+        self.table.taken[usize::from(self.index)].store(false, Ordering::Release);
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        self.set_control(false, true);
+        self.claim.release_messages();
+    }
+}
