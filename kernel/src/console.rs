@@ -20,10 +20,11 @@ const COM1: u16 = 0x3f8;
 /// merely pauses loses nothing; a port that died does not stop the kernel.
 const SEND_TRIES: u32 = 1 << 24;
 
-/// Attempts to get the console before a fault report takes it by force.
+/// Attempts to get the console, while nothing is sent, before a fault report takes it by force.
 const SEIZE_TRIES: u32 = 1 << 20;
 
 static CONSOLE: IrqMutex<Option<Console>> = IrqMutex::new(None);
+static SENT: AtomicU64 = AtomicU64::new(0);
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 static CPU_NUMBER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 static LOGGER: Logger = Logger;
@@ -40,6 +41,7 @@ impl Console {
         self.at_line_start = byte == b'\n';
         for _ in 0..SEND_TRIES {
             if self.uart.try_send_byte(byte).is_ok() {
+                SENT.fetch_add(1, Ordering::Relaxed);
                 return;
             }
             core::hint::spin_loop();
@@ -165,6 +167,7 @@ impl Write for Report<'_> {
 /// code that faulted, the console is taken by force: a torn line beats no report.
 pub(crate) fn seize() -> Report<'static> {
     loop {
+        let sent = SENT.load(Ordering::Relaxed);
         for _ in 0..SEIZE_TRIES {
             if let Some(mut guard) = CONSOLE.try_lock() {
                 if let Some(console) = guard.as_mut() {
@@ -174,9 +177,12 @@ pub(crate) fn seize() -> Report<'static> {
             }
             core::hint::spin_loop();
         }
-        // SAFETY: 1. The holder kept it for longer than any line takes, so it is stuck or is
-        // the code under this report; the UART driver has no state that a torn call breaks.
-        unsafe { CONSOLE.force_unlock() };
+        // As long as something is being sent, somebody else is writing, and will be done.
+        if SENT.load(Ordering::Relaxed) == sent {
+            // SAFETY: 1. The holder has sent nothing for longer than a byte takes, so it is stuck or
+            // is the code under this report; the UART driver has no state that a torn call breaks.
+            unsafe { CONSOLE.force_unlock() };
+        }
     }
 }
 
