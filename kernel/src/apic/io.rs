@@ -67,7 +67,8 @@ pub(crate) unsafe fn init(topology: &Topology) -> Result<&'static [IoApic], Memo
         let version = unsafe { registers.version() };
         // SAFETY: 1. As above: reading changes nothing.
         let last = unsafe { registers.max_table_entry() };
-        if version == 0xff {
+        // Where nothing answers, reads give all ones or, on some buses, zeros.
+        if version == 0xff || version == 0 {
             log::warn!(
                 "I/O APIC {} at {address:#x} does not answer; left out",
                 entry.id
