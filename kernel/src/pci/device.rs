@@ -370,7 +370,7 @@ impl Device {
         Msi::new(&self.claim)
     }
 
-    /// Its messages by MSI-X: all masked, until [`Msix::unmask`].
+    /// Its messages by MSI-X: all masked, until they are unmasked.
     ///
     /// # Errors
     ///
