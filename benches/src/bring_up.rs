@@ -155,9 +155,9 @@ fn ratio(rows: &[Row]) -> Option<f64> {
 impl BringUp {
     /// Prints the tables.
     pub fn show(&self) {
-        println!("\nQEMU's start to the ready line, {}, direct", self.machine);
+        println!("\nQEMU's start to the ready line, {}", self.machine);
         if let Some(seconds) = &self.ready_seconds {
-            head("runs");
+            head("boot");
             let Figures {
                 median,
                 spread,
@@ -166,7 +166,8 @@ impl BringUp {
                 all,
             } = seconds;
             println!(
-                "  {:<13}{median:>8.3} s{spread:>8.3} s{least:>8.3} s{most:>8.3} s",
+                "  {:<13}{median:>8.3} s{spread:>8.3} s{least:>8.3} s{most:>8.3} s{:>10}",
+                "direct",
                 all.len()
             );
         }
@@ -183,7 +184,7 @@ impl BringUp {
             } in rows
             {
                 println!(
-                    "  {others:<13}{:>7.2} ms{:>7.2} ms{:>7.2} ms{:>7.2} ms  {} runs",
+                    "  {others:<13}{:>7.2} ms{:>7.2} ms{:>7.2} ms{:>7.2} ms{:>10}",
                     milliseconds.median,
                     milliseconds.spread,
                     milliseconds.least,
@@ -212,7 +213,7 @@ impl BringUp {
 
 fn head(first: &str) {
     println!(
-        "  {first:<13}{:>10}{:>10}{:>10}{:>10}",
-        "median", "spread", "least", "most"
+        "  {first:<13}{:>10}{:>10}{:>10}{:>10}{:>10}",
+        "median", "spread", "least", "most", "runs"
     );
 }

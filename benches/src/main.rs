@@ -5,6 +5,7 @@
 
 mod bring_up;
 mod figures;
+mod memory;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tocsin_tools::{Firmware, Limine, Machine, Session, SessionError, workspace};
 
 use bring_up::BringUp;
 use figures::Figures;
+use memory::PerCpu;
 
 /// Measures the kernel: QEMU's start to the prompt, all CPUs online, and the size of the image
 #[derive(Parser)]
@@ -47,6 +49,8 @@ struct Results {
     machine: String,
     boot: Vec<Boot>,
     bring_up: BringUp,
+    /// What the kernel takes for each CPU beyond its stacks.
+    per_cpu: PerCpu,
     /// Size of the image without debug information, in bytes.
     image_bytes: u64,
 }
@@ -63,6 +67,8 @@ enum BenchError {
     },
     #[error("the kernel took {0:?} to start its CPUs, which is no duration")]
     Duration(String),
+    #[error("`memory` shows {0:?} for the frames in use, which are no sizes")]
+    Memory(String),
 }
 
 fn main() -> ExitCode {
@@ -70,11 +76,11 @@ fn main() -> ExitCode {
     match measure(args.runs).and_then(|results| {
         show(&results, args.runs);
         save(&results)?;
-        Ok(results.bring_up.is_within_limit())
+        Ok(results.bring_up.is_within_limit() && results.per_cpu.is_within_limit())
     }) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
-            eprintln!("tocsin-benches: bringing CPUs online takes longer than it may");
+            eprintln!("tocsin-benches: a figure above is missed");
             ExitCode::FAILURE
         }
         Err(e) => {
@@ -125,6 +131,7 @@ fn measure(runs: u32) -> Result<Results, BenchError> {
         machine: Machine::new(BootWay::Direct).describe(),
         boot: boot.collect(),
         bring_up: bring_up::measure(runs)?,
+        per_cpu: memory::measure()?,
         image_bytes: file.len(),
     })
 }
@@ -161,6 +168,7 @@ fn show(results: &Results, runs: u32) {
     }
     println!("  spread: the middle half of the runs lies within it");
     results.bring_up.show();
+    results.per_cpu.show();
     println!("\nkernel image without debug information");
     println!(
         "  {:<13}{:>8} KiB",
