@@ -108,10 +108,11 @@ pub struct Header {
 impl Header {
     /// Reads a header through `read`, which gives the 32-bit register at an offset. `None` if
     /// there is no such function: then its vendor ID reads as 0xffff (PCI, 6.1), and nothing
-    /// else is read.
+    /// else is read. IDs of 0 are no function either: memory that is not configuration space
+    /// at all may read so.
     pub fn read(mut read: impl FnMut(u16) -> u32) -> Option<Self> {
         let ids = read(0x00);
-        if ids as u16 == 0xffff {
+        if ids as u16 == 0xffff || ids == 0 {
             return None;
         }
         let has_capabilities = read(0x04) & 1 << 20 != 0;

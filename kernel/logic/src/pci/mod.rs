@@ -17,6 +17,7 @@ pub mod bar;
 pub mod capability;
 pub mod class;
 pub mod command;
+pub mod express;
 pub mod extended;
 pub mod header;
 pub mod msi;

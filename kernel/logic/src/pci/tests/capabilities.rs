@@ -2,6 +2,7 @@
 
 use super::fake::{Space, at};
 use crate::pci::capability::capabilities;
+use crate::pci::express::ExpressCapability;
 use crate::pci::extended::extended;
 use crate::pci::{Capability, CapabilityError};
 use proptest::prelude::*;
@@ -133,6 +134,32 @@ fn the_extended_list_that_leads_astray_ends() {
         walk_extended(&[(0x100, 0x2001_0001), (0x200, u32::MAX)]),
         [Ok((1, 1, 0x100)), Err(CapabilityError::Gone(0x200))]
     );
+}
+
+#[test]
+fn ports_with_slots_complete_commands() {
+    // QEMU's ioh3420: a root port with a slot.
+    let port = ExpressCapability::decode(0x90, 0x0142_6010).unwrap();
+    assert!(port.tells_commands(0x0000_007f));
+    assert!(!port.tells_commands(0x0004_007f));
+    let places = (
+        port.slot_capabilities(),
+        port.slot_control(),
+        port.slot_status(),
+    );
+    assert_eq!(places, (0xa4, 0xa8, 0xaa));
+    // Without a slot; an endpoint; an upstream port; a downstream port.
+    for (flags, expected) in [
+        (0x0042, false),
+        (0x0102, false),
+        (0x0152, false),
+        (0x0162, true),
+    ] {
+        let port = ExpressCapability::decode(0x40, flags << 16 | 0x10).unwrap();
+        assert_eq!(port.tells_commands(0), expected, "{flags:#06x}");
+    }
+    assert!(ExpressCapability::decode(0xe4, 0x10).is_some());
+    assert_eq!(ExpressCapability::decode(0xe8, 0x10), None);
 }
 
 proptest! {

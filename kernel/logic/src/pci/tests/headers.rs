@@ -66,6 +66,10 @@ fn an_absent_function_is_asked_for_its_vendor_only() {
     // The space panics at any other register.
     let mut space = Space::default();
     assert_eq!(Header::read(|offset| space.read(at(0, 3, 0), offset)), None);
+    for nothing in [0x0000_0000, 0x0000_ffff, 0x1234_ffff] {
+        space.set(at(0, 3, 0), 0, nothing);
+        assert_eq!(Header::read(|offset| space.read(at(0, 3, 0), offset)), None);
+    }
 }
 
 #[test]
@@ -198,6 +202,7 @@ proptest! {
     #[test]
     fn any_registers_are_a_header(registers: [u32; 16]) {
         let header = Header::read(|offset| registers[usize::from(offset / 4)]);
-        prop_assert_eq!(header.is_none(), registers[0] as u16 == 0xffff);
+        let nothing = registers[0] as u16 == 0xffff || registers[0] == 0;
+        prop_assert_eq!(header.is_none(), nothing);
     }
 }
