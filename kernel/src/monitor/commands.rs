@@ -57,7 +57,7 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "pci",
         usage: "pci [what]",
-        help: "list the PCI functions, show that at an address, or let `edu` or `virtio` interrupt",
+        help: "list the PCI functions, show one by its address, or let `edu`, `port` or `virtio` interrupt",
         run: pci::pci,
     },
     Command {

@@ -11,23 +11,29 @@ use core::ops::RangeInclusive;
 
 use tocsin_logic::acpi::mcfg::{self, Segment};
 use tocsin_logic::acpi::{Error, Signature};
-use tocsin_logic::pci::{Address, CONFIG_SIZE, EXTENDED_SIZE};
+use tocsin_logic::pci::address::DEVICES;
+use tocsin_logic::pci::{Address, CONFIG_SIZE, EXTENDED_SIZE, Header};
 use x86_64::instructions::port::Port;
 
 use crate::discover::Machine;
-use crate::memory::paging;
+use crate::memory::{MemoryError, paging};
 use crate::sync::IrqMutex;
 
-/// The two ports (PCI, 3.2.2.3.2). What is selected at the first is read or written at the second,
-/// and nothing may come between.
-static PORTS: IrqMutex<Ports> = IrqMutex::new(Ports {
-    address: Port::new(0xcf8),
-    data: Port::new(0xcfc),
-});
+/// The two ports (PCI, 3.2.2.3.2): one selects a register, through the other it is read or written.
+const SELECT: u16 = 0xcf8;
+const DATA: u16 = 0xcfc;
 
-struct Ports {
-    address: Port<u32>,
-    data: Port<u32>,
+/// Held from the selection until the access, between which nothing may come.
+static SELECTION: IrqMutex<()> = IrqMutex::new(());
+
+/// Selects a function's register and runs `access` to the data port. `None` if the ports do not reach
+/// the register.
+fn selected<T>(address: Address, offset: u16, access: impl FnOnce() -> T) -> Option<T> {
+    let selection = address.port_value(offset).ok()?;
+    let _selection = SELECTION.lock();
+    // SAFETY: 1. The port is that of configuration space on every PC, and selecting changes nothing.
+    unsafe { Port::<u32>::new(SELECT).write(selection) };
+    Some(access())
 }
 
 /// One function's configuration space. Through memory there is no lock; through ports there is
@@ -64,15 +70,9 @@ impl Registers {
             }
             Self::Memory(_) => u32::MAX,
             Self::Ports(address) => {
-                let Ok(selection) = address.port_value(offset) else {
-                    return u32::MAX;
-                };
-                let mut ports = PORTS.lock();
-                // SAFETY: 1. The ports are those of configuration space on every PC. 2. The lock keeps
-                // the selection until the data is read.
-                unsafe { ports.address.write(selection) };
-                // SAFETY: 1. and 2. as above.
-                unsafe { ports.data.read() }
+                // SAFETY: 1. Reading configuration space changes nothing.
+                let read = || unsafe { Port::<u32>::new(DATA).read() };
+                selected(address, offset, read).unwrap_or(u32::MAX)
             }
         }
     }
@@ -95,15 +95,34 @@ impl Registers {
             }
             Self::Memory(_) => {}
             Self::Ports(address) => {
-                let Ok(selection) = address.port_value(offset) else {
-                    return;
+                // SAFETY: 1. Passed on to the caller.
+                let write = || unsafe { Port::<u32>::new(DATA).write(value) };
+                let _ = selected(address, offset, write);
+            }
+        }
+    }
+
+    /// Writes the 16-bit register at `offset`, a multiple of 2, alone: for those whose neighbour must not
+    /// be written.
+    ///
+    /// # Safety
+    ///
+    /// As [`Registers::write`].
+    pub(super) unsafe fn write_half(self, offset: u16, value: u16) {
+        match self {
+            Self::Memory(page) if offset < EXTENDED_SIZE => {
+                let place = page + u64::from(offset & !1);
+                // SAFETY: 1. to 3. as for `write`.
+                unsafe {
+                    asm!("mov [{}], ax", in(reg) place, in("ax") value, options(nostack, preserves_flags));
                 };
-                let mut ports = PORTS.lock();
-                // SAFETY: 1. The ports are those of configuration space on every PC.
-                unsafe { ports.address.write(selection) };
-                // SAFETY: 1. The lock keeps the selection until the data is written. 2. The caller
-                // vouches for the effect.
-                unsafe { ports.data.write(value) };
+            }
+            Self::Memory(_) => {}
+            Self::Ports(address) => {
+                let port = DATA + (offset & 2);
+                // SAFETY: 1. Passed on to the caller.
+                let write = || unsafe { Port::<u16>::new(port).write(value) };
+                let _ = selected(address, offset & !3, write);
             }
         }
     }
@@ -135,14 +154,7 @@ impl ConfigSpace {
             Some(Err(error)) => warn(error),
             None => {}
         }
-        // A range that is ordinary memory, or none at all, is noticed at its first page.
-        segments.retain(|segment| {
-            let mapped = map(segment.memory().0);
-            if let Err(error) = &mapped {
-                log::warn!("pci: {segment} cannot be mapped: {error}; left out");
-            }
-            mapped.is_ok()
-        });
+        segments.retain(is_sound);
         Self { segments }
     }
 
@@ -184,8 +196,30 @@ impl ConfigSpace {
     }
 }
 
+/// Whether this is configuration space: it can be mapped as registers, and some device answers on its
+/// first bus. If not, the log says so.
+fn is_sound(segment: &Segment) -> bool {
+    for device in 0..DEVICES {
+        let Some(page) = segment.function(segment.first_bus, device, 0) else {
+            continue;
+        };
+        let page = match map(page) {
+            Ok(page) => page,
+            Err(error) => {
+                log::warn!("pci: {segment} cannot be mapped: {error}; left out");
+                return false;
+            }
+        };
+        if Header::read(|offset| Registers::Memory(page).read(offset)).is_some() {
+            return true;
+        }
+    }
+    log::warn!("pci: {segment}: no device answers on its first bus; left out");
+    false
+}
+
 /// Maps one function's page. Returns its virtual address.
-fn map(page: u64) -> Result<u64, crate::memory::MemoryError> {
+fn map(page: u64) -> Result<u64, MemoryError> {
     // SAFETY: 1. The MCFG says that this is configuration space: device registers.
     unsafe { paging::map_physical(page, EXTENDED_SIZE.into(), paging::Use::Device) }
 }

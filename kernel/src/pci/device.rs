@@ -292,7 +292,10 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         self.function.silence();
-        self.function.change_command(0, command::BUS_MASTER);
+        // A bridge passes on what those behind it write.
+        if !self.function.is_bridge() {
+            self.function.change_command(0, command::BUS_MASTER);
+        }
         self.function.is_claimed.store(false, Ordering::Release);
     }
 }
@@ -350,6 +353,12 @@ impl Device {
             next = bridge.bridge;
         }
         self.change_command(command::BUS_MASTER, 0);
+    }
+
+    /// Writes the 16-bit register at `offset`, a multiple of 2, and not the other half of its 32 bits.
+    pub(super) fn write_half(&self, offset: u16, value: u16) {
+        // SAFETY: 1. The drivers of this module own the device, and write what belongs to its slot.
+        unsafe { self.claim.function.registers.write_half(offset, value) };
     }
 
     /// Lets the function assert its interrupt pin, or not.

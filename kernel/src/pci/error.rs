@@ -14,6 +14,8 @@ use crate::memory::MemoryError;
 pub enum PciError {
     /// No function with these vendor and device IDs.
     NotFound(u16, u16),
+    /// No free PCI Express port that completes commands to its slot and can mask its MSI.
+    NoPort,
     /// Somebody else has the function.
     Claimed(Address),
     /// There is no range of this kind behind this base address register.
@@ -73,6 +75,9 @@ impl fmt::Display for PciError {
             Self::NotFound(vendor, device) => write!(
                 f,
                 "there is no function {vendor:04x}:{device:04x}; `pci` lists those there are"
+            ),
+            Self::NoPort => f.write_str(
+                "there is no free PCI Express port with a slot and an MSI that can be masked",
             ),
             Self::Claimed(address) => write!(f, "function {address} belongs to another driver"),
             Self::NoRange(address, bar) => {

@@ -16,11 +16,13 @@
 //! out the addresses; this kernel takes them as they are and assigns none.
 
 mod config;
+mod counted;
 mod device;
 pub mod edu;
 mod error;
 mod msi;
 mod msix;
+pub mod port;
 pub mod virtio_rng;
 mod window;
 
@@ -37,6 +39,7 @@ use crate::irq::{Line, LineError};
 use crate::{smp, time};
 
 pub use config::ConfigSpace;
+pub use counted::{CountedLine, Held};
 pub use device::{Device, Function, FunctionProblem};
 pub use error::PciError;
 pub use msi::Msi;

@@ -4,16 +4,12 @@
 
 mod queue;
 
-use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU64, Ordering};
-
 use tocsin_logic::pci::capability;
 use tocsin_logic::pci::virtio::{MODERN, Structure, StructurePlace, VENDOR};
 use tocsin_logic::vector::PriorityClass;
 
-use super::{Device, MsixMessage, PciError, Window, Word, find, message_to};
-use crate::irq::{Line, Request, Source};
-use crate::time;
+use super::counted::{CountedLine, Held, wait_until};
+use super::{Device, MsixMessage, PciError, Window, Word, find};
 use queue::{BUFFER, ENTRIES, Queue};
 
 /// Device type of an entropy device.
@@ -51,16 +47,12 @@ const VERSION_1: u32 = 1;
 /// The number of the queue's message. 0 would be that of configuration changes.
 const MESSAGE: u16 = 1;
 
-/// How long to wait for the device, in nanoseconds.
-const PATIENCE: u64 = 2_000_000_000;
-
 /// An entropy device that we drive.
 #[derive(Debug)]
 pub struct VirtioRng {
     // First, so that the device sends nothing when the line is gone.
     message: MsixMessage,
-    line: Line,
-    received: Arc<AtomicU64>,
+    counted: CountedLine,
     common: Window,
     common_offset: u64,
     notify: Window,
@@ -78,17 +70,6 @@ pub struct Filled {
     pub interrupted: bool,
 }
 
-/// What became of a request whose message was masked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// Whether the device noted the message as pending when it was done.
-    pub pending: bool,
-    /// Messages that came although it was masked.
-    pub came_masked: u64,
-    /// Whether it came when the mask was taken away.
-    pub came_after: bool,
-}
-
 impl VirtioRng {
     /// Claims the machine's first free one and starts it, its message answered on CPU number `cpu`
     /// with priority class `class`.
@@ -103,14 +84,12 @@ impl VirtioRng {
         let (common, common_offset, _) = structure(&device, Structure::Common)?;
         let (notify, notify_offset, multiplier) = structure(&device, Structure::Notify)?;
         let queue = Queue::new().map_err(|error| PciError::Buffers(device.address, error))?;
-        let received = Arc::new(AtomicU64::new(0));
-        let line = new_line(class, cpu, &received)?;
+        let counted = CountedLine::new(class, cpu)?;
         let mut message = device.msix()?.take(MESSAGE)?;
-        message.set(message_to(&line)?);
+        message.set(counted.message()?);
         let mut rng = Self {
             message,
-            line,
-            received,
+            counted,
             common,
             common_offset,
             notify,
@@ -177,8 +156,8 @@ impl VirtioRng {
 
     /// The line that answers.
     #[must_use]
-    pub fn line(&self) -> &Line {
-        &self.line
+    pub fn counted(&self) -> &CountedLine {
+        &self.counted
     }
 
     /// The device.
@@ -187,21 +166,15 @@ impl VirtioRng {
         &self.device
     }
 
-    /// Messages that have come, all lines together.
-    #[must_use]
-    pub fn received(&self) -> u64 {
-        self.received.load(Ordering::Acquire)
-    }
-
     /// Asks for random bytes and waits for the message that they are there.
     ///
     /// # Errors
     ///
     /// [`PciError::Device`], if the device does not fill the buffer.
-    pub fn fill(&mut self) -> Result<Filled, PciError> {
-        let before = self.received();
+    pub fn fill(&self) -> Result<Filled, PciError> {
+        let before = self.counted.received();
         self.request();
-        let interrupted = wait_until(|| self.received() > before);
+        let interrupted = self.counted.wait_beyond(before);
         let bytes = self.finish()?;
         Ok(Filled { bytes, interrupted })
     }
@@ -211,21 +184,20 @@ impl VirtioRng {
     /// # Errors
     ///
     /// As [`VirtioRng::fill`].
-    pub fn fill_masked(&mut self) -> Result<Held, PciError> {
-        let before = self.received();
-        self.message.mask();
-        self.request();
-        self.finish()?;
-        // The device may note its message a moment after the buffer.
-        let pending = wait_until(|| self.message.is_pending());
-        let came_masked = self.received() - before;
-        self.message.unmask();
-        let came_after = wait_until(|| self.received() > before + came_masked);
-        Ok(Held {
-            pending,
-            came_masked,
-            came_after,
-        })
+    pub fn fill_masked(&self) -> Result<Held, PciError> {
+        let mask = |masked| {
+            if masked {
+                self.message.mask();
+            } else {
+                self.message.unmask();
+            }
+            Ok(())
+        };
+        let cause = || {
+            self.request();
+            self.finish().map(|_| ())
+        };
+        self.counted.hold(mask, || self.message.is_pending(), cause)
     }
 
     /// Has the message answered on another CPU from now on.
@@ -234,15 +206,15 @@ impl VirtioRng {
     ///
     /// [`PciError`], if there is no line to be had there; nothing is changed then.
     pub fn move_to(&mut self, class: PriorityClass, cpu: u32) -> Result<(), PciError> {
-        let line = new_line(class, cpu, &self.received)?;
-        self.message.set(message_to(&line)?);
+        let counted = self.counted.beside(class, cpu)?;
+        self.message.set(counted.message()?);
         // What was sent to the old line has arrived; dropping the line waits for its handler.
-        self.line = line;
+        self.counted = counted;
         Ok(())
     }
 
     /// Offers the buffer to the device, and tells it.
-    fn request(&mut self) {
+    fn request(&self) {
         self.queue.offer();
         self.notify.write(self.notify_offset, 0_u16);
     }
@@ -281,30 +253,6 @@ impl Drop for VirtioRng {
             self.queue.keep();
         }
     }
-}
-
-fn wait_until(condition: impl Fn() -> bool) -> bool {
-    let begin = time::nanoseconds();
-    while !condition() {
-        if time::has_passed(begin, PATIENCE) {
-            return condition();
-        }
-        core::hint::spin_loop();
-    }
-    true
-}
-
-fn new_line(class: PriorityClass, cpu: u32, received: &Arc<AtomicU64>) -> Result<Line, PciError> {
-    let received = Arc::clone(received);
-    let request = Request {
-        source: Source::Message,
-        class,
-        cpu,
-    };
-    let handler = move || {
-        received.fetch_add(1, Ordering::Release);
-    };
-    Line::new(request, handler).map_err(PciError::Line)
 }
 
 /// The window in which a structure lies, its offset there, and the register behind the capability,

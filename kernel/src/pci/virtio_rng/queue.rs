@@ -1,5 +1,6 @@
 //! The device's queue and the one buffer that goes through it (Virtual I/O Device 1.2, 2.7).
 
+use core::cell::Cell;
 use core::sync::atomic::{Ordering, fence};
 
 use crate::memory::{MemoryError, frames};
@@ -27,7 +28,7 @@ pub(super) struct Queue {
     page: u64,
     buffer: u64,
     /// Requests made.
-    made: u16,
+    made: Cell<u16>,
 }
 
 impl Queue {
@@ -35,7 +36,7 @@ impl Queue {
         let mut queue = Self {
             page: frames::allocate_zeroed_page()?,
             buffer: 0,
-            made: 0,
+            made: Cell::new(0),
         };
         queue.buffer = frames::allocate_zeroed_page()?;
         Ok(queue)
@@ -47,8 +48,8 @@ impl Queue {
     }
 
     /// Offers the buffer to the device, which is to be told then.
-    pub(super) fn offer(&mut self) {
-        let index = u64::from(self.made % ENTRIES);
+    pub(super) fn offer(&self) {
+        let index = u64::from(self.made.get() % ENTRIES);
         self.store(DESCRIPTORS, self.buffer);
         self.store(DESCRIPTORS + 8, BUFFER);
         self.store(DESCRIPTORS + 12, DEVICE_WRITES);
@@ -56,20 +57,20 @@ impl Queue {
         self.store(AVAILABLE + 4 + 2 * index, 0_u16);
         // The device reads an entry only after its index is stored.
         fence(Ordering::SeqCst);
-        self.made = self.made.wrapping_add(1);
-        self.store(AVAILABLE + 2, self.made);
+        self.made.set(self.made.get().wrapping_add(1));
+        self.store(AVAILABLE + 2, self.made.get());
         fence(Ordering::SeqCst);
     }
 
     /// Whether the device has used the buffer as often as it was offered.
     pub(super) fn is_done(&self) -> bool {
-        self.load::<u16>(USED + 2) == self.made
+        self.load::<u16>(USED + 2) == self.made.get()
     }
 
     /// How many bytes the device says it wrote the last time.
     pub(super) fn written(&self) -> u32 {
         fence(Ordering::SeqCst);
-        let index = u64::from(self.made.wrapping_sub(1) % ENTRIES);
+        let index = u64::from(self.made.get().wrapping_sub(1) % ENTRIES);
         self.load(USED + 4 + 8 * index + 4)
     }
 

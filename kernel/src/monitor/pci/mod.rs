@@ -1,18 +1,16 @@
-//! `pci`: the functions of the machine, and devices that interrupt by message and by pin with both
-//! ends counted.
+//! `pci`: the functions of the machine.
+
+mod devices;
 
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use tocsin_logic::pci::{Address, Layout};
-use tocsin_logic::vector::PriorityClass;
 
 use super::{Arguments, CommandError};
-use crate::pci::edu::{Answered, Edu, Tally, Way};
-use crate::pci::virtio_rng::VirtioRng;
-use crate::pci::{self, Function, PciError};
-use crate::{Machine, println, smp};
+use crate::pci::{self, Function};
+use crate::{Machine, println};
 
 /// Interrupts that are raised, unless a number is given.
 const COUNT: u32 = 10;
@@ -20,37 +18,31 @@ const COUNT: u32 = 10;
 /// The most that can be asked for: each has its own value in the device's 32 bits.
 const MAX_COUNT: u64 = 1_000_000;
 
-/// Priority class of the devices' lines.
-const CLASS: u8 = 5;
-
-/// The number whose factorial `edu` computes, and what it must be.
-const FACTORIAL: (u32, u32) = (10, 3_628_800);
-
 pub(super) fn pci(
     machine: &'static Machine,
     arguments: &mut Arguments<'_>,
 ) -> Result<(), CommandError> {
-    match arguments.next() {
-        None => show_all(),
-        Some("edu") => {
-            let (count, cpu) = numbers(arguments)?;
-            return edu(machine, count, cpu).map_err(CommandError::Pci);
-        }
-        Some("virtio") => {
-            let (count, cpu) = numbers(arguments)?;
-            return virtio(count, cpu).map_err(CommandError::Pci);
-        }
-        Some(word) => {
+    let Some(word) = arguments.next() else {
+        show_all();
+        return Ok(());
+    };
+    let device = match word {
+        "edu" => devices::edu,
+        "port" => devices::port,
+        "virtio" => devices::virtio,
+        _ => {
             let found = word.parse::<Address>().ok().and_then(pci::function);
             let function = found.ok_or_else(|| CommandError::BadArgument {
                 given: word.to_string(),
-                expected: "edu, virtio, or an address that `pci` lists".to_string(),
+                expected: "edu, port, virtio, or an address that `pci` lists".to_string(),
             })?;
             arguments.end()?;
             show_one(function);
+            return Ok(());
         }
-    }
-    Ok(())
+    };
+    let (count, cpu) = numbers(arguments)?;
+    device(machine, count, cpu).map_err(CommandError::Pci)
 }
 
 /// How many interrupts, and the number of the CPU that is to answer them.
@@ -215,117 +207,4 @@ fn details(function: &Function, offset: u8) -> String {
         );
     }
     String::new()
-}
-
-fn class() -> PriorityClass {
-    PriorityClass::new(CLASS).unwrap_or(PriorityClass::LOWEST_USABLE)
-}
-
-fn edu(machine: &Machine, count: u32, cpu: u32) -> Result<(), PciError> {
-    let edu = Edu::claim()?;
-    let (major, minor) = edu.version();
-    println!("edu {}, version {major}.{minor}", edu.device().address);
-    let address = edu.device().address;
-    let ways = [("MSI", Way::Msi), ("pin", Way::Pin)];
-    for (name, way) in ways {
-        let how = match way {
-            Way::Msi => String::new(),
-            Way::Pin => format!(", {}", edu.device().pin_route(&machine.topology)?),
-        };
-        let answered = edu.answer(way, class(), cpu, &machine.topology)?;
-        println!(
-            "  {name}: vector {} of CPU {}{how}",
-            answered.line().vector(),
-            answered.line().cpu()
-        );
-        check(address, "raised", answered.raise(count))?;
-        computed(address, &answered)?;
-    }
-    Ok(())
-}
-
-/// Has the device compute, and checks the result and the interrupt that tells of it.
-fn computed(address: Address, answered: &Answered<'_>) -> Result<(), PciError> {
-    let (number, expected) = FACTORIAL;
-    let (result, tally) = answered.factorial(number);
-    check(address, &format!("factorial({number}) = {result}"), tally)?;
-    if result == expected {
-        Ok(())
-    } else {
-        Err(PciError::Device(address, "the factorial is wrong"))
-    }
-}
-
-fn check(address: Address, what: &str, tally: Tally) -> Result<(), PciError> {
-    println!(
-        "    {what}: {} sent, {} received; values {} sent, {} received; {} without value",
-        tally.sent, tally.received, tally.values_sent, tally.values_received, tally.empty
-    );
-    let agrees = tally.sent == tally.received && tally.values_sent == tally.values_received;
-    if agrees && tally.empty == 0 {
-        return Ok(());
-    }
-    Err(PciError::Count {
-        address,
-        sent: tally.sent,
-        received: tally.received + tally.empty,
-    })
-}
-
-fn virtio(count: u32, cpu: u32) -> Result<(), PciError> {
-    let mut rng = VirtioRng::start(class(), cpu)?;
-    let address = rng.device().address;
-    println!("virtio entropy device {address}");
-    fill(&mut rng, count)?;
-    let held = rng.fill_masked()?;
-    let yes = |it| if it { "yes" } else { "no" };
-    println!(
-        "    masked: pending {}, {} received; unmasked: received {}",
-        yes(held.pending),
-        held.came_masked,
-        yes(held.came_after)
-    );
-    if !held.pending || held.came_masked != 0 || !held.came_after {
-        return Err(PciError::Device(
-            address,
-            "a masked message was not kept until it was unmasked",
-        ));
-    }
-    // To the next CPU and back, while the device goes on.
-    let online = smp::online().into_iter().flat_map(|cpus| &cpus.online);
-    let others = online.map(|online| online.cpu.id());
-    if let Some(other) = others.filter(|&other| other != cpu).min() {
-        for target in [other, cpu] {
-            rng.move_to(class(), target)?;
-            fill(&mut rng, count)?;
-        }
-    }
-    Ok(())
-}
-
-/// Makes `count` requests, and checks that each was answered by one message.
-fn fill(rng: &mut VirtioRng, count: u32) -> Result<(), PciError> {
-    println!(
-        "  MSI-X: vector {} of CPU {}",
-        rng.line().vector(),
-        rng.line().cpu()
-    );
-    let (begin, line_begin) = (rng.received(), rng.line().count());
-    let (mut bytes, mut answered) = (0, 0);
-    for _ in 0..count {
-        let filled = rng.fill()?;
-        bytes += u64::from(filled.bytes);
-        answered += u64::from(filled.interrupted);
-    }
-    let sent = u64::from(count);
-    let received = rng.received() - begin;
-    println!("    {count} requests, {received} messages received, {bytes} random bytes");
-    if answered == sent && received == sent && rng.line().count() - line_begin == sent {
-        return Ok(());
-    }
-    Err(PciError::Count {
-        address: rng.device().address,
-        sent,
-        received,
-    })
 }

@@ -1,0 +1,194 @@
+//! `pci edu`, `pci port`, `pci virtio`: devices that interrupt by message and by pin, with both ends
+//! counted.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use tocsin_logic::pci::Address;
+use tocsin_logic::vector::PriorityClass;
+
+use crate::pci::edu::{Answered, Edu, Tally, Way};
+use crate::pci::port::Port;
+use crate::pci::virtio_rng::VirtioRng;
+use crate::pci::{CountedLine, Held, PciError};
+use crate::{Machine, println, smp};
+
+/// Priority class of the devices' lines.
+const CLASS: u8 = 5;
+
+/// The number whose factorial `edu` computes, and what it must be.
+const FACTORIAL: (u32, u32) = (10, 3_628_800);
+
+fn class() -> PriorityClass {
+    PriorityClass::new(CLASS).unwrap_or(PriorityClass::LOWEST_USABLE)
+}
+
+pub(super) fn edu(machine: &Machine, count: u32, cpu: u32) -> Result<(), PciError> {
+    let edu = Edu::claim()?;
+    let (major, minor) = edu.version();
+    println!("edu {}, version {major}.{minor}", edu.device().address);
+    let address = edu.device().address;
+    let ways = [("MSI", Way::Msi), ("pin", Way::Pin)];
+    for (name, way) in ways {
+        let how = match way {
+            Way::Msi => String::new(),
+            Way::Pin => format!(", {}", edu.device().pin_route(&machine.topology)?),
+        };
+        let answered = edu.answer(way, class(), cpu, &machine.topology)?;
+        println!(
+            "  {name}: vector {} of CPU {}{how}",
+            answered.line().vector(),
+            answered.line().cpu()
+        );
+        check(address, "raised", answered.raise(count))?;
+        computed(address, &answered)?;
+    }
+    Ok(())
+}
+
+/// Has the device compute, and checks the result and the interrupt that tells of it.
+fn computed(address: Address, answered: &Answered<'_>) -> Result<(), PciError> {
+    let (number, expected) = FACTORIAL;
+    let (result, tally) = answered.factorial(number);
+    check(address, &format!("factorial({number}) = {result}"), tally)?;
+    if result == expected {
+        Ok(())
+    } else {
+        Err(PciError::Device(address, "the factorial is wrong"))
+    }
+}
+
+fn check(address: Address, what: &str, tally: Tally) -> Result<(), PciError> {
+    println!(
+        "    {what}: {} sent, {} received; values {} sent, {} received; {} without value",
+        tally.sent, tally.received, tally.values_sent, tally.values_received, tally.empty
+    );
+    let agrees = tally.sent == tally.received && tally.values_sent == tally.values_received;
+    if agrees && tally.empty == 0 {
+        return Ok(());
+    }
+    Err(PciError::Count {
+        address,
+        sent: tally.sent,
+        received: tally.received + tally.empty,
+    })
+}
+
+pub(super) fn virtio(_: &Machine, count: u32, cpu: u32) -> Result<(), PciError> {
+    let mut rng = VirtioRng::start(class(), cpu)?;
+    let address = rng.device().address;
+    println!("virtio entropy device {address}");
+    fill(&rng, count)?;
+    show_held(address, rng.fill_masked()?)?;
+    for target in there_and_back(cpu) {
+        rng.move_to(class(), target)?;
+        fill(&rng, count)?;
+    }
+    Ok(())
+}
+
+/// The lowest other CPU, and this one again; nothing, if it is alone.
+fn there_and_back(cpu: u32) -> Vec<u32> {
+    let online = smp::online().into_iter().flat_map(|cpus| &cpus.online);
+    let others = online.map(|online| online.cpu.id());
+    let other = others.filter(|&other| other != cpu).min();
+    other.map_or(Vec::new(), |other| alloc::vec![other, cpu])
+}
+
+/// Makes `count` requests, and checks that each was answered by one message.
+fn fill(rng: &VirtioRng, count: u32) -> Result<(), PciError> {
+    let before = begin("MSI-X", rng.counted());
+    let (mut bytes, mut answered) = (0, 0);
+    for _ in 0..count {
+        let filled = rng.fill()?;
+        bytes += u64::from(filled.bytes);
+        answered += u64::from(filled.interrupted);
+    }
+    let what = format!("{count} requests, {bytes} random bytes");
+    end(
+        rng.device().address,
+        &what,
+        count,
+        answered,
+        before,
+        rng.counted(),
+    )
+}
+
+pub(super) fn port(_: &Machine, count: u32, cpu: u32) -> Result<(), PciError> {
+    let mut port = Port::claim(class(), cpu)?;
+    let address = port.device().address;
+    println!("PCI Express port {address}");
+    command(&port, count)?;
+    show_held(address, port.command_masked()?)?;
+    for target in there_and_back(cpu) {
+        port.move_to(class(), target)?;
+        command(&port, count)?;
+    }
+    Ok(())
+}
+
+/// Gives `count` commands, and checks that each was answered by one message.
+fn command(port: &Port, count: u32) -> Result<(), PciError> {
+    let before = begin("MSI", port.counted());
+    let answered = (0..count).filter(|_| port.command()).count() as u64;
+    let what = format!("{count} commands");
+    end(
+        port.device().address,
+        &what,
+        count,
+        answered,
+        before,
+        port.counted(),
+    )
+}
+
+/// What a line has counted: itself, and with those before it.
+type Counts = (u64, u64);
+
+/// Says where messages will come, and what has come so far.
+fn begin(kind: &str, counted: &CountedLine) -> Counts {
+    let line = counted.line();
+    println!("  {kind}: vector {} of CPU {}", line.vector(), line.cpu());
+    (line.count(), counted.received())
+}
+
+/// Says what has come since, and checks that it was as much as was sent.
+fn end(
+    address: Address,
+    what: &str,
+    count: u32,
+    answered: u64,
+    before: Counts,
+    counted: &CountedLine,
+) -> Result<(), PciError> {
+    let sent = u64::from(count);
+    let received = counted.received() - before.1;
+    println!("    {what}: {received} messages received");
+    if [answered, received, counted.line().count() - before.0] == [sent; 3] {
+        return Ok(());
+    }
+    Err(PciError::Count {
+        address,
+        sent,
+        received,
+    })
+}
+
+fn show_held(address: Address, held: Held) -> Result<(), PciError> {
+    let yes = |it| if it { "yes" } else { "no" };
+    println!(
+        "    masked: pending {}, {} received; unmasked: received {}",
+        yes(held.pending),
+        held.came_masked,
+        yes(held.came_after)
+    );
+    if held.is_right() {
+        return Ok(());
+    }
+    Err(PciError::Device(
+        address,
+        "a masked message was not kept until it was unmasked",
+    ))
+}

@@ -1,0 +1,125 @@
+//! What the drivers here have in common. Their devices are of little use by themselves: they are
+//! there to show that what a device sends is received once, when it should be, and where.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use tocsin_logic::apic::msi::Message;
+use tocsin_logic::vector::PriorityClass;
+
+use super::{PciError, message_to};
+use crate::irq::{Line, Request, Source};
+use crate::time;
+
+/// How long to wait for a device before what it should do counts as not done, in nanoseconds.
+const PATIENCE: u64 = 2_000_000_000;
+
+/// A line for messages that only counts them.
+#[derive(Debug)]
+pub struct CountedLine {
+    line: Line,
+    received: Arc<AtomicU64>,
+}
+
+/// What became of a message that was masked when the device had reason to send it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Whether the device noted it as pending.
+    pub pending: bool,
+    /// Messages that came although it was masked.
+    pub came_masked: u64,
+    /// Whether it came when the mask was taken away.
+    pub came_after: bool,
+}
+
+impl Held {
+    /// Whether masking worked.
+    #[must_use]
+    pub fn is_right(self) -> bool {
+        self.pending && self.came_masked == 0 && self.came_after
+    }
+}
+
+impl CountedLine {
+    pub(super) fn new(class: PriorityClass, cpu: u32) -> Result<Self, PciError> {
+        Self::counting(class, cpu, Arc::new(AtomicU64::new(0)))
+    }
+
+    /// A line on another CPU that goes on with the count.
+    pub(super) fn beside(&self, class: PriorityClass, cpu: u32) -> Result<Self, PciError> {
+        Self::counting(class, cpu, Arc::clone(&self.received))
+    }
+
+    fn counting(
+        class: PriorityClass,
+        cpu: u32,
+        received: Arc<AtomicU64>,
+    ) -> Result<Self, PciError> {
+        let source = Source::Message;
+        let handler = {
+            let received = Arc::clone(&received);
+            move || {
+                received.fetch_add(1, Ordering::Release);
+            }
+        };
+        let line = Line::new(Request { source, class, cpu }, handler).map_err(PciError::Line)?;
+        Ok(Self { line, received })
+    }
+
+    /// The line.
+    #[must_use]
+    pub fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// Messages that have come, on this line and those before it.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Acquire)
+    }
+
+    /// The message that raises it.
+    pub(super) fn message(&self) -> Result<Message, PciError> {
+        message_to(&self.line)
+    }
+
+    /// Waits until more than `before` messages have come. Returns whether they have.
+    pub(super) fn wait_beyond(&self, before: u64) -> bool {
+        wait_until(|| self.received() > before)
+    }
+
+    /// Masks the message by `mask(true)`, gives the device reason to send it by `cause`, and unmasks
+    /// it again when `is_pending` says that it is noted.
+    pub(super) fn hold(
+        &self,
+        mask: impl Fn(bool) -> Result<(), PciError>,
+        is_pending: impl Fn() -> bool,
+        cause: impl FnOnce() -> Result<(), PciError>,
+    ) -> Result<Held, PciError> {
+        let before = self.received();
+        mask(true)?;
+        let caused = cause();
+        let pending = caused.is_ok() && wait_until(is_pending);
+        let came_masked = self.received() - before;
+        mask(false)?;
+        caused?;
+        let came_after = self.wait_beyond(before + came_masked);
+        Ok(Held {
+            pending,
+            came_masked,
+            came_after,
+        })
+    }
+}
+
+/// Waits for a condition. Returns whether it has come true in time.
+pub(super) fn wait_until(condition: impl Fn() -> bool) -> bool {
+    let begin = time::nanoseconds();
+    while !condition() {
+        if time::has_passed(begin, PATIENCE) {
+            return condition();
+        }
+        core::hint::spin_loop();
+    }
+    true
+}

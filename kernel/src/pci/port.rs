@@ -1,0 +1,132 @@
+//! The slot of a PCI Express port (Express, 6.7.3): it interrupts when a command to it is completed,
+//! and every write to its control is a command. Ports with MSI can mask it, which is what this shows.
+
+use tocsin_logic::pci::capability::PCI_EXPRESS;
+use tocsin_logic::pci::express::{
+    COMMAND_COMPLETED, COMMAND_COMPLETED_ENABLE, ExpressCapability, INTERRUPT_ENABLE,
+};
+use tocsin_logic::vector::PriorityClass;
+
+use super::counted::{CountedLine, Held};
+use super::{Device, Function, Msi, PciError, bus};
+
+/// A port whose slot we command, and whose messages are answered.
+#[derive(Debug)]
+pub struct Port {
+    // Before the line, so that nothing is sent when nobody answers any more.
+    msi: Msi,
+    counted: CountedLine,
+    express: ExpressCapability,
+    /// What the slot control held when we came.
+    control: u16,
+    device: Device,
+}
+
+impl Port {
+    /// Claims the first free port that completes commands and can mask its MSI, its message answered
+    /// on CPU number `cpu` with priority class `class`.
+    ///
+    /// # Errors
+    ///
+    /// [`PciError::NoPort`] if there is none; others if the message cannot be answered.
+    pub fn claim(class: PriorityClass, cpu: u32) -> Result<Self, PciError> {
+        let mut ports = bus().functions.iter().filter(|it| !it.is_claimed());
+        let found = ports.find_map(|function| Some((function, commanded(function)?)));
+        let (function, express) = found.ok_or(PciError::NoPort)?;
+        let device = function.claim()?;
+        let counted = CountedLine::new(class, cpu)?;
+        let mut msi = device.msi()?;
+        msi.enable(counted.message()?, 1)?;
+        // SAFETY: 1. A port writes nothing of its own to memory but its messages.
+        unsafe { device.enable_bus_master() };
+        let control = device.read(express.slot_control()) as u16;
+        device.write_half(express.slot_status(), COMMAND_COMPLETED);
+        Ok(Self {
+            msi,
+            counted,
+            express,
+            control,
+            device,
+        })
+    }
+
+    /// The device.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The line that answers.
+    #[must_use]
+    pub fn counted(&self) -> &CountedLine {
+        &self.counted
+    }
+
+    /// Gives the slot a command that changes nothing, and waits for the message that it is completed.
+    /// Returns whether it came.
+    #[must_use]
+    pub fn command(&self) -> bool {
+        let before = self.counted.received();
+        self.send();
+        self.counted.wait_beyond(before)
+    }
+
+    /// Gives a command with the message masked, and takes the mask away when it is completed.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Msi::set_masked`].
+    pub fn command_masked(&self) -> Result<Held, PciError> {
+        let cause = || {
+            self.send();
+            Ok(())
+        };
+        self.counted.hold(
+            |masked| self.msi.set_masked(0, masked),
+            || self.msi.is_pending(0) == Ok(true),
+            cause,
+        )
+    }
+
+    /// Has the message answered on another CPU from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`PciError`], if there is no line to be had there; nothing is changed then.
+    pub fn move_to(&mut self, class: PriorityClass, cpu: u32) -> Result<(), PciError> {
+        let counted = self.counted.beside(class, cpu)?;
+        self.msi.set_message(counted.message()?)?;
+        // What was sent to the old line has arrived; dropping the line waits for its handler.
+        self.counted = counted;
+        Ok(())
+    }
+
+    fn send(&self) {
+        let (control, status) = (self.express.slot_control(), self.express.slot_status());
+        let command = self.control | COMMAND_COMPLETED_ENABLE | INTERRUPT_ENABLE;
+        // The port interrupts when the bit goes from 0 to 1.
+        self.device.write_half(status, COMMAND_COMPLETED);
+        self.device.write_half(control, command);
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        let (control, status) = (self.express.slot_control(), self.express.slot_status());
+        // Quiet before the control changes: QEMU's ports send a message for an event that ends, too.
+        self.device.write_half(status, COMMAND_COMPLETED);
+        self.device.write_half(control, self.control);
+        self.device.write_half(status, COMMAND_COMPLETED);
+    }
+}
+
+/// The capability of a port that completes commands and can mask its MSI.
+fn commanded(function: &Function) -> Option<ExpressCapability> {
+    function.msi?.masks()?;
+    let mut all = function.capabilities.iter();
+    let found = all.find(|found| found.id == PCI_EXPRESS)?;
+    let express = ExpressCapability::decode(found.offset, function.read(found.offset.into()))?;
+    express
+        .tells_commands(function.read(express.slot_capabilities()))
+        .then_some(express)
+}
