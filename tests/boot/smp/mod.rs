@@ -96,9 +96,23 @@ fn look(shape: &Shape, protections: &[String], session: &mut Session) -> Result 
         ("periodic".to_owned(), 10, 10),
     ];
     ensure_eq!(answers::timer_counts(&answer), counts, "timer interrupts");
+    let refused = check_offline(&rows, session)?;
+    // The status tells that a command was refused.
     session.send_line("poweroff")?;
-    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+    session.expect_exit(Outcome::Kernel(refused.into()), PATIENCE)?;
     Ok(())
+}
+
+/// The first CPU that is not online takes no work. Gives whether there is one.
+fn check_offline(rows: &[CpuRow], session: &mut Session) -> Result<bool> {
+    let Some(row) = rows.iter().find(|row| row.state != "online") else {
+        return Ok(false);
+    };
+    let number = row.number;
+    let answer = session.command(&format!("fault ud {number}"), PATIENCE)?;
+    let expected = format!("fault: CPU {number} is not online; `cpus` lists those that are");
+    ensure!(answer.starts_with(&expected), "found {answer:?}");
+    Ok(true)
 }
 
 /// QEMU made the CPUs that its `-smp` means.
