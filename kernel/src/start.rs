@@ -221,10 +221,20 @@ fn load_symbols(info: &BootInfo) {
         log::warn!("symbols: the loader gave no kernel file; addresses stay without names");
         return;
     };
-    // SAFETY: 1. The loader put the file there. 2. Its region is of kind `Kernel`: it is in the direct
-    // map and never given to the allocator.
-    let file =
-        unsafe { core::slice::from_raw_parts(memory::frames::pointer(physical), length as usize) };
+    // Most of it is mapped. QEMU lets it end in a page that firmware has reserved, on microvm.
+    // SAFETY: 1. The loader put the file there, so it is memory, and it is only read.
+    let start =
+        unsafe { memory::paging::map_physical(physical, length, memory::paging::Use::Constant) };
+    let start = match start {
+        Ok(start) => start as *const u8,
+        Err(error) => {
+            log::warn!("symbols: {error}; addresses stay without names");
+            return;
+        }
+    };
+    // SAFETY: 1. It was just mapped. 2. Its region is of kind `Kernel` or reserved: it is never given to
+    // the allocator.
+    let file = unsafe { core::slice::from_raw_parts(start, length as usize) };
     match cpu::symbols::load(file) {
         Ok(()) => {}
         Err(error) => log::warn!("symbols: {error}; addresses stay without names"),

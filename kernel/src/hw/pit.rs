@@ -1,26 +1,30 @@
-//! Channel 2 of the 8254 interval timer, the one a program can start and watch
-//! without an interrupt (its gate and output are bits of port 0x61).
+//! The ports of the 8254 interval timer, and a measurement with it.
+//!
+//! Channel 2 is the one to measure with: a program can start and watch it through port 0x61, and it
+//! never interrupts. Where there is no such port, as on QEMU's microvm, channel 0 has to do.
 
+use tocsin_logic::devices::pit::{Mode, Status, control, latch_status};
 use x86_64::instructions::port::Port;
 
-/// Input clock of the 8254, in Hz: a third of the NTSC colour subcarrier.
-pub const FREQUENCY: u64 = 1_193_182;
+pub use tocsin_logic::devices::pit::FREQUENCY;
 
 /// Polls after which an 8254 that has not finished counts as absent: at a microsecond for
 /// each access to a port, some 50 times the longest count.
 const POLLS: u32 = 2_500_000;
 
 /// Counts `ticks` periods of the 8254 (1..=65535, [`FREQUENCY`] Hz) once and returns what `read` gave
-/// at the start and at the end, or `None` if the counter did not finish (there is no 8254).
+/// at the start and at the end, or `None` if the counter did not finish (there is no 8254). Only
+/// while nobody drives channel 0.
 pub fn measure<T>(ticks: u16, read: impl Fn() -> T) -> Option<(T, T)> {
-    let [low, high] = ticks.to_le_bytes();
     let old = read_control();
     // Gate low, speaker off: the count does not start before the gate rises.
     write(CONTROL, old & !(GATE | SPEAKER));
-    // Channel 2, low then high byte, mode 0: the output rises when the count is done.
-    write(COMMAND, 0b1011_0000);
-    write(CHANNEL_2, low);
-    write(CHANNEL_2, high);
+    set_mode(2, Mode::OneShot);
+    set_count(2, ticks);
+    // Mode 0 begins with the output low. A port that nothing answers at reads as all ones.
+    if read_control() & (OUTPUT | GATE) != 0 {
+        return measure_with_channel_0(ticks, read);
+    }
     write(CONTROL, old & !SPEAKER | GATE);
 
     let start = read();
@@ -30,7 +34,39 @@ pub fn measure<T>(ticks: u16, read: impl Fn() -> T) -> Option<(T, T)> {
     done.then_some((start, end))
 }
 
-const CHANNEL_2: u16 = 0x42;
+/// As [`measure`]. The gate of channel 0 is always high, so writing the count starts it.
+fn measure_with_channel_0<T>(ticks: u16, read: impl Fn() -> T) -> Option<(T, T)> {
+    set_mode(0, Mode::OneShot);
+    if !status(0).is_set_as(control(0, Mode::OneShot)) {
+        return None;
+    }
+    set_count(0, ticks);
+    let start = read();
+    let done = (0..POLLS).any(|_| status(0).output());
+    let end = read();
+    done.then_some((start, end))
+}
+
+/// Sets the mode of a channel (0 or 2); it counts when the count is written.
+pub(crate) fn set_mode(channel: u8, mode: Mode) {
+    write(COMMAND, control(channel, mode));
+}
+
+/// Writes the count of a channel whose mode is set; 0 is 65536. Not from two CPUs at once.
+pub(crate) fn set_count(channel: u8, count: u16) {
+    let [low, high] = count.to_le_bytes();
+    write(COUNTER + u16::from(channel), low);
+    write(COUNTER + u16::from(channel), high);
+}
+
+/// The status of a channel. Not from two CPUs at once.
+pub(crate) fn status(channel: u8) -> Status {
+    write(COMMAND, latch_status(channel));
+    Status(read_counter(channel))
+}
+
+/// The port of channel 0; those of the others follow.
+const COUNTER: u16 = 0x40;
 const COMMAND: u16 = 0x43;
 /// Port B of the PC.
 const CONTROL: u16 = 0x61;
@@ -40,9 +76,15 @@ fn read_control() -> u8 {
     unsafe { Port::new(CONTROL).read() }
 }
 
-/// Writes one of the three ports above.
+fn read_counter(channel: u8) -> u8 {
+    // SAFETY: 1. Reading takes what was latched, or half of the count; nothing else.
+    unsafe { Port::new(COUNTER + u16::from(channel)).read() }
+}
+
+/// Writes one of the ports above.
 fn write(port: u16, value: u8) {
-    // SAFETY: 1. Nothing else in the kernel uses these ports. 2. Channel 2 drives only the speaker.
+    // SAFETY: 1. Nothing else in the kernel uses these ports. 2. Channel 2 drives only the speaker, and
+    // channel 0 an interrupt that is masked or has a handler.
     unsafe { Port::new(port).write(value) };
 }
 

@@ -1,0 +1,148 @@
+//! The 8254 interval timer (Intel, 8254 data sheet, order number 231164).
+//!
+//! Three counters of 16 bits count down. Channel 0 interrupts (ISA interrupt 0) when its output
+//! rises; channel 2 drives the speaker, and its gate and output are bits of port 0x61.
+
+/// Input clock, in Hz: a third of the NTSC colour subcarrier.
+pub const FREQUENCY: u64 = 1_193_182;
+
+/// How a counter counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Mode {
+    /// Mode 0: the output goes low, and rises once when the count is done.
+    OneShot = 0,
+    /// Mode 2: the output is low for one tick of each period, and rises at its end.
+    Rate = 2,
+    /// Mode 3: the output is high for half of each period.
+    Square = 3,
+}
+
+/// The control word that sets `channel` (0 to 2) to `mode`, counted in binary, with the count to be
+/// written low byte first. The output takes the mode's first level at once; counting begins when the
+/// count is written.
+#[must_use]
+pub const fn control(channel: u8, mode: Mode) -> u8 {
+    (channel & 3) << 6 | LOW_THEN_HIGH | (mode as u8) << 1
+}
+
+/// The read-back command that latches the status of `channel`, and not its count.
+#[must_use]
+pub const fn latch_status(channel: u8) -> u8 {
+    READ_BACK | NO_COUNT | 2 << (channel & 3)
+}
+
+/// The read-back command that latches the count of `channel`, and not its status.
+#[must_use]
+pub const fn latch_count(channel: u8) -> u8 {
+    READ_BACK | NO_STATUS | 2 << (channel & 3)
+}
+
+const LOW_THEN_HIGH: u8 = 0b11 << 4;
+const READ_BACK: u8 = 0b11 << 6;
+const NO_COUNT: u8 = 1 << 5;
+const NO_STATUS: u8 = 1 << 4;
+
+/// A counter's status byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status(pub u8);
+
+impl Status {
+    /// Whether the output is high.
+    #[must_use]
+    pub const fn output(self) -> bool {
+        self.0 & 1 << 7 != 0
+    }
+
+    /// Whether the count that was written has not been loaded yet.
+    #[must_use]
+    pub const fn is_count_pending(self) -> bool {
+        self.0 & 1 << 6 != 0
+    }
+
+    /// Whether the counter is as this control word has set it. Where there is no counter, reads give
+    /// all ones, which is no control word.
+    #[must_use]
+    pub const fn is_set_as(self, control: u8) -> bool {
+        self.0 & 0x3f == control & 0x3f
+    }
+}
+
+/// The count for a rate in Hz, or `None` if the counter cannot have it: it divides its input by 2
+/// to 65536, written as 0.
+#[must_use]
+pub const fn divisor(hertz: u32) -> Option<u16> {
+    if hertz == 0 {
+        return None;
+    }
+    let divisor = (FREQUENCY + hertz as u64 / 2) / hertz as u64;
+    match divisor {
+        65536 => Some(0),
+        2..65536 => Some(divisor as u16),
+        _ => None,
+    }
+}
+
+/// The ticks that a written count stands for: 0 is 65536.
+#[must_use]
+pub const fn ticks(count: u16) -> u32 {
+    if count == 0 { 65536 } else { count as u32 }
+}
+
+/// The nanoseconds that a number of ticks takes, rounded down.
+#[must_use]
+pub const fn nanoseconds(ticks: u64) -> u64 {
+    (ticks as u128 * 1_000_000_000 / FREQUENCY as u128) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_words_are_those_of_the_data_sheet() {
+        assert_eq!(control(2, Mode::OneShot), 0b1011_0000);
+        assert_eq!(control(0, Mode::Rate), 0b0011_0100);
+        assert_eq!(control(0, Mode::Square), 0b0011_0110);
+        assert_eq!(latch_status(0), 0b1110_0010);
+        assert_eq!(latch_count(0), 0b1101_0010);
+        assert_eq!(latch_status(2), 0b1110_1000);
+    }
+
+    #[test]
+    fn a_status_is_read() {
+        let status = Status(0b1011_0000);
+        assert!(status.output() && !status.is_count_pending());
+        assert!(status.is_set_as(control(0, Mode::OneShot)));
+        assert!(status.is_set_as(control(2, Mode::OneShot)));
+        assert!(!status.is_set_as(control(0, Mode::Rate)));
+        assert!(Status(0x40).is_count_pending());
+        for mode in [Mode::OneShot, Mode::Rate, Mode::Square] {
+            // What an absent counter reads as.
+            assert!(!Status(0xff).is_set_as(control(0, mode)));
+            assert!(!Status(0).is_set_as(control(0, mode)));
+        }
+    }
+
+    #[test]
+    fn a_rate_is_had_to_half_a_tick_or_refused() {
+        assert_eq!(divisor(0), None);
+        assert_eq!(divisor(18), None);
+        assert_eq!(divisor(1_193_182), None);
+        assert_eq!(divisor(u32::MAX), None);
+        assert_eq!(divisor(19), Some(62799));
+        assert_eq!(divisor(1000), Some(1193));
+        assert_eq!(divisor(596_591), Some(2));
+        for hertz in 19..20_000 {
+            let ticks = u64::from(ticks(divisor(hertz).unwrap()));
+            let product = ticks * u64::from(hertz);
+            assert!(
+                product.abs_diff(FREQUENCY) * 2 <= u64::from(hertz),
+                "{hertz} Hz"
+            );
+        }
+        assert_eq!(ticks(0), 65536);
+        assert_eq!(nanoseconds(FREQUENCY), 1_000_000_000);
+        assert_eq!(nanoseconds(1), 838);
+    }
+}
