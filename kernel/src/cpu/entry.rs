@@ -23,6 +23,7 @@ use core::arch::{global_asm, naked_asm};
 use core::mem::offset_of;
 
 use tocsin_logic::exception::ERROR_CODE_VECTORS;
+use tocsin_logic::irq::table::Table;
 
 use super::interrupts::WITHOUT_EOI;
 use super::percpu::PerCpu;
@@ -183,8 +184,8 @@ entry_interrupt:
     max_depth = const offset_of!(PerCpu, interrupts.max_depth),
     stack = const offset_of!(PerCpu, interrupts.stack),
     apic_page = const offset_of!(PerCpu, interrupts.apic_page),
-    functions = const offset_of!(PerCpu, interrupts.functions),
-    contexts = const offset_of!(PerCpu, interrupts.contexts),
+    functions = const offset_of!(PerCpu, interrupts.table) + <Table>::FUNCTIONS,
+    contexts = const offset_of!(PerCpu, interrupts.table) + <Table>::CONTEXTS,
     counts = const offset_of!(PerCpu, interrupts.counts),
     error_codes = const ERROR_CODE_VECTORS,
     handler = sym super::exceptions::handle,

@@ -5,13 +5,12 @@
 //! with interrupts enabled, and then ends the interrupt (EOI). The local APIC itself keeps
 //! interrupts of the same and lower classes back meanwhile, so higher ones nest and others wait.
 //!
-//! An entry is changed by storing its context, then its function; it is read in the opposite
-//! order. So a function never sees another one's context, as long as an entry is emptied and
-//! quiet before it is filled anew.
+//! How handlers are installed and removed meanwhile is [`tocsin_logic::irq::table`]'s.
 
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
+use tocsin_logic::irq::table::Table;
 use tocsin_logic::vector::Vector;
 
 use super::entry::TrapFrame;
@@ -45,8 +44,7 @@ pub struct Interrupts {
     pub(super) stack: AtomicU64,
     /// The xAPIC's registers, or 0 in x2APIC mode.
     pub(super) apic_page: AtomicU64,
-    pub(super) functions: [AtomicPtr<()>; 256],
-    pub(super) contexts: [AtomicUsize; 256],
+    pub(super) table: Table,
     pub(super) counts: [AtomicU64; 256],
 }
 
@@ -57,8 +55,7 @@ impl Interrupts {
             max_depth: AtomicI32::new(-1),
             stack: AtomicU64::new(0),
             apic_page: AtomicU64::new(0),
-            functions: [const { AtomicPtr::new(unhandled as *mut ()) }; 256],
-            contexts: [const { AtomicUsize::new(0) }; 256],
+            table: Table::new(unhandled as *mut ()),
             counts: [const { AtomicU64::new(0) }; 256],
         }
     }
@@ -68,28 +65,30 @@ impl Interrupts {
         self.stack.store(top - 8, Ordering::Relaxed);
     }
 
-    /// Makes `handler` answer `vector`, if nobody does. Returns whether it does now.
+    /// Makes `handler` answer `vector`, if nobody does and it is no exception's. Returns whether it
+    /// does now. Any CPU may call this, in any context.
+    #[must_use = "the vector may belong to others"]
     pub fn install(&self, vector: Vector, handler: Handler, context: usize) -> bool {
-        let index = usize::from(vector.get());
-        let free = unhandled as *mut ();
-        if vector.get() < FIRST || self.functions[index].load(Ordering::Relaxed) != free {
-            return false;
-        }
-        self.contexts[index].store(context, Ordering::Relaxed);
-        self.functions[index].store(handler as *mut (), Ordering::Release);
-        true
+        vector.get() >= FIRST && self.table.install(vector, handler as *mut (), context)
     }
 
-    /// Leaves `vector` unanswered. An interrupt that is being answered may still use the context.
-    pub fn remove(&self, vector: Vector) {
-        let index = usize::from(vector.get());
-        self.functions[index].store(unhandled as *mut (), Ordering::Release);
+    /// Leaves `vector` unanswered: the first step of a removal, once for each installation. An
+    /// interrupt that is being answered may still use the context.
+    pub fn begin_removal(&self, vector: Vector) {
+        self.table.begin_removal(vector);
     }
 
-    /// Whether nobody answers `vector`.
+    /// Lets others have `vector`: the last step of a removal. Only when the CPU has been seen, by code
+    /// that ran on it after [`begin_removal`](Self::begin_removal) with interrupts enabled, to have
+    /// the vector neither requested nor in service.
+    pub fn end_removal(&self, vector: Vector) {
+        self.table.end_removal(vector);
+    }
+
+    /// Whether nobody answers `vector`, nor is still being removed from it.
     #[must_use]
     pub fn is_free(&self, vector: u8) -> bool {
-        self.functions[usize::from(vector)].load(Ordering::Relaxed) == unhandled as *mut ()
+        self.table.is_free(Vector(vector))
     }
 
     /// How often `vector` has interrupted this CPU.
@@ -117,29 +116,43 @@ static SHARED: IrqMutex<Shared> = IrqMutex::new(Shared {
     everywhere: Vec::new(),
 });
 
-/// Makes `handler` answer `vector` on all CPUs, those to come too, instead of whoever does now.
+/// Makes `handler` answer `vector` on all CPUs, those to come too, instead of the handler that was
+/// registered before, if there was one. No interrupt goes unanswered meanwhile.
 ///
 /// # Panics
 ///
-/// If `vector` is an exception's.
+/// If `vector` is an exception's, or has another kind of handler on some CPU.
 pub fn register(vector: Vector, handler: Handler) {
-    assert!(vector.get() >= FIRST, "vectors below 32 are exceptions");
     let mut shared = SHARED.lock();
-    for block in &shared.blocks {
-        block.interrupts.remove(vector);
-        block.interrupts.install(vector, handler, 0);
+    let known = shared.everywhere.iter().position(|it| it.0 == vector);
+    let mut refused = None;
+    if let Some(index) = known {
+        shared.everywhere[index].1 = handler;
+        for block in &shared.blocks {
+            block.interrupts.table.replace(vector, handler as *mut ());
+        }
+    } else {
+        shared.everywhere.push((vector, handler));
+        let mut blocks = shared.blocks.iter();
+        refused = blocks.find(|block| !block.interrupts.install(vector, handler, 0));
     }
-    shared.everywhere.retain(|(known, _)| *known != vector);
-    shared.everywhere.push((vector, handler));
+    let refused = refused.map(|block| block.id());
+    // The report of a panic may want the list.
+    drop(shared);
+    assert!(
+        refused.is_none(),
+        "vector {vector} has a handler on CPU {refused:?}, or is an exception's"
+    );
 }
 
 /// Takes a block into account: it gets the handlers that all CPUs have.
 pub(crate) fn add_cpu(block: &'static PerCpu) {
     let mut shared = SHARED.lock();
-    for &(vector, handler) in &shared.everywhere {
-        block.interrupts.install(vector, handler, 0);
-    }
+    let mut all = shared.everywhere.iter();
+    let installed = all.all(|&(vector, handler)| block.interrupts.install(vector, handler, 0));
     shared.blocks.push(block);
+    drop(shared);
+    assert!(installed, "a new CPU has handlers already");
 }
 
 /// All per-CPU blocks, in the order of their numbers.
@@ -182,10 +195,9 @@ pub(super) fn dispatch_without_eoi(frame: &TrapFrame) {
     // The stubs push nothing above 255.
     let vector = frame.vector as u8;
     let interrupts = &percpu::current().interrupts;
-    let index = usize::from(vector);
-    interrupts.counts[index].fetch_add(1, Ordering::Relaxed);
-    let pointer = interrupts.functions[index].load(Ordering::Acquire);
-    // SAFETY: 1. Only `Handler`s are stored here.
-    let handler = unsafe { core::mem::transmute::<*mut (), Handler>(pointer) };
-    handler(interrupts.contexts[index].load(Ordering::Relaxed), vector);
+    interrupts.counts[usize::from(vector)].fetch_add(1, Ordering::Relaxed);
+    let (function, context) = interrupts.table.lookup(Vector(vector));
+    // SAFETY: 1. Only `Handler`s are put into the table.
+    let handler = unsafe { core::mem::transmute::<*mut (), Handler>(function) };
+    handler(context, vector);
 }

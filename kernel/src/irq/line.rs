@@ -173,7 +173,7 @@ impl Drop for Line {
             io::mask(gsi);
             io::release(gsi);
         }
-        self.target.cpu.interrupts.remove(self.vector);
+        self.target.cpu.interrupts.begin_removal(self.vector);
         // What arrived before the mask may wait in the IRR or be in service: the CPU itself looks,
         // in class 13, so a handler of a higher class is done when it does.
         let look = Look {
@@ -187,6 +187,7 @@ impl Drop for Line {
                 core::hint::spin_loop();
             }
         }
+        self.target.cpu.interrupts.end_removal(self.vector);
         (self.free)(self.context);
         let freed = self.target.cpu.vectors.lock().free(self.vector);
         debug_assert!(freed.is_ok(), "the vector was the line's");

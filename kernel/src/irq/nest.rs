@@ -146,11 +146,19 @@ impl TimeLine {
 /// Goes through the steps on the CPU that runs this, in a thread, and notes them in `line`. Returns
 /// whether the interrupts that arrived while CR8 held back all but the highest class ran only
 /// when it fell. `line` must be empty and live until all CPUs are done.
+///
+/// # Panics
+///
+/// If one of the vectors, which belong to nobody else, has another handler.
 pub fn run_here(line: &'static TimeLine) -> bool {
     let context = &raw const *line as usize;
     let table = &cpu::current().interrupts;
     for vector in A.into_iter().chain(B) {
-        table.install(Vector(vector), handler, context);
+        let installed = table.install(Vector(vector), handler, context);
+        assert!(
+            installed,
+            "the vectors of this demonstration have another handler"
+        );
     }
     let raised = priority::raise(Vector(A[2]).priority_class());
     local().send_to_self(Vector(A[0]));
@@ -158,7 +166,9 @@ pub fn run_here(line: &'static TimeLine) -> bool {
     drop(raised);
     wait_until(|| line.is_complete());
     for vector in A.into_iter().chain(B) {
-        table.remove(Vector(vector));
+        table.begin_removal(Vector(vector));
+        // In a thread of the CPU itself, nothing is in service.
+        table.end_removal(Vector(vector));
     }
     held
 }

@@ -99,7 +99,7 @@ pub enum Action {
     /// it handle its interrupts, and look again.
     Drain(Place),
     /// Remove the handler from this place, by the protocol of
-    /// [`slot`](super::slot).
+    /// [`table`](super::table).
     Remove(Place),
     /// Give the place's vector back.
     Free(Place),

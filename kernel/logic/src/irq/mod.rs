@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`vectors`] | which vector of a CPU a line gets |
 //! | [`priority`] | what the local APIC delivers, how deep it nests, how much stack that takes |
-//! | [`slot`] | how a handler is installed and removed while interrupts arrive |
+//! | [`table`] | how a handler is installed and removed while interrupts arrive |
 //! | [`queue`] | how work is put off to a lower priority |
 //! | [`mailbox`] | how one CPU has others call a function |
 //! | [`route`] | where the interrupt of a request arrives, and how |
@@ -13,7 +13,7 @@
 //! | [`storm`] | when a line is masked, and when it is tried again |
 //! | [`statistics`] | how durations, rates and maxima are kept |
 //!
-//! [`slot`], [`queue`] and [`mailbox`] are used by several CPUs at once, without
+//! [`table`], [`queue`] and [`mailbox`] are used by several CPUs at once, without
 //! locks. They take their atomics from `sync`, so that `tests/loom` can compile
 //! the same files with loom's and try every order in which the CPUs can run.
 
@@ -22,8 +22,8 @@ pub mod mailbox;
 pub mod priority;
 pub mod queue;
 pub mod route;
-pub mod slot;
 pub mod statistics;
 pub mod storm;
 mod sync;
+pub mod table;
 pub mod vectors;

@@ -1,0 +1,169 @@
+//! Work queued by several CPUs and levels.
+
+use crate::cpu::Interrupt;
+use crate::explore;
+use crate::queue::Queue;
+use loom::cell::UnsafeCell;
+use loom::thread::spawn;
+use std::sync::Arc;
+
+/// A queue, its signal, and for each item (producer, number) what its producer has prepared.
+struct Deferred<const N: usize> {
+    queue: Queue<N>,
+    signal: Interrupt,
+    prepared: [[UnsafeCell<()>; 4]; 2],
+}
+
+impl<const N: usize> Deferred<N> {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            queue: Queue::new(),
+            signal: Interrupt::new(),
+            prepared: core::array::from_fn(|_| core::array::from_fn(|_| UnsafeCell::new(()))),
+        })
+    }
+
+    /// Pushes an item and signals. Returns whether there was room.
+    fn push(&self, producer: usize, number: usize) -> bool {
+        self.prepared[producer][number].with_mut(|_| ());
+        let is_pushed = self.queue.push(producer, number).is_ok();
+        self.signal.send();
+        is_pushed
+    }
+
+    /// Takes an item, which must be a later one of its producer than the last.
+    fn pop(&self, last: &mut [Option<usize>; 2]) -> bool {
+        let Some((producer, number)) = self.queue.pop() else {
+            return false;
+        };
+        let last = &mut last[producer];
+        assert!(
+            last.is_none_or(|last| number > last),
+            "out of order or doubled"
+        );
+        *last = Some(number);
+        self.prepared[producer][number].with(|_| ());
+        true
+    }
+
+    /// Takes items until there is none; how many.
+    fn drain(&self, last: &mut [Option<usize>; 2]) -> usize {
+        core::iter::from_fn(|| self.pop(last).then_some(())).count()
+    }
+
+    /// As the consumer does, if it is signalled.
+    fn drain_if_signalled(&self, last: &mut [Option<usize>; 2]) -> usize {
+        if self.signal.point() {
+            self.drain(last)
+        } else {
+            0
+        }
+    }
+}
+
+#[test]
+fn two_producers_keep_their_orders() {
+    explore(Some(2), || {
+        let deferred = Deferred::<4>::new();
+        let producers = [0, 1].map(|producer| {
+            let deferred = deferred.clone();
+            spawn(move || (0..2).for_each(|number| assert!(deferred.push(producer, number))))
+        });
+        let mut last = [None; 2];
+        let early = deferred.drain(&mut last);
+        for producer in producers {
+            producer.join().unwrap();
+        }
+        assert_eq!(early + deferred.drain(&mut last), 4, "lost or doubled");
+        assert_eq!(deferred.queue.overflowed(), 0);
+        early == 3
+    });
+}
+
+#[test]
+fn cells_are_used_again_when_they_are_free() {
+    explore(Some(4), || {
+        let deferred = Deferred::<2>::new();
+        let producer = {
+            let deferred = deferred.clone();
+            spawn(move || (0..4).filter(|&number| deferred.push(0, number)).count())
+        };
+        let mut last = [None; 2];
+        let early = deferred.drain(&mut last);
+        let pushed = producer.join().unwrap();
+        assert_eq!(early + deferred.drain(&mut last), pushed, "lost or doubled");
+        assert_eq!(deferred.queue.overflowed(), 4 - pushed);
+        pushed == 4
+    });
+}
+
+#[test]
+fn what_does_not_fit_is_refused_and_counted() {
+    explore(Some(2), || {
+        let deferred = Deferred::<2>::new();
+        let producers = [0, 1].map(|producer| {
+            let deferred = deferred.clone();
+            spawn(move || {
+                (0..2)
+                    .filter(|&number| deferred.push(producer, number))
+                    .count()
+            })
+        });
+        let mut last = [None; 2];
+        let early = usize::from(deferred.pop(&mut last));
+        let pushed: usize = producers.map(|it| it.join().unwrap()).iter().sum();
+        assert!(pushed >= 2, "refused with room left");
+        assert_eq!(early + deferred.drain(&mut last), pushed, "lost or doubled");
+        assert_eq!(deferred.queue.overflowed(), 4 - pushed);
+        pushed == 3
+    });
+}
+
+/// Level 1 interrupts level 0 of the same CPU in the middle of a push. The consumer, another CPU, is
+/// signalled meanwhile.
+#[test]
+fn an_interrupted_producer_holds_up_nobody_and_loses_nothing() {
+    explore(Some(4), || {
+        let deferred = Deferred::<4>::new();
+        let producer = {
+            let deferred = deferred.clone();
+            spawn(move || {
+                deferred.prepared[0][0].with_mut(|_| ());
+                let claim = deferred.queue.claim().unwrap();
+                assert!(deferred.push(1, 0) && deferred.push(1, 1));
+                deferred.queue.publish(claim, 0, 0);
+                deferred.signal.send();
+            })
+        };
+        let mut last = [None; 2];
+        let early: usize = (0..2).map(|_| deferred.drain_if_signalled(&mut last)).sum();
+        producer.join().unwrap();
+        let late = deferred.drain_if_signalled(&mut last);
+        assert_eq!(early + late, 3, "left behind");
+        early == 0
+    });
+}
+
+/// The interrupted producer does not signal: what it holds up stays where it is.
+#[test]
+#[should_panic(expected = "left behind")]
+fn the_signal_after_each_push_is_needed() {
+    explore(Some(3), || {
+        let deferred = Deferred::<4>::new();
+        let producer = {
+            let deferred = deferred.clone();
+            spawn(move || {
+                deferred.prepared[0][0].with_mut(|_| ());
+                let claim = deferred.queue.claim().unwrap();
+                assert!(deferred.push(1, 0));
+                deferred.queue.publish(claim, 0, 0);
+            })
+        };
+        let mut last = [None; 2];
+        let early = deferred.drain_if_signalled(&mut last);
+        producer.join().unwrap();
+        let late = deferred.drain_if_signalled(&mut last);
+        assert_eq!(early + late, 2, "left behind");
+        true
+    });
+}
