@@ -4,16 +4,15 @@ use tocsin_logic::acpi::AddressSpace;
 use tocsin_logic::acpi::fadt::Fadt;
 use tocsin_logic::acpi::hpet::Hpet;
 use tocsin_logic::apic::calibration::Clock;
+use tocsin_logic::devices::hpet;
 use x86_64::instructions::port::Port;
 
+use crate::hw::mmio::Mmio;
 use crate::hw::pit;
-use crate::memory::paging;
+use crate::memory::{MemoryError, paging};
 use crate::time::Source;
 
-/// Registers of the HPET (HPET specification 1.0a, 2.3).
-const HPET_CAPABILITIES: u64 = 0x000;
-const HPET_CONFIGURATION: u64 = 0x010;
-const HPET_COUNTER: u64 = 0x0f0;
+/// Bytes of the HPET's registers (HPET specification 1.0a, 2.3).
 const HPET_LENGTH: u64 = 0x400;
 
 /// Reads of a counter before it counts as stopped. A count takes at most 0.28 us.
@@ -30,8 +29,8 @@ pub struct Reference {
 /// Where a counter is read.
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    /// The HPET's registers, at this virtual address.
-    Memory(u64),
+    /// The HPET's registers.
+    Memory(Mmio),
     Port(u16),
     Pit,
 }
@@ -86,20 +85,16 @@ impl Reference {
     /// The address must be that of an HPET.
     unsafe fn hpet(address: u64) -> Option<Self> {
         // SAFETY: 1. Passed on to the caller.
-        let mapped = unsafe { paging::map_physical(address, HPET_LENGTH, paging::Use::Device) };
-        let registers = mapped.ok()?;
-        let capabilities = read(registers, HPET_CAPABILITIES);
+        let registers = unsafe { map_hpet(address) }.ok()?;
+        let capabilities = registers.read::<u64>(hpet::CAPABILITIES);
         let Some(clock) = Clock::hpet(capabilities) else {
             log::warn!(
                 "HPET at {address:#x}: capabilities {capabilities:#x} are impossible; not used"
             );
             return None;
         };
-        // Bit 0 lets the counter run.
-        let enabled = read(registers, HPET_CONFIGURATION) | 1;
-        let configuration = (registers + HPET_CONFIGURATION) as *mut u64;
-        // SAFETY: 1. The register is within the mapped page. 2. Only the counter is let run.
-        unsafe { configuration.write_volatile(enabled) };
+        let configuration = registers.read::<u64>(hpet::CONFIGURATION);
+        registers.write(hpet::CONFIGURATION, configuration | hpet::ENABLE);
         Self {
             clock,
             place: Place::Memory(registers),
@@ -135,7 +130,7 @@ impl Reference {
 
     fn count(&self) -> u64 {
         match self.place {
-            Place::Memory(registers) => read(registers, HPET_COUNTER),
+            Place::Memory(registers) => registers.read(hpet::COUNTER),
             // SAFETY: 1. The FADT says that the timer is at this port; reading has no side effect.
             Place::Port(port) => u64::from(unsafe { Port::<u32>::new(port).read() }),
             Place::Pit => 0,
@@ -196,9 +191,19 @@ impl Reference {
     }
 }
 
-/// Reads a 64-bit register of the HPET.
-fn read(registers: u64, offset: u64) -> u64 {
-    let register = (registers + offset) as *const u64;
-    // SAFETY: 1. The page is mapped, and the offset a multiple of 8 within it.
-    unsafe { register.read_volatile() }
+/// Maps the registers of the HPET at physical `address`.
+///
+/// # Errors
+///
+/// [`MemoryError`], if they cannot be mapped.
+///
+/// # Safety
+///
+/// The address must be that of an HPET.
+pub(crate) unsafe fn map_hpet(address: u64) -> Result<Mmio, MemoryError> {
+    // SAFETY: 1. Passed on to the caller.
+    let start = unsafe { paging::map_physical(address, HPET_LENGTH, paging::Use::Device)? };
+    // SAFETY: 1. Just mapped; the address is a multiple of 8, as the table's must be. 2. An HPET writes
+    // to memory only the messages that its driver sets up.
+    Ok(unsafe { Mmio::new(start, HPET_LENGTH) })
 }

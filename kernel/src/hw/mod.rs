@@ -6,5 +6,6 @@
 
 pub mod control;
 pub mod machine;
+pub mod mmio;
 pub mod pit;
 pub mod processor;

@@ -3,36 +3,18 @@
 use alloc::sync::Arc;
 
 use super::device::Claim;
+use crate::hw::mmio::Mmio;
+
+pub use crate::hw::mmio::Word;
 
 /// The registers behind a base address register. It keeps its device claimed.
 ///
-/// Accesses are volatile, uncached, of exactly the width asked for, and in order (SDM vol. 3A,
-/// 13.3). They may come from handlers.
+/// Accesses are those of [`Mmio`]. They may come from handlers.
 #[derive(Clone, Debug)]
 pub struct Window {
-    /// Virtual address.
-    start: u64,
-    size: u64,
+    registers: Mmio,
     _claim: Arc<Claim>,
 }
-
-/// The widths in which registers can be accessed.
-pub trait Word: Copy + sealed::Sealed {}
-
-mod sealed {
-    pub trait Sealed {}
-}
-
-macro_rules! words {
-    ($($word:ty),+) => {
-        $(
-            impl sealed::Sealed for $word {}
-            impl Word for $word {}
-        )+
-    };
-}
-
-words!(u8, u16, u32, u64);
 
 impl Window {
     /// # Safety
@@ -41,8 +23,9 @@ impl Window {
     /// device, for good; `start` must be a multiple of 8.
     pub(super) unsafe fn new(start: u64, size: u64, claim: Arc<Claim>) -> Self {
         Self {
-            start,
-            size,
+            // SAFETY: 1. Passed on to the caller. 2. The device cannot reach memory unless somebody
+            // turns bus mastering on, and vouches for it.
+            registers: unsafe { Mmio::new(start, size) },
             _claim: claim,
         }
     }
@@ -50,7 +33,7 @@ impl Window {
     /// How many bytes there are.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.size
+        self.registers.size()
     }
 
     /// Reads the register at `offset`, in bytes from the start.
@@ -61,10 +44,7 @@ impl Window {
     #[inline]
     #[must_use]
     pub fn read<T: Word>(&self, offset: u64) -> T {
-        let place = self.place::<T>(offset) as *const T;
-        // SAFETY: 1. The place is mapped, aligned, and the claimed device's. 2. Every bit pattern is a
-        // `Word`.
-        unsafe { place.read_volatile() }
+        self.registers.read(offset)
     }
 
     /// Writes the register at `offset`. A device with bus mastering off can do nothing to memory;
@@ -75,19 +55,6 @@ impl Window {
     /// As [`Window::read`].
     #[inline]
     pub fn write<T: Word>(&self, offset: u64, value: T) {
-        let place = self.place::<T>(offset) as *mut T;
-        // SAFETY: 1. The place is mapped, aligned, and the claimed device's. 2. The device cannot
-        // reach memory unless somebody has vouched for it.
-        unsafe { place.write_volatile(value) };
-    }
-
-    fn place<T>(&self, offset: u64) -> u64 {
-        let width = size_of::<T>() as u64;
-        assert!(
-            offset.is_multiple_of(width) && offset < self.size && self.size - offset >= width,
-            "no register of {width} bytes at {offset:#x} of {:#x}",
-            self.size
-        );
-        self.start + offset
+        self.registers.write(offset, value);
     }
 }

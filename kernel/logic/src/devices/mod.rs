@@ -3,4 +3,5 @@
 //! A device that PCI finds is described in [`crate::pci`]. These here are at addresses that are as old
 //! as the PC, that an ACPI table names, or that the command line gives.
 
+pub mod hpet;
 pub mod pit;

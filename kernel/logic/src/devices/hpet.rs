@@ -1,0 +1,228 @@
+//! The high-precision event timer (IA-PC HPET specification 1.0a, 2.3).
+//!
+//! One counter counts up, and up to 32 comparators interrupt when it meets them. A comparator's
+//! interrupt goes to a pin of an I/O APIC, one of those that the comparator itself lists, or
+//! as a message ("FSB").
+
+use crate::apic::msi::Message;
+
+/// General capabilities: read only.
+pub const CAPABILITIES: u64 = 0x000;
+/// General configuration.
+pub const CONFIGURATION: u64 = 0x010;
+/// General interrupt status: a bit for each comparator, cleared by writing it.
+pub const STATUS: u64 = 0x020;
+/// The main counter.
+pub const COUNTER: u64 = 0x0f0;
+
+/// Bit 0 of the configuration: the counter runs, and comparators interrupt.
+pub const ENABLE: u64 = 1 << 0;
+/// Bit 1 of the configuration: comparators 0 and 1 take the places of PIT and RTC.
+pub const LEGACY_REPLACEMENT: u64 = 1 << 1;
+
+/// Configuration and capabilities of comparator `n`.
+#[must_use]
+pub const fn timer_configuration(n: u8) -> u64 {
+    0x100 + 0x20 * n as u64
+}
+
+/// The comparator itself.
+#[must_use]
+pub const fn timer_comparator(n: u8) -> u64 {
+    0x108 + 0x20 * n as u64
+}
+
+/// Where its messages go.
+#[must_use]
+pub const fn timer_route(n: u8) -> u64 {
+    0x110 + 0x20 * n as u64
+}
+
+/// The value of the route register for a message: the address above the data.
+#[must_use]
+pub const fn route(message: Message) -> u64 {
+    (message.address as u64) << 32 | message.data as u64
+}
+
+/// The general capabilities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities(pub u64);
+
+impl Capabilities {
+    /// The number of comparators, 1 to 32.
+    #[must_use]
+    pub const fn comparators(self) -> u8 {
+        (self.0 >> 8 & 0x1f) as u8 + 1
+    }
+
+    /// Whether the counter has 64 bits; otherwise 32.
+    #[must_use]
+    pub const fn is_wide(self) -> bool {
+        self.0 & 1 << 13 != 0
+    }
+
+    /// Femtoseconds for each count.
+    #[must_use]
+    pub const fn period(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+/// What a comparator's configuration register says that it can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timer(pub u64);
+
+impl Timer {
+    /// Whether it can interrupt periodically by itself.
+    #[must_use]
+    pub const fn can_repeat(self) -> bool {
+        self.0 & 1 << 4 != 0
+    }
+
+    /// Whether it has 64 bits; otherwise 32.
+    #[must_use]
+    pub const fn is_wide(self) -> bool {
+        self.0 & 1 << 5 != 0
+    }
+
+    /// Whether it can send messages.
+    #[must_use]
+    pub const fn can_send_messages(self) -> bool {
+        self.0 & 1 << 15 != 0
+    }
+
+    /// The GSIs that its interrupt can go to: a bit for each of 0 to 31.
+    #[must_use]
+    pub const fn routes(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// The register's value that sets the comparator to work. What cannot be written stays.
+    #[must_use]
+    pub const fn armed(self, arm: Arm) -> u64 {
+        let delivery = match arm.delivery {
+            Delivery::Pin { gsi, level } => (gsi as u64 & 0x1f) << 9 | (level as u64) << 1,
+            Delivery::Message => 1 << 14,
+        };
+        let repeat = if arm.repeat { PERIODIC | SET_VALUE } else { 0 };
+        self.0 & !WRITABLE | delivery | repeat | INTERRUPT
+    }
+
+    /// The register's value that silences the comparator.
+    #[must_use]
+    pub const fn disarmed(self) -> u64 {
+        self.0 & !WRITABLE
+    }
+
+    /// Whether the register, read again, shows that the comparator took this. Where it cannot
+    /// have a route, the route reads as another one.
+    #[must_use]
+    pub const fn took(self, written: u64) -> bool {
+        let shown = WRITABLE & !SET_VALUE;
+        self.0 & shown == written & shown
+    }
+}
+
+/// How a comparator shall work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arm {
+    /// Again and again, or once for each value written.
+    pub repeat: bool,
+    /// Where the interrupt goes.
+    pub delivery: Delivery,
+}
+
+/// Where a comparator's interrupt goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// To an input of an I/O APIC.
+    Pin {
+        /// Its GSI, one of [`Timer::routes`].
+        gsi: u8,
+        /// Whether it stays asserted until its status bit is cleared.
+        level: bool,
+    },
+    /// As the message that the route register holds.
+    Message,
+}
+
+const INTERRUPT: u64 = 1 << 2;
+const PERIODIC: u64 = 1 << 3;
+const SET_VALUE: u64 = 1 << 6;
+/// Type, enable, periodic, set-value, 32-bit mode, route, messages.
+const WRITABLE: u64 = 1 << 1 | INTERRUPT | PERIODIC | SET_VALUE | 1 << 8 | 0x1f << 9 | 1 << 14;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What QEMU's q35 has: three comparators of 64 bits, 10 ns.
+    const QEMU: Capabilities = Capabilities(0x0098_9680_8086_a201);
+    const QEMU_TIMER: Timer = Timer(0x00ff_0104_0000_8030);
+
+    #[test]
+    fn capabilities_are_read() {
+        assert_eq!(QEMU.comparators(), 3);
+        assert!(QEMU.is_wide());
+        assert_eq!(QEMU.period(), 10_000_000);
+        assert_eq!(Capabilities(u64::MAX).comparators(), 32);
+        assert!(QEMU_TIMER.can_repeat() && QEMU_TIMER.is_wide());
+        assert!(QEMU_TIMER.can_send_messages());
+        assert_eq!(QEMU_TIMER.routes(), 0x00ff_0104);
+        assert!(!Timer(0).can_repeat() && !Timer(0).is_wide() && !Timer(0).can_send_messages());
+    }
+
+    #[test]
+    fn registers_are_where_the_specification_has_them() {
+        assert_eq!(
+            (timer_configuration(0), timer_comparator(0), timer_route(0)),
+            (0x100, 0x108, 0x110)
+        );
+        assert_eq!(
+            (
+                timer_configuration(31),
+                timer_comparator(31),
+                timer_route(31)
+            ),
+            (0x4e0, 0x4e8, 0x4f0)
+        );
+    }
+
+    #[test]
+    fn an_armed_timer_keeps_what_is_read_only() {
+        for gsi in 0..32 {
+            for level in [false, true] {
+                for repeat in [false, true] {
+                    let delivery = Delivery::Pin { gsi, level };
+                    let value = QEMU_TIMER.armed(Arm { repeat, delivery });
+                    assert_eq!(value >> 32, QEMU_TIMER.0 >> 32);
+                    assert_eq!(value >> 9 & 0x1f, u64::from(gsi));
+                    assert_eq!(value >> 1 & 1 == 1, level);
+                    assert_eq!(value >> 2 & 1, 1);
+                    assert_eq!(value >> 3 & 1 == 1, repeat);
+                    assert_eq!(value >> 6 & 1 == 1, repeat);
+                    assert_eq!(value >> 14 & 1, 0);
+                    assert!(Timer(value & !(1 << 6)).took(value));
+                    // A route that it does not have reads as another.
+                    assert!(!Timer(value ^ 1 << 9).took(value));
+                    assert_eq!(Timer(value).disarmed(), QEMU_TIMER.0);
+                }
+            }
+        }
+        let delivery = Delivery::Message;
+        let value = QEMU_TIMER.armed(Arm {
+            repeat: false,
+            delivery,
+        });
+        assert_eq!(value, QEMU_TIMER.0 | 1 << 14 | 1 << 2);
+    }
+
+    #[test]
+    fn a_route_register_has_the_address_above_the_data() {
+        let message = Message {
+            address: 0xfee0_3000,
+            data: 0x41,
+        };
+        assert_eq!(route(message), 0xfee0_3000_0000_0041);
+    }
+}
