@@ -119,8 +119,7 @@ unsafe fn set_up_local_apic(machine: &Machine) -> Result<&'static LocalApic, Api
         Mode::XApic => State::XApic,
         Mode::X2Apic => State::X2Apic,
     };
-    // SAFETY: 1. As above.
-    let apic = unsafe { LocalApic::new(state, base.address)? }.install();
+    let apic = first.in_state(state).install();
     // SAFETY: 1. Interrupts are off.
     unsafe { apic.set_up(lints)? };
     Ok(apic)

@@ -1,23 +1,30 @@
-//! The I/O APICs: found, every entry masked, and inputs delivered on request.
+//! The I/O APICs: found, every entry masked, and inputs given to those who ask.
 //!
-//! Register access is the `x2apic` crate's. It writes the low half of an entry before the high one, so
-//! an entry is only ever changed while it is masked.
+//! Register access is the `x2apic` crate's. It writes the low half of an entry before the high one: an
+//! entry is changed while it is masked, or in one half only.
 
 use alloc::vec::Vec;
 use core::fmt;
 
 use spin::Once;
 use tocsin_logic::acpi::Gsi;
-use tocsin_logic::apic::{ApicId, Polarity, Trigger};
-use tocsin_logic::topology::{Route, Topology};
+use tocsin_logic::apic::{Delivery, EncodingError, Polarity, Rte, Trigger};
+use tocsin_logic::topology::Topology;
 use tocsin_logic::vector::Vector;
 use x2apic::ioapic::{IoApic as Registers, IrqFlags, IrqMode, RedirectionTableEntry};
 
+use super::local;
 use crate::memory::{MemoryError, paging};
 use crate::sync::IrqMutex;
 
 /// Bytes of registers, up to and with the EOI register.
-const LENGTH: u64 = 0x44;
+const LENGTH: u64 = EOI_REGISTER + 4;
+
+/// Written with a vector, it ends the level-triggered interrupts of that vector.
+const EOI_REGISTER: u64 = 0x40;
+
+/// The first version that has it.
+const FIRST_WITH_EOI: u8 = 0x20;
 
 /// One I/O APIC of the machine.
 #[derive(Debug)]
@@ -34,6 +41,8 @@ pub struct IoApic {
     pub pins: u32,
     /// Its version register's low byte.
     pub version: u8,
+    /// Virtual address of the registers.
+    page: u64,
     registers: IrqMutex<Registers>,
 }
 
@@ -76,8 +85,11 @@ pub(crate) unsafe fn init(topology: &Topology) -> Result<&'static [IoApic], Memo
             continue;
         }
         for pin in 0..=last {
-            // SAFETY: 1. The I/O APIC has this entry.
-            unsafe { registers.disable_irq(pin) };
+            // Nothing of what firmware wrote stays; it may even be an entry that makes no sense.
+            let mut entry = RedirectionTableEntry::default();
+            entry.set_flags(IrqFlags::MASKED);
+            // SAFETY: 1. The I/O APIC has this entry. 2. The half with the mask goes first.
+            unsafe { registers.set_table_entry(pin, entry) };
         }
         found.push(IoApic {
             id: entry.id,
@@ -87,85 +99,185 @@ pub(crate) unsafe fn init(topology: &Topology) -> Result<&'static [IoApic], Memo
             gsi_base: entry.gsi_base.get(),
             pins: u32::from(last) + 1,
             version,
+            page,
             registers: IrqMutex::new(registers),
         });
     }
     Ok(ALL.call_once(|| found))
 }
 
-/// Why an input cannot be delivered.
+/// Why an input cannot be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RouteError {
-    /// No I/O APIC has this GSI.
+pub enum InputError {
+    /// No I/O APIC that answers has this GSI.
     NoPin(Gsi),
-    /// The entry has room for 8 bits of APIC ID only.
-    Destination(ApicId),
+    /// Somebody has it.
+    Taken(Gsi),
 }
 
-impl fmt::Display for RouteError {
+impl fmt::Display for InputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoPin(gsi) => write!(f, "no I/O APIC has GSI {gsi}"),
-            Self::Destination(id) => write!(f, "an I/O APIC cannot address APIC ID {id}"),
+            Self::NoPin(gsi) => write!(f, "no I/O APIC that answers has GSI {gsi}"),
+            Self::Taken(gsi) => write!(f, "GSI {gsi} belongs to another line; `lines` shows which"),
         }
     }
 }
 
-/// Inputs that a line has.
-static CLAIMED: IrqMutex<Vec<Gsi>> = IrqMutex::new(Vec::new());
+/// Inputs that somebody owns.
+static OWNED: IrqMutex<Vec<Gsi>> = IrqMutex::new(Vec::new());
 
-/// Notes that `gsi` has an owner; an error if it has one.
-pub(crate) fn claim(gsi: Gsi) -> Result<(), ()> {
-    let mut claimed = CLAIMED.lock();
-    if claimed.contains(&gsi) {
-        return Err(());
+/// An input of an I/O APIC that belongs to the holder. It is masked until it is unmasked, and again
+/// when this is dropped. All of it may be done in threads and handlers, but the taking and dropping.
+#[derive(Debug)]
+pub struct Input {
+    io_apic: &'static IoApic,
+    pin: u8,
+    gsi: Gsi,
+}
+
+impl Input {
+    /// Takes the input `gsi`.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError`], if there is none or somebody has it.
+    pub fn take(gsi: Gsi) -> Result<Self, InputError> {
+        let mut all = all().iter();
+        let found = all.find_map(|io_apic| Some((io_apic, io_apic.pin(gsi.get())?)));
+        let (io_apic, pin) = found.ok_or(InputError::NoPin(gsi))?;
+        let mut owned = OWNED.lock();
+        if owned.contains(&gsi) {
+            return Err(InputError::Taken(gsi));
+        }
+        owned.push(gsi);
+        Ok(Self { io_apic, pin, gsi })
     }
-    claimed.push(gsi);
-    Ok(())
-}
 
-/// Takes back [`claim`].
-pub(crate) fn release(gsi: Gsi) {
-    CLAIMED.lock().retain(|&claimed| claimed != gsi);
-}
+    /// Its GSI.
+    #[must_use]
+    pub fn gsi(&self) -> Gsi {
+        self.gsi
+    }
 
-/// Masks the input `gsi`, if there is one.
-pub(crate) fn mask(gsi: Gsi) {
-    let found = all()
-        .iter()
-        .find_map(|io_apic| Some((io_apic, io_apic.pin(gsi.get())?)));
-    if let Some((io_apic, pin)) = found {
-        // SAFETY: 1. The I/O APIC has this entry.
-        unsafe { io_apic.registers.lock().disable_irq(pin) };
+    /// Writes the whole entry. One that is masked stays so for the time of the writing.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodingError`], if `entry` names what this I/O APIC cannot address; nothing is written then.
+    pub fn set(&self, entry: Rte) -> Result<(), EncodingError> {
+        let raw = to_crate(entry)?;
+        let mut registers = self.io_apic.registers.lock();
+        // SAFETY: 1. The I/O APIC has this entry, and it is the holder's.
+        unsafe { registers.set_table_entry(self.pin, raw) };
+        Ok(())
+    }
+
+    /// Masks or unmasks the input. While it is masked, an edge is lost, and a level waits.
+    pub fn set_masked(&self, masked: bool) {
+        let mut registers = self.io_apic.registers.lock();
+        if masked {
+            // SAFETY: 1. The I/O APIC has this entry, and it is the holder's.
+            unsafe { registers.disable_irq(self.pin) };
+        } else {
+            // SAFETY: 1. As above. 2. Both halves are in place; the holder has a handler.
+            unsafe { registers.enable_irq(self.pin) };
+        }
+    }
+
+    /// The entry as it is now.
+    #[must_use]
+    pub fn entry(&self) -> Rte {
+        self.io_apic.entry(self.pin)
+    }
+
+    /// Where a CPU tells of the end of a level-triggered interrupt, if that is not left to the local APICs.
+    #[must_use]
+    pub fn end_register(&self) -> Option<EndRegister> {
+        let is_needed = local().suppresses_eoi_broadcasts();
+        is_needed.then_some(EndRegister(self.io_apic))
     }
 }
 
-/// Delivers the input that `route` names as `vector` to the CPU with APIC ID `target`.
-///
-/// # Errors
-///
-/// [`RouteError`], if there is no such input or it cannot reach the CPU.
-pub fn deliver(route: Route, vector: Vector, target: ApicId) -> Result<(), RouteError> {
-    let gsi = route.gsi.get();
-    let found = all()
-        .iter()
-        .find_map(|io_apic| Some((io_apic, io_apic.pin(gsi)?)));
-    let (io_apic, pin) = found.ok_or(RouteError::NoPin(route.gsi))?;
-    let destination = target.xapic().ok_or(RouteError::Destination(target))?;
-    let mut flags = IrqFlags::MASKED;
-    flags.set(IrqFlags::LOW_ACTIVE, route.polarity == Polarity::Low);
-    flags.set(IrqFlags::LEVEL_TRIGGERED, route.trigger == Trigger::Level);
-    let mut entry = RedirectionTableEntry::default();
-    entry.set_vector(vector.get());
-    entry.set_mode(IrqMode::Fixed);
-    entry.set_flags(flags);
-    entry.set_dest(destination);
-    let mut registers = io_apic.registers.lock();
-    // SAFETY: 1. The I/O APIC has this entry. 2. It is masked before and after.
-    unsafe { registers.set_table_entry(pin, entry) };
-    // SAFETY: 1. As above. 2. Both halves are in place, and the caller has a handler for the vector.
-    unsafe { registers.enable_irq(pin) };
-    Ok(())
+/// The register with which a CPU ends the level-triggered interrupts of one I/O APIC itself (EOIR).
+#[derive(Clone, Copy, Debug)]
+pub struct EndRegister(&'static IoApic);
+
+impl EndRegister {
+    /// Ends the interrupts that have this vector. In their handler.
+    #[inline]
+    pub fn write(self, vector: Vector) {
+        let register = (self.0.page + EOI_REGISTER) as *mut u32;
+        // SAFETY: 1. Broadcasts are suppressed only where all I/O APICs have the register, and it lies
+        // in the mapped page. 2. It takes one write, without the window that the others need a lock for.
+        unsafe { register.write_volatile(vector.get().into()) };
+    }
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        self.set_masked(true);
+        OWNED.lock().retain(|&owned| owned != self.gsi);
+    }
+}
+
+/// An entry as the `x2apic` crate has it.
+fn to_crate(entry: Rte) -> Result<RedirectionTableEntry, EncodingError> {
+    entry.encode()?;
+    let destination = u8::try_from(entry.destination).map_err(|_| EncodingError::Destination {
+        id: entry.destination.into(),
+        max: Rte::MAX_DESTINATION,
+    })?;
+    let mut flags = IrqFlags::empty();
+    flags.set(IrqFlags::MASKED, entry.masked);
+    flags.set(IrqFlags::LOW_ACTIVE, entry.polarity == Polarity::Low);
+    flags.set(IrqFlags::LEVEL_TRIGGERED, entry.trigger == Trigger::Level);
+    flags.set(IrqFlags::LOGICAL_DEST, entry.logical);
+    let mut raw = RedirectionTableEntry::default();
+    raw.set_vector(entry.vector);
+    raw.set_mode(match entry.delivery {
+        Delivery::LowestPriority => IrqMode::LowestPriority,
+        Delivery::Smi => IrqMode::SystemManagement,
+        Delivery::Nmi => IrqMode::NonMaskable,
+        Delivery::Init => IrqMode::Init,
+        Delivery::ExtInt => IrqMode::External,
+        // `encode` refuses start-up IPIs.
+        Delivery::Fixed | Delivery::StartUp => IrqMode::Fixed,
+    });
+    raw.set_flags(flags);
+    raw.set_dest(destination);
+    Ok(raw)
+}
+
+/// The opposite of [`to_crate`].
+fn from_crate(raw: &RedirectionTableEntry) -> Rte {
+    let flags = raw.flags();
+    Rte {
+        vector: raw.vector(),
+        delivery: match raw.mode() {
+            IrqMode::Fixed => Delivery::Fixed,
+            IrqMode::LowestPriority => Delivery::LowestPriority,
+            IrqMode::SystemManagement => Delivery::Smi,
+            IrqMode::NonMaskable => Delivery::Nmi,
+            IrqMode::Init => Delivery::Init,
+            IrqMode::External => Delivery::ExtInt,
+        },
+        logical: flags.contains(IrqFlags::LOGICAL_DEST),
+        pending: flags.contains(IrqFlags::SEND_PENDING),
+        polarity: if flags.contains(IrqFlags::LOW_ACTIVE) {
+            Polarity::Low
+        } else {
+            Polarity::High
+        },
+        remote_irr: flags.contains(IrqFlags::REMOTE_IRR),
+        trigger: if flags.contains(IrqFlags::LEVEL_TRIGGERED) {
+            Trigger::Level
+        } else {
+            Trigger::Edge
+        },
+        masked: flags.contains(IrqFlags::MASKED),
+        destination: raw.dest().into(),
+    }
 }
 
 impl IoApic {
@@ -177,22 +289,20 @@ impl IoApic {
         u8::try_from(pin).ok()
     }
 
-    /// Whether the entry of `pin` is masked.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such pin.
+    /// Whether it has the register with which CPUs end level-triggered interrupts themselves (EOIR).
     #[must_use]
-    pub fn is_masked(&self, pin: u32) -> bool {
-        assert!(
-            pin < self.pins,
-            "I/O APIC {} has {} pins",
-            self.id,
-            self.pins
-        );
-        // At most 239.
-        // SAFETY: 1. The I/O APIC has this entry; reading it changes nothing.
-        let entry = unsafe { self.registers.lock().table_entry(pin as u8) };
-        entry.flags().contains(IrqFlags::MASKED)
+    pub fn has_eoi(&self) -> bool {
+        self.version >= FIRST_WITH_EOI
+    }
+
+    /// The entries of all pins, as they are now.
+    pub fn entries(&self) -> impl Iterator<Item = Rte> + '_ {
+        // At most 240.
+        (0..self.pins).map(|pin| self.entry(pin as u8))
+    }
+
+    fn entry(&self, pin: u8) -> Rte {
+        // SAFETY: 1. Callers have a pin that there is; reading its entry changes nothing.
+        from_crate(&unsafe { self.registers.lock().table_entry(pin) })
     }
 }

@@ -17,6 +17,7 @@ use tocsin_logic::apic::{ApicBase, ApicId, EncodingError, Icr, Lvt, Register, St
 use tocsin_logic::vector::Vector;
 use x86_64::registers::model_specific::Msr;
 
+use super::io::{self, IoApic};
 use super::vectors;
 use crate::cpu::interrupts;
 use crate::hw::control;
@@ -33,6 +34,8 @@ pub struct LocalApic {
     state: State,
     /// Virtual address of the register page of xAPIC mode, at which each CPU sees its own.
     page: u64,
+    /// Whether EOIs of level-triggered interrupts are kept from the I/O APICs.
+    suppresses_eoi_broadcasts: bool,
 }
 
 static LOCAL: Once<LocalApic> = Once::new();
@@ -106,8 +109,31 @@ impl LocalApic {
     pub(crate) unsafe fn new(state: State, address: u64) -> Result<Self, ApicError> {
         // SAFETY: 1. Passed on to the caller.
         let page = unsafe { paging::map_physical(address, LENGTH, paging::Use::Device) };
-        page.map(|page| Self { state, page })
-            .map_err(ApicError::Memory)
+        let page = page.map_err(ApicError::Memory)?;
+        Ok(Self {
+            state,
+            page,
+            suppresses_eoi_broadcasts: false,
+        })
+    }
+
+    /// The same in mode `state`, for all CPUs. This one must have been set up.
+    #[must_use]
+    pub(crate) fn in_state(&self, state: State) -> Self {
+        Self {
+            state,
+            page: self.page,
+            // An EOI then ends the interrupt of one I/O APIC, not of all that have the vector (SDM
+            // vol. 3A, 12.8.5).
+            suppresses_eoi_broadcasts: self.version().can_suppress_eoi_broadcast()
+                && io::all().iter().all(IoApic::has_eoi),
+        }
+    }
+
+    /// Whether handlers of level-triggered interrupts tell the I/O APIC of the end.
+    #[must_use]
+    pub fn suppresses_eoi_broadcasts(&self) -> bool {
+        self.suppresses_eoi_broadcasts
     }
 
     /// Makes this the local APIC that [`local`] gives, and answers its own vectors. Once.
@@ -172,10 +198,11 @@ impl LocalApic {
             self.write(Register::Ldr, 0);
         }
         // Only now: while the APIC is disabled, all mask bits are forced to 1 (SDM vol. 3A, 12.4.7.2).
-        self.write(
-            Register::Svr,
-            Svr::enabled(vectors::SPURIOUS.get()).encode(),
-        );
+        let svr = Svr {
+            suppress_eoi_broadcast: self.suppresses_eoi_broadcasts,
+            ..Svr::enabled(vectors::SPURIOUS.get())
+        };
+        self.write(Register::Svr, svr.encode());
         self.finish_old_interrupts();
         let [lint0, lint1] = lints;
         self.write(Register::LvtLint0, lint0.encode());

@@ -15,7 +15,7 @@ pub mod priority;
 pub mod watchdog;
 
 pub use ceiling::{CeilingGuard, CeilingMutex};
-pub use line::{Line, LineError, Request, Source};
+pub use line::{Claim, Line, LineError, Messages, Request, Source};
 pub use priority::{Raised, raise};
 
 /// Registers the vectors that calls and deferred work use. Once, before other CPUs run.

@@ -24,9 +24,7 @@ pub(super) fn apic(
     );
     show_local_apic(0);
     for io_apic in io::all() {
-        let masked = (0..io_apic.pins)
-            .filter(|&pin| io_apic.is_masked(pin))
-            .count();
+        let masked = io_apic.entries().filter(|entry| entry.masked).count();
         println!(
             "I/O APIC ID {:#04x} (register {:#04x}) at {:#x}: version {:#04x}, GSI {} to {}, {masked} of {} masked",
             io_apic.id,

@@ -144,6 +144,7 @@ fn through_line(cpu: u32) -> u64 {
         return 0;
     };
     let request = Request {
+        name: "ipi",
         source: Source::Message,
         class,
         cpu,

@@ -49,6 +49,7 @@ pub(super) fn read_and_execute(machine: &'static Machine) -> ! {
 /// Lets the serial port wake this CPU, so that it need not look all the time.
 fn receive_line() -> Option<Line> {
     let request = irq::Request {
+        name: "console",
         source: Source::Isa(console::ISA_IRQ),
         class: CLASS,
         cpu: cpu::current().id(),

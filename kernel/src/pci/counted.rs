@@ -4,11 +4,10 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use tocsin_logic::apic::msi::Message;
 use tocsin_logic::vector::PriorityClass;
 
-use super::{PciError, message_to};
-use crate::irq::{Line, Request, Source};
+use super::PciError;
+use crate::irq::{Line, Messages, Request, Source};
 use crate::time;
 
 /// How long to wait for a device before what it should do counts as not done, in nanoseconds.
@@ -41,28 +40,28 @@ impl Held {
 }
 
 impl CountedLine {
-    pub(super) fn new(class: PriorityClass, cpu: u32) -> Result<Self, PciError> {
-        Self::counting(class, cpu, Arc::new(AtomicU64::new(0)))
-    }
-
-    /// A line on another CPU that goes on with the count.
-    pub(super) fn beside(&self, class: PriorityClass, cpu: u32) -> Result<Self, PciError> {
-        Self::counting(class, cpu, Arc::clone(&self.received))
-    }
-
-    fn counting(
+    /// A line that `messages` make come.
+    pub(super) fn new(
+        name: &'static str,
         class: PriorityClass,
         cpu: u32,
-        received: Arc<AtomicU64>,
+        messages: impl Messages + 'static,
     ) -> Result<Self, PciError> {
-        let source = Source::Message;
+        let received = Arc::new(AtomicU64::new(0));
         let handler = {
             let received = Arc::clone(&received);
             move || {
                 received.fetch_add(1, Ordering::Release);
             }
         };
-        let line = Line::new(Request { source, class, cpu }, handler).map_err(PciError::Line)?;
+        let request = Request {
+            name,
+            source: Source::Message,
+            class,
+            cpu,
+        };
+        let line = Line::new(request, handler).map_err(PciError::Line)?;
+        line.attach(messages).map_err(PciError::Line)?;
         Ok(Self { line, received })
     }
 
@@ -72,15 +71,10 @@ impl CountedLine {
         &self.line
     }
 
-    /// Messages that have come, on this line and those before it.
+    /// Messages that have come.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received.load(Ordering::Acquire)
-    }
-
-    /// The message that raises it.
-    pub(super) fn message(&self) -> Result<Message, PciError> {
-        message_to(&self.line)
     }
 
     /// Waits until more than `before` messages have come. Returns whether they have.
@@ -88,20 +82,18 @@ impl CountedLine {
         wait_until(|| self.received() > before)
     }
 
-    /// Masks the message by `mask(true)`, gives the device reason to send it by `cause`, and unmasks
-    /// it again when `is_pending` says that it is noted.
+    /// Masks the message, gives the device reason to send it by `cause`, and unmasks it again when it
+    /// is noted as pending.
     pub(super) fn hold(
         &self,
-        mask: impl Fn(bool) -> Result<(), PciError>,
-        is_pending: impl Fn() -> bool,
         cause: impl FnOnce() -> Result<(), PciError>,
     ) -> Result<Held, PciError> {
         let before = self.received();
-        mask(true)?;
+        self.line.set_masked(true);
         let caused = cause();
-        let pending = caused.is_ok() && wait_until(is_pending);
+        let pending = caused.is_ok() && wait_until(|| self.line.is_pending());
         let came_masked = self.received() - before;
-        mask(false)?;
+        self.line.set_masked(false);
         caused?;
         let came_after = self.wait_beyond(before + came_masked);
         Ok(Held {

@@ -202,7 +202,11 @@ impl Function {
     pub fn pin_route(&self, topology: &Topology) -> Result<Route, PciError> {
         let no_route = PciError::NoRoute(self.address, self.header.line);
         self.header.pin.ok_or(PciError::NoPin(self.address))?;
-        let line = self.header.line.filter(|&line| line != 0).ok_or(no_route)?;
+        let line = self
+            .header
+            .line
+            .filter(|&line| line != 0)
+            .ok_or(no_route.clone())?;
         let route = topology.isa_irq(line).ok_or(no_route)?;
         if route.overridden {
             return Ok(route);

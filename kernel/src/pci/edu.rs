@@ -4,11 +4,12 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use tocsin_logic::irq::route::Mode;
 use tocsin_logic::topology::Topology;
 use tocsin_logic::vector::PriorityClass;
 
-use super::{Device, Msi, PciError, Window, find, message_to};
-use crate::irq::{Line, Request, Source};
+use super::{Device, PciError, Window, find};
+use crate::irq::{Claim, Line, Request, Source};
 use crate::time;
 
 /// Vendor and device ID.
@@ -71,8 +72,6 @@ struct Seen {
 #[derive(Debug)]
 pub struct Answered<'a> {
     edu: &'a Edu,
-    // Before the line, so that nothing is sent when nobody answers any more.
-    _msi: Option<Msi>,
     line: Line,
     seen: Arc<Seen>,
 }
@@ -146,7 +145,16 @@ impl Edu {
     ) -> Result<Answered<'_>, PciError> {
         let source = match way {
             Way::Msi => Source::Message,
-            Way::Pin => Source::Pin(self.device.pin_route(topology)?),
+            Way::Pin => {
+                let route = self.device.pin_route(topology)?;
+                Source::Gsi {
+                    gsi: route.gsi,
+                    mode: Some(Mode {
+                        polarity: route.polarity,
+                        trigger: route.trigger,
+                    }),
+                }
+            }
         };
         let seen = Arc::new(Seen::default());
         let handler = {
@@ -157,30 +165,30 @@ impl Edu {
                 registers.write(register::ACKNOWLEDGE, value);
                 if value == 0 {
                     seen.empty.fetch_add(1, Ordering::Relaxed);
-                    return;
+                    return Claim::NotMine;
                 }
                 seen.values.fetch_add(value.into(), Ordering::Relaxed);
                 seen.count.fetch_add(1, Ordering::Release);
+                Claim::Mine
             }
         };
-        let request = Request { source, class, cpu };
+        let request = Request {
+            name: "edu",
+            source,
+            class,
+            cpu,
+        };
         let line = Line::new(request, handler).map_err(PciError::Line)?;
-        let msi = match way {
+        match way {
             Way::Msi => {
-                let mut msi = self.device.msi()?;
-                msi.enable(message_to(&line)?, 1)?;
+                line.attach(self.device.msi()?).map_err(PciError::Line)?;
                 // SAFETY: 1. The device was never told an address to read or write, and never is.
                 unsafe { self.device.enable_bus_master() };
-                Some(msi)
             }
-            Way::Pin => {
-                self.device.set_pin_enabled(true);
-                None
-            }
-        };
+            Way::Pin => self.device.set_pin_enabled(true),
+        }
         Ok(Answered {
             edu: self,
-            _msi: msi,
             line,
             seen,
         })

@@ -10,7 +10,7 @@ use crate::irq::LineError;
 use crate::memory::MemoryError;
 
 /// Why something cannot be had of a function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PciError {
     /// No function with these vendor and device IDs.
     NotFound(u16, u16),

@@ -4,13 +4,12 @@
 //!
 //! ```ignore
 //! let device = pci::find(0x1234, 0x11e8)?.claim()?;
-//! let line = Line::new(Request { source: Source::Message, class, cpu: 0 }, handler)?;
-//! let mut msi = device.msi()?;
-//! msi.enable(pci::message_to(&line)?, 1)?;
+//! let line = Line::new(Request { name, source: Source::Message, class, cpu: 0 }, handler)?;
+//! line.attach(device.msi()?)?;
 //! ```
 //!
-//! What a driver holds is let go in the opposite order: dropping the messages before the line
-//! leaves no interrupt that nobody answers. Dropping the device silences it.
+//! The messages belong to the line then: dropping it turns them off first. Dropping the device silences
+//! it.
 //!
 //! Functions are searched for when somebody first asks. Firmware has numbered the buses and given
 //! out the addresses; this kernel takes them as they are and assigns none.
@@ -29,14 +28,12 @@ mod window;
 use alloc::vec::Vec;
 
 use spin::Once;
-use tocsin_logic::apic::msi::Message;
 use tocsin_logic::pci::walk::walk;
 use tocsin_logic::pci::{Address, WalkProblem};
 use tocsin_logic::units::Nanoseconds;
 
 use crate::discover::machine;
-use crate::irq::{Line, LineError};
-use crate::{smp, time};
+use crate::time;
 
 pub use config::ConfigSpace;
 pub use counted::{CountedLine, Held};
@@ -136,19 +133,4 @@ pub fn find(vendor: u16, device: u16) -> Result<&'static Function, PciError> {
     let free = all().find(|function| !function.is_claimed());
     free.or_else(|| all().next())
         .ok_or(PciError::NotFound(vendor, device))
-}
-
-/// The message that makes a device raise `line`.
-///
-/// # Errors
-///
-/// [`PciError::Target`], if the line's CPU has an ID that messages cannot name.
-pub fn message_to(line: &Line) -> Result<Message, PciError> {
-    let mut online = smp::online().into_iter().flat_map(|cpus| &cpus.online);
-    let target = online
-        .find(|online| online.cpu.id() == line.cpu())
-        .ok_or(PciError::Line(LineError::Offline(line.cpu())))?;
-    tocsin_logic::apic::Msi::fixed(line.vector().get(), target.apic_id, false)
-        .and_then(tocsin_logic::apic::Msi::encode)
-        .map_err(PciError::Target)
 }

@@ -1,23 +1,30 @@
 //! Sending messages by MSI: one address, one datum, and up to 32 messages that differ in the datum's
 //! low bits.
 //!
-//! The registers are in configuration space, so nothing here is for handlers.
+//! The registers are in configuration space.
 
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
+use core::fmt;
 
 use tocsin_logic::apic::msi::Message;
 use tocsin_logic::pci::{MsiCapability, command};
 
 use super::PciError;
 use super::device::Claim;
+use crate::irq::Messages;
 
-/// A device's messages by MSI. Dropping it turns them off.
+/// A device's messages by MSI, for a line to be [attached](crate::irq::Line::attach) to. Dropping it
+/// turns them off.
+///
+/// The device sends nothing unless it is a bus master too.
 #[derive(Debug)]
 pub struct Msi {
     claim: Arc<Claim>,
     capability: MsiCapability,
-    /// How many messages are on; 0 while they are off.
+    /// How many messages are on; 0 until they are set for the first time.
     count: u8,
+    is_masked: bool,
 }
 
 impl Msi {
@@ -31,6 +38,7 @@ impl Msi {
             claim: Arc::clone(claim),
             capability,
             count: 0,
+            is_masked: false,
         })
     }
 
@@ -40,63 +48,30 @@ impl Msi {
         self.capability.messages()
     }
 
-    /// Whether messages can be masked one by one.
-    #[must_use]
-    pub fn can_mask(&self) -> bool {
-        self.capability.masks().is_some()
-    }
-
-    /// Turns `count` messages on, of which `first` is the first, all of them unmasked; message n has
-    /// the data `first.data + n`. The interrupt pin is turned off.
-    ///
-    /// The device sends nothing unless it is a bus master too.
-    ///
-    /// # Errors
-    ///
-    /// [`PciError::Message`], if the device or the capability cannot do that; nothing is changed then.
-    pub fn enable(&mut self, first: Message, count: u8) -> Result<(), PciError> {
+    /// Sets the messages while they are off, and turns them on. The interrupt pin is turned off.
+    fn turn_on(&mut self, first: Message, count: u8) -> Result<(), PciError> {
         let function = self.claim.function;
-        let wrong = |error| PciError::Message(function.address, error);
-        let writes = self.capability.writes(first, count).map_err(wrong)?;
-        self.disable();
+        let writes = self.writes(first, count)?;
         for (register, value) in writes {
             function.set(register, value);
-        }
-        if let Some(masks) = self.capability.masks() {
-            function.set(masks, 0);
         }
         function.change(command::OFFSET, |register| {
             command::changed(register, command::INTX_DISABLE, 0)
         });
-        function.change(self.capability.control(), |register| {
-            // The number was checked above.
-            self.capability.enabled(register, count).unwrap_or(register)
-        });
         self.count = count;
+        self.apply_mask();
+        if self.can_mask() {
+            self.set_enabled(true);
+        }
         Ok(())
     }
 
-    /// Turns the messages off. What the device has sent before has arrived when this returns.
-    pub fn disable(&mut self) {
+    /// Changes the messages while they are on. With masks, all are masked meanwhile, and the device
+    /// sends afterwards what it would have sent. Without, only one of address and data may change, in
+    /// one write; so a message in between is either the old or the new one.
+    fn change(&self, first: Message) -> Result<(), PciError> {
         let function = self.claim.function;
-        function.change(self.capability.control(), MsiCapability::disabled);
-        self.flush();
-        self.count = 0;
-    }
-
-    /// Changes the messages while they are on.
-    ///
-    /// With masks, all are masked meanwhile, and the device sends afterwards what it would have sent.
-    /// Without, only one of address and data may change, in one write; so a message in between is
-    /// either the old or the new one.
-    ///
-    /// # Errors
-    ///
-    /// [`PciError::Message`], also while they are off; [`PciError::Torn`]. Nothing is changed then.
-    pub fn set_message(&mut self, first: Message) -> Result<(), PciError> {
-        let function = self.claim.function;
-        let wrong = |error| PciError::Message(function.address, error);
-        let writes = self.capability.writes(first, self.count).map_err(wrong)?;
+        let writes = self.writes(first, self.count)?;
         if let Some(register) = self.capability.masks() {
             let masks = function.read(register);
             function.set(register, u32::MAX);
@@ -120,60 +95,84 @@ impl Msi {
         Ok(())
     }
 
-    /// Masks or unmasks one message. While it is masked, the device remembers one that it would have
-    /// sent. What it sent before has arrived when this returns.
-    ///
-    /// # Errors
-    ///
-    /// [`PciError::CannotMask`], [`PciError::NoMessage`].
-    pub fn set_masked(&self, message: u8, masked: bool) -> Result<(), PciError> {
-        let function = self.claim.function;
-        let bit = self.bit(message)?;
-        let register = self.capability.masks();
-        let register = register.ok_or(PciError::CannotMask(function.address))?;
-        function.change(
-            register,
-            |masks| if masked { masks | bit } else { masks & !bit },
-        );
-        self.flush();
-        Ok(())
+    fn writes(
+        &self,
+        first: Message,
+        count: u8,
+    ) -> Result<impl IntoIterator<Item = (u16, u32)> + use<>, PciError> {
+        let address = self.claim.function.address;
+        let writes = self.capability.writes(first, count);
+        writes.map_err(|error| PciError::Message(address, error))
     }
 
-    /// Whether a masked message waits to be sent.
-    ///
-    /// # Errors
-    ///
-    /// [`PciError::CannotMask`], [`PciError::NoMessage`].
-    pub fn is_pending(&self, message: u8) -> Result<bool, PciError> {
+    /// Brings the device's mask, or what stands for it, to what it shall be.
+    fn apply_mask(&self) {
+        match self.capability.masks() {
+            Some(register) => {
+                let masks = if self.is_masked { u32::MAX } else { 0 };
+                self.claim.function.set(register, masks);
+            }
+            None => self.set_enabled(!self.is_masked),
+        }
+    }
+
+    fn set_enabled(&self, enabled: bool) {
         let function = self.claim.function;
-        let bit = self.bit(message)?;
+        function.change(self.capability.control(), |register| {
+            if enabled {
+                // The number was checked when the messages were set.
+                let on = self.capability.enabled(register, self.count);
+                on.unwrap_or(register)
+            } else {
+                MsiCapability::disabled(register)
+            }
+        });
+    }
+}
+
+impl Messages for Msi {
+    fn can_mask(&self) -> bool {
+        self.capability.masks().is_some()
+    }
+
+    fn set(&mut self, first: Message, count: u8) -> Result<(), String> {
+        let done = if self.count == 0 {
+            self.turn_on(first, count)
+        } else {
+            self.change(first)
+        };
+        done.map_err(|error| error.to_string())
+    }
+
+    fn set_masked(&mut self, masked: bool) {
+        self.is_masked = masked;
+        if self.count > 0 {
+            self.apply_mask();
+            self.flush();
+        }
+    }
+
+    fn is_pending(&self) -> bool {
         let register = self.capability.pending();
-        let register = register.ok_or(PciError::CannotMask(function.address))?;
-        Ok(function.read(register) & bit != 0)
+        register.is_some_and(|register| self.claim.function.read(register) != 0)
     }
 
-    /// Waits until what the device has sent has arrived: the answer to a read comes behind it
-    /// (PCI, 3.2.5).
-    pub fn flush(&self) {
+    /// The answer to a read comes behind what was sent before (PCI, 3.2.5).
+    fn flush(&self) {
         let _ = self.claim.function.read(self.capability.control());
     }
+}
 
-    fn bit(&self, message: u8) -> Result<u32, PciError> {
-        let messages = self.messages();
-        if message >= messages {
-            return Err(PciError::NoMessage {
-                address: self.claim.function.address,
-                message: message.into(),
-                messages: messages.into(),
-            });
-        }
-        Ok(1 << message)
+impl fmt::Display for Msi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MSI of {}", self.claim.function.address)
     }
 }
 
 impl Drop for Msi {
     fn drop(&mut self) {
-        self.disable();
+        self.set_enabled(false);
+        self.flush();
         self.claim.release_messages();
     }
 }

@@ -5,7 +5,10 @@
 //! CPU. Masking one takes no lock and may be done in a handler.
 
 use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
+use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use tocsin_logic::apic::msi::Message;
@@ -14,6 +17,7 @@ use tocsin_logic::pci::{MsixCapability, command};
 
 use super::device::{Claim, Device};
 use super::{PciError, Window};
+use crate::irq::Messages;
 
 /// A device's messages by MSI-X. They are turned off when this and all messages taken from it are
 /// dropped.
@@ -31,7 +35,8 @@ struct Table {
     taken: Box<[AtomicBool]>,
 }
 
-/// One message by MSI-X. Dropping it masks the message.
+/// One message by MSI-X, masked until a line is [attached](crate::irq::Line::attach) to it. Dropping it
+/// masks the message.
 #[derive(Debug)]
 pub struct MsixMessage {
     table: Arc<Table>,
@@ -139,11 +144,21 @@ impl MsixMessage {
     pub fn index(&self) -> u16 {
         self.index
     }
+}
 
-    /// Sets address and data. The message is masked meanwhile, and afterwards it is as it was; the
-    /// device then sends what it would have sent.
-    pub fn set(&mut self, message: Message) {
+impl Messages for MsixMessage {
+    fn can_mask(&self) -> bool {
+        true
+    }
+
+    /// The message is masked while it changes; the device then sends what it would have sent.
+    fn set(&mut self, message: Message, count: u8) -> Result<(), String> {
         let table = &self.table;
+        if count != 1 {
+            return Err(format!(
+                "{self} is one message; a line for {count} is of no use to it"
+            ));
+        }
         let control = table.vector_control(self.index);
         for (register, value) in msix::entry_writes(message, control) {
             table
@@ -151,39 +166,37 @@ impl MsixMessage {
                 .write(table.place(self.index, register), value);
         }
         self.flush();
+        Ok(())
     }
 
-    /// Masks the message: the device remembers one that it would have sent. What it sent before has
-    /// arrived when this returns.
-    pub fn mask(&self) {
-        self.table.set_masked(self.index, true);
+    fn set_masked(&mut self, masked: bool) {
+        self.table.set_masked(self.index, masked);
         self.flush();
     }
 
-    /// Lets the device send the message.
-    pub fn unmask(&self) {
-        self.table.set_masked(self.index, false);
-        self.flush();
-    }
-
-    /// Whether the message is masked and waits to be sent.
-    #[must_use]
-    pub fn is_pending(&self) -> bool {
+    fn is_pending(&self) -> bool {
         let table = &self.table;
         let word = u64::from(table.capability.pending.offset) + u64::from(self.index / 32) * 4;
         table.pending.read::<u32>(word) >> (self.index % 32) & 1 != 0
     }
 
-    /// Waits until what the device has sent has arrived: the answer to a read comes behind it
-    /// (PCI, 3.2.5).
-    pub fn flush(&self) {
+    /// The answer to a read comes behind what was sent before (PCI, 3.2.5).
+    fn flush(&self) {
         self.table.vector_control(self.index);
+    }
+}
+
+impl fmt::Display for MsixMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = self.table.claim.function.address;
+        write!(f, "MSI-X {} of {address}", self.index)
     }
 }
 
 impl Drop for MsixMessage {
     fn drop(&mut self) {
-        self.mask();
+        self.table.set_masked(self.index, true);
+        self.flush();
         self.table.taken[usize::from(self.index)].store(false, Ordering::Release);
     }
 }

@@ -8,13 +8,11 @@ use tocsin_logic::pci::express::{
 use tocsin_logic::vector::PriorityClass;
 
 use super::counted::{CountedLine, Held};
-use super::{Device, Function, Msi, PciError, bus};
+use super::{Device, Function, PciError, bus};
 
 /// A port whose slot we command, and whose messages are answered.
 #[derive(Debug)]
 pub struct Port {
-    // Before the line, so that nothing is sent when nobody answers any more.
-    msi: Msi,
     counted: CountedLine,
     express: ExpressCapability,
     /// What the slot control held when we came.
@@ -34,15 +32,12 @@ impl Port {
         let found = ports.find_map(|function| Some((function, commanded(function)?)));
         let (function, express) = found.ok_or(PciError::NoPort)?;
         let device = function.claim()?;
-        let counted = CountedLine::new(class, cpu)?;
-        let mut msi = device.msi()?;
-        msi.enable(counted.message()?, 1)?;
+        let counted = CountedLine::new("port", class, cpu, device.msi()?)?;
         // SAFETY: 1. A port writes nothing of its own to memory but its messages.
         unsafe { device.enable_bus_master() };
         let control = device.read(express.slot_control()) as u16;
         device.write_half(express.slot_status(), COMMAND_COMPLETED);
         Ok(Self {
-            msi,
             counted,
             express,
             control,
@@ -75,30 +70,12 @@ impl Port {
     ///
     /// # Errors
     ///
-    /// Those of [`Msi::set_masked`].
+    /// None of its own: what came is in the answer.
     pub fn command_masked(&self) -> Result<Held, PciError> {
-        let cause = || {
+        self.counted.hold(|| {
             self.send();
             Ok(())
-        };
-        self.counted.hold(
-            |masked| self.msi.set_masked(0, masked),
-            || self.msi.is_pending(0) == Ok(true),
-            cause,
-        )
-    }
-
-    /// Has the message answered on another CPU from now on.
-    ///
-    /// # Errors
-    ///
-    /// [`PciError`], if there is no line to be had there; nothing is changed then.
-    pub fn move_to(&mut self, class: PriorityClass, cpu: u32) -> Result<(), PciError> {
-        let counted = self.counted.beside(class, cpu)?;
-        self.msi.set_message(counted.message()?)?;
-        // What was sent to the old line has arrived; dropping the line waits for its handler.
-        self.counted = counted;
-        Ok(())
+        })
     }
 
     fn send(&self) {

@@ -66,7 +66,8 @@ pub enum Source {
 
 impl Source {
     /// Whether nothing is lost while it is masked.
-    const fn can_be_masked(self) -> bool {
+    #[must_use]
+    pub const fn can_be_masked(self) -> bool {
         matches!(self, Self::MaskableMessage | Self::LevelPin)
     }
 }

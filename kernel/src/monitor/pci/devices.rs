@@ -76,13 +76,16 @@ fn check(address: Address, what: &str, tally: Tally) -> Result<(), PciError> {
 }
 
 pub(super) fn virtio(_: &Machine, count: u32, cpu: u32) -> Result<(), PciError> {
-    let mut rng = VirtioRng::start(class(), cpu)?;
+    let rng = VirtioRng::start(class(), cpu)?;
     let address = rng.device().address;
     println!("virtio entropy device {address}");
     fill(&rng, count)?;
     show_held(address, rng.fill_masked()?)?;
     for target in there_and_back(cpu) {
-        rng.move_to(class(), target)?;
+        rng.counted()
+            .line()
+            .move_to(target)
+            .map_err(PciError::Line)?;
         fill(&rng, count)?;
     }
     Ok(())
@@ -117,13 +120,16 @@ fn fill(rng: &VirtioRng, count: u32) -> Result<(), PciError> {
 }
 
 pub(super) fn port(_: &Machine, count: u32, cpu: u32) -> Result<(), PciError> {
-    let mut port = Port::claim(class(), cpu)?;
+    let port = Port::claim(class(), cpu)?;
     let address = port.device().address;
     println!("PCI Express port {address}");
     command(&port, count)?;
     show_held(address, port.command_masked()?)?;
     for target in there_and_back(cpu) {
-        port.move_to(class(), target)?;
+        port.counted()
+            .line()
+            .move_to(target)
+            .map_err(PciError::Line)?;
         command(&port, count)?;
     }
     Ok(())
@@ -151,7 +157,7 @@ type Counts = (u64, u64);
 fn begin(kind: &str, counted: &CountedLine) -> Counts {
     let line = counted.line();
     println!("  {kind}: vector {} of CPU {}", line.vector(), line.cpu());
-    (line.count(), counted.received())
+    (line.counts().claimed, counted.received())
 }
 
 /// Says what has come since, and checks that it was as much as was sent.
@@ -166,7 +172,12 @@ fn end(
     let sent = u64::from(count);
     let received = counted.received() - before.1;
     println!("    {what}: {received} messages received");
-    if [answered, received, counted.line().count() - before.0] == [sent; 3] {
+    if [
+        answered,
+        received,
+        counted.line().counts().claimed - before.0,
+    ] == [sent; 3]
+    {
         return Ok(());
     }
     Err(PciError::Count {

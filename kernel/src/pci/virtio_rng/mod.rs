@@ -9,7 +9,7 @@ use tocsin_logic::pci::virtio::{MODERN, Structure, StructurePlace, VENDOR};
 use tocsin_logic::vector::PriorityClass;
 
 use super::counted::{CountedLine, Held, wait_until};
-use super::{Device, MsixMessage, PciError, Window, Word, find};
+use super::{Device, PciError, Window, Word, find};
 use queue::{BUFFER, ENTRIES, Queue};
 
 /// Device type of an entropy device.
@@ -50,8 +50,6 @@ const MESSAGE: u16 = 1;
 /// An entropy device that we drive.
 #[derive(Debug)]
 pub struct VirtioRng {
-    // First, so that the device sends nothing when the line is gone.
-    message: MsixMessage,
     counted: CountedLine,
     common: Window,
     common_offset: u64,
@@ -84,11 +82,9 @@ impl VirtioRng {
         let (common, common_offset, _) = structure(&device, Structure::Common)?;
         let (notify, notify_offset, multiplier) = structure(&device, Structure::Notify)?;
         let queue = Queue::new().map_err(|error| PciError::Buffers(device.address, error))?;
-        let counted = CountedLine::new(class, cpu)?;
-        let mut message = device.msix()?.take(MESSAGE)?;
-        message.set(counted.message()?);
+        let message = device.msix()?.take(MESSAGE)?;
+        let counted = CountedLine::new("virtio-rng", class, cpu, message)?;
         let mut rng = Self {
-            message,
             counted,
             common,
             common_offset,
@@ -98,7 +94,6 @@ impl VirtioRng {
             device,
         };
         rng.set_up(multiplier)?;
-        rng.message.unmask();
         Ok(rng)
     }
 
@@ -185,32 +180,11 @@ impl VirtioRng {
     ///
     /// As [`VirtioRng::fill`].
     pub fn fill_masked(&self) -> Result<Held, PciError> {
-        let mask = |masked| {
-            if masked {
-                self.message.mask();
-            } else {
-                self.message.unmask();
-            }
-            Ok(())
-        };
         let cause = || {
             self.request();
             self.finish().map(|_| ())
         };
-        self.counted.hold(mask, || self.message.is_pending(), cause)
-    }
-
-    /// Has the message answered on another CPU from now on.
-    ///
-    /// # Errors
-    ///
-    /// [`PciError`], if there is no line to be had there; nothing is changed then.
-    pub fn move_to(&mut self, class: PriorityClass, cpu: u32) -> Result<(), PciError> {
-        let counted = self.counted.beside(class, cpu)?;
-        self.message.set(counted.message()?);
-        // What was sent to the old line has arrived; dropping the line waits for its handler.
-        self.counted = counted;
-        Ok(())
+        self.counted.hold(cause)
     }
 
     /// Offers the buffer to the device, and tells it.
@@ -268,7 +242,7 @@ fn structure(device: &Device, wanted: Structure) -> Result<(Window, u64, u32), P
         let place = StructurePlace::decode([0, 1, 2, 3].map(register))?;
         (place.structure == wanted).then(|| (place, register(4)))
     });
-    let (place, multiplier) = place.ok_or(missing)?;
+    let (place, multiplier) = place.ok_or(missing.clone())?;
     let window = device.map(place.bar)?;
     let least = match wanted {
         Structure::Common => common::QUEUE_DEVICE + 8,

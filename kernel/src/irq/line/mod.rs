@@ -1,0 +1,213 @@
+//! An interrupt that somebody owns: from a source, through a vector of one CPU, to a closure.
+//!
+//! ```ignore
+//! let line = Line::new(
+//!     Request { name: "com1", source: Source::Isa(4), class, cpu: 0 },
+//!     move || RECEIVED.fetch_add(1, Ordering::Relaxed),
+//! )?;
+//! line.move_to(3)?;
+//! ```
+//!
+//! A handler may return a [`Claim`]: a level-triggered line whose handler claims nothing, and one that
+//! comes too often, is masked for a time; see `tocsin_logic::irq::storm`. Dropping the line
+//! silences the source, and returns when no CPU can run the closure any more.
+
+mod error;
+mod installation;
+mod moving;
+mod shared;
+mod source;
+mod storm;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::fmt;
+
+use tocsin_logic::irq::storm::Counts;
+use tocsin_logic::vector::{PriorityClass, Vector};
+
+use crate::smp::{self, Online};
+use crate::sync::IrqMutex;
+use installation::Installation;
+use shared::{Masker, Shared};
+use source::Origin;
+
+pub use error::LineError;
+pub use installation::Claim;
+pub use shared::{Description, all};
+pub use source::{Messages, Source};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// What reports and tables call the line.
+    pub name: &'static str,
+    /// Where the interrupt comes from.
+    pub source: Source,
+    /// Its class: whom it preempts, and who preempts it.
+    pub class: PriorityClass,
+    /// The number of the CPU that answers it.
+    pub cpu: u32,
+}
+
+/// An interrupt with its handler. Dropping it takes both away.
+///
+/// All its functions are for threads, but [`trigger`](Self::trigger) and the mask.
+pub struct Line {
+    shared: Arc<Shared>,
+    /// Present but for the time of the drop.
+    installation: IrqMutex<Option<Installation>>,
+    install: Box<Install>,
+}
+
+/// Gives the line's handlers to a place.
+type Install = dyn Fn(&'static Online, Vector, &Arc<Shared>) -> Installation + Send + Sync;
+
+impl Line {
+    /// Takes a vector of the class on the CPU, installs `handler`, and lets the source through.
+    ///
+    /// With [`Source::Message`] nothing but [`trigger`](Self::trigger) makes it come, until a device's
+    /// messages are [attached](Self::attach).
+    ///
+    /// # Errors
+    ///
+    /// [`LineError`], with what was asked and what there is.
+    pub fn new<F, C>(request: Request, handler: F) -> Result<Self, LineError>
+    where
+        F: Fn() -> C + Send + Sync + 'static,
+        C: Into<Claim> + 'static,
+    {
+        Self::block(request, 1, move |_| handler())
+    }
+
+    /// As [`new`](Self::new), with `count` vectors for the messages of one device: 1, 2, 4, 8 or 16, and
+    /// any other is rounded up. The handler gets the number of the message.
+    ///
+    /// # Errors
+    ///
+    /// [`LineError`], with what was asked and what there is.
+    pub fn block<F, C>(request: Request, count: u8, handler: F) -> Result<Self, LineError>
+    where
+        F: Fn(u8) -> C + Send + Sync + 'static,
+        C: Into<Claim> + 'static,
+    {
+        let Request {
+            name,
+            source,
+            class,
+            cpu,
+        } = request;
+        let target = find(cpu)?;
+        let origin = Origin::take(source)?;
+        let count = count.max(1).checked_next_power_of_two().unwrap_or(u8::MAX);
+        let first = target
+            .cpu
+            .vectors
+            .lock()
+            .allocate_block(class, count)
+            .map_err(|exhausted| LineError::Vectors { cpu, exhausted })?;
+        let handler = Arc::new(handler);
+        let install: Box<Install> = Box::new(move |target, first, shared| {
+            Installation::new(target, first, &handler, shared)
+        });
+        let shared = Shared::new(name, class, count, target, first, origin);
+        let installation = install(target, first, &shared);
+        // From here on, dropping the line undoes what has been done.
+        let line = Self {
+            shared,
+            installation: IrqMutex::new(Some(installation)),
+            install,
+        };
+        line.shared.open()?;
+        Ok(line)
+    }
+
+    /// Lets a device's messages make the line come. They belong to it then, and move with it.
+    ///
+    /// # Errors
+    ///
+    /// [`LineError::HasSource`], [`LineError::Target`], [`LineError::Messages`].
+    pub fn attach(&self, messages: impl Messages + 'static) -> Result<(), LineError> {
+        self.shared.attach(Box::new(messages))
+    }
+
+    /// Sends its first interrupt, as a device would: from whichever CPU runs this. Thread or handler.
+    ///
+    /// # Panics
+    ///
+    /// If the mode of the local APICs cannot express the CPU's ID, which then would not be online.
+    pub fn trigger(&self) {
+        self.shared.trigger();
+    }
+
+    /// Masks the source or lets it through: messages that can be masked and levels wait meanwhile, edges
+    /// and other messages are lost. IPIs are not masked. Thread or handler.
+    pub fn set_masked(&self, masked: bool) {
+        self.shared.set_masked(Masker::Owner, masked);
+    }
+
+    /// Whether messages are masked and one waits.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.shared.with(|state| match &state.origin {
+            Origin::Messages(messages) => messages.is_pending(),
+            Origin::Ipi | Origin::Pin(..) => false,
+        })
+    }
+
+    /// Its first vector on its CPU.
+    #[must_use]
+    pub fn vector(&self) -> Vector {
+        self.shared.with(|state| state.first)
+    }
+
+    /// The number of the CPU that answers it.
+    #[must_use]
+    pub fn cpu(&self) -> u32 {
+        self.shared.with(|state| state.target.cpu.id())
+    }
+
+    /// How often it has come, all places and vectors together.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.shared.counts()
+    }
+
+    /// The line as `lines` shows it.
+    #[must_use]
+    pub fn describe(&self) -> Description {
+        self.shared.describe()
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Line").field(&self.describe()).finish()
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.shared.stop();
+        let (target, first) = self.shared.with(|state| (state.target, state.first));
+        // Interrupts must be on while it waits.
+        let installation = self.installation.lock().take();
+        if let Some(installation) = installation {
+            installation.remove(&self.shared);
+        }
+        self.shared.retire();
+        let freed = target
+            .cpu
+            .vectors
+            .lock()
+            .free_block(first, self.shared.count);
+        debug_assert!(freed.is_ok(), "the vectors were the line's");
+    }
+}
+
+fn find(cpu: u32) -> Result<&'static Online, LineError> {
+    let mut online = smp::online().into_iter().flat_map(|cpus| &cpus.online);
+    online
+        .find(|online| online.cpu.id() == cpu)
+        .ok_or(LineError::Offline(cpu))
+}
