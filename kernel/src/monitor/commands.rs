@@ -5,8 +5,8 @@ use alloc::string::ToString;
 use tocsin_logic::exit;
 
 use super::{
-    Arguments, Command, CommandError, apic, bench, fault, gates, has_failed, ipi, irq, machine,
-    memory, pci,
+    Arguments, Command, CommandError, apic, bench, fault, gates, has_failed, ipi, irq, lines,
+    machine, memory, pci,
 };
 use crate::{Machine, hw, println};
 
@@ -73,6 +73,12 @@ const COMMANDS: &[Command] = &[
         run: apic::lapic,
     },
     Command {
+        name: "ioapic",
+        usage: "ioapic",
+        help: "show how the I/O APICs deliver each pin",
+        run: lines::ioapic,
+    },
+    Command {
         name: "timer",
         usage: "timer",
         help: "show the clocks, and let the local APIC's timer interrupt",
@@ -83,6 +89,12 @@ const COMMANDS: &[Command] = &[
         usage: "irqs",
         help: "count the interrupts by vector and CPU",
         run: irq::irqs,
+    },
+    Command {
+        name: "lines",
+        usage: "lines",
+        help: "show who owns which interrupt, where it goes, and what has come",
+        run: lines::lines,
     },
     Command {
         name: "prio",

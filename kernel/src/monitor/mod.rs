@@ -9,6 +9,7 @@ mod gates;
 mod ipi;
 mod irq;
 mod line;
+mod lines;
 mod machine;
 mod memory;
 mod pci;
