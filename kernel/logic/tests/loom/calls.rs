@@ -67,6 +67,24 @@ impl<const CPUS: usize> Machine<CPUS> {
 }
 
 #[test]
+fn one_sender_calls_one_cpu() {
+    explore(None, || {
+        let machine = Machine::<1>::new();
+        let target = {
+            let machine = machine.clone();
+            spawn(move || machine.take(0))
+        };
+        machine.prepare(0);
+        let ticket = machine.post(0, 0);
+        let is_done = machine.use_result(0, ticket, 0);
+        let early = target.join().unwrap();
+        assert_eq!(early + machine.take(0), 1, "left behind or doubled");
+        assert!(machine.use_result(0, ticket, 0));
+        is_done
+    });
+}
+
+#[test]
 fn several_senders_call_one_cpu() {
     explore(Some(2), || {
         let machine = Machine::<1>::new();

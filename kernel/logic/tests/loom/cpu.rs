@@ -102,21 +102,32 @@ impl Cpu {
     }
 }
 
-/// What only the CPU itself has: it belongs to the thread that is the CPU.
+/// What the CPUs of a model share.
+pub(crate) trait Machine {
+    fn cpu(&self, number: usize) -> &Cpu;
+
+    /// What handler number `handler` does.
+    fn handle(&self, handler: usize);
+
+    /// A CPU ends an interrupt.
+    fn end(&self, _: Vector) {}
+}
+
+/// What only CPU number `number` itself has: it belongs to the thread that is the CPU.
 pub(crate) struct Owner<M> {
     machine: Arc<M>,
-    cpu: fn(&M) -> &Cpu,
+    number: usize,
     isr: [bool; VECTORS],
     answered: usize,
     /// The handlers that ran; `None` for `unhandled`.
     pub(crate) ran: Vec<Option<usize>>,
 }
 
-impl<M> Owner<M> {
-    pub(crate) fn new(machine: &Arc<M>, cpu: fn(&M) -> &Cpu) -> Self {
+impl<M: Machine> Owner<M> {
+    pub(crate) fn new(machine: &Arc<M>, number: usize) -> Self {
         Self {
             machine: machine.clone(),
-            cpu,
+            number,
             isr: [false; VECTORS],
             answered: 0,
             ran: Vec::new(),
@@ -125,7 +136,7 @@ impl<M> Owner<M> {
 
     /// Interrupts are on here, and nothing that is in service keeps a call back: the look may come.
     pub(crate) fn point(&mut self) {
-        let cpu = (self.cpu)(&self.machine);
+        let cpu = self.machine.cpu(self.number);
         let question = cpu.asked.load(Ordering::Acquire);
         if question != self.answered {
             self.answered = question;
@@ -136,12 +147,12 @@ impl<M> Owner<M> {
         }
     }
 
-    /// Takes the interrupt of `vector`, if one waits: what the entry code does, with `handler` called
-    /// for whichever handler it finds. Returns whether there was one.
-    pub(crate) fn dispatch(&mut self, vector: Vector, handler: impl Fn(&M, usize)) -> bool {
+    /// Takes the interrupt of `vector`, if one waits, as the entry code does. Returns whether there was
+    /// one.
+    pub(crate) fn dispatch(&mut self, vector: Vector) -> bool {
         let at = usize::from(vector.0);
         let machine = self.machine.clone();
-        let cpu = (self.cpu)(&machine);
+        let cpu = machine.cpu(self.number);
         // From IRR to ISR, through the gate: interrupts are off.
         let meant = cpu.irr[at].swap(0, Ordering::AcqRel);
         if meant == 0 {
@@ -160,12 +171,13 @@ impl<M> Owner<M> {
                 "two installations mixed"
             );
             assert_eq!(meant - 1, context, "the interrupt of another handler");
-            handler(&machine, context);
+            machine.handle(context);
             self.ran.push(Some(context));
         }
         self.point();
         // Off; EOI.
         self.isr[at] = false;
+        machine.end(vector);
         true
     }
 }

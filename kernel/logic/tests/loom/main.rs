@@ -28,6 +28,8 @@ mod table;
 
 mod calls;
 mod cpu;
+mod device;
+mod moves;
 mod removal;
 mod sync;
 mod work;
@@ -47,6 +49,7 @@ fn explore(preemptions: Option<usize>, model: impl Fn() -> bool + Send + Sync + 
     let orders = Arc::new([const { AtomicUsize::new(0) }; 2]);
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = preemptions;
+    builder.max_branches = 10_000;
     builder.check({
         let orders = orders.clone();
         move || {

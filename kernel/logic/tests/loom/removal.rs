@@ -1,6 +1,6 @@
 //! Handlers installed and removed while their CPU takes interrupts.
 
-use crate::cpu::{Contexts, Cpu, IN_IRR, IN_ISR, Owner};
+use crate::cpu::{self, Contexts, Cpu, IN_IRR, IN_ISR, Owner};
 use crate::explore;
 use crate::vector::Vector;
 use loom::thread::{JoinHandle, spawn};
@@ -17,7 +17,15 @@ struct Machine {
     contexts: Contexts,
 }
 
-type Run = Owner<Machine>;
+impl cpu::Machine for Machine {
+    fn cpu(&self, _: usize) -> &Cpu {
+        &self.cpu
+    }
+
+    fn handle(&self, handler: usize) {
+        self.contexts.read(handler);
+    }
+}
 
 impl Machine {
     fn empty() -> Arc<Self> {
@@ -35,11 +43,11 @@ impl Machine {
     }
 
     /// The owner, which looks so many times for an interrupt.
-    fn own(self: &Arc<Self>, times: usize) -> JoinHandle<Run> {
-        let mut owner = Owner::new(self, |machine: &Machine| &machine.cpu);
+    fn own(self: &Arc<Self>, times: usize) -> JoinHandle<Owner<Machine>> {
+        let mut owner = Owner::new(self, 0);
         spawn(move || {
             for _ in 0..times {
-                owner.dispatch(VECTOR, |machine, context| machine.contexts.read(context));
+                owner.dispatch(VECTOR);
                 owner.point();
             }
             owner
@@ -70,9 +78,9 @@ impl Machine {
 }
 
 /// The handlers that ran, `None` being `unhandled`, when all that waits has been taken.
-fn finish(owner: JoinHandle<Run>) -> Vec<Option<usize>> {
+fn finish(owner: JoinHandle<Owner<Machine>>) -> Vec<Option<usize>> {
     let mut owner = owner.join().unwrap();
-    while owner.dispatch(VECTOR, |machine, context| machine.contexts.read(context)) {}
+    while owner.dispatch(VECTOR) {}
     owner.ran
 }
 

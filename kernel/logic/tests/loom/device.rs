@@ -1,0 +1,164 @@
+//! A device that interrupts, and the registers that say where.
+
+use crate::sync::point;
+use crate::vector::Vector;
+use loom::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use tocsin_logic::irq::affinity::{Place, Source};
+use tocsin_logic::topology::CpuId;
+
+/// The device, with the registers of its message or those of its pin. Each access is one
+/// transaction of the bus; so is the device's own look at them when it sends.
+pub(crate) struct Device {
+    source: Source,
+    registers: Mutex<Registers>,
+    /// Reasons to interrupt so far, and how many of them the handlers have seen. Not part of
+    /// what is tried in different orders.
+    events: AtomicUsize,
+    seen: AtomicUsize,
+}
+
+#[allow(clippy::struct_excessive_bools, reason = "they are bits of registers")]
+struct Registers {
+    cpu: CpuId,
+    vector: Vector,
+    masked: bool,
+    /// A message that was not sent because of the mask.
+    pending: bool,
+    /// Of a level-triggered pin: its level, and that an interrupt has been sent and not ended.
+    asserted: bool,
+    remote_irr: bool,
+    /// Messages that have been sent and not arrived.
+    in_flight: usize,
+}
+
+impl Registers {
+    /// Sends a message.
+    fn send(&mut self) -> Place {
+        self.in_flight += 1;
+        Place {
+            cpu: self.cpu,
+            vector: self.vector,
+        }
+    }
+
+    /// What a level-triggered pin does after each change.
+    fn send_level(&mut self) -> Option<Place> {
+        let sends = self.asserted && !self.masked && !self.remote_irr;
+        sends.then(|| {
+            self.remote_irr = true;
+            self.send()
+        })
+    }
+}
+
+impl Device {
+    pub(crate) fn new(source: Source, place: Place) -> Self {
+        Self {
+            source,
+            registers: Mutex::new(Registers {
+                cpu: place.cpu,
+                vector: place.vector,
+                masked: false,
+                pending: false,
+                asserted: false,
+                remote_irr: false,
+                in_flight: 0,
+            }),
+            events: AtomicUsize::new(0),
+            seen: AtomicUsize::new(0),
+        }
+    }
+
+    /// One access to the registers.
+    fn access<R>(&self, access: impl FnOnce(&mut Registers) -> R) -> R {
+        point();
+        access(&mut self.registers.lock().unwrap())
+    }
+
+    /// A reason to interrupt. Returns where a message goes now, if one does; when it has arrived,
+    /// [`arrived`](Self::arrived).
+    pub(crate) fn event(&self) -> Option<Place> {
+        self.access(|registers| {
+            self.events.fetch_add(1, SeqCst);
+            match self.source {
+                Source::LevelPin => {
+                    registers.asserted = true;
+                    registers.send_level()
+                }
+                Source::MaskableMessage if registers.masked => {
+                    registers.pending = true;
+                    None
+                }
+                // A masked pin forgets its edges.
+                _ => (!registers.masked).then(|| registers.send()),
+            }
+        })
+    }
+
+    pub(crate) fn arrived(&self) {
+        self.access(|registers| registers.in_flight -= 1);
+    }
+
+    /// The handler looks what the device wants, which then has it.
+    pub(crate) fn serve(&self) {
+        if self.source == Source::LevelPin {
+            self.access(|registers| {
+                registers.asserted = false;
+                self.seen.store(self.events.load(SeqCst), SeqCst);
+            });
+        } else {
+            self.seen.store(self.events.load(SeqCst), SeqCst);
+        }
+    }
+
+    /// A CPU's EOI reaches the I/O APIC. May send, as `event`.
+    pub(crate) fn end(&self, vector: Vector) -> Option<Place> {
+        if self.source != Source::LevelPin {
+            return None;
+        }
+        self.access(|registers| {
+            if registers.vector == vector {
+                registers.remote_irr = false;
+            }
+            registers.send_level()
+        })
+    }
+
+    pub(crate) fn mask(&self) {
+        self.access(|registers| registers.masked = true);
+    }
+
+    /// May send, as `event`.
+    pub(crate) fn unmask(&self) -> Option<Place> {
+        self.access(|registers| {
+            registers.masked = false;
+            let is_pending = std::mem::take(&mut registers.pending);
+            let message = is_pending.then(|| registers.send());
+            message.or_else(|| registers.send_level())
+        })
+    }
+
+    pub(crate) fn set_vector(&self, vector: Vector) {
+        self.access(|registers| registers.vector = vector);
+    }
+
+    pub(crate) fn set_destination(&self, cpu: CpuId) {
+        self.access(|registers| registers.cpu = cpu);
+    }
+
+    /// Whether nothing is on its way.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.access(|registers| registers.in_flight == 0)
+    }
+
+    /// Whether the pin waits for no EOI either.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.access(|registers| registers.in_flight == 0 && !registers.remote_irr)
+    }
+
+    /// How many reasons to interrupt the handlers have seen.
+    pub(crate) fn seen(&self) -> usize {
+        self.seen.load(SeqCst)
+    }
+}

@@ -1,0 +1,251 @@
+//! A line that moves to another CPU while its device interrupts: the real steps, done by that
+//! CPU in a thread, which the line's interrupts interrupt.
+
+use crate::cpu::{self, Contexts, Cpu, Owner};
+use crate::device::Device;
+use crate::explore;
+use crate::vector::Vector;
+use loom::thread::spawn;
+use std::sync::Arc;
+use tocsin_logic::irq::affinity::{Action, Move, Place, Source};
+use tocsin_logic::topology::CpuId;
+
+const OLD: Place = place(0, 0);
+const NEW: Place = place(1, 1);
+/// Where both halves of a route have changed but one.
+const VIA: Place = place(0, 1);
+const PLACES: [Place; 3] = [OLD, NEW, VIA];
+
+/// More than a move needs when all that it waits for happens.
+const PATIENCE: usize = 40;
+
+const fn place(cpu: u32, vector: u8) -> Place {
+    Place {
+        cpu: CpuId(cpu),
+        vector: Vector(vector),
+    }
+}
+
+/// The handler of a place: each has a context of its own, to see which are used.
+fn handler(place: Place) -> usize {
+    PLACES
+        .iter()
+        .position(|it| *it == place)
+        .expect("a mixture of routes")
+}
+
+struct Machine {
+    cpus: [Cpu; 2],
+    contexts: Contexts,
+    device: Device,
+}
+
+impl cpu::Machine for Machine {
+    fn cpu(&self, number: usize) -> &Cpu {
+        &self.cpus[number]
+    }
+
+    fn handle(&self, handler: usize) {
+        self.contexts.read(handler);
+        self.device.serve();
+        self.contexts.read(handler);
+    }
+
+    fn end(&self, vector: Vector) {
+        self.deliver(self.device.end(vector));
+    }
+}
+
+impl Machine {
+    fn at(&self, place: Place) -> &Cpu {
+        &self.cpus[place.cpu.0 as usize]
+    }
+
+    /// A message travels.
+    fn deliver(&self, message: Option<Place>) {
+        if let Some(place) = message {
+            self.at(place).request(place.vector, handler(place));
+            self.device.arrived();
+        }
+    }
+
+    /// Does a step, `question` being what it has asked a CPU. Returns false if it has to wait.
+    fn step(&self, action: Action, question: &mut Option<usize>) -> bool {
+        match action {
+            Action::Install(place) => {
+                self.contexts.write(handler(place));
+                assert!(
+                    self.at(place).install(place.vector, handler(place)),
+                    "not free"
+                );
+            }
+            Action::Mask => self.device.mask(),
+            Action::AwaitIdle => return self.device.is_idle(),
+            Action::SetRoute(place) => {
+                self.device.set_vector(place.vector);
+                self.device.set_destination(place.cpu);
+            }
+            Action::SetVector(vector) => self.device.set_vector(vector),
+            Action::SetDestination(cpu) => self.device.set_destination(cpu),
+            Action::Unmask => self.deliver(self.device.unmask()),
+            Action::Flush => return self.device.is_flushed(),
+            Action::Drain(place) => return self.look(place, question),
+            Action::Remove(place) => {
+                self.at(place).table.begin_removal(place.vector);
+                if !self.look(place, question) {
+                    return false;
+                }
+                self.contexts.write(handler(place));
+                self.at(place).table.end_removal(place.vector);
+            }
+            Action::Free(place) => assert!(self.at(place).table.is_free(place.vector)),
+        }
+        true
+    }
+
+    /// Whether the place's CPU has been seen to have the vector neither requested nor in service.
+    fn look(&self, place: Place, question: &mut Option<usize>) -> bool {
+        let cpu = self.at(place);
+        let asked = *question.get_or_insert_with(|| cpu.ask(place.vector));
+        let found = cpu.answer(asked);
+        if found.is_some() {
+            *question = None;
+        }
+        found == Some(0)
+    }
+}
+
+/// A CPU that can be interrupted: takes what waits. Returns whether something did.
+fn take(owner: &mut Owner<Machine>) -> bool {
+    let is_new = owner.dispatch(Vector(1)) | owner.dispatch(Vector(0));
+    owner.point();
+    is_new
+}
+
+/// Moves a line but for the steps that `skip` says, while there are so many reasons to interrupt. Of
+/// the more, the fewer preemptions are tried.
+fn explore_move(source: Source, events: usize, skip: fn(&Action) -> bool) {
+    explore(Some(4 - events), move || {
+        let machine = Arc::new(Machine {
+            cpus: [Cpu::new(), Cpu::new()],
+            contexts: Contexts::new(),
+            device: Device::new(source, OLD),
+        });
+        assert!(machine.step(Action::Install(OLD), &mut None));
+        let device = {
+            let machine = machine.clone();
+            spawn(move || (0..events).for_each(|_| machine.deliver(machine.device.event())))
+        };
+        let old = {
+            let mut owner = Owner::new(&machine, OLD.cpu.0 as usize);
+            spawn(move || {
+                for _ in 0..2 {
+                    take(&mut owner);
+                }
+                owner
+            })
+        };
+        let mut new = Owner::new(&machine, NEW.cpu.0 as usize);
+        let mut question = None;
+        let mut it = Move::new(source, OLD, NEW).unwrap();
+        while let Some(action) = it.action()
+            && (skip(&action) || machine.step(action, &mut question))
+        {
+            it.advance();
+            new.dispatch(NEW.vector);
+        }
+        let rest = it.clone();
+
+        device.join().unwrap();
+        let mut old = old.join().unwrap();
+        let mut patience = 0..PATIENCE;
+        while let Some(action) = it.action() {
+            assert!(patience.next().is_some(), "for ever: {action}");
+            take(&mut old);
+            take(&mut new);
+            if skip(&action) || machine.step(action, &mut question) {
+                it.advance();
+            }
+        }
+        while take(&mut old) | take(&mut new) {}
+        assert_eq!(machine.device.seen(), events, "lost");
+        let moved = rest
+            .action()
+            .is_none_or(|action| matches!(action, Action::Drain(_)));
+        let ran = [&old, &new].map(|it| it.ran.len());
+        assert!(ran[0] + ran[1] <= events, "doubled");
+
+        // From now on, at the new place alone.
+        machine.deliver(machine.device.event());
+        assert!(!take(&mut old), "at the old place");
+        assert!(take(&mut new), "the line is dead");
+        assert_eq!(machine.device.seen(), events + 1);
+        assert!(!take(&mut old) && !take(&mut new), "doubled");
+        let all = old.ran.iter().chain(&new.ran);
+        assert!(all.copied().all(|it| it.is_some()), "unanswered");
+        moved && ran.iter().sum::<usize>() == events && ran[1] == 1
+    });
+}
+
+fn nothing(_: &Action) -> bool {
+    false
+}
+
+#[test]
+fn a_message_that_can_be_masked() {
+    explore_move(Source::MaskableMessage, 1, nothing);
+    explore_move(Source::MaskableMessage, 2, nothing);
+}
+
+/// An edge-triggered pin has the same steps.
+#[test]
+fn a_message_that_cannot_be_masked() {
+    explore_move(Source::PlainMessage, 1, nothing);
+    explore_move(Source::PlainMessage, 2, nothing);
+}
+
+#[test]
+fn a_level_triggered_pin() {
+    explore_move(Source::LevelPin, 2, nothing);
+}
+
+#[test]
+#[should_panic(expected = "lost")]
+fn the_mask_is_needed() {
+    explore_move(Source::MaskableMessage, 2, |action| *action == Action::Mask);
+}
+
+#[test]
+#[should_panic(expected = "lost")]
+fn the_third_place_is_needed() {
+    explore_move(Source::PlainMessage, 2, |action| {
+        [
+            Action::Install(VIA),
+            Action::Drain(VIA),
+            Action::Remove(VIA),
+        ]
+        .contains(action)
+    });
+}
+
+#[test]
+#[should_panic(expected = "the line is dead")]
+fn the_clear_remote_irr_is_needed() {
+    explore_move(Source::LevelPin, 2, |action| *action == Action::AwaitIdle);
+}
+
+#[test]
+#[should_panic(expected = "lost")]
+fn the_flush_is_needed() {
+    explore_move(Source::MaskableMessage, 1, |action| {
+        *action == Action::Flush
+    });
+}
+
+#[test]
+#[should_panic(expected = "lost")]
+fn the_drain_is_needed() {
+    explore_move(Source::PlainMessage, 2, |action| {
+        matches!(action, Action::Drain(_))
+    });
+}
