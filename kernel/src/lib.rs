@@ -20,7 +20,7 @@
 //!
 //! Modules import only from those before them:
 //! `hw`, `sync`, `time`, `console`, `boot`, `memory`, `cpu`, `stop`, `acpi`, `apic`, `discover`, `smp`,
-//! `irq`, `pci`, `bench`, `monitor`, `start`.
+//! `irq`, `pci`, `stress`, `bench`, `monitor`, `start`.
 
 #![no_std]
 
@@ -41,6 +41,7 @@ pub mod pci;
 pub mod smp;
 mod start;
 mod stop;
+pub mod stress;
 pub mod sync;
 pub mod time;
 

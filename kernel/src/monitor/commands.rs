@@ -6,7 +6,7 @@ use tocsin_logic::exit;
 
 use super::{
     Arguments, Command, CommandError, apic, bench, fault, gates, has_failed, ipi, irq, lines,
-    machine, memory, pci,
+    machine, memory, pci, storm,
 };
 use crate::{Machine, hw, println};
 
@@ -113,6 +113,12 @@ const COMMANDS: &[Command] = &[
         usage: "ipi",
         help: "let CPUs call each other, and compare what was sent with what came",
         run: ipi::ipi,
+    },
+    Command {
+        name: "storm",
+        usage: "storm [seconds] [seed]",
+        help: "send interrupts of all kinds at once, and see that each arrives once",
+        run: storm::storm,
     },
     Command {
         name: "backtrace",

@@ -14,6 +14,7 @@ mod machine;
 mod memory;
 mod pci;
 mod provoke;
+mod storm;
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -52,6 +53,8 @@ pub enum CommandError {
     Cpu(JobError),
     /// The device cannot do it, or did not.
     Pci(PciError),
+    /// It was done, and what came out is wrong; says what.
+    Failed(String),
 }
 
 impl fmt::Display for CommandError {
@@ -65,6 +68,7 @@ impl fmt::Display for CommandError {
             }
             Self::Cpu(error) => error.fmt(f),
             Self::Pci(error) => error.fmt(f),
+            Self::Failed(what) => f.write_str(what),
         }
     }
 }

@@ -70,8 +70,8 @@ struct Seen {
 
 /// A device whose interrupts are answered.
 #[derive(Debug)]
-pub struct Answered<'a> {
-    edu: &'a Edu,
+pub struct Answered {
+    edu: Arc<Edu>,
     line: Line,
     seen: Arc<Seen>,
 }
@@ -137,12 +137,12 @@ impl Edu {
     ///
     /// [`PciError`], if there is no line or the device cannot interrupt this way.
     pub fn answer(
-        &self,
+        self: Arc<Self>,
         way: Way,
         class: PriorityClass,
         cpu: u32,
         topology: &Topology,
-    ) -> Result<Answered<'_>, PciError> {
+    ) -> Result<Answered, PciError> {
         let source = match way {
             Way::Msi => Source::Message,
             Way::Pin => {
@@ -195,7 +195,7 @@ impl Edu {
     }
 }
 
-impl Answered<'_> {
+impl Answered {
     /// The line that answers.
     #[must_use]
     pub fn line(&self) -> &Line {
@@ -211,6 +211,18 @@ impl Answered<'_> {
             // Bit 0 is the computation's.
             let value = (number as u32 + 1) << 1;
             registers.write(register::RAISE, value);
+            value.into()
+        })
+    }
+
+    /// Raises one interrupt with `value`, which has bit 0 clear and others set, does `act` while it is on
+    /// its way, and waits until it has been answered or is given up.
+    #[must_use]
+    pub fn raise_with(&self, value: u32, act: impl Fn()) -> Tally {
+        let registers = &self.edu.registers;
+        self.tally(1, |_| {
+            registers.write(register::RAISE, value);
+            act();
             value.into()
         })
     }
@@ -253,7 +265,7 @@ impl Answered<'_> {
     }
 }
 
-impl Drop for Answered<'_> {
+impl Drop for Answered {
     fn drop(&mut self) {
         self.edu.device.set_pin_enabled(false);
     }

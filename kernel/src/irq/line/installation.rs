@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crossbeam_utils::CachePadded;
 use tocsin_logic::irq::storm::Counts;
 use tocsin_logic::vector::Vector;
 
@@ -33,7 +34,6 @@ impl From<()> for Claim {
 /// What has come at one place. Only its CPU writes; all vectors of a line are of one class, so no
 /// handler of the line interrupts another.
 #[derive(Debug, Default)]
-#[repr(align(64))]
 pub(super) struct Arrivals {
     all: AtomicU64,
     unclaimed: AtomicU64,
@@ -70,7 +70,7 @@ impl Arrivals {
 /// What the entry in the table leads to.
 struct Context<F> {
     handler: Arc<F>,
-    arrivals: Arc<Arrivals>,
+    arrivals: Arc<CachePadded<Arrivals>>,
     shared: Arc<Shared>,
     first: Vector,
     /// Where the end of a level-triggered interrupt is told, if not by the local APIC.
@@ -85,7 +85,7 @@ pub(super) struct Installation {
     count: u8,
     context: usize,
     free: fn(usize),
-    arrivals: Arc<Arrivals>,
+    arrivals: Arc<CachePadded<Arrivals>>,
 }
 
 impl Installation {
@@ -193,10 +193,26 @@ where
     let number = vector.wrapping_sub(context.first.get());
     let claim = (context.handler)(number).into();
     if context.arrivals.note(claim) {
-        storm::look(&context.shared);
+        // Out of here, so that nothing is saved for it where it is not called.
+        return look(context, vector);
     }
-    if let Some(end) = context.end {
-        end.write(Vector(vector));
+    context.end(vector);
+}
+
+#[cold]
+#[inline(never)]
+fn look<F>(context: &Context<F>, vector: u8) {
+    storm::look(&context.shared);
+    context.end(vector);
+}
+
+impl<F> Context<F> {
+    /// Tells the I/O APIC of the end, where that is not left to the local APIC.
+    #[inline]
+    fn end(&self, vector: u8) {
+        if let Some(end) = self.end {
+            end.write(Vector(vector));
+        }
     }
 }
 

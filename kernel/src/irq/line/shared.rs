@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use crossbeam_utils::CachePadded;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::apic::{Icr, Trigger};
 use tocsin_logic::irq::storm::Counts;
@@ -50,7 +51,7 @@ pub(super) struct State {
     /// Of [`Masker`].
     masks: u8,
     /// What comes at the places where it has handlers.
-    arrivals: Vec<Arc<Arrivals>>,
+    arrivals: Vec<Arc<CachePadded<Arrivals>>>,
     /// What came at those it has left.
     past: Counts,
 }
@@ -225,14 +226,14 @@ impl Shared {
         self.state.lock().counts()
     }
 
-    pub(super) fn arrivals_at_new_place(&self) -> Arc<Arrivals> {
-        let arrivals = Arc::new(Arrivals::default());
+    pub(super) fn arrivals_at_new_place(&self) -> Arc<CachePadded<Arrivals>> {
+        let arrivals = Arc::new(CachePadded::<Arrivals>::default());
         self.state.lock().arrivals.push(Arc::clone(&arrivals));
         arrivals
     }
 
     /// The place is left: nobody counts there any more.
-    pub(super) fn leave_place(&self, arrivals: &Arc<Arrivals>) {
+    pub(super) fn leave_place(&self, arrivals: &Arc<CachePadded<Arrivals>>) {
         let mut state = self.state.lock();
         state.arrivals.retain(|known| !Arc::ptr_eq(known, arrivals));
         state.past = sum(state.past, arrivals.counts());

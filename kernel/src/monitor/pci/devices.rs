@@ -3,6 +3,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use tocsin_logic::pci::Address;
@@ -25,7 +26,7 @@ fn class() -> PriorityClass {
 }
 
 pub(super) fn edu(machine: &Machine, count: u32, cpu: u32) -> Result<(), PciError> {
-    let edu = Edu::claim()?;
+    let edu = Arc::new(Edu::claim()?);
     let (major, minor) = edu.version();
     println!("edu {}, version {major}.{minor}", edu.device().address);
     let address = edu.device().address;
@@ -35,7 +36,7 @@ pub(super) fn edu(machine: &Machine, count: u32, cpu: u32) -> Result<(), PciErro
             Way::Msi => String::new(),
             Way::Pin => format!(", {}", edu.device().pin_route(&machine.topology)?),
         };
-        let answered = edu.answer(way, class(), cpu, &machine.topology)?;
+        let answered = Arc::clone(&edu).answer(way, class(), cpu, &machine.topology)?;
         println!(
             "  {name}: vector {} of CPU {}{how}",
             answered.line().vector(),
@@ -48,7 +49,7 @@ pub(super) fn edu(machine: &Machine, count: u32, cpu: u32) -> Result<(), PciErro
 }
 
 /// Has the device compute, and checks the result and the interrupt that tells of it.
-fn computed(address: Address, answered: &Answered<'_>) -> Result<(), PciError> {
+fn computed(address: Address, answered: &Answered) -> Result<(), PciError> {
     let (number, expected) = FACTORIAL;
     let (result, tally) = answered.factorial(number);
     check(address, &format!("factorial({number}) = {result}"), tally)?;

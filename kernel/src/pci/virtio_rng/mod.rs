@@ -167,8 +167,18 @@ impl VirtioRng {
     ///
     /// [`PciError::Device`], if the device does not fill the buffer.
     pub fn fill(&self) -> Result<Filled, PciError> {
+        self.fill_with(|| {})
+    }
+
+    /// As [`VirtioRng::fill`], and does `act` while the message is on its way.
+    ///
+    /// # Errors
+    ///
+    /// As [`VirtioRng::fill`].
+    pub fn fill_with(&self, act: impl FnOnce()) -> Result<Filled, PciError> {
         let before = self.counted.received();
         self.request();
+        act();
         let interrupted = self.counted.wait_beyond(before);
         let bytes = self.finish()?;
         Ok(Filled { bytes, interrupted })
