@@ -3,14 +3,14 @@
 //! The kernel goes on without a serial port; then it is only silent.
 
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use log::{LevelFilter, Log, Metadata, Record};
 use uart_16550::backend::PioBackend;
 use uart_16550::spec::registers::IER;
 use uart_16550::{BaudRate, Config, Uart16550};
 
-use crate::sync::{IrqGuard, IrqMutex};
+use crate::sync::{IrqGuard, IrqMutex, cpu_number};
 use crate::time;
 
 /// First port of COM1.
@@ -20,13 +20,15 @@ const COM1: u16 = 0x3f8;
 /// merely pauses loses nothing; a port that died does not stop the kernel.
 const SEND_TRIES: u32 = 1 << 24;
 
-/// Attempts to get the console, while nothing is sent, before a fault report takes it by force.
-const SEIZE_TRIES: u32 = 1 << 20;
+/// How long a fault report waits for a console whose holder sends nothing, in nanoseconds. Long,
+/// because a virtual CPU may have to wait for its turn on the host.
+const SEIZE_PATIENCE: u64 = 1_000_000_000;
 
 static CONSOLE: IrqMutex<Option<Console>> = IrqMutex::new(None);
 static SENT: AtomicU64 = AtomicU64::new(0);
 static DROPPED: AtomicU64 = AtomicU64::new(0);
-static CPU_NUMBER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+/// Fault reports that wait for the console.
+static WAITING_REPORTS: AtomicU32 = AtomicU32::new(0);
 static LOGGER: Logger = Logger;
 
 /// The serial port, as something that text can be written to.
@@ -93,48 +95,34 @@ pub(crate) fn init() -> bool {
     present
 }
 
-/// Tells the log how to learn the number of the CPU it runs on. Until then lines say `cpu0`.
-pub(crate) fn set_cpu_number(number: fn() -> u32) {
-    CPU_NUMBER.store(number as *mut (), Ordering::Release);
-}
-
-fn cpu_number() -> u32 {
-    let pointer = CPU_NUMBER.load(Ordering::Acquire);
-    if pointer.is_null() {
-        return 0;
+/// Lets `f` use the console, if there is one. A fault report that waits for it goes first.
+fn with<T>(f: impl FnOnce(&mut Console) -> T) -> Option<T> {
+    while WAITING_REPORTS.load(Ordering::Relaxed) > 0 {
+        core::hint::spin_loop();
     }
-    // SAFETY: 1. Only `set_cpu_number` stores here, and it stores a `fn() -> u32`.
-    let number = unsafe { core::mem::transmute::<*mut (), fn() -> u32>(pointer) };
-    number()
+    CONSOLE.lock().as_mut().map(f)
 }
 
 /// Writes formatted text; what [`print!`](crate::print) is made of. Any context but NMI and #MC.
 pub fn write(arguments: fmt::Arguments<'_>) {
-    if let Some(console) = CONSOLE.lock().as_mut() {
-        // A console never reports an error.
-        let _ = console.write_fmt(arguments);
-    }
+    // A console never reports an error.
+    with(|console| console.write_fmt(arguments));
 }
 
 /// Sends bytes as they are.
 pub(crate) fn write_bytes(bytes: &[u8]) {
-    if let Some(console) = CONSOLE.lock().as_mut() {
-        for &byte in bytes {
-            console.send(byte);
-        }
-    }
+    with(|console| bytes.iter().for_each(|&byte| console.send(byte)));
 }
 
 /// The next byte received, if there is one.
+#[must_use]
 pub fn read_byte() -> Option<u8> {
-    CONSOLE.lock().as_mut()?.uart.try_receive_byte().ok()
+    with(|console| console.uart.try_receive_byte().ok())?
 }
 
 /// Lets the port interrupt when it has received something.
 pub(crate) fn enable_receive_interrupt() {
-    if let Some(console) = CONSOLE.lock().as_mut() {
-        console.uart.enable_interrupts(IER::DATA_READY);
-    }
+    with(|console| console.uart.enable_interrupts(IER::DATA_READY));
 }
 
 /// ISA interrupt of COM1.
@@ -146,43 +134,87 @@ pub fn dropped_bytes() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
 
-/// The console in the hands of a fault report, to the exclusion of everybody else.
-pub struct Report<'a>(IrqGuard<'a, Option<Console>>);
+/// The console in the hands of a fault report.
+pub struct Report {
+    console: *mut Option<Console>,
+    /// What keeps others out; `None` if the report has interrupted the holder, or it is stuck.
+    _guard: Option<IrqGuard<'static, Option<Console>>>,
+}
 
-impl fmt::Debug for Report<'_> {
+impl Report {
+    fn console(&mut self) -> Option<&mut Console> {
+        // SAFETY: 1. The console is a static. 2. The report holds the lock; or the holder does not run
+        // on, because it is under this report or stuck, and the UART driver has no state that a
+        // torn call breaks.
+        unsafe { &mut *self.console }.as_mut()
+    }
+}
+
+impl fmt::Debug for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Report")
     }
 }
 
-impl Write for Report<'_> {
+impl Write for Report {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0
-            .as_mut()
+        self.console()
             .map_or(Ok(()), |console| console.write_str(text))
     }
 }
 
-/// Takes the console for a report. If its holder does not let go, because it is the very
-/// code that faulted, the console is taken by force: a torn line beats no report.
-pub(crate) fn seize() -> Report<'static> {
+/// Takes the console for a report, at the beginning of a line: before all who only print, and from
+/// the very code that the report is about. If its holder is another CPU that has sent nothing for
+/// long, the report goes out all the same: a torn line beats no report.
+///
+/// While it waits it calls `waiting`, and gives up when that returns false.
+pub(crate) fn seize(waiting: impl Fn() -> bool) -> Option<Report> {
+    WAITING_REPORTS.fetch_add(1, Ordering::Relaxed);
+    let claim = wait_for_console(waiting);
+    WAITING_REPORTS.fetch_sub(1, Ordering::Relaxed);
+    let guard = match claim {
+        Claim::Locked(guard) => Some(guard),
+        Claim::Forced => None,
+        Claim::GivenUp => return None,
+    };
+    let mut report = Report {
+        console: CONSOLE.data_ptr(),
+        _guard: guard,
+    };
+    if let Some(console) = report.console() {
+        console.begin_line();
+    }
+    Some(report)
+}
+
+/// How a wait for the console ends.
+enum Claim {
+    Locked(IrqGuard<'static, Option<Console>>),
+    /// Its holder is the code under the report, or stuck.
+    Forced,
+    GivenUp,
+}
+
+fn wait_for_console(waiting: impl Fn() -> bool) -> Claim {
+    let (mut sent, mut since) = (SENT.load(Ordering::Relaxed), time::nanoseconds());
     loop {
-        let sent = SENT.load(Ordering::Relaxed);
-        for _ in 0..SEIZE_TRIES {
-            if let Some(mut guard) = CONSOLE.try_lock() {
-                if let Some(console) = guard.as_mut() {
-                    console.begin_line();
-                }
-                return Report(guard);
-            }
-            core::hint::spin_loop();
+        if let Some(guard) = CONSOLE.try_lock() {
+            return Claim::Locked(guard);
         }
+        // SAFETY: 1. The lock is only looked at.
+        let held_here = unsafe { CONSOLE.raw() }.is_held_here();
         // As long as something is being sent, somebody else is writing, and will be done.
-        if SENT.load(Ordering::Relaxed) == sent {
-            // SAFETY: 1. The holder has sent nothing for longer than a byte takes, so it is stuck or
-            // is the code under this report; the UART driver has no state that a torn call breaks.
-            unsafe { CONSOLE.force_unlock() };
+        let now = SENT.load(Ordering::Relaxed);
+        if now != sent {
+            (sent, since) = (now, time::nanoseconds());
         }
+        if held_here || time::has_passed(since, SEIZE_PATIENCE) {
+            return Claim::Forced;
+        }
+        if !waiting() {
+            return Claim::GivenUp;
+        }
+        core::hint::spin_loop();
     }
 }
 
@@ -201,16 +233,15 @@ impl Log for Logger {
             log::Level::Warn => "warning: ",
             _ => "",
         };
-        if let Some(console) = CONSOLE.lock().as_mut() {
+        with(|console| {
             console.begin_line();
-            // A console never reports an error.
-            let _ = writeln!(
+            writeln!(
                 console,
                 "[{seconds:>4}.{rest:06}] cpu{:<3} {level}{}",
                 cpu_number(),
                 record.args()
-            );
-        }
+            )
+        });
     }
 
     fn flush(&self) {}

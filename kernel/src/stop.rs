@@ -3,12 +3,11 @@
 use core::fmt::Write;
 use core::panic::PanicInfo;
 
-use crate::console;
 use crate::cpu::report;
 
 /// Reports that the kernel cannot be started, and stops.
 pub(crate) fn cannot_start(reason: &dyn core::fmt::Display) -> ! {
-    let _ = writeln!(console::seize(), "tocsin: cannot start: {reason}");
+    let _ = writeln!(report::take_console(), "tocsin: cannot start: {reason}");
     report::stop()
 }
 

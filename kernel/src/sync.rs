@@ -1,10 +1,13 @@
 //! A lock that may be taken where interrupts are enabled and in handlers alike.
 //!
-//! `spin::Mutex` alone is not safe against interrupts: a handler that takes a lock its
+//! A spin lock alone is not safe against interrupts: a handler that takes a lock its
 //! own CPU holds never returns. [`IrqMutex`] masks interrupts while it is held. It is for
 //! short, rare sections (the console, the page tables), not for the interrupt path.
+//!
+//! The lock knows which CPU holds it. What even masked interrupts do not keep out, a fault report or
+//! an NMI, can tell by that whether it has interrupted the holder, and must not wait.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 use lock_api::{GuardNoSend, RawMutex};
 use x86_64::instructions::interrupts;
@@ -18,19 +21,60 @@ pub type IrqMutex<T> = lock_api::Mutex<RawIrqMutex, T>;
 /// Holds an [`IrqMutex`]; interrupts return to what they were when it is dropped.
 pub type IrqGuard<'a, T> = lock_api::MutexGuard<'a, RawIrqMutex, T>;
 
+/// No CPU.
+const NOBODY: u32 = 0;
+
+static CPU_NUMBER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Tells the locks and the log how to learn the number of the CPU they run on. Until then it is 0.
+pub(crate) fn set_cpu_number(number: fn() -> u32) {
+    CPU_NUMBER.store(number as *mut (), Ordering::Release);
+}
+
+/// The number of the CPU that runs this code.
+pub(crate) fn cpu_number() -> u32 {
+    let pointer = CPU_NUMBER.load(Ordering::Acquire);
+    if pointer.is_null() {
+        return 0;
+    }
+    // SAFETY: 1. Only `set_cpu_number` stores here, and it stores a `fn() -> u32`.
+    let number = unsafe { core::mem::transmute::<*mut (), fn() -> u32>(pointer) };
+    number()
+}
+
 /// The lock behind [`IrqMutex`].
 #[derive(Debug)]
 pub struct RawIrqMutex {
-    lock: spin::Mutex<()>,
+    /// The number of the CPU that holds it, plus 1; or [`NOBODY`].
+    holder: AtomicU32,
     /// Whether the holder had interrupts enabled; belongs to the holder.
     enable: AtomicBool,
 }
 
-// SAFETY: 1. Exclusion is that of `spin::Mutex`. 2. Interrupts stay off from before the lock is
-// taken until after it is free, so no handler of this CPU can find it held by its own CPU.
+impl RawIrqMutex {
+    /// Whether the CPU that runs this code holds it. Any context.
+    pub(crate) fn is_held_here(&self) -> bool {
+        self.holder.load(Ordering::Relaxed) == cpu_number() + 1
+    }
+
+    fn take(&self) -> bool {
+        self.holder
+            .compare_exchange(
+                NOBODY,
+                cpu_number() + 1,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            )
+            .is_ok()
+    }
+}
+
+// SAFETY: 1. Only one CPU at a time changes the holder from nobody to itself, and only the holder
+// changes it back. 2. Interrupts stay off from before the lock is taken until after it is free, so no
+// handler of this CPU can find it held by its own CPU.
 unsafe impl RawMutex for RawIrqMutex {
     const INIT: Self = Self {
-        lock: spin::Mutex::new(()),
+        holder: AtomicU32::new(NOBODY),
         enable: AtomicBool::new(false),
     };
 
@@ -40,14 +84,19 @@ unsafe impl RawMutex for RawIrqMutex {
     fn lock(&self) {
         let enable = interrupts::are_enabled();
         interrupts::disable();
-        RawMutex::lock(&self.lock);
+        while !self.take() {
+            debug_assert!(!self.is_held_here(), "a lock that this CPU holds already");
+            while self.is_locked() {
+                core::hint::spin_loop();
+            }
+        }
         self.enable.store(enable, Ordering::Relaxed);
     }
 
     fn try_lock(&self) -> bool {
         let enable = interrupts::are_enabled();
         interrupts::disable();
-        let taken = RawMutex::try_lock(&self.lock);
+        let taken = self.take();
         if taken {
             self.enable.store(enable, Ordering::Relaxed);
         } else if enable {
@@ -58,14 +107,13 @@ unsafe impl RawMutex for RawIrqMutex {
 
     unsafe fn unlock(&self) {
         let enable = self.enable.load(Ordering::Relaxed);
-        // SAFETY: 1. Passed on to the caller: it holds the lock.
-        unsafe { RawMutex::unlock(&self.lock) };
+        self.holder.store(NOBODY, Ordering::Release);
         if enable {
             interrupts::enable();
         }
     }
 
     fn is_locked(&self) -> bool {
-        RawMutex::is_locked(&self.lock)
+        self.holder.load(Ordering::Relaxed) != NOBODY
     }
 }

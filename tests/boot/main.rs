@@ -12,6 +12,7 @@ mod monitor;
 mod outside;
 mod priority;
 mod smp;
+mod trouble;
 
 use std::error::Error;
 use std::time::Duration;
@@ -95,6 +96,7 @@ fn main() -> std::process::ExitCode {
     trials.extend(priority::trials());
     trials.extend(machines::trials());
     trials.extend(smp::trials());
+    trials.extend(trouble::trials());
     trials.extend(firmware::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -25,7 +25,7 @@ use crate::memory::{MemoryError, paging};
 
 /// Polls of the ICR before a command that the bus does not take is given up: longer than any
 /// message takes.
-const SEND_TRIES: u32 = 1 << 20;
+pub(super) const SEND_TRIES: u32 = 1 << 20;
 
 /// The way all CPUs of the machine reach their local APICs. The registers behind it are those
 /// of the CPU that uses it.
@@ -33,7 +33,7 @@ const SEND_TRIES: u32 = 1 << 20;
 pub struct LocalApic {
     state: State,
     /// Virtual address of the register page of xAPIC mode, at which each CPU sees its own.
-    page: u64,
+    pub(super) page: u64,
     /// Whether EOIs of level-triggered interrupts are kept from the I/O APICs.
     suppresses_eoi_broadcasts: bool,
 }
@@ -247,7 +247,7 @@ impl LocalApic {
     }
 
     /// Writes a register of this CPU's local APIC; does nothing if the mode has it not.
-    fn write(&self, register: Register, value: u32) {
+    pub(super) fn write(&self, register: Register, value: u32) {
         if self.is_x2apic() {
             if let Some(msr) = register.x2apic_msr() {
                 // SAFETY: 1. In x2APIC mode the register exists. 2. The values come from `logic`,
@@ -301,12 +301,7 @@ impl LocalApic {
         // The high half must not change while the last command is pending, and nothing may come
         // between the two writes.
         x86_64::instructions::interrupts::without_interrupts(|| {
-            for _ in 0..SEND_TRIES {
-                if self.read(Register::Icr) & Icr::DELIVERY_PENDING == 0 {
-                    break;
-                }
-                core::hint::spin_loop();
-            }
+            self.wait_until_sent();
             self.write(Register::IcrHigh, high);
             self.write(Register::Icr, low);
         });
@@ -383,7 +378,7 @@ const SELF_IPI_MSR: u32 = 0x83f;
 /// Makes earlier stores visible before a write to an x2APIC register, which does not wait for them
 /// (SDM vol. 3A, 12.12.3).
 #[inline]
-fn fence() {
+pub(super) fn fence() {
     // SAFETY: 1. Only orders memory accesses.
     unsafe { asm!("mfence", "lfence", options(nostack, preserves_flags)) };
 }
@@ -392,4 +387,4 @@ fn fence() {
 const MASKED: u32 = 1 << 16;
 
 /// The x2APIC's ICR.
-const ICR_MSR: u32 = 0x830;
+pub(super) const ICR_MSR: u32 = 0x830;

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod io;
 pub mod local;
+pub mod nmi;
 pub mod pic;
 pub mod timer;
 

@@ -16,6 +16,23 @@
 //!   lower    r8 ... r15               <- rsp at the call, a multiple of 16
 //! ```
 //!
+//! An NMI has an entry of its own, because a second one may come while the first is handled. A
+//! processor keeps NMIs back from the delivery of one until the next IRET (SDM vol. 3A, 7.7.1), but
+//! that may be the IRET of an exception inside the handler; and each NMI's frame is written to the
+//! same place, the top of its IST stack. So the entry code treats that place as scratch.
+//!
+//! - The first instruction counts this NMI in `nmi.state`. If it is the only one, the frame is copied
+//!   lower on the stack, and the handler runs below the copy.
+//! - If not, this one came inside the handler. It leaves the state at 2, and returns at once.
+//! - When the handler has returned and only the copy of the frame is left, the state is counted down:
+//!   from 2 to 1, and the handler runs again for the one that came inside; or from 1 to 0.
+//! - One that comes after that, before the IRETQ, finds state 0 and a copy that is still needed. It
+//!   knows by where it came, and makes the interrupted code run the handler again, on the same copy.
+//!
+//! What is left is an exception whose IRET lets the next NMI through while the place at the top is in
+//! use, or while the state is 0 and the copy is needed. Only a machine check can come there by
+//! itself; the kernel does not go on after that one (see [`needs_nmi_frame`]).
+//!
 //! Interrupts of the local APIC take a shorter way, which saves nine registers and calls the
 //! function that the CPU's table has for the vector; see [`super::interrupts`].
 
@@ -26,6 +43,7 @@ use tocsin_logic::exception::ERROR_CODE_VECTORS;
 use tocsin_logic::irq::table::Table;
 
 use super::interrupts::WITHOUT_EOI;
+use super::nmi::VECTOR as NMI;
 use super::percpu::PerCpu;
 
 /// What an interrupted context looks like on the stack; changes are seen when it goes on.
@@ -60,31 +78,15 @@ pub struct TrapFrame {
 /// Distance from one stub to the next, in bytes.
 const STUB_SIZE: u64 = 16;
 
+/// Where on the NMI stack the copy of the frame ends, in bytes below the top. A multiple of 16,
+/// because the processor aligns the stack so before it pushes a frame.
+const NMI_COPY: u64 = 256;
+
+const _: () = assert!(NMI_COPY.is_multiple_of(16) && NMI_COPY > 2 * 40);
+
 global_asm!(
     r#"
-    .section .text.entry, "ax"
-    .balign {size}
-    .global entry_stubs
-entry_stubs:
-    .set vector, 0
-    .rept 256
-        .balign {size}, 0xcc
-        .set without_eoi, (vector == {n0}) | (vector == {n1}) | (vector == {n2}) | (vector == {n3})
-        .if vector > 31 && !without_eoi
-            push vector
-            jmp entry_interrupt
-        .else
-            .if vector > 31 || (({error_codes} >> (vector & 31)) & 1) == 0
-                push 0
-            .endif
-            push vector
-            jmp entry_common
-        .endif
-        .set vector, vector + 1
-    .endr
-
-    .balign 64
-entry_common:
+    .macro save_registers
     push rax
     push rcx
     push rdx
@@ -100,9 +102,9 @@ entry_common:
     push r13
     push r14
     push r15
-    cld
-    mov rdi, rsp
-    call {handler}
+    .endm
+
+    .macro restore_registers
     pop r15
     pop r14
     pop r13
@@ -118,8 +120,79 @@ entry_common:
     pop rdx
     pop rcx
     pop rax
+    .endm
+
+    .section .text.entry, "ax"
+    .balign {size}
+    .global entry_stubs
+entry_stubs:
+    .set vector, 0
+    .rept 256
+        .balign {size}, 0xcc
+        .set without_eoi, (vector == {n0}) | (vector == {n1}) | (vector == {n2}) | (vector == {n3})
+        .if vector > 31 && !without_eoi
+            push vector
+            jmp entry_interrupt
+        .elseif vector == {nmi}
+            jmp entry_nmi
+        .else
+            .if vector > 31 || (({error_codes} >> (vector & 31)) & 1) == 0
+                push 0
+            .endif
+            push vector
+            jmp entry_common
+        .endif
+        .set vector, vector + 1
+    .endr
+
+    .balign 64
+entry_common:
+    save_registers
+    cld
+    mov rdi, rsp
+    call {handler}
+    restore_registers
     add rsp, 16
     iretq
+
+    // An NMI: see above. The flags are the frame's to restore.
+    .balign 64
+    .global entry_nmi, entry_nmi_run, entry_nmi_done, entry_nmi_left, entry_nmi_return, entry_nmi_end
+entry_nmi:
+    inc dword ptr gs:[{nmi_state}]
+    inc qword ptr gs:[{nmi_count}]
+    cmp dword ptr gs:[{nmi_state}], 1
+    jne 2f
+    cmp qword ptr [rsp], offset entry_nmi_left
+    jb 1f
+    cmp qword ptr [rsp], offset entry_nmi_return
+    jbe 3f
+1:  sub rsp, {copy} - 40            // The frame has 40 bytes; the copy ends {copy} below the top.
+    .rept 5
+        push qword ptr [rsp + {copy} - 8]
+    .endr
+entry_nmi_run:
+    push 0
+    push {nmi}
+    save_registers
+    cld
+    mov rdi, rsp
+    call {handler}
+    restore_registers
+    add rsp, 16
+entry_nmi_done:
+    dec dword ptr gs:[{nmi_state}]
+entry_nmi_left:
+    jnz entry_nmi_run
+entry_nmi_return:
+    iretq
+2:  mov dword ptr gs:[{nmi_state}], 2 // Inside the handler, which will run again.
+    inc qword ptr gs:[{nmi_nested}]
+    iretq
+3:  mov qword ptr [rsp], offset entry_nmi_run // Between `dec` and `iretq`.
+    inc qword ptr gs:[{nmi_nested}]
+    iretq
+entry_nmi_end:
 
     // An interrupt of the local APIC. Only what the ABI lets a function change is saved.
     .balign 64
@@ -187,12 +260,44 @@ entry_interrupt:
     functions = const offset_of!(PerCpu, interrupts.table) + <Table>::FUNCTIONS,
     contexts = const offset_of!(PerCpu, interrupts.table) + <Table>::CONTEXTS,
     counts = const offset_of!(PerCpu, interrupts.counts),
+    nmi = const NMI,
+    nmi_state = const offset_of!(PerCpu, nmi.state),
+    nmi_count = const offset_of!(PerCpu, nmi.count),
+    nmi_nested = const offset_of!(PerCpu, nmi.nested),
+    copy = const NMI_COPY,
     error_codes = const ERROR_CODE_VECTORS,
     handler = sym super::exceptions::handle,
 );
 
 unsafe extern "C" {
     static entry_stubs: u8;
+    static entry_nmi: u8;
+    static entry_nmi_run: u8;
+    static entry_nmi_done: u8;
+    static entry_nmi_left: u8;
+    static entry_nmi_return: u8;
+    static entry_nmi_end: u8;
+}
+
+/// The last instructions of the NMI's way back: the one that counts the state down, the one that
+/// looks at the result, and the return. At each of the last two, the state may be 0 while the frame
+/// is still needed.
+#[must_use]
+pub fn nmi_way_back() -> [u64; 3] {
+    [
+        &raw const entry_nmi_done as u64,
+        &raw const entry_nmi_left as u64,
+        &raw const entry_nmi_return as u64,
+    ]
+}
+
+/// Whether the code at `rip` is that of the NMI's entry that a second NMI must not follow: its frame
+/// would overwrite one that is needed. NMIs are kept back there, unless an exception's IRET lets them
+/// through.
+pub(super) fn needs_nmi_frame(rip: u64) -> bool {
+    let copying = &raw const entry_nmi as u64..&raw const entry_nmi_run as u64;
+    let leaving = &raw const entry_nmi_left as u64..&raw const entry_nmi_end as u64;
+    copying.contains(&rip) || leaving.contains(&rip)
 }
 
 /// Address of the entry point of `vector`.

@@ -1,18 +1,19 @@
 //! What happens on each vector: which exceptions the kernel goes on after, and which end it.
 
-use core::sync::atomic::Ordering;
-
-use super::entry::TrapFrame;
+use super::entry::{self, TrapFrame};
+use super::nmi::{self, VECTOR as NMI};
 use super::{interrupts, percpu, report};
 
 /// Vector numbers that are treated apart.
 const DEBUG: u8 = 1;
-const NMI: u8 = 2;
 const BREAKPOINT: u8 = 3;
 const MACHINE_CHECK: u8 = 18;
 
 /// RFLAGS.TF: single-step.
 const TRAP_FLAG: u64 = 1 << 8;
+
+/// RFLAGS.RF: pass an instruction breakpoint.
+const RESUME_FLAG: u64 = 1 << 16;
 
 /// Called by the entry code for every vector.
 pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
@@ -22,8 +23,8 @@ pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
         return interrupts::dispatch_without_eoi(frame);
     }
     let cpu = percpu::current();
-    if vector == NMI && cpu.trace.wanted.swap(false, Ordering::Acquire) {
-        return report::capture(cpu, frame);
+    if vector == NMI && nmi::answer(cpu, frame) {
+        return;
     }
     if cpu.enter_report() > 1 {
         report::faulted_again(cpu, frame);
@@ -36,6 +37,9 @@ pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
     if vector == DEBUG {
         // Reported once is enough: without this, single-stepping reports every instruction.
         frame.rflags &= !TRAP_FLAG;
+        // An instruction breakpoint strikes before its instruction, and would again (SDM vol. 3B,
+        // 19.3.1.1).
+        frame.rflags |= RESUME_FLAG;
     }
     cpu.leave_report();
 }
@@ -44,11 +48,14 @@ pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
 ///
 /// Breakpoints and debug traps are somebody's tool. An NMI says nothing about the code it
 /// interrupts. A machine check can be survived if the processor says so (`MCG_STATUS.RIPV`;
-/// SDM vol. 3B, 17.3.1.2) and every error in the banks is a corrected one.
+/// SDM vol. 3B, 17.3.1.2) and every error in the banks is a corrected one; but not where its IRET
+/// would let an NMI overwrite the frame of another.
 fn may_continue(frame: &TrapFrame) -> bool {
     match frame.vector as u8 {
         DEBUG | NMI | BREAKPOINT => true,
-        MACHINE_CHECK => super::machine_check::is_survivable(),
+        MACHINE_CHECK => {
+            super::machine_check::is_survivable() && !entry::needs_nmi_frame(frame.rip)
+        }
         _ => false,
     }
 }

@@ -11,6 +11,7 @@ pub mod exceptions;
 pub mod idt;
 pub mod interrupts;
 mod machine_check;
+pub mod nmi;
 pub mod percpu;
 pub mod report;
 mod segments;
@@ -36,7 +37,7 @@ pub(crate) unsafe fn init_boot_cpu() {
     // SAFETY: 1. Nobody else uses the table yet. 2. It is writable: the loader's tables map it so.
     unsafe { idt::fill() };
     idt::load();
-    crate::console::set_cpu_number(|| current().id());
+    crate::sync::set_cpu_number(|| current().id());
 }
 
 /// Makes an AP able to report a fault, with `cpu` as its per-CPU block and stacks that are mapped.

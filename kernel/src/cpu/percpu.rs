@@ -11,6 +11,7 @@ use tocsin_logic::irq::vectors::{Allocator, VectorSet};
 use tocsin_logic::vector::Vector;
 
 use super::interrupts::{self, Interrupts};
+use super::nmi::Nmi;
 use crate::sync::IrqMutex;
 use x86_64::structures::gdt::GlobalDescriptorTable;
 use x86_64::structures::tss::TaskStateSegment;
@@ -51,8 +52,8 @@ pub(crate) struct Assignment {
 /// A chain of calls that an NMI has noted for another CPU.
 #[derive(Debug)]
 pub(crate) struct Trace {
-    /// Set by the CPU that wants it, cleared by the NMI.
-    pub(crate) wanted: AtomicBool,
+    /// Set while another CPU is asking.
+    pub(crate) taken: AtomicBool,
     /// How many of the calls are noted; stored last. 0 until then.
     pub(crate) length: AtomicUsize,
     pub(crate) calls: [AtomicU64; backtrace::LIMIT],
@@ -80,6 +81,8 @@ pub struct PerCpu {
     pub(crate) job: Assignment,
     /// What it was doing when another CPU last asked; see `irq::nmi`.
     pub(crate) trace: Trace,
+    /// What it is asked by NMI; see `cpu::nmi`.
+    pub nmi: Nmi,
     /// Calls that other CPUs want of it; see `irq::call`.
     pub(crate) calls: Mailbox<CALLS>,
     /// Work that it has put off; see `irq::deferred`.
@@ -112,10 +115,11 @@ impl PerCpu {
                 argument: AtomicU64::new(0),
             },
             trace: Trace {
-                wanted: AtomicBool::new(false),
+                taken: AtomicBool::new(false),
                 length: AtomicUsize::new(0),
                 calls: [const { AtomicU64::new(0) }; backtrace::LIMIT],
             },
+            nmi: Nmi::new(),
             calls: Mailbox::new(),
             deferred: Queue::new(),
             vectors: IrqMutex::new(Allocator::new(FIXED)),
@@ -138,6 +142,11 @@ impl PerCpu {
     /// Marks the start of a fault report; returns how many there are now, 1 at the first.
     pub(super) fn enter_report(&self) -> u32 {
         self.reports.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Whether a fault report is being printed.
+    pub(super) fn is_reporting(&self) -> bool {
+        self.reports.load(Ordering::Relaxed) > 0
     }
 
     /// Marks the end of a report after which the CPU goes on.

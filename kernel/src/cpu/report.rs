@@ -31,7 +31,16 @@ const MACHINE_CHECK: u8 = 18;
 /// Reports the exception that `frame` holds.
 pub(super) fn exception(cpu: &PerCpu, frame: &TrapFrame) {
     // A console never reports an error.
-    let _ = write_exception(&mut console::seize(), cpu, frame);
+    let _ = write_exception(&mut take_console(), cpu, frame);
+}
+
+/// The console, as soon as it can be had.
+pub(crate) fn take_console() -> console::Report {
+    loop {
+        if let Some(report) = console::seize(|| true) {
+            return report;
+        }
+    }
 }
 
 /// Reports that a report has faulted.
@@ -39,7 +48,7 @@ pub(super) fn faulted_again(cpu: &PerCpu, frame: &TrapFrame) {
     let vector = frame.vector as u8;
     let name = exception::exception(vector).map_or("interrupt", |exception| exception.mnemonic);
     let _ = writeln!(
-        console::seize(),
+        take_console(),
         "\n#### CPU {}: {name} (vector {vector}) at {:#018x} while reporting the fault above",
         cpu.id(),
         frame.rip
@@ -50,7 +59,7 @@ pub(super) fn faulted_again(cpu: &PerCpu, frame: &TrapFrame) {
 pub(crate) fn panic(info: &PanicInfo<'_>) {
     let cpu = percpu::current();
     let nested = cpu.enter_report() > 1;
-    let mut out = console::seize();
+    let mut out = take_console();
     let _ = rule(&mut out, format_args!("CPU {}: kernel panic", cpu.id()));
     let _ = writeln!(out, "  what        {}", info.message());
     if let Some(location) = info.location() {
@@ -66,7 +75,7 @@ pub(crate) fn panic(info: &PanicInfo<'_>) {
 /// says so too; a machine that cannot end itself halts.
 pub(crate) fn stop() -> ! {
     let _ = rule(
-        &mut console::seize(),
+        &mut take_console(),
         format_args!("CPU {} stopped", percpu::current().id()),
     );
     machine::power_off(exit::STOPPED)

@@ -72,7 +72,7 @@ extern "C" fn beat(_: usize, _: u8) {
         "watchdog: CPU {next} has not answered interrupts for {} ms",
         now.saturating_sub(last) / 1_000_000
     );
-    match nmi::backtrace_of(next) {
+    match nmi::backtrace_for_watchdog(next) {
         Ok(backtrace) => print!("{backtrace}"),
         Err(error) => log::error!("watchdog: {error}"),
     }

@@ -6,7 +6,7 @@ use tocsin_logic::exit;
 
 use super::{
     Arguments, Command, CommandError, apic, bench, fault, gates, has_failed, ipi, irq, lines,
-    machine, memory, pci, storm,
+    machine, memory, nmi, pci, storm,
 };
 use crate::{Machine, hw, println};
 
@@ -125,6 +125,12 @@ const COMMANDS: &[Command] = &[
         usage: "backtrace <cpu>|all",
         help: "ask CPUs by NMI what they are doing",
         run: irq::backtrace,
+    },
+    Command {
+        name: "nmi",
+        usage: "nmi [nest|edge [cpu]]",
+        help: "count the NMIs by CPU and cause, or let a second one come during the first",
+        run: nmi::nmi,
     },
     Command {
         name: "watchdog",

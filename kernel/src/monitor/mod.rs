@@ -12,6 +12,7 @@ mod line;
 mod lines;
 mod machine;
 mod memory;
+mod nmi;
 mod pci;
 mod provoke;
 mod storm;

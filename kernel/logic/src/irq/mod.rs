@@ -10,6 +10,7 @@
 //! | [`mailbox`] | how one CPU has others call a function |
 //! | [`route`] | where the interrupt of a request arrives, and how |
 //! | [`affinity`] | in which steps a line moves to another CPU |
+//! | [`nmi`] | why an NMI came |
 //! | [`storm`] | when a line is masked, and when it is tried again |
 //! | [`statistics`] | how durations, rates and maxima are kept |
 //!
@@ -19,6 +20,7 @@
 
 pub mod affinity;
 pub mod mailbox;
+pub mod nmi;
 pub mod priority;
 pub mod queue;
 pub mod route;

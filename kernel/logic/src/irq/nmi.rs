@@ -1,0 +1,231 @@
+//! Why an NMI came.
+//!
+//! An NMI carries nothing: no vector, no sender. So who sends one says first what it is
+//! for, in [`Requests`] of the receiver, and the receiver takes all that is asked at
+//! once. A processor holds one NMI that waits behind another, and further ones are lost
+//! in it (SDM vol. 3A, 7.7.1); what they were for is not, because it is asked for here.
+//!
+//! The other way round, an NMI may find that an earlier one has already taken what it was
+//! for. It is told from one that nobody asked for by counting: each request may bring one.
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// What an NMI is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Somebody wants to know what the CPU is doing.
+    Backtrace,
+    /// The same, because the CPU has not answered interrupts.
+    Watchdog,
+    /// Another CPU reports that the kernel has ended.
+    Stop,
+    /// A function is to be called.
+    Call,
+}
+
+impl Cause {
+    /// All, in the order of their bits.
+    pub const ALL: [Self; 4] = [Self::Backtrace, Self::Watchdog, Self::Stop, Self::Call];
+
+    /// Its name, for a table.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Backtrace => "backtrace",
+            Self::Watchdog => "watchdog",
+            Self::Stop => "stop",
+            Self::Call => "call",
+        }
+    }
+
+    const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+/// A set of causes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Causes(u32);
+
+impl Causes {
+    /// Whether `cause` is one of them.
+    #[must_use]
+    pub const fn contains(self, cause: Cause) -> bool {
+        self.0 & cause.bit() != 0
+    }
+}
+
+/// What an NMI turns out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// Asked for, for these causes: at least one.
+    Asked(Causes),
+    /// Asked for, but an earlier one took its causes.
+    Late,
+    /// Nobody in the kernel asked for it: it is the machine's.
+    Unknown,
+}
+
+/// How long after a request its NMI may still come late, in nanoseconds. Beyond it, an NMI
+/// without a cause is unknown again: most of those that never came were merged with another.
+pub const LATE_LIMIT: u64 = 1_000_000_000;
+
+/// What has been asked of one CPU by NMI.
+#[derive(Debug, Default)]
+pub struct Requests {
+    /// The causes that wait, by their bits.
+    waiting: AtomicU32,
+    /// How many requests there have been. May wrap.
+    asked: AtomicU32,
+    /// How many the owner has seen. The owner's.
+    seen: AtomicU32,
+    /// NMIs that may still come without a cause, and since when. The owner's.
+    late: AtomicU32,
+    since: AtomicU64,
+}
+
+impl Requests {
+    /// None.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            waiting: AtomicU32::new(0),
+            asked: AtomicU32::new(0),
+            seen: AtomicU32::new(0),
+            late: AtomicU32::new(0),
+            since: AtomicU64::new(0),
+        }
+    }
+
+    /// Asks for `cause`; the NMI is to be sent after it, once for each call. Any CPU, any context.
+    pub fn ask(&self, cause: Cause) {
+        // In this order: who sees the count sees the cause.
+        self.waiting.fetch_or(cause.bit(), Ordering::Release);
+        self.asked.fetch_add(1, Ordering::Release);
+    }
+
+    /// Takes all that is asked for, and says what the NMI is that came at `now` (nanoseconds of a
+    /// clock that does not go back). Only the owner, once for each run of its NMI handler.
+    pub fn take(&self, now: u64) -> Sort {
+        let asked = self.asked.load(Ordering::Acquire);
+        let causes = Causes(self.waiting.swap(0, Ordering::Acquire));
+        let new = asked.wrapping_sub(self.seen.load(Ordering::Relaxed));
+        self.seen.store(asked, Ordering::Relaxed);
+
+        let mut late = self.late.load(Ordering::Relaxed);
+        if now.saturating_sub(self.since.load(Ordering::Relaxed)) > LATE_LIMIT {
+            late = 0;
+        }
+        let sort = match (causes, new) {
+            (Causes(0), 0) if late == 0 => Sort::Unknown,
+            (Causes(0), 0) => {
+                late -= 1;
+                Sort::Late
+            }
+            (Causes(0), _) => Sort::Late,
+            _ => Sort::Asked(causes),
+        };
+        if new > 0 {
+            // This one is that of one request; the others' may follow, or have been merged with it.
+            late = late.saturating_add(new - 1);
+            self.since.store(now, Ordering::Relaxed);
+        }
+        self.late.store(late, Ordering::Relaxed);
+        sort
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(causes: &[Cause]) -> Sort {
+        Sort::Asked(Causes(
+            causes.iter().fold(0, |all, cause| all | cause.bit()),
+        ))
+    }
+
+    #[test]
+    fn one_that_nobody_asked_for_is_unknown() {
+        let requests = Requests::new();
+        assert_eq!(requests.take(5), Sort::Unknown);
+        requests.ask(Cause::Stop);
+        assert_eq!(requests.take(6), asked(&[Cause::Stop]));
+        assert_eq!(requests.take(7), Sort::Unknown);
+    }
+
+    #[test]
+    fn each_cause_is_taken_by_itself() {
+        for cause in Cause::ALL {
+            let requests = Requests::new();
+            requests.ask(cause);
+            let Sort::Asked(causes) = requests.take(0) else {
+                panic!("{cause:?} was not seen");
+            };
+            for other in Cause::ALL {
+                assert_eq!(causes.contains(other), other == cause);
+            }
+        }
+    }
+
+    #[test]
+    fn two_requests_may_bring_one_or_two() {
+        let requests = Requests::new();
+        requests.ask(Cause::Call);
+        requests.ask(Cause::Backtrace);
+        let both = asked(&[Cause::Call, Cause::Backtrace]);
+        assert_eq!(requests.take(0), both);
+        assert_eq!(requests.take(0), Sort::Late);
+        assert_eq!(requests.take(0), Sort::Unknown);
+    }
+
+    #[test]
+    fn one_that_was_merged_is_forgotten_after_a_while() {
+        let requests = Requests::new();
+        requests.ask(Cause::Call);
+        requests.ask(Cause::Call);
+        assert_eq!(requests.take(10), asked(&[Cause::Call]));
+        assert_eq!(requests.take(11 + LATE_LIMIT), Sort::Unknown);
+        assert_eq!(requests.take(12), Sort::Unknown);
+    }
+
+    #[test]
+    fn a_cause_may_be_seen_before_its_request_is_counted() {
+        // The two halves of `ask`, with the owner between them.
+        let requests = Requests::new();
+        requests
+            .waiting
+            .fetch_or(Cause::Call.bit(), Ordering::Relaxed);
+        assert_eq!(requests.take(0), asked(&[Cause::Call]));
+        requests.asked.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(requests.take(0), Sort::Late);
+        assert_eq!(requests.take(0), Sort::Unknown);
+    }
+
+    /// Every order of requests and NMIs, the processor keeping one at most: what is asked for is
+    /// always taken, and none is unknown.
+    #[test]
+    fn no_request_is_lost_and_none_is_unknown() {
+        for order in 0u32..1 << 12 {
+            let requests = Requests::new();
+            let (mut pending, mut taken, mut made) = (false, 0, 0);
+            for step in 0..12u32 {
+                if order >> step & 1 == 0 {
+                    requests.ask(Cause::ALL[made % 4]);
+                    made += 1;
+                    pending = true;
+                } else if core::mem::take(&mut pending) {
+                    match requests.take(step.into()) {
+                        Sort::Asked(causes) => taken |= causes.0,
+                        Sort::Late => {}
+                        Sort::Unknown => panic!("order {order:#b}"),
+                    }
+                }
+            }
+            if pending && let Sort::Asked(causes) = requests.take(12) {
+                taken |= causes.0;
+            }
+            assert_eq!(taken, (1 << made.min(4)) - 1, "order {order:#b}");
+        }
+    }
+}

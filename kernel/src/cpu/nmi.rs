@@ -1,0 +1,173 @@
+//! What a CPU does on an NMI: what it was asked to, and then it goes on.
+//!
+//! The handler may interrupt anything, code that holds locks too. So it takes none, allocates
+//! nothing and prints nothing; only an NMI that nobody asked for is reported. The entry code sees to
+//! it that the handler never runs inside itself: see [`super::entry`].
+
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use tocsin_logic::irq::nmi::{Cause, Causes, Requests, Sort};
+
+use super::entry::TrapFrame;
+use super::percpu::PerCpu;
+use super::report;
+use crate::time;
+
+/// The vector of NMI.
+pub(super) const VECTOR: u8 = 2;
+
+/// A function that a CPU can be made to call in its NMI handler: with all interrupts off, and
+/// perhaps in the middle of anything. It must take no lock.
+pub type Function = extern "C" fn(argument: usize);
+
+/// A CPU's NMIs.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Nmi {
+    /// 0: no handler runs; 1: it runs; 2: it runs, and another NMI has come. The entry code's.
+    pub(super) state: AtomicU32,
+    /// How many have been delivered. The entry code's.
+    pub(super) count: AtomicU64,
+    /// How many of them while the handler ran. The entry code's.
+    pub(super) nested: AtomicU64,
+    requests: Requests,
+    call: Call,
+    /// How often each of `Cause::ALL` was asked for.
+    causes: [AtomicU64; Cause::ALL.len()],
+    late: AtomicU64,
+    unknown: AtomicU64,
+}
+
+/// The function to call. One at a time.
+#[derive(Debug)]
+struct Call {
+    busy: AtomicBool,
+    /// Null, or the function; stored after the argument.
+    function: AtomicPtr<()>,
+    argument: AtomicUsize,
+}
+
+/// How many NMIs a CPU has had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Delivered by the processor.
+    pub delivered: u64,
+    /// Of these, delivered while the handler of another ran.
+    pub nested: u64,
+    /// What they were for, in the order of [`Cause::ALL`]. One NMI can be for several.
+    pub causes: [u64; Cause::ALL.len()],
+    /// Those whose causes an earlier one took.
+    pub late: u64,
+    /// Those that nobody in the kernel asked for.
+    pub unknown: u64,
+}
+
+impl Nmi {
+    pub(super) const fn new() -> Self {
+        Self {
+            state: AtomicU32::new(0),
+            count: AtomicU64::new(0),
+            nested: AtomicU64::new(0),
+            requests: Requests::new(),
+            call: Call {
+                busy: AtomicBool::new(false),
+                function: AtomicPtr::new(core::ptr::null_mut()),
+                argument: AtomicUsize::new(0),
+            },
+            causes: [const { AtomicU64::new(0) }; Cause::ALL.len()],
+            late: AtomicU64::new(0),
+            unknown: AtomicU64::new(0),
+        }
+    }
+
+    /// Asks for `cause`; the NMI is to be sent after it. Any CPU.
+    pub(crate) fn ask(&self, cause: Cause) {
+        self.requests.ask(cause);
+    }
+
+    /// Asks for a call of `function`; the NMI is to be sent after it. Any CPU. Returns whether it could
+    /// be asked for: another one may be on its way.
+    pub(crate) fn ask_call(&self, function: Function, argument: usize) -> bool {
+        if self.call.busy.swap(true, Ordering::Acquire) {
+            return false;
+        }
+        self.call.argument.store(argument, Ordering::Relaxed);
+        self.call
+            .function
+            .store(function as *mut (), Ordering::Release);
+        self.ask(Cause::Call);
+        true
+    }
+
+    /// Whether an NMI has come while the handler runs, which will run again.
+    #[must_use]
+    pub fn is_latched(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == 2
+    }
+
+    /// How many there have been. Any CPU; those that are being handled may be counted in part.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            delivered: get(&self.count),
+            nested: get(&self.nested),
+            causes: self.causes.each_ref().map(get),
+            late: get(&self.late),
+            unknown: get(&self.unknown),
+        }
+    }
+
+    /// Makes the call that is asked for.
+    fn make_call(&self) {
+        let call = &self.call;
+        let function = call.function.swap(core::ptr::null_mut(), Ordering::Acquire);
+        if function.is_null() {
+            return;
+        }
+        let argument = call.argument.load(Ordering::Relaxed);
+        call.busy.store(false, Ordering::Release);
+        // SAFETY: 1. Only `Function`s are stored here.
+        let function = unsafe { core::mem::transmute::<*mut (), Function>(function) };
+        function(argument);
+    }
+}
+
+/// Counts; only on the CPU that the counter belongs to, in its NMI handler.
+fn count(counter: &AtomicU64) {
+    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+/// Answers an NMI. Returns whether that was all; otherwise it is one to report.
+pub(super) fn answer(cpu: &PerCpu, frame: &TrapFrame) -> bool {
+    let nmi = &cpu.nmi;
+    match nmi.requests.take(time::nanoseconds()) {
+        Sort::Asked(causes) => {
+            serve(cpu, frame, causes);
+            true
+        }
+        Sort::Late => {
+            count(&nmi.late);
+            true
+        }
+        Sort::Unknown => {
+            count(&nmi.unknown);
+            // A report that it interrupts must go on; then the counter has to do.
+            cpu.is_reporting()
+        }
+    }
+}
+
+fn serve(cpu: &PerCpu, frame: &TrapFrame, causes: Causes) {
+    for (cause, counter) in Cause::ALL.into_iter().zip(&cpu.nmi.causes) {
+        if causes.contains(cause) {
+            count(counter);
+        }
+    }
+    if causes.contains(Cause::Backtrace) || causes.contains(Cause::Watchdog) {
+        report::capture(cpu, frame);
+    }
+    if causes.contains(Cause::Call) {
+        cpu.nmi.make_call();
+    }
+}

@@ -1,0 +1,149 @@
+//! NMIs from CPU to CPU: they get through where interrupts are off.
+//!
+//! What a CPU does on one is in [`crate::cpu::nmi`]; here is who sends them, and why.
+
+pub mod nest;
+
+use core::fmt;
+use core::sync::atomic::Ordering;
+
+use arrayvec::ArrayVec;
+use tocsin_logic::apic::icr::Destination;
+use tocsin_logic::apic::{ApicId, EncodingError, Icr};
+use tocsin_logic::backtrace;
+use tocsin_logic::irq::nmi::Cause;
+
+use crate::apic::{LocalApic, local};
+use crate::cpu::nmi::Function;
+use crate::cpu::symbols::Code;
+use crate::smp::{self, Online};
+use crate::time;
+
+/// How long a CPU may take to answer an NMI, in nanoseconds. Long, because a virtual CPU may have
+/// to wait for its turn on the host.
+const PATIENCE: u64 = 2_000_000_000;
+
+/// The calls that a CPU was in, innermost first.
+#[derive(Clone, Debug)]
+pub struct Backtrace {
+    calls: ArrayVec<u64, { backtrace::LIMIT }>,
+}
+
+impl fmt::Display for Backtrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, &call) in self.calls.iter().enumerate() {
+            writeln!(f, "    {number:>2}  {}", Code(call))?;
+        }
+        Ok(())
+    }
+}
+
+/// Why there is no backtrace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NmiError {
+    /// No CPU of this number is online.
+    Offline(u32),
+    /// Another CPU is asking it at this moment.
+    Busy(u32),
+    /// It did not answer even an NMI.
+    Silent(u32),
+}
+
+impl fmt::Display for NmiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Offline(cpu) => write!(f, "CPU {cpu} is not online; `cpus` lists those that are"),
+            Self::Busy(cpu) => write!(f, "CPU {cpu} is being asked by another CPU"),
+            Self::Silent(cpu) => write!(f, "CPU {cpu} does not answer an NMI"),
+        }
+    }
+}
+
+/// Interrupts CPU number `cpu` by NMI and tells what it was doing. Not from an NMI.
+///
+/// # Errors
+///
+/// [`NmiError`], if it cannot be asked or does not answer.
+pub fn backtrace_of(cpu: u32) -> Result<Backtrace, NmiError> {
+    ask_for_calls(cpu, Cause::Backtrace)
+}
+
+/// As [`backtrace_of`], counted as the watchdog's.
+pub(super) fn backtrace_for_watchdog(cpu: u32) -> Result<Backtrace, NmiError> {
+    ask_for_calls(cpu, Cause::Watchdog)
+}
+
+fn ask_for_calls(cpu: u32, cause: Cause) -> Result<Backtrace, NmiError> {
+    let target = find(cpu)?;
+    let trace = &target.cpu.trace;
+    if trace.taken.swap(true, Ordering::Acquire) {
+        return Err(NmiError::Busy(cpu));
+    }
+    trace.length.store(0, Ordering::Release);
+    target.cpu.nmi.ask(cause);
+    let result = send(target, LocalApic::send).and_then(|()| wait_for_calls(target));
+    trace.taken.store(false, Ordering::Release);
+    result
+}
+
+fn wait_for_calls(target: &Online) -> Result<Backtrace, NmiError> {
+    let trace = &target.cpu.trace;
+    let begin = time::nanoseconds();
+    loop {
+        let length = trace.length.load(Ordering::Acquire);
+        if length > 0 {
+            let calls = trace.calls[..length].iter();
+            let calls = calls.map(|call| call.load(Ordering::Relaxed)).collect();
+            return Ok(Backtrace { calls });
+        }
+        if time::has_passed(begin, PATIENCE) {
+            return Err(NmiError::Silent(target.cpu.id()));
+        }
+        core::hint::spin_loop();
+    }
+}
+
+/// Makes CPU number `cpu` call `function` in its NMI handler, and does not wait. Thread or handler.
+///
+/// # Errors
+///
+/// [`NmiError`], if it cannot be asked.
+pub fn call(cpu: u32, function: Function, argument: usize) -> Result<(), NmiError> {
+    post_call(cpu, function, argument, LocalApic::send)
+}
+
+/// As [`call`], from an NMI.
+///
+/// # Errors
+///
+/// [`NmiError`], if it cannot be asked.
+pub fn call_in_nmi(cpu: u32, function: Function, argument: usize) -> Result<(), NmiError> {
+    post_call(cpu, function, argument, LocalApic::send_in_nmi)
+}
+
+/// A way to send a command.
+type Way = fn(&LocalApic, Icr) -> Result<(), EncodingError>;
+
+fn post_call(cpu: u32, function: Function, argument: usize, way: Way) -> Result<(), NmiError> {
+    let target = find(cpu)?;
+    if !target.cpu.nmi.ask_call(function, argument) {
+        return Err(NmiError::Busy(cpu));
+    }
+    send(target, way)
+}
+
+fn send(target: &Online, way: Way) -> Result<(), NmiError> {
+    let command = Icr::nmi(Destination::Physical(target.apic_id));
+    way(local(), command).map_err(|_| NmiError::Offline(target.cpu.id()))
+}
+
+fn find(cpu: u32) -> Result<&'static Online, NmiError> {
+    let mut online = smp::online().into_iter().flat_map(|cpus| &cpus.online);
+    let target = online.find(|online| online.cpu.id() == cpu);
+    target.ok_or(NmiError::Offline(cpu))
+}
+
+/// The APIC ID of CPU number `cpu`, if it is online.
+fn apic_id_of(cpu: u32) -> Option<ApicId> {
+    find(cpu).ok().map(|target| target.apic_id)
+}

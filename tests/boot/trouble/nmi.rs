@@ -1,0 +1,224 @@
+//! A second NMI while the first is handled: QEMU's log tells when each was delivered, and what
+//! was interrupted.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use libtest_mimic::Trial;
+use regex::Regex;
+use serde_json::Value;
+use tocsin_tests::qemu_log::{self, Delivery};
+use tocsin_tests::report::Report;
+use tocsin_tests::symbols::Symbols;
+use tocsin_tools::Session;
+
+use super::{MODES, machine, power_off};
+use crate::outside::stacks;
+use crate::{PATIENCE, Result, ensure, ensure_eq, trial, with};
+
+/// The vectors of #DB, NMI and #BP.
+const DEBUG: u8 = 1;
+const NMI: u8 = 2;
+const BREAKPOINT: u8 = 3;
+
+/// NMIs that the storm injects into every CPU.
+const INJECTED: usize = 40;
+
+/// RFLAGS.IF.
+const INTERRUPT_FLAG: u64 = 1 << 9;
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for mode in MODES {
+        for cpus in [1, 2] {
+            trials.push(trial(
+                format!("trouble::nmi::nest::{mode}::smp{cpus}"),
+                move || {
+                    with(&machine(cpus, mode)?.log("int"), |session| {
+                        nest(cpus, session)
+                    })
+                },
+            ));
+        }
+        trials.push(trial(format!("trouble::nmi::edge::{mode}"), move || {
+            with(&machine(1, mode)?.log("int"), edge)
+        }));
+        trials.push(trial(format!("trouble::nmi::storm::{mode}"), move || {
+            with(&machine(4, mode)?.log("int"), storm)
+        }));
+    }
+    trials
+}
+
+/// What the kernel says of a meeting: target, sender, during another, runs, at once, registers.
+fn meetings(answer: &str) -> Vec<[String; 6]> {
+    static MEETING: LazyLock<Regex> = LazyLock::new(|| {
+        let pattern = r"CPU (\d+): sent by CPU (\d+); NMIs during another: (\d+); the handler ran (\d+) times, (\d+) at once; the interrupted registers are (.+)";
+        Regex::new(pattern).expect("the pattern is part of this program")
+    });
+    let meetings = MEETING.captures_iter(answer);
+    meetings
+        .map(|words| std::array::from_fn(|index| words[index + 1].trim_end().to_owned()))
+        .collect()
+}
+
+/// The second NMI comes after the handler's INT3 has returned, and is put off; the handler runs once
+/// more for it.
+fn nest(cpus: u32, session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    let nmi_stack = nmi_stack(session)?;
+    let (target, sender) = (0, cpus - 1);
+    let answer = session.command("nmi nest", PATIENCE)?;
+    let expected = [target, sender, 1, 2, 1].map(|number| number.to_string());
+    let found = meetings(&answer);
+    ensure_eq!(found.len(), 1, "meetings in\n{answer}");
+    ensure_eq!(
+        found[0][..5],
+        expected,
+        "target, sender, nested, runs, at once"
+    );
+    ensure_eq!(found[0][5], "intact", "registers");
+    let report = Report::parse(&answer)?;
+    ensure_eq!(report.title, "#BP breakpoint", "title");
+    ensure!(
+        report.stack.starts_with("CPU 0's NMI stack, "),
+        "the INT3 was on another stack: {}",
+        report.stack
+    );
+
+    let log = qemu_log::deliveries(&session.log());
+    let here = [NMI, BREAKPOINT];
+    let seen: Vec<_> = log.iter().filter(|it| here.contains(&it.vector)).collect();
+    let vectors: Vec<_> = seen.iter().map(|delivery| delivery.vector).collect();
+    ensure_eq!(vectors, [NMI, BREAKPOINT, NMI], "deliveries by QEMU's log");
+    for (delivery, inside) in seen.iter().zip([false, true, true]) {
+        check_place(delivery, &nmi_stack, inside)?;
+    }
+    // The other CPUs, too.
+    for target in 1..cpus {
+        let answer = session.command(&format!("nmi nest {target}"), PATIENCE)?;
+        let found = meetings(&answer);
+        let target = target.to_string();
+        ensure_eq!(found[0][0], target, "target");
+        ensure_eq!(found[0][2..], ["1", "2", "1", "intact"], "CPU {target}");
+    }
+    check_counts(session)?;
+    power_off(session)
+}
+
+/// The second NMI comes between the last instructions of the first one's way back.
+fn edge(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    let nmi_stack = nmi_stack(session)?;
+    let answer = session.command("nmi edge", PATIENCE)?;
+    let found = meetings(&answer);
+    ensure_eq!(found.len(), 3, "meetings in\n{answer}");
+    for meeting in found {
+        ensure_eq!(meeting, ["0", "0", "1", "2", "1", "intact"], "meeting");
+    }
+    let log = qemu_log::deliveries(&session.log());
+    let here = [NMI, DEBUG];
+    let seen: Vec<_> = log.iter().filter(|it| here.contains(&it.vector)).collect();
+    let vectors: Vec<_> = seen.iter().map(|delivery| delivery.vector).collect();
+    ensure_eq!(
+        vectors,
+        [NMI, DEBUG, NMI].repeat(3),
+        "deliveries by QEMU's log"
+    );
+
+    let symbols = Symbols::of_the_image()?;
+    let reports: Vec<_> = answer.match_indices("#### CPU ").collect();
+    let names = ["entry_nmi_done", "entry_nmi_left", "entry_nmi_return"];
+    for ((group, name), (start, _)) in seen.chunks(3).zip(names).zip(reports) {
+        check_place(group[0], &nmi_stack, false)?;
+        let at = Report::parse(&answer[start..])?.at;
+        symbols.check(&at)?;
+        ensure_eq!(at.symbol, Some((name.to_owned(), 0)), "the breakpoint");
+        for delivery in &group[1..] {
+            check_place(delivery, &nmi_stack, true)?;
+            ensure_eq!(delivery.register("RIP")?, at.address, "RIP at {name}");
+        }
+    }
+    check_counts(session)?;
+    power_off(session)
+}
+
+/// NMIs from outside into all CPUs, while they call each other, and while NMIs of the kernel's own meet.
+fn storm(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    session.send_line("ipi; nmi nest 1; nmi edge 2; ipi; nmi nest 3; nmi edge 0; ipi")?;
+    for _ in 0..INJECTED {
+        session.qmp("inject-nmi", &Value::Null)?;
+    }
+    session.wait_prompt(PATIENCE)?;
+    let answer = session.command("ipi", PATIENCE)?;
+    for line in answer.lines().skip(1).filter(|line| !line.contains(':')) {
+        let counts: Vec<_> = line.split_whitespace().rev().take(2).collect();
+        ensure_eq!(counts[0], counts[1], "sent and received in {line:?}");
+    }
+    let answer = session.command("nmi", PATIENCE)?;
+    ensure!(
+        answer.contains("Made to meet 8 times, 8 as they must."),
+        "{answer}"
+    );
+    let unknown: u64 = rows(&answer).iter().map(|row| row[8]).sum();
+    ensure!(unknown > 0, "no NMI came from outside:\n{answer}");
+    check_counts(session)?;
+    power_off(session)
+}
+
+/// The rows of `nmi`, of numbers only.
+fn rows(answer: &str) -> Vec<Vec<u64>> {
+    let rows = answer.lines().map(|line| {
+        let numbers = line.split_whitespace().map(str::parse);
+        numbers.collect::<std::result::Result<Vec<_>, _>>()
+    });
+    rows.filter_map(std::result::Result::ok)
+        .filter(|row| row.len() == 9)
+        .collect()
+}
+
+/// The kernel has counted what QEMU delivered, on each CPU: its log tells CPUs apart by the GS base.
+fn check_counts(session: &mut Session) -> Result {
+    let answer = session.command("nmi", PATIENCE)?;
+    let rows = rows(&answer);
+    let counted: u64 = rows.iter().map(|row| row[1]).sum();
+    let log = qemu_log::deliveries(&session.log());
+    let nmis = log.iter().filter(|delivery| delivery.vector == NMI).count();
+    ensure_eq!(counted, nmis as u64, "NMIs by the kernel and by QEMU's log");
+    for row in rows {
+        // One NMI may be for several causes, and one run for several NMIs, but none is for nothing.
+        let causes: u64 = row[3..].iter().sum();
+        ensure!(
+            row[1] == 0 || causes > 0 && row[2] < row[1],
+            "the counts do not fit together:\n{answer}"
+        );
+    }
+    Ok(())
+}
+
+/// Where CPU 0's NMI stack is.
+fn nmi_stack(session: &mut Session) -> Result<Range<u64>> {
+    let memory = session.command("memory", PATIENCE)?;
+    let stack = stacks(&memory).into_iter().find(|(name, _)| name == "NMI");
+    Ok(stack.ok_or("`memory` shows no NMI stack")?.1)
+}
+
+/// Whether what `delivery` interrupted was on the NMI stack, and that it had interrupts off.
+fn check_place(delivery: &Delivery, nmi_stack: &Range<u64>, inside: bool) -> Result {
+    let rsp = delivery.register("RSP")?;
+    ensure_eq!(
+        nmi_stack.contains(&rsp),
+        inside,
+        "whether vector {} came on the NMI stack, RSP {rsp:#x}",
+        delivery.vector
+    );
+    let flags = delivery.register("RFL")?;
+    ensure_eq!(
+        flags & INTERRUPT_FLAG,
+        0,
+        "IF before vector {}",
+        delivery.vector
+    );
+    Ok(())
+}
