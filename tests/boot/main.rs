@@ -7,6 +7,7 @@ mod command;
 mod faults;
 mod firmware;
 mod injected;
+mod lines;
 mod machines;
 mod monitor;
 mod outside;
@@ -94,6 +95,7 @@ fn main() -> std::process::ExitCode {
     trials.extend(injected::trials());
     trials.extend(outside::trials());
     trials.extend(priority::trials());
+    trials.extend(lines::trials());
     trials.extend(machines::trials());
     trials.extend(smp::trials());
     trials.extend(trouble::trials());

@@ -5,6 +5,7 @@ pub mod answers;
 pub mod controllers;
 pub mod firmware;
 pub mod guest;
+pub mod interrupts;
 pub mod matrix;
 pub mod page_tables;
 pub mod processor;

@@ -92,8 +92,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "lines",
-        usage: "lines",
-        help: "show who owns which interrupt, where it goes, and what has come",
+        usage: "lines [test [cpu]]",
+        help: "show who owns which interrupt, or try every vector of a CPU",
         run: lines::lines,
     },
     Command {

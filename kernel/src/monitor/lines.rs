@@ -1,17 +1,55 @@
 //! `lines` and `ioapic`: who owns which interrupt, and how the I/O APICs deliver it.
 
 use alloc::format;
+use alloc::string::ToString;
 
 use super::{Arguments, CommandError};
 use crate::apic::io::{self, IoApic};
 use crate::irq::line::{self, Description};
-use crate::{Machine, println};
+use crate::stress::lines;
+use crate::{Machine, cpu, println};
 
 pub(super) fn lines(
     _: &'static Machine,
     arguments: &mut Arguments<'_>,
 ) -> Result<(), CommandError> {
-    arguments.end()?;
+    match arguments.next() {
+        None => show_lines(),
+        Some("test") => {
+            let cpu = arguments.number(u64::from(u32::MAX))?;
+            arguments.end()?;
+            // `number` keeps it within 32 bits.
+            return test(cpu.map_or_else(|| cpu::current().id(), |cpu| cpu as u32));
+        }
+        Some(other) => {
+            return Err(CommandError::BadArgument {
+                given: other.into(),
+                expected: "`test`, or nothing".into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Tries every vector of a CPU.
+fn test(cpu: u32) -> Result<(), CommandError> {
+    let tried = lines::try_all(cpu).map_err(|error| CommandError::Failed(error.to_string()))?;
+    println!("  vectors that had a line      {:>5}", tried.vectors);
+    println!("  interrupts sent and arrived  {:>5}", tried.arrived);
+    println!("  blocks of vectors            {:>5}", tried.blocks);
+    println!("  requests refused             {:>5}", tried.refused);
+    for error in &tried.errors {
+        println!("  error: {error}");
+    }
+    if tried.errors.is_empty() && tried.vectors == tried.arrived {
+        return Ok(());
+    }
+    Err(CommandError::Failed(format!(
+        "lines of CPU {cpu} are wrong"
+    )))
+}
+
+fn show_lines() {
     println!(
         "  name          CPU  vectors    class      claimed  unclaimed  storms  state   source"
     );
@@ -39,7 +77,6 @@ pub(super) fn lines(
             if is_masked { "masked" } else { "open" },
         );
     }
-    Ok(())
 }
 
 pub(super) fn ioapic(

@@ -8,6 +8,7 @@
 mod account;
 mod devices;
 mod ipis;
+pub mod lines;
 
 use alloc::format;
 use alloc::string::String;

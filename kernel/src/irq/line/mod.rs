@@ -23,6 +23,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 
+use tocsin_logic::acpi::Gsi;
 use tocsin_logic::irq::storm::Counts;
 use tocsin_logic::vector::{PriorityClass, Vector};
 
@@ -152,6 +153,15 @@ impl Line {
         self.shared.with(|state| match &state.origin {
             Origin::Messages(messages) => messages.is_pending(),
             Origin::Ipi | Origin::Pin(..) => false,
+        })
+    }
+
+    /// The GSI of its input, if it comes by one.
+    #[must_use]
+    pub fn gsi(&self) -> Option<Gsi> {
+        self.shared.with(|state| match &state.origin {
+            Origin::Pin(pin, _) => Some(pin.gsi),
+            Origin::Ipi | Origin::Messages(_) => None,
         })
     }
 

@@ -1,0 +1,141 @@
+//! Lines: every vector of a CPU, what is refused, and the storm in which all kinds of interrupts come
+//! while lines come, go and move.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use libtest_mimic::Trial;
+use tocsin_tests::interrupts::{counted_by_kernel, delivered_by_qemu};
+use tocsin_tools::settings::Smp;
+use tocsin_tools::{Machine, Outcome, Session};
+
+use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial, with};
+
+/// Vectors that a CPU has for lines: the classes 3 to 13, but for seven with a fixed use.
+const VECTORS: u64 = 11 * 16 - 7;
+
+/// What takes part in the storm.
+const DEVICES: [&str; 6] = [
+    "-device",
+    "edu",
+    "-device",
+    "edu",
+    "-device",
+    "virtio-rng-pci,disable-legacy=on",
+];
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for mode in ["x2apic", "xapic"] {
+        for cpus in [1_u32, 2, 4, 8, 32] {
+            let name = format!("lines::every_vector::{mode}::smp{cpus}");
+            trials.push(trial(name, move || {
+                every_vector(&machine(mode, cpus, None)?, cpus - 1)
+            }));
+            // The long one is where each vCPU has the largest share of the host.
+            let seconds = if cpus == 2 { 10 } else { 2 };
+            let name = format!("lines::storm::{mode}::smp{cpus}::{seconds}s");
+            trials.push(trial(name, move || {
+                let run = format!("storm {seconds} {}; poweroff", seed());
+                storm(&machine(mode, cpus, Some(run))?)
+            }));
+        }
+        let name = format!("lines::storm::{mode}::as_delivered");
+        trials.push(trial(name, move || {
+            let run = format!("storm 1 {}; irqs; poweroff", seed());
+            as_delivered(&machine(mode, 2, Some(run))?.log("int"))
+        }));
+    }
+    trials
+}
+
+/// With `run`, it does these commands by itself.
+fn machine(mode: &str, cpus: u32, run: Option<String>) -> Result<Machine> {
+    let smp = Smp::parse(&cpus.to_string())?;
+    let run = run.map_or(String::new(), |run| format!(" run=\"{run}\""));
+    let append = format!("apic={mode}{run}");
+    Ok(plain().smp(smp).append(append).args(DEVICES))
+}
+
+/// Each vector of the boot CPU and of the last is given out, delivers once and is given back, twice.
+fn every_vector(machine: &Machine, last: u32) -> Result {
+    with(machine, |session| {
+        session.wait_prompt(PATIENCE)?;
+        for _ in 0..2 {
+            for cpu in [0, last] {
+                let answer = session.command(&format!("lines test {cpu}"), PATIENCE)?;
+                // The console has a vector of the boot CPU.
+                let expected = VECTORS - u64::from(cpu == 0);
+                for what in ["vectors that had a line", "interrupts sent and arrived"] {
+                    let row = answer
+                        .lines()
+                        .find_map(|line| line.trim_start().strip_prefix(what));
+                    let found: u64 = row
+                        .ok_or(format!("no {what:?} in {answer}"))?
+                        .trim()
+                        .parse()?;
+                    ensure_eq!(found, expected, "{what}");
+                }
+                ensure!(!answer.contains("error"), "{answer}");
+            }
+        }
+        session.send_line("poweroff")?;
+        session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+        Ok(())
+    })
+}
+
+/// Nothing is lost or doubled by the kernel's account, which names the seed.
+fn storm(machine: &Machine) -> Result {
+    with(machine, |session| {
+        session.expect("nothing lost, nothing doubled", PATIENCE)?;
+        session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+        every_kind(session)
+    })
+}
+
+/// What the kernel counted for each vector is what QEMU delivered.
+fn as_delivered(machine: &Machine) -> Result {
+    with(machine, |session| {
+        session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+        every_kind(session)?;
+        let counted = counted_by_kernel(&session.transcript().text_from(0))?;
+        let mut delivered = delivered_by_qemu(&session.log());
+        // What came before the table was kept, and the vectors below 32, are not in it.
+        delivered.retain(|&vector, _| vector >= 32);
+        ensure_eq!(counted, delivered, "interrupts by vector, kernel and QEMU");
+        Ok(())
+    })
+}
+
+/// Each kind took part, but calls to others where there are none.
+fn every_kind(session: &Session) -> Result {
+    let text = session.transcript().text_from(0);
+    let alone = text.contains("ready: 1/1 CPUs");
+    let table = text
+        .lines()
+        .skip_while(|line| !line.trim_start().starts_with("what "));
+    let rows = table
+        .skip(1)
+        .take_while(|line| !line.contains("lines moved"));
+    let mut kinds = 0;
+    for row in rows {
+        let words: Vec<&str> = row.split_whitespace().collect();
+        let [.., sent, received] = words[..] else {
+            return Err(format!("no counts in {row:?}").into());
+        };
+        ensure_eq!(sent, received, "sent and received in {row:?}");
+        ensure!(
+            sent != "0" || (alone && row.contains("call to all others")),
+            "nothing was sent: {row}"
+        );
+        kinds += 1;
+    }
+    ensure!(kinds > 9, "{kinds} kinds in:\n{text}");
+    Ok(())
+}
+
+/// Another one each time; the kernel prints it, and takes it as an argument.
+fn seed() -> u32 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(1, |since| since.subsec_nanos())
+}

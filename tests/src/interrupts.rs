@@ -1,0 +1,76 @@
+//! Interrupts, counted twice: by the kernel (`irqs`) and by QEMU (its log of what it delivered).
+
+use std::collections::BTreeMap;
+
+/// How often each vector from 32 up was delivered, on all CPUs together.
+pub type Counts = BTreeMap<u8, u64>;
+
+/// The sums of the table that `irqs` prints.
+///
+/// # Errors
+///
+/// If a row has no sum.
+pub fn counted_by_kernel(text: &str) -> Result<Counts, String> {
+    let table = text
+        .lines()
+        .skip_while(|line| !line.trim_start().starts_with("vector"));
+    let Some(columns) = table
+        .clone()
+        .next()
+        .map(|header| header.matches("CPU ").count())
+    else {
+        return Err(format!("no table of interrupts in:\n{text}"));
+    };
+    let mut counts = Counts::new();
+    for line in table.skip(1) {
+        let Some((vector, rest)) = line
+            .trim_start()
+            .strip_prefix("0x")
+            .and_then(|row| row.split_once(' '))
+        else {
+            break;
+        };
+        let vector = u8::from_str_radix(vector, 16).map_err(|e| format!("{line}: {e}"))?;
+        // Behind the class come the CPUs that have a column, then all CPUs.
+        let sum = rest.split_whitespace().nth(1 + columns);
+        let sum = sum.and_then(|sum| sum.parse().ok());
+        counts.insert(vector, sum.ok_or(format!("no sum in {line:?}"))?);
+    }
+    Ok(counts)
+}
+
+/// What QEMU's log, made with `-d int`, says that it delivered.
+#[must_use]
+pub fn delivered_by_qemu(log: &str) -> Counts {
+    let mut counts = Counts::new();
+    for line in log.lines() {
+        let vector = line
+            .split_once("Servicing hardware INT=0x")
+            .and_then(|(_, vector)| u8::from_str_radix(vector.trim(), 16).ok());
+        if let Some(vector) = vector {
+            *counts.entry(vector).or_default() += 1;
+        }
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_sums_of_the_table() {
+        let text = "tocsin> irqs\n  vector  class      CPU 0      CPU 1   all CPUs\n  \
+                    0x0020      2         40         45         85\n  \
+                    0x00f0     15          0          2          2  nobody answers now\ntocsin> ";
+        let expected = Counts::from([(0x20, 85), (0xf0, 2)]);
+        assert_eq!(counted_by_kernel(text), Ok(expected));
+        assert!(counted_by_kernel("nothing").is_err());
+    }
+
+    #[test]
+    fn counts_what_the_log_names() {
+        let log = "0: v=20\nServicing hardware INT=0x20\nServicing hardware INT=0xf0\nServicing hardware INT=0x20\n";
+        assert_eq!(delivered_by_qemu(log), Counts::from([(0x20, 2), (0xf0, 1)]));
+    }
+}
