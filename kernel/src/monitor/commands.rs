@@ -5,7 +5,7 @@ use alloc::string::ToString;
 use tocsin_logic::exit;
 
 use super::{
-    Arguments, Command, CommandError, apic, bench, fault, gates, has_failed, ipi, irq, lines,
+    Arguments, Command, CommandError, apic, bench, fault, gates, has_failed, ipi, irq, irqs, lines,
     machine, memory, nmi, pci, storm,
 };
 use crate::{Machine, hw, println};
@@ -87,8 +87,8 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "irqs",
         usage: "irqs",
-        help: "count the interrupts by vector and CPU",
-        run: irq::irqs,
+        help: "count the interrupts by vector and CPU, with their rate since the last time",
+        run: irqs::irqs,
     },
     Command {
         name: "lines",

@@ -1,9 +1,6 @@
 //! `irqs`, `prio`, `nest`: interrupts as they come, and who waits for whom.
 
-use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::Write;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Once;
@@ -19,44 +16,6 @@ use crate::irq::nest::{self, Step, TimeLine};
 use crate::irq::{nmi, priority, watchdog};
 use crate::smp::{self, jobs};
 use crate::{Machine, println};
-
-/// CPUs that `irqs` has a column for; the others are in the sum.
-const COLUMNS: usize = 8;
-
-pub(super) fn irqs(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
-    arguments.end()?;
-    let cpus = interrupts::all_cpus();
-    let shown = &cpus[..cpus.len().min(COLUMNS)];
-    let mut header = String::from("  vector  class");
-    for cpu in shown {
-        // Writing to a string never fails.
-        let _ = write!(header, "  {:>9}", format!("CPU {}", cpu.id()));
-    }
-    println!("{header}  {:>9}", "all CPUs");
-    for vector in interrupts::FIRST..=u8::MAX {
-        let counts: Vec<u64> = cpus
-            .iter()
-            .map(|cpu| cpu.interrupts.count(vector))
-            .collect();
-        let sum = counts.iter().sum::<u64>();
-        if sum == 0 {
-            continue;
-        }
-        let mut row = format!(
-            "  {vector:#06x}  {:>5}",
-            Vector(vector).priority_class().get()
-        );
-        for count in counts.iter().take(COLUMNS) {
-            let _ = write!(row, "  {count:>9}");
-        }
-        let handled = cpus.iter().any(|cpu| !cpu.interrupts.is_free(vector));
-        println!(
-            "{row}  {sum:>9}{}",
-            if handled { "" } else { "  nobody answers now" }
-        );
-    }
-    Ok(())
-}
 
 pub(super) fn prio(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
     arguments.end()?;

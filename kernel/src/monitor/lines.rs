@@ -54,21 +54,20 @@ fn show_lines() {
         "  name          CPU  vectors    class      claimed  unclaimed  storms  state   source"
     );
     for line in line::all() {
+        let vectors = match line.count {
+            1 => format!("{}", line.first),
+            _ => format!("{}-{}", line.first, line.last()),
+        };
         let Description {
             name,
             source,
             cpu,
-            first,
-            count,
             class,
             counts,
             is_masked,
             storms,
+            ..
         } = line;
-        let vectors = match count {
-            1 => format!("{first}"),
-            _ => format!("{first}-{:#04x}", first.get() + (count - 1)),
-        };
         println!(
             "  {name:<12}  {cpu:>3}  {vectors:<9}  {:>5}  {:>11}  {:>9}  {storms:>6}  {:<6}  {source}",
             class.get(),

@@ -8,6 +8,7 @@ mod fault;
 mod gates;
 mod ipi;
 mod irq;
+mod irqs;
 mod line;
 mod lines;
 mod machine;

@@ -216,7 +216,7 @@ impl Longest {
 }
 
 /// A counter's value at a moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
     /// The counter. It may wrap.
     pub count: u64,

@@ -82,6 +82,14 @@ pub struct Description {
 /// How long an interrupt may take to be ended, in nanoseconds.
 const PATIENCE: u64 = 1_000_000_000;
 
+impl Description {
+    /// Its last vector.
+    #[must_use]
+    pub fn last(&self) -> Vector {
+        Vector(self.first.get() + (self.count - 1))
+    }
+}
+
 /// All lines, in the order of their making.
 static LINES: IrqMutex<Vec<Arc<Shared>>> = IrqMutex::new(Vec::new());
 
