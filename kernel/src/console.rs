@@ -187,6 +187,12 @@ pub(crate) fn seize(waiting: impl Fn() -> bool) -> Option<Report> {
     Some(report)
 }
 
+/// Whether the code that this interrupts holds the console, or the caller itself. Any context.
+pub(crate) fn is_held_here() -> bool {
+    // SAFETY: 1. The lock is only looked at.
+    unsafe { CONSOLE.raw() }.is_held_here()
+}
+
 /// How a wait for the console ends.
 enum Claim {
     Locked(IrqGuard<'static, Option<Console>>),
@@ -201,14 +207,12 @@ fn wait_for_console(waiting: impl Fn() -> bool) -> Claim {
         if let Some(guard) = CONSOLE.try_lock() {
             return Claim::Locked(guard);
         }
-        // SAFETY: 1. The lock is only looked at.
-        let held_here = unsafe { CONSOLE.raw() }.is_held_here();
         // As long as something is being sent, somebody else is writing, and will be done.
         let now = SENT.load(Ordering::Relaxed);
         if now != sent {
             (sent, since) = (now, time::nanoseconds());
         }
-        if held_here || time::has_passed(since, SEIZE_PATIENCE) {
+        if is_held_here() || time::has_passed(since, SEIZE_PATIENCE) {
             return Claim::Forced;
         }
         if !waiting() {

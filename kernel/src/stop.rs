@@ -18,6 +18,5 @@ pub(crate) fn cannot_start(reason: &dyn core::fmt::Display) -> ! {
 )]
 fn panic(info: &PanicInfo<'_>) -> ! {
     x86_64::instructions::interrupts::disable();
-    report::panic(info);
-    report::stop()
+    report::panic(info)
 }

@@ -35,6 +35,8 @@ pub struct Report {
     pub bits: BTreeMap<String, Vec<String>>,
     /// The chain of calls.
     pub backtrace: Vec<Code>,
+    /// What became of other CPUs: `stopped`, `silent` or `also`, and what follows.
+    pub others: Vec<(String, String)>,
     /// Whether the CPU stopped after it.
     pub stopped: bool,
 }
@@ -140,6 +142,7 @@ impl Report {
             "at" => self.at = Code::parse(text)?,
             "error code" => self.error_code = Some(number_and_text(text)?),
             "address" => self.address = Some(number_and_text(text)?),
+            "stopped" | "silent" | "also" => self.others.push((name.to_owned(), text.to_owned())),
             "status" => self.status = Some(text.to_owned()),
             "stack" => text.clone_into(&mut self.stack),
             _ if name.starts_with("bank ") => self.banks.push(format!("{name} {text}")),

@@ -26,14 +26,10 @@ pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
     if vector == NMI && nmi::answer(cpu, frame) {
         return;
     }
-    if cpu.enter_report() > 1 {
-        report::faulted_again(cpu, frame);
-        report::stop();
+    if cpu.enter_report() > 1 || !may_continue(frame) {
+        report::fatal_exception(cpu, frame);
     }
     report::exception(cpu, frame);
-    if !may_continue(frame) {
-        report::stop();
-    }
     if vector == DEBUG {
         // Reported once is enough: without this, single-stepping reports every instruction.
         frame.rflags &= !TRAP_FLAG;

@@ -10,7 +10,7 @@ use tocsin_logic::irq::nmi::{Cause, Causes, Requests, Sort};
 
 use super::entry::TrapFrame;
 use super::percpu::PerCpu;
-use super::report;
+use super::{ending, report};
 use crate::time;
 
 /// The vector of NMI.
@@ -153,7 +153,7 @@ pub(super) fn answer(cpu: &PerCpu, frame: &TrapFrame) -> bool {
         Sort::Unknown => {
             count(&nmi.unknown);
             // A report that it interrupts must go on; then the counter has to do.
-            cpu.is_reporting()
+            cpu.reports() > 0
         }
     }
 }
@@ -163,6 +163,9 @@ fn serve(cpu: &PerCpu, frame: &TrapFrame, causes: Causes) {
         if causes.contains(cause) {
             count(counter);
         }
+    }
+    if causes.contains(Cause::Stop) {
+        ending::stop_if_elsewhere(cpu, frame.rip);
     }
     if causes.contains(Cause::Backtrace) || causes.contains(Cause::Watchdog) {
         report::capture(cpu, frame);

@@ -10,6 +10,7 @@ use tocsin_logic::irq::queue::Queue;
 use tocsin_logic::irq::vectors::{Allocator, VectorSet};
 use tocsin_logic::vector::Vector;
 
+use super::ending::End;
 use super::interrupts::{self, Interrupts};
 use super::nmi::Nmi;
 use crate::sync::IrqMutex;
@@ -77,6 +78,8 @@ pub struct PerCpu {
     id: u32,
     /// Depth of fault reports being printed; above 1, a report has faulted itself.
     reports: AtomicU32,
+    /// How it ends.
+    pub(super) end: End,
     /// What the CPU is asked to do; see `smp::jobs`.
     pub(crate) job: Assignment,
     /// What it was doing when another CPU last asked; see `irq::nmi`.
@@ -98,7 +101,8 @@ pub struct PerCpu {
 }
 
 // SAFETY: 1. GDT, TSS and `this` are written only by `segments`, on the CPU they belong to, when its
-// code is not using them; others never touch them. 2. The rest is atomic or constant.
+// code is not using them; others never touch them. 2. The note of `end` is read only when it is not
+// written any more. 3. The rest is atomic or constant.
 unsafe impl Sync for PerCpu {}
 
 impl PerCpu {
@@ -109,6 +113,7 @@ impl PerCpu {
             this: UnsafeCell::new(core::ptr::null()),
             id,
             reports: AtomicU32::new(0),
+            end: End::new(),
             job: Assignment {
                 busy: AtomicBool::new(false),
                 function: AtomicPtr::new(core::ptr::null_mut()),
@@ -144,9 +149,9 @@ impl PerCpu {
         self.reports.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Whether a fault report is being printed.
-    pub(super) fn is_reporting(&self) -> bool {
-        self.reports.load(Ordering::Relaxed) > 0
+    /// How many fault reports are being printed.
+    pub(super) fn reports(&self) -> u32 {
+        self.reports.load(Ordering::Relaxed)
     }
 
     /// Marks the end of a report after which the CPU goes on.

@@ -16,6 +16,7 @@ use tocsin_logic::registers;
 use x86_64::registers::control::{Cr0, Cr2, Cr3, Cr4};
 use x86_64::registers::debug::Dr6;
 
+use super::ending::{self, Role};
 use super::entry::TrapFrame;
 use super::machine_check;
 use super::percpu::{self, PerCpu};
@@ -28,10 +29,96 @@ const DOUBLE_FAULT: u8 = 8;
 const PAGE_FAULT: u8 = 14;
 const MACHINE_CHECK: u8 = 18;
 
-/// Reports the exception that `frame` holds.
+/// Reports the exception that `frame` holds, after which the interrupted code goes on.
 pub(super) fn exception(cpu: &PerCpu, frame: &TrapFrame) {
+    match console::seize(|| !ending::is_elsewhere()) {
+        // A console never reports an error.
+        Some(mut out) => drop(write_exception(&mut out, cpu, frame)),
+        None => ending::stop_if_elsewhere(cpu, frame.rip),
+    }
+}
+
+/// Reports the exception that `frame` holds, and stops the kernel. The CPU may be reporting already:
+/// then it says that its report has failed.
+pub(super) fn fatal_exception(cpu: &PerCpu, frame: &TrapFrame) -> ! {
+    let vector = frame.vector as u8;
+    let (mnemonic, name) = exception::exception(vector).map_or(("interrupt", ""), |exception| {
+        (exception.mnemonic, exception.name)
+    });
+    let note = format_args!("{mnemonic} {name} at {}", Code(frame.rip));
+    end(cpu, note, |out, again| {
+        if again {
+            return writeln!(
+                out,
+                "\n#### CPU {}: {mnemonic} (vector {vector}) at {:#018x} while reporting the fault above",
+                cpu.id(),
+                frame.rip
+            );
+        }
+        write_exception(out, cpu, frame)
+    })
+}
+
+/// Reports a panic of the code that calls it, and stops the kernel.
+pub(crate) fn panic(info: &PanicInfo<'_>) -> ! {
+    let cpu = percpu::current();
+    cpu.enter_report();
+    let (rip, rbp, rsp) = processor::position();
+    let message = info.message();
+    let location = info.location();
+    end(cpu, format_args!("{}", Short(info)), |out, again| {
+        rule(out, format_args!("CPU {}: kernel panic", cpu.id()))?;
+        writeln!(out, "  what        {message}")?;
+        if let Some(location) = location {
+            writeln!(out, "  where       {location}")?;
+        }
+        if again {
+            return Ok(());
+        }
+        write_backtrace(out, rip, rbp, rsp)
+    })
+}
+
+/// A panic in one line.
+struct Short<'a>(&'a PanicInfo<'a>);
+
+impl fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "kernel panic: {}", self.0.message())?;
+        match self.0.location() {
+            Some(location) => write!(f, ", at {location}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The end of the kernel on `cpu`: lets it `write` a report, if it is the first to come here, and what
+/// has become of the others; else leaves a `note` for the one that was. `write` is told whether
+/// the CPU was reporting already.
+fn end(
+    cpu: &PerCpu,
+    note: fmt::Arguments<'_>,
+    write: impl FnOnce(&mut console::Report, bool) -> fmt::Result,
+) -> ! {
+    let role = ending::begin(cpu);
+    if role == Role::Other {
+        ending::leave_note(cpu, note);
+    }
+    if role == Role::Reporter {
+        ending::ask_others();
+    }
+    let mut out = take_console();
+    if role == Role::Reporter {
+        ending::wait_for_others();
+    }
+    let again = role == Role::ReporterAgain || cpu.reports() > 1;
     // A console never reports an error.
-    let _ = write_exception(&mut take_console(), cpu, frame);
+    let _ = write(&mut out, again);
+    if role == Role::Reporter {
+        let _ = ending::write_others(&mut out);
+    }
+    drop(out);
+    stop()
 }
 
 /// The console, as soon as it can be had.
@@ -40,34 +127,6 @@ pub(crate) fn take_console() -> console::Report {
         if let Some(report) = console::seize(|| true) {
             return report;
         }
-    }
-}
-
-/// Reports that a report has faulted.
-pub(super) fn faulted_again(cpu: &PerCpu, frame: &TrapFrame) {
-    let vector = frame.vector as u8;
-    let name = exception::exception(vector).map_or("interrupt", |exception| exception.mnemonic);
-    let _ = writeln!(
-        take_console(),
-        "\n#### CPU {}: {name} (vector {vector}) at {:#018x} while reporting the fault above",
-        cpu.id(),
-        frame.rip
-    );
-}
-
-/// Reports a panic of the code that calls it.
-pub(crate) fn panic(info: &PanicInfo<'_>) {
-    let cpu = percpu::current();
-    let nested = cpu.enter_report() > 1;
-    let mut out = take_console();
-    let _ = rule(&mut out, format_args!("CPU {}: kernel panic", cpu.id()));
-    let _ = writeln!(out, "  what        {}", info.message());
-    if let Some(location) = info.location() {
-        let _ = writeln!(out, "  where       {location}");
-    }
-    if !nested {
-        let (rip, rbp, rsp) = processor::position();
-        let _ = write_backtrace(&mut out, rip, rbp, rsp);
     }
 }
 

@@ -18,8 +18,9 @@ pub use ceiling::{CeilingGuard, CeilingMutex};
 pub use line::{Claim, Line, LineError, Messages, Request, Source};
 pub use priority::{Raised, raise};
 
-/// Registers the vectors that calls and deferred work use. Once, before other CPUs run.
+/// Registers the vectors that calls and deferred work use, and how CPUs are stopped. Once, before other CPUs run.
 pub(crate) fn set_up() {
     call::set_up();
     deferred::set_up();
+    nmi::set_up();
 }

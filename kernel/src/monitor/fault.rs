@@ -11,7 +11,7 @@ use tocsin_logic::exception::{self, pushes_error_code};
 use tocsin_logic::script;
 
 use super::provoke::{self, Provocation};
-use super::{Arguments, CommandError};
+use super::{Arguments, CommandError, together};
 use crate::smp::jobs::{self, Job};
 use crate::{Machine, cpu, println};
 
@@ -139,6 +139,30 @@ const KINDS: &[Kind] = &[
         vector: None,
         how: "panicking",
         provoke: provoke::panic,
+    },
+    Kind {
+        name: "panic-all",
+        vector: None,
+        how: "panicking on all CPUs at once",
+        provoke: together::panic_all,
+    },
+    Kind {
+        name: "panic-printing",
+        vector: None,
+        how: "panicking while all other CPUs print",
+        provoke: together::panic_among_printers,
+    },
+    Kind {
+        name: "panic-first",
+        vector: None,
+        how: "panicking before all other CPUs do, which no NMI can stop",
+        provoke: together::panic_before_others,
+    },
+    Kind {
+        name: "panic-silent",
+        vector: None,
+        how: "panicking while no other CPU answers an NMI",
+        provoke: together::panic_among_silent,
     },
 ];
 

@@ -17,6 +17,7 @@ mod nmi;
 mod pci;
 mod provoke;
 mod storm;
+mod together;
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};

@@ -1,6 +1,7 @@
 //! What must not happen and does: NMIs that meet, CPUs that panic together, interrupts that
 //! nobody sent.
 
+mod ending;
 mod nmi;
 
 use libtest_mimic::Trial;
@@ -10,7 +11,9 @@ use tocsin_tools::{Machine, Outcome, Session};
 use crate::{PATIENCE, Result, plain};
 
 pub fn trials() -> Vec<Trial> {
-    nmi::trials()
+    let mut trials = nmi::trials();
+    trials.extend(ending::trials());
+    trials
 }
 
 /// The modes of the local APIC, as `apic=` names them.

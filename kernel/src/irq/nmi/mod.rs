@@ -14,10 +14,12 @@ use tocsin_logic::backtrace;
 use tocsin_logic::irq::nmi::Cause;
 
 use crate::apic::{LocalApic, local};
+use crate::cpu::PerCpu;
+use crate::cpu::ending::{self, Others};
 use crate::cpu::nmi::Function;
 use crate::cpu::symbols::Code;
 use crate::smp::{self, Online};
-use crate::time;
+use crate::{cpu, time};
 
 /// How long a CPU may take to answer an NMI, in nanoseconds. Long, because a virtual CPU may have
 /// to wait for its turn on the host.
@@ -146,4 +148,26 @@ fn find(cpu: u32) -> Result<&'static Online, NmiError> {
 /// The APIC ID of CPU number `cpu`, if it is online.
 fn apic_id_of(cpu: u32) -> Option<ApicId> {
     find(cpu).ok().map(|target| target.apic_id)
+}
+
+/// Lets a CPU that reports the end of the kernel stop the others. Once, before there are any.
+pub(crate) fn set_up() {
+    ending::set_others(Others {
+        each: each_other,
+        interrupt: interrupt_in_any_context,
+    });
+}
+
+fn each_other(visit: &mut dyn FnMut(&'static PerCpu)) {
+    let own = cpu::current().id();
+    let online = smp::online().into_iter().flat_map(|cpus| &cpus.online);
+    online
+        .map(|online| online.cpu)
+        .filter(|cpu| cpu.id() != own)
+        .for_each(visit);
+}
+
+fn interrupt_in_any_context(cpu: &'static PerCpu) {
+    // One that cannot be sent is one that is not answered: the report says so.
+    let _ = find(cpu.id()).and_then(|target| send(target, LocalApic::send_in_nmi));
 }
