@@ -29,3 +29,6 @@ pub mod storm;
 mod sync;
 pub mod table;
 pub mod vectors;
+
+#[cfg(test)]
+mod tests;

@@ -139,7 +139,7 @@ fn explore_move(source: Source, events: usize, skip: fn(&Action) -> bool) {
         let old = {
             let mut owner = Owner::new(&machine, OLD.cpu.0 as usize);
             spawn(move || {
-                for _ in 0..2 {
+                for _ in 0..events {
                     take(&mut owner);
                 }
                 owner

@@ -1,6 +1,7 @@
 //! The encodings, against constants worked out by hand from the manuals' figures.
 
 mod entries;
+mod layouts;
 mod messages;
 mod modes;
 mod registers;

@@ -1,0 +1,265 @@
+//! The steps of a move: whole, given up at every point, and with every choice of vectors.
+//! That they lose nothing while interrupts come is tried in `tests/loom`.
+
+use super::{class, classes};
+use crate::irq::affinity::{Action, Move, Place, Source, choose};
+use crate::irq::vectors::VectorSet;
+use crate::topology::CpuId;
+use crate::vector::Vector;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::string::ToString;
+use std::vec::Vec;
+
+const SOURCES: [Source; 4] = [
+    Source::MaskableMessage,
+    Source::PlainMessage,
+    Source::EdgePin,
+    Source::LevelPin,
+];
+
+const OLD: Place = place(1, 0x41);
+
+/// Where it may go: another vector, another CPU, both.
+const NEW: [Place; 3] = [place(1, 0x52), place(2, 0x41), place(2, 0x52)];
+
+const fn place(cpu: u32, vector: u8) -> Place {
+    Place {
+        cpu: CpuId(cpu),
+        vector: Vector(vector),
+    }
+}
+
+fn steps(mut it: Move) -> Vec<Action> {
+    let mut steps = Vec::new();
+    while let Some(action) = it.action() {
+        steps.push(action);
+        it.advance();
+    }
+    it.advance();
+    assert_eq!(it.action(), None);
+    steps
+}
+
+/// A machine that does the steps, and refuses those that are wrong on any machine.
+struct Machine {
+    source: Source,
+    route: Place,
+    masked: bool,
+    /// Places with a handler, and those whose vector is taken.
+    installed: BTreeSet<(u32, u8)>,
+    taken: BTreeSet<(u32, u8)>,
+    drained: BTreeSet<(u32, u8)>,
+    flushed: bool,
+}
+
+impl Machine {
+    fn new(source: Source, places: impl Iterator<Item = Place>) -> Self {
+        Self {
+            source,
+            route: OLD,
+            masked: false,
+            installed: BTreeSet::from([key(OLD)]),
+            taken: places.chain([OLD]).map(key).collect(),
+            drained: BTreeSet::new(),
+            flushed: false,
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        let can_mask = matches!(self.source, Source::MaskableMessage | Source::LevelPin);
+        match action {
+            Action::Install(place) => {
+                assert!(self.taken.contains(&key(place)));
+                assert!(self.installed.insert(key(place)), "twice");
+            }
+            Action::Mask => {
+                assert!(can_mask, "it forgets what comes");
+                self.masked = true;
+            }
+            Action::AwaitIdle => assert!(self.masked && self.source == Source::LevelPin),
+            Action::SetRoute(place) => {
+                assert!(self.masked, "two writes");
+                self.route = place;
+            }
+            Action::SetVector(vector) => self.route.vector = vector,
+            Action::SetDestination(cpu) => self.route.cpu = cpu,
+            Action::Unmask => self.masked = false,
+            Action::Flush => self.flushed = true,
+            Action::Drain(place) => {
+                assert!(self.flushed && self.route != place);
+                self.drained.insert(key(place));
+            }
+            Action::Remove(place) => {
+                assert!(self.route != place);
+                assert!(self.installed.remove(&key(place)));
+            }
+            Action::Free(place) => {
+                assert!(!self.installed.contains(&key(place)), "with a handler");
+                assert!(self.taken.remove(&key(place)), "twice");
+            }
+        }
+        // Wherever an interrupt goes at this moment, it finds a handler.
+        assert!(
+            self.masked || self.installed.contains(&key(self.route)),
+            "{action}"
+        );
+    }
+}
+
+fn key(place: Place) -> (u32, u8) {
+    (place.cpu.0, place.vector.get())
+}
+
+#[test]
+fn every_move() {
+    for source in SOURCES {
+        assert_eq!(Move::new(source, OLD, OLD), None);
+        for new in NEW {
+            let it = Move::new(source, OLD, new).expect("two places");
+            let mut machine = Machine::new(source, it.places());
+            let used = machine.taken.clone();
+            for action in steps(it) {
+                machine.act(action);
+            }
+            assert_eq!(machine.route, new);
+            assert_eq!(machine.installed, BTreeSet::from([key(new)]));
+            assert_eq!(machine.taken, BTreeSet::from([key(new)]));
+            // What was left was seen to be quiet.
+            let left: BTreeSet<_> = used.difference(&machine.taken).copied().collect();
+            assert_eq!(machine.drained, left);
+        }
+    }
+}
+
+#[test]
+fn every_move_given_up_at_every_step() {
+    for source in SOURCES {
+        for new in NEW {
+            let whole = Move::new(source, OLD, new).expect("two places");
+            for done in 0..=steps(whole.clone()).len() {
+                let mut it = whole.clone();
+                let mut machine = Machine::new(source, it.places());
+                for _ in 0..done {
+                    machine.act(it.action().expect("a step"));
+                    it.advance();
+                }
+                let before = it.clone();
+                let route = machine.route;
+                if it.abandon() {
+                    assert_eq!(route, OLD);
+                    assert!(it.abandon(), "twice");
+                    for action in steps(it) {
+                        machine.act(action);
+                    }
+                    assert_eq!(machine.route, OLD);
+                    assert_eq!(machine.installed, BTreeSet::from([key(OLD)]));
+                    assert_eq!(machine.taken, BTreeSet::from([key(OLD)]));
+                    assert!(!machine.masked);
+                } else {
+                    assert_ne!(route, OLD);
+                    assert_eq!(it, before);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_pin_that_forgets_moves_like_a_message_that_cannot_wait() {
+    for new in NEW {
+        let [edge, plain] = [Source::EdgePin, Source::PlainMessage]
+            .map(|source| Move::new(source, OLD, new).map(steps));
+        assert_eq!(edge, plain);
+    }
+}
+
+#[test]
+fn steps_in_words() {
+    let [level, message] = [Source::LevelPin, Source::PlainMessage].map(|source| {
+        let it = Move::new(source, OLD, NEW[2]).expect("two places");
+        steps(it)
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(
+        level,
+        [
+            "install the handler at vector 0x52 of CPU 2",
+            "mask",
+            "wait for remote IRR to clear",
+            "route to vector 0x52 of CPU 2",
+            "unmask",
+            "wait for messages on their way",
+            "wait for IRR and ISR to clear at vector 0x41 of CPU 1",
+            "remove the handler from vector 0x41 of CPU 1",
+            "free vector 0x41 of CPU 1",
+        ]
+    );
+    assert_eq!(
+        message[..5],
+        [
+            "install the handler at vector 0x52 of CPU 2",
+            "install the handler at vector 0x52 of CPU 1",
+            "set vector 0x52",
+            "set destination CPU 2",
+            "wait for messages on their way",
+        ]
+    );
+    assert_eq!(message.len(), 11);
+}
+
+proptest! {
+    /// What is chosen is a whole block of the class, free wherever the move needs it; and there is
+    /// none only if there is none.
+    #[test]
+    fn chosen_vectors(
+        source in prop::sample::select(&SOURCES[..]),
+        class_number in 2..16_u8,
+        size in prop::sample::select(&[1_u8, 2, 4, 8, 16][..]),
+        old in 0x20..=0xff_u8,
+        registers in any::<[[u32; 8]; 4]>(),
+    ) {
+        // Half the vectors would leave hardly a block of four.
+        let [one, other, third, fourth] = registers.map(VectorSet::from_registers);
+        let [on_old, on_new] = [one.with(other), third.with(fourth)];
+        let old = Vector(old - old % size);
+        let class = class(class_number);
+        let can_be_masked = matches!(source, Source::MaskableMessage | Source::LevelPin);
+        let chosen = choose(source, class, size, old, on_old, on_new);
+        if let Some(first) = chosen {
+            let block = VectorSet::block(first, size);
+            prop_assert_eq!(block.len(), u32::from(size));
+            prop_assert_eq!(first.priority_class(), class);
+            prop_assert!(block.without(on_new).is_empty());
+            let needs_third = !can_be_masked && first != old;
+            prop_assert!(!needs_third || block.without(on_old).is_empty());
+        } else {
+            let both = if can_be_masked { on_new } else { on_new.common(on_old) };
+            prop_assert_eq!(both.find_block(class, size), None);
+        }
+        // One write, if that can be.
+        let same = VectorSet::block(old, size);
+        if !can_be_masked && old.priority_class() == class && same.without(on_new).is_empty() {
+            prop_assert_eq!(chosen, Some(old));
+        }
+    }
+}
+
+#[test]
+fn nothing_to_choose() {
+    for source in SOURCES {
+        for class in classes() {
+            let chosen = choose(
+                source,
+                class,
+                1,
+                OLD.vector,
+                VectorSet::ALL,
+                VectorSet::EMPTY,
+            );
+            assert_eq!(chosen, None);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The decisions of the interrupt core, against the manuals and against plainer models.
+//! What several CPUs do at once is in `tests/loom`.
+
+mod affinity;
+mod calls;
+mod priority;
+mod route;
+mod statistics;
+mod storm;
+mod vectors;
+
+use crate::vector::PriorityClass;
+use std::vec::Vec;
+
+/// Class `number`.
+fn class(number: u8) -> PriorityClass {
+    PriorityClass::new(number).expect("0 to 15")
+}
+
+/// All sixteen.
+fn classes() -> Vec<PriorityClass> {
+    (0..16).map(class).collect()
+}
