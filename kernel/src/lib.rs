@@ -20,7 +20,7 @@
 //!
 //! Modules import only from those before them:
 //! `hw`, `sync`, `time`, `console`, `boot`, `memory`, `cpu`, `stop`, `acpi`, `apic`, `discover`, `smp`,
-//! `irq`, `pci`, `stress`, `bench`, `monitor`, `start`.
+//! `irq`, `devices`, `pci`, `stress`, `bench`, `monitor`, `start`.
 
 #![no_std]
 
@@ -32,6 +32,7 @@ pub mod bench;
 pub mod boot;
 pub mod console;
 pub mod cpu;
+pub mod devices;
 mod discover;
 pub mod hw;
 pub mod irq;

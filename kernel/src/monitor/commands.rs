@@ -6,7 +6,7 @@ use tocsin_logic::exit;
 
 use super::{
     Arguments, Command, CommandError, apic, bench, fault, gates, has_failed, ipi, irq, irqs, lines,
-    machine, memory, nmi, pci, storm,
+    machine, memory, nmi, pci, sources, storm,
 };
 use crate::{Machine, hw, println};
 
@@ -95,6 +95,12 @@ const COMMANDS: &[Command] = &[
         usage: "lines [test [cpu]]",
         help: "show who owns which interrupt, or try every vector of a CPU",
         run: lines::lines,
+    },
+    Command {
+        name: "sources",
+        usage: "sources [what] [count] [cpu]",
+        help: "let pit, rtc, hpet, keyboard, com2, virtio or all of them interrupt a CPU, and count both ends",
+        run: sources::sources,
     },
     Command {
         name: "prio",

@@ -16,6 +16,7 @@ mod memory;
 mod nmi;
 mod pci;
 mod provoke;
+mod sources;
 mod storm;
 mod together;
 
@@ -27,6 +28,7 @@ use alloc::string::{String, ToString};
 use tocsin_logic::command_line::Options;
 use tocsin_logic::script;
 
+use crate::devices::DeviceError;
 use crate::pci::PciError;
 use crate::smp::jobs::JobError;
 use crate::{Machine, println};
@@ -58,6 +60,8 @@ pub enum CommandError {
     Pci(PciError),
     /// It was done, and what came out is wrong; says what.
     Failed(String),
+    /// A device outside of PCI cannot do it, or did not.
+    Device(DeviceError),
 }
 
 impl fmt::Display for CommandError {
@@ -72,6 +76,7 @@ impl fmt::Display for CommandError {
             Self::Cpu(error) => error.fmt(f),
             Self::Pci(error) => error.fmt(f),
             Self::Failed(what) => f.write_str(what),
+            Self::Device(error) => error.fmt(f),
         }
     }
 }

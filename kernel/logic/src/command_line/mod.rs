@@ -11,7 +11,7 @@ mod problem;
 #[cfg(test)]
 mod tests;
 
-pub use options::{ApicMode, Options};
+pub use options::{ApicMode, Options, virtio_mmio};
 pub use problem::{Problem, ProblemKind, Problems};
 
 /// One item of the line.

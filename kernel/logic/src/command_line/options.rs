@@ -1,8 +1,10 @@
 //! The options that the kernel knows.
 //!
-//! To add one: a field in [`Options`] and a line in [`KNOWN`].
+//! To add one: a field in [`Options`] and a line in [`KNOWN`]. One that may be given several times is
+//! read from the line each time, as by [`virtio_mmio`].
 
 use super::{Problem, ProblemKind, Problems, Quoting, items};
+use crate::devices::virtio_mmio::{Place, PlaceError};
 use crate::script::parse_number;
 use crate::smp::Sabotage;
 
@@ -36,50 +38,82 @@ pub(super) struct Known {
     pub(super) name: &'static str,
     /// What the value must be, as in "... is needed".
     pub(super) accepts: &'static str,
-    /// Takes the value, or `None` if it is not acceptable.
-    set: for<'a> fn(&mut Options<'a>, &'a str) -> Option<()>,
+    /// Whether it may be given more than once.
+    repeats: bool,
+    /// Takes the value, or says why it is not acceptable.
+    set: for<'a> fn(&mut Options<'a>, &'a str) -> Result<(), Refusal>,
 }
 
-pub(super) const KNOWN: [Known; 4] = [
+/// Why a value is not acceptable.
+struct Refusal(Option<PlaceError>);
+
+/// What [`Known::accepts`] says is all that there is to say.
+const REFUSED: Refusal = Refusal(None);
+
+/// The key of [`virtio_mmio`].
+const VIRTIO_MMIO: &str = "virtio_mmio.device";
+
+pub(super) const KNOWN: [Known; 5] = [
     Known {
         name: "run",
         accepts: "a list of monitor commands, such as \"memory; poweroff\",",
+        repeats: false,
         set: |options, value| {
             options.run = Some(value);
-            Some(())
+            Ok(())
         },
     },
     Known {
         name: "apic",
         accepts: "auto, xapic or x2apic",
+        repeats: false,
         set: |options, value| {
             options.apic = match value {
                 "auto" => ApicMode::Auto,
                 "xapic" => ApicMode::XApic,
                 "x2apic" => ApicMode::X2Apic,
-                _ => return None,
+                _ => return Err(REFUSED),
             };
-            Some(())
+            Ok(())
         },
     },
     Known {
         name: "maxcpus",
         accepts: "a number from 1 up",
+        repeats: false,
         set: |options, value| {
             let number = parse_number(value).ok().and_then(|n| u32::try_from(n).ok());
-            options.maxcpus = Some(number.filter(|&n| n > 0)?);
-            Some(())
+            options.maxcpus = Some(number.filter(|&n| n > 0).ok_or(REFUSED)?);
+            Ok(())
         },
     },
     Known {
         name: "failcpu",
         accepts: "CPU@STAGE, the stage silent, real, protected, long, kernel, tables or apic,",
+        repeats: false,
         set: |options, value| {
-            options.failcpu = Some(Sabotage::parse(value)?);
-            Some(())
+            options.failcpu = Some(Sabotage::parse(value).ok_or(REFUSED)?);
+            Ok(())
+        },
+    },
+    Known {
+        name: VIRTIO_MMIO,
+        accepts: "SIZE@ADDRESS:GSI, such as 512@0xfeb00e00:31,",
+        repeats: true,
+        set: |_, value| {
+            let place = Place::parse(value);
+            place.map(drop).map_err(|error| Refusal(Some(error)))
         },
     },
 ];
+
+/// The virtio devices that `virtio_mmio.device=` names, in the line's order, as Linux has them. What
+/// is wrong with others is among the problems of [`Options::parse`].
+pub fn virtio_mmio(line: &str) -> impl Iterator<Item = Place> + '_ {
+    items(line)
+        .filter(|item| item.key == VIRTIO_MMIO)
+        .filter_map(|item| Place::parse(item.value?).ok())
+}
 
 impl<'a> Options<'a> {
     /// Reads a command line. What is wrong with it comes second and never keeps
@@ -108,20 +142,13 @@ impl<'a> Options<'a> {
                 continue;
             };
             let known = &KNOWN[index];
-            if item
-                .value
-                .and_then(|value| (known.set)(&mut options, value))
-                .is_none()
-            {
-                report(
-                    item.offset,
-                    ProblemKind::Value {
-                        accepts: known.accepts,
-                    },
-                );
+            let value = item.value.ok_or(REFUSED);
+            if let Err(Refusal(place)) = value.and_then(|value| (known.set)(&mut options, value)) {
+                let accepts = known.accepts;
+                report(item.offset, ProblemKind::Value { accepts, place });
                 continue;
             }
-            if seen & 1 << index != 0 {
+            if seen & 1 << index != 0 && !known.repeats {
                 report(item.offset, ProblemKind::Duplicate { key: known.name });
             }
             seen |= 1 << index;

@@ -1,6 +1,7 @@
 //! What can be wrong with a command line, in words for the boot log.
 
 use super::options::KNOWN;
+use crate::devices::virtio_mmio::PlaceError;
 use arrayvec::ArrayVec;
 use core::fmt;
 
@@ -28,6 +29,8 @@ pub enum ProblemKind<'a> {
     Value {
         /// What is acceptable.
         accepts: &'static str,
+        /// Which part is wrong, of the place of a device.
+        place: Option<PlaceError>,
     },
     /// The option was given before. This one counts.
     Duplicate {
@@ -52,8 +55,12 @@ impl fmt::Display for Problem<'_> {
                 }
                 Ok(())
             }
-            ProblemKind::Value { accepts } => {
-                write!(f, "`{item}` at column {column}: {accepts} is needed")
+            ProblemKind::Value { accepts, place } => {
+                write!(f, "`{item}` at column {column}: ")?;
+                if let Some(error) = place {
+                    write!(f, "{error}; ")?;
+                }
+                write!(f, "{accepts} is needed")
             }
             ProblemKind::Duplicate { key } => {
                 write!(

@@ -1,4 +1,4 @@
-use super::{ApicMode, Item, Options, ProblemKind, Problems, Quoting, items};
+use super::{ApicMode, Item, Options, ProblemKind, Problems, Quoting, items, virtio_mmio};
 use crate::smp::{Sabotage, Stage};
 use proptest::prelude::*;
 use std::string::{String, ToString};
@@ -94,14 +94,29 @@ fn all_options_are_taken() {
 }
 
 #[test]
+fn devices_may_be_given_several_times() {
+    let line = "virtio_mmio.device=512@0x1000:5 apic=auto virtio_mmio.device=4K@0x2000:6:1 \
+                virtio_mmio.device=oops";
+    let gsis: Vec<u32> = virtio_mmio(line).map(|place| place.gsi).collect();
+    assert_eq!(gsis, [5, 6]);
+    let problems = messages(line);
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].starts_with("`virtio_mmio.device=oops` at column "));
+}
+
+#[test]
 fn unknown_options_are_named_with_their_place_and_the_known_ones() {
     assert_eq!(
         messages("apic=xapic foo=1"),
-        ["unknown option `foo` at column 12; known: run, apic, maxcpus, failcpu"]
+        [
+            "unknown option `foo` at column 12; known: run, apic, maxcpus, failcpu, virtio_mmio.device"
+        ]
     );
     assert_eq!(
         messages("RUN=x"),
-        ["unknown option `RUN` at column 1; known: run, apic, maxcpus, failcpu"]
+        [
+            "unknown option `RUN` at column 1; known: run, apic, maxcpus, failcpu, virtio_mmio.device"
+        ]
     );
 }
 
@@ -111,6 +126,16 @@ fn bad_values_say_what_is_needed() {
         (
             "maxcpus=0",
             "`maxcpus=0` at column 1: a number from 1 up is needed",
+        ),
+        (
+            "virtio_mmio.device=512@0xfeb00e00",
+            "`virtio_mmio.device=512@0xfeb00e00` at column 1: \
+             there is no : between address and GSI; \
+             SIZE@ADDRESS:GSI, such as 512@0xfeb00e00:31, is needed",
+        ),
+        (
+            "virtio_mmio.device",
+            "`virtio_mmio.device` at column 1: SIZE@ADDRESS:GSI, such as 512@0xfeb00e00:31, is needed",
         ),
         (
             "maxcpus=many",

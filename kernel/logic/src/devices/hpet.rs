@@ -114,6 +114,19 @@ impl Timer {
         self.0 & !WRITABLE
     }
 
+    /// This value with the interrupt disabled.
+    #[must_use]
+    pub const fn muted(self) -> u64 {
+        self.0 & !INTERRUPT
+    }
+
+    /// This value without the permission to set a periodic comparator's next moment, which holds for
+    /// one write.
+    #[must_use]
+    pub const fn with_values_set(self) -> u64 {
+        self.0 & !SET_VALUE
+    }
+
     /// Whether the register, read again, shows that the comparator took this. Where it cannot
     /// have a route, the route reads as another one.
     #[must_use]
@@ -206,6 +219,8 @@ mod tests {
                     // A route that it does not have reads as another.
                     assert!(!Timer(value ^ 1 << 9).took(value));
                     assert_eq!(Timer(value).disarmed(), QEMU_TIMER.0);
+                    assert_eq!(Timer(value).muted(), value & !(1 << 2));
+                    assert_eq!(Timer(value).with_values_set(), value & !(1 << 6));
                 }
             }
         }

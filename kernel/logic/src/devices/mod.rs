@@ -4,4 +4,7 @@
 //! as the PC, that an ACPI table names, or that the command line gives.
 
 pub mod hpet;
+pub mod i8042;
 pub mod pit;
+pub mod rtc;
+pub mod virtio_mmio;

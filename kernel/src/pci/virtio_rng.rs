@@ -2,18 +2,13 @@
 //! sends a message by MSI-X when it has. As a device that works on its own, it shows messages masked,
 //! pending, moved and delivered.
 
-mod queue;
-
 use tocsin_logic::pci::capability;
 use tocsin_logic::pci::virtio::{MODERN, Structure, StructurePlace, VENDOR};
 use tocsin_logic::vector::PriorityClass;
 
-use super::counted::{CountedLine, Held, wait_until};
+use super::counted::{CountedLine, Held};
 use super::{Device, PciError, Window, Word, find};
-use queue::{BUFFER, ENTRIES, Queue};
-
-/// Device type of an entropy device.
-const TYPE: u16 = 4;
+use crate::devices::virtio::{ENTROPY, Entropy, Transport, VirtioError};
 
 /// Device ID of one that older drivers know too; ours does not make use of that.
 const TRANSITIONAL: u16 = 0x1005;
@@ -35,27 +30,26 @@ mod common {
     pub const QUEUE_DEVICE: u64 = 0x30;
 }
 
-/// Device status bits (2.1).
-const ACKNOWLEDGE: u8 = 1;
-const DRIVER: u8 = 2;
-const DRIVER_OK: u8 = 4;
-const FEATURES_OK: u8 = 8;
-
-/// Bit 32 of the features: the device follows version 1 (6).
-const VERSION_1: u32 = 1;
-
 /// The number of the queue's message. 0 would be that of configuration changes.
 const MESSAGE: u16 = 1;
 
 /// An entropy device that we drive.
 #[derive(Debug)]
 pub struct VirtioRng {
+    // First: the device is reset before its line goes.
+    entropy: Entropy<Registers>,
     counted: CountedLine,
+}
+
+/// Where the device is spoken to.
+#[derive(Debug)]
+struct Registers {
     common: Window,
     common_offset: u64,
     notify: Window,
     notify_offset: u64,
-    queue: Queue,
+    /// What the queue's number is multiplied with for its notification register.
+    multiplier: u32,
     device: Device,
 }
 
@@ -76,77 +70,27 @@ impl VirtioRng {
     ///
     /// [`PciError`], if there is none, or it cannot do what is needed.
     pub fn start(class: PriorityClass, cpu: u32) -> Result<Self, PciError> {
-        let modern = find(VENDOR, MODERN + TYPE);
+        let modern = find(VENDOR, MODERN + ENTROPY as u16);
         let found = modern.or_else(|error| find(VENDOR, TRANSITIONAL).map_err(|_| error));
         let device = found?.claim()?;
         let (common, common_offset, _) = structure(&device, Structure::Common)?;
         let (notify, notify_offset, multiplier) = structure(&device, Structure::Notify)?;
-        let queue = Queue::new().map_err(|error| PciError::Buffers(device.address, error))?;
         let message = device.msix()?.take(MESSAGE)?;
+        let address = device.address;
         let counted = CountedLine::new("virtio-rng", class, cpu, message)?;
-        let mut rng = Self {
-            counted,
+        let registers = Registers {
             common,
             common_offset,
             notify,
             notify_offset,
-            queue,
+            multiplier,
             device,
         };
-        rng.set_up(multiplier)?;
-        Ok(rng)
-    }
-
-    /// Brings the device to work, in the order that 3.1.1 has.
-    fn set_up(&mut self, multiplier: u32) -> Result<(), PciError> {
-        let wrong = |what| Err(PciError::Device(self.device.address, what));
-        if !self.reset() {
-            return wrong("the device does not come out of its reset");
-        }
-        // SAFETY: 1. The device was just reset and knows no address. 2. It is told only those of our
-        // own two pages, which stay ours until it is reset again.
-        unsafe { self.device.enable_bus_master() };
-        self.write(common::DEVICE_STATUS, ACKNOWLEDGE);
-        self.write(common::DEVICE_STATUS, ACKNOWLEDGE | DRIVER);
-        self.write(common::DEVICE_FEATURE_SELECT, 1_u32);
-        if self.read::<u32>(common::DEVICE_FEATURE) & VERSION_1 == 0 {
-            return wrong("the device does not follow virtio 1");
-        }
-        for (select, features) in [(0_u32, 0_u32), (1, VERSION_1)] {
-            self.write(common::DRIVER_FEATURE_SELECT, select);
-            self.write(common::DRIVER_FEATURE, features);
-        }
-        let status = ACKNOWLEDGE | DRIVER | FEATURES_OK;
-        self.write(common::DEVICE_STATUS, status);
-        if self.read::<u8>(common::DEVICE_STATUS) & FEATURES_OK == 0 {
-            return wrong("the device does not accept the features");
-        }
-        self.write(common::QUEUE_SELECT, 0_u16);
-        if self.read::<u16>(common::QUEUE_SIZE) < ENTRIES {
-            return wrong("the device's queue is too small");
-        }
-        self.write(common::QUEUE_SIZE, ENTRIES);
-        self.write(common::QUEUE_MSIX_VECTOR, MESSAGE);
-        if self.read::<u16>(common::QUEUE_MSIX_VECTOR) != MESSAGE {
-            return wrong("the device does not give its queue a message");
-        }
-        let registers = [
-            common::QUEUE_DESCRIPTORS,
-            common::QUEUE_DRIVER,
-            common::QUEUE_DEVICE,
-        ];
-        for (register, address) in registers.into_iter().zip(self.queue.addresses()) {
-            self.write(register, address as u32);
-            self.write(register + 4, (address >> 32) as u32);
-        }
-        let queue_offset = self.read::<u16>(common::QUEUE_NOTIFY_OFFSET);
-        self.notify_offset += u64::from(queue_offset) * u64::from(multiplier);
-        if self.notify_offset + 2 > self.notify.size() || !self.notify_offset.is_multiple_of(2) {
-            return wrong("the queue's notification register is outside of the device's memory");
-        }
-        self.write(common::QUEUE_ENABLE, 1_u16);
-        self.write(common::DEVICE_STATUS, status | DRIVER_OK);
-        Ok(())
+        let entropy = Entropy::start(registers).map_err(|error| match error {
+            VirtioError::Memory(error) => PciError::Buffers(address, error),
+            VirtioError::Device(what) => PciError::Device(address, what),
+        })?;
+        Ok(Self { entropy, counted })
     }
 
     /// The line that answers.
@@ -158,7 +102,7 @@ impl VirtioRng {
     /// The device.
     #[must_use]
     pub fn device(&self) -> &Device {
-        &self.device
+        &self.entropy.transport().device
     }
 
     /// Asks for random bytes and waits for the message that they are there.
@@ -177,7 +121,7 @@ impl VirtioRng {
     /// As [`VirtioRng::fill`].
     pub fn fill_with(&self, act: impl FnOnce()) -> Result<Filled, PciError> {
         let before = self.counted.received();
-        self.request();
+        self.entropy.request();
         act();
         let interrupted = self.counted.wait_beyond(before);
         let bytes = self.finish()?;
@@ -191,36 +135,20 @@ impl VirtioRng {
     /// As [`VirtioRng::fill`].
     pub fn fill_masked(&self) -> Result<Held, PciError> {
         let cause = || {
-            self.request();
+            self.entropy.request();
             self.finish().map(|_| ())
         };
         self.counted.hold(cause)
     }
 
-    /// Offers the buffer to the device, and tells it.
-    fn request(&self) {
-        self.queue.offer();
-        self.notify.write(self.notify_offset, 0_u16);
-    }
-
     /// Waits until the device has used the buffer. Returns how many bytes it wrote.
     fn finish(&self) -> Result<u32, PciError> {
-        let wrong = |what| Err(PciError::Device(self.device.address, what));
-        if !wait_until(|| self.queue.is_done()) {
-            return wrong("the device does not use the buffer that it was given");
-        }
-        match self.queue.written() {
-            bytes @ 1..=BUFFER => Ok(bytes),
-            _ => wrong("the device says that it wrote nothing, or more than there is room for"),
-        }
+        let wrong = |what| PciError::Device(self.device().address, what);
+        self.entropy.finish().map_err(wrong)
     }
+}
 
-    /// Resets the device; it then uses no memory. Returns whether it is done.
-    fn reset(&self) -> bool {
-        self.write(common::DEVICE_STATUS, 0_u8);
-        wait_until(|| self.read::<u8>(common::DEVICE_STATUS) == 0)
-    }
-
+impl Registers {
     fn read<T: Word>(&self, register: u64) -> T {
         self.common.read(self.common_offset + register)
     }
@@ -230,12 +158,62 @@ impl VirtioRng {
     }
 }
 
-impl Drop for VirtioRng {
-    fn drop(&mut self) {
-        if !self.reset() {
-            // Better lost than written to by a device when others have it.
-            self.queue.keep();
+impl Transport for Registers {
+    fn status(&self) -> u8 {
+        self.read(common::DEVICE_STATUS)
+    }
+
+    fn set_status(&self, status: u8) {
+        self.write(common::DEVICE_STATUS, status);
+    }
+
+    fn let_reach_memory(&self) {
+        // SAFETY: 1. The device was just reset and knows no address. 2. It is told only those of a queue
+        // whose pages stay the driver's until the device is reset again.
+        unsafe { self.device.enable_bus_master() };
+    }
+
+    fn device_features(&self, select: u32) -> u32 {
+        self.write(common::DEVICE_FEATURE_SELECT, select);
+        self.read(common::DEVICE_FEATURE)
+    }
+
+    fn set_driver_features(&self, select: u32, features: u32) {
+        self.write(common::DRIVER_FEATURE_SELECT, select);
+        self.write(common::DRIVER_FEATURE, features);
+    }
+
+    fn select_queue(&self) -> u32 {
+        self.write(common::QUEUE_SELECT, 0_u16);
+        self.read::<u16>(common::QUEUE_SIZE).into()
+    }
+
+    fn start_queue(&mut self, entries: u16, places: [u64; 3]) -> Result<(), &'static str> {
+        self.write(common::QUEUE_SIZE, entries);
+        self.write(common::QUEUE_MSIX_VECTOR, MESSAGE);
+        if self.read::<u16>(common::QUEUE_MSIX_VECTOR) != MESSAGE {
+            return Err("the device does not give its queue a message");
         }
+        let registers = [
+            common::QUEUE_DESCRIPTORS,
+            common::QUEUE_DRIVER,
+            common::QUEUE_DEVICE,
+        ];
+        for (register, address) in registers.into_iter().zip(places) {
+            self.write(register, address as u32);
+            self.write(register + 4, (address >> 32) as u32);
+        }
+        let queue_offset = self.read::<u16>(common::QUEUE_NOTIFY_OFFSET);
+        self.notify_offset += u64::from(queue_offset) * u64::from(self.multiplier);
+        if self.notify_offset + 2 > self.notify.size() || !self.notify_offset.is_multiple_of(2) {
+            return Err("the queue's notification register is outside of the device's memory");
+        }
+        self.write(common::QUEUE_ENABLE, 1_u16);
+        Ok(())
+    }
+
+    fn notify(&self) {
+        self.notify.write(self.notify_offset, 0_u16);
     }
 }
 

@@ -3,14 +3,14 @@
 use core::cell::Cell;
 use core::sync::atomic::{Ordering, fence};
 
+use crate::hw::mmio::Word;
 use crate::memory::{MemoryError, frames};
-use crate::pci::Word;
 
 /// Entries of the queue; a power of two.
-pub(super) const ENTRIES: u16 = 4;
+pub(crate) const ENTRIES: u16 = 4;
 
 /// Bytes of the buffer.
-pub(super) const BUFFER: u32 = 64;
+pub(crate) const BUFFER: u32 = 64;
 
 /// Where the parts of the queue lie in its page.
 const DESCRIPTORS: u64 = 0;
@@ -23,7 +23,7 @@ const DEVICE_WRITES: u16 = 2;
 /// Two pages that the device is told of: the queue's, and the buffer's. Given back when dropped, so
 /// the device must have been reset by then.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(crate) struct Queue {
     /// Physical addresses; 0 for what is not to be given back.
     page: u64,
     buffer: u64,
@@ -32,7 +32,7 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new() -> Result<Self, MemoryError> {
+    pub(crate) fn new() -> Result<Self, MemoryError> {
         let mut queue = Self {
             page: frames::allocate_zeroed_page()?,
             buffer: 0,
@@ -43,12 +43,12 @@ impl Queue {
     }
 
     /// Physical addresses of the descriptors, of what the driver writes, of what the device writes.
-    pub(super) fn addresses(&self) -> [u64; 3] {
+    pub(crate) fn addresses(&self) -> [u64; 3] {
         [DESCRIPTORS, AVAILABLE, USED].map(|offset| self.page + offset)
     }
 
     /// Offers the buffer to the device, which is to be told then.
-    pub(super) fn offer(&self) {
+    pub(crate) fn offer(&self) {
         let index = u64::from(self.made.get() % ENTRIES);
         self.store(DESCRIPTORS, self.buffer);
         self.store(DESCRIPTORS + 8, BUFFER);
@@ -63,19 +63,19 @@ impl Queue {
     }
 
     /// Whether the device has used the buffer as often as it was offered.
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.load::<u16>(USED + 2) == self.made.get()
     }
 
     /// How many bytes the device says it wrote the last time.
-    pub(super) fn written(&self) -> u32 {
+    pub(crate) fn written(&self) -> u32 {
         fence(Ordering::SeqCst);
         let index = u64::from(self.made.get().wrapping_sub(1) % ENTRIES);
         self.load(USED + 4 + 8 * index + 4)
     }
 
     /// Does not give the pages back.
-    pub(super) fn keep(&mut self) {
+    pub(crate) fn keep(&mut self) {
         (self.page, self.buffer) = (0, 0);
     }
 

@@ -1,0 +1,374 @@
+//! One comparator.
+
+use alloc::format;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use tocsin_logic::acpi::Gsi;
+use tocsin_logic::apic::{Polarity, Trigger};
+use tocsin_logic::devices::hpet::{
+    Arm, Delivery, STATUS, Timer, timer_comparator, timer_configuration,
+};
+use tocsin_logic::irq::route::Mode;
+use tocsin_logic::vector::PriorityClass;
+
+use super::message::ComparatorMessage;
+use super::{Hpet, NAME};
+use crate::devices::DeviceError;
+use crate::irq::{Claim, Line, Request, Source};
+use crate::sync::IrqMutex;
+
+/// How a comparator's interrupt travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// To this input of an I/O APIC.
+    Pin {
+        /// Its GSI, one of [`Comparator::routes`].
+        gsi: Gsi,
+        /// Edge, or level: asserted until the handler has cleared the status bit.
+        trigger: Trigger,
+    },
+    /// As a message.
+    Message,
+}
+
+/// The registers of one comparator, as driver, handler and line share them.
+#[derive(Debug)]
+pub(super) struct Core {
+    hpet: Arc<Hpet>,
+    number: u8,
+    /// What the configuration register shall hold while it is not masked.
+    configuration: IrqMutex<Setting>,
+}
+
+#[derive(Debug)]
+struct Setting {
+    value: u64,
+    is_masked: bool,
+}
+
+impl Core {
+    pub(super) fn number(&self) -> u8 {
+        self.number
+    }
+
+    pub(super) fn read(&self, register: fn(u8) -> u64) -> u64 {
+        self.hpet.registers.read(register(self.number))
+    }
+
+    pub(super) fn write(&self, register: fn(u8) -> u64, value: u64) {
+        self.hpet.registers.write(register(self.number), value);
+    }
+
+    fn timer(&self) -> Timer {
+        Timer(self.read(timer_configuration))
+    }
+
+    fn status_bit(&self) -> u32 {
+        1 << self.number
+    }
+
+    /// Sets the configuration, or what it shall be once it is not masked any more.
+    fn configure(&self, value: u64) {
+        let mut setting = self.configuration.lock();
+        setting.value = value;
+        if !setting.is_masked {
+            self.write(timer_configuration, value);
+        }
+    }
+
+    pub(super) fn silence(&self) {
+        self.configure(self.timer().disarmed());
+        // Status bits are cleared by writing them.
+        self.hpet.registers.write(STATUS, self.status_bit());
+    }
+
+    pub(super) fn set_masked(&self, masked: bool) {
+        let mut setting = self.configuration.lock();
+        setting.is_masked = masked;
+        let value = Timer(setting.value);
+        let value = if masked { value.muted() } else { value.0 };
+        self.write(timer_configuration, value);
+    }
+}
+
+/// A comparator, silent.
+#[derive(Debug)]
+pub struct Comparator {
+    core: Arc<Core>,
+    is_wide: bool,
+}
+
+impl Comparator {
+    pub(super) fn new(hpet: Arc<Hpet>, number: u8) -> Self {
+        let core = Core {
+            hpet,
+            number,
+            configuration: IrqMutex::new(Setting {
+                value: 0,
+                is_masked: false,
+            }),
+        };
+        core.silence();
+        let is_wide = core.hpet.capabilities.is_wide() && core.timer().is_wide();
+        Self {
+            core: Arc::new(core),
+            is_wide,
+        }
+    }
+
+    /// Its number, from 0.
+    #[must_use]
+    pub fn number(&self) -> u8 {
+        self.core.number
+    }
+
+    /// The GSIs that it can interrupt at.
+    pub fn routes(&self) -> impl Iterator<Item = Gsi> + use<> {
+        let routes = self.core.timer().routes();
+        (0..32).filter(move |gsi| routes >> gsi & 1 != 0).map(Gsi)
+    }
+
+    /// Whether it can send messages.
+    #[must_use]
+    pub fn can_send_messages(&self) -> bool {
+        self.core.timer().can_send_messages()
+    }
+
+    /// Whether it can interrupt periodically.
+    #[must_use]
+    pub fn can_repeat(&self) -> bool {
+        self.core.timer().can_repeat()
+    }
+
+    /// Has its interrupts answered by `handler` on CPU number `cpu`; the status bit is cleared before.
+    /// In a thread.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::Cannot`], if it has no such way; [`DeviceError::Line`].
+    pub fn answer<F>(
+        self,
+        way: Way,
+        class: PriorityClass,
+        cpu: u32,
+        handler: F,
+    ) -> Result<Event, DeviceError>
+    where
+        F: Fn() + Send + Sync + 'static,
+    {
+        let (source, delivery) = self.find(way)?;
+        let is_level = matches!(delivery, Delivery::Pin { level: true, .. });
+        let acknowledged = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&acknowledged);
+        let core = Arc::clone(&self.core);
+        let answer = move || {
+            if is_level {
+                let registers = &core.hpet.registers;
+                if registers.read::<u32>(STATUS) & core.status_bit() == 0 {
+                    return Claim::NotMine;
+                }
+                registers.write(STATUS, core.status_bit());
+                counter.fetch_add(1, Ordering::Release);
+            }
+            handler();
+            Claim::Mine
+        };
+        let request = Request {
+            name: "hpet",
+            source,
+            class,
+            cpu,
+        };
+        let failed = |error| DeviceError::Line(NAME, error);
+        let line = Line::new(request, answer).map_err(failed)?;
+        if way == Way::Message {
+            let message = ComparatorMessage(Arc::clone(&self.core));
+            line.attach(message).map_err(failed)?;
+        }
+        Ok(Event {
+            line,
+            comparator: self,
+            delivery,
+            acknowledged,
+        })
+    }
+
+    /// What a way means to the line, and to the comparator.
+    fn find(&self, way: Way) -> Result<(Source, Delivery), DeviceError> {
+        let cannot = |what| {
+            let what = format!("comparator {} cannot {what}", self.number());
+            Err(DeviceError::Cannot(NAME, what))
+        };
+        let (gsi, trigger) = match way {
+            Way::Message if self.can_send_messages() => {
+                return Ok((Source::Message, Delivery::Message));
+            }
+            Way::Message => return cannot("send messages".into()),
+            Way::Pin { gsi, trigger } => (gsi, trigger),
+        };
+        if !self.routes().any(|route| route == gsi) {
+            return cannot(format!("interrupt at GSI {gsi}"));
+        }
+        // Inputs above those of ISA are PCI's, which are active low; an edge has no polarity to share.
+        let is_pci = gsi.get() >= 16 && trigger == Trigger::Level;
+        let polarity = if is_pci {
+            Polarity::Low
+        } else {
+            Polarity::High
+        };
+        let mode = Mode { polarity, trigger };
+        let source = Source::Gsi {
+            gsi,
+            mode: Some(mode),
+        };
+        let delivery = Delivery::Pin {
+            gsi: gsi.get() as u8,
+            level: trigger == Trigger::Level,
+        };
+        Ok((source, delivery))
+    }
+}
+
+/// A comparator whose interrupts are answered.
+#[derive(Debug)]
+pub struct Event {
+    line: Line,
+    comparator: Comparator,
+    delivery: Delivery,
+    acknowledged: Arc<AtomicU64>,
+}
+
+impl Event {
+    /// Its line.
+    #[must_use]
+    pub fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// How often the handler has found the status bit set, and has cleared it; of levels only.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Acquire)
+    }
+
+    /// Whether a level is asserted: the status bit is set.
+    #[must_use]
+    pub fn is_asserted(&self) -> bool {
+        let core = &self.comparator.core;
+        core.hpet.registers.read::<u32>(STATUS) & core.status_bit() != 0
+    }
+
+    /// The counts for a time in nanoseconds, rounded up.
+    #[must_use]
+    pub fn counts(&self, nanoseconds: u64) -> u64 {
+        self.comparator.core.hpet.clock.counts(nanoseconds)
+    }
+
+    /// Interrupts once, in `counts` counts of the main counter. Returns whether that moment was still
+    /// to come when all was set; if not, the interrupt may have been missed.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::Wrong`], if the comparator does not take its configuration.
+    pub fn once(&mut self, counts: u64) -> Result<bool, DeviceError> {
+        self.stop();
+        let core = &self.comparator.core;
+        let begin = core.hpet.counter();
+        // An old value would be met, or, by some, be taken as passed.
+        self.write_comparator(begin.wrapping_add(counts));
+        self.arm(false)?;
+        Ok(self.elapsed(begin, core.hpet.counter()) < counts)
+    }
+
+    /// Interrupts every `counts` counts of the main counter. Returns the comparator's first value.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::Cannot`], [`DeviceError::Wrong`].
+    pub fn every(&mut self, counts: u64) -> Result<Periods, DeviceError> {
+        let core = &self.comparator.core;
+        if !self.comparator.can_repeat() {
+            let what = format!("comparator {} cannot repeat", core.number);
+            return Err(DeviceError::Cannot(NAME, what));
+        }
+        core.silence();
+        // First the mode with its permission to set the accumulator, then the accumulator, then the
+        // period (2.3.9.2.2), and the interrupt last.
+        let timer = core.timer();
+        core.configure(Timer(timer.armed(self.arm_as(true))).muted());
+        let first = core.hpet.counter().wrapping_add(counts);
+        self.write_comparator(first);
+        self.write_comparator(counts);
+        self.arm(true)?;
+        Ok(Periods { first, counts })
+    }
+
+    /// How many periods have ended: how often it has interrupted, or should have.
+    #[must_use]
+    pub fn periods(&self, of: Periods) -> u64 {
+        let next = self.comparator.core.read(timer_comparator);
+        self.elapsed(of.first, next) / of.counts
+    }
+
+    /// Interrupts no more.
+    pub fn stop(&mut self) {
+        self.comparator.core.silence();
+    }
+
+    fn arm_as(&self, repeat: bool) -> Arm {
+        Arm {
+            repeat,
+            delivery: self.delivery,
+        }
+    }
+
+    /// Sets the comparator to work, with the values that it has.
+    fn arm(&self, repeat: bool) -> Result<(), DeviceError> {
+        let core = &self.comparator.core;
+        let value = Timer(core.timer().armed(self.arm_as(repeat))).with_values_set();
+        core.configure(value);
+        let shown = core.timer();
+        if shown.took(value) || core.configuration.lock().is_masked {
+            return Ok(());
+        }
+        let what = format!(
+            "comparator {} shows the configuration {:#x} after {value:#x} was written",
+            core.number, shown.0
+        );
+        Err(DeviceError::Wrong(NAME, what))
+    }
+
+    fn write_comparator(&self, value: u64) {
+        let core = &self.comparator.core;
+        if self.comparator.is_wide {
+            core.write(timer_comparator, value);
+        } else {
+            let register = timer_comparator(core.number);
+            core.hpet.registers.write(register, value as u32);
+        }
+    }
+
+    /// The counts from one value to a later one.
+    fn elapsed(&self, start: u64, end: u64) -> u64 {
+        let counts = end.wrapping_sub(start);
+        if self.comparator.is_wide {
+            counts
+        } else {
+            u64::from(counts as u32)
+        }
+    }
+}
+
+/// What [`Event::every`] has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Periods {
+    first: u64,
+    counts: u64,
+}
+
+impl Drop for Comparator {
+    fn drop(&mut self) {
+        self.core.silence();
+    }
+}

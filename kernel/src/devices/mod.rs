@@ -1,0 +1,66 @@
+//! The devices that a PC has always had, and those that the command line names: a small driver each,
+//! for its interrupt.
+//!
+//! A driver claims its device, and has its interrupt answered by a line, with polarity and trigger
+//! as the MADT has them:
+//!
+//! ```ignore
+//! let mut timer = Pit::claim()?.answer(class, 0, || TICKS.fetch_add(1, Ordering::Relaxed))?;
+//! timer.every(pit::divisor(1000)?);
+//! ```
+//!
+//! What a device needs for its next interrupt (a status bit cleared, a byte taken) is done before
+//! the handler is called. A device is silent when its driver is dropped.
+//!
+//! A device that is not there is an error that says what told so.
+
+mod error;
+pub mod hpet;
+pub mod keyboard;
+pub mod pit;
+pub mod rtc;
+pub mod serial;
+pub(crate) mod virtio;
+pub mod virtio_mmio;
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use crate::time;
+
+pub use error::DeviceError;
+
+/// How long a device may take for what it does at once, in nanoseconds. Long, because an emulated one
+/// may have to wait for its host.
+const PATIENCE: u64 = 2_000_000_000;
+
+/// Somebody drives a device; nobody when this is dropped.
+#[derive(Debug)]
+struct Ownership(&'static AtomicBool);
+
+impl Ownership {
+    /// Takes the device called `name`, unless somebody has it.
+    fn take(flag: &'static AtomicBool, name: &'static str) -> Result<Self, DeviceError> {
+        if flag.swap(true, Ordering::Acquire) {
+            return Err(DeviceError::Taken(name));
+        }
+        Ok(Self(flag))
+    }
+}
+
+impl Drop for Ownership {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// Waits, spinning, until a condition holds, at most `limit` nanoseconds. Returns whether it does.
+pub(crate) fn wait_until(limit: u64, condition: impl Fn() -> bool) -> bool {
+    let begin = time::nanoseconds();
+    while !condition() {
+        if time::has_passed(begin, limit) {
+            return condition();
+        }
+        core::hint::spin_loop();
+    }
+    true
+}

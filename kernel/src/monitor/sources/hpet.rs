@@ -1,0 +1,146 @@
+//! The HPET: every comparator, in every way that it has.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use tocsin_logic::acpi::Gsi;
+use tocsin_logic::apic::Trigger;
+
+use super::{Begin, Ends, GRACE, PATIENCE, Run, arrives, received};
+use crate::devices::hpet::{Comparator, Event, Hpet, Way};
+use crate::devices::{DeviceError, wait_until};
+use crate::println;
+
+/// The time of a one-shot and of a period, in nanoseconds.
+const TIME: u64 = 1_000_000;
+
+pub(super) fn hpet(run: &mut Run<'_>) -> Result<(), DeviceError> {
+    let comparators = Hpet::claim()?;
+    let abilities: Vec<_> = comparators
+        .iter()
+        .map(|it| (it.number(), it.can_send_messages()))
+        .collect();
+    drop(comparators);
+    for (number, can_send_messages) in abilities {
+        for trigger in [Trigger::Edge, Trigger::Level] {
+            match at_any_pin(run, number, trigger) {
+                Ok(event) => drive(run, number, &format!("{trigger}"), event)?,
+                Err(error) => println!("  HPET {number} {trigger}: not here: {error}"),
+            }
+        }
+        if can_send_messages {
+            let event = take(number)?.answer(Way::Message, run.class, run.cpu, || {})?;
+            drive(run, number, "message", event)?;
+        }
+    }
+    Ok(())
+}
+
+/// Claims the comparator of this number.
+fn take(number: u8) -> Result<Comparator, DeviceError> {
+    let mut all = Hpet::claim()?.into_iter();
+    let found = all.find(|comparator| comparator.number() == number);
+    Ok(found.expect("the number of comparators does not change"))
+}
+
+/// The comparator at the first of its pins that is free and can be triggered so. Each comparator begins
+/// at another one.
+fn at_any_pin(run: &Run<'_>, number: u8, trigger: Trigger) -> Result<Event, DeviceError> {
+    let mut routes: Vec<Gsi> = take(number)?.routes().collect();
+    if routes.is_empty() {
+        let what = format!("comparator {number} has no route to an I/O APIC");
+        return Err(DeviceError::Cannot("HPET", what));
+    }
+    let first = usize::from(number) % routes.len();
+    routes.rotate_left(first);
+    let mut refused = None;
+    for gsi in routes {
+        match take(number)?.answer(Way::Pin { gsi, trigger }, run.class, run.cpu, || {}) {
+            Ok(event) => return Ok(event),
+            Err(error) => {
+                refused.get_or_insert(error);
+            }
+        }
+    }
+    Err(refused.expect("there was a route"))
+}
+
+fn drive(run: &mut Run<'_>, number: u8, way: &str, mut event: Event) -> Result<(), DeviceError> {
+    let (is_level, is_message) = (way == "level", way == "message");
+    let counts = event.counts(TIME);
+
+    let begin = Begin::new(event.line());
+    let (mut raised, mut late) = (0, 0);
+    while raised < run.count {
+        let in_time = event.once(counts)?;
+        let limit = if in_time { PATIENCE } else { 3 * TIME };
+        if arrives(event.line(), &begin, raised + 1, limit) {
+            raised += 1;
+        } else if in_time {
+            raised += 1;
+            break;
+        } else if late == run.count {
+            break;
+        } else {
+            // The moment had passed before all was set, and nothing was raised.
+            late += 1;
+        }
+    }
+    let what = format!("HPET {number} {way} one-shot");
+    run.row(&what, event.line(), &begin, &Ends::all(raised));
+
+    let begin = Begin::new(event.line());
+    event.line().set_masked(true);
+    event.once(counts)?;
+    if is_level {
+        wait_until(PATIENCE, || event.is_asserted());
+    } else {
+        crate::time::spin_for(2 * TIME);
+    }
+    let came_masked = received(event.line()) - begin.received;
+    event.line().set_masked(false);
+    arrives(
+        event.line(),
+        &begin,
+        1,
+        if is_level { PATIENCE } else { GRACE },
+    );
+    // A level waits and an edge is lost. A message is lost too, but an emulator may send it when the
+    // comparator is let go again.
+    let ends = Ends {
+        raised: 1,
+        most: u64::from(is_level || is_message),
+        ..Ends::all(u64::from(is_level))
+    };
+    let what = format!("HPET {number} {way} masked");
+    run.row(&what, event.line(), &begin, &ends);
+    if came_masked != 0 {
+        run.problem(&format!("{what}: an interrupt came although it was masked"));
+    }
+
+    let begin = Begin::new(event.line());
+    let before = event.acknowledged();
+    match event.every(counts) {
+        Ok(periods) => {
+            arrives(
+                event.line(),
+                &begin,
+                run.count,
+                PATIENCE + 2 * TIME * run.count,
+            );
+            let ended = event.periods(periods);
+            event.stop();
+            let ends = if is_level {
+                // Each was asserted until it was answered.
+                Ends::all(event.acknowledged() - before)
+            } else {
+                Ends::merging(ended)
+            };
+            let what = format!("HPET {number} {way} periodic");
+            run.row(&what, event.line(), &begin, &ends);
+        }
+        Err(error @ DeviceError::Cannot(..)) => println!("  {error}"),
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}

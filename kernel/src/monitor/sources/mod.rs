@@ -1,0 +1,217 @@
+//! `sources`: drives every device of the machine that interrupts by a pin or as the HPET does, with
+//! both ends counted.
+
+mod hpet;
+mod others;
+mod timers;
+
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString;
+
+use tocsin_logic::script;
+use tocsin_logic::units::Nanoseconds;
+use tocsin_logic::vector::PriorityClass;
+
+use super::{Arguments, CommandError};
+use crate::devices::{DeviceError, wait_until};
+use crate::irq::Line;
+use crate::{Machine, cpu, println, time};
+
+/// Interrupts that are raised, unless a number is given.
+const COUNT: u64 = 10;
+
+/// The most that can be asked for.
+const MAX_COUNT: u64 = 10_000;
+
+/// Priority class of the devices' lines.
+const CLASS: u8 = 5;
+
+/// How long an interrupt may take before it counts as lost, in nanoseconds.
+const PATIENCE: u64 = 2_000_000_000;
+
+/// How long to look for an interrupt that must not come, in nanoseconds.
+const GRACE: u64 = 2_000_000;
+
+/// A kind of source: its name, and what drives it.
+type Driver = fn(&mut Run<'_>) -> Result<(), DeviceError>;
+
+const SOURCES: [(&str, Driver); 6] = [
+    ("pit", timers::pit),
+    ("rtc", timers::rtc),
+    ("hpet", hpet::hpet),
+    ("keyboard", others::keyboard),
+    ("com2", others::com2),
+    ("virtio", others::virtio),
+];
+
+/// What is asked for, and how it goes.
+struct Run<'a> {
+    machine: &'a Machine,
+    count: u64,
+    class: PriorityClass,
+    cpu: u32,
+    /// Rows in which the numbers are wrong.
+    problems: usize,
+}
+
+pub(super) fn sources(
+    machine: &'static Machine,
+    arguments: &mut Arguments<'_>,
+) -> Result<(), CommandError> {
+    let mut chosen = None;
+    let mut count = None;
+    if let Some(word) = arguments.next() {
+        match SOURCES.iter().find(|(name, _)| *name == word) {
+            Some(source) => chosen = Some(source),
+            None => count = Some(first_number(word)?),
+        }
+    }
+    let count = match count {
+        Some(count) => count,
+        None => arguments.number(MAX_COUNT)?.unwrap_or(COUNT),
+    };
+    let cpu = arguments.number(u32::MAX.into())?;
+    arguments.end()?;
+    let mut run = Run {
+        machine,
+        count,
+        class: PriorityClass::new(CLASS).unwrap_or(PriorityClass::LOWEST_USABLE),
+        // `number` keeps it within 32 bits.
+        cpu: cpu.map_or_else(|| cpu::current().id(), |cpu| cpu as u32),
+        problems: 0,
+    };
+    println!(
+        "  source                     CPU  vector  raised  received  empty      time  arrives at"
+    );
+    if let Some((_, driver)) = chosen {
+        driver(&mut run).map_err(CommandError::Device)?;
+    } else {
+        for (name, driver) in SOURCES {
+            match driver(&mut run) {
+                Ok(()) => {}
+                Err(error @ DeviceError::Absent(..)) => println!("  {name}: {error}"),
+                Err(error) => run.problem(&format!("{name}: {error}")),
+            }
+        }
+    }
+    match run.problems {
+        0 => Ok(()),
+        problems => Err(CommandError::Failed(format!(
+            "problems, as told above: {problems}"
+        ))),
+    }
+}
+
+/// The first word as a number, if it is no name.
+fn first_number(word: &str) -> Result<u64, CommandError> {
+    match script::parse_number(word) {
+        Ok(number) if number <= MAX_COUNT => Ok(number),
+        _ => Err(CommandError::BadArgument {
+            given: word.to_string(),
+            expected: format!("{}, or a number from 0 to {MAX_COUNT}", names()),
+        }),
+    }
+}
+
+fn names() -> String {
+    SOURCES.map(|(name, _)| name).join(", ")
+}
+
+/// What a row began with.
+struct Begin {
+    time: u64,
+    received: u64,
+    empty: u64,
+}
+
+impl Begin {
+    fn new(line: &Line) -> Self {
+        Self {
+            time: time::nanoseconds(),
+            received: received(line),
+            empty: line.counts().unclaimed,
+        }
+    }
+}
+
+/// What the two ends of a source have counted.
+struct Ends {
+    raised: u64,
+    /// How many of them must arrive.
+    least: u64,
+    /// How many may.
+    most: u64,
+    /// How many more may arrive for which the device shows no reason.
+    empty: u64,
+}
+
+impl Ends {
+    /// All must arrive, and no others.
+    fn all(raised: u64) -> Self {
+        Self {
+            raised,
+            least: raised,
+            most: raised,
+            empty: 0,
+        }
+    }
+
+    /// Some may have merged with one that waited, as edges and messages do; at least one must arrive.
+    /// One more than the clock says may have been raised.
+    fn merging(raised: u64) -> Self {
+        Self {
+            raised,
+            least: raised.min(1),
+            most: raised + 1,
+            empty: 0,
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Shows a row, and checks it.
+    fn row(&mut self, what: &str, line: &Line, begin: &Begin, ends: &Ends) {
+        let seen = line.describe();
+        let received = seen.counts.claimed - begin.received;
+        let empty = seen.counts.unclaimed - begin.empty;
+        let took = time::nanoseconds() - begin.time;
+        println!(
+            "  {what:<25}  {:>3}  {:>6}  {:>6}  {received:>8}  {empty:>5}  {:>8}  {}",
+            seen.cpu,
+            seen.first,
+            ends.raised,
+            Nanoseconds(took),
+            seen.source
+        );
+        if !(ends.least..=ends.most).contains(&received) {
+            let expected = if ends.least == ends.most {
+                format!("{}", ends.least)
+            } else {
+                format!("{} to {}", ends.least, ends.most)
+            };
+            self.problem(&format!("{what}: {received} received, expected {expected}"));
+        }
+        if empty > ends.empty {
+            let most = ends.empty;
+            self.problem(&format!(
+                "{what}: {empty} interrupts for which the device shows no reason, expected {most}"
+            ));
+        }
+    }
+
+    fn problem(&mut self, what: &str) {
+        self.problems += 1;
+        println!("  problem: {what}");
+    }
+}
+
+/// All that has come of a line for a reason that the device showed.
+fn received(line: &Line) -> u64 {
+    line.counts().claimed
+}
+
+/// Waits until a line has come `more` times since `begin`. Returns whether it has.
+fn arrives(line: &Line, begin: &Begin, more: u64, limit: u64) -> bool {
+    wait_until(limit, || received(line) - begin.received >= more)
+}
