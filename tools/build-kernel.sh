@@ -5,7 +5,8 @@
 #   tools/build-kernel.sh clippy    lints the kernel's code instead
 #   tools/build-kernel.sh doc       makes its documentation instead
 #
-# PROFILE=dev builds without optimisation. Further arguments go to cargo.
+# PROFILE=dev builds without optimisation and with all checks. IMAGE names another file for the image.
+# Further arguments go to cargo.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -56,5 +57,5 @@ esac
 
 if [ "$command" = build ]; then
     tools/cargo.sh run --quiet --package tocsin-tools -- \
-        strip "target/kernel/$target/$folder/tocsin" target/image/tocsin.elf
+        strip "target/kernel/$target/$folder/tocsin" "${IMAGE:-target/image/tocsin.elf}"
 fi

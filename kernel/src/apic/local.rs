@@ -6,7 +6,6 @@
 
 use core::arch::asm;
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Once;
 use tocsin_logic::apic::base::IA32_APIC_BASE;
@@ -18,7 +17,7 @@ use tocsin_logic::vector::Vector;
 use x86_64::registers::model_specific::Msr;
 
 use super::io::{self, IoApic};
-use super::vectors;
+use super::{service, vectors};
 use crate::cpu::interrupts;
 use crate::hw::control;
 use crate::memory::{MemoryError, paging};
@@ -39,8 +38,6 @@ pub struct LocalApic {
 }
 
 static LOCAL: Once<LocalApic> = Once::new();
-static SPURIOUS: AtomicU64 = AtomicU64::new(0);
-static ERRORS: AtomicU64 = AtomicU64::new(0);
 
 /// The local APIC of the CPU that runs this code. Any context, once the boot CPU has set it up.
 ///
@@ -53,15 +50,6 @@ pub fn local() -> &'static LocalApic {
     LOCAL
         .get()
         .expect("the boot CPU sets up the local APIC before anybody uses it")
-}
-
-/// Interrupts that went away before they were delivered, and errors, on all CPUs together.
-#[must_use]
-pub fn spurious_and_errors() -> (u64, u64) {
-    (
-        SPURIOUS.load(Ordering::Relaxed),
-        ERRORS.load(Ordering::Relaxed),
-    )
 }
 
 /// The state this CPU's local APIC is in, and where its registers are.
@@ -138,8 +126,7 @@ impl LocalApic {
 
     /// Makes this the local APIC that [`local`] gives, and answers its own vectors. Once.
     pub(crate) fn install(self) -> &'static Self {
-        interrupts::register(vectors::SPURIOUS, answer_spurious);
-        interrupts::register(vectors::ERROR, answer_error);
+        service::set_up();
         LOCAL.call_once(|| self)
     }
 
@@ -343,6 +330,13 @@ impl LocalApic {
         self.read(register(Part::of(vector.get()))) & 1 << (vector.get() % 32) != 0
     }
 
+    /// Reads a register that does not exist, in xAPIC mode: an error that the local APIC notes.
+    pub(crate) fn read_reserved(&self) {
+        let place = (self.page + RESERVED) as *const u32;
+        // SAFETY: 1. The offset is within the mapped page and a multiple of 16.
+        let _ = unsafe { place.read_volatile() };
+    }
+
     /// The errors since the last call. The write latches them.
     #[must_use]
     pub fn take_errors(&self) -> Esr {
@@ -358,16 +352,8 @@ impl LocalApic {
     }
 }
 
-extern "C" fn answer_spurious(_: usize, _: u8) {
-    SPURIOUS.fetch_add(1, Ordering::Relaxed);
-}
-
-extern "C" fn answer_error(_: usize, _: u8) {
-    let errors = local().take_errors();
-    if ERRORS.fetch_add(1, Ordering::Relaxed) == 0 {
-        log::warn!("local APIC: {errors}; later errors are only counted");
-    }
-}
+/// Offset of a register that is reserved in every local APIC (SDM vol. 3A, table 12-1).
+const RESERVED: u64 = 0x40;
 
 /// Bytes of registers.
 const LENGTH: u64 = 0x400;

@@ -219,13 +219,22 @@ entry_interrupt:
     sti
     call rax
     cli
+    .if {check_eoi}                 // Not in a release build.
+        mov rax, [rsp]
+        mov edi, [rax + 72]
+        call {is_to_be_ended}
+        test al, al
+        jz 3f
+    .endif
     cmp qword ptr gs:[{apic_page}], 0
     jne 4f
     mov ecx, 0x80b                  // EOI, as MSR.
     xor eax, eax
     xor edx, edx
     wrmsr
-3:  pop rsp
+3:
+entry_without_eoi:
+    pop rsp
     dec dword ptr gs:[{depth}]
     pop r11
     pop r10
@@ -246,6 +255,20 @@ entry_interrupt:
 4:  mov rax, gs:[{apic_page}]
     mov dword ptr [rax + 0xb0], 0   // EOI, as register.
     jmp 3b
+
+    // The function of the vectors that nobody answers. It returns past the EOI, if there is nothing
+    // to end.
+    .global entry_unhandled
+entry_unhandled:
+    sub rsp, 8
+    call {answer_unhandled}
+    add rsp, 8
+    test al, al
+    jz 1f
+    ret
+1:  add rsp, 8
+    cli
+    jmp entry_without_eoi
     .text
     "#,
     size = const STUB_SIZE,
@@ -267,10 +290,14 @@ entry_interrupt:
     copy = const NMI_COPY,
     error_codes = const ERROR_CODE_VECTORS,
     handler = sym super::exceptions::handle,
+    check_eoi = const cfg!(debug_assertions) as u8,
+    is_to_be_ended = sym super::stray::is_to_be_ended,
+    answer_unhandled = sym super::stray::answer_unhandled,
 );
 
 unsafe extern "C" {
     static entry_stubs: u8;
+    fn entry_unhandled();
     static entry_nmi: u8;
     static entry_nmi_run: u8;
     static entry_nmi_done: u8;
@@ -298,6 +325,11 @@ pub(super) fn needs_nmi_frame(rip: u64) -> bool {
     let copying = &raw const entry_nmi as u64..&raw const entry_nmi_run as u64;
     let leaving = &raw const entry_nmi_left as u64..&raw const entry_nmi_end as u64;
     copying.contains(&rip) || leaving.contains(&rip)
+}
+
+/// What a table of handlers has for a vector that nobody answers. Only the entry code may call it.
+pub(super) const fn unhandled() -> *mut () {
+    entry_unhandled as *mut ()
 }
 
 /// Address of the entry point of `vector`.

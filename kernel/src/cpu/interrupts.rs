@@ -13,8 +13,9 @@ use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use tocsin_logic::irq::table::Table;
 use tocsin_logic::vector::Vector;
 
-use super::entry::TrapFrame;
+use super::entry::{self, TrapFrame};
 use super::percpu::{self, PerCpu};
+use super::stray;
 use crate::sync::IrqMutex;
 
 /// Answers an interrupt: `context` is what was registered with it. It runs on the CPU's interrupt
@@ -26,7 +27,8 @@ pub const FIRST: u8 = 32;
 
 /// Vectors that are not the local APIC's to deliver, and so take no EOI: the ghosts of the 8259s
 /// (IRQ 7 and 15), software interrupts, and the spurious vector (SDM vol. 3A, 12.9). Their functions run
-/// with interrupts disabled, on the stack of the code they interrupt.
+/// with interrupts disabled, on the stack of the code they interrupt. Should the local APIC deliver one
+/// after all, it is ended, and no function runs.
 pub const WITHOUT_EOI: [u8; 4] = [0x27, 0x2f, SOFTWARE, 0xff];
 
 /// The vector for software interrupts.
@@ -55,7 +57,7 @@ impl Interrupts {
             max_depth: AtomicI32::new(-1),
             stack: AtomicU64::new(0),
             apic_page: AtomicU64::new(0),
-            table: Table::new(unhandled as *mut ()),
+            table: Table::new(entry::unhandled()),
             counts: [const { AtomicU64::new(0) }; 256],
         }
     }
@@ -181,22 +183,19 @@ pub fn unhandled_count(vector: u8) -> u64 {
     }
 }
 
-/// Answers what nobody has registered for.
-extern "C" fn unhandled(_: usize, vector: u8) {
-    let cpu = percpu::current();
-    // Once a vector and CPU is enough for the log; the counter has the rest.
-    if cpu.interrupts.count(vector) == 1 {
-        log::warn!("interrupt on vector {vector}, which has no handler");
-    }
-}
-
 /// Called for the vectors of [`WITHOUT_EOI`].
 pub(super) fn dispatch_without_eoi(frame: &TrapFrame) {
     // The stubs push nothing above 255.
     let vector = frame.vector as u8;
     let interrupts = &percpu::current().interrupts;
     interrupts.counts[usize::from(vector)].fetch_add(1, Ordering::Relaxed);
+    if stray::end_if_in_service(vector) {
+        return;
+    }
     let (function, context) = interrupts.table.lookup(Vector(vector));
+    if function == entry::unhandled() {
+        return stray::log_unhandled(vector);
+    }
     // SAFETY: 1. Only `Handler`s are put into the table.
     let handler = unsafe { core::mem::transmute::<*mut (), Handler>(function) };
     handler(context, vector);

@@ -16,6 +16,7 @@ pub mod nmi;
 pub mod percpu;
 pub mod report;
 mod segments;
+pub mod stray;
 pub mod symbols;
 
 use tocsin_logic::layout::{StackKind, stack_range};

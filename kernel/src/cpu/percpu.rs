@@ -13,6 +13,7 @@ use tocsin_logic::vector::Vector;
 use super::ending::End;
 use super::interrupts::{self, Interrupts};
 use super::nmi::Nmi;
+use super::stray::Strays;
 use crate::sync::IrqMutex;
 use x86_64::structures::gdt::GlobalDescriptorTable;
 use x86_64::structures::tss::TaskStateSegment;
@@ -94,6 +95,8 @@ pub struct PerCpu {
     pub(crate) vectors: IrqMutex<Allocator>,
     /// Its heart, which other CPUs watch.
     pub(crate) heart: Heart,
+    /// What has come to it uncalled.
+    pub strays: Strays,
     /// Its interrupts.
     pub interrupts: Interrupts,
     pub(super) gdt: UnsafeCell<GlobalDescriptorTable<GDT_ENTRIES>>,
@@ -132,6 +135,7 @@ impl PerCpu {
                 last: AtomicU64::new(0),
                 stuck: AtomicBool::new(false),
             },
+            strays: Strays::new(),
             interrupts: Interrupts::new(),
             gdt: UnsafeCell::new(GlobalDescriptorTable::empty()),
             tss: UnsafeCell::new(TaskStateSegment::new()),

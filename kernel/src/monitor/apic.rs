@@ -9,7 +9,8 @@ use tocsin_logic::apic::{Lvt, Register};
 use tocsin_logic::units::Nanoseconds;
 
 use super::{Arguments, CommandError};
-use crate::apic::{io, local, pic, timer};
+use crate::apic::{io, local, pic, service, timer};
+use crate::cpu::interrupts;
 use crate::smp::jobs::{self, Job};
 use crate::{Machine, cpu, println, time};
 
@@ -36,7 +37,10 @@ pub(super) fn apic(
             io_apic.pins
         );
     }
-    let (spurious, errors) = local::spurious_and_errors();
+    let errors = service::error_interrupts();
+    let cpus = interrupts::all_cpus();
+    let spurious = cpus.iter().map(|cpu| cpu.strays.counts().spurious);
+    let spurious = spurious.sum::<u64>();
     let (first, second) = pic::ghosts();
     println!("Spurious interrupts {spurious}, errors {errors}, 8259 ghosts {first} and {second}");
     Ok(())

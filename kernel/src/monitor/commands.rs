@@ -6,7 +6,7 @@ use tocsin_logic::exit;
 
 use super::{
     Arguments, Command, CommandError, apic, bench, fault, gates, has_failed, ipi, irq, irqs, lines,
-    machine, memory, nmi, pci, sources, storm,
+    machine, memory, nmi, pci, sources, storm, stray,
 };
 use crate::{Machine, hw, println};
 
@@ -137,6 +137,12 @@ const COMMANDS: &[Command] = &[
         usage: "nmi [nest|edge [cpu]]",
         help: "count the NMIs by CPU and cause, or let a second one come during the first",
         run: nmi::nmi,
+    },
+    Command {
+        name: "stray",
+        usage: "stray [ipi <vector> [cpu]|register]",
+        help: "count the interrupts that nobody sent or answers, or make one",
+        run: stray::stray,
     },
     Command {
         name: "watchdog",

@@ -18,6 +18,7 @@ mod pci;
 mod provoke;
 mod sources;
 mod storm;
+mod stray;
 mod together;
 
 use core::fmt;

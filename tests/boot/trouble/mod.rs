@@ -3,6 +3,7 @@
 
 mod ending;
 mod nmi;
+mod stray;
 
 use libtest_mimic::Trial;
 use tocsin_tools::settings::Smp;
@@ -13,6 +14,7 @@ use crate::{PATIENCE, Result, plain};
 pub fn trials() -> Vec<Trial> {
     let mut trials = nmi::trials();
     trials.extend(ending::trials());
+    trials.extend(stray::trials());
     trials
 }
 

@@ -1,0 +1,53 @@
+//! What is in service on a local APIC, and its own two vectors: spurious interrupts and errors.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use tocsin_logic::apic::Register;
+use tocsin_logic::apic::register::Part;
+use tocsin_logic::vector::Vector;
+
+use super::{LocalApic, local, vectors};
+use crate::cpu::stray::{self, Service};
+use crate::cpu::{self, interrupts};
+
+static ERRORS: AtomicU64 = AtomicU64::new(0);
+
+/// Error interrupts of all CPUs together.
+#[must_use]
+pub fn error_interrupts() -> u64 {
+    ERRORS.load(Ordering::Relaxed)
+}
+
+/// Answers the local APICs' own vectors, and lets the entry code look at what is in service. Once.
+pub(super) fn set_up() {
+    interrupts::register(vectors::SPURIOUS, answer_spurious);
+    interrupts::register(vectors::ERROR, answer_error);
+    stray::set_service(Service {
+        highest: || local().highest_in_service(),
+        end: || local().end_of_interrupt(),
+    });
+}
+
+impl LocalApic {
+    /// The vector with the highest priority of those in service on this CPU.
+    #[must_use]
+    pub fn highest_in_service(&self) -> Option<Vector> {
+        Part::ALL.into_iter().rev().find_map(|part| {
+            let highest = self.read(Register::Isr(part)).checked_ilog2()?;
+            // Eight parts of 32 vectors.
+            Some(Vector(part.get() * 32 + highest as u8))
+        })
+    }
+}
+
+extern "C" fn answer_spurious(_: usize, _: u8) {
+    cpu::current().strays.count_spurious();
+}
+
+extern "C" fn answer_error(_: usize, _: u8) {
+    let errors = local().take_errors();
+    cpu::current().strays.count_errors(errors.0);
+    if ERRORS.fetch_add(1, Ordering::Relaxed) == 0 {
+        log::warn!("local APIC: {errors}; later errors are only counted");
+    }
+}

@@ -1,0 +1,248 @@
+//! Interrupts that nobody sent or answers: counted, named once, never fatal, and never ended in the
+//! place of another one.
+//!
+//! In a debug build every EOI is checked, so these tests also boot one, which the first of them builds.
+//!
+//! What QEMU's local APIC and 8259s cannot be led to under TCG is not tested with real ones:
+//!
+//! - a spurious interrupt and an 8259's ghost, which need a request that goes away between the CPU's
+//!   acceptance and its acknowledgement: QEMU takes both in one step. INT enters their gates instead.
+//! - the errors "send illegal vector", "receive illegal vector" and "redirectable IPI": QEMU delivers such
+//!   interrupts. It notes only "illegal register address", and does not interrupt for it; the
+//!   kernel then sends the error's vector itself.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::LazyLock;
+
+use libtest_mimic::Trial;
+use tocsin_tools::{Machine, Session, workspace};
+
+use super::{MODES, machine, power_off};
+use crate::{PATIENCE, Result, ensure, ensure_eq, trial, with};
+
+/// A vector that nobody answers, and one that has a handler (of calls).
+const FREE: u8 = 0x43;
+const TAKEN: u8 = 0xd0;
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for mode in MODES {
+        for dev in [false, true] {
+            let profile = if dev { "dev" } else { "release" };
+            trials.push(trial(
+                format!("trouble::stray::eoi::{mode}::{profile}"),
+                move || {
+                    let machine = machine(2, mode)?.log("int");
+                    let machine = built(machine.log("trace:apic_register_write"), dev)?;
+                    with(&machine, |session| eoi(dev, session))
+                },
+            ));
+        }
+        trials.push(trial(format!("trouble::stray::gates::{mode}"), move || {
+            with(&machine(2, mode)?, gates)
+        }));
+        trials.push(trial(
+            format!("trouble::stray::errors::{mode}"),
+            move || with(&machine(2, mode)?, move |session| errors(mode, session)),
+        ));
+    }
+    trials.push(trial("trouble::stray::dev_goes_through_all", || {
+        with(&built(machine(4, "x2apic")?, true)?, everything)
+    }));
+    trials
+}
+
+/// The machine with the kernel of a debug build, or as it is.
+fn built(machine: Machine, dev: bool) -> Result<Machine> {
+    static IMAGE: LazyLock<std::result::Result<PathBuf, String>> = LazyLock::new(|| {
+        let image = workspace().join("target/image/tocsin-dev.elf");
+        let mut build = Command::new(workspace().join("tools/build-kernel.sh"));
+        build.env("PROFILE", "dev").env("IMAGE", &image);
+        let output = build.output().map_err(|e| e.to_string())?;
+        if output.status.success() {
+            return Ok(image);
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(format!("the debug build of the kernel failed:\n{said}"))
+    });
+    if !dev {
+        return Ok(machine);
+    }
+    Ok(machine.image(IMAGE.as_ref().map_err(Clone::clone)?))
+}
+
+/// A CPU's row of `stray`.
+#[derive(Debug, PartialEq, Eq)]
+struct Row {
+    spurious: u64,
+    no_handler: u64,
+    left_out: u64,
+    errors: String,
+}
+
+fn row(cpu: u32, session: &mut Session) -> Result<Row> {
+    let answer = session.command("stray", PATIENCE)?;
+    for line in answer.lines().skip(1) {
+        let words: Vec<_> = line.split_whitespace().collect();
+        if words.first() != Some(&cpu.to_string().as_str()) || words.len() < 5 {
+            continue;
+        }
+        return Ok(Row {
+            spurious: words[1].parse()?,
+            no_handler: words[2].parse()?,
+            left_out: words[3].parse()?,
+            errors: words[4..].join(" "),
+        });
+    }
+    Err(format!("`stray` has no row for CPU {cpu}:\n{answer}").into())
+}
+
+fn quiet(no_handler: u64, left_out: u64) -> Row {
+    Row {
+        spurious: 0,
+        no_handler,
+        left_out,
+        errors: "none".to_owned(),
+    }
+}
+
+/// INT on vectors that are the local APIC's: without a handler, no EOI goes out in either build;
+/// with one, a debug build leaves it out.
+fn eoi(dev: bool, session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    for cpu in [0, 1] {
+        ensure_eq!(row(cpu, session)?, quiet(0, 0), "CPU {cpu} at first");
+        for round in 1..=2 {
+            let answer = session.command(&format!("fault {FREE} {cpu}"), PATIENCE)?;
+            ensure!(answer.contains("the kernel goes on"), "{answer}");
+            let logged = answer.contains(&format!(
+                "vector {FREE:#04x} is to be ended, but nothing is in service: no EOI"
+            ));
+            ensure_eq!(logged, (cpu, round) == (0, 1), "whether it is logged");
+            ensure_eq!(
+                row(cpu, session)?,
+                quiet(0, round),
+                "CPU {cpu}, free vector"
+            );
+        }
+        // A real one is ended, so another one comes.
+        for round in 1..=2 {
+            let answer = session.command(&format!("stray ipi {FREE} {cpu}"), PATIENCE)?;
+            let came = format!("Vector {FREE:#04x} came to CPU {cpu} 1 times.");
+            ensure!(answer.contains(&came), "no {came:?} in {answer}");
+            ensure_eq!(
+                row(cpu, session)?,
+                quiet(round, 2),
+                "CPU {cpu}, real interrupts"
+            );
+        }
+        session.command(&format!("fault {TAKEN} {cpu}"), PATIENCE)?;
+        let left_out = 2 + u64::from(dev);
+        ensure_eq!(
+            row(cpu, session)?,
+            quiet(2, left_out),
+            "CPU {cpu}, taken vector"
+        );
+        let answer = session.command(&format!("lapic {cpu}"), PATIENCE)?;
+        for set in ["IRR", "ISR"] {
+            let line = answer
+                .lines()
+                .find(|line| line.trim_start().starts_with(set));
+            let line = line.ok_or(format!("`lapic` shows no {set}"))?;
+            // While it is shown, the CPU may be answering the call that asked for it.
+            ensure!(!line.contains("0x43"), "left over in {line}");
+        }
+    }
+    // Interrupts still come, on both.
+    session.command("ipi", PATIENCE)?;
+    power_off(session)?;
+    // An EOI for each interrupt that QEMU delivered, and no other; but in a release build, INT on a
+    // vector with a handler is not looked at.
+    let log = session.log();
+    let delivered = log
+        .lines()
+        .filter_map(|line| line.split_once("Servicing hardware INT=0x"))
+        .filter_map(|(_, vector)| u8::from_str_radix(vector.trim(), 16).ok())
+        // Firmware's come from the 8259s.
+        .filter(|&vector| vector >= 0x20)
+        .count();
+    let ended = log.matches("apic_register_write register 0x0b = ").count();
+    let unseen = if dev { 0 } else { 2 };
+    ensure_eq!(ended, delivered + unseen, "EOIs by QEMU's trace");
+    Ok(())
+}
+
+/// The gates that take no EOI: entered by INT, each counts its own kind; delivered by the local APIC, they
+/// are ended, so that they hold nothing back.
+fn gates(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    session.command("fault 0xff 1", PATIENCE)?;
+    let spurious = Row {
+        spurious: 1,
+        ..quiet(0, 0)
+    };
+    ensure_eq!(row(1, session)?, spurious, "after INT 0xff");
+    for vector in ["0x27", "0x2f", "0x2f"] {
+        session.command(&format!("fault {vector}"), PATIENCE)?;
+    }
+    let answer = session.command("stray", PATIENCE)?;
+    let ghosts = "8259 ghosts: 1 of the first, 2 of the second";
+    ensure!(answer.contains(ghosts), "no {ghosts:?} in:\n{answer}");
+
+    for (sent, vector) in (1..).zip(["0x27", "0x2f", "0x80", "0xff", "0xff"]) {
+        let answer = session.command(&format!("stray ipi {vector} 1"), PATIENCE)?;
+        let came = format!("Vector {vector} came to CPU 1 1 times.");
+        ensure!(answer.contains(&came), "no {came:?} in:\n{answer}");
+        let row = row(1, session)?;
+        ensure_eq!((row.spurious, row.no_handler), (1, sent), "after {vector}");
+    }
+    let answer = session.command("stray", PATIENCE)?;
+    ensure!(answer.contains(ghosts), "no {ghosts:?} in:\n{answer}");
+    session.command("ipi", PATIENCE)?;
+    session.command("nest", PATIENCE)?;
+    let answer = session.command("stray ipi 31", PATIENCE)?;
+    ensure!(answer.contains("`31` will not do"), "{answer}");
+    // With its status, because of the command that was wrong.
+    session.send_line("poweroff 0")?;
+    session.expect_exit(tocsin_tools::Outcome::Kernel(0), PATIENCE)?;
+    Ok(())
+}
+
+/// An error of the local APIC is named and counted.
+fn errors(mode: &str, session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    let answer = session.command("stray register", PATIENCE)?;
+    if mode == "x2apic" {
+        ensure!(
+            answer.contains("In x2APIC mode this would be #GP"),
+            "{answer}"
+        );
+        ensure_eq!(row(0, session)?, quiet(0, 0), "row");
+        return power_off(session);
+    }
+    ensure!(
+        answer.contains("warning: local APIC: 0x00000080 illegal-register-address"),
+        "{answer}"
+    );
+    let error = Row {
+        errors: "illegal-register-address: 1".to_owned(),
+        ..quiet(0, 0)
+    };
+    ensure_eq!(row(0, session)?, error, "row");
+    let answer = session.command("apic", PATIENCE)?;
+    ensure!(answer.contains("errors 1,"), "{answer}");
+    power_off(session)
+}
+
+/// What interrupts do in a debug build passes its checks: no EOI is left out.
+fn everything(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    for command in ["nest", "ipi", "timer", "nmi nest", "nmi edge 1"] {
+        session.command(command, PATIENCE)?;
+    }
+    for cpu in 0..4 {
+        ensure_eq!(row(cpu, session)?, quiet(0, 0), "CPU {cpu}");
+    }
+    power_off(session)
+}
