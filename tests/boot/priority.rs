@@ -1,6 +1,7 @@
 //! Interrupts by priority: nesting, holding back, and CPUs that watch each other.
 
 use libtest_mimic::Trial;
+use tocsin_logic::irq::stack;
 use tocsin_tools::settings::Smp;
 use tocsin_tools::{Machine, Outcome, Session};
 
@@ -134,8 +135,14 @@ fn depth(session: &mut Session) -> Result {
     ensure_eq!(rows.len(), 2, "rows of CPUs");
     for row in rows {
         ensure_eq!(row[1..3], ["0", "4"], "depth now and most");
-        let used: u64 = row[3].parse()?;
-        ensure!((1..32768).contains(&used), "interrupt stack use {used}");
+        let [used, bound]: [u64; 2] = [row[3].parse()?, row[4].parse()?];
+        ensure_eq!(bound, stack::of_handlers(4), "bound of the interrupt stack");
+        // Each of the four has pushed its entry.
+        let least = 3 * (stack::ENTRY - 8);
+        ensure!(
+            (least..=bound).contains(&used),
+            "interrupt stack use {used}"
+        );
     }
     power_off(session)
 }

@@ -1,15 +1,19 @@
 //! `irqs`, `prio`, `nest`: interrupts as they come, and who waits for whom.
 
+use alloc::format;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Once;
-use tocsin_logic::layout::{StackKind, stack_range};
+use tocsin_logic::irq::priority::ClassSet;
+use tocsin_logic::irq::stack;
+use tocsin_logic::layout::StackKind;
 use tocsin_logic::script;
 use tocsin_logic::units::Nanoseconds;
 use tocsin_logic::vector::Vector;
 
 use super::{Arguments, CommandError};
+use crate::cpu::interrupt_stack::StackUse;
 use crate::cpu::{self, PerCpu, interrupts};
 use crate::hw::control;
 use crate::irq::nest::{self, Step, TimeLine};
@@ -25,18 +29,32 @@ pub(super) fn prio(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result
         control::priority_class().get(),
         priority::current().get()
     );
-    println!("  CPU  depth  most  interrupt stack used");
+    println!(
+        "Interrupt stacks have {} bytes; all {} classes at once, and a fault on top, take {}.",
+        StackKind::Interrupt.size(),
+        ClassSet::USABLE.len(),
+        stack::bound(ClassSet::USABLE)
+    );
+    println!("  CPU  depth  most  stack used  bound at that depth");
+    let mut problems = Vec::new();
     for cpu in interrupts::all_cpus() {
         let (depth, most) = cpu.interrupts.depth();
-        let range = stack_range(cpu.id(), StackKind::Interrupt);
+        let stack = StackUse::of(cpu);
         println!(
-            "  {:>3}  {depth:>5}  {most:>4}  {} of {} bytes",
+            "  {:>3}  {depth:>5}  {most:>4}  {:>10}  {:>19}",
             cpu.id(),
-            crate::memory::stacks::used(cpu.id(), StackKind::Interrupt),
-            range.end - range.start
+            stack.used,
+            stack.bound
         );
+        if stack.is_too_much() {
+            problems.push(format!("CPU {}: {stack}", cpu.id()));
+        }
     }
-    Ok(())
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(CommandError::Failed(problems.join("; ")))
+    }
 }
 
 /// The time lines of the CPUs, by their place in the list of blocks.

@@ -4,7 +4,8 @@
 //! | module | decides |
 //! |---|---|
 //! | [`vectors`] | which vector of a CPU a line gets |
-//! | [`priority`] | what the local APIC delivers, how deep it nests, how much stack that takes |
+//! | [`priority`] | what the local APIC delivers, and how deep it nests |
+//! | [`stack`] | how much stack that takes |
 //! | [`table`] | how a handler is installed and removed while interrupts arrive |
 //! | [`queue`] | how work is put off to a lower priority |
 //! | [`mailbox`] | how one CPU has others call a function |
@@ -24,6 +25,7 @@ pub mod nmi;
 pub mod priority;
 pub mod queue;
 pub mod route;
+pub mod stack;
 pub mod statistics;
 pub mod storm;
 mod sync;

@@ -1,14 +1,9 @@
-//! Who preempts whom, how deep that nests, and how much stack it takes.
+//! Who preempts whom, and how deep that nests.
 //!
 //! The rule is the local APIC's: an interrupt is delivered if its class (vector / 16)
 //! is above that of the PPR, which is the higher of CR8 and of the interrupt in
 //! service. So interrupts in service have strictly rising classes, and there are
-//! never more of them than classes in use.
-//!
-//! That bounds the stack only if the code at both ends of a handler keeps to this:
-//! **interrupts are off (IF = 0) from before the EOI until the frame is gone
-//! (`iretq`)**. Otherwise an interrupt of the same class is delivered on top of
-//! a frame that no class accounts for any more, and again on top of that one.
+//! never more of them than classes in use. What stack that takes, [`stack`](super::stack) says.
 //!
 //! [`Model`] is the part of the local APIC that decides, for tests to compare with.
 
@@ -99,25 +94,6 @@ impl fmt::Debug for ClassSet {
 #[must_use]
 pub const fn max_depth(classes: ClassSet) -> u32 {
     ClassSet(classes.0 & ClassSet::USABLE.0).len()
-}
-
-/// The bytes of interrupt stack that suffice on a CPU whose interrupts have these
-/// classes.
-///
-/// `frame_bytes` is what entering takes at each level, alignment included: what the
-/// processor pushes (40 bytes, and up to 8 lost to alignment; SDM vol. 3A, 7.14.2) and
-/// what the entry code saves. `handler_bytes` is what the hungriest handler takes,
-/// including any exception that it provokes on the same stack.
-///
-/// There is one level more than [`max_depth`]: a spurious interrupt has no class,
-/// sets no ISR bit and so can come on top of all. It must be answered with
-/// IF = 0; then there is never a second one.
-///
-/// A sum above 64 bits is `u64::MAX`.
-#[must_use]
-pub const fn stack_bound(frame_bytes: u64, handler_bytes: u64, classes: ClassSet) -> u64 {
-    let level = frame_bytes.saturating_add(handler_bytes);
-    level.saturating_mul(max_depth(classes) as u64 + 1)
 }
 
 /// What became of a request.

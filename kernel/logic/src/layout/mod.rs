@@ -16,6 +16,8 @@
 //! Slots this large cost address space, which is free, and catch a stack
 //! overflow that skips a page.
 
+use crate::irq::priority::ClassSet;
+use crate::irq::stack;
 use core::fmt;
 use core::ops::Range;
 
@@ -78,7 +80,7 @@ impl StackKind {
     pub const fn size(self) -> u64 {
         match self {
             Self::Thread => 64 << 10,
-            Self::Interrupt => 32 << 10,
+            Self::Interrupt => 48 << 10,
             Self::DoubleFault | Self::Nmi | Self::MachineCheck | Self::Debug => 16 << 10,
         }
     }
@@ -113,6 +115,18 @@ impl StackKind {
         self as u64
     }
 }
+
+// All classes at once, and a fault in the innermost handler. A report alone on the others.
+const _: () = {
+    assert!(stack::bound(ClassSet::USABLE) <= StackKind::Interrupt.size());
+    let mut index = 0;
+    while index < StackKind::ALL.len() {
+        let kind = StackKind::ALL[index];
+        assert!(kind.size() >= stack::EXCEPTION + stack::REPORT);
+        assert!(kind.size().is_multiple_of(PAGE_SIZE) && kind.size() < SLOT_SIZE);
+        index += 1;
+    }
+};
 
 impl fmt::Display for StackKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -13,7 +13,7 @@ const CPUS: [u32; 7] = [0, 1, 2, 3, 255, 256, MAX_CPUS - 1];
 fn stack_sizes_and_names() {
     let table = [
         (StackKind::Thread, 64, None, "thread"),
-        (StackKind::Interrupt, 32, None, "interrupt"),
+        (StackKind::Interrupt, 48, None, "interrupt"),
         (StackKind::DoubleFault, 16, Some(1), "double-fault"),
         (StackKind::Nmi, 16, Some(2), "NMI"),
         (StackKind::MachineCheck, 16, Some(3), "machine-check"),

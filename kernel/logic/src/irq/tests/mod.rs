@@ -5,6 +5,7 @@ mod affinity;
 mod calls;
 mod priority;
 mod route;
+mod stack;
 mod statistics;
 mod storm;
 mod vectors;

@@ -1,0 +1,36 @@
+//! What the interrupt stack must hold.
+
+use super::classes;
+use crate::irq::priority::{ClassSet, Model};
+use crate::irq::stack::{ENTRY, EXCEPTION, HANDLER, REPORT, bound, of_handlers};
+use crate::layout::StackKind;
+use crate::vector::{PriorityClass, Vector};
+
+/// Every set of classes: all that the local APIC lets nest, each handler as hungry as it may be.
+#[test]
+fn every_set_of_classes_fits_its_bound() {
+    for bits in 0..=u16::MAX {
+        let used = || classes().into_iter().filter(|it| bits >> it.get() & 1 != 0);
+        let set = used().fold(ClassSet::EMPTY, ClassSet::with);
+        let mut apic = Model::RESET;
+        let mut bytes = 0;
+        // The lowest first, or they would not nest.
+        for class in used().filter(|&it| it >= PriorityClass::LOWEST_USABLE) {
+            apic.request(Vector(class.get() << 4));
+            if apic.deliver().is_some() {
+                bytes += ENTRY + HANDLER;
+            }
+        }
+        assert_eq!(bytes + EXCEPTION + HANDLER, of_handlers(apic.depth()));
+        assert_eq!(of_handlers(apic.depth()) + EXCEPTION + REPORT, bound(set));
+        assert!(bound(set) <= StackKind::Interrupt.size());
+    }
+}
+
+#[test]
+fn figures() {
+    assert_eq!((ENTRY, EXCEPTION), (136, 184));
+    assert_eq!(of_handlers(0), 184 + 2048);
+    assert_eq!(of_handlers(4), 4 * (136 + 2048) + 184 + 2048);
+    assert_eq!(bound(ClassSet::USABLE), 41_184);
+}
