@@ -23,6 +23,7 @@ pub mod acpi;
 pub mod apic;
 pub mod backtrace;
 pub mod command_line;
+pub mod cpu_set;
 pub mod devices;
 pub mod error_code;
 pub mod exception;
