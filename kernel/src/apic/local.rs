@@ -4,15 +4,13 @@
 //! ICR's destination (an INIT then hits APIC 0), and it unmasks LVT entries before the APIC is
 //! enabled, which hardware undoes. The order below is the one that hardware needs.
 
-use core::arch::asm;
 use core::fmt;
 
 use spin::Once;
 use tocsin_logic::apic::base::IA32_APIC_BASE;
-use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::apic::register::Part;
 use tocsin_logic::apic::status::{Dfr, Esr, Svr};
-use tocsin_logic::apic::{ApicBase, ApicId, EncodingError, Icr, Lvt, Register, State};
+use tocsin_logic::apic::{ApicBase, ApicId, Lvt, Register, State};
 use tocsin_logic::vector::Vector;
 use x86_64::registers::model_specific::Msr;
 
@@ -21,10 +19,6 @@ use super::{service, vectors};
 use crate::cpu::interrupts;
 use crate::hw::control;
 use crate::memory::{MemoryError, paging};
-
-/// Polls of the ICR before a command that the bus does not take is given up: longer than any
-/// message takes.
-pub(super) const SEND_TRIES: u32 = 1 << 20;
 
 /// The way all CPUs of the machine reach their local APICs. The registers behind it are those
 /// of the CPU that uses it.
@@ -271,49 +265,6 @@ impl LocalApic {
         self.write(Register::Eoi, 0);
     }
 
-    /// Sends an interprocessor interrupt. What this CPU wrote before is visible to the receiver.
-    ///
-    /// # Errors
-    ///
-    /// [`EncodingError`], if this mode cannot express it.
-    pub fn send(&self, command: Icr) -> Result<(), EncodingError> {
-        if self.is_x2apic() {
-            let value = command.encode_x2apic()?;
-            fence();
-            // SAFETY: 1. The register exists in this mode. 2. `logic` sets no reserved bit.
-            unsafe { Msr::new(ICR_MSR).write(value) };
-            return Ok(());
-        }
-        let [high, low] = command.encode_xapic()?;
-        // The high half must not change while the last command is pending, and nothing may come
-        // between the two writes.
-        x86_64::instructions::interrupts::without_interrupts(|| {
-            self.wait_until_sent();
-            self.write(Register::IcrHigh, high);
-            self.write(Register::Icr, low);
-        });
-        Ok(())
-    }
-
-    /// Sends this CPU an interrupt. It arrives soon, not at once.
-    ///
-    /// # Panics
-    ///
-    /// In xAPIC mode, if `vector` is below 16, which the local APIC refuses; in x2APIC mode such a
-    /// vector is an error that the local APIC reports.
-    #[inline]
-    pub fn send_to_self(&self, vector: Vector) {
-        if self.is_x2apic() {
-            fence();
-            // SAFETY: 1. The register exists in this mode, and takes a vector (SDM vol. 3A, 12.12.11).
-            unsafe { Msr::new(SELF_IPI_MSR).write(u64::from(vector.get())) };
-            return;
-        }
-        let command = Icr::fixed(vector.get(), Destination::Myself);
-        self.send(command)
-            .expect("a vector from 16 up can be sent to oneself");
-    }
-
     /// Whether `vector` waits to be delivered to this CPU (its bit in the IRR).
     #[must_use]
     pub fn is_requested(&self, vector: Vector) -> bool {
@@ -358,19 +309,5 @@ const RESERVED: u64 = 0x40;
 /// Bytes of registers.
 const LENGTH: u64 = 0x400;
 
-/// The x2APIC's register for interrupts to oneself.
-const SELF_IPI_MSR: u32 = 0x83f;
-
-/// Makes earlier stores visible before a write to an x2APIC register, which does not wait for them
-/// (SDM vol. 3A, 12.12.3).
-#[inline]
-pub(super) fn fence() {
-    // SAFETY: 1. Only orders memory accesses.
-    unsafe { asm!("mfence", "lfence", options(nostack, preserves_flags)) };
-}
-
 /// Bit 16 of every LVT entry.
 const MASKED: u32 = 1 << 16;
-
-/// The x2APIC's ICR.
-pub(super) const ICR_MSR: u32 = 0x830;

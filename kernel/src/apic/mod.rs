@@ -5,6 +5,7 @@ pub mod io;
 pub mod local;
 pub mod nmi;
 pub mod pic;
+mod send;
 pub mod service;
 pub mod timer;
 

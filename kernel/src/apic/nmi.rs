@@ -7,7 +7,7 @@
 use tocsin_logic::apic::{EncodingError, Icr, Register};
 
 use super::LocalApic;
-use super::local::{ICR_MSR, SEND_TRIES, fence};
+use super::send::{ICR_MSR, fence};
 
 /// The one write that sends a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,15 +67,5 @@ impl LocalApic {
             address: self.page + u64::from(offset),
             value: low,
         })
-    }
-
-    /// Waits until the last command is on its way, but not for ever. In xAPIC mode.
-    pub(super) fn wait_until_sent(&self) {
-        for _ in 0..SEND_TRIES {
-            if self.read(Register::Icr) & Icr::DELIVERY_PENDING == 0 {
-                return;
-            }
-            core::hint::spin_loop();
-        }
     }
 }

@@ -1,0 +1,89 @@
+//! Sending interrupts from one CPU to others and to itself, through the ICR.
+
+use core::arch::asm;
+
+use tocsin_logic::apic::icr::Destination;
+use tocsin_logic::apic::{EncodingError, Icr, Register};
+use tocsin_logic::vector::Vector;
+use x86_64::registers::model_specific::Msr;
+
+use super::LocalApic;
+
+/// Polls of the ICR before a command that the bus does not take is given up: longer than any
+/// message takes.
+const SEND_TRIES: u32 = 1 << 20;
+
+/// The x2APIC's ICR.
+pub(super) const ICR_MSR: u32 = 0x830;
+
+/// The x2APIC's register for interrupts to oneself.
+const SELF_IPI_MSR: u32 = 0x83f;
+
+/// Makes earlier stores visible before a write to an x2APIC register, which does not wait for them
+/// (SDM vol. 3A, 12.12.3).
+#[inline]
+pub(super) fn fence() {
+    // SAFETY: 1. Only orders memory accesses.
+    unsafe { asm!("mfence", "lfence", options(nostack, preserves_flags)) };
+}
+
+impl LocalApic {
+    /// Sends an interprocessor interrupt. What this CPU wrote before is visible to the receiver.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodingError`], if this mode cannot express it.
+    pub fn send(&self, command: Icr) -> Result<(), EncodingError> {
+        if self.is_x2apic() {
+            let value = command.encode_x2apic()?;
+            fence();
+            // SAFETY: 1. The register exists in this mode. 2. `logic` sets no reserved bit.
+            unsafe { Msr::new(ICR_MSR).write(value) };
+            return Ok(());
+        }
+        let [high, low] = command.encode_xapic()?;
+        // The high half must not change while the last command is pending, and nothing may come
+        // between the two writes.
+        x86_64::instructions::interrupts::without_interrupts(|| {
+            self.wait_until_sent();
+            self.write(Register::IcrHigh, high);
+            self.write(Register::Icr, low);
+        });
+        Ok(())
+    }
+
+    /// Sends this CPU an interrupt. It arrives soon, not at once. Any context: an NMI too, for it disturbs
+    /// no command that the interrupted code is sending.
+    ///
+    /// # Panics
+    ///
+    /// In xAPIC mode, if `vector` is below 16, which the local APIC refuses; in x2APIC mode such a
+    /// vector is an error that the local APIC reports.
+    #[inline]
+    pub fn send_to_self(&self, vector: Vector) {
+        if self.is_x2apic() {
+            // No fence: a CPU sees its own stores in order.
+            // SAFETY: 1. The register exists in this mode, and takes a vector (SDM vol. 3A, 12.12.11).
+            unsafe { Msr::new(SELF_IPI_MSR).write(u64::from(vector.get())) };
+            return;
+        }
+        let [_, low] = Icr::fixed(vector.get(), Destination::Myself)
+            .encode_xapic()
+            .expect("a vector from 16 up can be sent to oneself");
+        // The shorthand does without the high half, which may be somebody's whom this interrupts; the
+        // command must be gone when they write the low half.
+        self.wait_until_sent();
+        self.write(Register::Icr, low);
+        self.wait_until_sent();
+    }
+
+    /// Waits until the last command is on its way, but not for ever. In xAPIC mode.
+    pub(super) fn wait_until_sent(&self) {
+        for _ in 0..SEND_TRIES {
+            if self.read(Register::Icr) & Icr::DELIVERY_PENDING == 0 {
+                return;
+            }
+            core::hint::spin_loop();
+        }
+    }
+}
