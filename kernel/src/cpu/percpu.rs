@@ -61,6 +61,16 @@ pub(crate) struct Trace {
     pub(crate) calls: [AtomicU64; backtrace::LIMIT],
 }
 
+/// Work that has been put off; see `irq::deferred`.
+#[derive(Debug)]
+pub(crate) struct Deferred {
+    pub(crate) queue: Queue<WORK>,
+    /// 0, or the address of the work that first found the queue full.
+    pub(crate) refused: AtomicUsize,
+    /// Whether the CPU has said so.
+    pub(crate) is_reported: AtomicBool,
+}
+
 /// A sign of life; see `irq::watchdog`.
 #[derive(Debug)]
 pub(crate) struct Heart {
@@ -90,7 +100,7 @@ pub struct PerCpu {
     /// Calls that other CPUs want of it; see `irq::call`.
     pub(crate) calls: Mailbox<CALLS>,
     /// Work that it has put off; see `irq::deferred`.
-    pub(crate) deferred: Queue<WORK>,
+    pub(crate) deferred: Deferred,
     /// Its vectors: which belong to somebody. Nothing on an interrupt's way looks at it.
     pub(crate) vectors: IrqMutex<Allocator>,
     /// Its heart, which other CPUs watch.
@@ -129,7 +139,11 @@ impl PerCpu {
             },
             nmi: Nmi::new(),
             calls: Mailbox::new(),
-            deferred: Queue::new(),
+            deferred: Deferred {
+                queue: Queue::new(),
+                refused: AtomicUsize::new(0),
+                is_reported: AtomicBool::new(false),
+            },
             vectors: IrqMutex::new(Allocator::new(FIXED)),
             heart: Heart {
                 last: AtomicU64::new(0),

@@ -2,42 +2,70 @@
 //!
 //! Each CPU has a mailbox of its own, and a word that counts the calls it has answered, which only it
 //! writes; `tocsin_logic::irq::mailbox` has the protocol. A call to all others is one write to the
-//! ICR. Two CPUs that call each other and wait serve each other.
+//! ICR.
+//!
+//! Two CPUs that call each other and wait serve each other: the one that waits answers calls by
+//! interrupt, or in the loop where its interrupts are off, its CR8 is high or a handler is in service.
+//! What never ends is a wait for a CPU that has its interrupts off and itself waits for something else
+//! of the caller's, such as a lock that the caller holds. The watchdog names such a CPU.
 
 use core::fmt;
 
-use tocsin_logic::apic::Icr;
 use tocsin_logic::apic::icr::Destination;
+use tocsin_logic::cpu_set::CpuSet;
 use tocsin_logic::irq::mailbox::Ticket;
-use tocsin_logic::vector::Vector;
-use x86_64::instructions::interrupts::without_interrupts;
+use tocsin_logic::irq::queue::Full;
+use tocsin_logic::vector::{PriorityClass, Vector};
+use x86_64::instructions::interrupts::{self as flag, without_interrupts};
 
-use crate::apic::local;
+use super::ipi::{self, Offline, Targets, physical};
+use super::priority;
 use crate::cpu::percpu::CALLS;
-use crate::cpu::{self, interrupts};
+use crate::cpu::{self, PerCpu, interrupts};
+use crate::hw::control;
 use crate::smp::{self, Online};
 
 /// Vector of the IPI: high, so that a call answers fast, but below what is most urgent.
 pub const VECTOR: Vector = Vector(0xd0);
 
-/// A function that other CPUs can be made to call. It runs with interrupts enabled, in class 13,
-/// and must not wait for calls of its own.
+/// The class that called functions run at.
+pub const CLASS: PriorityClass = VECTOR.priority_class();
+
+/// A function that other CPUs can be made to call.
+///
+/// It runs in class [`CLASS`] with interrupts enabled; or with them disabled, on a CPU that waits for
+/// a call of its own with interrupts disabled. It must not wait for calls, and must not take a lock that
+/// its CPU may hold while it waits for one.
 pub type Function = extern "C" fn(argument: usize);
 
-/// Why a call was not made.
+/// Why a call was not made, or not everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the set may not be allocated: handlers call this"
+)]
 pub enum CallError {
-    /// No CPU of this number is online.
-    Offline(u32),
-    /// Too many calls wait for the CPU.
-    Full(u32),
+    /// One of the CPUs is not online. Nobody has been called.
+    Offline(Offline),
+    /// For these CPUs too many calls wait already. They have not been called; all others have.
+    Full(CpuSet),
+}
+
+impl From<Offline> for CallError {
+    fn from(offline: Offline) -> Self {
+        Self::Offline(offline)
+    }
 }
 
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Offline(cpu) => write!(f, "CPU {cpu} is not online; `cpus` lists those that are"),
-            Self::Full(cpu) => write!(f, "{CALLS} calls wait for CPU {cpu} already"),
+            Self::Offline(offline) => offline.fmt(f),
+            Self::Full(cpus) => write!(
+                f,
+                "{CALLS} calls wait already for each of the CPUs {cpus}, which were not called; \
+                 all others were"
+            ),
         }
     }
 }
@@ -47,91 +75,230 @@ pub(crate) fn set_up() {
     interrupts::register(VECTOR, answer);
 }
 
-/// Makes CPU number `cpu`, the own one too, call `function`, and does not wait. Thread or handler.
+/// Makes the CPUs call `function`, and does not wait. Any context but NMI and #MC.
+///
+/// The caller, if it is among them, gets an interrupt too: the function runs when nothing more urgent is
+/// in service there.
 ///
 /// # Errors
 ///
-/// [`CallError`], if it cannot be called.
-pub fn start(cpu: u32, function: Function, argument: usize) -> Result<(), CallError> {
-    post(find(cpu)?, function, argument).map(drop)
-}
-
-/// As [`start`], and waits until the function has returned. In a thread or a handler below class 13,
-/// interrupts enabled.
-///
-/// # Errors
-///
-/// [`CallError`], if it cannot be called.
-pub fn and_wait(cpu: u32, function: Function, argument: usize) -> Result<(), CallError> {
-    let target = find(cpu)?;
-    let ticket = post(target, function, argument)?;
-    wait_for(target, ticket);
-    Ok(())
-}
-
-/// Makes all other CPUs call `function`, and waits until it has returned everywhere. In a thread
-/// or a handler below class 13, interrupts enabled.
-///
-/// # Errors
-///
-/// [`CallError`], if one cannot be called; the others may have called it.
-pub fn all_others_and_wait(function: Function, argument: usize) -> Result<(), CallError> {
-    without_interrupts(|| {
-        for target in others() {
-            let full = CallError::Full(target.cpu.id());
-            target
-                .cpu
-                .calls
-                .post(function as usize, argument)
-                .map_err(|_| full)?;
+/// [`CallError`], with the CPUs that were not called. Try again with those, or without waiting leave it.
+#[expect(clippy::result_large_err, reason = "as above")]
+pub fn start<'a>(
+    targets: impl Into<Targets<'a>>,
+    function: Function,
+    argument: usize,
+) -> Result<(), CallError> {
+    let mut refused = CpuSet::EMPTY;
+    let mut try_post = |target: &Online| {
+        let posted = post(target, function, argument).is_ok();
+        if !posted {
+            // The number is a CPU's, so there is room for it.
+            let _ = refused.insert(target.cpu.id());
         }
-        send(Destination::Others);
+        posted
+    };
+    match targets.into() {
+        Targets::One(cpu) => {
+            let target = ipi::find(cpu)?;
+            if try_post(target) {
+                send(physical(target));
+            }
+        }
+        Targets::Set(set) => {
+            ipi::check(set)?;
+            for target in set.iter().filter_map(smp::find) {
+                if try_post(target) {
+                    send(physical(target));
+                }
+            }
+        }
+        Targets::Others => {
+            for target in others() {
+                try_post(target);
+            }
+            send(Destination::Others);
+        }
+        Targets::All => {
+            for target in online() {
+                try_post(target);
+            }
+            send(Destination::All);
+        }
+    }
+    if refused.is_empty() {
         Ok(())
-    })?;
-    for target in others() {
-        wait_for(target, target.cpu.calls.posted());
+    } else {
+        Err(CallError::Full(refused))
+    }
+}
+
+/// Makes the CPUs call `function`, and waits until it has returned everywhere. In a thread or a
+/// handler below class 13; not in a called function.
+///
+/// Where too many calls wait for a CPU, this waits until there is room. The caller, if it is among them,
+/// calls the function itself, with its priority raised to [`CLASS`].
+///
+/// # Errors
+///
+/// [`Offline`], if one of the CPUs is not online. Nobody has been called.
+pub fn and_wait<'a>(
+    targets: impl Into<Targets<'a>>,
+    function: Function,
+    argument: usize,
+) -> Result<(), Offline> {
+    let own = cpu::current();
+    debug_assert!(
+        !own.calls.is_serving(),
+        "a called function, or a handler that interrupted one, waits for a call"
+    );
+    match targets.into() {
+        Targets::One(cpu) if cpu == own.id() => call_here(function, argument),
+        Targets::One(cpu) => {
+            let target = ipi::find(cpu)?;
+            let ticket = post_at_last(target, function, argument);
+            send(physical(target));
+            wait_for(own, target, ticket);
+        }
+        Targets::Set(set) => {
+            ipi::check(set)?;
+            let others = || {
+                let others = set.iter().filter(|&cpu| cpu != own.id());
+                others.filter_map(smp::find)
+            };
+            for target in others() {
+                post_at_last(target, function, argument);
+                send(physical(target));
+            }
+            if set.contains(own.id()) {
+                call_here(function, argument);
+            }
+            others().for_each(|target| wait_for(own, target, target.cpu.calls.posted()));
+        }
+        Targets::Others => call_others(own, function, argument, || ()),
+        Targets::All => call_others(own, function, argument, || call_here(function, argument)),
     }
     Ok(())
+}
+
+/// As [`and_wait`], for a closure, which may borrow from the caller.
+///
+/// # Errors
+///
+/// As [`and_wait`].
+pub fn run<'a, F>(targets: impl Into<Targets<'a>>, function: F) -> Result<(), Offline>
+where
+    F: Fn() + Sync,
+{
+    extern "C" fn enter<F: Fn()>(argument: usize) {
+        // SAFETY: 1. It is the closure of a caller that does not go on before this has returned.
+        // 2. It is shared, and so may be used from here.
+        let function = unsafe { &*(argument as *const F) };
+        function();
+    }
+    and_wait(targets, enter::<F>, &raw const function as usize)
+}
+
+/// Posts to all others, sends one IPI, does `meanwhile`, and waits.
+#[inline]
+fn call_others(own: &PerCpu, function: Function, argument: usize, meanwhile: impl FnOnce()) {
+    let others = || online().iter().filter(|it| it.cpu.id() != own.id());
+    if others().next().is_some() {
+        for target in others() {
+            post_at_last(target, function, argument);
+        }
+        send(Destination::Others);
+    }
+    meanwhile();
+    others().for_each(|target| wait_for(own, target, target.cpu.calls.posted()));
+}
+
+fn online() -> &'static [Online] {
+    smp::online().map_or(&[], |cpus| &cpus.online)
 }
 
 fn others() -> impl Iterator<Item = &'static Online> {
     let own = cpu::current().id();
-    let online = smp::online().into_iter().flat_map(|cpus| &cpus.online);
-    online.filter(move |online| online.cpu.id() != own)
+    online().iter().filter(move |online| online.cpu.id() != own)
 }
 
-fn find(cpu: u32) -> Result<&'static Online, CallError> {
-    let mut online = smp::online().into_iter().flat_map(|cpus| &cpus.online);
-    online
-        .find(|online| online.cpu.id() == cpu)
-        .ok_or(CallError::Offline(cpu))
-}
-
-fn post(target: &Online, function: Function, argument: usize) -> Result<Ticket, CallError> {
+/// Posts a call, which still must be signalled.
+#[inline]
+fn post(target: &Online, function: Function, argument: usize) -> Result<Ticket, Full> {
     // Off for the two halves of the post: see the protocol.
-    without_interrupts(|| {
-        let posted = target.cpu.calls.post(function as usize, argument);
-        let ticket = posted.map_err(|_| CallError::Full(target.cpu.id()))?;
-        send(Destination::Physical(target.apic_id));
-        Ok(ticket)
-    })
+    without_interrupts(|| target.cpu.calls.post(function as usize, argument))
 }
 
-fn send(destination: Destination) {
-    let command = Icr::fixed(VECTOR.get(), destination);
-    local()
-        .send(command)
-        .expect("the ID of a CPU that is online fits the mode");
+/// As [`post`], when there is room.
+#[inline]
+fn post_at_last(target: &Online, function: Function, argument: usize) -> Ticket {
+    match post(target, function, argument) {
+        Ok(ticket) => ticket,
+        Err(_) => post_later(target, function, argument),
+    }
 }
 
-fn wait_for(target: &Online, ticket: Ticket) {
-    while !target.cpu.calls.is_done(ticket) {
+/// Posts to a CPU for which too many calls wait.
+#[cold]
+fn post_later(target: &Online, function: Function, argument: usize) -> Ticket {
+    let own = cpu::current();
+    // Others may wait for what this call has posted already but not signalled, and be waited for.
+    send(Destination::Others);
+    loop {
+        serve_if_blocked(own, is_blocked(own));
         core::hint::spin_loop();
+        if let Ok(ticket) = post(target, function, argument) {
+            return ticket;
+        }
+    }
+}
+
+#[inline]
+fn send(destination: Destination) {
+    ipi::signal(VECTOR, destination);
+}
+
+/// Calls a function in the context that it would have as a call of another CPU's.
+fn call_here(function: Function, argument: usize) {
+    let _raised = priority::raise(CLASS);
+    function(argument);
+}
+
+#[inline]
+fn wait_for(own: &PerCpu, target: &Online, ticket: Ticket) {
+    if target.cpu.calls.is_done(ticket) {
+        return;
+    }
+    let blocked = is_blocked(own);
+    loop {
+        serve_if_blocked(own, blocked);
+        core::hint::spin_loop();
+        if target.cpu.calls.is_done(ticket) {
+            return;
+        }
+    }
+}
+
+/// Whether calls may not reach this CPU by interrupt until the running code goes on.
+fn is_blocked(own: &PerCpu) -> bool {
+    let (depth, _) = own.interrupts.depth();
+    depth > 0 || !flag::are_enabled() || control::priority_class() >= CLASS
+}
+
+fn serve_if_blocked(own: &PerCpu, blocked: bool) {
+    if blocked && !own.calls.is_empty() {
+        let _raised = priority::raise(CLASS);
+        serve(own);
     }
 }
 
 extern "C" fn answer(_: usize, _: u8) {
-    cpu::current().calls.serve(|call| {
+    serve(cpu::current());
+}
+
+#[inline]
+fn serve(own: &PerCpu) {
+    own.calls.serve(|call| {
         // SAFETY: 1. Only `Function`s are posted.
         let function = unsafe { core::mem::transmute::<usize, Function>(call.function) };
         function(call.argument);

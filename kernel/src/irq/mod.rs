@@ -8,6 +8,7 @@
 pub mod call;
 pub mod ceiling;
 pub mod deferred;
+pub mod ipi;
 pub mod line;
 pub mod nest;
 pub mod nmi;

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use tocsin_logic::vector::PriorityClass;
 
 use super::{Arguments, CommandError};
+use crate::irq::ipi::Targets;
 use crate::irq::{Line, Request, Source, call, deferred};
 use crate::smp::{self, jobs};
 use crate::{Machine, println};
@@ -44,7 +45,7 @@ pub(super) fn ipi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
 
     reset();
     for _ in 0..ROUNDS {
-        count_refusal(call::all_others_and_wait(called, 0).is_err());
+        count_refusal(call::and_wait(Targets::Others, called, 0).is_err());
     }
     show("call all others and wait", (number - 1) * ROUNDS, &CALLED);
 
@@ -98,7 +99,7 @@ extern "C" fn called(_: usize) {
 fn call_all_others(_: u64) {
     let cpus = smp::online().map_or(1, |cpus| cpus.online.len() as u64);
     for _ in 0..rounds_together(cpus) {
-        count_refusal(call::all_others_and_wait(called, 0).is_err());
+        count_refusal(call::and_wait(Targets::Others, called, 0).is_err());
     }
 }
 

@@ -85,6 +85,18 @@ pub fn online() -> Option<&'static OnlineCpus> {
     ONLINE.get()
 }
 
+/// The CPU of this number, if it is online. Any context.
+#[inline]
+#[must_use]
+pub fn find(cpu: u32) -> Option<&'static Online> {
+    let online = &online()?.online;
+    // As a rule all have started, and the number is the place.
+    let expected = online.get(cpu as usize);
+    expected
+        .filter(|online| online.cpu.id() == cpu)
+        .or_else(|| online.iter().find(|online| online.cpu.id() == cpu))
+}
+
 /// Starts all enabled CPUs of `topology` and waits until each is ready or given up.
 ///
 /// # Errors

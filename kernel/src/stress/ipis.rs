@@ -10,6 +10,7 @@ use spin::RwLock;
 use tocsin_logic::vector::PriorityClass;
 
 use super::account::{self, Kind, moved, not_sent, received, sent};
+use crate::irq::ipi::Targets;
 use crate::irq::{Line, LineError, Request, Source, call, deferred};
 use crate::{smp, time};
 
@@ -150,11 +151,11 @@ pub(super) fn call(cpu: u32, wait: bool) {
     sent(kind, 1);
     let argument = kind as usize;
     let made = if wait {
-        call::and_wait(cpu, called, argument)
+        call::and_wait(cpu, called, argument).is_ok()
     } else {
-        call::start(cpu, called, argument)
+        call::start(cpu, called, argument).is_ok()
     };
-    if made.is_err() {
+    if !made {
         // Too many wait there already.
         not_sent(kind);
     }
@@ -167,7 +168,7 @@ pub(super) fn call_all() {
     }
     let others = smp::online().map_or(0, |cpus| cpus.online.len() - 1);
     sent(Kind::Broadcast, others as u64);
-    if let Err(error) = call::all_others_and_wait(called, 0) {
+    if let Err(error) = call::and_wait(Targets::Others, called, 0) {
         account::error(format!("a call to all others: {error}"));
     }
 }

@@ -146,6 +146,12 @@ impl<const N: usize> Mailbox<N> {
         count
     }
 
+    /// Whether this CPU is in [`serve`](Self::serve), in the running code or beneath it. Only on the
+    /// mailbox's CPU.
+    pub fn is_serving(&self) -> bool {
+        self.answer.serving.load(Ordering::Relaxed) != 0
+    }
+
     /// Whether nothing waits to be served. Only on the mailbox's CPU; a hint for others.
     pub fn is_empty(&self) -> bool {
         self.calls.is_empty()

@@ -185,8 +185,13 @@ impl<const N: usize> Queue<N> {
         self.overflowed.load(Ordering::Relaxed)
     }
 
+    /// How many items have been taken. Any CPU; others than the consumer's see it late.
+    pub fn taken(&self) -> usize {
+        self.taken.0.load(Ordering::Relaxed)
+    }
+
     /// How many places have been claimed: at least those that happened before.
-    pub(super) fn claimed(&self) -> usize {
+    pub fn claimed(&self) -> usize {
         self.claimed.0.load(Ordering::Relaxed)
     }
 

@@ -1,0 +1,156 @@
+//! Interrupts that CPUs send each other: to one, to a set, to all, and to themselves.
+//!
+//! What the sender has written before is seen by the handler. In x2APIC mode a write to the ICR does
+//! not wait for earlier stores, so the local APIC's driver puts `mfence; lfence` before it (SDM vol. 3A,
+//! 12.12.3); a CPU that interrupts itself needs neither. In xAPIC mode the ICR is uncached memory,
+//! which keeps the order of stores.
+//!
+//! An IPI whose vector already waits at the receiver merges with it (SDM vol. 3A, 12.8.4): who
+//! sends two may see one. [`call`](super::call) and [`deferred`](super::deferred) are built so that it does not matter.
+
+use core::fmt;
+
+use tocsin_logic::apic::icr::Destination;
+use tocsin_logic::apic::{EncodingError, Icr};
+use tocsin_logic::cpu_set::CpuSet;
+use tocsin_logic::vector::Vector;
+
+use crate::apic::local;
+use crate::cpu;
+use crate::smp::{self, Online};
+
+/// Whom an IPI or a call is for. Numbers of CPUs and references to sets convert into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Targets<'a> {
+    /// The CPU of this number, which may be the sender.
+    One(u32),
+    /// These CPUs, of whom the sender may be one: an ICR write for each.
+    Set(&'a CpuSet),
+    /// All that are online, but not the sender: one ICR write.
+    Others,
+    /// All that are online: one ICR write.
+    All,
+}
+
+impl From<u32> for Targets<'_> {
+    fn from(cpu: u32) -> Self {
+        Self::One(cpu)
+    }
+}
+
+impl<'a> From<&'a CpuSet> for Targets<'a> {
+    fn from(set: &'a CpuSet) -> Self {
+        Self::Set(set)
+    }
+}
+
+/// What kind of interrupt is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One that the vector's handler answers, when its class's turn comes.
+    Fixed(Vector),
+    /// One that cannot be held back. A CPU to whom nobody has said why reports it and goes on; see
+    /// [`nmi`](super::nmi).
+    Nmi,
+}
+
+/// No CPU of this number is online.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offline(pub u32);
+
+/// Why nothing was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IpiError {
+    /// One of the CPUs is not online.
+    Offline(Offline),
+    /// The ICR cannot send this.
+    Encoding(EncodingError),
+}
+
+impl From<Offline> for IpiError {
+    fn from(offline: Offline) -> Self {
+        Self::Offline(offline)
+    }
+}
+
+impl fmt::Display for Offline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cpu = self.0;
+        write!(f, "CPU {cpu} is not online; `cpus` lists those that are")
+    }
+}
+
+impl fmt::Display for IpiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Offline(offline) => offline.fmt(f),
+            Self::Encoding(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Sends an interrupt. Any context but NMI and #MC, once the CPUs are online.
+///
+/// # Errors
+///
+/// [`IpiError`], if one of the CPUs is not online or a fixed vector is below 16. Then nothing is sent.
+pub fn send<'a>(kind: Kind, targets: impl Into<Targets<'a>>) -> Result<(), IpiError> {
+    let to = |destination| {
+        let command = match kind {
+            Kind::Fixed(vector) => Icr::fixed(vector.get(), destination),
+            Kind::Nmi => Icr::nmi(destination),
+        };
+        local().send(command).map_err(IpiError::Encoding)
+    };
+    match targets.into() {
+        Targets::One(cpu) => to(physical(find(cpu)?)),
+        Targets::Set(set) => {
+            check(set)?;
+            for cpu in set.iter() {
+                to(physical(find(cpu)?))?;
+            }
+            Ok(())
+        }
+        Targets::Others => to(Destination::Others),
+        // An NMI has no such shorthand (SDM vol. 3A, table 12-3).
+        Targets::All if kind == Kind::Nmi => {
+            to(Destination::Others)?;
+            to(physical(find(cpu::current().id())?))
+        }
+        Targets::All => to(Destination::All),
+    }
+}
+
+/// Sends this CPU an interrupt, faster than [`send`] does. Any context but #MC.
+///
+/// # Panics
+///
+/// If `vector` is below 16, which no local APIC takes.
+#[inline]
+pub fn send_to_self(vector: Vector) {
+    local().send_to_self(vector);
+}
+
+/// Sends a vector of the kernel's own to CPUs that are online.
+#[inline]
+pub(super) fn signal(vector: Vector, destination: Destination) {
+    local()
+        .send(Icr::fixed(vector.get(), destination))
+        .expect("the ID of a CPU that is online fits the mode");
+}
+
+/// The online CPU of this number.
+#[inline]
+pub(super) fn find(cpu: u32) -> Result<&'static Online, Offline> {
+    smp::find(cpu).ok_or(Offline(cpu))
+}
+
+/// Fails unless all CPUs of the set are online.
+pub(super) fn check(set: &CpuSet) -> Result<(), Offline> {
+    set.iter().try_for_each(|cpu| find(cpu).map(drop))
+}
+
+#[inline]
+pub(super) fn physical(target: &Online) -> Destination {
+    Destination::Physical(target.apic_id)
+}
