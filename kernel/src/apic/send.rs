@@ -33,6 +33,11 @@ impl LocalApic {
     /// # Errors
     ///
     /// [`EncodingError`], if this mode cannot express it.
+    #[expect(
+        clippy::inline_always,
+        reason = "most commands are constants but for the destination"
+    )]
+    #[inline(always)]
     pub fn send(&self, command: Icr) -> Result<(), EncodingError> {
         if self.is_x2apic() {
             let value = command.encode_x2apic()?;
@@ -41,7 +46,12 @@ impl LocalApic {
             unsafe { Msr::new(ICR_MSR).write(value) };
             return Ok(());
         }
-        let [high, low] = command.encode_xapic()?;
+        self.send_by_registers(command.encode_xapic()?);
+        Ok(())
+    }
+
+    /// Writes the two halves of the ICR in xAPIC mode.
+    fn send_by_registers(&self, [high, low]: [u32; 2]) {
         // The high half must not change while the last command is pending, and nothing may come
         // between the two writes.
         x86_64::instructions::interrupts::without_interrupts(|| {
@@ -49,7 +59,6 @@ impl LocalApic {
             self.write(Register::IcrHigh, high);
             self.write(Register::Icr, low);
         });
-        Ok(())
     }
 
     /// Sends this CPU an interrupt. It arrives soon, not at once. Any context: an NMI too, for it disturbs

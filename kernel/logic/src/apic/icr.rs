@@ -56,6 +56,7 @@ impl Icr {
     /// Bit 12 of the low half in xAPIC mode: the last command is not yet sent.
     pub const DELIVERY_PENDING: u32 = 1 << 12;
 
+    #[inline]
     const fn new(vector: u8, delivery: Delivery, destination: Destination) -> Self {
         Self {
             vector,
@@ -68,6 +69,7 @@ impl Icr {
 
     /// An interrupt with this vector.
     #[must_use]
+    #[inline]
     pub const fn fixed(vector: u8, destination: Destination) -> Self {
         Self::new(vector, Delivery::Fixed, destination)
     }
@@ -103,6 +105,7 @@ impl Icr {
     }
 
     /// What both forms have at the same place.
+    #[inline]
     const fn low(self) -> Result<u32, EncodingError> {
         if matches!(self.delivery, Delivery::ExtInt) {
             return Err(EncodingError::Delivery(self.delivery as u8));
@@ -140,6 +143,7 @@ impl Icr {
     /// above 255, [`EncodingError::Vector`] below 16 for fixed and lowest-priority
     /// delivery, [`EncodingError::Delivery`] and [`EncodingError::Shorthand`] for
     /// what the ICR cannot send.
+    #[inline]
     pub const fn encode_xapic(self) -> Result<[u32; 2], EncodingError> {
         let low = match self.low() {
             Ok(low) => low,
@@ -162,6 +166,7 @@ impl Icr {
     ///
     /// As [`Icr::encode_xapic`], but that all IDs fit save for the one of
     /// 32 ones, which would address all CPUs.
+    #[inline]
     pub const fn encode_x2apic(self) -> Result<u64, EncodingError> {
         let low = match self.low() {
             Ok(low) => low,

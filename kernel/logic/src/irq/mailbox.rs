@@ -120,9 +120,10 @@ impl<const N: usize> Mailbox<N> {
     pub fn serve(&self, mut run: impl FnMut(Call)) -> usize {
         let Answer { done, serving } = &self.answer;
         let mut count = 0;
-        // What arrived after the last look, in an interrupt that left it to us, is found by
-        // looking again when others would serve it.
-        while serving.load(Ordering::Relaxed) == 0 && !self.calls.is_empty() {
+        if serving.load(Ordering::Relaxed) != 0 {
+            return count;
+        }
+        loop {
             serving.store(1, Ordering::Relaxed);
             // Interrupts of this CPU see it before anything is taken, ...
             compiler_fence(Ordering::SeqCst);
@@ -140,10 +141,13 @@ impl<const N: usize> Mailbox<N> {
             }
             compiler_fence(Ordering::SeqCst);
             serving.store(0, Ordering::Relaxed);
-            // ... and its end before the next look.
+            // ... and its end before the next look: what arrived after the last, in an interrupt that
+            // left it to us, is found by looking again when others would serve it.
             compiler_fence(Ordering::SeqCst);
+            if self.calls.is_empty() {
+                return count;
+            }
         }
-        count
     }
 
     /// Whether this CPU is in [`serve`](Self::serve), in the running code or beneath it. Only on the

@@ -34,11 +34,11 @@ pub struct Queue<const N: usize> {
 #[repr(align(64))]
 struct Line<T>(T);
 
-/// A place: number n is cell n % N in its lap n / N.
+/// A place: number n is cell n % N, in the lap that begins with number n - n % N.
 #[derive(Debug)]
 #[repr(align(32))]
 struct Cell {
-    /// Twice the lap while free or claimed, one more while published.
+    /// The number that the lap begins with while free or claimed, one more while published.
     state: AtomicUsize,
     first: AtomicUsize,
     second: AtomicUsize,
@@ -160,7 +160,7 @@ impl<const N: usize> Queue<N> {
             .0
             .store(number.wrapping_add(1), Ordering::Relaxed);
         // Release: the item has been read before the cell is filled again.
-        cell.state.store(free.wrapping_add(2), Ordering::Release);
+        cell.state.store(free.wrapping_add(N), Ordering::Release);
         Some(item)
     }
 
@@ -195,10 +195,10 @@ impl<const N: usize> Queue<N> {
         self.claimed.0.load(Ordering::Relaxed)
     }
 
-    /// What the state of the cell of place `number` is while it is free for it. It would
-    /// repeat after 2^63 pushes, which no machine lives to see.
+    /// What the state of the cell of place `number` is while it is free for it. It would repeat after
+    /// 2^64 pushes, which no machine lives to see.
     const fn free_in(number: usize) -> usize {
-        number / N * 2
+        number & !(N - 1)
     }
 }
 
