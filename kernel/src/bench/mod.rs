@@ -3,6 +3,8 @@
 //! Under QEMU's `-icount shift=0` a cycle is one guest instruction, and the same image gives the same
 //! numbers every time.
 
+mod calls;
+
 use alloc::vec::Vec;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -109,6 +111,7 @@ pub fn run() -> (u64, Vec<Figure>) {
     table.begin_removal(URGENT);
     // In a thread of the CPU itself, nothing is in service.
     table.end_removal(URGENT);
+    calls::run(add);
     (overhead, figures)
 }
 

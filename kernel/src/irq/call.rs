@@ -31,6 +31,12 @@ pub const VECTOR: Vector = Vector(0xd0);
 /// The class that called functions run at.
 pub const CLASS: PriorityClass = VECTOR.priority_class();
 
+/// Posts of one call to many CPUs for which interrupts are off without a break.
+const AT_A_TIME: usize = 16;
+
+/// Looks at another CPU's answer before a waiting CPU begins to answer calls in its loop.
+const EAGER_LOOKS: u32 = 2;
+
 /// A function that other CPUs can be made to call.
 ///
 /// It runs in class [`CLASS`] with interrupts enabled; or with them disabled, on a CPU that waits for
@@ -89,48 +95,31 @@ pub fn start<'a>(
     function: Function,
     argument: usize,
 ) -> Result<(), CallError> {
-    let mut refused = CpuSet::EMPTY;
-    let mut try_post = |target: &Online| {
-        let posted = post(target, function, argument).is_ok();
-        if !posted {
-            // The number is a CPU's, so there is room for it.
-            let _ = refused.insert(target.cpu.id());
-        }
-        posted
+    let mut refused = None;
+    let mut note_full = |target: &Online| {
+        // The number is a CPU's, so there is room for it.
+        let _ = refused.get_or_insert(CpuSet::EMPTY).insert(target.cpu.id());
+    };
+    let mut try_one = |target: &Online| match post(target, function, argument) {
+        Ok(_) => send(physical(target)),
+        Err(Full { .. }) => note_full(target),
     };
     match targets.into() {
-        Targets::One(cpu) => {
-            let target = ipi::find(cpu)?;
-            if try_post(target) {
-                send(physical(target));
-            }
-        }
+        Targets::One(cpu) => try_one(ipi::find(cpu)?),
         Targets::Set(set) => {
             ipi::check(set)?;
-            for target in set.iter().filter_map(smp::find) {
-                if try_post(target) {
-                    send(physical(target));
-                }
-            }
+            set.iter().filter_map(smp::find).for_each(try_one);
         }
         Targets::Others => {
-            for target in others() {
-                try_post(target);
-            }
+            post_to_all(cpu::current(), function, argument, note_full);
             send(Destination::Others);
         }
         Targets::All => {
-            for target in online() {
-                try_post(target);
-            }
+            post_to_all(core::ptr::null(), function, argument, note_full);
             send(Destination::All);
         }
     }
-    if refused.is_empty() {
-        Ok(())
-    } else {
-        Err(CallError::Full(refused))
-    }
+    refused.map_or(Ok(()), |refused| Err(CallError::Full(refused)))
 }
 
 /// Makes the CPUs call `function`, and waits until it has returned everywhere. In a thread or a
@@ -202,24 +191,55 @@ where
 /// Posts to all others, sends one IPI, does `meanwhile`, and waits.
 #[inline]
 fn call_others(own: &PerCpu, function: Function, argument: usize, meanwhile: impl FnOnce()) {
-    let others = || online().iter().filter(|it| it.cpu.id() != own.id());
-    if others().next().is_some() {
-        for target in others() {
-            post_at_last(target, function, argument);
-        }
+    post_to_all(own, function, argument, |target| {
+        post_later(target, function, argument);
+    });
+    if online().len() > 1 {
         send(Destination::Others);
     }
     meanwhile();
-    others().for_each(|target| wait_for(own, target, target.cpu.calls.posted()));
+    for target in others(online(), own) {
+        wait_for(own, target, target.cpu.calls.posted());
+    }
 }
 
 fn online() -> &'static [Online] {
     smp::online().map_or(&[], |cpus| &cpus.online)
 }
 
-fn others() -> impl Iterator<Item = &'static Online> {
-    let own = cpu::current().id();
-    online().iter().filter(move |online| online.cpu.id() != own)
+/// All of these CPUs but the own one.
+fn others<'a>(online: &'a [Online], own: &PerCpu) -> impl Iterator<Item = &'a Online> {
+    // By address: the numbers lie in the other CPUs' cache lines.
+    online
+        .iter()
+        .filter(move |online| !core::ptr::eq(online.cpu, own))
+}
+
+/// Posts to all CPUs that are online, but to `own`; calls `full` for those that have no room.
+#[inline]
+fn post_to_all(
+    own: *const PerCpu,
+    function: Function,
+    argument: usize,
+    mut full: impl FnMut(&'static Online),
+) {
+    for some in online().chunks(AT_A_TIME) {
+        // A bit for each refusal.
+        let mut refused = 0_u32;
+        // Off for the two halves of each post: see the protocol.
+        without_interrupts(|| {
+            for (target, bit) in some.iter().zip(0..) {
+                let is_own = core::ptr::eq(target.cpu, own);
+                if !is_own && target.cpu.calls.post(function as usize, argument).is_err() {
+                    refused |= 1 << bit;
+                }
+            }
+        });
+        if refused != 0 {
+            let refused = (0..).zip(some).filter(|(bit, _)| refused & 1 << bit != 0);
+            refused.for_each(|(_, target)| full(target));
+        }
+    }
 }
 
 /// Posts a call, which still must be signalled.
@@ -245,7 +265,9 @@ fn post_later(target: &Online, function: Function, argument: usize) -> Ticket {
     // Others may wait for what this call has posted already but not signalled, and be waited for.
     send(Destination::Others);
     loop {
-        serve_if_blocked(own, is_blocked(own));
+        if is_blocked(own) {
+            serve_here(own);
+        }
         core::hint::spin_loop();
         if let Ok(ticket) = post(target, function, argument) {
             return ticket;
@@ -266,27 +288,28 @@ fn call_here(function: Function, argument: usize) {
 
 #[inline]
 fn wait_for(own: &PerCpu, target: &Online, ticket: Ticket) {
-    if target.cpu.calls.is_done(ticket) {
-        return;
-    }
-    let blocked = is_blocked(own);
-    loop {
-        serve_if_blocked(own, blocked);
+    let mut looks = 0_u32;
+    while !target.cpu.calls.is_done(ticket) {
         core::hint::spin_loop();
-        if target.cpu.calls.is_done(ticket) {
-            return;
+        // Most answers come before it is worth asking whether calls can come in.
+        looks += 1;
+        if looks > EAGER_LOOKS && is_blocked(own) {
+            serve_here(own);
         }
     }
 }
 
 /// Whether calls may not reach this CPU by interrupt until the running code goes on.
+#[cold]
 fn is_blocked(own: &PerCpu) -> bool {
     let (depth, _) = own.interrupts.depth();
     depth > 0 || !flag::are_enabled() || control::priority_class() >= CLASS
 }
 
-fn serve_if_blocked(own: &PerCpu, blocked: bool) {
-    if blocked && !own.calls.is_empty() {
+/// Answers the calls that wait for this CPU, from within a wait.
+#[cold]
+fn serve_here(own: &PerCpu) {
+    if !own.calls.is_empty() {
         let _raised = priority::raise(CLASS);
         serve(own);
     }
