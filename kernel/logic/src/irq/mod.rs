@@ -10,6 +10,7 @@
 //! | [`queue`] | how work is put off to a lower priority |
 //! | [`mailbox`] | how one CPU has others call a function |
 //! | [`route`] | where the interrupt of a request arrives, and how |
+//! | [`timers`] | which timer of a CPU is due, and which comes next |
 //! | [`affinity`] | in which steps a line moves to another CPU |
 //! | [`nmi`] | why an NMI came |
 //! | [`storm`] | when a line is masked, and when it is tried again |
@@ -30,6 +31,7 @@ pub mod statistics;
 pub mod storm;
 mod sync;
 pub mod table;
+pub mod timers;
 pub mod vectors;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Timer counts and calibration.
 
 use crate::apic::calibration::{Chosen, Clock, MAX_MEASUREMENTS, Unusable, choose, tsc_from_cpuid};
-use crate::apic::timer::{Count, Divide, count};
+use crate::apic::timer::{Count, Divide, Rate, count};
 use proptest::prelude::*;
 use std::string::ToString;
 use std::vec;
@@ -39,6 +39,23 @@ fn divide_configuration() {
         }
     }
     assert_eq!(Divide::By16.to_string(), "1/16");
+}
+
+#[test]
+fn counts_for_cycles() {
+    let equal = Rate::new(1_000_000_000, 1_000_000_000).unwrap();
+    assert_eq!(equal.count(0), 1, "0 would stop the timer");
+    assert_eq!(equal.count(1), 1);
+    assert_eq!(equal.count(1_000_000), 1_000_000);
+    assert_eq!(equal.count(u64::from(u32::MAX)), u32::MAX);
+    assert_eq!(equal.count(1 << 32), u32::MAX, "the rest is for later");
+    assert_eq!(equal.count(u64::MAX), u32::MAX);
+    // A bus clock of 25 MHz, as Intel's crystals have it, and 2.4 GHz: 96 cycles a count.
+    let slow = Rate::new(25_000_000, 2_400_000_000).unwrap();
+    assert_eq!((slow.count(96), slow.count(97)), (2, 2), "rounded up");
+    assert_eq!(Rate::new(0, 1), None);
+    assert_eq!(Rate::new(1, 0), None);
+    assert_eq!(Rate::new(u64::MAX, 1), None);
 }
 
 #[test]
@@ -232,6 +249,22 @@ fn tsc_stated_by_cpuid() {
 }
 
 proptest! {
+    /// Counted down, the time is not shorter than asked for, and by a few counts longer at most.
+    #[test]
+    fn counts_are_never_too_short(
+        timer in 1_000_000..5_000_000_000u64, tsc in 100_000_000..6_000_000_000u64,
+        cycles in 0..1u64 << 33,
+    ) {
+        let count = u128::from(Rate::new(timer, tsc).unwrap().count(cycles));
+        let wanted = u128::from(cycles) * u128::from(timer);
+        if count < u128::from(u32::MAX) {
+            prop_assert!(count * u128::from(tsc) >= wanted);
+            prop_assert!((count - 1).saturating_sub(3) * u128::from(tsc) <= wanted);
+        } else {
+            prop_assert!((count - 3) * u128::from(tsc) <= wanted);
+        }
+    }
+
     /// A clock that runs exactly, read at any moment, gives back the frequency.
     #[test]
     fn frequency_is_found(
