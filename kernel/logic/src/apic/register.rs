@@ -133,6 +133,7 @@ impl Register {
     ];
 
     /// The offset that the register has, or would have, in the xAPIC's page.
+    #[inline]
     const fn offset(self) -> u16 {
         match self {
             Self::Id => 0x20,
@@ -167,6 +168,7 @@ impl Register {
 
     /// The offset in the xAPIC's page, in bytes; `None` if only the x2APIC has
     /// the register.
+    #[inline]
     #[must_use]
     pub const fn xapic_offset(self) -> Option<u16> {
         match self {
@@ -176,6 +178,7 @@ impl Register {
     }
 
     /// The number of the x2APIC's MSR; `None` if only the xAPIC has the register.
+    #[inline]
     #[must_use]
     pub const fn x2apic_msr(self) -> Option<u32> {
         match self {

@@ -97,29 +97,37 @@ pub fn count(hz: u64, nanoseconds: u64) -> Option<Count> {
 pub struct Rate {
     /// With 32 bits behind the point, rounded up.
     counts_per_cycle: u64,
+    /// The most cycles that can be counted, or a few less.
+    longest: u64,
 }
 
 impl Rate {
     /// The rate of a timer of `timer_hz` against a time-stamp counter of `tsc_hz`. `None` if one of them
-    /// is 0, or the timer is more than 2^32 times as fast.
+    /// is 0, or the timer is 2^32 times as fast or more.
     #[must_use]
     pub fn new(timer_hz: u64, tsc_hz: u64) -> Option<Self> {
         if timer_hz == 0 || tsc_hz == 0 {
             return None;
         }
         let scaled = (u128::from(timer_hz) << 32).div_ceil(u128::from(tsc_hz));
+        let counts_per_cycle = u64::try_from(scaled).ok()?;
+        let longest = (u128::from(u32::MAX) << 32) / scaled;
         Some(Self {
-            counts_per_cycle: u64::try_from(scaled).ok()?,
+            counts_per_cycle,
+            longest: u64::try_from(longest).unwrap_or(u64::MAX),
         })
     }
 
     /// The initial count for a wait of `cycles`: not shorter, and at least 1, because 0 would stop the
     /// timer. A wait that does not fit is cut to the longest there is; whoever is woken looks
     /// at the time and waits for the rest.
+    ///
+    /// Few instructions, because their time is added to the wait.
     #[inline]
     #[must_use]
     pub fn count(self, cycles: u64) -> u32 {
-        let counts = (u128::from(cycles) * u128::from(self.counts_per_cycle)).div_ceil(1 << 32);
-        u32::try_from(counts).unwrap_or(u32::MAX).max(1)
+        let counts = u128::from(cycles.min(self.longest)) * u128::from(self.counts_per_cycle);
+        // Within 32 bits, as `longest` is chosen; rounded up.
+        ((counts + u128::from(u32::MAX)) >> 32) as u32 | u32::from(counts == 0)
     }
 }

@@ -11,6 +11,7 @@
 //! | [`mailbox`] | how one CPU has others call a function |
 //! | [`route`] | where the interrupt of a request arrives, and how |
 //! | [`timers`] | which timer of a CPU is due, and which comes next |
+//! | [`heart`] | which CPUs have stopped answering |
 //! | [`affinity`] | in which steps a line moves to another CPU |
 //! | [`nmi`] | why an NMI came |
 //! | [`storm`] | when a line is masked, and when it is tried again |
@@ -21,6 +22,7 @@
 //! the same files with loom's and try every order in which the CPUs can run.
 
 pub mod affinity;
+pub mod heart;
 pub mod mailbox;
 pub mod nmi;
 pub mod priority;

@@ -1,0 +1,90 @@
+//! Which CPUs have stopped answering interrupts, as one that has not sees it.
+//!
+//! CPUs stand in a ring, and each watches the one after it. While that one is stuck it
+//! watches nobody, so its watcher looks further: at all that are stuck, and at the first one
+//! after them. Then every stuck CPU has a watcher, as long as one CPU is left.
+
+/// A CPU's heart at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heart {
+    /// When it last beat, in nanoseconds; 0 if it is not to beat.
+    pub last: u64,
+    /// Whether somebody has told that it does not beat any more.
+    pub is_reported: bool,
+}
+
+impl Heart {
+    /// For how long it has not beaten, if that is `limit` or longer.
+    #[must_use]
+    pub fn silence(&self, now: u64, limit: u64) -> Option<u64> {
+        // The clocks of two CPUs may differ a little.
+        let silence = now.saturating_sub(self.last);
+        (self.last != 0 && silence >= limit).then_some(silence)
+    }
+}
+
+/// Of the CPUs after the watcher, in the order of the ring, those that must be reported now: their places,
+/// and for how long each has been silent.
+pub fn newly_stuck(
+    ring: impl IntoIterator<Item = Heart>,
+    now: u64,
+    limit: u64,
+) -> impl Iterator<Item = (usize, u64)> {
+    ring.into_iter()
+        .enumerate()
+        .map(move |(place, heart)| (place, heart, heart.silence(now, limit)))
+        .take_while(|(_, heart, silence)| silence.is_some() || heart.last == 0)
+        .filter(|(_, heart, _)| !heart.is_reported)
+        .filter_map(|(place, _, silence)| Some((place, silence?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Heart, newly_stuck};
+    use std::vec::Vec;
+
+    const LIMIT: u64 = 100;
+    const NOW: u64 = 1000;
+
+    fn stuck(ring: &[(u64, bool)]) -> Vec<(usize, u64)> {
+        let hearts = ring
+            .iter()
+            .map(|&(last, is_reported)| Heart { last, is_reported });
+        newly_stuck(hearts, NOW, LIMIT).collect()
+    }
+
+    #[test]
+    fn a_beating_heart_ends_the_watch() {
+        assert_eq!(stuck(&[]), []);
+        assert_eq!(stuck(&[(901, false), (1, false)]), []);
+        assert_eq!(stuck(&[(900, false)]), [(0, 100)]);
+        // From a clock that is ahead.
+        assert_eq!(stuck(&[(1001, false), (1, false)]), []);
+    }
+
+    #[test]
+    fn neighbours_are_found_together() {
+        assert_eq!(
+            stuck(&[(1, false), (2, false), (950, false)]),
+            [(0, 999), (1, 998)]
+        );
+        assert_eq!(stuck(&[(1, false), (950, false), (2, false)]), [(0, 999)]);
+    }
+
+    #[test]
+    fn one_after_the_other_too() {
+        assert_eq!(stuck(&[(1, true), (2, false), (950, false)]), [(1, 998)]);
+        assert_eq!(stuck(&[(1, true), (2, true), (3, false)]), [(2, 997)]);
+        assert_eq!(stuck(&[(1, true), (2, true)]), []);
+    }
+
+    #[test]
+    fn who_is_back_watches_again() {
+        assert_eq!(stuck(&[(990, true), (2, false)]), []);
+    }
+
+    #[test]
+    fn who_is_not_to_beat_is_passed_over() {
+        assert_eq!(stuck(&[(0, false), (2, false), (0, false)]), [(1, 998)]);
+    }
+}
