@@ -91,6 +91,7 @@ unsafe fn bring_up(machine: &Machine) {
         Ok(cpus) => log_cpus(cpus),
         Err(error) => stop::cannot_start(&error),
     }
+    irq::timers::set_up();
     smp::release(apic);
 }
 

@@ -99,7 +99,9 @@ pub fn nanoseconds() -> u64 {
     nanoseconds_at(processor::timestamp())
 }
 
-fn nanoseconds_at(timestamp: u64) -> u64 {
+/// The time at which the time-stamp counter shows `timestamp`, in nanoseconds since the kernel began.
+#[must_use]
+pub fn nanoseconds_at(timestamp: u64) -> u64 {
     // Another CPU's counter may be a little behind the one that the base was taken from.
     let cycles = timestamp.saturating_sub(BASE_CYCLES.load(Ordering::Relaxed));
     let since_base = cycles_to_nanoseconds(cycles);
@@ -113,6 +115,22 @@ fn nanoseconds_at(timestamp: u64) -> u64 {
 pub fn cycles_to_nanoseconds(cycles: u64) -> u64 {
     let hertz = u128::from(HERTZ.load(Ordering::Relaxed));
     u64::try_from(u128::from(cycles) * 1_000_000_000 / hertz).unwrap_or(u64::MAX)
+}
+
+/// The duration of `nanoseconds`, in TSC cycles, rounded up.
+#[must_use]
+pub fn nanoseconds_to_cycles(nanoseconds: u64) -> u64 {
+    let hertz = u128::from(HERTZ.load(Ordering::Relaxed));
+    u64::try_from((u128::from(nanoseconds) * hertz).div_ceil(1_000_000_000)).unwrap_or(u64::MAX)
+}
+
+/// What the time-stamp counter shows first when [`nanoseconds`] tells `time` or more; `u64::MAX` for
+/// a time that it does not reach. Any context.
+#[must_use]
+pub fn timestamp_at(time: u64) -> u64 {
+    let since_base = time.saturating_sub(BASE_NANOSECONDS.load(Ordering::Relaxed));
+    let cycles = nanoseconds_to_cycles(since_base);
+    BASE_CYCLES.load(Ordering::Relaxed).saturating_add(cycles)
 }
 
 /// Whether `nanoseconds` have passed since `start`, as [`nanoseconds`] told it.

@@ -13,6 +13,7 @@ mod monitor;
 mod outside;
 mod priority;
 mod smp;
+mod timers;
 mod trouble;
 
 use std::error::Error;
@@ -97,6 +98,7 @@ fn main() -> std::process::ExitCode {
     trials.extend(priority::trials());
     trials.extend(lines::trials());
     trials.extend(machines::trials());
+    trials.extend(timers::trials());
     trials.extend(smp::trials());
     trials.extend(trouble::trials());
     trials.extend(firmware::trials());

@@ -301,6 +301,11 @@ impl LocalApic {
         self.write(Register::TimerDivide, divide);
         self.write(Register::TimerInitial, count);
     }
+
+    /// Sets the count that starts the timer, in the mode that it is in; 0 stops it.
+    pub(super) fn set_timer_count(&self, count: u32) {
+        self.write(Register::TimerInitial, count);
+    }
 }
 
 /// Offset of a register that is reserved in every local APIC (SDM vol. 3A, table 12-1).

@@ -1,15 +1,16 @@
-//! The local APIC's timer: its rate, and one-shot, periodic and TSC-deadline operation.
+//! The local APIC's timer: its rate, and its registers in one-shot, periodic and TSC-deadline mode.
+//!
+//! Each CPU's timer belongs to its queue, `irq::timers`: what is here only writes the registers.
 
 use core::fmt;
 
 use spin::Once;
-use tocsin_logic::apic::timer::{Divide, count};
+use tocsin_logic::apic::timer::{Divide, Rate, count};
 use tocsin_logic::apic::{Lvt, Register, TimerMode};
 use x86_64::registers::model_specific::Msr;
 
 use super::clock::Reference;
 use super::{LocalApic, local, vectors};
-use crate::cpu::interrupts::{self, Handler};
 use crate::hw::processor;
 use crate::time::{self, Frequency, Source};
 
@@ -28,6 +29,17 @@ pub struct Timer {
     pub has_deadline: bool,
     /// What it was measured against.
     pub reference: Reference,
+    /// How deadlines are waited for; `None` if they cannot be.
+    way: Option<Way>,
+}
+
+/// How a deadline, in cycles of the time-stamp counter, is given to the timer.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// As it is.
+    TscDeadline,
+    /// As a count from now on, in one-shot mode, as far as the counter reaches.
+    Count(Rate),
 }
 
 static TIMER: Once<Timer> = Once::new();
@@ -37,19 +49,32 @@ pub fn info() -> Option<&'static Timer> {
     TIMER.get()
 }
 
-/// Why the timer was not set.
+/// Whether the timer can wait for deadlines: its rate is known, or it needs none.
+#[must_use]
+pub fn is_usable() -> bool {
+    way().is_some()
+}
+
+fn way() -> Option<Way> {
+    TIMER.get()?.way
+}
+
+/// Why the timer does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimerError {
-    /// Its frequency is not known, and it takes no deadline.
+pub enum CountError {
+    /// Its frequency is not known.
     NotMeasured,
+    /// It takes no deadlines.
+    NoDeadlines,
     /// The time, in nanoseconds, is 0 or longer than it can count.
     OutOfRange(u64),
 }
 
-impl fmt::Display for TimerError {
+impl fmt::Display for CountError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotMeasured => f.write_str("the timer's frequency is not known"),
+            Self::NoDeadlines => f.write_str("the timer takes no deadlines of the TSC"),
             Self::OutOfRange(time) => write!(f, "{time} ns is 0 or more than the timer can count"),
         }
     }
@@ -68,11 +93,6 @@ pub(crate) fn measure(apic: &LocalApic, reference: Reference) {
     };
     let interval = reference.measure(WINDOW, counters);
     apic.start_timer(masked, Divide::By1.encode(), 0);
-    TIMER.call_once(|| Timer {
-        hertz: interval.and_then(|interval| interval.frequency(1)),
-        has_deadline: processor::cpuid(1, 0).ecx & 1 << 24 != 0,
-        reference,
-    });
     // A frequency that the processor or the hypervisor states is exact.
     let stated = matches!(
         time::frequency().source,
@@ -84,59 +104,108 @@ pub(crate) fn measure(apic: &LocalApic, reference: Reference) {
             source: reference.source(),
         });
     }
+    let hertz = interval.and_then(|interval| interval.frequency(1));
+    let has_deadline = processor::cpuid(1, 0).ecx & 1 << 24 != 0;
+    let way = if has_deadline {
+        Some(Way::TscDeadline)
+    } else {
+        let rate = hertz.and_then(|hertz| Rate::new(hertz, time::frequency().hertz));
+        rate.map(Way::Count)
+    };
+    TIMER.call_once(|| Timer {
+        hertz,
+        has_deadline,
+        reference,
+        way,
+    });
 }
 
-/// Makes `handler` answer the timer's interrupts, on all CPUs.
-pub fn set_handler(handler: Handler) {
-    interrupts::register(vectors::TIMER, handler);
+/// Prepares this CPU's timer for deadlines: none is set.
+pub(crate) fn prepare() {
+    let mode = match way() {
+        Some(Way::TscDeadline) => TimerMode::TscDeadline,
+        _ => TimerMode::OneShot,
+    };
+    let entry = Lvt::timer(vectors::TIMER.get(), mode);
+    local().start_timer(entry, Divide::By1.encode(), 0);
+    // The new mode must be in force before a deadline is written, and a memory-mapped write of the
+    // entry is not ordered before a WRMSR (SDM vol. 3A, 12.5.4.1).
+    // SAFETY: 1. Only orders memory accesses.
+    unsafe { core::arch::asm!("mfence", options(nostack, preserves_flags)) };
 }
 
-/// Lets this CPU's timer interrupt once, `nanoseconds` from now.
+/// Lets this CPU's timer interrupt at `deadline`, in TSC cycles; at once if that is past. It may
+/// interrupt earlier too, where the counter is too short. After [`prepare`].
+pub(crate) fn set_deadline(deadline: u64) {
+    match way() {
+        Some(Way::TscDeadline) => write_deadline(deadline.max(1)),
+        Some(Way::Count(rate)) => {
+            let apic = local();
+            // The time from here to the write is added to the wait.
+            let wait = deadline.saturating_sub(processor::timestamp());
+            apic.set_timer_count(rate.count(wait));
+        }
+        None => {}
+    }
+}
+
+/// Takes the deadline back. An interrupt that has been accepted already still comes.
+pub(crate) fn clear_deadline() {
+    match way() {
+        Some(Way::TscDeadline) => write_deadline(0),
+        _ => local().set_timer_count(0),
+    }
+}
+
+fn write_deadline(deadline: u64) {
+    // SAFETY: 1. CPUID reports the register, or this way would not have been chosen.
+    unsafe { Msr::new(IA32_TSC_DEADLINE).write(deadline) };
+}
+
+/// Lets this CPU's timer interrupt once, `nanoseconds` from now, by its count.
 ///
 /// # Errors
 ///
-/// [`TimerError`], if it cannot count that.
-pub fn start_once(nanoseconds: u64) -> Result<(), TimerError> {
-    let timer = TIMER.get().ok_or(TimerError::NotMeasured)?;
-    if timer.has_deadline {
-        let hertz = u128::from(time::frequency().hertz);
-        let cycles = u128::from(nanoseconds) * hertz / 1_000_000_000;
-        let cycles = u64::try_from(cycles).map_err(|_| TimerError::OutOfRange(nanoseconds))?;
-        let entry = Lvt::timer(vectors::TIMER.get(), TimerMode::TscDeadline);
-        local().start_timer(entry, Divide::By1.encode(), 0);
-        let deadline = processor::timestamp().wrapping_add(cycles).max(1);
-        // The LVT entry must be in force before the deadline is set (SDM vol. 3A, 12.5.4.1).
-        // SAFETY: 1. Only orders memory accesses.
-        unsafe { core::arch::asm!("mfence", options(nostack, preserves_flags)) };
-        // SAFETY: 1. CPUID reports the register.
-        unsafe { Msr::new(IA32_TSC_DEADLINE).write(deadline) };
-        return Ok(());
-    }
-    start_counting(timer, TimerMode::OneShot, nanoseconds)
+/// [`CountError`], if it cannot count that.
+pub(crate) fn start_once(nanoseconds: u64) -> Result<(), CountError> {
+    start_counting(TimerMode::OneShot, nanoseconds)
 }
 
 /// Lets this CPU's timer interrupt every `nanoseconds`, until it is stopped.
 ///
 /// # Errors
 ///
-/// [`TimerError`], if it cannot count that.
-pub fn start_periodic(nanoseconds: u64) -> Result<(), TimerError> {
-    let timer = TIMER.get().ok_or(TimerError::NotMeasured)?;
-    start_counting(timer, TimerMode::Periodic, nanoseconds)
+/// [`CountError`], if it cannot count that.
+pub(crate) fn start_periodic(nanoseconds: u64) -> Result<(), CountError> {
+    start_counting(TimerMode::Periodic, nanoseconds)
+}
+
+/// Lets this CPU's timer interrupt once, `nanoseconds` from now, by the time-stamp counter.
+///
+/// # Errors
+///
+/// [`CountError`], if it takes no deadlines.
+pub(crate) fn start_deadline(nanoseconds: u64) -> Result<(), CountError> {
+    let Some(Way::TscDeadline) = way() else {
+        return Err(CountError::NoDeadlines);
+    };
+    prepare();
+    let now = processor::timestamp();
+    write_deadline(now.saturating_add(time::nanoseconds_to_cycles(nanoseconds)));
+    Ok(())
 }
 
 /// Stops this CPU's timer.
-pub fn stop() {
+pub(crate) fn stop() {
     let masked = Lvt::timer(vectors::TIMER.get(), TimerMode::OneShot).with_mask(true);
     local().start_timer(masked, Divide::By1.encode(), 0);
 }
 
-fn start_counting(timer: &Timer, mode: TimerMode, nanoseconds: u64) -> Result<(), TimerError> {
-    let hertz = timer.hertz.ok_or(TimerError::NotMeasured)?;
-    let out_of_range = TimerError::OutOfRange(nanoseconds);
-    let count = count(hertz, nanoseconds)
+fn start_counting(mode: TimerMode, nanoseconds: u64) -> Result<(), CountError> {
+    let hertz = TIMER.get().and_then(|timer| timer.hertz);
+    let count = count(hertz.ok_or(CountError::NotMeasured)?, nanoseconds)
         .filter(|_| nanoseconds > 0)
-        .ok_or(out_of_range)?;
+        .ok_or(CountError::OutOfRange(nanoseconds))?;
     local().start_timer(
         Lvt::timer(vectors::TIMER.get(), mode),
         count.divide.encode(),

@@ -15,7 +15,9 @@ use crate::apic::local;
 use crate::cpu::{self, interrupts};
 use crate::hw::processor::timestamp;
 use crate::irq::CeilingMutex;
+use crate::irq::timers::{Expiry, Mode, Timer};
 use crate::sync::IrqMutex;
+use crate::time;
 
 /// Samples of each figure.
 const SAMPLES: usize = 10_000;
@@ -111,6 +113,9 @@ pub fn run() -> (u64, Vec<Figure>) {
     table.begin_removal(URGENT);
     // In a thread of the CPU itself, nothing is in service.
     table.end_removal(URGENT);
+    if let Some(cycles) = deadline_to_function() {
+        add("timer, deadline to its function", cycles);
+    }
     calls::run(add);
     (overhead, figures)
 }
@@ -131,6 +136,21 @@ fn wait_for_arrival(start: u64) -> u64 {
             return began - start;
         }
     }
+}
+
+/// How late the function of a timer begins, through the queue; `None` if there is no timer.
+fn deadline_to_function() -> Option<[u64; 4]> {
+    // Long enough to be started and still wait.
+    const WAIT: u64 = 5_000;
+    let begin = |_: &Expiry<'_>| BEGAN.store(timestamp(), Ordering::Relaxed);
+    let mut timer = Timer::new("bench", Mode::Interrupt, begin).ok()?;
+    Some(sample(|| {
+        let deadline = time::nanoseconds() + WAIT;
+        let start = time::timestamp_at(deadline) - 1;
+        // This CPU's own timer is not refused.
+        let _ = timer.at(deadline);
+        wait_for_arrival(start)
+    }))
 }
 
 /// Goes on for [`SECTION`] cycles.
@@ -155,7 +175,7 @@ fn since(action: impl Fn()) -> impl Fn() -> u64 {
 }
 
 /// Least, median, 99th percentile and greatest of what `measure` gives.
-fn sample(measure: impl Fn() -> u64) -> [u64; 4] {
+fn sample(mut measure: impl FnMut() -> u64) -> [u64; 4] {
     for _ in 0..WARM_UP {
         measure();
     }

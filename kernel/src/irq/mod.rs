@@ -13,11 +13,13 @@ pub mod line;
 pub mod nest;
 pub mod nmi;
 pub mod priority;
+pub mod timers;
 pub mod watchdog;
 
 pub use ceiling::{CeilingGuard, CeilingMutex};
 pub use line::{Claim, Line, LineError, Messages, Request, Source};
 pub use priority::{Raised, raise};
+pub use timers::Timer;
 
 /// Registers the vectors that calls and deferred work use, and how CPUs are stopped. Once, before other CPUs run.
 pub(crate) fn set_up() {

@@ -1,18 +1,16 @@
-//! `apic`, `lapic` and `timer`: the interrupt controllers as they are set up.
+//! `apic` and `lapic`: the interrupt controllers as they are set up.
 
 use alloc::string::String;
 use core::fmt::Write;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use tocsin_logic::apic::register::Part;
 use tocsin_logic::apic::{Lvt, Register};
-use tocsin_logic::units::Nanoseconds;
 
 use super::{Arguments, CommandError};
-use crate::apic::{io, local, pic, service, timer};
+use crate::apic::{io, local, pic, service};
 use crate::cpu::interrupts;
 use crate::smp::jobs::{self, Job};
-use crate::{Machine, cpu, println, time};
+use crate::{Machine, cpu, println};
 
 pub(super) fn apic(
     machine: &'static Machine,
@@ -125,70 +123,4 @@ fn vectors(read: impl Fn(Part) -> u32) -> String {
         }
     }
     if list.is_empty() { "none".into() } else { list }
-}
-
-/// Interrupts of the timer that the command has seen.
-static TICKS: AtomicU64 = AtomicU64::new(0);
-
-extern "C" fn tick(_: usize, _: u8) {
-    TICKS.fetch_add(1, Ordering::Relaxed);
-}
-
-/// Length of the one-shot interval and of the periodic one, in nanoseconds.
-const ONCE: u64 = 2_000_000;
-const PERIOD: u64 = 1_000_000;
-
-/// Periodic interrupts that are waited for.
-const PERIODS: u64 = 10;
-
-/// How long to wait for interrupts before they count as missing, in nanoseconds.
-const PATIENCE: u64 = 2_000_000_000;
-
-pub(super) fn timer(
-    _: &'static Machine,
-    arguments: &mut Arguments<'_>,
-) -> Result<(), CommandError> {
-    arguments.end()?;
-    let frequency = time::frequency();
-    println!("TSC: {} Hz, {}", frequency.hertz, frequency.source);
-    let Some(info) = timer::info() else {
-        println!("The local APIC's timer has not been measured.");
-        return Ok(());
-    };
-    match info.hertz {
-        Some(hertz) => println!(
-            "Local APIC timer: {hertz} Hz, measured against the {}",
-            info.reference.clock
-        ),
-        None => println!("Local APIC timer: its rate could not be measured"),
-    }
-    println!(
-        "TSC-deadline mode: {}",
-        if info.has_deadline { "yes" } else { "no" }
-    );
-    timer::set_handler(tick);
-    show("one-shot", ONCE, 1, timer::start_once(ONCE));
-    show("periodic", PERIOD, PERIODS, timer::start_periodic(PERIOD));
-    timer::stop();
-    Ok(())
-}
-
-/// Waits for `count` interrupts, one each `interval` nanoseconds, and prints how long it took.
-fn show(mode: &str, interval: u64, count: u64, started: Result<(), timer::TimerError>) {
-    if let Err(error) = started {
-        println!("  {mode}: {error}");
-        return;
-    }
-    let begin = time::nanoseconds();
-    let first = TICKS.load(Ordering::Relaxed);
-    let seen = || TICKS.load(Ordering::Relaxed) - first;
-    while seen() < count && !time::has_passed(begin, PATIENCE) {
-        core::hint::spin_loop();
-    }
-    let taken = Nanoseconds(time::nanoseconds() - begin);
-    let wanted = Nanoseconds(interval * count);
-    println!(
-        "  {mode}: {} of {count} interrupts in {taken}, {wanted} wanted",
-        seen().min(count)
-    );
 }

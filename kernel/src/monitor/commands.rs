@@ -6,7 +6,7 @@ use tocsin_logic::exit;
 
 use super::{
     Arguments, Command, CommandError, apic, bench, fault, gates, has_failed, ipi, irq, irqs, lines,
-    machine, memory, nmi, pci, sources, storm, stray,
+    machine, memory, nmi, pci, sources, storm, stray, timer, timers,
 };
 use crate::{Machine, hw, println};
 
@@ -32,7 +32,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "fault",
-        usage: "fault <kind> [cpu]",
+        usage: "fault <kind> [cpu]...",
         help: "make something go wrong on purpose; `fault list` shows what can",
         run: fault::fault,
     },
@@ -82,7 +82,13 @@ const COMMANDS: &[Command] = &[
         name: "timer",
         usage: "timer",
         help: "show the clocks, and let the local APIC's timer interrupt",
-        run: apic::timer,
+        run: timer::timer,
+    },
+    Command {
+        name: "timers",
+        usage: "timers [test [seed]]",
+        help: "list the timers of all CPUs, or let many fire, and check that each does as it must",
+        run: timers::timers,
     },
     Command {
         name: "irqs",

@@ -6,6 +6,7 @@
 //! the frame is built by hand and the gate's entry point jumped to. The command says which.
 
 use alloc::string::ToString;
+use alloc::vec::Vec;
 
 use tocsin_logic::exception::{self, pushes_error_code};
 use tocsin_logic::script;
@@ -171,14 +172,18 @@ pub(super) fn fault(
     arguments: &mut Arguments<'_>,
 ) -> Result<(), CommandError> {
     let name = arguments.required()?;
-    let cpu = arguments.number(u64::from(u32::MAX))?;
-    arguments.end()?;
+    let mut cpus = Vec::new();
+    while let Some(cpu) = arguments.number(u64::from(u32::MAX))? {
+        // `number` keeps it within 32 bits.
+        cpus.push(cpu as u32);
+    }
     if name == "list" {
         list();
         return Ok(());
     }
-    // `number` keeps it within 32 bits.
-    let cpu = cpu.map_or_else(|| cpu::current().id(), |cpu| cpu as u32);
+    if cpus.is_empty() {
+        cpus.push(cpu::current().id());
+    }
     let index = KINDS.iter().position(|kind| kind.name == name);
     let job = match index {
         Some(index) => Job {
@@ -197,7 +202,7 @@ pub(super) fn fault(
                 .into(),
         },
     };
-    jobs::run_on(cpu, job).map_err(CommandError::Cpu)?;
+    jobs::run_on_each(&cpus, job).map_err(CommandError::Cpu)?;
     println!("fault: the kernel goes on");
     Ok(())
 }

@@ -160,11 +160,16 @@ pub(super) fn watchdog(
     arguments.end()?;
     match word {
         "on" => match watchdog::start() {
-            Ok(()) => println!(
-                "Each CPU's heart beats every {}, and is missed after {}.",
-                Nanoseconds(watchdog::PERIOD),
-                Nanoseconds(watchdog::LIMIT)
-            ),
+            Ok(cpus) => {
+                println!(
+                    "Each CPU's heart beats every {}, and is missed after {}.",
+                    Nanoseconds(watchdog::PERIOD),
+                    Nanoseconds(watchdog::LIMIT)
+                );
+                if cpus == 1 {
+                    println!("Only one CPU is online: there is none to watch it.");
+                }
+            }
             Err(error) => println!("The watchdog cannot run: {error}."),
         },
         "off" => watchdog::stop(),

@@ -11,7 +11,7 @@ use tocsin_logic::vector::Vector;
 use super::{Arguments, CommandError};
 use crate::apic::vectors;
 use crate::cpu::{PerCpu, interrupts};
-use crate::irq::{call, deferred, line};
+use crate::irq::{call, deferred, line, timers};
 use crate::sync::IrqMutex;
 use crate::{Machine, println, time};
 
@@ -75,6 +75,7 @@ fn owners(vector: u8, lines: &[line::Description], cpus: &[&PerCpu]) -> String {
         (vectors::SPURIOUS, "spurious"),
         (call::VECTOR, "calls"),
         (deferred::VECTOR, "work put off"),
+        (timers::COMMANDS, "timers of other CPUs"),
     ];
     if let Some((_, name)) = fixed.iter().find(|(fixed, _)| fixed.get() == vector) {
         return String::from(*name);

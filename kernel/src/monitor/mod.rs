@@ -19,6 +19,8 @@ mod provoke;
 mod sources;
 mod storm;
 mod stray;
+mod timer;
+mod timers;
 mod together;
 
 use core::fmt;

@@ -61,16 +61,37 @@ pub(crate) fn set_up() {
 ///
 /// [`JobError`], if the CPU cannot take it.
 pub(crate) fn run_on(cpu: u32, job: Job) -> Result<(), JobError> {
-    if cpu == cpu::current().id() {
-        (job.function)(job.argument);
-        return Ok(());
+    run_on_each(&[cpu], job)
+}
+
+/// Gives `job` to all these CPUs at once and waits until all are done. On the calling CPU itself, it is
+/// simply called.
+///
+/// # Errors
+///
+/// [`JobError`], if a CPU cannot take it; if one is busy, those before it in the list may run it.
+pub(crate) fn run_on_each(cpus: &[u32], job: Job) -> Result<(), JobError> {
+    let own = cpu::current().id();
+    let others = || cpus.iter().filter(|&&cpu| cpu != own);
+    for &cpu in others() {
+        find(cpu)?;
     }
-    let target = online()
-        .and_then(|cpus| cpus.online.iter().find(|online| online.cpu.id() == cpu))
-        .ok_or(JobError::Offline(cpu))?;
-    give(target, job)?;
-    wait_for(target);
+    for &cpu in others() {
+        give(find(cpu)?, job)?;
+    }
+    if cpus.contains(&own) {
+        (job.function)(job.argument);
+    }
+    for &cpu in others() {
+        wait_for(find(cpu)?);
+    }
     Ok(())
+}
+
+fn find(cpu: u32) -> Result<&'static Online, JobError> {
+    online()
+        .and_then(|cpus| cpus.online.iter().find(|online| online.cpu.id() == cpu))
+        .ok_or(JobError::Offline(cpu))
 }
 
 /// Runs `function` on all CPUs at once, with the CPU's number, and waits until all are done.

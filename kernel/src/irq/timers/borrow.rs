@@ -1,0 +1,92 @@
+//! The timer's hardware without its queue, for who shows or measures it.
+
+use core::marker::PhantomData;
+use core::sync::atomic::Ordering;
+
+use x86_64::instructions::interrupts;
+
+use super::Lent;
+use super::queue::{self, Queue};
+use crate::apic::timer::{self, CountError};
+use crate::apic::{local, vectors};
+
+/// The timer of the CPU that borrowed it. Its interrupts are counted; the queue's timers wait, and
+/// fire late, when it is dropped.
+#[derive(Debug)]
+#[must_use = "the queue gets the timer back when this is dropped"]
+pub struct Borrowed {
+    queue: &'static Queue,
+    not_send: PhantomData<*mut ()>,
+}
+
+/// Takes this CPU's timer from its queue. In a thread, interrupts enabled.
+///
+/// # Errors
+///
+/// [`Lent`], if somebody else has it.
+///
+/// # Panics
+///
+/// If interrupts are off.
+pub fn borrow() -> Result<Borrowed, Lent> {
+    assert!(
+        interrupts::are_enabled(),
+        "the timer was borrowed with interrupts off"
+    );
+    let queue = queue::local(|queue| queue.lend().then_some(queue)).ok_or(Lent)?;
+    // What the queue started may still be on its way, and must not be counted.
+    while local().is_requested(vectors::TIMER) {
+        core::hint::spin_loop();
+    }
+    queue.ticks.store(0, Ordering::Relaxed);
+    Ok(Borrowed {
+        queue,
+        not_send: PhantomData,
+    })
+}
+
+impl Borrowed {
+    /// Lets the timer interrupt once, `nanoseconds` from now, by its count.
+    ///
+    /// # Errors
+    ///
+    /// [`CountError`], if it cannot count that.
+    pub fn start_once(&self, nanoseconds: u64) -> Result<(), CountError> {
+        timer::start_once(nanoseconds)
+    }
+
+    /// Lets the timer interrupt every `nanoseconds`, until it is stopped.
+    ///
+    /// # Errors
+    ///
+    /// [`CountError`], if it cannot count that.
+    pub fn start_periodic(&self, nanoseconds: u64) -> Result<(), CountError> {
+        timer::start_periodic(nanoseconds)
+    }
+
+    /// Lets the timer interrupt once, `nanoseconds` from now, by the time-stamp counter.
+    ///
+    /// # Errors
+    ///
+    /// [`CountError`], if it takes no deadlines.
+    pub fn start_deadline(&self, nanoseconds: u64) -> Result<(), CountError> {
+        timer::start_deadline(nanoseconds)
+    }
+
+    /// Stops the timer.
+    pub fn stop(&self) {
+        timer::stop();
+    }
+
+    /// Its interrupts since it was borrowed.
+    #[must_use]
+    pub fn ticks(&self) -> u64 {
+        self.queue.ticks.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        queue::local(Queue::take_back);
+    }
+}

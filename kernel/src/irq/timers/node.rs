@@ -1,0 +1,373 @@
+//! What a timer is in memory: its function, its times, and the commands that reach it.
+//!
+//! A node is used by its owner, the CPU whose queue it is in, with that CPU's priority raised to
+//! the timers' class: owner only, and no lock. Others read its counts, and give it commands.
+//!
+//! # Whether its function runs
+//!
+//! ```text
+//!             fires                 the function returns
+//!   IDLE ---------------> RUNNING ----------------------> IDLE       in the interrupt
+//!
+//!   IDLE --> QUEUED ----> RUNNING ----------------------> IDLE       as deferred work
+//!                            | fires again      ^
+//!                            v                  | returns: queued again
+//!                          AGAIN ---------------+
+//! ```
+//!
+//! Who drops a timer first takes it out of the queue, so that it does not fire any more. Then a
+//! function that is running is waited for, unless the drop happens inside it or in an interrupt of
+//! it: then, and when it only waits to run, the state becomes DEAD, and whoever comes out of the
+//! function, or would go into it, frees the node.
+
+use alloc::boxed::Box;
+use core::cell::{Cell, UnsafeCell};
+use core::fmt;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
+
+use tocsin_logic::irq::timers::Id;
+
+use super::{Expiry, Mode, Row, queue};
+use crate::irq::deferred;
+use crate::{cpu, time};
+
+const IDLE: u8 = 0;
+const QUEUED: u8 = 1;
+const RUNNING: u8 = 2;
+const AGAIN: u8 = 3;
+const DEAD: u8 = 4;
+
+/// When a timer that could not be deferred, because too much waits, is tried again, in nanoseconds.
+const RETRY: u64 = 100_000;
+
+/// The time of what does not fire.
+pub(super) const NEVER: u64 = u64::MAX;
+
+/// What is asked of a timer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Command {
+    /// To fire at this time, in nanoseconds since the kernel began, and then each period; 0: once.
+    Arm { deadline: u64, period: u64 },
+    /// Not to fire.
+    Cancel,
+    /// Not to fire, and to take no more commands.
+    Close,
+}
+
+/// The part of a timer that does not depend on its function's type.
+#[repr(C)]
+pub(super) struct Node {
+    /// Fires: see [`run_now`] and [`put_off`].
+    pub(super) fire: unsafe fn(NonNull<Node>, missed: u64),
+    /// Owner only: the period in TSC cycles, rounded down, or `u64::MAX`. For a quick look only.
+    pub(super) period_cycles: Cell<u64>,
+    /// Owner only: whether `id` is the one that has just fired and is still in the queue.
+    pub(super) firing: Cell<bool>,
+    state: AtomicU8,
+    /// Owner only: where it is in the queue.
+    pub(super) id: Cell<Option<Id>>,
+    /// When it fires, in nanoseconds since the kernel began, or [`NEVER`].
+    pub(super) next: AtomicU64,
+    /// In nanoseconds; 0 if it fires once.
+    pub(super) period: AtomicU64,
+    /// How often its function has been called.
+    pub(super) fired: AtomicU64,
+    /// How many periods passed without a call.
+    pub(super) missed: AtomicU64,
+    /// Owner only: takes no more commands.
+    pub(super) closed: Cell<bool>,
+    /// Owner only: what a deferred function is told.
+    deadline: Cell<u64>,
+    missed_since: Cell<u64>,
+
+    pub(super) name: &'static str,
+    /// Number of the owner.
+    pub(super) cpu: u32,
+    pub(super) request: Request,
+    work: unsafe fn(NonNull<Node>),
+    free: unsafe fn(NonNull<Node>),
+}
+
+/// A command from another CPU: one at a time.
+pub(super) struct Request {
+    /// The next in the owner's inbox; who posts writes it, the owner reads it.
+    pub(super) next: AtomicPtr<Node>,
+    pub(super) command: Cell<Command>,
+    /// Whether it is in the inbox. What is above belongs to the owner until this is false.
+    pub(super) posted: AtomicBool,
+    /// The answer.
+    pub(super) was_pending: Cell<bool>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("name", &self.name)
+            .field("cpu", &self.cpu)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// What others may know of it.
+    pub(super) fn row(&self) -> Row {
+        let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        Row {
+            cpu: self.cpu,
+            name: self.name,
+            next: Some(load(&self.next)).filter(|&next| next != NEVER),
+            period: Some(load(&self.period)).filter(|&period| period != 0),
+            fired: load(&self.fired),
+            missed: load(&self.missed),
+        }
+    }
+}
+
+/// A node with its function, which only the owner calls, one call at a time.
+#[repr(C)]
+struct Whole<F> {
+    node: Node,
+    function: UnsafeCell<F>,
+}
+
+/// Makes a node that nothing points to yet.
+pub(super) fn make<F>(name: &'static str, cpu: u32, mode: Mode, function: F) -> NonNull<Node>
+where
+    F: FnMut(&Expiry<'_>) + Send + 'static,
+{
+    let node = Node {
+        fire: match mode {
+            Mode::Interrupt => run_now::<F>,
+            Mode::Deferred => put_off,
+        },
+        period_cycles: Cell::new(u64::MAX),
+        firing: Cell::new(false),
+        state: AtomicU8::new(IDLE),
+        id: Cell::new(None),
+        next: AtomicU64::new(NEVER),
+        period: AtomicU64::new(0),
+        fired: AtomicU64::new(0),
+        missed: AtomicU64::new(0),
+        closed: Cell::new(false),
+        deadline: Cell::new(0),
+        missed_since: Cell::new(0),
+        name,
+        cpu,
+        request: Request {
+            next: AtomicPtr::new(ptr::null_mut()),
+            command: Cell::new(Command::Cancel),
+            posted: AtomicBool::new(false),
+            was_pending: Cell::new(false),
+        },
+        work: work::<F>,
+        free: free::<F>,
+    };
+    let whole = Box::new(Whole {
+        node,
+        function: UnsafeCell::new(function),
+    });
+    NonNull::from(Box::leak(whole)).cast()
+}
+
+/// Fires in the interrupt: calls the function.
+///
+/// # Safety
+///
+/// On the owner, in the timers' class; the node is a `Whole<F>`, not freed before [`finish`].
+unsafe fn run_now<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>, missed: u64) {
+    // SAFETY: 1. Passed on to the caller.
+    let node = unsafe { pointer.as_ref() };
+    node.state.store(RUNNING, Ordering::Relaxed);
+    let expiry = Expiry::new(pointer, node.next.load(Ordering::Relaxed), missed);
+    // SAFETY: 1. As above. 2. An interrupt of this class does not come while it is in service, so
+    // nobody else has the function.
+    unsafe { call::<F>(pointer, &expiry) };
+    add(&node.fired, 1);
+}
+
+/// Ends what [`Node::fire`] began. The node may be gone then.
+///
+/// # Safety
+///
+/// On the owner, in the timers' class, once after each `fire`.
+pub(super) unsafe fn finish(pointer: NonNull<Node>) {
+    // SAFETY: 1. Passed on to the caller.
+    let node = unsafe { pointer.as_ref() };
+    match node.state.load(Ordering::Relaxed) {
+        // Release: who sees it may free what the function used.
+        RUNNING => node.state.store(IDLE, Ordering::Release),
+        // SAFETY: 1. The timer is gone, and left the node to this.
+        DEAD => unsafe { (node.free)(pointer) },
+        // What is deferred ends elsewhere.
+        _ => {}
+    }
+}
+
+/// Fires by leaving the function to deferred work.
+///
+/// # Safety
+///
+/// On the owner, in the timers' class; the node is not freed.
+unsafe fn put_off(pointer: NonNull<Node>, missed: u64) {
+    // SAFETY: 1. Passed on to the caller.
+    let node = unsafe { pointer.as_ref() };
+    let deadline = node.next.load(Ordering::Relaxed);
+    let tell = |missed| {
+        node.deadline.set(deadline);
+        node.missed_since.set(node.missed_since.get() + missed);
+    };
+    match node.state.load(Ordering::Acquire) {
+        IDLE => {
+            node.state.store(QUEUED, Ordering::Relaxed);
+            if deferred::defer(run_later, pointer.as_ptr() as usize).is_ok() {
+                return tell(missed);
+            }
+            node.state.store(IDLE, Ordering::Relaxed);
+            if node.period.load(Ordering::Relaxed) == 0 {
+                // Not lost, only late.
+                let command = Command::Arm {
+                    deadline: time::nanoseconds().saturating_add(RETRY),
+                    period: 0,
+                };
+                queue::local(|queue| queue.execute(pointer, command));
+                return;
+            }
+        }
+        RUNNING => {
+            node.state.store(AGAIN, Ordering::Relaxed);
+            return tell(missed);
+        }
+        // It has not run since it fired last.
+        _ => {}
+    }
+    add(&node.missed, 1);
+    tell(missed + 1);
+}
+
+/// The deferred work of a timer: in class 2, on the owner.
+extern "C" fn run_later(pointer: usize) {
+    let Some(pointer) = NonNull::new(pointer as *mut Node) else {
+        return;
+    };
+    // SAFETY: 1. While the state is not IDLE, only this frees the node.
+    let node = unsafe { pointer.as_ref() };
+    let runs = node
+        .state
+        .compare_exchange(QUEUED, RUNNING, Ordering::Acquire, Ordering::Acquire);
+    if runs.is_ok() {
+        // SAFETY: 1. It was queued once, so nobody else has the function.
+        unsafe { (node.work)(pointer) };
+    } else {
+        // SAFETY: 1. The timer is gone, and left the node to this.
+        unsafe { (node.free)(pointer) };
+    }
+}
+
+/// Calls the function, and ends the call: it is idle, queued again, or gone.
+///
+/// # Safety
+///
+/// The node is a `Whole<F>`, its state RUNNING, and nobody else has the function.
+unsafe fn work<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>) {
+    // SAFETY: 1. While the state is not IDLE, only this frees the node.
+    let node = unsafe { pointer.as_ref() };
+    loop {
+        let expiry =
+            queue::local(|_| Expiry::new(pointer, node.deadline.get(), node.missed_since.take()));
+        // SAFETY: 1. Passed on to the caller.
+        unsafe { call::<F>(pointer, &expiry) };
+        add(&node.fired, 1);
+        // Release: who sees it may free what the function used.
+        let idle = node
+            .state
+            .compare_exchange(RUNNING, IDLE, Ordering::Release, Ordering::Acquire);
+        match idle {
+            Ok(_) => return,
+            Err(AGAIN) => {}
+            Err(_) => {
+                // SAFETY: 1. The timer is gone, and left the node to this.
+                unsafe { (node.free)(pointer) };
+                return;
+            }
+        }
+        // Behind other work, so that this does not keep it waiting.
+        let again =
+            node.state
+                .compare_exchange(AGAIN, QUEUED, Ordering::Relaxed, Ordering::Relaxed);
+        if again.is_ok() && deferred::defer(run_later, pointer.as_ptr() as usize).is_ok() {
+            return;
+        }
+        // No room. A timer that is dropped meanwhile has made the state DEAD.
+        let own =
+            node.state
+                .compare_exchange(QUEUED, RUNNING, Ordering::Acquire, Ordering::Relaxed);
+        if own.is_err() {
+            // SAFETY: 1. The timer is gone, and left the node to this.
+            unsafe { (node.free)(pointer) };
+            return;
+        }
+    }
+}
+
+/// # Safety
+///
+/// The node is a `Whole<F>`, and nobody else has the function.
+#[inline]
+unsafe fn call<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>, expiry: &Expiry<'_>) {
+    // SAFETY: 1. Passed on to the caller. 2. The pointer was made from one to the whole.
+    let whole = unsafe { pointer.cast::<Whole<F>>().as_ref() };
+    // SAFETY: 1. Passed on to the caller.
+    let function = unsafe { &mut *whole.function.get() };
+    function(expiry);
+}
+
+/// # Safety
+///
+/// The node is a `Whole<F>`, which nobody uses any more.
+unsafe fn free<F>(pointer: NonNull<Node>) {
+    // SAFETY: 1. It came from `Box::leak`, and the caller has it alone.
+    drop(unsafe { Box::from_raw(pointer.cast::<Whole<F>>().as_ptr()) });
+}
+
+/// Frees a closed node as soon as its function does not run: now, or when the function returns
+/// where it cannot be waited for. Then nobody runs the function on another CPU.
+///
+/// # Safety
+///
+/// The timer is closed, and the caller does not use the node any more.
+pub(super) unsafe fn release(pointer: NonNull<Node>) {
+    // SAFETY: 1. Nothing but the lines below lets anybody free it.
+    let node = unsafe { pointer.as_ref() };
+    let is_here = node.cpu == cpu::current().id();
+    let mut wait = super::Wait::new(node.cpu, node.name);
+    loop {
+        let state = node.state.load(Ordering::Acquire);
+        let dies = match state {
+            IDLE => {
+                // SAFETY: 1. It is closed, so it does not fire again. 2. Its function does not run.
+                unsafe { (node.free)(pointer) };
+                return;
+            }
+            QUEUED => true,
+            // This is inside the function, or in an interrupt of it.
+            RUNNING | AGAIN => is_here,
+            _ => return,
+        };
+        let dead = dies
+            && node
+                .state
+                .compare_exchange(state, DEAD, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok();
+        if dead {
+            return;
+        }
+        wait.turn();
+    }
+}
+
+/// Adds to a count that only the owner writes.
+pub(super) fn add(count: &AtomicU64, more: u64) {
+    let sum = count.load(Ordering::Relaxed).wrapping_add(more);
+    count.store(sum, Ordering::Relaxed);
+}

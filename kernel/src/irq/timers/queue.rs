@@ -1,0 +1,389 @@
+//! The queue of one CPU: the interrupt that empties it, and the commands that fill it.
+//!
+//! Only the owner touches the timers, with its priority raised to their class, so the interrupt
+//! takes no lock: it looks at the first timer and calls its function. Everything else comes after:
+//! the order of the others is mended, and the hardware gets the next deadline.
+//!
+//! Other CPUs put commands in the owner's inbox, a list that they push to and the owner takes whole,
+//! and send it an interrupt of the same class.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::cell::{Cell, UnsafeCell};
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+
+use spin::Once;
+use tocsin_logic::apic::icr::Destination;
+use tocsin_logic::apic::{ApicId, Icr};
+use tocsin_logic::irq::timers::{Timers, next_period};
+use tocsin_logic::vector::Vector;
+
+use super::node::{self, Command, NEVER, Node};
+use super::registry::Registry;
+use super::{CAPACITY, CLASS};
+use crate::apic::{local as apic, timer, vectors};
+use crate::cpu::{self, PerCpu, interrupts};
+use crate::hw::processor::timestamp;
+use crate::irq::priority;
+use crate::smp;
+use crate::time;
+
+/// Vector of the interrupt that says that there are commands. Of the timers' class, so that it
+/// does not come while a function runs.
+pub const COMMANDS: Vector = Vector(0xe2);
+
+/// The timers of one CPU.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Queue {
+    /// The deadline that the hardware has, in TSC cycles; `u64::MAX` if it has none.
+    due: Cell<u64>,
+    /// The timer whose deadline that is.
+    first: Cell<NonNull<Node>>,
+    /// Whether the hardware is left alone: functions are running, or it is borrowed.
+    held: Cell<bool>,
+    /// Whether the hardware has been prepared for deadlines.
+    prepared: Cell<bool>,
+    pub(super) borrowed: Cell<bool>,
+    /// Interrupts that came while the hardware was borrowed.
+    pub(super) ticks: AtomicU64,
+    timers: UnsafeCell<Timers<NonNull<Node>, CAPACITY>>,
+    /// The nodes with a command, linked by their requests, the latest first.
+    inbox: AtomicPtr<Node>,
+    /// All timers of this CPU, started or not.
+    pub(super) registry: Registry,
+    cpu: &'static PerCpu,
+    apic_id: ApicId,
+}
+
+// SAFETY: 1. The cells and the timers are the owner's: see `local`. 2. The rest is shared safely.
+unsafe impl Sync for Queue {}
+// SAFETY: 1. A queue is made on one CPU for another, before either uses it.
+unsafe impl Send for Queue {}
+
+/// The queues, by the numbers of their CPUs.
+static QUEUES: Once<Vec<Option<&'static Queue>>> = Once::new();
+
+/// Gives each CPU that is online its queue. Once, before interrupts go on.
+pub(crate) fn set_up() {
+    interrupts::register(COMMANDS, answer);
+    QUEUES.call_once(|| {
+        let mut queues = Vec::new();
+        for online in smp::online().into_iter().flat_map(|cpus| &cpus.online) {
+            let index = online.cpu.id() as usize;
+            queues.resize_with(queues.len().max(index + 1), || None);
+            let queue: &Queue = Box::leak(Box::new(Queue::new(online.cpu, online.apic_id)));
+            let context = &raw const *queue as usize;
+            let is_free = online
+                .cpu
+                .interrupts
+                .install(vectors::TIMER, expire, context);
+            assert!(is_free, "the timer's vector has a handler already");
+            queues[index] = Some(queue);
+        }
+        queues
+    });
+}
+
+/// All queues, in the order of their CPUs' numbers.
+pub(super) fn all() -> impl Iterator<Item = &'static Queue> {
+    QUEUES.get().into_iter().flatten().flatten().copied()
+}
+
+/// The queue of CPU number `cpu`.
+pub(super) fn of(cpu: u32) -> Option<&'static Queue> {
+    *QUEUES.get()?.get(cpu as usize)?
+}
+
+/// Calls `action` with this CPU's queue, which nobody else uses meanwhile. Thread, or a handler of a
+/// class up to the timers'.
+///
+/// # Panics
+///
+/// If there are no queues yet.
+pub(super) fn local<R>(action: impl FnOnce(&'static Queue) -> R) -> R {
+    debug_assert!(
+        priority::current() <= CLASS,
+        "timers were used from above their class"
+    );
+    let _raised = priority::raise(CLASS);
+    action(of(cpu::current().id()).expect("a CPU that is online has a queue"))
+}
+
+/// Answers the timer: calls the function of the first timer, which is all that is done before it.
+extern "C" fn expire(queue: usize, _: u8) {
+    // SAFETY: 1. `set_up` registered it with the CPU's queue, which is never freed.
+    let queue = unsafe { &*(queue as *const Queue) };
+    let now = timestamp();
+    let due = queue.due.get();
+    if due > now {
+        return queue.woken_early();
+    }
+    queue.held.set(true);
+    let first = queue.first.get();
+    let missed = Queue::fire(first, due, now);
+    queue.go_on(first, missed, now);
+}
+
+/// Answers other CPUs' commands.
+extern "C" fn answer(_: usize, _: u8) {
+    local(Queue::serve);
+}
+
+impl Queue {
+    fn new(cpu: &'static PerCpu, apic_id: ApicId) -> Self {
+        Self {
+            due: Cell::new(u64::MAX),
+            first: Cell::new(NonNull::dangling()),
+            held: Cell::new(false),
+            prepared: Cell::new(false),
+            borrowed: Cell::new(false),
+            ticks: AtomicU64::new(0),
+            timers: UnsafeCell::new(Timers::new()),
+            inbox: AtomicPtr::new(ptr::null_mut()),
+            registry: Registry::new(cpu.id()),
+            cpu,
+            apic_id,
+        }
+    }
+
+    /// The timers.
+    ///
+    /// # Safety
+    ///
+    /// On the owner, at the timers' class; the reference must be gone before the next call.
+    #[expect(clippy::mut_from_ref, reason = "the owner has them alone")]
+    unsafe fn timers(&self) -> &mut Timers<NonNull<Node>, CAPACITY> {
+        // SAFETY: 1. Passed on to the caller.
+        unsafe { &mut *self.timers.get() }
+    }
+
+    pub(super) fn cpu(&self) -> &'static PerCpu {
+        self.cpu
+    }
+
+    /// Lets a timer fire whose deadline is past. Returns how many periods it missed.
+    #[inline]
+    fn fire(pointer: NonNull<Node>, deadline: u64, now: u64) -> u64 {
+        // SAFETY: 1. What is in the queue is not freed.
+        let node = unsafe { pointer.as_ref() };
+        let is_late = now - deadline >= node.period_cycles.get();
+        let missed = if is_late {
+            periods_missed(node, now)
+        } else {
+            0
+        };
+        node.firing.set(true);
+        // SAFETY: 1. On the owner, in the timers' class. 2. As above.
+        unsafe { (node.fire)(pointer, missed) };
+        missed
+    }
+
+    /// Puts the first timer, which has fired, where it belongs, and lets the others fire that are due. Those
+    /// that become due meanwhile have an interrupt of their own, so that this one ends.
+    #[inline(never)]
+    fn go_on(&self, first: NonNull<Node>, missed: u64, now: u64) {
+        self.put_back(first, missed);
+        for _ in 1..CAPACITY {
+            // SAFETY: 1. On the owner, in the timers' class.
+            let Some(due) = unsafe { self.timers() }.first_due(now) else {
+                break;
+            };
+            let missed = Self::fire(due.item, due.deadline, now);
+            self.put_back(due.item, missed);
+        }
+        self.held.set(false);
+        self.program_anew();
+    }
+
+    /// Takes a timer that has fired out of the queue, or puts it at its next period, unless its function has
+    /// done something else.
+    fn put_back(&self, pointer: NonNull<Node>, missed: u64) {
+        // SAFETY: 1. Until it is finished, it is not freed.
+        let node = unsafe { pointer.as_ref() };
+        if let (true, Some(id)) = (node.firing.replace(false), node.id.get()) {
+            // SAFETY: 1. On the owner, in the timers' class.
+            let timers = unsafe { self.timers() };
+            let period = node.period.load(Ordering::Relaxed);
+            if period == 0 {
+                timers.cancel(id);
+                node.id.set(None);
+                node.next.store(NEVER, Ordering::Relaxed);
+            } else {
+                let periods = period.saturating_mul(missed.saturating_add(1));
+                let next = node.next.load(Ordering::Relaxed).saturating_add(periods);
+                node::add(&node.missed, missed);
+                node.next.store(next, Ordering::Relaxed);
+                node.id.set(timers.move_to(id, time::timestamp_at(next)));
+            }
+        }
+        // SAFETY: 1. It ends what `fire` began.
+        unsafe { node::finish(pointer) };
+    }
+
+    /// The interrupt came before the deadline: the counter is too short for it, or the deadline has
+    /// moved since the interrupt was on its way. Or it is not the queue's.
+    #[cold]
+    fn woken_early(&self) {
+        if self.borrowed.get() {
+            self.ticks.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.program_anew();
+        }
+    }
+
+    /// Does what is asked of a timer of this CPU. Returns whether it was going to fire. On the owner, at
+    /// the timers' class.
+    pub(super) fn execute(&self, pointer: NonNull<Node>, command: Command) -> bool {
+        // SAFETY: 1. Who has a command for a node does not free it.
+        let node = unsafe { pointer.as_ref() };
+        if node.closed.get() {
+            return false;
+        }
+        // One that has just fired, and fires once, is over, though it is still in the queue.
+        let is_over = node.firing.replace(false) && node.period.load(Ordering::Relaxed) == 0;
+        let id = node.id.take();
+        // SAFETY: 1. On the owner, at the timers' class. 2. What is called meanwhile uses no timers.
+        let timers = unsafe { self.timers() };
+        let was_pending = id.is_some_and(|id| timers.cancel(id)) && !is_over;
+        let (next, period) = match command {
+            Command::Arm { deadline, period } => (deadline, period),
+            Command::Cancel | Command::Close => (NEVER, 0),
+        };
+        node.next.store(next, Ordering::Relaxed);
+        node.period.store(period, Ordering::Relaxed);
+        node.period_cycles.set(match period {
+            0 => u64::MAX,
+            period => time::nanoseconds_to_cycles(period).saturating_sub(1),
+        });
+        match command {
+            Command::Arm { deadline, .. } => {
+                let inserted = timers.insert(time::timestamp_at(deadline), pointer);
+                // Each has a place in the registry, of which there are as many.
+                node.id.set(inserted.ok());
+            }
+            Command::Cancel => {}
+            Command::Close => node.closed.set(true),
+        }
+        self.program();
+        was_pending
+    }
+
+    /// Does what other CPUs have asked for. On the owner, at the timers' class.
+    pub(super) fn serve(&self) {
+        if self.inbox.load(Ordering::Relaxed).is_null() {
+            return;
+        }
+        // The list has the latest first.
+        let mut latest = NonNull::new(self.inbox.swap(ptr::null_mut(), Ordering::Acquire));
+        let mut first: Option<NonNull<Node>> = None;
+        while let Some(pointer) = latest {
+            // SAFETY: 1. Who posted it waits before it frees it.
+            let next = unsafe { &pointer.as_ref().request.next };
+            let earlier = next.load(Ordering::Relaxed);
+            next.store(
+                first.map_or(ptr::null_mut(), NonNull::as_ptr),
+                Ordering::Relaxed,
+            );
+            first = Some(pointer);
+            latest = NonNull::new(earlier);
+        }
+        while let Some(pointer) = first {
+            // SAFETY: 1. As above, until it is no longer posted.
+            let request = unsafe { &pointer.as_ref().request };
+            first = NonNull::new(request.next.load(Ordering::Relaxed));
+            let was_pending = self.execute(pointer, request.command.get());
+            request.was_pending.set(was_pending);
+            request.posted.store(false, Ordering::Release);
+        }
+    }
+
+    /// Asks the owner, another CPU, to do something. The node's last request must be done.
+    pub(super) fn post(&self, pointer: NonNull<Node>, command: Command) {
+        // SAFETY: 1. The caller does not free it before the request is done.
+        let request = unsafe { &pointer.as_ref().request };
+        request.command.set(command);
+        request.posted.store(true, Ordering::Relaxed);
+        let mut latest = self.inbox.load(Ordering::Relaxed);
+        loop {
+            request.next.store(latest, Ordering::Relaxed);
+            // Release: who finds the node finds its command.
+            let pushed = self.inbox.compare_exchange_weak(
+                latest,
+                pointer.as_ptr(),
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            match pushed {
+                Ok(_) => break,
+                Err(now) => latest = now,
+            }
+        }
+        let interrupt = Icr::fixed(COMMANDS.get(), Destination::Physical(self.apic_id));
+        apic()
+            .send(interrupt)
+            .expect("the ID of a CPU that is online fits the mode");
+    }
+
+    /// Gives the hardware the next deadline, if it has another. On the owner, at the timers' class.
+    fn program(&self) {
+        if !self.held.get() && self.note_first() {
+            self.program_anew();
+        }
+    }
+
+    /// Gives the hardware the next deadline. On the owner, at the timers' class.
+    fn program_anew(&self) {
+        if !self.prepared.replace(true) {
+            timer::prepare();
+        }
+        self.note_first();
+        match self.due.get() {
+            u64::MAX => timer::clear_deadline(),
+            due => timer::set_deadline(due),
+        }
+    }
+
+    /// Notes which timer is the first. Returns whether the deadline is another one than before. On the
+    /// owner, at the timers' class.
+    fn note_first(&self) -> bool {
+        // SAFETY: 1. On the owner, at the timers' class.
+        let first = unsafe { self.timers() }.first_due(u64::MAX);
+        let due = first.map_or(u64::MAX, |first| {
+            self.first.set(first.item);
+            first.deadline
+        });
+        self.due.replace(due) != due
+    }
+
+    /// Takes the hardware from the timers; false if somebody else has. On the owner, at the timers'
+    /// class.
+    pub(super) fn lend(&self) -> bool {
+        if self.borrowed.replace(true) {
+            return false;
+        }
+        self.held.set(true);
+        // Every interrupt of the timer is early now.
+        self.due.set(u64::MAX);
+        timer::stop();
+        true
+    }
+
+    /// Gives the hardware back to the timers. On the owner, at the timers' class.
+    pub(super) fn take_back(&self) {
+        timer::stop();
+        self.borrowed.set(false);
+        self.held.set(false);
+        self.prepared.set(false);
+        self.program();
+    }
+}
+
+/// How many periods have passed since the timer was to fire, exactly.
+#[cold]
+fn periods_missed(node: &Node, now: u64) -> u64 {
+    let deadline = node.next.load(Ordering::Relaxed);
+    let period = node.period.load(Ordering::Relaxed);
+    next_period(deadline, period, time::nanoseconds_at(now)).1
+}

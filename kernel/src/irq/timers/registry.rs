@@ -1,0 +1,55 @@
+//! The timers that a CPU has, started or not: each takes a place, and can be seen by others.
+
+use core::ptr::NonNull;
+
+use super::node::Node;
+use super::{CAPACITY, CLASS, Row, TimerError};
+use crate::irq::CeilingMutex;
+
+/// The places of a CPU's timers. Nothing on an interrupt's way looks at it.
+#[derive(Debug)]
+pub(super) struct Registry {
+    cpu: u32,
+    places: CeilingMutex<[Place; CAPACITY]>,
+}
+
+/// The timer that has the place, if one does.
+#[derive(Clone, Copy, Debug)]
+struct Place(Option<NonNull<Node>>);
+
+// SAFETY: 1. A node in the registry is freed only after it has been taken out, under the lock. 2. Of
+// a node found there, only what is atomic or constant is used.
+unsafe impl Send for Place {}
+
+impl Registry {
+    /// The places of CPU number `cpu`, all free.
+    pub(super) fn new(cpu: u32) -> Self {
+        Self {
+            cpu,
+            places: CeilingMutex::new(CLASS, [Place(None); CAPACITY]),
+        }
+    }
+
+    /// Gives a new timer a place.
+    pub(super) fn add(&self, node: NonNull<Node>) -> Result<usize, TimerError> {
+        let mut places = self.places.lock();
+        let free = places.iter().position(|place| place.0.is_none());
+        let index = free.ok_or(TimerError::Full(self.cpu))?;
+        places[index] = Place(Some(node));
+        Ok(index)
+    }
+
+    /// Frees the place of a timer that is closed.
+    pub(super) fn remove(&self, index: usize) {
+        self.places.lock()[index] = Place(None);
+    }
+
+    /// The first timer in this place or after it, and its place.
+    pub(super) fn next(&self, index: usize) -> Option<(usize, Row)> {
+        let places = self.places.lock();
+        let mut after = places.iter().enumerate().skip(index);
+        let (found, node) = after.find_map(|(index, place)| Some((index, place.0?)))?;
+        // SAFETY: 1. What is in the registry is not freed before the lock is.
+        Some((found, unsafe { node.as_ref() }.row()))
+    }
+}

@@ -1,0 +1,230 @@
+//! Timers: the queue of each CPU on every machine, what QEMU says of it, and who uses it.
+
+mod watchdog;
+
+use std::collections::BTreeMap;
+
+use libtest_mimic::Trial;
+use tocsin_tests::answers;
+use tocsin_tools::settings::Smp;
+use tocsin_tools::{Machine, Outcome, Session};
+
+use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial, with};
+
+/// The vectors of the timer and of other CPUs' commands for it.
+const VECTORS: [u8; 2] = [0xe0, 0xe2];
+
+/// Instructions from a deadline to the first one of the timer's function.
+const LATENCY: u64 = 80;
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = vec![
+        trial("timers::as_delivered", || {
+            with(&machine(2)?.log("int"), as_delivered)
+        }),
+        trial("timers::outlive_the_timer_command", || {
+            with(&machine(2)?, outlive)
+        }),
+        trial("timers::mistakes", || with(&plain(), mistakes)),
+    ];
+    for mode in ["x2apic", "xapic"] {
+        for cpus in [1, 2, 4, 8, 32] {
+            let name = format!("timers::test::{mode}::smp{cpus}");
+            trials.push(trial(name, move || {
+                let machine = machine(cpus)?.append(format!("apic={mode}"));
+                with(&machine, |session| {
+                    session.wait_prompt(PATIENCE)?;
+                    test(session, u64::from(cpus))?;
+                    power_off(session)
+                })
+            }));
+        }
+        trials.push(trial(format!("timers::latency::{mode}"), move || {
+            let machine = plain().icount("shift=0,sleep=off");
+            with(&machine.append(format!("apic={mode}")), latency)
+        }));
+    }
+    trials.extend(watchdog::trials());
+    trials
+}
+
+fn machine(cpus: u32) -> Result<Machine> {
+    Ok(plain().smp(Smp::parse(&cpus.to_string())?))
+}
+
+fn power_off(session: &mut Session) -> Result {
+    session.send_line("poweroff")?;
+    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+    Ok(())
+}
+
+/// The kernel's own test of all timers; its answer tells the seed, should it fail.
+fn test(session: &mut Session, cpus: u64) -> Result {
+    let answer = session.command("timers test", PATIENCE)?;
+    let row = |what: &str| -> Result<[u64; 2]> {
+        let row = answer
+            .lines()
+            .find_map(|line| line.trim_start().strip_prefix(what))
+            .ok_or(format!("no row {what:?} in:\n{answer}"))?;
+        let counts: Vec<u64> = row
+            .split_whitespace()
+            .map(str::parse)
+            .collect::<std::result::Result<_, _>>()?;
+        counts
+            .try_into()
+            .map_err(|_| format!("{what:?} has not two counts in:\n{answer}").into())
+    };
+    // At least so many on each CPU.
+    for (what, least) in [
+        ("fired or cancelled, of many", 200),
+        ("periods fired or missed", 12),
+        ("on other CPUs, fired or cancelled", 6),
+        ("calls before a drop returned", 1),
+        ("started by their own function", 12),
+        ("dropped by their own function", 6),
+        ("started by handlers", 12),
+        ("started by another's function", 6),
+        ("places, all in use", 250),
+    ] {
+        let [expected, came] = row(what)?;
+        ensure_eq!(came, expected, "{what}, in:\n{answer}");
+        ensure!(
+            expected >= least * cpus,
+            "{what}: only {expected}, in:\n{answer}"
+        );
+    }
+    for what in [
+        "fired early",
+        "fired out of order",
+        "fired twice",
+        "fired when cancelled",
+        "fired when dropped",
+        "fired on another CPU",
+        "refused",
+        "functions not freed",
+        "off the period's grid",
+    ] {
+        ensure_eq!(row(what)?, [0, 0], "{what}, in:\n{answer}");
+    }
+    let answer = session.command("timers", PATIENCE)?;
+    ensure!(answer.contains("  none"), "a timer is left:\n{answer}");
+    Ok(())
+}
+
+/// QEMU delivered as many interrupts of the timer, and of commands for it, as the kernel counted.
+fn as_delivered(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    test(session, 2)?;
+    let answer = session.command("irqs", PATIENCE)?;
+    power_off(session)?;
+    let mut delivered = BTreeMap::new();
+    let log = session.log();
+    let vectors = log
+        .lines()
+        .filter_map(|line| line.split_once("Servicing hardware INT=0x"))
+        .filter_map(|(_, vector)| u8::from_str_radix(vector.trim(), 16).ok());
+    for vector in vectors {
+        *delivered.entry(vector).or_insert(0) += 1;
+    }
+    for vector in VECTORS {
+        let told = answer
+            .lines()
+            .find(|line| line.trim_start().starts_with(&format!("{vector:#06x}")))
+            // Vector and class, each CPU's, and the sum.
+            .and_then(|line| line.split_whitespace().nth(4))
+            .ok_or(format!("no row for {vector:#04x} in:\n{answer}"))?;
+        let told: u64 = told.parse()?;
+        ensure!(told > 100, "vector {vector:#04x} came only {told} times");
+        ensure_eq!(
+            delivered.get(&vector),
+            Some(&told),
+            "interrupts {vector:#04x}"
+        );
+    }
+    Ok(())
+}
+
+/// The `timer` command takes the hardware and gives it back: the watchdog's timers fire again.
+fn outlive(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    session.command("watchdog on", PATIENCE)?;
+    for _ in 0..2 {
+        let before = fired(session)?;
+        ensure_eq!(before.len(), 2, "timers of the watchdog");
+        let answer = session.command("timer", PATIENCE)?;
+        let counts = [
+            ("one-shot".to_owned(), 1, 1),
+            ("periodic".to_owned(), 10, 10),
+        ];
+        ensure_eq!(answers::timer_counts(&answer), counts, "timer interrupts");
+        // The answer takes its time; were the timer gone, this would not end.
+        let begin = std::time::Instant::now();
+        while fired(session)?
+            .iter()
+            .zip(&before)
+            .any(|(now, before)| now <= before)
+        {
+            ensure!(begin.elapsed() < PATIENCE, "the timers fire no more");
+        }
+    }
+    session.command("watchdog off", PATIENCE)?;
+    ensure_eq!(fired(session)?.len(), 0, "timers when the watchdog is off");
+    power_off(session)
+}
+
+/// How often each of the watchdog's timers has fired.
+fn fired(session: &mut Session) -> Result<Vec<u64>> {
+    let answer = session.command("timers", PATIENCE)?;
+    let rows = answer.lines().filter(|line| line.contains("watchdog"));
+    rows.map(|row| {
+        let words: Vec<&str> = row.split_whitespace().collect();
+        // Fired, then missed.
+        let fired = words.iter().rev().nth(1).ok_or("a row without counts")?;
+        Ok(fired.parse()?)
+    })
+    .collect()
+}
+
+/// Under `-icount` a cycle is an instruction, and the figure is the same each time.
+fn latency(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    let answer = session.command("bench", PATIENCE)?;
+    let row = answer
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("timer, deadline to its function"))
+        .ok_or(format!("no row of the timer in:\n{answer}"))?;
+    let cycles: Vec<u64> = row
+        .split_whitespace()
+        .map(str::parse)
+        .collect::<std::result::Result<_, _>>()?;
+    ensure_eq!(cycles.len(), 4, "figures of the timer");
+    ensure!(
+        cycles[0] > 20,
+        "the function cannot begin that early: {row}"
+    );
+    ensure!(
+        cycles[1] <= LATENCY && cycles[2] <= LATENCY,
+        "more than {LATENCY} instructions: {row}"
+    );
+    power_off(session)
+}
+
+fn mistakes(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    for (line, error) in [
+        (
+            "timers tset",
+            "timers: `tset` will not do; expected nothing, or `test`",
+        ),
+        (
+            "timers test x",
+            "timers: `x` will not do; expected a number to draw the deadlines from",
+        ),
+        ("timers test 1 2", "timers: `2` is one argument too many"),
+        ("timer 1", "timer: `1` is one argument too many"),
+    ] {
+        let answer = session.command(line, PATIENCE)?;
+        ensure_eq!(answer.trim(), error, "answer to {line:?}");
+    }
+    Ok(())
+}
