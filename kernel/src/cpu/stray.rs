@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use spin::Once;
 use tocsin_logic::vector::Vector;
 
-use super::percpu;
+use super::{interrupt_stack, percpu};
 
 /// What the local APIC, which is right of this module, is asked to do.
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +102,9 @@ static LOGGED: AtomicBool = AtomicBool::new(false);
 /// Whether the interrupt that has been answered on `vector` is the one that an EOI would end. If not,
 /// it is counted, and the first is logged. Called by the entry code before an EOI.
 pub(super) extern "C" fn is_to_be_ended(vector: u8) -> bool {
+    if cfg!(debug_assertions) {
+        interrupt_stack::check(percpu::current());
+    }
     let Some(service) = SERVICE.get() else {
         return true;
     };
