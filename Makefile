@@ -31,6 +31,7 @@ help: ## This list
 #: APPEND  -  kernel command line: APPEND='run="memory; poweroff"'
 #: QEMU_ARGS  -  more arguments for QEMU
 #: FILTER  -  test: only those with this in their name
+#: EXAMPLE  -  build and run a kernel of kernel/examples: EXAMPLE=typewriter
 #: PROFILE  release  how the kernel is built: release, dev
 #: QEMU  -  the QEMU to use instead of qemu-system-x86_64
 #: OVMF  -  the UEFI firmware file to use
@@ -48,6 +49,7 @@ run: build ## Boot to the prompt; Ctrl-A X leaves. The kernel's status N is show
 	@$(tools) run
 
 test: build ## Run all tests, on the host and on a matrix of machines
+	@EXAMPLE=typewriter tools/build-kernel.sh
 	@$(tools) test $${FILTER:+"$$FILTER"}
 
 bench: build ## Measure interrupts in the kernel, then booting from outside

@@ -1,11 +1,13 @@
-//! Hands the linker script to the kernel binary.
+//! Hands the linker script to the kernel and to the kernels in examples/.
 
 fn main() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/link.ld");
     println!("cargo:rerun-if-changed={script}");
     // The host only ever checks and documents this package; it never links it.
     if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("none") {
-        println!("cargo:rustc-link-arg-bins=-T{script}");
-        println!("cargo:rustc-link-arg-bins=--no-dynamic-linker");
+        for kind in ["bins", "examples"] {
+            println!("cargo:rustc-link-arg-{kind}=-T{script}");
+            println!("cargo:rustc-link-arg-{kind}=--no-dynamic-linker");
+        }
     }
 }

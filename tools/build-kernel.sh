@@ -5,7 +5,8 @@
 #   tools/build-kernel.sh clippy    lints the kernel's code instead
 #   tools/build-kernel.sh doc       makes its documentation instead
 #
-# PROFILE=dev builds without optimisation and with all checks. IMAGE names another file for the image.
+# PROFILE=dev builds without optimisation and with all checks. EXAMPLE=name builds
+# kernel/examples/name.rs instead, to target/image/name.elf. IMAGE names another file for the image.
 # Further arguments go to cargo.
 set -eu
 cd "$(dirname "$0")/.."
@@ -29,10 +30,24 @@ dev) folder=debug ;;
     ;;
 esac
 
+name=tocsin
+built=tocsin
+product=(--bin tocsin)
+if [ -n "${EXAMPLE:-}" ]; then
+    if [ ! -f "kernel/examples/$EXAMPLE.rs" ]; then
+        echo "build-kernel: there is no kernel/examples/$EXAMPLE.rs; EXAMPLE can be:" >&2
+        (cd kernel/examples && ls) | sed -n 's/^\(.*\)\.rs$/    \1/p' >&2
+        exit 1
+    fi
+    name=$EXAMPLE
+    built=examples/$EXAMPLE
+    product=(--example "$EXAMPLE")
+fi
+
 target=x86_64-unknown-none
 options=(--quiet --package tocsin --target "$target" --profile "$profile")
 case $command in
-build) options+=(--bin tocsin) ;;
+build) options+=("${product[@]}") ;;
 clippy) options+=(--bins --lib --examples) ;;
 doc) options+=(--lib --no-deps) ;;
 *)
@@ -57,5 +72,5 @@ esac
 
 if [ "$command" = build ]; then
     tools/cargo.sh run --quiet --package tocsin-tools -- \
-        strip "target/kernel/$target/$folder/tocsin" "${IMAGE:-target/image/tocsin.elf}"
+        strip "target/kernel/$target/$folder/$built" "${IMAGE:-target/image/$name.elf}"
 fi

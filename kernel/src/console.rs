@@ -120,13 +120,13 @@ pub fn read_byte() -> Option<u8> {
     with(|console| console.uart.try_receive_byte().ok())?
 }
 
-/// Lets the port interrupt when it has received something.
-pub(crate) fn enable_receive_interrupt() {
+/// Lets the port interrupt when it has received something: at ISA interrupt [`ISA_IRQ`].
+pub fn enable_receive_interrupt() {
     with(|console| console.uart.enable_interrupts(IER::DATA_READY));
 }
 
 /// ISA interrupt of COM1.
-pub(crate) const ISA_IRQ: u8 = 4;
+pub const ISA_IRQ: u8 = 4;
 
 /// Bytes that could not be sent since the kernel started.
 #[must_use]

@@ -4,6 +4,7 @@
 //! alone: `cargo test -p tocsin-tests --test boot -- machine::direct::q35`.
 
 mod command;
+mod example;
 mod faults;
 mod firmware;
 mod injected;
@@ -92,6 +93,7 @@ fn main() -> std::process::ExitCode {
     arguments.test_threads.get_or_insert(AT_A_TIME);
     let mut trials = monitor::trials();
     trials.extend(command::trials());
+    trials.extend(example::trials());
     trials.extend(faults::trials());
     trials.extend(injected::trials());
     trials.extend(outside::trials());

@@ -6,10 +6,13 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal as _, stdin, stdout};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tocsin_tools::settings::{self, Accel, BadSetting, BootWay, Memory, Smp};
-use tocsin_tools::{Firmware, Limine, Machine, NoLimine, Outcome, Session, SessionError};
+use tocsin_tools::{
+    Firmware, Limine, Machine, NoLimine, Outcome, Session, SessionError, workspace,
+};
 
 use crate::feed;
 
@@ -56,6 +59,9 @@ pub struct Args {
         allow_hyphen_values = true
     )]
     extra: String,
+    /// A kernel of kernel/examples, instead of Tocsin's own
+    #[arg(long, env = "EXAMPLE", default_value = "")]
+    example: String,
     /// Wait for gdb before the first instruction
     #[arg(long)]
     debug: bool,
@@ -119,6 +125,11 @@ fn boot(args: &Args) -> Result<Outcome, RunError> {
         .append(&args.append)
         .reboots()
         .args(extra);
+    let mut built = PathBuf::from("tocsin");
+    if !args.example.is_empty() {
+        machine = machine.image(workspace().join(format!("target/image/{}.elf", args.example)));
+        built = Path::new("examples").join(&args.example);
+    }
     let interactive = stdin().is_terminal();
     let leave = if interactive {
         "; leave with Ctrl-A X"
@@ -130,7 +141,8 @@ fn boot(args: &Args) -> Result<Outcome, RunError> {
         machine = machine.args(["-s", "-S"]);
         let dev = std::env::var_os("PROFILE").is_some_and(|profile| profile == "dev");
         let folder = if dev { "debug" } else { "release" };
-        println!("tocsin: waiting for: gdb -x {GDB_SCRIPT} {BUILT}/{folder}/tocsin");
+        let built = built.display();
+        println!("tocsin: waiting for: gdb -x {GDB_SCRIPT} {BUILT}/{folder}/{built}");
     }
     if interactive {
         return Ok(Session::start_on_terminal(&machine)?.run_to_end());

@@ -1,0 +1,98 @@
+//! A kernel on Tocsin's library: a typewriter, whose keys are interrupts.
+//!
+//! Each key interrupts the last CPU. Its handler, of class 6, takes the bytes from the serial port and
+//! puts them into a buffer that it shares with the printing. The printing is deferred work, of class 2:
+//! it never delays a key. Neither turns interrupts off: the buffer is under a ceiling lock.
+//!
+//! ```sh
+//! make run EXAMPLE=typewriter      # Ctrl-D ends it
+//! ```
+
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::collections::VecDeque;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use tocsin::irq::{CeilingMutex, Line, Request, Source, deferred};
+use tocsin::{console, hw, print, println, smp};
+use tocsin_logic::vector::PriorityClass;
+use x86_64::instructions::interrupts;
+
+tocsin::main!(kernel);
+
+/// Class of the keys: whoever takes the lock of [`TYPED`] is at most of this class.
+const KEYS: PriorityClass = match PriorityClass::new(6) {
+    Some(class) => class,
+    None => PriorityClass::HIGHEST,
+};
+
+/// What has been typed and is not printed.
+static TYPED: CeilingMutex<VecDeque<u8>> = CeilingMutex::new(KEYS, VecDeque::new());
+
+/// Set when Ctrl-D was typed.
+static IS_OVER: AtomicBool = AtomicBool::new(false);
+
+fn kernel(_: &'static tocsin::Machine) -> ! {
+    // So that the handler never allocates.
+    TYPED.lock().reserve(4096);
+    let cpus = smp::online().map_or(&[][..], |cpus| &cpus.online);
+    let line = Line::new(
+        Request {
+            name: "keys",
+            source: Source::Isa(console::ISA_IRQ),
+            class: KEYS,
+            cpu: cpus.last().map_or(0, |online| online.cpu.id()),
+        },
+        take_keys,
+    );
+    let line = match line {
+        Ok(line) => line,
+        Err(error) => {
+            println!("typewriter: {error}");
+            hw::machine::power_off(1)
+        }
+    };
+    console::enable_receive_interrupt();
+    println!("Type, on CPU {}; Ctrl-D ends it.", line.cpu());
+    loop {
+        // Off, so that the end cannot come between the look and the `hlt`.
+        interrupts::disable();
+        if IS_OVER.load(Ordering::Acquire) {
+            break;
+        }
+        interrupts::enable_and_hlt();
+    }
+    interrupts::enable();
+    println!("\n{} interrupts", line.counts().claimed);
+    hw::machine::power_off(0)
+}
+
+/// Answers a key. Its CPU may be another one than the printing's.
+fn take_keys() {
+    while let Some(byte) = console::read_byte() {
+        let mut typed = TYPED.lock();
+        if typed.len() < typed.capacity() {
+            typed.push_back(byte);
+        }
+    }
+    // Where too much is put off already, that work prints this too.
+    let _ = deferred::defer_on(0, print_typed, 0);
+}
+
+/// Prints what has been typed. Deferred.
+extern "C" fn print_typed(_: usize) {
+    loop {
+        // Taken out, so that the lock is free while the port is slow.
+        let Some(byte) = TYPED.lock().pop_front() else {
+            return;
+        };
+        match byte {
+            4 => IS_OVER.store(true, Ordering::Release),
+            b'\r' => print!("\n"),
+            byte => print!("{}", char::from(byte)),
+        }
+    }
+}
