@@ -12,7 +12,7 @@ use embedded_cli::{arguments::Arg, autocomplete::Request};
 use tocsin_logic::vector::PriorityClass;
 use x86_64::instructions::interrupts;
 
-use super::{commands, execute_line};
+use super::{commands, execute_line, keys};
 use crate::irq::{self, Line, Source};
 use crate::{Machine, console, cpu};
 
@@ -22,7 +22,7 @@ const LINE_MAX: usize = 256;
 /// Bytes of earlier lines that are kept.
 const HISTORY_MAX: usize = 1024;
 
-/// Reads lines from the console and executes them, for ever.
+/// Reads lines from the console and the keyboard, and executes them, for ever.
 pub(super) fn read_and_execute(machine: &'static Machine) -> ! {
     let Ok(mut cli) = CliBuilder::default()
         .writer(Output)
@@ -31,10 +31,11 @@ pub(super) fn read_and_execute(machine: &'static Machine) -> ! {
         .history_buffer([0; HISTORY_MAX])
         .build();
     let line = receive_line();
+    keys::start(CLASS);
     loop {
-        // Off, so that a byte that comes between the look and the `hlt` still wakes it.
+        // Off, so that a byte or a key that comes between the look and the `hlt` still wakes it.
         interrupts::disable();
-        let byte = console::read_byte();
+        let byte = console::read_byte().or_else(keys::read_byte);
         if byte.is_none() && line.is_some() {
             interrupts::enable_and_hlt();
         }

@@ -9,6 +9,7 @@ mod gates;
 mod ipi;
 mod irq;
 mod irqs;
+mod keys;
 mod line;
 mod lines;
 mod machine;

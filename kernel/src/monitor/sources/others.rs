@@ -1,5 +1,6 @@
 //! Devices that interrupt when they are given something to do.
 
+use super::super::keys;
 use super::{Begin, Ends, PATIENCE, Run, arrives, received};
 use crate::devices::keyboard::Keyboard;
 use crate::devices::serial::Serial;
@@ -10,6 +11,10 @@ use crate::devices::{DeviceError, wait_until};
 const SETTLING: u64 = 10_000_000;
 
 pub(super) fn keyboard(run: &mut Run<'_>) -> Result<(), DeviceError> {
+    keys::without(|| echo(run))
+}
+
+fn echo(run: &mut Run<'_>) -> Result<(), DeviceError> {
     let mut keyboard = Keyboard::start(run.class, run.cpu)?;
     let begin = Begin::new(keyboard.line());
     let mut wrong = 0;

@@ -1,0 +1,47 @@
+//! The keyboard, if there is one, as a second way to type at the prompt. What is typed shows on COM1.
+
+use spin::Mutex;
+use tocsin_logic::vector::PriorityClass;
+
+use crate::cpu;
+use crate::devices::DeviceError;
+use crate::devices::keyboard::Keyboard;
+
+/// Belongs to the monitor's thread; no handler takes it.
+static KEYBOARD: Mutex<Option<Keyboard>> = Mutex::new(None);
+
+/// Takes the keyboard, its interrupts answered on this CPU. A machine without one is no trouble.
+pub(super) fn start(class: PriorityClass) {
+    match Keyboard::start(class, cpu::current().id()) {
+        Ok(keyboard) => *KEYBOARD.lock() = Some(keyboard),
+        Err(DeviceError::Absent(..)) => {}
+        Err(error) => log::warn!("{error}; the prompt is on COM1 only"),
+    }
+}
+
+/// The next byte that was typed, as a terminal would send it.
+pub(super) fn read_byte() -> Option<u8> {
+    let mut keyboard = KEYBOARD.lock();
+    let keyboard = keyboard.as_mut()?;
+    loop {
+        match keyboard.next_character()? {
+            '\n' => return Some(b'\r'),
+            character if character.is_ascii() => return Some(character as u8),
+            _ => {}
+        }
+    }
+}
+
+/// Does `act` while nobody has the keyboard, and takes it again if it was taken.
+pub(super) fn without<T>(act: impl FnOnce() -> T) -> T {
+    let taken = KEYBOARD.lock().take();
+    let class = taken
+        .as_ref()
+        .map(|keyboard| keyboard.line().describe().class);
+    drop(taken);
+    let done = act();
+    if let Some(class) = class {
+        start(class);
+    }
+    done
+}
