@@ -14,6 +14,7 @@ mod monitor;
 mod outside;
 mod priority;
 mod smp;
+mod sources;
 mod timers;
 mod trouble;
 
@@ -102,6 +103,7 @@ fn main() -> std::process::ExitCode {
     trials.extend(machines::trials());
     trials.extend(timers::trials());
     trials.extend(smp::trials());
+    trials.extend(sources::trials());
     trials.extend(trouble::trials());
     trials.extend(firmware::trials());
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -12,6 +12,7 @@ pub mod processor;
 pub mod qemu_log;
 pub mod report;
 pub mod shape;
+pub mod sources;
 pub mod symbols;
 pub mod tables;
 pub mod topology;

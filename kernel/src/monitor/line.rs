@@ -24,14 +24,15 @@ const HISTORY_MAX: usize = 1024;
 
 /// Reads lines from the console and the keyboard, and executes them, for ever.
 pub(super) fn read_and_execute(machine: &'static Machine) -> ! {
+    // Before the prompt: who sees it can type.
+    let line = receive_line();
+    keys::start(CLASS);
     let Ok(mut cli) = CliBuilder::default()
         .writer(Output)
         .prompt("tocsin> ")
         .command_buffer([0; LINE_MAX])
         .history_buffer([0; HISTORY_MAX])
         .build();
-    let line = receive_line();
-    keys::start(CLASS);
     loop {
         // Off, so that a byte or a key that comes between the look and the `hlt` still wakes it.
         interrupts::disable();

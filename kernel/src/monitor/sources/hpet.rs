@@ -6,10 +6,10 @@ use alloc::vec::Vec;
 use tocsin_logic::acpi::Gsi;
 use tocsin_logic::apic::Trigger;
 
-use super::{Begin, Ends, GRACE, PATIENCE, Run, arrives, received};
+use super::{Begin, Ends, GRACE, PATIENCE, Run, arrives, mask_an_edge, received};
 use crate::devices::hpet::{Comparator, Event, Hpet, Way};
 use crate::devices::{DeviceError, wait_until};
-use crate::println;
+use crate::{println, time};
 
 /// The time of a one-shot and of a period, in nanoseconds.
 const TIME: u64 = 1_000_000;
@@ -89,33 +89,14 @@ fn drive(run: &mut Run<'_>, number: u8, way: &str, mut event: Event) -> Result<(
     let what = format!("HPET {number} {way} one-shot");
     run.row(&what, event.line(), &begin, &Ends::all(raised));
 
-    let begin = Begin::new(event.line());
-    event.line().set_masked(true);
-    event.once(counts)?;
-    if is_level {
-        wait_until(PATIENCE, || event.is_asserted());
-    } else {
-        crate::time::spin_for(2 * TIME);
-    }
-    let came_masked = received(event.line()) - begin.received;
-    event.line().set_masked(false);
-    arrives(
-        event.line(),
-        &begin,
-        1,
-        if is_level { PATIENCE } else { GRACE },
-    );
-    // A level waits and an edge is lost. A message is lost too, but an emulator may send it when the
-    // comparator is let go again.
-    let ends = Ends {
-        raised: 1,
-        most: u64::from(is_level || is_message),
-        ..Ends::all(u64::from(is_level))
-    };
     let what = format!("HPET {number} {way} masked");
-    run.row(&what, event.line(), &begin, &ends);
-    if came_masked != 0 {
-        run.problem(&format!("{what}: an interrupt came although it was masked"));
+    if is_level || is_message {
+        masked(run, &what, is_level, &mut event, counts)?;
+    } else {
+        let begin = mask_an_edge(&mut event, Event::line, |event| {
+            event.once(counts).map(|_| ())
+        })?;
+        run.row(&what, event.line(), &begin, &Ends::lost());
     }
 
     let begin = Begin::new(event.line());
@@ -130,9 +111,14 @@ fn drive(run: &mut Run<'_>, number: u8, way: &str, mut event: Event) -> Result<(
             );
             let ended = event.periods(periods);
             event.stop();
+            // What was raised last arrives, if only to find that it was taken back.
+            time::spin_for(GRACE);
             let ends = if is_level {
                 // Each was asserted until it was answered.
-                Ends::all(event.acknowledged() - before)
+                Ends {
+                    empty: 1,
+                    ..Ends::all(event.acknowledged() - before)
+                }
             } else {
                 Ends::merging(ended)
             };
@@ -141,6 +127,42 @@ fn drive(run: &mut Run<'_>, number: u8, way: &str, mut event: Event) -> Result<(
         }
         Err(error @ DeviceError::Cannot(..)) => println!("  {error}"),
         Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// A masked level waits. A message is lost, but an emulator may send it when the comparator is let
+/// go again.
+fn masked(
+    run: &mut Run<'_>,
+    what: &str,
+    is_level: bool,
+    event: &mut Event,
+    counts: u64,
+) -> Result<(), DeviceError> {
+    let begin = Begin::new(event.line());
+    event.line().set_masked(true);
+    event.once(counts)?;
+    if is_level {
+        wait_until(PATIENCE, || event.is_asserted());
+    } else {
+        time::spin_for(2 * TIME);
+    }
+    let came_masked = received(event.line()) - begin.received;
+    event.line().set_masked(false);
+    arrives(
+        event.line(),
+        &begin,
+        1,
+        if is_level { PATIENCE } else { GRACE },
+    );
+    let ends = Ends {
+        least: u64::from(is_level),
+        ..Ends::all(1)
+    };
+    run.row(what, event.line(), &begin, &ends);
+    if came_masked != 0 {
+        run.problem(&format!("{what}: an interrupt came although it was masked"));
     }
     Ok(())
 }

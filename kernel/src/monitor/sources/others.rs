@@ -8,7 +8,7 @@ use crate::devices::virtio_mmio::VirtioRng;
 use crate::devices::{DeviceError, wait_until};
 
 /// How long a port may take to tell that it has nothing to send, in nanoseconds; not all do.
-const SETTLING: u64 = 10_000_000;
+const SETTLING: u64 = 500_000_000;
 
 pub(super) fn keyboard(run: &mut Run<'_>) -> Result<(), DeviceError> {
     keys::without(|| echo(run))
@@ -38,18 +38,17 @@ fn echo(run: &mut Run<'_>) -> Result<(), DeviceError> {
 
 pub(super) fn com2(run: &mut Run<'_>) -> Result<(), DeviceError> {
     let mut port = Serial::claim()?.answer(run.class, run.cpu, |_| {})?;
-    wait_until(SETTLING, || port.emptied() > 0);
+    wait_until(SETTLING, || received(port.line()) > 0);
     let begin = Begin::new(port.line());
     let before = port.emptied();
     for number in 1..=run.count {
         // The letters again and again.
         port.send(b'a' + (number % 26) as u8)?;
-        if !wait_until(PATIENCE, || port.emptied() - before >= number) {
+        if !arrives(port.line(), &begin, number, PATIENCE) {
             break;
         }
     }
     let raised = port.emptied() - before;
-    arrives(port.line(), &begin, raised, PATIENCE);
     run.row("COM2 transmit", port.line(), &begin, &Ends::all(raised));
     if raised < run.count || port.others() != 0 {
         let (count, others) = (run.count, port.others());

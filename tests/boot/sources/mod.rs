@@ -1,0 +1,257 @@
+//! Every source that a machine has, really driven: what it raises is what the kernel receives, and what
+//! QEMU says that it delivered.
+
+mod machines;
+mod outside;
+
+use libtest_mimic::Trial;
+use tocsin_tests::sources::{Row, rows};
+use tocsin_tools::{Outcome, Session};
+
+use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial, with};
+use machines::{Board, PC, Q35, Source, TWO_IO_APICS};
+
+/// Interrupts of each source.
+const COUNT: u64 = 20;
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for board in [Q35, PC, TWO_IO_APICS] {
+        for mode in ["x2apic", "xapic"] {
+            for cpus in [1_u32, 2, 4, 8] {
+                trials.push(driven(board, mode, cpus));
+            }
+        }
+        let name = format!("sources::clock::{}", board.name);
+        trials.push(trial(name, move || clock(board)));
+    }
+    trials.push(driven(Q35, "x2apic", 32));
+    trials.push(trial("sources::messages", messages));
+    trials.push(trial("sources::pit_in_virtual_time", in_virtual_time));
+    trials.push(trial("sources::absent", absent));
+    trials.push(trial("sources::wrong_words", wrong_words));
+    trials.push(trial("sources::two_at_one_pin", two_at_one_pin));
+    trials.extend(outside::trials());
+    trials
+}
+
+/// All that is fast, each on another CPU.
+fn driven(board: Board, mode: &'static str, cpus: u32) -> Trial {
+    let name = format!("sources::driven::{}::{mode}::smp{cpus}", board.name);
+    trial(name, move || {
+        with(&board.machine(mode, cpus)?, |session| {
+            session.wait_prompt(PATIENCE)?;
+            for (index, source) in (0..).zip(board.sources) {
+                // From the last CPU down.
+                let cpu = cpus - 1 - index % cpus;
+                drive(session, source, cpu)?;
+            }
+            power_off(session, 0)
+        })
+    })
+}
+
+/// Drives one source and checks its rows. Returns them.
+fn drive(session: &mut Session, source: &Source, cpu: u32) -> Result<Vec<Row>> {
+    let answer = session.command(&format!("sources {} {COUNT} {cpu}", source.name), PATIENCE)?;
+    ensure!(!answer.contains("problem"), "{answer}");
+    let rows = rows(&answer);
+    let expected = source.rows();
+    let found: Vec<&str> = rows.iter().map(|row| row.what.as_str()).collect();
+    let names: Vec<&str> = expected.iter().map(|(what, _)| what.as_str()).collect();
+    ensure_eq!(found, names, "rows of {}", source.name);
+    for (row, (_, place)) in rows.iter().zip(&expected) {
+        check(row, place, cpu)?;
+    }
+    Ok(rows)
+}
+
+/// Both ends have counted the same, as far as that source can.
+fn check(row: &Row, place: &str, cpu: u32) -> Result {
+    let what = &row.what;
+    ensure_eq!(row.cpu, cpu, "{what}: CPU");
+    ensure_eq!(row.vector >> 4, 5, "{what}: class of vector");
+    // One that is on its way when its source is stopped finds nothing to answer.
+    let most = u64::from(what.ends_with("level periodic"));
+    ensure!(row.empty <= most, "{what}: {} without a reason", row.empty);
+    ensure!(
+        row.arrives.starts_with(place),
+        "{what}: arrives at {}, expected {place}",
+        row.arrives
+    );
+    let found = (row.raised, row.received);
+    if what.ends_with("edge masked") || what == "PIT masked" {
+        ensure_eq!(found, (1, 0), "{what}");
+    } else if what.ends_with("level masked") || what == "virtio-mmio masked" {
+        // A level waits.
+        ensure_eq!(found, (1, 1), "{what}");
+    } else if what.ends_with("message masked") {
+        ensure!(row.received <= 1, "{what}: {found:?}");
+    } else if what == "PIT 1000 Hz" {
+        // What was raised is an estimate.
+        ensure!(row.received >= COUNT, "{what}: {found:?}");
+    } else if what.ends_with("edge periodic") || what.ends_with("message periodic") {
+        // The host may be late, and then edges merge; more than were raised there must not be.
+        ensure!(row.received >= 1, "{what}: {found:?}");
+        ensure!(row.received <= row.raised + 1, "{what}: {found:?}");
+    } else {
+        ensure_eq!(row.received, row.raised, "{what}: received");
+        ensure!(row.raised >= COUNT, "{what}: {found:?}");
+    }
+    Ok(())
+}
+
+/// The RTC: every rate, the update, and a masked edge that must be acknowledged by hand.
+fn clock(board: Board) -> Result {
+    with(&board.machine("x2apic", 2)?, |session| {
+        session.wait_prompt(PATIENCE)?;
+        let answer = session.command(&format!("sources rtc {COUNT} 1"), PATIENCE)?;
+        ensure!(!answer.contains("problem"), "{answer}");
+        let rows = rows(&answer);
+        let expected = [
+            ("RTC 8192 Hz", COUNT),
+            ("RTC 1024 Hz", COUNT),
+            ("RTC 2 Hz", 1),
+            ("RTC update ended", 1),
+            ("RTC after masked ones", 1),
+        ];
+        ensure_eq!(rows.len(), expected.len(), "rows in {answer}");
+        for (row, (what, least)) in rows.iter().zip(expected) {
+            ensure_eq!(row.what, what, "row");
+            ensure_eq!(row.cpu, 1, "{what}: CPU");
+            ensure_eq!(row.received, row.raised, "{what}: received");
+            ensure!(row.raised >= least, "{what}: {} raised", row.raised);
+            ensure!(
+                row.arrives
+                    .starts_with("GSI 8, pin 8 of I/O APIC 0, active high, edge"),
+                "{what}: arrives at {}",
+                row.arrives
+            );
+        }
+        power_off(session, 0)
+    })
+}
+
+/// The HPET's messages go to a CPU without an I/O APIC.
+fn messages() -> Result {
+    let machine = Q35.machine("x2apic", 3)?.args(["-global", "hpet.msi=on"]);
+    with(&machine, |session| {
+        session.wait_prompt(PATIENCE)?;
+        drive(session, &machines::HPET_WITH_MESSAGES, 2)?;
+        power_off(session, 0)
+    })
+}
+
+/// Where no host is late, every period is an interrupt.
+fn in_virtual_time() -> Result {
+    let machine = Q35.machine("x2apic", 2)?.icount("shift=0,sleep=off");
+    let machine = machine.args(["-rtc", "base=2020-01-01,clock=vm"]);
+    with(&machine, |session| {
+        session.wait_prompt(PATIENCE)?;
+        let rows = drive(session, &machines::PIT, 1)?;
+        let periodic = rows.last().ok_or("no row")?;
+        let found = (periodic.raised, periodic.received);
+        ensure_eq!(found, (COUNT, COUNT), "{}", periodic.what);
+        power_off(session, 0)
+    })
+}
+
+/// What a machine does not have is an error that says what told so; all together, only a note.
+fn absent() -> Result {
+    let q35 = plain().board("q35,hpet=off");
+    with(&q35, |session| {
+        session.wait_prompt(PATIENCE)?;
+        for (source, message) in [
+            (
+                "hpet",
+                "this machine has no HPET: there is no sound HPET table",
+            ),
+            (
+                "com2",
+                "this machine has no COM2: no 16550 answers at port 0x2f8",
+            ),
+            (
+                "virtio",
+                "this machine has no virtio-mmio entropy device: the command line names none; \
+                 add virtio_mmio.device=SIZE@ADDRESS:GSI",
+            ),
+        ] {
+            let answer = session.command(&format!("sources {source}"), PATIENCE)?;
+            let expected = format!("sources: {message}");
+            ensure!(answer.contains(&expected), "no {expected:?} in:\n{answer}");
+        }
+        // A command has failed.
+        power_off(session, 1)
+    })?;
+    let bare = plain().board("microvm,pit=off,rtc=off");
+    with(&bare, |session| {
+        session.wait_prompt(PATIENCE)?;
+        let answer = session.command("sources", PATIENCE)?;
+        for message in [
+            "pit: this machine has no PIT: channel 0 of an 8254 does not take the mode",
+            "rtc: this machine has no RTC: ",
+            "hpet: this machine has no HPET: ",
+            "keyboard: this machine has no keyboard: the FADT says",
+            "com2: this machine has no COM2: ",
+            "virtio: this machine has no virtio-mmio entropy device: ",
+        ] {
+            ensure!(answer.contains(message), "no {message:?} in:\n{answer}");
+        }
+        ensure!(!answer.contains("problem"), "{answer}");
+        power_off(session, 0)
+    })
+}
+
+/// Words that make no sense, and devices that are not where the command line has them.
+fn wrong_words() -> Result {
+    let machine = TWO_IO_APICS.bare();
+    let machine = machine.args(["-global", "virtio-mmio.force-legacy=false"]);
+    let machine = machine.append(
+        "virtio_mmio.device=512@0xfeb02c00:46 virtio_mmio.device=512@0xfeb02c00 \
+         virtio_mmio.device=512@0x100000:40",
+    );
+    with(&machine, |session| {
+        let log = session.wait_prompt(PATIENCE)?;
+        let expected = "there is no : between address and GSI; \
+                        SIZE@ADDRESS:GSI, such as 512@0xfeb00e00:31, is needed";
+        ensure!(log.contains(expected), "no {expected:?} in the boot log");
+        for (command, message) in [
+            (
+                "sources virtio",
+                "nothing of the kind at 0xfeb02c00: no device is plugged in",
+            ),
+            (
+                "sources toaster",
+                "`toaster` will not do; expected pit, rtc, hpet, keyboard, com2, virtio, or a number",
+            ),
+            ("sources pit 10001", "expected a number from 0 to 10000"),
+            ("sources pit 1 7", "CPU 7 is not online"),
+            ("sources pit 1 0 0", "`0` is one argument too many"),
+        ] {
+            let answer = session.command(command, PATIENCE)?;
+            ensure!(answer.contains(message), "no {message:?} in:\n{answer}");
+        }
+        power_off(session, 1)
+    })
+}
+
+/// On `pc` the HPET has only the PIT's pin: one after the other they have it, and the level that the
+/// MADT excludes there is refused.
+fn two_at_one_pin() -> Result {
+    with(&PC.machine("x2apic", 1)?, |session| {
+        session.wait_prompt(PATIENCE)?;
+        for source in [&machines::PIT, &machines::HPET_OF_PC, &machines::PIT] {
+            drive(session, source, 0)?;
+        }
+        let answer = session.command("sources hpet 1", PATIENCE)?;
+        let expected = "GSI 2 was asked for as active high, level, but the MADT has IRQ 0 there";
+        ensure!(answer.contains(expected), "no {expected:?} in:\n{answer}");
+        power_off(session, 0)
+    })
+}
+
+fn power_off(session: &mut Session, status: u8) -> Result {
+    session.send_line("poweroff")?;
+    session.expect_exit(Outcome::Kernel(status), PATIENCE)?;
+    Ok(())
+}

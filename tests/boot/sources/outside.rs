@@ -1,0 +1,129 @@
+//! The same, seen from outside: QEMU's log of deliveries, keys that QMP presses, bytes that leave COM2.
+
+use libtest_mimic::Trial;
+use serde_json::json;
+use tocsin_tests::interrupts::{counted_by_kernel, delivered_by_qemu};
+use tocsin_tests::sources::rows;
+use tocsin_tools::Session;
+
+use super::machines::{Board, PC, Q35, TWO_IO_APICS};
+use super::power_off;
+use crate::{PATIENCE, Result, ensure, ensure_eq, trial, with};
+
+/// The vector that every source gets: the first of class 5 that a line can have.
+const VECTOR: u8 = 0x50;
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials: Vec<Trial> = [(Q35, 2), (PC, 1), (TWO_IO_APICS, 4)]
+        .into_iter()
+        .map(|(board, cpus)| {
+            let name = format!("sources::as_delivered::{}", board.name);
+            trial(name, move || as_delivered(board, cpus))
+        })
+        .collect();
+    trials.push(trial("sources::keys", keys));
+    trials.push(trial("sources::com2_bytes", com2_bytes));
+    trials
+}
+
+/// What the kernel has counted of all sources is what QEMU has delivered, and the rows tell of it; the
+/// levels among it are as many as the I/O APICs have noted.
+fn as_delivered(board: Board, cpus: u32) -> Result {
+    let machine = board.machine("x2apic", cpus)?;
+    let machine = machine.log("int").log("trace:ioapic_set_remote_irr");
+    with(&machine, |session| {
+        session.wait_prompt(PATIENCE)?;
+        let answer = session.command(&format!("sources 10 {}", cpus - 1), PATIENCE)?;
+        ensure!(!answer.contains("problem"), "{answer}");
+        let table = session.command("irqs", PATIENCE)?;
+        power_off(session, 0)?;
+        let rows = rows(&answer);
+        ensure!(rows.len() > 6, "rows in {answer}");
+        ensure!(
+            rows.iter().all(|row| row.vector == VECTOR),
+            "other vectors in {answer}"
+        );
+        let log = session.log();
+        let delivered = delivered_by_qemu(&log).remove(&VECTOR);
+        let counted = counted_by_kernel(&table)?.remove(&VECTOR);
+        ensure_eq!(counted, delivered, "interrupts, kernel and QEMU");
+        // Some come before a row or between two: a port that has nothing to send, a PIT that is looked
+        // for, an edge that was not masked any more.
+        let in_rows: u64 = rows.iter().map(|row| row.received + row.empty).sum();
+        let others = delivered.unwrap_or(0).checked_sub(in_rows);
+        ensure!(
+            others.is_some_and(|others| others <= rows.len() as u64),
+            "{delivered:?} delivered, {in_rows} in the rows"
+        );
+
+        let levels = rows.iter().filter(|row| row.arrives.contains(", level"));
+        let levels: u64 = levels.map(|row| row.received + row.empty).sum();
+        let noted = log.matches("ioapic_set_remote_irr").count() as u64;
+        ensure_eq!(noted, levels, "levels that the I/O APICs noted");
+        Ok(())
+    })
+}
+
+/// Keys that QMP presses are interrupts, bytes and letters at the prompt.
+fn keys() -> Result {
+    with(&Q35.machine("x2apic", 2)?.log("int"), |session| {
+        session.wait_prompt(PATIENCE)?;
+        let text = ["h", "e", "l", "p", "spc", "p", "r", "i", "o", "ret"];
+        for key in text {
+            for down in [true, false] {
+                press(session, key, down)?;
+            }
+        }
+        let answer = session.wait_prompt(PATIENCE)?;
+        ensure!(
+            answer.starts_with("help prio\n") && answer.contains("interrupt stacks"),
+            "{answer}"
+        );
+        let answer = session.command("lines", PATIENCE)?;
+        let row = answer
+            .lines()
+            .find(|line| line.trim_start().starts_with("keyboard "))
+            .ok_or(format!("no keyboard in:\n{answer}"))?;
+        let words: Vec<&str> = row.split_whitespace().collect();
+        // One byte when a key goes down, two when it goes up.
+        let bytes = 3 * text.len() as u64;
+        let counts = [words[4].parse::<u64>()?, words[5].parse()?];
+        ensure_eq!(counts, [bytes, 0], "claimed and unclaimed in {row:?}");
+        let vector = words[2].trim_start_matches("0x");
+        let vector = u8::from_str_radix(vector, 16)?;
+        power_off(session, 0)?;
+        let delivered = delivered_by_qemu(&session.log());
+        ensure_eq!(
+            delivered.get(&vector),
+            Some(&bytes),
+            "interrupts of the keyboard that QEMU delivered"
+        );
+        Ok(())
+    })
+}
+
+fn press(session: &Session, key: &str, down: bool) -> Result {
+    let key = json!({ "type": "qcode", "data": key });
+    let event = json!({ "type": "key", "data": { "down": down, "key": key } });
+    session.qmp("input-send-event", &json!({ "events": [event] }))?;
+    Ok(())
+}
+
+/// What COM2 has sent has left it, once and in order.
+fn com2_bytes() -> Result {
+    let machine = super::plain().args([
+        "-chardev",
+        "ringbuf,id=com2,size=1024",
+        "-serial",
+        "chardev:com2",
+    ]);
+    with(&machine, |session| {
+        session.wait_prompt(PATIENCE)?;
+        session.command("sources com2 60", PATIENCE)?;
+        let read = json!({ "device": "com2", "size": 1024 });
+        let bytes = session.qmp("ringbuf-read", &read)?;
+        let expected: String = (1..=60_u8).map(|n| char::from(b'a' + n % 26)).collect();
+        ensure_eq!(bytes.as_str(), Some(expected.as_str()), "bytes from COM2");
+        power_off(session, 0)
+    })
+}
