@@ -1,4 +1,5 @@
-//! A lock that may be taken where interrupts are enabled and in handlers alike.
+//! A lock that may be taken where interrupts are enabled and in handlers alike; and sections without
+//! interrupts.
 //!
 //! A spin lock alone is not safe against interrupts: a handler that takes a lock its
 //! own CPU holds never returns. [`IrqMutex`] masks interrupts while it is held. It is for
@@ -7,10 +8,12 @@
 //! The lock knows which CPU holds it. What even masked interrupts do not keep out, a fault report or
 //! an NMI, can tell by that whether it has interrupted the holder, and must not wait.
 
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use lock_api::{GuardNoSend, RawMutex};
 use x86_64::instructions::interrupts;
+
+use crate::hw::processor;
 
 /// A spin lock that keeps this CPU's interrupts off while it is held. Any context but NMI
 /// and #MC may take it; there, only `try_lock`.
@@ -42,6 +45,55 @@ pub(crate) fn cpu_number() -> u32 {
     number()
 }
 
+/// Who notes how long interrupts are disabled; null if nobody does.
+static WATCH: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Lets `note` be called at the end of each section in which interrupts are disabled, while they still
+/// are, with the time-stamp counter at its begin; or nobody. In a section that began before, the time
+/// may be that of an earlier one.
+pub(crate) fn set_watch(note: Option<fn(u64)>) {
+    let note = note.map_or(core::ptr::null_mut(), |note| note as *mut ());
+    WATCH.store(note, Ordering::Release);
+}
+
+/// Now, in TSC cycles, if sections are watched; else 0.
+#[inline]
+pub(crate) fn now_if_watched() -> u64 {
+    if WATCH.load(Ordering::Relaxed).is_null() {
+        0
+    } else {
+        processor::timestamp()
+    }
+}
+
+/// Notes that a section ends which began at `since`.
+#[cold]
+fn note(since: u64) {
+    let note = WATCH.load(Ordering::Acquire);
+    if since == 0 || note.is_null() {
+        return;
+    }
+    // SAFETY: 1. Only `set_watch` stores here, and it stores a `fn(u64)`.
+    let note = unsafe { core::mem::transmute::<*mut (), fn(u64)>(note) };
+    note(since);
+}
+
+/// Runs `section` with this CPU's interrupts disabled; they return to what they were. Any context.
+#[inline]
+pub fn without_interrupts<T>(section: impl FnOnce() -> T) -> T {
+    if !interrupts::are_enabled() {
+        return section();
+    }
+    interrupts::disable();
+    let since = now_if_watched();
+    let result = section();
+    if since != 0 {
+        note(since);
+    }
+    interrupts::enable();
+    result
+}
+
 /// The lock behind [`IrqMutex`].
 #[derive(Debug)]
 pub struct RawIrqMutex {
@@ -49,6 +101,8 @@ pub struct RawIrqMutex {
     holder: AtomicU32,
     /// Whether the holder had interrupts enabled; belongs to the holder.
     enable: AtomicBool,
+    /// When the holder disabled them, in TSC cycles, if that was watched; belongs to the holder.
+    since: AtomicU64,
 }
 
 impl RawIrqMutex {
@@ -76,14 +130,17 @@ unsafe impl RawMutex for RawIrqMutex {
     const INIT: Self = Self {
         holder: AtomicU32::new(NOBODY),
         enable: AtomicBool::new(false),
+        since: AtomicU64::new(0),
     };
 
     // Tied to the CPU whose interrupts it masks.
     type GuardMarker = GuardNoSend;
 
+    #[inline]
     fn lock(&self) {
         let enable = interrupts::are_enabled();
         interrupts::disable();
+        let since = now_if_watched();
         while !self.take() {
             debug_assert!(!self.is_held_here(), "a lock that this CPU holds already");
             while self.is_locked() {
@@ -91,23 +148,41 @@ unsafe impl RawMutex for RawIrqMutex {
             }
         }
         self.enable.store(enable, Ordering::Relaxed);
+        if since != 0 {
+            self.since.store(since, Ordering::Relaxed);
+        }
     }
 
+    #[inline]
     fn try_lock(&self) -> bool {
         let enable = interrupts::are_enabled();
         interrupts::disable();
         let taken = self.take();
         if taken {
             self.enable.store(enable, Ordering::Relaxed);
+            let since = now_if_watched();
+            if since != 0 {
+                self.since.store(since, Ordering::Relaxed);
+            }
         } else if enable {
             interrupts::enable();
         }
         taken
     }
 
+    #[inline]
     unsafe fn unlock(&self) {
         let enable = self.enable.load(Ordering::Relaxed);
+        let is_watched = enable && !WATCH.load(Ordering::Relaxed).is_null();
+        let since = if is_watched {
+            self.since.load(Ordering::Relaxed)
+        } else {
+            0
+        };
         self.holder.store(NOBODY, Ordering::Release);
+        if is_watched {
+            note(since);
+        }
         if enable {
             interrupts::enable();
         }

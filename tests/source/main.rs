@@ -272,3 +272,33 @@ fn what_the_root_passes_on_is_traced() {
     let source = "#[macro_export] macro_rules! println { () => {} }";
     assert_eq!(macros(source.parse().unwrap()), ["println"]);
 }
+
+/// Whether code takes `x86_64`'s own way to mask interrupts for a section.
+fn masks_by_itself(source: &str) -> bool {
+    source
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .any(|line| line.contains("interrupts::without_interrupts"))
+}
+
+/// Sections without interrupts go through `sync`, where the longest can be noted.
+#[test]
+fn interrupts_are_masked_where_it_is_noted() {
+    let source = workspace().join("kernel/src");
+    // Noting is no section to be noted.
+    let allowed = ["sync.rs", "cpu/stretch.rs"].map(|file| source.join(file));
+    let wrong: Vec<_> = files(&source, &[])
+        .into_iter()
+        .map(|(path, _)| path)
+        .filter(|path| !allowed.contains(path))
+        .filter(|path| masks_by_itself(&std::fs::read_to_string(path).unwrap()))
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "these use the `x86_64` crate's `without_interrupts` instead of `sync`'s: {wrong:?}"
+    );
+    assert!(masks_by_itself(
+        "use x86_64::instructions::interrupts::without_interrupts;"
+    ));
+    assert!(!masks_by_itself("crate::sync::without_interrupts(|| 1);"));
+}

@@ -8,6 +8,7 @@ use tocsin_logic::vector::Vector;
 use x86_64::registers::model_specific::Msr;
 
 use super::LocalApic;
+use crate::sync::without_interrupts;
 
 /// Polls of the ICR before a command that the bus does not take is given up: longer than any
 /// message takes.
@@ -54,7 +55,7 @@ impl LocalApic {
     fn send_by_registers(&self, [high, low]: [u32; 2]) {
         // The high half must not change while the last command is pending, and nothing may come
         // between the two writes.
-        x86_64::instructions::interrupts::without_interrupts(|| {
+        without_interrupts(|| {
             self.wait_until_sent();
             self.write(Register::IcrHigh, high);
             self.write(Register::Icr, low);

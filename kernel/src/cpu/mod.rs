@@ -18,6 +18,7 @@ pub mod percpu;
 pub mod report;
 mod segments;
 pub mod stray;
+pub mod stretch;
 pub mod symbols;
 
 use tocsin_logic::layout::{StackKind, stack_range};

@@ -14,6 +14,7 @@ use super::ending::End;
 use super::interrupts::{self, Interrupts};
 use super::nmi::Nmi;
 use super::stray::Strays;
+use super::stretch::Stretches;
 use crate::sync::IrqMutex;
 use x86_64::structures::gdt::GlobalDescriptorTable;
 use x86_64::structures::tss::TaskStateSegment;
@@ -105,6 +106,8 @@ pub struct PerCpu {
     pub(crate) vectors: IrqMutex<Allocator>,
     /// Its heart, which other CPUs watch.
     pub(crate) heart: Heart,
+    /// How long it has held interrupts back.
+    pub stretches: Stretches,
     /// What has come to it uncalled.
     pub strays: Strays,
     /// Its interrupts.
@@ -149,6 +152,7 @@ impl PerCpu {
                 last: AtomicU64::new(0),
                 stuck: AtomicBool::new(false),
             },
+            stretches: Stretches::new(),
             strays: Strays::new(),
             interrupts: Interrupts::new(),
             gdt: UnsafeCell::new(GlobalDescriptorTable::empty()),

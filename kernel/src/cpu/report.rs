@@ -287,7 +287,7 @@ pub(super) fn capture(cpu: &PerCpu, frame: &TrapFrame) {
 }
 
 /// The bounds of the stack that `rsp` points into.
-fn stack_around(rsp: u64) -> core::ops::Range<u64> {
+pub(super) fn stack_around(rsp: u64) -> core::ops::Range<u64> {
     match layout::describe(rsp) {
         Place::Stack { cpu, kind, .. } | Place::StackGuard { cpu, kind } => {
             layout::stack_range(cpu, kind)
@@ -298,7 +298,7 @@ fn stack_around(rsp: u64) -> core::ops::Range<u64> {
 }
 
 /// The word at `address`, if it can be read without a fault.
-fn read(address: u64) -> Option<u64> {
+pub(super) fn read(address: u64) -> Option<u64> {
     let last = address.checked_add(7)?;
     if !address.is_multiple_of(8)
         || !memory::paging::is_mapped(address)

@@ -16,7 +16,7 @@ use tocsin_logic::cpu_set::CpuSet;
 use tocsin_logic::irq::mailbox::Ticket;
 use tocsin_logic::irq::queue::Full;
 use tocsin_logic::vector::{PriorityClass, Vector};
-use x86_64::instructions::interrupts::{self as flag, without_interrupts};
+use x86_64::instructions::interrupts as flag;
 
 use super::ipi::{self, Offline, Targets, physical};
 use super::priority;
@@ -24,6 +24,7 @@ use crate::cpu::percpu::CALLS;
 use crate::cpu::{self, PerCpu, interrupts};
 use crate::hw::control;
 use crate::smp::{self, Online};
+use crate::sync::without_interrupts;
 
 /// Vector of the IPI: high, so that a call answers fast, but below what is most urgent.
 pub const VECTOR: Vector = Vector(0xd0);

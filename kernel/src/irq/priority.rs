@@ -10,7 +10,9 @@ use tocsin_logic::apic::Register;
 use tocsin_logic::vector::PriorityClass;
 
 use crate::apic::local;
+use crate::cpu::stretch;
 use crate::hw::control;
+use crate::sync;
 
 /// Keeps this CPU's interrupts of a class and all lower ones back until it is dropped.
 ///
@@ -21,6 +23,8 @@ use crate::hw::control;
 pub struct Raised {
     previous: PriorityClass,
     now: PriorityClass,
+    /// When nothing was held back any more, in TSC cycles, if that is watched; else 0.
+    since: u64,
     not_send: PhantomData<*mut ()>,
 }
 
@@ -32,9 +36,15 @@ pub fn raise(class: PriorityClass) -> Raised {
     let previous = control::priority_class();
     let now = class.max(previous);
     control::set_priority_class(now);
+    let since = if previous == PriorityClass::LOWEST {
+        sync::now_if_watched()
+    } else {
+        0
+    };
     Raised {
         previous,
         now,
+        since,
         not_send: PhantomData,
     }
 }
@@ -46,6 +56,9 @@ impl Drop for Raised {
             self.now,
             "priorities must be lowered in the opposite order of raising"
         );
+        if self.since != 0 {
+            stretch::note_raised(self.since);
+        }
         control::set_priority_class(self.previous);
     }
 }

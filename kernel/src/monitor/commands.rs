@@ -110,8 +110,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "prio",
-        usage: "prio",
-        help: "show priorities, nesting depths and interrupt stacks",
+        usage: "prio [watch on|off|hold <what>]",
+        help: "show priorities, nesting depths, stacks, and who holds interrupts back longest",
         run: irq::prio,
     },
     Command {

@@ -12,7 +12,7 @@ use tocsin_logic::script;
 use tocsin_logic::units::Nanoseconds;
 use tocsin_logic::vector::Vector;
 
-use super::{Arguments, CommandError};
+use super::{Arguments, CommandError, stretch};
 use crate::cpu::interrupt_stack::StackUse;
 use crate::cpu::{self, PerCpu, interrupts};
 use crate::hw::control;
@@ -22,7 +22,17 @@ use crate::smp::{self, jobs};
 use crate::{Machine, println};
 
 pub(super) fn prio(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
-    arguments.end()?;
+    match arguments.next() {
+        None => {}
+        Some("watch") => return stretch::watch(arguments),
+        Some("hold") => return stretch::hold(arguments),
+        Some(word) => {
+            return Err(CommandError::BadArgument {
+                given: word.into(),
+                expected: "`watch`, `hold` or nothing".into(),
+            });
+        }
+    }
     println!(
         "CPU {}: CR8 {}, running at class {}",
         cpu::current().id(),
@@ -50,6 +60,7 @@ pub(super) fn prio(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result
             problems.push(format!("CPU {}: {stack}", cpu.id()));
         }
     }
+    stretch::show();
     if problems.is_empty() {
         Ok(())
     } else {

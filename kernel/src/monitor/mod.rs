@@ -20,6 +20,7 @@ mod provoke;
 mod sources;
 mod storm;
 mod stray;
+mod stretch;
 mod timer;
 mod timers;
 mod together;

@@ -18,7 +18,7 @@ use x86_64::structures::DescriptorTablePointer;
 use crate::boot::image;
 use crate::cpu::{entry, idt};
 use crate::hw::control::Features;
-use crate::{println, time};
+use crate::{println, sync, time};
 
 /// A function that raises an exception.
 pub(super) type Provocation = fn();
@@ -187,7 +187,7 @@ pub(super) fn panic() {
 }
 
 pub(super) fn lock_up() {
-    x86_64::instructions::interrupts::without_interrupts(|| time::spin_for(5_000_000_000));
+    sync::without_interrupts(|| time::spin_for(5_000_000_000));
 }
 
 #[inline(never)]

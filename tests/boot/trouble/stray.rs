@@ -54,7 +54,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// The machine with the kernel of a debug build, or as it is.
-fn built(machine: Machine, dev: bool) -> Result<Machine> {
+pub fn built(machine: Machine, dev: bool) -> Result<Machine> {
     static IMAGE: LazyLock<std::result::Result<PathBuf, String>> = LazyLock::new(|| {
         let image = workspace().join("target/image/tocsin-dev.elf");
         let mut build = Command::new(workspace().join("tools/build-kernel.sh"));

@@ -17,7 +17,7 @@ use super::{call, call_in_nmi};
 use crate::apic::local;
 use crate::apic::nmi::LastWrite;
 use crate::smp::{self, jobs};
-use crate::{cpu, time};
+use crate::{cpu, sync, time};
 
 /// When the second NMI comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,16 +155,17 @@ fn be_interrupted(own: u32) {
     let block = cpu::current();
     let nested = block.nmi.counts().nested;
     // Nothing else may send from here until the prepared command has gone.
-    x86_64::instructions::interrupts::disable();
-    let prepared = super::apic_id_of(own)
-        .and_then(|id| local().prepare(Icr::nmi(Destination::Physical(id))).ok());
-    if let Some(write) = prepared.filter(|_| block.nmi.ask_call(handler, 0)) {
-        let mut held = Held::new(write);
-        // SAFETY: 1. The write is the one that sends the prepared NMI. 2. `held` outlives the call.
-        let intact = unsafe { hold(&raw mut held) } == 0;
-        SCENE.intact.store(intact, Ordering::Relaxed);
-    }
-    x86_64::instructions::interrupts::enable();
+    sync::without_interrupts(|| {
+        let prepared = super::apic_id_of(own)
+            .and_then(|id| local().prepare(Icr::nmi(Destination::Physical(id))).ok());
+        if let Some(write) = prepared.filter(|_| block.nmi.ask_call(handler, 0)) {
+            let mut held = Held::new(write);
+            // SAFETY: 1. The write is the one that sends the prepared NMI. 2. `held` outlives the
+            // call. 3. Interrupts are off.
+            let intact = unsafe { hold(&raw mut held) } == 0;
+            SCENE.intact.store(intact, Ordering::Relaxed);
+        }
+    });
     SCENE
         .nested
         .store(block.nmi.counts().nested - nested, Ordering::Relaxed);

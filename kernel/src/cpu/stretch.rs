@@ -1,0 +1,157 @@
+//! The longest time that a CPU has held interrupts back, and where.
+//!
+//! On request, because reading the clock costs more than a short section itself. Noted are sections
+//! under an [`IrqMutex`](crate::sync::IrqMutex), from before the wait for it; sections of
+//! [`without_interrupts`](crate::sync::without_interrupts); and sections under a raised priority
+//! (CR8), each from where interrupts were let through to where they are again.
+//!
+//! Not seen are the sections that no function ends: the instructions of the entry code before a
+//! handler and after it, handlers of exceptions and of the vectors without EOI, bring-up, and the
+//! few instructions before an idle CPU sleeps. Nor is the time in which a class is held back by a
+//! handler of its own class or a higher one: that is what priorities are for.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use arrayvec::ArrayString;
+use tocsin_logic::backtrace;
+use tocsin_logic::irq::statistics::Longest;
+
+use super::symbols::Code;
+use super::{interrupts, percpu, report};
+use crate::hw::processor;
+use crate::{sync, time};
+
+/// Return addresses that are kept of a stretch: enough to leave the lock's own functions.
+const CALLS: usize = 8;
+
+/// Functions that stand between a section and its end, by how their names begin.
+const MACHINERY: [&str; 9] = [
+    "tocsin::cpu::stretch::",
+    "tocsin::sync::",
+    "tocsin::irq::priority::",
+    "tocsin::irq::ceiling::",
+    "<tocsin::sync::",
+    "<tocsin::irq::",
+    "lock_api::",
+    "<lock_api::",
+    "core::",
+];
+
+/// When the watch began, in TSC cycles; what began before is not noted.
+static STARTED: AtomicU64 = AtomicU64::new(0);
+
+/// The longest stretch of one kind on one CPU.
+#[derive(Debug)]
+pub struct Stretch {
+    longest: Longest,
+    /// The calls that its end was in, innermost first; the first is `longest`'s too.
+    calls: [AtomicU64; CALLS],
+}
+
+/// The longest stretches of a CPU.
+#[derive(Debug)]
+pub struct Stretches {
+    /// With interrupts disabled.
+    pub off: Stretch,
+    /// With the priority raised.
+    pub raised: Stretch,
+}
+
+impl Stretches {
+    pub(super) const fn new() -> Self {
+        Self {
+            off: Stretch::new(),
+            raised: Stretch::new(),
+        }
+    }
+}
+
+impl Stretch {
+    const fn new() -> Self {
+        Self {
+            longest: Longest::new(),
+            calls: [const { AtomicU64::new(0) }; CALLS],
+        }
+    }
+
+    /// The longest so far, in nanoseconds, above 4.29 s shown as 4.29 s, and the code that ended it.
+    #[must_use]
+    pub fn longest(&self) -> Option<(u64, Code)> {
+        let (duration, first) = self.longest.get()?;
+        let calls = self.calls.each_ref();
+        let calls = calls.map(|call| call.load(Ordering::Relaxed));
+        // While a longer one is being noted, the two may not fit together.
+        let place = if calls[0] == first {
+            let mut calls = calls.into_iter().filter(|&call| call != 0);
+            calls.find(|&call| !is_machinery(call))
+        } else {
+            None
+        };
+        Some((duration, Code(place.unwrap_or(first))))
+    }
+
+    /// Notes a stretch since `since` that ends now. With interrupts off, on the CPU that it belongs to.
+    fn note(&self, since: u64) {
+        if since < STARTED.load(Ordering::Relaxed) {
+            return;
+        }
+        let duration = time::cycles_to_nanoseconds(processor::timestamp().saturating_sub(since));
+        if duration <= self.longest.get().map_or(0, |(longest, _)| longest) {
+            return;
+        }
+        let (rip, rbp, rsp) = processor::position();
+        let stack = report::stack_around(rsp);
+        let calls = backtrace::walk(rip, rbp, |address| stack.contains(&address), report::read);
+        let mut calls = calls.enumerate().map(|(number, call)| {
+            // A return address may be the first of the next function; the call is before it.
+            call - u64::from(number > 0)
+        });
+        let first = calls.next().unwrap_or(rip);
+        self.calls[0].store(first, Ordering::Relaxed);
+        for place in &self.calls[1..] {
+            place.store(calls.next().unwrap_or(0), Ordering::Relaxed);
+        }
+        self.longest.note(duration, first);
+    }
+
+    fn reset(&self) {
+        self.longest.reset();
+    }
+}
+
+/// Whether the code at `address` only ends sections of others.
+fn is_machinery(address: u64) -> bool {
+    use core::fmt::Write;
+    let mut text = ArrayString::<96>::new();
+    // What is too long is cut; the beginning counts.
+    let _ = write!(text, "{}", Code(address));
+    // An address has 18 characters, then come two spaces and the name.
+    let name = text.get(20..).unwrap_or_default();
+    MACHINERY.iter().any(|begin| name.starts_with(begin))
+}
+
+/// Begins to note stretches, from none, or ends it and keeps what was noted.
+pub(crate) fn watch(on: bool) {
+    if !on {
+        return sync::set_watch(None);
+    }
+    STARTED.store(processor::timestamp(), Ordering::Relaxed);
+    for cpu in interrupts::all_cpus() {
+        cpu.stretches.off.reset();
+        cpu.stretches.raised.reset();
+    }
+    sync::set_watch(Some(note_off));
+}
+
+/// Notes that this CPU had its interrupts disabled since `since`.
+fn note_off(since: u64) {
+    percpu::current().stretches.off.note(since);
+}
+
+/// Notes that this CPU's priority was raised since `since`, in TSC cycles. Thread or handler.
+pub(crate) fn note_raised(since: u64) {
+    // Not a section that is to be noted itself.
+    x86_64::instructions::interrupts::without_interrupts(|| {
+        percpu::current().stretches.raised.note(since);
+    });
+}

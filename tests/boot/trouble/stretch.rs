@@ -1,0 +1,93 @@
+//! The longest time that interrupts are held back: sections that are long on purpose are found, on
+//! every CPU, with the name of their own function.
+
+use std::sync::LazyLock;
+
+use libtest_mimic::Trial;
+use regex::Regex;
+use tocsin_tools::{Outcome, Session};
+
+use super::machine;
+use super::stray::built;
+use crate::{PATIENCE, Result, ensure, ensure_eq, trial, with};
+
+const CPUS: u32 = 4;
+
+/// How long a section on purpose is, in milliseconds; the kernel's constant.
+const HOLD: f64 = 400.0;
+
+pub fn trials() -> Vec<Trial> {
+    let cells = [false, true].map(|dev| {
+        let profile = if dev { "dev" } else { "release" };
+        trial(format!("trouble::stretch::{profile}"), move || {
+            with(&built(machine(CPUS, "x2apic")?, dev)?, find)
+        })
+    });
+    cells.into()
+}
+
+/// Rows of `prio`: CPU, what is held back, milliseconds, and the function.
+fn rows(answer: &str) -> Vec<(u32, String, f64, String)> {
+    static ROW: LazyLock<Regex> = LazyLock::new(|| {
+        let pattern =
+            r"(?m)^ +(\d+)  (all|by CR8) +([\d.]+) (ns|us|ms|s)  0x[0-9a-f]{16}  (\S.*)\+0x";
+        Regex::new(pattern).expect("the pattern is part of this program")
+    });
+    let rows = ROW.captures_iter(answer).map(|words| {
+        let unit = match &words[4] {
+            "ns" => 1e-6,
+            "us" => 1e-3,
+            "ms" => 1.0,
+            _ => 1e3,
+        };
+        let duration = words[3].parse::<f64>().unwrap_or_default() * unit;
+        let cpu = words[1].parse().unwrap_or(u32::MAX);
+        (cpu, words[2].to_owned(), duration, words[5].to_owned())
+    });
+    rows.collect()
+}
+
+fn find(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    let answer = session.command("prio", PATIENCE)?;
+    ensure!(!answer.contains("Longest"), "found before asked:\n{answer}");
+    for (what, kind, function) in [
+        ("lock", "all", "hold_lock"),
+        ("interrupts", "all", "hold_interrupts"),
+        ("priority", "by CR8", "hold_priority"),
+        ("ceiling", "by CR8", "hold_ceiling"),
+    ] {
+        session.command("prio watch on", PATIENCE)?;
+        session.command(&format!("prio hold {what}"), PATIENCE)?;
+        let answer = session.command("prio", PATIENCE)?;
+        let found = rows(&answer);
+        for cpu in 0..CPUS {
+            let row = found.iter().find(|row| row.0 == cpu && row.1 == kind);
+            let (_, _, duration, name) = row.ok_or(format!("{what}: CPU {cpu} in\n{answer}"))?;
+            let is_long = *duration >= HOLD;
+            ensure!(is_long, "{what}: {duration} ms on CPU {cpu}");
+            let expected = format!("tocsin::monitor::stretch::{function}");
+            ensure_eq!(*name, expected, "{what}: function on CPU {cpu}");
+        }
+        // The other kind has nothing so long, nor so named.
+        let other = found.iter().filter(|row| row.1 != kind);
+        for (cpu, _, _, name) in other {
+            ensure!(!name.contains("hold_"), "{what}: CPU {cpu} has {name}");
+        }
+    }
+    // Off, nothing new is noted, and what was is kept.
+    session.command("prio watch off", PATIENCE)?;
+    session.command("prio hold priority", PATIENCE)?;
+    let answer = session.command("prio", PATIENCE)?;
+    ensure!(
+        !answer.contains("hold_priority"),
+        "noted when off:\n{answer}"
+    );
+    let kept = answer.matches("stretch::hold_ceiling+").count();
+    ensure_eq!(kept, CPUS as usize, "stretches that are kept");
+    let answer = session.command("prio watch maybe", PATIENCE)?;
+    ensure!(answer.contains("`maybe` will not do"), "{answer}");
+    session.send_line("poweroff 0")?;
+    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+    Ok(())
+}
