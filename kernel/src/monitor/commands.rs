@@ -86,8 +86,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "timers",
-        usage: "timers [test [seed]]",
-        help: "list the timers of all CPUs, or let many fire, and check that each does as it must",
+        usage: "timers [what]",
+        help: "list the timers of all CPUs, `wait <ms>` for one, or `test [seed]` many and check each",
         run: timers::timers,
     },
     Command {

@@ -206,6 +206,19 @@ fn latency(session: &mut Session) -> Result {
         cycles[1] <= LATENCY && cycles[2] <= LATENCY,
         "more than {LATENCY} instructions: {row}"
     );
+    // Of 32 bits at 1 GHz, the counter reaches 4.29 s far.
+    for (milliseconds, time, interrupts) in [(1, "1 ms", 1), (4000, "4 s", 1), (60_000, "60 s", 14)]
+    {
+        let answer = session.command(&format!("timers wait {milliseconds}"), PATIENCE)?;
+        let rest = answer
+            .trim()
+            .strip_prefix(&format!("Fired {time} after it was started, "))
+            .ok_or(format!("found {answer:?}"))?;
+        let (late, rest) = rest.split_once(" TSC cycles late").unwrap_or_default();
+        ensure!(late.parse::<u64>()? <= LATENCY, "too late: {answer}");
+        let expected = format!(", at interrupt {interrupts} of the local APIC's timer.");
+        ensure_eq!(rest, expected, "interrupts in {time}");
+    }
     power_off(session)
 }
 
@@ -214,13 +227,21 @@ fn mistakes(session: &mut Session) -> Result {
     for (line, error) in [
         (
             "timers tset",
-            "timers: `tset` will not do; expected nothing, or `test`",
+            "timers: `tset` will not do; expected nothing, `test` or `wait`",
         ),
         (
             "timers test x",
             "timers: `x` will not do; expected a number to draw the deadlines from",
         ),
         ("timers test 1 2", "timers: `2` is one argument too many"),
+        (
+            "timers wait",
+            "timers: an argument is missing; usage: timers wait <milliseconds>",
+        ),
+        (
+            "timers wait 86400001",
+            "timers: `86400001` will not do; expected a number from 0 to 86400000",
+        ),
         ("timer 1", "timer: `1` is one argument too many"),
     ] {
         let answer = session.command(line, PATIENCE)?;

@@ -50,10 +50,13 @@ fn all_named(session: &mut Session, stuck: &[u32]) -> Result {
         ensure_eq!(said.matches(&named).count(), 1, "{named:?} in:\n{said}");
         ensure_eq!(said.matches(&back).count(), 1, "{back:?} in:\n{said}");
         let (_, after) = said.split_once(&named).unwrap_or_default();
-        let first = after.lines().nth(1).unwrap_or_default();
+        let calls = after.lines().skip(1);
+        let calls: Vec<_> = calls.take_while(|line| line.starts_with("    ")).collect();
         ensure!(
-            first.contains("tocsin::monitor::provoke::lock_up+0x"),
-            "CPU {cpu} is not where it is stuck, but {first:?}, in:\n{said}"
+            calls
+                .iter()
+                .any(|call| call.contains("tocsin::monitor::provoke::lock_up+0x")),
+            "CPU {cpu} is not where it is stuck, but in {calls:?}, in:\n{said}"
         );
     }
     ensure_eq!(

@@ -231,9 +231,13 @@ pub(super) fn dropped_while_firing(ground: &Ground) {
     }
 }
 
-/// A function that starts its own timer again and again, then stops.
+/// A function that starts its own timer again and again, then stops, while another timer is far away.
 pub(super) fn restarted_inside(ground: &Ground) {
     let often = rounds(50);
+    let Some(mut far) = make(ground.cpu, Mode::Interrupt, |_| note(Wrong::Early)) else {
+        return;
+    };
+    started(far.after(FAR));
     for mode in MODES {
         let count = Arc::new(AtomicU64::new(0));
         let inside = Arc::clone(&count);
@@ -257,7 +261,11 @@ pub(super) fn restarted_inside(ground: &Ground) {
         check(!timer.cancel(), Wrong::AfterCancel);
         ground.count(often, get(&count));
     }
+    check(far.cancel(), Wrong::AfterCancel);
 }
+
+/// Longer than a test takes, in nanoseconds.
+const FAR: u64 = 3_600_000_000_000;
 
 /// A function that drops its own timer: it goes on to its end, and is freed then.
 pub(super) fn dropped_inside(ground: &Ground) {

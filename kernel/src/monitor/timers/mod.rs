@@ -4,14 +4,22 @@ mod cases;
 mod test;
 
 use alloc::string::ToString;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use tocsin_logic::script;
 use tocsin_logic::units::Nanoseconds;
+use x86_64::instructions::interrupts;
 
 use super::{Arguments, CommandError};
+use crate::apic::vectors;
 use crate::hw::processor;
-use crate::irq::timers::{self, Row};
-use crate::{Machine, println, time};
+use crate::irq::timers::{self, Mode, Row, Timer, TimerError};
+use crate::{Machine, cpu, println, time};
+
+/// The longest wait, in milliseconds: a day.
+const LONGEST: u64 = 86_400_000;
+
+const WAIT_USAGE: &str = "timers wait <milliseconds>";
 
 pub(super) fn timers(
     _: &'static Machine,
@@ -33,11 +41,48 @@ pub(super) fn timers(
             arguments.end()?;
             test::run(seed)
         }
+        Some("wait") => {
+            let milliseconds = arguments.number(LONGEST)?;
+            let milliseconds = milliseconds.ok_or(CommandError::MissingArgument(WAIT_USAGE))?;
+            arguments.end()?;
+            wait(milliseconds * 1_000_000).map_err(|error| CommandError::Failed(error.to_string()))
+        }
         Some(word) => Err(CommandError::BadArgument {
             given: word.to_string(),
-            expected: "nothing, or `test`".into(),
+            expected: "nothing, `test` or `wait`".into(),
         }),
     }
+}
+
+/// When the timer of [`wait`] fired, in TSC cycles; 0 before that.
+static FIRED: AtomicU64 = AtomicU64::new(0);
+
+/// Sleeps until a timer of this CPU has fired, `time` nanoseconds from now.
+fn wait(time: u64) -> Result<(), TimerError> {
+    let table = &cpu::current().interrupts;
+    let mut timer = Timer::new("wait", Mode::Interrupt, |_| {
+        FIRED.store(processor::timestamp(), Ordering::Relaxed);
+    })?;
+    FIRED.store(0, Ordering::Relaxed);
+    let before = table.count(vectors::TIMER.get());
+    let deadline = time::nanoseconds() + time;
+    timer.at(deadline)?;
+    loop {
+        // Off, so that it does not fire between the look and the sleep.
+        interrupts::disable();
+        if timer.fired() > 0 {
+            break;
+        }
+        interrupts::enable_and_hlt();
+    }
+    interrupts::enable();
+    let late = FIRED.load(Ordering::Relaxed) - time::timestamp_at(deadline);
+    let count = table.count(vectors::TIMER.get()) - before;
+    println!(
+        "Fired {} after it was started, {late} TSC cycles late, at interrupt {count} of the local APIC's timer.",
+        Nanoseconds(time)
+    );
+    Ok(())
 }
 
 fn list() {
