@@ -2,11 +2,12 @@
 
 use super::entry::{self, TrapFrame};
 use super::nmi::{self, VECTOR as NMI};
-use super::{interrupts, percpu, report};
+use super::{interrupts, percpu, probe, report};
 
 /// Vector numbers that are treated apart.
 const DEBUG: u8 = 1;
 const BREAKPOINT: u8 = 3;
+const PAGE_FAULT: u8 = 14;
 const MACHINE_CHECK: u8 = 18;
 
 /// RFLAGS.TF: single-step.
@@ -24,6 +25,9 @@ pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
     }
     let cpu = percpu::current();
     if vector == NMI && nmi::answer(cpu, frame) {
+        return;
+    }
+    if vector == PAGE_FAULT && probe::recover(frame) {
         return;
     }
     if cpu.enter_report() > 1 || !may_continue(frame) {

@@ -15,6 +15,7 @@ pub mod interrupts;
 mod machine_check;
 pub mod nmi;
 pub mod percpu;
+pub mod probe;
 pub mod report;
 mod segments;
 pub mod stray;
