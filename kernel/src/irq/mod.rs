@@ -14,6 +14,7 @@ pub mod nest;
 pub mod nmi;
 pub mod priority;
 pub mod timers;
+pub mod tlb;
 pub mod watchdog;
 
 pub use ceiling::{CeilingGuard, CeilingMutex};
@@ -25,5 +26,6 @@ pub use timers::Timer;
 pub(crate) fn set_up() {
     call::set_up();
     deferred::set_up();
+    tlb::set_up();
     nmi::set_up();
 }

@@ -8,8 +8,10 @@
 
 pub mod frames;
 mod heap;
+pub mod mapping;
 pub mod paging;
 pub mod stacks;
+pub mod tlb;
 
 use core::fmt;
 
@@ -28,7 +30,9 @@ pub enum MemoryError {
     OutOfFrames(u64),
     /// A page of this virtual address is mapped already, in another way.
     AlreadyMapped(u64),
-    /// A range that is empty, wraps around or exceeds the physical address space.
+    /// No page of 4 KiB is mapped at this virtual address.
+    NotMapped(u64),
+    /// A range that is empty, wraps around, is out of bounds, or not whole pages where it must be.
     BadRange(u64),
 }
 
@@ -42,11 +46,11 @@ impl fmt::Display for MemoryError {
             Self::AlreadyMapped(address) => {
                 write!(f, "{address:#018x} is mapped already, in another way")
             }
+            Self::NotMapped(address) => {
+                write!(f, "no page of 4 KiB is mapped at {address:#018x}")
+            }
             Self::BadRange(address) => {
-                write!(
-                    f,
-                    "physical range at {address:#x} is empty or out of bounds"
-                )
+                write!(f, "the range at {address:#x} is empty or out of bounds")
             }
         }
     }

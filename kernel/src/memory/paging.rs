@@ -40,7 +40,7 @@ pub enum Use {
 }
 
 impl Use {
-    fn flags(self) -> PageTableFlags {
+    pub(super) fn flags(self) -> PageTableFlags {
         let mut flags = PageTableFlags::PRESENT | PageTableFlags::GLOBAL;
         if self != Self::Code && Features::get().contains(Features::NX) {
             flags |= PageTableFlags::NO_EXECUTE;
@@ -153,7 +153,7 @@ unsafe impl FrameAllocator<Size4KiB> for FirstTables {
 }
 
 /// Frames for later tables, from the allocator.
-struct LaterTables;
+pub(super) struct LaterTables;
 
 // SAFETY: 1. Each frame comes from the frame allocator and is never given back.
 unsafe impl FrameAllocator<Size4KiB> for LaterTables {
@@ -165,7 +165,7 @@ unsafe impl FrameAllocator<Size4KiB> for LaterTables {
 
 /// Maps `addresses` (page-aligned) to physical memory from `physical` on, in the largest
 /// pages that fit.
-fn map(
+pub(super) fn map(
     mapper: &mut OffsetPageTable<'_>,
     tables: &mut impl FrameAllocator<Size4KiB>,
     addresses: Range<u64>,
@@ -239,14 +239,14 @@ pub fn root() -> u64 {
 ///
 /// [`MemoryError`], if frames run out or a page is mapped already.
 pub fn map_new(addresses: Range<u64>) -> Result<(), MemoryError> {
-    let _changes = CHANGES.lock();
-    let mut mapper = kernel_tables().ok_or(MemoryError::NoRoomForTables)?;
-    for address in addresses.step_by(frames::FRAME as usize) {
-        let frame = frames::allocate_zeroed_page()?;
-        let page = address..address + frames::FRAME;
-        map(&mut mapper, &mut LaterTables, page, frame, Use::Data)?;
-    }
-    Ok(())
+    change(|mapper, tables| {
+        for address in addresses.step_by(frames::FRAME as usize) {
+            let frame = frames::allocate_zeroed_page()?;
+            let page = address..address + frames::FRAME;
+            map(mapper, tables, page, frame, Use::Data)?;
+        }
+        Ok(())
+    })
 }
 
 /// Makes `length` bytes at `physical` accessible at their place in the direct map, as device
@@ -285,40 +285,13 @@ pub unsafe fn map_physical(physical: u64, length: u64, usage: Use) -> Result<u64
     Ok(DIRECT_MAP + physical)
 }
 
-/// Maps the page at `physical` at the same virtual address: for code that turns paging on.
-///
-/// # Errors
-///
-/// [`MemoryError`], if frames run out or the page is mapped already.
-///
-/// # Safety
-///
-/// The page must be what `usage` says.
-pub(crate) unsafe fn map_identity(physical: u64, usage: Use) -> Result<(), MemoryError> {
+/// Changes the tables in force, to the exclusion of others.
+pub(super) fn change(
+    change: impl FnOnce(&mut OffsetPageTable<'_>, &mut LaterTables) -> Result<(), MemoryError>,
+) -> Result<(), MemoryError> {
     let _changes = CHANGES.lock();
     let mut mapper = kernel_tables().ok_or(MemoryError::NoRoomForTables)?;
-    let page = physical..physical + frames::FRAME;
-    map(&mut mapper, &mut LaterTables, page, physical, usage)
-}
-
-/// Takes back [`map_identity`], on this CPU. Others may still have the page in their TLB.
-pub(crate) fn unmap_identity(physical: u64) {
-    let _changes = CHANGES.lock();
-    let page = Page::<Size4KiB>::containing_address(VirtAddr::new(physical));
-    if let Some(Ok((_, flush))) = kernel_tables().map(|mut mapper| mapper.unmap(page)) {
-        flush.flush();
-    }
-}
-
-/// Forgets all translations that this CPU has cached, global ones too.
-pub(crate) fn flush_all() {
-    let cr4 = Cr4::read();
-    // A change of PGE is what drops global entries (SDM vol. 3A, 5.10.4.1).
-    // SAFETY: 1. Without PGE, global pages are just pages.
-    unsafe { Cr4::write(cr4 & !Cr4Flags::PAGE_GLOBAL) };
-    x86_64::instructions::tlb::flush_all();
-    // SAFETY: 1. As it was.
-    unsafe { Cr4::write(cr4) };
+    change(&mut mapper, &mut LaterTables)
 }
 
 /// Whether reading a byte at `address` works. Any context.

@@ -6,7 +6,7 @@ use tocsin_logic::exit;
 
 use super::{
     Arguments, Command, CommandError, apic, bench, fault, gates, has_failed, ipi, irq, irqs, lines,
-    machine, memory, nmi, pci, sources, storm, stray, timer, timers,
+    machine, memory, nmi, pci, sources, storm, stray, timer, timers, tlb,
 };
 use crate::{Machine, hw, println};
 
@@ -131,6 +131,12 @@ const COMMANDS: &[Command] = &[
         usage: "storm [seconds] [seed]",
         help: "send interrupts of all kinds at once, and see that each arrives once",
         run: storm::storm,
+    },
+    Command {
+        name: "tlb",
+        usage: "tlb",
+        help: "change mappings that all CPUs have cached, and see that none uses the old ones",
+        run: tlb::tlb,
     },
     Command {
         name: "backtrace",

@@ -23,6 +23,7 @@ mod stray;
 mod stretch;
 mod timer;
 mod timers;
+mod tlb;
 mod together;
 
 use core::fmt;

@@ -25,7 +25,7 @@ pub(super) unsafe extern "C" fn entry(slot: &'static Slot) -> ! {
     // been off since INIT. 3. Its stacks were mapped before it was started.
     unsafe { cpu::init_ap(slot.cpu) };
     // The trampoline's page may still be in the TLB, at an address that is about to be unmapped.
-    memory::paging::flush_all();
+    memory::tlb::flush_all();
     go_on(slot, Stage::Tables);
     let lints = super::lint_entries(CpuId(slot.cpu.id()));
     // SAFETY: 1. Interrupts are off.
@@ -40,7 +40,7 @@ pub(super) unsafe extern "C" fn entry(slot: &'static Slot) -> ! {
         interrupts::enable_and_hlt();
         interrupts::disable();
     }
-    memory::paging::flush_all();
+    memory::tlb::flush_all();
     hw::control::set_priority_class(PriorityClass::LOWEST);
     idle()
 }

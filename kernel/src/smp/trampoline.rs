@@ -13,7 +13,9 @@ use tocsin_logic::smp::Stage;
 
 use crate::cpu::percpu::PerCpu;
 use crate::hw::control::Features;
-use crate::memory::{MemoryError, frames, paging};
+use crate::memory::frames::FRAME;
+use crate::memory::paging::Use;
+use crate::memory::{MemoryError, frames, mapping, paging};
 
 /// What the trampoline knows of one AP. Read by the code below: its offsets are fixed.
 #[repr(C)]
@@ -272,7 +274,7 @@ impl Trampoline {
         let slots = unsafe { core::slice::from_raw_parts(first, aps.len()) };
         // SAFETY: 1. The page is the code just copied; the AP runs it at its physical address when
         // paging comes on. It may execute, and not be written, there.
-        unsafe { paging::map_identity(base, paging::Use::Code)? };
+        unsafe { mapping::map(base..base + FRAME, base, Use::Code)? };
         Ok(Self { base, slots })
     }
 
@@ -299,7 +301,10 @@ impl Trampoline {
 
 impl Drop for Trampoline {
     fn drop(&mut self) {
-        paging::unmap_identity(self.base);
+        // SAFETY: 1. All APs that are online have left it, and one that is late finds `hlt` there before
+        // it turns paging on.
+        let unmapped = unsafe { mapping::unmap(self.base..self.base + FRAME) };
+        debug_assert!(unmapped.is_ok(), "the page was mapped by `install`");
     }
 }
 

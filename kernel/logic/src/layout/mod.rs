@@ -8,6 +8,7 @@
 //! 0x0000_0000_0000_0000  unmapped; the first page is never mapped
 //! 0xffff_8000_0000_0000  direct map: physical memory, 64 TiB
 //! 0xffff_e000_0000_0000  stacks: 1 MiB for each CPU, 4096 CPUs
+//! 0xffff_f000_0000_0000  mappings that come and go: 1 TiB
 //! 0xffff_ffff_8000_0000  the kernel's image, to the top
 //! ```
 //!
@@ -36,6 +37,11 @@ pub const DIRECT_MAP_SIZE: u64 = 64 << 40;
 pub const STACKS: u64 = 0xffff_e000_0000_0000;
 /// The number of CPUs that the stacks' region has room for.
 pub const MAX_CPUS: u32 = 4096;
+
+/// The first byte of the region for mappings that come and go. The kernel has none there for good.
+pub const MAPPINGS: u64 = 0xffff_f000_0000_0000;
+/// The size of that region: 1 TiB.
+pub const MAPPINGS_SIZE: u64 = 1 << 40;
 
 /// The last 2 GiB, which the kernel's code model can address. The image is linked
 /// 2 MiB up, at `0xffff_ffff_8020_0000`: its load address plus this.
@@ -191,6 +197,8 @@ pub enum Place {
         /// Which of its stacks.
         kind: StackKind,
     },
+    /// In the region for mappings that come and go.
+    Mapping,
     /// In the kernel's 2 GiB.
     Kernel,
     /// In a part of the upper half that the kernel uses for nothing.
@@ -209,6 +217,7 @@ pub fn describe(addr: u64) -> Place {
         _ if addr - DIRECT_MAP < DIRECT_MAP_SIZE => Place::DirectMap {
             phys: addr - DIRECT_MAP,
         },
+        MAPPINGS.. if addr - MAPPINGS < MAPPINGS_SIZE => Place::Mapping,
         _ => describe_stack(addr).unwrap_or(Place::Unused),
     }
 }
@@ -240,6 +249,7 @@ impl fmt::Display for Place {
                 )
             }
             Self::StackGuard { cpu, kind } => write!(f, "guard page of CPU {cpu}'s {kind} stack"),
+            Self::Mapping => f.write_str("region for mappings that come and go"),
             Self::Kernel => f.write_str("kernel image"),
             Self::Unused => f.write_str("unused part of the kernel's address space"),
         }

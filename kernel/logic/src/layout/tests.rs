@@ -1,6 +1,6 @@
 use super::{
-    DIRECT_MAP, DIRECT_MAP_SIZE, KERNEL, MAX_CPUS, PAGE_SIZE, Place, STACKS, StackKind, describe,
-    guard_range, stack_range,
+    DIRECT_MAP, DIRECT_MAP_SIZE, KERNEL, MAPPINGS, MAPPINGS_SIZE, MAX_CPUS, PAGE_SIZE, Place,
+    STACKS, StackKind, describe, guard_range, stack_range,
 };
 use proptest::prelude::*;
 use std::collections::HashSet;
@@ -147,6 +147,16 @@ fn places_in_words() {
             "guard page of CPU 3's thread stack",
         ),
         (KERNEL + 0x20_0000, "kernel image"),
+        (MAPPINGS, "region for mappings that come and go"),
+        (
+            MAPPINGS + MAPPINGS_SIZE - 1,
+            "region for mappings that come and go",
+        ),
+        (MAPPINGS - 1, "unused part of the kernel's address space"),
+        (
+            MAPPINGS + MAPPINGS_SIZE,
+            "unused part of the kernel's address space",
+        ),
         (STACKS - 8, "unused part of the kernel's address space"),
     ] {
         assert_eq!(describe(address).to_string(), text);
@@ -184,6 +194,9 @@ proptest! {
             Place::DirectMap { phys } => prop_assert_eq!(DIRECT_MAP + phys, address),
             Place::NullPage => prop_assert!(address < PAGE_SIZE),
             Place::LowerHalf => prop_assert!((PAGE_SIZE..1 << 47).contains(&address)),
+            Place::Mapping => {
+                prop_assert!((MAPPINGS..MAPPINGS + MAPPINGS_SIZE).contains(&address));
+            }
             Place::Kernel => prop_assert!(address >= KERNEL),
             Place::NonCanonical | Place::Unused => {}
         }

@@ -1,0 +1,33 @@
+//! Making other CPUs forget translations ("TLB shootdown"), by calling them.
+//!
+//! Whoever changes the kernel's tables through [`crate::memory::mapping`] need not call this; who has
+//! tables of its own must, between the change of an entry and the moment when the memory behind it
+//! gets another use.
+
+use super::call;
+use super::ipi::{Offline, Targets};
+use crate::memory::tlb;
+
+pub use crate::memory::tlb::{PAGE_LIMIT, Translations};
+
+/// Lets the memory below reach all CPUs. Once, before there are others.
+pub(crate) fn set_up() {
+    tlb::set_forget_everywhere(forget_everywhere);
+}
+
+/// Makes CPUs forget translations, and returns when none of them can use them any more. Ranges of up to
+/// [`PAGE_LIMIT`] pages are forgotten page by page, larger ones with everything else.
+///
+/// In a thread or a handler below class 13; see [`call::and_wait`]. The caller forgets too if it is
+/// among the targets.
+///
+/// # Errors
+///
+/// [`Offline`], if one of the CPUs is not online. Nobody has forgotten anything then.
+pub fn forget<'a>(what: &Translations, targets: impl Into<Targets<'a>>) -> Result<(), Offline> {
+    call::run(targets, || what.forget_here())
+}
+
+fn forget_everywhere(what: &Translations) {
+    forget(what, Targets::All).expect("all that are online are online");
+}
