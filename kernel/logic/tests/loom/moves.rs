@@ -200,7 +200,6 @@ fn a_message_that_can_be_masked() {
 /// An edge-triggered pin has the same steps.
 #[test]
 fn a_message_that_cannot_be_masked() {
-    explore_move(Source::PlainMessage, 1, nothing);
     explore_move(Source::PlainMessage, 2, nothing);
 }
 
