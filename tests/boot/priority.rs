@@ -122,29 +122,39 @@ fn nest_as_delivered(session: &mut Session) -> Result {
     Ok(())
 }
 
-/// Four classes nest, so the depth is four, and never more.
+/// Four classes nest, so the depth is four, and never more; before, none was inside another.
 fn depth(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
+    for row in depths(session)? {
+        let [depth, most, used, bound] = row;
+        ensure!(depth == 0 && most <= 1, "depth {depth}, most {most}");
+        ensure_eq!(used > 0, most == 1, "whether the stack was used");
+        ensure_eq!(bound, stack::of_handlers(most as u32), "its bound");
+    }
     session.command("nest", PATIENCE)?;
-    let answer = session.command("prio", PATIENCE)?;
-    let rows: Vec<Vec<&str>> = answer
-        .lines()
-        .map(|line| line.split_whitespace().collect())
-        .filter(|words: &Vec<&str>| words.len() > 3 && words[0].parse::<u32>().is_ok())
-        .collect();
-    ensure_eq!(rows.len(), 2, "rows of CPUs");
-    for row in rows {
-        ensure_eq!(row[1..3], ["0", "4"], "depth now and most");
-        let [used, bound]: [u64; 2] = [row[3].parse()?, row[4].parse()?];
+    for row in depths(session)? {
+        let [depth, most, used, bound] = row;
+        ensure_eq!([depth, most], [0, 4], "depth now and most");
         ensure_eq!(bound, stack::of_handlers(4), "bound of the interrupt stack");
-        // Each of the four has pushed its entry.
+        // Three have pushed their entries onto it, the first onto the thread's.
         let least = 3 * (stack::ENTRY - 8);
-        ensure!(
-            (least..=bound).contains(&used),
-            "interrupt stack use {used}"
-        );
+        let is_sound = (least..=bound).contains(&used);
+        ensure!(is_sound, "interrupt stack use {used}");
     }
     power_off(session)
+}
+
+/// What `prio` says of each of the two CPUs: depth now and most, stack used and its bound.
+fn depths(session: &mut Session) -> Result<[[u64; 4]; 2]> {
+    let answer = session.command("prio", PATIENCE)?;
+    let rows = answer.lines().filter_map(|line| {
+        let words = line.split_whitespace();
+        let numbers: Vec<u64> = words.map_while(|word| word.parse().ok()).collect();
+        numbers.get(1..)?.try_into().ok()
+    });
+    let rows: Vec<[u64; 4]> = rows.collect();
+    rows.try_into()
+        .map_err(|rows| format!("rows of CPUs: {rows:?}").into())
 }
 
 /// Each CPU tells by NMI where it is: the boot CPU in the command, the others idle.

@@ -17,7 +17,7 @@ const LOOKED_AT: u64 = 16;
 /// What the handlers of one CPU have used of its interrupt stack.
 #[derive(Clone, Copy, Debug)]
 pub struct StackUse {
-    /// How many handlers have been inside each other at most; 1 if none ever were.
+    /// How many handlers have been inside each other at most.
     pub depth: u32,
     /// The most bytes that have been used at once.
     pub used: u64,
@@ -29,7 +29,7 @@ impl StackUse {
     /// Of this CPU.
     #[must_use]
     pub fn of(cpu: &PerCpu) -> Self {
-        let depth = cpu.interrupts.depth().1.max(1);
+        let depth = cpu.interrupts.max_depth();
         Self {
             depth,
             used: stacks::used(cpu.id(), StackKind::Interrupt),
@@ -65,14 +65,14 @@ pub(super) fn check(cpu: &PerCpu) {
     let here = 0_u8;
     let top = cpu.interrupts.stack.load(Ordering::Relaxed) + 8;
     let now = top - &raw const here as u64;
-    let (depth, most) = cpu.interrupts.depth();
+    let depth = cpu.interrupts.depth();
     let bound = u64::from(depth) * (ENTRY + HANDLER);
     assert!(
         now <= bound,
         "{now} bytes of interrupt stack are in use at depth {depth}, where {bound} are the bound: a \
          handler beneath this one takes more than the {HANDLER} that it may"
     );
-    let below = top - of_handlers(most.max(1));
+    let below = top - of_handlers(cpu.interrupts.max_depth());
     let is_unused = (1..=LOOKED_AT).all(|word| {
         let address = (below - word * 8) as *const u64;
         // SAFETY: 1. The stack is mapped whole, or this would not run. 2. It has room for more than the

@@ -40,7 +40,7 @@ pub const SOFTWARE: u8 = 0x80;
 pub struct Interrupts {
     /// How many interrupts are being answered, less one: -1 in a thread.
     pub(super) depth: AtomicI32,
-    /// The greatest value that it has had.
+    /// The greatest value above 0 that it has had, or -1.
     pub(super) max_depth: AtomicI32,
     /// First value of RSP on the interrupt stack: 8 below the top, so that a push aligns it.
     pub(super) stack: AtomicU64,
@@ -99,12 +99,27 @@ impl Interrupts {
         self.counts[usize::from(vector)].load(Ordering::Relaxed)
     }
 
-    /// How many interrupts are being answered now, and the most there have been at once.
+    /// How many interrupts are being answered now.
     #[must_use]
-    pub fn depth(&self) -> (u32, u32) {
-        let level = |depth: &AtomicI32| (depth.load(Ordering::Relaxed) + 1).unsigned_abs();
-        (level(&self.depth), level(&self.max_depth))
+    pub fn depth(&self) -> u32 {
+        level(&self.depth)
     }
+
+    /// The most interrupts that have been answered at once.
+    #[must_use]
+    pub fn max_depth(&self) -> u32 {
+        // The entry code notes nothing of an interrupt that interrupts no other.
+        let with_eoi = (FIRST..=u8::MAX).filter(|vector| !WITHOUT_EOI.contains(vector));
+        let any = with_eoi
+            .map(|vector| self.count(vector))
+            .any(|count| count > 0);
+        level(&self.max_depth).max(u32::from(any))
+    }
+}
+
+/// A number of interrupts, as it is kept: less one.
+fn level(depth: &AtomicI32) -> u32 {
+    (depth.load(Ordering::Relaxed) + 1).unsigned_abs()
 }
 
 /// All blocks, and what each new one gets.

@@ -303,8 +303,7 @@ fn wait_for(own: &PerCpu, target: &Online, ticket: Ticket) {
 /// Whether calls may not reach this CPU by interrupt until the running code goes on.
 #[cold]
 fn is_blocked(own: &PerCpu) -> bool {
-    let (depth, _) = own.interrupts.depth();
-    depth > 0 || !flag::are_enabled() || control::priority_class() >= CLASS
+    own.interrupts.depth() > 0 || !flag::are_enabled() || control::priority_class() >= CLASS
 }
 
 /// Answers the calls that wait for this CPU, from within a wait.

@@ -48,7 +48,7 @@ pub(super) fn prio(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result
     println!("  CPU  depth  most  stack used  bound at that depth");
     let mut problems = Vec::new();
     for cpu in interrupts::all_cpus() {
-        let (depth, most) = cpu.interrupts.depth();
+        let (depth, most) = (cpu.interrupts.depth(), cpu.interrupts.max_depth());
         let stack = StackUse::of(cpu);
         println!(
             "  {:>3}  {depth:>5}  {most:>4}  {:>10}  {:>19}",

@@ -90,7 +90,7 @@ pub fn run(seconds: u64, seed: u64) -> Result<Outcome, String> {
     }
     result.map_err(|error| format!("{error}"))?;
     let blocks = interrupts::all_cpus();
-    let depths = blocks.iter().map(|block| block.interrupts.depth().1);
+    let depths = blocks.iter().map(|block| block.interrupts.max_depth());
     Ok(Outcome {
         account: account::sums(),
         moves: account::moves(),
