@@ -7,7 +7,8 @@
 //! happening before the other: that is how a freed context or a lost result shows.
 //!
 //! A CPU is a thread. An interrupt of the same CPU, such as the look of a removal, is a
-//! point in that thread's program at which it may come: see `cpu`.
+//! point in that thread's program at which it may come: see `cpu`. In `interrupted`, it comes
+//! between any two accesses.
 //!
 //! Some models leave out a step of a protocol and must fail: they show that the step is
 //! needed, and that the model would notice.
@@ -29,6 +30,7 @@ mod table;
 mod calls;
 mod cpu;
 mod device;
+mod interrupted;
 mod moves;
 mod removal;
 mod sync;

@@ -9,14 +9,43 @@
 
 use loom::sync::atomic;
 pub(crate) use loom::sync::atomic::Ordering;
+use std::cell::RefCell;
 
 loom::lazy_static! {
     static ref POINT: atomic::AtomicUsize = atomic::AtomicUsize::new(0);
 }
 
+/// An interrupt of the running CPU, and after how many accesses it comes.
+type Interrupt = (usize, Box<dyn FnOnce()>);
+
+thread_local! {
+    static INTERRUPT: RefCell<Option<Interrupt>> = const { RefCell::new(None) };
+}
+
 /// Every thread comes by here.
 pub(crate) fn point() {
     POINT.fetch_add(1, Ordering::Relaxed);
+    let now = INTERRUPT.with_borrow_mut(|interrupt| match interrupt {
+        Some((0, _)) => interrupt.take(),
+        Some((accesses, _)) => {
+            *accesses -= 1;
+            None
+        }
+        None => None,
+    });
+    if let Some((_, interrupt)) = now {
+        interrupt();
+    }
+}
+
+/// Lets `interrupt` come before the access that follows so many others. In models of one thread.
+pub(crate) fn interrupt_after(accesses: usize, interrupt: impl FnOnce() + 'static) {
+    INTERRUPT.set(Some((accesses, Box::new(interrupt))));
+}
+
+/// Whether it has come. If not, it does not come any more.
+pub(crate) fn was_interrupted() -> bool {
+    INTERRUPT.take().is_none()
 }
 
 /// An atomic of loom's with the shared point before each access.
