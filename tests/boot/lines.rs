@@ -4,6 +4,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use libtest_mimic::Trial;
+use tocsin_tests::controllers::Shared;
 use tocsin_tests::interrupts::{counted_by_kernel, delivered_by_qemu};
 use tocsin_tools::settings::Smp;
 use tocsin_tools::{Machine, Outcome, Session};
@@ -37,6 +38,12 @@ pub fn trials() -> Vec<Trial> {
             trials.push(trial(name, move || {
                 let run = format!("storm {seconds} {}; poweroff", seed());
                 storm(&machine(mode, cpus, Some(run))?)
+            }));
+        }
+        for cpus in [1, 4] {
+            let name = format!("lines::unclaimed::{mode}::smp{cpus}");
+            trials.push(trial(name, move || {
+                unclaimed(&machine(mode, cpus, None)?, cpus - 1)
             }));
         }
         let name = format!("lines::storm::{mode}::as_delivered");
@@ -90,6 +97,35 @@ fn storm(machine: &Machine) -> Result {
         session.expect("nothing lost, nothing doubled", PATIENCE)?;
         session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
         every_kind(session)
+    })
+}
+
+/// A line that nobody answers is masked, which QEMU shows too, named and tried again; answered at last,
+/// it is as before.
+fn unclaimed(machine: &Machine, cpu: u32) -> Result {
+    /// Where the pin of the first `edu` arrives.
+    const PIN: usize = 10;
+    with(machine, |session| {
+        session.wait_prompt(PATIENCE)?;
+        let is_open = |session: &Session| -> Result<bool> {
+            let shared = Shared::of(session)?;
+            let io_apic = shared.io_apics.first().ok_or("no I/O APIC")?;
+            Ok(io_apic.unmasked().contains(&PIN))
+        };
+        session.send_line(&format!("storm unclaimed {cpu}"))?;
+        for told in ["masked for 100 ms", "masked for 200 ms, storm 2 in a row"] {
+            session.expect(&format!("warning: line edu (GSI {PIN}, "), PATIENCE)?;
+            session.expect(told, PATIENCE)?;
+        }
+        session.expect("masked for 400 ms, storm 3 in a row", PATIENCE)?;
+        ensure!(!is_open(session)?, "QEMU's pin {PIN} is not masked");
+        session.expect("line edu: let through again, on trial", PATIENCE)?;
+        session.expect("masked, tried again and restored", PATIENCE)?;
+        session.wait_prompt(PATIENCE)?;
+        ensure!(!is_open(session)?, "the line is gone, but its pin is open");
+        session.send_line("poweroff")?;
+        session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+        Ok(())
     })
 }
 

@@ -116,6 +116,15 @@ impl<'a> Arguments<'a> {
         self.next().ok_or(CommandError::MissingArgument(self.usage))
     }
 
+    /// Takes the next word, if it is `word`. Returns whether it was.
+    fn take(&mut self, word: &str) -> bool {
+        let is_next = self.words.front() == Some(&word);
+        if is_next {
+            self.words.pop_front();
+        }
+        is_next
+    }
+
     /// The next word as a number from 0 to `max`, if there is one.
     fn number(&mut self, max: u64) -> Result<Option<u64>, CommandError> {
         let Some(word) = self.next() else {

@@ -1,5 +1,9 @@
 //! `storm`: interrupts of all kinds at once, accounted for on both ends.
 
+use alloc::format;
+
+use tocsin_logic::units::Nanoseconds;
+
 use super::{Arguments, CommandError};
 use crate::hw::processor::timestamp;
 use crate::stress::{self, Outcome, Sums};
@@ -15,6 +19,12 @@ pub(super) fn storm(
     _: &'static Machine,
     arguments: &mut Arguments<'_>,
 ) -> Result<(), CommandError> {
+    if arguments.take("unclaimed") {
+        let cpu = arguments.number(u64::from(u32::MAX))?;
+        arguments.end()?;
+        // `number` keeps it within 32 bits.
+        return unclaimed(cpu.map_or(0, |cpu| cpu as u32));
+    }
     let seconds = arguments.number(MOST_SECONDS)?.unwrap_or(SECONDS);
     let seed = arguments.number(u64::MAX)?;
     arguments.end()?;
@@ -54,4 +64,18 @@ fn show(outcome: &Outcome) {
     for error in &outcome.errors {
         println!("  error: {error}");
     }
+}
+
+/// A line that nobody answers, until somebody does.
+fn unclaimed(cpu: u32) -> Result<(), CommandError> {
+    let steps = stress::unclaimed::run(cpu).map_err(CommandError::Failed)?;
+    for step in steps {
+        println!(
+            "  {:>10}  {}",
+            format!("{}", Nanoseconds(step.time)),
+            step.what
+        );
+    }
+    println!("masked, tried again and restored");
+    Ok(())
 }

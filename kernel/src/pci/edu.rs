@@ -2,7 +2,7 @@
 //! pin. With it an interrupt can be counted on both ends.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tocsin_logic::irq::route::Mode;
 use tocsin_logic::topology::Topology;
@@ -66,6 +66,8 @@ struct Seen {
     values: AtomicU64,
     /// Interrupts without one: somebody else's, or doubled ones.
     empty: AtomicU64,
+    /// Whether the handler leaves interrupts unanswered.
+    ignores: AtomicBool,
 }
 
 /// A device whose interrupts are answered.
@@ -160,6 +162,9 @@ impl Edu {
         let handler = {
             let (registers, seen) = (self.registers.clone(), Arc::clone(&seen));
             move || {
+                if seen.ignores.load(Ordering::Relaxed) {
+                    return Claim::NotMine;
+                }
                 let value = registers.read::<u32>(register::INTERRUPT_STATUS);
                 // Before the end of the interrupt: the pin must be low by then.
                 registers.write(register::ACKNOWLEDGE, value);
@@ -213,6 +218,23 @@ impl Answered {
             registers.write(register::RAISE, value);
             value.into()
         })
+    }
+
+    /// Has the handler leave the device's interrupts unanswered from now on, as that of another device
+    /// would, or answer them.
+    pub fn ignore(&self, ignore: bool) {
+        self.seen.ignores.store(ignore, Ordering::Relaxed);
+    }
+
+    /// Interrupts that were answered.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.seen.count.load(Ordering::Acquire)
+    }
+
+    /// Raises the interrupt with `value`, which has bit 0 clear and others set, and does not wait.
+    pub fn assert(&self, value: u32) {
+        self.edu.registers.write(register::RAISE, value);
     }
 
     /// Raises one interrupt with `value`, which has bit 0 clear and others set, does `act` while it is on

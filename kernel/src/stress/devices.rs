@@ -46,9 +46,18 @@ impl Devices {
         }
     }
 
-    /// Lets one of them interrupt, if there is one.
-    pub(super) fn act(&mut self, rng: &mut Rng) {
-        match rng.u32(0..24) {
+    /// Lets one of them interrupt, if there is one, or none: they are slow.
+    pub(super) fn act(&self, rng: &mut Rng) {
+        self.interrupt(rng.u32(0..24), rng);
+    }
+
+    /// Lets each of them interrupt.
+    pub(super) fn act_each(&self, rng: &mut Rng) {
+        (0..3).for_each(|number| self.interrupt(number, rng));
+    }
+
+    fn interrupt(&self, number: u32, rng: &mut Rng) {
+        match number {
             0 => raise(self.msi.as_ref(), Kind::Msi, rng),
             1 => raise(self.level.as_ref(), Kind::Level, rng),
             2 => fill(self.rng.as_ref(), rng),

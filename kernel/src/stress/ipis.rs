@@ -11,6 +11,7 @@ use tocsin_logic::vector::PriorityClass;
 
 use super::account::{self, Kind, moved, not_sent, received, sent};
 use crate::irq::ipi::Targets;
+use crate::irq::timers::{Expiry, Mode, Timer};
 use crate::irq::{Line, LineError, Request, Source, call, deferred};
 use crate::{smp, time};
 
@@ -25,6 +26,9 @@ const CHAIN: u64 = 2;
 
 /// How long an interrupt may take to arrive, in nanoseconds.
 const PATIENCE: u64 = 5_000_000_000;
+
+/// The longest time that a timer is set to, in nanoseconds.
+const LONGEST: u64 = 300_000;
 
 /// A line and whether an interrupt of it is on its way.
 struct Target {
@@ -107,6 +111,33 @@ pub(super) fn move_any(cpu: u32, rng: &mut Rng) {
         Ok(()) => moved(true),
         Err(LineError::Moving) => moved(false),
         Err(error) => account::error(format!("moving a line to CPU {cpu}: {error}")),
+    }
+}
+
+/// Starts a timer of a CPU, and drops it when it has fired; or, as often, before.
+pub(super) fn set_timer(cpu: u32, rng: &mut Rng) {
+    let function = |_: &Expiry<'_>| received(Kind::Timer, 1);
+    let mode = if rng.bool() {
+        Mode::Interrupt
+    } else {
+        Mode::Deferred
+    };
+    let mut timer = match Timer::on(cpu, "storm", mode, function) {
+        Ok(timer) => timer,
+        Err(error) => return account::error(format!("a timer of CPU {cpu}: {error}")),
+    };
+    sent(Kind::Timer, 1);
+    if let Err(error) = timer.after(rng.u64(0..LONGEST)) {
+        return account::error(format!("starting a timer of CPU {cpu}: {error}"));
+    }
+    if rng.bool() && timer.cancel() {
+        not_sent(Kind::Timer);
+        return;
+    }
+    // A drop before its function is called would be another way to cancel it.
+    let begin = time::nanoseconds();
+    while timer.fired() == 0 && !time::has_passed(begin, PATIENCE) {
+        core::hint::spin_loop();
     }
 }
 

@@ -9,6 +9,7 @@ mod account;
 mod devices;
 mod ipis;
 pub mod lines;
+pub mod unclaimed;
 
 use alloc::format;
 use alloc::string::String;
@@ -20,7 +21,7 @@ use fastrand::Rng;
 use crate::cpu::{self, interrupts};
 use crate::irq::nmi;
 use crate::smp::{self, jobs};
-use crate::time;
+use crate::{pci, time};
 use devices::Devices;
 
 pub use account::{Kind, Sums};
@@ -75,6 +76,8 @@ static MOST: AtomicU64 = AtomicU64::new(0);
 /// A sentence, if there are no lines to be had for it or a CPU is busy with something else.
 pub fn run(seconds: u64, seed: u64) -> Result<Outcome, String> {
     account::reset();
+    // Searched for now, not in the time of the storm.
+    pci::bus();
     ipis::set_up(seed)?;
     SEED.store(seed, Ordering::Relaxed);
     LEADER.store(cpu::current().id(), Ordering::Relaxed);
@@ -100,18 +103,25 @@ pub fn run(seconds: u64, seed: u64) -> Result<Outcome, String> {
     })
 }
 
-/// What every CPU does until the end; the leader also drives the devices.
+/// What every CPU does until the end; the leader also drives the devices. First each does everything
+/// once: a slow host may leave it no time for more.
 fn blow_here(cpu: u64) {
     // A CPU's number.
     let mut rng = rng_of(cpu as u32);
     let is_leader = cpu == u64::from(LEADER.load(Ordering::Relaxed));
-    let mut devices = is_leader.then(Devices::find);
+    let devices = is_leader.then(Devices::find);
+    for action in Action::ALL {
+        action.act(&mut rng);
+    }
+    if let Some(devices) = &devices {
+        devices.act_each(&mut rng);
+    }
     let end = END.load(Ordering::Acquire);
-    let (mut actions, mut left) = (0, u64::MAX);
+    let (mut actions, mut left) = (Action::ALL.len() as u64, u64::MAX);
     while let Some(rest) = end.checked_sub(time::nanoseconds()) {
-        act(&mut rng);
+        Action::any(&mut rng).act(&mut rng);
         actions += 1;
-        if let Some(devices) = &mut devices {
+        if let Some(devices) = &devices {
             devices.act(&mut rng);
             let seconds = rest / SECOND;
             if seconds < left && left != u64::MAX {
@@ -132,17 +142,60 @@ fn rng_of(cpu: u32) -> Rng {
     Rng::with_seed(SEED.load(Ordering::Relaxed) ^ u64::from(cpu + 1) << 32)
 }
 
-/// Does one thing of many.
-fn act(rng: &mut Rng) {
-    let cpu = any_cpu(rng);
-    match rng.u32(0..100) {
-        0..45 => ipis::trigger_any(rng),
-        45..60 => ipis::call(cpu, rng.bool()),
-        60..62 => ipis::call_all(),
-        62..80 => ipis::put_off(cpu),
-        80..94 => ipis::come_and_go(cpu, rng),
-        94..99 => ipis::move_any(cpu, rng),
-        _ => ask(cpu),
+/// One of the many things that a CPU does.
+#[derive(Clone, Copy)]
+enum Action {
+    Trigger,
+    Call,
+    CallAndWait,
+    CallAll,
+    PutOff,
+    SetTimer,
+    ComeAndGo,
+    Move,
+    Ask,
+}
+
+impl Action {
+    const ALL: [Self; 9] = [
+        Self::Trigger,
+        Self::Call,
+        Self::CallAndWait,
+        Self::CallAll,
+        Self::PutOff,
+        Self::SetTimer,
+        Self::ComeAndGo,
+        Self::Move,
+        Self::Ask,
+    ];
+
+    fn any(rng: &mut Rng) -> Self {
+        match rng.u32(0..100) {
+            0..45 => Self::Trigger,
+            45..52 => Self::Call,
+            52..60 => Self::CallAndWait,
+            60..62 => Self::CallAll,
+            62..80 => Self::PutOff,
+            80..88 => Self::SetTimer,
+            88..94 => Self::ComeAndGo,
+            94..99 => Self::Move,
+            _ => Self::Ask,
+        }
+    }
+
+    fn act(self, rng: &mut Rng) {
+        let cpu = any_cpu(rng);
+        match self {
+            Self::Trigger => ipis::trigger_any(rng),
+            Self::Call => ipis::call(cpu, false),
+            Self::CallAndWait => ipis::call(cpu, true),
+            Self::CallAll => ipis::call_all(),
+            Self::PutOff => ipis::put_off(cpu),
+            Self::SetTimer => ipis::set_timer(cpu, rng),
+            Self::ComeAndGo => ipis::come_and_go(cpu, rng),
+            Self::Move => ipis::move_any(cpu, rng),
+            Self::Ask => ask(cpu),
+        }
     }
 }
 

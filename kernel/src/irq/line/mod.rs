@@ -92,6 +92,13 @@ impl Line {
         F: Fn(u8) -> C + Send + Sync + 'static,
         C: Into<Claim> + 'static,
     {
+        let handler = Arc::new(handler);
+        let install =
+            move |target, first, shared: &_| Installation::new(target, first, &handler, shared);
+        Self::make(request, count, Box::new(install))
+    }
+
+    fn make(request: Request, count: u8, install: Box<Install>) -> Result<Self, LineError> {
         let Request {
             name,
             source,
@@ -107,10 +114,6 @@ impl Line {
             .lock()
             .allocate_block(class, count)
             .map_err(|exhausted| LineError::Vectors { cpu, exhausted })?;
-        let handler = Arc::new(handler);
-        let install: Box<Install> = Box::new(move |target, first, shared| {
-            Installation::new(target, first, &handler, shared)
-        });
         let shared = Shared::new(name, class, count, target, first, origin);
         let installation = install(target, first, &shared);
         // From here on, dropping the line undoes what has been done.
@@ -198,6 +201,7 @@ impl fmt::Debug for Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
+        self.shared.watch.close();
         self.shared.stop();
         let (target, first) = self.shared.with(|state| (state.target, state.first));
         // Interrupts must be on while it waits.

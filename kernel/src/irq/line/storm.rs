@@ -1,13 +1,14 @@
 //! Lines that have gone mad: masked from within their own handler, named, and let through again on
 //! trial. `tocsin_logic::irq::storm` decides.
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use tocsin_logic::irq::storm::{Detector, Policy, Storm};
+use tocsin_logic::irq::storm::{Change, Detector, Policy, Storm};
 
 use super::shared::{Masker, Shared};
 use crate::irq::deferred;
+use crate::irq::timers::{Expiry, Mode, Timer, TimerError};
 use crate::sync::IrqMutex;
 use crate::time;
 
@@ -18,6 +19,17 @@ pub(super) struct Watch {
     /// The storm that has not been reported.
     last: IrqMutex<Option<Storm>>,
     storms: AtomicU32,
+    retry: IrqMutex<Retry>,
+}
+
+/// What lets the line through again.
+#[derive(Debug)]
+enum Retry {
+    /// There was no storm yet, or somebody is starting the timer at the moment.
+    None,
+    Timer(Timer),
+    /// The line is being dropped.
+    Closed,
 }
 
 impl Watch {
@@ -26,11 +38,19 @@ impl Watch {
             detector: IrqMutex::new(Detector::new(Policy::DEFAULT)),
             last: IrqMutex::new(None),
             storms: AtomicU32::new(0),
+            retry: IrqMutex::new(Retry::None),
         }
     }
 
     pub(super) fn storms(&self) -> u32 {
         self.storms.load(Ordering::Relaxed)
+    }
+
+    /// Nothing is let through any more. In a thread.
+    pub(super) fn close(&self) {
+        let retry = core::mem::replace(&mut *self.retry.lock(), Retry::Closed);
+        // Waits until the timer's function has returned.
+        drop(retry);
     }
 }
 
@@ -54,18 +74,57 @@ pub(super) fn look(shared: &Arc<Shared>) {
     *shared.watch.last.lock() = Some(storm);
     let argument = Arc::into_raw(Arc::clone(shared)) as usize;
     if deferred::defer(report, argument).is_err() {
-        // Then the line is let through at once, and the next storm tells.
+        // The queue is full; it says so itself.
         report(argument);
     }
 }
 
-/// Tells of the storm. Deferred.
+/// Tells of the storm, and sets the time of the next trial. Deferred.
 extern "C" fn report(argument: usize) {
     // SAFETY: 1. `look` gave away this reference.
     let shared = unsafe { Arc::from_raw(argument as *const Shared) };
     let storm = shared.watch.last.lock().take();
-    if let Some(storm) = storm {
-        let line = shared.describe();
-        log::warn!("line {} ({}): {storm}", line.name, line.source);
+    let Some(storm) = storm else { return };
+    let line = shared.describe();
+    log::warn!("line {} ({}): {storm}", line.name, line.source);
+    if let Err(error) = start_retry(&shared) {
+        log::error!("line {}: it stays masked: {error}", line.name);
+    }
+}
+
+fn start_retry(shared: &Arc<Shared>) -> Result<(), TimerError> {
+    let Some(deadline) = next_event(shared) else {
+        return Ok(());
+    };
+    let mut retry = shared.watch.retry.lock();
+    if matches!(*retry, Retry::None) {
+        let line = Arc::downgrade(shared);
+        let function = move |expiry: &Expiry<'_>| retry_line(&line, expiry);
+        *retry = Retry::Timer(Timer::new("line on trial", Mode::Deferred, function)?);
+    }
+    match &mut *retry {
+        Retry::Timer(timer) => timer.at(deadline),
+        Retry::None | Retry::Closed => Ok(()),
+    }
+}
+
+fn next_event(shared: &Shared) -> Option<u64> {
+    shared.watch.detector.lock().next_event()
+}
+
+/// The time of a trial, or of its end, has come. Deferred.
+fn retry_line(line: &Weak<Shared>, expiry: &Expiry<'_>) {
+    let Some(shared) = line.upgrade() else { return };
+    let change = shared.watch.detector.lock().poll(time::nanoseconds());
+    match change {
+        Some(Change::Retry) => {
+            log::info!("line {}: let through again, on trial", shared.name);
+            shared.set_masked(Masker::Storm, false);
+        }
+        Some(Change::Calm) => log::info!("line {}: calm again", shared.name),
+        None => {}
+    }
+    if let Some(next) = next_event(&shared) {
+        expiry.at(next);
     }
 }
