@@ -2,8 +2,7 @@
 //! interrupt 8).
 
 use alloc::format;
-use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::AtomicBool;
 
 use tocsin_logic::devices::rtc::{
     INTERRUPTS, PERIODIC, REGISTER_A, REGISTER_B, REGISTER_C, REGISTER_D, SET, UPDATE_ENDED,
@@ -68,8 +67,8 @@ impl Rtc {
         {
             return Err(DeviceError::Absent(NAME, "the FADT says so"));
         }
-        // Bits 6:0 of D are 0 always; where nothing answers they read as 1.
-        if read(REGISTER_D) & 0x7f != 0 || read(REGISTER_B) == 0xff {
+        // Bits 6:0 of D and 3:0 of C are 0 always; where nothing answers they read as 1.
+        if read(REGISTER_D) & 0x7f != 0 || Cause(read(REGISTER_C)).is_impossible() {
             let why = "its registers do not answer at ports 0x70 and 0x71";
             return Err(DeviceError::Absent(NAME, why));
         }
@@ -95,23 +94,16 @@ impl Rtc {
             class,
             cpu,
         };
-        let raised = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&raised);
         let answer = move || {
             let cause = Cause(read(REGISTER_C));
             if !cause.interrupts() {
                 return Claim::NotMine;
             }
-            counter.fetch_add(1, Ordering::Release);
             handler(cause);
             Claim::Mine
         };
         let line = Line::new(request, answer).map_err(|error| DeviceError::Line(NAME, error))?;
-        Ok(Clock {
-            line,
-            raised,
-            _rtc: self,
-        })
+        Ok(Clock { line, _rtc: self })
     }
 }
 
@@ -120,7 +112,6 @@ impl Rtc {
 pub struct Clock {
     // First, so that nobody has to answer while the clock is silenced.
     line: Line,
-    raised: Arc<AtomicU64>,
     _rtc: Rtc,
 }
 
@@ -129,13 +120,6 @@ impl Clock {
     #[must_use]
     pub fn line(&self) -> &Line {
         &self.line
-    }
-
-    /// How often register C said that the clock interrupts: in its handler, or to
-    /// [`acknowledge`](Self::acknowledge).
-    #[must_use]
-    pub fn raised(&self) -> u64 {
-        self.raised.load(Ordering::Acquire)
     }
 
     /// Interrupts at this rate, or not any more.
@@ -167,10 +151,7 @@ impl Clock {
     /// Acknowledges outside of the handler, and says what there was. **Needed after the line was
     /// masked**: the edge was lost, and without this there is no other.
     pub fn acknowledge(&self) -> Cause {
-        let cause = Cause(read(REGISTER_C));
-        self.raised
-            .fetch_add(u64::from(cause.interrupts()), Ordering::Release);
-        cause
+        Cause(read(REGISTER_C))
     }
 }
 

@@ -235,7 +235,7 @@ fn received(line: &Line) -> u64 {
 
 /// How often an edge is masked, each time four times as long, before one that still arrives counts as
 /// not lost. An emulated device may be late, and raise its edge when it is not masked any more.
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: u32 = 6;
 
 /// Masks the line of `device`, has it raise one edge, waits, and unmasks it. What has come since the
 /// returned moment has not been lost.
