@@ -4,9 +4,10 @@
 //! ICR's destination (an INIT then hits APIC 0), and it unmasks LVT entries before the APIC is
 //! enabled, which hardware undoes. The order below is the one that hardware needs.
 
+use alloc::boxed::Box;
 use core::fmt;
+use core::sync::atomic::{AtomicPtr, Ordering};
 
-use spin::Once;
 use tocsin_logic::apic::base::IA32_APIC_BASE;
 use tocsin_logic::apic::register::Part;
 use tocsin_logic::apic::status::{Dfr, Esr, Svr};
@@ -31,19 +32,23 @@ pub struct LocalApic {
     suppresses_eoi_broadcasts: bool,
 }
 
-static LOCAL: Once<LocalApic> = Once::new();
+/// What [`local`] gives; before the set-up, registers in memory that is not there. A pointer, and not
+/// a `Once`: everything that is sent goes through it, and need not ask whether it is set.
+static LOCAL: AtomicPtr<LocalApic> = AtomicPtr::new((&raw const NOT_SET_UP).cast_mut());
 
-/// The local APIC of the CPU that runs this code. Any context, once the boot CPU has set it up.
-///
-/// # Panics
-///
-/// Before that.
+static NOT_SET_UP: LocalApic = LocalApic {
+    state: State::Disabled,
+    page: 0,
+    suppresses_eoi_broadcasts: false,
+};
+
+/// The local APIC of the CPU that runs this code. Any context, once the boot CPU has set it up; before,
+/// any use of it is a page fault.
 #[inline]
 #[must_use]
 pub fn local() -> &'static LocalApic {
-    LOCAL
-        .get()
-        .expect("the boot CPU sets up the local APIC before anybody uses it")
+    // SAFETY: 1. It points to what lives for ever, and is not changed any more once it is stored.
+    unsafe { &*LOCAL.load(Ordering::Acquire) }
 }
 
 /// The state this CPU's local APIC is in, and where its registers are.
@@ -121,7 +126,9 @@ impl LocalApic {
     /// Makes this the local APIC that [`local`] gives, and answers its own vectors. Once.
     pub(crate) fn install(self) -> &'static Self {
         service::set_up();
-        LOCAL.call_once(|| self)
+        let installed: &'static Self = Box::leak(Box::new(self));
+        LOCAL.store(core::ptr::from_ref(installed).cast_mut(), Ordering::Release);
+        installed
     }
 
     /// Whether it is in x2APIC mode.
