@@ -33,16 +33,14 @@
 //! use, or while the state is 0 and the copy is needed. Only a machine check can come there by
 //! itself; the kernel does not go on after that one (see [`needs_nmi_frame`]).
 //!
-//! Interrupts of the local APIC take a shorter way, which saves nine registers and calls the
-//! function that the CPU's table has for the vector; see [`super::interrupts`].
+//! Interrupts of the local APIC and software interrupts take a shorter way; see [`super::interrupt_entry`].
 
 use core::arch::{global_asm, naked_asm};
 use core::mem::offset_of;
 
 use tocsin_logic::exception::ERROR_CODE_VECTORS;
-use tocsin_logic::irq::table::Table;
 
-use super::interrupts::WITHOUT_EOI;
+use super::interrupts::{MEASURED, SOFTWARE, WITHOUT_EOI};
 use super::nmi::VECTOR as NMI;
 use super::percpu::PerCpu;
 
@@ -128,10 +126,19 @@ global_asm!(
 entry_stubs:
     .set vector, 0
     .rept 256
-        .balign {size}, 0xcc
+        .org entry_stubs + vector * {size}, 0xcc // An error, if a stub is longer.
         .set without_eoi, (vector == {n0}) | (vector == {n1}) | (vector == {n2}) | (vector == {n3})
-        .if vector > 31 && !without_eoi
-            push vector
+        .if vector == {m0}
+            jmp qword ptr [rip + entry_measured]
+        .elseif vector == {m1}
+            jmp qword ptr [rip + entry_measured + 8]
+        .elseif vector == {software}
+            push rsi
+            mov esi, vector
+            jmp entry_software
+        .elseif vector > 31 && !without_eoi
+            push rsi
+            mov esi, vector
             jmp entry_interrupt
         .elseif vector == {nmi}
             jmp entry_nmi
@@ -146,6 +153,7 @@ entry_stubs:
     .endr
 
     .balign 64
+    .global entry_common
 entry_common:
     save_registers
     cld
@@ -193,82 +201,6 @@ entry_nmi_return:
     inc qword ptr gs:[{nmi_nested}]
     iretq
 entry_nmi_end:
-
-    // An interrupt of the local APIC. Only what the ABI lets a function change is saved.
-    .balign 64
-entry_interrupt:
-    push rax
-    push rcx
-    push rdx
-    push rsi
-    push rdi
-    push r8
-    push r9
-    push r10
-    push r11
-    cld
-    mov esi, [rsp + 72]             // The vector.
-    mov rdx, rsp
-    inc dword ptr gs:[{depth}]
-    jnz 2f
-    mov rsp, gs:[{stack}]           // From a thread: to the interrupt stack.
-1:  push rdx
-    inc qword ptr gs:[{counts} + rsi * 8]
-    mov rax, gs:[{functions} + rsi * 8]
-    mov rdi, gs:[{contexts} + rsi * 8]
-    sti
-    call rax
-    cli
-    .if {check_eoi}                 // Not in a release build.
-        mov rax, [rsp]
-        mov edi, [rax + 72]
-        call {is_to_be_ended}
-        test al, al
-        jz 3f
-    .endif
-    cmp qword ptr gs:[{apic_page}], 0
-    jne 4f
-    mov ecx, 0x80b                  // EOI, as MSR.
-    xor eax, eax
-    xor edx, edx
-    wrmsr
-3:
-entry_without_eoi:
-    pop rsp
-    dec dword ptr gs:[{depth}]
-    pop r11
-    pop r10
-    pop r9
-    pop r8
-    pop rdi
-    pop rsi
-    pop rdx
-    pop rcx
-    pop rax
-    add rsp, 8
-    iretq
-2:  mov eax, gs:[{depth}]           // Nested: the stack is the right one.
-    cmp eax, gs:[{max_depth}]
-    jle 1b
-    mov gs:[{max_depth}], eax
-    jmp 1b
-4:  mov rax, gs:[{apic_page}]
-    mov dword ptr [rax + 0xb0], 0   // EOI, as register.
-    jmp 3b
-
-    // The function of the vectors that nobody answers. It returns past the EOI, if there is nothing
-    // to end.
-    .global entry_unhandled
-entry_unhandled:
-    sub rsp, 8
-    call {answer_unhandled}
-    add rsp, 8
-    test al, al
-    jz 1f
-    ret
-1:  add rsp, 8
-    cli
-    jmp entry_without_eoi
     .text
     "#,
     size = const STUB_SIZE,
@@ -276,13 +208,9 @@ entry_unhandled:
     n1 = const WITHOUT_EOI[1],
     n2 = const WITHOUT_EOI[2],
     n3 = const WITHOUT_EOI[3],
-    depth = const offset_of!(PerCpu, interrupts.depth),
-    max_depth = const offset_of!(PerCpu, interrupts.max_depth),
-    stack = const offset_of!(PerCpu, interrupts.stack),
-    apic_page = const offset_of!(PerCpu, interrupts.apic_page),
-    functions = const offset_of!(PerCpu, interrupts.table) + <Table>::FUNCTIONS,
-    contexts = const offset_of!(PerCpu, interrupts.table) + <Table>::CONTEXTS,
-    counts = const offset_of!(PerCpu, interrupts.counts),
+    m0 = const MEASURED[0],
+    m1 = const MEASURED[1],
+    software = const SOFTWARE,
     nmi = const NMI,
     nmi_state = const offset_of!(PerCpu, nmi.state),
     nmi_count = const offset_of!(PerCpu, nmi.count),
@@ -290,14 +218,10 @@ entry_unhandled:
     copy = const NMI_COPY,
     error_codes = const ERROR_CODE_VECTORS,
     handler = sym super::exceptions::handle,
-    check_eoi = const cfg!(debug_assertions) as u8,
-    is_to_be_ended = sym super::stray::is_to_be_ended,
-    answer_unhandled = sym super::stray::answer_unhandled,
 );
 
 unsafe extern "C" {
     static entry_stubs: u8;
-    fn entry_unhandled();
     static entry_nmi: u8;
     static entry_nmi_run: u8;
     static entry_nmi_done: u8;
@@ -325,11 +249,6 @@ pub(super) fn needs_nmi_frame(rip: u64) -> bool {
     let copying = &raw const entry_nmi as u64..&raw const entry_nmi_run as u64;
     let leaving = &raw const entry_nmi_left as u64..&raw const entry_nmi_end as u64;
     copying.contains(&rip) || leaving.contains(&rip)
-}
-
-/// What a table of handlers has for a vector that nobody answers. Only the entry code may call it.
-pub(super) const fn unhandled() -> *mut () {
-    entry_unhandled as *mut ()
 }
 
 /// Address of the entry point of `vector`.

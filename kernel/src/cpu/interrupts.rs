@@ -8,12 +8,13 @@
 //! How handlers are installed and removed meanwhile is [`tocsin_logic::irq::table`]'s.
 
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 use tocsin_logic::irq::table::Table;
 use tocsin_logic::vector::Vector;
 
-use super::entry::{self, TrapFrame};
+use super::entry::TrapFrame;
+use super::interrupt_entry;
 use super::percpu::{self, PerCpu};
 use super::stray;
 use crate::sync::IrqMutex;
@@ -34,14 +35,21 @@ pub const WITHOUT_EOI: [u8; 4] = [0x27, 0x2f, SOFTWARE, 0xff];
 /// The vector for software interrupts.
 pub const SOFTWARE: u8 = 0x80;
 
+/// Vectors that belong to measurements: their stubs jump where
+/// [`set_measured`](super::interrupt_entry::set_measured) says. Class 13.
+pub const MEASURED: [u8; 2] = [0xd9, 0xda];
+
+/// As many as there are classes, and so more than can nest.
+const DEPTHS: usize = 16;
+
 /// The part of a per-CPU block that the entry code uses.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Interrupts {
     /// How many interrupts are being answered, less one: -1 in a thread.
     pub(super) depth: AtomicI32,
-    /// The greatest value above 0 that it has had, or -1.
-    pub(super) max_depth: AtomicI32,
+    /// Whether an interrupt has come when `depth` was the index, from 0 on.
+    pub(super) reached: [AtomicBool; DEPTHS],
     /// First value of RSP on the interrupt stack: 8 below the top, so that a push aligns it.
     pub(super) stack: AtomicU64,
     /// The xAPIC's registers, or 0 in x2APIC mode.
@@ -54,10 +62,10 @@ impl Interrupts {
     pub(super) const fn new() -> Self {
         Self {
             depth: AtomicI32::new(-1),
-            max_depth: AtomicI32::new(-1),
+            reached: [const { AtomicBool::new(false) }; DEPTHS],
             stack: AtomicU64::new(0),
             apic_page: AtomicU64::new(0),
-            table: Table::new(entry::unhandled()),
+            table: Table::new(interrupt_entry::unhandled()),
             counts: [const { AtomicU64::new(0) }; 256],
         }
     }
@@ -113,7 +121,10 @@ impl Interrupts {
         let any = with_eoi
             .map(|vector| self.count(vector))
             .any(|count| count > 0);
-        level(&self.max_depth).max(u32::from(any))
+        let reached = |it: &AtomicBool| it.load(Ordering::Relaxed);
+        // One came inside as many as the index and one more.
+        let most = self.reached.iter().rposition(reached);
+        most.map_or(u32::from(any), |index| index as u32 + 2)
     }
 }
 
@@ -208,7 +219,7 @@ pub(super) fn dispatch_without_eoi(frame: &TrapFrame) {
         return;
     }
     let (function, context) = interrupts.table.lookup(Vector(vector));
-    if function == entry::unhandled() {
+    if function == interrupt_entry::unhandled() {
         return stray::log_unhandled(vector);
     }
     // SAFETY: 1. Only `Handler`s are put into the table.

@@ -10,6 +10,7 @@ pub mod ending;
 pub mod entry;
 pub mod exceptions;
 pub mod idt;
+pub mod interrupt_entry;
 pub mod interrupt_stack;
 pub mod interrupts;
 mod machine_check;

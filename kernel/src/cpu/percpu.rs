@@ -33,7 +33,18 @@ pub const WORK: usize = 128;
 const FIXED: VectorSet = {
     let mut fixed = VectorSet::range(Vector(0x20), Vector(0x2f))
         .with(VectorSet::range(Vector(0xe0), Vector(0xff)));
-    let singles = [0x51, 0x52, interrupts::SOFTWARE, 0x91, 0x92, 0xd0, 0xd8];
+    let [measured, compared] = interrupts::MEASURED;
+    let singles = [
+        0x51,
+        0x52,
+        interrupts::SOFTWARE,
+        0x91,
+        0x92,
+        0xd0,
+        0xd8,
+        measured,
+        compared,
+    ];
     let mut index = 0;
     while index < singles.len() {
         fixed.insert(Vector(singles[index]));

@@ -1,0 +1,229 @@
+//! The way of interrupts from the stub to the handler and back: few instructions, no lock, and nothing
+//! that another CPU writes.
+//!
+//! It saves the nine registers that a function may change, and calls the function that the CPU's
+//! table has for the vector; see [`super::interrupts`]. A first interrupt goes to the interrupt
+//! stack, a nested one has it already; each has a path of its own, so that none costs more. What is
+//! counted, and where: by vector, and the depths that were reached.
+//!
+//! A software interrupt has no EOI and no priority: its function runs with interrupts off, on the stack
+//! that it finds.
+//!
+//! The stubs of two vectors jump where a word of memory says. As a rule that is here; measurements lead
+//! them to other ways of answering, which then stand beside this one in the same boot.
+
+use core::arch::global_asm;
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use tocsin_logic::irq::table::Table;
+
+use super::interrupts::{MEASURED, SOFTWARE};
+use super::percpu::PerCpu;
+
+global_asm!(
+    r#"
+    .section .text.entry, "ax"
+
+    // Only what the ABI lets a function change is saved. The stub has saved rsi, and put the vector
+    // there.
+    .macro save_volatile
+    push rax
+    push rcx
+    push rdx
+    push rdi
+    push r8
+    push r9
+    push r10
+    push r11
+    cld
+    .endm
+
+    .macro restore_volatile
+    pop r11
+    pop r10
+    pop r9
+    pop r8
+    pop rdi
+    pop rdx
+    pop rcx
+    pop rax
+    pop rsi
+    .endm
+
+    // The vector is kept in a debug build only, twice, because the stack must stay aligned.
+    .macro call_function
+    inc qword ptr gs:[{counts} + rsi * 8]
+    mov rax, gs:[{functions} + rsi * 8]
+    mov rdi, gs:[{contexts} + rsi * 8]
+    .if {check_eoi}
+        push rsi
+        push rsi
+    .endif
+    sti
+    call rax
+    cli
+    .endm
+
+    .macro end_interrupt by_register, ended
+    .if {check_eoi}
+        mov edi, [rsp]
+        call {is_to_be_ended}
+        add rsp, 16
+        test al, al
+        jz \ended
+    .endif
+    cmp qword ptr gs:[{apic_page}], 0
+    jne \by_register
+    mov ecx, 0x80b                  // EOI, as MSR.
+    xor eax, eax
+    xor edx, edx
+    wrmsr
+\ended:
+    .endm
+
+    .macro end_by_register ended
+    mov rax, gs:[{apic_page}]
+    mov dword ptr [rax + 0xb0], 0
+    jmp \ended
+    .endm
+
+    // An interrupt of the local APIC, first from a thread: to the interrupt stack.
+    .balign 64
+    .global entry_interrupt
+entry_interrupt:
+    save_volatile
+    inc dword ptr gs:[{depth}]
+    jnz entry_nested
+    mov rdx, rsp
+    mov rsp, gs:[{stack}]
+    push rdx
+    call_function
+    end_interrupt 1f, entry_first_end
+    pop rsp
+    dec dword ptr gs:[{depth}]
+    restore_volatile
+    iretq
+1:  end_by_register entry_first_end
+
+    // From a handler: the stack is the right one, and aligned by now.
+entry_nested:
+    mov eax, gs:[{depth}]
+    mov byte ptr gs:[{reached} + rax - 1], 1
+    call_function
+    end_interrupt 1f, entry_nested_end
+    dec dword ptr gs:[{depth}]
+    restore_volatile
+    iretq
+1:  end_by_register entry_nested_end
+
+    // A software interrupt, on the stack that it finds, interrupts off. The common way is for those
+    // that nobody answers, and for one that is no software interrupt: its vector is in service.
+    .balign 64
+    .global entry_software
+entry_software:
+    save_volatile
+    cmp qword ptr gs:[{apic_page}], 0
+    jne 2f
+    mov ecx, 0x810 + {software} / 32 // ISR, as MSR.
+    rdmsr
+1:  test eax, 1 << ({software} % 32)
+    jnz 3f
+    mov rax, gs:[{functions} + rsi * 8]
+    cmp rax, offset entry_unhandled
+    je 3f
+    inc qword ptr gs:[{counts} + rsi * 8]
+    mov rdi, gs:[{contexts} + rsi * 8]
+    call rax
+    restore_volatile
+    iretq
+2:  mov rax, gs:[{apic_page}]
+    mov eax, [rax + 0x100 + {software} / 32 * 16] // ISR, as register.
+    jmp 1b
+3:  restore_volatile
+    push 0
+    push {software}
+    jmp entry_common
+
+    // What the stubs of the measured vectors lead to, unless they are led elsewhere.
+    .global entry_measured_0, entry_measured_1
+entry_measured_0:
+    push rsi
+    mov esi, {m0}
+    jmp entry_interrupt
+entry_measured_1:
+    push rsi
+    mov esi, {m1}
+    jmp entry_interrupt
+
+    .pushsection .data.entry_measured, "aw"
+    .balign 8
+    .global entry_measured
+entry_measured:
+    .quad entry_measured_0, entry_measured_1
+    .popsection
+
+    // The function of the vectors that nobody answers. It returns past the EOI, if there is nothing
+    // to end.
+    .global entry_unhandled
+entry_unhandled:
+    sub rsp, 8
+    call {answer_unhandled}
+    add rsp, 8
+    test al, al
+    jz 1f
+    ret
+1:  add rsp, 8
+    .if {check_eoi}
+        add rsp, 16
+    .endif
+    cli
+    cmp dword ptr gs:[{depth}], 0
+    je entry_first_end
+    jmp entry_nested_end
+    .text
+    "#,
+    m0 = const MEASURED[0],
+    m1 = const MEASURED[1],
+    software = const SOFTWARE,
+    depth = const offset_of!(PerCpu, interrupts.depth),
+    reached = const offset_of!(PerCpu, interrupts.reached),
+    stack = const offset_of!(PerCpu, interrupts.stack),
+    apic_page = const offset_of!(PerCpu, interrupts.apic_page),
+    functions = const offset_of!(PerCpu, interrupts.table) + <Table>::FUNCTIONS,
+    contexts = const offset_of!(PerCpu, interrupts.table) + <Table>::CONTEXTS,
+    counts = const offset_of!(PerCpu, interrupts.counts),
+    check_eoi = const cfg!(debug_assertions) as u8,
+    is_to_be_ended = sym super::stray::is_to_be_ended,
+    answer_unhandled = sym super::stray::answer_unhandled,
+);
+
+unsafe extern "C" {
+    fn entry_unhandled();
+    static entry_measured_0: u8;
+    static entry_measured_1: u8;
+    static entry_measured: [AtomicU64; MEASURED.len()];
+}
+
+/// What a table of handlers has for a vector that nobody answers. Only the entry code may call it.
+pub(super) const fn unhandled() -> *mut () {
+    entry_unhandled as *mut ()
+}
+
+/// Where the stubs of the [`MEASURED`] vectors lead to as a rule: to the code that all others have.
+#[must_use]
+pub fn ordinary(index: usize) -> u64 {
+    let own = [&raw const entry_measured_0, &raw const entry_measured_1];
+    own[index] as u64
+}
+
+/// Lets the stub of a [`MEASURED`] vector lead to the code at an address, on all CPUs.
+///
+/// # Safety
+///
+/// The code must do all that an interrupt's entry does, for whatever it may interrupt.
+pub unsafe fn set_measured(index: usize, code: u64) {
+    // SAFETY: 1. The words are there, and only used as atomics and by the stubs.
+    let words = unsafe { &entry_measured };
+    words[index].store(code, Ordering::SeqCst);
+}
