@@ -22,6 +22,7 @@ extern crate std;
 pub mod acpi;
 pub mod apic;
 pub mod backtrace;
+pub mod bench;
 pub mod command_line;
 pub mod cpu_set;
 pub mod devices;

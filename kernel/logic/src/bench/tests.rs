@@ -1,0 +1,99 @@
+//! Against `hdrhistogram`, which counts in its own way.
+
+use super::{Histogram, Summary, correct};
+use proptest::prelude::*;
+use std::vec::Vec;
+
+/// Values of all sizes, as often small as large.
+fn values() -> impl Strategy<Value = Vec<u64>> {
+    let value = (0_u32..62, any::<u64>()).prop_map(|(shift, bits)| bits >> 1 >> shift);
+    prop::collection::vec(value, 1..600)
+}
+
+fn summary(values: &[u64]) -> Summary {
+    Summary::of(&mut values.to_vec()).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn percentiles_are_those_of_hdrhistogram(values in prop::collection::vec(0_u64..90_000, 1..3000)) {
+        // Five digits: exact up to 100,000.
+        let mut reference = hdrhistogram::Histogram::<u64>::new_with_bounds(1, 100_000, 5).unwrap();
+        for &value in &values {
+            reference.record(value).unwrap();
+        }
+        let found = summary(&values);
+        prop_assert_eq!(found.min, reference.min());
+        prop_assert_eq!(found.p50, reference.value_at_quantile(0.5));
+        prop_assert_eq!(found.p90, reference.value_at_quantile(0.9));
+        prop_assert_eq!(found.p99, reference.value_at_quantile(0.99));
+        prop_assert_eq!(found.p99_9, reference.value_at_quantile(0.999));
+        prop_assert_eq!(found.max, reference.max());
+    }
+
+    #[test]
+    fn buckets_count_what_hdrhistogram_counts(values in values()) {
+        let mut histogram = Histogram::new();
+        // Three digits, so that its buckets are far narrower than ours.
+        let mut reference =
+            hdrhistogram::Histogram::<u64>::new_with_bounds(1, u64::MAX >> 1, 3).unwrap();
+        for &value in &values {
+            histogram.record(value);
+            reference.record(value).unwrap();
+        }
+        let mut counted = 0;
+        let mut above: Option<u64> = None;
+        for bucket in histogram.buckets() {
+            prop_assert!(above.is_none_or(|above| above < bucket.first), "ascending");
+            above = Some(bucket.last);
+            prop_assert!(bucket.last - bucket.first <= bucket.first / 32, "narrow");
+            let count = values.iter().filter(|&&it| (bucket.first..=bucket.last).contains(&it)).count();
+            prop_assert_eq!(count, bucket.count as usize);
+            counted += u64::from(bucket.count);
+            // Whole numbers of its buckets make one of ours, so the sums agree at each end.
+            let below = reference.count_between(0, bucket.last);
+            prop_assert_eq!(below, counted);
+        }
+        prop_assert_eq!(counted, values.len() as u64);
+    }
+
+    #[test]
+    fn what_is_corrected_is_less_by_the_overhead(values in values(), overhead in 0_u64..1000) {
+        let mut corrected = values.clone();
+        correct(&mut corrected, overhead);
+        for (before, after) in values.iter().zip(&corrected) {
+            prop_assert_eq!(*after, before - overhead.min(*before));
+        }
+    }
+}
+
+#[test]
+fn every_value_has_one_bucket() {
+    // All ends of buckets: each begins where the last one ended.
+    let mut histogram = Histogram::new();
+    let mut next = 0_u64;
+    let mut buckets = 0;
+    loop {
+        histogram.clear();
+        histogram.record(next);
+        let bucket = histogram.buckets().next().unwrap();
+        assert_eq!((bucket.first, bucket.count), (next, 1));
+        histogram.record(bucket.last);
+        assert_eq!(histogram.buckets().next().unwrap().count, 2);
+        buckets += 1;
+        let Some(following) = bucket.last.checked_add(1) else {
+            break;
+        };
+        next = following;
+    }
+    assert_eq!(buckets, 60 * 32);
+}
+
+#[test]
+fn few_samples_have_percentiles_too() {
+    assert_eq!(Summary::of(&mut []), None);
+    let one = summary(&[7]);
+    assert_eq!((one.min, one.p50, one.p99_9, one.max), (7, 7, 7, 7));
+    let two = summary(&[9, 3]);
+    assert_eq!((two.p50, two.p90), (3, 9));
+}
