@@ -22,8 +22,8 @@ use super::priority::{ClassSet, max_depth};
 
 /// What an interrupt of the local APIC pushes on top of another one's handler: up to 8 bytes to
 /// align the stack, 40 for SS, RSP, RFLAGS, CS and RIP (SDM vol. 3A, 7.14.2), 16 for the vector in a
-/// debug build, 72
-/// for the nine registers that a function may change, and 8 for the stack pointer to go back to.
+/// debug build, 72 for the nine registers that a function may change, and 8 for the stack pointer to
+/// go back to.
 pub const ENTRY: u64 = 8 + 40 + 16 + 9 * 8 + 8;
 
 /// What the other vectors push: the same, with all fifteen registers, an error code or its place,
