@@ -20,9 +20,9 @@ const COM1: u16 = 0x3f8;
 /// merely pauses loses nothing; a port that died does not stop the kernel.
 const SEND_TRIES: u32 = 1 << 24;
 
-/// How long a fault report waits for a console whose holder sends nothing, in nanoseconds. Long,
-/// because a virtual CPU may have to wait for its turn on the host.
-const SEIZE_PATIENCE: u64 = 1_000_000_000;
+/// Looks at a console whose holder sends nothing before a fault report goes out all the same. Looks,
+/// not time: where virtual CPUs wait for their turn on the host, the one that looks waits, too.
+const SEIZE_TRIES: u32 = 1 << 20;
 
 static CONSOLE: IrqMutex<Option<Console>> = IrqMutex::new(None);
 static SENT: AtomicU64 = AtomicU64::new(0);
@@ -193,6 +193,19 @@ pub(crate) fn is_held_here() -> bool {
     unsafe { CONSOLE.raw() }.is_held_here()
 }
 
+/// Leaves the console to others, if the code that this interrupts holds it.
+///
+/// # Safety
+///
+/// That code must never go on.
+pub(crate) unsafe fn abandon() {
+    if is_held_here() {
+        // SAFETY: 1. The lock is held, and whoever holds it does not go on. 2. The UART driver has no
+        // state that a torn call breaks.
+        unsafe { CONSOLE.force_unlock() };
+    }
+}
+
 /// How a wait for the console ends.
 enum Claim {
     Locked(IrqGuard<'static, Option<Console>>),
@@ -202,17 +215,19 @@ enum Claim {
 }
 
 fn wait_for_console(waiting: impl Fn() -> bool) -> Claim {
-    let (mut sent, mut since) = (SENT.load(Ordering::Relaxed), time::nanoseconds());
+    let (mut sent, mut tries) = (SENT.load(Ordering::Relaxed), 0);
     loop {
-        if let Some(guard) = CONSOLE.try_lock() {
+        // Looking first spares the holder the traffic.
+        if !CONSOLE.is_locked()
+            && let Some(guard) = CONSOLE.try_lock()
+        {
             return Claim::Locked(guard);
         }
         // As long as something is being sent, somebody else is writing, and will be done.
         let now = SENT.load(Ordering::Relaxed);
-        if now != sent {
-            (sent, since) = (now, time::nanoseconds());
-        }
-        if is_held_here() || time::has_passed(since, SEIZE_PATIENCE) {
+        tries = if now == sent { tries + 1 } else { 0 };
+        sent = now;
+        if is_held_here() || tries == SEIZE_TRIES {
             return Claim::Forced;
         }
         if !waiting() {

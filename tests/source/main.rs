@@ -278,7 +278,10 @@ fn masks_by_itself(source: &str) -> bool {
     source
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"))
-        .any(|line| line.contains("interrupts::without_interrupts"))
+        .any(|line| {
+            line.contains("interrupts::without_interrupts")
+                || line.contains("x86_64") && line.contains("without_interrupts")
+        })
 }
 
 /// Sections without interrupts go through `sync`, where the longest can be noted.
@@ -299,6 +302,9 @@ fn interrupts_are_masked_where_it_is_noted() {
     );
     assert!(masks_by_itself(
         "use x86_64::instructions::interrupts::without_interrupts;"
+    ));
+    assert!(masks_by_itself(
+        "use x86_64::instructions::interrupts::{self, without_interrupts};"
     ));
     assert!(!masks_by_itself("crate::sync::without_interrupts(|| 1);"));
 }

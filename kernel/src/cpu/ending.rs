@@ -19,9 +19,10 @@ use super::symbols::Code;
 use crate::hw::processor;
 use crate::{console, time};
 
-/// How long the reporter waits without any CPU stopping before it goes on, in nanoseconds. Long,
-/// because a virtual CPU may have to wait for its turn on the host.
-const PATIENCE: u64 = 2_000_000_000;
+/// How long, in nanoseconds, and how many looks the reporter waits without any CPU stopping before it
+/// goes on. Both: where virtual CPUs wait for their turn on the host, time alone says little.
+const PATIENCE: u64 = 1_000_000_000;
+const LOOKS: u32 = 1 << 18;
 
 /// CPUs of each kind that have a line of their own in the report.
 const SHOWN: usize = 8;
@@ -125,6 +126,8 @@ pub(super) fn leave_note(cpu: &PerCpu, note: fmt::Arguments<'_>) -> ! {
     place.clear();
     // What is too long is cut.
     let _ = place.write_fmt(note);
+    // SAFETY: 1. Nothing under this goes on.
+    unsafe { console::abandon() };
     cpu.end.state.store(state::NOTED, Ordering::Release);
     processor::halt_forever()
 }
@@ -144,6 +147,8 @@ pub(super) fn stop_if_elsewhere(cpu: &PerCpu, rip: u64) {
         end.state.store(state::PRINTING, Ordering::Release);
         return;
     }
+    // SAFETY: 1. Nothing under this goes on.
+    unsafe { console::abandon() };
     end.place.store(rip, Ordering::Relaxed);
     end.state.store(state::STOPPED, Ordering::Release);
     processor::halt_forever()
@@ -170,7 +175,7 @@ fn each_other(mut visit: impl FnMut(&'static PerCpu)) {
 /// Waits for the others. The reporter must have the console.
 pub(super) fn wait_for_others() {
     HAS_CONSOLE.store(true, Ordering::Release);
-    let (mut before, mut since) = (usize::MAX, time::nanoseconds());
+    let (mut before, mut since, mut looks) = (usize::MAX, time::nanoseconds(), 0);
     loop {
         let mut missing = 0;
         each_other(|cpu| match cpu.end.state.load(Ordering::Acquire) {
@@ -191,9 +196,10 @@ pub(super) fn wait_for_others() {
             _ => missing += 1,
         });
         if missing != before {
-            (before, since) = (missing, time::nanoseconds());
+            (before, since, looks) = (missing, time::nanoseconds(), 0);
         }
-        if missing == 0 || time::has_passed(since, PATIENCE) {
+        looks += 1;
+        if missing == 0 || looks > LOOKS && time::has_passed(since, PATIENCE) {
             return;
         }
         core::hint::spin_loop();

@@ -10,7 +10,7 @@ use crate::smp::{self, jobs};
 use crate::{println, time};
 
 /// How long a CPU waits for the others before it goes on without them, in nanoseconds.
-const PATIENCE: u64 = 5_000_000_000;
+const PATIENCE: u64 = 20_000_000_000;
 
 /// Lines for each other CPU that are printed before one panics.
 const LINES: u64 = 20;

@@ -63,7 +63,7 @@ pub fn totals() -> (u64, u64) {
 }
 
 /// How long each side waits for the other, in nanoseconds.
-const PATIENCE: u64 = 5_000_000_000;
+const PATIENCE: u64 = 20_000_000_000;
 
 /// Turns of the loop that is interrupted, at least; then it gives up. Some seconds.
 const TURNS: u64 = 1 << 28;
