@@ -5,8 +5,8 @@
 //! as the MADT has them:
 //!
 //! ```ignore
-//! let mut timer = Pit::claim()?.answer(class, 0, || TICKS.fetch_add(1, Ordering::Relaxed))?;
-//! timer.every(pit::divisor(1000)?);
+//! let mut timer = Pit::claim()?.answer(class, 0, || COUNTER.count_up())?;
+//! timer.every(1193); // Ticks: 1 kHz.
 //! ```
 //!
 //! What a device needs for its next interrupt (a status bit cleared, a byte taken) is done before

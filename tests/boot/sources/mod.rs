@@ -183,6 +183,14 @@ fn absent() -> Result {
         // A command has failed.
         power_off(session, 1)
     })?;
+    // An old table does not tell of the controller; it does not answer.
+    with(&plain().board("pc,i8042=off"), |session| {
+        session.wait_prompt(PATIENCE)?;
+        let answer = session.command("sources keyboard", PATIENCE)?;
+        let expected = "this machine has no keyboard: no 8042 controller answers at port 0x64";
+        ensure!(answer.contains(expected), "no {expected:?} in:\n{answer}");
+        power_off(session, 1)
+    })?;
     let bare = plain().board("microvm,pit=off,rtc=off");
     with(&bare, |session| {
         session.wait_prompt(PATIENCE)?;
