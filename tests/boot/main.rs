@@ -13,6 +13,7 @@ mod lines;
 mod machines;
 mod monitor;
 mod outside;
+mod pci;
 mod priority;
 mod smp;
 mod sources;
@@ -100,6 +101,7 @@ fn main() -> std::process::ExitCode {
     trials.extend(faults::trials());
     trials.extend(injected::trials());
     trials.extend(outside::trials());
+    trials.extend(pci::trials());
     trials.extend(priority::trials());
     trials.extend(lines::trials());
     trials.extend(machines::trials());

@@ -13,11 +13,17 @@ use crate::time;
 /// How long to wait for a device before what it should do counts as not done, in nanoseconds.
 const PATIENCE: u64 = 2_000_000_000;
 
+/// Most messages of one line.
+const MESSAGES: usize = 16;
+
 /// A line for messages that only counts them.
 #[derive(Debug)]
 pub struct CountedLine {
     line: Line,
-    received: Arc<AtomicU64>,
+    /// How often each message has come.
+    received: Arc<[AtomicU64; MESSAGES]>,
+    /// The message that the driver waits for.
+    number: u8,
 }
 
 /// What became of a message that was masked when the device had reason to send it.
@@ -40,18 +46,20 @@ impl Held {
 }
 
 impl CountedLine {
-    /// A line that `messages` make come.
+    /// A line that `count` messages make come, 1 to 16, of which the driver waits for message `number`.
     pub(super) fn new(
         name: &'static str,
         class: PriorityClass,
         cpu: u32,
         messages: impl Messages + 'static,
+        count: u8,
+        number: u8,
     ) -> Result<Self, PciError> {
-        let received = Arc::new(AtomicU64::new(0));
+        let received = Arc::new([const { AtomicU64::new(0) }; MESSAGES]);
         let handler = {
             let received = Arc::clone(&received);
-            move || {
-                received.fetch_add(1, Ordering::Release);
+            move |number: u8| {
+                received[usize::from(number)].fetch_add(1, Ordering::Release);
             }
         };
         let request = Request {
@@ -60,9 +68,13 @@ impl CountedLine {
             class,
             cpu,
         };
-        let line = Line::new(request, handler).map_err(PciError::Line)?;
+        let line = Line::block(request, count, handler).map_err(PciError::Line)?;
         line.attach(messages).map_err(PciError::Line)?;
-        Ok(Self { line, received })
+        Ok(Self {
+            line,
+            received,
+            number,
+        })
     }
 
     /// The line.
@@ -71,10 +83,16 @@ impl CountedLine {
         &self.line
     }
 
-    /// Messages that have come.
+    /// How often the message that the driver waits for has come.
     #[must_use]
     pub fn received(&self) -> u64 {
-        self.received.load(Ordering::Acquire)
+        self.received[usize::from(self.number)].load(Ordering::Acquire)
+    }
+
+    /// How many messages the line has, and which the driver waits for.
+    #[must_use]
+    pub fn number(&self) -> (u8, u8) {
+        (self.line.describe().count, self.number)
     }
 
     /// Waits until more than `before` messages have come. Returns whether they have.

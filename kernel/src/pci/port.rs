@@ -32,7 +32,11 @@ impl Port {
         let found = ports.find_map(|function| Some((function, commanded(function)?)));
         let (function, express) = found.ok_or(PciError::NoPort)?;
         let device = function.claim()?;
-        let counted = CountedLine::new("port", class, cpu, device.msi()?)?;
+        let msi = device.msi()?;
+        // All that it has; the slot's events are one of them.
+        let count = msi.messages().min(16);
+        let number = express.message_number() % count;
+        let counted = CountedLine::new("port", class, cpu, msi, count, number)?;
         // SAFETY: 1. A port writes nothing of its own to memory but its messages.
         unsafe { device.enable_bus_master() };
         let control = device.read(express.slot_control()) as u16;

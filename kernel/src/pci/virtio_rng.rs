@@ -77,7 +77,7 @@ impl VirtioRng {
         let (notify, notify_offset, multiplier) = structure(&device, Structure::Notify)?;
         let message = device.msix()?.take(MESSAGE)?;
         let address = device.address;
-        let counted = CountedLine::new("virtio-rng", class, cpu, message)?;
+        let counted = CountedLine::new("virtio-rng", class, cpu, message, 1, 0)?;
         let registers = Registers {
             common,
             common_offset,

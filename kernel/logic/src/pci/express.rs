@@ -49,6 +49,13 @@ impl ExpressCapability {
         is_downstream && has_slot && slot_capabilities & 1 << 18 == 0
     }
 
+    /// Which message tells the slot's events: bits 13:9 of the flags. It changes with the number of
+    /// messages that are on (Express, 7.5.3.2), so a driver reads it when they are.
+    #[must_use]
+    pub const fn message_number(self) -> u8 {
+        (self.flags >> 9 & 0x1f) as u8
+    }
+
     /// Where the slot capabilities lie: a register of 32 bits.
     #[must_use]
     pub const fn slot_capabilities(self) -> u16 {

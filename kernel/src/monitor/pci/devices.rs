@@ -157,7 +157,13 @@ type Counts = (u64, u64);
 /// Says where messages will come, and what has come so far.
 fn begin(kind: &str, counted: &CountedLine) -> Counts {
     let line = counted.line();
-    println!("  {kind}: vector {} of CPU {}", line.vector(), line.cpu());
+    let (vector, cpu) = (line.vector(), line.cpu());
+    match counted.number() {
+        (1, _) => println!("  {kind}: vector {vector} of CPU {cpu}"),
+        (count, number) => println!(
+            "  {kind}: {count} messages, vector {vector} of CPU {cpu} and up; message {number}"
+        ),
+    }
     (line.counts().claimed, counted.received())
 }
 

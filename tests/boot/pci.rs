@@ -1,0 +1,180 @@
+//! Devices on PCI: found as QEMU has them, and interrupting by MSI, MSI-X and pin, each with both ends
+//! counted.
+
+use std::collections::BTreeSet;
+
+use libtest_mimic::Trial;
+use serde_json::Value;
+use tocsin_tests::interrupts::{counted_by_kernel, delivered_by_qemu};
+use tocsin_tools::settings::Smp;
+use tocsin_tools::{Machine, Outcome, Session};
+
+use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial, with};
+
+/// The devices that interrupt: `edu` by MSI and pin, virtio by MSI-X, the port by MSI with masks and
+/// two messages.
+const DEVICES: [&str; 3] = [
+    "edu",
+    "virtio-rng-pci,disable-legacy=on",
+    "ioh3420,id=rootport,chassis=1,slot=1",
+];
+
+/// Interrupts of each kind on each CPU it goes to.
+const COUNT: u64 = 20;
+
+/// An address, vendor and device.
+type Found = (u64, u64, u64, u64, u64);
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = vec![
+        trial("pci::found::q35", || with(&machine("q35", 1)?, found)),
+        trial("pci::found::pc", || with(&machine("pc", 1)?, found)),
+        trial("pci::found::none", || {
+            with(&plain().board("microvm"), |session| {
+                session.wait_prompt(PATIENCE)?;
+                let answer = session.command("pci edu", PATIENCE)?;
+                let expected = "pci: there is no function 1234:11e8; `pci` lists those there are";
+                ensure!(answer.trim_end().ends_with(expected), "{answer}");
+                power_off(session, 1)
+            })
+        }),
+    ];
+    for mode in ["x2apic", "xapic"] {
+        for cpus in [1_u32, 2, 4, 8, 32] {
+            let name = format!("pci::interrupts::{mode}::smp{cpus}");
+            trials.push(trial(name, move || {
+                let machine = machine("q35", cpus)?.append(format!("apic={mode}"));
+                with(&machine, |session| interrupts(session, cpus))
+            }));
+        }
+        let name = format!("pci::interrupts::{mode}::as_delivered");
+        trials.push(trial(name, move || {
+            let run = format!(
+                "apic={mode} run=\"pci edu {COUNT} 1; pci virtio {COUNT}; pci port {COUNT}; irqs; poweroff\""
+            );
+            with(&machine("q35", 2)?.append(run).log("int"), as_delivered)
+        }));
+    }
+    trials
+}
+
+fn machine(board: &str, cpus: u32) -> Result<Machine> {
+    // A port of PCI Express needs a machine with it.
+    let devices = DEVICES
+        .iter()
+        .filter(|device| board == "q35" || !device.starts_with("ioh"));
+    let args: Vec<&str> = devices.flat_map(|device| ["-device", *device]).collect();
+    let smp = Smp::parse(&cpus.to_string())?;
+    Ok(plain().board(board).smp(smp).args(args))
+}
+
+fn power_off(session: &mut Session, status: u8) -> Result {
+    session.send_line("poweroff")?;
+    session.expect_exit(Outcome::Kernel(status), PATIENCE)?;
+    Ok(())
+}
+
+/// The kernel finds the functions that QEMU has, and no others.
+fn found(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    let answer = session.command("pci", PATIENCE)?;
+    let mut by_kernel = BTreeSet::new();
+    for line in answer.lines() {
+        let mut words = line.split_whitespace();
+        let (Some(address), Some(ids)) = (words.next(), words.next()) else {
+            continue;
+        };
+        if let Some(found) = parse(address, ids) {
+            by_kernel.insert(found);
+        }
+    }
+    let mut by_qemu = BTreeSet::new();
+    let buses = session.qmp("query-pci", &Value::Null)?;
+    let buses = buses.as_array().ok_or("query-pci gives no list")?;
+    let mut left: Vec<&Value> = buses.iter().flat_map(devices).collect();
+    while let Some(device) = left.pop() {
+        let number = |path: &str| {
+            let value = device.pointer(path).and_then(Value::as_u64);
+            value.ok_or(format!("no {path} in {device}"))
+        };
+        by_qemu.insert((
+            number("/bus")?,
+            number("/slot")?,
+            number("/function")?,
+            number("/id/vendor")?,
+            number("/id/device")?,
+        ));
+        left.extend(device.pointer("/pci_bridge").into_iter().flat_map(devices));
+    }
+    ensure!(by_qemu.len() > 4, "QEMU has {by_qemu:x?}");
+    ensure_eq!(by_kernel, by_qemu, "functions");
+    power_off(session, 0)
+}
+
+fn devices(bus: &Value) -> impl Iterator<Item = &Value> {
+    let devices = bus.get("devices").and_then(Value::as_array);
+    devices.into_iter().flatten()
+}
+
+/// `0000:00:1f.2` and `8086:2922`.
+fn parse(address: &str, ids: &str) -> Option<Found> {
+    let hex = |text: &str| u64::from_str_radix(text, 16).ok();
+    let (bus_and_before, rest) = address.rsplit_once(':')?;
+    let (_, bus) = bus_and_before.split_once(':')?;
+    let (slot, function) = rest.split_once('.')?;
+    let (vendor, device) = ids.split_once(':')?;
+    Some((
+        hex(bus)?,
+        hex(slot)?,
+        hex(function)?,
+        hex(vendor)?,
+        hex(device)?,
+    ))
+}
+
+/// Every kind interrupts the last CPU, and those it can be moved to.
+fn interrupts(session: &mut Session, cpus: u32) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    let last = cpus - 1;
+    let commands = ["edu", "virtio", "port"];
+    for command in commands {
+        let answer = session.command(&format!("pci {command} {COUNT} {last}"), PATIENCE)?;
+        let (sent, expected) = match command {
+            "edu" => (
+                answer
+                    .matches(&format!("raised: {COUNT} sent, {COUNT} received"))
+                    .count(),
+                2,
+            ),
+            // There, and on another CPU and back, if there is one.
+            _ => (
+                answer
+                    .matches(&format!(": {COUNT} messages received"))
+                    .count(),
+                if cpus > 1 { 3 } else { 1 },
+            ),
+        };
+        ensure_eq!(sent, expected, "rounds of {command} in:\n{answer}");
+        ensure!(
+            answer.contains(&format!(" of CPU {last}")),
+            "not on CPU {last}:\n{answer}"
+        );
+        let held = answer.contains("masked: pending yes, 0 received; unmasked: received yes");
+        ensure!(command == "edu" || held, "no mask in:\n{answer}");
+    }
+    power_off(session, 0)
+}
+
+/// What the kernel counted for each vector is what QEMU delivered.
+fn as_delivered(session: &mut Session) -> Result {
+    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+    let counted = counted_by_kernel(&session.transcript().text_from(0))?;
+    let mut delivered = delivered_by_qemu(&session.log());
+    delivered.retain(|&vector, _| vector >= 32);
+    ensure_eq!(counted, delivered, "interrupts by vector, kernel and QEMU");
+    let devices: u64 = counted.range(0x50..0x60).map(|(_, count)| count).sum();
+    // edu twice with a computation each, the others three rounds and one that was masked.
+    let expected: u64 = 2 * (COUNT + 1) + 2 * (3 * COUNT + 1);
+    ensure_eq!(devices, expected, "interrupts of devices");
+    Ok(())
+}
