@@ -25,13 +25,14 @@ use crate::{sync, time};
 const CALLS: usize = 8;
 
 /// Functions that stand between a section and its end, by how their names begin.
-const MACHINERY: [&str; 9] = [
+const MACHINERY: [&str; 10] = [
     "tocsin::cpu::stretch::",
     "tocsin::sync::",
     "tocsin::irq::priority::",
     "tocsin::irq::ceiling::",
     "<tocsin::sync::",
-    "<tocsin::irq::",
+    "<tocsin::irq::priority::",
+    "<tocsin::irq::ceiling::",
     "lock_api::",
     "<lock_api::",
     "core::",
