@@ -62,8 +62,9 @@ pub const SHORTEST_PERIOD: u64 = 10_000;
 /// The class that functions run in, and above which nobody may use timers.
 pub const CLASS: PriorityClass = vectors::TIMER.priority_class();
 
-/// Time after which a CPU that does not take a command counts as silent, in nanoseconds.
-const PATIENCE: u64 = 2_000_000_000;
+/// Time after which a CPU that does not take a command counts as silent, in nanoseconds. Long, because a
+/// virtual CPU may have to wait for its turn on the host.
+const PATIENCE: u64 = 10_000_000_000;
 
 /// Where a timer's function runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,7 +220,7 @@ impl Timer {
             if time::has_passed(begin, PATIENCE) {
                 return Err(TimerError::Silent(self.cpu()));
             }
-            queue::local(Queue::serve);
+            queue::serve_if_asked();
             core::hint::spin_loop();
         }
         self.queue.post(self.node, command);
@@ -330,7 +331,7 @@ impl Wait {
 
     fn turn(&mut self) {
         // This CPU may be where their interrupt does not get through: interrupts off, or class 14.
-        queue::local(Queue::serve);
+        queue::serve_if_asked();
         core::hint::spin_loop();
         if !self.is_told && time::has_passed(self.begin, PATIENCE) {
             self.is_told = true;

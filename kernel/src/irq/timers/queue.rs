@@ -111,6 +111,15 @@ pub(super) fn local<R>(action: impl FnOnce(&'static Queue) -> R) -> R {
     action(of(cpu::current().id()).expect("a CPU that is online has a queue"))
 }
 
+/// Does what other CPUs have asked of this one, if they have: for who waits for another CPU where this
+/// one's interrupts may not get through. The priority is raised only if there is something to do.
+pub(super) fn serve_if_asked() {
+    let queue = of(cpu::current().id());
+    if queue.is_some_and(|queue| !queue.inbox.load(Ordering::Relaxed).is_null()) {
+        local(Queue::serve);
+    }
+}
+
 /// Answers the timer: calls the function of the first timer, which is all that is done before it.
 extern "C" fn expire(queue: usize, _: u8) {
     // SAFETY: 1. `set_up` registered it with the CPU's queue, which is never freed.
