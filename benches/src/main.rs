@@ -1,88 +1,75 @@
-//! Measures from the host: how long the kernel takes from QEMU's start to its
-//! prompt, by every way into it, and to bring all CPUs online; and how large it is.
-//!
-//! The ways take turns, so that whatever else the host does falls on all of them.
+//! The latency suite: boots the kernel, lets it measure, and makes of the figures a table, a
+//! report, files for other programs, a comparison, and a gate for changes.
 
-mod bring_up;
-mod figures;
-mod memory;
+mod aims;
+mod boot;
+mod compare;
+mod csv_file;
+mod error;
+#[cfg(test)]
+mod fixtures;
+mod gate;
+mod host;
+mod peers;
+mod plan;
+mod plot;
+mod record;
+mod report;
+mod results;
+mod run;
+mod settings;
+mod table;
 
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use clap::Parser;
-use serde::Serialize;
-use tocsin_tools::settings::BootWay;
-use tocsin_tools::{Firmware, Limine, Machine, Session, SessionError, workspace};
+use clap::{Parser, Subcommand};
+use tocsin_tools::settings::Smp;
+use tocsin_tools::workspace;
 
-use bring_up::BringUp;
-use figures::Figures;
-use memory::PerCpu;
+use error::BenchError;
+use gate::Baseline;
+use host::Host;
+use record::{Boot, Clock};
+use results::Results;
+use run::Ticker;
+use settings::{Args, Settings, USUAL_CPUS};
 
-/// Measures the kernel: QEMU's start to the prompt, all CPUs online, and the size of the image
+/// Where everything is written.
+const FOLDER: &str = "target/bench";
+
+/// Measures the kernel under QEMU
 #[derive(Parser)]
-struct Args {
-    /// How often each is measured; less often where it takes long or comes out alike
-    #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..))]
-    runs: u32,
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
 }
 
-/// Far more than a boot takes.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Where the figures go for other programs.
-const RESULTS: &str = "target/bench/results.json";
-
-/// One way to boot, and what was measured; or why it was not.
-#[derive(Debug, Serialize)]
-struct Boot {
-    way: &'static str,
-    /// Seconds from QEMU's start to the prompt.
-    seconds: Option<Figures>,
-    skipped: Option<String>,
-}
-
-/// All that is measured.
-#[derive(Debug, Serialize)]
-struct Results {
-    /// The machine that was booted.
-    machine: String,
-    boot: Vec<Boot>,
-    bring_up: BringUp,
-    /// What the kernel takes for each CPU beyond its stacks.
-    per_cpu: PerCpu,
-    /// Size of the image without debug information, in bytes.
-    image_bytes: u64,
-}
-
-/// Why nothing could be measured.
-#[derive(Debug, thiserror::Error)]
-enum BenchError {
-    #[error(transparent)]
-    Session(#[from] SessionError),
-    #[error("{what}: {source}")]
-    Files {
-        what: String,
-        source: std::io::Error,
+#[derive(Subcommand)]
+enum Command {
+    /// Run the suite and write the report
+    Suite(Args),
+    /// Count instructions, and fail where they are more than was accepted
+    Gate {
+        /// Compare these results instead of measuring
+        #[arg(long)]
+        results: Option<std::path::PathBuf>,
+        /// The accepted figures
+        #[arg(long, default_value_os_t = gate::path())]
+        baseline: std::path::PathBuf,
     },
-    #[error("the kernel took {0:?} to start its CPUs, which is no duration")]
-    Duration(String),
-    #[error("`memory` shows {0:?} for the frames in use, which are no sizes")]
-    Memory(String),
+    /// Count instructions, and accept them
+    Accept,
+    /// Run the suite together with other kernels
+    Peers(Args),
+    /// Write the report of results that were measured before
+    Report { results: std::path::PathBuf },
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    match measure(args.runs).and_then(|results| {
-        show(&results, args.runs);
-        save(&results)?;
-        Ok(results.bring_up.is_within_limit() && results.per_cpu.is_within_limit())
-    }) {
+    match run(&Cli::parse().command) {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => {
-            eprintln!("tocsin-benches: a figure above is missed");
-            ExitCode::FAILURE
-        }
+        Ok(false) => ExitCode::FAILURE,
         Err(e) => {
             eprintln!("tocsin-benches: {e}");
             ExitCode::FAILURE
@@ -90,102 +77,139 @@ fn main() -> ExitCode {
     }
 }
 
-/// Why this way cannot be measured here.
-fn missing(way: BootWay) -> Option<String> {
-    if way == BootWay::Direct {
-        return None;
+/// Does it; whether all is as it should be.
+fn run(command: &Command) -> Result<bool, BenchError> {
+    match command {
+        Command::Suite(args) => suite(&args.check()?, false),
+        Command::Peers(args) => suite(&args.check()?, true),
+        Command::Gate { results, baseline } => {
+            let accepted = Baseline::load(baseline)?;
+            let results = match results {
+                Some(path) => Results::load(path)?,
+                None => counted()?,
+            };
+            let verdict = accepted.judge(&results);
+            print!("{}", verdict.show());
+            Ok(!verdict.fails())
+        }
+        Command::Accept => accept(),
+        Command::Report { results } => {
+            let results = Results::load(results)?;
+            write("report.html", &report::of(&results)?)?;
+            Ok(true)
+        }
     }
-    let firmware = match way {
-        BootWay::LimineUefi => Firmware::find().err().map(|e| e.to_string()),
-        BootWay::Direct | BootWay::Limine => None,
-    };
-    Limine::find()
-        .err()
-        .map(|e| format!("no Limine: {e}"))
-        .or(firmware)
 }
 
-fn measure(runs: u32) -> Result<Results, BenchError> {
-    let ways = [BootWay::Direct, BootWay::Limine, BootWay::LimineUefi];
-    let image = workspace().join("target/image/tocsin.elf");
-    let file = std::fs::metadata(&image).map_err(|source| BenchError::Files {
-        what: format!("cannot read {}; `make build` makes it", image.display()),
-        source,
-    })?;
-    let missing = ways.map(missing);
-    let mut seconds = ways.map(|_| Vec::new());
-    for _ in 0..runs {
-        for ((way, why), seconds) in ways.iter().zip(&missing).zip(&mut seconds) {
-            if why.is_none() {
-                seconds.push(boot(*way)?.as_secs_f64());
+/// The whole suite, or what `BENCH` names of it.
+fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
+    // Before minutes are spent on what it is to be compared with.
+    let old = settings.compare.as_deref().map(Results::load).transpose()?;
+    prepare_folder()?;
+    let ticker = Ticker::new();
+    let usual = Smp::parse(USUAL_CPUS).expect("a number of CPUs");
+    let smp = settings.smp.clone().unwrap_or(usual);
+    let host = Host::now(settings.machine.clone().smp(smp).describe());
+    let (mut contenders, mut others) = if with_peers {
+        peers::find()?
+    } else {
+        <_>::default()
+    };
+    for peer in &others {
+        let why = peer.absent.as_deref().unwrap_or_default();
+        ticker.leave(&format!("{}: {why}", peer.name));
+    }
+    let mut boots: Vec<Boot> = Vec::new();
+    for &clock in &settings.clocks {
+        let legs = plan::suite(settings, clock);
+        let rounds = if clock == Clock::Cycles {
+            settings.rounds
+        } else {
+            1
+        };
+        for round in 1..=rounds {
+            boots.extend(match clock {
+                Clock::Cycles => run::in_turn(&legs, (round, rounds), &ticker)?,
+                Clock::Instructions => run::at_once(&legs, &ticker)?,
+            });
+            for contender in &mut contenders {
+                contender.round(plan::bare(settings, clock), clock, &ticker);
             }
         }
     }
-    let measured = ways.iter().zip(missing).zip(&seconds);
-    let boot = measured.map(|((way, skipped), seconds)| Boot {
-        way: way.name(),
-        seconds: Figures::of(seconds),
-        skipped,
-    });
-    Ok(Results {
-        machine: Machine::new(BootWay::Direct).describe(),
-        boot: boot.collect(),
-        bring_up: bring_up::measure(runs)?,
-        per_cpu: memory::measure()?,
-        image_bytes: file.len(),
-    })
-}
-
-/// The time from QEMU's start to the prompt.
-fn boot(way: BootWay) -> Result<Duration, SessionError> {
-    let mut session = Session::start(&Machine::new(way))?;
-    session.wait_prompt(PATIENCE)?;
-    Ok(session.time_of_match())
-}
-
-fn show(results: &Results, runs: u32) {
-    println!(
-        "QEMU's start to the prompt, {}, {runs} runs each",
-        results.machine
+    let cpus = boots.first().map_or(0, |boot| boot.run.cpus);
+    let mut results = Results::new(host, &boots);
+    others.extend(
+        contenders
+            .into_iter()
+            .map(|contender| contender.into_peer(cpus)),
     );
-    println!(
-        "  {:<13}{:>10}{:>10}{:>10}{:>10}",
-        "boot", "median", "spread", "least", "most"
-    );
-    for Boot {
-        way,
-        seconds,
-        skipped,
-    } in &results.boot
-    {
-        match (seconds, skipped) {
-            (Some(figures), _) => println!(
-                "  {way:<13}{:>8.3} s{:>8.3} s{:>8.3} s{:>8.3} s",
-                figures.median, figures.spread, figures.least, figures.most
-            ),
-            (None, why) => println!("  {way:<13}not measured: {}", why.as_deref().unwrap_or("-")),
-        }
+    results.peers = others;
+    if settings.only.is_empty() && settings.smp.is_none() && !with_peers {
+        results.boot = Some(boot::measure(settings.rounds, &ticker)?);
     }
-    println!("  spread: the middle half of the runs lies within it");
-    results.bring_up.show();
-    results.per_cpu.show();
-    println!("\nkernel image without debug information");
+    ticker.tell("");
+    show(&results, &settings.clocks);
+    save(&results)?;
+    if let Some(old) = old {
+        print!("\n{}", compare::compare(&old, &results).show());
+    }
+    Ok(results.boot.is_none_or(|boot| boot.is_within_limits()))
+}
+
+/// The figures that the gate compares: always of the same machines.
+fn counted() -> Result<Results, BenchError> {
+    let ticker = Ticker::new();
+    let settings = Settings::fixed();
+    let boots = run::at_once(&plan::suite(&settings, Clock::Instructions), &ticker)?;
+    ticker.tell("");
+    Ok(Results::new(Host::now(settings.machine.describe()), &boots))
+}
+
+fn accept() -> Result<bool, BenchError> {
+    let path = gate::path();
+    let old = path.exists().then(|| Baseline::load(&path)).transpose()?;
+    let results = counted()?;
+    if let Some(old) = &old {
+        print!("{}", old.judge(&results).show());
+    }
+    let baseline = Baseline::accept(&results, old.as_ref());
+    std::fs::write(&path, baseline.to_json()).map_err(BenchError::file("write", &path))?;
     println!(
-        "  {:<13}{:>8} KiB",
-        "size",
-        results.image_bytes.div_ceil(1024)
+        "benches/baseline.json: {} figures accepted",
+        baseline.figures.len()
     );
+    Ok(true)
+}
+
+fn show(results: &Results, clocks: &[Clock]) {
+    for &clock in clocks {
+        print!("{}", table::figures(results, clock));
+    }
+    print!("{}{}", table::skips(results), table::peers(results));
+    print!("{}", table::aims(results));
+    if let Some(boot) = &results.boot {
+        print!("\n{}", boot.show());
+    }
+    println!();
+}
+
+fn prepare_folder() -> Result<(), BenchError> {
+    let folder = workspace().join(FOLDER).join("peers");
+    std::fs::create_dir_all(&folder).map_err(BenchError::file("make", &folder))
 }
 
 fn save(results: &Results) -> Result<(), BenchError> {
-    let path = workspace().join(RESULTS);
-    let json = serde_json::to_string_pretty(results).expect("numbers and names are JSON");
-    let dir = path.parent().expect("the path has a directory");
-    let written = std::fs::create_dir_all(dir).and_then(|()| std::fs::write(&path, json + "\n"));
-    written.map_err(|source| BenchError::Files {
-        what: format!("cannot write {}", path.display()),
-        source,
-    })?;
-    println!("\n{RESULTS}");
+    write("results.json", &results.to_json())?;
+    write("results.csv", &csv_file::of(results))?;
+    write("report.html", &report::of(results)?)
+}
+
+fn write(name: &str, content: &str) -> Result<(), BenchError> {
+    prepare_folder()?;
+    let path = Path::new(FOLDER).join(name);
+    let file = workspace().join(&path);
+    std::fs::write(&file, content).map_err(BenchError::file("write", &file))?;
+    println!("{}", path.display());
     Ok(())
 }

@@ -20,6 +20,7 @@ pub(crate) fn prepare(machine: &Machine, dir: &Path) -> Result<Media, SessionErr
     match machine.way {
         BootWay::Direct => Ok(Media::Kernel {
             kernel: machine.image.clone(),
+            module: machine.module.clone(),
             append: machine.append.clone(),
         }),
         BootWay::Limine => Ok(Media::Cd { iso }),

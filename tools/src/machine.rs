@@ -18,6 +18,7 @@ pub struct Machine {
     pub(crate) qemu: PathBuf,
     pub(crate) way: BootWay,
     pub(crate) image: PathBuf,
+    pub(crate) module: Option<PathBuf>,
     pub(crate) append: String,
     board: String,
     smp: Smp,
@@ -33,8 +34,12 @@ pub struct Machine {
 /// What the machine boots from, as files on the host.
 #[derive(Debug, Clone)]
 pub(crate) enum Media {
-    /// An ELF or multiboot kernel, given to QEMU as kernel and as first module.
-    Kernel { kernel: PathBuf, append: String },
+    /// A kernel that QEMU loads itself, and its first module (Linux's initramfs).
+    Kernel {
+        kernel: PathBuf,
+        module: Option<PathBuf>,
+        append: String,
+    },
     /// A CD under BIOS.
     Cd { iso: PathBuf },
     /// A CD under UEFI; the firmware's variables are already a copy.
@@ -57,10 +62,12 @@ impl Machine {
     #[must_use]
     pub fn new(way: BootWay) -> Self {
         let qemu = std::env::var_os("QEMU").filter(|qemu| !qemu.is_empty());
+        let image = crate::workspace().join("target/image/tocsin.elf");
         Self {
             qemu: qemu.map_or_else(|| "qemu-system-x86_64".into(), PathBuf::from),
             way,
-            image: crate::workspace().join("target/image/tocsin.elf"),
+            image: image.clone(),
+            module: Some(image),
             append: String::new(),
             board: "q35".to_owned(),
             smp: Smp::default(),
@@ -81,10 +88,18 @@ impl Machine {
         self
     }
 
-    /// Another kernel image.
+    /// Another kernel image, which is its own first module too.
     #[must_use]
     pub fn image(mut self, image: impl Into<PathBuf>) -> Self {
         self.image = image.into();
+        self.module = Some(self.image.clone());
+        self
+    }
+
+    /// Another first module for a direct boot, or none; to be said after the image.
+    #[must_use]
+    pub fn module(mut self, module: Option<PathBuf>) -> Self {
+        self.module = module;
         self
     }
 
@@ -195,8 +210,15 @@ impl Machine {
         }
         line.option("-d", self.log.join(",")).option("-D", log);
         match media {
-            Media::Kernel { kernel, append } => {
-                line.option("-kernel", kernel).option("-initrd", kernel);
+            Media::Kernel {
+                kernel,
+                module,
+                append,
+            } => {
+                line.option("-kernel", kernel);
+                if let Some(module) = module {
+                    line.option("-initrd", module);
+                }
                 if !append.is_empty() {
                     line.option("-append", append);
                 }

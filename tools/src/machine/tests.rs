@@ -23,6 +23,7 @@ fn a_direct_boot_passes_the_image_twice() {
         .args(["-device", "edu"]);
     let media = Media::Kernel {
         kernel: "/a,b/k.elf".into(),
+        module: Some("/a,b/k.elf".into()),
         append: "run=\"memory; poweroff\"".to_owned(),
     };
     let wiring = Wiring::Sockets { serial: 3, qmp: 4 };
@@ -69,9 +70,10 @@ fn counting_instructions_is_tcg() {
     assert_eq!(machine.accel, Accel::Tcg);
     let media = Media::Kernel {
         kernel: "k".into(),
+        module: None,
         append: String::new(),
     };
     let line = line(&machine, &media, Wiring::Terminal { qmp: 3 });
     assert!(line.contains("-icount shift=0,sleep=off"));
-    assert!(!line.contains("-append"));
+    assert!(!line.contains("-append") && !line.contains("-initrd"));
 }

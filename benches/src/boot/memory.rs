@@ -4,11 +4,12 @@
 #[cfg(test)]
 mod tests;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tocsin_tools::settings::{BootWay, Smp};
 use tocsin_tools::{Machine, Outcome, Session};
 
-use crate::{BenchError, PATIENCE};
+use crate::boot::PATIENCE;
+use crate::error::BenchError;
 
 /// CPUs of the two machines that are compared.
 const FEW: u32 = 1;
@@ -21,7 +22,7 @@ const STACKS: u64 = (64 + 32 + 4 * 16) << 10;
 const LIMIT: u64 = 16 << 10;
 
 /// The figure.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PerCpu {
     /// Bytes for each CPU beyond its stacks, to about 400.
     bytes: u64,
@@ -70,8 +71,8 @@ fn used_bytes(sizes: &str) -> Option<u64> {
 }
 
 impl PerCpu {
-    /// Prints it.
-    pub fn show(&self) {
+    /// Writes it.
+    pub fn show(&self, out: &mut String) {
         let verdict = if self.is_within_limit() {
             "reached"
         } else {
@@ -79,8 +80,10 @@ impl PerCpu {
         };
         let (tenths, limit) = (self.bytes * 10 / 1024, LIMIT >> 10);
         let kib = format!("{}.{}", tenths / 10, tenths % 10);
-        println!("\nmemory for each CPU beyond its stacks, {MANY} CPUs compared with {FEW}");
-        println!("  bytes        {kib:>8} KiB; at most {limit} KiB is the aim: {verdict}");
+        *out += &format!(
+            "\nmemory for each CPU beyond its stacks, {MANY} CPUs compared with {FEW}\n  \
+             bytes        {kib:>8} KiB; at most {limit} KiB is the aim: {verdict}\n"
+        );
     }
 
     /// Whether each CPU takes no more than it may.

@@ -8,12 +8,14 @@
 #[cfg(test)]
 mod tests;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tocsin_tools::settings::{BootWay, Memory, Smp};
 use tocsin_tools::{Machine, Outcome, Session, SessionError};
 
-use crate::figures::Figures;
-use crate::{BenchError, PATIENCE};
+use crate::boot::PATIENCE;
+use crate::boot::series::{self, Series};
+use crate::error::BenchError;
+use crate::run::Ticker;
 
 /// CPUs of the machine whose boot is timed up to the ready line.
 const READY_CPUS: u32 = 4;
@@ -40,20 +42,20 @@ const MANY_MORE: u32 = 64;
 const LIMIT: f64 = 3.0;
 
 /// A number of other CPUs, and what bringing them online takes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Row {
     others: u32,
     /// Milliseconds of the kernel's clock.
-    milliseconds: Figures,
+    milliseconds: Series,
 }
 
 /// All that is measured here.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BringUp {
     /// The machine that is timed up to the ready line.
     machine: String,
     /// Seconds from QEMU's start to the ready line.
-    ready_seconds: Option<Figures>,
+    ready_seconds: Option<Series>,
     /// A thread for each CPU.
     threads: Vec<Row>,
     /// One thread, an instruction taking a nanosecond.
@@ -67,12 +69,13 @@ pub struct BringUp {
 /// # Errors
 ///
 /// A machine does not start all its CPUs.
-pub fn measure(runs: u32) -> Result<BringUp, BenchError> {
+pub fn measure(runs: u32, ticker: &Ticker) -> Result<BringUp, BenchError> {
     let ready_machine = machine(READY_CPUS);
     let mut ready = Vec::new();
     let mut threads = OTHERS.map(|_| Vec::new());
     let mut counted = OTHERS.map(|_| Vec::new());
     for run in 0..runs {
+        ticker.tell(&format!("bringing CPUs online, {} of {runs}", run + 1));
         ready.push(seconds_to_ready(&ready_machine)?);
         for (&others, times) in OTHERS.iter().zip(&mut threads) {
             if others < MANY || run < RUNS_OF_MANY {
@@ -89,7 +92,7 @@ pub fn measure(runs: u32) -> Result<BringUp, BenchError> {
     let (threads, counted) = (rows(&threads), rows(&counted));
     Ok(BringUp {
         machine: ready_machine.describe(),
-        ready_seconds: Figures::of(&ready),
+        ready_seconds: Series::of(&ready),
         ratio: ratio(&counted),
         threads,
         counted,
@@ -135,7 +138,7 @@ fn in_milliseconds(text: &str) -> Option<f64> {
 
 fn rows(times: &[Vec<f64>]) -> Vec<Row> {
     let rows = OTHERS.iter().zip(times).filter_map(|(&others, times)| {
-        let milliseconds = Figures::of(times)?;
+        let milliseconds = Series::of(times)?;
         Some(Row {
             others,
             milliseconds,
@@ -153,54 +156,29 @@ fn ratio(rows: &[Row]) -> Option<f64> {
 }
 
 impl BringUp {
-    /// Prints the tables.
-    pub fn show(&self) {
-        println!("\nQEMU's start to the ready line, {}", self.machine);
+    /// Writes the tables.
+    pub fn show(&self, out: &mut String) {
+        *out += &format!("\nQEMU's start to the ready line, {}\n", self.machine);
         if let Some(seconds) = &self.ready_seconds {
-            head("boot");
-            let Figures {
-                median,
-                spread,
-                least,
-                most,
-                all,
-            } = seconds;
-            println!(
-                "  {:<13}{median:>8.3} s{spread:>8.3} s{least:>8.3} s{most:>8.3} s{:>10}",
-                "direct",
-                all.len()
-            );
+            series::head(out, "boot");
+            series::row(out, "direct", seconds, "s", 3);
         }
         let kinds = [
             ("a thread of the host for each CPU", &self.threads),
             ("one thread, 1 ns for each instruction", &self.counted),
         ];
         for (kind, rows) in kinds {
-            println!("\nfirst INIT to the last CPU ready, by the kernel's clock, {kind}");
-            head("other CPUs");
-            for Row {
-                others,
-                milliseconds,
-            } in rows
-            {
-                println!(
-                    "  {others:<13}{:>7.2} ms{:>7.2} ms{:>7.2} ms{:>7.2} ms{:>10}",
-                    milliseconds.median,
-                    milliseconds.spread,
-                    milliseconds.least,
-                    milliseconds.most,
-                    milliseconds.all.len()
-                );
+            *out += &format!("\nfirst INIT to the last CPU ready, by the kernel's clock, {kind}\n");
+            series::head(out, "other CPUs");
+            for row in rows {
+                series::row(out, &row.others.to_string(), &row.milliseconds, "ms", 2);
             }
         }
         if let Some(ratio) = self.ratio {
-            println!(
-                "  {MANY_MORE} others take {ratio:.2} times as long as {FEW}; at most {LIMIT} is the aim: {}",
-                if self.is_within_limit() {
-                    "reached"
-                } else {
-                    "MISSED"
-                }
+            let reached = self.is_within_limit();
+            *out += &format!(
+                "  {MANY_MORE} others take {ratio:.2} times as long as {FEW}; at most {LIMIT} is the aim: {}\n",
+                if reached { "reached" } else { "MISSED" }
             );
         }
     }
@@ -209,11 +187,4 @@ impl BringUp {
     pub fn is_within_limit(&self) -> bool {
         self.ratio.is_some_and(|ratio| ratio <= LIMIT)
     }
-}
-
-fn head(first: &str) {
-    println!(
-        "  {first:<13}{:>10}{:>10}{:>10}{:>10}{:>10}",
-        "median", "spread", "least", "most", "runs"
-    );
 }

@@ -3,11 +3,11 @@
 #[cfg(test)]
 mod tests;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A series and its summary, all in the series' unit.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Figures {
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Series {
     /// The middle one.
     pub median: f64,
     /// From the first quartile to the third: half of the series lies within.
@@ -20,7 +20,7 @@ pub struct Figures {
     pub all: Vec<f64>,
 }
 
-impl Figures {
+impl Series {
     /// Sums up a series; `None` for an empty one.
     pub fn of(all: &[f64]) -> Option<Self> {
         let mut sorted = all.to_vec();
@@ -43,4 +43,22 @@ fn quantile(sorted: &[f64], quarters: usize) -> Option<f64> {
     let (low, high) = (sorted[below], sorted[(below + 1).min(sorted.len() - 1)]);
     let fraction = [0.0, 0.25, 0.5, 0.75][part];
     Some(low + (high - low) * fraction)
+}
+
+/// The head of a table of series.
+pub fn head(out: &mut String, first: &str) {
+    *out += &format!(
+        "  {first:<13}{:>10}{:>10}{:>10}{:>10}{:>10}\n",
+        "median", "spread", "least", "most", "runs"
+    );
+}
+
+/// A row of such a table, with this many decimals.
+pub fn row(out: &mut String, name: &str, series: &Series, unit: &str, decimals: usize) {
+    let width = 9 - unit.len();
+    *out += &format!("  {name:<13}");
+    for value in [series.median, series.spread, series.least, series.most] {
+        *out += &format!("{value:>width$.decimals$} {unit}");
+    }
+    *out += &format!("{:>10}\n", series.all.len());
 }

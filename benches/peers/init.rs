@@ -1,0 +1,277 @@
+//! The only program of the Linux peer: measures what a program can of its kernel's
+//! interrupts, lets the module measure the rest, and powers off.
+//!
+//! A line is: test, samples, then min, median, p90, p99, p99.9 and max in TSC ticks.
+
+use std::arch::asm;
+use std::arch::x86_64::_rdtsc;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
+use std::ops::Range;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use libc::c_long;
+
+const SAMPLES: usize = 10_000;
+const WARM_UP: usize = 500;
+const TIMERS: usize = 200;
+
+/// How long a timer is set, in nanoseconds.
+const SLEEP: i64 = 1_000_000;
+const SECOND: i64 = 1_000_000_000;
+
+/// Of linux/membarrier.h.
+const PRIVATE_EXPEDITED: c_long = 1 << 3;
+const REGISTER_PRIVATE_EXPEDITED: c_long = 1 << 4;
+
+/// How many threads spin.
+static SPINNING: AtomicUsize = AtomicUsize::new(0);
+
+fn main() {
+    match measure() {
+        Ok(()) => println!("tocsin-peer: end"),
+        Err(why) => println!("tocsin-peer: trouble {why}"),
+    }
+    // SAFETY: 1. Nothing is left to be written anywhere.
+    unsafe { libc::reboot(libc::RB_POWER_OFF) };
+    // Without that right there is no going on either: the kernel panics, which ends the machine.
+}
+
+fn measure() -> io::Result<()> {
+    // SAFETY: 1. The strings end with 0. 2. This file system takes no data.
+    let mounted = unsafe {
+        let (device, place) = (c"devtmpfs".as_ptr(), c"/dev".as_ptr());
+        libc::mount(device, place, device, 0, ptr::null())
+    };
+    told(c_long::from(mounted))?;
+    kernel_log()?;
+    let cpus = std::thread::available_parallelism()?.get();
+    pin(0)?;
+    let nothing = || Ok(());
+    let overhead = median(sampled(nothing)?);
+    let system_call = || {
+        invalid_system_call();
+        Ok(())
+    };
+    tell("int80", overhead, sampled(system_call)?);
+    membarrier(REGISTER_PRIVATE_EXPEDITED)?;
+    let barrier = || membarrier(PRIVATE_EXPEDITED);
+    let alone = median(sampled(barrier)?);
+    tell("nanosleep", 0, naps()?);
+    if cpus > 1 {
+        spin(1..2);
+        tell("membarrier_1", alone, sampled(barrier)?);
+        spin(2..cpus);
+        tell("membarrier_all", alone, sampled(barrier)?);
+        tell("mprotect", overhead, protections()?);
+    }
+    if let Ok(module) = File::open("/peer.ko") {
+        // It measures, tells in the kernel's log, and refuses to stay.
+        // SAFETY: 1. The parameters end with 0.
+        let loaded =
+            unsafe { libc::syscall(libc::SYS_finit_module, module.as_raw_fd(), c"".as_ptr(), 0) };
+        match told(loaded) {
+            Err(why) if why.raw_os_error() == Some(libc::ECANCELED) => {}
+            Err(why) => return Err(io::Error::other(format!("the module: {why}"))),
+            Ok(()) => return Err(io::Error::other("the module stayed")),
+        }
+    }
+    Ok(())
+}
+
+/// The result of a system call.
+fn told(result: c_long) -> io::Result<()> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+fn tsc() -> u64 {
+    // SAFETY: 1. Every 64-bit CPU has the counter. 2. Linux lets programs read it.
+    unsafe { _rdtsc() }
+}
+
+/// The times of an action, after some of them for warming up.
+fn sampled(action: impl Fn() -> io::Result<()>) -> io::Result<Vec<u64>> {
+    let mut samples = Vec::with_capacity(SAMPLES);
+    for round in 0..WARM_UP + SAMPLES {
+        let start = tsc();
+        action()?;
+        let time = tsc() - start;
+        if round >= WARM_UP {
+            samples.push(time);
+        }
+    }
+    Ok(samples)
+}
+
+fn median(mut samples: Vec<u64>) -> u64 {
+    samples.sort_unstable();
+    samples[samples.len() / 2]
+}
+
+fn tell(test: &str, overhead: u64, mut samples: Vec<u64>) {
+    samples.sort_unstable();
+    let count = samples.len();
+    let at = |thousandths: usize| {
+        let index = (count * thousandths / 1000).min(count - 1);
+        samples[index].saturating_sub(overhead).to_string()
+    };
+    let values = [0, 500, 900, 990, 999, 1000].map(at);
+    println!("tocsin-peer: {test} {count} {}", values.join(" "));
+}
+
+/// `INT 0x80` with a number that no system call has.
+fn invalid_system_call() {
+    // SAFETY: 1. The kernel answers with an error in RAX and keeps all else, but R8 to R11,
+    // which it clears.
+    unsafe {
+        asm!("int 0x80", inlateout("rax") 0xffff_u64 => _,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _);
+    }
+}
+
+fn membarrier(command: c_long) -> io::Result<()> {
+    // SAFETY: 1. It touches no memory.
+    told(unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) })
+}
+
+fn pin(cpu: usize) -> io::Result<()> {
+    // SAFETY: 1. All zero is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: 1. Linux has fewer CPUs than the set has room for, or the bit is left out.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: 1. The set is as long as is said.
+    told(c_long::from(unsafe {
+        libc::sched_setaffinity(0, size_of_val(&set), &raw const set)
+    }))
+}
+
+/// Lets a thread spin on each of these CPUs, for good, and waits until they all do.
+fn spin(cpus: Range<usize>) {
+    let wanted = SPINNING.load(Ordering::Relaxed) + cpus.len();
+    // Set on the kernel's command line: the CPUs take turns, and a turn has to end.
+    let pauses = std::env::var_os("spin_pause").is_some();
+    for cpu in cpus {
+        std::thread::spawn(move || {
+            // Elsewhere it would disturb, and be seen in the figures.
+            let _ = pin(cpu);
+            SPINNING.fetch_add(1, Ordering::Relaxed);
+            loop {
+                if pauses {
+                    std::hint::spin_loop();
+                } else {
+                    std::hint::black_box(());
+                }
+            }
+        });
+    }
+    while SPINNING.load(Ordering::Relaxed) < wanted {
+        std::thread::yield_now();
+    }
+}
+
+/// Times of taking the right to write from a page that was just written.
+fn protections() -> io::Result<Vec<u64>> {
+    const PAGE: usize = 4096;
+    let both = libc::PROT_READ | libc::PROT_WRITE;
+    let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: 1. A new mapping, which nothing else uses.
+    let page = unsafe { libc::mmap(ptr::null_mut(), PAGE, both, kind, -1, 0) };
+    if page == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    let protect = |rights| {
+        // SAFETY: 1. The page is this function's own.
+        told(c_long::from(unsafe { libc::mprotect(page, PAGE, rights) }))
+    };
+    let mut samples = Vec::with_capacity(SAMPLES);
+    for round in 0..WARM_UP + SAMPLES {
+        protect(both)?;
+        // SAFETY: 1. It may be written now.
+        unsafe { page.cast::<u8>().write_volatile(1) };
+        let start = tsc();
+        protect(libc::PROT_READ)?;
+        let time = tsc() - start;
+        if round >= WARM_UP {
+            samples.push(time);
+        }
+    }
+    Ok(samples)
+}
+
+fn now() -> io::Result<i64> {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: 1. The time may be written.
+    told(c_long::from(unsafe {
+        libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time)
+    }))?;
+    Ok(time.tv_sec * SECOND + time.tv_nsec)
+}
+
+/// How much later than its deadline a sleeping thread runs, in TSC ticks.
+fn naps() -> io::Result<Vec<u64>> {
+    let (ns, ticks) = (now()?, tsc());
+    while now()? - ns < SECOND / 10 {}
+    #[expect(clippy::cast_precision_loss, reason = "both are far below 2^53")]
+    let rate = (tsc() - ticks) as f64 / (now()? - ns) as f64;
+    let mut samples = Vec::with_capacity(TIMERS);
+    for _ in 0..TIMERS {
+        let due = now()? + SLEEP;
+        let time = libc::timespec {
+            tv_sec: due / SECOND,
+            tv_nsec: due % SECOND,
+        };
+        let absolute = libc::TIMER_ABSTIME;
+        // SAFETY: 1. The time is read only. 2. What would be left of it is not asked for.
+        let slept = unsafe {
+            libc::clock_nanosleep(
+                libc::CLOCK_MONOTONIC,
+                absolute,
+                &raw const time,
+                ptr::null_mut(),
+            )
+        };
+        if slept != 0 {
+            return Err(io::Error::from_raw_os_error(slept));
+        }
+        let late = now()? - due;
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_sign_loss,
+            reason = "it is not early"
+        )]
+        samples.push((late as f64 * rate) as u64);
+    }
+    Ok(samples)
+}
+
+/// Passes on what the kernel's log says of the other CPUs, with its times.
+fn kernel_log() -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut log = options
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open("/dev/kmsg")?;
+    // A read gives one record: priority, number and microseconds before the text.
+    let mut record = [0; 8192];
+    while let Ok(length) = log.read(&mut record) {
+        let text = String::from_utf8_lossy(&record[..length]);
+        if let Some((head, text)) = text.split_once(";smp: Br") {
+            let time = head.split(',').nth(2).unwrap_or_default();
+            println!(
+                "tocsin-peer: log {time} smp: Br{}",
+                text.lines().next().unwrap_or_default()
+            );
+        }
+    }
+    Ok(())
+}

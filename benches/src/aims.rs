@@ -1,0 +1,209 @@
+//! What the kernel's interrupts should cost at most, held against what was measured.
+
+#[cfg(test)]
+mod tests;
+
+use serde::Serialize;
+
+use crate::peers::Peer;
+use crate::record::{Clock, Value};
+use crate::results::{Figure, Results, float};
+
+/// An aim that could be judged.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Aim {
+    /// What is held to it.
+    pub what: String,
+    /// What was measured, in the unit of the limit.
+    pub measured: f64,
+    /// The most that it may be.
+    pub limit: f64,
+    /// Of both: instructions, or times what.
+    pub unit: String,
+}
+
+impl Aim {
+    /// Whether it is reached.
+    pub fn is_reached(&self) -> bool {
+        self.measured <= self.limit
+    }
+}
+
+/// Most instructions, of the median: name, a parameter's value, limit.
+const COUNTED: &[(&str, Option<(&str, &str)>, f64)] = &[
+    ("self_ipi.entry", None, 25.0),
+    ("self_ipi.to_handler", None, 30.0),
+    ("self_ipi.round_trip", None, 60.0),
+    ("exception.int_n", None, 45.0),
+    ("ipi.one_way", Some(("target", "polling")), 50.0),
+    ("call.wait", None, 120.0),
+    ("timer.queue", Some(("load", "idle")), 80.0),
+];
+
+/// Most cycles, in those of a floor: name, a parameter's value, the floor's name, limit.
+const TO_FLOOR: &[(&str, Option<(&str, &str)>, &str, f64)] = &[
+    ("self_ipi.round_trip", None, "self_ipi.round_trip", 1.15),
+    (
+        "ipi.one_way",
+        Some(("target", "polling")),
+        "ipi.one_way",
+        1.2,
+    ),
+    ("call.wait", None, "ipi.round_trip", 1.5),
+];
+
+/// Most cycles, in those of another kernel: peer, its test, our name, limit.
+const TO_PEER: &[(&str, &str, &str, f64)] = &[
+    (
+        "kvm-unit-tests",
+        "x2apic_self_ipi_sti_nop",
+        "self_ipi.round_trip",
+        0.65,
+    ),
+    ("Linux", "irq_work", "self_ipi.round_trip", 0.6),
+    ("Linux", "smp_call_function_single", "call.wait", 0.5),
+];
+
+/// Instructions to reach N CPUs with all acknowledgements: the first, and each other.
+const BROADCAST: (f64, f64) = (60.0, 25.0);
+
+/// Greatest latency under a ceiling lock, in that without a lock.
+const CEILING: f64 = 1.1;
+
+/// All aims that these results can be held to.
+pub fn of(results: &Results) -> Vec<Aim> {
+    let mut aims = Vec::new();
+    for &(name, param, limit) in COUNTED {
+        let figures = own(results, Clock::Instructions, name, param);
+        aims.extend(figures.map(|figure| counted(figure, limit)));
+    }
+    for figure in own(results, Clock::Instructions, "broadcast.all", None) {
+        if let Some(Value::Number(cpus)) = figure.key.param.get("cpus") {
+            let (first, other) = BROADCAST;
+            aims.push(counted(
+                figure,
+                first + other * float(cpus.saturating_sub(1)),
+            ));
+        }
+    }
+    aims.extend(independent(
+        results,
+        "broadcast.sender",
+        "does not grow with the CPUs",
+    ));
+    aims.extend(independent(
+        results,
+        "nest.entry",
+        "a nested entry costs no more than the first",
+    ));
+    for &(name, param, floor, limit) in TO_FLOOR {
+        for figure in own(results, Clock::Cycles, name, param) {
+            let base = results.figures.iter().find(|base| {
+                let (own, base) = (&figure.key, &base.key);
+                base.name == floor
+                    && base.variant == "floor"
+                    && (base.clock, &base.apic, base.cpus) == (own.clock, &own.apic, own.cpus)
+                    && param.is_none_or(|param| has(base, param))
+            });
+            aims.extend(
+                base.map(|base| ratio(figure, float(base.summary.p50), limit, "the floor's")),
+            );
+        }
+    }
+    aims.extend(ceilings(results));
+    for &(peer, test, name, limit) in TO_PEER {
+        let medians = results.peers.iter().filter(|known| known.name == peer);
+        let medians = medians.flat_map(Peer::figures);
+        for median in medians.filter(|figure| figure.test == test && figure.clock == Clock::Cycles)
+        {
+            let mut figures = own(results, Clock::Cycles, name, None);
+            let base = format!("{peer}'s {test}");
+            aims.extend(
+                figures
+                    .next()
+                    .map(|figure| ratio(figure, median.value, limit, &base)),
+            );
+        }
+    }
+    aims
+}
+
+/// The kernel's own figures of this name, in x2APIC mode.
+fn own<'r>(
+    results: &'r Results,
+    clock: Clock,
+    name: &str,
+    param: Option<(&'static str, &'static str)>,
+) -> impl Iterator<Item = &'r Figure> {
+    let name = name.to_owned();
+    results.figures.iter().filter(move |figure| {
+        let key = &figure.key;
+        (key.clock, key.apic.as_str()) == (clock, "x2apic")
+            && (key.name == name && key.variant == "tocsin")
+            && param.is_none_or(|param| has(key, param))
+    })
+}
+
+fn has(key: &crate::results::Key, (name, value): (&str, &str)) -> bool {
+    // A figure without the parameter was measured in one way only.
+    key.param
+        .get(name)
+        .is_none_or(|own| own.to_string() == value)
+}
+
+fn counted(figure: &Figure, limit: f64) -> Aim {
+    Aim {
+        what: figure.key.describe(),
+        measured: float(figure.summary.p50),
+        limit,
+        unit: figure.unit.clone(),
+    }
+}
+
+fn ratio(figure: &Figure, base: f64, limit: f64, of: &str) -> Aim {
+    Aim {
+        what: figure.key.describe(),
+        measured: float(figure.summary.p50) / base,
+        limit,
+        unit: format!("times {of}"),
+    }
+}
+
+/// That a figure is the same for every value of its parameter: the most against the first.
+fn independent(results: &Results, name: &str, what: &str) -> Option<Aim> {
+    let medians = own(results, Clock::Instructions, name, None);
+    let medians: Vec<_> = medians.map(|figure| float(figure.summary.p50)).collect();
+    let most = medians.iter().copied().reduce(f64::max)?;
+    Some(Aim {
+        what: format!("{name}: {what}"),
+        measured: most,
+        limit: *medians.first()?,
+        unit: "instructions".to_owned(),
+    })
+}
+
+/// The ceiling's line is flat: for each section, its worst latency to that without a lock.
+fn ceilings(results: &Results) -> Vec<Aim> {
+    let ceilings = results.figures.iter().filter(|figure| {
+        figure.key.name == "contention.latency" && figure.key.variant == "ceiling"
+    });
+    let aims = ceilings.filter_map(|figure| {
+        let none = results.beside(&figure.key, "none")?;
+        let limit = match figure.key.clock {
+            Clock::Cycles => CEILING,
+            Clock::Instructions => 1.0,
+        };
+        // The greatest of all cycles measures the host: half a percent of them do not.
+        let (own, none) = match figure.key.clock {
+            Clock::Cycles => (figure.summary.p99, none.summary.p99),
+            Clock::Instructions => (figure.summary.max, none.summary.max),
+        };
+        Some(Aim {
+            what: format!("{} in {}", figure.key.describe(), figure.key.clock),
+            measured: float(own) / float(none.max(1)),
+            limit,
+            unit: "times that with no lock".to_owned(),
+        })
+    });
+    aims.collect()
+}

@@ -1,0 +1,128 @@
+//! Booting, measured from outside: QEMU's start to the prompt, by every way into the kernel;
+//! bringing all CPUs online; and how much memory each CPU takes.
+//!
+//! The ways take turns, so that whatever else the host does falls on all of them.
+
+pub mod bring_up;
+pub mod memory;
+pub mod series;
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tocsin_tools::settings::BootWay;
+use tocsin_tools::{Firmware, Limine, Machine, Session, SessionError};
+
+use crate::error::BenchError;
+use crate::run::Ticker;
+use bring_up::BringUp;
+use memory::PerCpu;
+use series::Series;
+
+/// Far more than a boot takes.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// One way to boot, and what was measured; or why it was not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Way {
+    way: String,
+    /// Seconds from QEMU's start to the prompt.
+    seconds: Option<Series>,
+    skipped: Option<String>,
+}
+
+/// All that is measured here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BootTimes {
+    /// The machine that was booted.
+    machine: String,
+    ways: Vec<Way>,
+    bring_up: BringUp,
+    /// What the kernel takes for each CPU beyond its stacks.
+    per_cpu: PerCpu,
+}
+
+/// Why this way cannot be measured here.
+fn missing(way: BootWay) -> Option<String> {
+    if way == BootWay::Direct {
+        return None;
+    }
+    let firmware = match way {
+        BootWay::LimineUefi => Firmware::find().err().map(|e| e.to_string()),
+        BootWay::Direct | BootWay::Limine => None,
+    };
+    let limine = Limine::find().err().map(|e| format!("no Limine: {e}"));
+    limine.or(firmware)
+}
+
+/// Measures, `runs` times each; less often where it takes long or comes out alike.
+///
+/// # Errors
+///
+/// A machine does not start.
+pub fn measure(runs: u32, ticker: &Ticker) -> Result<BootTimes, BenchError> {
+    let ways = [BootWay::Direct, BootWay::Limine, BootWay::LimineUefi];
+    let missing = ways.map(missing);
+    let mut seconds = ways.map(|_| Vec::new());
+    for run in 1..=runs {
+        ticker.tell(&format!("booting by every way, {run} of {runs}"));
+        for ((way, why), seconds) in ways.iter().zip(&missing).zip(&mut seconds) {
+            if why.is_none() {
+                seconds.push(boot(*way)?.as_secs_f64());
+            }
+        }
+    }
+    let measured = ways.iter().zip(missing).zip(&seconds);
+    let ways = measured.map(|((way, skipped), seconds)| Way {
+        way: way.name().to_owned(),
+        seconds: Series::of(seconds),
+        skipped,
+    });
+    let times = BootTimes {
+        machine: Machine::new(BootWay::Direct).describe(),
+        ways: ways.collect(),
+        bring_up: bring_up::measure(runs, ticker)?,
+        per_cpu: memory::measure()?,
+    };
+    ticker.leave("booting: done");
+    Ok(times)
+}
+
+/// The time from QEMU's start to the prompt.
+fn boot(way: BootWay) -> Result<Duration, SessionError> {
+    let mut session = Session::start(&Machine::new(way))?;
+    session.wait_prompt(PATIENCE)?;
+    Ok(session.time_of_match())
+}
+
+impl BootTimes {
+    /// Whether all that is held to a limit keeps it.
+    pub fn is_within_limits(&self) -> bool {
+        self.bring_up.is_within_limit() && self.per_cpu.is_within_limit()
+    }
+
+    /// As text.
+    pub fn show(&self) -> String {
+        let mut out = format!("QEMU's start to the prompt, {}\n", self.machine);
+        series::head(&mut out, "boot");
+        for Way {
+            way,
+            seconds,
+            skipped,
+        } in &self.ways
+        {
+            match (seconds, skipped) {
+                (Some(seconds), _) => series::row(&mut out, way, seconds, "s", 3),
+                (None, why) => {
+                    let why = why.as_deref().unwrap_or("-");
+                    writeln!(out, "  {way:<13}not measured: {why}").expect("text takes text");
+                }
+            }
+        }
+        out += "  spread: the middle half of the runs lies within it\n";
+        self.bring_up.show(&mut out);
+        self.per_cpu.show(&mut out);
+        out
+    }
+}

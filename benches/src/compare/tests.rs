@@ -1,0 +1,165 @@
+//! Tests of `compare`.
+
+use super::*;
+use crate::fixtures;
+
+fn close(left: f64, right: f64) -> bool {
+    (left - right).abs() < 1e-9
+}
+
+/// All ways to choose the first group from both: an independent computation of the exact test.
+fn brute_force(first: &[f64], second: &[f64]) -> f64 {
+    let all: Vec<f64> = first.iter().chain(second).copied().collect();
+    let u = |chosen: u32| -> f64 {
+        let mut sum = 0.0;
+        for (i, a) in all.iter().enumerate().filter(|(i, _)| chosen >> i & 1 == 1) {
+            for (j, b) in all.iter().enumerate().filter(|(j, _)| chosen >> j & 1 == 0) {
+                assert_ne!(i, j);
+                sum += if a < b {
+                    1.0
+                } else if a > b {
+                    0.0
+                } else {
+                    0.5
+                };
+            }
+        }
+        let middle = float((first.len() * second.len()) as u64) / 2.0;
+        (sum - middle).abs()
+    };
+    let own = u((1 << first.len()) - 1);
+    let choices =
+        (0_u32..1 << all.len()).filter(|chosen| chosen.count_ones() as usize == first.len());
+    let (mut extreme, mut count) = (0.0, 0.0);
+    for chosen in choices {
+        count += 1.0;
+        extreme += if u(chosen) >= own - 1e-9 { 1.0 } else { 0.0 };
+    }
+    extreme / count
+}
+
+#[test]
+fn the_test_is_exact() {
+    // Of the 252 ways to choose 5 of 10, two are as extreme: all below, and all above.
+    let (low, high) = ([1.0, 2.0, 3.0, 4.0, 5.0], [6.0, 7.0, 8.0, 9.0, 10.0]);
+    assert!(close(mann_whitney(&low, &high), 2.0 / 252.0));
+    // A table's value: U = 2 for groups of 5 has a two-sided p of 0.0317.
+    let p = mann_whitney(&[1.0, 2.0, 3.0, 4.0, 7.0], &[5.0, 6.0, 8.0, 9.0, 10.0]);
+    assert!((p - 0.0317).abs() < 1e-3, "{p}");
+    assert!(close(mann_whitney(&[1.0; 4], &[1.0; 4]), 1.0));
+    assert!(close(mann_whitney(&[], &[1.0]), 1.0));
+}
+
+#[test]
+fn the_test_agrees_with_counting_all_choices() {
+    let mut state = 7_u64;
+    let mut next = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        // Few values, so that there are ties.
+        float(state >> 60)
+    };
+    for sizes in [(1, 1), (2, 5), (3, 4), (5, 5), (6, 3)] {
+        for _ in 0..8 {
+            let first: Vec<_> = (0..sizes.0).map(|_| next()).collect();
+            let second: Vec<_> = (0..sizes.1).map(|_| next()).collect();
+            let (own, other) = (mann_whitney(&first, &second), brute_force(&first, &second));
+            assert!(
+                (own - other).abs() < 1e-9,
+                "{first:?} {second:?}: {own} {other}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_change_is_told_in_parts_of_the_old() {
+    let shift = shift(&[100.0, 101.0, 102.0], &[110.0, 111.0, 112.0]);
+    assert!(close(shift.change, 10.0 / 101.0), "{shift:?}");
+    assert!(close(shift.confidence, 1.0 - 2.0 / 20.0));
+}
+
+/// Results with five rounds of everything in cycles, each of which `slow` may change.
+fn five(slow: impl Fn(&str, &str, u64) -> u64) -> Results {
+    let mut results = fixtures::results();
+    for figure in results
+        .figures
+        .iter_mut()
+        .filter(|figure| figure.key.clock == Clock::Cycles)
+    {
+        let first = figure.rounds[0];
+        figure.rounds = (0..5)
+            .map(|round| {
+                let (name, variant) = (&figure.key.name, &figure.key.variant);
+                crate::record::Summary {
+                    p50: slow(name, variant, first.p50 * 100 + round),
+                    ..first
+                }
+            })
+            .collect();
+    }
+    results
+}
+
+#[test]
+fn a_slower_sitting_is_not_a_slower_kernel() {
+    let old = five(|_, _, p50| p50);
+    // Everything takes half as long again, and one figure twice that.
+    let new = five(|name, variant, p50| match (name, variant) {
+        ("self_ipi.entry", "tocsin") => p50 * 3,
+        _ => p50 * 3 / 2,
+    });
+    let comparison = compare(&old, &new);
+    let row = |name: &str| {
+        let found = comparison
+            .rows
+            .iter()
+            .find(|row| row.clock == Clock::Cycles && row.label.starts_with(name));
+        found.unwrap()
+    };
+    let (slow, same) = (row("self_ipi.entry tocsin"), row("self_ipi.eoi tocsin"));
+    assert!(
+        slow.is_sure() && (slow.to_floor.unwrap().change - 1.0).abs() < 0.01,
+        "{slow:?}"
+    );
+    assert!((same.raw.change - 0.5).abs() < 0.01, "{same:?}");
+    assert!(
+        same.to_floor.unwrap().change.abs() < 0.01 && !same.is_sure(),
+        "{same:?}"
+    );
+    assert!(comparison.gone.is_empty() && comparison.added.is_empty());
+}
+
+#[test]
+fn instructions_are_exact() {
+    let old = fixtures::results();
+    let mut new = old.clone();
+    let figure = new
+        .figures
+        .iter_mut()
+        .find(|figure| figure.key.clock == Clock::Instructions)
+        .unwrap();
+    figure.summary.p50 += 1;
+    let label = figure.key.describe();
+    let comparison = compare(&old, &new);
+    let sure: Vec<_> = comparison.rows.iter().filter(|row| row.is_sure()).collect();
+    assert_eq!(sure.len(), 1);
+    assert_eq!(sure[0].label, label);
+    let shown = comparison.show();
+    assert!(shown.contains(" *\n"), "{shown}");
+}
+
+#[test]
+fn what_is_not_alike_is_said() {
+    let old = fixtures::results();
+    let mut new = old.clone();
+    new.host.qemu = "QEMU 11".to_owned();
+    let gone = new.figures.remove(0).key.describe();
+    let shown = compare(&old, &new).show();
+    assert!(shown.contains("not measured alike: QEMU"), "{shown}");
+    assert!(
+        shown.contains(&format!("no longer measured: {gone}")),
+        "{shown}"
+    );
+}

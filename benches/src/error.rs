@@ -1,0 +1,47 @@
+//! Why a measurement could not be made, kept or compared.
+
+use std::path::{Path, PathBuf};
+
+use tocsin_tools::SessionError;
+use tocsin_tools::settings::BadSetting;
+
+/// What stops the suite.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error(transparent)]
+    Setting(#[from] BadSetting),
+    #[error("{what}: {source}")]
+    Files {
+        what: String,
+        source: std::io::Error,
+    },
+    #[error("{}: {why}", .path.display())]
+    Content { path: PathBuf, why: String },
+    #[error("the kernel took {0:?} to start its CPUs, which is no duration")]
+    Duration(String),
+    #[error("`memory` shows {0:?} for the frames in use, which are no sizes")]
+    Memory(String),
+    #[error("the kernel's records cannot be used: {0}")]
+    Records(#[from] crate::record::BadRecord),
+    #[error("cannot draw a plot: {0}")]
+    Plot(String),
+    #[error("cannot fill in the report's template: {0}")]
+    Template(#[from] askama::Error),
+    #[error("cannot run {program}: {source}")]
+    Spawn {
+        program: String,
+        source: std::io::Error,
+    },
+    #[error("{peer}: {why}")]
+    Peer { peer: &'static str, why: String },
+}
+
+impl BenchError {
+    /// For a file that could not be read or written.
+    pub fn file(doing: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let what = format!("cannot {doing} {}", path.display());
+        move |source| Self::Files { what, source }
+    }
+}

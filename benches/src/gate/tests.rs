@@ -1,0 +1,120 @@
+//! Tests of `gate`.
+
+use super::*;
+use crate::fixtures;
+
+fn changed(name: &str, change: impl Fn(&mut Figure)) -> Results {
+    let mut results = fixtures::results();
+    let figure = results
+        .figures
+        .iter_mut()
+        .find(|figure| figure.key.clock == Clock::Instructions && figure.key.name == name);
+    change(figure.unwrap());
+    results
+}
+
+#[test]
+fn the_same_numbers_pass() {
+    let results = fixtures::results();
+    let baseline = Baseline::accept(&results, None);
+    let verdict = baseline.judge(&results);
+    assert!(!verdict.fails());
+    assert_eq!((verdict.worse.len(), verdict.other.len()), (0, 0));
+    let counted = results
+        .figures
+        .iter()
+        .filter(|figure| figure.key.clock == Clock::Instructions);
+    assert_eq!(verdict.compared, counted.count());
+    assert!(verdict.compared > 20);
+}
+
+#[test]
+fn one_instruction_more_fails_and_is_named() {
+    let baseline = Baseline::accept(&fixtures::results(), None);
+    for value in [
+        |figure: &mut Figure| figure.summary.min += 1,
+        |figure: &mut Figure| figure.summary.p50 += 1,
+        |figure: &mut Figure| figure.summary.p99 += 1,
+        |figure: &mut Figure| figure.summary.max += 1,
+    ] {
+        let verdict = baseline.judge(&changed("self_ipi.entry", value));
+        assert!(verdict.fails());
+        let shown = verdict.show();
+        assert!(
+            shown.contains("self_ipi.entry tocsin (x2apic, 4 CPUs)"),
+            "{shown}"
+        );
+        assert!(shown.contains(" 23, now 24 instructions"), "{shown}");
+        assert!(shown.contains("make bench-accept"), "{shown}");
+    }
+}
+
+#[test]
+fn one_less_is_told_and_passes() {
+    let baseline = Baseline::accept(&fixtures::results(), None);
+    let verdict = baseline.judge(&changed("self_ipi.entry", |figure| figure.summary.p50 -= 1));
+    assert!(!verdict.fails());
+    assert_eq!(verdict.other.len(), 1);
+}
+
+#[test]
+fn of_a_rate_less_is_worse() {
+    let baseline = Baseline::accept(&fixtures::results(), None);
+    let slower = changed("throughput.self_ipi", |figure| figure.summary.p50 -= 1);
+    assert!(baseline.judge(&slower).fails());
+    let faster = changed("throughput.self_ipi", |figure| figure.summary.p50 += 1);
+    assert!(!baseline.judge(&faster).fails());
+}
+
+#[test]
+fn what_is_allowed_passes_and_stays_allowed() {
+    let results = fixtures::results();
+    let mut baseline = Baseline::accept(&results, None);
+    for accepted in &mut baseline.figures {
+        accepted.allow = 2;
+    }
+    let two = changed("self_ipi.entry", |figure| figure.summary.p50 += 2);
+    assert!(!baseline.judge(&two).fails());
+    let three = changed("self_ipi.entry", |figure| figure.summary.p50 += 3);
+    assert!(baseline.judge(&three).fails());
+    let again = Baseline::accept(&three, Some(&baseline));
+    assert!(again.figures.iter().all(|accepted| accepted.allow == 2));
+    assert!(!again.judge(&three).fails());
+}
+
+#[test]
+fn a_figure_that_is_gone_fails_and_a_new_one_does_not() {
+    let all = fixtures::results();
+    let mut fewer = all.clone();
+    let at = fewer
+        .figures
+        .iter()
+        .position(|figure| figure.key.clock == Clock::Instructions);
+    fewer.figures.remove(at.unwrap());
+    assert!(Baseline::accept(&all, None).judge(&fewer).fails());
+    let verdict = Baseline::accept(&fewer, None).judge(&all);
+    assert!(!verdict.fails());
+    assert_eq!(verdict.other.len(), 1);
+}
+
+#[test]
+fn other_tools_are_told_and_do_not_fail() {
+    let mut baseline = Baseline::accept(&fixtures::results(), None);
+    baseline.compiler = "rustc 1.96.0".to_owned();
+    let verdict = baseline.judge(&changed("self_ipi.entry", |figure| figure.summary.p50 += 1));
+    assert!(!verdict.fails());
+    let shown = verdict.show();
+    assert!(
+        shown.contains("other tools than the baseline's: compiler"),
+        "{shown}"
+    );
+    assert!(shown.contains("WORSE  self_ipi.entry"), "{shown}");
+}
+
+#[test]
+fn the_file_is_read_back_one_figure_a_line() {
+    let baseline = Baseline::accept(&fixtures::results(), None);
+    let json = baseline.to_json();
+    assert_eq!(serde_json::from_str::<Baseline>(&json).unwrap(), baseline);
+    assert_eq!(json.lines().count(), baseline.figures.len() + 6);
+}

@@ -1,0 +1,229 @@
+//! Other kernels, measured on the same machine in the same sitting.
+//!
+//! Each takes its turn in every round, so that whatever else the host does falls on all.
+
+pub mod guest;
+pub mod initramfs;
+pub mod kvm_unit_tests;
+pub mod linux;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tocsin_tools::{Machine, Session};
+
+use crate::error::BenchError;
+use crate::record::Clock;
+use crate::results::{Figure, Results, float};
+use crate::run::Ticker;
+
+/// More than a peer takes to boot and to measure.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// What a peer measured in one boot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// The peer's name for it.
+    pub test: String,
+    pub value: f64,
+}
+
+/// How a peer's test is to be read beside ours.
+#[derive(Debug, Clone, Copy)]
+pub struct Meaning {
+    /// The peer's name for it.
+    pub test: &'static str,
+    /// Our figure that comes nearest, if one does; with a parameter's value.
+    pub beside: &'static str,
+    pub param: Option<(&'static str, &'static str)>,
+    /// What of it is told.
+    pub statistic: &'static str,
+    /// What it is, and where it differs from ours.
+    pub what: &'static str,
+}
+
+/// A peer's test over all rounds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PeerFigure {
+    pub test: String,
+    pub clock: Clock,
+    /// CPUs of the machine.
+    pub cpus: u64,
+    pub statistic: String,
+    pub what: String,
+    /// Name of our figure beside it.
+    pub beside: String,
+    /// A parameter of ours and its value.
+    pub param: Option<(String, String)>,
+    /// Median of the rounds, in cycles or instructions.
+    pub value: f64,
+    pub rounds: Vec<f64>,
+}
+
+impl PeerFigure {
+    /// Ours that comes nearest.
+    pub fn ours<'r>(&self, results: &'r Results) -> Option<&'r Figure> {
+        results.figures.iter().find(|figure| {
+            let key = &figure.key;
+            (key.clock, key.cpus, key.apic.as_str()) == (self.clock, self.cpus, "x2apic")
+                && (key.name == self.beside && key.variant == "tocsin")
+                && self.param.as_ref().is_none_or(|(name, value)| {
+                    key.param
+                        .get(name)
+                        .is_none_or(|own| own.to_string() == *value)
+                })
+        })
+    }
+
+    /// Ours as a part of theirs.
+    pub fn ratio(&self, results: &Results) -> Option<f64> {
+        Some(float(self.ours(results)?.summary.p50) / self.value)
+    }
+}
+
+/// Another kernel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Peer {
+    pub name: String,
+    pub version: String,
+    /// Why it was left out.
+    pub absent: Option<String>,
+    pub figures: Vec<PeerFigure>,
+}
+
+impl Peer {
+    /// What it measured; nothing if it was left out.
+    pub fn figures(&self) -> impl Iterator<Item = &PeerFigure> {
+        self.figures.iter()
+    }
+}
+
+/// A peer that can be booted.
+pub trait Runs {
+    fn name(&self) -> &'static str;
+    /// The machine, from one with the sitting's options.
+    fn machine(&self, machine: Machine, clock: Clock) -> Machine;
+    /// What it said, understood.
+    ///
+    /// # Errors
+    ///
+    /// It did not say what it should have.
+    fn read(&self, text: &str) -> Result<Vec<Measured>, String>;
+    /// How its tests are to be read on a machine with so many CPUs.
+    fn meanings(&self, cpus: u64) -> Vec<Meaning>;
+    fn version(&self, text: &str) -> String;
+}
+
+/// A peer taking part in a sitting.
+pub struct Contender {
+    runs: Box<dyn Runs>,
+    version: String,
+    rounds: Vec<(Clock, Measured)>,
+    /// Why a round failed.
+    trouble: Option<String>,
+}
+
+/// Those that are present, and those that are not.
+pub fn find() -> Result<(Vec<Contender>, Vec<Peer>), BenchError> {
+    let (mut present, mut absent) = (Vec::new(), Vec::new());
+    let found = [
+        ("kvm-unit-tests", kvm_unit_tests::find()?),
+        ("Linux", linux::find()?),
+    ];
+    for (name, peer) in found {
+        match peer {
+            Ok(runs) => present.push(Contender {
+                runs,
+                version: String::new(),
+                rounds: Vec::new(),
+                trouble: None,
+            }),
+            Err(why) => absent.push(Peer {
+                name: name.to_owned(),
+                version: String::new(),
+                absent: Some(why),
+                figures: Vec::new(),
+            }),
+        }
+    }
+    Ok((present, absent))
+}
+
+impl Contender {
+    /// Boots it once. What goes wrong is kept, and the peer left out from then on.
+    pub fn round(&mut self, machine: Machine, clock: Clock, ticker: &Ticker) {
+        if self.trouble.is_some() {
+            return;
+        }
+        let name = self.runs.name();
+        ticker.tell(&format!("{name} in {clock}"));
+        let machine = self.runs.machine(machine, clock);
+        if let Err(why) = self.boot(&machine, clock) {
+            ticker.leave(&format!("{name} is left out: {why}"));
+            self.trouble = Some(why.lines().next().unwrap_or_default().to_owned());
+        } else {
+            ticker.leave(&format!("{name} in {clock}: done"));
+        }
+    }
+
+    fn boot(&mut self, machine: &Machine, clock: Clock) -> Result<(), String> {
+        let mut session = Session::start(machine).map_err(|e| e.to_string())?;
+        let outcome = session.wait_exit(PATIENCE).map_err(|e| e.to_string())?;
+        let text = session.transcript().text_from(0);
+        let measured = self.runs.read(&text).map_err(|why| {
+            let tail = session.transcript().tail(20);
+            format!("{why} ({outcome})\n{tail}{}", session.command_line())
+        })?;
+        self.version = self.runs.version(&text);
+        self.rounds
+            .extend(measured.into_iter().map(|measured| (clock, measured)));
+        Ok(())
+    }
+
+    /// All rounds, merged.
+    pub fn into_peer(self, cpus: u64) -> Peer {
+        let mut figures = Vec::new();
+        for clock in [Clock::Cycles, Clock::Instructions] {
+            for meaning in self.runs.meanings(cpus) {
+                let rounds = self
+                    .rounds
+                    .iter()
+                    .filter(|(of, measured)| *of == clock && measured.test == meaning.test);
+                let rounds: Vec<_> = rounds.map(|(_, measured)| measured.value).collect();
+                let mut sorted = rounds.clone();
+                sorted.sort_by(f64::total_cmp);
+                let middle = sorted.len().saturating_sub(1) / 2;
+                let param = meaning
+                    .param
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()));
+                figures.extend(sorted.get(middle).map(|&value| PeerFigure {
+                    test: meaning.test.to_owned(),
+                    clock,
+                    cpus,
+                    statistic: meaning.statistic.to_owned(),
+                    what: meaning.what.to_owned(),
+                    beside: meaning.beside.to_owned(),
+                    param,
+                    value,
+                    rounds,
+                }));
+            }
+        }
+        Peer {
+            name: self.runs.name().to_owned(),
+            version: self.version,
+            absent: self.trouble,
+            figures,
+        }
+    }
+}
+
+/// A variable that names a file or a directory; `None` if it is not set.
+fn variable(name: &str) -> Option<std::path::PathBuf> {
+    std::env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(Into::into)
+}

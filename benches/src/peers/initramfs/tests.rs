@@ -1,0 +1,48 @@
+//! Tests of `initramfs`.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use super::*;
+
+fn archive() -> Vec<u8> {
+    let mut archive = Archive::default();
+    archive.directory("dev");
+    archive.program("init", b"#!");
+    archive.finish()
+}
+
+#[test]
+fn entries_are_aligned_and_ended() {
+    let bytes = archive();
+    assert_eq!(bytes.len() % 4, 0);
+    // 110 bytes of head, the name with its end, filled up to a multiple of 4.
+    assert_eq!(&bytes[..14], b"07070100000001");
+    assert_eq!(&bytes[110..114], b"dev\0");
+    assert_eq!(&bytes[116..122], b"070701");
+    assert_eq!(&bytes[116 + 54..116 + 62], b"00000002");
+    assert!(bytes.windows(10).any(|window| window == b"TRAILER!!!"));
+}
+
+#[test]
+fn cpio_reads_it() {
+    let cpio = Command::new("cpio")
+        .args(["-t", "-v"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(mut cpio) = cpio else {
+        println!("skipped: there is no cpio here");
+        return;
+    };
+    cpio.stdin.take().unwrap().write_all(&archive()).unwrap();
+    let output = cpio.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    assert!(
+        said.contains("drwxr-xr-x") && said.contains("-rwxr-xr-x"),
+        "{said}"
+    );
+    assert!(said.lines().last().unwrap().contains("init"), "{said}");
+}

@@ -1,0 +1,222 @@
+//! A Linux kernel as its distribution built it, with an initramfs that measures and powers off.
+//!
+//! What an unmodified kernel lets a program measure is measured by that program; each such
+//! figure holds a system call too, and says so. What only the kernel itself can measure takes
+//! a small module, which is built where the kernel's headers are given.
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use tocsin_tools::{Machine, workspace};
+
+use super::initramfs::Archive;
+use super::{Meaning, Measured, Runs, guest};
+use crate::error::BenchError;
+use crate::record::Clock;
+
+/// How a line of the measuring program or module begins.
+const MARK: &str = "tocsin-peer: ";
+
+const MEMBARRIER: &str = "the membarrier system call that interrupts one other CPU and waits, less the same call \
+     with nobody to interrupt";
+
+/// What is measured, on any machine.
+const TESTS: &[Meaning] = &[
+    Meaning {
+        test: "irq_work",
+        beside: "self_ipi.round_trip",
+        param: None,
+        statistic: "median",
+        what: "irq_work_queue on the own CPU until its function has run (module)",
+    },
+    Meaning {
+        test: "irq_work_entry",
+        beside: "self_ipi.to_handler",
+        param: None,
+        statistic: "median",
+        what: "irq_work_queue on the own CPU to its function's first line (module)",
+    },
+    Meaning {
+        test: "smp_call_function_single_async",
+        beside: "ipi.one_way",
+        param: Some(("target", "polling")),
+        statistic: "median",
+        what: "a call on another CPU, whose thread spins in user mode, to the function's first line (module)",
+    },
+    Meaning {
+        test: "smp_call_function_single",
+        beside: "call.wait",
+        param: None,
+        statistic: "median",
+        what: "a call on another CPU with wait (module)",
+    },
+    Meaning {
+        test: "membarrier_1",
+        beside: "call.wait",
+        param: None,
+        statistic: "median",
+        what: MEMBARRIER,
+    },
+    Meaning {
+        test: "hrtimer",
+        beside: "timer.queue",
+        param: Some(("load", "idle")),
+        statistic: "median",
+        what: "a timer's deadline to its function's first line, in interrupt context (module)",
+    },
+    Meaning {
+        test: "nanosleep",
+        beside: "timer.queue",
+        param: Some(("load", "idle")),
+        statistic: "median",
+        what: "clock_nanosleep's deadline to the thread that slept (as cyclictest): a wake-up and a switch more than ours",
+    },
+    Meaning {
+        test: "int80",
+        beside: "exception.int_n",
+        param: None,
+        statistic: "median",
+        what: "INT 0x80 from user mode with no such system call, and back: a change of privilege more than ours",
+    },
+];
+
+/// To all other CPUs; the number of all is the parameter of ours.
+const WIDE: &[Meaning] = &[
+    Meaning {
+        test: "smp_call_function_many",
+        beside: "broadcast.all",
+        param: None,
+        statistic: "median",
+        what: "a call on all other CPUs with wait (module)",
+    },
+    Meaning {
+        test: "membarrier_all",
+        beside: "broadcast.all",
+        param: None,
+        statistic: "median",
+        what: "the membarrier system call that interrupts all other CPUs and waits, less the same call with nobody to interrupt",
+    },
+    Meaning {
+        test: "mprotect",
+        beside: "tlb.shootdown",
+        param: None,
+        statistic: "median",
+        what: "mprotect of one page while all other CPUs use the address space: the system call and the shootdown",
+    },
+    Meaning {
+        test: "bring_up",
+        beside: "bringup.cpus",
+        param: None,
+        statistic: "one boot",
+        what: "from `smp: Bringing up secondary CPUs` to `smp: Brought up` in the kernel's log",
+    },
+];
+
+struct Linux {
+    kernel: PathBuf,
+    initramfs: PathBuf,
+}
+
+/// The kernel in `LINUX_KERNEL`, or why there is none.
+///
+/// # Errors
+///
+/// The variable is set and names no kernel, or the initramfs cannot be made.
+pub fn find() -> Result<Result<Box<dyn Runs>, String>, BenchError> {
+    let Some(kernel) = super::variable("LINUX_KERNEL") else {
+        let why = "not measured: LINUX_KERNEL=... names a bzImage, as /boot/vmlinuz-...".to_owned();
+        return Ok(Err(why));
+    };
+    if !kernel.is_file() {
+        let why = format!("LINUX_KERNEL={}: no such file", kernel.display());
+        return Err(BenchError::Peer { peer: "Linux", why });
+    }
+    let mut archive = Archive::default();
+    archive.directory("dev");
+    let init = guest::init()?;
+    archive.program(
+        "init",
+        &std::fs::read(&init).map_err(BenchError::file("read", &init))?,
+    );
+    if let Some(headers) = super::variable("LINUX_HEADERS") {
+        let module = guest::module(&headers)?;
+        let content = std::fs::read(&module).map_err(BenchError::file("read", &module))?;
+        archive.program("peer.ko", &content);
+    }
+    let initramfs = workspace().join("target/bench/peers/initramfs.cpio");
+    std::fs::write(&initramfs, archive.finish()).map_err(BenchError::file("write", &initramfs))?;
+    Ok(Ok(Box::new(Linux { kernel, initramfs })))
+}
+
+impl Runs for Linux {
+    fn name(&self) -> &'static str {
+        "Linux"
+    }
+
+    fn machine(&self, machine: Machine, clock: Clock) -> Machine {
+        // The program's spinners give way when one thread runs all CPUs in turn.
+        let pause = match clock {
+            Clock::Cycles => "",
+            Clock::Instructions => " spin_pause=1",
+        };
+        // The TSC is what is read; the watchdog would call QEMU's unstable, or disturb.
+        let append = format!("console=ttyS0 quiet panic=-1 tsc=reliable nowatchdog{pause}");
+        let machine = machine.image(&self.kernel).append(append);
+        machine.module(Some(self.initramfs.clone()))
+    }
+
+    fn read(&self, text: &str) -> Result<Vec<Measured>, String> {
+        read(text)
+    }
+
+    fn meanings(&self, _: u64) -> Vec<Meaning> {
+        [TESTS, WIDE].concat()
+    }
+
+    fn version(&self, text: &str) -> String {
+        let said = text
+            .lines()
+            .find_map(|line| line.split_once(MARK)?.1.strip_prefix("version "));
+        said.unwrap_or("unknown version").trim().to_owned()
+    }
+}
+
+/// Lines as `tocsin-peer: irq_work 10000 210 215 220 231 260 9000`: the test, its samples, and
+/// the percentiles from the least to the greatest. The median counts.
+fn read(text: &str) -> Result<Vec<Measured>, String> {
+    let mut measured = Vec::new();
+    let (mut ended, mut log) = (false, Vec::new());
+    for line in text.lines() {
+        let Some((_, said)) = line.split_once(MARK) else {
+            continue;
+        };
+        let words: Vec<_> = said.split_whitespace().collect();
+        match words[..] {
+            ["end"] => ended = true,
+            ["trouble", ..] => return Err(said.to_owned()),
+            ["log", time, "smp:", word, ..] => log.push((word, time)),
+            [test, _samples, _min, median, _p90, _p99, _p99_9, _max] => {
+                let value = median
+                    .parse()
+                    .map_err(|_| format!("{said:?} is no figure"))?;
+                let test = test.to_owned();
+                measured.push(Measured { test, value });
+            }
+            _ => {}
+        }
+    }
+    let time = |word| {
+        let (_, time) = log.iter().find(|(known, _)| *known == word)?;
+        time.parse::<f64>().ok()
+    };
+    if let (Some(from), Some(to)) = (time("Bringing"), time("Brought")) {
+        let (test, value) = ("bring_up".to_owned(), (to - from) * 1000.0);
+        measured.push(Measured { test, value });
+    }
+    if !ended {
+        return Err("it did not measure to the end".to_owned());
+    }
+    Ok(measured)
+}

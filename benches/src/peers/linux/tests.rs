@@ -1,0 +1,37 @@
+//! Tests of `linux`.
+
+use super::*;
+
+const SAID: &str = "\
+tocsin-peer: version 6.1.0-56-amd64
+tocsin-peer: log 500100 smp: Bringing up secondary CPUs ...
+tocsin-peer: log 520300 smp: Brought up 1 node, 4 CPUs
+tocsin-peer: int80 10000 230 239 240 260 300 9000
+[    1.234567] tocsin-peer: irq_work 10000 320 331 340 400 500 10000
+tocsin-peer: end
+";
+
+#[test]
+fn medians_are_read() {
+    let measured = read(SAID).unwrap();
+    let of = |test: &str| {
+        measured
+            .iter()
+            .find(|measured| measured.test == test)
+            .unwrap()
+            .value
+    };
+    assert!((of("int80") - 239.0).abs() < 1e-9 && (of("irq_work") - 331.0).abs() < 1e-9);
+    assert!((of("bring_up") - 20_200_000.0).abs() < 1e-9);
+}
+
+#[test]
+fn a_run_that_broke_off_is_no_run() {
+    assert!(read(SAID.strip_suffix("tocsin-peer: end\n").unwrap()).is_err());
+    let trouble = read("tocsin-peer: trouble the module: Exec format error\n");
+    assert_eq!(
+        trouble,
+        Err("trouble the module: Exec format error".to_owned())
+    );
+    assert!(read("tocsin-peer: int80 1 2 x 4 5 6 7\ntocsin-peer: end\n").is_err());
+}

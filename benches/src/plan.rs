@@ -1,0 +1,123 @@
+//! Which machines are booted, and what each is measured for.
+//!
+//! One machine is measured for everything. Others differ from it in what some figures depend
+//! on: the way to the local APIC, and the number of CPUs.
+
+#[cfg(test)]
+mod tests;
+
+use tocsin_tools::Machine;
+use tocsin_tools::settings::{Memory, Smp};
+
+use crate::record::Clock;
+use crate::settings::{Settings, USUAL_CPUS};
+
+/// Figures that differ between xAPIC and x2APIC.
+const BY_APIC: &[&str] = &["self_ipi", "ipi"];
+
+/// Figures that grow with the CPUs, and the machine on which they are seen to.
+const BY_CPUS: &[&str] = &["broadcast", "tlb"];
+const MANY: u32 = 32;
+
+/// Bringing CPUs online, which a machine does once; and the counts that it is measured for.
+const ONCE: &[&str] = &["bringup"];
+const COUNTS: [u32; 8] = [1, 2, 8, 16, 32, 64, 128, 255];
+
+/// Above so many CPUs the usual memory does not hold their stacks.
+const MEMORY_HOLDS: u32 = 100;
+
+/// QEMU's clock for counting instructions: one is one nanosecond and one tick of the TSC.
+const ICOUNT: &str = "shift=0,sleep=off";
+const CLOCK: &str = "base=2020-01-01,clock=vm";
+
+/// A machine, and what it is measured for.
+#[derive(Debug, Clone)]
+pub struct Leg {
+    /// For people: `4 CPUs, xapic`.
+    pub label: String,
+    pub machine: Machine,
+    pub clock: Clock,
+}
+
+/// What `make bench` boots in one round by this clock.
+pub fn suite(settings: &Settings, clock: Clock) -> Vec<Leg> {
+    let usual = Smp::parse(USUAL_CPUS).expect("a number of CPUs");
+    let chosen = settings.smp.clone().unwrap_or(usual);
+    let mut legs = vec![leg(settings, clock, &chosen, "", settings.only.clone())];
+    let only = |some: &[&str]| narrowed(some, &settings.only);
+    if !settings.append.contains("apic=") {
+        let names = only(BY_APIC);
+        legs.extend(names.map(|names| leg(settings, clock, &chosen, "apic=xapic ", names)));
+    }
+    if settings.smp.is_none() {
+        let smp = |cpus: u32| Smp::parse(&cpus.to_string()).expect("a number of CPUs");
+        let names = only(BY_CPUS);
+        legs.extend(names.map(|names| leg(settings, clock, &smp(MANY), "", names)));
+        for cpus in COUNTS {
+            // One thread runs all CPUs when instructions are counted: 255 take minutes.
+            if clock == Clock::Cycles || cpus < MEMORY_HOLDS {
+                let names = only(ONCE);
+                legs.extend(names.map(|names| {
+                    let mut leg = leg(settings, clock, &smp(cpus), "", names);
+                    if cpus >= MEMORY_HOLDS {
+                        let memory = Memory::parse("1G").expect("an amount of memory");
+                        leg.machine = leg.machine.memory(memory);
+                    }
+                    leg
+                }));
+            }
+        }
+    }
+    legs
+}
+
+/// The machine of the first of them, with nothing on its command line: for other kernels.
+pub fn bare(settings: &Settings, clock: Clock) -> Machine {
+    let usual = Smp::parse(USUAL_CPUS).expect("a number of CPUs");
+    let machine = settings.machine.clone();
+    by_clock(machine.smp(settings.smp.clone().unwrap_or(usual)), clock)
+}
+
+fn by_clock(machine: Machine, clock: Clock) -> Machine {
+    match clock {
+        Clock::Cycles => machine,
+        Clock::Instructions => machine.icount(ICOUNT).args(["-rtc", CLOCK]),
+    }
+}
+
+/// Which of `some` are asked for; `None` if none is.
+fn narrowed(some: &[&str], only: &[String]) -> Option<Vec<String>> {
+    if only.is_empty() {
+        return Some(some.iter().map(|&name| name.to_owned()).collect());
+    }
+    let mut names = Vec::new();
+    for asked in only {
+        for own in some {
+            if asked.starts_with(own) {
+                names.push(asked.clone());
+            } else if own.starts_with(asked.as_str()) {
+                names.push((*own).to_owned());
+            }
+        }
+    }
+    (!names.is_empty()).then_some(names)
+}
+
+fn leg(settings: &Settings, clock: Clock, smp: &Smp, apic: &str, names: Vec<String>) -> Leg {
+    let argument = match clock {
+        Clock::Cycles => "",
+        Clock::Instructions => " clock=instructions",
+    };
+    let list: String = names.iter().map(|name| format!(" {name}")).collect();
+    let own = &settings.append;
+    let append = format!("{apic}run=\"bench{list}{argument}; poweroff\" {own}");
+    let machine = settings.machine.clone().smp(smp.clone());
+    let machine = by_clock(machine.append(append.trim_end()), clock);
+    let apic = if apic.is_empty() { "" } else { ", xAPIC" };
+    let what = if list.is_empty() { " all" } else { &list };
+    Leg {
+        label: format!("{}{apic}:{what}", smp.describe()),
+        machine,
+        clock,
+    }
+}

@@ -1,0 +1,48 @@
+//! Tests of `plan`.
+
+use super::*;
+
+fn labels(only: &[&str], smp: Option<&str>, append: &str, clock: Clock) -> Vec<String> {
+    let settings = Settings {
+        only: only.iter().map(|&name| name.to_owned()).collect(),
+        smp: smp.map(|smp| Smp::parse(smp).unwrap()),
+        append: append.to_owned(),
+        ..Settings::fixed()
+    };
+    suite(&settings, clock)
+        .into_iter()
+        .map(|leg| leg.label)
+        .collect()
+}
+
+#[test]
+fn the_whole_suite_has_a_machine_for_each_question() {
+    let labels = labels(&[], None, "", Clock::Cycles);
+    assert_eq!(labels[0], "4 CPUs: all");
+    assert_eq!(labels[1], "4 CPUs, xAPIC: self_ipi ipi");
+    assert_eq!(labels[2], "32 CPUs: broadcast tlb");
+    assert_eq!(labels[3], "1 CPU: bringup");
+    assert_eq!(labels.last().unwrap(), "255 CPUs: bringup");
+}
+
+#[test]
+fn a_name_leaves_out_what_it_does_not_ask_for() {
+    let only = labels(&["self_ipi.entry"], None, "", Clock::Cycles);
+    assert_eq!(
+        only,
+        ["4 CPUs: self_ipi.entry", "4 CPUs, xAPIC: self_ipi.entry"]
+    );
+    let only = labels(&["b"], Some("8"), "", Clock::Cycles);
+    assert_eq!(only, ["8 CPUs: b"]);
+    let only = labels(&["b"], None, "", Clock::Instructions);
+    assert_eq!(only[..2], ["4 CPUs: b", "32 CPUs: broadcast"]);
+    assert!(!only.contains(&"255 CPUs: bringup".to_owned()));
+}
+
+#[test]
+fn a_chosen_apic_is_measured_alone() {
+    assert_eq!(
+        labels(&["self_ipi"], Some("2"), "apic=xapic", Clock::Cycles).len(),
+        1
+    );
+}

@@ -1,0 +1,224 @@
+//! Plots as SVG, to stand inside the report.
+//!
+//! Colours are written as numbers by the plotting library, and replaced by the report's style
+//! sheet, which knows whether the page is dark: it selects shapes by those numbers.
+
+#[cfg(test)]
+mod tests;
+
+use plotters::coord::Shift;
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
+use plotters::drawing::DrawingAreaErrorKind;
+use plotters::prelude::*;
+
+use crate::error::BenchError;
+use crate::record::Bucket;
+use crate::results::float;
+
+/// Size of a plot, in pixels.
+const SIZE: (u32, u32) = (620, 340);
+
+/// Height of its title and legend.
+const HEAD: i32 = 48;
+
+/// Text and axes, lines behind the curves, and the curves; the style sheet names them too.
+pub const INK: RGBColor = RGBColor(1, 1, 1);
+pub const GRID: RGBColor = RGBColor(2, 2, 2);
+pub const CURVES: [RGBColor; 5] = [
+    RGBColor(11, 11, 11),
+    RGBColor(12, 12, 12),
+    RGBColor(13, 13, 13),
+    RGBColor(14, 14, 14),
+    RGBColor(15, 15, 15),
+];
+
+/// A curve: its name and its points, ascending in x.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Curve {
+    pub name: String,
+    pub points: Vec<(f64, f64)>,
+}
+
+/// What a plot shows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plot {
+    pub title: String,
+    pub x: String,
+    pub y: String,
+    pub log_x: bool,
+    pub log_y: bool,
+    /// Whether points are marked: where each was measured, and nothing between.
+    pub marks: bool,
+    pub curves: Vec<Curve>,
+}
+
+/// The curve's place in the palette: the same variant has the same colour everywhere.
+fn colour(name: &str, index: usize) -> RGBColor {
+    let of = match name {
+        "tocsin" | "ceiling" => 0,
+        "floor" | "none" => 1,
+        "typical" | "cli" => 2,
+        "spin" => 3,
+        _ => index,
+    };
+    CURVES[of % CURVES.len()]
+}
+
+impl Plot {
+    /// Draws it.
+    ///
+    /// # Errors
+    ///
+    /// The plotting library refuses.
+    pub fn draw(&self) -> Result<String, BenchError> {
+        let (x, y) = (
+            self.range(|point| point.0, self.log_x),
+            self.range(|point| point.1, self.log_y),
+        );
+        // Ticks are at the powers of the base: of 10 there are too few in a narrow range.
+        let base = |(least, most): (f64, f64)| if most / least < 500.0 { 2.0 } else { 10.0 };
+        let log = |range: (f64, f64)| (range.0..range.1).log_scale().base(base(range));
+        // The library's logarithmic axis is another type than its linear one.
+        match (self.log_x, self.log_y) {
+            (false, false) => self.on(x.0..x.1, y.0..y.1),
+            (true, false) => self.on(log(x), y.0..y.1),
+            (false, true) => self.on(x.0..x.1, log(y)),
+            (true, true) => self.on(log(x), log(y)),
+        }
+    }
+
+    /// Writes the title, and below it the curves' names beside their colours.
+    fn head<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>) -> Result<(), BenchError> {
+        let failed = |e: DrawingAreaErrorKind<DB::ErrorType>| BenchError::Plot(e.to_string());
+        let title = ("sans-serif", 15).into_font().color(&INK);
+        area.draw_text(&self.title, &title, (70, 8))
+            .map_err(failed)?;
+        let mut x = 70;
+        for (index, curve) in self.curves.iter().enumerate() {
+            let line = colour(&curve.name, index).stroke_width(3);
+            area.draw(&PathElement::new([(x, 38), (x + 18, 38)], line))
+                .map_err(failed)?;
+            let name = ("sans-serif", 12).into_font().color(&INK);
+            area.draw_text(&curve.name, &name, (x + 24, 32))
+                .map_err(failed)?;
+            x += 46 + 8 * curve.name.len().cast_signed() as i32;
+        }
+        Ok(())
+    }
+
+    /// The least and greatest of all points, with room; a linear axis begins at 0.
+    fn range(&self, of: fn(&(f64, f64)) -> f64, log: bool) -> (f64, f64) {
+        let values = || self.curves.iter().flat_map(|curve| &curve.points).map(of);
+        let least = values().reduce(f64::min).unwrap_or(0.0);
+        let most = values().reduce(f64::max).unwrap_or(1.0);
+        if log {
+            let (least, most) = (least.max(0.5), most.max(1.0));
+            return (least / 1.15, most * 1.15);
+        }
+        (0.0, if most > 0.0 { most * 1.08 } else { 1.0 })
+    }
+
+    fn on<X, Y>(&self, x: X, y: Y) -> Result<String, BenchError>
+    where
+        X: AsRangedCoord<Value = f64>,
+        Y: AsRangedCoord<Value = f64>,
+        X::CoordDescType: ValueFormatter<f64>,
+        Y::CoordDescType: ValueFormatter<f64>,
+    {
+        let mut svg = String::new();
+        {
+            let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+            let (head, body) = area.split_vertically(HEAD);
+            self.head(&head)?;
+            let mut chart = ChartBuilder::on(&body)
+                .margin(8)
+                .margin_right(18)
+                .x_label_area_size(42)
+                .y_label_area_size(66)
+                .build_cartesian_2d(x, y)
+                .map_err(|e| BenchError::Plot(e.to_string()))?;
+            let drawn = chart
+                .configure_mesh()
+                .x_desc(&self.x)
+                .y_desc(&self.y)
+                .x_labels(8)
+                .y_labels(7)
+                .axis_style(INK)
+                .bold_line_style(GRID.mix(0.5))
+                .light_line_style(TRANSPARENT)
+                .label_style(("sans-serif", 12).into_font().color(&INK))
+                .axis_desc_style(("sans-serif", 13).into_font().color(&INK))
+                .x_label_formatter(&|value| number(*value))
+                .y_label_formatter(&|value| number(*value))
+                .draw();
+            drawn.map_err(|e| BenchError::Plot(e.to_string()))?;
+            for (index, curve) in self.curves.iter().enumerate() {
+                let colour = colour(&curve.name, index);
+                let points = || curve.points.iter().copied();
+                let line = LineSeries::new(points(), colour.stroke_width(2));
+                let drawn = chart.draw_series(line);
+                drawn.map_err(|e| BenchError::Plot(e.to_string()))?;
+                if self.marks {
+                    let circles = points().map(|point| Circle::new(point, 3, colour.filled()));
+                    let drawn = chart.draw_series(circles);
+                    drawn.map_err(|e| BenchError::Plot(e.to_string()))?;
+                }
+            }
+            area.present()
+                .map_err(|e| BenchError::Plot(e.to_string()))?;
+        }
+        Ok(svg)
+    }
+}
+
+/// A number on an axis: `20k`, `1.5M`, `0.25`.
+fn number(value: f64) -> String {
+    let (scaled, unit) = match value.abs() {
+        v if v >= 1e9 => (value / 1e9, "G"),
+        v if v >= 1e6 => (value / 1e6, "M"),
+        v if v >= 1e4 => (value / 1e3, "k"),
+        _ => (value, ""),
+    };
+    let text = format!("{scaled:.2}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    format!("{text}{unit}")
+}
+
+/// Of a histogram's buckets, how many samples are within each of about forty steps, in percent;
+/// steps are alike on a logarithmic axis.
+pub fn distribution(histogram: &[Bucket], range: (u64, u64)) -> Vec<(f64, f64)> {
+    const STEPS: u32 = 40;
+    let (low, high) = (float(range.0.max(1)), float(range.1.max(2)));
+    let width = (high / low).powf(1.0 / f64::from(STEPS)).max(1.0 + 1e-9);
+    let total: u64 = histogram.iter().map(|&(_, _, count)| count).sum();
+    let edge = |step: u32| low * width.powi(step.cast_signed());
+    let mut points = Vec::new();
+    for step in 0..=STEPS {
+        let (from, to) = (edge(step), edge(step + 1));
+        let within = histogram.iter().filter(|&&(first, last, _)| {
+            let middle = f64::midpoint(float(first), float(last)).max(1.0);
+            from <= middle * (1.0 + 1e-9) && middle * (1.0 + 1e-9) < to
+        });
+        let count: u64 = within.map(|&(_, _, count)| count).sum();
+        let percent = 100.0 * float(count) / float(total.max(1));
+        points.extend([(from, percent), (to, percent)]);
+    }
+    points
+}
+
+/// Of a histogram's buckets, how many samples in percent are at most so large.
+pub fn cumulative(histogram: &[Bucket]) -> Vec<(f64, f64)> {
+    let mut buckets = histogram.to_vec();
+    buckets.sort_by_key(|&(_, last, _)| last);
+    let total: u64 = buckets.iter().map(|&(_, _, count)| count).sum();
+    let mut points = Vec::new();
+    let (mut sum, mut before) = (0, 0.0);
+    for (_, last, count) in buckets {
+        sum += count;
+        let percent = 100.0 * float(sum) / float(total.max(1));
+        let at = float(last.max(1));
+        points.extend([(at, before), (at, percent)]);
+        before = percent;
+    }
+    points
+}

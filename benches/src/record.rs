@@ -1,0 +1,288 @@
+//! What the kernel's `bench` command says for other programs: lines on COM1 that begin
+//! with `@json `, each with one JSON object.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How a record's line begins.
+const MARK: &str = "@json ";
+
+/// What a figure is counted in by the guest's time-stamp counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clock {
+    /// Ticks of the host's counter: noisy, but time.
+    Cycles,
+    /// Guest instructions, under QEMU's `-icount shift=0`: the same in every run.
+    Instructions,
+}
+
+impl fmt::Display for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cycles => "cycles",
+            Self::Instructions => "instructions",
+        })
+    }
+}
+
+/// A parameter's value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    Number(u64),
+    Text(String),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+/// What a figure was measured for, as the number of CPUs.
+pub type Param = BTreeMap<String, Value>;
+
+/// One record.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Record {
+    Run(Run),
+    Progress(Progress),
+    Figure(Figure),
+    Cause(Cause),
+    Skip(Skip),
+    End(End),
+    /// Of another command.
+    #[serde(other)]
+    Other,
+}
+
+/// The first record: what is measured, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Of the kernel.
+    pub version: String,
+    /// `x2apic` or `xapic`.
+    pub apic: String,
+    pub cpus: u64,
+    pub tsc_hz: u64,
+    pub clock: Clock,
+    pub seed: u64,
+}
+
+/// A benchmark begins.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Progress {
+    pub name: String,
+    pub step: u64,
+    pub of: u64,
+}
+
+/// Percentiles; what measuring costs is taken off already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Summary {
+    pub min: u64,
+    pub p50: u64,
+    pub p90: u64,
+    pub p99: u64,
+    pub p99_9: u64,
+    pub max: u64,
+}
+
+impl Summary {
+    /// All of them, ascending.
+    pub fn values(&self) -> [u64; 6] {
+        [self.min, self.p50, self.p90, self.p99, self.p99_9, self.max]
+    }
+}
+
+/// A bucket: its first value, its last, and how many samples were within.
+pub type Bucket = (u64, u64, u64);
+
+/// A figure of one boot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Figure {
+    pub name: String,
+    pub variant: String,
+    pub unit: String,
+    #[serde(default)]
+    pub param: Param,
+    /// What measuring costs, in the figure's unit.
+    pub overhead: u64,
+    pub samples: u64,
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// Buckets that are not empty, ascending.
+    #[serde(default)]
+    pub histogram: Vec<Bucket>,
+}
+
+/// Percentiles of one part of a latency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Part {
+    pub min: u64,
+    pub p50: u64,
+    pub p99: u64,
+    pub max: u64,
+}
+
+/// What the latencies of a load run are made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cause {
+    pub name: String,
+    #[serde(default)]
+    pub param: Param,
+    pub total: Part,
+    pub parts: BTreeMap<String, Part>,
+    /// The slowest samples, each part by name.
+    #[serde(default)]
+    pub worst: Vec<BTreeMap<String, u64>>,
+}
+
+/// What this machine cannot be measured for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Skip {
+    pub name: String,
+    pub why: String,
+}
+
+/// The last record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct End {
+    /// How many figures there were.
+    pub figures: u64,
+}
+
+/// Records that cannot be what the kernel measured.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadRecord {
+    #[error("{why} in {line:?}")]
+    Syntax { line: String, why: String },
+    #[error("no {0} record came; the kernel said nothing more")]
+    Missing(&'static str),
+    #[error("{told} figures were told of and {came} came; serial output was lost")]
+    Count { told: u64, came: u64 },
+    #[error("{0} came twice")]
+    Twice(String),
+    #[error("{figure}: {what}")]
+    Impossible { figure: String, what: String },
+}
+
+/// The record in a line of COM1; `None` for a line for people.
+///
+/// # Errors
+///
+/// The line is marked as a record and is none.
+pub fn in_line(line: &str) -> Result<Option<Record>, BadRecord> {
+    let Some((_, json)) = line.split_once(MARK) else {
+        return Ok(None);
+    };
+    match serde_json::from_str(json.trim_end()) {
+        Ok(record) => Ok(Some(record)),
+        Err(e) => Err(BadRecord::Syntax {
+            line: json.trim_end().to_owned(),
+            why: e.to_string(),
+        }),
+    }
+}
+
+/// All records of one boot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Boot {
+    pub run: Run,
+    pub figures: Vec<Figure>,
+    pub causes: Vec<Cause>,
+    pub skips: Vec<Skip>,
+}
+
+impl Boot {
+    /// From everything that COM1 said.
+    ///
+    /// # Errors
+    ///
+    /// A record is missing, unreadable, or cannot be.
+    pub fn parse(text: &str) -> Result<Self, BadRecord> {
+        let (mut run, mut end) = (None, None);
+        let (mut figures, mut causes, mut skips) = (Vec::new(), Vec::new(), Vec::new());
+        for line in text.lines() {
+            match in_line(line)? {
+                Some(Record::Run(record)) => run = Some(record),
+                Some(Record::Figure(record)) => figures.push(record),
+                Some(Record::Cause(record)) => causes.push(record),
+                Some(Record::Skip(record)) => skips.push(record),
+                Some(Record::End(record)) => end = Some(record),
+                Some(Record::Progress(_) | Record::Other) | None => {}
+            }
+        }
+        let run = run.ok_or(BadRecord::Missing("run"))?;
+        let end: End = end.ok_or(BadRecord::Missing("end"))?;
+        let came = figures.len() as u64;
+        if end.figures != came {
+            let told = end.figures;
+            return Err(BadRecord::Count { told, came });
+        }
+        let mut seen = BTreeSet::new();
+        for figure in &figures {
+            check(figure)?;
+            if !seen.insert(label(&figure.name, &figure.variant, &figure.param)) {
+                let label = label(&figure.name, &figure.variant, &figure.param);
+                return Err(BadRecord::Twice(label));
+            }
+        }
+        Ok(Self {
+            run,
+            figures,
+            causes,
+            skips,
+        })
+    }
+}
+
+/// A name for people: `broadcast.all tocsin cpus=8`.
+pub fn label(name: &str, variant: &str, param: &Param) -> String {
+    let mut label = format!("{name} {variant}");
+    for (key, value) in param {
+        label += &format!(" {key}={value}");
+    }
+    label
+}
+
+/// Whether the figure's numbers agree with one another.
+fn check(figure: &Figure) -> Result<(), BadRecord> {
+    let impossible = |what: String| {
+        let figure = label(&figure.name, &figure.variant, &figure.param);
+        Err(BadRecord::Impossible { figure, what })
+    };
+    let values = figure.summary.values();
+    if !values.is_sorted() {
+        return impossible(format!("percentiles that do not ascend: {values:?}"));
+    }
+    if figure.samples == 0 {
+        return impossible("no sample".to_owned());
+    }
+    if figure.histogram.is_empty() {
+        return Ok(());
+    }
+    let counted: u64 = figure.histogram.iter().map(|&(_, _, count)| count).sum();
+    if counted != figure.samples {
+        let samples = figure.samples;
+        return impossible(format!("{counted} samples in the histogram of {samples}"));
+    }
+    let mut last = None;
+    for &(first, end, _) in &figure.histogram {
+        if first > end || last.is_some_and(|last| first <= last) {
+            return impossible(format!("bucket {first} to {end} is out of order"));
+        }
+        last = Some(end);
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! Tests of `report`.
+
+use scraper::{Html, Selector};
+
+use super::*;
+use crate::fixtures;
+use crate::peers::{Peer, PeerFigure};
+
+fn with_peers() -> Results {
+    let mut results = fixtures::results();
+    results.peers = vec![
+        Peer {
+            name: "kvm-unit-tests".to_owned(),
+            version: "v1".to_owned(),
+            absent: None,
+            figures: vec![PeerFigure {
+                test: "x2apic_self_ipi_sti_nop".to_owned(),
+                clock: Clock::Cycles,
+                cpus: 4,
+                statistic: "mean".to_owned(),
+                what: "round trip".to_owned(),
+                beside: "self_ipi.round_trip".to_owned(),
+                param: None,
+                value: 8000.0,
+                rounds: vec![8000.0],
+            }],
+        },
+        Peer {
+            name: "Linux".to_owned(),
+            version: String::new(),
+            absent: Some("not measured: LINUX_KERNEL=... names one".to_owned()),
+            figures: Vec::new(),
+        },
+    ];
+    results
+}
+
+fn select(text: &str) -> Selector {
+    Selector::parse(text).unwrap()
+}
+
+#[test]
+fn every_figure_is_in_the_page_with_its_numbers() {
+    let results = with_peers();
+    let page = Html::parse_document(&of(&results).unwrap());
+    assert_eq!(page.errors, Vec::<String>::new());
+    let rows: Vec<_> = page.select(&select("table.figures tbody tr")).collect();
+    assert_eq!(rows.len(), results.figures.len());
+    let cell = select("td");
+    for figure in &results.figures {
+        let id = id(&figure.key);
+        let row: Vec<_> = rows
+            .iter()
+            .filter(|row| row.attr("id") == Some(&id))
+            .collect();
+        assert_eq!(row.len(), 1, "{id}");
+        let cells: Vec<String> = row[0]
+            .select(&cell)
+            .map(|cell| cell.text().collect())
+            .collect();
+        let values = figure.summary.values().map(|value| value.to_string());
+        assert_eq!(cells[3..9], values, "{id}");
+        assert_eq!(cells[1], figure.key.variant);
+        assert!(cells.contains(&figure.unit), "{cells:?}");
+    }
+}
+
+#[test]
+fn the_page_needs_no_other_file() {
+    let text = of(&with_peers()).unwrap();
+    let page = Html::parse_document(&text);
+    for element in ["script", "link", "img", "iframe"] {
+        assert_eq!(page.select(&select(element)).count(), 0, "{element}");
+    }
+    assert!(!text.contains("url(") && !text.contains("@import"));
+    // The host's own words are text, and not markup.
+    assert!(text.contains("A &#60;fast&#62; &#38;") || text.contains("A &lt;fast&gt; &amp;"));
+}
+
+#[test]
+fn plots_peers_causes_and_skips_are_there() {
+    let text = of(&with_peers()).unwrap();
+    let page = Html::parse_document(&text);
+    let titles: Vec<String> = page
+        .select(&select("svg text"))
+        .map(|text| text.text().collect())
+        .collect();
+    let has = |part: &str| assert!(titles.iter().any(|title| title.contains(part)), "{part}");
+    has("latency of a high class while low priority holds a lock");
+    has("broadcast.all in cycles");
+    has("nest.entry in instructions");
+    has("self_ipi.entry: histogram");
+    has("self_ipi.entry: cumulative distribution");
+    for text in [
+        "x2apic_self_ipi_sti_nop",
+        "not measured: LINUX_KERNEL",
+        "load.timer",
+        "in service",
+        "msi.edu: no edu device",
+        "QEMU emulator version 10.0.2",
+    ] {
+        let whole: String = page.root_element().text().collect();
+        assert!(whole.contains(text), "{text}");
+    }
+}
+
+#[test]
+fn nothing_measured_makes_a_page_too() {
+    let results = Results::new(fixtures::host(), &[]);
+    assert!(
+        of(&results)
+            .unwrap()
+            .contains("No figure that an aim is set for")
+    );
+}
+
+#[test]
+fn seconds_are_dates() {
+    assert_eq!(date(0), "1970-01-01 00:00 UTC");
+    assert_eq!(date(951_827_696), "2000-02-29 12:34 UTC");
+    assert_eq!(date(1_780_000_000), "2026-05-28 20:26 UTC");
+}

@@ -1,0 +1,158 @@
+//! The variables that people set for `make bench`: which machine, which figures, by which clock.
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use tocsin_tools::Machine;
+use tocsin_tools::settings::{self, Accel, BadSetting, BootWay, Memory, Smp};
+
+use crate::record::Clock;
+
+/// CPUs of a machine that nobody chose.
+pub const USUAL_CPUS: &str = "4";
+
+/// Arguments; each is a variable of the environment too.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Number of CPUs, or QEMU's -smp value; 4, and 32 for what scales
+    #[arg(long, env = "SMP", default_value = "", hide_default_value = true)]
+    smp: String,
+    /// Memory, as 512M or 8G
+    #[arg(long, env = "MEM", default_value = "512M")]
+    mem: String,
+    /// QEMU's -machine value
+    #[arg(long, env = "MACHINE", default_value = "q35")]
+    machine: String,
+    /// QEMU's -cpu value
+    #[arg(long, env = "CPU", default_value = "max")]
+    cpu: String,
+    /// auto, tcg or kvm; counting instructions is TCG's alone
+    #[arg(long, env = "ACCEL", default_value = "auto")]
+    accel: String,
+    /// More of the kernel's command line
+    #[arg(long, env = "APPEND", default_value = "", allow_hyphen_values = true)]
+    append: String,
+    /// More arguments for QEMU, quoted as for a shell
+    #[arg(
+        long = "qemu-args",
+        env = "QEMU_ARGS",
+        default_value = "",
+        allow_hyphen_values = true
+    )]
+    extra: String,
+    /// Only figures whose name begins so; several with commas
+    #[arg(long, env = "BENCH", default_value = "")]
+    bench: String,
+    /// cycles, instructions or both
+    #[arg(long, env = "MODE", default_value = "both")]
+    mode: String,
+    /// How often each machine is measured in cycles; they take turns
+    #[arg(long, env = "ROUNDS", default_value = "5")]
+    rounds: String,
+    /// A results.json to compare with
+    #[arg(long, env = "COMPARE")]
+    compare: Option<PathBuf>,
+}
+
+/// The variables, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Nothing but the CPUs, the kernel's command line and the clock is to be added.
+    pub machine: Machine,
+    /// As somebody chose.
+    pub smp: Option<Smp>,
+    pub append: String,
+    /// Beginnings of names; none for all.
+    pub only: Vec<String>,
+    pub clocks: Vec<Clock>,
+    pub rounds: u32,
+    pub compare: Option<PathBuf>,
+}
+
+fn bad(name: &'static str, value: &str, reason: &str, accepted: &'static str) -> BadSetting {
+    let (value, reason) = (value.to_owned(), reason.to_owned());
+    BadSetting {
+        name,
+        value,
+        reason,
+        accepted,
+    }
+}
+
+impl Args {
+    /// Checks them.
+    ///
+    /// # Errors
+    ///
+    /// A value that cannot be used.
+    pub fn check(&self) -> Result<Settings, BadSetting> {
+        let accel = Accel::parse(&self.accel)?;
+        let clocks = match self.mode.as_str() {
+            "cycles" => vec![Clock::Cycles],
+            "instructions" => vec![Clock::Instructions],
+            "both" => vec![Clock::Cycles, Clock::Instructions],
+            mode => {
+                let accepted = "give cycles, instructions or both";
+                return Err(bad("MODE", mode, "that is no clock", accepted));
+            }
+        };
+        let rounds = match self.rounds.parse() {
+            Ok(rounds @ 1..=1000) => rounds,
+            _ => {
+                let accepted = "give a number from 1 to 1000; 5 or more tell noise from change";
+                return Err(bad("ROUNDS", &self.rounds, "that is no count", accepted));
+            }
+        };
+        let smp = match self.smp.as_str() {
+            "" => None,
+            smp => Some(Smp::parse(smp)?),
+        };
+        let compare = self.compare.clone().filter(|path| path != "");
+        let machine = Machine::new(BootWay::Direct)
+            .memory(Memory::parse(&self.mem)?)
+            .board(settings::nonempty("MACHINE", &self.machine)?)
+            .cpu(settings::nonempty("CPU", &self.cpu)?)
+            .accel(accel)
+            .args(settings::split_words("QEMU_ARGS", &self.extra)?);
+        Ok(Settings {
+            machine,
+            smp,
+            append: self.append.clone(),
+            only: names(&self.bench)?,
+            clocks,
+            rounds,
+            compare,
+        })
+    }
+}
+
+impl Settings {
+    /// Those of the gate, whatever the environment says: figures must be of the same machines
+    /// everywhere.
+    pub fn fixed() -> Self {
+        Self {
+            machine: Machine::new(BootWay::Direct).accel(Accel::Tcg),
+            smp: None,
+            append: String::new(),
+            only: Vec::new(),
+            clocks: vec![Clock::Instructions],
+            rounds: 1,
+            compare: None,
+        }
+    }
+}
+
+/// The names in `BENCH`, which end up on the kernel's command line between quotes.
+fn names(bench: &str) -> Result<Vec<String>, BadSetting> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._".contains(c);
+    let names = bench.split([',', ' ']).filter(|name| !name.is_empty());
+    let names: Vec<_> = names.map(str::to_owned).collect();
+    if names.iter().all(|name| name.chars().all(plain)) {
+        return Ok(names);
+    }
+    let accepted =
+        "give the beginning of a figure's name, as BENCH=self_ipi or BENCH=ipi,call.wait";
+    Err(bad("BENCH", bench, "that is no name of a figure", accepted))
+}

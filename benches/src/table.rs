@@ -1,0 +1,116 @@
+//! Results as text for the terminal.
+
+use crate::aims::{self, Aim};
+use crate::record::Clock;
+use crate::results::{Figure, Results};
+
+/// A number in few characters: `1.15`, `42`.
+pub fn short(value: f64) -> String {
+    if value.fract() == 0.0 {
+        format!("{value:.0}")
+    } else {
+        format!("{value:.2}")
+    }
+}
+
+/// All figures by this clock.
+pub fn figures(results: &Results, clock: Clock) -> String {
+    let mut out = format!(
+        "\n{clock}: medians of rounds; least and greatest of all\n{:<54}{:>9}{:>9}{:>9}{:>9}{:>9}{:>11}{:>9}{:>8}  {}\n",
+        "figure", "min", "median", "p90", "p99", "p99.9", "max", "overhead", "floor", "unit"
+    );
+    for figure in results
+        .figures
+        .iter()
+        .filter(|figure| figure.key.clock == clock)
+    {
+        out += &row(results, figure);
+    }
+    out
+}
+
+fn row(results: &Results, figure: &Figure) -> String {
+    let summary = &figure.summary;
+    let floor = results.to_floor(figure).map(|ratio| format!("x{ratio:.2}"));
+    format!(
+        "{:<54}{:>9}{:>9}{:>9}{:>9}{:>9}{:>11}{:>9}{:>8}  {}\n",
+        figure.key.describe(),
+        summary.min,
+        summary.p50,
+        summary.p90,
+        summary.p99,
+        summary.p99_9,
+        summary.max,
+        figure.overhead,
+        floor.unwrap_or_default(),
+        figure.unit
+    )
+}
+
+/// What was skipped.
+pub fn skips(results: &Results) -> String {
+    let skips = results
+        .skips
+        .iter()
+        .map(|skip| format!("skipped: {}: {}\n", skip.name, skip.why));
+    skips.collect()
+}
+
+/// The aims, reached or missed.
+pub fn aims(results: &Results) -> String {
+    let aims = aims::of(results);
+    if aims.is_empty() {
+        return String::new();
+    }
+    let mut out = format!(
+        "\n{:<66}{:>10}{:>10}  {}\n",
+        "aim", "measured", "at most", ""
+    );
+    for aim in &aims {
+        let Aim {
+            what,
+            measured,
+            limit,
+            unit,
+        } = aim;
+        let verdict = if aim.is_reached() {
+            "reached"
+        } else {
+            "MISSED"
+        };
+        out += &format!(
+            "{what:<66}{:>10}{:>10}  {unit}: {verdict}\n",
+            short(*measured),
+            short(*limit)
+        );
+    }
+    out
+}
+
+/// Other kernels beside this one.
+pub fn peers(results: &Results) -> String {
+    let mut out = String::new();
+    for peer in &results.peers {
+        let version = &peer.version;
+        out += &format!("\n{} {version}\n", peer.name);
+        if let Some(why) = &peer.absent {
+            out += &format!("  {why}\n");
+        }
+        for figure in peer.figures() {
+            let clock = figure.clock;
+            let ours = match (figure.ours(results), figure.ratio(results)) {
+                (Some(ours), Some(ratio)) => {
+                    format!(
+                        "{:<32}{:>9}  x{ratio:.2}",
+                        format!("{} {}", ours.key.name, ours.key.params()),
+                        ours.summary.p50
+                    )
+                }
+                _ => String::new(),
+            };
+            let (test, value, statistic) = (&figure.test, figure.value, &figure.statistic);
+            out += &format!("  {test:<32}{value:>11.0} {clock} ({statistic})  {ours}\n");
+        }
+    }
+    out
+}
