@@ -5,6 +5,7 @@
 
 use std::arch::asm;
 use std::arch::x86_64::_rdtsc;
+use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::ops::Range;
@@ -12,12 +13,16 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use libc::c_long;
 
 const SAMPLES: usize = 10_000;
 const WARM_UP: usize = 500;
 const TIMERS: usize = 200;
+
+/// How long a series may take; where CPUs wait for a host's core it would take minutes.
+const ENOUGH: Duration = Duration::from_secs(3);
 
 /// How long a timer is set, in nanoseconds.
 const SLEEP: i64 = 1_000_000;
@@ -47,11 +52,11 @@ fn measure() -> io::Result<()> {
         libc::mount(device, place, device, 0, ptr::null())
     };
     told(c_long::from(mounted))?;
+    println!("tocsin-peer: version {}", release()?);
     kernel_log()?;
     let cpus = std::thread::available_parallelism()?.get();
     pin(0)?;
-    let nothing = || Ok(());
-    let overhead = median(sampled(nothing)?);
+    let overhead = median(sampled(|| Ok(()))?);
     let system_call = || {
         invalid_system_call();
         Ok(())
@@ -61,25 +66,38 @@ fn measure() -> io::Result<()> {
     let barrier = || membarrier(PRIVATE_EXPEDITED);
     let alone = median(sampled(barrier)?);
     tell("nanosleep", 0, naps()?);
+    module(c"stage=1")?;
     if cpus > 1 {
         spin(1..2);
         tell("membarrier_1", alone, sampled(barrier)?);
+        module(c"stage=2")?;
         spin(2..cpus);
         tell("membarrier_all", alone, sampled(barrier)?);
         tell("mprotect", overhead, protections()?);
-    }
-    if let Ok(module) = File::open("/peer.ko") {
-        // It measures, tells in the kernel's log, and refuses to stay.
-        // SAFETY: 1. The parameters end with 0.
-        let loaded =
-            unsafe { libc::syscall(libc::SYS_finit_module, module.as_raw_fd(), c"".as_ptr(), 0) };
-        match told(loaded) {
-            Err(why) if why.raw_os_error() == Some(libc::ECANCELED) => {}
-            Err(why) => return Err(io::Error::other(format!("the module: {why}"))),
-            Ok(()) => return Err(io::Error::other("the module stayed")),
-        }
+        module(c"stage=3")?;
     }
     Ok(())
+}
+
+/// Lets the module measure, if there is one. It tells in the kernel's log, and refuses to stay.
+fn module(parameters: &CStr) -> io::Result<()> {
+    let Ok(module) = File::open("/peer.ko") else {
+        return Ok(());
+    };
+    // SAFETY: 1. The parameters end with 0.
+    let loaded = unsafe {
+        libc::syscall(
+            libc::SYS_finit_module,
+            module.as_raw_fd(),
+            parameters.as_ptr(),
+            0,
+        )
+    };
+    match told(loaded) {
+        Err(why) if why.raw_os_error() == Some(libc::ECANCELED) => Ok(()),
+        Err(why) => Err(io::Error::other(format!("the module: {why}"))),
+        Ok(()) => Err(io::Error::other("the module stayed")),
+    }
 }
 
 /// The result of a system call.
@@ -91,6 +109,17 @@ fn told(result: c_long) -> io::Result<()> {
     }
 }
 
+/// The kernel's version.
+fn release() -> io::Result<String> {
+    // SAFETY: 1. Empty strings are names too.
+    let mut names: libc::utsname = unsafe { std::mem::zeroed() };
+    // SAFETY: 1. The names may be written.
+    told(c_long::from(unsafe { libc::uname(&raw mut names) }))?;
+    // SAFETY: 1. The kernel ends them with 0.
+    let release = unsafe { CStr::from_ptr(names.release.as_ptr()) };
+    Ok(release.to_string_lossy().into_owned())
+}
+
 fn tsc() -> u64 {
     // SAFETY: 1. Every 64-bit CPU has the counter. 2. Linux lets programs read it.
     unsafe { _rdtsc() }
@@ -98,13 +127,25 @@ fn tsc() -> u64 {
 
 /// The times of an action, after some of them for warming up.
 fn sampled(action: impl Fn() -> io::Result<()>) -> io::Result<Vec<u64>> {
-    let mut samples = Vec::with_capacity(SAMPLES);
-    for round in 0..WARM_UP + SAMPLES {
+    repeated(|| {
         let start = tsc();
         action()?;
-        let time = tsc() - start;
-        if round >= WARM_UP {
+        Ok(tsc() - start)
+    })
+}
+
+/// What `once` measured, again and again.
+fn repeated(once: impl Fn() -> io::Result<u64>) -> io::Result<Vec<u64>> {
+    let began = Instant::now();
+    let mut samples = Vec::with_capacity(SAMPLES);
+    for round in 0..WARM_UP + SAMPLES {
+        let time = once()?;
+        let late = began.elapsed() > ENOUGH;
+        if round >= WARM_UP || late {
             samples.push(time);
+        }
+        if late && samples.len() >= 50 {
+            break;
         }
     }
     Ok(samples)
@@ -190,19 +231,14 @@ fn protections() -> io::Result<Vec<u64>> {
         // SAFETY: 1. The page is this function's own.
         told(c_long::from(unsafe { libc::mprotect(page, PAGE, rights) }))
     };
-    let mut samples = Vec::with_capacity(SAMPLES);
-    for round in 0..WARM_UP + SAMPLES {
+    repeated(|| {
         protect(both)?;
         // SAFETY: 1. It may be written now.
         unsafe { page.cast::<u8>().write_volatile(1) };
         let start = tsc();
         protect(libc::PROT_READ)?;
-        let time = tsc() - start;
-        if round >= WARM_UP {
-            samples.push(time);
-        }
-    }
-    Ok(samples)
+        Ok(tsc() - start)
+    })
 }
 
 fn now() -> io::Result<i64> {

@@ -29,8 +29,11 @@ impl Aim {
     }
 }
 
+/// A parameter and the value of it that an aim is for; none for all.
+type One = Option<(&'static str, &'static str)>;
+
 /// Most instructions, of the median: name, a parameter's value, limit.
-const COUNTED: &[(&str, Option<(&str, &str)>, f64)] = &[
+const COUNTED: &[(&str, One, f64)] = &[
     ("self_ipi.entry", None, 25.0),
     ("self_ipi.to_handler", None, 30.0),
     ("self_ipi.round_trip", None, 60.0),
@@ -41,7 +44,7 @@ const COUNTED: &[(&str, Option<(&str, &str)>, f64)] = &[
 ];
 
 /// Most cycles, in those of a floor: name, a parameter's value, the floor's name, limit.
-const TO_FLOOR: &[(&str, Option<(&str, &str)>, &str, f64)] = &[
+const TO_FLOOR: &[(&str, One, &str, f64)] = &[
     ("self_ipi.round_trip", None, "self_ipi.round_trip", 1.15),
     (
         "ipi.one_way",
@@ -133,7 +136,7 @@ fn own<'r>(
     results: &'r Results,
     clock: Clock,
     name: &str,
-    param: Option<(&'static str, &'static str)>,
+    param: One,
 ) -> impl Iterator<Item = &'r Figure> {
     let name = name.to_owned();
     results.figures.iter().filter(move |figure| {

@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// One way to boot, and what was measured; or why it was not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Way {
-    way: String,
+    name: String,
     /// Seconds from QEMU's start to the prompt.
     seconds: Option<Series>,
     skipped: Option<String>,
@@ -75,7 +75,7 @@ pub fn measure(runs: u32, ticker: &Ticker) -> Result<BootTimes, BenchError> {
     }
     let measured = ways.iter().zip(missing).zip(&seconds);
     let ways = measured.map(|((way, skipped), seconds)| Way {
-        way: way.name().to_owned(),
+        name: way.name().to_owned(),
         seconds: Series::of(seconds),
         skipped,
     });
@@ -107,16 +107,16 @@ impl BootTimes {
         let mut out = format!("QEMU's start to the prompt, {}\n", self.machine);
         series::head(&mut out, "boot");
         for Way {
-            way,
+            name,
             seconds,
             skipped,
         } in &self.ways
         {
             match (seconds, skipped) {
-                (Some(seconds), _) => series::row(&mut out, way, seconds, "s", 3),
+                (Some(seconds), _) => series::row(&mut out, name, seconds, "s", 3),
                 (None, why) => {
                     let why = why.as_deref().unwrap_or("-");
-                    writeln!(out, "  {way:<13}not measured: {why}").expect("text takes text");
+                    writeln!(out, "  {name:<13}not measured: {why}").expect("text takes text");
                 }
             }
         }

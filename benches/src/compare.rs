@@ -63,12 +63,11 @@ pub struct Comparison {
 
 /// Compares, figure by figure.
 pub fn compare(old: &Results, new: &Results) -> Comparison {
-    let find = |results: &'_ Results, figure: &Figure| {
-        let found = results
+    let find = |results: &Results, figure: &Figure| {
+        results
             .figures
             .iter()
-            .position(|other| other.key == figure.key);
-        found
+            .position(|other| other.key == figure.key)
     };
     let mut comparison = Comparison {
         rows: Vec::new(),

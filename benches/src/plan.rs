@@ -43,22 +43,22 @@ pub struct Leg {
 pub fn suite(settings: &Settings, clock: Clock) -> Vec<Leg> {
     let usual = Smp::parse(USUAL_CPUS).expect("a number of CPUs");
     let chosen = settings.smp.clone().unwrap_or(usual);
-    let mut legs = vec![leg(settings, clock, &chosen, "", settings.only.clone())];
+    let mut legs = vec![leg(settings, clock, &chosen, "", &settings.only)];
     let only = |some: &[&str]| narrowed(some, &settings.only);
     if !settings.append.contains("apic=") {
         let names = only(BY_APIC);
-        legs.extend(names.map(|names| leg(settings, clock, &chosen, "apic=xapic ", names)));
+        legs.extend(names.map(|names| leg(settings, clock, &chosen, "apic=xapic ", &names)));
     }
     if settings.smp.is_none() {
         let smp = |cpus: u32| Smp::parse(&cpus.to_string()).expect("a number of CPUs");
         let names = only(BY_CPUS);
-        legs.extend(names.map(|names| leg(settings, clock, &smp(MANY), "", names)));
+        legs.extend(names.map(|names| leg(settings, clock, &smp(MANY), "", &names)));
         for cpus in COUNTS {
             // One thread runs all CPUs when instructions are counted: 255 take minutes.
             if clock == Clock::Cycles || cpus < MEMORY_HOLDS {
                 let names = only(ONCE);
                 legs.extend(names.map(|names| {
-                    let mut leg = leg(settings, clock, &smp(cpus), "", names);
+                    let mut leg = leg(settings, clock, &smp(cpus), "", &names);
                     if cpus >= MEMORY_HOLDS {
                         let memory = Memory::parse("1G").expect("an amount of memory");
                         leg.machine = leg.machine.memory(memory);
@@ -103,20 +103,20 @@ fn narrowed(some: &[&str], only: &[String]) -> Option<Vec<String>> {
     (!names.is_empty()).then_some(names)
 }
 
-fn leg(settings: &Settings, clock: Clock, smp: &Smp, apic: &str, names: Vec<String>) -> Leg {
+fn leg(settings: &Settings, clock: Clock, smp: &Smp, apic: &str, names: &[String]) -> Leg {
     let argument = match clock {
         Clock::Cycles => "",
         Clock::Instructions => " clock=instructions",
     };
-    let list: String = names.iter().map(|name| format!(" {name}")).collect();
+    let list = names.join(" ");
     let own = &settings.append;
-    let append = format!("{apic}run=\"bench{list}{argument}; poweroff\" {own}");
+    let append = format!("{apic}run=\"bench {list}{argument}; poweroff\" {own}");
     let machine = settings.machine.clone().smp(smp.clone());
     let machine = by_clock(machine.append(append.trim_end()), clock);
     let apic = if apic.is_empty() { "" } else { ", xAPIC" };
-    let what = if list.is_empty() { " all" } else { &list };
+    let what = if list.is_empty() { "all" } else { &list };
     Leg {
-        label: format!("{}{apic}:{what}", smp.describe()),
+        label: format!("{}{apic}: {what}", smp.describe()),
         machine,
         clock,
     }

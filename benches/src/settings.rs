@@ -98,12 +98,9 @@ impl Args {
                 return Err(bad("MODE", mode, "that is no clock", accepted));
             }
         };
-        let rounds = match self.rounds.parse() {
-            Ok(rounds @ 1..=1000) => rounds,
-            _ => {
-                let accepted = "give a number from 1 to 1000; 5 or more tell noise from change";
-                return Err(bad("ROUNDS", &self.rounds, "that is no count", accepted));
-            }
+        let Ok(rounds @ 1..=1000) = self.rounds.parse() else {
+            let accepted = "give a number from 1 to 1000; 5 or more tell noise from change";
+            return Err(bad("ROUNDS", &self.rounds, "that is no count", accepted));
         };
         let smp = match self.smp.as_str() {
             "" => None,

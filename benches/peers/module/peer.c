@@ -19,6 +19,14 @@
 #define TIMERS 200
 #define WARM_UP 500
 
+/* Where CPUs wait for a host's core, a series would take minutes. */
+#define ENOUGH (3 * HZ)
+#define FEWEST 50
+
+static int stage = 1;
+module_param(stage, int, 0);
+MODULE_PARM_DESC(stage, "1: this CPU, 2: one other, 3: all others");
+
 static u64 *samples;
 static u64 overhead;
 static u64 began;
@@ -35,6 +43,14 @@ static u64 at(size_t count, u64 thousandths)
 	u64 value = samples[min_t(u64, count - 1, count * thousandths / 1000)];
 
 	return value > overhead ? value - overhead : 0;
+}
+
+/* Whether a series goes on after this many. */
+static bool more(int count, unsigned long began_at)
+{
+	if (count < FEWEST)
+		return true;
+	return count < SAMPLES && time_before(jiffies, began_at + ENOUGH);
 }
 
 static void tell(const char *test, size_t count)
@@ -82,10 +98,11 @@ static void measure_overhead(void)
 static void measure_irq_work(bool whole)
 {
 	static struct irq_work own;
+	unsigned long from = jiffies;
 	int i;
 
 	init_irq_work(&own, work);
-	for (i = -WARM_UP; i < SAMPLES; i++) {
+	for (i = -WARM_UP; more(i, from); i++) {
 		u64 start, end;
 
 		WRITE_ONCE(began, 0);
@@ -98,16 +115,17 @@ static void measure_irq_work(bool whole)
 			samples[i] = (whole ? end : READ_ONCE(began)) - start;
 		irq_work_sync(&own);
 	}
-	tell(whole ? "irq_work" : "irq_work_entry", SAMPLES);
+	tell(whole ? "irq_work" : "irq_work_entry", i);
 }
 
 static void measure_calls(int target)
 {
 	static call_single_data_t data;
+	unsigned long from = jiffies;
 	int i;
 
 	INIT_CSD(&data, call, NULL);
-	for (i = -WARM_UP; i < SAMPLES; i++) {
+	for (i = -WARM_UP; more(i, from); i++) {
 		u64 start;
 
 		WRITE_ONCE(began, 0);
@@ -118,8 +136,9 @@ static void measure_calls(int target)
 		if (i >= 0)
 			samples[i] = READ_ONCE(began) - start;
 	}
-	tell("smp_call_function_single_async", SAMPLES);
-	for (i = -WARM_UP; i < SAMPLES; i++) {
+	tell("smp_call_function_single_async", i);
+	from = jiffies;
+	for (i = -WARM_UP; more(i, from); i++) {
 		u64 start = rdtsc_ordered(), end;
 
 		smp_call_function_single(target, nothing, NULL, 1);
@@ -127,8 +146,15 @@ static void measure_calls(int target)
 		if (i >= 0)
 			samples[i] = end - start;
 	}
-	tell("smp_call_function_single", SAMPLES);
-	for (i = -WARM_UP; i < SAMPLES; i++) {
+	tell("smp_call_function_single", i);
+}
+
+static void measure_broadcast(void)
+{
+	unsigned long from = jiffies;
+	int i;
+
+	for (i = -WARM_UP; more(i, from); i++) {
 		u64 start = rdtsc_ordered(), end;
 
 		smp_call_function_many(cpu_online_mask, nothing, NULL, 1);
@@ -136,7 +162,7 @@ static void measure_calls(int target)
 		if (i >= 0)
 			samples[i] = end - start;
 	}
-	tell("smp_call_function_many", SAMPLES);
+	tell("smp_call_function_many", i);
 }
 
 static void measure_timer(void)
@@ -172,12 +198,19 @@ static int __init measure(void)
 		return -ENOMEM;
 	measure_overhead();
 	here = get_cpu();
-	measure_irq_work(false);
-	measure_irq_work(true);
+	/* The lowest other one: the first on which a thread spins. */
 	target = cpumask_any_but(cpu_online_mask, here);
-	if (target < nr_cpu_ids)
+	if (stage == 1) {
+		measure_irq_work(false);
+		measure_irq_work(true);
+		measure_timer();
+	} else if (target >= nr_cpu_ids) {
+		pr_emerg("tocsin-peer: trouble no other CPU\n");
+	} else if (stage == 2) {
 		measure_calls(target);
-	measure_timer();
+	} else {
+		measure_broadcast();
+	}
 	put_cpu();
 	vfree(samples);
 	return -ECANCELED;

@@ -112,14 +112,16 @@ impl Runs for KvmUnitTests {
 
 /// Lines as `ipi 6543`.
 fn read(text: &str) -> Result<Vec<Measured>, String> {
-    let measured = text.lines().filter_map(|line| {
-        let (test, value) = line.trim().split_once(' ')?;
-        let known = TESTS.iter().any(|meaning| meaning.test == test);
+    let lines = text.lines().filter_map(|line| {
+        let (name, value) = line.trim().split_once(' ')?;
+        let known = TESTS.iter().any(|meaning| meaning.test == name);
         let value = value.trim().parse().ok()?;
-        let test = test.to_owned();
-        known.then_some(Measured { test, value })
+        known.then(|| Measured {
+            test: name.to_owned(),
+            value,
+        })
     });
-    let measured: Vec<_> = measured.collect();
+    let measured: Vec<_> = lines.collect();
     if measured.is_empty() {
         return Err("it printed no figure".to_owned());
     }

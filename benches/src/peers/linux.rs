@@ -197,12 +197,14 @@ fn read(text: &str) -> Result<Vec<Measured>, String> {
             ["end"] => ended = true,
             ["trouble", ..] => return Err(said.to_owned()),
             ["log", time, "smp:", word, ..] => log.push((word, time)),
-            [test, _samples, _min, median, _p90, _p99, _p99_9, _max] => {
+            [name, _samples, _min, median, _p90, _p99, _p99_9, _max] => {
                 let value = median
                     .parse()
                     .map_err(|_| format!("{said:?} is no figure"))?;
-                let test = test.to_owned();
-                measured.push(Measured { test, value });
+                measured.push(Measured {
+                    test: name.to_owned(),
+                    value,
+                });
             }
             _ => {}
         }
@@ -212,8 +214,10 @@ fn read(text: &str) -> Result<Vec<Measured>, String> {
         time.parse::<f64>().ok()
     };
     if let (Some(from), Some(to)) = (time("Bringing"), time("Brought")) {
-        let (test, value) = ("bring_up".to_owned(), (to - from) * 1000.0);
-        measured.push(Measured { test, value });
+        measured.push(Measured {
+            test: "bring_up".to_owned(),
+            value: (to - from) * 1000.0,
+        });
     }
     if !ended {
         return Err("it did not measure to the end".to_owned());

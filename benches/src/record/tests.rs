@@ -39,9 +39,12 @@ fn lines_for_people_and_of_other_commands_are_passed_over() {
 
 /// The recorded lines, with those replaced that contain `with`.
 fn changed(with: &str, change: impl Fn(&str) -> String) -> Result<Boot, BadRecord> {
-    let lines = CYCLES.lines().map(|line| match line.contains(with) {
-        true => change(line),
-        false => line.to_owned(),
+    let lines = CYCLES.lines().map(|line| {
+        if line.contains(with) {
+            change(line)
+        } else {
+            line.to_owned()
+        }
     });
     Boot::parse(&lines.collect::<Vec<_>>().join("\n"))
 }
