@@ -83,10 +83,11 @@ pub fn compare(old: &Results, new: &Results) -> Comparison {
             None => comparison.added.push(figure.key.describe()),
         }
     }
+    let is_measured = |clock| new.figures.iter().any(|figure| figure.key.clock == clock);
     let gone = old
         .figures
         .iter()
-        .filter(|figure| find(new, figure).is_none());
+        .filter(|figure| find(new, figure).is_none() && is_measured(figure.key.clock));
     comparison.gone = gone.map(|figure| figure.key.describe()).collect();
     comparison
 }
@@ -228,7 +229,7 @@ impl Comparison {
             out += &format!("not measured alike: {line}\n");
         }
         out += &format!(
-            "{:<58}{:>10}{:>10}{:>9}{:>7}{:>10}{:>7}\n",
+            "{:<62}{:>10}{:>10}{:>9}{:>7}{:>10}{:>7}\n",
             "median", "old", "new", "change", "sure", "to floor", "sure"
         );
         for row in &self.rows {
@@ -239,7 +240,7 @@ impl Comparison {
                 |shift| (percent(shift.change), sure(shift)),
             );
             out += &format!(
-                "{:<58}{:>10}{:>10}{:>9}{:>7}{:>10}{:>7}{}\n",
+                "{:<62}{:>10}{:>10}{:>9}{:>7}{:>10}{:>7}{}\n",
                 row.label,
                 row.old,
                 row.new,

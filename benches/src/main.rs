@@ -67,6 +67,11 @@ enum Command {
     Accept,
     /// Run the suite together with other kernels
     Peers(Args),
+    /// Measure booting alone, this often
+    Boot {
+        #[arg(default_value_t = 5)]
+        runs: u32,
+    },
     /// Write the report of results that were measured before
     Report { results: std::path::PathBuf },
 }
@@ -98,6 +103,11 @@ fn run(command: &Command) -> Result<bool, BenchError> {
             Ok(!verdict.fails())
         }
         Command::Accept => accept(),
+        Command::Boot { runs } => {
+            let boot = boot::measure(*runs, &Ticker::new())?;
+            print!("{}", boot.show());
+            Ok(boot.is_within_limits())
+        }
         Command::Report { results } => {
             let results = Results::load(results)?;
             write("report.html", &report::of(&results)?)?;

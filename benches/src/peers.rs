@@ -41,6 +41,8 @@ pub struct Meaning {
     pub param: Option<(&'static str, &'static str)>,
     /// What of it is told.
     pub statistic: &'static str,
+    /// If it is not what the clock counts.
+    pub unit: Option<&'static str>,
     /// What it is, and where it differs from ours.
     pub what: &'static str,
 }
@@ -53,12 +55,13 @@ pub struct PeerFigure {
     /// CPUs of the machine.
     pub cpus: u64,
     pub statistic: String,
+    pub unit: String,
     pub what: String,
     /// Name of our figure beside it.
     pub beside: String,
     /// A parameter of ours and its value.
     pub param: Option<(String, String)>,
-    /// Median of the rounds, in cycles or instructions.
+    /// Median of the rounds, in the unit.
     pub value: f64,
     pub rounds: Vec<f64>,
 }
@@ -199,16 +202,21 @@ impl Contender {
                 let param = meaning
                     .param
                     .map(|(name, value)| (name.to_owned(), value.to_owned()));
-                figures.extend(sorted.get(middle).map(|&value| PeerFigure {
-                    test: meaning.test.to_owned(),
-                    clock,
-                    cpus,
-                    statistic: meaning.statistic.to_owned(),
-                    what: meaning.what.to_owned(),
-                    beside: meaning.beside.to_owned(),
-                    param,
-                    value,
-                    rounds,
+                figures.extend(sorted.get(middle).map(|&value| {
+                    PeerFigure {
+                        test: meaning.test.to_owned(),
+                        clock,
+                        cpus,
+                        statistic: meaning.statistic.to_owned(),
+                        unit: meaning
+                            .unit
+                            .map_or_else(|| clock.to_string(), str::to_owned),
+                        what: meaning.what.to_owned(),
+                        beside: meaning.beside.to_owned(),
+                        param,
+                        value,
+                        rounds,
+                    }
                 }));
             }
         }

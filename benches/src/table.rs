@@ -16,7 +16,7 @@ pub fn short(value: f64) -> String {
 /// All figures by this clock.
 pub fn figures(results: &Results, clock: Clock) -> String {
     let mut out = format!(
-        "\n{clock}: medians of rounds; least and greatest of all\n{:<54}{:>9}{:>9}{:>9}{:>9}{:>9}{:>11}{:>9}{:>8}  {}\n",
+        "\n{clock}: medians of rounds; least and greatest of all\n{:<60}{:>9}{:>9}{:>9}{:>9}{:>9}{:>11}{:>9}{:>8}  {}\n",
         "figure", "min", "median", "p90", "p99", "p99.9", "max", "overhead", "floor", "unit"
     );
     for figure in results
@@ -33,7 +33,7 @@ fn row(results: &Results, figure: &Figure) -> String {
     let summary = &figure.summary;
     let floor = results.to_floor(figure).map(|ratio| format!("x{ratio:.2}"));
     format!(
-        "{:<54}{:>9}{:>9}{:>9}{:>9}{:>9}{:>11}{:>9}{:>8}  {}\n",
+        "{:<60}{:>9}{:>9}{:>9}{:>9}{:>9}{:>11}{:>9}{:>8}  {}\n",
         figure.key.describe(),
         summary.min,
         summary.p50,
@@ -97,7 +97,7 @@ pub fn peers(results: &Results) -> String {
             out += &format!("  {why}\n");
         }
         for figure in peer.figures() {
-            let clock = figure.clock;
+            let unit = &figure.unit;
             let ours = match (figure.ours(results), figure.ratio(results)) {
                 (Some(ours), Some(ratio)) => {
                     format!(
@@ -109,7 +109,7 @@ pub fn peers(results: &Results) -> String {
                 _ => String::new(),
             };
             let (test, value, statistic) = (&figure.test, figure.value, &figure.statistic);
-            out += &format!("  {test:<32}{value:>11.0} {clock} ({statistic})  {ours}\n");
+            out += &format!("  {test:<32}{value:>11.0} {unit} ({statistic})  {ours}\n");
         }
     }
     out

@@ -21,6 +21,7 @@ const TESTS: &[Meaning] = &[
         beside: "self_ipi.round_trip",
         param: None,
         statistic: "mean",
+        unit: None,
         what: "an interrupt to itself with IF clear, then STI and NOP: round trip to a bare C handler",
     },
     Meaning {
@@ -28,6 +29,7 @@ const TESTS: &[Meaning] = &[
         beside: "ipi.round_trip",
         param: Some(("target", "polling")),
         statistic: "mean",
+        unit: None,
         what: "an interrupt to another CPU, which polls with PAUSE, and its answer through memory",
     },
     Meaning {
@@ -35,6 +37,7 @@ const TESTS: &[Meaning] = &[
         beside: "ipi.round_trip",
         param: Some(("target", "halted")),
         statistic: "mean",
+        unit: None,
         what: "an interrupt to another CPU, which is halted, and its answer through memory",
     },
 ];

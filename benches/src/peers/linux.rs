@@ -29,6 +29,7 @@ const TESTS: &[Meaning] = &[
         beside: "self_ipi.round_trip",
         param: None,
         statistic: "median",
+        unit: None,
         what: "irq_work_queue on the own CPU until its function has run (module)",
     },
     Meaning {
@@ -36,6 +37,7 @@ const TESTS: &[Meaning] = &[
         beside: "self_ipi.to_handler",
         param: None,
         statistic: "median",
+        unit: None,
         what: "irq_work_queue on the own CPU to its function's first line (module)",
     },
     Meaning {
@@ -43,6 +45,7 @@ const TESTS: &[Meaning] = &[
         beside: "ipi.one_way",
         param: Some(("target", "polling")),
         statistic: "median",
+        unit: None,
         what: "a call on another CPU, whose thread spins in user mode, to the function's first line (module)",
     },
     Meaning {
@@ -50,6 +53,7 @@ const TESTS: &[Meaning] = &[
         beside: "call.wait",
         param: None,
         statistic: "median",
+        unit: None,
         what: "a call on another CPU with wait (module)",
     },
     Meaning {
@@ -57,6 +61,7 @@ const TESTS: &[Meaning] = &[
         beside: "call.wait",
         param: None,
         statistic: "median",
+        unit: None,
         what: MEMBARRIER,
     },
     Meaning {
@@ -64,6 +69,7 @@ const TESTS: &[Meaning] = &[
         beside: "timer.queue",
         param: Some(("load", "idle")),
         statistic: "median",
+        unit: None,
         what: "a timer's deadline to its function's first line, in interrupt context (module)",
     },
     Meaning {
@@ -71,6 +77,7 @@ const TESTS: &[Meaning] = &[
         beside: "timer.queue",
         param: Some(("load", "idle")),
         statistic: "median",
+        unit: None,
         what: "clock_nanosleep's deadline to the thread that slept (as cyclictest): a wake-up and a switch more than ours",
     },
     Meaning {
@@ -78,6 +85,7 @@ const TESTS: &[Meaning] = &[
         beside: "exception.int_n",
         param: None,
         statistic: "median",
+        unit: None,
         what: "INT 0x80 from user mode with no such system call, and back: a change of privilege more than ours",
     },
 ];
@@ -89,6 +97,7 @@ const WIDE: &[Meaning] = &[
         beside: "broadcast.all",
         param: None,
         statistic: "median",
+        unit: None,
         what: "a call on all other CPUs with wait (module)",
     },
     Meaning {
@@ -96,6 +105,7 @@ const WIDE: &[Meaning] = &[
         beside: "broadcast.all",
         param: None,
         statistic: "median",
+        unit: None,
         what: "the membarrier system call that interrupts all other CPUs and waits, less the same call with nobody to interrupt",
     },
     Meaning {
@@ -103,6 +113,7 @@ const WIDE: &[Meaning] = &[
         beside: "tlb.shootdown",
         param: None,
         statistic: "median",
+        unit: None,
         what: "mprotect of one page while all other CPUs use the address space: the system call and the shootdown",
     },
     Meaning {
@@ -110,6 +121,7 @@ const WIDE: &[Meaning] = &[
         beside: "bringup.cpus",
         param: None,
         statistic: "one boot",
+        unit: Some("nanoseconds"),
         what: "from `smp: Bringing up secondary CPUs` to `smp: Brought up` in the kernel's log",
     },
 ];

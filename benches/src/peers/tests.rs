@@ -9,6 +9,7 @@ fn figure(beside: &str, param: Option<(&str, &str)>) -> PeerFigure {
         clock: Clock::Instructions,
         cpus: 4,
         statistic: "median".to_owned(),
+        unit: "cycles".to_owned(),
         what: String::new(),
         beside: beside.to_owned(),
         param: param.map(|(name, value)| (name.to_owned(), value.to_owned())),

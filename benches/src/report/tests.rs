@@ -18,6 +18,7 @@ fn with_peers() -> Results {
                 clock: Clock::Cycles,
                 cpus: 4,
                 statistic: "mean".to_owned(),
+                unit: "cycles".to_owned(),
                 what: "round trip".to_owned(),
                 beside: "self_ipi.round_trip".to_owned(),
                 param: None,

@@ -1,0 +1,181 @@
+//! Which plots the report has.
+
+use super::machine;
+use crate::error::BenchError;
+use crate::plot::{Curve, Plot, cumulative, distribution};
+use crate::record::{Clock, Value};
+use crate::results::{Figure, Results, float};
+
+/// Figures over a parameter: name, parameter, axis, whether it doubles from point to point.
+const SCALING: &[(&str, &str, &str, bool)] = &[
+    ("broadcast.all", "cpus", "CPUs", true),
+    ("broadcast.sender", "cpus", "CPUs", true),
+    ("tlb.shootdown", "cpus", "CPUs", true),
+    ("bringup.cpus", "cpus", "CPUs", true),
+    ("nest.entry", "depth", "nesting depth", false),
+];
+
+/// The one that is shown first.
+const CONTENTION: &str = "contention.latency";
+
+/// Figures that were measured alike, but for the variant, and their plots.
+pub struct Group {
+    pub title: String,
+    pub plots: Vec<String>,
+}
+
+/// Histogram and cumulative distribution of figures that were measured alike; `None` if they
+/// have no spread to show.
+pub fn group(figures: &[&Figure]) -> Result<Option<Group>, BenchError> {
+    let with: Vec<_> = figures
+        .iter()
+        .filter(|figure| !figure.histogram.is_empty())
+        .collect();
+    if with.iter().all(|figure| figure.histogram.len() == 1) {
+        return Ok(None);
+    }
+    let key = &with[0].key;
+    let unit = with[0].unit.clone();
+    let title = format!("{} {}", key.name, key.params())
+        .trim_end()
+        .to_owned();
+    let range = with
+        .iter()
+        .flat_map(|figure| [figure.summary.min, figure.summary.max]);
+    let range = (range.clone().min().unwrap_or(1), range.max().unwrap_or(2));
+    let curves = |of: &dyn Fn(&Figure) -> Vec<(f64, f64)>| {
+        let curves = with.iter().map(|figure| Curve {
+            name: figure.key.variant.clone(),
+            points: of(figure),
+        });
+        curves.collect::<Vec<_>>()
+    };
+    let plot = |what: &str, y: &str, curves| Plot {
+        title: format!("{title}: {what}"),
+        x: format!("{unit} (logarithmic)"),
+        y: y.to_owned(),
+        log_x: true,
+        log_y: false,
+        marks: false,
+        curves,
+    };
+    let histogram = plot(
+        "histogram",
+        "% of samples",
+        curves(&|figure| distribution(&figure.histogram, range)),
+    );
+    let whole = plot(
+        "cumulative distribution",
+        "% of samples at or below",
+        curves(&|figure| cumulative(&figure.histogram)),
+    );
+    let title = format!("{title} ({})", machine(key));
+    let plots = vec![histogram.draw()?, whole.draw()?];
+    Ok(Some(Group { title, plots }))
+}
+
+/// A parameter that is a number.
+fn numeric(figure: &Figure, param: &str) -> Option<f64> {
+    match figure.key.param.get(param)? {
+        Value::Number(number) => Some(float(*number)),
+        Value::Text(_) => None,
+    }
+}
+
+/// The curves of each variant over a parameter.
+fn over(figures: &[&Figure], param: &str, of: fn(&Figure) -> u64, what: &str) -> Vec<Curve> {
+    let mut curves: Vec<Curve> = Vec::new();
+    for figure in figures {
+        let Some(x) = numeric(figure, param) else {
+            continue;
+        };
+        let (name, point) = (
+            format!("{}{what}", figure.key.variant),
+            (x, float(of(figure))),
+        );
+        match curves.iter_mut().find(|curve| curve.name == name) {
+            Some(curve) => curve.points.push(point),
+            None => curves.push(Curve {
+                name,
+                points: vec![point],
+            }),
+        }
+    }
+    for curve in &mut curves {
+        curve
+            .points
+            .sort_by(|left, right| left.0.total_cmp(&right.0));
+    }
+    curves
+}
+
+/// Latency under contention over the length of the section.
+pub fn contention(results: &Results, clock: Clock) -> Result<Vec<String>, BenchError> {
+    let figures = results
+        .figures
+        .iter()
+        .filter(|figure| figure.key.clock == clock && figure.key.name == CONTENTION);
+    let figures: Vec<_> = figures.collect();
+    let mut plots = Vec::new();
+    // The host's own doings make the greatest of all cycles.
+    let (of, what): (fn(&Figure) -> u64, _) = match clock {
+        Clock::Cycles => (|figure| figure.summary.p99, "99th percentile of"),
+        Clock::Instructions => (|figure| figure.summary.max, "worst"),
+    };
+    let curves = over(&figures, "section", of, "");
+    if curves.iter().any(|curve| curve.points.len() > 1) {
+        let plot = Plot {
+            title: format!("{what} latency of a high class while low priority holds a lock"),
+            x: format!("length L of the section, {clock}"),
+            y: format!("latency, {clock} (logarithmic)"),
+            log_x: curves
+                .iter()
+                .all(|curve| curve.points.iter().all(|point| point.0 > 0.0)),
+            log_y: true,
+            marks: true,
+            curves,
+        };
+        plots.push(plot.draw()?);
+    }
+    Ok(plots)
+}
+
+/// Whatever has a number as its parameter.
+pub fn scaling(results: &Results, clock: Clock) -> Result<Vec<String>, BenchError> {
+    let mut plots = Vec::new();
+    for &(name, param, axis, doubles) in SCALING {
+        let figures = results
+            .figures
+            .iter()
+            .filter(|figure| (figure.key.clock, figure.key.name.as_str()) == (clock, name));
+        let figures: Vec<_> = figures.collect();
+        // Bringing CPUs online takes a machine for each number of them; the others are
+        // compared on the largest.
+        let most = figures.iter().map(|figure| figure.key.cpus).max();
+        let own: Vec<_> = figures
+            .iter()
+            .filter(|figure| name == "bringup.cpus" || Some(figure.key.cpus) == most)
+            .copied()
+            .collect();
+        let curves = over(&own, param, |figure| figure.summary.p50, "");
+        if !curves.iter().any(|curve| curve.points.len() > 1) {
+            continue;
+        }
+        let unit = &own[0].unit;
+        let plot = Plot {
+            title: format!("{name} in {clock}"),
+            x: if doubles {
+                format!("{axis} (logarithmic)")
+            } else {
+                axis.to_owned()
+            },
+            y: format!("median, {unit}"),
+            log_x: doubles,
+            log_y: false,
+            marks: true,
+            curves,
+        };
+        plots.push(plot.draw()?);
+    }
+    Ok(plots)
+}
