@@ -153,6 +153,17 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
         }
     }
     let cpus = boots.first().map_or(0, |boot| boot.run.cpus);
+    // A group is measured as a whole.
+    for boot in &mut boots {
+        let asked = |name: &str| {
+            settings
+                .only
+                .iter()
+                .any(|only| name.starts_with(only.as_str()))
+        };
+        boot.figures
+            .retain(|figure| settings.only.is_empty() || asked(&figure.name));
+    }
     let mut results = Results::new(host, &boots);
     others.extend(
         contenders

@@ -12,11 +12,11 @@ use tocsin_tools::settings::{Memory, Smp};
 use crate::record::Clock;
 use crate::settings::{Settings, USUAL_CPUS};
 
-/// Figures that differ between xAPIC and x2APIC.
+/// Groups of figures that differ between xAPIC and x2APIC.
 const BY_APIC: &[&str] = &["self_ipi", "ipi"];
 
-/// Figures that grow with the CPUs, and the machine on which they are seen to.
-const BY_CPUS: &[&str] = &["broadcast", "tlb"];
+/// Groups that grow with the CPUs, and the machine on which they are seen to.
+const BY_CPUS: &[&str] = &["broadcast", "call"];
 const MANY: u32 = 32;
 
 /// Bringing CPUs online, which a machine does once; and the counts that it is measured for.
@@ -43,8 +43,9 @@ pub struct Leg {
 pub fn suite(settings: &Settings, clock: Clock) -> Vec<Leg> {
     let usual = Smp::parse(USUAL_CPUS).expect("a number of CPUs");
     let chosen = settings.smp.clone().unwrap_or(usual);
-    let mut legs = vec![leg(settings, clock, &chosen, "", &settings.only)];
-    let only = |some: &[&str]| narrowed(some, &settings.only);
+    let asked = groups(&settings.only);
+    let mut legs = vec![leg(settings, clock, &chosen, "", &asked)];
+    let only = |some: &[&str]| narrowed(some, &asked);
     if !settings.append.contains("apic=") {
         let names = only(BY_APIC);
         legs.extend(names.map(|names| leg(settings, clock, &chosen, "apic=xapic ", &names)));
@@ -85,21 +86,28 @@ fn by_clock(machine: Machine, clock: Clock) -> Machine {
     }
 }
 
-/// Which of `some` are asked for; `None` if none is.
-fn narrowed(some: &[&str], only: &[String]) -> Option<Vec<String>> {
-    if only.is_empty() {
-        return Some(some.iter().map(|&name| name.to_owned()).collect());
-    }
-    let mut names = Vec::new();
-    for asked in only {
-        for own in some {
-            if asked.starts_with(own) {
-                names.push(asked.clone());
-            } else if own.starts_with(asked.as_str()) {
-                names.push((*own).to_owned());
-            }
+/// The groups that the kernel measures these figures in, each once: a name's beginning up to
+/// the point, but for those that are measured together with others.
+fn groups(names: &[String]) -> Vec<String> {
+    let mut groups = Vec::new();
+    for name in names {
+        let group = match name.split('.').next().unwrap_or_default() {
+            "tlb" => "call",
+            own => own,
+        };
+        if !groups.iter().any(|known| known == group) {
+            groups.push(group.to_owned());
         }
     }
+    groups
+}
+
+/// Which of `some` groups are asked for, all if none is named; `None` if none of them is.
+fn narrowed(some: &[&str], asked: &[String]) -> Option<Vec<String>> {
+    let wanted = some
+        .iter()
+        .filter(|&&own| asked.is_empty() || asked.iter().any(|name| name == own));
+    let names: Vec<_> = wanted.map(|&name| name.to_owned()).collect();
     (!names.is_empty()).then_some(names)
 }
 

@@ -64,7 +64,7 @@ pub struct Settings {
     /// As somebody chose.
     pub smp: Option<Smp>,
     pub append: String,
-    /// Beginnings of names; none for all.
+    /// Beginnings of figures' names; none for all.
     pub only: Vec<String>,
     pub clocks: Vec<Clock>,
     pub rounds: u32,

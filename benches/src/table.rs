@@ -16,7 +16,7 @@ pub fn short(value: f64) -> String {
 /// All figures by this clock.
 pub fn figures(results: &Results, clock: Clock) -> String {
     let mut out = format!(
-        "\n{clock}: medians of rounds; least and greatest of all\n{:<60}{:>9}{:>9}{:>9}{:>9}{:>9}{:>11}{:>9}{:>8}  {}\n",
+        "\n{clock}: medians of rounds; least and greatest of all\n{:<60}{:>10}{:>10}{:>10}{:>10}{:>10}{:>11}{:>9}{:>8}  {}\n",
         "figure", "min", "median", "p90", "p99", "p99.9", "max", "overhead", "floor", "unit"
     );
     for figure in results
@@ -33,7 +33,7 @@ fn row(results: &Results, figure: &Figure) -> String {
     let summary = &figure.summary;
     let floor = results.to_floor(figure).map(|ratio| format!("x{ratio:.2}"));
     format!(
-        "{:<60}{:>9}{:>9}{:>9}{:>9}{:>9}{:>11}{:>9}{:>8}  {}\n",
+        "{:<60}{:>10}{:>10}{:>10}{:>10}{:>10}{:>11}{:>9}{:>8}  {}\n",
         figure.key.describe(),
         summary.min,
         summary.p50,

@@ -20,23 +20,22 @@ fn the_whole_suite_has_a_machine_for_each_question() {
     let labels = labels(&[], None, "", Clock::Cycles);
     assert_eq!(labels[0], "4 CPUs: all");
     assert_eq!(labels[1], "4 CPUs, xAPIC: self_ipi ipi");
-    assert_eq!(labels[2], "32 CPUs: broadcast tlb");
+    assert_eq!(labels[2], "32 CPUs: broadcast call");
     assert_eq!(labels[3], "1 CPU: bringup");
     assert_eq!(labels.last().unwrap(), "255 CPUs: bringup");
 }
 
 #[test]
 fn a_name_leaves_out_what_it_does_not_ask_for() {
-    let only = labels(&["self_ipi.entry"], None, "", Clock::Cycles);
-    assert_eq!(
-        only,
-        ["4 CPUs: self_ipi.entry", "4 CPUs, xAPIC: self_ipi.entry"]
-    );
-    let only = labels(&["b"], Some("8"), "", Clock::Cycles);
-    assert_eq!(only, ["8 CPUs: b"]);
-    let only = labels(&["b"], None, "", Clock::Instructions);
-    assert_eq!(only[..2], ["4 CPUs: b", "32 CPUs: broadcast"]);
+    let only = labels(&["self_ipi.entry", "self_ipi.eoi"], None, "", Clock::Cycles);
+    assert_eq!(only, ["4 CPUs: self_ipi", "4 CPUs, xAPIC: self_ipi"]);
+    let only = labels(&["broadcast"], Some("8"), "", Clock::Cycles);
+    assert_eq!(only, ["8 CPUs: broadcast"]);
+    let only = labels(&["tlb.shootdown", "nest"], None, "", Clock::Instructions);
+    assert_eq!(only, ["4 CPUs: call nest", "32 CPUs: call"]);
+    let only = labels(&["bringup"], None, "", Clock::Instructions);
     assert!(!only.contains(&"255 CPUs: bringup".to_owned()));
+    assert!(only.contains(&"64 CPUs: bringup".to_owned()));
 }
 
 #[test]

@@ -86,3 +86,21 @@ fn records_that_cannot_be_are_refused() {
         );
     }
 }
+
+/// COM1 of a boot that ran `bench clock=instructions json`, whole.
+#[test]
+fn a_recorded_boot_is_read_whole() {
+    let recorded = include_str!("../fixtures/recorded.txt");
+    let boot = Boot::parse(recorded).unwrap();
+    assert_eq!(boot.run.clock, Clock::Instructions);
+    assert_eq!(
+        boot.figures.len(),
+        recorded.matches("\"kind\":\"figure\"").count()
+    );
+    let entry = boot
+        .figures
+        .iter()
+        .find(|figure| figure.name == "self_ipi.entry")
+        .unwrap();
+    assert_eq!((entry.summary.min, entry.summary.max), (22, 22));
+}
