@@ -218,6 +218,12 @@ impl LocalApic {
         }
     }
 
+    /// Where the EOI register of xAPIC mode is.
+    #[must_use]
+    pub fn eoi_register(&self) -> u64 {
+        self.page + u64::from(EOI_OFFSET)
+    }
+
     /// Reads a register of this CPU's local APIC; 0 if the mode has it not.
     #[must_use]
     pub fn read(&self, register: Register) -> u32 {
@@ -317,6 +323,9 @@ impl LocalApic {
 
 /// Offset of a register that is reserved in every local APIC (SDM vol. 3A, table 12-1).
 const RESERVED: u64 = 0x40;
+
+/// The xAPIC's EOI register (SDM vol. 3A, table 12-1).
+const EOI_OFFSET: u16 = 0xb0;
 
 /// Bytes of registers.
 const LENGTH: u64 = 0x400;

@@ -1,185 +1,150 @@
-//! Measurements, in cycles of the time-stamp counter.
+//! Measurements of what interrupts cost, in cycles of the time-stamp counter.
 //!
 //! Under QEMU's `-icount shift=0` a cycle is one guest instruction, and the same image gives the same
-//! numbers every time.
+//! numbers every time. The guest cannot know; [`Options::clock`] says which of the two is meant.
+//!
+//! Each figure is the time between two [stamps](clock::stamp), without what a stamp costs. The same
+//! is measured in the same boot with two other ways of answering: `floor`, which does nothing but
+//! what must be done, and `typical`, which is what small kernels do (see [`rivals`]). Their rounds
+//! alternate with those of the kernel's own way, so that what the host does falls on all alike.
+//!
+//! | module | job |
+//! |---|---|
+//! | `clock` | stamps, and how to wait |
+//! | `runner` | samples, and what is made of them |
+//! | `record` | the records for other programs |
+//! | `rivals` | `floor` and `typical` |
+//! | `partner` | another CPU that takes part |
+//! | the others | a group of figures each |
 
-mod calls;
+mod bringup;
+mod broadcast;
+mod call;
+mod clock;
+mod contention;
+mod deferred;
+mod exception;
+mod ipi;
+mod nest;
+mod partner;
+mod record;
+mod rivals;
+mod runner;
+mod self_ipi;
+mod throughput;
+mod timer;
 
 use alloc::vec::Vec;
-use core::arch::asm;
-use core::sync::atomic::{AtomicU64, Ordering};
 
-use tocsin_logic::vector::{PriorityClass, Vector};
+pub use clock::Clock;
+pub use runner::Output;
 
-use crate::apic::local;
-use crate::cpu::{self, interrupts};
-use crate::hw::processor::timestamp;
-use crate::irq::CeilingMutex;
-use crate::irq::timers::{Expiry, Mode, Timer};
-use crate::sync::IrqMutex;
-use crate::time;
+use runner::Bench;
 
-/// Samples of each figure.
-const SAMPLES: usize = 10_000;
-
-/// Rounds before the first sample, for caches and for translation under emulation.
-const WARM_UP: usize = 1_000;
-
-/// Length of the critical sections under which an urgent interrupt arrives, in cycles.
-pub const SECTION: u64 = 20_000;
-
-/// The vector that is measured: class 13, above the ceiling of [`CEILING`].
-const URGENT: Vector = Vector(0xd8);
-
-/// A lock of the kind that a driver of class 5 shares with threads.
-static CEILING: CeilingMutex<()> = CeilingMutex::new(class(5), ());
-
-/// The same, as most kernels have it: interrupts off while it is held.
-static MASKING: IrqMutex<()> = IrqMutex::new(());
-
-/// When the handler of [`URGENT`] last began.
-static BEGAN: AtomicU64 = AtomicU64::new(0);
-
-const fn class(number: u8) -> PriorityClass {
-    match PriorityClass::new(number) {
-        Some(class) => class,
-        None => panic!("a priority class is below 16"),
-    }
+/// What is to be measured, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What a cycle of the time-stamp counter is.
+    pub clock: Clock,
+    /// Samples of each figure; the clock's own number if `None`.
+    pub samples: Option<usize>,
+    /// What is printed.
+    pub output: Output,
+    /// The groups; all if there are none.
+    pub groups: Vec<&'static Group>,
 }
 
-/// What one thing costs, in TSC cycles, the cost of measuring taken off.
-#[derive(Clone, Copy, Debug)]
-pub struct Figure {
-    /// What was measured.
+/// Figures that are measured together.
+#[derive(Debug)]
+pub struct Group {
+    /// What it is called, and what the names of its figures begin with.
     pub name: &'static str,
-    /// Least, median, 99th percentile and greatest.
-    pub cycles: [u64; 4],
+    /// What is measured.
+    pub about: &'static str,
+    run: fn(&mut Bench),
 }
 
-/// Measures everything on this CPU; what reading the counter twice costs comes first. In a thread.
+/// All groups, in the order in which they run.
+pub const GROUPS: &[Group] = &[
+    Group {
+        name: "exception",
+        about: "INT n and an undefined instruction, to their handlers and back",
+        run: exception::run,
+    },
+    Group {
+        name: "self_ipi",
+        about: "an interrupt of this CPU to itself, and its parts",
+        run: self_ipi::run,
+    },
+    Group {
+        name: "nest",
+        about: "an urgent interrupt inside other handlers",
+        run: nest::run,
+    },
+    Group {
+        name: "contention",
+        about: "an urgent interrupt while a thread holds a lock",
+        run: contention::run,
+    },
+    Group {
+        name: "deferred",
+        about: "work put off, until it runs",
+        run: deferred::run,
+    },
+    Group {
+        name: "timer",
+        about: "a deadline, until its function runs",
+        run: timer::run,
+    },
+    Group {
+        name: "ipi",
+        about: "an interrupt to another CPU, and its answer",
+        run: ipi::run,
+    },
+    Group {
+        name: "broadcast",
+        about: "one interrupt to all others, and their answers",
+        run: broadcast::run,
+    },
+    Group {
+        name: "call",
+        about: "a function called on other CPUs, until it has returned",
+        run: call::run,
+    },
+    Group {
+        name: "throughput",
+        about: "interrupts a second, and what a flood leaves to a thread",
+        run: throughput::run,
+    },
+    Group {
+        name: "bringup",
+        about: "starting the other CPUs",
+        run: bringup::run,
+    },
+];
+
+/// The group of this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Group> {
+    GROUPS.iter().find(|group| group.name == name)
+}
+
+/// Measures, and prints while it does. On the boot CPU, in a thread; returns how many figures there are.
 ///
 /// # Panics
 ///
-/// If the vector that is measured, which belongs to nobody else, has another handler.
+/// If a vector that belongs to the measurements has another handler.
 #[must_use]
-pub fn run() -> (u64, Vec<Figure>) {
-    interrupts::register(Vector(interrupts::SOFTWARE), nothing);
-    let table = &cpu::current().interrupts;
-    let installed = table.install(URGENT, urgent, 0);
-    assert!(installed, "the vector that is measured has another handler");
-    let [_, overhead, ..] = sample(since(|| {}));
-    let mut figures = Vec::new();
-    let mut add = |name, cycles: [u64; 4]| {
-        figures.push(Figure {
-            name,
-            cycles: cycles.map(|cycles| cycles.saturating_sub(overhead)),
-        });
+pub fn run(options: &Options) -> u32 {
+    let groups: Vec<&Group> = if options.groups.is_empty() {
+        GROUPS.iter().collect()
+    } else {
+        options.groups.clone()
     };
-    // SAFETY: 1. The handler was just registered, and the entry code preserves all registers.
-    add(
-        "INT n to a handler and back",
-        sample(since(|| unsafe {
-            asm!("int {}", const interrupts::SOFTWARE);
-        })),
-    );
-    add("self-IPI, sent to handler", sample(|| arrival(|| {})));
-    add(
-        "self-IPI, sent to handler and back",
-        sample(since(|| {
-            arrival(|| {});
-        })),
-    );
-    add("class 13 while a thread works", sample(|| arrival(work)));
-    add(
-        "  ... holding a ceiling lock, class 5",
-        sample(|| {
-            let held = CEILING.lock();
-            let latency = arrival(work);
-            drop(held);
-            latency
-        }),
-    );
-    add(
-        "  ... holding a lock with interrupts off",
-        sample(|| {
-            let held = MASKING.lock();
-            let start = timestamp();
-            local().send_to_self(URGENT);
-            work();
-            drop(held);
-            wait_for_arrival(start)
-        }),
-    );
-    table.begin_removal(URGENT);
-    // In a thread of the CPU itself, nothing is in service.
-    table.end_removal(URGENT);
-    if let Some(cycles) = deadline_to_function() {
-        add("timer, deadline to its function", cycles);
+    let mut bench = Bench::new(options);
+    for (step, group) in groups.iter().enumerate() {
+        bench.begin(group, step + 1, groups.len());
+        (group.run)(&mut bench);
     }
-    calls::run(add);
-    (overhead, figures)
-}
-
-/// Sends the urgent interrupt, does `work`, and tells how long it took until the handler began.
-fn arrival(work: impl Fn()) -> u64 {
-    let start = timestamp();
-    local().send_to_self(URGENT);
-    work();
-    wait_for_arrival(start)
-}
-
-/// Waits for the handler to have begun after `start`, and tells how long after.
-fn wait_for_arrival(start: u64) -> u64 {
-    loop {
-        let began = BEGAN.load(Ordering::Relaxed);
-        if began > start {
-            return began - start;
-        }
-    }
-}
-
-/// How late the function of a timer begins, through the queue; `None` if there is no timer.
-fn deadline_to_function() -> Option<[u64; 4]> {
-    // Long enough to be started and still wait.
-    const WAIT: u64 = 5_000;
-    let begin = |_: &Expiry<'_>| BEGAN.store(timestamp(), Ordering::Relaxed);
-    let mut timer = Timer::new("bench", Mode::Interrupt, begin).ok()?;
-    Some(sample(|| {
-        let deadline = time::nanoseconds() + WAIT;
-        let start = time::timestamp_at(deadline) - 1;
-        // This CPU's own timer is not refused.
-        let _ = timer.at(deadline);
-        wait_for_arrival(start)
-    }))
-}
-
-/// Goes on for [`SECTION`] cycles.
-fn work() {
-    let start = timestamp();
-    while timestamp() - start < SECTION {}
-}
-
-extern "C" fn urgent(_: usize, _: u8) {
-    BEGAN.store(timestamp(), Ordering::Relaxed);
-}
-
-extern "C" fn nothing(_: usize, _: u8) {}
-
-/// The time that `action` takes.
-fn since(action: impl Fn()) -> impl Fn() -> u64 {
-    move || {
-        let start = timestamp();
-        action();
-        timestamp() - start
-    }
-}
-
-/// Least, median, 99th percentile and greatest of what `measure` gives.
-fn sample(mut measure: impl FnMut() -> u64) -> [u64; 4] {
-    for _ in 0..WARM_UP {
-        measure();
-    }
-    let mut cycles: Vec<u64> = (0..SAMPLES).map(|_| measure()).collect();
-    cycles.sort_unstable();
-    [0, SAMPLES / 2, SAMPLES * 99 / 100, SAMPLES - 1].map(|rank| cycles[rank])
+    bench.end()
 }

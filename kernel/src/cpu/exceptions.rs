@@ -7,6 +7,7 @@ use super::{interrupts, percpu, probe, report};
 /// Vector numbers that are treated apart.
 const DEBUG: u8 = 1;
 const BREAKPOINT: u8 = 3;
+const INVALID_OPCODE: u8 = 6;
 const PAGE_FAULT: u8 = 14;
 const MACHINE_CHECK: u8 = 18;
 
@@ -27,7 +28,7 @@ pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
     if vector == NMI && nmi::answer(cpu, frame) {
         return;
     }
-    if vector == PAGE_FAULT && probe::recover(frame) {
+    if matches!(vector, INVALID_OPCODE | PAGE_FAULT) && probe::recover(frame) {
         return;
     }
     if cpu.enter_report() > 1 || !may_continue(frame) {

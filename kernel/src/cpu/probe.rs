@@ -21,6 +21,9 @@ probe_write:
     mov [rdi], rsi
     mov eax, 1
     ret
+    // Raises #UD.
+probe_undefined:
+    ud2
 probe_failed:
     xor eax, eax
     ret
@@ -31,6 +34,7 @@ probe_failed:
 unsafe extern "C" {
     fn probe_read(address: u64, value: *mut u64) -> bool;
     fn probe_write(address: u64, value: u64) -> bool;
+    fn probe_undefined() -> bool;
     static probe_failed: u8;
 }
 
@@ -59,9 +63,17 @@ pub unsafe fn write(address: u64, value: u64) -> bool {
     unsafe { probe_write(address, value) }
 }
 
+/// Executes an undefined instruction, and goes on: for measuring what an exception costs. Any context but
+/// NMI and #MC.
+pub fn undefined() {
+    // SAFETY: 1. The fault is caught.
+    let _ = unsafe { probe_undefined() };
+}
+
 /// Lets a fault of one of the accesses go on where it is reported. Returns whether it was one.
 pub(super) fn recover(frame: &mut TrapFrame) -> bool {
     let accesses = [
+        probe_undefined as *const () as u64,
         probe_read as *const () as u64,
         probe_write as *const () as u64,
     ];

@@ -1,28 +1,62 @@
-//! `bench`: the measurements as a table.
+//! `bench`: what interrupts cost, as a table and as records for other programs.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use tocsin_logic::script;
 
 use super::{Arguments, CommandError};
-use crate::{Machine, bench, println, time};
+use crate::bench::{self, Clock, GROUPS, Options, Output};
+use crate::{Machine, println};
+
+/// Most samples of a figure: they are all kept until they are summed up.
+const MOST: u64 = 1_000_000;
 
 pub(super) fn bench(
     _: &'static Machine,
     arguments: &mut Arguments<'_>,
 ) -> Result<(), CommandError> {
-    arguments.end()?;
-    let (overhead, figures) = bench::run();
-    println!(
-        "TSC cycles at {} MHz; {overhead} cycles for reading it twice are taken off",
-        time::frequency().hertz / 1_000_000
-    );
-    println!(
-        "  {:<40}  {:>8}  {:>8}  {:>8}  {:>10}",
-        "", "min", "median", "p99", "max"
-    );
-    for figure in figures {
-        let [min, median, p99, max] = figure.cycles;
-        println!(
-            "  {:<40}  {min:>8}  {median:>8}  {p99:>8}  {max:>10}",
-            figure.name
-        );
+    let mut options = Options {
+        clock: Clock::Cycles,
+        samples: None,
+        output: Output::Both,
+        groups: Vec::new(),
+    };
+    while let Some(word) = arguments.next() {
+        let bad = |expected: &str| CommandError::BadArgument {
+            given: word.to_string(),
+            expected: expected.to_string(),
+        };
+        match word.split_once('=') {
+            Some(("clock", name)) => {
+                let mut clocks = Clock::ALL.into_iter();
+                options.clock = clocks
+                    .find(|clock| clock.name() == name)
+                    .ok_or_else(|| bad("clock=cycles or clock=instructions"))?;
+            }
+            Some(("samples", number)) => {
+                let number = script::parse_number(number).ok();
+                let number = number.filter(|number| (1..=MOST).contains(number));
+                // At most a million.
+                options.samples =
+                    Some(number.ok_or_else(|| {
+                        bad(&alloc::format!("samples= and a number from 1 to {MOST}"))
+                    })? as usize);
+            }
+            _ if word == "json" => options.output = Output::Records,
+            _ if word == "table" => options.output = Output::Table,
+            _ => options.groups.push(bench::find(word).ok_or_else(|| {
+                let names: Vec<&str> = GROUPS.iter().map(|group| group.name).collect();
+                let names: String = names.join(", ");
+                bad(&alloc::format!(
+                    "clock=, samples=, json, table, or one of {names}"
+                ))
+            })?),
+        }
+    }
+    let figures = bench::run(&options);
+    if options.output != Output::Records {
+        println!("{figures} figures");
     }
     Ok(())
 }

@@ -164,8 +164,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        usage: "bench",
-        help: "measure what an interrupt costs",
+        usage: "bench [group ...] [clock=cycles|instructions] [samples=N] [json|table]",
+        help: "measure what interrupts cost, as a table and as records for other programs",
         run: bench::bench,
     },
     Command {

@@ -2,6 +2,7 @@
 //!
 //! One job at a time for each CPU: this is for tests and the monitor, which wait for it.
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::Ordering;
 
@@ -119,6 +120,28 @@ pub(crate) fn run_on_all(function: fn(u64)) -> Result<(), JobError> {
     function(own.into());
     others().for_each(wait_for);
     Ok(())
+}
+
+/// CPUs that have been given a job, and are waited for later.
+#[derive(Debug)]
+pub(crate) struct Given(Vec<&'static Online>);
+
+impl Given {
+    /// Gives `job` to these CPUs, of whom the calling one is none. Those that have not finished what
+    /// they were given before are left out.
+    pub(crate) fn to(cpus: impl Iterator<Item = &'static Online>, job: Job) -> Self {
+        Self(cpus.filter(|target| give(target, job).is_ok()).collect())
+    }
+
+    /// How many have it.
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Waits until all are done.
+    pub(crate) fn wait(&self) {
+        self.0.iter().copied().for_each(wait_for);
+    }
 }
 
 fn give(target: &Online, job: Job) -> Result<(), JobError> {

@@ -1,0 +1,87 @@
+//! Stamps, and how to wait.
+
+use core::arch::asm;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// What one cycle of the time-stamp counter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// A cycle: the counter goes with the time.
+    Cycles,
+    /// A guest instruction: QEMU counts them.
+    Instructions,
+}
+
+impl Clock {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Cycles, Self::Instructions];
+
+    /// What it is called, on the command line and as a unit.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cycles => "cycles",
+            Self::Instructions => "instructions",
+        }
+    }
+
+    /// Samples of a figure, unless others are asked for: instructions come out alike.
+    pub(super) fn samples(self) -> usize {
+        match self {
+            Self::Cycles => 10_000,
+            Self::Instructions => 50,
+        }
+    }
+
+    /// Rounds before the first sample, for caches and for translation under emulation.
+    pub(super) fn warm_up(self) -> usize {
+        match self {
+            Self::Cycles => 1_000,
+            Self::Instructions => 10,
+        }
+    }
+}
+
+impl fmt::Display for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Whether [`relax`] pauses.
+static PAUSES: AtomicBool = AtomicBool::new(true);
+
+/// Tells [`relax`] what a cycle is.
+pub(super) fn set(clock: Clock) {
+    PAUSES.store(clock == Clock::Instructions, Ordering::Relaxed);
+}
+
+/// Whether [`relax`] pauses: see there.
+pub(super) fn pauses() -> bool {
+    PAUSES.load(Ordering::Relaxed)
+}
+
+/// One turn of a wait for another CPU.
+///
+/// Where instructions are counted, all CPUs share a thread of the emulator, and PAUSE lets the next one
+/// run. Where each has its own, PAUSE leaves the translated code and takes the emulator's lock, which
+/// would be measured instead of the interrupt.
+#[inline]
+pub(super) fn relax() {
+    if pauses() {
+        core::hint::spin_loop();
+    }
+}
+
+/// Reads the time-stamp counter: three instructions, always the same.
+#[inline]
+pub(super) fn stamp() -> u64 {
+    let low: u64;
+    // SAFETY: 1. RDTSC exists on every 64-bit processor, and CR4.TSD is clear. 2. The registers that
+    // change are named.
+    unsafe {
+        asm!("rdtsc", "shl rdx, 32", "or rax, rdx", out("rax") low, out("rdx") _, options(nostack));
+    }
+    low
+}

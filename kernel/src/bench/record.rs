@@ -1,0 +1,129 @@
+//! The records: a line each, `@json ` and a JSON object.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Serialize, Serializer};
+use tocsin_logic::bench::{Histogram, Summary};
+
+use crate::println;
+
+/// A record.
+#[derive(Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(super) enum Record<'a> {
+    /// First: what is measured on.
+    Run {
+        version: &'a str,
+        apic: &'a str,
+        cpus: usize,
+        tsc_hz: u64,
+        clock: &'a str,
+        seed: u64,
+    },
+    /// Before each group.
+    Progress {
+        name: &'a str,
+        step: usize,
+        of: usize,
+    },
+    /// A figure. The overhead has been taken off all values.
+    Figure {
+        name: &'a str,
+        variant: &'a str,
+        unit: &'a str,
+        param: Parameters<'a>,
+        overhead: u64,
+        samples: usize,
+        min: u64,
+        p50: u64,
+        p90: u64,
+        p99: u64,
+        p99_9: u64,
+        max: u64,
+        histogram: Vec<(u64, u64, u32)>,
+    },
+    /// Instead of a figure.
+    Skip { name: &'a str, why: &'a str },
+    /// Last.
+    End { figures: u32 },
+}
+
+impl<'a> Record<'a> {
+    /// The record of a figure.
+    pub(super) fn figure(
+        name: &'a str,
+        variant: &'a str,
+        unit: &'a str,
+        param: &'a [Parameter],
+        (overhead, samples): (u64, usize),
+        summary: &Summary,
+        histogram: &Histogram,
+    ) -> Self {
+        let buckets = histogram.buckets();
+        Self::Figure {
+            name,
+            variant,
+            unit,
+            param: Parameters(param),
+            overhead,
+            samples,
+            min: summary.min,
+            p50: summary.p50,
+            p90: summary.p90,
+            p99: summary.p99,
+            p99_9: summary.p99_9,
+            max: summary.max,
+            histogram: buckets.map(|it| (it.first, it.last, it.count)).collect(),
+        }
+    }
+
+    /// Prints it.
+    pub(super) fn print(&self) {
+        // Names and numbers are JSON, whatever they are.
+        if let Ok(text) = serde_json::to_string(self) {
+            println!("@json {text}");
+        }
+    }
+}
+
+/// What distinguishes figures of one name: a name and a value.
+pub(super) type Parameter = (&'static str, Value);
+
+/// The value of a parameter.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Value {
+    /// A number.
+    Number(u64),
+    /// A word.
+    Word(&'static str),
+}
+
+impl core::fmt::Display for Value {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Word(word) => f.write_str(word),
+        }
+    }
+}
+
+/// Parameters, as a JSON object.
+#[derive(Debug)]
+pub(super) struct Parameters<'a>(&'a [Parameter]);
+
+impl Serialize for Parameters<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
+    }
+}
+
+/// Parameters, for people.
+pub(super) fn text(parameters: &[Parameter]) -> String {
+    let words: Vec<String> = parameters
+        .iter()
+        .map(|(name, value)| alloc::format!("{name} {value}"))
+        .collect();
+    words.join(", ")
+}

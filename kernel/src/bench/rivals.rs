@@ -1,0 +1,229 @@
+//! What the kernel's way of answering is compared with: the least that can be done, and what small
+//! kernels do. And the handler that all of them end in, which notes when it began.
+//!
+//! The stubs of two vectors belong to measurements (`cpu::interrupt_entry`): one leads to `floor` here,
+//! the other to `typical`, for as long as [`Installed`] lives.
+
+use core::arch::naked_asm;
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use spin::Mutex;
+use tocsin_logic::vector::Vector;
+use x2apic::lapic::{LocalApic as CrateApic, LocalApicBuilder};
+
+use crate::apic::{local, vectors};
+use crate::cpu::interrupts::{self, MEASURED};
+use crate::cpu::{self, interrupt_entry};
+
+/// The vector that the kernel answers in its own way: class 13.
+pub(super) const OWN: Vector = Vector(0xd8);
+
+/// Answered by [`floor`].
+pub(super) const FLOOR: Vector = Vector(MEASURED[0]);
+
+/// Answered by [`typical`].
+pub(super) const TYPICAL: Vector = Vector(MEASURED[1]);
+
+/// When the handler last began; 0 before.
+pub(super) static BEGAN: AtomicU64 = AtomicU64::new(0);
+
+/// When the gate was last entered, if it was by [`stamped`].
+pub(super) static GATE: AtomicU64 = AtomicU64::new(0);
+
+/// Where [`stamped`] goes on.
+pub(super) static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// Where the xAPIC's EOI register is, or 0 in x2APIC mode.
+static EOI: AtomicU64 = AtomicU64::new(0);
+
+/// The handler: its first instruction is the stamp.
+#[unsafe(naked)]
+pub(super) extern "C" fn note(_: usize, _: u8) {
+    naked_asm!(
+        "rdtsc", "shl rdx, 32", "or rax, rdx", "mov [rip + {began}], rax", "ret",
+        began = sym BEGAN,
+    )
+}
+
+/// A handler that does nothing.
+#[unsafe(naked)]
+pub(super) extern "C" fn nothing(_: usize, _: u8) {
+    naked_asm!("ret")
+}
+
+/// The floor: a stamp, EOI, back. It changes RAX, RCX and RDX, so only code that knows may be interrupted.
+#[unsafe(naked)]
+pub(super) extern "C" fn floor() {
+    naked_asm!(
+        "rdtsc", "shl rdx, 32", "or rax, rdx", "mov [rip + {began}], rax",
+        "mov ecx, 0x80b", "xor eax, eax", "xor edx, edx", "wrmsr",
+        "iretq",
+        began = sym BEGAN,
+    )
+}
+
+/// The same in xAPIC mode.
+#[unsafe(naked)]
+pub(super) extern "C" fn floor_by_register() {
+    naked_asm!(
+        "rdtsc", "shl rdx, 32", "or rax, rdx", "mov [rip + {began}], rax",
+        "mov rax, [rip + {eoi}]", "mov dword ptr [rax], 0",
+        "iretq",
+        began = sym BEGAN,
+        eoi = sym EOI,
+    )
+}
+
+/// The floor of INT n: back.
+#[unsafe(naked)]
+pub(super) extern "C" fn floor_of_int() {
+    naked_asm!("iretq")
+}
+
+/// Notes when the gate was entered, and goes on where `NEXT` says, with all registers as they were.
+#[unsafe(naked)]
+pub(super) extern "C" fn stamped() {
+    naked_asm!(
+        "push rax", "push rdx",
+        "rdtsc", "shl rdx, 32", "or rax, rdx", "mov [rip + {gate}], rax",
+        "pop rdx", "pop rax",
+        "jmp qword ptr [rip + {next}]",
+        gate = sym GATE,
+        next = sym NEXT,
+    )
+}
+
+macro_rules! saving_all {
+    ($function:expr) => {
+        naked_asm!(
+            "push rax", "push rcx", "push rdx", "push rbx", "push rbp", "push rsi", "push rdi",
+            "push r8", "push r9", "push r10", "push r11", "push r12", "push r13", "push r14", "push r15",
+            "cld",
+            "mov edi, {vector}",
+            "call {function}",
+            "pop r15", "pop r14", "pop r13", "pop r12", "pop r11", "pop r10", "pop r9", "pop r8",
+            "pop rdi", "pop rsi", "pop rbp", "pop rbx", "pop rdx", "pop rcx", "pop rax",
+            "iretq",
+            vector = const TYPICAL.get(),
+            function = sym $function,
+        )
+    };
+}
+
+/// What small kernels do: save everything, look the handler up under a lock, EOI through the crate.
+#[unsafe(naked)]
+pub(super) extern "C" fn typical() {
+    saving_all!(dispatch_and_end)
+}
+
+/// The same for INT n, which takes no EOI.
+#[unsafe(naked)]
+pub(super) extern "C" fn typical_of_int() {
+    saving_all!(dispatch)
+}
+
+type Handler = extern "C" fn(usize, u8);
+
+static TABLE: Mutex<[Option<Handler>; 256]> = Mutex::new([None; 256]);
+
+/// The crate's local APIC. Its EOI is one write, with nothing of its own that another could disturb.
+struct Shared(UnsafeCell<Option<CrateApic>>);
+
+// SAFETY: 1. It is written by `Installed::new` alone, when no interrupt of the vector is on its way.
+// 2. Its users only write to the register of the CPU that they run on.
+unsafe impl Sync for Shared {}
+
+static CRATE: Shared = Shared(UnsafeCell::new(None));
+
+extern "C" fn dispatch(vector: u8) {
+    let table = TABLE.lock();
+    if let Some(handler) = table[usize::from(vector)] {
+        handler(0, vector);
+    }
+}
+
+extern "C" fn dispatch_and_end(vector: u8) {
+    dispatch(vector);
+    // SAFETY: 1. See `Shared`.
+    if let Some(apic) = unsafe { &mut *CRATE.0.get() } {
+        // SAFETY: 1. An interrupt of this vector is in service.
+        unsafe { apic.end_of_interrupt() };
+    }
+}
+
+/// The vectors with their handlers, on the CPU that made this, and the rivals on all CPUs.
+#[derive(Debug)]
+pub(super) struct Installed {
+    /// Why the typical way cannot be measured here.
+    pub(super) no_typical: Option<&'static str>,
+}
+
+impl Installed {
+    /// Has the vectors answered. One at a time, in a thread.
+    pub(super) fn new() -> Self {
+        let apic = local();
+        let mut no_typical = None;
+        if apic.is_x2apic() {
+            EOI.store(0, Ordering::Relaxed);
+            let built = LocalApicBuilder::new()
+                .timer_vector(vectors::TIMER.get().into())
+                .error_vector(vectors::ERROR.get().into())
+                .spurious_vector(vectors::SPURIOUS.get().into())
+                .build();
+            match built {
+                // SAFETY: 1. See `Shared`.
+                Ok(built) => unsafe { *CRATE.0.get() = Some(built) },
+                Err(_) => no_typical = Some("the x2apic crate does not know this processor"),
+            }
+        } else {
+            EOI.store(apic.eoi_register(), Ordering::Relaxed);
+            no_typical = Some("the x2apic crate takes x2APIC mode wherever the processor has it");
+        }
+        TABLE.lock()[usize::from(TYPICAL.get())] = Some(note);
+        let installed = install(OWN);
+        assert!(installed, "the vector that is measured has another handler");
+        let this = Self { no_typical };
+        Self::lead(floor_here(), typical as *const () as u64);
+        this
+    }
+
+    /// Leads the vectors of the rivals to other code.
+    pub(super) fn lead(floor: u64, typical: u64) {
+        // SAFETY: 1. The code is of this module: it saves what it changes, or is only met by code that
+        // knows better. 2. It ends its interrupts.
+        unsafe { interrupt_entry::set_measured(0, floor) };
+        // SAFETY: 1. As above.
+        unsafe { interrupt_entry::set_measured(1, typical) };
+    }
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        Self::lead(interrupt_entry::ordinary(0), interrupt_entry::ordinary(1));
+        remove(OWN);
+    }
+}
+
+/// The floor's code for the mode of the local APICs.
+pub(super) fn floor_here() -> u64 {
+    let code = if local().is_x2apic() {
+        floor
+    } else {
+        floor_by_register
+    };
+    code as *const () as u64
+}
+
+/// Has [`note`] answer `vector` on this CPU.
+pub(super) fn install(vector: Vector) -> bool {
+    let table = &cpu::current().interrupts;
+    table.install(vector, note, 0)
+}
+
+/// Takes [`note`] from `vector` of this CPU. In a thread: nothing is in service.
+pub(super) fn remove(vector: Vector) {
+    let table: &interrupts::Interrupts = &cpu::current().interrupts;
+    table.begin_removal(vector);
+    table.end_removal(vector);
+}

@@ -1,0 +1,232 @@
+//! Taking samples, and what is made of them: a row of the table, and a record.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use tocsin_logic::bench::{Histogram, Summary, correct};
+
+use super::clock::{self, Clock, stamp};
+use super::record::{self, Parameter, Record};
+use super::{Group, Options};
+use crate::apic::local;
+use crate::{println, smp, time};
+
+/// Turns in which the variants of a figure alternate.
+const ROUNDS: usize = 10;
+
+/// What is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// A table for people, and records for programs.
+    Both,
+    /// The records alone.
+    Records,
+    /// The table alone.
+    Table,
+}
+
+/// The measurements that are going on.
+#[derive(Debug)]
+pub(super) struct Bench {
+    pub(super) clock: Clock,
+    samples: usize,
+    output: Output,
+    /// What a stamp costs.
+    pub(super) overhead: u64,
+    histogram: Box<Histogram>,
+    figures: u32,
+}
+
+/// Parts of what has been measured at once, each a figure of its own.
+pub(super) type Parts<T, const N: usize> = [(&'static str, fn(T) -> u64); N];
+
+/// One way of doing what a figure measures.
+pub(super) struct Case<'a> {
+    pub(super) variant: &'static str,
+    /// What measuring costs, and is taken off.
+    pub(super) overhead: u64,
+    /// Does it once, and tells how long it took.
+    pub(super) take: &'a mut dyn FnMut() -> u64,
+}
+
+/// What is known of a figure beside its samples.
+#[derive(Clone, Copy)]
+pub(super) struct About<'a> {
+    pub(super) name: &'a str,
+    pub(super) variant: &'a str,
+    pub(super) unit: &'a str,
+    pub(super) param: &'a [Parameter],
+    pub(super) overhead: u64,
+}
+
+impl Bench {
+    pub(super) fn new(options: &Options) -> Self {
+        clock::set(options.clock);
+        let mut bench = Self {
+            clock: options.clock,
+            samples: options.samples.unwrap_or(options.clock.samples()).max(1),
+            output: options.output,
+            overhead: 0,
+            histogram: Box::default(),
+            figures: 0,
+        };
+        let cpus = smp::online().map_or(1, |cpus| cpus.online.len());
+        let apic = if local().is_x2apic() {
+            "x2apic"
+        } else {
+            "xapic"
+        };
+        bench.record(&Record::Run {
+            version: env!("CARGO_PKG_VERSION"),
+            apic,
+            cpus,
+            tsc_hz: time::frequency().hertz,
+            clock: bench.clock.name(),
+            seed: 0,
+        });
+        let mut empty: Vec<u64> = (0..bench.clock.warm_up() + bench.samples)
+            .map(|_| {
+                let start = stamp();
+                stamp() - start
+            })
+            .skip(bench.clock.warm_up())
+            .collect();
+        bench.overhead = Summary::of(&mut empty).map_or(0, |summary| summary.p50);
+        if bench.shows_table() {
+            println!(
+                "{cpus} CPUs, {apic}, TSC {} MHz; in {}; a stamp costs {}, which is taken off",
+                time::frequency().hertz / 1_000_000,
+                bench.clock,
+                bench.overhead
+            );
+            println!(
+                "  {:<24} {:<8} {:<14} {:>9} {:>9} {:>9} {:>9} {:>9} {:>11}",
+                "", "", "", "min", "median", "p90", "p99", "p99.9", "max"
+            );
+        }
+        bench
+    }
+
+    fn shows_table(&self) -> bool {
+        self.output != Output::Records
+    }
+
+    fn record(&self, record: &Record<'_>) {
+        if self.output != Output::Table {
+            record.print();
+        }
+    }
+
+    pub(super) fn begin(&self, group: &Group, step: usize, of: usize) {
+        if self.shows_table() {
+            println!("[{step}/{of}] {}: {}", group.name, group.about);
+        }
+        self.record(&Record::Progress {
+            name: group.name,
+            step,
+            of,
+        });
+    }
+
+    pub(super) fn end(&self) -> u32 {
+        self.record(&Record::End {
+            figures: self.figures,
+        });
+        self.figures
+    }
+
+    /// Says why a figure is not there.
+    pub(super) fn skip(&self, name: &str, why: &str) {
+        if self.shows_table() {
+            println!("  {name:<24} not measured: {why}");
+        }
+        self.record(&Record::Skip { name, why });
+    }
+
+    /// Measures a figure in several ways, in turns.
+    pub(super) fn compare(&mut self, name: &str, param: &[Parameter], cases: &mut [Case<'_>]) {
+        let samples = self.samples;
+        self.compare_few(name, param, samples, cases);
+    }
+
+    /// As [`compare`](Self::compare), with at most `most` samples, for what takes long.
+    pub(super) fn compare_few(
+        &mut self,
+        name: &str,
+        param: &[Parameter],
+        most: usize,
+        cases: &mut [Case<'_>],
+    ) {
+        let count = self.samples.min(most);
+        let warm_up = self.clock.warm_up().min(count.div_ceil(ROUNDS));
+        let mut all: Vec<Vec<u64>> = cases.iter().map(|_| Vec::with_capacity(count)).collect();
+        for round in 1..=ROUNDS {
+            let wanted = count * round / ROUNDS;
+            for (case, samples) in cases.iter_mut().zip(&mut all) {
+                for _ in 0..warm_up {
+                    (case.take)();
+                }
+                while samples.len() < wanted {
+                    samples.push((case.take)());
+                }
+            }
+        }
+        let unit = self.clock.name();
+        for (case, mut samples) in cases.iter().zip(all) {
+            correct(&mut samples, case.overhead);
+            let about = About {
+                name,
+                variant: case.variant,
+                unit,
+                param,
+                overhead: case.overhead,
+            };
+            self.figure(about, &mut samples);
+        }
+    }
+
+    /// Shows a figure from its samples, from which the overhead has been taken off.
+    pub(super) fn figure(&mut self, about: About<'_>, samples: &mut [u64]) {
+        self.histogram.clear();
+        for &sample in samples.iter() {
+            self.histogram.record(sample);
+        }
+        let Some(summary) = Summary::of(samples) else {
+            return;
+        };
+        let About {
+            name,
+            variant,
+            unit,
+            param,
+            overhead,
+        } = about;
+        if self.shows_table() {
+            let Summary {
+                min,
+                p50,
+                p90,
+                p99,
+                p99_9,
+                max,
+            } = summary;
+            let other = if unit == self.clock.name() { "" } else { unit };
+            println!(
+                "  {name:<24} {variant:<8} {:<14} {min:>9} {p50:>9} {p90:>9} {p99:>9} {p99_9:>9} {max:>11} {other}",
+                record::text(param)
+            );
+        }
+        let counts = (overhead, samples.len());
+        let record = Record::figure(
+            name,
+            variant,
+            unit,
+            param,
+            counts,
+            &summary,
+            &self.histogram,
+        );
+        self.record(&record);
+        self.figures += 1;
+    }
+}
