@@ -3,6 +3,7 @@
 //! Every test is one machine or a few and has a name, so that it can be run
 //! alone: `cargo test -p tocsin-tests --test boot -- machine::direct::q35`.
 
+mod bench;
 mod calls;
 mod command;
 mod example;
@@ -96,6 +97,7 @@ fn main() -> std::process::ExitCode {
     arguments.test_threads.get_or_insert(AT_A_TIME);
     let mut trials = monitor::trials();
     trials.extend(calls::trials());
+    trials.extend(bench::trials());
     trials.extend(command::trials());
     trials.extend(example::trials());
     trials.extend(faults::trials());

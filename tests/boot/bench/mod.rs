@@ -1,0 +1,262 @@
+//! The benchmarks: what they print can be read, nothing is missing, and instructions are exact.
+
+use std::collections::BTreeMap;
+
+use libtest_mimic::Trial;
+use serde_json::Value;
+use tocsin_tools::settings::Smp;
+use tocsin_tools::{Machine, Outcome, Session};
+
+use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial, with};
+
+/// Figures that a machine with more than one CPU has, by the group that measures them.
+const FIGURES: &[(&str, &[&str])] = &[
+    ("exception", &["exception.int_n", "exception.ud"]),
+    (
+        "self_ipi",
+        &[
+            "self_ipi.to_handler",
+            "self_ipi.eoi",
+            "self_ipi.round_trip",
+            "self_ipi.entry",
+        ],
+    ),
+    ("nest", &["nest.arrival", "nest.entry"]),
+    ("contention", &["contention.latency"]),
+    ("deferred", &["deferred.run"]),
+    ("timer", &["timer.queue"]),
+    ("ipi", &["ipi.one_way", "ipi.round_trip"]),
+    ("broadcast", &["broadcast.all", "broadcast.sender"]),
+    ("call", &["call.wait", "tlb.shootdown"]),
+    (
+        "throughput",
+        &["throughput.self_ipi", "throughput.thread_left"],
+    ),
+    ("bringup", &["bringup.cpus"]),
+];
+
+/// Most instructions that a figure may take: what the design of the interrupt's way allows.
+const LIMITS: &[(&str, u64)] = &[
+    ("self_ipi.entry", 25),
+    ("self_ipi.to_handler", 30),
+    ("self_ipi.round_trip", 60),
+    ("exception.int_n", 45),
+    ("timer.queue", 80),
+];
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("bench::instructions_are_exact::x2apic", || exact("x2apic")),
+        trial("bench::instructions_are_exact::xapic", || exact("xapic")),
+        trial("bench::cycles", || with(&machine("x2apic")?, cycles)),
+        trial("bench::mistakes_are_named", || {
+            with(&plain(), |session| {
+                session.wait_prompt(PATIENCE)?;
+                for (line, says) in [
+                    ("bench nothing", "`nothing` will not do; expected clock=, "),
+                    (
+                        "bench clock=sun",
+                        "expected clock=cycles or clock=instructions",
+                    ),
+                    ("bench samples=0", "a number from 1 to "),
+                ] {
+                    let answer = session.command(line, PATIENCE)?;
+                    ensure!(answer.contains(says), "{line}: no {says:?} in:\n{answer}");
+                }
+                Ok(())
+            })
+        }),
+    ]
+}
+
+fn machine(mode: &str) -> Result<Machine> {
+    Ok(plain().smp(Smp::parse("2")?).append(format!("apic={mode}")))
+}
+
+/// A figure: its name, variant and parameters as one text, and its record.
+type Figures = BTreeMap<String, Value>;
+
+/// The figures of an answer, which must be whole.
+fn figures(answer: &str) -> Result<Figures> {
+    let mut figures = Figures::new();
+    let mut ends = Vec::new();
+    for line in answer
+        .lines()
+        .filter_map(|line| line.strip_prefix("@json "))
+    {
+        let record: Value = serde_json::from_str(line).map_err(|e| format!("{e}: {line}"))?;
+        match record["kind"].as_str() {
+            Some("figure") => {
+                let word = |key: &str| record[key].as_str().unwrap_or("?").to_owned();
+                let key = format!("{} {} {}", word("name"), word("variant"), record["param"]);
+                ensure!(
+                    figures.insert(key.clone(), record).is_none(),
+                    "{key} is there twice"
+                );
+            }
+            Some("end") => ends.push(record["figures"].as_u64()),
+            Some("run" | "progress" | "skip") => {}
+            other => return Err(format!("a record of kind {other:?}: {line}").into()),
+        }
+    }
+    ensure_eq!(
+        ends,
+        [Some(figures.len() as u64)],
+        "figures that the end tells"
+    );
+    for record in figures.values() {
+        check(record)?;
+    }
+    Ok(figures)
+}
+
+/// A figure's percentiles ascend, and its histogram has its samples.
+fn check(record: &Value) -> Result {
+    let number = |key: &str| record[key].as_u64().ok_or(format!("no {key} in {record}"));
+    let mut last = 0;
+    for key in ["min", "p50", "p90", "p99", "p99_9", "max"] {
+        let value = number(key)?;
+        ensure!(
+            value >= last,
+            "{key} is less than what is before it: {record}"
+        );
+        last = value;
+    }
+    let buckets = record["histogram"].as_array().ok_or("no histogram")?;
+    let counted = buckets.iter().filter_map(|bucket| bucket[2].as_u64());
+    ensure_eq!(
+        counted.sum::<u64>(),
+        number("samples")?,
+        "samples of {record}"
+    );
+    let ends = (&buckets[0], &buckets[buckets.len() - 1]);
+    let inside = |bucket: &Value, value| {
+        bucket[0].as_u64() <= Some(value) && Some(value) <= bucket[1].as_u64()
+    };
+    ensure!(
+        inside(ends.0, number("min")?) && inside(ends.1, number("max")?),
+        "the histogram does not reach from the least to the greatest: {record}"
+    );
+    Ok(())
+}
+
+/// Runs everything in two machines, whose records must be the same, and looks at the figures.
+fn exact(mode: &str) -> Result {
+    let machine = plain()
+        .smp(Smp::parse("2")?)
+        .icount("shift=0,sleep=off")
+        .args(["-rtc", "base=2020-01-01,clock=vm"])
+        .append(format!(
+            "apic={mode} run=\"bench clock=instructions json; poweroff\""
+        ));
+    let run = || -> Result<String> {
+        let mut said = String::new();
+        with(&machine, |session| {
+            session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+            let all = session.transcript().tail(usize::MAX);
+            // Without the times.
+            let lines = all.lines().filter_map(|line| line.split_once(" | "));
+            let records = lines.filter(|(_, line)| line.starts_with("@json "));
+            let records: Vec<&str> = records.map(|(_, line)| line).collect();
+            said = records.join("\n");
+            Ok(())
+        })?;
+        Ok(said)
+    };
+    let (first, second) = (run()?, run()?);
+    for (one, other) in first.lines().zip(second.lines()) {
+        ensure!(
+            one == other,
+            "two runs of the same image differ:\n{one}\n{other}"
+        );
+    }
+    ensure_eq!(first.len(), second.len(), "the length of two runs");
+    let figures = figures(&first)?;
+    for name in FIGURES.iter().flat_map(|(_, names)| *names) {
+        let is_there = figures
+            .keys()
+            .any(|key| key.starts_with(&format!("{name} ")));
+        ensure!(is_there, "no figure {name} in:\n{first}");
+    }
+    let median = |key: &str| -> Result<u64> {
+        let record = figures.get(key).ok_or(format!("no {key}"))?;
+        Ok(record["p50"].as_u64().ok_or("no median")?)
+    };
+    // The least that can be done is the least, and what small kernels do is more than this does.
+    for name in ["self_ipi.to_handler", "self_ipi.round_trip", "self_ipi.eoi"] {
+        let [own, floor] =
+            ["tocsin", "floor"].map(|variant| median(&format!("{name} {variant} {{}}")));
+        let (own, floor) = (own?, floor?);
+        ensure!(floor <= own, "{name}: floor {floor}, tocsin {own}");
+        if mode == "x2apic" {
+            let typical = median(&format!("{name} typical {{}}"))?;
+            ensure!(own <= typical, "{name}: tocsin {own}, typical {typical}");
+        }
+    }
+    // The ceiling's line is flat, and that of `cli` is not.
+    let latency = |variant: &str, section: u64| {
+        median(&format!(
+            "contention.latency {variant} {{\"section\":{section}}}"
+        ))
+    };
+    for section in [0, 1_000, 20_000, 500_000] {
+        ensure_eq!(
+            latency("ceiling", section)?,
+            latency("none", 0)?,
+            "latency under a ceiling for {section} instructions"
+        );
+    }
+    ensure!(
+        latency("cli", 20_000)? >= 20_000,
+        "interrupts came under cli"
+    );
+    // A nested one costs no more than a first.
+    let first_entry = median("nest.entry tocsin {\"depth\":0}")?;
+    for depth in 1..=8 {
+        let entry = median(&format!("nest.entry tocsin {{\"depth\":{depth}}}"))?;
+        ensure!(
+            entry <= first_entry,
+            "depth {depth}: {entry}, first {first_entry}"
+        );
+    }
+    if mode == "x2apic" {
+        for &(name, limit) in LIMITS {
+            let own = figures
+                .iter()
+                .filter(|(key, _)| key.starts_with(&format!("{name} tocsin")));
+            for (key, record) in own {
+                ensure!(
+                    record["p50"].as_u64() <= Some(limit),
+                    "{key} is above {limit}"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Figures in cycles are whole too, and a group can be had alone.
+fn cycles(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    for (group, names) in FIGURES {
+        let answer = session.command(&format!("bench {group} samples=200"), PATIENCE)?;
+        let figures = figures(&answer)?;
+        for name in *names {
+            ensure!(
+                figures.keys().any(|key| key.starts_with(name)),
+                "no {name} in:\n{answer}"
+            );
+        }
+        let all_of_group = figures.values().all(|it| {
+            let name = it["name"].as_str().unwrap_or_default();
+            names.contains(&name)
+        });
+        ensure!(all_of_group, "figures of other groups in:\n{answer}");
+    }
+    let table = session.command("bench exception samples=200 table", PATIENCE)?;
+    ensure!(
+        !table.contains("@json") && table.contains("exception.ud"),
+        "no table alone:\n{table}"
+    );
+    Ok(())
+}
