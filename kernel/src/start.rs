@@ -83,7 +83,7 @@ unsafe fn bring_up(machine: &Machine) {
     };
     log_frequency();
     log_controllers(machine, apic);
-    smp::jobs::set_up();
+    smp::set_up();
     irq::set_up();
     let (options, _) = Options::parse(&machine.boot.command_line);
     // SAFETY: 1. Passed on to the caller. 2. The local APIC is set up.

@@ -6,7 +6,8 @@
 //! which keeps the order of stores.
 //!
 //! An IPI whose vector already waits at the receiver merges with it (SDM vol. 3A, 12.8.4): who
-//! sends two may see one. [`call`](super::call) and [`deferred`](super::deferred) are built so that it does not matter.
+//! sends two may see one. [`call`](super::call), [`deferred`](super::deferred) and
+//! [`reschedule`](super::reschedule) are built so that it does not matter.
 
 use core::fmt;
 

@@ -13,6 +13,7 @@ pub mod line;
 pub mod nest;
 pub mod nmi;
 pub mod priority;
+pub mod reschedule;
 pub mod timers;
 pub mod tlb;
 pub mod watchdog;

@@ -6,16 +6,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::Ordering;
 
-use tocsin_logic::apic::Icr;
-use tocsin_logic::apic::icr::Destination;
-use tocsin_logic::vector::Vector;
-
-use super::{Online, online};
-use crate::apic;
-use crate::cpu::{self, interrupts};
-
-/// Vector of the IPI that wakes a CPU: class 15, so that it also ends the barrier of bring-up.
-pub(super) const VECTOR: Vector = Vector(0xf0);
+use super::{Online, online, reschedule};
+use crate::cpu;
 
 /// What a CPU is asked to do.
 #[derive(Clone, Copy, Debug)]
@@ -47,12 +39,6 @@ impl fmt::Display for JobError {
             Self::Busy(cpu) => write!(f, "CPU {cpu} has not finished what it was given before"),
         }
     }
-}
-
-/// Answers the wake-up: coming out of `hlt` is all that it is for.
-pub(crate) fn set_up() {
-    extern "C" fn woken(_: usize, _: u8) {}
-    interrupts::register(VECTOR, woken);
 }
 
 /// Gives `job` to CPU number `cpu` and waits until it is done. On the calling CPU itself, it is
@@ -154,10 +140,8 @@ fn give(target: &Online, job: Job) -> Result<(), JobError> {
     mailbox
         .function
         .store(job.function as *mut (), Ordering::Release);
-    let command = Icr::fixed(VECTOR.get(), Destination::Physical(target.apic_id));
-    apic::local()
-        .send(command)
-        .map_err(|_| JobError::Offline(cpu))
+    reschedule::signal(target);
+    Ok(())
 }
 
 fn wait_for(target: &Online) {

@@ -10,6 +10,7 @@
 
 pub(crate) mod ap;
 pub mod jobs;
+pub mod reschedule;
 mod trampoline;
 
 use alloc::boxed::Box;
@@ -22,9 +23,10 @@ use tocsin_logic::apic::{ApicId, Icr, Lvt};
 use tocsin_logic::layout::{StackKind, stack_range};
 use tocsin_logic::smp::{Sabotage, Stage};
 use tocsin_logic::topology::{CpuId, Topology};
+use tocsin_logic::vector::Vector;
 
 use crate::apic::LocalApic;
-use crate::cpu::{self, PerCpu};
+use crate::cpu::{self, PerCpu, interrupts};
 use crate::discover::machine;
 use crate::hw::processor;
 use crate::memory::{self, MemoryError};
@@ -40,6 +42,10 @@ const SECOND_SIPI_WAIT: u64 = 200_000;
 /// Time without any AP getting a stage further after which the rest are given up, in nanoseconds.
 /// Long, because a virtual CPU may have to wait for its turn on the host.
 const PATIENCE: u64 = 3_000_000_000;
+
+/// The vector that ends the barrier: of class 15, the only one that is not held back. Coming out of `hlt`
+/// is all that it is for.
+const RELEASE: Vector = Vector(0xf0);
 
 /// The ID that addresses all CPUs and so is no CPU's.
 const NOBODY: ApicId = ApicId(u32::MAX);
@@ -95,6 +101,13 @@ pub fn find(cpu: u32) -> Option<&'static Online> {
     expected
         .filter(|online| online.cpu.id() == cpu)
         .or_else(|| online.iter().find(|online| online.cpu.id() == cpu))
+}
+
+/// Answers the interrupts that CPUs wake each other with. Once, before others run.
+pub(crate) fn set_up() {
+    extern "C" fn released(_: usize, _: u8) {}
+    interrupts::register(RELEASE, released);
+    reschedule::set_up();
 }
 
 /// Starts all enabled CPUs of `topology` and waits until each is ready or given up.
@@ -161,7 +174,7 @@ pub(crate) fn release(apic: &LocalApic) {
     {
         send(
             apic,
-            Icr::fixed(jobs::VECTOR.get(), Destination::Physical(online.apic_id)),
+            Icr::fixed(RELEASE.get(), Destination::Physical(online.apic_id)),
         );
     }
     x86_64::instructions::interrupts::enable();
@@ -192,7 +205,7 @@ fn prepare(topology: &Topology, sabotage: Option<Sabotage>) -> Result<Vec<ApStar
         // An AP whose ID is not in the list halts without a sign.
         let silent = stage == Some(Stage::Silent);
         let block: &PerCpu = Box::leak(Box::new(PerCpu::new(number)));
-        cpu::interrupts::add_cpu(block);
+        interrupts::add_cpu(block);
         aps.push(ApStart {
             apic_id: cpu.apic_id,
             listed_id: if silent { NOBODY } else { cpu.apic_id },
