@@ -29,11 +29,6 @@ pub fn trials() -> Vec<Trial> {
                 let machine = machine(cpus)?.append(format!("apic={mode}"));
                 with(&machine, |session| nest(session, cpus))
             }));
-            let name = format!("priority::ipi::{mode}::smp{cpus}");
-            trials.push(trial(name, move || {
-                let machine = machine(cpus)?.append(format!("apic={mode}"));
-                with(&machine, |session| ipi(session, u64::from(cpus)))
-            }));
         }
     }
     trials
@@ -66,41 +61,6 @@ fn nest(session: &mut Session, cpus: u32) -> Result {
             row.contains(&sum) && row.ends_with("nobody answers now"),
             "{vector:#04x} did not run {} times: {row}",
             2 * cpus
-        );
-    }
-    power_off(session)
-}
-
-/// All that was sent has come: calls of one and of all, calls by all at once, work put off, messages
-/// to lines that come and go.
-fn ipi(session: &mut Session, cpus: u64) -> Result {
-    const ROUNDS: u64 = 200;
-    session.wait_prompt(PATIENCE)?;
-    for _ in 0..2 {
-        let answer = session.command("ipi", PATIENCE)?;
-        for (what, sent) in [
-            ("call one CPU and wait", cpus * ROUNDS),
-            ("call all others and wait", (cpus - 1) * ROUNDS),
-            (
-                "all CPUs call all others at once",
-                cpus * (cpus - 1) * (800 / (cpus * cpus)).clamp(2, ROUNDS),
-            ),
-            ("work put off on each CPU", cpus * ROUNDS),
-            ("messages to a line on each CPU", cpus * ROUNDS),
-        ] {
-            let row = answer
-                .lines()
-                .find_map(|line| line.trim_start().strip_prefix(what))
-                .ok_or(format!("no row {what:?} in:\n{answer}"))?;
-            let counts: Vec<u64> = row
-                .split_whitespace()
-                .map(str::parse)
-                .collect::<std::result::Result<_, _>>()?;
-            ensure_eq!(counts, [sent, sent], "{what}, sent and received");
-        }
-        ensure!(
-            answer.contains("work out of order: 0"),
-            "work was out of order:\n{answer}"
         );
     }
     power_off(session)

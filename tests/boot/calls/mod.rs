@@ -1,5 +1,7 @@
 //! CPUs that call each other, and what is built on it.
 
+mod kinds;
+mod outside;
 mod tlb;
 
 use libtest_mimic::Trial;
@@ -12,7 +14,10 @@ use crate::{PATIENCE, Result, plain, trial, with};
 const CPUS: [u32; 5] = [1, 2, 4, 8, 32];
 
 pub fn trials() -> Vec<Trial> {
-    tlb::trials()
+    let mut trials = kinds::trials();
+    trials.extend(outside::trials());
+    trials.extend(tlb::trials());
+    trials
 }
 
 /// A test on machines of all sizes, in both modes of the local APIC.

@@ -1,0 +1,79 @@
+//! What the kernel says of its IPIs, and what QEMU says.
+
+use libtest_mimic::Trial;
+use tocsin_tests::interrupts::{counted_by_kernel, delivered_by_qemu};
+use tocsin_tools::Session;
+
+use super::{machine, power_off};
+use crate::{PATIENCE, Result, ensure, ensure_eq, trial, with};
+
+/// Vectors of calls, of work, of rescheduling, and of the IPIs that `ipi` sends.
+const VECTORS: [u8; 4] = [0xd0, 0x20, 0x21, 0x2b];
+
+/// The ICR's number, and what a call to all others writes there: the shorthand in bits 19:18, assert in
+/// bit 14, the vector (SDM vol. 3A, figure 12-12).
+const ICR: &str = "apic_register_write register 0x30 = ";
+const CALL_TO_OTHERS: &str = "0xc40d0";
+
+pub fn trials() -> Vec<Trial> {
+    let modes = ["x2apic", "xapic"];
+    let counts = modes.map(|mode| {
+        trial(format!("calls::outside::{mode}::counts"), move || {
+            with(&machine(2, mode)?.log("int"), counts)
+        })
+    });
+    let writes = modes.map(|mode| {
+        trial(format!("calls::outside::{mode}::one_write"), move || {
+            let traced = machine(4, mode)?.args(["-trace", "apic_register_write"]);
+            with(&traced, one_write)
+        })
+    });
+    counts.into_iter().chain(writes).collect()
+}
+
+/// QEMU delivered as many as the kernel counted, of each vector.
+fn counts(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    session.command("ipi", PATIENCE)?;
+    let kernel = counted_by_kernel(&session.command("irqs", PATIENCE)?)?;
+    power_off(session)?;
+    let qemu = delivered_by_qemu(&session.log());
+    for vector in VECTORS {
+        let counted = kernel.get(&vector).copied().unwrap_or(0);
+        ensure!(
+            counted > 50,
+            "vector {vector:#04x} came only {counted} times"
+        );
+        ensure_eq!(
+            qemu.get(&vector).copied().unwrap_or(0),
+            counted,
+            "vector {vector:#04x}, delivered by QEMU"
+        );
+    }
+    Ok(())
+}
+
+/// A call to all others is one write to the ICR, however many CPUs there are.
+fn one_write(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    let before = broadcasts(session);
+    session.command("ipi", PATIENCE)?;
+    power_off(session)?;
+    let made = broadcasts(session) - before;
+    let (cpus, rounds) = (4, 18);
+    // `call all others`, with and without waiting, and all at once; `call all and wait`, which does the
+    // caller's part itself; one at the end of the test of rescheduling. Whoever finds a mailbox full
+    // sends one more.
+    let least = 4 * cpus * rounds + 1;
+    ensure!(
+        (least..least + least / 4).contains(&made),
+        "{made} writes for {least} calls to all others"
+    );
+    Ok(())
+}
+
+fn broadcasts(session: &Session) -> u64 {
+    let log = session.log();
+    let values = log.lines().filter_map(|line| line.strip_prefix(ICR));
+    values.filter(|value| *value == CALL_TO_OTHERS).count() as u64
+}
