@@ -166,11 +166,15 @@ fn exact(mode: &str) -> Result {
     let (first, second) = (run()?, run()?);
     for (one, other) in first.lines().zip(second.lines()) {
         ensure!(
-            one == other,
+            is_same(one, other)?,
             "two runs of the same image differ:\n{one}\n{other}"
         );
     }
-    ensure_eq!(first.len(), second.len(), "the length of two runs");
+    ensure_eq!(
+        first.lines().count(),
+        second.lines().count(),
+        "records of two runs"
+    );
     let figures = figures(&first)?;
     for name in FIGURES.iter().flat_map(|(_, names)| *names) {
         let is_there = figures
@@ -233,6 +237,22 @@ fn exact(mode: &str) -> Result {
         }
     }
     Ok(())
+}
+
+/// Whether two runs have the same record. Where another CPU floods this one, it is the median that
+/// counts: the emulator takes a CPU's turn away after a time too, and the time before depends on
+/// how fast the host took the serial port's bytes.
+fn is_same(one: &str, other: &str) -> Result<bool> {
+    if one == other {
+        return Ok(true);
+    }
+    let [one, other]: [Value; 2] = [serde_json::from_str(one)?, serde_json::from_str(other)?];
+    let same = |key: &str| one[key] == other[key];
+    let is_flood = one["param"]["load"] == "flood";
+    Ok(is_flood
+        && ["name", "variant", "param", "samples", "p50"]
+            .into_iter()
+            .all(same))
 }
 
 /// Figures in cycles are whole too, and a group can be had alone.
