@@ -242,7 +242,10 @@ fn everything(session: &mut Session) -> Result {
         session.command(command, PATIENCE)?;
     }
     for cpu in 0..4 {
-        ensure_eq!(row(cpu, session)?, quiet(0, 0), "CPU {cpu}");
+        let row = row(cpu, session)?;
+        // `ipi` takes a line away while a message to it is on its way, which may find no handler.
+        let expected = quiet(row.no_handler.min(1), 0);
+        ensure_eq!(row, expected, "CPU {cpu}");
     }
     power_off(session)
 }
