@@ -246,9 +246,11 @@ fn mask_an_edge<D>(
 ) -> Result<Begin, DeviceError> {
     let mut attempt = 0;
     loop {
-        let begin = Begin::new(line(device));
         let wait = GRACE << (2 * attempt);
         line(device).set_masked(true);
+        // What was on its way before the mask still comes.
+        time::spin_for(GRACE);
+        let begin = Begin::new(line(device));
         raise(device)?;
         time::spin_for(wait);
         let came_masked = received(line(device)) != begin.received;
