@@ -11,7 +11,7 @@ benches := tools/cargo.sh run --quiet --package tocsin-benches --
 # All but the kernel, which builds for its own target only.
 host := --workspace --exclude tocsin
 
-.PHONY: help setup build run test bench check iso debug doc clean
+.PHONY: help setup build run test bench bench-gate bench-accept bench-peers check iso debug doc clean
 
 help: ## This list
 	@echo 'Tocsin: a multiprocessor interrupt kernel for x86-64'
@@ -32,6 +32,13 @@ help: ## This list
 #: APPEND  -  kernel command line: APPEND='run="memory; poweroff"'
 #: QEMU_ARGS  -  more arguments for QEMU
 #: FILTER  -  test: only those with this in their name
+#: BENCH  -  bench: only figures whose name begins so: BENCH=self_ipi,call.wait
+#: MODE  both  bench: cycles, instructions, both
+#: ROUNDS  5  bench: how often each machine is measured in cycles
+#: COMPARE  -  bench: a results.json to compare with
+#: KUT_DIR  -  bench-peers: a built kvm-unit-tests
+#: LINUX_KERNEL  -  bench-peers: a bzImage, as /boot/vmlinuz-6.1.0-amd64
+#: LINUX_HEADERS  -  bench-peers: its headers, for what only a module can measure
 #: EXAMPLE  -  build and run a kernel of kernel/examples: EXAMPLE=typewriter
 #: PROFILE  release  how the kernel is built: release, dev
 #: QEMU  -  the QEMU to use instead of qemu-system-x86_64
@@ -53,9 +60,17 @@ test: build ## Run all tests, on the host and on a matrix of machines
 	@EXAMPLE=typewriter tools/build-kernel.sh
 	@$(tools) test $${FILTER:+"$$FILTER"}
 
-bench: build ## Measure interrupts in the kernel, then booting from outside
-	@APPEND="run=\"bench; poweroff\" $${APPEND:-}" $(tools) run
-	@$(benches) boot
+bench: build ## Measure what interrupts cost; writes target/bench/report.html, results.json and results.csv
+	@$(benches) suite
+
+bench-gate: build ## Count instructions; fail where they are more than benches/baseline.json has
+	@$(benches) gate
+
+bench-accept: build ## Take the instructions counted now into benches/baseline.json
+	@$(benches) accept
+
+bench-peers: build ## Measure other kernels in turn with this one: KUT_DIR=, LINUX_KERNEL=
+	@$(benches) peers
 
 check: ## Format, lints, documentation and host tests: what to run before a commit
 	@tools/setup.sh check

@@ -1,7 +1,8 @@
 //! `tocsin-tools test`: the host's tests and the matrix of machines, one after
 //! the other, and one count of them all.
 //!
-//! Cargo prints a result line for every test program; this adds them up.
+//! Cargo prints a result line for every test program; this adds them up. The gate of the
+//! benchmarks is a test like the others.
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,9 @@ const PACKAGES: [&str; 4] = [
     "tocsin-benches",
     "tocsin-tests",
 ];
+
+/// The name by which the gate is chosen.
+const GATE: &str = "bench-gate";
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Counts {
@@ -63,6 +67,20 @@ pub fn run(args: &Args) -> ExitCode {
             }
         }
     }
+    if args
+        .filter
+        .as_ref()
+        .is_none_or(|filter| GATE.contains(filter.as_str()))
+    {
+        match gate() {
+            Ok(true) => total.passed += 1,
+            Ok(false) => total.failed += 1,
+            Err(e) => {
+                eprintln!("tocsin-tools test: cannot run cargo: {e}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
     let Counts {
         passed,
         failed,
@@ -78,6 +96,23 @@ pub fn run(args: &Args) -> ExitCode {
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
+}
+
+/// Counts instructions; whether none are more than was accepted.
+fn gate() -> std::io::Result<bool> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    println!("{GATE}");
+    let mut command = Command::new(cargo);
+    command.current_dir(workspace());
+    command.args([
+        "run",
+        "--quiet",
+        "--package",
+        "tocsin-benches",
+        "--",
+        "gate",
+    ]);
+    Ok(command.status()?.success())
 }
 
 /// Runs one package's tests, showing their output as it comes.
