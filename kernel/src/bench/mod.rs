@@ -3,9 +3,9 @@
 //! Under QEMU's `-icount shift=0` a cycle is one guest instruction, and the same image gives the same
 //! numbers every time. The guest cannot know; [`Options::clock`] says which of the two is meant.
 //!
-//! Each figure is the time between two [stamps](clock::stamp), without what a stamp costs. The same
+//! Each figure is the time between two stamps, without what a stamp costs. The same
 //! is measured in the same boot with two other ways of answering: `floor`, which does nothing but
-//! what must be done, and `typical`, which is what small kernels do (see [`rivals`]). Their rounds
+//! what must be done, and `typical`, which is what small kernels do (see the module `rivals`). Their rounds
 //! alternate with those of the kernel's own way, so that what the host does falls on all alike.
 //!
 //! | module | job |

@@ -31,7 +31,7 @@
 //!
 //! What is left is an exception whose IRET lets the next NMI through while the place at the top is in
 //! use, or while the state is 0 and the copy is needed. Only a machine check can come there by
-//! itself; the kernel does not go on after that one (see [`needs_nmi_frame`]).
+//! itself; the kernel does not go on after that one (see `needs_nmi_frame`).
 //!
 //! Interrupts of the local APIC and software interrupts take a shorter way; see [`super::interrupt_entry`].
 

@@ -374,7 +374,7 @@ impl Device {
         }
     }
 
-    /// Its messages by MSI: off, until [`Msi::enable`].
+    /// Its messages by MSI: off, until a line has them.
     ///
     /// # Errors
     ///
