@@ -19,6 +19,9 @@ const BY_APIC: &[&str] = &["self_ipi", "ipi"];
 const BY_CPUS: &[&str] = &["broadcast", "call"];
 const MANY: u32 = 32;
 
+/// Samples there in cycles: where the host has fewer cores, each waits for its scheduler.
+const FEW_SAMPLES: &str = "samples=100";
+
 /// Bringing CPUs online, which a machine does once; and the counts that it is measured for.
 const ONCE: &[&str] = &["bringup"];
 const COUNTS: [u32; 8] = [1, 2, 8, 16, 32, 64, 128, 255];
@@ -53,7 +56,12 @@ pub fn suite(settings: &Settings, clock: Clock) -> Vec<Leg> {
     if settings.smp.is_none() {
         let smp = |cpus: u32| Smp::parse(&cpus.to_string()).expect("a number of CPUs");
         let names = only(BY_CPUS);
-        legs.extend(names.map(|names| leg(settings, clock, &smp(MANY), "", &names)));
+        legs.extend(names.map(|mut names| {
+            if clock == Clock::Cycles {
+                names.push(FEW_SAMPLES.to_owned());
+            }
+            leg(settings, clock, &smp(MANY), "", &names)
+        }));
         for cpus in COUNTS {
             // One thread runs all CPUs when instructions are counted: 255 take minutes.
             if clock == Clock::Cycles || cpus < MEMORY_HOLDS {
