@@ -21,7 +21,7 @@ const IST: usize = 36;
 const ISTS_IN_USE: usize = 4;
 
 /// Stacks of a CPU, and their bytes: thread, interrupt, and one for each IST entry in use.
-const STACKS: [u64; 6] = [64 << 10, 32 << 10, 16 << 10, 16 << 10, 16 << 10, 16 << 10];
+const STACKS: [u64; 6] = [64 << 10, 48 << 10, 16 << 10, 16 << 10, 16 << 10, 16 << 10];
 
 /// SVR: the software-enable bit, and the vector (SDM vol. 3A, 12.9).
 const SVR: u64 = 0x1ff;
