@@ -246,7 +246,11 @@ fn is_same(one: &str, other: &str) -> Result<bool> {
     if one == other {
         return Ok(true);
     }
-    let [one, other]: [Value; 2] = [serde_json::from_str(one)?, serde_json::from_str(other)?];
+    let parse = |line: &str| -> Result<Value> {
+        let record = line.strip_prefix("@json ").ok_or("no record")?;
+        Ok(serde_json::from_str(record)?)
+    };
+    let (one, other) = (parse(one)?, parse(other)?);
     let same = |key: &str| one[key] == other[key];
     let is_flood = one["param"]["load"] == "flood";
     Ok(is_flood
