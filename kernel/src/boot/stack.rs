@@ -2,8 +2,9 @@
 
 use core::cell::UnsafeCell;
 
-/// Size of the first stack, in bytes. Sorting out the MADT takes about 64 KiB of it, the most of all.
-pub const SIZE: usize = 192 * 1024;
+/// Size of the first stack, in bytes. A release build needs less than half of it; a debug build passes
+/// what is known of the machine by value, several times.
+pub const SIZE: usize = 512 * 1024;
 
 /// Memory of the first stack; only the entry code touches it by name.
 #[repr(C, align(4096))]

@@ -15,7 +15,7 @@ pub(super) fn start(class: PriorityClass) {
     match Keyboard::start(class, cpu::current().id()) {
         Ok(keyboard) => *KEYBOARD.lock() = Some(keyboard),
         Err(DeviceError::Absent(..)) => {}
-        Err(error) => log::warn!("{error}; the prompt is on COM1 only"),
+        Err(error) => log::info!("{error}; the prompt is on COM1 only"),
     }
 }
 

@@ -153,8 +153,12 @@ fn storm(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     let answer = session.command("ipi", PATIENCE)?;
     for line in answer.lines().skip(1).filter(|line| !line.contains(':')) {
-        let counts: Vec<_> = line.split_whitespace().rev().take(2).collect();
-        ensure_eq!(counts[0], counts[1], "sent and received in {line:?}");
+        // Sent, received and refused are the last three.
+        let counts = line.split_whitespace().rev().take(3);
+        let counts: Vec<u64> = counts.filter_map(|word| word.parse().ok()).collect();
+        if let [_, received, sent] = counts[..] {
+            ensure_eq!(sent, received, "sent and received in {line:?}");
+        }
     }
     let answer = session.command("nmi", PATIENCE)?;
     ensure!(
