@@ -25,7 +25,7 @@ use crate::{sync, time};
 const CALLS: usize = 8;
 
 /// Functions that stand between a section and its end, by how their names begin.
-const MACHINERY: [&str; 10] = [
+const MACHINERY: [&str; 11] = [
     "tocsin::cpu::stretch::",
     "tocsin::sync::",
     "tocsin::irq::priority::",
@@ -36,6 +36,7 @@ const MACHINERY: [&str; 10] = [
     "lock_api::",
     "<lock_api::",
     "core::",
+    "x86_64::",
 ];
 
 /// When the watch began, in TSC cycles; what began before is not noted.

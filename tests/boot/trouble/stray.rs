@@ -28,14 +28,17 @@ const TAKEN: u8 = 0xd0;
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for mode in MODES {
-        trials.push(trial(
-            format!("trouble::stray::eoi::{mode}::release"),
-            move || {
+        for (profile, dev) in [("release", false), ("dev", true)] {
+            let run = move || {
                 let machine = machine(2, mode)?.log("int");
-                let machine = built(machine.log("trace:apic_register_write"), false)?;
-                with(&machine, |session| eoi(false, session))
-            },
-        ));
+                let machine = built(machine.log("trace:apic_register_write"), dev)?;
+                with(&machine, |session| eoi(dev, session))
+            };
+            trials.push(trial(
+                format!("trouble::stray::eoi::{mode}::{profile}"),
+                run,
+            ));
+        }
         trials.push(trial(format!("trouble::stray::gates::{mode}"), move || {
             with(&machine(2, mode)?, gates)
         }));

@@ -17,7 +17,7 @@ const CPUS: u32 = 4;
 const HOLD: f64 = 400.0;
 
 pub fn trials() -> Vec<Trial> {
-    let cells = [false].map(|dev| {
+    let cells = [false, true].map(|dev| {
         let profile = if dev { "dev" } else { "release" };
         trial(format!("trouble::stretch::{profile}"), move || {
             with(&built(machine(CPUS, "x2apic")?, dev)?, find)

@@ -13,7 +13,12 @@ const CPUS: [u32; 7] = [0, 1, 2, 3, 255, 256, MAX_CPUS - 1];
 fn stack_sizes_and_names() {
     let table = [
         (StackKind::Thread, 64, None, "thread"),
-        (StackKind::Interrupt, 48, None, "interrupt"),
+        (
+            StackKind::Interrupt,
+            if cfg!(debug_assertions) { 112 } else { 48 },
+            None,
+            "interrupt",
+        ),
         (StackKind::DoubleFault, 16, Some(1), "double-fault"),
         (StackKind::Nmi, 16, Some(2), "NMI"),
         (StackKind::MachineCheck, 16, Some(3), "machine-check"),
