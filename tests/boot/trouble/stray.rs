@@ -238,7 +238,7 @@ fn errors(mode: &str, session: &mut Session) -> Result {
 /// What interrupts do in a debug build passes its checks: no EOI is left out.
 fn everything(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
-    for command in ["nest", "ipi", "timer", "nmi nest", "nmi edge 1"] {
+    for command in ["nest", "ipi", "timer", "nmi nest", "nmi edge 1", "storm 1"] {
         session.command(command, PATIENCE)?;
     }
     for cpu in 0..4 {
