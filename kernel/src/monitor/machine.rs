@@ -81,7 +81,7 @@ fn state(cpu: &Cpu) -> String {
     let Some(cpus) = smp::online() else {
         return cpu.state.to_string();
     };
-    if cpus.online.iter().any(|online| online.cpu.id() == number) {
+    if smp::find(number).is_some() {
         return "online".into();
     }
     match cpus.failures.iter().find(|failure| failure.cpu == number) {

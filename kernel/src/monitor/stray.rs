@@ -84,10 +84,7 @@ fn show() {
 
 /// Sends `vector` to CPU number `target`, and waits until it has come.
 fn send(vector: u8, target: u32) -> Result<(), CommandError> {
-    let mut online = smp::online().into_iter().flat_map(|cpus| &cpus.online);
-    let target = online
-        .find(|online| online.cpu.id() == target)
-        .ok_or(CommandError::Cpu(JobError::Offline(target)))?;
+    let target = smp::find(target).ok_or(CommandError::Cpu(JobError::Offline(target)))?;
     let count = || target.cpu.interrupts.count(vector);
     let before = count();
     local()

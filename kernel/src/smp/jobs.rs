@@ -76,9 +76,7 @@ pub(crate) fn run_on_each(cpus: &[u32], job: Job) -> Result<(), JobError> {
 }
 
 fn find(cpu: u32) -> Result<&'static Online, JobError> {
-    online()
-        .and_then(|cpus| cpus.online.iter().find(|online| online.cpu.id() == cpu))
-        .ok_or(JobError::Offline(cpu))
+    super::find(cpu).ok_or(JobError::Offline(cpu))
 }
 
 /// Runs `function` on all CPUs at once, with the CPU's number, and waits until all are done.

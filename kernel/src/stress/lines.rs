@@ -52,9 +52,7 @@ struct Seen {
 ///
 /// [`LineError::Offline`].
 pub fn try_all(cpu: u32) -> Result<Tried, LineError> {
-    let mut online = smp::online().into_iter().flat_map(|cpus| &cpus.online);
-    let target = online.find(|online| online.cpu.id() == cpu);
-    let target = target.ok_or(LineError::Offline(cpu))?;
+    let target = smp::find(cpu).ok_or(LineError::Offline(cpu))?;
     let mut tried = Tried::default();
     let before = target.cpu.vectors.lock().available();
     let lines = take_all(target, &mut tried);

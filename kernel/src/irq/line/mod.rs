@@ -220,8 +220,5 @@ impl Drop for Line {
 }
 
 fn find(cpu: u32) -> Result<&'static Online, LineError> {
-    let mut online = smp::online().into_iter().flat_map(|cpus| &cpus.online);
-    online
-        .find(|online| online.cpu.id() == cpu)
-        .ok_or(LineError::Offline(cpu))
+    smp::find(cpu).ok_or(LineError::Offline(cpu))
 }

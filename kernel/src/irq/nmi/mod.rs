@@ -140,9 +140,7 @@ fn send(target: &Online, way: Way) -> Result<(), NmiError> {
 }
 
 fn find(cpu: u32) -> Result<&'static Online, NmiError> {
-    let mut online = smp::online().into_iter().flat_map(|cpus| &cpus.online);
-    let target = online.find(|online| online.cpu.id() == cpu);
-    target.ok_or(NmiError::Offline(cpu))
+    smp::find(cpu).ok_or(NmiError::Offline(cpu))
 }
 
 /// The APIC ID of CPU number `cpu`, if it is online.
