@@ -147,6 +147,20 @@ pub fn spin_for(duration: u64) {
     }
 }
 
+/// Waits, spinning, until `condition` holds, but no longer than `limit` nanoseconds. Returns whether it
+/// holds. Any context in which the condition may be looked at.
+pub fn wait_until(limit: u64, condition: impl Fn() -> bool) -> bool {
+    let start = nanoseconds();
+    while !condition() {
+        if has_passed(start, limit) {
+            // The host may have kept this CPU from running since the last look.
+            return condition();
+        }
+        core::hint::spin_loop();
+    }
+    true
+}
+
 fn learn_frequency() -> Frequency {
     let crystal = processor::cpuid(0x15, 0);
     if crystal.eax != 0 && crystal.ebx != 0 && crystal.ecx != 0 {

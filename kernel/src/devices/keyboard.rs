@@ -15,9 +15,10 @@ use tocsin_logic::irq::queue::Queue;
 use tocsin_logic::vector::PriorityClass;
 use x86_64::instructions::port::Port;
 
-use super::{DeviceError, Ownership, PATIENCE, wait_until};
+use super::{DeviceError, Ownership, PATIENCE};
 use crate::discover::machine;
 use crate::irq::{Claim, Line, Request, Source};
+use crate::time;
 
 const NAME: &str = "keyboard";
 const DATA: u16 = 0x60;
@@ -51,7 +52,7 @@ fn take_byte() -> u8 {
 
 /// Writes to a port of the controller when it is ready for it.
 fn write(port: u16, value: u8) -> Result<(), DeviceError> {
-    if !wait_until(PATIENCE, || !status().is_busy()) {
+    if !time::wait_until(PATIENCE, || !status().is_busy()) {
         return wrong("the controller does not take what it is sent");
     }
     // SAFETY: 1. The controller is this driver's. 2. None of the commands of this driver reaches beyond
@@ -66,7 +67,7 @@ fn wrong<T>(what: &str) -> Result<T, DeviceError> {
 
 /// The next byte that comes, polled for.
 fn next_byte(limit: u64) -> Option<u8> {
-    wait_until(limit, || status().has_output()).then(take_byte)
+    time::wait_until(limit, || status().has_output()).then(take_byte)
 }
 
 /// Sends a command to the controller and takes its answer.

@@ -25,8 +25,6 @@ pub mod virtio_mmio;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use crate::time;
-
 pub use error::DeviceError;
 
 /// How long a device may take for what it does at once, in nanoseconds. Long, because an emulated one
@@ -51,16 +49,4 @@ impl Drop for Ownership {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
     }
-}
-
-/// Waits, spinning, until a condition holds, at most `limit` nanoseconds. Returns whether it does.
-pub(crate) fn wait_until(limit: u64, condition: impl Fn() -> bool) -> bool {
-    let begin = time::nanoseconds();
-    while !condition() {
-        if time::has_passed(begin, limit) {
-            return condition();
-        }
-        core::hint::spin_loop();
-    }
-    true
 }

@@ -7,10 +7,11 @@ use tocsin_logic::devices::pit::{Mode, control};
 use tocsin_logic::irq::route;
 use tocsin_logic::vector::PriorityClass;
 
-use super::{DeviceError, Ownership, PATIENCE, wait_until};
+use super::{DeviceError, Ownership, PATIENCE};
 use crate::discover::machine;
 use crate::hw::pit;
 use crate::irq::{Line, Request, Source};
+use crate::time;
 
 pub use tocsin_logic::devices::pit::{FREQUENCY, divisor, nanoseconds, ticks};
 
@@ -98,7 +99,7 @@ impl Pit {
             };
             let line = Line::new(request, || {}).map_err(|error| DeviceError::Line(NAME, error))?;
             rest();
-            if wait_until(TRIAL, || line.counts().claimed > 0) {
+            if time::wait_until(TRIAL, || line.counts().claimed > 0) {
                 return Ok(source);
             }
         }
@@ -113,7 +114,7 @@ fn rest() {
     pit::set_mode(CHANNEL, Mode::OneShot);
     pit::set_count(CHANNEL, 1);
     // A tick takes 0.84 us.
-    wait_until(PATIENCE, is_done);
+    time::wait_until(PATIENCE, is_done);
 }
 
 /// Whether the count of mode 0 is done.

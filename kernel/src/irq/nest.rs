@@ -12,6 +12,7 @@ use super::priority;
 use crate::apic::local;
 use crate::cpu::{self, interrupts};
 use crate::hw::processor::timestamp;
+use crate::time;
 
 /// The vectors, two in each class but the highest: `A` nests, `B` is made to wait.
 const A: [u8; 4] = [0x29, 0x51, 0x91, 0xe1];
@@ -62,8 +63,9 @@ const fn end(vector: u8) -> Step {
 /// Most steps that are kept; more than there can be.
 const STEPS: usize = 32;
 
-/// Time that an interrupt to oneself may take to arrive, in TSC cycles: far more than it does.
-const PATIENCE: u64 = 1 << 32;
+/// Time that an interrupt to oneself may take to arrive, in nanoseconds: far more than it does. What is
+/// missing then shows in the time line.
+const PATIENCE: u64 = 2_000_000_000;
 
 /// What one CPU has noted. Only that CPU writes; others read when it is done.
 #[derive(Debug)]
@@ -164,7 +166,7 @@ pub fn run_here(line: &'static TimeLine) -> bool {
     local().send_to_self(Vector(A[0]));
     let held = is_pending(A[0]) && line.length.load(Ordering::Acquire) == 0;
     drop(raised);
-    wait_until(|| line.is_complete());
+    time::wait_until(PATIENCE, || line.is_complete());
     for vector in A.into_iter().chain(B) {
         table.begin_removal(Vector(vector));
         // In a thread of the CPU itself, nothing is in service.
@@ -182,12 +184,12 @@ extern "C" fn handler(context: usize, vector: u8) {
         match A.get(level + 1) {
             Some(&higher) => {
                 local().send_to_self(Vector(higher));
-                wait_until(|| line.length.load(Ordering::Acquire) > noted);
+                time::wait_until(PATIENCE, || line.length.load(Ordering::Acquire) > noted);
             }
             None => {
                 for lower in B {
                     local().send_to_self(Vector(lower));
-                    wait_until(|| is_pending(lower));
+                    time::wait_until(PATIENCE, || is_pending(lower));
                 }
             }
         }
@@ -198,14 +200,6 @@ extern "C" fn handler(context: usize, vector: u8) {
 /// Whether `vector` waits in this CPU's local APIC.
 fn is_pending(vector: u8) -> bool {
     local().is_requested(Vector(vector))
-}
-
-/// Waits for `condition`, but not for ever: what is missing then shows in the time line.
-fn wait_until(condition: impl Fn() -> bool) {
-    let start = timestamp();
-    while !condition() && timestamp().wrapping_sub(start) < PATIENCE {
-        core::hint::spin_loop();
-    }
 }
 
 /// Number of interrupts that the steps take on each CPU.

@@ -90,10 +90,7 @@ fn send(vector: u8, target: u32) -> Result<(), CommandError> {
     local()
         .send(Icr::fixed(vector, Destination::Physical(target.apic_id)))
         .expect("the ID of a CPU that is online fits the mode");
-    let begin = time::nanoseconds();
-    while count() == before && !time::has_passed(begin, PATIENCE) {
-        core::hint::spin_loop();
-    }
+    time::wait_until(PATIENCE, || count() > before);
     println!(
         "Vector {vector:#04x} came to CPU {} {} times.",
         target.cpu.id(),
@@ -113,11 +110,7 @@ fn read_reserved_register() -> Result<(), CommandError> {
     let count = || own.interrupts.count(vectors::ERROR.get());
     let before = count();
     local().read_reserved();
-    let begin = time::nanoseconds();
-    while count() == before && !time::has_passed(begin, PATIENCE / 100) {
-        core::hint::spin_loop();
-    }
-    if count() > before {
+    if time::wait_until(PATIENCE / 100, || count() > before) {
         println!("The local APIC interrupted for it.");
         return Ok(());
     }

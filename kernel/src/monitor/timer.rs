@@ -60,9 +60,7 @@ fn show(timer: &Borrowed, mode: &str, interval: u64, count: u64, started: Result
     let begin = time::nanoseconds();
     let first = timer.ticks();
     let seen = || timer.ticks() - first;
-    while seen() < count && !time::has_passed(begin, PATIENCE) {
-        core::hint::spin_loop();
-    }
+    time::wait_until(PATIENCE, || seen() >= count);
     let taken = Nanoseconds(time::nanoseconds() - begin);
     timer.stop();
     let wanted = Nanoseconds(interval * count);

@@ -26,14 +26,6 @@ fn others() -> impl Iterator<Item = u32> {
         .filter(move |&cpu| cpu != own)
 }
 
-/// Waits for a condition, but not for ever.
-fn wait_until(condition: impl Fn() -> bool) {
-    let begin = time::nanoseconds();
-    while !condition() && !time::has_passed(begin, PATIENCE) {
-        core::hint::spin_loop();
-    }
-}
-
 /// All CPUs panic at once.
 pub(super) fn panic_all() {
     ARRIVED.store(0, Ordering::Release);
@@ -41,7 +33,7 @@ pub(super) fn panic_all() {
     let _ = jobs::run_on_all(|cpu| {
         let all = others().count() as u32 + 1;
         ARRIVED.fetch_add(1, Ordering::AcqRel);
-        wait_until(|| ARRIVED.load(Ordering::Acquire) >= all);
+        time::wait_until(PATIENCE, || ARRIVED.load(Ordering::Acquire) >= all);
         panic!("CPU {cpu} panics with all others");
     });
 }
@@ -56,7 +48,7 @@ pub(super) fn panic_among_printers() {
             print_for_ever(cpu);
         }
         let wanted = LINES * others().count() as u64;
-        wait_until(|| PRINTED.load(Ordering::Relaxed) >= wanted);
+        time::wait_until(PATIENCE, || PRINTED.load(Ordering::Relaxed) >= wanted);
         panic!("CPU {cpu} panics while others print");
     });
 }
@@ -73,7 +65,7 @@ fn print_for_ever(cpu: u64) -> ! {
 pub(super) fn panic_before_others() {
     extern "C" fn end_after(_: usize) {
         ARRIVED.fetch_add(1, Ordering::AcqRel);
-        wait_until(ending::is_elsewhere);
+        time::wait_until(PATIENCE, ending::is_elsewhere);
         let cpu = cpu::current().id();
         assert!(cpu.is_multiple_of(2), "CPU {cpu} panics after another");
         // SAFETY: 1. #UD ends the kernel.
@@ -104,5 +96,5 @@ fn interrupt_others(function: cpu::nmi::Function) {
         }
     }
     let all = others().count() as u32;
-    wait_until(|| ARRIVED.load(Ordering::Acquire) >= all);
+    time::wait_until(PATIENCE, || ARRIVED.load(Ordering::Acquire) >= all);
 }

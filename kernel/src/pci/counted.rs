@@ -97,7 +97,7 @@ impl CountedLine {
 
     /// Waits until more than `before` messages have come. Returns whether they have.
     pub(super) fn wait_beyond(&self, before: u64) -> bool {
-        wait_until(|| self.received() > before)
+        time::wait_until(PATIENCE, || self.received() > before)
     }
 
     /// Masks the message, gives the device reason to send it by `cause`, and unmasks it again when it
@@ -109,7 +109,7 @@ impl CountedLine {
         let before = self.received();
         self.line.set_masked(true);
         let caused = cause();
-        let pending = caused.is_ok() && wait_until(|| self.line.is_pending());
+        let pending = caused.is_ok() && time::wait_until(PATIENCE, || self.line.is_pending());
         let came_masked = self.received() - before;
         self.line.set_masked(false);
         caused?;
@@ -120,16 +120,4 @@ impl CountedLine {
             came_after,
         })
     }
-}
-
-/// Waits for a condition. Returns whether it has come true in time.
-pub(super) fn wait_until(condition: impl Fn() -> bool) -> bool {
-    let begin = time::nanoseconds();
-    while !condition() {
-        if time::has_passed(begin, PATIENCE) {
-            return condition();
-        }
-        core::hint::spin_loop();
-    }
-    true
 }

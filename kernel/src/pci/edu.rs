@@ -271,11 +271,8 @@ impl Answered {
         let before = (received(), values(), empty());
         let mut values_sent = 0;
         for number in 0..count {
-            let begin = time::nanoseconds();
             values_sent += send(number);
-            while received() <= before.0 + number && !time::has_passed(begin, PATIENCE) {
-                core::hint::spin_loop();
-            }
+            time::wait_until(PATIENCE, || received() > before.0 + number);
         }
         Tally {
             sent: count,

@@ -235,11 +235,10 @@ fn wake(apic: &LocalApic, trampoline: &Trampoline) {
         );
     };
     slots.iter().for_each(start_up);
-    let sent = time::nanoseconds();
     let is_silent = |slot: &&Slot| slot.stage() == Stage::Silent;
-    while slots.iter().any(|slot| is_silent(&slot)) && !time::has_passed(sent, SECOND_SIPI_WAIT) {
-        core::hint::spin_loop();
-    }
+    time::wait_until(SECOND_SIPI_WAIT, || {
+        !slots.iter().any(|slot| is_silent(&slot))
+    });
     slots.iter().filter(is_silent).for_each(start_up);
 }
 

@@ -179,12 +179,5 @@ pub(super) fn sums() -> Vec<(Kind, Sums)> {
 
 /// Waits until everything that was sent has arrived. Returns whether it has.
 pub(super) fn wait_until_even(patience: u64) -> bool {
-    let begin = time::nanoseconds();
-    while !sums().iter().all(|(_, sums)| sums.is_even()) {
-        if time::has_passed(begin, patience) {
-            return false;
-        }
-        core::hint::spin_loop();
-    }
-    true
+    time::wait_until(patience, || sums().iter().all(|(_, sums)| sums.is_even()))
 }

@@ -135,10 +135,7 @@ pub(super) fn set_timer(cpu: u32, rng: &mut Rng) {
         return;
     }
     // A drop before its function is called would be another way to cancel it.
-    let begin = time::nanoseconds();
-    while timer.fired() == 0 && !time::has_passed(begin, PATIENCE) {
-        core::hint::spin_loop();
-    }
+    time::wait_until(PATIENCE, || timer.fired() > 0);
 }
 
 /// Makes a line, sends its interrupt, and drops it when that has come.
@@ -162,10 +159,7 @@ pub(super) fn come_and_go(cpu: u32, rng: &mut Rng) {
         Ok(line) => {
             sent(Kind::ShortLine, 1);
             line.trigger();
-            let begin = time::nanoseconds();
-            while !came.load(Ordering::Acquire) && !time::has_passed(begin, PATIENCE) {
-                core::hint::spin_loop();
-            }
+            time::wait_until(PATIENCE, || came.load(Ordering::Acquire));
         }
         // All vectors of the class are taken for a moment.
         Err(LineError::Vectors { .. }) => {}

@@ -121,11 +121,9 @@ fn use_once(lines: &[(Line, Arc<Seen>)], cpu: u32, tried: &mut Tried) {
     for (line, _) in lines {
         line.trigger();
     }
-    let begin = time::nanoseconds();
+    let has_come = |(_, seen): &(Line, Arc<Seen>)| seen.times.load(Ordering::Acquire) > 0;
+    time::wait_until(PATIENCE, || lines.iter().all(has_come));
     for (line, seen) in lines {
-        while seen.times.load(Ordering::Acquire) == 0 && !time::has_passed(begin, PATIENCE) {
-            core::hint::spin_loop();
-        }
         let times = seen.times.load(Ordering::Acquire);
         let ran_on = seen.cpu.load(Ordering::Relaxed);
         tried.arrived += times;

@@ -63,7 +63,7 @@ pub fn run(cpu: u32) -> Result<Vec<Step>, String> {
     answered.ignore(true);
     answered.assert(VALUE);
     for storm in 1..=STORMS {
-        wait_until("the line is masked", || {
+        wait_for("the line is masked", || {
             let line = answered.line().describe();
             line.storms >= storm && line.is_masked
         })?;
@@ -79,9 +79,9 @@ pub fn run(cpu: u32) -> Result<Vec<Step>, String> {
     }
     let before = answered.answered();
     answered.ignore(false);
-    wait_until("the line is tried again", || answered.answered() > before)?;
+    wait_for("the line is tried again", || answered.answered() > before)?;
     step("tried again, and answered".into());
-    wait_until("the line is open", || !answered.line().describe().is_masked)?;
+    wait_for("the line is open", || !answered.line().describe().is_masked)?;
     ordinary(&answered)?;
     step(format!("{ORDINARY} interrupts answered"));
     Ok(steps)
@@ -115,13 +115,8 @@ fn stays_silent(answered: &Answered) -> Result<u64, String> {
     Err("the line is masked, but interrupts came".into())
 }
 
-fn wait_until(what: &str, condition: impl Fn() -> bool) -> Result<(), String> {
-    let begin = time::nanoseconds();
-    while !condition() {
-        if time::has_passed(begin, PATIENCE) {
-            return Err(format!("{what}: not within {}", Nanoseconds(PATIENCE)));
-        }
-        core::hint::spin_loop();
-    }
-    Ok(())
+fn wait_for(what: &str, condition: impl Fn() -> bool) -> Result<(), String> {
+    time::wait_until(PATIENCE, condition)
+        .then_some(())
+        .ok_or_else(|| format!("{what}: not within {}", Nanoseconds(PATIENCE)))
 }

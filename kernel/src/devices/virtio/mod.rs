@@ -3,8 +3,9 @@
 
 mod queue;
 
-use super::{PATIENCE, wait_until};
+use super::PATIENCE;
 use crate::memory::MemoryError;
+use crate::time;
 use queue::{BUFFER, ENTRIES, Queue};
 
 /// Device type of an entropy device.
@@ -112,7 +113,7 @@ impl<T: Transport> Entropy<T> {
 
     /// Waits until the device has used the buffer. Returns how many bytes it wrote, 1 or more.
     pub(crate) fn finish(&self) -> Result<u32, &'static str> {
-        if !wait_until(PATIENCE, || self.queue.is_done()) {
+        if !time::wait_until(PATIENCE, || self.queue.is_done()) {
             return Err("the device does not use the buffer that it was given");
         }
         match self.queue.written() {
@@ -124,7 +125,7 @@ impl<T: Transport> Entropy<T> {
     /// Resets the device; it then uses no memory. Returns whether it is done.
     fn reset(&self) -> bool {
         self.transport.set_status(0);
-        wait_until(PATIENCE, || self.transport.status() == 0)
+        time::wait_until(PATIENCE, || self.transport.status() == 0)
     }
 }
 

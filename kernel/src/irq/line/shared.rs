@@ -155,14 +155,7 @@ impl Shared {
     /// Waits until nothing of the source is on its way, with `ended` also until its interrupt has been
     /// ended. Returns whether it came to that in time.
     pub(super) fn wait_until_idle(&self, ended: bool) -> bool {
-        let begin = time::nanoseconds();
-        while !self.state.lock().origin.is_idle(ended) {
-            if time::has_passed(begin, PATIENCE) {
-                return false;
-            }
-            core::hint::spin_loop();
-        }
-        true
+        time::wait_until(PATIENCE, || self.state.lock().origin.is_idle(ended))
     }
 
     /// Does something that needs the state to stand still.

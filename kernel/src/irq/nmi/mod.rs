@@ -90,19 +90,13 @@ fn ask_for_calls(cpu: u32, cause: Cause) -> Result<Backtrace, NmiError> {
 
 fn wait_for_calls(target: &Online) -> Result<Backtrace, NmiError> {
     let trace = &target.cpu.trace;
-    let begin = time::nanoseconds();
-    loop {
-        let length = trace.length.load(Ordering::Acquire);
-        if length > 0 {
-            let calls = trace.calls[..length].iter();
-            let calls = calls.map(|call| call.load(Ordering::Relaxed)).collect();
-            return Ok(Backtrace { calls });
-        }
-        if time::has_passed(begin, PATIENCE) {
-            return Err(NmiError::Silent(target.cpu.id()));
-        }
-        core::hint::spin_loop();
+    let length = || trace.length.load(Ordering::Acquire);
+    if !time::wait_until(PATIENCE, || length() > 0) {
+        return Err(NmiError::Silent(target.cpu.id()));
     }
+    let calls = trace.calls[..length()].iter();
+    let calls = calls.map(|call| call.load(Ordering::Relaxed)).collect();
+    Ok(Backtrace { calls })
 }
 
 /// Makes CPU number `cpu` call `function` in its NMI handler, and does not wait. Thread or handler.

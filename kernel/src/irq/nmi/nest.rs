@@ -141,10 +141,7 @@ fn play(cpu: u64) {
     if cpu == SCENE.target.load(Ordering::Relaxed) {
         be_interrupted(cpu);
     } else if cpu == sender {
-        let begin = time::nanoseconds();
-        while !SCENE.open.load(Ordering::Acquire) && !time::has_passed(begin, PATIENCE) {
-            core::hint::spin_loop();
-        }
+        time::wait_until(PATIENCE, || SCENE.open.load(Ordering::Acquire));
         // If the first has not come, this one does no harm.
         let _ = call(SCENE.target.load(Ordering::Relaxed), handler, 0);
     }
@@ -200,10 +197,7 @@ fn wait_inside() {
         send_second();
     }
     SCENE.open.store(true, Ordering::Release);
-    let begin = time::nanoseconds();
-    while !cpu::current().nmi.is_latched() && !time::has_passed(begin, PATIENCE) {
-        core::hint::spin_loop();
-    }
+    time::wait_until(PATIENCE, || cpu::current().nmi.is_latched());
 }
 
 /// Sends the second NMI to this CPU itself. If it cannot be sent, the count of runs shows it.

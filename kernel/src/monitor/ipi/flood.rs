@@ -91,10 +91,7 @@ pub(super) fn run() -> Result<Outcome, CommandError> {
         let all = producers.iter().flatten();
         all.map(|it| of(it).load(Ordering::Acquire)).sum::<u64>()
     };
-    let begin = time::nanoseconds();
-    while sum(|it| &it.done) < sum(|it| &it.accepted) && !time::has_passed(begin, PATIENCE) {
-        core::hint::spin_loop();
-    }
+    time::wait_until(PATIENCE, || sum(|it| &it.done) >= sum(|it| &it.accepted));
     let now = deferred::counts(target);
     Ok(Outcome {
         target: last,

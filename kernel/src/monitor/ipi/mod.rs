@@ -48,13 +48,10 @@ impl Account {
 
     /// Waits until all that was sent has come, but not for ever: what is missing shows in the table.
     fn wait(&self) {
-        let begin = time::nanoseconds();
-        while self.received.load(Ordering::Acquire) < self.sent.load(Ordering::Relaxed) {
-            if time::has_passed(begin, PATIENCE) {
-                self.given_up.store(true, Ordering::Relaxed);
-                return;
-            }
-            core::hint::spin_loop();
+        let have_come =
+            || self.received.load(Ordering::Acquire) >= self.sent.load(Ordering::Relaxed);
+        if !time::wait_until(PATIENCE, have_come) {
+            self.given_up.store(true, Ordering::Relaxed);
         }
     }
 }

@@ -7,8 +7,8 @@ use tocsin_logic::acpi::Gsi;
 use tocsin_logic::apic::Trigger;
 
 use super::{Begin, Ends, GRACE, PATIENCE, Run, arrives, mask_an_edge, received};
+use crate::devices::DeviceError;
 use crate::devices::hpet::{Comparator, Event, Hpet, Way};
-use crate::devices::{DeviceError, wait_until};
 use crate::{println, time};
 
 /// The time of a one-shot and of a period, in nanoseconds.
@@ -144,7 +144,7 @@ fn masked(
     event.line().set_masked(true);
     event.once(counts)?;
     if is_level {
-        wait_until(PATIENCE, || event.is_asserted());
+        time::wait_until(PATIENCE, || event.is_asserted());
     } else {
         time::spin_for(2 * TIME);
     }

@@ -14,7 +14,7 @@ use tocsin_logic::units::Nanoseconds;
 use tocsin_logic::vector::PriorityClass;
 
 use super::{Arguments, CommandError};
-use crate::devices::{DeviceError, wait_until};
+use crate::devices::DeviceError;
 use crate::irq::Line;
 use crate::{Machine, cpu, println, time};
 
@@ -264,5 +264,5 @@ fn mask_an_edge<D>(
 
 /// Waits until a line has come `more` times since `begin`. Returns whether it has.
 fn arrives(line: &Line, begin: &Begin, more: u64, limit: u64) -> bool {
-    wait_until(limit, || received(line) - begin.received >= more)
+    time::wait_until(limit, || received(line) - begin.received >= more)
 }

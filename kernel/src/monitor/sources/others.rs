@@ -2,10 +2,11 @@
 
 use super::super::keys;
 use super::{Begin, Ends, PATIENCE, Run, arrives, received};
+use crate::devices::DeviceError;
 use crate::devices::keyboard::Keyboard;
 use crate::devices::serial::Serial;
 use crate::devices::virtio_mmio::VirtioRng;
-use crate::devices::{DeviceError, wait_until};
+use crate::time;
 
 /// How long a port may take to tell that it has nothing to send, in nanoseconds; not all do.
 const SETTLING: u64 = 500_000_000;
@@ -38,7 +39,7 @@ fn echo(run: &mut Run<'_>) -> Result<(), DeviceError> {
 
 pub(super) fn com2(run: &mut Run<'_>) -> Result<(), DeviceError> {
     let mut port = Serial::claim()?.answer(run.class, run.cpu, |_| {})?;
-    wait_until(SETTLING, || received(port.line()) > 0);
+    time::wait_until(SETTLING, || received(port.line()) > 0);
     let begin = Begin::new(port.line());
     let before = port.emptied();
     for number in 1..=run.count {
@@ -86,7 +87,7 @@ pub(super) fn virtio(run: &mut Run<'_>) -> Result<(), DeviceError> {
     let begin = Begin::new(rng.line());
     rng.line().set_masked(true);
     rng.fill()?;
-    let asserted = wait_until(PATIENCE, || rng.is_asserted());
+    let asserted = time::wait_until(PATIENCE, || rng.is_asserted());
     let came_masked = received(rng.line()) - begin.received;
     rng.line().set_masked(false);
     arrives(rng.line(), &begin, 1, PATIENCE);

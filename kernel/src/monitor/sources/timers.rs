@@ -5,9 +5,9 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Begin, Ends, GRACE, PATIENCE, Run, arrives, mask_an_edge, received};
+use crate::devices::DeviceError;
 use crate::devices::pit::{self, Pit, Timer};
 use crate::devices::rtc::{Cause, Clock, Rate, Rtc};
-use crate::devices::{DeviceError, wait_until};
 use crate::time;
 
 /// Ticks of the PIT's one-shots: 0.2 ms.
@@ -28,7 +28,7 @@ pub(super) fn pit(run: &mut Run<'_>) -> Result<(), DeviceError> {
     let mut raised = 0;
     for number in 1..=run.count {
         timer.once(ONE_SHOT);
-        if !wait_until(PATIENCE, || timer.is_done()) {
+        if !time::wait_until(PATIENCE, || timer.is_done()) {
             return Err(DeviceError::Wrong("PIT", "a count does not end".into()));
         }
         raised += 1;
