@@ -188,12 +188,9 @@ pub(super) fn call(cpu: u32, wait: bool) {
 
 /// Calls a function on all others.
 pub(super) fn call_all() {
-    extern "C" fn called(_: usize) {
-        received(Kind::Broadcast, 1);
-    }
     let others = smp::online().map_or(0, |cpus| cpus.online.len() - 1);
     sent(Kind::Broadcast, others as u64);
-    if let Err(error) = call::and_wait(Targets::Others, called, 0) {
+    if let Err(error) = call::run(Targets::Others, || received(Kind::Broadcast, 1)) {
         account::error(format!("a call to all others: {error}"));
     }
 }

@@ -135,17 +135,15 @@ impl Installation {
 
     /// Waits until none of its interrupts waits or is in service. In a thread.
     pub(super) fn wait_until_quiet(&self) {
-        let look = Look {
-            first: self.first,
-            count: self.count,
-            busy: AtomicBool::new(true),
+        let is_busy = AtomicBool::new(true);
+        // On its CPU in class 13, so a handler of a higher class is done when it has looked.
+        let look = || {
+            let apic = local();
+            let busy = |vector: Vector| apic.is_requested(vector) || apic.is_in_service(vector);
+            is_busy.store(self.vectors().any(busy), Ordering::Release);
         };
-        while look.busy.load(Ordering::Acquire) {
-            let argument = &raw const look as usize;
-            if call::and_wait(self.target.cpu.id(), look_for, argument).is_err() {
-                // Too many calls wait; the CPU will have answered some by the next try.
-                core::hint::spin_loop();
-            }
+        while is_busy.load(Ordering::Acquire) {
+            call::run(self.target.cpu.id(), look).expect("a CPU that is online stays so");
         }
     }
 
@@ -163,24 +161,6 @@ impl Installation {
         shared.leave_place(&self.arrivals);
         (self.free)(self.context);
     }
-}
-
-/// A question to a CPU: is one of the vectors waiting or in service? It is answered in class 13, so a
-/// handler of a higher class is done when it is.
-struct Look {
-    first: Vector,
-    count: u8,
-    busy: AtomicBool,
-}
-
-extern "C" fn look_for(argument: usize) {
-    // SAFETY: 1. The caller waits for this function, and its question lives as long.
-    let look = unsafe { &*(argument as *const Look) };
-    let apic = local();
-    let first = look.first.get();
-    let mut vectors = (first..=first + (look.count - 1)).map(Vector);
-    let busy = vectors.any(|vector| apic.is_requested(vector) || apic.is_in_service(vector));
-    look.busy.store(busy, Ordering::Release);
 }
 
 extern "C" fn enter<F, C>(context: usize, vector: u8)
