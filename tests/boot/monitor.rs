@@ -56,6 +56,39 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     ("poweroff 1 2", "poweroff: `2` is one argument too many"),
     ("reboot now", "reboot: `now` is one argument too many"),
+    ("storm 1 2 3", "storm: `3` is one argument too many"),
+    (
+        "lapic 99",
+        "lapic: CPU 99 is not online; `cpus` lists those that are",
+    ),
+    (
+        "backtrace 99",
+        "backtrace: CPU 99 is not online; `cpus` lists those that are",
+    ),
+    (
+        "lines test 99",
+        "lines: CPU 99 is not online; `cpus` lists those that are",
+    ),
+    (
+        "nmi edge 99",
+        "nmi: CPU 99 is not online; `cpus` lists those that are",
+    ),
+    (
+        "prio hold on",
+        "prio: `on` will not do; expected `lock`, `interrupts`, `priority` or `ceiling`",
+    ),
+    (
+        "sources pit 0",
+        "sources: `0` will not do; expected a number from 1 to 10000",
+    ),
+    (
+        "stray ipi 31",
+        "stray: `31` will not do; expected a vector from 32 to 255; those below are exceptions'",
+    ),
+    (
+        "watchdog",
+        "watchdog: an argument is missing; usage: watchdog on|off",
+    ),
 ];
 
 /// Kernel command lines that are wrong, and what the boot log must say to each.

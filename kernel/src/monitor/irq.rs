@@ -1,6 +1,7 @@
 //! `irqs`, `prio`, `nest`: interrupts as they come, and who waits for whom.
 
 use alloc::format;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,7 +18,8 @@ use crate::cpu::interrupt_stack::StackUse;
 use crate::cpu::{self, PerCpu, interrupts};
 use crate::hw::control;
 use crate::irq::nest::{self, Step, TimeLine};
-use crate::irq::{nmi, priority, watchdog};
+use crate::irq::nmi::{self, NmiError};
+use crate::irq::{priority, watchdog};
 use crate::smp::{self, jobs};
 use crate::{Machine, println};
 
@@ -142,8 +144,15 @@ pub(super) fn backtrace(
         .flat_map(|cpus| &cpus.online)
         .map(|online| online.cpu.id());
     if word == "all" {
-        all.for_each(show_backtrace);
-        return Ok(());
+        // One that does not answer is no reason to leave the others out.
+        let silent: Vec<_> = all
+            .filter_map(|cpu| show_backtrace(cpu).err())
+            .map(|error| error.to_string())
+            .collect();
+        if silent.is_empty() {
+            return Ok(());
+        }
+        return Err(CommandError::Failed(silent.join("; ")));
     }
     let number = script::parse_number(word)
         .ok()
@@ -152,15 +161,13 @@ pub(super) fn backtrace(
         given: word.into(),
         expected: "the number of a CPU, or `all`".into(),
     })?;
-    show_backtrace(number);
-    Ok(())
+    show_backtrace(number).map_err(|error| CommandError::Failed(error.to_string()))
 }
 
-fn show_backtrace(cpu: u32) {
-    match nmi::backtrace_of(cpu) {
-        Ok(backtrace) => crate::print!("CPU {cpu}:\n{backtrace}"),
-        Err(error) => println!("{error}"),
-    }
+fn show_backtrace(cpu: u32) -> Result<(), NmiError> {
+    let backtrace = nmi::backtrace_of(cpu)?;
+    crate::print!("CPU {cpu}:\n{backtrace}");
+    Ok(())
 }
 
 pub(super) fn watchdog(

@@ -28,11 +28,9 @@ pub(super) fn nmi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
     // `number` keeps it within 32 bits.
     let target = target.map_or_else(|| cpu::current().id(), |cpu| cpu as u32);
     if word == "nest" {
-        println!("A second NMI while the handler of the first runs, after an INT3 in it:");
         return meet(target, Moment::Inside);
     }
     for address in entry::nmi_way_back() {
-        println!("A second NMI before the instruction at {}:", Code(address));
         meet(target, Moment::Before(address))?;
     }
     Ok(())
@@ -46,6 +44,14 @@ fn meet(target: u32, moment: Moment) -> Result<(), CommandError> {
         nested,
         intact,
     } = nest::run(target, moment).map_err(CommandError::Cpu)?;
+    match moment {
+        Moment::Inside => {
+            println!("A second NMI while the handler of the first runs, after an INT3 in it:");
+        }
+        Moment::Before(address) => {
+            println!("A second NMI before the instruction at {}:", Code(address));
+        }
+    }
     println!(
         "  CPU {target}: sent by CPU {sender}; NMIs during another: {nested}; the handler ran {runs} times, \
          {at_once} at once; the interrupted registers are {}",

@@ -59,18 +59,12 @@ pub(super) fn sources(
     machine: &'static Machine,
     arguments: &mut Arguments<'_>,
 ) -> Result<(), CommandError> {
-    let mut chosen = None;
-    let mut count = None;
-    if let Some(word) = arguments.next() {
-        match SOURCES.iter().find(|(name, _)| *name == word) {
-            Some(source) => chosen = Some(source),
-            None => count = Some(first_number(word)?),
-        }
+    let mut word = arguments.next();
+    let chosen = word.and_then(|word| SOURCES.iter().find(|(name, _)| *name == word));
+    if chosen.is_some() {
+        word = arguments.next();
     }
-    let count = match count {
-        Some(count) => count,
-        None => arguments.number(MAX_COUNT)?.unwrap_or(COUNT),
-    };
+    let count = word.map_or(Ok(COUNT), |word| parse_count(word, chosen.is_none()))?;
     let cpu = arguments.number(u32::MAX.into())?;
     arguments.end()?;
     let mut run = Run {
@@ -103,15 +97,22 @@ pub(super) fn sources(
     }
 }
 
-/// The first word as a number, if it is no name.
-fn first_number(word: &str) -> Result<u64, CommandError> {
-    match script::parse_number(word) {
-        Ok(number) if number <= MAX_COUNT => Ok(number),
-        _ => Err(CommandError::BadArgument {
-            given: word.to_string(),
-            expected: format!("{}, or a number from 0 to {MAX_COUNT}", names()),
-        }),
-    }
+/// How often each is to come; where a name may stand in its place, the error says so.
+fn parse_count(word: &str, or_name: bool) -> Result<u64, CommandError> {
+    let number = script::parse_number(word).ok();
+    number
+        .filter(|number| (1..=MAX_COUNT).contains(number))
+        .ok_or_else(|| {
+            let names = if or_name {
+                names() + ", or "
+            } else {
+                String::new()
+            };
+            CommandError::BadArgument {
+                given: word.to_string(),
+                expected: format!("{names}a number from 1 to {MAX_COUNT}"),
+            }
+        })
 }
 
 fn names() -> String {
