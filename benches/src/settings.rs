@@ -6,7 +6,7 @@ mod tests;
 use std::path::PathBuf;
 
 use tocsin_tools::Machine;
-use tocsin_tools::settings::{self, Accel, BadSetting, BootWay, Memory, Smp};
+use tocsin_tools::settings::{Accel, BadSetting, BootWay, MachineArgs, Smp};
 
 use crate::record::Clock;
 
@@ -19,29 +19,8 @@ pub struct Args {
     /// Number of CPUs, or QEMU's -smp value; 4, and 32 for what scales
     #[arg(long, env = "SMP", default_value = "", hide_default_value = true)]
     smp: String,
-    /// Memory, as 512M or 8G
-    #[arg(long, env = "MEM", default_value = "512M")]
-    mem: String,
-    /// QEMU's -machine value
-    #[arg(long, env = "MACHINE", default_value = "q35")]
-    machine: String,
-    /// QEMU's -cpu value
-    #[arg(long, env = "CPU", default_value = "max")]
-    cpu: String,
-    /// auto, tcg or kvm; counting instructions is TCG's alone
-    #[arg(long, env = "ACCEL", default_value = "auto")]
-    accel: String,
-    /// More of the kernel's command line
-    #[arg(long, env = "APPEND", default_value = "", allow_hyphen_values = true)]
-    append: String,
-    /// More arguments for QEMU, quoted as for a shell
-    #[arg(
-        long = "qemu-args",
-        env = "QEMU_ARGS",
-        default_value = "",
-        allow_hyphen_values = true
-    )]
-    extra: String,
+    #[command(flatten)]
+    machine: MachineArgs,
     /// Only figures whose name begins so; several with commas
     #[arg(long, env = "BENCH", default_value = "")]
     bench: String,
@@ -71,16 +50,6 @@ pub struct Settings {
     pub compare: Option<PathBuf>,
 }
 
-fn bad(name: &'static str, value: &str, reason: &str, accepted: &'static str) -> BadSetting {
-    let (value, reason) = (value.to_owned(), reason.to_owned());
-    BadSetting {
-        name,
-        value,
-        reason,
-        accepted,
-    }
-}
-
 impl Args {
     /// Checks them.
     ///
@@ -88,35 +57,33 @@ impl Args {
     ///
     /// A value that cannot be used.
     pub fn check(&self) -> Result<Settings, BadSetting> {
-        let accel = Accel::parse(&self.accel)?;
         let clocks = match self.mode.as_str() {
             "cycles" => vec![Clock::Cycles],
             "instructions" => vec![Clock::Instructions],
             "both" => vec![Clock::Cycles, Clock::Instructions],
             mode => {
                 let accepted = "give cycles, instructions or both";
-                return Err(bad("MODE", mode, "that is no clock", accepted));
+                return Err(BadSetting::new("MODE", mode, "that is no clock", accepted));
             }
         };
         let Ok(rounds @ 1..=1000) = self.rounds.parse() else {
             let accepted = "give a number from 1 to 1000; 5 or more tell noise from change";
-            return Err(bad("ROUNDS", &self.rounds, "that is no count", accepted));
+            return Err(BadSetting::new(
+                "ROUNDS",
+                &self.rounds,
+                "that is no count",
+                accepted,
+            ));
         };
         let smp = match self.smp.as_str() {
             "" => None,
             smp => Some(Smp::parse(smp)?),
         };
         let compare = self.compare.clone().filter(|path| path != "");
-        let machine = Machine::new(BootWay::Direct)
-            .memory(Memory::parse(&self.mem)?)
-            .board(settings::nonempty("MACHINE", &self.machine)?)
-            .cpu(settings::nonempty("CPU", &self.cpu)?)
-            .accel(accel)
-            .args(settings::split_words("QEMU_ARGS", &self.extra)?);
         Ok(Settings {
-            machine,
+            machine: self.machine.machine(BootWay::Direct)?,
             smp,
-            append: self.append.clone(),
+            append: self.machine.append.clone(),
             only: names(&self.bench)?,
             clocks,
             rounds,
@@ -151,5 +118,10 @@ fn names(bench: &str) -> Result<Vec<String>, BadSetting> {
     }
     let accepted =
         "give the beginning of a figure's name, as BENCH=self_ipi or BENCH=ipi,call.wait";
-    Err(bad("BENCH", bench, "that is no name of a figure", accepted))
+    Err(BadSetting::new(
+        "BENCH",
+        bench,
+        "that is no name of a figure",
+        accepted,
+    ))
 }

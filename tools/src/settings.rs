@@ -4,11 +4,14 @@
 //! They are checked here, before QEMU sees them, because QEMU's own complaints
 //! name its options and not the variable that somebody typed.
 
+mod machine;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::path::Path;
+
+pub use machine::MachineArgs;
 
 /// A variable whose value cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +28,9 @@ pub struct BadSetting {
 }
 
 impl BadSetting {
-    fn new(name: &'static str, value: &str, reason: &str, accepted: &'static str) -> Self {
+    /// A value that cannot be, why, and what could.
+    #[must_use]
+    pub fn new(name: &'static str, value: &str, reason: &str, accepted: &'static str) -> Self {
         let (value, reason) = (value.to_owned(), reason.to_owned());
         Self {
             name,
@@ -277,29 +282,4 @@ impl BootWay {
             Self::LimineUefi => "limine-uefi",
         }
     }
-}
-
-/// Splits a variable that holds several arguments, with a shell's quoting.
-///
-/// # Errors
-///
-/// A quote that is not closed.
-pub fn split_words(name: &'static str, value: &str) -> Result<Vec<String>, BadSetting> {
-    shell_words::split(value).map_err(|e| {
-        let accepted = "quote it as for a shell";
-        BadSetting::new(name, value, &e.to_string(), accepted)
-    })
-}
-
-/// A variable that must not be empty, as `MACHINE` and `CPU`.
-///
-/// # Errors
-///
-/// An empty value.
-pub fn nonempty(name: &'static str, value: &str) -> Result<String, BadSetting> {
-    if value.is_empty() {
-        let accepted = "leave it out for the default";
-        return Err(BadSetting::new(name, value, "that is empty", accepted));
-    }
-    Ok(value.to_owned())
 }

@@ -9,10 +9,8 @@ use std::io::{IsTerminal as _, stdin, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use tocsin_tools::settings::{self, Accel, BadSetting, BootWay, Memory, Smp};
-use tocsin_tools::{
-    Firmware, Limine, Machine, NoLimine, Outcome, Session, SessionError, workspace,
-};
+use tocsin_tools::settings::{BadSetting, BootWay, MachineArgs, Smp};
+use tocsin_tools::{Firmware, Limine, NoLimine, Outcome, Session, SessionError, workspace};
 
 use crate::feed;
 
@@ -26,39 +24,17 @@ const BUILT: &str = "target/kernel/x86_64-unknown-none";
 /// What gdb reads first.
 const GDB_SCRIPT: &str = "tools/tocsin.gdb";
 
-/// The variables that `make run` takes. They are checked in `settings`, not by
-/// clap: its messages name options, and people set variables.
+/// The variables that `make run` takes.
 #[derive(clap::Args)]
 pub struct Args {
     /// Number of CPUs, or QEMU's -smp value
     #[arg(long, env = "SMP", default_value = "4")]
     smp: String,
-    /// Memory, as 512M or 8G
-    #[arg(long, env = "MEM", default_value = "512M")]
-    mem: String,
-    /// QEMU's -machine value
-    #[arg(long, env = "MACHINE", default_value = "q35")]
-    machine: String,
-    /// QEMU's -cpu value
-    #[arg(long, env = "CPU", default_value = "max")]
-    cpu: String,
-    /// auto, tcg or kvm
-    #[arg(long, env = "ACCEL", default_value = "auto")]
-    accel: String,
+    #[command(flatten)]
+    machine: MachineArgs,
     /// auto, limine, limine-uefi or direct
     #[arg(long, env = "BOOT", default_value = "auto")]
     boot: String,
-    /// Kernel command line
-    #[arg(long, env = "APPEND", default_value = "", allow_hyphen_values = true)]
-    append: String,
-    /// More arguments for QEMU, quoted as for a shell
-    #[arg(
-        long = "qemu-args",
-        env = "QEMU_ARGS",
-        default_value = "",
-        allow_hyphen_values = true
-    )]
-    extra: String,
     /// A kernel of kernel/examples, instead of Tocsin's own
     #[arg(long, env = "EXAMPLE", default_value = "")]
     example: String,
@@ -109,22 +85,11 @@ fn tell(outcome: Outcome) -> ExitCode {
 
 fn boot(args: &Args) -> Result<Outcome, RunError> {
     let smp = Smp::parse(&args.smp)?;
-    let memory = Memory::parse(&args.mem)?;
-    let board = settings::nonempty("MACHINE", &args.machine)?;
-    let cpu = settings::nonempty("CPU", &args.cpu)?;
-    let accel = Accel::parse(&args.accel)?;
-    let extra = settings::split_words("QEMU_ARGS", &args.extra)?;
+    // A bad value is told before Limine is looked for.
+    args.machine.machine(BootWay::Direct)?;
     let (way, loader) = choose(BootWay::parse(&args.boot)?)?;
 
-    let mut machine = Machine::new(way)
-        .smp(smp)
-        .memory(memory)
-        .board(board)
-        .cpu(cpu)
-        .accel(accel)
-        .append(&args.append)
-        .reboots()
-        .args(extra);
+    let mut machine = args.machine.machine(way)?.smp(smp).reboots();
     let mut built = PathBuf::from("tocsin");
     if !args.example.is_empty() {
         machine = machine.image(workspace().join(format!("target/image/{}.elf", args.example)));
