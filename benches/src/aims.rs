@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::peers::Peer;
 use crate::record::{Clock, Value};
-use crate::results::{Figure, Results, float};
+use crate::results::{Figure, Key, Results, float};
 
 /// An aim that could be judged.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -20,6 +20,8 @@ pub struct Aim {
     pub limit: f64,
     /// Of both: instructions, or times what.
     pub unit: String,
+    /// The figure that is held to it.
+    pub figure: Key,
 }
 
 impl Aim {
@@ -55,16 +57,12 @@ const TO_FLOOR: &[(&str, One, &str, f64)] = &[
     ("call.wait", None, "ipi.round_trip", 1.5),
 ];
 
-/// Most cycles, in those of another kernel: peer, its test, our name, limit.
-const TO_PEER: &[(&str, &str, &str, f64)] = &[
-    (
-        "kvm-unit-tests",
-        "x2apic_self_ipi_sti_nop",
-        "self_ipi.round_trip",
-        0.65,
-    ),
-    ("Linux", "irq_work", "self_ipi.round_trip", 0.6),
-    ("Linux", "smp_call_function_single", "call.wait", 0.5),
+/// Most cycles, in those of another kernel: peer, its test, limit.
+const TO_PEER: &[(&str, &str, f64)] = &[
+    ("kvm-unit-tests", "x2apic_self_ipi_sti_nop", 0.65),
+    ("Linux", "irq_work", 0.6),
+    ("Linux", "smp_call_function_single", 0.5),
+    ("Linux", "bring_up", 0.1),
 ];
 
 /// Instructions to reach N CPUs with all acknowledgements: the first, and each other.
@@ -114,18 +112,15 @@ pub fn of(results: &Results) -> Vec<Aim> {
         }
     }
     aims.extend(ceilings(results));
-    for &(peer, test, name, limit) in TO_PEER {
-        let medians = results.peers.iter().filter(|known| known.name == peer);
-        let medians = medians.flat_map(Peer::figures);
-        for median in medians.filter(|figure| figure.test == test && figure.clock == Clock::Cycles)
-        {
-            let mut figures = own(results, Clock::Cycles, name, None);
+    for &(peer, test, limit) in TO_PEER {
+        let known = results.peers.iter().filter(|known| known.name == peer);
+        for theirs in known.flat_map(Peer::figures) {
+            if (theirs.test.as_str(), theirs.clock) != (test, Clock::Cycles) {
+                continue;
+            }
             let base = format!("{peer}'s {test}");
-            aims.extend(
-                figures
-                    .next()
-                    .map(|figure| ratio(figure, median.value, limit, &base)),
-            );
+            let ours = theirs.ours(results);
+            aims.extend(ours.map(|ours| ratio(ours, theirs.value, limit, &base)));
         }
     }
     aims
@@ -147,7 +142,7 @@ fn own<'r>(
     })
 }
 
-fn has(key: &crate::results::Key, (name, value): (&str, &str)) -> bool {
+fn has(key: &Key, (name, value): (&str, &str)) -> bool {
     // A figure without the parameter was measured in one way only.
     key.param
         .get(name)
@@ -160,6 +155,7 @@ fn counted(figure: &Figure, limit: f64) -> Aim {
         measured: float(figure.summary.p50),
         limit,
         unit: figure.unit.clone(),
+        figure: figure.key.clone(),
     }
 }
 
@@ -169,19 +165,20 @@ fn ratio(figure: &Figure, base: f64, limit: f64, of: &str) -> Aim {
         measured: float(figure.summary.p50) / base,
         limit,
         unit: format!("times {of}"),
+        figure: figure.key.clone(),
     }
 }
 
 /// That a figure is the same for every value of its parameter: the most against the first.
 fn independent(results: &Results, name: &str, what: &str) -> Option<Aim> {
-    let medians = own(results, Clock::Instructions, name, None);
-    let medians: Vec<_> = medians.map(|figure| float(figure.summary.p50)).collect();
-    let most = medians.iter().copied().reduce(f64::max)?;
+    let figures: Vec<_> = own(results, Clock::Instructions, name, None).collect();
+    let most = figures.iter().max_by_key(|figure| figure.summary.p50)?;
     Some(Aim {
         what: format!("{name}: {what}"),
-        measured: most,
-        limit: *medians.first()?,
+        measured: float(most.summary.p50),
+        limit: float(figures.first()?.summary.p50),
         unit: "instructions".to_owned(),
+        figure: most.key.clone(),
     })
 }
 
@@ -206,6 +203,7 @@ fn ceilings(results: &Results) -> Vec<Aim> {
             measured: float(own) / float(none.max(1)),
             limit,
             unit: "times that with no lock".to_owned(),
+            figure: figure.key.clone(),
         })
     });
     aims.collect()

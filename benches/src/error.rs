@@ -34,6 +34,8 @@ pub enum BenchError {
         program: String,
         source: std::io::Error,
     },
+    #[error("{0}")]
+    Listing(String),
     #[error("{peer}: {why}")]
     Peer { peer: &'static str, why: String },
 }

@@ -15,6 +15,7 @@ mod error;
 mod fixtures;
 mod gate;
 mod host;
+mod listing;
 mod peers;
 mod plan;
 mod plot;
@@ -174,6 +175,7 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
     if settings.only.is_empty() && settings.smp.is_none() && !with_peers {
         results.boot = Some(boot::measure(settings.rounds, &ticker)?);
     }
+    results.listings = listing::of_missed(&results, settings, &ticker);
     ticker.tell("");
     show(&results, &settings.clocks);
     save(&results)?;

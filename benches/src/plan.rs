@@ -10,6 +10,7 @@ use tocsin_tools::Machine;
 use tocsin_tools::settings::{Memory, Smp};
 
 use crate::record::Clock;
+use crate::results::Key;
 use crate::settings::{Settings, USUAL_CPUS};
 
 /// Groups of figures that differ between xAPIC and x2APIC.
@@ -21,6 +22,12 @@ const MANY: u32 = 32;
 
 /// Samples there in cycles: where the host has fewer cores, each waits for its scheduler.
 const FEW_SAMPLES: &str = "samples=100";
+
+/// Samples where one is looked at.
+const FEWEST_SAMPLES: &str = "samples=2";
+
+/// Of the command line, for machines in xAPIC mode.
+const XAPIC: &str = "apic=xapic ";
 
 /// Bringing CPUs online, which a machine does once; and the counts that it is measured for.
 const ONCE: &[&str] = &["bringup"];
@@ -51,7 +58,7 @@ pub fn suite(settings: &Settings, clock: Clock) -> Vec<Leg> {
     let only = |some: &[&str]| narrowed(some, &asked);
     if !settings.append.contains("apic=") {
         let names = only(BY_APIC);
-        legs.extend(names.map(|names| leg(settings, clock, &chosen, "apic=xapic ", &names)));
+        legs.extend(names.map(|names| leg(settings, clock, &chosen, XAPIC, &names)));
     }
     if settings.smp.is_none() {
         let smp = |cpus: u32| Smp::parse(&cpus.to_string()).expect("a number of CPUs");
@@ -85,6 +92,22 @@ pub fn bare(settings: &Settings, clock: Clock) -> Machine {
     let usual = Smp::parse(USUAL_CPUS).expect("a number of CPUs");
     let machine = settings.machine.clone();
     by_clock(machine.smp(settings.smp.clone().unwrap_or(usual)), clock)
+}
+
+/// The machine that this figure was measured on, to be measured for its group by instructions,
+/// each of which is translated alone and logged.
+pub fn traced(settings: &Settings, key: &Key) -> Machine {
+    let smp = Smp::parse(&key.cpus.to_string()).expect("a number of CPUs");
+    let names = [
+        groups(std::slice::from_ref(&key.name)),
+        vec![FEWEST_SAMPLES.to_owned()],
+    ]
+    .concat();
+    let apic = if key.apic == "xapic" { XAPIC } else { "" };
+    let leg = leg(settings, Clock::Instructions, &smp, apic, &names);
+    let logged = ["in_asm", "exec", "nochain"];
+    let machine = leg.machine.single_instructions();
+    logged.into_iter().fold(machine, Machine::log)
 }
 
 fn by_clock(machine: Machine, clock: Clock) -> Machine {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::boot::BootTimes;
 use crate::error::BenchError;
 use crate::host::Host;
+use crate::listing::Listing;
 use crate::peers::Peer;
 use crate::record::{Boot, Bucket, Cause, Clock, Param, Skip, Summary, label};
 
@@ -106,6 +107,9 @@ pub struct Results {
     pub skips: Vec<Skip>,
     #[serde(default)]
     pub peers: Vec<Peer>,
+    /// What missed aims are made of.
+    #[serde(default)]
+    pub listings: Vec<Listing>,
     /// Measured from outside; absent where only some figures were asked for.
     #[serde(default)]
     pub boot: Option<BootTimes>,
@@ -122,6 +126,7 @@ impl Results {
             causes,
             skips,
             peers: Vec::new(),
+            listings: Vec::new(),
             boot: None,
         }
     }

@@ -11,7 +11,7 @@ use crate::plan::Leg;
 use crate::record::{self, Boot, Clock, Record};
 
 /// Far more than any machine takes for its part of the suite.
-const PATIENCE: Duration = Duration::from_secs(900);
+pub const PATIENCE: Duration = Duration::from_secs(900);
 
 /// One line on the terminal that tells how far the suite is. Not shown to a pipe or a file.
 #[derive(Clone)]

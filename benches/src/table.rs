@@ -72,6 +72,7 @@ pub fn aims(results: &Results) -> String {
             measured,
             limit,
             unit,
+            ..
         } = aim;
         let verdict = if aim.is_reached() {
             "reached"

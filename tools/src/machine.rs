@@ -26,6 +26,7 @@ pub struct Machine {
     cpu: String,
     accel: Accel,
     icount: Option<String>,
+    single: bool,
     log: Vec<String>,
     extra: Vec<String>,
     reboots: bool,
@@ -75,6 +76,7 @@ impl Machine {
             cpu: "max".to_owned(),
             accel: Accel::best(),
             icount: None,
+            single: false,
             log: vec!["cpu_reset".to_owned()],
             extra: Vec::new(),
             reboots: false,
@@ -153,6 +155,14 @@ impl Machine {
         self
     }
 
+    /// Lets TCG translate each instruction alone, so that a log of what runs is of instructions.
+    #[must_use]
+    pub fn single_instructions(mut self) -> Self {
+        self.single = true;
+        self.accel = Accel::Tcg;
+        self
+    }
+
     /// Adds an item to QEMU's log, as `int`; read it with `Session::log`.
     #[must_use]
     pub fn log(mut self, item: impl Into<String>) -> Self {
@@ -185,10 +195,15 @@ impl Machine {
     /// QEMU's arguments. `log` is the file for QEMU's own log.
     pub(crate) fn arguments(&self, media: &Media, wiring: Wiring, log: &Path) -> Vec<OsString> {
         let mut line = Arguments(Vec::new());
+        let single = if self.single {
+            ",one-insn-per-tb=on"
+        } else {
+            ""
+        };
         // Without defaults there is no network card, whose boot ROM would only be waited for.
         line.flag("-nodefaults").option("-display", "none");
         line.option("-machine", &self.board)
-            .option("-accel", self.accel.to_string())
+            .option("-accel", format!("{}{single}", self.accel))
             .option("-cpu", &self.cpu)
             .option("-smp", self.smp.to_string())
             .option("-m", self.memory.to_string())

@@ -1,0 +1,229 @@
+//! Which instructions a figure is made of.
+//!
+//! The group that measures it runs once more, with each instruction logged by the emulator as
+//! it runs, on any CPU. A window is what ran from one reading of the time-stamp counter to
+//! another; the figure's is one that has as many instructions as the figure told in the same
+//! run, with what measuring costs. So a listing that is shown is of what was counted.
+
+#[cfg(test)]
+mod tests;
+mod trace;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
+
+use object::{Object as _, ObjectSymbol as _, SymbolKind};
+use serde::{Deserialize, Serialize};
+use tocsin_tools::{Outcome, Session, workspace};
+
+use crate::aims;
+use crate::error::BenchError;
+use crate::host;
+use crate::plan;
+use crate::record::{Boot, Clock, label};
+use crate::results::{Key, Results};
+use crate::run::{PATIENCE, Ticker};
+use crate::settings::Settings;
+use trace::Trace;
+
+/// Parts of the kernel that wait for long, or are large, and are in no interrupt's way: they
+/// are not logged, or the log would be of gigabytes.
+const NOT_LOGGED: &[&str] = &[
+    "tocsin::start::",
+    "tocsin::memory::",
+    "kernel_start",
+    "__udivti3",
+];
+
+/// Above so many instructions there is a table alone.
+const LISTED: usize = 2_000;
+
+/// The instructions of a figure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    /// Of the figure that is listed, by the clock of instructions.
+    pub key: Key,
+    /// How many there are, with those that measure.
+    pub instructions: usize,
+    /// Those that measuring costs, and the figure is without.
+    pub overhead: u64,
+    /// Where they are, in the order in which each is first come to.
+    pub stages: Vec<Stage>,
+    /// All of them; none where they are very many.
+    pub lines: Vec<Line>,
+}
+
+/// The instructions of a function on one CPU.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stage {
+    pub cpu: u32,
+    pub function: String,
+    pub instructions: usize,
+}
+
+/// An instruction as it ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    pub cpu: u32,
+    pub address: u64,
+    /// As QEMU wrote it.
+    pub text: String,
+    pub function: String,
+}
+
+/// Names of the kernel's functions, by where they begin.
+struct Functions(BTreeMap<u64, String>);
+
+/// Lists what each missed aim is made of; what cannot be listed is told, and left out.
+pub fn of_missed(results: &Results, settings: &Settings, ticker: &Ticker) -> Vec<Listing> {
+    let mut listings: Vec<Listing> = Vec::new();
+    for key in wanted(results) {
+        let what = label(&key.name, &key.variant, &key.param);
+        ticker.tell(&format!("listing the instructions of {what}"));
+        match listing(&key, settings) {
+            Ok(listing) => {
+                ticker.leave(&format!("instructions of {what} listed"));
+                listings.push(listing);
+            }
+            Err(e) => ticker.leave(&format!("no listing of {what}: {e}")),
+        }
+    }
+    listings
+}
+
+/// The figures of missed aims, each name once: on the machine with the fewest CPUs.
+fn wanted(results: &Results) -> Vec<Key> {
+    let mut wanted: Vec<Key> = Vec::new();
+    for aim in aims::of(results) {
+        if aim.is_reached() {
+            continue;
+        }
+        let key = Key {
+            clock: Clock::Instructions,
+            ..aim.figure
+        };
+        let is_counted = results
+            .figures
+            .iter()
+            .any(|figure| figure.key == key && figure.unit == Clock::Instructions.to_string());
+        if !is_counted {
+            continue;
+        }
+        match wanted.iter_mut().find(|known| known.name == key.name) {
+            Some(known) if key.cpus < known.cpus => *known = key,
+            Some(_) => {}
+            None => wanted.push(key),
+        }
+    }
+    wanted
+}
+
+/// Runs the figure's group with a log of instructions, and finds the figure in it.
+fn listing(key: &Key, settings: &Settings) -> Result<Listing, BenchError> {
+    let functions = Functions::of_image()?;
+    let ranges = functions.logged();
+    let machine = plan::traced(settings, key).args(["-dfilter", &ranges]);
+    let mut session = Session::start(&machine)?;
+    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+    let boot = Boot::parse(&session.transcript().text_from(0))?;
+    let of_figure = |figure: &&crate::record::Figure| {
+        (&figure.name, &figure.variant, &figure.param) == (&key.name, &key.variant, &key.param)
+    };
+    let trouble = |why: &str| BenchError::Listing(why.to_owned());
+    let figure = boot.figures.iter().find(of_figure);
+    let figure = figure.ok_or_else(|| trouble("it was not measured again"))?;
+    let log = session.log_path();
+    let file = File::open(log).map_err(BenchError::file("read", log))?;
+    let trace = Trace::read(BufReader::new(file)).map_err(BenchError::file("read", log))?;
+    let length = figure.summary.p50 + figure.overhead;
+    let window = trace
+        .window(usize::try_from(length).unwrap_or(usize::MAX))
+        .ok_or_else(|| {
+            BenchError::Listing(format!(
+                "no two readings of the counter are {length} logged instructions apart"
+            ))
+        })?;
+    let lines: Vec<_> = window
+        .iter()
+        .map(|&(cpu, address)| Line {
+            cpu,
+            address,
+            text: trace.text(address).to_owned(),
+            function: functions.at(address).to_owned(),
+        })
+        .collect();
+    Ok(Listing {
+        key: key.clone(),
+        instructions: lines.len(),
+        overhead: figure.overhead,
+        stages: stages(&lines),
+        lines: if lines.len() > LISTED {
+            Vec::new()
+        } else {
+            lines
+        },
+    })
+}
+
+/// How many instructions are where.
+fn stages(lines: &[Line]) -> Vec<Stage> {
+    let mut stages: Vec<Stage> = Vec::new();
+    for line in lines {
+        let same = |stage: &&mut Stage| (stage.cpu, &stage.function) == (line.cpu, &line.function);
+        match stages.iter_mut().find(same) {
+            Some(stage) => stage.instructions += 1,
+            None => stages.push(Stage {
+                cpu: line.cpu,
+                function: line.function.clone(),
+                instructions: 1,
+            }),
+        }
+    }
+    stages
+}
+
+impl Functions {
+    /// Of the image that is measured.
+    fn of_image() -> Result<Self, BenchError> {
+        let path = workspace().join(host::IMAGE);
+        let bytes = std::fs::read(&path).map_err(BenchError::file("read", &path))?;
+        let elf = object::File::parse(bytes.as_slice()).map_err(|e| BenchError::Content {
+            path: path.clone(),
+            why: e.to_string(),
+        })?;
+        let symbols = elf
+            .symbols()
+            .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.is_definition());
+        let named = symbols.filter_map(|symbol| {
+            let name = rustc_demangle::demangle(symbol.name().ok()?);
+            Some((symbol.address(), format!("{name:#}")))
+        });
+        Ok(Self(named.collect()))
+    }
+
+    /// The function that an address is in, as far as the symbols tell.
+    fn at(&self, address: u64) -> &str {
+        let below = self.0.range(..=address).next_back();
+        below.map_or("?", |(_, name)| name)
+    }
+
+    /// What is to be logged, as QEMU's -dfilter has it.
+    fn logged(&self) -> String {
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
+        let ends = self.0.keys().skip(1);
+        for ((&from, name), &end) in self.0.iter().zip(ends) {
+            if NOT_LOGGED.iter().any(|part| name.contains(part)) {
+                continue;
+            }
+            match ranges.last_mut() {
+                Some(last) if last.1 == from => last.1 = end,
+                _ => ranges.push((from, end)),
+            }
+        }
+        let ranges = ranges
+            .iter()
+            .map(|(from, end)| format!("{from:#x}..{:#x}", end - 1));
+        ranges.collect::<Vec<_>>().join(",")
+    }
+}
