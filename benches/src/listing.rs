@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 
-use object::{Object as _, ObjectSymbol as _, SymbolKind};
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionKind};
 use serde::{Deserialize, Serialize};
 use tocsin_tools::{Outcome, Session, workspace};
 
@@ -192,9 +192,14 @@ impl Functions {
             path: path.clone(),
             why: e.to_string(),
         })?;
+        // Those of assembly have no type.
+        let is_code = |index| {
+            elf.section_by_index(index)
+                .is_ok_and(|section| section.kind() == SectionKind::Text)
+        };
         let symbols = elf
             .symbols()
-            .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.is_definition());
+            .filter(|symbol| symbol.section_index().is_some_and(is_code));
         let named = symbols.filter_map(|symbol| {
             let name = rustc_demangle::demangle(symbol.name().ok()?);
             Some((symbol.address(), format!("{name:#}")))

@@ -4,6 +4,7 @@ use scraper::{Html, Selector};
 
 use super::*;
 use crate::fixtures;
+use crate::listing::{Line, Listing, Stage};
 use crate::peers::{Peer, PeerFigure};
 
 fn with_peers() -> Results {
@@ -34,6 +35,56 @@ fn with_peers() -> Results {
         },
     ];
     results
+}
+
+#[test]
+fn listings_are_shown_with_every_instruction() {
+    let mut results = fixtures::results();
+    let line = |cpu, address, text: &str| Line {
+        cpu,
+        address,
+        text: text.to_owned(),
+        function: "entry<stub>".to_owned(),
+    };
+    results.listings = vec![Listing {
+        key: results.figures[0].key.clone(),
+        instructions: 2,
+        overhead: 1,
+        stages: vec![Stage {
+            cpu: 3,
+            function: "entry<stub>".to_owned(),
+            instructions: 2,
+        }],
+        lines: vec![
+            line(3, 0xabc, "pushq %rsi"),
+            line(3, 0xabd, "movl $0xd0, %esi"),
+        ],
+    }];
+    let page = Html::parse_document(&of(&results).unwrap());
+    assert_eq!(page.errors, Vec::<String>::new());
+    let shown: String = page
+        .select(&select("details.listing pre"))
+        .next()
+        .unwrap()
+        .text()
+        .collect();
+    let lines: Vec<_> = shown
+        .trim()
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "cpu3 0xabc pushq %rsi entry<stub>",
+            "cpu3 0xabd movl $0xd0, %esi entry<stub>"
+        ]
+    );
+    let stage = page
+        .select(&select("table.stages tbody tr"))
+        .next()
+        .unwrap();
+    assert_eq!(stage.text().collect::<String>(), "3entry<stub>2");
 }
 
 fn select(text: &str) -> Selector {
