@@ -1,10 +1,9 @@
 //! The kernels in `kernel/examples`, which `make test` builds too.
 
 use libtest_mimic::Trial;
-use tocsin_tools::settings::Smp;
 use tocsin_tools::{Outcome, workspace};
 
-use crate::{PATIENCE, Result, plain, trial, with};
+use crate::{PATIENCE, Result, machine, trial, with};
 
 pub fn trials() -> Vec<Trial> {
     vec![trial("example::typewriter", typewriter)]
@@ -16,7 +15,7 @@ fn typewriter() -> Result {
     if !image.exists() {
         return Err("not built; EXAMPLE=typewriter tools/build-kernel.sh does it".into());
     }
-    let machine = plain().smp(Smp::parse("3")?).image(image);
+    let machine = machine(3)?.image(image);
     with(&machine, |session| {
         session.expect("Type, on CPU 2; Ctrl-D ends it.", PATIENCE)?;
         for word in ["one", "two", "three"] {

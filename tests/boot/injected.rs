@@ -3,10 +3,12 @@
 use libtest_mimic::Trial;
 use tocsin_tests::qemu_log;
 use tocsin_tests::report::Report;
-use tocsin_tools::{Outcome, Session};
+use tocsin_tools::Session;
 
 use crate::faults::check_delivery;
-use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, plain, trial, with};
+use crate::{
+    PATIENCE, Result, STOPPED, ensure, ensure_eq, plain, power_off, power_off_with, trial, with,
+};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -36,8 +38,7 @@ fn nmi(session: &mut Session) -> Result {
     let report = report(session)?;
     ensure_eq!(report.title, "NMI non-maskable interrupt", "title");
     ensure_eq!((report.cpu, report.vector), (0, 2), "CPU and vector");
-    session.send_line("poweroff 9")?;
-    session.expect_exit(Outcome::Kernel(9), PATIENCE)?;
+    power_off_with(session, 9)?;
     let log = qemu_log::deliveries(&session.log());
     let nmis: Vec<_> = log.iter().filter(|delivery| delivery.vector == 2).collect();
     ensure_eq!(nmis.len(), 1, "NMIs in QEMU's log");
@@ -52,9 +53,7 @@ fn nmi_many(session: &mut Session) -> Result {
         session.expect("NMI non-maskable interrupt", PATIENCE)?;
         report(session)?;
     }
-    session.send_line("poweroff")?;
-    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
-    Ok(())
+    power_off(session)
 }
 
 /// `MCi_STATUS`: VAL, UC, EN, PCC (SDM vol. 3B, 17.3.2.2); `MCG_STATUS`: RIPV, MCIP.

@@ -6,10 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use libtest_mimic::Trial;
 use tocsin_tests::controllers::Shared;
 use tocsin_tests::interrupts::{counted_by_kernel, delivered_by_qemu};
-use tocsin_tools::settings::Smp;
 use tocsin_tools::{Machine, Outcome, Session};
 
-use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial, with};
+use crate::{MODES, PATIENCE, Result, SIZES, ensure, ensure_eq, power_off, trial, with};
 
 /// Vectors that a CPU has for lines: the classes 3 to 13, but for nine with a fixed use.
 const VECTORS: u64 = 11 * 16 - 9;
@@ -26,8 +25,8 @@ const DEVICES: [&str; 6] = [
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
-    for mode in ["x2apic", "xapic"] {
-        for cpus in [1_u32, 2, 4, 8, 32] {
+    for mode in MODES {
+        for cpus in SIZES {
             let name = format!("lines::every_vector::{mode}::smp{cpus}");
             trials.push(trial(name, move || {
                 every_vector(&machine(mode, cpus, None)?, cpus - 1)
@@ -57,10 +56,9 @@ pub fn trials() -> Vec<Trial> {
 
 /// With `run`, it does these commands by itself.
 fn machine(mode: &str, cpus: u32, run: Option<String>) -> Result<Machine> {
-    let smp = Smp::parse(&cpus.to_string())?;
     let run = run.map_or(String::new(), |run| format!(" run=\"{run}\""));
     let append = format!("apic={mode}{run}");
-    Ok(plain().smp(smp).append(append).args(DEVICES))
+    Ok(crate::machine(cpus)?.append(append).args(DEVICES))
 }
 
 /// Each vector of the boot CPU and of the last is given out, delivers once and is given back, twice.
@@ -85,9 +83,7 @@ fn every_vector(machine: &Machine, last: u32) -> Result {
                 ensure!(!answer.contains("error"), "{answer}");
             }
         }
-        session.send_line("poweroff")?;
-        session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
-        Ok(())
+        power_off(session)
     })
 }
 
@@ -123,9 +119,7 @@ fn unclaimed(machine: &Machine, cpu: u32) -> Result {
         session.expect("masked, tried again and restored", PATIENCE)?;
         session.wait_prompt(PATIENCE)?;
         ensure!(!is_open(session)?, "the line is gone, but its pin is open");
-        session.send_line("poweroff")?;
-        session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
-        Ok(())
+        power_off(session)
     })
 }
 

@@ -25,7 +25,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use tocsin_tools::settings::{Accel, BootWay};
+use tocsin_tools::settings::{Accel, BootWay, Smp};
 use tocsin_tools::{Machine, Outcome, Session};
 
 /// Far more than anything here takes, also where two machines share a slow host.
@@ -33,6 +33,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Machines at a time, unless the command line says otherwise: each has a CPU of the host.
 const AT_A_TIME: usize = 2;
+
+/// The modes of the local APIC, as `apic=` names them.
+const MODES: [&str; 2] = ["x2apic", "xapic"];
+
+/// Numbers of CPUs on which they are tried together.
+const SIZES: [u32; 5] = [1, 2, 4, 8, 32];
 
 /// The status of a kernel that stopped after a fault.
 const STOPPED: Outcome = Outcome::Kernel(tocsin_logic::exit::STOPPED);
@@ -68,6 +74,16 @@ fn plain() -> Machine {
     Machine::new(BootWay::Direct).accel(Accel::Tcg)
 }
 
+/// The plain machine with this many CPUs.
+fn machine(cpus: u32) -> Result<Machine> {
+    Ok(plain().smp(Smp::parse(&cpus.to_string())?))
+}
+
+/// As [`machine`], its local APICs in this one of the [`MODES`].
+fn machine_in(mode: &str, cpus: u32) -> Result<Machine> {
+    Ok(machine(cpus)?.append(format!("apic={mode}")))
+}
+
 /// Boots `machine`; what COM1 said is added to a failure of `test`.
 fn with(machine: &Machine, test: impl FnOnce(&mut Session) -> Result) -> Result {
     let mut session = Session::start(machine)?;
@@ -83,6 +99,27 @@ fn with(machine: &Machine, test: impl FnOnce(&mut Session) -> Result) -> Result 
         )
         .into()
     })
+}
+
+/// Ends the kernel, in which no command has failed.
+fn power_off(session: &mut Session) -> Result {
+    leave(session, "poweroff", 0)
+}
+
+/// Ends the kernel, which says by its status that a command has failed, as the test wanted.
+fn power_off_failed(session: &mut Session) -> Result {
+    leave(session, "poweroff", 1)
+}
+
+/// Ends the kernel with this status, whatever has failed.
+fn power_off_with(session: &mut Session, status: u8) -> Result {
+    leave(session, &format!("poweroff {status}"), status)
+}
+
+fn leave(session: &mut Session, command: &str, status: u8) -> Result {
+    session.send_line(command)?;
+    session.expect_exit(Outcome::Kernel(status), PATIENCE)?;
+    Ok(())
 }
 
 /// A test with a name.

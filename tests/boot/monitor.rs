@@ -3,7 +3,10 @@
 use libtest_mimic::Trial;
 use tocsin_tools::{Machine, Outcome, PROMPT, Session};
 
-use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial, with};
+use crate::{
+    PATIENCE, Result, ensure, ensure_eq, plain, power_off, power_off_failed, power_off_with, trial,
+    with,
+};
 
 /// Lines that are wrong, and what the kernel must say to each.
 const MISTAKES: &[(&str, &str)] = &[
@@ -240,18 +243,14 @@ fn joined(session: &mut Session) -> Result {
 
 fn poweroff(status: u8, session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
-    session.send_line(&format!("poweroff {status}"))?;
-    session.expect_exit(Outcome::Kernel(status), PATIENCE)?;
-    Ok(())
+    power_off_with(session, status)
 }
 
 /// Without a status, `poweroff` tells whether a command has failed.
 fn poweroff_after_a_mistake(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     session.command("nope", PATIENCE)?;
-    session.send_line("poweroff")?;
-    session.expect_exit(Outcome::Kernel(1), PATIENCE)?;
-    Ok(())
+    power_off_failed(session)
 }
 
 fn reboot(session: &mut Session) -> Result {
@@ -266,9 +265,7 @@ fn reboot(session: &mut Session) -> Result {
         !session.log().contains("Triple fault"),
         "the reset was a triple fault"
     );
-    session.send_line("poweroff")?;
-    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
-    Ok(())
+    power_off(session)
 }
 
 /// Boots with `run=`, in quotes.

@@ -6,10 +6,12 @@ use std::collections::BTreeSet;
 use libtest_mimic::Trial;
 use serde_json::Value;
 use tocsin_tests::interrupts::{counted_by_kernel, delivered_by_qemu};
-use tocsin_tools::settings::Smp;
 use tocsin_tools::{Machine, Outcome, Session};
 
-use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial, with};
+use crate::{
+    MODES, PATIENCE, Result, SIZES, ensure, ensure_eq, plain, power_off, power_off_failed, trial,
+    with,
+};
 
 /// The devices that interrupt: `edu` by MSI and pin, virtio by MSI-X, the port by MSI with masks and
 /// two messages.
@@ -35,12 +37,12 @@ pub fn trials() -> Vec<Trial> {
                 let answer = session.command("pci edu", PATIENCE)?;
                 let expected = "pci: there is no function 1234:11e8; `pci` lists those there are";
                 ensure!(answer.trim_end().ends_with(expected), "{answer}");
-                power_off(session, 1)
+                power_off_failed(session)
             })
         }),
     ];
-    for mode in ["x2apic", "xapic"] {
-        for cpus in [1_u32, 2, 4, 8, 32] {
+    for mode in MODES {
+        for cpus in SIZES {
             let name = format!("pci::interrupts::{mode}::smp{cpus}");
             trials.push(trial(name, move || {
                 let machine = machine("q35", cpus)?.append(format!("apic={mode}"));
@@ -64,14 +66,7 @@ fn machine(board: &str, cpus: u32) -> Result<Machine> {
         .iter()
         .filter(|device| board == "q35" || !device.starts_with("ioh"));
     let args: Vec<&str> = devices.flat_map(|device| ["-device", *device]).collect();
-    let smp = Smp::parse(&cpus.to_string())?;
-    Ok(plain().board(board).smp(smp).args(args))
-}
-
-fn power_off(session: &mut Session, status: u8) -> Result {
-    session.send_line("poweroff")?;
-    session.expect_exit(Outcome::Kernel(status), PATIENCE)?;
-    Ok(())
+    Ok(crate::machine(cpus)?.board(board).args(args))
 }
 
 /// The kernel finds the functions that QEMU has, and no others.
@@ -108,7 +103,7 @@ fn found(session: &mut Session) -> Result {
     }
     ensure!(by_qemu.len() > 4, "QEMU has {by_qemu:x?}");
     ensure_eq!(by_kernel, by_qemu, "functions");
-    power_off(session, 0)
+    power_off(session)
 }
 
 fn devices(bus: &Value) -> impl Iterator<Item = &Value> {
@@ -162,7 +157,7 @@ fn interrupts(session: &mut Session, cpus: u32) -> Result {
         let held = answer.contains("masked: pending yes, 0 received; unmasked: received yes");
         ensure!(command == "edu" || held, "no mask in:\n{answer}");
     }
-    power_off(session, 0)
+    power_off(session)
 }
 
 /// What the kernel counted for each vector is what QEMU delivered.

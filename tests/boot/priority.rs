@@ -2,10 +2,13 @@
 
 use libtest_mimic::Trial;
 use tocsin_logic::irq::stack;
-use tocsin_tools::settings::Smp;
-use tocsin_tools::{Machine, Outcome, Session};
+use tocsin_tests::interrupts::vectors_by_qemu;
+use tocsin_tools::Session;
 
-use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial, with};
+use crate::{
+    MODES, PATIENCE, Result, SIZES, ensure, ensure_eq, machine, machine_in, plain, power_off,
+    power_off_failed, trial, with,
+};
 
 /// The order in which `nest` makes the local APIC deliver: up through the classes from inside
 /// each handler, then those that had to wait, the highest class first.
@@ -22,20 +25,15 @@ pub fn trials() -> Vec<Trial> {
         trial("priority::backtrace", || with(&machine(3)?, backtrace)),
         trial("priority::watchdog", || with(&machine(4)?, watchdog)),
     ];
-    for mode in ["x2apic", "xapic"] {
-        for cpus in [1, 2, 4, 8, 32] {
+    for mode in MODES {
+        for cpus in SIZES {
             let name = format!("priority::nest::{mode}::smp{cpus}");
             trials.push(trial(name, move || {
-                let machine = machine(cpus)?.append(format!("apic={mode}"));
-                with(&machine, |session| nest(session, cpus))
+                with(&machine_in(mode, cpus)?, |session| nest(session, cpus))
             }));
         }
     }
     trials
-}
-
-fn machine(cpus: u32) -> Result<Machine> {
-    Ok(plain().smp(Smp::parse(&cpus.to_string())?))
 }
 
 /// What the kernel says of the order, twice, because the second run finds what the first left.
@@ -72,12 +70,8 @@ fn nest_as_delivered(session: &mut Session) -> Result {
     session.command("nest", PATIENCE)?;
     power_off(session)?;
     let log = session.log();
-    let delivered: Vec<u8> = log
-        .lines()
-        .filter_map(|line| line.split_once("Servicing hardware INT=0x"))
-        .filter_map(|(_, vector)| u8::from_str_radix(vector.trim(), 16).ok())
-        .filter(|vector| DELIVERED.contains(vector))
-        .collect();
+    let delivered = vectors_by_qemu(&log).filter(|vector| DELIVERED.contains(vector));
+    let delivered: Vec<u8> = delivered.collect();
     ensure_eq!(delivered, DELIVERED, "vectors that QEMU delivered");
     Ok(())
 }
@@ -134,7 +128,7 @@ fn backtrace(session: &mut Session) -> Result {
     ensure!(answer.contains("CPU 7 is not online"), "{answer}");
     let answer = session.command("backtrace x", PATIENCE)?;
     ensure!(answer.contains("`x` will not do"), "{answer}");
-    power_off(session)
+    power_off_failed(session)
 }
 
 /// A CPU with its interrupts off is named, with what it does, and named again when it is back.
@@ -155,11 +149,4 @@ fn watchdog(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     session.command("watchdog off", PATIENCE)?;
     power_off(session)
-}
-
-fn power_off(session: &mut Session) -> Result {
-    // With its status, because a command that was wrong on purpose has changed the default.
-    session.send_line("poweroff 0")?;
-    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
-    Ok(())
 }

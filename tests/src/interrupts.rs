@@ -39,17 +39,21 @@ pub fn counted_by_kernel(text: &str) -> Result<Counts, String> {
     Ok(counts)
 }
 
-/// What QEMU's log, made with `-d int`, says that it delivered.
+/// The vectors that QEMU delivered, in the order of its log, made with `-d int`. Those that firmware got
+/// from the 8259s are among them.
+pub fn vectors_by_qemu(log: &str) -> impl Iterator<Item = u8> {
+    let vectors = log
+        .lines()
+        .filter_map(|line| line.split_once("Servicing hardware INT=0x"));
+    vectors.filter_map(|(_, vector)| u8::from_str_radix(vector.trim(), 16).ok())
+}
+
+/// How often QEMU's log, made with `-d int`, says that it delivered each vector.
 #[must_use]
 pub fn delivered_by_qemu(log: &str) -> Counts {
     let mut counts = Counts::new();
-    for line in log.lines() {
-        let vector = line
-            .split_once("Servicing hardware INT=0x")
-            .and_then(|(_, vector)| u8::from_str_radix(vector.trim(), 16).ok());
-        if let Some(vector) = vector {
-            *counts.entry(vector).or_default() += 1;
-        }
+    for vector in vectors_by_qemu(log) {
+        *counts.entry(vector).or_default() += 1;
     }
     counts
 }
@@ -69,8 +73,10 @@ mod tests {
     }
 
     #[test]
-    fn counts_what_the_log_names() {
+    fn reads_what_the_log_names() {
         let log = "0: v=20\nServicing hardware INT=0x20\nServicing hardware INT=0xf0\nServicing hardware INT=0x20\n";
+        let vectors: Vec<u8> = vectors_by_qemu(log).collect();
+        assert_eq!(vectors, [0x20, 0xf0, 0x20]);
         assert_eq!(delivered_by_qemu(log), Counts::from([(0x20, 2), (0xf0, 1)]));
     }
 }

@@ -4,8 +4,7 @@ use libtest_mimic::Trial;
 use tocsin_tests::interrupts::{counted_by_kernel, delivered_by_qemu};
 use tocsin_tools::Session;
 
-use super::{machine, power_off};
-use crate::{PATIENCE, Result, ensure, ensure_eq, trial, with};
+use crate::{MODES, PATIENCE, Result, ensure, ensure_eq, machine_in, power_off, trial, with};
 
 /// Vectors of calls, of work, of rescheduling, and of the IPIs that `ipi` sends.
 const VECTORS: [u8; 4] = [0xd0, 0x20, 0x21, 0x2b];
@@ -16,15 +15,14 @@ const ICR: &str = "apic_register_write register 0x30 = ";
 const CALL_TO_OTHERS: &str = "0xc40d0";
 
 pub fn trials() -> Vec<Trial> {
-    let modes = ["x2apic", "xapic"];
-    let counts = modes.map(|mode| {
+    let counts = MODES.map(|mode| {
         trial(format!("calls::outside::{mode}::counts"), move || {
-            with(&machine(2, mode)?.log("int"), counts)
+            with(&machine_in(mode, 2)?.log("int"), counts)
         })
     });
-    let writes = modes.map(|mode| {
+    let writes = MODES.map(|mode| {
         trial(format!("calls::outside::{mode}::one_write"), move || {
-            let traced = machine(4, mode)?.args(["-trace", "apic_register_write"]);
+            let traced = machine_in(mode, 4)?.args(["-trace", "apic_register_write"]);
             with(&traced, one_write)
         })
     });

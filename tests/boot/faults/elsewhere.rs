@@ -5,15 +5,14 @@ use libtest_mimic::Trial;
 use tocsin_tests::qemu_log;
 use tocsin_tests::report::Report;
 use tocsin_tests::symbols::Symbols;
-use tocsin_tools::settings::Smp;
-use tocsin_tools::{Machine, Outcome, Session};
+use tocsin_tools::Session;
 
 use super::check_delivery;
 use super::kinds::{Address, GOES_ON, KINDS, Kind, VECTORS};
-use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, plain, trial, with};
+use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, machine, power_off, trial, with};
 
 /// CPUs of the machine, and which of them the faults happen on.
-const CPUS: &str = "4";
+const CPUS: u32 = 4;
 const OTHERS: [u32; 3] = [1, 2, 3];
 
 pub fn trials() -> Vec<Trial> {
@@ -22,7 +21,7 @@ pub fn trials() -> Vec<Trial> {
     let kinds = KINDS.iter().map(|kind| {
         let cpu = next();
         trial(format!("fault::{}_on_cpu_{cpu}", kind.name), move || {
-            with(&machine()?.log("int"), |session| {
+            with(&machine(CPUS)?.log("int"), |session| {
                 provoke(kind, cpu, session)
             })
         })
@@ -30,18 +29,18 @@ pub fn trials() -> Vec<Trial> {
     let mut trials: Vec<_> = kinds.collect();
     trials.extend((0..32).zip(OTHERS.iter().cycle()).map(|(vector, cpu)| {
         trial(format!("fault::vector_{vector}_on_cpu_{cpu}"), move || {
-            with(&machine()?.log("int"), |session| {
+            with(&machine(CPUS)?.log("int"), |session| {
                 enter(vector, *cpu, session)
             })
         })
     }));
-    trials.push(trial("fault::panic_on_cpu_2", || with(&machine()?, panic)));
-    trials.push(trial("fault::on_no_cpu", || with(&machine()?, on_no_cpu)));
+    trials.push(trial("fault::panic_on_cpu_2", || {
+        with(&machine(CPUS)?, panic)
+    }));
+    trials.push(trial("fault::on_no_cpu", || {
+        with(&machine(CPUS)?, on_no_cpu)
+    }));
     trials
-}
-
-fn machine() -> Result<Machine> {
-    Ok(plain().smp(Smp::parse(CPUS)?))
 }
 
 /// Types `fault NAME CPU` and gives the report of it.
@@ -53,8 +52,7 @@ fn report_of(name: &str, goes_on: bool, cpu: u32, session: &mut Session) -> Resu
         // It takes work again.
         let again = session.command(&format!("fault bp {cpu}"), PATIENCE)?;
         ensure_eq!(Report::parse(&again)?.cpu, cpu, "CPU of another breakpoint");
-        session.send_line("poweroff")?;
-        session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+        power_off(session)?;
         answer
     } else {
         let before = session.transcript().bytes().len();

@@ -8,10 +8,10 @@ use libtest_mimic::Trial;
 use tocsin_tests::qemu_log::{self, Delivery};
 use tocsin_tests::report::Report;
 use tocsin_tests::symbols::Symbols;
-use tocsin_tools::{Outcome, Session};
+use tocsin_tools::Session;
 
 use crate::outside::stacks;
-use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, plain, trial, with};
+use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, plain, power_off, trial, with};
 use kinds::{Address, GOES_ON, KINDS, Kind, VECTORS};
 
 /// RFLAGS.RF, which the CPU sets in the pushed copy only (SDM vol. 3B, 19.3.1.1).
@@ -48,8 +48,7 @@ fn report_of(name: &str, goes_on: bool, session: &mut Session) -> Result<(String
             answer.contains("fault: the kernel goes on"),
             "it does not say so:\n{answer}"
         );
-        session.send_line("poweroff")?;
-        session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+        power_off(session)?;
         answer
     } else {
         let before = session.transcript().bytes().len();

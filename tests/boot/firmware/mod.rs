@@ -8,14 +8,13 @@ use libtest_mimic::Trial;
 use tempfile::NamedTempFile;
 use tocsin_tests::answers::{self, Ready};
 use tocsin_tests::processor::Processor;
-use tocsin_tools::settings::Smp;
-use tocsin_tools::{Machine, Outcome, Session};
+use tocsin_tools::Session;
 
-use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial, with};
+use crate::{PATIENCE, Result, ensure, ensure_eq, machine, power_off, trial, with};
 use cases::{Case, cases};
 
 /// CPUs that QEMU really has, whatever the tables say.
-const CPUS: &str = "4";
+const CPUS: u32 = 4;
 
 pub fn trials() -> Vec<Trial> {
     let cases = cases().into_iter();
@@ -26,12 +25,8 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-fn machine() -> Result<Machine> {
-    Ok(plain().smp(Smp::parse(CPUS)?))
-}
-
 fn boot(case: &Case) -> Result {
-    let (_files, machine) = case.firmware.install(machine()?, "q35")?;
+    let (_files, machine) = case.firmware.install(machine(CPUS)?, "q35")?;
     with(&machine, |session| look(case, session))
 }
 
@@ -65,9 +60,7 @@ fn look(case: &Case, session: &mut Session) -> Result {
         ("periodic".to_owned(), 10, 10),
     ];
     ensure_eq!(answers::timer_counts(&answer), counts, "timer interrupts");
-    session.send_line("poweroff")?;
-    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
-    Ok(())
+    power_off(session)
 }
 
 /// The log complains of what is wrong, in the order of the case, and of nothing else.
@@ -97,7 +90,7 @@ fn beside() -> Result {
     let body = body.path().display();
     let tables = ["APIC", "ZZZZ"].map(|signature| format!("sig={signature},data={body}"));
     let [second, unknown] = &tables;
-    let machine = machine()?.args(["-acpitable", second, "-acpitable", unknown]);
+    let machine = machine(CPUS)?.args(["-acpitable", second, "-acpitable", unknown]);
     with(&machine, |session| {
         let ready = Ready::parse(&session.wait_prompt(PATIENCE)?)?;
         ensure_eq!((ready.online, ready.present), (4, 4), "CPUs");

@@ -5,12 +5,11 @@ use libtest_mimic::Trial;
 use tocsin_tests::answers::{self, Ready};
 use tocsin_tests::controllers::LocalApic;
 use tocsin_tests::processor::{Mode, Processor};
-use tocsin_tools::settings::Smp;
-use tocsin_tools::{Machine, Outcome, Session};
+use tocsin_tools::Session;
 
 use super::PATIENCE;
 use crate::outside::State;
-use crate::{Result, ensure, ensure_eq, plain, trial, with};
+use crate::{Result, ensure, ensure_eq, machine, power_off_failed, trial, with};
 
 /// CPUs of the machine, and the one that dies.
 const CPUS: u32 = 4;
@@ -72,15 +71,17 @@ pub fn trials() -> Vec<Trial> {
         .map(|stage| {
             trial(format!("smp::dies_at_{}", stage.name), move || {
                 let append = format!("failcpu={VICTIM}@{}", stage.name);
-                with(&machine()?.append(append), |session| dies(stage, session))
+                with(&machine(CPUS)?.append(append), |session| {
+                    dies(stage, session)
+                })
             })
         })
         .collect();
     trials.push(trial("smp::the_last_dies", || {
-        with(&machine()?.append("failcpu=3@long"), last_dies)
+        with(&machine(CPUS)?.append("failcpu=3@long"), last_dies)
     }));
     trials.push(trial("smp::code_for_a_late_cpu_is_not_writable", || {
-        with(&machine()?.append("failcpu=2@silent"), |session| {
+        with(&machine(CPUS)?.append("failcpu=2@silent"), |session| {
             session.wait_prompt(PATIENCE)?;
             // The page that CPUs start in stays mapped, for this one might come yet.
             State::of(session)?.check_rights()
@@ -88,10 +89,6 @@ pub fn trials() -> Vec<Trial> {
     }));
     trials.push(trial("smp::failcpu_mistakes_are_named", mistakes));
     trials
-}
-
-fn machine() -> Result<Machine> {
-    Ok(plain().smp(Smp::parse(&CPUS.to_string())?))
 }
 
 /// The others come up; the dead one is named, and lies where it died.
@@ -136,9 +133,7 @@ fn dies(stage: &Stage, session: &mut Session) -> Result {
         );
     }
     // A command has failed: the one for the dead CPU.
-    session.send_line("poweroff")?;
-    session.expect_exit(Outcome::Kernel(1), PATIENCE)?;
-    Ok(())
+    power_off_failed(session)
 }
 
 fn last_dies(session: &mut Session) -> Result {
@@ -153,7 +148,7 @@ fn last_dies(session: &mut Session) -> Result {
 fn mistakes() -> Result {
     for value in MISTAKES {
         let item = format!("failcpu={value}");
-        with(&machine()?.append(&item), |session| {
+        with(&machine(CPUS)?.append(&item), |session| {
             let log = session.wait_prompt(PATIENCE)?;
             let warnings = answers::of_level(&log, "warning");
             let expected = format!(

@@ -15,10 +15,9 @@ use tocsin_tests::matrix;
 use tocsin_tests::shape::Shape;
 use tocsin_tests::tables::{self, Table};
 use tocsin_tests::topology::{self, Cpu};
-use tocsin_tools::settings::Smp;
 use tocsin_tools::{Outcome, Session};
 
-use crate::{Result, ensure, ensure_eq, plain, trial, with};
+use crate::{Result, ensure, ensure_eq, machine, trial, with};
 
 /// Hundreds of CPUs share the host's few.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(480);
@@ -330,7 +329,7 @@ fn check_modes(mode: &str, online: u32, session: &Session) -> Result {
 
 /// One boot after the other, all CPUs online in each.
 fn boots() -> Result {
-    let machine = plain().smp(Smp::parse("4")?).append("run=poweroff");
+    let machine = machine(4)?.append("run=poweroff");
     for boot in 1..=BOOTS {
         with(&machine, |session| {
             session.expect_exit(Outcome::Kernel(0), PATIENCE)?;

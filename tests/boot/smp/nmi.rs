@@ -10,11 +10,10 @@ use tocsin_tests::controllers::LocalApic;
 use tocsin_tests::firmware::{Firmware, entry, madt};
 use tocsin_tests::qemu_log;
 use tocsin_tests::report::Report;
-use tocsin_tools::settings::Smp;
-use tocsin_tools::{Machine, Outcome, Session};
+use tocsin_tools::Session;
 
 use super::PATIENCE;
-use crate::{Result, ensure, ensure_eq, plain, trial, with};
+use crate::{Result, ensure, ensure_eq, machine, power_off, trial, with};
 
 const CPUS: u8 = 4;
 
@@ -63,7 +62,7 @@ pub fn trials() -> Vec<Trial> {
     // With many, each waits long for its turn to report.
     trials.extend([CPUS, 64].map(|cpus| {
         trial(format!("nmi::of_all_{cpus}"), move || {
-            with(&machine(cpus)?, |session| {
+            with(&machine(cpus.into())?.log("int"), |session| {
                 session.wait_prompt(PATIENCE)?;
                 let all: Vec<_> = (0..u32::from(cpus)).collect();
                 inject(&all, session)
@@ -71,10 +70,6 @@ pub fn trials() -> Vec<Trial> {
         })
     }));
     trials
-}
-
-fn machine(cpus: u8) -> Result<Machine> {
-    Ok(plain().smp(Smp::parse(&cpus.to_string())?).log("int"))
 }
 
 fn boot(case: &Case) -> Result {
@@ -86,7 +81,7 @@ fn boot(case: &Case) -> Result {
         .map(|&(uid, lint)| entry::nmi(uid, lint));
     entries.extend(nmis);
     let firmware = Firmware::new().table(madt(&entries));
-    let (_files, machine) = firmware.install(machine(CPUS)?, "q35")?;
+    let (_files, machine) = firmware.install(machine(CPUS.into())?.log("int"), "q35")?;
     with(&machine, |session| {
         session.wait_prompt(PATIENCE)?;
         for cpu in 0..u32::from(CPUS) {
@@ -130,7 +125,5 @@ fn inject(targets: &[u32], session: &mut Session) -> Result {
     }
     let expected: BTreeSet<_> = targets.iter().copied().collect();
     ensure_eq!(reports, expected, "CPUs that reported");
-    session.send_line("poweroff")?;
-    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
-    Ok(())
+    power_off(session)
 }

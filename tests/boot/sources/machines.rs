@@ -1,9 +1,8 @@
 //! The machines, and what their sources are expected to show.
 
 use tocsin_tools::Machine;
-use tocsin_tools::settings::Smp;
 
-use crate::{Result, plain};
+use crate::{Result, machine, plain};
 
 /// A board with the sources that it has, but for the RTC, which is slow.
 #[derive(Clone, Copy)]
@@ -18,9 +17,9 @@ pub struct Board {
 impl Board {
     /// With this many CPUs, in this mode of the local APICs.
     pub fn machine(&self, mode: &str, cpus: u32) -> Result<Machine> {
-        let smp = Smp::parse(&cpus.to_string())?;
         let append = format!("apic={mode} {}", self.append);
-        Ok(self.bare().smp(smp).append(append).args(self.args.to_vec()))
+        let machine = machine(cpus)?.board(self.machine);
+        Ok(machine.append(append).args(self.args.to_vec()))
     }
 
     /// Without devices and command line.

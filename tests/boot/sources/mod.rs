@@ -6,9 +6,11 @@ mod outside;
 
 use libtest_mimic::Trial;
 use tocsin_tests::sources::{Row, rows};
-use tocsin_tools::{Outcome, Session};
+use tocsin_tools::Session;
 
-use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial, with};
+use crate::{
+    MODES, PATIENCE, Result, ensure, ensure_eq, plain, power_off, power_off_failed, trial, with,
+};
 use machines::{Board, PC, Q35, Source, TWO_IO_APICS};
 
 /// Interrupts of each source.
@@ -17,7 +19,7 @@ const COUNT: u64 = 20;
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for board in [Q35, PC, TWO_IO_APICS] {
-        for mode in ["x2apic", "xapic"] {
+        for mode in MODES {
             for cpus in [1_u32, 2, 4, 8] {
                 trials.push(driven(board, mode, cpus));
             }
@@ -46,7 +48,7 @@ fn driven(board: Board, mode: &'static str, cpus: u32) -> Trial {
                 let cpu = cpus - 1 - index % cpus;
                 drive(session, source, cpu)?;
             }
-            power_off(session, 0)
+            power_off(session)
         })
     })
 }
@@ -128,7 +130,7 @@ fn clock(board: Board) -> Result {
                 row.arrives
             );
         }
-        power_off(session, 0)
+        power_off(session)
     })
 }
 
@@ -138,7 +140,7 @@ fn messages() -> Result {
     with(&machine, |session| {
         session.wait_prompt(PATIENCE)?;
         drive(session, &machines::HPET_WITH_MESSAGES, 2)?;
-        power_off(session, 0)
+        power_off(session)
     })
 }
 
@@ -152,7 +154,7 @@ fn in_virtual_time() -> Result {
         let periodic = rows.last().ok_or("no row")?;
         let found = (periodic.raised, periodic.received);
         ensure_eq!(found, (COUNT, COUNT), "{}", periodic.what);
-        power_off(session, 0)
+        power_off(session)
     })
 }
 
@@ -181,7 +183,7 @@ fn absent() -> Result {
             ensure!(answer.contains(&expected), "no {expected:?} in:\n{answer}");
         }
         // A command has failed.
-        power_off(session, 1)
+        power_off_failed(session)
     })?;
     // An old table does not tell of the controller; it does not answer.
     with(&plain().board("pc,i8042=off"), |session| {
@@ -189,7 +191,7 @@ fn absent() -> Result {
         let answer = session.command("sources keyboard", PATIENCE)?;
         let expected = "this machine has no keyboard: no 8042 controller answers at port 0x64";
         ensure!(answer.contains(expected), "no {expected:?} in:\n{answer}");
-        power_off(session, 1)
+        power_off_failed(session)
     })?;
     let bare = plain().board("microvm,pit=off,rtc=off");
     with(&bare, |session| {
@@ -206,7 +208,7 @@ fn absent() -> Result {
             ensure!(answer.contains(message), "no {message:?} in:\n{answer}");
         }
         ensure!(!answer.contains("problem"), "{answer}");
-        power_off(session, 0)
+        power_off(session)
     })
 }
 
@@ -239,7 +241,7 @@ fn wrong_words() -> Result {
             let answer = session.command(command, PATIENCE)?;
             ensure!(answer.contains(message), "no {message:?} in:\n{answer}");
         }
-        power_off(session, 1)
+        power_off_failed(session)
     })
 }
 
@@ -254,12 +256,6 @@ fn two_at_one_pin() -> Result {
         let answer = session.command("sources hpet 1", PATIENCE)?;
         let expected = "GSI 2 was asked for as active high, level, but the MADT has IRQ 0 there";
         ensure!(answer.contains(expected), "no {expected:?} in:\n{answer}");
-        power_off(session, 0)
+        power_off(session)
     })
-}
-
-fn power_off(session: &mut Session, status: u8) -> Result {
-    session.send_line("poweroff")?;
-    session.expect_exit(Outcome::Kernel(status), PATIENCE)?;
-    Ok(())
 }

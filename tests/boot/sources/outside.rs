@@ -7,8 +7,7 @@ use tocsin_tests::sources::rows;
 use tocsin_tools::Session;
 
 use super::machines::{Board, PC, Q35, TWO_IO_APICS};
-use super::power_off;
-use crate::{PATIENCE, Result, ensure, ensure_eq, trial, with};
+use crate::{PATIENCE, Result, ensure, ensure_eq, power_off, trial, with};
 
 /// The vector that every source gets: the first of class 5 that a line can have.
 const VECTOR: u8 = 0x50;
@@ -36,7 +35,7 @@ fn as_delivered(board: Board, cpus: u32) -> Result {
         let answer = session.command(&format!("sources 10 {}", cpus - 1), PATIENCE)?;
         ensure!(!answer.contains("problem"), "{answer}");
         let table = session.command("irqs", PATIENCE)?;
-        power_off(session, 0)?;
+        power_off(session)?;
         let rows = rows(&answer);
         ensure!(rows.len() > 6, "rows in {answer}");
         ensure!(
@@ -95,7 +94,7 @@ fn keys() -> Result {
         ensure_eq!(counts, [bytes, 0], "claimed and unclaimed in {row:?}");
         let vector = words[2].trim_start_matches("0x");
         let vector = u8::from_str_radix(vector, 16)?;
-        power_off(session, 0)?;
+        power_off(session)?;
         let delivered = delivered_by_qemu(&session.log());
         ensure_eq!(
             delivered.get(&vector),
@@ -128,6 +127,6 @@ fn com2_bytes() -> Result {
         let bytes = session.qmp("ringbuf-read", &read)?;
         let expected: String = (1..=60_u8).map(|n| char::from(b'a' + n % 26)).collect();
         ensure_eq!(bytes.as_str(), Some(expected.as_str()), "bytes from COM2");
-        power_off(session, 0)
+        power_off(session)
     })
 }

@@ -13,7 +13,7 @@ use tocsin_tests::{answers, matrix};
 use tocsin_tools::settings::BootWay;
 use tocsin_tools::workspace;
 
-use crate::{Result, ensure, ensure_eq};
+use crate::{MODES, Result, ensure, ensure_eq};
 
 const CPUS: u64 = 2;
 
@@ -25,8 +25,7 @@ const SCRIPT: &str = "timer; timers test; timers wait 10; idt 3";
 const LAST: &str = "vector 3 (0x03)";
 
 pub fn trials() -> Vec<Trial> {
-    let modes = ["x2apic", "xapic"];
-    let trials = modes.map(|mode| {
+    let trials = MODES.map(|mode| {
         Trial::ignorable_test(format!("timers::deadline::{mode}"), move || {
             let failed = |e: Box<dyn std::error::Error>| Failed::from(e.to_string());
             if let Some(why) = missing().map_err(failed)? {

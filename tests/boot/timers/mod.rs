@@ -3,14 +3,15 @@
 mod bochs;
 mod watchdog;
 
-use std::collections::BTreeMap;
-
 use libtest_mimic::Trial;
 use tocsin_tests::answers;
-use tocsin_tools::settings::Smp;
-use tocsin_tools::{Machine, Outcome, Session};
+use tocsin_tests::interrupts::{counted_by_kernel, delivered_by_qemu};
+use tocsin_tools::Session;
 
-use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial, with};
+use crate::{
+    MODES, PATIENCE, Result, SIZES, ensure, ensure_eq, machine, machine_in, plain, power_off,
+    trial, with,
+};
 
 /// The vectors of the timer and of other CPUs' commands for it.
 const VECTORS: [u8; 2] = [0xe0, 0xe2];
@@ -28,12 +29,11 @@ pub fn trials() -> Vec<Trial> {
         }),
         trial("timers::mistakes", || with(&plain(), mistakes)),
     ];
-    for mode in ["x2apic", "xapic"] {
-        for cpus in [1, 2, 4, 8, 32] {
+    for mode in MODES {
+        for cpus in SIZES {
             let name = format!("timers::test::{mode}::smp{cpus}");
             trials.push(trial(name, move || {
-                let machine = machine(cpus)?.append(format!("apic={mode}"));
-                with(&machine, |session| {
+                with(&machine_in(mode, cpus)?, |session| {
                     session.wait_prompt(PATIENCE)?;
                     test(session, u64::from(cpus))?;
                     power_off(session)
@@ -48,16 +48,6 @@ pub fn trials() -> Vec<Trial> {
     trials.extend(bochs::trials());
     trials.extend(watchdog::trials());
     trials
-}
-
-fn machine(cpus: u32) -> Result<Machine> {
-    Ok(plain().smp(Smp::parse(&cpus.to_string())?))
-}
-
-fn power_off(session: &mut Session) -> Result {
-    session.send_line("poweroff")?;
-    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
-    Ok(())
 }
 
 /// The kernel's own test of all timers; its answer tells the seed, should it fail.
@@ -124,23 +114,10 @@ fn as_delivered(session: &mut Session) -> Result {
     test(session, 2)?;
     let answer = session.command("irqs", PATIENCE)?;
     power_off(session)?;
-    let mut delivered = BTreeMap::new();
-    let log = session.log();
-    let vectors = log
-        .lines()
-        .filter_map(|line| line.split_once("Servicing hardware INT=0x"))
-        .filter_map(|(_, vector)| u8::from_str_radix(vector.trim(), 16).ok());
-    for vector in vectors {
-        *delivered.entry(vector).or_insert(0) += 1;
-    }
+    let counted = counted_by_kernel(&answer)?;
+    let delivered = delivered_by_qemu(&session.log());
     for vector in VECTORS {
-        let told = answer
-            .lines()
-            .find(|line| line.trim_start().starts_with(&format!("{vector:#06x}")))
-            // Vector and class, each CPU's, and the sum.
-            .and_then(|line| line.split_whitespace().nth(4))
-            .ok_or(format!("no row for {vector:#04x} in:\n{answer}"))?;
-        let told: u64 = told.parse()?;
+        let told = counted.get(&vector).copied().unwrap_or_default();
         ensure!(told > 100, "vector {vector:#04x} came only {told} times");
         ensure_eq!(
             delivered.get(&vector),

@@ -7,8 +7,7 @@ use libtest_mimic::Trial;
 use regex::Regex;
 use tocsin_tools::Session;
 
-use super::machine;
-use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, trial, with};
+use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, machine_in, trial, with};
 
 /// Other CPUs that a report names, of each kind.
 const SHOWN: usize = 8;
@@ -35,7 +34,7 @@ fn one(kind: &'static str, cpus: u32, mode: &'static str, check: fn(&Ending) -> 
     trial(
         format!("trouble::ending::{kind}::{mode}::smp{cpus}"),
         move || {
-            with(&machine(cpus, mode)?, |session| {
+            with(&machine_in(mode, cpus)?, |session| {
                 check(&Ending::of(kind, cpus, session)?)
             })
         },

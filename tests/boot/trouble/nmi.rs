@@ -12,9 +12,8 @@ use tocsin_tests::report::Report;
 use tocsin_tests::symbols::Symbols;
 use tocsin_tools::Session;
 
-use super::{MODES, machine, power_off};
 use crate::outside::stacks;
-use crate::{PATIENCE, Result, ensure, ensure_eq, trial, with};
+use crate::{MODES, PATIENCE, Result, ensure, ensure_eq, machine_in, power_off, trial, with};
 
 /// The vectors of #DB, NMI and #BP.
 const DEBUG: u8 = 1;
@@ -34,17 +33,17 @@ pub fn trials() -> Vec<Trial> {
             trials.push(trial(
                 format!("trouble::nmi::nest::{mode}::smp{cpus}"),
                 move || {
-                    with(&machine(cpus, mode)?.log("int"), |session| {
+                    with(&machine_in(mode, cpus)?.log("int"), |session| {
                         nest(cpus, session)
                     })
                 },
             ));
         }
         trials.push(trial(format!("trouble::nmi::edge::{mode}"), move || {
-            with(&machine(1, mode)?.log("int"), edge)
+            with(&machine_in(mode, 1)?.log("int"), edge)
         }));
         trials.push(trial(format!("trouble::nmi::storm::{mode}"), move || {
-            with(&machine(4, mode)?.log("int"), storm)
+            with(&machine_in(mode, 4)?.log("int"), storm)
         }));
     }
     trials

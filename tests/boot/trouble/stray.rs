@@ -16,10 +16,12 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use libtest_mimic::Trial;
+use tocsin_tests::interrupts::vectors_by_qemu;
 use tocsin_tools::{Machine, Session, workspace};
 
-use super::{MODES, machine, power_off};
-use crate::{PATIENCE, Result, ensure, ensure_eq, trial, with};
+use crate::{
+    MODES, PATIENCE, Result, ensure, ensure_eq, machine_in, power_off, power_off_with, trial, with,
+};
 
 /// A vector that nobody answers, and one that has a handler (of calls).
 const FREE: u8 = 0x43;
@@ -30,7 +32,7 @@ pub fn trials() -> Vec<Trial> {
     for mode in MODES {
         for (profile, dev) in [("release", false), ("dev", true)] {
             let run = move || {
-                let machine = machine(2, mode)?.log("int");
+                let machine = machine_in(mode, 2)?.log("int");
                 let machine = built(machine.log("trace:apic_register_write"), dev)?;
                 with(&machine, |session| eoi(dev, session))
             };
@@ -40,15 +42,15 @@ pub fn trials() -> Vec<Trial> {
             ));
         }
         trials.push(trial(format!("trouble::stray::gates::{mode}"), move || {
-            with(&machine(2, mode)?, gates)
+            with(&machine_in(mode, 2)?, gates)
         }));
         trials.push(trial(
             format!("trouble::stray::errors::{mode}"),
-            move || with(&machine(2, mode)?, move |session| errors(mode, session)),
+            move || with(&machine_in(mode, 2)?, move |session| errors(mode, session)),
         ));
     }
     trials.push(trial("trouble::stray::dev_goes_through_all", || {
-        with(&built(machine(4, "x2apic")?, true)?, everything)
+        with(&built(machine_in("x2apic", 4)?, true)?, everything)
     }));
     trials
 }
@@ -160,13 +162,9 @@ fn eoi(dev: bool, session: &mut Session) -> Result {
     // An EOI for each interrupt that QEMU delivered, and no other; but in a release build, INT on a
     // vector with a handler is not looked at.
     let log = session.log();
-    let delivered = log
-        .lines()
-        .filter_map(|line| line.split_once("Servicing hardware INT=0x"))
-        .filter_map(|(_, vector)| u8::from_str_radix(vector.trim(), 16).ok())
-        // Firmware's come from the 8259s.
-        .filter(|&vector| vector >= 0x20)
-        .count();
+    // Firmware's come from the 8259s.
+    let delivered = vectors_by_qemu(&log).filter(|&vector| vector >= 0x20);
+    let delivered = delivered.count();
     let ended = log.matches("apic_register_write register 0x0b = ").count();
     let unseen = if dev { 0 } else { 2 };
     ensure_eq!(ended, delivered + unseen, "EOIs by QEMU's trace");
@@ -204,9 +202,7 @@ fn gates(session: &mut Session) -> Result {
     let answer = session.command("stray ipi 31", PATIENCE)?;
     ensure!(answer.contains("`31` will not do"), "{answer}");
     // With its status, because of the command that was wrong.
-    session.send_line("poweroff 0")?;
-    session.expect_exit(tocsin_tools::Outcome::Kernel(0), PATIENCE)?;
-    Ok(())
+    power_off_with(session, 0)
 }
 
 /// An error of the local APIC is named and counted.

@@ -5,11 +5,10 @@ use std::sync::LazyLock;
 
 use libtest_mimic::Trial;
 use regex::Regex;
-use tocsin_tools::{Outcome, Session};
+use tocsin_tools::Session;
 
-use super::machine;
 use super::stray::built;
-use crate::{PATIENCE, Result, ensure, ensure_eq, trial, with};
+use crate::{PATIENCE, Result, ensure, ensure_eq, machine_in, power_off_with, trial, with};
 
 const CPUS: u32 = 4;
 
@@ -20,7 +19,7 @@ pub fn trials() -> Vec<Trial> {
     let cells = [false, true].map(|dev| {
         let profile = if dev { "dev" } else { "release" };
         trial(format!("trouble::stretch::{profile}"), move || {
-            with(&built(machine(CPUS, "x2apic")?, dev)?, find)
+            with(&built(machine_in("x2apic", CPUS)?, dev)?, find)
         })
     });
     cells.into()
@@ -87,7 +86,5 @@ fn find(session: &mut Session) -> Result {
     ensure_eq!(kept, CPUS as usize, "stretches that are kept");
     let answer = session.command("prio watch maybe", PATIENCE)?;
     ensure!(answer.contains("`maybe` will not do"), "{answer}");
-    session.send_line("poweroff 0")?;
-    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
-    Ok(())
+    power_off_with(session, 0)
 }
