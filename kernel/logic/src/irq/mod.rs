@@ -15,7 +15,7 @@
 //! | [`affinity`] | in which steps a line moves to another CPU |
 //! | [`nmi`] | why an NMI came |
 //! | [`storm`] | when a line is masked, and when it is tried again |
-//! | [`statistics`] | how durations, rates and maxima are kept |
+//! | [`statistics`] | how the longest stretch and rates are kept |
 //!
 //! [`table`], [`queue`] and [`mailbox`] are used by several CPUs at once, without
 //! locks. They take their atomics from `sync`, so that `tests/loom` can compile
