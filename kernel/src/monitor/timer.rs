@@ -42,24 +42,35 @@ pub(super) fn timer(
         if info.has_deadline { "yes" } else { "no" }
     );
     let timer = timers::borrow().map_err(|lent| CommandError::Failed(lent.to_string()))?;
-    show(&timer, "one-shot", ONCE, 1, timer.start_once(ONCE));
-    let periodic = timer.start_periodic(PERIOD);
-    show(&timer, "periodic", PERIOD, PERIODS, periodic);
+    show(&timer, "one-shot", ONCE, 1, |timer| timer.start_once(ONCE));
+    show(&timer, "periodic", PERIOD, PERIODS, |timer| {
+        timer.start_periodic(PERIOD)
+    });
     if info.has_deadline {
-        show(&timer, "deadline", ONCE, 1, timer.start_deadline(ONCE));
+        show(&timer, "deadline", ONCE, 1, |timer| {
+            timer.start_deadline(ONCE)
+        });
     }
     Ok(())
 }
 
-/// Waits for `count` interrupts, one each `interval` nanoseconds, and prints how long it took.
-fn show(timer: &Borrowed, mode: &str, interval: u64, count: u64, started: Result<(), CountError>) {
-    if let Err(error) = started {
+/// Starts the timer, waits for `count` interrupts, one each `interval` nanoseconds, and prints how long
+/// it took.
+fn show(
+    timer: &Borrowed,
+    mode: &str,
+    interval: u64,
+    count: u64,
+    start: impl FnOnce(&Borrowed) -> Result<(), CountError>,
+) {
+    // Before the start: a virtual CPU may lose its turn for longer than the interval right after it.
+    let first = timer.ticks();
+    let seen = || timer.ticks() - first;
+    let begin = time::nanoseconds();
+    if let Err(error) = start(timer) {
         println!("  {mode}: {error}");
         return;
     }
-    let begin = time::nanoseconds();
-    let first = timer.ticks();
-    let seen = || timer.ticks() - first;
     time::wait_until(PATIENCE, || seen() >= count);
     let taken = Nanoseconds(time::nanoseconds() - begin);
     timer.stop();
