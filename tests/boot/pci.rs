@@ -9,8 +9,8 @@ use tocsin_tests::interrupts::{counted_by_kernel, delivered_by_qemu};
 use tocsin_tools::{Machine, Outcome, Session};
 
 use crate::{
-    MODES, PATIENCE, Result, SIZES, ensure, ensure_eq, plain, power_off, power_off_failed, trial,
-    with,
+    MODES, PATIENCE, Result, SIZES, ensure, ensure_eq, machine_in, plain, power_off,
+    power_off_failed, trial, with,
 };
 
 /// The devices that interrupt: `edu` by MSI and pin, virtio by MSI-X, the port by MSI with masks and
@@ -41,7 +41,23 @@ pub fn trials() -> Vec<Trial> {
             })
         }),
     ];
+    trials.push(trial("pci::shared::no_pair", || {
+        with(&machine("q35", 1)?, |session| {
+            session.wait_prompt(PATIENCE)?;
+            let answer = session.command("pci shared", PATIENCE)?;
+            let expected = "there are no two free functions 1234:11e8 with their pins at one input";
+            ensure!(answer.contains(expected), "{answer}");
+            power_off_failed(session)
+        })
+    }));
     for mode in MODES {
+        trials.push(trial(format!("pci::shared::{mode}"), move || {
+            let run = format!("run=\"pci shared {COUNT} 1; irqs; poweroff\"");
+            // Four slots apart, where a board's pins repeat.
+            let edus = ["-device", "edu,addr=4", "-device", "edu,addr=8"];
+            let machine = machine_in(mode, 2)?.args(edus).append(run);
+            with(&machine.log("int"), shared)
+        }));
         for cpus in SIZES {
             let name = format!("pci::interrupts::{mode}::smp{cpus}");
             trials.push(trial(name, move || {
@@ -158,6 +174,32 @@ fn interrupts(session: &mut Session, cpus: u32) -> Result {
         ensure!(command == "edu" || held, "no mask in:\n{answer}");
     }
     power_off(session)
+}
+
+/// Two devices at one input: each interrupt is for whom it is, and one can be for both.
+fn shared(session: &mut Session) -> Result {
+    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+    let text = session.transcript().text_from(0);
+    let both = format!(
+        "both at once, {COUNT} times: {COUNT} interrupts, {COUNT} for the first, {COUNT} for the second"
+    );
+    ensure!(text.contains(&both), "no {both:?} in:\n{text}");
+    let alone = format!(": {COUNT} sent, {COUNT} received;");
+    ensure_eq!(
+        text.matches(&alone).count(),
+        3,
+        "rounds of one device in:\n{text}"
+    );
+    let counted = counted_by_kernel(&text)?;
+    let mut delivered = delivered_by_qemu(&session.log());
+    delivered.retain(|&vector, _| vector >= 32);
+    ensure_eq!(counted, delivered, "interrupts by vector, kernel and QEMU");
+    ensure_eq!(
+        counted.get(&0x50),
+        Some(&(4 * COUNT)),
+        "interrupts of the input"
+    );
+    Ok(())
 }
 
 /// What the kernel counted for each vector is what QEMU delivered.

@@ -19,7 +19,7 @@ pub mod tlb;
 pub mod watchdog;
 
 pub use ceiling::{CeilingGuard, CeilingMutex};
-pub use line::{Claim, Line, LineError, Messages, Request, Source};
+pub use line::{Claim, Line, LineError, Member, Messages, Request, SharedLine, Source};
 pub use priority::{Raised, raise};
 pub use timers::Timer;
 

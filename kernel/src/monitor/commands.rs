@@ -57,7 +57,7 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "pci",
         usage: "pci [what]",
-        help: "list the PCI functions, show one by its address, or let `edu`, `port` or `virtio` interrupt",
+        help: "list the PCI functions, show one by its address, or let `edu`, `port`, `shared` or `virtio` interrupt",
         run: pci::pci,
     },
     Command {

@@ -2,6 +2,7 @@
 //! pin. With it an interrupt can be counted on both ends.
 
 use alloc::sync::Arc;
+use core::ops::AddAssign;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tocsin_logic::irq::route::Mode;
@@ -9,7 +10,7 @@ use tocsin_logic::topology::Topology;
 use tocsin_logic::vector::PriorityClass;
 
 use super::{Device, PciError, Window, find};
-use crate::irq::{Claim, Line, Request, Source};
+use crate::irq::{Claim, Line, Member, Request, SharedLine, Source};
 use crate::time;
 
 /// Vendor and device ID.
@@ -70,16 +71,16 @@ struct Seen {
     ignores: AtomicBool,
 }
 
-/// A device whose interrupts are answered.
+/// A device whose interrupts are answered, on a line of its own or as the member of a shared one.
 #[derive(Debug)]
-pub struct Answered {
+pub struct Answered<L = Line> {
     edu: Arc<Edu>,
-    line: Line,
+    line: L,
     seen: Arc<Seen>,
 }
 
 /// Numbers from both ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Interrupts raised.
     pub sent: u64,
@@ -147,36 +148,10 @@ impl Edu {
     ) -> Result<Answered, PciError> {
         let source = match way {
             Way::Msi => Source::Message,
-            Way::Pin => {
-                let route = self.device.pin_route(topology)?;
-                Source::Gsi {
-                    gsi: route.gsi,
-                    mode: Some(Mode {
-                        polarity: route.polarity,
-                        trigger: route.trigger,
-                    }),
-                }
-            }
+            Way::Pin => self.source(topology)?,
         };
         let seen = Arc::new(Seen::default());
-        let handler = {
-            let (registers, seen) = (self.registers.clone(), Arc::clone(&seen));
-            move || {
-                if seen.ignores.load(Ordering::Relaxed) {
-                    return Claim::NotMine;
-                }
-                let value = registers.read::<u32>(register::INTERRUPT_STATUS);
-                // Before the end of the interrupt: the pin must be low by then.
-                registers.write(register::ACKNOWLEDGE, value);
-                if value == 0 {
-                    seen.empty.fetch_add(1, Ordering::Relaxed);
-                    return Claim::NotMine;
-                }
-                seen.values.fetch_add(value.into(), Ordering::Relaxed);
-                seen.count.fetch_add(1, Ordering::Release);
-                Claim::Mine
-            }
-        };
+        let handler = self.handler(Arc::clone(&seen));
         let request = Request {
             name: "edu",
             source,
@@ -198,6 +173,55 @@ impl Edu {
             seen,
         })
     }
+
+    /// Has the device's interrupts answered on a line that others share, which must be that of its
+    /// [`source`](Self::source).
+    #[must_use]
+    pub fn join(self: Arc<Self>, line: &SharedLine) -> Answered<Member> {
+        let seen = Arc::new(Seen::default());
+        let line = line.join(self.handler(Arc::clone(&seen)));
+        self.device.set_pin_enabled(true);
+        Answered {
+            edu: self,
+            line,
+            seen,
+        }
+    }
+
+    /// Where its pin arrives.
+    ///
+    /// # Errors
+    ///
+    /// [`PciError::NoPin`], [`PciError::NoRoute`].
+    pub fn source(&self, topology: &Topology) -> Result<Source, PciError> {
+        let route = self.device.pin_route(topology)?;
+        Ok(Source::Gsi {
+            gsi: route.gsi,
+            mode: Some(Mode {
+                polarity: route.polarity,
+                trigger: route.trigger,
+            }),
+        })
+    }
+
+    fn handler(&self, seen: Arc<Seen>) -> impl Fn() -> Claim + Send + Sync + 'static {
+        let registers = self.registers.clone();
+        move || {
+            if seen.ignores.load(Ordering::Relaxed) {
+                return Claim::NotMine;
+            }
+            let value = registers.read::<u32>(register::INTERRUPT_STATUS);
+            // Before the end of the interrupt: the pin must be low by then.
+            registers.write(register::ACKNOWLEDGE, value);
+            if value == 0 {
+                seen.empty.fetch_add(1, Ordering::Relaxed);
+                return Claim::NotMine;
+            }
+            seen.values.fetch_add(value.into(), Ordering::Relaxed);
+            seen.count.fetch_add(1, Ordering::Release);
+            Claim::Mine
+        }
+    }
 }
 
 impl Answered {
@@ -205,6 +229,14 @@ impl Answered {
     #[must_use]
     pub fn line(&self) -> &Line {
         &self.line
+    }
+}
+
+impl<L> Answered<L> {
+    /// The device.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.edu.device
     }
 
     /// Raises `count` interrupts, one after the other, each with a value of its own, and each
@@ -284,7 +316,17 @@ impl Answered {
     }
 }
 
-impl Drop for Answered {
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.received += other.received;
+        self.values_sent += other.values_sent;
+        self.values_received += other.values_received;
+        self.empty += other.empty;
+    }
+}
+
+impl<L> Drop for Answered<L> {
     fn drop(&mut self) {
         self.edu.device.set_pin_enabled(false);
     }

@@ -14,6 +14,8 @@ use crate::memory::MemoryError;
 pub enum PciError {
     /// No function with these vendor and device IDs.
     NotFound(u16, u16),
+    /// No two free functions with these IDs have their pins at one input.
+    NoPair(u16, u16),
     /// No free PCI Express port that completes commands to its slot and can mask its MSI.
     NoPort,
     /// Somebody else has the function.
@@ -75,6 +77,11 @@ impl fmt::Display for PciError {
             Self::NotFound(vendor, device) => write!(
                 f,
                 "there is no function {vendor:04x}:{device:04x}; `pci` lists those there are"
+            ),
+            Self::NoPair(vendor, device) => write!(
+                f,
+                "there are no two free functions {vendor:04x}:{device:04x} with their pins at one input; \
+                 QEMU has them with `-device edu,addr=4 -device edu,addr=8`"
             ),
             Self::NoPort => f.write_str(
                 "there is no free PCI Express port with a slot and an MSI that can be masked",

@@ -46,6 +46,8 @@ pub enum LineError {
     Messages(String),
     /// The line is being moved already.
     Moving,
+    /// Only a level-triggered input can be shared.
+    NotLevel,
     /// The interrupt of this input was not ended within a second: its handler does not return.
     Unended(Gsi),
 }
@@ -72,6 +74,10 @@ impl fmt::Display for LineError {
             Self::HasSource => f.write_str("the line has a source already"),
             Self::Messages(reason) => f.write_str(reason),
             Self::Moving => f.write_str("the line is being moved already"),
+            Self::NotLevel => f.write_str(
+                "the source is no level-triggered input; devices can share no other, because edges \
+                 of two can be one",
+            ),
             Self::Unended(gsi) => write!(
                 f,
                 "the interrupt of GSI {gsi} was not ended within a second: its handler does not return"

@@ -11,7 +11,10 @@
 //! A handler may return a [`Claim`]: a level-triggered line whose handler claims nothing, and one that
 //! comes too often, is masked for a time; see `tocsin_logic::irq::storm`. Dropping the line
 //! silences the source, and returns when no CPU can run the closure any more.
+//!
+//! A line has one handler. Devices whose pins are wired together have a [`SharedLine`].
 
+mod common;
 mod error;
 mod installation;
 mod moving;
@@ -33,6 +36,7 @@ use installation::Installation;
 use shared::{Masker, Shared};
 use source::Origin;
 
+pub use common::{Member, SharedLine};
 pub use error::LineError;
 pub use installation::Claim;
 pub use shared::{Description, all};
@@ -166,6 +170,12 @@ impl Line {
             Origin::Pin(pin, _) => Some(pin.gsi),
             Origin::Ipi | Origin::Messages(_) => None,
         })
+    }
+
+    /// Whether it comes by a level-triggered input.
+    #[must_use]
+    pub fn is_level(&self) -> bool {
+        self.shared.with(|state| state.origin.is_level())
     }
 
     /// Its first vector on its CPU.

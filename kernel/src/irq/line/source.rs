@@ -73,10 +73,15 @@ impl Origin {
         }
     }
 
+    /// Whether it is a level-triggered input.
+    pub(super) fn is_level(&self) -> bool {
+        matches!(self, Self::Pin(pin, _) if pin.mode.trigger == Trigger::Level)
+    }
+
     /// How it can be moved.
     pub(super) fn kind(&self) -> affinity::Source {
         match self {
-            Self::Pin(pin, _) if pin.mode.trigger == Trigger::Level => affinity::Source::LevelPin,
+            Self::Pin(..) if self.is_level() => affinity::Source::LevelPin,
             Self::Pin(..) => affinity::Source::EdgePin,
             Self::Messages(messages) if !messages.can_mask() => affinity::Source::PlainMessage,
             // Who sends IPIs waits while the target changes.

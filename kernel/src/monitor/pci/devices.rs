@@ -21,7 +21,7 @@ const CLASS: u8 = 5;
 /// The number whose factorial `edu` computes, and what it must be.
 const FACTORIAL: (u32, u32) = (10, 3_628_800);
 
-fn class() -> PriorityClass {
+pub(super) fn class() -> PriorityClass {
     PriorityClass::new(CLASS).unwrap_or(PriorityClass::LOWEST_USABLE)
 }
 
@@ -60,7 +60,7 @@ fn computed(address: Address, answered: &Answered) -> Result<(), PciError> {
     }
 }
 
-fn check(address: Address, what: &str, tally: Tally) -> Result<(), PciError> {
+pub(super) fn check(address: Address, what: &str, tally: Tally) -> Result<(), PciError> {
     println!(
         "    {what}: {} sent, {} received; values {} sent, {} received; {} without value",
         tally.sent, tally.received, tally.values_sent, tally.values_received, tally.empty

@@ -1,6 +1,7 @@
 //! `pci`: the functions of the machine.
 
 mod devices;
+mod shared;
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -29,12 +30,13 @@ pub(super) fn pci(
     let device = match word {
         "edu" => devices::edu,
         "port" => devices::port,
+        "shared" => shared::shared,
         "virtio" => devices::virtio,
         _ => {
             let found = word.parse::<Address>().ok().and_then(pci::function);
             let function = found.ok_or_else(|| CommandError::BadArgument {
                 given: word.to_string(),
-                expected: "edu, port, virtio, or an address that `pci` lists".to_string(),
+                expected: "edu, port, shared, virtio, or an address that `pci` lists".to_string(),
             })?;
             arguments.end()?;
             show_one(function);

@@ -1,0 +1,117 @@
+//! One input that several devices share, as pins of PCI often do.
+//!
+//! The devices' handlers are members of the line. Each interrupt asks all of them, because two devices
+//! may have a reason at once, and a level that stays comes again only after the end of the interrupt.
+//! An input that nobody claims is masked for a time, as on any line.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::{Claim, Line, LineError, Request};
+use crate::irq::CeilingMutex;
+
+/// A [`Line`] of a level-triggered input with any number of handlers.
+#[derive(Debug)]
+pub struct SharedLine {
+    line: Line,
+    members: Arc<Members>,
+}
+
+/// A handler's place on a [`SharedLine`]. Dropping it takes the handler away, and returns when no CPU can
+/// run it any more. In a thread.
+#[derive(Debug)]
+pub struct Member {
+    number: u64,
+    members: Arc<Members>,
+}
+
+type Handler = Box<dyn Fn() -> Claim + Send>;
+
+/// The handlers run under the lock, whose ceiling is their class. So who has the lock to take a handler
+/// out knows that it runs nowhere.
+struct Members(CeilingMutex<List>);
+
+#[derive(Default)]
+struct List {
+    next: u64,
+    handlers: Vec<(u64, Handler)>,
+}
+
+impl SharedLine {
+    /// Takes the line. Until the first handler has joined, nobody claims its interrupts.
+    ///
+    /// # Errors
+    ///
+    /// [`LineError`]; [`LineError::NotLevel`], if the source is not a level-triggered input: edges
+    /// of two devices may be one.
+    pub fn new(request: Request) -> Result<Self, LineError> {
+        let members = Members(CeilingMutex::new(request.class, List::default()));
+        let members = Arc::new(members);
+        let asked = Arc::clone(&members);
+        let line = Line::new(request, move || asked.ask())?;
+        if line.is_level() {
+            Ok(Self { line, members })
+        } else {
+            Err(LineError::NotLevel)
+        }
+    }
+
+    /// Adds a handler, which says of each interrupt whether its own device had a reason, after it has
+    /// answered it. In a thread.
+    ///
+    /// No handler of the line may be added or taken away by another one of them.
+    #[must_use]
+    pub fn join(&self, handler: impl Fn() -> Claim + Send + 'static) -> Member {
+        let handler = Box::new(handler);
+        let mut list = self.members.0.lock();
+        let number = list.next;
+        list.next += 1;
+        list.handlers.push((number, handler));
+        Member {
+            number,
+            members: Arc::clone(&self.members),
+        }
+    }
+
+    /// The line, to move, mask or count it.
+    #[must_use]
+    pub fn line(&self) -> &Line {
+        &self.line
+    }
+}
+
+impl Members {
+    fn ask(&self) -> Claim {
+        let list = self.0.lock();
+        let claims = list.handlers.iter().map(|(_, handler)| handler());
+        // Not `any`, which would leave out those after the first that claims.
+        claims.fold(Claim::NotMine, |all, claim| match claim {
+            Claim::Mine => Claim::Mine,
+            Claim::NotMine => all,
+        })
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let mut list = self.members.0.lock();
+        let place = list
+            .handlers
+            .iter()
+            .position(|(number, _)| *number == self.number);
+        let handler = place.map(|place| list.handlers.remove(place));
+        drop(list);
+        // What it owns may take long to drop.
+        drop(handler);
+    }
+}
+
+impl fmt::Debug for Members {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Members")
+            .field(&self.0.ceiling())
+            .finish_non_exhaustive()
+    }
+}
