@@ -41,18 +41,16 @@ pub(super) fn run(bench: &mut Bench) {
         ("broadcast.all", |(all, _)| all),
         ("broadcast.sender", |(_, sender)| sender),
     ];
-    for (name, part) in parts {
-        bench.compare_few(
-            name,
-            &param,
-            SAMPLES,
-            &mut [Case {
-                variant: "tocsin",
-                overhead,
-                take: &mut || part(send(count as u64)),
-            }],
-        );
-    }
+    bench.compare_parts(
+        &parts,
+        &param,
+        SAMPLES,
+        &mut [Case {
+            variant: "tocsin",
+            overhead,
+            take: &mut || send(count as u64),
+        }],
+    );
     drop(at_work);
     let tables = || others().map(|other| &other.cpu.interrupts);
     tables().for_each(|table: &interrupts::Interrupts| table.begin_removal(OWN));

@@ -13,6 +13,11 @@ use super::runner::{Bench, Case, Parts};
 use crate::apic::local;
 use crate::cpu::interrupts;
 
+const PARTS: Parts<(u64, u64), 2> = [
+    ("ipi.one_way", |(one_way, _)| one_way),
+    ("ipi.round_trip", |(_, round_trip)| round_trip),
+];
+
 /// Most samples to a CPU that sleeps: the host has to wake a thread for each.
 const HALTED: usize = 2_000;
 
@@ -41,30 +46,24 @@ pub(super) fn run(bench: &mut Bench) {
 fn measure(bench: &mut Bench, partner: Partner, target: &'static str, most: usize, cases: usize) {
     let overhead = bench.overhead;
     let param = [("target", Value::Word(target))];
-    let parts: Parts<(u64, u64), 2> = [
-        ("ipi.one_way", |(one_way, _)| one_way),
-        ("ipi.round_trip", |(_, round_trip)| round_trip),
+    let mut all = [
+        Case {
+            variant: "tocsin",
+            overhead,
+            take: &mut || send(partner, OWN),
+        },
+        Case {
+            variant: "floor",
+            overhead,
+            take: &mut || send(partner, FLOOR),
+        },
+        Case {
+            variant: "typical",
+            overhead,
+            take: &mut || send(partner, TYPICAL),
+        },
     ];
-    for (name, part) in parts {
-        let mut all = [
-            Case {
-                variant: "tocsin",
-                overhead,
-                take: &mut || part(send(partner, OWN)),
-            },
-            Case {
-                variant: "floor",
-                overhead,
-                take: &mut || part(send(partner, FLOOR)),
-            },
-            Case {
-                variant: "typical",
-                overhead,
-                take: &mut || part(send(partner, TYPICAL)),
-            },
-        ];
-        bench.compare_few(name, &param, most, &mut all[..cases]);
-    }
+    bench.compare_parts(&PARTS, &param, most, &mut all[..cases]);
 }
 
 /// Sends, and waits for the handler's stamp: how long until it began, and until this CPU saw it.

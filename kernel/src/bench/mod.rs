@@ -15,6 +15,7 @@
 //! | `record` | the records for other programs |
 //! | `rivals` | `floor` and `typical` |
 //! | `partner` | another CPU that takes part |
+//! | `settle` | the same beginning in every run |
 //! | the others | a group of figures each |
 
 mod bringup;
@@ -31,6 +32,7 @@ mod record;
 mod rivals;
 mod runner;
 mod self_ipi;
+mod settle;
 mod throughput;
 mod timer;
 

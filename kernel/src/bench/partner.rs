@@ -8,6 +8,7 @@ use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::vector::Vector;
 
 use super::clock::{pauses, relax};
+use super::settle::settle;
 use crate::apic::local;
 use crate::cpu;
 use crate::smp::jobs::{self, Job};
@@ -81,6 +82,7 @@ impl AtWork {
     }
 
     fn with(count: usize, function: fn(u64)) -> Self {
+        settle();
         GO_ON.store(true, Ordering::SeqCst);
         READY.store(0, Ordering::SeqCst);
         let job = Job {

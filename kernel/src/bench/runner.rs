@@ -7,12 +7,19 @@ use tocsin_logic::bench::{Histogram, Summary, correct};
 
 use super::clock::{self, Clock, stamp};
 use super::record::{self, Parameter, Record};
-use super::{Group, Options};
+use super::{Group, Options, settle};
 use crate::apic::local;
 use crate::{println, smp, time};
 
 /// Turns in which the variants of a figure alternate.
 const ROUNDS: usize = 10;
+
+/// How long the samples of one variant may take, in nanoseconds, where the clock is a real one: more CPUs
+/// than the host has make one sample as long as the host's scheduler takes to get round.
+const BUDGET: u64 = 3_000_000_000;
+
+/// Samples that are taken all the same.
+const LEAST: usize = 100;
 
 /// What is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +48,12 @@ pub(super) struct Bench {
 pub(super) type Parts<T, const N: usize> = [(&'static str, fn(T) -> u64); N];
 
 /// One way of doing what a figure measures.
-pub(super) struct Case<'a> {
+pub(super) struct Case<'a, T = u64> {
     pub(super) variant: &'static str,
     /// What measuring costs, and is taken off.
     pub(super) overhead: u64,
     /// Does it once, and tells how long it took.
-    pub(super) take: &'a mut dyn FnMut() -> u64,
+    pub(super) take: &'a mut dyn FnMut() -> T,
 }
 
 /// What is known of a figure beside its samples.
@@ -62,6 +69,7 @@ pub(super) struct About<'a> {
 impl Bench {
     pub(super) fn new(options: &Options) -> Self {
         clock::set(options.clock);
+        settle::silence();
         let mut bench = Self {
             clock: options.clock,
             samples: options.samples.unwrap_or(options.clock.samples()).max(1),
@@ -144,7 +152,12 @@ impl Bench {
     }
 
     /// Measures a figure in several ways, in turns.
-    pub(super) fn compare(&mut self, name: &str, param: &[Parameter], cases: &mut [Case<'_>]) {
+    pub(super) fn compare(
+        &mut self,
+        name: &'static str,
+        param: &[Parameter],
+        cases: &mut [Case<'_>],
+    ) {
         let samples = self.samples;
         self.compare_few(name, param, samples, cases);
     }
@@ -152,36 +165,57 @@ impl Bench {
     /// As [`compare`](Self::compare), with at most `most` samples, for what takes long.
     pub(super) fn compare_few(
         &mut self,
-        name: &str,
+        name: &'static str,
         param: &[Parameter],
         most: usize,
         cases: &mut [Case<'_>],
     ) {
+        self.compare_parts(&[(name, |it| it)], param, most, cases);
+    }
+
+    /// As [`compare_few`](Self::compare_few), where each sample has parts that are figures of their own.
+    /// There are fewer samples if they take longer than [`BUDGET`].
+    pub(super) fn compare_parts<T: Copy, const N: usize>(
+        &mut self,
+        parts: &Parts<T, N>,
+        param: &[Parameter],
+        most: usize,
+        cases: &mut [Case<'_, T>],
+    ) {
         let count = self.samples.min(most);
-        let warm_up = self.clock.warm_up().min(count.div_ceil(ROUNDS));
-        let mut all: Vec<Vec<u64>> = cases.iter().map(|_| Vec::with_capacity(count)).collect();
+        let mut all: Vec<Vec<T>> = cases.iter().map(|_| Vec::with_capacity(count)).collect();
         for round in 1..=ROUNDS {
             let wanted = count * round / ROUNDS;
+            let least = LEAST.min(count) * round / ROUNDS;
             for (case, samples) in cases.iter_mut().zip(&mut all) {
-                for _ in 0..warm_up {
+                let begin = time::nanoseconds();
+                let has_used = |part| {
+                    self.clock == Clock::Cycles && time::has_passed(begin, part / ROUNDS as u64)
+                };
+                let mut warm_up = self.clock.warm_up().min(count.div_ceil(ROUNDS));
+                while warm_up > 0 && !has_used(BUDGET / 4) {
                     (case.take)();
+                    warm_up -= 1;
                 }
-                while samples.len() < wanted {
+                while samples.len() < wanted && !(samples.len() >= least && has_used(BUDGET)) {
                     samples.push((case.take)());
                 }
             }
         }
         let unit = self.clock.name();
-        for (case, mut samples) in cases.iter().zip(all) {
-            correct(&mut samples, case.overhead);
-            let about = About {
-                name,
-                variant: case.variant,
-                unit,
-                param,
-                overhead: case.overhead,
-            };
-            self.figure(about, &mut samples);
+        for &(name, part) in parts {
+            for (case, samples) in cases.iter().zip(&all) {
+                let mut samples: Vec<u64> = samples.iter().copied().map(part).collect();
+                correct(&mut samples, case.overhead);
+                let about = About {
+                    name,
+                    variant: case.variant,
+                    unit,
+                    param,
+                    overhead: case.overhead,
+                };
+                self.figure(about, &mut samples);
+            }
         }
     }
 

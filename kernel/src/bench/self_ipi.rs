@@ -35,35 +35,34 @@ impl Times {
     }
 }
 
+const PARTS: Parts<Times, 3> = [
+    ("self_ipi.to_handler", Times::to_handler),
+    ("self_ipi.eoi", Times::back),
+    ("self_ipi.round_trip", Times::round_trip),
+];
+
 pub(super) fn run(bench: &mut Bench) {
     let installed = Installed::new();
-    let parts: Parts<Times, 3> = [
-        ("self_ipi.to_handler", Times::to_handler),
-        ("self_ipi.eoi", Times::back),
-        ("self_ipi.round_trip", Times::round_trip),
-    ];
     let overhead = bench.overhead;
     let cases = if installed.no_typical.is_some() { 2 } else { 3 };
-    for (name, part) in parts {
-        let mut all = [
-            Case {
-                variant: "tocsin",
-                overhead,
-                take: &mut || part(to_self(OWN)),
-            },
-            Case {
-                variant: "floor",
-                overhead,
-                take: &mut || part(bare_to_self(FLOOR)),
-            },
-            Case {
-                variant: "typical",
-                overhead,
-                take: &mut || part(to_self(TYPICAL)),
-            },
-        ];
-        bench.compare(name, &[], &mut all[..cases]);
-    }
+    let mut all = [
+        Case {
+            variant: "tocsin",
+            overhead,
+            take: &mut || to_self(OWN),
+        },
+        Case {
+            variant: "floor",
+            overhead,
+            take: &mut || bare_to_self(FLOOR),
+        },
+        Case {
+            variant: "typical",
+            overhead,
+            take: &mut || to_self(TYPICAL),
+        },
+    ];
+    bench.compare_parts(&PARTS, &[], usize::MAX, &mut all[..cases]);
     entry(bench, &installed);
     if let Some(why) = installed.no_typical {
         bench.skip("self_ipi, typical", why);

@@ -166,7 +166,7 @@ fn exact(mode: &str) -> Result {
     let (first, second) = (run()?, run()?);
     for (one, other) in first.lines().zip(second.lines()) {
         ensure!(
-            is_same(one, other)?,
+            one == other,
             "two runs of the same image differ:\n{one}\n{other}"
         );
     }
@@ -237,26 +237,6 @@ fn exact(mode: &str) -> Result {
         }
     }
     Ok(())
-}
-
-/// Whether two runs have the same record. Where another CPU floods this one, it is the median that
-/// counts: the emulator takes a CPU's turn away after a time too, and the time before depends on
-/// how fast the host took the serial port's bytes.
-fn is_same(one: &str, other: &str) -> Result<bool> {
-    if one == other {
-        return Ok(true);
-    }
-    let parse = |line: &str| -> Result<Value> {
-        let record = line.strip_prefix("@json ").ok_or("no record")?;
-        Ok(serde_json::from_str(record)?)
-    };
-    let (one, other) = (parse(one)?, parse(other)?);
-    let same = |key: &str| one[key] == other[key];
-    let is_flood = one["param"]["load"] == "flood";
-    Ok(is_flood
-        && ["name", "variant", "param", "samples", "p50"]
-            .into_iter()
-            .all(same))
 }
 
 /// Figures in cycles are whole too, and a group can be had alone.
