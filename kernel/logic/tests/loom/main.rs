@@ -36,9 +36,20 @@ mod removal;
 mod sync;
 mod work;
 
+use loom::thread::{JoinHandle, spawn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tocsin_logic::vector;
+
+/// Another CPU, or a device: a thread with a part in the model.
+fn beside<M, R>(machine: &Arc<M>, part: impl FnOnce(&M) -> R + 'static) -> JoinHandle<R>
+where
+    M: 'static,
+    R: 'static,
+{
+    let machine = machine.clone();
+    spawn(move || part(&machine))
+}
 
 /// Runs `model` in every order, with at most `preemptions` switches between threads that could
 /// have gone on (`None`: any number). The model returns whether it came to what it is about; it

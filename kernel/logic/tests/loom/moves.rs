@@ -3,8 +3,8 @@
 
 use crate::cpu::{self, Contexts, Cpu, Owner};
 use crate::device::Device;
-use crate::explore;
 use crate::vector::Vector;
+use crate::{beside, explore};
 use loom::thread::spawn;
 use std::sync::Arc;
 use tocsin_logic::irq::affinity::{Action, Move, Place, Source};
@@ -132,10 +132,9 @@ fn explore_move(source: Source, events: usize, skip: fn(&Action) -> bool) {
             device: Device::new(source, OLD),
         });
         assert!(machine.step(Action::Install(OLD), &mut None));
-        let device = {
-            let machine = machine.clone();
-            spawn(move || (0..events).for_each(|_| machine.deliver(machine.device.event())))
-        };
+        let device = beside(&machine, move |machine| {
+            (0..events).for_each(|_| machine.deliver(machine.device.event()));
+        });
         let old = {
             let mut owner = Owner::new(&machine, OLD.cpu.0 as usize);
             spawn(move || {

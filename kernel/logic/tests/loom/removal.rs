@@ -1,8 +1,8 @@
 //! Handlers installed and removed while their CPU takes interrupts.
 
 use crate::cpu::{self, Contexts, Cpu, IN_IRR, IN_ISR, Owner};
-use crate::explore;
 use crate::vector::Vector;
+use crate::{beside, explore};
 use loom::thread::{JoinHandle, spawn};
 use std::sync::Arc;
 
@@ -40,6 +40,15 @@ impl Machine {
         let machine = Self::empty();
         assert!(machine.cpu.install(VECTOR, 0));
         machine
+    }
+
+    /// With handler 0 installed and its interrupt sent, and the owner, which looks so many times for
+    /// one.
+    fn interrupted(times: usize) -> (Arc<Self>, JoinHandle<Owner<Machine>>) {
+        let machine = Self::new();
+        machine.cpu.request(VECTOR, 0);
+        let owner = machine.own(times);
+        (machine, owner)
     }
 
     /// The owner, which looks so many times for an interrupt.
@@ -87,9 +96,7 @@ fn finish(owner: JoinHandle<Owner<Machine>>) -> Vec<Option<usize>> {
 #[test]
 fn nobody_runs_a_removed_handler() {
     explore(Some(4), || {
-        let machine = Machine::new();
-        machine.cpu.request(VECTOR, 0);
-        let owner = machine.own(2);
+        let (machine, owner) = Machine::interrupted(2);
         machine.cpu.request(VECTOR, 0);
         let is_removed = machine.remove(0, BOTH);
         finish(owner).contains(&Some(0)) && is_removed
@@ -99,9 +106,7 @@ fn nobody_runs_a_removed_handler() {
 #[test]
 fn installing_again_does_not_mix() {
     explore(Some(3), || {
-        let machine = Machine::new();
-        machine.cpu.request(VECTOR, 0);
-        let owner = machine.own(2);
+        let (machine, owner) = Machine::interrupted(2);
         let is_removed = machine.remove(0, BOTH);
         if is_removed {
             machine.install(1);
@@ -129,9 +134,7 @@ fn a_second_removal_is_as_good_as_the_first() {
 #[test]
 fn a_context_can_be_used_again() {
     explore(Some(3), || {
-        let machine = Machine::new();
-        machine.cpu.request(VECTOR, 0);
-        let owner = machine.own(2);
+        let (machine, owner) = Machine::interrupted(2);
         let is_removed = machine.remove(0, BOTH);
         if is_removed {
             machine.install(0);
@@ -157,10 +160,7 @@ fn one_of_two_installers_wins() {
     explore(Some(3), || {
         let machine = Machine::empty();
         let owner = machine.own(1);
-        let other = {
-            let machine = machine.clone();
-            spawn(move || machine.cpu.install(VECTOR, 0))
-        };
+        let other = beside(&machine, |machine| machine.cpu.install(VECTOR, 0));
         let here = machine.cpu.install(VECTOR, 1);
         let there = other.join().unwrap();
         assert!(here != there, "installed by both or by none");
@@ -175,20 +175,15 @@ fn one_of_two_installers_wins() {
 #[test]
 fn an_installer_waits_for_the_end_of_a_removal() {
     explore(Some(2), || {
-        let machine = Machine::new();
-        machine.cpu.request(VECTOR, 0);
-        let owner = machine.own(1);
-        let other = {
-            let machine = machine.clone();
-            spawn(move || {
-                let is_installed = machine.cpu.install(VECTOR, 1);
-                if is_installed {
-                    machine.contexts.write(0);
-                    machine.cpu.request(VECTOR, 1);
-                }
-                is_installed
-            })
-        };
+        let (machine, owner) = Machine::interrupted(1);
+        let other = beside(&machine, |machine| {
+            let is_installed = machine.cpu.install(VECTOR, 1);
+            if is_installed {
+                machine.contexts.write(0);
+                machine.cpu.request(VECTOR, 1);
+            }
+            is_installed
+        });
         let is_removed = machine.remove(0, BOTH);
         let is_installed = other.join().unwrap();
         assert!(is_removed || !is_installed, "installed on top");
@@ -201,10 +196,7 @@ fn an_installer_waits_for_the_end_of_a_removal() {
 fn a_replaced_function_keeps_its_context() {
     explore(None, || {
         let machine = Machine::new();
-        let reader = {
-            let machine = machine.clone();
-            spawn(move || machine.cpu.table.lookup(VECTOR).1)
-        };
+        let reader = beside(&machine, |machine| machine.cpu.table.lookup(VECTOR).1);
         machine.cpu.table.replace(VECTOR, std::ptr::null_mut());
         reader.join().unwrap() == 0
     });
@@ -214,9 +206,7 @@ fn a_replaced_function_keeps_its_context() {
 #[should_panic(expected = "Causality violation")]
 fn the_look_is_needed() {
     explore(Some(3), || {
-        let machine = Machine::new();
-        machine.cpu.request(VECTOR, 0);
-        let owner = machine.own(1);
+        let (machine, owner) = Machine::interrupted(1);
         machine.cpu.table.begin_removal(VECTOR);
         machine.contexts.write(0);
         finish(owner);
@@ -229,9 +219,7 @@ fn the_look_is_needed() {
 #[should_panic(expected = "Causality violation")]
 fn the_look_at_the_isr_is_needed() {
     explore(Some(3), || {
-        let machine = Machine::new();
-        machine.cpu.request(VECTOR, 0);
-        let owner = machine.own(1);
+        let (machine, owner) = Machine::interrupted(1);
         machine.remove(0, IN_IRR);
         finish(owner);
         true
@@ -245,10 +233,7 @@ fn the_look_at_the_irr_is_needed() {
     explore(Some(3), || {
         let machine = Machine::new();
         let owner = machine.own(1);
-        let device = {
-            let machine = machine.clone();
-            spawn(move || machine.cpu.request(VECTOR, 0))
-        };
+        let device = beside(&machine, |machine| machine.cpu.request(VECTOR, 0));
         device.join().unwrap();
         if machine.remove(0, IN_ISR) {
             machine.contexts.write(1);
@@ -264,9 +249,7 @@ fn the_look_at_the_irr_is_needed() {
 #[should_panic(expected = "two installations mixed")]
 fn the_end_of_the_removal_is_needed() {
     explore(Some(3), || {
-        let machine = Machine::new();
-        machine.cpu.request(VECTOR, 0);
-        let owner = machine.own(1);
+        let (machine, owner) = Machine::interrupted(1);
         machine.cpu.table.begin_removal(VECTOR);
         machine.cpu.table.end_removal(VECTOR);
         machine.install(1);

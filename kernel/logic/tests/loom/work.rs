@@ -1,10 +1,9 @@
 //! Work queued by several CPUs and levels.
 
 use crate::cpu::Interrupt;
-use crate::explore;
 use crate::queue::Queue;
+use crate::{beside, explore};
 use loom::cell::UnsafeCell;
-use loom::thread::spawn;
 use std::sync::Arc;
 
 /// A queue, its signal, and for each item (producer, number) what its producer has prepared.
@@ -29,6 +28,21 @@ impl<const N: usize> Deferred<N> {
         let is_pushed = self.queue.push(producer, number).is_ok();
         self.signal.send();
         is_pushed
+    }
+
+    /// Pushes so many items; how many there was room for.
+    fn push_all(&self, producer: usize, count: usize) -> usize {
+        let pushes = (0..count).filter(|&number| self.push(producer, number));
+        pushes.count()
+    }
+
+    /// As [`push`](Self::push) with item (0, 0), in the middle of which its CPU is interrupted. The signal
+    /// is left out.
+    fn push_around(&self, interrupt: impl FnOnce()) {
+        self.prepared[0][0].with_mut(|_| ());
+        let claim = self.queue.claim().unwrap();
+        interrupt();
+        self.queue.publish(claim, 0, 0);
     }
 
     /// Takes an item, which must be a later one of its producer than the last.
@@ -66,8 +80,9 @@ fn two_producers_keep_their_orders() {
     explore(Some(2), || {
         let deferred = Deferred::<4>::new();
         let producers = [0, 1].map(|producer| {
-            let deferred = deferred.clone();
-            spawn(move || (0..2).for_each(|number| assert!(deferred.push(producer, number))))
+            beside(&deferred, move |deferred| {
+                assert_eq!(deferred.push_all(producer, 2), 2);
+            })
         });
         let mut last = [None; 2];
         let early = deferred.drain(&mut last);
@@ -84,10 +99,7 @@ fn two_producers_keep_their_orders() {
 fn cells_are_used_again_when_they_are_free() {
     explore(Some(4), || {
         let deferred = Deferred::<2>::new();
-        let producer = {
-            let deferred = deferred.clone();
-            spawn(move || (0..4).filter(|&number| deferred.push(0, number)).count())
-        };
+        let producer = beside(&deferred, |deferred| deferred.push_all(0, 4));
         let mut last = [None; 2];
         let early = deferred.drain(&mut last);
         let pushed = producer.join().unwrap();
@@ -101,14 +113,8 @@ fn cells_are_used_again_when_they_are_free() {
 fn what_does_not_fit_is_refused_and_counted() {
     explore(Some(2), || {
         let deferred = Deferred::<2>::new();
-        let producers = [0, 1].map(|producer| {
-            let deferred = deferred.clone();
-            spawn(move || {
-                (0..2)
-                    .filter(|&number| deferred.push(producer, number))
-                    .count()
-            })
-        });
+        let producers = [0, 1]
+            .map(|producer| beside(&deferred, move |deferred| deferred.push_all(producer, 2)));
         let mut last = [None; 2];
         let early = usize::from(deferred.pop(&mut last));
         let pushed: usize = producers.map(|it| it.join().unwrap()).iter().sum();
@@ -125,16 +131,10 @@ fn what_does_not_fit_is_refused_and_counted() {
 fn an_interrupted_producer_holds_up_nobody_and_loses_nothing() {
     explore(Some(4), || {
         let deferred = Deferred::<4>::new();
-        let producer = {
-            let deferred = deferred.clone();
-            spawn(move || {
-                deferred.prepared[0][0].with_mut(|_| ());
-                let claim = deferred.queue.claim().unwrap();
-                assert!(deferred.push(1, 0) && deferred.push(1, 1));
-                deferred.queue.publish(claim, 0, 0);
-                deferred.signal.send();
-            })
-        };
+        let producer = beside(&deferred, |deferred| {
+            deferred.push_around(|| assert_eq!(deferred.push_all(1, 2), 2));
+            deferred.signal.send();
+        });
         let mut last = [None; 2];
         let early: usize = (0..2).map(|_| deferred.drain_if_signalled(&mut last)).sum();
         producer.join().unwrap();
@@ -150,15 +150,9 @@ fn an_interrupted_producer_holds_up_nobody_and_loses_nothing() {
 fn the_signal_after_each_push_is_needed() {
     explore(Some(3), || {
         let deferred = Deferred::<4>::new();
-        let producer = {
-            let deferred = deferred.clone();
-            spawn(move || {
-                deferred.prepared[0][0].with_mut(|_| ());
-                let claim = deferred.queue.claim().unwrap();
-                assert!(deferred.push(1, 0));
-                deferred.queue.publish(claim, 0, 0);
-            })
-        };
+        let producer = beside(&deferred, |deferred| {
+            deferred.push_around(|| assert!(deferred.push(1, 0)));
+        });
         let mut last = [None; 2];
         let early = deferred.drain_if_signalled(&mut last);
         producer.join().unwrap();
