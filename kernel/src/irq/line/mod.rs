@@ -14,9 +14,9 @@
 //!
 //! A line has one handler. Devices whose pins are wired together have a [`SharedLine`].
 
-mod common;
 mod error;
 mod installation;
+mod members;
 mod moving;
 mod shared;
 mod source;
@@ -36,9 +36,9 @@ use installation::Installation;
 use shared::{Masker, Shared};
 use source::Origin;
 
-pub use common::{Member, SharedLine};
 pub use error::LineError;
 pub use installation::Claim;
+pub use members::{Member, SharedLine};
 pub use shared::{Description, all};
 pub use source::{Messages, Source};
 
