@@ -30,16 +30,16 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tocsin_tools::settings::Smp;
 use tocsin_tools::workspace;
 
 use error::BenchError;
 use gate::Baseline;
 use host::Host;
+use peers::Contender;
 use record::{Boot, Clock};
 use results::Results;
 use run::Ticker;
-use settings::{Args, Settings, USUAL_CPUS};
+use settings::{Args, Settings};
 
 /// Where everything is written.
 const FOLDER: &str = "target/bench";
@@ -123,9 +123,7 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
     let old = settings.compare.as_deref().map(Results::load).transpose()?;
     prepare_folder()?;
     let ticker = Ticker::new();
-    let usual = Smp::parse(USUAL_CPUS).expect("a number of CPUs");
-    let smp = settings.smp.clone().unwrap_or(usual);
-    let host = Host::now(settings.machine.clone().smp(smp).describe());
+    let host = Host::now(plan::bare(settings, Clock::Cycles).1.describe());
     let (mut contenders, mut others) = if with_peers {
         peers::find()?
     } else {
@@ -149,11 +147,10 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
                 Clock::Instructions => run::at_once(&legs, &ticker)?,
             });
             for contender in &mut contenders {
-                contender.round(plan::bare(settings, clock), clock, &ticker);
+                contender.round(settings, clock, &ticker);
             }
         }
     }
-    let cpus = boots.first().map_or(0, |boot| boot.run.cpus);
     // A group is measured as a whole.
     for boot in &mut boots {
         let asked = |name: &str| {
@@ -166,11 +163,7 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
             .retain(|figure| settings.only.is_empty() || asked(&figure.name));
     }
     let mut results = Results::new(host, &boots);
-    others.extend(
-        contenders
-            .into_iter()
-            .map(|contender| contender.into_peer(cpus)),
-    );
+    others.extend(contenders.into_iter().map(Contender::into_peer));
     results.peers = others;
     if settings.only.is_empty() && settings.smp.is_none() && !with_peers {
         results.boot = Some(boot::measure(settings.rounds, &ticker)?);

@@ -10,15 +10,18 @@ pub mod linux;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tocsin_tools::{Machine, Session};
 
 use crate::error::BenchError;
+use crate::plan;
 use crate::record::Clock;
 use crate::results::{Figure, Results, float};
 use crate::run::Ticker;
+use crate::settings::Settings;
 
 /// More than a peer takes to boot and to measure.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -109,14 +112,17 @@ pub trait Runs {
     fn name(&self) -> &'static str;
     /// The machine, from one with the sitting's options.
     fn machine(&self, machine: Machine, clock: Clock) -> Machine;
+    /// The machine to bring its CPUs online and no more, from one with the sitting's options;
+    /// `None` if the peer does not tell how long that takes.
+    fn starting(&self, machine: Machine) -> Option<Machine>;
     /// What it said, understood.
     ///
     /// # Errors
     ///
     /// It did not say what it should have.
     fn read(&self, text: &str) -> Result<Vec<Measured>, String>;
-    /// How its tests are to be read on a machine with so many CPUs.
-    fn meanings(&self, cpus: u64) -> Vec<Meaning>;
+    /// How its tests are to be read.
+    fn meanings(&self) -> Vec<Meaning>;
     fn version(&self, text: &str) -> String;
 }
 
@@ -124,7 +130,8 @@ pub trait Runs {
 pub struct Contender {
     runs: Box<dyn Runs>,
     version: String,
-    rounds: Vec<(Clock, Measured)>,
+    /// With the machine's CPUs.
+    rounds: Vec<(Clock, u64, Measured)>,
     /// Why a round failed.
     trouble: Option<String>,
 }
@@ -156,23 +163,32 @@ pub fn find() -> Result<(Vec<Contender>, Vec<Peer>), BenchError> {
 }
 
 impl Contender {
-    /// Boots it once. What goes wrong is kept, and the peer left out from then on.
-    pub fn round(&mut self, machine: Machine, clock: Clock, ticker: &Ticker) {
-        if self.trouble.is_some() {
-            return;
-        }
+    /// Boots it on each of its machines once. What goes wrong is kept, and the peer left out
+    /// from then on.
+    pub fn round(&mut self, settings: &Settings, clock: Clock, ticker: &Ticker) {
         let name = self.runs.name();
-        ticker.tell(&format!("{name} in {clock}"));
-        let machine = self.runs.machine(machine, clock);
-        if let Err(why) = self.boot(&machine, clock) {
-            ticker.leave(&format!("{name} is left out: {why}"));
-            self.trouble = Some(why.lines().next().unwrap_or_default().to_owned());
-        } else {
-            ticker.leave(&format!("{name} in {clock}: done"));
+        let (cpus, machine) = plan::bare(settings, clock);
+        let mut machines = vec![(cpus, self.runs.machine(machine, clock))];
+        let counts = plan::bare_counts(settings, clock).into_iter();
+        machines.extend(
+            counts.filter_map(|(cpus, machine)| Some((cpus, self.runs.starting(machine)?))),
+        );
+        for (cpus, machine) in machines {
+            if self.trouble.is_some() {
+                return;
+            }
+            let what = format!("{name} in {clock}, {}", machine.describe());
+            ticker.tell(&what);
+            if let Err(why) = self.boot(&machine, cpus, clock) {
+                ticker.leave(&format!("{name} is left out: {why}"));
+                self.trouble = Some(why.lines().next().unwrap_or_default().to_owned());
+            } else {
+                ticker.leave(&format!("{what}: done"));
+            }
         }
     }
 
-    fn boot(&mut self, machine: &Machine, clock: Clock) -> Result<(), String> {
+    fn boot(&mut self, machine: &Machine, cpus: u64, clock: Clock) -> Result<(), String> {
         let mut session = Session::start(machine).map_err(|e| e.to_string())?;
         let outcome = session.wait_exit(PATIENCE).map_err(|e| e.to_string())?;
         let text = session.transcript().text_from(0);
@@ -181,43 +197,23 @@ impl Contender {
             format!("{why} ({outcome})\n{tail}{}", session.command_line())
         })?;
         self.version = self.runs.version(&text);
+        let measured = measured.into_iter();
         self.rounds
-            .extend(measured.into_iter().map(|measured| (clock, measured)));
+            .extend(measured.map(|measured| (clock, cpus, measured)));
         Ok(())
     }
 
     /// All rounds, merged.
-    pub fn into_peer(self, cpus: u64) -> Peer {
+    pub fn into_peer(self) -> Peer {
         let mut figures = Vec::new();
-        for clock in [Clock::Cycles, Clock::Instructions] {
-            for meaning in self.runs.meanings(cpus) {
-                let rounds = self
-                    .rounds
-                    .iter()
-                    .filter(|(of, measured)| *of == clock && measured.test == meaning.test);
-                let rounds: Vec<_> = rounds.map(|(_, measured)| measured.value).collect();
-                let mut sorted = rounds.clone();
-                sorted.sort_by(f64::total_cmp);
-                let middle = sorted.len().saturating_sub(1) / 2;
-                let param = meaning
-                    .param
-                    .map(|(name, value)| (name.to_owned(), value.to_owned()));
-                figures.extend(sorted.get(middle).map(|&value| {
-                    PeerFigure {
-                        test: meaning.test.to_owned(),
-                        clock,
-                        cpus,
-                        statistic: meaning.statistic.to_owned(),
-                        unit: meaning
-                            .unit
-                            .map_or_else(|| clock.to_string(), str::to_owned),
-                        what: meaning.what.to_owned(),
-                        beside: meaning.beside.to_owned(),
-                        param,
-                        value,
-                        rounds,
-                    }
-                }));
+        let machines: BTreeSet<_> = self.rounds.iter().map(|round| (round.0, round.1)).collect();
+        for (clock, cpus) in machines {
+            for meaning in self.runs.meanings() {
+                let rounds = self.rounds.iter().filter(|(of, on, measured)| {
+                    (*of, *on, measured.test.as_str()) == (clock, cpus, meaning.test)
+                });
+                let rounds: Vec<_> = rounds.map(|(_, _, measured)| measured.value).collect();
+                figures.extend(figure(&meaning, clock, cpus, rounds));
             }
         }
         Peer {
@@ -227,6 +223,30 @@ impl Contender {
             figures,
         }
     }
+}
+
+/// A test's rounds, merged; `None` if there are none.
+fn figure(meaning: &Meaning, clock: Clock, cpus: u64, rounds: Vec<f64>) -> Option<PeerFigure> {
+    let mut sorted = rounds.clone();
+    sorted.sort_by(f64::total_cmp);
+    let &value = sorted.get(sorted.len().saturating_sub(1) / 2)?;
+    let param = meaning
+        .param
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Some(PeerFigure {
+        test: meaning.test.to_owned(),
+        clock,
+        cpus,
+        statistic: meaning.statistic.to_owned(),
+        unit: meaning
+            .unit
+            .map_or_else(|| clock.to_string(), str::to_owned),
+        what: meaning.what.to_owned(),
+        beside: meaning.beside.to_owned(),
+        param,
+        value,
+        rounds,
+    })
 }
 
 /// A variable that names a file or a directory; `None` if it is not set.

@@ -16,9 +16,9 @@ use crate::settings::{Settings, USUAL_CPUS};
 /// Groups of figures that differ between xAPIC and x2APIC.
 const BY_APIC: &[&str] = &["self_ipi", "ipi"];
 
-/// Groups that grow with the CPUs, and the machine on which they are seen to.
+/// Groups that grow with the CPUs, and the machines on which they are seen to, beside the usual.
 const BY_CPUS: &[&str] = &["broadcast", "call"];
-const MANY: u32 = 32;
+const MANY: [u32; 4] = [2, 8, 16, 32];
 
 /// Samples there in cycles: where the host has fewer cores, each waits for its scheduler.
 const FEW_SAMPLES: &str = "samples=100";
@@ -32,6 +32,9 @@ const XAPIC: &str = "apic=xapic ";
 /// Bringing CPUs online, which a machine does once; and the counts that it is measured for.
 const ONCE: &[&str] = &["bringup"];
 const COUNTS: [u32; 8] = [1, 2, 8, 16, 32, 64, 128, 255];
+
+/// The counts for other kernels, which take far longer.
+const OTHERS_COUNTS: [u32; 4] = [2, 8, 32, 64];
 
 /// Above so many CPUs the usual memory does not hold their stacks.
 const MEMORY_HOLDS: u32 = 100;
@@ -51,7 +54,7 @@ pub struct Leg {
 
 /// What `make bench` boots in one round by this clock.
 pub fn suite(settings: &Settings, clock: Clock) -> Vec<Leg> {
-    let usual = Smp::parse(USUAL_CPUS).expect("a number of CPUs");
+    let usual = number(USUAL_CPUS);
     let chosen = settings.smp.clone().unwrap_or(usual);
     let asked = groups(&settings.only);
     let mut legs = vec![leg(settings, clock, &chosen, "", &asked)];
@@ -61,20 +64,21 @@ pub fn suite(settings: &Settings, clock: Clock) -> Vec<Leg> {
         legs.extend(names.map(|names| leg(settings, clock, &chosen, XAPIC, &names)));
     }
     if settings.smp.is_none() {
-        let smp = |cpus: u32| Smp::parse(&cpus.to_string()).expect("a number of CPUs");
-        let names = only(BY_CPUS);
-        legs.extend(names.map(|mut names| {
-            if clock == Clock::Cycles {
-                names.push(FEW_SAMPLES.to_owned());
-            }
-            leg(settings, clock, &smp(MANY), "", &names)
-        }));
+        for cpus in MANY {
+            let names = only(BY_CPUS);
+            legs.extend(names.map(|mut names| {
+                if clock == Clock::Cycles {
+                    names.push(FEW_SAMPLES.to_owned());
+                }
+                leg(settings, clock, &number(cpus), "", &names)
+            }));
+        }
         for cpus in COUNTS {
             // One thread runs all CPUs when instructions are counted: 255 take minutes.
             if clock == Clock::Cycles || cpus < MEMORY_HOLDS {
                 let names = only(ONCE);
                 legs.extend(names.map(|names| {
-                    let mut leg = leg(settings, clock, &smp(cpus), "", &names);
+                    let mut leg = leg(settings, clock, &number(cpus), "", &names);
                     if cpus >= MEMORY_HOLDS {
                         let memory = Memory::parse("1G").expect("an amount of memory");
                         leg.machine = leg.machine.memory(memory);
@@ -88,16 +92,35 @@ pub fn suite(settings: &Settings, clock: Clock) -> Vec<Leg> {
 }
 
 /// The machine of the first of them, with nothing on its command line: for other kernels.
-pub fn bare(settings: &Settings, clock: Clock) -> Machine {
-    let usual = Smp::parse(USUAL_CPUS).expect("a number of CPUs");
-    let machine = settings.machine.clone();
-    by_clock(machine.smp(settings.smp.clone().unwrap_or(usual)), clock)
+///
+/// With the number of its CPUs, as far as they are told by one.
+pub fn bare(settings: &Settings, clock: Clock) -> (u64, Machine) {
+    let smp = settings.smp.clone().unwrap_or(number(USUAL_CPUS));
+    let cpus = smp.cpus().unwrap_or_default();
+    let machine = settings.machine.clone().smp(smp);
+    (cpus.into(), by_clock(machine, clock))
+}
+
+/// As [`bare`], for bringing CPUs online: some of the counts that this kernel does it for.
+pub fn bare_counts(settings: &Settings, clock: Clock) -> Vec<(u64, Machine)> {
+    let is_asked = narrowed(ONCE, &groups(&settings.only)).is_some();
+    if !is_asked || settings.smp.is_some() || clock != Clock::Cycles {
+        return Vec::new();
+    }
+    let machine = |cpus| settings.machine.clone().smp(number(cpus));
+    OTHERS_COUNTS
+        .map(|cpus| (cpus.into(), machine(cpus)))
+        .into()
+}
+
+fn number(cpus: u32) -> Smp {
+    Smp::parse(&cpus.to_string()).expect("a number of CPUs")
 }
 
 /// The machine that this figure was measured on, to be measured for its group by instructions,
 /// each of which is translated alone and logged.
 pub fn traced(settings: &Settings, key: &Key) -> Machine {
-    let smp = Smp::parse(&key.cpus.to_string()).expect("a number of CPUs");
+    let smp = number(u32::try_from(key.cpus).unwrap_or(USUAL_CPUS));
     let names = [
         groups(std::slice::from_ref(&key.name)),
         vec![FEWEST_SAMPLES.to_owned()],

@@ -11,7 +11,7 @@ use tocsin_tools::settings::{Accel, BadSetting, BootWay, MachineArgs, Smp};
 use crate::record::Clock;
 
 /// CPUs of a machine that nobody chose.
-pub const USUAL_CPUS: &str = "4";
+pub const USUAL_CPUS: u32 = 4;
 
 /// Arguments; each is a variable of the environment too.
 #[derive(Debug, Clone, clap::Args)]

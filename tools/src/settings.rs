@@ -78,6 +78,12 @@ impl Smp {
         Ok(Self { value, cpus })
     }
 
+    /// The number of CPUs that are there from the start; `None` where a topology tells it.
+    #[must_use]
+    pub fn cpus(&self) -> Option<u32> {
+        self.cpus
+    }
+
     /// For people: `4 CPUs`.
     #[must_use]
     pub fn describe(&self) -> String {

@@ -162,6 +162,16 @@ pub fn find() -> Result<Result<Box<dyn Runs>, String>, BenchError> {
     Ok(Ok(Box::new(Linux { kernel, initramfs })))
 }
 
+impl Linux {
+    /// The machine with the kernel and this more on its command line, which the program gets too.
+    fn booted(&self, machine: Machine, more: &str) -> Machine {
+        // The TSC is what is read; the watchdog would call QEMU's unstable, or disturb.
+        let append = format!("console=ttyS0 quiet panic=-1 tsc=reliable nowatchdog{more}");
+        let machine = machine.image(&self.kernel).append(append);
+        machine.module(Some(self.initramfs.clone()))
+    }
+}
+
 impl Runs for Linux {
     fn name(&self) -> &'static str {
         "Linux"
@@ -169,21 +179,24 @@ impl Runs for Linux {
 
     fn machine(&self, machine: Machine, clock: Clock) -> Machine {
         // The program's spinners give way when one thread runs all CPUs in turn.
-        let pause = match clock {
-            Clock::Cycles => "",
-            Clock::Instructions => " spin_pause=1",
-        };
-        // The TSC is what is read; the watchdog would call QEMU's unstable, or disturb.
-        let append = format!("console=ttyS0 quiet panic=-1 tsc=reliable nowatchdog{pause}");
-        let machine = machine.image(&self.kernel).append(append);
-        machine.module(Some(self.initramfs.clone()))
+        self.booted(
+            machine,
+            match clock {
+                Clock::Cycles => "",
+                Clock::Instructions => " spin_pause=1",
+            },
+        )
+    }
+
+    fn starting(&self, machine: Machine) -> Option<Machine> {
+        Some(self.booted(machine, " bring_up_only=1"))
     }
 
     fn read(&self, text: &str) -> Result<Vec<Measured>, String> {
         read(text)
     }
 
-    fn meanings(&self, _: u64) -> Vec<Meaning> {
+    fn meanings(&self) -> Vec<Meaning> {
         [TESTS, WIDE].concat()
     }
 
