@@ -3,36 +3,84 @@
 #[cfg(test)]
 mod tests;
 
-use crate::results::Results;
+use crate::peers::{Peer, PeerFigure};
+use crate::results::{Figure, Results};
 
-const HEAD: [&str; 16] = [
-    "clock", "name", "param", "variant", "apic", "cpus", "unit", "samples", "rounds", "overhead",
-    "min", "p50", "p90", "p99", "p99_9", "max",
+const HEAD: [&str; 19] = [
+    "kernel", "clock", "name", "param", "variant", "apic", "cpus", "unit", "samples", "rounds",
+    "overhead", "min", "p50", "p90", "p99", "p99_9", "max", "mean", "beside",
 ];
 
-/// The whole file.
+/// The whole file: this kernel's figures, then those of others, which name the figure that they
+/// stand beside.
 pub fn of(results: &Results) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     // Writing to memory cannot fail, and all rows are as long as the head.
     let fits = "memory takes every row";
     writer.write_record(HEAD).expect(fits);
     for figure in &results.figures {
-        let key = &figure.key;
-        let mut row = vec![
-            key.clock.to_string(),
-            key.name.clone(),
-            key.params(),
-            key.variant.clone(),
-            key.apic.clone(),
-            key.cpus.to_string(),
-            figure.unit.clone(),
-            figure.samples.to_string(),
-            figure.rounds.len().to_string(),
-            figure.overhead.to_string(),
-        ];
-        row.extend(figure.summary.values().map(|value| value.to_string()));
-        writer.write_record(row).expect(fits);
+        writer.write_record(own(figure)).expect(fits);
+    }
+    for peer in &results.peers {
+        for figure in peer.figures() {
+            writer
+                .write_record(others(results, peer, figure))
+                .expect(fits);
+        }
     }
     let bytes = writer.into_inner().expect(fits);
     String::from_utf8(bytes).expect("fields are text")
+}
+
+fn own(figure: &Figure) -> Vec<String> {
+    let key = &figure.key;
+    let mut row = vec![
+        "tocsin".to_owned(),
+        key.clock.to_string(),
+        key.name.clone(),
+        key.params(),
+        key.variant.clone(),
+        key.apic.clone(),
+        key.cpus.to_string(),
+        figure.unit.clone(),
+        figure.samples.to_string(),
+        figure.rounds.len().to_string(),
+        figure.overhead.to_string(),
+    ];
+    row.extend(figure.summary.values().map(|value| value.to_string()));
+    row.extend([String::new(), String::new()]);
+    row
+}
+
+/// A peer tells one value of a test: its median or its mean.
+fn others(results: &Results, peer: &Peer, figure: &PeerFigure) -> Vec<String> {
+    let ours = figure.ours(results);
+    let param = ours.map(|ours| ours.key.params());
+    let value = format!("{:.0}", figure.value);
+    let (median, mean) = match figure.statistic.as_str() {
+        "mean" => (String::new(), value),
+        _ => (value, String::new()),
+    };
+    let none = String::new;
+    vec![
+        peer.name.clone(),
+        figure.clock.to_string(),
+        figure.test.clone(),
+        param.unwrap_or_default(),
+        none(),
+        none(),
+        figure.cpus.to_string(),
+        figure.unit.clone(),
+        none(),
+        figure.rounds.len().to_string(),
+        none(),
+        none(),
+        median,
+        none(),
+        none(),
+        none(),
+        none(),
+        mean,
+        figure.beside.clone(),
+    ]
 }

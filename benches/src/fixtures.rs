@@ -2,7 +2,8 @@
 //! instructions.
 
 use crate::host::Host;
-use crate::record::Boot;
+use crate::peers::{Peer, PeerFigure};
+use crate::record::{Boot, Clock};
 use crate::results::Results;
 
 pub const CYCLES: &str = include_str!("fixtures/cycles.txt");
@@ -25,4 +26,39 @@ pub fn host() -> Host {
 pub fn results() -> Results {
     let boots = [CYCLES, CYCLES_2, INSTRUCTIONS].map(|text| Boot::parse(text).unwrap());
     Results::new(host(), &boots)
+}
+
+/// Two other kernels with a test each, and one that was left out.
+pub fn peers() -> Vec<Peer> {
+    let figure = |test: &str, statistic: &str, value| PeerFigure {
+        test: test.to_owned(),
+        clock: Clock::Cycles,
+        cpus: 4,
+        statistic: statistic.to_owned(),
+        unit: "cycles".to_owned(),
+        what: "round trip".to_owned(),
+        beside: "self_ipi.round_trip".to_owned(),
+        param: None,
+        value,
+        rounds: vec![value],
+    };
+    let present = |name: &str, figure| Peer {
+        name: name.to_owned(),
+        version: "v1".to_owned(),
+        absent: None,
+        figures: vec![figure],
+    };
+    vec![
+        present(
+            "kvm-unit-tests",
+            figure("x2apic_self_ipi_sti_nop", "mean", 8000.0),
+        ),
+        present("Linux", figure("irq_work", "median", 9000.0)),
+        Peer {
+            name: "Absent".to_owned(),
+            version: String::new(),
+            absent: Some("not measured: ANOTHER=... names one".to_owned()),
+            figures: Vec::new(),
+        },
+    ]
 }

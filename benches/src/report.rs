@@ -22,6 +22,8 @@ struct Row<'r> {
     label: String,
     machine: String,
     floor: String,
+    /// What each peer has beside it.
+    others: Vec<String>,
 }
 
 /// The figures by one clock.
@@ -48,6 +50,7 @@ struct CauseTable<'r> {
 
 struct PeerRow {
     test: String,
+    cpus: u64,
     what: String,
     value: String,
     unit: String,
@@ -165,6 +168,10 @@ fn section(results: &Results, clock: Clock) -> Result<Section<'_>, BenchError> {
             .to_floor(figure)
             .map(|ratio| format!("{ratio:.2}"))
             .unwrap_or_default(),
+        others: results
+            .present()
+            .map(|peer| results.of_peer(peer, figure))
+            .collect(),
     });
     let rows = rows.collect();
     let mut groups = Vec::new();
@@ -219,6 +226,7 @@ fn peer_table<'r>(results: &Results, peer: &'r Peer) -> PeerTable<'r> {
         let ours = figure.ours(results);
         PeerRow {
             test: figure.test.clone(),
+            cpus: figure.cpus,
             what: figure.what.clone(),
             value: format!("{:.0}", figure.value),
             unit: format!("{}, {}", figure.unit, figure.statistic),

@@ -12,7 +12,7 @@ use crate::boot::BootTimes;
 use crate::error::BenchError;
 use crate::host::Host;
 use crate::listing::Listing;
-use crate::peers::Peer;
+use crate::peers::{Peer, PeerFigure};
 use crate::record::{Boot, Bucket, Cause, Clock, Param, Skip, Summary, label};
 
 /// Of the file; changes when its fields do.
@@ -136,6 +136,25 @@ impl Results {
         self.figures
             .iter()
             .find(|figure| figure.key.variant == variant && figure.key.is_beside(key))
+    }
+
+    /// The peers that took part.
+    pub fn present(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.iter().filter(|peer| !peer.figures.is_empty())
+    }
+
+    /// What a peer has beside this figure, and the figure as a part of it: `4313 (x0.30)`. Of
+    /// several tests it is the first, which comes nearest; empty if there is none.
+    pub fn of_peer(&self, peer: &Peer, figure: &Figure) -> String {
+        let beside = |other: &&PeerFigure| {
+            let ours = other.ours(self);
+            ours.is_some_and(|ours| ours.key == figure.key && ours.unit == other.unit)
+        };
+        let Some(other) = peer.figures().find(beside) else {
+            return String::new();
+        };
+        let ratio = float(figure.summary.p50) / other.value;
+        format!("{:.0} (x{ratio:.2})", other.value)
     }
 
     /// How many times the floor's median a figure's is.

@@ -15,8 +15,13 @@ pub fn short(value: f64) -> String {
 
 /// All figures by this clock.
 pub fn figures(results: &Results, clock: Clock) -> String {
+    let others = results
+        .present()
+        .map(|peer| format!("{:>22}", peer.name))
+        .collect::<Vec<_>>()
+        .concat();
     let mut out = format!(
-        "\n{clock}: medians of rounds; least and greatest of all\n{:<60}{:>10}{:>10}{:>10}{:>10}{:>10}{:>11}{:>9}{:>8}  {}\n",
+        "\n{clock}: medians of rounds; least and greatest of all\n{:<60}{:>10}{:>10}{:>10}{:>10}{:>10}{:>11}{:>9}{:>8}{others}  {}\n",
         "figure", "min", "median", "p90", "p99", "p99.9", "max", "overhead", "floor", "unit"
     );
     for figure in results
@@ -32,8 +37,13 @@ pub fn figures(results: &Results, clock: Clock) -> String {
 fn row(results: &Results, figure: &Figure) -> String {
     let summary = &figure.summary;
     let floor = results.to_floor(figure).map(|ratio| format!("x{ratio:.2}"));
+    let others = results
+        .present()
+        .map(|peer| format!("{:>22}", results.of_peer(peer, figure)))
+        .collect::<Vec<_>>()
+        .concat();
     format!(
-        "{:<60}{:>10}{:>10}{:>10}{:>10}{:>10}{:>11}{:>9}{:>8}  {}\n",
+        "{:<60}{:>10}{:>10}{:>10}{:>10}{:>10}{:>11}{:>9}{:>8}{others}  {}\n",
         figure.key.describe(),
         summary.min,
         summary.p50,
@@ -109,8 +119,9 @@ pub fn peers(results: &Results) -> String {
                 }
                 _ => String::new(),
             };
-            let (test, value, statistic) = (&figure.test, figure.value, &figure.statistic);
-            out += &format!("  {test:<32}{value:>11.0} {unit} ({statistic})  {ours}\n");
+            let (value, statistic) = (figure.value, &figure.statistic);
+            let test = format!("{}, {} CPUs", figure.test, figure.cpus);
+            out += &format!("  {test:<40}{value:>11.0} {unit} ({statistic})  {ours}\n");
         }
     }
     out

@@ -5,13 +5,38 @@ use crate::fixtures;
 
 #[test]
 fn every_figure_has_a_row_of_its_own() {
-    let results = fixtures::results();
+    let mut results = fixtures::results();
+    results.peers = fixtures::peers();
     let text = of(&results);
     let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let head = reader.headers().unwrap().clone();
+    let at = |name: &str| head.iter().position(|known| known == name).unwrap();
     let rows: Vec<_> = reader.records().map(Result::unwrap).collect();
-    assert_eq!(rows.len(), results.figures.len());
-    for (row, figure) in rows.iter().zip(&results.figures) {
-        assert_eq!(&row[1], figure.key.name);
-        assert_eq!(row[11].parse::<u64>().unwrap(), figure.summary.p50);
+    let (own, others) = rows.split_at(results.figures.len());
+    for (row, figure) in own.iter().zip(&results.figures) {
+        assert_eq!(
+            (&row[at("kernel")], &row[at("name")]),
+            ("tocsin", figure.key.name.as_str())
+        );
+        assert_eq!(row[at("p50")].parse::<u64>().unwrap(), figure.summary.p50);
+        assert_eq!(row[at("max")].parse::<u64>().unwrap(), figure.summary.max);
     }
+    let told: Vec<_> = others
+        .iter()
+        .map(|row| ["kernel", "name", "cpus", "p50", "mean", "beside"].map(|name| &row[at(name)]))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            [
+                "kvm-unit-tests",
+                "x2apic_self_ipi_sti_nop",
+                "4",
+                "",
+                "8000",
+                "self_ipi.round_trip"
+            ],
+            ["Linux", "irq_work", "4", "9000", "", "self_ipi.round_trip"],
+        ]
+    );
 }

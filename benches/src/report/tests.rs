@@ -5,36 +5,12 @@ use scraper::{Html, Selector};
 use super::*;
 use crate::fixtures;
 use crate::listing::{Line, Listing, Stage};
-use crate::peers::{Peer, PeerFigure};
 
 fn with_peers() -> Results {
-    let mut results = fixtures::results();
-    results.peers = vec![
-        Peer {
-            name: "kvm-unit-tests".to_owned(),
-            version: "v1".to_owned(),
-            absent: None,
-            figures: vec![PeerFigure {
-                test: "x2apic_self_ipi_sti_nop".to_owned(),
-                clock: Clock::Cycles,
-                cpus: 4,
-                statistic: "mean".to_owned(),
-                unit: "cycles".to_owned(),
-                what: "round trip".to_owned(),
-                beside: "self_ipi.round_trip".to_owned(),
-                param: None,
-                value: 8000.0,
-                rounds: vec![8000.0],
-            }],
-        },
-        Peer {
-            name: "Linux".to_owned(),
-            version: String::new(),
-            absent: Some("not measured: LINUX_KERNEL=... names one".to_owned()),
-            figures: Vec::new(),
-        },
-    ];
-    results
+    Results {
+        peers: fixtures::peers(),
+        ..fixtures::results()
+    }
 }
 
 #[test]
@@ -118,6 +94,50 @@ fn every_figure_is_in_the_page_with_its_numbers() {
 }
 
 #[test]
+fn other_kernels_stand_beside_ours() {
+    let results = with_peers();
+    let page = Html::parse_document(&of(&results).unwrap());
+    let head = page
+        .select(&select("#cycles ~ .scroll table.figures"))
+        .next()
+        .unwrap();
+    let names: Vec<String> = head
+        .select(&select("th"))
+        .map(|cell| cell.text().collect())
+        .collect();
+    let at = |name: &str| names.iter().position(|known| known == name).unwrap();
+    let key = results.peers[0].figures[0]
+        .ours(&results)
+        .unwrap()
+        .key
+        .clone();
+    let id = id(&key);
+    let row = page
+        .select(&select("tr"))
+        .find(|row| row.attr("id") == Some(&id))
+        .unwrap();
+    let cells: Vec<String> = row
+        .select(&select("td"))
+        .map(|cell| cell.text().collect())
+        .collect();
+    let ratio = |base: f64| {
+        format!(
+            "{:.2}",
+            results.peers[0].figures[0]
+                .ours(&results)
+                .map_or(0.0, |ours| float(ours.summary.p50))
+                / base
+        )
+    };
+    assert_eq!(
+        cells[at("kvm-unit-tests")],
+        format!("8000 (x{})", ratio(8000.0))
+    );
+    assert_eq!(cells[at("Linux")], format!("9000 (x{})", ratio(9000.0)));
+    assert!(!names.contains(&"Absent".to_owned()), "{names:?}");
+}
+
+#[test]
 fn the_page_needs_no_other_file() {
     let text = of(&with_peers()).unwrap();
     let page = Html::parse_document(&text);
@@ -145,7 +165,7 @@ fn plots_peers_causes_and_skips_are_there() {
     has("self_ipi.entry: cumulative distribution");
     for text in [
         "x2apic_self_ipi_sti_nop",
-        "not measured: LINUX_KERNEL",
+        "not measured: ANOTHER",
         "load.timer",
         "in service",
         "msi.edu: no edu device",
