@@ -34,6 +34,11 @@ pub enum BenchError {
         program: String,
         source: std::io::Error,
     },
+    #[error("{doing}: {why}")]
+    Boot {
+        doing: String,
+        why: Box<SessionError>,
+    },
     #[error("{0}")]
     Listing(String),
     #[error("{peer}: {why}")]

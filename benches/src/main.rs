@@ -36,7 +36,7 @@ use error::BenchError;
 use gate::Baseline;
 use host::Host;
 use peers::Contender;
-use record::{Boot, Clock};
+use record::{Boot, Clock, Skip};
 use results::Results;
 use run::Ticker;
 use settings::{Args, Settings};
@@ -134,6 +134,7 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
         ticker.leave(&format!("{}: {why}", peer.name));
     }
     let mut boots: Vec<Boot> = Vec::new();
+    let mut failures: Vec<Skip> = Vec::new();
     for &clock in &settings.clocks {
         let legs = plan::suite(settings, clock);
         let rounds = if clock == Clock::Cycles {
@@ -142,10 +143,16 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
             1
         };
         for round in 1..=rounds {
-            boots.extend(match clock {
-                Clock::Cycles => run::in_turn(&legs, (round, rounds), &ticker)?,
-                Clock::Instructions => run::at_once(&legs, &ticker)?,
-            });
+            let booted = match clock {
+                Clock::Cycles => run::in_turn(&legs, (round, rounds), &ticker),
+                Clock::Instructions => run::at_once(&legs, true, &ticker),
+            };
+            for (label, boot) in booted {
+                match boot {
+                    Ok(boot) => boots.push(boot),
+                    Err(why) => failures.push(failure(label, &why, &ticker)),
+                }
+            }
             for contender in &mut contenders {
                 contender.round(settings, clock, &ticker);
             }
@@ -163,6 +170,8 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
             .retain(|figure| settings.only.is_empty() || asked(&figure.name));
     }
     let mut results = Results::new(host, &boots);
+    let is_whole = failures.is_empty();
+    results.skips.extend(failures);
     others.extend(contenders.into_iter().map(Contender::into_peer));
     results.peers = others;
     if settings.only.is_empty() && settings.smp.is_none() && !with_peers {
@@ -175,15 +184,30 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
     if let Some(old) = old {
         print!("\n{}", compare::compare(&old, &results).show());
     }
-    Ok(results.boot.is_none_or(|boot| boot.is_within_limits()))
+    let boots_well = results.boot.is_none_or(|boot| boot.is_within_limits());
+    Ok(is_whole && boots_well)
+}
+
+/// A machine that did not measure to its end: the others' figures are not lost for it.
+fn failure(label: String, why: &BenchError, ticker: &Ticker) -> Skip {
+    ticker.leave(&format!("{label}: FAILED {why}"));
+    let why = why
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    Skip { name: label, why }
 }
 
 /// The figures that the gate compares: always of the same machines.
 fn counted() -> Result<Results, BenchError> {
     let ticker = Ticker::new();
     let settings = Settings::fixed();
-    let boots = run::at_once(&plan::suite(&settings, Clock::Instructions), &ticker)?;
+    let booted = run::at_once(&plan::suite(&settings, Clock::Instructions), false, &ticker);
     ticker.tell("");
+    let boots = booted.into_iter().map(|(_, boot)| boot);
+    let boots = boots.collect::<Result<Vec<_>, _>>()?;
     Ok(Results::new(Host::now(settings.machine.describe()), &boots))
 }
 

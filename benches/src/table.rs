@@ -1,7 +1,7 @@
 //! Results as text for the terminal.
 
 use crate::aims::{self, Aim};
-use crate::record::Clock;
+use crate::record::{self, Clock};
 use crate::results::{Figure, Results};
 
 /// A number in few characters: `1.15`, `42`.
@@ -54,6 +54,15 @@ fn row(results: &Results, figure: &Figure) -> String {
         figure.overhead,
         floor.unwrap_or_default(),
         figure.unit
+    )
+}
+
+/// A figure in one line, as it comes.
+pub fn brief(label: &str, figure: &record::Figure) -> String {
+    let (summary, unit) = (&figure.summary, &figure.unit);
+    format!(
+        "{label:<60} min {:>8}  median {:>8}  p99 {:>8}  max {:>9} {unit}",
+        summary.min, summary.p50, summary.p99, summary.max
     )
 }
 
