@@ -1,6 +1,7 @@
 //! The gate: figures in instructions, which come out alike in every run, held against those
 //! that were accepted.
 
+mod counted;
 #[cfg(test)]
 mod tests;
 
@@ -10,8 +11,11 @@ use serde::{Deserialize, Serialize};
 use tocsin_tools::workspace;
 
 use crate::error::BenchError;
+use crate::plan;
 use crate::record::{Clock, Param};
 use crate::results::{Figure, Key, Results};
+
+pub use counted::Counted;
 
 /// What to do about a difference.
 const NEXT: &str = "if the change is meant, `make bench-accept` takes the new numbers into benches/baseline.json; \
@@ -163,6 +167,13 @@ impl Baseline {
                 "{e}; restore it from the repository, or write it anew with `make bench-accept`"
             ),
         })
+    }
+
+    /// Those whose names begin with one of `names`; all if there are none.
+    fn only(mut self, names: &[String]) -> Self {
+        self.figures
+            .retain(|figure| plan::is_asked(&figure.name, names));
+        self
     }
 
     /// Takes what was measured; what rises are allowed stays as it was in `old`.

@@ -33,7 +33,7 @@ use clap::{Parser, Subcommand};
 use tocsin_tools::workspace;
 
 use error::BenchError;
-use gate::Baseline;
+use gate::Counted;
 use host::Host;
 use peers::Contender;
 use record::{Boot, Clock, Skip};
@@ -57,15 +57,17 @@ enum Command {
     Suite(Args),
     /// Count instructions, and fail where they are more than was accepted
     Gate {
+        #[command(flatten)]
+        counted: Counted,
         /// Compare these results instead of measuring
         #[arg(long)]
         results: Option<std::path::PathBuf>,
-        /// The accepted figures
-        #[arg(long, default_value_os_t = gate::path())]
-        baseline: std::path::PathBuf,
     },
     /// Count instructions, and accept them
-    Accept,
+    Accept {
+        #[command(flatten)]
+        counted: Counted,
+    },
     /// Run the suite together with other kernels
     Peers(Args),
     /// Measure booting alone, this often
@@ -93,17 +95,8 @@ fn run(command: &Command) -> Result<bool, BenchError> {
     match command {
         Command::Suite(args) => suite(&args.check()?, false),
         Command::Peers(args) => suite(&args.check()?, true),
-        Command::Gate { results, baseline } => {
-            let accepted = Baseline::load(baseline)?;
-            let results = match results {
-                Some(path) => Results::load(path)?,
-                None => counted()?,
-            };
-            let verdict = accepted.judge(&results);
-            print!("{}", verdict.show());
-            Ok(!verdict.fails())
-        }
-        Command::Accept => accept(),
+        Command::Gate { counted, results } => counted.gate(results.as_deref()),
+        Command::Accept { counted } => counted.accept(),
         Command::Boot { runs } => {
             let boot = boot::measure(*runs, &Ticker::new())?;
             print!("{}", boot.show());
@@ -158,17 +151,7 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
             }
         }
     }
-    // A group is measured as a whole.
-    for boot in &mut boots {
-        let asked = |name: &str| {
-            settings
-                .only
-                .iter()
-                .any(|only| name.starts_with(only.as_str()))
-        };
-        boot.figures
-            .retain(|figure| settings.only.is_empty() || asked(&figure.name));
-    }
+    plan::narrow(&mut boots, &settings.only);
     let mut results = Results::new(host, &boots);
     let is_whole = failures.is_empty();
     results.skips.extend(failures);
@@ -198,33 +181,6 @@ fn failure(label: String, why: &BenchError, ticker: &Ticker) -> Skip {
         .unwrap_or_default()
         .to_owned();
     Skip { name: label, why }
-}
-
-/// The figures that the gate compares: always of the same machines.
-fn counted() -> Result<Results, BenchError> {
-    let ticker = Ticker::new();
-    let settings = Settings::fixed();
-    let booted = run::at_once(&plan::suite(&settings, Clock::Instructions), false, &ticker);
-    ticker.tell("");
-    let boots = booted.into_iter().map(|(_, boot)| boot);
-    let boots = boots.collect::<Result<Vec<_>, _>>()?;
-    Ok(Results::new(Host::now(settings.machine.describe()), &boots))
-}
-
-fn accept() -> Result<bool, BenchError> {
-    let path = gate::path();
-    let old = path.exists().then(|| Baseline::load(&path)).transpose()?;
-    let results = counted()?;
-    if let Some(old) = &old {
-        print!("{}", old.judge(&results).show());
-    }
-    let baseline = Baseline::accept(&results, old.as_ref());
-    std::fs::write(&path, baseline.to_json()).map_err(BenchError::file("write", &path))?;
-    println!(
-        "benches/baseline.json: {} figures accepted",
-        baseline.figures.len()
-    );
-    Ok(true)
 }
 
 fn show(results: &Results, clocks: &[Clock]) {

@@ -9,7 +9,7 @@ mod tests;
 use tocsin_tools::Machine;
 use tocsin_tools::settings::{Memory, Smp};
 
-use crate::record::Clock;
+use crate::record::{Boot, Clock};
 use crate::results::Key;
 use crate::settings::{Settings, USUAL_CPUS};
 
@@ -137,6 +137,18 @@ fn by_clock(machine: Machine, clock: Clock) -> Machine {
     match clock {
         Clock::Cycles => machine,
         Clock::Instructions => machine.icount(ICOUNT).args(["-rtc", CLOCK]),
+    }
+}
+
+/// Whether a figure's name begins with one of `names`, or there are none.
+pub fn is_asked(figure: &str, names: &[String]) -> bool {
+    names.is_empty() || names.iter().any(|name| figure.starts_with(name.as_str()))
+}
+
+/// Leaves those figures that were asked for; a group is measured as a whole.
+pub fn narrow(boots: &mut [Boot], names: &[String]) {
+    for boot in boots {
+        boot.figures.retain(|figure| is_asked(&figure.name, names));
     }
 }
 

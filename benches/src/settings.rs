@@ -109,7 +109,7 @@ impl Settings {
 }
 
 /// The names in `BENCH`, which end up on the kernel's command line between quotes.
-fn names(bench: &str) -> Result<Vec<String>, BadSetting> {
+pub fn names(bench: &str) -> Result<Vec<String>, BadSetting> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._".contains(c);
     let names = bench.split([',', ' ']).filter(|name| !name.is_empty());
     let names: Vec<_> = names.map(str::to_owned).collect();

@@ -9,6 +9,7 @@ mod command;
 mod example;
 mod faults;
 mod firmware;
+mod gate;
 mod injected;
 mod lines;
 mod machines;
@@ -138,6 +139,7 @@ fn main() -> std::process::ExitCode {
     trials.extend(command::trials());
     trials.extend(example::trials());
     trials.extend(faults::trials());
+    trials.extend(gate::trials());
     trials.extend(injected::trials());
     trials.extend(outside::trials());
     trials.extend(pci::trials());

@@ -1,0 +1,130 @@
+//! The gate of the benchmarks: nothing differs between two countings of one image, and one
+//! instruction more on the way of every interrupt is found.
+
+use std::path::Path;
+use std::process::Command;
+
+use libtest_mimic::Trial;
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+use tocsin_tools::workspace;
+
+use crate::{Result, ensure, ensure_eq, trial};
+
+/// What the stubs of all vectors jump to, and the first of them.
+const ENTRY: &str = "entry_interrupt";
+const STUBS: &str = "entry_stubs";
+
+/// A vector's stub: PUSH RSI, MOV ESI, and a jump with a distance of 32 bits.
+const PUSH: u8 = 0x56;
+const MOVE: u8 = 0xbe;
+const JUMP: u8 = 0xe9;
+const STUB: usize = 11;
+const NOP: u8 = 0x90;
+
+/// What is counted.
+const ONLY: &str = "self_ipi";
+
+pub fn trials() -> Vec<Trial> {
+    vec![trial("gate::sees_one_instruction_more", || {
+        let image = workspace().join("target/image/tocsin.elf");
+        let files = tempfile::tempdir()?;
+        let baseline = files.path().join("baseline.json");
+        let worse = files.path().join("worse.elf");
+        std::fs::write(&worse, planted(&std::fs::read(&image)?)?)?;
+
+        let (accepted, said) = run("accept", &baseline, &image)?;
+        ensure!(accepted, "not accepted:\n{said}");
+        let first = std::fs::read_to_string(&baseline)?;
+        let (passed, said) = run("gate", &baseline, &image)?;
+        ensure!(
+            passed && said.contains(", none worse than accepted"),
+            "the same image is worse than itself:\n{said}"
+        );
+        ensure!(!said.contains("now"), "counted otherwise now:\n{said}");
+        let (accepted, said) = run("accept", &baseline, &image)?;
+        ensure!(accepted, "not accepted:\n{said}");
+        ensure_eq!(
+            std::fs::read_to_string(&baseline)?,
+            first,
+            "the baseline, counted again"
+        );
+
+        let (passed, said) = run("gate", &baseline, &worse)?;
+        ensure!(!passed, "an instruction more passed:\n{said}");
+        let entry = said
+            .lines()
+            .find(|line| line.starts_with("WORSE  self_ipi.round_trip tocsin (x2apic, 4 CPUs)"));
+        let numbers: Vec<u64> = entry
+            .ok_or_else(|| format!("no word of self_ipi.round_trip:\n{said}"))?
+            .split(|c: char| !c.is_ascii_digit())
+            .filter_map(|word| word.parse().ok())
+            .collect();
+        // Of x2apic, of the CPUs, before and now.
+        ensure!(
+            matches!(numbers[..], [2, 4, before, now] if now == before + 1),
+            "not one instruction more: {entry:?}"
+        );
+        Ok(())
+    })]
+}
+
+/// Runs the benchmarks' command; whether it succeeded, and what it said.
+fn run(command: &str, baseline: &Path, image: &Path) -> Result<(bool, String)> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .current_dir(workspace())
+        .args(["run", "--quiet", "--package", "tocsin-benches", "--"])
+        .args([command, "--only", ONLY])
+        .arg("--baseline")
+        .arg(baseline)
+        .arg("--image")
+        .arg(image)
+        .output()?;
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    Ok((output.status.success(), said))
+}
+
+/// The image with a NOP before the common entry, where the linker left room, and all stubs
+/// jumping there: one instruction more for every interrupt, and no other difference.
+fn planted(image: &[u8]) -> Result<Vec<u8>> {
+    let elf = object::File::parse(image)?;
+    let address = |name: &str| {
+        let mut symbols = elf.symbols();
+        let symbol = symbols.find(|symbol| symbol.name() == Ok(name));
+        symbol
+            .map(|symbol| symbol.address())
+            .ok_or(format!("no symbol {name}"))
+    };
+    let (entry, stubs) = (address(ENTRY)?, address(STUBS)?);
+    let section = elf
+        .sections()
+        .find(|section| (section.address()..section.address() + section.size()).contains(&entry))
+        .ok_or("no section with the entry")?;
+    let (begin, _) = section.file_range().ok_or("a section without bytes")?;
+    let at = |address: u64| usize::try_from(begin + address - section.address());
+    let mut changed = image.to_vec();
+    let room = at(entry - 1)?;
+    ensure!(
+        // Also the last byte of a long NOP, of which the bytes before are zeros.
+        matches!(image[room], NOP | 0xcc | 0),
+        "no room before {ENTRY}: {:#x}",
+        image[room]
+    );
+    changed[room] = NOP;
+    let mut jumps = 0;
+    for stub in at(stubs)?..room - STUB {
+        let bytes = &image[stub..stub + STUB];
+        if (bytes[0], bytes[1], bytes[6]) != (PUSH, MOVE, JUMP) {
+            continue;
+        }
+        let distance = i32::from_le_bytes(bytes[7..].try_into()?);
+        let end = section.address() + (stub + STUB) as u64 - begin;
+        if end.checked_add_signed(distance.into()) == Some(entry) {
+            changed[stub + 7..stub + STUB].copy_from_slice(&(distance - 1).to_le_bytes());
+            jumps += 1;
+        }
+    }
+    ensure!(jumps > 200, "only {jumps} stubs jump to {ENTRY}");
+    Ok(changed)
+}
