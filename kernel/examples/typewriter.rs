@@ -38,13 +38,12 @@ static IS_OVER: AtomicBool = AtomicBool::new(false);
 fn kernel(_: &'static tocsin::Machine) -> ! {
     // So that the handler never allocates.
     TYPED.lock().reserve(4096);
-    let cpus = smp::online().map_or(&[][..], |cpus| &cpus.online);
     let line = Line::new(
         Request {
             name: "keys",
             source: Source::Isa(console::ISA_IRQ),
             class: KEYS,
-            cpu: cpus.last().map_or(0, |online| online.cpu.id()),
+            cpu: smp::all().last().map_or(0, |online| online.cpu.id()),
         },
         take_keys,
     );

@@ -110,7 +110,7 @@ fn report(stuck: u32, silence: u64) {
 /// The CPUs that are online, in the order of their numbers, beginning with `first`, or the next one, and
 /// around the ring.
 fn ring_from(first: u32) -> impl Iterator<Item = &'static PerCpu> {
-    let online = smp::online().map_or(&[][..], |cpus| &cpus.online);
+    let online = smp::all();
     let place = online
         .iter()
         .position(|online| online.cpu.id() >= first)

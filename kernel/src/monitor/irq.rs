@@ -139,10 +139,7 @@ pub(super) fn backtrace(
         return Err(CommandError::MissingArgument("backtrace <cpu>|all"));
     };
     arguments.end()?;
-    let all = smp::online()
-        .into_iter()
-        .flat_map(|cpus| &cpus.online)
-        .map(|online| online.cpu.id());
+    let all = smp::all().iter().map(|online| online.cpu.id());
     if word == "all" {
         // One that does not answer is no reason to leave the others out.
         let silent: Vec<_> = all

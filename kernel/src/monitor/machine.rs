@@ -19,7 +19,7 @@ const SHOWN_AT_BOOT: usize = 16;
 pub(crate) fn show_machine(machine: &Machine) {
     show_cpus(machine, SHOWN_AT_BOOT);
     show_inputs(machine);
-    let online = smp::online().map_or(1, |cpus| cpus.online.len());
+    let online = smp::all().len();
     let present = [CpuState::Enabled, CpuState::Limited, CpuState::Unreachable]
         .map(|state| machine.topology.count(state))
         .iter()

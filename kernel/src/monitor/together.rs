@@ -20,8 +20,8 @@ static PRINTED: AtomicU64 = AtomicU64::new(0);
 
 fn others() -> impl Iterator<Item = u32> {
     let own = cpu::current().id();
-    let online = smp::online().into_iter().flat_map(|cpus| &cpus.online);
-    online
+    smp::all()
+        .iter()
         .map(|online| online.cpu.id())
         .filter(move |&cpu| cpu != own)
 }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::Ordering;
 
-use super::{Online, online, reschedule};
+use super::{Online, all, reschedule};
 use crate::cpu;
 
 /// What a CPU is asked to do.
@@ -86,12 +86,7 @@ fn find(cpu: u32) -> Result<&'static Online, JobError> {
 /// [`JobError`], if a CPU cannot take it; the others may have run it.
 pub(crate) fn run_on_all(function: fn(u64)) -> Result<(), JobError> {
     let own = cpu::current().id();
-    let others = || {
-        online()
-            .into_iter()
-            .flat_map(|cpus| &cpus.online)
-            .filter(|it| it.cpu.id() != own)
-    };
+    let others = || all().iter().filter(|it| it.cpu.id() != own);
     for target in others() {
         give(
             target,

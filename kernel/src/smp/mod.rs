@@ -91,6 +91,13 @@ pub fn online() -> Option<&'static OnlineCpus> {
     ONLINE.get()
 }
 
+/// Those that are online, in the order of their numbers; none until all have been started. Any context.
+#[inline]
+#[must_use]
+pub fn all() -> &'static [Online] {
+    online().map_or(&[], |cpus| &cpus.online)
+}
+
 /// The CPU of this number, if it is online. Any context.
 #[inline]
 #[must_use]

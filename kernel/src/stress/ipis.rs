@@ -44,8 +44,7 @@ static ON_THEIR_WAY: [AtomicBool; LINES] = [const { AtomicBool::new(false) }; LI
 /// Makes the lines: as a rule eight for each CPU, so that each has several classes.
 pub(super) fn set_up(seed: u64) -> Result<(), String> {
     let mut rng = Rng::with_seed(seed);
-    let cpus = smp::online().map_or(1, |cpus| cpus.online.len());
-    let count = (8 * cpus).clamp(CLASSES.count(), LINES);
+    let count = (8 * smp::all().len()).clamp(CLASSES.count(), LINES);
     let mut pool = Vec::new();
     for (index, class) in (0..count).zip(CLASSES.cycle()) {
         let is_on_its_way = &ON_THEIR_WAY[index];
@@ -188,7 +187,7 @@ pub(super) fn call(cpu: u32, wait: bool) {
 
 /// Calls a function on all others.
 pub(super) fn call_all() {
-    let others = smp::online().map_or(0, |cpus| cpus.online.len() - 1);
+    let others = smp::all().len() - 1;
     sent(Kind::Broadcast, others as u64);
     if let Err(error) = call::run(Targets::Others, || received(Kind::Broadcast, 1)) {
         account::error(format!("a call to all others: {error}"));

@@ -211,7 +211,7 @@ fn ask(cpu: u32) {
 
 /// The number of some CPU that is online.
 fn any_cpu(rng: &mut Rng) -> u32 {
-    let cpus = smp::online().map_or(&[][..], |cpus| &cpus.online);
+    let cpus = smp::all();
     cpus.get(rng.usize(0..cpus.len().max(1)))
         .map_or(0, |online| online.cpu.id())
 }

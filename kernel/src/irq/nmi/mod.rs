@@ -152,8 +152,8 @@ pub(crate) fn set_up() {
 
 fn each_other(visit: &mut dyn FnMut(&'static PerCpu)) {
     let own = cpu::current().id();
-    let online = smp::online().into_iter().flat_map(|cpus| &cpus.online);
-    online
+    smp::all()
+        .iter()
         .map(|online| online.cpu)
         .filter(|cpu| cpu.id() != own)
         .for_each(visit);

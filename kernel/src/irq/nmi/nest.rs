@@ -104,8 +104,7 @@ pub(crate) fn run(target: u32, moment: Moment) -> Result<Outcome, jobs::JobError
     if smp::find(target).is_none() {
         return Err(jobs::JobError::Offline(target));
     }
-    let online = smp::online().into_iter().flat_map(|cpus| &cpus.online);
-    let next = online.map(|online| online.cpu.id()).cycle();
+    let next = smp::all().iter().map(|online| online.cpu.id()).cycle();
     let next = next.skip_while(|&cpu| cpu != target).nth(1);
     // A breakpoint strikes while NMIs are kept back, and then only the CPU itself can have sent one.
     let (sender, address) = match moment {

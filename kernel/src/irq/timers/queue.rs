@@ -70,7 +70,7 @@ pub(crate) fn set_up() {
     interrupts::register(COMMANDS, answer);
     QUEUES.call_once(|| {
         let mut queues = Vec::new();
-        for online in smp::online().into_iter().flat_map(|cpus| &cpus.online) {
+        for online in smp::all() {
             let index = online.cpu.id() as usize;
             queues.resize_with(queues.len().max(index + 1), || None);
             let queue: &Queue = Box::leak(Box::new(Queue::new(online.cpu, online.apic_id)));

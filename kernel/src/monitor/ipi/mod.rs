@@ -62,7 +62,7 @@ fn account(kind: Kind) -> &'static Account {
 
 pub(super) fn ipi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
     arguments.end()?;
-    let online = smp::online().map_or(&[][..], |cpus| &cpus.online);
+    let online = smp::all();
     ACCOUNTS.iter().for_each(Account::reset);
     kinds::set_up();
     for kind in Kind::ALL {
@@ -113,7 +113,7 @@ pub(super) fn ipi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
 /// What has been put off on each CPU since the kernel started.
 fn show_work() {
     println!("  work put off   accepted       done    refused");
-    for online in smp::online().into_iter().flat_map(|cpus| &cpus.online) {
+    for online in smp::all() {
         let deferred::Counts {
             accepted,
             done,
@@ -126,8 +126,7 @@ fn show_work() {
 
 /// The numbers of the CPUs that are online.
 fn numbers() -> impl Iterator<Item = u32> + Clone {
-    let online = smp::online().map_or(&[][..], |cpus| &cpus.online);
-    online.iter().map(|online| online.cpu.id())
+    smp::all().iter().map(|online| online.cpu.id())
 }
 
 /// Makes this CPU call a function, in class 13.

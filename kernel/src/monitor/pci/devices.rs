@@ -94,8 +94,7 @@ pub(super) fn virtio(_: &Machine, count: u32, cpu: u32) -> Result<(), PciError> 
 
 /// The lowest other CPU, and this one again; nothing, if it is alone.
 fn there_and_back(cpu: u32) -> Vec<u32> {
-    let online = smp::online().into_iter().flat_map(|cpus| &cpus.online);
-    let others = online.map(|online| online.cpu.id());
+    let others = smp::all().iter().map(|online| online.cpu.id());
     let other = others.filter(|&other| other != cpu).min();
     other.map_or(Vec::new(), |other| alloc::vec![other, cpu])
 }

@@ -37,13 +37,13 @@ fn started<T>(result: Result<T, TimerError>) -> Option<T> {
 
 /// How often to do what all CPUs do at once: `most`, or less often if they are many and share a host.
 fn rounds(most: u64) -> u64 {
-    let cpus = smp::online().map_or(1, |cpus| cpus.online.len()) as u64;
+    let cpus = smp::all().len() as u64;
     (most * 4 / cpus).clamp(most.min(6), most)
 }
 
 /// The CPU that stands `distance` after this one in the list, around its end.
 fn neighbour(cpu: u32, distance: usize) -> u32 {
-    let online = smp::online().map_or(&[][..], |cpus| &cpus.online);
+    let online = smp::all();
     let own = online.iter().position(|online| online.cpu.id() == cpu);
     let place = (own.unwrap_or(0) + distance) % online.len().max(1);
     online.get(place).map_or(cpu, |online| online.cpu.id())
