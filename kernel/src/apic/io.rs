@@ -8,6 +8,7 @@ use core::fmt;
 
 use spin::Once;
 use tocsin_logic::acpi::Gsi;
+use tocsin_logic::apic::io_apic::{self, IoApicVersion};
 use tocsin_logic::apic::{Delivery, EncodingError, Polarity, Rte, Trigger};
 use tocsin_logic::topology::Topology;
 use tocsin_logic::vector::Vector;
@@ -18,13 +19,7 @@ use crate::memory::{MemoryError, paging};
 use crate::sync::IrqMutex;
 
 /// Bytes of registers, up to and with the EOI register.
-const LENGTH: u64 = EOI_REGISTER + 4;
-
-/// Written with a vector, it ends the level-triggered interrupts of that vector.
-const EOI_REGISTER: u64 = 0x40;
-
-/// The first version that has it.
-const FIRST_WITH_EOI: u8 = 0x20;
+const LENGTH: u64 = io_apic::EOI + 4;
 
 /// One I/O APIC of the machine.
 #[derive(Debug)]
@@ -207,7 +202,7 @@ impl EndRegister {
     /// Ends the interrupts that have this vector. In their handler.
     #[inline]
     pub fn write(self, vector: Vector) {
-        let register = (self.0.page + EOI_REGISTER) as *mut u32;
+        let register = (self.0.page + io_apic::EOI) as *mut u32;
         // SAFETY: 1. Broadcasts are suppressed only where all I/O APICs have the register, and it lies
         // in the mapped page. 2. It takes one write, without the window that the others need a lock for.
         unsafe { register.write_volatile(vector.get().into()) };
@@ -292,7 +287,7 @@ impl IoApic {
     /// Whether it has the register with which CPUs end level-triggered interrupts themselves (EOIR).
     #[must_use]
     pub fn has_eoi(&self) -> bool {
-        self.version >= FIRST_WITH_EOI
+        IoApicVersion(self.version.into()).has_eoi()
     }
 
     /// The entries of all pins, as they are now.
