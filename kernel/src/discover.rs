@@ -15,7 +15,7 @@ use crate::acpi::Tables;
 use crate::apic::{io, local};
 use crate::boot::BootInfo;
 use crate::hw::control::read_msr;
-use crate::hw::processor::{cpuid, initial_apic_id};
+use crate::hw::processor::{cpuid, cpuid_registers, initial_apic_id};
 use crate::memory::MemoryError;
 
 /// What is known of the machine when `main` starts.
@@ -85,10 +85,7 @@ pub(crate) unsafe fn discover(boot: &'static BootInfo) -> Result<&'static Machin
     }
     topology.check_gsis(&mut problems);
     log_problems(&problems);
-    let id_layout = IdLayout::detect(|leaf, subleaf| {
-        let answer = cpuid(leaf, subleaf);
-        (answer.eax, answer.ebx, answer.ecx, answer.edx)
-    });
+    let id_layout = IdLayout::detect(cpuid_registers);
     let (fadt, hpet) = (read_fadt(tables.as_ref()), read_hpet(tables.as_ref()));
     Ok(MACHINE.call_once(|| Machine {
         boot,

@@ -3,6 +3,8 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use tocsin_logic::apic::calibration::tsc_from_cpuid;
+
 use crate::hw::{pit, processor};
 
 /// How the frequency of the time-stamp counter was learnt.
@@ -162,9 +164,7 @@ pub fn wait_until(limit: u64, condition: impl Fn() -> bool) -> bool {
 }
 
 fn learn_frequency() -> Frequency {
-    let crystal = processor::cpuid(0x15, 0);
-    if crystal.eax != 0 && crystal.ebx != 0 && crystal.ecx != 0 {
-        let hertz = u64::from(crystal.ecx) * u64::from(crystal.ebx) / u64::from(crystal.eax);
+    if let Some(hertz) = tsc_from_cpuid(processor::cpuid_registers) {
         return Frequency {
             hertz: hertz.max(1),
             source: Source::CpuidCrystal,

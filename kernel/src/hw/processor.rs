@@ -4,6 +4,8 @@ use core::arch::x86_64::{__cpuid_count, _rdtsc};
 
 pub use core::arch::x86_64::CpuidResult;
 
+use tocsin_logic::topology::cpuid::Cpuid;
+
 /// Stops this processor for good: interrupts off, and `hlt` again after every NMI.
 pub fn halt_forever() -> ! {
     loop {
@@ -37,6 +39,13 @@ pub fn cpuid(leaf: u32, subleaf: u32) -> CpuidResult {
         };
     }
     __cpuid_count(leaf, subleaf)
+}
+
+/// As [`cpuid`], in the form that `tocsin_logic` takes.
+#[must_use]
+pub fn cpuid_registers(leaf: u32, subleaf: u32) -> Cpuid {
+    let answer = cpuid(leaf, subleaf);
+    (answer.eax, answer.ebx, answer.ecx, answer.edx)
 }
 
 /// Whether a hypervisor says it is there (CPUID.01H:ECX bit 31).

@@ -215,7 +215,7 @@ pub fn choose(measurements: &[u64], tolerance_ppm: u64) -> Result<Chosen, Unusab
 }
 
 /// The TSC's frequency in Hz where CPUID states it exactly: leaf 15h, as the
-/// crystal's frequency times a ratio (SDM vol. 3B, 20.7.3).
+/// crystal's frequency times a ratio (SDM vol. 3B, 19.7.3).
 ///
 /// `None` where the leaf or the crystal's frequency is missing; measure then.
 pub fn tsc_from_cpuid(mut cpuid: impl FnMut(u32, u32) -> Cpuid) -> Option<u64> {
