@@ -26,7 +26,6 @@ const SEIZE_TRIES: u32 = 1 << 20;
 
 static CONSOLE: IrqMutex<Option<Console>> = IrqMutex::new(None);
 static SENT: AtomicU64 = AtomicU64::new(0);
-static DROPPED: AtomicU64 = AtomicU64::new(0);
 /// Fault reports that wait for the console.
 static WAITING_REPORTS: AtomicU32 = AtomicU32::new(0);
 static LOGGER: Logger = Logger;
@@ -39,6 +38,7 @@ struct Console {
 }
 
 impl Console {
+    /// Drops what the port does not take in time.
     fn send(&mut self, byte: u8) {
         self.at_line_start = byte == b'\n';
         for _ in 0..SEND_TRIES {
@@ -48,7 +48,6 @@ impl Console {
             }
             core::hint::spin_loop();
         }
-        DROPPED.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Ends a line that is not finished, such as a prompt.
@@ -127,12 +126,6 @@ pub fn enable_receive_interrupt() {
 
 /// ISA interrupt of COM1.
 pub const ISA_IRQ: u8 = 4;
-
-/// Bytes that could not be sent since the kernel started.
-#[must_use]
-pub fn dropped_bytes() -> u64 {
-    DROPPED.load(Ordering::Relaxed)
-}
 
 /// The console in the hands of a fault report.
 pub struct Report {

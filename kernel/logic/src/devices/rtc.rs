@@ -10,8 +10,6 @@ pub const REGISTER_C: u8 = 0x0c;
 /// Register D: whether the battery has kept the time.
 pub const REGISTER_D: u8 = 0x0d;
 
-/// Bit 7 of register A: the time is being updated.
-pub const UPDATE_IN_PROGRESS: u8 = 1 << 7;
 /// Bit 7 of register B: the time is set, and not updated meanwhile.
 pub const SET: u8 = 1 << 7;
 /// Bit 6 of register B: periodic interrupts.

@@ -246,16 +246,6 @@ impl MemoryMap {
             .map(|r| r.length)
             .sum()
     }
-
-    /// The first address behind the highest usable region; `None` without one.
-    #[must_use]
-    pub fn highest_usable(&self) -> Option<u64> {
-        self.list
-            .iter()
-            .filter(|r| r.kind == RegionKind::Usable)
-            .map(Region::end)
-            .max()
-    }
 }
 
 impl<'a> IntoIterator for &'a MemoryMap {

@@ -89,7 +89,6 @@ fn a_pc_map_comes_out_in_whole_pages() {
     let mut map = map_of(&Q35);
     map.normalise();
     assert_eq!(map.total(Usable), 0x9_f000 + 0x1fed_f000);
-    assert_eq!(map.highest_usable(), Some(0x1ffd_f000));
     assert_eq!(map.dropped(), 0);
 }
 
@@ -237,7 +236,6 @@ fn reservations_come_out_of_usable_memory_only() {
     assert_eq!(map.total(Bad), 0);
     map.reserve(0, u64::MAX, Bad).unwrap();
     assert_eq!(map.total(Usable), 0);
-    assert_eq!(map.highest_usable(), None);
     assert_eq!(map.total(BootReclaimable), 0x1000);
 }
 
@@ -320,11 +318,6 @@ impl Model {
             let pages = self.0.iter().filter(|&&k| k == Some(kind)).count() as u64;
             prop_assert_eq!(map.total(kind), pages * PAGE_SIZE);
         }
-        let top = self.0.iter().rposition(|&k| k == Some(Usable));
-        prop_assert_eq!(
-            map.highest_usable(),
-            top.map(|page| (page as u64 + 1) * PAGE_SIZE)
-        );
         Ok(())
     }
 }

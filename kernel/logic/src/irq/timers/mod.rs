@@ -185,26 +185,6 @@ impl<T: Copy, const N: usize> Timers<T, N> {
         })
     }
 
-    /// Takes the first timer out, if its deadline is `now` or earlier.
-    pub fn pop_due(&mut self, now: u64) -> Option<Due<T>> {
-        let due = self.first_due(now)?;
-        self.cancel(due.id);
-        Some(due)
-    }
-
-    /// The earliest deadline.
-    #[inline]
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<u64> {
-        (self.length > 0).then(|| self.heap[0].deadline)
-    }
-
-    /// The deadline of a timer, if it is still there.
-    #[must_use]
-    pub fn deadline_of(&self, id: Id) -> Option<u64> {
-        Some(self.heap[self.place_of(id)?].deadline)
-    }
-
     /// How many timers there are, 0 to `N`.
     #[must_use]
     pub const fn len(&self) -> usize {

@@ -122,13 +122,7 @@ impl Allocator {
         }
     }
 
-    /// Whether a vector is given out. Reserved ones are not.
-    #[must_use]
-    pub const fn is_allocated(&self, vector: Vector) -> bool {
-        self.allocated.contains(vector)
-    }
-
-    /// The vectors that are given out.
+    /// The vectors that are given out. Reserved ones are not among them.
     #[must_use]
     pub const fn allocated(&self) -> VectorSet {
         self.allocated
@@ -146,12 +140,6 @@ impl Allocator {
         VectorSet::ALL
             .without(self.reserved)
             .without(self.allocated)
-    }
-
-    /// How many vectors of a class are given out, 0 to 16.
-    #[must_use]
-    pub const fn allocated_in(&self, class: PriorityClass) -> u8 {
-        self.allocated.bits_of(class).count_ones() as u8
     }
 
     /// How many vectors of a class can be given out, 0 to 16.
