@@ -19,6 +19,7 @@ mod counted;
 mod device;
 pub mod edu;
 mod error;
+mod function;
 mod msi;
 mod msix;
 pub mod port;
@@ -37,8 +38,9 @@ use crate::time;
 
 pub use config::ConfigSpace;
 pub use counted::{CountedLine, Held};
-pub use device::{Device, Function, FunctionProblem};
+pub use device::Device;
 pub use error::PciError;
+pub use function::{Function, FunctionProblem};
 pub use msi::Msi;
 pub use msix::{Msix, MsixMessage};
 pub use window::{Window, Word};
