@@ -27,12 +27,14 @@
 //! | module | job |
 //! |---|---|
 //! | `node` | a timer: its function, and whether it runs |
+//! | `inbox` | what other CPUs ask of it |
 //! | `queue` | a CPU's timers: interrupt, commands, hardware |
 //! | `registry` | which timers there are |
 //! | [`borrow`](borrow()) | the hardware for others |
 
 mod borrow;
 mod error;
+mod inbox;
 mod node;
 mod queue;
 mod registry;
@@ -45,7 +47,8 @@ use tocsin_logic::vector::PriorityClass;
 
 use crate::apic::{timer, vectors};
 use crate::{cpu, time};
-use node::{Command, Node};
+use inbox::Command;
+use node::Node;
 use queue::Queue;
 
 pub use borrow::{Borrowed, borrow};
@@ -216,7 +219,7 @@ impl Timer {
     /// Posts `command` to the timer's CPU, another one, if it has taken the last.
     fn post(&mut self, command: Command) -> Result<(), TimerError> {
         let begin = time::nanoseconds();
-        while self.node().request.posted.load(Ordering::Acquire) {
+        while !self.node().request.is_done() {
             if time::has_passed(begin, PATIENCE) {
                 return Err(TimerError::Silent(self.cpu()));
             }
@@ -236,10 +239,10 @@ impl Timer {
         while self.post(command).is_err() {
             wait.turn();
         }
-        while self.node().request.posted.load(Ordering::Acquire) {
+        while !self.node().request.is_done() {
             wait.turn();
         }
-        self.node().request.was_pending.get()
+        self.node().request.was_pending()
     }
 }
 

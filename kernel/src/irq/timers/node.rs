@@ -23,11 +23,12 @@
 use alloc::boxed::Box;
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
-use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use tocsin_logic::irq::timers::Id;
 
+use super::inbox::{Command, Request};
 use super::{Expiry, Mode, Row, queue};
 use crate::irq::deferred;
 use crate::{cpu, time};
@@ -43,17 +44,6 @@ const RETRY: u64 = 100_000;
 
 /// The time of what does not fire.
 pub(super) const NEVER: u64 = u64::MAX;
-
-/// What is asked of a timer.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Command {
-    /// To fire at this time, in nanoseconds since the kernel began, and then each period; 0: once.
-    Arm { deadline: u64, period: u64 },
-    /// Not to fire.
-    Cancel,
-    /// Not to fire, and to take no more commands.
-    Close,
-}
 
 /// The part of a timer that does not depend on its function's type.
 #[repr(C)]
@@ -87,17 +77,6 @@ pub(super) struct Node {
     pub(super) request: Request,
     work: unsafe fn(NonNull<Node>),
     free: unsafe fn(NonNull<Node>),
-}
-
-/// A command from another CPU: one at a time.
-pub(super) struct Request {
-    /// The next in the owner's inbox; who posts writes it, the owner reads it.
-    pub(super) next: AtomicPtr<Node>,
-    pub(super) command: Cell<Command>,
-    /// Whether it is in the inbox. What is above belongs to the owner until this is false.
-    pub(super) posted: AtomicBool,
-    /// The answer.
-    pub(super) was_pending: Cell<bool>,
 }
 
 impl fmt::Debug for Node {
@@ -154,12 +133,7 @@ where
         missed_since: Cell::new(0),
         name,
         cpu,
-        request: Request {
-            next: AtomicPtr::new(ptr::null_mut()),
-            command: Cell::new(Command::Cancel),
-            posted: AtomicBool::new(false),
-            was_pending: Cell::new(false),
-        },
+        request: Request::new(),
         work: work::<F>,
         free: free::<F>,
     };

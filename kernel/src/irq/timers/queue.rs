@@ -4,14 +4,13 @@
 //! takes no lock: it looks at the first timer and calls its function. Everything else comes after:
 //! the order of the others is mended, and the hardware gets the next deadline.
 //!
-//! Other CPUs put commands in the owner's inbox, a list that they push to and the owner takes whole,
-//! and send it an interrupt of the same class.
+//! Other CPUs put commands in the owner's inbox, and send it an interrupt of the same class.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::{Cell, UnsafeCell};
-use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Once;
 use tocsin_logic::apic::icr::Destination;
@@ -19,7 +18,8 @@ use tocsin_logic::apic::{ApicId, Icr};
 use tocsin_logic::irq::timers::{Timers, next_period};
 use tocsin_logic::vector::Vector;
 
-use super::node::{self, Command, NEVER, Node};
+use super::inbox::{Command, Inbox};
+use super::node::{self, NEVER, Node};
 use super::registry::Registry;
 use super::{CAPACITY, CLASS};
 use crate::apic::{local as apic, timer, vectors};
@@ -49,8 +49,8 @@ pub(super) struct Queue {
     /// Interrupts that came while the hardware was borrowed.
     pub(super) ticks: AtomicU64,
     timers: UnsafeCell<Timers<NonNull<Node>, CAPACITY>>,
-    /// The nodes with a command, linked by their requests, the latest first.
-    inbox: AtomicPtr<Node>,
+    /// What other CPUs have asked for.
+    inbox: Inbox,
     /// All timers of this CPU, started or not.
     pub(super) registry: Registry,
     cpu: &'static PerCpu,
@@ -115,7 +115,7 @@ pub(super) fn local<R>(action: impl FnOnce(&'static Queue) -> R) -> R {
 /// one's interrupts may not get through. The priority is raised only if there is something to do.
 pub(super) fn serve_if_asked() {
     let queue = of(cpu::current().id());
-    if queue.is_some_and(|queue| !queue.inbox.load(Ordering::Relaxed).is_null()) {
+    if queue.is_some_and(|queue| !queue.inbox.is_empty()) {
         local(Queue::serve);
     }
 }
@@ -150,7 +150,7 @@ impl Queue {
             borrowed: Cell::new(false),
             ticks: AtomicU64::new(0),
             timers: UnsafeCell::new(Timers::new()),
-            inbox: AtomicPtr::new(ptr::null_mut()),
+            inbox: Inbox::new(),
             registry: Registry::new(cpu.id()),
             cpu,
             apic_id,
@@ -281,54 +281,14 @@ impl Queue {
 
     /// Does what other CPUs have asked for. On the owner, at the timers' class.
     pub(super) fn serve(&self) {
-        if self.inbox.load(Ordering::Relaxed).is_null() {
-            return;
-        }
-        // The list has the latest first.
-        let mut latest = NonNull::new(self.inbox.swap(ptr::null_mut(), Ordering::Acquire));
-        let mut first: Option<NonNull<Node>> = None;
-        while let Some(pointer) = latest {
-            // SAFETY: 1. Who posted it waits before it frees it.
-            let next = unsafe { &pointer.as_ref().request.next };
-            let earlier = next.load(Ordering::Relaxed);
-            next.store(
-                first.map_or(ptr::null_mut(), NonNull::as_ptr),
-                Ordering::Relaxed,
-            );
-            first = Some(pointer);
-            latest = NonNull::new(earlier);
-        }
-        while let Some(pointer) = first {
-            // SAFETY: 1. As above, until it is no longer posted.
-            let request = unsafe { &pointer.as_ref().request };
-            first = NonNull::new(request.next.load(Ordering::Relaxed));
-            let was_pending = self.execute(pointer, request.command.get());
-            request.was_pending.set(was_pending);
-            request.posted.store(false, Ordering::Release);
-        }
+        self.inbox
+            .answer(|pointer, command| self.execute(pointer, command));
     }
 
-    /// Asks the owner, another CPU, to do something. The node's last request must be done.
+    /// Asks the owner, another CPU, to do something. The node's last request must be done, and the node is
+    /// not freed before this one is.
     pub(super) fn post(&self, pointer: NonNull<Node>, command: Command) {
-        // SAFETY: 1. The caller does not free it before the request is done.
-        let request = unsafe { &pointer.as_ref().request };
-        request.command.set(command);
-        request.posted.store(true, Ordering::Relaxed);
-        let mut latest = self.inbox.load(Ordering::Relaxed);
-        loop {
-            request.next.store(latest, Ordering::Relaxed);
-            // Release: who finds the node finds its command.
-            let pushed = self.inbox.compare_exchange_weak(
-                latest,
-                pointer.as_ptr(),
-                Ordering::Release,
-                Ordering::Relaxed,
-            );
-            match pushed {
-                Ok(_) => break,
-                Err(now) => latest = now,
-            }
-        }
+        self.inbox.push(pointer, command);
         let interrupt = Icr::fixed(COMMANDS.get(), Destination::Physical(self.apic_id));
         apic()
             .send(interrupt)
