@@ -27,6 +27,7 @@
 //! | module | job |
 //! |---|---|
 //! | `node` | a timer: its function, and whether it runs |
+//! | [`Expiry`] | what its function is told |
 //! | `inbox` | what other CPUs ask of it |
 //! | `queue` | a CPU's timers: interrupt, commands, hardware |
 //! | `registry` | which timers there are |
@@ -34,12 +35,12 @@
 
 mod borrow;
 mod error;
+mod expiry;
 mod inbox;
 mod node;
 mod queue;
 mod registry;
 
-use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
@@ -53,6 +54,7 @@ use queue::Queue;
 
 pub use borrow::{Borrowed, borrow};
 pub use error::{Lent, TimerError};
+pub use expiry::Expiry;
 pub use queue::COMMANDS;
 pub(crate) use queue::set_up;
 
@@ -252,65 +254,6 @@ impl Drop for Timer {
         self.queue.registry.remove(self.place);
         // SAFETY: 1. It is closed, and this was the last use.
         unsafe { node::release(self.node) };
-    }
-}
-
-/// What a timer's function is told, and its way to start the timer again.
-///
-/// A command from outside that comes later counts more. Once the timer has been dropped, commands
-/// do nothing.
-#[derive(Debug)]
-pub struct Expiry<'a> {
-    pointer: NonNull<Node>,
-    deadline: u64,
-    missed: u64,
-    node: PhantomData<&'a Node>,
-}
-
-impl Expiry<'_> {
-    fn new(pointer: NonNull<Node>, deadline: u64, missed: u64) -> Self {
-        Self {
-            pointer,
-            deadline,
-            missed,
-            node: PhantomData,
-        }
-    }
-
-    /// When the timer was to fire, in nanoseconds since the kernel began.
-    #[must_use]
-    pub fn deadline(&self) -> u64 {
-        self.deadline
-    }
-
-    /// How many periods passed without a call, which this call stands for too: after that deadline, or, if the
-    /// function is deferred, before it.
-    #[must_use]
-    pub fn missed(&self) -> u64 {
-        self.missed
-    }
-
-    /// Lets the timer fire once, `nanoseconds` from now. A function that does so again and again leaves
-    /// the CPU no time for anything else if they are fewer than the interrupt takes.
-    pub fn after(&self, nanoseconds: u64) {
-        self.at(time::nanoseconds().saturating_add(nanoseconds));
-    }
-
-    /// Lets the timer fire once, at a time in nanoseconds since the kernel began.
-    pub fn at(&self, deadline: u64) {
-        self.command(Command::Arm {
-            deadline,
-            period: 0,
-        });
-    }
-
-    /// Ends a periodic timer, or one that this function has started again.
-    pub fn stop(&self) {
-        self.command(Command::Cancel);
-    }
-
-    fn command(&self, command: Command) {
-        queue::local(|queue| queue.execute(self.pointer, command));
     }
 }
 

@@ -1,0 +1,68 @@
+//! What the function of a timer gets.
+
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+use super::inbox::Command;
+use super::node::Node;
+use super::queue;
+use crate::time;
+
+/// What a timer's function is told, and its way to start the timer again.
+///
+/// A command from outside that comes later counts more. Once the timer has been dropped, commands
+/// do nothing.
+#[derive(Debug)]
+pub struct Expiry<'a> {
+    pointer: NonNull<Node>,
+    deadline: u64,
+    missed: u64,
+    node: PhantomData<&'a Node>,
+}
+
+impl Expiry<'_> {
+    pub(super) fn new(pointer: NonNull<Node>, deadline: u64, missed: u64) -> Self {
+        Self {
+            pointer,
+            deadline,
+            missed,
+            node: PhantomData,
+        }
+    }
+
+    /// When the timer was to fire, in nanoseconds since the kernel began.
+    #[must_use]
+    pub fn deadline(&self) -> u64 {
+        self.deadline
+    }
+
+    /// How many periods passed without a call, which this call stands for too: after that deadline, or, if the
+    /// function is deferred, before it.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    /// Lets the timer fire once, `nanoseconds` from now. A function that does so again and again leaves
+    /// the CPU no time for anything else if they are fewer than the interrupt takes.
+    pub fn after(&self, nanoseconds: u64) {
+        self.at(time::nanoseconds().saturating_add(nanoseconds));
+    }
+
+    /// Lets the timer fire once, at a time in nanoseconds since the kernel began.
+    pub fn at(&self, deadline: u64) {
+        self.command(Command::Arm {
+            deadline,
+            period: 0,
+        });
+    }
+
+    /// Ends a periodic timer, or one that this function has started again.
+    pub fn stop(&self) {
+        self.command(Command::Cancel);
+    }
+
+    fn command(&self, command: Command) {
+        queue::local(|queue| queue.execute(self.pointer, command));
+    }
+}
