@@ -36,6 +36,9 @@ const NOT_LOGGED: &[&str] = &[
     "__udivti3",
 ];
 
+/// How the names of the kernel's gates begin: every figure that has an aim goes through one.
+const ENTRY: &str = "entry_";
+
 /// Above so many instructions there is a table alone.
 const LISTED: usize = 2_000;
 
@@ -137,13 +140,17 @@ fn listing(key: &Key, settings: &Settings) -> Result<Listing, BenchError> {
     let file = File::open(log).map_err(BenchError::file("read", log))?;
     let trace = Trace::read(BufReader::new(file)).map_err(BenchError::file("read", log))?;
     let length = figure.summary.p50 + figure.overhead;
-    let window = trace
-        .window(usize::try_from(length).unwrap_or(usize::MAX))
-        .ok_or_else(|| {
-            BenchError::Listing(format!(
-                "no two readings of the counter are {length} logged instructions apart"
-            ))
-        })?;
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    let enters = |window: &[(u32, u64)]| {
+        let mut names = window.iter().map(|&(_, address)| functions.at(address));
+        names.any(|name| name.starts_with(ENTRY))
+    };
+    let window = trace.window(length, enters).ok_or_else(|| {
+        BenchError::Listing(format!(
+            "no two readings of the counter with a gate between are {length} logged \
+                 instructions apart"
+        ))
+    })?;
     let lines: Vec<_> = window
         .iter()
         .map(|&(cpu, address)| Line {

@@ -3,6 +3,7 @@
 //! Colours are written as numbers by the plotting library, and replaced by the report's style
 //! sheet, which knows whether the page is dark: it selects shapes by those numbers.
 
+pub mod bars;
 #[cfg(test)]
 mod tests;
 
@@ -89,18 +90,14 @@ impl Plot {
 
     /// Writes the title, and below it the curves' names beside their colours.
     fn head<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>) -> Result<(), BenchError> {
-        let failed = |e: DrawingAreaErrorKind<DB::ErrorType>| BenchError::Plot(e.to_string());
         let title = ("sans-serif", 15).into_font().color(&INK);
-        area.draw_text(&self.title, &title, (70, 8))
-            .map_err(failed)?;
+        drawn(area.draw_text(&self.title, &title, (70, 8)))?;
         let mut x = 70;
         for (index, curve) in self.curves.iter().enumerate() {
             let line = colour(&curve.name, index).stroke_width(3);
-            area.draw(&PathElement::new([(x, 38), (x + 18, 38)], line))
-                .map_err(failed)?;
+            drawn(area.draw(&PathElement::new([(x, 38), (x + 18, 38)], line)))?;
             let name = ("sans-serif", 12).into_font().color(&INK);
-            area.draw_text(&curve.name, &name, (x + 24, 32))
-                .map_err(failed)?;
+            drawn(area.draw_text(&curve.name, &name, (x + 24, 32)))?;
             x += 46 + 8 * curve.name.len().cast_signed() as i32;
         }
         Ok(())
@@ -130,14 +127,14 @@ impl Plot {
             let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
             let (head, body) = area.split_vertically(HEAD);
             self.head(&head)?;
-            let mut chart = ChartBuilder::on(&body)
+            let chart = ChartBuilder::on(&body)
                 .margin(8)
                 .margin_right(18)
                 .x_label_area_size(42)
                 .y_label_area_size(66)
-                .build_cartesian_2d(x, y)
-                .map_err(|e| BenchError::Plot(e.to_string()))?;
-            let drawn = chart
+                .build_cartesian_2d(x, y);
+            let mut chart = drawn(chart)?;
+            let mesh = chart
                 .configure_mesh()
                 .x_desc(&self.x)
                 .y_desc(&self.y)
@@ -151,28 +148,33 @@ impl Plot {
                 .x_label_formatter(&|value| number(*value))
                 .y_label_formatter(&|value| number(*value))
                 .draw();
-            drawn.map_err(|e| BenchError::Plot(e.to_string()))?;
+            drawn(mesh)?;
             for (index, curve) in self.curves.iter().enumerate() {
                 let colour = colour(&curve.name, index);
                 let points = || curve.points.iter().copied();
                 let line = LineSeries::new(points(), colour.stroke_width(2));
-                let drawn = chart.draw_series(line);
-                drawn.map_err(|e| BenchError::Plot(e.to_string()))?;
+                drawn(chart.draw_series(line))?;
                 if self.marks {
                     let circles = points().map(|point| Circle::new(point, 3, colour.filled()));
-                    let drawn = chart.draw_series(circles);
-                    drawn.map_err(|e| BenchError::Plot(e.to_string()))?;
+                    drawn(chart.draw_series(circles))?;
                 }
             }
-            area.present()
-                .map_err(|e| BenchError::Plot(e.to_string()))?;
+            drawn(area.present())?;
         }
         Ok(svg)
     }
 }
 
+/// What the plotting library did, as this program's error.
+fn drawn<T, E>(result: Result<T, DrawingAreaErrorKind<E>>) -> Result<T, BenchError>
+where
+    E: std::error::Error + Send + Sync,
+{
+    result.map_err(|e| BenchError::Plot(e.to_string()))
+}
+
 /// A number on an axis: `20k`, `1.5M`, `0.25`.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     let (scaled, unit) = match value.abs() {
         v if v >= 1e9 => (value / 1e9, "G"),
         v if v >= 1e6 => (value / 1e6, "M"),
@@ -219,6 +221,21 @@ pub fn cumulative(histogram: &[Bucket]) -> Vec<(f64, f64)> {
         let at = float(last.max(1));
         points.extend([(at, before), (at, percent)]);
         before = percent;
+    }
+    points
+}
+
+/// Of a histogram's buckets, how many samples in percent are above so much, down to the last.
+pub fn tail(histogram: &[Bucket]) -> Vec<(f64, f64)> {
+    let mut buckets = histogram.to_vec();
+    buckets.sort_by_key(|&(first, _, _)| first);
+    let total: u64 = buckets.iter().map(|&(_, _, count)| count).sum();
+    let mut left = total;
+    let mut points = Vec::new();
+    for (first, last, count) in buckets {
+        let percent = 100.0 * float(left) / float(total.max(1));
+        points.extend([first, last].map(|at| (float(at.max(1)), percent)));
+        left -= count;
     }
     points
 }

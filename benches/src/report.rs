@@ -42,6 +42,7 @@ struct Share {
 }
 
 struct CauseTable<'r> {
+    plot: String,
     causes: &'r Causes,
     shares: Vec<Share>,
     names: Vec<&'r str>,
@@ -112,7 +113,7 @@ pub fn of(results: &Results) -> Result<String, BenchError> {
         began: date(results.host.began),
         aims: aims.collect(),
         overview,
-        causes: results.causes.iter().map(cause).collect(),
+        causes: results.causes.iter().map(cause).collect::<Result<_, _>>()?,
         sections,
         peers: results
             .peers
@@ -195,7 +196,7 @@ fn section(results: &Results, clock: Clock) -> Result<Section<'_>, BenchError> {
     })
 }
 
-fn cause(causes: &Causes) -> CauseTable<'_> {
+fn cause(causes: &Causes) -> Result<CauseTable<'_>, BenchError> {
     let parts = &causes.cause.parts;
     let sum: u64 = parts.values().map(|part| part.p50).sum();
     let shares = parts.iter().map(|(name, part)| Share {
@@ -213,12 +214,13 @@ fn cause(causes: &Causes) -> CauseTable<'_> {
             .map(|&name| sample.get(name).copied().unwrap_or_default());
         values.collect()
     });
-    CauseTable {
+    Ok(CauseTable {
+        plot: plots::shares(causes)?,
         causes,
         shares: shares.collect(),
         worst: worst.collect(),
         names,
-    }
+    })
 }
 
 fn peer_table<'r>(results: &Results, peer: &'r Peer) -> PeerTable<'r> {

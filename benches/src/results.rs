@@ -41,11 +41,7 @@ impl Key {
 
     /// The parameters alone: `cpus=8`.
     pub fn params(&self) -> String {
-        let params = self
-            .param
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"));
-        params.collect::<Vec<_>>().join(" ")
+        params(&self.param)
     }
 
     /// Whether both were measured alike, but for the variant.
@@ -57,6 +53,12 @@ impl Key {
                 ..self.clone()
             }
     }
+}
+
+/// Parameters for people: `cpus=8 load=idle`.
+fn params(param: &Param) -> String {
+    let params = param.iter().map(|(key, value)| format!("{key}={value}"));
+    params.collect::<Vec<_>>().join(" ")
 }
 
 /// A figure of the sitting.
@@ -93,6 +95,13 @@ pub struct Causes {
     pub cpus: u64,
     #[serde(flatten)]
     pub cause: Cause,
+}
+
+impl Causes {
+    /// The parameters alone.
+    pub fn params(&self) -> String {
+        params(&self.cause.param)
+    }
 }
 
 /// A sitting.

@@ -27,7 +27,7 @@ Trace 0: 0x7f15f4306f80 [00000000/ffffffff80200116/0000c0b0/ff022201]
 #[test]
 fn a_window_is_as_long_as_was_counted() {
     let trace = Trace::read(LOG.as_bytes()).unwrap();
-    let window = trace.window(3).unwrap();
+    let window = trace.window(3, |_| true).unwrap();
     let shown: Vec<_> = window
         .iter()
         .map(|&(cpu, address)| (cpu, trace.text(address)))
@@ -41,8 +41,12 @@ fn a_window_is_as_long_as_was_counted() {
         ]
     );
     // From the first reading to the third, over the second.
-    assert_eq!(trace.window(4).map(<[_]>::len), Some(4));
-    assert_eq!(trace.window(2), None);
+    assert_eq!(trace.window(4, |_| true).map(<[_]>::len), Some(4));
+    assert_eq!(trace.window(2, |_| true), None);
+    // The other of the two with one instruction.
+    let shorter = trace.window(1, |window| window[0].0 == 0);
+    assert_eq!(shorter.map(<[_]>::len), Some(1));
+    assert_eq!(trace.window(3, |window| window.len() > 3), None);
 }
 
 #[test]

@@ -53,16 +53,21 @@ impl Trace {
     }
 
     /// The last `length` instructions that begin with a reading of the counter, and that such a
-    /// reading follows; if it can be, without another between.
-    pub fn window(&self, length: usize) -> Option<&[(u32, u64)]> {
+    /// reading follows; if it can be, without another between. Only those that `are_right`: what
+    /// is between two samples can be as long as a sample.
+    pub fn window(
+        &self,
+        length: usize,
+        are_right: impl Fn(&[(u32, u64)]) -> bool,
+    ) -> Option<&[(u32, u64)]> {
         let ran = self.ran.iter().enumerate();
         let stamps = ran.filter(|(_, (_, address))| self.text(*address).starts_with(STAMP));
         let stamps: Vec<usize> = stamps.map(|(index, _)| index).collect();
         (1..=INSIDE).find_map(|apart| {
             let pairs = stamps.windows(apart + 1).rev();
-            let mut pairs = pairs.map(|pair| (pair[0], pair[apart]));
-            let (from, to) = pairs.find(|(from, to)| to - from == length)?;
-            self.ran.get(from..to)
+            let windows = pairs.filter(|pair| pair[apart] - pair[0] == length);
+            let mut windows = windows.filter_map(|pair| self.ran.get(pair[0]..pair[apart]));
+            windows.find(|window| are_right(window))
         })
     }
 }

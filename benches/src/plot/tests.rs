@@ -19,6 +19,9 @@ fn distributions_add_up() {
     assert!(points.is_sorted_by(|a, b| a.0 <= b.0 && a.1 <= b.1));
     assert_eq!(points.last(), Some(&(103.0, 100.0)));
     assert_eq!(points[1], (11.0, 50.0));
+    let points = tail(&histogram);
+    assert_eq!(points[..3], [(10.0, 100.0), (11.0, 100.0), (12.0, 50.0)]);
+    assert_eq!(points.last(), Some(&(103.0, 20.0)));
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use super::machine;
 use crate::error::BenchError;
-use crate::plot::{Curve, Plot, cumulative, distribution};
-use crate::record::{Clock, Value};
-use crate::results::{Figure, Results, float};
+use crate::plot::bars::Bars;
+use crate::plot::{Curve, Plot, cumulative, distribution, number, tail};
+use crate::record::{Cause, Clock, Value};
+use crate::results::{Causes, Figure, Results, float};
 
 /// Figures over a parameter: name, parameter, axis, whether it doubles from point to point.
 const SCALING: &[(&str, &str, &str, bool)] = &[
@@ -39,10 +40,11 @@ pub fn group(figures: &[&Figure]) -> Result<Option<Group>, BenchError> {
     let title = format!("{} {}", key.name, key.params())
         .trim_end()
         .to_owned();
-    let range = with
-        .iter()
-        .flat_map(|figure| [figure.summary.min, figure.summary.max]);
-    let range = (range.clone().min().unwrap_or(1), range.max().unwrap_or(2));
+    // Single samples far away would leave no room for the others: they are in the last plot.
+    let least = with.iter().map(|figure| figure.summary.min).min();
+    let most = with.iter().map(|figure| figure.summary.p99_9).max();
+    let least = least.unwrap_or_default().max(1);
+    let range = (least, most.unwrap_or_default().max(least + least / 4 + 1));
     let curves = |of: &dyn Fn(&Figure) -> Vec<(f64, f64)>| {
         let curves = with.iter().map(|figure| Curve {
             name: figure.key.variant.clone(),
@@ -50,27 +52,41 @@ pub fn group(figures: &[&Figure]) -> Result<Option<Group>, BenchError> {
         });
         curves.collect::<Vec<_>>()
     };
-    let plot = |what: &str, y: &str, curves| Plot {
+    let plot = |what: &str, y: &str, log_y, curves| Plot {
         title: format!("{title}: {what}"),
         x: format!("{unit} (logarithmic)"),
         y: y.to_owned(),
         log_x: true,
-        log_y: false,
+        log_y,
         marks: false,
         curves,
     };
     let histogram = plot(
-        "histogram",
+        "histogram up to p99.9",
         "% of samples",
+        false,
         curves(&|figure| distribution(&figure.histogram, range)),
     );
+    let within = |points: Vec<(f64, f64)>| {
+        let within = points.into_iter();
+        within
+            .take_while(|point| point.0 <= float(range.1))
+            .collect()
+    };
     let whole = plot(
-        "cumulative distribution",
+        "cumulative distribution up to p99.9",
         "% of samples at or below",
-        curves(&|figure| cumulative(&figure.histogram)),
+        false,
+        curves(&|figure| within(cumulative(&figure.histogram))),
+    );
+    let tail = plot(
+        "the tail, to the greatest",
+        "% of samples at or above (logarithmic)",
+        true,
+        curves(&|figure| tail(&figure.histogram)),
     );
     let title = format!("{title} ({})", machine(key));
-    let plots = vec![histogram.draw()?, whole.draw()?];
+    let plots = vec![histogram.draw()?, whole.draw()?, tail.draw()?];
     Ok(Some(Group { title, plots }))
 }
 
@@ -138,6 +154,32 @@ pub fn contention(results: &Results, clock: Clock) -> Result<Vec<String>, BenchE
         plots.push(plot.draw()?);
     }
     Ok(plots)
+}
+
+/// What each of the slowest samples of a load run is made of, and what the middle is.
+pub fn shares(causes: &Causes) -> Result<String, BenchError> {
+    let Cause {
+        name, parts, worst, ..
+    } = &causes.cause;
+    let middle = parts.values().map(|part| float(part.p50)).collect();
+    let mut bars = vec![("medians of the parts".to_owned(), middle)];
+    for (index, sample) in worst.iter().enumerate() {
+        let sizes: Vec<f64> = parts
+            .keys()
+            .map(|part| float(sample.get(part).copied().unwrap_or_default()))
+            .collect();
+        let whole = number(sizes.iter().sum());
+        bars.push((
+            format!("slowest {}: {whole} {}", index + 1, causes.clock),
+            sizes,
+        ));
+    }
+    let bars = Bars {
+        title: format!("{name}: what a latency is made of"),
+        parts: parts.keys().map(|part| part.replace('_', " ")).collect(),
+        rows: bars,
+    };
+    bars.draw()
 }
 
 /// Whatever has a number as its parameter.
