@@ -26,7 +26,6 @@ mod run;
 mod settings;
 mod table;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -105,6 +104,7 @@ fn run(command: &Command) -> Result<bool, BenchError> {
         Command::Report { results } => {
             let results = Results::load(results)?;
             write("report.html", &report::of(&results)?)?;
+            println!("{FOLDER}/report.html written");
             Ok(true)
         }
     }
@@ -160,10 +160,13 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
     if settings.only.is_empty() && settings.smp.is_none() && !with_peers {
         results.boot = Some(boot::measure(settings.rounds, &ticker)?);
     }
+    // What was measured is kept, whatever comes of the listings.
+    save(&results)?;
     results.listings = listing::of_missed(&results, settings, &ticker);
     ticker.tell("");
     show(&results, &settings.clocks);
     save(&results)?;
+    println!("{FOLDER}/report.html, results.json and results.csv written");
     if let Some(old) = old {
         print!("\n{}", compare::compare(&old, &results).show());
     }
@@ -208,9 +211,6 @@ fn save(results: &Results) -> Result<(), BenchError> {
 
 fn write(name: &str, content: &str) -> Result<(), BenchError> {
     prepare_folder()?;
-    let path = Path::new(FOLDER).join(name);
-    let file = workspace().join(&path);
-    std::fs::write(&file, content).map_err(BenchError::file("write", &file))?;
-    println!("{}", path.display());
-    Ok(())
+    let file = workspace().join(FOLDER).join(name);
+    std::fs::write(&file, content).map_err(BenchError::file("write", &file))
 }

@@ -21,6 +21,9 @@ struct Row<'r> {
     id: String,
     label: String,
     machine: String,
+    unit: String,
+    /// From the least to the greatest.
+    values: [String; 6],
     floor: String,
     /// What each peer has beside it.
     others: Vec<String>,
@@ -77,6 +80,7 @@ struct Page<'r> {
     results: &'r Results,
     began: String,
     aims: Vec<AimRow>,
+    reached: usize,
     overview: Vec<String>,
     causes: Vec<CauseTable<'r>>,
     sections: Vec<Section<'r>>,
@@ -103,7 +107,9 @@ pub fn of(results: &Results) -> Result<String, BenchError> {
             sections.push(section(results, clock)?);
         }
     }
-    let aims = aims::of(results).into_iter().map(|aim| AimRow {
+    let aims = aims::of(results);
+    let reached = aims.iter().filter(|aim| aim.is_reached()).count();
+    let aims = aims.into_iter().map(|aim| AimRow {
         measured: short(aim.measured),
         limit: short(aim.limit),
         aim,
@@ -112,6 +118,7 @@ pub fn of(results: &Results) -> Result<String, BenchError> {
         results,
         began: date(results.host.began),
         aims: aims.collect(),
+        reached,
         overview,
         causes: results.causes.iter().map(cause).collect::<Result<_, _>>()?,
         sections,
@@ -165,6 +172,8 @@ fn section(results: &Results, clock: Clock) -> Result<Section<'_>, BenchError> {
             .trim_end()
             .to_owned(),
         machine: machine(&figure.key),
+        unit: figure.unit.replace('_', " "),
+        values: figure.summary.values().map(grouped),
         floor: results
             .to_floor(figure)
             .map(|ratio| format!("{ratio:.2}"))
@@ -246,6 +255,22 @@ fn peer_table<'r>(results: &Results, peer: &'r Peer) -> PeerTable<'r> {
     });
     let rows = rows.collect();
     PeerTable { peer, rows }
+}
+
+/// A number with narrow spaces between its thousands, from five digits on.
+fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    if digits.len() < 5 {
+        return digits;
+    }
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push('\u{202f}');
+        }
+        grouped.push(digit);
+    }
+    grouped
 }
 
 /// Seconds since 1970 as a date and time.

@@ -138,15 +138,16 @@ pub fn contention(results: &Results, clock: Clock) -> Result<Vec<String>, BenchE
         Clock::Cycles => (|figure| figure.summary.p99, "99th percentile of"),
         Clock::Instructions => (|figure| figure.summary.max, "worst"),
     };
-    let curves = over(&figures, "section", of, "");
+    let mut curves = over(&figures, "section", of, "");
+    for curve in &mut curves {
+        curve.points.retain(|point| point.0 > 0.0);
+    }
     if curves.iter().any(|curve| curve.points.len() > 1) {
         let plot = Plot {
             title: format!("{what} latency of a high class while low priority holds a lock"),
-            x: format!("length L of the section, {clock}"),
+            x: format!("length L of the section, {clock} (logarithmic; 0 is in the table)"),
             y: format!("latency, {clock} (logarithmic)"),
-            log_x: curves
-                .iter()
-                .all(|curve| curve.points.iter().all(|point| point.0 > 0.0)),
+            log_x: true,
             log_y: true,
             marks: true,
             curves,
@@ -191,12 +192,21 @@ pub fn scaling(results: &Results, clock: Clock) -> Result<Vec<String>, BenchErro
             .iter()
             .filter(|figure| (figure.key.clock, figure.key.name.as_str()) == (clock, name));
         let figures: Vec<_> = figures.collect();
-        // Bringing CPUs online takes a machine for each number of them; the others are
-        // compared on the largest.
+        // What is measured for so many CPUs is of the machine that has just so many, if there is
+        // one; else of the largest.
         let most = figures.iter().map(|figure| figure.key.cpus).max();
+        let has_own = |cpus: u64| {
+            figures.iter().any(|figure| {
+                figure.key.cpus == cpus
+                    && figure.key.param.get("cpus") == Some(&Value::Number(cpus))
+            })
+        };
         let own: Vec<_> = figures
             .iter()
-            .filter(|figure| name == "bringup.cpus" || Some(figure.key.cpus) == most)
+            .filter(|figure| match figure.key.param.get("cpus") {
+                Some(&Value::Number(cpus)) if has_own(cpus) => cpus == figure.key.cpus,
+                _ => Some(figure.key.cpus) == most,
+            })
             .copied()
             .collect();
         let curves = over(&own, param, |figure| figure.summary.p50, "");

@@ -87,9 +87,10 @@ fn every_figure_is_in_the_page_with_its_numbers() {
             .map(|cell| cell.text().collect())
             .collect();
         let values = figure.summary.values().map(|value| value.to_string());
-        assert_eq!(cells[3..9], values, "{id}");
+        let shown = cells[4..10].iter().map(|cell| cell.replace('\u{202f}', ""));
+        assert_eq!(shown.collect::<Vec<_>>(), values, "{id}");
         assert_eq!(cells[1], figure.key.variant);
-        assert!(cells.contains(&figure.unit), "{cells:?}");
+        assert_eq!(cells[3], figure.unit.replace('_', " "), "{id}");
     }
 }
 
@@ -184,6 +185,13 @@ fn nothing_measured_makes_a_page_too() {
             .unwrap()
             .contains("No figure that an aim is set for")
     );
+}
+
+#[test]
+fn long_numbers_are_grouped() {
+    let shown = [0, 999, 9999, 10_000, 1_234_567].map(grouped);
+    let with_spaces = shown.map(|text| text.replace('\u{202f}', " "));
+    assert_eq!(with_spaces, ["0", "999", "9999", "10 000", "1 234 567"]);
 }
 
 #[test]
