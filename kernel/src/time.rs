@@ -3,7 +3,7 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use tocsin_logic::apic::calibration::tsc_from_cpuid;
+use tocsin_logic::apic::calibration::{Measurement, tsc_from_cpuid};
 
 use crate::hw::{pit, processor};
 
@@ -149,16 +149,24 @@ pub fn spin_for(duration: u64) {
     }
 }
 
+/// The longest break between two looks that counts as waiting, in nanoseconds.
+const TURN: u64 = 1_000_000;
+
 /// Waits, spinning, until `condition` holds, but no longer than `limit` nanoseconds. Returns whether it
 /// holds. Any context in which the condition may be looked at.
+///
+/// Only the time for which this CPU runs counts: where a host has more virtual CPUs than real ones, one
+/// that waits for its turn learns nothing meanwhile, and what it waits for may wait, too.
 pub fn wait_until(limit: u64, condition: impl Fn() -> bool) -> bool {
-    let start = nanoseconds();
+    let (mut last, mut waited) = (nanoseconds(), 0);
     while !condition() {
-        if has_passed(start, limit) {
-            // The host may have kept this CPU from running since the last look.
-            return condition();
+        if waited >= limit {
+            return false;
         }
         core::hint::spin_loop();
+        let now = nanoseconds();
+        waited += now.saturating_sub(last).min(TURN);
+        last = now;
     }
     true
 }
@@ -182,7 +190,7 @@ fn learn_frequency() -> Frequency {
     // 10 ms: long enough for 0.1 % against a read that takes a few microseconds.
     let ticks = u16::try_from(pit::FREQUENCY / 100).expect("10 ms fit the 16-bit counter");
     match pit::measure(ticks, processor::timestamp) {
-        Some((start, end)) if end > start => {
+        Some(Measurement { start, end, .. }) if end > start => {
             let hertz = (end - start) * pit::FREQUENCY / u64::from(ticks);
             Frequency {
                 hertz: hertz.max(1),

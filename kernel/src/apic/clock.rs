@@ -3,20 +3,17 @@
 use tocsin_logic::acpi::AddressSpace;
 use tocsin_logic::acpi::fadt::Fadt;
 use tocsin_logic::acpi::hpet::Hpet;
-use tocsin_logic::apic::calibration::Clock;
+use tocsin_logic::apic::calibration::{Clock, READS, attempt, sharpest};
 use tocsin_logic::devices::hpet;
 use x86_64::instructions::port::Port;
 
 use crate::hw::mmio::Mmio;
-use crate::hw::pit;
+use crate::hw::{pit, processor};
 use crate::memory::{MemoryError, paging};
 use crate::time::Source;
 
 /// Bytes of the HPET's registers (HPET specification 1.0a, 2.3).
 const HPET_LENGTH: u64 = 0x400;
-
-/// Reads of a counter before it counts as stopped. A count takes at most 0.28 us.
-const READS: u32 = 10_000;
 
 /// A clock of known frequency that this machine has.
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +118,8 @@ impl Reference {
     }
 
     fn if_running(self) -> Option<Self> {
-        let runs = self.next_count().is_some();
+        let start = self.count();
+        let runs = (0..READS).any(|_| self.count() != start);
         if !runs {
             log::warn!("{}: the counter stands still; not used", self.clock);
         }
@@ -137,14 +135,6 @@ impl Reference {
         }
     }
 
-    /// The count right after it changes; `None` if it stands still.
-    fn next_count(&self) -> Option<u64> {
-        let start = self.count();
-        (0..READS)
-            .map(|_| self.count())
-            .find(|&count| count != start)
-    }
-
     /// Counts for about `milliseconds` (1..=50) and reads `counters` at both ends. `None` if the
     /// reference stops meanwhile.
     pub(crate) fn measure(
@@ -153,41 +143,20 @@ impl Reference {
         counters: impl Fn() -> [u64; 2],
     ) -> Option<Interval> {
         let clock = self.clock;
-        let between = |start: [u64; 2], end: [u64; 2]| {
-            [end[0].wrapping_sub(start[0]), end[1].wrapping_sub(start[1])]
-        };
         let wanted = clock.counts(milliseconds * 1_000_000);
-        if let Place::Pit = self.place {
-            let (start, end) = pit::measure(u16::try_from(wanted).ok()?, counters)?;
-            return Some(Interval {
-                clock,
-                counts: wanted,
-                ticks: between(start, end),
-            });
-        }
-        // Right after a change, so that both ends are equally late.
-        let begin = self.next_count()?;
-        let start = counters();
-        let mut last_change = (begin, 0);
-        loop {
-            let now = self.count();
-            let counts = clock.elapsed(begin, now);
-            if counts >= wanted {
-                return Some(Interval {
-                    clock,
-                    counts,
-                    ticks: between(start, counters()),
-                });
+        let found = match self.place {
+            Place::Pit => pit::measure(u16::try_from(wanted).ok()?, counters)?,
+            Place::Memory(_) | Place::Port(_) => {
+                let count = || self.count();
+                sharpest(|| attempt(clock, wanted, processor::timestamp, count, &counters))?
             }
-            last_change = if now == last_change.0 {
-                (now, last_change.1 + 1)
-            } else {
-                (now, 0)
-            };
-            if last_change.1 > READS {
-                return None;
-            }
-        }
+        };
+        let ticks = |counter: usize| found.end[counter].wrapping_sub(found.start[counter]);
+        Some(Interval {
+            clock,
+            counts: found.counts,
+            ticks: [ticks(0), ticks(1)],
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 //! Channel 2 is the one to measure with: a program can start and watch it through port 0x61, and it
 //! never interrupts. Where there is no such port, as on QEMU's microvm, channel 0 has to do.
 
+use tocsin_logic::apic::calibration::{Measurement, sharpest};
 use tocsin_logic::devices::pit::{Mode, Status, control, latch_status};
 use x86_64::instructions::port::Port;
 
@@ -14,45 +15,16 @@ pub use tocsin_logic::devices::pit::FREQUENCY;
 /// each access to a port, some 50 times the longest count.
 const POLLS: u32 = 2_500_000;
 
-/// Measurements that are tried until one is sharp; the sharpest of them counts.
-const ATTEMPTS: u32 = 10;
-
-/// A measurement is sharp if not more than this part of it is doubtful.
-const SHARP: u64 = 256;
-
 /// Counts `ticks` periods of the 8254 (1..=65535, [`FREQUENCY`] Hz) once and returns what `read` gave
-/// at the start and at the end, or `None` if the counter did not finish (there is no 8254). Only
+/// at the start and at the end; `None` if the counter did not finish (there is no 8254). Only
 /// while nobody drives channel 0.
 ///
-/// A hypervisor may take the CPU away between the 8254 and `read`. Where the time-stamp counter shows
-/// that, it is measured again.
-pub fn measure<T>(ticks: u16, read: impl Fn() -> T) -> Option<(T, T)> {
+/// Where the time-stamp counter shows that the CPU was taken away meanwhile, it is measured again.
+pub fn measure<T>(ticks: u16, read: impl Fn() -> T) -> Option<Measurement<T>> {
     let old = read_control();
-    let mut best: Option<Measurement<T>> = None;
-    for _ in 0..ATTEMPTS {
-        let Some(found) = attempt(ticks, old, &read) else {
-            break;
-        };
-        let is_sharp = found.doubt <= found.length / SHARP;
-        if best.as_ref().is_none_or(|best| found.doubt < best.doubt) {
-            best = Some(found);
-        }
-        if is_sharp {
-            break;
-        }
-    }
+    let best = sharpest(|| attempt(ticks, old, &read));
     write(CONTROL, old);
-    best.map(|best| (best.start, best.end))
-}
-
-/// What was read at both ends of a count.
-struct Measurement<T> {
-    start: T,
-    end: T,
-    /// TSC cycles that it took.
-    length: u64,
-    /// Those of them in which the 8254 may have counted or not.
-    doubt: u64,
+    best
 }
 
 fn attempt<T>(ticks: u16, control_port: u8, read: impl Fn() -> T) -> Option<Measurement<T>> {
@@ -63,18 +35,19 @@ fn attempt<T>(ticks: u16, control_port: u8, read: impl Fn() -> T) -> Option<Meas
     // Mode 0 begins with the output low. A port that nothing answers at reads as all ones.
     if read_control() & (OUTPUT | GATE) == 0 {
         let begin = || write(CONTROL, control_port & !SPEAKER | GATE);
-        return count(begin, || read_control() & OUTPUT != 0, read);
+        return count(ticks, begin, || read_control() & OUTPUT != 0, read);
     }
     // The gate of channel 0 is always high, so the second half of its count starts it.
     set_mode(0, Mode::OneShot);
     if !status(0).is_set_as(control(0, Mode::OneShot)) {
         return None;
     }
-    count(|| set_count(0, ticks), || status(0).output(), read)
+    count(ticks, || set_count(0, ticks), || status(0).output(), read)
 }
 
 /// Starts a counter by `begin`, and waits until it is done.
 fn count<T>(
+    ticks: u16,
     begin: impl FnOnce(),
     is_done: impl Fn() -> bool,
     read: impl Fn() -> T,
@@ -92,6 +65,7 @@ fn count<T>(
             return Some(Measurement {
                 start,
                 end,
+                counts: ticks.into(),
                 length: ended - before,
                 doubt: (running - before) + (ended - not_done),
             });

@@ -1,13 +1,11 @@
 //! Frequencies from counts: how fast the TSC and the local APIC timer run,
 //! measured against a clock whose frequency is known.
 //!
-//! One measurement can be wrong by any amount: an SMI, or on a virtual machine
-//! the host, may take the CPU away between reading one counter and the other. So
-//! several are taken, those that stand apart are thrown away, and the median of
-//! the rest counts ([`choose`]).
+//! Counters cannot be read at once, and an SMI, or on a virtual machine the host, may take the CPU away
+//! in between for any time. So each measurement knows how much of it is doubtful, and the sharpest of a
+//! few counts ([`sharpest`]).
 
 use crate::topology::cpuid::Cpuid;
-use arrayvec::ArrayVec;
 use core::fmt;
 
 /// A clock to measure against.
@@ -122,6 +120,94 @@ impl Clock {
     }
 }
 
+/// Measurements that are tried until one is sharp; the sharpest of them counts.
+pub const ATTEMPTS: u32 = 10;
+
+/// A measurement is sharp if not more than this part of it is doubtful.
+pub const SHARP: u64 = 256;
+
+/// How far other counters came while a clock counted. The time-stamp counter, read before and after each
+/// end, tells how much of that is doubtful.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measurement<T> {
+    /// The other counters at the beginning.
+    pub start: T,
+    /// The same at the end.
+    pub end: T,
+    /// What the clock counted.
+    pub counts: u64,
+    /// TSC cycles that it took.
+    pub length: u64,
+    /// Those of them in which the clock may have counted or not.
+    pub doubt: u64,
+}
+
+impl<T> Measurement<T> {
+    /// Whether it says enough.
+    #[must_use]
+    pub const fn is_sharp(&self) -> bool {
+        self.doubt <= self.length / SHARP
+    }
+}
+
+/// The first sharp measurement, or the sharpest of [`ATTEMPTS`]; `None` if the first finds no clock.
+pub fn sharpest<T>(mut attempt: impl FnMut() -> Option<Measurement<T>>) -> Option<Measurement<T>> {
+    let mut best = attempt()?;
+    for _ in 1..ATTEMPTS {
+        if best.is_sharp() {
+            break;
+        }
+        let Some(other) = attempt() else { break };
+        // As fractions, because they need not have taken equally long.
+        let is_better = u128::from(other.doubt) * u128::from(best.length)
+            < u128::from(best.doubt) * u128::from(other.length);
+        if is_better {
+            best = other;
+        }
+    }
+    Some(best)
+}
+
+/// Reads of a clock that show no change before it counts as stopped. A count takes at most 0.28 us.
+pub const READS: u32 = 10_000;
+
+/// Lets `clock`, whose count `read` gives, count `wanted` or more, and reads `counters` at both ends, in
+/// the same order, so that what that takes is in both. `None` if the clock stands still.
+pub fn attempt<T>(
+    clock: Clock,
+    wanted: u64,
+    timestamp: impl Fn() -> u64,
+    read: impl Fn() -> u64,
+    counters: impl Fn() -> T,
+) -> Option<Measurement<T>> {
+    let before = timestamp();
+    let begin = read();
+    let start = counters();
+    let running = timestamp();
+    let (mut last, mut same) = (begin, 0);
+    loop {
+        let asked = timestamp();
+        let now = read();
+        let counts = clock.elapsed(begin, now);
+        if counts >= wanted {
+            let end = counters();
+            let ended = timestamp();
+            return Some(Measurement {
+                start,
+                end,
+                counts,
+                length: ended - before,
+                doubt: (running - before) + (ended - asked),
+            });
+        }
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+        if same > READS {
+            return None;
+        }
+    }
+}
+
 impl fmt::Display for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -130,88 +216,6 @@ impl fmt::Display for Clock {
             Self::Pit => "PIT",
         })
     }
-}
-
-/// The most measurements that [`choose`] takes.
-pub const MAX_MEASUREMENTS: usize = 16;
-
-/// What several measurements of one frequency say together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Chosen {
-    /// The frequency in Hz.
-    pub hz: u64,
-    /// How many measurements agreed.
-    pub agreed: usize,
-    /// How many stood apart and were thrown away.
-    pub rejected: usize,
-    /// How far the highest and the lowest of those that agreed are apart, in
-    /// parts per million of the result.
-    pub spread_ppm: u64,
-}
-
-/// Why measurements say nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unusable {
-    /// There is none.
-    Empty,
-    /// There are more than [`MAX_MEASUREMENTS`].
-    TooMany,
-    /// No more than half are within the tolerance of the median.
-    Disagree {
-        /// How many are.
-        agreed: usize,
-        /// Of how many.
-        of: usize,
-    },
-}
-
-impl fmt::Display for Unusable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("no measurement of the frequency succeeded"),
-            Self::TooMany => write!(f, "more than {MAX_MEASUREMENTS} measurements"),
-            Self::Disagree { agreed, of } => {
-                write!(
-                    f,
-                    "only {agreed} of {of} measurements of the frequency agree"
-                )
-            }
-        }
-    }
-}
-
-impl core::error::Error for Unusable {}
-
-/// Takes the median of the measurements, throws away those further from it than
-/// `tolerance_ppm` parts per million, and gives the median of the rest.
-///
-/// # Errors
-///
-/// [`Unusable`].
-pub fn choose(measurements: &[u64], tolerance_ppm: u64) -> Result<Chosen, Unusable> {
-    if measurements.is_empty() {
-        return Err(Unusable::Empty);
-    }
-    let mut sorted = ArrayVec::<u64, MAX_MEASUREMENTS>::new();
-    sorted
-        .try_extend_from_slice(measurements)
-        .map_err(|_| Unusable::TooMany)?;
-    sorted.sort_unstable();
-    let median = sorted[sorted.len() / 2];
-    let within = u128::from(median) * u128::from(tolerance_ppm);
-    sorted.retain(|&mut hz| u128::from(hz.abs_diff(median)) * 1_000_000 <= within);
-    let (agreed, of) = (sorted.len(), measurements.len());
-    if agreed * 2 <= of {
-        return Err(Unusable::Disagree { agreed, of });
-    }
-    let hz = sorted[agreed / 2];
-    let spread = u128::from(sorted[agreed - 1] - sorted[0]) * 1_000_000;
-    Ok(Chosen {
-        hz,
-        agreed,
-        rejected: of - agreed,
-        spread_ppm: u64::try_from(spread / u128::from(hz.max(1))).unwrap_or(u64::MAX),
-    })
 }
 
 /// The TSC's frequency in Hz where CPUID states it exactly: leaf 15h, as the

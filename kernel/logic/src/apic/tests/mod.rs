@@ -1,5 +1,6 @@
 //! The encodings, against constants worked out by hand from the manuals' figures.
 
+mod calibration;
 mod entries;
 mod layouts;
 mod messages;

@@ -1,10 +1,9 @@
 //! Timer counts and calibration.
 
-use crate::apic::calibration::{Chosen, Clock, MAX_MEASUREMENTS, Unusable, choose, tsc_from_cpuid};
+use crate::apic::calibration::{Clock, tsc_from_cpuid};
 use crate::apic::timer::{Count, Divide, Rate, count};
 use proptest::prelude::*;
 use std::string::ToString;
-use std::vec;
 
 /// QEMU's HPET: 10 ns, 64 bits.
 const QEMU_HPET: Clock = Clock::Hpet {
@@ -182,53 +181,6 @@ fn hpet_capabilities() {
 }
 
 #[test]
-fn median_of_measurements() {
-    let good = [1000, 1001, 999, 1000, 1002];
-    assert_eq!(
-        choose(&good, 5000),
-        Ok(Chosen {
-            hz: 1000,
-            agreed: 5,
-            rejected: 0,
-            spread_ppm: 3000
-        })
-    );
-    // Two were disturbed, and do not count.
-    let disturbed = [1000, 400, 1001, 5_000_000, 999];
-    assert_eq!(
-        choose(&disturbed, 5000),
-        Ok(Chosen {
-            hz: 1000,
-            agreed: 3,
-            rejected: 2,
-            spread_ppm: 2000
-        })
-    );
-    assert_eq!(
-        choose(&[1, 10, 100, 1000], 100),
-        Err(Unusable::Disagree { agreed: 1, of: 4 })
-    );
-    // Half is not a majority.
-    assert_eq!(
-        choose(&[1000, 5000, 5000, 9000], 100),
-        Err(Unusable::Disagree { agreed: 2, of: 4 })
-    );
-    assert_eq!(choose(&[], 100), Err(Unusable::Empty));
-    assert_eq!(
-        choose(&[1; MAX_MEASUREMENTS + 1], 100),
-        Err(Unusable::TooMany)
-    );
-    let one = choose(&[7], 0).expect("one agrees with itself");
-    assert_eq!((one.hz, one.agreed, one.spread_ppm), (7, 1, 0));
-    assert_eq!(choose(&[0; 3], 0).expect("they agree").hz, 0);
-    assert!(choose(&[u64::MAX; 16], u64::MAX).is_ok());
-    assert_eq!(
-        Unusable::Disagree { agreed: 2, of: 5 }.to_string(),
-        "only 2 of 5 measurements of the frequency agree"
-    );
-}
-
-#[test]
 fn tsc_stated_by_cpuid() {
     let machine = |highest, leaf15| {
         move |leaf, _| match leaf {
@@ -294,24 +246,6 @@ proptest! {
         // Up to a tick is lost to rounding, and up to a hertz.
         let error = u128::from(found.abs_diff(hz));
         prop_assert!(error * exact <= u128::from(hz) + exact, "{} for {}", found, hz);
-    }
-
-    #[test]
-    fn outliers_do_not_matter(
-        hz in 1_000_000_u64..10_000_000_000,
-        noise in proptest::collection::vec(0_u64..100, 5),
-        wild in proptest::collection::vec(any::<u64>(), 0..4),
-        seed in any::<usize>(),
-    ) {
-        let mut all = vec![];
-        all.extend(noise.iter().map(|n| hz + hz * n / 1_000_000));
-        all.extend(&wild);
-        let turn = seed % all.len();
-        all.rotate_left(turn);
-        let chosen = choose(&all, 250).expect("five of at most eight agree");
-        prop_assert!(chosen.hz.abs_diff(hz) <= hz / 3000, "{:?}", chosen);
-        prop_assert!(chosen.agreed >= 5);
-        prop_assert_eq!(chosen.agreed + chosen.rejected, all.len());
     }
 
     #[test]

@@ -1,0 +1,130 @@
+//! Measuring a frequency on a machine whose CPU is taken away at random.
+
+use crate::apic::calibration::{ATTEMPTS, Clock, Measurement, SHARP, attempt, sharpest};
+use core::cell::Cell;
+use proptest::prelude::*;
+
+/// QEMU's HPET: 10 ns, 64 bits.
+const HPET: Clock = Clock::Hpet {
+    period: 10_000_000,
+    wide: true,
+};
+
+/// The true frequency of the time-stamp counter: 26 cycles for each count of the HPET.
+const HERTZ: u64 = 2_600_000_000;
+
+/// A hundredth of a second.
+const WANTED: u64 = 1_000_000;
+
+/// A machine on which every read takes time, and now and then very long.
+struct Host<'a> {
+    now: Cell<u64>,
+    reads: Cell<usize>,
+    /// At which reads the CPU is away, and for how many cycles.
+    away: &'a [(usize, u64)],
+}
+
+impl<'a> Host<'a> {
+    fn new(away: &'a [(usize, u64)]) -> Self {
+        Self {
+            now: Cell::new(1 << 40),
+            reads: Cell::new(0),
+            away,
+        }
+    }
+
+    /// The time-stamp counter after one more read.
+    fn read(&self) -> u64 {
+        let number = self.reads.replace(self.reads.get() + 1);
+        let breaks = self.away.iter().filter(|(read, _)| *read == number);
+        let away: u64 = breaks.map(|(_, cycles)| cycles).sum();
+        self.now.set(self.now.get() + 1000 + away);
+        self.now.get()
+    }
+
+    fn attempt(&self) -> Option<Measurement<u64>> {
+        let count = || self.read() / 26;
+        attempt(HPET, WANTED, || self.read(), count, || self.read())
+    }
+}
+
+fn hertz(found: &Measurement<u64>) -> u64 {
+    HPET.frequency(found.end - found.start, found.counts)
+        .expect("both ran")
+}
+
+fn is_near(hertz: u64, part: u64) -> bool {
+    hertz.abs_diff(HERTZ) <= HERTZ / part
+}
+
+#[test]
+fn undisturbed() {
+    let host = Host::new(&[]);
+    let found = sharpest(|| host.attempt()).expect("the clock runs");
+    assert!(found.is_sharp());
+    assert!(is_near(hertz(&found), 10_000), "{found:?}");
+    // Once is enough.
+    assert!(found.length < 2 * WANTED * 26);
+    assert_eq!(host.now.get() - (1 << 40), found.length + 1000);
+}
+
+/// A second between the first count and the counter that goes with it: what is read says 26 MHz.
+#[test]
+fn away_at_the_start() {
+    let host = Host::new(&[(2, HERTZ)]);
+    let first = host.attempt().expect("the clock runs");
+    assert!(!first.is_sharp() && !is_near(hertz(&first), 2), "{first:?}");
+    let host = Host::new(&[(2, HERTZ)]);
+    let found = sharpest(|| host.attempt()).expect("the clock runs");
+    assert!(is_near(hertz(&found), 10_000), "{found:?}");
+}
+
+/// Away at every attempt, for different times: the least disturbed counts.
+#[test]
+fn never_left_alone() {
+    let away = |number: u32| u64::from(number + 1) * 200_000;
+    let mut number = 0;
+    let found = sharpest(|| {
+        let cycles = away((number + 3) % ATTEMPTS);
+        number += 1;
+        Host::new(&[(2, cycles)]).attempt()
+    })
+    .expect("the clock runs");
+    assert_eq!(number, ATTEMPTS);
+    assert!((200_000..210_000).contains(&found.doubt), "{found:?}");
+}
+
+#[test]
+fn a_clock_that_stands_still() {
+    let host = Host::new(&[]);
+    let attempt = || attempt(HPET, WANTED, || host.read(), || 7, || host.read());
+    assert_eq!(sharpest(attempt), None);
+    // One that stops later leaves what was found before.
+    let mut number = 0;
+    let found = sharpest(|| {
+        number += 1;
+        (number == 1).then_some(Measurement {
+            start: 0,
+            end: 1,
+            counts: 1,
+            length: SHARP,
+            doubt: 2,
+        })
+    });
+    assert_eq!(found.map(|found| found.doubt), Some(2));
+}
+
+proptest! {
+    /// Whatever is taken away, what is not doubtful is right, and doubt is never denied.
+    #[test]
+    fn the_error_is_within_the_doubt(away in proptest::collection::vec((0_usize..80_000, 1_u64..10_000_000_000), 0..12)) {
+        let host = Host::new(&away);
+        let found = sharpest(|| host.attempt()).expect("the clock runs");
+        let exact = u128::from(found.counts) * 26;
+        let error = u128::from(found.end - found.start).abs_diff(exact);
+        prop_assert!(error <= u128::from(found.doubt) + 26, "{:?}", found);
+        if found.is_sharp() {
+            prop_assert!(is_near(hertz(&found), SHARP - 2), "{:?}", found);
+        }
+    }
+}
