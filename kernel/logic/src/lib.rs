@@ -31,6 +31,7 @@ pub mod exception;
 pub mod exit;
 pub mod gate;
 pub mod irq;
+pub mod kept;
 pub mod layout;
 pub mod machine_check;
 pub mod memory_map;

@@ -2,7 +2,7 @@
 
 use super::options::KNOWN;
 use crate::devices::virtio_mmio::PlaceError;
-use arrayvec::ArrayVec;
+use crate::kept::Kept;
 use core::fmt;
 
 /// Something wrong with the line.
@@ -84,47 +84,5 @@ impl fmt::Display for Problem<'_> {
     }
 }
 
-/// The problems of a line, in its order: the first [`Problems::CAPACITY`], and
-/// the number of the others.
-#[derive(Clone, Debug, Default)]
-pub struct Problems<'a> {
-    list: ArrayVec<Problem<'a>, { Problems::CAPACITY }>,
-    dropped: usize,
-}
-
-impl<'a> Problems<'a> {
-    /// How many are kept.
-    pub const CAPACITY: usize = 8;
-
-    pub(super) fn push(&mut self, problem: Problem<'a>) {
-        if self.list.try_push(problem).is_err() {
-            self.dropped += 1;
-        }
-    }
-
-    /// The problems that are kept.
-    pub fn iter(&self) -> core::slice::Iter<'_, Problem<'a>> {
-        self.list.iter()
-    }
-
-    /// Whether the line is in order.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
-    /// How many more there were.
-    #[must_use]
-    pub fn dropped(&self) -> usize {
-        self.dropped
-    }
-}
-
-impl<'p, 'a> IntoIterator for &'p Problems<'a> {
-    type Item = &'p Problem<'a>;
-    type IntoIter = core::slice::Iter<'p, Problem<'a>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
-    }
-}
+/// The problems of a line, in its order.
+pub type Problems<'a> = Kept<Problem<'a>, 8>;

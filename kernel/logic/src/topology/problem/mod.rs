@@ -4,7 +4,7 @@ use super::Lint;
 use crate::acpi::madt::{InterruptFlags, NmiTarget};
 use crate::acpi::{Error, Gsi};
 use crate::apic::ApicId;
-use arrayvec::ArrayVec;
+use crate::kept::Kept;
 use core::fmt;
 
 mod words;
@@ -221,47 +221,5 @@ pub enum ProblemKind {
     },
 }
 
-/// The problems found, in the order of finding: the first [`Problems::CAPACITY`],
-/// and the number of the others.
-#[derive(Clone, Debug, Default)]
-pub struct Problems {
-    list: ArrayVec<Problem, { Problems::CAPACITY }>,
-    dropped: usize,
-}
-
-impl Problems {
-    /// How many are kept.
-    pub const CAPACITY: usize = 64;
-
-    pub(super) fn push(&mut self, problem: Problem) {
-        if self.list.try_push(problem).is_err() {
-            self.dropped += 1;
-        }
-    }
-
-    /// The problems that are kept.
-    pub fn iter(&self) -> core::slice::Iter<'_, Problem> {
-        self.list.iter()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
-    /// How many more there were.
-    #[must_use]
-    pub fn dropped(&self) -> usize {
-        self.dropped
-    }
-}
-
-impl<'a> IntoIterator for &'a Problems {
-    type Item = &'a Problem;
-    type IntoIter = core::slice::Iter<'a, Problem>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
-    }
-}
+/// The problems found, in the order of finding.
+pub type Problems = Kept<Problem, 64>;
