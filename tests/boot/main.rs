@@ -26,6 +26,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use tocsin_tests::answers;
 use tocsin_tools::settings::{Accel, BootWay, Smp};
 use tocsin_tools::{Machine, Outcome, Session};
 
@@ -120,6 +121,14 @@ fn power_off_with(session: &mut Session, status: u8) -> Result {
 fn leave(session: &mut Session, command: &str, status: u8) -> Result {
     session.send_line(command)?;
     session.expect_exit(Outcome::Kernel(status), PATIENCE)?;
+    Ok(())
+}
+
+/// The answer to `timer`, where there is no TSC-deadline mode: every interrupt that it wanted came.
+fn check_timer(answer: &str) -> Result {
+    let counts = [("one-shot", 1), ("periodic", 10)];
+    let counts = counts.map(|(mode, count)| (mode.to_owned(), count, count));
+    ensure_eq!(answers::timer_counts(answer), counts, "timer interrupts");
     Ok(())
 }
 

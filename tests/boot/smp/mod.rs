@@ -17,7 +17,7 @@ use tocsin_tests::tables::{self, Table};
 use tocsin_tests::topology::{self, Cpu};
 use tocsin_tools::{Outcome, Session};
 
-use crate::{Result, ensure, ensure_eq, machine, trial, with};
+use crate::{Result, check_timer, ensure, ensure_eq, machine, trial, with};
 
 /// Hundreds of CPUs share the host's few.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(480);
@@ -91,12 +91,7 @@ fn look(shape: &Shape, protections: &[String], session: &mut Session) -> Result 
     check_local_apics(&rows, session)?;
     check_modes(&shape.mode, online, session)?;
     processors::check(&rows, protections, session)?;
-    let answer = session.command("timer", PATIENCE)?;
-    let counts = [
-        ("one-shot".to_owned(), 1, 1),
-        ("periodic".to_owned(), 10, 10),
-    ];
-    ensure_eq!(answers::timer_counts(&answer), counts, "timer interrupts");
+    check_timer(&session.command("timer", PATIENCE)?)?;
     let refused = check_offline(&rows, session)?;
     // The status tells that a command was refused.
     session.send_line("poweroff")?;
