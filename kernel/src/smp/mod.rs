@@ -15,9 +15,8 @@ mod trampoline;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
-use spin::Once;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::apic::{ApicId, Icr, Lvt};
 use tocsin_logic::layout::{StackKind, stack_range};
@@ -68,6 +67,19 @@ pub struct Online {
     pub cpu: &'static PerCpu,
     /// Its APIC ID.
     pub apic_id: ApicId,
+    /// Its number, here too because the block is in another CPU's cache.
+    number: u32,
+}
+
+impl Online {
+    fn new(cpu: &'static PerCpu, apic_id: ApicId) -> Self {
+        let number = cpu.id();
+        Self {
+            cpu,
+            apic_id,
+            number,
+        }
+    }
 }
 
 /// The CPUs that are up: what bringing them up leaves.
@@ -81,33 +93,50 @@ pub struct OnlineCpus {
     pub duration: u64,
 }
 
-static ONLINE: Once<OnlineCpus> = Once::new();
+/// What [`online`] gives; before the start, [`NONE`]. A pointer, and not a `Once`: every call of another
+/// CPU goes through it, and need not ask whether it is set.
+static ONLINE: AtomicPtr<OnlineCpus> = AtomicPtr::new((&raw const NONE).cast_mut());
+
+static NONE: OnlineCpus = OnlineCpus {
+    online: Vec::new(),
+    failures: Vec::new(),
+    duration: 0,
+};
 
 /// Set when interrupts may go on.
 static RELEASED: AtomicBool = AtomicBool::new(false);
 
 /// The CPUs that are up; `None` until all have been started.
+#[inline]
+#[must_use]
 pub fn online() -> Option<&'static OnlineCpus> {
-    ONLINE.get()
+    let cpus = started();
+    (!core::ptr::eq(cpus, &raw const NONE)).then_some(cpus)
+}
+
+/// The CPUs that are up; none until all have been started.
+#[inline]
+fn started() -> &'static OnlineCpus {
+    // SAFETY: 1. It points to what lives for ever, and is not changed any more once it is stored.
+    unsafe { &*ONLINE.load(Ordering::Acquire) }
 }
 
 /// Those that are online, in the order of their numbers; none until all have been started. Any context.
 #[inline]
 #[must_use]
 pub fn all() -> &'static [Online] {
-    online().map_or(&[], |cpus| &cpus.online)
+    &started().online
 }
 
 /// The CPU of this number, if it is online. Any context.
 #[inline]
 #[must_use]
 pub fn find(cpu: u32) -> Option<&'static Online> {
-    let online = &online()?.online;
     // As a rule all have started, and the number is the place.
-    let expected = online.get(cpu as usize);
-    expected
-        .filter(|online| online.cpu.id() == cpu)
-        .or_else(|| online.iter().find(|online| online.cpu.id() == cpu))
+    match all().get(cpu as usize) {
+        Some(online) if online.number == cpu => Some(online),
+        _ => all().iter().find(|online| online.number == cpu),
+    }
 }
 
 /// Answers the interrupts that CPUs wake each other with. Once, before others run.
@@ -137,10 +166,7 @@ pub(crate) unsafe fn start(
         failures: Vec::new(),
         duration: 0,
     };
-    result.online.push(Online {
-        cpu: cpu::current(),
-        apic_id: apic.id(),
-    });
+    result.online.push(Online::new(cpu::current(), apic.id()));
     if !aps.is_empty() {
         let trampoline = Trampoline::install(&aps)?;
         let begin = time::nanoseconds();
@@ -150,10 +176,7 @@ pub(crate) unsafe fn start(
         for slot in trampoline.slots() {
             match slot.abandon() {
                 Stage::Ready => {
-                    result.online.push(Online {
-                        cpu: slot.cpu,
-                        apic_id: slot.apic_id(),
-                    });
+                    result.online.push(Online::new(slot.cpu, slot.apic_id()));
                 }
                 stage => result.failures.push(Failure {
                     cpu: slot.cpu.id(),
@@ -167,18 +190,15 @@ pub(crate) unsafe fn start(
             trampoline.disarm();
         }
     }
-    Ok(ONLINE.call_once(|| result))
+    let online: &'static OnlineCpus = Box::leak(Box::new(result));
+    ONLINE.store(core::ptr::from_ref(online).cast_mut(), Ordering::Release);
+    Ok(online)
 }
 
 /// Lets interrupts go on, on all CPUs: the end of the barrier that [`start`] is the begin of.
 pub(crate) fn release(apic: &LocalApic) {
     RELEASED.store(true, Ordering::Release);
-    for online in ONLINE
-        .get()
-        .into_iter()
-        .flat_map(|cpus| &cpus.online)
-        .skip(1)
-    {
+    for online in all().iter().skip(1) {
         send(
             apic,
             Icr::fixed(RELEASE.get(), Destination::Physical(online.apic_id)),
