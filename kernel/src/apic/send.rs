@@ -52,6 +52,7 @@ impl LocalApic {
     }
 
     /// Writes the two halves of the ICR in xAPIC mode.
+    #[cold]
     fn send_by_registers(&self, [high, low]: [u32; 2]) {
         // The high half must not change while the last command is pending, and nothing may come
         // between the two writes.

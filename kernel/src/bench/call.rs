@@ -15,6 +15,7 @@ pub(super) fn run(bench: &mut Bench) {
         return bench.skip("call.wait", "there is no other CPU");
     };
     let overhead = bench.overhead;
+    let target = partner.id();
     let count = others().count();
     {
         // Only who is called: others that spin would take the host's CPUs from it.
@@ -25,10 +26,10 @@ pub(super) fn run(bench: &mut Bench) {
             &mut [Case {
                 variant: "tocsin",
                 overhead,
-                take: &mut || {
+                take: &mut move || {
                     let start = stamp();
                     // It is online.
-                    let _ = call::and_wait(partner.id(), nothing, 0);
+                    let _ = call::and_wait(target, nothing, 0);
                     stamp() - start
                 },
             }],

@@ -5,6 +5,7 @@ use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use tocsin_logic::backtrace;
+use tocsin_logic::irq::board::Reader;
 use tocsin_logic::irq::mailbox::Mailbox;
 use tocsin_logic::irq::queue::Queue;
 use tocsin_logic::irq::vectors::{Allocator, VectorSet};
@@ -22,7 +23,7 @@ use x86_64::structures::tss::TaskStateSegment;
 /// Null, kernel code and data, user data and code, and the two halves of the TSS descriptor.
 pub(super) const GDT_ENTRIES: usize = 8;
 
-/// Calls that may wait for one CPU.
+/// Calls that nobody waits for which one CPU may have.
 pub const CALLS: usize = 64;
 
 /// Pieces of deferred work that may wait on one CPU.
@@ -41,6 +42,7 @@ const FIXED: VectorSet = {
         0x91,
         0x92,
         0xd0,
+        0xd1,
         0xd8,
         measured,
         compared,
@@ -111,6 +113,8 @@ pub struct PerCpu {
     pub nmi: Nmi,
     /// Calls that other CPUs want of it; see `irq::call`.
     pub(crate) calls: Mailbox<CALLS>,
+    /// How far it has read the board of what all are called for.
+    pub(crate) reader: Reader,
     /// Work that it has put off; see `irq::deferred`.
     pub(crate) deferred: Deferred,
     /// Its vectors: which belong to somebody. Nothing on an interrupt's way looks at it.
@@ -153,6 +157,7 @@ impl PerCpu {
             },
             nmi: Nmi::new(),
             calls: Mailbox::new(),
+            reader: Reader::new(),
             deferred: Deferred {
                 queue: Queue::new(),
                 refused: AtomicUsize::new(0),

@@ -1,8 +1,9 @@
 //! Calling a function on other CPUs, in an interrupt of class 13.
 //!
-//! Each CPU has a mailbox of its own, and a word that counts the calls it has answered, which only it
-//! writes; `tocsin_logic::irq::mailbox` has the protocol. A call to all others is one write to the
-//! ICR.
+//! Each CPU has a mailbox, and the machine a board for what all are called for;
+//! `tocsin_logic::irq::mailbox` and `tocsin_logic::irq::board` have the protocols. Who waits for one
+//! CPU or for some brings the calls on its stack. Who waits for all posts once, at the same cost for
+//! any number of CPUs. A call to all others is one write to the ICR.
 //!
 //! Two CPUs that call each other and wait serve each other: the one that waits answers calls by
 //! interrupt, or in the loop where its interrupts are off, its CR8 is high or a handler is in service.
@@ -13,8 +14,8 @@ use core::fmt;
 
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::cpu_set::CpuSet;
-use tocsin_logic::irq::mailbox::Ticket;
-use tocsin_logic::irq::queue::Full;
+use tocsin_logic::irq::board::{self, Board, Notice};
+use tocsin_logic::irq::mailbox::Call;
 use tocsin_logic::vector::{PriorityClass, Vector};
 use x86_64::instructions::interrupts as flag;
 
@@ -29,14 +30,26 @@ use crate::sync::without_interrupts;
 /// Vector of the IPI: high, so that a call answers fast, but below what is most urgent.
 pub const VECTOR: Vector = Vector(0xd0);
 
+/// Vector of the IPI that says that there is something on the board.
+pub const VECTOR_TO_ALL: Vector = Vector(0xd1);
+
 /// The class that called functions run at.
 pub const CLASS: PriorityClass = VECTOR.priority_class();
 
-/// Posts of one call to many CPUs for which interrupts are off without a break.
+const _: () = assert!(VECTOR_TO_ALL.priority_class().get() == CLASS.get());
+
+/// CPUs of a set that are called before the first of them is waited for.
 const AT_A_TIME: usize = 16;
 
-/// Looks at another CPU's answer before a waiting CPU begins to answer calls in its loop.
+/// Calls to all that may be under way at once; further callers wait until one is done.
+const TO_ALL: usize = 16;
+
+/// Looks at an answer before a waiting CPU begins to answer calls in its loop: most answers come before it
+/// is worth asking whether calls can come in.
 const EAGER_LOOKS: u32 = 2;
+
+/// What all CPUs are called for.
+static BOARD: Board<TO_ALL> = Board::new();
 
 /// A function that other CPUs can be made to call.
 ///
@@ -54,7 +67,7 @@ pub type Function = extern "C" fn(argument: usize);
 pub enum CallError {
     /// One of the CPUs is not online. Nobody has been called.
     Offline(Offline),
-    /// For these CPUs too many calls wait already. They have not been called; all others have.
+    /// These CPUs have too many calls already. They have not been called; all others have.
     Full(CpuSet),
 }
 
@@ -70,8 +83,8 @@ impl fmt::Display for CallError {
             Self::Offline(offline) => offline.fmt(f),
             Self::Full(cpus) => write!(
                 f,
-                "{CALLS} calls wait already for each of the CPUs {cpus}, which were not called; \
-                 all others were"
+                "{CALLS} calls that nobody waits for are under way already to each of the CPUs \
+                 {cpus}, which were not called; all others were"
             ),
         }
     }
@@ -80,6 +93,7 @@ impl fmt::Display for CallError {
 /// Lets CPUs be called. Once, before any is.
 pub(crate) fn set_up() {
     interrupts::register(VECTOR, answer);
+    interrupts::register(VECTOR_TO_ALL, answer_all);
 }
 
 /// Makes the CPUs call `function`, and does not wait. Any context but NMI and #MC.
@@ -97,26 +111,37 @@ pub fn start<'a>(
     argument: usize,
 ) -> Result<(), CallError> {
     let mut refused = None;
-    let mut note_full = |target: &Online| {
-        // The number is a CPU's, so there is room for it.
-        let _ = refused.get_or_insert(CpuSet::EMPTY).insert(target.cpu.id());
+    let mut leave = |target: &Online| {
+        let is_left = target.cpu.calls.leave(function as usize, argument).is_ok();
+        if !is_left {
+            // The number is a CPU's, so there is room for it.
+            let _ = refused.get_or_insert(CpuSet::EMPTY).insert(target.cpu.id());
+        }
+        is_left
     };
-    let mut try_one = |target: &Online| match post(target, function, argument) {
-        Ok(_) => send(physical(target)),
-        Err(Full { .. }) => note_full(target),
+    let mut call_one = |target: &Online| {
+        if leave(target) {
+            send(physical(target));
+        }
     };
     match targets.into() {
-        Targets::One(cpu) => try_one(ipi::find(cpu)?),
+        Targets::One(cpu) => call_one(ipi::find(cpu)?),
         Targets::Set(set) => {
             ipi::check(set)?;
-            set.iter().filter_map(smp::find).for_each(try_one);
+            set.iter().filter_map(smp::find).for_each(call_one);
         }
         Targets::Others => {
-            post_to_all(cpu::current(), function, argument, note_full);
+            let own = cpu::current();
+            // By address: the numbers lie in the other CPUs' cache lines.
+            for target in smp::all().iter().filter(|it| !core::ptr::eq(it.cpu, own)) {
+                leave(target);
+            }
             send(Destination::Others);
         }
         Targets::All => {
-            post_to_all(core::ptr::null(), function, argument, note_full);
+            for target in smp::all() {
+                leave(target);
+            }
             send(Destination::All);
         }
     }
@@ -126,8 +151,8 @@ pub fn start<'a>(
 /// Makes the CPUs call `function`, and waits until it has returned everywhere. In a thread or a
 /// handler below class 13; not in a called function.
 ///
-/// Where too many calls wait for a CPU, this waits until there is room. The caller, if it is among them,
-/// calls the function itself, with its priority raised to [`CLASS`].
+/// The caller, if it is among them, calls the function itself, with its priority raised to [`CLASS`].
+/// Of a set, at most 16 other CPUs are called at once, and then the next.
 ///
 /// # Errors
 ///
@@ -139,31 +164,17 @@ pub fn and_wait<'a>(
 ) -> Result<(), Offline> {
     let own = cpu::current();
     debug_assert!(
-        !own.calls.is_serving(),
-        "a called function, or a handler that interrupted one, waits for a call"
+        priority::current() < CLASS || control::priority_class() >= CLASS,
+        "a called function, or a handler of class 13 or above, waits for a call"
     );
     match targets.into() {
         Targets::One(cpu) if cpu == own.id() => call_here(function, argument),
         Targets::One(cpu) => {
-            let target = ipi::find(cpu)?;
-            let ticket = post_at_last(target, function, argument);
-            send(physical(target));
-            wait_for(own, target, ticket);
+            call_one(ipi::find(cpu)?, function, argument);
         }
         Targets::Set(set) => {
             ipi::check(set)?;
-            let others = || {
-                let others = set.iter().filter(|&cpu| cpu != own.id());
-                others.filter_map(smp::find)
-            };
-            for target in others() {
-                post_at_last(target, function, argument);
-                send(physical(target));
-            }
-            if set.contains(own.id()) {
-                call_here(function, argument);
-            }
-            others().for_each(|target| wait_for(own, target, target.cpu.calls.posted()));
+            call_set(own, set, function, argument);
         }
         Targets::Others => call_others(own, function, argument, || ()),
         Targets::All => call_others(own, function, argument, || call_here(function, argument)),
@@ -189,91 +200,77 @@ where
     and_wait(targets, enter::<F>, &raw const function as usize)
 }
 
-/// Posts to all others, sends one IPI, does `meanwhile`, and waits.
+/// Calls another CPU.
+#[inline(never)]
+fn call_one(target: &Online, function: Function, argument: usize) {
+    let call = Call::new(function as usize, argument);
+    target.cpu.calls.post(&call);
+    send(physical(target));
+    wait_until(|| call.is_done());
+}
+
+/// Calls a set of CPUs that are online.
+fn call_set(own: &PerCpu, set: &CpuSet, function: Function, argument: usize) {
+    let others = set.iter().filter(|&cpu| cpu != own.id());
+    let mut others = others.filter_map(smp::find).peekable();
+    let mut is_own_due = set.contains(own.id());
+    while is_own_due || others.peek().is_some() {
+        let calls: [_; AT_A_TIME] =
+            core::array::from_fn(|_| Call::new(function as usize, argument));
+        let mut count = 0;
+        for (call, target) in calls.iter().zip(&mut others) {
+            target.cpu.calls.post(call);
+            send(physical(target));
+            count += 1;
+        }
+        if core::mem::take(&mut is_own_due) {
+            call_here(function, argument);
+        }
+        for call in &calls[..count] {
+            wait_until(|| call.is_done());
+        }
+    }
+}
+
+/// Calls all others by one IPI, does `meanwhile`, and waits.
 #[inline]
 fn call_others(own: &PerCpu, function: Function, argument: usize, meanwhile: impl FnOnce()) {
-    post_to_all(own, function, argument, |target| {
-        post_later(target, function, argument);
-    });
-    if online().len() > 1 {
-        send(Destination::Others);
+    let online = smp::all();
+    if online.len() <= 1 {
+        return meanwhile();
     }
+    let notice = post_to_others(own, function, argument)
+        .unwrap_or_else(|| post_later(own, function, argument));
+    ipi::signal(VECTOR_TO_ALL, Destination::Others);
     meanwhile();
-    for target in others(online(), own) {
-        wait_for(own, target, target.cpu.calls.posted());
-    }
-}
-
-fn online() -> &'static [Online] {
-    smp::online().map_or(&[], |cpus| &cpus.online)
-}
-
-/// All of these CPUs but the own one.
-fn others<'a>(online: &'a [Online], own: &PerCpu) -> impl Iterator<Item = &'a Online> {
-    // By address: the numbers lie in the other CPUs' cache lines.
-    online
-        .iter()
-        .filter(move |online| !core::ptr::eq(online.cpu, own))
-}
-
-/// Posts to all CPUs that are online, but to `own`; calls `full` for those that have no room.
-#[inline]
-fn post_to_all(
-    own: *const PerCpu,
-    function: Function,
-    argument: usize,
-    mut full: impl FnMut(&'static Online),
-) {
-    for some in online().chunks(AT_A_TIME) {
-        // A bit for each refusal.
-        let mut refused = 0_u32;
-        // Off for the two halves of each post: see the protocol.
-        without_interrupts(|| {
-            for (target, bit) in some.iter().zip(0..) {
-                let is_own = core::ptr::eq(target.cpu, own);
-                if !is_own && target.cpu.calls.post(function as usize, argument).is_err() {
-                    refused |= 1 << bit;
-                }
-            }
-        });
-        if refused != 0 {
-            let refused = (0..).zip(some).filter(|(bit, _)| refused & 1 << bit != 0);
-            refused.for_each(|(_, target)| full(target));
+    for target in online {
+        let reader = &target.cpu.reader;
+        if !reader.has_passed(notice) {
+            wait_until(|| reader.has_passed(notice));
         }
     }
+    BOARD.end(notice);
 }
 
-/// Posts a call, which still must be signalled.
-#[inline]
-fn post(target: &Online, function: Function, argument: usize) -> Result<Ticket, Full> {
+/// Posts on the board, if there is room.
+#[inline(never)]
+fn post_to_others(own: &PerCpu, function: Function, argument: usize) -> Option<Notice> {
+    let readers = smp::all().iter().map(|it| &it.cpu.reader);
     // Off for the two halves of the post: see the protocol.
-    without_interrupts(|| target.cpu.calls.post(function as usize, argument))
+    without_interrupts(|| BOARD.post(&own.reader, &readers, function as usize, argument)).ok()
 }
 
-/// As [`post`], when there is room.
-#[inline]
-fn post_at_last(target: &Online, function: Function, argument: usize) -> Ticket {
-    match post(target, function, argument) {
-        Ok(ticket) => ticket,
-        Err(_) => post_later(target, function, argument),
-    }
-}
-
-/// Posts to a CPU for which too many calls wait.
+/// As [`post_to_others`], when there is room.
 #[cold]
-fn post_later(target: &Online, function: Function, argument: usize) -> Ticket {
-    let own = cpu::current();
-    // Others may wait for what this call has posted already but not signalled, and be waited for.
-    send(Destination::Others);
-    loop {
-        if is_blocked(own) {
-            serve_here(own);
-        }
-        core::hint::spin_loop();
-        if let Ok(ticket) = post(target, function, argument) {
-            return ticket;
-        }
-    }
+fn post_later(own: &PerCpu, function: Function, argument: usize) -> Notice {
+    // Others may wait for what this CPU has posted already but not signalled.
+    ipi::signal(VECTOR_TO_ALL, Destination::Others);
+    let mut notice = None;
+    wait_until(|| {
+        notice = post_to_others(own, function, argument);
+        notice.is_some()
+    });
+    notice.expect("this was waited for")
 }
 
 #[inline]
@@ -282,21 +279,36 @@ fn send(destination: Destination) {
 }
 
 /// Calls a function in the context that it would have as a call of another CPU's.
+#[inline(never)]
 fn call_here(function: Function, argument: usize) {
     let _raised = priority::raise(CLASS);
     function(argument);
 }
 
+/// Waits for an answer, which never comes at once.
 #[inline]
-fn wait_for(own: &PerCpu, target: &Online, ticket: Ticket) {
-    let mut looks = 0_u32;
-    while !target.cpu.calls.is_done(ticket) {
+fn wait_until(mut is_done: impl FnMut() -> bool) {
+    core::hint::spin_loop();
+    if !is_done() {
+        wait_longer(is_done);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn wait_longer(mut is_done: impl FnMut() -> bool) {
+    let own = cpu::current();
+    for _ in 0..EAGER_LOOKS {
         core::hint::spin_loop();
-        // Most answers come before it is worth asking whether calls can come in.
-        looks += 1;
-        if looks > EAGER_LOOKS && is_blocked(own) {
+        if is_done() {
+            return;
+        }
+    }
+    while !is_done() {
+        if is_blocked(own) {
             serve_here(own);
         }
+        core::hint::spin_loop();
     }
 }
 
@@ -309,21 +321,36 @@ fn is_blocked(own: &PerCpu) -> bool {
 /// Answers the calls that wait for this CPU, from within a wait.
 #[cold]
 fn serve_here(own: &PerCpu) {
-    if !own.calls.is_empty() {
+    if !own.calls.is_empty() || BOARD.has_news(&own.reader) {
         let _raised = priority::raise(CLASS);
         serve(own);
     }
 }
 
 extern "C" fn answer(_: usize, _: u8) {
+    cpu::current().calls.serve(at, run_call);
+}
+
+extern "C" fn answer_all(_: usize, _: u8) {
     serve(cpu::current());
 }
 
-#[inline]
 fn serve(own: &PerCpu) {
-    own.calls.serve(|call| {
-        // SAFETY: 1. Only `Function`s are posted.
-        let function = unsafe { core::mem::transmute::<usize, Function>(call.function) };
-        function(call.argument);
-    });
+    board::serve(&own.calls, &BOARD, &own.reader, at, run_call);
+}
+
+/// The call at an address that was posted.
+#[inline]
+fn at(call: *const Call) -> &'static Call {
+    // SAFETY: 1. Calls are posted by `and_wait` and `call_set`, which wait until they are done, and by
+    // mailboxes themselves, which live for ever; nobody who serves keeps the reference longer. 2. A
+    // call is all atomics.
+    unsafe { &*call }
+}
+
+#[inline]
+fn run_call(function: usize, argument: usize) {
+    // SAFETY: 1. Only `Function`s are posted.
+    let function = unsafe { core::mem::transmute::<usize, Function>(function) };
+    function(argument);
 }

@@ -74,6 +74,7 @@ fn owners(vector: u8, lines: &[line::Description], cpus: &[&PerCpu]) -> String {
         (vectors::ERROR, "local APIC error"),
         (vectors::SPURIOUS, "spurious"),
         (call::VECTOR, "calls"),
+        (call::VECTOR_TO_ALL, "calls to all"),
         (deferred::VECTOR, "work put off"),
         (timers::COMMANDS, "timers of other CPUs"),
     ];

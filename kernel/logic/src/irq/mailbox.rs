@@ -1,67 +1,126 @@
-//! Calling a function on other CPUs.
+//! Calling a function on one other CPU.
 //!
-//! Each CPU has a [`Mailbox`], its own queue of calls and one word, written by it
-//! alone, that counts the calls it has finished. A call to a set of CPUs is a call
-//! to each of them; no counter is shared by those who answer.
+//! Each CPU has a [`Mailbox`]: the head of a list of [`Call`]s. A call is a block of memory of its own
+//! cache line, with the function, its argument, and one word that is the link while the call waits
+//! and then says that it is done.
 //!
 //! ```text
-//! sender    for each target: post           IF = 0 for the time of one post
-//!           one ICR write                   to one, to all but self; or one for each
-//!           for each target:
-//!               until is_done(posted()) ..  reads that target's own word
+//! sender    fills a block
+//!           post ................... links it to the target's list: one compare-and-exchange
+//!           one ICR write
+//!           until is_done .......... reads that block alone
 //! target    on the call's vector: serve
+//!           takes the whole list by one exchange, turns it round, runs each, marks it as done
 //! ```
 //!
-//! The number of a call in its mailbox is its generation, a [`Ticket`]. Who has
-//! called many CPUs need not keep a ticket for each: [`posted`](Mailbox::posted) gives one
-//! that covers all calls posted to that CPU so far.
+//! Who waits brings the block, on its stack: a call that is waited for always finds room. Who does
+//! not wait [leaves](Mailbox::leave) the call in a block of the target's, of which there are `N`.
+//!
+//! A block is linked when it is complete, so nothing is ever half posted: a sender may be interrupted
+//! anywhere, by a handler that calls the same CPU and waits. Calls of one sender are served in its
+//! order; a sender is one CPU at one level, or several of whom each posts after having seen the
+//! other's post.
 //!
 //! What callers owe:
 //!
-//! - **Post with this CPU's interrupts off.** An interrupt between the two halves of a
-//!   post, whose handler calls the same CPU and waits, would wait for ever: calls
-//!   are served in order. For the same reason an NMI may post, but not wait.
-//! - **Wait only below the class of the call's vector**, and with interrupts on; or call
-//!   [`serve`](Mailbox::serve) on one's own mailbox in the loop. Two CPUs that call
-//!   each other then serve each other.
-//! - **A called function does not wait for calls of its own.** Its CPU serves nothing
-//!   meanwhile, and two such CPUs would wait for each other. It may post.
-//! - In x2APIC mode, writing the ICR does not wait for earlier stores: `mfence; lfence`
-//!   goes before it (SDM vol. 3A, 12.12.3).
+//! - **Send the vector after every post**, not only when the list was empty: whoever filled it may
+//!   have been interrupted before the ICR write, by the one who posts now and waits. Two vectors that
+//!   merge do no harm, for the target takes all that is there.
+//! - **Wait only below the class of the call's vector**, and with interrupts on; or serve one's own
+//!   mailbox in the loop. Two CPUs that call each other then serve each other.
+//! - **A called function does not wait for calls of its own.** Its CPU serves nothing meanwhile, and
+//!   two such CPUs would wait for each other. It may leave calls.
+//! - In x2APIC mode, writing the ICR does not wait for earlier stores: `mfence; lfence` goes before it
+//!   (SDM vol. 3A, 12.12.3).
 
-use super::queue::{Full, Queue};
-use super::sync::{AtomicUsize, Ordering, compiler_fence, const_fn};
+use core::ptr;
 
-/// What a CPU is asked to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Call {
-    /// The function's address.
-    pub function: usize,
-    /// What it is called with.
-    pub argument: usize,
-    /// Which call of its mailbox it is; `is_done` with it says when it is finished.
-    pub generation: Ticket,
-}
+use super::queue::Full;
+use super::sync::{AtomicPtr, AtomicUsize, Ordering, array, const_fn};
 
-/// A call's number in its mailbox: how many were posted up to it, itself included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ticket(usize);
+/// What [`Call::next`] is when the call has run: the address of no call.
+const DONE: *mut Call = ptr::without_provenance_mut(1);
 
-/// One CPU's calls: at most `N` waiting, a power of two, 2 or more.
-#[derive(Debug)]
-pub struct Mailbox<const N: usize> {
-    calls: Queue<N>,
-    answer: Answer,
-}
-
-/// What only the target writes: a cache line of its own.
+/// A function to run, with its argument; and whether it has run.
 #[derive(Debug)]
 #[repr(align(64))]
-struct Answer {
-    /// How many calls are finished.
-    done: AtomicUsize,
-    /// 1 while the target is in `serve`.
-    serving: AtomicUsize,
+pub struct Call {
+    /// The one that was posted before it; once the target has taken both, the one after it; [`DONE`]
+    /// when it has run.
+    next: AtomicPtr<Call>,
+    function: AtomicUsize,
+    argument: AtomicUsize,
+}
+
+impl Call {
+    const_fn! {
+        /// A call of `function`, which waits to be run.
+        #[inline]
+        #[must_use]
+        pub fn new(function: usize, argument: usize) -> Self {
+            Self {
+                next: AtomicPtr::new(ptr::null_mut()),
+                function: AtomicUsize::new(function),
+                argument: AtomicUsize::new(argument),
+            }
+        }
+    }
+
+    const_fn! {
+        /// A block that holds no call.
+        fn free() -> Self {
+            Self {
+                next: AtomicPtr::new(DONE),
+                function: AtomicUsize::new(0),
+                argument: AtomicUsize::new(0),
+            }
+        }
+    }
+
+    /// Whether it has run. Any CPU. Then all that the function wrote is seen, and nobody looks at the
+    /// block any more.
+    #[inline]
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.next.load(Ordering::Acquire) == DONE
+    }
+
+    /// Runs it.
+    #[inline]
+    fn answer(&self, run: &mut impl FnMut(usize, usize)) {
+        run(
+            self.function.load(Ordering::Relaxed),
+            self.argument.load(Ordering::Relaxed),
+        );
+        // Release: what it did comes before. The block is its owner's again.
+        self.next.store(DONE, Ordering::Release);
+    }
+
+    /// Makes a free block a waiting one. Returns whether it was free.
+    fn take(&self) -> bool {
+        // Acquire: the target has read the last call.
+        let taken =
+            self.next
+                .compare_exchange(DONE, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed);
+        taken.is_ok()
+    }
+}
+
+/// One CPU's calls; at most `N` of those that nobody waits for, a power of two.
+#[derive(Debug)]
+pub struct Mailbox<const N: usize> {
+    list: List,
+    blocks: [Call; N],
+}
+
+/// What senders write: a cache line of its own.
+#[derive(Debug)]
+#[repr(align(64))]
+struct List {
+    /// The call that was posted last; null if none waits.
+    newest: AtomicPtr<Call>,
+    /// Where the next free block is likely.
+    cursor: AtomicUsize,
 }
 
 impl<const N: usize> Mailbox<N> {
@@ -69,101 +128,124 @@ impl<const N: usize> Mailbox<N> {
         /// A mailbox without calls.
         #[must_use]
         pub fn new() -> Self {
+            const { assert!(N.is_power_of_two(), "N must be 1, 2, 4, ...") };
             Self {
-                calls: Queue::new(),
-                answer: Answer {
-                    done: AtomicUsize::new(0),
-                    serving: AtomicUsize::new(0),
+                list: List {
+                    newest: AtomicPtr::new(ptr::null_mut()),
+                    cursor: AtomicUsize::new(0),
                 },
+                blocks: array![Call::free(); N],
             }
         }
     }
 
-    /// Posts a call. From any CPU, at any level, with its interrupts off. Then send the
-    /// target the call's vector.
+    /// Posts a call, which must have been made and not posted yet, and stay where it is until it is
+    /// done. From any CPU in any context. Then send the target the call's vector.
     ///
     /// Whatever the caller wrote before, the function sees.
+    #[inline]
+    pub fn post(&self, call: &Call) {
+        // As a rule no other waits. Not to look first spares the line one way between the CPUs.
+        if let Err(newest) = self.link(call, ptr::null_mut()) {
+            self.link_before(newest, call);
+        }
+    }
+
+    /// Links a call where others wait.
+    #[cold]
+    #[inline(never)]
+    fn link_before(&self, mut newest: *mut Call, call: &Call) {
+        loop {
+            call.next.store(newest, Ordering::Relaxed);
+            match self.link(call, newest) {
+                Ok(()) => return,
+                Err(now) => newest = now,
+            }
+        }
+    }
+
+    /// Links a call whose link is `newest`, if that is the newest; otherwise tells what is.
+    #[inline]
+    fn link(&self, call: &Call, newest: *mut Call) -> Result<(), *mut Call> {
+        // Release: the block is complete. What is there now is only compared: if it went and came
+        // again meanwhile, it is in the list again.
+        let linked = self.list.newest.compare_exchange_weak(
+            newest,
+            ptr::from_ref(call).cast_mut(),
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
+        linked.map(drop)
+    }
+
+    /// Posts a call that nobody waits for. As [`post`](Self::post); and the mailbox must stay where it is.
     ///
     /// # Errors
     ///
-    /// [`Full`] if `N` calls wait. Send the vector all the same, serve one's own
-    /// mailbox, and try again; in a called function, give up.
-    pub fn post(&self, function: usize, argument: usize) -> Result<Ticket, Full> {
-        let claim = self.calls.claim()?;
-        let ticket = Ticket(claim.number().wrapping_add(1));
-        self.calls.publish(claim, function, argument);
-        Ok(ticket)
+    /// [`Full`] if `N` such calls wait or run.
+    pub fn leave(&self, function: usize, argument: usize) -> Result<(), Full> {
+        let cursor = self.list.cursor.load(Ordering::Relaxed);
+        for place in cursor..cursor + N {
+            let call = &self.blocks[place % N];
+            if call.take() {
+                self.list.cursor.store((place + 1) % N, Ordering::Relaxed);
+                call.function.store(function, Ordering::Relaxed);
+                call.argument.store(argument, Ordering::Relaxed);
+                self.post(call);
+                return Ok(());
+            }
+        }
+        Err(Full { capacity: N })
     }
 
-    /// A ticket for all calls posted so far, by the caller or by anyone before whom
-    /// it comes.
-    #[must_use]
-    pub fn posted(&self) -> Ticket {
-        Ticket(self.calls.claimed())
-    }
-
-    /// Whether the call of this ticket, and all before it, are finished. From any CPU.
-    /// Then all that they wrote is seen.
+    /// Runs what has been posted, in its order, by `run`, which gets the function and the argument.
+    /// Only on the mailbox's CPU, and not in `run`. `at` gives the call at an address that was
+    /// posted.
     #[inline]
-    #[must_use]
-    pub fn is_done(&self, ticket: Ticket) -> bool {
-        let done = self.answer.done.load(Ordering::Acquire);
-        // The difference, so that it does not matter that the numbers wrap.
-        ticket.0.wrapping_sub(done).cast_signed() <= 0
-    }
-
-    /// Runs what has been posted, in its order, by `run`. Only on the mailbox's CPU.
-    /// Returns how many calls it ran.
-    ///
-    /// If the CPU is in `serve` already, this does nothing: the outer one finds the
-    /// rest before it returns.
-    pub fn serve(&self, mut run: impl FnMut(Call)) -> usize {
-        let Answer { done, serving } = &self.answer;
-        let mut count = 0;
-        if serving.load(Ordering::Relaxed) != 0 {
-            return count;
+    pub fn serve<'a>(
+        &self,
+        at: impl Fn(*const Call) -> &'a Call,
+        mut run: impl FnMut(usize, usize),
+    ) {
+        // Acquire: all blocks are complete.
+        let newest = self.list.newest.swap(ptr::null_mut(), Ordering::Acquire);
+        if newest.is_null() {
+            return;
         }
-        loop {
-            serving.store(1, Ordering::Relaxed);
-            // Interrupts of this CPU see it before anything is taken, ...
-            compiler_fence(Ordering::SeqCst);
-            let mut finished = done.load(Ordering::Relaxed);
-            while let Some((function, argument)) = self.calls.pop() {
-                finished = finished.wrapping_add(1);
-                run(Call {
-                    function,
-                    argument,
-                    generation: Ticket(finished),
-                });
-                // Release: what it did comes before.
-                done.store(finished, Ordering::Release);
-                count += 1;
-            }
-            compiler_fence(Ordering::SeqCst);
-            serving.store(0, Ordering::Relaxed);
-            // ... and its end before the next look: what arrived after the last, in an interrupt that
-            // left it to us, is found by looking again when others would serve it.
-            compiler_fence(Ordering::SeqCst);
-            if self.calls.is_empty() {
-                return count;
-            }
+        let only = at(newest);
+        if only.next.load(Ordering::Relaxed).is_null() {
+            only.answer(&mut run);
+        } else {
+            serve_list(newest, at, run);
         }
-    }
-
-    /// Whether this CPU is in [`serve`](Self::serve), in the running code or beneath it. Only on the
-    /// mailbox's CPU.
-    pub fn is_serving(&self) -> bool {
-        self.answer.serving.load(Ordering::Relaxed) != 0
     }
 
     /// Whether nothing waits to be served. Only on the mailbox's CPU; a hint for others.
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.calls.is_empty()
+        self.list.newest.load(Ordering::Relaxed).is_null()
     }
+}
 
-    /// How many posts found the mailbox full. Any CPU.
-    pub fn overflowed(&self) -> usize {
-        self.calls.overflowed()
+/// Runs a list that begins with the newest call, in the order in which they were posted.
+#[cold]
+#[inline(never)]
+fn serve_list<'a>(
+    mut newest: *mut Call,
+    at: impl Fn(*const Call) -> &'a Call,
+    mut run: impl FnMut(usize, usize),
+) {
+    let mut oldest = ptr::null_mut();
+    while !newest.is_null() {
+        let before = at(newest).next.load(Ordering::Relaxed);
+        at(newest).next.store(oldest, Ordering::Relaxed);
+        (oldest, newest) = (newest, before);
+    }
+    while !oldest.is_null() {
+        let call = at(oldest);
+        // Before it is its owner's again.
+        oldest = call.next.load(Ordering::Relaxed);
+        call.answer(&mut run);
     }
 }
 

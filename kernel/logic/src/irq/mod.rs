@@ -8,7 +8,8 @@
 //! | [`stack`] | how much stack that takes |
 //! | [`table`] | how a handler is installed and removed while interrupts arrive |
 //! | [`queue`] | how work is put off to a lower priority |
-//! | [`mailbox`] | how one CPU has others call a function |
+//! | [`mailbox`] | how one CPU has another call a function |
+//! | [`board`] | how one CPU has all others call a function |
 //! | [`route`] | where the interrupt of a request arrives, and how |
 //! | [`timers`] | which timer of a CPU is due, and which comes next |
 //! | [`heart`] | which CPUs have stopped answering |
@@ -17,11 +18,12 @@
 //! | [`storm`] | when a line is masked, and when it is tried again |
 //! | [`statistics`] | how the longest stretch and rates are kept |
 //!
-//! [`table`], [`queue`] and [`mailbox`] are used by several CPUs at once, without
+//! [`table`], [`queue`], [`mailbox`] and [`board`] are used by several CPUs at once, without
 //! locks. They take their atomics from `sync`, so that `tests/loom` can compile
 //! the same files with loom's and try every order in which the CPUs can run.
 
 pub mod affinity;
+pub mod board;
 pub mod heart;
 pub mod mailbox;
 pub mod nmi;

@@ -63,13 +63,6 @@ pub(super) struct Claim {
     number: usize,
 }
 
-impl Claim {
-    /// The number of its place: how many were claimed before.
-    pub(super) fn number(&self) -> usize {
-        self.number
-    }
-}
-
 impl<const N: usize> Queue<N> {
     const_fn! {
         /// An empty queue.

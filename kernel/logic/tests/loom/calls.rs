@@ -1,71 +1,104 @@
-//! Functions called on other CPUs.
+//! Functions called on another CPU.
 
 use crate::cpu::Interrupt;
-use crate::explore;
-use crate::mailbox::{Mailbox, Ticket};
+use crate::mailbox::{Call, Mailbox};
+use crate::{beside, explore};
 use loom::cell::UnsafeCell;
-use loom::thread::spawn;
 use std::sync::Arc;
 
 const CALLS: usize = 3;
 
+/// The call at an address that was posted.
+pub(crate) fn at<'a>(call: *const Call) -> &'a Call {
+    // SAFETY: 1. The machines of the models keep all calls until all threads have ended.
+    unsafe { &*call }
+}
+
 /// Serves a mailbox; how many calls it ran.
-pub(crate) fn count_calls(mailbox: &Mailbox<4>) -> usize {
-    mailbox.serve(|call| assert!(!mailbox.is_done(call.generation), "too early"))
+pub(crate) fn count_calls<const N: usize>(mailbox: &Mailbox<N>) -> usize {
+    let mut count = 0;
+    mailbox.serve(at, |_, _| count += 1);
+    count
 }
 
 /// CPUs with a mailbox each. Call n reads what its sender has prepared and writes a result.
 struct Machine<const CPUS: usize> {
-    mailboxes: [Mailbox<4>; CPUS],
+    mailboxes: [Mailbox<1>; CPUS],
     interrupts: [Interrupt; CPUS],
+    calls: [Call; CALLS],
+    /// Stand for the memory of the calls: whoever looks at one reads it, and its owner writes it when
+    /// it is done.
+    blocks: [UnsafeCell<()>; CALLS],
     prepared: [UnsafeCell<()>; CALLS],
-    results: [[UnsafeCell<()>; CALLS]; CPUS],
+    results: [UnsafeCell<()>; CALLS],
 }
 
 impl<const CPUS: usize> Machine<CPUS> {
     fn new() -> Arc<Self> {
+        fn cells() -> [UnsafeCell<()>; CALLS] {
+            core::array::from_fn(|_| UnsafeCell::new(()))
+        }
         Arc::new(Self {
             mailboxes: core::array::from_fn(|_| Mailbox::new()),
             interrupts: core::array::from_fn(|_| Interrupt::new()),
-            prepared: core::array::from_fn(|_| UnsafeCell::new(())),
-            results: core::array::from_fn(|_| core::array::from_fn(|_| UnsafeCell::new(()))),
+            calls: core::array::from_fn(|call| Call::new(call, 7)),
+            blocks: cells(),
+            prepared: cells(),
+            results: cells(),
         })
     }
 
-    fn prepare(&self, call: usize) {
+    fn post(&self, target: usize, call: usize) {
+        self.blocks[call].with_mut(|_| ());
         self.prepared[call].with_mut(|_| ());
-    }
-
-    fn post(&self, target: usize, call: usize) -> Ticket {
-        let ticket = self.mailboxes[target].post(call, target).unwrap();
+        self.mailboxes[target].post(&self.calls[call]);
         self.interrupts[target].send();
-        ticket
     }
 
-    /// Takes the interrupt on CPU `cpu`, if there is one; how many calls were served.
-    fn take(&self, cpu: usize) -> usize {
+    /// Leaves a call. Returns whether there was room.
+    fn leave(&self, target: usize, call: usize) -> bool {
+        self.prepared[call].with_mut(|_| ());
+        let is_left = self.mailboxes[target].leave(call, 7).is_ok();
+        self.interrupts[target].send();
+        is_left
+    }
+
+    /// Takes the interrupt on CPU `cpu`, if there is one; the calls that were served.
+    fn take(&self, cpu: usize) -> Vec<usize> {
         if self.interrupts[cpu].point() {
             self.serve(cpu)
         } else {
-            0
+            Vec::new()
         }
     }
 
-    fn serve(&self, cpu: usize) -> usize {
-        self.mailboxes[cpu].serve(|call| {
-            assert_eq!(call.argument, cpu);
-            self.prepared[call.function].with(|_| ());
-            self.results[cpu][call.function].with_mut(|_| ());
-            assert!(!self.mailboxes[cpu].is_done(call.generation), "too early");
-        })
+    fn serve(&self, cpu: usize) -> Vec<usize> {
+        let mut served = Vec::new();
+        let at = |call: *const Call| {
+            let mut all = self.calls.iter();
+            // Otherwise it is one of the mailbox's own.
+            if let Some(number) = all.position(|known| std::ptr::eq(known, call)) {
+                self.blocks[number].with(|_| ());
+            }
+            at(call)
+        };
+        self.mailboxes[cpu].serve(at, |call, argument| {
+            assert_eq!(argument, 7);
+            self.prepared[call].with(|_| ());
+            self.results[call].with_mut(|_| ());
+            assert!(!self.calls[call].is_done(), "too early");
+            served.push(call);
+        });
+        served
     }
 
-    /// The sender looks once. If the call is done, it uses the result, which nobody may be
-    /// writing any more, and what was prepared for it.
-    fn use_result(&self, target: usize, ticket: Ticket, call: usize) -> bool {
-        let is_done = self.mailboxes[target].is_done(ticket);
+    /// The sender looks once. If the call is done, it uses the result and the call's memory, which
+    /// nobody may be using any more.
+    fn use_result(&self, call: usize) -> bool {
+        let is_done = self.calls[call].is_done();
         if is_done {
-            self.results[target][call].with_mut(|_| ());
+            self.results[call].with_mut(|_| ());
+            self.blocks[call].with_mut(|_| ());
         }
         is_done
     }
@@ -75,16 +108,13 @@ impl<const CPUS: usize> Machine<CPUS> {
 fn one_sender_calls_one_cpu() {
     explore(None, || {
         let machine = Machine::<1>::new();
-        let target = {
-            let machine = machine.clone();
-            spawn(move || machine.take(0))
-        };
-        machine.prepare(0);
-        let ticket = machine.post(0, 0);
-        let is_done = machine.use_result(0, ticket, 0);
-        let early = target.join().unwrap();
-        assert_eq!(early + machine.take(0), 1, "left behind or doubled");
-        assert!(machine.use_result(0, ticket, 0));
+        let target = beside(&machine, |machine| machine.take(0));
+        machine.post(0, 0);
+        let is_done = machine.use_result(0);
+        let mut served = target.join().unwrap();
+        served.extend(machine.take(0));
+        assert_eq!(served, [0], "left behind or doubled");
+        assert!(machine.use_result(0));
         is_done
     });
 }
@@ -94,44 +124,19 @@ fn several_senders_call_one_cpu() {
     explore(Some(2), || {
         let machine = Machine::<1>::new();
         let senders = [0, 1].map(|call| {
-            let machine = machine.clone();
-            spawn(move || {
-                machine.prepare(call);
-                let ticket = machine.post(0, call);
-                (ticket, machine.use_result(0, ticket, call))
+            beside(&machine, move |machine| {
+                machine.post(0, call);
+                machine.use_result(call)
             })
         });
-        let early = machine.take(0) + machine.take(0);
-        let [(first, one), (second, two)] = senders.map(|it| it.join().unwrap());
-        assert_eq!(early + machine.take(0), 2, "left behind");
-        assert!(machine.use_result(0, first, 0) && machine.use_result(0, second, 1));
-        one || two
-    });
-}
-
-/// The sender keeps no tickets: it waits for all that was posted to each target.
-#[test]
-fn one_call_for_several_cpus() {
-    explore(Some(2), || {
-        let machine = Machine::<2>::new();
-        let targets = [0, 1].map(|cpu| {
-            let machine = machine.clone();
-            spawn(move || machine.take(cpu))
-        });
-        machine.prepare(0);
-        for (cpu, mailbox) in machine.mailboxes.iter().enumerate() {
-            mailbox.post(0, cpu).unwrap();
-        }
-        // One write to the ICR.
-        for interrupt in &machine.interrupts {
-            interrupt.send();
-        }
-        let done = [0, 1].map(|cpu| machine.use_result(cpu, machine.mailboxes[cpu].posted(), 0));
-        let early = targets.map(|it| it.join().unwrap());
-        for (cpu, early) in early.into_iter().enumerate() {
-            assert_eq!(early + machine.take(cpu), 1, "left behind or doubled");
-        }
-        done == [true, true]
+        let mut served = machine.take(0);
+        served.extend(machine.take(0));
+        let done = senders.map(|it| it.join().unwrap());
+        served.extend(machine.take(0));
+        served.sort_unstable();
+        assert_eq!(served, [0, 1], "left behind or doubled");
+        assert!(machine.use_result(0) && machine.use_result(1));
+        done.contains(&true)
     });
 }
 
@@ -141,20 +146,16 @@ fn two_cpus_call_each_other() {
     explore(Some(3), || {
         let machine = Machine::<2>::new();
         let run = |machine: &Machine<2>, own: usize| {
-            let target = 1 - own;
-            machine.prepare(own);
-            let ticket = machine.post(target, own);
-            let served = machine.serve(own);
-            (served, machine.use_result(target, ticket, own))
+            machine.post(1 - own, own);
+            let served = machine.serve(own).len();
+            (served, machine.use_result(own))
         };
-        let other = {
-            let machine = machine.clone();
-            spawn(move || run(&machine, 1))
-        };
+        let other = beside(&machine, move |machine| run(machine, 1));
         let (own_served, own_done) = run(&machine, 0);
         let (other_served, other_done) = other.join().unwrap();
-        assert_eq!(own_served + machine.serve(0), 1, "left behind or doubled");
-        assert_eq!(other_served + machine.serve(1), 1, "left behind or doubled");
+        let late = [0, 1].map(|cpu| machine.serve(cpu).len());
+        assert_eq!(own_served + late[0], 1, "left behind or doubled");
+        assert_eq!(other_served + late[1], 1, "left behind or doubled");
         own_done && other_done
     });
 }
@@ -165,47 +166,68 @@ fn two_cpus_call_each_other() {
 fn a_call_from_a_handler_during_a_call() {
     explore(Some(2), || {
         let machine = Machine::<1>::new();
-        let sender = {
-            let machine = machine.clone();
-            spawn(move || {
-                machine.prepare(0);
-                let outer = machine.post(0, 0);
-                machine.prepare(1);
-                let inner = machine.post(0, 1);
-                let is_inner_done = machine.use_result(0, inner, 1);
-                // In order: the earlier one is done too.
-                assert!(!is_inner_done || machine.use_result(0, outer, 0));
-                is_inner_done
-            })
-        };
-        let other = {
-            let machine = machine.clone();
-            spawn(move || {
-                machine.prepare(2);
-                machine.post(0, 2);
-            })
-        };
-        let early = machine.take(0);
+        let sender = beside(&machine, |machine| {
+            machine.post(0, 0);
+            machine.post(0, 1);
+            let is_inner_done = machine.use_result(1);
+            // In order: the earlier one is done too.
+            assert!(!is_inner_done || machine.use_result(0));
+            is_inner_done
+        });
+        let other = beside(&machine, |machine| machine.post(0, 2));
+        let mut served = machine.take(0);
         let is_inner_done = sender.join().unwrap();
         other.join().unwrap();
-        assert_eq!(early + machine.take(0), 3, "left behind or doubled");
+        served.extend(machine.take(0));
+        let place = |call| served.iter().position(|&it| it == call);
+        assert!(place(0) < place(1), "out of order: {served:?}");
+        assert!(served.len() == 3 && place(2).is_some(), "left behind");
         is_inner_done
     });
 }
 
-/// A sender that does not look at the target's word uses a result that is being written.
+/// Calls that nobody waits for, where there is room for one.
+#[test]
+fn two_senders_leave_calls() {
+    explore(Some(3), || {
+        let machine = Machine::<1>::new();
+        let sender = beside(&machine, |machine| machine.leave(0, 1));
+        let other = beside(&machine, |machine| machine.leave(0, 2));
+        let mut served = machine.take(0);
+        let left = [sender.join().unwrap(), other.join().unwrap()];
+        served.extend(machine.take(0));
+        assert_eq!(served.contains(&1), left[0], "left behind or not refused");
+        assert_eq!(served.contains(&2), left[1], "left behind or not refused");
+        // The room is there again, and with it what the last call was.
+        assert!(machine.leave(0, 0));
+        assert_eq!(machine.take(0), [0]);
+        left == [true, true]
+    });
+}
+
+/// A sender that does not look at the call uses a result that is being written.
 #[test]
 #[should_panic(expected = "Causality violation")]
 fn the_wait_is_needed() {
     explore(Some(3), || {
         let machine = Machine::<1>::new();
-        let target = {
-            let machine = machine.clone();
-            spawn(move || machine.take(0))
-        };
-        machine.prepare(0);
+        let target = beside(&machine, |machine| machine.take(0));
         machine.post(0, 0);
-        machine.results[0][0].with_mut(|_| ());
+        machine.results[0].with_mut(|_| ());
+        target.join().unwrap();
+        true
+    });
+}
+
+/// A call whose memory its sender uses before it is done.
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn the_memory_of_a_call_is_needed() {
+    explore(Some(3), || {
+        let machine = Machine::<1>::new();
+        let target = beside(&machine, |machine| machine.take(0));
+        machine.post(0, 0);
+        machine.blocks[0].with_mut(|_| ());
         target.join().unwrap();
         true
     });

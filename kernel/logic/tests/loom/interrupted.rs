@@ -3,7 +3,7 @@
 
 use crate::calls::count_calls;
 use crate::cpu::Cpu;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Call, Mailbox};
 use crate::queue::Queue;
 use crate::sync::{interrupt_after, was_interrupted};
 use crate::vector::Vector;
@@ -96,43 +96,59 @@ fn a_pop_by_a_push() {
     );
 }
 
-/// The interrupt calls its own CPU, and answers if that is left to it.
+/// The interrupt calls its own CPU, which serves that when it has ended what it serves.
 #[test]
 fn serving_by_a_call() {
     everywhere(
-        || {
-            let mailbox = Mailbox::<4>::new();
-            mailbox.post(0, 0).unwrap();
-            mailbox
-        },
-        count_calls,
+        Mailbox::<4>::new,
         |mailbox| {
-            mailbox.post(1, 0).unwrap();
+            mailbox.leave(0, 0).unwrap();
             count_calls(mailbox)
         },
-        |mailbox, outer, inner| {
-            assert_eq!(outer + inner, 2, "left behind or doubled");
-            assert!(mailbox.is_done(mailbox.posted()));
+        |mailbox| {
+            mailbox.leave(1, 0).unwrap();
+            0
+        },
+        |mailbox, outer, _| {
+            assert!(outer > 0, "what was there was not served");
+            assert_eq!(outer + count_calls(mailbox), 2, "left behind or doubled");
+        },
+    );
+}
+
+/// The interrupt calls the same CPU and waits: its call is served, whatever the other has come to.
+#[test]
+fn posting_by_a_call_that_waits() {
+    everywhere(
+        || (Mailbox::<4>::new(), [0, 1].map(|call| Call::new(call, 0))),
+        |(mailbox, calls)| {
+            mailbox.post(&calls[0]);
+            mailbox.leave(2, 0).unwrap();
+            0
+        },
+        |(mailbox, calls)| {
+            mailbox.post(&calls[1]);
+            let served = count_calls(mailbox);
+            assert!(calls[1].is_done(), "it waits for ever");
+            served
+        },
+        |(mailbox, calls), _, inner| {
+            assert_eq!(inner + count_calls(mailbox), 3, "left behind or doubled");
+            assert!(calls[0].is_done());
         },
     );
 }
 
 /// As only an NMI can.
 #[test]
-fn posting_by_a_post() {
+fn leaving_by_leaving() {
     everywhere(
-        Mailbox::<4>::new,
-        |mailbox| mailbox.post(0, 0).ok(),
-        |mailbox| mailbox.post(1, 0).ok(),
+        Mailbox::<2>::new,
+        |mailbox| mailbox.leave(0, 0).is_ok(),
+        |mailbox| mailbox.leave(1, 0).is_ok(),
         |mailbox, outer, inner| {
-            assert!(outer != inner, "one ticket for both");
+            assert!(outer && inner, "refused where there is room for both");
             assert_eq!(count_calls(mailbox), 2);
-            assert!(
-                [outer, inner]
-                    .into_iter()
-                    .flatten()
-                    .all(|it| mailbox.is_done(it))
-            );
         },
     );
 }

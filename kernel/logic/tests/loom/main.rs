@@ -17,6 +17,9 @@
     reason = "loom's cells say that they cannot be shared, and loom checks that they are not"
 )]
 
+#[path = "../../src/irq/board.rs"]
+#[allow(dead_code, reason = "the models need only a part")]
+mod board;
 #[path = "../../src/irq/mailbox.rs"]
 #[allow(dead_code, reason = "the models need only a part")]
 mod mailbox;
@@ -32,6 +35,7 @@ mod cpu;
 mod device;
 mod interrupted;
 mod moves;
+mod notices;
 mod removal;
 mod sync;
 mod work;

@@ -70,6 +70,11 @@ macro_rules! atomic {
                 self.0.store(value, order);
             }
 
+            pub(crate) fn swap(&self, value: $value, order: Ordering) -> $value {
+                point();
+                self.0.swap(value, order)
+            }
+
             pub(crate) fn compare_exchange(
                 &self,
                 current: $value,
@@ -103,15 +108,7 @@ impl AtomicUsize {
         point();
         self.0.fetch_add(value, order)
     }
-
-    pub(crate) fn swap(&self, value: usize, order: Ordering) -> usize {
-        point();
-        self.0.swap(value, order)
-    }
 }
-
-/// Loom keeps each thread's own order anyway.
-pub(crate) fn compiler_fence(_: Ordering) {}
 
 macro_rules! const_fn {
     ($($function:tt)*) => {

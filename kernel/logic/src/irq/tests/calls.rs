@@ -1,11 +1,11 @@
-//! The queue, the mailbox and the table of one CPU, one call after the other.
+//! The queue, the mailbox, the board and the table, one call after the other.
 
-use crate::irq::mailbox::Mailbox;
+use crate::irq::board::{Board, Reader, serve};
+use crate::irq::mailbox::{Call, Mailbox};
 use crate::irq::queue::{Full, Queue};
 use crate::irq::table::Table;
 use crate::vector::Vector;
 use proptest::prelude::*;
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ptr;
 use std::string::ToString;
@@ -44,39 +44,122 @@ fn an_unfinished_push_keeps_the_order() {
     assert_eq!([queue.pop(), queue.pop()], [Some((1, 1)), Some((2, 2))]);
 }
 
-/// A call that calls its own CPU, and an interrupt that serves while it is serving.
-#[test]
-fn calls_that_post_calls() {
-    let mailbox = Mailbox::<8>::new();
-    let order = RefCell::new(Vec::new());
-    let first = mailbox.post(1, 10).expect("room");
-    let second = mailbox.post(2, 20).expect("room");
-    let served = mailbox.serve(|call| {
-        assert!(!mailbox.is_done(call.generation));
-        order.borrow_mut().push((call.function, call.argument));
-        if call.function == 1 {
-            assert!(!mailbox.is_done(second));
-            mailbox.post(3, 30).expect("room");
-            // The interrupt of that post leaves it to the outer one.
-            assert_eq!(mailbox.serve(|_| panic!("served inside")), 0);
-        } else {
-            assert!(mailbox.is_done(first));
-        }
-    });
-    assert_eq!(served, 3);
-    assert_eq!(*order.borrow(), [(1, 10), (2, 20), (3, 30)]);
-    assert!(mailbox.is_done(mailbox.posted()) && mailbox.is_empty());
+/// Finds a call by its address.
+fn among<'a>(calls: &'a [Call]) -> impl Fn(*const Call) -> &'a Call {
+    |address| {
+        let mut calls = calls.iter();
+        let found = calls.find(|call| ptr::eq(*call, address));
+        found.expect("only these were posted")
+    }
 }
 
 #[test]
-fn a_full_mailbox_gives_no_ticket() {
+fn calls_are_served_in_order_and_then_done() {
+    let mailbox = Mailbox::<1>::new();
+    let calls: Vec<_> = (0..5)
+        .map(|number| Call::new(number, 10 * number))
+        .collect();
+    for posted in [&calls[..1], &calls[1..]] {
+        assert!(mailbox.is_empty());
+        for call in posted {
+            mailbox.post(call);
+        }
+        assert!(!mailbox.is_empty());
+        let mut ran = Vec::new();
+        mailbox.serve(among(posted), |function, argument| {
+            assert_eq!(argument, 10 * function);
+            ran.push(function);
+            // Those before are done, this one and those after are not.
+            let done = calls.iter().take_while(|call| call.is_done()).count();
+            assert_eq!(done, function);
+        });
+        assert!(posted.iter().all(Call::is_done));
+        assert!(ran.is_sorted() && ran.len() == posted.len());
+    }
+    mailbox.serve(among(&[]), |_, _| panic!("nothing waits"));
+}
+
+/// A called function that calls its own CPU: that is served next time.
+#[test]
+fn a_call_that_posts_a_call() {
+    let mailbox = Mailbox::<1>::new();
+    let calls = [Call::new(0, 0), Call::new(1, 0)];
+    mailbox.post(&calls[0]);
+    mailbox.serve(among(&calls), |_, _| mailbox.post(&calls[1]));
+    assert_eq!(calls.each_ref().map(Call::is_done), [true, false]);
+    mailbox.serve(among(&calls), |function, _| assert_eq!(function, 1));
+    assert!(calls[1].is_done());
+}
+
+#[test]
+fn a_mailbox_has_room_for_so_many_that_nobody_waits_for() {
     let mailbox = Mailbox::<2>::new();
-    let tickets = [mailbox.post(0, 0), mailbox.post(1, 1)].map(|it| it.expect("room"));
-    assert_eq!(mailbox.post(2, 2), Err(Full { capacity: 2 }));
-    assert_eq!(mailbox.overflowed(), 1);
-    assert_eq!(mailbox.posted(), tickets[1]);
-    assert_eq!(mailbox.serve(|_| ()), 2);
-    assert!(mailbox.is_done(tickets[0]) && mailbox.is_done(tickets[1]));
+    assert_eq!([mailbox.leave(0, 0), mailbox.leave(1, 1)], [Ok(()); 2]);
+    assert_eq!(mailbox.leave(2, 2), Err(Full { capacity: 2 }));
+    // Who waits brings the room.
+    let call = Call::new(3, 3);
+    mailbox.post(&call);
+    assert!(!call.is_done());
+}
+
+/// A board, and the readers of its CPUs.
+fn board<const N: usize>(cpus: usize) -> (Board<N>, Vec<Reader>, Mailbox<1>) {
+    let readers = (0..cpus).map(|_| Reader::new()).collect();
+    (Board::new(), readers, Mailbox::new())
+}
+
+/// What a CPU runs.
+fn read<const N: usize>(board: &Board<N>, own: &Reader, mailbox: &Mailbox<1>) -> Vec<usize> {
+    let mut ran = Vec::new();
+    serve(mailbox, board, own, among(&[]), |function, argument| {
+        assert_eq!(argument, 10 * function);
+        ran.push(function);
+    });
+    ran
+}
+
+#[test]
+fn all_but_the_sender_read_a_notice_once() {
+    let (board, readers, mailbox) = board::<4>(3);
+    let read = |cpu: usize| read(&board, &readers[cpu], &mailbox);
+    // More than there is room for, one after the other.
+    for number in 0..10 {
+        let sender = number % 3;
+        let others = (0..3).filter(|&cpu| cpu != sender);
+        let notice = board.post(&readers[sender], &readers.iter(), number, 10 * number);
+        let notice = notice.expect("room");
+        assert!(!board.has_news(&readers[sender]) && readers[sender].has_passed(notice));
+        for other in others {
+            assert!(board.has_news(&readers[other]) && !readers[other].has_passed(notice));
+            assert_eq!(read(other), [number]);
+            assert!(!board.has_news(&readers[other]) && readers[other].has_passed(notice));
+        }
+        assert!((0..3).all(|cpu| read(cpu).is_empty()));
+        if number % 2 == 0 {
+            board.end(notice);
+        }
+    }
+}
+
+/// A sender that has not read another's notice passes its own when it has.
+#[test]
+fn a_full_board_takes_no_notice() {
+    let (board, readers, mailbox) = board::<2>(2);
+    let read = |cpu: usize| read(&board, &readers[cpu], &mailbox);
+    let post = |cpu: usize, function: usize| {
+        board.post(&readers[cpu], &readers.iter(), function, 10 * function)
+    };
+    let notices = [post(0, 0), post(1, 1)].map(|it| it.expect("room"));
+    assert!(readers[0].has_passed(notices[0]) && !readers[1].has_passed(notices[1]));
+    assert_eq!(post(0, 2), Err(Full { capacity: 2 }));
+    assert_eq!(read(1), [0]);
+    assert!(readers[1].has_passed(notices[1]), "its own comes after");
+    // CPU 0 has passed the first by sending it.
+    let third = post(0, 2).expect("room");
+    assert_eq!(post(1, 3), Err(Full { capacity: 2 }));
+    assert_eq!((read(0), read(1)), (Vec::from([1]), Vec::from([2])));
+    assert!(readers.iter().all(|it| it.has_passed(third)));
+    assert!(post(1, 3).is_ok());
 }
 
 #[test]
