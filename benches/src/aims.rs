@@ -34,13 +34,16 @@ impl Aim {
 /// A parameter and the value of it that an aim is for; none for all.
 type One = Option<(&'static str, &'static str)>;
 
+/// What a CPU does that is interrupted by another.
+const POLLING: (&str, &str) = ("target", "polling");
+
 /// Most instructions, of the median: name, a parameter's value, limit.
 const COUNTED: &[(&str, One, f64)] = &[
     ("self_ipi.entry", None, 25.0),
     ("self_ipi.to_handler", None, 30.0),
     ("self_ipi.round_trip", None, 60.0),
     ("exception.int_n", None, 45.0),
-    ("ipi.one_way", Some(("target", "polling")), 50.0),
+    ("ipi.one_way", Some(POLLING), 50.0),
     ("call.wait", None, 120.0),
     ("timer.queue", Some(("load", "idle")), 80.0),
 ];
@@ -48,12 +51,7 @@ const COUNTED: &[(&str, One, f64)] = &[
 /// Most cycles, in those of a floor: name, a parameter's value, the floor's name, limit.
 const TO_FLOOR: &[(&str, One, &str, f64)] = &[
     ("self_ipi.round_trip", None, "self_ipi.round_trip", 1.15),
-    (
-        "ipi.one_way",
-        Some(("target", "polling")),
-        "ipi.one_way",
-        1.2,
-    ),
+    ("ipi.one_way", Some(POLLING), "ipi.one_way", 1.2),
     ("call.wait", None, "ipi.round_trip", 1.5),
 ];
 
@@ -104,7 +102,7 @@ pub fn of(results: &Results) -> Vec<Aim> {
                 base.name == floor
                     && base.variant == "floor"
                     && (base.clock, &base.apic, base.cpus) == (own.clock, &own.apic, own.cpus)
-                    && param.is_none_or(|param| has(base, param))
+                    && has(base, param.unwrap_or(POLLING))
             });
             aims.extend(
                 base.map(|base| ratio(figure, float(base.summary.p50), limit, "the floor's")),

@@ -9,7 +9,7 @@
 mod tests;
 mod trace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::BufReader;
 
@@ -39,6 +39,9 @@ const NOT_LOGGED: &[&str] = &[
 /// How the names of the kernel's gates begin: every figure that has an aim goes through one.
 const ENTRY: &str = "entry_";
 
+/// Part of the names of all functions that measure.
+const MEASURING: &str = "::bench::";
+
 /// Above so many instructions there is a table alone.
 const LISTED: usize = 2_000;
 
@@ -55,6 +58,31 @@ pub struct Listing {
     pub stages: Vec<Stage>,
     /// All of them; none where they are very many.
     pub lines: Vec<Line>,
+}
+
+impl Listing {
+    /// Why there are so many: those of the gates, which are the way of every interrupt in and
+    /// out, those that measure, and those of what the kernel does in between.
+    pub fn why(&self) -> String {
+        let sum = |of: &dyn Fn(&Stage) -> bool| -> usize {
+            let stages = self.stages.iter().filter(|stage| of(stage));
+            stages.map(|stage| stage.instructions).sum()
+        };
+        let is_gate = |stage: &Stage| stage.function.starts_with(ENTRY);
+        let measures = |stage: &Stage| stage.function.contains(MEASURING);
+        let (gates, measuring) = (sum(&is_gate), sum(&measures));
+        let entered = self.stages.iter().filter(|stage| is_gate(stage));
+        let cpus = entered
+            .map(|stage| stage.cpu)
+            .collect::<BTreeSet<_>>()
+            .len();
+        let rest = self.instructions - gates - measuring;
+        format!(
+            "{gates} in gates, in and out on {cpus} CPU{}; {rest} in the kernel's functions; \
+             {measuring} in the benchmark, its handler and the other CPUs' waiting",
+            if cpus == 1 { "" } else { "s" }
+        )
+    }
 }
 
 /// The instructions of a function on one CPU.

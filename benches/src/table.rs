@@ -104,6 +104,10 @@ pub fn aims(results: &Results) -> String {
             short(*limit)
         );
     }
+    for listing in &results.listings {
+        let (what, all) = (listing.key.describe(), listing.instructions);
+        out += &format!("{what}: {all} instructions: {}\n", listing.why());
+    }
     out
 }
 

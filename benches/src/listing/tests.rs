@@ -1,6 +1,7 @@
 //! Tests of `listing`.
 
 use super::*;
+use crate::fixtures;
 
 /// As QEMU 10 logs, shortened: two stamps with one instruction of another CPU between.
 const LOG: &str = "\
@@ -73,4 +74,32 @@ fn stages_are_told_by_function_and_cpu() {
         .map(|stage| (stage.cpu, stage.function.as_str(), stage.instructions))
         .collect();
     assert_eq!(told, [(0, "first", 2), (1, "wait", 1), (0, "wait", 1)]);
+}
+
+#[test]
+fn the_reason_is_in_the_numbers() {
+    let stage = |cpu, function: &str, instructions| Stage {
+        cpu,
+        function: function.to_owned(),
+        instructions,
+    };
+    let listing = Listing {
+        key: fixtures::results().figures[0].key.clone(),
+        instructions: 60,
+        overhead: 4,
+        stages: vec![
+            stage(0, "tocsin::bench::call::run", 10),
+            stage(1, "entry_stubs", 3),
+            stage(1, "entry_interrupt", 27),
+            stage(2, "entry_stubs", 3),
+            stage(1, "tocsin::irq::call::answer", 17),
+        ],
+        lines: Vec::new(),
+    };
+    let why = listing.why();
+    assert!(
+        why.starts_with("33 in gates, in and out on 2 CPUs; 17 in the kernel's"),
+        "{why}"
+    );
+    assert!(why.contains("; 10 in the benchmark"), "{why}");
 }
