@@ -26,8 +26,10 @@ mod contention;
 mod deferred;
 mod exception;
 mod ipi;
+mod msi;
 mod nest;
 mod partner;
+mod pin;
 mod record;
 mod rivals;
 mod runner;
@@ -97,6 +99,16 @@ pub const GROUPS: &[Group] = &[
         name: "timer",
         about: "a deadline, until its function runs",
         run: timer::run,
+    },
+    Group {
+        name: "pin",
+        about: "a device's edge at an I/O APIC, until its handler runs",
+        run: pin::run,
+    },
+    Group {
+        name: "msi",
+        about: "a device's message, until its handler runs",
+        run: msi::run,
     },
     Group {
         name: "ipi",

@@ -54,7 +54,7 @@ impl Mmio {
     #[inline]
     #[must_use]
     pub fn read<T: Word>(&self, offset: u64) -> T {
-        let place = self.place::<T>(offset) as *const T;
+        let place = self.address::<T>(offset) as *const T;
         // SAFETY: 1. The place is mapped, aligned, and a device's. 2. Every bit pattern is a `Word`.
         unsafe { place.read_volatile() }
     }
@@ -66,13 +66,19 @@ impl Mmio {
     /// As [`Mmio::read`].
     #[inline]
     pub fn write<T: Word>(&self, offset: u64, value: T) {
-        let place = self.place::<T>(offset) as *mut T;
+        let place = self.address::<T>(offset) as *mut T;
         // SAFETY: 1. The place is mapped, aligned, and a device's. 2. Whoever made this value vouches for
         // what the device does.
         unsafe { place.write_volatile(value) };
     }
 
-    fn place<T>(&self, offset: u64) -> u64 {
+    /// The virtual address of the register at `offset`, for code in assembly.
+    ///
+    /// # Panics
+    ///
+    /// As [`Mmio::read`].
+    #[must_use]
+    pub fn address<T: Word>(&self, offset: u64) -> u64 {
         let width = size_of::<T>() as u64;
         assert!(
             offset.is_multiple_of(width) && offset < self.size && self.size - offset >= width,

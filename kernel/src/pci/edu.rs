@@ -134,6 +134,24 @@ impl Edu {
         (major, minor)
     }
 
+    /// Lets it write its messages.
+    pub fn let_send(&self) {
+        // SAFETY: 1. The device was never told an address to read or write, and never is.
+        unsafe { self.device.enable_bus_master() };
+    }
+
+    /// The virtual address of the register that raises the interrupt with the value that is written to it,
+    /// for code in assembly. A message is sent for each, whether or not the last one was acknowledged.
+    #[must_use]
+    pub fn raise_register(&self) -> u64 {
+        self.registers.address::<u32>(register::RAISE)
+    }
+
+    /// Takes back the interrupts that were raised with `value`.
+    pub fn acknowledge(&self, value: u32) {
+        self.registers.write(register::ACKNOWLEDGE, value);
+    }
+
     /// Has the device's interrupts answered on CPU number `cpu`, with priority class `class`.
     ///
     /// # Errors
@@ -162,8 +180,7 @@ impl Edu {
         match way {
             Way::Msi => {
                 line.attach(self.device.msi()?).map_err(PciError::Line)?;
-                // SAFETY: 1. The device was never told an address to read or write, and never is.
-                unsafe { self.device.enable_bus_master() };
+                self.let_send();
             }
             Way::Pin => self.device.set_pin_enabled(true),
         }

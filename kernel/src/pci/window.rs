@@ -57,4 +57,10 @@ impl Window {
     pub fn write<T: Word>(&self, offset: u64, value: T) {
         self.registers.write(offset, value);
     }
+
+    /// The virtual address of the register at `offset`; see [`Mmio::address`].
+    #[must_use]
+    pub(super) fn address<T: Word>(&self, offset: u64) -> u64 {
+        self.registers.address::<T>(offset)
+    }
 }

@@ -25,6 +25,8 @@ const FIGURES: &[(&str, &[&str])] = &[
     ("contention", &["contention.latency"]),
     ("deferred", &["deferred.run"]),
     ("timer", &["timer.queue"]),
+    ("pin", &["pin.hpet"]),
+    ("msi", &["msi.edu"]),
     ("ipi", &["ipi.one_way", "ipi.round_trip"]),
     ("broadcast", &["broadcast.all", "broadcast.sender"]),
     ("call", &["call.wait", "tlb.shootdown"]),
@@ -42,6 +44,8 @@ const LIMITS: &[(&str, u64)] = &[
     ("self_ipi.round_trip", 60),
     ("exception.int_n", 45),
     ("timer.queue", 80),
+    ("pin.hpet", 35),
+    ("msi.edu", 35),
 ];
 
 pub fn trials() -> Vec<Trial> {
@@ -70,7 +74,8 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn machine(mode: &str) -> Result<Machine> {
-    Ok(plain().smp(Smp::parse("2")?).append(format!("apic={mode}")))
+    let machine = plain().smp(Smp::parse("2")?).args(["-device", "edu"]);
+    Ok(machine.append(format!("apic={mode}")))
 }
 
 /// A figure: its name, variant and parameters as one text, and its record.
@@ -144,6 +149,7 @@ fn check(record: &Value) -> Result {
 fn exact(mode: &str) -> Result {
     let machine = plain()
         .smp(Smp::parse("2")?)
+        .args(["-device", "edu"])
         .icount("shift=0,sleep=off")
         .args(["-rtc", "base=2020-01-01,clock=vm"])
         .append(format!(

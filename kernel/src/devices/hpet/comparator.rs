@@ -265,6 +265,12 @@ impl Event {
         self.comparator.core.hpet.clock.counts(nanoseconds)
     }
 
+    /// What the main counter shows.
+    #[must_use]
+    pub fn counter(&self) -> u64 {
+        self.comparator.core.hpet.counter()
+    }
+
     /// Interrupts once, in `counts` counts of the main counter. Returns whether that moment was still
     /// to come when all was set; if not, the interrupt may have been missed.
     ///
@@ -272,13 +278,21 @@ impl Event {
     ///
     /// [`DeviceError::Wrong`], if the comparator does not take its configuration.
     pub fn once(&mut self, counts: u64) -> Result<bool, DeviceError> {
+        let begin = self.counter();
+        self.at(begin, begin.wrapping_add(counts))
+    }
+
+    /// As [`once`](Self::once), when the main counter shows `value`; `begin` is what it has just shown.
+    ///
+    /// # Errors
+    ///
+    /// Those of `once`.
+    pub fn at(&mut self, begin: u64, value: u64) -> Result<bool, DeviceError> {
         self.stop();
-        let core = &self.comparator.core;
-        let begin = core.hpet.counter();
         // An old value would be met, or, by some, be taken as passed.
-        self.write_comparator(begin.wrapping_add(counts));
+        self.write_comparator(value);
         self.arm(false)?;
-        Ok(self.elapsed(begin, core.hpet.counter()) < counts)
+        Ok(self.elapsed(begin, self.counter()) < self.elapsed(begin, value))
     }
 
     /// Interrupts every `counts` counts of the main counter. Returns the comparator's first value.
@@ -349,8 +363,9 @@ impl Event {
         }
     }
 
-    /// The counts from one value to a later one.
-    fn elapsed(&self, start: u64, end: u64) -> u64 {
+    /// The counts from one value of the main counter to a later one.
+    #[must_use]
+    pub fn elapsed(&self, start: u64, end: u64) -> u64 {
         let counts = end.wrapping_sub(start);
         if self.comparator.is_wide {
             counts
