@@ -1,9 +1,18 @@
 //! A function called on other CPUs, until it has returned there.
 
+use core::sync::atomic::Ordering;
+
+use tocsin_logic::apic::Icr;
+use tocsin_logic::apic::icr::Destination;
+use tocsin_logic::vector::Vector;
+
+use super::answers::{self, ANSWERED, floor_that_calls, flush, nothing, set_call, wait_for};
 use super::clock::stamp;
 use super::partner::{Activity, AtWork, Partner, others};
 use super::record::Value;
+use super::rivals::{self, FLOOR, Installed, TYPICAL};
 use super::runner::{Bench, Case};
+use crate::apic::local;
 use crate::irq::call;
 use crate::irq::ipi::Targets;
 
@@ -14,16 +23,16 @@ pub(super) fn run(bench: &mut Bench) {
     let Some(partner) = Partner::find() else {
         return bench.skip("call.wait", "there is no other CPU");
     };
+    let installed = Installed::new();
+    Installed::set_typical(answers::call);
     let overhead = bench.overhead;
     let target = partner.id();
-    let count = others().count();
     {
         // Only who is called: others that spin would take the host's CPUs from it.
         let _polling = AtWork::begin(1, Activity::Polling);
-        bench.compare(
-            "call.wait",
-            &[("cpus", Value::Number(2))],
-            &mut [Case {
+        rivals_call(nothing);
+        let mut all = [
+            Case {
                 variant: "tocsin",
                 overhead,
                 take: &mut move || {
@@ -32,16 +41,27 @@ pub(super) fn run(bench: &mut Bench) {
                     let _ = call::and_wait(target, nothing, 0);
                     stamp() - start
                 },
-            }],
-        );
+            },
+            Case {
+                variant: "floor",
+                overhead,
+                take: &mut || sent(partner.command(FLOOR), 1),
+            },
+            Case {
+                variant: "typical",
+                overhead,
+                take: &mut || sent(partner.command(TYPICAL), 1),
+            },
+        ];
+        let param = [("cpus", Value::Number(2))];
+        bench.compare("call.wait", &param, &mut all[..installed.variants()]);
     }
-    let _polling = AtWork::begin(count, Activity::Polling);
-    let all = [("cpus", Value::Number(count as u64 + 1))];
-    bench.compare_few(
-        "tlb.shootdown",
-        &all,
-        TO_ALL,
-        &mut [Case {
+    let count = others().count() as u64;
+    let _polling = AtWork::begin(count as usize, Activity::Polling);
+    rivals_call(flush);
+    let to_all = |vector: Vector| Icr::fixed(vector.get(), Destination::Others);
+    let mut all = [
+        Case {
             variant: "tocsin",
             overhead,
             take: &mut || {
@@ -50,14 +70,42 @@ pub(super) fn run(bench: &mut Bench) {
                 let _ = call::and_wait(Targets::Others, flush, 0);
                 stamp() - start
             },
-        }],
+        },
+        Case {
+            variant: "floor",
+            overhead,
+            take: &mut || sent(to_all(FLOOR), count),
+        },
+        Case {
+            variant: "typical",
+            overhead,
+            take: &mut || sent(to_all(TYPICAL), count),
+        },
+    ];
+    let param = [("cpus", Value::Number(count + 1))];
+    bench.compare_few(
+        "tlb.shootdown",
+        &param,
+        TO_ALL,
+        &mut all[..installed.variants()],
     );
 }
 
-extern "C" fn nothing(_: usize) {}
+/// What the rivals call from now on.
+fn rivals_call(function: extern "C" fn(usize)) {
+    Installed::lead(
+        floor_that_calls(function),
+        rivals::typical as *const () as u64,
+    );
+    set_call(function);
+}
 
-/// Takes one address from the CPU's translations: one of the measurements' own data.
-extern "C" fn flush(_: usize) {
-    static DATA: u64 = 0;
-    x86_64::instructions::tlb::flush(x86_64::VirtAddr::from_ptr(&raw const DATA));
+/// From the sending of the rivals' interrupt until so many have called the function.
+fn sent(command: Icr, count: u64) -> u64 {
+    ANSWERED.store(0, Ordering::Relaxed);
+    let start = stamp();
+    // They are online.
+    let _ = local().send(command);
+    wait_for(count);
+    stamp() - start
 }

@@ -1,49 +1,67 @@
 //! Work put off, from the request until it runs: on an idle CPU, and on one that another CPU floods with
 //! urgent interrupts.
+//!
+//! The floor is the interrupt that has it run, and no list.
 
+use alloc::collections::VecDeque;
 use core::sync::atomic::{AtomicU64, Ordering};
+
+use spin::Mutex;
+use x86_64::instructions::interrupts;
 
 use super::clock::stamp;
 use super::partner::{Flood, Partner};
 use super::record::Value;
-use super::rivals::{Installed, OWN};
+use super::rivals::{FLOOR, Installed, OWN, TYPICAL};
 use super::runner::{Bench, Case};
+use super::self_ipi::bare_to_self;
+use crate::apic::local;
 use crate::irq::deferred;
 
 /// When the work last began; 0 before.
 static RAN: AtomicU64 = AtomicU64::new(0);
 
+/// The work that the typical way has put off.
+static QUEUE: Mutex<VecDeque<extern "C" fn(usize)>> = Mutex::new(VecDeque::new());
+
 /// Most samples under the flood.
 const FLOODED: usize = 1_000;
 
 pub(super) fn run(bench: &mut Bench) {
-    let _installed = Installed::new();
-    let overhead = bench.overhead;
-    let name = "deferred.run";
-    bench.compare(
-        name,
-        &[("load", Value::Word("idle"))],
-        &mut [Case {
-            variant: "tocsin",
-            overhead,
-            take: &mut raise,
-        }],
-    );
+    let installed = Installed::new();
+    Installed::set_typical(empty);
+    QUEUE.lock().reserve(1);
+    let variants = installed.variants();
+    measure(bench, "idle", usize::MAX, variants);
     let Some(partner) = Partner::find() else {
         return bench.skip("deferred.run, load flood", "there is no other CPU");
     };
     let flood = Flood::begin(partner, OWN);
-    bench.compare_few(
-        name,
-        &[("load", Value::Word("flood"))],
-        FLOODED,
-        &mut [Case {
+    measure(bench, "flood", FLOODED, variants);
+    drop(flood);
+}
+
+fn measure(bench: &mut Bench, load: &'static str, most: usize, variants: usize) {
+    let overhead = bench.overhead;
+    let mut all = [
+        Case {
             variant: "tocsin",
             overhead,
             take: &mut raise,
-        }],
-    );
-    drop(flood);
+        },
+        Case {
+            variant: "floor",
+            overhead,
+            take: &mut || bare_to_self(FLOOR).to_handler(),
+        },
+        Case {
+            variant: "typical",
+            overhead,
+            take: &mut raise_typically,
+        },
+    ];
+    let param = [("load", Value::Word(load))];
+    bench.compare_few("deferred.run", &param, most, &mut all[..variants]);
 }
 
 extern "C" fn work(_: usize) {
@@ -54,10 +72,32 @@ fn raise() -> u64 {
     RAN.store(0, Ordering::Relaxed);
     let start = stamp();
     while deferred::defer(work, 0).is_err() {}
+    wait() - start
+}
+
+/// What small kernels have: a list under a lock, which the next interrupt's handler empties.
+fn raise_typically() -> u64 {
+    RAN.store(0, Ordering::Relaxed);
+    let start = stamp();
+    interrupts::without_interrupts(|| QUEUE.lock().push_back(work));
+    local().send_to_self(TYPICAL);
+    wait() - start
+}
+
+extern "C" fn empty(_: usize, _: u8) {
+    loop {
+        let Some(work) = QUEUE.lock().pop_front() else {
+            return;
+        };
+        work(0);
+    }
+}
+
+fn wait() -> u64 {
     loop {
         let ran = RAN.load(Ordering::Relaxed);
         if ran != 0 {
-            return ran - start;
+            return ran;
         }
     }
 }

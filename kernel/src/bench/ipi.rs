@@ -32,7 +32,7 @@ pub(super) fn run(bench: &mut Bench) {
     {
         // The floor changes registers: only where the target waits for that.
         let _polling = AtWork::begin(1, Activity::Polling);
-        let cases = if installed.no_typical.is_some() { 2 } else { 3 };
+        let cases = installed.variants();
         measure(bench, partner, "polling", usize::MAX, cases);
     }
     {

@@ -14,10 +14,12 @@
 //! | `runner` | samples, and what is made of them |
 //! | `record` | the records for other programs |
 //! | `rivals` | `floor` and `typical` |
+//! | `answers` | how those answer on other CPUs |
 //! | `partner` | another CPU that takes part |
 //! | `settle` | the same beginning in every run |
 //! | the others | a group of figures each |
 
+mod answers;
 mod bringup;
 mod broadcast;
 mod call;

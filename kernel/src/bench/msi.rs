@@ -62,7 +62,7 @@ fn measure(bench: &mut Bench) -> Result<(), PciError> {
         took
     };
     let overhead = bench.overhead;
-    let cases = if installed.no_typical.is_some() { 2 } else { 3 };
+    let cases = installed.variants();
     let mut all: [Case<'_>; 3] = [
         Case {
             variant: "tocsin",

@@ -4,8 +4,8 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tocsin_logic::vector::{PriorityClass, Vector};
 
-use super::record::Value;
-use super::rivals::{self, Installed, OWN};
+use super::record::{Parameter, Value};
+use super::rivals::{self, FLOOR, Installed, OWN, TYPICAL};
 use super::runner::{Bench, Case};
 use super::self_ipi;
 use crate::apic::local;
@@ -30,7 +30,7 @@ static TOOK: AtomicU64 = AtomicU64::new(0);
 static MEASURED: AtomicU64 = AtomicU64::new(0);
 
 pub(super) fn run(bench: &mut Bench) {
-    let _installed = Installed::new();
+    let installed = Installed::new();
     let has_urgent = rivals::install(URGENT);
     assert!(has_urgent, "the urgent vector has another handler");
     let this = cpu::current();
@@ -47,7 +47,7 @@ pub(super) fn run(bench: &mut Bench) {
         }
     }
     if vectors.iter().all(Option::is_some) {
-        measure(bench);
+        measure(bench, installed.variants());
     } else {
         bench.skip("nest", "a class has no vector left");
     }
@@ -59,35 +59,50 @@ pub(super) fn run(bench: &mut Bench) {
     rivals::remove(URGENT);
 }
 
-fn measure(bench: &mut Bench) {
-    let overhead = bench.overhead;
-    MEASURED.store(URGENT.get().into(), Ordering::Relaxed);
-    let case = |depth: usize| move || at_depth(depth);
-    bench.compare(
-        "nest.arrival",
-        &[("class", Value::Number(14)), ("inside", Value::Number(3))],
-        &mut [Case {
-            variant: "tocsin",
-            overhead,
-            take: &mut case(1),
-        }],
-    );
-    MEASURED.store(OWN.get().into(), Ordering::Relaxed);
+fn measure(bench: &mut Bench, variants: usize) {
+    let class = [("class", Value::Number(14)), ("inside", Value::Number(3))];
+    figure(bench, "nest.arrival", &class, URGENT, 1, variants);
     for depth in 0..=CLASSES.len() {
-        bench.compare(
-            "nest.entry",
-            &[("depth", Value::Number(depth as u64))],
-            &mut [Case {
-                variant: "tocsin",
-                overhead,
-                take: &mut case(depth),
-            }],
-        );
+        let param = [("depth", Value::Number(depth as u64))];
+        figure(bench, "nest.entry", &param, OWN, depth, variants);
     }
 }
 
+/// One depth. The rivals answer the innermost interrupt, in class 13; what they interrupt are the same
+/// handlers. By themselves they would not nest: they run with interrupts off.
+fn figure(
+    bench: &mut Bench,
+    name: &'static str,
+    param: &[Parameter],
+    own: Vector,
+    depth: usize,
+    variants: usize,
+) {
+    let overhead = bench.overhead;
+    let at = |vector: Vector| move || at_depth(vector, depth);
+    let mut all: [Case<'_>; 3] = [
+        Case {
+            variant: "tocsin",
+            overhead,
+            take: &mut at(own),
+        },
+        Case {
+            variant: "floor",
+            overhead,
+            take: &mut at(FLOOR),
+        },
+        Case {
+            variant: "typical",
+            overhead,
+            take: &mut at(TYPICAL),
+        },
+    ];
+    bench.compare(name, param, &mut all[..variants]);
+}
+
 /// Sends the urgent interrupt from inside `depth` handlers, and tells when its handler began.
-fn at_depth(depth: usize) -> u64 {
+fn at_depth(vector: Vector, depth: usize) -> u64 {
+    MEASURED.store(vector.get().into(), Ordering::Relaxed);
     DEPTH.store(depth, Ordering::Relaxed);
     TOOK.store(0, Ordering::Relaxed);
     go_on(0);
@@ -107,6 +122,11 @@ fn go_on(level: usize) {
         return;
     }
     let urgent = Vector(MEASURED.load(Ordering::Relaxed) as u8);
-    let took = self_ipi::to_self(urgent).to_handler();
+    let times = if urgent == FLOOR {
+        self_ipi::bare_to_self(urgent)
+    } else {
+        self_ipi::to_self(urgent)
+    };
+    let took = times.to_handler();
     TOOK.store(took, Ordering::Relaxed);
 }

@@ -15,6 +15,7 @@ use x2apic::lapic::{LocalApic as CrateApic, LocalApicBuilder};
 use crate::apic::{local, vectors};
 use crate::cpu::interrupts::{self, MEASURED};
 use crate::cpu::{self, interrupt_entry};
+use crate::hw::processor;
 
 /// The vector that the kernel answers in its own way: class 13.
 pub(super) const OWN: Vector = Vector(0xd8);
@@ -34,8 +35,11 @@ pub(super) static GATE: AtomicU64 = AtomicU64::new(0);
 /// Where [`stamped`] goes on.
 pub(super) static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// Where the xAPIC's EOI register is, or 0 in x2APIC mode.
-static EOI: AtomicU64 = AtomicU64::new(0);
+/// Where the EOI register is on the local APIC's page.
+const EOI_OFFSET: u64 = 0xb0;
+
+/// Where the xAPIC's EOI register is.
+pub(super) static EOI: AtomicU64 = AtomicU64::new(0);
 
 /// The handler: its first instruction is the stamp.
 #[unsafe(naked)]
@@ -123,7 +127,7 @@ pub(super) extern "C" fn typical_of_int() {
     saving_all!(dispatch)
 }
 
-type Handler = extern "C" fn(usize, u8);
+pub(super) type Handler = extern "C" fn(usize, u8);
 
 static TABLE: Mutex<[Option<Handler>; 256]> = Mutex::new([None; 256]);
 
@@ -163,13 +167,17 @@ impl Installed {
     /// Has the vectors answered. One at a time, in a thread.
     pub(super) fn new() -> Self {
         let apic = local();
+        let page = apic.eoi_register() - EOI_OFFSET;
+        EOI.store(apic.eoi_register(), Ordering::Relaxed);
+        // CPUID.01H:ECX bit 21.
+        let has_x2apic = processor::cpuid(1, 0).ecx & 1 << 21 != 0;
         let mut no_typical = None;
-        if apic.is_x2apic() {
-            EOI.store(0, Ordering::Relaxed);
+        if apic.is_x2apic() == has_x2apic {
             let built = LocalApicBuilder::new()
                 .timer_vector(vectors::TIMER.get().into())
                 .error_vector(vectors::ERROR.get().into())
                 .spurious_vector(vectors::SPURIOUS.get().into())
+                .set_xapic_base(page)
                 .build();
             match built {
                 // SAFETY: 1. See `Shared`.
@@ -177,15 +185,24 @@ impl Installed {
                 Err(_) => no_typical = Some("the x2apic crate does not know this processor"),
             }
         } else {
-            EOI.store(apic.eoi_register(), Ordering::Relaxed);
             no_typical = Some("the x2apic crate takes x2APIC mode wherever the processor has it");
         }
-        TABLE.lock()[usize::from(TYPICAL.get())] = Some(note);
+        Self::set_typical(note);
         let installed = install(OWN);
         assert!(installed, "the vector that is measured has another handler");
         let this = Self { no_typical };
         Self::lead(floor_here(), typical as *const () as u64);
         this
+    }
+
+    /// Has another handler answer typically.
+    pub(super) fn set_typical(handler: Handler) {
+        TABLE.lock()[usize::from(TYPICAL.get())] = Some(handler);
+    }
+
+    /// How many variants there are: the floor always, the typical way where it can be measured.
+    pub(super) fn variants(&self) -> usize {
+        if self.no_typical.is_some() { 2 } else { 3 }
     }
 
     /// Leads the vectors of the rivals to other code.

@@ -44,7 +44,7 @@ const PARTS: Parts<Times, 3> = [
 pub(super) fn run(bench: &mut Bench) {
     let installed = Installed::new();
     let overhead = bench.overhead;
-    let cases = if installed.no_typical.is_some() { 2 } else { 3 };
+    let cases = installed.variants();
     let mut all = [
         Case {
             variant: "tocsin",
@@ -109,7 +109,7 @@ fn entry(bench: &mut Bench, installed: &Installed) {
             take: &mut typical,
         },
     ];
-    let cases = if installed.no_typical.is_some() { 2 } else { 3 };
+    let cases = installed.variants();
     bench.compare("self_ipi.entry", &[], &mut all[..cases]);
     if table_has_it {
         rivals::remove(FLOOR);
