@@ -7,6 +7,7 @@ use core::fmt;
 use spin::Once;
 use tocsin_logic::apic::timer::{Divide, Rate, count};
 use tocsin_logic::apic::{Lvt, Register, TimerMode};
+use tocsin_logic::vector::Vector;
 use x86_64::registers::model_specific::Msr;
 
 use super::clock::Reference;
@@ -122,11 +123,16 @@ pub(crate) fn measure(apic: &LocalApic, reference: Reference) {
 
 /// Prepares this CPU's timer for deadlines: none is set.
 pub(crate) fn prepare() {
+    prepare_at(vectors::TIMER);
+}
+
+/// As [`prepare`], at another vector.
+pub(crate) fn prepare_at(vector: Vector) {
     let mode = match way() {
         Some(Way::TscDeadline) => TimerMode::TscDeadline,
         _ => TimerMode::OneShot,
     };
-    let entry = Lvt::timer(vectors::TIMER.get(), mode);
+    let entry = Lvt::timer(vector.get(), mode);
     local().start_timer(entry, Divide::By1.encode(), 0);
     // The new mode must be in force before a deadline is written, and a memory-mapped write of the
     // entry is not ordered before a WRMSR (SDM vol. 3A, 12.5.4.1).

@@ -1,21 +1,28 @@
-//! An urgent interrupt that arrives while a thread of its CPU holds a lock for a time.
+//! An urgent interrupt while a thread holds a lock for a time: when its handler begins what it is for.
 //!
-//! With `cli`, as most kernels have it, the interrupt waits for the end of the section. With a plain spin
-//! lock it does not, but no handler may ever take that lock: it would wait for its own CPU. Under a
-//! [`CeilingMutex`] all handlers up to the ceiling may, and those above it are not held back.
+//! - `none`: nobody holds anything. The thread only computes.
+//! - `cli`: the thread has interrupts off while it holds the lock, as most kernels have it. The interrupt waits
+//!   for the end of the section.
+//! - `ceiling`: a [`CeilingMutex`] for classes up to 5. Those wait, and the urgent one, above them, does not.
+//! - `spin`: a plain spin lock says nothing about who may take it, and the urgent handler does. It would wait
+//!   for ever for a thread of its own CPU, so the thread is another CPU's. The interrupt begins at once, and
+//!   then waits for the section; and for what interrupts the section, because nothing keeps that out.
 
-use core::sync::atomic::Ordering;
+use core::hint;
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use spin::Mutex;
-use tocsin_logic::vector::PriorityClass;
+use tocsin_logic::vector::{PriorityClass, Vector};
 
-use super::clock::stamp;
+use super::clock::{relax, stamp};
+use super::partner::{self, AtWork, Partner};
 use super::record::Value;
-use super::rivals::{BEGAN, Installed, OWN};
+use super::rivals::{self, BEGAN, Installed, OWN};
 use super::runner::{Bench, Case};
 use super::self_ipi::wait;
 use crate::apic::local;
-use crate::irq::CeilingMutex;
+use crate::cpu;
+use crate::irq::{CeilingMutex, call};
 use crate::sync::IrqMutex;
 
 /// Lengths of the section, in cycles.
@@ -38,45 +45,83 @@ static MASKING: IrqMutex<()> = IrqMutex::new(());
 /// The same, that holds nothing back.
 static PLAIN: Mutex<()> = Mutex::new(());
 
+/// What interrupts the other CPU's thread: its class and its vector there, and how long its handler runs, in
+/// cycles.
+const LOW: PriorityClass = match PriorityClass::new(3) {
+    Some(class) => class,
+    None => PriorityClass::LOWEST_USABLE,
+};
+static MEANWHILE: AtomicU8 = AtomicU8::new(0);
+const INTERRUPTION: u64 = 2_000;
+
+/// The vector whose handler takes the plain lock: class 14.
+const TAKES: Vector = Vector(0xe8);
+
+/// What the other CPU's thread is asked to hold the lock for, plus 1; 0 if nothing is asked.
+static HOLD: AtomicU64 = AtomicU64::new(0);
+
+/// When it began to hold the lock; 0 before.
+static HELD: AtomicU64 = AtomicU64::new(0);
+
+/// How long it has been interrupted since.
+static STOLEN: AtomicU64 = AtomicU64::new(0);
+
 pub(super) fn run(bench: &mut Bench) {
-    let _installed = Installed::new();
-    let overhead = bench.overhead;
-    for length in SECTIONS {
-        let param = [("section", Value::Number(length))];
-        // What is taken is dropped when the section is over.
-        let mut none = || arrival(length, || ());
-        let mut cli = || arrival(length, || MASKING.lock());
-        let mut plain = || arrival(length, || PLAIN.lock());
-        let mut ceiling = || arrival(length, || CEILING.lock());
-        let mut cases: [Case<'_>; 4] = [
-            Case {
-                variant: "none",
-                overhead,
-                take: &mut none,
-            },
-            Case {
-                variant: "cli",
-                overhead,
-                take: &mut cli,
-            },
-            Case {
-                variant: "spin",
-                overhead,
-                take: &mut plain,
-            },
-            Case {
-                variant: "ceiling",
-                overhead,
-                take: &mut ceiling,
-            },
-        ];
-        let samples = if length >= 100_000 {
-            SAMPLES / 10
-        } else {
-            SAMPLES
-        };
-        bench.compare_few("contention.latency", &param, samples, &mut cases);
+    let installed = Installed::new();
+    let taken = rivals::install_handler(TAKES, take_plain);
+    assert!(taken, "the urgent vector has another handler");
+    let partner = Partner::find();
+    if partner.is_none() {
+        bench.skip(
+            "contention.latency, spin",
+            "there is no other CPU to hold the lock",
+        );
     }
+    for length in SECTIONS {
+        measure(bench, length, partner);
+    }
+    rivals::remove(TAKES);
+    drop(installed);
+}
+
+fn measure(bench: &mut Bench, length: u64, partner: Option<Partner>) {
+    let holder = partner.and_then(Holder::new);
+    let overhead = bench.overhead;
+    // What is taken is dropped when the section is over.
+    let mut none = || arrival(length, || ());
+    let mut cli = || arrival(length, || MASKING.lock());
+    let mut ceiling = || arrival(length, || CEILING.lock());
+    let mut plain = || arrival_at_plain(length);
+    let mut cases: [Case<'_>; 4] = [
+        Case {
+            variant: "none",
+            overhead,
+            take: &mut none,
+        },
+        Case {
+            variant: "cli",
+            overhead,
+            take: &mut cli,
+        },
+        Case {
+            variant: "ceiling",
+            overhead,
+            take: &mut ceiling,
+        },
+        Case {
+            variant: "spin",
+            overhead,
+            take: &mut plain,
+        },
+    ];
+    let samples = if length >= 100_000 {
+        SAMPLES / 10
+    } else {
+        SAMPLES
+    };
+    let count = if holder.is_some() { 4 } else { 3 };
+    let param = [("section", Value::Number(length))];
+    bench.compare_few("contention.latency", &param, samples, &mut cases[..count]);
 }
 
 /// Takes a lock, sends the urgent interrupt at the beginning of a section, and tells when it was answered.
@@ -89,4 +134,109 @@ fn arrival<Guard>(length: u64, lock: impl FnOnce() -> Guard) -> u64 {
     while stamp() - start < length {}
     drop(guard);
     wait() - start
+}
+
+/// The same with a plain lock that the handler takes, while another CPU holds it.
+fn arrival_at_plain(length: u64) -> u64 {
+    BEGAN.store(0, Ordering::Relaxed);
+    HELD.store(0, Ordering::Relaxed);
+    HOLD.store(length + 1, Ordering::Release);
+    while HELD.load(Ordering::Acquire) == 0 {
+        relax();
+    }
+    let start = stamp();
+    local().send_to_self(TAKES);
+    let took = wait() - start;
+    // The holder is ready for the next one when it has taken the request.
+    while HOLD.load(Ordering::Acquire) != 0 {
+        relax();
+    }
+    took
+}
+
+/// The urgent handler: what it is for needs the lock.
+extern "C" fn take_plain(_: usize, _: u8) {
+    let guard = loop {
+        match PLAIN.try_lock() {
+            Some(guard) => break guard,
+            None => relax(),
+        }
+    };
+    BEGAN.store(stamp(), Ordering::Relaxed);
+    drop(guard);
+}
+
+/// Another CPU, whose thread holds the plain lock when it is asked to.
+struct Holder {
+    partner: Partner,
+    vector: Vector,
+    at_work: Option<AtWork>,
+}
+
+impl Holder {
+    /// None if the CPU has no vector left for what interrupts its thread.
+    fn new(partner: Partner) -> Option<Self> {
+        let cpu = partner.0.cpu;
+        let vector = cpu.vectors.lock().allocate_block(LOW, 1).ok()?;
+        let taken = cpu.interrupts.install(vector, interrupt, 0);
+        assert!(taken, "a vector that was free has a handler");
+        MEANWHILE.store(vector.get(), Ordering::Relaxed);
+        HOLD.store(0, Ordering::Relaxed);
+        Some(Self {
+            partner,
+            vector,
+            at_work: Some(AtWork::with(1, hold)),
+        })
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        drop(self.at_work.take());
+        let table = &self.partner.0.cpu.interrupts;
+        table.begin_removal(self.vector);
+        // A call has a higher class, but the thread that sends the interrupt has ended its section after it.
+        let _ = call::run(self.partner.id(), || {
+            let _ = cpu::current();
+        });
+        table.end_removal(self.vector);
+        let freed = self.partner.0.cpu.vectors.lock().free_block(self.vector, 1);
+        debug_assert!(freed.is_ok(), "the vector was taken for this");
+    }
+}
+
+/// Holds the lock for a section of work, and is interrupted once meanwhile.
+fn hold(_: u64) {
+    partner::is_ready();
+    while partner::goes_on() {
+        let length = HOLD.load(Ordering::Acquire);
+        if length == 0 {
+            relax();
+            continue;
+        }
+        let guard = PLAIN.lock();
+        STOLEN.store(0, Ordering::Relaxed);
+        let start = stamp();
+        HELD.store(start, Ordering::Release);
+        local().send_to_self(Vector(MEANWHILE.load(Ordering::Relaxed)));
+        while stamp() - start < length - 1 + STOLEN.load(Ordering::Relaxed) {
+            relax();
+        }
+        while STOLEN.load(Ordering::Relaxed) == 0 {
+            hint::spin_loop();
+        }
+        drop(guard);
+        HOLD.store(0, Ordering::Release);
+    }
+}
+
+/// Interrupts the other CPU's thread for a time.
+extern "C" fn interrupt(_: usize, _: u8) {
+    let start = stamp();
+    let mut took = 0;
+    while took < INTERRUPTION {
+        relax();
+        took = stamp() - start;
+    }
+    STOLEN.store(took, Ordering::Relaxed);
 }

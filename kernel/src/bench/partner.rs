@@ -81,7 +81,7 @@ impl AtWork {
         )
     }
 
-    fn with(count: usize, function: fn(u64)) -> Self {
+    pub(super) fn with(count: usize, function: fn(u64)) -> Self {
         settle();
         GO_ON.store(true, Ordering::SeqCst);
         READY.store(0, Ordering::SeqCst);
@@ -121,13 +121,19 @@ impl Flood {
     }
 }
 
-fn goes_on() -> bool {
+/// Whether a partner is to go on.
+pub(super) fn goes_on() -> bool {
     GO_ON.load(Ordering::Relaxed)
+}
+
+/// Says that a partner has begun.
+pub(super) fn is_ready() {
+    READY.fetch_add(1, Ordering::Release);
 }
 
 /// Waits in code that expects [`floor`](super::rivals::floor), which changes three registers.
 fn poll(_: u64) {
-    READY.fetch_add(1, Ordering::Release);
+    is_ready();
     if pauses() {
         // SAFETY: 1. Only reads; what an interrupt may change is named.
         unsafe {
@@ -148,7 +154,7 @@ fn poll(_: u64) {
 }
 
 fn compute(_: u64) {
-    READY.fetch_add(1, Ordering::Release);
+    is_ready();
     let mut value = 1_u64;
     while goes_on() {
         for _ in 0..100 {
@@ -159,7 +165,7 @@ fn compute(_: u64) {
 }
 
 fn flood(_: u64) {
-    READY.fetch_add(1, Ordering::Release);
+    is_ready();
     // What was stored there fits.
     let vector = FLOOD[0].load(Ordering::Relaxed) as u8;
     let target = tocsin_logic::apic::ApicId(FLOOD[1].load(Ordering::Relaxed) as u32);

@@ -234,8 +234,13 @@ pub(super) fn floor_here() -> u64 {
 
 /// Has [`note`] answer `vector` on this CPU.
 pub(super) fn install(vector: Vector) -> bool {
+    install_handler(vector, note)
+}
+
+/// Has `handler` answer `vector` on this CPU.
+pub(super) fn install_handler(vector: Vector, handler: Handler) -> bool {
     let table = &cpu::current().interrupts;
-    table.install(vector, note, 0)
+    table.install(vector, handler, 0)
 }
 
 /// Takes [`note`] from `vector` of this CPU. In a thread: nothing is in service.

@@ -3,6 +3,7 @@
 use core::marker::PhantomData;
 use core::sync::atomic::Ordering;
 
+use tocsin_logic::vector::Vector;
 use x86_64::instructions::interrupts;
 
 use super::Lent;
@@ -71,6 +72,16 @@ impl Borrowed {
     /// [`CountError`], if it takes no deadlines.
     pub fn start_deadline(&self, nanoseconds: u64) -> Result<(), CountError> {
         timer::start_deadline(nanoseconds)
+    }
+
+    /// Prepares the timer for deadlines at `vector`, whose handler ends the interrupt itself.
+    pub(crate) fn prepare_at(&self, vector: Vector) {
+        timer::prepare_at(vector);
+    }
+
+    /// Lets the timer interrupt at `deadline`, in TSC cycles, or earlier where its counter is too short.
+    pub(crate) fn set_deadline(&self, deadline: u64) {
+        timer::set_deadline(deadline);
     }
 
     /// Stops the timer.
