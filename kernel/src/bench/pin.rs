@@ -15,8 +15,9 @@ use core::sync::atomic::Ordering;
 use tocsin_logic::acpi::Gsi;
 use tocsin_logic::apic::Trigger;
 use tocsin_logic::vector::PriorityClass;
+use x86_64::instructions::interrupts;
 
-use super::clock::stamp;
+use super::clock::{pauses, stamp};
 use super::rivals::BEGAN;
 use super::runner::{Bench, Case};
 use super::self_ipi::wait;
@@ -91,6 +92,11 @@ fn any_pin() -> Result<Event, String> {
 
 /// How late the handler begins after the edge.
 fn late(event: &mut Event, counts: u64) -> Result<u64, DeviceError> {
+    if pauses() {
+        // An edge that ends a sleep begins every sample at the same distance from the counter's next count,
+        // so that all are rounded alike.
+        sleep_until_edge(event, counts)?;
+    }
     loop {
         BEGAN.store(0, Ordering::Relaxed);
         let before = both(event);
@@ -106,6 +112,24 @@ fn late(event: &mut Event, counts: u64) -> Result<u64, DeviceError> {
         let edge = before.stamp + (u128::from(counts) * cycles / between) as u64;
         return Ok(began.saturating_sub(edge));
     }
+}
+
+fn sleep_until_edge(event: &mut Event, counts: u64) -> Result<(), DeviceError> {
+    loop {
+        BEGAN.store(0, Ordering::Relaxed);
+        let now = event.counter();
+        if event.at(now, now.wrapping_add(counts))? {
+            break;
+        }
+    }
+    loop {
+        interrupts::disable();
+        if BEGAN.load(Ordering::Relaxed) != 0 {
+            break interrupts::enable();
+        }
+        interrupts::enable_and_hlt();
+    }
+    Ok(())
 }
 
 /// Both counters at one moment.
