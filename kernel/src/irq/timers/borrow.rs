@@ -75,12 +75,12 @@ impl Borrowed {
     }
 
     /// Prepares the timer for deadlines at `vector`, whose handler ends the interrupt itself.
-    pub(crate) fn prepare_at(&self, vector: Vector) {
+    pub fn prepare_at(&self, vector: Vector) {
         timer::prepare_at(vector);
     }
 
     /// Lets the timer interrupt at `deadline`, in TSC cycles, or earlier where its counter is too short.
-    pub(crate) fn set_deadline(&self, deadline: u64) {
+    pub fn set_deadline(&self, deadline: u64) {
         timer::set_deadline(deadline);
     }
 
