@@ -7,7 +7,6 @@ use alloc::collections::VecDeque;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Mutex;
-use x86_64::instructions::interrupts;
 
 use super::clock::stamp;
 use super::partner::{Flood, Partner};
@@ -17,6 +16,7 @@ use super::runner::{Bench, Case};
 use super::self_ipi::bare_to_self;
 use crate::apic::local;
 use crate::irq::deferred;
+use crate::sync::without_interrupts;
 
 /// When the work last began; 0 before.
 static RAN: AtomicU64 = AtomicU64::new(0);
@@ -79,7 +79,7 @@ fn raise() -> u64 {
 fn raise_typically() -> u64 {
     RAN.store(0, Ordering::Relaxed);
     let start = stamp();
-    interrupts::without_interrupts(|| QUEUE.lock().push_back(work));
+    without_interrupts(|| QUEUE.lock().push_back(work));
     local().send_to_self(TYPICAL);
     wait() - start
 }
