@@ -11,7 +11,7 @@ benches := tools/cargo.sh run --quiet --package tocsin-benches --
 # All but the kernel, which builds for its own target only.
 host := --workspace --exclude tocsin
 
-.PHONY: help setup build run test bench bench-gate bench-accept bench-peers check iso debug doc clean
+.PHONY: help setup build run test soak bench bench-gate bench-accept bench-peers check iso debug doc clean
 
 help: ## This list
 	@echo 'Tocsin: a multiprocessor interrupt kernel for x86-64'
@@ -32,6 +32,8 @@ help: ## This list
 #: APPEND  -  kernel command line: APPEND='run="memory; poweroff"'
 #: QEMU_ARGS  -  more arguments for QEMU
 #: FILTER  -  test: only those with this in their name
+#: MINUTES  10  soak: how long
+#: SEED  -  soak: the number of the first machine
 #: BENCH  -  bench: only figures whose name begins so: BENCH=self_ipi,call.wait
 #: MODE  both  bench: cycles, instructions, both
 #: ROUNDS  5  bench: how often each machine is measured in cycles
@@ -59,6 +61,9 @@ run: build ## Boot to the prompt; Ctrl-A X leaves. The kernel's status N is show
 test: build ## Run all tests, on the host and on a matrix of machines
 	@EXAMPLE=typewriter tools/build-kernel.sh
 	@$(tools) test $${FILTER:+"$$FILTER"}
+
+soak: build ## Boot random machines on which everything interrupts, for MINUTES
+	@tools/cargo.sh run --quiet --package tocsin-tests --bin soak
 
 bench: build ## Measure what interrupts cost; writes target/bench/report.html, results.json and results.csv
 	@$(benches) suite

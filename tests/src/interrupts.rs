@@ -13,7 +13,7 @@ pub type Counts = BTreeMap<u8, u64>;
 pub fn counted_by_kernel(text: &str) -> Result<Counts, String> {
     let table = text
         .lines()
-        .skip_while(|line| !line.trim_start().starts_with("vector"));
+        .skip_while(|line| !line.trim_start().starts_with("vector  class "));
     let Some(columns) = table
         .clone()
         .next()
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn reads_the_sums_of_the_table() {
-        let text = "tocsin> irqs\n  vector  class      CPU 0      CPU 1   all CPUs\n  \
+        let text = "  vectors that had a line        167\ntocsin> irqs\n  vector  class      CPU 0      CPU 1   all CPUs\n  \
                     0x0020      2         40         45         85\n  \
                     0x00f0     15          0          2          2  nobody answers now\ntocsin> ";
         let expected = Counts::from([(0x20, 85), (0xf0, 2)]);

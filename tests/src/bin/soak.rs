@@ -1,0 +1,225 @@
+//! `make soak`: random machines, one after the other, on which everything interrupts at once, until the
+//! time is up. Each has a number from which all of it is drawn, so that it can be had again alone.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use fastrand::Rng;
+use tocsin_tests::interrupts::{Counts, counted_by_kernel, delivered_by_qemu};
+use tocsin_tools::settings::{Accel, BootWay, Memory, Smp};
+use tocsin_tools::{Machine, Outcome, Session, workspace};
+
+/// Far more than a machine takes, also with the most CPUs and on a busy host.
+const PATIENCE: Duration = Duration::from_secs(900);
+
+/// The most CPUs that are drawn, as a power of two.
+const MOST_CPUS: u32 = 7;
+
+/// The most CPUs of a machine whose interrupts QEMU logs.
+const MOST_LOGGED: u32 = 8;
+
+/// What interrupts, beside the CPUs and the chipset.
+const DEVICES: [&str; 8] = [
+    "-device",
+    "edu,addr=4",
+    "-device",
+    "edu,addr=8",
+    "-device",
+    "virtio-rng-pci,disable-legacy=on",
+    "-device",
+    "edu",
+];
+
+/// Boots random machines and lets everything interrupt.
+#[derive(Parser)]
+struct Options {
+    /// How long, in minutes; with 0, one machine is booted.
+    #[arg(long, env = "MINUTES", default_value_t = 10)]
+    minutes: u64,
+    /// The first machine's number; those after it have the next numbers.
+    #[arg(long, env = "SEED")]
+    seed: Option<u64>,
+    /// Machines that run side by side.
+    #[arg(long, env = "AT_A_TIME", default_value_t = 2)]
+    at_a_time: u64,
+}
+
+/// A machine, and what is done on it.
+struct Draw {
+    number: u64,
+    board: &'static str,
+    cpu: &'static str,
+    mode: &'static str,
+    cpus: u32,
+    is_debug: bool,
+    is_logged: bool,
+    script: String,
+}
+
+impl Draw {
+    fn new(number: u64) -> Self {
+        let mut rng = Rng::with_seed(number);
+        // As many small ones as large ones.
+        let largest = 1 << rng.u32(0..=MOST_CPUS);
+        let cpus = rng.u32(largest / 2 + 1..=largest);
+        let cpu = rng.choice(["max", "max", "qemu64"]).unwrap_or("max");
+        let mode = rng.choice(["x2apic", "xapic"]).unwrap_or("auto");
+        let mut parts = [
+            "nest".to_owned(),
+            "ipi".to_owned(),
+            "tlb".to_owned(),
+            format!("lines test {}", rng.u32(0..cpus)),
+            format!("timers test {}", rng.u32(..)),
+            format!("nmi nest {}", rng.u32(0..cpus)),
+            format!("pci shared {} {}", rng.u32(1..200), rng.u32(0..cpus)),
+            format!("pci edu {} {}", rng.u32(1..200), rng.u32(0..cpus)),
+            format!("pci virtio {} {}", rng.u32(1..50), rng.u32(0..cpus)),
+        ];
+        rng.shuffle(&mut parts);
+        let storm = format!("storm {} {}", rng.u32(1..=8), rng.u32(..));
+        let script = format!("{}; {storm}; irqs; poweroff", parts.join("; "));
+        Self {
+            number,
+            board: rng.choice(["q35", "pc"]).unwrap_or("q35"),
+            cpu,
+            // Without the feature there is one mode.
+            mode: if cpu == "max" { mode } else { "auto" },
+            cpus,
+            is_debug: rng.u8(..4) == 0,
+            is_logged: cpus <= MOST_LOGGED && rng.bool(),
+            script,
+        }
+    }
+
+    fn machine(&self, debug_image: &PathBuf) -> Result<Machine, Box<dyn Error>> {
+        let machine = Machine::new(BootWay::Direct)
+            .accel(Accel::Tcg)
+            .board(self.board)
+            .cpu(self.cpu)
+            .smp(Smp::parse(&self.cpus.to_string())?)
+            .memory(Memory::parse("1G")?)
+            .args(DEVICES)
+            .append(format!("apic={} run=\"{}\"", self.mode, self.script));
+        let machine = if self.is_debug {
+            machine.image(debug_image)
+        } else {
+            machine
+        };
+        Ok(if self.is_logged {
+            machine.log("int")
+        } else {
+            machine
+        })
+    }
+
+    /// Boots it and waits for its end.
+    fn run(&self, debug_image: &PathBuf) -> Result<(), Box<dyn Error>> {
+        let mut session = Session::start(&self.machine(debug_image)?)?;
+        let ended = session.expect_exit(Outcome::Kernel(0), PATIENCE);
+        let text = session.transcript().text_from(0);
+        ended.map_err(|error| format!("{error}\n{}\n{text}", session.command_line()))?;
+        if self.is_logged {
+            let mut delivered = delivered_by_qemu(&session.log());
+            delivered.retain(|&vector, _| vector >= 32);
+            let counted = counted_by_kernel(&text)?;
+            let vectors = counted.keys().chain(delivered.keys());
+            let count = |counts: &Counts, vector| counts.get(vector).copied().unwrap_or_default();
+            for vector in vectors {
+                let (by_kernel, by_qemu) = (count(&counted, vector), count(&delivered, vector));
+                if by_kernel != by_qemu {
+                    let command = session.command_line();
+                    return Err(format!(
+                        "vector {vector:#04x}: the kernel counted {by_kernel}, QEMU delivered {by_qemu}\n\
+                         {command}\n{text}"
+                    )
+                    .into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        let profile = if self.is_debug { "debug" } else { "release" };
+        let mut text = format!(
+            "{:>10}  {:<3}  {:<6}  {:<6}  {:>3} CPUs  {profile:<7}",
+            self.number, self.board, self.cpu, self.mode, self.cpus
+        );
+        if self.is_logged {
+            // Writing to a string never fails.
+            let _ = write!(text, "  counted by QEMU, too");
+        }
+        text
+    }
+}
+
+/// The kernel as a debug build.
+fn debug_image() -> Result<PathBuf, Box<dyn Error>> {
+    let image = workspace().join("target/image/tocsin-dev.elf");
+    let status = Command::new(workspace().join("tools/build-kernel.sh"))
+        .env("PROFILE", "dev")
+        .env("IMAGE", &image)
+        .status()?;
+    if status.success() {
+        Ok(image)
+    } else {
+        Err("the debug build of the kernel failed".into())
+    }
+}
+
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let options = Options::parse();
+    let image = debug_image()?;
+    let first = options.seed.unwrap_or_else(|| fastrand::u32(..).into());
+    println!("soak: {} min from machine {first}", options.minutes);
+    let begin = Instant::now();
+    let is_over = || begin.elapsed() >= Duration::from_secs(60 * options.minutes);
+    let (next, booted) = (AtomicU64::new(first), AtomicU64::new(0));
+    let failed = Mutex::new(Vec::new());
+    let directory = workspace().join("target/soak");
+    std::fs::create_dir_all(&directory)?;
+    std::thread::scope(|scope| {
+        for _ in 0..options.at_a_time {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    // One is booted even if there is no time.
+                    if number != first && is_over() {
+                        break;
+                    }
+                    booted.fetch_add(1, Ordering::Relaxed);
+                    let draw = Draw::new(number);
+                    let started = Instant::now();
+                    let result = draw.run(&image).map_err(|error| error.to_string());
+                    let taken = started.elapsed().as_secs();
+                    let line = format!("{}  {taken} s", draw.describe());
+                    let Err(error) = result else {
+                        println!("  ok      {line}");
+                        continue;
+                    };
+                    let file = directory.join(format!("{}.txt", draw.number));
+                    let kept = std::fs::write(&file, &error);
+                    let place =
+                        kept.map_or_else(|e| e.to_string(), |()| file.display().to_string());
+                    let why = error.lines().next().unwrap_or_default();
+                    println!("  FAILED  {line}\n          {why}\n          {place}");
+                    let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                    failed.push(draw.number);
+                }
+            });
+        }
+    });
+    let booted = booted.into_inner();
+    let failed = failed.into_inner()?;
+    println!("soak: {booted} machines, {} failed", failed.len());
+    for number in &failed {
+        println!("  again: make soak SEED={number} MINUTES=0");
+    }
+    Ok(ExitCode::from(u8::from(!failed.is_empty())))
+}
