@@ -171,8 +171,7 @@ pub fn sharpest<T>(mut attempt: impl FnMut() -> Option<Measurement<T>>) -> Optio
 /// Reads of a clock that show no change before it counts as stopped. A count takes at most 0.28 us.
 pub const READS: u32 = 10_000;
 
-/// Lets `clock`, whose count `read` gives, count `wanted` or more, and reads `counters` at both ends, in
-/// the same order, so that what that takes is in both. `None` if the clock stands still.
+/// Lets `clock`, whose count `read` gives, count `wanted` or more, and reads `counters` at both ends. `None` if the clock stands still.
 pub fn attempt<T>(
     clock: Clock,
     wanted: u64,
@@ -180,8 +179,16 @@ pub fn attempt<T>(
     read: impl Fn() -> u64,
     counters: impl Fn() -> T,
 ) -> Option<Measurement<T>> {
-    let before = timestamp();
-    let begin = read();
+    // Right after a change, as at the end, so that both ends are equally late.
+    let first = read();
+    let (mut begin, mut before) = (first, timestamp());
+    for _ in 0..READS {
+        begin = read();
+        if begin != first {
+            break;
+        }
+        before = timestamp();
+    }
     let start = counters();
     let running = timestamp();
     let (mut last, mut same) = (begin, 0);
