@@ -160,8 +160,9 @@ fn help(session: &mut Session) -> Result {
     let answer = session.command("help", PATIENCE)?;
     let names: Vec<_> = answer
         .lines()
-        .filter(|line| line.starts_with("  "))
-        .filter_map(|line| line.split_whitespace().next())
+        .filter_map(|line| line.strip_prefix("  "))
+        // What is further in goes on with the line above.
+        .filter_map(|line| line.split(' ').next().filter(|word| !word.is_empty()))
         .collect();
     for name in ["help", "idt", "memory", "fault", "poweroff", "reboot"] {
         ensure!(

@@ -192,6 +192,9 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     COMMANDS.iter().map(|command| command.name)
 }
 
+/// Columns of a command's usage in the list; a longer one has a line to itself.
+const USAGE_WIDTH: usize = 20;
+
 fn help(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
     if let Some(name) = arguments.next() {
         arguments.end()?;
@@ -200,7 +203,14 @@ fn help(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), Comman
         return Ok(());
     }
     for command in COMMANDS {
-        println!("  {:<20} {}", command.usage, command.help);
+        if command.usage.len() > USAGE_WIDTH {
+            println!(
+                "  {}\n  {:USAGE_WIDTH$} {}",
+                command.usage, "", command.help
+            );
+        } else {
+            println!("  {:USAGE_WIDTH$} {}", command.usage, command.help);
+        }
     }
     println!(
         "Commands can be joined with `;`. Tab completes, the arrow keys recall earlier lines."
