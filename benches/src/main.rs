@@ -147,7 +147,7 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
                 }
             }
             for contender in &mut contenders {
-                contender.round(settings, clock, &ticker);
+                contender.round(settings, clock, round == 1, &ticker);
             }
         }
     }

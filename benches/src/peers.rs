@@ -165,11 +165,11 @@ pub fn find() -> Result<(Vec<Contender>, Vec<Peer>), BenchError> {
 impl Contender {
     /// Boots it on each of its machines once. What goes wrong is kept, and the peer left out
     /// from then on.
-    pub fn round(&mut self, settings: &Settings, clock: Clock, ticker: &Ticker) {
+    pub fn round(&mut self, settings: &Settings, clock: Clock, first: bool, ticker: &Ticker) {
         let name = self.runs.name();
         let (cpus, machine) = plan::bare(settings, clock);
         let mut machines = vec![(cpus, self.runs.machine(machine, clock))];
-        let counts = plan::bare_counts(settings, clock).into_iter();
+        let counts = plan::bare_counts(settings, clock, first).into_iter();
         machines.extend(
             counts.filter_map(|(cpus, machine)| Some((cpus, self.runs.starting(machine)?))),
         );

@@ -53,6 +53,9 @@ pub struct Leg {
     pub label: String,
     pub machine: Machine,
     pub clock: Clock,
+    /// Whether it is measured in the first round only: where the host has fewer cores, every CPU
+    /// waits for the host's scheduler, which takes minutes and is no property of a kernel.
+    pub once: bool,
 }
 
 /// What `make bench` boots in one round by this clock.
@@ -73,7 +76,9 @@ pub fn suite(settings: &Settings, clock: Clock) -> Vec<Leg> {
                 if clock == Clock::Cycles {
                     names.push(FEW_SAMPLES.to_owned());
                 }
-                leg(settings, clock, &number(cpus), "", &names)
+                let mut leg = leg(settings, clock, &number(cpus), "", &names);
+                leg.once = is_crowded(cpus);
+                leg
             }));
         }
         for cpus in COUNTS {
@@ -104,16 +109,25 @@ pub fn bare(settings: &Settings, clock: Clock) -> (u64, Machine) {
     (cpus.into(), by_clock(machine, clock))
 }
 
-/// As [`bare`], for bringing CPUs online: some of the counts that this kernel does it for.
-pub fn bare_counts(settings: &Settings, clock: Clock) -> Vec<(u64, Machine)> {
+/// As [`bare`], for bringing CPUs online: some of the counts that this kernel does it for; all of
+/// them in the `first` round.
+pub fn bare_counts(settings: &Settings, clock: Clock, first: bool) -> Vec<(u64, Machine)> {
     let is_asked = narrowed(ONCE, &groups(&settings.only)).is_some();
     if !is_asked || settings.smp.is_some() || clock != Clock::Cycles {
         return Vec::new();
     }
     let machine = |cpus| settings.machine.clone().smp(number(cpus));
-    OTHERS_COUNTS
+    let counts = OTHERS_COUNTS.into_iter();
+    counts
+        .filter(|&cpus| first || !is_crowded(cpus))
         .map(|cpus| (cpus.into(), machine(cpus)))
-        .into()
+        .collect()
+}
+
+/// Whether there are far more CPUs than the host has cores for.
+fn is_crowded(cpus: u32) -> bool {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    cpus as usize > cores.max(USUAL_CPUS as usize)
 }
 
 fn number(cpus: u32) -> Smp {
@@ -197,5 +211,6 @@ fn leg(settings: &Settings, clock: Clock, smp: &Smp, apic: &str, names: &[String
         label: format!("{}{apic}: {what}", smp.describe()),
         machine,
         clock,
+        once: false,
     }
 }

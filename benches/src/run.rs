@@ -177,7 +177,8 @@ fn end(session: &mut Session, said: &Mutex<Said>) -> Result<(), BenchError> {
 pub fn in_turn(legs: &[Leg], round: (u32, u32), ticker: &Ticker) -> Vec<Booted> {
     let (number, of) = round;
     let turn = format!("round {number} of {of}, ");
-    let boots = legs.iter().map(|leg| {
+    let legs = legs.iter().filter(|leg| number == 1 || !leg.once);
+    let boots = legs.map(|leg| {
         let boot = boot(leg, &turn, number == 1, ticker);
         (format!("{turn}{}", leg.label), boot)
     });

@@ -27,6 +27,20 @@ fn the_whole_suite_has_a_machine_for_each_question() {
 }
 
 #[test]
+fn crowded_machines_are_measured_once() {
+    let legs = suite(&Settings::fixed(), Clock::Cycles);
+    let once = |label: &str| {
+        legs.iter()
+            .find(|leg| leg.label.starts_with(label))
+            .unwrap()
+            .once
+    };
+    assert!(!once("4 CPUs: all") && !once("255 CPUs: bringup"));
+    assert_eq!(once("32 CPUs: broadcast"), is_crowded(32));
+    assert!(is_crowded(100_000) && !is_crowded(USUAL_CPUS));
+}
+
+#[test]
 fn a_name_leaves_out_what_it_does_not_ask_for() {
     let only = labels(&["self_ipi.entry", "self_ipi.eoi"], None, "", Clock::Cycles);
     assert_eq!(only, ["4 CPUs: self_ipi", "4 CPUs, xAPIC: self_ipi"]);
@@ -52,7 +66,7 @@ fn a_chosen_apic_is_measured_alone() {
 fn other_kernels_get_the_same_machines() {
     let mut settings = Settings::fixed();
     let counts = |settings: &Settings, clock| {
-        let machines = bare_counts(settings, clock);
+        let machines = bare_counts(settings, clock, true);
         machines
             .into_iter()
             .map(|(cpus, _)| cpus)
