@@ -4,6 +4,8 @@ use core::arch::asm;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use crate::irq::call;
+
 /// What one cycle of the time-stamp counter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
@@ -52,9 +54,13 @@ impl fmt::Display for Clock {
 /// Whether [`relax`] pauses.
 static PAUSES: AtomicBool = AtomicBool::new(true);
 
-/// Tells [`relax`] what a cycle is.
+/// Tells [`relax`] what a cycle is, and those who wait for calls.
 pub(super) fn set(clock: Clock) {
     PAUSES.store(clock == Clock::Instructions, Ordering::Relaxed);
+    call::set_eager_looks(match clock {
+        Clock::Cycles => call::EAGER_LOOKS,
+        Clock::Instructions => 0,
+    });
 }
 
 /// Whether [`relax`] pauses: see there.

@@ -11,6 +11,7 @@
 //! of the caller's, such as a lock that the caller holds. The watchdog names such a CPU.
 
 use core::fmt;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::cpu_set::CpuSet;
@@ -44,9 +45,12 @@ const AT_A_TIME: usize = 16;
 /// Calls to all that may be under way at once; further callers wait until one is done.
 const TO_ALL: usize = 16;
 
-/// Looks at an answer before a waiting CPU begins to answer calls in its loop: most answers come before it
-/// is worth asking whether calls can come in.
-const EAGER_LOOKS: u32 = 2;
+/// How often a CPU that waits for an answer looks for it, unless [`set_eager_looks`] has told otherwise,
+/// before it pauses and begins to answer calls in its loop: for about the time that an answer takes.
+/// PAUSE has its price on some processors, and most of all under an emulator.
+pub const EAGER_LOOKS: u32 = 3000;
+
+static LOOKS: AtomicU32 = AtomicU32::new(EAGER_LOOKS);
 
 /// What all CPUs are called for.
 static BOARD: Board<TO_ALL> = Board::new();
@@ -88,6 +92,14 @@ impl fmt::Display for CallError {
             ),
         }
     }
+}
+
+/// Sets how often a CPU that waits for an answer looks for it before it pauses. Any context.
+///
+/// 0 is right where all CPUs share one thread of an emulator, as under QEMU's `-icount`: there PAUSE lets
+/// the others go on, and looking keeps them from it.
+pub fn set_eager_looks(count: u32) {
+    LOOKS.store(count, Ordering::Relaxed);
 }
 
 /// Lets CPUs be called. Once, before any is.
@@ -266,7 +278,7 @@ fn post_later(own: &PerCpu, function: Function, argument: usize) -> Notice {
     // Others may wait for what this CPU has posted already but not signalled.
     ipi::signal(VECTOR_TO_ALL, Destination::Others);
     let mut notice = None;
-    wait_until(|| {
+    wait_longer(|| {
         notice = post_to_others(own, function, argument);
         notice.is_some()
     });
@@ -285,9 +297,14 @@ fn call_here(function: Function, argument: usize) {
     function(argument);
 }
 
-/// Waits for an answer, which never comes at once.
+/// Waits for an answer.
 #[inline]
 fn wait_until(mut is_done: impl FnMut() -> bool) {
+    for _ in 0..LOOKS.load(Ordering::Relaxed) {
+        if is_done() {
+            return;
+        }
+    }
     core::hint::spin_loop();
     if !is_done() {
         wait_longer(is_done);
@@ -298,12 +315,6 @@ fn wait_until(mut is_done: impl FnMut() -> bool) {
 #[inline(never)]
 fn wait_longer(mut is_done: impl FnMut() -> bool) {
     let own = cpu::current();
-    for _ in 0..EAGER_LOOKS {
-        core::hint::spin_loop();
-        if is_done() {
-            return;
-        }
-    }
     while !is_done() {
         if is_blocked(own) {
             serve_here(own);

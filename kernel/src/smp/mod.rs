@@ -135,8 +135,13 @@ pub fn find(cpu: u32) -> Option<&'static Online> {
     // As a rule all have started, and the number is the place.
     match all().get(cpu as usize) {
         Some(online) if online.number == cpu => Some(online),
-        _ => all().iter().find(|online| online.number == cpu),
+        _ => find_elsewhere(cpu),
     }
+}
+
+#[cold]
+fn find_elsewhere(cpu: u32) -> Option<&'static Online> {
+    all().iter().find(|online| online.number == cpu)
 }
 
 /// Answers the interrupts that CPUs wake each other with. Once, before others run.
