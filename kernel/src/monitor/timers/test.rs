@@ -12,8 +12,7 @@ use crate::irq::timers::{Mode, Timer};
 use crate::smp::jobs;
 use crate::{cpu, println, time};
 
-/// How long to wait for what must come, in nanoseconds. Long, because a virtual CPU may have to wait for
-/// its turn on the host.
+/// How long to wait for what must come, in nanoseconds.
 const PATIENCE: u64 = 30_000_000_000;
 
 /// How long to sleep between looks at what is waited for, in nanoseconds.
@@ -107,18 +106,21 @@ impl Ground {
 
     /// Waits for `condition`; what is still missing then shows in the counts.
     pub(super) fn wait_for(&self, condition: impl Fn() -> bool) {
-        let begin = time::nanoseconds();
-        while !condition() && !time::has_passed(begin, PATIENCE) {
-            match self.alarm.borrow_mut().as_mut() {
-                // Asleep, so that many CPUs on few of a host do not keep each other from working. Off, so
-                // that the alarm does not come before the sleep.
-                Some(alarm) => {
-                    interrupts::disable();
-                    check(alarm.after(NAP).is_ok(), Wrong::Refused);
-                    interrupts::enable_and_hlt();
-                }
-                None => core::hint::spin_loop(),
+        time::wait_until(PATIENCE, || {
+            condition() || {
+                self.nap();
+                condition()
             }
+        });
+    }
+
+    /// Sleeps, so that many CPUs on few of a host do not keep each other from working.
+    fn nap(&self) {
+        if let Some(alarm) = self.alarm.borrow_mut().as_mut() {
+            // Off, so that the alarm does not come before the sleep.
+            interrupts::disable();
+            check(alarm.after(NAP).is_ok(), Wrong::Refused);
+            interrupts::enable_and_hlt();
         }
     }
 
