@@ -174,12 +174,17 @@ pub fn narrow(boots: &mut [Boot], names: &[String]) {
 fn groups(names: &[String]) -> Vec<String> {
     let mut groups = Vec::new();
     for name in names {
-        let group = match name.split('.').next().unwrap_or_default() {
-            "tlb" => "call",
-            own => own,
+        let own = name.split('.').next().unwrap_or_default();
+        let measured_in: &[&str] = match own {
+            "tlb" => &["call"],
+            "timer" if "timer.jitter".starts_with(name.as_str()) => &["timer", "load"],
+            "timer" if name.starts_with("timer.jitter") => &["load"],
+            own => &[own],
         };
-        if !groups.iter().any(|known| known == group) {
-            groups.push(group.to_owned());
+        for &group in measured_in {
+            if !groups.iter().any(|known| known == group) {
+                groups.push(group.to_owned());
+            }
         }
     }
     groups

@@ -16,7 +16,9 @@
 //! | `rivals` | `floor` and `typical` |
 //! | `answers` | how those answer on other CPUs |
 //! | `partner` | another CPU that takes part |
+//! | `held` | what holds interrupts back, as it ends |
 //! | `settle` | the same beginning in every run |
+//! | `stamped` | a timer's interrupt with a stamp at the gate |
 //! | the others | a group of figures each |
 
 mod answers;
@@ -27,7 +29,9 @@ mod clock;
 mod contention;
 mod deferred;
 mod exception;
+mod held;
 mod ipi;
+mod load;
 mod msi;
 mod nest;
 mod partner;
@@ -37,6 +41,7 @@ mod rivals;
 mod runner;
 mod self_ipi;
 mod settle;
+mod stamped;
 mod throughput;
 mod timer;
 
@@ -101,6 +106,11 @@ pub const GROUPS: &[Group] = &[
         name: "timer",
         about: "a deadline, until its function runs",
         run: timer::run,
+    },
+    Group {
+        name: "load",
+        about: "a timer under loads, and what its lateness is made of",
+        run: load::run,
     },
     Group {
         name: "pin",

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Serialize, Serializer};
-use tocsin_logic::bench::{Histogram, Summary};
+use tocsin_logic::bench::{Histogram, Split, Summary};
 
 use crate::println;
 
@@ -42,6 +42,14 @@ pub(super) enum Record<'a> {
         p99_9: u64,
         max: u64,
         histogram: Vec<(u64, u64, u32)>,
+    },
+    /// What the latencies of a load run are made of.
+    Cause {
+        name: &'a str,
+        param: Parameters<'a>,
+        total: Part,
+        parts: Parts<Part>,
+        worst: Vec<Sample>,
     },
     /// Instead of a figure.
     Skip { name: &'a str, why: &'a str },
@@ -87,6 +95,63 @@ impl<'a> Record<'a> {
     }
 }
 
+/// Percentiles of one part of a latency.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Part {
+    pub(super) min: u64,
+    pub(super) p50: u64,
+    pub(super) p99: u64,
+    pub(super) max: u64,
+}
+
+impl From<Summary> for Part {
+    fn from(summary: Summary) -> Self {
+        Self {
+            min: summary.min,
+            p50: summary.p50,
+            p99: summary.p99,
+            max: summary.max,
+        }
+    }
+}
+
+/// Something of each part of a latency.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Parts<T> {
+    pub(super) if_off: T,
+    pub(super) cr8: T,
+    pub(super) in_service: T,
+    pub(super) hardware: T,
+    pub(super) dispatch: T,
+}
+
+impl From<Split> for Parts<u64> {
+    fn from(split: Split) -> Self {
+        let Split {
+            if_off,
+            cr8,
+            in_service,
+            hardware,
+            dispatch,
+        } = split;
+        Self {
+            if_off,
+            cr8,
+            in_service,
+            hardware,
+            dispatch,
+        }
+    }
+}
+
+/// One latency, split.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Sample {
+    pub(super) total: u64,
+    #[serde(flatten)]
+    pub(super) parts: Parts<u64>,
+}
+
 /// What distinguishes figures of one name: a name and a value.
 pub(super) type Parameter = (&'static str, Value);
 
@@ -111,7 +176,7 @@ impl core::fmt::Display for Value {
 
 /// Parameters, as a JSON object.
 #[derive(Debug)]
-pub(super) struct Parameters<'a>(&'a [Parameter]);
+pub(super) struct Parameters<'a>(pub(super) &'a [Parameter]);
 
 impl Serialize for Parameters<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -3,10 +3,10 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use tocsin_logic::bench::{Histogram, Summary, correct};
+use tocsin_logic::bench::{Histogram, Split, Summary, correct};
 
 use super::clock::{self, Clock, stamp};
-use super::record::{self, Parameter, Record};
+use super::record::{self, Parameter, Parameters, Part, Record, Sample};
 use super::{Group, Options, settle};
 use crate::apic::local;
 use crate::{println, smp, time};
@@ -17,6 +17,9 @@ const ROUNDS: usize = 10;
 /// How long the samples of one variant may take, in nanoseconds, where the clock is a real one: more CPUs
 /// than the host has make one sample as long as the host's scheduler takes to get round.
 const BUDGET: u64 = 3_000_000_000;
+
+/// The slowest samples that a cause shows one by one.
+const WORST: usize = 5;
 
 /// Samples that are taken all the same.
 const LEAST: usize = 100;
@@ -36,7 +39,7 @@ pub enum Output {
 #[derive(Debug)]
 pub(super) struct Bench {
     pub(super) clock: Clock,
-    samples: usize,
+    pub(super) samples: usize,
     output: Output,
     /// What a stamp costs.
     pub(super) overhead: u64,
@@ -262,5 +265,71 @@ impl Bench {
         );
         self.record(&record);
         self.figures += 1;
+    }
+
+    /// Says what the latencies of a load run are made of.
+    pub(super) fn cause(&self, name: &str, param: &[Parameter], splits: &[Split]) {
+        let of = |part: fn(Split) -> u64| {
+            let mut values: Vec<u64> = splits.iter().copied().map(part).collect();
+            Summary::of(&mut values).map(Part::from)
+        };
+        let parts: [fn(Split) -> u64; 6] = [
+            Split::total,
+            |it| it.if_off,
+            |it| it.cr8,
+            |it| it.in_service,
+            |it| it.hardware,
+            |it| it.dispatch,
+        ];
+        let [
+            Some(total),
+            Some(if_off),
+            Some(cr8),
+            Some(in_service),
+            Some(hardware),
+            Some(dispatch),
+        ] = parts.map(of)
+        else {
+            return;
+        };
+        let parts = record::Parts {
+            if_off,
+            cr8,
+            in_service,
+            hardware,
+            dispatch,
+        };
+        if self.shows_table() {
+            for (part, values) in [
+                ("total", total),
+                ("if_off", if_off),
+                ("cr8", cr8),
+                ("in_service", in_service),
+                ("hardware", hardware),
+                ("dispatch", dispatch),
+            ] {
+                let Part { min, p50, p99, max } = values;
+                println!(
+                    "  {name:<24} {part:<8} {:<14} {min:>9} {p50:>9} {:>9} {p99:>9} {:>9} {max:>11}",
+                    record::text(param),
+                    "",
+                    ""
+                );
+            }
+        }
+        let mut worst: Vec<Split> = splits.to_vec();
+        worst.sort_by_key(|it| core::cmp::Reverse(it.total()));
+        worst.truncate(WORST);
+        let worst = worst.into_iter().map(|it| Sample {
+            total: it.total(),
+            parts: it.into(),
+        });
+        self.record(&Record::Cause {
+            name,
+            param: Parameters(param),
+            total,
+            parts,
+            worst: worst.collect(),
+        });
     }
 }

@@ -26,7 +26,7 @@ impl Times {
         self.began - self.start
     }
 
-    fn back(self) -> u64 {
+    pub(super) fn back(self) -> u64 {
         self.end - self.began
     }
 

@@ -132,6 +132,8 @@ entry_stubs:
             jmp qword ptr [rip + entry_measured]
         .elseif vector == {m1}
             jmp qword ptr [rip + entry_measured + 8]
+        .elseif vector == {m2}
+            jmp qword ptr [rip + entry_measured + 16]
         .elseif vector == {software}
             push rsi
             mov esi, vector
@@ -210,6 +212,7 @@ entry_nmi_end:
     n3 = const WITHOUT_EOI[3],
     m0 = const MEASURED[0],
     m1 = const MEASURED[1],
+    m2 = const MEASURED[2],
     software = const SOFTWARE,
     nmi = const NMI,
     nmi_state = const offset_of!(PerCpu, nmi.state),

@@ -9,7 +9,7 @@
 //! A software interrupt has no EOI and no priority: its function runs with interrupts off, on the stack
 //! that it finds.
 //!
-//! The stubs of two vectors jump where a word of memory says. As a rule that is here; measurements lead
+//! The stubs of three vectors jump where a word of memory says. As a rule that is here; measurements lead
 //! them to other ways of answering, which then stand beside this one in the same boot.
 
 use core::arch::global_asm;
@@ -146,7 +146,7 @@ entry_software:
     jmp entry_common
 
     // What the stubs of the measured vectors lead to, unless they are led elsewhere.
-    .global entry_measured_0, entry_measured_1
+    .global entry_measured_0, entry_measured_1, entry_measured_2
 entry_measured_0:
     push rsi
     mov esi, {m0}
@@ -155,12 +155,16 @@ entry_measured_1:
     push rsi
     mov esi, {m1}
     jmp entry_interrupt
+entry_measured_2:
+    push rsi
+    mov esi, {m2}
+    jmp entry_interrupt
 
     .pushsection .data.entry_measured, "aw"
     .balign 8
     .global entry_measured
 entry_measured:
-    .quad entry_measured_0, entry_measured_1
+    .quad entry_measured_0, entry_measured_1, entry_measured_2
     .popsection
 
     // The function of the vectors that nobody answers. It returns past the EOI, if there is nothing
@@ -185,6 +189,7 @@ entry_unhandled:
     "#,
     m0 = const MEASURED[0],
     m1 = const MEASURED[1],
+    m2 = const MEASURED[2],
     software = const SOFTWARE,
     depth = const offset_of!(PerCpu, interrupts.depth),
     reached = const offset_of!(PerCpu, interrupts.reached),
@@ -202,6 +207,7 @@ unsafe extern "C" {
     fn entry_unhandled();
     static entry_measured_0: u8;
     static entry_measured_1: u8;
+    static entry_measured_2: u8;
     static entry_measured: [AtomicU64; MEASURED.len()];
 }
 
@@ -213,7 +219,11 @@ pub(super) const fn unhandled() -> *mut () {
 /// Where the stubs of the [`MEASURED`] vectors lead to as a rule: to the code that all others have.
 #[must_use]
 pub fn ordinary(index: usize) -> u64 {
-    let own = [&raw const entry_measured_0, &raw const entry_measured_1];
+    let own = [
+        &raw const entry_measured_0,
+        &raw const entry_measured_1,
+        &raw const entry_measured_2,
+    ];
     own[index] as u64
 }
 

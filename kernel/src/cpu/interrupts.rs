@@ -36,8 +36,9 @@ pub const WITHOUT_EOI: [u8; 4] = [0x27, 0x2f, SOFTWARE, 0xff];
 pub const SOFTWARE: u8 = 0x80;
 
 /// Vectors that belong to measurements: their stubs jump where
-/// [`set_measured`](super::interrupt_entry::set_measured) says. Class 13.
-pub const MEASURED: [u8; 2] = [0xd9, 0xda];
+/// [`set_measured`](super::interrupt_entry::set_measured) says. Two of class 13, and one of class 14, the
+/// timers'.
+pub const MEASURED: [u8; 3] = [0xd9, 0xda, 0xe9];
 
 /// As many as there are classes, and so more than can nest.
 const DEPTHS: usize = 16;
@@ -80,6 +81,23 @@ impl Interrupts {
     #[must_use = "the vector may belong to others"]
     pub fn install(&self, vector: Vector, handler: Handler, context: usize) -> bool {
         vector.get() >= FIRST && self.table.install(vector, handler as *mut (), context)
+    }
+
+    /// Puts `handler` in the place of the one that answers `vector`, with its context, and returns that and
+    /// the context; `None` if nobody answers. On the CPU itself, for who puts it back again.
+    pub(crate) fn exchange(&self, vector: Vector, handler: Handler) -> Option<(Handler, usize)> {
+        crate::sync::without_interrupts(|| {
+            let (function, context) = self.table.lookup(vector);
+            if function == interrupt_entry::unhandled() {
+                return None;
+            }
+            self.table.replace(vector, handler as *mut ());
+            // SAFETY: 1. But for that one, only `Handler`s are put into the table.
+            Some((
+                unsafe { core::mem::transmute::<*mut (), Handler>(function) },
+                context,
+            ))
+        })
     }
 
     /// Leaves `vector` unanswered: the first step of a removal, once for each installation. An

@@ -34,7 +34,7 @@ pub const WORK: usize = 128;
 const FIXED: VectorSet = {
     let mut fixed = VectorSet::range(Vector(0x20), Vector(0x2f))
         .with(VectorSet::range(Vector(0xe0), Vector(0xff)));
-    let [measured, compared] = interrupts::MEASURED;
+    let [measured, compared, _] = interrupts::MEASURED;
     let singles = [
         0x51,
         0x52,

@@ -10,11 +10,12 @@
 //! few instructions before an idle CPU sleeps. Nor is the time in which a class is held back by a
 //! handler of its own class or a higher one: that is what priorities are for.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use arrayvec::ArrayString;
 use tocsin_logic::backtrace;
 use tocsin_logic::irq::statistics::Longest;
+use tocsin_logic::vector::PriorityClass;
 
 use super::symbols::Code;
 use super::{interrupts, percpu, report};
@@ -145,15 +146,52 @@ pub(crate) fn watch(on: bool) {
     sync::set_watch(Some(note_off));
 }
 
-/// Notes that this CPU had its interrupts disabled since `since`.
-fn note_off(since: u64) {
-    percpu::current().stretches.off.note(since);
+/// What held interrupts back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// IF = 0.
+    Off,
+    /// CR8, with this class.
+    Raised(PriorityClass),
 }
 
-/// Notes that this CPU's priority was raised since `since`, in TSC cycles. Thread or handler.
-pub(crate) fn note_raised(since: u64) {
+/// Who gets every stretch instead; null if nobody does.
+static RECORD: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Lets `record` have every stretch that ends on any CPU, with the time-stamp counter at its begin, while
+/// interrupts are off; or nobody. Nothing is noted meanwhile, and the watch is over then.
+pub(crate) fn record(record: Option<fn(By, u64)>) {
+    let is_on = record.is_some();
+    let record = record.map_or(core::ptr::null_mut(), |record| record as *mut ());
+    RECORD.store(record, Ordering::Release);
+    sync::set_watch(is_on.then_some(note_off as fn(u64)));
+}
+
+/// Passes a stretch on, if somebody gets them all.
+fn pass_on(by: By, since: u64) -> bool {
+    let record = RECORD.load(Ordering::Acquire);
+    if record.is_null() {
+        return false;
+    }
+    // SAFETY: 1. Only `record` stores here, and it stores a `fn(By, u64)`.
+    let record = unsafe { core::mem::transmute::<*mut (), fn(By, u64)>(record) };
+    record(by, since);
+    true
+}
+
+/// Notes that this CPU had its interrupts disabled since `since`.
+fn note_off(since: u64) {
+    if !pass_on(By::Off, since) {
+        percpu::current().stretches.off.note(since);
+    }
+}
+
+/// Notes that this CPU's priority was raised to `class` since `since`, in TSC cycles. Thread or handler.
+pub(crate) fn note_raised(class: PriorityClass, since: u64) {
     // Not a section that is to be noted itself.
     x86_64::instructions::interrupts::without_interrupts(|| {
-        percpu::current().stretches.raised.note(since);
+        if !pass_on(By::Raised(class), since) {
+            percpu::current().stretches.raised.note(since);
+        }
     });
 }

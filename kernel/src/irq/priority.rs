@@ -23,7 +23,7 @@ use crate::sync;
 pub struct Raised {
     previous: PriorityClass,
     now: PriorityClass,
-    /// When nothing was held back any more, in TSC cycles, if that is watched; else 0.
+    /// When more classes began to be held back, in TSC cycles, if that is watched; else 0.
     since: u64,
     not_send: PhantomData<*mut ()>,
 }
@@ -36,7 +36,7 @@ pub fn raise(class: PriorityClass) -> Raised {
     let previous = control::priority_class();
     let now = class.max(previous);
     control::set_priority_class(now);
-    let since = if previous == PriorityClass::LOWEST {
+    let since = if now > previous {
         sync::now_if_watched()
     } else {
         0
@@ -57,7 +57,7 @@ impl Drop for Raised {
             "priorities must be lowered in the opposite order of raising"
         );
         if self.since != 0 {
-            stretch::note_raised(self.since);
+            stretch::note_raised(self.now, self.since);
         }
         control::set_priority_class(self.previous);
     }

@@ -1,6 +1,6 @@
 //! Against `hdrhistogram`, which counts in its own way.
 
-use super::{Histogram, Summary, correct};
+use super::{Held, Histogram, Split, Stretch, Summary, correct, split};
 use proptest::prelude::*;
 use std::vec::Vec;
 
@@ -96,4 +96,47 @@ fn few_samples_have_percentiles_too() {
     assert_eq!((one.min, one.p50, one.p99_9, one.max), (7, 7, 7, 7));
     let two = summary(&[9, 3]);
     assert_eq!((two.p50, two.p90), (3, 9));
+}
+
+/// Each cycle by itself.
+fn slowly(deadline: u64, gate: u64, began: u64, stretches: &[Stretch]) -> Split {
+    let mut split = Split::default();
+    for at in deadline..began {
+        let held = |held| {
+            stretches
+                .iter()
+                .any(|it| it.held == held && it.begin <= at && at < it.end)
+        };
+        match (held(Held::Off), held(Held::Raised), held(Held::Service)) {
+            (true, ..) => split.if_off += 1,
+            (_, true, _) => split.cr8 += 1,
+            (.., true) => split.in_service += 1,
+            _ if at < gate => split.hardware += 1,
+            _ => split.dispatch += 1,
+        }
+    }
+    split
+}
+
+proptest! {
+    #[test]
+    fn a_lateness_is_split_without_remainder(
+        deadline in 0_u64..300,
+        gate in 0_u64..400,
+        began in 0_u64..400,
+        stretches in prop::collection::vec((0_u8..3, 0_u64..400, 0_u64..90), 0..9),
+    ) {
+        let kinds = [Held::Off, Held::Raised, Held::Service];
+        let stretches: Vec<Stretch> = stretches
+            .into_iter()
+            .map(|(kind, begin, length)| Stretch {
+                held: kinds[usize::from(kind)],
+                begin,
+                end: begin + length,
+            })
+            .collect();
+        let found = split(deadline, gate, began, &stretches);
+        prop_assert_eq!(found, slowly(deadline, gate, began, &stretches));
+        prop_assert_eq!(found.total(), began.saturating_sub(deadline));
+    }
 }

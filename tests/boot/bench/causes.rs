@@ -1,0 +1,79 @@
+//! What slow samples are made of: the parts make up the whole, and a known cause is found.
+
+use serde_json::Value;
+
+use crate::{Result, ensure, ensure_eq};
+
+const PARTS: [&str; 5] = ["if_off", "cr8", "in_service", "hardware", "dispatch"];
+
+/// How long each load of a known cause holds the interrupt back after its deadline, in instructions.
+const HELD: u64 = 10_000;
+
+/// Most instructions that nothing is known of, and from the gate to the handler with no other timer due.
+const UNKNOWN: u64 = 60;
+
+/// Looks at the causes among the records of a boot in which instructions were counted.
+pub fn are_told(records: &str) -> Result {
+    let mut loads = Vec::new();
+    for line in records.lines() {
+        let record = line.strip_prefix("@json ").ok_or("no record")?;
+        let record: Value = serde_json::from_str(record)?;
+        if record["kind"] == "cause" {
+            let load = record["param"]["load"].as_str().ok_or("no load")?;
+            check(&record, load)?;
+            loads.push(load.to_owned());
+        }
+    }
+    ensure_eq!(
+        loads,
+        ["idle", "if_off", "cr8", "in_service", "mixed"],
+        "loads with a cause"
+    );
+    Ok(())
+}
+
+fn check(record: &Value, load: &str) -> Result {
+    let number = |value: &Value| value.as_u64().ok_or(format!("no number in {record}"));
+    let samples = record["worst"].as_array().ok_or("no worst samples")?;
+    ensure!(!samples.is_empty(), "no worst samples in {record}");
+    for sample in samples {
+        let parts: Vec<u64> = PARTS
+            .iter()
+            .filter_map(|part| sample[part].as_u64())
+            .collect();
+        ensure_eq!(parts.len(), PARTS.len(), "parts of {sample}");
+        ensure_eq!(
+            parts.iter().sum::<u64>(),
+            number(&sample["total"])?,
+            "the sum of {sample}"
+        );
+    }
+    let of = |part: &str, key: &str| number(&record["parts"][part][key]);
+    ensure!(
+        of("hardware", "max")? <= UNKNOWN,
+        "{load}: nothing is known of up to {} instructions",
+        of("hardware", "max")?
+    );
+    if load == "mixed" {
+        for part in ["if_off", "cr8", "in_service"] {
+            ensure!(of(part, "max")? > 1_000, "mixed: {part} is never long");
+        }
+        return Ok(());
+    }
+    ensure!(
+        of("dispatch", "max")? <= UNKNOWN,
+        "{load}: slow dispatch in {record}"
+    );
+    for part in ["if_off", "cr8", "in_service"] {
+        if part == load {
+            let (least, most) = (of(part, "min")?, of(part, "max")?);
+            ensure!(
+                HELD <= least && most <= HELD + UNKNOWN,
+                "{load}: held back for {least} to {most} instructions, not {HELD}"
+            );
+        } else {
+            ensure_eq!(of(part, "max")?, 0, "{part} of the load {load}");
+        }
+    }
+    Ok(())
+}
