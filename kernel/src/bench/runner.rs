@@ -21,7 +21,10 @@ const BUDGET: u64 = 3_000_000_000;
 /// The slowest samples that a cause shows one by one.
 const WORST: usize = 5;
 
-/// Samples that are taken all the same.
+/// How long they may take at most, in nanoseconds: then one sample a round is enough.
+const LIMIT: u64 = 5_000_000_000;
+
+/// Samples that are taken all the same, up to that limit.
 const LEAST: usize = 100;
 
 /// What is printed.
@@ -200,7 +203,11 @@ impl Bench {
                     (case.take)();
                     warm_up -= 1;
                 }
-                while samples.len() < wanted && !(samples.len() >= least && has_used(BUDGET)) {
+                while samples.len() < wanted {
+                    let taken = samples.len();
+                    if taken >= least && has_used(BUDGET) || taken >= round && has_used(LIMIT) {
+                        break;
+                    }
                     samples.push((case.take)());
                 }
             }
