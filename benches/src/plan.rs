@@ -82,18 +82,15 @@ pub fn suite(settings: &Settings, clock: Clock) -> Vec<Leg> {
             }));
         }
         for cpus in COUNTS {
-            // One thread runs all CPUs when instructions are counted: 255 take minutes.
-            if clock == Clock::Cycles || cpus < MEMORY_HOLDS {
-                let names = only(ONCE);
-                legs.extend(names.map(|names| {
-                    let mut leg = leg(settings, clock, &number(cpus), "", &names);
-                    if cpus >= MEMORY_HOLDS {
-                        let memory = Memory::parse("1G").expect("an amount of memory");
-                        leg.machine = leg.machine.memory(memory);
-                    }
-                    leg
-                }));
-            }
+            let names = only(ONCE);
+            legs.extend(names.map(|names| {
+                let mut leg = leg(settings, clock, &number(cpus), "", &names);
+                if cpus >= MEMORY_HOLDS {
+                    let memory = Memory::parse("1G").expect("an amount of memory");
+                    leg.machine = leg.machine.memory(memory);
+                }
+                leg
+            }));
         }
     }
     legs
