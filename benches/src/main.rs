@@ -170,8 +170,8 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
     if let Some(old) = old {
         print!("\n{}", compare::compare(&old, &results).show());
     }
-    let boots_well = results.boot.is_none_or(|boot| boot.is_within_limits());
-    Ok(is_whole && boots_well)
+    // A missed aim is told, with what it is made of; what must not get worse is the gate's.
+    Ok(is_whole)
 }
 
 /// A machine that did not measure to its end: the others' figures are not lost for it.
