@@ -58,6 +58,29 @@ pub fn delivered_by_qemu(log: &str) -> Counts {
     counts
 }
 
+/// What the kernel counted, if that is what QEMU delivered. `text` holds the table of `irqs`, and `log`
+/// is QEMU's.
+///
+/// # Errors
+///
+/// If there is no table, or they differ; names a vector in which they do.
+pub fn counted_by_both(text: &str, log: &str) -> Result<Counts, String> {
+    let counted = counted_by_kernel(text)?;
+    let mut delivered = delivered_by_qemu(log);
+    // What came before the table was kept, and the vectors below 32, are not in it.
+    delivered.retain(|&vector, _| vector >= 32);
+    let count = |counts: &Counts, vector| counts.get(vector).copied().unwrap_or_default();
+    for vector in counted.keys().chain(delivered.keys()) {
+        let (by_kernel, by_qemu) = (count(&counted, vector), count(&delivered, vector));
+        if by_kernel != by_qemu {
+            return Err(format!(
+                "vector {vector:#04x}: the kernel counted {by_kernel}, QEMU delivered {by_qemu}"
+            ));
+        }
+    }
+    Ok(counted)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +93,20 @@ mod tests {
         let expected = Counts::from([(0x20, 85), (0xf0, 2)]);
         assert_eq!(counted_by_kernel(text), Ok(expected));
         assert!(counted_by_kernel("nothing").is_err());
+    }
+
+    #[test]
+    fn both_must_agree() {
+        let text = "  vector  class      CPU 0   all CPUs\n  0x0020      2          2          2\n";
+        let line = "Servicing hardware INT=0x";
+        let log = format!("{line}08\n{line}20\n{line}20\n");
+        assert_eq!(counted_by_both(text, &log), Ok(Counts::from([(0x20, 2)])));
+        for (more, vector) in [("20", "0x20"), ("21", "0x21")] {
+            let error = counted_by_both(text, &format!("{log}{line}{more}\n")).unwrap_err();
+            assert!(error.starts_with(&format!("vector {vector}: ")), "{error}");
+        }
+        let error = counted_by_both(text, "").unwrap_err();
+        assert_eq!(error, "vector 0x20: the kernel counted 2, QEMU delivered 0");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use fastrand::Rng;
-use tocsin_tests::interrupts::{Counts, counted_by_kernel, delivered_by_qemu};
+use tocsin_tests::interrupts::counted_by_both;
 use tocsin_tools::settings::{Accel, BootWay, Memory, Smp};
 use tocsin_tools::{Machine, Outcome, Session, workspace};
 
@@ -125,22 +125,8 @@ impl Draw {
         let text = session.transcript().text_from(0);
         ended.map_err(|error| format!("{error}\n{}\n{text}", session.command_line()))?;
         if self.is_logged {
-            let mut delivered = delivered_by_qemu(&session.log());
-            delivered.retain(|&vector, _| vector >= 32);
-            let counted = counted_by_kernel(&text)?;
-            let vectors = counted.keys().chain(delivered.keys());
-            let count = |counts: &Counts, vector| counts.get(vector).copied().unwrap_or_default();
-            for vector in vectors {
-                let (by_kernel, by_qemu) = (count(&counted, vector), count(&delivered, vector));
-                if by_kernel != by_qemu {
-                    let command = session.command_line();
-                    return Err(format!(
-                        "vector {vector:#04x}: the kernel counted {by_kernel}, QEMU delivered {by_qemu}\n\
-                         {command}\n{text}"
-                    )
-                    .into());
-                }
-            }
+            counted_by_both(&text, &session.log())
+                .map_err(|error| format!("{error}\n{}\n{text}", session.command_line()))?;
         }
         Ok(())
     }
