@@ -1,7 +1,8 @@
-//! What the tests share: the machines to boot, and readers for everything that a
+//! What the tests share: the machines to boot and the kernels to build, and readers for everything that a
 //! test compares: the kernel's reports, its symbols, its page tables, QEMU's log.
 
 pub mod answers;
+pub mod build;
 pub mod controllers;
 pub mod firmware;
 pub mod guest;

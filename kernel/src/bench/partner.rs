@@ -50,8 +50,9 @@ impl Partner {
 /// All CPUs that are online but this one.
 pub(super) fn others() -> impl Iterator<Item = &'static Online> {
     let own = cpu::current();
-    let online = smp::online().into_iter().flat_map(|cpus| &cpus.online);
-    online.filter(move |online| !core::ptr::eq(online.cpu, own))
+    smp::all()
+        .iter()
+        .filter(move |online| !core::ptr::eq(online.cpu, own))
 }
 
 /// What partners do meanwhile.

@@ -84,7 +84,7 @@ impl Bench {
             histogram: Box::default(),
             figures: 0,
         };
-        let cpus = smp::online().map_or(1, |cpus| cpus.online.len());
+        let cpus = smp::all().len();
         let apic = if local().is_x2apic() {
             "x2apic"
         } else {

@@ -12,12 +12,12 @@
 //!   kernel then sends the error's vector itself.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::LazyLock;
 
 use libtest_mimic::Trial;
+use tocsin_tests::build::debug_image;
 use tocsin_tests::interrupts::vectors_by_qemu;
-use tocsin_tools::{Machine, Session, workspace};
+use tocsin_tools::{Machine, Session};
 
 use crate::{
     MODES, PATIENCE, Result, ensure, ensure_eq, machine_in, power_off, power_off_with, trial, with,
@@ -57,17 +57,7 @@ pub fn trials() -> Vec<Trial> {
 
 /// The machine with the kernel of a debug build, or as it is.
 pub fn built(machine: Machine, dev: bool) -> Result<Machine> {
-    static IMAGE: LazyLock<std::result::Result<PathBuf, String>> = LazyLock::new(|| {
-        let image = workspace().join("target/image/tocsin-dev.elf");
-        let mut build = Command::new(workspace().join("tools/build-kernel.sh"));
-        build.env("PROFILE", "dev").env("IMAGE", &image);
-        let output = build.output().map_err(|e| e.to_string())?;
-        if output.status.success() {
-            return Ok(image);
-        }
-        let said = String::from_utf8_lossy(&output.stderr);
-        Err(format!("the debug build of the kernel failed:\n{said}"))
-    });
+    static IMAGE: LazyLock<std::result::Result<PathBuf, String>> = LazyLock::new(debug_image);
     if !dev {
         return Ok(machine);
     }

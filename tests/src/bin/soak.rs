@@ -4,13 +4,14 @@
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use fastrand::Rng;
+use tocsin_tests::build::debug_image;
 use tocsin_tests::interrupts::counted_by_both;
 use tocsin_tools::settings::{Accel, BootWay, Memory, Smp};
 use tocsin_tools::{Machine, Outcome, Session, workspace};
@@ -142,20 +143,6 @@ impl Draw {
             let _ = write!(text, "  counted by QEMU, too");
         }
         text
-    }
-}
-
-/// The kernel as a debug build.
-fn debug_image() -> Result<PathBuf, Box<dyn Error>> {
-    let image = workspace().join("target/image/tocsin-dev.elf");
-    let status = Command::new(workspace().join("tools/build-kernel.sh"))
-        .env("PROFILE", "dev")
-        .env("IMAGE", &image)
-        .status()?;
-    if status.success() {
-        Ok(image)
-    } else {
-        Err("the debug build of the kernel failed".into())
     }
 }
 

@@ -65,11 +65,7 @@ impl<const CPUS: usize> Machine<CPUS> {
 
     /// Takes the interrupt on CPU `cpu`, if there is one; the calls that were served.
     fn take(&self, cpu: usize) -> Vec<usize> {
-        if self.interrupts[cpu].point() {
-            self.serve(cpu)
-        } else {
-            Vec::new()
-        }
+        self.interrupts[cpu].take(|| self.serve(cpu))
     }
 
     fn serve(&self, cpu: usize) -> Vec<usize> {

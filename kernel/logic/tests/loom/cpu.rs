@@ -36,6 +36,11 @@ impl Interrupt {
         }
         is_new
     }
+
+    /// The same, with what the handler finds to do.
+    pub(crate) fn take<T: Default>(&self, serve: impl FnOnce() -> T) -> T {
+        if self.point() { serve() } else { T::default() }
+    }
 }
 
 /// Vectors that a CPU of the models has.

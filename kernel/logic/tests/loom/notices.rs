@@ -57,11 +57,7 @@ impl<const CPUS: usize, const N: usize> Machine<CPUS, N> {
 
     /// Takes the interrupt on CPU `cpu`, if there is one; what it ran.
     fn take(&self, cpu: usize) -> Vec<usize> {
-        if self.interrupts[cpu].point() {
-            self.serve(cpu)
-        } else {
-            Vec::new()
-        }
+        self.interrupts[cpu].take(|| self.serve(cpu))
     }
 
     fn serve(&self, cpu: usize) -> Vec<usize> {

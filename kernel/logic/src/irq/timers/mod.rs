@@ -8,7 +8,7 @@
 //! Deadlines are plain numbers, here as a rule cycles of the time-stamp counter. Of
 //! equal deadlines, the one that was inserted first comes first.
 
-use core::fmt;
+use crate::irq::queue::Full;
 
 #[cfg(test)]
 mod tests;
@@ -257,21 +257,6 @@ impl<T: Copy, const N: usize> Default for Timers<T, N> {
         Self::new()
     }
 }
-
-/// The queue has no room for another timer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full {
-    /// How many it holds.
-    pub capacity: usize,
-}
-
-impl fmt::Display for Full {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "all {} places for timers are taken", self.capacity)
-    }
-}
-
-impl core::error::Error for Full {}
 
 /// The deadline after `deadline` of a timer with a period, and how many periods were missed: those
 /// whose deadlines are `now` or earlier too. They are counted and left out, so that a late

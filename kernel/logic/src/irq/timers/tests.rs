@@ -5,7 +5,8 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{Due, Full, Id, Timers, next_period};
+use super::{Due, Id, Timers, next_period};
+use crate::irq::queue::Full;
 
 /// Takes the first timer out, if it is due, as the kernel does when it has called its function.
 fn pop_due<T: Copy, const N: usize>(timers: &mut Timers<T, N>, now: u64) -> Option<Due<T>> {
