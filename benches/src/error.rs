@@ -21,7 +21,7 @@ pub enum BenchError {
     Content { path: PathBuf, why: String },
     #[error("the kernel took {0:?} to start its CPUs, which is no duration")]
     Duration(String),
-    #[error("`memory` shows {0:?} for the frames in use, which are no sizes")]
+    #[error("`memory` shows {0:?} where the frames in use or a CPU's stacks should be")]
     Memory(String),
     #[error("the kernel's records cannot be used: {0}")]
     Records(#[from] crate::record::BadRecord),

@@ -15,17 +15,25 @@ use crate::error::BenchError;
 const FEW: u32 = 1;
 const MANY: u32 = 129;
 
-/// Bytes of each CPU's stacks: thread, interrupt and four for exceptions.
-const STACKS: u64 = (64 + 32 + 4 * 16) << 10;
-
 /// What each may take at most beyond them.
 const LIMIT: u64 = 16 << 10;
 
 /// The figure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PerCpu {
+    /// Bytes of each CPU's stacks, as the kernel says.
+    stacks: u64,
     /// Bytes for each CPU beyond its stacks, to about 400.
     bytes: u64,
+}
+
+/// What `memory` says that matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Said {
+    /// Bytes of the frames in use.
+    used: u64,
+    /// Bytes of one CPU's stacks. All have the same.
+    stacks: u64,
 }
 
 /// Measures it, from what `memory` says of the frames in use.
@@ -34,24 +42,48 @@ pub struct PerCpu {
 ///
 /// A machine does not start, or `memory` is not understood.
 pub fn measure() -> Result<PerCpu, BenchError> {
-    let (few, many) = (used(FEW)?, used(MANY)?);
-    let each = many.saturating_sub(few) / u64::from(MANY - FEW);
-    let bytes = each.saturating_sub(STACKS);
-    Ok(PerCpu { bytes })
+    Ok(PerCpu::between(ask(FEW)?, ask(MANY)?))
 }
 
-/// Bytes of the frames in use on a machine with this many CPUs.
-fn used(cpus: u32) -> Result<u64, BenchError> {
+/// What `memory` says on a machine with this many CPUs.
+fn ask(cpus: u32) -> Result<Said, BenchError> {
     let smp = Smp::parse(&cpus.to_string()).expect("a number of CPUs");
     let machine = Machine::new(BootWay::Direct).smp(smp);
     let mut session = Session::start(&machine.append("run=\"memory; poweroff\""))?;
     session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
-    let said = session.transcript().text_from(0);
-    let line = said
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("frames above 1 MiB"));
-    let bytes = line.and_then(used_bytes);
-    bytes.ok_or_else(|| BenchError::Memory(line.unwrap_or_default().to_owned()))
+    Said::parse(&session.transcript().text_from(0))
+}
+
+impl Said {
+    fn parse(text: &str) -> Result<Self, BenchError> {
+        let not_understood = |line: Option<&str>| {
+            let line = line.unwrap_or("nothing").trim();
+            BenchError::Memory(line.to_owned())
+        };
+        let line = text
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("frames above 1 MiB"));
+        let used = line.and_then(used_bytes);
+        let used = used.ok_or_else(|| not_understood(line))?;
+        let mut rows = text
+            .lines()
+            .skip_while(|line| !line.starts_with("Stacks of CPU"))
+            .skip(1)
+            .take_while(|line| line.starts_with("  "))
+            .peekable();
+        rows.peek().ok_or_else(|| not_understood(None))?;
+        let stacks = rows.map(|row| stack_bytes(row).ok_or_else(|| not_understood(Some(row))));
+        let stacks = stacks.sum::<Result<u64, BenchError>>()?;
+        Ok(Self { used, stacks })
+    }
+}
+
+/// The bytes of a stack, from the addresses of its first and its last.
+fn stack_bytes(row: &str) -> Option<u64> {
+    let mut words = row.split_whitespace();
+    let mut address = || u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();
+    let (first, last) = (address()?, address()?);
+    last.checked_sub(first)?.checked_add(1)
 }
 
 /// The second of two sizes, as `509.8 MiB   440 KiB`, in bytes.
@@ -71,6 +103,15 @@ fn used_bytes(sizes: &str) -> Option<u64> {
 }
 
 impl PerCpu {
+    /// From what was said on a machine with [`FEW`] CPUs and on one with [`MANY`].
+    fn between(few: Said, many: Said) -> Self {
+        let each = many.used.saturating_sub(few.used) / u64::from(MANY - FEW);
+        Self {
+            stacks: many.stacks,
+            bytes: each.saturating_sub(many.stacks),
+        }
+    }
+
     /// Writes it.
     pub fn show(&self, out: &mut String) {
         let verdict = if self.is_within_limit() {
@@ -80,8 +121,9 @@ impl PerCpu {
         };
         let (tenths, limit) = (self.bytes * 10 / 1024, LIMIT >> 10);
         let kib = format!("{}.{}", tenths / 10, tenths % 10);
+        let stacks = self.stacks >> 10;
         *out += &format!(
-            "\nmemory for each CPU beyond its stacks, {MANY} CPUs compared with {FEW}\n  \
+            "\nmemory for each CPU beyond its stacks ({stacks} KiB), {MANY} CPUs compared with {FEW}\n  \
              bytes        {kib:>8} KiB; at most {limit} KiB is the aim: {verdict}\n"
         );
     }
