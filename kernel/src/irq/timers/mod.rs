@@ -16,7 +16,8 @@
 //! that [`time::nanoseconds`] tells, and of one CPU's timers the one with
 //! the earlier deadline runs first.
 //!
-//! Making a timer allocates, and takes one of its CPU's [`CAPACITY`] places. Starting and cancelling
+//! Making a timer allocates, and takes one of its CPU's [`CAPACITY`] places, which come with the
+//! CPU's first timer. Starting and cancelling
 //! it does neither. On the timer's own CPU that is a few hundred instructions with the priority
 //! raised; from another CPU it is a message, and an interrupt there. Dropping a timer cancels it,
 //! and returns when its function cannot be running any more on another CPU.
@@ -31,6 +32,7 @@
 //! | `inbox` | what other CPUs ask of it |
 //! | `queue` | a CPU's timers: interrupt, commands, hardware |
 //! | `registry` | which timers there are |
+//! | `tables` | the memory of both, made with the first timer |
 //! | [`borrow`](borrow()) | the hardware for others |
 
 mod borrow;
@@ -40,6 +42,7 @@ mod inbox;
 mod node;
 mod queue;
 mod registry;
+mod tables;
 
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
@@ -51,6 +54,7 @@ use crate::{cpu, time};
 use inbox::Command;
 use node::Node;
 use queue::Queue;
+use registry::Registry;
 
 pub use borrow::{Borrowed, borrow};
 pub use error::{Lent, TimerError};
@@ -90,6 +94,7 @@ pub struct Timer {
     queue: &'static Queue,
     node: NonNull<Node>,
     /// Where it is registered.
+    registry: &'static Registry,
     place: usize,
 }
 
@@ -124,9 +129,15 @@ impl Timer {
             return Err(TimerError::NotMeasured);
         }
         let queue = queue::of(cpu).ok_or(TimerError::Offline(cpu))?;
+        let registry = queue.tables.registry_for_one(cpu);
         let node = node::make(name, cpu, mode, function);
-        match queue.registry.add(node) {
-            Ok(place) => Ok(Self { queue, node, place }),
+        match registry.add(node) {
+            Ok(place) => Ok(Self {
+                queue,
+                node,
+                registry,
+                place,
+            }),
             Err(error) => {
                 // SAFETY: 1. Nobody else knows of it.
                 unsafe { node::release(node) };
@@ -251,7 +262,7 @@ impl Timer {
 impl Drop for Timer {
     fn drop(&mut self) {
         self.and_wait(Command::Close);
-        self.queue.registry.remove(self.place);
+        self.registry.remove(self.place);
         // SAFETY: 1. It is closed, and this was the last use.
         unsafe { node::release(self.node) };
     }
@@ -312,7 +323,8 @@ pub struct Row {
 /// Calls `show` with each timer of CPU number `cpu`. In a thread.
 pub fn for_each_of(cpu: u32, mut show: impl FnMut(Row)) {
     let mut place = 0;
-    while let Some((found, row)) = queue::of(cpu).and_then(|queue| queue.registry.next(place)) {
+    let registry = queue::of(cpu).and_then(|queue| queue.tables.registry());
+    while let Some((found, row)) = registry.and_then(|registry| registry.next(place)) {
         place = found + 1;
         show(row);
     }

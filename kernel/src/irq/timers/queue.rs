@@ -8,19 +8,19 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::cell::{Cell, UnsafeCell};
+use core::cell::Cell;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Once;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::apic::{ApicId, Icr};
-use tocsin_logic::irq::timers::{Timers, next_period};
+use tocsin_logic::irq::timers::next_period;
 use tocsin_logic::vector::Vector;
 
 use super::inbox::{Command, Inbox};
 use super::node::{self, NEVER, Node};
-use super::registry::Registry;
+use super::tables::Tables;
 use super::{CAPACITY, CLASS};
 use crate::apic::{local as apic, timer, vectors};
 use crate::cpu::{self, PerCpu, interrupts};
@@ -48,16 +48,15 @@ pub(super) struct Queue {
     pub(super) borrowed: Cell<bool>,
     /// Interrupts that came while the hardware was borrowed.
     pub(super) ticks: AtomicU64,
-    timers: UnsafeCell<Timers<NonNull<Node>, CAPACITY>>,
+    pub(super) tables: Tables,
     /// What other CPUs have asked for.
     inbox: Inbox,
-    /// All timers of this CPU, started or not.
-    pub(super) registry: Registry,
     cpu: &'static PerCpu,
     apic_id: ApicId,
 }
 
-// SAFETY: 1. The cells and the timers are the owner's: see `local`. 2. The rest is shared safely.
+// SAFETY: 1. The cells and the timers in the tables are the owner's: see `local`. 2. The rest is
+// shared safely.
 unsafe impl Sync for Queue {}
 // SAFETY: 1. A queue is made on one CPU for another, before either uses it.
 unsafe impl Send for Queue {}
@@ -149,23 +148,11 @@ impl Queue {
             prepared: Cell::new(false),
             borrowed: Cell::new(false),
             ticks: AtomicU64::new(0),
-            timers: UnsafeCell::new(Timers::new()),
+            tables: Tables::new(),
             inbox: Inbox::new(),
-            registry: Registry::new(cpu.id()),
             cpu,
             apic_id,
         }
-    }
-
-    /// The timers.
-    ///
-    /// # Safety
-    ///
-    /// On the owner, at the timers' class; the reference must be gone before the next call.
-    #[expect(clippy::mut_from_ref, reason = "the owner has them alone")]
-    unsafe fn timers(&self) -> &mut Timers<NonNull<Node>, CAPACITY> {
-        // SAFETY: 1. Passed on to the caller.
-        unsafe { &mut *self.timers.get() }
     }
 
     pub(super) fn cpu(&self) -> &'static PerCpu {
@@ -196,7 +183,7 @@ impl Queue {
         self.put_back(first, missed);
         for _ in 1..CAPACITY {
             // SAFETY: 1. On the owner, in the timers' class.
-            let Some(due) = unsafe { self.timers() }.first_due(now) else {
+            let Some(due) = unsafe { self.tables.timers() }.first_due(now) else {
                 break;
             };
             let missed = Self::fire(due.item, due.deadline, now);
@@ -213,7 +200,7 @@ impl Queue {
         let node = unsafe { pointer.as_ref() };
         if let (true, Some(id)) = (node.firing.replace(false), node.id.get()) {
             // SAFETY: 1. On the owner, in the timers' class.
-            let timers = unsafe { self.timers() };
+            let timers = unsafe { self.tables.timers() };
             let period = node.period.load(Ordering::Relaxed);
             if period == 0 {
                 timers.cancel(id);
@@ -237,7 +224,7 @@ impl Queue {
     fn woken_early(&self) {
         if self.borrowed.get() {
             self.ticks.fetch_add(1, Ordering::Relaxed);
-        } else {
+        } else if self.tables.registry().is_some() {
             self.program_anew();
         }
     }
@@ -254,7 +241,7 @@ impl Queue {
         let is_over = node.firing.replace(false) && node.period.load(Ordering::Relaxed) == 0;
         let id = node.id.take();
         // SAFETY: 1. On the owner, at the timers' class. 2. What is called meanwhile uses no timers.
-        let timers = unsafe { self.timers() };
+        let timers = unsafe { self.tables.timers() };
         let was_pending = id.is_some_and(|id| timers.cancel(id)) && !is_over;
         let (next, period) = match command {
             Command::Arm { deadline, period } => (deadline, period),
@@ -295,14 +282,16 @@ impl Queue {
             .expect("the ID of a CPU that is online fits the mode");
     }
 
-    /// Gives the hardware the next deadline, if it has another. On the owner, at the timers' class.
+    /// Gives the hardware the next deadline, if it has another. On the owner, at the timers' class, when one of
+    /// its timers has been made.
     fn program(&self) {
         if !self.held.get() && self.note_first() {
             self.program_anew();
         }
     }
 
-    /// Gives the hardware the next deadline. On the owner, at the timers' class.
+    /// Gives the hardware the next deadline. On the owner, at the timers' class, when one of
+    /// its timers has been made.
     fn program_anew(&self) {
         if !self.prepared.replace(true) {
             timer::prepare();
@@ -315,10 +304,10 @@ impl Queue {
     }
 
     /// Notes which timer is the first. Returns whether the deadline is another one than before. On the
-    /// owner, at the timers' class.
+    /// owner, at the timers' class, when one of its timers has been made.
     fn note_first(&self) -> bool {
         // SAFETY: 1. On the owner, at the timers' class.
-        let first = unsafe { self.timers() }.first_due(u64::MAX);
+        let first = unsafe { self.tables.timers() }.first_due(u64::MAX);
         let due = first.map_or(u64::MAX, |first| {
             self.first.set(first.item);
             first.deadline
@@ -345,7 +334,9 @@ impl Queue {
         self.borrowed.set(false);
         self.held.set(false);
         self.prepared.set(false);
-        self.program();
+        if self.tables.registry().is_some() {
+            self.program();
+        }
     }
 }
 

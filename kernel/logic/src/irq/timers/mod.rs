@@ -1,9 +1,11 @@
 //! A CPU's timers in the order of their deadlines: a bounded priority queue.
 //!
-//! A binary heap of deadlines over a fixed array, and a table of slots that knows
-//! where in the heap each timer is, so that any of them can be taken out. Nothing
+//! A binary heap of deadlines over a fixed array, and for each timer a slot that knows
+//! where in the heap it is, so that any of them can be taken out. Nothing
 //! is allocated. All operations are O(log N) or better; looking at the first
-//! timer is a few instructions, because that is on an interrupt's way.
+//! timer is a few instructions, because that is on an interrupt's way. Each CPU has
+//! such a queue, so nothing is in it twice: 16 bytes for a place in the heap, 2 and an
+//! item for a slot.
 //!
 //! Deadlines are plain numbers, here as a rule cycles of the time-stamp counter. Of
 //! equal deadlines, the one that was inserted first comes first.
@@ -16,11 +18,12 @@ mod tests;
 /// One timer of a queue, from its insertion until it is popped or cancelled. Ids of one
 /// queue are never the same again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Id {
-    slot: u16,
-    /// How many were inserted before it: 64 bits do not wrap in any machine's life.
-    number: u64,
-}
+pub struct Id(Key);
+
+/// How many timers were inserted before it, from 1 on, times the first power of two that `N` does
+/// not exceed; plus the slot. So a later one is larger, and none is 0. With 256 timers, the
+/// number has 56 bits, which at ten million insertions a second last for 228 years.
+type Key = u64;
 
 /// A timer whose deadline has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,30 +40,19 @@ pub struct Due<T> {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     deadline: u64,
-    number: u64,
-    slot: u16,
+    key: Key,
 }
 
 impl Entry {
     const NONE: Self = Self {
         deadline: u64::MAX,
-        number: 0,
-        slot: 0,
+        key: 0,
     };
 
     /// Whether it comes before `other`.
     fn is_before(&self, other: &Self) -> bool {
-        (self.deadline, self.number) < (other.deadline, other.number)
+        (self.deadline, self.key) < (other.deadline, other.key)
     }
-}
-
-/// What is known of a timer by its [`Id`].
-#[derive(Clone, Copy, Debug)]
-struct Slot<T> {
-    number: u64,
-    /// Its place in the heap; of a free slot, the next free one.
-    place: u16,
-    item: Option<T>,
 }
 
 /// At most `N` timers, each with an item of type `T`. `N` is 1 to 65535.
@@ -68,33 +60,36 @@ struct Slot<T> {
 pub struct Timers<T, const N: usize> {
     length: usize,
     heap: [Entry; N],
-    slots: [Slot<T>; N],
+    /// By slot: where in the heap it is; of a free slot, the next free one.
+    places: [u16; N],
+    /// By slot; `None` in a free one.
+    items: [Option<T>; N],
     /// The first free slot, if `length` is below `N`.
     free: u16,
-    inserted: u64,
+    /// The key of the last insertion, without its slot.
+    inserted: Key,
 }
 
 impl<T: Copy, const N: usize> Timers<T, N> {
+    /// What two insertions' keys differ by.
+    const STEP: Key = (N as Key).next_power_of_two();
+
     /// A queue without timers.
     #[must_use]
     pub const fn new() -> Self {
         const { assert!(N > 0 && N <= u16::MAX as usize, "N must be 1 to 65535") };
-        let free = Slot {
-            number: 0,
-            place: 0,
-            item: None,
-        };
-        let mut slots = [free; N];
+        let mut places = [0; N];
         let mut index = 0;
         while index < N {
             // Below 65536, as asserted.
-            slots[index].place = index as u16 + 1;
+            places[index] = index as u16 + 1;
             index += 1;
         }
         Self {
             length: 0,
             heap: [Entry::NONE; N],
-            slots,
+            places,
+            items: [None; N],
             free: 0,
             inserted: 0,
         }
@@ -109,23 +104,13 @@ impl<T: Copy, const N: usize> Timers<T, N> {
         if self.length == N {
             return Err(Full { capacity: N });
         }
-        let id = Id {
-            slot: self.free,
-            number: self.inserted,
-        };
-        let slot = &mut self.slots[usize::from(id.slot)];
-        self.free = slot.place;
-        slot.number = id.number;
-        slot.item = Some(item);
-        self.inserted += 1;
+        let slot = usize::from(self.free);
+        self.free = self.places[slot];
+        self.items[slot] = Some(item);
         self.length += 1;
-        let entry = Entry {
-            deadline,
-            number: id.number,
-            slot: id.slot,
-        };
-        self.sift_up(self.length - 1, entry);
-        Ok(id)
+        let key = self.next_key(slot);
+        self.sift_up(self.length - 1, Entry { deadline, key });
+        Ok(Id(key))
     }
 
     /// Takes a timer out. Returns whether it was still there: not popped and not cancelled.
@@ -139,10 +124,11 @@ impl<T: Copy, const N: usize> Timers<T, N> {
         if place < self.length {
             self.put(place, last);
         }
-        let slot = &mut self.slots[usize::from(id.slot)];
-        slot.item = None;
-        slot.place = self.free;
-        self.free = id.slot;
+        let slot = Self::slot(id.0);
+        self.items[slot] = None;
+        self.places[slot] = self.free;
+        // Below 65536.
+        self.free = slot as u16;
         true
     }
 
@@ -150,19 +136,9 @@ impl<T: Copy, const N: usize> Timers<T, N> {
     /// longer there.
     pub fn move_to(&mut self, id: Id, deadline: u64) -> Option<Id> {
         let place = self.place_of(id)?;
-        let number = self.inserted;
-        self.inserted += 1;
-        self.slots[usize::from(id.slot)].number = number;
-        let entry = Entry {
-            deadline,
-            number,
-            slot: id.slot,
-        };
-        self.put(place, entry);
-        Some(Id {
-            slot: id.slot,
-            number,
-        })
+        let key = self.next_key(Self::slot(id.0));
+        self.put(place, Entry { deadline, key });
+        Some(Id(key))
     }
 
     /// The first timer, if its deadline is `now` or earlier. It stays in the queue.
@@ -174,12 +150,9 @@ impl<T: Copy, const N: usize> Timers<T, N> {
             return None;
         }
         // An empty heap has no item there.
-        let item = self.slots.get(usize::from(first.slot))?.item?;
+        let item = (*self.items.get(Self::slot(first.key))?)?;
         Some(Due {
-            id: Id {
-                slot: first.slot,
-                number: first.number,
-            },
+            id: Id(first.key),
             deadline: first.deadline,
             item,
         })
@@ -199,8 +172,20 @@ impl<T: Copy, const N: usize> Timers<T, N> {
 
     /// Where in the heap a timer is.
     fn place_of(&self, id: Id) -> Option<usize> {
-        let slot = self.slots.get(usize::from(id.slot))?;
-        (slot.number == id.number && slot.item.is_some()).then_some(usize::from(slot.place))
+        let place = usize::from(*self.places.get(Self::slot(id.0))?);
+        // That of a free slot is no place, but what is there has another slot, or is no timer.
+        (self.heap.get(place)?.key == id.0).then_some(place)
+    }
+
+    /// The key of another insertion.
+    fn next_key(&mut self, slot: usize) -> Key {
+        self.inserted = self.inserted.wrapping_add(Self::STEP);
+        self.inserted | slot as Key
+    }
+
+    /// The slot that is in a key.
+    const fn slot(key: Key) -> usize {
+        (key % Self::STEP) as usize
     }
 
     /// Fills a place with another entry than was there.
@@ -248,7 +233,7 @@ impl<T: Copy, const N: usize> Timers<T, N> {
     fn set(&mut self, place: usize, entry: Entry) {
         self.heap[place] = entry;
         // Below 65536.
-        self.slots[usize::from(entry.slot)].place = place as u16;
+        self.places[Self::slot(entry.key)] = place as u16;
     }
 }
 

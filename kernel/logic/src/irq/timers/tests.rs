@@ -205,7 +205,7 @@ proptest! {
                 prop_assert_eq!(deadline_of(&timers, *id), Some(*deadline));
             }
         }
-        let distinct: HashSet<_> = ids.iter().map(|id| (id.slot, id.number)).collect();
+        let distinct: HashSet<_> = ids.iter().map(|id| id.0).collect();
         prop_assert_eq!(distinct.len(), ids.len(), "an id came twice");
     }
 
