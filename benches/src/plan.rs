@@ -26,8 +26,9 @@ const FEW_SAMPLES: &str = "samples=100";
 /// Samples where one is looked at.
 const FEWEST_SAMPLES: &str = "samples=2";
 
-/// Of the command line, for machines in xAPIC mode.
-const XAPIC: &str = "apic=xapic ";
+/// What processors of machines in xAPIC mode do without: where there is the other mode, the `x2apic` crate,
+/// which the typical way uses, takes it.
+const X2APIC: &str = "x2apic";
 
 /// Bringing CPUs online, which a machine does once; and the counts that it is measured for.
 const ONCE: &[&str] = &["bringup"];
@@ -63,20 +64,20 @@ pub fn suite(settings: &Settings, clock: Clock) -> Vec<Leg> {
     let usual = number(USUAL_CPUS);
     let chosen = settings.smp.clone().unwrap_or(usual);
     let asked = groups(&settings.only);
-    let mut legs = vec![leg(settings, clock, &chosen, "", &asked)];
+    let mut legs = vec![leg(settings, clock, &chosen, &asked)];
     let only = |some: &[&str]| narrowed(some, &asked);
     if !settings.append.contains("apic=") {
         let names = only(BY_APIC);
-        legs.extend(names.map(|names| leg(settings, clock, &chosen, XAPIC, &names)));
+        legs.extend(names.map(|names| in_xapic(leg(settings, clock, &chosen, &names))));
     }
     if settings.smp.is_none() {
         for cpus in MANY {
             let names = only(BY_CPUS);
             legs.extend(names.map(|mut names| {
-                if clock == Clock::Cycles {
+                if clock == Clock::Cycles && is_crowded(cpus) {
                     names.push(FEW_SAMPLES.to_owned());
                 }
-                let mut leg = leg(settings, clock, &number(cpus), "", &names);
+                let mut leg = leg(settings, clock, &number(cpus), &names);
                 leg.once = is_crowded(cpus);
                 leg
             }));
@@ -84,7 +85,7 @@ pub fn suite(settings: &Settings, clock: Clock) -> Vec<Leg> {
         for cpus in COUNTS {
             let names = only(ONCE);
             legs.extend(names.map(|names| {
-                let mut leg = leg(settings, clock, &number(cpus), "", &names);
+                let mut leg = leg(settings, clock, &number(cpus), &names);
                 if cpus >= MEMORY_HOLDS {
                     let memory = Memory::parse("1G").expect("an amount of memory");
                     leg.machine = leg.machine.memory(memory);
@@ -140,8 +141,10 @@ pub fn traced(settings: &Settings, key: &Key) -> Machine {
         vec![FEWEST_SAMPLES.to_owned()],
     ]
     .concat();
-    let apic = if key.apic == "xapic" { XAPIC } else { "" };
-    let leg = leg(settings, Clock::Instructions, &smp, apic, &names);
+    let mut leg = leg(settings, Clock::Instructions, &smp, &names);
+    if key.apic == "xapic" {
+        leg = in_xapic(leg);
+    }
     let logged = ["in_asm", "exec", "nochain"];
     let machine = leg.machine.single_instructions();
     logged.into_iter().fold(machine, Machine::log)
@@ -196,21 +199,27 @@ fn narrowed(some: &[&str], asked: &[String]) -> Option<Vec<String>> {
     (!names.is_empty()).then_some(names)
 }
 
-fn leg(settings: &Settings, clock: Clock, smp: &Smp, apic: &str, names: &[String]) -> Leg {
+/// The same with processors that have no x2APIC mode.
+fn in_xapic(mut leg: Leg) -> Leg {
+    leg.label = leg.label.replacen(':', ", xAPIC:", 1);
+    leg.machine = leg.machine.without_feature(X2APIC);
+    leg
+}
+
+fn leg(settings: &Settings, clock: Clock, smp: &Smp, names: &[String]) -> Leg {
     let argument = match clock {
         Clock::Cycles => "",
         Clock::Instructions => " clock=instructions",
     };
     let list = names.join(" ");
     let own = &settings.append;
-    let append = format!("{apic}run=\"bench {list}{argument}; poweroff\" {own}");
+    let append = format!("run=\"bench {list}{argument}; poweroff\" {own}");
     let machine = settings.machine.clone().smp(smp.clone());
     let machine = machine.append(append.trim_end()).args(MESSENGER);
     let machine = by_clock(machine, clock);
-    let apic = if apic.is_empty() { "" } else { ", xAPIC" };
     let what = if list.is_empty() { "all" } else { &list };
     Leg {
-        label: format!("{}{apic}: {what}", smp.describe()),
+        label: format!("{}: {what}", smp.describe()),
         machine,
         clock,
         once: false,

@@ -140,6 +140,13 @@ impl Machine {
         self
     }
 
+    /// Takes a feature from the CPU model chosen so far: `x2apic`.
+    #[must_use]
+    pub fn without_feature(mut self, feature: &str) -> Self {
+        self.cpu = format!("{},-{feature}", self.cpu);
+        self
+    }
+
     /// What runs the guest's instructions.
     #[must_use]
     pub fn accel(mut self, accel: Accel) -> Self {
