@@ -4,23 +4,24 @@
 //! shows then is known from two readings of both counters, one before and one after it: as exactly as the
 //! main counter counts, 10 ns in QEMU.
 //!
-//! There is no floor and no typical way: the vector is given out to the line that has the pin. From the
-//! local APIC on, those of `self_ipi` are the same.
+//! That of `tocsin` goes to the line that has the pin, as every driver has it. For the rivals, the pin's
+//! entry of the I/O APIC has their vectors.
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::arch::asm;
+use core::cell::{Cell, RefCell};
 use core::sync::atomic::Ordering;
 
 use tocsin_logic::acpi::Gsi;
 use tocsin_logic::apic::Trigger;
-use tocsin_logic::vector::PriorityClass;
+use tocsin_logic::vector::{PriorityClass, Vector};
 use x86_64::instructions::interrupts;
 
 use super::clock::{pauses, stamp};
-use super::rivals::BEGAN;
-use super::runner::{Bench, Case};
-use super::self_ipi::wait;
+use super::rivals::{BEGAN, FLOOR, Installed, TYPICAL};
+use super::runner::Bench;
 use crate::cpu;
 use crate::devices::DeviceError;
 use crate::devices::hpet::{Event, Hpet, Way};
@@ -30,33 +31,31 @@ const NAME: &str = "pin.hpet";
 /// From the setting of the comparator to its edge, in nanoseconds: long enough to be set and still wait.
 const WAIT: u64 = 50_000;
 
-/// Most samples: each takes as long.
-const SAMPLES: usize = 5_000;
-
 pub(super) fn run(bench: &mut Bench) {
-    let mut event = match any_pin() {
+    let installed = Installed::new();
+    let event = match any_pin() {
         Ok(event) => event,
         Err(why) => return bench.skip(NAME, &why),
     };
     let counts = event.counts(WAIT);
-    let mut refused = None;
-    let overhead = bench.overhead;
-    bench.compare_few(
-        NAME,
-        &[],
-        SAMPLES,
-        &mut [Case {
-            variant: "tocsin",
-            overhead,
-            take: &mut || {
-                late(&mut event, counts).unwrap_or_else(|error| {
-                    refused.get_or_insert(error);
-                    0
-                })
-            },
-        }],
+    let event = RefCell::new(event);
+    let refused = Cell::new(None);
+    let take = |vector: Vector| {
+        late(&mut event.borrow_mut(), counts, vector).unwrap_or_else(|error| {
+            refused.set(Some(error));
+            0
+        })
+    };
+    let own = event.borrow().line().vector();
+    let mut ways = installed.ways(
+        bench.overhead,
+        || take(own),
+        || take(FLOOR),
+        || take(TYPICAL),
     );
-    if let Some(error) = refused {
+    bench.compare(NAME, &[], &mut ways);
+    drop(ways);
+    if let Some(error) = refused.take() {
         bench.skip(NAME, &format!("some samples are 0: {error}"));
     }
 }
@@ -90,28 +89,65 @@ fn any_pin() -> Result<Event, String> {
     Err(why.unwrap_or_else(|| "no comparator has a route to an I/O APIC".into()))
 }
 
-/// How late the handler begins after the edge.
-fn late(event: &mut Event, counts: u64) -> Result<u64, DeviceError> {
+/// How late the handler of `vector` begins after the edge.
+fn late(event: &mut Event, counts: u64, vector: Vector) -> Result<u64, DeviceError> {
     if pauses() {
         // An edge that ends a sleep begins every sample at the same distance from the counter's next count,
         // so that all are rounded alike.
         sleep_until_edge(event, counts)?;
     }
-    loop {
+    divert(event, vector)?;
+    let late = loop {
         BEGAN.store(0, Ordering::Relaxed);
         let before = both(event);
         let value = before.count.wrapping_add(counts);
-        if !event.at(before.count, value)? {
-            // Something else took so long that the edge may have been missed.
+        interrupts::disable();
+        let is_set = event.at(before.count, value);
+        let armed = stamp();
+        if !matches!(is_set, Ok(true)) {
+            // Something took so long that the edge may have been missed. If not, its interrupt is here by now.
+            event.stop();
+            enable_and_wait(1);
+            is_set?;
             continue;
         }
-        let began = wait();
+        let began = enable_and_wait(u64::MAX);
         let after = both(event);
         let cycles = u128::from(after.stamp - before.stamp);
         let between = u128::from(event.elapsed(before.count, after.count)).max(1);
-        let edge = before.stamp + (u128::from(counts) * cycles / between) as u64;
-        return Ok(began.saturating_sub(edge));
+        // When it was read, half a count had passed on the average.
+        let half_counts = u128::from(2 * counts) - 1;
+        let edge = before.stamp + (half_counts * cycles / (2 * between)) as u64;
+        // Otherwise it had to wait for this CPU to let it in.
+        if armed < edge {
+            break began.saturating_sub(edge);
+        }
+    };
+    divert(event, event.line().vector())?;
+    Ok(late)
+}
+
+/// Has the pin interrupt at `vector`. Nothing is on its way.
+fn divert(event: &Event, vector: Vector) -> Result<(), DeviceError> {
+    let diverted = event.line().divert(vector);
+    diverted.map_err(|error| DeviceError::Line(NAME, error))
+}
+
+/// Lets interrupts in, and waits for the handler; for so many turns at most. Returns when it began, or 0. Ready
+/// for a handler that changes registers.
+fn enable_and_wait(turns: u64) -> u64 {
+    // SAFETY: 1. What a handler may change is named, and none comes before the first line. 2. Interrupts
+    // were on before the caller turned them off.
+    unsafe {
+        asm!(
+            "sti",
+            "2: cmp qword ptr [rip + {began}], 0", "jne 3f", "dec {turns}", "jnz 2b", "3:",
+            began = sym BEGAN,
+            turns = inout(reg) turns => _,
+            out("rax") _, out("rcx") _, out("rdx") _,
+        );
     }
+    BEGAN.load(Ordering::Relaxed)
 }
 
 fn sleep_until_edge(event: &mut Event, counts: u64) -> Result<(), DeviceError> {

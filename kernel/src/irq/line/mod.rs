@@ -154,6 +154,19 @@ impl Line {
         self.shared.set_masked(Masker::Owner, masked);
     }
 
+    /// Sends the source's interrupts to another vector of its CPU, until this is undone with its own: for
+    /// measurements, of edges alone, and while none is on its way. Moving the line undoes it too.
+    ///
+    /// # Errors
+    ///
+    /// [`LineError::Target`], [`LineError::Messages`].
+    pub(crate) fn divert(&self, vector: Vector) -> Result<(), LineError> {
+        self.shared.with(|state| {
+            let target = state.target.apic_id;
+            state.origin.aim(vector, self.shared.count, target)
+        })
+    }
+
     /// Whether messages are masked and one waits.
     #[must_use]
     pub fn is_pending(&self) -> bool {
