@@ -11,14 +11,11 @@ use super::clock::stamp;
 use super::partner::{self, Activity, AtWork};
 use super::record::Value;
 use super::rivals::{self, FLOOR, Installed, OWN, TYPICAL};
-use super::runner::{Bench, Case, Parts};
+use super::runner::{Bench, Parts};
 use crate::apic::local;
 use crate::cpu::{self, interrupts};
 use crate::irq::call;
 use crate::irq::ipi::Targets;
-
-/// Most samples.
-const SAMPLES: usize = 2_000;
 
 pub(super) fn run(bench: &mut Bench) {
     let others = partner::others().count();
@@ -39,24 +36,9 @@ pub(super) fn run(bench: &mut Bench) {
         ("broadcast.all", |(all, _)| all),
         ("broadcast.sender", |(_, sender)| sender),
     ];
-    let mut all = [
-        Case {
-            variant: "tocsin",
-            overhead,
-            take: &mut || send(OWN, others as u64),
-        },
-        Case {
-            variant: "floor",
-            overhead,
-            take: &mut || send(FLOOR, others as u64),
-        },
-        Case {
-            variant: "typical",
-            overhead,
-            take: &mut || send(TYPICAL, others as u64),
-        },
-    ];
-    bench.compare_parts(&parts, &param, SAMPLES, &mut all[..installed.variants()]);
+    let send = |vector| send(vector, others as u64);
+    let mut ways = installed.ways(overhead, || send(OWN), || send(FLOOR), || send(TYPICAL));
+    bench.compare_parts(&parts, &param, &mut ways);
     drop(at_work);
     let tables = || partner::others().map(|other| &other.cpu.interrupts);
     tables().for_each(|table: &interrupts::Interrupts| table.begin_removal(OWN));

@@ -11,13 +11,10 @@ use super::clock::stamp;
 use super::partner::{Activity, AtWork, Partner, others};
 use super::record::Value;
 use super::rivals::{self, FLOOR, Installed, TYPICAL};
-use super::runner::{Bench, Case};
+use super::runner::Bench;
 use crate::apic::local;
 use crate::irq::call;
 use crate::irq::ipi::Targets;
-
-/// Most samples of calls to all.
-const TO_ALL: usize = 2_000;
 
 pub(super) fn run(bench: &mut Bench) {
     let Some(partner) = Partner::find() else {
@@ -31,64 +28,37 @@ pub(super) fn run(bench: &mut Bench) {
         // Only who is called: others that spin would take the host's CPUs from it.
         let _polling = AtWork::begin(1, Activity::Polling);
         rivals_call(nothing);
-        let mut all = [
-            Case {
-                variant: "tocsin",
-                overhead,
-                take: &mut move || {
-                    let start = stamp();
-                    // It is online.
-                    let _ = call::and_wait(target, nothing, 0);
-                    stamp() - start
-                },
+        let mut ways = installed.ways(
+            overhead,
+            move || {
+                let start = stamp();
+                // It is online.
+                let _ = call::and_wait(target, nothing, 0);
+                stamp() - start
             },
-            Case {
-                variant: "floor",
-                overhead,
-                take: &mut || sent(partner.command(FLOOR), 1),
-            },
-            Case {
-                variant: "typical",
-                overhead,
-                take: &mut || sent(partner.command(TYPICAL), 1),
-            },
-        ];
+            || sent(partner.command(FLOOR), 1),
+            || sent(partner.command(TYPICAL), 1),
+        );
         let param = [("cpus", Value::Number(2))];
-        bench.compare("call.wait", &param, &mut all[..installed.variants()]);
+        bench.compare("call.wait", &param, &mut ways);
     }
     let count = others().count() as u64;
     let _polling = AtWork::begin(count as usize, Activity::Polling);
     rivals_call(flush);
     let to_all = |vector: Vector| Icr::fixed(vector.get(), Destination::Others);
-    let mut all = [
-        Case {
-            variant: "tocsin",
-            overhead,
-            take: &mut || {
-                let start = stamp();
-                // All are online.
-                let _ = call::and_wait(Targets::Others, flush, 0);
-                stamp() - start
-            },
+    let mut ways = installed.ways(
+        overhead,
+        || {
+            let start = stamp();
+            // All are online.
+            let _ = call::and_wait(Targets::Others, flush, 0);
+            stamp() - start
         },
-        Case {
-            variant: "floor",
-            overhead,
-            take: &mut || sent(to_all(FLOOR), count),
-        },
-        Case {
-            variant: "typical",
-            overhead,
-            take: &mut || sent(to_all(TYPICAL), count),
-        },
-    ];
-    let param = [("cpus", Value::Number(count + 1))];
-    bench.compare_few(
-        "tlb.shootdown",
-        &param,
-        TO_ALL,
-        &mut all[..installed.variants()],
+        || sent(to_all(FLOOR), count),
+        || sent(to_all(TYPICAL), count),
     );
+    let param = [("cpus", Value::Number(count + 1))];
+    bench.compare("tlb.shootdown", &param, &mut ways);
 }
 
 /// What the rivals call from now on.

@@ -28,9 +28,6 @@ use crate::sync::IrqMutex;
 /// Lengths of the section, in cycles.
 const SECTIONS: [u64; 6] = [0, 1_000, 5_000, 20_000, 100_000, 500_000];
 
-/// Most samples, because each takes as long as the section.
-const SAMPLES: usize = 2_000;
-
 /// A lock of the kind that a driver of class 5 shares with threads.
 static CEILING: CeilingMutex<()> = CeilingMutex::new(CLASS, ());
 
@@ -88,40 +85,19 @@ fn measure(bench: &mut Bench, length: u64, partner: Option<Partner>) {
     let holder = partner.and_then(Holder::new);
     let overhead = bench.overhead;
     // What is taken is dropped when the section is over.
-    let mut none = || arrival(length, || ());
-    let mut cli = || arrival(length, || MASKING.lock());
-    let mut ceiling = || arrival(length, || CEILING.lock());
-    let mut plain = || arrival_at_plain(length);
+    let none = || arrival(length, || ());
+    let cli = || arrival(length, || MASKING.lock());
+    let ceiling = || arrival(length, || CEILING.lock());
+    let plain = || arrival_at_plain(length);
     let mut cases: [Case<'_>; 4] = [
-        Case {
-            variant: "none",
-            overhead,
-            take: &mut none,
-        },
-        Case {
-            variant: "cli",
-            overhead,
-            take: &mut cli,
-        },
-        Case {
-            variant: "ceiling",
-            overhead,
-            take: &mut ceiling,
-        },
-        Case {
-            variant: "spin",
-            overhead,
-            take: &mut plain,
-        },
+        Case::new("none", overhead, none),
+        Case::new("cli", overhead, cli),
+        Case::new("ceiling", overhead, ceiling),
+        Case::new("spin", overhead, plain),
     ];
-    let samples = if length >= 100_000 {
-        SAMPLES / 10
-    } else {
-        SAMPLES
-    };
     let count = if holder.is_some() { 4 } else { 3 };
     let param = [("section", Value::Number(length))];
-    bench.compare_few("contention.latency", &param, samples, &mut cases[..count]);
+    bench.compare("contention.latency", &param, &mut cases[..count]);
 }
 
 /// Takes a lock, sends the urgent interrupt at the beginning of a section, and tells when it was answered.

@@ -9,10 +9,11 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use spin::Mutex;
 
 use super::clock::stamp;
-use super::partner::{Flood, Partner};
+use super::flood::Flood;
+use super::partner::Partner;
 use super::record::Value;
 use super::rivals::{FLOOR, Installed, OWN, TYPICAL};
-use super::runner::{Bench, Case};
+use super::runner::Bench;
 use super::self_ipi::bare_to_self;
 use crate::apic::local;
 use crate::irq::deferred;
@@ -24,44 +25,29 @@ static RAN: AtomicU64 = AtomicU64::new(0);
 /// The work that the typical way has put off.
 static QUEUE: Mutex<VecDeque<extern "C" fn(usize)>> = Mutex::new(VecDeque::new());
 
-/// Most samples under the flood.
-const FLOODED: usize = 1_000;
-
 pub(super) fn run(bench: &mut Bench) {
     let installed = Installed::new();
     Installed::set_typical(empty);
     QUEUE.lock().reserve(1);
-    let variants = installed.variants();
-    measure(bench, "idle", usize::MAX, variants);
+    measure(bench, "idle", &installed);
     let Some(partner) = Partner::find() else {
         return bench.skip("deferred.run, load flood", "there is no other CPU");
     };
     let flood = Flood::begin(partner, OWN);
-    measure(bench, "flood", FLOODED, variants);
+    measure(bench, "flood", &installed);
     drop(flood);
 }
 
-fn measure(bench: &mut Bench, load: &'static str, most: usize, variants: usize) {
+fn measure(bench: &mut Bench, load: &'static str, installed: &Installed) {
     let overhead = bench.overhead;
-    let mut all = [
-        Case {
-            variant: "tocsin",
-            overhead,
-            take: &mut raise,
-        },
-        Case {
-            variant: "floor",
-            overhead,
-            take: &mut || bare_to_self(FLOOR).to_handler(),
-        },
-        Case {
-            variant: "typical",
-            overhead,
-            take: &mut raise_typically,
-        },
-    ];
+    let mut ways = installed.ways(
+        overhead,
+        raise,
+        || bare_to_self(FLOOR).to_handler(),
+        raise_typically,
+    );
     let param = [("load", Value::Word(load))];
-    bench.compare_few("deferred.run", &param, most, &mut all[..variants]);
+    bench.compare("deferred.run", &param, &mut ways);
 }
 
 extern "C" fn work(_: usize) {

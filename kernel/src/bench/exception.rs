@@ -1,56 +1,43 @@
 //! INT n and an undefined instruction, to their handlers and back.
+//!
+//! The rivals of #UD answer only the instruction that [`probe`] has for this; any other goes the usual
+//! way. That takes them two instructions to find out, three for the typical one.
 
-use core::arch::asm;
+use core::arch::{asm, naked_asm};
 
 use tocsin_logic::vector::Vector;
 
 use super::clock::stamp;
-use super::rivals::{self, FLOOR, Installed, TYPICAL};
-use super::runner::{Bench, Case};
-use crate::cpu::{interrupts, probe};
+use super::rivals::{self, FLOOR, Installed, TYPICAL, dispatch, saving_all};
+use super::runner::Bench;
+use crate::cpu::interrupts::{self, MEASURED, UNDEFINED};
+use crate::cpu::{interrupt_entry, probe};
 
 pub(super) fn run(bench: &mut Bench) {
     let overhead = bench.overhead;
     interrupts::register(Vector(interrupts::SOFTWARE), rivals::nothing);
-    let _installed = Installed::new();
+    let installed = Installed::new();
     Installed::lead(
-        rivals::floor_of_int as *const () as u64,
-        rivals::typical_of_int as *const () as u64,
+        floor_of_int as *const () as u64,
+        typical_of_int as *const () as u64,
     );
-    bench.compare(
-        "exception.int_n",
-        &[],
-        &mut [
-            Case {
-                variant: "tocsin",
-                overhead,
-                take: &mut int::<{ interrupts::SOFTWARE }>,
-            },
-            Case {
-                variant: "floor",
-                overhead,
-                take: &mut int::<{ FLOOR.get() }>,
-            },
-            Case {
-                variant: "typical",
-                overhead,
-                take: &mut int::<{ TYPICAL.get() }>,
-            },
-        ],
+    let mut ways = installed.ways(
+        overhead,
+        int::<{ interrupts::SOFTWARE }>,
+        int::<{ FLOOR.get() }>,
+        int::<{ TYPICAL.get() }>,
     );
-    bench.compare(
-        "exception.ud",
-        &[],
-        &mut [Case {
-            variant: "tocsin",
-            overhead,
-            take: &mut || {
-                let start = stamp();
-                probe::undefined();
-                stamp() - start
-            },
-        }],
+    bench.compare("exception.int_n", &[], &mut ways);
+    Installed::set_typical_at(UNDEFINED, skip);
+    let ordinary = interrupt_entry::ordinary(LED);
+    let mut ways = installed.ways(
+        overhead,
+        || undefined(ordinary),
+        || undefined(floor_of_undefined as *const () as u64),
+        || undefined(typical_of_undefined as *const () as u64),
     );
+    bench.compare("exception.ud", &[], &mut ways);
+    lead(ordinary);
 }
 
 fn int<const VECTOR: u8>() -> u64 {
@@ -58,4 +45,74 @@ fn int<const VECTOR: u8>() -> u64 {
     // SAFETY: 1. The vector's code preserves all registers, and comes back.
     unsafe { asm!("int {}", const VECTOR) };
     stamp() - start
+}
+
+/// An undefined instruction, answered by the code at an address.
+fn undefined(code: u64) -> u64 {
+    lead(code);
+    let start = stamp();
+    probe::undefined();
+    stamp() - start
+}
+
+/// What [`UNDEFINED`]'s stub is number of.
+const LED: usize = MEASURED.len();
+
+fn lead(code: u64) {
+    // SAFETY: 1. It is the ordinary code, or one of this module: those preserve all registers, and leave
+    // what they do not know to the ordinary one.
+    unsafe { interrupt_entry::set_measured(LED, code) };
+}
+
+/// The floor of INT n: back.
+#[unsafe(naked)]
+extern "C" fn floor_of_int() {
+    naked_asm!("iretq")
+}
+
+/// Everything saved, and a look at the table under a lock; no EOI.
+#[unsafe(naked)]
+extern "C" fn typical_of_int() {
+    saving_all!(TYPICAL.get(), dispatch)
+}
+
+/// The floor of #UD: past the instruction, back.
+#[unsafe(naked)]
+extern "C" fn floor_of_undefined() {
+    naked_asm!(
+        "cmp qword ptr [rsp], offset {undefined}",
+        "jne {ordinary}",
+        "add qword ptr [rsp], {length}",
+        "iretq",
+        undefined = sym probe::probe_undefined,
+        ordinary = sym interrupt_entry::entry_measured_3,
+        length = const LENGTH,
+    )
+}
+
+#[unsafe(naked)]
+extern "C" fn typical_of_undefined() {
+    naked_asm!(
+        "cmp qword ptr [rsp], offset {undefined}",
+        "jne {ordinary}",
+        "jmp {saving}",
+        undefined = sym probe::probe_undefined,
+        ordinary = sym interrupt_entry::entry_measured_3,
+        saving = sym save_and_dispatch,
+    )
+}
+
+#[unsafe(naked)]
+extern "C" fn save_and_dispatch() {
+    saving_all!(UNDEFINED, dispatch)
+}
+
+/// Bytes of the instruction.
+const LENGTH: u64 = 2;
+
+/// The typical handler of #UD.
+extern "C" fn skip(interrupted: usize, _: u8) {
+    let address = interrupted as *mut u64;
+    // SAFETY: 1. The entry passes where the frame on this CPU's stack has it.
+    unsafe { *address += LENGTH };
 }

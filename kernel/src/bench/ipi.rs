@@ -9,7 +9,7 @@ use super::partner::{Activity, AtWork, Partner};
 use super::record::Value;
 use super::rivals;
 use super::rivals::{BEGAN, FLOOR, Installed, OWN, TYPICAL};
-use super::runner::{Bench, Case, Parts};
+use super::runner::{Bench, Parts};
 use crate::apic::local;
 use crate::cpu::interrupts;
 
@@ -18,8 +18,9 @@ const PARTS: Parts<(u64, u64), 2> = [
     ("ipi.round_trip", |(_, round_trip)| round_trip),
 ];
 
-/// Most samples to a CPU that sleeps: the host has to wake a thread for each.
-const HALTED: usize = 2_000;
+/// How long a CPU that is to sleep is left alone before each sample, in cycles: the emulator's thread of
+/// that CPU goes to sleep too, and that takes a while.
+const REST: u64 = 100_000;
 
 pub(super) fn run(bench: &mut Bench) {
     let Some(partner) = Partner::find() else {
@@ -29,41 +30,40 @@ pub(super) fn run(bench: &mut Bench) {
     let table = &partner.0.cpu.interrupts;
     let taken = table.install(OWN, rivals::note, 0);
     assert!(taken, "the vector that is measured has another handler");
-    {
-        // The floor changes registers: only where the target waits for that.
-        let _polling = AtWork::begin(1, Activity::Polling);
-        let cases = installed.variants();
-        measure(bench, partner, "polling", usize::MAX, cases);
+    for (target, activity) in [
+        ("polling", Activity::Polling),
+        ("busy", Activity::Busy),
+        ("halted", Activity::Halted),
+    ] {
+        let _at_work = AtWork::begin(1, activity);
+        measure(bench, partner, (target, activity), &installed);
     }
-    {
-        let _busy = AtWork::begin(1, Activity::Busy);
-        measure(bench, partner, "busy", usize::MAX, 1);
-    }
-    measure(bench, partner, "halted", HALTED, 1);
     remove_from(partner, table);
 }
 
-fn measure(bench: &mut Bench, partner: Partner, target: &'static str, most: usize, cases: usize) {
+fn measure(
+    bench: &mut Bench,
+    partner: Partner,
+    (target, activity): (&'static str, Activity),
+    installed: &Installed,
+) {
     let overhead = bench.overhead;
     let param = [("target", Value::Word(target))];
-    let mut all = [
-        Case {
-            variant: "tocsin",
-            overhead,
-            take: &mut || send(partner, OWN),
-        },
-        Case {
-            variant: "floor",
-            overhead,
-            take: &mut || send(partner, FLOOR),
-        },
-        Case {
-            variant: "typical",
-            overhead,
-            take: &mut || send(partner, TYPICAL),
-        },
-    ];
-    bench.compare_parts(&PARTS, &param, most, &mut all[..cases]);
+    let send = |vector| {
+        if activity == Activity::Halted {
+            rest();
+        }
+        send(partner, vector)
+    };
+    let mut ways = installed.ways(overhead, || send(OWN), || send(FLOOR), || send(TYPICAL));
+    bench.compare_parts(&PARTS, &param, &mut ways);
+}
+
+fn rest() {
+    let begin = stamp();
+    while stamp() - begin < REST {
+        relax();
+    }
 }
 
 /// Sends, and waits for the handler's stamp: how long until it began, and until this CPU saw it.

@@ -37,9 +37,6 @@ use crate::time;
 /// A vector of the timers' class, whose handler works.
 const WORKS: Vector = Vector(0xe8);
 
-/// Most samples: each takes a tenth of a millisecond or so.
-const SAMPLES: usize = 5_000;
-
 /// So many times as many where instructions are counted: these are not alike.
 const COUNTED: usize = 6;
 
@@ -179,7 +176,6 @@ fn under(
         Clock::Cycles => bench.samples,
         Clock::Instructions => bench.samples * COUNTED,
     };
-    let count = count.min(SAMPLES);
     RANDOM.store(SEED, Ordering::Relaxed);
     UNTIL.store(0, Ordering::Relaxed);
     settle();

@@ -16,6 +16,7 @@
 //! | `rivals` | `floor` and `typical` |
 //! | `answers` | how those answer on other CPUs |
 //! | `partner` | another CPU that takes part |
+//! | `flood` | one that sends interrupts as fast as it can |
 //! | `held` | what holds interrupts back, as it ends |
 //! | `settle` | the same beginning in every run |
 //! | `stamped` | a timer's interrupt with a stamp at the gate |
@@ -29,6 +30,7 @@ mod clock;
 mod contention;
 mod deferred;
 mod exception;
+mod flood;
 mod held;
 mod ipi;
 mod load;
@@ -168,6 +170,9 @@ pub fn run(options: &Options) -> u32 {
         options.groups.clone()
     };
     let mut bench = Bench::new(options);
+    if let Some(why) = rivals::no_typical() {
+        bench.skip("the typical way", why);
+    }
     for (step, group) in groups.iter().enumerate() {
         bench.begin(group, step + 1, groups.len());
         (group.run)(&mut bench);

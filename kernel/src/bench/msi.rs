@@ -14,7 +14,7 @@ use tocsin_logic::vector::{PriorityClass, Vector};
 
 use super::clock::stamp;
 use super::rivals::{BEGAN, FLOOR, Installed, TYPICAL};
-use super::runner::{Bench, Case};
+use super::runner::Bench;
 use crate::apic::local;
 use crate::cpu;
 use crate::irq::{Line, Messages, Request, Source};
@@ -62,25 +62,8 @@ fn measure(bench: &mut Bench) -> Result<(), PciError> {
         took
     };
     let overhead = bench.overhead;
-    let cases = installed.variants();
-    let mut all: [Case<'_>; 3] = [
-        Case {
-            variant: "tocsin",
-            overhead,
-            take: &mut || take(own),
-        },
-        Case {
-            variant: "floor",
-            overhead,
-            take: &mut || take(FLOOR),
-        },
-        Case {
-            variant: "typical",
-            overhead,
-            take: &mut || take(TYPICAL),
-        },
-    ];
-    bench.compare(NAME, &[], &mut all[..cases]);
+    let mut ways = installed.ways(overhead, || take(own), || take(FLOOR), || take(TYPICAL));
+    bench.compare(NAME, &[], &mut ways);
     Ok(())
 }
 

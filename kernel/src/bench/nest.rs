@@ -6,7 +6,7 @@ use tocsin_logic::vector::{PriorityClass, Vector};
 
 use super::record::{Parameter, Value};
 use super::rivals::{self, FLOOR, Installed, OWN, TYPICAL};
-use super::runner::{Bench, Case};
+use super::runner::Bench;
 use super::self_ipi;
 use crate::apic::local;
 use crate::cpu;
@@ -47,7 +47,7 @@ pub(super) fn run(bench: &mut Bench) {
         }
     }
     if vectors.iter().all(Option::is_some) {
-        measure(bench, installed.variants());
+        measure(bench, &installed);
     } else {
         bench.skip("nest", "a class has no vector left");
     }
@@ -59,12 +59,12 @@ pub(super) fn run(bench: &mut Bench) {
     rivals::remove(URGENT);
 }
 
-fn measure(bench: &mut Bench, variants: usize) {
+fn measure(bench: &mut Bench, installed: &Installed) {
     let class = [("class", Value::Number(14)), ("inside", Value::Number(3))];
-    figure(bench, "nest.arrival", &class, URGENT, 1, variants);
+    figure(bench, "nest.arrival", &class, URGENT, 1, installed);
     for depth in 0..=CLASSES.len() {
         let param = [("depth", Value::Number(depth as u64))];
-        figure(bench, "nest.entry", &param, OWN, depth, variants);
+        figure(bench, "nest.entry", &param, OWN, depth, installed);
     }
 }
 
@@ -76,28 +76,12 @@ fn figure(
     param: &[Parameter],
     own: Vector,
     depth: usize,
-    variants: usize,
+    installed: &Installed,
 ) {
     let overhead = bench.overhead;
     let at = |vector: Vector| move || at_depth(vector, depth);
-    let mut all: [Case<'_>; 3] = [
-        Case {
-            variant: "tocsin",
-            overhead,
-            take: &mut at(own),
-        },
-        Case {
-            variant: "floor",
-            overhead,
-            take: &mut at(FLOOR),
-        },
-        Case {
-            variant: "typical",
-            overhead,
-            take: &mut at(TYPICAL),
-        },
-    ];
-    bench.compare(name, param, &mut all[..variants]);
+    let mut ways = installed.ways(overhead, at(own), at(FLOOR), at(TYPICAL));
+    bench.compare(name, param, &mut ways);
 }
 
 /// Sends the urgent interrupt from inside `depth` handlers, and tells when its handler began.

@@ -7,24 +7,25 @@ use tocsin_logic::apic::Icr;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::vector::Vector;
 
-use super::clock::{pauses, relax};
+use super::clock::pauses;
 use super::settle::settle;
-use crate::apic::local;
 use crate::cpu;
+use crate::irq::ipi::Targets;
+use crate::irq::reschedule;
 use crate::smp::jobs::{self, Job};
 use crate::smp::{self, Online};
 
 /// Whether the partners go on.
 static GO_ON: AtomicBool = AtomicBool::new(false);
 
+/// Whether they sleep, and must be woken to see that.
+static SLEEPS: AtomicBool = AtomicBool::new(false);
+
 /// How many have begun.
 static READY: AtomicU64 = AtomicU64::new(0);
 
-/// What a partner floods the others with: vector, and APIC ID.
-static FLOOD: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
-
-/// How many interrupts the flood has sent.
-static SENT: AtomicU64 = AtomicU64::new(0);
+/// What is computed with.
+pub(super) const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Another CPU.
 #[derive(Clone, Copy, Debug)]
@@ -55,13 +56,16 @@ pub(super) fn others() -> impl Iterator<Item = &'static Online> {
         .filter(move |online| !core::ptr::eq(online.cpu, own))
 }
 
-/// What partners do meanwhile.
+/// What partners do meanwhile, each in code that expects [`floor`](super::rivals::floor), which changes
+/// three registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Activity {
     /// Look again and again whether they may stop, and nothing else.
     Polling,
     /// Compute.
     Busy,
+    /// Sleep after every interrupt.
+    Halted,
 }
 
 /// Partners at work; they stop when this is dropped.
@@ -78,6 +82,7 @@ impl AtWork {
             match activity {
                 Activity::Polling => poll,
                 Activity::Busy => compute,
+                Activity::Halted => halt,
             },
         )
     }
@@ -101,24 +106,11 @@ impl AtWork {
 impl Drop for AtWork {
     fn drop(&mut self) {
         GO_ON.store(false, Ordering::SeqCst);
-        self.jobs.wait();
-    }
-}
-
-/// Interrupts that a partner sends this CPU, as fast as it can; until this is dropped.
-#[derive(Debug)]
-pub(super) struct Flood {
-    _at_work: AtWork,
-}
-
-impl Flood {
-    pub(super) fn begin(_: Partner, vector: Vector) -> Self {
-        FLOOD[0].store(vector.get().into(), Ordering::Relaxed);
-        FLOOD[1].store(local().id().0.into(), Ordering::Relaxed);
-        SENT.store(0, Ordering::Relaxed);
-        Self {
-            _at_work: AtWork::with(1, flood),
+        if SLEEPS.swap(false, Ordering::SeqCst) {
+            // The others are online.
+            let _ = reschedule::send(Targets::Others);
         }
+        self.jobs.wait();
     }
 }
 
@@ -132,7 +124,6 @@ pub(super) fn is_ready() {
     READY.fetch_add(1, Ordering::Release);
 }
 
-/// Waits in code that expects [`floor`](super::rivals::floor), which changes three registers.
 fn poll(_: u64) {
     is_ready();
     if pauses() {
@@ -156,25 +147,31 @@ fn poll(_: u64) {
 
 fn compute(_: u64) {
     is_ready();
-    let mut value = 1_u64;
-    while goes_on() {
-        for _ in 0..100 {
-            value = core::hint::black_box(value.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(7));
-        }
-        relax();
+    // SAFETY: 1. Only reads; what an interrupt may change is named.
+    unsafe {
+        asm!(
+            "2: imul {value}, {factor}", "rol {value}, 7",
+            "test {pauses:e}, {pauses:e}", "je 3f", "pause",
+            "3: cmp byte ptr [rip + {go_on}], 0", "jne 2b",
+            value = inout(reg) 1_u64 => _,
+            factor = in(reg) FACTOR,
+            pauses = in(reg) u32::from(pauses()),
+            go_on = sym GO_ON,
+            out("rax") _, out("rcx") _, out("rdx") _,
+        );
     }
 }
 
-fn flood(_: u64) {
+fn halt(_: u64) {
+    SLEEPS.store(true, Ordering::SeqCst);
     is_ready();
-    // What was stored there fits.
-    let vector = FLOOD[0].load(Ordering::Relaxed) as u8;
-    let target = tocsin_logic::apic::ApicId(FLOOD[1].load(Ordering::Relaxed) as u32);
-    let command = Icr::fixed(vector, Destination::Physical(target));
-    while goes_on() {
-        // It is online.
-        let _ = local().send(command);
-        SENT.fetch_add(1, Ordering::Relaxed);
-        relax();
+    // SAFETY: 1. Interrupts were on, as they are in the end. Between STI and HLT none comes in (SDM vol. 2B,
+    // STI), so one that comes after the look ends the sleep. 2. What it may change is named.
+    unsafe {
+        asm!(
+            "2: cli", "cmp byte ptr [rip + {go_on}], 0", "je 3f", "sti", "hlt", "jmp 2b",
+            "3: sti",
+            go_on = sym GO_ON, out("rax") _, out("rcx") _, out("rdx") _,
+        );
     }
 }

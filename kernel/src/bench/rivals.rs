@@ -8,10 +8,13 @@ use core::arch::naked_asm;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use alloc::vec::Vec;
+
 use spin::Mutex;
 use tocsin_logic::vector::Vector;
 use x2apic::lapic::{LocalApic as CrateApic, LocalApicBuilder};
 
+use super::runner::Case;
 use crate::apic::{local, vectors};
 use crate::cpu::interrupts::{self, MEASURED};
 use crate::cpu::{self, interrupt_entry};
@@ -79,12 +82,6 @@ pub(super) extern "C" fn floor_by_register() {
     )
 }
 
-/// The floor of INT n: back.
-#[unsafe(naked)]
-pub(super) extern "C" fn floor_of_int() {
-    naked_asm!("iretq")
-}
-
 /// Notes when the gate was entered, and goes on where `NEXT` says, with all registers as they were.
 #[unsafe(naked)]
 pub(super) extern "C" fn stamped() {
@@ -98,33 +95,31 @@ pub(super) extern "C" fn stamped() {
     )
 }
 
+/// An entry that saves everything, and calls a function with the vector and where the interrupted
+/// address is on the stack.
 macro_rules! saving_all {
-    ($function:expr) => {
-        naked_asm!(
+    ($vector:expr, $function:expr) => {
+        core::arch::naked_asm!(
             "push rax", "push rcx", "push rdx", "push rbx", "push rbp", "push rsi", "push rdi",
             "push r8", "push r9", "push r10", "push r11", "push r12", "push r13", "push r14", "push r15",
             "cld",
             "mov edi, {vector}",
+            "lea rsi, [rsp + 15 * 8]",
             "call {function}",
             "pop r15", "pop r14", "pop r13", "pop r12", "pop r11", "pop r10", "pop r9", "pop r8",
             "pop rdi", "pop rsi", "pop rbp", "pop rbx", "pop rdx", "pop rcx", "pop rax",
             "iretq",
-            vector = const TYPICAL.get(),
+            vector = const $vector,
             function = sym $function,
         )
     };
 }
+pub(super) use saving_all;
 
 /// What small kernels do: save everything, look the handler up under a lock, EOI through the crate.
 #[unsafe(naked)]
 pub(super) extern "C" fn typical() {
-    saving_all!(dispatch_and_end)
-}
-
-/// The same for INT n, which takes no EOI.
-#[unsafe(naked)]
-pub(super) extern "C" fn typical_of_int() {
-    saving_all!(dispatch)
+    saving_all!(TYPICAL.get(), dispatch_and_end)
 }
 
 pub(super) type Handler = extern "C" fn(usize, u8);
@@ -140,15 +135,16 @@ unsafe impl Sync for Shared {}
 
 static CRATE: Shared = Shared(UnsafeCell::new(None));
 
-extern "C" fn dispatch(vector: u8) {
+/// The handler's context is where the interrupted address is.
+pub(super) extern "C" fn dispatch(vector: u8, interrupted: usize) {
     let table = TABLE.lock();
     if let Some(handler) = table[usize::from(vector)] {
-        handler(0, vector);
+        handler(interrupted, vector);
     }
 }
 
-extern "C" fn dispatch_and_end(vector: u8) {
-    dispatch(vector);
+extern "C" fn dispatch_and_end(vector: u8, interrupted: usize) {
+    dispatch(vector, interrupted);
     // SAFETY: 1. See `Shared`.
     if let Some(apic) = unsafe { &mut *CRATE.0.get() } {
         // SAFETY: 1. An interrupt of this vector is in service.
@@ -156,11 +152,31 @@ extern "C" fn dispatch_and_end(vector: u8) {
     }
 }
 
+/// The crate's local APIC; or why the typical way cannot be measured here.
+fn build_crate_apic(page: u64) -> Result<CrateApic, &'static str> {
+    // CPUID.01H:ECX bit 21.
+    let has_x2apic = processor::cpuid(1, 0).ecx & 1 << 21 != 0;
+    if local().is_x2apic() != has_x2apic {
+        return Err("the x2apic crate takes x2APIC mode wherever the processor has it");
+    }
+    LocalApicBuilder::new()
+        .timer_vector(vectors::TIMER.get().into())
+        .error_vector(vectors::ERROR.get().into())
+        .spurious_vector(vectors::SPURIOUS.get().into())
+        .set_xapic_base(page)
+        .build()
+        .map_err(|_| "the x2apic crate does not know this processor")
+}
+
+/// Why the typical way cannot be measured here, if so.
+pub(super) fn no_typical() -> Option<&'static str> {
+    build_crate_apic(local().eoi_register() - EOI_OFFSET).err()
+}
+
 /// The vectors with their handlers, on the CPU that made this, and the rivals on all CPUs.
 #[derive(Debug)]
 pub(super) struct Installed {
-    /// Why the typical way cannot be measured here.
-    pub(super) no_typical: Option<&'static str>,
+    has_typical: bool,
 }
 
 impl Installed {
@@ -169,40 +185,46 @@ impl Installed {
         let apic = local();
         let page = apic.eoi_register() - EOI_OFFSET;
         EOI.store(apic.eoi_register(), Ordering::Relaxed);
-        // CPUID.01H:ECX bit 21.
-        let has_x2apic = processor::cpuid(1, 0).ecx & 1 << 21 != 0;
-        let mut no_typical = None;
-        if apic.is_x2apic() == has_x2apic {
-            let built = LocalApicBuilder::new()
-                .timer_vector(vectors::TIMER.get().into())
-                .error_vector(vectors::ERROR.get().into())
-                .spurious_vector(vectors::SPURIOUS.get().into())
-                .set_xapic_base(page)
-                .build();
-            match built {
-                // SAFETY: 1. See `Shared`.
-                Ok(built) => unsafe { *CRATE.0.get() = Some(built) },
-                Err(_) => no_typical = Some("the x2apic crate does not know this processor"),
-            }
-        } else {
-            no_typical = Some("the x2apic crate takes x2APIC mode wherever the processor has it");
+        let built = build_crate_apic(page);
+        let has_typical = built.is_ok();
+        if let Ok(built) = built {
+            // SAFETY: 1. See `Shared`.
+            unsafe { *CRATE.0.get() = Some(built) };
         }
         Self::set_typical(note);
         let installed = install(OWN);
         assert!(installed, "the vector that is measured has another handler");
-        let this = Self { no_typical };
+        let this = Self { has_typical };
         Self::lead(floor_here(), typical as *const () as u64);
         this
     }
 
     /// Has another handler answer typically.
     pub(super) fn set_typical(handler: Handler) {
-        TABLE.lock()[usize::from(TYPICAL.get())] = Some(handler);
+        Self::set_typical_at(TYPICAL.get(), handler);
     }
 
-    /// How many variants there are: the floor always, the typical way where it can be measured.
-    pub(super) fn variants(&self) -> usize {
-        if self.no_typical.is_some() { 2 } else { 3 }
+    /// The same for another vector.
+    pub(super) fn set_typical_at(vector: u8, handler: Handler) {
+        TABLE.lock()[usize::from(vector)] = Some(handler);
+    }
+
+    /// The kernel's own way and the two rivals; without the typical one where it cannot be measured.
+    pub(super) fn ways<'a, T>(
+        &self,
+        overhead: u64,
+        own: impl FnMut() -> T + 'a,
+        floor: impl FnMut() -> T + 'a,
+        typical: impl FnMut() -> T + 'a,
+    ) -> Vec<Case<'a, T>> {
+        let mut ways = alloc::vec![
+            Case::new("tocsin", overhead, own),
+            Case::new("floor", overhead, floor),
+        ];
+        if self.has_typical {
+            ways.push(Case::new("typical", overhead, typical));
+        }
+        ways
     }
 
     /// Leads the vectors of the rivals to other code.

@@ -57,9 +57,20 @@ pub(super) type Parts<T, const N: usize> = [(&'static str, fn(T) -> u64); N];
 pub(super) struct Case<'a, T = u64> {
     pub(super) variant: &'static str,
     /// What measuring costs, and is taken off.
-    pub(super) overhead: u64,
+    overhead: u64,
     /// Does it once, and tells how long it took.
-    pub(super) take: &'a mut dyn FnMut() -> T,
+    take: Box<dyn FnMut() -> T + 'a>,
+}
+
+impl<'a, T> Case<'a, T> {
+    pub(super) fn new(variant: &'static str, overhead: u64, take: impl FnMut() -> T + 'a) -> Self {
+        let take = Box::new(take);
+        Self {
+            variant,
+            overhead,
+            take,
+        }
+    }
 }
 
 /// What is known of a figure beside its samples.
@@ -164,31 +175,37 @@ impl Bench {
         param: &[Parameter],
         cases: &mut [Case<'_>],
     ) {
-        let samples = self.samples;
-        self.compare_few(name, param, samples, cases);
+        self.compare_parts(&[(name, |it| it)], param, cases);
     }
 
-    /// As [`compare`](Self::compare), with at most `most` samples, for what takes long.
-    pub(super) fn compare_few(
-        &mut self,
-        name: &'static str,
-        param: &[Parameter],
-        most: usize,
-        cases: &mut [Case<'_>],
-    ) {
-        self.compare_parts(&[(name, |it| it)], param, most, cases);
-    }
-
-    /// As [`compare_few`](Self::compare_few), where each sample has parts that are figures of their own.
-    /// There are fewer samples if they take longer than [`BUDGET`].
+    /// As [`compare`](Self::compare), where each sample has parts that are figures of their own.
     pub(super) fn compare_parts<T: Copy, const N: usize>(
         &mut self,
         parts: &Parts<T, N>,
         param: &[Parameter],
-        most: usize,
         cases: &mut [Case<'_, T>],
     ) {
-        let count = self.samples.min(most);
+        let all = self.take(cases);
+        let unit = self.clock.name();
+        for &(name, part) in parts {
+            for (case, samples) in cases.iter().zip(&all) {
+                let mut samples: Vec<u64> = samples.iter().copied().map(part).collect();
+                correct(&mut samples, case.overhead);
+                let about = About {
+                    name,
+                    variant: case.variant,
+                    unit,
+                    param,
+                    overhead: case.overhead,
+                };
+                self.figure(about, &mut samples);
+            }
+        }
+    }
+
+    /// The samples of each case, taken in turns. There are fewer if they take longer than [`BUDGET`].
+    pub(super) fn take<T>(&self, cases: &mut [Case<'_, T>]) -> Vec<Vec<T>> {
+        let count = self.samples;
         let mut all: Vec<Vec<T>> = cases.iter().map(|_| Vec::with_capacity(count)).collect();
         for round in 1..=ROUNDS {
             let wanted = count * round / ROUNDS;
@@ -212,21 +229,7 @@ impl Bench {
                 }
             }
         }
-        let unit = self.clock.name();
-        for &(name, part) in parts {
-            for (case, samples) in cases.iter().zip(&all) {
-                let mut samples: Vec<u64> = samples.iter().copied().map(part).collect();
-                correct(&mut samples, case.overhead);
-                let about = About {
-                    name,
-                    variant: case.variant,
-                    unit,
-                    param,
-                    overhead: case.overhead,
-                };
-                self.figure(about, &mut samples);
-            }
-        }
+        all
     }
 
     /// Shows a figure from its samples, from which the overhead has been taken off.

@@ -9,7 +9,7 @@ use tocsin_logic::vector::Vector;
 
 use super::clock::stamp;
 use super::rivals::{self, BEGAN, FLOOR, GATE, Installed, NEXT, OWN, TYPICAL};
-use super::runner::{Bench, Case, Parts};
+use super::runner::{Bench, Parts};
 use crate::apic::local;
 use crate::cpu::interrupt_entry;
 
@@ -44,29 +44,14 @@ const PARTS: Parts<Times, 3> = [
 pub(super) fn run(bench: &mut Bench) {
     let installed = Installed::new();
     let overhead = bench.overhead;
-    let cases = installed.variants();
-    let mut all = [
-        Case {
-            variant: "tocsin",
-            overhead,
-            take: &mut || to_self(OWN),
-        },
-        Case {
-            variant: "floor",
-            overhead,
-            take: &mut || bare_to_self(FLOOR),
-        },
-        Case {
-            variant: "typical",
-            overhead,
-            take: &mut || to_self(TYPICAL),
-        },
-    ];
-    bench.compare_parts(&PARTS, &[], usize::MAX, &mut all[..cases]);
+    let mut ways = installed.ways(
+        overhead,
+        || to_self(OWN),
+        || bare_to_self(FLOOR),
+        || to_self(TYPICAL),
+    );
+    bench.compare_parts(&PARTS, &[], &mut ways);
     entry(bench, &installed);
-    if let Some(why) = installed.no_typical {
-        bench.skip("self_ipi, typical", why);
-    }
 }
 
 /// From the gate's first instruction to the handler's. The floor is the handler at the gate.
@@ -74,7 +59,7 @@ fn entry(bench: &mut Bench, installed: &Installed) {
     let stamped = rivals::stamped as *const () as u64;
     Installed::lead(stamped, stamped);
     // What the stamp at the gate costs by itself: the way from it straight to the next one.
-    let mut straight = || {
+    let straight = || {
         NEXT.store(rivals::floor_here(), Ordering::Relaxed);
         bare_to_self(FLOOR);
         BEGAN.load(Ordering::Relaxed) - GATE.load(Ordering::Relaxed)
@@ -82,35 +67,18 @@ fn entry(bench: &mut Bench, installed: &Installed) {
     let mut samples: [u64; 101] = core::array::from_fn(|_| straight());
     let overhead = Summary::of(&mut samples).map_or(0, |summary| summary.p50);
     let table_has_it = rivals::install(FLOOR);
-    let mut own = || {
+    let own = || {
         NEXT.store(interrupt_entry::ordinary(0), Ordering::Relaxed);
         to_self(FLOOR);
         BEGAN.load(Ordering::Relaxed) - GATE.load(Ordering::Relaxed)
     };
-    let mut typical = || {
+    let typical = || {
         NEXT.store(rivals::typical as *const () as u64, Ordering::Relaxed);
         to_self(TYPICAL);
         BEGAN.load(Ordering::Relaxed) - GATE.load(Ordering::Relaxed)
     };
-    let mut all = [
-        Case {
-            variant: "tocsin",
-            overhead,
-            take: &mut own,
-        },
-        Case {
-            variant: "floor",
-            overhead,
-            take: &mut straight,
-        },
-        Case {
-            variant: "typical",
-            overhead,
-            take: &mut typical,
-        },
-    ];
-    let cases = installed.variants();
-    bench.compare("self_ipi.entry", &[], &mut all[..cases]);
+    let mut ways = installed.ways(overhead, own, straight, typical);
+    bench.compare("self_ipi.entry", &[], &mut ways);
     if table_has_it {
         rivals::remove(FLOOR);
     }

@@ -16,16 +16,13 @@ use x86_64::instructions::interrupts;
 use super::clock::stamp;
 use super::record::Value;
 use super::rivals::{BEGAN, FLOOR, Installed, TYPICAL};
-use super::runner::{Bench, Case};
+use super::runner::Bench;
 use super::self_ipi::wait;
 use crate::irq::timers::{self, Expiry, Mode, Timer};
 use crate::time;
 
 /// From the start of a timer to its deadline, in nanoseconds: long enough to be started and still wait.
 const WAIT: u64 = 5_000;
-
-/// Most samples: each takes as long.
-const SAMPLES: usize = 10_000;
 
 /// Other timers that wait, and when they would fire, in nanoseconds from now: never meanwhile.
 const OTHERS: usize = 64;
@@ -45,8 +42,7 @@ pub(super) fn run(bench: &mut Bench) {
         Ok(timer) => timer,
         Err(error) => return bench.skip("timer.queue", &alloc::format!("{error}")),
     };
-    let variants = installed.variants();
-    measure(bench, "idle", &mut timer, variants);
+    measure(bench, "idle", &mut timer, &installed);
     let mut others = Vec::new();
     for _ in 0..OTHERS {
         match Timer::new("bench other", Mode::Interrupt, |_: &Expiry<'_>| ()) {
@@ -60,31 +56,20 @@ pub(super) fn run(bench: &mut Bench) {
         let far = time::timestamp_at(time::nanoseconds() + FAR);
         TIMERS.lock().insert(far, || ());
     }
-    measure(bench, "busy", &mut timer, variants);
+    measure(bench, "busy", &mut timer, &installed);
     TIMERS.lock().clear();
 }
 
-fn measure(bench: &mut Bench, load: &'static str, timer: &mut Timer, variants: usize) {
+fn measure(bench: &mut Bench, load: &'static str, timer: &mut Timer, installed: &Installed) {
     let overhead = bench.overhead;
-    let mut all = [
-        Case {
-            variant: "tocsin",
-            overhead,
-            take: &mut || late(timer),
-        },
-        Case {
-            variant: "floor",
-            overhead,
-            take: &mut || late_alone(FLOOR),
-        },
-        Case {
-            variant: "typical",
-            overhead,
-            take: &mut || late_alone(TYPICAL),
-        },
-    ];
+    let mut ways = installed.ways(
+        overhead,
+        || late(timer),
+        || late_alone(FLOOR),
+        || late_alone(TYPICAL),
+    );
     let param = [("load", Value::Word(load))];
-    bench.compare_few("timer.queue", &param, SAMPLES, &mut all[..variants]);
+    bench.compare("timer.queue", &param, &mut ways);
 }
 
 /// How late the function of a timer begins.

@@ -40,7 +40,7 @@ use core::mem::offset_of;
 
 use tocsin_logic::exception::ERROR_CODE_VECTORS;
 
-use super::interrupts::{MEASURED, SOFTWARE, WITHOUT_EOI};
+use super::interrupts::{MEASURED, SOFTWARE, UNDEFINED, WITHOUT_EOI};
 use super::nmi::VECTOR as NMI;
 use super::percpu::PerCpu;
 
@@ -134,6 +134,8 @@ entry_stubs:
             jmp qword ptr [rip + entry_measured + 8]
         .elseif vector == {m2}
             jmp qword ptr [rip + entry_measured + 16]
+        .elseif vector == {undefined}
+            jmp qword ptr [rip + entry_measured + 24]
         .elseif vector == {software}
             push rsi
             mov esi, vector
@@ -213,6 +215,7 @@ entry_nmi_end:
     m0 = const MEASURED[0],
     m1 = const MEASURED[1],
     m2 = const MEASURED[2],
+    undefined = const UNDEFINED,
     software = const SOFTWARE,
     nmi = const NMI,
     nmi_state = const offset_of!(PerCpu, nmi.state),

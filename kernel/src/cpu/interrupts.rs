@@ -40,6 +40,9 @@ pub const SOFTWARE: u8 = 0x80;
 /// timers'.
 pub const MEASURED: [u8; 3] = [0xd9, 0xda, 0xe9];
 
+/// Vector of #UD, the exception that is measured.
+pub const UNDEFINED: u8 = 6;
+
 /// As many as there are classes, and so more than can nest.
 const DEPTHS: usize = 16;
 

@@ -21,7 +21,8 @@ probe_write:
     mov [rdi], rsi
     mov eax, 1
     ret
-    // Raises #UD.
+    // Raises #UD, with an instruction of two bytes.
+    .global probe_undefined
 probe_undefined:
     ud2
 probe_failed:
@@ -34,7 +35,7 @@ probe_failed:
 unsafe extern "C" {
     fn probe_read(address: u64, value: *mut u64) -> bool;
     fn probe_write(address: u64, value: u64) -> bool;
-    fn probe_undefined() -> bool;
+    pub(crate) fn probe_undefined() -> bool;
     static probe_failed: u8;
 }
 
