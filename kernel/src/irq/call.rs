@@ -16,7 +16,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::cpu_set::CpuSet;
 use tocsin_logic::irq::board::{self, Board, Notice};
-use tocsin_logic::irq::mailbox::Call;
+use tocsin_logic::irq::mailbox::{Call, Waited};
 use tocsin_logic::vector::{PriorityClass, Vector};
 use x86_64::instructions::interrupts as flag;
 
@@ -215,7 +215,7 @@ where
 /// Calls another CPU.
 #[inline(never)]
 fn call_one(target: &Online, function: Function, argument: usize) {
-    let call = Call::new(function as usize, argument);
+    let call = Waited::new(function as usize, argument);
     target.cpu.calls.post(&call);
     send(physical(target));
     wait_until(|| call.is_done());
@@ -228,7 +228,7 @@ fn call_set(own: &PerCpu, set: &CpuSet, function: Function, argument: usize) {
     let mut is_own_due = set.contains(own.id());
     while is_own_due || others.peek().is_some() {
         let calls: [_; AT_A_TIME] =
-            core::array::from_fn(|_| Call::new(function as usize, argument));
+            core::array::from_fn(|_| Waited::new(function as usize, argument));
         let mut count = 0;
         for (call, target) in calls.iter().zip(&mut others) {
             target.cpu.calls.post(call);

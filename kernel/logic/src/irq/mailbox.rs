@@ -1,8 +1,8 @@
 //! Calling a function on one other CPU.
 //!
-//! Each CPU has a [`Mailbox`]: the head of a list of [`Call`]s. A call is a block of memory of its own
-//! cache line, with the function, its argument, and one word that is the link while the call waits
-//! and then says that it is done.
+//! Each CPU has a [`Mailbox`]: the head of a list of [`Call`]s. A call is a block of memory with the
+//! function, its argument, and one word that is the link while the call waits and then says that it is
+//! done.
 //!
 //! ```text
 //! sender    fills a block
@@ -13,8 +13,9 @@
 //!           takes the whole list by one exchange, turns it round, runs each, marks it as done
 //! ```
 //!
-//! Who waits brings the block, on its stack: a call that is waited for always finds room. Who does
-//! not wait [leaves](Mailbox::leave) the call in a block of the target's, of which there are `N`.
+//! Who waits brings the block, on its stack and in a cache line of its own ([`Waited`]): a call that is
+//! waited for always finds room. Who does not wait [leaves](Mailbox::leave) the call in a block of the
+//! target's, of which there are `N`, two in each line.
 //!
 //! A block is linked when it is complete, so nothing is ever half posted: a sender may be interrupted
 //! anywhere, by a handler that calls the same CPU and waits. Calls of one sender are served in its
@@ -33,6 +34,7 @@
 //! - In x2APIC mode, writing the ICR does not wait for earlier stores: `mfence; lfence` goes before it
 //!   (SDM vol. 3A, 12.12.3).
 
+use core::ops::Deref;
 use core::ptr;
 
 use super::queue::Full;
@@ -43,7 +45,7 @@ const DONE: *mut Call = ptr::without_provenance_mut(1);
 
 /// A function to run, with its argument; and whether it has run.
 #[derive(Debug)]
-#[repr(align(64))]
+#[repr(align(32))]
 pub struct Call {
     /// The one that was posted before it; once the target has taken both, the one after it; [`DONE`]
     /// when it has run.
@@ -103,6 +105,32 @@ impl Call {
             self.next
                 .compare_exchange(DONE, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed);
         taken.is_ok()
+    }
+}
+
+/// A call that somebody waits for, who looks at it again and again: no other call's words are in its
+/// cache line.
+#[derive(Debug)]
+#[repr(align(64))]
+pub struct Waited(Call);
+
+impl Waited {
+    const_fn! {
+        /// A call of `function`, which waits to be run.
+        #[inline]
+        #[must_use]
+        pub fn new(function: usize, argument: usize) -> Self {
+            Self(Call::new(function, argument))
+        }
+    }
+}
+
+impl Deref for Waited {
+    type Target = Call;
+
+    #[inline]
+    fn deref(&self) -> &Call {
+        &self.0
     }
 }
 
