@@ -7,15 +7,16 @@
 //! ```text
 //! 0x0000_0000_0000_0000  unmapped; the first page is never mapped
 //! 0xffff_8000_0000_0000  direct map: physical memory, 64 TiB
-//! 0xffff_e000_0000_0000  stacks: 1 MiB for each CPU, 4096 CPUs
+//! 0xffff_e000_0000_0000  stacks: 512 KiB for each CPU, 4096 CPUs
 //! 0xffff_f000_0000_0000  mappings that come and go: 1 TiB
 //! 0xffff_ffff_8000_0000  the kernel's image, to the top
 //! ```
 //!
-//! A CPU's megabyte has a slot of 128 KiB for each kind of stack. The stack is
-//! at the top of its slot; everything below it in the slot is guard, unmapped.
-//! Slots this large cost address space, which is free, and catch a stack
-//! overflow that skips a page.
+//! A CPU's half megabyte has a slot for each kind of stack: 128 KiB for threads and
+//! for interrupts, 64 KiB for each kind of exception. The stack is at the top of its
+//! slot; everything below it in the slot is guard, unmapped. Slots this large catch a
+//! stack overflow that skips a page. Address space is free, but a page table reaches
+//! only 2 MiB far: so four CPUs' stacks share one, and no slot is larger than it helps.
 
 use crate::irq::priority::ClassSet;
 use crate::irq::stack;
@@ -47,10 +48,8 @@ pub const MAPPINGS_SIZE: u64 = 1 << 40;
 /// 2 MiB up, at `0xffff_ffff_8020_0000`: its load address plus this.
 pub const KERNEL: u64 = 0xffff_ffff_8000_0000;
 
-/// The bytes between two slots.
-const SLOT_SIZE: u64 = 128 << 10;
-/// The bytes between two CPUs' slots: eight slots, of which six are used.
-const CPU_STRIDE: u64 = 1 << 20;
+/// The bytes between two CPUs' slots.
+const CPU_STRIDE: u64 = 512 << 10;
 
 /// A CPU's stacks. Each has one use, because a stack that is entered twice loses
 /// the first frame.
@@ -118,20 +117,34 @@ impl StackKind {
         }
     }
 
-    const fn slot(self) -> u64 {
-        self as u64
+    /// The bytes of its slot, from the CPU's first byte on: stack and guard.
+    const fn slot(self) -> Range<u64> {
+        const LARGE: u64 = 128 << 10;
+        const SMALL: u64 = 64 << 10;
+        match self {
+            Self::Thread => 0..LARGE,
+            Self::Interrupt => LARGE..2 * LARGE,
+            Self::DoubleFault => 2 * LARGE..2 * LARGE + SMALL,
+            Self::Nmi => 2 * LARGE + SMALL..2 * LARGE + 2 * SMALL,
+            Self::MachineCheck => 2 * LARGE + 2 * SMALL..2 * LARGE + 3 * SMALL,
+            Self::Debug => 2 * LARGE + 3 * SMALL..CPU_STRIDE,
+        }
     }
 }
 
-// An exception's report fits each, and a guard beside each.
+// An exception's report fits each, and a guard beside each; and the slots are one behind the other.
 const _: () = {
-    let mut index = 0;
+    let (mut index, mut end) = (0, 0);
     while index < StackKind::ALL.len() {
         let kind = StackKind::ALL[index];
+        let slot = kind.slot();
         assert!(kind.size() >= stack::EXCEPTION + stack::REPORT);
-        assert!(kind.size().is_multiple_of(PAGE_SIZE) && kind.size() < SLOT_SIZE);
+        assert!(kind.size().is_multiple_of(PAGE_SIZE) && kind.size() < slot.end - slot.start);
+        assert!(slot.start == end);
+        end = slot.end;
         index += 1;
     }
+    assert!(end == CPU_STRIDE);
 };
 
 impl fmt::Display for StackKind {
@@ -140,10 +153,11 @@ impl fmt::Display for StackKind {
     }
 }
 
-/// The first byte of a slot: the lowest byte of the guard.
-const fn slot_start(cpu: u32, kind: StackKind) -> u64 {
+/// A slot: guard and stack.
+const fn slot_range(cpu: u32, kind: StackKind) -> Range<u64> {
     assert!(cpu < MAX_CPUS, "there are stacks for CPUs 0 to 4095 only");
-    STACKS + cpu as u64 * CPU_STRIDE + kind.slot() * SLOT_SIZE
+    let (first, slot) = (STACKS + cpu as u64 * CPU_STRIDE, kind.slot());
+    first + slot.start..first + slot.end
 }
 
 /// A stack's bytes: from its bottom to its top, which is the first value of RSP.
@@ -153,7 +167,7 @@ const fn slot_start(cpu: u32, kind: StackKind) -> u64 {
 /// If `cpu` is [`MAX_CPUS`] or more.
 #[must_use]
 pub const fn stack_range(cpu: u32, kind: StackKind) -> Range<u64> {
-    let top = slot_start(cpu, kind) + SLOT_SIZE;
+    let top = slot_range(cpu, kind).end;
     top - kind.size()..top
 }
 
@@ -164,7 +178,7 @@ pub const fn stack_range(cpu: u32, kind: StackKind) -> Range<u64> {
 /// If `cpu` is [`MAX_CPUS`] or more.
 #[must_use]
 pub const fn guard_range(cpu: u32, kind: StackKind) -> Range<u64> {
-    slot_start(cpu, kind)..stack_range(cpu, kind).start
+    slot_range(cpu, kind).start..stack_range(cpu, kind).start
 }
 
 /// What a virtual address is.
@@ -227,8 +241,8 @@ fn describe_stack(addr: u64) -> Option<Place> {
     let cpu = u32::try_from(offset / CPU_STRIDE)
         .ok()
         .filter(|&cpu| cpu < MAX_CPUS)?;
-    let slot = usize::try_from(offset % CPU_STRIDE / SLOT_SIZE).ok()?;
-    let kind = *StackKind::ALL.get(slot)?;
+    let mut kinds = StackKind::ALL.into_iter();
+    let kind = kinds.find(|kind| kind.slot().contains(&(offset % CPU_STRIDE)))?;
     Some(match addr.checked_sub(stack_range(cpu, kind).start) {
         Some(offset) => Place::Stack { cpu, kind, offset },
         None => Place::StackGuard { cpu, kind },

@@ -56,7 +56,12 @@ fn the_first_slots_are_where_the_picture_says() {
     );
     assert_eq!(guard_range(0, StackKind::Thread), STACKS..STACKS + 0x1_0000);
     assert_eq!(stack_range(0, StackKind::Interrupt).end, STACKS + 0x4_0000);
-    assert_eq!(stack_range(1, StackKind::Thread).end, STACKS + 0x12_0000);
+    assert_eq!(
+        stack_range(0, StackKind::DoubleFault).end,
+        STACKS + 0x5_0000
+    );
+    assert_eq!(stack_range(0, StackKind::Debug).end, STACKS + 0x8_0000);
+    assert_eq!(stack_range(1, StackKind::Thread).end, STACKS + 0xa_0000);
 }
 
 #[test]
@@ -91,7 +96,7 @@ fn beyond_the_last_stack_nothing_is_used() {
     let last = stack_range(MAX_CPUS - 1, StackKind::Debug).end;
     assert_eq!(describe(last), Place::Unused);
     assert_eq!(
-        describe(STACKS + (u64::from(MAX_CPUS) << 20)),
+        describe(STACKS + (u64::from(MAX_CPUS) << 19)),
         Place::Unused
     );
     assert_eq!(describe(STACKS - 1), Place::Unused);
