@@ -26,6 +26,9 @@ pub fn trials() -> Vec<Trial> {
         trial("timers::outlive_the_timer_command", || {
             with(&machine(2)?, outlive)
         }),
+        trial("timers::before_the_first", || {
+            with(&machine(2)?, before_the_first)
+        }),
         trial("timers::mistakes", || with(&plain(), mistakes)),
     ];
     for mode in MODES {
@@ -125,6 +128,24 @@ fn as_delivered(session: &mut Session) -> Result {
         );
     }
     Ok(())
+}
+
+/// A CPU that has had no timer yet has no tables of them. Its timer's interrupts and the interrupts for
+/// commands do no harm, its hardware can be borrowed, and then its first timers work.
+fn before_the_first(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    for vector in VECTORS {
+        for cpu in 0..2 {
+            let answer = session.command(&format!("stray ipi {vector} {cpu}"), PATIENCE)?;
+            let counted = format!("Vector {vector:#04x} came to CPU {cpu} 1 times");
+            ensure!(answer.contains(&counted), "no {counted:?} in:\n{answer}");
+        }
+    }
+    check_timer(&session.command("timer", PATIENCE)?)?;
+    let answer = session.command("timers", PATIENCE)?;
+    ensure!(answer.contains("  none"), "a timer is there:\n{answer}");
+    test(session, 2)?;
+    power_off(session)
 }
 
 /// The `timer` command takes the hardware and gives it back: the watchdog's timers fire again.
