@@ -3,26 +3,34 @@
 //! A signal runs no destructors: without this, Ctrl-C during the tests would
 //! leave machines running and their disks in the temporary directory.
 
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
+use std::process::{self, Command};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
-use std::time::Duration;
-use std::{process, thread};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use shared_child::{SharedChild, unix::SharedChildExt as _};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tempfile::TempDir;
 
-/// How long QEMU may take to end by itself, which restores the terminal.
+/// How long all QEMUs together may take to end by themselves, which restores the terminal.
 const GRACE: Duration = Duration::from_secs(2);
 
 struct Live {
     id: u64,
-    child: Arc<SharedChild>,
+    /// QEMU, once it was started.
+    child: Option<Arc<SharedChild>>,
     files: PathBuf,
 }
 
+/// What is done last, when the machines are gone.
+type Farewell = Box<dyn Fn() + Send>;
+
 static LIVE: Mutex<Vec<Live>> = Mutex::new(Vec::new());
+static FAREWELLS: Mutex<Vec<Farewell>> = Mutex::new(Vec::new());
 static NEXT: AtomicU64 = AtomicU64::new(0);
 static HANDLER: Once = Once::new();
 
@@ -33,14 +41,50 @@ fn live() -> MutexGuard<'static, Vec<Live>> {
 /// An entry in the list of what to take along; leaves it when dropped.
 pub(crate) struct Registered(u64);
 
+impl Registered {
+    /// Starts QEMU, and enters it too.
+    pub(crate) fn spawn(&self, command: &mut Command) -> io::Result<Arc<SharedChild>> {
+        // Held as for the files.
+        let mut live = live();
+        let child = Arc::new(SharedChild::spawn(command)?);
+        if let Some(entry) = live.iter_mut().find(|entry| entry.id == self.0) {
+            entry.child = Some(Arc::clone(&child));
+        }
+        Ok(child)
+    }
+}
+
 impl Drop for Registered {
     fn drop(&mut self) {
         live().retain(|entry| entry.id != self.0);
     }
 }
 
-/// Enters a running QEMU and its directory of files.
-pub(crate) fn register(child: &Arc<SharedChild>, files: &Path) -> Registered {
+/// Has `farewell` called when a signal ends this program, after the machines are gone. It must not
+/// start one.
+pub fn before_end(farewell: impl Fn() + Send + 'static) {
+    watch();
+    let mut farewells = FAREWELLS.lock().unwrap_or_else(PoisonError::into_inner);
+    farewells.push(Box::new(farewell));
+}
+
+/// Makes a directory for a machine's files, and enters it.
+pub(crate) fn files() -> io::Result<(TempDir, Registered)> {
+    watch();
+    // Held from before it is made: what is not entered would outlive a signal.
+    let mut live = live();
+    let files = tempfile::Builder::new().prefix("tocsin-").tempdir()?;
+    let id = NEXT.fetch_add(1, Ordering::Relaxed);
+    live.push(Live {
+        id,
+        child: None,
+        files: files.path().to_owned(),
+    });
+    Ok((files, Registered(id)))
+}
+
+/// Watches for signals, from the first call on.
+fn watch() {
     HANDLER.call_once(|| {
         // Where signals cannot be watched, a signal ends this program as it would have anyway.
         if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) {
@@ -51,10 +95,6 @@ pub(crate) fn register(child: &Arc<SharedChild>, files: &Path) -> Registered {
             });
         }
     });
-    let id = NEXT.fetch_add(1, Ordering::Relaxed);
-    let (child, files) = (Arc::clone(child), files.to_owned());
-    live().push(Live { id, child, files });
-    Registered(id)
 }
 
 /// Ends every machine, removes its files, and ends this program as a shell tells of `signal`.
@@ -62,13 +102,24 @@ fn end_all(signal: i32) -> ! {
     // Kept until the exit: whoever waits for a machine sees it end, and must not end the
     // program with another status. Its session cannot be dropped while this is held.
     let live = live();
-    for entry in live.iter() {
-        // Each step fails only where its work is done already.
-        let _ = entry.child.send_signal(SIGTERM);
-        if !matches!(entry.child.wait_timeout(GRACE), Ok(Some(_))) {
-            let _ = entry.child.kill();
+    // Each step fails only where its work is done already.
+    let children = || live.iter().filter_map(|entry| entry.child.as_deref());
+    for child in children() {
+        let _ = child.send_signal(SIGTERM);
+    }
+    let deadline = Instant::now() + GRACE;
+    for child in children() {
+        if !matches!(child.wait_deadline(deadline), Ok(Some(_))) {
+            let _ = child.kill();
+            let _ = child.wait();
         }
+    }
+    for entry in live.iter() {
         let _ = std::fs::remove_dir_all(&entry.files);
+    }
+    let farewells = FAREWELLS.lock().unwrap_or_else(PoisonError::into_inner);
+    for farewell in farewells.iter() {
+        farewell();
     }
     process::exit(128 + signal)
 }

@@ -17,6 +17,7 @@ pub mod settings;
 pub mod strip;
 mod transcript;
 
+pub use cleanup::before_end;
 pub use error::{Scene, SessionError};
 pub use firmware::{Firmware, FirmwareError};
 pub use limine::{Limine, NoLimine};

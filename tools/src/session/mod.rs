@@ -8,6 +8,7 @@ mod control;
 mod io;
 mod report;
 
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicU64;
@@ -92,8 +93,8 @@ impl Session {
 
     fn start_on(machine: &Machine, console: Console) -> Result<Self, SessionError> {
         let trouble = |what| move |source| SessionError::Files { what, source };
-        let files = tempfile::Builder::new().prefix("tocsin-").tempdir();
-        let files = files.map_err(trouble("cannot make a temporary directory"))?;
+        let files = cleanup::files();
+        let (files, registered) = files.map_err(trouble("cannot make a temporary directory"))?;
         let media = boot::prepare(machine, files.path())?;
         let (link, theirs) = Link::new(&console).map_err(trouble("cannot make a socket pair"))?;
         let wiring = match theirs.len() {
@@ -112,6 +113,11 @@ impl Session {
         command
             .fd_mappings(mappings.collect())
             .expect("3 and 4 are different");
+        if !matches!(console, Console::Terminal) {
+            // Ctrl-C goes to the whole group in the foreground: QEMU would be gone before this
+            // program knows why, and would be taken for a machine that ended by itself.
+            command.process_group(0);
+        }
         match console {
             Console::Terminal => {}
             Console::Captured(None) => {
@@ -125,14 +131,13 @@ impl Session {
             }
         }
         let started = Instant::now();
-        let child = SharedChild::spawn(&mut command).map_err(|source| SessionError::Spawn {
+        let child = registered.spawn(&mut command);
+        let child = child.map_err(|source| SessionError::Spawn {
             qemu: machine.qemu.clone(),
             source,
         })?;
         // The command holds our copies of QEMU's ends: an end of file would never come.
         drop(command);
-        let child = Arc::new(child);
-        let registered = cleanup::register(&child, files.path());
         let shared = Shared::new(log);
         let listening = link.listen(&shared, &child, console, started);
         listening.map_err(trouble("cannot share a socket with a thread"))?;
