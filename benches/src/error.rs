@@ -23,8 +23,16 @@ pub enum BenchError {
     Duration(String),
     #[error("`memory` shows {0:?} where the frames in use or a CPU's stacks should be")]
     Memory(String),
-    #[error("the kernel's records cannot be used: {0}")]
-    Records(#[from] crate::record::BadRecord),
+    #[error("the kernel's records cannot be used: {why}\n{scene}")]
+    Records {
+        why: crate::record::BadRecord,
+        /// What the machine said last, and the command line.
+        scene: String,
+    },
+    #[error("{machine}: {why}")]
+    Machine { machine: String, why: Box<Self> },
+    #[error("no machine measured to its end; nothing was written")]
+    Nothing,
     #[error("cannot draw a plot: {0}")]
     Plot(String),
     #[error("cannot fill in the report's template: {0}")]
@@ -34,10 +42,11 @@ pub enum BenchError {
         program: String,
         source: std::io::Error,
     },
-    #[error("{doing}: {why}")]
+    #[error("{doing}: {why}\n--- next\n{next}")]
     Boot {
         doing: String,
         why: Box<SessionError>,
+        next: String,
     },
     #[error("{0}")]
     Listing(String),

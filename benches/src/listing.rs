@@ -21,9 +21,9 @@ use crate::aims;
 use crate::error::BenchError;
 use crate::host;
 use crate::plan;
-use crate::record::{Boot, Clock, label};
+use crate::record::{Clock, label};
 use crate::results::{Key, Results};
-use crate::run::{PATIENCE, Ticker};
+use crate::run::{Ticker, records};
 use crate::settings::Settings;
 use trace::Trace;
 
@@ -157,8 +157,8 @@ fn listing(key: &Key, settings: &Settings) -> Result<Listing, BenchError> {
     let ranges = functions.logged();
     let machine = plan::traced(settings, key).args(["-dfilter", &ranges]);
     let mut session = Session::start(&machine)?;
-    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
-    let boot = Boot::parse(&session.transcript().text_from(0))?;
+    session.expect_exit(Outcome::Kernel(0), settings.patience)?;
+    let boot = records(&session)?;
     let of_figure = |figure: &&crate::record::Figure| {
         (&figure.name, &figure.variant, &figure.param) == (&key.name, &key.variant, &key.param)
     };

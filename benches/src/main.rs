@@ -16,6 +16,7 @@ mod fixtures;
 mod gate;
 mod host;
 mod listing;
+mod output;
 mod peers;
 mod plan;
 mod plot;
@@ -26,22 +27,20 @@ mod run;
 mod settings;
 mod table;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tocsin_tools::workspace;
 
 use error::BenchError;
 use gate::Counted;
 use host::Host;
+use output::Folder;
 use peers::Contender;
 use record::{Boot, Clock, Skip};
 use results::Results;
-use run::Ticker;
+use run::{Runner, Ticker};
 use settings::{Args, Settings};
-
-/// Where everything is written.
-const FOLDER: &str = "target/bench";
 
 /// Measures the kernel under QEMU
 #[derive(Parser)]
@@ -60,7 +59,7 @@ enum Command {
         counted: Counted,
         /// Compare these results instead of measuring
         #[arg(long)]
-        results: Option<std::path::PathBuf>,
+        results: Option<PathBuf>,
     },
     /// Count instructions, and accept them
     Accept {
@@ -75,7 +74,12 @@ enum Command {
         runs: u32,
     },
     /// Write the report of results that were measured before
-    Report { results: std::path::PathBuf },
+    Report {
+        results: PathBuf,
+        /// The folder for it
+        #[arg(long, default_value_os_t = output::usual())]
+        into: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -101,10 +105,11 @@ fn run(command: &Command) -> Result<bool, BenchError> {
             print!("{}", boot.show());
             Ok(boot.is_within_limits())
         }
-        Command::Report { results } => {
+        Command::Report { results, into } => {
             let results = Results::load(results)?;
-            write("report.html", &report::of(&results)?)?;
-            println!("{FOLDER}/report.html written");
+            let folder = Folder::prepare(into)?;
+            folder.write("report.html", &report::of(&results)?)?;
+            println!("{folder}/report.html written");
             Ok(true)
         }
     }
@@ -114,7 +119,7 @@ fn run(command: &Command) -> Result<bool, BenchError> {
 fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
     // Before minutes are spent on what it is to be compared with.
     let old = settings.compare.as_deref().map(Results::load).transpose()?;
-    prepare_folder()?;
+    let folder = Folder::prepare(&settings.into)?;
     let ticker = Ticker::new();
     let host = Host::now(plan::bare(settings, Clock::Cycles).1.describe());
     let (mut contenders, mut others) = if with_peers {
@@ -136,15 +141,24 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
             1
         };
         for round in 1..=rounds {
+            let runner = Runner {
+                ticker: &ticker,
+                patience: settings.patience,
+                shows: round == 1,
+            };
             let booted = match clock {
-                Clock::Cycles => run::in_turn(&legs, (round, rounds), &ticker),
-                Clock::Instructions => run::at_once(&legs, true, &ticker),
+                Clock::Cycles => run::in_turn(&legs, (round, rounds), runner),
+                Clock::Instructions => run::at_once(&legs, runner),
             };
             for (label, boot) in booted {
                 match boot {
                     Ok(boot) => boots.push(boot),
                     Err(why) => failures.push(failure(label, &why, &ticker)),
                 }
+            }
+            // Whatever it is, more rounds will not mend it; and what is there from before is worth more.
+            if boots.is_empty() {
+                return Err(BenchError::Nothing);
             }
             for contender in &mut contenders {
                 contender.round(settings, clock, round == 1, &ticker);
@@ -161,12 +175,12 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
         results.boot = Some(boot::measure(settings.rounds, &ticker)?);
     }
     // What was measured is kept, whatever comes of the listings.
-    save(&results)?;
+    save(&results, &folder)?;
     results.listings = listing::of_missed(&results, settings, &ticker);
     ticker.tell("");
     show(&results, &settings.clocks);
-    save(&results)?;
-    println!("{FOLDER}/report.html, results.json and results.csv written");
+    save(&results, &folder)?;
+    println!("{folder}/report.html, results.json and results.csv written");
     if let Some(old) = old {
         print!("\n{}", compare::compare(&old, &results).show());
     }
@@ -198,19 +212,8 @@ fn show(results: &Results, clocks: &[Clock]) {
     println!();
 }
 
-fn prepare_folder() -> Result<(), BenchError> {
-    let folder = workspace().join(FOLDER).join("peers");
-    std::fs::create_dir_all(&folder).map_err(BenchError::file("make", &folder))
-}
-
-fn save(results: &Results) -> Result<(), BenchError> {
-    write("results.json", &results.to_json())?;
-    write("results.csv", &csv_file::of(results))?;
-    write("report.html", &report::of(results)?)
-}
-
-fn write(name: &str, content: &str) -> Result<(), BenchError> {
-    prepare_folder()?;
-    let file = workspace().join(FOLDER).join(name);
-    std::fs::write(&file, content).map_err(BenchError::file("write", &file))
+fn save(results: &Results, folder: &Folder) -> Result<(), BenchError> {
+    folder.write("results.json", &results.to_json())?;
+    folder.write("results.csv", &csv_file::of(results))?;
+    folder.write("report.html", &report::of(results)?)
 }

@@ -1,7 +1,7 @@
 //! Boots machines, reads their records, and shows how far they are.
 
 use std::io::{IsTerminal as _, Write, stderr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tocsin_tools::{Outcome, Session, SessionError};
@@ -11,25 +11,53 @@ use crate::plan::Leg;
 use crate::record::{self, Boot, Record};
 use crate::table;
 
-/// Far more than any figure takes: how long a machine may say nothing.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+/// Far more than any figure takes, in seconds: how long a machine may say nothing.
+pub const PATIENCE: u64 = 180;
+
+/// How much a message shows of what a machine said last.
+const SHOWN_LINES: usize = 10;
 
 /// One line on the terminal that tells how far the suite is. Not shown to a pipe or a file.
 #[derive(Clone)]
 pub struct Ticker {
     shown: bool,
     started: Instant,
-    /// Length of what is on the line now.
-    width: Arc<Mutex<usize>>,
+    line: Arc<Mutex<Line>>,
+}
+
+/// What is on the line now.
+#[derive(Default)]
+struct Line {
+    width: usize,
+    /// A signal ends the program: the line belongs to the shell.
+    is_closed: bool,
+}
+
+impl Line {
+    fn replace(&mut self, text: &str) {
+        if !self.is_closed {
+            eprint!("\r{text:width$}\r", width = self.width);
+            self.width = text.len();
+        }
+    }
 }
 
 impl Ticker {
     pub fn new() -> Self {
-        Self {
+        let ticker = Self {
             shown: stderr().is_terminal(),
             started: Instant::now(),
-            width: Arc::default(),
+            line: Arc::default(),
+        };
+        if ticker.shown {
+            let ticker = ticker.clone();
+            tocsin_tools::before_end(move || {
+                let mut line = ticker.line();
+                line.replace("");
+                line.is_closed = true;
+            });
         }
+        ticker
     }
 
     /// Replaces the line; an empty one clears it.
@@ -37,19 +65,28 @@ impl Ticker {
         if !self.shown {
             return;
         }
-        let mut width = self.width.lock().unwrap_or_else(PoisonError::into_inner);
         let text = match what {
             "" => String::new(),
-            what => format!("[{:4} s] {what}", self.started.elapsed().as_secs()),
+            what => self.timed(what),
         };
-        eprint!("\r{text:width$}\r", width = *width);
-        *width = text.len();
+        self.line().replace(&text);
     }
 
     /// Leaves a line for good, which a pipe or a file gets too.
     pub fn leave(&self, what: &str) {
-        self.tell("");
-        eprintln!("[{:4} s] {what}", self.started.elapsed().as_secs());
+        let mut line = self.line();
+        if self.shown {
+            line.replace("");
+        }
+        eprintln!("{}", self.timed(what));
+    }
+
+    fn timed(&self, what: &str) -> String {
+        format!("[{:4} s] {what}", self.started.elapsed().as_secs())
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -120,13 +157,23 @@ impl Write for Listener {
 /// A machine's records, or why there are none, and the machine's label.
 pub type Booted = (String, Result<Boot, BenchError>);
 
-/// Boots one machine and gives its records. `turn` is told with its label; in the `first` round
-/// figures are shown as they come.
+/// How machines are booted.
+#[derive(Clone, Copy)]
+pub struct Runner<'t> {
+    pub ticker: &'t Ticker,
+    /// How long a machine may say nothing.
+    pub patience: Duration,
+    /// Whether figures are shown as they come.
+    pub shows: bool,
+}
+
+/// Boots one machine and gives its records. `turn` is told with its label.
 ///
 /// # Errors
 ///
 /// The machine does not end well, says nothing for too long, or its records cannot be used.
-pub fn boot(leg: &Leg, turn: &str, first: bool, ticker: &Ticker) -> Result<Boot, BenchError> {
+fn boot(leg: &Leg, turn: &str, runner: Runner<'_>) -> Result<Boot, BenchError> {
+    let ticker = runner.ticker;
     let label = format!("{turn}{} in {}", leg.label, leg.clock);
     ticker.tell(&label);
     let began = Instant::now();
@@ -139,47 +186,78 @@ pub fn boot(leg: &Leg, turn: &str, first: bool, ticker: &Ticker) -> Result<Boot,
         line: Vec::new(),
         label: label.clone(),
         ticker: ticker.clone(),
-        shows: first,
+        shows: runner.shows,
         machine: String::new(),
         said: Arc::clone(&said),
     };
     let mut session = Session::start_copied(&leg.machine, Box::new(listener))?;
-    end(&mut session, &said)?;
-    let boot = Boot::parse(&session.transcript().text_from(0))?;
+    end(&mut session, &said, runner.patience)?;
+    let boot = records(&session)?;
     let (figures, time) = (boot.figures.len(), began.elapsed().as_secs());
     ticker.leave(&format!("{label}: {figures} figures in {time} s"));
     Ok(boot)
 }
 
+/// The records of a machine that has ended.
+///
+/// # Errors
+///
+/// They cannot be used.
+pub fn records(session: &Session) -> Result<Boot, BenchError> {
+    let transcript = session.transcript();
+    Boot::parse(&transcript.text_from(0)).map_err(|why| {
+        let (last, command) = (transcript.tail(SHOWN_LINES), session.command_line());
+        let scene =
+            format!("--- last output of COM1 (seconds | line)\n{last}--- command line\n{command}");
+        BenchError::Records { why, scene }
+    })
+}
+
 /// Waits for the end for as long as the machine says something now and then.
-fn end(session: &mut Session, said: &Mutex<Said>) -> Result<(), BenchError> {
+fn end(session: &mut Session, said: &Mutex<Said>, patience: Duration) -> Result<(), BenchError> {
+    let lock = || said.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
-        let ended = session.expect_exit(Outcome::Kernel(0), PATIENCE);
-        let Err(why) = ended else { return Ok(()) };
-        let said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_late = matches!(why, SessionError::TimedOut { .. });
-        if is_late && said.when.elapsed() < PATIENCE {
-            continue;
+        let silence = lock().when.elapsed();
+        let ended = session.expect_exit(Outcome::Kernel(0), patience.saturating_sub(silence));
+        let Err(mut why) = ended else { return Ok(()) };
+        let said = lock();
+        if let SessionError::TimedOut { limit, .. } = &mut why {
+            if said.when.elapsed() < patience {
+                continue;
+            }
+            *limit = patience;
         }
-        let doing = match (said.group.as_str(), said.figure.as_str()) {
-            ("", _) => "before the first group of figures".to_owned(),
-            (group, "") => format!("in the group {group}, the first"),
-            (group, figure) => format!("in the group {group}; the last figure was {figure}"),
+        let (doing, next) = match (said.group.as_str(), said.figure.as_str()) {
+            ("", _) => (
+                "before the first group of figures".to_owned(),
+                "`make run` boots to a prompt, where what `run=` has above can be tried".to_owned(),
+            ),
+            (group, last) => {
+                let last = match last {
+                    "" => ", before its first figure".to_owned(),
+                    last => format!("; the last figure was {last}"),
+                };
+                (
+                    format!("in the group {group}{last}"),
+                    format!("`make bench BENCH={group}` measures that group alone"),
+                )
+            }
         };
         return Err(BenchError::Boot {
             doing,
             why: Box::new(why),
+            next,
         });
     }
 }
 
 /// All machines, one after the other; `round` is the number of this round and of all.
-pub fn in_turn(legs: &[Leg], round: (u32, u32), ticker: &Ticker) -> Vec<Booted> {
+pub fn in_turn(legs: &[Leg], round: (u32, u32), runner: Runner<'_>) -> Vec<Booted> {
     let (number, of) = round;
     let turn = format!("round {number} of {of}, ");
     let legs = legs.iter().filter(|leg| number == 1 || !leg.once);
     let boots = legs.map(|leg| {
-        let boot = boot(leg, &turn, number == 1, ticker);
+        let boot = boot(leg, &turn, runner);
         (format!("{turn}{}", leg.label), boot)
     });
     boots.collect()
@@ -187,7 +265,7 @@ pub fn in_turn(legs: &[Leg], round: (u32, u32), ticker: &Ticker) -> Vec<Booted> 
 
 /// All machines once, several at a time: what is counted in instructions does not depend on
 /// what else the host does.
-pub fn at_once(legs: &[Leg], shows: bool, ticker: &Ticker) -> Vec<Booted> {
+pub fn at_once(legs: &[Leg], runner: Runner<'_>) -> Vec<Booted> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let next = std::sync::atomic::AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, Booted)>> = Mutex::default();
@@ -197,7 +275,7 @@ pub fn at_once(legs: &[Leg], shows: bool, ticker: &Ticker) -> Vec<Booted> {
                 loop {
                     let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     let Some(leg) = legs.get(index) else { break };
-                    let booted = (leg.label.clone(), boot(leg, "", shows, ticker));
+                    let booted = (leg.label.clone(), boot(leg, "", runner));
                     let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
                     done.push((index, booted));
                 }

@@ -4,11 +4,14 @@
 mod tests;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tocsin_tools::Machine;
 use tocsin_tools::settings::{Accel, BadSetting, BootWay, MachineArgs, Smp};
 
+use crate::output;
 use crate::record::Clock;
+use crate::run::PATIENCE;
 
 /// CPUs of a machine that nobody chose.
 pub const USUAL_CPUS: u32 = 4;
@@ -33,6 +36,12 @@ pub struct Args {
     /// A results.json to compare with
     #[arg(long, env = "COMPARE")]
     compare: Option<PathBuf>,
+    /// The folder for results.json, results.csv and report.html
+    #[arg(long, default_value_os_t = output::usual())]
+    into: PathBuf,
+    /// How many seconds a machine may say nothing
+    #[arg(long, default_value_t = PATIENCE, value_parser = clap::value_parser!(u64).range(1..))]
+    patience: u64,
 }
 
 /// The variables, checked.
@@ -48,6 +57,8 @@ pub struct Settings {
     pub clocks: Vec<Clock>,
     pub rounds: u32,
     pub compare: Option<PathBuf>,
+    pub into: PathBuf,
+    pub patience: Duration,
 }
 
 impl Args {
@@ -88,6 +99,8 @@ impl Args {
             clocks,
             rounds,
             compare,
+            into: self.into.clone(),
+            patience: Duration::from_secs(self.patience),
         })
     }
 }
@@ -104,6 +117,8 @@ impl Settings {
             clocks: vec![Clock::Instructions],
             rounds: 1,
             compare: None,
+            into: output::usual(),
+            patience: Duration::from_secs(PATIENCE),
         }
     }
 }

@@ -7,10 +7,11 @@ use tocsin_tools::workspace;
 use super::{Baseline, path};
 use crate::error::BenchError;
 use crate::host::{Host, IMAGE};
+use crate::output;
 use crate::plan;
 use crate::record::Clock;
 use crate::results::Results;
-use crate::run::{self, Ticker};
+use crate::run::{self, Runner, Ticker};
 use crate::settings::{Settings, names};
 
 /// What is counted, and what it is held against.
@@ -57,7 +58,7 @@ impl Counted {
             print!("{}", old.judge(&results).show());
         }
         let baseline = Baseline::accept(&results, old.as_ref());
-        std::fs::write(path, baseline.to_json()).map_err(BenchError::file("write", path))?;
+        output::whole(path, &baseline.to_json())?;
         let (count, path) = (baseline.figures.len(), path.display());
         println!("{path}: {count} figures accepted");
         Ok(true)
@@ -69,9 +70,19 @@ impl Counted {
         settings.machine = settings.machine.image(&self.image);
         settings.only = names(&self.only)?;
         let legs = plan::suite(&settings, Clock::Instructions);
-        let booted = run::at_once(&legs, false, &ticker).into_iter();
+        let runner = Runner {
+            ticker: &ticker,
+            patience: settings.patience,
+            shows: false,
+        };
+        let booted = run::at_once(&legs, runner).into_iter();
         ticker.tell("");
-        let boots = booted.map(|(_, boot)| boot);
+        let boots = booted.map(|(machine, boot)| {
+            boot.map_err(|why| BenchError::Machine {
+                machine,
+                why: Box::new(why),
+            })
+        });
         let mut boots = boots.collect::<Result<Vec<_>, _>>()?;
         plan::narrow(&mut boots, &settings.only);
         Ok(Results::new(Host::now(settings.machine.describe()), &boots))
