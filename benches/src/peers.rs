@@ -2,6 +2,7 @@
 //!
 //! Each takes its turn in every round, so that whatever else the host does falls on all.
 
+mod bz_image;
 pub mod guest;
 pub mod initramfs;
 pub mod kvm_unit_tests;

@@ -12,6 +12,9 @@ const INIT: &str = "tocsin-bench-init";
 /// Where the module's source is; it is built in a copy, which the kernel's make fills.
 const MODULE: &str = "benches/peers/module";
 
+/// What a module built with headers says it is for: `#define UTS_RELEASE "6.1.0-56-amd64"`.
+const RELEASE: &str = "include/generated/utsrelease.h";
+
 /// The program, linked so that it needs no other file.
 ///
 /// # Errors
@@ -35,18 +38,35 @@ pub fn init() -> Result<PathBuf, BenchError> {
     Ok(target.join("release").join(INIT))
 }
 
+/// Whether these are headers, and of the kernel of this release, as far as both tell.
+///
+/// # Errors
+///
+/// They are not: that kernel would refuse the module.
+pub fn check(headers: &Path, release: &str) -> Result<(), BenchError> {
+    let bad = |why: String| {
+        let why = format!("LINUX_HEADERS={}: {why}", headers.display());
+        Err(BenchError::Peer { peer: "Linux", why })
+    };
+    if !headers.join("Makefile").is_file() {
+        return bad("no Makefile there; give /usr/src/linux-headers-...".to_owned());
+    }
+    let own = std::fs::read_to_string(headers.join(RELEASE)).unwrap_or_default();
+    let own = own.split('"').nth(1).unwrap_or_default();
+    if own.is_empty() || release.is_empty() || own == release {
+        return Ok(());
+    }
+    bad(format!(
+        "those are of {own}, and LINUX_KERNEL is {release}; give the headers of that, or none"
+    ))
+}
+
 /// The module, for the kernel whose headers these are.
 ///
 /// # Errors
 ///
-/// There are no headers, or it does not build.
+/// It does not build.
 pub fn module(headers: &Path) -> Result<PathBuf, BenchError> {
-    if !headers.join("Makefile").is_file() {
-        let dir = headers.display();
-        let why =
-            format!("LINUX_HEADERS={dir}: no Makefile there; give /usr/src/linux-headers-...");
-        return Err(BenchError::Peer { peer: "Linux", why });
-    }
     let copy = workspace().join("target/bench/peers/module");
     std::fs::create_dir_all(&copy).map_err(BenchError::file("make", &copy))?;
     for name in ["peer.c", "Makefile"] {

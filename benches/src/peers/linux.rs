@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use tocsin_tools::{Machine, workspace};
 
 use super::initramfs::Archive;
-use super::{Meaning, Measured, Runs, guest};
+use super::{Meaning, Measured, Runs, bz_image, guest};
 use crate::error::BenchError;
 use crate::record::Clock;
 
@@ -135,15 +135,22 @@ struct Linux {
 ///
 /// # Errors
 ///
-/// The variable is set and names no kernel, or the initramfs cannot be made.
+/// A variable is set and names no kernel, or not its headers; or the initramfs cannot be made.
 pub fn find() -> Result<Result<Box<dyn Runs>, String>, BenchError> {
     let Some(kernel) = super::variable("LINUX_KERNEL") else {
         let why = "not measured: LINUX_KERNEL=... names a bzImage, as /boot/vmlinuz-...".to_owned();
         return Ok(Err(why));
     };
-    if !kernel.is_file() {
-        let why = format!("LINUX_KERNEL={}: no such file", kernel.display());
-        return Err(BenchError::Peer { peer: "Linux", why });
+    let bad = |why: String| {
+        let why = format!("LINUX_KERNEL={}: {why}", kernel.display());
+        BenchError::Peer { peer: "Linux", why }
+    };
+    let image = std::fs::read(&kernel).map_err(|e| bad(e.to_string()))?;
+    let release = bz_image::release(&image)
+        .ok_or_else(|| bad("that is no bzImage; give one, as /boot/vmlinuz-...".to_owned()))?;
+    let headers = super::variable("LINUX_HEADERS");
+    if let Some(headers) = &headers {
+        guest::check(headers, &release)?;
     }
     let mut archive = Archive::default();
     archive.directory("dev");
@@ -152,7 +159,7 @@ pub fn find() -> Result<Result<Box<dyn Runs>, String>, BenchError> {
         "init",
         &std::fs::read(&init).map_err(BenchError::file("read", &init))?,
     );
-    if let Some(headers) = super::variable("LINUX_HEADERS") {
+    if let Some(headers) = headers {
         let module = guest::module(&headers)?;
         let content = std::fs::read(&module).map_err(BenchError::file("read", &module))?;
         archive.program("peer.ko", &content);
