@@ -7,8 +7,9 @@ use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
 use libtest_mimic::Trial;
+use tocsin_tests::build::program;
 use tocsin_tests::guest::Guest;
-use tocsin_tools::{PROMPT, workspace};
+use tocsin_tools::PROMPT;
 
 use crate::{Result, ensure, ensure_eq, trial};
 
@@ -72,26 +73,9 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// The program, built once: a package's tests may use another one's library, but
-/// Cargo does not build its programs for them.
-static PROGRAM: LazyLock<std::result::Result<PathBuf, String>> = LazyLock::new(|| {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build
-        .current_dir(workspace())
-        .args(["build", "--quiet", "--package", "tocsin-tools"]);
-    let status = build
-        .status()
-        .map_err(|e| format!("cannot run cargo: {e}"))?;
-    if !status.success() {
-        return Err("tocsin-tools does not build".to_owned());
-    }
-    let this = std::env::current_exe().map_err(|e| e.to_string())?;
-    let directory = this.parent().and_then(|deps| deps.parent());
-    Ok(directory
-        .ok_or("this program lies nowhere")?
-        .join("tocsin-tools"))
-});
+/// The program, built once.
+static PROGRAM: LazyLock<std::result::Result<PathBuf, String>> =
+    LazyLock::new(|| program("tocsin-tools"));
 
 /// The variables of the command, none of them from whoever runs the tests.
 fn variables() -> Vec<(&'static str, &'static str)> {

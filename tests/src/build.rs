@@ -1,4 +1,4 @@
-//! Kernels that the tests build beside the one under `target/image/tocsin.elf`.
+//! What the tests build: kernels beside the one under `target/image/tocsin.elf`, and programs of the host.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,4 +20,26 @@ pub fn debug_image() -> Result<PathBuf, String> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(format!("the debug build of the kernel failed:\n{said}"))
+}
+
+/// Builds the host's program of this name in the package of the same name; where it is. A package's
+/// tests may use another one's library, but Cargo does not build its programs for them.
+///
+/// # Errors
+///
+/// If the build fails; Cargo has said why.
+pub fn program(name: &str) -> Result<PathBuf, String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.current_dir(workspace());
+    build.args(["build", "--quiet", "--package", name, "--bin", name]);
+    let status = build
+        .status()
+        .map_err(|e| format!("cannot run cargo: {e}"))?;
+    if !status.success() {
+        return Err(format!("{name} does not build"));
+    }
+    let this = std::env::current_exe().map_err(|e| e.to_string())?;
+    let directory = this.parent().and_then(|deps| deps.parent());
+    Ok(directory.ok_or("this program lies nowhere")?.join(name))
 }

@@ -1,0 +1,143 @@
+//! Other kernels that are missing, are none, or do not measure.
+
+use std::fs;
+use std::path::Path;
+
+use crate::emulator::{Place, start};
+
+/// Another kernel's image, as far as it is looked at before it is booted.
+fn build(place: &Place) -> std::path::PathBuf {
+    let folder = place.path("kut/x86");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("vmexit.flat"), "").unwrap();
+    place.path("kut")
+}
+
+/// The beginning of a bzImage of this release.
+fn bz_image(path: &Path, release: &str) {
+    let mut image = vec![0; 0x1000];
+    image[0x202..0x206].copy_from_slice(b"HdrS");
+    image[0x20e..0x210].copy_from_slice(&0x300_u16.to_le_bytes());
+    image[0x500..0x500 + release.len()].copy_from_slice(release.as_bytes());
+    fs::write(path, image).unwrap();
+}
+
+#[test]
+fn what_is_no_other_kernel_is_told_before_measuring() {
+    let place = Place::new();
+    let kernel = place.path("bzImage");
+    bz_image(&kernel, "6.1.0-56-amd64 (somebody)");
+    let text = place.path("text");
+    fs::write(&text, "no kernel ".repeat(1000)).unwrap();
+    for release in ["5.10", "6.1"] {
+        let headers = place.path(release);
+        fs::create_dir_all(headers.join("include/generated")).unwrap();
+        let line = format!("#define UTS_RELEASE \"{release}\"\n");
+        fs::write(headers.join("include/generated/utsrelease.h"), line).unwrap();
+    }
+    fs::write(place.path("5.10/Makefile"), "").unwrap();
+    let at = |name: &str| place.path(name).display().to_string();
+    let cases: [(&[(&str, String)], String); 6] = [
+        (
+            &[("KUT_DIR", at("nowhere"))],
+            format!(
+                "kvm-unit-tests: KUT_DIR={}: no x86/vmexit.flat there; build",
+                at("nowhere")
+            ),
+        ),
+        (
+            &[("LINUX_KERNEL", at("nowhere"))],
+            format!("Linux: LINUX_KERNEL={}: No such file", at("nowhere")),
+        ),
+        (
+            &[("LINUX_KERNEL", at(""))],
+            format!("Linux: LINUX_KERNEL={}: Is a directory", at("")),
+        ),
+        (
+            &[("LINUX_KERNEL", at("text"))],
+            format!(
+                "Linux: LINUX_KERNEL={}: that is no bzImage; give one, as /boot/",
+                at("text")
+            ),
+        ),
+        (
+            &[
+                ("LINUX_KERNEL", at("bzImage")),
+                ("LINUX_HEADERS", at("6.1")),
+            ],
+            format!(
+                "Linux: LINUX_HEADERS={}: no Makefile there; give /usr/src/",
+                at("6.1")
+            ),
+        ),
+        (
+            &[
+                ("LINUX_KERNEL", at("bzImage")),
+                ("LINUX_HEADERS", at("5.10")),
+            ],
+            format!(
+                "Linux: LINUX_HEADERS={}: those are of 5.10, and LINUX_KERNEL is 6.1.0-56-amd64; \
+                 give the headers of that, or none",
+                at("5.10")
+            ),
+        ),
+    ];
+    for (variables, said) in cases {
+        let mut command = place.command(&["peers", "--into"]);
+        command.arg(place.path("results"));
+        let ended = start(command.envs(variables.iter().cloned())).end();
+        ended.expect(1, &[&format!("tocsin-benches: {said}")]);
+    }
+    assert_eq!(place.started(), "");
+    place.expect_clean();
+}
+
+/// A figure of it, which means that it measured; or why it is left out.
+#[test]
+fn another_kernel_that_does_not_measure_is_left_out() {
+    for (does, said) in [
+        (
+            "greet; echo 'x2apic_self_ipi_sti_nop 4000' >&4; exit 1",
+            None,
+        ),
+        (
+            "greet; echo 'no figure at all' >&4; exit 1",
+            Some("it printed no figure (QEMU ended"),
+        ),
+        (
+            "echo 'no kernel' >&2; exit 1",
+            Some("QEMU did not start the machine"),
+        ),
+        (
+            "greet; hang",
+            Some("no end of the machine within 12 s: the guest hangs"),
+        ),
+    ] {
+        let place = Place::new();
+        place.machine("peer", does);
+        let mut command = place.command(&["peers", "--patience", "3", "--into"]);
+        command
+            .arg(place.path("results"))
+            .env("KUT_DIR", build(&place))
+            .env("ROUNDS", "2");
+        let ended = start(&mut command).end();
+        let others = "Linux: not measured: LINUX_KERNEL=... names a bzImage";
+        ended.expect(0, &[others]);
+        if let Some(said) = said {
+            ended.expect(0, &[&format!("kvm-unit-tests is left out: {said}")]);
+        }
+        // From then on.
+        let (again, listed) = match said {
+            None => (" peer", "kvm-unit-tests"),
+            Some(said) => ("", said),
+        };
+        let started = format!("x2apic xapic peer x2apic xapic{again}");
+        assert_eq!(place.started(), started);
+        assert!(ended.output.contains(listed), "{}", ended.output);
+        let row = "kvm-unit-tests,cycles,x2apic_self_ipi_sti_nop,";
+        let csv = fs::read_to_string(place.path("results/results.csv")).unwrap();
+        assert_eq!(csv.contains(row), said.is_none(), "{csv}");
+        assert!(csv.contains("self_ipi.entry"), "{csv}");
+        place.expect_clean();
+    }
+}
