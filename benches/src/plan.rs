@@ -20,9 +20,6 @@ const BY_APIC: &[&str] = &["self_ipi", "ipi"];
 const BY_CPUS: &[&str] = &["broadcast", "call"];
 const MANY: [u32; 4] = [2, 8, 16, 32];
 
-/// Samples there in cycles: where the host has fewer cores, each waits for its scheduler.
-const FEW_SAMPLES: &str = "samples=100";
-
 /// Samples where one is looked at.
 const FEWEST_SAMPLES: &str = "samples=2";
 
@@ -73,10 +70,7 @@ pub fn suite(settings: &Settings, clock: Clock) -> Vec<Leg> {
     if settings.smp.is_none() {
         for cpus in MANY {
             let names = only(BY_CPUS);
-            legs.extend(names.map(|mut names| {
-                if clock == Clock::Cycles && is_crowded(cpus) {
-                    names.push(FEW_SAMPLES.to_owned());
-                }
+            legs.extend(names.map(|names| {
                 let mut leg = leg(settings, clock, &number(cpus), &names);
                 leg.once = is_crowded(cpus);
                 leg

@@ -194,7 +194,8 @@ fn boot(leg: &Leg, turn: &str, runner: Runner<'_>) -> Result<Boot, BenchError> {
     end(&mut session, &said, runner.patience)?;
     let boot = records(&session)?;
     let (figures, time) = (boot.figures.len(), began.elapsed().as_secs());
-    ticker.leave(&format!("{label}: {figures} figures in {time} s"));
+    let noun = if figures == 1 { "figure" } else { "figures" };
+    ticker.leave(&format!("{label}: {figures} {noun} in {time} s"));
     Ok(boot)
 }
 

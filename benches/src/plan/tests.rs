@@ -21,7 +21,7 @@ fn the_whole_suite_has_a_machine_for_each_question() {
     assert_eq!(labels[0], "4 CPUs: all");
     assert_eq!(labels[1], "4 CPUs, xAPIC: self_ipi ipi");
     assert_eq!(labels[2], "2 CPUs: broadcast call");
-    assert_eq!(labels[5], "32 CPUs: broadcast call samples=100");
+    assert_eq!(labels[5], "32 CPUs: broadcast call");
     assert_eq!(labels[6], "1 CPU: bringup");
     assert_eq!(labels.last().unwrap(), "255 CPUs: bringup");
 }
