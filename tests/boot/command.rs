@@ -261,8 +261,9 @@ fn triple_fault() -> Result {
         "the message is\n{said}"
     );
     ensure_eq!(output.status.code(), Some(FAILED), "exit status");
+    // It may have begun to say so again when it was stopped.
     ensure!(
-        text(&output.stdout).ends_with("\nup\n"),
+        text(&output.stdout).contains("\nup\n"),
         "the output is missing"
     );
     Ok(())

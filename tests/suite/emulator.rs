@@ -37,8 +37,8 @@ answer() {
     line=${line##*'"id":'}
     printf '{"return": "", "id": %s}\n' "${line%%[,\}]*}" >&3
 }
-# Tells that it runs, as QEMU does.
-greet() { printf '{"QMP": {}}\n' >&3; answer; }
+# Tells that it is there, as QEMU does, and is told to run.
+greet() { printf '{"QMP": {}}\n' >&3; answer; answer; }
 # Says this many lines of what a good machine says.
 say() { head -n "$1" "$machine.records" >&4; }
 # Does not end by itself, whoever else is gone.

@@ -30,6 +30,7 @@ pub struct Machine {
     log: Vec<String>,
     extra: Vec<String>,
     reboots: bool,
+    pub(crate) held: bool,
 }
 
 /// What the machine boots from, as files on the host.
@@ -80,6 +81,7 @@ impl Machine {
             log: vec!["cpu_reset".to_owned()],
             extra: Vec::new(),
             reboots: false,
+            held: false,
         }
     }
 
@@ -191,6 +193,13 @@ impl Machine {
         self
     }
 
+    /// Lets gdb, on QEMU's usual port, start the machine and stop it.
+    #[must_use]
+    pub fn held_for_gdb(mut self) -> Self {
+        self.held = true;
+        self.args(["-s"])
+    }
+
     /// For people: `q35, 4 CPUs, 512 MiB, TCG`.
     #[must_use]
     pub fn describe(&self) -> String {
@@ -227,6 +236,8 @@ impl Machine {
         if !self.reboots {
             line.flag("-no-reboot");
         }
+        // The session starts it, when it can hear how it ends.
+        line.flag("-S");
         if let Some(icount) = &self.icount {
             line.option("-icount", icount);
         }

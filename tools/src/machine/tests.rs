@@ -32,7 +32,7 @@ fn a_direct_boot_passes_the_image_twice() {
         "-nodefaults -display none -machine pc -accel tcg -cpu qemu64 \
          -smp 2,maxcpus=8 -m 8192M -device isa-debug-exit,iobase=0xf4,iosize=4 \
          -chardev socket,id=com1,fd=3 -serial chardev:com1 \
-         -chardev socket,id=qmp,fd=4 -mon chardev=qmp,mode=control -no-reboot \
+         -chardev socket,id=qmp,fd=4 -mon chardev=qmp,mode=control -no-reboot -S \
          -d cpu_reset,int -D /t/log -kernel /a,b/k.elf -initrd /a,b/k.elf \
          -append run=\"memory; poweroff\" -device edu"
     );

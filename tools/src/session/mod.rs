@@ -151,12 +151,12 @@ impl Session {
             files,
             _registered: registered,
         };
-        session.greet()?;
+        session.begin(machine.held)?;
         Ok(session)
     }
 
-    /// Waits for QEMU's greeting and begins to speak QMP.
-    fn greet(&self) -> Result<(), SessionError> {
+    /// Waits for QEMU's greeting, begins to speak QMP and, unless it is held, lets the machine run.
+    fn begin(&self, is_held: bool) -> Result<(), SessionError> {
         let greeted = |state: &mut State| state.greeted.then_some(());
         match self.wait(Some(QEMU_PATIENCE), greeted) {
             Ok(()) => {}
@@ -168,7 +168,12 @@ impl Session {
                 return Err(SessionError::NotStarted { outcome, scene });
             }
         }
-        match self.qmp("qmp_capabilities", &Value::Null) {
+        // Only now does QEMU tell of what happens to the machine.
+        self.qmp("qmp_capabilities", &Value::Null)?;
+        if is_held {
+            return Ok(());
+        }
+        match self.qmp("cont", &Value::Null) {
             // A guest may end QEMU within microseconds; that is for the next call to tell.
             Ok(_) | Err(SessionError::Ended { .. } | SessionError::TripleFault { .. }) => Ok(()),
             Err(e) => Err(e),

@@ -103,7 +103,7 @@ fn boot(args: &Args) -> Result<Outcome, RunError> {
     };
     println!("tocsin: {loader}, {}{leave}", machine.describe());
     if args.debug {
-        machine = machine.args(["-s", "-S"]);
+        machine = machine.held_for_gdb();
         let dev = std::env::var_os("PROFILE").is_some_and(|profile| profile == "dev");
         let folder = if dev { "debug" } else { "release" };
         let built = built.display();
