@@ -1,8 +1,8 @@
 //! Calling a function on one other CPU.
 //!
-//! Each CPU has a [`Mailbox`]: the head of a list of [`Call`]s. A call is a block of memory with the
-//! function, its argument, and one word that is the link while the call waits and then says that it is
-//! done.
+//! Each CPU has a [`Mailbox`]: the head of a list of [`Call`]s, its [`Posted`] calls. A call is a block
+//! of memory with the function, its argument, and one word that is the link while the call waits and
+//! then says that it is done.
 //!
 //! ```text
 //! sender    fills a block
@@ -69,8 +69,9 @@ impl Call {
     }
 
     const_fn! {
-        /// A block that holds no call.
-        fn free() -> Self {
+        /// A block that holds no call: as one that has run.
+        #[must_use]
+        pub fn free() -> Self {
             Self {
                 next: AtomicPtr::new(DONE),
                 function: AtomicUsize::new(0),
@@ -98,12 +99,18 @@ impl Call {
         self.next.store(DONE, Ordering::Release);
     }
 
-    /// Makes a free block a waiting one. Returns whether it was free.
-    fn take(&self) -> bool {
+    /// Makes one that has run a call of `function`, which waits to be run, unless somebody else has done so.
+    /// Returns whether it was free. Any context.
+    #[must_use]
+    pub fn take(&self, function: usize, argument: usize) -> bool {
         // Acquire: the target has read the last call.
         let taken =
             self.next
                 .compare_exchange(DONE, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed);
+        if taken.is_ok() {
+            self.function.store(function, Ordering::Relaxed);
+            self.argument.store(argument, Ordering::Relaxed);
+        }
         taken.is_ok()
     }
 }
@@ -134,35 +141,20 @@ impl Deref for Waited {
     }
 }
 
-/// One CPU's calls; at most `N` of those that nobody waits for, a power of two.
+/// Calls that wait for one CPU, linked by themselves.
 #[derive(Debug)]
-pub struct Mailbox<const N: usize> {
-    list: List,
-    blocks: [Call; N],
-}
-
-/// What senders write: a cache line of its own.
-#[derive(Debug)]
-#[repr(align(64))]
-struct List {
+pub struct Posted {
     /// The call that was posted last; null if none waits.
     newest: AtomicPtr<Call>,
-    /// Where the next free block is likely.
-    cursor: AtomicUsize,
 }
 
-impl<const N: usize> Mailbox<N> {
+impl Posted {
     const_fn! {
-        /// A mailbox without calls.
+        /// None yet.
         #[must_use]
         pub fn new() -> Self {
-            const { assert!(N.is_power_of_two(), "N must be 1, 2, 4, ...") };
             Self {
-                list: List {
-                    newest: AtomicPtr::new(ptr::null_mut()),
-                    cursor: AtomicUsize::new(0),
-                },
-                blocks: array![Call::free(); N],
+                newest: AtomicPtr::new(ptr::null_mut()),
             }
         }
     }
@@ -197,7 +189,7 @@ impl<const N: usize> Mailbox<N> {
     fn link(&self, call: &Call, newest: *mut Call) -> Result<(), *mut Call> {
         // Release: the block is complete. What is there now is only compared: if it went and came
         // again meanwhile, it is in the list again.
-        let linked = self.list.newest.compare_exchange_weak(
+        let linked = self.newest.compare_exchange_weak(
             newest,
             ptr::from_ref(call).cast_mut(),
             Ordering::Release,
@@ -206,29 +198,8 @@ impl<const N: usize> Mailbox<N> {
         linked.map(drop)
     }
 
-    /// Posts a call that nobody waits for. As [`post`](Self::post); and the mailbox must stay where it is.
-    ///
-    /// # Errors
-    ///
-    /// [`Full`] if `N` such calls wait or run.
-    pub fn leave(&self, function: usize, argument: usize) -> Result<(), Full> {
-        let cursor = self.list.cursor.load(Ordering::Relaxed);
-        for place in cursor..cursor + N {
-            let call = &self.blocks[place % N];
-            if call.take() {
-                self.list.cursor.store((place + 1) % N, Ordering::Relaxed);
-                call.function.store(function, Ordering::Relaxed);
-                call.argument.store(argument, Ordering::Relaxed);
-                self.post(call);
-                return Ok(());
-            }
-        }
-        Err(Full { capacity: N })
-    }
-
     /// Runs what has been posted, in its order, by `run`, which gets the function and the argument.
-    /// Only on the mailbox's CPU, and not in `run`. `at` gives the call at an address that was
-    /// posted.
+    /// Only on the target, and not in `run`. `at` gives the call at an address that was posted.
     #[inline]
     pub fn serve<'a>(
         &self,
@@ -236,7 +207,7 @@ impl<const N: usize> Mailbox<N> {
         mut run: impl FnMut(usize, usize),
     ) {
         // Acquire: all blocks are complete.
-        let newest = self.list.newest.swap(ptr::null_mut(), Ordering::Acquire);
+        let newest = self.newest.swap(ptr::null_mut(), Ordering::Acquire);
         if newest.is_null() {
             return;
         }
@@ -248,10 +219,77 @@ impl<const N: usize> Mailbox<N> {
         }
     }
 
-    /// Whether nothing waits to be served. Only on the mailbox's CPU; a hint for others.
+    /// Whether nothing waits to be served. Only on the target; a hint for others.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.list.newest.load(Ordering::Relaxed).is_null()
+        self.newest.load(Ordering::Relaxed).is_null()
+    }
+}
+
+impl Default for Posted {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// One CPU's calls; at most `N` of those that nobody waits for, a power of two.
+#[derive(Debug)]
+pub struct Mailbox<const N: usize> {
+    senders: Senders,
+    blocks: [Call; N],
+}
+
+/// What senders write: a cache line of its own.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Senders {
+    posted: Posted,
+    /// Where the next free block is likely.
+    cursor: AtomicUsize,
+}
+
+impl<const N: usize> Mailbox<N> {
+    const_fn! {
+        /// A mailbox without calls.
+        #[must_use]
+        pub fn new() -> Self {
+            const { assert!(N.is_power_of_two(), "N must be 1, 2, 4, ...") };
+            Self {
+                senders: Senders {
+                    posted: Posted::new(),
+                    cursor: AtomicUsize::new(0),
+                },
+                blocks: array![Call::free(); N],
+            }
+        }
+    }
+
+    /// Posts a call that nobody waits for. As [`post`](Posted::post); and the mailbox must stay where it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] if `N` such calls wait or run.
+    pub fn leave(&self, function: usize, argument: usize) -> Result<(), Full> {
+        let cursor = self.senders.cursor.load(Ordering::Relaxed);
+        for place in cursor..cursor + N {
+            let call = &self.blocks[place % N];
+            if call.take(function, argument) {
+                let next = (place + 1) % N;
+                self.senders.cursor.store(next, Ordering::Relaxed);
+                self.post(call);
+                return Ok(());
+            }
+        }
+        Err(Full { capacity: N })
+    }
+}
+
+impl<const N: usize> Deref for Mailbox<N> {
+    type Target = Posted;
+
+    #[inline]
+    fn deref(&self) -> &Posted {
+        &self.senders.posted
     }
 }
 

@@ -1,10 +1,11 @@
-//! What other CPUs ask of a CPU's timers: commands, in a list that they push to and the owner takes whole.
+//! What other CPUs ask of a CPU's timers: commands, each posted to the owner as a [`Call`].
 //!
 //! A timer has one request, so who uses the timer waits for the last answer before it asks again.
 
 use core::cell::Cell;
-use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use core::ptr::NonNull;
+
+use tocsin_logic::irq::mailbox::{Call, Posted};
 
 use super::node::Node;
 
@@ -21,11 +22,9 @@ pub(super) enum Command {
 
 /// A command from another CPU: one at a time.
 pub(super) struct Request {
-    /// The next in the owner's inbox; who posts writes it, the owner reads it.
-    next: AtomicPtr<Node>,
+    /// Its argument is the node. What is below belongs to the owner until it is done.
+    call: Call,
     command: Cell<Command>,
-    /// Whether it is in the inbox. What is above belongs to the owner until this is false.
-    posted: AtomicBool,
     /// The answer.
     was_pending: Cell<bool>,
 }
@@ -34,16 +33,15 @@ impl Request {
     /// Of a timer of which nothing has been asked.
     pub(super) fn new() -> Self {
         Self {
-            next: AtomicPtr::new(ptr::null_mut()),
+            call: Call::free(),
             command: Cell::new(Command::Cancel),
-            posted: AtomicBool::new(false),
             was_pending: Cell::new(false),
         }
     }
 
     /// Whether the owner has answered the last one, if there was one.
     pub(super) fn is_done(&self) -> bool {
-        !self.posted.load(Ordering::Acquire)
+        self.call.is_done()
     }
 
     /// The last answer: whether the timer was going to fire. For who posted, when it is done.
@@ -52,40 +50,27 @@ impl Request {
     }
 }
 
-/// The nodes with a command for one CPU, linked by their requests, the latest first.
+/// The commands that wait for one CPU.
 #[derive(Debug)]
-pub(super) struct Inbox(AtomicPtr<Node>);
+pub(super) struct Inbox(Posted);
 
 impl Inbox {
     pub(super) const fn new() -> Self {
-        Self(AtomicPtr::new(ptr::null_mut()))
+        Self(Posted::new())
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.load(Ordering::Relaxed).is_null()
+        self.0.is_empty()
     }
 
     /// Adds a command for a node whose last request is done, and which is not freed before this one is.
     pub(super) fn push(&self, pointer: NonNull<Node>, command: Command) {
         // SAFETY: 1. The caller does not free it before the request is done.
         let request = unsafe { &pointer.as_ref().request };
+        let is_free = request.call.take(0, pointer.as_ptr() as usize);
+        debug_assert!(is_free, "the last command waits");
         request.command.set(command);
-        request.posted.store(true, Ordering::Relaxed);
-        let mut latest = self.0.load(Ordering::Relaxed);
-        loop {
-            request.next.store(latest, Ordering::Relaxed);
-            // Release: who finds the node finds its command.
-            let pushed = self.0.compare_exchange_weak(
-                latest,
-                pointer.as_ptr(),
-                Ordering::Release,
-                Ordering::Relaxed,
-            );
-            match pushed {
-                Ok(_) => break,
-                Err(now) => latest = now,
-            }
-        }
+        self.0.post(&request.call);
     }
 
     /// Has `execute` do what has been asked for, the earliest first, and answer whether the timer was going
@@ -94,27 +79,16 @@ impl Inbox {
         if self.is_empty() {
             return;
         }
-        // The list has the latest first.
-        let mut latest = NonNull::new(self.0.swap(ptr::null_mut(), Ordering::Acquire));
-        let mut first: Option<NonNull<Node>> = None;
-        while let Some(pointer) = latest {
-            // SAFETY: 1. Who posted it waits before it frees it.
-            let next = unsafe { &pointer.as_ref().request.next };
-            let earlier = next.load(Ordering::Relaxed);
-            next.store(
-                first.map_or(ptr::null_mut(), NonNull::as_ptr),
-                Ordering::Relaxed,
-            );
-            first = Some(pointer);
-            latest = NonNull::new(earlier);
-        }
-        while let Some(pointer) = first {
-            // SAFETY: 1. As above, until it is no longer posted.
+        // SAFETY: 1. Who posted it waits before it frees it. 2. A call is all atomics.
+        let at = |call: *const Call| unsafe { &*call };
+        self.0.serve(at, |_, node| {
+            let Some(pointer) = NonNull::new(node as *mut Node) else {
+                return;
+            };
+            // SAFETY: 1. As above.
             let request = unsafe { &pointer.as_ref().request };
-            first = NonNull::new(request.next.load(Ordering::Relaxed));
             let was_pending = execute(pointer, request.command.get());
             request.was_pending.set(was_pending);
-            request.posted.store(false, Ordering::Release);
-        }
+        });
     }
 }
