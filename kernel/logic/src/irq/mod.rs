@@ -12,6 +12,7 @@
 //! | [`board`] | how one CPU has all others call a function |
 //! | [`route`] | where the interrupt of a request arrives, and how |
 //! | [`timers`] | which timer of a CPU is due, and which comes next |
+//! | [`turns`] | whether the function of a timer runs, and who frees it |
 //! | [`heart`] | which CPUs have stopped answering |
 //! | [`affinity`] | in which steps a line moves to another CPU |
 //! | [`nmi`] | why an NMI came |
@@ -36,6 +37,7 @@ pub mod storm;
 mod sync;
 pub mod table;
 pub mod timers;
+pub mod turns;
 pub mod vectors;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! one. Loom's atomics cannot be made in a constant, so what makes them goes
 //! through the two macros here, which say `const`, and loom's, which do not.
 
-pub(super) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+pub(super) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 
 /// A function that is `const`, except under loom.
 macro_rules! const_fn {

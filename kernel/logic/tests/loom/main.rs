@@ -29,6 +29,9 @@ mod queue;
 #[path = "../../src/irq/table.rs"]
 #[allow(dead_code, reason = "the models need only a part")]
 mod table;
+#[path = "../../src/irq/turns.rs"]
+#[allow(dead_code, reason = "the models need only a part")]
+mod turns;
 
 mod calls;
 mod cpu;
@@ -38,6 +41,7 @@ mod moves;
 mod notices;
 mod removal;
 mod sync;
+mod timers;
 mod work;
 
 use loom::thread::{JoinHandle, spawn};

@@ -100,6 +100,7 @@ macro_rules! atomic {
 }
 
 atomic!(AtomicBool, bool);
+atomic!(AtomicU8, u8);
 atomic!(AtomicUsize, usize);
 atomic!(AtomicPtr<T>, *mut T);
 

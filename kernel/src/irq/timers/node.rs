@@ -3,41 +3,21 @@
 //! A node is used by its owner, the CPU whose queue it is in, with that CPU's priority raised to
 //! the timers' class: owner only, and no lock. Others read its counts, and give it commands.
 //!
-//! # Whether its function runs
-//!
-//! ```text
-//!             fires                 the function returns
-//!   IDLE ---------------> RUNNING ----------------------> IDLE       in the interrupt
-//!
-//!   IDLE --> QUEUED ----> RUNNING ----------------------> IDLE       as deferred work
-//!                            | fires again      ^
-//!                            v                  | returns: queued again
-//!                          AGAIN ---------------+
-//! ```
-//!
-//! Who drops a timer first takes it out of the queue, so that it does not fire any more. Then a
-//! function that is running is waited for, unless the drop happens inside it or in an interrupt of
-//! it: then, and when it only waits to run, the state becomes DEAD, and whoever comes out of the
-//! function, or would go into it, frees the node.
+//! Whether its function runs, and who frees it, is [`Turns`]'s to say.
 
 use alloc::boxed::Box;
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use tocsin_logic::irq::timers::Id;
+use tocsin_logic::irq::turns::{Finish, Release, Request as Turn, Turns};
 
 use super::inbox::{Command, Request};
 use super::{Expiry, Mode, Row, queue};
 use crate::irq::deferred;
 use crate::{cpu, time};
-
-const IDLE: u8 = 0;
-const QUEUED: u8 = 1;
-const RUNNING: u8 = 2;
-const AGAIN: u8 = 3;
-const DEAD: u8 = 4;
 
 /// When a timer that could not be deferred, because too much waits, is tried again, in nanoseconds.
 const RETRY: u64 = 100_000;
@@ -54,7 +34,7 @@ pub(super) struct Node {
     pub(super) period_cycles: Cell<u64>,
     /// Owner only: whether `id` is the one that has just fired and is still in the queue.
     pub(super) firing: Cell<bool>,
-    state: AtomicU8,
+    turns: Turns,
     /// Owner only: where it is in the queue.
     pub(super) id: Cell<Option<Id>>,
     /// When it fires, in nanoseconds since the kernel began, or [`NEVER`].
@@ -122,7 +102,7 @@ where
         },
         period_cycles: Cell::new(u64::MAX),
         firing: Cell::new(false),
-        state: AtomicU8::new(IDLE),
+        turns: Turns::new(),
         id: Cell::new(None),
         next: AtomicU64::new(NEVER),
         period: AtomicU64::new(0),
@@ -152,7 +132,7 @@ where
 unsafe fn run_now<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>, missed: u64) {
     // SAFETY: 1. Passed on to the caller.
     let node = unsafe { pointer.as_ref() };
-    node.state.store(RUNNING, Ordering::Relaxed);
+    node.turns.begin();
     let expiry = Expiry::new(pointer, node.next.load(Ordering::Relaxed), missed);
     // SAFETY: 1. As above. 2. An interrupt of this class does not come while it is in service, so
     // nobody else has the function.
@@ -168,13 +148,9 @@ unsafe fn run_now<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>, missed: u64) {
 pub(super) unsafe fn finish(pointer: NonNull<Node>) {
     // SAFETY: 1. Passed on to the caller.
     let node = unsafe { pointer.as_ref() };
-    match node.state.load(Ordering::Relaxed) {
-        // Release: who sees it may free what the function used.
-        RUNNING => node.state.store(IDLE, Ordering::Release),
+    if node.turns.end() {
         // SAFETY: 1. The timer is gone, and left the node to this.
-        DEAD => unsafe { (node.free)(pointer) },
-        // What is deferred ends elsewhere.
-        _ => {}
+        unsafe { (node.free)(pointer) };
     }
 }
 
@@ -191,13 +167,12 @@ unsafe fn put_off(pointer: NonNull<Node>, missed: u64) {
         node.deadline.set(deadline);
         node.missed_since.set(node.missed_since.get() + missed);
     };
-    match node.state.load(Ordering::Acquire) {
-        IDLE => {
-            node.state.store(QUEUED, Ordering::Relaxed);
+    match node.turns.request() {
+        Turn::Defer => {
             if deferred::defer(run_later, pointer.as_ptr() as usize).is_ok() {
                 return tell(missed);
             }
-            node.state.store(IDLE, Ordering::Relaxed);
+            node.turns.refuse();
             if node.period.load(Ordering::Relaxed) == 0 {
                 // Not lost, only late.
                 let command = Command::Arm {
@@ -208,12 +183,8 @@ unsafe fn put_off(pointer: NonNull<Node>, missed: u64) {
                 return;
             }
         }
-        RUNNING => {
-            node.state.store(AGAIN, Ordering::Relaxed);
-            return tell(missed);
-        }
-        // It has not run since it fired last.
-        _ => {}
+        Turn::Again => return tell(missed),
+        Turn::Waits => {}
     }
     add(&node.missed, 1);
     tell(missed + 1);
@@ -224,64 +195,39 @@ extern "C" fn run_later(pointer: usize) {
     let Some(pointer) = NonNull::new(pointer as *mut Node) else {
         return;
     };
-    // SAFETY: 1. While the state is not IDLE, only this frees the node.
+    // SAFETY: 1. Until the function has run, only this frees the node.
     let node = unsafe { pointer.as_ref() };
-    let runs = node
-        .state
-        .compare_exchange(QUEUED, RUNNING, Ordering::Acquire, Ordering::Acquire);
-    if runs.is_ok() {
-        // SAFETY: 1. It was queued once, so nobody else has the function.
-        unsafe { (node.work)(pointer) };
-    } else {
-        // SAFETY: 1. The timer is gone, and left the node to this.
-        unsafe { (node.free)(pointer) };
-    }
+    // SAFETY: 1. This is its turn.
+    unsafe { (node.work)(pointer) };
 }
 
-/// Calls the function, and ends the call: it is idle, queued again, or gone.
+/// Calls the function, unless the timer is gone, and ends the call: it is idle, deferred again, or freed.
 ///
 /// # Safety
 ///
-/// The node is a `Whole<F>`, its state RUNNING, and nobody else has the function.
+/// On the owner; the node is a `Whole<F>`, and was deferred.
 unsafe fn work<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>) {
-    // SAFETY: 1. While the state is not IDLE, only this frees the node.
+    // SAFETY: 1. Until the function has run, only this frees the node.
     let node = unsafe { pointer.as_ref() };
-    loop {
+    while node.turns.start() {
         let expiry =
             queue::local(|_| Expiry::new(pointer, node.deadline.get(), node.missed_since.take()));
-        // SAFETY: 1. Passed on to the caller.
+        // SAFETY: 1. Passed on to the caller. 2. It has started, so nobody else has the function.
         unsafe { call::<F>(pointer, &expiry) };
         add(&node.fired, 1);
-        // Release: who sees it may free what the function used.
-        let idle = node
-            .state
-            .compare_exchange(RUNNING, IDLE, Ordering::Release, Ordering::Acquire);
-        match idle {
-            Ok(_) => return,
-            Err(AGAIN) => {}
-            Err(_) => {
-                // SAFETY: 1. The timer is gone, and left the node to this.
-                unsafe { (node.free)(pointer) };
-                return;
+        match node.turns.finish() {
+            Finish::Idle => return,
+            // Behind other work, so that this does not keep it waiting; or at once, if there is no room.
+            Finish::Queued => {
+                if deferred::defer(run_later, pointer.as_ptr() as usize).is_ok() {
+                    return;
+                }
             }
-        }
-        // Behind other work, so that this does not keep it waiting.
-        let again =
-            node.state
-                .compare_exchange(AGAIN, QUEUED, Ordering::Relaxed, Ordering::Relaxed);
-        if again.is_ok() && deferred::defer(run_later, pointer.as_ptr() as usize).is_ok() {
-            return;
-        }
-        // No room. A timer that is dropped meanwhile has made the state DEAD.
-        let own =
-            node.state
-                .compare_exchange(QUEUED, RUNNING, Ordering::Acquire, Ordering::Relaxed);
-        if own.is_err() {
-            // SAFETY: 1. The timer is gone, and left the node to this.
-            unsafe { (node.free)(pointer) };
-            return;
+            Finish::Dead => break,
         }
     }
+    // SAFETY: 1. The timer is gone, and left the node to this.
+    unsafe { (node.free)(pointer) };
 }
 
 /// # Safety
@@ -310,33 +256,19 @@ unsafe fn free<F>(pointer: NonNull<Node>) {
 /// # Safety
 ///
 /// The timer is closed, and the caller does not use the node any more.
+#[inline(never)]
 pub(super) unsafe fn release(pointer: NonNull<Node>) {
     // SAFETY: 1. Nothing but the lines below lets anybody free it.
     let node = unsafe { pointer.as_ref() };
     let is_here = node.cpu == cpu::current().id();
     let mut wait = super::Wait::new(node.cpu, node.name);
     loop {
-        let state = node.state.load(Ordering::Acquire);
-        let dies = match state {
-            IDLE => {
-                // SAFETY: 1. It is closed, so it does not fire again. 2. Its function does not run.
-                unsafe { (node.free)(pointer) };
-                return;
-            }
-            QUEUED => true,
-            // This is inside the function, or in an interrupt of it.
-            RUNNING | AGAIN => is_here,
-            _ => return,
-        };
-        let dead = dies
-            && node
-                .state
-                .compare_exchange(state, DEAD, Ordering::AcqRel, Ordering::Relaxed)
-                .is_ok();
-        if dead {
-            return;
+        match node.turns.release(is_here) {
+            // SAFETY: 1. It is closed, so it does not fire again. 2. Its function does not run.
+            Release::Free => return unsafe { (node.free)(pointer) },
+            Release::Left => return,
+            Release::Wait => wait.turn(),
         }
-        wait.turn();
     }
 }
 

@@ -8,6 +8,7 @@ mod route;
 mod stack;
 mod statistics;
 mod storm;
+mod turns;
 mod vectors;
 
 use crate::vector::PriorityClass;
