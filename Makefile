@@ -31,6 +31,7 @@ help: ## This list
 #: BOOT  auto  limine, limine-uefi, direct, or auto: limine if it can be had
 #: APPEND  -  kernel command line: APPEND='run="memory; poweroff"'
 #: QEMU_ARGS  -  more arguments for QEMU
+#: GDB  1234  debug: the TCP port, or a socket's path, where gdb is waited for
 #: FILTER  -  test: only those with this in their name
 #: MINUTES  10  soak: how long
 #: SEED  -  soak: the number of the first machine

@@ -91,7 +91,8 @@ fn variables() -> Vec<(&'static str, &'static str)> {
     ]
 }
 
-fn command(append: &str) -> Result<Command> {
+/// The command, with this for the kernel.
+pub fn command(append: &str) -> Result<Command> {
     let mut command = Command::new(PROGRAM.clone()?);
     command.arg("run").envs(variables()).env("APPEND", append);
     Ok(command)

@@ -6,6 +6,7 @@
 mod bench;
 mod calls;
 mod command;
+mod debugger;
 mod example;
 mod faults;
 mod firmware;
@@ -146,6 +147,7 @@ fn main() -> std::process::ExitCode {
     trials.extend(calls::trials());
     trials.extend(bench::trials());
     trials.extend(command::trials());
+    trials.extend(debugger::trials());
     trials.extend(example::trials());
     trials.extend(faults::trials());
     trials.extend(gate::trials());

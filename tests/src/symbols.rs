@@ -37,6 +37,15 @@ impl Symbols {
         })
     }
 
+    /// Where the function of this name begins.
+    #[must_use]
+    pub fn address(&self, name: &str) -> Option<u64> {
+        let mut known = self.functions.iter();
+        known
+            .find(|(_, known)| known == name)
+            .map(|(range, _)| range.start)
+    }
+
     /// Checks what the kernel called an address in its code. Where several
     /// functions became one, any of their names is right.
     ///

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::firmware::Firmware;
-use crate::settings::{Accel, BootWay, Memory, Smp};
+use crate::settings::{Accel, BootWay, GdbPlace, Memory, Smp};
 
 /// I/O port and width of the device through which the kernel ends QEMU.
 const EXIT_DEVICE: &str = "isa-debug-exit,iobase=0xf4,iosize=4";
@@ -193,11 +193,11 @@ impl Machine {
         self
     }
 
-    /// Lets gdb, on QEMU's usual port, start the machine and stop it.
+    /// Lets gdb start the machine and stop it.
     #[must_use]
-    pub fn held_for_gdb(mut self) -> Self {
+    pub fn held_for_gdb(mut self, place: &GdbPlace) -> Self {
         self.held = true;
-        self.args(["-s"])
+        self.args(["-gdb".to_owned(), place.for_qemu()])
     }
 
     /// For people: `q35, 4 CPUs, 512 MiB, TCG`.

@@ -4,6 +4,7 @@
 //! They are checked here, before QEMU sees them, because QEMU's own complaints
 //! name its options and not the variable that somebody typed.
 
+mod gdb;
 mod machine;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ mod tests;
 use std::fmt;
 use std::path::Path;
 
+pub use gdb::GdbPlace;
 pub use machine::MachineArgs;
 
 /// A variable whose value cannot be used.

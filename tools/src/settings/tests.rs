@@ -55,6 +55,27 @@ fn memory_takes_sizes_and_names_bad_ones() {
 }
 
 #[test]
+fn gdb_is_waited_for_at_a_port_or_a_socket() {
+    for (value, qemu, gdb) in [
+        ("1234", "tcp::1234", ":1234"),
+        ("/a,b/gdb", "unix:/a,,b/gdb,server=on,wait=off", "/a,b/gdb"),
+    ] {
+        let place = GdbPlace::parse(value).unwrap();
+        assert_eq!(
+            (place.for_qemu(), place.for_gdb()),
+            (qemu.into(), gdb.into())
+        );
+    }
+    for value in ["", "0", "65536", "gdb", ":1234"] {
+        let message = GdbPlace::parse(value).unwrap_err().to_string();
+        assert!(
+            message.starts_with(&format!("GDB={value}: that is no TCP port; ")),
+            "{message}"
+        );
+    }
+}
+
+#[test]
 fn words_are_checked() {
     assert_eq!(BootWay::parse("auto"), Ok(None));
     for way in [BootWay::Direct, BootWay::Limine, BootWay::LimineUefi] {

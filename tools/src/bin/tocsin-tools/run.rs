@@ -9,7 +9,7 @@ use std::io::{IsTerminal as _, stdin, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use tocsin_tools::settings::{BadSetting, BootWay, MachineArgs, Smp};
+use tocsin_tools::settings::{BadSetting, BootWay, GdbPlace, MachineArgs, Smp};
 use tocsin_tools::{Firmware, Limine, NoLimine, Outcome, Session, SessionError, workspace};
 
 use crate::feed;
@@ -41,6 +41,9 @@ pub struct Args {
     /// Wait for gdb before the first instruction
     #[arg(long)]
     debug: bool,
+    /// Where: a TCP port, or a socket's path
+    #[arg(long, env = "GDB", default_value = "1234")]
+    gdb: String,
 }
 
 /// What stops a run before or outside of the kernel.
@@ -102,18 +105,40 @@ fn boot(args: &Args) -> Result<Outcome, RunError> {
         ""
     };
     println!("tocsin: {loader}, {}{leave}", machine.describe());
-    if args.debug {
-        machine = machine.held_for_gdb();
-        let dev = std::env::var_os("PROFILE").is_some_and(|profile| profile == "dev");
-        let folder = if dev { "debug" } else { "release" };
-        let built = built.display();
-        println!("tocsin: waiting for: gdb -x {GDB_SCRIPT} {BUILT}/{folder}/{built}");
+    let gdb = args.debug.then(|| GdbPlace::parse(&args.gdb)).transpose()?;
+    if let Some(place) = &gdb {
+        machine = machine.held_for_gdb(place);
     }
-    if interactive {
-        return Ok(Session::start_on_terminal(&machine)?.run_to_end());
+    let mut session = if interactive {
+        Session::start_on_terminal(&machine)?
+    } else {
+        Session::start_copied(&machine, Box::new(stdout()))?
+    };
+    if let Some(place) = gdb {
+        println!("tocsin: waiting for: {}", debugger(&place, &built));
     }
-    let mut session = Session::start_copied(&machine, Box::new(stdout()))?;
-    Ok(feed::run(&mut session))
+    Ok(if interactive {
+        session.run_to_end()
+    } else {
+        feed::run(&mut session)
+    })
+}
+
+/// The command that attaches gdb to the machine with this kernel.
+fn debugger(place: &GdbPlace, built: &Path) -> String {
+    let dev = std::env::var_os("PROFILE").is_some_and(|profile| profile == "dev");
+    let built = Path::new(BUILT)
+        .join(if dev { "debug" } else { "release" })
+        .join(built);
+    let target = format!("target remote {}", place.for_gdb());
+    shell_words::join([
+        "gdb",
+        "-ex",
+        &target,
+        "-x",
+        GDB_SCRIPT,
+        &built.to_string_lossy(),
+    ])
 }
 
 /// The way to boot, and what to call it. `None` asks for Limine where it can be had.

@@ -1,0 +1,49 @@
+//! `GDB`: where a machine that is debugged waits for gdb.
+
+use super::BadSetting;
+
+/// The place where QEMU listens and gdb connects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GdbPlace {
+    /// This TCP port.
+    Port(u16),
+    /// The socket of this path.
+    Socket(String),
+}
+
+impl GdbPlace {
+    /// Checks the value of `GDB`.
+    ///
+    /// # Errors
+    ///
+    /// Neither a port nor a path.
+    pub fn parse(value: &str) -> Result<Self, BadSetting> {
+        match value.parse() {
+            Ok(port) if port > 0 => Ok(Self::Port(port)),
+            _ if value.contains('/') => Ok(Self::Socket(value.to_owned())),
+            _ => Err(BadSetting::new(
+                "GDB",
+                value,
+                "that is no TCP port",
+                "give one from 1 to 65535, or a socket's path with a slash in it",
+            )),
+        }
+    }
+
+    /// QEMU's `-gdb`.
+    pub(crate) fn for_qemu(&self) -> String {
+        match self {
+            Self::Port(port) => format!("tcp::{port}"),
+            Self::Socket(path) => format!("unix:{},server=on,wait=off", path.replace(',', ",,")),
+        }
+    }
+
+    /// What gdb calls the `target remote`.
+    #[must_use]
+    pub fn for_gdb(&self) -> String {
+        match self {
+            Self::Port(port) => format!(":{port}"),
+            Self::Socket(path) => path.clone(),
+        }
+    }
+}
