@@ -83,11 +83,7 @@ pub fn compare(old: &Results, new: &Results) -> Comparison {
             None => comparison.added.push(figure.key.describe()),
         }
     }
-    let is_measured = |clock| new.figures.iter().any(|figure| figure.key.clock == clock);
-    let gone = old
-        .figures
-        .iter()
-        .filter(|figure| find(new, figure).is_none() && is_measured(figure.key.clock));
+    let gone = old.figures.iter().filter(|it| find(new, it).is_none());
     comparison.gone = gone.map(|figure| figure.key.describe()).collect();
     comparison
 }
@@ -228,28 +224,8 @@ impl Comparison {
         for line in &self.unlike {
             out += &format!("not measured alike: {line}\n");
         }
-        out += &format!(
-            "{:<62}{:>10}{:>10}{:>9}{:>7}{:>10}{:>7}\n",
-            "median", "old", "new", "change", "sure", "to floor", "sure"
-        );
-        for row in &self.rows {
-            let percent = |part: f64| format!("{:+.1} %", part * 100.0);
-            let sure = |shift: Shift| format!("{:.0} %", (shift.confidence * 100.0).floor());
-            let floor = row.to_floor.map_or_else(
-                || (String::new(), String::new()),
-                |shift| (percent(shift.change), sure(shift)),
-            );
-            out += &format!(
-                "{:<62}{:>10}{:>10}{:>9}{:>7}{:>10}{:>7}{}\n",
-                row.label,
-                row.old,
-                row.new,
-                percent(row.raw.change),
-                sure(row.raw),
-                floor.0,
-                floor.1,
-                if row.is_sure() { " *" } else { "" }
-            );
+        for clock in [Clock::Cycles, Clock::Instructions] {
+            out += &self.show_rows(clock);
         }
         for (what, labels) in [("no longer measured", &self.gone), ("new", &self.added)] {
             for label in labels {
@@ -267,4 +243,48 @@ impl Comparison {
         );
         out
     }
+
+    /// The rows by one clock; instructions are sure.
+    fn show_rows(&self, clock: Clock) -> String {
+        let mut rows = self.rows.iter().filter(|row| row.clock == clock).peekable();
+        if rows.peek().is_none() {
+            return String::new();
+        }
+        let mut out = format!(
+            "{:<62}{:>12}{:>12}{:>9}",
+            format!("median by {clock}"),
+            "old",
+            "new",
+            "change"
+        );
+        if clock == Clock::Cycles {
+            out += &format!("{:>7}{:>10}{:>7}", "sure", "to floor", "sure");
+        }
+        out.push('\n');
+        for row in rows {
+            out += &format!(
+                "{:<62}{:>12}{:>12}{:>9}",
+                row.label,
+                row.old,
+                row.new,
+                percent(row.raw.change)
+            );
+            if clock == Clock::Cycles {
+                let blank = || (String::new(), String::new());
+                let shown = |shift: Shift| (percent(shift.change), sure(shift));
+                let (change, to_floor) = row.to_floor.map_or_else(blank, shown);
+                out += &format!("{:>7}{change:>10}{to_floor:>7}", sure(row.raw));
+            }
+            out += if row.is_sure() { " *\n" } else { "\n" };
+        }
+        out
+    }
+}
+
+fn percent(part: f64) -> String {
+    format!("{:+.1} %", part * 100.0)
+}
+
+fn sure(shift: Shift) -> String {
+    format!("{:.0} %", (shift.confidence * 100.0).floor())
 }

@@ -181,7 +181,8 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
     show(&results, &settings.clocks);
     save(&results, &folder)?;
     println!("{folder}/report.html, results.json and results.csv written");
-    if let Some(old) = old {
+    if let Some(mut old) = old {
+        old.figures.retain(|it| plan::covers(settings, &it.key));
         print!("\n{}", compare::compare(&old, &results).show());
     }
     // A missed aim is told, with what it is made of; what must not get worse is the gate's.

@@ -156,6 +156,14 @@ pub fn is_asked(figure: &str, names: &[String]) -> bool {
     names.is_empty() || names.iter().any(|name| figure.starts_with(name.as_str()))
 }
 
+/// Whether a sitting with these settings is to measure a figure that another one has.
+pub fn covers(settings: &Settings, key: &Key) -> bool {
+    let cpus = settings.smp.as_ref().and_then(Smp::cpus);
+    settings.clocks.contains(&key.clock)
+        && is_asked(&key.name, &settings.only)
+        && cpus.is_none_or(|cpus| u64::from(cpus) == key.cpus)
+}
+
 /// Leaves those figures that were asked for; a group is measured as a whole.
 pub fn narrow(boots: &mut [Boot], names: &[String]) {
     for boot in boots {

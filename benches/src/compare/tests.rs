@@ -147,7 +147,15 @@ fn instructions_are_exact() {
     assert_eq!(sure.len(), 1);
     assert_eq!(sure[0].label, label);
     let shown = comparison.show();
-    assert!(shown.contains(" *\n"), "{shown}");
+    let (cycles, instructions) = shown.split_once("median by instructions").unwrap();
+    assert!(cycles.contains("to floor") && !cycles.contains(" *\n"));
+    let (heading, rows) = instructions.split_once('\n').unwrap();
+    assert!(!heading.contains("sure"), "{shown}");
+    let marked: Vec<_> = rows.lines().filter(|row| row.ends_with(" *")).collect();
+    assert!(
+        marked.len() == 1 && marked[0].starts_with(&label),
+        "{shown}"
+    );
 }
 
 #[test]

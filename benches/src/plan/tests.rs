@@ -1,6 +1,7 @@
 //! Tests of `plan`.
 
 use super::*;
+use crate::fixtures;
 
 fn labels(only: &[&str], smp: Option<&str>, append: &str, clock: Clock) -> Vec<String> {
     let settings = Settings {
@@ -51,6 +52,30 @@ fn a_name_leaves_out_what_it_does_not_ask_for() {
     assert_eq!(only[1..], [2, 8, 16, 32].map(|n| format!("{n} CPUs: call")));
     let only = labels(&["bringup"], None, "", Clock::Instructions);
     assert!(only.contains(&"255 CPUs: bringup".to_owned()));
+}
+
+#[test]
+fn a_sitting_covers_what_it_was_asked_for() {
+    let key = &fixtures::results().figures[0].key;
+    let all = Settings {
+        clocks: vec![key.clock],
+        ..Settings::fixed()
+    };
+    assert!(covers(&all, key));
+    let narrowed = |name: &str, smp: u64, clock| Settings {
+        only: vec![name.to_owned()],
+        smp: Some(Smp::parse(&smp.to_string()).unwrap()),
+        clocks: vec![clock],
+        ..Settings::fixed()
+    };
+    let other = match key.clock {
+        Clock::Cycles => Clock::Instructions,
+        Clock::Instructions => Clock::Cycles,
+    };
+    assert!(covers(&narrowed(&key.name, key.cpus, key.clock), key));
+    assert!(!covers(&narrowed("no.such", key.cpus, key.clock), key));
+    assert!(!covers(&narrowed(&key.name, key.cpus + 1, key.clock), key));
+    assert!(!covers(&narrowed(&key.name, key.cpus, other), key));
 }
 
 #[test]
