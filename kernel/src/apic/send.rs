@@ -8,6 +8,7 @@ use tocsin_logic::vector::Vector;
 use x86_64::registers::model_specific::Msr;
 
 use super::LocalApic;
+use crate::cpu;
 use crate::sync::without_interrupts;
 
 /// Polls of the ICR before a command that the bus does not take is given up: longer than any
@@ -61,6 +62,17 @@ impl LocalApic {
             self.write(Register::IcrHigh, high);
             self.write(Register::Icr, low);
         });
+        self.leave_idle();
+    }
+
+    /// What a handler interrupts may have waited until the last command was sent, and be about to write its
+    /// own: so it must find the ICR idle again.
+    #[inline]
+    fn leave_idle(&self) {
+        let own = cpu::current();
+        if own.interrupts.are_answered() || own.nmi.is_handled() {
+            self.wait_until_sent();
+        }
     }
 
     /// Sends this CPU an interrupt. It arrives soon, not at once. Any context: an NMI too, for it disturbs
@@ -78,14 +90,19 @@ impl LocalApic {
             unsafe { Msr::new(SELF_IPI_MSR).write(u64::from(vector.get())) };
             return;
         }
+        self.send_to_self_by_register(vector);
+    }
+
+    /// Writes the low half of the ICR in xAPIC mode. The shorthand does without the high half, which may be
+    /// somebody's whom this interrupts.
+    #[cold]
+    fn send_to_self_by_register(&self, vector: Vector) {
         let [_, low] = Icr::fixed(vector.get(), Destination::Myself)
             .encode_xapic()
             .expect("a vector from 16 up can be sent to oneself");
-        // The shorthand does without the high half, which may be somebody's whom this interrupts; the
-        // command must be gone when they write the low half.
         self.wait_until_sent();
         self.write(Register::Icr, low);
-        self.wait_until_sent();
+        self.leave_idle();
     }
 
     /// Waits until the last command is on its way, but not for ever. In xAPIC mode.

@@ -128,6 +128,13 @@ impl Interrupts {
         self.counts[usize::from(vector)].load(Ordering::Relaxed)
     }
 
+    /// Whether interrupts are being answered now. On this CPU.
+    #[inline]
+    #[must_use]
+    pub fn are_answered(&self) -> bool {
+        self.depth.load(Ordering::Relaxed) >= 0
+    }
+
     /// How many interrupts are being answered now.
     #[must_use]
     pub fn depth(&self) -> u32 {

@@ -99,6 +99,12 @@ impl Nmi {
         true
     }
 
+    /// Whether the handler runs. On this CPU.
+    #[must_use]
+    pub fn is_handled(&self) -> bool {
+        self.state.load(Ordering::Relaxed) != 0
+    }
+
     /// Whether an NMI has come while the handler runs, which will run again.
     #[must_use]
     pub fn is_latched(&self) -> bool {

@@ -326,7 +326,7 @@ fn wait_longer(mut is_done: impl FnMut() -> bool) {
 /// Whether calls may not reach this CPU by interrupt until the running code goes on.
 #[cold]
 fn is_blocked(own: &PerCpu) -> bool {
-    own.interrupts.depth() > 0 || !flag::are_enabled() || control::priority_class() >= CLASS
+    own.interrupts.are_answered() || !flag::are_enabled() || control::priority_class() >= CLASS
 }
 
 /// Answers the calls that wait for this CPU, from within a wait.
