@@ -48,11 +48,11 @@ const COUNTED: &[(&str, One, f64)] = &[
     ("timer.queue", Some(("load", "idle")), 80.0),
 ];
 
-/// Most cycles, in those of a floor: name, a parameter's value, the floor's name, limit.
-const TO_FLOOR: &[(&str, One, &str, f64)] = &[
-    ("self_ipi.round_trip", None, "self_ipi.round_trip", 1.15),
-    ("ipi.one_way", Some(POLLING), "ipi.one_way", 1.2),
-    ("call.wait", None, "ipi.round_trip", 1.5),
+/// Most cycles, in those of the floor: name, a parameter's value, limit.
+const TO_FLOOR: &[(&str, One, f64)] = &[
+    ("self_ipi.round_trip", None, 1.15),
+    ("ipi.one_way", Some(POLLING), 1.2),
+    ("call.wait", None, 1.5),
 ];
 
 /// Most cycles, in those of another kernel: peer, its test, limit.
@@ -95,18 +95,10 @@ pub fn of(results: &Results) -> Vec<Aim> {
         "nest.entry",
         "a nested entry costs no more than the first",
     ));
-    for &(name, param, floor, limit) in TO_FLOOR {
+    for &(name, param, limit) in TO_FLOOR {
         for figure in own(results, Clock::Cycles, name, param) {
-            let base = results.figures.iter().find(|base| {
-                let (own, base) = (&figure.key, &base.key);
-                base.name == floor
-                    && base.variant == "floor"
-                    && (base.clock, &base.apic, base.cpus) == (own.clock, &own.apic, own.cpus)
-                    && has(base, param.unwrap_or(POLLING))
-            });
-            aims.extend(
-                base.map(|base| ratio(figure, float(base.summary.p50), limit, "the floor's")),
-            );
+            let times = results.to_floor(figure);
+            aims.extend(times.map(|times| ratio(figure, times, limit, "the floor's")));
         }
     }
     aims.extend(ceilings(results));
@@ -118,7 +110,8 @@ pub fn of(results: &Results) -> Vec<Aim> {
             }
             let base = format!("{peer}'s {test}");
             let ours = theirs.ours(results);
-            aims.extend(ours.map(|ours| ratio(ours, theirs.value, limit, &base)));
+            let times = |ours: &Figure| float(ours.summary.p50) / theirs.value;
+            aims.extend(ours.map(|ours| ratio(ours, times(ours), limit, &base)));
         }
     }
     aims
@@ -157,10 +150,10 @@ fn counted(figure: &Figure, limit: f64) -> Aim {
     }
 }
 
-fn ratio(figure: &Figure, base: f64, limit: f64, of: &str) -> Aim {
+fn ratio(figure: &Figure, times: f64, limit: f64, of: &str) -> Aim {
     Aim {
         what: figure.key.describe(),
-        measured: float(figure.summary.p50) / base,
+        measured: times,
         limit,
         unit: format!("times {of}"),
         figure: figure.key.clone(),

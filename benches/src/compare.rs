@@ -116,19 +116,10 @@ fn row(old_results: &Results, old: &Figure, new_results: &Results, new: &Figure)
             }
         }
     };
-    let ratios = |results: &Results, figure: &Figure| -> Option<Vec<f64>> {
-        results.to_floor(figure)?;
-        let floor = medians(results.beside(&figure.key, "floor")?);
-        let own = medians(figure);
-        (floor.len() == own.len()).then(|| {
-            own.iter()
-                .zip(floor)
-                .map(|(own, floor)| own / floor)
-                .collect()
-        })
-    };
-    let to_floor = match (ratios(old_results, old), ratios(new_results, new)) {
-        (Some(before), Some(after)) if new.key.clock == Clock::Cycles => {
+    let ratios = [(old_results, old), (new_results, new)]
+        .map(|(results, figure)| results.to_floor_by_round(figure));
+    let to_floor = match ratios {
+        [Some(before), Some(after)] if new.key.clock == Clock::Cycles => {
             Some(shift(&before, &after))
         }
         _ => None,

@@ -166,11 +166,22 @@ impl Results {
         format!("{:.0} (x{ratio:.2})", other.value)
     }
 
-    /// How many times the floor's median a figure's is.
-    pub fn to_floor(&self, figure: &Figure) -> Option<f64> {
+    /// How many times the floor's median a figure's is, round by round: a round is a boot, which has a
+    /// speed of its own.
+    pub fn to_floor_by_round(&self, figure: &Figure) -> Option<Vec<f64>> {
         let floor = self.beside(&figure.key, "floor")?;
-        let is_floor = figure.key.variant == "floor" || floor.summary.p50 == 0;
-        (!is_floor).then(|| float(figure.summary.p50) / float(floor.summary.p50))
+        let is_base = floor.rounds.len() == figure.rounds.len()
+            && floor.rounds.iter().all(|round| round.p50 > 0);
+        let ratio = |(own, floor): (&Summary, &Summary)| float(own.p50) / float(floor.p50);
+        let rounds = figure.rounds.iter().zip(&floor.rounds);
+        (is_base && figure.key.variant != "floor").then(|| rounds.map(ratio).collect())
+    }
+
+    /// The median of these ratios.
+    pub fn to_floor(&self, figure: &Figure) -> Option<f64> {
+        let mut ratios = self.to_floor_by_round(figure)?;
+        ratios.sort_by(f64::total_cmp);
+        ratios.get(ratios.len().saturating_sub(1) / 2).copied()
     }
 
     /// Reads what `make bench` wrote.

@@ -6,7 +6,9 @@ use tocsin_logic::apic::Icr;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::vector::Vector;
 
-use super::answers::{self, ANSWERED, floor_that_calls, flush, nothing, set_call, wait_for};
+use super::answers::{
+    self, ANSWERED, floor_that_calls, floor_that_counts, flush, nothing, set_call, wait_for,
+};
 use super::clock::stamp;
 use super::partner::{Activity, AtWork, Partner, others};
 use super::record::Value;
@@ -27,7 +29,9 @@ pub(super) fn run(bench: &mut Bench) {
     {
         // Only who is called: others that spin would take the host's CPUs from it.
         let _polling = AtWork::begin(1, Activity::Polling);
-        rivals_call(nothing);
+        // The floor only answers: what it takes to be there and back.
+        Installed::lead(floor_that_counts(), typical());
+        set_call(nothing);
         let mut ways = installed.ways(
             overhead,
             move || {
@@ -44,7 +48,8 @@ pub(super) fn run(bench: &mut Bench) {
     }
     let count = others().count() as u64;
     let _polling = AtWork::begin(count as usize, Activity::Polling);
-    rivals_call(flush);
+    Installed::lead(floor_that_calls(flush), typical());
+    set_call(flush);
     let to_all = |vector: Vector| Icr::fixed(vector.get(), Destination::Others);
     let mut ways = installed.ways(
         overhead,
@@ -61,13 +66,8 @@ pub(super) fn run(bench: &mut Bench) {
     bench.compare("tlb.shootdown", &param, &mut ways);
 }
 
-/// What the rivals call from now on.
-fn rivals_call(function: extern "C" fn(usize)) {
-    Installed::lead(
-        floor_that_calls(function),
-        rivals::typical as *const () as u64,
-    );
-    set_call(function);
+fn typical() -> u64 {
+    rivals::typical as *const () as u64
 }
 
 /// From the sending of the rivals' interrupt until so many have called the function.
