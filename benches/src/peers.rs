@@ -20,7 +20,7 @@ use tocsin_tools::{Machine, Session};
 use crate::error::BenchError;
 use crate::plan;
 use crate::record::Clock;
-use crate::results::{Figure, Results, float};
+use crate::results::{Figure, Results, float, lesser_median};
 use crate::run::Ticker;
 use crate::settings::Settings;
 
@@ -235,9 +235,7 @@ impl Contender {
 
 /// A test's rounds, merged; `None` if there are none.
 fn figure(meaning: &Meaning, clock: Clock, cpus: u64, rounds: Vec<f64>) -> Option<PeerFigure> {
-    let mut sorted = rounds.clone();
-    sorted.sort_by(f64::total_cmp);
-    let &value = sorted.get(sorted.len().saturating_sub(1) / 2)?;
+    let value = lesser_median(rounds.clone(), f64::total_cmp)?;
     let param = meaning
         .param
         .map(|(name, value)| (name.to_owned(), value.to_owned()));

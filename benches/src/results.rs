@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -179,9 +180,7 @@ impl Results {
 
     /// The median of these ratios.
     pub fn to_floor(&self, figure: &Figure) -> Option<f64> {
-        let mut ratios = self.to_floor_by_round(figure)?;
-        ratios.sort_by(f64::total_cmp);
-        ratios.get(ratios.len().saturating_sub(1) / 2).copied()
+        lesser_median(self.to_floor_by_round(figure)?, f64::total_cmp)
     }
 
     /// Reads what `make bench` wrote.
@@ -221,14 +220,14 @@ pub fn float(value: u64) -> f64 {
     value as f64
 }
 
-/// The middle value; of two in the middle, the lesser.
+/// The middle value by an order; of two in the middle, the lesser.
+pub fn lesser_median<T: Copy>(mut values: Vec<T>, order: fn(&T, &T) -> Ordering) -> Option<T> {
+    values.sort_unstable_by(order);
+    values.get(values.len().saturating_sub(1) / 2).copied()
+}
+
 fn median(values: impl Iterator<Item = u64>) -> u64 {
-    let mut values: Vec<_> = values.collect();
-    values.sort_unstable();
-    values
-        .get(values.len().saturating_sub(1) / 2)
-        .copied()
-        .unwrap_or_default()
+    lesser_median(values.collect(), u64::cmp).unwrap_or_default()
 }
 
 /// A figure of several rounds.
