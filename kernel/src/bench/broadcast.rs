@@ -29,7 +29,7 @@ pub(super) fn run(bench: &mut Bench) {
     let overhead = bench.overhead;
     let param = [("cpus", Value::Number(others as u64 + 1))];
     let installed = Installed::new();
-    Installed::lead(floor_that_counts(), rivals::typical as *const () as u64);
+    Installed::lead(floor_that_counts(), rivals::typical_here());
     Installed::set_typical(count);
     let at_work = AtWork::begin(others, Activity::Polling);
     let parts: Parts<(u64, u64), 2> = [

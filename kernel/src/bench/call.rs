@@ -30,7 +30,7 @@ pub(super) fn run(bench: &mut Bench) {
         // Only who is called: others that spin would take the host's CPUs from it.
         let _polling = AtWork::begin(1, Activity::Polling);
         // The floor only answers: what it takes to be there and back.
-        Installed::lead(floor_that_counts(), typical());
+        Installed::lead(floor_that_counts(), rivals::typical_here());
         set_call(nothing);
         let mut ways = installed.ways(
             overhead,
@@ -48,7 +48,7 @@ pub(super) fn run(bench: &mut Bench) {
     }
     let count = others().count() as u64;
     let _polling = AtWork::begin(count as usize, Activity::Polling);
-    Installed::lead(floor_that_calls(flush), typical());
+    Installed::lead(floor_that_calls(flush), rivals::typical_here());
     set_call(flush);
     let to_all = |vector: Vector| Icr::fixed(vector.get(), Destination::Others);
     let mut ways = installed.ways(
@@ -64,10 +64,6 @@ pub(super) fn run(bench: &mut Bench) {
     );
     let param = [("cpus", Value::Number(count + 1))];
     bench.compare("tlb.shootdown", &param, &mut ways);
-}
-
-fn typical() -> u64 {
-    rivals::typical as *const () as u64
 }
 
 /// From the sending of the rivals' interrupt until so many have called the function.

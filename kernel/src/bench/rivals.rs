@@ -118,7 +118,7 @@ pub(super) use saving_all;
 
 /// What small kernels do: save everything, look the handler up under a lock, EOI through the crate.
 #[unsafe(naked)]
-pub(super) extern "C" fn typical() {
+extern "C" fn typical() {
     saving_all!(TYPICAL.get(), dispatch_and_end)
 }
 
@@ -195,7 +195,7 @@ impl Installed {
         let installed = install(OWN);
         assert!(installed, "the vector that is measured has another handler");
         let this = Self { has_typical };
-        Self::lead(floor_here(), typical as *const () as u64);
+        Self::lead(floor_here(), typical_here());
         this
     }
 
@@ -242,6 +242,11 @@ impl Drop for Installed {
         Self::lead(interrupt_entry::ordinary(0), interrupt_entry::ordinary(1));
         remove(OWN);
     }
+}
+
+/// The code of the typical way.
+pub(super) fn typical_here() -> u64 {
+    typical as *const () as u64
 }
 
 /// The floor's code for the mode of the local APICs.

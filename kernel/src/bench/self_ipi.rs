@@ -73,7 +73,7 @@ fn entry(bench: &mut Bench, installed: &Installed) {
         BEGAN.load(Ordering::Relaxed) - GATE.load(Ordering::Relaxed)
     };
     let typical = || {
-        NEXT.store(rivals::typical as *const () as u64, Ordering::Relaxed);
+        NEXT.store(rivals::typical_here(), Ordering::Relaxed);
         to_self(TYPICAL);
         BEGAN.load(Ordering::Relaxed) - GATE.load(Ordering::Relaxed)
     };

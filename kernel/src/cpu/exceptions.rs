@@ -1,13 +1,13 @@
 //! What happens on each vector: which exceptions the kernel goes on after, and which end it.
 
 use super::entry::{self, TrapFrame};
+use super::interrupts::UNDEFINED;
 use super::nmi::{self, VECTOR as NMI};
 use super::{interrupts, percpu, probe, report};
 
 /// Vector numbers that are treated apart.
 const DEBUG: u8 = 1;
 const BREAKPOINT: u8 = 3;
-const INVALID_OPCODE: u8 = 6;
 const PAGE_FAULT: u8 = 14;
 const MACHINE_CHECK: u8 = 18;
 
@@ -28,7 +28,7 @@ pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
     if vector == NMI && nmi::answer(cpu, frame) {
         return;
     }
-    if matches!(vector, INVALID_OPCODE | PAGE_FAULT) && probe::recover(frame) {
+    if matches!(vector, UNDEFINED | PAGE_FAULT) && probe::recover(frame) {
         return;
     }
     if cpu.enter_report() > 1 || !may_continue(frame) {
