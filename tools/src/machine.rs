@@ -30,7 +30,7 @@ pub struct Machine {
     log: Vec<String>,
     extra: Vec<String>,
     reboots: bool,
-    pub(crate) held: bool,
+    pub(crate) gdb: Option<GdbPlace>,
 }
 
 /// What the machine boots from, as files on the host.
@@ -81,7 +81,7 @@ impl Machine {
             log: vec!["cpu_reset".to_owned()],
             extra: Vec::new(),
             reboots: false,
-            held: false,
+            gdb: None,
         }
     }
 
@@ -195,9 +195,9 @@ impl Machine {
 
     /// Lets gdb start the machine and stop it.
     #[must_use]
-    pub fn held_for_gdb(mut self, place: &GdbPlace) -> Self {
-        self.held = true;
-        self.args(["-gdb".to_owned(), place.for_qemu()])
+    pub fn held_for_gdb(mut self, place: GdbPlace) -> Self {
+        self.gdb = Some(place);
+        self
     }
 
     /// For people: `q35, 4 CPUs, 512 MiB, TCG`.
@@ -238,6 +238,9 @@ impl Machine {
         }
         // The session starts it, when it can hear how it ends.
         line.flag("-S");
+        if let Some(place) = &self.gdb {
+            line.option("-gdb", place.for_qemu());
+        }
         if let Some(icount) = &self.icount {
             line.option("-icount", icount);
         }
@@ -313,7 +316,7 @@ impl Arguments {
 }
 
 /// A path inside one of QEMU's option lists, where a comma is written twice.
-fn escaped(path: &Path) -> OsString {
+pub(crate) fn escaped(path: &Path) -> OsString {
     match path.to_str() {
         Some(path) => path.replace(',', ",,").into(),
         None => path.into(),

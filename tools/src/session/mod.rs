@@ -151,7 +151,7 @@ impl Session {
             files,
             _registered: registered,
         };
-        session.begin(machine.held)?;
+        session.begin(machine.gdb.is_some())?;
         Ok(session)
     }
 

@@ -1,6 +1,10 @@
 //! `GDB`: where a machine that is debugged waits for gdb.
 
+use std::ffi::OsString;
+use std::path::Path;
+
 use super::BadSetting;
+use crate::machine::escaped;
 
 /// The place where QEMU listens and gdb connects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,10 +35,15 @@ impl GdbPlace {
     }
 
     /// QEMU's `-gdb`.
-    pub(crate) fn for_qemu(&self) -> String {
+    pub(crate) fn for_qemu(&self) -> OsString {
         match self {
-            Self::Port(port) => format!("tcp::{port}"),
-            Self::Socket(path) => format!("unix:{},server=on,wait=off", path.replace(',', ",,")),
+            Self::Port(port) => format!("tcp::{port}").into(),
+            Self::Socket(path) => {
+                let path = escaped(Path::new(path));
+                ["unix:".as_ref(), &*path, ",server=on,wait=off".as_ref()]
+                    .into_iter()
+                    .collect()
+            }
         }
     }
 

@@ -107,7 +107,7 @@ fn boot(args: &Args) -> Result<Outcome, RunError> {
     println!("tocsin: {loader}, {}{leave}", machine.describe());
     let gdb = args.debug.then(|| GdbPlace::parse(&args.gdb)).transpose()?;
     if let Some(place) = &gdb {
-        machine = machine.held_for_gdb(place);
+        machine = machine.held_for_gdb(place.clone());
     }
     let mut session = if interactive {
         Session::start_on_terminal(&machine)?
