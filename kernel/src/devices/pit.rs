@@ -7,7 +7,7 @@ use tocsin_logic::devices::pit::{Mode, control};
 use tocsin_logic::irq::route;
 use tocsin_logic::vector::PriorityClass;
 
-use super::{DeviceError, Ownership, PATIENCE};
+use super::{DeviceError, Ownership};
 use crate::discover::machine;
 use crate::hw::pit;
 use crate::irq::{Line, Request, Source};
@@ -70,7 +70,12 @@ impl Pit {
             cpu,
         };
         let line = Line::new(request, handler).map_err(|error| DeviceError::Line(NAME, error))?;
-        Ok(Timer { line, _pit: self })
+        line.set_masked(true);
+        Ok(Timer {
+            line,
+            _pit: self,
+            at_rest: true,
+        })
     }
 
     /// Where its interrupt arrives. Where the MADT says nothing of it, that is GSI 0; but there are
@@ -98,7 +103,7 @@ impl Pit {
                 cpu,
             };
             let line = Line::new(request, || {}).map_err(|error| DeviceError::Line(NAME, error))?;
-            rest();
+            start(Mode::OneShot, 1);
             if time::wait_until(TRIAL, || line.counts().claimed > 0) {
                 return Ok(source);
             }
@@ -109,12 +114,16 @@ impl Pit {
 }
 
 /// Leaves the output high and the counter without effect: the next count raises nothing when its mode
-/// is set. A mode alone does not stop some emulated counters, so one count is done, which interrupts.
+/// is set. In mode 1 the output is high until the gate rises, and this channel's always is high. The
+/// count is written because some emulated counters go on with the old one until then: an edge that
+/// such a counter owes comes now or never.
 fn rest() {
-    pit::set_mode(CHANNEL, Mode::OneShot);
-    pit::set_count(CHANNEL, 1);
-    // A tick takes 0.84 us.
-    time::wait_until(PATIENCE, is_done);
+    start(Mode::Triggered, 1);
+}
+
+fn start(mode: Mode, count: u16) {
+    pit::set_mode(CHANNEL, mode);
+    pit::set_count(CHANNEL, count);
 }
 
 /// Whether the count of mode 0 is done.
@@ -129,6 +138,8 @@ pub struct Timer {
     // First, so that coming to rest raises nothing any more.
     line: Line,
     _pit: Pit,
+    /// No count has been set, and the line is masked.
+    at_rest: bool,
 }
 
 impl Timer {
@@ -141,15 +152,24 @@ impl Timer {
     /// Interrupts once, after `count` + 1 ticks of 1 / [`FREQUENCY`] s; a count of 0 is 65536. What
     /// was set before is forgotten.
     pub fn once(&mut self, count: u16) {
-        pit::set_mode(CHANNEL, Mode::OneShot);
-        pit::set_count(CHANNEL, count);
+        self.start(Mode::OneShot, count);
     }
 
     /// Interrupts every `count` ticks, 2 or more; 0 is 65536. While a count of [`once`](Self::once) has
     /// not been done, setting the mode is itself an interrupt, because the output rises.
     pub fn every(&mut self, count: u16) {
-        pit::set_mode(CHANNEL, Mode::Rate);
-        pit::set_count(CHANNEL, count);
+        self.start(Mode::Rate, count);
+    }
+
+    /// Emulators still count when the channel is at rest, and one whose host is late raises the output
+    /// for it once the mode has changed. The longest count (55 ms) ends that while the line is masked.
+    fn start(&mut self, mode: Mode, count: u16) {
+        if self.at_rest {
+            start(mode, 0);
+            self.line.set_masked(false);
+            self.at_rest = false;
+        }
+        start(mode, count);
     }
 
     /// Whether the count of [`once`](Self::once) is done: the interrupt has been raised.

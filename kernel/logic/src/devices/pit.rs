@@ -12,6 +12,8 @@ pub const FREQUENCY: u64 = 1_193_182;
 pub enum Mode {
     /// Mode 0: the output goes low, and rises once when the count is done.
     OneShot = 0,
+    /// Mode 1: the output is high, and low for one count each time that the gate has risen.
+    Triggered = 1,
     /// Mode 2: the output is low for one tick of each period, and rises at its end.
     Rate = 2,
     /// Mode 3: the output is high for half of each period.
@@ -102,6 +104,7 @@ mod tests {
     #[test]
     fn control_words_are_those_of_the_data_sheet() {
         assert_eq!(control(2, Mode::OneShot), 0b1011_0000);
+        assert_eq!(control(0, Mode::Triggered), 0b0011_0010);
         assert_eq!(control(0, Mode::Rate), 0b0011_0100);
         assert_eq!(control(0, Mode::Square), 0b0011_0110);
         assert_eq!(latch_status(0), 0b1110_0010);
@@ -117,7 +120,7 @@ mod tests {
         assert!(status.is_set_as(control(2, Mode::OneShot)));
         assert!(!status.is_set_as(control(0, Mode::Rate)));
         assert!(Status(0x40).is_count_pending());
-        for mode in [Mode::OneShot, Mode::Rate, Mode::Square] {
+        for mode in [Mode::OneShot, Mode::Triggered, Mode::Rate, Mode::Square] {
             // What an absent counter reads as.
             assert!(!Status(0xff).is_set_as(control(0, mode)));
             assert!(!Status(0).is_set_as(control(0, mode)));

@@ -21,8 +21,6 @@ const RTC_RATES: [(u32, u64); 3] = [(Rate::MAX, u64::MAX), (1024, u64::MAX), (Ra
 
 pub(super) fn pit(run: &mut Run<'_>) -> Result<(), DeviceError> {
     let mut timer = Pit::claim()?.answer(run.class, run.cpu, || {})?;
-    // An emulator whose host is late raises now what brought the channel to rest.
-    time::spin_for(GRACE);
 
     let begin = Begin::new(timer.line());
     let mut raised = 0;
