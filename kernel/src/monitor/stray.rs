@@ -12,7 +12,7 @@ use tocsin_logic::script;
 use super::{Arguments, CommandError};
 use crate::apic::{local, pic, vectors};
 use crate::cpu::{self, interrupts};
-use crate::smp::jobs::JobError;
+use crate::smp::jobs::{self, Job, JobError};
 use crate::{Machine, println, smp, time};
 
 /// How long to wait for an interrupt before it counts as missing, in nanoseconds.
@@ -82,7 +82,7 @@ fn show() {
     println!("8259 ghosts: {first} of the first, {second} of the second");
 }
 
-/// Sends `vector` to CPU number `target`, and waits until it has come.
+/// Sends `vector` to CPU number `target`, and waits until it has come and been answered.
 fn send(vector: u8, target: u32) -> Result<(), CommandError> {
     let target = smp::find(target).ok_or(CommandError::Cpu(JobError::Offline(target)))?;
     let count = || target.cpu.interrupts.count(vector);
@@ -91,6 +91,12 @@ fn send(vector: u8, target: u32) -> Result<(), CommandError> {
         .send(Icr::fixed(vector, Destination::Physical(target.apic_id)))
         .expect("the ID of a CPU that is online fits the mode");
     time::wait_until(PATIENCE, || count() > before);
+    // It is counted before it is answered; the CPU's thread runs after both.
+    let job = Job {
+        function: |_| (),
+        argument: 0,
+    };
+    jobs::run_on(target.cpu.id(), job).map_err(CommandError::Cpu)?;
     println!(
         "Vector {vector:#04x} came to CPU {} {} times.",
         target.cpu.id(),
