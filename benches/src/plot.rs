@@ -76,8 +76,6 @@ impl Plot {
             self.range(|point| point.0, self.log_x),
             self.range(|point| point.1, self.log_y),
         );
-        // Ticks are at the powers of the base: of 10 there are too few in a narrow range.
-        let base = |(least, most): (f64, f64)| if most / least < 500.0 { 2.0 } else { 10.0 };
         let log = |range: (f64, f64)| (range.0..range.1).log_scale().base(base(range));
         // The library's logarithmic axis is another type than its linear one.
         match (self.log_x, self.log_y) {
@@ -103,16 +101,24 @@ impl Plot {
         Ok(())
     }
 
-    /// The least and greatest of all points, with room; a linear axis begins at 0.
+    /// The least and greatest of all points, with room; a linear axis begins at 0, a logarithmic
+    /// one, which has no 0, at the least that is more.
     fn range(&self, of: fn(&(f64, f64)) -> f64, log: bool) -> (f64, f64) {
         let values = || self.curves.iter().flat_map(|curve| &curve.points).map(of);
-        let least = values().reduce(f64::min).unwrap_or(0.0);
+        let values = || values().filter(|&value| value > 0.0);
         let most = values().reduce(f64::max).unwrap_or(1.0);
         if log {
-            let (least, most) = (least.max(0.5), most.max(1.0));
+            let least = values().reduce(f64::min).unwrap_or(most);
             return (least / 1.15, most * 1.15);
         }
-        (0.0, if most > 0.0 { most * 1.08 } else { 1.0 })
+        (0.0, most * 1.08)
+    }
+
+    /// The points that have a place on the axes.
+    fn points<'c>(&self, curve: &'c Curve) -> impl Iterator<Item = (f64, f64)> + use<'c> {
+        let (log_x, log_y) = (self.log_x, self.log_y);
+        let points = curve.points.iter().copied();
+        points.filter(move |&(x, y)| !(log_x && x <= 0.0 || log_y && y <= 0.0))
     }
 
     fn on<X, Y>(&self, x: X, y: Y) -> Result<String, BenchError>
@@ -151,7 +157,7 @@ impl Plot {
             drawn(mesh)?;
             for (index, curve) in self.curves.iter().enumerate() {
                 let colour = colour(&curve.name, index);
-                let points = || curve.points.iter().copied();
+                let points = || self.points(curve);
                 let line = LineSeries::new(points(), colour.stroke_width(2));
                 drawn(chart.draw_series(line))?;
                 if self.marks {
@@ -165,6 +171,12 @@ impl Plot {
     }
 }
 
+/// The base of a logarithmic axis, which has ticks at its powers: of 10 there are too few below
+/// two decades.
+fn base((least, most): (f64, f64)) -> f64 {
+    if most / least < 100.0 { 2.0 } else { 10.0 }
+}
+
 /// What the plotting library did, as this program's error.
 fn drawn<T, E>(result: Result<T, DrawingAreaErrorKind<E>>) -> Result<T, BenchError>
 where
@@ -173,7 +185,7 @@ where
     result.map_err(|e| BenchError::Plot(e.to_string()))
 }
 
-/// A number on an axis: `20k`, `1.5M`, `0.25`.
+/// A number on an axis: `20k`, `1.5M`, `0.25`, `0.0001`.
 pub fn number(value: f64) -> String {
     let (scaled, unit) = match value.abs() {
         v if v >= 1e9 => (value / 1e9, "G"),
@@ -181,7 +193,10 @@ pub fn number(value: f64) -> String {
         v if v >= 1e4 => (value / 1e3, "k"),
         _ => (value, ""),
     };
-    let text = format!("{scaled:.2}");
+    let text = match scaled.abs() {
+        small if small > 0.0 && small < 0.1 => format!("{scaled:.6}"),
+        _ => format!("{scaled:.2}"),
+    };
     let text = text.trim_end_matches('0').trim_end_matches('.');
     format!("{text}{unit}")
 }

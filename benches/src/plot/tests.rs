@@ -4,8 +4,57 @@ use super::*;
 
 #[test]
 fn numbers_on_axes_are_short() {
-    let texts = [0.0, 0.25, 42.0, 9999.0, 20_000.0, 1.5e6, 2e9].map(number);
-    assert_eq!(texts, ["0", "0.25", "42", "9999", "20k", "1.5M", "2G"]);
+    let texts = [0.0, 0.001, 0.25, 42.0, 9999.0, 20_000.0, 1.5e6, 2e9].map(number);
+    assert_eq!(
+        texts,
+        ["0", "0.001", "0.25", "42", "9999", "20k", "1.5M", "2G"]
+    );
+}
+
+/// Heights of a curve's points in a drawn plot, from the top.
+fn heights(svg: &str, points: usize) -> Vec<i32> {
+    let curves = svg.lines().filter_map(|line| {
+        let (_, points) = line.split_once("<polyline")?.1.split_once("points=\"")?;
+        Some(points.split_once('"')?.0.split_whitespace())
+    });
+    let heights = |curve: std::str::SplitWhitespace<'_>| -> Vec<i32> {
+        let pairs = curve.map(|pair| pair.split_once(',').unwrap());
+        pairs.map(|(_, y)| y.parse().unwrap()).collect()
+    };
+    let mut curves = curves.map(heights);
+    curves.find(|curve| curve.len() == points).unwrap()
+}
+
+#[test]
+fn a_tail_goes_down_to_its_last_sample() {
+    let histogram = [(100, 101, 99_000), (200, 201, 990), (9000, 9100, 10)];
+    let plot = Plot {
+        title: "tail".to_owned(),
+        x: "cycles".to_owned(),
+        y: "%".to_owned(),
+        log_x: true,
+        log_y: true,
+        marks: false,
+        curves: vec![Curve {
+            name: "tocsin".to_owned(),
+            points: tail(&histogram),
+        }],
+    };
+    assert!(plot.range(|point| point.1, true).0 < 0.01);
+    let svg = plot.draw().unwrap();
+    let heights = heights(&svg, 6);
+    // 100 %, 1 % and 0.01 %: as far from one another on a logarithmic axis.
+    let steps = [heights[2] - heights[0], heights[4] - heights[2]];
+    assert!(steps[0] > 50 && (steps[0] - steps[1]).abs() <= 2, "{svg}");
+    for tick in ["100", "10", "1", "0.1", "0.01"] {
+        assert!(svg.contains(&format!("\n{tick}\n")), "{tick} in {svg}");
+    }
+}
+
+#[test]
+fn ticks_are_at_powers_of_ten_from_two_decades_on() {
+    let bases = [(1.0, 99.0), (1.0, 100.0), (2000.0, 500_000.0)].map(base);
+    assert_eq!(bases.map(crate::table::short), ["2", "10", "10"]);
 }
 
 #[test]
