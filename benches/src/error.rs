@@ -33,6 +33,22 @@ pub enum BenchError {
     Machine { machine: String, why: Box<Self> },
     #[error("no machine measured to its end; nothing was written")]
     Nothing,
+    #[error(
+        "{setting}: no figure's name begins with {name:?}; give a group, or how a figure's name begins:\n{known}"
+    )]
+    Name {
+        setting: String,
+        name: String,
+        /// All groups and figures.
+        known: String,
+    },
+    #[error(
+        "none of the figures that were asked for can be measured on these machines; nothing was written{0}"
+    )]
+    Figureless(
+        /// What was skipped, and why.
+        String,
+    ),
     #[error("cannot draw a plot: {0}")]
     Plot(String),
     #[error("cannot fill in the report's template: {0}")]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tocsin_tools::workspace;
 
 use crate::error::BenchError;
-use crate::plan;
+use crate::names::is_asked;
 use crate::record::{Clock, Param};
 use crate::results::{Figure, Key, Results};
 
@@ -171,8 +171,7 @@ impl Baseline {
 
     /// Those whose names begin with one of `names`; all if there are none.
     fn only(mut self, names: &[String]) -> Self {
-        self.figures
-            .retain(|figure| plan::is_asked(&figure.name, names));
+        self.figures.retain(|figure| is_asked(&figure.name, names));
         self
     }
 
@@ -193,6 +192,38 @@ impl Baseline {
         }
     }
 
+    /// These figures, and those of `old` that `names` do not ask for.
+    ///
+    /// # Errors
+    ///
+    /// The old ones are of other tools: a baseline is of one.
+    fn beside(mut self, old: Self, names: &[String]) -> Result<Self, String> {
+        let unlike = old.unlike(&self);
+        if !unlike.is_empty() {
+            let unlike = unlike.join("; ");
+            return Err(format!(
+                "{unlike}; some figures alone cannot be accepted into it: accept all"
+            ));
+        }
+        let others = old.figures.into_iter();
+        self.figures
+            .extend(others.filter(|figure| !is_asked(&figure.name, names)));
+        self.figures.sort_by_key(Accepted::key);
+        Ok(self)
+    }
+
+    /// Where figures are not to be held against these, because they were made by other tools.
+    fn unlike(&self, new: &Self) -> Vec<String> {
+        let pairs = [
+            ("QEMU", &self.qemu, &new.qemu),
+            ("compiler", &self.compiler, &new.compiler),
+        ];
+        let unlike = pairs.into_iter().filter(|(_, old, new)| old != new);
+        unlike
+            .map(|(what, old, new)| format!("{what} {new:?}, accepted with {old:?}"))
+            .collect()
+    }
+
     /// As JSON, one figure a line, so that a change shows which.
     pub fn to_json(&self) -> String {
         let quoted = |text: &str| serde_json::to_string(text).expect("text is JSON");
@@ -210,17 +241,10 @@ impl Baseline {
 
     /// Holds what was measured against what was accepted.
     pub fn judge(&self, results: &Results) -> Verdict {
-        let mut verdict = Verdict::default();
-        for (what, old, new) in [
-            ("QEMU", &self.qemu, &results.host.qemu),
-            ("compiler", &self.compiler, &results.host.compiler),
-        ] {
-            if old != new {
-                verdict
-                    .unlike
-                    .push(format!("{what} {new:?}, accepted with {old:?}"));
-            }
-        }
+        let mut verdict = Verdict {
+            unlike: self.unlike(&Self::accept(results, None)),
+            ..Verdict::default()
+        };
         for accepted in &self.figures {
             let key = accepted.key();
             let Some(figure) = counted(results).find(|figure| figure.key == key) else {

@@ -16,6 +16,7 @@ mod fixtures;
 mod gate;
 mod host;
 mod listing;
+mod names;
 mod output;
 mod peers;
 mod plan;
@@ -165,7 +166,7 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
             }
         }
     }
-    plan::narrow(&mut boots, &settings.only);
+    plan::narrow(&mut boots, &settings.only)?;
     let mut results = Results::new(host, &boots);
     let is_whole = failures.is_empty();
     results.skips.extend(failures);

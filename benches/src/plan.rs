@@ -9,6 +9,8 @@ mod tests;
 use tocsin_tools::Machine;
 use tocsin_tools::settings::{Memory, Smp};
 
+use crate::error::BenchError;
+use crate::names::{groups, is_asked};
 use crate::record::{Boot, Clock};
 use crate::results::Key;
 use crate::settings::{Settings, USUAL_CPUS};
@@ -27,9 +29,10 @@ const FEWEST_SAMPLES: &str = "samples=2";
 /// which the typical way uses, takes it.
 const X2APIC: &str = "x2apic";
 
-/// Bringing CPUs online, which a machine does once; and the counts that it is measured for.
+/// Bringing CPUs online, which a machine does once; and the counts that it is measured for, beside the
+/// usual.
 const ONCE: &[&str] = &["bringup"];
-const COUNTS: [u32; 8] = [1, 2, 8, 16, 32, 64, 128, 255];
+const COUNTS: [u32; 7] = [2, 8, 16, 32, 64, 128, 255];
 
 /// The counts for other kernels, which take far longer.
 const OTHERS_COUNTS: [u32; 4] = [2, 8, 32, 64];
@@ -151,11 +154,6 @@ fn by_clock(machine: Machine, clock: Clock) -> Machine {
     }
 }
 
-/// Whether a figure's name begins with one of `names`, or there are none.
-pub fn is_asked(figure: &str, names: &[String]) -> bool {
-    names.is_empty() || names.iter().any(|name| figure.starts_with(name.as_str()))
-}
-
 /// Whether a sitting with these settings is to measure a figure that another one has.
 pub fn covers(settings: &Settings, key: &Key) -> bool {
     let cpus = settings.smp.as_ref().and_then(Smp::cpus);
@@ -165,31 +163,24 @@ pub fn covers(settings: &Settings, key: &Key) -> bool {
 }
 
 /// Leaves those figures that were asked for; a group is measured as a whole.
-pub fn narrow(boots: &mut [Boot], names: &[String]) {
-    for boot in boots {
+///
+/// # Errors
+///
+/// None is left.
+pub fn narrow(boots: &mut [Boot], names: &[String]) -> Result<(), BenchError> {
+    for boot in &mut *boots {
         boot.figures.retain(|figure| is_asked(&figure.name, names));
     }
-}
-
-/// The groups that the kernel measures these figures in, each once: a name's beginning up to
-/// the point, but for those that are measured together with others.
-fn groups(names: &[String]) -> Vec<String> {
-    let mut groups = Vec::new();
-    for name in names {
-        let own = name.split('.').next().unwrap_or_default();
-        let measured_in: &[&str] = match own {
-            "tlb" => &["call"],
-            "timer" if "timer.jitter".starts_with(name.as_str()) => &["timer", "load"],
-            "timer" if name.starts_with("timer.jitter") => &["load"],
-            own => &[own],
-        };
-        for &group in measured_in {
-            if !groups.iter().any(|known| known == group) {
-                groups.push(group.to_owned());
-            }
-        }
+    if boots.iter().any(|boot| !boot.figures.is_empty()) {
+        return Ok(());
     }
-    groups
+    let skips = boots.iter().flat_map(|boot| &boot.skips);
+    let mut skips: Vec<_> = skips
+        .map(|skip| format!("\n  {}: {}", skip.name, skip.why))
+        .collect();
+    skips.sort();
+    skips.dedup();
+    Err(BenchError::Figureless(skips.concat()))
 }
 
 /// Which of `some` groups are asked for, all if none is named; `None` if none of them is.

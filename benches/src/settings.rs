@@ -9,6 +9,8 @@ use std::time::Duration;
 use tocsin_tools::Machine;
 use tocsin_tools::settings::{Accel, BadSetting, BootWay, MachineArgs, Smp};
 
+use crate::error::BenchError;
+use crate::names;
 use crate::output;
 use crate::record::Clock;
 use crate::run::PATIENCE;
@@ -24,7 +26,7 @@ pub struct Args {
     smp: String,
     #[command(flatten)]
     machine: MachineArgs,
-    /// Only figures whose name begins so; several with commas
+    /// Only figures whose name begins so, or of these groups; several with commas
     #[arg(long, env = "BENCH", default_value = "")]
     bench: String,
     /// cycles, instructions or both
@@ -52,7 +54,7 @@ pub struct Settings {
     /// As somebody chose.
     pub smp: Option<Smp>,
     pub append: String,
-    /// Beginnings of figures' names; none for all.
+    /// Beginnings of figures' names, and groups; none for all.
     pub only: Vec<String>,
     pub clocks: Vec<Clock>,
     pub rounds: u32,
@@ -67,24 +69,20 @@ impl Args {
     /// # Errors
     ///
     /// A value that cannot be used.
-    pub fn check(&self) -> Result<Settings, BadSetting> {
+    pub fn check(&self) -> Result<Settings, BenchError> {
         let clocks = match self.mode.as_str() {
             "cycles" => vec![Clock::Cycles],
             "instructions" => vec![Clock::Instructions],
             "both" => vec![Clock::Cycles, Clock::Instructions],
             mode => {
                 let accepted = "give cycles, instructions or both";
-                return Err(BadSetting::new("MODE", mode, "that is no clock", accepted));
+                return Err(BadSetting::new("MODE", mode, "that is no clock", accepted).into());
             }
         };
         let Ok(rounds @ 1..=1000) = self.rounds.parse() else {
             let accepted = "give a number from 1 to 1000; 5 or more tell noise from change";
-            return Err(BadSetting::new(
-                "ROUNDS",
-                &self.rounds,
-                "that is no count",
-                accepted,
-            ));
+            let reason = "that is no count";
+            return Err(BadSetting::new("ROUNDS", &self.rounds, reason, accepted).into());
         };
         let smp = match self.smp.as_str() {
             "" => None,
@@ -95,7 +93,7 @@ impl Args {
             machine: self.machine.machine(BootWay::Direct)?,
             smp,
             append: self.machine.append.clone(),
-            only: names(&self.bench)?,
+            only: names::parse("BENCH", &self.bench)?,
             clocks,
             rounds,
             compare,
@@ -121,22 +119,4 @@ impl Settings {
             patience: Duration::from_secs(PATIENCE),
         }
     }
-}
-
-/// The names in `BENCH`, which end up on the kernel's command line between quotes.
-pub fn names(bench: &str) -> Result<Vec<String>, BadSetting> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._".contains(c);
-    let names = bench.split([',', ' ']).filter(|name| !name.is_empty());
-    let names: Vec<_> = names.map(str::to_owned).collect();
-    if names.iter().all(|name| name.chars().all(plain)) {
-        return Ok(names);
-    }
-    let accepted =
-        "give the beginning of a figure's name, as BENCH=self_ipi or BENCH=ipi,call.wait";
-    Err(BadSetting::new(
-        "BENCH",
-        bench,
-        "that is no name of a figure",
-        accepted,
-    ))
 }

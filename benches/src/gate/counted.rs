@@ -7,12 +7,13 @@ use tocsin_tools::workspace;
 use super::{Baseline, path};
 use crate::error::BenchError;
 use crate::host::{Host, IMAGE};
+use crate::names::{self, is_asked};
 use crate::output;
 use crate::plan;
 use crate::record::Clock;
-use crate::results::Results;
+use crate::results::{Figure, Results};
 use crate::run::{self, Runner, Ticker};
-use crate::settings::{Settings, names};
+use crate::settings::Settings;
 
 /// What is counted, and what it is held against.
 #[derive(Debug, clap::Args)]
@@ -20,7 +21,7 @@ pub struct Counted {
     /// The accepted figures
     #[arg(long, default_value_os_t = path())]
     baseline: PathBuf,
-    /// Only figures whose name begins so; several with commas
+    /// Only figures whose name begins so, or of these groups; several with commas
     #[arg(long, default_value = "")]
     only: String,
     /// The kernel's image
@@ -35,11 +36,14 @@ impl Counted {
     ///
     /// A file or a machine's records cannot be used.
     pub fn gate(&self, results: Option<&Path>) -> Result<bool, BenchError> {
-        let accepted = Baseline::load(&self.baseline)?.only(&names(&self.only)?);
-        let results = match results {
+        let only = self.only()?;
+        let accepted = Baseline::load(&self.baseline)?.only(&only);
+        let mut results = match results {
             Some(path) => Results::load(path)?,
             None => self.count()?,
         };
+        let asked = |figure: &Figure| is_asked(&figure.key.name, &only);
+        results.figures.retain(asked);
         let verdict = accepted.judge(&results);
         print!("{}", verdict.show());
         Ok(!verdict.fails())
@@ -53,22 +57,34 @@ impl Counted {
     pub fn accept(&self) -> Result<bool, BenchError> {
         let path = &self.baseline;
         let old = path.exists().then(|| Baseline::load(path)).transpose()?;
+        let only = self.only()?;
         let results = self.count()?;
-        if let Some(old) = &old {
-            print!("{}", old.judge(&results).show());
+        let mut baseline = Baseline::accept(&results, old.as_ref());
+        let count = baseline.figures.len();
+        if let Some(old) = old {
+            let verdict = old.clone().only(&only).judge(&results);
+            print!("{}", verdict.show());
+            if !only.is_empty() {
+                baseline = baseline.beside(old, &only).map_err(|why| {
+                    let path = path.clone();
+                    BenchError::Content { path, why }
+                })?;
+            }
         }
-        let baseline = Baseline::accept(&results, old.as_ref());
         output::whole(path, &baseline.to_json())?;
-        let (count, path) = (baseline.figures.len(), path.display());
-        println!("{path}: {count} figures accepted");
+        println!("{}: {count} figures accepted", path.display());
         Ok(true)
+    }
+
+    fn only(&self) -> Result<Vec<String>, BenchError> {
+        names::parse("--only", &self.only)
     }
 
     fn count(&self) -> Result<Results, BenchError> {
         let ticker = Ticker::new();
         let mut settings = Settings::fixed();
         settings.machine = settings.machine.image(&self.image);
-        settings.only = names(&self.only)?;
+        settings.only = self.only()?;
         let legs = plan::suite(&settings, Clock::Instructions);
         let runner = Runner {
             ticker: &ticker,
@@ -84,7 +100,7 @@ impl Counted {
             })
         });
         let mut boots = boots.collect::<Result<Vec<_>, _>>()?;
-        plan::narrow(&mut boots, &settings.only);
+        plan::narrow(&mut boots, &settings.only)?;
         Ok(Results::new(Host::now(settings.machine.describe()), &boots))
     }
 }

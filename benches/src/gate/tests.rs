@@ -112,6 +112,29 @@ fn other_tools_are_told_and_do_not_fail() {
 }
 
 #[test]
+fn accepting_some_keeps_the_others() {
+    let only = vec!["self_ipi".to_owned()];
+    let all = Baseline::accept(&fixtures::results(), None);
+    let mut some = changed("self_ipi.entry", |figure| figure.summary.p50 += 1);
+    some.figures.retain(|it| is_asked(&it.key.name, &only));
+    let accepted = Baseline::accept(&some, Some(&all));
+    assert!(accepted.figures.len() < all.figures.len());
+    let merged = accepted.clone().beside(all.clone(), &only).unwrap();
+    assert_eq!(merged.figures.len(), all.figures.len());
+    let differing = merged.figures.iter().zip(&all.figures);
+    let differing: Vec<_> = differing.filter(|(new, old)| new != old).collect();
+    assert_eq!(differing.len(), 1);
+    assert_eq!(differing[0].0.name, "self_ipi.entry");
+
+    let other = Baseline {
+        compiler: "rustc 1.96.0".to_owned(),
+        ..all
+    };
+    let why = accepted.beside(other, &only).unwrap_err();
+    assert!(why.contains("rustc 1.96.0"), "{why}");
+}
+
+#[test]
 fn the_file_is_read_back_one_figure_a_line() {
     let baseline = Baseline::accept(&fixtures::results(), None);
     let json = baseline.to_json();

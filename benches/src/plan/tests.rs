@@ -23,7 +23,7 @@ fn the_whole_suite_has_a_machine_for_each_question() {
     assert_eq!(labels[1], "4 CPUs, xAPIC: self_ipi ipi");
     assert_eq!(labels[2], "2 CPUs: broadcast call");
     assert_eq!(labels[5], "32 CPUs: broadcast call");
-    assert_eq!(labels[6], "1 CPU: bringup");
+    assert_eq!(labels[6], "2 CPUs: bringup");
     assert_eq!(labels.last().unwrap(), "255 CPUs: bringup");
 }
 
@@ -52,6 +52,16 @@ fn a_name_leaves_out_what_it_does_not_ask_for() {
     assert_eq!(only[1..], [2, 8, 16, 32].map(|n| format!("{n} CPUs: call")));
     let only = labels(&["bringup"], None, "", Clock::Instructions);
     assert!(only.contains(&"255 CPUs: bringup".to_owned()));
+}
+
+#[test]
+fn no_figure_at_all_is_an_error() {
+    let mut boots = [Boot::parse(fixtures::CYCLES).unwrap()];
+    narrow(&mut boots, &["self_ipi.entry".to_owned()]).unwrap();
+    let names = boots[0].figures.iter().map(|it| it.name.as_str());
+    assert_eq!(names.collect::<Vec<_>>(), ["self_ipi.entry"; 3]);
+    let why = narrow(&mut boots, &["msi".to_owned()]).unwrap_err();
+    assert!(why.to_string().contains("msi.edu: no edu device"), "{why}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ struct Only {
     args: Args,
 }
 
-fn check(options: &[&str]) -> Result<Settings, BadSetting> {
+fn check(options: &[&str]) -> Result<Settings, BenchError> {
     let line = std::iter::once("bench").chain(options.iter().copied());
     Only::parse_from(line).args.check()
 }

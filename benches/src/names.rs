@@ -1,0 +1,111 @@
+//! The figures' names, the groups that the kernel measures them in, and which of them somebody
+//! asks for.
+//!
+//! They are known before a machine is booted, so that a misspelt name is told at once.
+
+#[cfg(test)]
+mod tests;
+
+use tocsin_tools::settings::BadSetting;
+
+use crate::error::BenchError;
+
+/// Each group as the kernel's `bench` command calls it, and its figures.
+const GROUPS: &[(&str, &[&str])] = &[
+    ("exception", &["exception.int_n", "exception.ud"]),
+    (
+        "self_ipi",
+        &[
+            "self_ipi.to_handler",
+            "self_ipi.eoi",
+            "self_ipi.round_trip",
+            "self_ipi.entry",
+        ],
+    ),
+    ("nest", &["nest.arrival", "nest.entry"]),
+    ("contention", &["contention.latency"]),
+    ("deferred", &["deferred.run"]),
+    ("timer", &["timer.queue"]),
+    ("load", &["timer.jitter"]),
+    ("pin", &["pin.hpet"]),
+    ("msi", &["msi.edu"]),
+    ("ipi", &["ipi.one_way", "ipi.round_trip"]),
+    ("broadcast", &["broadcast.all", "broadcast.sender"]),
+    ("call", &["call.wait", "tlb.shootdown"]),
+    (
+        "throughput",
+        &["throughput.self_ipi", "throughput.thread_left"],
+    ),
+    ("bringup", &["bringup.cpus"]),
+];
+
+/// Whether `name` asks for this figure of this group: it is the group's, or how the figure's
+/// begins.
+fn asks(name: &str, group: &str, figure: &str) -> bool {
+    group == name || figure.starts_with(name)
+}
+
+/// The group that measures a figure.
+fn group_of(figure: &str) -> &str {
+    let known = GROUPS.iter().find(|(_, figures)| figures.contains(&figure));
+    let prefix = || figure.split('.').next().unwrap_or_default();
+    known.map_or_else(prefix, |&(group, _)| group)
+}
+
+/// Whether one of `names` asks for a figure, or there are none.
+pub fn is_asked(figure: &str, names: &[String]) -> bool {
+    names.is_empty()
+        || names
+            .iter()
+            .any(|name| asks(name, group_of(figure), figure))
+}
+
+/// The groups that measure what `names` ask for, each once, in the order of the names.
+pub fn groups(names: &[String]) -> Vec<String> {
+    let mut groups: Vec<String> = Vec::new();
+    for name in names {
+        for &(group, figures) in GROUPS {
+            let is_asked = figures.iter().any(|figure| asks(name, group, figure));
+            if is_asked && !groups.iter().any(|known| known == group) {
+                groups.push(group.to_owned());
+            }
+        }
+    }
+    groups
+}
+
+/// The names in a variable or option, which end up on the kernel's command line between quotes.
+///
+/// # Errors
+///
+/// One of them is no group's, and no figure's begins so.
+pub fn parse(variable: &'static str, value: &str) -> Result<Vec<String>, BenchError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._".contains(c);
+    let names = value.split([',', ' ']).filter(|name| !name.is_empty());
+    let names: Vec<_> = names.map(str::to_owned).collect();
+    if !names.iter().all(|name| name.chars().all(plain)) {
+        let accepted = "give groups or beginnings of figures' names, as self_ipi or ipi,call.wait";
+        return Err(
+            BadSetting::new(variable, value, "that is no name of a figure", accepted).into(),
+        );
+    }
+    match names
+        .iter()
+        .find(|name| groups(&[(*name).clone()]).is_empty())
+    {
+        None => Ok(names),
+        Some(name) => Err(BenchError::Name {
+            setting: format!("{variable}={value}"),
+            name: name.clone(),
+            known: known(),
+        }),
+    }
+}
+
+/// All groups and their figures, a group a line.
+fn known() -> String {
+    let lines = GROUPS
+        .iter()
+        .map(|(group, figures)| format!("  {group:<12}{}", figures.join(" ")));
+    lines.collect::<Vec<_>>().join("\n")
+}
