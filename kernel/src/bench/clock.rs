@@ -5,6 +5,10 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::irq::call;
+use crate::sync::without_interrupts;
+
+/// Turns of the runs whose instructions are known.
+const TURNS: [u32; 3] = [1_000, 2_000, 3_000];
 
 /// What one cycle of the time-stamp counter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +53,69 @@ impl fmt::Display for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// The time-stamp counter counts no instructions here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotCounted {
+    /// Of a run whose length is known.
+    pub instructions: u64,
+    /// What the counter went on by meanwhile.
+    pub ticks: u64,
+}
+
+impl fmt::Display for NotCounted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            instructions,
+            ticks,
+        } = self;
+        write!(
+            f,
+            "a run of {instructions} instructions took {ticks} ticks of the TSC, so its ticks are no instructions; \
+             `make run ACCEL=tcg QEMU_ARGS='-icount shift=0,sleep=off'` boots where they are, \
+             and clock=cycles measures here"
+        )
+    }
+}
+
+impl core::error::Error for NotCounted {}
+
+/// Whether the time-stamp counter counts what this clock does: runs of known lengths tell.
+pub(super) fn check(clock: Clock) -> Result<(), NotCounted> {
+    if clock == Clock::Cycles {
+        return Ok(());
+    }
+    for turns in TURNS {
+        let (instructions, ticks) = without_interrupts(|| known_run(turns));
+        if ticks != instructions {
+            return Err(NotCounted {
+                instructions,
+                ticks,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// So many instructions, from the first reading of the time-stamp counter up to the second, and what it went on
+/// by.
+fn known_run(turns: u32) -> (u64, u64) {
+    let (start, end): (u64, u64);
+    // SAFETY: 1. RDTSC exists on every 64-bit processor, and CR4.TSD is clear. 2. The registers that
+    // change are named.
+    unsafe {
+        asm!(
+            "rdtsc", "shl rdx, 32", "or rax, rdx", "mov {start}, rax",
+            "2: dec {turns:e}", "jnz 2b",
+            "rdtsc", "shl rdx, 32", "or rax, rdx",
+            start = out(reg) start,
+            turns = inout(reg) turns => _,
+            out("rax") end, out("rdx") _,
+            options(nomem, nostack),
+        );
+    }
+    (4 + 2 * u64::from(turns), end.wrapping_sub(start))
 }
 
 /// Whether [`relax`] pauses.

@@ -1,7 +1,8 @@
 //! Measurements of what interrupts cost, in cycles of the time-stamp counter.
 //!
 //! Under QEMU's `-icount shift=0` a cycle is one guest instruction, and the same image gives the same
-//! numbers every time. The guest cannot know; [`Options::clock`] says which of the two is meant.
+//! numbers every time. [`Options::clock`] says which of the two is meant, and runs of known lengths tell whether
+//! it is so.
 //!
 //! Each figure is the time between two stamps, without what a stamp costs. The same
 //! is measured in the same boot with two other ways of answering: `floor`, which does nothing but
@@ -49,7 +50,7 @@ mod timer;
 
 use alloc::vec::Vec;
 
-pub use clock::Clock;
+pub use clock::{Clock, NotCounted};
 pub use runner::Output;
 
 use runner::Bench;
@@ -159,11 +160,15 @@ pub fn find(name: &str) -> Option<&'static Group> {
 
 /// Measures, and prints while it does. On the boot CPU, in a thread; returns how many figures there are.
 ///
+/// # Errors
+///
+/// Instructions are to be counted, and the time-stamp counter does not.
+///
 /// # Panics
 ///
 /// If a vector that belongs to the measurements has another handler.
-#[must_use]
-pub fn run(options: &Options) -> u32 {
+pub fn run(options: &Options) -> Result<u32, NotCounted> {
+    clock::check(options.clock)?;
     let groups: Vec<&Group> = if options.groups.is_empty() {
         GROUPS.iter().collect()
     } else {
@@ -177,5 +182,5 @@ pub fn run(options: &Options) -> u32 {
         bench.begin(group, step + 1, groups.len());
         (group.run)(&mut bench);
     }
-    bench.end()
+    Ok(bench.end())
 }

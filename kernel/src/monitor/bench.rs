@@ -55,6 +55,8 @@ pub(super) fn bench(
         }
     }
     let figures = bench::run(&options);
+    let figures =
+        figures.map_err(|why| CommandError::Failed(alloc::format!("clock=instructions: {why}")))?;
     if options.output != Output::Records {
         println!("{figures} figures");
     }

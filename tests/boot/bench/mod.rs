@@ -81,6 +81,10 @@ pub fn trials() -> Vec<Trial> {
                         "expected clock=cycles or clock=instructions",
                     ),
                     ("bench samples=0", "a number from 1 to "),
+                    (
+                        "bench exception clock=instructions",
+                        "bench: clock=instructions: a run of 2004 instructions took ",
+                    ),
                 ] {
                     let answer = session.command(line, PATIENCE)?;
                     ensure!(answer.contains(says), "{line}: no {says:?} in:\n{answer}");
