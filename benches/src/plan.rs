@@ -206,7 +206,7 @@ fn leg(settings: &Settings, clock: Clock, smp: &Smp, names: &[String]) -> Leg {
     };
     let list = names.join(" ");
     let own = &settings.append;
-    let append = format!("run=\"bench {list}{argument}; poweroff\" {own}");
+    let append = format!("run=\"bench {list}{argument} json; poweroff\" {own}");
     let machine = settings.machine.clone().smp(smp.clone());
     let machine = machine.append(append.trim_end()).args(MESSENGER);
     let machine = by_clock(machine, clock);

@@ -33,7 +33,8 @@ impl Clock {
     }
 
     /// Samples of a figure, unless others are asked for: instructions come out alike.
-    pub(super) fn samples(self) -> usize {
+    #[must_use]
+    pub fn samples(self) -> usize {
         match self {
             Self::Cycles => 10_000,
             Self::Instructions => 50,

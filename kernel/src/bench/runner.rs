@@ -30,12 +30,10 @@ const LEAST: usize = 100;
 /// What is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// A table for people, and records for programs.
-    Both,
-    /// The records alone.
-    Records,
-    /// The table alone.
+    /// A table, for people.
     Table,
+    /// Records, for programs.
+    Records,
 }
 
 /// The measurements that are going on.
@@ -133,11 +131,11 @@ impl Bench {
     }
 
     fn shows_table(&self) -> bool {
-        self.output != Output::Records
+        self.output == Output::Table
     }
 
     fn record(&self, record: &Record<'_>) {
-        if self.output != Output::Table {
+        if self.output == Output::Records {
             record.print();
         }
     }

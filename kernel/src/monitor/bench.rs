@@ -1,4 +1,4 @@
-//! `bench`: what interrupts cost, as a table and as records for other programs.
+//! `bench`: what interrupts cost, as a table or as records for other programs.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -12,6 +12,29 @@ use crate::{Machine, println};
 /// Most samples of a figure: they are all kept until they are summed up.
 const MOST: u64 = 1_000_000;
 
+/// Shows what `bench` takes.
+pub(super) fn words() {
+    let line = |word: &str, what: &str| println!("  {word:<20} {what}");
+    for group in GROUPS {
+        line(group.name, group.about);
+    }
+    line("clock=cycles", "by the TSC; so it is if no clock is named");
+    line(
+        "clock=instructions",
+        "where QEMU counts them: `-icount shift=0,sleep=off`",
+    );
+    line(
+        "samples=N",
+        &alloc::format!(
+            "of each figure, at most {MOST}; without it {} in cycles, {} in instructions",
+            Clock::Cycles.samples(),
+            Clock::Instructions.samples()
+        ),
+    );
+    line("json", "records for other programs instead of the table");
+    println!("Without a group, all of them are measured.");
+}
+
 pub(super) fn bench(
     _: &'static Machine,
     arguments: &mut Arguments<'_>,
@@ -19,7 +42,7 @@ pub(super) fn bench(
     let mut options = Options {
         clock: Clock::Cycles,
         samples: None,
-        output: Output::Both,
+        output: Output::Table,
         groups: Vec::new(),
     };
     while let Some(word) = arguments.next() {
@@ -44,20 +67,17 @@ pub(super) fn bench(
                     })? as usize);
             }
             _ if word == "json" => options.output = Output::Records,
-            _ if word == "table" => options.output = Output::Table,
             _ => options.groups.push(bench::find(word).ok_or_else(|| {
                 let names: Vec<&str> = GROUPS.iter().map(|group| group.name).collect();
                 let names: String = names.join(", ");
-                bad(&alloc::format!(
-                    "clock=, samples=, json, table, or one of {names}"
-                ))
+                bad(&alloc::format!("clock=, samples=, json, or one of {names}"))
             })?),
         }
     }
     let figures = bench::run(&options);
     let figures =
         figures.map_err(|why| CommandError::Failed(alloc::format!("clock=instructions: {why}")))?;
-    if options.output != Output::Records {
+    if options.output == Output::Table {
         println!("{figures} figures");
     }
     Ok(())

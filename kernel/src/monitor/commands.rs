@@ -164,8 +164,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        usage: "bench [group ...] [clock=cycles|instructions] [samples=N] [json|table]",
-        help: "measure what interrupts cost, as a table and as records for other programs",
+        usage: "bench [group ...] [clock=cycles|instructions] [samples=N] [json]",
+        help: "measure what interrupts cost; `help bench` has the groups",
         run: bench::bench,
     },
     Command {
@@ -181,6 +181,9 @@ const COMMANDS: &[Command] = &[
         run: reboot,
     },
 ];
+
+/// What `help` shows of a command beside its line.
+const MORE: &[(&str, fn())] = &[("bench", bench::words)];
 
 /// The command called `name`.
 pub(super) fn find(name: &str) -> Option<&'static Command> {
@@ -200,6 +203,10 @@ fn help(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), Comman
         arguments.end()?;
         let command = find(name).ok_or_else(|| CommandError::Unknown(name.to_string()))?;
         println!("{}\n    {}", command.usage, command.help);
+        let mut more = MORE.iter().filter(|more| more.0 == name);
+        if let Some((_, show)) = more.next() {
+            show();
+        }
         return Ok(());
     }
     for command in COMMANDS {

@@ -71,6 +71,7 @@ pub fn trials() -> Vec<Trial> {
         trial("bench::instructions_are_exact::x2apic", || exact("x2apic")),
         trial("bench::instructions_are_exact::xapic", || exact("xapic")),
         trial("bench::cycles", || with(&machine("x2apic")?, cycles)),
+        trial("bench::help", || with(&plain(), help)),
         trial("bench::mistakes_are_named", || {
             with(&plain(), |session| {
                 session.wait_prompt(PATIENCE)?;
@@ -318,7 +319,7 @@ fn are_within_limits(figures: &Figures) -> Result {
 fn cycles(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     for (group, names) in FIGURES {
-        let answer = session.command(&format!("bench {group} samples=200"), PATIENCE)?;
+        let answer = session.command(&format!("bench {group} samples=200 json"), PATIENCE)?;
         let figures = figures(&answer)?;
         for name in *names {
             ensure!(
@@ -332,10 +333,23 @@ fn cycles(session: &mut Session) -> Result {
         });
         ensure!(all_of_group, "figures of other groups in:\n{answer}");
     }
-    let table = session.command("bench exception samples=200 table", PATIENCE)?;
+    let table = session.command("bench exception samples=200", PATIENCE)?;
     ensure!(
         !table.contains("@json") && table.contains("exception.ud"),
         "no table alone:\n{table}"
     );
+    Ok(())
+}
+
+/// `help bench` has every word that the command takes, and what each is.
+fn help(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    let answer = session.command("help bench", PATIENCE)?;
+    let words = FIGURES.iter().map(|(group, _)| *group);
+    for word in words.chain(["clock=cycles", "clock=instructions", "samples=N", "json"]) {
+        let mut lines = answer.lines().map(str::split_whitespace);
+        let is_told = lines.any(|mut line| line.next() == Some(word) && line.next().is_some());
+        ensure!(is_told, "nothing of {word} in:\n{answer}");
+    }
     Ok(())
 }

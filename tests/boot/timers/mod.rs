@@ -187,7 +187,7 @@ fn fired(session: &mut Session) -> Result<Vec<u64>> {
 /// Under `-icount` a cycle is an instruction, and the figure is the same each time.
 fn latency(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
-    let answer = session.command("bench timer clock=instructions table", PATIENCE)?;
+    let answer = session.command("bench timer clock=instructions", PATIENCE)?;
     let row = answer
         .lines()
         .find(|line| line.contains("timer.queue") && line.contains("load idle"))
