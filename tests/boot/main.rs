@@ -11,6 +11,7 @@ mod example;
 mod faults;
 mod firmware;
 mod gate;
+mod gdb;
 mod injected;
 mod lines;
 mod machines;

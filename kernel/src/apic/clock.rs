@@ -75,7 +75,7 @@ impl Reference {
         }
     }
 
-    /// Maps and starts the HPET at physical `address`.
+    /// Maps the HPET at physical `address`, takes it from firmware and starts it.
     ///
     /// # Safety
     ///
@@ -90,8 +90,7 @@ impl Reference {
             );
             return None;
         };
-        let configuration = registers.read::<u64>(hpet::CONFIGURATION);
-        registers.write(hpet::CONFIGURATION, configuration | hpet::ENABLE);
+        hpet::take_over(&registers);
         Self {
             clock,
             place: Place::Memory(registers),
@@ -157,6 +156,16 @@ impl Reference {
             counts: found.counts,
             ticks: [ticks(0), ticks(1)],
         })
+    }
+}
+
+impl hpet::Registers for Mmio {
+    fn read(&self, offset: u64) -> u64 {
+        Self::read(self, offset)
+    }
+
+    fn write(&self, offset: u64, value: u64) {
+        Self::write(self, offset, value);
     }
 }
 

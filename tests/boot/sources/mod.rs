@@ -1,6 +1,7 @@
 //! Every source that a machine has, really driven: what it raises is what the kernel receives, and what
 //! QEMU says that it delivered.
 
+mod firmware;
 mod machines;
 mod outside;
 
@@ -34,6 +35,7 @@ pub fn trials() -> Vec<Trial> {
     trials.push(trial("sources::wrong_words", wrong_words));
     trials.push(trial("sources::two_at_one_pin", two_at_one_pin));
     trials.extend(outside::trials());
+    trials.extend(firmware::trials());
     trials
 }
 

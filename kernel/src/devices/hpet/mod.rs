@@ -1,8 +1,8 @@
 //! The HPET: comparators that interrupt once or again and again, through a pin of an I/O APIC or as a
 //! message.
 //!
-//! Its counter runs already: the kernel's clocks have been measured with it. Legacy replacement, in
-//! which it takes the places of PIT and RTC, is turned off.
+//! Its counter runs already: the kernel's clocks have been measured with it. What firmware did with it
+//! was undone then.
 
 mod comparator;
 mod message;
@@ -12,9 +12,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::AtomicBool;
 
 use tocsin_logic::apic::calibration::Clock;
-use tocsin_logic::devices::hpet::{
-    CAPABILITIES, CONFIGURATION, COUNTER, Capabilities, ENABLE, LEGACY_REPLACEMENT,
-};
+use tocsin_logic::devices::hpet::{CAPABILITIES, COUNTER, Capabilities};
 
 use super::{DeviceError, Ownership};
 use crate::apic::clock;
@@ -53,8 +51,6 @@ impl Hpet {
         let registers = registers.map_err(|error| DeviceError::Memory(NAME, error))?;
         let raw = registers.read(CAPABILITIES);
         let clock = Clock::hpet(raw).ok_or(absent("its capabilities are impossible"))?;
-        let configuration = registers.read::<u64>(CONFIGURATION) & !LEGACY_REPLACEMENT;
-        registers.write(CONFIGURATION, configuration | ENABLE);
         let hpet = Arc::new(Self {
             registers,
             capabilities: Capabilities(raw),

@@ -20,6 +20,34 @@ pub const ENABLE: u64 = 1 << 0;
 /// Bit 1 of the configuration: comparators 0 and 1 take the places of PIT and RTC.
 pub const LEGACY_REPLACEMENT: u64 = 1 << 1;
 
+/// The registers of an HPET, read and written whole.
+pub trait Registers {
+    /// Reads the 64 bits at `offset`, in bytes.
+    fn read(&self, offset: u64) -> u64;
+
+    /// Writes them.
+    fn write(&self, offset: u64, value: u64);
+}
+
+/// Takes an HPET over from firmware and starts its counter.
+///
+/// Firmware may have left comparators that go on to interrupt, or to send messages to a vector of its
+/// own, and legacy replacement, which makes the pins of PIT and RTC dead (2.3.5). Here all comparators
+/// become silent, and nothing stays asserted.
+pub fn take_over(registers: &impl Registers) {
+    let halted = registers.read(CONFIGURATION) & !(ENABLE | LEGACY_REPLACEMENT);
+    // While the counter stands still, no comparator interrupts: what follows is final.
+    registers.write(CONFIGURATION, halted);
+    // While they still are levels: of an edge the bit is not to be written as 1 (2.3.6).
+    registers.write(STATUS, registers.read(STATUS));
+    let capabilities = Capabilities(registers.read(CAPABILITIES));
+    for number in 0..capabilities.comparators() {
+        let timer = Timer(registers.read(timer_configuration(number)));
+        registers.write(timer_configuration(number), timer.disarmed());
+    }
+    registers.write(CONFIGURATION, halted | ENABLE);
+}
+
 /// Configuration and capabilities of comparator `n`.
 #[must_use]
 pub const fn timer_configuration(n: u8) -> u64 {
@@ -166,78 +194,4 @@ const SET_VALUE: u64 = 1 << 6;
 const WRITABLE: u64 = 1 << 1 | INTERRUPT | PERIODIC | SET_VALUE | 1 << 8 | 0x1f << 9 | 1 << 14;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What QEMU's q35 has: three comparators of 64 bits, 10 ns.
-    const QEMU: Capabilities = Capabilities(0x0098_9680_8086_a201);
-    const QEMU_TIMER: Timer = Timer(0x00ff_0104_0000_8030);
-
-    #[test]
-    fn capabilities_are_read() {
-        assert_eq!(QEMU.comparators(), 3);
-        assert!(QEMU.is_wide());
-        assert_eq!(QEMU.period(), 10_000_000);
-        assert_eq!(Capabilities(u64::MAX).comparators(), 32);
-        assert!(QEMU_TIMER.can_repeat() && QEMU_TIMER.is_wide());
-        assert!(QEMU_TIMER.can_send_messages());
-        assert_eq!(QEMU_TIMER.routes(), 0x00ff_0104);
-        assert!(!Timer(0).can_repeat() && !Timer(0).is_wide() && !Timer(0).can_send_messages());
-    }
-
-    #[test]
-    fn registers_are_where_the_specification_has_them() {
-        assert_eq!(
-            (timer_configuration(0), timer_comparator(0), timer_route(0)),
-            (0x100, 0x108, 0x110)
-        );
-        assert_eq!(
-            (
-                timer_configuration(31),
-                timer_comparator(31),
-                timer_route(31)
-            ),
-            (0x4e0, 0x4e8, 0x4f0)
-        );
-    }
-
-    #[test]
-    fn an_armed_timer_keeps_what_is_read_only() {
-        for gsi in 0..32 {
-            for level in [false, true] {
-                for repeat in [false, true] {
-                    let delivery = Delivery::Pin { gsi, level };
-                    let value = QEMU_TIMER.armed(Arm { repeat, delivery });
-                    assert_eq!(value >> 32, QEMU_TIMER.0 >> 32);
-                    assert_eq!(value >> 9 & 0x1f, u64::from(gsi));
-                    assert_eq!(value >> 1 & 1 == 1, level);
-                    assert_eq!(value >> 2 & 1, 1);
-                    assert_eq!(value >> 3 & 1 == 1, repeat);
-                    assert_eq!(value >> 6 & 1 == 1, repeat);
-                    assert_eq!(value >> 14 & 1, 0);
-                    assert!(Timer(value & !(1 << 6)).took(value));
-                    // A route that it does not have reads as another.
-                    assert!(!Timer(value ^ 1 << 9).took(value));
-                    assert_eq!(Timer(value).disarmed(), QEMU_TIMER.0);
-                    assert_eq!(Timer(value).muted(), value & !(1 << 2));
-                    assert_eq!(Timer(value).with_values_set(), value & !(1 << 6));
-                }
-            }
-        }
-        let delivery = Delivery::Message;
-        let value = QEMU_TIMER.armed(Arm {
-            repeat: false,
-            delivery,
-        });
-        assert_eq!(value, QEMU_TIMER.0 | 1 << 14 | 1 << 2);
-    }
-
-    #[test]
-    fn a_route_register_has_the_address_above_the_data() {
-        let message = Message {
-            address: 0xfee0_3000,
-            data: 0x41,
-        };
-        assert_eq!(route(message), 0xfee0_3000_0000_0041);
-    }
-}
+mod tests;

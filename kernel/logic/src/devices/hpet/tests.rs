@@ -1,0 +1,154 @@
+use super::*;
+use core::cell::{Cell, RefCell};
+use std::vec::Vec;
+
+/// What QEMU's q35 has: three comparators of 64 bits, 10 ns.
+const QEMU: Capabilities = Capabilities(0x0098_9680_8086_a201);
+const QEMU_TIMER: Timer = Timer(0x00ff_0104_0000_8030);
+
+#[test]
+fn capabilities_are_read() {
+    assert_eq!(QEMU.comparators(), 3);
+    assert!(QEMU.is_wide());
+    assert_eq!(QEMU.period(), 10_000_000);
+    assert_eq!(Capabilities(u64::MAX).comparators(), 32);
+    assert!(QEMU_TIMER.can_repeat() && QEMU_TIMER.is_wide());
+    assert!(QEMU_TIMER.can_send_messages());
+    assert_eq!(QEMU_TIMER.routes(), 0x00ff_0104);
+    assert!(!Timer(0).can_repeat() && !Timer(0).is_wide() && !Timer(0).can_send_messages());
+}
+
+#[test]
+fn registers_are_where_the_specification_has_them() {
+    assert_eq!(
+        (timer_configuration(0), timer_comparator(0), timer_route(0)),
+        (0x100, 0x108, 0x110)
+    );
+    assert_eq!(
+        (
+            timer_configuration(31),
+            timer_comparator(31),
+            timer_route(31)
+        ),
+        (0x4e0, 0x4e8, 0x4f0)
+    );
+}
+
+#[test]
+fn an_armed_timer_keeps_what_is_read_only() {
+    for gsi in 0..32 {
+        for level in [false, true] {
+            for repeat in [false, true] {
+                let delivery = Delivery::Pin { gsi, level };
+                let value = QEMU_TIMER.armed(Arm { repeat, delivery });
+                assert_eq!(value >> 32, QEMU_TIMER.0 >> 32);
+                assert_eq!(value >> 9 & 0x1f, u64::from(gsi));
+                assert_eq!(value >> 1 & 1 == 1, level);
+                assert_eq!(value >> 2 & 1, 1);
+                assert_eq!(value >> 3 & 1 == 1, repeat);
+                assert_eq!(value >> 6 & 1 == 1, repeat);
+                assert_eq!(value >> 14 & 1, 0);
+                assert!(Timer(value & !(1 << 6)).took(value));
+                // A route that it does not have reads as another.
+                assert!(!Timer(value ^ 1 << 9).took(value));
+                assert_eq!(Timer(value).disarmed(), QEMU_TIMER.0);
+                assert_eq!(Timer(value).muted(), value & !(1 << 2));
+                assert_eq!(Timer(value).with_values_set(), value & !(1 << 6));
+            }
+        }
+    }
+    let delivery = Delivery::Message;
+    let value = QEMU_TIMER.armed(Arm {
+        repeat: false,
+        delivery,
+    });
+    assert_eq!(value, QEMU_TIMER.0 | 1 << 14 | 1 << 2);
+}
+
+#[test]
+fn a_route_register_has_the_address_above_the_data() {
+    let message = Message {
+        address: 0xfee0_3000,
+        data: 0x41,
+    };
+    assert_eq!(route(message), 0xfee0_3000_0000_0041);
+}
+
+/// An HPET as the specification has it, whatever firmware did with it; what must not be done to it fails.
+struct Fake {
+    capabilities: u64,
+    configuration: Cell<u64>,
+    status: Cell<u64>,
+    timers: RefCell<Vec<u64>>,
+}
+
+impl Fake {
+    fn is_enabled(&self) -> bool {
+        self.configuration.get() & ENABLE != 0
+    }
+}
+
+impl Registers for Fake {
+    fn read(&self, offset: u64) -> u64 {
+        match offset {
+            CAPABILITIES => self.capabilities,
+            CONFIGURATION => self.configuration.get(),
+            STATUS => self.status.get(),
+            _ => self.timers.borrow()[(offset as usize - 0x100) / 0x20],
+        }
+    }
+
+    fn write(&self, offset: u64, value: u64) {
+        match offset {
+            CONFIGURATION => self.configuration.set(value),
+            STATUS => {
+                for (number, timer) in self.timers.borrow().iter().enumerate() {
+                    let is_edge = timer & 1 << 1 == 0;
+                    assert!(value & 1 << number == 0 || !is_edge, "edge {number}");
+                }
+                self.status.set(self.status.get() & !value);
+            }
+            _ => {
+                assert!(!self.is_enabled(), "{offset:#x} changes while it runs");
+                let timer = &mut self.timers.borrow_mut()[(offset as usize - 0x100) / 0x20];
+                assert_eq!(*timer & !WRITABLE, value & !WRITABLE, "read-only bits");
+                *timer = value;
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_firmware_left_is_silent_when_the_counter_runs() {
+    // Reserved bits of the configuration are kept.
+    const RESERVED: u64 = 0x50;
+    for comparators in [1_u8, 3, 32] {
+        for left in 0..4 {
+            // Type, enable, periodic, set-value; mode of 32 bits; messages.
+            for bits in 0..64_u64 {
+                let armed = (bits & 1) << 1
+                    | (bits & 2) << 1
+                    | (bits & 4) << 1
+                    | (bits & 8) << 3
+                    | (bits & 16) << 4
+                    | (bits & 32) << 9
+                    | 2 << 9;
+                let is_level = bits & 1 != 0;
+                // Of those that differ, the last is asserted if it is a level.
+                let mut timers = std::vec![QEMU_TIMER.0; comparators.into()];
+                *timers.last_mut().expect("one at least") |= armed;
+                let fake = Fake {
+                    capabilities: QEMU.0 & !(0x1f << 8) | u64::from(comparators - 1) << 8,
+                    configuration: Cell::new(left | RESERVED),
+                    status: Cell::new(u64::from(is_level) << (comparators - 1)),
+                    timers: RefCell::new(timers),
+                };
+                take_over(&fake);
+                assert_eq!(fake.configuration.get(), ENABLE | RESERVED);
+                assert_eq!(fake.status.get(), 0, "still asserted");
+                let silent = |timer: &u64| *timer == QEMU_TIMER.0;
+                assert!(fake.timers.borrow().iter().all(silent), "{bits:#x}");
+            }
+        }
+    }
+}
