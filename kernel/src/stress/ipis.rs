@@ -91,7 +91,7 @@ fn trigger(index: usize) {
     };
     if !target.is_on_its_way.swap(true, Ordering::Acquire) {
         sent(Kind::Line, 1);
-        target.line.trigger();
+        target.line.trigger().expect("it has no input");
     }
 }
 
@@ -157,7 +157,7 @@ pub(super) fn come_and_go(cpu: u32, rng: &mut Rng) {
     match Line::new(request, handler) {
         Ok(line) => {
             sent(Kind::ShortLine, 1);
-            line.trigger();
+            line.trigger().expect("it has no input");
             time::wait_until(PATIENCE, || came.load(Ordering::Acquire));
         }
         // All vectors of the class are taken for a moment.

@@ -13,7 +13,7 @@ use tocsin_logic::vector::{PriorityClass, Vector};
 
 use crate::apic::io::InputError;
 use crate::cpu;
-use crate::irq::{Line, LineError, Request, Source};
+use crate::irq::{Claim, Line, LineError, Request, Source};
 use crate::smp::{self, Online};
 use crate::time;
 
@@ -119,7 +119,7 @@ fn take_all(target: &Online, tried: &mut Tried) -> Vec<(Line, Arc<Seen>)> {
 /// Triggers each line once.
 fn use_once(lines: &[(Line, Arc<Seen>)], cpu: u32, tried: &mut Tried) {
     for (line, _) in lines {
-        line.trigger();
+        line.trigger().expect("it has no input");
     }
     let has_come = |(_, seen): &(Line, Arc<Seen>)| seen.times.load(Ordering::Acquire) > 0;
     time::wait_until(PATIENCE, || lines.iter().all(has_come));
@@ -209,6 +209,24 @@ fn refuse(target: &Online, tried: &mut Tried) {
                 .errors
                 .push(format!("a pin that was given back cannot be had: {error}")),
         }
+    }
+    refuse_ipi(good, tried);
+}
+
+/// Sends an IPI to a line of a level-triggered input, if the ISA's interrupts have one that nobody has.
+fn refuse_ipi(good: Request, tried: &mut Tried) {
+    let lines = (0..16).filter_map(|irq| {
+        let source = Source::Isa(irq);
+        Line::new(Request { source, ..good }, || Claim::NotMine).ok()
+    });
+    let Some(line) = lines.into_iter().find(Line::is_level) else {
+        return;
+    };
+    match line.trigger() {
+        Err(LineError::Level) => tried.refused += 1,
+        other => tried.errors.push(format!(
+            "an IPI to a level-triggered input: {other:?}, expected a refusal"
+        )),
     }
 }
 

@@ -48,6 +48,8 @@ pub enum LineError {
     Moving,
     /// Only a level-triggered input can be shared.
     NotLevel,
+    /// No IPI can take the place of a level-triggered input.
+    Level,
     /// The interrupt of this input was not ended within a second: its handler does not return.
     Unended(Gsi),
 }
@@ -77,6 +79,10 @@ impl fmt::Display for LineError {
             Self::NotLevel => f.write_str(
                 "the source is no level-triggered input; devices can share no other, because edges \
                  of two can be one",
+            ),
+            Self::Level => f.write_str(
+                "the source is a level-triggered input, to which an IPI could do harm: the end of both \
+                 might not reach the I/O APIC; have the device interrupt",
             ),
             Self::Unended(gsi) => write!(
                 f,

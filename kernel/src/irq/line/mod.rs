@@ -141,11 +141,15 @@ impl Line {
 
     /// Sends its first interrupt, as a device would: from whichever CPU runs this. Thread or handler.
     ///
+    /// # Errors
+    ///
+    /// [`LineError::Level`], if it comes by a level-triggered input.
+    ///
     /// # Panics
     ///
     /// If the mode of the local APICs cannot express the CPU's ID, which then would not be online.
-    pub fn trigger(&self) {
-        self.shared.trigger();
+    pub fn trigger(&self) -> Result<(), LineError> {
+        self.shared.trigger()
     }
 
     /// Masks the source or lets it through: messages that can be masked and levels wait meanwhile, edges

@@ -172,14 +172,20 @@ impl Shared {
     }
 
     /// Sends its first interrupt, as a device would.
-    pub(super) fn trigger(&self) {
+    pub(super) fn trigger(&self) -> Result<(), LineError> {
         // The state stands still, so that a move waits for what is sent to the old place.
         let state = self.state.lock();
+        // An IPI clears its vector's bit in the TMR. With the input's own message in the IRR already the
+        // two are one, whose EOI is then not broadcast: remote IRR stays (SDM vol. 3A, 12.8.4 and 12.8.5).
+        if state.origin.is_level() {
+            return Err(LineError::Level);
+        }
         let destination = Destination::Physical(state.target.apic_id);
         let command = Icr::fixed(state.first.get(), destination);
         local()
             .send(command)
             .expect("the ID of a CPU that is online fits the mode");
+        Ok(())
     }
 
     /// Lets an input through for the first time.

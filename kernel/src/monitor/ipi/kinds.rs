@@ -291,7 +291,7 @@ fn through_line(cpu: u32, rounds: u64) {
     };
     for _ in 0..rounds {
         begin(Kind::Line, 1);
-        line.trigger();
+        line.trigger().expect("it has no input");
         account(Kind::Line).wait();
     }
 }
