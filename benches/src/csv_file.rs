@@ -6,9 +6,28 @@ mod tests;
 use crate::peers::{Peer, PeerFigure};
 use crate::results::{Figure, Results};
 
-const HEAD: [&str; 19] = [
-    "kernel", "clock", "name", "param", "variant", "apic", "cpus", "unit", "samples", "rounds",
-    "overhead", "min", "p50", "p90", "p99", "p99_9", "max", "mean", "beside",
+const HEAD: [&str; 21] = [
+    "kernel",
+    "clock",
+    "name",
+    "param",
+    "variant",
+    "apic",
+    "cpus",
+    "unit",
+    "samples",
+    "rounds",
+    "overhead",
+    "min",
+    "p50",
+    "p90",
+    "p99",
+    "p99_9",
+    "max",
+    "p50_least",
+    "p50_most",
+    "mean",
+    "beside",
 ];
 
 /// The whole file: this kernel's figures, then those of others, which name the figure that they
@@ -47,7 +66,10 @@ fn own(figure: &Figure) -> Vec<String> {
         figure.rounds.len().to_string(),
         figure.overhead.to_string(),
     ];
-    row.extend(figure.summary.values().map(|value| value.to_string()));
+    let text = |value: Option<u64>| value.map_or_else(String::new, |value| value.to_string());
+    row.extend(figure.told().map(text));
+    let (least, most) = figure.spread().unzip();
+    row.extend([least, most].map(text));
     row.extend([String::new(), String::new()]);
     row
 }
@@ -76,6 +98,8 @@ fn others(results: &Results, peer: &Peer, figure: &PeerFigure) -> Vec<String> {
         none(),
         none(),
         median,
+        none(),
+        none(),
         none(),
         none(),
         none(),

@@ -7,7 +7,7 @@ use crate::record::{Boot, Clock};
 use crate::results::Results;
 
 pub const CYCLES: &str = include_str!("fixtures/cycles.txt");
-const CYCLES_2: &str = include_str!("fixtures/cycles-2.txt");
+pub const CYCLES_2: &str = include_str!("fixtures/cycles-2.txt");
 pub const INSTRUCTIONS: &str = include_str!("fixtures/instructions.txt");
 
 pub fn host() -> Host {

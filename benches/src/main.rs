@@ -8,6 +8,7 @@
 
 mod aims;
 mod boot;
+mod columns;
 mod compare;
 mod csv_file;
 mod error;

@@ -98,10 +98,25 @@ pub struct Summary {
     pub max: u64,
 }
 
+/// Fewest samples that tell each of them.
+const NEEDED: [u64; 6] = [1, 1, 10, 100, 1000, 1];
+
 impl Summary {
     /// All of them, ascending.
     pub fn values(&self) -> [u64; 6] {
         [self.min, self.p50, self.p90, self.p99, self.p99_9, self.max]
+    }
+
+    /// Those of them that so many samples tell: of fewer than a hundred the 99th percentile is the
+    /// greatest, unless all are alike.
+    pub fn told(&self, samples: u64) -> [Option<u64>; 6] {
+        let are_alike = samples > 1 && self.min == self.max;
+        let values = self.values().into_iter().zip(NEEDED);
+        let mut told = [None; 6];
+        for (told, (value, needed)) in told.iter_mut().zip(values) {
+            *told = (are_alike || samples >= needed).then_some(value);
+        }
+        told
     }
 }
 

@@ -11,7 +11,7 @@ use crate::error::BenchError;
 use crate::peers::Peer;
 use crate::record::Clock;
 use crate::results::{Causes, Figure, Key, Results, float};
-use crate::table::short;
+use crate::table::{UNTOLD, short};
 use plots::{Group, contention, group, scaling};
 
 /// A row of a table of figures.
@@ -24,6 +24,8 @@ struct Row<'r> {
     unit: String,
     /// From the least to the greatest.
     values: [String; 6],
+    /// The least and the greatest of the rounds' medians.
+    spread: String,
     floor: String,
     /// What each peer has beside it.
     others: Vec<String>,
@@ -173,7 +175,12 @@ fn section(results: &Results, clock: Clock) -> Result<Section<'_>, BenchError> {
             .to_owned(),
         machine: machine(&figure.key),
         unit: figure.unit.replace('_', " "),
-        values: figure.summary.values().map(grouped),
+        values: figure
+            .told()
+            .map(|value| value.map_or_else(|| UNTOLD.to_owned(), grouped)),
+        spread: figure.spread().map_or_else(String::new, |(least, most)| {
+            format!("{} to {}", grouped(least), grouped(most))
+        }),
         floor: results
             .to_floor(figure)
             .map(|ratio| format!("{ratio:.2}"))

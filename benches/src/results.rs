@@ -1,10 +1,10 @@
 //! All that was measured in one sitting: rounds merged into figures, and where it was measured.
 
+mod merge;
 #[cfg(test)]
 mod tests;
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -86,9 +86,22 @@ impl Figure {
     pub fn more_is_better(&self) -> bool {
         matches!(self.unit.as_str(), "per_second" | "percent")
     }
+
+    /// What its samples tell, from the least to the greatest: percentiles are of a round.
+    pub fn told(&self) -> [Option<u64>; 6] {
+        let rounds = u64::try_from(self.rounds.len()).unwrap_or(1).max(1);
+        self.summary.told(self.samples / rounds)
+    }
+
+    /// The least and the greatest of the rounds' medians, where there are several.
+    pub fn spread(&self) -> Option<(u64, u64)> {
+        let medians = || self.rounds.iter().map(|round| round.p50);
+        (self.rounds.len() > 1).then_some((medians().min()?, medians().max()?))
+    }
 }
 
-/// Where the time of a load run went, in one of the rounds.
+/// Where the time of a load run went: in the round whose total is the median one; the least, the
+/// greatest and the slowest samples are of all rounds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Causes {
     pub clock: Clock,
@@ -128,13 +141,12 @@ pub struct Results {
 impl Results {
     /// From all boots of a sitting, in the order in which they were made.
     pub fn new(host: Host, boots: &[Boot]) -> Self {
-        let (causes, skips) = (causes(boots), skips(boots));
         Self {
             format: FORMAT,
             host,
-            figures: merge(boots),
-            causes,
-            skips,
+            figures: merge::figures(boots),
+            causes: merge::causes(boots),
+            skips: merge::skips(boots),
             peers: Vec::new(),
             listings: Vec::new(),
             boot: None,
@@ -224,115 +236,4 @@ pub fn float(value: u64) -> f64 {
 pub fn lesser_median<T: Copy>(mut values: Vec<T>, order: fn(&T, &T) -> Ordering) -> Option<T> {
     values.sort_unstable_by(order);
     values.get(values.len().saturating_sub(1) / 2).copied()
-}
-
-fn median(values: impl Iterator<Item = u64>) -> u64 {
-    lesser_median(values.collect(), u64::cmp).unwrap_or_default()
-}
-
-/// A figure of several rounds.
-fn summary(rounds: &[Summary]) -> Summary {
-    let of = |value: fn(&Summary) -> u64| median(rounds.iter().map(value));
-    Summary {
-        min: rounds
-            .iter()
-            .map(|round| round.min)
-            .min()
-            .unwrap_or_default(),
-        p50: of(|round| round.p50),
-        p90: of(|round| round.p90),
-        p99: of(|round| round.p99),
-        p99_9: of(|round| round.p99_9),
-        max: rounds
-            .iter()
-            .map(|round| round.max)
-            .max()
-            .unwrap_or_default(),
-    }
-}
-
-fn merge(boots: &[Boot]) -> Vec<Figure> {
-    let mut order = Vec::new();
-    let mut found: BTreeMap<Key, Vec<&crate::record::Figure>> = BTreeMap::new();
-    for boot in boots {
-        for figure in &boot.figures {
-            let key = Key {
-                clock: boot.run.clock,
-                name: figure.name.clone(),
-                param: figure.param.clone(),
-                apic: boot.run.apic.clone(),
-                cpus: boot.run.cpus,
-                variant: figure.variant.clone(),
-            };
-            let rounds = found.entry(key.clone()).or_default();
-            if rounds.is_empty() {
-                order.push(key);
-            }
-            rounds.push(figure);
-        }
-    }
-    let figures = order.into_iter().map(|key| {
-        let records = &found[&key];
-        let rounds: Vec<_> = records.iter().map(|record| record.summary).collect();
-        let mut histogram: BTreeMap<(u64, u64), u64> = BTreeMap::new();
-        for &(first, last, count) in records.iter().flat_map(|record| &record.histogram) {
-            *histogram.entry((first, last)).or_default() += count;
-        }
-        let buckets = histogram.into_iter();
-        Figure {
-            key,
-            unit: records[0].unit.clone(),
-            overhead: median(records.iter().map(|record| record.overhead)),
-            samples: records.iter().map(|record| record.samples).sum(),
-            summary: summary(&rounds),
-            rounds,
-            histogram: buckets
-                .map(|((first, last), count)| (first, last, count))
-                .collect(),
-        }
-    });
-    figures.collect()
-}
-
-/// The causes of each load run, of the round whose total is the median one.
-fn causes(boots: &[Boot]) -> Vec<Causes> {
-    let mut found: Vec<Vec<Causes>> = Vec::new();
-    for boot in boots {
-        for cause in &boot.causes {
-            let causes = Causes {
-                clock: boot.run.clock,
-                apic: boot.run.apic.clone(),
-                cpus: boot.run.cpus,
-                cause: cause.clone(),
-            };
-            let same = |rounds: &&mut Vec<Causes>| {
-                let Causes {
-                    clock,
-                    apic,
-                    cpus,
-                    cause,
-                } = &rounds[0];
-                (*clock, apic, *cpus) == (causes.clock, &causes.apic, causes.cpus)
-                    && (&cause.name, &cause.param) == (&causes.cause.name, &causes.cause.param)
-            };
-            match found.iter_mut().find(same) {
-                Some(rounds) => rounds.push(causes),
-                None => found.push(vec![causes]),
-            }
-        }
-    }
-    let middle = found.into_iter().map(|mut rounds| {
-        rounds.sort_by_key(|round| round.cause.total.p50);
-        let at = (rounds.len() - 1) / 2;
-        rounds.swap_remove(at)
-    });
-    middle.collect()
-}
-
-fn skips(boots: &[Boot]) -> Vec<Skip> {
-    let skips = boots.iter().flat_map(|boot| &boot.skips).cloned();
-    let mut skips: Vec<_> = skips.collect();
-    skips.sort();
-    skips.dedup();
-    skips
 }

@@ -1,6 +1,7 @@
 //! Results as text for the terminal.
 
-use crate::aims::{self, Aim};
+use crate::aims;
+use crate::columns::aligned;
 use crate::record::{self, Clock};
 use crate::results::{Figure, Results};
 
@@ -13,56 +14,68 @@ pub fn short(value: f64) -> String {
     }
 }
 
-/// All figures by this clock.
-pub fn figures(results: &Results, clock: Clock) -> String {
-    let others = results
-        .present()
-        .map(|peer| format!("{:>22}", peer.name))
-        .collect::<Vec<_>>()
-        .concat();
-    let mut out = format!(
-        "\n{clock}: medians of rounds; least and greatest of all\n{:<60}{:>10}{:>10}{:>10}{:>10}{:>10}{:>11}{:>9}{:>8}{others}  {}\n",
-        "figure", "min", "median", "p90", "p99", "p99.9", "max", "overhead", "floor", "unit"
-    );
-    for figure in results
-        .figures
-        .iter()
-        .filter(|figure| figure.key.clock == clock)
-    {
-        out += &row(results, figure);
-    }
-    out
+/// Columns of the tables that begin at the left.
+const LEFT: [&str; 3] = ["figure", "aim", "unit"];
+
+/// What stands where there is too little to tell a number from.
+pub const UNTOLD: &str = "-";
+
+fn told(value: Option<u64>) -> String {
+    value.map_or_else(|| UNTOLD.to_owned(), |value| value.to_string())
 }
 
-fn row(results: &Results, figure: &Figure) -> String {
-    let summary = &figure.summary;
+/// All figures by this clock; nothing if there are none.
+pub fn figures(results: &Results, clock: Clock) -> String {
+    let figures = results.figures.iter();
+    let figures = figures.filter(|figure| figure.key.clock == clock);
+    let rows: Vec<_> = figures.map(|figure| row(results, figure)).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let head = [
+        "figure",
+        "min",
+        "median",
+        "p90",
+        "p99",
+        "p99.9",
+        "max",
+        "overhead",
+        "rounds' medians",
+        "samples",
+        "floor",
+    ];
+    let peers = results.present().map(|peer| peer.name.as_str());
+    let head = head.into_iter().chain(peers).chain(["unit"]);
+    let head = vec![head.map(str::to_owned).collect()];
+    let table = aligned(&[head, rows].concat(), &LEFT);
+    format!("\n{clock}: medians of rounds; least and greatest of all\n{table}")
+}
+
+fn row(results: &Results, figure: &Figure) -> Vec<String> {
     let floor = results.to_floor(figure).map(|ratio| format!("x{ratio:.2}"));
-    let others = results
-        .present()
-        .map(|peer| format!("{:>22}", results.of_peer(peer, figure)))
-        .collect::<Vec<_>>()
-        .concat();
-    format!(
-        "{:<60}{:>10}{:>10}{:>10}{:>10}{:>10}{:>11}{:>9}{:>8}{others}  {}\n",
-        figure.key.describe(),
-        summary.min,
-        summary.p50,
-        summary.p90,
-        summary.p99,
-        summary.p99_9,
-        summary.max,
-        figure.overhead,
+    let spread = figure
+        .spread()
+        .map(|(least, most)| format!("{least} to {most}"));
+    let mut row = vec![figure.key.describe()];
+    row.extend(figure.told().map(told));
+    row.extend([
+        figure.overhead.to_string(),
+        spread.unwrap_or_default(),
+        figure.samples.to_string(),
         floor.unwrap_or_default(),
-        figure.unit
-    )
+    ]);
+    row.extend(results.present().map(|peer| results.of_peer(peer, figure)));
+    row.push(figure.unit.clone());
+    row
 }
 
 /// A figure in one line, as it comes.
 pub fn brief(label: &str, figure: &record::Figure) -> String {
-    let (summary, unit) = (&figure.summary, &figure.unit);
+    let [min, median, _, p99, _, max] = figure.summary.told(figure.samples).map(told);
+    let (samples, unit) = (figure.samples, &figure.unit);
     format!(
-        "{label:<60} min {:>8}  median {:>8}  p99 {:>8}  max {:>9} {unit}",
-        summary.min, summary.p50, summary.p99, summary.max
+        "{label:<66} min {min:>9}  median {median:>9}  p99 {p99:>9}  max {max:>9} {unit}, {samples} samples"
     )
 }
 
@@ -81,29 +94,26 @@ pub fn aims(results: &Results) -> String {
     if aims.is_empty() {
         return String::new();
     }
-    let mut out = format!(
-        "\n{:<66}{:>10}{:>10}  {}\n",
-        "aim", "measured", "at most", ""
-    );
+    let mut rows = vec![
+        ["aim", "measured", "at most", "unit", ""]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for aim in &aims {
-        let Aim {
-            what,
-            measured,
-            limit,
-            unit,
-            ..
-        } = aim;
         let verdict = if aim.is_reached() {
             "reached"
         } else {
             "MISSED"
         };
-        out += &format!(
-            "{what:<66}{:>10}{:>10}  {unit}: {verdict}\n",
-            short(*measured),
-            short(*limit)
-        );
+        rows.push(vec![
+            aim.what.clone(),
+            short(aim.measured),
+            short(aim.limit),
+            aim.unit.clone(),
+            verdict.to_owned(),
+        ]);
     }
+    let mut out = format!("\n{}", aligned(&rows, &LEFT));
     for listing in &results.listings {
         let (what, all) = (listing.key.describe(), listing.instructions);
         out += &format!("{what}: {all} instructions: {}\n", listing.why());

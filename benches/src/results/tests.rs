@@ -1,5 +1,7 @@
 //! Tests of `results`.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::fixtures;
 
@@ -11,9 +13,67 @@ fn rounds_are_merged_by_their_medians() {
         max,
         ..Summary::default()
     });
-    let merged = summary(&rounds);
+    let merged = merge::summary(&rounds);
     assert_eq!((merged.min, merged.p50, merged.max), (1, 20, 900));
-    assert_eq!(median([4, 2].into_iter()), 2);
+    assert_eq!(lesser_median(vec![4, 2], u64::cmp), Some(2));
+}
+
+#[test]
+fn the_slowest_samples_are_of_all_rounds() {
+    let mut boots = [fixtures::CYCLES, fixtures::CYCLES_2].map(|text| Boot::parse(text).unwrap());
+    let totals = |cause: &Cause| -> Vec<u64> {
+        let samples = cause.worst.iter();
+        let parts = |sample: &BTreeMap<String, u64>| cause.parts.keys().map(|it| sample[it]).sum();
+        samples.map(parts).collect()
+    };
+    // The middle one is the first of two.
+    boots[1].causes[0].total.p50 = boots[0].causes[0].total.p50 + 1;
+    let most = boots[0].causes[0].total.max + 7;
+    boots[1].causes[0].total.max = most;
+    boots[1].causes[0].worst[0].insert("hardware".to_owned(), most);
+    let merged = &Results::new(fixtures::host(), &boots).causes[0].cause;
+    assert_eq!(merged.total.p50, boots[0].causes[0].total.p50);
+    assert_eq!(merged.total.max, most);
+    let all = boots.iter().flat_map(|boot| totals(&boot.causes[0]));
+    let mut all: Vec<_> = all.collect();
+    all.sort_unstable_by(|left, right| right.cmp(left));
+    all.truncate(5);
+    assert_eq!(totals(merged), all);
+    assert!(all[0] >= most, "{all:?}");
+}
+
+#[test]
+fn few_samples_tell_no_percentiles() {
+    let summary = Summary {
+        min: 1,
+        p50: 2,
+        p90: 3,
+        p99: 4,
+        p99_9: 5,
+        max: 6,
+    };
+    let all = summary.values().map(Some);
+    assert_eq!(summary.told(1000), all);
+    assert_eq!(summary.told(999)[4], None);
+    assert_eq!(summary.told(100)[3..], [Some(4), None, Some(6)]);
+    assert_eq!(summary.told(99)[2..], [Some(3), None, None, Some(6)]);
+    assert_eq!(summary.told(1)[..3], [Some(1), Some(2), None]);
+    let alike = Summary { min: 6, ..summary };
+    assert_eq!(alike.told(50), alike.values().map(Some));
+}
+
+#[test]
+fn samples_are_those_of_a_round() {
+    let mut figure = fixtures::results().figures[0].clone();
+    assert_eq!((figure.rounds.len(), figure.samples), (2, 2000));
+    assert_eq!(figure.told(), figure.summary.values().map(Some));
+    figure.samples = 1998;
+    assert_eq!(figure.told()[4], None);
+    figure.rounds[1].p50 = figure.rounds[0].p50 + 3;
+    let first = figure.rounds[0].p50;
+    assert_eq!(figure.spread(), Some((first, first + 3)));
+    figure.rounds.pop();
+    assert_eq!(figure.spread(), None);
 }
 
 #[test]

@@ -1,0 +1,149 @@
+//! The rounds of a sitting, each a boot, made into one.
+
+use std::collections::BTreeMap;
+
+use super::{Causes, Figure, Key, lesser_median};
+use crate::record::{Boot, Part, Skip, Summary};
+
+fn median(values: impl Iterator<Item = u64>) -> u64 {
+    lesser_median(values.collect(), u64::cmp).unwrap_or_default()
+}
+
+/// A figure of several rounds.
+pub(super) fn summary(rounds: &[Summary]) -> Summary {
+    let of = |value: fn(&Summary) -> u64| median(rounds.iter().map(value));
+    Summary {
+        min: rounds
+            .iter()
+            .map(|round| round.min)
+            .min()
+            .unwrap_or_default(),
+        p50: of(|round| round.p50),
+        p90: of(|round| round.p90),
+        p99: of(|round| round.p99),
+        p99_9: of(|round| round.p99_9),
+        max: rounds
+            .iter()
+            .map(|round| round.max)
+            .max()
+            .unwrap_or_default(),
+    }
+}
+
+pub fn figures(boots: &[Boot]) -> Vec<Figure> {
+    let mut order = Vec::new();
+    let mut found: BTreeMap<Key, Vec<&crate::record::Figure>> = BTreeMap::new();
+    for boot in boots {
+        for figure in &boot.figures {
+            let key = Key {
+                clock: boot.run.clock,
+                name: figure.name.clone(),
+                param: figure.param.clone(),
+                apic: boot.run.apic.clone(),
+                cpus: boot.run.cpus,
+                variant: figure.variant.clone(),
+            };
+            let rounds = found.entry(key.clone()).or_default();
+            if rounds.is_empty() {
+                order.push(key);
+            }
+            rounds.push(figure);
+        }
+    }
+    let figures = order.into_iter().map(|key| {
+        let records = &found[&key];
+        let rounds: Vec<_> = records.iter().map(|record| record.summary).collect();
+        let mut histogram: BTreeMap<(u64, u64), u64> = BTreeMap::new();
+        for &(first, last, count) in records.iter().flat_map(|record| &record.histogram) {
+            *histogram.entry((first, last)).or_default() += count;
+        }
+        let buckets = histogram.into_iter();
+        Figure {
+            key,
+            unit: records[0].unit.clone(),
+            overhead: median(records.iter().map(|record| record.overhead)),
+            samples: records.iter().map(|record| record.samples).sum(),
+            summary: summary(&rounds),
+            rounds,
+            histogram: buckets
+                .map(|((first, last), count)| (first, last, count))
+                .collect(),
+        }
+    });
+    figures.collect()
+}
+
+/// The most samples that are kept of those that were slowest.
+const WORST: usize = 5;
+
+/// The causes of each load run.
+pub fn causes(boots: &[Boot]) -> Vec<Causes> {
+    let mut found: Vec<Vec<Causes>> = Vec::new();
+    for boot in boots {
+        for cause in &boot.causes {
+            let causes = Causes {
+                clock: boot.run.clock,
+                apic: boot.run.apic.clone(),
+                cpus: boot.run.cpus,
+                cause: cause.clone(),
+            };
+            let same = |rounds: &&mut Vec<Causes>| {
+                let Causes {
+                    clock,
+                    apic,
+                    cpus,
+                    cause,
+                } = &rounds[0];
+                (*clock, apic, *cpus) == (causes.clock, &causes.apic, causes.cpus)
+                    && (&cause.name, &cause.param) == (&causes.cause.name, &causes.cause.param)
+            };
+            match found.iter_mut().find(same) {
+                Some(rounds) => rounds.push(causes),
+                None => found.push(vec![causes]),
+            }
+        }
+    }
+    found.into_iter().map(one).collect()
+}
+
+/// Of the rounds of one load run, of which there is one at least.
+fn one(mut rounds: Vec<Causes>) -> Causes {
+    rounds.sort_by_key(|round| round.cause.total.p50);
+    let mut middle = rounds[(rounds.len() - 1) / 2].clone();
+    let cause = &mut middle.cause;
+    cause.total = extremes(cause.total, rounds.iter().map(|round| &round.cause.total));
+    for (name, part) in &mut cause.parts {
+        let parts = rounds
+            .iter()
+            .filter_map(|round| round.cause.parts.get(name));
+        *part = extremes(*part, parts);
+    }
+    let worst = rounds.iter().flat_map(|round| &round.cause.worst);
+    cause.worst = worst.cloned().collect();
+    let parts = &cause.parts;
+    let total = |sample: &BTreeMap<String, u64>| -> u64 {
+        parts.keys().filter_map(|part| sample.get(part)).sum()
+    };
+    cause
+        .worst
+        .sort_by_key(|sample| std::cmp::Reverse(total(sample)));
+    cause.worst.truncate(WORST);
+    middle
+}
+
+/// A round's part, with the least and the greatest of all.
+fn extremes<'p>(middle: Part, all: impl Iterator<Item = &'p Part>) -> Part {
+    all.fold(middle, |sum, part| Part {
+        min: sum.min.min(part.min),
+        max: sum.max.max(part.max),
+        ..sum
+    })
+}
+
+pub fn skips(boots: &[Boot]) -> Vec<Skip> {
+    let skips = boots.iter().flat_map(|boot| &boot.skips).cloned();
+    let mut skips: Vec<_> = skips.collect();
+    skips.sort();
+    skips.dedup();
+    skips
+}
