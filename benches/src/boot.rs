@@ -56,12 +56,12 @@ fn missing(way: BootWay) -> Option<String> {
     limine.or(firmware)
 }
 
-/// Measures, `runs` times each; less often where it takes long or comes out alike.
+/// Measures on machines like `base`, `runs` times each; less often where it takes long or comes out alike.
 ///
 /// # Errors
 ///
 /// A machine does not start.
-pub fn measure(runs: u32, ticker: &Ticker) -> Result<BootTimes, BenchError> {
+pub fn measure(base: &Machine, runs: u32, ticker: &Ticker) -> Result<BootTimes, BenchError> {
     let ways = [BootWay::Direct, BootWay::Limine, BootWay::LimineUefi];
     let missing = ways.map(missing);
     let mut seconds = ways.map(|_| Vec::new());
@@ -69,7 +69,7 @@ pub fn measure(runs: u32, ticker: &Ticker) -> Result<BootTimes, BenchError> {
         ticker.tell(&format!("booting by every way, {run} of {runs}"));
         for ((way, why), seconds) in ways.iter().zip(&missing).zip(&mut seconds) {
             if why.is_none() {
-                seconds.push(boot(*way)?.as_secs_f64());
+                seconds.push(boot(&base.clone().by(*way))?.as_secs_f64());
             }
         }
     }
@@ -80,18 +80,18 @@ pub fn measure(runs: u32, ticker: &Ticker) -> Result<BootTimes, BenchError> {
         skipped,
     });
     let times = BootTimes {
-        machine: Machine::new(BootWay::Direct).describe(),
+        machine: base.describe(),
         ways: ways.collect(),
-        bring_up: bring_up::measure(runs, ticker)?,
-        per_cpu: memory::measure()?,
+        bring_up: bring_up::measure(base, runs, ticker)?,
+        per_cpu: memory::measure(base)?,
     };
     ticker.leave("booting: done");
     Ok(times)
 }
 
 /// The time from QEMU's start to the prompt.
-fn boot(way: BootWay) -> Result<Duration, SessionError> {
-    let mut session = Session::start(&Machine::new(way))?;
+fn boot(machine: &Machine) -> Result<Duration, SessionError> {
+    let mut session = Session::start(machine)?;
     session.wait_prompt(PATIENCE)?;
     Ok(session.time_of_match())
 }

@@ -89,15 +89,26 @@ pub fn compare(old: &Results, new: &Results) -> Comparison {
 }
 
 fn unlike(old: &Results, new: &Results) -> Vec<String> {
+    let (old, new) = (&old.host, &new.host);
     let pairs = [
-        ("machine", &old.host.machine, &new.host.machine),
-        ("processor", &old.host.processor, &new.host.processor),
-        ("QEMU", &old.host.qemu, &new.host.qemu),
-        ("compiler", &old.host.compiler, &new.host.compiler),
+        ("machine", &old.machine, &new.machine),
+        ("CPU model", &old.cpu, &new.cpu),
+        ("QEMU's arguments", &old.qemu_args, &new.qemu_args),
+        ("kernel's command line", &old.append, &new.append),
+        ("processor", &old.processor, &new.processor),
+        ("host's kernel", &old.system, &new.system),
+        ("QEMU", &old.qemu, &new.qemu),
+        ("compiler", &old.compiler, &new.compiler),
+        ("profile", &old.profile, &new.profile),
     ];
+    // Files of before it was kept have no profile; nor what else is kept since then.
+    let is_older = old.profile.is_empty();
     let unlike = pairs.into_iter().filter(|(_, old, new)| old != new);
     unlike
-        .map(|(what, old, new)| format!("{what}: {old:?}, now {new:?}"))
+        .map(|(what, old, new)| match old.as_str() {
+            "" if is_older => format!("{what}: not recorded, now {new:?}"),
+            old => format!("{what}: {old:?}, now {new:?}"),
+        })
         .collect()
 }
 

@@ -49,6 +49,12 @@ pub enum BenchError {
         /// What was skipped, and why.
         String,
     ),
+    #[error(
+        "{} is built as {profile}: the baseline is of release; `make bench-accept` without PROFILE builds \
+         and counts that",
+        .image.display()
+    )]
+    Profile { image: PathBuf, profile: String },
     #[error("cannot draw a plot: {0}")]
     Plot(String),
     #[error("cannot fill in the report's template: {0}")]

@@ -13,6 +13,11 @@ pub const INSTRUCTIONS: &str = include_str!("fixtures/instructions.txt");
 pub fn host() -> Host {
     Host {
         machine: "q35, 4 CPUs, 512 MiB, TCG".to_owned(),
+        cpu: "max".to_owned(),
+        qemu_args: String::new(),
+        append: String::new(),
+        system: "Linux 6.1.0".to_owned(),
+        profile: "release".to_owned(),
         processor: "2 x A <fast> & \"good\" one".to_owned(),
         qemu: "QEMU emulator version 10.0.2".to_owned(),
         compiler: "rustc 1.95.0".to_owned(),

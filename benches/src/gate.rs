@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tocsin_tools::workspace;
 
 use crate::error::BenchError;
+use crate::host;
 use crate::names::is_asked;
 use crate::record::{Clock, Param};
 use crate::results::{Figure, Key, Results};
@@ -26,6 +27,9 @@ const NEXT: &str = "if the change is meant, `make bench-accept` takes the new nu
 pub struct Baseline {
     pub qemu: String,
     pub compiler: String,
+    /// How the kernel was built.
+    #[serde(default = "release")]
+    pub profile: String,
     pub figures: Vec<Accepted>,
 }
 
@@ -46,6 +50,10 @@ pub struct Accepted {
     /// By how much each may be worse.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub allow: u64,
+}
+
+fn release() -> String {
+    host::RELEASE.to_owned()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -188,6 +196,7 @@ impl Baseline {
         Self {
             qemu: results.host.qemu.clone(),
             compiler: results.host.compiler.clone(),
+            profile: results.host.profile.clone(),
             figures,
         }
     }
@@ -217,6 +226,7 @@ impl Baseline {
         let pairs = [
             ("QEMU", &self.qemu, &new.qemu),
             ("compiler", &self.compiler, &new.compiler),
+            ("profile", &self.profile, &new.profile),
         ];
         let unlike = pairs.into_iter().filter(|(_, old, new)| old != new);
         unlike
@@ -232,9 +242,10 @@ impl Baseline {
             format!("    {json}")
         });
         format!(
-            "{{\n  \"qemu\": {},\n  \"compiler\": {},\n  \"figures\": [\n{}\n  ]\n}}\n",
+            "{{\n  \"qemu\": {},\n  \"compiler\": {},\n  \"profile\": {},\n  \"figures\": [\n{}\n  ]\n}}\n",
             quoted(&self.qemu),
             quoted(&self.compiler),
+            quoted(&self.profile),
             lines.collect::<Vec<_>>().join(",\n")
         )
     }

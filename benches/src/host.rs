@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
+use object::{Object as _, ObjectSymbol as _};
 use serde::{Deserialize, Serialize};
-use tocsin_tools::workspace;
+use tocsin_tools::{Machine, workspace};
 
 /// The image that is measured.
 pub const IMAGE: &str = "target/image/tocsin.elf";
@@ -13,17 +14,38 @@ pub const IMAGE: &str = "target/image/tocsin.elf";
 const SETUP: &str = "target/setup/env";
 const COMPILER: &str = "KERNEL_BIN=";
 
+/// Part of the name of a function that is only in an image with all checks.
+const CHECKED: &str = "panic_const_add_overflow";
+
+/// How the kernel is built for figures that are to be kept.
+pub const RELEASE: &str = "release";
+
 /// The host, its tools and the image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {
     /// The machine that was booted: `q35, 4 CPUs, 512 MiB, TCG`.
     pub machine: String,
+    /// QEMU's `-cpu`.
+    #[serde(default)]
+    pub cpu: String,
+    /// What was added to QEMU's command line.
+    #[serde(default)]
+    pub qemu_args: String,
+    /// What was added to the kernel's command line.
+    #[serde(default)]
+    pub append: String,
     /// The host's processor, and how many of it.
     pub processor: String,
+    /// The host's own kernel.
+    #[serde(default)]
+    pub system: String,
     /// QEMU's version.
     pub qemu: String,
     /// Version of the compiler that built the kernel.
     pub compiler: String,
+    /// How the image was built: `release` or `dev`.
+    #[serde(default)]
+    pub profile: String,
     /// The kernel's version, and of what source.
     pub kernel: String,
     /// Size of the image, in bytes.
@@ -33,17 +55,22 @@ pub struct Host {
 }
 
 impl Host {
-    /// What it is now; `machine` as it is described.
-    pub fn now(machine: String) -> Self {
+    /// What it is now; `append` is what was added to the kernel's command line.
+    pub fn now(machine: &Machine, append: &str) -> Self {
         let began = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let image = std::fs::metadata(workspace().join(IMAGE));
+        let image = machine.image_path();
         Self {
-            machine,
+            machine: machine.describe(),
+            cpu: machine.cpu_model().to_owned(),
+            qemu_args: machine.added().join(" "),
+            append: append.to_owned(),
             processor: processor(),
+            system: system(),
+            profile: profile(image),
             qemu: qemu(),
             compiler: compiler(),
             kernel: kernel(),
-            image_bytes: image.map_or(0, |file| file.len()),
+            image_bytes: std::fs::metadata(image).map_or(0, |file| file.len()),
             began: began.map_or(0, |time| time.as_secs()),
         }
     }
@@ -88,6 +115,26 @@ fn processor() -> String {
         Some((_, name)) => format!("{} x {name}", names.len()),
         None => "unknown".to_owned(),
     }
+}
+
+/// The kernel of the host, and its release: `Linux 6.1.0`.
+fn system() -> String {
+    let read = |name| {
+        let text = std::fs::read_to_string(format!("/proc/sys/kernel/{name}"));
+        text.map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
+    };
+    format!("{} {}", read("ostype"), read("osrelease"))
+}
+
+/// How an image was built, which is seen in it: whoever measures may not be who built it.
+fn profile(image: &Path) -> String {
+    let bytes = std::fs::read(image).unwrap_or_default();
+    let Ok(elf) = object::File::parse(bytes.as_slice()) else {
+        return "unknown".to_owned();
+    };
+    let mut names = elf.symbols().filter_map(|symbol| symbol.name().ok());
+    let is_checked = names.any(|name| name.contains(CHECKED));
+    if is_checked { "dev" } else { RELEASE }.to_owned()
 }
 
 fn kernel() -> String {

@@ -33,6 +33,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tocsin_tools::settings::{BootWay, MachineArgs};
 
 use error::BenchError;
 use gate::Counted;
@@ -74,6 +75,8 @@ enum Command {
     Boot {
         #[arg(default_value_t = 5)]
         runs: u32,
+        #[command(flatten)]
+        machine: MachineArgs,
     },
     /// Write the report of results that were measured before
     Report {
@@ -102,8 +105,9 @@ fn run(command: &Command) -> Result<bool, BenchError> {
         Command::Peers(args) => suite(&args.check()?, true),
         Command::Gate { counted, results } => counted.gate(results.as_deref()),
         Command::Accept { counted } => counted.accept(),
-        Command::Boot { runs } => {
-            let boot = boot::measure(*runs, &Ticker::new())?;
+        Command::Boot { runs, machine } => {
+            let machine = machine.machine(BootWay::Direct)?;
+            let boot = boot::measure(&machine, *runs, &Ticker::new())?;
             print!("{}", boot.show());
             Ok(boot.is_within_limits())
         }
@@ -123,7 +127,7 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
     let old = settings.compare.as_deref().map(Results::load).transpose()?;
     let folder = Folder::prepare(&settings.into)?;
     let ticker = Ticker::new();
-    let host = Host::now(plan::bare(settings, Clock::Cycles).1.describe());
+    let host = Host::now(&plan::bare(settings, Clock::Cycles).1, &settings.append);
     let (mut contenders, mut others) = if with_peers {
         peers::find()?
     } else {
@@ -173,8 +177,11 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
     results.skips.extend(failures);
     others.extend(contenders.into_iter().map(Contender::into_peer));
     results.peers = others;
-    if settings.only.is_empty() && settings.smp.is_none() && !with_peers {
-        results.boot = Some(boot::measure(settings.rounds, &ticker)?);
+    // That is the host's time, as cycles are.
+    let in_cycles = settings.clocks.contains(&Clock::Cycles);
+    if settings.only.is_empty() && settings.smp.is_none() && in_cycles && !with_peers {
+        let boot = boot::measure(&settings.machine, settings.rounds, &ticker)?;
+        results.boot = Some(boot);
     }
     // What was measured is kept, whatever comes of the listings.
     save(&results, &folder)?;

@@ -83,10 +83,7 @@ pub fn suite(settings: &Settings, clock: Clock) -> Vec<Leg> {
             let names = only(ONCE);
             legs.extend(names.map(|names| {
                 let mut leg = leg(settings, clock, &number(cpus), &names);
-                if cpus >= MEMORY_HOLDS {
-                    let memory = Memory::parse("1G").expect("an amount of memory");
-                    leg.machine = leg.machine.memory(memory);
-                }
+                leg.machine = with_cpus(&leg.machine, cpus);
                 leg
             }));
         }
@@ -125,6 +122,15 @@ fn is_crowded(cpus: u32) -> bool {
     cpus as usize > cores.max(USUAL_CPUS as usize)
 }
 
+/// The machine with so many CPUs, and memory for them.
+pub fn with_cpus(machine: &Machine, cpus: u32) -> Machine {
+    let machine = machine.clone().smp(number(cpus));
+    if cpus < MEMORY_HOLDS {
+        return machine;
+    }
+    machine.memory(Memory::parse("1G").expect("an amount of memory"))
+}
+
 fn number(cpus: u32) -> Smp {
     Smp::parse(&cpus.to_string()).expect("a number of CPUs")
 }
@@ -147,7 +153,8 @@ pub fn traced(settings: &Settings, key: &Key) -> Machine {
     logged.into_iter().fold(machine, Machine::log)
 }
 
-fn by_clock(machine: Machine, clock: Clock) -> Machine {
+/// The machine as it counts by this clock.
+pub fn by_clock(machine: Machine, clock: Clock) -> Machine {
     match clock {
         Clock::Cycles => machine,
         Clock::Instructions => machine.icount(ICOUNT).args(["-rtc", CLOCK]),

@@ -214,6 +214,8 @@ pub fn in_line(line: &str) -> Result<Option<Record>, BadRecord> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Boot {
     pub run: Run,
+    /// QEMU's command line; empty where a text alone is read.
+    pub command: String,
     pub figures: Vec<Figure>,
     pub causes: Vec<Cause>,
     pub skips: Vec<Skip>,
@@ -255,6 +257,7 @@ impl Boot {
         }
         Ok(Self {
             run,
+            command: String::new(),
             figures,
             causes,
             skips,

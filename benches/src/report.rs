@@ -9,8 +9,9 @@ use askama::Template;
 use crate::aims::{self, Aim};
 use crate::error::BenchError;
 use crate::peers::Peer;
+use crate::plot::number;
 use crate::record::Clock;
-use crate::results::{Causes, Figure, Key, Results, float};
+use crate::results::{Causes, Figure, Key, Results, float, machines};
 use crate::table::{UNTOLD, short};
 use plots::{Group, contention, group, scaling};
 
@@ -26,6 +27,8 @@ struct Row<'r> {
     values: [String; 6],
     /// The least and the greatest of the rounds' medians.
     spread: String,
+    /// Rounds, and samples of each.
+    samples: String,
     floor: String,
     /// What each peer has beside it.
     others: Vec<String>,
@@ -81,6 +84,7 @@ struct AimRow {
 struct Page<'r> {
     results: &'r Results,
     began: String,
+    frequency: Option<String>,
     aims: Vec<AimRow>,
     reached: usize,
     overview: Vec<String>,
@@ -119,6 +123,7 @@ pub fn of(results: &Results) -> Result<String, BenchError> {
     let page = Page {
         results,
         began: date(results.host.began),
+        frequency: machines::frequency(&results.machines),
         aims: aims.collect(),
         reached,
         overview,
@@ -157,6 +162,23 @@ pub fn id(key: &Key) -> String {
     )
 }
 
+/// A unit in few letters.
+fn unit(unit: &str) -> String {
+    match unit {
+        "per_second" => "per s".to_owned(),
+        "nanoseconds" => "ns".to_owned(),
+        unit => unit.replace('_', " "),
+    }
+}
+
+/// `5 × 10000`; the mean where rounds have not all as many.
+fn samples(figure: &Figure) -> String {
+    let (rounds, all) = (figure.rounds.len(), figure.samples);
+    let rounds = u64::try_from(rounds).unwrap_or(1).max(1);
+    let about = if all.is_multiple_of(rounds) { "" } else { "~" };
+    format!("{rounds} × {about}{}", all / rounds)
+}
+
 fn machine(key: &Key) -> String {
     format!("{}, {}", key.apic, key.cpus)
 }
@@ -174,13 +196,14 @@ fn section(results: &Results, clock: Clock) -> Result<Section<'_>, BenchError> {
             .trim_end()
             .to_owned(),
         machine: machine(&figure.key),
-        unit: figure.unit.replace('_', " "),
+        unit: unit(&figure.unit),
         values: figure
             .told()
             .map(|value| value.map_or_else(|| UNTOLD.to_owned(), grouped)),
         spread: figure.spread().map_or_else(String::new, |(least, most)| {
-            format!("{} to {}", grouped(least), grouped(most))
+            format!("{} to {}", number(float(least)), number(float(most)))
         }),
+        samples: samples(figure),
         floor: results
             .to_floor(figure)
             .map(|ratio| format!("{ratio:.2}"))

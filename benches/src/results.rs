@@ -1,5 +1,6 @@
 //! All that was measured in one sitting: rounds merged into figures, and where it was measured.
 
+pub mod machines;
 mod merge;
 #[cfg(test)]
 mod tests;
@@ -9,6 +10,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use self::machines::Machines;
 use crate::boot::BootTimes;
 use crate::error::BenchError;
 use crate::host::Host;
@@ -123,6 +125,9 @@ impl Causes {
 pub struct Results {
     pub format: u32,
     pub host: Host,
+    /// What was booted; older files have none.
+    #[serde(default)]
+    pub machines: Vec<Machines>,
     pub figures: Vec<Figure>,
     #[serde(default)]
     pub causes: Vec<Causes>,
@@ -144,6 +149,7 @@ impl Results {
         Self {
             format: FORMAT,
             host,
+            machines: machines::of(boots),
             figures: merge::figures(boots),
             causes: merge::causes(boots),
             skips: merge::skips(boots),

@@ -206,12 +206,17 @@ fn boot(leg: &Leg, turn: &str, runner: Runner<'_>) -> Result<Boot, BenchError> {
 /// They cannot be used.
 pub fn records(session: &Session) -> Result<Boot, BenchError> {
     let transcript = session.transcript();
-    Boot::parse(&transcript.text_from(0)).map_err(|why| {
-        let (last, command) = (transcript.tail(SHOWN_LINES), session.command_line());
+    let command = session.command_line();
+    let mut boot = Boot::parse(&transcript.text_from(0)).map_err(|why| {
+        let last = transcript.tail(SHOWN_LINES);
         let scene =
             format!("--- last output of COM1 (seconds | line)\n{last}--- command line\n{command}");
         BenchError::Records { why, scene }
-    })
+    })?;
+    // The log goes with the session.
+    let log = session.log_path().to_string_lossy();
+    boot.command = command.replace(&*log, "qemu.log");
+    Ok(boot)
 }
 
 /// Waits for the end for as long as the machine says something now and then.

@@ -3,7 +3,7 @@
 use crate::aims;
 use crate::columns::aligned;
 use crate::record::{self, Clock};
-use crate::results::{Figure, Results};
+use crate::results::{Figure, Results, machines};
 
 /// A number in few characters: `1.15`, `42`.
 pub fn short(value: f64) -> String {
@@ -49,7 +49,11 @@ pub fn figures(results: &Results, clock: Clock) -> String {
     let head = head.into_iter().chain(peers).chain(["unit"]);
     let head = vec![head.map(str::to_owned).collect()];
     let table = aligned(&[head, rows].concat(), &LEFT);
-    format!("\n{clock}: medians of rounds; least and greatest of all\n{table}")
+    let ticks = match (clock, machines::frequency(&results.machines)) {
+        (Clock::Cycles, Some(frequency)) => format!(" of a counter with {frequency}"),
+        _ => String::new(),
+    };
+    format!("\n{clock}{ticks}: medians of rounds; least and greatest of all\n{table}")
 }
 
 fn row(results: &Results, figure: &Figure) -> Vec<String> {

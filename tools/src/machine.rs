@@ -85,6 +85,13 @@ impl Machine {
         }
     }
 
+    /// Another way to boot.
+    #[must_use]
+    pub fn by(mut self, way: BootWay) -> Self {
+        self.way = way;
+        self
+    }
+
     /// Another QEMU.
     #[must_use]
     pub fn qemu(mut self, qemu: impl Into<PathBuf>) -> Self {
@@ -198,6 +205,24 @@ impl Machine {
     pub fn held_for_gdb(mut self, place: GdbPlace) -> Self {
         self.gdb = Some(place);
         self
+    }
+
+    /// QEMU's `-cpu`, as it was chosen.
+    #[must_use]
+    pub fn cpu_model(&self) -> &str {
+        &self.cpu
+    }
+
+    /// The arguments that were added for QEMU.
+    #[must_use]
+    pub fn added(&self) -> &[String] {
+        &self.extra
+    }
+
+    /// The kernel image.
+    #[must_use]
+    pub fn image_path(&self) -> &Path {
+        &self.image
     }
 
     /// For people: `q35, 4 CPUs, 512 MiB, TCG`.

@@ -9,12 +9,13 @@
 mod tests;
 
 use serde::{Deserialize, Serialize};
-use tocsin_tools::settings::{BootWay, Memory, Smp};
 use tocsin_tools::{Machine, Outcome, Session, SessionError};
 
 use crate::boot::PATIENCE;
 use crate::boot::series::{self, Series};
 use crate::error::BenchError;
+use crate::plan;
+use crate::record::Clock;
 use crate::run::Ticker;
 
 /// CPUs of the machine whose boot is timed up to the ready line.
@@ -30,10 +31,6 @@ const RUNS_OF_MANY: u32 = 5;
 
 /// Runs of what comes out alike: enough to see that it does.
 const COUNTED_RUNS: u32 = 3;
-
-/// A clock of one nanosecond for each instruction.
-const ICOUNT: &str = "shift=0,sleep=off";
-const CLOCK: &str = "base=2020-01-01,clock=vm";
 
 /// The counts that are compared, and how many times the lesser one's time the greater one's
 /// may be: one round of waits for all, not one for each.
@@ -69,8 +66,8 @@ pub struct BringUp {
 /// # Errors
 ///
 /// A machine does not start all its CPUs.
-pub fn measure(runs: u32, ticker: &Ticker) -> Result<BringUp, BenchError> {
-    let ready_machine = machine(READY_CPUS);
+pub fn measure(base: &Machine, runs: u32, ticker: &Ticker) -> Result<BringUp, BenchError> {
+    let ready_machine = machine(base, READY_CPUS);
     let mut ready = Vec::new();
     let mut threads = OTHERS.map(|_| Vec::new());
     let mut counted = OTHERS.map(|_| Vec::new());
@@ -79,12 +76,13 @@ pub fn measure(runs: u32, ticker: &Ticker) -> Result<BringUp, BenchError> {
         ready.push(seconds_to_ready(&ready_machine)?);
         for (&others, times) in OTHERS.iter().zip(&mut threads) {
             if others < MANY || run < RUNS_OF_MANY {
-                times.push(milliseconds(&machine(others + 1), others)?);
+                times.push(milliseconds(&machine(base, others + 1), others)?);
             }
         }
         for (&others, times) in OTHERS.iter().zip(&mut counted) {
             if run < COUNTED_RUNS && others < MANY {
-                let machine = machine(others + 1).icount(ICOUNT).args(["-rtc", CLOCK]);
+                let machine = machine(base, others + 1);
+                let machine = plan::by_clock(machine, Clock::Instructions);
                 times.push(milliseconds(&machine, others)?);
             }
         }
@@ -99,11 +97,8 @@ pub fn measure(runs: u32, ticker: &Ticker) -> Result<BringUp, BenchError> {
     })
 }
 
-fn machine(cpus: u32) -> Machine {
-    let memory = if cpus < MANY { "512M" } else { "1G" };
-    let smp = Smp::parse(&cpus.to_string()).expect("a number of CPUs");
-    let memory = Memory::parse(memory).expect("an amount of memory");
-    let machine = Machine::new(BootWay::Direct).smp(smp).memory(memory);
+fn machine(base: &Machine, cpus: u32) -> Machine {
+    let machine = plan::with_cpus(base, cpus);
     machine.append("run=poweroff")
 }
 

@@ -5,7 +5,7 @@
 mod tests;
 
 use serde::{Deserialize, Serialize};
-use tocsin_tools::settings::{BootWay, Smp};
+use tocsin_tools::settings::Smp;
 use tocsin_tools::{Machine, Outcome, Session};
 
 use crate::boot::PATIENCE;
@@ -41,14 +41,14 @@ struct Said {
 /// # Errors
 ///
 /// A machine does not start, or `memory` is not understood.
-pub fn measure() -> Result<PerCpu, BenchError> {
-    Ok(PerCpu::between(ask(FEW)?, ask(MANY)?))
+pub fn measure(base: &Machine) -> Result<PerCpu, BenchError> {
+    Ok(PerCpu::between(ask(base, FEW)?, ask(base, MANY)?))
 }
 
 /// What `memory` says on a machine with this many CPUs.
-fn ask(cpus: u32) -> Result<Said, BenchError> {
+fn ask(base: &Machine, cpus: u32) -> Result<Said, BenchError> {
     let smp = Smp::parse(&cpus.to_string()).expect("a number of CPUs");
-    let machine = Machine::new(BootWay::Direct).smp(smp);
+    let machine = base.clone().smp(smp);
     let mut session = Session::start(&machine.append("run=\"memory; poweroff\""))?;
     session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
     Said::parse(&session.transcript().text_from(0))

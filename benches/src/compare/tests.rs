@@ -159,6 +159,31 @@ fn instructions_are_exact() {
 }
 
 #[test]
+fn other_machines_are_not_alike() {
+    let old = fixtures::results();
+    let mut new = old.clone();
+    new.host.cpu = "qemu64".to_owned();
+    new.host.qemu_args = "-smbios type=0".to_owned();
+    new.host.profile = "dev".to_owned();
+    let shown = compare(&old, &new).show();
+    for line in [
+        "CPU model: \"max\", now \"qemu64\"",
+        "QEMU's arguments: \"\", now \"-smbios type=0\"",
+        "profile: \"release\", now \"dev\"",
+    ] {
+        let line = format!("not measured alike: {line}\n");
+        assert!(shown.contains(&line), "{shown}");
+    }
+    let mut older = old.clone();
+    (older.host.cpu, older.host.profile) = (String::new(), String::new());
+    let shown = compare(&older, &old).show();
+    assert!(
+        shown.contains("CPU model: not recorded, now \"max\""),
+        "{shown}"
+    );
+}
+
+#[test]
 fn what_is_not_alike_is_said() {
     let old = fixtures::results();
     let mut new = old.clone();

@@ -6,7 +6,7 @@ use tocsin_tools::workspace;
 
 use super::{Baseline, path};
 use crate::error::BenchError;
-use crate::host::{Host, IMAGE};
+use crate::host::{self, Host, IMAGE};
 use crate::names::{self, is_asked};
 use crate::output;
 use crate::plan;
@@ -59,6 +59,13 @@ impl Counted {
         let old = path.exists().then(|| Baseline::load(path)).transpose()?;
         let only = self.only()?;
         let results = self.count()?;
+        let profile = &results.host.profile;
+        if profile != host::RELEASE {
+            return Err(BenchError::Profile {
+                image: self.image.clone(),
+                profile: profile.clone(),
+            });
+        }
         let mut baseline = Baseline::accept(&results, old.as_ref());
         let count = baseline.figures.len();
         if let Some(old) = old {
@@ -101,6 +108,6 @@ impl Counted {
         });
         let mut boots = boots.collect::<Result<Vec<_>, _>>()?;
         plan::narrow(&mut boots, &settings.only)?;
-        Ok(Results::new(Host::now(settings.machine.describe()), &boots))
+        Ok(Results::new(Host::now(&settings.machine, ""), &boots))
     }
 }

@@ -135,9 +135,27 @@ fn accepting_some_keeps_the_others() {
 }
 
 #[test]
+fn another_profile_is_another_tool() {
+    let baseline = Baseline::accept(&fixtures::results(), None);
+    let mut dev = changed("self_ipi.entry", |figure| figure.summary.p50 += 1);
+    dev.host.profile = "dev".to_owned();
+    let verdict = baseline.judge(&dev);
+    assert!(!verdict.fails());
+    assert_eq!(
+        verdict.unlike,
+        ["profile \"dev\", accepted with \"release\""]
+    );
+    // Baselines were made of nothing else before they told.
+    let json = baseline
+        .to_json()
+        .replace("  \"profile\": \"release\",\n", "");
+    assert_eq!(serde_json::from_str::<Baseline>(&json).unwrap(), baseline);
+}
+
+#[test]
 fn the_file_is_read_back_one_figure_a_line() {
     let baseline = Baseline::accept(&fixtures::results(), None);
     let json = baseline.to_json();
     assert_eq!(serde_json::from_str::<Baseline>(&json).unwrap(), baseline);
-    assert_eq!(json.lines().count(), baseline.figures.len() + 6);
+    assert_eq!(json.lines().count(), baseline.figures.len() + 7);
 }

@@ -92,7 +92,7 @@ fn every_figure_is_in_the_page_with_its_numbers() {
         let shown = cells[4..10].iter().map(|cell| cell.replace('\u{202f}', ""));
         assert_eq!(shown.collect::<Vec<_>>(), values, "{id}");
         assert_eq!(cells[1], figure.key.variant);
-        assert_eq!(cells[3], figure.unit.replace('_', " "), "{id}");
+        assert_eq!(cells[3], unit(&figure.unit), "{id}");
     }
 }
 

@@ -105,6 +105,43 @@ fn a_sitting_keeps_rounds_and_clocks_apart() {
 }
 
 #[test]
+fn machines_and_their_counters_are_kept() {
+    let texts = [fixtures::CYCLES, fixtures::CYCLES_2, fixtures::INSTRUCTIONS];
+    let mut boots = texts.map(|text| Boot::parse(text).unwrap());
+    boots[0].run.tsc_hz = 2_594_700_000;
+    boots[1].run.tsc_hz = 2_601_000_000;
+    for boot in &mut boots {
+        boot.command = format!("qemu -icount {}", boot.run.clock);
+    }
+    let results = Results::new(fixtures::host(), &boots);
+    let machines = &results.machines;
+    assert_eq!(machines.len(), 2);
+    assert_eq!(machines[0].tsc_hz, [2_594_700_000, 2_601_000_000]);
+    assert_eq!(machines[1].command, "qemu -icount instructions");
+    let told = machines::frequency(machines).unwrap();
+    assert_eq!(told, "2595 to 2601 MHz");
+    assert_eq!(machines::frequency(&machines[1..]), None);
+    boots[1].command += " -cpu qemu64";
+    assert_eq!(Results::new(fixtures::host(), &boots).machines.len(), 3);
+}
+
+#[test]
+fn older_results_are_read() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&fixtures::results().to_json()).unwrap();
+    let results = json.as_object_mut().unwrap();
+    results.remove("machines");
+    let host = results["host"].as_object_mut().unwrap();
+    for since in ["cpu", "qemu_args", "append", "system", "profile"] {
+        assert!(host.remove(since).is_some(), "{since}");
+    }
+    std::fs::write(&file, json.to_string()).unwrap();
+    let older = Results::load(file.path()).unwrap();
+    assert_eq!(older.figures, fixtures::results().figures);
+    assert!(older.machines.is_empty() && older.host.profile.is_empty());
+}
+
+#[test]
 fn results_are_read_back_as_they_were_written() {
     let dir = std::env::temp_dir().join(format!("tocsin-results-{}", std::process::id()));
     let results = fixtures::results();

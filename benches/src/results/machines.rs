@@ -1,0 +1,54 @@
+//! The machines of a sitting, and how fast their counters ran.
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Boot, Clock};
+
+/// A machine, which was booted once in each round.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machines {
+    pub clock: Clock,
+    pub apic: String,
+    pub cpus: u64,
+    /// QEMU's command line.
+    pub command: String,
+    /// The time-stamp counter's ticks in a second as the kernel measured them, of each boot.
+    pub tsc_hz: Vec<u64>,
+}
+
+/// All that were booted, in that order.
+pub fn of(boots: &[Boot]) -> Vec<Machines> {
+    let mut machines: Vec<Machines> = Vec::new();
+    for Boot { run, command, .. } in boots {
+        let same = |known: &&mut Machines| {
+            (known.clock, &known.apic, known.cpus, &known.command)
+                == (run.clock, &run.apic, run.cpus, command)
+        };
+        match machines.iter_mut().find(same) {
+            Some(known) => known.tsc_hz.push(run.tsc_hz),
+            None => machines.push(Machines {
+                clock: run.clock,
+                apic: run.apic.clone(),
+                cpus: run.cpus,
+                command: command.clone(),
+                tsc_hz: vec![run.tsc_hz],
+            }),
+        }
+    }
+    machines
+}
+
+/// The counters of machines that were measured by the host's time, for people: `2595 MHz`, or
+/// `2595 to 2601 MHz` of several; `None` if there are none.
+pub fn frequency<'m>(machines: impl IntoIterator<Item = &'m Machines>) -> Option<String> {
+    let machines = machines.into_iter();
+    let in_cycles = machines.filter(|machine| machine.clock == Clock::Cycles);
+    let all: Vec<_> = in_cycles.flat_map(|machine| &machine.tsc_hz).collect();
+    let mhz = |hz: &u64| hz.saturating_add(500_000) / 1_000_000;
+    let (least, most) = (mhz(all.iter().min()?), mhz(all.iter().max()?));
+    Some(if least == most {
+        format!("{least} MHz")
+    } else {
+        format!("{least} to {most} MHz")
+    })
+}
