@@ -76,7 +76,8 @@ pub struct Run {
     pub cpus: u64,
     pub tsc_hz: u64,
     pub clock: Clock,
-    pub seed: u64,
+    /// The step in which the clock goes.
+    pub resolution: u64,
 }
 
 /// A benchmark begins.
@@ -134,6 +135,9 @@ pub struct Figure {
     /// What measuring costs, in the figure's unit.
     pub overhead: u64,
     pub samples: u64,
+    /// How many of them the overhead would have made less than 0, which they are shown as.
+    #[serde(default)]
+    pub below_zero: u64,
     #[serde(flatten)]
     pub summary: Summary,
     /// Buckets that are not empty, ascending.
@@ -141,13 +145,15 @@ pub struct Figure {
     pub histogram: Vec<Bucket>,
 }
 
-/// Percentiles of one part of a latency.
+/// Percentiles of one part of a latency, and the sum of all samples': percentiles of parts do not add up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Part {
     pub min: u64,
     pub p50: u64,
     pub p99: u64,
     pub max: u64,
+    #[serde(default)]
+    pub sum: u64,
 }
 
 /// What the latencies of a load run are made of.
@@ -156,6 +162,11 @@ pub struct Cause {
     pub name: String,
     #[serde(default)]
     pub param: Param,
+    #[serde(default)]
+    pub samples: u64,
+    /// How many of them would have had a part below 0, which is shown as 0.
+    #[serde(default)]
+    pub below_zero: u64,
     pub total: Part,
     pub parts: BTreeMap<String, Part>,
     /// The slowest samples, each part by name.

@@ -45,7 +45,7 @@ struct Section<'r> {
 struct Share {
     name: String,
     part: crate::record::Part,
-    /// Of the sum of all parts' medians, in percent.
+    /// Of the time of all samples together, in percent.
     percent: String,
 }
 
@@ -237,11 +237,11 @@ fn section(results: &Results, clock: Clock) -> Result<Section<'_>, BenchError> {
 
 fn cause(causes: &Causes) -> Result<CauseTable<'_>, BenchError> {
     let parts = &causes.cause.parts;
-    let sum: u64 = parts.values().map(|part| part.p50).sum();
+    let sum = causes.cause.total.sum;
     let shares = parts.iter().map(|(name, part)| Share {
         name: name.replace('_', " "),
         part: *part,
-        percent: format!("{:.1}", 100.0 * float(part.p50) / float(sum.max(1))),
+        percent: format!("{:.1}", 100.0 * float(part.sum) / float(sum.max(1))),
     });
     let names: Vec<_> = match causes.cause.worst.first() {
         Some(first) => first.keys().map(String::as_str).collect(),

@@ -60,7 +60,7 @@ fn records(apic: &str) -> String {
     };
     format!(
         "@json {{\"kind\":\"run\",\"version\":\"0\",\"apic\":\"{apic}\",\"cpus\":4,\
-         \"tsc_hz\":1000000000,\"clock\":\"cycles\",\"seed\":1}}\n\
+         \"tsc_hz\":1000000000,\"clock\":\"cycles\",\"resolution\":1}}\n\
          @json {{\"kind\":\"progress\",\"name\":\"self_ipi\",\"step\":1,\"of\":1}}\n\
          {}{}@json {{\"kind\":\"end\",\"figures\":2}}\n",
         figure("tocsin"),

@@ -157,13 +157,13 @@ pub fn contention(results: &Results, clock: Clock) -> Result<Vec<String>, BenchE
     Ok(plots)
 }
 
-/// What each of the slowest samples of a load run is made of, and what the middle is.
+/// What each of the slowest samples of a load run is made of, and what all of them together are.
 pub fn shares(causes: &Causes) -> Result<String, BenchError> {
     let Cause {
         name, parts, worst, ..
     } = &causes.cause;
-    let middle = parts.values().map(|part| float(part.p50)).collect();
-    let mut bars = vec![("medians of the parts".to_owned(), middle)];
+    let all = parts.values().map(|part| float(part.sum)).collect();
+    let mut bars = vec![("all samples".to_owned(), all)];
     for (index, sample) in worst.iter().enumerate() {
         let sizes: Vec<f64> = parts
             .keys()

@@ -1,7 +1,8 @@
 //! Starting the other CPUs, as it was when this machine booted.
 
+use super::record::About;
 use super::record::Value;
-use super::runner::{About, Bench};
+use super::runner::Bench;
 use crate::smp;
 
 pub(super) fn run(bench: &mut Bench) {
@@ -14,6 +15,7 @@ pub(super) fn run(bench: &mut Bench) {
         unit: "nanoseconds",
         param: &[("cpus", Value::Number(cpus.online.len() as u64))],
         overhead: 0,
+        below_zero: 0,
     };
     bench.figure(about, &mut [cpus.duration]);
 }

@@ -4,6 +4,10 @@ use core::arch::asm;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use alloc::vec::Vec;
+
+use tocsin_logic::bench::resolution;
+
 use crate::irq::call;
 use crate::sync::without_interrupts;
 
@@ -97,6 +101,23 @@ pub(super) fn check(clock: Clock) -> Result<(), NotCounted> {
         }
     }
     Ok(())
+}
+
+/// Runs from which the clock's step is told, and lengths that they have in turns.
+const RUNS: u32 = 2_000;
+const LENGTHS: u32 = 4;
+
+/// The step in which the clock goes: a counter need not go on by one.
+pub(super) fn step(clock: Clock) -> u64 {
+    match clock {
+        Clock::Cycles => {
+            let runs = (0..RUNS).map(|number| known_run(1 + number % LENGTHS).1);
+            // Without one, the step is finer than what comes in between.
+            resolution(&mut runs.collect::<Vec<u64>>()).unwrap_or(1)
+        }
+        // Runs of known lengths have shown it.
+        Clock::Instructions => 1,
+    }
 }
 
 /// So many instructions, from the first reading of the time-stamp counter up to the second, and what it went on

@@ -80,8 +80,8 @@ fn send(partner: Partner, vector: Vector) -> (u64, u64) {
         relax();
     };
     let end = stamp();
-    // The counters of two CPUs may differ by a little.
-    (began.saturating_sub(start), end - start)
+    // The counters of two CPUs may differ by a little, so that it is below 0.
+    (began.wrapping_sub(start), end - start)
 }
 
 /// Takes the handler from the partner's table.

@@ -23,9 +23,9 @@ use x86_64::instructions::interrupts;
 use super::clock::{Clock, relax, stamp};
 use super::held::{self, CLASS, Ends, Recording};
 use super::partner::{self, AtWork, Partner};
-use super::record::Value;
+use super::record::{About, Value};
 use super::rivals::{self, GATE, Installed, OWN};
-use super::runner::{About, Bench};
+use super::runner::Bench;
 use super::settle::settle;
 use super::stamped::{self, Stamped};
 use crate::apic::local;
@@ -140,7 +140,7 @@ fn measure(bench: &mut Bench) -> Result<(), TimerError> {
     let mut stamped = Stamped::begin(&mut timer);
     for (load, name) in Load::ALL {
         let param = [("load", Value::Word(name))];
-        let splits = under(bench, load, &mut stamped, &mut others, (ends, measuring));
+        let (splits, below_zero) = under(bench, load, &mut stamped, &mut others, (ends, measuring));
         let is_figure = match load {
             Load::Idle => true,
             Load::Mixed => bench.clock == Clock::Cycles,
@@ -154,24 +154,25 @@ fn measure(bench: &mut Bench) -> Result<(), TimerError> {
                 unit: bench.clock.name(),
                 param: &param,
                 overhead: measuring,
+                below_zero,
             };
             bench.figure(about, &mut totals);
         }
-        bench.cause("load.timer", &param, &splits);
+        bench.cause("load.timer", &param, &splits, below_zero);
     }
     drop(stamped);
     rivals::remove(WORKS);
     Ok(())
 }
 
-/// Takes samples under a load.
+/// Takes samples under a load, and tells how many had less of dispatch than measuring costs.
 fn under(
     bench: &Bench,
     load: Load,
     stamped: &mut Stamped<'_>,
     others: &mut [Timer],
     (ends, measuring): (Ends, u64),
-) -> Vec<Split> {
+) -> (Vec<Split>, usize) {
     let count = match bench.clock {
         Clock::Cycles => bench.samples,
         Clock::Instructions => bench.samples * COUNTED,
@@ -191,10 +192,12 @@ fn under(
         }
     }
     let mut splits = Vec::with_capacity(count);
+    let mut below_zero = 0;
     let begin = time::nanoseconds();
     for number in 0..count + count.min(WARM_UP) {
         let split = sample(load, stamped.timer);
         if let (true, Some(mut split)) = (number >= count.min(WARM_UP), split) {
+            below_zero += usize::from(split.dispatch < measuring);
             split.dispatch = split.dispatch.saturating_sub(measuring);
             splits.push(split);
         }
@@ -207,7 +210,7 @@ fn under(
     }
     drop(recording);
     drop(pest);
-    splits
+    (splits, below_zero)
 }
 
 /// Sets the timer, does what the load is, and splits the lateness; `None` if more happened than is kept.

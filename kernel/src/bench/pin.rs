@@ -120,7 +120,8 @@ fn late(event: &mut Event, counts: u64, vector: Vector) -> Result<u64, DeviceErr
         let edge = before.stamp + (half_counts * cycles / (2 * between)) as u64;
         // Otherwise it had to wait for this CPU to let it in.
         if armed < edge {
-            break began.saturating_sub(edge);
+            // The edge is known to half a count: an early handler is below 0.
+            break began.wrapping_sub(edge);
         }
     };
     divert(event, event.line().vector())?;

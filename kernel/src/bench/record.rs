@@ -19,7 +19,8 @@ pub(super) enum Record<'a> {
         cpus: usize,
         tsc_hz: u64,
         clock: &'a str,
-        seed: u64,
+        /// The step in which the clock goes.
+        resolution: u64,
     },
     /// Before each group.
     Progress {
@@ -35,6 +36,8 @@ pub(super) enum Record<'a> {
         param: Parameters<'a>,
         overhead: u64,
         samples: usize,
+        /// How many of them the overhead would have made less than 0, which they are shown as.
+        below_zero: usize,
         min: u64,
         p50: u64,
         p90: u64,
@@ -47,6 +50,8 @@ pub(super) enum Record<'a> {
     Cause {
         name: &'a str,
         param: Parameters<'a>,
+        samples: usize,
+        below_zero: usize,
         total: Part,
         parts: Parts<Part>,
         worst: Vec<Sample>,
@@ -60,14 +65,19 @@ pub(super) enum Record<'a> {
 impl<'a> Record<'a> {
     /// The record of a figure.
     pub(super) fn figure(
-        name: &'a str,
-        variant: &'a str,
-        unit: &'a str,
-        param: &'a [Parameter],
-        (overhead, samples): (u64, usize),
+        about: About<'a>,
+        samples: usize,
         summary: &Summary,
         histogram: &Histogram,
     ) -> Self {
+        let About {
+            name,
+            variant,
+            unit,
+            param,
+            overhead,
+            below_zero,
+        } = about;
         let buckets = histogram.buckets();
         Self::Figure {
             name,
@@ -76,6 +86,7 @@ impl<'a> Record<'a> {
             param: Parameters(param),
             overhead,
             samples,
+            below_zero,
             min: summary.min,
             p50: summary.p50,
             p90: summary.p90,
@@ -95,23 +106,39 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Percentiles of one part of a latency.
+/// What is known of a figure beside its samples.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct About<'a> {
+    pub(super) name: &'a str,
+    pub(super) variant: &'a str,
+    pub(super) unit: &'a str,
+    pub(super) param: &'a [Parameter],
+    pub(super) overhead: u64,
+    /// How many samples were less than the overhead.
+    pub(super) below_zero: usize,
+}
+
+/// Percentiles of one part of a latency, and the sum of all samples': percentiles of parts do not add up.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Part {
     pub(super) min: u64,
     pub(super) p50: u64,
     pub(super) p99: u64,
     pub(super) max: u64,
+    pub(super) sum: u64,
 }
 
-impl From<Summary> for Part {
-    fn from(summary: Summary) -> Self {
-        Self {
+impl Part {
+    /// Of all samples; `None` if there are none.
+    pub(super) fn of(samples: &mut [u64]) -> Option<Self> {
+        let summary = Summary::of(samples)?;
+        Some(Self {
             min: summary.min,
             p50: summary.p50,
             p99: summary.p99,
             max: summary.max,
-        }
+            sum: samples.iter().sum(),
+        })
     }
 }
 

@@ -1,12 +1,14 @@
 //! Taking samples, and what is made of them: a row of the table, and a record.
 
 use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use tocsin_logic::bench::{Histogram, Split, Summary, correct};
 
 use super::clock::{self, Clock, stamp};
-use super::record::{self, Parameter, Parameters, Part, Record, Sample};
+use super::record::{self, About, Parameter, Parameters, Part, Record, Sample};
 use super::{Group, Options, settle};
 use crate::apic::local;
 use crate::{println, smp, time};
@@ -71,16 +73,6 @@ impl<'a, T> Case<'a, T> {
     }
 }
 
-/// What is known of a figure beside its samples.
-#[derive(Clone, Copy)]
-pub(super) struct About<'a> {
-    pub(super) name: &'a str,
-    pub(super) variant: &'a str,
-    pub(super) unit: &'a str,
-    pub(super) param: &'a [Parameter],
-    pub(super) overhead: u64,
-}
-
 impl Bench {
     pub(super) fn new(options: &Options) -> Self {
         clock::set(options.clock);
@@ -93,20 +85,6 @@ impl Bench {
             histogram: Box::default(),
             figures: 0,
         };
-        let cpus = smp::all().len();
-        let apic = if local().is_x2apic() {
-            "x2apic"
-        } else {
-            "xapic"
-        };
-        bench.record(&Record::Run {
-            version: env!("CARGO_PKG_VERSION"),
-            apic,
-            cpus,
-            tsc_hz: time::frequency().hertz,
-            clock: bench.clock.name(),
-            seed: 0,
-        });
         let mut empty: Vec<u64> = (0..bench.clock.warm_up() + bench.samples)
             .map(|_| {
                 let start = stamp();
@@ -115,19 +93,38 @@ impl Bench {
             .skip(bench.clock.warm_up())
             .collect();
         bench.overhead = Summary::of(&mut empty).map_or(0, |summary| summary.p50);
-        if bench.shows_table() {
+        bench.head(clock::step(bench.clock));
+        bench
+    }
+
+    /// Says what is measured on.
+    fn head(&self, step: u64) {
+        let cpus = smp::all().len();
+        let apic = if local().is_x2apic() {
+            "x2apic"
+        } else {
+            "xapic"
+        };
+        self.record(&Record::Run {
+            version: env!("CARGO_PKG_VERSION"),
+            apic,
+            cpus,
+            tsc_hz: time::frequency().hertz,
+            clock: self.clock.name(),
+            resolution: step,
+        });
+        if self.shows_table() {
             println!(
-                "{cpus} CPUs, {apic}, TSC {} MHz; in {}; a stamp costs {}, which is taken off",
+                "{cpus} CPUs, {apic}, TSC {} MHz; in {}, in steps of {step}; a stamp costs {}, which is taken off",
                 time::frequency().hertz / 1_000_000,
-                bench.clock,
-                bench.overhead
+                self.clock,
+                self.overhead
             );
             println!(
                 "  {:<24} {:<8} {:<14} {:>9} {:>9} {:>9} {:>9} {:>9} {:>11}",
                 "", "", "", "min", "median", "p90", "p99", "p99.9", "max"
             );
         }
-        bench
     }
 
     fn shows_table(&self) -> bool {
@@ -188,13 +185,14 @@ impl Bench {
         for &(name, part) in parts {
             for (case, samples) in cases.iter().zip(&all) {
                 let mut samples: Vec<u64> = samples.iter().copied().map(part).collect();
-                correct(&mut samples, case.overhead);
+                let below_zero = correct(&mut samples, case.overhead);
                 let about = About {
                     name,
                     variant: case.variant,
                     unit,
                     param,
                     overhead: case.overhead,
+                    below_zero,
                 };
                 self.figure(about, &mut samples);
             }
@@ -239,14 +237,15 @@ impl Bench {
         let Some(summary) = Summary::of(samples) else {
             return;
         };
-        let About {
-            name,
-            variant,
-            unit,
-            param,
-            overhead,
-        } = about;
         if self.shows_table() {
+            let About {
+                name,
+                variant,
+                unit,
+                param,
+                below_zero,
+                ..
+            } = about;
             let Summary {
                 min,
                 p50,
@@ -255,31 +254,35 @@ impl Bench {
                 p99_9,
                 max,
             } = summary;
-            let other = if unit == self.clock.name() { "" } else { unit };
+            let mut notes = Vec::new();
+            if unit != self.clock.name() {
+                notes.push(String::from(unit));
+            }
+            if below_zero > 0 {
+                notes.push(format!("{below_zero} of {} below 0", samples.len()));
+            }
+            let notes = notes.join(", ");
             println!(
-                "  {name:<24} {variant:<8} {:<14} {min:>9} {p50:>9} {p90:>9} {p99:>9} {p99_9:>9} {max:>11} {other}",
+                "  {name:<24} {variant:<8} {:<14} {min:>9} {p50:>9} {p90:>9} {p99:>9} {p99_9:>9} {max:>11} {notes}",
                 record::text(param)
             );
         }
-        let counts = (overhead, samples.len());
-        let record = Record::figure(
-            name,
-            variant,
-            unit,
-            param,
-            counts,
-            &summary,
-            &self.histogram,
-        );
+        let record = Record::figure(about, samples.len(), &summary, &self.histogram);
         self.record(&record);
         self.figures += 1;
     }
 
-    /// Says what the latencies of a load run are made of.
-    pub(super) fn cause(&self, name: &str, param: &[Parameter], splits: &[Split]) {
+    /// Says what the latencies of a load run are made of, of which so many would have had a part below 0.
+    pub(super) fn cause(
+        &self,
+        name: &str,
+        param: &[Parameter],
+        splits: &[Split],
+        below_zero: usize,
+    ) {
         let of = |part: fn(Split) -> u64| {
             let mut values: Vec<u64> = splits.iter().copied().map(part).collect();
-            Summary::of(&mut values).map(Part::from)
+            Part::of(&mut values)
         };
         let parts: [fn(Split) -> u64; 6] = [
             Split::total,
@@ -316,9 +319,18 @@ impl Bench {
                 ("hardware", hardware),
                 ("dispatch", dispatch),
             ] {
-                let Part { min, p50, p99, max } = values;
+                let Part {
+                    min,
+                    p50,
+                    p99,
+                    max,
+                    sum,
+                } = values;
+                // Sums are of times that have passed, far from 64 bits.
+                let per_mille = 1000 * sum / total.sum.max(1);
+                let share = format!("{}.{} %", per_mille / 10, per_mille % 10);
                 println!(
-                    "  {name:<24} {part:<8} {:<14} {min:>9} {p50:>9} {:>9} {p99:>9} {:>9} {max:>11}",
+                    "  {name:<24} {part:<8} {:<14} {min:>9} {p50:>9} {:>9} {p99:>9} {:>9} {max:>11} {share:>7}",
                     record::text(param),
                     "",
                     ""
@@ -335,6 +347,8 @@ impl Bench {
         self.record(&Record::Cause {
             name,
             param: Parameters(param),
+            samples: splits.len(),
+            below_zero,
             total,
             parts,
             worst: worst.collect(),

@@ -3,9 +3,9 @@
 use super::clock::{Clock, stamp};
 use super::flood::{self, Flood};
 use super::partner::Partner;
-use super::record::{Parameter, Value};
+use super::record::{About, Parameter, Value};
 use super::rivals::{FLOOR, Installed, OWN, TYPICAL};
-use super::runner::{About, Bench, Case};
+use super::runner::{Bench, Case};
 use super::self_ipi::{bare_to_self, to_self};
 use crate::time;
 
@@ -58,6 +58,7 @@ fn show(bench: &mut Bench, name: &str, param: &[Parameter], cases: &mut [Case<'_
             unit: "per_second",
             param,
             overhead: 0,
+            below_zero: 0,
         };
         bench.figure(about, &mut rates);
     }

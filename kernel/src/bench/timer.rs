@@ -79,7 +79,7 @@ fn late(timer: &mut Timer) -> u64 {
     let start = time::timestamp_at(deadline);
     // This CPU's own timer is not refused.
     let _ = timer.at(deadline);
-    wait().saturating_sub(start)
+    wait().wrapping_sub(start)
 }
 
 /// How late a rival begins that has the hardware for itself.
@@ -107,7 +107,7 @@ fn late_alone(vector: Vector) -> u64 {
             out("rax") _, out("rcx") _, out("rdx") _,
         );
     }
-    BEGAN.load(Ordering::Relaxed).saturating_sub(start)
+    BEGAN.load(Ordering::Relaxed).wrapping_sub(start)
 }
 
 /// The typical handler of a timer.

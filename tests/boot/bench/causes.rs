@@ -49,6 +49,20 @@ fn check(record: &Value, load: &str) -> Result {
         );
     }
     let of = |part: &str, key: &str| number(&record["parts"][part][key]);
+    let mut sum = 0;
+    for part in PARTS {
+        sum += of(part, "sum")?;
+    }
+    ensure_eq!(
+        sum,
+        number(&record["total"]["sum"])?,
+        "the parts' sums of {record}"
+    );
+    ensure!(
+        number(&record["total"]["sum"])? >= number(&record["samples"])? * of("hardware", "min")?,
+        "a sum that is too small: {record}"
+    );
+    ensure_eq!(number(&record["below_zero"])?, 0, "{load}: below 0");
     ensure!(
         of("hardware", "max")? <= UNKNOWN,
         "{load}: nothing is known of up to {} instructions",

@@ -1,11 +1,36 @@
 //! Samples without the cost of measuring, and their percentiles.
 
-/// Takes `overhead`, the cost of measuring nothing, from all samples. None falls below 0: where the
-/// cost varies, a sample may have cost less.
-pub fn correct(samples: &mut [u64], overhead: u64) {
+/// Takes `overhead`, the cost of measuring nothing, from all samples: each the difference of two readings of a
+/// counter, modulo 2^64. None falls below 0: where the cost varies a sample may have cost less, and the counters
+/// of two CPUs or two clocks may differ. Returns how many would have.
+#[must_use]
+pub fn correct(samples: &mut [u64], overhead: u64) -> usize {
+    let mut below = 0;
     for sample in samples {
-        *sample = sample.saturating_sub(overhead);
+        let difference = sample.wrapping_sub(overhead);
+        // No two readings are half the counter's range apart.
+        let is_below = difference > u64::MAX / 2;
+        below += usize::from(is_below);
+        *sample = if is_below { 0 } else { difference };
     }
+    below
+}
+
+/// How finely a counter tells the time: the least distance between two of `samples` that are common, each at
+/// least a tenth of all. Rarer ones are other things that came in between, and steps by which the counter is
+/// kept right.
+/// `None` if all that are common are alike.
+#[must_use]
+pub fn resolution(samples: &mut [u64]) -> Option<u64> {
+    samples.sort_unstable();
+    let enough = samples.len().div_ceil(10);
+    let mut common = samples
+        .chunk_by(|one, other| one == other)
+        .filter(|alike| alike.len() >= enough)
+        .map(|alike| alike[0]);
+    let mut last = common.next()?;
+    let distances = common.map(|value| value - core::mem::replace(&mut last, value));
+    distances.min()
 }
 
 /// Least, percentiles and greatest of some samples. A percentile is the least sample that is not

@@ -1,6 +1,6 @@
 //! Against `hdrhistogram`, which counts in its own way.
 
-use super::{Held, Histogram, Split, Stretch, Summary, correct, split};
+use super::{Held, Histogram, Split, Stretch, Summary, correct, resolution, split};
 use proptest::prelude::*;
 use std::vec::Vec;
 
@@ -60,11 +60,41 @@ proptest! {
     #[test]
     fn what_is_corrected_is_less_by_the_overhead(values in values(), overhead in 0_u64..1000) {
         let mut corrected = values.clone();
-        correct(&mut corrected, overhead);
+        let below = correct(&mut corrected, overhead);
         for (before, after) in values.iter().zip(&corrected) {
             prop_assert_eq!(*after, before - overhead.min(*before));
         }
+        prop_assert_eq!(below, values.iter().filter(|&&it| it < overhead).count());
     }
+
+    #[test]
+    fn the_step_of_a_counter_is_found(
+        step in 1_u64..100,
+        counts in prop::collection::vec(0_u64..6, 200..600),
+        odd in prop::collection::vec(any::<u32>(), 0..20),
+    ) {
+        // Two neighbours are common, and what is off the grid is rare.
+        let steps = counts.iter().map(|count| count * step).chain([2 * step; 100]).chain([3 * step; 100]);
+        let mut samples: Vec<u64> = steps.chain(odd.into_iter().map(u64::from)).collect();
+        prop_assert_eq!(resolution(&mut samples), Some(step));
+    }
+}
+
+#[test]
+fn differences_below_zero_are_counted() {
+    // The second is of a counter that is behind by 3.
+    let mut samples = [10, 0_u64.wrapping_sub(3), 4, 5];
+    assert_eq!(correct(&mut samples, 5), 2);
+    assert_eq!(samples, [5, 0, 0, 0]);
+}
+
+#[test]
+fn samples_that_are_alike_have_no_step() {
+    assert_eq!(resolution(&mut []), None);
+    assert_eq!(resolution(&mut [7; 300]), None);
+    let mut rarely = [7; 300];
+    rarely[..29].fill(8);
+    assert_eq!(resolution(&mut rarely), None);
 }
 
 #[test]
