@@ -24,10 +24,7 @@ use x86_64::instructions::interrupts;
 tocsin::main!(kernel);
 
 /// Class of the keys: whoever takes the lock of [`TYPED`] is at most of this class.
-const KEYS: PriorityClass = match PriorityClass::new(6) {
-    Some(class) => class,
-    None => PriorityClass::HIGHEST,
-};
+const KEYS: PriorityClass = PriorityClass::new(6).expect("a class is 0 to 15");
 
 /// What has been typed and is not printed.
 static TYPED: CeilingMutex<VecDeque<u8>> = CeilingMutex::new(KEYS, VecDeque::new());

@@ -31,10 +31,7 @@ const SECTIONS: [u64; 6] = [0, 1_000, 5_000, 20_000, 100_000, 500_000];
 /// A lock of the kind that a driver of class 5 shares with threads.
 static CEILING: CeilingMutex<()> = CeilingMutex::new(CLASS, ());
 
-const CLASS: PriorityClass = match PriorityClass::new(5) {
-    Some(class) => class,
-    None => PriorityClass::LOWEST_USABLE,
-};
+const CLASS: PriorityClass = PriorityClass::new(5).expect("a class is 0 to 15");
 
 /// The same, with interrupts off while it is held.
 static MASKING: IrqMutex<()> = IrqMutex::new(());
@@ -44,10 +41,7 @@ static PLAIN: Mutex<()> = Mutex::new(());
 
 /// What interrupts the other CPU's thread: its class and its vector there, and how long its handler runs, in
 /// cycles.
-const LOW: PriorityClass = match PriorityClass::new(3) {
-    Some(class) => class,
-    None => PriorityClass::LOWEST_USABLE,
-};
+const LOW: PriorityClass = PriorityClass::new(3).expect("a class is 0 to 15");
 static MEANWHILE: AtomicU8 = AtomicU8::new(0);
 const INTERRUPTION: u64 = 2_000;
 

@@ -27,10 +27,7 @@ use crate::cpu::{self, PerCpu};
 use crate::sync;
 
 /// The class that is measured: the timers'.
-pub(super) const CLASS: PriorityClass = match PriorityClass::new(14) {
-    Some(class) => class,
-    None => PriorityClass::HIGHEST,
-};
+pub(super) const CLASS: PriorityClass = PriorityClass::new(14).expect("a class is 0 to 15");
 
 /// Stretches that are kept: more than end while one interrupt waits.
 const KEPT: usize = 256;

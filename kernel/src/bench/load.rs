@@ -80,10 +80,7 @@ static HIGH: CeilingMutex<()> = CeilingMutex::new(CLASS, ());
 static MASKING: IrqMutex<()> = IrqMutex::new(());
 
 const fn class(number: u8) -> PriorityClass {
-    match PriorityClass::new(number) {
-        Some(class) => class,
-        None => PriorityClass::LOWEST_USABLE,
-    }
+    PriorityClass::new(number).expect("a class is 0 to 15")
 }
 
 /// What the thread does while it waits.

@@ -70,10 +70,7 @@ fn receive_line() -> Option<Line> {
 }
 
 /// Priority class of the serial port: low, because a person types.
-const CLASS: PriorityClass = match PriorityClass::new(4) {
-    Some(class) => class,
-    None => PriorityClass::LOWEST_USABLE,
-};
+const CLASS: PriorityClass = PriorityClass::new(4).expect("a class is 0 to 15");
 
 /// The console as the line editor writes to it.
 struct Output;

@@ -19,10 +19,7 @@ use crate::{println, time};
 const HOLD: u64 = 400_000_000;
 
 /// The class of the sections on purpose: calls still get through, devices do not.
-const CLASS: PriorityClass = match PriorityClass::new(12) {
-    Some(class) => class,
-    None => PriorityClass::HIGHEST,
-};
+const CLASS: PriorityClass = PriorityClass::new(12).expect("a class is 0 to 15");
 
 pub(super) fn watch(arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
     let word = arguments.required()?;

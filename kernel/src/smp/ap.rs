@@ -13,10 +13,7 @@ use crate::hw::processor::halt_forever;
 use crate::{apic, cpu, hw, memory};
 
 /// Holds back all but class 15: see the module above.
-const BARRIER_CLASS: PriorityClass = match PriorityClass::new(14) {
-    Some(class) => class,
-    None => PriorityClass::HIGHEST,
-};
+const BARRIER_CLASS: PriorityClass = PriorityClass::new(14).expect("a class is 0 to 15");
 
 /// Called by the trampoline in 64-bit mode, on the AP's own stack.
 pub(super) unsafe extern "C" fn entry(slot: &'static Slot) -> ! {
