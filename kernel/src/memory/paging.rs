@@ -59,6 +59,10 @@ impl Use {
     }
 }
 
+/// Flags of entries that lead to other tables: all that a page below may have. Rights that came to them
+/// later a processor might not see (SDM vol. 3A, 5.10.3), and a page may change its use.
+const TABLES: PageTableFlags = PageTableFlags::PRESENT.union(PageTableFlags::WRITABLE);
+
 /// Builds the tables and loads them. Returns the physical range that they took.
 ///
 /// # Errors
@@ -198,7 +202,7 @@ where
     let frame = PhysFrame::<S>::containing_address(PhysAddr::new(block.physical));
     // SAFETY: 1. The callers map the image as it is linked, free memory, or device registers
     // that their caller vouches for; no page that exists changes.
-    match unsafe { mapper.map_to(page, frame, flags, tables) } {
+    match unsafe { mapper.map_to_with_table_flags(page, frame, flags, TABLES, tables) } {
         // The page was not present before, and the processor caches no absent pages.
         Ok(flush) => flush.ignore(),
         Err(MapToError::FrameAllocationFailed) => {

@@ -116,11 +116,13 @@ fn change_watched(
     let each = || all.clone().step_by(FRAME as usize);
     for page in each() {
         // SAFETY: 1. The frame is memory of the caller's, used through volatile accesses only.
-        unsafe { mapping::map(page..page + FRAME, old, Use::Data)? };
+        unsafe { mapping::map(page..page + FRAME, old, Use::Constant)? };
     }
+    // SAFETY: 1. Nothing but this test uses the pages, and it expects the change.
+    unsafe { mapping::protect(all.clone(), Use::Data)? };
     // Into the TLBs, for writing too.
-    let stale = on_all_cpus(Change::ReadOnly);
-    debug_assert!(stale >= pages, "the pages are not there");
+    let writable = on_all_cpus(Change::ReadOnly);
+    assert!(writable >= pages, "rights that were given are not there");
 
     let tell = tlb::set_forget_everywhere(watch);
     TELL.store(tell as *mut (), Ordering::Release);
