@@ -30,6 +30,8 @@ pub enum MemoryError {
     OutOfFrames(u64),
     /// A page of this virtual address is mapped already, in another way.
     AlreadyMapped(u64),
+    /// The range at this physical address is, or reaches into, where the kernel's image lies.
+    Image(u64),
     /// No page of 4 KiB is mapped at this virtual address.
     NotMapped(u64),
     /// A range that is empty, wraps around, is out of bounds, or not whole pages where it must be.
@@ -45,6 +47,9 @@ impl fmt::Display for MemoryError {
             Self::OutOfFrames(bytes) => write!(f, "no free block of {bytes} bytes is left"),
             Self::AlreadyMapped(address) => {
                 write!(f, "{address:#018x} is mapped already, in another way")
+            }
+            Self::Image(physical) => {
+                write!(f, "at {physical:#x} lies the kernel itself")
             }
             Self::NotMapped(address) => {
                 write!(f, "no page of 4 KiB is mapped at {address:#018x}")

@@ -259,7 +259,8 @@ pub fn map_new(addresses: Range<u64>) -> Result<(), MemoryError> {
 ///
 /// # Errors
 ///
-/// [`MemoryError`], if the range is out of bounds, mapped for another use, or frames run out.
+/// [`MemoryError`], if the range is out of bounds, mapped for another use, or in the kernel's image, or if
+/// frames run out.
 ///
 /// # Safety
 ///
@@ -273,6 +274,14 @@ pub unsafe fn map_physical(physical: u64, length: u64, usage: Use) -> Result<u64
     }
     let _changes = CHANGES.lock();
     let mut mapper = kernel_tables().ok_or(MemoryError::NoRoomForTables)?;
+    // The image is not in the direct map. A second way to it would get round the first one's rights.
+    let image = image::virtual_range();
+    if let Some(start) = mapper.translate_addr(VirtAddr::new(image.start)) {
+        let start = start.as_u64();
+        if physical < start + (image.end - image.start) && start < end {
+            return Err(MemoryError::Image(physical));
+        }
+    }
     for page in (physical & !MASK..end).step_by(frames::FRAME as usize) {
         let address = DIRECT_MAP + page;
         match mapper.translate(VirtAddr::new(address)) {

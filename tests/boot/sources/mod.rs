@@ -33,6 +33,7 @@ pub fn trials() -> Vec<Trial> {
     trials.push(trial("sources::pit_in_virtual_time", in_virtual_time));
     trials.push(trial("sources::absent", absent));
     trials.push(trial("sources::wrong_words", wrong_words));
+    trials.push(trial("sources::no_registers_in_memory", no_registers_in_memory));
     trials.push(trial("sources::two_at_one_pin", two_at_one_pin));
     trials.extend(outside::trials());
     trials.extend(firmware::trials());
@@ -245,6 +246,26 @@ fn wrong_words() -> Result {
         }
         power_off_failed(session)
     })
+}
+
+/// Registers that would lie in the kernel's image, whose IDT and code would be writable there, or in
+/// other memory.
+fn no_registers_in_memory() -> Result {
+    for (address, message) in [
+        ("0x200000", "at 0x200000 lies the kernel itself"),
+        ("0x1ff000", "at 0x1ff000 lies the kernel itself"),
+        ("0x4000000", "is mapped already, in another way"),
+    ] {
+        let machine = TWO_IO_APICS.bare();
+        let machine = machine.append(format!("virtio_mmio.device=8K@{address}:40"));
+        with(&machine, |session| {
+            session.wait_prompt(PATIENCE)?;
+            let answer = session.command("sources virtio", PATIENCE)?;
+            ensure!(answer.contains(message), "no {message:?} in:\n{answer}");
+            power_off_failed(session)
+        })?;
+    }
+    Ok(())
 }
 
 /// On `pc` the HPET has only the PIT's pin: one after the other they have it, and the level that the
