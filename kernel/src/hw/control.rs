@@ -1,5 +1,7 @@
 //! The control registers and MSRs that every CPU sets alike: protection first.
 
+use core::sync::atomic::{Ordering, compiler_fence};
+
 use bitflags::bitflags;
 use spin::Once;
 use tocsin_logic::vector::PriorityClass;
@@ -159,6 +161,12 @@ pub fn priority_class() -> PriorityClass {
 /// Holds back interrupts of this priority class and all lower ones on this CPU (CR8; SDM
 /// vol. 3A, 12.8.6). 0 holds back none.
 ///
+/// What the program does before and after it with memory stays before and after: that is what the
+/// interrupts are held back for.
+#[inline]
 pub fn set_priority_class(class: PriorityClass) {
+    // The crate promises the compiler that the write touches no memory.
+    compiler_fence(Ordering::SeqCst);
     Cr8::write_raw(u64::from(class.get()));
+    compiler_fence(Ordering::SeqCst);
 }
