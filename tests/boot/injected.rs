@@ -7,7 +7,8 @@ use tocsin_tools::Session;
 
 use crate::faults::check_delivery;
 use crate::{
-    PATIENCE, Result, STOPPED, ensure, ensure_eq, plain, power_off, power_off_with, trial, with,
+    PATIENCE, Result, STOPPED, ensure, ensure_eq, machine, plain, power_off, power_off_with, trial,
+    with,
 };
 
 pub fn trials() -> Vec<Trial> {
@@ -19,6 +20,14 @@ pub fn trials() -> Vec<Trial> {
         }),
         trial("injected::machine_check_with_address", || {
             with(&plain(), with_address)
+        }),
+        trial("injected::machine_check_before_the_start", || {
+            let machine = machine(2)?;
+            let machine = machine.first("mce 0 3 0x9000000000000151 0 0 0");
+            with(
+                &machine.first("mce 1 4 0x9000000000000151 0 0 0"),
+                left_over,
+            )
         }),
     ]
 }
@@ -107,6 +116,26 @@ fn with_address(session: &mut Session) -> Result {
     ensure!(
         output.contains("at physical address 0x0000000012345000"),
         "the address is missing"
+    );
+    Ok(())
+}
+
+/// Corrected errors in the banks when the kernel comes: told by the CPU that has them, and forgotten.
+fn left_over(session: &mut Session) -> Result {
+    let log = session.wait_prompt(PATIENCE)?;
+    for (cpu, bank) in [(0, 3), (1, 4)] {
+        let told =
+            format!("cpu{cpu}   warning: machine check: bank {bank} has an error from before");
+        ensure_eq!(log.matches(&told).count(), 1, "{told:?} in:\n{log}");
+    }
+    session.hmp("mce 0 1 0xb200000000000000 0x5 0 0")?;
+    session.expect_exit(STOPPED, PATIENCE)?;
+    let report = Report::parse(&session.transcript().text_from(0))?;
+    let banks = &report.banks;
+    ensure_eq!(banks.len(), 1, "banks with an error, of {banks:?}");
+    ensure!(
+        banks[0].contains("bank 1"),
+        "the bank is another: {banks:?}"
     );
     Ok(())
 }

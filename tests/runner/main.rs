@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::NamedTempFile;
 use tocsin_logic::exit;
@@ -72,6 +72,16 @@ fn a_hang_is_a_time_out_that_shows_the_last_output() {
     }
     let error = session.wait_exit(GLANCE).unwrap_err();
     assert!(matches!(error, SessionError::TimedOut { .. }), "{error}");
+}
+
+#[test]
+fn who_talks_is_waited_for_longer_but_not_for_ever() {
+    const LIMIT: Duration = Duration::from_secs(1);
+    let (_image, mut session) = start(&Guest::new().babble(b'.'));
+    let begin = Instant::now();
+    let error = session.wait_prompt(LIMIT).unwrap_err();
+    assert!(matches!(error, SessionError::TimedOut { .. }), "{error}");
+    assert!(begin.elapsed() > 2 * LIMIT, "{:?} {error}", begin.elapsed());
 }
 
 #[test]

@@ -80,6 +80,18 @@ impl Guest {
     #[must_use]
     pub fn halt(mut self) -> Vec<u8> {
         self.code.extend([0xfa, 0xf4, 0xeb, 0xfd]); // cli; again: hlt; jmp again
+        self.image()
+    }
+
+    /// Sends `byte` on COM1 for ever, and ends the program, as [`halt`](Self::halt) does.
+    #[must_use]
+    pub fn babble(mut self, byte: u8) -> Vec<u8> {
+        self.set_port(COM1);
+        self.code.extend([0xb0, byte, 0xee, 0xeb, 0xfd]); // mov al, byte; again: out dx, al; jmp again
+        self.image()
+    }
+
+    fn image(self) -> Vec<u8> {
         let stack_top = LOAD_ADDRESS + 0x10_0000;
         let mut entry = vec![0xbc]; // mov esp, stack_top
         entry.extend(stack_top.to_le_bytes());

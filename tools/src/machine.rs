@@ -31,6 +31,8 @@ pub struct Machine {
     extra: Vec<String>,
     reboots: bool,
     pub(crate) gdb: Option<GdbPlace>,
+    /// Commands of QEMU's monitor, for before the first instruction.
+    pub(crate) first: Vec<String>,
 }
 
 /// What the machine boots from, as files on the host.
@@ -82,6 +84,7 @@ impl Machine {
             extra: Vec::new(),
             reboots: false,
             gdb: None,
+            first: Vec::new(),
         }
     }
 
@@ -183,6 +186,13 @@ impl Machine {
     #[must_use]
     pub fn log(mut self, item: impl Into<String>) -> Self {
         self.log.push(item.into());
+        self
+    }
+
+    /// Gives QEMU's own monitor a command before the machine runs.
+    #[must_use]
+    pub fn first(mut self, line: impl Into<String>) -> Self {
+        self.first.push(line.into());
         self
     }
 

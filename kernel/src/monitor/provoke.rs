@@ -18,6 +18,7 @@ use x86_64::structures::DescriptorTablePointer;
 use crate::boot::image;
 use crate::cpu::{entry, idt};
 use crate::hw::control::Features;
+use crate::hw::processor;
 use crate::{println, sync, time};
 
 /// A function that raises an exception.
@@ -187,7 +188,14 @@ pub(super) fn panic() {
 }
 
 pub(super) fn lock_up() {
-    sync::without_interrupts(|| time::spin_for(5_000_000_000));
+    sync::without_interrupts(|| {
+        let end = time::timestamp_at(time::nanoseconds() + 5_000_000_000);
+        // Without calls: an NMI that strikes at the first instruction of a function finds no frame of
+        // it, and its backtrace misses the caller.
+        while processor::timestamp() < end {
+            core::hint::spin_loop();
+        }
+    });
 }
 
 #[inline(never)]

@@ -8,6 +8,7 @@ mod control;
 mod io;
 mod report;
 
+use std::mem;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -151,12 +152,12 @@ impl Session {
             files,
             _registered: registered,
         };
-        session.begin(machine.gdb.is_some())?;
+        session.begin(machine)?;
         Ok(session)
     }
 
     /// Waits for QEMU's greeting, begins to speak QMP and, unless it is held, lets the machine run.
-    fn begin(&self, is_held: bool) -> Result<(), SessionError> {
+    fn begin(&self, machine: &Machine) -> Result<(), SessionError> {
         let greeted = |state: &mut State| state.greeted.then_some(());
         match self.wait(Some(QEMU_PATIENCE), greeted) {
             Ok(()) => {}
@@ -170,7 +171,10 @@ impl Session {
         }
         // Only now does QEMU tell of what happens to the machine.
         self.qmp("qmp_capabilities", &Value::Null)?;
-        if is_held {
+        for line in &machine.first {
+            self.hmp(line)?;
+        }
+        if machine.gdb.is_some() {
             return Ok(());
         }
         match self.qmp("cont", &Value::Null) {
@@ -223,10 +227,15 @@ impl Session {
         limit: Duration,
         ready: impl FnMut(&mut State) -> Option<T>,
     ) -> Result<T, SessionError> {
-        self.wait(Some(limit), ready).map_err(|stop| match stop {
+        let found = self.wait(Some(limit), ready);
+        found.map_err(|stop| self.stopped(stop, what, limit))
+    }
+
+    fn stopped(&self, stop: Stop, what: &str, limit: Duration) -> SessionError {
+        match stop {
             Stop::TimedOut => self.timed_out(what, limit),
             Stop::Ended | Stop::TripleFault => self.ended(what),
-        })
+        }
     }
 
     /// Waits for `pattern` on COM1, after what was expected before, and gives the
@@ -234,16 +243,29 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// The pattern does not come within `limit`, or the machine ends first.
+    /// The machine ends first, says nothing at all for `limit`, or talks for ten times that without saying
+    /// it: a busy host makes machines slow, not silent.
     pub fn expect(&mut self, pattern: &str, limit: Duration) -> Result<String, SessionError> {
         let start = self.cursor;
         let mut searched = start;
-        let at = self.wait_for(&format!("{pattern:?}"), limit, |state| {
+        let mut look = |state: &mut State| {
             let found = state.serial.find(pattern.as_bytes(), searched);
             let safe = (state.serial.bytes().len() + 1).saturating_sub(pattern.len());
             searched = searched.max(safe);
             found
-        })?;
+        };
+        let length = || self.lock().serial.bytes().len();
+        let mut heard = length();
+        let mut turns = 1..10;
+        let found = loop {
+            let found = self.wait(Some(limit), &mut look);
+            let before = mem::replace(&mut heard, length());
+            let is_silent = before == heard;
+            if !matches!(found, Err(Stop::TimedOut)) || is_silent || turns.next().is_none() {
+                break found;
+            }
+        };
+        let at = found.map_err(|stop| self.stopped(stop, &format!("{pattern:?}"), limit))?;
         self.cursor = at + pattern.len();
         Ok(text(&self.lock().serial.bytes()[start..at]))
     }
