@@ -36,6 +36,7 @@ extern "C" fn kernel_start(protocol: u64, start_info: u64) -> ! {
     };
     log::info!("tocsin {} by {}", env!("CARGO_PKG_VERSION"), info.loader);
     log_features();
+    cpu::machine_check::set_up();
     log_frequency();
 
     // SAFETY: 1. This is the boot CPU on the boot stack, and this code runs once.

@@ -3,7 +3,7 @@
 use super::entry::{self, TrapFrame};
 use super::interrupts::UNDEFINED;
 use super::nmi::{self, VECTOR as NMI};
-use super::{interrupts, percpu, probe, report};
+use super::{interrupts, machine_check, percpu, probe, report};
 
 /// Vector numbers that are treated apart.
 const DEBUG: u8 = 1;
@@ -35,6 +35,9 @@ pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
         report::fatal_exception(cpu, frame);
     }
     report::exception(cpu, frame);
+    if vector == MACHINE_CHECK {
+        machine_check::clear();
+    }
     if vector == DEBUG {
         // Reported once is enough: without this, single-stepping reports every instruction.
         frame.rflags &= !TRAP_FLAG;
@@ -54,9 +57,7 @@ pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
 fn may_continue(frame: &TrapFrame) -> bool {
     match frame.vector as u8 {
         DEBUG | NMI | BREAKPOINT => true,
-        MACHINE_CHECK => {
-            super::machine_check::is_survivable() && !entry::needs_nmi_frame(frame.rip)
-        }
+        MACHINE_CHECK => machine_check::is_survivable() && !entry::needs_nmi_frame(frame.rip),
         _ => false,
     }
 }

@@ -13,7 +13,7 @@ pub mod idt;
 pub mod interrupt_entry;
 pub mod interrupt_stack;
 pub mod interrupts;
-mod machine_check;
+pub(crate) mod machine_check;
 pub mod nmi;
 pub mod percpu;
 pub mod probe;
@@ -59,6 +59,7 @@ pub(crate) unsafe fn init_ap(cpu: &'static PerCpu) {
     // SAFETY: 1. Passed on to the caller. 2. No exception has come yet.
     unsafe { use_own_stacks() };
     idt::load();
+    machine_check::set_up();
 }
 
 /// Gives this CPU the exception stacks and the interrupt stack that `memory::stacks` mapped for it.

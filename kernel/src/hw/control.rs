@@ -107,7 +107,6 @@ pub unsafe fn set_up() {
         ),
         (Features::SMAP, Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION),
         (Features::UMIP, Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION),
-        (Features::MCE, Cr4Flags::MACHINE_CHECK_EXCEPTION),
         (Features::PGE, Cr4Flags::PAGE_GLOBAL),
         (
             Features::SSE,
@@ -118,8 +117,9 @@ pub unsafe fn set_up() {
             cr4 |= flags;
         }
     }
-    // A loader may have turned on five-level paging, which cannot change in long mode.
-    cr4 |= Cr4::read() & Cr4Flags::L5_PAGING;
+    // A loader may have turned on five-level paging, which cannot change in long mode; and machine
+    // checks, which without it shut the processor down.
+    cr4 |= Cr4::read() & (Cr4Flags::L5_PAGING | Cr4Flags::MACHINE_CHECK_EXCEPTION);
     // SAFETY: 1. Every bit set is one that CPUID reports. 2. PAE stays on.
     unsafe { Cr4::write(cr4) };
 
@@ -130,7 +130,15 @@ pub unsafe fn set_up() {
     if features.contains(Features::PAT) {
         // SAFETY: 1. CPUID reports the register. 2. It gets its power-up default, in which PCD and
         // PWT together mean uncached, as every page table here assumes (SDM vol. 3A, 13.12.4).
-        unsafe { Msr::new(IA32_PAT).write(PAT_DEFAULT) };
+        unsafe { write_msr(IA32_PAT, PAT_DEFAULT) };
+    }
+}
+
+/// Lets machine checks come to this CPU, where it has them. Before, one shuts it down.
+pub fn enable_machine_checks() {
+    if Features::get().contains(Features::MCE) {
+        // SAFETY: 1. CPUID reports the bit. 2. #MC has a gate in every IDT of the kernel's.
+        unsafe { Cr4::update(|cr4| cr4.insert(Cr4Flags::MACHINE_CHECK_EXCEPTION)) };
     }
 }
 
@@ -143,6 +151,17 @@ pub unsafe fn set_up() {
 pub unsafe fn read_msr(register: u32) -> u64 {
     // SAFETY: 1. Passed on to the caller.
     unsafe { Msr::new(register).read() }
+}
+
+/// Writes a model-specific register.
+///
+/// # Safety
+///
+/// The register must exist on this processor and take the value, else #GP; and what it does must be
+/// meant.
+pub unsafe fn write_msr(register: u32, value: u64) {
+    // SAFETY: 1. Passed on to the caller.
+    unsafe { Msr::new(register).write(value) };
 }
 
 /// Clears the debug status, DR6, to its value after a reset (SDM vol. 3A, 11.1.1).

@@ -12,6 +12,33 @@ mod tests;
 
 pub use code::{ErrorCode, Level, MemoryTransaction, Participation, Request, Space, Transaction};
 
+/// `IA32_MCG_CAP`: what of the architecture there is (SDM vol. 3B, 17.3.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities(pub u64);
+
+impl Capabilities {
+    /// Bits 7:0: how many banks.
+    #[must_use]
+    pub const fn banks(self) -> u32 {
+        self.0 as u32 & 0xff
+    }
+
+    /// `MCG_CTL_P`, bit 8: there is `IA32_MCG_CTL`.
+    #[must_use]
+    pub const fn has_control(self) -> bool {
+        self.0 & 1 << 8 != 0
+    }
+}
+
+/// Whether the system may write the `IA32_MCi_CTL` of a bank, on the processor with this signature (EAX of
+/// CPUID leaf 1). Bank 0's belongs to the firmware in family 6 before model 1AH (SDM vol. 3B, 17.3.2.1).
+#[must_use]
+pub const fn is_control_free(bank: u32, signature: u32) -> bool {
+    let family = signature >> 8 & 0xf;
+    let model = signature >> 12 & 0xf0 | signature >> 4 & 0xf;
+    bank != 0 || family != 6 || model >= 0x1a
+}
+
 /// `IA32_MCG_STATUS`: the state of the CPU after a machine check (SDM vol. 3B, 17.3.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GlobalStatus(pub u64);

@@ -1,7 +1,32 @@
-use super::{BankStatus, ErrorCode, GlobalStatus, Level, Severity, Transaction};
+use super::is_control_free;
+use super::{BankStatus, Capabilities, ErrorCode, GlobalStatus, Level, Severity, Transaction};
 use super::{MemoryTransaction, Participation, Request, Space};
 use proptest::prelude::*;
 use std::string::ToString;
+
+#[test]
+fn capabilities() {
+    // QEMU's: ten banks, MCG_CTL, and a bit above.
+    let found = Capabilities(0x0100_010a);
+    assert_eq!((found.banks(), found.has_control()), (10, true));
+    assert_eq!(Capabilities(0xfe16).banks(), 22);
+    assert!(!Capabilities(0xfe16).has_control());
+}
+
+#[test]
+fn bank_0_is_firmwares_in_old_processors() {
+    // Pentium III, Core 2, then Nehalem, Skylake and a Zen (families 6, 6, 6, 6, 17h).
+    for (signature, is_free) in [
+        (0x0000_0673, false),
+        (0x0001_067a, false),
+        (0x0001_06a5, true),
+        (0x0005_06e3, true),
+        (0x0080_0f11, true),
+    ] {
+        assert_eq!(is_control_free(0, signature), is_free, "{signature:#x}");
+        assert!(is_control_free(1, signature));
+    }
+}
 
 #[test]
 fn global_status() {
