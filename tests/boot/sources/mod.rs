@@ -33,7 +33,10 @@ pub fn trials() -> Vec<Trial> {
     trials.push(trial("sources::pit_in_virtual_time", in_virtual_time));
     trials.push(trial("sources::absent", absent));
     trials.push(trial("sources::wrong_words", wrong_words));
-    trials.push(trial("sources::no_registers_in_memory", no_registers_in_memory));
+    trials.push(trial(
+        "sources::no_registers_in_memory",
+        no_registers_in_memory,
+    ));
     trials.push(trial("sources::two_at_one_pin", two_at_one_pin));
     trials.extend(outside::trials());
     trials.extend(firmware::trials());

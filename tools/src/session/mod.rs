@@ -228,10 +228,10 @@ impl Session {
         ready: impl FnMut(&mut State) -> Option<T>,
     ) -> Result<T, SessionError> {
         let found = self.wait(Some(limit), ready);
-        found.map_err(|stop| self.stopped(stop, what, limit))
+        found.map_err(|stop| self.stopped(&stop, what, limit))
     }
 
-    fn stopped(&self, stop: Stop, what: &str, limit: Duration) -> SessionError {
+    fn stopped(&self, stop: &Stop, what: &str, limit: Duration) -> SessionError {
         match stop {
             Stop::TimedOut => self.timed_out(what, limit),
             Stop::Ended | Stop::TripleFault => self.ended(what),
@@ -265,7 +265,7 @@ impl Session {
                 break found;
             }
         };
-        let at = found.map_err(|stop| self.stopped(stop, &format!("{pattern:?}"), limit))?;
+        let at = found.map_err(|stop| self.stopped(&stop, &format!("{pattern:?}"), limit))?;
         self.cursor = at + pattern.len();
         Ok(text(&self.lock().serial.bytes()[start..at]))
     }
