@@ -17,7 +17,6 @@ use tocsin_logic::cpu_set::CpuSet;
 use tocsin_logic::vector::Vector;
 
 use crate::apic::local;
-use crate::cpu;
 use crate::smp::{self, Online};
 
 /// Whom an IPI or a call is for. Numbers of CPUs and references to sets convert into it.
@@ -43,16 +42,6 @@ impl<'a> From<&'a CpuSet> for Targets<'a> {
     fn from(set: &'a CpuSet) -> Self {
         Self::Set(set)
     }
-}
-
-/// What kind of interrupt is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// One that the vector's handler answers, when its class's turn comes.
-    Fixed(Vector),
-    /// One that cannot be held back. A CPU to whom nobody has said why reports it and goes on; see
-    /// [`nmi`](super::nmi).
-    Nmi,
 }
 
 /// No CPU of this number is online.
@@ -90,17 +79,14 @@ impl fmt::Display for IpiError {
     }
 }
 
-/// Sends an interrupt. Any context but NMI and #MC, once the CPUs are online.
+/// Sends an interrupt; NMIs are [`nmi`](super::nmi)'s. Any context but NMI and #MC, once the CPUs are online.
 ///
 /// # Errors
 ///
-/// [`IpiError`], if one of the CPUs is not online or a fixed vector is below 16. Then nothing is sent.
-pub fn send<'a>(kind: Kind, targets: impl Into<Targets<'a>>) -> Result<(), IpiError> {
+/// [`IpiError`], if one of the CPUs is not online or the vector is below 16. Then nothing is sent.
+pub fn send<'a>(vector: Vector, targets: impl Into<Targets<'a>>) -> Result<(), IpiError> {
     let to = |destination| {
-        let command = match kind {
-            Kind::Fixed(vector) => Icr::fixed(vector.get(), destination),
-            Kind::Nmi => Icr::nmi(destination),
-        };
+        let command = Icr::fixed(vector.get(), destination);
         local().send(command).map_err(IpiError::Encoding)
     };
     match targets.into() {
@@ -113,11 +99,6 @@ pub fn send<'a>(kind: Kind, targets: impl Into<Targets<'a>>) -> Result<(), IpiEr
             Ok(())
         }
         Targets::Others => to(Destination::Others),
-        // An NMI has no such shorthand (SDM vol. 3A, table 12-3).
-        Targets::All if kind == Kind::Nmi => {
-            to(Destination::Others)?;
-            to(physical(find(cpu::current().id())?))
-        }
         Targets::All => to(Destination::All),
     }
 }

@@ -9,7 +9,7 @@
 //! The hook runs when nothing else is in service on the CPU, so what it finds interrupted is a thread.
 //! Signals that come before it runs are one; one that comes while it runs makes it run again.
 
-use super::ipi::{self, IpiError, Kind, Offline, Targets};
+use super::ipi::{self, IpiError, Offline, Targets};
 
 pub use crate::smp::reschedule::{Hook, VECTOR, set_hook};
 
@@ -25,7 +25,7 @@ pub use crate::smp::reschedule::{Hook, VECTOR, set_hook};
 ///
 /// If the local APIC refuses the vector, which is one that it takes.
 pub fn send<'a>(targets: impl Into<Targets<'a>>) -> Result<(), Offline> {
-    ipi::send(Kind::Fixed(VECTOR), targets).map_err(|error| match error {
+    ipi::send(VECTOR, targets).map_err(|error| match error {
         IpiError::Offline(offline) => offline,
         IpiError::Encoding(error) => panic!("{error}"),
     })

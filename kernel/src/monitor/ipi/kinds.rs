@@ -256,11 +256,7 @@ fn make_call<'a>(kind: Kind, targets: impl Into<Targets<'a>>, count: u64) {
 fn interrupt<'a>(kind: Kind, targets: impl Into<Targets<'a>>, count: u64) {
     CURRENT_IPI.store(kind as usize, Ordering::Relaxed);
     begin(kind, count);
-    end(
-        kind,
-        count,
-        ipi::send(ipi::Kind::Fixed(VECTOR), targets).is_ok(),
-    );
+    end(kind, count, ipi::send(VECTOR, targets).is_ok());
     account(kind).wait();
 }
 
