@@ -174,10 +174,13 @@ impl LocalApic {
             (Register::LvtThermal, 6),
             (Register::LvtCmci, 7),
         ];
-        // What firmware left must not strike when the APIC is enabled.
+        // What firmware left must not strike when the APIC is enabled; but what it has sent to itself, as
+        // SMI, such as the processor's heat, stays its own.
         for (register, _) in maskable.iter().filter(|(_, number)| *number <= lvt_entries) {
-            let entry = self.read(*register) | MASKED;
-            self.write(*register, entry);
+            let entry = self.read(*register);
+            if !Lvt::is_smi(entry) {
+                self.write(*register, entry | MASKED);
+            }
         }
         self.write(Register::TimerInitial, 0);
         if !self.is_x2apic() {

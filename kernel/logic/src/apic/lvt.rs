@@ -119,6 +119,12 @@ impl Lvt {
         Self { masked, ..self }
     }
 
+    /// Whether a register holds an entry that interrupts the firmware (SMI), whatever else is in it.
+    #[must_use]
+    pub const fn is_smi(value: u32) -> bool {
+        value >> 8 & 7 == Delivery::Smi as u32
+    }
+
     /// The register's value. The two read-only bits are left 0.
     #[must_use]
     pub const fn encode(self) -> u32 {

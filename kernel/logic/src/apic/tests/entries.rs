@@ -273,3 +273,10 @@ proptest! {
         );
     }
 }
+
+#[test]
+fn smi_entries_are_known_whatever_else_they_hold() {
+    for value in 0..=0x7ffff_u32 {
+        assert_eq!(Lvt::is_smi(value), value & 0x700 == 0x200, "{value:#x}");
+    }
+}
