@@ -21,7 +21,7 @@ const NMI: u8 = 2;
 const BREAKPOINT: u8 = 3;
 
 /// NMIs that the storm injects into every CPU.
-const INJECTED: usize = 40;
+const INJECTED: usize = 16;
 
 /// RFLAGS.IF.
 const INTERRUPT_FLAG: u64 = 1 << 9;
