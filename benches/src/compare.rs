@@ -11,14 +11,18 @@
 //! floor was measured in the same boots, the ratio to it is compared too: what slows both
 //! cancels.
 
+mod ranks;
+mod show;
 #[cfg(test)]
 mod tests;
 
+use self::ranks::Ranks;
+pub use self::ranks::reach;
 use crate::record::Clock;
 use crate::results::{Figure, Results, float};
 
 /// How sure one has to be before a difference is marked.
-const SURE: f64 = 0.95;
+pub const SURE: f64 = 0.95;
 
 /// How one group of numbers differs from another.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,12 +44,32 @@ pub struct Row {
     pub raw: Shift,
     /// Of the ratios to the floor, round by round.
     pub to_floor: Option<Shift>,
+    /// In instructions, what moved though the median did not: `p99 36, now 37`.
+    pub moved: Vec<String>,
+    pub more_is_better: bool,
+    /// How many there were, in the old sitting and in the new.
+    pub rounds: (usize, usize),
+    /// The surest that so many rounds can differ.
+    pub reach: f64,
+    /// How often chance alone would mark it.
+    pub by_chance: f64,
 }
 
 impl Row {
     /// Whether the difference is more than noise.
     pub fn is_sure(&self) -> bool {
-        self.to_floor.unwrap_or(self.raw).confidence >= SURE
+        self.judged().confidence >= SURE
+    }
+
+    /// What the mark goes by.
+    fn judged(&self) -> Shift {
+        self.to_floor.unwrap_or(self.raw)
+    }
+
+    /// Whether the change of the median is for the worse; `None` where it did not change.
+    pub fn is_worse(&self) -> Option<bool> {
+        let change = self.judged().change;
+        (change != 0.0).then_some((change > 0.0) != self.more_is_better)
     }
 }
 
@@ -117,32 +141,56 @@ fn row(old_results: &Results, old: &Figure, new_results: &Results, new: &Figure)
         figure.rounds.iter().map(|round| float(round.p50)).collect()
     };
     let (before, after) = (medians(old), medians(new));
-    let raw = match new.key.clock {
-        Clock::Cycles => shift(&before, &after),
-        Clock::Instructions => {
-            let differs = old.summary != new.summary;
-            Shift {
-                change: relative(float(old.summary.p50), float(new.summary.p50)),
-                confidence: if differs { 1.0 } else { 0.0 },
-            }
-        }
+    let is_exact = new.key.clock == Clock::Instructions;
+    let moved = moved(old, new);
+    let change = relative(float(old.summary.p50), float(new.summary.p50));
+    let exact = Shift {
+        change,
+        confidence: if old.summary == new.summary { 0.0 } else { 1.0 },
     };
     let ratios = [(old_results, old), (new_results, new)]
         .map(|(results, figure)| results.to_floor_by_round(figure));
     let to_floor = match ratios {
-        [Some(before), Some(after)] if new.key.clock == Clock::Cycles => {
-            Some(shift(&before, &after))
-        }
+        [Some(before), Some(after)] if !is_exact => Some((before, after)),
         _ => None,
     };
+    let raw = (before, after);
+    let (first, second) = to_floor.as_ref().unwrap_or(&raw);
+    let by_chance = Ranks::of(first, second).rate(1.0 - SURE);
     Row {
         label: new.key.describe(),
         clock: new.key.clock,
         old: old.summary.p50,
         new: new.summary.p50,
-        raw,
-        to_floor,
+        raw: if is_exact {
+            exact
+        } else {
+            shift(&raw.0, &raw.1)
+        },
+        to_floor: to_floor
+            .as_ref()
+            .map(|(before, after)| shift(before, after)),
+        moved: if is_exact && change == 0.0 {
+            moved
+        } else {
+            Vec::new()
+        },
+        more_is_better: new.more_is_better(),
+        rounds: (old.rounds.len(), new.rounds.len()),
+        reach: reach(first.len(), second.len()),
+        by_chance,
     }
+}
+
+/// Which of a figure's numbers differ.
+fn moved(old: &Figure, new: &Figure) -> Vec<String> {
+    let names = ["min", "median", "p90", "p99", "p99.9", "max"];
+    let values = old.summary.values().into_iter().zip(new.summary.values());
+    let moved = names.into_iter().zip(values);
+    moved
+        .filter(|(_, (old, new))| old != new)
+        .map(|(name, (old, new))| format!("{name} {old}, now {new}"))
+        .collect()
 }
 
 fn relative(old: f64, new: f64) -> f64 {
@@ -171,122 +219,6 @@ pub fn shift(before: &[f64], after: &[f64]) -> Shift {
     let difference = middle(pairs.collect());
     Shift {
         change: relative(base, base + difference),
-        confidence: 1.0 - mann_whitney(before, after),
+        confidence: 1.0 - Ranks::of(before, after).p(),
     }
-}
-
-/// The two-sided p of the exact Mann-Whitney test: how likely two groups of these sizes from
-/// one distribution are to differ in rank at least so much. Ties share their ranks.
-pub fn mann_whitney(first: &[f64], second: &[f64]) -> f64 {
-    let all: Vec<f64> = first.iter().chain(second).copied().collect();
-    // Twice the rank of each, so that shared ranks are whole numbers too.
-    let twice_rank = |value: f64| {
-        let below = all.iter().filter(|&&other| other < value).count();
-        let alike = all
-            .iter()
-            .filter(|&&other| other.total_cmp(&value).is_eq())
-            .count();
-        2 * below + alike + 1
-    };
-    let ranks: Vec<_> = all.iter().map(|&value| twice_rank(value)).collect();
-    let observed: usize = ranks[..first.len()].iter().sum();
-    let total: usize = ranks.iter().sum();
-    // ways[n][s]: how many choices of n of the ranks add up to s.
-    let mut ways = vec![vec![0.0_f64; total + 1]; first.len() + 1];
-    ways[0][0] = 1.0;
-    for &rank in &ranks {
-        for chosen in (1..=first.len()).rev() {
-            for sum in (rank..=total).rev() {
-                let more = ways[chosen - 1][sum - rank];
-                ways[chosen][sum] += more;
-            }
-        }
-    }
-    let choices = &ways[first.len()];
-    let count: f64 = choices.iter().sum();
-    // The distribution lies about the middle, also with ties: compare distances from it,
-    // scaled so that the middle is a whole number.
-    let distance = |sum: usize| (sum * all.len()).abs_diff(first.len() * total);
-    let extreme = choices
-        .iter()
-        .enumerate()
-        .filter(|&(sum, _)| distance(sum) >= distance(observed));
-    let extreme: f64 = extreme.map(|(_, ways)| ways).sum();
-    if count == 0.0 {
-        1.0
-    } else {
-        (extreme / count).min(1.0)
-    }
-}
-
-impl Comparison {
-    /// For the terminal.
-    pub fn show(&self) -> String {
-        let mut out = String::new();
-        for line in &self.unlike {
-            out += &format!("not measured alike: {line}\n");
-        }
-        for clock in [Clock::Cycles, Clock::Instructions] {
-            out += &self.show_rows(clock);
-        }
-        for (what, labels) in [("no longer measured", &self.gone), ("new", &self.added)] {
-            for label in labels {
-                out += &format!("{what}: {label}\n");
-            }
-        }
-        let cycles = self.rows.iter().filter(|row| row.clock == Clock::Cycles);
-        out += &format!(
-            "* differs for sure: instructions at all, cycles with {:.0} % or more by the exact\n  \
-             Mann-Whitney test of the rounds' medians (to the floor's, where there is one).\n  \
-             Of {} figures in cycles chance alone would mark {:.0}.\n",
-            SURE * 100.0,
-            cycles.clone().count(),
-            (1.0 - SURE) * float(cycles.count() as u64)
-        );
-        out
-    }
-
-    /// The rows by one clock; instructions are sure.
-    fn show_rows(&self, clock: Clock) -> String {
-        let mut rows = self.rows.iter().filter(|row| row.clock == clock).peekable();
-        if rows.peek().is_none() {
-            return String::new();
-        }
-        let mut out = format!(
-            "{:<62}{:>12}{:>12}{:>9}",
-            format!("median by {clock}"),
-            "old",
-            "new",
-            "change"
-        );
-        if clock == Clock::Cycles {
-            out += &format!("{:>7}{:>10}{:>7}", "sure", "to floor", "sure");
-        }
-        out.push('\n');
-        for row in rows {
-            out += &format!(
-                "{:<62}{:>12}{:>12}{:>9}",
-                row.label,
-                row.old,
-                row.new,
-                percent(row.raw.change)
-            );
-            if clock == Clock::Cycles {
-                let blank = || (String::new(), String::new());
-                let shown = |shift: Shift| (percent(shift.change), sure(shift));
-                let (change, to_floor) = row.to_floor.map_or_else(blank, shown);
-                out += &format!("{:>7}{change:>10}{to_floor:>7}", sure(row.raw));
-            }
-            out += if row.is_sure() { " *\n" } else { "\n" };
-        }
-        out
-    }
-}
-
-fn percent(part: f64) -> String {
-    format!("{:+.1} %", part * 100.0)
-}
-
-fn sure(shift: Shift) -> String {
-    format!("{:.0} %", (shift.confidence * 100.0).floor())
 }

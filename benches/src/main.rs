@@ -127,6 +127,9 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
     let old = settings.compare.as_deref().map(Results::load).transpose()?;
     let folder = Folder::prepare(&settings.into)?;
     let ticker = Ticker::new();
+    if let Some(warning) = old.as_ref().and_then(|old| too_few(old, settings)) {
+        ticker.leave(&warning);
+    }
     let host = Host::now(&plan::bare(settings, Clock::Cycles).1, &settings.append);
     let (mut contenders, mut others) = if with_peers {
         peers::find()?
@@ -196,6 +199,24 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
     }
     // A missed aim is told, with what it is made of; what must not get worse is the gate's.
     Ok(is_whole)
+}
+
+/// That no difference of cycles can be marked, with so few rounds.
+fn too_few(old: &Results, settings: &Settings) -> Option<String> {
+    let in_cycles = old.figures.iter();
+    let in_cycles =
+        in_cycles.filter(|it| plan::covers(settings, &it.key) && it.key.clock == Clock::Cycles);
+    let before = in_cycles.map(|figure| figure.rounds.len()).max()?;
+    let reach = compare::reach(before, settings.rounds as usize);
+    (reach < compare::SURE).then(|| {
+        format!(
+            "COMPARE: {before} rounds against {} reach {:.0} % at most, and {:.0} % marks a difference: 4 or more \
+             in both sittings do",
+            settings.rounds,
+            (reach * 100.0).floor(),
+            compare::SURE * 100.0
+        )
+    })
 }
 
 /// A machine that did not measure to its end: the others' figures are not lost for it.

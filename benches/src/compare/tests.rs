@@ -3,6 +3,11 @@
 use super::*;
 use crate::fixtures;
 
+/// The two-sided p.
+fn mann_whitney(first: &[f64], second: &[f64]) -> f64 {
+    Ranks::of(first, second).p()
+}
+
 fn close(left: f64, right: f64) -> bool {
     (left - right).abs() < 1e-9
 }
@@ -71,6 +76,76 @@ fn the_test_agrees_with_counting_all_choices() {
             );
         }
     }
+}
+
+#[test]
+fn chance_marks_as_often_as_few_rounds_let_it() {
+    let rate = |first: u32, second: u32| {
+        let numbers: Vec<f64> = (0..first + second).map(f64::from).collect();
+        let (first, second) = numbers.split_at(first as usize);
+        Ranks::of(first, second).rate(1.0 - SURE)
+    };
+    // Of 5 against 5, U of 2 or less on either side: 8 of 252 choices.
+    assert!(close(rate(5, 5), 8.0 / 252.0));
+    assert!(close(rate(4, 4), 2.0 / 70.0));
+    assert!(close(rate(3, 3), 0.0) && close(rate(1, 1), 0.0));
+    let reached = [(5, 5), (4, 4), (3, 3), (1, 1)].map(|(old, new)| reach(old, new));
+    for (reached, known) in reached
+        .into_iter()
+        .zip([250.0 / 252.0, 68.0 / 70.0, 0.9, 0.0])
+    {
+        assert!(close(reached, known), "{reached} {known}");
+    }
+}
+
+#[test]
+fn too_few_rounds_are_said() {
+    let old = five(|_, _, p50| p50);
+    let mut new = five(|_, _, p50| p50 * 2);
+    for figure in &mut new.figures {
+        figure.rounds.truncate(1);
+    }
+    let shown = compare(&old, &new).show();
+    let cycles = old.figures.iter();
+    let cycles = cycles.filter(|it| it.key.clock == Clock::Cycles).count();
+    assert_eq!(
+        shown.matches("5 against 1 rounds reach 66 %").count(),
+        cycles
+    );
+    let few = format!("{cycles} of them were measured in too few rounds");
+    assert!(shown.contains(&few), "{shown}");
+    assert!(shown.contains("chance alone would mark 0.0"), "{shown}");
+    let all = compare(&old, &old).show();
+    assert!(!all.contains("too few rounds"), "{all}");
+    // Less often than 5 %, with 5 rounds in all, of which each has one alike in the other.
+    let (_, marked) = all.split_once("chance alone would mark ").unwrap();
+    let marked: f64 = marked.split(".\n").next().unwrap().parse().unwrap();
+    let most = float(cycles as u64) * (1.0 - SURE);
+    assert!(marked > 0.0 && marked < most, "{all}");
+}
+
+#[test]
+fn what_moved_is_named_and_which_way() {
+    let old = fixtures::results();
+    let mut new = old.clone();
+    let mut find = |name: &str| {
+        let mut figures = new.figures.iter_mut();
+        figures
+            .position(|it| it.key.clock == Clock::Instructions && it.key.name == name)
+            .unwrap()
+    };
+    let (entry, rate) = (find("self_ipi.entry"), find("throughput.self_ipi"));
+    let max = new.figures[entry].summary.max;
+    new.figures[entry].summary.max += 1;
+    new.figures[rate].summary.p50 -= 1;
+    let shown = compare(&old, &new).show();
+    let row = |name: &str| {
+        let (_, rows) = shown.split_once("median by instructions").unwrap();
+        rows.lines().find(|row| row.starts_with(name)).unwrap()
+    };
+    let note = format!("* max {max}, now {}", max + 1);
+    assert!(row("self_ipi.entry tocsin").ends_with(&note), "{shown}");
+    assert!(row("throughput.self_ipi").ends_with("* worse"), "{shown}");
 }
 
 #[test]
@@ -148,10 +223,13 @@ fn instructions_are_exact() {
     assert_eq!(sure[0].label, label);
     let shown = comparison.show();
     let (cycles, instructions) = shown.split_once("median by instructions").unwrap();
-    assert!(cycles.contains("to floor") && !cycles.contains(" *\n"));
+    assert!(cycles.contains("to floor") && !cycles.contains(" * "));
     let (heading, rows) = instructions.split_once('\n').unwrap();
     assert!(!heading.contains("sure"), "{shown}");
-    let marked: Vec<_> = rows.lines().filter(|row| row.ends_with(" *")).collect();
+    let marked: Vec<_> = rows
+        .lines()
+        .filter(|row| row.ends_with(" * worse"))
+        .collect();
     assert!(
         marked.len() == 1 && marked[0].starts_with(&label),
         "{shown}"

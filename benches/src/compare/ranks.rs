@@ -1,0 +1,95 @@
+//! The exact Mann-Whitney test, for groups so small that all ways to choose them can be counted.
+
+use crate::results::float;
+
+/// All choices of a group of one size from two groups' numbers, by the sum of their ranks.
+#[derive(Debug)]
+pub struct Ranks {
+    /// How many choices have this sum of doubled ranks.
+    choices: Vec<f64>,
+    /// The first group's own sum.
+    observed: usize,
+    /// How many numbers there are, and how many are chosen.
+    all: usize,
+    chosen: usize,
+}
+
+impl Ranks {
+    /// Of two groups; ties share their ranks.
+    pub fn of(first: &[f64], second: &[f64]) -> Self {
+        let all: Vec<f64> = first.iter().chain(second).copied().collect();
+        // Twice the rank of each, so that shared ranks are whole numbers too.
+        let twice_rank = |value: f64| {
+            let below = all.iter().filter(|&&other| other < value).count();
+            let alike = all
+                .iter()
+                .filter(|&&other| other.total_cmp(&value).is_eq())
+                .count();
+            2 * below + alike + 1
+        };
+        let ranks: Vec<_> = all.iter().map(|&value| twice_rank(value)).collect();
+        let total: usize = ranks.iter().sum();
+        // ways[n][s]: how many choices of n of the ranks add up to s.
+        let mut ways = vec![vec![0.0_f64; total + 1]; first.len() + 1];
+        ways[0][0] = 1.0;
+        for &rank in &ranks {
+            for chosen in (1..=first.len()).rev() {
+                for sum in (rank..=total).rev() {
+                    let more = ways[chosen - 1][sum - rank];
+                    ways[chosen][sum] += more;
+                }
+            }
+        }
+        Self {
+            choices: ways.swap_remove(first.len()),
+            observed: ranks[..first.len()].iter().sum(),
+            all: all.len(),
+            chosen: first.len(),
+        }
+    }
+
+    /// How far a sum is from the middle, scaled so that the middle is a whole number: the
+    /// distribution lies about it, also with ties.
+    fn distance(&self, sum: usize) -> usize {
+        let total = self.choices.len() - 1;
+        (sum * self.all).abs_diff(self.chosen * total)
+    }
+
+    /// The part of all choices with these sums.
+    fn part(&self, is_meant: impl Fn(usize) -> bool) -> f64 {
+        let count: f64 = self.choices.iter().sum();
+        let meant = self.choices.iter().enumerate();
+        let meant: f64 = meant
+            .filter(|&(sum, _)| is_meant(sum))
+            .map(|(_, ways)| ways)
+            .sum();
+        meant / count
+    }
+
+    /// The two-sided p of a sum: how likely groups from one distribution are to differ in rank at
+    /// least so much.
+    fn p_of(&self, sum: usize) -> f64 {
+        let least = self.distance(sum);
+        self.part(|sum| self.distance(sum) >= least).min(1.0)
+    }
+
+    /// That of the groups as they are.
+    pub fn p(&self) -> f64 {
+        self.p_of(self.observed)
+    }
+
+    /// How often groups from one distribution have a p of at most `level`: as there are few choices,
+    /// mostly less often than that.
+    pub fn rate(&self, level: f64) -> f64 {
+        self.part(|sum| self.choices[sum] > 0.0 && self.p_of(sum) <= level)
+    }
+}
+
+/// The surest that groups of these sizes can differ: where one is wholly above the other.
+pub fn reach(first: usize, second: usize) -> f64 {
+    let choose = |n: usize, k: usize| {
+        let factors = (1..=k).map(|i| float((n - k + i) as u64) / float(i as u64));
+        factors.product::<f64>()
+    };
+    (1.0 - 2.0 / choose(first + second, first)).max(0.0)
+}

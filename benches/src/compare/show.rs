@@ -1,0 +1,110 @@
+//! A comparison for the terminal.
+
+use super::{Comparison, Row, SURE, Shift};
+use crate::columns::aligned;
+use crate::record::Clock;
+
+/// Columns that begin at the left.
+const LEFT: [&str; 2] = ["figure", ""];
+
+impl Comparison {
+    /// For the terminal.
+    pub fn show(&self) -> String {
+        let mut out = String::new();
+        for line in &self.unlike {
+            out += &format!("not measured alike: {line}\n");
+        }
+        for clock in [Clock::Cycles, Clock::Instructions] {
+            out += &self.show_rows(clock);
+        }
+        for (what, labels) in [("no longer measured", &self.gone), ("new", &self.added)] {
+            for label in labels {
+                out += &format!("{what}: {label}\n");
+            }
+        }
+        out += "* differs, and which way; instructions are exact.\n";
+        let cycles = || self.rows.iter().filter(|row| row.clock == Clock::Cycles);
+        if cycles().next().is_some() {
+            out += &format!(
+                "  In cycles: with {:.0} % confidence or more by the exact Mann-Whitney test of the rounds' medians\n  \
+                 (to the floor's, where there is one). Of {} figures in cycles chance alone would mark {:.1}.\n",
+                SURE * 100.0,
+                cycles().count(),
+                // Of nothing but zeros the sum is -0.
+                cycles().map(|row| row.by_chance).sum::<f64>().abs()
+            );
+        }
+        let few = cycles()
+            .filter(|row| row.reach < SURE && !row.is_sure())
+            .count();
+        if few > 0 {
+            out += &format!(
+                "  {few} of them were measured in too few rounds to be marked; 4 in both sittings suffice.\n"
+            );
+        }
+        out
+    }
+
+    /// The rows by one clock.
+    fn show_rows(&self, clock: Clock) -> String {
+        let rows = self.rows.iter().filter(|row| row.clock == clock);
+        let rows: Vec<_> = rows.map(cells).collect();
+        if rows.is_empty() {
+            return String::new();
+        }
+        let head = [
+            "figure", "old", "new", "change", "sure", "to floor", "sure", "",
+        ];
+        let head = vec![head.map(str::to_owned).to_vec()];
+        let table = aligned(&[head, rows].concat(), &LEFT);
+        format!("median by {clock}\n{table}\n")
+    }
+}
+
+fn cells(row: &Row) -> Vec<String> {
+    let by_rounds = row.clock == Clock::Cycles;
+    let shown = |shift: Shift| [percent(shift.change), sure(shift)];
+    let [change, raw_sure] = shown(row.raw);
+    let [to_floor, floor_sure] = row.to_floor.map(shown).unwrap_or_default();
+    vec![
+        row.label.clone(),
+        row.old.to_string(),
+        row.new.to_string(),
+        change,
+        if by_rounds { raw_sure } else { String::new() },
+        to_floor,
+        floor_sure,
+        note(row),
+    ]
+}
+
+/// The mark of a row, which way it differs, and in what if not in its median; or why it cannot be marked.
+fn note(row: &Row) -> String {
+    if !row.is_sure() {
+        return match row.clock {
+            Clock::Cycles if row.reach < SURE => {
+                let (old, new) = row.rounds;
+                let reach = (row.reach * 100.0).floor();
+                format!("{old} against {new} rounds reach {reach:.0} %")
+            }
+            _ => String::new(),
+        };
+    }
+    let way = match row.is_worse() {
+        Some(true) => "* worse",
+        Some(false) => "* better",
+        None => "*",
+    };
+    [way.to_owned(), row.moved.join(", ")]
+        .join(" ")
+        .trim_end()
+        .to_owned()
+}
+
+fn percent(part: f64) -> String {
+    format!("{:+.1} %", part * 100.0)
+}
+
+fn sure(shift: Shift) -> String {
+    format!("{:.0} %", (shift.confidence * 100.0).floor())
+}
