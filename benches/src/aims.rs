@@ -66,7 +66,7 @@ const TO_PEER: &[(&str, &str, f64)] = &[
 /// Instructions to reach N CPUs with all acknowledgements: the first, and each other.
 const BROADCAST: (f64, f64) = (60.0, 25.0);
 
-/// Greatest latency under a ceiling lock, in that without a lock.
+/// The worst latency under a ceiling lock, in that without a lock: in cycles the 99th percentile.
 const CEILING: f64 = 1.1;
 
 /// All aims that these results can be held to.
@@ -173,7 +173,8 @@ fn independent(results: &Results, name: &str, what: &str) -> Option<Aim> {
     })
 }
 
-/// The ceiling's line is flat: for each section, its worst latency to that without a lock.
+/// The ceiling's line is flat: for each section, its worst latency to that without a lock, in cycles
+/// the 99th percentiles.
 fn ceilings(results: &Results) -> Vec<Aim> {
     let ceilings = results.figures.iter().filter(|figure| {
         figure.key.name == "contention.latency" && figure.key.variant == "ceiling"
@@ -184,13 +185,13 @@ fn ceilings(results: &Results) -> Vec<Aim> {
             Clock::Cycles => CEILING,
             Clock::Instructions => 1.0,
         };
-        // The greatest of all cycles measures the host: half a percent of them do not.
-        let (own, none) = match figure.key.clock {
-            Clock::Cycles => (figure.summary.p99, none.summary.p99),
-            Clock::Instructions => (figure.summary.max, none.summary.max),
+        // The greatest of all cycles measures the host: 99 % of them do not.
+        let (of, own, none) = match figure.key.clock {
+            Clock::Cycles => ("p99", figure.summary.p99, none.summary.p99),
+            Clock::Instructions => ("worst", figure.summary.max, none.summary.max),
         };
         Some(Aim {
-            what: format!("{} in {}", figure.key.describe(), figure.key.clock),
+            what: format!("{of} of {} in {}", figure.key.describe(), figure.key.clock),
             measured: float(own) / float(none.max(1)),
             limit,
             unit: "times that with no lock".to_owned(),

@@ -6,7 +6,7 @@ mod tests;
 use crate::peers::{Peer, PeerFigure};
 use crate::results::{Figure, Results};
 
-const HEAD: [&str; 21] = [
+const HEAD: [&str; 22] = [
     "kernel",
     "clock",
     "name",
@@ -16,6 +16,7 @@ const HEAD: [&str; 21] = [
     "cpus",
     "unit",
     "samples",
+    "below_zero",
     "rounds",
     "overhead",
     "min",
@@ -63,6 +64,7 @@ fn own(figure: &Figure) -> Vec<String> {
         key.cpus.to_string(),
         figure.unit.clone(),
         figure.samples.to_string(),
+        figure.below_zero.to_string(),
         figure.rounds.len().to_string(),
         figure.overhead.to_string(),
     ];
@@ -93,6 +95,7 @@ fn others(results: &Results, peer: &Peer, figure: &PeerFigure) -> Vec<String> {
         none(),
         figure.cpus.to_string(),
         figure.unit.clone(),
+        none(),
         none(),
         figure.rounds.len().to_string(),
         none(),

@@ -77,11 +77,20 @@ impl Listing {
             .collect::<BTreeSet<_>>()
             .len();
         let rest = self.instructions - gates - measuring;
-        format!(
+        let mut why = format!(
             "{gates} in gates, in and out on {cpus} CPU{}; {rest} in the kernel's functions; \
              {measuring} in the benchmark, its handler and the other CPUs' waiting",
             if cpus == 1 { "" } else { "s" }
-        )
+        );
+        if cpus > 1 {
+            let each = gates / cpus;
+            why += &format!(
+                ". One thread of the emulator runs all CPUs in turn, so the {each} gate instructions \
+                 of each of the {cpus} CPUs are counted one after another; CPUs of their own go through \
+                 them at the same time"
+            );
+        }
+        why
     }
 }
 

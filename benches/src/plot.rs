@@ -155,7 +155,10 @@ impl Plot {
                 .y_label_formatter(&|value| number(*value))
                 .draw();
             drawn(mesh)?;
-            for (index, curve) in self.curves.iter().enumerate() {
+            // The kernel's own last, or another that is alike would hide it.
+            let mut curves: Vec<_> = self.curves.iter().enumerate().collect();
+            curves.sort_by_key(|&(index, curve)| colour(&curve.name, index) == CURVES[0]);
+            for (index, curve) in curves {
                 let colour = colour(&curve.name, index);
                 let points = || self.points(curve);
                 let line = LineSeries::new(points(), colour.stroke_width(2));

@@ -29,6 +29,7 @@ struct Row<'r> {
     spread: String,
     /// Rounds, and samples of each.
     samples: String,
+    below_zero: String,
     floor: String,
     /// What each peer has beside it.
     others: Vec<String>,
@@ -204,6 +205,7 @@ fn section(results: &Results, clock: Clock) -> Result<Section<'_>, BenchError> {
             format!("{} to {}", number(float(least)), number(float(most)))
         }),
         samples: samples(figure),
+        below_zero: figure.told_below_zero(),
         floor: results
             .to_floor(figure)
             .map(|ratio| format!("{ratio:.2}"))
@@ -241,7 +243,10 @@ fn cause(causes: &Causes) -> Result<CauseTable<'_>, BenchError> {
     let shares = parts.iter().map(|(name, part)| Share {
         name: name.replace('_', " "),
         part: *part,
-        percent: format!("{:.1}", 100.0 * float(part.sum) / float(sum.max(1))),
+        percent: match sum {
+            0 => UNTOLD.to_owned(),
+            sum => format!("{:.1}", 100.0 * float(part.sum) / float(sum)),
+        },
     });
     let names: Vec<_> = match causes.cause.worst.first() {
         Some(first) => first.keys().map(String::as_str).collect(),

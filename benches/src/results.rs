@@ -74,6 +74,9 @@ pub struct Figure {
     pub overhead: u64,
     /// Of all rounds.
     pub samples: u64,
+    /// How many of them the overhead would have made less than 0.
+    #[serde(default)]
+    pub below_zero: u64,
     /// The least of all rounds, the greatest of all, and between them the rounds' medians.
     #[serde(flatten)]
     pub summary: Summary,
@@ -93,6 +96,14 @@ impl Figure {
     pub fn told(&self) -> [Option<u64>; 6] {
         let rounds = u64::try_from(self.rounds.len()).unwrap_or(1).max(1);
         self.summary.told(self.samples / rounds)
+    }
+
+    /// How many samples were below 0; empty for none.
+    pub fn told_below_zero(&self) -> String {
+        match self.below_zero {
+            0 => String::new(),
+            count => count.to_string(),
+        }
     }
 
     /// The least and the greatest of the rounds' medians, where there are several.

@@ -15,7 +15,11 @@ pub fn short(value: f64) -> String {
 }
 
 /// Columns of the tables that begin at the left.
-const LEFT: [&str; 3] = ["figure", "aim", "unit"];
+const LEFT: [&str; 4] = ["figure", "aim", "unit", ""];
+
+/// What is to be known of rates beside times.
+const RATES: &str =
+    "of what is per_second more is better: above x1 of the floor, and their min is the bad end\n";
 
 /// What stands where there is too little to tell a number from.
 pub const UNTOLD: &str = "-";
@@ -43,6 +47,7 @@ pub fn figures(results: &Results, clock: Clock) -> String {
         "overhead",
         "rounds' medians",
         "samples",
+        "below 0",
         "floor",
     ];
     let peers = results.present().map(|peer| peer.name.as_str());
@@ -53,7 +58,14 @@ pub fn figures(results: &Results, clock: Clock) -> String {
         (Clock::Cycles, Some(frequency)) => format!(" of a counter with {frequency}"),
         _ => String::new(),
     };
-    format!("\n{clock}{ticks}: medians of rounds; least and greatest of all\n{table}")
+    let of_clock = |figure: &&Figure| figure.key.clock == clock;
+    let mut figures = results.figures.iter().filter(of_clock);
+    let rates = if figures.any(Figure::more_is_better) {
+        RATES
+    } else {
+        ""
+    };
+    format!("\n{clock}{ticks}: medians of rounds; least and greatest of all\n{table}{rates}")
 }
 
 fn row(results: &Results, figure: &Figure) -> Vec<String> {
@@ -67,6 +79,7 @@ fn row(results: &Results, figure: &Figure) -> Vec<String> {
         figure.overhead.to_string(),
         spread.unwrap_or_default(),
         figure.samples.to_string(),
+        figure.told_below_zero(),
         floor.unwrap_or_default(),
     ]);
     row.extend(results.present().map(|peer| results.of_peer(peer, figure)));

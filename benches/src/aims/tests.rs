@@ -46,6 +46,13 @@ fn a_ceiling_that_rises_is_missed() {
         .find(|figure| figure.key.clock == Clock::Instructions && figure.key.variant == "ceiling");
     figure.unwrap().summary.max += 1;
     let missed = of(&results);
+    for aim in missed.iter().filter(|aim| aim.what.contains("ceiling")) {
+        let of = match aim.figure.clock {
+            Clock::Cycles => "p99 of contention.latency",
+            Clock::Instructions => "worst of contention.latency",
+        };
+        assert!(aim.what.starts_with(of), "{aim:?}");
+    }
     let missed: Vec<_> = missed
         .iter()
         .filter(|aim| aim.what.contains("ceiling") && !aim.is_reached())

@@ -102,4 +102,15 @@ fn the_reason_is_in_the_numbers() {
         "{why}"
     );
     assert!(why.contains("; 10 in the benchmark"), "{why}");
+    assert!(
+        why.contains(
+            "the 16 gate instructions of each of the 2 CPUs are counted one after another"
+        ),
+        "{why}"
+    );
+    let alone = Listing {
+        stages: listing.stages[..3].to_vec(),
+        ..listing
+    };
+    assert!(!alone.why().contains("one after another"));
 }

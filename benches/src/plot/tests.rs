@@ -52,6 +52,28 @@ fn a_tail_goes_down_to_its_last_sample() {
 }
 
 #[test]
+fn the_kernels_own_curve_is_drawn_last() {
+    let curve = |name: &str| Curve {
+        name: name.to_owned(),
+        points: vec![(1.0, 20.0), (2.0, 20.0)],
+    };
+    let plot = Plot {
+        title: String::new(),
+        x: String::new(),
+        y: String::new(),
+        log_x: false,
+        log_y: false,
+        marks: true,
+        curves: ["tocsin", "floor", "typical"].map(curve).to_vec(),
+    };
+    let svg = plot.draw().unwrap();
+    let last = |colour: &str| svg.rfind(colour).unwrap();
+    assert!(last("#0C0C0C") < last("#0D0D0D") && last("#0D0D0D") < last("#0B0B0B"));
+    // Names stay in their order.
+    assert!(svg.find("tocsin") < svg.find("floor"));
+}
+
+#[test]
 fn ticks_are_at_powers_of_ten_from_two_decades_on() {
     let bases = [(1.0, 99.0), (1.0, 100.0), (2000.0, 500_000.0)].map(base);
     assert_eq!(bases.map(crate::table::short), ["2", "10", "10"]);

@@ -135,7 +135,7 @@ pub fn contention(results: &Results, clock: Clock) -> Result<Vec<String>, BenchE
     let mut plots = Vec::new();
     // The host's own doings make the greatest of all cycles.
     let (of, what): (fn(&Figure) -> u64, _) = match clock {
-        Clock::Cycles => (|figure| figure.summary.p99, "99th percentile of"),
+        Clock::Cycles => (|figure| figure.summary.p99, "p99"),
         Clock::Instructions => (|figure| figure.summary.max, "worst"),
     };
     let mut curves = over(&figures, "section", of, "");
@@ -146,7 +146,7 @@ pub fn contention(results: &Results, clock: Clock) -> Result<Vec<String>, BenchE
         let plot = Plot {
             title: format!("{what} latency of a high class while low priority holds a lock"),
             x: format!("length L of the section, {clock} (logarithmic; 0 is in the table)"),
-            y: format!("latency, {clock} (logarithmic)"),
+            y: format!("{what} latency, {clock} (logarithmic)"),
             log_x: true,
             log_y: true,
             marks: true,
@@ -162,8 +162,13 @@ pub fn shares(causes: &Causes) -> Result<String, BenchError> {
     let Cause {
         name, parts, worst, ..
     } = &causes.cause;
-    let all = parts.values().map(|part| float(part.sum)).collect();
-    let mut bars = vec![("all samples".to_owned(), all)];
+    let all: Vec<_> = parts.values().map(|part| float(part.sum)).collect();
+    // Files of before the sums were kept have none.
+    let has_sums = all.iter().any(|&sum| sum > 0.0);
+    let mut bars = Vec::new();
+    if has_sums {
+        bars.push(("all samples".to_owned(), all));
+    }
     for (index, sample) in worst.iter().enumerate() {
         let sizes: Vec<f64> = parts
             .keys()

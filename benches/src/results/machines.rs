@@ -14,6 +14,8 @@ pub struct Machines {
     pub command: String,
     /// The time-stamp counter's ticks in a second as the kernel measured them, of each boot.
     pub tsc_hz: Vec<u64>,
+    /// The greatest step in which one of them went.
+    pub resolution: u64,
 }
 
 /// All that were booted, in that order.
@@ -25,30 +27,37 @@ pub fn of(boots: &[Boot]) -> Vec<Machines> {
                 == (run.clock, &run.apic, run.cpus, command)
         };
         match machines.iter_mut().find(same) {
-            Some(known) => known.tsc_hz.push(run.tsc_hz),
+            Some(known) => {
+                known.tsc_hz.push(run.tsc_hz);
+                known.resolution = known.resolution.max(run.resolution);
+            }
             None => machines.push(Machines {
                 clock: run.clock,
                 apic: run.apic.clone(),
                 cpus: run.cpus,
                 command: command.clone(),
                 tsc_hz: vec![run.tsc_hz],
+                resolution: run.resolution,
             }),
         }
     }
     machines
 }
 
-/// The counters of machines that were measured by the host's time, for people: `2595 MHz`, or
-/// `2595 to 2601 MHz` of several; `None` if there are none.
+/// The counters of machines that were measured by the host's time, for people: `2595 to 2601 MHz, in steps of
+/// 26 ticks`; `None` if there are none.
 pub fn frequency<'m>(machines: impl IntoIterator<Item = &'m Machines>) -> Option<String> {
     let machines = machines.into_iter();
     let in_cycles = machines.filter(|machine| machine.clock == Clock::Cycles);
-    let all: Vec<_> = in_cycles.flat_map(|machine| &machine.tsc_hz).collect();
+    let in_cycles: Vec<_> = in_cycles.collect();
+    let all: Vec<_> = in_cycles.iter().flat_map(|it| &it.tsc_hz).collect();
+    let step = in_cycles.iter().map(|it| it.resolution).max()?;
     let mhz = |hz: &u64| hz.saturating_add(500_000) / 1_000_000;
     let (least, most) = (mhz(all.iter().min()?), mhz(all.iter().max()?));
+    let ticks = if step == 1 { "tick" } else { "ticks" };
     Some(if least == most {
-        format!("{least} MHz")
+        format!("{least} MHz, in steps of {step} {ticks}")
     } else {
-        format!("{least} to {most} MHz")
+        format!("{least} to {most} MHz, in steps of {step} {ticks}")
     })
 }

@@ -63,6 +63,7 @@ pub fn figures(boots: &[Boot]) -> Vec<Figure> {
             unit: records[0].unit.clone(),
             overhead: median(records.iter().map(|record| record.overhead)),
             samples: records.iter().map(|record| record.samples).sum(),
+            below_zero: records.iter().map(|record| record.below_zero).sum(),
             summary: summary(&rounds),
             rounds,
             histogram: buckets
@@ -111,6 +112,8 @@ fn one(mut rounds: Vec<Causes>) -> Causes {
     rounds.sort_by_key(|round| round.cause.total.p50);
     let mut middle = rounds[(rounds.len() - 1) / 2].clone();
     let cause = &mut middle.cause;
+    cause.samples = rounds.iter().map(|round| round.cause.samples).sum();
+    cause.below_zero = rounds.iter().map(|round| round.cause.below_zero).sum();
     cause.total = extremes(cause.total, rounds.iter().map(|round| &round.cause.total));
     for (name, part) in &mut cause.parts {
         let parts = rounds
@@ -131,12 +134,14 @@ fn one(mut rounds: Vec<Causes>) -> Causes {
     middle
 }
 
-/// A round's part, with the least and the greatest of all.
+/// A round's part, with the least and the greatest of all, and all their sum.
 fn extremes<'p>(middle: Part, all: impl Iterator<Item = &'p Part>) -> Part {
-    all.fold(middle, |sum, part| Part {
-        min: sum.min.min(part.min),
-        max: sum.max.max(part.max),
-        ..sum
+    let none = Part { sum: 0, ..middle };
+    all.fold(none, |one, part| Part {
+        min: one.min.min(part.min),
+        max: one.max.max(part.max),
+        sum: one.sum + part.sum,
+        ..one
     })
 }
 

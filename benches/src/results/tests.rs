@@ -34,6 +34,8 @@ fn the_slowest_samples_are_of_all_rounds() {
     let merged = &Results::new(fixtures::host(), &boots).causes[0].cause;
     assert_eq!(merged.total.p50, boots[0].causes[0].total.p50);
     assert_eq!(merged.total.max, most);
+    let sums = boots.iter().map(|boot| boot.causes[0].total.sum);
+    assert_eq!(merged.total.sum, sums.sum::<u64>());
     let all = boots.iter().flat_map(|boot| totals(&boot.causes[0]));
     let mut all: Vec<_> = all.collect();
     all.sort_unstable_by(|left, right| right.cmp(left));
@@ -110,6 +112,7 @@ fn machines_and_their_counters_are_kept() {
     let mut boots = texts.map(|text| Boot::parse(text).unwrap());
     boots[0].run.tsc_hz = 2_594_700_000;
     boots[1].run.tsc_hz = 2_601_000_000;
+    boots[1].run.resolution = 26;
     for boot in &mut boots {
         boot.command = format!("qemu -icount {}", boot.run.clock);
     }
@@ -119,7 +122,7 @@ fn machines_and_their_counters_are_kept() {
     assert_eq!(machines[0].tsc_hz, [2_594_700_000, 2_601_000_000]);
     assert_eq!(machines[1].command, "qemu -icount instructions");
     let told = machines::frequency(machines).unwrap();
-    assert_eq!(told, "2595 to 2601 MHz");
+    assert_eq!(told, "2595 to 2601 MHz, in steps of 26 ticks");
     assert_eq!(machines::frequency(&machines[1..]), None);
     boots[1].command += " -cpu qemu64";
     assert_eq!(Results::new(fixtures::host(), &boots).machines.len(), 3);
