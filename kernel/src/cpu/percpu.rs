@@ -127,6 +127,8 @@ pub struct PerCpu {
     pub strays: Strays,
     /// Its interrupts.
     pub interrupts: Interrupts,
+    /// What its time-stamp counter showed when it had started; see `smp::counters`.
+    pub(crate) ready_at: AtomicU64,
     pub(super) gdt: UnsafeCell<GlobalDescriptorTable<GDT_ENTRIES>>,
     pub(super) tss: UnsafeCell<TaskStateSegment>,
 }
@@ -171,6 +173,7 @@ impl PerCpu {
             stretches: Stretches::new(),
             strays: Strays::new(),
             interrupts: Interrupts::new(),
+            ready_at: AtomicU64::new(0),
             gdt: UnsafeCell::new(GlobalDescriptorTable::empty()),
             tss: UnsafeCell::new(TaskStateSegment::new()),
         }

@@ -8,7 +8,7 @@ use tocsin_logic::vector::PriorityClass;
 use x86_64::instructions::interrupts;
 
 use super::trampoline::Slot;
-use super::{RELEASED, jobs};
+use super::{RELEASED, counters, jobs};
 use crate::hw::processor::halt_forever;
 use crate::{apic, cpu, hw, memory};
 
@@ -31,6 +31,7 @@ pub(super) unsafe extern "C" fn entry(slot: &'static Slot) -> ! {
     }
     go_on(slot, Stage::LocalApic);
 
+    counters::agree();
     hw::control::set_priority_class(BARRIER_CLASS);
     go_on(slot, Stage::Ready);
     while !RELEASED.load(Ordering::Acquire) {

@@ -9,6 +9,7 @@
 //! the boot CPU's signal of class 15 gets through; with that, interrupts go on everywhere.
 
 pub(crate) mod ap;
+mod counters;
 pub mod jobs;
 pub mod reschedule;
 mod trampoline;
@@ -174,10 +175,12 @@ pub(crate) unsafe fn start(
     result.online.push(Online::new(cpu::current(), apic.id()));
     if !aps.is_empty() {
         let trampoline = Trampoline::install(&aps)?;
-        let begin = time::nanoseconds();
+        counters::note_own();
+        let begin = processor::timestamp();
         wake(apic, &trampoline);
         wait(trampoline.slots());
-        result.duration = time::nanoseconds() - begin;
+        let end = processor::timestamp();
+        result.duration = time::cycles_to_nanoseconds(end - begin);
         for slot in trampoline.slots() {
             match slot.abandon() {
                 Stage::Ready => {
@@ -190,6 +193,7 @@ pub(crate) unsafe fn start(
                 }),
             }
         }
+        counters::check(&result.online[1..], begin, end);
         if !result.failures.is_empty() {
             // One that comes late finds nothing there but `hlt`.
             trampoline.disarm();

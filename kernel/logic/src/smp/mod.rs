@@ -1,6 +1,7 @@
-//! How far an AP has come on its way up.
+//! How far an AP has come on its way up, and whether its clock is the boot CPU's.
 
 use core::fmt;
+use core::ops::RangeInclusive;
 
 /// The stages, in order. The numbers stand in memory that AP and boot CPU share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +67,30 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = NAMES.into_iter().find(|(stage, ..)| stage == self);
         f.pad(words.map_or("", |(_, _, words)| words))
+    }
+}
+
+/// How far a CPU's time-stamp counter is off, at least, in cycles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skew {
+    /// It shows less than the boot CPU's.
+    Behind(u64),
+    /// It shows more.
+    Ahead(u64),
+}
+
+impl Skew {
+    /// The skew of a counter that has shown `shown` at a moment between two at which the boot CPU's has shown
+    /// what `between` begins and ends with; `None` if it may have none.
+    #[must_use]
+    pub fn of(shown: u64, between: RangeInclusive<u64>) -> Option<Self> {
+        if shown < *between.start() {
+            Some(Self::Behind(between.start() - shown))
+        } else if shown > *between.end() {
+            Some(Self::Ahead(shown - between.end()))
+        } else {
+            None
+        }
     }
 }
 

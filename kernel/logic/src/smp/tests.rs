@@ -1,6 +1,6 @@
 use std::string::ToString;
 
-use super::{NAMES, Sabotage, Stage};
+use super::{NAMES, Sabotage, Skew, Stage};
 
 #[test]
 fn numbers_lead_back_to_their_stages() {
@@ -40,5 +40,20 @@ fn sabotage_names_an_ap_and_a_stage_before_the_last() {
         "2@Long",
     ] {
         assert_eq!(Sabotage::parse(wrong), None, "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_counter_outside_the_boot_cpus_moments_is_off() {
+    for (shown, skew) in [
+        (99, Some(Skew::Behind(1))),
+        (0, Some(Skew::Behind(100))),
+        (100, None),
+        (150, None),
+        (200, None),
+        (201, Some(Skew::Ahead(1))),
+        (u64::MAX, Some(Skew::Ahead(u64::MAX - 200))),
+    ] {
+        assert_eq!(Skew::of(shown, 100..=200), skew, "{shown}");
     }
 }
