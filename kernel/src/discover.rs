@@ -79,7 +79,7 @@ pub(crate) unsafe fn discover(boot: &'static BootInfo) -> Result<&'static Machin
             .iter()
             .find(|found| found.gsi_base == entry.gsi_base.get())
         {
-            // An I/O APIC has at most 240 pins.
+            // At most 120: so many have an index.
             topology.set_pin_count(index, found.pins as u8);
         }
     }

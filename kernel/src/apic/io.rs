@@ -34,8 +34,8 @@ pub struct IoApic {
     pub gsi_base: u32,
     /// Number of its pins; it serves as many GSIs.
     pub pins: u32,
-    /// Its version register's low byte.
-    pub version: u8,
+    /// Its version register.
+    pub version: IoApicVersion,
     /// Virtual address of the registers.
     page: u64,
     registers: IrqMutex<Registers>,
@@ -68,18 +68,18 @@ pub(crate) unsafe fn init(topology: &Topology) -> Result<&'static [IoApic], Memo
         // SAFETY: 1. The registers were just mapped, and this is the only handle to them.
         let mut registers = unsafe { Registers::new(page) };
         // SAFETY: 1. As above: reading changes nothing.
-        let version = unsafe { registers.version() };
+        let number = unsafe { registers.version() };
         // SAFETY: 1. As above: reading changes nothing.
-        let last = unsafe { registers.max_table_entry() };
-        // Where nothing answers, reads give all ones or, on some buses, zeros.
-        if version == 0xff || version == 0 {
+        let last_pin = unsafe { registers.max_table_entry() };
+        let version = IoApicVersion::new(number, last_pin);
+        if !version.is_present() {
             log::warn!(
                 "I/O APIC {} at {address:#x} does not answer; left out",
                 entry.id
             );
             continue;
         }
-        for pin in 0..=last {
+        for pin in 0..version.pins() {
             // Nothing of what firmware wrote stays; it may even be an entry that makes no sense.
             let mut entry = RedirectionTableEntry::default();
             entry.set_flags(IrqFlags::MASKED);
@@ -92,7 +92,7 @@ pub(crate) unsafe fn init(topology: &Topology) -> Result<&'static [IoApic], Memo
             register_id: unsafe { registers.id() },
             address,
             gsi_base: entry.gsi_base.get(),
-            pins: u32::from(last) + 1,
+            pins: version.pins().into(),
             version,
             page,
             registers: IrqMutex::new(registers),
@@ -287,12 +287,12 @@ impl IoApic {
     /// Whether it has the register with which CPUs end level-triggered interrupts themselves (EOIR).
     #[must_use]
     pub fn has_eoi(&self) -> bool {
-        IoApicVersion(self.version.into()).has_eoi()
+        self.version.has_eoi()
     }
 
     /// The entries of all pins, as they are now.
     pub fn entries(&self) -> impl Iterator<Item = Rte> + '_ {
-        // At most 240.
+        // At most 120.
         (0..self.pins).map(|pin| self.entry(pin as u8))
     }
 

@@ -29,7 +29,7 @@ pub(super) fn apic(
             io_apic.id,
             io_apic.register_id,
             io_apic.address,
-            io_apic.version,
+            io_apic.version.number(),
             io_apic.gsi_base,
             io_apic.gsi_base + io_apic.pins - 1,
             io_apic.pins

@@ -96,7 +96,7 @@ fn show(io_apic: &IoApic) {
         io_apic.id,
         io_apic.register_id,
         io_apic.address,
-        io_apic.version,
+        io_apic.version.number(),
         if io_apic.has_eoi() {
             "with an EOI register"
         } else {

@@ -39,6 +39,12 @@ pub const fn rte_indices(pin: u8) -> Option<[u8; 2]> {
 pub struct IoApicVersion(pub u32);
 
 impl IoApicVersion {
+    /// The register of a version and a last pin.
+    #[must_use]
+    pub const fn new(number: u8, last_pin: u8) -> Self {
+        Self((last_pin as u32) << 16 | number as u32)
+    }
+
     /// Bits 7:0: 11h for the 82093AA, 20h for those with an EOI register.
     #[must_use]
     pub const fn number(self) -> u8 {
@@ -63,11 +69,10 @@ impl IoApicVersion {
         self.number() >= 0x20
     }
 
-    /// Whether anything answers at the address: reads of nothing give all ones,
-    /// and no version is 0.
+    /// Whether anything answers at the address: reads of nothing give all ones, on some buses zeros.
     #[must_use]
     pub const fn is_present(self) -> bool {
-        self.0 != u32::MAX && self.number() != 0
+        !matches!(self.number(), 0 | u8::MAX)
     }
 }
 

@@ -192,4 +192,11 @@ fn io_apic_registers() {
     assert_eq!(io_apic::rte_indices(23), Some([0x3e, 0x3f]));
     assert_eq!(io_apic::rte_indices(119), Some([0xfe, 0xff]));
     assert!((120..=255).all(|pin| io_apic::rte_indices(pin).is_none()));
+    // One that says that it has 240: the entries of the last would be its ID and version.
+    let bold = IoApicVersion::new(0x20, 239);
+    assert_eq!((bold.0, bold.pins()), (0x00ef_0020, 120));
+    let bolder = IoApicVersion::new(0x20, 255);
+    assert!((0..bolder.pins()).all(|pin| io_apic::rte_indices(pin).is_some()));
+    // Where nothing answers, both read as ones.
+    assert!(!IoApicVersion::new(0xff, 0xff).is_present());
 }
