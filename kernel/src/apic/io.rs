@@ -81,10 +81,8 @@ pub(crate) unsafe fn init(topology: &Topology) -> Result<&'static [IoApic], Memo
         }
         for pin in 0..version.pins() {
             // Nothing of what firmware wrote stays; it may even be an entry that makes no sense.
-            let mut entry = RedirectionTableEntry::default();
-            entry.set_flags(IrqFlags::MASKED);
-            // SAFETY: 1. The I/O APIC has this entry. 2. The half with the mask goes first.
-            unsafe { registers.set_table_entry(pin, entry) };
+            // SAFETY: 1. The I/O APIC has this entry, and no interrupts are on.
+            unsafe { reset(&mut registers, page, version, pin) };
         }
         found.push(IoApic {
             id: entry.id,
@@ -146,6 +144,7 @@ impl Input {
             return Err(InputError::Taken(gsi));
         }
         owned.push(gsi);
+        io_apic.reset(pin);
         Ok(Self { io_apic, pin, gsi })
     }
 
@@ -202,10 +201,52 @@ impl EndRegister {
     /// Ends the interrupts that have this vector. In their handler.
     #[inline]
     pub fn write(self, vector: Vector) {
-        let register = (self.0.page + io_apic::EOI) as *mut u32;
-        // SAFETY: 1. Broadcasts are suppressed only where all I/O APICs have the register, and it lies
-        // in the mapped page. 2. It takes one write, without the window that the others need a lock for.
-        unsafe { register.write_volatile(vector.get().into()) };
+        // SAFETY: 1. Broadcasts are suppressed only where all I/O APICs have the register.
+        unsafe { write_eoi(self.0.page, vector.get()) };
+    }
+}
+
+/// Writes the EOI register, which ends the interrupts of all entries that have this vector.
+///
+/// # Safety
+///
+/// `page` must be where the registers are mapped of an I/O APIC that has this one.
+#[inline]
+unsafe fn write_eoi(page: u64, vector: u8) {
+    let register = (page + io_apic::EOI) as *mut u32;
+    // SAFETY: 1. Passed on to the caller; it lies in the page. 2. It takes one write, without the window
+    // that the others need a lock for.
+    unsafe { register.write_volatile(vector.into()) };
+}
+
+/// Masks the entry of a pin and makes it what it is after a reset, whatever it was: see
+/// [`io_apic::reset`].
+///
+/// # Safety
+///
+/// The I/O APIC, whose registers are at `page`, must have the pin, and nobody may use it.
+unsafe fn reset(registers: &mut Registers, page: u64, version: IoApicVersion, pin: u8) {
+    // First, so that nothing is sent after the look.
+    // SAFETY: 1. Passed on to the caller.
+    unsafe { registers.disable_irq(pin) };
+    // SAFETY: 1. As above: reading changes nothing.
+    let shown = unsafe { registers.table_entry(pin) };
+    // Not all of it: firmware's delivery mode may be one that there is not.
+    let entry = Rte {
+        vector: shown.vector(),
+        remote_irr: shown.flags().contains(IrqFlags::REMOTE_IRR),
+        ..Rte::MASKED
+    };
+    for write in io_apic::reset(entry, version) {
+        match write {
+            io_apic::Write::Entry(entry) => {
+                let raw = to_crate(entry).expect("a reset entry names no destination");
+                // SAFETY: 1. Passed on to the caller. 2. It stays masked.
+                unsafe { registers.set_table_entry(pin, raw) };
+            }
+            // SAFETY: 1. Passed on to the caller; the version says that there is the register.
+            io_apic::Write::Eoi(vector) => unsafe { write_eoi(page, vector) },
+        }
     }
 }
 
@@ -288,6 +329,13 @@ impl IoApic {
     #[must_use]
     pub fn has_eoi(&self) -> bool {
         self.version.has_eoi()
+    }
+
+    /// Makes a pin that nobody uses any more what it is after a reset.
+    fn reset(&self, pin: u8) {
+        let mut registers = self.registers.lock();
+        // SAFETY: 1. Callers have a pin that there is, and that becomes theirs.
+        unsafe { reset(&mut registers, self.page, self.version, pin) };
     }
 
     /// The entries of all pins, as they are now.

@@ -5,6 +5,8 @@
 //! The index is written to [`SELECT`], the value read from or written to
 //! [`WINDOW`], both 32 bits. The pair is one resource: two CPUs at once need a lock.
 
+use super::{Rte, Trigger};
+use arrayvec::ArrayVec;
 use core::fmt;
 
 /// Offset of the index register (IOREGSEL), in bytes.
@@ -74,6 +76,45 @@ impl IoApicVersion {
     pub const fn is_present(self) -> bool {
         !matches!(self.number(), 0 | u8::MAX)
     }
+}
+
+/// A write that takes part in a [`reset`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// The redirection entry.
+    Entry(Rte),
+    /// This vector, to the register [`EOI`].
+    Eoi(u8),
+}
+
+/// The writes after which a masked redirection entry is [`Rte::MASKED`] and waits for no EOI: `entry` is
+/// what it shows.
+///
+/// **Remote IRR** is read only, and stays set if the EOI that would clear it does not come: because
+/// whoever had the pin before never sent it, or sent it after the entry lost its vector (82093AA data
+/// sheet, 3.2.4; SDM vol. 3A, 12.8.5). While it is set, the pin sends nothing. Where there is an EOI
+/// register, an EOI is made up, with the old vector, for an entry that is level-triggered: others ignore
+/// it. If another pin of the I/O APIC has that vector, its level may be sent once more. On older ones a
+/// change from edge to level clears it.
+#[must_use]
+pub fn reset(entry: Rte, version: IoApicVersion) -> ArrayVec<Write, 3> {
+    let with = |trigger| {
+        Write::Entry(Rte {
+            vector: entry.vector,
+            trigger,
+            ..Rte::MASKED
+        })
+    };
+    let mut writes = ArrayVec::new();
+    if entry.remote_irr && version.has_eoi() {
+        writes.push(with(Trigger::Level));
+        writes.push(Write::Eoi(entry.vector));
+    } else if entry.remote_irr {
+        writes.push(with(Trigger::Edge));
+        writes.push(with(Trigger::Level));
+    }
+    writes.push(Write::Entry(Rte::MASKED));
+    writes
 }
 
 impl fmt::Display for IoApicVersion {

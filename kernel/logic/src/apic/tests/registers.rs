@@ -1,9 +1,10 @@
 //! Where the registers are, and the small ones.
 
 use crate::apic::ApicId;
-use crate::apic::io_apic::{self, IoApicVersion};
+use crate::apic::io_apic::{self, IoApicVersion, Write};
 use crate::apic::register::{Part, Register};
 use crate::apic::status::{Dfr, Esr, Svr, Version, x2apic_logical_id, xapic_ldr};
+use crate::apic::{Rte, Trigger};
 use std::collections::BTreeSet;
 use std::string::ToString;
 use std::vec::Vec;
@@ -199,4 +200,70 @@ fn io_apic_registers() {
     assert!((0..bolder.pins()).all(|pin| io_apic::rte_indices(pin).is_some()));
     // Where nothing answers, both read as ones.
     assert!(!IoApicVersion::new(0xff, 0xff).is_present());
+}
+
+/// What clears remote IRR in an I/O APIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Clears {
+    /// The EOI register, in entries that are level-triggered.
+    Eoi,
+    /// A change from edge to level.
+    Change,
+    /// An entry that is edge-triggered, and the EOI register: QEMU's.
+    Edge,
+}
+
+/// An entry after a write of its I/O APIC.
+fn written(entry: Rte, write: Write, clears: Clears) -> Rte {
+    match write {
+        Write::Entry(new) => {
+            assert!(new.masked, "it may be asserted");
+            let is_change = (entry.trigger, new.trigger) == (Trigger::Edge, Trigger::Level);
+            let is_cleared = match clears {
+                Clears::Eoi => false,
+                Clears::Change => is_change,
+                Clears::Edge => new.trigger == Trigger::Edge,
+            };
+            Rte {
+                remote_irr: entry.remote_irr && !is_cleared,
+                ..new
+            }
+        }
+        Write::Eoi(vector) => {
+            assert_ne!(clears, Clears::Change, "no such register");
+            let is_meant = entry.vector == vector && entry.trigger == Trigger::Level;
+            Rte {
+                remote_irr: entry.remote_irr && !is_meant,
+                ..entry
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reset_entry_waits_for_no_eoi() {
+    let modes = [Trigger::Edge, Trigger::Level].map(|trigger| [(trigger, false), (trigger, true)]);
+    for (number, clears) in [
+        (0x20, Clears::Eoi),
+        (0x11, Clears::Change),
+        (0x20, Clears::Edge),
+    ] {
+        let version = IoApicVersion::new(number, 23);
+        for (vector, (trigger, remote_irr)) in (0..=255)
+            .flat_map(|vector| modes.as_flattened().iter().map(move |&mode| (vector, mode)))
+        {
+            let old = Rte {
+                vector,
+                remote_irr,
+                trigger,
+                ..Rte::MASKED
+            };
+            let writes = io_apic::reset(old, version).into_iter();
+            let new = writes.fold(old, |entry, write| written(entry, write, clears));
+            assert_eq!(new, Rte::MASKED, "{clears:?}: {old:?}");
+        }
+    }
+    // One that waits for nothing needs one write, and no EOI of somebody else's.
+    let idle = io_apic::reset(Rte::MASKED, IoApicVersion::new(0x20, 23));
+    assert_eq!(idle.as_slice(), [Write::Entry(Rte::MASKED)]);
 }
