@@ -70,6 +70,14 @@ impl Source {
     pub const fn can_be_masked(self) -> bool {
         matches!(self, Self::MaskableMessage | Self::LevelPin)
     }
+
+    /// Whether what it has sent must have been ended before its entry changes or its handler goes: the pin
+    /// waits for an EOI with the old vector, which where broadcasts are suppressed only the handler
+    /// sends (SDM vol. 3A, 12.8.5).
+    #[must_use]
+    pub const fn waits_for_end(self) -> bool {
+        matches!(self, Self::LevelPin)
+    }
 }
 
 /// One step of a move.
@@ -157,7 +165,7 @@ impl Move {
         steps.push(Action::Install(new));
         if source.can_be_masked() {
             steps.push(Action::Mask);
-            if source == Source::LevelPin {
+            if source.waits_for_end() {
                 steps.push(Action::AwaitIdle);
             }
             steps.push(Action::SetRoute(new));

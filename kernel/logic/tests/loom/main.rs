@@ -36,6 +36,7 @@ mod turns;
 mod calls;
 mod cpu;
 mod device;
+mod endings;
 mod interrupted;
 mod moves;
 mod notices;

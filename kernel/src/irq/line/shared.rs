@@ -128,8 +128,8 @@ impl Shared {
         shared
     }
 
-    /// Stops its source: nothing of it is on its way when this returns. Lets messages go; an input stays
-    /// until the handlers have ended what it began.
+    /// Stops its source: nothing of it is on its way when this returns, and what an input began has been
+    /// ended by the handlers, which must still be there. Lets messages go.
     pub(super) fn stop(&self) {
         let mut state = self.state.lock();
         state.set_masked(Masker::Owner, true);
@@ -139,8 +139,12 @@ impl Shared {
             drop(messages);
             return;
         }
+        let waits_for_end = state.origin.kind().waits_for_end();
         drop(state);
-        self.wait_until_idle(false);
+        if !self.wait_until_idle(waits_for_end) && waits_for_end {
+            let error = self.with(|state| state.unended());
+            log::warn!("line {}: {error}; taken away all the same", self.name);
+        }
     }
 
     /// Takes it from the list of lines, and lets its input go.
