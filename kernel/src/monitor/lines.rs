@@ -38,6 +38,7 @@ fn test(cpu: u32) -> Result<(), CommandError> {
     println!("  interrupts sent and arrived  {:>5}", tried.arrived);
     println!("  blocks of vectors            {:>5}", tried.blocks);
     println!("  requests refused             {:>5}", tried.refused);
+    println!("  level-triggered, kept apart  {:>5}", tried.levels);
     for error in &tried.errors {
         println!("  error: {error}");
     }

@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use tocsin_logic::acpi::Gsi;
 use tocsin_logic::irq::route::RouteError;
+use tocsin_logic::irq::vectors::VectorSet;
 use tocsin_logic::vector::{PriorityClass, Vector};
 
 use crate::apic::io::InputError;
@@ -34,6 +35,8 @@ pub struct Tried {
     pub blocks: u64,
     /// Requests that were refused as they must be.
     pub refused: u64,
+    /// Level-triggered inputs that had a vector of their own.
+    pub levels: u64,
     /// What was wrong.
     pub errors: Vec<String>,
 }
@@ -62,6 +65,7 @@ pub fn try_all(cpu: u32) -> Result<Tried, LineError> {
         take_block(target, count, &mut tried);
     }
     refuse(target, &mut tried);
+    keep_apart(cpu, &mut tried);
     if target.cpu.vectors.lock().available() != before {
         tried.errors.push("vectors were not given back".into());
     }
@@ -227,6 +231,43 @@ fn refuse_ipi(good: Request, tried: &mut Tried) {
         other => tried.errors.push(format!(
             "an IPI to a level-triggered input: {other:?}, expected a refusal"
         )),
+    }
+}
+
+/// Takes all level-triggered interrupts of the ISA that nobody has, by turns on the boot CPU and on that of
+/// the number `cpu`, and moves them all to the latter: no two have one vector.
+fn keep_apart(cpu: u32, tried: &mut Tried) {
+    let Some(class) = PriorityClass::new(3) else {
+        return;
+    };
+    let mut lines: Vec<Line> = Vec::new();
+    for irq in 0..16 {
+        let asked = Request {
+            source: Source::Isa(irq),
+            ..request([0, cpu][lines.len() % 2], class)
+        };
+        if let Ok(line) = Line::new(asked, || Claim::NotMine)
+            && line.is_level()
+        {
+            lines.push(line);
+        }
+    }
+    tried.levels += lines.len() as u64;
+    for round in ["on two CPUs", "after a move"] {
+        let vectors: Vec<Vector> = lines.iter().map(Line::vector).collect();
+        let distinct: VectorSet = vectors.iter().copied().collect();
+        if distinct.len() as usize != vectors.len() {
+            tried.errors.push(format!(
+                "level-triggered inputs share vectors {round}: {vectors:x?}"
+            ));
+        }
+        for line in &lines {
+            if let Err(error) = line.move_to(cpu) {
+                tried
+                    .errors
+                    .push(format!("a level-triggered input stays: {error}"));
+            }
+        }
     }
 }
 

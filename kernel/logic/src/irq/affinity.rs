@@ -21,7 +21,7 @@
 //! **Remote IRR.** The EOI of a level-triggered interrupt is broadcast with its
 //! vector, and the I/O APIC compares it with the entry's (82093AA, 3.2.4; SDM vol. 3A,
 //! 12.8.5). If the entry were rewritten meanwhile, remote IRR would stay set, and the
-//! pin would be dead.
+//! pin would be dead. That no other pin's EOI does it, [`Levels`](super::vectors::Levels) sees to.
 //!
 //! **Old places.** A message that was sent before the change may still be on its way;
 //! then it waits in the old CPU's IRR; then it is in its ISR. Only after all

@@ -21,6 +21,7 @@ mod moving;
 mod shared;
 mod source;
 mod storm;
+mod vectors;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -112,11 +113,7 @@ impl Line {
         let target = find(cpu)?;
         let origin = Origin::take(source)?;
         let count = count.max(1).checked_next_power_of_two().unwrap_or(u8::MAX);
-        let first = target
-            .cpu
-            .vectors
-            .lock()
-            .allocate_block(class, count)
+        let first = vectors::take(target, class, count, origin.is_level())
             .map_err(|exhausted| LineError::Vectors { cpu, exhausted })?;
         let shared = Shared::new(name, class, count, target, first, origin);
         let installation = install(target, first, &shared);
@@ -230,19 +227,16 @@ impl Drop for Line {
     fn drop(&mut self) {
         self.shared.watch.close();
         self.shared.stop();
-        let (target, first) = self.shared.with(|state| (state.target, state.first));
+        let (target, first, is_level) = self
+            .shared
+            .with(|state| (state.target, state.first, state.origin.is_level()));
         // Interrupts must be on while it waits.
         let installation = self.installation.lock().take();
         if let Some(installation) = installation {
             installation.remove(&self.shared);
         }
         self.shared.retire();
-        let freed = target
-            .cpu
-            .vectors
-            .lock()
-            .free_block(first, self.shared.count);
-        debug_assert!(freed.is_ok(), "the vectors were the line's");
+        vectors::free(target, first, self.shared.count, is_level);
     }
 }
 

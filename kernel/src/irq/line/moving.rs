@@ -8,7 +8,7 @@ use tocsin_logic::vector::Vector;
 
 use super::installation::Installation;
 use super::shared::Masker;
-use super::{Line, LineError, find};
+use super::{Line, LineError, find, vectors};
 use crate::smp::Online;
 
 /// A line has handlers at no more places at once: the old one, the new one, and one between.
@@ -57,7 +57,8 @@ impl Line {
     ) -> Result<Vector, LineError> {
         let (class, count) = (self.shared.class, self.shared.count);
         if kind.can_be_masked() {
-            let taken = new.cpu.vectors.lock().allocate_block(class, count);
+            let is_level = kind == affinity::Source::LevelPin;
+            let taken = vectors::take(new, class, count, is_level);
             let cpu = new.cpu.id();
             return taken.map_err(|exhausted| LineError::Vectors { cpu, exhausted });
         }
@@ -74,7 +75,7 @@ impl Line {
             if first == old_first || old.cpu.vectors.lock().claim(first, count).is_ok() {
                 return Ok(first);
             }
-            free(new, first, count);
+            vectors::free(new, first, count, false);
         }
         Err(LineError::NoCommonVectors {
             from: old.cpu.id(),
@@ -159,13 +160,11 @@ impl Line {
                 let (_, installation) = installed.remove(index(installed, place));
                 installation.remove(shared);
             }
-            Action::Free(place) => free(online(place.cpu), place.vector, shared.count),
+            Action::Free(place) => {
+                let is_level = shared.with(|state| state.origin.is_level());
+                vectors::free(online(place.cpu), place.vector, shared.count, is_level);
+            }
         }
         Ok(())
     }
-}
-
-fn free(online: &Online, first: Vector, count: u8) {
-    let freed = online.cpu.vectors.lock().free_block(first, count);
-    debug_assert!(freed.is_ok(), "the vectors were the line's");
 }

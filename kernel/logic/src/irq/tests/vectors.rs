@@ -2,7 +2,7 @@
 
 use super::{class, classes};
 use crate::irq::vectors::{
-    Allocator, EXCEPTIONS, Exhausted, NotAllocated, NotAvailable, VectorSet,
+    Allocator, EXCEPTIONS, Exhausted, Levels, NotAllocated, NotAvailable, VectorSet,
 };
 use crate::vector::{PriorityClass, Vector};
 use proptest::prelude::*;
@@ -294,4 +294,48 @@ proptest! {
             prop_assert!(allocator.allocated().iter().map(Vector::get).eq(set));
         }
     }
+
+    /// Level-triggered inputs of several CPUs, made and dropped in any order: one gets a vector that
+    /// another has only where its CPU has no other.
+    #[test]
+    fn levels_share_only_where_they_must(
+        calls in prop::collection::vec((0..3_usize, 4..6_u8, any::<bool>()), 0..200),
+    ) {
+        let mut cpus: Vec<Allocator> = (0..3).map(|_| Allocator::new(VectorSet::EMPTY)).collect();
+        let mut levels = Levels::new();
+        let mut inputs: Vec<(usize, Vector)> = Vec::new();
+        for (at, number, give) in calls {
+            if give {
+                let before = levels.vectors();
+                let own = cpus[at].available().without(before);
+                let Ok(vector) = levels.allocate(&mut cpus[at], class(number), 1) else {
+                    prop_assert_eq!(cpus[at].available_in(class(number)), 0);
+                    continue;
+                };
+                let must_share = own.find_block(class(number), 1).is_none();
+                prop_assert_eq!(before.contains(vector), must_share);
+                prop_assert_eq!(vector.priority_class(), class(number));
+                prop_assert!(cpus[at].allocated().contains(vector));
+                inputs.push((at, vector));
+            } else if !inputs.is_empty() {
+                let (at, vector) = inputs.swap_remove(usize::from(number) % inputs.len());
+                levels.release(vector);
+                prop_assert_eq!(cpus[at].free(vector), Ok(()));
+            }
+            let vectors: VectorSet = inputs.iter().map(|&(_, vector)| vector).collect();
+            prop_assert_eq!(levels.vectors(), vectors);
+        }
+    }
+}
+
+#[test]
+fn two_levels_of_a_class_differ_on_two_cpus() {
+    let mut cpus = [const { Allocator::new(VectorSet::EMPTY) }; 2];
+    let mut levels = Levels::default();
+    let vectors = cpus
+        .each_mut()
+        .map(|cpu| levels.allocate(cpu, class(5), 1).expect("all are free"));
+    assert_eq!(vectors, [Vector(0x50), Vector(0x51)]);
+    // A block whose first is taken elsewhere is not the next one.
+    assert_eq!(levels.allocate(&mut cpus[1], class(5), 4), Ok(Vector(0x54)));
 }

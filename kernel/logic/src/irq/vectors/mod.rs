@@ -7,8 +7,10 @@
 use crate::vector::{PriorityClass, Vector};
 use core::fmt;
 
+mod levels;
 mod set;
 
+pub use levels::Levels;
 pub use set::{Iter, VectorSet};
 
 /// The vectors that are the processor's: 0 to 31 (SDM vol. 3A, 7.2).

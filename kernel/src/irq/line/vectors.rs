@@ -1,0 +1,34 @@
+//! The vectors of lines: taken from a CPU and given back. Those of level-triggered inputs also have to do
+//! with each other, across all CPUs: see [`Levels`].
+
+use tocsin_logic::irq::vectors::{Exhausted, Levels};
+use tocsin_logic::vector::{PriorityClass, Vector};
+
+use crate::smp::Online;
+use crate::sync::IrqMutex;
+
+/// Locked before a CPU's vectors.
+static LEVELS: IrqMutex<Levels> = IrqMutex::new(Levels::new());
+
+/// Takes `count` vectors of a class, for a level-triggered input or another source.
+pub(super) fn take(
+    online: &Online,
+    class: PriorityClass,
+    count: u8,
+    is_level: bool,
+) -> Result<Vector, Exhausted> {
+    if is_level {
+        let mut levels = LEVELS.lock();
+        return levels.allocate(&mut online.cpu.vectors.lock(), class, count);
+    }
+    online.cpu.vectors.lock().allocate_block(class, count)
+}
+
+/// Gives back what was taken so, or claimed for a source that is no level-triggered input.
+pub(super) fn free(online: &Online, first: Vector, count: u8, is_level: bool) {
+    if is_level {
+        LEVELS.lock().release(first);
+    }
+    let freed = online.cpu.vectors.lock().free_block(first, count);
+    debug_assert!(freed.is_ok(), "the vectors were the line's");
+}
