@@ -17,8 +17,9 @@ const GROUPS: &[(&str, &[&str])] = &[
         "self_ipi",
         &[
             "self_ipi.to_handler",
-            "self_ipi.eoi",
+            "self_ipi.back",
             "self_ipi.round_trip",
+            "self_ipi.to_gate",
             "self_ipi.entry",
         ],
     ),
@@ -34,7 +35,12 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("call", &["call.wait", "tlb.shootdown"]),
     (
         "throughput",
-        &["throughput.self_ipi", "throughput.thread_left"],
+        &[
+            "throughput.self_ipi",
+            "throughput.thread_left",
+            "throughput.thread_share",
+            "throughput.delivered",
+        ],
     ),
     ("bringup", &["bringup.cpus"]),
 ];

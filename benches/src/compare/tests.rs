@@ -193,7 +193,7 @@ fn a_slower_sitting_is_not_a_slower_kernel() {
             .find(|row| row.clock == Clock::Cycles && row.label.starts_with(name));
         found.unwrap()
     };
-    let (slow, same) = (row("self_ipi.entry tocsin"), row("self_ipi.eoi tocsin"));
+    let (slow, same) = (row("self_ipi.entry tocsin"), row("self_ipi.back tocsin"));
     assert!(
         slow.is_sure() && (slow.to_floor.unwrap().change - 1.0).abs() < 0.01,
         "{slow:?}"

@@ -60,16 +60,16 @@ fn records_that_cannot_be_are_refused() {
         changed("\"kind\":\"end\"", gone),
         Err(BadRecord::Missing("end"))
     );
-    let lost = changed("self_ipi.eoi\",\"variant\":\"floor", gone);
+    let lost = changed("self_ipi.back\",\"variant\":\"floor", gone);
     assert!(matches!(lost, Err(BadRecord::Count { .. })), "{lost:?}");
-    let twice = changed("self_ipi.eoi\",\"variant\":\"floor", |line| {
+    let twice = changed("self_ipi.back\",\"variant\":\"floor", |line| {
         line.replace("floor", "tocsin")
     });
     assert_eq!(
         twice,
-        Err(BadRecord::Twice("self_ipi.eoi tocsin".to_owned()))
+        Err(BadRecord::Twice("self_ipi.back tocsin".to_owned()))
     );
-    let one = "self_ipi.eoi\",\"variant\":\"floor";
+    let one = "self_ipi.back\",\"variant\":\"floor";
     for (from, to) in [
         ("\"samples\":1000", "\"samples\":0"),
         ("\"samples\":1000", "\"samples\":1001"),

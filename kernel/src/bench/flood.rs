@@ -7,6 +7,7 @@ use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::apic::{ApicId, Icr};
 use tocsin_logic::vector::Vector;
 
+use super::answers::ANSWERED;
 use super::clock::{pauses, relax};
 use super::partner::{self, AtWork, FACTOR, Partner};
 use crate::apic::local;
@@ -50,9 +51,18 @@ impl Flood {
     }
 }
 
-/// Computes for so many turns; if `under` a flood, the vector comes in all the while and at no other time. The
-/// rivals may answer it.
-pub(super) fn work(turns: u64, under: Option<(&Flood, Vector)>) {
+/// What [`work`] took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Worked {
+    /// In cycles, from when the flood had begun to the last turn.
+    pub(super) cycles: u64,
+    /// Interrupts that have been counted in [`ANSWERED`] meanwhile.
+    pub(super) answered: u64,
+}
+
+/// Computes for so many turns; if `under` a flood, the vector comes in all the while and at no other time, from
+/// before the first turn. The rivals may answer it.
+pub(super) fn work(turns: u64, under: Option<(&Flood, Vector)>) -> Worked {
     let step = if let Some((_, vector)) = under {
         VECTOR.store(vector.get(), Ordering::Relaxed);
         1_u64
@@ -61,14 +71,27 @@ pub(super) fn work(turns: u64, under: Option<(&Flood, Vector)>) {
         SEEN.store(ORDER.load(Ordering::Relaxed), Ordering::Relaxed);
         0
     };
+    let (start, before, end, after): (u64, u64, u64, u64);
     // SAFETY: 1. Only the order is written, which is this CPU's, and registers. 2. What an interrupt may
-    // change is named, and none comes before the first line or after the last.
+    // change is named, and none comes before the first line or after the last; but for the readings of the clock,
+    // around which interrupts are off, and those are on before. 3. The others are only read.
     unsafe {
         asm!(
             "add [rip + {order}], {step}",
+            "mov {value}, [rip + {order}]",
+            "7: test {pauses:e}, {pauses:e}", "je 8f", "pause",
+            "8: cmp [rip + {seen}], {value}", "jne 7b",
+            "cli",
+            "mov {before}, [rip + {answered}]",
+            "rdtsc", "shl rdx, 32", "or rax, rdx", "mov {start}, rax",
+            "sti",
             "2: imul {value}, {factor}", "rol {value}, 7",
             "test {pauses:e}, {pauses:e}", "je 3f", "pause",
             "3: dec {turns}", "jnz 2b",
+            "cli",
+            "rdtsc", "shl rdx, 32", "or rax, rdx", "mov {end}, rax",
+            "mov {after}, [rip + {answered}]",
+            "sti",
             "add [rip + {order}], {step}",
             "mov {value}, [rip + {order}]",
             "4: test {pauses:e}, {pauses:e}", "je 5f", "pause",
@@ -77,14 +100,23 @@ pub(super) fn work(turns: u64, under: Option<(&Flood, Vector)>) {
             "6: dec {turns}", "jnz 6b",
             order = sym ORDER,
             seen = sym SEEN,
+            answered = sym ANSWERED,
             tail = const TAIL,
             step = in(reg) step,
             value = inout(reg) 1_u64 => _,
             factor = in(reg) FACTOR,
             pauses = in(reg) u32::from(pauses()),
             turns = inout(reg) turns.max(1) => _,
+            start = out(reg) start,
+            before = out(reg) before,
+            end = out(reg) end,
+            after = out(reg) after,
             out("rax") _, out("rcx") _, out("rdx") _,
         );
+    }
+    Worked {
+        cycles: end - start,
+        answered: after - before,
     }
 }
 

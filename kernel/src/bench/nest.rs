@@ -1,20 +1,21 @@
-//! An urgent interrupt inside other handlers: what it costs must not depend on how deep it is.
+//! An interrupt inside other handlers: an urgent one, from its sending to its handler, and what the entry costs at
+//! each depth, from the gate to the handler as in `self_ipi.entry`. It must not depend on how deep it is.
 
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tocsin_logic::vector::{PriorityClass, Vector};
 
-use super::record::{Parameter, Value};
-use super::rivals::{self, FLOOR, Installed, OWN, TYPICAL};
+use super::record::Value;
+use super::rivals::{self, BEGAN, FLOOR, GATE, Installed, NEXT, TYPICAL};
 use super::runner::Bench;
-use super::self_ipi;
+use super::self_ipi::{self, GateCost};
 use crate::apic::local;
-use crate::cpu;
+use crate::cpu::{self, interrupt_entry};
 
 /// The classes that nest, lowest first; the urgent one is above all of them.
 const CLASSES: [u8; 8] = [3, 4, 5, 6, 7, 8, 10, 11];
 
-/// An urgent vector of class 14, which no other of the kernel's own uses.
+/// A vector of class 14, as the rivals' urgent one, which no other of the kernel's own uses.
 const URGENT: Vector = Vector(0xe8);
 
 /// How many handlers are to be inside each other.
@@ -26,8 +27,9 @@ static VECTORS: [AtomicU64; CLASSES.len()] = [const { AtomicU64::new(0) }; CLASS
 /// What the innermost one has measured; 0 until then.
 static TOOK: AtomicU64 = AtomicU64::new(0);
 
-/// The vector that is urgent.
-static MEASURED: AtomicU64 = AtomicU64::new(0);
+/// The vector that the innermost one sends, and whether its handler may change registers.
+static SENT: AtomicU64 = AtomicU64::new(0);
+static IS_BARE: AtomicBool = AtomicBool::new(false);
 
 pub(super) fn run(bench: &mut Bench) {
     let installed = Installed::new();
@@ -60,33 +62,56 @@ pub(super) fn run(bench: &mut Bench) {
 }
 
 fn measure(bench: &mut Bench, installed: &Installed) {
-    let class = [("class", Value::Number(14)), ("inside", Value::Number(3))];
-    figure(bench, "nest.arrival", &class, URGENT, 1, installed);
+    arrival(bench, installed);
+    let cost = GateCost::measured(bench.overhead);
+    let table_has_it = rivals::install(FLOOR);
     for depth in 0..=CLASSES.len() {
+        let way = |next, vector, is_bare| {
+            move || {
+                NEXT.store(next, Ordering::Relaxed);
+                at_depth(vector, is_bare, depth);
+                BEGAN.load(Ordering::Relaxed) - GATE.load(Ordering::Relaxed)
+            }
+        };
+        let mut ways = installed.ways(
+            cost.after,
+            way(interrupt_entry::ordinary(0), FLOOR, false),
+            way(rivals::floor_here(), FLOOR, true),
+            way(rivals::typical_here(), TYPICAL, false),
+        );
         let param = [("depth", Value::Number(depth as u64))];
-        figure(bench, "nest.entry", &param, OWN, depth, installed);
+        bench.compare("nest.entry", &param, &mut ways);
+    }
+    if table_has_it {
+        rivals::remove(FLOOR);
     }
 }
 
-/// One depth. The rivals answer the innermost interrupt, in class 13; what they interrupt are the same
-/// handlers. By themselves they would not nest: they run with interrupts off.
-fn figure(
-    bench: &mut Bench,
-    name: &'static str,
-    param: &[Parameter],
-    own: Vector,
-    depth: usize,
-    installed: &Installed,
-) {
-    let overhead = bench.overhead;
-    let at = |vector: Vector| move || at_depth(vector, depth);
-    let mut ways = installed.ways(overhead, at(own), at(FLOOR), at(TYPICAL));
-    bench.compare(name, param, &mut ways);
+/// Class 14 while class 3 runs. What the rivals interrupt is the same handler; by themselves they would not nest:
+/// they run with interrupts off.
+fn arrival(bench: &mut Bench, installed: &Installed) {
+    Installed::set_typical_at(rivals::URGENT.get(), rivals::note);
+    let way = |code, is_bare| {
+        move || {
+            Installed::lead_urgent(code);
+            at_depth(rivals::URGENT, is_bare, 1)
+        }
+    };
+    let mut ways = installed.ways(
+        bench.overhead,
+        || at_depth(URGENT, false, 1),
+        way(rivals::floor_here(), true),
+        way(rivals::typical_urgent_here(), false),
+    );
+    let param = [("class", Value::Number(14)), ("inside", Value::Number(3))];
+    bench.compare("nest.arrival", &param, &mut ways);
+    Installed::lead_urgent(interrupt_entry::ordinary(2));
 }
 
-/// Sends the urgent interrupt from inside `depth` handlers, and tells when its handler began.
-fn at_depth(vector: Vector, depth: usize) -> u64 {
-    MEASURED.store(vector.get().into(), Ordering::Relaxed);
+/// Sends an interrupt from inside `depth` handlers, and tells when its handler began.
+fn at_depth(vector: Vector, is_bare: bool, depth: usize) -> u64 {
+    SENT.store(vector.get().into(), Ordering::Relaxed);
+    IS_BARE.store(is_bare, Ordering::Relaxed);
     DEPTH.store(depth, Ordering::Relaxed);
     TOOK.store(0, Ordering::Relaxed);
     go_on(0);
@@ -105,12 +130,11 @@ fn go_on(level: usize) {
         while TOOK.load(Ordering::Relaxed) == 0 {}
         return;
     }
-    let urgent = Vector(MEASURED.load(Ordering::Relaxed) as u8);
-    let times = if urgent == FLOOR {
-        self_ipi::bare_to_self(urgent)
+    let vector = Vector(SENT.load(Ordering::Relaxed) as u8);
+    let times = if IS_BARE.load(Ordering::Relaxed) {
+        self_ipi::bare_to_self(vector)
     } else {
-        self_ipi::to_self(urgent)
+        self_ipi::to_self(vector)
     };
-    let took = times.to_handler();
-    TOOK.store(took, Ordering::Relaxed);
+    TOOK.store(times.to_handler(), Ordering::Relaxed);
 }

@@ -29,6 +29,9 @@ pub(super) const FLOOR: Vector = Vector(MEASURED[0]);
 /// Answered by [`typical`].
 pub(super) const TYPICAL: Vector = Vector(MEASURED[1]);
 
+/// Answered by what [`Installed::lead_urgent`] says: class 14.
+pub(super) const URGENT: Vector = Vector(MEASURED[2]);
+
 /// When the handler last began; 0 before.
 pub(super) static BEGAN: AtomicU64 = AtomicU64::new(0);
 
@@ -120,6 +123,12 @@ pub(super) use saving_all;
 #[unsafe(naked)]
 extern "C" fn typical() {
     saving_all!(TYPICAL.get(), dispatch_and_end)
+}
+
+/// The same for [`URGENT`].
+#[unsafe(naked)]
+extern "C" fn typical_urgent() {
+    saving_all!(URGENT.get(), dispatch_and_end)
 }
 
 pub(super) type Handler = extern "C" fn(usize, u8);
@@ -235,11 +244,18 @@ impl Installed {
         // SAFETY: 1. As above.
         unsafe { interrupt_entry::set_measured(1, typical) };
     }
+
+    /// Leads [`URGENT`] to other code.
+    pub(super) fn lead_urgent(code: u64) {
+        // SAFETY: 1. As above.
+        unsafe { interrupt_entry::set_measured(2, code) };
+    }
 }
 
 impl Drop for Installed {
     fn drop(&mut self) {
         Self::lead(interrupt_entry::ordinary(0), interrupt_entry::ordinary(1));
+        Self::lead_urgent(interrupt_entry::ordinary(2));
         remove(OWN);
     }
 }
@@ -247,6 +263,11 @@ impl Drop for Installed {
 /// The code of the typical way.
 pub(super) fn typical_here() -> u64 {
     typical as *const () as u64
+}
+
+/// The same for [`URGENT`].
+pub(super) fn typical_urgent_here() -> u64 {
+    typical_urgent as *const () as u64
 }
 
 /// The floor's code for the mode of the local APICs.

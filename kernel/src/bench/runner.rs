@@ -121,7 +121,7 @@ impl Bench {
                 self.overhead
             );
             println!(
-                "  {:<24} {:<8} {:<14} {:>9} {:>9} {:>9} {:>9} {:>9} {:>11}",
+                "  {:<24} {:<10} {:<18} {:>9} {:>9} {:>9} {:>9} {:>9} {:>11}",
                 "", "", "", "min", "median", "p90", "p99", "p99.9", "max"
             );
         }
@@ -263,7 +263,7 @@ impl Bench {
             }
             let notes = notes.join(", ");
             println!(
-                "  {name:<24} {variant:<8} {:<14} {min:>9} {p50:>9} {p90:>9} {p99:>9} {p99_9:>9} {max:>11} {notes}",
+                "  {name:<24} {variant:<10} {:<18} {min:>9} {p50:>9} {p90:>9} {p99:>9} {p99_9:>9} {max:>11} {notes}",
                 record::text(param)
             );
         }
@@ -330,7 +330,7 @@ impl Bench {
                 let per_mille = 1000 * sum / total.sum.max(1);
                 let share = format!("{}.{} %", per_mille / 10, per_mille % 10);
                 println!(
-                    "  {name:<24} {part:<8} {:<14} {min:>9} {p50:>9} {:>9} {p99:>9} {:>9} {max:>11} {share:>7}",
+                    "  {name:<24} {part:<10} {:<18} {min:>9} {p50:>9} {:>9} {p99:>9} {:>9} {max:>11} {share:>7}",
                     record::text(param),
                     "",
                     ""

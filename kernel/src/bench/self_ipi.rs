@@ -1,6 +1,8 @@
-//! An interrupt of this CPU to itself: from the sending to the handler, from the gate to the handler,
-//! from the handler back, and all of it.
+//! An interrupt of this CPU to itself: from the sending to the handler, and its two parts, to the gate and from
+//! there; from the handler to where the sender goes on, which is the handler's return, EOI, IRETQ and the last turn
+//! of the sender's wait; and all of it.
 
+use alloc::vec::Vec;
 use core::arch::asm;
 use core::sync::atomic::Ordering;
 
@@ -37,7 +39,7 @@ impl Times {
 
 const PARTS: Parts<Times, 3> = [
     ("self_ipi.to_handler", Times::to_handler),
-    ("self_ipi.eoi", Times::back),
+    ("self_ipi.back", Times::back),
     ("self_ipi.round_trip", Times::round_trip),
 ];
 
@@ -51,34 +53,87 @@ pub(super) fn run(bench: &mut Bench) {
         || to_self(TYPICAL),
     );
     bench.compare_parts(&PARTS, &[], &mut ways);
-    entry(bench, &installed);
+    parts(bench, &installed);
 }
 
-/// From the gate's first instruction to the handler's. The floor is the handler at the gate.
-fn entry(bench: &mut Bench, installed: &Installed) {
-    let stamped = rivals::stamped as *const () as u64;
-    Installed::lead(stamped, stamped);
-    // What the stamp at the gate costs by itself: the way from it straight to the next one.
-    let straight = || {
-        NEXT.store(rivals::floor_here(), Ordering::Relaxed);
-        bare_to_self(FLOOR);
-        BEGAN.load(Ordering::Relaxed) - GATE.load(Ordering::Relaxed)
-    };
-    let mut samples: [u64; 101] = core::array::from_fn(|_| straight());
-    let overhead = Summary::of(&mut samples).map_or(0, |summary| summary.p50);
+/// What a stamp at the gate costs by itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GateCost {
+    /// Of the time from the sending to the stamp.
+    pub(super) before: u64,
+    /// Of the time from the stamp to the handler.
+    pub(super) after: u64,
+}
+
+/// Samples from which that is told.
+const CALIBRATION: usize = 501;
+
+impl GateCost {
+    /// By the floor, whose handler is at the gate: with the stamp before it, and in turn without. Leaves the
+    /// gates of the rivals stamped.
+    pub(super) fn measured(overhead: u64) -> Self {
+        let stamped = rivals::stamped as *const () as u64;
+        let (mut plain, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..CALIBRATION {
+            Installed::lead(rivals::floor_here(), stamped);
+            plain.push(bare_to_self(FLOOR).to_handler());
+            Installed::lead(stamped, stamped);
+            let gate = gate(rivals::floor_here(), || bare_to_self(FLOOR));
+            before.push(gate.before);
+            after.push(gate.after);
+        }
+        let to_handler = median(&mut plain).saturating_sub(overhead);
+        Self {
+            before: median(&mut before).saturating_sub(to_handler),
+            after: median(&mut after),
+        }
+    }
+}
+
+/// The middle one.
+pub(super) fn median(samples: &mut [u64]) -> u64 {
+    Summary::of(samples).map_or(0, |summary| summary.p50)
+}
+
+/// Where a way that is stamped at the gate is parted, the stamp's own cost in both parts.
+struct Gate {
+    before: u64,
+    after: u64,
+}
+
+/// Sends an interrupt whose gate is stamped, and leads to `next` from there.
+fn gate(next: u64, send: impl Fn() -> Times) -> Gate {
+    NEXT.store(next, Ordering::Relaxed);
+    let Times { start, began, .. } = send();
+    let gate = GATE.load(Ordering::Relaxed);
+    Gate {
+        before: gate - start,
+        after: began - gate,
+    }
+}
+
+/// From the sending to the gate's first instruction, and from there to the handler's. The floor is the handler
+/// at the gate. The stub of a vector that can be stamped has a jump more than others, which is before the stamp:
+/// with it, the parts are an instruction more than the kernel's own `to_handler`.
+fn parts(bench: &mut Bench, installed: &Installed) {
+    let cost = GateCost::measured(bench.overhead);
     let table_has_it = rivals::install(FLOOR);
-    let own = || {
-        NEXT.store(interrupt_entry::ordinary(0), Ordering::Relaxed);
-        to_self(FLOOR);
-        BEGAN.load(Ordering::Relaxed) - GATE.load(Ordering::Relaxed)
-    };
-    let typical = || {
-        NEXT.store(rivals::typical_here(), Ordering::Relaxed);
-        to_self(TYPICAL);
-        BEGAN.load(Ordering::Relaxed) - GATE.load(Ordering::Relaxed)
-    };
-    let mut ways = installed.ways(overhead, own, straight, typical);
-    bench.compare("self_ipi.entry", &[], &mut ways);
+    let own = || gate(interrupt_entry::ordinary(0), || to_self(FLOOR));
+    let floor = || gate(rivals::floor_here(), || bare_to_self(FLOOR));
+    let typical = || gate(rivals::typical_here(), || to_self(TYPICAL));
+    let parts: Parts<Gate, 2> = [
+        ("self_ipi.to_gate", |it| it.before),
+        ("self_ipi.entry", |it| it.after),
+    ];
+    for ((name, part), overhead) in parts.into_iter().zip([cost.before, cost.after]) {
+        let mut ways = installed.ways(
+            overhead,
+            || part(own()),
+            || part(floor()),
+            || part(typical()),
+        );
+        bench.compare(name, &[], &mut ways);
+    }
     if table_has_it {
         rivals::remove(FLOOR);
     }

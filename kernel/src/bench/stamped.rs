@@ -2,13 +2,12 @@
 
 use core::sync::atomic::Ordering;
 
-use tocsin_logic::bench::Summary;
 use tocsin_logic::vector::Vector;
 
 use super::held::{Ends, Recording};
-use super::rivals::{self, BEGAN, FLOOR, GATE, Installed, NEXT, OWN};
+use super::rivals::{self, BEGAN, GATE, NEXT, OWN};
 use super::runner::Bench;
-use super::self_ipi::{bare_to_self, to_self};
+use super::self_ipi::{self, GateCost, to_self};
 use crate::apic::{timer as hardware, vectors};
 use crate::cpu::interrupts::MEASURED;
 use crate::cpu::{self, interrupt_entry};
@@ -37,19 +36,13 @@ fn set_stamped(on: bool) {
 pub(super) fn costs(bench: &Bench) -> (Ends, u64) {
     let median = |sample: &dyn Fn() -> u64| {
         let mut samples: [u64; 101] = core::array::from_fn(|_| sample());
-        Summary::of(&mut samples).map_or(0, |summary| summary.p50)
+        self_ipi::median(&mut samples)
     };
     let gap = || {
         let gate = GATE.load(Ordering::Relaxed);
         BEGAN.load(Ordering::Relaxed).saturating_sub(gate)
     };
-    let stamped = rivals::stamped as *const () as u64;
-    Installed::lead(stamped, stamped);
-    let straight = median(&|| {
-        NEXT.store(rivals::floor_here(), Ordering::Relaxed);
-        bare_to_self(FLOOR);
-        gap()
-    });
+    let straight = GateCost::measured(bench.overhead).after;
     let is_free = rivals::install(STAMPED);
     assert!(is_free, "the timer's other vector has a handler");
     set_stamped(true);
