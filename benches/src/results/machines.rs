@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::float;
 use crate::record::{Boot, Clock};
 
 /// A machine, which was booted once in each round.
@@ -44,8 +45,8 @@ pub fn of(boots: &[Boot]) -> Vec<Machines> {
     machines
 }
 
-/// The counters of machines that were measured by the host's time, for people: `2595 to 2601 MHz, in steps of
-/// 26 ticks`; `None` if there are none.
+/// The counters of machines that were measured by the host's time, for people: `2595 to 2601 MHz, 0.385 ns a
+/// tick, in steps of 26 ticks`; `None` if there are none.
 pub fn frequency<'m>(machines: impl IntoIterator<Item = &'m Machines>) -> Option<String> {
     let machines = machines.into_iter();
     let in_cycles = machines.filter(|machine| machine.clock == Clock::Cycles);
@@ -54,10 +55,13 @@ pub fn frequency<'m>(machines: impl IntoIterator<Item = &'m Machines>) -> Option
     let step = in_cycles.iter().map(|it| it.resolution).max()?;
     let mhz = |hz: &u64| hz.saturating_add(500_000) / 1_000_000;
     let (least, most) = (mhz(all.iter().min()?), mhz(all.iter().max()?));
+    let nanoseconds = 1000.0 / float(least.max(1));
     let ticks = if step == 1 { "tick" } else { "ticks" };
-    Some(if least == most {
-        format!("{least} MHz, in steps of {step} {ticks}")
-    } else {
-        format!("{least} to {most} MHz, in steps of {step} {ticks}")
-    })
+    let to = match most {
+        most if most == least => String::new(),
+        most => format!(" to {most}"),
+    };
+    Some(format!(
+        "{least}{to} MHz, {nanoseconds:.3} ns a tick, in steps of {step} {ticks}"
+    ))
 }

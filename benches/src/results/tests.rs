@@ -122,7 +122,10 @@ fn machines_and_their_counters_are_kept() {
     assert_eq!(machines[0].tsc_hz, [2_594_700_000, 2_601_000_000]);
     assert_eq!(machines[1].command, "qemu -icount instructions");
     let told = machines::frequency(machines).unwrap();
-    assert_eq!(told, "2595 to 2601 MHz, in steps of 26 ticks");
+    assert_eq!(
+        told,
+        "2595 to 2601 MHz, 0.385 ns a tick, in steps of 26 ticks"
+    );
     assert_eq!(machines::frequency(&machines[1..]), None);
     boots[1].command += " -cpu qemu64";
     assert_eq!(Results::new(fixtures::host(), &boots).machines.len(), 3);
