@@ -52,6 +52,10 @@ pub fn trials() -> Vec<Trial> {
                 unclaimed(&machine(mode, cpus, None)?, cpus - 1)
             }));
         }
+        let name = format!("lines::latched::{mode}");
+        trials.push(trial(name, move || {
+            latched(&machine(mode, 2, None)?.args(["-serial", "null"]))
+        }));
         let name = format!("lines::storm::{mode}::as_delivered");
         trials.push(trial(name, move || {
             let run = format!("storm 1 {}; irqs; poweroff", seed());
@@ -131,6 +135,16 @@ fn unclaimed(machine: &Machine, cpu: u32) -> Result {
         session.expect("masked, tried again and restored", PATIENCE)?;
         session.wait_prompt(PATIENCE)?;
         ensure!(!is_open(session)?, "the line is gone, but its pin is open");
+        power_off(session)
+    })
+}
+
+/// An edge that comes while its line is masked for a storm is made up for.
+fn latched(machine: &Machine) -> Result {
+    with(machine, |session| {
+        session.wait_prompt(PATIENCE)?;
+        let answer = session.command("storm latched", PATIENCE)?;
+        ensure!(answer.contains("tried again, and answered"), "{answer}");
         power_off(session)
     })
 }

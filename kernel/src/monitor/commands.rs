@@ -128,8 +128,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "storm",
-        usage: "storm [seconds] [seed]|unclaimed [cpu]",
-        help: "send interrupts of all kinds at once and see that each arrives once; or leave a line unanswered",
+        usage: "storm [seconds] [seed]|unclaimed [cpu]|latched",
+        help: "send interrupts of all kinds at once and see that each arrives once; or leave a line unanswered, or mask one that interrupts once",
         run: storm::storm,
     },
     Command {

@@ -1,11 +1,14 @@
 //! `storm`: interrupts of all kinds at once, accounted for on both ends.
 
 use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 use tocsin_logic::units::Nanoseconds;
 
 use super::{Arguments, CommandError};
 use crate::hw::processor::timestamp;
+use crate::stress::unclaimed::Step;
 use crate::stress::{self, Outcome, Sums};
 use crate::{Machine, println};
 
@@ -23,7 +26,12 @@ pub(super) fn storm(
         let cpu = arguments.number(u64::from(u32::MAX))?;
         arguments.end()?;
         // `number` keeps it within 32 bits.
-        return unclaimed(cpu.map_or(0, |cpu| cpu as u32));
+        let cpu = cpu.map_or(0, |cpu| cpu as u32);
+        return tell(stress::unclaimed::run(cpu));
+    }
+    if arguments.take("latched") {
+        arguments.end()?;
+        return tell(stress::latched::run());
     }
     let seconds = arguments.number(MOST_SECONDS)?.unwrap_or(SECONDS);
     let seed = arguments.number(u64::MAX)?;
@@ -66,10 +74,9 @@ fn show(outcome: &Outcome) {
     }
 }
 
-/// A line that nobody answers, until somebody does.
-fn unclaimed(cpu: u32) -> Result<(), CommandError> {
-    let steps = stress::unclaimed::run(cpu).map_err(CommandError::Failed)?;
-    for step in steps {
+/// What a line has gone through.
+fn tell(steps: Result<Vec<Step>, String>) -> Result<(), CommandError> {
+    for step in steps.map_err(CommandError::Failed)? {
         println!(
             "  {:>10}  {}",
             format!("{}", Nanoseconds(step.time)),

@@ -8,6 +8,7 @@
 mod account;
 mod devices;
 mod ipis;
+pub mod latched;
 pub mod lines;
 pub mod unclaimed;
 

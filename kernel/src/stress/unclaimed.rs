@@ -17,10 +17,10 @@ use crate::time;
 const STORMS: u32 = 3;
 
 /// How long anything may take, in nanoseconds: longer than a trial.
-const PATIENCE: u64 = 10_000_000_000;
+pub(super) const PATIENCE: u64 = 10_000_000_000;
 
 /// How long a masked line is watched, in nanoseconds: less than the first pause.
-const WATCH: u64 = 20_000_000;
+pub(super) const WATCH: u64 = 20_000_000;
 
 /// Interrupts that are raised before and after.
 const ORDINARY: u32 = 10;
@@ -29,7 +29,7 @@ const ORDINARY: u32 = 10;
 const VALUE: u32 = 2;
 
 /// Priority class of the line.
-const CLASS: u8 = 5;
+pub(super) const CLASS: u8 = 5;
 
 /// Something that was waited for and came.
 #[derive(Debug)]
@@ -115,7 +115,7 @@ fn stays_silent(answered: &Answered) -> Result<u64, String> {
     Err("the line is masked, but interrupts came".into())
 }
 
-fn wait_for(what: &str, condition: impl Fn() -> bool) -> Result<(), String> {
+pub(super) fn wait_for(what: &str, condition: impl Fn() -> bool) -> Result<(), String> {
     time::wait_until(PATIENCE, condition)
         .then_some(())
         .ok_or_else(|| format!("{what}: not within {}", Nanoseconds(PATIENCE)))

@@ -184,12 +184,18 @@ impl Shared {
         if state.origin.is_level() {
             return Err(LineError::Level);
         }
-        let destination = Destination::Physical(state.target.apic_id);
-        let command = Icr::fixed(state.first.get(), destination);
-        local()
-            .send(command)
-            .expect("the ID of a CPU that is online fits the mode");
+        state.send(0);
         Ok(())
+    }
+
+    /// Ends the mask of a storm. A source that forgets what came meanwhile may be a device that sends no
+    /// other interrupt until this one is answered: in its place each of the line's interrupts is sent once.
+    pub(super) fn let_through_again(&self) {
+        let mut state = self.state.lock();
+        state.set_masked(Masker::Storm, false);
+        if state.masks == 0 && !state.origin.kind().can_be_masked() {
+            (0..self.count).for_each(|number| state.send(number));
+        }
     }
 
     /// Lets an input through for the first time.
@@ -286,6 +292,15 @@ impl State {
         self.target = target;
         self.first = first;
         Ok(())
+    }
+
+    /// Sends an interrupt of the line, which has no level-triggered input.
+    fn send(&self, number: u8) {
+        let destination = Destination::Physical(self.target.apic_id);
+        let command = Icr::fixed(self.first.get() + number, destination);
+        local()
+            .send(command)
+            .expect("the ID of a CPU that is online fits the mode");
     }
 
     /// That its input's interrupt is not ended.

@@ -119,7 +119,7 @@ fn retry_line(line: &Weak<Shared>, expiry: &Expiry<'_>) {
     match change {
         Some(Change::Retry) => {
             log::info!("line {}: let through again, on trial", shared.name);
-            shared.set_masked(Masker::Storm, false);
+            shared.let_through_again();
         }
         Some(Change::Calm) => log::info!("line {}: calm again", shared.name),
         None => {}
