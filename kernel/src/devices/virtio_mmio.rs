@@ -106,6 +106,9 @@ impl VirtioRng {
                 return Claim::NotMine;
             }
             mmio.write(register::INTERRUPT_ACKNOWLEDGE, status);
+            // An EOI by MSR may pass the write (SDM vol. 3A, 12.12.3), and the level be sent again. The answer
+            // to a read comes after it.
+            let _: u32 = mmio.read(register::INTERRUPT_STATUS);
             counter.fetch_add(1, Ordering::Release);
             Claim::Mine
         };

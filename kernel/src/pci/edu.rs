@@ -228,12 +228,14 @@ impl Edu {
                 return Claim::NotMine;
             }
             let value = registers.read::<u32>(register::INTERRUPT_STATUS);
-            // Before the end of the interrupt: the pin must be low by then.
-            registers.write(register::ACKNOWLEDGE, value);
             if value == 0 {
                 seen.empty.fetch_add(1, Ordering::Relaxed);
                 return Claim::NotMine;
             }
+            // Before the end of the interrupt: the pin must be low by then. An EOI by MSR may pass the write
+            // (SDM vol. 3A, 12.12.3), but the answer to a read comes after it.
+            registers.write(register::ACKNOWLEDGE, value);
+            let _: u32 = registers.read(register::INTERRUPT_STATUS);
             seen.values.fetch_add(value.into(), Ordering::Relaxed);
             seen.count.fetch_add(1, Ordering::Release);
             Claim::Mine

@@ -169,6 +169,9 @@ impl Comparator {
                     return Claim::NotMine;
                 }
                 registers.write(STATUS, core.status_bit());
+                // An EOI by MSR may pass the write (SDM vol. 3A, 12.12.3), and the level be sent again. The
+                // answer to a read comes after it.
+                let _: u32 = registers.read(STATUS);
                 counter.fetch_add(1, Ordering::Release);
             }
             handler();
