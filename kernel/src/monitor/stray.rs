@@ -12,7 +12,7 @@ use tocsin_logic::script;
 use super::{Arguments, CommandError};
 use crate::apic::{local, pic, vectors};
 use crate::cpu::{self, interrupts};
-use crate::smp::jobs::{self, Job, JobError};
+use crate::smp::jobs::{self, JobError};
 use crate::{Machine, println, smp, time};
 
 /// How long to wait for an interrupt before it counts as missing, in nanoseconds.
@@ -92,11 +92,7 @@ fn send(vector: u8, target: u32) -> Result<(), CommandError> {
         .expect("the ID of a CPU that is online fits the mode");
     time::wait_until(PATIENCE, || count() > before);
     // It is counted before it is answered; the CPU's thread runs after both.
-    let job = Job {
-        function: |_| (),
-        argument: 0,
-    };
-    jobs::run_on(target.cpu.id(), job).map_err(CommandError::Cpu)?;
+    jobs::run_on(target.cpu.id(), jobs::NOTHING).map_err(CommandError::Cpu)?;
     println!(
         "Vector {vector:#04x} came to CPU {} {} times.",
         target.cpu.id(),

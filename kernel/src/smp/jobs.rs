@@ -16,6 +16,12 @@ pub(crate) struct Job {
     pub(crate) argument: u64,
 }
 
+/// Nothing: the CPU's thread has run when it is done, and so all its handlers have.
+pub(crate) const NOTHING: Job = Job {
+    function: |_| (),
+    argument: 0,
+};
+
 impl Job {
     pub(super) fn run(self) {
         (self.function)(self.argument);

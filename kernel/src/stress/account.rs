@@ -170,9 +170,13 @@ pub(super) fn take_errors() -> Vec<String> {
 }
 
 pub(super) fn sums() -> Vec<(Kind, Sums)> {
-    let sums = |kind: Kind| Sums {
-        sent: ACCOUNTS[kind as usize].sent.load(Ordering::Relaxed),
-        received: ACCOUNTS[kind as usize].received.load(Ordering::Relaxed),
+    let sums = |kind: Kind| {
+        // First: if as many have been sent afterwards, none was on its way then.
+        let received = ACCOUNTS[kind as usize].received.load(Ordering::Acquire);
+        Sums {
+            sent: ACCOUNTS[kind as usize].sent.load(Ordering::Relaxed),
+            received,
+        }
     };
     Kind::ALL.map(|kind| (kind, sums(kind))).to_vec()
 }

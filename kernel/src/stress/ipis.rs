@@ -58,12 +58,13 @@ pub(super) fn set_up(seed: u64) -> Result<(), String> {
         };
         let times = AtomicU64::new(0);
         let handler = move || {
-            received(Kind::Line, 1);
             // From here on the next may be sent; it waits until this one is ended.
             is_on_its_way.store(false, Ordering::Release);
             if times.fetch_add(1, Ordering::Relaxed).is_multiple_of(CHAIN) {
                 trigger(index + 1);
             }
+            // Last, so that the account is not even while more is about to be sent.
+            received(Kind::Line, 1);
         };
         let line = Line::new(request, handler).map_err(|error| format!("{error}"))?;
         pool.push(Target {

@@ -1,5 +1,5 @@
 //! The I/O APIC's registers but for the redirection entries, which are
-//! [`Rte`](super::Rte)s (82093AA data sheet, 3.1 and 3.2; the EOI register: any
+//! [`Rte`]s (82093AA data sheet, 3.1 and 3.2; the EOI register: any
 //! ICH data sheet since ICH2).
 //!
 //! The index is written to [`SELECT`], the value read from or written to

@@ -13,10 +13,14 @@ use tocsin_logic::irq::route::Mode;
 use tocsin_logic::vector::PriorityClass;
 
 use super::message::ComparatorMessage;
-use super::{Hpet, NAME};
+use super::{Hpet, NAME, Periods};
+
 use crate::devices::DeviceError;
 use crate::irq::{Claim, Line, Request, Source};
 use crate::sync::IrqMutex;
+
+/// How often a period is set whose first end passes meanwhile.
+const ATTEMPTS: u32 = 10;
 
 /// How a comparator's interrupt travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -309,16 +313,24 @@ impl Event {
             let what = format!("comparator {} cannot repeat", core.number);
             return Err(DeviceError::Cannot(NAME, what));
         }
-        core.silence();
-        // First the mode with its permission to set the accumulator, then the accumulator, then the
-        // period (2.3.9.2.2), and the interrupt last.
-        let timer = core.timer();
-        core.configure(Timer(timer.armed(self.arm_as(true))).muted());
-        let first = core.hpet.counter().wrapping_add(counts);
-        self.write_comparator(first);
-        self.write_comparator(counts);
-        self.arm(true)?;
-        Ok(Periods { first, counts })
+        for _ in 0..ATTEMPTS {
+            core.silence();
+            // First the mode with its permission to set the accumulator, then the accumulator, then the
+            // period (2.3.9.2.2), and the interrupt last.
+            let timer = core.timer();
+            core.configure(Timer(timer.armed(self.arm_as(true))).muted());
+            let begin = core.hpet.counter();
+            let first = begin.wrapping_add(counts);
+            self.write_comparator(first);
+            self.write_comparator(counts);
+            // If it has been met already, then with another period, and is far ahead now.
+            if self.elapsed(begin, self.counter()) < self.elapsed(begin, first) {
+                self.arm(true)?;
+                return Ok(Periods { first, counts });
+            }
+        }
+        let what = format!("{counts} counts pass before they are set as a period");
+        Err(DeviceError::Cannot(NAME, what))
     }
 
     /// How many periods have ended: how often it has interrupted, or should have.
@@ -376,13 +388,6 @@ impl Event {
             u64::from(counts as u32)
         }
     }
-}
-
-/// What [`Event::every`] has begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Periods {
-    first: u64,
-    counts: u64,
 }
 
 impl Drop for Comparator {

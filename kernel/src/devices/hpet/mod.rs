@@ -73,3 +73,10 @@ impl Hpet {
         }
     }
 }
+
+/// What [`Event::every`] has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Periods {
+    first: u64,
+    counts: u64,
+}

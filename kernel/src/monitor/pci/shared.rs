@@ -83,9 +83,8 @@ fn at_once(
         first.assert(VALUES.0);
         second.assert(VALUES.1);
         line.line().set_masked(false);
-        let both =
-            || first.answered() == before.1 + number && second.answered() == before.2 + number;
-        time::wait_until(PATIENCE, both);
+        let expected = (before.0 + number, before.1 + number, before.2 + number);
+        time::wait_until(PATIENCE, || counts() == expected);
     }
     let after = counts();
     let came = (after.0 - before.0, after.1 - before.1, after.2 - before.2);

@@ -9,12 +9,15 @@ use tocsin_logic::apic::Trigger;
 use super::{Begin, Ends, GRACE, PATIENCE, Run, arrives, mask_an_edge, received};
 use crate::devices::DeviceError;
 use crate::devices::hpet::{Comparator, Event, Hpet, Way};
+use crate::devices::pit::Pit;
 use crate::{println, time};
 
 /// The time of a one-shot and of a period, in nanoseconds.
 const TIME: u64 = 1_000_000;
 
 pub(super) fn hpet(run: &mut Run<'_>) -> Result<(), DeviceError> {
+    // Firmware may have left the PIT at work, which has a comparator's pin on many boards.
+    let _silenced = Pit::claim();
     let comparators = Hpet::claim()?;
     let abilities: Vec<_> = comparators
         .iter()
@@ -84,16 +87,24 @@ fn drive(run: &mut Run<'_>, number: u8, way: &str, mut event: Event) -> Result<(
         } else {
             // The moment had passed before all was set, and nothing was raised.
             late += 1;
+            // Or an emulator has raised it after all, and is late with that.
+            event.stop();
+            run.settle(0);
+            raised = received(event.line()) - begin.received;
         }
     }
     let what = format!("HPET {number} {way} one-shot");
-    run.row(&what, event.line(), &begin, &Ends::all(raised));
+    let ends = Ends {
+        empty: late,
+        ..Ends::all(raised)
+    };
+    run.row(&what, event.line(), &begin, &ends);
 
     let what = format!("HPET {number} {way} masked");
     if is_level || is_message {
         masked(run, &what, is_level, &mut event, counts)?;
     } else {
-        let begin = mask_an_edge(&mut event, Event::line, |event| {
+        let begin = mask_an_edge(run, &mut event, Event::line, |event| {
             event.once(counts).map(|_| ())
         })?;
         run.row(&what, event.line(), &begin, &Ends::lost());
@@ -109,10 +120,11 @@ fn drive(run: &mut Run<'_>, number: u8, way: &str, mut event: Event) -> Result<(
                 run.count,
                 PATIENCE + 2 * TIME * run.count,
             );
-            let ended = event.periods(periods);
+            // The comparator keeps its value, and no period ends after this.
             event.stop();
+            let ended = event.periods(periods);
             // What was raised last arrives, if only to find that it was taken back.
-            time::spin_for(GRACE);
+            run.settle(0);
             let ends = if is_level {
                 // Each was asserted until it was answered.
                 Ends {

@@ -8,6 +8,8 @@ mod timers;
 use alloc::format;
 use alloc::string::String;
 use alloc::string::ToString;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use tocsin_logic::script;
 use tocsin_logic::units::Nanoseconds;
@@ -16,6 +18,8 @@ use tocsin_logic::vector::PriorityClass;
 use super::{Arguments, CommandError};
 use crate::devices::DeviceError;
 use crate::irq::Line;
+use crate::irq::timers::{Mode, Timer};
+use crate::smp::jobs;
 use crate::{Machine, cpu, println, time};
 
 /// Interrupts that are raised, unless a number is given.
@@ -223,6 +227,30 @@ impl Run<'_> {
         }
     }
 
+    /// Waits until all is answered that devices raise in the next `duration` nanoseconds.
+    ///
+    /// A device that an emulator makes shows at once that its moment has come, but interrupts only when the
+    /// host lets it: as the local APIC's timer does, and the earlier deadline first. So a timer is
+    /// waited for. Then the CPU's thread runs, after all handlers.
+    fn settle(&self, duration: u64) {
+        let has_fired = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&has_fired);
+        let timer = Timer::new("sources", Mode::Interrupt, move |_| {
+            told.store(true, Ordering::Release);
+        });
+        let started = timer.and_then(|mut timer| {
+            timer.after(duration)?;
+            time::wait_until(PATIENCE, || has_fired.load(Ordering::Acquire));
+            Ok(())
+        });
+        if let Err(error) = started {
+            println!("  no timer to wait by: {error}");
+            time::spin_for(duration.max(GRACE));
+        }
+        // If it is not online, the line could not have been made.
+        let _ = jobs::run_on(self.cpu, jobs::NOTHING);
+    }
+
     fn problem(&mut self, what: &str) {
         self.problems += 1;
         println!("  problem: {what}");
@@ -234,33 +262,23 @@ fn received(line: &Line) -> u64 {
     line.counts().claimed
 }
 
-/// How often an edge is masked, each time four times as long, before one that still arrives counts as
-/// not lost. An emulated device may be late, and raise its edge when it is not masked any more.
-const ATTEMPTS: u32 = 6;
-
 /// Masks the line of `device`, has it raise one edge, waits, and unmasks it. What has come since the
 /// returned moment has not been lost.
 fn mask_an_edge<D>(
+    run: &Run<'_>,
     device: &mut D,
     line: fn(&D) -> &Line,
     raise: impl Fn(&mut D) -> Result<(), DeviceError>,
 ) -> Result<Begin, DeviceError> {
-    let mut attempt = 0;
-    loop {
-        let wait = GRACE << (2 * attempt);
-        line(device).set_masked(true);
-        // What was on its way before the mask still comes.
-        time::spin_for(GRACE);
-        let begin = Begin::new(line(device));
-        raise(device)?;
-        time::spin_for(wait);
-        let came_masked = received(line(device)) != begin.received;
-        line(device).set_masked(false);
-        attempt += 1;
-        if came_masked || !arrives(line(device), &begin, 1, wait) || attempt == ATTEMPTS {
-            return Ok(begin);
-        }
-    }
+    line(device).set_masked(true);
+    // What was on its way before the mask still comes.
+    run.settle(0);
+    let begin = Begin::new(line(device));
+    raise(device)?;
+    run.settle(GRACE);
+    line(device).set_masked(false);
+    run.settle(0);
+    Ok(begin)
 }
 
 /// Waits until a line has come `more` times since `begin`. Returns whether it has.

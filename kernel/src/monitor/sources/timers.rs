@@ -39,7 +39,7 @@ pub(super) fn pit(run: &mut Run<'_>) -> Result<(), DeviceError> {
         return Ok(());
     }
 
-    let begin = mask_an_edge(&mut timer, Timer::line, |timer| {
+    let begin = mask_an_edge(run, &mut timer, Timer::line, |timer| {
         timer.once(ONE_SHOT);
         Ok(())
     })?;
@@ -56,6 +56,8 @@ pub(super) fn pit(run: &mut Run<'_>) -> Result<(), DeviceError> {
             PATIENCE + 2 * period * run.count,
         );
         let periods = (time::nanoseconds() - begin.time) / period.max(1);
+        // It goes on, and would interrupt while the row is printed.
+        timer.line().set_masked(true);
         let what = format!("PIT {PIT_HERTZ} Hz");
         run.row(&what, timer.line(), &begin, &Ends::estimated(periods));
     }
@@ -149,7 +151,7 @@ impl<'a> RtcRow<'a> {
     /// emulator whose host is late makes more of these, one for each period that ends before the one
     /// before it is answered, so any number is accepted.
     fn end(self, run: &mut Run<'_>, what: &str, clock: &Clock) {
-        time::spin_for(GRACE);
+        run.settle(0);
         let raised = self.told.load(Ordering::Acquire) - self.before;
         let ends = Ends {
             empty: u64::MAX,
