@@ -15,8 +15,8 @@
 //! ```
 //!
 //! The library owns the entry points (Limine and PVH), the panic handler and the global
-//! allocator. When `main` runs, the boot CPU has its own page tables, descriptor tables and
-//! stacks, and explains its faults.
+//! allocator. When `main` runs, all CPUs that start are online, with page tables, descriptor tables and stacks of the
+//! kernel's, interrupts are on, and faults are explained. The other CPUs sleep until they are interrupted.
 //!
 //! Modules import only from those before them:
 //! `hw`, `sync`, `time`, `console`, `boot`, `memory`, `cpu`, `stop`, `acpi`, `apic`, `discover`, `smp`,
@@ -49,7 +49,7 @@ pub mod time;
 pub use discover::Machine;
 
 /// Names the function that the kernel runs when it is set up: `fn(&'static Machine) -> !`,
-/// on the boot CPU's thread stack, interrupts off.
+/// on the boot CPU's thread stack, interrupts on.
 #[macro_export]
 macro_rules! main {
     ($function:path) => {

@@ -1,6 +1,7 @@
 //! Giving a CPU something to do on its own stack, outside any interrupt handler.
 //!
-//! One job at a time for each CPU: this is for tests and the monitor, which wait for it.
+//! Between jobs the other CPUs sleep. Each has one job at a time, and whoever gives it waits for it: the
+//! monitor does so for what it runs everywhere.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -11,9 +12,11 @@ use crate::cpu;
 
 /// What a CPU is asked to do.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Job {
-    pub(crate) function: fn(u64),
-    pub(crate) argument: u64,
+pub struct Job {
+    /// Called on the CPU's thread stack, interrupts on.
+    pub function: fn(u64),
+    /// What it is given.
+    pub argument: u64,
 }
 
 /// Nothing: the CPU's thread has run when it is done, and so all its handlers have.
@@ -48,22 +51,22 @@ impl fmt::Display for JobError {
 }
 
 /// Gives `job` to CPU number `cpu` and waits until it is done. On the calling CPU itself, it is
-/// simply called.
+/// simply called. In a thread.
 ///
 /// # Errors
 ///
 /// [`JobError`], if the CPU cannot take it.
-pub(crate) fn run_on(cpu: u32, job: Job) -> Result<(), JobError> {
+pub fn run_on(cpu: u32, job: Job) -> Result<(), JobError> {
     run_on_each(&[cpu], job)
 }
 
 /// Gives `job` to all these CPUs at once and waits until all are done. On the calling CPU itself, it is
-/// simply called.
+/// simply called. In a thread.
 ///
 /// # Errors
 ///
 /// [`JobError`], if a CPU cannot take it; if one is busy, those before it in the list may run it.
-pub(crate) fn run_on_each(cpus: &[u32], job: Job) -> Result<(), JobError> {
+pub fn run_on_each(cpus: &[u32], job: Job) -> Result<(), JobError> {
     let own = cpu::current().id();
     let others = || cpus.iter().filter(|&&cpu| cpu != own);
     for &cpu in others() {
@@ -85,12 +88,12 @@ fn find(cpu: u32) -> Result<&'static Online, JobError> {
     super::find(cpu).ok_or(JobError::Offline(cpu))
 }
 
-/// Runs `function` on all CPUs at once, with the CPU's number, and waits until all are done.
+/// Runs `function` on all CPUs at once, with the CPU's number, and waits until all are done. In a thread.
 ///
 /// # Errors
 ///
 /// [`JobError`], if a CPU cannot take it; the others may have run it.
-pub(crate) fn run_on_all(function: fn(u64)) -> Result<(), JobError> {
+pub fn run_on_all(function: fn(u64)) -> Result<(), JobError> {
     let own = cpu::current().id();
     let others = || all().iter().filter(|it| it.cpu.id() != own);
     for target in others() {
