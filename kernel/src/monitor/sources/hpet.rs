@@ -87,18 +87,13 @@ fn drive(run: &mut Run<'_>, number: u8, way: &str, mut event: Event) -> Result<(
         } else {
             // The moment had passed before all was set, and nothing was raised.
             late += 1;
-            // Or an emulator has raised it after all, and is late with that.
-            event.stop();
+            // Or an emulator raises it after all, and is late with that.
             run.settle(0);
             raised = received(event.line()) - begin.received;
         }
     }
     let what = format!("HPET {number} {way} one-shot");
-    let ends = Ends {
-        empty: late,
-        ..Ends::all(raised)
-    };
-    run.row(&what, event.line(), &begin, &ends);
+    run.row(&what, event.line(), &begin, &Ends::all(raised));
 
     let what = format!("HPET {number} {way} masked");
     if is_level || is_message {
