@@ -6,44 +6,10 @@
 #[cfg(test)]
 mod tests;
 
+use tocsin_tools::figures::GROUPS;
 use tocsin_tools::settings::BadSetting;
 
 use crate::error::BenchError;
-
-/// Each group as the kernel's `bench` command calls it, and its figures.
-const GROUPS: &[(&str, &[&str])] = &[
-    ("exception", &["exception.int_n", "exception.ud"]),
-    (
-        "self_ipi",
-        &[
-            "self_ipi.to_handler",
-            "self_ipi.back",
-            "self_ipi.round_trip",
-            "self_ipi.to_gate",
-            "self_ipi.entry",
-        ],
-    ),
-    ("nest", &["nest.arrival", "nest.entry"]),
-    ("contention", &["contention.latency"]),
-    ("deferred", &["deferred.run"]),
-    ("timer", &["timer.queue"]),
-    ("load", &["timer.jitter"]),
-    ("pin", &["pin.hpet"]),
-    ("msi", &["msi.edu"]),
-    ("ipi", &["ipi.one_way", "ipi.round_trip"]),
-    ("broadcast", &["broadcast.all", "broadcast.sender"]),
-    ("call", &["call.wait", "tlb.shootdown"]),
-    (
-        "throughput",
-        &[
-            "throughput.self_ipi",
-            "throughput.thread_left",
-            "throughput.thread_share",
-            "throughput.delivered",
-        ],
-    ),
-    ("bringup", &["bringup.cpus"]),
-];
 
 /// Whether `name` asks for this figure of this group: it is the group's, or how the figure's
 /// begins.

@@ -7,6 +7,7 @@ use std::path::Path;
 mod boot;
 mod cleanup;
 mod error;
+pub mod figures;
 mod firmware;
 mod limine;
 mod machine;

@@ -7,45 +7,11 @@ use std::collections::BTreeMap;
 
 use libtest_mimic::Trial;
 use serde_json::Value;
+use tocsin_tools::figures::GROUPS;
 use tocsin_tools::settings::Smp;
 use tocsin_tools::{Machine, Outcome, Session};
 
 use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial, with};
-
-/// Figures that a machine with more than one CPU has, by the group that measures them.
-const FIGURES: &[(&str, &[&str])] = &[
-    ("exception", &["exception.int_n", "exception.ud"]),
-    (
-        "self_ipi",
-        &[
-            "self_ipi.to_handler",
-            "self_ipi.back",
-            "self_ipi.round_trip",
-            "self_ipi.to_gate",
-            "self_ipi.entry",
-        ],
-    ),
-    ("nest", &["nest.arrival", "nest.entry"]),
-    ("contention", &["contention.latency"]),
-    ("deferred", &["deferred.run"]),
-    ("timer", &["timer.queue"]),
-    ("load", &["timer.jitter"]),
-    ("pin", &["pin.hpet"]),
-    ("msi", &["msi.edu"]),
-    ("ipi", &["ipi.one_way", "ipi.round_trip"]),
-    ("broadcast", &["broadcast.all", "broadcast.sender"]),
-    ("call", &["call.wait", "tlb.shootdown"]),
-    (
-        "throughput",
-        &[
-            "throughput.self_ipi",
-            "throughput.thread_left",
-            "throughput.thread_share",
-            "throughput.delivered",
-        ],
-    ),
-    ("bringup", &["bringup.cpus"]),
-];
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -215,7 +181,7 @@ fn exact(mode: &str) -> Result {
         "records of two runs"
     );
     let figures = figures(&first)?;
-    for name in FIGURES.iter().flat_map(|(_, names)| *names) {
+    for name in GROUPS.iter().flat_map(|(_, names)| *names) {
         let is_there = figures
             .keys()
             .any(|key| key.starts_with(&format!("{name} ")));
@@ -235,7 +201,7 @@ fn exact(mode: &str) -> Result {
 /// Figures in cycles are whole too, and a group can be had alone.
 fn cycles(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
-    for (group, names) in FIGURES {
+    for (group, names) in GROUPS {
         let answer = session.command(&format!("bench {group} samples=200 json"), PATIENCE)?;
         let figures = figures(&answer)?;
         for name in *names {
@@ -262,7 +228,7 @@ fn cycles(session: &mut Session) -> Result {
 fn help(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     let answer = session.command("help bench", PATIENCE)?;
-    let words = FIGURES.iter().map(|(group, _)| *group);
+    let words = GROUPS.iter().map(|(group, _)| *group);
     for word in words.chain(["clock=cycles", "clock=instructions", "samples=N", "json"]) {
         let mut lines = answer.lines().map(str::split_whitespace);
         let is_told = lines.any(|mut line| line.next() == Some(word) && line.next().is_some());
