@@ -1,7 +1,6 @@
 //! Starting the other CPUs, as it was when this machine booted.
 
-use super::record::About;
-use super::record::Value;
+use super::record::{About, Value};
 use super::runner::Bench;
 use crate::smp;
 

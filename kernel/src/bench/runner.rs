@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use tocsin_logic::bench::{Histogram, Split, Summary, correct};
+use tocsin_logic::bench::{Histogram, Split, Summary, correct, median};
 
 use super::clock::{self, Clock, stamp};
 use super::record::{self, About, Parameter, Parameters, Part, Record, Sample};
@@ -92,7 +92,7 @@ impl Bench {
             })
             .skip(bench.clock.warm_up())
             .collect();
-        bench.overhead = Summary::of(&mut empty).map_or(0, |summary| summary.p50);
+        bench.overhead = median(&mut empty);
         bench.head(clock::step(bench.clock));
         bench
     }

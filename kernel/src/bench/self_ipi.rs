@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::arch::asm;
 use core::sync::atomic::Ordering;
 
-use tocsin_logic::bench::Summary;
+use tocsin_logic::bench::median;
 use tocsin_logic::vector::Vector;
 
 use super::clock::stamp;
@@ -88,11 +88,6 @@ impl GateCost {
             after: median(&mut after),
         }
     }
-}
-
-/// The middle one.
-pub(super) fn median(samples: &mut [u64]) -> u64 {
-    Summary::of(samples).map_or(0, |summary| summary.p50)
 }
 
 /// Where a way that is stamped at the gate is parted, the stamp's own cost in both parts.

@@ -2,12 +2,13 @@
 
 use core::sync::atomic::Ordering;
 
+use tocsin_logic::bench::median;
 use tocsin_logic::vector::Vector;
 
 use super::held::{Ends, Recording};
 use super::rivals::{self, BEGAN, GATE, NEXT, OWN};
 use super::runner::Bench;
-use super::self_ipi::{self, GateCost, to_self};
+use super::self_ipi::{GateCost, to_self};
 use crate::apic::{timer as hardware, vectors};
 use crate::cpu::interrupts::MEASURED;
 use crate::cpu::{self, interrupt_entry};
@@ -36,7 +37,7 @@ fn set_stamped(on: bool) {
 pub(super) fn costs(bench: &Bench) -> (Ends, u64) {
     let median = |sample: &dyn Fn() -> u64| {
         let mut samples: [u64; 101] = core::array::from_fn(|_| sample());
-        self_ipi::median(&mut samples)
+        median(&mut samples)
     };
     let gap = || {
         let gate = GATE.load(Ordering::Relaxed);

@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use tocsin_logic::bench::Summary;
+use tocsin_logic::bench::median;
 use tocsin_logic::vector::Vector;
 
 use super::answers;
@@ -60,7 +60,7 @@ fn thread_left(bench: &mut Bench, installed: &Installed) {
     let mut alone = alone.pop().unwrap_or_default();
     let idle = [("load", Value::Word("idle"))];
     figure(bench, name, "tocsin", "per_second", &idle, &mut alone);
-    let whole = Summary::of(&mut alone).map_or(1, |summary| summary.p50.max(1));
+    let whole = median(&mut alone).max(1);
     let Some(partner) = Partner::find() else {
         let why = "there is no other CPU";
         return bench.skip("throughput.thread_left, load flood", why);

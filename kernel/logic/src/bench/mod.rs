@@ -13,4 +13,4 @@ mod tests;
 
 pub use cause::{Held, Split, Stretch, split};
 pub use histogram::{Bucket, Histogram};
-pub use summary::{Summary, correct, resolution};
+pub use summary::{Summary, correct, median, resolution};

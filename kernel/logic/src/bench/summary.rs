@@ -33,6 +33,12 @@ pub fn resolution(samples: &mut [u64]) -> Option<u64> {
     distances.min()
 }
 
+/// The median of some samples, which are sorted for it; 0 if there are none.
+#[must_use]
+pub fn median(samples: &mut [u64]) -> u64 {
+    Summary::of(samples).map_or(0, |summary| summary.p50)
+}
+
 /// Least, percentiles and greatest of some samples. A percentile is the least sample that is not
 /// below that share of all samples (the nearest rank), so it is always one that was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

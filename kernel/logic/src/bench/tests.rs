@@ -1,6 +1,6 @@
 //! Against `hdrhistogram`, which counts in its own way.
 
-use super::{Held, Histogram, Split, Stretch, Summary, correct, resolution, split};
+use super::{Held, Histogram, Split, Stretch, Summary, correct, median, resolution, split};
 use proptest::prelude::*;
 use std::vec::Vec;
 
@@ -169,4 +169,12 @@ proptest! {
         prop_assert_eq!(found, slowly(deadline, gate, began, &stretches));
         prop_assert_eq!(found.total(), began.saturating_sub(deadline));
     }
+}
+
+#[test]
+fn the_median_of_none_is_0() {
+    assert_eq!(median(&mut []), 0);
+    assert_eq!(median(&mut [9, 1, 5]), 5);
+    // One that was measured: the lower of the two in the middle.
+    assert_eq!(median(&mut [9, 1, 7, 5]), 5);
 }
