@@ -34,6 +34,8 @@ bitflags! {
         const PGE = 1 << 8;
         /// SSE, whose exceptions need CR4.OSXMMEXCPT.
         const SSE = 1 << 9;
+        /// What is added to the time-stamp counter (IA32_TSC_ADJUST).
+        const TSC_ADJUST = 1 << 10;
     }
 }
 
@@ -60,6 +62,7 @@ impl Features {
         let extended = cpuid(0x8000_0001, 0).edx;
         [
             (extended, 20, Self::NX),
+            (structured.ebx, 1, Self::TSC_ADJUST),
             (structured.ebx, 7, Self::SMEP),
             (structured.ebx, 20, Self::SMAP),
             (structured.ecx, 2, Self::UMIP),

@@ -11,8 +11,8 @@ use tocsin_logic::units::Nanoseconds;
 
 use super::Online;
 use crate::cpu;
-use crate::hw::control::{read_msr, write_msr};
-use crate::hw::processor::{cpuid, timestamp};
+use crate::hw::control::{Features, read_msr, write_msr};
+use crate::hw::processor::timestamp;
 use crate::time::cycles_to_nanoseconds;
 
 /// What is added to a counter (SDM vol. 3B, 19.17.3).
@@ -23,7 +23,7 @@ static ADJUSTMENT: AtomicU64 = AtomicU64::new(0);
 
 /// The register's value, on processors that have it.
 fn adjustment() -> Option<u64> {
-    let has_register = cpuid(7, 0).ebx & 1 << 1 != 0;
+    let has_register = Features::get().contains(Features::TSC_ADJUST);
     // SAFETY: 1. CPUID reports the register.
     has_register.then(|| unsafe { read_msr(IA32_TSC_ADJUST) })
 }
