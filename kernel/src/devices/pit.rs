@@ -18,6 +18,9 @@ pub use tocsin_logic::devices::pit::{FREQUENCY, divisor, nanoseconds, ticks};
 const NAME: &str = "PIT";
 const CHANNEL: u8 = 0;
 
+/// The mode in which the output is high and nothing counts; see [`rest`].
+const RESTING: Mode = Mode::Triggered;
+
 /// How long to wait for an interrupt that may arrive elsewhere, in nanoseconds.
 const TRIAL: u64 = 100_000_000;
 
@@ -37,12 +40,11 @@ impl Pit {
     /// [`DeviceError::Taken`]; [`DeviceError::Absent`], if it does not take a mode.
     pub fn claim() -> Result<Self, DeviceError> {
         let ownership = Ownership::take(&TAKEN, NAME)?;
-        pit::set_mode(CHANNEL, Mode::OneShot);
-        if !pit::status(CHANNEL).is_set_as(control(CHANNEL, Mode::OneShot)) {
+        rest();
+        if !pit::status(CHANNEL).is_set_as(control(CHANNEL, RESTING)) {
             let why = "channel 0 of an 8254 does not take the mode that it is given";
             return Err(DeviceError::Absent(NAME, why));
         }
-        rest();
         Ok(Self {
             _ownership: ownership,
         })
@@ -118,7 +120,7 @@ impl Pit {
 /// count is written because some emulated counters go on with the old one until then: an edge that
 /// such a counter owes comes now or never.
 fn rest() {
-    start(Mode::Triggered, 1);
+    start(RESTING, 1);
 }
 
 fn start(mode: Mode, count: u16) {

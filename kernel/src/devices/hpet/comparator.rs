@@ -14,7 +14,6 @@ use tocsin_logic::vector::PriorityClass;
 
 use super::message::ComparatorMessage;
 use super::{Hpet, NAME, Periods};
-
 use crate::devices::DeviceError;
 use crate::irq::{Claim, Line, Request, Source};
 use crate::sync::IrqMutex;
