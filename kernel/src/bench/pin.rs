@@ -66,7 +66,7 @@ fn any_pin() -> Result<Event, String> {
     let mut note = |error: DeviceError| {
         why.get_or_insert(format!("{error}"));
     };
-    let class = PriorityClass::new(13).unwrap_or(PriorityClass::HIGHEST);
+    let class = PriorityClass::new(13).expect("a class is 0 to 15");
     let claim = || Hpet::claim().map_err(|error| format!("{error}"));
     let routes: Vec<Vec<Gsi>> = claim()?.iter().map(|it| it.routes().collect()).collect();
     for (number, routes) in routes.into_iter().enumerate() {

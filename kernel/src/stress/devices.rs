@@ -17,7 +17,7 @@ use crate::pci::edu::{Answered, Edu, Way};
 use crate::pci::virtio_rng::VirtioRng;
 
 /// Priority class of the devices' lines.
-const CLASS: u8 = 7;
+const CLASS: PriorityClass = PriorityClass::new(7).expect("a class is 0 to 15");
 
 /// The greatest value that `edu` is given: bit 0 is its computation's.
 const MOST: u32 = 0x7fff_ffff;
@@ -33,16 +33,15 @@ pub(super) struct Devices {
 impl Devices {
     /// Starts those that are there; the account knows what is wrong with others.
     pub(super) fn find() -> Self {
-        let class = PriorityClass::new(CLASS).unwrap_or(PriorityClass::HIGHEST);
         let edu = |way| {
             let topology = &machine().ok_or(PciError::NotFound(0, 0))?.topology;
             let edu = Arc::new(Edu::claim()?);
-            edu.answer(way, class, 0, topology)
+            edu.answer(way, CLASS, 0, topology)
         };
         Self {
             msi: present(edu(Way::Msi)),
             level: present(edu(Way::Pin)),
-            rng: present(VirtioRng::start(class, 0)),
+            rng: present(VirtioRng::start(CLASS, 0)),
         }
     }
 

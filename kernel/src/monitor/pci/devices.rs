@@ -19,14 +19,10 @@ use crate::{Machine, println, smp, time};
 const PATIENCE: u64 = 2_000_000_000;
 
 /// Priority class of the devices' lines.
-const CLASS: u8 = 5;
+pub(super) const CLASS: PriorityClass = PriorityClass::new(5).expect("a class is 0 to 15");
 
 /// The number whose factorial `edu` computes, and what it must be.
 const FACTORIAL: (u32, u32) = (10, 3_628_800);
-
-pub(super) fn class() -> PriorityClass {
-    PriorityClass::new(CLASS).unwrap_or(PriorityClass::LOWEST_USABLE)
-}
 
 pub(super) fn edu(machine: &Machine, count: u32, cpu: u32) -> Result<(), PciError> {
     let edu = Arc::new(Edu::claim()?);
@@ -39,7 +35,7 @@ pub(super) fn edu(machine: &Machine, count: u32, cpu: u32) -> Result<(), PciErro
             Way::Msi => String::new(),
             Way::Pin => format!(", {}", edu.device().pin_route(&machine.topology)?),
         };
-        let answered = Arc::clone(&edu).answer(way, class(), cpu, &machine.topology)?;
+        let answered = Arc::clone(&edu).answer(way, CLASS, cpu, &machine.topology)?;
         println!(
             "  {name}: vector {} of CPU {}{how}",
             answered.line().vector(),
@@ -80,7 +76,7 @@ pub(super) fn check(address: Address, what: &str, tally: Tally) -> Result<(), Pc
 }
 
 pub(super) fn virtio(_: &Machine, count: u32, cpu: u32) -> Result<(), PciError> {
-    let rng = VirtioRng::start(class(), cpu)?;
+    let rng = VirtioRng::start(CLASS, cpu)?;
     let address = rng.device().address;
     println!("virtio entropy device {address}");
     fill(&rng, count)?;
@@ -123,7 +119,7 @@ fn fill(rng: &VirtioRng, count: u32) -> Result<(), PciError> {
 }
 
 pub(super) fn port(_: &Machine, count: u32, cpu: u32) -> Result<(), PciError> {
-    let port = Port::claim(class(), cpu)?;
+    let port = Port::claim(CLASS, cpu)?;
     let address = port.device().address;
     println!("PCI Express port {address}");
     command(&port, count)?;

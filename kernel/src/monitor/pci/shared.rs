@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::devices::{check, class};
+use super::devices::{CLASS, check};
 use crate::irq::{Claim, Member, Request, SharedLine, Source};
 use crate::pci::PciError;
 use crate::pci::edu::{Answered, Edu, IDS, Tally};
@@ -21,7 +21,7 @@ pub(super) fn shared(machine: &Machine, count: u32, cpu: u32) -> Result<(), PciE
     let request = Request {
         name: "edus",
         source,
-        class: class(),
+        class: CLASS,
         cpu,
     };
     let line = SharedLine::new(request).map_err(PciError::Line)?;

@@ -29,7 +29,7 @@ const COUNT: u64 = 10;
 const MAX_COUNT: u64 = 10_000;
 
 /// Priority class of the devices' lines.
-const CLASS: u8 = 5;
+const CLASS: PriorityClass = PriorityClass::new(5).expect("a class is 0 to 15");
 
 /// How long an interrupt may take before it counts as lost, in nanoseconds.
 const PATIENCE: u64 = 2_000_000_000;
@@ -74,7 +74,7 @@ pub(super) fn sources(
     let mut run = Run {
         machine,
         count,
-        class: PriorityClass::new(CLASS).unwrap_or(PriorityClass::LOWEST_USABLE),
+        class: CLASS,
         // `number` keeps it within 32 bits.
         cpu: cpu.map_or_else(|| cpu::current().id(), |cpu| cpu as u32),
         problems: 0,
