@@ -3,8 +3,9 @@
 //!
 //! It saves the nine registers that a function may change, and calls the function that the CPU's
 //! table has for the vector; see [`super::interrupts`]. A first interrupt goes to the interrupt
-//! stack, a nested one has it already; each has a path of its own, so that none costs more. What is
-//! counted, and where: by vector, and the depths that were reached.
+//! stack, a nested one has it already; each has a path of its own, so that none costs more. It counts
+//! the interrupts of each vector, and notes the vector at each nesting depth: code below learns from that
+//! in which class it runs, without reading the local APIC.
 //!
 //! A software interrupt has no EOI and no priority: its function runs with interrupts off, on the stack
 //! that it finds.
@@ -95,6 +96,7 @@ entry_interrupt:
     save_volatile
     inc dword ptr gs:[{depth}]
     jnz entry_nested
+    mov byte ptr gs:[{vectors}], sil
     mov rdx, rsp
     mov rsp, gs:[{stack}]
     push rdx
@@ -109,7 +111,7 @@ entry_interrupt:
     // From a handler: the stack is the right one, and aligned by now.
 entry_nested:
     mov eax, gs:[{depth}]
-    mov byte ptr gs:[{reached} + rax - 1], 1
+    mov byte ptr gs:[{vectors} + rax], sil
     call_function
     end_interrupt 1f, entry_nested_end
     dec dword ptr gs:[{depth}]
@@ -197,7 +199,7 @@ entry_unhandled:
     undefined = const UNDEFINED,
     software = const SOFTWARE,
     depth = const offset_of!(PerCpu, interrupts.depth),
-    reached = const offset_of!(PerCpu, interrupts.reached),
+    vectors = const offset_of!(PerCpu, interrupts.vectors),
     stack = const offset_of!(PerCpu, interrupts.stack),
     apic_page = const offset_of!(PerCpu, interrupts.apic_page),
     functions = const offset_of!(PerCpu, interrupts.table) + <Table>::FUNCTIONS,

@@ -8,7 +8,7 @@
 //! How handlers are installed and removed meanwhile is [`tocsin_logic::irq::table`]'s.
 
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering};
 
 use tocsin_logic::irq::table::Table;
 use tocsin_logic::vector::Vector;
@@ -52,8 +52,8 @@ const DEPTHS: usize = 16;
 pub struct Interrupts {
     /// How many interrupts are being answered, less one: -1 in a thread.
     pub(super) depth: AtomicI32,
-    /// Whether an interrupt has come when `depth` was the index, from 0 on.
-    pub(super) reached: [AtomicBool; DEPTHS],
+    /// The vector of the last interrupt at each nesting depth; 0 at depths that were never reached.
+    pub(super) vectors: [AtomicU8; DEPTHS],
     /// First value of RSP on the interrupt stack: 8 below the top, so that a push aligns it.
     pub(super) stack: AtomicU64,
     /// The xAPIC's registers, or 0 in x2APIC mode.
@@ -66,7 +66,7 @@ impl Interrupts {
     pub(super) const fn new() -> Self {
         Self {
             depth: AtomicI32::new(-1),
-            reached: [const { AtomicBool::new(false) }; DEPTHS],
+            vectors: [const { AtomicU8::new(0) }; DEPTHS],
             stack: AtomicU64::new(0),
             apic_page: AtomicU64::new(0),
             table: Table::new(interrupt_entry::unhandled()),
@@ -141,18 +141,23 @@ impl Interrupts {
         level(&self.depth)
     }
 
-    /// The most interrupts that have been answered at once.
+    /// The vector of the innermost interrupt that is being handled; `None` in a thread.
+    ///
+    /// Context: any, on this CPU.
+    #[inline]
+    #[must_use]
+    pub fn innermost(&self) -> Option<Vector> {
+        let depth = usize::try_from(self.depth.load(Ordering::Relaxed)).ok()?;
+        let vector = self.vectors.get(depth)?;
+        Some(Vector(vector.load(Ordering::Relaxed)))
+    }
+
+    /// The most interrupts that have been handled at once.
     #[must_use]
     pub fn max_depth(&self) -> u32 {
-        // The entry code notes nothing of an interrupt that interrupts no other.
-        let with_eoi = (FIRST..=u8::MAX).filter(|vector| !WITHOUT_EOI.contains(vector));
-        let any = with_eoi
-            .map(|vector| self.count(vector))
-            .any(|count| count > 0);
-        let reached = |it: &AtomicBool| it.load(Ordering::Relaxed);
-        // One came inside as many as the index and one more.
-        let most = self.reached.iter().rposition(reached);
-        most.map_or(u32::from(any), |index| index as u32 + 2)
+        let reached = |vector: &AtomicU8| vector.load(Ordering::Relaxed) != 0;
+        let deepest = self.vectors.iter().rposition(reached);
+        deepest.map_or(0, |index| index as u32 + 1)
     }
 }
 

@@ -6,6 +6,7 @@
 //! does, because a second delivery through the same IST entry starts at the same top and
 //! overwrites the first.
 
+pub mod context;
 pub mod ending;
 pub mod entry;
 pub mod exceptions;

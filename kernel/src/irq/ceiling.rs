@@ -10,9 +10,11 @@
 use core::ops::{Deref, DerefMut};
 
 use spin::mutex::{TicketMutex, TicketMutexGuard};
+use tocsin_logic::irq::context::Level;
 use tocsin_logic::vector::PriorityClass;
 
 use super::priority::{self, Raised};
+use crate::cpu::context;
 
 /// A lock for data that threads and handlers up to a class share. It never disables interrupts.
 #[derive(Debug)]
@@ -48,18 +50,11 @@ impl<T> CeilingMutex<T> {
     ///
     /// # Panics
     ///
-    /// In a debug build, if the caller runs above the ceiling: it could have interrupted the holder
-    /// on its own CPU, and would wait for ever.
+    /// If the caller runs above the ceiling, or with interrupts disabled, which is above every ceiling: it
+    /// could have interrupted the holder on its own CPU, and would wait forever.
+    #[track_caller]
     pub fn lock(&self) -> CeilingGuard<'_, T> {
-        if cfg!(debug_assertions) {
-            let current = priority::current();
-            assert!(
-                current <= self.ceiling,
-                "a lock with ceiling {} was taken at class {}",
-                self.ceiling.get(),
-                current.get()
-            );
-        }
+        context::require("CeilingMutex::lock", Level::Class(self.ceiling));
         let raised = priority::raise(self.ceiling);
         CeilingGuard {
             guard: self.lock.lock(),

@@ -6,11 +6,9 @@
 
 use core::marker::PhantomData;
 
-use tocsin_logic::apic::Register;
 use tocsin_logic::vector::PriorityClass;
 
-use crate::apic::local;
-use crate::cpu::stretch;
+use crate::cpu::{context, stretch};
 use crate::hw::control;
 use crate::sync;
 
@@ -64,10 +62,10 @@ impl Drop for Raised {
 }
 
 /// The class that this CPU runs at: of CR8 or of the interrupt in service, whichever is higher. 0 in
-/// a thread that holds nothing back.
+/// a thread that masks nothing.
+///
+/// Context: any.
 #[must_use]
 pub fn current() -> PriorityClass {
-    // The register holds 8 bits, the class in the upper four.
-    let class = local().read(Register::Ppr) >> 4 & 0xf;
-    PriorityClass::new(class as u8).unwrap_or(PriorityClass::HIGHEST)
+    context::current().class()
 }

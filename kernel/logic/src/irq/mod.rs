@@ -4,6 +4,7 @@
 //! | module | decides |
 //! |---|---|
 //! | [`vectors`] | which vector of a CPU a line gets |
+//! | [`context`] | what may be called where |
 //! | [`priority`] | what the local APIC delivers, and how deep it nests |
 //! | [`stack`] | how much stack that takes |
 //! | [`table`] | how a handler is installed and removed while interrupts arrive |
@@ -25,6 +26,7 @@
 
 pub mod affinity;
 pub mod board;
+pub mod context;
 pub mod heart;
 pub mod mailbox;
 pub mod nmi;

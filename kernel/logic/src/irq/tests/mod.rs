@@ -3,6 +3,7 @@
 
 mod affinity;
 mod calls;
+mod context;
 mod priority;
 mod route;
 mod stack;
