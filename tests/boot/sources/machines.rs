@@ -83,10 +83,12 @@ impl Source {
 const PIT_ROWS: &[&str] = &["one-shot", "masked", "1000 Hz"];
 const HPET_ROWS: &[&str] = &["one-shot", "masked", "periodic"];
 const PIT_PLACE: &str = "GSI 2, pin 2 of I/O APIC 0, active high, edge (ISA IRQ 0, overridden)";
-const EDGE_AT_8: &str = "GSI 8, pin 8 of I/O APIC 0, active high, edge";
-const LEVEL_AT_8: &str = "GSI 8, pin 8 of I/O APIC 0, active high, level";
 const EDGE_AT_16: &str = "GSI 16, pin 16 of I/O APIC 0, active high, edge";
 const LEVEL_AT_16: &str = "GSI 16, pin 16 of I/O APIC 0, active low, level";
+const EDGE_AT_17: &str = "GSI 17, pin 17 of I/O APIC 0, active high, edge";
+const LEVEL_AT_17: &str = "GSI 17, pin 17 of I/O APIC 0, active low, level";
+const EDGE_AT_18: &str = "GSI 18, pin 18 of I/O APIC 0, active high, edge";
+const LEVEL_AT_18: &str = "GSI 18, pin 18 of I/O APIC 0, active low, level";
 
 pub const PIT: Source = Source {
     name: "pit",
@@ -103,16 +105,16 @@ const PIT_OF_MICROVM: Source = Source {
     )],
 };
 
-/// A level cannot be had at the PIT's pin, so the first comparator goes to its second.
+/// Its comparators also list GSI 2 and 8, which ISA interrupts have.
 const HPET: Source = Source {
     name: "hpet",
     ways: &[
-        ("HPET 0 edge ", HPET_ROWS, PIT_PLACE),
-        ("HPET 0 level ", HPET_ROWS, LEVEL_AT_8),
-        ("HPET 1 edge ", HPET_ROWS, EDGE_AT_8),
-        ("HPET 1 level ", HPET_ROWS, LEVEL_AT_8),
-        ("HPET 2 edge ", HPET_ROWS, EDGE_AT_16),
-        ("HPET 2 level ", HPET_ROWS, LEVEL_AT_16),
+        ("HPET 0 edge ", HPET_ROWS, EDGE_AT_16),
+        ("HPET 0 level ", HPET_ROWS, LEVEL_AT_16),
+        ("HPET 1 edge ", HPET_ROWS, EDGE_AT_17),
+        ("HPET 1 level ", HPET_ROWS, LEVEL_AT_17),
+        ("HPET 2 edge ", HPET_ROWS, EDGE_AT_18),
+        ("HPET 2 level ", HPET_ROWS, LEVEL_AT_18),
     ],
 };
 

@@ -6,17 +6,16 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use tocsin_logic::acpi::Gsi;
 use tocsin_logic::apic::{Polarity, Trigger};
-use tocsin_logic::devices::hpet::{
-    Arm, Delivery, STATUS, Timer, timer_comparator, timer_configuration,
-};
+use tocsin_logic::devices::hpet::{Arm, Delivery, STATUS, Timer, timer_comparator, usable_routes};
 use tocsin_logic::irq::route::Mode;
+use tocsin_logic::topology::Topology;
 use tocsin_logic::vector::PriorityClass;
 
 use super::message::ComparatorMessage;
+use super::registers::Core;
 use super::{Hpet, NAME, Periods};
 use crate::devices::DeviceError;
 use crate::irq::{Claim, Line, Request, Source};
-use crate::sync::IrqMutex;
 
 /// How often a period is set whose first end passes meanwhile.
 const ATTEMPTS: u32 = 10;
@@ -35,88 +34,25 @@ pub enum Way {
     Message,
 }
 
-/// The registers of one comparator, as driver, handler and line share them.
-#[derive(Debug)]
-pub(super) struct Core {
-    hpet: Arc<Hpet>,
-    number: u8,
-    /// What the configuration register shall hold while it is not masked.
-    configuration: IrqMutex<Setting>,
-}
-
-#[derive(Debug)]
-struct Setting {
-    value: u64,
-    is_masked: bool,
-}
-
-impl Core {
-    pub(super) fn number(&self) -> u8 {
-        self.number
-    }
-
-    pub(super) fn read(&self, register: fn(u8) -> u64) -> u64 {
-        self.hpet.registers.read(register(self.number))
-    }
-
-    pub(super) fn write(&self, register: fn(u8) -> u64, value: u64) {
-        self.hpet.registers.write(register(self.number), value);
-    }
-
-    fn timer(&self) -> Timer {
-        Timer(self.read(timer_configuration))
-    }
-
-    fn status_bit(&self) -> u32 {
-        1 << self.number
-    }
-
-    /// Sets the configuration, or what it shall be once it is not masked any more.
-    fn configure(&self, value: u64) {
-        let mut setting = self.configuration.lock();
-        setting.value = value;
-        if !setting.is_masked {
-            self.write(timer_configuration, value);
-        }
-    }
-
-    pub(super) fn silence(&self) {
-        self.configure(self.timer().disarmed());
-        // Status bits are cleared by writing them.
-        self.hpet.registers.write(STATUS, self.status_bit());
-    }
-
-    pub(super) fn set_masked(&self, masked: bool) {
-        let mut setting = self.configuration.lock();
-        setting.is_masked = masked;
-        let value = Timer(setting.value);
-        let value = if masked { value.muted() } else { value.0 };
-        self.write(timer_configuration, value);
-    }
-}
-
 /// A comparator, silent.
 #[derive(Debug)]
 pub struct Comparator {
     core: Arc<Core>,
     is_wide: bool,
+    /// A bit for each GSI that a line may be bound to.
+    routes: u32,
 }
 
 impl Comparator {
-    pub(super) fn new(hpet: Arc<Hpet>, number: u8) -> Self {
-        let core = Core {
-            hpet,
-            number,
-            configuration: IrqMutex::new(Setting {
-                value: 0,
-                is_masked: false,
-            }),
-        };
+    pub(super) fn new(hpet: Arc<Hpet>, number: u8, topology: &Topology) -> Self {
+        let core = Core::new(hpet, number);
         core.silence();
         let is_wide = core.hpet.capabilities.is_wide() && core.timer().is_wide();
+        let routes = usable_routes(core.timer().routes(), topology);
         Self {
             core: Arc::new(core),
             is_wide,
+            routes,
         }
     }
 
@@ -126,9 +62,12 @@ impl Comparator {
         self.core.number
     }
 
-    /// The GSIs that it can interrupt at.
+    /// The GSIs that it may interrupt at: of those in its route capability, the ones that are not
+    /// an ISA interrupt's, or, where it has no other, the ones at which an ISA interrupt arrives.
+    ///
+    /// Context: any.
     pub fn routes(&self) -> impl Iterator<Item = Gsi> + use<> {
-        let routes = self.core.timer().routes();
+        let routes = self.routes;
         (0..32).filter(move |gsi| routes >> gsi & 1 != 0).map(Gsi)
     }
 
@@ -214,7 +153,16 @@ impl Comparator {
             Way::Pin { gsi, trigger } => (gsi, trigger),
         };
         if !self.routes().any(|route| route == gsi) {
-            return cannot(format!("interrupt at GSI {gsi}"));
+            let listed = self.core.timer().routes();
+            let is_listed = listed.checked_shr(gsi.get()).unwrap_or(0) & 1 != 0;
+            let why = if is_listed {
+                ": ISA interrupts have this input"
+            } else {
+                ""
+            };
+            return cannot(format!(
+                "interrupt at GSI {gsi}{why}; `routes` lists the others"
+            ));
         }
         // Inputs above those of ISA are PCI's, which are active low; an edge has no polarity to share.
         let is_pci = gsi.get() >= 16 && trigger == Trigger::Level;
@@ -357,7 +305,7 @@ impl Event {
         let value = Timer(core.timer().armed(self.arm_as(repeat))).with_values_set();
         core.configure(value);
         let shown = core.timer();
-        if shown.took(value) || core.configuration.lock().is_masked {
+        if shown.took(value) || core.is_masked() {
             return Ok(());
         }
         let what = format!(

@@ -7,7 +7,7 @@ use core::fmt;
 use tocsin_logic::apic::msi;
 use tocsin_logic::devices::hpet::{route, timer_route};
 
-use super::comparator::Core;
+use super::registers::Core;
 use crate::irq::Messages;
 
 /// The message of one comparator.

@@ -6,6 +6,7 @@
 
 mod comparator;
 mod message;
+mod registers;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -42,9 +43,9 @@ impl Hpet {
     ///
     /// [`DeviceError::Absent`], [`DeviceError::Taken`], [`DeviceError::Memory`].
     pub fn claim() -> Result<Vec<Comparator>, DeviceError> {
-        let table = machine().and_then(|machine| machine.hpet);
         let absent = |why| DeviceError::Absent(NAME, why);
-        let table = table.ok_or(absent("there is no sound HPET table"))?;
+        let found = machine().and_then(|machine| Some((machine, machine.hpet?)));
+        let (machine, table) = found.ok_or(absent("there is no sound HPET table"))?;
         let ownership = Ownership::take(&TAKEN, NAME)?;
         // SAFETY: 1. The machine's own table says that an HPET is there.
         let registers = unsafe { clock::map_hpet(table.address) };
@@ -59,7 +60,7 @@ impl Hpet {
         });
         let numbers = 0..hpet.capabilities.comparators();
         Ok(numbers
-            .map(|number| Comparator::new(Arc::clone(&hpet), number))
+            .map(|number| Comparator::new(Arc::clone(&hpet), number, &machine.topology))
             .collect())
     }
 

@@ -4,7 +4,11 @@
 //! interrupt goes to a pin of an I/O APIC, one of those that the comparator itself lists, or
 //! as a message ("FSB").
 
+mod routes;
+
 use crate::apic::msi::Message;
+
+pub use routes::usable_routes;
 
 /// General capabilities: read only.
 pub const CAPABILITIES: u64 = 0x000;
@@ -119,7 +123,7 @@ impl Timer {
         self.0 & 1 << 15 != 0
     }
 
-    /// The GSIs that its interrupt can go to: a bit for each of 0 to 31.
+    /// The GSIs that its interrupt can go to by its own account: a bit for each of 0 to 31.
     #[must_use]
     pub const fn routes(self) -> u32 {
         (self.0 >> 32) as u32

@@ -1,4 +1,8 @@
 use super::*;
+use crate::acpi::Madt;
+use crate::acpi::build::Table;
+use crate::apic::ApicId;
+use crate::topology::Topology;
 use core::cell::{Cell, RefCell};
 use std::vec::Vec;
 
@@ -151,4 +155,39 @@ fn whatever_firmware_left_is_silent_when_the_counter_runs() {
             }
         }
     }
+}
+
+#[test]
+fn inputs_of_isa_interrupts_are_the_last_resort() {
+    let topology = |overrides: &[(u8, u32)]| {
+        let table = Table::madt(3).lapic(0, 0, 1).io_apic(0, 0xfec0_0000, 0);
+        let table = overrides
+            .iter()
+            .fold(table, |table, &(irq, gsi)| table.iso(0, irq, gsi, 0));
+        let bytes = table.build();
+        let madt = Madt::parse(&bytes).expect("sound as a whole");
+        Topology::from_madt(&madt, ApicId(0), None).0
+    };
+    let pc = topology(&[(0, 2)]);
+    for (capability, usable) in [
+        // QEMU's q35, Bochs, Intel's chipsets.
+        (0x00ff_0104, 0x00ff_0000),
+        (0x00ff_ffff, 0x00ff_0000),
+        (0x00f0_0800, 0x00f0_0000),
+        (0xffff_ffff, 0xffff_0000),
+        // QEMU's pc has the PIT's input alone.
+        (0x0000_0004, 0x0000_0004),
+        // Nothing arrives at GSI 0.
+        (0x0000_0005, 0x0000_0004),
+        (0x0000_0001, 0),
+        (0, 0),
+    ] {
+        assert_eq!(usable_routes(capability, &pc), usable, "{capability:#x}");
+    }
+    // Without an override the PIT has GSI 0, and nothing is wired to the cascade.
+    assert_eq!(usable_routes(1, &topology(&[])), 1);
+    // An override to an input above ISA's, and one above the capability.
+    let moved = topology(&[(0, 2), (9, 20), (10, 40)]);
+    assert_eq!(usable_routes(0x00f0_0000, &moved), 0x00e0_0000);
+    assert_eq!(usable_routes(0x0010_0600, &moved), 0x0010_0000);
 }

@@ -1,0 +1,30 @@
+//! Selection of the I/O APIC inputs for a comparator.
+
+use crate::topology::Topology;
+
+/// The number of ISA interrupts, and of the inputs that have their numbers.
+const ISA_IRQS: u8 = 16;
+
+/// The inputs that a comparator may be routed to, a bit for each of GSI 0 to 31, out of those in
+/// its route capability (2.3.8, `Tn_INT_ROUTE_CAP`).
+///
+/// The inputs of ISA interrupts are left out where the comparator has any other: a device is
+/// wired to them, and boards connect a comparator there inconsistently. Of GSI 0 and 2, for
+/// example, Bochs 2.7 lists both in the capability, sends GSI 0 to input 2 and drops GSI 2. Linux
+/// leaves them out too. A comparator without any other input keeps those at which an ISA interrupt
+/// arrives; the input that the MADT's overrides leave unconnected (mostly GSI 0) is never offered.
+///
+/// Context: any.
+#[must_use]
+pub fn usable_routes(capability: u32, topology: &Topology) -> u32 {
+    let mut connected = 0_u32;
+    for route in (0..ISA_IRQS).filter_map(|irq| topology.isa_irq(irq)) {
+        // An override may lead above the 32 inputs of the capability.
+        connected |= 1_u32.checked_shl(route.gsi.0).unwrap_or(0);
+    }
+    let isa = connected | ((1 << ISA_IRQS) - 1);
+    match capability & !isa {
+        0 => capability & connected,
+        others => others,
+    }
+}
