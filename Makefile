@@ -60,6 +60,7 @@ run: build ## Boot to the prompt; Ctrl-A X leaves. The kernel's status N is show
 	@$(tools) run
 
 test: build ## Run all tests, on the host and on a matrix of machines
+	@tools/setup.sh test
 	@EXAMPLE=typewriter tools/build-kernel.sh
 	@$(tools) test $${FILTER:+"$$FILTER"}
 

@@ -3,6 +3,7 @@
 #
 #   tools/setup.sh          for `make run`, `make test` and the rest
 #   tools/setup.sh check    also what only `make check` needs (rustfmt, clippy)
+#   tools/setup.sh test     also what only some tests need (Bochs), if it can be installed
 #
 # Root, or a user whose sudo asks no password, gets the missing packages
 # installed on Debian and Ubuntu; everybody else gets the command to type.
@@ -25,9 +26,9 @@ host_rust=1.88 # as rust-version in Cargo.toml
 qemu_major=9   # the first with an x2APIC under TCG
 
 case $purpose in
-run | check) ;;
+run | check | test) ;;
 *)
-    echo "setup: unknown argument '$purpose'; use 'check' or nothing" >&2
+    echo "setup: unknown argument '$purpose'; use 'check', 'test' or nothing" >&2
     exit 1
     ;;
 esac
@@ -62,11 +63,28 @@ fingerprint() {
     xargs ls -Lldi <"$state/files.$purpose" 2>&1 || true
 }
 
+# check_named: what a variable names must be used, so nothing is installed in its place.
+check_named() {
+    local version
+    if [ -n "${OVMF:-}" ] && [ ! -f "$OVMF" ]; then
+        fail "OVMF=$OVMF: there is no such file; name OVMF's code image, or leave OVMF unset"
+    fi
+    [ -n "${QEMU:-}" ] || return 0
+    command -v "$QEMU" >/dev/null 2>&1 ||
+        fail "QEMU=$QEMU: there is no such program; name a QEMU for x86-64, or leave QEMU unset"
+    version=$(qemu_version "$QEMU")
+    [ -n "$version" ] ||
+        fail "QEMU=$QEMU: its --version does not begin with 'QEMU emulator version'; name a QEMU for x86-64, or leave QEMU unset"
+    at_least "$version" "$qemu_major" ||
+        say QEMU "QEMU=$QEMU is version $version; one before $qemu_major has no x2APIC without KVM"
+}
+
 mkdir -p "$state" || fail "cannot write to $state"
 if [ -f "$state/seen.$purpose" ] && [ -f "$state/env" ] &&
     [ "$(fingerprint)" = "$(cat "$state/seen.$purpose")" ]; then
     exit 0
 fi
+check_named
 rm -f "$state/seen.$purpose"
 
 # rustup_add WHAT TEXT COMMAND...: one thing that rustup may be able to fetch.
@@ -103,5 +121,10 @@ if [ -n "$missing" ]; then
     probe
     # shellcheck disable=SC2086
     [ -z "$missing" ] || fail "still missing after the installation: $(describe $missing)" "see $log"
+fi
+if [ "$purpose" = test ] && ! has_bochs && command -v apt-get >/dev/null 2>&1 && can_be_root; then
+    # In a shell of its own, which a failure ends.
+    # shellcheck disable=SC2086 # a list of packages
+    (apt_install $bochs_packages) || say Bochs "cannot be installed; the tests that need it are skipped"
 fi
 record

@@ -4,6 +4,7 @@
 //! alone: `cargo test -p tocsin-tests --test boot -- machine::direct::q35`.
 
 mod bench;
+mod bochs;
 mod calls;
 mod command;
 mod debugger;
@@ -147,6 +148,7 @@ fn main() -> std::process::ExitCode {
     let mut trials = monitor::trials();
     trials.extend(calls::trials());
     trials.extend(bench::trials());
+    trials.extend(bochs::trials());
     trials.extend(command::trials());
     trials.extend(debugger::trials());
     trials.extend(example::trials());

@@ -91,6 +91,12 @@ qemu_version() {
     "$1" --version 2>/dev/null | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p'
 }
 
+# has_bochs: whether the second emulator is here.
+bochs_packages='bochs bochsbios vgabios'
+has_bochs() {
+    command -v bochs-bin >/dev/null 2>&1
+}
+
 # want NAME TOOL: adds NAME to the missing ones where TOOL cannot be run.
 want() {
     local path
@@ -112,7 +118,8 @@ probe() {
     want qemu "${QEMU:-qemu-system-x86_64}"
     qemu_found=$(qemu_version "${QEMU:-qemu-system-x86_64}")
     case " $missing " in *" qemu "*) ;; *)
-        at_least "$qemu_found" "$qemu_major" || [ -f "$state/old-qemu" ] || missing="$missing qemu"
+        [ -n "${QEMU:-}" ] || at_least "$qemu_found" "$qemu_major" || [ -f "$state/old-qemu" ] ||
+            missing="$missing qemu"
         ;;
     esac
     if file=$(ovmf_file); then files="$files $file"; else missing="$missing ovmf"; fi
@@ -125,6 +132,7 @@ probe() {
         [ -x "${host_bin:-/usr/bin}/cargo-clippy" ] || missing="$missing clippy"
         [ -x "${kernel_bin:-/usr/bin}/cargo-clippy" ] || missing="$missing kernel-clippy"
     fi
+    ! has_bochs || files="$files $(command -v bochs-bin)"
     missing=${missing# }
 }
 

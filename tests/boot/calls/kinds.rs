@@ -36,7 +36,8 @@ fn all_came(session: &mut Session, cpus: u64) -> Result {
     answers.iter().try_for_each(|answer| check(answer, cpus))
 }
 
-fn check(answer: &str, cpus: u64) -> Result {
+/// Whether the answer to `ipi` shows that everything came.
+pub fn check(answer: &str, cpus: u64) -> Result {
     let rounds = (300 / (cpus * cpus)).clamp(1, 20);
     let pairs = rounds * cpus * cpus;
     let to_others = rounds * cpus * (cpus - 1);

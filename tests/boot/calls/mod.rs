@@ -1,8 +1,8 @@
 //! CPUs that call each other, and what is built on it.
 
-mod kinds;
+pub mod kinds;
 mod outside;
-mod tlb;
+pub mod tlb;
 
 use libtest_mimic::Trial;
 use tocsin_tools::Session;

@@ -18,8 +18,12 @@ fn forgotten_everywhere(session: &mut Session, cpus: u64) -> Result {
 }
 
 fn once(session: &mut Session, cpus: u64) -> Result {
+    check(&session.command("tlb", PATIENCE)?, cpus)
+}
+
+/// Whether the answer to `tlb` shows that no CPU used what had changed.
+pub fn check(answer: &str, cpus: u64) -> Result {
     const CHANGES: [&str; 3] = ["another frame", "read-only", "absent"];
-    let answer = session.command("tlb", PATIENCE)?;
     for change in CHANGES {
         let mut sizes = Vec::new();
         for row in answer

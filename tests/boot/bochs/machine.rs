@@ -1,0 +1,81 @@
+//! A machine of the matrix: everything that interrupts, under Bochs.
+
+use libtest_mimic::Trial;
+use tocsin_tests::sources::rows;
+use tocsin_tools::PROMPT;
+
+use super::{CPUS, said, trial};
+use crate::{Result, calls, ensure, ensure_eq, sources};
+
+/// What is run. Sources interrupt ten times each.
+const COMMANDS: [&str; 7] = [
+    "nest",
+    "ipi",
+    "tlb",
+    "nmi nest",
+    "storm 2",
+    "lapic",
+    "sources 10",
+];
+
+pub fn trials() -> Vec<Trial> {
+    vec![trial("machine::bochs::haswell::x2apic".to_owned(), || {
+        let said = said("x2apic", &COMMANDS.join("; "))?;
+        check(&said).map_err(|e| format!("{e}\n--- COM1\n{said}").into())
+    })]
+}
+
+fn check(said: &str) -> Result {
+    let mut answers = [""; COMMANDS.len()];
+    for (place, command) in answers.iter_mut().zip(COMMANDS) {
+        *place = answer(said, command)?;
+    }
+    let [nest, ipi, tlb, nmi, storm, lapic, driven] = answers;
+    contains(nest, &format!("{CPUS} of {CPUS} CPUs nested"))?;
+    contains(nest, &format!("on {CPUS}, CR8 held back what it must"))?;
+    calls::kinds::check(ipi, CPUS)?;
+    calls::tlb::check(tlb, CPUS)?;
+    contains(nmi, "NMIs during another: 1; the handler ran 2 times")?;
+    contains(nmi, "the interrupted registers are intact")?;
+    contains(storm, "nothing lost, nothing doubled")?;
+    contains(lapic, "TSC-deadline")?;
+    check_sources(driven)
+}
+
+/// What the kernel answered to a command.
+fn answer<'a>(said: &'a str, command: &str) -> std::result::Result<&'a str, String> {
+    let typed = format!("{PROMPT}{command}\n");
+    let (_, after) = said
+        .split_once(&typed)
+        .ok_or(format!("{command:?} was not run"))?;
+    let (answer, _) = after
+        .split_once(PROMPT)
+        .ok_or(format!("no prompt after {command:?}"))?;
+    // A command that fails says so last, after its name.
+    let name = command.split(' ').next().unwrap_or_default();
+    let failure = answer
+        .lines()
+        .find(|line| line.starts_with(&format!("{name}: ")));
+    failure.map_or(Ok(answer), |line| Err(line.to_owned()))
+}
+
+fn contains(answer: &str, expected: &str) -> Result {
+    ensure!(answer.contains(expected), "no {expected:?} in:\n{answer}");
+    Ok(())
+}
+
+/// PIT, RTC, each comparator of the HPET in both ways, and the keyboard. The board sends comparators' edges
+/// at GSI 0 to input 2 and drops those at GSI 2, though their capabilities list both.
+fn check_sources(answer: &str) -> Result {
+    let rows = rows(answer);
+    let count = |name: &str| rows.iter().filter(|row| row.what.starts_with(name)).count();
+    for (name, expected) in [("PIT ", 3), ("RTC ", 5), ("HPET ", 18), ("keyboard ", 1)] {
+        ensure_eq!(count(name), expected, "rows of {name}in:\n{answer}");
+    }
+    for row in &rows {
+        if !row.what.starts_with("RTC ") {
+            sources::check_counts(row, 10)?;
+        }
+    }
+    Ok(())
+}
