@@ -92,7 +92,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(e) => {
-            eprintln!("tocsin-benches: {e}");
+            tocsin_tools::complain!("tocsin-benches: {e}");
             ExitCode::FAILURE
         }
     }
@@ -108,14 +108,14 @@ fn run(command: &Command) -> Result<bool, BenchError> {
         Command::Boot { runs, machine } => {
             let machine = machine.machine(BootWay::Direct)?;
             let boot = boot::measure(&machine, *runs, &Ticker::new())?;
-            print!("{}", boot.show());
+            tocsin_tools::output::write(boot.show());
             Ok(boot.is_within_limits())
         }
         Command::Report { results, into } => {
             let results = Results::load(results)?;
             let folder = Folder::prepare(into)?;
             folder.write("report.html", &report::of(&results)?)?;
-            println!("{folder}/report.html written");
+            tocsin_tools::say!("{folder}/report.html written");
             Ok(true)
         }
     }
@@ -192,10 +192,13 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
     ticker.tell("");
     show(&results, &settings.clocks);
     save(&results, &folder)?;
-    println!("{folder}/report.html, results.json and results.csv written");
+    tocsin_tools::say!("{folder}/report.html, results.json and results.csv written");
     if let Some(mut old) = old {
         old.figures.retain(|it| plan::covers(settings, &it.key));
-        print!("\n{}", compare::compare(&old, &results).show());
+        tocsin_tools::output::write(format_args!(
+            "\n{}",
+            compare::compare(&old, &results).show()
+        ));
     }
     // A missed aim is told, with what it is made of; what must not get worse is the gate's.
     Ok(is_whole)
@@ -233,14 +236,18 @@ fn failure(label: String, why: &BenchError, ticker: &Ticker) -> Skip {
 
 fn show(results: &Results, clocks: &[Clock]) {
     for &clock in clocks {
-        print!("{}", table::figures(results, clock));
+        tocsin_tools::output::write(table::figures(results, clock));
     }
-    print!("{}{}", table::skips(results), table::peers(results));
-    print!("{}", table::aims(results));
+    tocsin_tools::output::write(format_args!(
+        "{}{}",
+        table::skips(results),
+        table::peers(results)
+    ));
+    tocsin_tools::output::write(table::aims(results));
     if let Some(boot) = &results.boot {
-        print!("\n{}", boot.show());
+        tocsin_tools::output::write(format_args!("\n{}", boot.show()));
     }
-    println!();
+    tocsin_tools::say!();
 }
 
 fn save(results: &Results, folder: &Folder) -> Result<(), BenchError> {

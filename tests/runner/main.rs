@@ -1,10 +1,13 @@
 //! The runner on trial: guests that end in known ways, and the error each must become.
 
+use std::fs::Permissions;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 use tocsin_logic::exit;
 use tocsin_tests::guest::Guest;
 use tocsin_tools::settings::{Accel, BootWay};
@@ -24,6 +27,15 @@ fn machine(guest: &[u8]) -> (NamedTempFile, Machine) {
         .accel(Accel::Tcg)
         .image(image.path());
     (image, machine)
+}
+
+/// An emulator that is a shell script; file descriptor 3 is QMP.
+fn emulator(does: &str) -> (TempDir, PathBuf) {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("qemu");
+    std::fs::write(&file, format!("#!/bin/sh\n{does}\n")).unwrap();
+    std::fs::set_permissions(&file, Permissions::from_mode(0o755)).unwrap();
+    (place, file)
 }
 
 fn start(guest: &[u8]) -> (NamedTempFile, Session) {
@@ -200,6 +212,17 @@ fn a_machine_that_does_not_start_says_why() {
         .err()
         .unwrap();
     assert!(matches!(error, SessionError::Spawn { .. }), "{error}");
+    let (_place, silent) = emulator("while read -r line <&3; do :; done");
+    let glance = machine.clone().qemu(silent).patience(GLANCE);
+    let error = Session::start(&glance).err().unwrap();
+    assert!(matches!(error, SessionError::Silent { .. }), "{error}");
+    let message = error.to_string();
+    let expected = "QEMU: no greeting within 0.5 s (it hangs, or the host is too slow";
+    assert!(message.starts_with(expected), "{message}");
+    let (_place, greets) = emulator("echo '{\"QMP\": {}}' >&3; echo 'no memory' >&2; exit 1");
+    let error = Session::start(&machine.clone().qemu(greets)).err().unwrap();
+    assert!(matches!(error, SessionError::NotStarted { .. }), "{error}");
+    assert!(error.to_string().contains("no memory"), "{error}");
     let error = Session::start(&machine.image("/no/such/image"))
         .err()
         .unwrap();

@@ -146,8 +146,8 @@ fn nothing_is_written_where_nothing_was_measured() {
     ended.expect(
         1,
         &[
-            "cannot run /no/qemu: ",
-            "`make setup` installs QEMU",
+            "QEMU=/no/qemu: cannot be run: ",
+            "leave QEMU unset for the one that `make setup` installs",
             nothing,
         ],
     );

@@ -8,10 +8,20 @@ use crate::limine;
 use crate::machine::{Machine, Media};
 use crate::settings::BootWay;
 
+/// The longest kernel command line of a direct boot, in bytes: QEMU's option ROM (pvh.bin) copies it
+/// with its NUL into a buffer of 4096 bytes, without a check.
+const DIRECT_LIMIT: usize = 4095;
+
 /// Makes what `machine` boots from; temporary files go into `dir`.
 pub(crate) fn prepare(machine: &Machine, dir: &Path) -> Result<Media, SessionError> {
     if !machine.image.exists() {
         return Err(SessionError::NoImage(machine.image.clone()));
+    }
+    if machine.way == BootWay::Direct && machine.append.len() > DIRECT_LIMIT {
+        return Err(SessionError::CommandLine {
+            length: machine.append.len(),
+            limit: DIRECT_LIMIT,
+        });
     }
     let iso = dir.join("tocsin.iso");
     if machine.way != BootWay::Direct {

@@ -1,7 +1,10 @@
 //! Takes QEMU and the temporary files along when this program is told to end.
 //!
 //! A signal runs no destructors: without this, Ctrl-C during the tests would
-//! leave machines running and their disks in the temporary directory.
+//! leave machines running and their disks in the temporary directory. Signals that cannot be
+//! handled are the [`guard`]'s.
+
+mod guard;
 
 use std::io;
 use std::path::PathBuf;
@@ -16,6 +19,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tempfile::TempDir;
 
+use guard::Guard;
+
 /// How long all QEMUs together may take to end by themselves, which restores the terminal.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -24,6 +29,7 @@ struct Live {
     /// QEMU, once it was started.
     child: Option<Arc<SharedChild>>,
     files: PathBuf,
+    guard: Guard,
 }
 
 /// What is done last, when the machines are gone.
@@ -49,14 +55,30 @@ impl Registered {
         let child = Arc::new(SharedChild::spawn(command)?);
         if let Some(entry) = live.iter_mut().find(|entry| entry.id == self.0) {
             entry.child = Some(Arc::clone(&child));
+            entry.guard.add(child.id());
         }
         Ok(child)
+    }
+
+    /// What tells that QEMU has ended, from any thread.
+    pub(crate) fn ended(&self) -> impl FnOnce() + Send + 'static {
+        let id = self.0;
+        move || {
+            if let Some(entry) = live().iter_mut().find(|entry| entry.id == id) {
+                entry.guard.forget_process();
+            }
+        }
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        live().retain(|entry| entry.id != self.0);
+        let mut live = live();
+        let own = live.iter().position(|entry| entry.id == self.0);
+        let own = own.map(|at| live.swap_remove(at));
+        drop(live);
+        // Not with the list locked: it waits for the guard's end.
+        drop(own);
     }
 }
 
@@ -74,11 +96,13 @@ pub(crate) fn files() -> io::Result<(TempDir, Registered)> {
     // Held from before it is made: what is not entered would outlive a signal.
     let mut live = live();
     let files = tempfile::Builder::new().prefix("tocsin-").tempdir()?;
+    let guard = Guard::of(files.path())?;
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     live.push(Live {
         id,
         child: None,
         files: files.path().to_owned(),
+        guard,
     });
     Ok((files, Registered(id)))
 }
@@ -90,18 +114,19 @@ fn watch() {
         if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) {
             thread::spawn(move || {
                 if let Some(signal) = signals.forever().next() {
-                    end_all(signal);
+                    // As a shell tells of it.
+                    end(128 + signal);
                 }
             });
         }
     });
 }
 
-/// Ends every machine, removes its files, and ends this program as a shell tells of `signal`.
-fn end_all(signal: i32) -> ! {
+/// Ends every machine, removes its files, and ends this program with `status`.
+pub(crate) fn end(status: i32) -> ! {
     // Kept until the exit: whoever waits for a machine sees it end, and must not end the
     // program with another status. Its session cannot be dropped while this is held.
-    let live = live();
+    let mut live = live();
     // Each step fails only where its work is done already.
     let children = || live.iter().filter_map(|entry| entry.child.as_deref());
     for child in children() {
@@ -114,12 +139,12 @@ fn end_all(signal: i32) -> ! {
             let _ = child.wait();
         }
     }
-    for entry in live.iter() {
+    for entry in live.drain(..) {
         let _ = std::fs::remove_dir_all(&entry.files);
     }
     let farewells = FAREWELLS.lock().unwrap_or_else(PoisonError::into_inner);
     for farewell in farewells.iter() {
         farewell();
     }
-    process::exit(128 + signal)
+    process::exit(status)
 }

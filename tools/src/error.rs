@@ -21,6 +21,18 @@ pub enum SessionError {
     /// UEFI was asked for and there is no firmware.
     #[error(transparent)]
     Firmware(#[from] FirmwareError),
+    /// The kernel command line does not fit where the loader puts it.
+    #[error(
+        "the kernel command line is {length} bytes long, and {limit} are the most that a direct \
+         boot passes on (QEMU's PVH loader overwrites the boot information behind them); shorten \
+         it or boot by Limine"
+    )]
+    CommandLine {
+        /// Its length in bytes.
+        length: usize,
+        /// The most that fits.
+        limit: usize,
+    },
     /// A temporary file could not be made.
     #[error("{what}: {source}")]
     Files {
@@ -29,8 +41,24 @@ pub enum SessionError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// There is no room for temporary files.
+    #[error(
+        "cannot make a temporary directory in {}: {source}; set TMPDIR to a directory that can be \
+         written to",
+        place.display()
+    )]
+    Temporary {
+        /// Where it was to be.
+        place: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// QEMU could not be run at all.
-    #[error("cannot run {}: {source}; `make setup` installs QEMU, QEMU=... names another", qemu.display())]
+    #[error(
+        "QEMU={}: cannot be run: {source}; name a QEMU, or leave QEMU unset for the one that `make \
+         setup` installs",
+        qemu.display()
+    )]
     Spawn {
         /// The program.
         qemu: PathBuf,
@@ -43,6 +71,20 @@ pub enum SessionError {
         /// How it ended.
         outcome: Outcome,
         /// Its words and its command line.
+        scene: Box<Scene>,
+    },
+    /// QEMU itself did not answer in time.
+    #[error(
+        "QEMU: no {what} within {} s (it hangs, or the host is too slow for this machine; try fewer \
+         CPUs or less memory)\n{scene}",
+        limit.as_secs_f64()
+    )]
+    Silent {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        limit: Duration,
+        /// What is known of it.
         scene: Box<Scene>,
     },
     /// What was waited for did not come in time: the guest hangs.

@@ -12,6 +12,7 @@ mod firmware;
 mod limine;
 mod machine;
 mod outcome;
+pub mod output;
 mod qmp;
 mod session;
 pub mod settings;

@@ -5,6 +5,7 @@ mod tests;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::firmware::Firmware;
 use crate::settings::{Accel, BootWay, GdbPlace, Memory, Smp};
@@ -21,7 +22,7 @@ pub struct Machine {
     pub(crate) module: Option<PathBuf>,
     pub(crate) append: String,
     board: String,
-    smp: Smp,
+    pub(crate) smp: Smp,
     memory: Memory,
     cpu: String,
     accel: Accel,
@@ -30,6 +31,7 @@ pub struct Machine {
     log: Vec<String>,
     extra: Vec<String>,
     reboots: bool,
+    pub(crate) patience: Option<Duration>,
     pub(crate) gdb: Option<GdbPlace>,
     /// Commands of QEMU's monitor, for before the first instruction.
     pub(crate) first: Vec<String>,
@@ -83,6 +85,7 @@ impl Machine {
             log: vec!["cpu_reset".to_owned()],
             extra: Vec::new(),
             reboots: false,
+            patience: None,
             gdb: None,
             first: Vec::new(),
         }
@@ -207,6 +210,13 @@ impl Machine {
     #[must_use]
     pub fn reboots(mut self) -> Self {
         self.reboots = true;
+        self
+    }
+
+    /// How long QEMU may take to start the machine and to answer, instead of what its CPUs need.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
         self
     }
 

@@ -18,6 +18,8 @@ pub enum Outcome {
     Reset,
     /// The machine was powered off, by the guest or by QEMU's `quit`.
     Off,
+    /// QEMU ended itself because a signal of the host, as SIGTERM, told it to.
+    Terminated,
     /// QEMU was killed by this signal.
     Signal(i32),
     /// QEMU ended with this exit status, which the kernel did not choose.
@@ -34,6 +36,7 @@ impl Outcome {
         match (reason, status.code().unwrap_or_default()) {
             (Some("guest-reset"), 0) if triple_fault => Self::TripleFault,
             (Some("guest-reset"), 0) => Self::Reset,
+            (Some("host-signal"), 0) => Self::Terminated,
             (_, 0) => Self::Off,
             (_, code) => tocsin_logic::exit::from_qemu(code).map_or(Self::Qemu(code), Self::Kernel),
         }
@@ -61,6 +64,9 @@ impl fmt::Display for Outcome {
             Self::TripleFault => f.write_str("a triple fault reset the machine"),
             Self::Reset => f.write_str("the guest reset the machine"),
             Self::Off => f.write_str("the machine was powered off"),
+            Self::Terminated => f.write_str(
+                "QEMU was told to end by a signal of the host (SIGTERM, SIGINT or SIGHUP)",
+            ),
             Self::Signal(signal) => write!(f, "QEMU was killed by signal {signal}"),
             Self::Qemu(code) => write!(f, "QEMU ended with exit status {code}"),
         }

@@ -6,6 +6,7 @@
 
 mod gdb;
 mod machine;
+mod refusal;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use std::path::Path;
 
 pub use gdb::GdbPlace;
 pub use machine::MachineArgs;
+pub use refusal::Setting;
 
 /// A variable whose value cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +50,8 @@ impl BadSetting {
 pub struct Smp {
     value: String,
     cpus: Option<u32>,
+    /// The CPUs that there can be.
+    most: u32,
 }
 
 impl Smp {
@@ -63,6 +67,7 @@ impl Smp {
             Err(BadSetting::new("SMP", value, reason, accepted))
         };
         let mut cpus = None;
+        let (mut most, mut places) = (1, 1_u32);
         for (index, part) in value.split(',').enumerate() {
             let (name, number) = match part.split_once('=') {
                 Some((name, number)) => (name, number),
@@ -73,11 +78,20 @@ impl Smp {
                 Err(_) => return bad("a count must be a number"),
                 Ok(0) => return bad("a machine needs at least one CPU"),
                 Ok(n) if name == "cpus" => cpus = Some(n),
-                Ok(_) => {}
+                Ok(n) if name == "maxcpus" => most = n,
+                // Sockets, dies, cores and so on.
+                Ok(n) => places = places.saturating_mul(n),
             }
         }
+        let most = most.max(places).max(cpus.unwrap_or(1));
         let value = value.to_owned();
-        Ok(Self { value, cpus })
+        Ok(Self { value, cpus, most })
+    }
+
+    /// The number of CPUs that there can be, hot-plugged ones included.
+    #[must_use]
+    pub fn most(&self) -> u32 {
+        self.most
     }
 
     /// The number of CPUs that are there from the start; `None` where a topology tells it.
@@ -100,8 +114,11 @@ impl Smp {
 impl Default for Smp {
     /// One CPU.
     fn default() -> Self {
-        let (value, cpus) = ("1".to_owned(), Some(1));
-        Self { value, cpus }
+        Self {
+            value: "1".to_owned(),
+            cpus: Some(1),
+            most: 1,
+        }
     }
 }
 

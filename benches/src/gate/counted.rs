@@ -45,7 +45,7 @@ impl Counted {
         let asked = |figure: &Figure| is_asked(&figure.key.name, &only);
         results.figures.retain(asked);
         let verdict = accepted.judge(&results);
-        print!("{}", verdict.show());
+        tocsin_tools::output::write(verdict.show());
         Ok(!verdict.fails())
     }
 
@@ -70,7 +70,7 @@ impl Counted {
         let count = baseline.figures.len();
         if let Some(old) = old {
             let verdict = old.clone().only(&only).judge(&results);
-            print!("{}", verdict.show());
+            tocsin_tools::output::write(verdict.show());
             if !only.is_empty() {
                 baseline = baseline.beside(old, &only).map_err(|why| {
                     let path = path.clone();
@@ -79,7 +79,7 @@ impl Counted {
             }
         }
         output::whole(path, &baseline.to_json())?;
-        println!("{}: {count} figures accepted", path.display());
+        tocsin_tools::say!("{}: {count} figures accepted", path.display());
         Ok(true)
     }
 

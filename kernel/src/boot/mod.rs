@@ -13,6 +13,7 @@ use core::cell::UnsafeCell;
 use core::fmt;
 
 use arrayvec::ArrayString;
+use tocsin_logic::command_line::MAX_LENGTH;
 use tocsin_logic::memory_map::{MapFull, MemoryMap, Region, RegionKind};
 
 /// Which of the two entries was taken; passed in a register by the entry code.
@@ -34,9 +35,6 @@ impl Protocol {
     }
 }
 
-/// Longest command line that is kept, in bytes.
-pub const COMMAND_LINE_MAX: usize = 2048;
-
 /// What the loader said, copied out of its memory: physical addresses only, no pointers.
 ///
 /// About 15 KiB, so it is filled in place and never moved.
@@ -47,8 +45,8 @@ pub struct BootInfo {
     /// Name and version of the loader, for the log.
     pub loader: ArrayString<64>,
     /// The kernel command line.
-    pub command_line: ArrayString<COMMAND_LINE_MAX>,
-    /// Whether the loader's command line was longer than [`COMMAND_LINE_MAX`], or not UTF-8.
+    pub command_line: ArrayString<MAX_LENGTH>,
+    /// Whether the loader's command line was longer than [`MAX_LENGTH`], or not UTF-8.
     pub command_line_cut: bool,
     /// Physical memory, normalised.
     pub memory: MemoryMap,

@@ -17,6 +17,7 @@ fn tells_ends_apart() {
     assert_eq!(end(1 << 8, None, false), Outcome::Qemu(1));
     assert_eq!(end(0, None, false), Outcome::Off);
     assert_eq!(end(0, Some("host-qmp-quit"), false), Outcome::Off);
+    assert_eq!(end(0, Some("host-signal"), false), Outcome::Terminated);
     assert_eq!(end(0, Some("guest-reset"), false), Outcome::Reset);
     assert_eq!(end(0, Some("guest-reset"), true), Outcome::TripleFault);
     assert_eq!(end(9, Some("guest-reset"), true), Outcome::Signal(9));

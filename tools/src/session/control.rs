@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{QEMU_PATIENCE, Session, SessionError, Stop};
+use super::{Session, SessionError, Stop};
 use crate::qmp::{self, Event};
 use crate::transcript::text;
 
@@ -34,13 +34,13 @@ impl Session {
     /// QEMU refuses it, does not answer, or has ended.
     pub fn qmp(&self, name: &str, arguments: &Value) -> Result<Value, SessionError> {
         let what = format!("answer from QEMU to {name}");
-        match self.exchange(name, arguments, QEMU_PATIENCE) {
+        match self.exchange(name, arguments, self.patience) {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(refusal)) => Err(SessionError::Refused {
                 command: format!("{name} {arguments}"),
                 reason: refusal.desc,
             }),
-            Err(Stop::TimedOut) => Err(self.timed_out(&what, QEMU_PATIENCE)),
+            Err(Stop::TimedOut) => Err(self.silent(&what)),
             Err(Stop::Ended | Stop::TripleFault) => Err(self.ended(&what)),
         }
     }

@@ -1,7 +1,7 @@
 //! The threads of a session and the state that they fill.
 
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Read, Write};
+use std::io::{BufRead as _, BufReader, Read, Write, stderr};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -39,11 +39,31 @@ pub(super) struct State {
     pub(super) resets: usize,
     pub(super) triple_fault: bool,
     pub(super) exit: Option<ExitStatus>,
+    /// QEMU's messages go on to standard error, from the moment that the machine runs.
+    messages: Messages,
     /// Threads that may still have something to add.
     readers: usize,
 }
 
+/// Whether QEMU's messages are shown, and how much of them was.
+#[derive(Default)]
+struct Messages {
+    are_wanted: bool,
+    has_begun: bool,
+    shown: usize,
+}
+
 impl State {
+    /// Shows what QEMU has said and nobody has seen.
+    fn show_messages(&mut self) {
+        if self.messages.are_wanted && self.messages.has_begun {
+            let new = &self.stderr[self.messages.shown..];
+            // A message that cannot be shown stays with the session.
+            let _ = stderr().write_all(new);
+            self.messages.shown = self.stderr.len();
+        }
+    }
+
     /// Whether QEMU is gone and everything it said has been read.
     pub(super) fn ended(&self) -> bool {
         self.exit.is_some() && self.readers == 0
@@ -69,13 +89,21 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(log: PathBuf) -> Arc<Self> {
-        let (state, changed) = (Mutex::default(), Condvar::new());
+    pub(super) fn new(log: PathBuf, shows_messages: bool) -> Arc<Self> {
+        let mut state = State::default();
+        state.messages.are_wanted = shows_messages;
         Arc::new(Self {
-            state,
-            changed,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
             log,
         })
+    }
+
+    /// The machine runs: QEMU's messages are shown from now on, if they are wanted.
+    pub(super) fn show_messages(&self) {
+        let mut state = self.lock();
+        state.messages.has_begun = true;
+        state.show_messages();
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -144,13 +172,14 @@ impl Link {
         (&self.qmp).write_all(line)
     }
 
-    /// Starts all threads of a session. Times count from `started`.
+    /// Starts all threads of a session. Times count from `started`; `ended` is called at QEMU's end.
     pub(super) fn listen(
         &self,
         shared: &Arc<Shared>,
         child: &Arc<SharedChild>,
         console: Console,
         started: Instant,
+        ended: impl FnOnce() + Send + 'static,
     ) -> std::io::Result<()> {
         let qmp = BufReader::new(self.qmp.try_clone()?);
         shared.reader(move |shared| read_qmp(qmp, shared));
@@ -159,7 +188,7 @@ impl Link {
             shared.reader(move |shared| {
                 pump(serial, |piece| {
                     if let Some(to) = &mut copy {
-                        // Nobody may be left to read it; the run goes on for its status.
+                        // An output that matters acts on its errors itself.
                         let _ = to.write_all(piece).and_then(|()| to.flush());
                     }
                     shared.change(|state| state.serial.push(piece, started.elapsed()));
@@ -169,13 +198,17 @@ impl Link {
         if let Some(stderr) = child.take_stderr() {
             shared.reader(move |shared| {
                 pump(stderr, |piece| {
-                    shared.change(|state| state.stderr.extend(piece));
+                    shared.change(|state| {
+                        state.stderr.extend(piece);
+                        state.show_messages();
+                    });
                 });
             });
         }
         let child = Arc::clone(child);
         shared.reader(move |shared| {
             if let Ok(status) = child.wait() {
+                ended();
                 shared.change(|state| state.exit = Some(status));
             }
         });

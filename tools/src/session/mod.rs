@@ -24,6 +24,7 @@ use tempfile::TempDir;
 use crate::error::{Scene, SessionError};
 use crate::machine::{Machine, Wiring};
 use crate::outcome::Outcome;
+use crate::settings::Smp;
 use crate::transcript::{Transcript, text};
 use crate::{boot, cleanup};
 use io::{Console, Link, Shared, State};
@@ -38,10 +39,19 @@ pub const PROMPT: &str = "tocsin> ";
 pub const READY: &str = "\ntocsin: ready";
 
 /// How long QEMU may take for anything of its own: starting, answering, quitting.
-const QEMU_PATIENCE: Duration = Duration::from_secs(30);
+const QEMU_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How much longer for each CPU that the machine can have. QEMU makes and resets CPUs one by one, and a
+/// machine of a thousand takes it a minute.
+const QEMU_PATIENCE_PER_CPU: Duration = Duration::from_millis(250);
 
 /// Lines of serial output that an error shows.
 const SHOWN_LINES: usize = 40;
+
+/// How long QEMU may take for a machine with these CPUs.
+fn patience(smp: &Smp) -> Duration {
+    QEMU_PATIENCE + QEMU_PATIENCE_PER_CPU * smp.most()
+}
 
 /// A machine that runs until it ends itself or this value is dropped.
 pub struct Session {
@@ -49,6 +59,8 @@ pub struct Session {
     child: Arc<SharedChild>,
     link: Link,
     next_id: AtomicU64,
+    /// How long QEMU may take for anything of its own.
+    patience: Duration,
     /// Everything before this offset of the transcript has been expected.
     cursor: usize,
     command: String,
@@ -95,7 +107,10 @@ impl Session {
     fn start_on(machine: &Machine, console: Console) -> Result<Self, SessionError> {
         let trouble = |what| move |source| SessionError::Files { what, source };
         let files = cleanup::files();
-        let (files, registered) = files.map_err(trouble("cannot make a temporary directory"))?;
+        let (files, registered) = files.map_err(|source| SessionError::Temporary {
+            place: std::env::temp_dir(),
+            source,
+        })?;
         let media = boot::prepare(machine, files.path())?;
         let (link, theirs) = Link::new(&console).map_err(trouble("cannot make a socket pair"))?;
         let wiring = match theirs.len() {
@@ -119,18 +134,11 @@ impl Session {
             // program knows why, and would be taken for a machine that ended by itself.
             command.process_group(0);
         }
-        match console {
-            Console::Terminal => {}
-            Console::Captured(None) => {
-                command
-                    .stdin(Stdio::null())
-                    .stdout(Stdio::null())
-                    .stderr(Stdio::piped());
-            }
-            Console::Captured(Some(_)) => {
-                command.stdin(Stdio::null()).stdout(Stdio::null());
-            }
+        if !matches!(console, Console::Terminal) {
+            command.stdin(Stdio::null()).stdout(Stdio::null());
         }
+        // Read here: a message about a machine that does not start is explained first.
+        command.stderr(Stdio::piped());
         let started = Instant::now();
         let child = registered.spawn(&mut command);
         let child = child.map_err(|source| SessionError::Spawn {
@@ -139,14 +147,16 @@ impl Session {
         })?;
         // The command holds our copies of QEMU's ends: an end of file would never come.
         drop(command);
-        let shared = Shared::new(log);
-        let listening = link.listen(&shared, &child, console, started);
+        let shared = Shared::new(log, !matches!(console, Console::Captured(None)));
+        let ended = registered.ended();
+        let listening = link.listen(&shared, &child, console, started, ended);
         listening.map_err(trouble("cannot share a socket with a thread"))?;
         let session = Self {
             shared,
             child,
             link,
             next_id: AtomicU64::new(1),
+            patience: machine.patience.unwrap_or_else(|| patience(&machine.smp)),
             cursor: 0,
             command: shown,
             files,
@@ -158,22 +168,14 @@ impl Session {
 
     /// Waits for QEMU's greeting, begins to speak QMP and, unless it is held, lets the machine run.
     fn begin(&self, machine: &Machine) -> Result<(), SessionError> {
-        let greeted = |state: &mut State| state.greeted.then_some(());
-        match self.wait(Some(QEMU_PATIENCE), greeted) {
-            Ok(()) => {}
-            Err(Stop::TimedOut) => {
-                return Err(self.timed_out("greeting from QEMU", QEMU_PATIENCE));
+        self.prepare(machine).map_err(|error| match error {
+            // QEMU greets before it has made the machine.
+            SessionError::Ended { outcome, scene, .. } => {
+                SessionError::NotStarted { outcome, scene }
             }
-            Err(Stop::Ended | Stop::TripleFault) => {
-                let (outcome, scene) = (self.outcome(), Box::new(self.scene()));
-                return Err(SessionError::NotStarted { outcome, scene });
-            }
-        }
-        // Only now does QEMU tell of what happens to the machine.
-        self.qmp("qmp_capabilities", &Value::Null)?;
-        for line in &machine.first {
-            self.hmp(line)?;
-        }
+            other => other,
+        })?;
+        self.shared.show_messages();
         if machine.gdb.is_some() {
             return Ok(());
         }
@@ -182,6 +184,22 @@ impl Session {
             Ok(_) | Err(SessionError::Ended { .. } | SessionError::TripleFault { .. }) => Ok(()),
             Err(e) => Err(e),
         }
+    }
+
+    /// The part of [`Session::begin`] before the machine runs.
+    fn prepare(&self, machine: &Machine) -> Result<(), SessionError> {
+        let greeted = |state: &mut State| state.greeted.then_some(());
+        match self.wait(Some(self.patience), greeted) {
+            Ok(()) => {}
+            Err(Stop::TimedOut) => return Err(self.silent("greeting")),
+            Err(Stop::Ended | Stop::TripleFault) => return Err(self.ended("greeting from QEMU")),
+        }
+        // Only now does QEMU tell of what happens to the machine. It answers when it has made it.
+        self.qmp("qmp_capabilities", &Value::Null)?;
+        for line in &machine.first {
+            self.hmp(line)?;
+        }
+        Ok(())
     }
 
     /// Waits until `ready` gives a value; checked again after every change.
@@ -365,5 +383,26 @@ impl Session {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.shared.lock()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// QEMU took 75 s to start 512 CPUs on a busy host with two processors.
+    #[test]
+    fn more_cpus_are_waited_for_longer() {
+        let limit = |smp| patience(&Smp::parse(smp).unwrap()).as_secs();
+        assert_eq!(limit("4"), 61);
+        assert_eq!(limit("512"), 188);
+        for all in [
+            "2,maxcpus=1024",
+            "1024",
+            "sockets=4,cores=256",
+            "cpus=8,maxcpus=1024,cores=256",
+        ] {
+            assert_eq!(limit(all), 316, "{all}");
+        }
     }
 }

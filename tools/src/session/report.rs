@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::io::Waker;
-use super::{Outcome, QEMU_PATIENCE, SHOWN_LINES, Scene, Session, SessionError, Stop};
+use super::{Outcome, SHOWN_LINES, Scene, Session, SessionError, Stop};
 use crate::transcript::text;
 
 /// Lines of QEMU's log that an error shows: about one CPU's registers.
@@ -54,11 +54,20 @@ impl Session {
         }
     }
 
+    /// QEMU itself does not answer.
+    pub(super) fn silent(&self, what: &str) -> SessionError {
+        SessionError::Silent {
+            what: what.to_owned(),
+            limit: self.patience,
+            scene: Box::new(self.scene()),
+        }
+    }
+
     /// The machine ended, or is about to: a write to QEMU can fail before its
     /// exit status is known.
     pub(super) fn ended(&self, what: &str) -> SessionError {
-        if let Err(Stop::TimedOut) = self.wait(Some(QEMU_PATIENCE), |_| None::<()>) {
-            return self.timed_out("end of QEMU after it closed its sockets", QEMU_PATIENCE);
+        if let Err(Stop::TimedOut) = self.wait(Some(self.patience), |_| None::<()>) {
+            return self.silent("end of QEMU after it closed its sockets");
         }
         let (what, scene) = (what.to_owned(), Box::new(self.scene()));
         match self.outcome() {

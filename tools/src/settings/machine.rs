@@ -2,7 +2,9 @@
 //!
 //! They are checked here, not by clap: its messages name options, and people set variables.
 
-use super::{Accel, BadSetting, BootWay, Memory};
+use tocsin_logic::command_line::MAX_LENGTH;
+
+use super::{Accel, BadSetting, BootWay, Memory, Setting};
 use crate::Machine;
 
 /// All of a machine but its CPUs, whose usual number depends on what it is for. Each is a
@@ -46,9 +48,42 @@ impl MachineArgs {
             .board(nonempty("MACHINE", &self.machine)?)
             .cpu(nonempty("CPU", &self.cpu)?)
             .accel(Accel::parse(&self.accel)?)
-            .append(&self.append)
+            .append(command_line(&self.append)?)
             .args(split_words("QEMU_ARGS", &self.extra)?))
     }
+
+    /// The variables that QEMU's start depends on, with their values.
+    #[must_use]
+    pub fn settings(&self) -> Vec<Setting> {
+        [
+            ("MEM", &self.mem),
+            ("MACHINE", &self.machine),
+            ("CPU", &self.cpu),
+            ("ACCEL", &self.accel),
+            ("QEMU_ARGS", &self.extra),
+        ]
+        .map(|(name, value)| Setting::new(name, value))
+        .into()
+    }
+}
+
+/// A kernel command line that the kernel keeps whole.
+fn command_line(value: &str) -> Result<&str, BadSetting> {
+    if value.len() <= MAX_LENGTH {
+        return Ok(value);
+    }
+    let begin: String = value.chars().take(40).collect();
+    let reason = format!(
+        "that is {} bytes long; the kernel keeps {MAX_LENGTH}",
+        value.len()
+    );
+    let accepted = "shorten it, or type the commands at the prompt (standard input, a line each)";
+    Err(BadSetting::new(
+        "APPEND",
+        &format!("{begin}..."),
+        &reason,
+        accepted,
+    ))
 }
 
 /// Splits a variable that holds several arguments, with a shell's quoting.
@@ -101,6 +136,15 @@ mod tests {
             let why = parse(&[option, value]).unwrap_err().to_string();
             assert!(why.starts_with(says), "{why}");
         }
+        let long = "x".repeat(MAX_LENGTH);
+        assert!(parse(&["--append", &long]).is_ok());
+        let why = parse(&["--append", &(long + "x")]).unwrap_err().to_string();
+        let says = format!(
+            "APPEND={}...: that is {} bytes long; the kernel keeps {MAX_LENGTH}; ",
+            "x".repeat(40),
+            MAX_LENGTH + 1
+        );
+        assert!(why.starts_with(&says), "{why}");
         let words = split_words("QEMU_ARGS", "-d 'a b'").unwrap();
         assert_eq!(words, ["-d", "a b"]);
     }

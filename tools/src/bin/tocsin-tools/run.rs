@@ -9,14 +9,11 @@ use std::io::{IsTerminal as _, stdin, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use tocsin_tools::settings::{BadSetting, BootWay, GdbPlace, MachineArgs, Smp};
+use tocsin_tools::output::{Checked, FAILED};
+use tocsin_tools::settings::{BadSetting, BootWay, GdbPlace, MachineArgs, Setting, Smp};
 use tocsin_tools::{Firmware, Limine, NoLimine, Outcome, Session, SessionError, workspace};
 
 use crate::feed;
-
-/// Exit status of a run that did not end by the kernel's own decision, above
-/// every status the kernel can give.
-const FAILED: u8 = 125;
 
 /// Where the kernels with debug information are, each in a folder named by its profile.
 const BUILT: &str = "target/kernel/x86_64-unknown-none";
@@ -57,6 +54,8 @@ enum RunError {
     Misdirected(NoLimine),
     #[error(transparent)]
     Session(#[from] SessionError),
+    #[error("{why}\n--- command line\n{command}")]
+    NotStarted { why: String, command: String },
 }
 
 /// Runs the machine that `args` describe.
@@ -68,7 +67,7 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn fail(why: &dyn Display) -> ExitCode {
-    eprintln!("tocsin: {why}");
+    tocsin_tools::complain!("tocsin: {why}");
     ExitCode::from(FAILED)
 }
 
@@ -82,7 +81,9 @@ fn tell(outcome: Outcome) -> ExitCode {
             &"triple fault: a CPU faulted while delivering a double fault, and the machine would \
               start over; QEMU_ARGS='-d int -D FILE' logs what led to it",
         ),
-        Outcome::Reset | Outcome::Signal(_) | Outcome::Qemu(_) => fail(&outcome),
+        Outcome::Reset | Outcome::Terminated | Outcome::Signal(_) | Outcome::Qemu(_) => {
+            fail(&outcome)
+        }
     }
 }
 
@@ -90,6 +91,7 @@ fn boot(args: &Args) -> Result<Outcome, RunError> {
     let smp = Smp::parse(&args.smp)?;
     // A bad value is told before Limine is looked for.
     args.machine.machine(BootWay::Direct)?;
+    let gdb = args.debug.then(|| GdbPlace::parse(&args.gdb)).transpose()?;
     let (way, loader) = choose(BootWay::parse(&args.boot)?)?;
 
     let mut machine = args.machine.machine(way)?.smp(smp).reboots();
@@ -104,24 +106,42 @@ fn boot(args: &Args) -> Result<Outcome, RunError> {
     } else {
         ""
     };
-    println!("tocsin: {loader}, {}{leave}", machine.describe());
-    let gdb = args.debug.then(|| GdbPlace::parse(&args.gdb)).transpose()?;
+    tocsin_tools::say!("tocsin: {loader}, {}{leave}", machine.describe());
     if let Some(place) = &gdb {
         machine = machine.held_for_gdb(place.clone());
     }
-    let mut session = if interactive {
-        Session::start_on_terminal(&machine)?
+    let session = if interactive {
+        Session::start_on_terminal(&machine)
     } else {
-        Session::start_copied(&machine, Box::new(stdout()))?
+        Session::start_copied(&machine, Box::new(Checked(stdout())))
     };
+    let mut session = session.map_err(|error| not_started(args, error))?;
     if let Some(place) = gdb {
-        println!("tocsin: waiting for: {}", debugger(&place, &built));
+        tocsin_tools::say!("tocsin: waiting for: {}", debugger(&place, &built));
     }
     Ok(if interactive {
         session.run_to_end()
     } else {
         feed::run(&mut session)
     })
+}
+
+/// Names the variables for a machine that QEMU does not start.
+fn not_started(args: &Args, error: SessionError) -> RunError {
+    let SessionError::NotStarted { scene, .. } = error else {
+        return error.into();
+    };
+    let mut settings = vec![Setting::new("SMP", &args.smp)];
+    settings.extend(args.machine.settings());
+    if args.debug {
+        settings.push(Setting::new("GDB", &args.gdb));
+    }
+    let qemu = std::env::var("QEMU").unwrap_or_default();
+    settings.push(Setting::new("QEMU", qemu));
+    RunError::NotStarted {
+        why: Setting::explain(&settings, &scene.stderr),
+        command: scene.command,
+    }
 }
 
 /// The command that attaches gdb to the machine with this kernel.

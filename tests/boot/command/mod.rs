@@ -1,6 +1,9 @@
 //! `tocsin-tools run` itself, as `make run` starts it: its variables, its input with
 //! and without a terminal, and its exit status.
 
+mod ends;
+mod mistakes;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -19,48 +22,8 @@ const FAILED: i32 = 125;
 /// Ctrl-A X.
 const LEAVE: &[u8] = b"\x01x";
 
-/// Variables that are wrong, and what the message must say.
-const MISTAKES: &[(&str, &str, &str)] = &[
-    (
-        "SMP",
-        "0",
-        "tocsin: SMP=0: a machine needs at least one CPU; give a number",
-    ),
-    (
-        "SMP",
-        "four",
-        "tocsin: SMP=four: a count must be a number; give a number",
-    ),
-    (
-        "MEM",
-        "1X",
-        "tocsin: MEM=1X: \"X\" is no unit of memory; give a size",
-    ),
-    (
-        "BOOT",
-        "foo",
-        "tocsin: BOOT=foo: that is no way to boot; give auto, limine, ",
-    ),
-    (
-        "ACCEL",
-        "fast",
-        "tocsin: ACCEL=fast: that is no accelerator",
-    ),
-    (
-        "QEMU_ARGS",
-        "-d 'int",
-        "tocsin: QEMU_ARGS=-d 'int: missing closing quote",
-    ),
-    ("QEMU", "/no/qemu", "tocsin: cannot run /no/qemu: "),
-    (
-        "MACHINE",
-        "toaster",
-        "tocsin: QEMU did not start the machine: ",
-    ),
-];
-
 pub fn trials() -> Vec<Trial> {
-    vec![
+    let mut trials = vec![
         trial("command::lines_are_typed_and_the_status_comes_back", lines),
         trial("command::end_of_input_powers_off", end_of_input),
         trial("command::run_needs_no_input", run_needs_no_input),
@@ -68,9 +31,10 @@ pub fn trials() -> Vec<Trial> {
         trial("command::input_may_come_late", late),
         trial("command::a_terminal_is_left_with_ctrl_a_x", terminal),
         trial("command::a_triple_fault_ends_the_run", triple_fault),
-        trial("command::a_signal_leaves_nothing_behind", signal),
-        trial("command::wrong_variables_are_named", mistakes),
-    ]
+    ];
+    trials.extend(ends::trials());
+    trials.extend(mistakes::trials());
+    trials
 }
 
 /// The program, built once.
@@ -267,52 +231,5 @@ fn triple_fault() -> Result {
         text(&output.stdout).contains("\nup\n"),
         "the output is missing"
     );
-    Ok(())
-}
-
-fn signal() -> Result {
-    let temporary = tempfile::tempdir()?;
-    let mut command = command("")?;
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .env("TMPDIR", temporary.path());
-    let mut child = command.spawn()?;
-    let mut output = BufReader::new(child.stdout.take().ok_or("no standard output")?);
-    until(&mut output, PROMPT, &mut Vec::new())?;
-    ensure_eq!(
-        std::fs::read_dir(temporary.path())?.count(),
-        1,
-        "temporary files during a run"
-    );
-    // The shell's own `kill`: a small system has no such program.
-    let kill = format!("kill {}", child.id());
-    Command::new("sh").args(["-c", &kill]).status()?;
-    // 128 and the number of SIGTERM, as a shell would have it.
-    ensure_eq!(child.wait()?.code(), Some(128 + 15), "exit status");
-    ensure_eq!(
-        std::fs::read_dir(temporary.path())?.count(),
-        0,
-        "temporary files after it"
-    );
-    Ok(())
-}
-
-fn mistakes() -> Result {
-    for (name, value, message) in MISTAKES {
-        let mut command = command("")?;
-        let output = command.env(name, value).stdin(Stdio::null()).output()?;
-        let said = text(&output.stderr);
-        ensure!(
-            said.contains(message),
-            "{name}={value}: expected {message:?}, found\n{said}"
-        );
-        ensure_eq!(
-            output.status.code(),
-            Some(FAILED),
-            "exit status of {name}={value}"
-        );
-    }
     Ok(())
 }

@@ -1,0 +1,184 @@
+//! Variables that are wrong: each message names the variable, its value, and what to do.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
+
+use libtest_mimic::Trial;
+use tocsin_logic::command_line::MAX_LENGTH;
+use tocsin_tools::{Outcome, Session, SessionError, workspace};
+
+use super::{FAILED, command, text};
+use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial};
+
+/// Variables that are wrong, and what the message must say.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    (
+        "SMP",
+        "0",
+        "tocsin: SMP=0: a machine needs at least one CPU; give a number",
+    ),
+    (
+        "SMP",
+        "four",
+        "tocsin: SMP=four: a count must be a number; give a number",
+    ),
+    (
+        "MEM",
+        "1X",
+        "tocsin: MEM=1X: \"X\" is no unit of memory; give a size",
+    ),
+    (
+        "BOOT",
+        "foo",
+        "tocsin: BOOT=foo: that is no way to boot; give auto, limine, ",
+    ),
+    (
+        "ACCEL",
+        "fast",
+        "tocsin: ACCEL=fast: that is no accelerator",
+    ),
+    (
+        "QEMU_ARGS",
+        "-d 'int",
+        "tocsin: QEMU_ARGS=-d 'int: missing closing quote",
+    ),
+    (
+        "QEMU",
+        "/no/qemu",
+        "tocsin: QEMU=/no/qemu: cannot be run: No such file or directory",
+    ),
+    (
+        "QEMU",
+        "true",
+        "QEMU=true: QEMU does not start: it ended without a message; name a QEMU",
+    ),
+    (
+        "MACHINE",
+        "toaster",
+        "tocsin: MACHINE=toaster: QEMU does not start: qemu-system-x86_64: unsupported machine type",
+    ),
+    (
+        "CPU",
+        "max,+nosuch",
+        "tocsin: CPU=max,+nosuch: QEMU does not start: ",
+    ),
+    (
+        "SMP",
+        "4,cores=3",
+        "tocsin: SMP=4,cores=3: QEMU does not start: ",
+    ),
+    ("MEM", "1", "tocsin: MEM=1: QEMU does not start: "),
+    (
+        "MEM",
+        "9999999G",
+        "tocsin: MEM=9999999G: QEMU does not start: ",
+    ),
+    (
+        "QEMU_ARGS",
+        "-device nosuch",
+        "tocsin: QEMU_ARGS=-device nosuch: QEMU does not start: ",
+    ),
+    (
+        "TMPDIR",
+        "/proc/nowhere",
+        "tocsin: cannot make a temporary directory in /proc/nowhere: ",
+    ),
+];
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("command::wrong_variables_are_named", mistakes),
+        trial("command::a_long_command_line_is_refused", too_long),
+        trial("command::set_up_installs_nothing_for_a_wrong_name", set_up),
+    ]
+}
+
+fn mistakes() -> Result {
+    for (name, value, message) in MISTAKES {
+        let mut command = command("")?;
+        let output = command.env(name, value).stdin(Stdio::null()).output()?;
+        let said = text(&output.stderr);
+        ensure!(
+            said.contains(message),
+            "{name}={value}: expected {message:?}, found\n{said}"
+        );
+        ensure_eq!(
+            output.status.code(),
+            Some(FAILED),
+            "exit status of {name}={value}"
+        );
+    }
+    Ok(())
+}
+
+/// What the kernel would cut is refused, and so is what QEMU's loader does not hold; as long as it may
+/// be, it reaches the kernel.
+fn too_long() -> Result {
+    let line = |length: usize| format!("{:x<length$}", "run=\"poweroff 7\" ");
+    for (length, status) in [(MAX_LENGTH, 7), (MAX_LENGTH + 1, FAILED)] {
+        let output = command(&line(length))?.stdin(Stdio::null()).output()?;
+        let said = text(&output.stderr);
+        ensure_eq!(output.status.code(), Some(status), "{length} bytes: {said}");
+        let refused = format!("...: that is {length} bytes long; the kernel keeps {MAX_LENGTH}; ");
+        ensure_eq!(said.contains(&refused), status == FAILED, "{said}");
+    }
+    let longest = 4095;
+    let mut session = Session::start(&plain().append(line(longest)))?;
+    session.expect_exit(Outcome::Kernel(7), PATIENCE)?;
+    match Session::start(&plain().append(line(longest + 1))).err() {
+        Some(SessionError::CommandLine {
+            length: 4096,
+            limit: 4095,
+        }) => Ok(()),
+        other => Err(format!("4096 bytes of command line: {other:?}").into()),
+    }
+}
+
+/// A variable that names what is not there, or is something else, is a mistake, and no reason to
+/// install packages.
+fn set_up() -> Result {
+    let place = tempfile::tempdir()?;
+    let called = place.path().join("called");
+    for installer in ["apt-get", "sudo", "rustup"] {
+        let file = place.path().join(installer);
+        fs::write(
+            &file,
+            format!("#!/bin/sh\necho $0 >>'{}'\nexit 1\n", called.display()),
+        )?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut first = place.path().as_os_str().to_owned();
+    first.push(":");
+    first.push(path);
+    for (name, value, message) in [
+        (
+            "QEMU",
+            "/no/qemu",
+            "QEMU=/no/qemu: there is no such program; name a QEMU",
+        ),
+        (
+            "QEMU",
+            "true",
+            "QEMU=true: its --version does not begin with ",
+        ),
+        (
+            "OVMF",
+            "/no/OVMF.fd",
+            "OVMF=/no/OVMF.fd: there is no such file; name ",
+        ),
+    ] {
+        let mut set_up = Command::new(workspace().join("tools/setup.sh"));
+        set_up
+            .env_remove("QEMU")
+            .env_remove("OVMF")
+            .env("PATH", &first);
+        let output = set_up.env(name, value).stdin(Stdio::null()).output()?;
+        let said = text(&output.stderr);
+        ensure_eq!(output.status.code(), Some(1), "{name}={value}: {said}");
+        ensure!(said.starts_with(&format!("setup: {message}")), "{said}");
+        ensure!(!called.exists(), "{name}={value}: an installer was called");
+    }
+    Ok(())
+}

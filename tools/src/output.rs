@@ -1,0 +1,68 @@
+//! Standard output and standard error that may be closed or full.
+//!
+//! `println!` and `eprintln!` panic where they cannot write, and a panic ends the program with
+//! status 101, which is the kernel's. Here lost output ends the program with [`FAILED`] and a
+//! message, machines and temporary files included; a lost message is ignored.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use crate::cleanup;
+
+/// The exit status of a run that did not end by the kernel's decision. Above every status that the
+/// kernel can give.
+pub const FAILED: u8 = 125;
+
+/// Writes a line to standard output.
+#[macro_export]
+macro_rules! say {
+    () => { $crate::say!("") };
+    ($($text:tt)+) => { $crate::output::write(format_args!("{}\n", format_args!($($text)+))) };
+}
+
+/// Writes a line to standard error.
+#[macro_export]
+macro_rules! complain {
+    ($($text:tt)+) => { $crate::output::complain(format_args!("{}\n", format_args!($($text)+))) };
+}
+
+/// Writes to standard output at once; ends the program where that fails.
+pub fn write(text: impl fmt::Display) {
+    // In one piece: a reader that is gone is noticed once.
+    let text = text.to_string();
+    // An error ends the program.
+    let _ = Checked(io::stdout()).write_all(text.as_bytes());
+}
+
+/// Writes to standard error, if anything takes it.
+pub fn complain(text: impl fmt::Display) {
+    let text = text.to_string();
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// An output that ends the program where it cannot be written to.
+#[derive(Debug)]
+pub struct Checked<W>(pub W);
+
+impl<W: Write> Write for Checked<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Flushed here: a buffer hides an error until there is nobody to act on it.
+        let written = self.0.write(bytes);
+        Ok(kept(written.and_then(|size| self.0.flush().map(|()| size))))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        kept(self.0.flush());
+        Ok(())
+    }
+}
+
+fn kept<T>(result: io::Result<T>) -> T {
+    result.unwrap_or_else(|error| {
+        complain(format_args!(
+            "tocsin: standard output: {error} (the rest of the output is lost, so the run ends \
+             here; give it a file or a reader that stays)\n"
+        ));
+        cleanup::end(FAILED.into())
+    })
+}
