@@ -3,20 +3,24 @@
 use spin::Once;
 use tocsin_logic::acpi::fadt::Fadt;
 use tocsin_logic::acpi::hpet::Hpet;
-use tocsin_logic::acpi::{Madt, Signature, fadt, hpet};
+use tocsin_logic::acpi::{Madt, Signature, dmar, fadt, hpet, mcfg};
 use tocsin_logic::apic::ApicId;
 use tocsin_logic::apic::base::State;
 use tocsin_logic::apic::mode::{Choice, Mode, Situation, choose_mode};
 use tocsin_logic::command_line::{ApicMode, Options};
+use tocsin_logic::memory_map::Placement;
 use tocsin_logic::topology::cpuid::IdLayout;
-use tocsin_logic::topology::{Problems, Topology};
+use tocsin_logic::topology::{IoApic, Problems, Topology};
 
 use crate::acpi::Tables;
+use crate::apic::clock::HPET_LENGTH;
 use crate::apic::{io, local};
 use crate::boot::BootInfo;
 use crate::hw::control::read_msr;
-use crate::hw::processor::{cpuid, cpuid_registers, initial_apic_id};
-use crate::memory::MemoryError;
+use crate::hw::processor::{cpuid, cpuid_registers, initial_apic_id, physical_address_bits};
+
+/// Bytes of the local APICs' page.
+const PAGE: u64 = 4096;
 
 /// What is known of the machine when `main` starts.
 #[derive(Debug)]
@@ -48,46 +52,35 @@ pub(crate) fn machine() -> Option<&'static Machine> {
 
 /// Reads the tables and finds the I/O APICs. What is wrong is logged and left out.
 ///
-/// # Errors
-///
-/// [`MemoryError`], if frames for mappings run out.
-///
 /// # Safety
 ///
 /// Once, on the boot CPU; needs about 96 KiB of stack.
-pub(crate) unsafe fn discover(boot: &'static BootInfo) -> Result<&'static Machine, MemoryError> {
+pub(crate) unsafe fn discover(boot: &'static BootInfo) -> &'static Machine {
     let (options, _) = Options::parse(&boot.command_line);
-    let tables = match Tables::find(boot) {
-        Ok(tables) => Some(tables),
-        Err(error) => {
-            log::warn!("acpi: {error}; only this CPU will run");
-            None
-        }
-    };
-    if let Some(tables) = &tables {
-        for problem in &tables.problems {
-            log::warn!("acpi: {problem}; left out");
-        }
+    let mut placement = Placement::new(&boot.memory, physical_address_bits());
+    if let Ok(base) = local::base_register() {
+        placement.add("local APIC", base.address, PAGE);
     }
+    let tables = find_tables(boot, &placement);
+    let fadt = read_fadt(tables.as_ref());
+    let hpet = read_hpet(tables.as_ref(), &placement);
     let (mut topology, mut problems) = read_madt(tables.as_ref(), options.maxcpus);
     let apic_mode = choose(&topology, tables.as_ref(), options.apic);
     topology.restrict_to(apic_mode.mode, &mut problems);
-    // SAFETY: 1. The addresses are the MADT's. 2. Once, on the boot CPU.
-    let io_apics = unsafe { io::init(&topology)? };
-    for (index, entry) in topology.io_apics().to_vec().iter().enumerate() {
-        if let Some(found) = io_apics
-            .iter()
-            .find(|found| found.gsi_base == entry.gsi_base.get())
-        {
-            // At most 120: so many have an index.
-            topology.set_pin_count(index, found.pins as u8);
-        }
-    }
-    topology.check_gsis(&mut problems);
+    add_devices(&mut placement, tables.as_ref(), hpet.as_ref());
+    // SAFETY: Once, on the boot CPU, and nothing uses an I/O APIC.
+    let io_apics = unsafe { io::probe(&topology, &placement) };
+    let pins = |entry: &IoApic| {
+        let address = u64::from(entry.address);
+        let found = io_apics.iter().find(|found| found.address == address)?;
+        // At most 120: so many have an index.
+        u8::try_from(found.pins).ok()
+    };
+    topology.set_pins(pins, &mut problems);
+    io::install(io_apics, &topology);
     log_problems(&problems);
     let id_layout = IdLayout::detect(cpuid_registers);
-    let (fadt, hpet) = (read_fadt(tables.as_ref()), read_hpet(tables.as_ref()));
-    Ok(MACHINE.call_once(|| Machine {
+    MACHINE.call_once(|| Machine {
         boot,
         tables,
         topology,
@@ -96,7 +89,40 @@ pub(crate) unsafe fn discover(boot: &'static BootInfo) -> Result<&'static Machin
         apic_mode,
         fadt,
         hpet,
-    }))
+    })
+}
+
+fn find_tables(boot: &BootInfo, placement: &Placement<'_>) -> Option<Tables> {
+    match Tables::find(boot, placement) {
+        Ok(tables) => {
+            for problem in &tables.problems {
+                log::warn!("acpi: {problem}; left out");
+            }
+            Some(tables)
+        }
+        Err(problems) => {
+            for problem in problems {
+                log::warn!("acpi: {problem}; left out");
+            }
+            log::warn!("acpi: there is no sound root table; only this CPU will run");
+            None
+        }
+    }
+}
+
+/// Adds the registers that the tables name to what is known of the address space.
+fn add_devices(placement: &mut Placement<'_>, tables: Option<&Tables>, hpet: Option<&Hpet>) {
+    if let Some(hpet) = hpet {
+        placement.add("HPET", hpet.address, HPET_LENGTH);
+    }
+    let bytes = tables.and_then(|tables| tables.get(Signature::MCFG));
+    if let Some(Ok(table)) = bytes.map(mcfg::parse) {
+        // What is wrong with it is reported when the PCI functions are searched for.
+        for segment in table.segments().flatten() {
+            let (start, length) = segment.value.memory();
+            placement.add("PCI functions", start, length);
+        }
+    }
 }
 
 #[inline(never)]
@@ -132,11 +158,19 @@ fn read_fadt(tables: Option<&Tables>) -> Option<Fadt> {
     }
 }
 
-fn read_hpet(tables: Option<&Tables>) -> Option<Hpet> {
-    match hpet::parse(tables?.get(Signature::HPET)?) {
-        Ok(hpet) => Some(hpet),
+fn read_hpet(tables: Option<&Tables>, placement: &Placement<'_>) -> Option<Hpet> {
+    let hpet = match hpet::parse(tables?.get(Signature::HPET)?) {
+        Ok(hpet) => hpet,
         Err(error) => {
             log::warn!("acpi: {error}; left out");
+            return None;
+        }
+    };
+    let address = hpet.address;
+    match placement.check(address, HPET_LENGTH) {
+        Ok(()) => Some(hpet),
+        Err(error) => {
+            log::warn!("acpi: HPET at {address:#x} cannot be {error}; not used");
             None
         }
     }
@@ -145,8 +179,15 @@ fn read_hpet(tables: Option<&Tables>) -> Option<Hpet> {
 /// Chooses the mode of the local APICs. Where the command line asks for what cannot be had, the log
 /// says so, and the kernel chooses itself.
 fn choose(topology: &Topology, tables: Option<&Tables>, option: ApicMode) -> Choice {
-    // DMAR flags, bit 1: X2APIC_OPT_OUT (VT-d specification, 8.1).
-    let dmar_flags = tables.and_then(|tables| tables.get(Signature::DMAR)?.get(37));
+    let dmar = tables.and_then(|tables| tables.get(Signature::DMAR));
+    let opt_out = match dmar.map(dmar::parse) {
+        Some(Ok(table)) => table.opts_out_of_x2apic(),
+        Some(Err(error)) => {
+            log::warn!("acpi: {error}; left out");
+            false
+        }
+        None => false,
+    };
     let situation = |option| Situation {
         option,
         has_x2apic: cpuid(1, 0).ecx & 1 << 21 != 0,
@@ -154,7 +195,7 @@ fn choose(topology: &Topology, tables: Option<&Tables>, option: ApicMode) -> Cho
         highest: topology.highest_apic_id(),
         firmware_x2apic: local::base_register().is_ok_and(|base| base.state == State::X2Apic),
         locked: is_x2apic_locked(),
-        opt_out: dmar_flags.is_some_and(|flags| flags & 1 << 1 != 0),
+        opt_out,
     };
     choose_mode(&situation(option)).unwrap_or_else(|refusal| {
         log::warn!("apic: {refusal}; chosen as with apic=auto");

@@ -52,10 +52,11 @@ extern "C" fn kernel_start(protocol: u64, start_info: u64) -> ! {
     cpu::interrupts::add_cpu(cpu::current());
     load_symbols(info);
     check_command_line(info);
-    // SAFETY: 1. This is the boot CPU, this code runs once, and the boot stack is large enough.
-    if let Err(error) = unsafe { discover(info) } {
+    if let Err(error) = local::require() {
         stop::cannot_start(&error);
     }
+    // SAFETY: 1. This is the boot CPU, this code runs once, and the boot stack is large enough.
+    unsafe { discover(info) };
     // SAFETY: 1. The stack was just mapped, and nothing uses it yet.
     unsafe { cpu::continue_on_thread_stack(run_main) }
 }
@@ -93,6 +94,7 @@ unsafe fn bring_up(machine: &Machine) {
         Err(error) => stop::cannot_start(&error),
     }
     irq::timers::set_up();
+    apic::io::enable_nmi_sources(&machine.topology, apic.id());
     smp::release(apic);
 }
 
@@ -141,7 +143,7 @@ fn log_controllers(machine: &Machine, apic: &LocalApic) {
             io_apic.id,
             io_apic.address,
             io_apic.gsi_base,
-            io_apic.gsi_base + io_apic.pins - 1,
+            io_apic.last_gsi(),
         );
     }
 }

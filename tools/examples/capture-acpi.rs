@@ -119,7 +119,8 @@ fn capture(case: &Case, folder: &Path) -> Result<(), Box<dyn Error>> {
     } else {
         rsdp::SIZE_V2
     };
-    let root_bytes = table(&memory, pointer.root.address())?;
+    let root = pointer.roots().next().ok_or("no root table is named")?;
+    let root_bytes = table(&memory, root.address())?;
     if all {
         save("RSDP", &memory[at..at + size])?;
         save(&sdt::check(root_bytes)?.signature.to_string(), root_bytes)?;

@@ -1,8 +1,11 @@
 //! ACPI tables: found, mapped read-only, checked, and handed to `logic` as bytes.
 //!
 //! `tocsin_logic::acpi` takes the tables apart, because it is bounded on any bytes. The `acpi` crate
-//! does the search in BIOS memory, for a loader that does not say where the RSDP is; its walk of
-//! the MADT does not end on an entry of length zero.
+//! does the search in BIOS memory, for a loader that does not say where the RSDP is, or says it
+//! wrongly; its walk of the MADT does not end on an entry of length zero.
+//!
+//! Of the root tables that can be had, the first that leads to a MADT is used: in the field, one of the
+//! XSDT and the RSDT may be invalid or empty.
 
 mod search;
 
@@ -13,8 +16,10 @@ use tocsin_logic::acpi::root::{self, RootTable};
 use tocsin_logic::acpi::rsdp::{self, Rsdp};
 use tocsin_logic::acpi::sdt::{self, HEADER_SIZE, Header};
 use tocsin_logic::acpi::{Error, Signature};
+use tocsin_logic::memory_map::{Misplaced, Placement};
 
 use crate::boot::BootInfo;
+use crate::memory::probe::Probe;
 use crate::memory::{MemoryError, paging};
 
 /// Why a table, or all of them, cannot be had.
@@ -22,8 +27,12 @@ use crate::memory::{MemoryError, paging};
 pub enum AcpiError {
     /// No loader and no search gave an RSDP.
     NoRsdp,
+    /// No table can be at this physical address.
+    Misplaced(u64, Misplaced),
     /// The memory at this physical address cannot be mapped.
     Unmapped(u64, MemoryError),
+    /// The root table at this physical address leads to no sound MADT.
+    NoMadt(u64, Signature),
     /// The bytes are not as they should be.
     Table(u64, Error),
 }
@@ -32,7 +41,13 @@ impl fmt::Display for AcpiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoRsdp => f.write_str("no RSDP: neither the loader nor BIOS memory has one"),
+            Self::Misplaced(address, error) => {
+                write!(f, "table at {address:#x}: a table cannot be {error}")
+            }
             Self::Unmapped(address, error) => write!(f, "table at {address:#x}: {error}"),
+            Self::NoMadt(address, root) => {
+                write!(f, "{root} at {address:#x}: no sound MADT is listed")
+            }
             Self::Table(address, error) => write!(f, "table at {address:#x}: {error}"),
         }
     }
@@ -58,7 +73,7 @@ pub struct Tables {
     pub root: Table,
     /// The sound tables, in the root table's order.
     pub tables: Vec<Table>,
-    /// Those that are not sound.
+    /// What is not sound, or is not used because of that.
     pub problems: Vec<AcpiError>,
 }
 
@@ -67,34 +82,80 @@ impl Tables {
     ///
     /// # Errors
     ///
-    /// [`AcpiError`], if there is no RSDP or no sound root table.
-    pub(crate) fn find(boot: &BootInfo) -> Result<Self, AcpiError> {
-        let address = boot
-            .rsdp
-            .or_else(search::in_bios_memory)
-            .ok_or(AcpiError::NoRsdp)?;
-        let found = map(address, rsdp::SIZE_V2 as u64)?;
-        let rsdp = rsdp::parse(found).map_err(|error| AcpiError::Table(address, error))?;
-        let root = table(rsdp.root.address())?;
+    /// What is wrong, if there is no RSDP or no sound root table.
+    pub(crate) fn find(boot: &BootInfo, placement: &Placement<'_>) -> Result<Self, Vec<AcpiError>> {
+        let mut problems = Vec::new();
+        let mut best: Option<Self> = None;
+        let mut tried = None;
+        for source in [
+            |boot: &BootInfo| boot.rsdp,
+            |_: &BootInfo| search::in_bios_memory(),
+        ] {
+            let Some(address) = source(boot).filter(|&address| tried != Some(address)) else {
+                continue;
+            };
+            tried = Some(address);
+            let rsdp = match read_rsdp(address, placement) {
+                Ok(rsdp) => rsdp,
+                Err(error) => {
+                    problems.push(error);
+                    continue;
+                }
+            };
+            problems.extend(rsdp.problem.map(|error| AcpiError::Table(address, error)));
+            for root in rsdp.roots() {
+                match Self::by_root((address, rsdp), root.address(), placement) {
+                    Ok(mut tables) if tables.get(Signature::MADT).is_some() => {
+                        problems.append(&mut tables.problems);
+                        tables.problems = problems;
+                        return Ok(tables);
+                    }
+                    Ok(tables) => {
+                        let root = &tables.root;
+                        problems.push(AcpiError::NoMadt(root.address, root.header.signature));
+                        if best.as_ref().is_none_or(|best| best.tables.is_empty()) {
+                            best = Some(tables);
+                        }
+                    }
+                    Err(error) => problems.push(error),
+                }
+            }
+        }
+        if tried.is_none() {
+            problems.push(AcpiError::NoRsdp);
+        }
+        let Some(mut tables) = best else {
+            return Err(problems);
+        };
+        // None is preferred to another, and the missing MADT is reported where it is read.
+        problems.retain(|problem| !matches!(problem, AcpiError::NoMadt(..)));
+        problems.append(&mut tables.problems);
+        tables.problems = problems;
+        Ok(tables)
+    }
+
+    /// The tables that the root table at physical address `root` names.
+    fn by_root(rsdp: (u64, Rsdp), root: u64, placement: &Placement<'_>) -> Result<Self, AcpiError> {
+        let root = table(root, placement)?;
         let entries =
             root::entries(root.bytes).map_err(|error| AcpiError::Table(root.address, error))?;
         let mut result = Self {
-            rsdp: (address, rsdp),
+            rsdp,
             root,
             tables: Vec::new(),
             problems: Vec::new(),
         };
-        result.add_all(&entries);
+        result.add_all(&entries, placement);
         Ok(result)
     }
 
-    fn add_all(&mut self, entries: &RootTable<'_>) {
+    fn add_all(&mut self, entries: &RootTable<'_>, placement: &Placement<'_>) {
         if let Some(error) = entries.trailing() {
             self.problems
                 .push(AcpiError::Table(self.root.address, error));
         }
         for address in entries.addresses() {
-            match table(address) {
+            match table(address, placement) {
                 Ok(table) => self.tables.push(table),
                 Err(error) => self.problems.push(error),
             }
@@ -111,26 +172,64 @@ impl Tables {
     }
 }
 
-/// Maps and checks the table at physical `address`.
-fn table(address: u64) -> Result<Table, AcpiError> {
+/// Maps and reads the RSDP at physical `address`.
+fn read_rsdp(address: u64, placement: &Placement<'_>) -> Result<Rsdp, AcpiError> {
+    let mut length = rsdp::SIZE_V1;
+    loop {
+        let found = map(address, length as u64, placement)?;
+        let needed = rsdp::size(found.bytes());
+        if needed <= length {
+            let rsdp = rsdp::parse(found.bytes());
+            return rsdp.map_err(|error| AcpiError::Table(address, error));
+        }
+        length = needed;
+    }
+}
+
+/// Maps and checks the table at physical `address`. It stays mapped if it is sound.
+fn table(address: u64, placement: &Placement<'_>) -> Result<Table, AcpiError> {
     let unsound = |error| AcpiError::Table(address, error);
-    let start = map(address, HEADER_SIZE as u64)?;
-    let length = Header::parse(start).map_err(unsound)?.length;
-    let bytes = map(address, u64::from(length))?;
-    let header = sdt::check(bytes).map_err(unsound)?;
+    let start = map(address, HEADER_SIZE as u64, placement)?;
+    let length = Header::parse(start.bytes()).map_err(unsound)?.length;
+    drop(start);
+    let whole = map(address, length.into(), placement)?;
+    let header = sdt::check(whole.bytes()).map_err(unsound)?;
     Ok(Table {
         address,
         header,
-        bytes,
+        bytes: whole.keep(),
     })
 }
 
+/// Memory that may hold a table.
+struct Mapped {
+    probe: Probe,
+    length: usize,
+}
+
 /// Maps `length` bytes of firmware's memory at physical `address`.
-fn map(address: u64, length: u64) -> Result<&'static [u8], AcpiError> {
-    // SAFETY: 1. Firmware says that a table is here. Reading it, whatever it is, changes nothing.
-    let start = unsafe { paging::map_physical(address, length, paging::Use::Constant) };
-    let start = start.map_err(|error| AcpiError::Unmapped(address, error))?;
-    // SAFETY: 1. The range was just mapped and stays so. 2. Firmware's tables do not change, and
-    // memory that the kernel hands out is not given as firmware's.
-    Ok(unsafe { core::slice::from_raw_parts(start as *const u8, length as usize) })
+fn map(address: u64, length: u64, placement: &Placement<'_>) -> Result<Mapped, AcpiError> {
+    let placed = placement.check_devices(address, length);
+    placed.map_err(|error| AcpiError::Misplaced(address, error))?;
+    // SAFETY: Firmware says that a table is here. Reading it, whatever it is, changes nothing: it is not in
+    // the registers that are known.
+    let probe = unsafe { Probe::map(address, length, paging::Use::Constant) };
+    let probe = probe.map_err(|error| AcpiError::Unmapped(address, error))?;
+    let length = length as usize;
+    Ok(Mapped { probe, length })
+}
+
+impl Mapped {
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: The range is mapped as long as the probe lives. Firmware's tables do not change, and
+        // memory that the kernel hands out is not given as firmware's.
+        unsafe { core::slice::from_raw_parts(self.probe.address() as *const u8, self.length) }
+    }
+
+    /// Leaves it mapped for good.
+    fn keep(self) -> &'static [u8] {
+        let start = self.probe.keep();
+        // SAFETY: As above, and the range stays mapped.
+        unsafe { core::slice::from_raw_parts(start as *const u8, self.length) }
+    }
 }

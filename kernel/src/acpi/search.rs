@@ -1,37 +1,59 @@
 //! Looking for the RSDP where a BIOS puts it.
+//!
+//! The `acpi` crate knows where to look. It adds up as many bytes as a candidate's length field
+//! says, which for a signature that is not a root pointer's may be any number. So it searches a copy, in
+//! which [`rsdp::simplify`] leaves only sound pointers of revision 0.
 
+use alloc::boxed::Box;
+use alloc::vec;
 use core::ptr::NonNull;
 
 use acpi::rsdp::Rsdp;
 use acpi::{AcpiHandler, PhysicalMapping};
+use tocsin_logic::acpi::rsdp;
 
 use crate::memory::paging;
 
-/// Maps what the search looks at.
-#[derive(Clone, Copy, Debug)]
-struct Mapper;
+/// What copies are made of. RSDPs begin at multiples of it.
+type Unit = [u8; 16];
 
-impl AcpiHandler for Mapper {
+/// Gives copies of what the search looks at.
+#[derive(Clone, Copy, Debug)]
+struct Copies;
+
+impl AcpiHandler for Copies {
     unsafe fn map_physical_region<T>(
         &self,
         address: usize,
         size: usize,
     ) -> PhysicalMapping<Self, T> {
-        // SAFETY: 1. The search reads only the BIOS's memory below 1 MiB, which is not device memory.
+        // SAFETY: The search reads only the BIOS's memory below 1 MiB, which is not device memory.
         let start =
             unsafe { paging::map_physical(address as u64, size as u64, paging::Use::Constant) };
         let start = start.expect("memory below 1 MiB can be mapped");
-        let start = NonNull::new(start as *mut T).expect("the direct map is not at address 0");
-        // SAFETY: 1. The range was just mapped, and is never unmapped.
+        // SAFETY: The range was just mapped, and stays mapped.
+        let original = unsafe { core::slice::from_raw_parts(start as *const u8, size) };
+        let mut copy = vec![Unit::default(); size.div_ceil(size_of::<Unit>())].into_boxed_slice();
+        let bytes = &mut copy.as_flattened_mut()[..size];
+        bytes.copy_from_slice(original);
+        rsdp::simplify(bytes);
+        let start = NonNull::from(Box::leak(copy)).cast();
+        // SAFETY: The copy lives until it is unmapped.
         unsafe { PhysicalMapping::new(address, start, size, size, *self) }
     }
 
-    fn unmap_physical_region<T>(_: &PhysicalMapping<Self, T>) {}
+    fn unmap_physical_region<T>(copy: &PhysicalMapping<Self, T>) {
+        let start = copy.virtual_start().as_ptr().cast::<Unit>();
+        let units = copy.region_length().div_ceil(size_of::<Unit>());
+        // SAFETY: The box was leaked with this many units, and is released once.
+        drop(unsafe { Box::from_raw(core::ptr::slice_from_raw_parts_mut(start, units)) });
+    }
 }
 
-/// Physical address of the RSDP in the extended BIOS data area or the BIOS's memory.
+/// Physical address of the first RSDP in the extended BIOS data area or the BIOS's memory whose first
+/// 20 bytes are sound.
 pub(super) fn in_bios_memory() -> Option<u64> {
-    // SAFETY: 1. Only reads memory below 1 MiB.
-    let found = unsafe { Rsdp::search_for_on_bios(Mapper) };
+    // SAFETY: Only reads memory below 1 MiB.
+    let found = unsafe { Rsdp::search_for_on_bios(Copies) };
     found.ok().map(|rsdp| rsdp.physical_start() as u64)
 }

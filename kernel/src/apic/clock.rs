@@ -13,7 +13,7 @@ use crate::memory::{MemoryError, paging};
 use crate::time::Source;
 
 /// Bytes of the HPET's registers (HPET specification 1.0a, 2.3).
-const HPET_LENGTH: u64 = 0x400;
+pub(crate) const HPET_LENGTH: u64 = 0x400;
 
 /// A clock of known frequency that this machine has.
 #[derive(Clone, Copy, Debug)]

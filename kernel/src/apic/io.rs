@@ -9,13 +9,17 @@ use core::fmt;
 use spin::Once;
 use tocsin_logic::acpi::Gsi;
 use tocsin_logic::apic::io_apic::{self, IoApicVersion};
-use tocsin_logic::apic::{Delivery, EncodingError, Polarity, Rte, Trigger};
-use tocsin_logic::topology::Topology;
+use tocsin_logic::apic::{ApicId, Delivery, EncodingError, Polarity, Rte, Trigger};
+use tocsin_logic::memory_map::Placement;
+use tocsin_logic::topology::{self, NmiSource, Topology};
 use tocsin_logic::vector::Vector;
 use x2apic::ioapic::{IoApic as Registers, IrqFlags, IrqMode, RedirectionTableEntry};
 
 use super::local;
-use crate::memory::{MemoryError, paging};
+use crate::discover::machine;
+use crate::hw::mmio::Mmio;
+use crate::memory::paging;
+use crate::memory::probe::Probe;
 use crate::sync::IrqMutex;
 
 /// Bytes of registers, up to and with the EOI register.
@@ -36,6 +40,10 @@ pub struct IoApic {
     pub pins: u32,
     /// Its version register.
     pub version: IoApicVersion,
+    /// Its place among [`all`], which is that in the topology.
+    index: usize,
+    /// The pins that firmware has set to deliver SMIs, one bit each.
+    smi_pins: u128,
     /// Virtual address of the registers.
     page: u64,
     registers: IrqMutex<Registers>,
@@ -49,54 +57,144 @@ pub fn all() -> &'static [IoApic] {
     ALL.get().map_or(&[], Vec::as_slice)
 }
 
-/// Maps the I/O APICs of `topology` and masks all their entries. One that does not answer is
-/// left out, and the log says so.
-///
-/// # Errors
-///
-/// [`MemoryError`], if the registers of one cannot be mapped.
+impl io_apic::Registers for Mmio {
+    fn read(&self, offset: u64) -> u32 {
+        Self::read(self, offset)
+    }
+
+    fn write(&self, offset: u64, value: u32) {
+        Self::write(self, offset, value);
+    }
+}
+
+/// Finds the I/O APICs of `topology` and masks their entries, except those that deliver SMIs: these are
+/// firmware's. One that cannot be where the table says, or does not answer, is left out, and the log
+/// says so. Returns those that answer.
 ///
 /// # Safety
 ///
-/// Once, on the boot CPU. The addresses must be those of I/O APICs.
-pub(crate) unsafe fn init(topology: &Topology) -> Result<&'static [IoApic], MemoryError> {
-    let mut found = Vec::new();
-    for entry in topology.io_apics() {
-        let address = u64::from(entry.address);
-        // SAFETY: 1. Passed on to the caller.
-        let page = unsafe { paging::map_physical(address, LENGTH, paging::Use::Device)? };
-        // SAFETY: 1. The registers were just mapped, and this is the only handle to them.
-        let mut registers = unsafe { Registers::new(page) };
-        // SAFETY: 1. As above: reading changes nothing.
-        let number = unsafe { registers.version() };
-        // SAFETY: 1. As above: reading changes nothing.
-        let last_pin = unsafe { registers.max_table_entry() };
-        let version = IoApicVersion::new(number, last_pin);
-        if !version.is_present() {
-            log::warn!(
-                "I/O APIC {} at {address:#x} does not answer; left out",
-                entry.id
-            );
-            continue;
+/// Once, on the boot CPU, before anything uses an I/O APIC.
+pub(crate) unsafe fn probe(topology: &Topology, placement: &Placement<'_>) -> Vec<IoApic> {
+    let found = topology.io_apics().iter().filter_map(|entry| {
+        // SAFETY: Passed on to the caller.
+        let found = unsafe { probe_one(entry, placement) };
+        found
+            .inspect_err(|problem| {
+                let topology::IoApic { id, address, .. } = entry;
+                log::warn!("I/O APIC {id} at {address:#x} {problem}; left out");
+            })
+            .ok()
+    });
+    found.collect()
+}
+
+/// Why there is no I/O APIC where the table says.
+enum ProbeError {
+    Misplaced(tocsin_logic::memory_map::Misplaced),
+    Unmapped(crate::memory::MemoryError),
+    Silent,
+}
+
+impl fmt::Display for ProbeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Misplaced(error) => write!(f, "cannot be {error}"),
+            Self::Unmapped(error) => write!(f, "cannot be mapped: {error}"),
+            Self::Silent => f.write_str("does not answer"),
         }
-        for pin in 0..version.pins() {
-            // Nothing of what firmware wrote stays; it may even be an entry that makes no sense.
-            // SAFETY: 1. The I/O APIC has this entry, and no interrupts are on.
-            unsafe { reset(&mut registers, page, version, pin) };
-        }
-        found.push(IoApic {
-            id: entry.id,
-            // SAFETY: 1. As above: reading changes nothing.
-            register_id: unsafe { registers.id() },
-            address,
-            gsi_base: entry.gsi_base.get(),
-            pins: version.pins().into(),
-            version,
-            page,
-            registers: IrqMutex::new(registers),
+    }
+}
+
+/// # Safety
+///
+/// As [`probe`].
+unsafe fn probe_one(
+    entry: &topology::IoApic,
+    placement: &Placement<'_>,
+) -> Result<IoApic, ProbeError> {
+    let address = u64::from(entry.address);
+    let placed = placement.check(address, LENGTH);
+    placed.map_err(ProbeError::Misplaced)?;
+    // SAFETY: Firmware says that registers are here, and neither the memory map nor another table says
+    // otherwise.
+    let mapping = unsafe { Probe::map(address, LENGTH, paging::Use::Device) };
+    let mapping = mapping.map_err(ProbeError::Unmapped)?;
+    // SAFETY: The range is mapped as long as `mapping` lives.
+    let window = unsafe { Mmio::new(mapping.address(), LENGTH) };
+    let version = io_apic::identify(&window).ok_or(ProbeError::Silent)?;
+    let smi_pins = io_apic::smi_pins(&window, version);
+    let page = mapping.keep();
+    // SAFETY: The registers are mapped for good, and this is the only handle to them from now on.
+    let mut registers = unsafe { Registers::new(page) };
+    for pin in (0..version.pins()).filter(|pin| smi_pins >> pin & 1 == 0) {
+        // Nothing else of what firmware wrote stays; it may even be an entry that makes no sense.
+        // SAFETY: The I/O APIC has this entry, and no interrupts are on.
+        unsafe { reset(&mut registers, page, version, pin) };
+    }
+    Ok(IoApic {
+        id: entry.id,
+        // SAFETY: As above: reading changes nothing.
+        register_id: unsafe { registers.id() },
+        address,
+        gsi_base: entry.gsi_base.get(),
+        pins: version.pins().into(),
+        version,
+        index: 0,
+        smi_pins,
+        page,
+        registers: IrqMutex::new(registers),
+    })
+}
+
+/// Makes those of `found` that are in `topology` the I/O APICs of the machine, in its order. Once.
+pub(crate) fn install(mut found: Vec<IoApic>, topology: &Topology) {
+    let mut sorted = Vec::new();
+    for (index, entry) in topology.io_apics().iter().enumerate() {
+        let place = found
+            .iter()
+            .position(|io_apic| io_apic.address == u64::from(entry.address));
+        let place = place.expect("only those that answer are left in the topology");
+        sorted.push(IoApic {
+            index,
+            ..found.swap_remove(place)
         });
     }
-    Ok(ALL.call_once(|| found))
+    ALL.call_once(|| sorted);
+}
+
+/// Lets the NMI sources of `topology` interrupt the CPU with this APIC ID. Context: boot CPU, once.
+pub(crate) fn enable_nmi_sources(topology: &Topology, target: ApicId) {
+    for source in topology.nmi_sources() {
+        let result = Input::take(source.gsi).map(|input| {
+            let set = input.set(nmi_entry(source, target));
+            // For good.
+            core::mem::forget(input);
+            set
+        });
+        match result {
+            Ok(Ok(())) => log::info!("ioapic: GSI {} delivers NMI to CPU 0", source.gsi),
+            Ok(Err(error)) => {
+                log::warn!("ioapic: NMI source GSI {}: {error}; not used", source.gsi)
+            }
+            // The topology has reported it.
+            Err(InputError::NoPin(_)) => {}
+            Err(error) => log::warn!("ioapic: NMI source: {error}; not used"),
+        }
+    }
+}
+
+/// The entry of an NMI source. NMIs are edge-triggered, whatever the table says (82093AA data sheet,
+/// 3.2.4, delivery mode).
+fn nmi_entry(source: &NmiSource, target: ApicId) -> Rte {
+    Rte {
+        delivery: Delivery::Nmi,
+        polarity: source.polarity,
+        trigger: Trigger::Edge,
+        masked: false,
+        // One that does not fit is rejected when it is encoded.
+        destination: target.get().try_into().unwrap_or(u16::MAX),
+        ..Rte::MASKED
+    }
 }
 
 /// Why an input cannot be had.
@@ -106,6 +204,8 @@ pub enum InputError {
     NoPin(Gsi),
     /// Somebody has it.
     Taken(Gsi),
+    /// Firmware has it deliver SMIs.
+    Firmware(Gsi),
 }
 
 impl fmt::Display for InputError {
@@ -113,6 +213,12 @@ impl fmt::Display for InputError {
         match self {
             Self::NoPin(gsi) => write!(f, "no I/O APIC that answers has GSI {gsi}"),
             Self::Taken(gsi) => write!(f, "GSI {gsi} belongs to another line; `lines` shows which"),
+            Self::Firmware(gsi) => {
+                write!(
+                    f,
+                    "GSI {gsi} belongs to firmware, which has it deliver SMIs"
+                )
+            }
         }
     }
 }
@@ -136,9 +242,12 @@ impl Input {
     ///
     /// [`InputError`], if there is none or somebody has it.
     pub fn take(gsi: Gsi) -> Result<Self, InputError> {
-        let mut all = all().iter();
-        let found = all.find_map(|io_apic| Some((io_apic, io_apic.pin(gsi.get())?)));
-        let (io_apic, pin) = found.ok_or(InputError::NoPin(gsi))?;
+        let input = machine().and_then(|machine| machine.topology.input(gsi));
+        let topology::Input { io_apic, pin } = input.ok_or(InputError::NoPin(gsi))?;
+        let io_apic = all().get(io_apic).ok_or(InputError::NoPin(gsi))?;
+        if io_apic.smi_pins >> pin & 1 != 0 {
+            return Err(InputError::Firmware(gsi));
+        }
         let mut owned = OWNED.lock();
         if owned.contains(&gsi) {
             return Err(InputError::Taken(gsi));
@@ -317,12 +426,17 @@ fn from_crate(raw: &RedirectionTableEntry) -> Rte {
 }
 
 impl IoApic {
-    /// The pin that serves `gsi`, if it is one of these.
-    fn pin(&self, gsi: u32) -> Option<u8> {
-        let pin = gsi
-            .checked_sub(self.gsi_base)
-            .filter(|&pin| pin < self.pins)?;
-        u8::try_from(pin).ok()
+    /// The last GSI that it could serve, whether or not another one serves it.
+    #[must_use]
+    pub fn last_gsi(&self) -> u32 {
+        self.gsi_base.saturating_add(self.pins - 1)
+    }
+
+    /// The GSI of a pin, if it has one.
+    #[must_use]
+    pub fn gsi(&self, pin: u8) -> Option<Gsi> {
+        let io_apic = self.index;
+        machine()?.topology.gsi(topology::Input { io_apic, pin })
     }
 
     /// Whether it has the register with which CPUs end level-triggered interrupts themselves (EOIR).

@@ -18,7 +18,7 @@ use x86_64::registers::model_specific::Msr;
 use super::io::{self, IoApic};
 use super::{service, vectors};
 use crate::cpu::interrupts;
-use crate::hw::control;
+use crate::hw::{control, processor};
 use crate::memory::{MemoryError, paging};
 
 /// The way all CPUs of the machine reach their local APICs. The registers behind it are those
@@ -62,9 +62,27 @@ pub fn base_register() -> Result<ApicBase, u64> {
     ApicBase::decode(value).map_err(|_| value)
 }
 
+/// Checks that this CPU has a local APIC, which all of the kernel's interrupts go through. One that
+/// firmware has disabled counts: CPUID then says that there is none, but `IA32_APIC_BASE` has its
+/// address (SDM vol. 3A, 12.4.3). Context: boot CPU, once.
+///
+/// # Errors
+///
+/// [`ApicError::Absent`].
+pub(crate) fn require() -> Result<(), ApicError> {
+    let disabled = || base_register().is_ok_and(|b| b.state == State::Disabled && b.address != 0);
+    if processor::has_local_apic() || disabled() {
+        Ok(())
+    } else {
+        Err(ApicError::Absent)
+    }
+}
+
 /// Why the local APIC cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApicError {
+    /// The CPU has none.
+    Absent,
     /// `IA32_APIC_BASE` holds what no processor should.
     Base(u64),
     /// The registers cannot be mapped.
@@ -74,6 +92,10 @@ pub enum ApicError {
 impl fmt::Display for ApicError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Absent => f.write_str(
+                "apic: the CPU has no local APIC (CPUID.01H:EDX bit 9 is 0), which this kernel needs; \
+                 enable it in the firmware's setup or in the virtual machine",
+            ),
             Self::Base(value) => write!(
                 f,
                 "IA32_APIC_BASE holds {value:#x}, which is no valid state"

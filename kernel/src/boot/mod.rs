@@ -37,7 +37,7 @@ impl Protocol {
 
 /// What the loader said, copied out of its memory: physical addresses only, no pointers.
 ///
-/// About 15 KiB, so it is filled in place and never moved.
+/// About 64 KiB, so it is filled in place and never moved.
 #[derive(Debug)]
 pub struct BootInfo {
     /// The entry that was taken.
@@ -128,7 +128,11 @@ impl fmt::Display for BootError {
                 f.write_str("this Limine does not know base revision 2: use Limine 8.0 or later")
             }
             Self::LimineAnswer(request) => write!(f, "Limine did not answer the {request} request"),
-            Self::MemoryMapFull => f.write_str("the memory map has more than 256 regions"),
+            Self::MemoryMapFull => write!(
+                f,
+                "the memory map has more than {} regions",
+                MemoryMap::CAPACITY
+            ),
             Self::NoMemory => f.write_str("the loader gave no memory map"),
         }
     }

@@ -48,6 +48,21 @@ pub fn cpuid_registers(leaf: u32, subleaf: u32) -> Cpuid {
     (answer.eax, answer.ebx, answer.ecx, answer.edx)
 }
 
+/// The number of bits of a physical address, 36 to 52 (SDM vol. 2A, CPUID leaf 80000008H). Context: any.
+#[must_use]
+pub fn physical_address_bits() -> u32 {
+    match cpuid(0x8000_0008, 0).eax & 0xff {
+        0 => 36,
+        bits => bits.min(52),
+    }
+}
+
+/// Whether the processor has a local APIC that is not disabled (CPUID.01H:EDX bit 9). Context: any.
+#[must_use]
+pub fn has_local_apic() -> bool {
+    cpuid(1, 0).edx & 1 << 9 != 0
+}
+
 /// Whether a hypervisor says it is there (CPUID.01H:ECX bit 31).
 #[must_use]
 pub fn has_hypervisor() -> bool {

@@ -10,6 +10,7 @@ pub mod frames;
 mod heap;
 pub mod mapping;
 pub mod paging;
+pub(crate) mod probe;
 pub mod stacks;
 pub mod tlb;
 

@@ -18,6 +18,7 @@ use super::{MemoryError, frames};
 use crate::boot::BootInfo;
 use crate::boot::image::{self, Access};
 use crate::hw::control::Features;
+use crate::hw::processor;
 use crate::sync::IrqMutex;
 
 /// Physical address of the top-level table, for the other CPUs' CR3.
@@ -255,7 +256,7 @@ pub fn map_new(addresses: Range<u64>) -> Result<(), MemoryError> {
 
 /// Makes `length` bytes at `physical` accessible at their place in the direct map, as device
 /// registers or as firmware tables. Mapping a range again for the same use changes nothing.
-/// Returns the virtual address.
+/// Returns the virtual address. Context: thread.
 ///
 /// # Errors
 ///
@@ -266,10 +267,32 @@ pub fn map_new(addresses: Range<u64>) -> Result<(), MemoryError> {
 ///
 /// The range must be what `usage` says: device registers, or memory that the firmware set aside.
 pub unsafe fn map_physical(physical: u64, length: u64, usage: Use) -> Result<u64, MemoryError> {
+    // SAFETY: Passed on to the caller.
+    unsafe { map_physical_noting(physical, length, usage, |_| {}) }
+}
+
+/// As [`map_physical`]; calls `new` with the virtual address of each page that was not mapped
+/// before, also if it fails.
+///
+/// # Errors
+///
+/// As [`map_physical`].
+///
+/// # Safety
+///
+/// As [`map_physical`].
+pub(super) unsafe fn map_physical_noting(
+    physical: u64,
+    length: u64,
+    usage: Use,
+    mut new: impl FnMut(u64),
+) -> Result<u64, MemoryError> {
     const MASK: u64 = frames::FRAME - 1;
     let bad_range = MemoryError::BadRange(physical);
     let end = physical.checked_add(length).ok_or(bad_range)?;
-    if length == 0 || end > DIRECT_MAP_SIZE {
+    // Address bits that the processor lacks are reserved in an entry (SDM vol. 3A, 5.4.1).
+    let limit = DIRECT_MAP_SIZE.min(1 << processor::physical_address_bits());
+    if length == 0 || end > limit {
         return Err(bad_range);
     }
     let _changes = CHANGES.lock();
@@ -288,6 +311,7 @@ pub unsafe fn map_physical(physical: u64, length: u64, usage: Use) -> Result<u64
             TranslateResult::NotMapped => {
                 let page_addresses = address..address + frames::FRAME;
                 map(&mut mapper, &mut LaterTables, page_addresses, page, usage)?;
+                new(address);
             }
             // Tables in ordinary memory are there already, writable: reading them is fine.
             TranslateResult::Mapped { flags, .. }

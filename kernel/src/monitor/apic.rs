@@ -31,7 +31,7 @@ pub(super) fn apic(
             io_apic.address,
             io_apic.version.number(),
             io_apic.gsi_base,
-            io_apic.gsi_base + io_apic.pins - 1,
+            io_apic.last_gsi(),
             io_apic.pins
         );
     }

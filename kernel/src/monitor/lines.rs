@@ -111,7 +111,8 @@ fn show(io_apic: &IoApic) {
             untouched += 1;
             continue;
         }
-        println!("  {pin:>3}  {:>3}  {entry}", io_apic.gsi_base + pin);
+        let gsi = io_apic.gsi(pin).map_or("-".into(), |gsi| gsi.to_string());
+        println!("  {pin:>3}  {gsi:>3}  {entry}");
     }
     println!("  {untouched} pins are masked and have no vector");
 }

@@ -86,6 +86,7 @@ fn state(cpu: &Cpu) -> String {
     }
     match cpus.failures.iter().find(|failure| failure.cpu == number) {
         Some(failure) => format!("dead: {}", failure.stage),
+        None if cpu.state == CpuState::Enabled => "not started".into(),
         None => cpu.state.to_string(),
     }
 }
@@ -98,7 +99,7 @@ fn show_inputs(machine: &Machine) {
             io_apic.address,
             io_apic.pins,
             io_apic.gsi_base,
-            io_apic.gsi_base + io_apic.pins - 1
+            io_apic.last_gsi()
         );
     }
     for (irq, route) in machine.topology.overrides() {

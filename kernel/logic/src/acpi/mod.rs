@@ -19,6 +19,7 @@ use core::fmt;
 
 #[cfg(test)]
 pub(crate) mod build;
+pub mod dmar;
 mod error;
 pub mod fadt;
 mod gas;

@@ -6,8 +6,8 @@ use super::{Error, ErrorKind, Signature, Text, bytes_at, checksum, u32_at, u64_a
 pub const SIZE_V1: usize = 20;
 /// The bytes of revision 2.
 pub const SIZE_V2: usize = 36;
-/// The most bytes that a later revision is believed to have.
-const MAX_SIZE: u32 = 4096;
+/// The lengths that a later revision is believed to have.
+const LENGTHS: core::ops::RangeInclusive<u32> = SIZE_V2 as u32..=4096;
 
 const SIGNATURE: &[u8; 8] = b"RSD PTR ";
 
@@ -18,8 +18,17 @@ pub struct Rsdp {
     pub revision: u8,
     /// The maker.
     pub oem_id: Text<6>,
-    /// The root table to use.
-    pub root: Root,
+    /// What is wrong with the revision or the extended part, if anything. The first
+    /// part is sound all the same.
+    pub problem: Option<Error>,
+    roots: [Option<Root>; 2],
+}
+
+impl Rsdp {
+    /// The root tables that it names, at least one, the preferred one first.
+    pub fn roots(&self) -> impl Iterator<Item = Root> + use<> {
+        self.roots.into_iter().flatten()
+    }
 }
 
 /// Physical address of the root table.
@@ -57,18 +66,30 @@ fn take(bytes: &[u8], length: usize) -> Result<&[u8], Error> {
     ))
 }
 
-/// Reads the root pointer.
+/// The number of bytes that [`parse`] needs, as far as the first ones tell: 20, 36,
+/// or what the length field says.
+#[must_use]
+pub fn size(bytes: &[u8]) -> usize {
+    match (bytes.get(15), u32_at(bytes, 20)) {
+        (None | Some(0 | 1), _) => SIZE_V1,
+        (Some(_), Some(length)) if LENGTHS.contains(&length) => length as usize,
+        (Some(_), _) => SIZE_V2,
+    }
+}
+
+/// Reads the root pointer. [`size`] tells how many bytes it takes.
 ///
-/// 20 bytes are enough to find a revision 0, 36 for any later one, up to the
-/// length that the structure itself gives. The XSDT is preferred; if its address
-/// is 0, the RSDT is used.
+/// The first 20 bytes have a checksum of their own and name the RSDT. In the field, the
+/// revision may be 1, which no specification has, and the extended part may have an
+/// impossible length or a bad checksum: then the RSDT is preferred, and
+/// [`Rsdp::problem`] says why. The XSDT of an extended part with a bad checksum comes
+/// last: the table's own checksum decides.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::NotMapped`], [`ErrorKind::Signature`] (the first four bytes),
-/// [`ErrorKind::Checksum`] of the first 20 bytes or of the whole,
-/// [`ErrorKind::Revision`] for 1, [`ErrorKind::Length`], and
-/// [`ErrorKind::NoAddress`] if both addresses are 0.
+/// [`ErrorKind::Checksum`] of the first 20 bytes, and [`ErrorKind::NoAddress`] if no
+/// root table is named.
 pub fn parse(bytes: &[u8]) -> Result<Rsdp, Error> {
     let first = take(bytes, SIZE_V1)?;
     if !first.starts_with(SIGNATURE) {
@@ -78,35 +99,61 @@ pub fn parse(bytes: &[u8]) -> Result<Rsdp, Error> {
     verify(first)?;
     let oem_id = Text(bytes_at(first, 9).unwrap_or_default());
     let revision = first[15];
-    let rsdt = u32_at(first, 16).unwrap_or_default();
-    let root = match revision {
-        0 => None,
-        1 => return Err(error(15, ErrorKind::Revision(revision))),
-        _ => xsdt(bytes)?.map(Root::Xsdt),
+    let rsdt = u32_at(first, 16).filter(|&address| address != 0);
+    let rsdt = rsdt.map(Root::Rsdt);
+    let (xsdt, problem) = match revision {
+        0 => (None, None),
+        1 => (None, Some(error(15, ErrorKind::Revision(revision)))),
+        _ => extended(take(bytes, size(bytes))?),
     };
-    let root = match root {
-        Some(root) => root,
-        None if rsdt != 0 => Root::Rsdt(rsdt),
-        None => return Err(error(16, ErrorKind::NoAddress)),
+    let roots = match problem {
+        None => [xsdt, rsdt],
+        Some(_) => [rsdt, xsdt],
     };
+    if roots == [None; 2] {
+        return Err(problem.unwrap_or(error(16, ErrorKind::NoAddress)));
+    }
     Ok(Rsdp {
         revision,
         oem_id,
-        root,
+        problem,
+        roots,
     })
 }
 
-/// The XSDT's address, from the part that revision 2 adds.
-fn xsdt(bytes: &[u8]) -> Result<Option<u64>, Error> {
-    let second = take(bytes, SIZE_V2)?;
-    let length = u32_at(second, 20).unwrap_or_default();
-    let min = SIZE_V2 as u32;
-    if !(min..=MAX_SIZE).contains(&length) {
-        let max = MAX_SIZE;
-        return Err(error(20, ErrorKind::Length { length, min, max }));
+/// The XSDT of the part that revision 2 adds, and what is wrong with that part.
+fn extended(bytes: &[u8]) -> (Option<Root>, Option<Error>) {
+    let length = u32_at(bytes, 20).unwrap_or_default();
+    if !LENGTHS.contains(&length) {
+        let (min, max) = (*LENGTHS.start(), *LENGTHS.end());
+        let kind = ErrorKind::Length { length, min, max };
+        return (None, Some(error(20, kind)));
     }
-    verify(take(bytes, length as usize)?)?;
-    Ok(u64_at(second, 24).filter(|&address| address != 0))
+    let xsdt = u64_at(bytes, 24).filter(|&address| address != 0);
+    (xsdt.map(Root::Xsdt), verify(bytes).err())
+}
+
+/// Makes every sound first part in `area` a pointer of revision 0 without an OEM ID, and
+/// removes all other signatures: what a search that believes length fields can be given.
+/// Pointers begin at multiples of 16 bytes.
+pub fn simplify(area: &mut [u8]) {
+    for start in (0..area.len()).step_by(16) {
+        let candidate = &mut area[start..];
+        if !candidate.starts_with(SIGNATURE) {
+            continue;
+        }
+        match candidate
+            .get_mut(..SIZE_V1)
+            .filter(|first| checksum(first) == 0)
+        {
+            Some(first) => {
+                // OEM ID and revision; then byte 8 is the checksum.
+                first[9..16].fill(0);
+                first[8] = first[8].wrapping_sub(checksum(first));
+            }
+            None => candidate[0] = 0,
+        }
+    }
 }
 
 fn verify(bytes: &[u8]) -> Result<(), Error> {

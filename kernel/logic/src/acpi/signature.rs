@@ -27,12 +27,13 @@ impl Signature {
     pub const DMAR: Self = Self(*b"DMAR");
 
     /// The name that people use, where it is not the signature itself: MADT for
-    /// `APIC`, FADT for `FACP`.
+    /// `APIC`, FADT for `FACP`. Zeros are no name: question marks.
     #[must_use]
     pub fn short_name(&self) -> impl fmt::Display + '_ {
         let Self(letters) = match *self {
             Self::MADT => Self(*b"MADT"),
             Self::FADT => Self(*b"FADT"),
+            Self([0, 0, 0, 0]) => Self(*b"????"),
             other => other,
         };
         Text(letters)

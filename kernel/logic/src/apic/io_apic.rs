@@ -5,7 +5,7 @@
 //! The index is written to [`SELECT`], the value read from or written to
 //! [`WINDOW`], both 32 bits. The pair is one resource: two CPUs at once need a lock.
 
-use super::{Rte, Trigger};
+use super::{Lvt, Rte, Trigger};
 use arrayvec::ArrayVec;
 use core::fmt;
 
@@ -41,12 +41,6 @@ pub const fn rte_indices(pin: u8) -> Option<[u8; 2]> {
 pub struct IoApicVersion(pub u32);
 
 impl IoApicVersion {
-    /// The register of a version and a last pin.
-    #[must_use]
-    pub const fn new(number: u8, last_pin: u8) -> Self {
-        Self((last_pin as u32) << 16 | number as u32)
-    }
-
     /// Bits 7:0: 11h for the 82093AA, 20h for those with an EOI register.
     #[must_use]
     pub const fn number(self) -> u8 {
@@ -71,11 +65,50 @@ impl IoApicVersion {
         self.number() >= 0x20
     }
 
-    /// Whether anything answers at the address: reads of nothing give all ones, on some buses zeros.
+    /// Whether this can be a version register: reads of nothing give all ones, on some buses zeros,
+    /// and bits 31:24 and 14:8 are reserved.
     #[must_use]
-    pub const fn is_present(self) -> bool {
-        !matches!(self.number(), 0 | u8::MAX)
+    const fn is_plausible(self) -> bool {
+        !matches!(self.number(), 0 | u8::MAX) && self.0 & 0xff00_7f00 == 0
     }
+}
+
+/// The registers at an address that may be an I/O APIC's.
+pub trait Registers {
+    /// Reads the 32-bit register at `offset`.
+    fn read(&self, offset: u64) -> u32;
+    /// Writes the 32-bit register at `offset`.
+    fn write(&self, offset: u64, value: u32);
+}
+
+/// Reads the register of this index.
+fn read_indexed(registers: &impl Registers, index: u8) -> u32 {
+    registers.write(SELECT, index.into());
+    registers.read(WINDOW)
+}
+
+/// The version of the I/O APIC with these registers; `None` if they are not an I/O APIC's. Memory
+/// and ROM are recognised, too: the index must be kept, and must select what the window shows.
+/// Only the index register is written.
+pub fn identify(registers: &impl Registers) -> Option<IoApicVersion> {
+    let selects = |index: u8| {
+        let value = read_indexed(registers, index);
+        let kept = registers.read(SELECT) as u8 == index;
+        kept.then_some(value)
+    };
+    let version = selects(VERSION)?;
+    let id = selects(ID)?;
+    let found = IoApicVersion(version);
+    (found.is_plausible() && id != version && selects(VERSION)? == version).then_some(found)
+}
+
+/// The pins whose entries firmware has set to deliver SMIs, one bit each: they are firmware's.
+pub fn smi_pins(registers: &impl Registers, version: IoApicVersion) -> u128 {
+    let is_smi = |pin: &u8| {
+        rte_indices(*pin).is_some_and(|[low, _]| Lvt::is_smi(read_indexed(registers, low)))
+    };
+    let pins = (0..version.pins()).filter(is_smi);
+    pins.fold(0, |bits, pin| bits | 1 << pin)
 }
 
 /// A write that takes part in a [`reset`].

@@ -9,8 +9,11 @@
 use arrayvec::ArrayVec;
 use core::fmt;
 
+mod placement;
 #[cfg(test)]
 mod tests;
+
+pub use placement::{Misplaced, Placement};
 
 /// The size of a page, in bytes.
 const PAGE_SIZE: u64 = 4096;
@@ -117,7 +120,7 @@ const PIECES: usize = 2 * MemoryMap::CAPACITY;
 
 type List = ArrayVec<Region, PIECES>;
 
-/// The map. It takes 12 KiB, and [`MemoryMap::normalise`] and
+/// The map. It takes 60 KiB, and [`MemoryMap::normalise`] and
 /// [`MemoryMap::reserve`] need as much again on the stack.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryMap {
@@ -126,8 +129,9 @@ pub struct MemoryMap {
 }
 
 impl MemoryMap {
-    /// How many entries [`MemoryMap::push`] takes.
-    pub const CAPACITY: usize = 256;
+    /// How many entries [`MemoryMap::push`] takes: more than firmware has been seen to list,
+    /// which is about 300 on servers and up to 1,024 after a loader has split them.
+    pub const CAPACITY: usize = 1280;
 
     /// A map without entries.
     #[must_use]
@@ -139,12 +143,15 @@ impl MemoryMap {
     }
 
     /// Adds an entry as the boot loader gives it. Nothing is checked before
-    /// [`MemoryMap::normalise`].
+    /// [`MemoryMap::normalise`]; a map that is full is normalised to make room.
     ///
     /// # Errors
     ///
-    /// [`MapFull`] when there are [`MemoryMap::CAPACITY`] entries or more.
+    /// [`MapFull`] when there are [`MemoryMap::CAPACITY`] regions or more even so.
     pub fn push(&mut self, region: Region) -> Result<(), MapFull> {
+        if self.list.len() >= Self::CAPACITY {
+            self.normalise();
+        }
         if self.list.len() >= Self::CAPACITY {
             return Err(MapFull);
         }
@@ -161,7 +168,7 @@ impl MemoryMap {
     ///   to the pages that they touch.
     /// - Of several entries for a page, the most restrictive kind wins.
     ///
-    /// Takes time in proportion to the square of the number of entries.
+    /// Takes time in proportion to the number of entries times that of those that overlap.
     pub fn normalise(&mut self) {
         let given = self.list.len();
         // In place, because a second list would not be small on the stack.
@@ -174,18 +181,17 @@ impl MemoryMap {
         });
         self.dropped += given - self.list.len();
 
+        self.list.sort_unstable_by_key(|region| region.start);
         let mut result = List::new();
-        let mut position = 0;
+        let (mut position, mut ended) = (0, 0);
         // From one edge to the next nothing begins or ends, so each piece has one answer.
-        while let Some(edge) = next_edge(&self.list, position) {
-            let covering = self
-                .list
-                .iter()
-                .filter(|r| r.start <= position && position < r.end());
-            if let Some(kind) = covering.map(|r| r.kind).max() {
+        while let (kind, Some(edge)) = piece_at(&self.list[ended..], position) {
+            if let Some(kind) = kind {
                 append(&mut result, Region::between(position, edge, kind));
             }
             position = edge;
+            let mut rest = self.list[ended..].iter();
+            ended += rest.position(|r| position < r.end()).unwrap_or_default();
         }
         self.list = result;
     }
@@ -279,12 +285,21 @@ fn whole_pages(region: Region) -> Option<Region> {
     Some(Region::between(start, end.max(start), region.kind))
 }
 
-/// The lowest start or end above `position`.
-fn next_edge(list: &[Region], position: u64) -> Option<u64> {
-    list.iter()
-        .flat_map(|r| [r.start, r.end()])
-        .filter(|&edge| edge > position)
-        .min()
+/// What `position` is used for, and the lowest start or end above it, in a list that is sorted by
+/// start.
+fn piece_at(list: &[Region], position: u64) -> (Option<RegionKind>, Option<u64>) {
+    let (mut kind, mut edge) = (None, u64::MAX);
+    for region in list {
+        if region.start > position {
+            edge = edge.min(region.start);
+            break;
+        }
+        if position < region.end() {
+            kind = kind.max(Some(region.kind));
+            edge = edge.min(region.end());
+        }
+    }
+    (kind, (edge != u64::MAX).then_some(edge))
 }
 
 /// Adds a piece behind the last one, or to it. For lists that are known to fit.

@@ -91,11 +91,15 @@ impl Cpu {
     }
 }
 
-/// The CPUs that did not fit.
+/// What did not become a CPU of the list.
 #[derive(Default)]
 struct LeftOut {
+    /// CPUs that can be started, but did not fit.
     enabled: u32,
+    /// Others that did not fit.
     others: u32,
+    /// Entries that repeat an earlier one.
+    fillers: u32,
 }
 
 impl Topology {
@@ -217,7 +221,15 @@ impl Topology {
                 self.add_other(offset, entry, cpu, there, &mut left_out, problems);
             }
         }
-        let LeftOut { enabled, others } = left_out;
+        let LeftOut {
+            enabled,
+            others,
+            fillers,
+        } = left_out;
+        if fillers > 0 {
+            let kind = ProblemKind::Fillers { entries: fillers };
+            problems.push(Problem::general(kind));
+        }
         if enabled > 0 || others > 0 {
             let kind = ProblemKind::TooManyCpus { enabled, others };
             problems.push(Problem::general(kind));
@@ -277,7 +289,7 @@ impl Topology {
     ///
     /// Firmware fills the table up with such entries, and gives them IDs that are
     /// no CPU's, or another CPU's: 0, 255. So their IDs are not compared with those
-    /// of other CPUs, but for the same CPU listed twice.
+    /// of other CPUs, except for an entry that repeats another.
     fn add_other(
         &mut self,
         offset: usize,
@@ -289,12 +301,15 @@ impl Topology {
     ) {
         let LocalApic { uid, apic_id, .. } = entry;
         let (enabled, others) = self.cpus.split_at_mut(there);
-        if enabled
-            .iter()
-            .any(|other| other.apic_id == apic_id && other.uid == Some(uid))
+        let repeats = |other: &Cpu| other.apic_id == apic_id && other.uid == Some(uid);
+        let same_form = |other: &Cpu| other.listed == cpu.listed && other.state == cpu.state;
+        if enabled.iter().any(repeats)
+            || others
+                .iter()
+                .any(|other| repeats(other) && same_form(other))
         {
-            let kind = ProblemKind::AlsoNotEnabled { apic_id };
-            return problems.push(Problem::at(offset, kind));
+            left_out.fillers = left_out.fillers.saturating_add(1);
+            return;
         }
         if let Some(twin) = others
             .iter_mut()

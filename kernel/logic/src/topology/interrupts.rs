@@ -3,12 +3,16 @@
 use super::{Problem, ProblemKind, Problems, Topology};
 use crate::acpi::Gsi;
 use crate::acpi::madt;
-use crate::apic::io_apic::MAX_PIN;
+use crate::apic::io_apic::{EOI, MAX_PIN};
 use crate::apic::{Polarity, Trigger};
+use arrayvec::ArrayVec;
 use core::fmt;
 
 /// The most I/O APICs that are kept. Machines with eight sockets have about 40.
 pub const MAX_IO_APICS: usize = 128;
+
+/// Bytes of an I/O APIC's registers.
+const REGISTERS: u32 = EOI as u32 + 4;
 
 /// An I/O APIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +23,7 @@ pub struct IoApic {
     pub address: u32,
     /// The GSI of its first pin.
     pub gsi_base: Gsi,
-    /// The number of its pins, once [`Topology::set_pin_count`] has been called.
+    /// The number of its pins, once [`Topology::set_pins`] has been called.
     pub pins: Option<u8>,
 }
 
@@ -55,6 +59,14 @@ impl fmt::Display for Route {
     }
 }
 
+impl IoApic {
+    /// The pin that has this GSI, if one has.
+    fn pin(&self, gsi: Gsi) -> Option<u8> {
+        let pin = u8::try_from(gsi.0.checked_sub(self.gsi_base.0)?).ok()?;
+        (pin < self.pins.unwrap_or(MAX_PIN + 1)).then_some(pin)
+    }
+}
+
 impl Topology {
     /// The I/O APICs, in the table's order.
     #[must_use]
@@ -62,29 +74,51 @@ impl Topology {
         &self.io_apics
     }
 
-    /// Notes how many pins an I/O APIC has, 1 to 120, as its version register says.
-    /// When all are known, [`Topology::check_gsis`].
-    ///
-    /// # Panics
-    ///
-    /// If there is no such I/O APIC.
-    pub fn set_pin_count(&mut self, io_apic: usize, pins: u8) {
-        self.io_apics[io_apic].pins = Some(pins);
+    /// Sets the number of pins of each I/O APIC, 1 to 120, to what `pins` says; those for which
+    /// it says `None` are not there and are removed. Then two with one first GSI become the
+    /// first of them, and what can only be seen now is reported: GSIs that belong to
+    /// two I/O APICs or are beyond the last, and overrides and NMI sources whose GSI belongs to
+    /// none. Places in [`Topology::io_apics`] change.
+    pub fn set_pins(
+        &mut self,
+        mut pins: impl FnMut(&IoApic) -> Option<u8>,
+        problems: &mut Problems,
+    ) {
+        let mut report = |kind| problems.push(Problem::general(kind));
+        let mut there = ArrayVec::<IoApic, MAX_IO_APICS>::new();
+        for io_apic in &self.io_apics {
+            let Some(pins) = pins(io_apic) else { continue };
+            let IoApic {
+                address, gsi_base, ..
+            } = *io_apic;
+            if there.iter().any(|other| other.gsi_base == gsi_base) {
+                report(ProblemKind::DuplicateIoApic { address, gsi_base });
+            } else {
+                there.push(IoApic {
+                    pins: Some(pins),
+                    ..*io_apic
+                });
+            }
+        }
+        self.io_apics = there;
+        self.check_gsis(report);
     }
 
-    /// Reports what can only be seen once the pins are known: GSIs that belong to
-    /// two I/O APICs, and overrides and NMI sources whose GSI belongs to none.
-    pub fn check_gsis(&self, problems: &mut Problems) {
-        let mut report = |kind| problems.push(Problem::general(kind));
+    fn check_gsis(&self, mut report: impl FnMut(ProblemKind)) {
         for io_apic in &self.io_apics {
-            if let (Some(pins), Some(next)) = (io_apic.pins, self.next_base(io_apic.gsi_base))
-                && u64::from(io_apic.gsi_base.0) + u64::from(pins) > u64::from(next.0)
-            {
+            let gsi_base = io_apic.gsi_base;
+            let pins = io_apic.pins.unwrap_or_default();
+            let inside = |&other: &Gsi| other > gsi_base && io_apic.pin(other).is_some();
+            let bases = self.io_apics.iter().map(|other| other.gsi_base);
+            if let Some(next) = bases.filter(inside).min() {
                 report(ProblemKind::GsiOverlap {
-                    gsi_base: io_apic.gsi_base,
+                    gsi_base,
                     pins,
                     next,
                 });
+            }
+            if gsi_base.0.checked_add(u32::from(pins.max(1)) - 1).is_none() {
+                report(ProblemKind::GsiEnd { gsi_base, pins });
             }
         }
         for (source, &entry) in (0..).zip(&self.overrides) {
@@ -99,22 +133,18 @@ impl Topology {
         }
     }
 
-    /// The pin that a GSI is; `None` if no I/O APIC has it. While an I/O APIC's
-    /// pins are not known, it is taken to reach as far as it can.
+    /// The pin that a GSI is; `None` if no I/O APIC has it. Of several that do, it is the one that
+    /// begins last. While an I/O APIC's pins are not known, it is taken to reach as far as it
+    /// can.
     #[must_use]
     pub fn input(&self, gsi: Gsi) -> Option<Input> {
-        let (index, io_apic) = self
+        let (io_apic, pin, _) = self
             .io_apics
             .iter()
             .enumerate()
-            .filter(|(_, io_apic)| io_apic.gsi_base <= gsi)
-            .max_by_key(|(_, io_apic)| io_apic.gsi_base)?;
-        let pin = u8::try_from(gsi.0 - io_apic.gsi_base.0).ok()?;
-        let pins = io_apic.pins.unwrap_or(MAX_PIN + 1);
-        (pin < pins).then_some(Input {
-            io_apic: index,
-            pin,
-        })
+            .filter_map(|(index, io_apic)| Some((index, io_apic.pin(gsi)?, io_apic.gsi_base)))
+            .max_by_key(|&(_, _, base)| base)?;
+        Some(Input { io_apic, pin })
     }
 
     /// The GSI of a pin; `None` for a pin that the I/O APIC does not have or that
@@ -148,15 +178,6 @@ impl Topology {
             .filter(|(_, route)| route.overridden)
     }
 
-    /// The lowest first GSI above this one.
-    fn next_base(&self, base: Gsi) -> Option<Gsi> {
-        self.io_apics
-            .iter()
-            .map(|io_apic| io_apic.gsi_base)
-            .filter(|&other| other > base)
-            .min()
-    }
-
     pub(super) fn add_io_apic(
         &mut self,
         offset: usize,
@@ -172,10 +193,11 @@ impl Topology {
         if address == 0 || address % 16 != 0 {
             return report(ProblemKind::IoApicAddress { address });
         }
+        // Two with one first GSI are both kept for now: one of them may not be there.
         if self
             .io_apics
             .iter()
-            .any(|other| other.address == address || other.gsi_base == gsi_base)
+            .any(|other| other.address.abs_diff(address) < REGISTERS)
         {
             return report(ProblemKind::DuplicateIoApic { address, gsi_base });
         }

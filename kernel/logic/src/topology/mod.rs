@@ -12,8 +12,10 @@
 //! | an APIC ID enabled twice | the first entry |
 //! | an ISA interrupt overridden twice | the first entry |
 //! | an NMI entry for all CPUs, and one for a single CPU | the single CPU's |
-//! | two I/O APICs at one address or GSI | the first entry |
-//! | two I/O APICs whose GSIs overlap | the one that begins later, from there on |
+//! | two I/O APICs whose registers overlap | the first entry |
+//! | two I/O APICs with one first GSI | the first entry of those that are there |
+//! | two I/O APICs whose GSIs overlap | the one that begins later, as far as it reaches |
+//! | an NMI entry for LINT0, and two 8259s | the 8259s |
 
 use crate::acpi::Gsi;
 use crate::acpi::madt::{Entry, InterruptFlags, Madt};

@@ -81,12 +81,20 @@ impl Topology {
         problems: &mut Problems,
     ) {
         let mut report = |kind| problems.push(Problem::at(offset, kind));
-        let (polarity, trigger) = entry.flags.on_isa();
+        let flags = if entry.flags.has_reserved() {
+            InterruptFlags(0)
+        } else {
+            entry.flags
+        };
+        let (polarity, trigger) = flags.on_isa();
         let source = NmiSource {
             gsi: entry.gsi,
             polarity,
             trigger,
         };
+        if self.nmi_sources.iter().any(|other| other.gsi == source.gsi) {
+            return report(ProblemKind::DuplicateNmiSource { gsi: source.gsi });
+        }
         if self.nmi_sources.try_push(source).is_err() {
             return report(ProblemKind::TooManyNmiSources);
         }
@@ -99,27 +107,42 @@ impl Topology {
     /// first, so that the others can be compared with them wherever they stand.
     pub(super) fn add_local_nmis(&mut self, madt: &Madt<'_>, problems: &mut Problems) {
         for (offset, entry) in local_nmis(madt) {
+            let Some(lint) = self.nmi_pin(offset, entry, problems) else {
+                continue;
+            };
             if entry.flags.has_reserved() {
                 let kind = ProblemKind::ReservedFlags { flags: entry.flags };
                 problems.push(Problem::at(offset, kind));
             }
-            match (lint(entry), entry.target) {
-                (None, _) => {
-                    let kind = ProblemKind::NmiPin { lint: entry.lint };
-                    problems.push(Problem::at(offset, kind));
-                }
-                (Some(lint), NmiTarget::All) => {
-                    let place = &mut self.all_nmi[lint.index()];
-                    set(place, offset, lint, entry, problems);
-                }
-                (Some(_), NmiTarget::Uid(_)) => {}
+            if entry.target == NmiTarget::All {
+                let place = &mut self.all_nmi[lint.index()];
+                set(place, offset, lint, with_sound_flags(entry), problems);
             }
         }
         for (offset, entry) in local_nmis(madt) {
-            if let (Some(lint), NmiTarget::Uid(uid)) = (lint(entry), entry.target) {
-                self.add_own_nmi(offset, uid, lint, entry, problems);
+            // What is wrong with the pin has been reported.
+            let lint = self.nmi_pin(offset, entry, &mut Problems::default());
+            if let (Some(lint), NmiTarget::Uid(uid)) = (lint, entry.target) {
+                self.add_own_nmi(offset, uid, lint, with_sound_flags(entry), problems);
             }
         }
+    }
+
+    /// The pin of an entry; `None` for one that is not to be an NMI's. LINT0 is where the
+    /// 8259s' output arrives, if there are any (MP specification 1.4, 3.6.2.2): an entry for it is
+    /// a mistake, and would make each of their interrupts an NMI.
+    fn nmi_pin(&self, offset: usize, entry: LocalNmi, problems: &mut Problems) -> Option<Lint> {
+        let kind = match entry.lint {
+            0 if self.has_8259 => {
+                let target = entry.target;
+                ProblemKind::NmiAtExtInt { target }
+            }
+            0 => return Some(Lint::Lint0),
+            1 => return Some(Lint::Lint1),
+            lint => ProblemKind::NmiPin { lint },
+        };
+        problems.push(Problem::at(offset, kind));
+        None
     }
 
     fn add_own_nmi(
@@ -188,13 +211,15 @@ fn set(
     }
 }
 
-/// The entry's pin; `None` for one that no local APIC has.
-const fn lint(entry: LocalNmi) -> Option<Lint> {
-    match entry.lint {
-        0 => Some(Lint::Lint0),
-        1 => Some(Lint::Lint1),
-        _ => None,
-    }
+/// The entry; if any of its flags is reserved, with those of the bus instead: the rest of them
+/// is then as likely to be garbage.
+fn with_sound_flags(entry: LocalNmi) -> LocalNmi {
+    let flags = if entry.flags.has_reserved() {
+        InterruptFlags(0)
+    } else {
+        entry.flags
+    };
+    LocalNmi { flags, ..entry }
 }
 
 /// The local NMI entries of a table, in its order, with their offsets.

@@ -19,10 +19,10 @@ pub fn table(bytes: &[u8]) -> Result<String, Error> {
         let pointer = rsdp::parse(bytes)?;
         let _ = writeln!(
             text,
-            "   root pointer, revision {}, OEM \"{}\", root table at {:#x}",
+            "   root pointer, revision {}, OEM \"{}\", root tables {:x?}",
             pointer.revision,
             pointer.oem_id,
-            pointer.root.address()
+            pointer.roots().collect::<Vec<_>>()
         );
         return Ok(text);
     }

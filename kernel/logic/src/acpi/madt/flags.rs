@@ -71,10 +71,18 @@ impl InterruptFlags {
         }
     }
 
-    /// Whether one of the fields has its reserved value, 2.
+    /// Bits 15:4, which are reserved, in their places.
+    #[must_use]
+    pub const fn reserved_bits(self) -> u16 {
+        self.0 & !0xf
+    }
+
+    /// Whether one of the fields has its reserved value, 2, or a reserved bit is set.
     #[must_use]
     pub const fn has_reserved(self) -> bool {
-        matches!(self.polarity(), Setting::Reserved) || matches!(self.trigger(), Setting::Reserved)
+        matches!(self.polarity(), Setting::Reserved)
+            || matches!(self.trigger(), Setting::Reserved)
+            || self.reserved_bits() != 0
     }
 
     /// Polarity and trigger mode of an interrupt of the ISA bus, which is active
@@ -96,9 +104,13 @@ impl fmt::Display for InterruptFlags {
             Setting::Reserved => f.write_str("reserved polarity 2")?,
         }
         match self.trigger() {
-            Setting::Conforming => f.write_str(", trigger of the bus"),
-            Setting::Explicit(trigger) => write!(f, ", {trigger}"),
-            Setting::Reserved => f.write_str(", reserved trigger 2"),
+            Setting::Conforming => f.write_str(", trigger of the bus")?,
+            Setting::Explicit(trigger) => write!(f, ", {trigger}")?,
+            Setting::Reserved => f.write_str(", reserved trigger 2")?,
+        }
+        match self.reserved_bits() {
+            0 => Ok(()),
+            bits => write!(f, ", reserved bits {bits:#06x}"),
         }
     }
 }

@@ -300,7 +300,8 @@ fn interrupt_flags() {
                 let flags = InterruptFlags(upper | t << 2 | p);
                 assert_eq!(flags.polarity(), polarity);
                 assert_eq!(flags.trigger(), trigger);
-                assert_eq!(flags.has_reserved(), p == 2 || t == 2);
+                assert_eq!(flags.has_reserved(), upper != 0 || p == 2 || t == 2);
+                assert_eq!(flags.reserved_bits(), upper);
                 let level = if t == 3 {
                     Trigger::Level
                 } else {

@@ -23,6 +23,10 @@ fn pointer(revision: u8, rsdt: u32, length: u32, xsdt: u64) -> Vec<u8> {
     bytes
 }
 
+fn roots(pointer: &Rsdp) -> Vec<Root> {
+    pointer.roots().collect()
+}
+
 fn kind(bytes: &[u8]) -> ErrorKind {
     rsdp::parse(bytes).expect_err("a bad root pointer").kind
 }
@@ -31,14 +35,8 @@ fn kind(bytes: &[u8]) -> ErrorKind {
 fn first_revision_is_20_bytes() {
     let bytes = pointer(0, 0x7fe_1234, 0, 0);
     let parsed = rsdp::parse(&bytes[..20]).expect("a sound pointer");
-    assert_eq!(
-        parsed,
-        Rsdp {
-            revision: 0,
-            oem_id: Text(*b"OEM \0\0"),
-            root: Root::Rsdt(0x7fe_1234),
-        }
-    );
+    assert_eq!((parsed.revision, parsed.problem), (0, None));
+    assert_eq!(roots(&parsed), [Root::Rsdt(0x7fe_1234)]);
     assert_eq!(parsed.oem_id.to_string(), "OEM");
     // What lies behind does not matter, even where it says nonsense.
     assert_eq!(rsdp::parse(&bytes), Ok(parsed));
@@ -48,16 +46,20 @@ fn first_revision_is_20_bytes() {
 fn second_revision_prefers_the_xsdt() {
     let bytes = pointer(2, 0x1000, 36, 0x1_2345_6789);
     let parsed = rsdp::parse(&bytes).expect("a sound pointer");
-    assert_eq!(parsed.root, Root::Xsdt(0x1_2345_6789));
-    assert_eq!(parsed.root.address(), 0x1_2345_6789);
+    assert_eq!(
+        roots(&parsed),
+        [Root::Xsdt(0x1_2345_6789), Root::Rsdt(0x1000)]
+    );
+    assert_eq!(roots(&parsed)[0].address(), 0x1_2345_6789);
+    assert_eq!(parsed.problem, None);
     assert_eq!(parsed.revision, 2);
 }
 
 #[test]
 fn null_xsdt_falls_back_to_the_rsdt() {
     let parsed = rsdp::parse(&pointer(2, 0x1000, 36, 0)).expect("a sound pointer");
-    assert_eq!(parsed.root, Root::Rsdt(0x1000));
-    assert_eq!(parsed.root.address(), 0x1000);
+    assert_eq!(roots(&parsed), [Root::Rsdt(0x1000)]);
+    assert_eq!(roots(&parsed)[0].address(), 0x1000);
     let error = rsdp::parse(&pointer(2, 0, 36, 0)).expect_err("no address");
     assert_eq!((error.kind, error.offset), (ErrorKind::NoAddress, 16));
     assert_eq!(kind(&pointer(0, 0, 36, 0x1000)), ErrorKind::NoAddress);
@@ -65,14 +67,28 @@ fn null_xsdt_falls_back_to_the_rsdt() {
 
 #[test]
 fn longer_pointers_are_summed_whole() {
-    let mut bytes = pointer(3, 0, 64, 0x1000);
-    assert_eq!(bytes.len(), 64);
-    assert!(rsdp::parse(&bytes).is_ok());
-    bytes[60] ^= 1;
-    assert!(matches!(
-        kind(&bytes),
-        ErrorKind::Checksum { length: 64, .. }
-    ));
+    for length in [37, 40, 64, 4096] {
+        let mut bytes = pointer(3, 0, length, 0x1000);
+        let length = length as usize;
+        assert_eq!((bytes.len(), rsdp::size(&bytes)), (length, length));
+        assert_eq!(
+            (rsdp::size(&bytes[..15]), rsdp::size(&bytes[..20])),
+            (20, 36)
+        );
+        let parsed = rsdp::parse(&bytes).expect("a sound pointer");
+        assert_eq!(
+            (roots(&parsed), parsed.problem),
+            ([Root::Xsdt(0x1000)].into(), None)
+        );
+        bytes[36] ^= 1;
+        let parsed = rsdp::parse(&bytes).expect("its first part is sound");
+        assert_eq!(roots(&parsed), [Root::Xsdt(0x1000)]);
+        assert!(matches!(
+            parsed.problem.map(|error| error.kind),
+            Some(ErrorKind::Checksum { length: all, .. }) if all == length
+        ));
+    }
+    let bytes = pointer(3, 0, 64, 0x1000);
     assert_eq!(
         kind(&bytes[..63]),
         ErrorKind::NotMapped {
@@ -107,24 +123,71 @@ fn bad_pointers_say_why() {
         kind(&first),
         ErrorKind::Checksum { length: 20, .. }
     ));
-    let mut second = good.clone();
-    second[25] ^= 0x10;
-    let error = rsdp::parse(&second).expect_err("a bad checksum");
-    assert!(matches!(error.kind, ErrorKind::Checksum { length: 36, .. }));
-    assert_eq!(error.blame(), Blame::Firmware);
+    assert_eq!(kind(&pointer(1, 0, 36, 0x2000)), ErrorKind::Revision(1));
+    let mut nowhere = pointer(2, 0, 36, 0x2000);
+    nowhere[20] = 20;
+    assert!(matches!(
+        kind(&nowhere),
+        ErrorKind::Length { length: 20, .. }
+    ));
+}
+
+/// A sound first part is enough.
+#[test]
+fn extended_part_that_is_wrong() {
+    let mut bytes = pointer(2, 0x1000, 36, 0x2000);
+    bytes[25] ^= 0x10;
+    let parsed = rsdp::parse(&bytes).expect("its first part is sound");
+    assert_eq!(roots(&parsed), [Root::Rsdt(0x1000), Root::Xsdt(0x3000)]);
+    let problem = parsed.problem.expect("a bad checksum");
+    assert!(matches!(
+        problem.kind,
+        ErrorKind::Checksum { length: 36, .. }
+    ));
+    assert_eq!(problem.blame(), Blame::Firmware);
     for length in [0, 20, 35, 4097, u32::MAX] {
         let mut bytes = pointer(2, 0x1000, 36, 0x2000);
         bytes[20..24].copy_from_slice(&length.to_le_bytes());
-        let said = kind(&bytes);
+        assert_eq!(rsdp::size(&bytes), 36);
+        let parsed = rsdp::parse(&bytes).expect("its first part is sound");
+        assert_eq!(roots(&parsed), [Root::Rsdt(0x1000)]);
+        let said = parsed.problem.map(|error| error.kind);
         assert!(
-            matches!(said, ErrorKind::Length { length: l, min: 36, max: 4096 } if l == length),
+            matches!(said, Some(ErrorKind::Length { length: l, min: 36, max: 4096 }) if l == length),
             "{length}: {said:?}"
         );
     }
-    assert_eq!(
-        kind(&pointer(1, 0x1000, 36, 0x2000)),
-        ErrorKind::Revision(1)
-    );
+    let bytes = pointer(1, 0x1000, 36, 0x2000);
+    assert_eq!(rsdp::size(&bytes), 20);
+    let parsed = rsdp::parse(&bytes[..20]).expect("its first part is sound");
+    assert_eq!(roots(&parsed), [Root::Rsdt(0x1000)]);
+    let problem = parsed.problem.map(|error| error.kind);
+    assert_eq!(problem, Some(ErrorKind::Revision(1)));
+}
+
+/// What a search finds that believes every length: only sound pointers, of 20 bytes.
+#[test]
+fn memory_to_search_is_simplified() {
+    let mut sound = pointer(2, 0x1000, 36, 0x2000);
+    sound[20..24].fill(0xff);
+    let mut area = std::vec![0x55; 256];
+    area[16..52].copy_from_slice(&sound[..36]);
+    // Neither with a wrong sum, nor cut off by the end.
+    area[64..80].copy_from_slice(&sound[..16]);
+    area[240..256].copy_from_slice(&sound[..16]);
+    // Not at a multiple of 16.
+    area[100..136].copy_from_slice(&sound[..36]);
+    let mut expected = area.clone();
+    (expected[64], expected[240]) = (0, 0);
+    rsdp::simplify(&mut area);
+    let pointer = rsdp::parse(&area[16..]).expect("a sound pointer");
+    assert_eq!((pointer.revision, pointer.oem_id), (0, Text([0; 6])));
+    assert_eq!(roots(&pointer), [Root::Rsdt(0x1000)]);
+    area[24..32].copy_from_slice(&expected[24..32]);
+    assert_eq!(area, expected);
+    for length in 0..40 {
+        rsdp::simplify(&mut sound[..length.min(36)].to_vec());
+    }
 }
 
 #[test]

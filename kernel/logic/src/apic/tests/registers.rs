@@ -5,6 +5,7 @@ use crate::apic::io_apic::{self, IoApicVersion, Write};
 use crate::apic::register::{Part, Register};
 use crate::apic::status::{Dfr, Esr, Svr, Version, x2apic_logical_id, xapic_ldr};
 use crate::apic::{Rte, Trigger};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::string::ToString;
 use std::vec::Vec;
@@ -178,11 +179,9 @@ fn io_apic_registers() {
     // The 82093AA's 24 pins, and QEMU's with an EOI register.
     let version = IoApicVersion(0x0017_0011);
     assert_eq!((version.number(), version.pins()), (0x11, 24));
-    assert!(!version.has_eoi() && version.is_present());
+    assert!(!version.has_eoi());
     assert_eq!(version.to_string(), "version 0x11, 24 pins");
     assert!(IoApicVersion(0x0017_0020).has_eoi());
-    assert!(!IoApicVersion(u32::MAX).is_present());
-    assert!(!IoApicVersion(0).is_present());
     for last in 0..=255_u32 {
         let pins = IoApicVersion(last << 16 | 0x20).pins();
         assert_eq!(u32::from(pins), (last + 1).min(120));
@@ -194,12 +193,87 @@ fn io_apic_registers() {
     assert_eq!(io_apic::rte_indices(119), Some([0xfe, 0xff]));
     assert!((120..=255).all(|pin| io_apic::rte_indices(pin).is_none()));
     // One that says that it has 240: the entries of the last would be its ID and version.
-    let bold = IoApicVersion::new(0x20, 239);
-    assert_eq!((bold.0, bold.pins()), (0x00ef_0020, 120));
-    let bolder = IoApicVersion::new(0x20, 255);
+    assert_eq!(IoApicVersion(0x00ef_0020).pins(), 120);
+    let bolder = IoApicVersion(0x00ff_0020);
     assert!((0..bolder.pins()).all(|pin| io_apic::rte_indices(pin).is_some()));
-    // Where nothing answers, both read as ones.
-    assert!(!IoApicVersion::new(0xff, 0xff).is_present());
+}
+
+/// What may be at the address of an I/O APIC.
+enum Answers {
+    /// An I/O APIC: the index, the version register, the ID register.
+    IoApic(Cell<u32>, u32, u32),
+    /// The same for every read: ROM, or nothing.
+    Constant(u32),
+    /// Memory.
+    Memory([Cell<u32>; 5]),
+}
+
+impl io_apic::Registers for Answers {
+    fn read(&self, offset: u64) -> u32 {
+        match (self, offset) {
+            (Self::IoApic(index, ..), io_apic::SELECT) => index.get(),
+            (Self::IoApic(index, version, id), io_apic::WINDOW) => match index.get() as u8 {
+                io_apic::ID => *id,
+                io_apic::VERSION => *version,
+                // Pin 1, 8 and 23 deliver SMIs, one of them masked.
+                0x12 | 0x20 => 0x0000_0200,
+                0x3e => 0x0001_0200,
+                _ => 0x0001_0000,
+            },
+            (Self::Memory(words), _) => words[offset as usize / 4].get(),
+            (Self::Constant(value), _) => *value,
+            (Self::IoApic(..), _) => panic!("a read at {offset:#x}"),
+        }
+    }
+
+    fn write(&self, offset: u64, value: u32) {
+        assert_eq!(offset, io_apic::SELECT, "only the index may be written");
+        match self {
+            Self::IoApic(index, ..) => index.set(value),
+            Self::Memory(words) => words[0].set(value),
+            Self::Constant(_) => {}
+        }
+    }
+}
+
+#[test]
+fn io_apics_are_told_from_other_things() {
+    for (version, id) in [
+        (0x0017_0011, 0x0200_0000),
+        (0x0017_0020, 0),
+        // ICH: interrupts by message (bit 15), and a scratch bit in the ID register.
+        (0x0017_8020, 0x0100_8000),
+        (0x00ef_0021, 0xff00_0000),
+    ] {
+        let registers = Answers::IoApic(Cell::new(7), version, id);
+        let found = io_apic::identify(&registers).expect("an I/O APIC");
+        assert_eq!(found, IoApicVersion(version));
+        let pins = io_apic::smi_pins(&registers, found);
+        assert_eq!(pins, 1 << 1 | 1 << 8 | 1 << 23);
+    }
+    for value in [
+        0,
+        u32::MAX,
+        0x0017_0011,
+        0x0017_0000,
+        0x0017_0001,
+        0x1234_5678,
+    ] {
+        assert_eq!(io_apic::identify(&Answers::Constant(value)), None);
+        let memory = Answers::Memory([(); 5].map(|()| Cell::new(value)));
+        assert_eq!(io_apic::identify(&memory), None);
+    }
+    for version in [
+        0,
+        u32::MAX,
+        0x0017_0000,
+        0x0117_0011,
+        0x0017_0111,
+        0x00ff_00ff,
+    ] {
+        let registers = Answers::IoApic(Cell::new(0), version, 0);
+        assert_eq!(io_apic::identify(&registers), None, "{version:#x}");
+    }
 }
 
 /// What clears remote IRR in an I/O APIC.
@@ -248,7 +322,7 @@ fn a_reset_entry_waits_for_no_eoi() {
         (0x11, Clears::Change),
         (0x20, Clears::Edge),
     ] {
-        let version = IoApicVersion::new(number, 23);
+        let version = IoApicVersion(0x0017_0000 | number);
         for (vector, (trigger, remote_irr)) in (0..=255)
             .flat_map(|vector| modes.as_flattened().iter().map(move |&mode| (vector, mode)))
         {
@@ -264,6 +338,6 @@ fn a_reset_entry_waits_for_no_eoi() {
         }
     }
     // One that waits for nothing needs one write, and no EOI of somebody else's.
-    let idle = io_apic::reset(Rte::MASKED, IoApicVersion::new(0x20, 23));
+    let idle = io_apic::reset(Rte::MASKED, IoApicVersion(0x0017_0020));
     assert_eq!(idle.as_slice(), [Write::Entry(Rte::MASKED)]);
 }

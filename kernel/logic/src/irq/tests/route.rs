@@ -4,7 +4,7 @@ use crate::acpi::build::Table;
 use crate::acpi::{Gsi, Madt};
 use crate::apic::{ApicId, EncodingError, Polarity, Trigger};
 use crate::irq::route::{Mode, Origin, Pin, Request, Route, RouteError, resolve};
-use crate::topology::{Input, Topology};
+use crate::topology::{Input, Problems, Topology};
 use crate::vector::Vector;
 use std::collections::HashMap;
 use std::string::ToString;
@@ -28,9 +28,7 @@ fn of_table(table: Table) -> Topology {
     let bytes = table.build();
     let madt = Madt::parse(&bytes).expect("sound as a whole");
     let (mut topology, _) = Topology::from_madt(&madt, ApicId(0), None);
-    for io_apic in 0..topology.io_apics().len() {
-        topology.set_pin_count(io_apic, PINS as u8);
-    }
+    topology.set_pins(|_| Some(PINS as u8), &mut Problems::default());
     topology
 }
 

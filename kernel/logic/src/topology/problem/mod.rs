@@ -4,8 +4,9 @@ use super::Lint;
 use crate::acpi::madt::{InterruptFlags, NmiTarget};
 use crate::acpi::{Error, Gsi};
 use crate::apic::ApicId;
-use crate::kept::Kept;
+use arrayvec::ArrayVec;
 use core::fmt;
+use core::mem::discriminant;
 
 mod words;
 
@@ -38,6 +39,7 @@ impl Problem {
             self.kind,
             ProblemKind::Skipped { .. }
                 | ProblemKind::CpuInBothForms { .. }
+                | ProblemKind::Fillers { .. }
                 | ProblemKind::NmiDiffers { .. }
         )
     }
@@ -85,10 +87,11 @@ pub enum ProblemKind {
         /// The second entry's UID.
         uid: u32,
     },
-    /// A CPU is enabled in one entry and not in another. It counts as enabled.
-    AlsoNotEnabled {
-        /// The CPU.
-        apic_id: ApicId,
+    /// Entries for CPUs that cannot be started repeat an earlier one: firmware fills the table
+    /// up with them. They are ignored; a CPU that another entry enables counts as enabled.
+    Fillers {
+        /// How many.
+        entries: u32,
     },
     /// Two CPUs have one UID. Entries that name it are for both.
     DuplicateUid {
@@ -122,7 +125,7 @@ pub enum ProblemKind {
         /// The address.
         address: u32,
     },
-    /// An I/O APIC has the address or the first GSI of an earlier one. It is ignored.
+    /// An I/O APIC has the registers or the first GSI of an earlier one. It is ignored.
     DuplicateIoApic {
         /// Its address.
         address: u32,
@@ -136,15 +139,23 @@ pub enum ProblemKind {
     },
     /// There are more I/O APICs than [`MAX_IO_APICS`](super::MAX_IO_APICS). This one is ignored.
     TooManyIoApics,
-    /// An I/O APIC has more pins than there are GSIs up to the next one's first.
-    /// Those above cannot be used.
+    /// An I/O APIC begins within the GSIs of another one. Those that both have are of the one
+    /// that begins later; the other's pins cannot be used.
     GsiOverlap {
+        /// The first GSI of the one that begins earlier.
+        gsi_base: Gsi,
+        /// Its pins.
+        pins: u8,
+        /// The first GSI of the one that begins later.
+        next: Gsi,
+    },
+    /// An I/O APIC has more pins than there are GSIs from its first to the last, 2^32 - 1.
+    /// Those above cannot be used.
+    GsiEnd {
         /// Its first GSI.
         gsi_base: Gsi,
         /// Its pins.
         pins: u8,
-        /// The first GSI of the next one.
-        next: Gsi,
     },
     /// An override is for a bus other than ISA. It is ignored.
     OverrideBus {
@@ -178,10 +189,15 @@ pub enum ProblemKind {
         /// The GSI.
         gsi: Gsi,
     },
+    /// A GSI is listed as an NMI source before. The entry is ignored.
+    DuplicateNmiSource {
+        /// The GSI.
+        gsi: Gsi,
+    },
     /// There are more NMI sources than [`MAX_NMI_SOURCES`](super::MAX_NMI_SOURCES). This one is ignored.
     TooManyNmiSources,
-    /// Polarity or trigger mode is 2, which is reserved. It is taken as that of
-    /// the bus.
+    /// Polarity or trigger mode is 2, or another bit is set: all of that is reserved. Those
+    /// fields are taken as those of the bus; of an NMI, all are.
     ReservedFlags {
         /// The flags.
         flags: InterruptFlags,
@@ -190,6 +206,12 @@ pub enum ProblemKind {
     NmiPin {
         /// The number of the pin.
         lint: u8,
+    },
+    /// A local NMI is at LINT0, where a machine with 8259s has their output. The entry is
+    /// ignored.
+    NmiAtExtInt {
+        /// Whom the entry is for.
+        target: NmiTarget,
     },
     /// A local NMI is for a UID that no CPU has. The entry is ignored.
     NmiUid {
@@ -221,5 +243,63 @@ pub enum ProblemKind {
     },
 }
 
+/// The most problems that are kept.
+const MOST: usize = 64;
+/// The most of one kind, so that a table full of one mistake leaves room for others.
+const MOST_OF_A_KIND: usize = 8;
+
 /// The problems found, in the order of finding.
-pub type Problems = Kept<Problem, 64>;
+#[derive(Clone, Debug, Default)]
+pub struct Problems {
+    list: ArrayVec<Problem, MOST>,
+    dropped: usize,
+    dropped_notes: usize,
+}
+
+impl Problems {
+    pub(super) fn push(&mut self, problem: Problem) {
+        let kind = discriminant(&problem.kind);
+        let alike = |other: &&Problem| discriminant(&other.kind) == kind;
+        let has_room = self.list.iter().filter(alike).count() < MOST_OF_A_KIND;
+        if !has_room || self.list.try_push(problem).is_err() {
+            let counter = if problem.is_note() {
+                &mut self.dropped_notes
+            } else {
+                &mut self.dropped
+            };
+            *counter += 1;
+        }
+    }
+
+    /// Those that are kept: at most 8 of each kind.
+    pub fn iter(&self) -> core::slice::Iter<'_, Problem> {
+        self.list.iter()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// How many more there were, without [notes](Problem::is_note).
+    #[must_use]
+    pub const fn dropped(&self) -> usize {
+        self.dropped
+    }
+
+    /// How many more notes there were.
+    #[must_use]
+    pub const fn dropped_notes(&self) -> usize {
+        self.dropped_notes
+    }
+}
+
+impl<'a> IntoIterator for &'a Problems {
+    type Item = &'a Problem;
+    type IntoIter = core::slice::Iter<'a, Problem>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}

@@ -43,9 +43,9 @@ impl ProblemKind {
                 f,
                 "APIC ID {apic_id} is listed before (here with UID {uid}): ignored"
             ),
-            Self::AlsoNotEnabled { apic_id } => write!(
+            Self::Fillers { entries } => write!(
                 f,
-                "APIC ID {apic_id} is not enabled here but in another entry: enabled"
+                "{entries} entries that are not enabled repeat an earlier one: ignored"
             ),
             Self::DuplicateUid { uid } => {
                 write!(f, "UID {uid} belongs to another CPU already")
@@ -75,10 +75,17 @@ impl ProblemKind {
             Self::NmiSourceNowhere { gsi } => {
                 write!(f, "NMI source GSI {gsi}: no I/O APIC has it")
             }
+            Self::DuplicateNmiSource { gsi } => {
+                write!(f, "NMI source GSI {gsi} is listed before: ignored")
+            }
             Self::TooManyNmiSources => {
                 write!(f, "more than {MAX_NMI_SOURCES} NMI sources: ignored")
             }
             Self::NmiPin { lint } => write!(f, "there is no pin LINT{lint}: ignored"),
+            Self::NmiAtExtInt { target } => write!(
+                f,
+                "NMI of {target} at LINT0, which is the 8259s' input: ignored"
+            ),
             Self::NmiUid { uid } => write!(f, "no CPU has UID {uid}: ignored"),
             Self::NmiTwice {
                 target,
@@ -112,7 +119,7 @@ impl ProblemKind {
                 address, gsi_base, ..
             } => write!(
                 f,
-                "I/O APIC at {address:#x}, GSI {gsi_base}: an earlier one has address or GSI: ignored"
+                "I/O APIC at {address:#x}, GSI {gsi_base}: an earlier one has registers or GSI: ignored"
             ),
             Self::DuplicateIoApicId { id } => {
                 write!(f, "I/O APIC ID {id:#04x} is that of an earlier one")
@@ -126,7 +133,14 @@ impl ProblemKind {
                 next,
             } => write!(
                 f,
-                "the I/O APIC at GSI {gsi_base} has {pins} pins, but the next begins at GSI {next}"
+                "the I/O APIC at GSI {gsi_base} has {pins} pins, but another begins at GSI {next}: \
+                 the GSIs of both are the latter's"
+            ),
+            Self::GsiEnd { gsi_base, pins } => write!(
+                f,
+                "the I/O APIC at GSI {gsi_base} has {pins} pins, of which {} are beyond the last GSI: \
+                 not used",
+                u64::from(gsi_base.0) + u64::from(pins) - (1 << 32)
             ),
             Self::OverrideBus { bus } => {
                 write!(f, "an override for bus {bus}, which is not ISA: ignored")

@@ -188,11 +188,33 @@ fn enabled_here_and_not_there() {
         let (topology, problems) = read(table, 0, None);
         assert_eq!(enabled_ids(&topology), [0, 1]);
         assert_eq!(topology.cpus().len(), 2);
-        assert_eq!(
-            kinds(&problems),
-            [ProblemKind::AlsoNotEnabled { apic_id: ApicId(1) }]
-        );
+        assert_eq!(kinds(&problems), [ProblemKind::Fillers { entries: 1 }]);
     }
+}
+
+/// Dozens of entries that repeat a CPU or each other are one note, and leave room for what is
+/// wrong elsewhere.
+#[test]
+fn fillers_are_one_note() {
+    let table = (0..200).fold(Table::madt(1).lapics([(0, 0), (1, 1)]), |table, number| {
+        // As the boot CPU, and as no CPU.
+        let (uid, id) = if number % 2 == 0 { (0, 0) } else { (0, 0xff) };
+        table.lapic(uid, id, 0)
+    });
+    let (topology, problems) = read(table.lapic(7, 1, 1), 0, None);
+    assert_eq!(enabled_ids(&topology), [0, 1]);
+    assert_eq!(topology.cpus().len(), 3);
+    let fillers = ProblemKind::Fillers { entries: 199 };
+    let twice = ProblemKind::DuplicateApicId {
+        apic_id: ApicId(1),
+        uid: 7,
+    };
+    assert_eq!(kinds(&problems), [twice, fillers]);
+    assert!(problems[1].is_note());
+    assert_eq!(
+        problems[1].to_string(),
+        "MADT: 199 entries that are not enabled repeat an earlier one: ignored"
+    );
 }
 
 #[test]

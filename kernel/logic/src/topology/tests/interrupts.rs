@@ -17,13 +17,12 @@ const fn input(io_apic: usize, pin: u8) -> Input {
     Input { io_apic, pin }
 }
 
-/// Sets the pins of all I/O APICs, and gives what is reported then.
+/// Sets the pins of all I/O APICs, 0 for one that is not there, and gives what is reported then.
 fn check(topology: &mut Topology, pins: &[u8]) -> Vec<Problem> {
-    for (index, &pins) in pins.iter().enumerate() {
-        topology.set_pin_count(index, pins);
-    }
+    assert_eq!(topology.io_apics().len(), pins.len());
+    let mut pins = pins.iter().map(|&pins| (pins > 0).then_some(pins));
     let mut problems = Problems::default();
-    topology.check_gsis(&mut problems);
+    topology.set_pins(|_| pins.next().flatten(), &mut problems);
     problems.iter().copied().collect()
 }
 
@@ -181,7 +180,8 @@ fn overlapping_gsis() {
     );
     assert_eq!(
         problems[0].to_string(),
-        "MADT: the I/O APIC at GSI 0 has 24 pins, but the next begins at GSI 16"
+        "MADT: the I/O APIC at GSI 0 has 24 pins, but another begins at GSI 16: the GSIs of both \
+         are the latter's"
     );
     // The one that begins later has them.
     assert_eq!(topology.input(Gsi(15)), Some(input(0, 15)));
@@ -197,11 +197,74 @@ fn overlapping_gsis() {
     assert_eq!(check(&mut topology, &[16, 26]), []);
 }
 
+/// One whose GSIs lie within another's: behind them, the other has its pins again.
+#[test]
+fn gsis_within_others() {
+    let table = base()
+        .io_apic(0, 0xfec0_0000, 0)
+        .io_apic(1, 0xfec0_1000, 8)
+        .iso(0, 5, 20, 0);
+    let mut topology = sound(table, 0);
+    let problems = check(&mut topology, &[24, 4]);
+    assert_eq!(
+        kinds(&problems),
+        [ProblemKind::GsiOverlap {
+            gsi_base: Gsi(0),
+            pins: 24,
+            next: Gsi(8)
+        }]
+    );
+    for gsi in 0..24 {
+        let expected = match gsi {
+            8..12 => input(1, gsi as u8 - 8),
+            _ => input(0, gsi as u8),
+        };
+        assert_eq!(topology.input(Gsi(gsi)), Some(expected));
+        assert_eq!(topology.gsi(expected), Some(Gsi(gsi)));
+    }
+}
+
+/// One that is not there covers no GSIs, and is no reason to ignore one that is.
+#[test]
+fn dead_io_apics_count_for_nothing() {
+    let table = base()
+        .io_apic(2, 0xfec0_1000, 16)
+        .io_apic(0, 0xfec0_0000, 0)
+        .nmi_source(0, 20);
+    let mut topology = sound(table, 0);
+    assert_eq!(check(&mut topology, &[0, 24]), []);
+    assert_eq!(topology.io_apics().len(), 1);
+    assert_eq!(topology.input(Gsi(20)), Some(input(0, 20)));
+
+    let table = base().io_apic(2, 0xfec0_1000, 0).io_apic(0, 0xfec0_0000, 0);
+    let mut topology = sound(table.clone(), 0);
+    assert_eq!(check(&mut topology, &[0, 24]), []);
+    assert_eq!(topology.input(Gsi(1)), Some(input(0, 1)));
+    assert_eq!(topology.io_apics()[0].id, 0);
+    let mut topology = sound(table, 0);
+    assert_eq!(
+        kinds(&check(&mut topology, &[24, 24])),
+        [ProblemKind::DuplicateIoApic {
+            address: 0xfec0_0000,
+            gsi_base: Gsi(0)
+        }]
+    );
+    assert_eq!(topology.io_apics()[0].id, 2);
+}
+
 #[test]
 fn gsis_at_the_end_of_their_range() {
     let table = base().io_apic(0, 0xfec0_0000, u32::MAX - 3);
     let mut topology = sound(table, 0);
-    assert_eq!(check(&mut topology, &[24]), []);
+    let problems = check(&mut topology, &[24]);
+    assert_eq!(
+        problems[0].to_string(),
+        "MADT: the I/O APIC at GSI 4294967292 has 24 pins, of which 20 are beyond the last GSI: \
+         not used"
+    );
+    assert_eq!(problems.len(), 1);
+    assert_eq!(check(&mut topology, &[4]), []);
+    assert_eq!(check(&mut topology, &[120]).len(), 1);
     assert_eq!(topology.input(Gsi(u32::MAX)), Some(input(0, 3)));
     assert_eq!(topology.gsi(Input { io_apic: 0, pin: 4 }), None);
 }
@@ -211,7 +274,7 @@ fn hostile_io_apics() {
     let table = base()
         .io_apic(0, 0xfec0_0000, 0)
         .io_apic(1, 0xfec0_0000, 24)
-        .io_apic(2, 0xfec0_1000, 0)
+        .io_apic(2, 0xfec0_0040, 24)
         .io_apic(3, 0, 48)
         .io_apic(4, 0xfec0_2001, 48)
         .io_apic(0, 0xfec0_3000, 72);
@@ -240,8 +303,8 @@ fn hostile_io_apics() {
                 gsi_base: Gsi(24)
             },
             ProblemKind::DuplicateIoApic {
-                address: 0xfec0_1000,
-                gsi_base: Gsi(0)
+                address: 0xfec0_0040,
+                gsi_base: Gsi(24)
             },
             ProblemKind::IoApicAddress { address: 0 },
             ProblemKind::IoApicAddress {
@@ -252,8 +315,8 @@ fn hostile_io_apics() {
     );
     assert_eq!(
         problems[1].to_string(),
-        "MADT: entry at offset 0x4c: I/O APIC at 0xfec01000, GSI 0: an earlier one has address \
-         or GSI: ignored"
+        "MADT: entry at offset 0x4c: I/O APIC at 0xfec00040, GSI 24: an earlier one has \
+         registers or GSI: ignored"
     );
     assert_eq!(
         problems[3].to_string(),

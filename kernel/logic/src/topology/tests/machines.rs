@@ -11,11 +11,9 @@ use std::vec::Vec;
 /// Sets all pins, and checks that nothing is wrong with the GSIs.
 fn set_pins(topology: &mut Topology, pins: &[u8]) {
     assert_eq!(topology.io_apics().len(), pins.len());
-    for (index, &pins) in pins.iter().enumerate() {
-        topology.set_pin_count(index, pins);
-    }
+    let mut pins = pins.iter().copied();
     let mut problems = Problems::default();
-    topology.check_gsis(&mut problems);
+    topology.set_pins(|_| pins.next(), &mut problems);
     assert!(problems.is_empty());
 }
 

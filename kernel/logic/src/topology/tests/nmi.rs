@@ -12,10 +12,13 @@ use std::vec::Vec;
 const EDGE: (Polarity, Trigger) = (Polarity::High, Trigger::Edge);
 const LOW_LEVEL: (Polarity, Trigger) = (Polarity::Low, Trigger::Level);
 
+/// A machine without 8259s, so that both pins can be for NMIs.
 fn base() -> Table {
-    Table::madt(3)
-        .lapics([(10, 0), (11, 1), (12, 2)])
-        .lapic(13, 3, 0)
+    cpus(Table::new(*b"APIC", 3).u32(0xfee0_0000).u32(0))
+}
+
+fn cpus(table: Table) -> Table {
+    table.lapics([(10, 0), (11, 1), (12, 2)]).lapic(13, 3, 0)
 }
 
 /// The pins of the CPU with this APIC ID.
@@ -179,6 +182,35 @@ fn hostile_entries() {
     );
 }
 
+/// Where there are 8259s, LINT0 is their input; reserved bits make flags garbage.
+#[test]
+fn garbage_in_entries() {
+    let (topology, problems) = read(
+        cpus(Table::madt(3))
+            .nmi(10, 0x0fc9, 0)
+            .nmi(0xff, 5, 0)
+            .nmi(11, 0x0fcf, 1)
+            .nmi_source(0xf00f, 20),
+        0,
+        None,
+    );
+    assert_eq!(pins(&topology, 0), []);
+    assert_eq!(pins(&topology, 1), [(Lint::Lint1, EDGE)]);
+    assert_eq!(topology.nmi_sources()[0].polarity, Polarity::High);
+    let lines: Vec<_> = problems.iter().map(Problem::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "MADT: entry at offset 0x5e: active low, level, reserved bits 0xf000: taken as that of \
+             the bus",
+            "MADT: entry at offset 0x4c: NMI of UID 10 at LINT0, which is the 8259s' input: ignored",
+            "MADT: entry at offset 0x52: NMI of all CPUs at LINT0, which is the 8259s' input: ignored",
+            "MADT: entry at offset 0x58: active low, level, reserved bits 0x0fc0: taken as that of \
+             the bus",
+        ]
+    );
+}
+
 #[test]
 fn two_cpus_with_one_uid() {
     let (topology, problems) = read(
@@ -213,6 +245,10 @@ fn sources_at_io_apics() {
     );
     let flags = InterruptFlags(2);
     assert_eq!(kinds(&problems), [ProblemKind::ReservedFlags { flags }]);
+    let (topology, problems) = read(base().nmi_source(5, 20).nmi_source(0, 20), 0, None);
+    assert_eq!(topology.nmi_sources().len(), 1);
+    let gsi = Gsi(20);
+    assert_eq!(kinds(&problems), [ProblemKind::DuplicateNmiSource { gsi }]);
     let table = (0..=MAX_NMI_SOURCES as u32).fold(base(), |table, gsi| table.nmi_source(5, gsi));
     let (topology, problems) = read(table, 0, None);
     assert_eq!(topology.nmi_sources().len(), MAX_NMI_SOURCES);

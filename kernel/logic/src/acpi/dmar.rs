@@ -1,0 +1,45 @@
+//! The DMA remapping table (VT-d specification 4.1, 8.1): of it, the flags.
+
+use super::sdt::{self, Header};
+use super::{Error, Signature};
+
+/// The bytes before the first remapping structure.
+const FIXED_SIZE: usize = 48;
+
+/// A DMAR table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dmar {
+    /// Its header.
+    pub header: Header,
+    /// The flags.
+    pub flags: u8,
+}
+
+impl Dmar {
+    /// `INTR_REMAP`, bit 0: the platform supports interrupt remapping.
+    pub const INTERRUPT_REMAPPING: u8 = 1 << 0;
+    /// `X2APIC_OPT_OUT`, bit 1.
+    pub const X2APIC_OPT_OUT: u8 = 1 << 1;
+
+    /// Whether firmware asks not to use x2APIC mode. The bit has no meaning without
+    /// interrupt remapping, where some firmware sets it.
+    #[must_use]
+    pub const fn opts_out_of_x2apic(&self) -> bool {
+        let both = Self::INTERRUPT_REMAPPING | Self::X2APIC_OPT_OUT;
+        self.flags & both == both
+    }
+}
+
+/// Reads a DMAR table.
+///
+/// # Errors
+///
+/// Those of [`sdt::check`], [`ErrorKind::Signature`](super::ErrorKind::Signature), and
+/// [`ErrorKind::Length`](super::ErrorKind::Length) below 48 bytes.
+pub fn parse(bytes: &[u8]) -> Result<Dmar, Error> {
+    let (header, table) = sdt::expect(bytes, Signature::DMAR, FIXED_SIZE)?;
+    Ok(Dmar {
+        header,
+        flags: table[37],
+    })
+}

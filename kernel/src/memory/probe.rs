@@ -1,0 +1,67 @@
+//! Mappings for looking at what may not be there.
+//!
+//! An address from firmware's tables may be wrong. A page that was mapped only to find that out must
+//! not stay mapped: it could not be mapped again for what is really there.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::frames::FRAME;
+use super::paging::{self, Use};
+use super::{MemoryError, mapping};
+
+/// A range of the direct map that is unmapped when this is dropped, except pages that were mapped
+/// before.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    address: u64,
+    /// The pages that were not mapped before.
+    new: Vec<Range<u64>>,
+}
+
+impl Probe {
+    /// Maps a range as [`paging::map_physical`] does. Context: thread.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryError`]; then nothing stays mapped that was not before.
+    ///
+    /// # Safety
+    ///
+    /// Reading the range, or for [`Use::Device`] what the caller does to it, must not have effects
+    /// that matter, whatever is there.
+    pub(crate) unsafe fn map(physical: u64, length: u64, usage: Use) -> Result<Self, MemoryError> {
+        let mut probe = Self {
+            address: 0,
+            new: Vec::new(),
+        };
+        let new = |page| match probe.new.last_mut() {
+            Some(range) if range.end == page => range.end += FRAME,
+            _ => probe.new.push(page..page + FRAME),
+        };
+        // SAFETY: Passed on to the caller.
+        probe.address = unsafe { paging::map_physical_noting(physical, length, usage, new)? };
+        Ok(probe)
+    }
+
+    /// The virtual address of the range.
+    pub(crate) fn address(&self) -> u64 {
+        self.address
+    }
+
+    /// Leaves the range mapped for good. Returns its virtual address.
+    pub(crate) fn keep(mut self) -> u64 {
+        self.new.clear();
+        self.address
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        for range in self.new.drain(..) {
+            // SAFETY: The pages were mapped for this probe, and its owner has no reference to them left.
+            let unmapped = unsafe { mapping::unmap(range) };
+            debug_assert!(unmapped.is_ok(), "the pages are mapped one by one");
+        }
+    }
+}
