@@ -1,5 +1,6 @@
 //! Reaching configuration space: as memory where the MCFG says so (ECAM), else through the two
-//! ports that every PC has.
+//! ports that every PC has. The ports reach segment 0 only, and all of its buses: where a range of the
+//! MCFG is unusable or has too few buses, the others are still found.
 //!
 //! As memory, each function has a page of its own. Pages are mapped one by one, when a function is
 //! first asked for; a whole segment would be 256 MiB of mappings for what is mostly not there. The
@@ -7,15 +8,18 @@
 
 use alloc::vec::Vec;
 use core::arch::asm;
-use core::ops::RangeInclusive;
 
 use tocsin_logic::acpi::mcfg::{self, Segment};
 use tocsin_logic::acpi::{Error, Signature};
+use tocsin_logic::memory_map::{MemoryMap, Placement};
 use tocsin_logic::pci::address::DEVICES;
 use tocsin_logic::pci::{Address, CONFIG_SIZE, EXTENDED_SIZE, Header};
 use x86_64::instructions::port::Port;
 
+use crate::apic::{io, local};
 use crate::discover::Machine;
+use crate::hw::processor::physical_address_bits;
+use crate::memory::frames::FRAME;
 use crate::memory::{MemoryError, paging};
 use crate::sync::IrqMutex;
 
@@ -131,7 +135,7 @@ impl Registers {
 /// How the configuration space of this machine is reached.
 #[derive(Debug)]
 pub struct ConfigSpace {
-    /// What lies in memory. Segment 0 goes through the ports if it is not among these.
+    /// What lies in memory. The other buses of segment 0 go through the ports.
     segments: Vec<Segment>,
 }
 
@@ -154,7 +158,7 @@ impl ConfigSpace {
             Some(Err(error)) => warn(error),
             None => {}
         }
-        segments.retain(is_sound);
+        segments.retain(|segment| is_sound(segment, &machine.boot.memory));
         Self { segments }
     }
 
@@ -164,43 +168,65 @@ impl ConfigSpace {
         &self.segments
     }
 
-    /// Whether segment 0 is reached through the ports.
+    /// Whether some buses of segment 0 are reached through the ports.
     #[must_use]
     pub fn uses_ports(&self) -> bool {
-        self.segments.iter().all(|segment| segment.group != 0)
+        (0..=u8::MAX).any(|bus| self.range(0, bus).is_none())
     }
 
-    /// Segments with their buses, in the MCFG's order.
-    pub(super) fn buses(&self) -> impl Iterator<Item = (u16, RangeInclusive<u8>)> + '_ {
-        let ports = self.uses_ports().then_some((0, 0..=255));
-        let memory = self.segments.iter();
-        let memory = memory.map(|segment| (segment.group, segment.first_bus..=segment.last_bus));
-        ports.into_iter().chain(memory)
+    /// The segments that there are, segment 0 first.
+    pub(super) fn segments(&self) -> Vec<u16> {
+        let mut groups: Vec<_> = self.segments.iter().map(|segment| segment.group).collect();
+        groups.push(0);
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    }
+
+    /// The buses of a segment that can be reached.
+    pub(super) fn buses(&self, segment: u16) -> impl Iterator<Item = u8> + '_ {
+        (0..=u8::MAX).filter(move |&bus| segment == 0 || self.range(segment, bus).is_some())
+    }
+
+    /// The range in memory that a bus is in.
+    fn range(&self, segment: u16, bus: u8) -> Option<&Segment> {
+        let mut ranges = self.segments.iter();
+        ranges.find(|range| {
+            range.group == segment && (range.first_bus..=range.last_bus).contains(&bus)
+        })
     }
 
     /// The registers of a function, there or not. `None` if it is outside of every segment, or its
     /// page cannot be mapped.
     pub(super) fn registers(&self, address: Address) -> Option<Registers> {
-        if address.segment() == 0 && self.uses_ports() {
-            return Some(Registers::Ports(address));
+        match self.range(address.segment(), address.bus()) {
+            Some(range) => {
+                let page = range.function(address.bus(), address.device(), address.function())?;
+                map(page).ok().map(Registers::Memory)
+            }
+            None => (address.segment() == 0).then_some(Registers::Ports(address)),
         }
-        let of_segment = |segment: &&Segment| segment.group == address.segment();
-        let page = self
-            .segments
-            .iter()
-            .filter(of_segment)
-            .find_map(|segment| {
-                segment.function(address.bus(), address.device(), address.function())
-            })?;
-        map(page).ok().map(Registers::Memory)
     }
 }
 
-/// Whether this is configuration space: it can be mapped as registers, and some device answers on its
-/// first bus. If not, the log says so.
-fn is_sound(segment: &Segment) -> bool {
-    for device in 0..DEVICES {
-        let Some(page) = segment.function(segment.first_bus, device, 0) else {
+/// Whether this is configuration space: it can be mapped as registers, and a device answers, the same
+/// as through the ports if these reach it. If not, the log says so.
+fn is_sound(segment: &Segment, memory: &MemoryMap) -> bool {
+    let mut placement = Placement::new(memory, physical_address_bits());
+    if let Ok(base) = local::base_register() {
+        placement.add("local APIC", base.address, FRAME);
+    }
+    for io_apic in io::all() {
+        placement.add("I/O APIC", io_apic.address, FRAME);
+    }
+    let (start, length) = segment.memory();
+    if let Err(error) = placement.check(start, length) {
+        log::warn!("pci: {segment} cannot be {error}; left out");
+        return false;
+    }
+    let buses = segment.first_bus..=segment.last_bus;
+    for (bus, device) in buses.flat_map(|bus| (0..DEVICES).map(move |device| (bus, device))) {
+        let Some(page) = segment.function(bus, device, 0) else {
             continue;
         };
         let page = match map(page) {
@@ -210,11 +236,22 @@ fn is_sound(segment: &Segment) -> bool {
                 return false;
             }
         };
-        if Header::read(|offset| Registers::Memory(page).read(offset)).is_some() {
-            return true;
+        if Header::read(|offset| Registers::Memory(page).read(offset)).is_none() {
+            continue;
         }
+        let ids = Registers::Memory(page).read(0);
+        let by_ports = Address::new(segment.group, bus, device, 0)
+            .map_or(u32::MAX, |address| Registers::Ports(address).read(0));
+        if segment.group == 0 && by_ports != u32::MAX && by_ports != ids {
+            log::warn!(
+                "pci: {segment}: bus {bus:#04x}, device {device:#04x} has the IDs {ids:#010x}, but \
+                 {by_ports:#010x} through the ports; left out"
+            );
+            return false;
+        }
+        return true;
     }
-    log::warn!("pci: {segment}: no device answers on its first bus; left out");
+    log::warn!("pci: {segment}: no device answers on any of its buses; left out");
     false
 }
 

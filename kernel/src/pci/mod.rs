@@ -86,8 +86,8 @@ fn search(config: ConfigSpace) -> Bus {
             .map_or(u32::MAX, |registers| registers.read(offset))
     };
     let mut found = Vec::new();
-    for (segment, buses) in config.buses() {
-        for step in walk(segment, buses, read) {
+    for segment in config.segments() {
+        for step in walk(segment, config.buses(segment), read) {
             match step {
                 Ok(function) => found.push(function),
                 Err(problem) => {

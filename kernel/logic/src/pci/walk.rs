@@ -13,7 +13,6 @@ use super::{Address, Header, Layout};
 use arrayvec::ArrayVec;
 use core::fmt;
 use core::iter::FusedIterator;
-use core::ops::RangeInclusive;
 
 /// A function that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +98,7 @@ struct Position {
 /// A function comes before its problems.
 pub fn walk<R: FnMut(Address, u16) -> u32>(
     segment: u16,
-    buses: RangeInclusive<u8>,
+    buses: impl IntoIterator<Item = u8>,
     read: R,
 ) -> Walk<R> {
     let mut visited = [u64::MAX; 4];

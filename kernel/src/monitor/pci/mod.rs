@@ -63,7 +63,11 @@ fn show_all() {
         println!("Configuration space in memory: {segment}");
     }
     if bus.config.uses_ports() {
-        println!("Configuration space of segment 0 through ports 0xcf8 and 0xcfc");
+        let rest = match bus.config.memory().iter().any(|segment| segment.group == 0) {
+            true => "the other buses of segment 0",
+            false => "segment 0",
+        };
+        println!("Configuration space of {rest} through ports 0xcf8 and 0xcfc");
     }
     println!(
         "  address       ids        class                 pin  line  MSI  MSI-X  what it answers at"
