@@ -16,8 +16,8 @@ use crate::time;
 /// First port of COM1.
 const COM1: u16 = 0x3f8;
 
-/// Polls before a byte that the port does not take is dropped: some seconds. A reader that
-/// merely pauses loses nothing; a port that died does not stop the kernel.
+/// Polls before the port counts as stalled: some seconds. A reader that merely pauses loses nothing.
+/// Then output is dropped without waiting until the port accepts a byte again.
 const SEND_TRIES: u32 = 1 << 24;
 
 /// Looks at a console whose holder sends nothing before a fault report goes out all the same. Looks,
@@ -35,19 +35,37 @@ struct Console {
     uart: Uart16550<PioBackend>,
     /// Whether the last byte sent ended a line.
     at_line_start: bool,
+    /// Bytes dropped since the port has stopped accepting any.
+    dropped: u64,
 }
 
 impl Console {
-    /// Drops what the port does not take in time.
+    /// Sends a byte. Where the port accepts none, one call waits; the bytes of later calls are
+    /// dropped until it accepts some again, and what was lost is then told.
     fn send(&mut self, byte: u8) {
         self.at_line_start = byte == b'\n';
-        for _ in 0..SEND_TRIES {
+        let tries = if self.dropped == 0 { SEND_TRIES } else { 1 };
+        if !self.try_send(byte, tries) {
+            self.dropped += 1;
+        } else if self.dropped > 0 {
+            let dropped = core::mem::take(&mut self.dropped);
+            // It waits as any output does, and the port may stall again meanwhile.
+            let _ = write!(
+                self,
+                "\n[console: {dropped} bytes were dropped: the port took none]\n"
+            );
+        }
+    }
+
+    fn try_send(&mut self, byte: u8, tries: u32) -> bool {
+        for _ in 0..tries {
             if self.uart.try_send_byte(byte).is_ok() {
                 SENT.fetch_add(1, Ordering::Relaxed);
-                return;
+                return true;
             }
             core::hint::spin_loop();
         }
+        false
     }
 
     /// Ends a line that is not finished, such as a prompt.
@@ -86,6 +104,7 @@ pub(crate) fn init() -> bool {
         *CONSOLE.lock() = Some(Console {
             uart,
             at_line_start: true,
+            dropped: 0,
         });
     }
     // Fails only if a logger is set already, which then is this one.
