@@ -173,8 +173,7 @@ pub(crate) unsafe fn start(
         duration: 0,
     };
     result.online.push(Online::new(cpu::current(), apic.id()));
-    if !aps.is_empty() {
-        let trampoline = Trampoline::install(&aps)?;
+    if let Some(trampoline) = install_trampoline(&aps) {
         counters::note_own();
         let begin = processor::timestamp();
         wake(apic, &trampoline);
@@ -202,6 +201,22 @@ pub(crate) unsafe fn start(
     let online: &'static OnlineCpus = Box::leak(Box::new(result));
     ONLINE.store(core::ptr::from_ref(online).cast_mut(), Ordering::Release);
     Ok(online)
+}
+
+/// The trampoline of these APs; `None` if there are none or it has no place. Firmware may leave no
+/// usable memory below 1 MiB, where an AP begins: then the boot CPU runs alone.
+fn install_trampoline(aps: &[ApStart]) -> Option<Trampoline> {
+    if aps.is_empty() {
+        return None;
+    }
+    Trampoline::install(aps)
+        .inspect_err(|error| {
+            log::error!(
+                "smp: no place below 1 MiB for the code that CPUs start with: {error} (only CPU 0 \
+                 runs; the memory map has too little usable memory there)"
+            );
+        })
+        .ok()
 }
 
 /// Lets interrupts go on, on all CPUs: the end of the barrier that [`start`] is the begin of.
