@@ -9,8 +9,15 @@ use tocsin_tests::symbols::Symbols;
 
 use crate::{PATIENCE, Result, ensure, ensure_eq};
 
-/// In the answer to `g`, in hexadecimal digits: after the 16 general registers.
-const RIP: usize = 16 * 16;
+/// Hexadecimal digits of a register in the answer to `g`.
+const REGISTER: usize = 16;
+
+/// Places of registers in that answer: RSI is the fifth, RIP follows the 16 general ones.
+const RSI: usize = 4;
+const RIP: usize = 16;
+
+/// The most bytes of memory that one packet carries.
+const CHUNK: usize = 1024;
 
 /// A debugger of a machine.
 pub struct Gdb(BufReader<UnixStream>);
@@ -57,16 +64,44 @@ impl Gdb {
 
     /// Writes to a physical address, also to registers that are there.
     pub fn write_physical(&mut self, address: u64, value: u64) -> Result {
+        self.write_physical_bytes(address, &value.to_le_bytes())
+    }
+
+    /// Writes bytes to a physical address.
+    pub fn write_physical_bytes(&mut self, address: u64, bytes: &[u8]) -> Result {
         // QEMU's own packet (its manual, "GDB usage").
         self.expect("Qqemu.PhyMemMode:1", "OK")?;
-        let bytes = value.swap_bytes();
-        self.expect(&format!("M{address:x},8:{bytes:016x}"), "OK")
+        for (address, bytes) in (address..).step_by(CHUNK).zip(bytes.chunks(CHUNK)) {
+            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            self.expect(&format!("M{address:x},{:x}:{digits}", bytes.len()), "OK")?;
+        }
+        Ok(())
+    }
+
+    /// Reads bytes at a physical address, at most 1024.
+    pub fn read_physical(&mut self, address: u64, length: usize) -> Result<Vec<u8>> {
+        self.expect("Qqemu.PhyMemMode:1", "OK")?;
+        let digits = self.ask(&format!("m{address:x},{length:x}"))?;
+        ensure_eq!(digits.len(), 2 * length, "digits of {length} bytes");
+        (0..length)
+            .map(|at| Ok(u8::from_str_radix(&digits[2 * at..2 * at + 2], 16)?))
+            .collect()
     }
 
     /// The instruction pointer of the CPU that stopped.
     pub fn rip(&mut self) -> Result<u64> {
+        self.register(RIP)
+    }
+
+    /// The second argument of the function that the CPU is at the begin of.
+    pub fn second_argument(&mut self) -> Result<u64> {
+        self.register(RSI)
+    }
+
+    fn register(&mut self, place: usize) -> Result<u64> {
         let registers = self.ask("g")?;
-        let digits = registers.get(RIP..RIP + 16).ok_or("too few registers")?;
+        let digits = registers.get(place * REGISTER..(place + 1) * REGISTER);
+        let digits = digits.ok_or("too few registers")?;
         Ok(u64::from_str_radix(digits, 16)?.swap_bytes())
     }
 }

@@ -18,8 +18,12 @@ use tocsin_tools::Machine;
 /// Bytes of a table's header.
 const HEADER: usize = 36;
 
-/// Bytes of an RSDP of revision 0.
+/// Bytes of an RSDP of revision 0, and of one with the extended part of revision 2.
 const RSDP_SIZE: usize = 20;
+const EXTENDED_SIZE: usize = 36;
+
+/// Bytes before an RSDP that comes after a false one.
+const FALSE_SIZE: usize = 48;
 
 /// Bytes of a command of the script, and of a file's name in it.
 const COMMAND: usize = 128;
@@ -41,9 +45,36 @@ const F_SEGMENT: u8 = 2;
 #[derive(Debug, Clone, Default)]
 pub struct Firmware {
     tables: Vec<Vec<u8>>,
-    /// Entries of the root table that lead to none of the tables.
-    strays: Vec<u32>,
+    /// Entries of the root tables that lead to none of the tables.
+    strays: Vec<u64>,
     root: Root,
+    xsdt: Option<Xsdt>,
+    pointer: Pointer,
+}
+
+/// The RSDP (ACPI 6.5, 5.2.5.3).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Pointer {
+    /// From 2 on it has the extended part.
+    pub revision: u8,
+    /// What the length field of the extended part says; `None` for 36. So many bytes have the right
+    /// checksum, if they are 36 to 4096.
+    pub length: Option<u32>,
+    /// The extended part has a wrong checksum.
+    pub corrupted: bool,
+    /// Before it is the signature of one that is not there.
+    pub after_false_one: bool,
+}
+
+/// How the XSDT is, beside a sound RSDT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Xsdt {
+    /// It lists all tables, and the RSDT is missing.
+    Alone,
+    /// Its checksum is wrong.
+    Corrupted,
+    /// It lists no tables.
+    Empty,
 }
 
 /// What is wrong with the root table.
@@ -76,10 +107,25 @@ impl Firmware {
         self
     }
 
-    /// Adds an entry to the root table that leads to `address`.
+    /// Adds an entry to the root tables that leads to `address`, which an RSDT has 32 bits of.
     #[must_use]
-    pub fn stray(mut self, address: u32) -> Self {
+    pub fn stray(mut self, address: u64) -> Self {
         self.strays.push(address);
+        self
+    }
+
+    /// Adds an XSDT.
+    #[must_use]
+    pub fn xsdt(mut self, xsdt: Xsdt) -> Self {
+        self.xsdt = Some(xsdt);
+        self.pointer.revision = 2;
+        self
+    }
+
+    /// Makes the RSDP like this.
+    #[must_use]
+    pub fn pointer(mut self, pointer: Pointer) -> Self {
+        self.pointer = pointer;
         self
     }
 
@@ -98,12 +144,12 @@ impl Firmware {
     pub fn install(&self, machine: Machine, board: &str) -> io::Result<(Files, Machine)> {
         let directory = tempfile::tempdir()?;
         let mut machine = machine.board(format!("{board},acpi=off"));
-        let (tables, offsets) = self.blob();
-        let files = [
-            (TABLES, tables),
-            (RSDP, rsdp()),
-            (SCRIPT, self.script(&offsets)),
-        ];
+        let mut script = Script(Vec::new());
+        script.allocate(RSDP, 16, F_SEGMENT);
+        script.allocate(TABLES, 64, HIGH);
+        let tables = self.blob(&mut script);
+        let pointer = self.rsdp(&mut script, tables.xsdt);
+        let files = [(TABLES, tables.bytes), (RSDP, pointer), (SCRIPT, script.0)];
         for (name, bytes) in files {
             let path = directory.path().join(name.replace('/', "-"));
             std::fs::write(&path, bytes)?;
@@ -113,50 +159,92 @@ impl Firmware {
         Ok((Files(directory), machine))
     }
 
-    /// The root table and all others behind it, and where the others begin.
-    fn blob(&self) -> (Vec<u8>, Vec<u32>) {
-        let entries = vec![0; 4 * (self.tables.len() + self.strays.len())];
-        let mut blob = table(*b"RSDT", 1, &entries);
+    /// The root tables and all others behind the RSDT. The script adds where the tables come to lie,
+    /// and sets the checksums after it.
+    fn blob(&self, script: &mut Script) -> Blob {
+        let entries = self.tables.len() + self.strays.len();
+        let mut bytes = table(*b"RSDT", 1, &vec![0; 4 * entries]);
         let mut offsets = Vec::new();
         for table in &self.tables {
-            blob.resize(blob.len().next_multiple_of(16), 0);
-            offsets.push(blob.len() as u32);
-            blob.extend(table);
+            bytes.resize(bytes.len().next_multiple_of(16), 0);
+            offsets.push(bytes.len() as u64);
+            bytes.extend(table);
         }
-        // The script adds where the tables come to lie, and sets the checksum after it.
-        let values = offsets.iter().chain(&self.strays);
-        for (index, value) in values.enumerate() {
-            blob[HEADER + 4 * index..][..4].copy_from_slice(&value.to_le_bytes());
+        let values: Vec<_> = offsets.iter().chain(&self.strays).copied().collect();
+        for (index, value) in values.iter().enumerate() {
+            let at = HEADER + 4 * index;
+            bytes[at..at + 4].copy_from_slice(&(*value as u32).to_le_bytes());
+            if index < offsets.len() {
+                script.add_pointer(TABLES, at, 4);
+            }
         }
-        blob[9] = 0;
-        (blob, offsets)
+        bytes[9] = 0;
+        if self.root != Root::Corrupted {
+            script.add_checksum(TABLES, 9, 0, HEADER + 4 * entries);
+        }
+        let xsdt = self.xsdt.map(|xsdt| {
+            bytes.resize(bytes.len().next_multiple_of(16), 0);
+            let start = bytes.len();
+            let values = if xsdt == Xsdt::Empty {
+                &[][..]
+            } else {
+                &values
+            };
+            let body: Vec<u8> = values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect();
+            bytes.extend(table(*b"XSDT", 1, &body));
+            for index in 0..values.len().min(offsets.len()) {
+                script.add_pointer(TABLES, start + HEADER + 8 * index, 8);
+            }
+            bytes[start + 9] = 0;
+            if xsdt != Xsdt::Corrupted {
+                script.add_checksum(TABLES, start + 9, start, bytes.len() - start);
+            }
+            start
+        });
+        Blob { bytes, xsdt }
     }
 
-    /// The script that puts RSDP and tables into memory and links them.
-    fn script(&self, offsets: &[u32]) -> Vec<u8> {
-        let entries = offsets.len() + self.strays.len();
-        let mut script = Script(Vec::new());
-        script.allocate(RSDP, 16, F_SEGMENT);
-        script.allocate(TABLES, 64, HIGH);
-        for index in 0..offsets.len() {
-            script.add_pointer(TABLES, HEADER + 4 * index);
+    /// The RSDP.
+    fn rsdp(&self, script: &mut Script, xsdt: Option<usize>) -> Vec<u8> {
+        let pointer = &self.pointer;
+        let mut bytes = Vec::new();
+        if pointer.after_false_one {
+            // Revision 2, and the length is 4 GiB.
+            bytes.extend(b"RSD PTR NOT ONE\x02");
+            bytes.resize(FALSE_SIZE, 0xff);
         }
-        if self.root != Root::Corrupted {
-            script.add_checksum(TABLES, 9, HEADER + 4 * entries);
+        let start = bytes.len();
+        bytes.extend(b"RSD PTR \0TOCSIN");
+        bytes.push(pointer.revision);
+        bytes.resize(start + RSDP_SIZE, 0);
+        if self.root != Root::Missing && self.xsdt != Some(Xsdt::Alone) {
+            script.add_pointer(RSDP, start + 16, 4);
         }
-        if self.root != Root::Missing {
-            script.add_pointer(RSDP, 16);
+        script.add_checksum(RSDP, start + 8, start, RSDP_SIZE);
+        if pointer.revision >= 2 {
+            let length = pointer.length.unwrap_or(EXTENDED_SIZE as u32);
+            bytes.extend(length.to_le_bytes());
+            bytes.extend(xsdt.unwrap_or_default().to_le_bytes());
+            let size = (length as usize).clamp(EXTENDED_SIZE, 4096);
+            bytes.resize(start + size, 0);
+            if xsdt.is_some() {
+                script.add_pointer(RSDP, start + 24, 8);
+            }
+            if !pointer.corrupted {
+                script.add_checksum(RSDP, start + 32, start, size);
+            }
         }
-        script.add_checksum(RSDP, 8, RSDP_SIZE);
-        script.0
+        bytes
     }
 }
 
-/// An RSDP of revision 0, its checksum and the address still missing.
-fn rsdp() -> Vec<u8> {
-    let mut rsdp = b"RSD PTR \0TOCSIN".to_vec();
-    rsdp.resize(RSDP_SIZE, 0);
-    rsdp
+/// The tables, and where the XSDT is among them.
+struct Blob {
+    bytes: Vec<u8>,
+    xsdt: Option<usize>,
 }
 
 impl Files {
@@ -181,16 +269,16 @@ impl Script {
         self.command(ALLOCATE, &[&name(file), &alignment.to_le_bytes(), &[zone]]);
     }
 
-    /// Adds the address of the tables to the 32-bit word at `offset`.
-    fn add_pointer(&mut self, file: &str, offset: usize) {
+    /// Adds the address of the tables to the word of `size` bytes at `offset`.
+    fn add_pointer(&mut self, file: &str, offset: usize, size: u8) {
         let offset = (offset as u32).to_le_bytes();
-        self.command(ADD_POINTER, &[&name(file), &name(TABLES), &offset, &[4]]);
+        self.command(ADD_POINTER, &[&name(file), &name(TABLES), &offset, &[size]]);
     }
 
-    /// Makes the first `length` bytes sum up to 0 by the byte at `offset`.
-    fn add_checksum(&mut self, file: &str, offset: u32, length: usize) {
-        let (offset, length) = (offset.to_le_bytes(), (length as u32).to_le_bytes());
-        self.command(ADD_CHECKSUM, &[&name(file), &offset, &[0; 4], &length]);
+    /// Makes the `length` bytes from `start` on sum up to 0 by the byte at `offset`.
+    fn add_checksum(&mut self, file: &str, offset: usize, start: usize, length: usize) {
+        let numbers = [offset, start, length].map(|number| (number as u32).to_le_bytes());
+        self.command(ADD_CHECKSUM, &[&name(file), numbers.as_flattened()]);
     }
 }
 
@@ -238,8 +326,14 @@ fn mended(mut table: Vec<u8>) -> Vec<u8> {
 /// A MADT with two 8259s and these entries.
 #[must_use]
 pub fn madt(entries: &[Vec<u8>]) -> Vec<u8> {
+    madt_with_flags(1, entries)
+}
+
+/// A MADT with these flags and entries.
+#[must_use]
+pub fn madt_with_flags(flags: u32, entries: &[Vec<u8>]) -> Vec<u8> {
     let mut body = 0xfee0_0000_u32.to_le_bytes().to_vec();
-    body.extend(1_u32.to_le_bytes());
+    body.extend(flags.to_le_bytes());
     body.extend(entries.concat());
     table(*b"APIC", 3, &body)
 }
@@ -262,6 +356,35 @@ pub fn fadt(pm_timer: u16) -> Vec<u8> {
     body[76 - HEADER..][..2].copy_from_slice(&pm_timer.to_le_bytes());
     body[91 - HEADER] = 4;
     table(*b"FACP", 1, &body)
+}
+
+/// A FADT of ACPI 2.0 and later with these boot architecture flags (ACPI 6.5, table 5.11).
+#[must_use]
+pub fn fadt_with_boot_flags(pm_timer: u16, flags: u16) -> Vec<u8> {
+    let mut body = fadt(pm_timer)[HEADER..].to_vec();
+    body[109 - HEADER..][..2].copy_from_slice(&flags.to_le_bytes());
+    body.resize(244 - HEADER, 0);
+    table(*b"FACP", 3, &body)
+}
+
+/// A DMAR table with these flags (VT-d specification 4.1, 8.1).
+#[must_use]
+pub fn dmar(flags: u8) -> Vec<u8> {
+    let mut body = vec![38, flags];
+    body.resize(12, 0);
+    table(*b"DMAR", 1, &body)
+}
+
+/// An MCFG with these ranges of segment 0: base, first and last bus (PCI Firmware Specification 3.3,
+/// 4.1.2).
+#[must_use]
+pub fn mcfg(ranges: &[(u64, u8, u8)]) -> Vec<u8> {
+    let mut body = vec![0; 8];
+    for (base, first, last) in ranges {
+        body.extend(base.to_le_bytes());
+        body.extend([0, 0, *first, *last, 0, 0, 0, 0]);
+    }
+    table(*b"MCFG", 1, &body)
 }
 
 /// Entries of a MADT (ACPI 6.5, 5.2.12).
@@ -305,10 +428,17 @@ pub mod entry {
         [&[5, 12, 0, 0], &address.to_le_bytes()[..]].concat()
     }
 
-    /// Type 4; UID 255 is for all.
+    /// Type 4; UID 255 is for all. With flags of the bus.
     #[must_use]
     pub fn nmi(uid: u8, lint: u8) -> Vec<u8> {
         vec![4, 6, uid, 0, 0, lint]
+    }
+
+    /// Type 3.
+    #[must_use]
+    pub fn nmi_source(gsi: u32, flags: u16) -> Vec<u8> {
+        let flags = flags.to_le_bytes();
+        [&[3, 8], &flags[..], &gsi.to_le_bytes()].concat()
     }
 
     /// Any type with any length field, and bytes after it.

@@ -1,6 +1,8 @@
 //! Firmware that is wrong: the kernel says what, and runs on with what is left.
 
 mod cases;
+mod field;
+mod machines;
 
 use std::io::Write as _;
 
@@ -22,6 +24,7 @@ pub fn trials() -> Vec<Trial> {
         .map(|case| trial(format!("firmware::{}", case.name), move || boot(&case)))
         .collect();
     trials.push(trial("firmware::tables_beside_qemus_own", beside));
+    trials.extend(machines::trials());
     trials
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use libtest_mimic::Trial;
 use tocsin_tests::controllers::LocalApic;
-use tocsin_tests::firmware::{Firmware, entry, madt};
+use tocsin_tests::firmware::{Firmware, entry, madt_with_flags};
 use tocsin_tests::qemu_log;
 use tocsin_tests::report::Report;
 use tocsin_tools::Session;
@@ -80,7 +80,8 @@ fn boot(case: &Case) -> Result {
         .iter()
         .map(|&(uid, lint)| entry::nmi(uid, lint));
     entries.extend(nmis);
-    let firmware = Firmware::new().table(madt(&entries));
+    // Without 8259s, whose input LINT0 is.
+    let firmware = Firmware::new().table(madt_with_flags(0, &entries));
     let (_files, machine) = firmware.install(machine(CPUS.into())?.log("int"), "q35")?;
     with(&machine, |session| {
         session.wait_prompt(PATIENCE)?;

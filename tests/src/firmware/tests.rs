@@ -16,6 +16,8 @@ fn tables_are_sound_unless_broken_on_purpose() {
     assert_eq!(claiming[4..8], 500_u32.to_le_bytes());
     assert_eq!(sum(&claiming), 0);
     assert_eq!((hpet(0).len(), fadt(0).len()), (56, 116));
+    assert_eq!((dmar(3).len(), mcfg(&[(0, 0, 0)]).len()), (48, 60));
+    assert_eq!(fadt_with_boot_flags(0, 0).len(), 244);
 }
 
 #[test]
@@ -28,6 +30,7 @@ fn entries_are_as_long_as_they_say() {
         entry::interrupt_override(1, 2, 3),
         entry::local_apic_address(1),
         entry::nmi(1, 0),
+        entry::nmi_source(1, 0),
         entry::raw(0x80, 5, &[0; 3]),
     ] {
         assert_eq!(entry.len(), usize::from(entry[1]), "{entry:?}");
@@ -39,12 +42,38 @@ fn entries_are_as_long_as_they_say() {
 fn the_root_table_names_them_in_order() {
     let firmware = Firmware::new().table(vec![7; 20]).table(vec![8; 4]);
     let firmware = firmware.stray(0xdead_0000);
-    let (blob, offsets) = firmware.blob();
-    assert_eq!(offsets, [48, 80]);
-    assert_eq!(blob[HEADER..HEADER + 4], 48_u32.to_le_bytes());
-    assert_eq!(blob[HEADER + 8..HEADER + 12], 0xdead_0000_u32.to_le_bytes());
-    assert_eq!(blob[80..], [8; 4]);
-    // Two allocations, two pointers and a checksum in the tables, and the same in the RSDP.
-    assert_eq!(firmware.script(&offsets).len(), 7 * COMMAND);
-    assert_eq!(rsdp().len(), RSDP_SIZE);
+    let mut script = Script(Vec::new());
+    let blob = firmware.blob(&mut script);
+    assert_eq!(blob.bytes[HEADER..HEADER + 4], 48_u32.to_le_bytes());
+    assert_eq!(blob.bytes[HEADER + 4..HEADER + 8], 80_u32.to_le_bytes());
+    assert_eq!(
+        blob.bytes[HEADER + 8..HEADER + 12],
+        0xdead_0000_u32.to_le_bytes()
+    );
+    assert_eq!(blob.bytes[80..], [8; 4]);
+    assert_eq!(blob.xsdt, None);
+    // Two pointers and a checksum, and one of each in the RSDP.
+    assert_eq!(script.0.len(), 3 * COMMAND);
+    let pointer = firmware.rsdp(&mut script, blob.xsdt);
+    assert_eq!((pointer.len(), script.0.len()), (RSDP_SIZE, 5 * COMMAND));
+}
+
+#[test]
+fn an_xsdt_is_beside_the_rsdt() {
+    let firmware = Firmware::new().table(vec![7; 20]).stray(1 << 40);
+    for (xsdt, entries, commands) in [
+        (Xsdt::Alone, 2, 4),
+        (Xsdt::Corrupted, 2, 3),
+        (Xsdt::Empty, 0, 3),
+    ] {
+        let firmware = firmware.clone().xsdt(xsdt);
+        let mut script = Script(Vec::new());
+        let blob = firmware.blob(&mut script);
+        let start = blob.xsdt.expect("an XSDT");
+        assert_eq!(blob.bytes.len() - start, HEADER + 8 * entries);
+        assert_eq!(script.0.len(), commands * COMMAND);
+        let pointer = firmware.rsdp(&mut script, blob.xsdt);
+        assert_eq!((pointer.len(), pointer[15]), (EXTENDED_SIZE, 2));
+        assert_eq!(pointer[24..32], (start as u64).to_le_bytes());
+    }
 }

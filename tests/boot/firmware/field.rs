@@ -1,0 +1,228 @@
+//! Tables as they have been found in the field, and the neighbours of those.
+
+use tocsin_tests::firmware::entry::{
+    disabled, interrupt_override, io_apic, local_apic, nmi, nmi_source, raw,
+};
+use tocsin_tests::firmware::{
+    Firmware, Pointer, Root, Xsdt, dmar, fadt, fadt_with_boot_flags, hpet, madt,
+};
+
+use super::cases::{Case, HPET, IO_APIC, PM_TIMER, cpus, good, of, sound, with};
+
+/// Where nothing is, and where the machine's ROM is.
+const NOTHING: u32 = 0xfec0_1000;
+const ROM: u32 = 0xfffc_0000;
+/// Where the local APICs are, and where memory is.
+const LOCAL_APIC: u32 = 0xfee0_0000;
+const MEMORY: u32 = 0x0080_0000;
+
+/// The answer to `sources keyboard 10` if all come.
+const TEN: &str = "      10        10      0  ";
+
+pub fn cases() -> Vec<Case> {
+    let mut all = pointers();
+    all.extend(roots());
+    all.extend(gsis());
+    all.extend(bad_addresses());
+    all.extend(flags());
+    all
+}
+
+fn pointed(name: &'static str, pointer: Pointer) -> Case {
+    let firmware = Firmware::new().table(good());
+    sound(
+        name,
+        firmware
+            .xsdt(Xsdt::Alone)
+            .root(Root::Sound)
+            .pointer(pointer),
+    )
+}
+
+/// RSDPs whose first 20 bytes are sound.
+fn pointers() -> Vec<Case> {
+    let second = Pointer {
+        revision: 2,
+        ..Pointer::default()
+    };
+    let length = |length| Pointer {
+        length: Some(length),
+        ..second
+    };
+    let beside = |name, pointer| {
+        // Of two root tables, the one that the extended part names would leave the CPUs out.
+        let firmware = Firmware::new().table(good()).xsdt(Xsdt::Empty);
+        sound(name, firmware.pointer(pointer))
+    };
+    let first = Pointer {
+        revision: 1,
+        ..Pointer::default()
+    };
+    let corrupted = Pointer {
+        corrupted: true,
+        ..second
+    };
+    let after_false_one = Pointer {
+        after_false_one: true,
+        ..second
+    };
+    vec![
+        beside("rsdp_revision_1", first).complains("RSDP: offset 0xf: revision 1 does not exist"),
+        beside("rsdp_of_20_bytes", length(20))
+            .complains("RSDP: offset 0x14: the length field says 20 bytes"),
+        beside("rsdp_of_4_gigabytes", length(u32::MAX))
+            .complains("RSDP: offset 0x14: the length field says 4294967295 bytes"),
+        beside("rsdp_with_a_bad_extended_checksum", corrupted)
+            .complains("RSDP: bad checksum: its 36 bytes add up to"),
+        pointed("rsdp_of_40_bytes", length(40)),
+        pointed("rsdp_of_4096_bytes", length(4096)),
+        pointed("xsdt_of_an_rsdp_with_a_bad_checksum", corrupted)
+            .complains("RSDP: bad checksum: its 36 bytes add up to"),
+        pointed("rsdp_after_a_false_one", after_false_one)
+            .complains("RSDP: bad checksum: its 20 bytes add up to"),
+    ]
+}
+
+/// Root tables of which one is of no use.
+fn roots() -> Vec<Case> {
+    let beside = |name, xsdt| sound(name, Firmware::new().table(good()).xsdt(xsdt));
+    let high = |name, address| {
+        let firmware = Firmware::new().table(good()).xsdt(Xsdt::Alone);
+        sound(name, firmware.stray(address))
+    };
+    let low = |name, address: u32| {
+        let firmware = Firmware::new().stray(address.into());
+        sound(name, firmware.table(good()))
+    };
+    vec![
+        beside("xsdt_with_a_bad_checksum", Xsdt::Corrupted)
+            .complains("XSDT: bad checksum: its 44 bytes add up to"),
+        beside("xsdt_without_tables", Xsdt::Empty).complains("XSDT at 0x"),
+        high("root_entry_above_4_gigabytes", 0x1_0000_0000).complains("table at 0x100000000: "),
+        high("root_entry_beyond_the_processor", 1 << 45)
+            .complains("table at 0x200000000000: a table cannot be above the "),
+        high("root_entry_that_wraps", u64::MAX - 4)
+            .complains("table at 0xfffffffffffffffb: a table cannot be above the "),
+        low("root_entry_at_the_io_apic", IO_APIC).complains("table at 0xfec00000: "),
+        low("root_entry_at_the_local_apics", LOCAL_APIC)
+            .complains("a table cannot be in the registers of the local APIC; left out"),
+        low("root_entry_in_memory", MEMORY).complains("table at 0x800000: "),
+    ]
+}
+
+/// I/O APICs whose GSIs overlap, or would if they were there.
+fn gsis() -> Vec<Case> {
+    // The registers of QEMU's one I/O APIC are at each multiple of 256 of its page.
+    let aliased = |name, base| {
+        with(name, &[io_apic(1, IO_APIC + 0x100, base)]).complains("another begins at GSI")
+    };
+    let mut overlapping = cpus(0..4);
+    overlapping.extend([
+        io_apic(0, IO_APIC, 0),
+        io_apic(1, IO_APIC + 0x100, 20),
+        interrupt_override(1, 21, 0),
+    ]);
+    let mut dead_first = cpus(0..4);
+    dead_first.extend([io_apic(2, NOTHING, 0), io_apic(0, IO_APIC, 0)]);
+    let dead = "I/O APIC 2 at 0xfec01000 does not answer; left out";
+    let mut case = aliased("gsis_up_to_the_last", 0xffff_fff0);
+    case.complaints.clear();
+    let mut all = vec![
+        of("gsis_of_two_io_apics", &overlapping)
+            .complains("24 pins, but another begins at GSI 20")
+            .shows("sources keyboard 10", TEN)
+            .shows("sources keyboard 10", "GSI 21, pin 1 of I/O APIC 1"),
+        case.complains("24 pins, of which 8 are beyond the last GSI: not used")
+            .shows("ioapic", "I/O APIC ID 0x01"),
+    ];
+    for case in &mut all {
+        case.io_apics = (2, 48);
+    }
+    all.extend([
+        with("dead_io_apic_inside_another", &[io_apic(2, NOTHING, 16)])
+            .complains(dead)
+            .shows("sources keyboard 10", TEN),
+        of("dead_io_apic_with_another_ones_gsis", &dead_first)
+            .complains(dead)
+            .shows("sources keyboard 10", TEN),
+    ]);
+    all
+}
+
+/// One address that is wrong: only that entry is left out.
+fn bad_addresses() -> Vec<Case> {
+    let at = |name, address, said: &str| {
+        let firmware = {
+            let mut entries = cpus(0..4);
+            entries.extend([io_apic(1, address, 24), io_apic(0, IO_APIC, 0)]);
+            Firmware::new().table(madt(&entries)).table(hpet(HPET))
+        };
+        sound(name, firmware)
+            .complains(format!("I/O APIC 1 at {address:#x} {said}; left out"))
+            .shows("sources keyboard 10", TEN)
+    };
+    let hpet_at = |name, address| {
+        let firmware = Firmware::new().table(good()).table(hpet(address));
+        sound(name, firmware.table(fadt(PM_TIMER)))
+    };
+    vec![
+        at("io_apic_in_memory", MEMORY, "cannot be in memory (usable)"),
+        at("io_apic_in_rom", ROM, "does not answer"),
+        at(
+            "io_apic_in_the_first_megabyte",
+            0xf_0000,
+            "cannot be in the first MiB",
+        ),
+        at(
+            "io_apic_at_the_local_apics",
+            LOCAL_APIC,
+            "cannot be in the registers of the local APIC",
+        ),
+        at(
+            "io_apic_at_the_hpet",
+            HPET as u32,
+            "cannot be in the registers of the HPET",
+        ),
+        hpet_at("hpet_in_memory", u64::from(MEMORY))
+            .complains("HPET at 0x800000 cannot be in memory (usable); not used")
+            .shows("timer", " Hz, measured against the ACPI PM timer"),
+        hpet_at("hpet_at_the_local_apics", u64::from(LOCAL_APIC))
+            .complains("HPET at 0xfee00000 cannot be in the registers of the local APIC; not used"),
+        hpet_at("hpet_beyond_the_processor", 1 << 48)
+            .complains("HPET at 0x1000000000000 cannot be above the "),
+    ]
+}
+
+/// Bits that say what is not so, and entries that say nothing.
+fn flags() -> Vec<Case> {
+    let beside = |name, table| sound(name, Firmware::new().table(good()).table(table));
+    let denied = fadt_with_boot_flags(PM_TIMER, 1 << 0 | 1 << 4);
+    let fillers: Vec<_> = (0..56).map(|_| disabled(0, 0)).collect();
+    let mut crowded = fillers.clone();
+    crowded.extend((0..80).map(|_| raw(0x80, 2, &[])));
+    crowded.push(local_apic(9, 1));
+    let garbage = raw(4, 6, &[0, 0xc9, 0x0f, 0]);
+    vec![
+        beside("x2apic_opt_out_without_remapping", dmar(2)).shows("apic", "Mode x2apic: "),
+        beside("x2apic_opt_out", dmar(3))
+            .shows("apic", "Mode xapic: firmware asks not to use x2apic"),
+        beside("keyboard_that_the_fadt_denies", denied).shows("sources keyboard 10", TEN),
+        with("fillers", &fillers).shows(
+            "madt",
+            "note: MADT: 56 entries that are not enabled repeat an earlier one: ignored",
+        ),
+        with("fillers_before_a_mistake", &crowded)
+            .complains("APIC ID 0x01 is listed before (here with UID 9): ignored"),
+        with("nmi_of_garbage", &[garbage])
+            .complains("NMI of UID 0 at LINT0, which is the 8259s' input: ignored")
+            .shows("lapic 0", "LVT LINT0         0x00010700  ExtINT, masked"),
+        with("nmi_with_reserved_flags", &[raw(4, 6, &[0, 0xcf, 0x0f, 1])])
+            .complains("reserved bits 0x0fc0: taken as that of the bus")
+            .shows("lapic 0", "LVT LINT1         0x00000400  NMI"),
+        with("nmi_at_lint0", &[nmi(0xff, 0), nmi(0xff, 1)])
+            .complains("NMI of all CPUs at LINT0, which is the 8259s' input: ignored")
+            .shows("lapic 0", "LVT LINT1         0x00000400  NMI"),
+        with("nmi_source_that_is_nowhere", &[nmi_source(40, 0)])
+            .complains("NMI source GSI 40: no I/O APIC has it"),
+    ]
+}

@@ -1,0 +1,392 @@
+//! Machines that are not as a PC usually is: what firmware left in the registers, memory maps, no
+//! local APIC, and a COM1 that takes nothing.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::Trial;
+use tocsin_tests::answers::{self, Ready};
+use tocsin_tests::firmware::entry::{interrupt_override, io_apic, nmi_source};
+use tocsin_tests::firmware::{Firmware, hpet, madt, mcfg};
+use tocsin_tools::settings::GdbPlace;
+use tocsin_tools::{Machine, Outcome, Session};
+
+use super::cases::{HPET, IO_APIC, cpus, good};
+use crate::gdb::Gdb;
+use crate::{
+    PATIENCE, Result, STOPPED, ensure, ensure_eq, machine, plain, power_off, power_off_failed,
+    trial, with,
+};
+
+/// Where QEMU's q35 has its configuration space.
+const ECAM: u64 = 0xb000_0000;
+
+pub fn trials() -> Vec<Trial> {
+    let maps = [300, 1024].map(|regions| {
+        trial(
+            format!("firmware::memory_map_of_{regions}_regions"),
+            move || memory_map(regions),
+        )
+    });
+    let mut trials = vec![
+        trial("firmware::no_local_apic", no_local_apic),
+        trial("firmware::no_memory_below_1_mib", no_low_memory),
+        trial("firmware::memory_map_too_large", memory_map_too_large),
+        trial("firmware::smi_entry", smi_entry),
+        trial("firmware::nmi_source", nmi_source_delivers),
+        trial("firmware::mcfg_in_two_ranges", || {
+            let second = ["-device", "pxb-pcie,bus_nr=100,id=p1", "-device"];
+            let machine = machine(1)?.args(second);
+            let machine = machine.args(["pcie-root-port,bus=p1,id=r1,chassis=1"]);
+            let ranges = [(ECAM, 0, 31), (ECAM, 64, 255)];
+            found_behind(machine, &ranges, "", "0000:65:00.0  1af4:")
+        }),
+        trial("firmware::mcfg_with_too_few_buses", || {
+            found_behind(root_port()?, &[(ECAM, 0, 0)], "", "0000:01:00.0  1af4:")
+        }),
+        trial("firmware::mcfg_in_memory", || {
+            let said = "buses 0 to 255 at 0x800000 cannot be in memory (usable); left out";
+            found_behind(
+                root_port()?,
+                &[(0x80_0000, 0, 255)],
+                said,
+                "0000:01:00.0  1af4:",
+            )
+        }),
+        trial("firmware::mcfg_at_the_local_apics", || {
+            let said = "cannot be in the registers of the ";
+            found_behind(
+                root_port()?,
+                &[(0xfed0_0000, 0, 1)],
+                said,
+                "0000:01:00.0  1af4:",
+            )
+        }),
+        trial("firmware::mcfg_where_nothing_is", || {
+            let said = "no device answers on any of its buses; left out";
+            found_behind(
+                root_port()?,
+                &[(0xd000_0000, 0, 7)],
+                said,
+                "0000:01:00.0  1af4:",
+            )
+        }),
+        trial("firmware::com1_that_takes_nothing", stalled_console),
+    ];
+    trials.extend(maps);
+    trials
+}
+
+fn no_local_apic() -> Result {
+    with(&plain().cpu("qemu64,-apic"), |session| {
+        session.expect_exit(STOPPED, PATIENCE)?;
+        let said = session.transcript().text_from(0);
+        ensure!(
+            said.contains("cannot start: apic: the CPU has no local APIC"),
+            "the kernel does not say that there is no local APIC"
+        );
+        Ok(())
+    })
+}
+
+/// A machine with a port that leads to bus 1.
+fn root_port() -> Result<Machine> {
+    Ok(machine(1)?.args(["-device", "pcie-root-port,id=r1,chassis=1"]))
+}
+
+/// With this MCFG, `pci` complains of this, and finds this function, which is behind the port `r1`.
+fn found_behind(machine: Machine, ranges: &[(u64, u8, u8)], said: &str, function: &str) -> Result {
+    let machine = machine.args(["-device", "virtio-rng-pci,bus=r1"]);
+    let firmware = Firmware::new().table(good()).table(mcfg(ranges));
+    let (_files, machine) = firmware.install(machine, "q35")?;
+    with(&machine, |session| {
+        session.wait_prompt(PATIENCE)?;
+        let answer = session.command("pci", PATIENCE)?;
+        let warnings = answers::of_level(&answer, "warning");
+        ensure_eq!(warnings.len(), usize::from(!said.is_empty()), "warnings");
+        for words in [said, function] {
+            ensure!(
+                answer.contains(words),
+                "`pci` does not say {words:?}:\n{answer}"
+            );
+        }
+        power_off(session)
+    })
+}
+
+/// Boots `machine`; `change` is called when the kernel has begun and nothing of it has run.
+fn changed(
+    machine: Machine,
+    change: impl FnOnce(&mut Gdb) -> Result,
+    test: impl FnOnce(&mut Session) -> Result,
+) -> Result {
+    let directory = tempfile::tempdir()?;
+    let socket = directory.path().join("gdb");
+    let machine = machine.held_for_gdb(GdbPlace::parse(&socket.to_string_lossy())?);
+    with(&machine, |session| {
+        let mut gdb = Gdb::connect(&socket)?;
+        gdb.run_to_kernel()?;
+        change(&mut gdb)?;
+        gdb.expect("D", "OK")?;
+        test(session)
+    })
+}
+
+/// Offsets in `struct hvm_start_info` (Xen, arch-x86/hvm/start_info.h), and the size of an entry of
+/// its memory map.
+const MAP: u64 = 40;
+const MAP_ENTRIES: u64 = 48;
+const ENTRY: usize = 24;
+
+/// Types of the BIOS call E820.
+const USABLE: u32 = 1;
+const RESERVED: u32 = 2;
+
+/// An entry of the memory map: start, length, type.
+type Entry = (u64, u64, u32);
+
+fn word(bytes: &[u8]) -> Result<u64> {
+    Ok(u64::from_le_bytes(bytes.try_into()?))
+}
+
+/// Gives the kernel the memory map that `change` makes of its own.
+fn change_map(gdb: &mut Gdb, change: impl FnOnce(&mut Vec<Entry>)) -> Result {
+    // Memory that is free when the kernel begins: it is far above the image.
+    const PLACE: u64 = 0x0400_0000;
+    let start_info = gdb.second_argument()?;
+    let map = word(&gdb.read_physical(start_info + MAP, 8)?)?;
+    let count = word(&gdb.read_physical(start_info + MAP_ENTRIES, 8)?)?;
+    let mut entries = Vec::new();
+    for index in 0..count {
+        let entry = gdb.read_physical(map + index * ENTRY as u64, ENTRY)?;
+        let kind = word(&entry[16..24])? as u32;
+        entries.push((word(&entry[..8])?, word(&entry[8..16])?, kind));
+    }
+    change(&mut entries);
+    let bytes: Vec<u8> = entries
+        .iter()
+        .flat_map(|&(start, length, kind)| [start, length, kind.into()])
+        .flat_map(u64::to_le_bytes)
+        .collect();
+    gdb.write_physical_bytes(PLACE, &bytes)?;
+    gdb.write_physical(start_info + MAP, PLACE)?;
+    gdb.write_physical(start_info + MAP_ENTRIES, entries.len() as u64)
+}
+
+/// Without memory that real mode reaches, no other CPU can be started.
+fn no_low_memory() -> Result {
+    let reserve = |entries: &mut Vec<Entry>| {
+        for (_, _, kind) in entries.iter_mut().filter(|(start, ..)| *start < 1 << 20) {
+            *kind = RESERVED;
+        }
+    };
+    changed(
+        machine(4)?,
+        |gdb| change_map(gdb, reserve),
+        |session| {
+            let log = session.wait_prompt(PATIENCE)?;
+            let ready = Ready::parse(&log)?;
+            ensure_eq!((ready.online, ready.present), (1, 4), "CPUs");
+            let errors = answers::of_level(&log, "error");
+            ensure!(
+                errors.len() == 1 && errors[0].contains("no place below 1 MiB"),
+                "the kernel complains of {errors:#?}"
+            );
+            let answer = session.command("cpus", PATIENCE)?;
+            ensure!(answer.contains("not started"), "`cpus` says:\n{answer}");
+            session.command("sources keyboard 3", PATIENCE)?;
+            power_off(session)
+        },
+    )
+}
+
+/// Splits the largest region so that there are `regions` more, of which every other is reserved: they
+/// do not overlap, and neighbours differ.
+fn split(entries: &mut Vec<Entry>, regions: u64) {
+    const PIECE: u64 = 0x2000;
+    let largest = entries.iter_mut().max_by_key(|(_, length, _)| *length);
+    if let Some((start, length, _)) = largest {
+        *length -= regions * PIECE;
+        let first = *start + *length;
+        let kinds = [RESERVED, USABLE].into_iter().cycle();
+        let pieces = (0..regions).zip(kinds);
+        entries.extend(pieces.map(|(n, kind)| (first + n * PIECE, PIECE, kind)));
+    }
+}
+
+fn memory_map(regions: u64) -> Result {
+    changed(
+        machine(4)?,
+        |gdb| {
+            change_map(gdb, |entries| {
+                let more = regions - entries.len() as u64;
+                split(entries, more);
+            })
+        },
+        |session| {
+            let log = session.wait_prompt(PATIENCE)?;
+            let ready = Ready::parse(&log)?;
+            ensure_eq!((ready.online, ready.present), (4, 4), "CPUs");
+            let (_, rest) = log.split_once(" usable in ").ok_or("no memory map")?;
+            let count: u64 = rest.split(' ').next().unwrap_or_default().parse()?;
+            // The image splits one, and some of QEMU's are neighbours of one kind.
+            ensure!(count.abs_diff(regions) < 8, "{count} regions of {regions}");
+            session.command("memory", PATIENCE)?;
+            power_off(session)
+        },
+    )
+}
+
+/// One that the kernel cannot keep is an error that says so.
+fn memory_map_too_large() -> Result {
+    changed(
+        machine(1)?,
+        |gdb| change_map(gdb, |entries| split(entries, 4000)),
+        |session| {
+            session.expect_exit(STOPPED, PATIENCE)?;
+            let said = session.transcript().text_from(0);
+            ensure!(
+                said.contains("cannot start: the memory map has more than 1280 regions"),
+                "the kernel does not say that the map is too large"
+            );
+            Ok(())
+        },
+    )
+}
+
+/// The pin of the RTC, where QEMU has it.
+const RTC: u64 = 8;
+
+/// A redirection entry that delivers SMIs stays as firmware left it, and no driver gets it.
+fn smi_entry() -> Result {
+    let select = u64::from(IO_APIC);
+    changed(
+        machine(1)?,
+        |gdb| {
+            // The upper half, then the lower: edge, SMI, not masked.
+            for (index, value) in [(0x11 + 2 * RTC, 0_u32), (0x10 + 2 * RTC, 0x200)] {
+                gdb.write_physical_bytes(select, &(index as u32).to_le_bytes())?;
+                gdb.write_physical_bytes(select + 0x10, &value.to_le_bytes())?;
+            }
+            Ok(())
+        },
+        |session| {
+            session.wait_prompt(PATIENCE)?;
+            let answer = session.command("sources rtc 3", PATIENCE)?;
+            let words = "GSI 8 belongs to firmware, which has it deliver SMIs";
+            ensure!(answer.contains(words), "the RTC is used:\n{answer}");
+            let answer = session.command("ioapic", PATIENCE)?;
+            let mut rows = answer.lines().filter(|line| line.contains("SMI"));
+            let row = rows.next().unwrap_or_default();
+            ensure!(
+                row.trim_start().starts_with("8    8  SMI") && !row.contains("masked"),
+                "the entry has changed:\n{answer}"
+            );
+            session.command("sources keyboard 3", PATIENCE)?;
+            power_off_failed(session)
+        },
+    )
+}
+
+/// A GSI that the MADT lists as NMI source interrupts as NMI: the RTC's own pin, while an override
+/// has the RTC's driver wait for another.
+fn nmi_source_delivers() -> Result {
+    let mut entries = cpus(0..2);
+    entries.extend([
+        io_apic(0, IO_APIC, 0),
+        interrupt_override(8, 20, 0),
+        nmi_source(RTC as u32, 0),
+    ]);
+    let firmware = Firmware::new().table(madt(&entries));
+    let (_files, machine) = firmware.install(machine(2)?, "q35")?;
+    with(&machine, |session| {
+        let log = session.wait_prompt(PATIENCE)?;
+        ensure!(
+            log.contains("ioapic: GSI 8 delivers NMI to CPU 0"),
+            "the NMI source is not set up"
+        );
+        let answer = session.command("ioapic", PATIENCE)?;
+        ensure!(answer.contains("8    8  NMI"), "no NMI entry:\n{answer}");
+        let answer = session.command("sources rtc 3", PATIENCE)?;
+        ensure!(
+            answer.contains("GSI 20"),
+            "the RTC is not at GSI 20:\n{answer}"
+        );
+        let answer = session.command("nmi", PATIENCE)?;
+        let unknown = |cpu: usize| {
+            let row = answer.lines().nth(1 + cpu)?;
+            row.split_whitespace().last()?.parse::<u64>().ok()
+        };
+        ensure!(unknown(0) >= Some(1), "CPU 0 had no NMI:\n{answer}");
+        ensure_eq!(unknown(1), Some(0), "NMIs of CPU 1");
+        power_off_failed(session)
+    })
+}
+
+/// The comparator of the HPET's first timer, which shows from outside that a command has run.
+fn comparator(session: &Session) -> Result<String> {
+    Ok(session.hmp(&format!("xp /1gx {:#x}", HPET + 0x108))?)
+}
+
+/// Waits for something that QEMU does not tell of.
+fn poll(mut is_over: impl FnMut() -> Result<bool>) -> Result {
+    let start = Instant::now();
+    while !is_over()? {
+        ensure!(start.elapsed() < PATIENCE, "nothing has come of it");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// What COM1 does not take is dropped after one wait, and what it takes later says so.
+fn stalled_console() -> Result {
+    // Linux's O_NONBLOCK.
+    const NONBLOCKING: i32 = 0o4000;
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("pipe");
+    // QEMU reads one, and writes to the other until that is full.
+    let ends = ["in", "out"].map(|end| path.with_extension(end));
+    let status = Command::new("mkfifo").args(&ends).status()?;
+    ensure!(status.success(), "mkfifo: {status}");
+    let open = |end| {
+        let mut options = File::options();
+        options
+            .read(true)
+            .write(true)
+            .custom_flags(NONBLOCKING)
+            .open(end)
+    };
+    let (mut input, mut output) = (open(&ends[0])?, open(&ends[1])?);
+    let firmware = Firmware::new().table(good()).table(hpet(HPET));
+    let (_files, machine) = firmware.install(machine(2)?, "q35")?;
+    with(&machine, |session| {
+        session.wait_prompt(PATIENCE)?;
+        let before = comparator(session)?;
+        let change = format!("chardev-change com1 pipe,path={}", path.display());
+        let answer = session.hmp(&change)?;
+        ensure_eq!(answer.trim(), "", "{change}");
+        // More than a pipe takes, which is 64 KiB.
+        let many = "idt; ".repeat(8);
+        input.write_all(format!("{many}sources hpet 3\n").as_bytes())?;
+        poll(|| Ok(comparator(session)? != before))?;
+        // Now it takes what comes again.
+        let mut taken = Vec::new();
+        input.write_all(b"cpus\n")?;
+        poll(|| {
+            let mut block = [0; 4096];
+            match output.read(&mut block) {
+                Ok(count) => taken.extend_from_slice(&block[..count]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+            let text = String::from_utf8_lossy(&taken);
+            Ok(text.contains(" bytes were dropped"))
+        })?;
+        input.write_all(b"poweroff 9\n")?;
+        session.expect_exit(Outcome::Kernel(9), PATIENCE)?;
+        Ok(())
+    })
+}
