@@ -59,7 +59,7 @@ fn kernel(_: &'static tocsin::Machine) -> ! {
         if IS_OVER.load(Ordering::Acquire) {
             break;
         }
-        interrupts::enable_and_hlt();
+        hw::processor::enable_and_halt();
     }
     interrupts::enable();
     println!("\n{} interrupts", line.counts().claimed);

@@ -5,10 +5,9 @@ use tocsin_logic::acpi::fadt::Fadt;
 use tocsin_logic::acpi::hpet::Hpet;
 use tocsin_logic::apic::calibration::{Clock, READS, attempt, sharpest};
 use tocsin_logic::devices::hpet;
-use x86_64::instructions::port::Port;
 
 use crate::hw::mmio::Mmio;
-use crate::hw::{pit, processor};
+use crate::hw::{pit, port, processor};
 use crate::memory::{MemoryError, paging};
 use crate::time::Source;
 
@@ -129,7 +128,7 @@ impl Reference {
         match self.place {
             Place::Memory(registers) => registers.read(hpet::COUNTER),
             // SAFETY: 1. The FADT says that the timer is at this port; reading has no side effect.
-            Place::Port(port) => u64::from(unsafe { Port::<u32>::new(port).read() }),
+            Place::Port(port) => u64::from(unsafe { port::read::<u32>(port) }),
             Place::Pit => 0,
         }
     }

@@ -17,7 +17,7 @@ use x2apic::ioapic::{IoApic as Registers, IrqFlags, IrqMode, RedirectionTableEnt
 
 use super::local;
 use crate::discover::machine;
-use crate::hw::mmio::Mmio;
+use crate::hw::mmio::{self, Mmio};
 use crate::memory::paging;
 use crate::memory::probe::Probe;
 use crate::sync::IrqMutex;
@@ -268,7 +268,13 @@ impl Input {
     /// # Errors
     ///
     /// [`EncodingError`], if `entry` names what this I/O APIC cannot address; nothing is written then.
-    pub fn set(&self, entry: Rte) -> Result<(), EncodingError> {
+    ///
+    /// # Safety
+    ///
+    /// The CPUs that the entry names must be able to take what it sends, as for
+    /// [`LocalApic::send`](super::LocalApic::send): a fixed vector must be above 31 and have a handler
+    /// that expects it; only a level-triggered entry may share its vector with one.
+    pub unsafe fn set(&self, entry: Rte) -> Result<(), EncodingError> {
         let raw = to_crate(entry)?;
         let mut registers = self.io_apic.registers.lock();
         // SAFETY: 1. The I/O APIC has this entry, and it is the holder's.
@@ -296,7 +302,7 @@ impl Input {
 
     /// Where a CPU tells of the end of a level-triggered interrupt, if that is not left to the local APICs.
     #[must_use]
-    pub fn end_register(&self) -> Option<EndRegister> {
+    pub(crate) fn end_register(&self) -> Option<EndRegister> {
         let is_needed = local().suppresses_eoi_broadcasts();
         is_needed.then_some(EndRegister(self.io_apic))
     }
@@ -304,12 +310,12 @@ impl Input {
 
 /// The register with which a CPU ends the level-triggered interrupts of one I/O APIC itself (EOIR).
 #[derive(Clone, Copy, Debug)]
-pub struct EndRegister(&'static IoApic);
+pub(crate) struct EndRegister(&'static IoApic);
 
 impl EndRegister {
     /// Ends the interrupts that have this vector. In their handler.
     #[inline]
-    pub fn write(self, vector: Vector) {
+    pub(crate) fn write(self, vector: Vector) {
         // SAFETY: 1. Broadcasts are suppressed only where all I/O APICs have the register.
         unsafe { write_eoi(self.0.page, vector.get()) };
     }
@@ -322,10 +328,9 @@ impl EndRegister {
 /// `page` must be where the registers are mapped of an I/O APIC that has this one.
 #[inline]
 unsafe fn write_eoi(page: u64, vector: u8) {
-    let register = (page + io_apic::EOI) as *mut u32;
     // SAFETY: 1. Passed on to the caller; it lies in the page. 2. It takes one write, without the window
     // that the others need a lock for.
-    unsafe { register.write_volatile(vector.into()) };
+    unsafe { mmio::write::<u32>(page + io_apic::EOI, vector.into()) };
 }
 
 /// Masks the entry of a pin and makes it what it is after a reset, whatever it was: see

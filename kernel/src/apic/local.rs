@@ -18,7 +18,7 @@ use x86_64::registers::model_specific::Msr;
 use super::io::{self, IoApic};
 use super::{service, vectors};
 use crate::cpu::interrupts;
-use crate::hw::{control, processor};
+use crate::hw::{control, mmio, processor};
 use crate::memory::{MemoryError, paging};
 
 /// The way all CPUs of the machine reach their local APICs. The registers behind it are those
@@ -239,7 +239,8 @@ impl LocalApic {
             if !in_service {
                 return;
             }
-            self.end_of_interrupt();
+            // SAFETY: nothing that the kernel handles is in service yet: this is left from before.
+            unsafe { self.end_of_interrupt() };
         }
     }
 
@@ -259,9 +260,8 @@ impl LocalApic {
                 .map_or(0, |msr| unsafe { control::read_msr(msr) as u32 });
         }
         register.xapic_offset().map_or(0, |offset| {
-            let place = (self.page + u64::from(offset)) as *const u32;
             // SAFETY: 1. The offset is within the mapped page and a multiple of 16.
-            unsafe { place.read_volatile() }
+            unsafe { mmio::read(self.page + u64::from(offset)) }
         })
     }
 
@@ -274,9 +274,8 @@ impl LocalApic {
                 unsafe { Msr::new(msr).write(u64::from(value)) };
             }
         } else if let Some(offset) = register.xapic_offset() {
-            let place = (self.page + u64::from(offset)) as *mut u32;
             // SAFETY: 1. The offset is within the mapped page and a multiple of 16.
-            unsafe { place.write_volatile(value) };
+            unsafe { mmio::write(self.page + u64::from(offset), value) };
         }
     }
 
@@ -297,9 +296,19 @@ impl LocalApic {
         tocsin_logic::apic::status::Version(self.read(Register::Version))
     }
 
-    /// Ends the interrupt in service that has the highest priority.
+    /// Ends the interrupt in service that has the highest priority, whichever that is (EOI).
+    ///
+    /// The entry code does it after each handler; this is for entry code of the caller's own.
+    ///
+    /// Context: an interrupt's entry code, interrupts disabled.
+    ///
+    /// # Safety
+    ///
+    /// The interrupt must have an entry of the caller's own, which the kernel's does not end too, and its
+    /// handler must have returned. An EOI in a handler lets the same handler run again inside itself, frees
+    /// lines while their handlers run, and lets more interrupts nest than there is stack for.
     #[inline]
-    pub fn end_of_interrupt(&self) {
+    pub unsafe fn end_of_interrupt(&self) {
         self.write(Register::Eoi, 0);
     }
 
@@ -321,9 +330,8 @@ impl LocalApic {
 
     /// Reads a register that does not exist, in xAPIC mode: an error that the local APIC notes.
     pub(crate) fn read_reserved(&self) {
-        let place = (self.page + RESERVED) as *const u32;
         // SAFETY: 1. The offset is within the mapped page and a multiple of 16.
-        let _ = unsafe { place.read_volatile() };
+        let _ = unsafe { mmio::read::<u32>(self.page + RESERVED) };
     }
 
     /// The errors since the last call. The write latches them.

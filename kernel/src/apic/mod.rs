@@ -3,13 +3,26 @@
 pub mod clock;
 pub mod io;
 pub mod local;
-pub mod nmi;
+pub(crate) mod nmi;
 pub mod pic;
 mod send;
 pub mod service;
 pub mod timer;
 
+use core::ops::Range;
+
 pub use local::{LocalApic, local};
+
+/// Whether physical addresses reach into the registers of the local or an I/O APIC.
+pub(crate) fn is_register(addresses: Range<u64>) -> bool {
+    let local = local::base_register().map_or(0, |base| base.address);
+    let io = io::all().iter().map(|io_apic| io_apic.address);
+    io.chain([local])
+        .any(|page| page < addresses.end && addresses.start < page + REGISTERS)
+}
+
+/// Bytes of a controller's registers.
+const REGISTERS: u64 = 4096;
 
 /// Vectors that the controllers themselves use.
 ///

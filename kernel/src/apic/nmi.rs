@@ -4,6 +4,7 @@
 //! would leave its destination to the command it interrupts; so it puts the old one back. In x2APIC
 //! mode a command is one write, and there is nothing to do.
 
+use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::apic::{EncodingError, Icr, Register};
 
 use super::LocalApic;
@@ -11,7 +12,7 @@ use super::send::{ICR_MSR, fence};
 
 /// The one write that sends a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LastWrite {
+pub(crate) enum LastWrite {
     /// In x2APIC mode: `value` to this model-specific register.
     Msr {
         /// Its number.
@@ -29,14 +30,27 @@ pub enum LastWrite {
 }
 
 impl LocalApic {
-    /// As [`LocalApic::send`], in an NMI: what it interrupts may be sending, too.
+    /// Sends an NMI. The receiver must have been asked for something before: see `cpu::nmi`.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodingError`], if this mode cannot express the destination.
+    pub(crate) fn send_nmi(&self, destination: Destination) -> Result<(), EncodingError> {
+        // SAFETY: every CPU that is online has a handler for NMIs, which may interrupt anything.
+        unsafe { self.send(Icr::nmi(destination)) }
+    }
+
+    /// As [`send_nmi`](Self::send_nmi), in an NMI: what it interrupts may be sending, too.
     ///
     /// # Errors
     ///
     /// [`EncodingError`], if this mode cannot express it.
-    pub fn send_in_nmi(&self, command: Icr) -> Result<(), EncodingError> {
+    pub(crate) fn send_nmi_in_any_context(
+        &self,
+        destination: Destination,
+    ) -> Result<(), EncodingError> {
         let interrupted = self.read(Register::IcrHigh);
-        self.send(command)?;
+        self.send_nmi(destination)?;
         if !self.is_x2apic() {
             self.wait_until_sent();
             self.write(Register::IcrHigh, interrupted);
@@ -50,7 +64,7 @@ impl LocalApic {
     /// # Errors
     ///
     /// [`EncodingError`], if this mode cannot express it.
-    pub fn prepare(&self, command: Icr) -> Result<LastWrite, EncodingError> {
+    pub(crate) fn prepare(&self, command: Icr) -> Result<LastWrite, EncodingError> {
         if self.is_x2apic() {
             let value = command.encode_x2apic()?;
             fence();

@@ -8,9 +8,9 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use tocsin_logic::vector::Vector;
-use x86_64::instructions::port::Port;
 
 use crate::cpu::interrupts;
+use crate::hw::port;
 
 /// Vector of IRQ 0; the 16 lines have 16 vectors in a row.
 pub const FIRST_VECTOR: u8 = 0x20;
@@ -105,10 +105,10 @@ fn pause() {
 fn write(port: u16, value: u8) {
     // SAFETY: 1. The ports are the two controllers' and the diagnostic port 0x80, used by nobody
     // else in the kernel.
-    unsafe { Port::new(port).write(value) };
+    unsafe { port::write(port, value) };
 }
 
 fn read(port: u16) -> u8 {
     // SAFETY: 1. As for `write`.
-    unsafe { Port::new(port).read() }
+    unsafe { port::read(port) }
 }

@@ -8,7 +8,7 @@ use tocsin_logic::vector::Vector;
 use x86_64::registers::model_specific::Msr;
 
 use super::LocalApic;
-use crate::cpu;
+use crate::cpu::{self, interrupts};
 use crate::sync::without_interrupts;
 
 /// Polls of the ICR before a command that the bus does not take is given up: longer than any
@@ -30,17 +30,27 @@ pub(super) fn fence() {
 }
 
 impl LocalApic {
-    /// Sends an interprocessor interrupt. What this CPU wrote before is visible to the receiver.
+    /// Sends an interprocessor interrupt of any kind. What this CPU wrote before is visible to the
+    /// receiver. [`ipi::send`](crate::irq::ipi::send) is the safe way to interrupt CPUs.
+    ///
+    /// Context: any but NMI and #MC.
     ///
     /// # Errors
     ///
     /// [`EncodingError`], if this mode cannot express it.
+    ///
+    /// # Safety
+    ///
+    /// The receivers must be able to take it: a fixed vector must be above 31 and have a handler that
+    /// expects it, and must not be one of a level-triggered line; INIT and start-up IPIs end what runs on
+    /// a CPU, with its stack, locks and borrowed data, and may go only to CPUs that the kernel does not
+    /// use; an SMI is firmware's.
     #[expect(
         clippy::inline_always,
         reason = "most commands are constants but for the destination"
     )]
     #[inline(always)]
-    pub fn send(&self, command: Icr) -> Result<(), EncodingError> {
+    pub unsafe fn send(&self, command: Icr) -> Result<(), EncodingError> {
         if self.is_x2apic() {
             let value = command.encode_x2apic()?;
             fence();
@@ -50,6 +60,31 @@ impl LocalApic {
         }
         self.send_by_registers(command.encode_xapic()?);
         Ok(())
+    }
+
+    /// Sends a vector of the kernel's own, or one that a line or a caller has reserved.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodingError`], if this mode cannot express the destination.
+    ///
+    /// # Panics
+    ///
+    /// If the vector is an exception's.
+    #[expect(clippy::inline_always, reason = "as `send`")]
+    #[inline(always)]
+    pub(crate) fn send_fixed(
+        &self,
+        vector: Vector,
+        destination: Destination,
+    ) -> Result<(), EncodingError> {
+        assert!(
+            vector.get() >= interrupts::FIRST,
+            "apic: an IPI with the vector of an exception"
+        );
+        // SAFETY: the vector is not an exception's, so its stub expects no error code, and it is answered:
+        // by the handler in the table, or by the one for unhandled interrupts.
+        unsafe { self.send(Icr::fixed(vector.get(), destination)) }
     }
 
     /// Writes the two halves of the ICR in xAPIC mode.
@@ -80,10 +115,13 @@ impl LocalApic {
     ///
     /// # Panics
     ///
-    /// In xAPIC mode, if `vector` is below 16, which the local APIC refuses; in x2APIC mode such a
-    /// vector is an error that the local APIC reports.
+    /// If `vector` is an exception's.
     #[inline]
-    pub fn send_to_self(&self, vector: Vector) {
+    pub(crate) fn send_to_self(&self, vector: Vector) {
+        assert!(
+            vector.get() >= interrupts::FIRST,
+            "apic: an IPI with the vector of an exception"
+        );
         if self.is_x2apic() {
             // No fence: a CPU sees its own stores in order.
             // SAFETY: 1. The register exists in this mode, and takes a vector (SDM vol. 3A, 12.12.11).
@@ -99,7 +137,7 @@ impl LocalApic {
     fn send_to_self_by_register(&self, vector: Vector) {
         let [_, low] = Icr::fixed(vector.get(), Destination::Myself)
             .encode_xapic()
-            .expect("a vector from 16 up can be sent to oneself");
+            .expect("a vector above 31 can be sent to oneself");
         self.wait_until_sent();
         self.write(Register::Icr, low);
         self.leave_idle();

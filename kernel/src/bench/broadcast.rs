@@ -2,7 +2,6 @@
 
 use core::sync::atomic::Ordering;
 
-use tocsin_logic::apic::Icr;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::vector::Vector;
 
@@ -54,7 +53,7 @@ fn send(vector: Vector, count: u64) -> (u64, u64) {
     ANSWERED.store(0, Ordering::Relaxed);
     let start = stamp();
     // Without a destination there is nothing that does not fit.
-    let _ = local().send(Icr::fixed(vector.get(), Destination::Others));
+    let _ = local().send_fixed(vector, Destination::Others);
     let sent = stamp();
     wait_for(count);
     (stamp() - start, sent - start)

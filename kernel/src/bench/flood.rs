@@ -3,8 +3,8 @@
 use core::arch::asm;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
+use tocsin_logic::apic::ApicId;
 use tocsin_logic::apic::icr::Destination;
-use tocsin_logic::apic::{ApicId, Icr};
 use tocsin_logic::vector::Vector;
 
 use super::answers::ANSWERED;
@@ -128,7 +128,7 @@ fn send(_: u64) {
         let order = ORDER.load(Ordering::Acquire);
         if order % 2 == 1 {
             // It is online.
-            let _ = local().send(Icr::fixed(VECTOR.load(Ordering::Relaxed), target));
+            let _ = local().send_fixed(Vector(VECTOR.load(Ordering::Relaxed)), target);
         }
         SEEN.store(order, Ordering::Release);
         relax();

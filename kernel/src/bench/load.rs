@@ -14,8 +14,8 @@
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use tocsin_logic::apic::ApicId;
 use tocsin_logic::apic::icr::Destination;
-use tocsin_logic::apic::{ApicId, Icr};
 use tocsin_logic::bench::{Split, split};
 use tocsin_logic::vector::{PriorityClass, Vector};
 use x86_64::instructions::interrupts;
@@ -29,6 +29,7 @@ use super::runner::Bench;
 use super::settle::settle;
 use super::stamped::{self, Stamped};
 use crate::apic::local;
+use crate::hw::processor;
 use crate::irq::timers::{Expiry, Mode, Timer, TimerError};
 use crate::irq::{CeilingMutex, priority};
 use crate::sync::{IrqMutex, without_interrupts};
@@ -255,7 +256,7 @@ fn sleep() {
         if FIRED.load(Ordering::Relaxed) != 0 {
             return interrupts::enable();
         }
-        interrupts::enable_and_hlt();
+        processor::enable_and_halt();
     }
 }
 
@@ -309,7 +310,7 @@ fn pester(_: u64) {
             OWN
         };
         // It is online.
-        let _ = local().send(Icr::fixed(vector.get(), Destination::Physical(target)));
+        let _ = local().send_fixed(vector, Destination::Physical(target));
     }
 }
 

@@ -25,6 +25,7 @@ use super::runner::Bench;
 use crate::cpu;
 use crate::devices::DeviceError;
 use crate::devices::hpet::{Event, Hpet, Way};
+use crate::hw::processor;
 
 const NAME: &str = "pin.hpet";
 
@@ -164,7 +165,7 @@ fn sleep_until_edge(event: &mut Event, counts: u64) -> Result<(), DeviceError> {
         if BEGAN.load(Ordering::Relaxed) != 0 {
             break interrupts::enable();
         }
-        interrupts::enable_and_hlt();
+        processor::enable_and_halt();
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use x86_64::instructions::interrupts;
 
 use super::clock::pauses;
 use crate::devices::pit::Pit;
+use crate::hw::processor;
 use crate::irq::timers::{Expiry, Mode, Timer};
 use crate::time;
 
@@ -52,6 +53,6 @@ pub(super) fn settle() {
         if SLEPT.load(Ordering::Relaxed) {
             return interrupts::enable();
         }
-        interrupts::enable_and_hlt();
+        processor::enable_and_halt();
     }
 }

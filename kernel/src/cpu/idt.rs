@@ -21,7 +21,7 @@ const BREAKPOINT: u8 = 3;
 
 /// The table. Exactly one page, so that its permission is nobody else's.
 #[repr(C, align(4096))]
-pub struct Idt(UnsafeCell<[[u64; 2]; 256]>);
+struct Idt(UnsafeCell<[[u64; 2]; 256]>);
 
 // SAFETY: 1. It is written once by `fill`, before a second CPU runs, and read by processors.
 unsafe impl Sync for Idt {}

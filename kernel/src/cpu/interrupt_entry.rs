@@ -227,7 +227,7 @@ pub(super) const fn unhandled() -> *mut () {
 /// Where the stubs of the [`MEASURED`] vectors, and after them [`UNDEFINED`]'s, lead to as a rule: to the
 /// code that all others have.
 #[must_use]
-pub fn ordinary(index: usize) -> u64 {
+pub(crate) fn ordinary(index: usize) -> u64 {
     let own = [
         &raw const entry_measured_0,
         &raw const entry_measured_1,
@@ -242,7 +242,7 @@ pub fn ordinary(index: usize) -> u64 {
 /// # Safety
 ///
 /// The code must do all that an interrupt's entry does, for whatever it may interrupt.
-pub unsafe fn set_measured(index: usize, code: u64) {
+pub(crate) unsafe fn set_measured(index: usize, code: u64) {
     // SAFETY: 1. The words are there, and only used as atomics and by the stubs.
     let words = unsafe { &entry_measured };
     words[index].store(code, Ordering::SeqCst);

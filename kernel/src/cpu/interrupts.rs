@@ -8,10 +8,12 @@
 //! How handlers are installed and removed meanwhile is [`tocsin_logic::irq::table`]'s.
 
 use alloc::vec::Vec;
+use core::fmt;
 use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering};
 
 use tocsin_logic::irq::table::Table;
-use tocsin_logic::vector::Vector;
+use tocsin_logic::irq::vectors::{EXCEPTIONS, VectorSet};
+use tocsin_logic::vector::{PriorityClass, Vector};
 
 use super::entry::TrapFrame;
 use super::interrupt_entry;
@@ -82,7 +84,7 @@ impl Interrupts {
     /// Makes `handler` answer `vector`, if nobody does and it is no exception's. Returns whether it
     /// does now. Any CPU may call this, in any context.
     #[must_use = "the vector may belong to others"]
-    pub fn install(&self, vector: Vector, handler: Handler, context: usize) -> bool {
+    pub(crate) fn install(&self, vector: Vector, handler: Handler, context: usize) -> bool {
         vector.get() >= FIRST && self.table.install(vector, handler as *mut (), context)
     }
 
@@ -105,14 +107,14 @@ impl Interrupts {
 
     /// Leaves `vector` unanswered: the first step of a removal, once for each installation. An
     /// interrupt that is being answered may still use the context.
-    pub fn begin_removal(&self, vector: Vector) {
+    pub(crate) fn begin_removal(&self, vector: Vector) {
         self.table.begin_removal(vector);
     }
 
     /// Lets others have `vector`: the last step of a removal. Only when the CPU has been seen, by code
     /// that ran on it after [`begin_removal`](Self::begin_removal) with interrupts enabled, to have
     /// the vector neither requested nor in service.
-    pub fn end_removal(&self, vector: Vector) {
+    pub(crate) fn end_removal(&self, vector: Vector) {
         self.table.end_removal(vector);
     }
 
@@ -169,22 +171,108 @@ fn level(depth: &AtomicI32) -> u32 {
 /// All blocks, and what each new one gets.
 struct Shared {
     blocks: Vec<&'static PerCpu>,
+    /// Reserved by callers.
+    reserved: VectorSet,
     everywhere: Vec<(Vector, Handler)>,
 }
 
 static SHARED: IrqMutex<Shared> = IrqMutex::new(Shared {
     blocks: Vec::new(),
+    reserved: VectorSet::EMPTY,
     everywhere: Vec::new(),
 });
 
+/// Why a vector cannot be reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReserveError {
+    /// It is the processor's, or one of the kernel's own.
+    Fixed(Vector),
+    /// It belongs to a line, or is reserved already.
+    InUse {
+        /// The vector.
+        vector: Vector,
+        /// The number of the first CPU on which it is in use.
+        cpu: u32,
+    },
+    /// No vector of the class is free on all CPUs.
+    Exhausted(PriorityClass),
+}
+
+impl fmt::Display for ReserveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(vector) => write!(
+                f,
+                "vectors: {vector}: reserved for {} (choose one of the classes 3 to 13; \
+                 `irqs` shows those in use)",
+                if vector.get() < FIRST {
+                    "the processor's exceptions"
+                } else {
+                    "the kernel"
+                }
+            ),
+            Self::InUse { vector, cpu } => write!(
+                f,
+                "vectors: {vector}: in use on CPU {cpu}, by a line or an earlier reservation \
+                 (choose another one; `lines` and `irqs` show those in use)"
+            ),
+            Self::Exhausted(class) => write!(
+                f,
+                "vectors: class {class}: no vector is free on all CPUs (ask for another class)"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for ReserveError {}
+
+/// Takes a vector out of what lines get, on all CPUs, those to come too. For good.
+///
+/// # Errors
+///
+/// [`ReserveError`]; nothing has changed then.
+pub(crate) fn reserve(vector: Vector) -> Result<(), ReserveError> {
+    let mut shared = SHARED.lock();
+    if percpu::FIXED.with(EXCEPTIONS).contains(vector) {
+        return Err(ReserveError::Fixed(vector));
+    }
+    for (index, block) in shared.blocks.iter().enumerate() {
+        if block.vectors.lock().claim(vector, 1).is_err() {
+            for block in &shared.blocks[..index] {
+                // What was just claimed.
+                let _ = block.vectors.lock().free(vector);
+            }
+            let cpu = block.id();
+            return Err(ReserveError::InUse { vector, cpu });
+        }
+    }
+    shared.reserved.insert(vector);
+    Ok(())
+}
+
+/// The vectors that are free on all CPUs.
+pub(crate) fn free_everywhere() -> VectorSet {
+    let shared = SHARED.lock();
+    let all = shared.blocks.iter();
+    all.fold(VectorSet::ALL, |free, block| {
+        let available = block.vectors.lock().available();
+        free.without(VectorSet::ALL.without(available))
+    })
+}
+
 /// Makes `handler` answer `vector` on all CPUs, those to come too, instead of the handler that was
-/// registered before, if there was one. No interrupt goes unanswered meanwhile.
+/// registered before, if there was one. No interrupt goes unanswered meanwhile. The vector is one of the
+/// kernel's own, or reserved: no line gets it.
 ///
 /// # Panics
 ///
-/// If `vector` is an exception's, or has another kind of handler on some CPU.
-pub fn register(vector: Vector, handler: Handler) {
+/// If it is neither, or has another kind of handler on some CPU: a fault of the kernel.
+pub(crate) fn register(vector: Vector, handler: Handler) {
     let mut shared = SHARED.lock();
+    assert!(
+        percpu::FIXED.with(shared.reserved).contains(vector),
+        "vector {vector} is registered without a reservation"
+    );
     let known = shared.everywhere.iter().position(|it| it.0 == vector);
     let mut refused = None;
     if let Some(index) = known {
@@ -209,6 +297,10 @@ pub fn register(vector: Vector, handler: Handler) {
 /// Takes a block into account: it gets the handlers that all CPUs have.
 pub(crate) fn add_cpu(block: &'static PerCpu) {
     let mut shared = SHARED.lock();
+    for vector in shared.reserved {
+        let claimed = block.vectors.lock().claim(vector, 1);
+        debug_assert!(claimed.is_ok(), "a new CPU has lines already");
+    }
     let mut all = shared.everywhere.iter();
     let installed = all.all(|&(vector, handler)| block.interrupts.install(vector, handler, 0));
     shared.blocks.push(block);

@@ -11,7 +11,7 @@ pub mod ending;
 pub mod entry;
 pub mod exceptions;
 pub mod idt;
-pub mod interrupt_entry;
+pub(crate) mod interrupt_entry;
 pub mod interrupt_stack;
 pub mod interrupts;
 pub(crate) mod machine_check;

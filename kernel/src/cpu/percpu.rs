@@ -31,7 +31,7 @@ pub const WORK: usize = 128;
 
 /// Vectors with a fixed use on all CPUs: the classes 14 and 15, software interrupts, and those that
 /// the kernel's own demonstrations use. Class 2 belongs to the 8259s' ghosts and deferred work.
-const FIXED: VectorSet = {
+pub(super) const FIXED: VectorSet = {
     let mut fixed = VectorSet::range(Vector(0x20), Vector(0x2f))
         .with(VectorSet::range(Vector(0xe0), Vector(0xff)));
     let [measured, compared, _] = interrupts::MEASURED;
@@ -141,7 +141,7 @@ unsafe impl Sync for PerCpu {}
 impl PerCpu {
     /// The block of CPU number `id`, its tables still empty.
     #[must_use]
-    pub const fn new(id: u32) -> Self {
+    pub(crate) const fn new(id: u32) -> Self {
         Self {
             this: UnsafeCell::new(core::ptr::null()),
             id,

@@ -66,7 +66,7 @@ pub unsafe fn write(address: u64, value: u64) -> bool {
 
 /// Executes an undefined instruction, and goes on: for measuring what an exception costs. Any context but
 /// NMI and #MC.
-pub fn undefined() {
+pub(crate) fn undefined() {
     // SAFETY: 1. The fault is caught.
     let _ = unsafe { probe_undefined() };
 }

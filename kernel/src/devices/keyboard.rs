@@ -13,9 +13,9 @@ use pc_keyboard::{DecodedKey, HandleControl, PS2Keyboard, ScancodeSet2};
 use tocsin_logic::devices::i8042::{CommandByte, Status, TEST_PASSED, command, keyboard};
 use tocsin_logic::irq::queue::Queue;
 use tocsin_logic::vector::PriorityClass;
-use x86_64::instructions::port::Port;
 
 use super::{DeviceError, Ownership, PATIENCE};
+use crate::hw::port;
 use crate::irq::{Claim, Line, Request, Source};
 use crate::time;
 
@@ -41,12 +41,12 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 
 fn status() -> Status {
     // SAFETY: 1. Reading the status has no side effect.
-    Status(unsafe { Port::new(STATUS_AND_COMMAND).read() })
+    Status(unsafe { port::read(STATUS_AND_COMMAND) })
 }
 
 fn take_byte() -> u8 {
     // SAFETY: 1. Reading takes the byte that waits, which is this driver's.
-    unsafe { Port::new(DATA).read() }
+    unsafe { port::read(DATA) }
 }
 
 /// Writes to a port of the controller when it is ready for it.
@@ -56,7 +56,7 @@ fn write(port: u16, value: u8) -> Result<(), DeviceError> {
     }
     // SAFETY: 1. The controller is this driver's. 2. None of the commands of this driver reaches beyond
     // controller and keyboard.
-    unsafe { Port::new(port).write(value) };
+    unsafe { port::write(port, value) };
     Ok(())
 }
 

@@ -8,10 +8,10 @@ use tocsin_logic::devices::rtc::{
     INTERRUPTS, PERIODIC, REGISTER_A, REGISTER_B, REGISTER_C, REGISTER_D, SET, UPDATE_ENDED,
 };
 use tocsin_logic::vector::PriorityClass;
-use x86_64::instructions::port::Port;
 
 use super::{DeviceError, Ownership};
 use crate::discover::machine;
+use crate::hw::port;
 use crate::irq::{Claim, Line, Request, Source};
 use crate::sync::IrqMutex;
 
@@ -30,18 +30,18 @@ static PORTS: IrqMutex<()> = IrqMutex::new(());
 fn read(register: u8) -> u8 {
     let _together = PORTS.lock();
     // SAFETY: 1. Selecting a register changes nothing. Bit 7 of the port, which would hold NMIs back, is 0.
-    unsafe { Port::<u8>::new(INDEX).write(register) };
+    unsafe { port::write(INDEX, register) };
     // SAFETY: 1. The registers read here are A to D: only reading C does something, to its interrupt.
-    unsafe { Port::<u8>::new(DATA).read() }
+    unsafe { port::read::<u8>(DATA) }
 }
 
 /// Writes register A or B. Any context but NMI and #MC.
 fn write(register: u8, value: u8) {
     let _together = PORTS.lock();
     // SAFETY: 1. As for `read`.
-    unsafe { Port::<u8>::new(INDEX).write(register) };
+    unsafe { port::write(INDEX, register) };
     // SAFETY: 1. Registers A and B say when it interrupts; the time is left alone.
-    unsafe { Port::<u8>::new(DATA).write(value) };
+    unsafe { port::write(DATA, value) };
 }
 
 /// The clock, silent.

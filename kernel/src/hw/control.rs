@@ -88,7 +88,7 @@ const PAT_DEFAULT: u64 = 0x0007_0406_0007_0406;
 /// # Safety
 ///
 /// Ring 0, interrupts off. The page tables in force must be valid with CR0.WP and NX on.
-pub unsafe fn set_up() {
+pub(crate) unsafe fn set_up() {
     let features = Features::get();
     // Write protection also for ring 0: the read-only IDT rests on it. Native FPU errors.
     // The kernel itself uses no floating point, but a test does: emulation and TS off.
@@ -138,7 +138,7 @@ pub unsafe fn set_up() {
 }
 
 /// Lets machine checks come to this CPU, where it has them. Before, one shuts it down.
-pub fn enable_machine_checks() {
+pub(crate) fn enable_machine_checks() {
     if Features::get().contains(Features::MCE) {
         // SAFETY: 1. CPUID reports the bit. 2. #MC has a gate in every IDT of the kernel's.
         unsafe { Cr4::update(|cr4| cr4.insert(Cr4Flags::MACHINE_CHECK_EXCEPTION)) };
@@ -168,7 +168,7 @@ pub unsafe fn write_msr(register: u32, value: u64) {
 }
 
 /// Clears the debug status, DR6, to its value after a reset (SDM vol. 3A, 11.1.1).
-pub fn clear_debug_status() {
+pub(crate) fn clear_debug_status() {
     // SAFETY: 1. DR6 only reports; nothing depends on what it held.
     unsafe { core::arch::asm!("mov dr6, {}", in(reg) 0xffff_0ff0u64, options(nomem, nostack)) };
 }
@@ -186,7 +186,7 @@ pub fn priority_class() -> PriorityClass {
 /// What the program does before and after it with memory stays before and after: that is what the
 /// interrupts are held back for.
 #[inline]
-pub fn set_priority_class(class: PriorityClass) {
+pub(crate) fn set_priority_class(class: PriorityClass) {
     // The crate promises the compiler that the write touches no memory.
     compiler_fence(Ordering::SeqCst);
     Cr8::write_raw(u64::from(class.get()));

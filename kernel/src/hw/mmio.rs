@@ -1,9 +1,41 @@
 //! Registers in memory: volatile accesses of one width, with bounds.
+//!
+//! A volatile access orders other volatile ones only. A device may read memory when a register is written,
+//! or have written it when one is read: so each access is a barrier for the compiler, too. The processor keeps
+//! stores in order with accesses to uncached memory itself (SDM vol. 3A, 13.3).
+
+use core::sync::atomic::{Ordering, compiler_fence};
+
+/// Reads the register at a virtual address.
+///
+/// # Safety
+///
+/// A device's registers must be mapped there, and what the read does to the device must be meant.
+#[inline]
+pub(crate) unsafe fn read<T: Word>(address: u64) -> T {
+    // SAFETY: passed on to the caller. Every bit pattern is a `Word`.
+    let value = unsafe { (address as *const T).read_volatile() };
+    compiler_fence(Ordering::SeqCst);
+    value
+}
+
+/// Writes the register at a virtual address. The device finds what was stored before.
+///
+/// # Safety
+///
+/// A device's registers must be mapped there, and what the device does must be meant, to memory too.
+#[inline]
+pub(crate) unsafe fn write<T: Word>(address: u64, value: T) {
+    compiler_fence(Ordering::SeqCst);
+    // SAFETY: passed on to the caller.
+    unsafe { (address as *mut T).write_volatile(value) };
+    compiler_fence(Ordering::SeqCst);
+}
 
 /// Device registers that are mapped.
 ///
-/// Accesses are volatile, uncached, of exactly the width asked for, and in order (SDM vol. 3A,
-/// 13.3). They may come from handlers.
+/// Accesses are volatile, uncached, of exactly the width asked for, and in order with each other and with
+/// other stores (SDM vol. 3A, 13.3). They may come from handlers.
 #[derive(Clone, Copy, Debug)]
 pub struct Mmio {
     /// Virtual address.
@@ -54,9 +86,8 @@ impl Mmio {
     #[inline]
     #[must_use]
     pub fn read<T: Word>(&self, offset: u64) -> T {
-        let place = self.address::<T>(offset) as *const T;
-        // SAFETY: 1. The place is mapped, aligned, and a device's. 2. Every bit pattern is a `Word`.
-        unsafe { place.read_volatile() }
+        // SAFETY: the register is within the range, which `new` was told is a device's.
+        unsafe { read(self.address::<T>(offset)) }
     }
 
     /// Writes the register at `offset`.
@@ -66,10 +97,9 @@ impl Mmio {
     /// As [`Mmio::read`].
     #[inline]
     pub fn write<T: Word>(&self, offset: u64, value: T) {
-        let place = self.address::<T>(offset) as *mut T;
-        // SAFETY: 1. The place is mapped, aligned, and a device's. 2. Whoever made this value vouches for
-        // what the device does.
-        unsafe { place.write_volatile(value) };
+        // SAFETY: the register is within the range, which `new` was told is a device's, and whose caller vouches
+        // for what the device does.
+        unsafe { write(self.address::<T>(offset), value) };
     }
 
     /// The virtual address of the register at `offset`, for code in assembly.

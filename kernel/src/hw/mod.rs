@@ -8,4 +8,5 @@ pub mod control;
 pub mod machine;
 pub mod mmio;
 pub mod pit;
+pub(crate) mod port;
 pub mod processor;

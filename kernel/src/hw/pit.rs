@@ -5,9 +5,8 @@
 
 use tocsin_logic::apic::calibration::{Measurement, sharpest};
 use tocsin_logic::devices::pit::{Mode, Status, control, latch_status};
-use x86_64::instructions::port::Port;
 
-use super::processor;
+use super::{port, processor};
 
 pub use tocsin_logic::devices::pit::FREQUENCY;
 
@@ -20,7 +19,7 @@ const POLLS: u32 = 2_500_000;
 /// while nobody drives channel 0.
 ///
 /// Where the time-stamp counter shows that the CPU was taken away meanwhile, it is measured again.
-pub fn measure<T>(ticks: u16, read: impl Fn() -> T) -> Option<Measurement<T>> {
+pub(crate) fn measure<T>(ticks: u16, read: impl Fn() -> T) -> Option<Measurement<T>> {
     let old = read_control();
     let best = sharpest(|| attempt(ticks, old, &read));
     write(CONTROL, old);
@@ -101,19 +100,19 @@ const CONTROL: u16 = 0x61;
 
 fn read_control() -> u8 {
     // SAFETY: 1. Reading port B has no side effect.
-    unsafe { Port::new(CONTROL).read() }
+    unsafe { port::read(CONTROL) }
 }
 
 fn read_counter(channel: u8) -> u8 {
     // SAFETY: 1. Reading takes what was latched, or half of the count; nothing else.
-    unsafe { Port::new(COUNTER + u16::from(channel)).read() }
+    unsafe { port::read(COUNTER + u16::from(channel)) }
 }
 
 /// Writes one of the ports above.
 fn write(port: u16, value: u8) {
     // SAFETY: 1. Nothing else in the kernel uses these ports. 2. Channel 2 drives only the speaker, and
     // channel 0 an interrupt that is masked or has a handler.
-    unsafe { Port::new(port).write(value) };
+    unsafe { port::write(port, value) };
 }
 
 const GATE: u8 = 1 << 0;

@@ -6,6 +6,17 @@ pub use core::arch::x86_64::CpuidResult;
 
 use tocsin_logic::topology::cpuid::Cpuid;
 
+/// Enables interrupts and sleeps until one has been handled. None that comes between is missed: STI holds
+/// interrupts back for one more instruction (SDM vol. 2B, STI). What handlers have written is seen afterwards,
+/// and they see what was written before, which the `x86_64` crate's instructions do not promise.
+///
+/// Context: a thread that masks nothing.
+#[inline]
+pub fn enable_and_halt() {
+    // SAFETY: handlers run as they do wherever interrupts are enabled.
+    unsafe { core::arch::asm!("sti", "hlt", options(nostack)) };
+}
+
 /// Stops this processor for good: interrupts off, and `hlt` again after every NMI.
 pub fn halt_forever() -> ! {
     loop {

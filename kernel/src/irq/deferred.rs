@@ -15,6 +15,7 @@ use tocsin_logic::irq::queue::Full;
 use tocsin_logic::vector::Vector;
 
 use super::ipi::{self, Offline, physical};
+use crate::apic::local;
 use crate::cpu::percpu::{Deferred, WORK};
 use crate::cpu::symbols::Code;
 use crate::cpu::{self, PerCpu, interrupts};
@@ -67,7 +68,7 @@ pub(crate) fn set_up() {
 /// [`DeferError::Full`], if too much waits.
 pub fn defer(work: Work, argument: usize) -> Result<(), DeferError> {
     push(cpu::current(), work, argument)?;
-    ipi::send_to_self(VECTOR);
+    local().send_to_self(VECTOR);
     Ok(())
 }
 

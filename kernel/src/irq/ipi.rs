@@ -11,11 +11,12 @@
 
 use core::fmt;
 
+use tocsin_logic::apic::EncodingError;
 use tocsin_logic::apic::icr::Destination;
-use tocsin_logic::apic::{EncodingError, Icr};
 use tocsin_logic::cpu_set::CpuSet;
 use tocsin_logic::vector::Vector;
 
+use super::vectors::ReservedVector;
 use crate::apic::local;
 use crate::smp::{self, Online};
 
@@ -79,15 +80,30 @@ impl fmt::Display for IpiError {
     }
 }
 
-/// Sends an interrupt; NMIs are [`nmi`](super::nmi)'s. Any context but NMI and #MC, once the CPUs are online.
+/// Sends an interrupt with a vector that the caller has [reserved](super::vectors::reserve); a line has
+/// [`trigger`](super::Line::trigger), and NMIs are [`nmi`](super::nmi)'s.
+///
+/// Context: any but NMI and #MC, once the CPUs are online.
 ///
 /// # Errors
 ///
-/// [`IpiError`], if one of the CPUs is not online or the vector is below 16. Then nothing is sent.
-pub fn send<'a>(vector: Vector, targets: impl Into<Targets<'a>>) -> Result<(), IpiError> {
+/// [`IpiError`], if one of the CPUs is not online. Then nothing is sent.
+pub fn send<'a>(vector: ReservedVector, targets: impl Into<Targets<'a>>) -> Result<(), IpiError> {
+    send_vector(vector.get(), targets)
+}
+
+/// As [`send`], with a vector of the kernel's own.
+///
+/// # Panics
+///
+/// If the vector is an exception's.
+pub(crate) fn send_vector<'a>(
+    vector: Vector,
+    targets: impl Into<Targets<'a>>,
+) -> Result<(), IpiError> {
     let to = |destination| {
-        let command = Icr::fixed(vector.get(), destination);
-        local().send(command).map_err(IpiError::Encoding)
+        let sent = local().send_fixed(vector, destination);
+        sent.map_err(IpiError::Encoding)
     };
     match targets.into() {
         Targets::One(cpu) => to(physical(find(cpu)?)),
@@ -103,21 +119,19 @@ pub fn send<'a>(vector: Vector, targets: impl Into<Targets<'a>>) -> Result<(), I
     }
 }
 
-/// Sends this CPU an interrupt, faster than [`send`] does. Any context but #MC.
+/// Sends this CPU an interrupt, faster than [`send`] does.
 ///
-/// # Panics
-///
-/// If `vector` is below 16, which no local APIC takes.
+/// Context: any but #MC.
 #[inline]
-pub fn send_to_self(vector: Vector) {
-    local().send_to_self(vector);
+pub fn send_to_self(vector: ReservedVector) {
+    local().send_to_self(vector.get());
 }
 
 /// Sends a vector of the kernel's own to CPUs that are online.
 #[inline]
 pub(super) fn signal(vector: Vector, destination: Destination) {
     local()
-        .send(Icr::fixed(vector.get(), destination))
+        .send_fixed(vector, destination)
         .expect("the ID of a CPU that is online fits the mode");
 }
 

@@ -16,6 +16,7 @@ pub mod priority;
 pub mod reschedule;
 pub mod timers;
 pub mod tlb;
+pub mod vectors;
 pub mod watchdog;
 
 pub use ceiling::{CeilingGuard, CeilingMutex};

@@ -25,7 +25,7 @@ pub use crate::smp::reschedule::{Hook, VECTOR, set_hook};
 ///
 /// If the local APIC refuses the vector, which is one that it takes.
 pub fn send<'a>(targets: impl Into<Targets<'a>>) -> Result<(), Offline> {
-    ipi::send(VECTOR, targets).map_err(|error| match error {
+    ipi::send_vector(VECTOR, targets).map_err(|error| match error {
         IpiError::Offline(offline) => offline,
         IpiError::Encoding(error) => panic!("{error}"),
     })

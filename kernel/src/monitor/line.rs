@@ -13,6 +13,7 @@ use tocsin_logic::vector::PriorityClass;
 use x86_64::instructions::interrupts;
 
 use super::{commands, execute_line, keys};
+use crate::hw::processor;
 use crate::irq::{self, Line, Source};
 use crate::{Machine, console, cpu};
 
@@ -38,7 +39,7 @@ pub(super) fn read_and_execute(machine: &'static Machine) -> ! {
         interrupts::disable();
         let byte = console::read_byte().or_else(keys::read_byte);
         if byte.is_none() && line.is_some() {
-            interrupts::enable_and_hlt();
+            processor::enable_and_halt();
         }
         interrupts::enable();
         if let Some(byte) = byte {

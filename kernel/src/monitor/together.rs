@@ -91,7 +91,8 @@ pub(super) fn panic_among_silent() {
 fn interrupt_others(function: cpu::nmi::Function) {
     ARRIVED.store(0, Ordering::Release);
     for cpu in others() {
-        if let Err(error) = nmi::call(cpu, function, 0) {
+        // SAFETY: the functions here count in an atomic, and stay.
+        if let Err(error) = unsafe { nmi::call(cpu, function, 0) } {
             println!("fault: {error}");
         }
     }

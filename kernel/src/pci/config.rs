@@ -14,12 +14,12 @@ use tocsin_logic::acpi::{Error, Signature};
 use tocsin_logic::memory_map::{MemoryMap, Placement};
 use tocsin_logic::pci::address::DEVICES;
 use tocsin_logic::pci::{Address, CONFIG_SIZE, EXTENDED_SIZE, Header};
-use x86_64::instructions::port::Port;
 
 use crate::apic::{io, local};
 use crate::discover::Machine;
 use crate::hw::processor::physical_address_bits;
 use crate::memory::frames::FRAME;
+use crate::hw::port;
 use crate::memory::{MemoryError, paging};
 use crate::sync::IrqMutex;
 
@@ -36,7 +36,7 @@ fn selected<T>(address: Address, offset: u16, access: impl FnOnce() -> T) -> Opt
     let selection = address.port_value(offset).ok()?;
     let _selection = SELECTION.lock();
     // SAFETY: 1. The port is that of configuration space on every PC, and selecting changes nothing.
-    unsafe { Port::<u32>::new(SELECT).write(selection) };
+    unsafe { port::write(SELECT, selection) };
     Some(access())
 }
 
@@ -75,7 +75,7 @@ impl Registers {
             Self::Memory(_) => u32::MAX,
             Self::Ports(address) => {
                 // SAFETY: 1. Reading configuration space changes nothing.
-                let read = || unsafe { Port::<u32>::new(DATA).read() };
+                let read = || unsafe { port::read::<u32>(DATA) };
                 selected(address, offset, read).unwrap_or(u32::MAX)
             }
         }
@@ -100,7 +100,7 @@ impl Registers {
             Self::Memory(_) => {}
             Self::Ports(address) => {
                 // SAFETY: 1. Passed on to the caller.
-                let write = || unsafe { Port::<u32>::new(DATA).write(value) };
+                let write = || unsafe { port::write(DATA, value) };
                 let _ = selected(address, offset, write);
             }
         }
@@ -125,7 +125,7 @@ impl Registers {
             Self::Ports(address) => {
                 let port = DATA + (offset & 2);
                 // SAFETY: 1. Passed on to the caller.
-                let write = || unsafe { Port::<u16>::new(port).write(value) };
+                let write = || unsafe { port::write(port, value) };
                 let _ = selected(address, offset & !3, write);
             }
         }

@@ -9,7 +9,7 @@ use x86_64::instructions::interrupts;
 
 use super::trampoline::Slot;
 use super::{RELEASED, counters, jobs};
-use crate::hw::processor::halt_forever;
+use crate::hw::processor::{enable_and_halt, halt_forever};
 use crate::{apic, cpu, hw, memory};
 
 /// Holds back all but class 15: see the module above.
@@ -35,7 +35,7 @@ pub(super) unsafe extern "C" fn entry(slot: &'static Slot) -> ! {
     hw::control::set_priority_class(BARRIER_CLASS);
     go_on(slot, Stage::Ready);
     while !RELEASED.load(Ordering::Acquire) {
-        interrupts::enable_and_hlt();
+        enable_and_halt();
         interrupts::disable();
     }
     memory::tlb::flush_all();
@@ -60,7 +60,7 @@ fn idle() -> ! {
                 interrupts::enable();
                 job.run();
             }
-            None => interrupts::enable_and_hlt(),
+            None => enable_and_halt(),
         }
     }
 }

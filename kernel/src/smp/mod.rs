@@ -296,8 +296,8 @@ fn wake(apic: &LocalApic, trampoline: &Trampoline) {
 /// Sends an IPI to a CPU of the topology.
 fn send(apic: &LocalApic, command: Icr) {
     // CPUs whose ID the mode cannot express were left out of the topology.
-    apic.send(command)
-        .expect("the ID of a CPU that may be started fits the mode");
+    // SAFETY: the CPUs of the topology are the kernel's, and get INIT and start-up IPIs before they run.
+    unsafe { apic.send(command) }.expect("the ID of a CPU that may be started fits the mode");
 }
 
 /// Waits until every AP is ready, or none has got any further for [`PATIENCE`].

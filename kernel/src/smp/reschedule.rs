@@ -6,7 +6,6 @@
 
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use tocsin_logic::apic::Icr;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::vector::Vector;
 
@@ -37,9 +36,8 @@ pub(crate) fn set_up() {
 
 /// Tells a CPU to look. What was written before, it sees.
 pub(super) fn signal(target: &Online) {
-    let command = Icr::fixed(VECTOR.get(), Destination::Physical(target.apic_id));
     apic::local()
-        .send(command)
+        .send_fixed(VECTOR, Destination::Physical(target.apic_id))
         .expect("the ID of a CPU that is online fits the mode");
 }
 

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_utils::CachePadded;
+use tocsin_logic::apic::Trigger;
 use tocsin_logic::apic::icr::Destination;
-use tocsin_logic::apic::{Icr, Trigger};
 use tocsin_logic::irq::storm::Counts;
 use tocsin_logic::vector::{PriorityClass, Vector};
 
@@ -297,9 +297,9 @@ impl State {
     /// Sends an interrupt of the line, which has no level-triggered input.
     fn send(&self, number: u8) {
         let destination = Destination::Physical(self.target.apic_id);
-        let command = Icr::fixed(self.first.get() + number, destination);
+        let vector = Vector(self.first.get() + number);
         local()
-            .send(command)
+            .send_fixed(vector, destination)
             .expect("the ID of a CPU that is online fits the mode");
     }
 

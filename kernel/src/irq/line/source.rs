@@ -110,7 +110,8 @@ impl Origin {
             Self::Pin(pin, input) => {
                 let masked = input.entry().masked;
                 let entry = entry(pin, vector, target)?.with_mask(masked);
-                input.set(entry).map_err(LineError::Target)
+                // SAFETY: the line has handlers for the vector on the CPU, and the vector is its own.
+                unsafe { input.set(entry) }.map_err(LineError::Target)
             }
             Self::Messages(messages) => messages
                 .set(message(vector, target)?, count)

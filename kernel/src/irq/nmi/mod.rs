@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering;
 
 use arrayvec::ArrayVec;
 use tocsin_logic::apic::icr::Destination;
-use tocsin_logic::apic::{ApicId, EncodingError, Icr};
+use tocsin_logic::apic::{ApicId, EncodingError};
 use tocsin_logic::backtrace;
 use tocsin_logic::irq::nmi::Cause;
 
@@ -83,7 +83,7 @@ fn ask_for_calls(cpu: u32, cause: Cause) -> Result<Backtrace, NmiError> {
     }
     trace.length.store(0, Ordering::Release);
     target.cpu.nmi.ask(cause);
-    let result = send(target, LocalApic::send).and_then(|()| wait_for_calls(target));
+    let result = send(target, LocalApic::send_nmi).and_then(|()| wait_for_calls(target));
     trace.taken.store(false, Ordering::Release);
     result
 }
@@ -99,13 +99,21 @@ fn wait_for_calls(target: &Online) -> Result<Backtrace, NmiError> {
     Ok(Backtrace { calls })
 }
 
-/// Makes CPU number `cpu` call `function` in its NMI handler, and does not wait. Thread or handler.
+/// Makes CPU number `cpu` call `function` in its NMI handler, and does not wait.
+///
+/// Context: any but NMI and #MC.
 ///
 /// # Errors
 ///
 /// [`NmiError`], if it cannot be asked.
-pub fn call(cpu: u32, function: Function, argument: usize) -> Result<(), NmiError> {
-    post_call(cpu, function, argument, LocalApic::send)
+///
+/// # Safety
+///
+/// The function may interrupt its CPU between any two instructions, with interrupts disabled, locks taken
+/// and per-CPU data half changed. It may only use atomics and functions whose `Context` is "any": it must
+/// not take locks, wait, allocate, print, use timers, lines or calls, or fault.
+pub unsafe fn call(cpu: u32, function: Function, argument: usize) -> Result<(), NmiError> {
+    post_call(cpu, function, argument, LocalApic::send_nmi)
 }
 
 /// As [`call`], from an NMI.
@@ -113,12 +121,16 @@ pub fn call(cpu: u32, function: Function, argument: usize) -> Result<(), NmiErro
 /// # Errors
 ///
 /// [`NmiError`], if it cannot be asked.
-pub fn call_in_nmi(cpu: u32, function: Function, argument: usize) -> Result<(), NmiError> {
-    post_call(cpu, function, argument, LocalApic::send_in_nmi)
+///
+/// # Safety
+///
+/// As [`call`].
+unsafe fn call_in_nmi(cpu: u32, function: Function, argument: usize) -> Result<(), NmiError> {
+    post_call(cpu, function, argument, LocalApic::send_nmi_in_any_context)
 }
 
-/// A way to send a command.
-type Way = fn(&LocalApic, Icr) -> Result<(), EncodingError>;
+/// A way to send an NMI.
+type Way = fn(&LocalApic, Destination) -> Result<(), EncodingError>;
 
 fn post_call(cpu: u32, function: Function, argument: usize, way: Way) -> Result<(), NmiError> {
     let target = find(cpu)?;
@@ -129,8 +141,8 @@ fn post_call(cpu: u32, function: Function, argument: usize, way: Way) -> Result<
 }
 
 fn send(target: &Online, way: Way) -> Result<(), NmiError> {
-    let command = Icr::nmi(Destination::Physical(target.apic_id));
-    way(local(), command).map_err(|_| NmiError::Offline(target.cpu.id()))
+    way(local(), Destination::Physical(target.apic_id))
+        .map_err(|_| NmiError::Offline(target.cpu.id()))
 }
 
 fn find(cpu: u32) -> Result<&'static Online, NmiError> {
@@ -161,5 +173,5 @@ fn each_other(visit: &mut dyn FnMut(&'static PerCpu)) {
 
 fn interrupt_in_any_context(cpu: &'static PerCpu) {
     // One that cannot be sent is one that is not answered: the report says so.
-    let _ = find(cpu.id()).and_then(|target| send(target, LocalApic::send_in_nmi));
+    let _ = find(cpu.id()).and_then(|target| send(target, LocalApic::send_nmi_in_any_context));
 }

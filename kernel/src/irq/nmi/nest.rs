@@ -142,7 +142,8 @@ fn play(cpu: u64) {
     } else if cpu == sender {
         time::wait_until(PATIENCE, || SCENE.open.load(Ordering::Acquire));
         // If the first has not come, this one does no harm.
-        let _ = call(SCENE.target.load(Ordering::Relaxed), handler, 0);
+        // SAFETY: the handler uses atomics only, but for what it does on purpose to its own CPU.
+        let _ = unsafe { call(SCENE.target.load(Ordering::Relaxed), handler, 0) };
     }
 }
 
@@ -201,7 +202,8 @@ fn wait_inside() {
 
 /// Sends the second NMI to this CPU itself. If it cannot be sent, the count of runs shows it.
 fn send_second() {
-    let _ = call_in_nmi(cpu::current().id(), handler, 0);
+    // SAFETY: as in `play`.
+    let _ = unsafe { call_in_nmi(cpu::current().id(), handler, 0) };
 }
 
 /// The registers of the code that is interrupted: what it has in them, and what it waits for.

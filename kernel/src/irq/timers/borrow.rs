@@ -75,7 +75,8 @@ impl Borrowed {
     }
 
     /// Prepares the timer for deadlines at `vector`, whose handler ends the interrupt itself.
-    pub fn prepare_at(&self, vector: Vector) {
+    #[expect(clippy::unused_self, reason = "only for who has borrowed the timer")]
+    pub(crate) fn prepare_at(&self, vector: Vector) {
         timer::prepare_at(vector);
     }
 

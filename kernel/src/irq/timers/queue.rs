@@ -13,8 +13,8 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Once;
+use tocsin_logic::apic::ApicId;
 use tocsin_logic::apic::icr::Destination;
-use tocsin_logic::apic::{ApicId, Icr};
 use tocsin_logic::irq::timers::next_period;
 use tocsin_logic::vector::Vector;
 
@@ -276,9 +276,8 @@ impl Queue {
     /// not freed before this one is.
     pub(super) fn post(&self, pointer: NonNull<Node>, command: Command) {
         self.inbox.push(pointer, command);
-        let interrupt = Icr::fixed(COMMANDS.get(), Destination::Physical(self.apic_id));
         apic()
-            .send(interrupt)
+            .send_fixed(COMMANDS, Destination::Physical(self.apic_id))
             .expect("the ID of a CPU that is online fits the mode");
     }
 

@@ -7,6 +7,7 @@ use tocsin_logic::cpu_set::CpuSet;
 use tocsin_logic::vector::{PriorityClass, Vector};
 
 use super::{account, numbers};
+use crate::apic::local;
 use crate::cpu::{self, interrupts};
 use crate::irq::ipi::{self, Targets};
 use crate::irq::{Line, Request, Source, call, deferred, nmi, priority, reschedule};
@@ -144,7 +145,7 @@ pub(super) fn send(kind: u64) {
             Kind::IpiSelf => {
                 CURRENT_IPI.store(kind as usize, Ordering::Relaxed);
                 begin(kind, 1);
-                ipi::send_to_self(VECTOR);
+                local().send_to_self(VECTOR);
                 account(kind).wait();
             }
             Kind::IpiOthers => interrupt(kind, Targets::Others, count - 1),
@@ -256,17 +257,15 @@ fn make_call<'a>(kind: Kind, targets: impl Into<Targets<'a>>, count: u64) {
 fn interrupt<'a>(kind: Kind, targets: impl Into<Targets<'a>>, count: u64) {
     CURRENT_IPI.store(kind as usize, Ordering::Relaxed);
     begin(kind, count);
-    end(kind, count, ipi::send(VECTOR, targets).is_ok());
+    end(kind, count, ipi::send_vector(VECTOR, targets).is_ok());
     account(kind).wait();
 }
 
 fn call_by_nmi(cpu: u32) {
     begin(Kind::Nmi, 1);
-    end(
-        Kind::Nmi,
-        1,
-        nmi::call(cpu, called, Kind::Nmi as usize).is_ok(),
-    );
+    // SAFETY: the function counts in an atomic.
+    let is_sent = unsafe { nmi::call(cpu, called, Kind::Nmi as usize) }.is_ok();
+    end(Kind::Nmi, 1, is_sent);
     account(Kind::Nmi).wait();
 }
 

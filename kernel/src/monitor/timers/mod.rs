@@ -73,7 +73,7 @@ fn wait(time: u64) -> Result<(), TimerError> {
         if timer.fired() > 0 {
             break;
         }
-        interrupts::enable_and_hlt();
+        processor::enable_and_halt();
     }
     interrupts::enable();
     let late = FIRED.load(Ordering::Relaxed) - time::timestamp_at(deadline);

@@ -8,6 +8,7 @@ use x86_64::instructions::interrupts;
 
 use super::super::CommandError;
 use super::cases;
+use crate::hw::processor;
 use crate::irq::timers::{Mode, Timer};
 use crate::smp::jobs;
 use crate::{cpu, println, time};
@@ -120,7 +121,7 @@ impl Ground {
             // Off, so that the alarm does not come before the sleep.
             interrupts::disable();
             check(alarm.after(NAP).is_ok(), Wrong::Refused);
-            interrupts::enable_and_hlt();
+            processor::enable_and_halt();
         }
     }
 
