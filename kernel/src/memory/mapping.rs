@@ -5,13 +5,12 @@
 
 use core::ops::Range;
 
-use x86_64::VirtAddr;
-use x86_64::structures::paging::mapper::{MappedFrame, MapperFlush, TranslateResult};
-use x86_64::structures::paging::{Mapper, OffsetPageTable, Page, Size4KiB, Translate};
+use tocsin_logic::layout::{Place, describe};
 
 use super::MemoryError;
 use super::frames::FRAME;
 use super::paging::{self, Use};
+use super::tables::Leaf;
 use super::tlb::{self, Translations};
 
 /// Maps `addresses` to the physical memory that begins at `physical`. Bounds and `physical` are
@@ -29,12 +28,9 @@ pub unsafe fn map(addresses: Range<u64>, physical: u64, usage: Use) -> Result<()
     check(&addresses, physical)?;
     let offset = physical.wrapping_sub(addresses.start);
     // No CPU caches that a page is absent, so nobody must be told.
-    paging::change(|mapper, tables| {
-        for page in pages(&addresses) {
-            let frame = page.wrapping_add(offset);
-            paging::map(mapper, tables, page..page + FRAME, frame, usage)?;
-        }
-        Ok(())
+    paging::change(|tables| {
+        pages(&addresses)
+            .try_for_each(|page| paging::map_page(tables, page, page.wrapping_add(offset), usage))
     })
 }
 
@@ -49,10 +45,7 @@ pub unsafe fn map(addresses: Range<u64>, physical: u64, usage: Use) -> Result<()
 ///
 /// Nothing may use the addresses any more.
 pub unsafe fn unmap(addresses: Range<u64>) -> Result<(), MemoryError> {
-    tighten(addresses, |mapper, page| {
-        // That the others must be told is for `tighten`.
-        mapper.unmap(page).map(|(_, flush)| flush.ignore()).is_ok()
-    })
+    tighten(addresses, Leaf::unmap)
 }
 
 /// Changes what mappings are for. Returns when no CPU has rights to the memory that `usage` does not give.
@@ -66,38 +59,23 @@ pub unsafe fn unmap(addresses: Range<u64>) -> Result<(), MemoryError> {
 ///
 /// What uses the addresses must get along with the new rights, and the memory must be what `usage` says.
 pub unsafe fn protect(addresses: Range<u64>, usage: Use) -> Result<(), MemoryError> {
-    tighten(addresses, |mapper, page| {
-        // SAFETY: 1. Passed on to the caller.
-        let changed = unsafe { mapper.update_flags(page, usage.flags()) };
-        // That the others must be told is for `tighten`.
-        changed.map(MapperFlush::ignore).is_ok()
-    })
+    tighten(addresses, |page| page.protect(usage.flags()))
 }
 
 /// Changes each page of a range, and tells all CPUs.
-fn tighten(
-    addresses: Range<u64>,
-    mut change: impl FnMut(&mut OffsetPageTable<'_>, Page<Size4KiB>) -> bool,
-) -> Result<(), MemoryError> {
+fn tighten(addresses: Range<u64>, change: impl Fn(&Leaf)) -> Result<(), MemoryError> {
     check(&addresses, 0)?;
-    paging::change(|mapper, _| {
+    paging::change(|tables| {
+        let found = |page| {
+            let leaf = tables.find(page).filter(Leaf::is_small);
+            leaf.ok_or(MemoryError::NotMapped(page))
+        };
         // Before anything changes.
         for page in pages(&addresses) {
-            let found = mapper.translate(VirtAddr::new_truncate(page));
-            let TranslateResult::Mapped {
-                frame: MappedFrame::Size4KiB(_),
-                ..
-            } = found
-            else {
-                return Err(MemoryError::NotMapped(page));
-            };
+            found(page)?;
         }
         for page in pages(&addresses) {
-            let changed = change(
-                mapper,
-                Page::containing_address(VirtAddr::new_truncate(page)),
-            );
-            assert!(changed, "a page that was there is gone, under the lock");
+            change(&found(page)?);
         }
         Ok(())
     })?;
@@ -110,11 +88,14 @@ fn pages(addresses: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
     addresses.clone().step_by(FRAME as usize)
 }
 
+/// Whether mappings may come and go there: in their region, or in the lower half.
 fn check(addresses: &Range<u64>, physical: u64) -> Result<(), MemoryError> {
     let aligned = (addresses.start | addresses.end | physical).is_multiple_of(FRAME);
-    if aligned && addresses.start < addresses.end && VirtAddr::try_new(addresses.start).is_ok() {
-        Ok(())
-    } else {
-        Err(MemoryError::BadRange(addresses.start))
+    if !aligned || addresses.start >= addresses.end {
+        return Err(MemoryError::BadRange(addresses.start));
+    }
+    match [addresses.start, addresses.end - 1].map(describe) {
+        [Place::LowerHalf, Place::LowerHalf] | [Place::Mapping, Place::Mapping] => Ok(()),
+        _ => Err(MemoryError::Reserved(addresses.start)),
     }
 }

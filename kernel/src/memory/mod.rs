@@ -12,10 +12,12 @@ pub mod mapping;
 pub mod paging;
 pub(crate) mod probe;
 pub mod stacks;
+mod tables;
 pub mod tlb;
 
 use core::fmt;
 
+use tocsin_logic::layout::{MAPPINGS, describe};
 use tocsin_logic::memory_map::RegionKind;
 
 use crate::boot::BootInfo;
@@ -33,6 +35,9 @@ pub enum MemoryError {
     AlreadyMapped(u64),
     /// The range at this physical address is, or reaches into, where the kernel's image lies.
     Image(u64),
+    /// The range at this virtual address is, or reaches into, what the kernel has another use for: the
+    /// direct map, the stacks and their guards, the image, or the first page.
+    Reserved(u64),
     /// No page of 4 KiB is mapped at this virtual address.
     NotMapped(u64),
     /// A range that is empty, wraps around, is out of bounds, or not whole pages where it must be.
@@ -52,6 +57,12 @@ impl fmt::Display for MemoryError {
             Self::Image(physical) => {
                 write!(f, "at {physical:#x} lies the kernel itself")
             }
+            Self::Reserved(address) => write!(
+                f,
+                "memory: {address:#018x}: {} (mappings that come and go belong in the lower half, or \
+                 from {MAPPINGS:#x} on)",
+                describe(*address)
+            ),
             Self::NotMapped(address) => {
                 write!(f, "no page of 4 KiB is mapped at {address:#018x}")
             }

@@ -13,7 +13,7 @@ use super::{MemoryError, frames, paging};
 /// # Errors
 ///
 /// [`MemoryError`], if frames run out, or the CPU has its stacks already.
-pub fn allocate(cpu: u32) -> Result<(), MemoryError> {
+pub(crate) fn allocate(cpu: u32) -> Result<(), MemoryError> {
     for kind in StackKind::ALL {
         paging::map_new(stack_range(cpu, kind))?;
     }

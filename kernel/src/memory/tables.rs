@@ -1,0 +1,195 @@
+//! Page tables, walked and changed entry by entry.
+//!
+//! An entry is an atomic word, for this code as for the processor's own walks. There is never an exclusive
+//! reference to a table: a fault report or an NMI may walk the tables while another CPU changes them, and
+//! sees each entry before or after its change. Only changes exclude each other, by the lock in
+//! [`paging`](super::paging).
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use tocsin_logic::paging::{Block, BlockSize};
+use x86_64::structures::paging::PageTableFlags;
+
+use super::MemoryError;
+use super::frames::FRAME;
+
+/// The physical address in an entry, bits 51:12 (SDM vol. 3A, table 5-15 and following).
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+const PRESENT: u64 = PageTableFlags::PRESENT.bits();
+const HUGE: u64 = PageTableFlags::HUGE_PAGE.bits();
+
+/// Flags of entries that lead to other tables: all that a page below may have. Rights that came to them
+/// later a processor might not see (SDM vol. 3A, 5.10.3), and a page may change its use.
+const TABLE: u64 = PRESENT | PageTableFlags::WRITABLE.bits();
+
+/// The level of the top table; that of entries which map 4 KiB is 1.
+const TOP: u32 = 4;
+
+#[repr(C, align(4096))]
+struct Table([AtomicU64; 512]);
+
+impl Table {
+    /// The entry for a virtual address in a table of this level.
+    fn entry(&self, address: u64, level: u32) -> &AtomicU64 {
+        &self.0[(address >> (12 + 9 * (level - 1))) as usize & 511]
+    }
+}
+
+/// The tables below one top-level table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tables {
+    /// Physical address of the top-level table.
+    root: u64,
+    /// The tables are at their physical addresses plus this.
+    offset: u64,
+}
+
+/// An entry that maps a page.
+pub(super) struct Leaf {
+    entry: &'static AtomicU64,
+    value: u64,
+    level: u32,
+}
+
+/// A page, as [`Tables::for_each`] shows it: its size in bytes, and what its entry and those above allow.
+pub(super) struct Rights {
+    pub(super) bytes: u64,
+    pub(super) writable: bool,
+    pub(super) executable: bool,
+    pub(super) user: bool,
+}
+
+impl Tables {
+    /// # Safety
+    ///
+    /// `root` must be the physical address of a top-level table. It and the tables that its entries lead to
+    /// must be mapped at `offset`, never be freed, and be used through this type only.
+    pub(super) unsafe fn new(root: u64, offset: u64) -> Self {
+        Self { root, offset }
+    }
+
+    fn table(&self, physical: u64) -> &'static Table {
+        // SAFETY: callers have the root, or read `physical` from a present entry that maps no page, so it is
+        // a table; `new` has the rest. The reference is a shared one, of atomics.
+        unsafe { &*((physical + self.offset) as *const Table) }
+    }
+
+    /// The entry that maps an address.
+    pub(super) fn find(&self, address: u64) -> Option<Leaf> {
+        let mut table = self.table(self.root);
+        for level in (1..=TOP).rev() {
+            let entry = table.entry(address, level);
+            let value = entry.load(Ordering::Acquire);
+            if value & PRESENT == 0 {
+                return None;
+            }
+            if level == 1 || value & HUGE != 0 {
+                return Some(Leaf {
+                    entry,
+                    value,
+                    level,
+                });
+            }
+            table = self.table(value & ADDRESS);
+        }
+        None
+    }
+
+    /// Maps a page that is not mapped. Missing tables get zeroed frames from `frame`, which are mapped at
+    /// this offset. To the exclusion of other changes.
+    pub(super) fn map(
+        &self,
+        block: Block,
+        flags: PageTableFlags,
+        frame: &mut dyn FnMut() -> Option<u64>,
+    ) -> Result<(), MemoryError> {
+        let mapped = MemoryError::AlreadyMapped(block.address);
+        let (leaf, size) = match block.size {
+            BlockSize::Page4KiB => (1, 0),
+            BlockSize::Page2MiB => (2, HUGE),
+            BlockSize::Page1GiB => (3, HUGE),
+        };
+        let mut table = self.table(self.root);
+        for level in (leaf + 1..=TOP).rev() {
+            let entry = table.entry(block.address, level);
+            let mut value = entry.load(Ordering::Relaxed);
+            if value & PRESENT == 0 {
+                value = frame().ok_or(MemoryError::OutOfFrames(FRAME))? | TABLE;
+                // Release: a walk that finds the table finds it zeroed.
+                entry.store(value, Ordering::Release);
+            } else if value & HUGE != 0 {
+                return Err(mapped);
+            }
+            table = self.table(value & ADDRESS);
+        }
+        let entry = table.entry(block.address, leaf);
+        if entry.load(Ordering::Relaxed) & PRESENT != 0 {
+            return Err(mapped);
+        }
+        entry.store(block.physical | flags.bits() | size, Ordering::Release);
+        Ok(())
+    }
+
+    /// Calls `visit` with every page.
+    pub(super) fn for_each(&self, visit: &mut impl FnMut(Rights)) {
+        self.visit(
+            self.root,
+            TOP,
+            TABLE | PageTableFlags::USER_ACCESSIBLE.bits(),
+            visit,
+        );
+    }
+
+    /// Visits the pages below a table; `above` are the rights that its parents leave.
+    fn visit(&self, table: u64, level: u32, above: u64, visit: &mut impl FnMut(Rights)) {
+        const USER: u64 = PageTableFlags::USER_ACCESSIBLE.bits();
+        const WRITABLE: u64 = PageTableFlags::WRITABLE.bits();
+        const NO_EXECUTE: u64 = PageTableFlags::NO_EXECUTE.bits();
+        let entries = self.table(table).0.iter();
+        for value in entries.map(|entry| entry.load(Ordering::Acquire)) {
+            if value & PRESENT == 0 {
+                continue;
+            }
+            let rights = above & value & (WRITABLE | USER) | (above | value) & NO_EXECUTE;
+            if level > 1 && value & HUGE == 0 {
+                self.visit(value & ADDRESS, level - 1, rights, visit);
+                continue;
+            }
+            visit(Rights {
+                bytes: FRAME << (9 * (level - 1)),
+                writable: rights & WRITABLE != 0,
+                executable: rights & NO_EXECUTE == 0,
+                user: rights & USER != 0,
+            });
+        }
+    }
+}
+
+impl Leaf {
+    /// Whether it maps 4 KiB.
+    pub(super) fn is_small(&self) -> bool {
+        self.level == 1
+    }
+
+    pub(super) fn flags(&self) -> PageTableFlags {
+        PageTableFlags::from_bits_truncate(self.value)
+    }
+
+    /// The physical address behind the first byte of its page.
+    pub(super) fn physical(&self) -> u64 {
+        // Bit 12 of a larger page's entry is PAT.
+        self.value & ADDRESS & !((FRAME << (9 * (self.level - 1))) - 1)
+    }
+
+    /// Takes the mapping away. To the exclusion of other changes; processors must be told.
+    pub(super) fn unmap(&self) {
+        self.entry.store(0, Ordering::Release);
+    }
+
+    /// Gives the page, of 4 KiB, other flags. To the exclusion of other changes; processors must be told.
+    pub(super) fn protect(&self, flags: PageTableFlags) {
+        self.entry
+            .store(self.value & ADDRESS | flags.bits(), Ordering::Release);
+    }
+}
