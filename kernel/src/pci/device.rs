@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use tocsin_logic::pci::{Bar, command};
 
 use super::{Function, Msi, Msix, PciError, Window};
+use crate::apic;
 use crate::memory::paging;
 
 /// What keeps a function for one driver. When the last handle is gone, the function is silent, cannot
@@ -73,7 +74,7 @@ impl Device {
     /// # Errors
     ///
     /// [`PciError::NoRange`] if there is no memory behind it, [`PciError::Unassigned`],
-    /// [`PciError::Memory`].
+    /// [`PciError::Controller`], [`PciError::Memory`].
     pub fn map(&self, index: u8) -> Result<Window, PciError> {
         let place = self.address;
         let found = self.bars.iter().find(|(number, _)| *number == index);
@@ -82,6 +83,10 @@ impl Device {
         };
         if address == 0 {
             return Err(PciError::Unassigned(place, index));
+        }
+        // Some chipsets show their interrupt controllers as functions. They are not a driver's.
+        if apic::is_register(address..address.saturating_add(size)) {
+            return Err(PciError::Controller(place, index));
         }
         // SAFETY: 1. The function answers at these addresses, so they are its registers.
         let start = unsafe { paging::map_physical(address, size, paging::Use::Device) };
@@ -96,7 +101,8 @@ impl Device {
     /// # Safety
     ///
     /// From here on the device may only be told addresses of memory that is its own to read and
-    /// write; it must have been reset or else hold none.
+    /// write; it must have been reset or else hold none. Nor may anything but [`Msix`] write to its MSI-X
+    /// table, through a [`Window`]: a message is a write to memory, too, and an interrupt of any kind.
     pub unsafe fn enable_bus_master(&self) {
         let mut next = self.bridge;
         // Each bridge is above the one before, and no bus was found twice: this ends.

@@ -9,7 +9,7 @@ use tocsin_logic::irq::route::Mode;
 use tocsin_logic::topology::Topology;
 use tocsin_logic::vector::PriorityClass;
 
-use super::{Device, PciError, Window, find};
+use super::{Device, Function, PciError, Window, find};
 use crate::irq::{Claim, Line, Member, Request, SharedLine, Source};
 use crate::time;
 
@@ -32,6 +32,8 @@ mod register {
     pub const RAISE: u64 = 0x60;
     /// Written: takes these bits from the interrupt status.
     pub const ACKNOWLEDGE: u64 = 0x64;
+    /// Bit 0: a transfer to or from memory is under way.
+    pub const DMA_COMMAND: u64 = 0x98;
 }
 
 /// Bit 7 of the status register.
@@ -113,14 +115,26 @@ impl Edu {
                 return wrong("the liveness register does not invert");
             }
         }
+        // One that an earlier driver began fails while the device is no bus master; it must not begin to
+        // work when the device becomes one.
+        let is_idle = || registers.read::<u32>(register::DMA_COMMAND) & 1 == 0;
+        if !time::wait_until(PATIENCE, is_idle) {
+            return wrong("a transfer to memory does not end");
+        }
         let left = registers.read::<u32>(register::INTERRUPT_STATUS);
         registers.write(register::ACKNOWLEDGE, left);
         Ok(Self { device, registers })
     }
 
-    /// The device.
+    /// The function that the device is. Not as a [`Device`], which would give windows to its registers, and
+    /// through them, as a bus master, to memory.
     #[must_use]
-    pub fn device(&self) -> &Device {
+    pub fn function(&self) -> &Function {
+        &self.device
+    }
+
+    /// The device, for measurements.
+    pub(crate) fn device(&self) -> &Device {
         &self.device
     }
 
@@ -136,14 +150,15 @@ impl Edu {
 
     /// Lets it write its messages.
     pub fn let_send(&self) {
-        // SAFETY: 1. The device was never told an address to read or write, and never is.
+        // SAFETY: no transfer to memory was under way when the device was claimed, and none is ever begun:
+        // nothing else has a window to its registers.
         unsafe { self.device.enable_bus_master() };
     }
 
     /// The virtual address of the register that raises the interrupt with the value that is written to it,
     /// for code in assembly. A message is sent for each, whether or not the last one was acknowledged.
     #[must_use]
-    pub fn raise_register(&self) -> u64 {
+    pub(crate) fn raise_register(&self) -> u64 {
         self.registers.address::<u32>(register::RAISE)
     }
 
@@ -252,9 +267,10 @@ impl Answered {
 }
 
 impl<L> Answered<L> {
-    /// The device.
+    /// The function that the device is. Not as a [`Device`], which would give windows to its registers, and
+    /// through them, as a bus master, to memory.
     #[must_use]
-    pub fn device(&self) -> &Device {
+    pub fn function(&self) -> &Function {
         &self.edu.device
     }
 

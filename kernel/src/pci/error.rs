@@ -22,6 +22,8 @@ pub enum PciError {
     Claimed(Address),
     /// There is no range of this kind behind this base address register.
     NoRange(Address, u8),
+    /// Behind this base address register are the registers of an interrupt controller.
+    Controller(Address, u8),
     /// Firmware gave the base address register no address.
     Unassigned(Address, u8),
     /// The range cannot be mapped.
@@ -90,6 +92,10 @@ impl fmt::Display for PciError {
             Self::NoRange(address, bar) => {
                 write!(f, "function {address} has no memory behind BAR {bar}")
             }
+            Self::Controller(address, bar) => write!(
+                f,
+                "function {address}: BAR {bar} has the registers of an interrupt controller, which is the kernel's"
+            ),
             Self::Unassigned(address, bar) => write!(
                 f,
                 "function {address}: firmware gave BAR {bar} no address, and this kernel assigns none"

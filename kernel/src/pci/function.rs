@@ -217,7 +217,10 @@ impl Function {
         })
     }
 
-    /// Makes the caller the function's only driver.
+    /// Makes the caller the function's only driver. The function cannot write to memory then, whatever
+    /// firmware or an earlier driver had it do: bus mastering is off, until
+    /// [`Device::enable_bus_master`] turns it on. That of a bridge stays, which passes on what the functions
+    /// behind it write.
     ///
     /// # Errors
     ///
@@ -226,7 +229,15 @@ impl Function {
         if self.is_claimed.swap(true, Ordering::Acquire) {
             return Err(PciError::Claimed(self.address));
         }
-        self.change_command(command::IO | command::MEMORY, 0);
+        let clear = if self.is_bridge() {
+            0
+        } else {
+            command::BUS_MASTER
+        };
+        // Before there is a window through which anything could be written to the function.
+        self.change_command(command::IO | command::MEMORY, clear);
+        // The answer to a read comes behind what the function wrote before (PCI, 3.2.5).
+        let _ = self.read(command::OFFSET);
         Ok(Device::new(self))
     }
 

@@ -3,6 +3,7 @@
 //!
 //! The registers are in configuration space.
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use core::fmt;
@@ -136,6 +137,7 @@ impl Messages for Msi {
     }
 
     fn set(&mut self, first: Message, count: u8) -> Result<(), String> {
+        check(self, first)?;
         let done = if self.count == 0 {
             self.turn_on(first, count)
         } else {
@@ -161,6 +163,19 @@ impl Messages for Msi {
     fn flush(&self) {
         let _ = self.claim.function.read(self.capability.control());
     }
+}
+
+/// Refuses what is not an interrupt that a driver may have a device send: another would be a write to
+/// memory, or an NMI, an INIT or an exception on some CPU.
+pub(super) fn check(messages: &dyn fmt::Display, message: Message) -> Result<(), String> {
+    if message.is_fixed_interrupt() {
+        return Ok(());
+    }
+    Err(format!(
+        "pci: {messages}: address {:#010x}, data {:#x}: not a fixed interrupt above vector 31 (not set; \
+         lines have such messages, see `Line::attach`)",
+        message.address, message.data
+    ))
 }
 
 impl fmt::Display for Msi {

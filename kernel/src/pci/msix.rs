@@ -16,7 +16,7 @@ use tocsin_logic::pci::msix::{self, ENTRY_SIZE, Place, VECTOR_CONTROL};
 use tocsin_logic::pci::{MsixCapability, command};
 
 use super::device::{Claim, Device};
-use super::{PciError, Window};
+use super::{PciError, Window, msi};
 use crate::irq::Messages;
 
 /// A device's messages by MSI-X. They are turned off when this and all messages taken from it are
@@ -153,6 +153,7 @@ impl Messages for MsixMessage {
 
     /// The message is masked while it changes; the device then sends what it would have sent.
     fn set(&mut self, message: Message, count: u8) -> Result<(), String> {
+        msi::check(self, message)?;
         let table = &self.table;
         if count != 1 {
             return Err(format!(

@@ -49,9 +49,10 @@ impl Port {
         })
     }
 
-    /// The device.
+    /// The function that the device is. Not as a [`Device`], which would give windows to its registers, and
+    /// through them, as a bus master, to memory.
     #[must_use]
-    pub fn device(&self) -> &Device {
+    pub fn function(&self) -> &Function {
         &self.device
     }
 

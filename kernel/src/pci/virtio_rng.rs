@@ -7,7 +7,7 @@ use tocsin_logic::pci::virtio::{MODERN, Structure, StructurePlace, VENDOR};
 use tocsin_logic::vector::PriorityClass;
 
 use super::counted::{CountedLine, Held};
-use super::{Device, PciError, Window, Word, find};
+use super::{Device, Function, PciError, Window, Word, find};
 use crate::devices::virtio::{ENTROPY, Entropy, Transport, VirtioError};
 
 /// Device ID of one that older drivers know too; ours does not make use of that.
@@ -99,9 +99,10 @@ impl VirtioRng {
         &self.counted
     }
 
-    /// The device.
+    /// The function that the device is. Not as a [`Device`], which would give windows to its registers, and
+    /// through them, as a bus master, to memory.
     #[must_use]
-    pub fn device(&self) -> &Device {
+    pub fn function(&self) -> &Function {
         &self.entropy.transport().device
     }
 
@@ -143,7 +144,7 @@ impl VirtioRng {
 
     /// Waits until the device has used the buffer. Returns how many bytes it wrote.
     fn finish(&self) -> Result<u32, PciError> {
-        let wrong = |what| PciError::Device(self.device().address, what);
+        let wrong = |what| PciError::Device(self.function().address, what);
         self.entropy.finish().map_err(wrong)
     }
 }

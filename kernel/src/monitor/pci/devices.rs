@@ -27,13 +27,13 @@ const FACTORIAL: (u32, u32) = (10, 3_628_800);
 pub(super) fn edu(machine: &Machine, count: u32, cpu: u32) -> Result<(), PciError> {
     let edu = Arc::new(Edu::claim()?);
     let (major, minor) = edu.version();
-    println!("edu {}, version {major}.{minor}", edu.device().address);
-    let address = edu.device().address;
+    println!("edu {}, version {major}.{minor}", edu.function().address);
+    let address = edu.function().address;
     let ways = [("MSI", Way::Msi), ("pin", Way::Pin)];
     for (name, way) in ways {
         let how = match way {
             Way::Msi => String::new(),
-            Way::Pin => format!(", {}", edu.device().pin_route(&machine.topology)?),
+            Way::Pin => format!(", {}", edu.function().pin_route(&machine.topology)?),
         };
         let answered = Arc::clone(&edu).answer(way, CLASS, cpu, &machine.topology)?;
         println!(
@@ -77,7 +77,7 @@ pub(super) fn check(address: Address, what: &str, tally: Tally) -> Result<(), Pc
 
 pub(super) fn virtio(_: &Machine, count: u32, cpu: u32) -> Result<(), PciError> {
     let rng = VirtioRng::start(CLASS, cpu)?;
-    let address = rng.device().address;
+    let address = rng.function().address;
     println!("virtio entropy device {address}");
     fill(&rng, count)?;
     show_held(address, rng.fill_masked()?)?;
@@ -109,7 +109,7 @@ fn fill(rng: &VirtioRng, count: u32) -> Result<(), PciError> {
     }
     let what = format!("{count} requests, {bytes} random bytes");
     end(
-        rng.device().address,
+        rng.function().address,
         &what,
         count,
         answered,
@@ -120,7 +120,7 @@ fn fill(rng: &VirtioRng, count: u32) -> Result<(), PciError> {
 
 pub(super) fn port(_: &Machine, count: u32, cpu: u32) -> Result<(), PciError> {
     let port = Port::claim(CLASS, cpu)?;
-    let address = port.device().address;
+    let address = port.function().address;
     println!("PCI Express port {address}");
     command(&port, count)?;
     show_held(address, port.command_masked()?)?;
@@ -140,7 +140,7 @@ fn command(port: &Port, count: u32) -> Result<(), PciError> {
     let answered = (0..count).filter(|_| port.command()).count() as u64;
     let what = format!("{count} commands");
     end(
-        port.device().address,
+        port.function().address,
         &what,
         count,
         answered,

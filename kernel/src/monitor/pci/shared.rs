@@ -17,7 +17,7 @@ const PATIENCE: u64 = 2_000_000_000;
 
 pub(super) fn shared(machine: &Machine, count: u32, cpu: u32) -> Result<(), PciError> {
     let (source, first, second) = pair(machine)?;
-    let addresses = (first.device().address, second.device().address);
+    let addresses = (first.function().address, second.function().address);
     let request = Request {
         name: "edus",
         source,
@@ -29,7 +29,7 @@ pub(super) fn shared(machine: &Machine, count: u32, cpu: u32) -> Result<(), PciE
         "edu {} and edu {}: {}, vector {} of CPU {}",
         addresses.0,
         addresses.1,
-        first.device().pin_route(&machine.topology)?,
+        first.function().pin_route(&machine.topology)?,
         line.line().vector(),
         line.line().cpu()
     );
@@ -97,7 +97,7 @@ fn at_once(
         return Ok(());
     }
     Err(PciError::Count {
-        address: second.device().address,
+        address: second.function().address,
         sent: 3 * expected,
         received: came.0 + came.1 + came.2,
     })
