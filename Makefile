@@ -62,6 +62,7 @@ run: build ## Boot to the prompt; Ctrl-A X leaves. The kernel's status N is show
 test: build ## Run all tests, on the host and on a matrix of machines
 	@tools/setup.sh test
 	@EXAMPLE=typewriter tools/build-kernel.sh
+	@EXAMPLE=rejected tools/build-kernel.sh
 	@$(tools) test $${FILTER:+"$$FILTER"}
 
 soak: build ## Boot random machines on which everything interrupts, for MINUTES

@@ -53,7 +53,10 @@ pub use discover::Machine;
 #[macro_export]
 macro_rules! main {
     ($function:path) => {
-        #[allow(unsafe_code, reason = "the library declares this symbol, with this type")]
+        #[allow(
+            unsafe_code,
+            reason = "the library declares this symbol, with this type"
+        )]
         #[unsafe(no_mangle)]
         extern "Rust" fn tocsin_main(machine: &'static $crate::Machine) -> ! {
             let main: fn(&'static $crate::Machine) -> ! = $function;

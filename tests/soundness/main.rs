@@ -1,0 +1,36 @@
+//! Safe code cannot corrupt memory: programs that must not compile, and programs that the library must
+//! reject when they run. One for each thing on which memory safety depends.
+
+mod compile;
+mod run;
+
+use std::error::Error;
+use std::sync::Arc;
+
+use compile::{CASES, Compiler};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> std::process::ExitCode {
+    let arguments = Arguments::from_args();
+    let mut trials = run::trials();
+    let compiler = Compiler::new().map(|compiler| compiler.map(Arc::new));
+    let is_skipped = matches!(compiler, Ok(None));
+    if is_skipped {
+        println!("soundness::compile: skipped: Rust's own library is built with the kernel");
+    }
+    let compiler = compiler.map_err(|error| error.to_string());
+    trials.extend(CASES.iter().map(|&case| {
+        let compiler = compiler.clone();
+        let test = move || {
+            let compiler = compiler.map_err(Failed::from)?;
+            let compiler = compiler.ok_or("skipped")?;
+            compiler
+                .check(case)
+                .map_err(|error| Failed::from(error.to_string()))
+        };
+        Trial::test(format!("soundness::compile::{}", case.0), test).with_ignored_flag(is_skipped)
+    }));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

@@ -1,0 +1,83 @@
+//! Cases that the library rejects when they run: those of the example kernel `rejected`.
+
+use std::time::Duration;
+
+use libtest_mimic::{Failed, Trial};
+use tocsin_tools::settings::{Accel, BootWay, Smp};
+use tocsin_tools::{Machine, Outcome, Session, workspace};
+
+use crate::Result;
+
+/// Far more than anything here takes, also where two machines share a slow host.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Name, and what the kernel must say, in this order.
+const CASES: &[(&str, &[&str])] = &[
+    (
+        "vectors",
+        &[
+            "0x11: vectors: 0x11: reserved for the processor's exceptions",
+            "0xd0: vectors: 0xd0: reserved for the kernel",
+            "0xf1: vectors: 0xf1: reserved for the kernel",
+            "a line's: vectors: 0x60: in use on CPU 1",
+            "a reserved one: vectors: 0x61: in use on CPU 0",
+        ],
+    ),
+    (
+        "exhausted",
+        &[
+            "a line: CPU 0: no vector of class 6 is free",
+            "a vector: vectors: class 6: no vector is free on all CPUs",
+        ],
+    ),
+    ("ipi", &["CPU 99: CPU 99 is not online"]),
+    (
+        "guard",
+        &[
+            "guard: memory: 0xffffe0000008f000: guard page of CPU 1's thread stack",
+            "stack: memory: 0xffffe00000090000: CPU 1's thread stack",
+            "image: memory: 0xffffffff80200000: kernel image",
+            "direct map: memory: 0xffff810000000000: direct map of physical address 0x10000000000",
+            "first page: memory: 0x0000000000000000: null page",
+        ],
+    ),
+    ("claim", &["0000:00:1f.2: bus master when it was claimed"]),
+    ("dma", &["transfer to 0x"]),
+    (
+        "message",
+        &[
+            "memory: pci: MSI of 0000:00:01.0: address 0x00200000, data 0x60: not a fixed interrupt",
+            "exception: pci: MSI of 0000:00:01.0: address 0xfee00000, data 0x11: not a fixed interrupt",
+            "NMI: pci:",
+            "INIT: pci:",
+        ],
+    ),
+];
+
+pub fn trials() -> Vec<Trial> {
+    let trial = |&(name, lines): &(&'static str, &'static [&'static str])| {
+        Trial::test(format!("soundness::run::{name}"), move || {
+            run(name, lines).map_err(|error| Failed::from(error.to_string()))
+        })
+    };
+    CASES.iter().map(trial).collect()
+}
+
+fn run(name: &str, lines: &[&str]) -> Result {
+    let image = workspace().join("target/image/rejected.elf");
+    if !image.exists() {
+        return Err("not built; EXAMPLE=rejected tools/build-kernel.sh does it".into());
+    }
+    let machine = Machine::new(BootWay::Direct)
+        .accel(Accel::Tcg)
+        .smp(Smp::parse("3")?)
+        .args(["-device", "edu"])
+        .append(name)
+        .image(image);
+    let mut session = Session::start(&machine)?;
+    for line in lines {
+        session.expect(line, PATIENCE)?;
+    }
+    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+    Ok(())
+}
