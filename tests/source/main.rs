@@ -308,3 +308,81 @@ fn interrupts_are_masked_where_it_is_noted() {
     ));
     assert!(!masks_by_itself("crate::sync::without_interrupts(|| 1);"));
 }
+
+/// What code outside of `hw` must not use itself: the accesses there are barriers for the compiler, and a
+/// plain store before them is not moved behind the device's read.
+fn accesses_devices_by_itself(source: &str) -> bool {
+    let code = source
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<String>();
+    let code = code.split_whitespace().collect::<String>();
+    let names = [
+        "instructions::port",
+        "enable_and_hlt",
+        "read_volatile",
+        "write_volatile",
+    ];
+    names.iter().any(|name| code.contains(name))
+}
+
+/// Ports, registers and `hlt` go through `hw`.
+#[test]
+fn device_accesses_are_barriers_for_the_compiler() {
+    let source = workspace().join("kernel/src");
+    // These read and write memory.
+    let memory = [
+        "cpu/interrupt_stack.rs",
+        "cpu/report.rs",
+        "devices/virtio/queue.rs",
+        "memory/stacks.rs",
+        "monitor/tlb.rs",
+    ];
+    let memory = memory.map(|file| source.join(file));
+    let wrong: Vec<_> = files(&source, &[])
+        .into_iter()
+        .map(|(path, _)| path)
+        .filter(|path| !path.starts_with(source.join("hw")) && !memory.contains(path))
+        .filter(|path| accesses_devices_by_itself(&std::fs::read_to_string(path).unwrap()))
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "these access devices by other means than those of `hw`: {wrong:?}"
+    );
+    assert!(accesses_devices_by_itself(
+        "use x86_64::instructions::\n    port::Port;"
+    ));
+    assert!(accesses_devices_by_itself(
+        "unsafe { page.write_volatile(0) }"
+    ));
+    assert!(!accesses_devices_by_itself("// Like `write_volatile`."));
+}
+
+/// Whether code refers to a page table exclusively.
+fn owns_page_tables(source: &str) -> bool {
+    [
+        "OffsetPageTable",
+        "MappedPageTable",
+        "RecursivePageTable",
+        "mut PageTable",
+    ]
+    .iter()
+    .any(|name| source.contains(name))
+}
+
+/// Page tables are walked while other CPUs change them, so nothing has them alone.
+#[test]
+fn page_tables_are_shared() {
+    let wrong: Vec<_> = files(&workspace().join("kernel/src"), &[])
+        .into_iter()
+        .map(|(path, _)| path)
+        .filter(|path| owns_page_tables(&std::fs::read_to_string(path).unwrap()))
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "these have exclusive references to page tables, which other CPUs use: {wrong:?}"
+    );
+    assert!(owns_page_tables(
+        "let root = unsafe { &mut *pointer::<PageTable>(root) }; root as &mut PageTable"
+    ));
+}

@@ -166,7 +166,8 @@ pub(crate) fn install(mut found: Vec<IoApic>, topology: &Topology) {
 pub(crate) fn enable_nmi_sources(topology: &Topology, target: ApicId) {
     for source in topology.nmi_sources() {
         let result = Input::take(source.gsi).map(|input| {
-            let set = input.set(nmi_entry(source, target));
+            // SAFETY: An NMI has no vector of its own, and every CPU that is online has a handler for it.
+            let set = unsafe { input.set(nmi_entry(source, target)) };
             // For good.
             core::mem::forget(input);
             set
