@@ -18,6 +18,28 @@
 //! allocator. When `main` runs, all CPUs that start are online, with page tables, descriptor tables and stacks of the
 //! kernel's, interrupts are on, and faults are explained. The other CPUs sleep until they are interrupted.
 //!
+//! # Soundness
+//!
+//! A program that denies `unsafe_code` cannot corrupt memory through this library, whatever it does with
+//! interrupts, vectors, timers, page tables or devices, in any context. What memory safety depends on is
+//! `unsafe`, and says what the caller owes:
+//!
+//! | to do | safe | `unsafe`, for an OS's own entry code, scheduler or driver |
+//! |---|---|---|
+//! | interrupt CPUs | [`irq::ipi::send`] with a [reserved vector](irq::vectors), [`irq::Line::trigger`] | [`apic::LocalApic::send`]: INIT, start-up, NMI, any vector |
+//! | handle a vector | [`irq::Line`], [`irq::vectors::ReservedVector::set_handler`] | [`apic::LocalApic::end_of_interrupt`] |
+//! | route an input | [`irq::Line`] | [`apic::io::Input::set`] |
+//! | run code in an NMI | [`irq::nmi::backtrace_of`] | [`irq::nmi::call`] |
+//! | mask by priority | [`irq::raise`], [`irq::CeilingMutex`] | |
+//! | map memory | | [`memory::mapping`], [`memory::paging::map_physical`] |
+//! | let a device reach memory | | [`pci::Device::enable_bus_master`] |
+//! | access registers | [`pci::Device::map`] | [`hw::mmio::Mmio::new`], [`hw::control::write_msr`] |
+//!
+//! Other crates are not covered. The safe functions of `x86_64` that change the GS base, CR8 or RFLAGS.IF change
+//! what this library relies on: use [`irq::raise`] and [`sync::without_interrupts`] instead.
+//!
+//! # Modules
+//!
 //! Modules import only from those before them:
 //! `hw`, `sync`, `time`, `console`, `boot`, `memory`, `cpu`, `stop`, `acpi`, `apic`, `discover`, `smp`,
 //! `irq`, `devices`, `pci`, `stress`, `bench`, `monitor`, `start`.
