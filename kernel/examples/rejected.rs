@@ -17,9 +17,9 @@ use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use tocsin::irq::vectors::{self, ReservedVector};
-use tocsin::irq::{Line, LineError, Messages, Request, Source, ipi};
+use tocsin::irq::{Line, LineError, Messages, Request, Source, deferred, ipi};
 use tocsin::pci::{self, Function};
-use tocsin::{hw, println, smp, time};
+use tocsin::{bench, hw, println, smp, time};
 use tocsin_logic::apic::msi::Message;
 use tocsin_logic::layout::{DIRECT_MAP, StackKind, guard_range};
 use tocsin_logic::pci::command;
@@ -36,7 +36,7 @@ const TIMEOUT: u64 = 10_000_000_000;
 /// A case: its name, and what it does.
 type Case = (&'static str, fn());
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 8] = [
     ("vectors", reserve_taken),
     ("exhausted", reserve_with_lines),
     ("ipi", send_to_reserved),
@@ -44,6 +44,7 @@ const CASES: [Case; 7] = [
     ("claim", claim_bus_masters),
     ("dma", begin_transfer),
     ("message", set_message),
+    ("bench", measure_in_handler),
 ];
 
 fn kernel(machine: &'static tocsin::Machine) -> ! {
@@ -257,4 +258,18 @@ fn set_message() {
         data: 0x60,
     };
     check(messages.set(fixed, 1).is_ok(), "a fixed interrupt");
+}
+
+/// Measurements replace handlers and entry code, so they are for a thread.
+fn measure_in_handler() {
+    extern "C" fn measure(_: usize) {
+        let _ = bench::run(&bench::Options {
+            clock: bench::Clock::Cycles,
+            samples: None,
+            output: bench::Output::Table,
+            groups: Vec::new(),
+        });
+    }
+    deferred::defer(measure, 0).expect("nothing is deferred");
+    time::spin_for(TIMEOUT);
 }

@@ -49,6 +49,11 @@ mod throughput;
 mod timer;
 
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use tocsin_logic::irq::context::Level;
+
+use crate::cpu::{self, context};
 
 pub use clock::{Clock, NotCounted};
 pub use runner::Output;
@@ -158,7 +163,9 @@ pub fn find(name: &str) -> Option<&'static Group> {
     GROUPS.iter().find(|group| group.name == name)
 }
 
-/// Measures, and prints while it does. On the boot CPU, in a thread; returns how many figures there are.
+/// Measures, and prints while it does. Returns how many figures there are.
+///
+/// Context: a thread of the boot CPU that masks nothing.
 ///
 /// # Errors
 ///
@@ -166,8 +173,26 @@ pub fn find(name: &str) -> Option<&'static Group> {
 ///
 /// # Panics
 ///
-/// If a vector that belongs to the measurements has another handler.
+/// If it is called elsewhere, or while it runs: the measurements replace handlers and entry code.
+#[track_caller]
 pub fn run(options: &Options) -> Result<u32, NotCounted> {
+    static RUNS: AtomicBool = AtomicBool::new(false);
+    context::require("bench::run", Level::THREAD);
+    assert_eq!(
+        cpu::current().id(),
+        0,
+        "bench: run on another CPU than the first"
+    );
+    assert!(
+        !RUNS.swap(true, Ordering::Acquire),
+        "bench: it runs already"
+    );
+    let result = run_alone(options);
+    RUNS.store(false, Ordering::Release);
+    result
+}
+
+fn run_alone(options: &Options) -> Result<u32, NotCounted> {
     clock::check(options.clock)?;
     let groups: Vec<&Group> = if options.groups.is_empty() {
         GROUPS.iter().collect()

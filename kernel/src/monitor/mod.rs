@@ -32,8 +32,10 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use tocsin_logic::command_line::Options;
+use tocsin_logic::irq::context::Level;
 use tocsin_logic::script;
 
+use crate::cpu::context;
 use crate::devices::DeviceError;
 use crate::pci::PciError;
 use crate::smp::jobs::JobError;
@@ -148,7 +150,20 @@ impl<'a> Arguments<'a> {
 }
 
 /// Runs the script of the command line's `run=`, then what people type, for ever.
+///
+/// Context: a thread that masks nothing.
+///
+/// # Panics
+///
+/// If it runs already, on this CPU or another: its tests use memory and handlers that they have alone.
+#[track_caller]
 pub fn run(machine: &'static Machine) -> ! {
+    static RUNS: AtomicBool = AtomicBool::new(false);
+    context::require("monitor::run", Level::THREAD);
+    assert!(
+        !RUNS.swap(true, Ordering::Acquire),
+        "monitor: it runs already"
+    );
     let (options, _) = Options::parse(&machine.boot.command_line);
     if let Some(script) = options.run {
         for command in script::commands(script) {
