@@ -18,7 +18,7 @@ const COM1: u16 = 0x3f8;
 
 /// Polls before the port counts as stalled: some seconds. A reader that merely pauses loses nothing.
 /// Then output is dropped without waiting until the port accepts a byte again.
-const SEND_TRIES: u32 = 1 << 24;
+const SEND_TRIES: u32 = 1 << 22;
 
 /// Looks at a console whose holder sends nothing before a fault report goes out all the same. Looks,
 /// not time: where virtual CPUs wait for their turn on the host, the one that looks waits, too.

@@ -60,8 +60,6 @@ pub struct Pointer {
     /// What the length field of the extended part says; `None` for 36. So many bytes have the right
     /// checksum, if they are 36 to 4096.
     pub length: Option<u32>,
-    /// The extended part has a wrong checksum.
-    pub corrupted: bool,
     /// Before it is the signature of one that is not there.
     pub after_false_one: bool,
 }
@@ -233,9 +231,7 @@ impl Firmware {
             if xsdt.is_some() {
                 script.add_pointer(RSDP, start + 24, 8);
             }
-            if !pointer.corrupted {
-                script.add_checksum(RSDP, start + 32, start, size);
-            }
+            script.add_checksum(RSDP, start + 32, start, size);
         }
         bytes
     }

@@ -58,10 +58,6 @@ fn pointers() -> Vec<Case> {
         revision: 1,
         ..Pointer::default()
     };
-    let corrupted = Pointer {
-        corrupted: true,
-        ..second
-    };
     let after_false_one = Pointer {
         after_false_one: true,
         ..second
@@ -70,14 +66,8 @@ fn pointers() -> Vec<Case> {
         beside("rsdp_revision_1", first).complains("RSDP: offset 0xf: revision 1 does not exist"),
         beside("rsdp_of_20_bytes", length(20))
             .complains("RSDP: offset 0x14: the length field says 20 bytes"),
-        beside("rsdp_of_4_gigabytes", length(u32::MAX))
-            .complains("RSDP: offset 0x14: the length field says 4294967295 bytes"),
-        beside("rsdp_with_a_bad_extended_checksum", corrupted)
-            .complains("RSDP: bad checksum: its 36 bytes add up to"),
         pointed("rsdp_of_40_bytes", length(40)),
         pointed("rsdp_of_4096_bytes", length(4096)),
-        pointed("xsdt_of_an_rsdp_with_a_bad_checksum", corrupted)
-            .complains("RSDP: bad checksum: its 36 bytes add up to"),
         pointed("rsdp_after_a_false_one", after_false_one)
             .complains("RSDP: bad checksum: its 20 bytes add up to"),
     ]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 use tocsin_tests::answers::{self, Ready};
 use tocsin_tests::firmware::entry::{interrupt_override, io_apic, nmi_source};
-use tocsin_tests::firmware::{Firmware, hpet, madt, mcfg};
+use tocsin_tests::firmware::{Firmware, Xsdt, hpet, madt, mcfg};
 use tocsin_tools::settings::GdbPlace;
 use tocsin_tools::{Machine, Outcome, Session};
 
@@ -75,6 +75,18 @@ pub fn trials() -> Vec<Trial> {
             )
         }),
         trial("firmware::com1_that_takes_nothing", stalled_console),
+        trial("firmware::rsdp_of_4_gigabytes", || {
+            let said = "RSDP: offset 0x14: the length field says 4294967295 bytes";
+            wrong_extension(Xsdt::Empty, 20, &[0xff; 4], said)
+        }),
+        trial("firmware::rsdp_with_a_bad_extended_checksum", || {
+            let said = "RSDP: bad checksum: its 36 bytes add up to 0x55";
+            wrong_extension(Xsdt::Empty, 33, &[0x55], said)
+        }),
+        trial("firmware::xsdt_of_an_rsdp_with_a_bad_checksum", || {
+            let said = "RSDP: bad checksum: its 36 bytes add up to 0x55";
+            wrong_extension(Xsdt::Alone, 33, &[0x55], said)
+        }),
     ];
     trials.extend(maps);
     trials
@@ -135,8 +147,36 @@ fn changed(
     })
 }
 
+/// An RSDP whose extended part is wrong. The BIOS would give the kernel one of its own instead, so bytes
+/// of it are replaced when the BIOS is done. All CPUs are found by the root table that is left.
+fn wrong_extension(xsdt: Xsdt, at: u64, bytes: &[u8], said: &str) -> Result {
+    let firmware = Firmware::new().table(good()).xsdt(xsdt);
+    let (_files, machine) = firmware.install(machine(4)?, "q35")?;
+    changed(
+        machine,
+        |gdb| {
+            let start_info = gdb.second_argument()?;
+            let rsdp = word(&gdb.read_physical(start_info + RSDP, 8)?)?;
+            ensure_eq!(gdb.read_physical(rsdp, 8)?, b"RSD PTR ", "the RSDP");
+            gdb.write_physical_bytes(rsdp + at, bytes)
+        },
+        |session| {
+            let log = session.wait_prompt(PATIENCE)?;
+            let ready = Ready::parse(&log)?;
+            ensure_eq!((ready.online, ready.present), (4, 4), "CPUs");
+            let warnings = answers::of_level(&log, "warning");
+            ensure!(
+                warnings.iter().any(|warning| warning.contains(said)),
+                "the kernel complains of {warnings:#?}, not of {said:?}"
+            );
+            power_off(session)
+        },
+    )
+}
+
 /// Offsets in `struct hvm_start_info` (Xen, arch-x86/hvm/start_info.h), and the size of an entry of
 /// its memory map.
+const RSDP: u64 = 32;
 const MAP: u64 = 40;
 const MAP_ENTRIES: u64 = 48;
 const ENTRY: usize = 24;
@@ -291,29 +331,29 @@ fn smi_entry() -> Result {
     )
 }
 
-/// A GSI that the MADT lists as NMI source interrupts as NMI: the RTC's own pin, while an override
-/// has the RTC's driver wait for another.
+/// A GSI that the MADT lists as NMI source interrupts as NMI: the keyboard's own pin, while an override
+/// has its driver wait for another. It sends one byte, which stays unread, and so one NMI.
 fn nmi_source_delivers() -> Result {
     let mut entries = cpus(0..2);
     entries.extend([
         io_apic(0, IO_APIC, 0),
-        interrupt_override(8, 20, 0),
-        nmi_source(RTC as u32, 0),
+        interrupt_override(1, 20, 0),
+        nmi_source(1, 0),
     ]);
     let firmware = Firmware::new().table(madt(&entries));
     let (_files, machine) = firmware.install(machine(2)?, "q35")?;
     with(&machine, |session| {
         let log = session.wait_prompt(PATIENCE)?;
         ensure!(
-            log.contains("ioapic: GSI 8 delivers NMI to CPU 0"),
+            log.contains("ioapic: GSI 1 delivers NMI to CPU 0"),
             "the NMI source is not set up"
         );
         let answer = session.command("ioapic", PATIENCE)?;
-        ensure!(answer.contains("8    8  NMI"), "no NMI entry:\n{answer}");
-        let answer = session.command("sources rtc 3", PATIENCE)?;
+        ensure!(answer.contains("  1    1  NMI"), "no NMI entry:\n{answer}");
+        let answer = session.command("sources keyboard 1", PATIENCE)?;
         ensure!(
-            answer.contains("GSI 20"),
-            "the RTC is not at GSI 20:\n{answer}"
+            answer.contains("NMI non-maskable interrupt"),
+            "no NMI is reported:\n{answer}"
         );
         let answer = session.command("nmi", PATIENCE)?;
         let unknown = |cpu: usize| {
