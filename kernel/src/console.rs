@@ -14,7 +14,7 @@ use crate::sync::{IrqGuard, IrqMutex, cpu_number};
 use crate::time;
 
 /// First port of COM1.
-const COM1: u16 = 0x3f8;
+pub(crate) const COM1: u16 = 0x3f8;
 
 /// Polls before the port counts as stalled: some seconds. A reader that merely pauses loses nothing.
 /// Then output is dropped without waiting until the port accepts a byte again.

@@ -25,9 +25,12 @@ unsafe extern "Rust" {
 #[unsafe(no_mangle)]
 extern "C" fn kernel_start(protocol: u64, start_info: u64) -> ! {
     time::start();
+    // First what a report needs, then the tables that lead to one. Until then an NMI is counted by the
+    // entry code.
     console::init();
     // SAFETY: 1. This is the boot CPU, and this code runs once.
     unsafe { cpu::init_boot_cpu() };
+    time::measure();
     // SAFETY: 1. The arguments are those of the entry code. 2. Nothing has written to memory
     // outside the image.
     let info = match unsafe { boot::collect(protocol, start_info) } {
@@ -35,6 +38,7 @@ extern "C" fn kernel_start(protocol: u64, start_info: u64) -> ! {
         Err(error) => stop::cannot_start(&error),
     };
     log::info!("tocsin {} by {}", env!("CARGO_PKG_VERSION"), info.loader);
+    log_early_nmis();
     log_features();
     cpu::machine_check::set_up();
     log_frequency();
@@ -163,6 +167,13 @@ fn log_cpus(cpus: &OnlineCpus) {
         others + cpus.failures.len(),
         Nanoseconds(cpus.duration)
     );
+}
+
+fn log_early_nmis() {
+    let count = boot::early::early_nmis();
+    if count > 0 {
+        log::warn!("nmi: {count} before the console was open (sources unknown)");
+    }
 }
 
 fn log_features() {

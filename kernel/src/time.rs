@@ -64,10 +64,17 @@ static BASE_NANOSECONDS: AtomicU64 = AtomicU64::new(0);
 static HERTZ: AtomicU64 = AtomicU64::new(1_000_000_000);
 static SOURCE: AtomicU8 = AtomicU8::new(Source::Assumed as u8);
 
-/// Takes now as time 0 and learns the frequency, which may take 10 ms. Once, first thing on
-/// the boot CPU.
+/// Sets time 0 to now. The frequency is taken as 1 GHz until [`measure`] has returned.
+///
+/// Context: once, on the boot CPU, before any other function of this module.
 pub(crate) fn start() {
     BASE_CYCLES.store(processor::timestamp(), Ordering::Relaxed);
+}
+
+/// Determines the frequency, which may take 10 ms.
+///
+/// Context: once, on the boot CPU, before there are others.
+pub(crate) fn measure() {
     let first = learn_frequency();
     HERTZ.store(first.hertz, Ordering::Relaxed);
     SOURCE.store(first.source as u8, Ordering::Relaxed);

@@ -56,10 +56,21 @@ impl Gdb {
     pub fn run_to_kernel(&mut self) -> Result {
         let symbols = Symbols::of_the_image()?;
         let start = symbols.address("kernel_start").ok_or("no kernel_start")?;
-        self.expect(&format!("Z1,{start:x},1"), "OK")?;
+        self.run_to(start)
+    }
+
+    /// Lets the machine run until this linear address.
+    pub fn run_to(&mut self, address: u64) -> Result {
+        self.expect(&format!("Z1,{address:x},1"), "OK")?;
         self.expect("c", "T05")?;
-        ensure_eq!(self.rip()?, start, "where the kernel stopped");
-        self.expect(&format!("z1,{start:x},1"), "OK")
+        ensure_eq!(self.rip()?, address, "where the machine stopped");
+        self.expect(&format!("z1,{address:x},1"), "OK")
+    }
+
+    /// Sets a general register of the CPU that stopped.
+    pub fn set_register(&mut self, number: usize, value: u64) -> Result {
+        let bytes = value.swap_bytes();
+        self.expect(&format!("P{number:x}={bytes:016x}"), "OK")
     }
 
     /// Writes to a physical address, also to registers that are there.
@@ -98,7 +109,8 @@ impl Gdb {
         self.register(RSI)
     }
 
-    fn register(&mut self, place: usize) -> Result<u64> {
+    /// A general register of the CPU that stopped, by gdb's number.
+    pub fn register(&mut self, place: usize) -> Result<u64> {
         let registers = self.ask("g")?;
         let digits = registers.get(place * REGISTER..(place + 1) * REGISTER);
         let digits = digits.ok_or("too few registers")?;

@@ -8,6 +8,7 @@ mod bochs;
 mod calls;
 mod command;
 mod debugger;
+mod entry;
 mod example;
 mod faults;
 mod firmware;
@@ -151,6 +152,7 @@ fn main() -> std::process::ExitCode {
     trials.extend(bochs::trials());
     trials.extend(command::trials());
     trials.extend(debugger::trials());
+    trials.extend(entry::trials());
     trials.extend(example::trials());
     trials.extend(faults::trials());
     trials.extend(gate::trials());

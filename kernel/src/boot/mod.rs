@@ -4,6 +4,7 @@
 //! in different forms. Both entries end in the same call with the same [`BootInfo`]; nothing
 //! after it can tell them apart, but for the name in the log.
 
+pub(crate) mod early;
 pub mod image;
 pub mod limine;
 pub mod pvh;
@@ -104,6 +105,8 @@ pub enum BootError {
     Protocol(u64),
     /// The PVH start info does not begin with its magic number.
     PvhMagic(u32),
+    /// A part of the PVH start info, by name, has an address that no PVH loader can reach.
+    PvhAddress(&'static str, u64),
     /// The loader does not speak a base revision the kernel knows.
     LimineRevision,
     /// The loader did not answer a request the kernel cannot do without.
@@ -124,6 +127,11 @@ impl fmt::Display for BootError {
                     "PVH start info begins with {magic:#010x}, not 0x336ec578"
                 )
             }
+            Self::PvhAddress(what, address) => write!(
+                f,
+                "PVH start info: {what}: address {address:#x} or its end is not below 4 GiB; \
+                 the loader is faulty"
+            ),
             Self::LimineRevision => {
                 f.write_str("this Limine does not know base revision 2: use Limine 8.0 or later")
             }

@@ -4,8 +4,8 @@
 //! of `struct hvm_start_info` (xen/include/public/arch-x86/hvm/start_info.h).
 
 use core::arch::global_asm;
-use core::ffi::{CStr, c_char};
 
+use tocsin_logic::command_line::MAX_LENGTH;
 use tocsin_logic::layout;
 use tocsin_logic::memory_map::{Region, RegionKind};
 
@@ -24,12 +24,41 @@ global_asm!(
 
     .section .text.boot, "ax"
     .code32
-    .global pvh_entry
+    .global pvh_entry, pvh_entry64, pvh_entry_high
 pvh_entry:
     cli
     cld
-    mov esp, offset {stack} + {stack_size} - {base}
+    // The tables of `early`. The segments are reloaded, because the loader's selectors need not exist
+    // in the new table, and an IRET loads them.
+    mov esp, offset boot_first_stack_top - {base}
+    lgdt [boot_gdt_pointer - {base}]
+    push 0x18
+    mov eax, offset pvh_flat - {base}
+    push eax
+    retf
+pvh_flat:
+    mov eax, 0x10
+    mov ds, eax
+    mov es, eax
+    mov ss, eax
+    lidt [boot_idt32_pointer - {base}]
     mov esi, ebx
+
+    // The last word of the image must be memory, as all of the image is in one piece.
+    mov edi, offset image_end - {base} - 4
+    mov eax, 0x5ac0ffee
+    mov [edi], eax
+    wbinvd                      // Not only a line in a cache.
+    cmp [edi], eax
+    jne 10f
+    // Firmware may have used the memory of .bss after the loader cleared it.
+    mov edi, offset bss_start - {base}
+    mov ecx, offset bss_end - {base}
+    sub ecx, edi
+    shr ecx, 2
+    xor eax, eax
+    rep stosd
+    mov esp, offset {stack} + {stack_size} - {base}
 
     mov eax, 0x80000000         // Long mode must be there, else say so and stop.
     cpuid
@@ -40,6 +69,9 @@ pvh_entry:
     test edx, 1 << 29
     jz 9f
     mov ebp, edx                // Keeps the NX bit (20) for EFER.
+    push esi
+    call boot_check_processor
+    pop esi
 
     // Page directories: 2048 entries of 2 MiB, present, writable, large.
     mov edi, offset pvh_directories - {base}
@@ -82,47 +114,27 @@ pvh_entry:
     jz 4f
     or eax, 1 << 11
 4:  wrmsr
+    lidt [boot_idt64_pointer - {base}]
     mov eax, cr0
     or eax, (1 << 31) | (1 << 16) | 1
     mov cr0, eax
-
-    lgdt [pvh_gdt_pointer - {base}]
     push 0x08
     mov eax, offset pvh_entry64 - {base}
     push eax
     retf
 
-    // No long mode: a line on COM1, whose transmitter the firmware left usable.
-9:  mov esi, offset pvh_no_long_mode - {base}
-5:  lodsb
-    test al, al
-    jz 7f
-    mov ah, al
-    mov dx, 0x3fd
-    mov ecx, 0x100000
-6:  in al, dx
-    test al, 0x20
-    loopz 6b
-    mov dx, 0x3f8
-    mov al, ah
-    out dx, al
-    jmp 5b
-7:  mov eax, {no_long_mode_status}
-    mov dx, 0xf4
-    out dx, eax
-8:  cli
-    hlt
-    jmp 8b
+9:  call boot_print
+    .asciz "tocsin: cannot start: this processor has no 64-bit mode; use qemu-system-x86_64 with -cpu qemu64 or max\r\n"
+    jmp boot_stop
+10: call boot_print
+    .asciz "tocsin: cannot start: the memory is too small for the kernel image; give the machine 64 MiB or more\r\n"
+    jmp boot_stop
 
     .code64
 pvh_entry64:
     movabs rax, offset pvh_entry_high
     jmp rax
 pvh_entry_high:
-    mov eax, 0x10
-    mov ds, eax
-    mov es, eax
-    mov ss, eax
     xor eax, eax
     mov fs, eax
     mov gs, eax
@@ -132,18 +144,6 @@ pvh_entry_high:
     mov esi, esi                // Clears the upper half of RSI, undefined after the switch.
     call kernel_start
     ud2
-
-    .section .rodata.pvh, "a"
-pvh_no_long_mode:
-    .asciz "tocsin: this processor has no 64-bit mode; use qemu-system-x86_64 with -cpu qemu64 or max\r\n"
-    .balign 8
-pvh_gdt:
-    .quad 0
-    .quad 0x00af9b000000ffff    // 0x08: 64-bit code
-    .quad 0x00cf93000000ffff    // 0x10: data
-pvh_gdt_pointer:
-    .short pvh_gdt_pointer - pvh_gdt - 1
-    .long pvh_gdt - {base}
 
     .section .bss.pvh, "aw", @nobits
     .balign 4096
@@ -158,7 +158,6 @@ pvh_directories:    .skip 4 * 4096
     stack_size = const stack::SIZE,
     direct_slot = const (layout::DIRECT_MAP >> 39) & 511,
     protocol = const Protocol::Pvh.number(),
-    no_long_mode_status = const tocsin_logic::exit::BASE + tocsin_logic::exit::STOPPED as u32,
 );
 
 /// `struct hvm_start_info`, version 1.
@@ -197,16 +196,24 @@ struct MapEntry {
     reserved: u32,
 }
 
+/// Physical memory that the entry code maps: the first 4 GiB.
+const MAPPED: u64 = 4 << 30;
+
 const MAGIC: u32 = 0x336e_c578;
 
 /// Copies the start info at physical address `start_info`.
+///
+/// # Errors
+///
+/// [`BootError`], if it is not a start info, has no memory map, or has an address outside the first
+/// 4 GiB, where a PVH loader puts everything (it enters in 32-bit mode).
 ///
 /// # Safety
 ///
 /// `start_info` must be what the loader passed, and its memory untouched.
 pub(super) unsafe fn collect(info: &mut BootInfo, start_info: u64) -> Result<(), BootError> {
-    // SAFETY: 1. The loader vouches for the address. 2. It is below 4 GiB, which is mapped.
-    let start = unsafe { read::<StartInfo>(start_info, 0) };
+    // SAFETY: 1. The loader vouches for the address. 2. As above.
+    let start = unsafe { read::<StartInfo>("start info", start_info, 0)? };
     if start.magic != MAGIC {
         return Err(BootError::PvhMagic(start.magic));
     }
@@ -221,7 +228,7 @@ pub(super) unsafe fn collect(info: &mut BootInfo, start_info: u64) -> Result<(),
 
     for index in 0..u64::from(start.memory_map_entries) {
         // SAFETY: 1. The loader says that this many entries are there. 2. As above.
-        let entry = unsafe { read::<MapEntry>(start.memory_map, index) };
+        let entry = unsafe { read::<MapEntry>("memory map", start.memory_map, index)? };
         info.memory.push(Region {
             start: entry.address,
             length: entry.length,
@@ -231,16 +238,32 @@ pub(super) unsafe fn collect(info: &mut BootInfo, start_info: u64) -> Result<(),
     info.image = image::virtual_range().start - layout::KERNEL;
     if start.module_count > 0 {
         // SAFETY: 1. The loader says that there is a first module. 2. As above.
-        let module = unsafe { read::<Module>(start.modules, 0) };
+        let module = unsafe { read::<Module>("module list", start.modules, 0)? };
+        check("first module", module.address, module.length)?;
         info.kernel_file = Some((module.address, module.length));
     }
 
     if start.command_line != 0 {
-        let text = (layout::DIRECT_MAP + start.command_line) as *const c_char;
-        // SAFETY: 1. The loader gives a zero-terminated string there. 2. As above.
-        info.set_command_line(unsafe { CStr::from_ptr(text) }.to_bytes());
+        let address = start.command_line;
+        let longest = MAX_LENGTH as u64 + 1;
+        let length = longest.min(MAPPED.saturating_sub(address));
+        check("command line", address, length.max(1))?;
+        let text = (layout::DIRECT_MAP + address) as *const u8;
+        // SAFETY: 1. The loader gives a string there, and the range is mapped, as just checked.
+        let bytes = unsafe { core::slice::from_raw_parts(text, length as usize) };
+        // One that is cut off, or has no end, is longer than what is kept: that is reported as such.
+        let end = bytes.iter().position(|&byte| byte == 0);
+        info.set_command_line(&bytes[..end.unwrap_or(bytes.len())]);
     }
     Ok(())
+}
+
+/// Whether `length` bytes at physical address `address` are mapped by the entry code.
+fn check(what: &'static str, address: u64, length: u64) -> Result<(), BootError> {
+    match address.checked_add(length) {
+        Some(end) if end <= MAPPED => Ok(()),
+        _ => Err(BootError::PvhAddress(what, address)),
+    }
 }
 
 /// The types of the BIOS call E820.
@@ -254,13 +277,20 @@ fn region_kind(e820: u32) -> RegionKind {
     }
 }
 
-/// Reads element `index` of a table at physical address `table`.
+/// Reads element `index` of the table `what` at physical address `table`.
+///
+/// # Errors
+///
+/// [`BootError::PvhAddress`], if the element is not mapped.
 ///
 /// # Safety
 ///
-/// The element must lie in memory below 4 GiB, which the entry code mapped.
-unsafe fn read<T: Copy>(table: u64, index: u64) -> T {
-    let address = layout::DIRECT_MAP + table + index * size_of::<T>() as u64;
+/// The element must lie in memory, if it is mapped.
+unsafe fn read<T: Copy>(what: &'static str, table: u64, index: u64) -> Result<T, BootError> {
+    let size = size_of::<T>() as u64;
+    let offset = index.saturating_mul(size);
+    check(what, table, offset.saturating_add(size))?;
+    let address = layout::DIRECT_MAP + table + offset;
     // SAFETY: 1. Passed on to the caller; unaligned, because the format promises nothing.
-    unsafe { core::ptr::read_unaligned(address as *const T) }
+    Ok(unsafe { core::ptr::read_unaligned(address as *const T) })
 }

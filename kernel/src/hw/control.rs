@@ -71,7 +71,8 @@ impl Features {
             (basic, 14, Self::MCA),
             (basic, 16, Self::PAT),
             (basic, 13, Self::PGE),
-            (basic, 25, Self::SSE),
+            // CR4.OSFXSR needs FXSAVE too, bit 24.
+            (basic & basic << 1, 25, Self::SSE),
         ]
         .into_iter()
         .filter(|&(register, bit, _)| register & 1 << bit != 0)

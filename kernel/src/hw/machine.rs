@@ -27,6 +27,7 @@ pub fn reset() -> ! {
     halt_forever()
 }
 
-const DEBUG_EXIT: u16 = 0xf4;
+/// QEMU's `isa-debug-exit` device.
+pub(crate) const DEBUG_EXIT: u16 = 0xf4;
 const RESET_CONTROL: u16 = 0xcf9;
 const KEYBOARD_COMMAND: u16 = 0x64;
