@@ -71,7 +71,8 @@ pub(super) enum Activity {
 /// Partners at work; they stop when this is dropped.
 #[derive(Debug)]
 pub(super) struct AtWork {
-    jobs: jobs::Given,
+    /// `None` if a CPU was busy; then none is at work.
+    jobs: Option<jobs::Given>,
 }
 
 impl AtWork {
@@ -95,8 +96,9 @@ impl AtWork {
             function,
             argument: 0,
         };
-        let jobs = jobs::Given::to(others().take(count), job);
-        while READY.load(Ordering::Acquire) < jobs.count() as u64 {
+        let jobs = jobs::Given::to(others().take(count), |_| job).ok();
+        let expected = jobs.as_ref().map_or(0, jobs::Given::count) as u64;
+        while READY.load(Ordering::Acquire) < expected {
             core::hint::spin_loop();
         }
         Self { jobs }
@@ -110,7 +112,8 @@ impl Drop for AtWork {
             // The others are online.
             let _ = reschedule::send(Targets::Others);
         }
-        self.jobs.wait();
+        // Waits.
+        self.jobs = None;
     }
 }
 

@@ -55,14 +55,35 @@ pub(super) const FIXED: VectorSet = {
     fixed
 };
 
-/// One job for a CPU: a function and its argument.
+/// The states of a CPU's mailbox for jobs.
+pub(crate) mod mailbox_state {
+    /// The thread does something else; no job is accepted.
+    pub(crate) const CLOSED: u32 = 0;
+    /// A job is accepted.
+    pub(crate) const OPEN: u32 = 1;
+    /// Another CPU has reserved it, or a job is waiting or running.
+    pub(crate) const TAKEN: u32 = 2;
+}
+
+/// One job for a CPU: a function and its argument; see `smp::jobs`.
 #[derive(Debug)]
 pub(crate) struct Assignment {
-    /// Set from the moment the job is given until it is done.
-    pub(crate) busy: AtomicBool,
-    /// Null, or the function; stored after the argument.
+    /// One of [`mailbox_state`].
+    pub(crate) state: AtomicU32,
+    /// Null, or the function; stored last.
     pub(crate) function: AtomicPtr<()>,
     pub(crate) argument: AtomicU64,
+    /// What is set when the job is done; the giver's.
+    pub(crate) done: AtomicPtr<AtomicBool>,
+}
+
+impl Assignment {
+    /// Changes the state if it is `from`. Returns whether it was.
+    pub(crate) fn change(&self, from: u32, to: u32) -> bool {
+        let order = (Ordering::AcqRel, Ordering::Relaxed);
+        let changed = self.state.compare_exchange(from, to, order.0, order.1);
+        changed.is_ok()
+    }
 }
 
 /// A chain of calls that an NMI has noted for another CPU.
@@ -148,9 +169,15 @@ impl PerCpu {
             reports: AtomicU32::new(0),
             end: End::new(),
             job: Assignment {
-                busy: AtomicBool::new(false),
+                // The boot CPU runs `main`; the others are idle, or will be.
+                state: AtomicU32::new(if id == 0 {
+                    mailbox_state::CLOSED
+                } else {
+                    mailbox_state::OPEN
+                }),
                 function: AtomicPtr::new(core::ptr::null_mut()),
                 argument: AtomicU64::new(0),
+                done: AtomicPtr::new(core::ptr::null_mut()),
             },
             trace: Trace {
                 taken: AtomicBool::new(false),

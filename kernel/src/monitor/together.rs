@@ -34,6 +34,11 @@ pub(super) fn panic_all() {
         let all = others().count() as u32 + 1;
         ARRIVED.fetch_add(1, Ordering::AcqRel);
         time::wait_until(PATIENCE, || ARRIVED.load(Ordering::Acquire) >= all);
+        let arrived = ARRIVED.load(Ordering::Acquire);
+        assert!(
+            arrived >= all,
+            "CPU {cpu} panics with {arrived} of {all} CPUs"
+        );
         panic!("CPU {cpu} panics with all others");
     });
 }
@@ -42,21 +47,29 @@ pub(super) fn panic_all() {
 pub(super) fn panic_among_printers() {
     static OWN: AtomicU32 = AtomicU32::new(0);
     PRINTED.store(0, Ordering::Relaxed);
+    ARRIVED.store(0, Ordering::Relaxed);
     OWN.store(cpu::current().id(), Ordering::Relaxed);
     let _ = jobs::run_on_all(|cpu| {
         if cpu != u64::from(OWN.load(Ordering::Relaxed)) {
             print_for_ever(cpu);
         }
-        let wanted = LINES * others().count() as u64;
-        time::wait_until(PATIENCE, || PRINTED.load(Ordering::Relaxed) >= wanted);
+        let all = others().count();
+        let have_printed = || ARRIVED.load(Ordering::Relaxed) as usize >= all;
+        let enough = || PRINTED.load(Ordering::Relaxed) >= LINES * all as u64;
+        time::wait_until(PATIENCE, || have_printed() && enough());
         panic!("CPU {cpu} panics while others print");
     });
 }
 
 fn print_for_ever(cpu: u64) -> ! {
+    let mut is_first = true;
     loop {
         let number = PRINTED.fetch_add(1, Ordering::Relaxed);
         println!("line {number} by CPU {cpu}, to its end");
+        if is_first {
+            is_first = false;
+            ARRIVED.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 

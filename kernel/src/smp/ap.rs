@@ -55,12 +55,11 @@ fn idle() -> ! {
     loop {
         // Off, so that a job given between the look and the `hlt` still wakes it.
         interrupts::disable();
-        match jobs::take() {
-            Some(job) => {
-                interrupts::enable();
-                job.run();
-            }
-            None => enable_and_halt(),
+        if jobs::is_given() {
+            interrupts::enable();
+            jobs::run_next();
+        } else {
+            enable_and_halt();
         }
     }
 }

@@ -1,14 +1,24 @@
-//! Giving a CPU something to do on its own stack, outside any interrupt handler.
+//! Jobs: functions that run on another CPU's thread stack, outside any interrupt handler.
 //!
-//! Between jobs the other CPUs sleep. Each has one job at a time, and whoever gives it waits for it: the
-//! monitor does so for what it runs everywhere.
+//! A CPU accepts jobs while its thread has nothing else to do: an AP between jobs, and any CPU while it
+//! waits for the jobs that it gave. Each accepts one job at a time. A job is given to all of its
+//! targets or to none, and every job that was given is waited for: the targets are reserved first,
+//! and [`Given`] waits when it is dropped. As a waiting CPU accepts jobs too, a job may itself give
+//! jobs, also to the CPU that waits for it.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use tocsin_logic::units::Nanoseconds;
 
 use super::{Online, all, reschedule};
-use crate::cpu;
+use crate::cpu::percpu::mailbox_state as state;
+use crate::{cpu, time};
+
+/// Time after which a wait for a job is logged, in nanoseconds. A job may legitimately take longer.
+const LONG: u64 = 10_000_000_000;
 
 /// What a CPU is asked to do.
 #[derive(Clone, Copy, Debug)]
@@ -25,146 +35,210 @@ pub(crate) const NOTHING: Job = Job {
     argument: 0,
 };
 
-impl Job {
-    pub(super) fn run(self) {
-        (self.function)(self.argument);
-        cpu::current().job.busy.store(false, Ordering::Release);
-    }
-}
-
-/// Why a job was not given.
+/// Why a job was not given. No CPU has run it then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobError {
     /// No CPU of this number is online.
     Offline(u32),
-    /// The CPU still has one.
+    /// The CPU's thread is occupied: it runs a job, or its own `main`.
     Busy(u32),
+    /// The CPU is in the list twice.
+    Repeated(u32),
 }
 
 impl fmt::Display for JobError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Offline(cpu) => write!(f, "CPU {cpu} is not online; `cpus` lists those that are"),
-            Self::Busy(cpu) => write!(f, "CPU {cpu} has not finished what it was given before"),
+            Self::Busy(cpu) => write!(
+                f,
+                "CPU {cpu} is busy and accepts no job; nothing was started"
+            ),
+            Self::Repeated(cpu) => write!(f, "CPU {cpu} is named twice; nothing was started"),
         }
     }
 }
 
-/// Gives `job` to CPU number `cpu` and waits until it is done. On the calling CPU itself, it is
-/// simply called. In a thread.
+/// Runs `job` on CPU number `cpu` and waits until it is done. On the calling CPU itself, it is simply
+/// called.
+///
+/// Context: thread.
 ///
 /// # Errors
 ///
-/// [`JobError`], if the CPU cannot take it.
+/// [`JobError`], if the CPU does not accept it.
 pub fn run_on(cpu: u32, job: Job) -> Result<(), JobError> {
     run_on_each(&[cpu], job)
 }
 
-/// Gives `job` to all these CPUs at once and waits until all are done. On the calling CPU itself, it is
-/// simply called. In a thread.
+/// Runs `job` on all these CPUs at once and waits until all are done. On the calling CPU itself, it is
+/// simply called.
+///
+/// Context: thread.
 ///
 /// # Errors
 ///
-/// [`JobError`], if a CPU cannot take it; if one is busy, those before it in the list may run it.
+/// [`JobError`], if one of the CPUs does not accept it; then none runs it.
 pub fn run_on_each(cpus: &[u32], job: Job) -> Result<(), JobError> {
     let own = cpu::current().id();
-    let others = || cpus.iter().filter(|&&cpu| cpu != own);
-    for &cpu in others() {
-        find(cpu)?;
+    let mut others = Vec::with_capacity(cpus.len());
+    for (index, &cpu) in cpus.iter().enumerate() {
+        if cpus[..index].contains(&cpu) {
+            return Err(JobError::Repeated(cpu));
+        }
+        let target = super::find(cpu).ok_or(JobError::Offline(cpu))?;
+        if cpu != own {
+            others.push(target);
+        }
     }
-    for &cpu in others() {
-        give(find(cpu)?, job)?;
-    }
+    let given = Given::to(others.into_iter(), |_| job)?;
     if cpus.contains(&own) {
         (job.function)(job.argument);
     }
-    for &cpu in others() {
-        wait_for(find(cpu)?);
-    }
+    drop(given);
     Ok(())
 }
 
-fn find(cpu: u32) -> Result<&'static Online, JobError> {
-    super::find(cpu).ok_or(JobError::Offline(cpu))
-}
-
-/// Runs `function` on all CPUs at once, with the CPU's number, and waits until all are done. In a thread.
+/// Runs `function` on all CPUs at once, with the CPU's number, and waits until all are done.
+///
+/// Context: thread.
 ///
 /// # Errors
 ///
-/// [`JobError`], if a CPU cannot take it; the others may have run it.
+/// [`JobError`], if one of the CPUs does not accept it; then none runs it.
 pub fn run_on_all(function: fn(u64)) -> Result<(), JobError> {
     let own = cpu::current().id();
-    let others = || all().iter().filter(|it| it.cpu.id() != own);
-    for target in others() {
-        give(
-            target,
-            Job {
-                function,
-                argument: target.cpu.id().into(),
-            },
-        )?;
-    }
+    let others = all().iter().filter(|it| it.cpu.id() != own);
+    let given = Given::to(others, |cpu| Job {
+        function,
+        argument: cpu.into(),
+    })?;
     function(own.into());
-    others().for_each(wait_for);
+    drop(given);
     Ok(())
 }
 
-/// CPUs that have been given a job, and are waited for later.
+/// A CPU that was given a job.
 #[derive(Debug)]
-pub(crate) struct Given(Vec<&'static Online>);
+struct Target {
+    online: &'static Online,
+    /// Set by the target when the job is done; its last access.
+    done: AtomicBool,
+}
+
+/// Jobs that were given; dropping it waits until all are done, and accepts jobs meanwhile.
+///
+/// It must be dropped: the targets refer to it. (It is private to the crate, which never forgets one.)
+#[derive(Debug)]
+pub(crate) struct Given {
+    targets: Box<[Target]>,
+    /// The state of this CPU's own mailbox before: closed; or taken, if it runs a job itself; or open,
+    /// if it waits for other jobs.
+    before: u32,
+}
 
 impl Given {
-    /// Gives `job` to these CPUs, of whom the calling one is none. Those that have not finished what
-    /// they were given before are left out.
-    pub(crate) fn to(cpus: impl Iterator<Item = &'static Online>, job: Job) -> Self {
-        Self(cpus.filter(|target| give(target, job).is_ok()).collect())
+    /// Gives these CPUs, none of which is the calling one, the job that `job` makes for its number.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Busy`], if one does not accept it; then none gets one.
+    pub(crate) fn to(
+        cpus: impl Iterator<Item = &'static Online>,
+        job: impl Fn(u32) -> Job,
+    ) -> Result<Self, JobError> {
+        let mut targets = Vec::new();
+        for online in cpus {
+            let mailbox = &online.cpu.job;
+            if !mailbox.change(state::OPEN, state::TAKEN) {
+                for Target { online, .. } in targets {
+                    online.cpu.job.state.store(state::OPEN, Ordering::Release);
+                }
+                return Err(JobError::Busy(online.cpu.id()));
+            }
+            let done = AtomicBool::new(false);
+            targets.push(Target { online, done });
+        }
+        // From now on this CPU accepts jobs too, as it will wait: those that it gives may need that.
+        let own = &cpu::current().job;
+        let before = own.state.load(Ordering::Relaxed);
+        if before != state::OPEN {
+            own.state.store(state::OPEN, Ordering::Release);
+        }
+        let targets = targets.into_boxed_slice();
+        for Target { online, done } in &targets {
+            let job = job(online.cpu.id());
+            let mailbox = &online.cpu.job;
+            mailbox.argument.store(job.argument, Ordering::Relaxed);
+            let done = core::ptr::from_ref(done).cast_mut();
+            mailbox.done.store(done, Ordering::Relaxed);
+            let function = job.function as *mut ();
+            mailbox.function.store(function, Ordering::Release);
+            reschedule::signal(online);
+        }
+        Ok(Self { targets, before })
     }
 
-    /// How many have it.
+    /// How many CPUs have a job.
     pub(crate) fn count(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Waits until all are done.
-    pub(crate) fn wait(&self) {
-        self.0.iter().copied().for_each(wait_for);
+        self.targets.len()
     }
 }
 
-fn give(target: &Online, job: Job) -> Result<(), JobError> {
-    let cpu = target.cpu.id();
-    let mailbox = &target.cpu.job;
-    if mailbox.busy.swap(true, Ordering::Acquire) {
-        return Err(JobError::Busy(cpu));
+impl Drop for Given {
+    fn drop(&mut self) {
+        let (start, mut is_reported) = (time::nanoseconds(), false);
+        let is_missing = |target: &&Target| !target.done.load(Ordering::Acquire);
+        while let Some(missing) = self.targets.iter().find(is_missing) {
+            run_next();
+            if !is_reported && time::has_passed(start, LONG) {
+                is_reported = true;
+                let cpu = missing.online.cpu.id();
+                log::warn!(
+                    "jobs: CPU {cpu}: its job is not done after {} (CPU {} waits for it; \
+                     `watchdog on` or an NMI shows where it is)",
+                    Nanoseconds(LONG),
+                    cpu::current().id(),
+                );
+            }
+            core::hint::spin_loop();
+        }
+        // A job that was given in the meantime is run first.
+        let own = &cpu::current().job;
+        while self.before != state::OPEN && !own.change(state::OPEN, self.before) {
+            run_next();
+            core::hint::spin_loop();
+        }
     }
-    mailbox.argument.store(job.argument, Ordering::Relaxed);
-    mailbox
-        .function
-        .store(job.function as *mut (), Ordering::Release);
-    reschedule::signal(target);
-    Ok(())
 }
 
-fn wait_for(target: &Online) {
-    while target.cpu.job.busy.load(Ordering::Acquire) {
-        core::hint::spin_loop();
-    }
-}
-
-/// The job that this CPU has been given, if there is one.
-pub(super) fn take() -> Option<Job> {
+/// Runs the job that this CPU has been given, if there is one. Returns whether there was.
+///
+/// Context: thread.
+pub(super) fn run_next() -> bool {
     let mailbox = &cpu::current().job;
+    if mailbox.function.load(Ordering::Relaxed).is_null() {
+        return false;
+    }
     let pointer = mailbox
         .function
         .swap(core::ptr::null_mut(), Ordering::Acquire);
-    if pointer.is_null() {
-        return None;
-    }
-    // SAFETY: 1. Only `run_on` stores here, and it stores a `fn(u64)`.
+    // SAFETY: 1. Only `Given` stores here, and it stores a `fn(u64)`; only this CPU takes it.
     let function = unsafe { core::mem::transmute::<*mut (), fn(u64)>(pointer) };
-    Some(Job {
-        function,
-        argument: mailbox.argument.load(Ordering::Relaxed),
-    })
+    let argument = mailbox.argument.load(Ordering::Relaxed);
+    let done = mailbox.done.load(Ordering::Relaxed);
+    function(argument);
+    mailbox.state.store(state::OPEN, Ordering::Release);
+    // SAFETY: 1. The giver keeps it until it is set.
+    unsafe { (*done).store(true, Ordering::Release) };
+    true
+}
+
+/// Whether this CPU has been given a job that it has not begun.
+pub(super) fn is_given() -> bool {
+    !cpu::current()
+        .job
+        .function
+        .load(Ordering::Acquire)
+        .is_null()
 }

@@ -37,6 +37,15 @@ pub fn trials() -> Vec<Trial> {
     trials.push(trial("fault::panic_on_cpu_2", || {
         with(&machine(CPUS)?, panic)
     }));
+    trials.push(trial("fault::panic_all_from_cpu_2", || {
+        with(&machine(CPUS)?, panic_all)
+    }));
+    trials.push(trial("fault::panic_printing_from_cpu_2", || {
+        with(&machine(CPUS)?, panic_printing)
+    }));
+    trials.push(trial("fault::on_a_cpu_twice", || {
+        with(&machine(CPUS)?, on_a_cpu_twice)
+    }));
     trials.push(trial("fault::on_no_cpu", || {
         with(&machine(CPUS)?, on_no_cpu)
     }));
@@ -143,6 +152,53 @@ fn panic(session: &mut Session) -> Result {
     ] {
         ensure!(output.contains(part), "{part:?} is missing");
     }
+    Ok(())
+}
+
+/// A job that gives jobs, also to the CPU that waits for it: all are done.
+fn panic_all(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    session.send_line("fault panic-all 2")?;
+    session.expect_exit(STOPPED, PATIENCE)?;
+    let output = session.transcript().text_from(0);
+    ensure!(
+        output.contains("panics with all others"),
+        "not all came:\n{output}"
+    );
+    Ok(())
+}
+
+fn panic_printing(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    session.send_line("fault panic-printing 2")?;
+    session.expect_exit(STOPPED, PATIENCE)?;
+    let output = session.transcript().text_from(0);
+    for cpu in [0, 1, 3] {
+        let line = format!("by CPU {cpu}, to its end");
+        ensure!(output.contains(&line), "no line of CPU {cpu}");
+    }
+    ensure!(
+        output.contains("CPU 2 panics while others print"),
+        "no panic"
+    );
+    Ok(())
+}
+
+/// A CPU that is named twice is refused before any CPU begins.
+fn on_a_cpu_twice(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    for kind in ["bp", "panic-printing", "de"] {
+        let answer = session.command(&format!("fault {kind} 1 3 3"), PATIENCE)?;
+        let expected = "fault: CPU 3 is named twice; nothing was started";
+        ensure_eq!(answer.trim(), expected, "answer");
+    }
+    // Each takes a job again.
+    let answer = session.command("fault bp 1 2 3", PATIENCE)?;
+    ensure_eq!(
+        answer.matches("#BP breakpoint").count(),
+        3,
+        "reports in:\n{answer}"
+    );
     Ok(())
 }
 
