@@ -1,6 +1,6 @@
 //! What is in service on a local APIC, and its own two vectors: spurious interrupts and errors.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use tocsin_logic::apic::Register;
 use tocsin_logic::apic::register::Part;
@@ -11,6 +11,12 @@ use crate::cpu::stray::{self, Service};
 use crate::cpu::{self, interrupts};
 
 static ERRORS: AtomicU64 = AtomicU64::new(0);
+
+/// The errors that have been logged, by their bits in the ESR.
+static LOGGED: AtomicU32 = AtomicU32::new(0);
+
+/// Whether an error interrupt without an error has been logged.
+static EMPTY_LOGGED: AtomicBool = AtomicBool::new(false);
 
 /// Error interrupts of all CPUs together.
 #[must_use]
@@ -45,10 +51,18 @@ extern "C" fn answer_spurious(_: usize, _: u8) {
     cpu::current().strays.count_spurious();
 }
 
+/// Each kind of error is logged once.
 extern "C" fn answer_error(_: usize, _: u8) {
     let errors = local().take_errors();
     cpu::current().strays.count_errors(errors.0);
-    if ERRORS.fetch_add(1, Ordering::Relaxed) == 0 {
-        log::warn!("local APIC: {errors}; later errors are only counted");
+    ERRORS.fetch_add(1, Ordering::Relaxed);
+    if errors.0 == 0 {
+        if !EMPTY_LOGGED.swap(true, Ordering::Relaxed) {
+            log::warn!(
+                "local APIC: error interrupt, but the ESR is empty; later ones are only counted"
+            );
+        }
+    } else if errors.0 & !LOGGED.fetch_or(errors.0, Ordering::Relaxed) != 0 {
+        log::warn!("local APIC: {errors}; later errors of these kinds are only counted");
     }
 }
