@@ -37,6 +37,7 @@ pub mod machine_check;
 pub mod memory_map;
 pub mod paging;
 pub mod pci;
+pub mod rate_limit;
 pub mod registers;
 pub mod script;
 pub mod smp;

@@ -1,11 +1,19 @@
 //! The machine-check registers: switched on, read, and cleared.
 
-use core::fmt;
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use tocsin_logic::machine_check::{BankStatus, Capabilities, GlobalStatus, is_control_free};
+use arrayvec::ArrayString;
+use tocsin_logic::machine_check::{
+    BankStatus, Capabilities, GlobalStatus, Severity, is_control_free,
+};
+use tocsin_logic::rate_limit::RateLimit;
 
+use super::percpu;
 use crate::hw::control::{self, Features, read_msr, write_msr};
 use crate::hw::processor::cpuid;
+use crate::sync::IrqMutex;
+use crate::time;
 
 /// MSR numbers (SDM vol. 3B, 17.3).
 const MCG_CAP: u32 = 0x179;
@@ -80,6 +88,85 @@ fn banks() -> impl Iterator<Item = (u32, BankStatus, Option<u64>)> {
     })
 }
 
+/// Banks that are told apart in the counts; what further ones record counts for the last.
+pub(crate) const BANKS: usize = 32;
+
+/// Errors that are logged at once, and the time after which another one is, in nanoseconds.
+const BURST: u32 = 10;
+const INTERVAL: u64 = 60_000_000_000;
+
+static LIMIT: IrqMutex<RateLimit> = IrqMutex::new(RateLimit::new(BURST, INTERVAL));
+
+/// The errors of a CPU that polling found: corrected ones, and those that need no action.
+#[derive(Debug)]
+pub(crate) struct Polled {
+    counts: [AtomicU64; BANKS],
+    /// The last one's `IA32_MCi_STATUS`.
+    last: [AtomicU64; BANKS],
+}
+
+impl Polled {
+    pub(super) const fn new() -> Self {
+        Self {
+            counts: [const { AtomicU64::new(0) }; BANKS],
+            last: [const { AtomicU64::new(0) }; BANKS],
+        }
+    }
+
+    /// The banks in which errors were found: number, how many, and the last one. Context: any.
+    pub(crate) fn banks(&self) -> impl Iterator<Item = (usize, u64, BankStatus)> {
+        let banks = self.counts.iter().zip(&self.last).enumerate();
+        let banks = banks.map(|(bank, (count, last))| {
+            let last = BankStatus(last.load(Ordering::Relaxed));
+            (bank, count.load(Ordering::Relaxed), last)
+        });
+        banks.filter(|&(_, count, _)| count > 0)
+    }
+
+    fn note(&self, bank: u32, status: BankStatus) {
+        let bank = (bank as usize).min(BANKS - 1);
+        self.last[bank].store(status.0, Ordering::Relaxed);
+        self.counts[bank].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Reads this CPU's banks, and logs, counts and clears the errors that no machine check signals (SDM
+/// vol. 3B, 17.9.3). The log is limited to [`BURST`] errors and one per minute after that.
+///
+/// Context: any but NMI and #MC, on the CPU whose banks are read.
+pub(crate) fn poll() {
+    let cpu = percpu::current();
+    let recovery = capabilities().has_recovery();
+    for (bank, status, address) in banks() {
+        if !status.is_for_polling(recovery) {
+            continue;
+        }
+        cpu.polled.note(bank, status);
+        // SAFETY: 1. The bank is there. 2. Zeros clear it, and nothing else may be written. An error that
+        // came since the read is lost, or has set OVER before.
+        unsafe { write_msr(MC0_STATUS + bank * BANK_STRIDE, 0) };
+        let allowed = LIMIT.lock().allow(time::nanoseconds());
+        if let Some(suppressed) = allowed {
+            log(bank, status, address, status.severity(recovery), suppressed);
+        }
+    }
+}
+
+fn log(bank: u32, status: BankStatus, address: Option<u64>, severity: Severity, suppressed: u64) {
+    let mut text = ArrayString::<128>::new();
+    // What is too long is cut.
+    if let Some(address) = address {
+        let _ = write!(text, ", at physical address {address:#x}");
+    }
+    if suppressed > 0 {
+        let _ = write!(
+            text,
+            " ({suppressed} before it were not logged; `mce` has the counts)"
+        );
+    }
+    log::warn!("machine check: bank {bank}: {severity} error: {status}{text}");
+}
+
 /// Whether the interrupted code can go on: the processor says that its state is sound, and
 /// no bank has an uncorrected error.
 pub(super) fn is_survivable() -> bool {
@@ -88,7 +175,7 @@ pub(super) fn is_survivable() -> bool {
 }
 
 /// Writes the registers for a report.
-pub(super) fn write(out: &mut dyn fmt::Write) -> fmt::Result {
+pub(super) fn write(out: &mut dyn Write) -> fmt::Result {
     let Some(status) = global_status() else {
         return writeln!(out, "  status      no machine-check registers");
     };

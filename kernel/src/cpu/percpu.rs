@@ -13,6 +13,7 @@ use tocsin_logic::vector::Vector;
 
 use super::ending::End;
 use super::interrupts::{self, Interrupts};
+use super::machine_check::Polled;
 use super::nmi::Nmi;
 use super::stray::Strays;
 use super::stretch::Stretches;
@@ -150,6 +151,8 @@ pub struct PerCpu {
     pub interrupts: Interrupts,
     /// What its time-stamp counter showed when it had started; see `smp::counters`.
     pub(crate) ready_at: AtomicU64,
+    /// Its machine-check errors that polling found.
+    pub(crate) polled: Polled,
     pub(super) gdt: UnsafeCell<GlobalDescriptorTable<GDT_ENTRIES>>,
     pub(super) tss: UnsafeCell<TaskStateSegment>,
 }
@@ -201,6 +204,7 @@ impl PerCpu {
             strays: Strays::new(),
             interrupts: Interrupts::new(),
             ready_at: AtomicU64::new(0),
+            polled: Polled::new(),
             gdt: UnsafeCell::new(GlobalDescriptorTable::empty()),
             tss: UnsafeCell::new(TaskStateSegment::new()),
         }

@@ -10,6 +10,7 @@ pub mod ceiling;
 pub mod deferred;
 pub mod ipi;
 pub mod line;
+pub mod machine_checks;
 pub mod nest;
 pub mod nmi;
 pub mod priority;

@@ -23,6 +23,12 @@ impl Capabilities {
         self.0 as u32 & 0xff
     }
 
+    /// `MCG_SER_P`, bit 24: software error recovery, and with it S and AR in the banks.
+    #[must_use]
+    pub const fn has_recovery(self) -> bool {
+        self.0 & 1 << 24 != 0
+    }
+
     /// `MCG_CTL_P`, bit 8: there is `IA32_MCG_CTL`.
     #[must_use]
     pub const fn has_control(self) -> bool {
@@ -196,6 +202,14 @@ impl BankStatus {
     #[must_use]
     pub fn code(self) -> ErrorCode {
         ErrorCode::decode(self.0 as u16)
+    }
+
+    /// Whether polling is to report and clear the error: nothing signals it, because it was corrected or
+    /// needs no action. The others belong to the machine-check exception. `recovery` as in
+    /// [`severity`](Self::severity).
+    #[must_use]
+    pub fn is_for_polling(self, recovery: bool) -> bool {
+        self.valid() && self.severity(recovery) <= Severity::NoAction
     }
 
     /// How bad the error is. `recovery` is `MCG_SER_P` of `IA32_MCG_CAP`: without

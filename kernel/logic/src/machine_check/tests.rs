@@ -324,3 +324,31 @@ proptest! {
         prop_assert!(!GlobalStatus(value).to_string().is_empty());
     }
 }
+
+#[test]
+fn polling_takes_what_no_exception_signals() {
+    const VAL: u64 = 1 << 63;
+    const UC: u64 = 1 << 61;
+    const PCC: u64 = 1 << 57;
+    const S: u64 = 1 << 56;
+    for (status, without, with) in [
+        (0, false, false),
+        // Not valid.
+        (1 << 60, false, false),
+        (VAL, true, true),
+        (VAL | 1 << 60 | 0x151, true, true),
+        (VAL | UC, false, true),
+        (VAL | UC | S, false, false),
+        (VAL | UC | PCC, false, false),
+    ] {
+        let status = BankStatus(status);
+        let found = [false, true].map(|recovery| status.is_for_polling(recovery));
+        assert_eq!(found, [without, with], "{status}");
+    }
+}
+
+#[test]
+fn recovery_is_bit_24() {
+    assert!(Capabilities(1 << 24).has_recovery());
+    assert!(!Capabilities(!(1 << 24)).has_recovery());
+}

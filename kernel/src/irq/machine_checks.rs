@@ -1,0 +1,52 @@
+//! Polling of the machine-check banks: errors that the hardware corrected leave no other trace.
+
+use alloc::vec::Vec;
+use core::mem;
+
+use super::timers::{Expiry, Mode, Timer, TimerError};
+use crate::cpu::machine_check;
+use crate::smp;
+use crate::sync::IrqMutex;
+
+/// The time between two polls of each CPU, in nanoseconds, unless another one is chosen.
+pub const PERIOD: u64 = 60_000_000_000;
+
+/// What is polling: the period, and a timer on each CPU.
+static POLLING: IrqMutex<(u64, Vec<Timer>)> = IrqMutex::new((0, Vec::new()));
+
+/// Polls the banks of each online CPU every `period` nanoseconds, as deferred work (class 2), from now
+/// on. An earlier period ends.
+///
+/// Context: thread.
+///
+/// # Errors
+///
+/// [`TimerError`], if a CPU has no timer for it; then none is polled.
+pub fn start(period: u64) -> Result<(), TimerError> {
+    stop();
+    let mut timers = Vec::new();
+    for online in smp::all() {
+        let poll = |_: &Expiry<'_>| machine_check::poll();
+        let mut timer = Timer::on(online.cpu.id(), "machine checks", Mode::Deferred, poll)?;
+        timer.every(period)?;
+        timers.push(timer);
+    }
+    *POLLING.lock() = (period, timers);
+    Ok(())
+}
+
+/// Ends the polling. Returns the period that it had, in nanoseconds, if there was one.
+///
+/// Context: thread.
+pub fn stop() -> Option<u64> {
+    let (period, timers) = mem::take(&mut *POLLING.lock());
+    drop(timers);
+    (period > 0).then_some(period)
+}
+
+/// The period of the polling, in nanoseconds, if there is one. Context: any but NMI and #MC.
+#[must_use]
+pub fn period() -> Option<u64> {
+    let period = POLLING.lock().0;
+    (period > 0).then_some(period)
+}
