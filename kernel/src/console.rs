@@ -3,8 +3,9 @@
 //! The kernel goes on without a serial port; then it is only silent.
 
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use arrayvec::ArrayString;
 use log::{LevelFilter, Log, Metadata, Record};
 use uart_16550::backend::PioBackend;
 use uart_16550::spec::registers::IER;
@@ -28,7 +29,14 @@ static CONSOLE: IrqMutex<Option<Console>> = IrqMutex::new(None);
 static SENT: AtomicU64 = AtomicU64::new(0);
 /// Fault reports that wait for the console.
 static WAITING_REPORTS: AtomicU32 = AtomicU32::new(0);
+/// How often the prompt was drawn again.
+static REDRAWN: AtomicU32 = AtomicU32::new(0);
+/// Whether the line that interrupted a prompt is not finished yet.
+static CONTINUES: AtomicBool = AtomicBool::new(false);
 static LOGGER: Logger = Logger;
+
+/// Longest prompt with what was typed behind it, in bytes.
+const PROMPT_MAX: usize = 320;
 
 /// The serial port, as something that text can be written to.
 struct Console {
@@ -37,6 +45,8 @@ struct Console {
     at_line_start: bool,
     /// Bytes dropped since the port has stopped accepting any.
     dropped: u64,
+    /// The prompt and what was typed behind it; empty while no input is awaited.
+    prompt: ArrayString<PROMPT_MAX>,
 }
 
 impl Console {
@@ -75,6 +85,30 @@ impl Console {
             self.send(b'\n');
         }
     }
+
+    /// Lets `write` print while a prompt may be open: on a line of its own, and the prompt comes again
+    /// below it.
+    fn interrupt_prompt<T>(&mut self, write: impl FnOnce(&mut Self) -> T) -> T {
+        if self.prompt.is_empty() {
+            return write(self);
+        }
+        if !CONTINUES.load(Ordering::Relaxed) {
+            self.begin_line();
+        }
+        let result = write(self);
+        self.draw_prompt();
+        result
+    }
+
+    /// Draws the prompt again, if one is open and the line before it is finished.
+    fn draw_prompt(&mut self) {
+        CONTINUES.store(!self.at_line_start, Ordering::Relaxed);
+        if !self.prompt.is_empty() && self.at_line_start {
+            let prompt = self.prompt;
+            prompt.bytes().for_each(|byte| self.send(byte));
+            REDRAWN.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Write for Console {
@@ -105,6 +139,7 @@ pub(crate) fn init() -> bool {
             uart,
             at_line_start: true,
             dropped: 0,
+            prompt: ArrayString::new_const(),
         });
     }
     // Fails only if a logger is set already, which then is this one.
@@ -124,7 +159,33 @@ fn with<T>(f: impl FnOnce(&mut Console) -> T) -> Option<T> {
 /// Writes formatted text; what [`print!`](crate::print) is made of. Any context but NMI and #MC.
 pub fn write(arguments: fmt::Arguments<'_>) {
     // A console never reports an error.
-    with(|console| console.write_fmt(arguments));
+    with(|console| console.interrupt_prompt(|console| console.write_fmt(arguments)));
+}
+
+/// Sets what is drawn again after other output: the prompt and what was typed behind it, the cursor
+/// at its end; empty while no input is awaited. Sends `bytes`, which show it.
+///
+/// Context: thread.
+pub(crate) fn set_prompt(text: &str, bytes: &[u8]) {
+    with(|console| {
+        console.prompt.clear();
+        for character in text.chars() {
+            // What is too long is not shown again, but stays in the editor.
+            if console.prompt.try_push(character).is_err() {
+                break;
+            }
+        }
+        CONTINUES.store(false, Ordering::Relaxed);
+        // After the text is set: an NMI's report that comes as soon as the prompt is seen draws it again.
+        for &byte in bytes {
+            console.send(byte);
+        }
+    });
+}
+
+/// How often the prompt has been drawn again. Context: any.
+pub(crate) fn redrawn() -> u32 {
+    REDRAWN.load(Ordering::Relaxed)
 }
 
 /// Sends bytes as they are.
@@ -143,6 +204,24 @@ pub fn enable_receive_interrupt() {
     with(|console| console.uart.enable_interrupts(IER::DATA_READY));
 }
 
+/// Lets the port interrupt when it can take a byte, or not.
+///
+/// Context: thread.
+pub(crate) fn enable_transmit_interrupt(on: bool) {
+    with(|console| {
+        if on {
+            console.uart.enable_interrupts(IER::THR_EMPTY);
+        } else {
+            console.uart.disable_interrupts(IER::THR_EMPTY);
+        }
+    });
+}
+
+/// Whether there is a COM1. Context: any but NMI and #MC.
+pub(crate) fn is_present() -> bool {
+    CONSOLE.lock().is_some()
+}
+
 /// ISA interrupt of COM1.
 pub const ISA_IRQ: u8 = 4;
 
@@ -159,6 +238,23 @@ impl Report {
         // on, because it is under this report or stuck, and the UART driver has no state that a
         // torn call breaks.
         unsafe { &mut *self.console }.as_mut()
+    }
+}
+
+impl Report {
+    /// Leaves out the prompt from now on: the kernel ends.
+    pub(crate) fn close_prompt(&mut self) {
+        if let Some(console) = self.console() {
+            console.prompt.clear();
+        }
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        if let Some(console) = self.console() {
+            console.draw_prompt();
+        }
     }
 }
 
@@ -265,13 +361,15 @@ impl Log for Logger {
             _ => "",
         };
         with(|console| {
-            console.begin_line();
-            writeln!(
-                console,
-                "[{seconds:>4}.{rest:06}] cpu{:<3} {level}{}",
-                cpu_number(),
-                record.args()
-            )
+            console.interrupt_prompt(|console| {
+                console.begin_line();
+                writeln!(
+                    console,
+                    "[{seconds:>4}.{rest:06}] cpu{:<3} {level}{}",
+                    cpu_number(),
+                    record.args()
+                )
+            })
         });
     }
 

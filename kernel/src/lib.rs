@@ -41,7 +41,7 @@
 //! # Modules
 //!
 //! Modules import only from those before them:
-//! `hw`, `sync`, `time`, `console`, `boot`, `memory`, `cpu`, `stop`, `acpi`, `apic`, `discover`, `smp`,
+//! `hw`, `sync`, `time`, `cancel`, `console`, `boot`, `memory`, `cpu`, `stop`, `acpi`, `apic`, `discover`, `smp`,
 //! `irq`, `devices`, `pci`, `stress`, `bench`, `monitor`, `start`.
 
 #![no_std]
@@ -52,6 +52,7 @@ pub mod acpi;
 pub mod apic;
 pub mod bench;
 pub mod boot;
+pub mod cancel;
 pub mod console;
 pub mod cpu;
 pub mod devices;

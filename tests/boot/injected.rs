@@ -15,6 +15,12 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("injected::nmi", || with(&plain().log("int"), nmi)),
         trial("injected::nmi_many", || with(&plain(), nmi_many)),
+        trial("injected::nmi_while_a_line_is_typed", || {
+            with(&plain(), nmi_while_typing)
+        }),
+        trial("injected::machine_check_corrected", || {
+            with(&machine(2)?, corrected)
+        }),
         trial("injected::machine_check_uncorrected", || {
             with(&plain(), uncorrected)
         }),
@@ -32,11 +38,10 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// Waits for the report of what QEMU was just made to inject. The kernel goes on after
-/// it, which it shows by a prompt when Enter is pressed: then the report is whole.
+/// Waits for the report of what QEMU was just made to inject. The kernel goes on after it, which it
+/// shows by the prompt again: then the report is whole.
 fn report(session: &mut Session) -> Result<Report> {
     session.expect("  backtrace\r\n", PATIENCE)?;
-    session.send_line("")?;
     session.wait_prompt(PATIENCE)?;
     Ok(Report::parse(&session.transcript().text_from(0))?)
 }
@@ -63,6 +68,89 @@ fn nmi_many(session: &mut Session) -> Result {
         report(session)?;
     }
     power_off(session)
+}
+
+/// After the report, the prompt and what was typed are there again, and Enter takes it.
+fn nmi_while_typing(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    for key in ["i", "d", "t", "spc", "3"] {
+        session.hmp(&format!("sendkey {key}"))?;
+    }
+    session.expect("idt 3", PATIENCE)?;
+    session.hmp("nmi")?;
+    report(session)?;
+    session.expect("idt 3", PATIENCE)?;
+    session.hmp("sendkey 0")?;
+    session.hmp("sendkey ret")?;
+    let answer = session.wait_prompt(PATIENCE)?;
+    ensure!(answer.contains("vector 30 (0x1e)"), "found {answer:?}");
+    power_off(session)
+}
+
+/// A corrected error, as `MCi_STATUS` has it: VAL, EN, and an error of a cache.
+const CORRECTED: &str = "0x9000000000000151";
+
+/// Corrected errors are logged with CPU and bank, and counted; many of them do not fill the log; and
+/// they are found without being asked for.
+fn corrected(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    let answer = session.command("mce", PATIENCE)?;
+    ensure!(answer.contains("  none"), "errors at first:\n{answer}");
+    ensure!(
+        answer.contains("polled every 60 s"),
+        "not polled:\n{answer}"
+    );
+    for (cpu, bank) in [(0, 3), (1, 4)] {
+        session.hmp(&format!("mce {cpu} {bank} {CORRECTED} 0 0 0"))?;
+        let answer = session.command("mce", PATIENCE)?;
+        let logged = format!(
+            "cpu{cpu}   warning: machine check: bank {bank}: corrected error: {CORRECTED} VAL EN: "
+        );
+        ensure_eq!(
+            answer.matches(&logged).count(),
+            1,
+            "{logged:?} in:\n{answer}"
+        );
+        ensure_eq!(
+            counted(&answer, cpu, bank)?,
+            1,
+            "errors of CPU {cpu}, bank {bank}"
+        );
+    }
+    // Found without a command.
+    session.command("mce every 1", PATIENCE)?;
+    session.hmp(&format!("mce 1 5 {CORRECTED} 0 0 0"))?;
+    session.expect(
+        "cpu1   warning: machine check: bank 5: corrected error",
+        PATIENCE,
+    )?;
+    session.wait_prompt(PATIENCE)?;
+    session.command("mce off", PATIENCE)?;
+    let mut logged = 0;
+    for number in 2..=30 {
+        session.hmp(&format!("mce 0 3 {CORRECTED} 0 0 0"))?;
+        let answer = session.command("mce", PATIENCE)?;
+        logged += answer.matches("bank 3: corrected error").count();
+        ensure_eq!(counted(&answer, 0, 3)?, number, "errors of CPU 0, bank 3");
+        ensure!(answer.contains("only by this command"), "polled:\n{answer}");
+    }
+    // The kernel allows ten at first and one in a minute.
+    ensure!(
+        (7..15).contains(&logged),
+        "{logged} of 29 errors were logged"
+    );
+    power_off(session)
+}
+
+/// The errors of a bank, from the answer to `mce`.
+fn counted(answer: &str, cpu: u32, bank: u32) -> Result<u64> {
+    for line in answer.lines() {
+        let words: Vec<_> = line.split_whitespace().collect();
+        if words.len() > 3 && words[0] == cpu.to_string() && words[1] == bank.to_string() {
+            return Ok(words[2].parse()?);
+        }
+    }
+    Err(format!("no row of CPU {cpu}, bank {bank} in:\n{answer}").into())
 }
 
 /// `MCi_STATUS`: VAL, UC, EN, PCC (SDM vol. 3B, 17.3.2.2); `MCG_STATUS`: RIPV, MCIP.

@@ -7,6 +7,7 @@ mod bench;
 mod bochs;
 mod calls;
 mod command;
+mod console;
 mod debugger;
 mod entry;
 mod example;
@@ -151,6 +152,7 @@ fn main() -> std::process::ExitCode {
     trials.extend(bench::trials());
     trials.extend(bochs::trials());
     trials.extend(command::trials());
+    trials.extend(console::trials());
     trials.extend(debugger::trials());
     trials.extend(entry::trials());
     trials.extend(example::trials());

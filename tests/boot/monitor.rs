@@ -27,7 +27,11 @@ const MISTAKES: &[(&str, &str)] = &[
     ("idt 1 2", "idt: `2` is one argument too many"),
     (
         "idt -1",
-        "idt: `-?` will not do; expected a number from 0 to 255",
+        "idt: `-1` will not do; expected a number from 0 to 255",
+    ),
+    (
+        "idt -x1 \"a b\"",
+        "idt: `-x1` will not do; expected a number from 0 to 255",
     ),
     (
         "idt --all",
@@ -55,7 +59,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "poweroff -1",
-        "poweroff: `-?` will not do; expected a number from 0 to 100",
+        "poweroff: `-1` will not do; expected a number from 0 to 100",
     ),
     ("poweroff 1 2", "poweroff: `2` is one argument too many"),
     ("reboot now", "reboot: `now` is one argument too many"),

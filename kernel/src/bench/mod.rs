@@ -58,6 +58,8 @@ use crate::cpu::{self, context};
 pub use clock::{Clock, NotCounted};
 pub use runner::Output;
 
+use crate::cancel;
+use crate::irq::machine_checks;
 use runner::Bench;
 
 /// What is to be measured, and how.
@@ -199,13 +201,26 @@ fn run_alone(options: &Options) -> Result<u32, NotCounted> {
     } else {
         options.groups.clone()
     };
+    // It would interrupt measurements.
+    let polling = machine_checks::stop();
     let mut bench = Bench::new(options);
     if let Some(why) = rivals::no_typical() {
         bench.skip("the typical way", why);
     }
     for (step, group) in groups.iter().enumerate() {
+        if cancel::is_requested() {
+            break;
+        }
         bench.begin(group, step + 1, groups.len());
         (group.run)(&mut bench);
+    }
+    if let Some(period) = polling {
+        // It had a timer on each CPU before.
+        let _ = machine_checks::start(period);
+    }
+    if cancel::was_requested() {
+        // The records have no end then.
+        return Ok(bench.figures());
     }
     Ok(bench.end())
 }

@@ -11,7 +11,7 @@ use super::clock::{self, Clock, stamp};
 use super::record::{self, About, Parameter, Parameters, Part, Record, Sample};
 use super::{Group, Options, settle};
 use crate::apic::local;
-use crate::{println, smp, time};
+use crate::{cancel, println, smp, time};
 
 /// Turns in which the variants of a figure alternate.
 const ROUNDS: usize = 10;
@@ -148,6 +148,11 @@ impl Bench {
         });
     }
 
+    /// How many figures there are.
+    pub(super) fn figures(&self) -> u32 {
+        self.figures
+    }
+
     pub(super) fn end(&self) -> u32 {
         self.record(&Record::End {
             figures: self.figures,
@@ -212,13 +217,17 @@ impl Bench {
                     self.clock == Clock::Cycles && time::has_passed(begin, part / ROUNDS as u64)
                 };
                 let mut warm_up = self.clock.warm_up().min(count.div_ceil(ROUNDS));
-                while warm_up > 0 && !has_used(BUDGET / 4) {
+                while warm_up > 0 && !has_used(BUDGET / 4) && !cancel::is_requested() {
                     (case.take)();
                     warm_up -= 1;
                 }
                 while samples.len() < wanted {
                     let taken = samples.len();
                     if taken >= least && has_used(BUDGET) || taken >= round && has_used(LIMIT) {
+                        break;
+                    }
+                    // One sample is left, so that there is something to summarise.
+                    if taken > 0 && cancel::is_requested() {
                         break;
                     }
                     samples.push((case.take)());

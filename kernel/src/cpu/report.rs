@@ -108,6 +108,7 @@ fn end(
         ending::ask_others();
     }
     let mut out = take_console();
+    out.close_prompt();
     if role == Role::Reporter {
         ending::wait_for_others();
     }

@@ -17,6 +17,7 @@ use tocsin_logic::vector::PriorityClass;
 use super::{DeviceError, Ownership, PATIENCE};
 use crate::hw::port;
 use crate::irq::{Claim, Line, Request, Source};
+use crate::sync::without_interrupts;
 use crate::time;
 
 const NAME: &str = "keyboard";
@@ -248,6 +249,16 @@ impl Keyboard {
     #[must_use]
     pub fn overflowed(&self) -> u64 {
         self.taken.bytes.overflowed() as u64
+    }
+
+    /// Takes a byte that the handler would take, if there is one: for a machine whose interrupts do not
+    /// arrive.
+    ///
+    /// Context: thread.
+    pub fn poll(&self) {
+        // Not between the look and the read of a handler on this CPU. On another one it cannot run, as
+        // interrupts do not arrive.
+        without_interrupts(|| self.taken.take());
     }
 
     /// The next byte that nobody has read.

@@ -6,7 +6,7 @@ use tocsin_logic::exit;
 
 use super::{
     Arguments, Command, CommandError, apic, bench, fault, gates, has_failed, ipi, irq, irqs, lines,
-    machine, memory, nmi, pci, sources, storm, stray, timer, timers, tlb,
+    machine, mce, memory, nmi, pci, sources, storm, stray, timer, timers, tlb,
 };
 use crate::{Machine, hw, println};
 
@@ -155,6 +155,12 @@ const COMMANDS: &[Command] = &[
         usage: "stray [ipi <vector> [cpu]|register]",
         help: "count the interrupts that nobody sent or answers, or make one",
         run: stray::stray,
+    },
+    Command {
+        name: "mce",
+        usage: "mce [every <seconds>|off]",
+        help: "poll the machine-check banks of all CPUs now, or regularly, and count the corrected errors",
+        run: mce::mce,
     },
     Command {
         name: "watchdog",

@@ -1,5 +1,7 @@
 //! The keyboard, if there is one, as a second way to type at the prompt. What is typed shows on COM1.
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use spin::Mutex;
 use tocsin_logic::vector::PriorityClass;
 
@@ -10,8 +12,13 @@ use crate::devices::keyboard::Keyboard;
 /// Belongs to the monitor's thread; no handler takes it.
 static KEYBOARD: Mutex<Option<Keyboard>> = Mutex::new(None);
 
-/// Takes the keyboard, its interrupts answered on this CPU. A machine without one is no trouble.
-pub(super) fn start(class: PriorityClass) {
+/// Whether the keyboard's interrupts arrive; if not, it is polled.
+static ARRIVES: AtomicBool = AtomicBool::new(true);
+
+/// Takes the keyboard, its interrupts answered on this CPU, if they arrive. A machine without one is no
+/// trouble.
+pub(super) fn start(class: PriorityClass, arrives: bool) {
+    ARRIVES.store(arrives, Ordering::Relaxed);
     match Keyboard::start(class, cpu::current().id()) {
         Ok(keyboard) => *KEYBOARD.lock() = Some(keyboard),
         Err(DeviceError::Absent(..)) => {}
@@ -23,6 +30,9 @@ pub(super) fn start(class: PriorityClass) {
 pub(super) fn read_byte() -> Option<u8> {
     let mut keyboard = KEYBOARD.lock();
     let keyboard = keyboard.as_mut()?;
+    if !ARRIVES.load(Ordering::Relaxed) {
+        keyboard.poll();
+    }
     loop {
         match keyboard.next_character()? {
             '\n' => return Some(b'\r'),
@@ -41,7 +51,7 @@ pub(super) fn without<T>(act: impl FnOnce() -> T) -> T {
     drop(taken);
     let done = act();
     if let Some(class) = class {
-        start(class);
+        start(class, ARRIVES.load(Ordering::Relaxed));
     }
     done
 }

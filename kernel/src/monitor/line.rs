@@ -1,21 +1,27 @@
 //! The prompt: line editing, history and completion are the `embedded-cli` crate's.
+//!
+//! The crate cuts a line into words and loses some of it (`-1`), and it cannot tell what is on the
+//! screen. Both come from the one function of it that draws the whole line: what the editor writes is
+//! captured, and the line read from there.
 
+use alloc::rc::Rc;
 use alloc::string::String;
+use core::cell::RefCell;
 use core::convert::Infallible;
 
-use embedded_cli::autocomplete::Autocompletion;
-use embedded_cli::cli::{CliBuilder, CliHandle};
+use embedded_cli::autocomplete::{Autocompletion, Request};
+use embedded_cli::cli::{Cli, CliBuilder, CliHandle};
 use embedded_cli::command::RawCommand;
 use embedded_cli::service::{Autocomplete, CommandProcessor, Help, ProcessError};
-use embedded_cli::{arguments::Arg, autocomplete::Request};
 
-use tocsin_logic::vector::PriorityClass;
 use x86_64::instructions::interrupts;
 
-use super::{commands, execute_line, keys};
+use super::{commands, execute_line, input, keys, receive};
 use crate::hw::processor;
-use crate::irq::{self, Line, Source};
-use crate::{Machine, console, cpu};
+use crate::irq::machine_checks;
+use crate::{Machine, cancel, console};
+
+const PROMPT: &str = "tocsin> ";
 
 /// Longest line, in bytes.
 const LINE_MAX: usize = 256;
@@ -23,58 +29,137 @@ const LINE_MAX: usize = 256;
 /// Bytes of earlier lines that are kept.
 const HISTORY_MAX: usize = 1024;
 
+/// What a terminal sends for the right arrow, and for a backspace.
+const RIGHT: &[u8] = b"\x1b[C";
+const BACKSPACE: &[u8] = b"\x08";
+
 /// Reads lines from the console and the keyboard, and executes them, for ever.
-pub(super) fn read_and_execute(machine: &'static Machine) -> ! {
-    // Before the prompt: who sees it can type.
-    let line = receive_line();
-    keys::start(CLASS);
-    let Ok(mut cli) = CliBuilder::default()
-        .writer(Output)
-        .prompt("tocsin> ")
-        .command_buffer([0; LINE_MAX])
-        .history_buffer([0; HISTORY_MAX])
-        .build();
+pub(super) fn read_and_execute(machine: &'static Machine, port: &receive::Port) -> ! {
+    // Before the prompt, which shows that input is accepted.
+    keys::start(receive::CLASS, port.arrives());
+    if let Err(error) = machine_checks::start(machine_checks::PERIOD) {
+        log::warn!("machine check: {error} (the banks are not polled)");
+    }
+    let mut editor = Editor::new(machine);
     loop {
         // Off, so that a byte or a key that comes between the look and the `hlt` still wakes it.
         interrupts::disable();
-        let byte = console::read_byte().or_else(keys::read_byte);
-        if byte.is_none() && line.is_some() {
+        let byte = input::next_byte();
+        if byte.is_none() && port.arrives() && !cancel::was_requested() {
             processor::enable_and_halt();
         }
         interrupts::enable();
+        if cancel::was_requested() {
+            cancel::clear();
+            editor.abandon_line();
+        }
         if let Some(byte) = byte {
-            let Ok(()) = cli.process_byte::<Names, _>(byte, &mut Lines { machine });
+            editor.take(byte);
         }
         core::hint::spin_loop();
     }
 }
 
-/// Lets the serial port wake this CPU, so that it need not look all the time.
-fn receive_line() -> Option<Line> {
-    let request = irq::Request {
-        name: "console",
-        source: Source::Isa(console::ISA_IRQ),
-        class: CLASS,
-        cpu: cpu::current().id(),
-    };
-    // Coming out of `hlt` is all that the interrupt is for.
-    match Line::new(request, || {}) {
-        Ok(line) => {
-            console::enable_receive_interrupt();
-            Some(line)
+/// The line editor and what it shows.
+struct Editor {
+    cli: Cli<Output, Infallible, [u8; LINE_MAX], [u8; HISTORY_MAX]>,
+    lines: Lines,
+    /// What the editor writes.
+    captured: Captured,
+    /// How often the console had drawn the prompt when the editor last wrote.
+    redrawn: u32,
+}
+
+type Captured = Rc<RefCell<String>>;
+
+impl Editor {
+    fn new(machine: &'static Machine) -> Self {
+        // The editor begins with a prompt, which is shown below.
+        let captured = Captured::default();
+        let Ok(cli) = CliBuilder::default()
+            .writer(Output(Rc::clone(&captured)))
+            .prompt(PROMPT)
+            .command_buffer([0; LINE_MAX])
+            .history_buffer([0; HISTORY_MAX])
+            .build();
+        let line = String::new();
+        let mut editor = Self {
+            cli,
+            lines: Lines { machine, line },
+            captured,
+            redrawn: 0,
+        };
+        editor.show(PROMPT);
+        editor
+    }
+
+    /// Processes a byte that was typed.
+    fn take(&mut self, byte: u8) {
+        if self.redrawn != console::redrawn() {
+            // Something else was printed, and the cursor is at the line's end since.
+            self.feed_silently(RIGHT);
         }
-        Err(error) => {
-            log::warn!("console: {error}; it is polled");
-            None
+        if matches!(byte, b'\r' | b'\n') {
+            self.lines.line = self.shown();
+            console::set_prompt("", b"\r\n");
+            self.capture(|editor| editor.feed(byte));
+            self.show(PROMPT);
+        } else {
+            let written = self.capture(|editor| editor.feed(byte));
+            self.show(&written);
         }
+    }
+
+    /// Ctrl-C: leaves the line and begins another one.
+    fn abandon_line(&mut self) {
+        self.feed_silently(RIGHT);
+        self.feed_silently(BACKSPACE);
+        console::set_prompt("", b"^C\r\n");
+        self.show(PROMPT);
+    }
+
+    /// Sends what the editor has written, and tells the console what to draw again.
+    fn show(&mut self, written: &str) {
+        let mut line = String::from(PROMPT);
+        line.push_str(&self.shown());
+        self.redrawn = console::redrawn();
+        console::set_prompt(&line, written.as_bytes());
+    }
+
+    /// What was typed behind the prompt.
+    fn shown(&mut self) -> String {
+        let drawn = self.capture(|editor| {
+            let Ok(()) = editor.cli.set_prompt(PROMPT);
+        });
+        let typed = drawn.split_once(PROMPT).map_or("", |(_, typed)| typed);
+        String::from(typed)
+    }
+
+    /// Types `key` as often as the longest line needs, and shows nothing of it.
+    fn feed_silently(&mut self, key: &[u8]) {
+        self.capture(|editor| {
+            for _ in 0..LINE_MAX {
+                for &byte in key {
+                    editor.feed(byte);
+                }
+            }
+        });
+    }
+
+    fn feed(&mut self, byte: u8) {
+        let Ok(()) = self.cli.process_byte::<Names, _>(byte, &mut self.lines);
+    }
+
+    /// What the editor writes in `act`.
+    fn capture(&mut self, act: impl FnOnce(&mut Self)) -> String {
+        self.captured.borrow_mut().clear();
+        act(self);
+        self.captured.take()
     }
 }
 
-/// Priority class of the serial port: low, because a person types.
-const CLASS: PriorityClass = PriorityClass::new(4).expect("a class is 0 to 15");
-
-/// The console as the line editor writes to it.
-struct Output;
+/// What the line editor writes to.
+struct Output(Captured);
 
 impl embedded_io::ErrorType for Output {
     type Error = Infallible;
@@ -82,7 +167,10 @@ impl embedded_io::ErrorType for Output {
 
 impl embedded_io::Write for Output {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        console::write_bytes(bytes);
+        // The editor writes whole characters.
+        self.0
+            .borrow_mut()
+            .push_str(&String::from_utf8_lossy(bytes));
         Ok(bytes.len())
     }
 
@@ -94,30 +182,17 @@ impl embedded_io::Write for Output {
 /// Takes finished lines.
 struct Lines {
     machine: &'static Machine,
+    /// The line as it was typed.
+    line: String,
 }
 
 impl CommandProcessor<Output, Infallible> for Lines {
     fn process<'a>(
         &mut self,
         _: &mut CliHandle<'_, Output, Infallible>,
-        raw: RawCommand<'a>,
+        _: RawCommand<'a>,
     ) -> Result<(), ProcessError<'a, Infallible>> {
-        // The editor has cut the line into words; the monitor wants it whole, for `;`. Of a word
-        // such as `-1` the editor tells only that it looks like an option and is none: `-?`.
-        let mut line = String::from(raw.name());
-        for argument in raw.args().args() {
-            let mut letter = [0; 4];
-            let (dashes, text) = match argument {
-                Ok(Arg::Value(text)) => ("", text),
-                Ok(Arg::LongOption(text)) => ("--", text),
-                Ok(Arg::DoubleDash) => ("--", ""),
-                Ok(Arg::ShortOption(option)) => ("-", &*option.encode_utf8(&mut letter)),
-                Err(_) => ("-", "?"),
-            };
-            let quote = if text.contains(' ') { "\"" } else { "" };
-            line.extend([" ", dashes, quote, text, quote]);
-        }
-        execute_line(self.machine, &line);
+        execute_line(self.machine, &self.line);
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ mod bench;
 mod commands;
 mod fault;
 mod gates;
+mod input;
 mod ipi;
 mod irq;
 mod irqs;
@@ -13,10 +14,12 @@ mod keys;
 mod line;
 mod lines;
 mod machine;
+mod mce;
 mod memory;
 mod nmi;
 mod pci;
 mod provoke;
+mod receive;
 mod sources;
 mod storm;
 mod stray;
@@ -39,7 +42,7 @@ use crate::cpu::context;
 use crate::devices::DeviceError;
 use crate::pci::PciError;
 use crate::smp::jobs::JobError;
-use crate::{Machine, println};
+use crate::{Machine, cancel, println};
 
 pub(crate) use machine::show_machine;
 
@@ -70,6 +73,8 @@ pub enum CommandError {
     Failed(String),
     /// A device outside of PCI cannot do it, or did not.
     Device(DeviceError),
+    /// Ctrl-C was pressed before it was done.
+    Cancelled,
 }
 
 impl fmt::Display for CommandError {
@@ -85,6 +90,7 @@ impl fmt::Display for CommandError {
             Self::Pci(error) => error.fmt(f),
             Self::Failed(what) => f.write_str(what),
             Self::Device(error) => error.fmt(f),
+            Self::Cancelled => f.write_str("cancelled by Ctrl-C"),
         }
     }
 }
@@ -165,27 +171,37 @@ pub fn run(machine: &'static Machine) -> ! {
         "monitor: it runs already"
     );
     let (options, _) = Options::parse(&machine.boot.command_line);
+    input::set_up();
+    // Before the script, so that Ctrl-C wakes a command of it.
+    let port = receive::Port::start();
     if let Some(script) = options.run {
         for command in script::commands(script) {
             println!("tocsin> {command}");
-            execute(machine, command);
+            if !execute(machine, command) {
+                break;
+            }
         }
     }
-    line::read_and_execute(machine)
+    line::read_and_execute(machine, &port)
 }
 
-/// Executes the commands of one line, separated by `;`.
+/// Executes the commands of one line, separated by `;`, up to one that is cancelled.
 fn execute_line(machine: &'static Machine, line: &str) {
     for command in script::commands(line) {
-        execute(machine, command);
+        if !execute(machine, command) {
+            break;
+        }
     }
 }
 
-/// Executes one command and prints its error, if it has one.
-fn execute(machine: &'static Machine, command: &str) {
+/// Executes one command and prints its error, if it has one. Returns false if it was cancelled.
+fn execute(machine: &'static Machine, command: &str) -> bool {
     let mut words = script::words(command);
-    let Some(name) = words.next() else { return };
-    let result = commands::find(name)
+    let Some(name) = words.next() else {
+        return true;
+    };
+    cancel::clear();
+    let mut result = commands::find(name)
         .ok_or_else(|| CommandError::Unknown(name.to_string()))
         .and_then(|found| {
             let words = words.collect();
@@ -197,10 +213,17 @@ fn execute(machine: &'static Machine, command: &str) {
                 },
             )
         });
+    let is_cancelled = cancel::is_requested();
+    if is_cancelled {
+        cancel::clear();
+        // What else is wrong is wrong because of that.
+        result = Err(CommandError::Cancelled);
+    }
     if let Err(error) = result {
         FAILED.store(true, Ordering::Relaxed);
         println!("{name}: {error}");
     }
+    !is_cancelled
 }
 
 /// Whether any command so far has failed.

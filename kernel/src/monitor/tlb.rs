@@ -15,7 +15,7 @@ use crate::memory::frames::{self, FRAME};
 use crate::memory::paging::Use;
 use crate::memory::tlb::{self, ForgetEverywhere, PAGE_LIMIT, Translations};
 use crate::memory::{MemoryError, mapping};
-use crate::{Machine, println};
+use crate::{Machine, cancel, println};
 
 /// What the old frame holds.
 const OLD: u64 = 0x0123_4567_89ab_cdef;
@@ -67,6 +67,9 @@ pub(super) fn tlb(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
     println!("  change           pages   stale before   stale after");
     for (change, name) in Change::ALL {
         for pages in [1, PAGE_LIMIT, PAGE_LIMIT + 1] {
+            if cancel::is_requested() {
+                return Err(CommandError::Cancelled);
+            }
             match run(change, pages) {
                 Ok((before, after)) => println!(
                     "  {name:<13}  {pages:>7}  {before:>13}  {after:>12}{}",

@@ -22,7 +22,7 @@ use fastrand::Rng;
 use crate::cpu::{self, interrupts};
 use crate::irq::nmi;
 use crate::smp::{self, jobs};
-use crate::{pci, time};
+use crate::{cancel, pci, time};
 use devices::Devices;
 
 pub use account::{Kind, Sums};
@@ -119,7 +119,9 @@ fn blow_here(cpu: u64) {
     }
     let end = END.load(Ordering::Acquire);
     let (mut actions, mut left) = (Action::ALL.len() as u64, u64::MAX);
-    while let Some(rest) = end.checked_sub(time::nanoseconds()) {
+    while let Some(rest) = end.checked_sub(time::nanoseconds())
+        && !cancel::is_requested()
+    {
         Action::any(&mut rng).act(&mut rng);
         actions += 1;
         if let Some(devices) = &devices {

@@ -11,7 +11,7 @@ use tocsin_logic::vector::PriorityClass;
 
 use crate::discover::machine;
 use crate::pci::edu::{Answered, Edu, Way};
-use crate::time;
+use crate::{cancel, time};
 
 /// Storms that are waited for before the device is answered: the first, and two trials.
 const STORMS: u32 = 3;
@@ -116,7 +116,8 @@ fn stays_silent(answered: &Answered) -> Result<u64, String> {
 }
 
 pub(super) fn wait_for(what: &str, condition: impl Fn() -> bool) -> Result<(), String> {
-    time::wait_until(PATIENCE, condition)
+    let is_over = || cancel::is_requested() || condition();
+    (time::wait_until(PATIENCE, is_over) && !cancel::was_requested())
         .then_some(())
         .ok_or_else(|| format!("{what}: not within {}", Nanoseconds(PATIENCE)))
 }

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::{Arguments, CommandError};
 use crate::irq::{call, deferred};
 use crate::smp::{self, jobs};
-use crate::{Machine, cpu, println, time};
+use crate::{Machine, cancel, cpu, println, time};
 use kinds::Kind;
 
 /// How long what was sent may take to come, in nanoseconds.
@@ -66,6 +66,9 @@ pub(super) fn ipi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
     ACCOUNTS.iter().for_each(Account::reset);
     kinds::set_up();
     for kind in Kind::ALL {
+        if cancel::is_requested() {
+            return Err(CommandError::Cancelled);
+        }
         if kind == Kind::Together {
             jobs::run_on_all(kinds::send_together).map_err(CommandError::Cpu)?;
         } else if kind == Kind::Reschedule {

@@ -10,7 +10,7 @@ use super::{Begin, Ends, GRACE, PATIENCE, Run, arrives, mask_an_edge, received};
 use crate::devices::DeviceError;
 use crate::devices::hpet::{Comparator, Event, Hpet, Way};
 use crate::devices::pit::Pit;
-use crate::{println, time};
+use crate::{cancel, println, time};
 
 /// The time of a one-shot and of a period, in nanoseconds.
 const TIME: u64 = 1_000_000;
@@ -74,7 +74,7 @@ fn drive(run: &mut Run<'_>, number: u8, way: &str, mut event: Event) -> Result<(
 
     let begin = Begin::new(event.line());
     let (mut raised, mut late) = (0, 0);
-    while raised < run.count {
+    while raised < run.count && !cancel::was_requested() {
         let in_time = event.once(counts)?;
         let limit = if in_time { PATIENCE } else { 3 * TIME };
         if arrives(event.line(), &begin, raised + 1, limit) {

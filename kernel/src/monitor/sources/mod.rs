@@ -20,7 +20,7 @@ use crate::devices::DeviceError;
 use crate::irq::Line;
 use crate::irq::timers::{Mode, Timer};
 use crate::smp::jobs;
-use crate::{Machine, cpu, println, time};
+use crate::{Machine, cancel, cpu, println, time};
 
 /// Interrupts that are raised, unless a number is given.
 const COUNT: u64 = 10;
@@ -86,6 +86,9 @@ pub(super) fn sources(
         driver(&mut run).map_err(CommandError::Device)?;
     } else {
         for (name, driver) in SOURCES {
+            if cancel::is_requested() {
+                break;
+            }
             match driver(&mut run) {
                 Ok(()) => {}
                 Err(error @ DeviceError::Absent(..)) => println!("  {name}: {error}"),
@@ -240,7 +243,9 @@ impl Run<'_> {
         });
         let started = timer.and_then(|mut timer| {
             timer.after(duration)?;
-            time::wait_until(PATIENCE, || has_fired.load(Ordering::Acquire));
+            time::wait_until(PATIENCE, || {
+                has_fired.load(Ordering::Acquire) || cancel::is_requested()
+            });
             Ok(())
         });
         if let Err(error) = started {
@@ -252,6 +257,10 @@ impl Run<'_> {
     }
 
     fn problem(&mut self, what: &str) {
+        if cancel::was_requested() {
+            // What is missing was not waited for.
+            return;
+        }
         self.problems += 1;
         println!("  problem: {what}");
     }
@@ -283,5 +292,6 @@ fn mask_an_edge<D>(
 
 /// Waits until a line has come `more` times since `begin`. Returns whether it has.
 fn arrives(line: &Line, begin: &Begin, more: u64, limit: u64) -> bool {
-    time::wait_until(limit, || received(line) - begin.received >= more)
+    let has_come = || received(line) - begin.received >= more;
+    time::wait_until(limit, || has_come() || cancel::is_requested()) && has_come()
 }

@@ -14,7 +14,7 @@ use super::{Arguments, CommandError};
 use crate::apic::vectors;
 use crate::hw::processor;
 use crate::irq::timers::{self, Mode, Row, Timer, TimerError};
-use crate::{Machine, cpu, println, time};
+use crate::{Machine, cancel, cpu, println, time};
 
 /// The longest wait, in milliseconds: a day.
 const LONGEST: u64 = 86_400_000;
@@ -74,6 +74,10 @@ fn wait(time: u64) -> Result<(), TimerError> {
             break;
         }
         processor::enable_and_halt();
+        if cancel::is_requested() {
+            // The timer is cancelled by its drop.
+            return Ok(());
+        }
     }
     interrupts::enable();
     let late = FIRED.load(Ordering::Relaxed) - time::timestamp_at(deadline);

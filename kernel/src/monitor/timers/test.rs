@@ -11,7 +11,7 @@ use super::cases;
 use crate::hw::processor;
 use crate::irq::timers::{Mode, Timer};
 use crate::smp::jobs;
-use crate::{cpu, println, time};
+use crate::{cancel, cpu, println, time};
 
 /// How long to wait for what must come, in nanoseconds.
 const PATIENCE: u64 = 30_000_000_000;
@@ -148,6 +148,9 @@ pub(super) fn run(seed: u64) -> Result<(), CommandError> {
         case.expected.store(0, Ordering::Relaxed);
         case.came.store(0, Ordering::Relaxed);
         INDEX.store(index as u64, Ordering::Relaxed);
+        if cancel::is_requested() {
+            return Err(CommandError::Cancelled);
+        }
         jobs::run_on_all(run_here).map_err(CommandError::Cpu)?;
         let [expected, came] =
             [&case.expected, &case.came].map(|count| count.load(Ordering::Relaxed));

@@ -1,0 +1,66 @@
+//! Cancellation of long operations by the user: Ctrl-C.
+//!
+//! An operation that may take longer than a few seconds asks [`is_requested`] in its loops and waits,
+//! and then ends as at its normal end: it drops its lines and timers and accounts for what it did.
+//! The function that reads the input comes from the monitor, which is right of this module.
+
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+
+use crate::time;
+
+/// Time between two looks at the input, in nanoseconds.
+const PERIOD: u64 = 5_000_000;
+
+static REQUESTED: AtomicBool = AtomicBool::new(false);
+
+/// When the input is looked at next.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// Null, or a `fn()` that reads the input and calls [`request`].
+static INPUT: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Sets the function that reads the input, and calls [`request`] on Ctrl-C. Context: thread.
+pub(crate) fn set_input(poll: fn()) {
+    INPUT.store(poll as *mut (), Ordering::Release);
+}
+
+/// Requests the cancellation of the operation that is running. Context: any.
+pub fn request() {
+    REQUESTED.store(true, Ordering::Release);
+}
+
+/// Begins an operation: forgets an earlier request. Context: thread.
+pub(crate) fn clear() {
+    REQUESTED.store(false, Ordering::Release);
+}
+
+/// Whether cancellation was requested, without a look at the input. Context: any.
+#[must_use]
+pub fn was_requested() -> bool {
+    REQUESTED.load(Ordering::Acquire)
+}
+
+/// Whether cancellation was requested. Looks at the input itself, every few milliseconds, so that it
+/// works while interrupts do not arrive.
+///
+/// Context: thread.
+#[must_use]
+pub fn is_requested() -> bool {
+    if was_requested() {
+        return true;
+    }
+    let (now, next) = (time::nanoseconds(), NEXT.load(Ordering::Relaxed));
+    if now < next {
+        return false;
+    }
+    // One CPU at a time looks.
+    let claimed = NEXT.compare_exchange(next, now + PERIOD, Ordering::Relaxed, Ordering::Relaxed);
+    let input = INPUT.load(Ordering::Acquire);
+    if claimed.is_err() || input.is_null() {
+        return was_requested();
+    }
+    // SAFETY: 1. Only `set_input` stores here, and it stores a `fn()`.
+    let input = unsafe { core::mem::transmute::<*mut (), fn()>(input) };
+    input();
+    was_requested()
+}
