@@ -17,9 +17,9 @@ use tocsin_logic::pci::{Address, CONFIG_SIZE, EXTENDED_SIZE, Header};
 
 use crate::apic::{io, local};
 use crate::discover::Machine;
+use crate::hw::port;
 use crate::hw::processor::physical_address_bits;
 use crate::memory::frames::FRAME;
-use crate::hw::port;
 use crate::memory::{MemoryError, paging};
 use crate::sync::IrqMutex;
 

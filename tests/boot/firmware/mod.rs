@@ -2,6 +2,7 @@
 
 mod cases;
 mod field;
+mod loader;
 mod machines;
 
 use std::io::Write as _;
@@ -25,6 +26,7 @@ pub fn trials() -> Vec<Trial> {
         .collect();
     trials.push(trial("firmware::tables_beside_qemus_own", beside));
     trials.extend(machines::trials());
+    trials.extend(loader::trials());
     trials
 }
 

@@ -3,24 +3,27 @@
 //! Register access is the `x2apic` crate's. It writes the low half of an entry before the high one: an
 //! entry is changed while it is masked, or in one half only.
 
+mod entry;
+mod probe;
+
 use alloc::vec::Vec;
 use core::fmt;
 
 use spin::Once;
 use tocsin_logic::acpi::Gsi;
 use tocsin_logic::apic::io_apic::{self, IoApicVersion};
-use tocsin_logic::apic::{ApicId, Delivery, EncodingError, Polarity, Rte, Trigger};
-use tocsin_logic::memory_map::Placement;
+use tocsin_logic::apic::{ApicId, Delivery, EncodingError, Rte, Trigger};
 use tocsin_logic::topology::{self, NmiSource, Topology};
 use tocsin_logic::vector::Vector;
-use x2apic::ioapic::{IoApic as Registers, IrqFlags, IrqMode, RedirectionTableEntry};
+use x2apic::ioapic::{IoApic as Registers, IrqFlags};
 
 use super::local;
 use crate::discover::machine;
-use crate::hw::mmio::{self, Mmio};
-use crate::memory::paging;
-use crate::memory::probe::Probe;
+use crate::hw::mmio;
 use crate::sync::IrqMutex;
+use entry::{from_crate, to_crate};
+
+pub(crate) use probe::probe;
 
 /// Bytes of registers, up to and with the EOI register.
 const LENGTH: u64 = io_apic::EOI + 4;
@@ -55,95 +58,6 @@ static ALL: Once<Vec<IoApic>> = Once::new();
 #[must_use]
 pub fn all() -> &'static [IoApic] {
     ALL.get().map_or(&[], Vec::as_slice)
-}
-
-impl io_apic::Registers for Mmio {
-    fn read(&self, offset: u64) -> u32 {
-        Self::read(self, offset)
-    }
-
-    fn write(&self, offset: u64, value: u32) {
-        Self::write(self, offset, value);
-    }
-}
-
-/// Finds the I/O APICs of `topology` and masks their entries, except those that deliver SMIs: these are
-/// firmware's. One that cannot be where the table says, or does not answer, is left out, and the log
-/// says so. Returns those that answer.
-///
-/// # Safety
-///
-/// Once, on the boot CPU, before anything uses an I/O APIC.
-pub(crate) unsafe fn probe(topology: &Topology, placement: &Placement<'_>) -> Vec<IoApic> {
-    let found = topology.io_apics().iter().filter_map(|entry| {
-        // SAFETY: Passed on to the caller.
-        let found = unsafe { probe_one(entry, placement) };
-        found
-            .inspect_err(|problem| {
-                let topology::IoApic { id, address, .. } = entry;
-                log::warn!("I/O APIC {id} at {address:#x} {problem}; left out");
-            })
-            .ok()
-    });
-    found.collect()
-}
-
-/// Why there is no I/O APIC where the table says.
-enum ProbeError {
-    Misplaced(tocsin_logic::memory_map::Misplaced),
-    Unmapped(crate::memory::MemoryError),
-    Silent,
-}
-
-impl fmt::Display for ProbeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Misplaced(error) => write!(f, "cannot be {error}"),
-            Self::Unmapped(error) => write!(f, "cannot be mapped: {error}"),
-            Self::Silent => f.write_str("does not answer"),
-        }
-    }
-}
-
-/// # Safety
-///
-/// As [`probe`].
-unsafe fn probe_one(
-    entry: &topology::IoApic,
-    placement: &Placement<'_>,
-) -> Result<IoApic, ProbeError> {
-    let address = u64::from(entry.address);
-    let placed = placement.check(address, LENGTH);
-    placed.map_err(ProbeError::Misplaced)?;
-    // SAFETY: Firmware says that registers are here, and neither the memory map nor another table says
-    // otherwise.
-    let mapping = unsafe { Probe::map(address, LENGTH, paging::Use::Device) };
-    let mapping = mapping.map_err(ProbeError::Unmapped)?;
-    // SAFETY: The range is mapped as long as `mapping` lives.
-    let window = unsafe { Mmio::new(mapping.address(), LENGTH) };
-    let version = io_apic::identify(&window).ok_or(ProbeError::Silent)?;
-    let smi_pins = io_apic::smi_pins(&window, version);
-    let page = mapping.keep();
-    // SAFETY: The registers are mapped for good, and this is the only handle to them from now on.
-    let mut registers = unsafe { Registers::new(page) };
-    for pin in (0..version.pins()).filter(|pin| smi_pins >> pin & 1 == 0) {
-        // Nothing else of what firmware wrote stays; it may even be an entry that makes no sense.
-        // SAFETY: The I/O APIC has this entry, and no interrupts are on.
-        unsafe { reset(&mut registers, page, version, pin) };
-    }
-    Ok(IoApic {
-        id: entry.id,
-        // SAFETY: As above: reading changes nothing.
-        register_id: unsafe { registers.id() },
-        address,
-        gsi_base: entry.gsi_base.get(),
-        pins: version.pins().into(),
-        version,
-        index: 0,
-        smi_pins,
-        page,
-        registers: IrqMutex::new(registers),
-    })
 }
 
 /// Makes those of `found` that are in `topology` the I/O APICs of the machine, in its order. Once.
@@ -369,65 +283,6 @@ impl Drop for Input {
     fn drop(&mut self) {
         self.set_masked(true);
         OWNED.lock().retain(|&owned| owned != self.gsi);
-    }
-}
-
-/// An entry as the `x2apic` crate has it.
-fn to_crate(entry: Rte) -> Result<RedirectionTableEntry, EncodingError> {
-    entry.encode()?;
-    let destination = u8::try_from(entry.destination).map_err(|_| EncodingError::Destination {
-        id: entry.destination.into(),
-        max: Rte::MAX_DESTINATION,
-    })?;
-    let mut flags = IrqFlags::empty();
-    flags.set(IrqFlags::MASKED, entry.masked);
-    flags.set(IrqFlags::LOW_ACTIVE, entry.polarity == Polarity::Low);
-    flags.set(IrqFlags::LEVEL_TRIGGERED, entry.trigger == Trigger::Level);
-    flags.set(IrqFlags::LOGICAL_DEST, entry.logical);
-    let mut raw = RedirectionTableEntry::default();
-    raw.set_vector(entry.vector);
-    raw.set_mode(match entry.delivery {
-        Delivery::LowestPriority => IrqMode::LowestPriority,
-        Delivery::Smi => IrqMode::SystemManagement,
-        Delivery::Nmi => IrqMode::NonMaskable,
-        Delivery::Init => IrqMode::Init,
-        Delivery::ExtInt => IrqMode::External,
-        // `encode` refuses start-up IPIs.
-        Delivery::Fixed | Delivery::StartUp => IrqMode::Fixed,
-    });
-    raw.set_flags(flags);
-    raw.set_dest(destination);
-    Ok(raw)
-}
-
-/// The opposite of [`to_crate`].
-fn from_crate(raw: &RedirectionTableEntry) -> Rte {
-    let flags = raw.flags();
-    Rte {
-        vector: raw.vector(),
-        delivery: match raw.mode() {
-            IrqMode::Fixed => Delivery::Fixed,
-            IrqMode::LowestPriority => Delivery::LowestPriority,
-            IrqMode::SystemManagement => Delivery::Smi,
-            IrqMode::NonMaskable => Delivery::Nmi,
-            IrqMode::Init => Delivery::Init,
-            IrqMode::External => Delivery::ExtInt,
-        },
-        logical: flags.contains(IrqFlags::LOGICAL_DEST),
-        pending: flags.contains(IrqFlags::SEND_PENDING),
-        polarity: if flags.contains(IrqFlags::LOW_ACTIVE) {
-            Polarity::Low
-        } else {
-            Polarity::High
-        },
-        remote_irr: flags.contains(IrqFlags::REMOTE_IRR),
-        trigger: if flags.contains(IrqFlags::LEVEL_TRIGGERED) {
-            Trigger::Level
-        } else {
-            Trigger::Edge
-        },
-        masked: flags.contains(IrqFlags::MASKED),
-        destination: raw.dest().into(),
     }
 }
 
