@@ -4,7 +4,6 @@ use spin::Once;
 use tocsin_logic::acpi::fadt::Fadt;
 use tocsin_logic::acpi::hpet::Hpet;
 use tocsin_logic::acpi::{Madt, Signature, dmar, fadt, hpet, mcfg};
-use tocsin_logic::apic::ApicId;
 use tocsin_logic::apic::base::State;
 use tocsin_logic::apic::mode::{Choice, Mode, Situation, choose_mode};
 use tocsin_logic::command_line::{ApicMode, Options};
@@ -17,7 +16,7 @@ use crate::apic::clock::HPET_LENGTH;
 use crate::apic::{io, local};
 use crate::boot::BootInfo;
 use crate::hw::control::read_msr;
-use crate::hw::processor::{cpuid, cpuid_registers, initial_apic_id, physical_address_bits};
+use crate::hw::processor::{cpuid, cpuid_registers, physical_address_bits};
 
 /// Bytes of the local APICs' page.
 const PAGE: u64 = 4096;
@@ -127,7 +126,7 @@ fn add_devices(placement: &mut Placement<'_>, tables: Option<&Tables>, hpet: Opt
 
 #[inline(never)]
 fn read_madt(tables: Option<&Tables>, max_cpus: Option<u32>) -> (Topology, Problems) {
-    let bsp = ApicId(initial_apic_id());
+    let bsp = local::own_id();
     let alone = || (Topology::without_madt(bsp), Problems::default());
     let Some(tables) = tables else { return alone() };
     let Some(bytes) = tables.get(Signature::MADT) else {
@@ -191,7 +190,7 @@ fn choose(topology: &Topology, tables: Option<&Tables>, option: ApicMode) -> Cho
     let situation = |option| Situation {
         option,
         has_x2apic: cpuid(1, 0).ecx & 1 << 21 != 0,
-        bsp: ApicId(initial_apic_id()),
+        bsp: local::own_id(),
         highest: topology.highest_apic_id(),
         firmware_x2apic: local::base_register().is_ok_and(|base| base.state == State::X2Apic),
         locked: is_x2apic_locked(),

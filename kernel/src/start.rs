@@ -93,7 +93,7 @@ unsafe fn bring_up(machine: &Machine) {
     irq::set_up();
     let (options, _) = Options::parse(&machine.boot.command_line);
     // SAFETY: 1. Passed on to the caller. 2. The local APIC is set up.
-    match unsafe { smp::start(&machine.topology, apic, options.failcpu) } {
+    match unsafe { smp::start(&machine.topology, apic, &options) } {
         Ok(cpus) => log_cpus(cpus),
         Err(error) => stop::cannot_start(&error),
     }

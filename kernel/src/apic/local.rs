@@ -78,6 +78,24 @@ pub(crate) fn require() -> Result<(), ApicError> {
     }
 }
 
+/// The APIC ID of the CPU that runs this, from the ID register of its local APIC: the ID that IPIs go by.
+///
+/// CPUID gives the ID that the CPU had at reset, which firmware and virtual machines often get wrong. It is
+/// used only where the register cannot be read, because the local APIC is disabled. Context: thread, once
+/// memory is set up.
+pub(crate) fn own_id() -> ApicId {
+    let from_register = || {
+        let base = base_register().ok()?;
+        if base.state == State::Disabled {
+            return None;
+        }
+        // SAFETY: The address is the one that the processor gives.
+        let apic = unsafe { LocalApic::new(base.state, base.address) }.ok()?;
+        Some(apic.id())
+    };
+    from_register().unwrap_or_else(|| ApicId(processor::initial_apic_id()))
+}
+
 /// Why the local APIC cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApicError {

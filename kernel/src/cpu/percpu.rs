@@ -17,6 +17,7 @@ use super::machine_check::Polled;
 use super::nmi::Nmi;
 use super::stray::Strays;
 use super::stretch::Stretches;
+use crate::smp::tsc_sync::Exchange;
 use crate::sync::IrqMutex;
 use x86_64::structures::gdt::GlobalDescriptorTable;
 use x86_64::structures::tss::TaskStateSegment;
@@ -149,8 +150,8 @@ pub struct PerCpu {
     pub strays: Strays,
     /// Its interrupts.
     pub interrupts: Interrupts,
-    /// What its time-stamp counter showed when it had started; see `smp::counters`.
-    pub(crate) ready_at: AtomicU64,
+    /// Messages for the synchronisation of its time-stamp counter.
+    pub(crate) tsc: Exchange,
     /// Its machine-check errors that polling found.
     pub(crate) polled: Polled,
     pub(super) gdt: UnsafeCell<GlobalDescriptorTable<GDT_ENTRIES>>,
@@ -203,7 +204,7 @@ impl PerCpu {
             stretches: Stretches::new(),
             strays: Strays::new(),
             interrupts: Interrupts::new(),
-            ready_at: AtomicU64::new(0),
+            tsc: Exchange::new(),
             polled: Polled::new(),
             gdt: UnsafeCell::new(GlobalDescriptorTable::empty()),
             tss: UnsafeCell::new(TaskStateSegment::new()),

@@ -7,8 +7,8 @@ use tocsin_logic::topology::CpuId;
 use tocsin_logic::vector::PriorityClass;
 use x86_64::instructions::interrupts;
 
-use super::trampoline::Slot;
-use super::{RELEASED, counters, jobs};
+use super::slot::Slot;
+use super::{RELEASED, jobs, tsc_sync};
 use crate::hw::processor::{enable_and_halt, halt_forever};
 use crate::{apic, cpu, hw, memory};
 
@@ -31,19 +31,19 @@ pub(super) unsafe extern "C" fn entry(slot: &'static Slot) -> ! {
     }
     go_on(slot, Stage::LocalApic);
 
-    counters::agree();
     hw::control::set_priority_class(BARRIER_CLASS);
     go_on(slot, Stage::Ready);
     while !RELEASED.load(Ordering::Acquire) {
         enable_and_halt();
         interrupts::disable();
+        tsc_sync::serve();
     }
     memory::tlb::flush_all();
     hw::control::set_priority_class(PriorityClass::LOWEST);
     idle()
 }
 
-/// Notes the stage, and halts if it is the end.
+/// Notes the stage; halts if the boot CPU has abandoned this AP.
 fn go_on(slot: &Slot, stage: Stage) {
     if !slot.reach(stage) {
         halt_forever();

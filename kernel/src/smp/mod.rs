@@ -1,18 +1,19 @@
-//! Starting the other CPUs: all at once, each with a name if it fails.
+//! CPU bring-up: all APs at once, each named if it fails.
 //!
-//! The order is the SDM's (vol. 3A, 10.4.4): INIT to every AP, a wait, a start-up IPI to every AP,
-//! 200 us, and a second one to those that have not answered. The waits are shared, so the time does
-//! not grow with the number of CPUs. IPIs go to the APIC IDs that the MADT gives and to no others:
-//! a broadcast would also start CPUs that firmware has disabled.
+//! The order is the SDM's (vol. 3A, 10.4.4): INIT to every AP, a wait where the processor needs one, a
+//! start-up IPI to every AP, 200 us, and a second one to those that have not answered. The waits are
+//! shared, so the time does not grow with the number of CPUs. IPIs go to the APIC IDs that the MADT gives
+//! and to no others: a broadcast would also start CPUs that firmware has disabled.
 //!
-//! An AP that is ready waits with its priority (CR8) raised to class 14, so that no interrupt but
-//! the boot CPU's signal of class 15 gets through; with that, interrupts go on everywhere.
+//! An AP that is ready waits in the barrier with its priority (CR8) raised to class 14, so that only the
+//! boot CPU's wake-up of class 15 gets through, until interrupts are released on all CPUs.
 
 pub(crate) mod ap;
-mod counters;
 pub mod jobs;
 pub mod reschedule;
+mod slot;
 mod trampoline;
+pub(crate) mod tsc_sync;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -20,8 +21,9 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::apic::{ApicId, Icr, Lvt};
+use tocsin_logic::command_line::Options;
 use tocsin_logic::layout::{StackKind, stack_range};
-use tocsin_logic::smp::{Sabotage, Stage};
+use tocsin_logic::smp::{Broadcast, Sabotage, Stage, Unowned, init_wait};
 use tocsin_logic::topology::{CpuId, Topology};
 use tocsin_logic::vector::Vector;
 
@@ -31,20 +33,18 @@ use crate::discover::machine;
 use crate::hw::processor;
 use crate::memory::{self, MemoryError};
 use crate::time;
-use trampoline::{ApStart, Slot, Trampoline};
-
-/// Time after INIT that processors before the Pentium Pro's successors need, in nanoseconds.
-const INIT_WAIT: u64 = 10_000_000;
+use slot::{ApStart, Slot};
+use trampoline::Trampoline;
 
 /// Time after the first start-up IPI before the second, in nanoseconds (SDM vol. 3A, 10.4.4.1).
 const SECOND_SIPI_WAIT: u64 = 200_000;
 
 /// Time without any AP getting a stage further after which the rest are given up, in nanoseconds.
 /// Long, because a virtual CPU may have to wait for its turn on the host.
-const PATIENCE: u64 = 3_000_000_000;
+const TIMEOUT: u64 = 3_000_000_000;
 
-/// The vector that ends the barrier: of class 15, the only one that is not held back. Coming out of `hlt`
-/// is all that it is for.
+/// The vector that wakes an AP in the barrier: of class 15, the only one that is not masked. It only ends
+/// `hlt`.
 const RELEASE: Vector = Vector(0xf0);
 
 /// The ID that addresses all CPUs and so is no CPU's.
@@ -83,15 +83,19 @@ impl Online {
     }
 }
 
-/// The CPUs that are up: what bringing them up leaves.
+/// The result of bring-up.
 #[derive(Debug)]
 pub struct OnlineCpus {
-    /// In the order of their numbers; the first is the boot CPU.
-    pub online: Vec<Online>,
-    /// Those that did not make it.
+    /// The online CPUs in the order of their numbers; the first is the boot CPU.
+    pub online: &'static [Online],
+    /// Those that failed.
     pub failures: Vec<Failure>,
-    /// From the first INIT to the last CPU ready, in nanoseconds.
+    /// From the first INIT until the last CPU was ready, in nanoseconds.
     pub duration: u64,
+    /// How IPIs to all CPUs are sent.
+    pub broadcast: Broadcast,
+    /// As `online`, but empty if IPIs to all may not use shorthands.
+    by_shorthand: &'static [Online],
 }
 
 /// What [`online`] gives; before the start, [`NONE`]. A pointer, and not a `Once`: every call of another
@@ -99,9 +103,11 @@ pub struct OnlineCpus {
 static ONLINE: AtomicPtr<OnlineCpus> = AtomicPtr::new((&raw const NONE).cast_mut());
 
 static NONE: OnlineCpus = OnlineCpus {
-    online: Vec::new(),
+    online: &[],
     failures: Vec::new(),
     duration: 0,
+    broadcast: Broadcast::EachCpu(Unowned::Incomplete),
+    by_shorthand: &[],
 };
 
 /// Set when interrupts may go on.
@@ -126,7 +132,20 @@ fn started() -> &'static OnlineCpus {
 #[inline]
 #[must_use]
 pub fn all() -> &'static [Online] {
-    &started().online
+    started().online
+}
+
+/// The online CPUs, if IPIs to all of them may use destination shorthands; else none. Any context.
+#[inline]
+#[must_use]
+pub(crate) fn by_shorthand() -> &'static [Online] {
+    started().by_shorthand
+}
+
+/// How IPIs to all CPUs are sent. Any context.
+#[must_use]
+pub fn broadcast() -> Broadcast {
+    started().broadcast
 }
 
 /// The CPU of this number, if it is online. Any context.
@@ -152,7 +171,7 @@ pub(crate) fn set_up() {
     reschedule::set_up();
 }
 
-/// Starts all enabled CPUs of `topology` and waits until each is ready or given up.
+/// Starts all enabled CPUs of `topology` and waits until each is ready or abandoned.
 ///
 /// # Errors
 ///
@@ -164,52 +183,70 @@ pub(crate) fn set_up() {
 pub(crate) unsafe fn start(
     topology: &Topology,
     apic: &LocalApic,
-    sabotage: Option<Sabotage>,
+    options: &Options<'_>,
 ) -> Result<&'static OnlineCpus, MemoryError> {
-    let aps = prepare(topology, sabotage)?;
-    let mut result = OnlineCpus {
-        online: Vec::with_capacity(aps.len() + 1),
-        failures: Vec::new(),
-        duration: 0,
-    };
-    result.online.push(Online::new(cpu::current(), apic.id()));
-    if let Some(trampoline) = install_trampoline(&aps) {
-        counters::note_own();
+    let mut failures = Vec::new();
+    let aps = prepare(topology, apic, options, &mut failures)?;
+    let mut online = Vec::with_capacity(aps.len() + 1);
+    online.push(Online::new(cpu::current(), apic.id()));
+    // CPUs that are present and not the kernel's, beside the failures: all APs, until there is the code
+    // that they start with.
+    let (mut duration, mut unlisted) = (0, aps.len());
+    if let Some(trampoline) = install_trampoline(&aps, apic.is_x2apic()) {
         let begin = processor::timestamp();
-        wake(apic, &trampoline);
+        wake(apic, &trampoline, options.cpu_init_udelay);
         wait(trampoline.slots());
         let end = processor::timestamp();
-        result.duration = time::cycles_to_nanoseconds(end - begin);
+        duration = time::cycles_to_nanoseconds(end - begin);
+        let (mut is_complete, mut is_in_use) = (true, false);
         for slot in trampoline.slots() {
             match slot.abandon() {
-                Stage::Ready => {
-                    result.online.push(Online::new(slot.cpu, slot.apic_id()));
+                Stage::Ready => online.push(Online::new(slot.cpu, slot.apic_id())),
+                stage => {
+                    is_complete = false;
+                    // It may be about to turn paging on in that page, or still run in it.
+                    is_in_use |= matches!(stage, Stage::ProtectedMode | Stage::LongMode);
+                    failures.push(Failure {
+                        cpu: slot.cpu.id(),
+                        apic_id: slot.apic_id(),
+                        stage,
+                    });
                 }
-                stage => result.failures.push(Failure {
-                    cpu: slot.cpu.id(),
-                    apic_id: slot.apic_id(),
-                    stage,
-                }),
             }
         }
-        counters::check(&result.online[1..], begin, end);
-        if !result.failures.is_empty() {
-            // One that comes late finds nothing there but `hlt`.
+        if !is_complete {
             trampoline.disarm();
         }
+        unlisted = log_unlisted(&trampoline, is_complete);
+        if !is_in_use {
+            trampoline.unmap();
+        }
+        tsc_sync::run(apic, &online[1..]);
     }
-    let online: &'static OnlineCpus = Box::leak(Box::new(result));
-    ONLINE.store(core::ptr::from_ref(online).cast_mut(), Ordering::Release);
-    Ok(online)
+    let online: &'static [Online] = online.leak();
+    let broadcast = Broadcast::choose(topology.census(failures.len().max(unlisted)));
+    let by_shorthand = match broadcast {
+        Broadcast::Shorthand => online,
+        Broadcast::EachCpu(_) => &[],
+    };
+    let result: &'static OnlineCpus = Box::leak(Box::new(OnlineCpus {
+        online,
+        failures,
+        duration,
+        broadcast,
+        by_shorthand,
+    }));
+    ONLINE.store(core::ptr::from_ref(result).cast_mut(), Ordering::Release);
+    Ok(result)
 }
 
 /// The trampoline of these APs; `None` if there are none or it has no place. Firmware may leave no
 /// usable memory below 1 MiB, where an AP begins: then the boot CPU runs alone.
-fn install_trampoline(aps: &[ApStart]) -> Option<Trampoline> {
+fn install_trampoline(aps: &[ApStart], x2apic: bool) -> Option<Trampoline> {
     if aps.is_empty() {
         return None;
     }
-    Trampoline::install(aps)
+    Trampoline::install(aps, x2apic)
         .inspect_err(|error| {
             log::error!(
                 "smp: no place below 1 MiB for the code that CPUs start with: {error} (only CPU 0 \
@@ -219,16 +256,39 @@ fn install_trampoline(aps: &[ApStart]) -> Option<Trampoline> {
         .ok()
 }
 
-/// Lets interrupts go on, on all CPUs: the end of the barrier that [`start`] is the begin of.
+/// Logs the CPUs that ran the start-up code without a slot; returns how many there were.
+fn log_unlisted(trampoline: &Trampoline, is_complete: bool) -> usize {
+    let (arrived, slots) = (trampoline.arrived() as usize, trampoline.slots().len());
+    if !is_complete && arrived < slots {
+        log::warn!("smp: {arrived} of {slots} CPUs ran the first instruction of the start-up code");
+    }
+    let Some(unlisted) = trampoline.unlisted() else {
+        return 0;
+    };
+    log::error!(
+        "smp: {} CPU(s) with unknown or duplicate APIC IDs ran the start-up code, the last with ID {} (halted; \
+         compare with the MADT's IDs in `cpus`)",
+        unlisted.count,
+        unlisted.last_id
+    );
+    unlisted.count as usize
+}
+
+/// Ends the barrier that [`start`] leaves the APs in: interrupts are released on all CPUs.
 pub(crate) fn release(apic: &LocalApic) {
     RELEASED.store(true, Ordering::Release);
     for online in all().iter().skip(1) {
-        send(
-            apic,
-            Icr::fixed(RELEASE.get(), Destination::Physical(online.apic_id)),
-        );
+        wake_from_barrier(apic, online);
     }
     x86_64::instructions::interrupts::enable();
+}
+
+/// Ends the `hlt` of an AP in the barrier.
+fn wake_from_barrier(apic: &LocalApic, ap: &Online) {
+    send(
+        apic,
+        Icr::fixed(RELEASE.get(), Destination::Physical(ap.apic_id)),
+    );
 }
 
 /// The entries of the local APIC's pins on a CPU: NMI where the MADT says so, all else masked.
@@ -245,37 +305,57 @@ pub(crate) fn lint_entries(cpu: CpuId) -> [Lvt; 2] {
 }
 
 /// Maps the stacks and makes the per-CPU block of every AP that is to be started.
-fn prepare(topology: &Topology, sabotage: Option<Sabotage>) -> Result<Vec<ApStart>, MemoryError> {
+fn prepare(
+    topology: &Topology,
+    apic: &LocalApic,
+    options: &Options<'_>,
+    failures: &mut Vec<Failure>,
+) -> Result<Vec<ApStart>, MemoryError> {
     let mut aps = Vec::new();
     for cpu in topology.enabled().iter().skip(1) {
         let number = cpu.number.get();
+        let apic_id = cpu.apic_id;
+        if apic_id == apic.id() {
+            // INIT to this ID would reset the machine.
+            log::error!("smp: CPU {number}: its APIC ID {apic_id} is the boot CPU's (not started)");
+            failures.push(Failure {
+                cpu: number,
+                apic_id,
+                stage: Stage::Silent,
+            });
+            continue;
+        }
         memory::stacks::allocate(number)?;
-        let stage = sabotage
-            .filter(|sabotage| sabotage.cpu == number)
-            .map(|victim| victim.stage);
-        // An AP whose ID is not in the list halts without a sign.
-        let silent = stage == Some(Stage::Silent);
+        let for_this = |sabotage: Option<Sabotage>| {
+            let sabotage = sabotage.filter(|sabotage| sabotage.cpu == number);
+            sabotage.map(|sabotage| sabotage.stage)
+        };
+        let die_at = for_this(options.failcpu);
+        // An AP whose ID is in no slot halts.
+        let is_silent = die_at == Some(Stage::Silent);
         let block: &PerCpu = Box::leak(Box::new(PerCpu::new(number)));
         interrupts::add_cpu(block);
         aps.push(ApStart {
-            apic_id: cpu.apic_id,
-            listed_id: if silent { NOBODY } else { cpu.apic_id },
+            apic_id,
+            listed_id: if is_silent { NOBODY } else { apic_id },
             stack_top: stack_range(number, StackKind::Thread).end,
             cpu: block,
-            die_at: stage.map_or(Stage::NEVER, |stage| stage as u32),
+            die_at,
+            late_at: for_this(options.latecpu),
         });
     }
     Ok(aps)
 }
 
-/// Sends INIT and the start-up IPIs.
-fn wake(apic: &LocalApic, trampoline: &Trampoline) {
+/// Sends INIT and the start-up IPIs. `init_delay` is the wait between them in microseconds, if it is given.
+fn wake(apic: &LocalApic, trampoline: &Trampoline, init_delay: Option<u32>) {
     let slots = trampoline.slots();
     for slot in slots {
         send(apic, Icr::init(Destination::Physical(slot.apic_id())));
     }
-    if needs_init_wait() {
-        time::spin_for(INIT_WAIT);
+    let delay = init_delay.map_or_else(own_init_wait, u64::from);
+    if delay > 0 {
+        time::spin_for(delay * 1000);
     }
     let start_up = |slot: &Slot| {
         let target = Destination::Physical(slot.apic_id());
@@ -300,7 +380,7 @@ fn send(apic: &LocalApic, command: Icr) {
     unsafe { apic.send(command) }.expect("the ID of a CPU that may be started fits the mode");
 }
 
-/// Waits until every AP is ready, or none has got any further for [`PATIENCE`].
+/// Waits until every AP is ready, or none has got any further for [`TIMEOUT`].
 fn wait(slots: &[Slot]) {
     let progress = || slots.iter().map(|slot| slot.stage() as u64).sum::<u64>();
     let mut last_progress = progress();
@@ -309,23 +389,20 @@ fn wait(slots: &[Slot]) {
         let now = progress();
         if now != last_progress {
             (last_progress, last_time) = (now, time::nanoseconds());
-        } else if time::has_passed(last_time, PATIENCE) {
+        } else if time::has_passed(last_time, TIMEOUT) {
             return;
         }
         core::hint::spin_loop();
     }
 }
 
-/// Whether this processor is one of those that need time between INIT and the start-up IPI: of
-/// Intel's those before family 6, of AMD's those before family 15. For all later ones the wait
-/// has no effect but to make booting slower; operating systems have left it out for years.
-fn needs_init_wait() -> bool {
-    let signature = processor::cpuid(1, 0).eax;
-    let family = match signature >> 8 & 0xf {
-        0xf => 0xf + (signature >> 20 & 0xff),
-        family => family,
-    };
+/// The wait after INIT that this processor needs, in microseconds.
+fn own_init_wait() -> u64 {
     let vendor = processor::cpuid(0, 0);
-    let is_intel = vendor.ebx == u32::from_le_bytes(*b"Genu");
-    family < if is_intel { 6 } else { 15 }
+    let signature = processor::cpuid(1, 0).eax;
+    init_wait(
+        [vendor.ebx, vendor.edx, vendor.ecx],
+        signature,
+        processor::has_hypervisor(),
+    )
 }

@@ -1,8 +1,10 @@
-//! Where an AP begins: real mode, at a page below 1 MiB (SDM vol. 3A, 10.4.4.1).
+//! The AP start-up code: real mode, at a page below 1 MiB (SDM vol. 3A, 10.4.4.1).
 //!
-//! The code is copied there together with one [`Slot`] for each AP. All APs run it at once.
-//! Each finds its slot by its own APIC ID, so the code needs no lock and no counter, and notes
-//! the stage it reaches in the slot, so that one that dies can be named with the place.
+//! The code is copied there together with one [`Slot`] for each AP. All APs run it at once. Each finds its
+//! slot by the ID register of its own local APIC, because that ID is the one that INIT and start-up IPIs go
+//! by; the ID in CPUID may differ. It claims the slot by an atomic exchange of the stage, so that two CPUs
+//! never share a slot, and a CPU that has been abandoned cannot go on. A CPU that finds no slot halts and
+//! is counted in the header.
 
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -11,37 +13,19 @@ use tocsin_logic::apic::ApicId;
 use tocsin_logic::layout::DIRECT_MAP;
 use tocsin_logic::smp::Stage;
 
-use crate::cpu::percpu::PerCpu;
+use super::slot::{ApStart, SLOT_SIZE, Slot};
 use crate::hw::control::Features;
 use crate::memory::frames::FRAME;
 use crate::memory::paging::Use;
 use crate::memory::{MemoryError, frames, mapping, paging};
 
-/// What the trampoline knows of one AP. Read by the code below: its offsets are fixed.
-#[repr(C)]
-#[derive(Debug)]
-pub(super) struct Slot {
-    /// The APIC ID by which the AP finds its slot.
-    listed_id: u32,
-    /// How far it has come: a [`Stage`].
-    stage: AtomicU32,
-    /// First value of its stack pointer.
-    stack_top: u64,
-    /// Its per-CPU block.
-    pub(super) cpu: &'static PerCpu,
-    /// The stage at which it shall die, for tests; [`Stage::NEVER`] otherwise.
-    die_at: u32,
-    /// The APIC ID that IPIs to it are sent to: the same, but for a test.
-    apic_id: u32,
-}
-
-const _: () = assert!(size_of::<Slot>() == SLOT_SIZE && size_of::<Header>() == 64);
-const SLOT_SIZE: usize = 32;
+const _: () = assert!(size_of::<Header>() == 64);
 
 /// What the code finds at its start, behind a jump over it.
 #[repr(C)]
+#[derive(Debug)]
 struct Header {
-    jump: [u8; 4],
+    jump: AtomicU32,
     /// Physical address of the copy.
     base: u32,
     /// Physical address of the kernel's top-level page table.
@@ -56,8 +40,20 @@ struct Header {
     /// Limit and base of the GDT for the way up.
     gdt_limit: u16,
     gdt_base: [u16; 2],
-    reserved: [u8; 22],
+    reserved: u16,
+    /// Whether the local APIC is put into x2APIC mode before its ID is read.
+    x2apic: u32,
+    /// CPUs that have run the first instructions.
+    arrived: AtomicU32,
+    /// CPUs that have found no slot to claim.
+    unlisted: AtomicU32,
+    /// The APIC ID of the last of them.
+    unlisted_id: AtomicU32,
+    reserved_too: u32,
 }
+
+/// `hlt`, and a jump back to it: what the header's jump is replaced by. The same in 16-bit and 32-bit mode.
+const HALT: u32 = u32::from_le_bytes([0xf4, 0xeb, 0xfd, 0x90]);
 
 // AT&T syntax: in Intel syntax the assembler cannot tell the 16-bit code's constants from
 // addresses.
@@ -76,44 +72,19 @@ trampoline_efer:    .long 0
 trampoline_slots:   .long 0
 trampoline_far32:   .long 0, 0x08
 trampoline_far64:   .long 0, 0x18
-trampoline_gdtr:    .word 0, 0, 0
+trampoline_gdtr:    .word 0, 0, 0, 0
+trampoline_x2apic:  .long 0
+trampoline_arrived: .long 0
+trampoline_unlisted: .long 0
+trampoline_unlisted_id: .long 0
     .balign 64
 
 1:  cli
     cld
     movw %cs, %ax
     movw %ax, %ds
-
-    // The APIC ID: 32 bits of it where leaf 0BH is there, else 8 (SDM vol. 3A, 10.4.6).
-    xorl %eax, %eax
-    cpuid
-    cmpl $0x0b, %eax
-    jb 2f
-    movl $0x0b, %eax
-    xorl %ecx, %ecx
-    cpuid
-    testl %ebx, %ebx
-    jnz 3f
-2:  movl $1, %eax
-    cpuid
-    shrl $24, %ebx
-    movl %ebx, %edx
-
-3:  movl $(trampoline_end - trampoline_start), %esi
-    movl (trampoline_slots - trampoline_start), %ecx
-4:  cmpl %edx, (%si)
-    je 6f
-    addw ${slot_size}, %si
-    decl %ecx
-    jnz 4b
-5:  hlt                         // Nobody waits for this CPU.
-    jmp 5b
-
-6:  movl ${real_mode}, 4(%si)
-    cmpl ${real_mode}, {die_at}(%si)
-    je 5b
+    lock incl (trampoline_arrived - trampoline_start)
     movl (trampoline_base - trampoline_start), %ebp
-    addl %ebp, %esi             // The slot, as a physical address.
     lgdtl (trampoline_gdtr - trampoline_start)
     // After INIT the caches are off (CD and NW set; SDM vol. 3A, 11.1.1).
     movl $0x11, %eax
@@ -126,8 +97,49 @@ trampoline_32:
     movw %ax, %ds
     movw %ax, %es
     movw %ax, %ss
-    movl ${protected_mode}, 4(%esi)
-    cmpl ${protected_mode}, {die_at}(%esi)
+
+    // The local APIC's own ID. INIT leaves the mode as it was (SDM vol. 3A, 12.12.5.1).
+    movl $0x1b, %ecx            // IA32_APIC_BASE
+    rdmsr
+    cmpl $0, (trampoline_x2apic - trampoline_start)(%ebp)
+    je 1f
+    // In xAPIC mode the ID has only 8 bits, so first the mode that the kernel uses. EN, then EXTD: legal
+    // from every state (SDM vol. 3A, 12.12.5).
+    orl $0x800, %eax
+    wrmsr
+    orl $0x400, %eax
+    wrmsr
+1:  testl $0x400, %eax
+    jz 2f
+    movl $0x802, %ecx
+    rdmsr
+    jmp 3f
+2:  andl $0xfffff000, %eax
+    movl 0x20(%eax), %eax
+    shrl $24, %eax
+    testl %edx, %edx            // Registers above 4 GiB cannot be read here.
+    jz 3f
+    movl $-1, %eax
+
+3:  movl %eax, %edi
+    leal (trampoline_end - trampoline_start)(%ebp), %esi
+    movl (trampoline_slots - trampoline_start)(%ebp), %ecx
+4:  cmpl %edi, (%esi)
+    jne 5f
+    movl ${silent}, %eax
+    movl ${protected_mode}, %edx
+    lock cmpxchgl %edx, 4(%esi)
+    je 6f
+    cmpl ${abandoned}, %eax
+    je 7f
+5:  addl ${slot_size}, %esi
+    decl %ecx
+    jnz 4b
+    movl %edi, (trampoline_unlisted_id - trampoline_start)(%ebp)
+    lock incl (trampoline_unlisted - trampoline_start)(%ebp)
+    jmp 7f
+
+6:  cmpb ${protected_mode}, {die_at}(%esi)
     je 7f
     // PAE, CR3, EFER.LME, paging: SDM vol. 3A, 11.8.5.
     movl $0x20, %eax
@@ -150,8 +162,16 @@ trampoline_64:
     movl %esi, %esi
     movabsq ${direct_map}, %rax
     addq %rax, %rsi
-    movl ${long_mode}, 4(%rsi)
-    cmpl ${long_mode}, {die_at}(%rsi)
+    cmpb ${long_mode}, {late_at}(%rsi)
+    jne 2f
+1:  pause
+    cmpl ${abandoned}, 4(%rsi)
+    jne 1b
+2:  movl ${protected_mode}, %eax
+    movl ${long_mode}, %edx
+    lock cmpxchgl %edx, 4(%rsi)
+    jne 8f
+    cmpb ${long_mode}, {die_at}(%rsi)
     je 8f
     xorl %eax, %eax
     movw %ax, %fs
@@ -177,7 +197,9 @@ trampoline_end:
     "#,
     slot_size = const SLOT_SIZE,
     die_at = const core::mem::offset_of!(Slot, die_at),
-    real_mode = const Stage::RealMode as u32,
+    late_at = const core::mem::offset_of!(Slot, late_at),
+    silent = const Stage::Silent as u32,
+    abandoned = const Stage::Abandoned as u32,
     protected_mode = const Stage::ProtectedMode as u32,
     long_mode = const Stage::LongMode as u32,
     direct_map = const DIRECT_MAP,
@@ -198,30 +220,29 @@ fn code_size() -> u64 {
     &raw const trampoline_end as u64 - &raw const trampoline_start as u64
 }
 
-/// The trampoline in place, ready for APs; frees its mapping, not its memory, when dropped.
+/// The trampoline in place, ready for APs.
 #[derive(Debug)]
 pub(super) struct Trampoline {
     base: u64,
+    header: &'static Header,
     slots: &'static [Slot],
 }
 
-/// What a slot is made of.
+/// CPUs that ran the start-up code and found no slot to claim.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ApStart {
-    pub(super) apic_id: ApicId,
-    pub(super) listed_id: ApicId,
-    pub(super) stack_top: u64,
-    pub(super) cpu: &'static PerCpu,
-    pub(super) die_at: u32,
+pub(super) struct Unlisted {
+    pub(super) count: u32,
+    /// The APIC ID of the last of them.
+    pub(super) last_id: ApicId,
 }
 
 impl Trampoline {
-    /// Copies the code and writes the slots of `aps`.
+    /// Copies the code and writes the slots of `aps`, which start in x2APIC mode if `x2apic` is set.
     ///
     /// # Errors
     ///
     /// [`MemoryError`], if there is no room below 1 MiB.
-    pub(super) fn install(aps: &[ApStart]) -> Result<Self, MemoryError> {
+    pub(super) fn install(aps: &[ApStart], x2apic: bool) -> Result<Self, MemoryError> {
         let code_size = code_size();
         let base = frames::allocate_low(code_size + (aps.len() * SLOT_SIZE) as u64)?;
         // SAFETY: 1. The block is ours alone, in the direct map, and large enough for code and slots.
@@ -244,30 +265,24 @@ impl Trampoline {
             0
         };
         let header = frames::pointer::<Header>(base);
-        // SAFETY: 1. The copy begins with a header. 2. Only its jump has to stay as it is.
+        // SAFETY: 1. The copy begins with a header. 2. Only its jump has to stay as it is. 3. No AP runs yet.
         let header = unsafe { &mut *header };
         header.base = base as u32;
         header.root = u32::try_from(paging::root()).map_err(|_| MemoryError::NoRoomForTables)?;
         header.efer = 1 << 8 | nx;
         header.slots = aps.len() as u32;
+        header.x2apic = x2apic.into();
         header.far32 = far(&raw const trampoline_32, 0x08);
         header.far64 = far(&raw const trampoline_64, 0x18);
         header.gdt_limit = 4 * 8 - 1;
         header.gdt_base = halves(address(&raw const trampoline_gdt));
+        let header: &'static Header = header;
 
         let first = frames::pointer::<Slot>(base + code_size);
         for (index, ap) in aps.iter().enumerate() {
-            let slot = Slot {
-                listed_id: ap.listed_id.0,
-                stage: AtomicU32::new(Stage::Silent as u32),
-                stack_top: ap.stack_top,
-                cpu: ap.cpu,
-                die_at: ap.die_at,
-                apic_id: ap.apic_id.0,
-            };
             let place = first.wrapping_add(index);
             // SAFETY: 1. The block has room for all slots behind the code, aligned to their size.
-            unsafe { place.write(slot) };
+            unsafe { place.write(Slot::new(ap)) };
         }
         // SAFETY: 1. All slots have been written, and the block is never freed. 2. APs change only the
         // stages, which are atomic.
@@ -275,7 +290,11 @@ impl Trampoline {
         // SAFETY: 1. The page is the code just copied; the AP runs it at its physical address when
         // paging comes on. It may execute, and not be written, there.
         unsafe { mapping::map(base..base + FRAME, base, Use::Code)? };
-        Ok(Self { base, slots })
+        Ok(Self {
+            base,
+            header,
+            slots,
+        })
     }
 
     /// Physical address of the code, the begin of a page below 1 MiB.
@@ -283,65 +302,35 @@ impl Trampoline {
         self.base
     }
 
-    /// Makes all of the code `hlt`, in 16-bit and 32-bit mode alike: an AP that comes when it has been
-    /// given up halts, instead of turning paging on where its page is not mapped any more.
+    /// Replaces the first instruction by `hlt`, so that no further CPU runs the start-up code. CPUs that are
+    /// past it stop at their next stage, if they have been abandoned.
     pub(super) fn disarm(&self) {
-        const HLT: u8 = 0xf4;
-        let code = frames::pointer::<u8>(self.base);
-        // SAFETY: 1. The code is in memory of its own, and the slots lie behind it. 2. APs that run it
-        // meanwhile halt sooner or later, whatever mixture they see.
-        unsafe { code.write_bytes(HLT, code_size() as usize) };
+        self.header.jump.store(HALT, Ordering::SeqCst);
+    }
+
+    /// CPUs that have run the first instructions.
+    pub(super) fn arrived(&self) -> u32 {
+        self.header.arrived.load(Ordering::Acquire)
+    }
+
+    /// CPUs that have found no slot; `None` if all did.
+    pub(super) fn unlisted(&self) -> Option<Unlisted> {
+        let count = self.header.unlisted.load(Ordering::Acquire);
+        let last_id = ApicId(self.header.unlisted_id.load(Ordering::Acquire));
+        (count > 0).then_some(Unlisted { count, last_id })
     }
 
     /// The slots, in the order they were given.
     pub(super) fn slots(&self) -> &'static [Slot] {
         self.slots
     }
-}
 
-impl Drop for Trampoline {
-    fn drop(&mut self) {
-        // SAFETY: 1. All APs that are online have left it, and one that is late finds `hlt` there before
-        // it turns paging on.
+    /// Unmaps the code. No AP may have been abandoned in protected mode or in the 64-bit part: it may still turn
+    /// paging on or run there, and without the page that would be a triple fault. CPUs that have not claimed a slot
+    /// cannot any more.
+    pub(super) fn unmap(self) {
+        // SAFETY: By the contract above, no CPU runs the code with paging on, or will.
         let unmapped = unsafe { mapping::unmap(self.base..self.base + FRAME) };
         debug_assert!(unmapped.is_ok(), "the page was mapped by `install`");
     }
-}
-
-impl Slot {
-    /// How far the AP has come.
-    pub(super) fn stage(&self) -> Stage {
-        stage(self.stage.load(Ordering::Acquire))
-    }
-
-    /// The AP's APIC ID.
-    pub(super) fn apic_id(&self) -> ApicId {
-        ApicId(self.apic_id)
-    }
-
-    /// Notes that the AP has come to `stage`. Returns whether it may go on: not if the boot CPU has
-    /// given up on it meanwhile, or a test wants it to die here.
-    pub(super) fn reach(&self, stage: Stage) -> bool {
-        let advance = |now| (now < stage as u32).then_some(stage as u32);
-        let advanced = self
-            .stage
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, advance);
-        advanced.is_ok() && self.die_at != stage as u32
-    }
-
-    /// Gives up on the AP, unless it is ready. Returns the stage it had come to.
-    pub(super) fn abandon(&self) -> Stage {
-        let give_up = |now| (now < Stage::Ready as u32).then_some(Stage::Abandoned as u32);
-        match self
-            .stage
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, give_up)
-        {
-            Ok(number) | Err(number) => stage(number),
-        }
-    }
-}
-
-/// The stage with this number. The trampoline stores no other numbers.
-fn stage(number: u32) -> Stage {
-    Stage::from_number(number).unwrap_or(Stage::Silent)
 }

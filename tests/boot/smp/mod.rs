@@ -1,7 +1,9 @@
 //! Every CPU of the machine, on machines of many shapes: what the kernel says of them,
 //! what QEMU says of them, and what its `-smp` means.
 
+mod broadcast;
 mod failures;
+mod identity;
 mod nmi;
 mod processors;
 
@@ -62,7 +64,9 @@ pub fn trials() -> Vec<Trial> {
     });
     let mut trials: Vec<_> = shapes.collect();
     trials.push(trial(format!("smp::{BOOTS}_boots_in_a_row"), boots));
+    trials.extend(broadcast::trials());
     trials.extend(failures::trials());
+    trials.extend(identity::trials());
     trials.extend(nmi::trials());
     trials
 }

@@ -29,8 +29,13 @@ pub struct Options<'a> {
     pub apic: ApicMode,
     /// `maxcpus=`: the most CPUs to use, the boot CPU included; at least 1.
     pub maxcpus: Option<u32>,
-    /// `failcpu=`: a CPU that shall die on its way up, to test what the others do.
+    /// `cpu_init_udelay=`: the wait between INIT and the start-up IPI in microseconds, instead of the one
+    /// that the processor's family needs.
+    pub cpu_init_udelay: Option<u32>,
+    /// `failcpu=`: for tests, a CPU that stops at a stage of its way up.
     pub failcpu: Option<Sabotage>,
+    /// `latecpu=`: for tests, a CPU that attempts a stage only after it has been abandoned.
+    pub latecpu: Option<Sabotage>,
 }
 
 /// An option: its key, the values it takes, and how to take one.
@@ -53,7 +58,7 @@ const REFUSED: Refusal = Refusal(None);
 /// The key of [`virtio_mmio`].
 const VIRTIO_MMIO: &str = "virtio_mmio.device";
 
-pub(super) const KNOWN: [Known; 5] = [
+pub(super) const KNOWN: [Known; 7] = [
     Known {
         name: "run",
         accepts: "a list of monitor commands, such as \"memory; poweroff\",",
@@ -89,10 +94,29 @@ pub(super) const KNOWN: [Known; 5] = [
     },
     Known {
         name: "failcpu",
-        accepts: "CPU@STAGE, the stage silent, real, protected, long, kernel, tables or apic,",
+        accepts: "CPU@STAGE, the stage silent, protected, long, kernel, tables or apic,",
         repeats: false,
         set: |options, value| {
             options.failcpu = Some(Sabotage::parse(value).ok_or(REFUSED)?);
+            Ok(())
+        },
+    },
+    Known {
+        name: "latecpu",
+        accepts: "CPU@STAGE, the stage long, kernel, tables or apic,",
+        repeats: false,
+        set: |options, value| {
+            options.latecpu = Some(Sabotage::parse_late(value).ok_or(REFUSED)?);
+            Ok(())
+        },
+    },
+    Known {
+        name: "cpu_init_udelay",
+        accepts: "a number of microseconds from 0 to 1000000",
+        repeats: false,
+        set: |options, value| {
+            let number = parse_number(value).ok().and_then(|n| u32::try_from(n).ok());
+            options.cpu_init_udelay = Some(number.filter(|&n| n <= 1_000_000).ok_or(REFUSED)?);
             Ok(())
         },
     },

@@ -109,13 +109,15 @@ fn unknown_options_are_named_with_their_place_and_the_known_ones() {
     assert_eq!(
         messages("apic=xapic foo=1"),
         [
-            "unknown option `foo` at column 12; known: run, apic, maxcpus, failcpu, virtio_mmio.device"
+            "unknown option `foo` at column 12; known: run, apic, maxcpus, failcpu, latecpu, cpu_init_udelay, \
+             virtio_mmio.device"
         ]
     );
     assert_eq!(
         messages("RUN=x"),
         [
-            "unknown option `RUN` at column 1; known: run, apic, maxcpus, failcpu, virtio_mmio.device"
+            "unknown option `RUN` at column 1; known: run, apic, maxcpus, failcpu, latecpu, cpu_init_udelay, \
+             virtio_mmio.device"
         ]
     );
 }
@@ -178,6 +180,43 @@ fn failcpu_takes_a_cpu_and_a_stage() {
 }
 
 #[test]
+fn latecpu_takes_a_stage_after_the_claim() {
+    let (options, problems) = Options::parse("latecpu=3@long");
+    let expected = Sabotage {
+        cpu: 3,
+        stage: Stage::LongMode,
+    };
+    assert_eq!(options.latecpu, Some(expected));
+    assert!(problems.is_empty());
+    assert_eq!(
+        messages("latecpu=3@silent"),
+        [
+            "`latecpu=3@silent` at column 1: CPU@STAGE, the stage long, kernel, tables or apic, is needed"
+        ]
+    );
+}
+
+#[test]
+fn the_wait_after_init_is_in_microseconds() {
+    for (value, expected) in [("0", 0), ("10000", 10_000), ("1000000", 1_000_000)] {
+        let line = std::format!("cpu_init_udelay={value}");
+        let (options, problems) = Options::parse(&line);
+        assert_eq!(options.cpu_init_udelay, Some(expected));
+        assert!(problems.is_empty());
+    }
+    for value in ["", "-1", "1000001", "auto", "10ms"] {
+        let line = std::format!("cpu_init_udelay={value}");
+        assert_eq!(Options::parse(&line).0, Options::default(), "{value:?}");
+        assert_eq!(
+            messages(&line),
+            [std::format!(
+                "`{line}` at column 1: a number of microseconds from 0 to 1000000 is needed"
+            )]
+        );
+    }
+}
+
+#[test]
 fn a_bad_item_does_not_spoil_the_others() {
     let (options, problems) = Options::parse("maxcpus=2 apic=bad foo maxcpus=x run=help");
     assert_eq!(
@@ -186,7 +225,7 @@ fn a_bad_item_does_not_spoil_the_others() {
             run: Some("help"),
             apic: ApicMode::Auto,
             maxcpus: Some(2),
-            failcpu: None,
+            ..Options::default()
         }
     );
     let offsets: Vec<usize> = problems.iter().map(|problem| problem.offset).collect();

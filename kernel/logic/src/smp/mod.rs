@@ -1,7 +1,14 @@
-//! How far an AP has come on its way up, and whether its clock is the boot CPU's.
+//! Decisions of CPU bring-up: stages, test options, broadcast IPIs, the wait after INIT, TSC offsets.
 
 use core::fmt;
-use core::ops::RangeInclusive;
+
+mod broadcast;
+mod init;
+mod tsc;
+
+pub use broadcast::{Broadcast, Census, Unowned};
+pub use init::init_wait;
+pub use tsc::{Offset, Outcome, Synced, settle};
 
 /// The stages, in order. The numbers stand in memory that AP and boot CPU share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -9,28 +16,25 @@ use core::ops::RangeInclusive;
 pub enum Stage {
     /// Nothing has been heard of it.
     Silent = 0,
-    /// Its first instructions have run, in real mode.
-    RealMode = 1,
-    /// It is in 32-bit protected mode.
-    ProtectedMode = 2,
+    /// It is in 32-bit protected mode, and has claimed its slot by its APIC ID.
+    ProtectedMode = 1,
     /// It is in 64-bit mode, with the kernel's page tables.
-    LongMode = 3,
+    LongMode = 2,
     /// It runs the kernel's code on its own stack.
-    Kernel = 4,
+    Kernel = 3,
     /// It has its own GDT and TSS, and the shared IDT.
-    Tables = 5,
+    Tables = 4,
     /// Its local APIC is set up.
-    LocalApic = 6,
-    /// It waits for interrupts to go on.
-    Ready = 7,
-    /// The boot CPU has given up on it; it halts when it notices.
-    Abandoned = 8,
+    LocalApic = 5,
+    /// It waits at the barrier until interrupts are released.
+    Ready = 6,
+    /// The boot CPU has abandoned it. Final: the CPU halts at its next transition.
+    Abandoned = 7,
 }
 
 /// The stages with their names: as the command line has them, and in words.
-const NAMES: [(Stage, &str, &str); 9] = [
+const NAMES: [(Stage, &str, &str); 8] = [
     (Stage::Silent, "silent", "no sign of life"),
-    (Stage::RealMode, "real", "real mode"),
     (Stage::ProtectedMode, "protected", "protected mode"),
     (Stage::LongMode, "long", "long mode"),
     (Stage::Kernel, "kernel", "kernel code"),
@@ -42,7 +46,7 @@ const NAMES: [(Stage, &str, &str); 9] = [
 
 impl Stage {
     /// A number that no stage has.
-    pub const NEVER: u32 = u32::MAX;
+    pub const NEVER: u8 = u8::MAX;
 
     /// The stage with this number; `None` if none has it.
     #[must_use]
@@ -53,9 +57,9 @@ impl Stage {
             .find(|&stage| stage as u32 == number)
     }
 
-    /// The stage of this name before [`Stage::Ready`]: one that an AP can die at.
+    /// The stage of this name before [`Stage::Ready`].
     #[must_use]
-    pub fn to_die_at(name: &str) -> Option<Self> {
+    pub fn before_ready(name: &str) -> Option<Self> {
         NAMES
             .into_iter()
             .find(|&(stage, short, _)| stage < Self::Ready && short == name)
@@ -70,36 +74,13 @@ impl fmt::Display for Stage {
     }
 }
 
-/// How far a CPU's time-stamp counter is off, at least, in cycles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Skew {
-    /// It shows less than the boot CPU's.
-    Behind(u64),
-    /// It shows more.
-    Ahead(u64),
-}
-
-impl Skew {
-    /// The skew of a counter that has shown `shown` at a moment between two at which the boot CPU's has shown
-    /// what `between` begins and ends with; `None` if it may have none.
-    #[must_use]
-    pub fn of(shown: u64, between: RangeInclusive<u64>) -> Option<Self> {
-        if shown < *between.start() {
-            Some(Self::Behind(between.start() - shown))
-        } else if shown > *between.end() {
-            Some(Self::Ahead(shown - between.end()))
-        } else {
-            None
-        }
-    }
-}
-
-/// A CPU that a test wants to fail on its way up.
+/// An AP and a stage, as the test options `failcpu=` and `latecpu=` give them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sabotage {
-    /// Its number.
+    /// The number of the AP.
     pub cpu: u32,
-    /// The last stage it comes to.
+    /// `failcpu=`: the last stage that it reaches. `latecpu=`: the stage that it attempts only after it
+    /// has been abandoned.
     pub stage: Stage,
 }
 
@@ -110,8 +91,14 @@ impl Sabotage {
         let (cpu, stage) = text.split_once('@')?;
         Some(Self {
             cpu: cpu.parse().ok().filter(|&cpu| cpu > 0)?,
-            stage: Stage::to_die_at(stage)?,
+            stage: Stage::before_ready(stage)?,
         })
+    }
+
+    /// Reads `CPU@STAGE` for a CPU that is late: any stage that follows the claim of its slot.
+    #[must_use]
+    pub fn parse_late(text: &str) -> Option<Self> {
+        Self::parse(text).filter(|late| late.stage > Stage::ProtectedMode)
     }
 }
 

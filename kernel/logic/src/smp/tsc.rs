@@ -1,0 +1,158 @@
+//! The offset between the time-stamp counters of two CPUs, measured by messages between them.
+//!
+//! The boot CPU reads its counter, sends a request, the AP replies with the value of its own counter, and
+//! the boot CPU reads its counter again. The reply was taken between the two readings, whatever the
+//! messages cost, so the offset lies in an interval as wide as the round trip. Each further round narrows
+//! the interval. Unlike a comparison of "who is later", this never reports an offset that is not there.
+
+use core::fmt;
+
+/// The offset of an AP's counter from the boot CPU's, in TSC cycles: from `low` to `high`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offset {
+    low: i64,
+    high: i64,
+}
+
+impl Offset {
+    /// Nothing has been measured.
+    pub const UNKNOWN: Self = Self {
+        low: i64::MIN,
+        high: i64::MAX,
+    };
+
+    /// The offset after one more round: the boot CPU's counter showed `sent` before the AP's showed
+    /// `replied`, and `received` after that.
+    ///
+    /// A round that contradicts the earlier ones means that a counter does not run steadily. The offset
+    /// then covers both.
+    #[must_use]
+    pub fn narrowed(self, sent: u64, replied: u64, received: u64) -> Self {
+        let round = Self {
+            low: difference(replied, received),
+            high: difference(replied, sent),
+        };
+        let common = Self {
+            low: self.low.max(round.low),
+            high: self.high.min(round.high),
+        };
+        if common.low <= common.high {
+            common
+        } else {
+            Self {
+                low: self.low.min(round.low),
+                high: self.high.max(round.high),
+            }
+        }
+    }
+
+    /// The uncertainty of the measurement, in cycles.
+    #[must_use]
+    pub const fn width(self) -> u64 {
+        self.high.abs_diff(self.low)
+    }
+
+    /// The most that the two counters can differ by, in cycles.
+    #[must_use]
+    pub const fn bound(self) -> u64 {
+        let (low, high) = (self.low.unsigned_abs(), self.high.unsigned_abs());
+        if low > high { low } else { high }
+    }
+
+    /// The least that they differ by, in cycles: 0 if they may agree.
+    #[must_use]
+    pub const fn least(self) -> u64 {
+        if self.low > 0 {
+            self.low.unsigned_abs()
+        } else if self.high < 0 {
+            self.high.unsigned_abs()
+        } else {
+            0
+        }
+    }
+
+    /// Whether the AP's counter is ahead, where it is certain that they differ.
+    #[must_use]
+    pub const fn is_ahead(self) -> bool {
+        self.low > 0
+    }
+
+    /// What to add to the AP's counter to bring it closest to the boot CPU's; `None` if they may agree.
+    #[must_use]
+    pub const fn correction(self) -> Option<i64> {
+        if self.least() == 0 {
+            return None;
+        }
+        // The two have the same sign, so that neither operation overflows.
+        Some((self.low + (self.high - self.low) / 2).wrapping_neg())
+    }
+}
+
+/// `a - b`, limited to 64 bits with a sign.
+fn difference(a: u64, b: u64) -> i64 {
+    let magnitude = i64::try_from(a.abs_diff(b)).unwrap_or(i64::MAX);
+    if a < b { -magnitude } else { magnitude }
+}
+
+/// What came of bringing an AP's counter in line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It agreed: nothing was changed.
+    Agreed,
+    /// It differed by so many cycles or more, and was corrected.
+    Corrected(u64),
+    /// It differs, and was left as it is: there is no `IA32_TSC_ADJUST`, or a correction did not help.
+    Differs,
+}
+
+/// The counter of an AP after its measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Synced {
+    /// The offset that it has now.
+    pub offset: Offset,
+    /// How it came to it.
+    pub outcome: Outcome,
+}
+
+/// Corrections of one counter: the second takes back what the uncertainty of the first left.
+const CORRECTIONS: u32 = 2;
+
+/// Measures an AP's counter, and corrects it if it is wrong and the correction helps.
+///
+/// `measure` returns the offset, or `None` if the AP does not reply. `adjust` adds to the counter, and
+/// returns whether that was possible. The result is `None` if the AP stopped replying.
+pub fn settle(
+    mut measure: impl FnMut() -> Option<Offset>,
+    mut adjust: impl FnMut(i64) -> bool,
+) -> Option<Synced> {
+    let first = measure()?;
+    let mut offset = first;
+    for _ in 0..CORRECTIONS {
+        let Some(correction) = offset.correction() else {
+            break;
+        };
+        if !adjust(correction) {
+            break;
+        }
+        let corrected = measure()?;
+        if corrected.least() >= offset.least() {
+            adjust(correction.wrapping_neg());
+            break;
+        }
+        offset = corrected;
+    }
+    let outcome = if offset.least() > 0 {
+        Outcome::Differs
+    } else if first.least() > 0 {
+        Outcome::Corrected(first.least())
+    } else {
+        Outcome::Agreed
+    };
+    Some(Synced { offset, outcome })
+}
+
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {} cycles", self.low, self.high)
+    }
+}

@@ -1,0 +1,51 @@
+//! The CPUs that can be present without being started.
+
+use super::{Cpu, CpuState, Listed, Topology};
+use crate::apic::ApicId;
+use crate::smp::Census;
+
+/// What the list of CPUs does not tell of the table.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Unkept {
+    /// An entry of the table cannot be read.
+    pub(super) is_incomplete: bool,
+    /// The table has the online-capable bit: without it, any disabled entry may be of a CPU to come.
+    pub(super) has_online_capable: bool,
+    /// Enabled CPUs beyond the list's size.
+    pub(super) enabled: u32,
+    /// Others beyond it.
+    pub(super) others: u32,
+}
+
+impl Topology {
+    /// Counts the CPUs that can be present but are not enabled here. `failed` is the number of enabled CPUs
+    /// that did not start.
+    ///
+    /// A disabled entry counts as a CPU that may be added if the table cannot say that it is none (the
+    /// online-capable bit: ACPI 6.3, 5.2.12.2), unless its APIC ID is invalid or an enabled CPU's, as in
+    /// the entries that firmware fills tables up with.
+    #[must_use]
+    pub fn census(&self, failed: usize) -> Census {
+        let disabled_may_come = |cpu: &Cpu| {
+            let highest = match cpu.listed {
+                Listed::LocalApic => ApicId::XAPIC_MAX,
+                _ => ApicId::X2APIC_MAX,
+            };
+            !self.unkept.has_online_capable
+                && cpu.apic_id <= highest
+                && self.find(cpu.apic_id).is_none()
+        };
+        let is_addable = |cpu: &&Cpu| match cpu.state {
+            CpuState::OnlineCapable => true,
+            CpuState::Disabled => disabled_may_come(cpu),
+            _ => false,
+        };
+        let left_out = self.count(CpuState::Limited) + self.count(CpuState::Unreachable);
+        Census {
+            is_incomplete: self.unkept.is_incomplete || self.cpus[0].listed == Listed::Nowhere,
+            failed,
+            left_out: left_out + self.unkept.enabled as usize,
+            addable: self.cpus.iter().filter(is_addable).count() + self.unkept.others as usize,
+        }
+    }
+}
