@@ -21,7 +21,15 @@ pub const GROUPS: &[(&str, &[&str])] = &[
     ("pin", &["pin.hpet"]),
     ("msi", &["msi.edu"]),
     ("ipi", &["ipi.one_way", "ipi.round_trip"]),
-    ("broadcast", &["broadcast.all", "broadcast.sender"]),
+    (
+        "broadcast",
+        &[
+            "broadcast.all",
+            "broadcast.sender",
+            "broadcast.each_all",
+            "broadcast.each_sender",
+        ],
+    ),
     ("call", &["call.wait", "tlb.shootdown"]),
     (
         "throughput",

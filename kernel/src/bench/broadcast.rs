@@ -1,8 +1,11 @@
-//! One interrupt to all other CPUs, until all of them have answered.
+//! One interrupt to all other CPUs, until all of them have answered: by destination shorthand, and to each
+//! CPU in turn, as it is sent where shorthands would reach CPUs that the kernel does not own.
 
+use alloc::format;
 use core::sync::atomic::Ordering;
 
 use tocsin_logic::apic::icr::Destination;
+use tocsin_logic::smp::Broadcast;
 use tocsin_logic::vector::Vector;
 
 use super::answers::{ANSWERED, count, floor_that_counts, wait_for};
@@ -10,11 +13,12 @@ use super::clock::stamp;
 use super::partner::{self, Activity, AtWork};
 use super::record::Value;
 use super::rivals::{self, FLOOR, Installed, OWN, TYPICAL};
-use super::runner::{Bench, Parts};
+use super::runner::{Bench, Case, Parts};
 use crate::apic::local;
 use crate::cpu::{self, interrupts};
 use crate::irq::call;
-use crate::irq::ipi::Targets;
+use crate::irq::ipi::{self, Targets};
+use crate::smp;
 
 pub(super) fn run(bench: &mut Bench) {
     let others = partner::others().count();
@@ -31,12 +35,24 @@ pub(super) fn run(bench: &mut Bench) {
     Installed::lead(floor_that_counts(), rivals::typical_here());
     Installed::set_typical(count);
     let at_work = AtWork::begin(others, Activity::Polling);
+    let count = others as u64;
+    if let Broadcast::EachCpu(reason) = smp::broadcast() {
+        bench.skip("broadcast.all", &format!("no shorthands: {reason}"));
+    } else {
+        let parts: Parts<(u64, u64), 2> = [
+            ("broadcast.all", |(all, _)| all),
+            ("broadcast.sender", |(_, sender)| sender),
+        ];
+        let send = |vector: Vector| sent(count, || by_shorthand(vector));
+        let mut ways = installed.ways(overhead, || send(OWN), || send(FLOOR), || send(TYPICAL));
+        bench.compare_parts(&parts, &param, &mut ways);
+    }
     let parts: Parts<(u64, u64), 2> = [
-        ("broadcast.all", |(all, _)| all),
-        ("broadcast.sender", |(_, sender)| sender),
+        ("broadcast.each_all", |(all, _)| all),
+        ("broadcast.each_sender", |(_, sender)| sender),
     ];
-    let send = |vector| send(vector, others as u64);
-    let mut ways = installed.ways(overhead, || send(OWN), || send(FLOOR), || send(TYPICAL));
+    let in_turn = || sent(count, || ipi::signal_others_in_turn(OWN));
+    let mut ways = [Case::new("tocsin", overhead, in_turn)];
     bench.compare_parts(&parts, &param, &mut ways);
     drop(at_work);
     let tables = || partner::others().map(|other| &other.cpu.interrupts);
@@ -49,12 +65,18 @@ pub(super) fn run(bench: &mut Bench) {
 }
 
 /// Until all have answered, and what the sending alone took.
-fn send(vector: Vector, count: u64) -> (u64, u64) {
+#[inline]
+fn sent(count: u64, send: impl FnOnce()) -> (u64, u64) {
     ANSWERED.store(0, Ordering::Relaxed);
     let start = stamp();
-    // Without a destination there is nothing that does not fit.
-    let _ = local().send_fixed(vector, Destination::Others);
+    send();
     let sent = stamp();
     wait_for(count);
     (stamp() - start, sent - start)
+}
+
+#[inline]
+fn by_shorthand(vector: Vector) {
+    // Without a destination there is nothing that does not fit.
+    let _ = local().send_fixed(vector, Destination::Others);
 }

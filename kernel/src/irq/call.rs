@@ -143,18 +143,16 @@ pub fn start<'a>(
             set.iter().filter_map(smp::find).for_each(call_one);
         }
         Targets::Others => {
-            let own = cpu::current();
-            // By address: the numbers lie in the other CPUs' cache lines.
-            for target in smp::all().iter().filter(|it| !core::ptr::eq(it.cpu, own)) {
+            for target in ipi::others() {
                 leave(target);
             }
-            send(Destination::Others);
+            ipi::signal_others(VECTOR);
         }
         Targets::All => {
             for target in smp::all() {
                 leave(target);
             }
-            send(Destination::All);
+            ipi::signal_all(VECTOR);
         }
     }
     refused.map_or(Ok(()), |refused| Err(CallError::Full(refused)))
@@ -247,14 +245,39 @@ fn call_set(own: &PerCpu, set: &CpuSet, function: Function, argument: usize) {
 /// Calls all others by one IPI, does `meanwhile`, and waits.
 #[inline]
 fn call_others(own: &PerCpu, function: Function, argument: usize, meanwhile: impl FnOnce()) {
+    let online = smp::by_shorthand();
+    if online.len() <= 1 {
+        return call_others_in_turn(own, function, argument, meanwhile);
+    }
+    let notice = post_to_others(own, function, argument)
+        .unwrap_or_else(|| post_later(own, function, argument));
+    ipi::signal(VECTOR_TO_ALL, Destination::Others);
+    meanwhile();
+    wait_for_all(online, notice);
+}
+
+/// As [`call_others`], by one IPI to each: where the shorthand would reach CPUs that are not online.
+#[cold]
+fn call_others_in_turn(
+    own: &PerCpu,
+    function: Function,
+    argument: usize,
+    meanwhile: impl FnOnce(),
+) {
     let online = smp::all();
     if online.len() <= 1 {
         return meanwhile();
     }
     let notice = post_to_others(own, function, argument)
         .unwrap_or_else(|| post_later(own, function, argument));
-    ipi::signal(VECTOR_TO_ALL, Destination::Others);
+    ipi::signal_others_in_turn(VECTOR_TO_ALL);
     meanwhile();
+    wait_for_all(online, notice);
+}
+
+/// Waits until all have handled an entry of the board, and frees it.
+#[inline]
+fn wait_for_all(online: &[Online], notice: Notice) {
     for target in online {
         let reader = &target.cpu.reader;
         if !reader.has_passed(notice) {
@@ -276,7 +299,7 @@ fn post_to_others(own: &PerCpu, function: Function, argument: usize) -> Option<N
 #[cold]
 fn post_later(own: &PerCpu, function: Function, argument: usize) -> Notice {
     // Others may wait for what this CPU has posted already but not signalled.
-    ipi::signal(VECTOR_TO_ALL, Destination::Others);
+    ipi::signal_others(VECTOR_TO_ALL);
     let mut notice = None;
     wait_longer(|| {
         notice = post_to_others(own, function, argument);

@@ -18,6 +18,7 @@ use tocsin_logic::vector::Vector;
 
 use super::vectors::ReservedVector;
 use crate::apic::local;
+use crate::cpu;
 use crate::smp::{self, Online};
 
 /// Whom an IPI or a call is for. Numbers of CPUs and references to sets convert into it.
@@ -27,9 +28,10 @@ pub enum Targets<'a> {
     One(u32),
     /// These CPUs, of whom the sender may be one: an ICR write for each.
     Set(&'a CpuSet),
-    /// All that are online, but not the sender: one ICR write.
+    /// All that are online, but not the sender: one ICR write where [`smp::broadcast`] allows a shorthand,
+    /// else one for each.
     Others,
-    /// All that are online: one ICR write.
+    /// All that are online, likewise.
     All,
 }
 
@@ -114,9 +116,27 @@ pub(crate) fn send_vector<'a>(
             }
             Ok(())
         }
-        Targets::Others => to(Destination::Others),
-        Targets::All => to(Destination::All),
+        Targets::Others if has_shorthands() => to(Destination::Others),
+        Targets::All if has_shorthands() => to(Destination::All),
+        Targets::Others => others().try_for_each(|cpu| to(physical(cpu))),
+        Targets::All => smp::all().iter().try_for_each(|cpu| to(physical(cpu))),
     }
+}
+
+/// Whether shorthands reach only CPUs that are online.
+#[inline]
+fn has_shorthands() -> bool {
+    !smp::by_shorthand().is_empty()
+}
+
+/// The online CPUs but the one that runs this.
+#[inline]
+pub(crate) fn others() -> impl Iterator<Item = &'static Online> {
+    let own = cpu::current();
+    // By address: the numbers lie in the other CPUs' cache lines.
+    smp::all()
+        .iter()
+        .filter(move |it| !core::ptr::eq(it.cpu, own))
 }
 
 /// Sends this CPU an interrupt, faster than [`send`] does.
@@ -133,6 +153,32 @@ pub(super) fn signal(vector: Vector, destination: Destination) {
     local()
         .send_fixed(vector, destination)
         .expect("the ID of a CPU that is online fits the mode");
+}
+
+/// Sends a vector of the kernel's own to all other online CPUs.
+pub(super) fn signal_others(vector: Vector) {
+    if has_shorthands() {
+        signal(vector, Destination::Others);
+    } else {
+        signal_others_in_turn(vector);
+    }
+}
+
+/// As [`signal_others`], by one command for each CPU.
+#[cold]
+pub(crate) fn signal_others_in_turn(vector: Vector) {
+    others().for_each(|target| signal(vector, physical(target)));
+}
+
+/// Sends a vector of the kernel's own to all online CPUs.
+pub(super) fn signal_all(vector: Vector) {
+    if has_shorthands() {
+        signal(vector, Destination::All);
+    } else {
+        smp::all()
+            .iter()
+            .for_each(|target| signal(vector, physical(target)));
+    }
 }
 
 /// The online CPU of this number.

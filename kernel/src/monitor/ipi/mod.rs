@@ -87,6 +87,7 @@ pub(super) fn ipi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
     let merged = kinds::merged();
     let flood = flood::run()?;
 
+    println!("  interrupts to all CPUs are sent {}", smp::broadcast());
     // Only now, so that what came twice shows, too.
     println!(
         "  {:<40}  {:>7}  {:>8}  {:>7}",
