@@ -11,7 +11,7 @@ use uart_16550::backend::PioBackend;
 use uart_16550::spec::registers::IER;
 use uart_16550::{BaudRate, Config, Uart16550};
 
-use crate::sync::{IrqGuard, IrqMutex, cpu_number};
+use crate::sync::{IrqGuard, IrqMutex, RawIrqMutex, cpu_number};
 use crate::time;
 
 /// First port of COM1.
@@ -299,6 +299,12 @@ pub(crate) fn seize(waiting: impl Fn() -> bool) -> Option<Report> {
 pub(crate) fn is_held_here() -> bool {
     // SAFETY: 1. The lock is only looked at.
     unsafe { CONSOLE.raw() }.is_held_here()
+}
+
+/// Whether `lock` is the console's. Any context.
+pub(crate) fn is_locked_by(lock: &RawIrqMutex) -> bool {
+    // SAFETY: Only its address is used.
+    core::ptr::eq(lock, unsafe { CONSOLE.raw() })
 }
 
 /// Leaves the console to others, if the code that this interrupts holds it.

@@ -13,36 +13,97 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use lock_api::{GuardNoSend, RawMutex};
 use x86_64::instructions::interrupts;
 
-use crate::hw::processor;
+use tocsin_logic::units::Nanoseconds;
 
-/// A spin lock that keeps this CPU's interrupts off while it is held. Any context but NMI
-/// and #MC may take it; there, only `try_lock`.
+use crate::hw::processor;
+use crate::time::{Patience, WAIT_LIMIT};
+
+/// A spin lock that disables this CPU's interrupts while it is held.
 ///
-/// Guards must be dropped in the opposite order of their making, as scopes do.
+/// Guards may be dropped in any order: interrupts return to what they were when the last one of the CPU is
+/// dropped. A CPU that holds one must not wait for another CPU, which may spin for it with its interrupts
+/// disabled: such waits are rejected.
+///
+/// Context: any but NMI and #MC; there, only `try_lock`.
 pub type IrqMutex<T> = lock_api::Mutex<RawIrqMutex, T>;
 
-/// Holds an [`IrqMutex`]; interrupts return to what they were when it is dropped.
+/// Holds an [`IrqMutex`].
 pub type IrqGuard<'a, T> = lock_api::MutexGuard<'a, RawIrqMutex, T>;
 
 /// No CPU.
 const NOBODY: u32 = 0;
 
-static CPU_NUMBER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
-
-/// Tells the locks and the log how to learn the number of the CPU they run on. Until then it is 0.
-pub(crate) fn set_cpu_number(number: fn() -> u32) {
-    CPU_NUMBER.store(number as *mut (), Ordering::Release);
+/// What the locks keep for each CPU. Only the CPU itself uses it, and NMI handlers leave it as it was.
+#[derive(Debug)]
+pub(crate) struct Local {
+    /// The number of the CPU.
+    number: u32,
+    /// How many locks it holds.
+    held: AtomicU32,
+    /// Whether interrupts are enabled again when it holds none.
+    enable: AtomicBool,
 }
 
-/// The number of the CPU that runs this code.
-pub(crate) fn cpu_number() -> u32 {
-    let pointer = CPU_NUMBER.load(Ordering::Acquire);
-    if pointer.is_null() {
-        return 0;
+impl Local {
+    /// That of CPU number `number`, which holds none.
+    pub(crate) const fn new(number: u32) -> Self {
+        Self {
+            number,
+            held: AtomicU32::new(0),
+            enable: AtomicBool::new(false),
+        }
     }
-    // SAFETY: 1. Only `set_cpu_number` stores here, and it stores a `fn() -> u32`.
-    let number = unsafe { core::mem::transmute::<*mut (), fn() -> u32>(pointer) };
-    number()
+
+    /// How many locks the CPU holds.
+    #[inline]
+    pub(crate) fn held(&self) -> u32 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// The CPU has taken a lock, with interrupts disabled; before, they were enabled or not.
+    #[inline]
+    fn add(&self, enable: bool) {
+        let held = self.held();
+        // Before the other, so that an NMI which takes a lock now does not change the other.
+        self.held.store(held + 1, Ordering::Relaxed);
+        if held == 0 {
+            self.enable.store(enable, Ordering::Relaxed);
+        }
+    }
+
+    /// The CPU gives a lock back. Whether interrupts must be enabled.
+    #[inline]
+    fn remove(&self) -> bool {
+        let enable = self.enable.load(Ordering::Relaxed);
+        let held = self.held().saturating_sub(1);
+        self.held.store(held, Ordering::Relaxed);
+        held == 0 && enable
+    }
+}
+
+/// That of the boot CPU until it has a per-CPU block.
+static EARLY: Local = Local::new(0);
+
+static LOCAL: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Sets how the locks find what they keep for the CPU that they run on.
+pub(crate) fn set_local(local: fn() -> &'static Local) {
+    LOCAL.store(local as *mut (), Ordering::Release);
+}
+
+fn local() -> &'static Local {
+    let pointer = LOCAL.load(Ordering::Acquire);
+    if pointer.is_null() {
+        return &EARLY;
+    }
+    // SAFETY: Only `set_local` stores here, and it stores such a function.
+    let local = unsafe { core::mem::transmute::<*mut (), fn() -> &'static Local>(pointer) };
+    local()
+}
+
+/// The number of the CPU that runs this code; 0 until it has a per-CPU block.
+pub(crate) fn cpu_number() -> u32 {
+    local().number
 }
 
 /// Who notes how long interrupts are disabled; null if nobody does.
@@ -78,7 +139,10 @@ fn note(since: u64) {
     note(since);
 }
 
-/// Runs `section` with this CPU's interrupts disabled; they return to what they were. Any context.
+/// Runs `section` with this CPU's interrupts disabled; they return to what they were when it ends, or, if
+/// it leaves an [`IrqMutex`] locked, when that is dropped.
+///
+/// Context: any.
 #[inline]
 pub fn without_interrupts<T>(section: impl FnOnce() -> T) -> T {
     if !interrupts::are_enabled() {
@@ -90,7 +154,12 @@ pub fn without_interrupts<T>(section: impl FnOnce() -> T) -> T {
     if since != 0 {
         note(since);
     }
-    interrupts::enable();
+    let local = local();
+    if local.held() == 0 {
+        interrupts::enable();
+    } else {
+        local.enable.store(true, Ordering::Relaxed);
+    }
     result
 }
 
@@ -99,8 +168,6 @@ pub fn without_interrupts<T>(section: impl FnOnce() -> T) -> T {
 pub struct RawIrqMutex {
     /// The number of the CPU that holds it, plus 1; or [`NOBODY`].
     holder: AtomicU32,
-    /// Whether the holder had interrupts enabled; belongs to the holder.
-    enable: AtomicBool,
     /// When the holder disabled them, in TSC cycles, if that was watched; belongs to the holder.
     since: AtomicU64,
 }
@@ -111,15 +178,58 @@ impl RawIrqMutex {
         self.holder.load(Ordering::Relaxed) == cpu_number() + 1
     }
 
-    fn take(&self) -> bool {
+    #[inline]
+    fn take(&self, local: &Local) -> bool {
         self.holder
             .compare_exchange(
                 NOBODY,
-                cpu_number() + 1,
+                local.number + 1,
                 Ordering::Acquire,
                 Ordering::Relaxed,
             )
             .is_ok()
+    }
+
+    /// Notes that the lock has been taken, with interrupts disabled since `since`.
+    #[inline]
+    fn note_taken(&self, local: &Local, enable: bool, since: u64) {
+        local.add(enable);
+        if since != 0 {
+            self.since.store(since, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until the lock is free.
+    #[cold]
+    fn wait(&self, local: &Local) {
+        assert!(
+            self.holder.load(Ordering::Relaxed) != local.number + 1,
+            "sync: IrqMutex: CPU {} takes a lock that it holds (it would wait forever; drop the first guard \
+             before)",
+            local.number
+        );
+        let mut patience = Patience::new();
+        while self.is_locked() {
+            core::hint::spin_loop();
+            if cfg!(debug_assertions) && patience.is_over() {
+                self.report_wait(local);
+            }
+        }
+    }
+
+    /// Logs a long wait, unless it is for the lock of the log itself.
+    #[cold]
+    fn report_wait(&self, local: &Local) {
+        let holder = self.holder.load(Ordering::Relaxed);
+        if holder != NOBODY && !crate::console::is_locked_by(self) {
+            let holder = holder - 1;
+            log::warn!(
+                "sync: IrqMutex: CPU {} has waited {} for CPU {holder}, which holds the lock (interrupts are \
+                 disabled meanwhile; `backtrace {holder}` shows where)",
+                local.number,
+                Nanoseconds(WAIT_LIMIT),
+            );
+        }
     }
 }
 
@@ -129,7 +239,6 @@ impl RawIrqMutex {
 unsafe impl RawMutex for RawIrqMutex {
     const INIT: Self = Self {
         holder: AtomicU32::new(NOBODY),
-        enable: AtomicBool::new(false),
         since: AtomicU64::new(0),
     };
 
@@ -141,29 +250,21 @@ unsafe impl RawMutex for RawIrqMutex {
         let enable = interrupts::are_enabled();
         interrupts::disable();
         let since = now_if_watched();
-        while !self.take() {
-            debug_assert!(!self.is_held_here(), "a lock that this CPU holds already");
-            while self.is_locked() {
-                core::hint::spin_loop();
-            }
+        let local = local();
+        while !self.take(local) {
+            self.wait(local);
         }
-        self.enable.store(enable, Ordering::Relaxed);
-        if since != 0 {
-            self.since.store(since, Ordering::Relaxed);
-        }
+        self.note_taken(local, enable, since);
     }
 
     #[inline]
     fn try_lock(&self) -> bool {
         let enable = interrupts::are_enabled();
         interrupts::disable();
-        let taken = self.take();
+        let local = local();
+        let taken = self.take(local);
         if taken {
-            self.enable.store(enable, Ordering::Relaxed);
-            let since = now_if_watched();
-            if since != 0 {
-                self.since.store(since, Ordering::Relaxed);
-            }
+            self.note_taken(local, enable, now_if_watched());
         } else if enable {
             interrupts::enable();
         }
@@ -172,18 +273,18 @@ unsafe impl RawMutex for RawIrqMutex {
 
     #[inline]
     unsafe fn unlock(&self) {
-        let enable = self.enable.load(Ordering::Relaxed);
-        let is_watched = enable && !WATCH.load(Ordering::Relaxed).is_null();
+        let local = local();
+        let is_watched = !WATCH.load(Ordering::Relaxed).is_null();
         let since = if is_watched {
             self.since.load(Ordering::Relaxed)
         } else {
             0
         };
         self.holder.store(NOBODY, Ordering::Release);
-        if is_watched {
-            note(since);
-        }
-        if enable {
+        if local.remove() {
+            if is_watched {
+                note(since);
+            }
             interrupts::enable();
         }
     }

@@ -159,21 +159,88 @@ pub fn spin_for(duration: u64) {
 /// The longest break between two looks that counts as waiting, in nanoseconds.
 const TURN: u64 = 1_000_000;
 
-/// Waits, spinning, until `condition` holds, but no longer than `limit` nanoseconds. Returns whether it
-/// holds. Any context in which the condition may be looked at.
+/// Time after which a wait for another CPU is logged, in nanoseconds.
+pub const WAIT_LIMIT: u64 = 3_000_000_000;
+
+/// The time for which this CPU has been waiting.
 ///
-/// Only the time for which this CPU runs counts: where a host has more virtual CPUs than real ones, one
+/// Only the time for which it runs counts: where a host has more virtual CPUs than real ones, one
 /// that waits for its turn learns nothing meanwhile, and what it waits for may wait, too.
+#[derive(Debug)]
+struct Waited {
+    last: u64,
+    waited: u64,
+}
+
+impl Waited {
+    fn new() -> Self {
+        Self {
+            last: nanoseconds(),
+            waited: 0,
+        }
+    }
+
+    /// After `looks` more looks. Returns the time so far.
+    fn turn(&mut self, looks: u64) -> u64 {
+        let now = nanoseconds();
+        self.waited += now.saturating_sub(self.last).min(looks * TURN);
+        self.last = now;
+        self.waited
+    }
+}
+
+/// Looks between two readings of the clock, a power of two.
+const LOOKS: u32 = 16;
+
+/// Tells once that a wait has taken [`WAIT_LIMIT`].
+#[derive(Debug)]
+pub(crate) struct Patience {
+    looks: u32,
+    waited: Option<Waited>,
+    is_over: bool,
+}
+
+impl Patience {
+    /// For a wait that begins.
+    #[inline]
+    pub(crate) fn new() -> Self {
+        Self {
+            looks: 0,
+            waited: None,
+            is_over: false,
+        }
+    }
+
+    /// Between two looks of the wait: whether to log now that it takes long.
+    #[inline]
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.looks = self.looks.wrapping_add(1);
+        self.looks.is_multiple_of(LOOKS) && self.look()
+    }
+
+    #[cold]
+    fn look(&mut self) -> bool {
+        let waited = self.waited.get_or_insert_with(Waited::new);
+        let waited = waited.turn(LOOKS.into());
+        let is_over = waited >= WAIT_LIMIT && !self.is_over;
+        self.is_over |= is_over;
+        is_over
+    }
+}
+
+/// Waits, spinning, until `condition` holds, but no longer than `limit` nanoseconds of the time for which
+/// this CPU runs. Returns whether it holds.
+///
+/// Context: any in which the condition may be looked at.
 pub fn wait_until(limit: u64, condition: impl Fn() -> bool) -> bool {
-    let (mut last, mut waited) = (nanoseconds(), 0);
+    let mut waited = Waited::new();
+    let mut time = 0;
     while !condition() {
-        if waited >= limit {
+        if time >= limit {
             return false;
         }
         core::hint::spin_loop();
-        let now = nanoseconds();
-        waited += now.saturating_sub(last).min(TURN);
-        last = now;
+        time = waited.turn(1);
     }
     true
 }

@@ -8,6 +8,7 @@ mod bochs;
 mod calls;
 mod command;
 mod console;
+mod deadlocks;
 mod debugger;
 mod entry;
 mod example;
@@ -155,6 +156,7 @@ fn main() -> std::process::ExitCode {
     trials.extend(console::trials());
     trials.extend(debugger::trials());
     trials.extend(entry::trials());
+    trials.extend(deadlocks::trials());
     trials.extend(example::trials());
     trials.extend(faults::trials());
     trials.extend(gate::trials());

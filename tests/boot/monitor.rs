@@ -94,7 +94,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "watchdog",
-        "watchdog: an argument is missing; usage: watchdog on|off",
+        "watchdog: an argument is missing; usage: watchdog on|off|show",
     ),
 ];
 

@@ -3,7 +3,10 @@
 //!
 //! The check is part of every build: it reads RFLAGS, CR8 and the per-CPU block, but not the local APIC.
 
-use tocsin_logic::irq::context::{self, Context, Level};
+use core::sync::atomic::Ordering;
+
+use tocsin_logic::irq::context::{self, Context, Level, Limit};
+use tocsin_logic::vector::PriorityClass;
 use x86_64::instructions::interrupts;
 
 use super::percpu;
@@ -21,6 +24,8 @@ pub fn current() -> Context {
         interrupts_enabled: interrupts::are_enabled(),
         cr8: control::priority_class(),
         in_service: cpu.interrupts.innermost(),
+        is_serving: cpu.serves_at.load(Ordering::Relaxed) == cpu.interrupts.depth(),
+        irq_locks: cpu.locks.held(),
     }
 }
 
@@ -34,7 +39,54 @@ pub fn current() -> Context {
 #[inline]
 #[track_caller]
 pub(crate) fn require(operation: &'static str, limit: Level) {
-    if let Err(violation) = context::check(operation, limit, current()) {
+    require_limit(operation, limit.into());
+}
+
+/// Rejects `operation` in NMI handlers and above `class`. IF makes no difference.
+///
+/// Context: any.
+///
+/// # Panics
+///
+/// As [`require`].
+#[inline]
+#[track_caller]
+pub(crate) fn require_class(operation: &'static str, class: PriorityClass) {
+    require_limit(operation, Limit::Class(class));
+}
+
+/// Rejects `operation`, which waits for another CPU, where that could wait for this one: see
+/// [`Limit::Wait`].
+///
+/// Context: any.
+///
+/// # Panics
+///
+/// As [`require`].
+#[inline]
+#[track_caller]
+pub(crate) fn require_wait(operation: &'static str) {
+    require_limit(operation, Limit::Wait);
+}
+
+/// Rejects `operation` beyond `limit`.
+///
+/// Context: any.
+///
+/// # Panics
+///
+/// As [`require`].
+#[inline]
+#[track_caller]
+pub(crate) fn require_limit(operation: &'static str, limit: Limit) {
+    require_in(operation, limit, current());
+}
+
+/// As [`require_limit`], in a context that is known.
+#[inline]
+#[track_caller]
+pub(crate) fn require_in(operation: &'static str, limit: Limit, context: Context) {
+    if let Err(violation) = context::check(operation, limit, context) {
         reject(violation);
     }
 }

@@ -154,6 +154,16 @@ impl Interrupts {
         Some(Vector(vector.load(Ordering::Relaxed)))
     }
 
+    /// The vector of the interrupt that the innermost one has interrupted; `None` if that is a thread.
+    ///
+    /// Context: handler, on this CPU.
+    #[must_use]
+    pub fn interrupted(&self) -> Option<Vector> {
+        let depth = usize::try_from(self.depth.load(Ordering::Relaxed)).ok()?;
+        let vector = self.vectors.get(depth.checked_sub(1)?)?;
+        Some(Vector(vector.load(Ordering::Relaxed)))
+    }
+
     /// The most interrupts that have been handled at once.
     #[must_use]
     pub fn max_depth(&self) -> u32 {

@@ -2,12 +2,13 @@
 
 use core::arch::asm;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use tocsin_logic::backtrace;
 use tocsin_logic::irq::board::Reader;
 use tocsin_logic::irq::mailbox::Mailbox;
 use tocsin_logic::irq::queue::Queue;
+use tocsin_logic::irq::raised::Stack;
 use tocsin_logic::irq::vectors::{Allocator, VectorSet};
 use tocsin_logic::vector::Vector;
 
@@ -17,8 +18,7 @@ use super::machine_check::Polled;
 use super::nmi::Nmi;
 use super::stray::Strays;
 use super::stretch::Stretches;
-use crate::smp::tsc_sync::Exchange;
-use crate::sync::IrqMutex;
+use crate::sync::{IrqMutex, Local};
 use x86_64::structures::gdt::GlobalDescriptorTable;
 use x86_64::structures::tss::TaskStateSegment;
 
@@ -56,6 +56,9 @@ pub(super) const FIXED: VectorSet = {
     }
     fixed
 };
+
+/// No nesting depth.
+pub(crate) const NOT_SERVING: u32 = u32::MAX;
 
 /// The states of a CPU's mailbox for jobs.
 pub(crate) mod mailbox_state {
@@ -115,6 +118,41 @@ pub(crate) struct Heart {
     pub(crate) last: AtomicU64,
     /// Whether the CPU has been reported as stuck.
     pub(crate) stuck: AtomicBool,
+    /// Beats since deferred work ran, and since one interrupted the thread. Only the CPU itself writes them.
+    pub(crate) handlers: AtomicU32,
+    pub(crate) thread: AtomicU32,
+    /// Whether the CPU has been reported as stuck in handlers, or without its thread.
+    pub(crate) soft: AtomicBool,
+    /// Whether deferred work has been asked to show that it runs.
+    pub(crate) is_asked: AtomicBool,
+}
+
+/// The messages of the TSC measurement between the boot CPU and an AP; see `smp::tsc_sync`.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(crate) struct Exchange {
+    /// The number of the request, stored by the boot CPU; [`NONE`](Self::NONE) outside an exchange.
+    pub(crate) request: AtomicU32,
+    /// The number of the request that the AP has handled last, stored after `counter`.
+    pub(crate) reply: AtomicU32,
+    /// What the request asks the AP to add to its counter; 0 for nothing.
+    pub(crate) adjustment: AtomicI64,
+    /// The AP's counter, read after the request had come.
+    pub(crate) counter: AtomicU64,
+}
+
+impl Exchange {
+    /// The request number that ends an exchange.
+    pub(crate) const NONE: u32 = 0;
+
+    const fn new() -> Self {
+        Self {
+            request: AtomicU32::new(Self::NONE),
+            reply: AtomicU32::new(Self::NONE),
+            adjustment: AtomicI64::new(0),
+            counter: AtomicU64::new(0),
+        }
+    }
 }
 
 /// The block that the GS base of its CPU points at.
@@ -124,6 +162,15 @@ pub struct PerCpu {
     /// Address of this block, for `mov reg, gs:[0]`. First, so that its offset is 0.
     this: UnsafeCell<*const PerCpu>,
     id: u32,
+    /// At which nesting depth it runs a called function without an interrupt, or [`NOT_SERVING`]; see
+    /// `irq::wait`.
+    pub(crate) serves_at: AtomicU32,
+    /// The innermost wait for a ceiling lock; null in a release build, and if there is none.
+    pub(crate) lock_wait: AtomicPtr<()>,
+    /// Its `IrqMutex`es.
+    pub(crate) locks: Local,
+    /// What its priority is raised to; see `irq::priority`.
+    pub(crate) raised: Stack,
     /// Depth of fault reports being printed; above 1, a report has faulted itself.
     reports: AtomicU32,
     /// How it ends.
@@ -170,6 +217,10 @@ impl PerCpu {
         Self {
             this: UnsafeCell::new(core::ptr::null()),
             id,
+            serves_at: AtomicU32::new(NOT_SERVING),
+            lock_wait: AtomicPtr::new(core::ptr::null_mut()),
+            locks: Local::new(id),
+            raised: Stack::new(),
             reports: AtomicU32::new(0),
             end: End::new(),
             job: Assignment {
@@ -200,6 +251,10 @@ impl PerCpu {
             heart: Heart {
                 last: AtomicU64::new(0),
                 stuck: AtomicBool::new(false),
+                handlers: AtomicU32::new(0),
+                thread: AtomicU32::new(0),
+                soft: AtomicBool::new(false),
+                is_asked: AtomicBool::new(false),
             },
             stretches: Stretches::new(),
             strays: Strays::new(),

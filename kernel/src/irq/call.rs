@@ -5,10 +5,10 @@
 //! CPU or for some brings the calls on its stack. Who waits for all posts once, at the same cost for
 //! any number of CPUs. A call to all others is one write to the ICR.
 //!
-//! Two CPUs that call each other and wait serve each other: the one that waits answers calls by
-//! interrupt, or in the loop where its interrupts are off, its CR8 is high or a handler is in service.
-//! What never ends is a wait for a CPU that has its interrupts off and itself waits for something else
-//! of the caller's, such as a lock that the caller holds. The watchdog names such a CPU.
+//! Two CPUs that call each other and wait serve each other: see [`wait`](super::wait). A called function
+//! must not wait itself, and nobody may wait while it holds an `IrqMutex`, for which the other CPU may spin
+//! with interrupts disabled: both are rejected. What never ends is a wait for a CPU that has its interrupts
+//! off and waits for something else; the wait is logged, and the watchdog names that CPU.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -16,15 +16,15 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::cpu_set::CpuSet;
 use tocsin_logic::irq::board::{self, Board, Notice};
+use tocsin_logic::irq::context::CALL_CLASS;
 use tocsin_logic::irq::mailbox::{Call, Waited};
 use tocsin_logic::vector::{PriorityClass, Vector};
-use x86_64::instructions::interrupts as flag;
 
 use super::ipi::{self, Offline, Targets, physical};
+use super::wait::{self, For};
 use super::priority;
 use crate::cpu::percpu::CALLS;
-use crate::cpu::{self, PerCpu, interrupts};
-use crate::hw::control;
+use crate::cpu::{self, PerCpu, context, interrupts};
 use crate::smp::{self, Online};
 use crate::sync::without_interrupts;
 
@@ -35,8 +35,9 @@ pub const VECTOR: Vector = Vector(0xd0);
 pub const VECTOR_TO_ALL: Vector = Vector(0xd1);
 
 /// The class that called functions run at.
-pub const CLASS: PriorityClass = VECTOR.priority_class();
+pub const CLASS: PriorityClass = CALL_CLASS;
 
+const _: () = assert!(VECTOR.priority_class().get() == CLASS.get());
 const _: () = assert!(VECTOR_TO_ALL.priority_class().get() == CLASS.get());
 
 /// CPUs of a set that are called before the first of them is waited for.
@@ -58,8 +59,8 @@ static BOARD: Board<TO_ALL> = Board::new();
 /// A function that other CPUs can be made to call.
 ///
 /// It runs in class [`CLASS`] with interrupts enabled; or with them disabled, on a CPU that waits for
-/// a call of its own with interrupts disabled. It must not wait for calls, and must not take a lock that
-/// its CPU may hold while it waits for one.
+/// another one with interrupts disabled. It must not wait for other CPUs, which is rejected. Locks it may take
+/// like any handler of its class: a CPU that waits holds none that such a handler takes.
 pub type Function = extern "C" fn(argument: usize);
 
 /// Why a call was not made, or not everywhere.
@@ -158,8 +159,10 @@ pub fn start<'a>(
     refused.map_or(Ok(()), |refused| Err(CallError::Full(refused)))
 }
 
-/// Makes the CPUs call `function`, and waits until it has returned everywhere. In a thread or a
-/// handler below class 13; not in a called function.
+/// Makes the CPUs call `function`, and waits until it has returned everywhere.
+///
+/// Context: thread or handler (up to class 12), with interrupts enabled or disabled, under a ceiling up to
+/// 12. Not in a called function, and not with an `IrqMutex` held.
 ///
 /// The caller, if it is among them, calls the function itself, with its priority raised to [`CLASS`].
 /// Of a set, at most 16 other CPUs are called at once, and then the next.
@@ -167,16 +170,18 @@ pub fn start<'a>(
 /// # Errors
 ///
 /// [`Offline`], if one of the CPUs is not online. Nobody has been called.
+///
+/// # Panics
+///
+/// In another context; the message names the rule.
+#[track_caller]
 pub fn and_wait<'a>(
     targets: impl Into<Targets<'a>>,
     function: Function,
     argument: usize,
 ) -> Result<(), Offline> {
+    context::require_wait("call::and_wait");
     let own = cpu::current();
-    debug_assert!(
-        priority::current() < CLASS || control::priority_class() >= CLASS,
-        "a called function, or a handler of class 13 or above, waits for a call"
-    );
     match targets.into() {
         Targets::One(cpu) if cpu == own.id() => call_here(function, argument),
         Targets::One(cpu) => {
@@ -194,9 +199,16 @@ pub fn and_wait<'a>(
 
 /// As [`and_wait`], for a closure, which may borrow from the caller.
 ///
+/// Context: as [`and_wait`].
+///
 /// # Errors
 ///
 /// As [`and_wait`].
+///
+/// # Panics
+///
+/// As [`and_wait`].
+#[track_caller]
 pub fn run<'a, F>(targets: impl Into<Targets<'a>>, function: F) -> Result<(), Offline>
 where
     F: Fn() + Sync,
@@ -216,7 +228,7 @@ fn call_one(target: &Online, function: Function, argument: usize) {
     let call = Waited::new(function as usize, argument);
     target.cpu.calls.post(&call);
     send(physical(target));
-    wait_until(|| call.is_done());
+    wait_until(target, || call.is_done());
 }
 
 /// Calls a set of CPUs that are online.
@@ -227,17 +239,17 @@ fn call_set(own: &PerCpu, set: &CpuSet, function: Function, argument: usize) {
     while is_own_due || others.peek().is_some() {
         let calls: [_; AT_A_TIME] =
             core::array::from_fn(|_| Waited::new(function as usize, argument));
-        let mut count = 0;
-        for (call, target) in calls.iter().zip(&mut others) {
+        let mut called = [None; AT_A_TIME];
+        for ((call, called), target) in calls.iter().zip(&mut called).zip(&mut others) {
             target.cpu.calls.post(call);
             send(physical(target));
-            count += 1;
+            *called = Some(target);
         }
         if core::mem::take(&mut is_own_due) {
             call_here(function, argument);
         }
-        for call in &calls[..count] {
-            wait_until(|| call.is_done());
+        for (call, target) in calls.iter().zip(called.into_iter().flatten()) {
+            wait_until(target, || call.is_done());
         }
     }
 }
@@ -281,7 +293,7 @@ fn wait_for_all(online: &[Online], notice: Notice) {
     for target in online {
         let reader = &target.cpu.reader;
         if !reader.has_passed(notice) {
-            wait_until(|| reader.has_passed(notice));
+            wait_until(target, || reader.has_passed(notice));
         }
     }
     BOARD.end(notice);
@@ -301,7 +313,7 @@ fn post_later(own: &PerCpu, function: Function, argument: usize) -> Notice {
     // Others may wait for what this CPU has posted already but not signalled.
     ipi::signal_others(VECTOR_TO_ALL);
     let mut notice = None;
-    wait_longer(|| {
+    wait::until(For::Room, || {
         notice = post_to_others(own, function, argument);
         notice.is_some()
     });
@@ -317,12 +329,12 @@ fn send(destination: Destination) {
 #[inline(never)]
 fn call_here(function: Function, argument: usize) {
     let _raised = priority::raise(CLASS);
-    function(argument);
+    wait::as_called(|| function(argument));
 }
 
-/// Waits for an answer.
+/// Waits for an answer of a CPU.
 #[inline]
-fn wait_until(mut is_done: impl FnMut() -> bool) {
+fn wait_until(target: &Online, mut is_done: impl FnMut() -> bool) {
     for _ in 0..LOOKS.load(Ordering::Relaxed) {
         if is_done() {
             return;
@@ -330,34 +342,15 @@ fn wait_until(mut is_done: impl FnMut() -> bool) {
     }
     core::hint::spin_loop();
     if !is_done() {
-        wait_longer(is_done);
+        wait::until(For::Call(target.cpu.id()), is_done);
     }
 }
 
-#[cold]
-#[inline(never)]
-fn wait_longer(mut is_done: impl FnMut() -> bool) {
-    let own = cpu::current();
-    while !is_done() {
-        if is_blocked(own) {
-            serve_here(own);
-        }
-        core::hint::spin_loop();
-    }
-}
-
-/// Whether calls may not reach this CPU by interrupt until the running code goes on.
-#[cold]
-fn is_blocked(own: &PerCpu) -> bool {
-    own.interrupts.are_answered() || !flag::are_enabled() || control::priority_class() >= CLASS
-}
-
-/// Answers the calls that wait for this CPU, from within a wait.
-#[cold]
-fn serve_here(own: &PerCpu) {
+/// Answers the calls that wait for this CPU, from within a wait with interrupts disabled.
+pub(super) fn serve_here(own: &PerCpu) {
     if !own.calls.is_empty() || BOARD.has_news(&own.reader) {
         let _raised = priority::raise(CLASS);
-        serve(own);
+        wait::as_called(|| serve(own));
     }
 }
 

@@ -1,65 +1,185 @@
-//! A lock that keeps out exactly those who may take it.
+//! A priority-ceiling spinlock.
 //!
-//! A [`CeilingMutex`] knows the highest class of handler that ever takes it. Who takes it raises CR8
-//! to that class first, so none of them can interrupt the holder and find the lock taken on
-//! its own CPU; handlers above the ceiling are not delayed at all. This is the stack resource
-//! policy of uniprocessor real-time systems. Between CPUs, a ticket lock under the ceiling serves
-//! in the order of arrival (the multiprocessor form: raise first, then queue), so the wait is
-//! bounded by the other CPUs' sections.
+//! A [`CeilingMutex`] knows the highest class of code that takes it. Its holder runs with CR8 raised to that
+//! class, so no handler that takes the lock can interrupt the holder and find the lock taken on its own CPU;
+//! handlers above the ceiling are not delayed. This is the stack resource policy of uniprocessor real-time
+//! systems. Between CPUs, a ticket lock under the ceiling serves in the order of arrival (the
+//! multiprocessor form: raise first, then queue).
+//!
+//! # The bound of a wait
+//!
+//! A CPU waits for the sections of those that queued before it, at most one for each other CPU, **and for all
+//! handlers above the ceiling that run on those CPUs meanwhile**. Such handlers preempt the holder, and
+//! they preempt a waiter: when it is a preempted waiter's turn, the lock stands idle and all behind it
+//! wait. With m CPUs, sections of length s, and handlers above the ceiling that take up to h on one CPU in the
+//! course of the wait, a wait is bounded by (m - 1) (s + h) plus the handlers on the waiting CPU itself.
+//! Where this is too long, give the lock a higher ceiling: then fewer handlers preempt its holders, at the
+//! price of their latency.
+//!
+//! # Several locks
+//!
+//! Guards may be dropped in any order, and a lock may be taken while one with a higher ceiling is held. The
+//! section in between runs at the higher class, so from then on the lock has the higher ceiling: if its
+//! holders could be preempted by a handler that waits for the other lock, two CPUs could wait for each
+//! other. Give such locks the higher ceiling in the first place. As with any locks, all code must take
+//! two locks in the same order.
 
 use core::ops::{Deref, DerefMut};
+#[cfg(debug_assertions)]
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicU8, Ordering};
 
 use spin::mutex::{TicketMutex, TicketMutexGuard};
-use tocsin_logic::irq::context::Level;
+use tocsin_logic::irq::context::Limit;
+#[cfg(debug_assertions)]
+use tocsin_logic::units::Nanoseconds;
 use tocsin_logic::vector::PriorityClass;
 
 use super::priority::{self, Raised};
+#[cfg(debug_assertions)]
+use crate::cpu;
 use crate::cpu::context;
+#[cfg(debug_assertions)]
+use crate::time::{Patience, WAIT_LIMIT};
 
 /// A lock for data that threads and handlers up to a class share. It never disables interrupts.
 #[derive(Debug)]
 pub struct CeilingMutex<T> {
-    ceiling: PriorityClass,
-    lock: TicketMutex<T>,
+    /// A class; it only rises.
+    ceiling: AtomicU8,
+    /// The number of the CPU that has the lock or had it last.
+    #[cfg(debug_assertions)]
+    holder: AtomicU32,
+    lock: TicketMutex<T, Watched>,
 }
 
 /// Holds a [`CeilingMutex`]; the priority falls back after the lock is free.
 #[derive(Debug)]
 pub struct CeilingGuard<'a, T> {
     // Fields are dropped in order: first the lock, then the priority.
-    guard: TicketMutexGuard<'a, T>,
+    guard: TicketMutexGuard<'a, T, Watched>,
     _raised: Raised,
 }
 
 impl<T> CeilingMutex<T> {
     /// A free lock around `value` that handlers of class `ceiling` and below may take.
+    ///
+    /// Context: any.
     pub const fn new(ceiling: PriorityClass, value: T) -> Self {
         Self {
-            ceiling,
+            ceiling: AtomicU8::new(ceiling.get()),
+            #[cfg(debug_assertions)]
+            holder: AtomicU32::new(0),
             lock: TicketMutex::new(value),
         }
     }
 
-    /// The highest class that may take it.
-    pub const fn ceiling(&self) -> PriorityClass {
-        self.ceiling
+    /// The class to which the holder's priority is raised: that of [`new`](Self::new), or a higher one at which
+    /// the lock has been taken.
+    ///
+    /// Context: any.
+    #[inline]
+    pub fn ceiling(&self) -> PriorityClass {
+        PriorityClass::new(self.ceiling.load(Ordering::Relaxed)).unwrap_or(PriorityClass::HIGHEST)
     }
 
-    /// Takes the lock, waiting behind the CPUs that came before. Threads, and handlers of classes up
-    /// to the ceiling; not from NMI or #MC, and not while this CPU holds it already.
+    /// Takes the lock, waiting behind the CPUs that came before.
+    ///
+    /// Context: thread or handler (up to the ceiling) with interrupts enabled, and not while this CPU
+    /// holds the lock already.
     ///
     /// # Panics
     ///
-    /// If the caller runs above the ceiling, or with interrupts disabled, which is above every ceiling: it
-    /// could have interrupted the holder on its own CPU, and would wait forever.
+    /// In a handler above the ceiling, or with interrupts disabled, which is above every ceiling: the code
+    /// could have interrupted the holder on its own CPU, or keep the holder on another CPU waiting, and would
+    /// wait forever. The message names the rule.
+    #[inline]
     #[track_caller]
     pub fn lock(&self) -> CeilingGuard<'_, T> {
-        context::require("CeilingMutex::lock", Level::Class(self.ceiling));
-        let raised = priority::raise(self.ceiling);
+        let context = context::current();
+        let ceiling = self.ceiling();
+        context::require_in("CeilingMutex::lock", Limit::Ceiling(ceiling), context);
+        if context.cr8 > ceiling {
+            self.raise_ceiling(context.cr8);
+        }
+        let raised = priority::raise(ceiling);
         CeilingGuard {
-            guard: self.lock.lock(),
+            guard: self.wait(),
             _raised: raised,
         }
+    }
+
+    /// The lock is taken at a class above its ceiling: that is its ceiling from now on.
+    #[cold]
+    fn raise_ceiling(&self, class: PriorityClass) {
+        self.ceiling.fetch_max(class.get(), Ordering::Relaxed);
+    }
+
+    #[cfg(not(debug_assertions))]
+    #[inline]
+    fn wait(&self) -> TicketMutexGuard<'_, T, Watched> {
+        self.lock.lock()
+    }
+
+    /// As in a release build, but a long wait is logged.
+    #[cfg(debug_assertions)]
+    fn wait(&self) -> TicketMutexGuard<'_, T, Watched> {
+        let cpu = cpu::current();
+        let mut wait = Wait {
+            patience: Patience::new(),
+            ceiling: self.ceiling(),
+            holder: &self.holder,
+        };
+        let before = cpu
+            .lock_wait
+            .swap((&raw mut wait).cast(), Ordering::Relaxed);
+        let guard = self.lock.lock();
+        cpu.lock_wait.store(before, Ordering::Relaxed);
+        self.holder.store(cpu.id(), Ordering::Relaxed);
+        guard
+    }
+}
+
+/// A wait for a ceiling lock.
+#[cfg(debug_assertions)]
+struct Wait {
+    patience: Patience,
+    ceiling: PriorityClass,
+    holder: *const AtomicU32,
+}
+
+/// What is done between two looks at the lock: in a debug build, the time is watched.
+#[derive(Debug)]
+pub struct Watched;
+
+impl spin::RelaxStrategy for Watched {
+    #[inline]
+    fn relax() {
+        core::hint::spin_loop();
+        #[cfg(debug_assertions)]
+        watch();
+    }
+}
+
+#[cfg(debug_assertions)]
+fn watch() {
+    let wait = cpu::current().lock_wait.load(Ordering::Relaxed);
+    // SAFETY: 1. It is null, or the wait of the code that runs this: handlers that wait meanwhile put back
+    // what they found. 2. Only this CPU uses it, and the code that made it has no reference to it.
+    let Some(wait) = (unsafe { wait.cast::<Wait>().as_mut() }) else {
+        return;
+    };
+    if wait.patience.is_over() {
+        // SAFETY: The lock outlives the wait for it.
+        let holder = unsafe { &*wait.holder }.load(Ordering::Relaxed);
+        log::warn!(
+            "ceiling: lock of class {}: CPU {} has waited {} for CPU {holder}, which holds the lock or had it \
+             last (a handler above the ceiling may keep the holder or the next in the queue from running; \
+             `backtrace {holder}` shows where)",
+            wait.ceiling,
+            cpu::current().id(),
+            Nanoseconds(WAIT_LIMIT)
+        );
     }
 }
 

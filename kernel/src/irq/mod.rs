@@ -18,6 +18,7 @@ pub mod reschedule;
 pub mod timers;
 pub mod tlb;
 pub mod vectors;
+pub(crate) mod wait;
 pub mod watchdog;
 
 pub use ceiling::{CeilingGuard, CeilingMutex};

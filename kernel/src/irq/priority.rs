@@ -6,58 +6,76 @@
 
 use core::marker::PhantomData;
 
+use tocsin_logic::irq::raised::{GUARDS, Index};
 use tocsin_logic::vector::PriorityClass;
 
-use crate::cpu::{context, stretch};
+use crate::cpu::{self, context, stretch};
 use crate::hw::control;
 use crate::sync;
 
-/// Keeps this CPU's interrupts of a class and all lower ones back until it is dropped.
+/// A raised priority: interrupts of a class and of all lower ones are masked on this CPU until it is
+/// dropped.
 ///
-/// Guards must be dropped in the opposite order of their making, as scopes do; a debug build
-/// checks it. Not `Send`: it belongs to the CPU that made it.
+/// Guards may be dropped in any order: CR8 is the highest class that those which are left ask for. Not
+/// `Send`: it belongs to the CPU that made it. One that is leaked keeps the priority raised for good.
 #[derive(Debug)]
 #[must_use = "the priority falls back when this is dropped"]
 pub struct Raised {
-    previous: PriorityClass,
-    now: PriorityClass,
-    /// When more classes began to be held back, in TSC cycles, if that is watched; else 0.
+    index: Index,
+    /// When more classes began to be masked, in TSC cycles, if that is watched; else 0.
     since: u64,
     not_send: PhantomData<*mut ()>,
 }
 
-/// Raises this CPU's priority to `class`, unless it is higher already. Thread or handler.
+/// Raises this CPU's priority to `class`, unless it is higher already.
 ///
 /// Interrupts of the classes up to `class` that arrive meanwhile wait in the local APIC and are
 /// delivered when the guard is dropped.
+///
+/// Context: thread or handler (any class); not NMI.
+///
+/// # Panics
+///
+/// If the CPU has [`GUARDS`] already, as it has when guards are leaked again and again.
+#[inline]
 pub fn raise(class: PriorityClass) -> Raised {
     let previous = control::priority_class();
-    let now = class.max(previous);
-    control::set_priority_class(now);
-    let since = if now > previous {
-        sync::now_if_watched()
-    } else {
-        0
+    let Some(index) = cpu::current().raised.push(class, previous) else {
+        reject();
     };
+    let mut since = 0;
+    if class > previous {
+        control::set_priority_class(class);
+        since = sync::now_if_watched();
+    }
     Raised {
-        previous,
-        now,
+        index,
         since,
         not_send: PhantomData,
     }
 }
 
+#[cold]
+#[inline(never)]
+fn reject() -> ! {
+    panic!(
+        "priority: CPU {}: {GUARDS} guards of raised priorities are held (each must be dropped; one that is \
+         leaked keeps the priority raised)",
+        cpu::current().id()
+    )
+}
+
 impl Drop for Raised {
+    #[inline]
     fn drop(&mut self) {
-        debug_assert_eq!(
-            control::priority_class(),
-            self.now,
-            "priorities must be lowered in the opposite order of raising"
-        );
+        let now = control::priority_class();
         if self.since != 0 {
-            stretch::note_raised(self.now, self.since);
+            stretch::note_raised(now, self.since);
         }
-        control::set_priority_class(self.previous);
+        let class = cpu::current().raised.remove(self.index);
+        if class != now {
+            control::set_priority_class(class);
+        }
     }
 }
 

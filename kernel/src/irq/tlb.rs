@@ -18,12 +18,18 @@ pub(crate) fn set_up() {
 /// Makes CPUs forget translations, and returns when none of them can use them any more. Ranges of up to
 /// [`PAGE_LIMIT`] pages are forgotten page by page, larger ones with everything else.
 ///
-/// In a thread or a handler below class 13; see [`call::and_wait`]. The caller forgets too if it is
-/// among the targets.
+/// The caller forgets too if it is among the targets.
+///
+/// Context: as [`call::and_wait`].
 ///
 /// # Errors
 ///
 /// [`Offline`], if one of the CPUs is not online. Nobody has forgotten anything then.
+///
+/// # Panics
+///
+/// As [`call::and_wait`].
+#[track_caller]
 pub fn forget<'a>(what: &Translations, targets: impl Into<Targets<'a>>) -> Result<(), Offline> {
     call::run(targets, || what.forget_here())
 }

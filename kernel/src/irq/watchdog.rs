@@ -1,20 +1,28 @@
-//! CPUs that watch each other: who has stopped answering interrupts is named, with what it is doing.
+//! The watchdog: CPUs watch each other for lockups.
 //!
-//! A timer on each CPU makes its heart beat, and looks at the hearts of the CPUs after it, as far as they
-//! are stuck: see `tocsin_logic::irq::heart`. A heart that has not beaten for [`LIMIT`] belongs to a CPU
-//! that has its interrupts off, or holds all classes back: an NMI asks it where it is. The machine
-//! goes on; a CPU that comes back is named too.
+//! A timer on each CPU is its heartbeat, in class 14. It looks at the CPUs that follow in a ring; see
+//! `tocsin_logic::irq::heart`.
+//!
+//! | lockup | seen by | after |
+//! |---|---|---|
+//! | hard: interrupts are disabled, or all classes masked | no heartbeat | [`LIMIT`] |
+//! | soft: a handler does not return, or CR8 stays raised | deferred work, class 2, does not run | [`HANDLERS_LIMIT`] |
+//! | soft: handlers run all the time | no heartbeat interrupts the thread | [`THREAD_LIMIT`] |
+//!
+//! A thread that runs for long is no lockup. An NMI asks the CPU where it is. The machine goes on; a CPU that
+//! comes back is reported too. The only CPU of a machine finds its own soft lockups.
 
 use alloc::vec::Vec;
 use core::mem;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, Ordering};
 
-use tocsin_logic::irq::heart::{self, Heart};
+use tocsin_logic::irq::heart::{self, Beats, Heart, Lower};
 use tocsin_logic::units::Nanoseconds;
 
-use super::nmi;
+use super::wait::State;
+use super::{deferred, nmi};
 use super::timers::{Expiry, Mode, Timer, TimerError};
-use crate::cpu::PerCpu;
+use crate::cpu::{PerCpu, percpu};
 use crate::smp;
 use crate::sync::IrqMutex;
 use crate::{cpu, print, time};
@@ -24,6 +32,18 @@ pub const PERIOD: u64 = 250_000_000;
 
 /// Time without a beat after which a CPU counts as stuck, in nanoseconds.
 pub const LIMIT: u64 = 2_000_000_000;
+
+/// Time without deferred work after which a CPU's handlers count as stuck, in nanoseconds.
+pub const HANDLERS_LIMIT: u64 = 5_000_000_000;
+
+/// Time without its thread after which a CPU's handlers count as running all the time, in nanoseconds.
+pub const THREAD_LIMIT: u64 = 10_000_000_000;
+
+/// The last two in beats.
+const LIMITS: Beats = Beats {
+    handlers: (HANDLERS_LIMIT / PERIOD) as u32,
+    thread: (THREAD_LIMIT / PERIOD) as u32,
+};
 
 /// Time that a report of another CPU may take, in which one's own heart cannot beat, in nanoseconds.
 const REPORT: u64 = 3_000_000_000;
@@ -43,6 +63,7 @@ pub fn start() -> Result<usize, TimerError> {
         let mut timer = Timer::on(block.id(), "watchdog", Mode::Interrupt, beat)?;
         // From now on, also if the CPU is stuck already.
         block.heart.last.store(now(), Ordering::Relaxed);
+        forget_soft(&block.heart);
         timer.every(PERIOD)?;
         beats.push(timer);
     }
@@ -58,6 +79,45 @@ pub fn stop() {
     for block in ring_from(0) {
         block.heart.last.store(0, Ordering::Relaxed);
         block.heart.stuck.store(false, Ordering::Relaxed);
+        forget_soft(&block.heart);
+    }
+}
+
+fn forget_soft(heart: &percpu::Heart) {
+    heart.handlers.store(0, Ordering::Relaxed);
+    heart.thread.store(0, Ordering::Relaxed);
+    heart.soft.store(false, Ordering::Relaxed);
+}
+
+/// For how long something has not run on a CPU, in nanoseconds; `None` while nobody watches.
+#[derive(Clone, Copy, Debug)]
+pub struct Silence {
+    /// The number of the CPU.
+    pub cpu: u32,
+    /// Its heartbeat.
+    pub interrupts: u64,
+    /// Its deferred work, as its heartbeats count.
+    pub handlers: u64,
+    /// Its thread, as its heartbeats count.
+    pub thread: u64,
+}
+
+/// Calls `show` for each CPU that is watched.
+///
+/// Context: any but NMI.
+pub fn for_each(mut show: impl FnMut(Silence)) {
+    for block in ring_from(0) {
+        let heart = &block.heart;
+        let last = heart.last.load(Ordering::Relaxed);
+        if last != 0 {
+            let time = |beats: &AtomicU32| u64::from(beats.load(Ordering::Relaxed)) * PERIOD;
+            show(Silence {
+                cpu: block.id(),
+                interrupts: now().saturating_sub(last),
+                handlers: time(&heart.handlers),
+                thread: time(&heart.thread),
+            });
+        }
     }
 }
 
@@ -77,6 +137,7 @@ fn beat(_: &Expiry<'_>) {
             Nanoseconds(now.saturating_sub(last))
         );
     }
+    count(cpu);
     let others = || ring_from(own).skip(1);
     let hearts = others().map(|block| Heart {
         last: block.heart.last.load(Ordering::Relaxed),
@@ -94,6 +155,97 @@ fn beat(_: &Expiry<'_>) {
             cpu.heart.last.store(self::now(), Ordering::Relaxed);
         }
     }
+    // Its own comes last: it is the only one left.
+    let all = || others().chain([cpu]);
+    let hearts = all().map(|block| Heart {
+        last: block.heart.last.load(Ordering::Relaxed),
+        is_reported: false,
+    });
+    let watched = heart::first_beating(hearts, now, LIMIT);
+    if let Some(block) = watched.and_then(|place| all().nth(place)) {
+        look_below(block, own);
+    }
+}
+
+/// Counts a beat of this CPU, and lets deferred work show that it runs.
+fn count(cpu: &PerCpu) {
+    let heart = &cpu.heart;
+    let more = |beats: &AtomicU32| {
+        let count = beats.load(Ordering::Relaxed).saturating_add(1);
+        beats.store(count, Ordering::Relaxed);
+    };
+    more(&heart.handlers);
+    if cpu.interrupts.interrupted().is_none() {
+        let before = heart.thread.swap(0, Ordering::Relaxed);
+        if before >= LIMITS.thread && heart.handlers.load(Ordering::Relaxed) < LIMITS.handlers {
+            note_return(cpu, "its thread", before);
+        }
+    } else {
+        more(&heart.thread);
+    }
+    if !heart.is_asked.swap(true, Ordering::Relaxed) && deferred::defer(show_life, 0).is_err() {
+        heart.is_asked.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Deferred work runs.
+extern "C" fn show_life(_: usize) {
+    let cpu = cpu::current();
+    cpu.heart.is_asked.store(false, Ordering::Relaxed);
+    let before = cpu.heart.handlers.swap(0, Ordering::Relaxed);
+    if before >= LIMITS.handlers {
+        note_return(cpu, "deferred work", before);
+    }
+}
+
+/// Something runs again that did not for so many beats.
+fn note_return(cpu: &PerCpu, what: &str, beats: u32) {
+    if cpu.heart.soft.swap(false, Ordering::Relaxed) {
+        log::warn!(
+            "watchdog: CPU {} runs {what} again, after {}",
+            cpu.id(),
+            Nanoseconds(u64::from(beats) * PERIOD)
+        );
+    }
+}
+
+/// Looks for a soft lockup of a CPU whose heart beats, maybe the calling one.
+fn look_below(block: &PerCpu, own: u32) {
+    let heart = &block.heart;
+    let beats = Beats {
+        handlers: heart.handlers.load(Ordering::Relaxed),
+        thread: heart.thread.load(Ordering::Relaxed),
+    };
+    let Some(lower) = beats.stuck(LIMITS) else {
+        return;
+    };
+    if heart.soft.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let cpu = block.id();
+    let (count, problem) = match lower {
+        Lower::Handlers => (
+            beats.handlers,
+            "has not run deferred work (a handler does not return, or the priority stays raised)",
+        ),
+        Lower::Thread => (
+            beats.thread,
+            "has not run its thread (handlers run all the time)",
+        ),
+    };
+    let time = Nanoseconds(u64::from(count) * PERIOD);
+    if cpu != own {
+        let state = State(cpu);
+        log::error!("watchdog: CPU {cpu} {problem} for {time}: {state}");
+        return show_calls(cpu);
+    }
+    match block.interrupts.interrupted() {
+        None => log::error!("watchdog: CPU {cpu} {problem} for {time}: it runs a thread"),
+        Some(vector) => log::error!(
+            "watchdog: CPU {cpu} {problem} for {time}: it is in a handler of class {} (vector {vector})",
+            vector.priority_class()
+        ),
+    }
 }
 
 fn report(stuck: u32, silence: u64) {
@@ -101,6 +253,10 @@ fn report(stuck: u32, silence: u64) {
         "watchdog: CPU {stuck} has not answered interrupts for {}",
         Nanoseconds(silence)
     );
+    show_calls(stuck);
+}
+
+fn show_calls(stuck: u32) {
     match nmi::backtrace_for_watchdog(stuck) {
         Ok(backtrace) => print!("{backtrace}"),
         Err(error) => log::error!("watchdog: {error}"),

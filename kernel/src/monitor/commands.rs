@@ -164,8 +164,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "watchdog",
-        usage: "watchdog on|off",
-        help: "let CPUs watch each other for one that stops answering interrupts",
+        usage: "watchdog on|off|show",
+        help: "let CPUs watch each other for lockups, or show when each last ran what",
         run: irq::watchdog,
     },
     Command {

@@ -177,21 +177,34 @@ pub(super) fn watchdog(
         "on" => match watchdog::start() {
             Ok(cpus) => {
                 println!(
-                    "Each CPU's heart beats every {}, and is missed after {}.",
+                    "Each CPU's heart beats every {}, and is missed after {}; deferred work after {}, the \
+                     thread after {}.",
                     Nanoseconds(watchdog::PERIOD),
-                    Nanoseconds(watchdog::LIMIT)
+                    Nanoseconds(watchdog::LIMIT),
+                    Nanoseconds(watchdog::HANDLERS_LIMIT),
+                    Nanoseconds(watchdog::THREAD_LIMIT)
                 );
                 if cpus == 1 {
-                    println!("Only one CPU is online: there is none to watch it.");
+                    println!(
+                        "Only one CPU is online: there is none to see that its interrupts stay disabled."
+                    );
                 }
             }
             Err(error) => println!("The watchdog cannot run: {error}."),
         },
         "off" => watchdog::stop(),
+        "show" => {
+            println!("CPU  heartbeat     deferred work  thread        ran so long ago");
+            watchdog::for_each(|it| {
+                let [interrupts, handlers, thread] =
+                    [it.interrupts, it.handlers, it.thread].map(|time| Nanoseconds(time).to_string());
+                println!("{:>3}  {interrupts:<12}  {handlers:<13}  {thread}", it.cpu);
+            });
+        }
         _ => {
             return Err(CommandError::BadArgument {
                 given: word.into(),
-                expected: "`on` or `off`".into(),
+                expected: "`on`, `off` or `show`".into(),
             });
         }
     }

@@ -15,11 +15,14 @@ use x86_64::instructions::tables::{lgdt, lidt, sgdt};
 use x86_64::registers::control::{Cr0, Cr0Flags};
 use x86_64::structures::DescriptorTablePointer;
 
+use tocsin_logic::vector::PriorityClass;
+
 use crate::boot::image;
 use crate::cpu::{entry, idt};
 use crate::hw::control::Features;
 use crate::hw::processor;
-use crate::{println, sync, time};
+use crate::irq::{Line, Request, Source, deferred, raise};
+use crate::{cpu, println, sync, time};
 
 /// A function that raises an exception.
 pub(super) type Provocation = fn();
@@ -196,6 +199,52 @@ pub(super) fn lock_up() {
             core::hint::spin_loop();
         }
     });
+}
+
+/// The class of a handler that does not return.
+const STUCK: PriorityClass = PriorityClass::new(6).unwrap();
+
+pub(super) fn lock_up_handler() {
+    let request = Request {
+        name: "lockup",
+        source: Source::Message,
+        class: STUCK,
+        cpu: cpu::current().id(),
+    };
+    // Dropping the line waits for the handler.
+    match Line::new(request, stay) {
+        Ok(line) => line.trigger().unwrap_or_else(|error| println!("fault: {error}")),
+        Err(error) => println!("fault: {error}"),
+    }
+}
+
+pub(super) fn lock_up_raised() {
+    let _raised = raise(STUCK);
+    stay();
+}
+
+/// Spins where interrupts of lower classes are masked.
+fn stay() {
+    let end = time::timestamp_at(time::nanoseconds() + 8_000_000_000);
+    // Without calls: see `lock_up`.
+    while processor::timestamp() < end {
+        core::hint::spin_loop();
+    }
+}
+
+pub(super) fn starve_thread() {
+    extern "C" fn again(end: usize) {
+        // The kernel's words have 64 bits.
+        if processor::timestamp() < end as u64 {
+            // While it runs, there is a place in the queue that it had.
+            let _ = deferred::defer(again, end);
+        }
+    }
+    let end = time::timestamp_at(time::nanoseconds() + 14_000_000_000);
+    again(end as usize);
+    while processor::timestamp() < end {
+        core::hint::spin_loop();
+    }
 }
 
 #[inline(never)]

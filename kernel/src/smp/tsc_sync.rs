@@ -9,7 +9,7 @@
 //! APs wait for their turn in the barrier, halted: one exchange at a time keeps two CPUs busy, however
 //! many there are.
 
-use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
 use tocsin_logic::smp::{Offset, Outcome, settle};
 use tocsin_logic::units::Nanoseconds;
@@ -17,6 +17,7 @@ use tocsin_logic::units::Nanoseconds;
 use super::{Online, TIMEOUT, wake_from_barrier};
 use crate::apic::LocalApic;
 use crate::cpu;
+use crate::cpu::percpu::Exchange;
 use crate::hw::control::{Features, read_msr, write_msr};
 use crate::hw::processor::timestamp;
 use crate::time::{self, cycles_to_nanoseconds, nanoseconds_to_cycles};
@@ -37,34 +38,6 @@ const BUDGET: u64 = 100_000;
 /// Polls before the first PAUSE: PAUSE costs more than a reply takes, most of all under an emulator.
 const EAGER_POLLS: u32 = 3000;
 
-/// The request number that ends an exchange.
-const NONE: u32 = 0;
-
-/// The messages between the boot CPU and an AP.
-#[derive(Debug)]
-#[repr(align(64))]
-pub(crate) struct Exchange {
-    /// The number of the request, stored by the boot CPU; [`NONE`] outside an exchange.
-    request: AtomicU32,
-    /// The number of the request that the AP has handled last, stored after `counter`.
-    reply: AtomicU32,
-    /// What the request asks the AP to add to its counter; 0 for nothing.
-    adjustment: AtomicI64,
-    /// The AP's counter, read after the request had come.
-    counter: AtomicU64,
-}
-
-impl Exchange {
-    pub(crate) const fn new() -> Self {
-        Self {
-            request: AtomicU32::new(NONE),
-            reply: AtomicU32::new(NONE),
-            adjustment: AtomicI64::new(0),
-            counter: AtomicU64::new(0),
-        }
-    }
-}
-
 /// The counter, read after all earlier loads (SDM vol. 2B, RDTSC).
 fn ordered_timestamp() -> u64 {
     // SAFETY: Only orders instructions.
@@ -76,11 +49,11 @@ fn ordered_timestamp() -> u64 {
 /// the barrier, interrupts off.
 pub(super) fn serve() {
     let exchange = &cpu::current().tsc;
-    let mut handled = NONE;
+    let mut handled = Exchange::NONE;
     let mut polls = 0;
     loop {
         let request = exchange.request.load(Ordering::Acquire);
-        if request == NONE {
+        if request == Exchange::NONE {
             return;
         }
         if request == handled {
@@ -141,7 +114,7 @@ impl Partner<'_> {
         let mut offset = Offset::UNKNOWN;
         let mut begin = None;
         for _ in 0..ROUNDS {
-            let is_first = self.last == NONE;
+            let is_first = self.last == Exchange::NONE;
             let round = self.ask(0, || {
                 if is_first {
                     notify();
@@ -185,7 +158,7 @@ fn sync(apic: &LocalApic, ap: &Online) -> Option<u64> {
     let exchange = &ap.cpu.tsc;
     let mut partner = Partner {
         exchange,
-        last: NONE,
+        last: Exchange::NONE,
     };
     let synced = {
         let partner = core::cell::RefCell::new(&mut partner);
@@ -195,7 +168,7 @@ fn sync(apic: &LocalApic, ap: &Online) -> Option<u64> {
             |cycles| can_adjust && partner.borrow_mut().ask(cycles, || ()).is_some(),
         )
     };
-    exchange.request.store(NONE, Ordering::Release);
+    exchange.request.store(Exchange::NONE, Ordering::Release);
     let time = |cycles| Nanoseconds(cycles_to_nanoseconds(cycles));
     let number = ap.number;
     let Some(synced) = synced else {

@@ -14,6 +14,28 @@ const CASES: [(&str, u32, &[u32]); 4] = [
     ("one_of_two", 2, &[1]),
 ];
 
+/// Lockups below the heartbeat: the command, what is said of it, and of the place, and of its end.
+const SOFT: [(&str, &str, &str, &str); 3] = [
+    (
+        "lockup-handler",
+        "has not run deferred work (a handler does not return, or the priority stays raised) for 5",
+        "it is in a handler of class 6 (vector 0x6",
+        "runs deferred work again, after",
+    ),
+    (
+        "lockup-raised",
+        "has not run deferred work (a handler does not return, or the priority stays raised) for 5",
+        "it runs a thread",
+        "runs deferred work again, after",
+    ),
+    (
+        "lockup-thread",
+        "has not run its thread (handlers run all the time) for 10",
+        "it is in a handler of class 2 (vector 0x20)",
+        "runs its thread again, after",
+    ),
+];
+
 pub fn trials() -> Vec<Trial> {
     let mut trials: Vec<_> = CASES
         .iter()
@@ -23,6 +45,15 @@ pub fn trials() -> Vec<Trial> {
             })
         })
         .collect();
+    for (kind, problem, place, back) in SOFT {
+        for cpus in [1, 2] {
+            trials.push(trial(format!("timers::watchdog::{kind}_{cpus}"), move || {
+                with(&machine(cpus)?, |session| {
+                    soft(session, cpus - 1, kind, problem, place, back)
+                })
+            }));
+        }
+    }
     trials.push(trial("timers::watchdog::alone", || {
         with(&machine(1)?, alone)
     }));
@@ -67,12 +98,41 @@ fn all_named(session: &mut Session, stuck: &[u32]) -> Result {
     power_off(session)
 }
 
+/// A CPU whose heart beats is named with what it does not run, and again when it is back. Another CPU shows its
+/// calls.
+fn soft(
+    session: &mut Session,
+    cpu: u32,
+    kind: &str,
+    problem: &str,
+    place: &str,
+    back: &str,
+) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    session.command("watchdog on", PATIENCE)?;
+    session.send_line(&format!("fault {kind} {cpu}"))?;
+    session.expect(&format!("error: watchdog: CPU {cpu} {problem}"), PATIENCE)?;
+    session.expect(place, PATIENCE)?;
+    if cpu > 0 {
+        session.expect("tocsin::monitor::provoke::", PATIENCE)?;
+    }
+    // At the next beat, which may be after the prompt.
+    session.expect(&format!("warning: watchdog: CPU {cpu} {back}"), PATIENCE)?;
+    session.send_line("")?;
+    session.wait_prompt(PATIENCE)?;
+    let table = session.command("watchdog show", PATIENCE)?;
+    let rows = table.lines().filter(|line| line.contains("ns") || line.contains("ms"));
+    ensure_eq!(rows.count(), cpu as usize + 1, "CPUs in:\n{table}");
+    session.command("watchdog off", PATIENCE)?;
+    power_off(session)
+}
+
 /// One CPU has nobody to watch it, and the command says so.
 fn alone(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     let answer = session.command("watchdog on", PATIENCE)?;
     ensure!(
-        answer.contains("Only one CPU is online: there is none to watch it."),
+        answer.contains("Only one CPU is online: there is none to see"),
         "{answer}"
     );
     power_off(session)

@@ -47,17 +47,17 @@ pub struct Board<const N: usize> {
 #[derive(Debug)]
 #[repr(align(64))]
 struct Counts {
-    /// How many notices have been claimed: also the number of the next.
+    /// How many notices have been claimed, times 2: also the number of the next.
     claimed: AtomicUsize,
-    /// So many at least have been passed by all.
+    /// So many at least, times 2, have been passed by all.
     passed: AtomicUsize,
 }
 
-/// Notice number n is in place n % N.
+/// Notice number 2 n is in place n % N.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Place {
-    /// The number of the notice that is published here, plus 1.
+    /// The number after the one of the notice that is published here.
     published: AtomicUsize,
     /// The address of its sender's reader.
     sender: AtomicUsize,
@@ -82,13 +82,19 @@ impl Place {
 #[derive(Debug)]
 #[repr(align(64))]
 pub struct Reader {
-    /// How many notices it has passed.
-    passed: AtomicUsize,
+    /// Twice the number of notices that it has passed; plus 1 while it runs the next one.
+    state: AtomicUsize,
 }
 
-/// A notice on the board: how many there were up to it, itself included.
+/// A notice on the board: how many there were up to it, itself included; times 2, as [`Reader`] counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Notice(usize);
+
+/// What one notice adds to the numbers here.
+const ONE: usize = 2;
+
+/// The bit of a [`Reader`] that is running a notice.
+const RUNNING: usize = 1;
 
 /// Whether `count` is `other` or more. They wrap, but are never far from each other.
 fn has_reached(count: usize, other: usize) -> bool {
@@ -101,7 +107,7 @@ impl Reader {
         #[must_use]
         pub fn new() -> Self {
             Self {
-                passed: AtomicUsize::new(0),
+                state: AtomicUsize::new(0),
             }
         }
     }
@@ -110,7 +116,8 @@ impl Reader {
     #[inline]
     #[must_use]
     pub fn has_passed(&self, notice: Notice) -> bool {
-        has_reached(self.passed.load(Ordering::Acquire), notice.0)
+        // The bit for one that is running makes no difference.
+        has_reached(self.state.load(Ordering::Acquire), notice.0)
     }
 
     fn address(&self) -> usize {
@@ -160,7 +167,8 @@ impl<const N: usize> Board<N> {
     ) -> Result<Notice, Full> {
         let mut number = self.counts.claimed.load(Ordering::Relaxed);
         loop {
-            let first = Notice(number.wrapping_add(1).wrapping_sub(N));
+            let next = number.wrapping_add(ONE);
+            let first = Notice(next.wrapping_sub(ONE * N));
             // Acquire, here and there: they have read the place before it is filled again.
             let passed = self.counts.passed.load(Ordering::Acquire);
             if !has_reached(passed, first.0) && !readers.clone().all(|it| it.has_passed(first)) {
@@ -169,7 +177,7 @@ impl<const N: usize> Board<N> {
             // Release: who sees the number sees what its sender has left in mailboxes before.
             let claimed = self.counts.claimed.compare_exchange_weak(
                 number,
-                number.wrapping_add(1),
+                next,
                 Ordering::Release,
                 Ordering::Relaxed,
             );
@@ -178,15 +186,15 @@ impl<const N: usize> Board<N> {
                 Err(now) => number = now,
             }
         }
-        let next = number.wrapping_add(1);
-        let place = &self.places[number % N];
+        let next = number.wrapping_add(ONE);
+        let place = self.place(number);
         place.sender.store(own.address(), Ordering::Relaxed);
         place.function.store(function, Ordering::Relaxed);
         place.argument.store(argument, Ordering::Relaxed);
         // Release: the notice comes before.
         place.published.store(next, Ordering::Release);
-        if own.passed.load(Ordering::Relaxed) == number {
-            own.passed.store(next, Ordering::Release);
+        if own.state.load(Ordering::Relaxed) == number {
+            own.state.store(next, Ordering::Release);
         }
         Ok(Notice(next))
     }
@@ -201,7 +209,12 @@ impl<const N: usize> Board<N> {
     /// Whether there are notices that `own` has not passed. Only on its CPU; a hint for others.
     #[inline]
     pub fn has_news(&self, own: &Reader) -> bool {
-        self.last().0 != own.passed.load(Ordering::Relaxed)
+        self.last().0 != own.state.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn place(&self, number: usize) -> &Place {
+        &self.places[number / ONE % N]
     }
 
     /// How far the board goes.
@@ -211,25 +224,31 @@ impl<const N: usize> Board<N> {
         Notice(self.counts.claimed.load(Ordering::Acquire))
     }
 
-    /// Runs the notices up to `last` that `own` has not passed.
+    /// Runs the notices up to `last` that `own` has not passed. None if this is called in a function that
+    /// it runs: the notice is not passed before the function has returned, and must not run twice.
     #[inline]
     fn read(&self, own: &Reader, last: Notice, mut run: impl FnMut(usize, usize)) {
-        let mut number = own.passed.load(Ordering::Relaxed);
+        let mut number = own.state.load(Ordering::Relaxed);
+        if number & RUNNING != 0 {
+            return;
+        }
         while number != last.0 {
-            let next = number.wrapping_add(1);
-            let place = &self.places[number % N];
+            let next = number.wrapping_add(ONE);
+            let place = self.place(number);
             if place.published.load(Ordering::Acquire) != next {
                 // Its sender sends the vector when it is.
                 return;
             }
             if place.sender.load(Ordering::Relaxed) != own.address() {
+                // Release: who sees this sees that the notices before have been passed.
+                own.state.store(number | RUNNING, Ordering::Release);
                 run(
                     place.function.load(Ordering::Relaxed),
                     place.argument.load(Ordering::Relaxed),
                 );
             }
             // Release: what it did comes before; and the place has been read.
-            own.passed.store(next, Ordering::Release);
+            own.state.store(next, Ordering::Release);
             number = next;
         }
     }
@@ -242,7 +261,7 @@ impl<const N: usize> Default for Board<N> {
 }
 
 /// Runs all that a CPU has been called for, by `run`, which gets the function and the argument. Only on
-/// that CPU, and not in `run`. `at` gives the call at an address that was posted in the mailbox.
+/// that CPU. In `run`, it runs the calls that came meanwhile, but no notices. `at` gives the call at an address that was posted in the mailbox.
 #[inline]
 pub fn serve<'a, const CALLS: usize, const NOTICES: usize>(
     mailbox: &Mailbox<CALLS>,

@@ -52,19 +52,48 @@ pub struct Context {
     pub cr8: PriorityClass,
     /// The vector of the innermost interrupt in service.
     pub in_service: Option<Vector>,
+    /// The code runs for another CPU, from the loop in which this CPU waits for one.
+    pub is_serving: bool,
+    /// How many `IrqMutex`es this CPU holds.
+    pub irq_locks: u32,
 }
+
+/// The highest class at which code may wait for another CPU: below the interrupts that calls use, which a
+/// CPU that waits must be able to take.
+pub const WAIT_CLASS: PriorityClass = PriorityClass::new(12).unwrap();
+
+/// The class of calls.
+pub const CALL_CLASS: PriorityClass = PriorityClass::new(13).unwrap();
 
 impl Context {
     /// How much the running code keeps from running.
+    ///
+    /// A function that another CPU has called is at the same level whether an interrupt brought the call or the
+    /// loop of a CPU that waits with interrupts disabled: what it may do must not depend on that.
     #[inline]
     #[must_use]
     pub fn level(&self) -> Level {
         if self.in_nmi {
             Level::Nmi
-        } else if self.interrupts_enabled {
+        } else if self.interrupts_enabled || (self.is_serving && self.irq_locks == 0) {
             Level::Class(self.class())
         } else {
             Level::InterruptsOff
+        }
+    }
+
+    /// The class of the handler that the code belongs to; that of calls in a function that another CPU has
+    /// called; 0 in a thread.
+    #[inline]
+    #[must_use]
+    pub fn handler_class(&self) -> PriorityClass {
+        let in_service = self
+            .in_service
+            .map_or(PriorityClass::LOWEST, Vector::priority_class);
+        if self.is_serving {
+            in_service.max(CALL_CLASS)
+        } else {
+            in_service
         }
     }
 
@@ -72,8 +101,7 @@ impl Context {
     #[inline]
     #[must_use]
     pub fn class(&self) -> PriorityClass {
-        self.in_service
-            .map_or(self.cr8, |vector| vector.priority_class().max(self.cr8))
+        self.handler_class().max(self.cr8)
     }
 }
 
@@ -90,7 +118,12 @@ impl fmt::Display for Context {
                 vector.priority_class()
             )?,
         }
-        if !self.interrupts_enabled {
+        if self.is_serving {
+            f.write_str(" that waits, in a function called by another CPU")?;
+        }
+        if self.irq_locks > 0 {
+            write!(f, " with {} IrqMutex held", self.irq_locks)?;
+        } else if self.level() == Level::InterruptsOff {
             f.write_str(" with interrupts disabled")?;
         } else if self.class() == self.cr8 && self.cr8 != PriorityClass::LOWEST {
             write!(f, " with CR8 raised to class {}", self.cr8)?;
@@ -105,9 +138,69 @@ pub struct Violation {
     /// The operation, as `Type::function`.
     pub operation: &'static str,
     /// Its limit.
-    pub limit: Level,
+    pub limit: Limit,
     /// Where it was called.
     pub context: Context,
+}
+
+/// Up to where an operation may be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Up to this level.
+    Level(Level),
+    /// Up to this class, whatever IF is.
+    Class(PriorityClass),
+    /// With interrupts enabled, and in handlers up to this class; CR8 makes no difference.
+    Ceiling(PriorityClass),
+    /// Up to [`WAIT_CLASS`], whatever IF is, but without an `IrqMutex` held: the other CPU may spin for it with
+    /// interrupts disabled.
+    Wait,
+}
+
+impl From<Level> for Limit {
+    fn from(level: Level) -> Self {
+        Self::Level(level)
+    }
+}
+
+impl Limit {
+    /// Whether code in this context is within the limit.
+    #[inline]
+    #[must_use]
+    pub fn allows(self, context: Context) -> bool {
+        match self {
+            Self::Level(limit) => context.level() <= limit,
+            Self::Class(limit) => !context.in_nmi && context.class() <= limit,
+            Self::Ceiling(limit) => {
+                context.level() < Level::InterruptsOff && context.handler_class() <= limit
+            }
+            Self::Wait => {
+                !context.in_nmi
+                    && !context.is_serving
+                    && context.irq_locks == 0
+                    && context.class() <= WAIT_CLASS
+            }
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Level(level) => level.fmt(f),
+            Self::Class(class) => Level::Class(*class).fmt(f),
+            Self::Ceiling(class) => write!(
+                f,
+                "{} with interrupts enabled, which the ceiling keeps out",
+                Level::Class(*class)
+            ),
+            Self::Wait => write!(
+                f,
+                "{} that hold no IrqMutex, because it waits for another CPU",
+                Level::Class(WAIT_CLASS)
+            ),
+        }
+    }
 }
 
 impl fmt::Display for Violation {
@@ -132,8 +225,13 @@ impl core::error::Error for Violation {}
 ///
 /// [`Violation`], if the operation must not be called there.
 #[inline]
-pub fn check(operation: &'static str, limit: Level, context: Context) -> Result<(), Violation> {
-    if context.level() <= limit {
+pub fn check(
+    operation: &'static str,
+    limit: impl Into<Limit>,
+    context: Context,
+) -> Result<(), Violation> {
+    let limit = limit.into();
+    if limit.allows(context) {
         Ok(())
     } else {
         Err(Violation {

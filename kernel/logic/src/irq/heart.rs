@@ -1,4 +1,10 @@
-//! Which CPUs have stopped answering interrupts, as one that has not sees it.
+//! Lockup detection: which CPUs have stopped answering interrupts, as one that has not sees it, and which
+//! have stopped running lower classes or their thread.
+//!
+//! A CPU that does not answer interrupts of the highest class (a hard lockup) is found by others, by the time
+//! since its last heartbeat. One that does can be stuck below (a soft lockup): its heartbeats count for how
+//! long deferred work, of the lowest class, and its thread have not run. Beats, not time: a virtual CPU that
+//! waits for its turn on the host has none.
 //!
 //! CPUs stand in a ring, and each watches the one after it. While that one is stuck it
 //! watches nobody, so its watcher looks further: at all that are stuck, and at the first one
@@ -38,9 +44,53 @@ pub fn newly_stuck(
         .filter_map(|(place, _, silence)| Some((place, silence?)))
 }
 
+/// What a CPU whose heart beats may not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lower {
+    /// Deferred work: a handler above it does not return, or the priority stays raised.
+    Handlers,
+    /// The thread: handlers run all the time.
+    Thread,
+}
+
+/// Heartbeats of a CPU since something last ran there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beats {
+    /// Since deferred work ran.
+    pub handlers: u32,
+    /// Since one interrupted the thread.
+    pub thread: u32,
+}
+
+impl Beats {
+    /// What does not run, if one of the counts has reached its limit. While handlers are stuck, that the thread
+    /// does not run is their fault.
+    #[must_use]
+    pub fn stuck(self, limits: Self) -> Option<Lower> {
+        if self.handlers >= limits.handlers {
+            Some(Lower::Handlers)
+        } else if self.thread >= limits.thread {
+            Some(Lower::Thread)
+        } else {
+            None
+        }
+    }
+}
+
+/// Which CPU after the watcher it looks at for soft lockups, in the order of the ring: the first one whose heart
+/// beats.
+pub fn first_beating(
+    ring: impl IntoIterator<Item = Heart>,
+    now: u64,
+    limit: u64,
+) -> Option<usize> {
+    ring.into_iter()
+        .position(|heart| heart.last != 0 && heart.silence(now, limit).is_none())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Heart, newly_stuck};
+    use super::{Beats, Heart, Lower, first_beating, newly_stuck};
     use std::vec::Vec;
 
     const LIMIT: u64 = 100;
@@ -86,5 +136,32 @@ mod tests {
     #[test]
     fn who_is_not_to_beat_is_passed_over() {
         assert_eq!(stuck(&[(0, false), (2, false), (0, false)]), [(1, 998)]);
+    }
+
+    #[test]
+    fn lower_levels_have_their_own_limits() {
+        let limits = Beats {
+            handlers: 20,
+            thread: 40,
+        };
+        let stuck = |handlers, thread| Beats { handlers, thread }.stuck(limits);
+        assert_eq!(stuck(19, 39), None);
+        assert_eq!(stuck(20, 20), Some(Lower::Handlers));
+        assert_eq!(stuck(0, 40), Some(Lower::Thread));
+        assert_eq!(stuck(40, 40), Some(Lower::Handlers), "its cause");
+    }
+
+    #[test]
+    fn soft_lockups_are_looked_for_where_a_heart_beats() {
+        let beating = |ring: &[u64]| {
+            let hearts = ring.iter().map(|&last| Heart {
+                last,
+                is_reported: false,
+            });
+            first_beating(hearts, NOW, LIMIT)
+        };
+        assert_eq!(beating(&[]), None);
+        assert_eq!(beating(&[950, 960]), Some(0));
+        assert_eq!(beating(&[1, 0, 960]), Some(2));
     }
 }

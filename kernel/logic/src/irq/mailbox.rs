@@ -30,7 +30,8 @@
 //! - **Wait only below the class of the call's vector**, and with interrupts on; or serve one's own
 //!   mailbox in the loop. Two CPUs that call each other then serve each other.
 //! - **A called function does not wait for calls of its own.** Its CPU serves nothing meanwhile, and
-//!   two such CPUs would wait for each other. It may leave calls.
+//!   two such CPUs would wait for each other. It may leave calls. Serving in it runs nothing twice: a call
+//!   is taken off the list before it runs.
 //! - In x2APIC mode, writing the ICR does not wait for earlier stores: `mfence; lfence` goes before it
 //!   (SDM vol. 3A, 12.12.3).
 
@@ -199,7 +200,7 @@ impl Posted {
     }
 
     /// Runs what has been posted, in its order, by `run`, which gets the function and the argument.
-    /// Only on the target, and not in `run`. `at` gives the call at an address that was posted.
+    /// Only on the target. In `run`, it runs what has been posted meanwhile. `at` gives the call at an address that was posted.
     #[inline]
     pub fn serve<'a>(
         &self,
@@ -217,6 +218,20 @@ impl Posted {
         } else {
             serve_list(newest, at, run);
         }
+    }
+
+    /// As [`serve`](Self::serve), but each block is its owner's again before `run` gets its argument: `run`
+    /// may free it.
+    #[inline]
+    pub fn release<'a>(&self, at: impl Fn(*const Call) -> &'a Call, mut run: impl FnMut(usize)) {
+        // Acquire: all blocks are complete.
+        let newest = self.newest.swap(ptr::null_mut(), Ordering::Acquire);
+        in_order(newest, at, |call| {
+            let argument = call.argument.load(Ordering::Relaxed);
+            // Release: it has been read.
+            call.next.store(DONE, Ordering::Release);
+            run(argument);
+        });
     }
 
     /// Whether nothing waits to be served. Only on the target; a hint for others.
@@ -297,9 +312,19 @@ impl<const N: usize> Deref for Mailbox<N> {
 #[cold]
 #[inline(never)]
 fn serve_list<'a>(
-    mut newest: *mut Call,
+    newest: *mut Call,
     at: impl Fn(*const Call) -> &'a Call,
     mut run: impl FnMut(usize, usize),
+) {
+    in_order(newest, at, |call| call.answer(&mut run));
+}
+
+/// Visits a list that begins with the newest call, in the order in which they were posted.
+#[inline]
+fn in_order<'a>(
+    mut newest: *mut Call,
+    at: impl Fn(*const Call) -> &'a Call,
+    mut visit: impl FnMut(&'a Call),
 ) {
     let mut oldest = ptr::null_mut();
     while !newest.is_null() {
@@ -311,7 +336,7 @@ fn serve_list<'a>(
         let call = at(oldest);
         // Before it is its owner's again.
         oldest = call.next.load(Ordering::Relaxed);
-        call.answer(&mut run);
+        visit(call);
     }
 }
 

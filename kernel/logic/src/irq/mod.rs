@@ -15,16 +15,19 @@
 //! | [`timers`] | which timer of a CPU is due, and which comes next |
 //! | [`turns`] | whether the function of a timer runs, and who frees it |
 //! | [`heart`] | which CPUs have stopped answering |
+//! | [`arming`] | whether a timer is started, for its owner and for others |
+//! | [`raised`] | what a CPU's priority is raised to |
 //! | [`affinity`] | in which steps a line moves to another CPU |
 //! | [`nmi`] | why an NMI came |
 //! | [`storm`] | when a line is masked, and when it is tried again |
 //! | [`statistics`] | how the longest stretch and rates are kept |
 //!
-//! [`table`], [`queue`], [`mailbox`] and [`board`] are used by several CPUs at once, without
+//! [`table`], [`queue`], [`mailbox`], [`board`] and [`arming`] are used by several CPUs at once, without
 //! locks. They take their atomics from `sync`, so that `tests/loom` can compile
 //! the same files with loom's and try every order in which the CPUs can run.
 
 pub mod affinity;
+pub mod arming;
 pub mod board;
 pub mod context;
 pub mod heart;
@@ -32,6 +35,7 @@ pub mod mailbox;
 pub mod nmi;
 pub mod priority;
 pub mod queue;
+pub mod raised;
 pub mod route;
 pub mod stack;
 pub mod statistics;

@@ -17,6 +17,9 @@
     reason = "loom's cells say that they cannot be shared, and loom checks that they are not"
 )]
 
+#[path = "../../src/irq/arming.rs"]
+#[allow(dead_code, reason = "the models need only a part")]
+mod arming;
 #[path = "../../src/irq/board.rs"]
 #[allow(dead_code, reason = "the models need only a part")]
 mod board;
@@ -33,6 +36,7 @@ mod table;
 #[allow(dead_code, reason = "the models need only a part")]
 mod turns;
 
+mod armings;
 mod calls;
 mod cpu;
 mod device;

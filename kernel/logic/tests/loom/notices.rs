@@ -244,3 +244,35 @@ fn the_wait_for_all_is_needed() {
         true
     });
 }
+
+/// A function that serves its own CPU, as one does that waits: it does not run in itself, and its sender sees
+/// that it runs until it has returned.
+#[test]
+fn a_function_that_serves_runs_once() {
+    explore(Some(3), || {
+        let machine = Machine::<2, 2>::new();
+        let target = beside(&machine, |machine| {
+            machine.interrupts[1].take(|| {
+                let mut ran = Vec::new();
+                serve(
+                    &machine.mailboxes[1],
+                    &machine.board,
+                    &machine.readers[1],
+                    at,
+                    |function, argument| {
+                        assert!(machine.serve(1).is_empty(), "ran in itself");
+                        machine.run(1, function, argument);
+                        ran.push(function);
+                    },
+                );
+                ran
+            })
+        });
+        let notice = machine.post(0).unwrap();
+        let is_done = machine.use_results(0, notice);
+        let mut ran = target.join().unwrap();
+        ran.extend(machine.take(1));
+        assert_eq!(ran, [0], "left behind or doubled");
+        is_done
+    });
+}

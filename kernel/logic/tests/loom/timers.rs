@@ -64,6 +64,8 @@ impl Timer {
 struct Owner {
     timer: Arc<Timer>,
     is_closed: bool,
+    /// Whether who drops the timer leaves all to the owner.
+    is_left: bool,
     /// Whether its function waits to run.
     is_deferred: bool,
     /// Whether there is room for work to be put off.
@@ -76,6 +78,7 @@ impl Owner {
         Self {
             timer: timer.clone(),
             is_closed: false,
+            is_left: false,
             is_deferred: false,
             has_room,
             calls: 0,
@@ -84,7 +87,17 @@ impl Owner {
 
     /// Interrupts of the timers' class come here: commands.
     fn point(&mut self) {
-        self.timer.inbox.serve(at, |_, _| self.is_closed = true);
+        if !self.is_left {
+            self.timer.inbox.serve(at, |_, _| self.is_closed = true);
+            return;
+        }
+        let timer = self.timer.clone();
+        timer.inbox.release(at, |_| {
+            self.is_closed = true;
+            if timer.turns.release(true) == Release::Free {
+                timer.free();
+            }
+        });
     }
 
     /// The timer fires, if it is in the queue.
@@ -183,6 +196,33 @@ fn a_function_that_runs_is_waited_for() {
 #[test]
 fn nothing_changes_where_work_finds_no_room() {
     drops_it_at_any_time(false, 2, |is_dropped| is_dropped);
+}
+
+/// Who drops it under a lock that the function may take does not wait: the owner frees it, once, and not while
+/// it runs.
+#[test]
+fn a_timer_is_left_to_its_owner() {
+    explore(Some(3), || {
+        let timer = Timer::new();
+        let mut owner = Owner::new(&timer, true);
+        owner.is_left = true;
+        let owner = spawn(move || {
+            owner.fire();
+            owner.point();
+            owner.work(true);
+            owner.point();
+            owner.work(false);
+            owner
+        });
+        let dropper = beside(&timer, |timer| {
+            timer.node.with(|_| ());
+            timer.inbox.post(&timer.close);
+        });
+        dropper.join().unwrap();
+        let calls = owner.join().unwrap().end(true);
+        assert!(calls <= 2);
+        calls == 1
+    });
 }
 
 /// Who does not ask the owner to close the timer first frees it although it fires again.

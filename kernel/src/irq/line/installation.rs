@@ -14,7 +14,9 @@ use crate::apic::io::EndRegister;
 use crate::apic::local;
 use crate::cpu::interrupts::Handler;
 use crate::irq::call;
+use crate::irq::wait::{self, For};
 use crate::smp::Online;
+use crate::time::Patience;
 
 /// What a handler says of an interrupt. One that returns `()` claims all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,8 +135,11 @@ impl Installation {
         (first..=first + (self.count - 1)).map(Vector)
     }
 
-    /// Waits until none of its interrupts waits or is in service. In a thread.
-    pub(super) fn wait_until_quiet(&self) {
+    /// Waits until none of its interrupts, those of line `name`, waits or is in service. Logs once if that
+    /// takes long: the CPU's priority stays raised, or a handler does not return.
+    pub(super) fn wait_until_quiet(&self, name: &'static str) {
+        let mut patience = Patience::new();
+        let cpu = self.target.cpu.id();
         let is_busy = AtomicBool::new(true);
         // On its CPU in class 13, so a handler of a higher class is done when it has looked.
         let look = || {
@@ -142,8 +147,12 @@ impl Installation {
             let busy = |vector: Vector| apic.is_requested(vector) || apic.is_in_service(vector);
             is_busy.store(self.vectors().any(busy), Ordering::Release);
         };
-        while is_busy.load(Ordering::Acquire) {
-            call::run(self.target.cpu.id(), look).expect("a CPU that is online stays so");
+        loop {
+            call::run(cpu, look).expect("a CPU that is online stays so");
+            if !is_busy.load(Ordering::Acquire) {
+                return;
+            }
+            wait::turn(For::Line(cpu, name), &mut patience);
         }
     }
 
@@ -154,7 +163,7 @@ impl Installation {
             self.target.cpu.interrupts.begin_removal(vector);
         }
         // What arrived before may still wait, or be in service.
-        self.wait_until_quiet();
+        self.wait_until_quiet(shared.name);
         for vector in self.vectors() {
             self.target.cpu.interrupts.end_removal(vector);
         }

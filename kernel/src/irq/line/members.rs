@@ -9,21 +9,29 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{Claim, Line, LineError, Request};
+use tocsin_logic::vector::PriorityClass;
+
+use super::{Claim, Line, LineError, Request, below};
+use crate::cpu::context;
 use crate::irq::CeilingMutex;
 
 /// A [`Line`] of a level-triggered input with any number of handlers.
 #[derive(Debug)]
 pub struct SharedLine {
     line: Line,
+    class: PriorityClass,
     members: Arc<Members>,
 }
 
 /// A handler's place on a [`SharedLine`]. Dropping it takes the handler away, and returns when no CPU can
-/// run it any more. In a thread.
+/// run it any more.
+///
+/// Context: thread or handler below the line's class and class 13, with interrupts enabled. Elsewhere, as in a
+/// handler of the line, the drop panics with this rule.
 #[derive(Debug)]
 pub struct Member {
     number: u64,
+    class: PriorityClass,
     members: Arc<Members>,
 }
 
@@ -47,23 +55,34 @@ impl SharedLine {
     /// [`LineError`]; [`LineError::NotLevel`], if the source is not a level-triggered input: edges
     /// of two devices may be one.
     pub fn new(request: Request) -> Result<Self, LineError> {
+        let class = request.class;
         let members = Members(CeilingMutex::new(request.class, List::default()));
         let members = Arc::new(members);
         let asked = Arc::clone(&members);
         let line = Line::new(request, move || asked.ask())?;
         if line.is_level() {
-            Ok(Self { line, members })
+            Ok(Self {
+                line,
+                class,
+                members,
+            })
         } else {
             Err(LineError::NotLevel)
         }
     }
 
     /// Adds a handler, which says of each interrupt whether its own device had a reason, after it has
-    /// answered it. In a thread.
+    /// answered it.
     ///
-    /// No handler of the line may be added or taken away by another one of them.
+    /// Context: as dropping a [`Member`].
+    ///
+    /// # Panics
+    ///
+    /// In another context, such as a handler of the line; the message names the rule.
     #[must_use]
+    #[track_caller]
     pub fn join(&self, handler: impl Fn() -> Claim + Send + 'static) -> Member {
+        context::require("SharedLine::join", below(self.class));
         let handler = Box::new(handler);
         let mut list = self.members.0.lock();
         let number = list.next;
@@ -71,6 +90,7 @@ impl SharedLine {
         list.handlers.push((number, handler));
         Member {
             number,
+            class: self.class,
             members: Arc::clone(&self.members),
         }
     }
@@ -96,6 +116,8 @@ impl Members {
 
 impl Drop for Member {
     fn drop(&mut self) {
+        // The lock's holders, which run handlers, are at the line's class.
+        context::require("Member::drop", below(self.class));
         let mut list = self.members.0.lock();
         let place = list
             .handlers

@@ -28,9 +28,11 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use tocsin_logic::acpi::Gsi;
+use tocsin_logic::irq::context::{Level, WAIT_CLASS};
 use tocsin_logic::irq::storm::Counts;
 use tocsin_logic::vector::{PriorityClass, Vector};
 
+use crate::cpu::context;
 use crate::smp::{self, Online};
 use crate::sync::IrqMutex;
 use installation::Installation;
@@ -58,7 +60,12 @@ pub struct Request {
 
 /// An interrupt with its handler. Dropping it takes both away.
 ///
-/// All its functions are for threads, but [`trigger`](Self::trigger) and the mask.
+/// Context: its functions are for threads, except [`trigger`](Self::trigger) and the mask.
+///
+/// Dropping it waits until none of its handlers runs, so it is for threads and handlers below the line's class
+/// (and below that of calls, 13) with interrupts enabled; under a raised priority or a ceiling lock, that
+/// class counts. Elsewhere, as in the line's own handler, it panics with this rule, and so does
+/// [`move_to`](Self::move_to).
 pub struct Line {
     shared: Arc<Shared>,
     /// Present but for the time of the drop.
@@ -210,6 +217,13 @@ impl Line {
         self.shared.counts()
     }
 
+    /// Rejects an operation that waits until no handler of the line runs, where that could wait for the
+    /// running code: at the line's class or above, or with interrupts disabled.
+    #[track_caller]
+    fn require_below(&self, operation: &'static str) {
+        context::require(operation, below(self.shared.class));
+    }
+
     /// The line as `lines` shows it.
     #[must_use]
     pub fn describe(&self) -> Description {
@@ -225,6 +239,7 @@ impl fmt::Debug for Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
+        self.require_below("Line::drop");
         self.shared.watch.close();
         self.shared.stop();
         let (target, first, is_level) = self
@@ -238,6 +253,13 @@ impl Drop for Line {
         self.shared.retire();
         vectors::free(target, first, self.shared.count, is_level);
     }
+}
+
+/// The highest level at which code may wait for handlers of this class: it cannot have interrupted one, nor
+/// hold a ceiling lock that one takes. It must also be able to wait for another CPU.
+fn below(class: PriorityClass) -> Level {
+    let below = PriorityClass::new(class.get().saturating_sub(1)).unwrap_or(WAIT_CLASS);
+    Level::Class(below.min(WAIT_CLASS))
 }
 
 fn find(cpu: u32) -> Result<&'static Online, LineError> {

@@ -19,12 +19,20 @@ const TRIES: usize = 16;
 
 impl Line {
     /// Has the line answered on another CPU from now on. Nothing is lost or doubled, whatever comes
-    /// meanwhile. In a thread, of any CPU; handlers of the line must not wait for it.
+    /// meanwhile.
+    ///
+    /// Context: thread or handler below the line's class and class 13, with interrupts enabled, on any CPU.
     ///
     /// # Errors
     ///
     /// [`LineError`]; the line is where it was then.
+    ///
+    /// # Panics
+    ///
+    /// In another context, such as the line's own handler; the message names the rule.
+    #[track_caller]
     pub fn move_to(&self, cpu: u32) -> Result<(), LineError> {
+        self.require_below("Line::move_to");
         let new = find(cpu)?;
         let _moving = self.shared.begin_move()?;
         let (old, old_first, kind) = self
@@ -155,7 +163,9 @@ impl Line {
                 // What an input still has to send after a second, no CPU accepts.
                 let _ = shared.wait_until_idle(false);
             }
-            Action::Drain(place) => installed[index(installed, place)].1.wait_until_quiet(),
+            Action::Drain(place) => {
+                installed[index(installed, place)].1.wait_until_quiet(shared.name);
+            }
             Action::Remove(place) => {
                 let (_, installation) = installed.remove(index(installed, place));
                 installation.remove(shared);

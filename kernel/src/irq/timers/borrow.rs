@@ -3,13 +3,14 @@
 use core::marker::PhantomData;
 use core::sync::atomic::Ordering;
 
+use tocsin_logic::irq::context::{CALL_CLASS, Level};
 use tocsin_logic::vector::Vector;
-use x86_64::instructions::interrupts;
 
 use super::Lent;
 use super::queue::{self, Queue};
 use crate::apic::timer::{self, CountError};
 use crate::apic::{local, vectors};
+use crate::cpu::context;
 
 /// The timer of the CPU that borrowed it. Its interrupts are counted; the queue's timers wait, and
 /// fire late, when it is dropped.
@@ -20,7 +21,10 @@ pub struct Borrowed {
     not_send: PhantomData<*mut ()>,
 }
 
-/// Takes this CPU's timer from its queue. In a thread, interrupts enabled.
+/// Takes this CPU's timer from its queue.
+///
+/// Context: thread or handler (up to class 13), with interrupts enabled: the timer's last interrupt must get
+/// through.
 ///
 /// # Errors
 ///
@@ -28,12 +32,10 @@ pub struct Borrowed {
 ///
 /// # Panics
 ///
-/// If interrupts are off.
+/// In another context; the message names the rule.
+#[track_caller]
 pub fn borrow() -> Result<Borrowed, Lent> {
-    assert!(
-        interrupts::are_enabled(),
-        "the timer was borrowed with interrupts off"
-    );
+    context::require("timers::borrow", Level::Class(CALL_CLASS));
     let queue = queue::local(|queue| queue.lend().then_some(queue)).ok_or(Lent)?;
     // What the queue started may still be on its way, and must not be counted.
     while local().is_requested(vectors::TIMER) {

@@ -15,8 +15,6 @@ pub enum TimerError {
     NotMeasured,
     /// The period, in nanoseconds, is too short.
     Period(u64),
-    /// The CPU has not taken the last command for this timer.
-    Silent(u32),
 }
 
 impl fmt::Display for TimerError {
@@ -33,10 +31,6 @@ impl fmt::Display for TimerError {
             Self::Period(period) => write!(
                 f,
                 "a period of {period} ns is too short; the shortest is {SHORTEST_PERIOD} ns"
-            ),
-            Self::Silent(cpu) => write!(
-                f,
-                "CPU {cpu} has not taken the last command for this timer; `backtrace {cpu}` tells what it does"
             ),
         }
     }

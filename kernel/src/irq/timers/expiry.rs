@@ -3,27 +3,32 @@
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
+use tocsin_logic::irq::arming::Number;
+
 use super::inbox::Command;
-use super::node::Node;
+use super::node::{LATEST, Node};
 use super::queue;
 use crate::time;
 
 /// What a timer's function is told, and its way to start the timer again.
 ///
-/// A command from outside that comes later counts more. Once the timer has been dropped, commands
-/// do nothing.
+/// A command from outside that comes after the call has begun counts more, whichever is first. Once the
+/// timer has been dropped, commands do nothing.
 #[derive(Debug)]
 pub struct Expiry<'a> {
     pointer: NonNull<Node>,
+    /// For which command from outside the function is called.
+    number: Number,
     deadline: u64,
     missed: u64,
     node: PhantomData<&'a Node>,
 }
 
 impl Expiry<'_> {
-    pub(super) fn new(pointer: NonNull<Node>, deadline: u64, missed: u64) -> Self {
+    pub(super) fn new(pointer: NonNull<Node>, number: Number, deadline: u64, missed: u64) -> Self {
         Self {
             pointer,
+            number,
             deadline,
             missed,
             node: PhantomData,
@@ -51,6 +56,7 @@ impl Expiry<'_> {
 
     /// Lets the timer fire once, at a time in nanoseconds since the kernel began.
     pub fn at(&self, deadline: u64) {
+        let deadline = deadline.min(LATEST);
         self.command(Command::Arm {
             deadline,
             period: 0,
@@ -63,6 +69,6 @@ impl Expiry<'_> {
     }
 
     fn command(&self, command: Command) {
-        queue::local(|queue| queue.execute(self.pointer, command));
+        queue::local(|queue| queue.renew(self.pointer, self.number, command));
     }
 }

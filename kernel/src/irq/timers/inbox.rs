@@ -1,13 +1,11 @@
-//! What other CPUs ask of a CPU's timers: commands, each posted to the owner as a [`Call`].
-//!
-//! A timer has one request, so who uses the timer waits for the last answer before it asks again.
+//! What other CPUs ask of a CPU's timers. The command is in the timer's own slot, see
+//! `tocsin_logic::irq::arming`; the inbox says which timers have one.
 
-use core::cell::Cell;
 use core::ptr::NonNull;
 
 use tocsin_logic::irq::mailbox::{Call, Posted};
 
-use super::node::Node;
+use super::node::{NEVER, Node};
 
 /// What is asked of a timer.
 #[derive(Clone, Copy, Debug)]
@@ -16,41 +14,35 @@ pub(super) enum Command {
     Arm { deadline: u64, period: u64 },
     /// Not to fire.
     Cancel,
-    /// Not to fire, and to take no more commands.
-    Close,
+    /// Not to fire, and to take no more commands. `leave`: whether the owner frees it, as soon as its function
+    /// does not run.
+    Close { leave: bool },
 }
 
-/// A command from another CPU: one at a time.
-pub(super) struct Request {
-    /// Its argument is the node. What is below belongs to the owner until it is done.
-    call: Call,
-    command: Cell<Command>,
-    /// The answer.
-    was_pending: Cell<bool>,
-}
-
-impl Request {
-    /// Of a timer of which nothing has been asked.
-    pub(super) fn new() -> Self {
-        Self {
-            call: Call::free(),
-            command: Cell::new(Command::Cancel),
-            was_pending: Cell::new(false),
+impl Command {
+    /// As the two words of a slot: a deadline, or [`NEVER`] and what else it is.
+    pub(super) fn to_words(self) -> [usize; 2] {
+        // The kernel's words have 64 bits.
+        match self {
+            Self::Arm { deadline, period } => [deadline as usize, period as usize],
+            Self::Cancel => [NEVER as usize, 0],
+            Self::Close { leave } => [NEVER as usize, 1 + usize::from(leave)],
         }
     }
 
-    /// Whether the owner has answered the last one, if there was one.
-    pub(super) fn is_done(&self) -> bool {
-        self.call.is_done()
-    }
-
-    /// The last answer: whether the timer was going to fire. For who posted, when it is done.
-    pub(super) fn was_pending(&self) -> bool {
-        self.was_pending.get()
+    pub(super) fn from_words([first, second]: [usize; 2]) -> Self {
+        match (first as u64, second) {
+            (NEVER, 0) => Self::Cancel,
+            (NEVER, second) => Self::Close { leave: second == 2 },
+            (deadline, period) => Self::Arm {
+                deadline,
+                period: period as u64,
+            },
+        }
     }
 }
 
-/// The commands that wait for one CPU.
+/// The timers of one CPU that have a command for it.
 #[derive(Debug)]
 pub(super) struct Inbox(Posted);
 
@@ -63,32 +55,27 @@ impl Inbox {
         self.0.is_empty()
     }
 
-    /// Adds a command for a node whose last request is done, and which is not freed before this one is.
-    pub(super) fn push(&self, pointer: NonNull<Node>, command: Command) {
-        // SAFETY: 1. The caller does not free it before the request is done.
-        let request = unsafe { &pointer.as_ref().request };
-        let is_free = request.call.take(0, pointer.as_ptr() as usize);
-        debug_assert!(is_free, "the last command waits");
-        request.command.set(command);
-        self.0.post(&request.call);
+    /// Tells the owner that a node has a command. It must not have been told since it took the last one, and
+    /// the node is not freed before it takes this one.
+    pub(super) fn push(&self, pointer: NonNull<Node>) {
+        // SAFETY: The owner frees it only in answer to this call.
+        let call = unsafe { &pointer.as_ref().told };
+        let is_free = call.take(0, pointer.as_ptr() as usize);
+        debug_assert!(is_free, "the owner has been told, and has not looked");
+        self.0.post(call);
     }
 
-    /// Has `execute` do what has been asked for, the earliest first, and answer whether the timer was going
-    /// to fire. Only the owner.
-    pub(super) fn answer(&self, mut execute: impl FnMut(NonNull<Node>, Command) -> bool) {
+    /// Has `take` look at the nodes that have a command, the earliest first. It may free them. Only the owner.
+    pub(super) fn answer(&self, mut take: impl FnMut(NonNull<Node>)) {
         if self.is_empty() {
             return;
         }
-        // SAFETY: 1. Who posted it waits before it frees it. 2. A call is all atomics.
+        // SAFETY: 1. Who posted it does not free it. 2. A call is all atomics.
         let at = |call: *const Call| unsafe { &*call };
-        self.0.serve(at, |_, node| {
-            let Some(pointer) = NonNull::new(node as *mut Node) else {
-                return;
-            };
-            // SAFETY: 1. As above.
-            let request = unsafe { &pointer.as_ref().request };
-            let was_pending = execute(pointer, request.command.get());
-            request.was_pending.set(was_pending);
+        self.0.release(at, |node| {
+            if let Some(pointer) = NonNull::new(node as *mut Node) {
+                take(pointer);
+            }
         });
     }
 }

@@ -17,10 +17,10 @@
 //! the earlier deadline runs first.
 //!
 //! Making a timer allocates, and takes one of its CPU's [`CAPACITY`] places, which come with the
-//! CPU's first timer. Starting and cancelling
-//! it does neither. On the timer's own CPU that is a few hundred instructions with the priority
-//! raised; from another CPU it is a message, and an interrupt there. Dropping a timer cancels it,
-//! and returns when its function cannot be running any more on another CPU.
+//! CPU's first timer. Starting and cancelling do neither, and never wait. On the timer's own CPU starting is a
+//! few hundred instructions with the priority raised; from another CPU it is a message, and an interrupt
+//! there; a message that has not been taken is overwritten by the next. Cancelling is one exchange of a
+//! word, which the owner looks at before it calls the function.
 //!
 //! The local APIC's timer is programmed with the next deadline only: as it is where the processor
 //! has TSC deadlines, else as a count, in pieces if it is longer than the counter.
@@ -47,9 +47,12 @@ mod tables;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
+use tocsin_logic::irq::arming::Number;
 use tocsin_logic::vector::PriorityClass;
 
+use super::wait::{self, For};
 use crate::apic::{timer, vectors};
+use crate::cpu::context;
 use crate::{cpu, time};
 use inbox::Command;
 use node::Node;
@@ -60,6 +63,7 @@ pub use borrow::{Borrowed, borrow};
 pub use error::{Lent, TimerError};
 pub use expiry::Expiry;
 pub use queue::COMMANDS;
+pub(super) use queue::serve_if_asked;
 pub(crate) use queue::set_up;
 
 /// Timers that a CPU can have.
@@ -71,10 +75,6 @@ pub const SHORTEST_PERIOD: u64 = 10_000;
 /// The class that functions run in, and above which nobody may use timers.
 pub const CLASS: PriorityClass = vectors::TIMER.priority_class();
 
-/// Time after which a CPU that does not take a command counts as silent, in nanoseconds. Long, because a
-/// virtual CPU may have to wait for its turn on the host.
-const PATIENCE: u64 = 10_000_000_000;
-
 /// Where a timer's function runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -85,10 +85,15 @@ pub enum Mode {
     Deferred,
 }
 
-/// A timer with its function. It does nothing until it is started; dropping it cancels it.
+/// A timer with its function. It does nothing until it is started.
 ///
-/// A drop on the function's CPU, inside the function or in an interrupt of it, cannot wait for its
-/// end; the function is then freed when it returns.
+/// Dropping it cancels it: its function is not called any more. If the function is running on another CPU at
+/// that moment, the drop waits for its end where that cannot deadlock: in code below the function's class
+/// ([`Mode::Interrupt`]: 13, that of calls; [`Mode::Deferred`]: 2) with interrupts enabled. Elsewhere, as under
+/// a lock that the function may take, the drop returns at once, and the timer's CPU frees the function when
+/// it returns. So does a drop on the timer's own CPU inside the function or in an interrupt of it.
+///
+/// Context of a drop: thread or handler (up to class 14), with interrupts enabled or disabled.
 #[derive(Debug)]
 pub struct Timer {
     queue: &'static Queue,
@@ -96,6 +101,8 @@ pub struct Timer {
     /// Where it is registered.
     registry: &'static Registry,
     place: usize,
+    /// That of the last command.
+    number: Number,
 }
 
 // SAFETY: 1. What another CPU does with a timer goes through its owner, and the function is `Send`.
@@ -137,21 +144,28 @@ impl Timer {
                 node,
                 registry,
                 place,
+                number: Number::FIRST,
             }),
             Err(error) => {
                 // SAFETY: 1. Nobody else knows of it.
-                unsafe { node::release(node) };
+                unsafe { node::discard(node) };
                 Err(error)
             }
         }
     }
 
-    /// Lets it fire once, `nanoseconds` from now, and not when it was going to before. In a thread, or a
-    /// handler of a class up to 14. For a timer of another CPU it does not wait until that CPU knows.
+    /// Lets it fire once, `nanoseconds` from now, and not when it was going to before. For a timer of
+    /// another CPU it does not wait until that CPU knows.
+    ///
+    /// Context: thread or handler (up to class 14), with interrupts enabled or disabled.
     ///
     /// # Errors
     ///
-    /// [`TimerError::Silent`], if it belongs to another CPU, which has not taken the last command.
+    /// None; the result is that of [`every`](Self::every).
+    ///
+    /// # Panics
+    ///
+    /// In another context; the message names the rule.
     pub fn after(&mut self, nanoseconds: u64) -> Result<(), TimerError> {
         self.at(time::nanoseconds().saturating_add(nanoseconds))
     }
@@ -163,7 +177,8 @@ impl Timer {
     ///
     /// As [`after`](Self::after).
     pub fn at(&mut self, deadline: u64) -> Result<(), TimerError> {
-        self.arm(deadline, 0)
+        self.arm(deadline, 0);
+        Ok(())
     }
 
     /// Lets it fire every `period` nanoseconds from now on, the first time after one. Contexts and waiting
@@ -172,19 +187,35 @@ impl Timer {
     ///
     /// # Errors
     ///
-    /// As [`after`](Self::after), and [`TimerError::Period`], if it is below [`SHORTEST_PERIOD`].
+    /// [`TimerError::Period`], if it is below [`SHORTEST_PERIOD`].
     pub fn every(&mut self, period: u64) -> Result<(), TimerError> {
         if period < SHORTEST_PERIOD {
             return Err(TimerError::Period(period));
         }
-        self.arm(time::nanoseconds().saturating_add(period), period)
+        self.arm(time::nanoseconds().saturating_add(period), period);
+        Ok(())
     }
 
     /// Cancels it. Returns whether it was going to fire; if not, its function has been called or is being
-    /// called. In a thread, or a handler of a class up to 14. For a timer of another CPU, waits until
-    /// that CPU has done it.
+    /// called, or the timer had not been started.
+    ///
+    /// Never waits. A call of the function that has begun goes on, but does not start the timer again; after
+    /// this has returned, none begins. To wait for the end of the last one, drop the timer.
+    ///
+    /// Context: thread or handler (up to class 14), with interrupts enabled or disabled.
+    ///
+    /// # Panics
+    ///
+    /// In another context; the message names the rule.
+    #[track_caller]
     pub fn cancel(&mut self) -> bool {
-        self.and_wait(Command::Cancel)
+        context::require_class("Timer::cancel", CLASS);
+        let was_started = self.replace(false);
+        if self.is_here() {
+            queue::local(|queue| queue.execute(self.node, self.number, Command::Cancel));
+        }
+        // Another CPU takes it out of its queue at its deadline, or when it is started again.
+        was_started
     }
 
     /// The number of the CPU that it belongs to.
@@ -210,95 +241,52 @@ impl Timer {
         unsafe { self.node.as_ref() }
     }
 
-    fn arm(&mut self, deadline: u64, period: u64) -> Result<(), TimerError> {
-        let command = Command::Arm { deadline, period };
-        if self.here(command).is_none() {
-            self.post(command)?;
-        }
-        Ok(())
+    fn is_here(&self) -> bool {
+        self.node().cpu == cpu::current().id()
     }
 
-    /// Does `command`, if this is the timer's CPU.
-    fn here(&mut self, command: Command) -> Option<bool> {
-        (self.cpu() == cpu::current().id()).then(|| {
-            queue::local(|queue| {
-                // Where an earlier command may be.
-                queue.serve();
-                queue.execute(self.node, command)
-            })
-        })
+    /// Starts it anew, or cancels it, for whoever looks from now on. Returns whether it was started.
+    fn replace(&mut self, is_started: bool) -> bool {
+        self.number = self.number.next();
+        self.node().arming.replace(self.number, is_started)
     }
 
-    /// Posts `command` to the timer's CPU, another one, if it has taken the last.
-    fn post(&mut self, command: Command) -> Result<(), TimerError> {
-        let begin = time::nanoseconds();
-        while !self.node().request.is_done() {
-            if time::has_passed(begin, PATIENCE) {
-                return Err(TimerError::Silent(self.cpu()));
-            }
-            queue::serve_if_asked();
-            core::hint::spin_loop();
-        }
-        self.queue.post(self.node, command);
-        Ok(())
+    #[track_caller]
+    fn arm(&mut self, deadline: u64, period: u64) {
+        context::require_class("Timer::at", CLASS);
+        let deadline = deadline.min(node::LATEST);
+        self.replace(true);
+        self.command(Command::Arm { deadline, period });
     }
 
-    /// Does `command`, here or there, and waits for its answer.
-    fn and_wait(&mut self, command: Command) -> bool {
-        if let Some(was_pending) = self.here(command) {
-            return was_pending;
+    /// Has the timer's CPU do something, here or there. Does not wait.
+    fn command(&self, command: Command) {
+        if self.is_here() {
+            queue::local(|queue| queue.execute(self.node, self.number, command));
+        } else {
+            self.queue.post(self.node, self.number, command);
         }
-        let mut wait = Wait::new(self.cpu(), self.node().name);
-        while self.post(command).is_err() {
-            wait.turn();
-        }
-        while !self.node().request.is_done() {
-            wait.turn();
-        }
-        self.node().request.was_pending()
     }
 }
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        self.and_wait(Command::Close);
+        context::require_class("Timer::drop", CLASS);
         self.registry.remove(self.place);
-        // SAFETY: 1. It is closed, and this was the last use.
-        unsafe { node::release(self.node) };
-    }
-}
-
-/// Waiting for another CPU without leaving others waiting for this one.
-struct Wait {
-    cpu: u32,
-    name: &'static str,
-    begin: u64,
-    is_told: bool,
-}
-
-impl Wait {
-    fn new(cpu: u32, name: &'static str) -> Self {
-        Self {
-            cpu,
-            name,
-            begin: time::nanoseconds(),
-            is_told: false,
-        }
-    }
-
-    fn turn(&mut self) {
-        // This CPU may be where their interrupt does not get through: interrupts off, or class 14.
-        queue::serve_if_asked();
-        core::hint::spin_loop();
-        if !self.is_told && time::has_passed(self.begin, PATIENCE) {
-            self.is_told = true;
-            log::warn!(
-                "timers: CPU {} waits for CPU {} to let go of the timer `{}`; `backtrace {}` tells what it does",
-                cpu::current().id(),
-                self.cpu,
-                self.name,
-                self.cpu
-            );
+        self.replace(false);
+        if self.is_here() {
+            self.command(Command::Close { leave: false });
+            // SAFETY: 1. On the owner. 2. It is closed, and this was the last use.
+            unsafe { node::release_here(self.node) };
+        } else if self.node().can_be_waited_for() {
+            self.command(Command::Close { leave: false });
+            let node = self.node();
+            let what = For::Timer(node.cpu, node.name);
+            wait::until(what, || node.closed.load(Ordering::Acquire));
+            // SAFETY: It is closed, and this was the last use.
+            unsafe { node::release_there(self.node) };
+        } else {
+            self.command(Command::Close { leave: true });
         }
     }
 }

@@ -3,21 +3,28 @@
 //! A node is used by its owner, the CPU whose queue it is in, with that CPU's priority raised to
 //! the timers' class: owner only, and no lock. Others read its counts, and give it commands.
 //!
-//! Whether its function runs, and who frees it, is [`Turns`]'s to say.
+//! Whether its function is called is [`Arming`]'s to say; whether it runs, and who frees it, is
+//! [`Turns`]'s.
 
 use alloc::boxed::Box;
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use tocsin_logic::irq::arming::{Arming, Number};
+use tocsin_logic::irq::context::{Level, Limit, WAIT_CLASS};
+use tocsin_logic::irq::mailbox::Call;
 use tocsin_logic::irq::timers::Id;
 use tocsin_logic::irq::turns::{Finish, Release, Request as Turn, Turns};
 
-use super::inbox::{Command, Request};
+use tocsin_logic::vector::PriorityClass;
+
 use super::{Expiry, Mode, Row, queue};
+use crate::cpu::context;
 use crate::irq::deferred;
-use crate::{cpu, time};
+use crate::irq::wait::{self, For};
+use crate::time::{self, Patience};
 
 /// When a timer that could not be deferred, because too much waits, is tried again, in nanoseconds.
 const RETRY: u64 = 100_000;
@@ -25,16 +32,26 @@ const RETRY: u64 = 100_000;
 /// The time of what does not fire.
 pub(super) const NEVER: u64 = u64::MAX;
 
+/// The latest deadline, in nanoseconds since the kernel began.
+pub(super) const LATEST: u64 = NEVER - 1;
+
+/// What [`Node::fire`] returns for a timer that has been cancelled or started anew by another CPU.
+pub(super) const STALE: u64 = u64::MAX;
+
 /// The part of a timer that does not depend on its function's type.
 #[repr(C)]
 pub(super) struct Node {
-    /// Fires: see [`run_now`] and [`put_off`].
-    pub(super) fire: unsafe fn(NonNull<Node>, missed: u64),
+    /// Fires: see [`run_now`] and [`put_off`]. Returns what it gets, or [`STALE`] if the function is not to
+    /// be called.
+    pub(super) fire: unsafe fn(NonNull<Node>, missed: u64) -> u64,
     /// Owner only: the period in TSC cycles, rounded down, or `u64::MAX`. For a quick look only.
     pub(super) period_cycles: Cell<u64>,
     /// Owner only: whether `id` is the one that has just fired and is still in the queue.
     pub(super) firing: Cell<bool>,
     turns: Turns,
+    pub(super) arming: Arming,
+    /// Owner only: which of the commands from outside the queue and what is below stand for.
+    pub(super) number: Cell<Number>,
     /// Owner only: where it is in the queue.
     pub(super) id: Cell<Option<Id>>,
     /// When it fires, in nanoseconds since the kernel began, or [`NEVER`].
@@ -45,16 +62,19 @@ pub(super) struct Node {
     pub(super) fired: AtomicU64,
     /// How many periods passed without a call.
     pub(super) missed: AtomicU64,
-    /// Owner only: takes no more commands.
-    pub(super) closed: Cell<bool>,
-    /// Owner only: what a deferred function is told.
+    /// Whether the owner has taken it out of the queue for good. Only for a control that waits for that.
+    pub(super) closed: AtomicBool,
+    /// Owner only: the command for which a function is deferred, and what it is told.
+    deferred: Cell<Number>,
     deadline: Cell<u64>,
     missed_since: Cell<u64>,
 
     pub(super) name: &'static str,
     /// Number of the owner.
     pub(super) cpu: u32,
-    pub(super) request: Request,
+    mode: Mode,
+    /// Tells the owner of a command.
+    pub(super) told: Call,
     work: unsafe fn(NonNull<Node>),
     free: unsafe fn(NonNull<Node>),
 }
@@ -69,13 +89,30 @@ impl fmt::Debug for Node {
 }
 
 impl Node {
+    /// The function is about to be called for a command from outside. Whether it may be.
+    #[inline]
+    fn claim(&self, number: Number) -> bool {
+        let once = self.period.load(Ordering::Relaxed) == 0;
+        self.arming.claim(number, once)
+    }
+
+    /// Whether the running code may wait for the function to return: only below the function's class, where it
+    /// holds no lock that the function takes, and where it may wait for another CPU at all.
+    pub(super) fn can_be_waited_for(&self) -> bool {
+        let limit = match self.mode {
+            Mode::Interrupt => WAIT_CLASS,
+            Mode::Deferred => PriorityClass::LOWEST,
+        };
+        Limit::Level(Level::Class(limit)).allows(context::current())
+    }
+
     /// What others may know of it.
     pub(super) fn row(&self) -> Row {
         let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
         Row {
             cpu: self.cpu,
             name: self.name,
-            next: Some(load(&self.next)).filter(|&next| next != NEVER),
+            next: Some(load(&self.next)).filter(|&next| next != NEVER && self.arming.is_started()),
             period: Some(load(&self.period)).filter(|&period| period != 0),
             fired: load(&self.fired),
             missed: load(&self.missed),
@@ -103,17 +140,21 @@ where
         period_cycles: Cell::new(u64::MAX),
         firing: Cell::new(false),
         turns: Turns::new(),
+        arming: Arming::new(),
+        number: Cell::new(Number::FIRST),
         id: Cell::new(None),
         next: AtomicU64::new(NEVER),
         period: AtomicU64::new(0),
         fired: AtomicU64::new(0),
         missed: AtomicU64::new(0),
-        closed: Cell::new(false),
+        closed: AtomicBool::new(false),
+        deferred: Cell::new(Number::FIRST),
         deadline: Cell::new(0),
         missed_since: Cell::new(0),
         name,
         cpu,
-        request: Request::new(),
+        mode,
+        told: Call::free(),
         work: work::<F>,
         free: free::<F>,
     };
@@ -129,15 +170,20 @@ where
 /// # Safety
 ///
 /// On the owner, in the timers' class; the node is a `Whole<F>`, not freed before [`finish`].
-unsafe fn run_now<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>, missed: u64) {
+unsafe fn run_now<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>, missed: u64) -> u64 {
     // SAFETY: 1. Passed on to the caller.
     let node = unsafe { pointer.as_ref() };
+    let number = node.number.get();
+    if !node.claim(number) {
+        return STALE;
+    }
     node.turns.begin();
-    let expiry = Expiry::new(pointer, node.next.load(Ordering::Relaxed), missed);
+    let expiry = Expiry::new(pointer, number, node.next.load(Ordering::Relaxed), missed);
     // SAFETY: 1. As above. 2. An interrupt of this class does not come while it is in service, so
     // nobody else has the function.
     unsafe { call::<F>(pointer, &expiry) };
     add(&node.fired, 1);
+    missed
 }
 
 /// Ends what [`Node::fire`] began. The node may be gone then.
@@ -149,8 +195,8 @@ pub(super) unsafe fn finish(pointer: NonNull<Node>) {
     // SAFETY: 1. Passed on to the caller.
     let node = unsafe { pointer.as_ref() };
     if node.turns.end() {
-        // SAFETY: 1. The timer is gone, and left the node to this.
-        unsafe { (node.free)(pointer) };
+        // SAFETY: The timer is gone, and left the node to this.
+        unsafe { free_later(pointer) };
     }
 }
 
@@ -159,9 +205,14 @@ pub(super) unsafe fn finish(pointer: NonNull<Node>) {
 /// # Safety
 ///
 /// On the owner, in the timers' class; the node is not freed.
-unsafe fn put_off(pointer: NonNull<Node>, missed: u64) {
+unsafe fn put_off(pointer: NonNull<Node>, missed: u64) -> u64 {
     // SAFETY: 1. Passed on to the caller.
     let node = unsafe { pointer.as_ref() };
+    let number = node.number.get();
+    if !node.arming.is_due(number) {
+        return STALE;
+    }
+    node.deferred.set(number);
     let deadline = node.next.load(Ordering::Relaxed);
     let tell = |missed| {
         node.deadline.set(deadline);
@@ -170,24 +221,26 @@ unsafe fn put_off(pointer: NonNull<Node>, missed: u64) {
     match node.turns.request() {
         Turn::Defer => {
             if deferred::defer(run_later, pointer.as_ptr() as usize).is_ok() {
-                return tell(missed);
+                tell(missed);
+                return missed;
             }
             node.turns.refuse();
             if node.period.load(Ordering::Relaxed) == 0 {
                 // Not lost, only late.
-                let command = Command::Arm {
-                    deadline: time::nanoseconds().saturating_add(RETRY),
-                    period: 0,
-                };
-                queue::local(|queue| queue.execute(pointer, command));
-                return;
+                let deadline = time::nanoseconds().saturating_add(RETRY);
+                queue::local(|queue| queue.insert(pointer, deadline, 0));
+                return missed;
             }
         }
-        Turn::Again => return tell(missed),
+        Turn::Again => {
+            tell(missed);
+            return missed;
+        }
         Turn::Waits => {}
     }
     add(&node.missed, 1);
     tell(missed + 1);
+    missed
 }
 
 /// The deferred work of a timer: in class 2, on the owner.
@@ -201,7 +254,7 @@ extern "C" fn run_later(pointer: usize) {
     unsafe { (node.work)(pointer) };
 }
 
-/// Calls the function, unless the timer is gone, and ends the call: it is idle, deferred again, or freed.
+/// Calls the function, unless the timer is gone, cancelled or started anew since, and ends the call: it is idle, deferred again, or freed.
 ///
 /// # Safety
 ///
@@ -210,11 +263,17 @@ unsafe fn work<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>) {
     // SAFETY: 1. Until the function has run, only this frees the node.
     let node = unsafe { pointer.as_ref() };
     while node.turns.start() {
-        let expiry =
-            queue::local(|_| Expiry::new(pointer, node.deadline.get(), node.missed_since.take()));
-        // SAFETY: 1. Passed on to the caller. 2. It has started, so nobody else has the function.
-        unsafe { call::<F>(pointer, &expiry) };
-        add(&node.fired, 1);
+        let expiry = queue::local(|_| {
+            let number = node.deferred.get();
+            let missed = node.missed_since.take();
+            let expiry = Expiry::new(pointer, number, node.deadline.get(), missed);
+            node.claim(number).then_some(expiry)
+        });
+        if let Some(expiry) = expiry {
+            // SAFETY: 1. Passed on to the caller. 2. It has started, so nobody else has the function.
+            unsafe { call::<F>(pointer, &expiry) };
+            add(&node.fired, 1);
+        }
         match node.turns.finish() {
             Finish::Idle => return,
             // Behind other work, so that this does not keep it waiting; or at once, if there is no room.
@@ -250,26 +309,88 @@ unsafe fn free<F>(pointer: NonNull<Node>) {
     drop(unsafe { Box::from_raw(pointer.cast::<Whole<F>>().as_ptr()) });
 }
 
-/// Frees a closed node as soon as its function does not run: now, or when the function returns
-/// where it cannot be waited for. Then nobody runs the function on another CPU.
+/// Frees a closed node as soon as its function does not run: now, or when it returns, if it may be one that
+/// the running code interrupted.
 ///
 /// # Safety
 ///
-/// The timer is closed, and the caller does not use the node any more.
-#[inline(never)]
-pub(super) unsafe fn release(pointer: NonNull<Node>) {
-    // SAFETY: 1. Nothing but the lines below lets anybody free it.
+/// On the owner. The timer is closed, and nobody else uses the node any more.
+pub(super) unsafe fn release_here(pointer: NonNull<Node>) {
+    // SAFETY: Passed on to the caller.
     let node = unsafe { pointer.as_ref() };
-    let is_here = node.cpu == cpu::current().id();
-    let mut wait = super::Wait::new(node.cpu, node.name);
+    match node.turns.release(true) {
+        // SAFETY: 1. It is closed, so it does not fire again. 2. Its function does not run.
+        Release::Free => unsafe { (node.free)(pointer) },
+        Release::Left | Release::Wait => {}
+    }
+}
+
+/// As [`release_here`], for a timer that another CPU has dropped: in the lowest class, so that what its
+/// function owns is not dropped in a handler of the timers' class.
+///
+/// # Safety
+///
+/// As [`release_here`].
+pub(super) unsafe fn release_left(pointer: NonNull<Node>) {
+    // SAFETY: Passed on to the caller.
+    let node = unsafe { pointer.as_ref() };
+    match node.turns.release(true) {
+        // SAFETY: 1. It is closed, so it does not fire again. 2. Its function does not run.
+        Release::Free => unsafe { free_later(pointer) },
+        Release::Left | Release::Wait => {}
+    }
+}
+
+/// Frees a node that has never been started.
+///
+/// # Safety
+///
+/// Nobody else has it.
+pub(super) unsafe fn discard(pointer: NonNull<Node>) {
+    // SAFETY: Passed on to the caller.
+    unsafe { (pointer.as_ref().free)(pointer) };
+}
+
+/// Waits until the function of a closed node does not run, and frees it, or leaves that to the owner if it
+/// only waits to run.
+///
+/// # Safety
+///
+/// On another CPU than the owner. The timer is closed, and the caller does not use the node any more.
+pub(super) unsafe fn release_there(pointer: NonNull<Node>) {
+    // SAFETY: Nothing but the lines below lets anybody free it.
+    let node = unsafe { pointer.as_ref() };
+    let mut patience = Patience::new();
     loop {
-        match node.turns.release(is_here) {
+        match node.turns.release(false) {
             // SAFETY: 1. It is closed, so it does not fire again. 2. Its function does not run.
             Release::Free => return unsafe { (node.free)(pointer) },
             Release::Left => return,
-            Release::Wait => wait.turn(),
+            Release::Wait => wait::turn(For::Timer(node.cpu, node.name), &mut patience),
         }
     }
+}
+
+/// Frees a node in the lowest class, so that what its function owns is not dropped in a handler of the
+/// timers' class; at once, if too much is deferred.
+///
+/// # Safety
+///
+/// Nobody uses the node any more.
+unsafe fn free_later(pointer: NonNull<Node>) {
+    let argument = pointer.as_ptr() as usize;
+    if deferred::defer(free_now, argument).is_err() {
+        free_now(argument);
+    }
+}
+
+/// Deferred by [`free_later`] alone.
+extern "C" fn free_now(pointer: usize) {
+    let Some(pointer) = NonNull::new(pointer as *mut Node) else {
+        return;
+    };
+    // SAFETY: Nobody else uses it: see `free_later`.
+    unsafe { (pointer.as_ref().free)(pointer) };
 }
 
 /// Adds to a count that only the owner writes.

@@ -15,15 +15,16 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use spin::Once;
 use tocsin_logic::apic::ApicId;
 use tocsin_logic::apic::icr::Destination;
+use tocsin_logic::irq::arming::{self as slot, Number};
 use tocsin_logic::irq::timers::next_period;
 use tocsin_logic::vector::Vector;
 
 use super::inbox::{Command, Inbox};
-use super::node::{self, NEVER, Node};
+use super::node::{self, NEVER, Node, STALE};
 use super::tables::Tables;
 use super::{CAPACITY, CLASS};
 use crate::apic::{local as apic, timer, vectors};
-use crate::cpu::{self, PerCpu, interrupts};
+use crate::cpu::{self, PerCpu, context, interrupts};
 use crate::hw::processor::timestamp;
 use crate::irq::priority;
 use crate::smp;
@@ -95,24 +96,23 @@ pub(super) fn of(cpu: u32) -> Option<&'static Queue> {
     *QUEUES.get()?.get(cpu as usize)?
 }
 
-/// Calls `action` with this CPU's queue, which nobody else uses meanwhile. Thread, or a handler of a
-/// class up to the timers'.
+/// Calls `action` with this CPU's queue, which nothing else uses meanwhile.
+///
+/// Context: thread or handler (up to the timers' class), with interrupts enabled or disabled.
 ///
 /// # Panics
 ///
-/// If there are no queues yet.
+/// In another context, where the queue may be in use; the message names the rule. If there are no queues
+/// yet.
 pub(super) fn local<R>(action: impl FnOnce(&'static Queue) -> R) -> R {
-    debug_assert!(
-        priority::current() <= CLASS,
-        "timers were used from above their class"
-    );
+    context::require_class("Timer", CLASS);
     let _raised = priority::raise(CLASS);
     action(of(cpu::current().id()).expect("a CPU that is online has a queue"))
 }
 
 /// Does what other CPUs have asked of this one, if they have: for who waits for another CPU where this
 /// one's interrupts may not get through. The priority is raised only if there is something to do.
-pub(super) fn serve_if_asked() {
+pub(in crate::irq) fn serve_if_asked() {
     let queue = of(cpu::current().id());
     if queue.is_some_and(|queue| !queue.inbox.is_empty()) {
         local(Queue::serve);
@@ -159,7 +159,7 @@ impl Queue {
         self.cpu
     }
 
-    /// Lets a timer fire whose deadline is past. Returns how many periods it missed.
+    /// Lets a timer fire whose deadline is past. Returns how many periods it missed, or [`STALE`].
     #[inline]
     fn fire(pointer: NonNull<Node>, deadline: u64, now: u64) -> u64 {
         // SAFETY: 1. What is in the queue is not freed.
@@ -172,8 +172,7 @@ impl Queue {
         };
         node.firing.set(true);
         // SAFETY: 1. On the owner, in the timers' class. 2. As above.
-        unsafe { (node.fire)(pointer, missed) };
-        missed
+        unsafe { (node.fire)(pointer, missed) }
     }
 
     /// Puts the first timer, which has fired, where it belongs, and lets the others fire that are due. Those
@@ -196,6 +195,9 @@ impl Queue {
     /// Takes a timer that has fired out of the queue, or puts it at its next period, unless its function has
     /// done something else.
     fn put_back(&self, pointer: NonNull<Node>, missed: u64) {
+        if missed == STALE {
+            return self.insert(pointer, NEVER, 0);
+        }
         // SAFETY: 1. Until it is finished, it is not freed.
         let node = unsafe { pointer.as_ref() };
         if let (true, Some(id)) = (node.firing.replace(false), node.id.get()) {
@@ -229,53 +231,91 @@ impl Queue {
         }
     }
 
-    /// Does what is asked of a timer of this CPU. Returns whether it was going to fire. On the owner, at
-    /// the timers' class.
-    pub(super) fn execute(&self, pointer: NonNull<Node>, command: Command) -> bool {
-        // SAFETY: 1. Who has a command for a node does not free it.
+    /// Does what is asked of a timer of this CPU by the control's operation `number`. The node may be gone
+    /// then. On the owner, at the timers' class.
+    pub(super) fn execute(&self, pointer: NonNull<Node>, number: Number, command: Command) {
+        // SAFETY: Who has a command for a node does not free it.
         let node = unsafe { pointer.as_ref() };
-        if node.closed.get() {
-            return false;
+        node.number.set(number);
+        match command {
+            Command::Arm { deadline, period } => self.insert(pointer, deadline, period),
+            Command::Cancel => self.insert(pointer, NEVER, 0),
+            Command::Close { leave: false } => {
+                self.insert(pointer, NEVER, 0);
+                // Release: who sees it may free it, unless its function runs.
+                node.closed.store(true, Ordering::Release);
+            }
+            Command::Close { leave: true } => {
+                self.insert(pointer, NEVER, 0);
+                // SAFETY: 1. On the owner. 2. It is out of the queue, and this was the last command.
+                unsafe { node::release_left(pointer) };
+            }
         }
-        // One that has just fired, and fires once, is over, though it is still in the queue.
-        let is_over = node.firing.replace(false) && node.period.load(Ordering::Relaxed) == 0;
-        let id = node.id.take();
+    }
+
+    /// Does what the function asks for that was called for operation `number`, unless there has been another
+    /// one since. On the owner, at the timers' class.
+    pub(super) fn renew(&self, pointer: NonNull<Node>, number: Number, command: Command) {
+        // SAFETY: The function runs, so the node is not freed.
+        let node = unsafe { pointer.as_ref() };
+        let is_started = matches!(command, Command::Arm { .. });
+        if node.arming.renew(number, is_started) {
+            self.execute(pointer, number, command);
+        }
+    }
+
+    /// Puts a timer where it belongs in the queue, or takes it out: at [`NEVER`]. On the owner, at the timers'
+    /// class.
+    pub(super) fn insert(&self, pointer: NonNull<Node>, deadline: u64, period: u64) {
+        // SAFETY: Who puts it there does not free it.
+        let node = unsafe { pointer.as_ref() };
         // SAFETY: 1. On the owner, at the timers' class. 2. What is called meanwhile uses no timers.
         let timers = unsafe { self.tables.timers() };
-        let was_pending = id.is_some_and(|id| timers.cancel(id)) && !is_over;
-        let (next, period) = match command {
-            Command::Arm { deadline, period } => (deadline, period),
-            Command::Cancel | Command::Close => (NEVER, 0),
-        };
-        node.next.store(next, Ordering::Relaxed);
+        // One that has just fired is done with.
+        node.firing.set(false);
+        if let Some(id) = node.id.take() {
+            timers.cancel(id);
+        }
+        node.next.store(deadline, Ordering::Relaxed);
         node.period.store(period, Ordering::Relaxed);
         node.period_cycles.set(match period {
             0 => u64::MAX,
             period => time::nanoseconds_to_cycles(period).saturating_sub(1),
         });
-        match command {
-            Command::Arm { deadline, .. } => {
-                let inserted = timers.insert(time::timestamp_at(deadline), pointer);
-                // Each has a place in the registry, of which there are as many.
-                node.id.set(inserted.ok());
-            }
-            Command::Cancel => {}
-            Command::Close => node.closed.set(true),
+        if deadline != NEVER {
+            let inserted = timers.insert(time::timestamp_at(deadline), pointer);
+            // Each has a place in the registry, of which there are as many.
+            node.id.set(inserted.ok());
         }
         self.program();
-        was_pending
     }
 
     /// Does what other CPUs have asked for. On the owner, at the timers' class.
     pub(super) fn serve(&self) {
-        self.inbox
-            .answer(|pointer, command| self.execute(pointer, command));
+        self.inbox.answer(|pointer| {
+            // SAFETY: It is not freed before its last command is executed.
+            let node = unsafe { pointer.as_ref() };
+            if let Some(command) = node.arming.take() {
+                self.execute(
+                    pointer,
+                    command.number,
+                    Command::from_words(command.words),
+                );
+            }
+        });
     }
 
-    /// Asks the owner, another CPU, to do something. The node's last request must be done, and the node is
-    /// not freed before this one is.
-    pub(super) fn post(&self, pointer: NonNull<Node>, command: Command) {
-        self.inbox.push(pointer, command);
+    /// Asks the owner, another CPU, to do something. Does not wait. After the last command, the node is the
+    /// owner's.
+    pub(super) fn post(&self, pointer: NonNull<Node>, number: Number, command: Command) {
+        // SAFETY: It is not freed before its last command is executed, which this may be.
+        let arming = unsafe { &pointer.as_ref().arming };
+        let words = command.to_words();
+        if !arming.publish(slot::Command { number, words }) {
+            // The owner has been told, and takes this one.
+            return;
+        }
+        self.inbox.push(pointer);
         apic()
             .send_fixed(COMMANDS, Destination::Physical(self.apic_id))
             .expect("the ID of a CPU that is online fits the mode");

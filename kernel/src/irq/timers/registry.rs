@@ -3,14 +3,15 @@
 use core::ptr::NonNull;
 
 use super::node::Node;
-use super::{CAPACITY, CLASS, Row, TimerError};
-use crate::irq::CeilingMutex;
+use super::{CAPACITY, Row, TimerError};
+use crate::sync::IrqMutex;
 
-/// The places of a CPU's timers. Nothing on an interrupt's way looks at it.
+/// The places of a CPU's timers. Nothing on an interrupt's way looks at it. Its lock may be taken wherever
+/// timers may be used, with interrupts disabled too.
 #[derive(Debug)]
 pub(super) struct Registry {
     cpu: u32,
-    places: CeilingMutex<[Place; CAPACITY]>,
+    places: IrqMutex<[Place; CAPACITY]>,
 }
 
 /// The timer that has the place, if one does.
@@ -26,7 +27,7 @@ impl Registry {
     pub(super) fn new(cpu: u32) -> Self {
         Self {
             cpu,
-            places: CeilingMutex::new(CLASS, [Place(None); CAPACITY]),
+            places: IrqMutex::new([Place(None); CAPACITY]),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Every context against every limit, and the messages.
 
 use super::{class, classes};
-use crate::irq::context::{Context, Level, check};
+use crate::irq::context::{Context, Level, Limit, check};
 use crate::irq::priority::ppr;
 use crate::vector::{PriorityClass, Vector};
 use std::format;
@@ -11,6 +11,8 @@ const THREAD: Context = Context {
     interrupts_enabled: true,
     cr8: PriorityClass::LOWEST,
     in_service: None,
+    is_serving: false,
+    irq_locks: 0,
 };
 
 #[test]
@@ -91,4 +93,109 @@ fn violations_name_operation_context_and_limit() {
         ..off
     };
     assert!(text(nmi).contains("called in an NMI handler ("));
+}
+
+fn handler(vector: u8) -> Context {
+    Context {
+        in_service: Some(Vector(vector)),
+        ..THREAD
+    }
+}
+
+fn disabled(context: Context) -> Context {
+    Context {
+        interrupts_enabled: false,
+        ..context
+    }
+}
+
+#[test]
+fn levels_are_in_order() {
+    let raised = Context {
+        cr8: class(6),
+        ..handler(0x43)
+    };
+    assert_eq!(THREAD.level(), Level::THREAD);
+    assert_eq!(handler(0x43).level(), Level::Class(class(4)));
+    assert_eq!(raised.level(), Level::Class(class(6)));
+    assert_eq!(disabled(handler(0xf0)).level(), Level::InterruptsOff);
+    assert!(Level::Class(class(15)) < Level::InterruptsOff);
+}
+
+#[test]
+fn a_called_function_has_its_class_with_interrupts_disabled_too() {
+    let served = Context {
+        is_serving: true,
+        cr8: class(13),
+        ..disabled(THREAD)
+    };
+    assert_eq!(served.level(), Level::Class(class(13)));
+    let locked = Context {
+        irq_locks: 1,
+        ..served
+    };
+    assert_eq!(locked.level(), Level::InterruptsOff);
+}
+
+#[test]
+fn a_ceiling_lock_is_for_who_cannot_have_interrupted_its_holder() {
+    let allows = |context| Limit::Ceiling(class(6)).allows(context);
+    let raised = |context| Context {
+        cr8: class(9),
+        ..context
+    };
+    assert!(allows(THREAD) && allows(handler(0x6f)) && !allows(handler(0x70)));
+    assert!(allows(raised(THREAD)) && allows(raised(handler(0x40))));
+    assert!(!allows(raised(handler(0x70))) && !allows(disabled(THREAD)));
+    assert!(!allows(Context {
+        is_serving: true,
+        ..THREAD
+    }));
+}
+
+#[test]
+fn waiting_is_for_those_that_can_be_called_and_hold_no_lock() {
+    let waits = |context| Limit::Wait.allows(context);
+    assert!(waits(THREAD) && waits(disabled(THREAD)) && waits(handler(0xcf)));
+    assert!(!waits(handler(0xd0)) && !waits(handler(0xe0)));
+    let raised = |number| Context {
+        cr8: class(number),
+        ..THREAD
+    };
+    assert!(waits(raised(12)) && !waits(raised(13)) && !waits(disabled(raised(13))));
+    assert!(!waits(Context {
+        irq_locks: 1,
+        ..disabled(THREAD)
+    }));
+    assert!(!waits(Context {
+        is_serving: true,
+        ..THREAD
+    }));
+    assert!(!waits(Context {
+        in_nmi: true,
+        ..THREAD
+    }));
+}
+
+#[test]
+fn messages_name_the_rule() {
+    let locked = Context {
+        irq_locks: 1,
+        ..disabled(THREAD)
+    };
+    let violation = check("call::and_wait", Limit::Wait, locked).unwrap_err();
+    assert_eq!(
+        format!("{violation}"),
+        "context: call::and_wait: called in a thread with 1 IrqMutex held (it is for threads and \
+         handlers up to class 12 that hold no IrqMutex, because it waits for another CPU; see \
+         docs/contexts.md)"
+    );
+    let limit = Limit::Ceiling(class(5));
+    let violation = check("CeilingMutex::lock", limit, handler(0x61)).unwrap_err();
+    assert_eq!(
+        format!("{violation}"),
+        "context: CeilingMutex::lock: called in a handler of class 6 (vector 0x61) (it is for \
+         threads and handlers up to class 5 with interrupts enabled, which the ceiling keeps out; see \
+         docs/contexts.md)"
+    );
 }

@@ -1,0 +1,457 @@
+//! Programs that could wait forever. Each either ends, with `NAME: passed`, or is rejected with a message that
+//! names the rule: `APPEND=NAME` chooses one, and `tests/boot/deadlocks.rs` has what each must do.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
+
+use tocsin::cpu::current;
+use tocsin::irq::ipi::Targets;
+use tocsin::irq::timers::{self, Mode};
+use tocsin::irq::{
+    CeilingMutex, Claim, Line, Member, Request, SharedLine, Source, Timer, call, deferred, priority,
+    raise,
+};
+use tocsin::smp::jobs::{self, Job};
+use tocsin::sync::{IrqMutex, without_interrupts};
+use tocsin::{println, time};
+use tocsin_logic::vector::PriorityClass;
+
+tocsin::main!(kernel);
+
+const SECOND: u64 = 1_000_000_000;
+
+const C3: PriorityClass = PriorityClass::new(3).unwrap();
+const C6: PriorityClass = PriorityClass::new(6).unwrap();
+const C9: PriorityClass = PriorityClass::new(9).unwrap();
+
+/// The programs, by name.
+const PROGRAMS: [(&str, fn()); 21] = [
+    ("cancel", cancel),
+    ("mutual", mutual),
+    ("timer-drop", drop_under_lock),
+    ("call-in-call", call_in_call),
+    ("call-in-served", call_in_served),
+    ("call-in-timer", call_in_timer),
+    ("call-raised", call_raised),
+    ("call-locked", call_locked),
+    ("served-ceiling", served_ceiling),
+    ("timer-raised", timer_raised),
+    ("ceiling-off", ceiling_off),
+    ("ceiling-above", ceiling_above),
+    ("order", order),
+    ("handover", handover),
+    ("mutex-order", mutex_order),
+    ("mutex-twice", mutex_twice),
+    ("line-drop-self", line_drop_self),
+    ("line-move-self", line_move_self),
+    ("line-forget", line_forget),
+    ("member-drop-self", member_drop_self),
+    ("long-wait", long_wait),
+];
+
+fn kernel(machine: &'static tocsin::Machine) -> ! {
+    let asked = machine.boot.command_line.as_str();
+    for (name, program) in PROGRAMS {
+        if asked.split(' ').any(|word| word == name) {
+            println!("{name}: begins");
+            program();
+            println!("{name}: passed");
+        }
+    }
+    tocsin::hw::machine::power_off(0)
+}
+
+fn request(name: &'static str, class: PriorityClass, cpu: u32) -> Request {
+    Request {
+        name,
+        source: Source::Message,
+        class,
+        cpu,
+    }
+}
+
+/// Has CPU number `cpu` run a function in a thread, without waiting for it.
+fn begin(cpu: u32, function: fn(u64)) {
+    extern "C" fn give(argument: usize) {
+        // SAFETY: It is one of these: see below.
+        let function = unsafe { core::mem::transmute::<usize, fn(u64)>(argument) };
+        let job = Job {
+            function,
+            argument: 0,
+        };
+        // From CPU 3 to CPU 2, and from CPU 4 to CPU 1, so that CPU 0 need not wait.
+        let _ = jobs::run_on(if current().id() == 3 { 2 } else { 1 }, job);
+    }
+    let giver = if cpu == 2 { 3 } else { 4 };
+    deferred::defer_on(giver, give, function as usize).unwrap();
+}
+
+fn reached(step: &AtomicU32, at_least: u32) -> bool {
+    time::wait_until(20 * SECOND, || step.load(SeqCst) >= at_least)
+}
+
+struct Shared {
+    timer: Option<Timer>,
+    count: u64,
+}
+
+/// A timer that its function shares a lock with, which another CPU cancels and starts under it.
+fn cancel() {
+    static STATE: CeilingMutex<Shared> = CeilingMutex::new(
+        timers::CLASS,
+        Shared {
+            timer: None,
+            count: 0,
+        },
+    );
+    let timer = Timer::on(1, "retry", Mode::Interrupt, |_| STATE.lock().count += 1).unwrap();
+    STATE.lock().timer = Some(timer);
+    for round in 0..20_000_u64 {
+        let mut state = STATE.lock();
+        let timer = state.timer.as_mut().unwrap();
+        timer.cancel();
+        timer.after(round % 40 * 500).unwrap();
+        drop(state);
+        time::spin_for(round % 7 * 1_000);
+    }
+    // The last start is not lost.
+    let before = STATE.lock().count;
+    STATE
+        .lock()
+        .timer
+        .as_mut()
+        .unwrap()
+        .after(50_000_000)
+        .unwrap();
+    let fired = || {
+        let state = STATE.lock();
+        state.count > before && state.timer.as_ref().unwrap().fired() > before
+    };
+    assert!(time::wait_until(20 * SECOND, fired), "the start was lost");
+    // Nor is a cancel: nothing fires after it.
+    let mut state = STATE.lock();
+    let timer = state.timer.as_mut().unwrap();
+    timer.after(20_000_000).unwrap();
+    assert!(timer.cancel());
+    let count = state.count;
+    drop(state);
+    time::spin_for(60_000_000);
+    assert_eq!(STATE.lock().count, count, "fired after it was cancelled");
+}
+
+/// A timer's function on CPU 1 cancels and drops a timer of CPU 2, which calls CPU 1 with interrupts disabled.
+fn mutual() {
+    static REMOTE: IrqMutex<Option<Timer>> = IrqMutex::new(None);
+    static STEP: AtomicU32 = AtomicU32::new(0);
+    static ENDS: AtomicU32 = AtomicU32::new(0);
+    fn caller(_: u64) {
+        without_interrupts(|| {
+            STEP.store(1, SeqCst);
+            reached(&STEP, 2);
+            call::run(1, || ()).unwrap();
+        });
+        ENDS.fetch_add(1, SeqCst);
+    }
+    let mut remote = Timer::on(2, "remote", Mode::Interrupt, |_| ()).unwrap();
+    remote.after(60 * SECOND).unwrap();
+    *REMOTE.lock() = Some(remote);
+    let mut timer = Timer::on(1, "canceller", Mode::Interrupt, |_| {
+        let mut remote = REMOTE.lock().take().unwrap();
+        STEP.store(2, SeqCst);
+        time::spin_for(1_000_000);
+        assert!(remote.cancel());
+        drop(remote);
+        ENDS.fetch_add(1, SeqCst);
+    })
+    .unwrap();
+    begin(2, caller);
+    assert!(reached(&STEP, 1));
+    timer.after(0).unwrap();
+    assert!(reached(&ENDS, 2), "they wait for each other");
+}
+
+/// A timer is dropped under a lock that its function waits for.
+fn drop_under_lock() {
+    static LOCK: CeilingMutex<()> = CeilingMutex::new(timers::CLASS, ());
+    static STEP: AtomicU32 = AtomicU32::new(0);
+    for mode in [Mode::Interrupt, Mode::Deferred] {
+        STEP.store(0, SeqCst);
+        let mut timer = Timer::on(1, "dropped", mode, |_| {
+            STEP.store(1, SeqCst);
+            drop(LOCK.lock());
+            STEP.store(2, SeqCst);
+        })
+        .unwrap();
+        let guard = LOCK.lock();
+        timer.after(0).unwrap();
+        assert!(reached(&STEP, 1));
+        drop(timer);
+        drop(guard);
+        assert!(reached(&STEP, 2));
+    }
+    // In a thread that holds no lock, the drop waits for the end.
+    for mode in [Mode::Interrupt, Mode::Deferred] {
+        STEP.store(0, SeqCst);
+        let mut timer = Timer::on(1, "waited for", mode, |_| {
+            STEP.store(1, SeqCst);
+            time::spin_for(50_000_000);
+            STEP.store(2, SeqCst);
+        })
+        .unwrap();
+        timer.after(0).unwrap();
+        assert!(reached(&STEP, 1));
+        drop(timer);
+        assert_eq!(STEP.load(SeqCst), 2);
+    }
+}
+
+/// A called function waits for a call.
+fn call_in_call() {
+    call::run(Targets::Others, || {
+        if current().id() == 1 {
+            call::run(2, || ()).unwrap();
+        }
+    })
+    .unwrap();
+}
+
+/// The same, where the function runs in the loop of a CPU that waits with interrupts disabled.
+fn call_in_served() {
+    static STEP: AtomicU32 = AtomicU32::new(0);
+    fn waiter(_: u64) {
+        without_interrupts(|| {
+            STEP.store(1, SeqCst);
+            call::run(2, || time::spin_for(2 * SECOND)).unwrap();
+        });
+    }
+    begin(1, waiter);
+    assert!(reached(&STEP, 1));
+    call::run(Targets::Others, || {
+        if current().id() == 1 {
+            call::run(0, || ()).unwrap();
+        }
+    })
+    .unwrap();
+}
+
+/// A timer's function waits for a call.
+fn call_in_timer() {
+    let function = |_: &timers::Expiry<'_>| call::run(2, || ()).unwrap();
+    let mut timer = Timer::on(1, "caller", Mode::Interrupt, function).unwrap();
+    timer.after(0).unwrap();
+    time::wait_until(20 * SECOND, || timer.fired() > 0);
+}
+
+/// A thread above the class of calls waits for one.
+fn call_raised() {
+    let _raised = raise(call::CLASS);
+    call::run(1, || ()).unwrap();
+}
+
+/// A thread that holds an `IrqMutex` waits for a call.
+fn call_locked() {
+    static LOCK: IrqMutex<()> = IrqMutex::new(());
+    let _guard = LOCK.lock();
+    call::run(1, || ()).unwrap();
+}
+
+/// A called function takes a lock of its class, in the loop of a CPU that waits with interrupts disabled.
+fn served_ceiling() {
+    static LOCK: CeilingMutex<u32> = CeilingMutex::new(call::CLASS, 0);
+    static STEP: AtomicU32 = AtomicU32::new(0);
+    fn waiter(_: u64) {
+        without_interrupts(|| {
+            STEP.store(1, SeqCst);
+            call::run(2, || time::spin_for(SECOND)).unwrap();
+        });
+        STEP.store(2, SeqCst);
+    }
+    begin(1, waiter);
+    assert!(reached(&STEP, 1));
+    for _ in 0..100 {
+        call::run(1, || *LOCK.lock() += 1).unwrap();
+    }
+    without_interrupts(|| call::run(Targets::All, || *LOCK.lock() += 1).unwrap());
+    assert!(reached(&STEP, 2));
+    assert_eq!(*LOCK.lock(), 100 + tocsin::smp::all().len() as u32);
+}
+
+/// A thread above the timers' class uses a timer.
+fn timer_raised() {
+    let mut timer = Timer::new("raised", Mode::Interrupt, |_| ()).unwrap();
+    let _raised = raise(PriorityClass::HIGHEST);
+    timer.after(0).unwrap();
+}
+
+/// A ceiling lock is taken with interrupts disabled.
+fn ceiling_off() {
+    static LOCK: CeilingMutex<()> = CeilingMutex::new(C6, ());
+    without_interrupts(|| drop(LOCK.lock()));
+}
+
+/// A handler takes a lock whose ceiling is below it.
+fn ceiling_above() {
+    static LOCK: CeilingMutex<()> = CeilingMutex::new(C3, ());
+    let line = Line::new(request("above", C6, 0), || drop(LOCK.lock())).unwrap();
+    line.trigger().unwrap();
+    time::spin_for(SECOND);
+}
+
+/// Raised priorities that end in every order, with interrupts that are held back meanwhile.
+fn order() {
+    static HITS: AtomicU64 = AtomicU64::new(0);
+    let line = Line::new(request("six", C6, 0), || {
+        HITS.fetch_add(1, SeqCst);
+    })
+    .unwrap();
+    let classes = [C3, C9, C6];
+    for [first, second, third] in [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ] {
+        let hits = HITS.load(SeqCst);
+        let mut guards = classes.map(|class| Some(raise(class)));
+        line.trigger().unwrap();
+        for gone in [first, second, third] {
+            guards[gone] = None;
+            let left = guards.iter().zip(classes);
+            let highest = left.filter_map(|(guard, class)| guard.as_ref().map(|_| class)).max();
+            let highest = highest.unwrap_or(PriorityClass::LOWEST);
+            assert_eq!(priority::current(), highest);
+            time::spin_for(1_000_000);
+            assert_eq!(HITS.load(SeqCst) - hits, u64::from(highest < C6));
+        }
+    }
+}
+
+/// Hand over hand, from a higher ceiling to a lower one, against handlers that take the lower lock.
+fn handover() {
+    static A: CeilingMutex<u64> = CeilingMutex::new(C9, 1);
+    static B: CeilingMutex<u64> = CeilingMutex::new(C6, 0);
+    let lines = [0, 1].map(|cpu| Line::new(request("b", C6, cpu), || *B.lock() += 1).unwrap());
+    for round in 1..=1_000 {
+        let a = A.lock();
+        let mut b = B.lock();
+        drop(a);
+        lines.iter().for_each(|line| line.trigger().unwrap());
+        *b += 1;
+        drop(b);
+        assert_eq!(priority::current(), PriorityClass::LOWEST);
+        let all = || lines.iter().all(|line| line.counts().claimed == round);
+        assert!(time::wait_until(20 * SECOND, all));
+    }
+    assert_eq!(*B.lock(), 3_000);
+}
+
+/// Guards of `IrqMutex`es that are dropped in the order of their making, also out of a section.
+fn mutex_order() {
+    let are_enabled = || without_interrupts_are_enabled();
+    let (first, second) = (IrqMutex::new(()), IrqMutex::new(()));
+    let one = first.lock();
+    let two = second.lock();
+    drop(one);
+    assert!(!are_enabled(), "enabled with a lock held");
+    drop(two);
+    assert!(are_enabled());
+    let left = without_interrupts(|| first.lock());
+    assert!(!are_enabled(), "enabled with a lock held");
+    drop(left);
+    assert!(are_enabled());
+}
+
+/// Whether interrupts are enabled: an interrupt of this CPU comes at once.
+fn without_interrupts_are_enabled() -> bool {
+    static COME: AtomicBool = AtomicBool::new(false);
+    extern "C" fn come(_: usize) {
+        COME.store(true, SeqCst);
+    }
+    COME.store(false, SeqCst);
+    call::start(current().id(), come, 0).unwrap();
+    time::wait_until(SECOND / 10, || COME.load(SeqCst))
+}
+
+/// An `IrqMutex` is taken twice.
+fn mutex_twice() {
+    let lock = IrqMutex::new(());
+    let _first = lock.lock();
+    drop(lock.lock());
+}
+
+/// A line that its own handler drops or moves.
+static LINE: CeilingMutex<Option<Line>> = CeilingMutex::new(C6, None);
+
+fn with_own_line(act: fn()) {
+    let line = Line::new(request("self", C6, 1), act).unwrap();
+    *LINE.lock() = Some(line);
+    LINE.lock().as_ref().unwrap().trigger().unwrap();
+    time::spin_for(5 * SECOND);
+}
+
+fn line_drop_self() {
+    with_own_line(|| {
+        let line = LINE.lock().take();
+        drop(line);
+    });
+}
+
+fn line_move_self() {
+    with_own_line(|| {
+        let line = LINE.lock().take();
+        line.unwrap().move_to(2).unwrap();
+    });
+}
+
+/// A line of a class that a leaked guard masks.
+fn line_forget() {
+    core::mem::forget(raise(C6));
+    let line = Line::new(request("masked", C6, 0), || ()).unwrap();
+    line.trigger().unwrap();
+    drop(line);
+}
+
+/// A member of a shared line that its own handler drops.
+fn member_drop_self() {
+    static MEMBER: IrqMutex<Option<Member>> = IrqMutex::new(None);
+    // A level-triggered input without a device: the line needs no interrupt to be made.
+    let request = Request {
+        name: "shared",
+        source: Source::Gsi {
+            gsi: tocsin_logic::acpi::Gsi(16),
+            mode: None,
+        },
+        class: C6,
+        cpu: 0,
+    };
+    let shared = SharedLine::new(request).unwrap();
+    let other = Box::leak(Box::new(shared.join(|| Claim::Mine)));
+    *MEMBER.lock() = Some(shared.join(|| Claim::NotMine));
+    // At the class at which its handlers run, and hold the list.
+    let _raised = raise(C6);
+    let member = MEMBER.lock().take();
+    let _ = other;
+    drop(member);
+}
+
+/// A wait that takes long is logged, with what it is for and what holds it up.
+fn long_wait() {
+    static STEP: AtomicU32 = AtomicU32::new(0);
+    fn busy(_: u64) {
+        without_interrupts(|| {
+            STEP.store(1, SeqCst);
+            // So long by the time for which this CPU runs: the other one counts that, too.
+            time::wait_until(8 * SECOND, || false);
+        });
+        STEP.store(2, SeqCst);
+    }
+    begin(1, busy);
+    assert!(reached(&STEP, 1));
+    call::run(1, || ()).unwrap();
+}

@@ -1,0 +1,166 @@
+//! Whether a timer is started, as its owner and other CPUs see it at once.
+//!
+//! A timer is started and cancelled from any CPU, but only its owner, the CPU whose queue it is in,
+//! touches the queue. One word decides between them, so that no side ever waits:
+//!
+//! ```text
+//! control   replace ................ a new number, started or not: one exchange, which says what it was
+//!           publish ................ what to do, in the one slot of the timer; tells the owner if it must
+//! owner     take ................... what is in the slot, if that is still the last word
+//!           claim .................. before the function is called: fails unless the number is the owner's
+//!           renew .................. the function starts or stops the timer: fails likewise
+//! ```
+//!
+//! The control is whoever has the timer, on one CPU at a time. Each of its operations takes a new number, so
+//! an expiry of an earlier one finds another number in the word and does nothing: the queue may be
+//! mended later. A command that the owner has not taken is overwritten by the next: the latest wins. What
+//! the function itself asks for counts only if the control has said nothing since.
+//!
+//! | word | meaning |
+//! |---|---|
+//! | 2 n | number n, not started |
+//! | 2 n + 1 | number n, started, and its function has not been called for it |
+
+use super::sync::{AtomicBool, AtomicUsize, Ordering, const_fn};
+
+/// The bit of the word that says that the timer is started.
+const STARTED: usize = 1;
+
+/// The number of an operation of the control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number(usize);
+
+impl Number {
+    /// That of a timer with which nothing has been done.
+    pub const FIRST: Self = Self(0);
+
+    /// The next one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.wrapping_add(2))
+    }
+}
+
+/// What the control asks of the owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// Which of the control's operations this is.
+    pub number: Number,
+    /// Two words for the owner.
+    pub words: [usize; 2],
+}
+
+/// What decides whether a timer fires.
+#[derive(Debug)]
+pub struct Arming {
+    word: AtomicUsize,
+    /// Whether the owner has been told of a command and has not taken it.
+    is_told: AtomicBool,
+    /// The number of the command in the slot, plus 1 while it is being written.
+    slot: AtomicUsize,
+    words: [AtomicUsize; 2],
+}
+
+impl Arming {
+    const_fn! {
+        /// Of a timer that is not started.
+        #[must_use]
+        pub fn new() -> Self {
+            Self {
+                word: AtomicUsize::new(0),
+                is_told: AtomicBool::new(false),
+                slot: AtomicUsize::new(0),
+                words: [AtomicUsize::new(0), AtomicUsize::new(0)],
+            }
+        }
+    }
+
+    /// Whether it is started. Any CPU.
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & STARTED != 0
+    }
+
+    /// Starts it anew, or cancels it. The control. Returns whether it was started: then the function is not
+    /// called for that any more.
+    pub fn replace(&self, number: Number, is_started: bool) -> bool {
+        // Acquire: what the function did before is seen where it has been called.
+        let before = self
+            .word
+            .swap(number.0 | usize::from(is_started), Ordering::AcqRel);
+        before & STARTED != 0
+    }
+
+    /// Puts a command into the slot, whose number the last [`replace`](Self::replace) has set. The control.
+    /// Returns whether the owner must be told that there is one; otherwise it has been told, and takes this
+    /// one.
+    #[must_use = "the owner must be told"]
+    pub fn publish(&self, command: Command) -> bool {
+        self.slot
+            .store(command.number.0 | STARTED, Ordering::Relaxed);
+        for (word, value) in self.words.iter().zip(command.words) {
+            // Release: who sees it sees that the slot is being written.
+            word.store(value, Ordering::Release);
+        }
+        self.slot.store(command.number.0, Ordering::Release);
+        // An exchange, and one on the other side: either the owner takes what is here, or this finds that
+        // it has taken the last one.
+        !self.is_told.swap(true, Ordering::AcqRel)
+    }
+
+    /// Takes the command of which it has been told; none if the control has gone on since, which then tells
+    /// it again or needs no one. The owner.
+    #[must_use]
+    pub fn take(&self) -> Option<Command> {
+        self.is_told.swap(false, Ordering::AcqRel);
+        let number = self.slot.load(Ordering::Acquire);
+        let words = [
+            self.words[0].load(Ordering::Acquire),
+            self.words[1].load(Ordering::Acquire),
+        ];
+        let is_whole = number & STARTED == 0 && self.slot.load(Ordering::Relaxed) == number;
+        let is_last = self.word.load(Ordering::Relaxed) & !STARTED == number;
+        (is_whole && is_last).then_some(Command {
+            number: Number(number),
+            words,
+        })
+    }
+
+    /// Whether it is started by operation `number`, and its function may still be called for that. The owner.
+    #[must_use]
+    pub fn is_due(&self, number: Number) -> bool {
+        self.word.load(Ordering::Relaxed) == number.0 | STARTED
+    }
+
+    /// The function is about to be called for operation `number`; `once`: it is not started afterwards.
+    /// Whether it may be. The owner.
+    #[inline]
+    #[must_use]
+    pub fn claim(&self, number: Number, once: bool) -> bool {
+        let started = number.0 | STARTED;
+        let after = started - usize::from(once);
+        // Acquire: what the control wrote before is seen. Release: see `replace`.
+        self.word
+            .compare_exchange(started, after, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// Starts or stops it for its function, if `number` is still the last of the control's operations.
+    /// Whether that is so. The owner.
+    #[must_use]
+    pub fn renew(&self, number: Number, is_started: bool) -> bool {
+        let new = number.0 | usize::from(is_started);
+        let old = self.word.load(Ordering::Relaxed);
+        old & !STARTED == number.0
+            && self
+                .word
+                .compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+    }
+}
+
+impl Default for Arming {
+    fn default() -> Self {
+        Self::new()
+    }
+}

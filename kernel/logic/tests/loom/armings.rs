@@ -1,0 +1,238 @@
+//! A timer that one CPU starts and cancels while it fires on another.
+
+use crate::arming::{Arming, Command, Number};
+use crate::calls::at;
+use crate::cpu::Interrupt;
+use crate::mailbox::{Call, Posted};
+use crate::{beside, explore};
+use loom::cell::UnsafeCell;
+use std::sync::Arc;
+
+/// A timer and the inbox of its owner.
+struct Timer {
+    arming: Arming,
+    told: Call,
+    inbox: Posted,
+    interrupt: Interrupt,
+    /// What the control prepares before it starts the timer, and the function reads.
+    prepared: UnsafeCell<usize>,
+}
+
+/// What the owner has to itself: the queue with this timer alone, and what its function was called for.
+struct Owner {
+    timer: Arc<Timer>,
+    number: Number,
+    deadline: Option<usize>,
+    called: Vec<usize>,
+}
+
+impl Timer {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            arming: Arming::new(),
+            told: Call::free(),
+            inbox: Posted::new(),
+            interrupt: Interrupt::new(),
+            prepared: UnsafeCell::new(0),
+        })
+    }
+
+    fn start(&self, number: Number, deadline: usize) {
+        self.arming.replace(number, true);
+        self.command(number, deadline);
+    }
+
+    fn command(&self, number: Number, deadline: usize) {
+        // Both words are the same, so that a torn command is seen.
+        let words = [deadline; 2];
+        if self.arming.publish(Command { number, words }) {
+            assert!(self.told.take(0, 0), "told twice");
+            self.inbox.post(&self.told);
+            self.interrupt.send();
+        }
+    }
+}
+
+impl Owner {
+    fn new(timer: &Arc<Timer>) -> Self {
+        Self {
+            timer: timer.clone(),
+            number: Number::FIRST,
+            deadline: None,
+            called: Vec::new(),
+        }
+    }
+
+    /// Takes the interrupt for commands, if there is one.
+    fn point(&mut self) {
+        let timer = self.timer.clone();
+        if timer.interrupt.point() {
+            timer.inbox.release(at, |_| {
+                if let Some(command) = timer.arming.take() {
+                    let [first, second] = command.words;
+                    assert_eq!(first, second, "torn");
+                    self.number = command.number;
+                    self.deadline = Some(first);
+                }
+            });
+        }
+    }
+
+    /// The deadline has come, if there is one.
+    fn fire(&mut self) {
+        if let Some(deadline) = self.deadline.take() {
+            if self.timer.arming.claim(self.number, true) {
+                self.timer.prepared.with(|_| ());
+                self.called.push(deadline);
+            }
+        }
+    }
+}
+
+/// Numbers of the control's operations.
+fn numbers<const N: usize>() -> [Number; N] {
+    let mut last = Number::FIRST;
+    core::array::from_fn(|_| {
+        last = last.next();
+        last
+    })
+}
+
+/// It is cancelled at any moment: the function is called, or the cancel says that it was going to be.
+#[test]
+fn a_cancel_or_a_call_but_not_both() {
+    explore(Some(3), || {
+        let timer = Timer::new();
+        let owner = beside_owner(&timer, |owner| {
+            owner.point();
+            owner.fire();
+        });
+        let [first, second] = numbers();
+        timer.prepared.with_mut(|_| ());
+        timer.start(first, 1);
+        let was_started = timer.arming.replace(second, false);
+        let mut owner = owner.join().unwrap();
+        // What is left in the queue does nothing.
+        let called = owner.called.len();
+        owner.point();
+        owner.fire();
+        assert_eq!(owner.called.len(), called, "called after the cancel");
+        assert_eq!(was_started, called == 0, "called and cancelled, or neither");
+        called == 1
+    });
+}
+
+/// It is started, cancelled and started again while the owner takes commands and fires: the last start is
+/// not lost, and none is called for twice.
+#[test]
+fn the_last_start_is_not_lost() {
+    explore(Some(3), || {
+        let timer = Timer::new();
+        let owner = beside_owner(&timer, |owner| {
+            for _ in 0..2 {
+                owner.point();
+                owner.fire();
+            }
+        });
+        let [first, second, third] = numbers();
+        timer.start(first, 1);
+        let was_started = timer.arming.replace(second, false);
+        timer.start(third, 3);
+        let mut owner = owner.join().unwrap();
+        owner.point();
+        owner.fire();
+        assert_eq!(owner.called.contains(&1), !was_started);
+        assert_eq!(owner.called.iter().filter(|&&it| it == 3).count(), 1, "lost");
+        !was_started
+    });
+}
+
+/// Two commands in a row: the second takes the place of the first, which may be being taken.
+#[test]
+fn a_command_overwrites_one_that_is_being_taken() {
+    explore(Some(3), || {
+        let timer = Timer::new();
+        let owner = beside_owner(&timer, Owner::point);
+        let [first, second] = numbers();
+        timer.start(first, 1);
+        timer.start(second, 2);
+        let mut owner = owner.join().unwrap();
+        let is_first = owner.deadline == Some(1);
+        owner.point();
+        assert_eq!(owner.deadline, Some(2), "lost");
+        is_first
+    });
+}
+
+/// The function starts the timer again while it is cancelled from outside: the cancel counts.
+#[test]
+fn a_cancel_counts_more_than_the_function() {
+    explore(Some(3), || {
+        let timer = Timer::new();
+        let [first, second] = numbers();
+        timer.start(first, 1);
+        let owner = beside_owner(&timer, |owner| {
+            owner.point();
+            owner.fire();
+            if owner.called == [1] && owner.timer.arming.renew(owner.number, true) {
+                owner.deadline = Some(2);
+            }
+        });
+        timer.arming.replace(second, false);
+        let mut owner = owner.join().unwrap();
+        let is_renewed = owner.deadline == Some(2);
+        owner.fire();
+        assert!(!owner.called.contains(&2), "called after the cancel");
+        is_renewed
+    });
+}
+
+/// An owner that calls the function without a claim calls it after a cancel.
+#[test]
+#[should_panic(expected = "called after the cancel")]
+fn the_claim_is_needed() {
+    explore(Some(3), || {
+        let timer = Timer::new();
+        let [first, second] = numbers();
+        timer.start(first, 1);
+        let owner = beside_owner(&timer, Owner::point);
+        timer.arming.replace(second, false);
+        let mut owner = owner.join().unwrap();
+        owner.called.extend(owner.deadline.take());
+        assert!(owner.called.is_empty(), "called after the cancel");
+        true
+    });
+}
+
+/// A control that does not tell the owner where it must loses the start.
+#[test]
+#[should_panic(expected = "lost")]
+fn telling_the_owner_is_needed() {
+    explore(Some(3), || {
+        let timer = Timer::new();
+        let [first, second] = numbers();
+        timer.start(first, 1);
+        let owner = beside_owner(&timer, Owner::point);
+        timer.arming.replace(second, true);
+        let _ = timer.arming.publish(Command {
+            number: second,
+            words: [2; 2],
+        });
+        let mut owner = owner.join().unwrap();
+        owner.point();
+        assert_eq!(owner.deadline, Some(2), "lost");
+        true
+    });
+}
+
+/// The owner, on a CPU of its own.
+fn beside_owner(
+    timer: &Arc<Timer>,
+    part: impl FnOnce(&mut Owner) + 'static,
+) -> loom::thread::JoinHandle<Owner> {
+    let mut owner = Owner::new(timer);
+    beside(timer, move |_| {
+        part(&mut owner);
+        owner
+    })
+}

@@ -1,0 +1,131 @@
+//! The wait for another CPU.
+//!
+//! There is one loop for all such waits: for called functions, timers and lines. A CPU that waits with
+//! its interrupts enabled is below the classes of calls and of timer commands, so their interrupts bring
+//! both. One that waits with interrupts disabled serves both in the loop. So whatever two CPUs wait for,
+//! each serves the other.
+//!
+//! What no loop can serve is a wait within a called function or above, and one under an `IrqMutex` for which
+//! the other CPU may spin: those are rejected, see [`require_wait`](crate::cpu::context::require_wait).
+
+use core::fmt;
+use core::sync::atomic::Ordering;
+
+use tocsin_logic::units::Nanoseconds;
+use x86_64::instructions::interrupts as flag;
+
+use super::{call, timers};
+use crate::cpu;
+use crate::cpu::percpu::NOT_SERVING;
+use crate::smp;
+use crate::time::{Patience, WAIT_LIMIT};
+
+/// What a CPU waits for: something of the CPU of this number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum For {
+    /// Its end of a called function.
+    Call(u32),
+    /// Room among the functions that all are called for; any CPU may hold it up.
+    Room,
+    /// That it forgets a timer, of this name.
+    Timer(u32, &'static str),
+    /// That it has no interrupt of a line left, of this name.
+    Line(u32, &'static str),
+}
+
+impl For {
+    /// The CPU that is waited for.
+    fn cpu(self) -> Option<u32> {
+        match self {
+            Self::Room => None,
+            Self::Call(cpu) | Self::Timer(cpu, _) | Self::Line(cpu, _) => Some(cpu),
+        }
+    }
+}
+
+impl fmt::Display for For {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call(cpu) => write!(f, "CPU {cpu} to run a called function"),
+            Self::Room => f.write_str("room for a call to all CPUs"),
+            Self::Timer(cpu, name) => write!(f, "CPU {cpu} to let go of the timer `{name}`"),
+            Self::Line(cpu, name) => write!(f, "CPU {cpu} to end the interrupts of line {name}"),
+        }
+    }
+}
+
+/// Waits until `is_done`. Logs once if that takes long.
+///
+/// Context: as [`require_wait`](crate::cpu::context::require_wait) allows, which the caller checks.
+#[cold]
+#[inline(never)]
+pub(crate) fn until(what: For, mut is_done: impl FnMut() -> bool) {
+    let mut patience = Patience::new();
+    while !is_done() {
+        turn(what, &mut patience);
+    }
+}
+
+/// One turn of a wait whose loop does more than to look.
+pub(crate) fn turn(what: For, patience: &mut Patience) {
+    if !flag::are_enabled() {
+        serve();
+    }
+    core::hint::spin_loop();
+    if patience.is_over() {
+        report(what);
+    }
+}
+
+/// Does what other CPUs ask of this one, whose interrupts are disabled.
+#[cold]
+fn serve() {
+    call::serve_here(cpu::current());
+    timers::serve_if_asked();
+}
+
+/// Runs a called function where no interrupt has brought the call, in the context that it has otherwise.
+/// The priority must be raised to the class of calls.
+pub(super) fn as_called(run: impl FnOnce()) {
+    let own = cpu::current();
+    own.serves_at
+        .store(own.interrupts.depth(), Ordering::Relaxed);
+    run();
+    // Not in a called function, so no other was running here.
+    own.serves_at.store(NOT_SERVING, Ordering::Relaxed);
+}
+
+#[cold]
+#[inline(never)]
+fn report(what: For) {
+    let own = cpu::current().id();
+    let waited = Nanoseconds(WAIT_LIMIT);
+    let Some(other) = what.cpu() else {
+        log::warn!(
+            "wait: CPU {own} has waited {waited} for {what} (a CPU does not run functions; `watchdog on` \
+             finds out which)"
+        );
+        return;
+    };
+    let state = State(other);
+    log::warn!(
+        "wait: CPU {own} has waited {waited} for {what} ({state}; `backtrace {other}` shows where)"
+    );
+}
+
+/// What the CPU of this number does, as far as others can see.
+pub(super) struct State(pub(super) u32);
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let in_service = smp::find(self.0).and_then(|it| it.cpu.interrupts.innermost());
+        match in_service {
+            None => f.write_str("it runs a thread"),
+            Some(vector) => write!(
+                f,
+                "it is in a handler of class {} (vector {vector})",
+                vector.priority_class()
+            ),
+        }
+    }
+}
