@@ -54,22 +54,19 @@ pub(super) fn panic_among_printers() {
             print_for_ever(cpu);
         }
         let all = others().count();
-        let have_printed = || ARRIVED.load(Ordering::Relaxed) as usize >= all;
+        let has_begun = || ARRIVED.load(Ordering::Relaxed) as usize >= all;
         let enough = || PRINTED.load(Ordering::Relaxed) >= LINES * all as u64;
-        time::wait_until(PATIENCE, || have_printed() && enough());
+        time::wait_until(PATIENCE, || has_begun() && enough());
+        assert!(has_begun(), "CPU {cpu} panics, and not all others print");
         panic!("CPU {cpu} panics while others print");
     });
 }
 
 fn print_for_ever(cpu: u64) -> ! {
-    let mut is_first = true;
+    ARRIVED.fetch_add(1, Ordering::Relaxed);
     loop {
         let number = PRINTED.fetch_add(1, Ordering::Relaxed);
         println!("line {number} by CPU {cpu}, to its end");
-        if is_first {
-            is_first = false;
-            ARRIVED.fetch_add(1, Ordering::Relaxed);
-        }
     }
 }
 

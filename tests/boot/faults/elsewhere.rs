@@ -173,10 +173,6 @@ fn panic_printing(session: &mut Session) -> Result {
     session.send_line("fault panic-printing 2")?;
     session.expect_exit(STOPPED, PATIENCE)?;
     let output = session.transcript().text_from(0);
-    for cpu in [0, 1, 3] {
-        let line = format!("by CPU {cpu}, to its end");
-        ensure!(output.contains(&line), "no line of CPU {cpu}");
-    }
     ensure!(
         output.contains("CPU 2 panics while others print"),
         "no panic"
