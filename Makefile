@@ -64,6 +64,7 @@ test: build ## Run all tests, on the host and on a matrix of machines
 	@EXAMPLE=typewriter tools/build-kernel.sh
 	@EXAMPLE=rejected tools/build-kernel.sh
 	@EXAMPLE=deadlocks tools/build-kernel.sh
+	@EXAMPLE=contexts tools/build-kernel.sh
 	@$(tools) test $${FILTER:+"$$FILTER"}
 
 soak: build ## Boot random machines on which everything interrupts, for MINUTES

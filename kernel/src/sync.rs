@@ -38,6 +38,8 @@ const NOBODY: u32 = 0;
 pub(crate) struct Local {
     /// The number of the CPU.
     number: u32,
+    /// 0: no NMI handler is active; 1: one is; 2: one is, and another NMI has come. The entry code's.
+    pub(crate) nmi_state: AtomicU32,
     /// How many locks it holds.
     held: AtomicU32,
     /// Whether interrupts are enabled again when it holds none.
@@ -49,9 +51,16 @@ impl Local {
     pub(crate) const fn new(number: u32) -> Self {
         Self {
             number,
+            nmi_state: AtomicU32::new(0),
             held: AtomicU32::new(0),
             enable: AtomicBool::new(false),
         }
+    }
+
+    /// Whether an NMI handler is active on the CPU.
+    #[inline]
+    pub(crate) fn in_nmi(&self) -> bool {
+        self.nmi_state.load(Ordering::Relaxed) != 0
     }
 
     /// How many locks the CPU holds.
@@ -233,6 +242,15 @@ impl RawIrqMutex {
     }
 }
 
+/// An NMI may have interrupted the holder on this CPU.
+#[cold]
+fn reject_in_nmi() -> ! {
+    panic!(
+        "context: IrqMutex::lock: called in an NMI handler (it is for all code but NMI handlers, which may \
+         have interrupted the holder; see docs/contexts.md)"
+    )
+}
+
 // SAFETY: 1. Only one CPU at a time changes the holder from nobody to itself, and only the holder
 // changes it back. 2. Interrupts stay off from before the lock is taken until after it is free, so no
 // handler of this CPU can find it held by its own CPU.
@@ -251,6 +269,9 @@ unsafe impl RawMutex for RawIrqMutex {
         interrupts::disable();
         let since = now_if_watched();
         let local = local();
+        if local.in_nmi() {
+            reject_in_nmi();
+        }
         while !self.take(local) {
             self.wait(local);
         }

@@ -8,6 +8,7 @@ mod bochs;
 mod calls;
 mod command;
 mod console;
+mod contexts;
 mod deadlocks;
 mod debugger;
 mod entry;
@@ -153,6 +154,7 @@ fn main() -> std::process::ExitCode {
     trials.extend(bench::trials());
     trials.extend(bochs::trials());
     trials.extend(command::trials());
+    trials.extend(contexts::trials());
     trials.extend(console::trials());
     trials.extend(debugger::trials());
     trials.extend(entry::trials());

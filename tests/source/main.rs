@@ -4,6 +4,8 @@
 //! and not in comments or strings. A name that the crate's root only passes on
 //! counts as an import from the module that it comes from.
 
+mod contexts;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,4 @@
-//! Sending interrupts where [`LocalApic::send`] may itself have been interrupted: in an NMI.
-//!
-//! In xAPIC mode a command is two writes. An NMI between them that sends a command of its own
-//! would leave its destination to the command it interrupts; so it puts the old one back. In x2APIC
-//! mode a command is one write, and there is nothing to do.
+//! Sending NMIs, and the last write of a command on its own.
 
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::apic::{EncodingError, Icr, Register};
@@ -38,24 +34,6 @@ impl LocalApic {
     pub(crate) fn send_nmi(&self, destination: Destination) -> Result<(), EncodingError> {
         // SAFETY: every CPU that is online has a handler for NMIs, which may interrupt anything.
         unsafe { self.send(Icr::nmi(destination)) }
-    }
-
-    /// As [`send_nmi`](Self::send_nmi), in an NMI: what it interrupts may be sending, too.
-    ///
-    /// # Errors
-    ///
-    /// [`EncodingError`], if this mode cannot express it.
-    pub(crate) fn send_nmi_in_any_context(
-        &self,
-        destination: Destination,
-    ) -> Result<(), EncodingError> {
-        let interrupted = self.read(Register::IcrHigh);
-        self.send_nmi(destination)?;
-        if !self.is_x2apic() {
-            self.wait_until_sent();
-            self.write(Register::IcrHigh, interrupted);
-        }
-        Ok(())
     }
 
     /// Does all that sending `command` takes but the last write, for code that must have a known

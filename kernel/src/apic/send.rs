@@ -33,7 +33,7 @@ impl LocalApic {
     /// Sends an interprocessor interrupt of any kind. What this CPU wrote before is visible to the
     /// receiver. [`ipi::send`](crate::irq::ipi::send) is the safe way to interrupt CPUs.
     ///
-    /// Context: any but NMI and #MC.
+    /// Context: any.
     ///
     /// # Errors
     ///
@@ -88,8 +88,14 @@ impl LocalApic {
     }
 
     /// Writes the two halves of the ICR in xAPIC mode.
+    ///
+    /// An NMI can come between the two writes of the code that it interrupts, so in an NMI handler the high
+    /// half is put back: that code would send its command to another destination otherwise. In x2APIC mode
+    /// a command is one write.
     #[cold]
     fn send_by_registers(&self, [high, low]: [u32; 2]) {
+        let in_nmi = cpu::current().in_nmi();
+        let interrupted = in_nmi.then(|| self.read(Register::IcrHigh));
         // The high half must not change while the last command is pending, and nothing may come
         // between the two writes.
         without_interrupts(|| {
@@ -98,6 +104,9 @@ impl LocalApic {
             self.write(Register::Icr, low);
         });
         self.leave_idle();
+        if let Some(high) = interrupted {
+            self.write(Register::IcrHigh, high);
+        }
     }
 
     /// What a handler interrupts may have waited until the last command was sent, and be about to write its
@@ -105,7 +114,7 @@ impl LocalApic {
     #[inline]
     fn leave_idle(&self) {
         let own = cpu::current();
-        if own.interrupts.are_answered() || own.nmi.is_handled() {
+        if own.interrupts.are_answered() || own.in_nmi() {
             self.wait_until_sent();
         }
     }

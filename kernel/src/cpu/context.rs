@@ -20,7 +20,7 @@ use crate::hw::control;
 pub fn current() -> Context {
     let cpu = percpu::current();
     Context {
-        in_nmi: cpu.nmi.is_handled(),
+        in_nmi: cpu.in_nmi(),
         interrupts_enabled: interrupts::are_enabled(),
         cr8: control::priority_class(),
         in_service: cpu.interrupts.innermost(),

@@ -21,7 +21,7 @@
 //! that may be the IRET of an exception inside the handler; and each NMI's frame is written to the
 //! same place, the top of its IST stack. So the entry code treats that place as scratch.
 //!
-//! - The first instruction counts this NMI in `nmi.state`. If it is the only one, the frame is copied
+//! - The first instruction counts this NMI in `nmi_state`. If it is the only one, the frame is copied
 //!   lower on the stack, and the handler runs below the copy.
 //! - If not, this one came inside the handler. It leaves the state at 2, and returns at once.
 //! - When the handler has returned and only the copy of the frame is left, the state is counted down:
@@ -218,7 +218,7 @@ entry_nmi_end:
     undefined = const UNDEFINED,
     software = const SOFTWARE,
     nmi = const NMI,
-    nmi_state = const offset_of!(PerCpu, nmi.state),
+    nmi_state = const offset_of!(PerCpu, locks.nmi_state),
     nmi_count = const offset_of!(PerCpu, nmi.count),
     nmi_nested = const offset_of!(PerCpu, nmi.nested),
     copy = const NMI_COPY,

@@ -4,7 +4,7 @@
 //! nothing and prints nothing; only an NMI that nobody asked for is reported. The entry code sees to
 //! it that the handler never runs inside itself: see [`super::entry`].
 
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use tocsin_logic::irq::nmi::{Cause, Causes, Requests, Sort};
 
@@ -24,8 +24,6 @@ pub type Function = extern "C" fn(argument: usize);
 #[repr(C)]
 #[derive(Debug)]
 pub struct Nmi {
-    /// 0: no handler runs; 1: it runs; 2: it runs, and another NMI has come. The entry code's.
-    pub(super) state: AtomicU32,
     /// How many have been delivered. The entry code's.
     pub(super) count: AtomicU64,
     /// How many of them while the handler ran. The entry code's.
@@ -65,7 +63,6 @@ pub struct Counts {
 impl Nmi {
     pub(super) const fn new() -> Self {
         Self {
-            state: AtomicU32::new(0),
             count: AtomicU64::new(0),
             nested: AtomicU64::new(0),
             requests: Requests::new(),
@@ -97,18 +94,6 @@ impl Nmi {
             .store(function as *mut (), Ordering::Release);
         self.ask(Cause::Call);
         true
-    }
-
-    /// Whether the handler runs. On this CPU.
-    #[must_use]
-    pub fn is_handled(&self) -> bool {
-        self.state.load(Ordering::Relaxed) != 0
-    }
-
-    /// Whether an NMI has come while the handler runs, which will run again.
-    #[must_use]
-    pub fn is_latched(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == 2
     }
 
     /// How many there have been. Any CPU; those that are being handled may be counted in part.

@@ -266,6 +266,20 @@ impl PerCpu {
         }
     }
 
+    /// Whether an NMI handler is active. On this CPU.
+    ///
+    /// Context: any.
+    #[inline]
+    #[must_use]
+    pub fn in_nmi(&self) -> bool {
+        self.locks.in_nmi()
+    }
+
+    /// Whether an NMI has come while the handler of another was active, which will run again.
+    pub(crate) fn is_nmi_latched(&self) -> bool {
+        self.locks.nmi_state.load(Ordering::Relaxed) == 2
+    }
+
     /// Number of the CPU; 0 is the one that booted.
     #[must_use]
     pub fn id(&self) -> u32 {

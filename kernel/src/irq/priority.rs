@@ -6,6 +6,7 @@
 
 use core::marker::PhantomData;
 
+use tocsin_logic::irq::context::Level;
 use tocsin_logic::irq::raised::{GUARDS, Index};
 use tocsin_logic::vector::PriorityClass;
 
@@ -32,15 +33,19 @@ pub struct Raised {
 /// Interrupts of the classes up to `class` that arrive meanwhile wait in the local APIC and are
 /// delivered when the guard is dropped.
 ///
-/// Context: thread or handler (any class); not NMI.
+/// Context: any but NMI.
 ///
 /// # Panics
 ///
-/// If the CPU has [`GUARDS`] already, as it has when guards are leaked again and again.
+/// In an NMI handler, and if the CPU has [`GUARDS`] already, as it has when guards are leaked again and again.
 #[inline]
 pub fn raise(class: PriorityClass) -> Raised {
+    let own = cpu::current();
+    if own.in_nmi() {
+        reject_in_nmi();
+    }
     let previous = control::priority_class();
-    let Some(index) = cpu::current().raised.push(class, previous) else {
+    let Some(index) = own.raised.push(class, previous) else {
         reject();
     };
     let mut since = 0;
@@ -53,6 +58,13 @@ pub fn raise(class: PriorityClass) -> Raised {
         since,
         not_send: PhantomData,
     }
+}
+
+/// An NMI may have interrupted a change of the guards.
+#[cold]
+#[inline(never)]
+fn reject_in_nmi() {
+    context::require("priority::raise", Level::InterruptsOff);
 }
 
 #[cold]

@@ -11,14 +11,21 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use tocsin_logic::irq::context::Level;
 use tocsin_logic::units::Nanoseconds;
+use tocsin_logic::vector::PriorityClass;
 
 use super::{Online, all, reschedule};
 use crate::cpu::percpu::mailbox_state as state;
-use crate::{cpu, time};
+use crate::cpu::{self, context};
+use crate::time;
 
 /// Time after which a wait for a job is logged, in nanoseconds. A job may legitimately take longer.
 const LONG: u64 = 10_000_000_000;
+
+/// Where jobs may be given: in threads and deferred work. A job runs on a thread, so above that the wait
+/// could be for the interrupted code.
+const LIMIT: Level = Level::Class(PriorityClass::LOWEST_USABLE);
 
 /// What a CPU is asked to do.
 #[derive(Clone, Copy, Debug)]
@@ -62,11 +69,16 @@ impl fmt::Display for JobError {
 /// Runs `job` on CPU number `cpu` and waits until it is done. On the calling CPU itself, it is simply
 /// called.
 ///
-/// Context: thread.
+/// Context: thread or handler up to class 2, interrupts enabled.
 ///
 /// # Errors
 ///
 /// [`JobError`], if the CPU does not accept it.
+///
+/// # Panics
+///
+/// In another context, such as a handler; the message names the rule.
+#[track_caller]
 pub fn run_on(cpu: u32, job: Job) -> Result<(), JobError> {
     run_on_each(&[cpu], job)
 }
@@ -74,12 +86,18 @@ pub fn run_on(cpu: u32, job: Job) -> Result<(), JobError> {
 /// Runs `job` on all these CPUs at once and waits until all are done. On the calling CPU itself, it is
 /// simply called.
 ///
-/// Context: thread.
+/// Context: thread or handler up to class 2, interrupts enabled.
 ///
 /// # Errors
 ///
 /// [`JobError`], if one of the CPUs does not accept it; then none runs it.
+///
+/// # Panics
+///
+/// As [`run_on`].
+#[track_caller]
 pub fn run_on_each(cpus: &[u32], job: Job) -> Result<(), JobError> {
+    context::require("jobs::run_on", LIMIT);
     let own = cpu::current().id();
     let mut others = Vec::with_capacity(cpus.len());
     for (index, &cpu) in cpus.iter().enumerate() {
@@ -101,12 +119,18 @@ pub fn run_on_each(cpus: &[u32], job: Job) -> Result<(), JobError> {
 
 /// Runs `function` on all CPUs at once, with the CPU's number, and waits until all are done.
 ///
-/// Context: thread.
+/// Context: thread or handler up to class 2, interrupts enabled.
 ///
 /// # Errors
 ///
 /// [`JobError`], if one of the CPUs does not accept it; then none runs it.
+///
+/// # Panics
+///
+/// As [`run_on`].
+#[track_caller]
 pub fn run_on_all(function: fn(u64)) -> Result<(), JobError> {
+    context::require("jobs::run_on_all", LIMIT);
     let own = cpu::current().id();
     let others = all().iter().filter(|it| it.cpu.id() != own);
     let given = Given::to(others, |cpu| Job {

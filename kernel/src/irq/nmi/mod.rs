@@ -9,17 +9,19 @@ use core::sync::atomic::Ordering;
 
 use arrayvec::ArrayVec;
 use tocsin_logic::apic::icr::Destination;
-use tocsin_logic::apic::{ApicId, EncodingError};
+use tocsin_logic::apic::ApicId;
 use tocsin_logic::backtrace;
+use tocsin_logic::irq::context::Level;
 use tocsin_logic::irq::nmi::Cause;
 
-use crate::apic::{LocalApic, local};
+use crate::apic::local;
 use crate::cpu::PerCpu;
 use crate::cpu::ending::{self, Others};
 use crate::cpu::nmi::Function;
 use crate::cpu::symbols::Code;
 use crate::smp::{self, Online};
 use crate::{cpu, time};
+use crate::cpu::context;
 
 /// How long a CPU may take to answer an NMI, in nanoseconds. Long, because a virtual CPU may have
 /// to wait for its turn on the host.
@@ -61,12 +63,20 @@ impl fmt::Display for NmiError {
     }
 }
 
-/// Interrupts CPU number `cpu` by NMI and tells what it was doing. Not from an NMI.
+/// Interrupts CPU number `cpu` by NMI and returns the calls that it was in.
+///
+/// Context: any but NMI: two CPUs in their NMI handlers could not answer each other.
 ///
 /// # Errors
 ///
 /// [`NmiError`], if it cannot be asked or does not answer.
+///
+/// # Panics
+///
+/// In an NMI handler.
+#[track_caller]
 pub fn backtrace_of(cpu: u32) -> Result<Backtrace, NmiError> {
+    context::require("nmi::backtrace_of", Level::InterruptsOff);
     ask_for_calls(cpu, Cause::Backtrace)
 }
 
@@ -83,7 +93,7 @@ fn ask_for_calls(cpu: u32, cause: Cause) -> Result<Backtrace, NmiError> {
     }
     trace.length.store(0, Ordering::Release);
     target.cpu.nmi.ask(cause);
-    let result = send(target, LocalApic::send_nmi).and_then(|()| wait_for_calls(target));
+    let result = send(target).and_then(|()| wait_for_calls(target));
     trace.taken.store(false, Ordering::Release);
     result
 }
@@ -101,7 +111,7 @@ fn wait_for_calls(target: &Online) -> Result<Backtrace, NmiError> {
 
 /// Makes CPU number `cpu` call `function` in its NMI handler, and does not wait.
 ///
-/// Context: any but NMI and #MC.
+/// Context: any.
 ///
 /// # Errors
 ///
@@ -113,35 +123,16 @@ fn wait_for_calls(target: &Online) -> Result<Backtrace, NmiError> {
 /// and per-CPU data half changed. It may only use atomics and functions whose `Context` is "any": it must
 /// not take locks, wait, allocate, print, use timers, lines or calls, or fault.
 pub unsafe fn call(cpu: u32, function: Function, argument: usize) -> Result<(), NmiError> {
-    post_call(cpu, function, argument, LocalApic::send_nmi)
-}
-
-/// As [`call`], from an NMI.
-///
-/// # Errors
-///
-/// [`NmiError`], if it cannot be asked.
-///
-/// # Safety
-///
-/// As [`call`].
-unsafe fn call_in_nmi(cpu: u32, function: Function, argument: usize) -> Result<(), NmiError> {
-    post_call(cpu, function, argument, LocalApic::send_nmi_in_any_context)
-}
-
-/// A way to send an NMI.
-type Way = fn(&LocalApic, Destination) -> Result<(), EncodingError>;
-
-fn post_call(cpu: u32, function: Function, argument: usize, way: Way) -> Result<(), NmiError> {
     let target = find(cpu)?;
     if !target.cpu.nmi.ask_call(function, argument) {
         return Err(NmiError::Busy(cpu));
     }
-    send(target, way)
+    send(target)
 }
 
-fn send(target: &Online, way: Way) -> Result<(), NmiError> {
-    way(local(), Destination::Physical(target.apic_id))
+fn send(target: &Online) -> Result<(), NmiError> {
+    local()
+        .send_nmi(Destination::Physical(target.apic_id))
         .map_err(|_| NmiError::Offline(target.cpu.id()))
 }
 
@@ -173,5 +164,5 @@ fn each_other(visit: &mut dyn FnMut(&'static PerCpu)) {
 
 fn interrupt_in_any_context(cpu: &'static PerCpu) {
     // One that cannot be sent is one that is not answered: the report says so.
-    let _ = find(cpu.id()).and_then(|target| send(target, LocalApic::send_nmi_in_any_context));
+    let _ = find(cpu.id()).and_then(|target| send(target));
 }

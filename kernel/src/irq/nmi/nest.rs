@@ -13,7 +13,7 @@ use tocsin_logic::apic::Icr;
 use tocsin_logic::apic::icr::Destination;
 use x86_64::registers::debug::{DebugAddressRegister, Dr0, Dr7, Dr7Flags, Dr7Value};
 
-use super::{call, call_in_nmi};
+use super::call;
 use crate::apic::local;
 use crate::apic::nmi::LastWrite;
 use crate::smp::{self, jobs};
@@ -197,13 +197,13 @@ fn wait_inside() {
         send_second();
     }
     SCENE.open.store(true, Ordering::Release);
-    time::wait_until(PATIENCE, || cpu::current().nmi.is_latched());
+    time::wait_until(PATIENCE, || cpu::current().is_nmi_latched());
 }
 
 /// Sends the second NMI to this CPU itself. If it cannot be sent, the count of runs shows it.
 fn send_second() {
     // SAFETY: as in `play`.
-    let _ = unsafe { call_in_nmi(cpu::current().id(), handler, 0) };
+    let _ = unsafe { call(cpu::current().id(), handler, 0) };
 }
 
 /// The registers of the code that is interrupted: what it has in them, and what it waits for.
