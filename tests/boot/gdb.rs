@@ -1,6 +1,7 @@
 //! The protocol that gdb speaks (the appendix "gdb Remote Serial Protocol" of its manual): this is
 //! gdb's end, so no gdb is needed.
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -83,8 +84,11 @@ impl Gdb {
         // QEMU's own packet (its manual, "GDB usage").
         self.expect("Qqemu.PhyMemMode:1", "OK")?;
         for (address, bytes) in (address..).step_by(CHUNK).zip(bytes.chunks(CHUNK)) {
-            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            self.expect(&format!("M{address:x},{:x}:{digits}", bytes.len()), "OK")?;
+            let mut packet = format!("M{address:x},{:x}:", bytes.len());
+            for byte in bytes {
+                let _ = write!(packet, "{byte:02x}");
+            }
+            self.expect(&packet, "OK")?;
         }
         Ok(())
     }

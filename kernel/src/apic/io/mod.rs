@@ -81,7 +81,7 @@ pub(crate) fn enable_nmi_sources(topology: &Topology, target: ApicId) {
     for source in topology.nmi_sources() {
         let result = Input::take(source.gsi).map(|input| {
             // SAFETY: An NMI has no vector of its own, and every CPU that is online has a handler for it.
-            let set = unsafe { input.set(nmi_entry(source, target)) };
+            let set = unsafe { input.set(nmi_entry(*source, target)) };
             // For good.
             core::mem::forget(input);
             set
@@ -89,7 +89,7 @@ pub(crate) fn enable_nmi_sources(topology: &Topology, target: ApicId) {
         match result {
             Ok(Ok(())) => log::info!("ioapic: GSI {} delivers NMI to CPU 0", source.gsi),
             Ok(Err(error)) => {
-                log::warn!("ioapic: NMI source GSI {}: {error}; not used", source.gsi)
+                log::warn!("ioapic: NMI source GSI {}: {error}; not used", source.gsi);
             }
             // The topology has reported it.
             Err(InputError::NoPin(_)) => {}
@@ -100,7 +100,7 @@ pub(crate) fn enable_nmi_sources(topology: &Topology, target: ApicId) {
 
 /// The entry of an NMI source. NMIs are edge-triggered, whatever the table says (82093AA data sheet,
 /// 3.2.4, delivery mode).
-fn nmi_entry(source: &NmiSource, target: ApicId) -> Rte {
+fn nmi_entry(source: NmiSource, target: ApicId) -> Rte {
     Rte {
         delivery: Delivery::Nmi,
         polarity: source.polarity,

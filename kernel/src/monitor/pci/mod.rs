@@ -63,9 +63,11 @@ fn show_all() {
         println!("Configuration space in memory: {segment}");
     }
     if bus.config.uses_ports() {
-        let rest = match bus.config.memory().iter().any(|segment| segment.group == 0) {
-            true => "the other buses of segment 0",
-            false => "segment 0",
+        let mut ranges = bus.config.memory().iter();
+        let rest = if ranges.any(|segment| segment.group == 0) {
+            "the other buses of segment 0"
+        } else {
+            "segment 0"
         };
         println!("Configuration space of {rest} through ports 0xcf8 and 0xcfc");
     }
