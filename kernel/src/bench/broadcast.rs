@@ -43,7 +43,7 @@ pub(super) fn run(bench: &mut Bench) {
             ("broadcast.all", |(all, _)| all),
             ("broadcast.sender", |(_, sender)| sender),
         ];
-        let send = |vector: Vector| sent(count, || by_shorthand(vector));
+        let send = |vector: Vector| measure(count, || by_shorthand(vector));
         let mut ways = installed.ways(overhead, || send(OWN), || send(FLOOR), || send(TYPICAL));
         bench.compare_parts(&parts, &param, &mut ways);
     }
@@ -51,7 +51,7 @@ pub(super) fn run(bench: &mut Bench) {
         ("broadcast.each_all", |(all, _)| all),
         ("broadcast.each_sender", |(_, sender)| sender),
     ];
-    let in_turn = || sent(count, || ipi::signal_others_in_turn(OWN));
+    let in_turn = || measure(count, || ipi::signal_others_in_turn(OWN));
     let mut ways = [Case::new("tocsin", overhead, in_turn)];
     bench.compare_parts(&parts, &param, &mut ways);
     drop(at_work);
@@ -66,13 +66,13 @@ pub(super) fn run(bench: &mut Bench) {
 
 /// Until all have answered, and what the sending alone took.
 #[inline]
-fn sent(count: u64, send: impl FnOnce()) -> (u64, u64) {
+fn measure(count: u64, send: impl FnOnce()) -> (u64, u64) {
     ANSWERED.store(0, Ordering::Relaxed);
     let start = stamp();
     send();
-    let sent = stamp();
+    let done = stamp();
     wait_for(count);
-    (stamp() - start, sent - start)
+    (stamp() - start, done - start)
 }
 
 #[inline]

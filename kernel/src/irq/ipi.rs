@@ -175,9 +175,9 @@ pub(super) fn signal_all(vector: Vector) {
     if has_shorthands() {
         signal(vector, Destination::All);
     } else {
-        smp::all()
-            .iter()
-            .for_each(|target| signal(vector, physical(target)));
+        for target in smp::all() {
+            signal(vector, physical(target));
+        }
     }
 }
 
