@@ -12,8 +12,8 @@ use tocsin::cpu::current;
 use tocsin::irq::ipi::Targets;
 use tocsin::irq::timers::{self, Mode};
 use tocsin::irq::{
-    CeilingMutex, Claim, Line, Member, Request, SharedLine, Source, Timer, call, deferred, priority,
-    raise,
+    CeilingMutex, Claim, Line, Member, Request, SharedLine, Source, Timer, call, deferred,
+    priority, raise,
 };
 use tocsin::smp::jobs::{self, Job};
 use tocsin::sync::{IrqMutex, without_interrupts};
@@ -323,7 +323,9 @@ fn order() {
         for gone in [first, second, third] {
             guards[gone] = None;
             let left = guards.iter().zip(classes);
-            let highest = left.filter_map(|(guard, class)| guard.as_ref().map(|_| class)).max();
+            let highest = left
+                .filter_map(|(guard, class)| guard.as_ref().map(|_| class))
+                .max();
             let highest = highest.unwrap_or(PriorityClass::LOWEST);
             assert_eq!(priority::current(), highest);
             time::spin_for(1_000_000);

@@ -22,17 +22,26 @@ const END: [(&str, &str); 8] = [
 ];
 
 /// What waits for another CPU is for.
-const WAIT: &str = "(it is for threads and handlers up to class 12 that hold no IrqMutex, because it waits";
+const WAIT: &str =
+    "(it is for threads and handlers up to class 12 that hold no IrqMutex, because it waits";
 
 /// Those that are rejected: what of the context, and what of the rule, the message has.
 const REJECTED: [(&str, &str, &str); 13] = [
-    ("call-in-call", "call::and_wait: called in a handler of class 13", WAIT),
+    (
+        "call-in-call",
+        "call::and_wait: called in a handler of class 13",
+        WAIT,
+    ),
     (
         "call-in-served",
         "call::and_wait: called in a thread that waits, in a function called by another CPU",
         WAIT,
     ),
-    ("call-in-timer", "call::and_wait: called in a handler of class 14", WAIT),
+    (
+        "call-in-timer",
+        "call::and_wait: called in a handler of class 14",
+        WAIT,
+    ),
     (
         "call-raised",
         "call::and_wait: called in a thread with CR8 raised to class 13",

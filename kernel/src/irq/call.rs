@@ -21,8 +21,8 @@ use tocsin_logic::irq::mailbox::{Call, Waited};
 use tocsin_logic::vector::{PriorityClass, Vector};
 
 use super::ipi::{self, Offline, Targets, physical};
-use super::wait::{self, For};
 use super::priority;
+use super::wait::{self, For};
 use crate::cpu::percpu::CALLS;
 use crate::cpu::{self, PerCpu, context, interrupts};
 use crate::smp::{self, Online};

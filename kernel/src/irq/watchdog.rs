@@ -19,9 +19,9 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use tocsin_logic::irq::heart::{self, Beats, Heart, Lower};
 use tocsin_logic::units::Nanoseconds;
 
+use super::timers::{Expiry, Mode, Timer, TimerError};
 use super::wait::State;
 use super::{deferred, nmi};
-use super::timers::{Expiry, Mode, Timer, TimerError};
 use crate::cpu::{PerCpu, percpu};
 use crate::smp;
 use crate::sync::IrqMutex;

@@ -196,8 +196,8 @@ pub(super) fn watchdog(
         "show" => {
             println!("CPU  heartbeat     deferred work  thread        ran so long ago");
             watchdog::for_each(|it| {
-                let [interrupts, handlers, thread] =
-                    [it.interrupts, it.handlers, it.thread].map(|time| Nanoseconds(time).to_string());
+                let [interrupts, handlers, thread] = [it.interrupts, it.handlers, it.thread]
+                    .map(|time| Nanoseconds(time).to_string());
                 println!("{:>3}  {interrupts:<12}  {handlers:<13}  {thread}", it.cpu);
             });
         }

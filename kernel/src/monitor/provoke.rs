@@ -213,7 +213,9 @@ pub(super) fn lock_up_handler() {
     };
     // Dropping the line waits for the handler.
     match Line::new(request, stay) {
-        Ok(line) => line.trigger().unwrap_or_else(|error| println!("fault: {error}")),
+        Ok(line) => line
+            .trigger()
+            .unwrap_or_else(|error| println!("fault: {error}")),
         Err(error) => println!("fault: {error}"),
     }
 }

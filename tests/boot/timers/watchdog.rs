@@ -47,11 +47,14 @@ pub fn trials() -> Vec<Trial> {
         .collect();
     for (kind, problem, place, back) in SOFT {
         for cpus in [1, 2] {
-            trials.push(trial(format!("timers::watchdog::{kind}_{cpus}"), move || {
-                with(&machine(cpus)?, |session| {
-                    soft(session, cpus - 1, kind, problem, place, back)
-                })
-            }));
+            trials.push(trial(
+                format!("timers::watchdog::{kind}_{cpus}"),
+                move || {
+                    with(&machine(cpus)?, |session| {
+                        soft(session, cpus - 1, kind, problem, place, back)
+                    })
+                },
+            ));
         }
     }
     trials.push(trial("timers::watchdog::alone", || {
@@ -121,7 +124,9 @@ fn soft(
     session.send_line("")?;
     session.wait_prompt(PATIENCE)?;
     let table = session.command("watchdog show", PATIENCE)?;
-    let rows = table.lines().filter(|line| line.contains("ns") || line.contains("ms"));
+    let rows = table
+        .lines()
+        .filter(|line| line.contains("ns") || line.contains("ms"));
     ensure_eq!(rows.count(), cpu as usize + 1, "CPUs in:\n{table}");
     session.command("watchdog off", PATIENCE)?;
     power_off(session)

@@ -79,11 +79,7 @@ impl Beats {
 
 /// Which CPU after the watcher it looks at for soft lockups, in the order of the ring: the first one whose heart
 /// beats.
-pub fn first_beating(
-    ring: impl IntoIterator<Item = Heart>,
-    now: u64,
-    limit: u64,
-) -> Option<usize> {
+pub fn first_beating(ring: impl IntoIterator<Item = Heart>, now: u64, limit: u64) -> Option<usize> {
     ring.into_iter()
         .position(|heart| heart.last != 0 && heart.silence(now, limit).is_none())
 }

@@ -196,7 +196,9 @@ mod tests {
         // A linear congruential generator, so that each run is the same.
         let mut random = 1_u64;
         let mut next = |limit: usize| {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             (random >> 33) as usize % limit
         };
         let mut cpu = Cpu::new();

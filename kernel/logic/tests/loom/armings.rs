@@ -142,7 +142,11 @@ fn the_last_start_is_not_lost() {
         owner.point();
         owner.fire();
         assert_eq!(owner.called.contains(&1), !was_started);
-        assert_eq!(owner.called.iter().filter(|&&it| it == 3).count(), 1, "lost");
+        assert_eq!(
+            owner.called.iter().filter(|&&it| it == 3).count(),
+            1,
+            "lost"
+        );
         !was_started
     });
 }

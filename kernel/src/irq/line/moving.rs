@@ -164,7 +164,9 @@ impl Line {
                 let _ = shared.wait_until_idle(false);
             }
             Action::Drain(place) => {
-                installed[index(installed, place)].1.wait_until_quiet(shared.name);
+                installed[index(installed, place)]
+                    .1
+                    .wait_until_quiet(shared.name);
             }
             Action::Remove(place) => {
                 let (_, installation) = installed.remove(index(installed, place));

@@ -348,7 +348,9 @@ pub(super) unsafe fn release_left(pointer: NonNull<Node>) {
 /// Nobody else has it.
 pub(super) unsafe fn discard(pointer: NonNull<Node>) {
     // SAFETY: Passed on to the caller.
-    unsafe { (pointer.as_ref().free)(pointer) };
+    let free = unsafe { pointer.as_ref() }.free;
+    // SAFETY: Passed on to the caller.
+    unsafe { free(pointer) };
 }
 
 /// Waits until the function of a closed node does not run, and frees it, or leaves that to the owner if it
@@ -389,8 +391,10 @@ extern "C" fn free_now(pointer: usize) {
     let Some(pointer) = NonNull::new(pointer as *mut Node) else {
         return;
     };
+    // SAFETY: It is not freed yet.
+    let free = unsafe { pointer.as_ref() }.free;
     // SAFETY: Nobody else uses it: see `free_later`.
-    unsafe { (pointer.as_ref().free)(pointer) };
+    unsafe { free(pointer) };
 }
 
 /// Adds to a count that only the owner writes.

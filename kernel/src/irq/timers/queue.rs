@@ -296,11 +296,7 @@ impl Queue {
             // SAFETY: It is not freed before its last command is executed.
             let node = unsafe { pointer.as_ref() };
             if let Some(command) = node.arming.take() {
-                self.execute(
-                    pointer,
-                    command.number,
-                    Command::from_words(command.words),
-                );
+                self.execute(pointer, command.number, Command::from_words(command.words));
             }
         });
     }
