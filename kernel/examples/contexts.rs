@@ -44,7 +44,9 @@ type Operation = fn();
 
 /// The rows, by the names in the table's first column.
 const OPERATIONS: &[(&str, Operation)] = &[
-    ("allocate", || drop(core::hint::black_box(Box::new([0_u8; 256])))),
+    ("allocate", || {
+        drop(core::hint::black_box(Box::new([0_u8; 256])))
+    }),
     ("print", || println!("printed")),
     ("irq-mutex", || *PLAIN.lock() += 1),
     ("irq-mutex-try", || drop(PLAIN.try_lock())),

@@ -11,7 +11,7 @@ use uart_16550::backend::PioBackend;
 use uart_16550::spec::registers::IER;
 use uart_16550::{BaudRate, Config, Uart16550};
 
-use crate::sync::{IrqGuard, IrqMutex, RawIrqMutex, cpu_number};
+use crate::sync::{self, IrqGuard, IrqMutex, cpu_number};
 use crate::time;
 
 /// First port of COM1.
@@ -142,6 +142,8 @@ pub(crate) fn init() -> bool {
             prompt: ArrayString::new_const(),
         });
     }
+    // SAFETY: Only its address is used.
+    sync::set_log(unsafe { CONSOLE.raw() });
     // Fails only if a logger is set already, which then is this one.
     let _ = log::set_logger(&LOGGER);
     log::set_max_level(LevelFilter::Info);
@@ -156,7 +158,9 @@ fn with<T>(f: impl FnOnce(&mut Console) -> T) -> Option<T> {
     CONSOLE.lock().as_mut().map(f)
 }
 
-/// Writes formatted text; what [`print!`](crate::print) is made of. Any context but NMI and #MC.
+/// Writes formatted text; what [`print!`](crate::print) is made of.
+///
+/// Context: any but NMI.
 pub fn write(arguments: fmt::Arguments<'_>) {
     // A console never reports an error.
     with(|console| console.interrupt_prompt(|console| console.write_fmt(arguments)));
@@ -194,12 +198,16 @@ pub(crate) fn write_bytes(bytes: &[u8]) {
 }
 
 /// The next byte received, if there is one.
+///
+/// Context: any but NMI.
 #[must_use]
 pub fn read_byte() -> Option<u8> {
     with(|console| console.uart.try_receive_byte().ok())?
 }
 
 /// Lets the port interrupt when it has received something: at ISA interrupt [`ISA_IRQ`].
+///
+/// Context: any but NMI.
 pub fn enable_receive_interrupt() {
     with(|console| console.uart.enable_interrupts(IER::DATA_READY));
 }
@@ -217,7 +225,7 @@ pub(crate) fn enable_transmit_interrupt(on: bool) {
     });
 }
 
-/// Whether there is a COM1. Context: any but NMI and #MC.
+/// Whether there is a COM1. Context: any but NMI.
 pub(crate) fn is_present() -> bool {
     CONSOLE.lock().is_some()
 }
@@ -299,12 +307,6 @@ pub(crate) fn seize(waiting: impl Fn() -> bool) -> Option<Report> {
 pub(crate) fn is_held_here() -> bool {
     // SAFETY: 1. The lock is only looked at.
     unsafe { CONSOLE.raw() }.is_held_here()
-}
-
-/// Whether `lock` is the console's. Any context.
-pub(crate) fn is_locked_by(lock: &RawIrqMutex) -> bool {
-    // SAFETY: Only its address is used.
-    core::ptr::eq(lock, unsafe { CONSOLE.raw() })
 }
 
 /// Leaves the console to others, if the code that this interrupts holds it.

@@ -41,7 +41,7 @@
 //! # Modules
 //!
 //! Modules import only from those before them:
-//! `hw`, `sync`, `time`, `cancel`, `console`, `boot`, `memory`, `cpu`, `stop`, `acpi`, `apic`, `discover`, `smp`,
+//! `hw`, `time`, `sync`, `cancel`, `console`, `boot`, `memory`, `cpu`, `stop`, `acpi`, `apic`, `discover`, `smp`,
 //! `irq`, `devices`, `pci`, `stress`, `bench`, `monitor`, `start`.
 
 #![no_std]

@@ -24,7 +24,7 @@ use crate::time::{Patience, WAIT_LIMIT};
 /// dropped. A CPU that holds one must not wait for another CPU, which may spin for it with its interrupts
 /// disabled: such waits are rejected.
 ///
-/// Context: any but NMI and #MC; there, only `try_lock`.
+/// Context: any but NMI; there, only `try_lock`.
 pub type IrqMutex<T> = lock_api::Mutex<RawIrqMutex, T>;
 
 /// Holds an [`IrqMutex`].
@@ -113,6 +113,14 @@ fn local() -> &'static Local {
 /// The number of the CPU that runs this code; 0 until it has a per-CPU block.
 pub(crate) fn cpu_number() -> u32 {
     local().number
+}
+
+/// The lock that logging takes; null until it is known.
+static LOG: AtomicPtr<RawIrqMutex> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Sets the lock that logging takes, so that a wait for it is not logged.
+pub(crate) fn set_log(lock: &'static RawIrqMutex) {
+    LOG.store(core::ptr::from_ref(lock).cast_mut(), Ordering::Relaxed);
 }
 
 /// Who notes how long interrupts are disabled; null if nobody does.
@@ -230,7 +238,7 @@ impl RawIrqMutex {
     #[cold]
     fn report_wait(&self, local: &Local) {
         let holder = self.holder.load(Ordering::Relaxed);
-        if holder != NOBODY && !crate::console::is_locked_by(self) {
+        if holder != NOBODY && !core::ptr::eq(self, LOG.load(Ordering::Relaxed)) {
             let holder = holder - 1;
             log::warn!(
                 "sync: IrqMutex: CPU {} has waited {} for CPU {holder}, which holds the lock (interrupts are \

@@ -91,6 +91,8 @@ pub(crate) fn set_frequency(better: Frequency) {
 }
 
 /// The frequency of the time-stamp counter.
+///
+/// Context: any.
 pub fn frequency() -> Frequency {
     let source = SOURCE.load(Ordering::Relaxed);
     Frequency {
@@ -102,13 +104,17 @@ pub fn frequency() -> Frequency {
     }
 }
 
-/// Nanoseconds since the kernel began. Any context.
+/// Nanoseconds since the kernel began.
+///
+/// Context: any.
 #[must_use]
 pub fn nanoseconds() -> u64 {
     nanoseconds_at(processor::timestamp())
 }
 
 /// The time at which the time-stamp counter shows `timestamp`, in nanoseconds since the kernel began.
+///
+/// Context: any.
 #[must_use]
 pub fn nanoseconds_at(timestamp: u64) -> u64 {
     // Another CPU's counter may be a little behind the one that the base was taken from.
@@ -120,6 +126,8 @@ pub fn nanoseconds_at(timestamp: u64) -> u64 {
 }
 
 /// The duration of `cycles` TSC cycles, in nanoseconds.
+///
+/// Context: any.
 #[must_use]
 pub fn cycles_to_nanoseconds(cycles: u64) -> u64 {
     let hertz = u128::from(HERTZ.load(Ordering::Relaxed));
@@ -127,6 +135,8 @@ pub fn cycles_to_nanoseconds(cycles: u64) -> u64 {
 }
 
 /// The duration of `nanoseconds`, in TSC cycles, rounded up.
+///
+/// Context: any.
 #[must_use]
 pub fn nanoseconds_to_cycles(nanoseconds: u64) -> u64 {
     let hertz = u128::from(HERTZ.load(Ordering::Relaxed));
@@ -134,7 +144,9 @@ pub fn nanoseconds_to_cycles(nanoseconds: u64) -> u64 {
 }
 
 /// What the time-stamp counter shows first when [`nanoseconds`] tells `time` or more; `u64::MAX` for
-/// a time that it does not reach. Any context.
+/// a time that it does not reach.
+///
+/// Context: any.
 #[must_use]
 pub fn timestamp_at(time: u64) -> u64 {
     let since_base = time.saturating_sub(BASE_NANOSECONDS.load(Ordering::Relaxed));
@@ -143,12 +155,16 @@ pub fn timestamp_at(time: u64) -> u64 {
 }
 
 /// Whether `nanoseconds` have passed since `start`, as [`nanoseconds`] told it.
+///
+/// Context: any.
 #[must_use]
 pub fn has_passed(start: u64, duration: u64) -> bool {
     nanoseconds().saturating_sub(start) >= duration
 }
 
 /// Waits, spinning, for a duration in nanoseconds.
+///
+/// Context: any.
 pub fn spin_for(duration: u64) {
     let start = nanoseconds();
     while !has_passed(start, duration) {
@@ -231,7 +247,7 @@ impl Patience {
 /// Waits, spinning, until `condition` holds, but no longer than `limit` nanoseconds of the time for which
 /// this CPU runs. Returns whether it holds.
 ///
-/// Context: any in which the condition may be looked at.
+/// Context: any; the condition must be one that may be evaluated there.
 pub fn wait_until(limit: u64, condition: impl Fn() -> bool) -> bool {
     let mut waited = Waited::new();
     let mut time = 0;

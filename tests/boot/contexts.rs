@@ -12,12 +12,21 @@ const KERNEL: &str = "contexts";
 pub fn trials() -> Vec<Trial> {
     let mut trials: Vec<_> = MODES
         .into_iter()
-        .map(|mode| trial(format!("contexts::permitted::{mode}"), move || permitted(mode)))
+        .map(|mode| {
+            trial(format!("contexts::permitted::{mode}"), move || {
+                permitted(mode)
+            })
+        })
         .collect();
-    trials.extend(cells().into_iter().filter(|cell| !cell.is_permitted).map(|cell| {
-        let name = format!("contexts::rejected::{}::{}", cell.operation, cell.context);
-        trial(name, move || rejected(&cell))
-    }));
+    trials.extend(
+        cells()
+            .into_iter()
+            .filter(|cell| !cell.is_permitted)
+            .map(|cell| {
+                let name = format!("contexts::rejected::{}::{}", cell.operation, cell.context);
+                trial(name, move || rejected(&cell))
+            }),
+    );
     trials
 }
 
@@ -34,7 +43,9 @@ fn cells() -> Vec<Cell> {
         .expect("the page is part of the project");
     let columns = |line: &str| -> Vec<String> {
         let line = line.trim().trim_matches('|');
-        line.split('|').map(|column| column.trim().trim_matches('`').to_owned()).collect()
+        line.split('|')
+            .map(|column| column.trim().trim_matches('`').to_owned())
+            .collect()
     };
     let head = page.lines().find(|line| line.starts_with("| operation |"));
     let head = columns(head.expect("the page has the table"));
@@ -78,15 +89,20 @@ fn permitted(mode: &str) -> Result {
 }
 
 fn rejected(cell: &Cell) -> Result {
-    let Cell { operation, context, .. } = cell;
-    with(&kernel(MODES[0], &format!("cell={operation}/{context}"))?, |session| {
-        session.expect(&format!("cell {operation}/{context}\n"), PATIENCE)?;
-        session.expect_exit(STOPPED, PATIENCE)?;
-        let said = String::from_utf8_lossy(session.transcript().bytes()).into_owned();
-        ensure!(
-            said.contains("context: ") && said.contains("called in "),
-            "the panic does not name the rule"
-        );
-        Ok(())
-    })
+    let Cell {
+        operation, context, ..
+    } = cell;
+    with(
+        &kernel(MODES[0], &format!("cell={operation}/{context}"))?,
+        |session| {
+            session.expect(&format!("cell {operation}/{context}\n"), PATIENCE)?;
+            session.expect_exit(STOPPED, PATIENCE)?;
+            let said = String::from_utf8_lossy(session.transcript().bytes()).into_owned();
+            ensure!(
+                said.contains("context: ") && said.contains("called in "),
+                "the panic does not name the rule"
+            );
+            Ok(())
+        },
+    )
 }

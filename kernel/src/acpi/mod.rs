@@ -163,6 +163,8 @@ impl Tables {
     }
 
     /// The bytes of the first sound table with this signature.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn get(&self, signature: Signature) -> Option<&'static [u8]> {
         let mut tables = self.tables.iter();

@@ -42,6 +42,8 @@ pub struct Interval {
 
 impl Interval {
     /// The frequency of the first or the second counter (0 or 1), in Hz.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn frequency(&self, counter: usize) -> Option<u64> {
         self.clock.frequency(self.ticks[counter], self.counts)
@@ -65,6 +67,8 @@ impl Reference {
     }
 
     /// As what the source of a frequency measured against this clock is named.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn source(&self) -> Source {
         match self.clock {

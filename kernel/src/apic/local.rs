@@ -44,6 +44,8 @@ static NOT_SET_UP: LocalApic = LocalApic {
 
 /// The local APIC of the CPU that runs this code. Any context, once the boot CPU has set it up; before,
 /// any use of it is a page fault.
+///
+/// Context: any.
 #[inline]
 #[must_use]
 pub fn local() -> &'static LocalApic {
@@ -52,6 +54,8 @@ pub fn local() -> &'static LocalApic {
 }
 
 /// The state this CPU's local APIC is in, and where its registers are.
+///
+/// Context: any.
 ///
 /// # Errors
 ///
@@ -158,6 +162,8 @@ impl LocalApic {
     }
 
     /// Whether handlers of level-triggered interrupts tell the I/O APIC of the end.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn suppresses_eoi_broadcasts(&self) -> bool {
         self.suppresses_eoi_broadcasts
@@ -172,6 +178,8 @@ impl LocalApic {
     }
 
     /// Whether it is in x2APIC mode.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn is_x2apic(&self) -> bool {
         self.state == State::X2Apic
@@ -263,12 +271,16 @@ impl LocalApic {
     }
 
     /// Where the EOI register of xAPIC mode is.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn eoi_register(&self) -> u64 {
         self.page + u64::from(EOI_OFFSET)
     }
 
     /// Reads a register of this CPU's local APIC; 0 if the mode has it not.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn read(&self, register: Register) -> u32 {
         if self.is_x2apic() {
@@ -298,6 +310,8 @@ impl LocalApic {
     }
 
     /// This CPU's APIC ID.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn id(&self) -> ApicId {
         let register = self.read(Register::Id);
@@ -309,6 +323,8 @@ impl LocalApic {
     }
 
     /// The version register.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn version(&self) -> tocsin_logic::apic::status::Version {
         tocsin_logic::apic::status::Version(self.read(Register::Version))
@@ -318,7 +334,7 @@ impl LocalApic {
     ///
     /// The entry code does it after each handler; this is for entry code of the caller's own.
     ///
-    /// Context: an interrupt's entry code, interrupts disabled.
+    /// Context: any (an interrupt's entry code, interrupts disabled).
     ///
     /// # Safety
     ///
@@ -331,12 +347,16 @@ impl LocalApic {
     }
 
     /// Whether `vector` waits to be delivered to this CPU (its bit in the IRR).
+    ///
+    /// Context: any.
     #[must_use]
     pub fn is_requested(&self, vector: Vector) -> bool {
         self.has_bit(Register::Irr, vector)
     }
 
     /// Whether `vector` is in service on this CPU (its bit in the ISR).
+    ///
+    /// Context: any.
     #[must_use]
     pub fn is_in_service(&self, vector: Vector) -> bool {
         self.has_bit(Register::Isr, vector)
@@ -353,6 +373,8 @@ impl LocalApic {
     }
 
     /// The errors since the last call. The write latches them.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn take_errors(&self) -> Esr {
         self.write(Register::Esr, 0);

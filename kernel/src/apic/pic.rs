@@ -30,6 +30,8 @@ static FIRST: Pic = Pic::new(0x20, FIRST_VECTOR);
 static SECOND: Pic = Pic::new(0xa0, FIRST_VECTOR + 8);
 
 /// Requests that went away, of the first and the second controller.
+///
+/// Context: any.
 #[must_use]
 pub fn ghosts() -> (u64, u64) {
     (

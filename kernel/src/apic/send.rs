@@ -35,6 +35,8 @@ impl LocalApic {
     ///
     /// Context: any.
     ///
+    /// Context: any.
+    ///
     /// # Errors
     ///
     /// [`EncodingError`], if this mode cannot express it.

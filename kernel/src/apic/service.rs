@@ -19,6 +19,8 @@ static LOGGED: AtomicU32 = AtomicU32::new(0);
 static EMPTY_LOGGED: AtomicBool = AtomicBool::new(false);
 
 /// Error interrupts of all CPUs together.
+///
+/// Context: any.
 #[must_use]
 pub fn error_interrupts() -> u64 {
     ERRORS.load(Ordering::Relaxed)
@@ -37,6 +39,8 @@ pub(super) fn set_up() {
 
 impl LocalApic {
     /// The vector with the highest priority of those in service on this CPU.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn highest_in_service(&self) -> Option<Vector> {
         Part::ALL.into_iter().rev().find_map(|part| {

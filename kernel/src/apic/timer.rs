@@ -46,11 +46,15 @@ enum Way {
 static TIMER: Once<Timer> = Once::new();
 
 /// What is known of the timer; `None` before it has been measured.
+///
+/// Context: any.
 pub fn info() -> Option<&'static Timer> {
     TIMER.get()
 }
 
 /// Whether the timer can wait for deadlines: its rate is known, or it needs none.
+///
+/// Context: any.
 #[must_use]
 pub fn is_usable() -> bool {
     way().is_some()

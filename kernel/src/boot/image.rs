@@ -40,12 +40,16 @@ pub struct Section {
 }
 
 /// The whole image, page-aligned virtual addresses.
+///
+/// Context: any.
 #[must_use]
 pub fn virtual_range() -> Range<u64> {
     &raw const image_start as u64..&raw const image_end as u64
 }
 
 /// The sections of the image, in ascending order; together they cover it.
+///
+/// Context: any.
 #[must_use]
 pub fn sections() -> [Section; 5] {
     let section = |name, start: *const u8, end: *const u8, access| Section {

@@ -239,6 +239,8 @@ unsafe extern "C" {
 /// The last instructions of the NMI's way back: the one that counts the state down, the one that
 /// looks at the result, and the return. At each of the last two, the state may be 0 while the frame
 /// is still needed.
+///
+/// Context: any.
 #[must_use]
 pub fn nmi_way_back() -> [u64; 3] {
     [
@@ -258,6 +260,8 @@ pub(super) fn needs_nmi_frame(rip: u64) -> bool {
 }
 
 /// Address of the entry point of `vector`.
+///
+/// Context: any.
 #[must_use]
 pub fn stub(vector: u8) -> u64 {
     &raw const entry_stubs as u64 + u64::from(vector) * STUB_SIZE

@@ -46,6 +46,8 @@ fn gate(vector: u8) -> Result<Gate64, GateError> {
 }
 
 /// The stack of its own that `vector` runs on, if it has one.
+///
+/// Context: any.
 #[must_use]
 pub fn stack_of(vector: u8) -> Option<StackKind> {
     match exception::exception(vector).map(|Exception { mnemonic, .. }| *mnemonic) {
@@ -81,12 +83,16 @@ pub(crate) fn load() {
 }
 
 /// Address of the table.
+///
+/// Context: any.
 #[must_use]
 pub fn address() -> u64 {
     IDT.0.get() as u64
 }
 
 /// Base and limit (last valid byte) as this CPU's IDTR holds them.
+///
+/// Context: any.
 #[must_use]
 pub fn register() -> (u64, u16) {
     let pointer = sidt();
@@ -94,6 +100,8 @@ pub fn register() -> (u64, u16) {
 }
 
 /// The 16 bytes of `vector`'s gate as they are in memory, low half first.
+///
+/// Context: any.
 #[must_use]
 pub fn words(vector: u8) -> [u64; 2] {
     // SAFETY: 1. The table is not written any more. 2. `vector` is within the 256 entries.

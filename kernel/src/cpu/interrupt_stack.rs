@@ -27,6 +27,8 @@ pub struct StackUse {
 
 impl StackUse {
     /// Of this CPU.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn of(cpu: &PerCpu) -> Self {
         let depth = cpu.interrupts.max_depth();
@@ -38,6 +40,8 @@ impl StackUse {
     }
 
     /// Whether a handler must have used more than [`HANDLER`] bytes.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn is_too_much(&self) -> bool {
         self.used > self.bound

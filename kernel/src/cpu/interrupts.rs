@@ -119,18 +119,24 @@ impl Interrupts {
     }
 
     /// Whether nobody answers `vector`, nor is still being removed from it.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn is_free(&self, vector: u8) -> bool {
         self.table.is_free(Vector(vector))
     }
 
     /// How often `vector` has interrupted this CPU.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn count(&self, vector: u8) -> u64 {
         self.counts[usize::from(vector)].load(Ordering::Relaxed)
     }
 
     /// Whether interrupts are being answered now. On this CPU.
+    ///
+    /// Context: any.
     #[inline]
     #[must_use]
     pub fn are_answered(&self) -> bool {
@@ -138,6 +144,8 @@ impl Interrupts {
     }
 
     /// How many interrupts are being answered now.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn depth(&self) -> u32 {
         level(&self.depth)
@@ -145,7 +153,7 @@ impl Interrupts {
 
     /// The vector of the innermost interrupt that is being handled; `None` in a thread.
     ///
-    /// Context: any, on this CPU.
+    /// Context: any (on this CPU).
     #[inline]
     #[must_use]
     pub fn innermost(&self) -> Option<Vector> {
@@ -156,7 +164,7 @@ impl Interrupts {
 
     /// The vector of the interrupt that the innermost one has interrupted; `None` if that is a thread.
     ///
-    /// Context: handler, on this CPU.
+    /// Context: any (in a handler, on this CPU).
     #[must_use]
     pub fn interrupted(&self) -> Option<Vector> {
         let depth = usize::try_from(self.depth.load(Ordering::Relaxed)).ok()?;
@@ -165,6 +173,8 @@ impl Interrupts {
     }
 
     /// The most interrupts that have been handled at once.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn max_depth(&self) -> u32 {
         let reached = |vector: &AtomicU8| vector.load(Ordering::Relaxed) != 0;
@@ -319,6 +329,8 @@ pub(crate) fn add_cpu(block: &'static PerCpu) {
 }
 
 /// All per-CPU blocks, in the order of their numbers.
+///
+/// Context: any but NMI.
 #[must_use]
 pub fn all_cpus() -> Vec<&'static PerCpu> {
     SHARED.lock().blocks.clone()
@@ -334,6 +346,8 @@ pub(crate) fn set_apic_page(page: u64) {
 }
 
 /// How often an interrupt came on `vector` of the calling CPU without a handler.
+///
+/// Context: any.
 #[must_use]
 pub fn unhandled_count(vector: u8) -> u64 {
     let interrupts = &percpu::current().interrupts;

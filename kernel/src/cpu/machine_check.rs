@@ -133,7 +133,7 @@ impl Polled {
 /// Reads this CPU's banks, and logs, counts and clears the errors that no machine check signals (SDM
 /// vol. 3B, 17.9.3). The log is limited to [`BURST`] errors and one per minute after that.
 ///
-/// Context: any but NMI and #MC, on the CPU whose banks are read.
+/// Context: any but NMI, on the CPU whose banks are read.
 pub(crate) fn poll() {
     let cpu = percpu::current();
     let recovery = capabilities().has_recovery();

@@ -97,6 +97,8 @@ impl Nmi {
     }
 
     /// How many there have been. Any CPU; those that are being handled may be counted in part.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

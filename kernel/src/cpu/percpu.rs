@@ -2,7 +2,9 @@
 
 use core::arch::asm;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 
 use tocsin_logic::backtrace;
 use tocsin_logic::irq::board::Reader;
@@ -281,6 +283,8 @@ impl PerCpu {
     }
 
     /// Number of the CPU; 0 is the one that booted.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.id
@@ -323,6 +327,8 @@ pub(super) fn boot_cpu() -> &'static PerCpu {
 /// The block of the CPU that runs this code. Any context, once the CPU is set up.
 ///
 /// A thread that may move to another CPU must not keep the reference across the move.
+///
+/// Context: any.
 #[inline]
 #[must_use]
 pub fn current() -> &'static PerCpu {

@@ -42,6 +42,8 @@ unsafe extern "C" {
 /// The 8 bytes at `address`; `None` if they are not mapped. Any context but NMI and #MC, whose stacks a
 /// fault must not leave by IRET.
 ///
+/// Context: any but NMI.
+///
 /// # Safety
 ///
 /// If it is mapped, reading there must have no effect.
@@ -54,6 +56,8 @@ pub unsafe fn read(address: u64) -> Option<u64> {
 
 /// Writes 8 bytes to `address`. Returns whether they are mapped so that this is allowed. Any context
 /// but NMI and #MC.
+///
+/// Context: any but NMI.
 ///
 /// # Safety
 ///

@@ -69,7 +69,9 @@ impl Strays {
         }
     }
 
-    /// How many there have been. Any CPU.
+    /// How many there have been.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

@@ -78,6 +78,8 @@ impl Stretch {
     }
 
     /// The longest so far, in nanoseconds, above 4.29 s shown as 4.29 s, and the code that ended it.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn longest(&self) -> Option<(u64, Code)> {
         let (duration, first) = self.longest.get()?;

@@ -190,6 +190,8 @@ impl Keyboard {
     /// Takes controller and keyboard, tests both, and has the keyboard's interrupts answered on CPU
     /// number `cpu`. In a thread; takes up to a second.
     ///
+    /// Context: thread.
+    ///
     /// # Errors
     ///
     /// [`DeviceError::Absent`], [`DeviceError::Taken`], [`DeviceError::Line`]; [`DeviceError::Wrong`], if
@@ -228,24 +230,32 @@ impl Keyboard {
     }
 
     /// Its line.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn line(&self) -> &Line {
         &self.line
     }
 
     /// Bytes that the handler has taken: one an interrupt.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.taken.count.load(Ordering::Acquire)
     }
 
     /// Interrupts without a byte.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn empty(&self) -> u64 {
         self.taken.empty.load(Ordering::Acquire)
     }
 
     /// Bytes that came when too many waited.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn overflowed(&self) -> u64 {
         self.taken.bytes.overflowed() as u64
@@ -262,6 +272,8 @@ impl Keyboard {
     }
 
     /// The next byte that nobody has read.
+    ///
+    /// Context: any but NMI.
     pub fn next_byte(&mut self) -> Option<u8> {
         let (byte, _) = self.taken.bytes.pop()?;
         Some(byte as u8)
@@ -269,6 +281,8 @@ impl Keyboard {
 
     /// The next character that was typed, on a US keyboard. Other keys, and what makes no sense, are
     /// left out.
+    ///
+    /// Context: any but NMI.
     pub fn next_character(&mut self) -> Option<char> {
         while let Some(byte) = self.next_byte() {
             let event = self.decoder.add_byte(byte).ok().flatten();
@@ -281,6 +295,8 @@ impl Keyboard {
     }
 
     /// Asks the keyboard for one byte, which comes as any other does: [`ECHO`](Self::ECHO).
+    ///
+    /// Context: any but NMI.
     ///
     /// # Errors
     ///

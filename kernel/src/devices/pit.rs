@@ -35,6 +35,8 @@ pub struct Pit {
 impl Pit {
     /// Takes the channel and silences it.
     ///
+    /// Context: thread.
+    ///
     /// # Errors
     ///
     /// [`DeviceError::Taken`]; [`DeviceError::Absent`], if it does not take a mode.
@@ -50,7 +52,9 @@ impl Pit {
         })
     }
 
-    /// Has its interrupt answered by `handler` on CPU number `cpu`. In a thread.
+    /// Has its interrupt answered by `handler` on CPU number `cpu`.
+    ///
+    /// Context: thread.
     ///
     /// # Errors
     ///
@@ -82,6 +86,8 @@ impl Pit {
 
     /// Where its interrupt arrives. Where the MADT says nothing of it, that is GSI 0; but there are
     /// boards that wire it to GSI 2, as those do that say so, and QEMU's microvm is one. So it is tried.
+    ///
+    /// Context: any but NMI.
     ///
     /// # Errors
     ///
@@ -146,6 +152,8 @@ pub struct Timer {
 
 impl Timer {
     /// Its line.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn line(&self) -> &Line {
         &self.line
@@ -153,12 +161,16 @@ impl Timer {
 
     /// Interrupts once, after `count` + 1 ticks of 1 / [`FREQUENCY`] s; a count of 0 is 65536. What
     /// was set before is forgotten.
+    ///
+    /// Context: any but NMI.
     pub fn once(&mut self, count: u16) {
         self.start(Mode::OneShot, count);
     }
 
     /// Interrupts every `count` ticks, 2 or more; 0 is 65536. While a count of [`once`](Self::once) has
     /// not been done, setting the mode is itself an interrupt, because the output rises.
+    ///
+    /// Context: any but NMI.
     pub fn every(&mut self, count: u16) {
         self.start(Mode::Rate, count);
     }
@@ -175,6 +187,8 @@ impl Timer {
     }
 
     /// Whether the count of [`once`](Self::once) is done: the interrupt has been raised.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn is_done(&self) -> bool {
         is_done()

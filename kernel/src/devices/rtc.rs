@@ -56,6 +56,8 @@ impl Rtc {
 
     /// Takes the clock's interrupts and silences them.
     ///
+    /// Context: thread.
+    ///
     /// # Errors
     ///
     /// [`DeviceError::Taken`]; [`DeviceError::Absent`], if the FADT says so or the registers do.
@@ -79,7 +81,9 @@ impl Rtc {
     }
 
     /// Has its interrupts answered by `handler` on CPU number `cpu`: acknowledged first, then told
-    /// why they came. In a thread.
+    /// why they came.
+    ///
+    /// Context: thread.
     ///
     /// # Errors
     ///
@@ -117,12 +121,16 @@ pub struct Clock {
 
 impl Clock {
     /// Its line.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn line(&self) -> &Line {
         &self.line
     }
 
     /// Interrupts at this rate, or not any more.
+    ///
+    /// Context: any but NMI.
     ///
     /// # Errors
     ///
@@ -144,12 +152,16 @@ impl Clock {
     }
 
     /// Interrupts each time when the time has been updated, once a second, or not any more.
+    ///
+    /// Context: any but NMI.
     pub fn on_update(&mut self, wanted: bool) {
         enable(UPDATE_ENDED, wanted);
     }
 
     /// Acknowledges outside of the handler, and says what there was. **Needed after the line was
     /// masked**: the edge was lost, and without this there is no other.
+    ///
+    /// Context: any but NMI.
     pub fn acknowledge(&self) -> Cause {
         Cause(read(REGISTER_C))
     }

@@ -45,6 +45,8 @@ impl Serial {
 
     /// Takes COM2 and sets it to 115200 baud, 8 data bits, no parity.
     ///
+    /// Context: thread.
+    ///
     /// # Errors
     ///
     /// [`DeviceError::Taken`]; [`DeviceError::Absent`], if no 16550 answers at port 0x2f8.
@@ -62,9 +64,11 @@ impl Serial {
         Ok(Self { uart, ownership })
     }
 
-    /// Has its interrupts answered on CPU number `cpu`; received bytes go to `handler`. In a thread.
+    /// Has its interrupts answered on CPU number `cpu`; received bytes go to `handler`.
     ///
     /// Nothing to send is a reason to interrupt: with most ports one comes at once.
+    ///
+    /// Context: thread.
     ///
     /// # Errors
     ///
@@ -134,30 +138,40 @@ pub struct Port {
 
 impl Port {
     /// Its line.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn line(&self) -> &Line {
         &self.line
     }
 
     /// How often it had become empty, so that another byte could be sent.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn emptied(&self) -> u64 {
         self.counts.emptied.load(Ordering::Acquire)
     }
 
     /// How often it had received something.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.counts.received.load(Ordering::Acquire)
     }
 
     /// How often it interrupted for another reason, though none was enabled.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn others(&self) -> u64 {
         self.counts.others.load(Ordering::Acquire)
     }
 
     /// Sends a byte, which makes it interrupt when it can take the next.
+    ///
+    /// Context: any but NMI.
     ///
     /// # Errors
     ///

@@ -56,6 +56,8 @@ impl Drop for Ownership {
 struct Registers(Mmio);
 
 /// The devices that the command line names.
+///
+/// Context: any but NMI.
 pub fn places(machine: &Machine) -> impl Iterator<Item = Place> + use<'_> {
     command_line::virtio_mmio(&machine.boot.command_line)
 }
@@ -74,6 +76,8 @@ pub struct VirtioRng {
 impl VirtioRng {
     /// Takes the first free entropy device that the command line names and starts it, its interrupt
     /// answered on CPU number `cpu`.
+    ///
+    /// Context: thread.
     ///
     /// # Errors
     ///
@@ -143,24 +147,32 @@ impl VirtioRng {
     }
 
     /// Its line.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn line(&self) -> &Line {
         &self.line
     }
 
     /// Where it is.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn place(&self) -> Place {
         self.place
     }
 
     /// How often the handler found the device's interrupt status set.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn raised(&self) -> u64 {
         self.raised.load(Ordering::Acquire)
     }
 
     /// Whether the device asserts its interrupt.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn is_asserted(&self) -> bool {
         let registers = &self.entropy.transport().0;
@@ -169,6 +181,8 @@ impl VirtioRng {
 
     /// Asks for random bytes and waits until they are there; the interrupt may come a little later.
     /// Returns their number.
+    ///
+    /// Context: thread.
     ///
     /// # Errors
     ///

@@ -49,6 +49,8 @@ impl Features {
     ];
 
     /// What this processor has; asked once.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn get() -> Self {
         static FEATURES: Once<Features> = Once::new();
@@ -148,6 +150,8 @@ pub(crate) fn enable_machine_checks() {
 
 /// Reads a model-specific register.
 ///
+/// Context: any.
+///
 /// # Safety
 ///
 /// The register must exist on this processor, else #GP.
@@ -158,6 +162,8 @@ pub unsafe fn read_msr(register: u32) -> u64 {
 }
 
 /// Writes a model-specific register.
+///
+/// Context: any.
 ///
 /// # Safety
 ///
@@ -175,6 +181,8 @@ pub(crate) fn clear_debug_status() {
 }
 
 /// The class that CR8 holds back on this CPU, with all lower ones.
+///
+/// Context: any.
 #[must_use]
 pub fn priority_class() -> PriorityClass {
     // CR8 has four bits.

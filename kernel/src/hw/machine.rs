@@ -7,6 +7,8 @@ use super::processor::halt_forever;
 
 /// Ends QEMU with `status` through its `isa-debug-exit` device; `tocsin_logic::exit`
 /// has the encoding. On a machine without that device the processor halts.
+///
+/// Context: any.
 pub fn power_off(status: u8) -> ! {
     // SAFETY: 1. Port 0xf4 is QEMU's debug-exit device by this project's convention, and
     // unassigned on PCs, where the write goes nowhere.
@@ -16,6 +18,8 @@ pub fn power_off(status: u8) -> ! {
 
 /// Restarts the machine: the reset control register of the chipset first (port 0xcf9,
 /// on every PCI chipset since PIIX3), then the keyboard controller's reset line.
+///
+/// Context: any.
 pub fn reset() -> ! {
     // SAFETY: 1. Resetting is what the caller asked for. 2. Bit 1 selects a full reset and
     // must be stable before bit 2 goes from 0 to 1 (PIIX3 and ICH data sheets, RST_CNT).

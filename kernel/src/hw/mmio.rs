@@ -62,6 +62,8 @@ macro_rules! words {
 words!(u8, u16, u32, u64);
 
 impl Mmio {
+    /// Context: any.
+    ///
     /// # Safety
     ///
     /// `size` bytes at the virtual address `start`, a multiple of 8, must be mapped as a device's
@@ -73,12 +75,16 @@ impl Mmio {
     }
 
     /// How many bytes there are.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
     }
 
     /// Reads the register at `offset`, in bytes from the start.
+    ///
+    /// Context: any.
     ///
     /// # Panics
     ///
@@ -92,6 +98,8 @@ impl Mmio {
 
     /// Writes the register at `offset`.
     ///
+    /// Context: any.
+    ///
     /// # Panics
     ///
     /// As [`Mmio::read`].
@@ -103,6 +111,8 @@ impl Mmio {
     }
 
     /// The virtual address of the register at `offset`, for code in assembly.
+    ///
+    /// Context: any.
     ///
     /// # Panics
     ///

@@ -10,7 +10,7 @@ use tocsin_logic::topology::cpuid::Cpuid;
 /// interrupts back for one more instruction (SDM vol. 2B, STI). What handlers have written is seen afterwards,
 /// and they see what was written before, which the `x86_64` crate's instructions do not promise.
 ///
-/// Context: a thread that masks nothing.
+/// Context: thread (one that masks nothing).
 #[inline]
 pub fn enable_and_halt() {
     // SAFETY: handlers run as they do wherever interrupts are enabled.
@@ -18,6 +18,8 @@ pub fn enable_and_halt() {
 }
 
 /// Stops this processor for good: interrupts off, and `hlt` again after every NMI.
+///
+/// Context: any.
 pub fn halt_forever() -> ! {
     loop {
         x86_64::instructions::interrupts::disable();
@@ -28,6 +30,8 @@ pub fn halt_forever() -> ! {
 /// The time-stamp counter, in TSC cycles (SDM vol. 3B, 19.17).
 ///
 /// Not serialising: instructions around it may be reordered across the read.
+///
+/// Context: any.
 #[inline]
 #[must_use]
 pub fn timestamp() -> u64 {
@@ -37,6 +41,8 @@ pub fn timestamp() -> u64 {
 
 /// CPUID of `leaf` and `subleaf`, or all zeros where the processor has no such leaf
 /// (it would answer with the data of its highest basic leaf instead; SDM vol. 2A, CPUID).
+///
+/// Context: any.
 #[must_use]
 pub fn cpuid(leaf: u32, subleaf: u32) -> CpuidResult {
     // The hypervisor range has a maximum of its own, at its own base.
@@ -53,6 +59,8 @@ pub fn cpuid(leaf: u32, subleaf: u32) -> CpuidResult {
 }
 
 /// As [`cpuid`], in the form that `tocsin_logic` takes.
+///
+/// Context: any.
 #[must_use]
 pub fn cpuid_registers(leaf: u32, subleaf: u32) -> Cpuid {
     let answer = cpuid(leaf, subleaf);
@@ -75,12 +83,16 @@ pub fn has_local_apic() -> bool {
 }
 
 /// Whether a hypervisor says it is there (CPUID.01H:ECX bit 31).
+///
+/// Context: any.
 #[must_use]
 pub fn has_hypervisor() -> bool {
     cpuid(1, 0).ecx & 1 << 31 != 0
 }
 
 /// RIP, RBP and RSP of the caller, from which its frames can be walked.
+///
+/// Context: any.
 #[expect(
     clippy::inline_always,
     reason = "as a call it would show its own frame"
@@ -99,6 +111,8 @@ pub fn position() -> (u64, u64, u64) {
 }
 
 /// This CPU's initial APIC ID: 32 bits of it where leaf 0BH is there, else 8 (SDM vol. 3A, 10.4.6).
+///
+/// Context: any.
 #[must_use]
 pub fn initial_apic_id() -> u32 {
     let extended = cpuid(0xb, 0);

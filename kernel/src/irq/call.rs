@@ -95,10 +95,12 @@ impl fmt::Display for CallError {
     }
 }
 
-/// Sets how often a CPU that waits for an answer looks for it before it pauses. Any context.
+/// Sets how often a CPU that waits for an answer looks for it before it pauses.
 ///
 /// 0 is right where all CPUs share one thread of an emulator, as under QEMU's `-icount`: there PAUSE lets
 /// the others go on, and looking keeps them from it.
+///
+/// Context: any.
 pub fn set_eager_looks(count: u32) {
     LOOKS.store(count, Ordering::Relaxed);
 }
@@ -109,10 +111,12 @@ pub(crate) fn set_up() {
     interrupts::register(VECTOR_TO_ALL, answer_all);
 }
 
-/// Makes the CPUs call `function`, and does not wait. Any context but NMI and #MC.
+/// Makes the CPUs call `function`, and does not wait.
 ///
 /// The caller, if it is among them, gets an interrupt too: the function runs when nothing more urgent is
 /// in service there.
+///
+/// Context: any.
 ///
 /// # Errors
 ///
@@ -161,8 +165,7 @@ pub fn start<'a>(
 
 /// Makes the CPUs call `function`, and waits until it has returned everywhere.
 ///
-/// Context: thread or handler (up to class 12), with interrupts enabled or disabled, under a ceiling up to
-/// 12. Not in a called function, and not with an `IrqMutex` held.
+/// Context: thread or handler up to class 12. Not in a called function, and not with an `IrqMutex` held.
 ///
 /// The caller, if it is among them, calls the function itself, with its priority raised to [`CLASS`].
 /// Of a set, at most 16 other CPUs are called at once, and then the next.
@@ -199,7 +202,7 @@ pub fn and_wait<'a>(
 
 /// As [`and_wait`], for a closure, which may borrow from the caller.
 ///
-/// Context: as [`and_wait`].
+/// Context: thread or handler up to class 12. As [`and_wait`].
 ///
 /// # Errors
 ///

@@ -85,8 +85,8 @@ impl<T> CeilingMutex<T> {
 
     /// Takes the lock, waiting behind the CPUs that came before.
     ///
-    /// Context: thread or handler (up to the ceiling) with interrupts enabled, and not while this CPU
-    /// holds the lock already.
+    /// Context: thread or handler up to the ceiling, interrupts enabled. Not while this CPU holds the
+    /// lock already.
     ///
     /// # Panics
     ///

@@ -63,6 +63,8 @@ pub(crate) fn set_up() {
 /// Leaves `work` for this CPU to do as soon as nothing more urgent is in service. Any context, NMI
 /// too.
 ///
+/// Context: any.
+///
 /// # Errors
 ///
 /// [`DeferError::Full`], if too much waits.
@@ -72,7 +74,9 @@ pub fn defer(work: Work, argument: usize) -> Result<(), DeferError> {
     Ok(())
 }
 
-/// As [`defer`], for CPU number `cpu` to do. Any context but NMI and #MC.
+/// As [`defer`], for CPU number `cpu` to do.
+///
+/// Context: any.
 ///
 /// # Errors
 ///
@@ -85,6 +89,8 @@ pub fn defer_on(cpu: u32, work: Work, argument: usize) -> Result<(), DeferError>
 }
 
 /// What has been put off on a CPU. Other CPUs see it a little late.
+///
+/// Context: any.
 #[must_use]
 pub fn counts(cpu: &PerCpu) -> Counts {
     let Deferred { queue, .. } = &cpu.deferred;

@@ -85,7 +85,7 @@ impl fmt::Display for IpiError {
 /// Sends an interrupt with a vector that the caller has [reserved](super::vectors::reserve); a line has
 /// [`trigger`](super::Line::trigger), and NMIs are [`nmi`](super::nmi)'s.
 ///
-/// Context: any but NMI and #MC, once the CPUs are online.
+/// Context: any (once the CPUs are online).
 ///
 /// # Errors
 ///
@@ -141,7 +141,7 @@ pub(crate) fn others() -> impl Iterator<Item = &'static Online> {
 
 /// Sends this CPU an interrupt, faster than [`send`] does.
 ///
-/// Context: any but #MC.
+/// Context: any.
 #[inline]
 pub fn send_to_self(vector: ReservedVector) {
     local().send_to_self(vector.get());

@@ -44,7 +44,7 @@ pub fn stop() -> Option<u64> {
     (period > 0).then_some(period)
 }
 
-/// The period of the polling, in nanoseconds, if there is one. Context: any but NMI and #MC.
+/// The period of the polling, in nanoseconds, if there is one. Context: any but NMI.
 #[must_use]
 pub fn period() -> Option<u64> {
     let period = POLLING.lock().0;

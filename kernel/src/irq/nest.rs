@@ -84,6 +84,8 @@ impl Default for TimeLine {
 
 impl TimeLine {
     /// An empty one.
+    ///
+    /// Context: thread.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -94,11 +96,15 @@ impl TimeLine {
     }
 
     /// Empties it. Nobody may be noting or reading.
+    ///
+    /// Context: thread.
     pub fn clear(&self) {
         self.length.store(0, Ordering::Release);
     }
 
     /// Whether anything has been noted.
+    ///
+    /// Context: thread.
     #[must_use]
     pub fn began(&self) -> bool {
         self.length.load(Ordering::Acquire) > 0
@@ -118,6 +124,8 @@ impl TimeLine {
     }
 
     /// The steps, each with its time in TSC cycles.
+    ///
+    /// Context: thread.
     pub fn steps(&self) -> impl Iterator<Item = (Step, u64)> + '_ {
         let length = self.length.load(Ordering::Acquire).min(STEPS);
         self.steps[..length]
@@ -134,6 +142,8 @@ impl TimeLine {
     }
 
     /// Whether all came as it must.
+    ///
+    /// Context: thread.
     #[must_use]
     pub fn is_as_expected(&self) -> bool {
         self.steps().map(|(step, _)| step).eq(EXPECTED)
@@ -148,6 +158,8 @@ impl TimeLine {
 /// Goes through the steps on the CPU that runs this, in a thread, and notes them in `line`. Returns
 /// whether the interrupts that arrived while CR8 held back all but the highest class ran only
 /// when it fell. `line` must be empty and live until all CPUs are done.
+///
+/// Context: thread.
 ///
 /// # Panics
 ///

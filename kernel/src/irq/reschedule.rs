@@ -13,9 +13,11 @@ use super::ipi::{self, IpiError, Offline, Targets};
 
 pub use crate::smp::reschedule::{Hook, VECTOR, set_hook};
 
-/// Tells CPUs, the caller too if it is among them, to run the hook. Any context but NMI and #MC.
+/// Tells CPUs, the caller too if it is among them, to run the hook.
 ///
 /// What the caller has written before, the hook sees.
+///
+/// Context: any.
 ///
 /// # Errors
 ///

@@ -20,7 +20,7 @@ pub(crate) fn set_up() {
 ///
 /// The caller forgets too if it is among the targets.
 ///
-/// Context: as [`call::and_wait`].
+/// Context: thread or handler up to class 12; as [`call::and_wait`].
 ///
 /// # Errors
 ///

@@ -21,7 +21,7 @@ pub struct ReservedVector(Vector);
 
 /// Reserves a vector on all CPUs.
 ///
-/// Context: any but NMI and #MC.
+/// Context: any but NMI.
 ///
 /// # Errors
 ///
@@ -34,7 +34,7 @@ pub fn reserve(vector: Vector) -> Result<ReservedVector, ReserveError> {
 
 /// Reserves any vector of a class on all CPUs.
 ///
-/// Context: any but NMI and #MC.
+/// Context: any but NMI.
 ///
 /// # Errors
 ///
@@ -65,7 +65,7 @@ impl ReservedVector {
     /// interrupt goes unhandled meanwhile. Until the first call, interrupts of the vector are counted as
     /// unhandled.
     ///
-    /// Context: any but NMI and #MC.
+    /// Context: any but NMI.
     pub fn set_handler(self, handler: Handler) {
         interrupts::register(self.0, handler);
     }

@@ -51,7 +51,9 @@ const REPORT: u64 = 3_000_000_000;
 /// The timers of the hearts; none while nobody watches.
 static BEATS: IrqMutex<Vec<Timer>> = IrqMutex::new(Vec::new());
 
-/// Starts the watch on all CPUs that are online. Returns how many they are. In a thread.
+/// Starts the watch on all CPUs that are online. Returns how many they are.
+///
+/// Context: thread.
 ///
 /// # Errors
 ///
@@ -72,7 +74,9 @@ pub fn start() -> Result<usize, TimerError> {
     Ok(watching)
 }
 
-/// Ends the watch. In a thread.
+/// Ends the watch.
+///
+/// Context: thread.
 pub fn stop() {
     let beats = mem::take(&mut *BEATS.lock());
     drop(beats);

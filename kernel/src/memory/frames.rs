@@ -66,6 +66,8 @@ pub(super) unsafe fn add(start: u64, end: u64) {
 /// Takes a block of at least `bytes` bytes (rounded up to a power of two of pages), aligned
 /// to its size, with unknown content. Returns its physical address.
 ///
+/// Context: any but NMI.
+///
 /// # Errors
 ///
 /// [`MemoryError::OutOfFrames`], if no block of that size is free.
@@ -82,6 +84,8 @@ pub fn allocate(bytes: u64) -> Result<u64, MemoryError> {
 
 /// As [`allocate`], but below 1 MiB, where real mode reaches.
 ///
+/// Context: any but NMI.
+///
 /// # Errors
 ///
 /// [`MemoryError::OutOfFrames`], if no block of that size is free there.
@@ -93,6 +97,8 @@ pub fn allocate_low(bytes: u64) -> Result<u64, MemoryError> {
 }
 
 /// Takes one page filled with zeros. Returns its physical address.
+///
+/// Context: any but NMI.
 ///
 /// # Errors
 ///
@@ -106,6 +112,8 @@ pub fn allocate_zeroed_page() -> Result<u64, MemoryError> {
 
 /// Gives back a block.
 ///
+/// Context: any but NMI.
+///
 /// # Safety
 ///
 /// `physical` must come from [`allocate`] with the same `bytes`, and nothing may use it any more.
@@ -118,12 +126,16 @@ pub unsafe fn free(physical: u64, bytes: u64) {
 }
 
 /// Where the direct map shows the physical address.
+///
+/// Context: any.
 #[must_use]
 pub fn pointer<T>(physical: u64) -> *mut T {
     (DIRECT_MAP + physical) as *mut T
 }
 
 /// Usage of the pool below 1 MiB and of the one above.
+///
+/// Context: any but NMI.
 #[must_use]
 pub fn usage() -> (Usage, Usage) {
     let of = |pool: &Pool| Usage {

@@ -40,6 +40,8 @@ unsafe impl Source for Frames {
 static HEAP: TalcLock<RawIrqMutex, Frames, DefaultBinning> = TalcLock::new(Frames);
 
 /// Bytes that the heap has from the frame allocator, and how many of them are handed out.
+///
+/// Context: any but NMI.
 #[must_use]
 pub fn usage() -> frames::Usage {
     let heap = HEAP.lock();

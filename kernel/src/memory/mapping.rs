@@ -14,7 +14,9 @@ use super::tables::Leaf;
 use super::tlb::{self, Translations};
 
 /// Maps `addresses` to the physical memory that begins at `physical`. Bounds and `physical` are
-/// multiples of 4096. In a thread.
+/// multiples of 4096.
+///
+/// Context: thread.
 ///
 /// # Errors
 ///
@@ -37,6 +39,8 @@ pub unsafe fn map(addresses: Range<u64>, physical: u64, usage: Use) -> Result<()
 /// Takes mappings away. Returns when no CPU can reach the memory through them. In a thread that holds no
 /// lock which others want with their interrupts off.
 ///
+/// Context: thread.
+///
 /// # Errors
 ///
 /// [`MemoryError`], if a page is not mapped, or by a larger one. Then nothing has changed.
@@ -50,6 +54,8 @@ pub unsafe fn unmap(addresses: Range<u64>) -> Result<(), MemoryError> {
 
 /// Changes what mappings are for. Returns when no CPU has rights to the memory that `usage` does not give.
 /// In a thread that holds no lock which others want with their interrupts off.
+///
+/// Context: thread.
 ///
 /// # Errors
 ///

@@ -178,6 +178,8 @@ fn kernel_tables() -> Option<Tables> {
 
 /// Physical address of the top-level page table: what every CPU's CR3 holds.
 ///
+/// Context: any.
+///
 /// # Panics
 ///
 /// Before the tables are built.

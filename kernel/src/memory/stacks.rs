@@ -22,6 +22,8 @@ pub(crate) fn allocate(cpu: u32) -> Result<(), MemoryError> {
 
 /// Bytes of a stack that have ever been used: from its top down to the lowest word that is not 0 any
 /// more, as all were when it was mapped.
+///
+/// Context: any.
 #[must_use]
 pub fn used(cpu: u32, kind: StackKind) -> u64 {
     let range = stack_range(cpu, kind);

@@ -27,7 +27,9 @@ pub enum Translations {
 }
 
 impl Translations {
-    /// Forgets them on this CPU. Any context.
+    /// Forgets them on this CPU.
+    ///
+    /// Context: any.
     pub fn forget_here(&self) {
         match self {
             Self::Of(addresses) => forget_range_here(addresses),

@@ -163,12 +163,16 @@ impl ConfigSpace {
     }
 
     /// The ranges that lie in memory.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn memory(&self) -> &[Segment] {
         &self.segments
     }
 
     /// Whether some buses of segment 0 are reached through the ports.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn uses_ports(&self) -> bool {
         (0..=u8::MAX).any(|bus| self.range(0, bus).is_none())

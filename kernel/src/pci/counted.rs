@@ -39,6 +39,8 @@ pub struct Held {
 
 impl Held {
     /// Whether masking worked.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn is_right(self) -> bool {
         self.pending && self.came_masked == 0 && self.came_after
@@ -78,18 +80,24 @@ impl CountedLine {
     }
 
     /// The line.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn line(&self) -> &Line {
         &self.line
     }
 
     /// How often the message that the driver waits for has come.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received[usize::from(self.number)].load(Ordering::Acquire)
     }
 
     /// How many messages the line has, and which the driver waits for.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn number(&self) -> (u8, u8) {
         (self.line.describe().count, self.number)

@@ -71,6 +71,8 @@ impl Device {
 
     /// Maps the memory behind base address register `index`.
     ///
+    /// Context: thread.
+    ///
     /// # Errors
     ///
     /// [`PciError::NoRange`] if there is no memory behind it, [`PciError::Unassigned`],
@@ -98,6 +100,8 @@ impl Device {
     /// Lets the function, and the bridges above it for those behind them, write to memory by itself:
     /// without that it sends no messages either.
     ///
+    /// Context: thread.
+    ///
     /// # Safety
     ///
     /// From here on the device may only be told addresses of memory that is its own to read and
@@ -120,6 +124,8 @@ impl Device {
     }
 
     /// Lets the function assert its interrupt pin, or not.
+    ///
+    /// Context: any but NMI.
     pub fn set_pin_enabled(&self, enabled: bool) {
         if enabled {
             self.change_command(0, command::INTX_DISABLE);
@@ -130,6 +136,8 @@ impl Device {
 
     /// Its messages by MSI: off, until a line has them.
     ///
+    /// Context: thread.
+    ///
     /// # Errors
     ///
     /// [`PciError::NoMessages`], [`PciError::MessagesTaken`].
@@ -138,6 +146,8 @@ impl Device {
     }
 
     /// Its messages by MSI-X: all masked, until they are unmasked.
+    ///
+    /// Context: thread.
     ///
     /// # Errors
     ///

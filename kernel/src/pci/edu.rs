@@ -99,6 +99,8 @@ pub struct Tally {
 impl Edu {
     /// Claims the machine's first free one, and checks that it answers.
     ///
+    /// Context: thread.
+    ///
     /// # Errors
     ///
     /// [`PciError`], if there is none or it is not what it says.
@@ -128,6 +130,8 @@ impl Edu {
 
     /// The function that the device is. Not as a [`Device`], which would give windows to its registers, and
     /// through them, as a bus master, to memory.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn function(&self) -> &Function {
         &self.device
@@ -139,6 +143,8 @@ impl Edu {
     }
 
     /// Major and minor version.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn version(&self) -> (u8, u8) {
         let [_, _, minor, major] = self
@@ -149,6 +155,8 @@ impl Edu {
     }
 
     /// Lets it write its messages.
+    ///
+    /// Context: thread.
     pub fn let_send(&self) {
         // SAFETY: no transfer to memory was under way when the device was claimed, and none is ever begun:
         // nothing else has a window to its registers.
@@ -163,11 +171,15 @@ impl Edu {
     }
 
     /// Takes back the interrupts that were raised with `value`.
+    ///
+    /// Context: any but NMI.
     pub fn acknowledge(&self, value: u32) {
         self.registers.write(register::ACKNOWLEDGE, value);
     }
 
     /// Has the device's interrupts answered on CPU number `cpu`, with priority class `class`.
+    ///
+    /// Context: thread.
     ///
     /// # Errors
     ///
@@ -208,6 +220,8 @@ impl Edu {
 
     /// Has the device's interrupts answered on a line that others share, which must be that of its
     /// [`source`](Self::source).
+    ///
+    /// Context: thread.
     #[must_use]
     pub fn join(self: Arc<Self>, line: &SharedLine) -> Answered<Member> {
         let seen = Arc::new(Seen::default());
@@ -221,6 +235,8 @@ impl Edu {
     }
 
     /// Where its pin arrives.
+    ///
+    /// Context: any but NMI.
     ///
     /// # Errors
     ///
@@ -260,6 +276,8 @@ impl Edu {
 
 impl Answered {
     /// The line that answers.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn line(&self) -> &Line {
         &self.line
@@ -269,6 +287,8 @@ impl Answered {
 impl<L> Answered<L> {
     /// The function that the device is. Not as a [`Device`], which would give windows to its registers, and
     /// through them, as a bus master, to memory.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn function(&self) -> &Function {
         &self.edu.device
@@ -276,6 +296,8 @@ impl<L> Answered<L> {
 
     /// Raises `count` interrupts, one after the other, each with a value of its own, and each
     /// when the one before has been answered or given up.
+    ///
+    /// Context: thread.
     #[must_use]
     pub fn raise(&self, count: u32) -> Tally {
         let registers = &self.edu.registers;
@@ -289,23 +311,31 @@ impl<L> Answered<L> {
 
     /// Has the handler leave the device's interrupts unanswered from now on, as that of another device
     /// would, or answer them.
+    ///
+    /// Context: thread.
     pub fn ignore(&self, ignore: bool) {
         self.seen.ignores.store(ignore, Ordering::Relaxed);
     }
 
     /// Interrupts that were answered.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn answered(&self) -> u64 {
         self.seen.count.load(Ordering::Acquire)
     }
 
     /// Raises the interrupt with `value`, which has bit 0 clear and others set, and does not wait.
+    ///
+    /// Context: thread.
     pub fn assert(&self, value: u32) {
         self.edu.registers.write(register::RAISE, value);
     }
 
     /// Raises one interrupt with `value`, which has bit 0 clear and others set, does `act` while it is on
     /// its way, and waits until it has been answered or is given up.
+    ///
+    /// Context: thread.
     #[must_use]
     pub fn raise_with(&self, value: u32, act: impl Fn()) -> Tally {
         let registers = &self.edu.registers;
@@ -318,6 +348,8 @@ impl<L> Answered<L> {
 
     /// Has the device compute the factorial of `number` and interrupt when it is done. Returns it,
     /// modulo 2^32.
+    ///
+    /// Context: thread.
     #[must_use]
     pub fn factorial(&self, number: u32) -> (u32, Tally) {
         let registers = &self.edu.registers;

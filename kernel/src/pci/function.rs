@@ -170,6 +170,8 @@ impl Function {
 
     /// Reads the 32-bit register at `offset` of its configuration space, a multiple of 4; all ones
     /// if it has none there.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn read(&self, offset: u16) -> u32 {
         self.registers.read(offset)
@@ -177,6 +179,8 @@ impl Function {
 
     /// Its extended capabilities, and what was wrong with their list. None where configuration
     /// space goes through ports, or for a function that is not PCI Express.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn extended_capabilities(&self) -> Vec<Result<Extended, CapabilityError>> {
         let is_express = self
@@ -192,6 +196,8 @@ impl Function {
     /// Where its interrupt pin arrives, as far as can be known without ACPI's language: at the ISA
     /// interrupt that firmware put into the interrupt line register. That is the way to the
     /// 8259s; chipsets such as QEMU's show the same on the I/O APIC's pin of that number.
+    ///
+    /// Context: any but NMI.
     ///
     /// # Errors
     ///
@@ -222,6 +228,8 @@ impl Function {
     /// [`Device::enable_bus_master`] turns it on. That of a bridge stays, which passes on what the functions
     /// behind it write.
     ///
+    /// Context: thread.
+    ///
     /// # Errors
     ///
     /// [`PciError::Claimed`].
@@ -247,12 +255,16 @@ impl Function {
     }
 
     /// Whether somebody has claimed it.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn is_claimed(&self) -> bool {
         self.is_claimed.load(Ordering::Relaxed)
     }
 
     /// Whether this is a bridge to another PCI bus.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn is_bridge(&self) -> bool {
         matches!(self.header.layout, Layout::Bridge { .. })

@@ -60,6 +60,8 @@ static BUS: Once<Bus> = Once::new();
 
 /// The functions of the machine, searched for at the first call. Not for handlers.
 ///
+/// Context: thread.
+///
 /// # Panics
 ///
 /// Before the machine is discovered.
@@ -116,6 +118,8 @@ fn search(config: ConfigSpace) -> Bus {
 }
 
 /// The function at this address, if there is one.
+///
+/// Context: thread.
 #[must_use]
 pub fn function(address: Address) -> Option<&'static Function> {
     let mut functions = bus().functions.iter();
@@ -123,6 +127,8 @@ pub fn function(address: Address) -> Option<&'static Function> {
 }
 
 /// The first function with these IDs that nobody has claimed; if all are claimed, the first one.
+///
+/// Context: thread.
 ///
 /// # Errors
 ///

@@ -44,6 +44,8 @@ impl Msi {
     }
 
     /// How many messages the device can send: a power of two, 1 to 32.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn messages(&self) -> u8 {
         self.capability.messages()

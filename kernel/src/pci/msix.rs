@@ -86,12 +86,16 @@ impl Msix {
     }
 
     /// How many messages the device can send: 1 to 2048.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn messages(&self) -> u16 {
         self.table.capability.messages()
     }
 
     /// Takes message `index`, which is masked.
+    ///
+    /// Context: thread.
     ///
     /// # Errors
     ///
@@ -140,6 +144,8 @@ impl Table {
 
 impl MsixMessage {
     /// Its number.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn index(&self) -> u16 {
         self.index

@@ -24,6 +24,8 @@ impl Port {
     /// Claims the first free port that completes commands and can mask its MSI, its message answered
     /// on CPU number `cpu` with priority class `class`.
     ///
+    /// Context: thread.
+    ///
     /// # Errors
     ///
     /// [`PciError::NoPort`] if there is none; others if the message cannot be answered.
@@ -51,12 +53,16 @@ impl Port {
 
     /// The function that the device is. Not as a [`Device`], which would give windows to its registers, and
     /// through them, as a bus master, to memory.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn function(&self) -> &Function {
         &self.device
     }
 
     /// The line that answers.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn counted(&self) -> &CountedLine {
         &self.counted
@@ -64,6 +70,8 @@ impl Port {
 
     /// Gives the slot a command that changes nothing, and waits for the message that it is completed.
     /// Returns whether it came.
+    ///
+    /// Context: thread.
     #[must_use]
     pub fn command(&self) -> bool {
         let before = self.counted.received();
@@ -72,6 +80,8 @@ impl Port {
     }
 
     /// Gives a command with the message masked, and takes the mask away when it is completed.
+    ///
+    /// Context: thread.
     ///
     /// # Errors
     ///

@@ -66,6 +66,8 @@ impl VirtioRng {
     /// Claims the machine's first free one and starts it, its message answered on CPU number `cpu`
     /// with priority class `class`.
     ///
+    /// Context: thread.
+    ///
     /// # Errors
     ///
     /// [`PciError`], if there is none, or it cannot do what is needed.
@@ -94,6 +96,8 @@ impl VirtioRng {
     }
 
     /// The line that answers.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn counted(&self) -> &CountedLine {
         &self.counted
@@ -101,12 +105,16 @@ impl VirtioRng {
 
     /// The function that the device is. Not as a [`Device`], which would give windows to its registers, and
     /// through them, as a bus master, to memory.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn function(&self) -> &Function {
         &self.entropy.transport().device
     }
 
     /// Asks for random bytes and waits for the message that they are there.
+    ///
+    /// Context: thread.
     ///
     /// # Errors
     ///
@@ -116,6 +124,8 @@ impl VirtioRng {
     }
 
     /// As [`VirtioRng::fill`], and does `act` while the message is on its way.
+    ///
+    /// Context: thread.
     ///
     /// # Errors
     ///
@@ -130,6 +140,8 @@ impl VirtioRng {
     }
 
     /// Asks for random bytes with the message masked, and takes the mask away when they are there.
+    ///
+    /// Context: thread.
     ///
     /// # Errors
     ///

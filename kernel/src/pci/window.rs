@@ -31,12 +31,16 @@ impl Window {
     }
 
     /// How many bytes there are.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.registers.size()
     }
 
     /// Reads the register at `offset`, in bytes from the start.
+    ///
+    /// Context: any.
     ///
     /// # Panics
     ///
@@ -49,6 +53,8 @@ impl Window {
 
     /// Writes the register at `offset`. A device with bus mastering off can do nothing to memory;
     /// whoever has turned it on vouches for what is written.
+    ///
+    /// Context: any.
     ///
     /// # Panics
     ///

@@ -114,6 +114,8 @@ static NONE: OnlineCpus = OnlineCpus {
 static RELEASED: AtomicBool = AtomicBool::new(false);
 
 /// The CPUs that are up; `None` until all have been started.
+///
+/// Context: any.
 #[inline]
 #[must_use]
 pub fn online() -> Option<&'static OnlineCpus> {
@@ -128,7 +130,9 @@ fn started() -> &'static OnlineCpus {
     unsafe { &*ONLINE.load(Ordering::Acquire) }
 }
 
-/// Those that are online, in the order of their numbers; none until all have been started. Any context.
+/// Those that are online, in the order of their numbers; none until all have been started.
+///
+/// Context: any.
 #[inline]
 #[must_use]
 pub fn all() -> &'static [Online] {
@@ -142,13 +146,17 @@ pub(crate) fn by_shorthand() -> &'static [Online] {
     started().by_shorthand
 }
 
-/// How IPIs to all CPUs are sent. Any context.
+/// How IPIs to all CPUs are sent.
+///
+/// Context: any.
 #[must_use]
 pub fn broadcast() -> Broadcast {
     started().broadcast
 }
 
-/// The CPU of this number, if it is online. Any context.
+/// The CPU of this number, if it is online.
+///
+/// Context: any.
 #[inline]
 #[must_use]
 pub fn find(cpu: u32) -> Option<&'static Online> {

@@ -24,7 +24,9 @@ static HOOK: AtomicPtr<()> = AtomicPtr::new(nothing as *mut ());
 /// For a kernel without a scheduler, the end of `hlt` is all that is needed.
 fn nothing() {}
 
-/// Lets `hook` run on every CPU that is told to look, instead of what did before. Any context.
+/// Lets `hook` run on every CPU that is told to look, instead of what did before.
+///
+/// Context: any.
 pub fn set_hook(hook: Hook) {
     HOOK.store(hook as *mut (), Ordering::Release);
 }

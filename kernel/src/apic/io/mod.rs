@@ -18,7 +18,6 @@ use tocsin_logic::vector::Vector;
 use x2apic::ioapic::{IoApic as Registers, IrqFlags};
 
 use super::local;
-use crate::discover::machine;
 use crate::hw::mmio;
 use crate::sync::IrqMutex;
 use entry::{from_crate, to_crate};
@@ -43,8 +42,8 @@ pub struct IoApic {
     pub pins: u32,
     /// Its version register.
     pub version: IoApicVersion,
-    /// Its place among [`all`], which is that in the topology.
-    index: usize,
+    /// The GSI of each pin; `None` for a pin whose GSI another I/O APIC serves.
+    gsis: Vec<Option<Gsi>>,
     /// The pins that firmware has set to deliver SMIs, one bit each.
     smi_pins: u128,
     /// Virtual address of the registers.
@@ -55,6 +54,8 @@ pub struct IoApic {
 static ALL: Once<Vec<IoApic>> = Once::new();
 
 /// All I/O APICs, in the MADT's order; none before they are set up.
+///
+/// Context: any.
 #[must_use]
 pub fn all() -> &'static [IoApic] {
     ALL.get().map_or(&[], Vec::as_slice)
@@ -68,10 +69,13 @@ pub(crate) fn install(mut found: Vec<IoApic>, topology: &Topology) {
             .iter()
             .position(|io_apic| io_apic.address == u64::from(entry.address));
         let place = place.expect("only those that answer are left in the topology");
-        sorted.push(IoApic {
-            index,
-            ..found.swap_remove(place)
-        });
+        let mut io_apic = found.swap_remove(place);
+        let gsi = |pin| {
+            let io_apic = index;
+            topology.gsi(topology::Input { io_apic, pin })
+        };
+        io_apic.gsis = (0..io_apic.version.pins()).map(gsi).collect();
+        sorted.push(io_apic);
     }
     ALL.call_once(|| sorted);
 }
@@ -153,13 +157,15 @@ pub struct Input {
 impl Input {
     /// Takes the input `gsi`.
     ///
+    /// Context: any.
+    ///
     /// # Errors
     ///
     /// [`InputError`], if there is none or somebody has it.
     pub fn take(gsi: Gsi) -> Result<Self, InputError> {
-        let input = machine().and_then(|machine| machine.topology.input(gsi));
-        let topology::Input { io_apic, pin } = input.ok_or(InputError::NoPin(gsi))?;
-        let io_apic = all().get(io_apic).ok_or(InputError::NoPin(gsi))?;
+        let mut io_apics = all().iter();
+        let input = io_apics.find_map(|io_apic| Some((io_apic, io_apic.pin(gsi)?)));
+        let (io_apic, pin) = input.ok_or(InputError::NoPin(gsi))?;
         if io_apic.smi_pins >> pin & 1 != 0 {
             return Err(InputError::Firmware(gsi));
         }
@@ -173,12 +179,16 @@ impl Input {
     }
 
     /// Its GSI.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn gsi(&self) -> Gsi {
         self.gsi
     }
 
     /// Writes the whole entry. One that is masked stays so for the time of the writing.
+    ///
+    /// Context: any.
     ///
     /// # Errors
     ///
@@ -198,6 +208,8 @@ impl Input {
     }
 
     /// Masks or unmasks the input. While it is masked, an edge is lost, and a level waits.
+    ///
+    /// Context: any.
     pub fn set_masked(&self, masked: bool) {
         let mut registers = self.io_apic.registers.lock();
         if masked {
@@ -210,6 +222,8 @@ impl Input {
     }
 
     /// The entry as it is now.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn entry(&self) -> Rte {
         self.io_apic.entry(self.pin)
@@ -288,19 +302,30 @@ impl Drop for Input {
 
 impl IoApic {
     /// The last GSI that it could serve, whether or not another one serves it.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn last_gsi(&self) -> u32 {
         self.gsi_base.saturating_add(self.pins - 1)
     }
 
     /// The GSI of a pin, if it has one.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn gsi(&self, pin: u8) -> Option<Gsi> {
-        let io_apic = self.index;
-        machine()?.topology.gsi(topology::Input { io_apic, pin })
+        *self.gsis.get(usize::from(pin))?
+    }
+
+    /// The pin that serves this GSI, if it has it.
+    fn pin(&self, gsi: Gsi) -> Option<u8> {
+        let pin = self.gsis.iter().position(|&known| known == Some(gsi))?;
+        u8::try_from(pin).ok()
     }
 
     /// Whether it has the register with which CPUs end level-triggered interrupts themselves (EOIR).
+    ///
+    /// Context: any.
     #[must_use]
     pub fn has_eoi(&self) -> bool {
         self.version.has_eoi()
@@ -314,6 +339,8 @@ impl IoApic {
     }
 
     /// The entries of all pins, as they are now.
+    ///
+    /// Context: any.
     pub fn entries(&self) -> impl Iterator<Item = Rte> + '_ {
         // At most 120.
         (0..self.pins).map(|pin| self.entry(pin as u8))

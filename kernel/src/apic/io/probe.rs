@@ -96,7 +96,7 @@ unsafe fn probe_one(
         gsi_base: entry.gsi_base.get(),
         pins: version.pins().into(),
         version,
-        index: 0,
+        gsis: Vec::new(),
         smi_pins,
         page,
         registers: IrqMutex::new(registers),

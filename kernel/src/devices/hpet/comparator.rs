@@ -57,6 +57,8 @@ impl Comparator {
     }
 
     /// Its number, from 0.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn number(&self) -> u8 {
         self.core.number
@@ -72,19 +74,25 @@ impl Comparator {
     }
 
     /// Whether it can send messages.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn can_send_messages(&self) -> bool {
         self.core.timer().can_send_messages()
     }
 
     /// Whether it can interrupt periodically.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn can_repeat(&self) -> bool {
         self.core.timer().can_repeat()
     }
 
     /// Has its interrupts answered by `handler` on CPU number `cpu`; the status bit is cleared before.
-    /// In a thread.
+    ///
+    ///
+    /// Context: thread.
     ///
     /// # Errors
     ///
@@ -195,18 +203,24 @@ pub struct Event {
 
 impl Event {
     /// Its line.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn line(&self) -> &Line {
         &self.line
     }
 
     /// How often the handler has found the status bit set, and has cleared it; of levels only.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged.load(Ordering::Acquire)
     }
 
     /// Whether a level is asserted: the status bit is set.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn is_asserted(&self) -> bool {
         let core = &self.comparator.core;
@@ -214,12 +228,16 @@ impl Event {
     }
 
     /// The counts for a time in nanoseconds, rounded up.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn counts(&self, nanoseconds: u64) -> u64 {
         self.comparator.core.hpet.clock.counts(nanoseconds)
     }
 
     /// What the main counter shows.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn counter(&self) -> u64 {
         self.comparator.core.hpet.counter()
@@ -227,6 +245,8 @@ impl Event {
 
     /// Interrupts once, in `counts` counts of the main counter. Returns whether that moment was still
     /// to come when all was set; if not, the interrupt may have been missed.
+    ///
+    /// Context: any but NMI.
     ///
     /// # Errors
     ///
@@ -237,6 +257,8 @@ impl Event {
     }
 
     /// As [`once`](Self::once), when the main counter shows `value`; `begin` is what it has just shown.
+    ///
+    /// Context: any but NMI.
     ///
     /// # Errors
     ///
@@ -250,6 +272,8 @@ impl Event {
     }
 
     /// Interrupts every `counts` counts of the main counter. Returns the comparator's first value.
+    ///
+    /// Context: any but NMI.
     ///
     /// # Errors
     ///
@@ -281,6 +305,8 @@ impl Event {
     }
 
     /// How many periods have ended: how often it has interrupted, or should have.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn periods(&self, of: Periods) -> u64 {
         let next = self.comparator.core.read(timer_comparator);
@@ -288,6 +314,8 @@ impl Event {
     }
 
     /// Interrupts no more.
+    ///
+    /// Context: any but NMI.
     pub fn stop(&mut self) {
         self.comparator.core.silence();
     }
@@ -326,6 +354,8 @@ impl Event {
     }
 
     /// The counts from one value of the main counter to a later one.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn elapsed(&self, start: u64, end: u64) -> u64 {
         let counts = end.wrapping_sub(start);

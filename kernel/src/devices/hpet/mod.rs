@@ -39,6 +39,8 @@ impl Hpet {
     /// Takes the HPET that the ACPI table names, and silences all its comparators. They are free for
     /// another driver when all of these are dropped.
     ///
+    /// Context: thread.
+    ///
     /// # Errors
     ///
     /// [`DeviceError::Absent`], [`DeviceError::Taken`], [`DeviceError::Memory`].

@@ -50,6 +50,8 @@ struct List {
 impl SharedLine {
     /// Takes the line. Until the first handler has joined, nobody claims its interrupts.
     ///
+    /// Context: thread or handler below the line's class, interrupts enabled.
+    ///
     /// # Errors
     ///
     /// [`LineError`]; [`LineError::NotLevel`], if the source is not a level-triggered input: edges
@@ -74,7 +76,7 @@ impl SharedLine {
     /// Adds a handler, which says of each interrupt whether its own device had a reason, after it has
     /// answered it.
     ///
-    /// Context: as dropping a [`Member`].
+    /// Context: thread or handler below the line's class, interrupts enabled.
     ///
     /// # Panics
     ///
@@ -96,6 +98,8 @@ impl SharedLine {
     }
 
     /// The line, to move, mask or count it.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn line(&self) -> &Line {
         &self.line

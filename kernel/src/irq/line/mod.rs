@@ -82,6 +82,8 @@ impl Line {
     /// With [`Source::Message`] nothing but [`trigger`](Self::trigger) makes it come, until a device's
     /// messages are [attached](Self::attach).
     ///
+    /// Context: thread or handler below the line's class, interrupts enabled.
+    ///
     /// # Errors
     ///
     /// [`LineError`], with what was asked and what there is.
@@ -95,6 +97,8 @@ impl Line {
 
     /// As [`new`](Self::new), with `count` vectors for the messages of one device: 1, 2, 4, 8 or 16, and
     /// any other is rounded up. The handler gets the number of the message.
+    ///
+    /// Context: thread or handler below the line's class, interrupts enabled.
     ///
     /// # Errors
     ///
@@ -136,6 +140,8 @@ impl Line {
 
     /// Lets a device's messages make the line come. They belong to it then, and move with it.
     ///
+    /// Context: thread or handler below the line's class, interrupts enabled.
+    ///
     /// # Errors
     ///
     /// [`LineError::HasSource`], [`LineError::Target`], [`LineError::Messages`].
@@ -143,7 +149,9 @@ impl Line {
         self.shared.attach(Box::new(messages))
     }
 
-    /// Sends its first interrupt, as a device would: from whichever CPU runs this. Thread or handler.
+    /// Sends its first interrupt, as a device would: from whichever CPU runs this.
+    ///
+    /// Context: any but NMI.
     ///
     /// # Errors
     ///
@@ -157,7 +165,9 @@ impl Line {
     }
 
     /// Masks the source or lets it through: messages that can be masked and levels wait meanwhile, edges
-    /// and other messages are lost. IPIs are not masked. Thread or handler.
+    /// and other messages are lost. IPIs are not masked.
+    ///
+    /// Context: any but NMI.
     pub fn set_masked(&self, masked: bool) {
         self.shared.set_masked(Masker::Owner, masked);
     }
@@ -176,6 +186,8 @@ impl Line {
     }
 
     /// Whether messages are masked and one waits.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn is_pending(&self) -> bool {
         self.shared.with(|state| match &state.origin {
@@ -185,6 +197,8 @@ impl Line {
     }
 
     /// The GSI of its input, if it comes by one.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn gsi(&self) -> Option<Gsi> {
         self.shared.with(|state| match &state.origin {
@@ -194,24 +208,32 @@ impl Line {
     }
 
     /// Whether it comes by a level-triggered input.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn is_level(&self) -> bool {
         self.shared.with(|state| state.origin.is_level())
     }
 
     /// Its first vector on its CPU.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn vector(&self) -> Vector {
         self.shared.with(|state| state.first)
     }
 
     /// The number of the CPU that answers it.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn cpu(&self) -> u32 {
         self.shared.with(|state| state.target.cpu.id())
     }
 
     /// How often it has come, all places and vectors together.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.shared.counts()
@@ -225,6 +247,8 @@ impl Line {
     }
 
     /// The line as `lines` shows it.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn describe(&self) -> Description {
         self.shared.describe()

@@ -21,7 +21,7 @@ impl Line {
     /// Has the line answered on another CPU from now on. Nothing is lost or doubled, whatever comes
     /// meanwhile.
     ///
-    /// Context: thread or handler below the line's class and class 13, with interrupts enabled, on any CPU.
+    /// Context: thread or handler below the line's class, interrupts enabled; below class 13, on any CPU.
     ///
     /// # Errors
     ///

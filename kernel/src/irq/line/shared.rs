@@ -84,6 +84,8 @@ const PATIENCE: u64 = 1_000_000_000;
 
 impl Description {
     /// Its last vector.
+    ///
+    /// Context: any but NMI.
     #[must_use]
     pub fn last(&self) -> Vector {
         Vector(self.first.get() + (self.count - 1))
@@ -93,7 +95,9 @@ impl Description {
 /// All lines, in the order of their making.
 static LINES: IrqMutex<Vec<Arc<Shared>>> = IrqMutex::new(Vec::new());
 
-/// All lines as they are now, in the order of their making. In a thread.
+/// All lines as they are now, in the order of their making.
+///
+/// Context: any but NMI.
 #[must_use]
 pub fn all() -> Vec<Description> {
     let lines = LINES.lock().clone();

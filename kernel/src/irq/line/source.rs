@@ -26,11 +26,15 @@ pub use tocsin_logic::irq::route::Request as Source;
 /// Its `Display` names the device and the kind.
 pub trait Messages: fmt::Debug + fmt::Display + Send {
     /// Whether the device remembers what it would have sent while it is masked.
+    ///
+    /// Context: any but NMI.
     fn can_mask(&self) -> bool;
 
     /// Sets `count` messages, of which `first` is the first and message n has the data
     /// `first.data + n`. A device that cannot mask gets either another address or other data, not
     /// both, but at the first time. Whether they are masked does not change.
+    ///
+    /// Context: thread.
     ///
     /// # Errors
     ///
@@ -38,13 +42,19 @@ pub trait Messages: fmt::Debug + fmt::Display + Send {
     fn set(&mut self, first: Message, count: u8) -> Result<(), String>;
 
     /// Stops all messages, or lets them go. Where the device cannot mask, what it would have sent is
-    /// lost. Any context.
+    /// lost.
+    ///
+    /// Context: any but NMI.
     fn set_masked(&mut self, masked: bool);
 
     /// Whether a masked message waits to be sent.
+    ///
+    /// Context: any but NMI.
     fn is_pending(&self) -> bool;
 
     /// Waits until what has been sent has arrived.
+    ///
+    /// Context: any but NMI.
     fn flush(&self);
 }
 

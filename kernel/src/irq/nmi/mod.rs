@@ -8,20 +8,20 @@ use core::fmt;
 use core::sync::atomic::Ordering;
 
 use arrayvec::ArrayVec;
-use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::apic::ApicId;
+use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::backtrace;
 use tocsin_logic::irq::context::Level;
 use tocsin_logic::irq::nmi::Cause;
 
 use crate::apic::local;
 use crate::cpu::PerCpu;
+use crate::cpu::context;
 use crate::cpu::ending::{self, Others};
 use crate::cpu::nmi::Function;
 use crate::cpu::symbols::Code;
 use crate::smp::{self, Online};
 use crate::{cpu, time};
-use crate::cpu::context;
 
 /// How long a CPU may take to answer an NMI, in nanoseconds. Long, because a virtual CPU may have
 /// to wait for its turn on the host.
@@ -65,7 +65,7 @@ impl fmt::Display for NmiError {
 
 /// Interrupts CPU number `cpu` by NMI and returns the calls that it was in.
 ///
-/// Context: any but NMI: two CPUs in their NMI handlers could not answer each other.
+/// Context: any but NMI. Two CPUs in their NMI handlers could not answer each other.
 ///
 /// # Errors
 ///

@@ -46,6 +46,8 @@ pub struct Outcome {
 
 impl Outcome {
     /// Whether all was as it must be.
+    ///
+    /// Context: thread.
     #[must_use]
     pub fn is_right(&self) -> bool {
         self.runs == 2 && self.at_once == 1 && self.nested > 0 && self.intact
@@ -56,6 +58,8 @@ static ALL: AtomicU64 = AtomicU64::new(0);
 static RIGHT: AtomicU64 = AtomicU64::new(0);
 
 /// How often two NMIs have been made to meet, and how often all was as it must be.
+///
+/// Context: thread.
 #[must_use]
 pub fn totals() -> (u64, u64) {
     let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

@@ -23,7 +23,7 @@ pub struct Borrowed {
 
 /// Takes this CPU's timer from its queue.
 ///
-/// Context: thread or handler (up to class 13), with interrupts enabled: the timer's last interrupt must get
+/// Context: thread or handler up to class 13, interrupts enabled. The timer's last interrupt must get
 /// through.
 ///
 /// # Errors
@@ -51,6 +51,8 @@ pub fn borrow() -> Result<Borrowed, Lent> {
 impl Borrowed {
     /// Lets the timer interrupt once, `nanoseconds` from now, by its count.
     ///
+    /// Context: thread.
+    ///
     /// # Errors
     ///
     /// [`CountError`], if it cannot count that.
@@ -60,6 +62,8 @@ impl Borrowed {
 
     /// Lets the timer interrupt every `nanoseconds`, until it is stopped.
     ///
+    /// Context: thread.
+    ///
     /// # Errors
     ///
     /// [`CountError`], if it cannot count that.
@@ -68,6 +72,8 @@ impl Borrowed {
     }
 
     /// Lets the timer interrupt once, `nanoseconds` from now, by the time-stamp counter.
+    ///
+    /// Context: thread.
     ///
     /// # Errors
     ///
@@ -83,16 +89,22 @@ impl Borrowed {
     }
 
     /// Lets the timer interrupt at `deadline`, in TSC cycles, or earlier where its counter is too short.
+    ///
+    /// Context: thread.
     pub fn set_deadline(&self, deadline: u64) {
         timer::set_deadline(deadline);
     }
 
     /// Stops the timer.
+    ///
+    /// Context: thread.
     pub fn stop(&self) {
         timer::stop();
     }
 
     /// Its interrupts since it was borrowed.
+    ///
+    /// Context: thread.
     #[must_use]
     pub fn ticks(&self) -> u64 {
         self.queue.ticks.load(Ordering::Relaxed)

@@ -36,6 +36,8 @@ impl Expiry<'_> {
     }
 
     /// When the timer was to fire, in nanoseconds since the kernel began.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn deadline(&self) -> u64 {
         self.deadline
@@ -43,6 +45,8 @@ impl Expiry<'_> {
 
     /// How many periods passed without a call, which this call stands for too: after that deadline, or, if the
     /// function is deferred, before it.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn missed(&self) -> u64 {
         self.missed
@@ -50,11 +54,15 @@ impl Expiry<'_> {
 
     /// Lets the timer fire once, `nanoseconds` from now. A function that does so again and again leaves
     /// the CPU no time for anything else if they are fewer than the interrupt takes.
+    ///
+    /// Context: any but NMI.
     pub fn after(&self, nanoseconds: u64) {
         self.at(time::nanoseconds().saturating_add(nanoseconds));
     }
 
     /// Lets the timer fire once, at a time in nanoseconds since the kernel began.
+    ///
+    /// Context: any but NMI.
     pub fn at(&self, deadline: u64) {
         let deadline = deadline.min(LATEST);
         self.command(Command::Arm {
@@ -64,6 +72,8 @@ impl Expiry<'_> {
     }
 
     /// Ends a periodic timer, or one that this function has started again.
+    ///
+    /// Context: any but NMI.
     pub fn stop(&self) {
         self.command(Command::Cancel);
     }

@@ -111,7 +111,9 @@ unsafe impl Send for Timer {}
 unsafe impl Sync for Timer {}
 
 impl Timer {
-    /// A timer of this CPU. `name` is for people. In a thread.
+    /// A timer of this CPU. `name` is for people.
+    ///
+    /// Context: thread or handler up to class 14.
     ///
     /// # Errors
     ///
@@ -123,7 +125,9 @@ impl Timer {
         Self::on(cpu::current().id(), name, mode, function)
     }
 
-    /// A timer of CPU number `cpu`. `name` is for people. In a thread.
+    /// A timer of CPU number `cpu`. `name` is for people.
+    ///
+    /// Context: thread or handler up to class 14.
     ///
     /// # Errors
     ///
@@ -157,7 +161,7 @@ impl Timer {
     /// Lets it fire once, `nanoseconds` from now, and not when it was going to before. For a timer of
     /// another CPU it does not wait until that CPU knows.
     ///
-    /// Context: thread or handler (up to class 14), with interrupts enabled or disabled.
+    /// Context: thread or handler up to class 14.
     ///
     /// # Errors
     ///
@@ -173,6 +177,8 @@ impl Timer {
     /// As [`after`](Self::after), at a time as [`time::nanoseconds`] tells it;
     /// at once, if it is past.
     ///
+    /// Context: thread or handler up to class 14.
+    ///
     /// # Errors
     ///
     /// As [`after`](Self::after).
@@ -184,6 +190,8 @@ impl Timer {
     /// Lets it fire every `period` nanoseconds from now on, the first time after one. Contexts and waiting
     /// as [`after`](Self::after). The times do not drift: each is a whole number of periods after the
     /// first. Periods that pass while it cannot fire are counted, and it does not fire for them.
+    ///
+    /// Context: any but NMI.
     ///
     /// # Errors
     ///
@@ -202,7 +210,7 @@ impl Timer {
     /// Never waits. A call of the function that has begun goes on, but does not start the timer again; after
     /// this has returned, none begins. To wait for the end of the last one, drop the timer.
     ///
-    /// Context: thread or handler (up to class 14), with interrupts enabled or disabled.
+    /// Context: thread or handler up to class 14.
     ///
     /// # Panics
     ///
@@ -219,18 +227,24 @@ impl Timer {
     }
 
     /// The number of the CPU that it belongs to.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn cpu(&self) -> u32 {
         self.node().cpu
     }
 
     /// How often its function has been called.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn fired(&self) -> u64 {
         self.node().fired.load(Ordering::Relaxed)
     }
 
     /// How many periods passed without a call.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn missed(&self) -> u64 {
         self.node().missed.load(Ordering::Relaxed)
@@ -308,7 +322,9 @@ pub struct Row {
     pub missed: u64,
 }
 
-/// Calls `show` with each timer of CPU number `cpu`. In a thread.
+/// Calls `show` with each timer of CPU number `cpu`.
+///
+/// Context: any but NMI.
 pub fn for_each_of(cpu: u32, mut show: impl FnMut(Row)) {
     let mut place = 0;
     let registry = queue::of(cpu).and_then(|queue| queue.tables.registry());
@@ -318,7 +334,9 @@ pub fn for_each_of(cpu: u32, mut show: impl FnMut(Row)) {
     }
 }
 
-/// Calls `show` with each timer of each CPU. In a thread.
+/// Calls `show` with each timer of each CPU.
+///
+/// Context: any but NMI.
 pub fn for_each(mut show: impl FnMut(Row)) {
     for queue in queue::all() {
         for_each_of(queue.cpu().id(), &mut show);
