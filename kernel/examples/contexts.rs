@@ -45,7 +45,7 @@ type Operation = fn();
 /// The rows, by the names in the table's first column.
 const OPERATIONS: &[(&str, Operation)] = &[
     ("allocate", || {
-        drop(core::hint::black_box(Box::new([0_u8; 256])))
+        drop(core::hint::black_box(Box::new([0_u8; 256])));
     }),
     ("print", || println!("printed")),
     ("irq-mutex", || *PLAIN.lock() += 1),
@@ -60,16 +60,16 @@ const OPERATIONS: &[(&str, Operation)] = &[
         drop(Timer::new("made", Mode::Interrupt, |_| ()).expect("room"));
     }),
     ("timer-arm", || {
-        with(&TIMER, |timer| timer.after(1_000_000_000).expect("armed"))
+        with(&TIMER, |timer| timer.after(1_000_000_000).expect("armed"));
     }),
     ("timer-arm-other", || {
         with(&REMOTE_TIMER, |timer| {
-            timer.after(1_000_000_000).expect("armed")
+            timer.after(1_000_000_000).expect("armed");
         });
     }),
     ("timer-cancel", || with(&TIMER, |timer| _ = timer.cancel())),
     ("timer-cancel-other", || {
-        with(&REMOTE_TIMER, |timer| _ = timer.cancel())
+        with(&REMOTE_TIMER, |timer| _ = timer.cancel());
     }),
     ("line-make", || drop(line("made"))),
     ("line-move", || {
@@ -79,12 +79,12 @@ const OPERATIONS: &[(&str, Operation)] = &[
         });
     }),
     ("line-trigger", || {
-        with(&LINE, |line| line.trigger().expect("sent"))
+        with(&LINE, |line| line.trigger().expect("sent"));
     }),
     ("line-mask", || with(&LINE, |line| line.set_masked(false))),
     ("defer", || deferred::defer(nothing, 0).expect("room")),
     ("defer-other", || {
-        deferred::defer_on(OTHER, nothing, 0).expect("room")
+        deferred::defer_on(OTHER, nothing, 0).expect("room");
     }),
     ("job", || {
         let job = Job {
@@ -95,12 +95,15 @@ const OPERATIONS: &[(&str, Operation)] = &[
     }),
     ("reschedule", || reschedule::send(OTHER).expect("online")),
     ("backtrace", || {
-        drop(nmi::backtrace_of(OTHER).expect("an answer"))
+        drop(nmi::backtrace_of(OTHER).expect("an answer"));
     }),
 ];
 
+/// Performs an operation in a context.
+type Perform = fn(Operation);
+
 /// The columns, by the names in the table's first line.
-const CONTEXTS: &[(&str, fn(Operation))] = &[
+const CONTEXTS: &[(&str, Perform)] = &[
     ("thread", |operation| operation()),
     ("IF=0", |operation| without_interrupts(operation)),
     ("ceiling", |operation| {
@@ -114,7 +117,7 @@ const CONTEXTS: &[(&str, fn(Operation))] = &[
                 .as_ref()
                 .expect("made")
                 .trigger()
-                .expect("sent")
+                .expect("sent");
         });
     }),
     ("callback", |operation| {
@@ -128,11 +131,11 @@ const CONTEXTS: &[(&str, fn(Operation))] = &[
         });
     }),
     ("called", |operation| {
-        call::run(1, operation).expect("online")
+        call::run(1, operation).expect("online");
     }),
     ("deferred", |operation| {
         run_in(operation, || {
-            deferred::defer(perform_deferred, 0).expect("room")
+            deferred::defer(perform_deferred, 0).expect("room");
         });
     }),
     ("NMI", |operation| {
@@ -238,17 +241,14 @@ fn kernel(machine: &'static tocsin::Machine) -> ! {
 
     let mut words = machine.boot.command_line.split_whitespace();
     let wanted = words.find_map(|word| word.strip_prefix("cell="));
-    let count = match wanted.and_then(|cell| cell.split_once('/')) {
-        Some((operation, context)) => {
-            run_cell(operation, context);
-            1
-        }
-        None => {
-            let permitted = cells().filter(|&(_, _, is_permitted)| is_permitted);
-            permitted
-                .map(|(operation, context, _)| run_cell(operation, context))
-                .count()
-        }
+    let count = if let Some((operation, context)) = wanted.and_then(|cell| cell.split_once('/')) {
+        run_cell(operation, context);
+        1
+    } else {
+        let permitted = cells().filter(|&(_, _, is_permitted)| is_permitted);
+        permitted
+            .map(|(operation, context, _)| run_cell(operation, context))
+            .count()
     };
     println!("{count} cells passed");
     hw::machine::power_off(0)

@@ -343,7 +343,9 @@ fn handover() {
         let a = A.lock();
         let mut b = B.lock();
         drop(a);
-        lines.iter().for_each(|line| line.trigger().unwrap());
+        for line in &lines {
+            line.trigger().unwrap();
+        }
         *b += 1;
         drop(b);
         assert_eq!(priority::current(), PriorityClass::LOWEST);

@@ -164,5 +164,5 @@ fn each_other(visit: &mut dyn FnMut(&'static PerCpu)) {
 
 fn interrupt_in_any_context(cpu: &'static PerCpu) {
     // One that cannot be sent is one that is not answered: the report says so.
-    let _ = find(cpu.id()).and_then(|target| send(target));
+    let _ = find(cpu.id()).and_then(send);
 }
