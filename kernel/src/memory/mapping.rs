@@ -49,6 +49,20 @@ pub unsafe fn map(addresses: Range<u64>, physical: u64, usage: Use) -> Result<()
 ///
 /// Nothing may use the addresses any more.
 pub unsafe fn unmap(addresses: Range<u64>) -> Result<(), MemoryError> {
+    check(&addresses, 0)?;
+    tighten(addresses, Leaf::unmap)
+}
+
+/// As [`unmap`], for pages of the direct map that were mapped for a look at what is there.
+///
+/// # Errors
+///
+/// As [`unmap`].
+///
+/// # Safety
+///
+/// As [`unmap`]; the pages must not be memory that the kernel uses.
+pub(super) unsafe fn unmap_probed(addresses: Range<u64>) -> Result<(), MemoryError> {
     tighten(addresses, Leaf::unmap)
 }
 
@@ -65,12 +79,12 @@ pub unsafe fn unmap(addresses: Range<u64>) -> Result<(), MemoryError> {
 ///
 /// What uses the addresses must get along with the new rights, and the memory must be what `usage` says.
 pub unsafe fn protect(addresses: Range<u64>, usage: Use) -> Result<(), MemoryError> {
+    check(&addresses, 0)?;
     tighten(addresses, |page| page.protect(usage.flags()))
 }
 
 /// Changes each page of a range, and tells all CPUs.
 fn tighten(addresses: Range<u64>, change: impl Fn(&Leaf)) -> Result<(), MemoryError> {
-    check(&addresses, 0)?;
     paging::change(|tables| {
         let found = |page| {
             let leaf = tables.find(page).filter(Leaf::is_small);

@@ -60,7 +60,7 @@ impl Drop for Probe {
     fn drop(&mut self) {
         for range in self.new.drain(..) {
             // SAFETY: The pages were mapped for this probe, and its owner has no reference to them left.
-            let unmapped = unsafe { mapping::unmap(range) };
+            let unmapped = unsafe { mapping::unmap_probed(range) };
             debug_assert!(unmapped.is_ok(), "the pages are mapped one by one");
         }
     }

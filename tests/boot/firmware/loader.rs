@@ -151,11 +151,12 @@ fn no_low_memory() -> Result {
     )
 }
 
-/// Splits the largest region so that there are `regions` more, of which every other is reserved: they
+/// Splits the largest usable region so that there are `regions` more, of which every other is reserved: they
 /// do not overlap, and neighbours differ.
 fn split(entries: &mut Vec<Entry>, regions: u64) {
     const PIECE: u64 = 0x2000;
-    let largest = entries.iter_mut().max_by_key(|(_, length, _)| *length);
+    let usable = entries.iter_mut().filter(|(.., kind)| *kind == USABLE);
+    let largest = usable.max_by_key(|(_, length, _)| *length);
     if let Some((start, length, _)) = largest {
         *length -= regions * PIECE;
         let first = *start + *length;
