@@ -35,7 +35,7 @@ fn permitted(phrase: &str) -> Option<[bool; 8]> {
         Some(base) => (base, true),
         None => (phrase, false),
     };
-    let up_to = |limit: u8| CLASSES.map(|class| class.map_or(false, |class| class <= limit));
+    let up_to = |limit: u8| CLASSES.map(|class| class.is_some_and(|class| class <= limit));
     let mut columns = match base {
         "any" => [true; 8],
         "any but NMI" => [true, true, true, true, true, true, true, false],

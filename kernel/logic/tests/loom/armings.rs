@@ -80,11 +80,11 @@ impl Owner {
 
     /// The deadline has come, if there is one.
     fn fire(&mut self) {
-        if let Some(deadline) = self.deadline.take() {
-            if self.timer.arming.claim(self.number, true) {
-                self.timer.prepared.with(|_| ());
-                self.called.push(deadline);
-            }
+        if let Some(deadline) = self.deadline.take()
+            && self.timer.arming.claim(self.number, true)
+        {
+            self.timer.prepared.with(|_| ());
+            self.called.push(deadline);
         }
     }
 }

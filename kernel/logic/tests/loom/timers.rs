@@ -61,6 +61,10 @@ impl Timer {
 }
 
 /// The CPU that the timer belongs to.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a state of its own in the model"
+)]
 struct Owner {
     timer: Arc<Timer>,
     is_closed: bool,
