@@ -15,6 +15,7 @@ use x86_64::instructions::interrupts;
 
 use tocsin_logic::units::Nanoseconds;
 
+use crate::cpu::percpu;
 use crate::hw::processor;
 use crate::time::{Patience, WAIT_LIMIT};
 
@@ -93,21 +94,21 @@ impl Local {
 /// That of the boot CPU until it has a per-CPU block.
 static EARLY: Local = Local::new(0);
 
-static LOCAL: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+/// Whether all CPUs that run have their per-CPU blocks.
+static HAVE_BLOCKS: AtomicBool = AtomicBool::new(false);
 
-/// Sets how the locks find what they keep for the CPU that they run on.
-pub(crate) fn set_local(local: fn() -> &'static Local) {
-    LOCAL.store(local as *mut (), Ordering::Release);
+/// From now on the locks find what they keep in the per-CPU block: the boot CPU has its own.
+pub(crate) fn use_blocks() {
+    HAVE_BLOCKS.store(true, Ordering::Release);
 }
 
+#[inline]
 fn local() -> &'static Local {
-    let pointer = LOCAL.load(Ordering::Acquire);
-    if pointer.is_null() {
-        return &EARLY;
+    if HAVE_BLOCKS.load(Ordering::Relaxed) {
+        &percpu::current().locks
+    } else {
+        &EARLY
     }
-    // SAFETY: Only `set_local` stores here, and it stores such a function.
-    let local = unsafe { core::mem::transmute::<*mut (), fn() -> &'static Local>(pointer) };
-    local()
 }
 
 /// The number of the CPU that runs this code; 0 until it has a per-CPU block.

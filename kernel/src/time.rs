@@ -205,8 +205,8 @@ impl Waited {
     }
 }
 
-/// Looks between two readings of the clock, a power of two.
-const LOOKS: u32 = 16;
+/// Looks of a wait between two readings of the clock, a power of two.
+pub(crate) const LOOKS: u32 = 16;
 
 /// Tells once that a wait has taken [`WAIT_LIMIT`].
 #[derive(Debug)]
@@ -234,8 +234,9 @@ impl Patience {
         self.looks.is_multiple_of(LOOKS) && self.look()
     }
 
+    /// As [`is_over`](Self::is_over), after [`LOOKS`] looks.
     #[cold]
-    fn look(&mut self) -> bool {
+    pub(crate) fn look(&mut self) -> bool {
         let waited = self.waited.get_or_insert_with(Waited::new);
         let waited = waited.turn(LOOKS.into());
         let is_over = waited >= WAIT_LIMIT && !self.is_over;

@@ -5,11 +5,11 @@
 
 use core::sync::atomic::Ordering;
 
-use tocsin_logic::irq::context::{self, Context, Level, Limit};
+use tocsin_logic::irq::context::{self, Context, Level, Limit, WAIT_CLASS};
 use tocsin_logic::vector::PriorityClass;
 use x86_64::instructions::interrupts;
 
-use super::percpu;
+use super::percpu::{self, NOT_SERVING};
 use crate::hw::control;
 
 /// The context of the running code.
@@ -66,6 +66,23 @@ pub(crate) fn require_class(operation: &'static str, class: PriorityClass) {
 #[inline]
 #[track_caller]
 pub(crate) fn require_wait(operation: &'static str) {
+    let cpu = percpu::current();
+    // As a rule, it is a thread that nothing else concerns.
+    let is_plain = !cpu.interrupts.are_answered()
+        && !cpu.nmi.is_handled()
+        && cpu.serves_at.load(Ordering::Relaxed) == NOT_SERVING
+        && cpu.locks.held() == 0
+        && control::priority_class() <= WAIT_CLASS;
+    if !is_plain {
+        require_special(operation);
+    }
+}
+
+/// As [`require_wait`], in another context than a plain thread.
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn require_special(operation: &'static str) {
     require_limit(operation, Limit::Wait);
 }
 

@@ -44,7 +44,7 @@ pub(crate) unsafe fn init_boot_cpu() {
     // SAFETY: 1. Nobody else uses the table yet. 2. It is writable: the loader's tables map it so.
     unsafe { idt::fill() };
     idt::load();
-    crate::sync::set_local(|| &current().locks);
+    crate::sync::use_blocks();
 }
 
 /// Makes an AP able to report a fault, with `cpu` as its per-CPU block and stacks that are mapped.

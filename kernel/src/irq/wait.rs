@@ -18,7 +18,7 @@ use super::{call, timers};
 use crate::cpu;
 use crate::cpu::percpu::NOT_SERVING;
 use crate::smp;
-use crate::time::{Patience, WAIT_LIMIT};
+use crate::time::{LOOKS, Patience, WAIT_LIMIT};
 
 /// What a CPU waits for: something of the CPU of this number.
 #[derive(Clone, Copy, Debug)]
@@ -60,9 +60,21 @@ impl fmt::Display for For {
 #[cold]
 #[inline(never)]
 pub(crate) fn until(what: For, mut is_done: impl FnMut() -> bool) {
-    let mut patience = Patience::new();
-    while !is_done() {
-        turn(what, &mut patience);
+    let must_serve = !flag::are_enabled();
+    let mut patience = None;
+    loop {
+        for _ in 0..LOOKS {
+            if is_done() {
+                return;
+            }
+            if must_serve {
+                serve();
+            }
+            core::hint::spin_loop();
+        }
+        if patience.get_or_insert_with(Patience::new).look() {
+            report(what);
+        }
     }
 }
 

@@ -226,6 +226,7 @@ pub(super) fn lock_up_raised() {
 }
 
 /// Spins where interrupts of lower classes are masked.
+#[inline(never)]
 fn stay() {
     let end = time::timestamp_at(time::nanoseconds() + 8_000_000_000);
     // Without calls: see `lock_up`.

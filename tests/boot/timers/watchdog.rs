@@ -116,19 +116,18 @@ fn soft(
     session.send_line(&format!("fault {kind} {cpu}"))?;
     session.expect(&format!("error: watchdog: CPU {cpu} {problem}"), PATIENCE)?;
     session.expect(place, PATIENCE)?;
-    if cpu > 0 {
-        session.expect("tocsin::monitor::provoke::", PATIENCE)?;
+    // Where work is deferred again and again, the NMI finds one of several functions.
+    if cpu > 0 && kind != "lockup-thread" {
+        session.expect("tocsin::monitor::provoke::stay+0x", PATIENCE)?;
     }
-    // At the next beat, which may be after the prompt.
+    // At the next beat, which may be after the prompt, and redraws it.
     session.expect(&format!("warning: watchdog: CPU {cpu} {back}"), PATIENCE)?;
-    session.send_line("")?;
-    session.wait_prompt(PATIENCE)?;
-    let table = session.command("watchdog show", PATIENCE)?;
-    let rows = table
-        .lines()
-        .filter(|line| line.contains("ns") || line.contains("ms"));
-    ensure_eq!(rows.count(), cpu as usize + 1, "CPUs in:\n{table}");
-    session.command("watchdog off", PATIENCE)?;
+    session.send_line("watchdog show")?;
+    session.expect("ran so long ago", PATIENCE)?;
+    for number in 0..=cpu {
+        session.expect(&format!("\n  {number}  "), PATIENCE)?;
+    }
+    session.send_line("watchdog off")?;
     power_off(session)
 }
 

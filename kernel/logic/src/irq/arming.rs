@@ -41,6 +41,32 @@ impl Number {
     }
 }
 
+/// What the word of a timer becomes when its function is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    started: usize,
+    after: usize,
+}
+
+impl Claim {
+    /// For operation `number`; `once`: it is not started afterwards.
+    #[must_use]
+    pub const fn new(number: Number, once: bool) -> Self {
+        let started = number.0 | STARTED;
+        Self {
+            started,
+            after: started - once as usize,
+        }
+    }
+
+    /// Which operation it is for.
+    #[inline]
+    #[must_use]
+    pub const fn number(self) -> Number {
+        Number(self.started & !STARTED)
+    }
+}
+
 /// What the control asks of the owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Command {
@@ -132,16 +158,18 @@ impl Arming {
         self.word.load(Ordering::Relaxed) == number.0 | STARTED
     }
 
-    /// The function is about to be called for operation `number`; `once`: it is not started afterwards.
-    /// Whether it may be. The owner.
+    /// The function is about to be called, for the operation of `claim`. Whether it may be. The owner.
     #[inline]
     #[must_use]
-    pub fn claim(&self, number: Number, once: bool) -> bool {
-        let started = number.0 | STARTED;
-        let after = started - usize::from(once);
+    pub fn claim(&self, claim: Claim) -> bool {
         // Acquire: what the control wrote before is seen. Release: see `replace`.
         self.word
-            .compare_exchange(started, after, Ordering::AcqRel, Ordering::Relaxed)
+            .compare_exchange(
+                claim.started,
+                claim.after,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            )
             .is_ok()
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!            begin                 end
-//!   IDLE ------------> RUNNING ------------> IDLE         in the interrupt
+//!   IDLE ------------> INTERRUPT ----------> IDLE         in the interrupt
 //!
 //!           request           start           finish
 //!   IDLE ------------> QUEUED ------> RUNNING ------> IDLE         as deferred work
@@ -25,6 +25,7 @@ const QUEUED: u8 = 1;
 const RUNNING: u8 = 2;
 const AGAIN: u8 = 3;
 const DEAD: u8 = 4;
+const INTERRUPT: u8 = 5;
 
 /// The state of one timer's function.
 #[derive(Debug)]
@@ -75,7 +76,7 @@ impl Turns {
     /// The function is about to be called in the interrupt.
     #[inline]
     pub fn begin(&self) {
-        self.0.store(RUNNING, Ordering::Relaxed);
+        self.0.store(INTERRUPT, Ordering::Relaxed);
     }
 
     /// What was called in the interrupt has returned; what is left to deferred work is not touched. Whether
@@ -85,7 +86,7 @@ impl Turns {
     pub fn end(&self) -> bool {
         match self.0.load(Ordering::Relaxed) {
             // Release: who sees it may free what the function used.
-            RUNNING => self.0.store(IDLE, Ordering::Release),
+            INTERRUPT => self.0.store(IDLE, Ordering::Release),
             DEAD => return true,
             _ => {}
         }
@@ -151,7 +152,7 @@ impl Turns {
         match state {
             IDLE => return Release::Free,
             QUEUED => {}
-            RUNNING | AGAIN if is_inside => {}
+            RUNNING | AGAIN | INTERRUPT if is_inside => {}
             _ => return Release::Wait,
         }
         // Release: the owner sees that the timer is used no more.

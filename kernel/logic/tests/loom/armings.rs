@@ -1,6 +1,6 @@
 //! A timer that one CPU starts and cancels while it fires on another.
 
-use crate::arming::{Arming, Command, Number};
+use crate::arming::{Arming, Claim, Command, Number};
 use crate::calls::at;
 use crate::cpu::Interrupt;
 use crate::mailbox::{Call, Posted};
@@ -81,7 +81,7 @@ impl Owner {
     /// The deadline has come, if there is one.
     fn fire(&mut self) {
         if let Some(deadline) = self.deadline.take()
-            && self.timer.arming.claim(self.number, true)
+            && self.timer.arming.claim(Claim::new(self.number, true))
         {
             self.timer.prepared.with(|_| ());
             self.called.push(deadline);

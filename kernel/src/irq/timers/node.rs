@@ -12,7 +12,7 @@ use core::fmt;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use tocsin_logic::irq::arming::{Arming, Number};
+use tocsin_logic::irq::arming::{Arming, Claim, Number};
 use tocsin_logic::irq::context::{Level, Limit, WAIT_CLASS};
 use tocsin_logic::irq::mailbox::Call;
 use tocsin_logic::irq::timers::Id;
@@ -35,20 +35,18 @@ pub(super) const NEVER: u64 = u64::MAX;
 /// The latest deadline, in nanoseconds since the kernel began.
 pub(super) const LATEST: u64 = NEVER - 1;
 
-/// What [`Node::fire`] returns for a timer that has been cancelled or started anew by another CPU.
-pub(super) const STALE: u64 = u64::MAX;
-
 /// The part of a timer that does not depend on its function's type.
 #[repr(C)]
 pub(super) struct Node {
-    /// Fires: see [`run_now`] and [`put_off`]. Returns what it gets, or [`STALE`] if the function is not to
-    /// be called.
-    pub(super) fire: unsafe fn(NonNull<Node>, missed: u64) -> u64,
+    /// Fires: see [`run_now`] and [`put_off`].
+    pub(super) fire: unsafe fn(NonNull<Node>, missed: u64),
     /// Owner only: the period in TSC cycles, rounded down, or `u64::MAX`. For a quick look only.
     pub(super) period_cycles: Cell<u64>,
     /// Owner only: whether `id` is the one that has just fired and is still in the queue.
     pub(super) firing: Cell<bool>,
     turns: Turns,
+    /// Owner only: for when its function is called.
+    pub(super) claim: Cell<Claim>,
     pub(super) arming: Arming,
     /// Owner only: which of the commands from outside the queue and what is below stand for.
     pub(super) number: Cell<Number>,
@@ -89,13 +87,6 @@ impl fmt::Debug for Node {
 }
 
 impl Node {
-    /// The function is about to be called for a command from outside. Whether it may be.
-    #[inline]
-    fn claim(&self, number: Number) -> bool {
-        let once = self.period.load(Ordering::Relaxed) == 0;
-        self.arming.claim(number, once)
-    }
-
     /// Whether the running code may wait for the function to return: only below the function's class, where it
     /// holds no lock that the function takes, and where it may wait for another CPU at all.
     pub(super) fn can_be_waited_for(&self) -> bool {
@@ -140,6 +131,7 @@ where
         period_cycles: Cell::new(u64::MAX),
         firing: Cell::new(false),
         turns: Turns::new(),
+        claim: Cell::new(Claim::new(Number::FIRST, true)),
         arming: Arming::new(),
         number: Cell::new(Number::FIRST),
         id: Cell::new(None),
@@ -170,20 +162,31 @@ where
 /// # Safety
 ///
 /// On the owner, in the timers' class; the node is a `Whole<F>`, not freed before [`finish`].
-unsafe fn run_now<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>, missed: u64) -> u64 {
+unsafe fn run_now<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>, missed: u64) {
     // SAFETY: 1. Passed on to the caller.
     let node = unsafe { pointer.as_ref() };
-    let number = node.number.get();
-    if !node.claim(number) {
-        return STALE;
+    let claim = node.claim.get();
+    if !node.arming.claim(claim) {
+        return remove_stale(pointer);
     }
     node.turns.begin();
-    let expiry = Expiry::new(pointer, number, node.next.load(Ordering::Relaxed), missed);
+    let expiry = Expiry::new(
+        pointer,
+        claim.number(),
+        node.next.load(Ordering::Relaxed),
+        missed,
+    );
     // SAFETY: 1. As above. 2. An interrupt of this class does not come while it is in service, so
     // nobody else has the function.
     unsafe { call::<F>(pointer, &expiry) };
     add(&node.fired, 1);
-    missed
+}
+
+/// Takes a timer out of the queue that another CPU has cancelled or started anew since.
+#[cold]
+#[inline(never)]
+fn remove_stale(pointer: NonNull<Node>) {
+    queue::local(|queue| queue.insert(pointer, NEVER, 0));
 }
 
 /// Ends what [`Node::fire`] began. The node may be gone then.
@@ -205,12 +208,12 @@ pub(super) unsafe fn finish(pointer: NonNull<Node>) {
 /// # Safety
 ///
 /// On the owner, in the timers' class; the node is not freed.
-unsafe fn put_off(pointer: NonNull<Node>, missed: u64) -> u64 {
+unsafe fn put_off(pointer: NonNull<Node>, missed: u64) {
     // SAFETY: 1. Passed on to the caller.
     let node = unsafe { pointer.as_ref() };
     let number = node.number.get();
     if !node.arming.is_due(number) {
-        return STALE;
+        return remove_stale(pointer);
     }
     node.deferred.set(number);
     let deadline = node.next.load(Ordering::Relaxed);
@@ -221,26 +224,20 @@ unsafe fn put_off(pointer: NonNull<Node>, missed: u64) -> u64 {
     match node.turns.request() {
         Turn::Defer => {
             if deferred::defer(run_later, pointer.as_ptr() as usize).is_ok() {
-                tell(missed);
-                return missed;
+                return tell(missed);
             }
             node.turns.refuse();
             if node.period.load(Ordering::Relaxed) == 0 {
                 // Not lost, only late.
                 let deadline = time::nanoseconds().saturating_add(RETRY);
-                queue::local(|queue| queue.insert(pointer, deadline, 0));
-                return missed;
+                return queue::local(|queue| queue.insert(pointer, deadline, 0));
             }
         }
-        Turn::Again => {
-            tell(missed);
-            return missed;
-        }
+        Turn::Again => return tell(missed),
         Turn::Waits => {}
     }
     add(&node.missed, 1);
     tell(missed + 1);
-    missed
 }
 
 /// The deferred work of a timer: in class 2, on the owner.
@@ -267,7 +264,9 @@ unsafe fn work<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>) {
             let number = node.deferred.get();
             let missed = node.missed_since.take();
             let expiry = Expiry::new(pointer, number, node.deadline.get(), missed);
-            node.claim(number).then_some(expiry)
+            let once = node.period.load(Ordering::Relaxed) == 0;
+            let claim = Claim::new(number, once);
+            node.arming.claim(claim).then_some(expiry)
         });
         if let Some(expiry) = expiry {
             // SAFETY: 1. Passed on to the caller. 2. It has started, so nobody else has the function.

@@ -15,12 +15,12 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use spin::Once;
 use tocsin_logic::apic::ApicId;
 use tocsin_logic::apic::icr::Destination;
-use tocsin_logic::irq::arming::{self as slot, Number};
+use tocsin_logic::irq::arming::{self as slot, Claim, Number};
 use tocsin_logic::irq::timers::next_period;
 use tocsin_logic::vector::Vector;
 
 use super::inbox::{Command, Inbox};
-use super::node::{self, NEVER, Node, STALE};
+use super::node::{self, NEVER, Node};
 use super::tables::Tables;
 use super::{CAPACITY, CLASS};
 use crate::apic::{local as apic, timer, vectors};
@@ -159,7 +159,7 @@ impl Queue {
         self.cpu
     }
 
-    /// Lets a timer fire whose deadline is past. Returns how many periods it missed, or [`STALE`].
+    /// Lets a timer fire whose deadline is past. Returns how many periods it missed.
     #[inline]
     fn fire(pointer: NonNull<Node>, deadline: u64, now: u64) -> u64 {
         // SAFETY: 1. What is in the queue is not freed.
@@ -172,7 +172,8 @@ impl Queue {
         };
         node.firing.set(true);
         // SAFETY: 1. On the owner, in the timers' class. 2. As above.
-        unsafe { (node.fire)(pointer, missed) }
+        unsafe { (node.fire)(pointer, missed) };
+        missed
     }
 
     /// Puts the first timer, which has fired, where it belongs, and lets the others fire that are due. Those
@@ -195,9 +196,6 @@ impl Queue {
     /// Takes a timer that has fired out of the queue, or puts it at its next period, unless its function has
     /// done something else.
     fn put_back(&self, pointer: NonNull<Node>, missed: u64) {
-        if missed == STALE {
-            return self.insert(pointer, NEVER, 0);
-        }
         // SAFETY: 1. Until it is finished, it is not freed.
         let node = unsafe { pointer.as_ref() };
         if let (true, Some(id)) = (node.firing.replace(false), node.id.get()) {
@@ -278,6 +276,7 @@ impl Queue {
         }
         node.next.store(deadline, Ordering::Relaxed);
         node.period.store(period, Ordering::Relaxed);
+        node.claim.set(Claim::new(node.number.get(), period == 0));
         node.period_cycles.set(match period {
             0 => u64::MAX,
             period => time::nanoseconds_to_cycles(period).saturating_sub(1),

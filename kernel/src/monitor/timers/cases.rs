@@ -217,7 +217,12 @@ pub(super) fn dropped_while_firing(ground: &Ground) {
         } else {
             started(timer.after(ground.random(200_000)));
         }
-        time::spin_for(ground.random(600_000));
+        if round % 4 < 2 {
+            time::spin_for(ground.random(600_000));
+        } else {
+            // In the middle of a call, or right after it.
+            ground.wait_for(|| calls.0.load(Ordering::Acquire) || get(&calls.1) > 0);
+        }
         drop(timer);
         let is_inside = calls.0.load(Ordering::Acquire);
         let before = get(&calls.1);
