@@ -69,7 +69,7 @@ pub(crate) fn require_wait(operation: &'static str) {
     let cpu = percpu::current();
     // As a rule, it is a thread that nothing else concerns.
     let is_plain = !cpu.interrupts.are_answered()
-        && !cpu.nmi.is_handled()
+        && !cpu.in_nmi()
         && cpu.serves_at.load(Ordering::Relaxed) == NOT_SERVING
         && cpu.locks.held() == 0
         && control::priority_class() <= WAIT_CLASS;
