@@ -16,9 +16,7 @@ use std::io;
 use tempfile::TempDir;
 use tocsin_tools::Machine;
 
-pub use tables::{
-    claiming, corrupted, dmar, fadt, fadt_with_boot_flags, hpet, madt, madt_with_flags, mcfg, table,
-};
+pub use tables::{claiming, corrupted, dmar, fadt, fadt_with_boot_flags, hpet, madt, mcfg, table};
 
 /// Bytes of a table's header.
 const HEADER: usize = 36;

@@ -140,7 +140,10 @@ impl Controller {
         let ownership = Ownership::take(&TAKEN, NAME)?;
         if !answers() {
             // Half of the FADTs in the field deny a controller that is there, so none is believed.
-            return Err(DeviceError::Absent(NAME, "no 8042 controller answers"));
+            return Err(DeviceError::Absent(
+                NAME,
+                "no 8042 controller answers at port 0x64",
+            ));
         }
         write(STATUS_AND_COMMAND, command::DISABLE_KEYBOARD)?;
         write(STATUS_AND_COMMAND, command::DISABLE_MOUSE)?;

@@ -40,14 +40,8 @@ fn mended(mut table: Vec<u8>) -> Vec<u8> {
 /// A MADT with two 8259s and these entries.
 #[must_use]
 pub fn madt(entries: &[Vec<u8>]) -> Vec<u8> {
-    madt_with_flags(1, entries)
-}
-
-/// A MADT with these flags and entries.
-#[must_use]
-pub fn madt_with_flags(flags: u32, entries: &[Vec<u8>]) -> Vec<u8> {
     let mut body = 0xfee0_0000_u32.to_le_bytes().to_vec();
-    body.extend(flags.to_le_bytes());
+    body.extend(1_u32.to_le_bytes());
     body.extend(entries.concat());
     table(*b"APIC", 3, &body)
 }
