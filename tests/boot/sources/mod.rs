@@ -213,7 +213,7 @@ fn absent() -> Result {
             "pit: this machine has no PIT: channel 0 of an 8254 does not take the mode",
             "rtc: this machine has no RTC: ",
             "hpet: this machine has no HPET: ",
-            "keyboard: this machine has no keyboard: the FADT says",
+            "keyboard: this machine has no keyboard: no 8042 controller",
             "com2: this machine has no COM2: ",
             "virtio: this machine has no virtio-mmio entropy device: ",
         ] {
