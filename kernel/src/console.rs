@@ -318,7 +318,7 @@ pub(crate) unsafe fn abandon() {
     if is_held_here() {
         // SAFETY: 1. The lock is held, and whoever holds it does not go on. 2. The UART driver has no
         // state that a torn call breaks.
-        unsafe { CONSOLE.force_unlock() };
+        unsafe { CONSOLE.raw().abandon() };
     }
 }
 

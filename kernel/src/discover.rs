@@ -3,7 +3,7 @@
 use spin::Once;
 use tocsin_logic::acpi::fadt::Fadt;
 use tocsin_logic::acpi::hpet::Hpet;
-use tocsin_logic::acpi::{Madt, Signature, dmar, fadt, hpet, mcfg};
+use tocsin_logic::acpi::{Madt, Signature, dmar, fadt, hpet};
 use tocsin_logic::apic::base::State;
 use tocsin_logic::apic::mode::{Choice, Mode, Situation, choose_mode};
 use tocsin_logic::command_line::{ApicMode, Options};
@@ -66,7 +66,10 @@ pub(crate) unsafe fn discover(boot: &'static BootInfo) -> &'static Machine {
     let (mut topology, mut problems) = read_madt(tables.as_ref(), options.maxcpus);
     let apic_mode = choose(&topology, tables.as_ref(), options.apic);
     topology.restrict_to(apic_mode.mode, &mut problems);
-    add_devices(&mut placement, tables.as_ref(), hpet.as_ref());
+    // Not the ranges of the MCFG, which are checked against the I/O APICs that answer.
+    if let Some(hpet) = &hpet {
+        placement.add("HPET", hpet.address, HPET_LENGTH);
+    }
     // SAFETY: Once, on the boot CPU, and nothing uses an I/O APIC.
     let io_apics = unsafe { io::probe(&topology, &placement) };
     let pins = |entry: &IoApic| {
@@ -105,21 +108,6 @@ fn find_tables(boot: &BootInfo, placement: &Placement<'_>) -> Option<Tables> {
             }
             log::warn!("acpi: there is no sound root table; only this CPU will run");
             None
-        }
-    }
-}
-
-/// Adds the registers that the tables name to what is known of the address space.
-fn add_devices(placement: &mut Placement<'_>, tables: Option<&Tables>, hpet: Option<&Hpet>) {
-    if let Some(hpet) = hpet {
-        placement.add("HPET", hpet.address, HPET_LENGTH);
-    }
-    let bytes = tables.and_then(|tables| tables.get(Signature::MCFG));
-    if let Some(Ok(table)) = bytes.map(mcfg::parse) {
-        // What is wrong with it is reported when the PCI functions are searched for.
-        for segment in table.segments().flatten() {
-            let (start, length) = segment.value.memory();
-            placement.add("PCI functions", start, length);
         }
     }
 }

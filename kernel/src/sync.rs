@@ -164,7 +164,7 @@ fn note(since: u64) {
 #[inline]
 pub fn without_interrupts<T>(section: impl FnOnce() -> T) -> T {
     if !interrupts::are_enabled() {
-        return section();
+        return in_disabled(section);
     }
     interrupts::disable();
     let since = now_if_watched();
@@ -176,6 +176,23 @@ pub fn without_interrupts<T>(section: impl FnOnce() -> T) -> T {
     if local.held() == 0 {
         interrupts::enable();
     } else {
+        local.enable.store(true, Ordering::Relaxed);
+    }
+    result
+}
+
+/// Runs `section`, which begins with interrupts disabled. It may drop the last [`IrqMutex`] guard: interrupts
+/// are enabled after it then, not in it.
+fn in_disabled<T>(section: impl FnOnce() -> T) -> T {
+    let local = local();
+    if local.held() == 0 {
+        return section();
+    }
+    let enable = local.enable.swap(false, Ordering::Relaxed);
+    let result = section();
+    if enable && local.held() == 0 {
+        interrupts::enable();
+    } else if enable {
         local.enable.store(true, Ordering::Relaxed);
     }
     result
@@ -194,6 +211,15 @@ impl RawIrqMutex {
     /// Whether the CPU that runs this code holds it. Any context.
     pub(crate) fn is_held_here(&self) -> bool {
         self.holder.load(Ordering::Relaxed) == cpu_number() + 1
+    }
+
+    /// Frees the lock for other CPUs, and leaves the holder as it is.
+    ///
+    /// # Safety
+    ///
+    /// The holder must never go on.
+    pub(crate) unsafe fn abandon(&self) {
+        self.holder.store(NOBODY, Ordering::Release);
     }
 
     #[inline]

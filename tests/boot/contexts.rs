@@ -95,11 +95,12 @@ fn rejected(cell: &Cell) -> Result {
     with(
         &kernel(MODES[0], &format!("cell={operation}/{context}"))?,
         |session| {
-            session.expect(&format!("cell {operation}/{context}\n"), PATIENCE)?;
             session.expect_exit(STOPPED, PATIENCE)?;
             let said = String::from_utf8_lossy(session.transcript().bytes()).into_owned();
             ensure!(
-                said.contains("context: ") && said.contains("called in "),
+                said.contains(&format!("cell {operation}/{context}\r\n"))
+                    && said.contains("context: ")
+                    && said.contains("called in "),
                 "the panic does not name the rule"
             );
             Ok(())

@@ -92,8 +92,13 @@ pub(super) fn check(clock: Clock) -> Result<(), NotCounted> {
         return Ok(());
     }
     for turns in TURNS {
-        let (instructions, ticks) = without_interrupts(|| known_run(turns));
-        if ticks != instructions {
+        let run = || without_interrupts(|| known_run(turns));
+        // Where CPUs share a thread of the emulator, another one may have its turn in the middle of a run.
+        let is_exact = (0..ATTEMPTS)
+            .map(|_| run())
+            .any(|(instructions, ticks)| instructions == ticks);
+        if !is_exact {
+            let (instructions, ticks) = run();
             return Err(NotCounted {
                 instructions,
                 ticks,
@@ -102,6 +107,9 @@ pub(super) fn check(clock: Clock) -> Result<(), NotCounted> {
     }
     Ok(())
 }
+
+/// Runs of a length of which one must be exact.
+const ATTEMPTS: u32 = 4;
 
 /// Runs from which the clock's step is told, and lengths that they have in turns.
 const RUNS: u32 = 2_000;

@@ -33,7 +33,7 @@
 //! use, or while the state is 0 and the copy is needed. Only a machine check can come there by
 //! itself; the kernel does not go on after that one (see `needs_nmi_frame`).
 //!
-//! Interrupts of the local APIC and software interrupts take a shorter way; see [`super::interrupt_entry`].
+//! Interrupts of the local APIC and software interrupts take a shorter way; see `interrupt_entry`.
 
 use core::arch::{global_asm, naked_asm};
 use core::mem::offset_of;

@@ -38,7 +38,7 @@ pub const WITHOUT_EOI: [u8; 4] = [0x27, 0x2f, SOFTWARE, 0xff];
 pub const SOFTWARE: u8 = 0x80;
 
 /// Vectors that belong to measurements: their stubs jump where
-/// [`set_measured`](super::interrupt_entry::set_measured) says. Two of class 13, and one of class 14, the
+/// `interrupt_entry::set_measured` says. Two of class 13, and one of class 14, the
 /// timers'.
 pub const MEASURED: [u8; 3] = [0xd9, 0xda, 0xe9];
 

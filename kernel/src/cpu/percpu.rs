@@ -68,8 +68,10 @@ pub(crate) mod mailbox_state {
     pub(crate) const CLOSED: u32 = 0;
     /// A job is accepted.
     pub(crate) const OPEN: u32 = 1;
-    /// Another CPU has reserved it, or a job is waiting or running.
+    /// Another CPU has reserved it, or a job is waiting.
     pub(crate) const TAKEN: u32 = 2;
+    /// A job is running.
+    pub(crate) const RUNNING: u32 = 3;
 }
 
 /// One job for a CPU: a function and its argument; see `smp::jobs`.

@@ -5,7 +5,7 @@
 //! CPU or for some brings the calls on its stack. Who waits for all posts once, at the same cost for
 //! any number of CPUs. A call to all others is one write to the ICR.
 //!
-//! Two CPUs that call each other and wait serve each other: see [`wait`](super::wait). A called function
+//! Two CPUs that call each other and wait serve each other: see `irq::wait`. A called function
 //! must not wait itself, and nobody may wait while it holds an `IrqMutex`, for which the other CPU may spin
 //! with interrupts disabled: both are rejected. What never ends is a wait for a CPU that has its interrupts
 //! off and waits for something else; the wait is logged, and the watchdog names that CPU.

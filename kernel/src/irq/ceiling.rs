@@ -45,7 +45,9 @@ use crate::time::{Patience, WAIT_LIMIT};
 /// A lock for data that threads and handlers up to a class share. It never disables interrupts.
 #[derive(Debug)]
 pub struct CeilingMutex<T> {
-    /// A class; it only rises.
+    /// The highest class of code that takes the lock.
+    declared: PriorityClass,
+    /// The class that its holders are raised to; it only rises.
     ceiling: AtomicU8,
     /// The number of the CPU that has the lock or had it last.
     #[cfg(debug_assertions)]
@@ -67,6 +69,7 @@ impl<T> CeilingMutex<T> {
     /// Context: any.
     pub const fn new(ceiling: PriorityClass, value: T) -> Self {
         Self {
+            declared: ceiling,
             ceiling: AtomicU8::new(ceiling.get()),
             #[cfg(debug_assertions)]
             holder: AtomicU32::new(0),
@@ -97,10 +100,10 @@ impl<T> CeilingMutex<T> {
     #[track_caller]
     pub fn lock(&self) -> CeilingGuard<'_, T> {
         let context = context::current();
-        let ceiling = self.ceiling();
-        context::require_in("CeilingMutex::lock", Limit::Ceiling(ceiling), context);
-        if context.cr8 > ceiling {
-            self.raise_ceiling(context.cr8);
+        context::require_in("CeilingMutex::lock", Limit::Ceiling(self.declared), context);
+        let ceiling = self.ceiling().max(context.cr8);
+        if ceiling > self.ceiling() {
+            self.raise_ceiling(ceiling);
         }
         let raised = priority::raise(ceiling);
         CeilingGuard {

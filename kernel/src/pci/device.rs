@@ -1,13 +1,14 @@
 //! Devices as a driver owns them.
 
 use alloc::sync::Arc;
-use core::ops::Deref;
+use core::ops::{Deref, Range};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use tocsin_logic::pci::{Bar, command};
 
 use super::{Function, Msi, Msix, PciError, Window};
-use crate::apic;
+use crate::apic::{self, clock::HPET_LENGTH};
+use crate::discover::machine;
 use crate::memory::paging;
 
 /// What keeps a function for one driver. When the last handle is gone, the function is silent, cannot
@@ -86,8 +87,10 @@ impl Device {
         if address == 0 {
             return Err(PciError::Unassigned(place, index));
         }
-        // Some chipsets show their interrupt controllers as functions. They are not a driver's.
-        if apic::is_register(address..address.saturating_add(size)) {
+        // Some chipsets show their interrupt controllers, the HPET or configuration space as functions. They are
+        // not a driver's: all of them can have something written to memory.
+        let addresses = address..address.saturating_add(size);
+        if apic::is_register(addresses.clone()) || is_platform_register(&addresses) {
             return Err(PciError::Controller(place, index));
         }
         // SAFETY: 1. The function answers at these addresses, so they are its registers.
@@ -156,4 +159,15 @@ impl Device {
     pub fn msix(&self) -> Result<Msix, PciError> {
         Msix::new(&self.claim, self)
     }
+}
+
+/// Whether physical addresses reach into the HPET's registers or PCI configuration space.
+fn is_platform_register(addresses: &Range<u64>) -> bool {
+    let hpet = machine().and_then(|machine| machine.hpet.as_ref());
+    let hpet = hpet.map(|hpet| (hpet.address, HPET_LENGTH));
+    let segments = super::bus().config.memory().iter();
+    let segments = segments.map(tocsin_logic::acpi::mcfg::Segment::memory);
+    hpet.into_iter()
+        .chain(segments)
+        .any(|(start, length)| start < addresses.end && addresses.start < start + length)
 }

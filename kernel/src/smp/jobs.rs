@@ -3,7 +3,7 @@
 //! A CPU accepts jobs while its thread has nothing else to do: an AP between jobs, and any CPU while it
 //! waits for the jobs that it gave. Each accepts one job at a time. A job is given to all of its
 //! targets or to none, and every job that was given is waited for: the targets are reserved first,
-//! and [`Given`] waits when it is dropped. As a waiting CPU accepts jobs too, a job may itself give
+//! and `Given` waits when it is dropped. As a waiting CPU accepts jobs too, a job may itself give
 //! jobs, also to the CPU that waits for it.
 
 use alloc::boxed::Box;
@@ -156,9 +156,11 @@ struct Target {
 #[derive(Debug)]
 pub(crate) struct Given {
     targets: Box<[Target]>,
-    /// The state of this CPU's own mailbox before: closed; or taken, if it runs a job itself; or open,
-    /// if it waits for other jobs.
+    /// What the state of this CPU's own mailbox becomes afterwards: closed; or running, if it runs a job
+    /// itself; or open, if it was not changed.
     before: u32,
+    /// Whether this CPU runs jobs while it waits: not in a handler, because jobs are for threads.
+    accepts: bool,
 }
 
 impl Given {
@@ -184,11 +186,17 @@ impl Given {
             targets.push(Target { online, done });
         }
         // From now on this CPU accepts jobs too, as it will wait: those that it gives may need that.
-        let own = &cpu::current().job;
-        let before = own.state.load(Ordering::Relaxed);
-        if before != state::OPEN {
-            own.state.store(state::OPEN, Ordering::Release);
-        }
+        // Not in a handler, where no thread waits.
+        let cpu = cpu::current();
+        let (own, accepts) = (&cpu.job, !cpu.interrupts.are_answered());
+        let before = match own.state.load(Ordering::Relaxed) {
+            before @ (state::CLOSED | state::RUNNING) if accepts => {
+                own.state.store(state::OPEN, Ordering::Release);
+                before
+            }
+            // One that is open stays so, and one that is taken is the other CPU's.
+            _ => state::OPEN,
+        };
         let targets = targets.into_boxed_slice();
         for Target { online, done } in &targets {
             let job = job(online.cpu.id());
@@ -200,7 +208,11 @@ impl Given {
             mailbox.function.store(function, Ordering::Release);
             reschedule::signal(online);
         }
-        Ok(Self { targets, before })
+        Ok(Self {
+            targets,
+            before,
+            accepts,
+        })
     }
 
     /// How many CPUs have a job.
@@ -214,7 +226,9 @@ impl Drop for Given {
         let (start, mut is_reported) = (time::nanoseconds(), false);
         let is_missing = |target: &&Target| !target.done.load(Ordering::Acquire);
         while let Some(missing) = self.targets.iter().find(is_missing) {
-            run_next();
+            if self.accepts {
+                run_next();
+            }
             if !is_reported && time::has_passed(start, LONG) {
                 is_reported = true;
                 let cpu = missing.online.cpu.id();
@@ -251,6 +265,7 @@ pub(super) fn run_next() -> bool {
     let function = unsafe { core::mem::transmute::<*mut (), fn(u64)>(pointer) };
     let argument = mailbox.argument.load(Ordering::Relaxed);
     let done = mailbox.done.load(Ordering::Relaxed);
+    mailbox.state.store(state::RUNNING, Ordering::Relaxed);
     function(argument);
     mailbox.state.store(state::OPEN, Ordering::Release);
     // SAFETY: 1. The giver keeps it until it is set.

@@ -21,10 +21,22 @@
 //! | 2 n | number n, not started |
 //! | 2 n + 1 | number n, started, and its function has not been called for it |
 
-use super::sync::{AtomicBool, AtomicUsize, Ordering, const_fn};
+use super::sync::{AtomicUsize, Ordering, const_fn};
 
 /// The bit of the word that says that the timer is started.
 const STARTED: usize = 1;
+
+/// The states of the slot. The owner has taken the command, and has not been told of another one.
+const TAKEN: usize = 0;
+/// There is a command, of which the owner has been told or is being told.
+const READY: usize = 1;
+/// The control is writing a command.
+const WRITING: usize = 2;
+/// The owner has looked while the control was writing, and must be told.
+const SEEN: usize = 3;
+
+/// The bits of the state.
+const STATE: usize = 3;
 
 /// The number of an operation of the control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,9 +92,7 @@ pub struct Command {
 #[derive(Debug)]
 pub struct Arming {
     word: AtomicUsize,
-    /// Whether the owner has been told of a command and has not taken it.
-    is_told: AtomicBool,
-    /// The number of the command in the slot, plus 1 while it is being written.
+    /// The number of the command in the slot, doubled, and one of the states below.
     slot: AtomicUsize,
     words: [AtomicUsize; 2],
 }
@@ -94,8 +104,7 @@ impl Arming {
         pub fn new() -> Self {
             Self {
                 word: AtomicUsize::new(0),
-                is_told: AtomicBool::new(false),
-                slot: AtomicUsize::new(0),
+                slot: AtomicUsize::new(TAKEN),
                 words: [AtomicUsize::new(0), AtomicUsize::new(0)],
             }
         }
@@ -119,37 +128,58 @@ impl Arming {
 
     /// Puts a command into the slot, whose number the last [`replace`](Self::replace) has set. The control.
     /// Returns whether the owner must be told that there is one; otherwise it has been told, and takes this
-    /// one.
+    /// one: it may be done with it before this returns.
     #[must_use = "the owner must be told"]
     pub fn publish(&self, command: Command) -> bool {
-        self.slot
-            .store(command.number.0 | STARTED, Ordering::Relaxed);
+        let number = command.number.0 << 1;
+        let before = self.slot.swap(number | WRITING, Ordering::AcqRel);
         for (word, value) in self.words.iter().zip(command.words) {
             // Release: who sees it sees that the slot is being written.
             word.store(value, Ordering::Release);
         }
-        self.slot.store(command.number.0, Ordering::Release);
-        // An exchange, and one on the other side: either the owner takes what is here, or this finds that
-        // it has taken the last one.
-        !self.is_told.swap(true, Ordering::AcqRel)
+        // The last access, unless the owner must be told.
+        let now = self.slot.swap(number | READY, Ordering::AcqRel);
+        before & STATE == TAKEN || now & STATE == SEEN
     }
 
-    /// Takes the command of which it has been told; none if the control has gone on since, which then tells
-    /// it again or needs no one. The owner.
+    /// Whether the owner has been told of a command that it has not taken. Not while the control publishes.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.slot.load(Ordering::Acquire) & STATE == READY
+    }
+
+    /// Takes the command of which it has been told, once for each time; none if the control has gone on since,
+    /// which then tells it again or needs no one. The owner.
     #[must_use]
     pub fn take(&self) -> Option<Command> {
-        self.is_told.swap(false, Ordering::AcqRel);
-        let number = self.slot.load(Ordering::Acquire);
-        let words = [
-            self.words[0].load(Ordering::Acquire),
-            self.words[1].load(Ordering::Acquire),
-        ];
-        let is_whole = number & STARTED == 0 && self.slot.load(Ordering::Relaxed) == number;
-        let is_last = self.word.load(Ordering::Relaxed) & !STARTED == number;
-        (is_whole && is_last).then_some(Command {
-            number: Number(number),
-            words,
-        })
+        loop {
+            let slot = self.slot.load(Ordering::Acquire);
+            let words = [
+                self.words[0].load(Ordering::Acquire),
+                self.words[1].load(Ordering::Acquire),
+            ];
+            let (number, next) = match slot & STATE {
+                READY => (Some((slot & !STATE) >> 1), TAKEN),
+                WRITING => (None, SEEN),
+                _ => return None,
+            };
+            // The words are those of this command, if the slot is still the same.
+            let changed = self.slot.compare_exchange(
+                slot,
+                slot & !STATE | next,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
+            if changed.is_err() {
+                continue;
+            }
+            let number = number?;
+            let is_last = self.word.load(Ordering::Relaxed) & !STARTED == number;
+            return is_last.then_some(Command {
+                number: Number(number),
+                words,
+            });
+        }
     }
 
     /// Whether it is started by operation `number`, and its function may still be called for that. The owner.

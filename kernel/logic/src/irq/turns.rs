@@ -108,6 +108,13 @@ impl Turns {
         }
     }
 
+    /// What was requested while the function runs is not wanted any more. Whether there was such a request.
+    pub fn withdraw(&self) -> bool {
+        self.0
+            .compare_exchange(AGAIN, RUNNING, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+    }
+
     /// What was requested last could not be deferred.
     pub fn refuse(&self) {
         self.0.store(IDLE, Ordering::Relaxed);

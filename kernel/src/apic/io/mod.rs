@@ -86,6 +86,10 @@ pub(crate) fn enable_nmi_sources(topology: &Topology, target: ApicId) {
         let result = Input::take(source.gsi).map(|input| {
             // SAFETY: An NMI has no vector of its own, and every CPU that is online has a handler for it.
             let set = unsafe { input.set(nmi_entry(*source, target)) };
+            if set.is_ok() {
+                // After both halves of the entry: the low one is written first.
+                input.set_masked(false);
+            }
             // For good.
             core::mem::forget(input);
             set
@@ -109,7 +113,6 @@ fn nmi_entry(source: NmiSource, target: ApicId) -> Rte {
         delivery: Delivery::Nmi,
         polarity: source.polarity,
         trigger: Trigger::Edge,
-        masked: false,
         // One that does not fit is rejected when it is encoded.
         destination: target.get().try_into().unwrap_or(u16::MAX),
         ..Rte::MASKED

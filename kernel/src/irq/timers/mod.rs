@@ -57,7 +57,6 @@ use crate::{cpu, time};
 use inbox::Command;
 use node::Node;
 use queue::Queue;
-use registry::Registry;
 
 pub use borrow::{Borrowed, borrow};
 pub use error::{Lent, TimerError};
@@ -98,9 +97,6 @@ pub enum Mode {
 pub struct Timer {
     queue: &'static Queue,
     node: NonNull<Node>,
-    /// Where it is registered.
-    registry: &'static Registry,
-    place: usize,
     /// That of the last command.
     number: Number,
 }
@@ -143,11 +139,9 @@ impl Timer {
         let registry = queue.tables.registry_for_one(cpu);
         let node = node::make(name, cpu, mode, function);
         match registry.add(node) {
-            Ok(place) => Ok(Self {
+            Ok(()) => Ok(Self {
                 queue,
                 node,
-                registry,
-                place,
                 number: Number::FIRST,
             }),
             Err(error) => {
@@ -286,12 +280,13 @@ impl Timer {
 impl Drop for Timer {
     fn drop(&mut self) {
         context::require_class("Timer::drop", CLASS);
-        self.registry.remove(self.place);
         self.replace(false);
         if self.is_here() {
-            self.command(Command::Close { leave: false });
-            // SAFETY: 1. On the owner. 2. It is closed, and this was the last use.
-            unsafe { node::release_here(self.node) };
+            let is_closed = queue::local(|queue| queue.close_here(self.node, self.number));
+            if is_closed {
+                // SAFETY: 1. On the owner. 2. It is closed, and this was the last use.
+                unsafe { node::release_here(self.node) };
+            }
         } else if self.node().can_be_waited_for() {
             self.command(Command::Close { leave: false });
             let node = self.node();

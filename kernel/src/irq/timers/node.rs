@@ -97,6 +97,14 @@ impl Node {
         Limit::Level(Level::Class(limit)).allows(context::current())
     }
 
+    /// The function has said when it runs again: it does not for what fired while it ran. On the owner, at the
+    /// timers' class.
+    pub(super) fn withdraw_second_run(&self) {
+        if self.turns.withdraw() {
+            self.missed_since.set(0);
+        }
+    }
+
     /// What others may know of it.
     pub(super) fn row(&self) -> Row {
         let load = |number: &AtomicU64| number.load(Ordering::Relaxed);

@@ -239,16 +239,38 @@ impl Queue {
             Command::Arm { deadline, period } => self.insert(pointer, deadline, period),
             Command::Cancel => self.insert(pointer, NEVER, 0),
             Command::Close { leave: false } => {
-                self.insert(pointer, NEVER, 0);
+                self.withdraw(pointer);
                 // Release: who sees it may free it, unless its function runs.
                 node.closed.store(true, Ordering::Release);
             }
             Command::Close { leave: true } => {
-                self.insert(pointer, NEVER, 0);
+                self.withdraw(pointer);
                 // SAFETY: 1. On the owner. 2. It is out of the queue, and this was the last command.
                 unsafe { node::release_left(pointer) };
             }
         }
+    }
+
+    /// Takes a timer that is dropped out of the queue and the registry.
+    fn withdraw(&self, pointer: NonNull<Node>) {
+        self.insert(pointer, NEVER, 0);
+        if let Some(registry) = self.tables.registry() {
+            registry.remove(pointer);
+        }
+    }
+
+    /// Closes a timer that is dropped on this CPU, by the control's operation `number`. Returns whether it is
+    /// closed; if not, this CPU has been told of an earlier command, closes it in answer to that, and frees
+    /// it. On the owner, at the timers' class.
+    pub(super) fn close_here(&self, pointer: NonNull<Node>, number: Number) -> bool {
+        // SAFETY: The control has not closed it yet.
+        let arming = unsafe { &pointer.as_ref().arming };
+        if arming.is_told() {
+            self.post(pointer, number, Command::Close { leave: true });
+            return false;
+        }
+        self.execute(pointer, number, Command::Close { leave: false });
+        true
     }
 
     /// Does what the function asks for that was called for operation `number`, unless there has been another
@@ -258,6 +280,7 @@ impl Queue {
         let node = unsafe { pointer.as_ref() };
         let is_started = matches!(command, Command::Arm { .. });
         if node.arming.renew(number, is_started) {
+            node.withdraw_second_run();
             self.execute(pointer, number, command);
         }
     }

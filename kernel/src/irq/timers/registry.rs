@@ -32,17 +32,22 @@ impl Registry {
     }
 
     /// Gives a new timer a place.
-    pub(super) fn add(&self, node: NonNull<Node>) -> Result<usize, TimerError> {
+    pub(super) fn add(&self, node: NonNull<Node>) -> Result<(), TimerError> {
         let mut places = self.places.lock();
         let free = places.iter().position(|place| place.0.is_none());
         let index = free.ok_or(TimerError::Full(self.cpu))?;
         places[index] = Place(Some(node));
-        Ok(index)
+        Ok(())
     }
 
-    /// Frees the place of a timer that is closed.
-    pub(super) fn remove(&self, index: usize) {
-        self.places.lock()[index] = Place(None);
+    /// Frees the place of a timer that is out of the queue: before, there would be more timers in the queue
+    /// than it has room for.
+    pub(super) fn remove(&self, node: NonNull<Node>) {
+        let mut places = self.places.lock();
+        let mut places = places.iter_mut();
+        if let Some(place) = places.find(|place| place.0 == Some(node)) {
+            *place = Place(None);
+        }
     }
 
     /// The first timer in this place or after it, and its place.
