@@ -7,7 +7,10 @@ use tocsin_tools::settings::{BootWay, GdbPlace, Memory};
 use tocsin_tools::{Machine, Session};
 
 use crate::gdb::Gdb;
-use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, plain, power_off, trial, with};
+use crate::{
+    PATIENCE, Result, STOPPED, ensure, ensure_eq, missing_limine, plain, power_off, trial,
+    trial_unless, with,
+};
 
 /// From where the image is loaded to where it is linked.
 const KERNEL: u64 = 0xffff_ffff_8000_0000;
@@ -66,7 +69,7 @@ const START_INFOS: [(&str, u64, u64, &str); 5] = [
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
         trial("entry::nmi::pvh", || nmis(plain(), &PVH_STOPS)),
-        trial("entry::nmi::limine", || {
+        trial_unless(missing_limine, "entry::nmi::limine", || {
             nmis(plain().by(BootWay::Limine), &LIMINE_STOPS)
         }),
         trial("entry::nmi::many", nmi_many),

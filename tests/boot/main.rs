@@ -32,8 +32,8 @@ mod trouble;
 use std::error::Error;
 use std::time::Duration;
 
-use libtest_mimic::{Arguments, Failed, Trial};
-use tocsin_tests::answers;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use tocsin_tests::{answers, matrix};
 use tocsin_tools::settings::{Accel, BootWay, Smp};
 use tocsin_tools::{Machine, Outcome, Session};
 
@@ -144,6 +144,27 @@ fn trial(name: impl Into<String>, test: impl FnOnce() -> Result + Send + 'static
     Trial::test(name, move || {
         test().map_err(|e| Failed::from(e.to_string()))
     })
+}
+
+/// A test with a name, skipped with the reason where `missing` gives one.
+fn trial_unless(
+    missing: fn() -> Result<Option<String>>,
+    name: impl Into<String>,
+    test: impl FnOnce() -> Result + Send + 'static,
+) -> Trial {
+    let failed = |e: Box<dyn Error>| Failed::from(e.to_string());
+    Trial::ignorable_test(name, move || {
+        if let Some(why) = missing().map_err(failed)? {
+            return Ok(Completion::ignored_with(why));
+        }
+        test().map_err(failed)?;
+        Ok(Completion::Completed)
+    })
+}
+
+/// Why no machine can be booted by Limine here, if that is so.
+fn missing_limine() -> Result<Option<String>> {
+    Ok(matrix::missing(BootWay::Limine)?)
 }
 
 fn main() -> std::process::ExitCode {

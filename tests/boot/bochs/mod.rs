@@ -11,12 +11,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use libtest_mimic::{Completion, Failed, Trial};
-use tocsin_tests::matrix;
-use tocsin_tools::settings::BootWay;
+use libtest_mimic::Trial;
 use tocsin_tools::workspace;
 
-use crate::{Result, ensure};
+use crate::{Result, ensure, missing_limine, trial_unless};
 
 const CPUS: u64 = 2;
 
@@ -34,19 +32,12 @@ pub fn trials() -> Vec<Trial> {
 
 /// A test that is skipped, with the reason, where there is no Bochs or no ISO for it.
 fn trial(name: String, test: impl FnOnce() -> Result + Send + 'static) -> Trial {
-    Trial::ignorable_test(name, move || {
-        let failed = |e: Box<dyn std::error::Error>| Failed::from(e.to_string());
-        if let Some(why) = missing().map_err(failed)? {
-            return Ok(Completion::ignored_with(why));
-        }
-        test().map_err(failed)?;
-        Ok(Completion::Completed)
-    })
+    trial_unless(missing, name, test)
 }
 
 /// Why this cannot be tried here.
 fn missing() -> Result<Option<String>> {
-    if let Some(why) = matrix::missing(BootWay::Limine)? {
+    if let Some(why) = missing_limine()? {
         return Ok(Some(why));
     }
     let runs = |program: &mut Command| {
