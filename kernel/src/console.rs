@@ -316,9 +316,11 @@ pub(crate) fn is_held_here() -> bool {
 /// That code must never go on.
 pub(crate) unsafe fn abandon() {
     if is_held_here() {
-        // SAFETY: 1. The lock is held, and whoever holds it does not go on. 2. The UART driver has no
-        // state that a torn call breaks.
-        unsafe { CONSOLE.raw().abandon() };
+        // SAFETY: It is used as a lock only.
+        let lock = unsafe { CONSOLE.raw() };
+        // SAFETY: 1. The lock is held, and its holder does not go on. 2. The UART driver has no state that a
+        // torn call breaks.
+        unsafe { lock.abandon() };
     }
 }
 

@@ -8,6 +8,7 @@
 //! The lock knows which CPU holds it. What even masked interrupts do not keep out, a fault report or
 //! an NMI, can tell by that whether it has interrupted the holder, and must not wait.
 
+use core::arch::asm;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use lock_api::{GuardNoSend, RawMutex};
@@ -15,7 +16,6 @@ use x86_64::instructions::interrupts;
 
 use tocsin_logic::units::Nanoseconds;
 
-use crate::cpu::percpu;
 use crate::hw::processor;
 use crate::time::{Patience, WAIT_LIMIT};
 
@@ -91,6 +91,9 @@ impl Local {
     }
 }
 
+/// Where a per-CPU block has it, in bytes from its begin; `cpu::percpu` holds to that.
+pub(crate) const LOCAL_OFFSET: usize = 8;
+
 /// That of the boot CPU until it has a per-CPU block.
 static EARLY: Local = Local::new(0);
 
@@ -105,7 +108,14 @@ pub(crate) fn use_blocks() {
 #[inline]
 fn local() -> &'static Local {
     if HAVE_BLOCKS.load(Ordering::Relaxed) {
-        &percpu::current().locks
+        let block: usize;
+        // SAFETY: The GS base of every CPU that runs leads to its per-CPU block, which begins with its own
+        // address.
+        unsafe {
+            asm!("mov {}, gs:[0]", out(reg) block, options(nostack, pure, readonly, preserves_flags));
+        }
+        // SAFETY: 1. The block has it there, and lives for ever. 2. All of it is atomic or constant.
+        unsafe { &*((block + LOCAL_OFFSET) as *const Local) }
     } else {
         &EARLY
     }

@@ -20,7 +20,7 @@ use super::machine_check::Polled;
 use super::nmi::Nmi;
 use super::stray::Strays;
 use super::stretch::Stretches;
-use crate::sync::{IrqMutex, Local};
+use crate::sync::{self, IrqMutex, Local};
 use x86_64::structures::gdt::GlobalDescriptorTable;
 use x86_64::structures::tss::TaskStateSegment;
 
@@ -165,14 +165,14 @@ impl Exchange {
 pub struct PerCpu {
     /// Address of this block, for `mov reg, gs:[0]`. First, so that its offset is 0.
     this: UnsafeCell<*const PerCpu>,
+    /// Its `IrqMutex`es.
+    pub(crate) locks: Local,
     id: u32,
     /// At which nesting depth it runs a called function without an interrupt, or [`NOT_SERVING`]; see
     /// `irq::wait`.
     pub(crate) serves_at: AtomicU32,
     /// The innermost wait for a ceiling lock; null in a release build, and if there is none.
     pub(crate) lock_wait: AtomicPtr<()>,
-    /// Its `IrqMutex`es.
-    pub(crate) locks: Local,
     /// What its priority is raised to; see `irq::priority`.
     pub(crate) raised: Stack,
     /// Depth of fault reports being printed; above 1, a report has faulted itself.
@@ -208,6 +208,8 @@ pub struct PerCpu {
     pub(super) gdt: UnsafeCell<GlobalDescriptorTable<GDT_ENTRIES>>,
     pub(super) tss: UnsafeCell<TaskStateSegment>,
 }
+
+const _: () = assert!(core::mem::offset_of!(PerCpu, locks) == sync::LOCAL_OFFSET);
 
 // SAFETY: 1. GDT, TSS and `this` are written only by `segments`, on the CPU they belong to, when its
 // code is not using them; others never touch them. 2. The note of `end` is read only when it is not
