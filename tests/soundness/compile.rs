@@ -40,11 +40,6 @@ pub const CASES: &[Case] = &[
         "tocsin::apic::local().send(Icr::start_up(0x7000, Destination::Physical(ApicId(1))).unwrap())",
     ),
     (
-        "send_in_nmi",
-        Private,
-        "tocsin::apic::LocalApic::send_nmi_in_any_context",
-    ),
-    (
         "self_ipi",
         Private,
         "tocsin::apic::local().send_to_self(Vector(17))",
@@ -113,7 +108,6 @@ pub const CASES: &[Case] = &[
         "tocsin::cpu::interrupt_entry::set_measured",
     ),
     ("nmi_call", Unsafe, "tocsin::irq::nmi::call(1, in_nmi, 0)"),
-    ("nmi_call_in_nmi", Private, "tocsin::irq::nmi::call_in_nmi"),
     // The processor.
     (
         "priority",
