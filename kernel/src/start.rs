@@ -25,6 +25,8 @@ unsafe extern "Rust" {
 #[unsafe(no_mangle)]
 extern "C" fn kernel_start(protocol: u64, start_info: u64) -> ! {
     time::start();
+    // SAFETY: 1. This is the boot CPU, this code runs once, and no lock has been taken.
+    unsafe { cpu::use_boot_block() };
     // First what a report needs, then the tables that lead to one. Until then an NMI is counted by the
     // entry code.
     console::init();

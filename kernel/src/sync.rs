@@ -9,7 +9,7 @@
 //! an NMI, can tell by that whether it has interrupted the holder, and must not wait.
 
 use core::arch::asm;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use lock_api::{GuardNoSend, RawMutex};
 use x86_64::instructions::interrupts;
@@ -34,17 +34,28 @@ pub type IrqGuard<'a, T> = lock_api::MutexGuard<'a, RawIrqMutex, T>;
 /// No CPU.
 const NOBODY: u32 = 0;
 
-/// What the locks keep for each CPU. Only the CPU itself uses it, and NMI handlers leave it as it was.
+/// The state of a CPU's sections without interrupts: bits 0 to 15 count its locks, bits 16 to 29 its sections.
+mod state {
+    pub(super) const LOCK: u32 = 1;
+    pub(super) const LOCKS: u32 = 0xffff;
+    pub(super) const SECTION: u32 = 1 << 16;
+    /// The watch was on when the first began.
+    pub(super) const WATCHED: u32 = 1 << 30;
+    /// Interrupts were enabled before the first, and are again when both counts are 0.
+    pub(super) const ENABLE: u32 = 1 << 31;
+}
+
+/// What the locks keep for each CPU. Only the CPU itself changes it, and NMI handlers leave it as it was.
 #[derive(Debug)]
 pub(crate) struct Local {
     /// The number of the CPU.
     number: u32,
     /// 0: no NMI handler is active; 1: one is; 2: one is, and another NMI has come. The entry code's.
     pub(crate) nmi_state: AtomicU32,
-    /// How many locks it holds.
-    held: AtomicU32,
-    /// Whether interrupts are enabled again when it holds none.
-    enable: AtomicBool,
+    /// See [`state`].
+    state: AtomicU32,
+    /// The time-stamp counter at the beginning of the first section or lock, if [`state::WATCHED`].
+    since: AtomicU64,
 }
 
 impl Local {
@@ -53,8 +64,8 @@ impl Local {
         Self {
             number,
             nmi_state: AtomicU32::new(0),
-            held: AtomicU32::new(0),
-            enable: AtomicBool::new(false),
+            state: AtomicU32::new(0),
+            since: AtomicU64::new(0),
         }
     }
 
@@ -67,61 +78,67 @@ impl Local {
     /// How many locks the CPU holds.
     #[inline]
     pub(crate) fn held(&self) -> u32 {
-        self.held.load(Ordering::Relaxed)
+        self.state.load(Ordering::Relaxed) & state::LOCKS
     }
 
-    /// The CPU has taken a lock, with interrupts disabled; before, they were enabled or not.
+    /// Disables interrupts and begins a [`state::SECTION`] or a [`state::LOCK`].
     #[inline]
-    fn add(&self, enable: bool) {
-        let held = self.held();
-        // Before the other, so that an NMI which takes a lock now does not change the other.
-        self.held.store(held + 1, Ordering::Relaxed);
-        if held == 0 {
-            self.enable.store(enable, Ordering::Relaxed);
+    fn begin(&self, kind: u32) {
+        let enabled = interrupts::are_enabled();
+        interrupts::disable();
+        let mut state = self.state.load(Ordering::Relaxed);
+        if enabled {
+            state |= state::ENABLE;
+            if is_watched() {
+                state |= state::WATCHED;
+                self.since.store(processor::timestamp(), Ordering::Relaxed);
+            }
+        }
+        self.state.store(state + kind, Ordering::Relaxed);
+    }
+
+    /// Ends what [`begin`](Self::begin) began. Enables interrupts if it was the last of the CPU and they
+    /// were enabled before the first.
+    #[inline]
+    fn end(&self, kind: u32) {
+        let left = self.state.load(Ordering::Relaxed).wrapping_sub(kind);
+        if left == state::ENABLE {
+            self.state.store(0, Ordering::Relaxed);
+            interrupts::enable();
+        } else {
+            self.end_inner_or_watched(left);
         }
     }
 
-    /// The CPU gives a lock back. Whether interrupts must be enabled.
-    #[inline]
-    fn remove(&self) -> bool {
-        let enable = self.enable.load(Ordering::Relaxed);
-        let held = self.held().saturating_sub(1);
-        self.held.store(held, Ordering::Relaxed);
-        held == 0 && enable
+    #[cold]
+    fn end_inner_or_watched(&self, left: u32) {
+        if left == state::ENABLE | state::WATCHED {
+            note(self.since.load(Ordering::Relaxed));
+            self.state.store(0, Ordering::Relaxed);
+            interrupts::enable();
+        } else {
+            self.state.store(left, Ordering::Relaxed);
+        }
     }
 }
 
-/// Where a per-CPU block has it, in bytes from its begin; `cpu::percpu` holds to that.
+/// The offset of the locks' state in a per-CPU block, in bytes; `cpu::percpu` checks it.
 pub(crate) const LOCAL_OFFSET: usize = 8;
 
-/// That of the boot CPU until it has a per-CPU block.
-static EARLY: Local = Local::new(0);
-
-/// Whether all CPUs that run have their per-CPU blocks.
-static HAVE_BLOCKS: AtomicBool = AtomicBool::new(false);
-
-/// From now on the locks find what they keep in the per-CPU block: the boot CPU has its own.
-pub(crate) fn use_blocks() {
-    HAVE_BLOCKS.store(true, Ordering::Release);
-}
-
+/// The state of the CPU that runs this code.
 #[inline]
 fn local() -> &'static Local {
-    if HAVE_BLOCKS.load(Ordering::Relaxed) {
-        let block: usize;
-        // SAFETY: The GS base of every CPU that runs leads to its per-CPU block, which begins with its own
-        // address.
-        unsafe {
-            asm!("mov {}, gs:[0]", out(reg) block, options(nostack, pure, readonly, preserves_flags));
-        }
-        // SAFETY: 1. The block has it there, and lives for ever. 2. All of it is atomic or constant.
-        unsafe { &*((block + LOCAL_OFFSET) as *const Local) }
-    } else {
-        &EARLY
+    let block: usize;
+    // SAFETY: `kernel_start` and the entry of the APs set the GS base to a per-CPU block, which begins with
+    // its own address.
+    unsafe {
+        asm!("mov {}, gs:[0]", out(reg) block, options(nostack, pure, readonly, preserves_flags));
     }
+    // SAFETY: The block has it there and is never freed. All of it is atomic or constant.
+    unsafe { &*((block + LOCAL_OFFSET) as *const Local) }
 }
 
-/// The number of the CPU that runs this code; 0 until it has a per-CPU block.
+/// The number of the CPU that runs this code.
 pub(crate) fn cpu_number() -> u32 {
     local().number
 }
@@ -134,24 +151,29 @@ pub(crate) fn set_log(lock: &'static RawIrqMutex) {
     LOG.store(core::ptr::from_ref(lock).cast_mut(), Ordering::Relaxed);
 }
 
-/// Who notes how long interrupts are disabled; null if nobody does.
+/// The function that notes how long interrupts were disabled; null for none.
 static WATCH: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Lets `note` be called at the end of each section in which interrupts are disabled, while they still
-/// are, with the time-stamp counter at its begin; or nobody. In a section that began before, the time
-/// may be that of an earlier one.
+/// Sets the function that is called at the end of each section in which interrupts are disabled, while they
+/// still are, with the time-stamp counter at its beginning; `None` ends the watch. A section that began before
+/// the watch is not noted.
 pub(crate) fn set_watch(note: Option<fn(u64)>) {
     let note = note.map_or(core::ptr::null_mut(), |note| note as *mut ());
     WATCH.store(note, Ordering::Release);
 }
 
+#[inline]
+fn is_watched() -> bool {
+    !WATCH.load(Ordering::Relaxed).is_null()
+}
+
 /// Now, in TSC cycles, if sections are watched; else 0.
 #[inline]
 pub(crate) fn now_if_watched() -> u64 {
-    if WATCH.load(Ordering::Relaxed).is_null() {
-        0
-    } else {
+    if is_watched() {
         processor::timestamp()
+    } else {
+        0
     }
 }
 
@@ -159,7 +181,7 @@ pub(crate) fn now_if_watched() -> u64 {
 #[cold]
 fn note(since: u64) {
     let note = WATCH.load(Ordering::Acquire);
-    if since == 0 || note.is_null() {
+    if note.is_null() {
         return;
     }
     // SAFETY: 1. Only `set_watch` stores here, and it stores a `fn(u64)`.
@@ -173,38 +195,10 @@ fn note(since: u64) {
 /// Context: any.
 #[inline]
 pub fn without_interrupts<T>(section: impl FnOnce() -> T) -> T {
-    if !interrupts::are_enabled() {
-        return in_disabled(section);
-    }
-    interrupts::disable();
-    let since = now_if_watched();
-    let result = section();
-    if since != 0 {
-        note(since);
-    }
     let local = local();
-    if local.held() == 0 {
-        interrupts::enable();
-    } else {
-        local.enable.store(true, Ordering::Relaxed);
-    }
-    result
-}
-
-/// Runs `section`, which begins with interrupts disabled. It may drop the last [`IrqMutex`] guard: interrupts
-/// are enabled after it then, not in it.
-fn in_disabled<T>(section: impl FnOnce() -> T) -> T {
-    let local = local();
-    if local.held() == 0 {
-        return section();
-    }
-    let enable = local.enable.swap(false, Ordering::Relaxed);
+    local.begin(state::SECTION);
     let result = section();
-    if enable && local.held() == 0 {
-        interrupts::enable();
-    } else if enable {
-        local.enable.store(true, Ordering::Relaxed);
-    }
+    local.end(state::SECTION);
     result
 }
 
@@ -213,8 +207,6 @@ fn in_disabled<T>(section: impl FnOnce() -> T) -> T {
 pub struct RawIrqMutex {
     /// The number of the CPU that holds it, plus 1; or [`NOBODY`].
     holder: AtomicU32,
-    /// When the holder disabled them, in TSC cycles, if that was watched; belongs to the holder.
-    since: AtomicU64,
 }
 
 impl RawIrqMutex {
@@ -242,15 +234,6 @@ impl RawIrqMutex {
                 Ordering::Relaxed,
             )
             .is_ok()
-    }
-
-    /// Notes that the lock has been taken, with interrupts disabled since `since`.
-    #[inline]
-    fn note_taken(&self, local: &Local, enable: bool, since: u64) {
-        local.add(enable);
-        if since != 0 {
-            self.since.store(since, Ordering::Relaxed);
-        }
     }
 
     /// Waits until the lock is free.
@@ -302,7 +285,6 @@ fn reject_in_nmi() -> ! {
 unsafe impl RawMutex for RawIrqMutex {
     const INIT: Self = Self {
         holder: AtomicU32::new(NOBODY),
-        since: AtomicU64::new(0),
     };
 
     // Tied to the CPU whose interrupts it masks.
@@ -310,49 +292,31 @@ unsafe impl RawMutex for RawIrqMutex {
 
     #[inline]
     fn lock(&self) {
-        let enable = interrupts::are_enabled();
-        interrupts::disable();
-        let since = now_if_watched();
         let local = local();
         if local.in_nmi() {
             reject_in_nmi();
         }
+        local.begin(state::LOCK);
         while !self.take(local) {
             self.wait(local);
         }
-        self.note_taken(local, enable, since);
     }
 
     #[inline]
     fn try_lock(&self) -> bool {
-        let enable = interrupts::are_enabled();
-        interrupts::disable();
         let local = local();
+        local.begin(state::LOCK);
         let taken = self.take(local);
-        if taken {
-            self.note_taken(local, enable, now_if_watched());
-        } else if enable {
-            interrupts::enable();
+        if !taken {
+            local.end(state::LOCK);
         }
         taken
     }
 
     #[inline]
     unsafe fn unlock(&self) {
-        let local = local();
-        let is_watched = !WATCH.load(Ordering::Relaxed).is_null();
-        let since = if is_watched {
-            self.since.load(Ordering::Relaxed)
-        } else {
-            0
-        };
         self.holder.store(NOBODY, Ordering::Release);
-        if local.remove() {
-            if is_watched {
-                note(since);
-            }
-            interrupts::enable();
-        }
+        local().end(state::LOCK);
     }
 
     fn is_locked(&self) -> bool {

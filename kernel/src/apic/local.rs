@@ -289,6 +289,12 @@ impl LocalApic {
                 .x2apic_msr()
                 .map_or(0, |msr| unsafe { control::read_msr(msr) as u32 });
         }
+        self.read_memory(register)
+    }
+
+    /// As [`read`](Self::read), in xAPIC mode.
+    #[inline]
+    pub(super) fn read_memory(&self, register: Register) -> u32 {
         register.xapic_offset().map_or(0, |offset| {
             // SAFETY: 1. The offset is within the mapped page and a multiple of 16.
             unsafe { mmio::read(self.page + u64::from(offset)) }
@@ -303,7 +309,15 @@ impl LocalApic {
                 // which sets no reserved bit.
                 unsafe { Msr::new(msr).write(u64::from(value)) };
             }
-        } else if let Some(offset) = register.xapic_offset() {
+        } else {
+            self.write_memory(register, value);
+        }
+    }
+
+    /// As [`write`](Self::write), in xAPIC mode.
+    #[inline]
+    pub(super) fn write_memory(&self, register: Register, value: u32) {
+        if let Some(offset) = register.xapic_offset() {
             // SAFETY: 1. The offset is within the mapped page and a multiple of 16.
             unsafe { mmio::write(self.page + u64::from(offset), value) };
         }

@@ -35,8 +35,6 @@ impl LocalApic {
     ///
     /// Context: any.
     ///
-    /// Context: any.
-    ///
     /// # Errors
     ///
     /// [`EncodingError`], if this mode cannot express it.
@@ -90,25 +88,40 @@ impl LocalApic {
     }
 
     /// Writes the two halves of the ICR in xAPIC mode.
-    ///
-    /// An NMI can come between the two writes of the code that it interrupts, so in an NMI handler the high
-    /// half is put back: that code would send its command to another destination otherwise. In x2APIC mode
-    /// a command is one write.
     #[cold]
-    fn send_by_registers(&self, [high, low]: [u32; 2]) {
-        let in_nmi = cpu::current().in_nmi();
-        let interrupted = in_nmi.then(|| self.read(Register::IcrHigh));
+    #[inline(never)]
+    fn send_by_registers(&self, command: [u32; 2]) {
+        let own = cpu::current();
+        if own.in_nmi() {
+            return self.send_by_registers_in_nmi(command);
+        }
         // The high half must not change while the last command is pending, and nothing may come
         // between the two writes.
-        without_interrupts(|| {
+        without_interrupts(|| self.write_command(command));
+        if own.interrupts.are_answered() {
+            // The interrupted code may have waited until the ICR was idle, and be about to write it.
             self.wait_until_sent();
-            self.write(Register::IcrHigh, high);
-            self.write(Register::Icr, low);
-        });
-        self.leave_idle();
-        if let Some(high) = interrupted {
-            self.write(Register::IcrHigh, high);
         }
+    }
+
+    /// As [`send_by_registers`](Self::send_by_registers), in an NMI handler. The NMI may have come between
+    /// the two writes of a command. So the handler restores the high half, without which that command would
+    /// go to another destination, and leaves the ICR idle. In x2APIC mode a command is one write.
+    #[cold]
+    #[inline(never)]
+    fn send_by_registers_in_nmi(&self, command: [u32; 2]) {
+        let interrupted = self.read_memory(Register::IcrHigh);
+        self.write_command(command);
+        self.wait_until_sent();
+        self.write_memory(Register::IcrHigh, interrupted);
+    }
+
+    /// Waits until the ICR is idle and writes it.
+    #[inline]
+    fn write_command(&self, [high, low]: [u32; 2]) {
+        self.wait_until_sent();
+        self.write_memory(Register::IcrHigh, high);
+        self.write_memory(Register::Icr, low);
     }
 
     /// What a handler interrupts may have waited until the last command was sent, and be about to write its
@@ -150,14 +163,14 @@ impl LocalApic {
             .encode_xapic()
             .expect("a vector above 31 can be sent to oneself");
         self.wait_until_sent();
-        self.write(Register::Icr, low);
+        self.write_memory(Register::Icr, low);
         self.leave_idle();
     }
 
     /// Waits until the last command is on its way, but not for ever. In xAPIC mode.
     pub(super) fn wait_until_sent(&self) {
         for _ in 0..SEND_TRIES {
-            if self.read(Register::Icr) & Icr::DELIVERY_PENDING == 0 {
+            if self.read_memory(Register::Icr) & Icr::DELIVERY_PENDING == 0 {
                 return;
             }
             core::hint::spin_loop();

@@ -9,7 +9,7 @@ use tocsin_logic::irq::context::{self, Context, Level, Limit, WAIT_CLASS};
 use tocsin_logic::vector::PriorityClass;
 use x86_64::instructions::interrupts;
 
-use super::percpu::{self, NOT_SERVING};
+use super::percpu;
 use crate::hw::control;
 
 /// The context of the running code.
@@ -67,10 +67,10 @@ pub(crate) fn require_class(operation: &'static str, class: PriorityClass) {
 #[track_caller]
 pub(crate) fn require_wait(operation: &'static str) {
     let cpu = percpu::current();
-    // As a rule, it is a thread that nothing else concerns.
+    // As a rule, it is a thread that nothing else concerns. Where a CPU runs a called function without an
+    // interrupt, its CR8 is at the class of calls.
     let is_plain = !cpu.interrupts.are_answered()
         && !cpu.in_nmi()
-        && cpu.serves_at.load(Ordering::Relaxed) == NOT_SERVING
         && cpu.locks.held() == 0
         && control::priority_class() <= WAIT_CLASS;
     if !is_plain {

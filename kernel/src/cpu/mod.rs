@@ -29,6 +29,16 @@ use tocsin_logic::layout::{StackKind, stack_range};
 use crate::hw::control;
 pub use percpu::{PerCpu, current};
 
+/// Gives the boot CPU its per-CPU block, in which locks keep their state.
+///
+/// # Safety
+///
+/// Once, on the boot CPU, before any lock is taken.
+pub(crate) unsafe fn use_boot_block() {
+    // SAFETY: 1. Passed on to the caller.
+    unsafe { percpu::boot_cpu().install() };
+}
+
 /// Makes the boot CPU able to report a fault: control registers, GDT, TSS, IDT.
 ///
 /// # Safety
@@ -44,7 +54,6 @@ pub(crate) unsafe fn init_boot_cpu() {
     // SAFETY: 1. Nobody else uses the table yet. 2. It is writable: the loader's tables map it so.
     unsafe { idt::fill() };
     idt::load();
-    crate::sync::use_blocks();
 }
 
 /// Makes an AP able to report a fault, with `cpu` as its per-CPU block and stacks that are mapped.

@@ -313,7 +313,8 @@ impl PerCpu {
     ///
     /// # Safety
     ///
-    /// Once for each CPU, before it calls [`current`].
+    /// On the CPU to which the block belongs, before it calls [`current`], and again when loading a selector
+    /// has cleared the GS base.
     pub(super) unsafe fn install(&'static self) {
         // SAFETY: 1. Nobody reads it before the GS base leads here.
         unsafe { *self.this.get() = self };

@@ -46,6 +46,9 @@ const AT_A_TIME: usize = 16;
 /// Calls to all that may be under way at once; further callers wait until one is done.
 const TO_ALL: usize = 16;
 
+/// The operation that a report of a wrong context names.
+const OPERATION: &str = "call::and_wait";
+
 /// How often a CPU that waits for an answer looks for it, unless [`set_eager_looks`] has told otherwise,
 /// before it pauses and begins to answer calls in its loop: for about the time that an answer takes.
 /// PAUSE has its price on some processors, and most of all under an emulator.
@@ -177,27 +180,26 @@ pub fn start<'a>(
 /// # Panics
 ///
 /// In another context; the message names the rule.
+#[inline]
 #[track_caller]
 pub fn and_wait<'a>(
     targets: impl Into<Targets<'a>>,
     function: Function,
     argument: usize,
 ) -> Result<(), Offline> {
-    context::require_wait("call::and_wait");
-    let own = cpu::current();
+    // Most callers pass a constant kind of targets, which leaves only one of these.
     match targets.into() {
-        Targets::One(cpu) if cpu == own.id() => call_here(function, argument),
-        Targets::One(cpu) => {
-            call_one(ipi::find(cpu)?, function, argument);
+        Targets::One(cpu) => call_one(cpu, function, argument),
+        Targets::Set(set) => call_set(set, function, argument),
+        Targets::Others => {
+            call_others(function, argument);
+            Ok(())
         }
-        Targets::Set(set) => {
-            ipi::check(set)?;
-            call_set(own, set, function, argument);
+        Targets::All => {
+            call_all(function, argument);
+            Ok(())
         }
-        Targets::Others => call_others(own, function, argument, || ()),
-        Targets::All => call_others(own, function, argument, || call_here(function, argument)),
     }
-    Ok(())
 }
 
 /// As [`and_wait`], for a closure, which may borrow from the caller.
@@ -211,6 +213,7 @@ pub fn and_wait<'a>(
 /// # Panics
 ///
 /// As [`and_wait`].
+#[inline]
 #[track_caller]
 pub fn run<'a, F>(targets: impl Into<Targets<'a>>, function: F) -> Result<(), Offline>
 where
@@ -225,17 +228,37 @@ where
     and_wait(targets, enter::<F>, &raw const function as usize)
 }
 
-/// Calls another CPU.
+/// Calls one CPU, which may be this one.
 #[inline(never)]
-fn call_one(target: &Online, function: Function, argument: usize) {
+#[track_caller]
+fn call_one(cpu: u32, function: Function, argument: usize) -> Result<(), Offline> {
+    // Apart from the rest, which needs no registers to be saved for a report then.
+    context::require_wait(OPERATION);
+    call_one_from_here(cpu, function, argument)
+}
+
+/// As [`call_one`], in a context from which the CPU may wait.
+#[inline(never)]
+fn call_one_from_here(cpu: u32, function: Function, argument: usize) -> Result<(), Offline> {
+    if cpu == cpu::current().id() {
+        call_here(function, argument);
+        return Ok(());
+    }
+    let target = ipi::find(cpu)?;
     let call = Waited::new(function as usize, argument);
     target.cpu.calls.post(&call);
     send(physical(target));
     wait_until(target, || call.is_done());
+    Ok(())
 }
 
-/// Calls a set of CPUs that are online.
-fn call_set(own: &PerCpu, set: &CpuSet, function: Function, argument: usize) {
+/// Calls a set of CPUs, of which this one may be one.
+#[inline(never)]
+#[track_caller]
+fn call_set(set: &CpuSet, function: Function, argument: usize) -> Result<(), Offline> {
+    context::require_wait(OPERATION);
+    ipi::check(set)?;
+    let own = cpu::current();
     let others = set.iter().filter(|&cpu| cpu != own.id());
     let mut others = others.filter_map(smp::find).peekable();
     let mut is_own_due = set.contains(own.id());
@@ -255,14 +278,32 @@ fn call_set(own: &PerCpu, set: &CpuSet, function: Function, argument: usize) {
             wait_until(target, || call.is_done());
         }
     }
+    Ok(())
 }
 
-/// Calls all others by one IPI, does `meanwhile`, and waits.
+/// Calls all other CPUs.
+#[inline(never)]
+#[track_caller]
+fn call_others(function: Function, argument: usize) {
+    context::require_wait(OPERATION);
+    post_and_wait(function, argument, || ());
+}
+
+/// Calls all CPUs.
+#[inline(never)]
+#[track_caller]
+fn call_all(function: Function, argument: usize) {
+    context::require_wait(OPERATION);
+    post_and_wait(function, argument, || call_here(function, argument));
+}
+
+/// Calls all other CPUs by one IPI, does `meanwhile`, and waits.
 #[inline]
-fn call_others(own: &PerCpu, function: Function, argument: usize, meanwhile: impl FnOnce()) {
+fn post_and_wait(function: Function, argument: usize, meanwhile: impl FnOnce()) {
+    let own = cpu::current();
     let online = smp::by_shorthand();
     if online.len() <= 1 {
-        return call_others_in_turn(own, function, argument, meanwhile);
+        return post_and_wait_in_turn(own, function, argument, meanwhile);
     }
     let notice = post_to_others(own, function, argument)
         .unwrap_or_else(|| post_later(own, function, argument));
@@ -271,9 +312,9 @@ fn call_others(own: &PerCpu, function: Function, argument: usize, meanwhile: imp
     wait_for_all(online, notice);
 }
 
-/// As [`call_others`], by one IPI to each: where the shorthand would reach CPUs that are not online.
+/// As [`post_and_wait`], by one IPI to each: where the shorthand would reach CPUs that are not online.
 #[cold]
-fn call_others_in_turn(
+fn post_and_wait_in_turn(
     own: &PerCpu,
     function: Function,
     argument: usize,
