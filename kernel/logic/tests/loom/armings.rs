@@ -16,7 +16,12 @@ struct Timer {
     interrupt: Interrupt,
     /// What the control prepares before it starts the timer, and the function reads.
     prepared: UnsafeCell<usize>,
+    /// Stands for the memory of the timer: posting the notification reads it, and freeing it writes it.
+    node: UnsafeCell<()>,
 }
+
+/// The deadline of the command that closes the timer: the owner frees it.
+const CLOSE: usize = usize::MAX;
 
 /// What the owner has to itself: the queue with this timer alone, and what its function was called for.
 struct Owner {
@@ -24,6 +29,10 @@ struct Owner {
     number: Number,
     deadline: Option<usize>,
     called: Vec<usize>,
+    /// How many notifications it has answered, and the commands that it has found then.
+    answered: usize,
+    taken: Vec<Number>,
+    is_freed: bool,
 }
 
 impl Timer {
@@ -34,6 +43,7 @@ impl Timer {
             inbox: Posted::new(),
             interrupt: Interrupt::new(),
             prepared: UnsafeCell::new(0),
+            node: UnsafeCell::new(()),
         })
     }
 
@@ -46,6 +56,7 @@ impl Timer {
         // Both words are the same, so that a torn command is seen.
         let words = [deadline; 2];
         if self.arming.publish(Command { number, words }) {
+            self.node.with(|_| ());
             assert!(self.told.take(0, 0), "told twice");
             self.inbox.post(&self.told);
             self.interrupt.send();
@@ -60,6 +71,9 @@ impl Owner {
             number: Number::FIRST,
             deadline: None,
             called: Vec::new(),
+            answered: 0,
+            taken: Vec::new(),
+            is_freed: false,
         }
     }
 
@@ -68,11 +82,20 @@ impl Owner {
         let timer = self.timer.clone();
         if timer.interrupt.point() {
             timer.inbox.release(at, |_| {
+                self.answered += 1;
                 if let Some(command) = timer.arming.take() {
                     let [first, second] = command.words;
                     assert_eq!(first, second, "torn");
+                    assert!(!self.taken.contains(&command.number), "taken twice");
+                    self.taken.push(command.number);
                     self.number = command.number;
                     self.deadline = Some(first);
+                    if first == CLOSE {
+                        assert!(!self.is_freed, "freed twice");
+                        self.deadline = None;
+                        self.is_freed = true;
+                        timer.node.with_mut(|_| ());
+                    }
                 }
             });
         }
@@ -165,6 +188,80 @@ fn a_command_overwrites_one_that_is_being_taken() {
         owner.point();
         assert_eq!(owner.deadline, Some(2), "lost");
         is_first
+    });
+}
+
+/// It is closed while the owner takes an earlier command: the owner frees it once, and the control does not
+/// touch it after that.
+#[test]
+fn a_closed_timer_is_freed_once() {
+    explore(Some(3), || {
+        let timer = Timer::new();
+        let owner = beside_owner(&timer, Owner::point);
+        let [first, second] = numbers();
+        timer.start(first, 1);
+        timer.arming.replace(second, false);
+        timer.command(second, CLOSE);
+        let mut owner = owner.join().unwrap();
+        // The close was taken in answer to the first notification.
+        let is_early = owner.is_freed;
+        owner.point();
+        assert!(owner.is_freed, "lost");
+        is_early
+    });
+}
+
+/// The owner is notified while the control writes the next command: it is notified again, and the control says
+/// whether it was.
+#[test]
+fn a_command_is_taken_once_for_each_notification() {
+    explore(Some(2), || {
+        let timer = Timer::new();
+        let owner = beside_owner(&timer, |owner| {
+            owner.point();
+            owner.point();
+        });
+        let [first, second, third] = numbers();
+        for (number, deadline) in [(first, 1), (second, 2), (third, 3)] {
+            timer.start(number, deadline);
+        }
+        let mut owner = owner.join().unwrap();
+        owner.point();
+        assert_eq!(owner.deadline, Some(3), "lost");
+        assert!(!timer.arming.is_told(), "taken, and still notified");
+        // One notification came too early, and had no command.
+        owner.answered > owner.taken.len()
+    });
+}
+
+/// The owner itself closes the timer while a notification of another CPU waits: the close takes the place of that
+/// command, without another notification, and the timer is freed in answer to it. Without one it is freed at once.
+#[test]
+fn a_timer_that_is_closed_where_it_runs_is_freed_after_its_notification() {
+    explore(Some(3), || {
+        let timer = Timer::new();
+        let [first, second] = numbers();
+        let control = beside(&timer, move |timer| timer.start(first, 1));
+        let mut owner = Owner::new(&timer);
+        owner.point();
+        // The timer is handed to its CPU.
+        control.join().unwrap();
+        timer.arming.replace(second, false);
+        let is_told = timer.arming.is_told();
+        if is_told {
+            let words = [CLOSE; 2];
+            let number = second;
+            assert!(
+                !timer.arming.publish(Command { number, words }),
+                "told twice"
+            );
+        } else {
+            timer.node.with_mut(|_| ());
+        }
+        owner.point();
+        assert_eq!(owner.is_freed, is_told, "not freed once");
+        assert!(timer.inbox.is_empty(), "freed with a notification");
+        is_told
     });
 }
 
