@@ -38,6 +38,36 @@ fn requests_before_it_runs_are_one_and_one_while_it_runs_is_another() {
     assert_eq!(turns.request(), Request::Defer);
 }
 
+/// A function that sets its next time does not run for what fired while it ran, and runs for what fires later.
+#[test]
+fn a_request_while_it_runs_can_be_withdrawn() {
+    let turns = Turns::new();
+    assert!(!turns.withdraw(), "nothing was requested");
+    assert_eq!(turns.request(), Request::Defer);
+    assert!(!turns.withdraw(), "it does not run");
+    assert!(turns.start());
+    assert!(!turns.withdraw(), "requested before it ran");
+    assert_eq!(turns.request(), Request::Again);
+    assert!(turns.withdraw());
+    assert_eq!(turns.request(), Request::Again);
+    assert!(turns.withdraw());
+    assert!(!turns.withdraw(), "withdrawn already");
+    assert_eq!(turns.finish(), Finish::Idle);
+    assert_eq!(turns.request(), Request::Defer);
+}
+
+/// What is withdrawn does not bring back a timer that has been dropped.
+#[test]
+fn nothing_is_withdrawn_from_a_dropped_timer() {
+    let turns = Turns::new();
+    assert_eq!(turns.request(), Request::Defer);
+    assert!(turns.start());
+    assert_eq!(turns.request(), Request::Again);
+    assert_eq!(turns.release(true), Release::Left);
+    assert!(!turns.withdraw());
+    assert_eq!(turns.finish(), Finish::Dead);
+}
+
 /// The interrupt that only requests ends too.
 #[test]
 fn the_end_of_an_interrupt_leaves_deferred_work_alone() {
