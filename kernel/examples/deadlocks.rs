@@ -5,17 +5,24 @@
 
 extern crate alloc;
 
+#[path = "deadlocks/jobs.rs"]
+mod jobs;
+#[path = "deadlocks/locks.rs"]
+mod locks;
+#[path = "deadlocks/timers.rs"]
+mod timers;
+
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use tocsin::cpu::current;
 use tocsin::irq::ipi::Targets;
-use tocsin::irq::timers::{self, Mode};
+use tocsin::irq::timers::{Expiry, Mode};
 use tocsin::irq::{
     CeilingMutex, Claim, Line, Member, Request, SharedLine, Source, Timer, call, deferred,
     priority, raise,
 };
-use tocsin::smp::jobs::{self, Job};
+use tocsin::smp::jobs::{Job, run_on};
 use tocsin::sync::{IrqMutex, without_interrupts};
 use tocsin::{println, time};
 use tocsin_logic::vector::PriorityClass;
@@ -29,10 +36,15 @@ const C6: PriorityClass = PriorityClass::new(6).unwrap();
 const C9: PriorityClass = PriorityClass::new(9).unwrap();
 
 /// The programs, by name.
-const PROGRAMS: [(&str, fn()); 21] = [
-    ("cancel", cancel),
+const PROGRAMS: [(&str, fn()); 28] = [
+    ("cancel", timers::cancel),
     ("mutual", mutual),
-    ("timer-drop", drop_under_lock),
+    ("timer-drop", timers::drop_under_lock),
+    ("timer-drop-told", timers::drop_with_notification),
+    ("timer-full", timers::full),
+    ("timer-renew", timers::renew),
+    ("job-waiting", jobs::give_while_one_waits),
+    ("job-handler", jobs::give_in_handler),
     ("call-in-call", call_in_call),
     ("call-in-served", call_in_served),
     ("call-in-timer", call_in_timer),
@@ -42,9 +54,11 @@ const PROGRAMS: [(&str, fn()); 21] = [
     ("timer-raised", timer_raised),
     ("ceiling-off", ceiling_off),
     ("ceiling-above", ceiling_above),
+    ("ceiling-risen", locks::ceiling_risen),
     ("order", order),
     ("handover", handover),
     ("mutex-order", mutex_order),
+    ("mutex-section", locks::mutex_section),
     ("mutex-twice", mutex_twice),
     ("line-drop-self", line_drop_self),
     ("line-move-self", line_move_self),
@@ -65,6 +79,12 @@ fn kernel(machine: &'static tocsin::Machine) -> ! {
     tocsin::hw::machine::power_off(0)
 }
 
+/// A job without a function: the CPU's thread has run when it is done.
+const NOTHING: Job = Job {
+    function: |_| (),
+    argument: 0,
+};
+
 fn request(name: &'static str, class: PriorityClass, cpu: u32) -> Request {
     Request {
         name,
@@ -84,7 +104,7 @@ fn begin(cpu: u32, function: fn(u64)) {
             argument: 0,
         };
         // From CPU 3 to CPU 2, and from CPU 4 to CPU 1, so that CPU 0 need not wait.
-        let _ = jobs::run_on(if current().id() == 3 { 2 } else { 1 }, job);
+        let _ = run_on(if current().id() == 3 { 2 } else { 1 }, job);
     }
     let giver = if cpu == 2 { 3 } else { 4 };
     deferred::defer_on(giver, give, function as usize).unwrap();
@@ -92,55 +112,6 @@ fn begin(cpu: u32, function: fn(u64)) {
 
 fn reached(step: &AtomicU32, at_least: u32) -> bool {
     time::wait_until(20 * SECOND, || step.load(SeqCst) >= at_least)
-}
-
-struct Shared {
-    timer: Option<Timer>,
-    count: u64,
-}
-
-/// A timer that its function shares a lock with, which another CPU cancels and starts under it.
-fn cancel() {
-    static STATE: CeilingMutex<Shared> = CeilingMutex::new(
-        timers::CLASS,
-        Shared {
-            timer: None,
-            count: 0,
-        },
-    );
-    let timer = Timer::on(1, "retry", Mode::Interrupt, |_| STATE.lock().count += 1).unwrap();
-    STATE.lock().timer = Some(timer);
-    for round in 0..20_000_u64 {
-        let mut state = STATE.lock();
-        let timer = state.timer.as_mut().unwrap();
-        timer.cancel();
-        timer.after(round % 40 * 500).unwrap();
-        drop(state);
-        time::spin_for(round % 7 * 1_000);
-    }
-    // The last start is not lost.
-    let before = STATE.lock().count;
-    STATE
-        .lock()
-        .timer
-        .as_mut()
-        .unwrap()
-        .after(50_000_000)
-        .unwrap();
-    let fired = || {
-        let state = STATE.lock();
-        state.count > before && state.timer.as_ref().unwrap().fired() > before
-    };
-    assert!(time::wait_until(20 * SECOND, fired), "the start was lost");
-    // Nor is a cancel: nothing fires after it.
-    let mut state = STATE.lock();
-    let timer = state.timer.as_mut().unwrap();
-    timer.after(20_000_000).unwrap();
-    assert!(timer.cancel());
-    let count = state.count;
-    drop(state);
-    time::spin_for(60_000_000);
-    assert_eq!(STATE.lock().count, count, "fired after it was cancelled");
 }
 
 /// A timer's function on CPU 1 cancels and drops a timer of CPU 2, which calls CPU 1 with interrupts disabled.
@@ -174,41 +145,6 @@ fn mutual() {
     assert!(reached(&ENDS, 2), "they wait for each other");
 }
 
-/// A timer is dropped under a lock that its function waits for.
-fn drop_under_lock() {
-    static LOCK: CeilingMutex<()> = CeilingMutex::new(timers::CLASS, ());
-    static STEP: AtomicU32 = AtomicU32::new(0);
-    for mode in [Mode::Interrupt, Mode::Deferred] {
-        STEP.store(0, SeqCst);
-        let mut timer = Timer::on(1, "dropped", mode, |_| {
-            STEP.store(1, SeqCst);
-            drop(LOCK.lock());
-            STEP.store(2, SeqCst);
-        })
-        .unwrap();
-        let guard = LOCK.lock();
-        timer.after(0).unwrap();
-        assert!(reached(&STEP, 1));
-        drop(timer);
-        drop(guard);
-        assert!(reached(&STEP, 2));
-    }
-    // In a thread that holds no lock, the drop waits for the end.
-    for mode in [Mode::Interrupt, Mode::Deferred] {
-        STEP.store(0, SeqCst);
-        let mut timer = Timer::on(1, "waited for", mode, |_| {
-            STEP.store(1, SeqCst);
-            time::spin_for(50_000_000);
-            STEP.store(2, SeqCst);
-        })
-        .unwrap();
-        timer.after(0).unwrap();
-        assert!(reached(&STEP, 1));
-        drop(timer);
-        assert_eq!(STEP.load(SeqCst), 2);
-    }
-}
-
 /// A called function waits for a call.
 fn call_in_call() {
     call::run(Targets::Others, || {
@@ -240,7 +176,7 @@ fn call_in_served() {
 
 /// A timer's function waits for a call.
 fn call_in_timer() {
-    let function = |_: &timers::Expiry<'_>| call::run(2, || ()).unwrap();
+    let function = |_: &Expiry<'_>| call::run(2, || ()).unwrap();
     let mut timer = Timer::on(1, "caller", Mode::Interrupt, function).unwrap();
     timer.after(0).unwrap();
     time::wait_until(20 * SECOND, || timer.fired() > 0);

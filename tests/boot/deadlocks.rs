@@ -6,14 +6,20 @@ use tocsin_tools::{Outcome, workspace};
 use crate::{PATIENCE, Result, STOPPED, ensure, machine, trial, with};
 
 /// Those that end, and what they must log.
-const END: [(&str, &str); 8] = [
+const END: [(&str, &str); 14] = [
     ("cancel", ""),
     ("mutual", ""),
     ("timer-drop", ""),
+    ("timer-drop-told", ""),
+    ("timer-full", ""),
+    ("timer-renew", ""),
+    ("job-waiting", ""),
+    ("job-handler", ""),
     ("served-ceiling", ""),
     ("order", ""),
     ("handover", ""),
     ("mutex-order", ""),
+    ("mutex-section", ""),
     (
         "long-wait",
         "warning: wait: CPU 0 has waited 3 s for CPU 1 to run a called function (it runs a thread; \
@@ -26,7 +32,7 @@ const WAIT: &str =
     "(it is for threads and handlers up to class 12 that hold no IrqMutex, because it waits";
 
 /// Those that are rejected: what of the context, and what of the rule, the message has.
-const REJECTED: [(&str, &str, &str); 13] = [
+const REJECTED: [(&str, &str, &str); 14] = [
     (
         "call-in-call",
         "call::and_wait: called in a handler of class 13",
@@ -66,6 +72,11 @@ const REJECTED: [(&str, &str, &str); 13] = [
         "ceiling-above",
         "CeilingMutex::lock: called in a handler of class 6",
         "(it is for threads and handlers up to class 3",
+    ),
+    (
+        "ceiling-risen",
+        "CeilingMutex::lock: called in a handler of class 9",
+        "(it is for threads and handlers up to class 6",
     ),
     (
         "mutex-twice",

@@ -1,0 +1,61 @@
+//! Locks whose state changes while they are held.
+
+use tocsin::cpu::context;
+use tocsin::irq::{CeilingMutex, Line, raise};
+use tocsin::sync::{IrqMutex, without_interrupts};
+use tocsin::time;
+
+use crate::{C6, C9, SECOND, request};
+
+/// A lock's ceiling has risen to that of a thread which took it: handlers above the declared ceiling still may not.
+pub fn ceiling_risen() {
+    static LOCK: CeilingMutex<()> = CeilingMutex::new(C6, ());
+    let raised = raise(C9);
+    drop(LOCK.lock());
+    drop(raised);
+    assert_eq!(LOCK.ceiling(), C9);
+    let line = Line::new(request("above", C9, 0), || drop(LOCK.lock())).unwrap();
+    line.trigger().unwrap();
+    time::spin_for(SECOND);
+}
+
+/// The last guard of an `IrqMutex` is dropped inside a section: interrupts stay disabled to the end of the section.
+pub fn mutex_section() {
+    let are_enabled = || context::current().interrupts_enabled;
+    let (first, second) = (IrqMutex::new(()), IrqMutex::new(()));
+    let guard = first.lock();
+    without_interrupts(|| {
+        drop(guard);
+        assert!(!are_enabled(), "enabled by the last guard");
+        drop(second.lock());
+        assert!(!are_enabled(), "enabled by a guard of the section");
+    });
+    assert!(are_enabled());
+    // In a section in it.
+    let (one, two) = (first.lock(), second.lock());
+    without_interrupts(|| {
+        drop(one);
+        without_interrupts(|| drop(two));
+        assert!(!are_enabled(), "enabled by the inner section");
+    });
+    assert!(are_enabled());
+    // A guard that leaves the section keeps them disabled.
+    let guard = first.lock();
+    let left = without_interrupts(|| {
+        drop(guard);
+        second.lock()
+    });
+    assert!(!are_enabled(), "enabled with a lock held");
+    drop(left);
+    assert!(are_enabled());
+    // All of it in a section that began with interrupts enabled.
+    without_interrupts(|| {
+        let guard = first.lock();
+        without_interrupts(|| drop(guard));
+        assert!(!are_enabled(), "enabled by the inner section");
+        let left = without_interrupts(|| second.lock());
+        drop(left);
+        assert!(!are_enabled(), "enabled by a guard of the inner section");
+    });
+    assert!(are_enabled());
+}
