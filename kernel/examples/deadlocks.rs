@@ -54,7 +54,7 @@ const PROGRAMS: [(&str, fn()); 28] = [
     ("timer-raised", timer_raised),
     ("ceiling-off", ceiling_off),
     ("ceiling-above", ceiling_above),
-    ("ceiling-risen", locks::ceiling_risen),
+    ("ceiling-order", locks::ceiling_order),
     ("order", order),
     ("handover", handover),
     ("mutex-order", mutex_order),
@@ -270,9 +270,9 @@ fn order() {
     }
 }
 
-/// Hand over hand, from a higher ceiling to a lower one, against handlers that take the lower lock.
+/// Hand over hand, from a lower ceiling to a higher one, against handlers that take the higher lock.
 fn handover() {
-    static A: CeilingMutex<u64> = CeilingMutex::new(C9, 1);
+    static A: CeilingMutex<u64> = CeilingMutex::new(C3, 1);
     static B: CeilingMutex<u64> = CeilingMutex::new(C6, 0);
     let lines = [0, 1].map(|cpu| Line::new(request("b", C6, cpu), || *B.lock() += 1).unwrap());
     for round in 1..=1_000 {

@@ -74,9 +74,9 @@ const REJECTED: [(&str, &str, &str); 14] = [
         "(it is for threads and handlers up to class 3",
     ),
     (
-        "ceiling-risen",
-        "CeilingMutex::lock: called in a handler of class 9",
-        "(it is for threads and handlers up to class 6",
+        "ceiling-order",
+        "ceiling: CPU 0 takes a lock with ceiling 6 while it holds one with ceiling 9",
+        "give the inner lock ceiling 9",
     ),
     (
         "mutex-twice",

@@ -1,22 +1,24 @@
 //! Locks whose state changes while they are held.
 
 use tocsin::cpu::context;
-use tocsin::irq::{CeilingMutex, Line, raise};
+use tocsin::irq::{CeilingMutex, raise};
 use tocsin::sync::{IrqMutex, without_interrupts};
-use tocsin::time;
 
-use crate::{C6, C9, SECOND, request};
+use crate::{C6, C9};
 
-/// A lock's ceiling has risen to that of a thread which took it: handlers above the declared ceiling still may not.
-pub fn ceiling_risen() {
-    static LOCK: CeilingMutex<()> = CeilingMutex::new(C6, ());
+/// A lock with a lower ceiling is taken under one with a higher ceiling. A raised priority alone permits it.
+pub fn ceiling_order() {
+    static HIGH: CeilingMutex<()> = CeilingMutex::new(C9, ());
+    static LOW: CeilingMutex<()> = CeilingMutex::new(C6, ());
     let raised = raise(C9);
-    drop(LOCK.lock());
+    let low = LOW.lock();
     drop(raised);
-    assert_eq!(LOCK.ceiling(), C9);
-    let line = Line::new(request("above", C9, 0), || drop(LOCK.lock())).unwrap();
-    line.trigger().unwrap();
-    time::spin_for(SECOND);
+    assert_eq!(context::current().cr8, C6);
+    let high = HIGH.lock();
+    drop(low);
+    assert_eq!(context::current().cr8, C9);
+    drop(LOW.lock());
+    drop(high);
 }
 
 /// The last guard of an `IrqMutex` is dropped inside a section: interrupts stay disabled to the end of the section.

@@ -18,27 +18,25 @@
 //!
 //! # Several locks
 //!
-//! Guards may be dropped in any order, and a lock may be taken while one with a higher ceiling is held. The
-//! section in between runs at the higher class, so from then on the lock has the higher ceiling: if its
-//! holders could be preempted by a handler that waits for the other lock, two CPUs could wait for each
-//! other. Give such locks the higher ceiling in the first place. As with any locks, all code must take
-//! two locks in the same order.
+//! A CPU that holds one lock may take another whose ceiling is as high or higher, and drop the guards in any
+//! order. A lower ceiling is rejected. Suppose a CPU holds a lock with ceiling 9 and waits for one with ceiling 6:
+//! the CPU that holds the second may be in a handler of class 8 that has interrupted the holder and waits
+//! for the first. Where such nesting is needed, give the inner lock the higher ceiling. As with any locks,
+//! all code must take two locks of the same ceiling in the same order.
 
 use core::ops::{Deref, DerefMut};
 #[cfg(debug_assertions)]
-use core::sync::atomic::AtomicU32;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use spin::mutex::{TicketMutex, TicketMutexGuard};
 use tocsin_logic::irq::context::Limit;
+use tocsin_logic::irq::raised::Owner;
 #[cfg(debug_assertions)]
 use tocsin_logic::units::Nanoseconds;
 use tocsin_logic::vector::PriorityClass;
 
 use super::priority::{self, Raised};
-#[cfg(debug_assertions)]
-use crate::cpu;
-use crate::cpu::context;
+use crate::cpu::{self, context};
 #[cfg(debug_assertions)]
 use crate::time::{Patience, WAIT_LIMIT};
 
@@ -46,9 +44,7 @@ use crate::time::{Patience, WAIT_LIMIT};
 #[derive(Debug)]
 pub struct CeilingMutex<T> {
     /// The highest class of code that takes the lock.
-    declared: PriorityClass,
-    /// The class that its holders are raised to; it only rises.
-    ceiling: AtomicU8,
+    ceiling: PriorityClass,
     /// The number of the CPU that has the lock or had it last.
     #[cfg(debug_assertions)]
     holder: AtomicU32,
@@ -69,53 +65,44 @@ impl<T> CeilingMutex<T> {
     /// Context: any.
     pub const fn new(ceiling: PriorityClass, value: T) -> Self {
         Self {
-            declared: ceiling,
-            ceiling: AtomicU8::new(ceiling.get()),
+            ceiling,
             #[cfg(debug_assertions)]
             holder: AtomicU32::new(0),
             lock: TicketMutex::new(value),
         }
     }
 
-    /// The class to which the holder's priority is raised: that of [`new`](Self::new), or a higher one at which
-    /// the lock has been taken.
+    /// The class to which the holder's priority is raised: the highest class of code that takes the lock.
     ///
     /// Context: any.
     #[inline]
-    pub fn ceiling(&self) -> PriorityClass {
-        PriorityClass::new(self.ceiling.load(Ordering::Relaxed)).unwrap_or(PriorityClass::HIGHEST)
+    pub const fn ceiling(&self) -> PriorityClass {
+        self.ceiling
     }
 
     /// Takes the lock, waiting behind the CPUs that came before.
     ///
-    /// Context: thread or handler up to the ceiling, interrupts enabled. Not while this CPU holds the
-    /// lock already.
+    /// Context: thread or handler up to the ceiling, interrupts enabled. Not while this CPU holds the lock
+    /// already, or one with a higher ceiling.
     ///
     /// # Panics
     ///
     /// In a handler above the ceiling, or with interrupts disabled, which is above every ceiling: the code
     /// could have interrupted the holder on its own CPU, or keep the holder on another CPU waiting, and would
-    /// wait forever. The message names the rule.
+    /// wait forever. While the CPU holds a lock with a higher ceiling. The message names the rule.
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> CeilingGuard<'_, T> {
         let context = context::current();
-        context::require_in("CeilingMutex::lock", Limit::Ceiling(self.declared), context);
-        let ceiling = self.ceiling().max(context.cr8);
-        if ceiling > self.ceiling() {
-            self.raise_ceiling(ceiling);
+        context::require_in("CeilingMutex::lock", Limit::Ceiling(self.ceiling), context);
+        if context.cr8 > self.ceiling {
+            require_order(self.ceiling);
         }
-        let raised = priority::raise(ceiling);
+        let raised = priority::raise_for(Owner::Lock, self.ceiling);
         CeilingGuard {
             guard: self.wait(),
             _raised: raised,
         }
-    }
-
-    /// The lock is taken at a class above its ceiling: that is its ceiling from now on.
-    #[cold]
-    fn raise_ceiling(&self, class: PriorityClass) {
-        self.ceiling.fetch_max(class.get(), Ordering::Relaxed);
     }
 
     #[cfg(not(debug_assertions))]
@@ -130,7 +117,7 @@ impl<T> CeilingMutex<T> {
         let cpu = cpu::current();
         let mut wait = Wait {
             patience: Patience::new(),
-            ceiling: self.ceiling(),
+            ceiling: self.ceiling,
             holder: &self.holder,
         };
         let before = cpu
@@ -140,6 +127,21 @@ impl<T> CeilingMutex<T> {
         cpu.lock_wait.store(before, Ordering::Relaxed);
         self.holder.store(cpu.id(), Ordering::Relaxed);
         guard
+    }
+}
+
+/// Rejects taking a lock of ceiling `ceiling` while the CPU holds one with a higher ceiling.
+#[cold]
+#[track_caller]
+fn require_order(ceiling: PriorityClass) {
+    let held = cpu::current().raised.highest_ceiling();
+    if let Some(held) = held.filter(|&held| held > ceiling) {
+        panic!(
+            "ceiling: CPU {} takes a lock with ceiling {ceiling} while it holds one with ceiling {held} (a handler \
+             between the two could make the CPUs wait for each other; give the inner lock ceiling {held}, or take \
+             it first; see docs/contexts.md)",
+            cpu::current().id()
+        );
     }
 }
 
