@@ -17,10 +17,9 @@ use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use tocsin::irq::vectors::{self, ReservedVector};
-use tocsin::irq::{Line, LineError, Messages, Request, Source, deferred, ipi};
+use tocsin::irq::{Line, LineError, Request, Source, deferred, ipi};
 use tocsin::pci::{self, Function};
 use tocsin::{bench, hw, println, smp, time};
-use tocsin_logic::apic::msi::Message;
 use tocsin_logic::layout::{DIRECT_MAP, StackKind, guard_range};
 use tocsin_logic::pci::command;
 use tocsin_logic::vector::{PriorityClass, Vector};
@@ -43,7 +42,7 @@ const CASES: [Case; 8] = [
     ("guard", map_guard),
     ("claim", claim_bus_masters),
     ("dma", begin_transfer),
-    ("message", set_message),
+    ("table", map_table),
     ("bench", measure_in_handler),
 ];
 
@@ -236,28 +235,24 @@ fn begin_transfer() {
     println!("rejected: {}: transfer to {physical:#x}", device.address);
 }
 
-/// Only fixed interrupts above vector 31 can be set as a device's message.
-fn set_message() {
-    let (vendor, id) = pci::edu::IDS;
-    let device = pci::find(vendor, id).and_then(Function::claim);
-    let device = device.expect("the machine has an edu device");
-    let mut messages = device.msi().expect("it has MSI");
-    for (name, address, data) in [
-        ("memory", 0x0020_0000, 0x60),
-        ("exception", 0xfee0_0000, 17),
-        ("NMI", 0xfee0_0000, 0x400),
-        ("INIT", 0xfee0_0000, 0x500),
-        ("SMI", 0xfee0_0000, 0x200),
-        ("level", 0xfee0_0000, 0xc060),
-        ("remapped", 0xfee0_0010, 0x60),
-    ] {
-        rejected(name, messages.set(Message { address, data }, 1));
-    }
-    let fixed = Message {
-        address: 0xfee0_0000,
-        data: 0x60,
-    };
-    check(messages.set(fixed, 1).is_ok(), "a fixed interrupt");
+/// No window reaches the MSI-X table or its pending bits, and those beside it reach no further.
+fn map_table() {
+    let device = pci::find(0x1af4, 0x1005).and_then(Function::claim);
+    let device = device.expect("the machine has a virtio-rng device");
+    let capability = device.msix.expect("it has MSI-X");
+    check(
+        (capability.table.bar, capability.table.offset) == (1, 0),
+        "where the table is",
+    );
+    rejected("all", device.map(1));
+    rejected("table", device.map_part(1, 0x10..0x18));
+    rejected("pending bits", device.map_part(1, 0x800..0x808));
+    rejected("beyond", device.map_part(1, 0x808..0x1008));
+    rejected("odd", device.map_part(1, 0x44..0x50));
+    let beside = device.map_part(1, 0x20..0x800);
+    let beside = beside.expect("the table ends there");
+    check(beside.size() == 0x7e0, "the size of the part");
+    check(device.msix().is_ok(), "the device's messages");
 }
 
 /// Measurements replace handlers and entry code, so they are for a thread.

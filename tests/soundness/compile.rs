@@ -158,6 +158,17 @@ pub const CASES: &[Case] = &[
         "tocsin::pci::find(1, 2).unwrap().claim().unwrap().enable_bus_master()",
     ),
     (
+        "message",
+        Type,
+        "tocsin::irq::Messages::set(&mut tocsin::pci::find(1, 2).unwrap().claim().unwrap().msi().unwrap(), \
+         &Message { address: 0xfee0_0000, data: 0xe0 })",
+    ),
+    (
+        "forged_message",
+        Private,
+        "tocsin::irq::MessageTarget::new(Vector(0xe0), 1, ApicId(0))",
+    ),
+    (
         "registers_of_a_bus_master",
         Private,
         "tocsin::pci::edu::Edu::claim().unwrap().device()",
@@ -170,6 +181,7 @@ const HEADER: &str = "\
 #![allow(unused)]
 use tocsin_logic::acpi::Gsi;
 use tocsin_logic::apic::icr::Destination;
+use tocsin_logic::apic::msi::Message;
 use tocsin_logic::apic::{ApicId, Icr, Rte};
 use tocsin_logic::vector::Vector;
 use tocsin::memory::paging::Use;

@@ -44,12 +44,13 @@ const RETURNED: &[(&str, &[&str])] = &[
     ("claim", &["0000:00:1f.2: bus master when it was claimed"]),
     ("dma", &["transfer to 0x"]),
     (
-        "message",
+        "table",
         &[
-            "memory: pci: MSI of 0000:00:01.0: address 0x00200000, data 0x60: not a fixed interrupt",
-            "exception: pci: MSI of 0000:00:01.0: address 0xfee00000, data 0x11: not a fixed interrupt",
-            "NMI: pci:",
-            "INIT: pci:",
+            "all: pci: 0000:00:02.0: BAR 1: 0x0 to 0x1f is the MSI-X table or its pending bits",
+            "table: pci: 0000:00:02.0: BAR 1: 0x10 to 0x17 is the MSI-X table",
+            "pending bits: pci: 0000:00:02.0: BAR 1: 0x800 to 0x807 is the MSI-X table",
+            "beyond: pci: 0000:00:02.0: BAR 1: no part from 0x808 up to 0x1008",
+            "odd: pci: 0000:00:02.0: BAR 1: no part from 0x44 up to 0x50",
         ],
     ),
 ];
@@ -81,7 +82,7 @@ fn run(name: &str, lines: &[&str], status: u8) -> Result {
     let machine = Machine::new(BootWay::Direct)
         .accel(Accel::Tcg)
         .smp(Smp::parse("3")?)
-        .args(["-device", "edu"])
+        .args(["-device", "edu", "-device", "virtio-rng-pci,vectors=2"])
         .append(name)
         .image(image);
     let mut session = Session::start(&machine)?;

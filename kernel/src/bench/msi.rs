@@ -9,7 +9,6 @@ use core::arch::asm;
 use core::cell::{Cell, RefCell};
 use core::sync::atomic::Ordering;
 
-use tocsin_logic::apic::Msi as Message;
 use tocsin_logic::vector::{PriorityClass, Vector};
 
 use super::clock::stamp;
@@ -17,7 +16,7 @@ use super::rivals::{BEGAN, FLOOR, Installed, TYPICAL};
 use super::runner::Bench;
 use crate::apic::local;
 use crate::cpu;
-use crate::irq::{Line, Messages, Request, Source};
+use crate::irq::{Line, MessageTarget, Messages, Request, Source};
 use crate::pci::edu::Edu;
 use crate::pci::{Msi, PciError};
 
@@ -69,9 +68,8 @@ fn measure(bench: &mut Bench) -> Result<(), PciError> {
 
 /// Aims the device's message at `vector` of this CPU.
 fn aim(messages: &mut Msi, vector: Vector) -> Result<(), String> {
-    let message = Message::fixed(vector.get(), local().id(), false);
-    let message = message.and_then(Message::encode);
-    messages.set(message.map_err(|error| error.to_string())?, 1)
+    let target = MessageTarget::new(vector, 1, local().id());
+    messages.set(&target.map_err(|error| error.to_string())?)
 }
 
 /// From the write to the register to the handler. Ready for one that changes registers.

@@ -22,7 +22,9 @@ pub(crate) mod wait;
 pub mod watchdog;
 
 pub use ceiling::{CeilingGuard, CeilingMutex};
-pub use line::{Claim, Line, LineError, Member, Messages, Request, SharedLine, Source};
+pub use line::{
+    Claim, Line, LineError, Member, MessageTarget, Messages, Request, SharedLine, Source,
+};
 pub use priority::{Raised, raise};
 pub use timers::Timer;
 

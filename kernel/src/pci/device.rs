@@ -77,16 +77,50 @@ impl Device {
     /// # Errors
     ///
     /// [`PciError::NoRange`] if there is no memory behind it, [`PciError::Unassigned`],
-    /// [`PciError::Controller`], [`PciError::Memory`].
+    /// [`PciError::Controller`], [`PciError::MessageTable`], [`PciError::Memory`].
     pub fn map(&self, index: u8) -> Result<Window, PciError> {
-        let place = self.address;
-        let found = self.bars.iter().find(|(number, _)| *number == index);
-        let Some(&(_, Bar::Memory { address, size, .. })) = found else {
-            return Err(PciError::NoRange(place, index));
-        };
-        if address == 0 {
-            return Err(PciError::Unassigned(place, index));
+        let (_, size) = self.range(index)?;
+        self.map_part(index, 0..size)
+    }
+
+    /// Maps a part of the memory behind base address register `index`: these bytes of it, which begin at a
+    /// multiple of 8.
+    ///
+    /// Context: thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`Device::map`], and [`PciError::BadPart`]. [`PciError::MessageTable`] if the MSI-X table or the
+    /// pending bits are in the part: a write to the table is an interrupt of any kind, to any CPU, or a write
+    /// to memory.
+    pub fn map_part(&self, index: u8, part: Range<u64>) -> Result<Window, PciError> {
+        let capability = self.msix.as_ref();
+        if let Some(table) = capability.and_then(|msix| msix.reserved_in(index, &part)) {
+            return Err(PciError::MessageTable(self.address, index, table));
         }
+        self.map_any(index, part)
+    }
+
+    /// The address and size of the memory behind a base address register.
+    pub(super) fn range(&self, index: u8) -> Result<(u64, u64), PciError> {
+        let mut bars = self.bars.iter();
+        match bars.find(|(number, _)| *number == index) {
+            Some(&(_, Bar::Memory { address: 0, .. })) => {
+                Err(PciError::Unassigned(self.address, index))
+            }
+            Some(&(_, Bar::Memory { address, size, .. })) => Ok((address, size)),
+            _ => Err(PciError::NoRange(self.address, index)),
+        }
+    }
+
+    /// As [`Device::map_part`], for the MSI-X table and its pending bits, too.
+    pub(super) fn map_any(&self, index: u8, part: Range<u64>) -> Result<Window, PciError> {
+        let place = self.address;
+        let (address, size) = self.range(index)?;
+        if part.is_empty() || !part.start.is_multiple_of(8) || part.end > size {
+            return Err(PciError::BadPart(place, index, part));
+        }
+        let (address, size) = (address + part.start, part.end - part.start);
         // Some chipsets show their interrupt controllers, the HPET or configuration space as functions. They are
         // not a driver's: all of them can have something written to memory.
         let addresses = address..address.saturating_add(size);
@@ -96,7 +130,8 @@ impl Device {
         // SAFETY: 1. The function answers at these addresses, so they are its registers.
         let start = unsafe { paging::map_physical(address, size, paging::Use::Device) };
         let start = start.map_err(|error| PciError::Memory(place, error))?;
-        // SAFETY: 1. Just mapped, and the mapping stays. 2. A multiple of the size, at least 16.
+        // SAFETY: Just mapped, and the mapping stays. The BAR's address is a multiple of its size, which is at
+        // least 16, and the part's begin one of 8.
         Ok(unsafe { Window::new(start, size, Arc::clone(&self.claim)) })
     }
 
@@ -108,8 +143,7 @@ impl Device {
     /// # Safety
     ///
     /// From here on the device may only be told addresses of memory that is its own to read and
-    /// write; it must have been reset or else hold none. Nor may anything but [`Msix`] write to its MSI-X
-    /// table, through a [`Window`]: a message is a write to memory, too, and an interrupt of any kind.
+    /// write; it must have been reset or else hold none.
     pub unsafe fn enable_bus_master(&self) {
         let mut next = self.bridge;
         // Each bridge is above the one before, and no bus was found twice: this ends.

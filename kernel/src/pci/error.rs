@@ -1,6 +1,7 @@
 //! What can go wrong between a driver and its device.
 
 use core::fmt;
+use core::ops::Range;
 
 use tocsin_logic::apic::EncodingError;
 use tocsin_logic::pci::Address;
@@ -24,6 +25,10 @@ pub enum PciError {
     NoRange(Address, u8),
     /// Behind this base address register are the registers of an interrupt controller.
     Controller(Address, u8),
+    /// These bytes behind this base address register are the MSI-X table or its pending bits.
+    MessageTable(Address, u8, Range<u64>),
+    /// The range is empty, does not begin at a multiple of 8, or is not behind this base address register.
+    BadPart(Address, u8, Range<u64>),
     /// Firmware gave the base address register no address.
     Unassigned(Address, u8),
     /// The range cannot be mapped.
@@ -95,6 +100,19 @@ impl fmt::Display for PciError {
             Self::Controller(address, bar) => write!(
                 f,
                 "function {address}: BAR {bar} has the registers of an interrupt controller, which is the kernel's"
+            ),
+            Self::MessageTable(address, bar, range) => write!(
+                f,
+                "pci: {address}: BAR {bar}: {:#x} to {:#x} is the MSI-X table or its pending bits (map the parts \
+                 around it with `map_part`; `msix` sets messages)",
+                range.start,
+                range.end - 1
+            ),
+            Self::BadPart(address, bar, range) => write!(
+                f,
+                "pci: {address}: BAR {bar}: no part from {:#x} up to {:#x} (it must not be empty, must begin at a \
+                 multiple of 8, and lie within the BAR)",
+                range.start, range.end
             ),
             Self::Unassigned(address, bar) => write!(
                 f,

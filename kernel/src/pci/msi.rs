@@ -3,7 +3,6 @@
 //!
 //! The registers are in configuration space.
 
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use core::fmt;
@@ -13,7 +12,7 @@ use tocsin_logic::pci::{MsiCapability, command};
 
 use super::PciError;
 use super::device::Claim;
-use crate::irq::Messages;
+use crate::irq::{MessageTarget, Messages};
 
 /// A device's messages by MSI, for a line to be [attached](crate::irq::Line::attach) to. Dropping it
 /// turns them off.
@@ -138,12 +137,11 @@ impl Messages for Msi {
         self.capability.masks().is_some()
     }
 
-    fn set(&mut self, first: Message, count: u8) -> Result<(), String> {
-        check(self, first)?;
+    fn set(&mut self, target: &MessageTarget) -> Result<(), String> {
         let done = if self.count == 0 {
-            self.turn_on(first, count)
+            self.turn_on(target.first(), target.count())
         } else {
-            self.change(first)
+            self.change(target.first())
         };
         done.map_err(|error| error.to_string())
     }
@@ -165,19 +163,6 @@ impl Messages for Msi {
     fn flush(&self) {
         let _ = self.claim.function.read(self.capability.control());
     }
-}
-
-/// Refuses what is not an interrupt that a driver may have a device send: another would be a write to
-/// memory, or an NMI, an INIT or an exception on some CPU.
-pub(super) fn check(messages: &dyn fmt::Display, message: Message) -> Result<(), String> {
-    if message.is_fixed_interrupt() {
-        return Ok(());
-    }
-    Err(format!(
-        "pci: {messages}: address {:#010x}, data {:#x}: not a fixed interrupt above vector 31 (not set; \
-         lines have such messages, see `Line::attach`)",
-        message.address, message.data
-    ))
 }
 
 impl fmt::Display for Msi {

@@ -11,13 +11,12 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use tocsin_logic::apic::msi::Message;
 use tocsin_logic::pci::msix::{self, ENTRY_SIZE, Place, VECTOR_CONTROL};
 use tocsin_logic::pci::{MsixCapability, command};
 
 use super::device::{Claim, Device};
-use super::{PciError, Window, msi};
-use crate::irq::Messages;
+use super::{PciError, Window};
+use crate::irq::{MessageTarget, Messages};
 
 /// A device's messages by MSI-X. They are turned off when this and all messages taken from it are
 /// dropped.
@@ -49,13 +48,13 @@ impl Msix {
         let capability = function
             .msix
             .ok_or(PciError::NoMessages(function.address, "MSI-X"))?;
-        let window = |place: Place, size| {
-            let window = device.map(place.bar)?;
-            if MsixCapability::fits(place, size, window.size()) {
-                Ok(window)
-            } else {
-                Err(PciError::TableOutside(function.address))
+        let window = |place: Place, bytes| {
+            let (_, size) = device.range(place.bar)?;
+            if !MsixCapability::fits(place, bytes, size) {
+                return Err(PciError::TableOutside(function.address));
             }
+            let start = u64::from(place.offset);
+            device.map_any(place.bar, start..start + u64::from(bytes))
         };
         let entries = window(capability.table, capability.table_size())?;
         let pending = window(capability.pending, capability.pending_size())?;
@@ -127,18 +126,18 @@ impl Table {
     }
 
     /// Where a register of an entry lies in its window.
-    fn place(&self, index: u16, register: u32) -> u64 {
-        let offset = u32::from(index) * ENTRY_SIZE + register;
-        u64::from(self.capability.table.offset) + u64::from(offset)
+    fn place(index: u16, register: u32) -> u64 {
+        u64::from(u32::from(index) * ENTRY_SIZE + register)
     }
 
     fn vector_control(&self, index: u16) -> u32 {
-        self.entries.read(self.place(index, VECTOR_CONTROL))
+        self.entries.read(Self::place(index, VECTOR_CONTROL))
     }
 
     fn set_masked(&self, index: u16, masked: bool) {
         let value = msix::with_mask(self.vector_control(index), masked);
-        self.entries.write(self.place(index, VECTOR_CONTROL), value);
+        self.entries
+            .write(Self::place(index, VECTOR_CONTROL), value);
     }
 }
 
@@ -158,19 +157,19 @@ impl Messages for MsixMessage {
     }
 
     /// The message is masked while it changes; the device then sends what it would have sent.
-    fn set(&mut self, message: Message, count: u8) -> Result<(), String> {
-        msi::check(self, message)?;
+    fn set(&mut self, target: &MessageTarget) -> Result<(), String> {
         let table = &self.table;
-        if count != 1 {
+        if target.count() != 1 {
             return Err(format!(
-                "{self} is one message; a line for {count} is of no use to it"
+                "pci: {self}: one message, but the line has {} vectors (take one vector, or MSI)",
+                target.count()
             ));
         }
         let control = table.vector_control(self.index);
-        for (register, value) in msix::entry_writes(message, control) {
+        for (register, value) in msix::entry_writes(target.first(), control) {
             table
                 .entries
-                .write(table.place(self.index, register), value);
+                .write(Table::place(self.index, register), value);
         }
         self.flush();
         Ok(())
@@ -183,7 +182,7 @@ impl Messages for MsixMessage {
 
     fn is_pending(&self) -> bool {
         let table = &self.table;
-        let word = u64::from(table.capability.pending.offset) + u64::from(self.index / 32) * 4;
+        let word = u64::from(self.index / 32) * 4;
         table.pending.read::<u32>(word) >> (self.index % 32) & 1 != 0
     }
 

@@ -244,14 +244,16 @@ fn structure(device: &Device, wanted: Structure) -> Result<(Window, u64, u32), P
         (place.structure == wanted).then(|| (place, register(4)))
     });
     let (place, multiplier) = place.ok_or(missing.clone())?;
-    let window = device.map(place.bar)?;
     let least = match wanted {
         Structure::Common => common::QUEUE_DEVICE + 8,
         Structure::Notify => 2,
     };
     let (offset, length) = (u64::from(place.offset), u64::from(place.length));
-    if length < least || offset + length > window.size() || !offset.is_multiple_of(4) {
+    if length < least || !offset.is_multiple_of(4) {
         return Err(missing);
     }
-    Ok((window, offset, multiplier))
+    // Not all of the BAR, which may have the MSI-X table too.
+    let start = offset & !7;
+    let window = device.map_part(place.bar, start..offset + length)?;
+    Ok((window, offset - start, multiplier))
 }

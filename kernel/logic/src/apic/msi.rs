@@ -16,22 +16,6 @@ pub struct Message {
     pub data: u32,
 }
 
-impl Message {
-    /// Whether it is an edge with fixed delivery of a vector that is not an exception's. Any other message
-    /// is a write to memory, or does to a CPU what no driver may.
-    #[must_use]
-    pub const fn is_fixed_interrupt(self) -> bool {
-        match Msi::decode(self) {
-            Ok(msi) => {
-                matches!(msi.delivery, Delivery::Fixed)
-                    && matches!(msi.trigger, Trigger::Edge)
-                    && msi.vector >= 32
-            }
-            Err(_) => false,
-        }
-    }
-}
-
 /// Bits 31:20 of every message's address.
 const BASE: u32 = 0xfee0_0000;
 /// RH, or SHV in the remappable format.

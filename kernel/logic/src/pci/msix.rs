@@ -9,6 +9,8 @@
 //!                                         +C  vector control: bit 0 is the mask
 //! ```
 
+use core::ops::Range;
+
 use super::capability::{Capability, CapabilityError, MSI_X};
 use crate::apic::msi::Message;
 
@@ -107,6 +109,21 @@ impl MsixCapability {
     #[must_use]
     pub const fn pending_size(self) -> u32 {
         (self.messages as u32).div_ceil(64) * 8
+    }
+
+    /// The part of a range of a base address register's memory that holds the table or the pending bits. A
+    /// write there sets a message, or is undefined (PCI, 6.8.2 and 6.8.2.10).
+    #[must_use]
+    pub fn reserved_in(self, bar: u8, range: &Range<u64>) -> Option<Range<u64>> {
+        let places = [
+            (self.table, self.table_size()),
+            (self.pending, self.pending_size()),
+        ];
+        places.into_iter().find_map(|(place, size)| {
+            let start = u64::from(place.offset).max(range.start);
+            let end = (u64::from(place.offset) + u64::from(size)).min(range.end);
+            (place.bar == bar && start < end).then_some(start..end)
+        })
     }
 
     /// Whether a place with this many bytes lies within a range of `available` bytes.

@@ -4,11 +4,10 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use core::fmt;
 
-use tocsin_logic::apic::msi;
 use tocsin_logic::devices::hpet::{route, timer_route};
 
 use super::registers::Core;
-use crate::irq::Messages;
+use crate::irq::{MessageTarget, Messages};
 
 /// The message of one comparator.
 #[derive(Debug)]
@@ -21,12 +20,12 @@ impl Messages for ComparatorMessage {
         false
     }
 
-    fn set(&mut self, first: msi::Message, count: u8) -> Result<(), String> {
-        if count != 1 {
+    fn set(&mut self, target: &MessageTarget) -> Result<(), String> {
+        if target.count() != 1 {
             return Err("an HPET's comparator has one message".to_string());
         }
         // Address and data at once: it sends either the old message or the new one.
-        self.0.write(timer_route, route(first));
+        self.0.write(timer_route, route(target.first()));
         Ok(())
     }
 

@@ -17,6 +17,7 @@
 mod error;
 mod installation;
 mod members;
+mod message;
 mod moving;
 mod shared;
 mod source;
@@ -42,6 +43,7 @@ use source::Origin;
 pub use error::LineError;
 pub use installation::Claim;
 pub use members::{Member, SharedLine};
+pub use message::MessageTarget;
 pub use shared::{Description, all};
 pub use source::{Messages, Source};
 

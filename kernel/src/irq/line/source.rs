@@ -5,13 +5,13 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 
-use tocsin_logic::apic::msi::Message;
-use tocsin_logic::apic::{ApicId, Msi, Rte, Trigger};
+use tocsin_logic::apic::{ApicId, Rte, Trigger};
 use tocsin_logic::irq::affinity;
 use tocsin_logic::irq::route::{Pin, Route, resolve};
 use tocsin_logic::vector::Vector;
 
 use super::LineError;
+use super::message::MessageTarget;
 use crate::apic::io::Input;
 use crate::discover::machine;
 
@@ -30,16 +30,15 @@ pub trait Messages: fmt::Debug + fmt::Display + Send {
     /// Context: any but NMI.
     fn can_mask(&self) -> bool;
 
-    /// Sets `count` messages, of which `first` is the first and message n has the data
-    /// `first.data + n`. A device that cannot mask gets either another address or other data, not
-    /// both, but at the first time. Whether they are masked does not change.
+    /// Sets the device's messages. For a device that cannot mask, a call after the first changes either the
+    /// address or the data, not both. The mask does not change.
     ///
     /// Context: thread.
     ///
     /// # Errors
     ///
     /// A sentence that names the device and says why it cannot; it sends then what it did before.
-    fn set(&mut self, first: Message, count: u8) -> Result<(), String>;
+    fn set(&mut self, target: &MessageTarget) -> Result<(), String>;
 
     /// Stops all messages, or lets them go. Where the device cannot mask, what it would have sent is
     /// lost.
@@ -104,7 +103,7 @@ impl Origin {
         match self {
             Self::Ipi => Ok(()),
             Self::Pin(pin, _) => entry(pin, vector, target).map(drop),
-            Self::Messages(_) => message(vector, target).map(drop),
+            Self::Messages(_) => message(vector, 1, target).map(drop),
         }
     }
 
@@ -124,7 +123,7 @@ impl Origin {
                 unsafe { input.set(entry) }.map_err(LineError::Target)
             }
             Self::Messages(messages) => messages
-                .set(message(vector, target)?, count)
+                .set(&message(vector, count, target)?)
                 .map_err(LineError::Messages),
         }
     }
@@ -173,8 +172,6 @@ fn entry(pin: &Pin, vector: Vector, target: ApicId) -> Result<Rte, LineError> {
     pin.entry(vector, target, false).map_err(LineError::Target)
 }
 
-fn message(vector: Vector, target: ApicId) -> Result<Message, LineError> {
-    Msi::fixed(vector.get(), target, false)
-        .and_then(Msi::encode)
-        .map_err(LineError::Target)
+fn message(vector: Vector, count: u8, target: ApicId) -> Result<MessageTarget, LineError> {
+    MessageTarget::new(vector, count, target).map_err(LineError::Target)
 }

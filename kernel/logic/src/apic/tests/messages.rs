@@ -302,26 +302,3 @@ proptest! {
         prop_assert_eq!(RemappableMsi::decode(message).map(RemappableMsi::encode), Ok(message));
     }
 }
-
-/// Drivers may have devices send fixed edges of vectors above 31, and nothing else. By all data, and the
-/// addresses that differ in what is not the destination.
-#[test]
-fn fixed_interrupts_are_told_from_other_messages() {
-    for address in [0xfee0_0000, 0xfee0_5000, 0xfee0_000c] {
-        for data in 0..=0xffff {
-            let is_fixed = data & 0x8700 == 0 && data & 0xff >= 32;
-            assert_eq!(
-                Message { address, data }.is_fixed_interrupt(),
-                is_fixed,
-                "{address:#x} {data:#x}"
-            );
-        }
-    }
-    for address in [0, 0x0020_0000, 0xfed0_0000, 0xfef0_0000, 0xfee0_0010] {
-        let message = Message {
-            address,
-            data: 0x60,
-        };
-        assert!(!message.is_fixed_interrupt(), "{address:#x}");
-    }
-}

@@ -149,6 +149,26 @@ fn msix_says_where_its_table_is() {
 }
 
 #[test]
+fn msix_registers_are_found_in_a_part_of_a_bar() {
+    // Two messages: the table is the first 0x20 bytes of BAR 1, the pending bits are at 0x800 of BAR 2.
+    let msix = MsixCapability::decode(0x70, [0x0001_0011, 0x0001, 0x0802]).unwrap();
+    for (bar, part, expected) in [
+        (1, 0..0x1000, Some(0..0x20)),
+        (1, 0x18..0x30, Some(0x18..0x20)),
+        (1, 0x20..0x1000, None),
+        (1, 0x800..0x808, None),
+        (2, 0..0x1000, Some(0x800..0x808)),
+        (2, 0..0x800, None),
+        (2, 0x7f8..0x804, Some(0x800..0x804)),
+        (2, 0x808..0x1000, None),
+        (0, 0..0x1000, None),
+        (1, 0..0, None),
+    ] {
+        assert_eq!(msix.reserved_in(bar, &part), expected, "{bar} {part:x?}");
+    }
+}
+
+#[test]
 fn msix_that_makes_no_sense_is_an_error() {
     let decode = |table, pending| MsixCapability::decode(0x40, [0x11, table, pending]);
     assert_eq!(decode(6, 0), Err(CapabilityError::Register(6)));
