@@ -50,7 +50,7 @@ pub unsafe fn map(addresses: Range<u64>, physical: u64, usage: Use) -> Result<()
 /// Nothing may use the addresses any more.
 pub unsafe fn unmap(addresses: Range<u64>) -> Result<(), MemoryError> {
     check(&addresses, 0)?;
-    tighten(addresses, Leaf::unmap)
+    tighten(&[addresses], Leaf::unmap)
 }
 
 /// As [`unmap`], for pages of the direct map that were mapped for a look at what is there.
@@ -62,8 +62,8 @@ pub unsafe fn unmap(addresses: Range<u64>) -> Result<(), MemoryError> {
 /// # Safety
 ///
 /// As [`unmap`]; the pages must not be memory that the kernel uses.
-pub(super) unsafe fn unmap_probed(addresses: Range<u64>) -> Result<(), MemoryError> {
-    tighten(addresses, Leaf::unmap)
+pub(super) unsafe fn unmap_probed(ranges: &[Range<u64>]) -> Result<(), MemoryError> {
+    tighten(ranges, Leaf::unmap)
 }
 
 /// Changes what mappings are for. Returns when no CPU has rights to the memory that `usage` does not give.
@@ -80,28 +80,36 @@ pub(super) unsafe fn unmap_probed(addresses: Range<u64>) -> Result<(), MemoryErr
 /// What uses the addresses must get along with the new rights, and the memory must be what `usage` says.
 pub unsafe fn protect(addresses: Range<u64>, usage: Use) -> Result<(), MemoryError> {
     check(&addresses, 0)?;
-    tighten(addresses, |page| page.protect(usage.flags()))
+    tighten(&[addresses], |page| page.protect(usage.flags()))
 }
 
-/// Changes each page of a range, and tells all CPUs.
-fn tighten(addresses: Range<u64>, change: impl Fn(&Leaf)) -> Result<(), MemoryError> {
-    paging::change(|tables| {
-        let found = |page| {
-            let leaf = tables.find(page).filter(Leaf::is_small);
-            leaf.ok_or(MemoryError::NotMapped(page))
-        };
-        // Before anything changes.
-        for page in pages(&addresses) {
-            found(page)?;
-        }
-        for page in pages(&addresses) {
-            change(&found(page)?);
-        }
-        Ok(())
-    })?;
-    // After the lock: others may want it with their interrupts off.
-    tlb::forget_everywhere(&Translations::Of(addresses));
-    Ok(())
+/// Changes each page of some ranges, and has all CPUs forget them, at once. On an error, ranges before
+/// the one that it names have changed.
+fn tighten(ranges: &[Range<u64>], change: impl Fn(&Leaf)) -> Result<(), MemoryError> {
+    // The lock is taken for each range alone: interrupts are off meanwhile.
+    let result = ranges.iter().try_for_each(|addresses| {
+        paging::change(|tables| {
+            let found = |page| {
+                let leaf = tables.find(page).filter(Leaf::is_small);
+                leaf.ok_or(MemoryError::NotMapped(page))
+            };
+            // Before anything changes.
+            for page in pages(addresses) {
+                found(page)?;
+            }
+            for page in pages(addresses) {
+                change(&found(page)?);
+            }
+            Ok(())
+        })
+    });
+    // After the lock: other CPUs may wait for it with their interrupts off.
+    let starts = ranges.iter().map(|range| range.start);
+    let ends = ranges.iter().map(|range| range.end);
+    if let (Some(start), Some(end)) = (starts.min(), ends.max()) {
+        tlb::forget_everywhere(&Translations::Of(start..end));
+    }
+    result
 }
 
 fn pages(addresses: &Range<u64>) -> impl Iterator<Item = u64> + use<> {

@@ -10,10 +10,11 @@ use super::frames::FRAME;
 use super::paging::{self, Use};
 use super::{MemoryError, mapping};
 
-/// A range of the direct map that is unmapped when this is dropped, except pages that were mapped
+/// Ranges of the direct map that are unmapped when this is dropped, except pages that were mapped
 /// before.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Probe {
+    /// The virtual address of the last range.
     address: u64,
     /// The pages that were not mapped before.
     new: Vec<Range<u64>>,
@@ -31,25 +32,42 @@ impl Probe {
     /// Reading the range, or for [`Use::Device`] what the caller does to it, must not have effects
     /// that matter, whatever is there.
     pub(crate) unsafe fn map(physical: u64, length: u64, usage: Use) -> Result<Self, MemoryError> {
-        let mut probe = Self {
-            address: 0,
-            new: Vec::new(),
-        };
-        let new = |page| match probe.new.last_mut() {
-            Some(range) if range.end == page => range.end += FRAME,
-            _ => probe.new.push(page..page + FRAME),
-        };
+        let mut probe = Self::default();
         // SAFETY: Passed on to the caller.
-        probe.address = unsafe { paging::map_physical_noting(physical, length, usage, new)? };
+        unsafe { probe.add(physical, length, usage)? };
         Ok(probe)
     }
 
-    /// The virtual address of the range.
+    /// Maps a further range. Returns its virtual address. Context: thread.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryError`]; the ranges before it stay mapped until the drop.
+    ///
+    /// # Safety
+    ///
+    /// As [`Probe::map`].
+    pub(crate) unsafe fn add(
+        &mut self,
+        physical: u64,
+        length: u64,
+        usage: Use,
+    ) -> Result<u64, MemoryError> {
+        let new = |page| match self.new.last_mut() {
+            Some(range) if range.end == page => range.end += FRAME,
+            _ => self.new.push(page..page + FRAME),
+        };
+        // SAFETY: Passed on to the caller.
+        self.address = unsafe { paging::map_physical_noting(physical, length, usage, new)? };
+        Ok(self.address)
+    }
+
+    /// The virtual address of the last range.
     pub(crate) fn address(&self) -> u64 {
         self.address
     }
 
-    /// Leaves the range mapped for good. Returns its virtual address.
+    /// Leaves the ranges mapped for good. Returns the virtual address of the last one.
     pub(crate) fn keep(mut self) -> u64 {
         self.new.clear();
         self.address
@@ -58,10 +76,8 @@ impl Probe {
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        for range in self.new.drain(..) {
-            // SAFETY: The pages were mapped for this probe, and its owner has no reference to them left.
-            let unmapped = unsafe { mapping::unmap_probed(range) };
-            debug_assert!(unmapped.is_ok(), "the pages are mapped one by one");
-        }
+        // SAFETY: The pages were mapped for this probe, and its owner has no reference to them left.
+        let unmapped = unsafe { mapping::unmap_probed(&self.new) };
+        debug_assert!(unmapped.is_ok(), "the pages are mapped one by one");
     }
 }

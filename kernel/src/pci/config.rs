@@ -20,6 +20,7 @@ use crate::discover::Machine;
 use crate::hw::port;
 use crate::hw::processor::physical_address_bits;
 use crate::memory::frames::FRAME;
+use crate::memory::probe::Probe;
 use crate::memory::{MemoryError, paging};
 use crate::sync::IrqMutex;
 
@@ -214,7 +215,7 @@ impl ConfigSpace {
 }
 
 /// Whether this is configuration space: it can be mapped as registers, and a device answers, the same
-/// as through the ports if these reach it. If not, the log says so.
+/// as through the ports if these reach it. If not, the log says so, and nothing of it stays mapped.
 fn is_sound(segment: &Segment, memory: &MemoryMap) -> bool {
     let mut placement = Placement::new(memory, physical_address_bits());
     if let Ok(base) = local::base_register() {
@@ -228,12 +229,15 @@ fn is_sound(segment: &Segment, memory: &MemoryMap) -> bool {
         log::warn!("pci: {segment} cannot be {error}; left out");
         return false;
     }
+    let mut probe = Probe::default();
     let buses = segment.first_bus..=segment.last_bus;
     for (bus, device) in buses.flat_map(|bus| (0..DEVICES).map(move |device| (bus, device))) {
         let Some(page) = segment.function(bus, device, 0) else {
             continue;
         };
-        let page = match map(page) {
+        // SAFETY: The MCFG says that this is configuration space, where reads have no effects. Neither memory
+        // nor an interrupt controller is there.
+        let page = match unsafe { probe.add(page, EXTENDED_SIZE.into(), paging::Use::Device) } {
             Ok(page) => page,
             Err(error) => {
                 log::warn!("pci: {segment} cannot be mapped: {error}; left out");
@@ -253,6 +257,7 @@ fn is_sound(segment: &Segment, memory: &MemoryMap) -> bool {
             );
             return false;
         }
+        probe.keep();
         return true;
     }
     log::warn!("pci: {segment}: no device answers on any of its buses; left out");

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
+use tocsin_logic::layout::DIRECT_MAP;
 use tocsin_tests::answers;
 use tocsin_tests::firmware::entry::{interrupt_override, io_apic, nmi_source, raw};
 use tocsin_tests::firmware::{Firmware, hpet, madt, mcfg};
@@ -22,6 +23,9 @@ use crate::{
 
 /// Where QEMU's q35 has its configuration space.
 const ECAM: u64 = 0xb000_0000;
+
+/// Where QEMU's q35 has nothing.
+const NOWHERE: u64 = 0xd000_0000;
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -60,11 +64,12 @@ pub fn trials() -> Vec<Trial> {
             let said = "no device answers on any of its buses; left out";
             found_behind(
                 root_port()?,
-                &[(0xd000_0000, 0, 7)],
+                &[(NOWHERE, 0, 7)],
                 said,
                 "0000:01:00.0  1af4:",
             )
         }),
+        trial("firmware::rejected_mcfg_is_unmapped", rejected_mcfg),
         trial("firmware::com1_that_takes_nothing", stalled_console),
     ]
 }
@@ -101,6 +106,29 @@ fn found_behind(machine: Machine, ranges: &[(u64, u8, u8)], said: &str, function
                 answer.contains(words),
                 "`pci` does not say {words:?}:\n{answer}"
             );
+        }
+        power_off(session)
+    })
+}
+
+/// Of a range that is not configuration space, no page stays mapped; of one that is, they do.
+fn rejected_mcfg() -> Result {
+    let firmware = Firmware::new().table(good());
+    // The second would begin at bus 32, of which QEMU has the registers.
+    let ranges = [(ECAM, 0, 31), (NOWHERE - (32 << 20), 32, 39)];
+    let (_files, machine) = firmware.table(mcfg(&ranges)).install(machine(2)?, "q35")?;
+    with(&machine, |session| {
+        session.wait_prompt(PATIENCE)?;
+        session.command("pci", PATIENCE)?;
+        let physical = |address| -> Result<String> {
+            let said = session.hmp(&format!("gva2gpa {:#x}", DIRECT_MAP + address))?;
+            Ok(said.trim().to_owned())
+        };
+        let mapped = format!("gpa: {ECAM:#x}");
+        ensure_eq!(physical(ECAM)?, mapped, "configuration space");
+        for bus in 32..40 {
+            let page = NOWHERE + ((bus - 32) << 20);
+            ensure_eq!(physical(page)?, "Unmapped", "bus {bus} at {page:#x}");
         }
         power_off(session)
     })
