@@ -13,7 +13,7 @@ use crate::apic::{self, pic, timer};
 use crate::boot::{self, BootInfo};
 use crate::discover::{Machine, discover, machine};
 use crate::hw::control::Features;
-use crate::smp::{self, OnlineCpus};
+use crate::smp::{self, Cause, Failure, OnlineCpus};
 use crate::{console, cpu, irq, memory, monitor, stop, time};
 
 unsafe extern "Rust" {
@@ -95,10 +95,7 @@ unsafe fn bring_up(machine: &Machine) {
     irq::set_up();
     let (options, _) = Options::parse(&machine.boot.command_line);
     // SAFETY: 1. Passed on to the caller. 2. The local APIC is set up.
-    match unsafe { smp::start(&machine.topology, apic, &options) } {
-        Ok(cpus) => log_cpus(cpus),
-        Err(error) => stop::cannot_start(&error),
-    }
+    log_cpus(unsafe { smp::start(&machine.topology, apic, &options) });
     irq::timers::set_up();
     apic::io::enable_nmi_sources(&machine.topology, apic.id());
     smp::release(apic);
@@ -156,12 +153,21 @@ fn log_controllers(machine: &Machine, apic: &LocalApic) {
 
 fn log_cpus(cpus: &OnlineCpus) {
     for failure in &cpus.failures {
-        log::error!(
-            "smp: CPU {} (APIC ID {}) did not start; last seen: {}",
-            failure.cpu,
-            failure.apic_id,
-            failure.stage
-        );
+        let Failure {
+            cpu,
+            apic_id,
+            cause,
+        } = failure;
+        match cause {
+            Cause::Stopped(stage) => {
+                log::error!("smp: CPU {cpu} (APIC ID {apic_id}) did not start; last seen: {stage}");
+            }
+            Cause::NoMemory(error) => log::error!(
+                "smp: CPU {cpu} (APIC ID {apic_id}) was not started: {error} (a CPU needs {}; give the \
+                 machine more memory, or fewer CPUs with maxcpus=)",
+                Bytes(memory::stacks::PER_CPU)
+            ),
+        }
     }
     let others = cpus.online.len() - 1;
     log::info!(

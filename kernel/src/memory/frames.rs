@@ -125,6 +125,23 @@ pub unsafe fn free(physical: u64, bytes: u64) {
     }
 }
 
+/// Checks that `bytes` above 1 MiB can be taken in blocks of any size up to `reserve`, a power of two of
+/// bytes, and that a block of `reserve` is left then.
+///
+/// # Errors
+///
+/// [`MemoryError::OutOfFrames`] with what is missing.
+pub(super) fn require(bytes: u64, reserve: u64) -> Result<(), MemoryError> {
+    let block = allocate(reserve)?;
+    let (_, high) = usage();
+    // SAFETY: just allocated with this size, and not used.
+    unsafe { free(block, reserve) };
+    if high.total - high.used < bytes {
+        return Err(MemoryError::OutOfFrames(bytes));
+    }
+    Ok(())
+}
+
 /// Where the direct map shows the physical address.
 ///
 /// Context: any.

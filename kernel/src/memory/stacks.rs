@@ -20,6 +20,31 @@ pub(crate) fn allocate(cpu: u32) -> Result<(), MemoryError> {
     Ok(())
 }
 
+/// Memory that the kernel needs beside the stacks of APs, in bytes: for the heap, which grows by less at
+/// a time.
+const RESERVE: u64 = 1 << 20;
+
+/// The stacks of a CPU with their page tables, and its share of the heap, in bytes.
+pub(crate) const PER_CPU: u64 = {
+    let mut bytes = 256 << 10;
+    let mut index = 0;
+    while index < StackKind::ALL.len() {
+        bytes += StackKind::ALL[index].size();
+        index += 1;
+    }
+    bytes
+};
+
+/// Checks that a further CPU can have its stacks and its per-CPU block, and that enough is left then for
+/// everything else.
+///
+/// # Errors
+///
+/// [`MemoryError::OutOfFrames`].
+pub(crate) fn require() -> Result<(), MemoryError> {
+    frames::require(PER_CPU, RESERVE)
+}
+
 /// Bytes of a stack that have ever been used: from its top down to the lowest word that is not 0 any
 /// more, as all were when it was mapped.
 ///

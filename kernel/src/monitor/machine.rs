@@ -9,6 +9,7 @@ use tocsin_logic::topology::{Cpu, CpuState};
 
 use super::{Arguments, CommandError};
 use crate::apic::io;
+use crate::smp::Cause;
 use crate::{Machine, println, smp};
 
 /// CPUs that the table after booting shows; `cpus` shows all.
@@ -85,7 +86,10 @@ fn state(cpu: &Cpu) -> String {
         return "online".into();
     }
     match cpus.failures.iter().find(|failure| failure.cpu == number) {
-        Some(failure) => format!("dead: {}", failure.stage),
+        Some(failure) => match failure.cause {
+            Cause::Stopped(stage) => format!("dead: {stage}"),
+            Cause::NoMemory(_) => "no memory".into(),
+        },
         None if cpu.state == CpuState::Enabled => "not started".into(),
         None => cpu.state.to_string(),
     }

@@ -57,8 +57,17 @@ pub struct Failure {
     pub cpu: u32,
     /// Its APIC ID.
     pub apic_id: ApicId,
-    /// The last stage it is known to have come to.
-    pub stage: Stage,
+    /// The reason.
+    pub cause: Cause,
+}
+
+/// The reason for which a CPU is not online.
+#[derive(Clone, Copy, Debug)]
+pub enum Cause {
+    /// It was started and stopped; holds the last stage that it is known to have come to.
+    Stopped(Stage),
+    /// It was not started: there is no memory for its stacks.
+    NoMemory(MemoryError),
 }
 
 /// A CPU that is online.
@@ -181,9 +190,7 @@ pub(crate) fn set_up() {
 
 /// Starts all enabled CPUs of `topology` and waits until each is ready or abandoned.
 ///
-/// # Errors
-///
-/// [`MemoryError`], if memory for their stacks or the trampoline runs out; then none is started.
+/// An AP without memory for its stacks is left out, and so are those behind it.
 ///
 /// # Safety
 ///
@@ -192,9 +199,9 @@ pub(crate) unsafe fn start(
     topology: &Topology,
     apic: &LocalApic,
     options: &Options<'_>,
-) -> Result<&'static OnlineCpus, MemoryError> {
+) -> &'static OnlineCpus {
     let mut failures = Vec::new();
-    let aps = prepare(topology, apic, options, &mut failures)?;
+    let aps = prepare(topology, apic, options, &mut failures);
     let mut online = Vec::with_capacity(aps.len() + 1);
     online.push(Online::new(cpu::current(), apic.id()));
     // CPUs that are present and not the kernel's, beside the failures: all APs, until there is the code
@@ -217,7 +224,7 @@ pub(crate) unsafe fn start(
                     failures.push(Failure {
                         cpu: slot.cpu.id(),
                         apic_id: slot.apic_id(),
-                        stage,
+                        cause: Cause::Stopped(stage),
                     });
                 }
             }
@@ -245,7 +252,7 @@ pub(crate) unsafe fn start(
         by_shorthand,
     }));
     ONLINE.store(core::ptr::from_ref(result).cast_mut(), Ordering::Release);
-    Ok(result)
+    result
 }
 
 /// The trampoline of these APs; `None` if there are none or it has no place. Firmware may leave no
@@ -318,8 +325,9 @@ fn prepare(
     apic: &LocalApic,
     options: &Options<'_>,
     failures: &mut Vec<Failure>,
-) -> Result<Vec<ApStart>, MemoryError> {
+) -> Vec<ApStart> {
     let mut aps = Vec::new();
+    let mut memory = Ok(());
     for cpu in topology.enabled().iter().skip(1) {
         let number = cpu.number.get();
         let apic_id = cpu.apic_id;
@@ -329,11 +337,21 @@ fn prepare(
             failures.push(Failure {
                 cpu: number,
                 apic_id,
-                stage: Stage::Silent,
+                cause: Cause::Stopped(Stage::Silent),
             });
             continue;
         }
-        memory::stacks::allocate(number)?;
+        memory = memory
+            .and_then(|()| memory::stacks::require())
+            .and_then(|()| memory::stacks::allocate(number));
+        if let Err(error) = memory {
+            failures.push(Failure {
+                cpu: number,
+                apic_id,
+                cause: Cause::NoMemory(error),
+            });
+            continue;
+        }
         let for_this = |sabotage: Option<Sabotage>| {
             let sabotage = sabotage.filter(|sabotage| sabotage.cpu == number);
             sabotage.map(|sabotage| sabotage.stage)
@@ -352,7 +370,7 @@ fn prepare(
             late_at: for_this(options.latecpu),
         });
     }
-    Ok(aps)
+    aps
 }
 
 /// Sends INIT and the start-up IPIs. `init_delay` is the wait between them in microseconds, if it is given.

@@ -6,10 +6,11 @@ use tocsin_tests::answers::{self, Ready};
 use tocsin_tests::controllers::LocalApic;
 use tocsin_tests::processor::{Mode, Processor};
 use tocsin_tools::Session;
+use tocsin_tools::settings::Memory;
 
 use super::PATIENCE;
 use crate::outside::State;
-use crate::{Result, ensure, ensure_eq, machine, power_off_failed, trial, with};
+use crate::{Result, ensure, ensure_eq, machine, power_off, power_off_failed, trial, with};
 
 /// CPUs of the machine, and the one that dies.
 const CPUS: u32 = 4;
@@ -77,6 +78,7 @@ pub fn trials() -> Vec<Trial> {
             })
         })
         .collect();
+    trials.push(trial("smp::no_memory_for_stacks", no_memory));
     trials.push(trial("smp::the_last_dies", || {
         with(&machine(CPUS)?.append("failcpu=3@long"), last_dies)
     }));
@@ -172,4 +174,33 @@ fn mistakes() -> Result {
         })?;
     }
     Ok(())
+}
+
+/// CPUs for whose stacks there is no memory are left out, and the others run.
+fn no_memory() -> Result {
+    const CPUS: u32 = 48;
+    let machine = machine(CPUS)?.memory(Memory::parse("8M")?);
+    with(&machine, |session| {
+        let log = session.wait_prompt(PATIENCE)?;
+        let ready = Ready::parse(&log)?;
+        ensure_eq!(ready.present, CPUS, "CPUs of the machine");
+        ensure!(
+            (2..CPUS).contains(&ready.online),
+            "{} CPUs are online",
+            ready.online
+        );
+        let errors = answers::of_level(&log, "error");
+        ensure_eq!(errors.len() as u32, CPUS - ready.online, "errors");
+        for (error, cpu) in errors.iter().zip(ready.online..) {
+            let begin =
+                format!("smp: CPU {cpu} (APIC ID {cpu:#04x}) was not started: no free block of ");
+            ensure!(error.starts_with(&begin), "not {begin:?}: {error}");
+        }
+        let answer = session.command("cpus", PATIENCE)?;
+        let left_out = answer.matches("  no memory ").count();
+        ensure_eq!(left_out, errors.len(), "CPUs without memory in:\n{answer}");
+        // Those that run have what they need.
+        session.command("ipi; nest; timer", PATIENCE)?;
+        power_off(session)
+    })
 }
