@@ -24,6 +24,9 @@ pub fn trials() -> Vec<Trial> {
         trial("injected::machine_check_uncorrected", || {
             with(&plain(), uncorrected)
         }),
+        trial("injected::machine_check_not_enabled", || {
+            with(&machine(2)?, not_enabled)
+        }),
         trial("injected::machine_check_with_address", || {
             with(&plain(), with_address)
         }),
@@ -179,6 +182,32 @@ fn uncorrected(session: &mut Session) -> Result {
         ensure!(bank.contains(part), "the bank does not say {part}: {bank}");
     }
     ensure!(report.stopped, "CPU 0 did not stop");
+    Ok(())
+}
+
+/// An uncorrected error whose EN is 0 is not the cause of a machine check: the kernel continues, and polling
+/// logs, counts and clears the error. QEMU signals such errors, too.
+fn not_enabled(session: &mut Session) -> Result {
+    const STATUS: &str = "0xa200000000000151";
+    session.wait_prompt(PATIENCE)?;
+    session.command("mce off", PATIENCE)?;
+    for _ in 0..2 {
+        session.hmp(&format!("mce 0 1 {STATUS} 0x5 0 0"))?;
+        let report = report(session)?;
+        ensure_eq!(report.title, "#MC machine check", "title");
+        ensure!(!report.stopped, "CPU 0 has stopped");
+        ensure_eq!(report.banks.len(), 1, "banks of {:?}", report.banks);
+        let answer = session.command("mce", PATIENCE)?;
+        let logged =
+            format!("machine check: bank 1: uncorrected, not enabled error: {STATUS} VAL UC PCC: ");
+        // Without OVER, so the first one was cleared.
+        ensure!(answer.contains(&logged), "no {logged:?} in:\n{answer}");
+    }
+    let answer = session.command("mce", PATIENCE)?;
+    ensure_eq!(counted(&answer, 0, 1)?, 2, "errors of CPU 0, bank 1");
+    // One that is enabled is fatal.
+    session.hmp("mce 0 1 0xb200000000000000 0x5 0 0")?;
+    session.expect_exit(STOPPED, PATIENCE)?;
     Ok(())
 }
 

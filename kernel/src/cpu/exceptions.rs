@@ -36,7 +36,7 @@ pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
     }
     report::exception(cpu, frame);
     if vector == MACHINE_CHECK {
-        machine_check::clear();
+        machine_check::clear_signalled();
     }
     if vector == DEBUG {
         // Reported once is enough: without this, single-stepping reports every instruction.
@@ -52,7 +52,7 @@ pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
 ///
 /// Breakpoints and debug traps are somebody's tool. An NMI says nothing about the code it
 /// interrupts. A machine check can be survived if the processor says so (`MCG_STATUS.RIPV`;
-/// SDM vol. 3B, 17.3.1.2) and every error in the banks is a corrected one; but not where its IRET
+/// SDM vol. 3B, 17.3.1.2) and every error in the banks was corrected or not enabled; but not where its IRET
 /// would let an NMI overwrite the frame of another.
 fn may_continue(frame: &TrapFrame) -> bool {
     match frame.vector as u8 {

@@ -50,14 +50,19 @@ pub(crate) fn set_up() {
     for (bank, status, _) in banks() {
         log::warn!("machine check: bank {bank} has an error from before the start: {status}");
     }
-    clear();
+    clear(|_| true);
     control::enable_machine_checks();
 }
 
-/// Forgets the errors, and lets another machine check come: one that comes before shuts the processor
-/// down (SDM vol. 3B, 17.3.1.2).
-pub(super) fn clear() {
-    for (bank, _, _) in banks() {
+/// Clears the errors that a machine check signals, and lets another one come: one that comes before shuts the
+/// processor down (SDM vol. 3B, 17.3.1.2). The other errors are left to [`poll`].
+pub(super) fn clear_signalled() {
+    let recovery = capabilities().has_recovery();
+    clear(|status| !status.is_for_polling(recovery));
+}
+
+fn clear(is_included: impl Fn(BankStatus) -> bool) {
+    for (bank, _, _) in banks().filter(|&(_, status, _)| is_included(status)) {
         // SAFETY: 1. The bank is there. 2. Zeros clear it, and nothing else may be written.
         unsafe { write_msr(MC0_STATUS + bank * BANK_STRIDE, 0) };
     }
@@ -97,7 +102,8 @@ const INTERVAL: u64 = 60_000_000_000;
 
 static LIMIT: IrqMutex<RateLimit> = IrqMutex::new(RateLimit::new(BURST, INTERVAL));
 
-/// The errors of a CPU that polling found: corrected ones, and those that need no action.
+/// The errors of a CPU that polling found: corrected ones, those that need no action, and those that were
+/// not enabled.
 #[derive(Debug)]
 pub(crate) struct Polled {
     counts: [AtomicU64; BANKS],
@@ -168,10 +174,10 @@ fn log(bank: u32, status: BankStatus, address: Option<u64>, severity: Severity, 
 }
 
 /// Whether the interrupted code can go on: the processor says that its state is sound, and
-/// no bank has an uncorrected error.
+/// no bank has an uncorrected error that was enabled.
 pub(super) fn is_survivable() -> bool {
     global_status().is_some_and(GlobalStatus::restart_ip_valid)
-        && banks().all(|(_, status, _)| !status.uncorrected())
+        && banks().all(|(_, status, _)| !status.is_cause())
 }
 
 /// Writes the registers for a report.

@@ -103,6 +103,8 @@ pub struct BankStatus(pub u64);
 pub enum Severity {
     /// The hardware corrected it.
     Corrected,
+    /// Uncorrected, but not enabled to be signalled: no machine check is its effect.
+    NotEnabled,
     /// Uncorrected, but nothing has used the data yet: no action is required.
     NoAction,
     /// Recovery is possible and not urgent.
@@ -117,6 +119,7 @@ impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Corrected => "corrected",
+            Self::NotEnabled => "uncorrected, not enabled",
             Self::NoAction => "uncorrected, no action required",
             Self::ActionOptional => "uncorrected, action optional",
             Self::ActionRequired => "uncorrected, action required",
@@ -204,12 +207,20 @@ impl BankStatus {
         ErrorCode::decode(self.0 as u16)
     }
 
-    /// Whether polling is to report and clear the error: nothing signals it, because it was corrected or
-    /// needs no action. The others belong to the machine-check exception. `recovery` as in
-    /// [`severity`](Self::severity).
+    /// Whether polling reports and clears the error: nothing signals it, because it was corrected, needs no
+    /// action, or was not enabled (EN is 0), whatever its severity. The others belong to the machine-check
+    /// exception (SDM vol. 3B, 17.10.4.1). `recovery` as in [`severity`](Self::severity).
     #[must_use]
     pub fn is_for_polling(self, recovery: bool) -> bool {
         self.valid() && self.severity(recovery) <= Severity::NoAction
+    }
+
+    /// Whether the error may be the cause of a machine-check exception after which the interrupted code
+    /// must not continue: valid, enabled and uncorrected. An error that was not enabled is not the cause
+    /// (SDM vol. 3B, 17.10.4.1).
+    #[must_use]
+    pub const fn is_cause(self) -> bool {
+        self.valid() && self.enabled() && self.uncorrected()
     }
 
     /// How bad the error is. `recovery` is `MCG_SER_P` of `IA32_MCG_CAP`: without
@@ -218,6 +229,9 @@ impl BankStatus {
     pub const fn severity(self, recovery: bool) -> Severity {
         if !self.uncorrected() {
             return Severity::Corrected;
+        }
+        if !self.enabled() {
+            return Severity::NotEnabled;
         }
         if self.context_corrupt() || !recovery {
             return Severity::Fatal;

@@ -99,7 +99,7 @@ fn numbers_in_a_status() {
 #[test]
 fn severities() {
     let status = |uc: u64, pcc: u64, s: u64, ar: u64| {
-        BankStatus(1 << 63 | uc << 61 | pcc << 57 | s << 56 | ar << 55)
+        BankStatus(1 << 63 | uc << 61 | 1 << 60 | pcc << 57 | s << 56 | ar << 55)
     };
     for (bits, severity) in [
         (status(0, 0, 0, 0), Severity::Corrected),
@@ -119,6 +119,8 @@ fn severities() {
     }
     let lost = BankStatus(status(1, 0, 1, 1).0 | 1 << 62);
     assert_eq!(lost.severity(true), Severity::Fatal);
+    let not_enabled = BankStatus(status(1, 1, 1, 1).0 & !(1 << 60));
+    assert_eq!(not_enabled.severity(true), Severity::NotEnabled);
     assert!(Severity::Corrected < Severity::Fatal);
     assert_eq!(
         Severity::ActionOptional.to_string(),
@@ -331,19 +333,40 @@ fn polling_takes_what_no_exception_signals() {
     const UC: u64 = 1 << 61;
     const PCC: u64 = 1 << 57;
     const S: u64 = 1 << 56;
+    const EN: u64 = 1 << 60;
     for (status, without, with) in [
         (0, false, false),
         // Not valid.
-        (1 << 60, false, false),
+        (EN, false, false),
         (VAL, true, true),
-        (VAL | 1 << 60 | 0x151, true, true),
-        (VAL | UC, false, true),
-        (VAL | UC | S, false, false),
-        (VAL | UC | PCC, false, false),
+        (VAL | EN | 0x151, true, true),
+        (VAL | UC | EN, false, true),
+        (VAL | UC | EN | S, false, false),
+        (VAL | UC | EN | PCC, false, false),
+        // Not enabled: nothing signals them.
+        (VAL | UC, true, true),
+        (VAL | UC | S, true, true),
+        (VAL | UC | PCC, true, true),
     ] {
         let status = BankStatus(status);
         let found = [false, true].map(|recovery| status.is_for_polling(recovery));
         assert_eq!(found, [without, with], "{status}");
+    }
+}
+
+#[test]
+fn an_error_that_is_not_enabled_is_no_cause() {
+    for (status, expected) in [
+        (0xb200_0000_0000_0000, true),
+        (0xb000_0000_0000_0000, true),
+        // Not enabled, corrected, not valid.
+        (0xa200_0000_0000_0000, false),
+        (0xa000_0000_0000_0000, false),
+        (0x9000_0000_0000_0000, false),
+        (0x3200_0000_0000_0000, false),
+    ] {
+        let status = BankStatus(status);
+        assert_eq!(status.is_cause(), expected, "{status}");
     }
 }
 
