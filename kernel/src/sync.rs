@@ -254,11 +254,14 @@ impl RawIrqMutex {
         }
     }
 
-    /// Logs a long wait, unless it is for the lock of the log itself.
+    /// Logs a long wait, unless it is for the lock of the log itself or the CPU holds that.
     #[cold]
     fn report_wait(&self, local: &Local) {
         let holder = self.holder.load(Ordering::Relaxed);
-        if holder != NOBODY && !core::ptr::eq(self, LOG.load(Ordering::Relaxed)) {
+        // SAFETY: it is null, or a static lock.
+        let log = unsafe { LOG.load(Ordering::Relaxed).as_ref() };
+        let is_for_log = log.is_some_and(|log| core::ptr::eq(self, log) || log.is_held_here());
+        if holder != NOBODY && !is_for_log {
             let holder = holder - 1;
             log::warn!(
                 "sync: IrqMutex: CPU {} has waited {} for CPU {holder}, which holds the lock (interrupts are \

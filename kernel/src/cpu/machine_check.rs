@@ -24,6 +24,9 @@ const MC0_STATUS: u32 = 0x401;
 const MC0_ADDR: u32 = 0x402;
 const BANK_STRIDE: u32 = 4;
 
+/// Held while a polled error is taken and cleared.
+static CLEARING: IrqMutex<()> = IrqMutex::new(());
+
 /// What the registers say, or `None` on a processor without them.
 pub(super) fn global_status() -> Option<GlobalStatus> {
     if !Features::get().contains(Features::MCA) {
@@ -147,10 +150,17 @@ pub(crate) fn poll() {
         if !status.is_for_polling(recovery) {
             continue;
         }
+        // CPUs may share a bank, and are polled at the same times: one of them takes the error.
+        let clearing = CLEARING.lock();
+        // SAFETY: the bank is there.
+        if unsafe { read_msr(MC0_STATUS + bank * BANK_STRIDE) } != status.0 {
+            continue;
+        }
         cpu.polled.note(bank, status);
         // SAFETY: 1. The bank is there. 2. Zeros clear it, and nothing else may be written. An error that
         // came since the read is lost, or has set OVER before.
         unsafe { write_msr(MC0_STATUS + bank * BANK_STRIDE, 0) };
+        drop(clearing);
         let allowed = LIMIT.lock().allow(time::nanoseconds());
         if let Some(suppressed) = allowed {
             log(bank, status, address, status.severity(recovery), suppressed);

@@ -60,6 +60,15 @@ static BEATS: IrqMutex<Vec<Timer>> = IrqMutex::new(Vec::new());
 /// [`TimerError`], if a CPU has no timer for it; then nobody watches.
 pub fn start() -> Result<usize, TimerError> {
     stop();
+    let started = start_all();
+    if started.is_err() {
+        // Those that have begun would be taken for stuck.
+        stop();
+    }
+    started
+}
+
+fn start_all() -> Result<usize, TimerError> {
     let mut beats = Vec::new();
     for block in ring_from(0) {
         let mut timer = Timer::on(block.id(), "watchdog", Mode::Interrupt, beat)?;

@@ -160,7 +160,7 @@ pub struct Input {
 impl Input {
     /// Takes the input `gsi`.
     ///
-    /// Context: any.
+    /// Context: any but NMI.
     ///
     /// # Errors
     ///
@@ -191,7 +191,7 @@ impl Input {
 
     /// Writes the whole entry. One that is masked stays so for the time of the writing.
     ///
-    /// Context: any.
+    /// Context: any but NMI.
     ///
     /// # Errors
     ///
@@ -212,7 +212,7 @@ impl Input {
 
     /// Masks or unmasks the input. While it is masked, an edge is lost, and a level waits.
     ///
-    /// Context: any.
+    /// Context: any but NMI.
     pub fn set_masked(&self, masked: bool) {
         let mut registers = self.io_apic.registers.lock();
         if masked {
@@ -226,7 +226,7 @@ impl Input {
 
     /// The entry as it is now.
     ///
-    /// Context: any.
+    /// Context: any but NMI.
     #[must_use]
     pub fn entry(&self) -> Rte {
         self.io_apic.entry(self.pin)
@@ -343,7 +343,7 @@ impl IoApic {
 
     /// The entries of all pins, as they are now.
     ///
-    /// Context: any.
+    /// Context: any but NMI.
     pub fn entries(&self) -> impl Iterator<Item = Rte> + '_ {
         // At most 120.
         (0..self.pins).map(|pin| self.entry(pin as u8))

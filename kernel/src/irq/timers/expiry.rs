@@ -55,14 +55,14 @@ impl Expiry<'_> {
     /// Lets the timer fire once, `nanoseconds` from now. A function that does so again and again leaves
     /// the CPU no time for anything else if they are fewer than the interrupt takes.
     ///
-    /// Context: any but NMI.
+    /// Context: thread or handler up to class 14.
     pub fn after(&self, nanoseconds: u64) {
         self.at(time::nanoseconds().saturating_add(nanoseconds));
     }
 
     /// Lets the timer fire once, at a time in nanoseconds since the kernel began.
     ///
-    /// Context: any but NMI.
+    /// Context: thread or handler up to class 14.
     pub fn at(&self, deadline: u64) {
         let deadline = deadline.min(LATEST);
         self.command(Command::Arm {
@@ -73,7 +73,7 @@ impl Expiry<'_> {
 
     /// Ends a periodic timer, or one that this function has started again.
     ///
-    /// Context: any but NMI.
+    /// Context: thread or handler up to class 14.
     pub fn stop(&self) {
         self.command(Command::Cancel);
     }

@@ -136,9 +136,9 @@ impl Timer {
             return Err(TimerError::NotMeasured);
         }
         let queue = queue::of(cpu).ok_or(TimerError::Offline(cpu))?;
-        let registry = queue.tables.registry_for_one(cpu);
+        let registry = queue.tables.registry_for_one();
         let node = node::make(name, cpu, mode, function);
-        match registry.add(node) {
+        match registry.add(cpu, node) {
             Ok(()) => Ok(Self {
                 queue,
                 node,
@@ -185,7 +185,7 @@ impl Timer {
     /// as [`after`](Self::after). The times do not drift: each is a whole number of periods after the
     /// first. Periods that pass while it cannot fire are counted, and it does not fire for them.
     ///
-    /// Context: any but NMI.
+    /// Context: thread or handler up to class 14.
     ///
     /// # Errors
     ///

@@ -10,7 +10,6 @@ use crate::sync::IrqMutex;
 /// timers may be used, with interrupts disabled too.
 #[derive(Debug)]
 pub(super) struct Registry {
-    cpu: u32,
     places: IrqMutex<[Place; CAPACITY]>,
 }
 
@@ -23,19 +22,18 @@ struct Place(Option<NonNull<Node>>);
 unsafe impl Send for Place {}
 
 impl Registry {
-    /// The places of CPU number `cpu`, all free.
-    pub(super) fn new(cpu: u32) -> Self {
+    /// All places free.
+    pub(super) const fn new() -> Self {
         Self {
-            cpu,
             places: IrqMutex::new([Place(None); CAPACITY]),
         }
     }
 
-    /// Gives a new timer a place.
-    pub(super) fn add(&self, node: NonNull<Node>) -> Result<(), TimerError> {
+    /// Gives a new timer of CPU number `cpu` a place.
+    pub(super) fn add(&self, cpu: u32, node: NonNull<Node>) -> Result<(), TimerError> {
         let mut places = self.places.lock();
         let free = places.iter().position(|place| place.0.is_none());
-        let index = free.ok_or(TimerError::Full(self.cpu))?;
+        let index = free.ok_or(TimerError::Full(cpu))?;
         places[index] = Place(Some(node));
         Ok(())
     }

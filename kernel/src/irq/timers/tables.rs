@@ -24,6 +24,17 @@ struct Both {
     registry: Registry,
 }
 
+/// The tables of a CPU without timers.
+struct Empty(Both);
+
+// SAFETY: It is only read.
+unsafe impl Sync for Empty {}
+
+static EMPTY: Empty = Empty(Both {
+    timers: UnsafeCell::new(Timers::new()),
+    registry: Registry::new(),
+});
+
 impl Tables {
     /// None yet.
     pub(super) const fn new() -> Self {
@@ -37,13 +48,16 @@ impl Tables {
         both.map(|both| &both.registry)
     }
 
-    /// The same for CPU number `cpu`, which is going to have one. In a thread: it may allocate.
-    pub(super) fn registry_for_one(&self, cpu: u32) -> &'static Registry {
+    /// The same for a CPU that is going to have a timer. Allocates.
+    pub(super) fn registry_for_one(&self) -> &'static Registry {
         self.registry().unwrap_or_else(|| {
-            let own = Box::into_raw(Box::new(Both {
-                timers: UnsafeCell::new(Timers::new()),
-                registry: Registry::new(cpu),
-            }));
+            let mut own = Box::<Both>::new_uninit();
+            // Not built on the stack, where a handler has no room for it.
+            // SAFETY: `EMPTY` is only read, and a copy of it is a value of its own: it owns nothing.
+            let own = unsafe {
+                ptr::copy_nonoverlapping(&raw const EMPTY.0, own.as_mut_ptr(), 1);
+                Box::into_raw(own.assume_init())
+            };
             // Release: who finds them finds them complete.
             let (release, acquire) = (Ordering::AcqRel, Ordering::Acquire);
             let stored = self
