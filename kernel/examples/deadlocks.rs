@@ -5,6 +5,8 @@
 
 extern crate alloc;
 
+#[path = "deadlocks/givers.rs"]
+mod givers;
 #[path = "deadlocks/jobs.rs"]
 mod jobs;
 #[path = "deadlocks/locks.rs"]
@@ -19,13 +21,14 @@ use tocsin::cpu::current;
 use tocsin::irq::ipi::Targets;
 use tocsin::irq::timers::{Expiry, Mode};
 use tocsin::irq::{
-    CeilingMutex, Claim, Line, Member, Request, SharedLine, Source, Timer, call, deferred,
-    priority, raise,
+    CeilingMutex, Claim, Line, Member, Request, SharedLine, Source, Timer, call, priority, raise,
 };
-use tocsin::smp::jobs::{Job, run_on};
+use tocsin::smp::jobs::Job;
 use tocsin::sync::{IrqMutex, without_interrupts};
 use tocsin::{println, time};
 use tocsin_logic::vector::PriorityClass;
+
+use givers::begin;
 
 tocsin::main!(kernel);
 
@@ -36,13 +39,14 @@ const C6: PriorityClass = PriorityClass::new(6).unwrap();
 const C9: PriorityClass = PriorityClass::new(9).unwrap();
 
 /// The programs, by name.
-const PROGRAMS: [(&str, fn()); 28] = [
+const PROGRAMS: [(&str, fn()); 31] = [
     ("cancel", timers::cancel),
     ("mutual", mutual),
     ("timer-drop", timers::drop_under_lock),
     ("timer-drop-told", timers::drop_with_notification),
     ("timer-full", timers::full),
     ("timer-renew", timers::renew),
+    ("timer-first", timers::first_in_handler),
     ("job-waiting", jobs::give_while_one_waits),
     ("job-handler", jobs::give_in_handler),
     ("call-in-call", call_in_call),
@@ -55,6 +59,8 @@ const PROGRAMS: [(&str, fn()); 28] = [
     ("ceiling-off", ceiling_off),
     ("ceiling-above", ceiling_above),
     ("ceiling-order", locks::ceiling_order),
+    ("ceiling-raised", locks::ceiling_raised),
+    ("ceiling-twice", locks::ceiling_twice),
     ("order", order),
     ("handover", handover),
     ("mutex-order", mutex_order),
@@ -72,7 +78,11 @@ fn kernel(machine: &'static tocsin::Machine) -> ! {
     for (name, program) in PROGRAMS {
         if asked.split(' ').any(|word| word == name) {
             println!("{name}: begins");
-            program();
+            if givers::PROGRAMS.contains(&name) {
+                givers::run(program);
+            } else {
+                program();
+            }
             println!("{name}: passed");
         }
     }
@@ -92,22 +102,6 @@ fn request(name: &'static str, class: PriorityClass, cpu: u32) -> Request {
         class,
         cpu,
     }
-}
-
-/// Has CPU number `cpu` run a function in a thread, without waiting for it.
-fn begin(cpu: u32, function: fn(u64)) {
-    extern "C" fn give(argument: usize) {
-        // SAFETY: It is one of these: see below.
-        let function = unsafe { core::mem::transmute::<usize, fn(u64)>(argument) };
-        let job = Job {
-            function,
-            argument: 0,
-        };
-        // From CPU 3 to CPU 2, and from CPU 4 to CPU 1, so that CPU 0 need not wait.
-        let _ = run_on(if current().id() == 3 { 2 } else { 1 }, job);
-    }
-    let giver = if cpu == 2 { 3 } else { 4 };
-    deferred::defer_on(giver, give, function as usize).unwrap();
 }
 
 fn reached(step: &AtomicU32, at_least: u32) -> bool {

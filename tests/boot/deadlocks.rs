@@ -14,7 +14,7 @@ const END: [(&str, &str); 14] = [
     ("timer-full", ""),
     ("timer-renew", ""),
     ("job-waiting", ""),
-    ("job-handler", ""),
+    ("timer-first", ""),
     ("served-ceiling", ""),
     ("order", ""),
     ("handover", ""),
@@ -32,7 +32,7 @@ const WAIT: &str =
     "(it is for threads and handlers up to class 12 that hold no IrqMutex, because it waits";
 
 /// Those that are rejected: what of the context, and what of the rule, the message has.
-const REJECTED: [(&str, &str, &str); 14] = [
+const REJECTED: [(&str, &str, &str); 17] = [
     (
         "call-in-call",
         "call::and_wait: called in a handler of class 13",
@@ -75,8 +75,23 @@ const REJECTED: [(&str, &str, &str); 14] = [
     ),
     (
         "ceiling-order",
-        "ceiling: CPU 0 takes a lock with ceiling 6 while it holds one with ceiling 9",
-        "give the inner lock ceiling 9",
+        "CeilingMutex::lock: called in a thread with CR8 raised to class 9",
+        "(it is for threads and handlers up to class 6",
+    ),
+    (
+        "ceiling-twice",
+        "ceiling: lock of class 6: CPU 0 takes a lock that it holds",
+        "(it would wait forever",
+    ),
+    (
+        "ceiling-raised",
+        "CeilingMutex::lock: called in a thread with CR8 raised to class 9",
+        "(it is for threads and handlers up to class 6",
+    ),
+    (
+        "job-handler",
+        "jobs::run_on: called in a handler of class 2",
+        "(it is for threads at class 0",
     ),
     (
         "mutex-twice",

@@ -31,11 +31,6 @@ fn count(cpu: u32) {
     }
 }
 
-/// Whether CPU `cpu` runs a job within some time.
-fn accepts(cpu: u32) -> bool {
-    time::wait_until(20 * SECOND, || run_on(cpu, NOTHING).is_ok())
-}
-
 /// A thread that waits for jobs gives another one while a job waits for itself. It accepts jobs as before then.
 pub fn give_while_one_waits() {
     fn part(cpu: u64) {
@@ -62,31 +57,12 @@ pub fn give_while_one_waits() {
     }
 }
 
-/// Deferred work gives a job while one waits for the thread that it has interrupted: that one is left to the thread,
-/// which accepts jobs as before then.
+/// Deferred work gives a job. Two CPUs whose deferred work gave each other one would wait forever, because each
+/// would keep its own thread from running.
 pub fn give_in_handler() {
-    static STEP: AtomicU32 = AtomicU32::new(0);
     extern "C" fn give(_: usize) {
-        STEP.store(1, SeqCst);
-        assert!(reached(&REFUSED, 1));
-        assert!(accepts(2), "CPU 2 refuses jobs");
-        assert_eq!(RUN.load(SeqCst), 0, "a job in a handler");
-        STEP.store(2, SeqCst);
+        let _ = run_on(2, NOTHING);
     }
-    extern "C" fn count_on_1(_: usize) {
-        count(1);
-    }
-    for _ in 0..2 {
-        STEP.store(0, SeqCst);
-        RUN.store(0, SeqCst);
-        REFUSED.store(0, SeqCst);
-        deferred::defer_on(1, give, 0).unwrap();
-        assert!(reached(&STEP, 1));
-        for cpu in [3, 4] {
-            deferred::defer_on(cpu, count_on_1, 0).unwrap();
-        }
-        assert!(reached(&STEP, 2));
-        assert!(reached(&RUN, 1), "the job was lost");
-        assert!(accepts(1), "CPU 1 refuses jobs");
-    }
+    deferred::defer_on(1, give, 0).unwrap();
+    time::spin_for(5 * SECOND);
 }

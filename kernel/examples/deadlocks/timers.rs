@@ -3,13 +3,14 @@
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 
+use tocsin::cpu::interrupt_stack::StackUse;
 use tocsin::irq::timers::{CAPACITY, CLASS, Mode, TimerError, for_each_of};
-use tocsin::irq::{CeilingMutex, Timer, raise};
-use tocsin::smp::jobs;
+use tocsin::irq::{CeilingMutex, Line, Timer, raise};
+use tocsin::smp::{find, jobs};
 use tocsin::sync::{IrqMutex, without_interrupts};
 use tocsin::time;
 
-use crate::{NOTHING, SECOND, begin, reached};
+use crate::{C6, NOTHING, SECOND, begin, reached, request};
 
 struct Shared {
     timer: Option<Timer>,
@@ -241,4 +242,21 @@ pub fn renew() {
     assert_eq!(told, [NEXT.load(SeqCst), 0], "called early");
     drop(timer);
     assert_eq!(CALLS.load(SeqCst), 2, "called again");
+}
+
+/// The first timer of a CPU is made in a handler: its stack has room for it.
+pub fn first_in_handler() {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let make = || {
+        let timer = Timer::new("first", Mode::Interrupt, |_| ()).unwrap();
+        drop(timer);
+        MADE.store(1, SeqCst);
+    };
+    let line = Line::new(request("first", C6, 1), make).unwrap();
+    line.trigger().unwrap();
+    assert!(reached(&MADE, 1));
+    drop(line);
+    let cpu = find(1).unwrap().cpu;
+    let used = StackUse::of(cpu);
+    assert!(!used.is_too_much(), "{used:?}");
 }

@@ -16,21 +16,20 @@
 //! Where this is too long, give the lock a higher ceiling: then fewer handlers preempt its holders, at the
 //! price of their latency.
 //!
-//! # Several locks
+//! # Above the ceiling
 //!
-//! A CPU that holds one lock may take another whose ceiling is as high or higher, and drop the guards in any
-//! order. A lower ceiling is rejected. Suppose a CPU holds a lock with ceiling 9 and waits for one with ceiling 6:
-//! the CPU that holds the second may be in a handler of class 8 that has interrupted the holder and waits
-//! for the first. Where such nesting is needed, give the inner lock the higher ceiling. As with any locks,
-//! all code must take two locks of the same ceiling in the same order.
+//! Code that runs above a lock's ceiling must not take it, whether its class is that of an interrupt in service
+//! or of CR8: a waiter at class 9 masks interrupts of class 9 on its CPU, and the holder of a lock with ceiling 6
+//! may wait for one of them. So a lock is rejected while the CPU holds one with a higher ceiling. Where such
+//! nesting is needed, give the inner lock the higher ceiling. Guards may be dropped in any order. As with any
+//! locks, all code must take two locks of the same ceiling in the same order.
 
+use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
-#[cfg(debug_assertions)]
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use spin::mutex::{TicketMutex, TicketMutexGuard};
 use tocsin_logic::irq::context::Limit;
-use tocsin_logic::irq::raised::Owner;
 #[cfg(debug_assertions)]
 use tocsin_logic::units::Nanoseconds;
 use tocsin_logic::vector::PriorityClass;
@@ -45,8 +44,7 @@ use crate::time::{Patience, WAIT_LIMIT};
 pub struct CeilingMutex<T> {
     /// The highest class of code that takes the lock.
     ceiling: PriorityClass,
-    /// The number of the CPU that has the lock or had it last.
-    #[cfg(debug_assertions)]
+    /// The number of the CPU that holds the lock, plus 1; 0 if it is free.
     holder: AtomicU32,
     lock: TicketMutex<T, Watched>,
 }
@@ -54,9 +52,9 @@ pub struct CeilingMutex<T> {
 /// Holds a [`CeilingMutex`]; the priority falls back after the lock is free.
 #[derive(Debug)]
 pub struct CeilingGuard<'a, T> {
-    // Fields are dropped in order: first the lock, then the priority.
-    guard: TicketMutexGuard<'a, T, Watched>,
-    _raised: Raised,
+    guard: ManuallyDrop<TicketMutexGuard<'a, T, Watched>>,
+    holder: &'a AtomicU32,
+    raised: ManuallyDrop<Raised>,
 }
 
 impl<T> CeilingMutex<T> {
@@ -66,7 +64,6 @@ impl<T> CeilingMutex<T> {
     pub const fn new(ceiling: PriorityClass, value: T) -> Self {
         Self {
             ceiling,
-            #[cfg(debug_assertions)]
             holder: AtomicU32::new(0),
             lock: TicketMutex::new(value),
         }
@@ -83,65 +80,54 @@ impl<T> CeilingMutex<T> {
     /// Takes the lock, waiting behind the CPUs that came before.
     ///
     /// Context: thread or handler up to the ceiling, interrupts enabled. Not while this CPU holds the lock
-    /// already, or one with a higher ceiling.
+    /// already.
     ///
     /// # Panics
     ///
-    /// In a handler above the ceiling, or with interrupts disabled, which is above every ceiling: the code
-    /// could have interrupted the holder on its own CPU, or keep the holder on another CPU waiting, and would
-    /// wait forever. While the CPU holds a lock with a higher ceiling. The message names the rule.
+    /// Above the ceiling, by the interrupt in service or by CR8, or with interrupts disabled, which is above
+    /// every ceiling: the code could have interrupted the holder on its own CPU, or keep the holder on another
+    /// CPU waiting, and would wait forever. Also if the CPU holds the lock. The message names the rule.
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> CeilingGuard<'_, T> {
-        let context = context::current();
-        context::require_in("CeilingMutex::lock", Limit::Ceiling(self.ceiling), context);
-        if context.cr8 > self.ceiling {
-            require_order(self.ceiling);
-        }
-        let raised = priority::raise_for(Owner::Lock, self.ceiling);
+        context::require_limit("CeilingMutex::lock", Limit::Ceiling(self.ceiling));
+        let raised = priority::raise(self.ceiling);
+        let guard = self.lock.try_lock().unwrap_or_else(|| self.wait());
+        self.holder
+            .store(cpu::current().id() + 1, Ordering::Relaxed);
         CeilingGuard {
-            guard: self.wait(),
-            _raised: raised,
+            guard: ManuallyDrop::new(guard),
+            holder: &self.holder,
+            raised: ManuallyDrop::new(raised),
         }
     }
 
-    #[cfg(not(debug_assertions))]
-    #[inline]
-    fn wait(&self) -> TicketMutexGuard<'_, T, Watched> {
-        self.lock.lock()
-    }
-
-    /// As in a release build, but a long wait is logged.
-    #[cfg(debug_assertions)]
+    /// Waits behind the CPUs that came before. A long wait is logged in a debug build.
+    #[cold]
+    #[track_caller]
     fn wait(&self) -> TicketMutexGuard<'_, T, Watched> {
         let cpu = cpu::current();
+        assert!(
+            self.holder.load(Ordering::Relaxed) != cpu.id() + 1,
+            "ceiling: lock of class {}: CPU {} takes a lock that it holds (it would wait forever; drop the first \
+             guard before)",
+            self.ceiling,
+            cpu.id()
+        );
+        #[cfg(debug_assertions)]
         let mut wait = Wait {
             patience: Patience::new(),
             ceiling: self.ceiling,
             holder: &self.holder,
         };
+        #[cfg(debug_assertions)]
         let before = cpu
             .lock_wait
             .swap((&raw mut wait).cast(), Ordering::Relaxed);
         let guard = self.lock.lock();
+        #[cfg(debug_assertions)]
         cpu.lock_wait.store(before, Ordering::Relaxed);
-        self.holder.store(cpu.id(), Ordering::Relaxed);
         guard
-    }
-}
-
-/// Rejects taking a lock of ceiling `ceiling` while the CPU holds one with a higher ceiling.
-#[cold]
-#[track_caller]
-fn require_order(ceiling: PriorityClass) {
-    let held = cpu::current().raised.highest_ceiling();
-    if let Some(held) = held.filter(|&held| held > ceiling) {
-        panic!(
-            "ceiling: CPU {} takes a lock with ceiling {ceiling} while it holds one with ceiling {held} (a handler \
-             between the two could make the CPUs wait for each other; give the inner lock ceiling {held}, or take \
-             it first; see docs/contexts.md)",
-            cpu::current().id()
-        );
     }
 }
 
@@ -177,14 +163,28 @@ fn watch() {
     if wait.patience.is_over() {
         // SAFETY: The lock outlives the wait for it.
         let holder = unsafe { &*wait.holder }.load(Ordering::Relaxed);
+        let Some(holder) = holder.checked_sub(1) else {
+            return;
+        };
         log::warn!(
-            "ceiling: lock of class {}: CPU {} has waited {} for CPU {holder}, which holds the lock or had it \
-             last (a handler above the ceiling may keep the holder or the next in the queue from running; \
+            "ceiling: lock of class {}: CPU {} has waited {} for CPU {holder}, which holds the lock (a handler above the ceiling may keep the holder or the next in the queue from running; \
              `backtrace {holder}` shows where)",
             wait.ceiling,
             cpu::current().id(),
             Nanoseconds(WAIT_LIMIT)
         );
+    }
+}
+
+impl<T> Drop for CeilingGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.holder.store(0, Ordering::Relaxed);
+        // SAFETY: neither is used after this. First the lock, so that it is free when the priority falls.
+        unsafe {
+            ManuallyDrop::drop(&mut self.guard);
+            ManuallyDrop::drop(&mut self.raised);
+        }
     }
 }
 

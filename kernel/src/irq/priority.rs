@@ -7,7 +7,7 @@
 use core::marker::PhantomData;
 
 use tocsin_logic::irq::context::Level;
-use tocsin_logic::irq::raised::{GUARDS, Index, Owner};
+use tocsin_logic::irq::raised::{GUARDS, Index};
 use tocsin_logic::vector::PriorityClass;
 
 use crate::cpu::{self, context, stretch};
@@ -40,18 +40,12 @@ pub struct Raised {
 /// In an NMI handler, and if the CPU has [`GUARDS`] already, as it has when guards are leaked again and again.
 #[inline]
 pub fn raise(class: PriorityClass) -> Raised {
-    raise_for(Owner::Priority, class)
-}
-
-/// As [`raise`], for the holder of a lock.
-#[inline]
-pub(super) fn raise_for(owner: Owner, class: PriorityClass) -> Raised {
     let own = cpu::current();
     if own.in_nmi() {
         reject_in_nmi();
     }
     let previous = control::priority_class();
-    let Some(index) = own.raised.push(owner, class, previous) else {
+    let Some(index) = own.raised.push(class, previous) else {
         reject();
     };
     let mut since = 0;

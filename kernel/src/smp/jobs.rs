@@ -13,7 +13,6 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use tocsin_logic::irq::context::Level;
 use tocsin_logic::units::Nanoseconds;
-use tocsin_logic::vector::PriorityClass;
 
 use super::{Online, all, reschedule};
 use crate::cpu::percpu::mailbox_state as state;
@@ -23,9 +22,8 @@ use crate::time;
 /// Time after which a wait for a job is logged, in nanoseconds. A job may legitimately take longer.
 const LONG: u64 = 10_000_000_000;
 
-/// Where jobs may be given: in threads and deferred work. A job runs on a thread, so above that the wait
-/// could be for the interrupted code.
-const LIMIT: Level = Level::Class(PriorityClass::LOWEST_USABLE);
+/// Where jobs may be given: in threads, because a CPU that waits for a job must run the jobs that it is given.
+const LIMIT: Level = Level::THREAD;
 
 /// What a CPU is asked to do.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +67,7 @@ impl fmt::Display for JobError {
 /// Runs `job` on CPU number `cpu` and waits until it is done. On the calling CPU itself, it is simply
 /// called.
 ///
-/// Context: thread or handler up to class 2, interrupts enabled.
+/// Context: thread.
 ///
 /// # Errors
 ///
@@ -86,7 +84,7 @@ pub fn run_on(cpu: u32, job: Job) -> Result<(), JobError> {
 /// Runs `job` on all these CPUs at once and waits until all are done. On the calling CPU itself, it is
 /// simply called.
 ///
-/// Context: thread or handler up to class 2, interrupts enabled.
+/// Context: thread.
 ///
 /// # Errors
 ///
@@ -119,7 +117,7 @@ pub fn run_on_each(cpus: &[u32], job: Job) -> Result<(), JobError> {
 
 /// Runs `function` on all CPUs at once, with the CPU's number, and waits until all are done.
 ///
-/// Context: thread or handler up to class 2, interrupts enabled.
+/// Context: thread.
 ///
 /// # Errors
 ///
@@ -159,8 +157,6 @@ pub(crate) struct Given {
     /// What the state of this CPU's own mailbox becomes afterwards: closed; or running, if it runs a job
     /// itself; or open, if it was not changed.
     before: u32,
-    /// Whether this CPU runs jobs while it waits: not in a handler, because jobs are for threads.
-    accepts: bool,
 }
 
 impl Given {
@@ -186,11 +182,9 @@ impl Given {
             targets.push(Target { online, done });
         }
         // From now on this CPU accepts jobs too, as it will wait: those that it gives may need that.
-        // Not in a handler, where no thread waits.
-        let cpu = cpu::current();
-        let (own, accepts) = (&cpu.job, !cpu.interrupts.are_answered());
+        let own = &cpu::current().job;
         let before = match own.state.load(Ordering::Relaxed) {
-            before @ (state::CLOSED | state::RUNNING) if accepts => {
+            before @ (state::CLOSED | state::RUNNING) => {
                 own.state.store(state::OPEN, Ordering::Release);
                 before
             }
@@ -208,11 +202,7 @@ impl Given {
             mailbox.function.store(function, Ordering::Release);
             reschedule::signal(online);
         }
-        Ok(Self {
-            targets,
-            before,
-            accepts,
-        })
+        Ok(Self { targets, before })
     }
 
     /// How many CPUs have a job.
@@ -226,9 +216,7 @@ impl Drop for Given {
         let (start, mut is_reported) = (time::nanoseconds(), false);
         let is_missing = |target: &&Target| !target.done.load(Ordering::Acquire);
         while let Some(missing) = self.targets.iter().find(is_missing) {
-            if self.accepts {
-                run_next();
-            }
+            run_next();
             if !is_reported && time::has_passed(start, LONG) {
                 is_reported = true;
                 let cpu = missing.online.cpu.id();

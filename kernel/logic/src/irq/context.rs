@@ -150,7 +150,7 @@ pub enum Limit {
     Level(Level),
     /// Up to this class, whatever IF is.
     Class(PriorityClass),
-    /// With interrupts enabled, and in handlers up to this class; CR8 makes no difference.
+    /// Up to this class, with interrupts enabled: the code takes a lock with this ceiling.
     Ceiling(PriorityClass),
     /// Up to [`WAIT_CLASS`], whatever IF is, but without an `IrqMutex` held: the other CPU may spin for it with
     /// interrupts disabled.
@@ -171,9 +171,7 @@ impl Limit {
         match self {
             Self::Level(limit) => context.level() <= limit,
             Self::Class(limit) => !context.in_nmi && context.class() <= limit,
-            Self::Ceiling(limit) => {
-                context.level() < Level::InterruptsOff && context.handler_class() <= limit
-            }
+            Self::Ceiling(limit) => context.level() <= Level::Class(limit),
             Self::Wait => {
                 !context.in_nmi
                     && !context.is_serving

@@ -9,7 +9,11 @@
 //! that the interrupted code relies on is as it was. A guard that a handler leaks stays on top until the end.
 
 use core::ops::Range;
-use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use core::sync::atomic::{
+    AtomicU8,
+    Ordering::{Relaxed, SeqCst},
+    compiler_fence,
+};
 
 use crate::vector::PriorityClass;
 
@@ -19,7 +23,7 @@ pub const GUARDS: usize = 64;
 /// One guard.
 #[derive(Debug)]
 struct Entry {
-    /// The class that it asks for, with [`LOCK`] if it belongs to a lock; or [`GONE`].
+    /// The class that it asks for, or [`GONE`].
     class: AtomicU8,
     /// The class to which the CPU returns without it.
     previous: AtomicU8,
@@ -29,18 +33,6 @@ struct Entry {
 
 /// The class of an entry whose guard is gone.
 const GONE: u8 = 0xff;
-
-/// The bit of an entry's class that marks the guard of a lock.
-const LOCK: u8 = 0x10;
-
-/// What a guard belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
-    /// Nothing: it only raises the priority.
-    Priority,
-    /// A lock whose ceiling is the class that the guard asks for.
-    Lock,
-}
 
 /// The guards of one CPU.
 #[derive(Debug)]
@@ -73,21 +65,13 @@ impl Stack {
     /// of the two. `None` if there are [`GUARDS`].
     #[inline]
     #[must_use]
-    pub fn push(
-        &self,
-        owner: Owner,
-        class: PriorityClass,
-        previous: PriorityClass,
-    ) -> Option<Index> {
-        let mark = match owner {
-            Owner::Priority => 0,
-            Owner::Lock => LOCK,
-        };
+    pub fn push(&self, class: PriorityClass, previous: PriorityClass) -> Option<Index> {
         let index = self.depth.load(Relaxed);
         let entry = self.entries.get(usize::from(index))?;
         // First the depth, so that a handler uses the entries above.
         self.depth.store(index + 1, Relaxed);
-        entry.class.store(class.get() | mark, Relaxed);
+        compiler_fence(SeqCst);
+        entry.class.store(class.get(), Relaxed);
         entry.previous.store(previous.get(), Relaxed);
         entry.below.store(index, Relaxed);
         Some(Index(index))
@@ -123,20 +107,10 @@ impl Stack {
                 if let Some(below) = below.take() {
                     entry.below.store(below, Relaxed);
                 }
-                level = level.max(own & !LOCK);
+                level = level.max(own);
             }
         }
         class(level)
-    }
-
-    /// The highest ceiling of the locks that the CPU holds.
-    #[must_use]
-    pub fn highest_ceiling(&self) -> Option<PriorityClass> {
-        let depth = usize::from(self.depth.load(Relaxed));
-        let entries = self.entries.iter().take(depth);
-        let classes = entries.map(|entry| entry.class.load(Relaxed));
-        let locks = classes.filter(|class| *class != GONE && class & LOCK != 0);
-        locks.max().map(|it| class(it & !LOCK))
     }
 
     /// How many entries are in use, those of guards that are gone but not the last included.
@@ -160,7 +134,7 @@ fn class(number: u8) -> PriorityClass {
 
 #[cfg(test)]
 mod tests {
-    use super::{GUARDS, Index, Owner, Stack};
+    use super::{GUARDS, Index, Stack};
     use crate::vector::PriorityClass;
     use std::vec::Vec;
 
@@ -185,10 +159,7 @@ mod tests {
         }
 
         fn raise(&mut self, number: u8) {
-            let index = self
-                .stack
-                .push(Owner::Priority, class(number), self.cr8)
-                .expect("room");
+            let index = self.stack.push(class(number), self.cr8).expect("room");
             self.cr8 = self.cr8.max(class(number));
             self.held.push((index, number));
         }
@@ -251,9 +222,9 @@ mod tests {
     fn a_handler_interrupts_a_guard_that_is_being_made() {
         // The guard is in the stack, but CR8 is not raised yet.
         let cpu = Cpu::new();
-        let outer = cpu.stack.push(Owner::Priority, class(9), class(2)).unwrap();
-        let first = cpu.stack.push(Owner::Priority, class(6), class(2)).unwrap();
-        let second = cpu.stack.push(Owner::Priority, class(4), class(6)).unwrap();
+        let outer = cpu.stack.push(class(9), class(2)).unwrap();
+        let first = cpu.stack.push(class(6), class(2)).unwrap();
+        let second = cpu.stack.push(class(4), class(6)).unwrap();
         assert_eq!(cpu.stack.remove(first), class(4));
         assert_eq!(cpu.stack.remove(second), class(2), "as it was");
         assert_eq!(cpu.stack.remove(outer), class(2));
@@ -263,24 +234,8 @@ mod tests {
     fn there_is_an_end_to_the_guards_that_leak() {
         let stack = Stack::new();
         for _ in 0..GUARDS {
-            assert!(stack.push(Owner::Priority, class(6), class(6)).is_some());
+            assert!(stack.push(class(6), class(6)).is_some());
         }
-        assert_eq!(stack.push(Owner::Priority, class(6), class(6)), None);
-    }
-
-    #[test]
-    fn highest_ceiling_is_that_of_the_locks() {
-        let stack = Stack::new();
-        assert_eq!(stack.highest_ceiling(), None);
-        let raised = stack.push(Owner::Priority, class(11), class(0)).unwrap();
-        assert_eq!(stack.highest_ceiling(), None);
-        let high = stack.push(Owner::Lock, class(9), class(11)).unwrap();
-        let low = stack.push(Owner::Lock, class(3), class(11)).unwrap();
-        assert_eq!(stack.highest_ceiling(), Some(class(9)));
-        assert_eq!(stack.remove(raised), class(9));
-        assert_eq!(stack.remove(high), class(3));
-        assert_eq!(stack.highest_ceiling(), Some(class(3)));
-        assert_eq!(stack.remove(low), class(0));
-        assert_eq!(stack.highest_ceiling(), None);
+        assert_eq!(stack.push(class(6), class(6)), None);
     }
 }
