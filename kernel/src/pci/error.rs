@@ -23,7 +23,8 @@ pub enum PciError {
     Claimed(Address),
     /// There is no range of this kind behind this base address register.
     NoRange(Address, u8),
-    /// Behind this base address register are the registers of an interrupt controller.
+    /// Behind this base address register are registers of an interrupt controller or the HPET, or configuration
+    /// space.
     Controller(Address, u8),
     /// These bytes behind this base address register are the MSI-X table or its pending bits.
     MessageTable(Address, u8, Range<u64>),
@@ -99,7 +100,8 @@ impl fmt::Display for PciError {
             }
             Self::Controller(address, bar) => write!(
                 f,
-                "function {address}: BAR {bar} has the registers of an interrupt controller, which is the kernel's"
+                "function {address}: BAR {bar} has registers that are the kernel's (an interrupt controller's, the \
+                 HPET's or configuration space; it is not mapped)"
             ),
             Self::MessageTable(address, bar, range) => write!(
                 f,
