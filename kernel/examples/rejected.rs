@@ -21,7 +21,7 @@ use tocsin::irq::{Line, LineError, Request, Source, deferred, ipi};
 use tocsin::pci::{self, Function};
 use tocsin::{bench, hw, println, smp, time};
 use tocsin_logic::layout::{DIRECT_MAP, StackKind, guard_range};
-use tocsin_logic::pci::command;
+use tocsin_logic::pci::{Address, bar, command};
 use tocsin_logic::vector::{PriorityClass, Vector};
 
 tocsin::main!(kernel);
@@ -35,7 +35,7 @@ const TIMEOUT: u64 = 10_000_000_000;
 /// A case: its name, and what it does.
 type Case = (&'static str, fn());
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 9] = [
     ("vectors", reserve_taken),
     ("exhausted", reserve_with_lines),
     ("ipi", send_to_reserved),
@@ -43,6 +43,7 @@ const CASES: [Case; 8] = [
     ("claim", claim_bus_masters),
     ("dma", begin_transfer),
     ("table", map_table),
+    ("registers", map_registers),
     ("bench", measure_in_handler),
 ];
 
@@ -253,6 +254,39 @@ fn map_table() {
     let beside = beside.expect("the table ends there");
     check(beside.size() == 0x7e0, "the size of the part");
     check(device.msix().is_ok(), "the device's messages");
+}
+
+/// No window covers the HPET's registers or configuration space, although firmware put a function there.
+#[expect(
+    unsafe_code,
+    reason = "stands for firmware, before functions are found"
+)]
+fn map_registers() {
+    use x86_64::instructions::port::Port;
+    /// Where QEMU's q35 has them.
+    const HPET: u32 = 0xfed0_0000;
+    const CONFIG: u32 = 0xb000_0000;
+    let place = |device, function| Address::new(0, 0, device, function).expect("a valid address");
+    // Name, function, number of the base address register, and the address that it gets.
+    let cases = [
+        ("HPET", place(1, 0), 0, HPET),
+        ("config", place(31, 2), 5, CONFIG + 0x1000),
+    ];
+    let offset = |bar: u8| bar::FIRST + 4 * u16::from(bar);
+    for (_, function, bar, address) in cases {
+        let register = function.port_value(offset(bar)).expect("in segment 0");
+        // SAFETY: nothing uses these ports yet.
+        unsafe { Port::new(0xcf8).write(register) };
+        // SAFETY: nothing uses the function yet.
+        unsafe { Port::new(0xcfc).write(address) };
+    }
+    for (name, function, bar, address) in cases {
+        let device = pci::function(function).expect("QEMU has it").claim();
+        let device = device.expect("nothing has claimed it");
+        let taken = device.read(offset(bar));
+        check(taken == address, format_args!("{name}: {taken:#x}"));
+        rejected(name, device.map(bar));
+    }
 }
 
 /// Measurements replace handlers and entry code, so they are for a thread.

@@ -53,6 +53,13 @@ const RETURNED: &[(&str, &[&str])] = &[
             "odd: pci: 0000:00:02.0: BAR 1: no part from 0x44 up to 0x50",
         ],
     ),
+    (
+        "registers",
+        &[
+            "HPET: function 0000:00:01.0: BAR 0 has registers that are the kernel's",
+            "config: function 0000:00:1f.2: BAR 5 has registers that are the kernel's",
+        ],
+    ),
 ];
 
 /// Cases that end in a panic which names the rule.
