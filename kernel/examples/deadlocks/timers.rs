@@ -164,7 +164,7 @@ pub fn full() {
     }
     let make = || {
         Timer::on(1, "one of many", Mode::Interrupt, |_| {
-            FIRED.store(true, SeqCst)
+            FIRED.store(true, SeqCst);
         })
     };
     let others = queued();
