@@ -1,12 +1,16 @@
 //! What the machine has: its tables read, its topology sorted out, its controllers found.
 
+use alloc::vec::Vec;
+
 use spin::Once;
 use tocsin_logic::acpi::fadt::Fadt;
 use tocsin_logic::acpi::hpet::Hpet;
-use tocsin_logic::acpi::{Madt, Signature, dmar, fadt, hpet};
+use tocsin_logic::acpi::{Madt, Signature, dmar, fadt, hpet, mcfg};
 use tocsin_logic::apic::base::State;
+use tocsin_logic::apic::calibration::Clock;
 use tocsin_logic::apic::mode::{Choice, Mode, Situation, choose_mode};
 use tocsin_logic::command_line::{ApicMode, Options};
+use tocsin_logic::devices::hpet::CAPABILITIES;
 use tocsin_logic::memory_map::Placement;
 use tocsin_logic::topology::cpuid::IdLayout;
 use tocsin_logic::topology::{IoApic, Problems, Topology};
@@ -16,7 +20,10 @@ use crate::apic::clock::HPET_LENGTH;
 use crate::apic::{io, local};
 use crate::boot::BootInfo;
 use crate::hw::control::read_msr;
+use crate::hw::mmio::Mmio;
 use crate::hw::processor::{cpuid, cpuid_registers, physical_address_bits};
+use crate::memory::paging::Use;
+use crate::memory::probe::Probe;
 
 /// Bytes of the local APICs' page.
 const PAGE: u64 = 4096;
@@ -62,14 +69,11 @@ pub(crate) unsafe fn discover(boot: &'static BootInfo) -> &'static Machine {
     }
     let tables = find_tables(boot, &placement);
     let fadt = read_fadt(tables.as_ref());
-    let hpet = read_hpet(tables.as_ref(), &placement);
+    let hpet = read_hpet(tables.as_ref(), &mut placement);
     let (mut topology, mut problems) = read_madt(tables.as_ref(), options.maxcpus);
     let apic_mode = choose(&topology, tables.as_ref(), options.apic);
     topology.restrict_to(apic_mode.mode, &mut problems);
-    // Not the ranges of the MCFG, which are checked against the I/O APICs that answer.
-    if let Some(hpet) = &hpet {
-        placement.add("HPET", hpet.address, HPET_LENGTH);
-    }
+    // The ranges of the MCFG are not in the placement: they are checked against the I/O APICs that answer.
     // SAFETY: Once, on the boot CPU, and nothing uses an I/O APIC.
     let io_apics = unsafe { io::probe(&topology, &placement) };
     let pins = |entry: &IoApic| {
@@ -145,8 +149,10 @@ fn read_fadt(tables: Option<&Tables>) -> Option<Fadt> {
     }
 }
 
-fn read_hpet(tables: Option<&Tables>, placement: &Placement<'_>) -> Option<Hpet> {
-    let hpet = match hpet::parse(tables?.get(Signature::HPET)?) {
+/// The HPET table, if an HPET is where it says; then the registers are in `placement`.
+fn read_hpet(tables: Option<&Tables>, placement: &mut Placement<'_>) -> Option<Hpet> {
+    let tables = tables?;
+    let hpet = match hpet::parse(tables.get(Signature::HPET)?) {
         Ok(hpet) => hpet,
         Err(error) => {
             log::warn!("acpi: {error}; left out");
@@ -154,13 +160,44 @@ fn read_hpet(tables: Option<&Tables>, placement: &Placement<'_>) -> Option<Hpet>
         }
     };
     let address = hpet.address;
-    match placement.check(address, HPET_LENGTH) {
-        Ok(()) => Some(hpet),
-        Err(error) => {
-            log::warn!("acpi: HPET at {address:#x} cannot be {error}; not used");
-            None
-        }
+    if let Err(error) = placement.check(address, HPET_LENGTH) {
+        log::warn!("acpi: HPET at {address:#x} cannot be {error}; not used");
+        return None;
     }
+    // An I/O APIC or configuration space may be there instead.
+    // SAFETY: Firmware says that registers are here, and neither the memory map nor a table before says
+    // otherwise. Only the first is read, which has no effects on any of them.
+    let probe = unsafe { Probe::map(address, HPET_LENGTH, Use::Device) };
+    let probe = probe
+        .inspect_err(|error| {
+            log::warn!("acpi: HPET at {address:#x} cannot be mapped: {error}; not used");
+        })
+        .ok()?;
+    // SAFETY: The range is mapped as long as `probe` lives, and is only read.
+    let registers = unsafe { Mmio::new(probe.address(), HPET_LENGTH) };
+    let capabilities = registers.read(CAPABILITIES);
+    let is_hpet = Clock::hpet(capabilities).is_some()
+        && (capabilities as u32 == hpet.hardware_id || !is_in_config_space(tables, address));
+    if !is_hpet {
+        log::warn!(
+            "acpi: HPET at {address:#x}: capabilities {capabilities:#x} are impossible; not used"
+        );
+        return None;
+    }
+    probe.keep();
+    placement.add("HPET", address, HPET_LENGTH);
+    Some(hpet)
+}
+
+/// Whether the MCFG says that PCI configuration space is at an address.
+fn is_in_config_space(tables: &Tables, address: u64) -> bool {
+    let table = tables.get(Signature::MCFG).map(mcfg::parse);
+    let segments = table.into_iter().flatten();
+    let mut segments = segments.flat_map(|table| table.segments().flatten().collect::<Vec<_>>());
+    segments.any(|segment| {
+        let (start, length) = segment.value.memory();
+        (start..start.saturating_add(length)).contains(&address)
+    })
 }
 
 /// Chooses the mode of the local APICs. Where the command line asks for what cannot be had, the log

@@ -1,7 +1,7 @@
 //! The matrix: on every machine the kernel comes to its prompt, sees the memory,
 //! protects itself, and explains a fault with its own symbols.
 
-use libtest_mimic::{Completion, Failed, Trial};
+use libtest_mimic::Trial;
 use tocsin_tests::matrix::{self, Cell};
 use tocsin_tests::report::Report;
 use tocsin_tests::symbols::Symbols;
@@ -9,7 +9,7 @@ use tocsin_tools::Session;
 use tocsin_tools::settings::BootWay;
 
 use crate::outside::{self, State};
-use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, with};
+use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, trial_unless, with};
 
 /// Share of the memory, in percent, that firmware and loader may keep for themselves.
 const KEPT: u64 = 25;
@@ -17,13 +17,9 @@ const KEPT: u64 = 25;
 pub fn trials() -> Vec<Trial> {
     let cells = matrix::cells().into_iter();
     let trials = cells.map(|cell| {
-        Trial::ignorable_test(format!("machine::{}", cell.name()), move || {
-            if let Some(why) = matrix::missing(cell.way)? {
-                return Ok(Completion::ignored_with(why));
-            }
-            let booted = with(&cell.machine(), |session| boot(&cell, session));
-            booted.map_err(|e| Failed::from(e.to_string()))?;
-            Ok(Completion::Completed)
+        let missing = move || Ok(matrix::missing(cell.way)?);
+        trial_unless(missing, format!("machine::{}", cell.name()), move || {
+            with(&cell.machine(), |session| boot(&cell, session))
         })
     });
     trials.collect()

@@ -148,7 +148,7 @@ fn trial(name: impl Into<String>, test: impl FnOnce() -> Result + Send + 'static
 
 /// A test with a name, skipped with the reason where `missing` gives one.
 fn trial_unless(
-    missing: fn() -> Result<Option<String>>,
+    missing: impl FnOnce() -> Result<Option<String>> + Send + 'static,
     name: impl Into<String>,
     test: impl FnOnce() -> Result + Send + 'static,
 ) -> Trial {

@@ -86,13 +86,7 @@ impl Reference {
     unsafe fn hpet(address: u64) -> Option<Self> {
         // SAFETY: 1. Passed on to the caller.
         let registers = unsafe { map_hpet(address) }.ok()?;
-        let capabilities = registers.read::<u64>(hpet::CAPABILITIES);
-        let Some(clock) = Clock::hpet(capabilities) else {
-            log::warn!(
-                "HPET at {address:#x}: capabilities {capabilities:#x} are impossible; not used"
-            );
-            return None;
-        };
+        let clock = Clock::hpet(registers.read::<u64>(hpet::CAPABILITIES))?;
         hpet::take_over(&registers);
         Self {
             clock,

@@ -11,10 +11,11 @@ use core::arch::asm;
 
 use tocsin_logic::acpi::mcfg::{self, Segment};
 use tocsin_logic::acpi::{Error, Signature};
-use tocsin_logic::memory_map::{MemoryMap, Placement};
+use tocsin_logic::memory_map::Placement;
 use tocsin_logic::pci::address::DEVICES;
 use tocsin_logic::pci::{Address, CONFIG_SIZE, EXTENDED_SIZE, Header};
 
+use crate::apic::clock::HPET_LENGTH;
 use crate::apic::{io, local};
 use crate::discover::Machine;
 use crate::hw::port;
@@ -159,7 +160,7 @@ impl ConfigSpace {
             Some(Err(error)) => warn(error),
             None => {}
         }
-        segments.retain(|segment| is_sound(segment, &machine.boot.memory));
+        segments.retain(|segment| is_sound(segment, machine));
         Self { segments }
     }
 
@@ -216,13 +217,16 @@ impl ConfigSpace {
 
 /// Whether this is configuration space: it can be mapped as registers, and a device answers, the same
 /// as through the ports if these reach it. If not, the log says so, and nothing of it stays mapped.
-fn is_sound(segment: &Segment, memory: &MemoryMap) -> bool {
-    let mut placement = Placement::new(memory, physical_address_bits());
+fn is_sound(segment: &Segment, machine: &Machine) -> bool {
+    let mut placement = Placement::new(&machine.boot.memory, physical_address_bits());
     if let Ok(base) = local::base_register() {
         placement.add("local APIC", base.address, FRAME);
     }
     for io_apic in io::all() {
         placement.add("I/O APIC", io_apic.address, FRAME);
+    }
+    if let Some(hpet) = &machine.hpet {
+        placement.add("HPET", hpet.address, HPET_LENGTH);
     }
     let (start, length) = segment.memory();
     if let Err(error) = placement.check(start, length) {

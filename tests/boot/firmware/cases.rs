@@ -11,6 +11,8 @@ use tocsin_tests::firmware::{Firmware, Root, claiming, corrupted, fadt, hpet, ma
 pub const IO_APIC: u32 = 0xfec0_0000;
 pub const HPET: u64 = 0xfed0_0000;
 pub const PM_TIMER: u16 = 0x608;
+/// Where it has its configuration space.
+pub const ECAM: u64 = 0xb000_0000;
 
 /// Tables, and what must become of them.
 pub struct Case {

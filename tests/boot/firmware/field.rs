@@ -4,10 +4,10 @@ use tocsin_tests::firmware::entry::{
     disabled, interrupt_override, io_apic, local_apic, nmi, nmi_source, raw,
 };
 use tocsin_tests::firmware::{
-    Firmware, Pointer, Root, Xsdt, dmar, fadt, fadt_with_boot_flags, hpet, madt,
+    Firmware, Pointer, Root, Xsdt, dmar, fadt, fadt_with_boot_flags, hpet, madt, mcfg,
 };
 
-use super::cases::{Case, HPET, IO_APIC, PM_TIMER, cpus, good, of, sound, with};
+use super::cases::{Case, ECAM, HPET, IO_APIC, PM_TIMER, cpus, good, of, sound, with};
 
 /// Where nothing is, and where the machine's ROM is.
 const NOTHING: u32 = 0xfec0_1000;
@@ -155,6 +155,15 @@ fn bad_addresses() -> Vec<Case> {
         let firmware = Firmware::new().table(good()).table(hpet(address));
         sound(name, firmware.table(fadt(PM_TIMER)))
     };
+    // Function 0 of the root complex, whose registers could be those of an HPET.
+    let in_config_space = {
+        let firmware = Firmware::new().table(good()).table(fadt(PM_TIMER));
+        let firmware = firmware.table(hpet(ECAM)).table(mcfg(&[(ECAM, 0, 255)]));
+        sound("hpet_in_configuration_space", firmware)
+            .complains("HPET at 0xb0000000: capabilities 0x")
+            .shows("timer", " Hz, measured against the ACPI PM timer")
+            .shows("pci", "0000:00:00.0  8086:29c0")
+    };
     vec![
         at("io_apic_in_memory", MEMORY, "cannot be in memory (usable)"),
         at("io_apic_in_rom", ROM, "does not answer"),
@@ -178,6 +187,11 @@ fn bad_addresses() -> Vec<Case> {
             .shows("timer", " Hz, measured against the ACPI PM timer"),
         hpet_at("hpet_at_the_local_apics", u64::from(LOCAL_APIC))
             .complains("HPET at 0xfee00000 cannot be in the registers of the local APIC; not used"),
+        hpet_at("hpet_at_the_io_apic", u64::from(IO_APIC))
+            .complains("HPET at 0xfec00000: capabilities 0x0 are impossible; not used")
+            .shows("timer", " Hz, measured against the ACPI PM timer")
+            .shows("sources keyboard 10", TEN),
+        in_config_space,
         hpet_at("hpet_beyond_the_processor", 1 << 48)
             .complains("HPET at 0x1000000000000 cannot be above the "),
     ]

@@ -14,15 +14,12 @@ use tocsin_tests::firmware::entry::{interrupt_override, io_apic, nmi_source, raw
 use tocsin_tests::firmware::{Firmware, hpet, madt, mcfg};
 use tocsin_tools::{Machine, Outcome, Session};
 
-use super::cases::{HPET, IO_APIC, cpus, good};
+use super::cases::{ECAM, HPET, IO_APIC, cpus, good};
 use super::loader::changed;
 use crate::{
     PATIENCE, Result, STOPPED, ensure, ensure_eq, machine, plain, power_off, power_off_failed,
     trial, with,
 };
-
-/// Where QEMU's q35 has its configuration space.
-const ECAM: u64 = 0xb000_0000;
 
 /// Where QEMU's q35 has nothing.
 const NOWHERE: u64 = 0xd000_0000;

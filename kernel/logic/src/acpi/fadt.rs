@@ -78,12 +78,6 @@ impl BootArchitecture {
         self.0 & 1 != 0
     }
 
-    /// Bit 1: there is a keyboard controller.
-    #[must_use]
-    pub const fn has_8042(self) -> bool {
-        self.0 & 1 << 1 != 0
-    }
-
     /// Bit 2, inverted: VGA may be probed for.
     #[must_use]
     pub const fn may_probe_vga(self) -> bool {

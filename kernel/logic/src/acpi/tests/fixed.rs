@@ -251,7 +251,7 @@ fn fadt_of_acpi_2_and_later() {
         assert_eq!(reset.register.address, 0xcf9);
         assert_eq!(reset.value, 0x0f);
         let boot = fadt.boot_architecture.expect("the flags");
-        assert!(boot.has_legacy_devices() && boot.has_8042() && boot.may_probe_vga());
+        assert!(boot.has_legacy_devices() && boot.may_probe_vga());
         assert!(!boot.msi_supported() && !boot.has_cmos_rtc());
         assert!(fadt.flags.has(fadt::Flags::TIMER_32_BIT));
         assert!(!fadt.flags.has(fadt::Flags::HARDWARE_REDUCED));
