@@ -2,9 +2,11 @@
 //! drops the interrupts of devices.
 
 use libtest_mimic::Trial;
-use tocsin_tools::Session;
+use tocsin_tools::{Machine, Session};
 
-use crate::{PATIENCE, Result, ensure, ensure_eq, machine, plain, power_off, trial, with};
+use crate::{
+    PATIENCE, Result, ensure, ensure_eq, machine, plain, power_off, power_off_failed, trial, with,
+};
 
 /// Commands that run far longer than a test waits, and what each prints before it is cancelled.
 const LONG: [(&str, &str); 5] = [
@@ -13,6 +15,15 @@ const LONG: [(&str, &str); 5] = [
     ("timers wait 600000", ""),
     ("sources rtc 10000", "RTC 8192 Hz"),
     ("timers wait 600000; idt 3", ""),
+];
+
+/// Commands whose counts show that they ended early: what each prints before it is cancelled, and what only
+/// the whole of it prints.
+const COUNTED: [(&str, &str, &str); 4] = [
+    ("pci edu 1000000", "MSI: vector", "1000000 sent"),
+    ("pci virtio 1000000", "MSI-X: vector", "1000000 requests"),
+    ("pci port 1000000", "messages, vector", "1000000 commands"),
+    ("pci shared 1000000", "of CPU 0", "1000000 sent"),
 ];
 
 pub fn trials() -> Vec<Trial> {
@@ -25,6 +36,16 @@ pub fn trials() -> Vec<Trial> {
             )
         })
         .collect();
+    trials.extend(COUNTED.iter().map(|&(command, begins, whole)| {
+        trial(
+            format!("console::cancel::{}", command.replace(' ', "_")),
+            move || {
+                with(&counting()?, |session| {
+                    cancel_early(command, begins, whole, session)
+                })
+            },
+        )
+    }));
     trials.extend([
         trial("console::cancel::by_the_keyboard", || {
             with(&plain(), by_keyboard)
@@ -39,6 +60,32 @@ pub fn trials() -> Vec<Trial> {
         }),
     ]);
     trials
+}
+
+/// A machine with the devices of [`COUNTED`]; two of them share an input.
+fn counting() -> Result<Machine> {
+    let devices = [
+        "edu,addr=4",
+        "edu,addr=8",
+        "virtio-rng-pci,disable-legacy=on",
+        "ioh3420,id=rootport,chassis=1,slot=1",
+    ];
+    let args = devices.into_iter().flat_map(|device| ["-device", device]);
+    Ok(machine(2)?.args(args.chain(["-serial", "null"])))
+}
+
+/// Ctrl-C ends the command before it has done all that it was told to.
+fn cancel_early(command: &str, begins: &str, whole: &str, session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    session.send_line(command)?;
+    session.expect("\n", PATIENCE)?;
+    session.expect(begins, PATIENCE)?;
+    session.send_line("\u{3}")?;
+    let name = command.split(' ').next().unwrap_or_default();
+    let mut said = session.expect(&format!("{name}: cancelled by Ctrl-C"), PATIENCE)?;
+    said.push_str(&session.wait_prompt(PATIENCE)?);
+    ensure!(!said.contains(whole), "all of it was done:\n{said}");
+    power_off_failed(session)
 }
 
 /// Ctrl-C ends the command and the rest of its line, and nothing of it is left.

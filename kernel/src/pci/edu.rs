@@ -11,7 +11,7 @@ use tocsin_logic::vector::PriorityClass;
 
 use super::{Device, Function, PciError, Window, find};
 use crate::irq::{Claim, Line, Member, Request, SharedLine, Source};
-use crate::time;
+use crate::{cancel, time};
 
 /// Vendor and device ID.
 pub const IDS: (u16, u16) = (0x1234, 0x11e8);
@@ -362,19 +362,21 @@ impl<L> Answered<L> {
         (registers.read(register::FACTORIAL), tally)
     }
 
-    /// Sends `count` interrupts through `send`, which gives the value of each, and counts what comes.
+    /// Sends `count` interrupts through `send`, which gives the value of each, and counts what comes. Fewer if
+    /// cancelled.
     fn tally(&self, count: u64, send: impl Fn(u64) -> u64) -> Tally {
         let received = || self.seen.count.load(Ordering::Acquire);
         let values = || self.seen.values.load(Ordering::Relaxed);
         let empty = || self.seen.empty.load(Ordering::Relaxed);
         let before = (received(), values(), empty());
-        let mut values_sent = 0;
-        for number in 0..count {
-            values_sent += send(number);
-            time::wait_until(PATIENCE, || received() > before.0 + number);
+        let (mut sent, mut values_sent) = (0, 0);
+        while sent < count && !cancel::is_requested() {
+            values_sent += send(sent);
+            time::wait_until(PATIENCE, || received() > before.0 + sent);
+            sent += 1;
         }
         Tally {
-            sent: count,
+            sent,
             received: received() - before.0,
             values_sent,
             values_received: values() - before.1,

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use tocsin_logic::units::Nanoseconds;
 use tocsin_logic::vector::PriorityClass;
 
-use super::unclaimed::{CLASS, PATIENCE, Step, WATCH, wait_for};
+use super::unclaimed::{CLASS, Step, WATCH, wait_for};
 use crate::devices::serial::{Port, Serial};
 use crate::{cpu, time};
 
@@ -72,9 +72,9 @@ fn ordinary(port: &mut Port) -> Result<(), String> {
     for number in 1..=ORDINARY {
         let before = port.emptied();
         send(port)?;
-        if !time::wait_until(PATIENCE, || port.emptied() == before + 1) {
-            return Err(format!("byte {number} of {ORDINARY} is not told of"));
-        }
+        wait_for(&format!("byte {number} of {ORDINARY} is told of"), || {
+            port.emptied() == before + 1
+        })?;
     }
     Ok(())
 }

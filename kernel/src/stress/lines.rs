@@ -13,10 +13,9 @@ use tocsin_logic::irq::vectors::VectorSet;
 use tocsin_logic::vector::{PriorityClass, Vector};
 
 use crate::apic::io::InputError;
-use crate::cpu;
 use crate::irq::{Claim, Line, LineError, Request, Source};
 use crate::smp::{self, Online};
-use crate::time;
+use crate::{cancel, cpu, time};
 
 /// How long the interrupts may take to arrive, in nanoseconds.
 const PATIENCE: u64 = 5_000_000_000;
@@ -49,7 +48,7 @@ struct Seen {
 }
 
 /// Tries the lines of CPU number `cpu`, with the interrupts sent from the calling one. In a thread;
-/// others who make lines on that CPU meanwhile disturb it.
+/// others who make lines on that CPU meanwhile disturb it. If cancelled, not all is tried.
 ///
 /// # Errors
 ///
@@ -62,6 +61,9 @@ pub fn try_all(cpu: u32) -> Result<Tried, LineError> {
     use_once(&lines, cpu, &mut tried);
     drop(lines);
     for count in BLOCKS {
+        if cancel::is_requested() {
+            return Ok(tried);
+        }
         take_block(target, count, &mut tried);
     }
     refuse(target, &mut tried);
@@ -98,6 +100,7 @@ fn take_all(target: &Online, tried: &mut Tried) -> Vec<(Line, Arc<Seen>)> {
                 }
             };
             match Line::new(request(cpu, class), handler) {
+                Ok(_) if cancel::is_requested() => return lines,
                 Ok(line) => lines.push((line, seen)),
                 Err(error) => break error,
             }
@@ -126,7 +129,8 @@ fn use_once(lines: &[(Line, Arc<Seen>)], cpu: u32, tried: &mut Tried) {
         line.trigger().expect("it has no input");
     }
     let has_come = |(_, seen): &(Line, Arc<Seen>)| seen.times.load(Ordering::Acquire) > 0;
-    time::wait_until(PATIENCE, || lines.iter().all(has_come));
+    let is_over = || cancel::is_requested() || lines.iter().all(has_come);
+    time::wait_until(PATIENCE, is_over);
     for (line, seen) in lines {
         let times = seen.times.load(Ordering::Acquire);
         let ran_on = seen.cpu.load(Ordering::Relaxed);

@@ -19,7 +19,7 @@ use tocsin_tests::tables::{self, Table};
 use tocsin_tests::topology::{self, Cpu};
 use tocsin_tools::{Outcome, Session};
 
-use crate::{Result, check_timer, ensure, ensure_eq, machine, trial, with};
+use crate::{Result, check_timer, ensure, ensure_eq, machine, trial, trial_unless, with};
 
 /// Hundreds of CPUs share the host's few.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(480);

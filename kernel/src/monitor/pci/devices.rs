@@ -13,7 +13,7 @@ use crate::pci::edu::{Answered, Edu, Tally, Way};
 use crate::pci::port::Port;
 use crate::pci::virtio_rng::VirtioRng;
 use crate::pci::{CountedLine, Held, PciError};
-use crate::{Machine, println, smp, time};
+use crate::{Machine, cancel, println, smp, time};
 
 /// How long an interrupt may take before it counts as lost, in nanoseconds.
 const PATIENCE: u64 = 2_000_000_000;
@@ -98,20 +98,21 @@ fn there_and_back(cpu: u32) -> Vec<u32> {
     other.map_or(Vec::new(), |other| alloc::vec![other, cpu])
 }
 
-/// Makes `count` requests, and checks that each was answered by one message.
+/// Makes `count` requests, fewer if cancelled, and checks that each was answered by one message.
 fn fill(rng: &VirtioRng, count: u32) -> Result<(), PciError> {
     let before = begin("MSI-X", rng.counted());
-    let (mut bytes, mut answered) = (0, 0);
-    for _ in 0..count {
+    let (mut sent, mut bytes, mut answered) = (0, 0, 0);
+    while sent < count && !cancel::is_requested() {
         let filled = rng.fill()?;
+        sent += 1;
         bytes += u64::from(filled.bytes);
         answered += u64::from(filled.interrupted);
     }
-    let what = format!("{count} requests, {bytes} random bytes");
+    let what = format!("{sent} requests, {bytes} random bytes");
     end(
         rng.function().address,
         &what,
-        count,
+        sent,
         answered,
         before,
         rng.counted(),
@@ -134,15 +135,19 @@ pub(super) fn port(_: &Machine, count: u32, cpu: u32) -> Result<(), PciError> {
     Ok(())
 }
 
-/// Gives `count` commands, and checks that each was answered by one message.
+/// Gives `count` commands, fewer if cancelled, and checks that each was answered by one message.
 fn command(port: &Port, count: u32) -> Result<(), PciError> {
     let before = begin("MSI", port.counted());
-    let answered = (0..count).filter(|_| port.command()).count() as u64;
-    let what = format!("{count} commands");
+    let (mut sent, mut answered) = (0, 0);
+    while sent < count && !cancel::is_requested() {
+        answered += u64::from(port.command());
+        sent += 1;
+    }
+    let what = format!("{sent} commands");
     end(
         port.function().address,
         &what,
-        count,
+        sent,
         answered,
         before,
         port.counted(),
