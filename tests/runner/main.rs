@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::{NamedTempFile, TempDir};
 use tocsin_logic::exit;
 use tocsin_tests::guest::Guest;
-use tocsin_tools::settings::{Accel, BootWay};
+use tocsin_tools::settings::{Accel, BootWay, Memory};
 use tocsin_tools::{Machine, Outcome, PROMPT, Session, SessionError};
 
 /// Far more than any of these guests needs, also on a busy machine.
@@ -236,4 +236,21 @@ fn nothing_is_left_behind() {
     assert!(directory.exists());
     drop(session);
     assert!(!directory.exists());
+}
+
+/// QEMU would load the module over the kernel, or the kernel beyond the memory, and the machine would reset.
+#[test]
+fn memory_without_room_for_the_kernel_is_refused() {
+    let machine = Machine::new(BootWay::Direct).accel(Accel::Tcg);
+    for (memory, is_alone) in [("1M", false), ("3M", false), ("4M", false), ("2M", true)] {
+        let machine = machine.clone().memory(Memory::parse(memory).unwrap());
+        let machine = if is_alone {
+            machine.module(None)
+        } else {
+            machine
+        };
+        let error = Session::start(&machine).err().unwrap().to_string();
+        let expected = format!("MEM={memory}: too little memory: QEMU needs ");
+        assert!(error.starts_with(&expected), "{error}");
+    }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::error::SessionError;
 use crate::firmware::Firmware;
+use crate::footprint;
 use crate::limine;
 use crate::machine::{Machine, Media};
 use crate::settings::BootWay;
@@ -22,6 +23,9 @@ pub(crate) fn prepare(machine: &Machine, dir: &Path) -> Result<Media, SessionErr
             length: machine.append.len(),
             limit: DIRECT_LIMIT,
         });
+    }
+    if machine.way == BootWay::Direct {
+        check_memory(machine)?;
     }
     let iso = dir.join("tocsin.iso");
     if machine.way != BootWay::Direct {
@@ -42,5 +46,17 @@ pub(crate) fn prepare(machine: &Machine, dir: &Path) -> Result<Media, SessionErr
             })?;
             Ok(Media::UefiCd { iso, firmware })
         }
+    }
+}
+
+/// Whether QEMU can load the kernel and its module into the machine's memory.
+fn check_memory(machine: &Machine) -> Result<(), SessionError> {
+    let least = footprint::least_mib(&machine.image, machine.module.as_deref());
+    match least {
+        Some(least) if machine.memory.bytes() >> 20 < least => Err(SessionError::Memory {
+            memory: machine.memory.to_string(),
+            least,
+        }),
+        _ => Ok(()),
     }
 }

@@ -33,6 +33,17 @@ pub enum SessionError {
         /// The most that fits.
         limit: usize,
     },
+    /// The kernel and its first module do not fit into the memory.
+    #[error(
+        "MEM={memory}: too little memory: QEMU needs {least}M to load the kernel and its symbols \
+         (nothing was started); give MEM={least}M or more, as MEM=512M"
+    )]
+    Memory {
+        /// The value of `MEM`.
+        memory: String,
+        /// The least, in MiB.
+        least: u64,
+    },
     /// A temporary file could not be made.
     #[error("{what}: {source}")]
     Files {

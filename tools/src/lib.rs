@@ -9,6 +9,7 @@ mod cleanup;
 mod error;
 pub mod figures;
 mod firmware;
+mod footprint;
 mod limine;
 mod machine;
 mod outcome;

@@ -23,7 +23,7 @@ pub struct Machine {
     pub(crate) append: String,
     board: String,
     pub(crate) smp: Smp,
-    memory: Memory,
+    pub(crate) memory: Memory,
     cpu: String,
     accel: Accel,
     icount: Option<String>,
