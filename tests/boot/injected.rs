@@ -1,5 +1,7 @@
 //! What comes to the CPU from outside: an NMI and machine checks, injected by QEMU.
 
+use std::time::Instant;
+
 use libtest_mimic::Trial;
 use tocsin_tests::qemu_log;
 use tocsin_tests::report::Report;
@@ -24,6 +26,7 @@ pub fn trials() -> Vec<Trial> {
         trial("injected::machine_check_uncorrected", || {
             with(&plain(), uncorrected)
         }),
+        trial("injected::nmi_repeats", || with(&plain(), nmi_repeats)),
         trial("injected::machine_check_not_enabled", || {
             with(&machine(2)?, not_enabled)
         }),
@@ -70,6 +73,40 @@ fn nmi_many(session: &mut Session) -> Result {
         session.expect("NMI non-maskable interrupt", PATIENCE)?;
         report(session)?;
     }
+    power_off(session)
+}
+
+/// Of a source that repeats, some NMIs are reported each, and then one in a while, so that the CPU can do
+/// something else.
+fn nmi_repeats(session: &mut Session) -> Result {
+    session.wait_prompt(PATIENCE)?;
+    for _ in 0..tocsin_logic::irq::nmi::BURST {
+        session.hmp("nmi")?;
+        report(session)?;
+    }
+    let begin = Instant::now();
+    let mut said = String::new();
+    for _ in 0..40 {
+        session.hmp("nmi")?;
+        said.push_str(&session.command("cpus", PATIENCE)?);
+    }
+    let reports = said.matches("NMI non-maskable interrupt").count() as u64;
+    let intervals = begin.elapsed().as_nanos() as u64 / tocsin_logic::irq::nmi::REPORT_INTERVAL;
+    ensure!(
+        reports <= intervals + 1,
+        "{reports} of 40 NMIs were reported:\n{said}"
+    );
+    ensure!(
+        session
+            .transcript()
+            .text_from(0)
+            .contains("  repeats     0 NMIs not reported"),
+        "the report does not say that others will not be reported"
+    );
+    let answer = session.command("nmi", PATIENCE)?;
+    let row = answer.lines().nth(1).unwrap_or_default();
+    let unknown = row.split_whitespace().last();
+    ensure_eq!(unknown, Some("50"), "unknown NMIs in:\n{answer}");
     power_off(session)
 }
 

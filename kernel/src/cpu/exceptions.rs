@@ -35,6 +35,9 @@ pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
         report::fatal_exception(cpu, frame);
     }
     report::exception(cpu, frame);
+    if vector == NMI {
+        cpu.nmi.end_report();
+    }
     if vector == MACHINE_CHECK {
         machine_check::clear_signalled();
     }

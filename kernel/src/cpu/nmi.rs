@@ -4,9 +4,11 @@
 //! nothing and prints nothing; only an NMI that nobody asked for is reported. The entry code sees to
 //! it that the handler never runs inside itself: see [`super::entry`].
 
+use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
-use tocsin_logic::irq::nmi::{Cause, Causes, Requests, Sort};
+use tocsin_logic::irq::nmi::{BURST, Cause, Causes, REPORT_INTERVAL, Requests, Sort, is_reported};
+use tocsin_logic::units::Nanoseconds;
 
 use super::entry::TrapFrame;
 use super::percpu::PerCpu;
@@ -34,6 +36,10 @@ pub struct Nmi {
     causes: [AtomicU64; Cause::ALL.len()],
     late: AtomicU64,
     unknown: AtomicU64,
+    /// Unknown ones since the last report.
+    unreported: AtomicU64,
+    /// When that ended, in nanoseconds.
+    last_report: AtomicU64,
 }
 
 /// The function to call. One at a time.
@@ -74,6 +80,8 @@ impl Nmi {
             causes: [const { AtomicU64::new(0) }; Cause::ALL.len()],
             late: AtomicU64::new(0),
             unknown: AtomicU64::new(0),
+            unreported: AtomicU64::new(0),
+            last_report: AtomicU64::new(0),
         }
     }
 
@@ -111,6 +119,37 @@ impl Nmi {
         }
     }
 
+    /// Whether an unknown NMI is reported, which has been counted. In the handler.
+    fn is_reported(&self) -> bool {
+        let unknown = self.unknown.load(Ordering::Relaxed);
+        let last = self.last_report.load(Ordering::Relaxed);
+        let reported = is_reported(unknown, time::nanoseconds(), last);
+        if !reported {
+            count(&self.unreported);
+        }
+        reported
+    }
+
+    /// Writes what a report says of the source, once NMIs have been too many to report each.
+    pub(super) fn write(&self, out: &mut dyn Write) -> fmt::Result {
+        if self.unknown.load(Ordering::Relaxed) < BURST {
+            return Ok(());
+        }
+        let unreported = self.unreported.swap(0, Ordering::Relaxed);
+        writeln!(
+            out,
+            "  repeats     {unreported} NMIs not reported since the last report (the next one is in {} or more; \
+             `nmi` has the counts; silence the device at LINT1 or at an NMI input in `ioapic`)",
+            Nanoseconds(REPORT_INTERVAL)
+        )
+    }
+
+    /// A report has ended. In the handler.
+    pub(super) fn end_report(&self) {
+        self.last_report
+            .store(time::nanoseconds(), Ordering::Relaxed);
+    }
+
     /// Makes the call that is asked for.
     fn make_call(&self) {
         let call = &self.call;
@@ -146,7 +185,7 @@ pub(super) fn answer(cpu: &PerCpu, frame: &TrapFrame) -> bool {
         Sort::Unknown => {
             count(&nmi.unknown);
             // A report that it interrupts must go on; then the counter has to do.
-            cpu.reports() > 0
+            cpu.reports() > 0 || !nmi.is_reported()
         }
     }
 }

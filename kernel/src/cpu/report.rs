@@ -19,6 +19,7 @@ use x86_64::registers::debug::Dr6;
 use super::ending::{self, Role};
 use super::entry::TrapFrame;
 use super::machine_check;
+use super::nmi::VECTOR as NMI;
 use super::percpu::{self, PerCpu};
 use super::symbols::Code;
 use crate::hw::{machine, processor};
@@ -181,6 +182,7 @@ fn write_exception(out: &mut dyn Write, cpu: &PerCpu, frame: &TrapFrame) -> fmt:
             crate::hw::control::clear_debug_status();
         }
         MACHINE_CHECK => machine_check::write(out)?,
+        NMI => cpu.nmi.write(out)?,
         _ => {}
     }
     write_stack_use(out, frame.rsp)?;

@@ -70,6 +70,20 @@ pub enum Sort {
 /// without a cause is unknown again: most of those that never came were merged with another.
 pub const LATE_LIMIT: u64 = 1_000_000_000;
 
+/// Unknown NMIs of a CPU that are all reported.
+pub const BURST: u64 = 10;
+
+/// The least time between two reports of unknown NMIs after that, in nanoseconds.
+pub const REPORT_INTERVAL: u64 = 10_000_000_000;
+
+/// Whether an unknown NMI is reported: the CPU's one of number `unknown`, counted from 1, at time `now`, after
+/// a report that ended at time `last`. A report takes longer than a source takes to repeat, and the CPU would
+/// do nothing else.
+#[must_use]
+pub const fn is_reported(unknown: u64, now: u64, last: u64) -> bool {
+    unknown <= BURST || now.saturating_sub(last) >= REPORT_INTERVAL
+}
+
 /// What has been asked of one CPU by NMI.
 #[derive(Debug, Default)]
 pub struct Requests {
@@ -143,6 +157,17 @@ mod tests {
         Sort::Asked(Causes(
             causes.iter().fold(0, |all, cause| all | cause.bit()),
         ))
+    }
+
+    #[test]
+    fn a_source_that_repeats_is_reported_at_intervals() {
+        let last = 5 * REPORT_INTERVAL;
+        let reported = |unknown, later| is_reported(unknown, last + later, last);
+        assert!(reported(1, 0) && reported(BURST, 1));
+        assert!(!reported(BURST + 1, 0) && !reported(BURST + 1, REPORT_INTERVAL - 1));
+        assert!(reported(BURST + 1, REPORT_INTERVAL) && reported(u64::MAX, REPORT_INTERVAL));
+        // A clock that went back.
+        assert!(!is_reported(BURST + 1, 0, last));
     }
 
     #[test]
