@@ -369,14 +369,14 @@ impl<L> Answered<L> {
         let values = || self.seen.values.load(Ordering::Relaxed);
         let empty = || self.seen.empty.load(Ordering::Relaxed);
         let before = (received(), values(), empty());
-        let (mut sent, mut values_sent) = (0, 0);
-        while sent < count && !cancel::is_requested() {
-            values_sent += send(sent);
-            time::wait_until(PATIENCE, || received() > before.0 + sent);
-            sent += 1;
+        let (mut raised, mut values_sent) = (0, 0);
+        while raised < count && !cancel::is_requested() {
+            values_sent += send(raised);
+            time::wait_until(PATIENCE, || received() > before.0 + raised);
+            raised += 1;
         }
         Tally {
-            sent,
+            sent: raised,
             received: received() - before.0,
             values_sent,
             values_received: values() - before.1,
