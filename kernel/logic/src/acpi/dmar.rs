@@ -1,9 +1,9 @@
-//! The DMA remapping table (VT-d specification 4.1, 8.1): of it, the flags.
+//! The flags of the DMA remapping table (VT-d specification 4.1, 8.1).
 
 use super::sdt::{self, Header};
 use super::{Error, Signature};
 
-/// The bytes before the first remapping structure.
+/// The size of the part before the first remapping structure, in bytes.
 const FIXED_SIZE: usize = 48;
 
 /// A DMAR table.
@@ -21,8 +21,8 @@ impl Dmar {
     /// `X2APIC_OPT_OUT`, bit 1.
     pub const X2APIC_OPT_OUT: u8 = 1 << 1;
 
-    /// Whether firmware asks not to use x2APIC mode. The bit has no meaning without
-    /// interrupt remapping, where some firmware sets it.
+    /// Whether firmware asks the OS not to use x2APIC mode. Without interrupt remapping the bit has
+    /// no meaning, but some firmware sets it.
     #[must_use]
     pub const fn opts_out_of_x2apic(&self) -> bool {
         let both = Self::INTERRUPT_REMAPPING | Self::X2APIC_OPT_OUT;
@@ -34,7 +34,7 @@ impl Dmar {
 ///
 /// # Errors
 ///
-/// Those of [`sdt::check`], [`ErrorKind::Signature`](super::ErrorKind::Signature), and
+/// The errors of [`sdt::check`], [`ErrorKind::Signature`](super::ErrorKind::Signature), and
 /// [`ErrorKind::Length`](super::ErrorKind::Length) below 48 bytes.
 pub fn parse(bytes: &[u8]) -> Result<Dmar, Error> {
     let (header, table) = sdt::expect(bytes, Signature::DMAR, FIXED_SIZE)?;

@@ -2,11 +2,11 @@
 
 use super::{Error, ErrorKind, Signature, Text, bytes_at, checksum, u32_at, u64_at};
 
-/// The bytes of revision 0, and the first that every later one has.
+/// The size of revision 0, in bytes; every later revision begins with these bytes.
 pub const SIZE_V1: usize = 20;
-/// The bytes of revision 2.
+/// The size of revision 2, in bytes.
 pub const SIZE_V2: usize = 36;
-/// The lengths that a later revision is believed to have.
+/// The lengths of a later revision that are accepted, in bytes.
 const LENGTHS: core::ops::RangeInclusive<u32> = SIZE_V2 as u32..=4096;
 
 const SIGNATURE: &[u8; 8] = b"RSD PTR ";
@@ -18,14 +18,14 @@ pub struct Rsdp {
     pub revision: u8,
     /// The maker.
     pub oem_id: Text<6>,
-    /// What is wrong with the revision or the extended part, if anything. The first
-    /// part is sound all the same.
+    /// The error in the revision or the extended part, if there is one. The first part is valid
+    /// nevertheless.
     pub problem: Option<Error>,
     roots: [Option<Root>; 2],
 }
 
 impl Rsdp {
-    /// The root tables that it names, at least one, the preferred one first.
+    /// The root tables that the RSDP names, the preferred one first; there is at least one.
     pub fn roots(&self) -> impl Iterator<Item = Root> + use<> {
         self.roots.into_iter().flatten()
     }
@@ -66,8 +66,8 @@ fn take(bytes: &[u8], length: usize) -> Result<&[u8], Error> {
     ))
 }
 
-/// The number of bytes that [`parse`] needs, as far as the first ones tell: 20, 36,
-/// or what the length field says.
+/// The number of bytes that [`parse`] needs, determined from the first bytes: 20, 36, or the value
+/// of the length field.
 #[must_use]
 pub fn size(bytes: &[u8]) -> usize {
     match (bytes.get(15), u32_at(bytes, 20)) {
@@ -77,13 +77,13 @@ pub fn size(bytes: &[u8]) -> usize {
     }
 }
 
-/// Reads the root pointer. [`size`] tells how many bytes it takes.
+/// Reads the root pointer. [`size`] returns the number of bytes that it needs.
 ///
-/// The first 20 bytes have a checksum of their own and name the RSDT. In the field, the
-/// revision may be 1, which no specification has, and the extended part may have an
-/// impossible length or a bad checksum: then the RSDT is preferred, and
-/// [`Rsdp::problem`] says why. The XSDT of an extended part with a bad checksum comes
-/// last: the table's own checksum decides.
+/// The first 20 bytes have a checksum of their own and name the RSDT. In the field, the revision
+/// may be 1, which no specification defines, and the extended part may have an impossible length or
+/// a bad checksum. Then the RSDT is preferred, and [`Rsdp::problem`] has the error. The XSDT of an
+/// extended part with a bad checksum is the second choice; its own checksum decides whether it is
+/// used.
 ///
 /// # Errors
 ///
@@ -121,7 +121,7 @@ pub fn parse(bytes: &[u8]) -> Result<Rsdp, Error> {
     })
 }
 
-/// The XSDT of the part that revision 2 adds, and what is wrong with that part.
+/// The XSDT of the part that revision 2 adds, and the error in that part.
 fn extended(bytes: &[u8]) -> (Option<Root>, Option<Error>) {
     let length = u32_at(bytes, 20).unwrap_or_default();
     if !LENGTHS.contains(&length) {
@@ -133,9 +133,9 @@ fn extended(bytes: &[u8]) -> (Option<Root>, Option<Error>) {
     (xsdt.map(Root::Xsdt), verify(bytes).err())
 }
 
-/// Makes every sound first part in `area` a pointer of revision 0 without an OEM ID, and
-/// removes all other signatures: what a search that believes length fields can be given.
-/// Pointers begin at multiples of 16 bytes.
+/// Changes every valid first part in `area` into an RSDP of revision 0 without an OEM ID, and
+/// removes all other signatures, for a search that trusts length fields. RSDPs begin at multiples
+/// of 16 bytes.
 pub fn simplify(area: &mut [u8]) {
     for start in (0..area.len()).step_by(16) {
         let candidate = &mut area[start..];
@@ -147,7 +147,7 @@ pub fn simplify(area: &mut [u8]) {
             .filter(|first| checksum(first) == 0)
         {
             Some(first) => {
-                // OEM ID and revision; then byte 8 is the checksum.
+                // Clear the OEM ID and the revision, then correct the checksum in byte 8.
                 first[9..16].fill(0);
                 first[8] = first[8].wrapping_sub(checksum(first));
             }

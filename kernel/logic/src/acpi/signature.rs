@@ -26,8 +26,8 @@ impl Signature {
     /// The table of Intel's remapping hardware.
     pub const DMAR: Self = Self(*b"DMAR");
 
-    /// The name that people use, where it is not the signature itself: MADT for
-    /// `APIC`, FADT for `FACP`. Zeros are no name: question marks.
+    /// The name that people use, where it is not the signature itself: MADT for `APIC`, FADT for
+    /// `FACP`. Bytes of zero are shown as question marks.
     #[must_use]
     pub fn short_name(&self) -> impl fmt::Display + '_ {
         let Self(letters) = match *self {

@@ -65,15 +65,15 @@ impl IoApicVersion {
         self.number() >= 0x20
     }
 
-    /// Whether this can be a version register: reads of nothing give all ones, on some buses zeros,
-    /// and bits 31:24 and 14:8 are reserved.
+    /// Whether the value can be that of a version register. Reads of an address without a device
+    /// return all ones, on some buses zeros, and bits 31:24 and 14:8 are reserved.
     #[must_use]
     const fn is_plausible(self) -> bool {
         !matches!(self.number(), 0 | u8::MAX) && self.0 & 0xff00_7f00 == 0
     }
 }
 
-/// The registers at an address that may be an I/O APIC's.
+/// The registers at an address that may belong to an I/O APIC.
 pub trait Registers {
     /// Reads the 32-bit register at `offset`.
     fn read(&self, offset: u64) -> u32;
@@ -87,9 +87,9 @@ fn read_indexed(registers: &impl Registers, index: u8) -> u32 {
     registers.read(WINDOW)
 }
 
-/// The version of the I/O APIC with these registers; `None` if they are not an I/O APIC's. Memory
-/// and ROM are recognised, too: the index must be kept, and must select what the window shows.
-/// Only the index register is written.
+/// The version of the I/O APIC with these registers; `None` if there is no I/O APIC. Memory and ROM
+/// are rejected too: an I/O APIC keeps the index that is written, and the index selects what the
+/// window shows. Only the index register is written.
 pub fn identify(registers: &impl Registers) -> Option<IoApicVersion> {
     let selects = |index: u8| {
         let value = read_indexed(registers, index);
@@ -102,7 +102,8 @@ pub fn identify(registers: &impl Registers) -> Option<IoApicVersion> {
     (found.is_plausible() && id != version && selects(VERSION)? == version).then_some(found)
 }
 
-/// The pins whose entries firmware has set to deliver SMIs, one bit each: they are firmware's.
+/// The pins whose entries firmware has set to deliver SMIs, one bit each. The kernel does not use
+/// them.
 pub fn smi_pins(registers: &impl Registers, version: IoApicVersion) -> u128 {
     let is_smi = |pin: &u8| {
         rte_indices(*pin).is_some_and(|[low, _]| Lvt::is_smi(read_indexed(registers, low)))

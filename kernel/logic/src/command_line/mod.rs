@@ -14,7 +14,7 @@ mod tests;
 pub use options::{ApicMode, Options, virtio_mmio};
 pub use problem::{Problem, ProblemKind, Problems};
 
-/// The length of the longest command line that the kernel keeps, in bytes.
+/// Longest command line that the kernel keeps, in bytes.
 pub const MAX_LENGTH: usize = 2048;
 
 /// One item of the line.

@@ -29,10 +29,10 @@ pub struct Options<'a> {
     pub apic: ApicMode,
     /// `maxcpus=`: the most CPUs to use, the boot CPU included; at least 1.
     pub maxcpus: Option<u32>,
-    /// `cpu_init_udelay=`: the wait between INIT and the start-up IPI in microseconds, instead of the one
-    /// that the processor's family needs.
+    /// `cpu_init_udelay=`: the wait between INIT and the start-up IPI, in microseconds, instead of
+    /// the default of the processor's family.
     pub cpu_init_udelay: Option<u32>,
-    /// `failcpu=`: for tests, a CPU that stops at a stage of its way up.
+    /// `failcpu=`: for tests, a CPU that stops at a stage of its bring-up.
     pub failcpu: Option<Sabotage>,
     /// `latecpu=`: for tests, a CPU that attempts a stage only after it has been abandoned.
     pub latecpu: Option<Sabotage>,

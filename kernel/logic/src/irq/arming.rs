@@ -1,20 +1,21 @@
-//! Whether a timer is started, as its owner and other CPUs see it at once.
+//! The armed state of a timer, shared between its owner and the CPU that controls it.
 //!
-//! A timer is started and cancelled from any CPU, but only its owner, the CPU whose queue it is in,
-//! touches the queue. One word decides between them, so that no side ever waits:
+//! A timer can be started and cancelled from any CPU, but only its owner, the CPU whose queue it is
+//! in, changes the queue. One word decides between the two, so neither ever waits:
 //!
 //! ```text
-//! control   replace ................ a new number, started or not: one exchange, which says what it was
-//!           publish ................ what to do, in the one slot of the timer; tells the owner if it must
-//! owner     take ................... what is in the slot, if that is still the last word
-//!           claim .................. before the function is called: fails unless the number is the owner's
-//!           renew .................. the function starts or stops the timer: fails likewise
+//! handle    replace ................ new number, started or not, in one exchange; returns the old state
+//!           publish ................ writes a command to the timer's slot; may require a notification
+//! owner     take ................... the command in the slot, if it is of the handle's last operation
+//!           claim .................. before a call of the function; fails if the number is not the last
+//!           renew .................. the function starts or stops the timer; fails likewise
 //! ```
 //!
-//! The control is whoever has the timer, on one CPU at a time. Each of its operations takes a new number, so
-//! an expiry of an earlier one finds another number in the word and does nothing: the queue may be
-//! mended later. A command that the owner has not taken is overwritten by the next: the latest wins. What
-//! the function itself asks for counts only if the control has said nothing since.
+//! The handle is the code that has the `Timer`, on one CPU at a time. Each of its operations takes
+//! a new number, so an expiry that belongs to an earlier operation finds another number in the word
+//! and does nothing; the queue may be corrected later. A command that the owner has not taken is
+//! overwritten by the next one. A request of the function itself is valid only if the handle has
+//! done no operation since the call.
 //!
 //! | word | meaning |
 //! |---|---|
@@ -23,37 +24,37 @@
 
 use super::sync::{AtomicUsize, Ordering, const_fn};
 
-/// The bit of the word that says that the timer is started.
+/// The bit of the word that is set while the timer is started.
 const STARTED: usize = 1;
 
-/// The states of the slot. The owner has taken the command, and has not been told of another one.
+/// State of the slot: the owner has taken the command, and has not been notified of another one.
 const TAKEN: usize = 0;
-/// There is a command, of which the owner has been told or is being told.
+/// State of the slot: it has a command, of which the owner has been or is being notified.
 const READY: usize = 1;
-/// The control is writing a command.
+/// State of the slot: the handle is writing a command.
 const WRITING: usize = 2;
-/// The owner has looked while the control was writing, and must be told.
+/// State of the slot: the owner read it while the handle was writing, and must be notified again.
 const SEEN: usize = 3;
 
-/// The bits of the state.
+/// Mask of the state.
 const STATE: usize = 3;
 
-/// The number of an operation of the control.
+/// The number of an operation of the handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Number(usize);
 
 impl Number {
-    /// That of a timer with which nothing has been done.
+    /// The number of a timer on which no operation was done yet.
     pub const FIRST: Self = Self(0);
 
-    /// The next one.
+    /// The number of the next operation.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.wrapping_add(2))
     }
 }
 
-/// What the word of a timer becomes when its function is called.
+/// The change of a timer's word that permits one call of its function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     started: usize,
@@ -61,7 +62,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// For operation `number`; `once`: it is not started afterwards.
+    /// A claim for operation `number`. With `once`, the timer is not started afterwards.
     #[must_use]
     pub const fn new(number: Number, once: bool) -> Self {
         let started = number.0 | STARTED;
@@ -71,7 +72,7 @@ impl Claim {
         }
     }
 
-    /// Which operation it is for.
+    /// The operation that the claim is for.
     #[inline]
     #[must_use]
     pub const fn number(self) -> Number {
@@ -79,27 +80,27 @@ impl Claim {
     }
 }
 
-/// What the control asks of the owner.
+/// A command of the handle to the owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Command {
-    /// Which of the control's operations this is.
+    /// The number of the operation.
     pub number: Number,
-    /// Two words for the owner.
+    /// The content of the command.
     pub words: [usize; 2],
 }
 
-/// What decides whether a timer fires.
+/// The armed state of a timer, and the slot for its commands.
 #[derive(Debug)]
 pub struct Arming {
     word: AtomicUsize,
-    /// The number of the command in the slot, doubled, and one of the states below.
+    /// Twice the number of the command in the slot, plus one of the states above.
     slot: AtomicUsize,
     words: [AtomicUsize; 2],
 }
 
 impl Arming {
     const_fn! {
-        /// Of a timer that is not started.
+        /// The state of a timer that is not started.
         #[must_use]
         pub fn new() -> Self {
             Self {
@@ -110,46 +111,47 @@ impl Arming {
         }
     }
 
-    /// Whether it is started. Any CPU.
+    /// Whether the timer is started. For any CPU.
     #[must_use]
     pub fn is_started(&self) -> bool {
         self.word.load(Ordering::Relaxed) & STARTED != 0
     }
 
-    /// Starts it anew, or cancels it. The control. Returns whether it was started: then the function is not
-    /// called for that any more.
+    /// Starts the timer again, or cancels it. Returns whether it was started; if so, the function
+    /// is not called for the earlier start any more. For the handle.
     pub fn replace(&self, number: Number, is_started: bool) -> bool {
-        // Acquire: what the function did before is seen where it has been called.
+        // Acquire: if the function has been called, what it wrote before is visible.
         let before = self
             .word
             .swap(number.0 | usize::from(is_started), Ordering::AcqRel);
         before & STARTED != 0
     }
 
-    /// Puts a command into the slot, whose number the last [`replace`](Self::replace) has set. The control.
-    /// Returns whether the owner must be told that there is one; otherwise it has been told, and takes this
-    /// one: it may be done with it before this returns.
+    /// Puts a command into the slot; its number is that of the last [`replace`](Self::replace).
+    /// Returns whether the owner must be notified. If not, a notification is already pending, and
+    /// the owner takes this command, possibly before this returns. For the handle.
     #[must_use = "the owner must be told"]
     pub fn publish(&self, command: Command) -> bool {
         let number = command.number.0 << 1;
         let before = self.slot.swap(number | WRITING, Ordering::AcqRel);
         for (word, value) in self.words.iter().zip(command.words) {
-            // Release: who sees it sees that the slot is being written.
+            // Release: an owner that reads the word also finds the slot in state WRITING.
             word.store(value, Ordering::Release);
         }
-        // The last access, unless the owner must be told.
+        // The last access, unless the owner must be notified.
         let now = self.slot.swap(number | READY, Ordering::AcqRel);
         before & STATE == TAKEN || now & STATE == SEEN
     }
 
-    /// Whether the owner has been told of a command that it has not taken. Not while the control publishes.
+    /// Whether the owner has been notified of a command that it has not taken. Must not be called
+    /// while the handle publishes.
     #[must_use]
     pub fn is_told(&self) -> bool {
         self.slot.load(Ordering::Acquire) & STATE == READY
     }
 
-    /// Takes the command of which it has been told, once for each time; none if the control has gone on since,
-    /// which then tells it again or needs no one. The owner.
+    /// Takes the command, once for each notification. `None` if the handle has begun a later
+    /// operation, which notifies again where necessary. For the owner.
     #[must_use]
     pub fn take(&self) -> Option<Command> {
         loop {
@@ -163,7 +165,7 @@ impl Arming {
                 WRITING => (None, SEEN),
                 _ => return None,
             };
-            // The words are those of this command, if the slot is still the same.
+            // If the slot has not changed, the words belong to this command.
             let changed = self.slot.compare_exchange(
                 slot,
                 slot & !STATE | next,
@@ -182,17 +184,19 @@ impl Arming {
         }
     }
 
-    /// Whether it is started by operation `number`, and its function may still be called for that. The owner.
+    /// Whether operation `number` has started the timer, and the function may still be called for
+    /// it. For the owner.
     #[must_use]
     pub fn is_due(&self, number: Number) -> bool {
         self.word.load(Ordering::Relaxed) == number.0 | STARTED
     }
 
-    /// The function is about to be called, for the operation of `claim`. Whether it may be. The owner.
+    /// Claims a call of the function for the operation of `claim`. Returns whether the call is
+    /// permitted. For the owner.
     #[inline]
     #[must_use]
     pub fn claim(&self, claim: Claim) -> bool {
-        // Acquire: what the control wrote before is seen. Release: see `replace`.
+        // Acquire: what the handle wrote before is visible. Release: see `replace`.
         self.word
             .compare_exchange(
                 claim.started,
@@ -203,8 +207,8 @@ impl Arming {
             .is_ok()
     }
 
-    /// Starts or stops it for its function, if `number` is still the last of the control's operations.
-    /// Whether that is so. The owner.
+    /// Starts or stops the timer on behalf of its function, if `number` is still the handle's last
+    /// operation. Returns whether it is. For the owner.
     #[must_use]
     pub fn renew(&self, number: Number, is_started: bool) -> bool {
         let new = number.0 | usize::from(is_started);

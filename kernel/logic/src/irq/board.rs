@@ -90,10 +90,10 @@ pub struct Reader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Notice(usize);
 
-/// What one notice adds to the numbers here.
+/// The amount that one notice adds to the counts.
 const ONE: usize = 2;
 
-/// The bit of a [`Reader`] that is running a notice.
+/// The bit of a [`Reader`] that is set while it runs a notice.
 const RUNNING: usize = 1;
 
 /// Whether `count` is `other` or more. They wrap, but are never far from each other.
@@ -116,7 +116,7 @@ impl Reader {
     #[inline]
     #[must_use]
     pub fn has_passed(&self, notice: Notice) -> bool {
-        // The bit for one that is running makes no difference.
+        // The RUNNING bit makes no difference.
         has_reached(self.state.load(Ordering::Acquire), notice.0)
     }
 
@@ -224,8 +224,9 @@ impl<const N: usize> Board<N> {
         Notice(self.counts.claimed.load(Ordering::Acquire))
     }
 
-    /// Runs the notices up to `last` that `own` has not passed. None if this is called in a function that
-    /// it runs: the notice is not passed before the function has returned, and must not run twice.
+    /// Runs the notices up to `last` that `own` has not passed. Runs none if it is called in a
+    /// function that it runs: a notice is passed only when its function has returned, and must not
+    /// run twice.
     #[inline]
     fn read(&self, own: &Reader, last: Notice, mut run: impl FnMut(usize, usize)) {
         let mut number = own.state.load(Ordering::Relaxed);
@@ -240,7 +241,7 @@ impl<const N: usize> Board<N> {
                 return;
             }
             if place.sender.load(Ordering::Relaxed) != own.address() {
-                // Release: who sees this sees that the notices before have been passed.
+                // Release: a CPU that sees this also sees that the notices before have been passed.
                 own.state.store(number | RUNNING, Ordering::Release);
                 run(
                     place.function.load(Ordering::Relaxed),
@@ -260,8 +261,9 @@ impl<const N: usize> Default for Board<N> {
     }
 }
 
-/// Runs all that a CPU has been called for, by `run`, which gets the function and the argument. Only on
-/// that CPU. In `run`, it runs the calls that came meanwhile, but no notices. `at` gives the call at an address that was posted in the mailbox.
+/// Runs all calls and notices for a CPU, on that CPU. `run` gets the function and the argument.
+/// Within `run`, this runs the calls that have arrived since, but no notices. `at` returns the call
+/// at an address that was posted in the mailbox.
 #[inline]
 pub fn serve<'a, const CALLS: usize, const NOTICES: usize>(
     mailbox: &Mailbox<CALLS>,

@@ -1,4 +1,4 @@
-//! The execution context: what a CPU is running, as far as it limits what may be called.
+//! The execution context of a CPU, which limits the operations that may be called.
 //!
 //! Each operation of the library has a highest [`Level`] at which it may be called. An operation that
 //! waits for another CPU, or that takes a lock which handlers share, deadlocks or corrupts data above
@@ -12,16 +12,16 @@ use core::fmt;
 
 use crate::vector::{PriorityClass, Vector};
 
-/// How much of a CPU the running code keeps from running, in ascending order.
+/// The level of a context: which interrupts the running code delays, in ascending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
-    /// Interrupts of this class and of all lower ones are masked: by CR8, or because one of this class is
-    /// in service. Class 0 is a thread that masks nothing.
+    /// Interrupts of this class and of all lower classes are masked: by CR8, or because an
+    /// interrupt of this class is in service. Class 0 is a thread that masks nothing.
     Class(PriorityClass),
     /// IF is 0: an exception handler, a section with interrupts disabled, or a thread that holds an
     /// `IrqMutex`.
     InterruptsOff,
-    /// An NMI handler, which may have interrupted any of the others.
+    /// An NMI handler, which may have interrupted code at any other level.
     Nmi,
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for Level {
     }
 }
 
-/// What a CPU is running.
+/// The execution context of a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Context {
     /// An NMI handler is active.
@@ -52,24 +52,24 @@ pub struct Context {
     pub cr8: PriorityClass,
     /// The vector of the innermost interrupt in service.
     pub in_service: Option<Vector>,
-    /// The code runs for another CPU, from the loop in which this CPU waits for one.
+    /// The code is a called function that runs in this CPU's wait loop.
     pub is_serving: bool,
-    /// How many `IrqMutex`es this CPU holds.
+    /// The number of `IrqMutex`es that this CPU holds.
     pub irq_locks: u32,
 }
 
-/// The highest class at which code may wait for another CPU: below the interrupts that calls use, which a
-/// CPU that waits must be able to take.
+/// The highest class at which code may wait for another CPU: below that of calls, because a CPU
+/// that waits must be able to take the interrupts of calls.
 pub const WAIT_CLASS: PriorityClass = PriorityClass::new(12).unwrap();
 
 /// The class of calls.
 pub const CALL_CLASS: PriorityClass = PriorityClass::new(13).unwrap();
 
 impl Context {
-    /// How much the running code keeps from running.
+    /// The level of the context.
     ///
-    /// A function that another CPU has called is at the same level whether an interrupt brought the call or the
-    /// loop of a CPU that waits with interrupts disabled: what it may do must not depend on that.
+    /// A called function has the same level whether an interrupt delivered the call or the wait
+    /// loop of a CPU with interrupts disabled runs it: what it may do must not depend on that.
     #[inline]
     #[must_use]
     pub fn level(&self) -> Level {
@@ -82,8 +82,8 @@ impl Context {
         }
     }
 
-    /// The class of the handler that the code belongs to; that of calls in a function that another CPU has
-    /// called; 0 in a thread.
+    /// The class of the handler that the code belongs to: the class of calls in a called function,
+    /// 0 in a thread.
     #[inline]
     #[must_use]
     pub fn handler_class(&self) -> PriorityClass {
@@ -139,21 +139,21 @@ pub struct Violation {
     pub operation: &'static str,
     /// Its limit.
     pub limit: Limit,
-    /// Where it was called.
+    /// The context of the caller.
     pub context: Context,
 }
 
-/// Up to where an operation may be called.
+/// The contexts in which an operation may be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// Up to this level.
+    /// Contexts up to this level.
     Level(Level),
-    /// Up to this class, whatever IF is.
+    /// Contexts up to this class, with IF = 0 too.
     Class(PriorityClass),
     /// Up to this class, with interrupts enabled: the code takes a lock with this ceiling.
     Ceiling(PriorityClass),
-    /// Up to [`WAIT_CLASS`], whatever IF is, but without an `IrqMutex` held: the other CPU may spin for it with
-    /// interrupts disabled.
+    /// Contexts up to [`WAIT_CLASS`], with IF = 0 too, but without an `IrqMutex` held: the other
+    /// CPU may spin for it with interrupts disabled.
     Wait,
 }
 

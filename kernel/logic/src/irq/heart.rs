@@ -1,10 +1,11 @@
-//! Lockup detection: which CPUs have stopped answering interrupts, as one that has not sees it, and which
-//! have stopped running lower classes or their thread.
+//! Lockup detection: CPUs that have stopped taking interrupts, and CPUs that have stopped running
+//! lower classes or their thread.
 //!
-//! A CPU that does not answer interrupts of the highest class (a hard lockup) is found by others, by the time
-//! since its last heartbeat. One that does can be stuck below (a soft lockup): its heartbeats count for how
-//! long deferred work, of the lowest class, and its thread have not run. Beats, not time: a virtual CPU that
-//! waits for its turn on the host has none.
+//! A hard lockup is a CPU that does not take interrupts of the highest class. Other CPUs detect it
+//! by the time since its last heartbeat. A soft lockup is a CPU that takes these interrupts, but is
+//! stuck in a lower class: its heartbeats count how long deferred work, which has the lowest class,
+//! and its thread have not run. The unit is heartbeats and not time, because a virtual CPU that the
+//! host does not run has no heartbeats either.
 //!
 //! CPUs stand in a ring, and each watches the one after it. While that one is stuck it
 //! watches nobody, so its watcher looks further: at all that are stuck, and at the first one
@@ -44,27 +45,27 @@ pub fn newly_stuck(
         .filter_map(|(place, _, silence)| Some((place, silence?)))
 }
 
-/// What a CPU whose heart beats may not run.
+/// What a CPU that still has heartbeats does not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lower {
     /// Deferred work: a handler above it does not return, or the priority stays raised.
     Handlers,
-    /// The thread: handlers run all the time.
+    /// The thread: handlers run without a pause.
     Thread,
 }
 
-/// Heartbeats of a CPU since something last ran there.
+/// Heartbeats of a CPU since it last ran deferred work and its thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Beats {
-    /// Since deferred work ran.
+    /// Heartbeats since deferred work ran.
     pub handlers: u32,
-    /// Since one interrupted the thread.
+    /// Heartbeats since one of them interrupted the thread.
     pub thread: u32,
 }
 
 impl Beats {
-    /// What does not run, if one of the counts has reached its limit. While handlers are stuck, that the thread
-    /// does not run is their fault.
+    /// What does not run, if one of the counts has reached its limit. Stuck handlers come first:
+    /// they are then also the reason why the thread does not run.
     #[must_use]
     pub fn stuck(self, limits: Self) -> Option<Lower> {
         if self.handlers >= limits.handlers {
@@ -77,8 +78,8 @@ impl Beats {
     }
 }
 
-/// Which CPU after the watcher it looks at for soft lockups, in the order of the ring: the first one whose heart
-/// beats.
+/// The CPU that the watcher checks for soft lockups: the first one after it, in the order of the
+/// ring, that has heartbeats.
 pub fn first_beating(ring: impl IntoIterator<Item = Heart>, now: u64, limit: u64) -> Option<usize> {
     ring.into_iter()
         .position(|heart| heart.last != 0 && heart.silence(now, limit).is_none())

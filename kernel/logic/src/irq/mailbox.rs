@@ -220,15 +220,15 @@ impl Posted {
         }
     }
 
-    /// As [`serve`](Self::serve), but each block is its owner's again before `run` gets its argument: `run`
-    /// may free it.
+    /// As [`serve`](Self::serve), but each block is returned to its owner before `run` gets its
+    /// argument, so `run` may free it.
     #[inline]
     pub fn release<'a>(&self, at: impl Fn(*const Call) -> &'a Call, mut run: impl FnMut(usize)) {
         // Acquire: all blocks are complete.
         let newest = self.newest.swap(ptr::null_mut(), Ordering::Acquire);
         in_order(newest, at, |call| {
             let argument = call.argument.load(Ordering::Relaxed);
-            // Release: it has been read.
+            // Release: the block has been read.
             call.next.store(DONE, Ordering::Release);
             run(argument);
         });

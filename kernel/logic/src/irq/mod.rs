@@ -15,8 +15,8 @@
 //! | [`timers`] | which timer of a CPU is due, and which comes next |
 //! | [`turns`] | whether the function of a timer runs, and who frees it |
 //! | [`heart`] | which CPUs have stopped answering |
-//! | [`arming`] | whether a timer is started, for its owner and for others |
-//! | [`raised`] | what a CPU's priority is raised to |
+//! | [`arming`] | the armed state of a timer |
+//! | [`raised`] | the guards that raise a CPU's priority |
 //! | [`affinity`] | in which steps a line moves to another CPU |
 //! | [`nmi`] | why an NMI came |
 //! | [`storm`] | when a line is masked, and when it is tried again |

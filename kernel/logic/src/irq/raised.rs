@@ -1,12 +1,12 @@
-//! What a CPU's priority is raised to, by guards that are dropped in any order.
+//! The guards that raise a CPU's priority, which may be dropped in any order.
 //!
-//! A CPU has one [`Stack`] with an entry for each guard: the class that it asks for, and the class to which the
-//! CPU returns without it. A guard that is dropped before those made after it leaves the class that it
-//! returns to with the next one.
+//! A CPU has one [`Stack`] with an entry for each guard: the class that the guard asks for, and the
+//! class to which the CPU returns without it. A guard that is dropped before later guards passes
+//! the latter class to the next one.
 //!
-//! Only the CPU itself uses its stack, but an interrupt may come between any two accesses. Its handler puts
-//! entries on top of those that are there and takes its own away again, so it changes nothing below: all
-//! that the interrupted code relies on is as it was. A guard that a handler leaks stays on top until the end.
+//! Only the CPU itself uses its stack, but an interrupt may come between any two accesses. Its
+//! handler pushes entries above the existing ones and removes them again, so the entries of the
+//! interrupted code do not change. A guard that a handler leaks stays in the stack.
 
 use core::ops::Range;
 use core::sync::atomic::{
@@ -17,7 +17,7 @@ use core::sync::atomic::{
 
 use crate::vector::PriorityClass;
 
-/// Guards that a CPU can have at a time.
+/// Most guards that a CPU can have at a time.
 pub const GUARDS: usize = 64;
 
 /// One guard.
@@ -25,13 +25,13 @@ pub const GUARDS: usize = 64;
 struct Entry {
     /// The class that it asks for, or [`GONE`].
     class: AtomicU8,
-    /// The class to which the CPU returns without it.
+    /// The class to which the CPU returns without the guard.
     previous: AtomicU8,
-    /// The depth of the stack without it.
+    /// The depth of the stack without the guard.
     below: AtomicU8,
 }
 
-/// The class of an entry whose guard is gone.
+/// The class of an entry whose guard has been dropped.
 const GONE: u8 = 0xff;
 
 /// The guards of one CPU.
@@ -41,12 +41,12 @@ pub struct Stack {
     entries: [Entry; GUARDS],
 }
 
-/// The place of a guard in the stack.
+/// The index of a guard in the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Index(u8);
 
 impl Stack {
-    /// One without guards.
+    /// An empty stack.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -61,14 +61,14 @@ impl Stack {
         }
     }
 
-    /// Adds a guard that asks for `class` on a CPU whose CR8 is `previous`; then CR8 must become the higher
-    /// of the two. `None` if there are [`GUARDS`].
+    /// Adds a guard that asks for `class` on a CPU whose CR8 is `previous`. The caller must then
+    /// set CR8 to the higher of the two. `None` if there are [`GUARDS`] already.
     #[inline]
     #[must_use]
     pub fn push(&self, class: PriorityClass, previous: PriorityClass) -> Option<Index> {
         let index = self.depth.load(Relaxed);
         let entry = self.entries.get(usize::from(index))?;
-        // First the depth, so that a handler uses the entries above.
+        // The depth first, so that a handler uses the entries above.
         self.depth.store(index + 1, Relaxed);
         compiler_fence(SeqCst);
         entry.class.store(class.get(), Relaxed);
@@ -77,7 +77,7 @@ impl Stack {
         Some(Index(index))
     }
 
-    /// Takes a guard away. Returns what CR8 must become.
+    /// Removes a guard. Returns the class to which the caller must set CR8.
     #[inline]
     #[must_use]
     pub fn remove(&self, index: Index) -> PriorityClass {
@@ -93,7 +93,7 @@ impl Stack {
         class(previous)
     }
 
-    /// Takes away a guard with these entries above it, of which the last is in use.
+    /// Removes a guard that has these entries above it; the last of them is in use.
     #[cold]
     #[inline(never)]
     fn remove_below(&self, above: Range<u8>, previous: u8, below: u8) -> PriorityClass {
@@ -126,7 +126,7 @@ impl Default for Stack {
     }
 }
 
-/// A class that was one before.
+/// The class with this number, which came from a class.
 #[inline]
 fn class(number: u8) -> PriorityClass {
     PriorityClass::new(number).unwrap_or(PriorityClass::HIGHEST)

@@ -11,12 +11,12 @@
 //!                        +------------ AGAIN
 //! ```
 //!
-//! All but [`release`](Turns::release) is for the timer's CPU, its owner; so for the owner only QUEUED can
-//! become something else by itself. Who drops the timer first has the owner take it out of the queue:
-//! after that nobody begins or requests any more. Then it releases the function. What only waits to run,
-//! it leaves to the owner, and so does who is inside the function or in an interrupt of it, where nothing
-//! can be waited for: the state becomes DEAD, and whoever comes out of the function, or would go into it,
-//! frees it.
+//! All operations except [`release`](Turns::release) are for the timer's CPU, its owner; so QUEUED
+//! is the only state that can change while the owner looks at it. A drop first makes the owner
+//! remove the timer from the queue; after that there is no `begin` or `request` any more. Then it
+//! calls `release`. If the function only waits to run, or the drop is within the function or in an
+//! interrupt of it, where it cannot wait, the state becomes DEAD, and the owner frees the function
+//! when it returns or before it would be called.
 
 use super::sync::{AtomicU8, Ordering, const_fn};
 
@@ -49,18 +49,18 @@ pub enum Finish {
     Idle,
     /// To be deferred again. If that is not possible, to be [started](Turns::start) at once.
     Queued,
-    /// To be freed by who finished it.
+    /// The caller of `finish` frees it.
     Dead,
 }
 
-/// What who drops the timer does.
+/// What the code that drops the timer must do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Release {
     /// Frees the function.
     Free,
     /// Nothing: the owner frees it.
     Left,
-    /// Asks again: the function runs, and does not wait for the one who asks.
+    /// Call `release` again: the function runs, and does not wait for the caller.
     Wait,
 }
 
@@ -79,13 +79,13 @@ impl Turns {
         self.0.store(INTERRUPT, Ordering::Relaxed);
     }
 
-    /// What was called in the interrupt has returned; what is left to deferred work is not touched. Whether
-    /// the caller has to free it: if not, it may be gone already.
+    /// The function that was called in the interrupt has returned; the states of deferred work do
+    /// not change. Returns whether the caller must free the node; if not, it may be freed already.
     #[inline]
     #[must_use]
     pub fn end(&self) -> bool {
         match self.0.load(Ordering::Relaxed) {
-            // Release: who sees it may free what the function used.
+            // Release: the CPU that sees this may free the data that the function used.
             INTERRUPT => self.0.store(IDLE, Ordering::Release),
             DEAD => return true,
             _ => {}
@@ -108,7 +108,7 @@ impl Turns {
         }
     }
 
-    /// What was requested while the function runs is not wanted any more. Whether there was such a request.
+    /// Withdraws the request that came while the function runs. Returns whether there was one.
     pub fn withdraw(&self) -> bool {
         self.0
             .compare_exchange(AGAIN, RUNNING, Ordering::Relaxed, Ordering::Relaxed)
@@ -120,20 +120,21 @@ impl Turns {
         self.0.store(IDLE, Ordering::Relaxed);
     }
 
-    /// It is its turn. Whether the function may be called; if not, the caller frees it.
+    /// The deferred work runs. Returns whether the function may be called; if not, the caller frees
+    /// the node.
     #[must_use]
     pub fn start(&self) -> bool {
-        // Acquire: who left it uses the timer no more.
+        // Acquire: the code that left it to the owner does not use the timer any more.
         let started =
             self.0
                 .compare_exchange(QUEUED, RUNNING, Ordering::Relaxed, Ordering::Acquire);
         started.is_ok()
     }
 
-    /// What was started has returned.
+    /// The function has returned. Returns the next step.
     #[must_use]
     pub fn finish(&self) -> Finish {
-        // Release: who sees it may free what the function used.
+        // Release: the CPU that sees this may free the data that the function used.
         let idle = self
             .0
             .compare_exchange(RUNNING, IDLE, Ordering::Release, Ordering::Relaxed);
@@ -150,8 +151,9 @@ impl Turns {
         }
     }
 
-    /// The timer has been dropped, and is out of the queue. `is_inside` says whether the function may be one
-    /// that this code interrupted: on the owner. Any CPU, until it says something else than to wait.
+    /// The timer has been dropped and removed from the queue. `is_inside`: on the owner, the caller
+    /// may have interrupted the function. On any CPU, again until the result is not
+    /// [`Release::Wait`].
     #[must_use]
     pub fn release(&self, is_inside: bool) -> Release {
         // Acquire: the function has returned.
@@ -162,7 +164,7 @@ impl Turns {
             RUNNING | AGAIN | INTERRUPT if is_inside => {}
             _ => return Release::Wait,
         }
-        // Release: the owner sees that the timer is used no more.
+        // Release: the owner sees that the timer is not used any more.
         let left = self
             .0
             .compare_exchange(state, DEAD, Ordering::Release, Ordering::Relaxed);

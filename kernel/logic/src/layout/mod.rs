@@ -47,7 +47,7 @@ pub const MAPPINGS_SIZE: u64 = 1 << 40;
 /// The last 2 GiB, which the kernel's code model can address. The image is linked
 /// 2 MiB up, at `0xffff_ffff_8020_0000`: its load address plus this.
 pub const KERNEL: u64 = 0xffff_ffff_8000_0000;
-/// The physical address at which a PVH loader puts the image. Limine may choose another one.
+/// The physical address to which a PVH loader loads the image. Limine may choose another one.
 pub const IMAGE_PHYSICAL: u64 = 2 << 20;
 
 /// The bytes between two CPUs' slots.

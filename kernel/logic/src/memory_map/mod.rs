@@ -129,8 +129,8 @@ pub struct MemoryMap {
 }
 
 impl MemoryMap {
-    /// How many entries [`MemoryMap::push`] takes: more than firmware has been seen to list,
-    /// which is about 300 on servers and up to 1,024 after a loader has split them.
+    /// The number of entries that [`MemoryMap::push`] accepts. Firmware of servers lists about 300,
+    /// and up to 1,024 are left after a loader has split them.
     pub const CAPACITY: usize = 1280;
 
     /// A map without entries.
@@ -147,7 +147,7 @@ impl MemoryMap {
     ///
     /// # Errors
     ///
-    /// [`MapFull`] when there are [`MemoryMap::CAPACITY`] regions or more even so.
+    /// [`MapFull`] if the normalised map still has [`MemoryMap::CAPACITY`] regions.
     pub fn push(&mut self, region: Region) -> Result<(), MapFull> {
         if self.list.len() >= Self::CAPACITY {
             self.normalise();
@@ -285,8 +285,8 @@ fn whole_pages(region: Region) -> Option<Region> {
     Some(Region::between(start, end.max(start), region.kind))
 }
 
-/// What `position` is used for, and the lowest start or end above it, in a list that is sorted by
-/// start.
+/// The kind of memory at `position`, and the lowest start or end above it, in a list that is sorted
+/// by start.
 fn piece_at(list: &[Region], position: u64) -> (Option<RegionKind>, Option<u64>) {
     let (mut kind, mut edge) = (None, u64::MAX);
     for region in list {

@@ -1,24 +1,24 @@
-//! Whether device registers can be where firmware says that they are.
+//! Plausibility of the register addresses that firmware's tables give.
 //!
-//! Reading a device's registers can have effects, and writing to what is memory corrupts it. So an
-//! address from a table is compared with the memory map and with the registers that are known,
-//! before it is used.
+//! Reading a device's registers can have side effects, and writing to memory instead of registers
+//! corrupts it. So an address from a table is compared with the memory map and with the known
+//! registers before it is used.
 
 use super::{MemoryMap, RegionKind};
 use arrayvec::ArrayVec;
 use core::fmt;
 use core::ops::Range;
 
-/// The end of the memory and ROM that real mode reaches. No register page lies there.
+/// The end of the memory and ROM that real mode reaches. No register page lies below it.
 const REAL_MODE_END: u64 = 1 << 20;
 
-/// The most register ranges that are kept.
+/// Most register ranges that are kept.
 const MAX_DEVICES: usize = 32;
 
-/// Why registers cannot be at an address.
+/// The reason why registers cannot be at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misplaced {
-    /// The range wraps, or ends above the processor's physical addresses of this many bits.
+    /// The range wraps, or ends above the physical address space of this many bits.
     TooHigh(u32),
     /// It is below 1 MiB.
     RealMode,
@@ -41,7 +41,7 @@ impl fmt::Display for Misplaced {
 
 impl core::error::Error for Misplaced {}
 
-/// What is known of the physical address space.
+/// The known use of the physical address space.
 #[derive(Clone, Debug)]
 pub struct Placement<'a> {
     memory: &'a MemoryMap,
@@ -50,8 +50,8 @@ pub struct Placement<'a> {
 }
 
 impl<'a> Placement<'a> {
-    /// Of a processor with physical addresses of `address_bits` bits, at most 52, and this
-    /// memory, whose map is normalised.
+    /// The address space of a processor with physical addresses of `address_bits` bits, at most 52.
+    /// The memory map must be normalised.
     #[must_use]
     pub const fn new(memory: &'a MemoryMap, address_bits: u32) -> Self {
         Self {
@@ -61,13 +61,13 @@ impl<'a> Placement<'a> {
         }
     }
 
-    /// Adds `length` bytes of registers at `start`. More than can be kept are ignored.
+    /// Adds `length` bytes of registers at `start`. Ranges beyond the capacity are ignored.
     pub fn add(&mut self, name: &'static str, start: u64, length: u64) {
         let range = start..start.saturating_add(length);
         let _ = self.devices.try_push((range, name));
     }
 
-    /// Whether `length` bytes of registers can be at `start`.
+    /// Checks that `length` bytes of registers can be at `start`.
     ///
     /// # Errors
     ///
@@ -83,8 +83,8 @@ impl<'a> Placement<'a> {
         overlapped.map_or(Ok(()), |region| Err(Misplaced::Memory(region.kind)))
     }
 
-    /// Whether a table of `length` bytes can be at `start`: it may be in any memory, but not in
-    /// registers, whose reading can have effects.
+    /// Checks that a table of `length` bytes can be at `start`: it may be in any memory, but not in
+    /// registers, because reading those can have side effects.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl<'a> Placement<'a> {
     }
 }
 
-/// Whether what the map calls this is memory, so that no registers are there. A reserved range may
+/// Whether a region of this kind is memory, so that it contains no registers. A reserved range may
 /// be either.
 const fn is_memory(kind: RegionKind) -> bool {
     match kind {

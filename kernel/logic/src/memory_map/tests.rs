@@ -185,13 +185,13 @@ fn a_full_map_says_so_and_its_worst_case_still_fits() {
     assert_eq!(map.push(region(0, 1, Bad)), Err(MapFull));
     assert_eq!(MapFull.to_string(), "the memory map is full: 1280 entries");
     map.normalise();
-    // So many holes split one region into one more.
+    // That many holes split one region into one more.
     assert_eq!(map.iter().count() as u64, 2 * last + 1);
     assert_eq!(map.total(Reserved), last * 0x1000);
     assert_eq!(map.total(Usable), 0x100_0000 - last * 0x1000);
 }
 
-/// As servers list it: hundreds of pieces, most of which are one region with the next.
+/// A map as servers list it: hundreds of entries, most of which merge with the next one.
 #[test]
 fn pieces_of_one_region_do_not_fill_the_map() {
     let mut map = MemoryMap::new();
@@ -208,7 +208,7 @@ fn pieces_of_one_region_do_not_fill_the_map() {
             region(0x271_0000, 0x271_0000, Reserved),
         ]
     );
-    // 1,024 that are apart, in an order that is not theirs.
+    // 1,024 entries that are not adjacent, in shuffled order.
     let mut map = MemoryMap::new();
     for n in 0..1024 {
         let n = n * 389 % 1024;

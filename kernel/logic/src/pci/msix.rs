@@ -111,8 +111,8 @@ impl MsixCapability {
         (self.messages as u32).div_ceil(64) * 8
     }
 
-    /// The part of a range of a base address register's memory that holds the table or the pending bits. A
-    /// write there sets a message, or is undefined (PCI, 6.8.2 and 6.8.2.10).
+    /// The part of a range of a BAR's memory that holds the table or the pending bits. A write to
+    /// it sets a message, or is undefined (PCI, 6.8.2 and 6.8.2.10).
     #[must_use]
     pub fn reserved_in(self, bar: u8, range: &Range<u64>) -> Option<Range<u64>> {
         let places = [

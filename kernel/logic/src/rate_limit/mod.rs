@@ -9,15 +9,15 @@ pub struct RateLimit {
     burst: u32,
     /// In nanoseconds.
     interval: u64,
-    /// Reports that are still allowed in this interval.
+    /// Number of reports still allowed in this interval.
     left: u32,
-    /// When the next interval begins, in nanoseconds.
+    /// Time at which the next interval begins, in nanoseconds.
     next: u64,
     suppressed: u64,
 }
 
 impl RateLimit {
-    /// A limit of `burst` reports at first, and one per `interval` nanoseconds after that.
+    /// A limit of `burst` reports at first, and then one per `interval` nanoseconds.
     #[must_use]
     pub const fn new(burst: u32, interval: u64) -> Self {
         Self {
@@ -29,11 +29,12 @@ impl RateLimit {
         }
     }
 
-    /// Decides on an event at time `now`, in nanoseconds. `None`: it is suppressed. Otherwise it is to be
-    /// reported, and so is the number of events that were suppressed before it.
+    /// Decides on an event at time `now`, in nanoseconds. `None` if it is suppressed. Otherwise
+    /// returns the number of events that were suppressed before it, and the caller must report the
+    /// event and that number.
     pub fn allow(&mut self, now: u64) -> Option<u64> {
         if now >= self.next {
-            // An interval in which all is quiet brings the burst back.
+            // An interval without events restores the burst.
             let is_quiet = now - self.next >= self.interval && self.suppressed == 0;
             self.left = if is_quiet {
                 self.burst

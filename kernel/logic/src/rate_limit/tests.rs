@@ -34,7 +34,7 @@ fn no_event_is_forgotten() {
         events += 1;
         reported += limit.allow(time).map_or(0, |suppressed| suppressed + 1);
     }
-    // One that is not reported yet is among those suppressed since.
+    // An event that has not been reported is among those suppressed since.
     assert!(events - reported < 50, "{reported} of {events}");
 }
 

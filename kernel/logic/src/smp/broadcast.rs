@@ -1,9 +1,10 @@
 //! Whether an IPI to all CPUs may use a destination shorthand of the ICR.
 //!
-//! The shorthands "all including self" and "all excluding self" (SDM vol. 3A, 12.6.1) reach every local
-//! APIC of the machine, not only those of the CPUs that the kernel has started. A CPU that firmware still
-//! owns, that was left out or added later, or that failed on its way up would take the interrupt in a
-//! state without an IDT. So shorthands are used only where every CPU that can be present is online.
+//! The shorthands "all including self" and "all excluding self" (SDM vol. 3A, 12.6.1) reach every
+//! local APIC of the machine, not only those of the CPUs that the kernel has started. A CPU that
+//! firmware still owns, that was left out or added later, or that failed in bring-up would take the
+//! interrupt without an IDT. So shorthands are used only where every CPU that can be present is
+//! online.
 
 use core::fmt;
 
@@ -23,9 +24,9 @@ pub struct Census {
 /// How an IPI to all CPUs is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broadcast {
-    /// By one write to the ICR, with a destination shorthand.
+    /// One write to the ICR, with a destination shorthand.
     Shorthand,
-    /// To each online CPU by its APIC ID, for this reason.
+    /// One write for each online CPU, with its APIC ID, for this reason.
     EachCpu(Unowned),
 }
 
@@ -34,16 +35,16 @@ pub enum Broadcast {
 pub enum Unowned {
     /// The list of CPUs may be incomplete.
     Incomplete,
-    /// So many did not start.
+    /// This number of CPUs did not start.
     Failed(usize),
-    /// So many were left out.
+    /// This number of CPUs was left out.
     LeftOut(usize),
-    /// So many may be added later.
+    /// This number of CPUs may be added later.
     Addable(usize),
 }
 
 impl Broadcast {
-    /// Chooses by the CPUs that are not online.
+    /// Chooses the method by the CPUs that are not online.
     #[must_use]
     pub const fn choose(census: Census) -> Self {
         match census {

@@ -74,7 +74,7 @@ impl fmt::Display for Stage {
     }
 }
 
-/// An AP and a stage, as the test options `failcpu=` and `latecpu=` give them.
+/// The value of the test options `failcpu=` and `latecpu=`: an AP and a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sabotage {
     /// The number of the AP.
@@ -95,7 +95,7 @@ impl Sabotage {
         })
     }
 
-    /// Reads `CPU@STAGE` for a CPU that is late: any stage that follows the claim of its slot.
+    /// Reads `CPU@STAGE` of `latecpu=`: any stage after the claim of the slot.
     #[must_use]
     pub fn parse_late(text: &str) -> Option<Self> {
         Self::parse(text).filter(|late| late.stage > Stage::ProtectedMode)

@@ -138,11 +138,11 @@ fn shorthands_reach_only_cpus_that_are_online() {
 /// Two counters and messages between them. Time passes with each step.
 struct Counters {
     now: u64,
-    /// What the AP's counter shows beyond the boot CPU's.
+    /// The AP's counter minus the boot CPU's.
     ahead: i64,
-    /// Time that a request and a reply take.
+    /// The time of a request and a reply.
     delays: [u64; 2],
-    /// How an adjustment changes the counter, in hundredths of what was asked for.
+    /// The effect of an adjustment on the counter, in hundredths of the requested amount.
     effect: i64,
     adjustments: std::vec::Vec<i64>,
 }

@@ -15,13 +15,13 @@ pub struct Offset {
 }
 
 impl Offset {
-    /// Nothing has been measured.
+    /// No measurement.
     pub const UNKNOWN: Self = Self {
         low: i64::MIN,
         high: i64::MAX,
     };
 
-    /// The offset after one more round: the boot CPU's counter showed `sent` before the AP's showed
+    /// The offset after one more round: the boot CPU's counter was `sent` before the AP's was
     /// `replied`, and `received` after that.
     ///
     /// A round that contradicts the earlier ones means that a counter does not run steadily. The offset
@@ -52,14 +52,14 @@ impl Offset {
         self.high.abs_diff(self.low)
     }
 
-    /// The most that the two counters can differ by, in cycles.
+    /// The largest possible difference of the two counters, in cycles.
     #[must_use]
     pub const fn bound(self) -> u64 {
         let (low, high) = (self.low.unsigned_abs(), self.high.unsigned_abs());
         if low > high { low } else { high }
     }
 
-    /// The least that they differ by, in cycles: 0 if they may agree.
+    /// The smallest possible difference, in cycles; 0 if the counters may agree.
     #[must_use]
     pub const fn least(self) -> u64 {
         if self.low > 0 {
@@ -71,13 +71,14 @@ impl Offset {
         }
     }
 
-    /// Whether the AP's counter is ahead, where it is certain that they differ.
+    /// Whether the AP's counter is ahead, if the counters certainly differ.
     #[must_use]
     pub const fn is_ahead(self) -> bool {
         self.low > 0
     }
 
-    /// What to add to the AP's counter to bring it closest to the boot CPU's; `None` if they may agree.
+    /// The number to add to the AP's counter to bring it closest to the boot CPU's; `None` if they
+    /// may agree.
     #[must_use]
     pub const fn correction(self) -> Option<i64> {
         if self.least() == 0 {
@@ -94,27 +95,29 @@ fn difference(a: u64, b: u64) -> i64 {
     if a < b { -magnitude } else { magnitude }
 }
 
-/// What came of bringing an AP's counter in line.
+/// The result of the correction of an AP's counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It agreed: nothing was changed.
+    /// The counter agreed and was not changed.
     Agreed,
-    /// It differed by so many cycles or more, and was corrected.
+    /// The counter differed by at least this number of cycles, and was corrected.
     Corrected(u64),
-    /// It differs, and was left as it is: there is no `IA32_TSC_ADJUST`, or a correction did not help.
+    /// The counter differs and was not changed: there is no `IA32_TSC_ADJUST`, or a correction did
+    /// not help.
     Differs,
 }
 
 /// The counter of an AP after its measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Synced {
-    /// The offset that it has now.
+    /// The offset after the correction.
     pub offset: Offset,
-    /// How it came to it.
+    /// The result of the correction.
     pub outcome: Outcome,
 }
 
-/// Corrections of one counter: the second takes back what the uncertainty of the first left.
+/// Most corrections of one counter: the second one removes the error that the uncertainty of the
+/// first one has left.
 const CORRECTIONS: u32 = 2;
 
 /// Measures an AP's counter, and corrects it if it is wrong and the correction helps.

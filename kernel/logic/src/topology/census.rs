@@ -4,16 +4,17 @@ use super::{Cpu, CpuState, Listed, Topology};
 use crate::apic::ApicId;
 use crate::smp::Census;
 
-/// What the list of CPUs does not tell of the table.
+/// Facts about the table that the list of CPUs does not contain.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Unkept {
     /// An entry of the table cannot be read.
     pub(super) is_incomplete: bool,
-    /// The table has the online-capable bit: without it, any disabled entry may be of a CPU to come.
+    /// The table has the online-capable bit. Without it, any disabled entry may belong to a CPU
+    /// that is added later.
     pub(super) has_online_capable: bool,
-    /// Enabled CPUs beyond the list's size.
+    /// Number of enabled CPUs beyond the list's size.
     pub(super) enabled: u32,
-    /// Others beyond it.
+    /// Number of other CPUs beyond it.
     pub(super) others: u32,
 }
 
@@ -21,9 +22,9 @@ impl Topology {
     /// Counts the CPUs that can be present but are not enabled here. `failed` is the number of enabled CPUs
     /// that did not start.
     ///
-    /// A disabled entry counts as a CPU that may be added if the table cannot say that it is none (the
-    /// online-capable bit: ACPI 6.3, 5.2.12.2), unless its APIC ID is invalid or an enabled CPU's, as in
-    /// the entries that firmware fills tables up with.
+    /// A disabled entry counts as a CPU that may be added, unless the table excludes that (the
+    /// online-capable bit: ACPI 6.3, 5.2.12.2), or its APIC ID is invalid or that of an enabled
+    /// CPU, as in the entries with which firmware pads the table.
     #[must_use]
     pub fn census(&self, failed: usize) -> Census {
         let disabled_may_come = |cpu: &Cpu| {

@@ -91,14 +91,14 @@ impl Cpu {
     }
 }
 
-/// What did not become a CPU of the list.
+/// The entries that did not become a CPU of the list.
 #[derive(Default)]
 struct LeftOut {
-    /// CPUs that can be started, but did not fit.
+    /// Number of CPUs that can be started, but did not fit.
     enabled: u32,
-    /// Others that did not fit.
+    /// Number of other CPUs that did not fit.
     others: u32,
-    /// Entries that repeat an earlier one.
+    /// Number of entries that repeat an earlier one.
     fillers: u32,
 }
 

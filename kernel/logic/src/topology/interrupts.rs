@@ -11,7 +11,7 @@ use core::fmt;
 /// The most I/O APICs that are kept. Machines with eight sockets have about 40.
 pub const MAX_IO_APICS: usize = 128;
 
-/// Bytes of an I/O APIC's registers.
+/// Size of an I/O APIC's registers, in bytes.
 const REGISTERS: u32 = EOI as u32 + 4;
 
 /// An I/O APIC.
@@ -60,7 +60,7 @@ impl fmt::Display for Route {
 }
 
 impl IoApic {
-    /// The pin that has this GSI, if one has.
+    /// The pin of this GSI, if the I/O APIC has it.
     fn pin(&self, gsi: Gsi) -> Option<u8> {
         let pin = u8::try_from(gsi.0.checked_sub(self.gsi_base.0)?).ok()?;
         (pin < self.pins.unwrap_or(MAX_PIN + 1)).then_some(pin)
@@ -74,11 +74,11 @@ impl Topology {
         &self.io_apics
     }
 
-    /// Sets the number of pins of each I/O APIC, 1 to 120, to what `pins` says; those for which
-    /// it says `None` are not there and are removed. Then two with one first GSI become the
-    /// first of them, and what can only be seen now is reported: GSIs that belong to
-    /// two I/O APICs or are beyond the last, and overrides and NMI sources whose GSI belongs to
-    /// none. Places in [`Topology::io_apics`] change.
+    /// Sets the number of pins of each I/O APIC, 1 to 120, to the result of `pins`. An I/O APIC for
+    /// which it returns `None` does not exist and is removed. Of two with the same first GSI, only
+    /// the first is kept. Then the problems that depend on the pins are reported: GSIs that belong
+    /// to two I/O APICs or are beyond the last GSI, and overrides and NMI sources whose GSI belongs
+    /// to none. Indices in [`Topology::io_apics`] change.
     pub fn set_pins(
         &mut self,
         mut pins: impl FnMut(&IoApic) -> Option<u8>,
@@ -133,9 +133,9 @@ impl Topology {
         }
     }
 
-    /// The pin that a GSI is; `None` if no I/O APIC has it. Of several that do, it is the one that
-    /// begins last. While an I/O APIC's pins are not known, it is taken to reach as far as it
-    /// can.
+    /// The pin of a GSI; `None` if no I/O APIC has it. If several have it, the I/O APIC with the
+    /// highest first GSI counts. An I/O APIC whose number of pins is not known yet counts as having
+    /// the maximum.
     #[must_use]
     pub fn input(&self, gsi: Gsi) -> Option<Input> {
         let (io_apic, pin, _) = self
@@ -193,7 +193,7 @@ impl Topology {
         if address == 0 || address % 16 != 0 {
             return report(ProblemKind::IoApicAddress { address });
         }
-        // Two with one first GSI are both kept for now: one of them may not be there.
+        // Two with the same first GSI are both kept for now: one of them may not exist.
         if self
             .io_apics
             .iter()

@@ -13,8 +13,8 @@
 //! | an ISA interrupt overridden twice | the first entry |
 //! | an NMI entry for all CPUs, and one for a single CPU | the single CPU's |
 //! | two I/O APICs whose registers overlap | the first entry |
-//! | two I/O APICs with one first GSI | the first entry of those that are there |
-//! | two I/O APICs whose GSIs overlap | the one that begins later, as far as it reaches |
+//! | two I/O APICs with the same first GSI | the first entry of those that exist |
+//! | two I/O APICs whose GSIs overlap | the one with the higher first GSI, for the GSIs that it has |
 //! | an NMI entry for LINT0, and two 8259s | the 8259s |
 
 use crate::acpi::Gsi;
@@ -79,7 +79,7 @@ pub struct Topology {
     all_nmi: [Option<InterruptFlags>; 2],
     local_apic_address: u64,
     has_8259: bool,
-    /// What [`Topology::census`] needs to know of the entries that are not kept.
+    /// The entries that are not kept, as [`Topology::census`] counts them.
     unkept: census::Unkept,
 }
 

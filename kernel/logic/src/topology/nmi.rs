@@ -120,7 +120,7 @@ impl Topology {
             }
         }
         for (offset, entry) in local_nmis(madt) {
-            // What is wrong with the pin has been reported.
+            // The problem with the pin has been reported.
             let lint = self.nmi_pin(offset, entry, &mut Problems::default());
             if let (Some(lint), NmiTarget::Uid(uid)) = (lint, entry.target) {
                 self.add_own_nmi(offset, uid, lint, with_sound_flags(entry), problems);
@@ -128,9 +128,9 @@ impl Topology {
         }
     }
 
-    /// The pin of an entry; `None` for one that is not to be an NMI's. LINT0 is where the
-    /// 8259s' output arrives, if there are any (MP specification 1.4, 3.6.2.2): an entry for it is
-    /// a mistake, and would make each of their interrupts an NMI.
+    /// The pin of an entry; `None` if the entry must be ignored. On a machine with 8259s, LINT0 is
+    /// connected to their output (MP specification 1.4, 3.6.2.2): an entry for LINT0 is a mistake
+    /// of the firmware, and would make each of their interrupts an NMI.
     fn nmi_pin(&self, offset: usize, entry: LocalNmi, problems: &mut Problems) -> Option<Lint> {
         let kind = match entry.lint {
             0 if self.has_8259 => {
@@ -211,8 +211,8 @@ fn set(
     }
 }
 
-/// The entry; if any of its flags is reserved, with those of the bus instead: the rest of them
-/// is then as likely to be garbage.
+/// The entry. If any of its flags has a reserved value, the flags of the bus replace all of them,
+/// because the others are then probably invalid too.
 fn with_sound_flags(entry: LocalNmi) -> LocalNmi {
     let flags = if entry.flags.has_reserved() {
         InterruptFlags(0)

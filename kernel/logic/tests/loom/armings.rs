@@ -14,22 +14,24 @@ struct Timer {
     told: Call,
     inbox: Posted,
     interrupt: Interrupt,
-    /// What the control prepares before it starts the timer, and the function reads.
+    /// Data that the handle prepares before it starts the timer, and that the function reads.
     prepared: UnsafeCell<usize>,
-    /// Stands for the memory of the timer: posting the notification reads it, and freeing it writes it.
+    /// Represents the memory of the timer: posting the notification reads it, and freeing it writes
+    /// it.
     node: UnsafeCell<()>,
 }
 
 /// The deadline of the command that closes the timer: the owner frees it.
 const CLOSE: usize = usize::MAX;
 
-/// What the owner has to itself: the queue with this timer alone, and what its function was called for.
+/// The state of the owner alone: the queue, which has only this timer, and the calls of the
+/// function.
 struct Owner {
     timer: Arc<Timer>,
     number: Number,
     deadline: Option<usize>,
     called: Vec<usize>,
-    /// How many notifications it has answered, and the commands that it has found then.
+    /// Number of notifications that it has handled, and the commands that it has taken.
     answered: usize,
     taken: Vec<Number>,
     is_freed: bool,
@@ -101,7 +103,7 @@ impl Owner {
         }
     }
 
-    /// The deadline has come, if there is one.
+    /// Lets the deadline pass, if there is one.
     fn fire(&mut self) {
         if let Some(deadline) = self.deadline.take()
             && self.timer.arming.claim(Claim::new(self.number, true))
@@ -112,7 +114,7 @@ impl Owner {
     }
 }
 
-/// Numbers of the control's operations.
+/// Numbers of the handle's operations.
 fn numbers<const N: usize>() -> [Number; N] {
     let mut last = Number::FIRST;
     core::array::from_fn(|_| {
@@ -121,7 +123,8 @@ fn numbers<const N: usize>() -> [Number; N] {
     })
 }
 
-/// It is cancelled at any moment: the function is called, or the cancel says that it was going to be.
+/// A cancel at any moment: either the function is called, or `replace` returns that the timer was
+/// started.
 #[test]
 fn a_cancel_or_a_call_but_not_both() {
     explore(Some(3), || {
@@ -145,8 +148,8 @@ fn a_cancel_or_a_call_but_not_both() {
     });
 }
 
-/// It is started, cancelled and started again while the owner takes commands and fires: the last start is
-/// not lost, and none is called for twice.
+/// Start, cancel and start while the owner takes commands and fires: the last start is not lost,
+/// and the function is called at most once for each.
 #[test]
 fn the_last_start_is_not_lost() {
     explore(Some(3), || {
@@ -174,7 +177,7 @@ fn the_last_start_is_not_lost() {
     });
 }
 
-/// Two commands in a row: the second takes the place of the first, which may be being taken.
+/// Two commands in a row: the second overwrites the first, while the owner may be taking that.
 #[test]
 fn a_command_overwrites_one_that_is_being_taken() {
     explore(Some(3), || {
@@ -191,8 +194,8 @@ fn a_command_overwrites_one_that_is_being_taken() {
     });
 }
 
-/// It is closed while the owner takes an earlier command: the owner frees it once, and the control does not
-/// touch it after that.
+/// A close while the owner takes an earlier command: the owner frees the timer once, and the handle
+/// does not access it after that.
 #[test]
 fn a_closed_timer_is_freed_once() {
     explore(Some(3), || {
@@ -203,7 +206,7 @@ fn a_closed_timer_is_freed_once() {
         timer.arming.replace(second, false);
         timer.command(second, CLOSE);
         let mut owner = owner.join().unwrap();
-        // The close was taken in answer to the first notification.
+        // The first notification has delivered the close.
         let is_early = owner.is_freed;
         owner.point();
         assert!(owner.is_freed, "lost");
@@ -211,8 +214,7 @@ fn a_closed_timer_is_freed_once() {
     });
 }
 
-/// The owner is notified while the control writes the next command: it is notified again, and the control says
-/// whether it was.
+/// A notification while the handle writes the next command: the handle notifies the owner again.
 #[test]
 fn a_command_is_taken_once_for_each_notification() {
     explore(Some(2), || {
@@ -234,8 +236,9 @@ fn a_command_is_taken_once_for_each_notification() {
     });
 }
 
-/// The owner itself closes the timer while a notification of another CPU waits: the close takes the place of that
-/// command, without another notification, and the timer is freed in answer to it. Without one it is freed at once.
+/// The owner itself closes the timer while a notification from another CPU is pending: the close
+/// overwrites that command without another notification, and the timer is freed when the
+/// notification is handled. Without a pending notification it is freed at once.
 #[test]
 fn a_timer_that_is_closed_where_it_runs_is_freed_after_its_notification() {
     explore(Some(3), || {
@@ -265,7 +268,7 @@ fn a_timer_that_is_closed_where_it_runs_is_freed_after_its_notification() {
     });
 }
 
-/// The function starts the timer again while it is cancelled from outside: the cancel counts.
+/// The function starts the timer again while the handle cancels it: the cancel takes precedence.
 #[test]
 fn a_cancel_counts_more_than_the_function() {
     explore(Some(3), || {
@@ -288,7 +291,7 @@ fn a_cancel_counts_more_than_the_function() {
     });
 }
 
-/// An owner that calls the function without a claim calls it after a cancel.
+/// Without a claim, the owner calls the function after a cancel.
 #[test]
 #[should_panic(expected = "called after the cancel")]
 fn the_claim_is_needed() {
@@ -305,7 +308,7 @@ fn the_claim_is_needed() {
     });
 }
 
-/// A control that does not tell the owner where it must loses the start.
+/// Without the required notification, a start is lost.
 #[test]
 #[should_panic(expected = "lost")]
 fn telling_the_owner_is_needed() {

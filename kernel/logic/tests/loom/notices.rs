@@ -245,8 +245,8 @@ fn the_wait_for_all_is_needed() {
     });
 }
 
-/// A function that serves its own CPU, as one does that waits: it does not run in itself, and its sender sees
-/// that it runs until it has returned.
+/// A function that serves its own CPU, as a wait does: it does not run within itself, and its
+/// sender does not see it as passed before it has returned.
 #[test]
 fn a_function_that_serves_runs_once() {
     explore(Some(3), || {

@@ -68,7 +68,7 @@ impl Timer {
 struct Owner {
     timer: Arc<Timer>,
     is_closed: bool,
-    /// Whether who drops the timer leaves all to the owner.
+    /// Whether the drop leaves the timer to the owner.
     is_left: bool,
     /// Whether its function waits to run.
     is_deferred: bool,
@@ -202,8 +202,8 @@ fn nothing_changes_where_work_finds_no_room() {
     drops_it_at_any_time(false, 2, |is_dropped| is_dropped);
 }
 
-/// Who drops it under a lock that the function may take does not wait: the owner frees it, once, and not while
-/// it runs.
+/// A drop under a lock that the function may take does not wait: the owner frees the timer once,
+/// and not while the function runs.
 #[test]
 fn a_timer_is_left_to_its_owner() {
     explore(Some(3), || {

@@ -71,7 +71,7 @@ impl InterruptFlags {
         }
     }
 
-    /// Bits 15:4, which are reserved, in their places.
+    /// Bits 15:4, which are reserved, at their positions.
     #[must_use]
     pub const fn reserved_bits(self) -> u16 {
         self.0 & !0xf

@@ -198,11 +198,11 @@ fn io_apic_registers() {
     assert!((0..bolder.pins()).all(|pin| io_apic::rte_indices(pin).is_some()));
 }
 
-/// What may be at the address of an I/O APIC.
+/// A device at the address where the MADT lists an I/O APIC.
 enum Answers {
     /// An I/O APIC: the index, the version register, the ID register.
     IoApic(Cell<u32>, u32, u32),
-    /// The same for every read: ROM, or nothing.
+    /// The same value for every read: ROM, or no device.
     Constant(u32),
     /// Memory.
     Memory([Cell<u32>; 5]),

@@ -123,7 +123,7 @@ impl Timer {
         self.0 & 1 << 15 != 0
     }
 
-    /// The GSIs that its interrupt can go to by its own account: a bit for each of 0 to 31.
+    /// The GSIs in the comparator's route capability, one bit for each of GSI 0 to 31.
     #[must_use]
     pub const fn routes(self) -> u32 {
         (self.0 >> 32) as u32

@@ -2,17 +2,17 @@
 
 use crate::topology::Topology;
 
-/// The number of ISA interrupts, and of the inputs that have their numbers.
+/// The number of ISA interrupts, and of the GSIs with the same numbers.
 const ISA_IRQS: u8 = 16;
 
-/// The inputs that a comparator may be routed to, a bit for each of GSI 0 to 31, out of those in
+/// The inputs that a comparator may be routed to, one bit for each of GSI 0 to 31, selected from
 /// its route capability (2.3.8, `Tn_INT_ROUTE_CAP`).
 ///
-/// The inputs of ISA interrupts are left out where the comparator has any other: a device is
-/// wired to them, and boards connect a comparator there inconsistently. Of GSI 0 and 2, for
-/// example, Bochs 2.7 lists both in the capability, sends GSI 0 to input 2 and drops GSI 2. Linux
-/// leaves them out too. A comparator without any other input keeps those at which an ISA interrupt
-/// arrives; the input that the MADT's overrides leave unconnected (mostly GSI 0) is never offered.
+/// The inputs of ISA interrupts are left out if the comparator has any other: a device is wired to
+/// them, and mainboards connect comparators to them inconsistently. Bochs 2.7, for example, lists
+/// GSI 0 and GSI 2 in the capability, but sends GSI 0 to input 2 and drops GSI 2. Linux leaves
+/// these inputs out too. A comparator without any other input keeps those at which an ISA interrupt
+/// arrives; an input that the MADT's overrides leave unconnected (mostly GSI 0) is never offered.
 ///
 /// Context: any.
 #[must_use]

@@ -175,7 +175,7 @@ fn inputs_of_isa_interrupts_are_the_last_resort() {
         (0x00ff_ffff, 0x00ff_0000),
         (0x00f0_0800, 0x00f0_0000),
         (0xffff_ffff, 0xffff_0000),
-        // QEMU's pc has the PIT's input alone.
+        // QEMU's pc has only the PIT's input.
         (0x0000_0004, 0x0000_0004),
         // Nothing arrives at GSI 0.
         (0x0000_0005, 0x0000_0004),

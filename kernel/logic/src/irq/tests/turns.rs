@@ -38,7 +38,8 @@ fn requests_before_it_runs_are_one_and_one_while_it_runs_is_another() {
     assert_eq!(turns.request(), Request::Defer);
 }
 
-/// A function that sets its next time does not run for what fired while it ran, and runs for what fires later.
+/// A function that sets its next time is not called for an expiry during its run, but for later
+/// ones.
 #[test]
 fn a_request_while_it_runs_can_be_withdrawn() {
     let turns = Turns::new();
@@ -56,7 +57,7 @@ fn a_request_while_it_runs_can_be_withdrawn() {
     assert_eq!(turns.request(), Request::Defer);
 }
 
-/// What is withdrawn does not bring back a timer that has been dropped.
+/// A withdrawn request does not revive a timer that has been dropped.
 #[test]
 fn nothing_is_withdrawn_from_a_dropped_timer() {
     let turns = Turns::new();

@@ -87,10 +87,10 @@ pub enum ProblemKind {
         /// The second entry's UID.
         uid: u32,
     },
-    /// Entries for CPUs that cannot be started repeat an earlier one: firmware fills the table
-    /// up with them. They are ignored; a CPU that another entry enables counts as enabled.
+    /// Entries for CPUs that cannot be started repeat an earlier one: firmware pads the table with
+    /// them. They are ignored; a CPU that another entry enables counts as enabled.
     Fillers {
-        /// How many.
+        /// Number of entries.
         entries: u32,
     },
     /// Two CPUs have one UID. Entries that name it are for both.
@@ -117,7 +117,7 @@ pub enum ProblemKind {
     },
     /// CPUs that xAPIC mode cannot address are left out.
     Unreachable {
-        /// How many.
+        /// Number of CPUs.
         cpus: u32,
     },
     /// An I/O APIC's address is 0 or not aligned to 16 bytes. It is ignored.
@@ -125,7 +125,7 @@ pub enum ProblemKind {
         /// The address.
         address: u32,
     },
-    /// An I/O APIC has the registers or the first GSI of an earlier one. It is ignored.
+    /// An I/O APIC has the same registers or the same first GSI as an earlier one. It is ignored.
     DuplicateIoApic {
         /// Its address.
         address: u32,
@@ -139,18 +139,18 @@ pub enum ProblemKind {
     },
     /// There are more I/O APICs than [`MAX_IO_APICS`](super::MAX_IO_APICS). This one is ignored.
     TooManyIoApics,
-    /// An I/O APIC begins within the GSIs of another one. Those that both have are of the one
-    /// that begins later; the other's pins cannot be used.
+    /// The first GSI of an I/O APIC is among the GSIs of another one. GSIs that both have belong to
+    /// the one with the higher first GSI; the other's pins cannot be used.
     GsiOverlap {
-        /// The first GSI of the one that begins earlier.
+        /// The first GSI of the lower I/O APIC.
         gsi_base: Gsi,
         /// Its pins.
         pins: u8,
-        /// The first GSI of the one that begins later.
+        /// The first GSI of the higher I/O APIC.
         next: Gsi,
     },
-    /// An I/O APIC has more pins than there are GSIs from its first to the last, 2^32 - 1.
-    /// Those above cannot be used.
+    /// An I/O APIC has more pins than there are GSIs from its first one to the last, 2^32 - 1. The
+    /// excess pins cannot be used.
     GsiEnd {
         /// Its first GSI.
         gsi_base: Gsi,
@@ -189,15 +189,15 @@ pub enum ProblemKind {
         /// The GSI.
         gsi: Gsi,
     },
-    /// A GSI is listed as an NMI source before. The entry is ignored.
+    /// An earlier entry lists the GSI as an NMI source. The entry is ignored.
     DuplicateNmiSource {
         /// The GSI.
         gsi: Gsi,
     },
     /// There are more NMI sources than [`MAX_NMI_SOURCES`](super::MAX_NMI_SOURCES). This one is ignored.
     TooManyNmiSources,
-    /// Polarity or trigger mode is 2, or another bit is set: all of that is reserved. Those
-    /// fields are taken as those of the bus; of an NMI, all are.
+    /// Polarity or trigger mode has the reserved value 2, or a reserved bit is set. The reserved
+    /// fields are replaced by the values of the bus; in an NMI entry, all fields are.
     ReservedFlags {
         /// The flags.
         flags: InterruptFlags,
@@ -207,10 +207,10 @@ pub enum ProblemKind {
         /// The number of the pin.
         lint: u8,
     },
-    /// A local NMI is at LINT0, where a machine with 8259s has their output. The entry is
+    /// A local NMI is at LINT0, to which a machine with 8259s connects their output. The entry is
     /// ignored.
     NmiAtExtInt {
-        /// Whom the entry is for.
+        /// The CPUs that the entry is for.
         target: NmiTarget,
     },
     /// A local NMI is for a UID that no CPU has. The entry is ignored.
@@ -243,9 +243,10 @@ pub enum ProblemKind {
     },
 }
 
-/// The most problems that are kept.
+/// Most problems that are kept.
 const MOST: usize = 64;
-/// The most of one kind, so that a table full of one mistake leaves room for others.
+/// Most problems of one kind that are kept, so that a table full of one mistake leaves room for
+/// others.
 const MOST_OF_A_KIND: usize = 8;
 
 /// The problems found, in the order of finding.
@@ -271,24 +272,24 @@ impl Problems {
         }
     }
 
-    /// Those that are kept: at most 8 of each kind.
+    /// The problems that are kept: at most 8 of each kind.
     pub fn iter(&self) -> core::slice::Iter<'_, Problem> {
         self.list.iter()
     }
 
-    /// Whether there is none.
+    /// Whether there is no problem.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// How many more there were, without [notes](Problem::is_note).
+    /// Number of problems beyond those, without [notes](Problem::is_note).
     #[must_use]
     pub const fn dropped(&self) -> usize {
         self.dropped
     }
 
-    /// How many more notes there were.
+    /// Number of notes beyond those.
     #[must_use]
     pub const fn dropped_notes(&self) -> usize {
         self.dropped_notes

@@ -192,8 +192,8 @@ fn enabled_here_and_not_there() {
     }
 }
 
-/// Dozens of entries that repeat a CPU or each other are one note, and leave room for what is
-/// wrong elsewhere.
+/// Dozens of entries that repeat a CPU or each other are one note, and leave room for other
+/// problems.
 #[test]
 fn fillers_are_one_note() {
     let table = (0..200).fold(Table::madt(1).lapics([(0, 0), (1, 1)]), |table, number| {
@@ -376,7 +376,7 @@ fn more_cpus_than_fit() {
     );
 }
 
-/// What `census` counts on a machine with these entries, of which the boot CPU is the first.
+/// The result of `census` for these entries, the first of which is the boot CPU.
 fn census(table: Table, max_cpus: Option<u32>) -> [usize; 3] {
     let (topology, _) = read(table, 0, max_cpus);
     let census = topology.census(2);
@@ -389,16 +389,16 @@ fn cpus_that_can_be_present_are_counted() {
     let both = || Table::madt(3).lapics([(0, 0), (1, 1)]);
     assert_eq!(census(both(), None), [2, 0, 0]);
     assert_eq!(census(both(), Some(1)), [2, 1, 0]);
-    // Without the online-capable bit, a disabled entry may be a CPU to come.
+    // Without the online-capable bit, a disabled entry may be a CPU that is added later.
     let table = both().lapic(2, 2, 0).lapic(3, 3, 0).x2apic(4, 300, 0);
     assert_eq!(census(table, None), [2, 0, 3]);
-    // Not so those that fill the table up: no ID, and IDs of others.
+    // Padding does not count: invalid IDs, and IDs of other CPUs.
     let table = both()
         .lapic(0, 0xff, 0)
         .lapic(7, 0, 0)
         .x2apic(8, u32::MAX, 0);
     assert_eq!(census(table, Some(1)), [2, 1, 0]);
-    // With the bit, the table says which may come.
+    // With the bit, the table says which CPUs may be added.
     let table = Table::madt(5)
         .lapics([(0, 0), (1, 1)])
         .lapic(2, 2, 0)

@@ -17,7 +17,8 @@ const fn input(io_apic: usize, pin: u8) -> Input {
     Input { io_apic, pin }
 }
 
-/// Sets the pins of all I/O APICs, 0 for one that is not there, and gives what is reported then.
+/// Sets the pins of all I/O APICs, 0 for one that does not exist, and returns the problems
+/// reported.
 fn check(topology: &mut Topology, pins: &[u8]) -> Vec<Problem> {
     assert_eq!(topology.io_apics().len(), pins.len());
     let mut pins = pins.iter().map(|&pins| (pins > 0).then_some(pins));
@@ -197,7 +198,7 @@ fn overlapping_gsis() {
     assert_eq!(check(&mut topology, &[16, 26]), []);
 }
 
-/// One whose GSIs lie within another's: behind them, the other has its pins again.
+/// An I/O APIC whose GSIs lie within another's: above them, the GSIs are the other's again.
 #[test]
 fn gsis_within_others() {
     let table = base()
@@ -224,7 +225,7 @@ fn gsis_within_others() {
     }
 }
 
-/// One that is not there covers no GSIs, and is no reason to ignore one that is.
+/// An I/O APIC that does not exist has no GSIs, and another one is not ignored because of it.
 #[test]
 fn dead_io_apics_count_for_nothing() {
     let table = base()

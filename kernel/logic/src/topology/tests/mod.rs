@@ -110,7 +110,8 @@ fn bad_and_unknown_entries_are_reported_and_passed_over() {
     assert_eq!(notes, [false, true, true, false]);
 }
 
-/// The list is bounded for each kind, says how many did not fit, and has room for other kinds.
+/// The list is bounded for each kind, counts the problems that did not fit, and has room for other
+/// kinds.
 #[test]
 fn problems_beyond_the_bound_are_counted() {
     let table = (0..100).fold(Table::madt(1).lapic(0, 0, 1), |table, _| {

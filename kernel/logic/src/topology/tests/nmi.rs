@@ -182,7 +182,7 @@ fn hostile_entries() {
     );
 }
 
-/// Where there are 8259s, LINT0 is their input; reserved bits make flags garbage.
+/// On a machine with 8259s LINT0 is their input, and flags with reserved bits are ignored.
 #[test]
 fn garbage_in_entries() {
     let (topology, problems) = read(
