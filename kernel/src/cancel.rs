@@ -1,19 +1,20 @@
 //! Cancellation of long operations by the user: Ctrl-C.
 //!
-//! An operation that may take longer than a few seconds asks [`is_requested`] in its loops and waits,
-//! and then ends as at its normal end: it drops its lines and timers and accounts for what it did.
-//! The function that reads the input comes from the monitor, which is right of this module.
+//! An operation that may take longer than a few seconds calls [`is_requested`] in its loops and
+//! waits, and then ends in the normal way: it drops its lines and timers and accounts for what it
+//! did. The monitor sets the function that reads the input, because this module must not depend on
+//! it.
 
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 use crate::time;
 
-/// Time between two looks at the input, in nanoseconds.
+/// Time between two polls of the input, in nanoseconds.
 const PERIOD: u64 = 5_000_000;
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// When the input is looked at next.
+/// Time of the next poll of the input, in nanoseconds.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Null, or a `fn()` that reads the input and calls [`request`].
@@ -34,14 +35,14 @@ pub(crate) fn clear() {
     REQUESTED.store(false, Ordering::Release);
 }
 
-/// Whether cancellation was requested, without a look at the input. Context: any.
+/// Whether cancellation was requested, without polling the input. Context: any.
 #[must_use]
 pub fn was_requested() -> bool {
     REQUESTED.load(Ordering::Acquire)
 }
 
-/// Whether cancellation was requested. Looks at the input itself, every few milliseconds, so that it
-/// works while interrupts do not arrive.
+/// Whether cancellation was requested. Polls the input every few milliseconds, so that it works
+/// while interrupts do not arrive.
 ///
 /// Context: thread.
 #[must_use]
@@ -53,7 +54,7 @@ pub fn is_requested() -> bool {
     if now < next {
         return false;
     }
-    // One CPU at a time looks.
+    // One CPU at a time polls.
     let claimed = NEXT.compare_exchange(next, now + PERIOD, Ordering::Relaxed, Ordering::Relaxed);
     let input = INPUT.load(Ordering::Acquire);
     if claimed.is_err() || input.is_null() {

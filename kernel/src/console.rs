@@ -17,8 +17,9 @@ use crate::time;
 /// First port of COM1.
 pub(crate) const COM1: u16 = 0x3f8;
 
-/// Polls before the port counts as stalled: some seconds. A reader that merely pauses loses nothing.
-/// Then output is dropped without waiting until the port accepts a byte again.
+/// Polls before the port counts as stalled, which take a few seconds, so that a reader that pauses
+/// loses nothing. After that, output is dropped without waiting until the port accepts a byte
+/// again.
 const SEND_TRIES: u32 = 1 << 22;
 
 /// Looks at a console whose holder sends nothing before a fault report goes out all the same. Looks,
@@ -29,13 +30,13 @@ static CONSOLE: IrqMutex<Option<Console>> = IrqMutex::new(None);
 static SENT: AtomicU64 = AtomicU64::new(0);
 /// Fault reports that wait for the console.
 static WAITING_REPORTS: AtomicU32 = AtomicU32::new(0);
-/// How often the prompt was drawn again.
+/// Number of times that the prompt was printed again.
 static REDRAWN: AtomicU32 = AtomicU32::new(0);
 /// Whether the line that interrupted a prompt is not finished yet.
 static CONTINUES: AtomicBool = AtomicBool::new(false);
 static LOGGER: Logger = Logger;
 
-/// Longest prompt with what was typed behind it, in bytes.
+/// Longest prompt with the line so far, in bytes.
 const PROMPT_MAX: usize = 320;
 
 /// The serial port, as something that text can be written to.
@@ -43,15 +44,15 @@ struct Console {
     uart: Uart16550<PioBackend>,
     /// Whether the last byte sent ended a line.
     at_line_start: bool,
-    /// Bytes dropped since the port has stopped accepting any.
+    /// Number of bytes dropped since the port stopped accepting any.
     dropped: u64,
-    /// The prompt and what was typed behind it; empty while no input is awaited.
+    /// The prompt and the line so far; empty while no prompt is open.
     prompt: ArrayString<PROMPT_MAX>,
 }
 
 impl Console {
-    /// Sends a byte. Where the port accepts none, one call waits; the bytes of later calls are
-    /// dropped until it accepts some again, and what was lost is then told.
+    /// Sends a byte. If the port accepts none, one call waits; the bytes of later calls are dropped
+    /// until the port accepts a byte again, and then the number of lost bytes is printed.
     fn send(&mut self, byte: u8) {
         self.at_line_start = byte == b'\n';
         let tries = if self.dropped == 0 { SEND_TRIES } else { 1 };
@@ -59,7 +60,7 @@ impl Console {
             self.dropped += 1;
         } else if self.dropped > 0 {
             let dropped = core::mem::take(&mut self.dropped);
-            // It waits as any output does, and the port may stall again meanwhile.
+            // The message waits as any output does, and the port may stall again meanwhile.
             let _ = write!(
                 self,
                 "\n[console: {dropped} bytes were dropped: the port took none]\n"
@@ -86,8 +87,8 @@ impl Console {
         }
     }
 
-    /// Lets `write` print while a prompt may be open: on a line of its own, and the prompt comes again
-    /// below it.
+    /// Calls `write` while a prompt may be open: the output is on a line of its own, and the prompt
+    /// is printed again below it.
     fn interrupt_prompt<T>(&mut self, write: impl FnOnce(&mut Self) -> T) -> T {
         if self.prompt.is_empty() {
             return write(self);
@@ -100,7 +101,7 @@ impl Console {
         result
     }
 
-    /// Draws the prompt again, if one is open and the line before it is finished.
+    /// Prints the prompt again, if one is open and the line before it is finished.
     fn draw_prompt(&mut self) {
         CONTINUES.store(!self.at_line_start, Ordering::Relaxed);
         if !self.prompt.is_empty() && self.at_line_start {
@@ -158,7 +159,7 @@ fn with<T>(f: impl FnOnce(&mut Console) -> T) -> Option<T> {
     CONSOLE.lock().as_mut().map(f)
 }
 
-/// Writes formatted text; what [`print!`](crate::print) is made of.
+/// Writes formatted text; the function behind [`print!`](crate::print).
 ///
 /// Context: any but NMI.
 pub fn write(arguments: fmt::Arguments<'_>) {
@@ -166,28 +167,29 @@ pub fn write(arguments: fmt::Arguments<'_>) {
     with(|console| console.interrupt_prompt(|console| console.write_fmt(arguments)));
 }
 
-/// Sets what is drawn again after other output: the prompt and what was typed behind it, the cursor
-/// at its end; empty while no input is awaited. Sends `bytes`, which show it.
+/// Sets the text that is printed again after other output: the prompt and the line so far, with the
+/// cursor at its end; empty while no prompt is open. Sends `bytes`, which show it.
 ///
 /// Context: thread.
 pub(crate) fn set_prompt(text: &str, bytes: &[u8]) {
     with(|console| {
         console.prompt.clear();
         for character in text.chars() {
-            // What is too long is not shown again, but stays in the editor.
+            // Text beyond that is not printed again, but stays in the editor.
             if console.prompt.try_push(character).is_err() {
                 break;
             }
         }
         CONTINUES.store(false, Ordering::Relaxed);
-        // After the text is set: an NMI's report that comes as soon as the prompt is seen draws it again.
+        // After the text is set: the report of an NMI that comes as soon as the prompt is visible
+        // prints it again.
         for &byte in bytes {
             console.send(byte);
         }
     });
 }
 
-/// How often the prompt has been drawn again. Context: any.
+/// The number of times that the prompt was printed again. Context: any.
 pub(crate) fn redrawn() -> u32 {
     REDRAWN.load(Ordering::Relaxed)
 }
@@ -212,7 +214,7 @@ pub fn enable_receive_interrupt() {
     with(|console| console.uart.enable_interrupts(IER::DATA_READY));
 }
 
-/// Lets the port interrupt when it can take a byte, or not.
+/// Enables or disables the port's interrupt for an empty transmitter.
 ///
 /// Context: thread.
 pub(crate) fn enable_transmit_interrupt(on: bool) {
@@ -250,7 +252,7 @@ impl Report {
 }
 
 impl Report {
-    /// Leaves out the prompt from now on: the kernel ends.
+    /// Prints no prompt from now on, because the kernel ends.
     pub(crate) fn close_prompt(&mut self) {
         if let Some(console) = self.console() {
             console.prompt.clear();
@@ -318,8 +320,8 @@ pub(crate) unsafe fn abandon() {
     if is_held_here() {
         // SAFETY: It is used as a lock only.
         let lock = unsafe { CONSOLE.raw() };
-        // SAFETY: 1. The lock is held, and its holder does not go on. 2. The UART driver has no state that a
-        // torn call breaks.
+        // SAFETY: 1. The lock is held, and its holder does not continue. 2. The UART driver has no
+        // state that a torn call breaks.
         unsafe { lock.abandon() };
     }
 }

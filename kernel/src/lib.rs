@@ -20,9 +20,9 @@
 //!
 //! # Soundness
 //!
-//! A program that denies `unsafe_code` cannot corrupt memory through this library, whatever it does with
-//! interrupts, vectors, timers, page tables or devices, in any context. What memory safety depends on is
-//! `unsafe`, and says what the caller owes:
+//! A program that denies `unsafe_code` cannot corrupt memory through this library, whatever it does
+//! with interrupts, vectors, timers, page tables or devices, in any context. Operations on which
+//! memory safety depends are `unsafe`, with the conditions for the caller:
 //!
 //! | to do | safe | `unsafe`, for an OS's own entry code, scheduler or driver |
 //! |---|---|---|
@@ -35,8 +35,9 @@
 //! | let a device reach memory | | [`pci::Device::enable_bus_master`] |
 //! | access registers | [`pci::Device::map`] | [`hw::mmio::Mmio::new`], [`hw::control::write_msr`] |
 //!
-//! Other crates are not covered. The safe functions of `x86_64` that change the GS base, CR8 or RFLAGS.IF change
-//! what this library relies on: use [`irq::raise`] and [`sync::without_interrupts`] instead.
+//! Other crates are not covered. Safe functions of `x86_64` can change the GS base, CR8 or
+//! RFLAGS.IF, on which this library relies: use [`irq::raise`] and [`sync::without_interrupts`]
+//! instead.
 //!
 //! # Modules
 //!

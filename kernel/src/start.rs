@@ -27,8 +27,8 @@ extern "C" fn kernel_start(protocol: u64, start_info: u64) -> ! {
     time::start();
     // SAFETY: 1. This is the boot CPU, this code runs once, and no lock has been taken.
     unsafe { cpu::use_boot_block() };
-    // First what a report needs, then the tables that lead to one. Until then an NMI is counted by the
-    // entry code.
+    // First what a fault report needs, then the tables whose gates lead to one. Until then the
+    // entry code counts NMIs.
     console::init();
     // SAFETY: 1. This is the boot CPU, and this code runs once.
     unsafe { cpu::init_boot_cpu() };

@@ -1,12 +1,11 @@
-//! A lock that may be taken where interrupts are enabled and in handlers alike; and sections without
-//! interrupts.
+//! A lock for threads and handlers, and sections with interrupts disabled.
 //!
-//! A spin lock alone is not safe against interrupts: a handler that takes a lock its
-//! own CPU holds never returns. [`IrqMutex`] masks interrupts while it is held. It is for
-//! short, rare sections (the console, the page tables), not for the interrupt path.
+//! A plain spin lock is not safe in handlers: one that takes a lock which its own CPU holds never
+//! returns. [`IrqMutex`] disables interrupts while it is held. It is for short, rare sections (the
+//! console, the page tables), not for the interrupt path.
 //!
-//! The lock knows which CPU holds it. What even masked interrupts do not keep out, a fault report or
-//! an NMI, can tell by that whether it has interrupted the holder, and must not wait.
+//! The lock stores which CPU holds it. Code that masked interrupts do not exclude, a fault report
+//! or an NMI handler, checks by that whether it has interrupted the holder, and then must not wait.
 
 use core::arch::asm;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -21,45 +20,49 @@ use crate::time::{Patience, WAIT_LIMIT};
 
 /// A spin lock that disables this CPU's interrupts while it is held.
 ///
-/// Guards may be dropped in any order: interrupts return to what they were when the last one of the CPU is
-/// dropped. A CPU that holds one must not wait for another CPU, which may spin for it with its interrupts
-/// disabled: such waits are rejected.
+/// Guards may be dropped in any order: IF returns to its previous value when the CPU's last guard
+/// is dropped. A CPU that holds one must not wait for another CPU, which may spin for the lock with
+/// interrupts disabled: such waits are rejected.
 ///
 /// Context: any but NMI; there, only `try_lock`.
 pub type IrqMutex<T> = lock_api::Mutex<RawIrqMutex, T>;
 
-/// Holds an [`IrqMutex`].
+/// The guard of an [`IrqMutex`].
 pub type IrqGuard<'a, T> = lock_api::MutexGuard<'a, RawIrqMutex, T>;
 
 /// No CPU.
 const NOBODY: u32 = 0;
 
-/// The state of a CPU's sections without interrupts: bits 0 to 15 count its locks, bits 16 to 29 its sections.
+/// The state of a CPU's sections with interrupts disabled: bits 0 to 15 count its locks, bits 16 to
+/// 29 its other sections.
 mod state {
     pub(super) const LOCK: u32 = 1;
     pub(super) const LOCKS: u32 = 0xffff;
     pub(super) const SECTION: u32 = 1 << 16;
-    /// The watch was on when the first began.
+    /// The watch was on when the outermost section or lock began.
     pub(super) const WATCHED: u32 = 1 << 30;
-    /// Interrupts were enabled before the first, and are again when both counts are 0.
+    /// Interrupts were enabled before the outermost section or lock, and are enabled again when
+    /// both counts are 0.
     pub(super) const ENABLE: u32 = 1 << 31;
 }
 
-/// What the locks keep for each CPU. Only the CPU itself changes it, and NMI handlers leave it as it was.
+/// The per-CPU state of the locks. Only the CPU itself changes it, and NMI handlers restore it.
 #[derive(Debug)]
 pub(crate) struct Local {
     /// The number of the CPU.
     number: u32,
-    /// 0: no NMI handler is active; 1: one is; 2: one is, and another NMI has come. The entry code's.
+    /// Written by the entry code. 0: no NMI handler is active; 1: one is; 2: one is, and another
+    /// NMI has come.
     pub(crate) nmi_state: AtomicU32,
     /// See [`state`].
     state: AtomicU32,
-    /// The time-stamp counter at the beginning of the first section or lock, if [`state::WATCHED`].
+    /// The time-stamp counter at the beginning of the outermost section or lock, if
+    /// [`state::WATCHED`] is set.
     since: AtomicU64,
 }
 
 impl Local {
-    /// That of CPU number `number`, which holds none.
+    /// The state of CPU number `number`, which holds no lock.
     pub(crate) const fn new(number: u32) -> Self {
         Self {
             number,
@@ -75,7 +78,7 @@ impl Local {
         self.nmi_state.load(Ordering::Relaxed) != 0
     }
 
-    /// How many locks the CPU holds.
+    /// The number of locks that the CPU holds.
     #[inline]
     pub(crate) fn held(&self) -> u32 {
         self.state.load(Ordering::Relaxed) & state::LOCKS
@@ -97,8 +100,8 @@ impl Local {
         self.state.store(state + kind, Ordering::Relaxed);
     }
 
-    /// Ends what [`begin`](Self::begin) began. Enables interrupts if it was the last of the CPU and they
-    /// were enabled before the first.
+    /// Ends a section or lock that [`begin`](Self::begin) began. Enables interrupts if it was the
+    /// CPU's last one and they were enabled before the outermost.
     #[inline]
     fn end(&self, kind: u32) {
         let left = self.state.load(Ordering::Relaxed).wrapping_sub(kind);
@@ -134,7 +137,8 @@ fn local() -> &'static Local {
     unsafe {
         asm!("mov {}, gs:[0]", out(reg) block, options(nostack, pure, readonly, preserves_flags));
     }
-    // SAFETY: The block has it there and is never freed. All of it is atomic or constant.
+    // SAFETY: The block has the state at this offset and is never freed. All fields are atomic or
+    // constant.
     unsafe { &*((block + LOCAL_OFFSET) as *const Local) }
 }
 
@@ -143,7 +147,7 @@ pub(crate) fn cpu_number() -> u32 {
     local().number
 }
 
-/// The lock that logging takes; null until it is known.
+/// The lock that logging takes; null until it is set.
 static LOG: AtomicPtr<RawIrqMutex> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Sets the lock that logging takes, so that a wait for it is not logged.
@@ -151,12 +155,12 @@ pub(crate) fn set_log(lock: &'static RawIrqMutex) {
     LOG.store(core::ptr::from_ref(lock).cast_mut(), Ordering::Relaxed);
 }
 
-/// The function that notes how long interrupts were disabled; null for none.
+/// The function that records how long interrupts were disabled; null for none.
 static WATCH: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Sets the function that is called at the end of each section in which interrupts are disabled, while they
-/// still are, with the time-stamp counter at its beginning; `None` ends the watch. A section that began before
-/// the watch is not noted.
+/// Sets the function that is called at the end of each section with interrupts disabled, while they
+/// still are, with the time-stamp counter at the beginning of the section; `None` ends the watch. A
+/// section that began before the watch is not recorded.
 pub(crate) fn set_watch(note: Option<fn(u64)>) {
     let note = note.map_or(core::ptr::null_mut(), |note| note as *mut ());
     WATCH.store(note, Ordering::Release);
@@ -189,8 +193,8 @@ fn note(since: u64) {
     note(since);
 }
 
-/// Runs `section` with this CPU's interrupts disabled; they return to what they were when it ends, or, if
-/// it leaves an [`IrqMutex`] locked, when that is dropped.
+/// Runs `section` with this CPU's interrupts disabled. IF returns to its previous value at the end
+/// or, if the section leaves an [`IrqMutex`] locked, when its guard is dropped.
 ///
 /// Context: any.
 #[inline]
@@ -205,21 +209,21 @@ pub fn without_interrupts<T>(section: impl FnOnce() -> T) -> T {
 /// The lock behind [`IrqMutex`].
 #[derive(Debug)]
 pub struct RawIrqMutex {
-    /// The number of the CPU that holds it, plus 1; or [`NOBODY`].
+    /// The number of the CPU that holds the lock, plus 1; or [`NOBODY`].
     holder: AtomicU32,
 }
 
 impl RawIrqMutex {
-    /// Whether the CPU that runs this code holds it. Any context.
+    /// Whether the CPU that runs this code holds the lock. Any context.
     pub(crate) fn is_held_here(&self) -> bool {
         self.holder.load(Ordering::Relaxed) == cpu_number() + 1
     }
 
-    /// Frees the lock for other CPUs, and leaves the holder as it is.
+    /// Unlocks the lock for other CPUs, without ending the holder's section.
     ///
     /// # Safety
     ///
-    /// The holder must never go on.
+    /// The holder must never continue.
     pub(crate) unsafe fn abandon(&self) {
         self.holder.store(NOBODY, Ordering::Release);
     }
@@ -273,7 +277,7 @@ impl RawIrqMutex {
     }
 }
 
-/// An NMI may have interrupted the holder on this CPU.
+/// Rejects `lock` in an NMI handler, which may have interrupted the holder on this CPU.
 #[cold]
 fn reject_in_nmi() -> ! {
     panic!(
@@ -282,9 +286,9 @@ fn reject_in_nmi() -> ! {
     )
 }
 
-// SAFETY: 1. Only one CPU at a time changes the holder from nobody to itself, and only the holder
-// changes it back. 2. Interrupts stay off from before the lock is taken until after it is free, so no
-// handler of this CPU can find it held by its own CPU.
+// SAFETY: 1. Only one CPU at a time changes the holder from `NOBODY` to itself, and only the holder
+// changes it back. 2. Interrupts are disabled from before the lock is taken until after it is
+// released, so no handler can find it held by its own CPU.
 unsafe impl RawMutex for RawIrqMutex {
     const INIT: Self = Self {
         holder: AtomicU32::new(NOBODY),

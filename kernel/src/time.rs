@@ -172,16 +172,16 @@ pub fn spin_for(duration: u64) {
     }
 }
 
-/// The longest break between two looks that counts as waiting, in nanoseconds.
+/// The longest time between two polls that counts as waiting, in nanoseconds.
 const TURN: u64 = 1_000_000;
 
 /// Time after which a wait for another CPU is logged, in nanoseconds.
 pub const WAIT_LIMIT: u64 = 3_000_000_000;
 
-/// The time for which this CPU has been waiting.
+/// The time for which this CPU has waited.
 ///
-/// Only the time for which it runs counts: where a host has more virtual CPUs than real ones, one
-/// that waits for its turn learns nothing meanwhile, and what it waits for may wait, too.
+/// Only the time for which the CPU runs counts: if a host has more virtual CPUs than real ones, a
+/// virtual CPU that is not scheduled makes no progress, and neither may the one that it waits for.
 #[derive(Debug)]
 struct Waited {
     last: u64,
@@ -196,7 +196,7 @@ impl Waited {
         }
     }
 
-    /// After `looks` more looks. Returns the time so far.
+    /// Accounts for `looks` further polls. Returns the time so far.
     fn turn(&mut self, looks: u64) -> u64 {
         let now = nanoseconds();
         self.waited += now.saturating_sub(self.last).min(looks * TURN);
@@ -205,10 +205,10 @@ impl Waited {
     }
 }
 
-/// Looks of a wait between two readings of the clock, a power of two.
+/// Polls of a wait between two readings of the clock, a power of two.
 pub(crate) const LOOKS: u32 = 16;
 
-/// Tells once that a wait has taken [`WAIT_LIMIT`].
+/// Detects, once, that a wait has taken [`WAIT_LIMIT`].
 #[derive(Debug)]
 pub(crate) struct Patience {
     looks: u32,
@@ -217,7 +217,7 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// For a wait that begins.
+    /// The state at the beginning of a wait.
     #[inline]
     pub(crate) fn new() -> Self {
         Self {
@@ -227,14 +227,15 @@ impl Patience {
         }
     }
 
-    /// Between two looks of the wait: whether to log now that it takes long.
+    /// Call between two polls of the wait. Returns whether the caller must now log that it takes
+    /// long.
     #[inline]
     pub(crate) fn is_over(&mut self) -> bool {
         self.looks = self.looks.wrapping_add(1);
         self.looks.is_multiple_of(LOOKS) && self.look()
     }
 
-    /// As [`is_over`](Self::is_over), after [`LOOKS`] looks.
+    /// As [`is_over`](Self::is_over), after [`LOOKS`] polls.
     #[cold]
     pub(crate) fn look(&mut self) -> bool {
         let waited = self.waited.get_or_insert_with(Waited::new);
@@ -245,8 +246,8 @@ impl Patience {
     }
 }
 
-/// Waits, spinning, until `condition` holds, but no longer than `limit` nanoseconds of the time for which
-/// this CPU runs. Returns whether it holds.
+/// Spins until `condition` is true, but no longer than `limit` nanoseconds of the time for which
+/// this CPU runs. Returns whether it is true.
 ///
 /// Context: any; the condition must be one that may be evaluated there.
 pub fn wait_until(limit: u64, condition: impl Fn() -> bool) -> bool {

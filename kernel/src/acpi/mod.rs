@@ -1,11 +1,11 @@
-//! ACPI tables: found, mapped read-only, checked, and handed to `logic` as bytes.
+//! ACPI tables: finds them, maps them read-only, checks them, and passes their bytes to `logic`.
 //!
-//! `tocsin_logic::acpi` takes the tables apart, because it is bounded on any bytes. The `acpi` crate
-//! does the search in BIOS memory, for a loader that does not say where the RSDP is, or says it
-//! wrongly; its walk of the MADT does not end on an entry of length zero.
+//! `tocsin_logic::acpi` parses the tables, because it ends on any bytes; the `acpi` crate's walk of
+//! the MADT does not end on an entry of length zero. That crate does the search in BIOS memory, for
+//! a loader that passes no RSDP or a wrong one.
 //!
-//! Of the root tables that can be had, the first that leads to a MADT is used: in the field, one of the
-//! XSDT and the RSDT may be invalid or empty.
+//! The first root table that leads to a MADT is used: in the field, the XSDT or the RSDT may be
+//! invalid or empty.
 
 mod search;
 
@@ -22,7 +22,7 @@ use crate::boot::BootInfo;
 use crate::memory::probe::Probe;
 use crate::memory::{MemoryError, paging};
 
-/// Why a table, or all of them, cannot be had.
+/// The reason why a table, or all tables, cannot be used.
 #[derive(Clone, Copy, Debug)]
 pub enum AcpiError {
     /// No loader and no search gave an RSDP.
@@ -31,7 +31,7 @@ pub enum AcpiError {
     Misplaced(u64, Misplaced),
     /// The memory at this physical address cannot be mapped.
     Unmapped(u64, MemoryError),
-    /// The root table at this physical address leads to no sound MADT.
+    /// The root table at this physical address leads to no valid MADT.
     NoMadt(u64, Signature),
     /// The bytes are not as they should be.
     Table(u64, Error),
@@ -73,7 +73,7 @@ pub struct Tables {
     pub root: Table,
     /// The sound tables, in the root table's order.
     pub tables: Vec<Table>,
-    /// What is not sound, or is not used because of that.
+    /// The tables that are invalid, or are not used because of that.
     pub problems: Vec<AcpiError>,
 }
 
@@ -82,7 +82,7 @@ impl Tables {
     ///
     /// # Errors
     ///
-    /// What is wrong, if there is no RSDP or no sound root table.
+    /// The errors, if there is no RSDP or no valid root table.
     pub(crate) fn find(boot: &BootInfo, placement: &Placement<'_>) -> Result<Self, Vec<AcpiError>> {
         let mut problems = Vec::new();
         let mut best: Option<Self> = None;
@@ -127,14 +127,14 @@ impl Tables {
         let Some(mut tables) = best else {
             return Err(problems);
         };
-        // None is preferred to another, and the missing MADT is reported where it is read.
+        // No root table has a MADT; the missing MADT is reported where it is read.
         problems.retain(|problem| !matches!(problem, AcpiError::NoMadt(..)));
         problems.append(&mut tables.problems);
         tables.problems = problems;
         Ok(tables)
     }
 
-    /// The tables that the root table at physical address `root` names.
+    /// The tables that the root table at physical address `root` lists.
     fn by_root(rsdp: (u64, Rsdp), root: u64, placement: &Placement<'_>) -> Result<Self, AcpiError> {
         let root = table(root, placement)?;
         let entries =
@@ -188,7 +188,7 @@ fn read_rsdp(address: u64, placement: &Placement<'_>) -> Result<Rsdp, AcpiError>
     }
 }
 
-/// Maps and checks the table at physical `address`. It stays mapped if it is sound.
+/// Maps and checks the table at physical `address`. It stays mapped if it is valid.
 fn table(address: u64, placement: &Placement<'_>) -> Result<Table, AcpiError> {
     let unsound = |error| AcpiError::Table(address, error);
     let start = map(address, HEADER_SIZE as u64, placement)?;
@@ -213,8 +213,8 @@ struct Mapped {
 fn map(address: u64, length: u64, placement: &Placement<'_>) -> Result<Mapped, AcpiError> {
     let placed = placement.check_devices(address, length);
     placed.map_err(|error| AcpiError::Misplaced(address, error))?;
-    // SAFETY: Firmware says that a table is here. Reading it, whatever it is, changes nothing: it is not in
-    // the registers that are known.
+    // SAFETY: Firmware says that a table is here. Reading it has no side effects, whatever it is:
+    // it is not in the known registers.
     let probe = unsafe { Probe::map(address, length, paging::Use::Constant) };
     let probe = probe.map_err(|error| AcpiError::Unmapped(address, error))?;
     let length = length as usize;
@@ -223,12 +223,12 @@ fn map(address: u64, length: u64, placement: &Placement<'_>) -> Result<Mapped, A
 
 impl Mapped {
     fn bytes(&self) -> &[u8] {
-        // SAFETY: The range is mapped as long as the probe lives. Firmware's tables do not change, and
-        // memory that the kernel hands out is not given as firmware's.
+        // SAFETY: The range is mapped as long as the probe lives. Firmware's tables do not change,
+        // and the kernel does not allocate from memory that the map lists as firmware's.
         unsafe { core::slice::from_raw_parts(self.probe.address() as *const u8, self.length) }
     }
 
-    /// Leaves it mapped for good.
+    /// Keeps the table mapped permanently.
     fn keep(self) -> &'static [u8] {
         let start = self.probe.keep();
         // SAFETY: As above, and the range stays mapped.

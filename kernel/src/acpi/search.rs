@@ -1,8 +1,8 @@
 //! Looking for the RSDP where a BIOS puts it.
 //!
-//! The `acpi` crate knows where to look. It adds up as many bytes as a candidate's length field
-//! says, which for a signature that is not a root pointer's may be any number. So it searches a copy, in
-//! which [`rsdp::simplify`] leaves only sound pointers of revision 0.
+//! The `acpi` crate knows where to search. For the checksum it reads as many bytes as a candidate's
+//! length field says, which can be any number if the signature is not that of an RSDP. So it
+//! searches a copy, in which [`rsdp::simplify`] leaves only valid RSDPs of revision 0.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -14,10 +14,10 @@ use tocsin_logic::acpi::rsdp;
 
 use crate::memory::paging;
 
-/// What copies are made of. RSDPs begin at multiples of it.
+/// The unit of a copy. RSDPs begin at multiples of its size.
 type Unit = [u8; 16];
 
-/// Gives copies of what the search looks at.
+/// Gives the search copies of the memory that it reads.
 #[derive(Clone, Copy, Debug)]
 struct Copies;
 
@@ -50,8 +50,8 @@ impl AcpiHandler for Copies {
     }
 }
 
-/// Physical address of the first RSDP in the extended BIOS data area or the BIOS's memory whose first
-/// 20 bytes are sound.
+/// Physical address of the first RSDP in the extended BIOS data area or the BIOS's memory whose
+/// first 20 bytes are valid.
 pub(super) fn in_bios_memory() -> Option<u64> {
     // SAFETY: Only reads memory below 1 MiB.
     let found = unsafe { Rsdp::search_for_on_bios(Copies) };

@@ -66,9 +66,9 @@ pub fn base_register() -> Result<ApicBase, u64> {
     ApicBase::decode(value).map_err(|_| value)
 }
 
-/// Checks that this CPU has a local APIC, which all of the kernel's interrupts go through. One that
-/// firmware has disabled counts: CPUID then says that there is none, but `IA32_APIC_BASE` has its
-/// address (SDM vol. 3A, 12.4.3). Context: boot CPU, once.
+/// Checks that this CPU has a local APIC, through which all of the kernel's interrupts go. A local
+/// APIC that firmware has disabled counts: CPUID then does not report it, but `IA32_APIC_BASE` has
+/// its address (SDM vol. 3A, 12.4.3). Context: boot CPU, once.
 ///
 /// # Errors
 ///
@@ -82,18 +82,19 @@ pub(crate) fn require() -> Result<(), ApicError> {
     }
 }
 
-/// The APIC ID of the CPU that runs this, from the ID register of its local APIC: the ID that IPIs go by.
+/// The APIC ID of the CPU that runs this, from the ID register of its local APIC, to which IPIs are
+/// addressed.
 ///
-/// CPUID gives the ID that the CPU had at reset, which firmware and virtual machines often get wrong. It is
-/// used only where the register cannot be read, because the local APIC is disabled. Context: thread, once
-/// memory is set up.
+/// CPUID reports the ID that the CPU had at reset, which is wrong on some firmware and virtual
+/// machines. It is used only if the register cannot be read, because the local APIC is disabled.
+/// Context: thread, once memory is set up.
 pub(crate) fn own_id() -> ApicId {
     let from_register = || {
         let base = base_register().ok()?;
         if base.state == State::Disabled {
             return None;
         }
-        // SAFETY: The address is the one that the processor gives.
+        // SAFETY: The address is the one that the processor reports.
         let apic = unsafe { LocalApic::new(base.state, base.address) }.ok()?;
         Some(apic.id())
     };
@@ -265,7 +266,8 @@ impl LocalApic {
             if !in_service {
                 return;
             }
-            // SAFETY: nothing that the kernel handles is in service yet: this is left from before.
+            // SAFETY: nothing that the kernel handles is in service yet: the interrupt is left from
+            // firmware.
             unsafe { self.end_of_interrupt() };
         }
     }
@@ -344,17 +346,19 @@ impl LocalApic {
         tocsin_logic::apic::status::Version(self.read(Register::Version))
     }
 
-    /// Ends the interrupt in service that has the highest priority, whichever that is (EOI).
+    /// Ends the interrupt in service with the highest priority, whichever it is (EOI).
     ///
-    /// The entry code does it after each handler; this is for entry code of the caller's own.
+    /// The kernel's entry code does this after each handler; the function is for the caller's own
+    /// entry code.
     ///
     /// Context: any (an interrupt's entry code, interrupts disabled).
     ///
     /// # Safety
     ///
-    /// The interrupt must have an entry of the caller's own, which the kernel's does not end too, and its
-    /// handler must have returned. An EOI in a handler lets the same handler run again inside itself, frees
-    /// lines while their handlers run, and lets more interrupts nest than there is stack for.
+    /// The interrupt must have been entered through the caller's own entry code, so that the
+    /// kernel's does not end it too, and its handler must have returned. An EOI in a handler lets
+    /// the same handler run again inside itself, frees lines while their handlers run, and lets
+    /// more interrupts nest than there is stack for.
     #[inline]
     pub unsafe fn end_of_interrupt(&self) {
         self.write(Register::Eoi, 0);

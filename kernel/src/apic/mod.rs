@@ -13,7 +13,7 @@ use core::ops::Range;
 
 pub use local::{LocalApic, local};
 
-/// Whether physical addresses reach into the registers of the local or an I/O APIC.
+/// Whether a range of physical addresses overlaps the registers of the local APIC or an I/O APIC.
 pub(crate) fn is_register(addresses: Range<u64>) -> bool {
     let local = local::base_register().map_or(0, |base| base.address);
     let io = io::all().iter().map(|io_apic| io_apic.address);
@@ -21,7 +21,7 @@ pub(crate) fn is_register(addresses: Range<u64>) -> bool {
         .any(|page| page < addresses.end && addresses.start < page + REGISTERS)
 }
 
-/// Bytes of a controller's registers.
+/// Size of a controller's registers, in bytes.
 const REGISTERS: u64 = 4096;
 
 /// Vectors that the controllers themselves use.

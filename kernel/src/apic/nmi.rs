@@ -26,7 +26,7 @@ pub(crate) enum LastWrite {
 }
 
 impl LocalApic {
-    /// Sends an NMI. The receiver must have been asked for something before: see `cpu::nmi`.
+    /// Sends an NMI. A request must have been posted to the receiver before: see `cpu::nmi`.
     ///
     /// # Errors
     ///

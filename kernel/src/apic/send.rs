@@ -30,7 +30,7 @@ pub(super) fn fence() {
 }
 
 impl LocalApic {
-    /// Sends an interprocessor interrupt of any kind. What this CPU wrote before is visible to the
+    /// Sends an interprocessor interrupt of any kind. Earlier writes of this CPU are visible to the
     /// receiver. [`ipi::send`](crate::irq::ipi::send) is the safe way to interrupt CPUs.
     ///
     /// Context: any.
@@ -41,10 +41,10 @@ impl LocalApic {
     ///
     /// # Safety
     ///
-    /// The receivers must be able to take it: a fixed vector must be above 31 and have a handler that
-    /// expects it, and must not be one of a level-triggered line; INIT and start-up IPIs end what runs on
-    /// a CPU, with its stack, locks and borrowed data, and may go only to CPUs that the kernel does not
-    /// use; an SMI is firmware's.
+    /// The receivers must be able to take it: a fixed vector must be above 31 and have a handler
+    /// that expects it, and must not be one of a level-triggered line; INIT and start-up IPIs end
+    /// the code that runs on a CPU, with its stack, locks and borrowed data, and may go only to
+    /// CPUs that the kernel does not use; an SMI runs firmware's handler.
     #[expect(
         clippy::inline_always,
         reason = "most commands are constants but for the destination"
@@ -62,7 +62,7 @@ impl LocalApic {
         Ok(())
     }
 
-    /// Sends a vector of the kernel's own, or one that a line or a caller has reserved.
+    /// Sends one of the kernel's own vectors, or one that a line or a caller has reserved.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ impl LocalApic {
     ///
     /// # Panics
     ///
-    /// If the vector is an exception's.
+    /// If the vector is that of an exception.
     #[expect(clippy::inline_always, reason = "as `send`")]
     #[inline(always)]
     pub(crate) fn send_fixed(
@@ -82,8 +82,8 @@ impl LocalApic {
             vector.get() >= interrupts::FIRST,
             "apic: an IPI with the vector of an exception"
         );
-        // SAFETY: the vector is not an exception's, so its stub expects no error code, and it is answered:
-        // by the handler in the table, or by the one for unhandled interrupts.
+        // SAFETY: the vector is not that of an exception, so its stub expects no error code, and it
+        // is handled: by the handler in the table, or as an unhandled interrupt.
         unsafe { self.send(Icr::fixed(vector.get(), destination)) }
     }
 
@@ -99,14 +99,16 @@ impl LocalApic {
         // between the two writes.
         without_interrupts(|| self.write_command(command));
         if own.interrupts.are_answered() {
-            // The interrupted code may have waited until the ICR was idle, and be about to write it.
+            // The interrupted code may have waited until the ICR was idle, and be about to write to
+            // it.
             self.wait_until_sent();
         }
     }
 
-    /// As [`send_by_registers`](Self::send_by_registers), in an NMI handler. The NMI may have come between
-    /// the two writes of a command. So the handler restores the high half, without which that command would
-    /// go to another destination, and leaves the ICR idle. In x2APIC mode a command is one write.
+    /// As [`send_by_registers`](Self::send_by_registers), in an NMI handler. The NMI may have
+    /// interrupted a command between its two writes. So this restores the high half, without which
+    /// that command would go to another destination, and leaves the ICR idle. In x2APIC mode a
+    /// command is one write.
     #[cold]
     #[inline(never)]
     fn send_by_registers_in_nmi(&self, command: [u32; 2]) {
@@ -139,7 +141,7 @@ impl LocalApic {
     ///
     /// # Panics
     ///
-    /// If `vector` is an exception's.
+    /// If `vector` is that of an exception.
     #[inline]
     pub(crate) fn send_to_self(&self, vector: Vector) {
         assert!(

@@ -32,7 +32,8 @@ pub(super) fn set_up() {
     interrupts::register(vectors::ERROR, answer_error);
     stray::set_service(Service {
         highest: || local().highest_in_service(),
-        // SAFETY: the entry code calls it for the interrupt that it has entered, once, as its last step.
+        // SAFETY: the entry code calls this for the interrupt that it has entered, once, as its
+        // last step.
         end: || unsafe { local().end_of_interrupt() },
     });
 }

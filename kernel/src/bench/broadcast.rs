@@ -1,5 +1,6 @@
-//! One interrupt to all other CPUs, until all of them have answered: by destination shorthand, and to each
-//! CPU in turn, as it is sent where shorthands would reach CPUs that the kernel does not own.
+//! The latency of one interrupt to all other CPUs, until all have handled it: by destination
+//! shorthand, and to each CPU in turn, which is used where shorthands would reach CPUs that the
+//! kernel does not own.
 
 use alloc::format;
 use core::sync::atomic::Ordering;
@@ -77,6 +78,6 @@ fn measure(count: u64, send: impl FnOnce()) -> (u64, u64) {
 
 #[inline]
 fn by_shorthand(vector: Vector) {
-    // Without a destination there is nothing that does not fit.
+    // A shorthand has no destination that might not fit.
     let _ = local().send_fixed(vector, Destination::Others);
 }

@@ -65,7 +65,7 @@ pub(super) fn run(bench: &mut Bench) {
         || sent(to_all(TYPICAL), count),
     );
     if smp::broadcast() != Broadcast::Shorthand {
-        // The rivals' interrupt would reach CPUs that are not online.
+        // The baselines' interrupt would reach CPUs that are not online.
         ways.truncate(1);
     }
     let param = [("cpus", Value::Number(count + 1))];

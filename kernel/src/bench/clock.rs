@@ -93,7 +93,8 @@ pub(super) fn check(clock: Clock) -> Result<(), NotCounted> {
     }
     for turns in TURNS {
         let run = || without_interrupts(|| known_run(turns));
-        // Where CPUs share a thread of the emulator, another one may have its turn in the middle of a run.
+        // Where CPUs share a thread of the emulator, another CPU may be scheduled in the middle of
+        // a run.
         let is_exact = (0..ATTEMPTS)
             .map(|_| run())
             .any(|(instructions, ticks)| instructions == ticks);
@@ -108,7 +109,7 @@ pub(super) fn check(clock: Clock) -> Result<(), NotCounted> {
     Ok(())
 }
 
-/// Runs of a length of which one must be exact.
+/// Number of runs of a length; one of them must be exact.
 const ATTEMPTS: u32 = 4;
 
 /// Runs from which the clock's step is told, and lengths that they have in turns.

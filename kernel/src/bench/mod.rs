@@ -165,7 +165,7 @@ pub fn find(name: &str) -> Option<&'static Group> {
     GROUPS.iter().find(|group| group.name == name)
 }
 
-/// Measures, and prints while it does. Returns how many figures there are.
+/// Runs the measurements and prints the results as they come. Returns the number of metrics.
 ///
 /// Context: a thread of the boot CPU that masks nothing.
 ///
@@ -175,7 +175,8 @@ pub fn find(name: &str) -> Option<&'static Group> {
 ///
 /// # Panics
 ///
-/// If it is called elsewhere, or while it runs: the measurements replace handlers and entry code.
+/// If it is called in another context, or while it runs: the measurements replace handlers and
+/// entry code.
 #[track_caller]
 pub fn run(options: &Options) -> Result<u32, NotCounted> {
     static RUNS: AtomicBool = AtomicBool::new(false);
@@ -201,7 +202,7 @@ fn run_alone(options: &Options) -> Result<u32, NotCounted> {
     } else {
         options.groups.clone()
     };
-    // It would interrupt measurements.
+    // Its interrupts would disturb the measurements.
     let polling = machine_checks::stop();
     let mut bench = Bench::new(options);
     if let Some(why) = rivals::no_typical() {

@@ -71,7 +71,7 @@ pub(super) enum Activity {
 /// Partners at work; they stop when this is dropped.
 #[derive(Debug)]
 pub(super) struct AtWork {
-    /// `None` if a CPU was busy; then none is at work.
+    /// `None` if a CPU was busy; then no CPU runs.
     jobs: Option<jobs::Given>,
 }
 

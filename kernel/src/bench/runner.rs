@@ -148,7 +148,7 @@ impl Bench {
         });
     }
 
-    /// How many figures there are.
+    /// The number of metrics.
     pub(super) fn figures(&self) -> u32 {
         self.figures
     }

@@ -1,8 +1,8 @@
 //! Descriptor tables, fault messages and processor checks of the entry code.
 //!
-//! They are in force from the entry until `cpu::init_boot_cpu` loads the kernel's own tables. An NMI
-//! is counted in [`early_nmis`] and the entry code continues; any other exception prints one line on
-//! COM1 and stops.
+//! They are in use from the entry until `cpu::init_boot_cpu` loads the kernel's own tables. An NMI
+//! is counted in [`early_nmis`] and the entry code continues; any other exception prints one line
+//! on COM1 and stops.
 //!
 //! Both entries use them: the PVH entry in 32-bit mode at physical addresses, and then, as the Limine
 //! entry, in 64-bit mode. The message routines therefore consist of instructions that are encoded
@@ -14,8 +14,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use tocsin_logic::exception::ERROR_CODE_VECTORS;
 use tocsin_logic::{exit, layout};
 
-/// NMIs that arrived while the tables of the entry code were in force. Not in .bss, which the PVH entry
-/// clears.
+/// Number of NMIs that arrived while the tables of the entry code were in use. Not in .bss, which
+/// the PVH entry clears.
 #[unsafe(link_section = ".data.boot")]
 static EARLY_NMIS: AtomicU32 = AtomicU32::new(0);
 
@@ -55,7 +55,7 @@ boot_stubs:
     iretq
     .code32
 
-    // 32-bit gates: interrupt gates with the 32-bit code segment. In vector 2's place the stub of NMIs.
+    // 32-bit gates: interrupt gates with the 32-bit code segment. Vector 2 has the stub for NMIs.
     .balign 16
 boot_idt32:
     .set vector, 0

@@ -105,7 +105,7 @@ pub enum BootError {
     Protocol(u64),
     /// The PVH start info does not begin with its magic number.
     PvhMagic(u32),
-    /// A part of the PVH start info, by name, has an address that no PVH loader can reach.
+    /// The named part of the PVH start info has an address that a PVH loader cannot reach.
     PvhAddress(&'static str, u64),
     /// The loader does not speak a base revision the kernel knows.
     LimineRevision,

@@ -48,7 +48,7 @@ pvh_flat:
     mov edi, offset image_end - {base} - 4
     mov eax, 0x5ac0ffee
     mov [edi], eax
-    wbinvd                      // Not only a line in a cache.
+    wbinvd                      // So that the read does not hit the cache.
     cmp [edi], eax
     jne 10f
     // Firmware may have used the memory of .bss after the loader cleared it.
@@ -206,7 +206,7 @@ const MAGIC: u32 = 0x336e_c578;
 /// # Errors
 ///
 /// [`BootError`], if it is not a start info, has no memory map, or has an address outside the first
-/// 4 GiB, where a PVH loader puts everything (it enters in 32-bit mode).
+/// 4 GiB, where a PVH loader places everything (it enters the kernel in 32-bit mode).
 ///
 /// # Safety
 ///
@@ -251,14 +251,15 @@ pub(super) unsafe fn collect(info: &mut BootInfo, start_info: u64) -> Result<(),
         let text = (layout::DIRECT_MAP + address) as *const u8;
         // SAFETY: 1. The loader gives a string there, and the range is mapped, as just checked.
         let bytes = unsafe { core::slice::from_raw_parts(text, length as usize) };
-        // One that is cut off, or has no end, is longer than what is kept: that is reported as such.
+        // A string that is cut off or has no end is longer than the kernel keeps, and is reported
+        // as too long.
         let end = bytes.iter().position(|&byte| byte == 0);
         info.set_command_line(&bytes[..end.unwrap_or(bytes.len())]);
     }
     Ok(())
 }
 
-/// Whether `length` bytes at physical address `address` are mapped by the entry code.
+/// Checks that the entry code maps `length` bytes at physical address `address`.
 fn check(what: &'static str, address: u64, length: u64) -> Result<(), BootError> {
     match address.checked_add(length) {
         Some(end) if end <= MAPPED => Ok(()),

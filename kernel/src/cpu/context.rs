@@ -1,5 +1,5 @@
-//! The execution context of the running code, and the check that rejects operations called above their
-//! limit; see [`tocsin_logic::irq::context`] for the rules.
+//! The execution context of the running code, and the check that rejects operations that are called
+//! above their limit; see [`tocsin_logic::irq::context`] for the rules.
 //!
 //! The check is part of every build: it reads RFLAGS, CR8 and the per-CPU block, but not the local APIC.
 
@@ -55,7 +55,7 @@ pub(crate) fn require_class(operation: &'static str, class: PriorityClass) {
     require_limit(operation, Limit::Class(class));
 }
 
-/// Rejects `operation`, which waits for another CPU, where that could wait for this one: see
+/// Rejects `operation`, which waits for another CPU, if that CPU could wait for this one: see
 /// [`Limit::Wait`].
 ///
 /// Context: any.
@@ -67,8 +67,8 @@ pub(crate) fn require_class(operation: &'static str, class: PriorityClass) {
 #[track_caller]
 pub(crate) fn require_wait(operation: &'static str) {
     let cpu = percpu::current();
-    // As a rule, it is a thread that nothing else concerns. Where a CPU runs a called function without an
-    // interrupt, its CR8 is at the class of calls.
+    // The common case is a plain thread. A CPU that runs a called function without an interrupt has
+    // CR8 at the class of calls.
     let is_plain = !cpu.interrupts.are_answered()
         && !cpu.in_nmi()
         && cpu.locks.held() == 0
@@ -78,7 +78,7 @@ pub(crate) fn require_wait(operation: &'static str) {
     }
 }
 
-/// As [`require_wait`], in another context than a plain thread.
+/// As [`require_wait`], for contexts other than a plain thread.
 #[cold]
 #[inline(never)]
 #[track_caller]
@@ -99,7 +99,7 @@ pub(crate) fn require_limit(operation: &'static str, limit: Limit) {
     require_in(operation, limit, current());
 }
 
-/// As [`require_limit`], in a context that is known.
+/// As [`require_limit`], for a given context.
 #[inline]
 #[track_caller]
 pub(crate) fn require_in(operation: &'static str, limit: Limit, context: Context) {

@@ -3,9 +3,9 @@
 //!
 //! It saves the nine registers that a function may change, and calls the function that the CPU's
 //! table has for the vector; see [`super::interrupts`]. A first interrupt goes to the interrupt
-//! stack, a nested one has it already; each has a path of its own, so that none costs more. It counts
-//! the interrupts of each vector, and notes the vector at each nesting depth: code below learns from that
-//! in which class it runs, without reading the local APIC.
+//! stack, a nested one has it already; each has a path of its own, so that neither costs more. The
+//! entry code counts the interrupts of each vector, and stores the vector of each nesting depth,
+//! from which the class of the running code is known without reading the local APIC.
 //!
 //! A software interrupt has no EOI and no priority: its function runs with interrupts off, on the stack
 //! that it finds.

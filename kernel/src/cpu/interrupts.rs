@@ -37,9 +37,8 @@ pub const WITHOUT_EOI: [u8; 4] = [0x27, 0x2f, SOFTWARE, 0xff];
 /// The vector for software interrupts.
 pub const SOFTWARE: u8 = 0x80;
 
-/// Vectors that belong to measurements: their stubs jump where
-/// `interrupt_entry::set_measured` says. Two of class 13, and one of class 14, the
-/// timers'.
+/// Vectors that belong to measurements: their stubs jump where `interrupt_entry::set_measured`
+/// says. Two of class 13, and one of class 14, the timers'.
 pub const MEASURED: [u8; 3] = [0xd9, 0xda, 0xe9];
 
 /// Vector of #UD, the exception that is measured.
@@ -191,7 +190,7 @@ fn level(depth: &AtomicI32) -> u32 {
 /// All blocks, and what each new one gets.
 struct Shared {
     blocks: Vec<&'static PerCpu>,
-    /// Reserved by callers.
+    /// Vectors reserved by callers.
     reserved: VectorSet,
     everywhere: Vec<(Vector, Handler)>,
 }
@@ -202,12 +201,12 @@ static SHARED: IrqMutex<Shared> = IrqMutex::new(Shared {
     everywhere: Vec::new(),
 });
 
-/// Why a vector cannot be reserved.
+/// The reason why a vector cannot be reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReserveError {
-    /// It is the processor's, or one of the kernel's own.
+    /// The vector belongs to the processor or the kernel.
     Fixed(Vector),
-    /// It belongs to a line, or is reserved already.
+    /// The vector belongs to a line, or is reserved already.
     InUse {
         /// The vector.
         vector: Vector,
@@ -246,11 +245,11 @@ impl fmt::Display for ReserveError {
 
 impl core::error::Error for ReserveError {}
 
-/// Takes a vector out of what lines get, on all CPUs, those to come too. For good.
+/// Takes a vector from the lines permanently, on all CPUs, including those that come online later.
 ///
 /// # Errors
 ///
-/// [`ReserveError`]; nothing has changed then.
+/// [`ReserveError`]; then nothing has changed.
 pub(crate) fn reserve(vector: Vector) -> Result<(), ReserveError> {
     let mut shared = SHARED.lock();
     if percpu::FIXED.with(EXCEPTIONS).contains(vector) {
@@ -259,7 +258,7 @@ pub(crate) fn reserve(vector: Vector) -> Result<(), ReserveError> {
     for (index, block) in shared.blocks.iter().enumerate() {
         if block.vectors.lock().claim(vector, 1).is_err() {
             for block in &shared.blocks[..index] {
-                // What was just claimed.
+                // The vectors that were just claimed.
                 let _ = block.vectors.lock().free(vector);
             }
             let cpu = block.id();
@@ -281,12 +280,12 @@ pub(crate) fn free_everywhere() -> VectorSet {
 }
 
 /// Makes `handler` answer `vector` on all CPUs, those to come too, instead of the handler that was
-/// registered before, if there was one. No interrupt goes unanswered meanwhile. The vector is one of the
-/// kernel's own, or reserved: no line gets it.
+/// registered before, if there was one. No interrupt goes unhandled meanwhile. The vector is one of
+/// the kernel's own, or reserved: no line gets it.
 ///
 /// # Panics
 ///
-/// If it is neither, or has another kind of handler on some CPU: a fault of the kernel.
+/// If it is neither, or has another kind of handler on a CPU: a bug in the kernel.
 pub(crate) fn register(vector: Vector, handler: Handler) {
     let mut shared = SHARED.lock();
     assert!(

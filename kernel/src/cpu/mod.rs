@@ -29,7 +29,7 @@ use tocsin_logic::layout::{StackKind, stack_range};
 use crate::hw::control;
 pub use percpu::{PerCpu, current};
 
-/// Gives the boot CPU its per-CPU block, in which locks keep their state.
+/// Sets the boot CPU's per-CPU block, in which locks keep their state.
 ///
 /// # Safety
 ///

@@ -59,12 +59,12 @@ pub(super) const FIXED: VectorSet = {
     fixed
 };
 
-/// No nesting depth.
+/// The value for no nesting depth.
 pub(crate) const NOT_SERVING: u32 = u32::MAX;
 
 /// The states of a CPU's mailbox for jobs.
 pub(crate) mod mailbox_state {
-    /// The thread does something else; no job is accepted.
+    /// The thread is occupied; no job is accepted.
     pub(crate) const CLOSED: u32 = 0;
     /// A job is accepted.
     pub(crate) const OPEN: u32 = 1;
@@ -79,15 +79,15 @@ pub(crate) mod mailbox_state {
 pub(crate) struct Assignment {
     /// One of [`mailbox_state`].
     pub(crate) state: AtomicU32,
-    /// Null, or the function; stored last.
+    /// The function, stored last; or null.
     pub(crate) function: AtomicPtr<()>,
     pub(crate) argument: AtomicU64,
-    /// What is set when the job is done; the giver's.
+    /// The flag that is set when the job is done; it belongs to the CPU that gave the job.
     pub(crate) done: AtomicPtr<AtomicBool>,
 }
 
 impl Assignment {
-    /// Changes the state if it is `from`. Returns whether it was.
+    /// Changes the state if it is `from`. Returns whether it has changed.
     pub(crate) fn change(&self, from: u32, to: u32) -> bool {
         let order = (Ordering::AcqRel, Ordering::Relaxed);
         let changed = self.state.compare_exchange(from, to, order.0, order.1);
@@ -122,12 +122,14 @@ pub(crate) struct Heart {
     pub(crate) last: AtomicU64,
     /// Whether the CPU has been reported as stuck.
     pub(crate) stuck: AtomicBool,
-    /// Beats since deferred work ran, and since one interrupted the thread. Only the CPU itself writes them.
+    /// Heartbeats since deferred work ran, and since one of them interrupted the thread. Only the
+    /// CPU itself writes them.
     pub(crate) handlers: AtomicU32,
     pub(crate) thread: AtomicU32,
-    /// Whether the CPU has been reported as stuck in handlers, or without its thread.
+    /// Whether the CPU has been reported for a soft lockup: stuck in handlers, or not running its
+    /// thread.
     pub(crate) soft: AtomicBool,
-    /// Whether deferred work has been asked to show that it runs.
+    /// Whether deferred work that shows that it runs is pending.
     pub(crate) is_asked: AtomicBool,
 }
 
@@ -139,9 +141,9 @@ pub(crate) struct Exchange {
     pub(crate) request: AtomicU32,
     /// The number of the request that the AP has handled last, stored after `counter`.
     pub(crate) reply: AtomicU32,
-    /// What the request asks the AP to add to its counter; 0 for nothing.
+    /// The number that the AP must add to its counter; 0 for no change.
     pub(crate) adjustment: AtomicI64,
-    /// The AP's counter, read after the request had come.
+    /// The AP's counter, read after the request had arrived.
     pub(crate) counter: AtomicU64,
 }
 
@@ -165,15 +167,15 @@ impl Exchange {
 pub struct PerCpu {
     /// Address of this block, for `mov reg, gs:[0]`. First, so that its offset is 0.
     this: UnsafeCell<*const PerCpu>,
-    /// Its `IrqMutex`es.
+    /// The state of its `IrqMutex`es and sections with interrupts disabled.
     pub(crate) locks: Local,
     id: u32,
-    /// At which nesting depth it runs a called function without an interrupt, or [`NOT_SERVING`]; see
-    /// `irq::wait`.
+    /// The nesting depth at which the CPU runs a called function without an interrupt, or
+    /// [`NOT_SERVING`]; see `irq::wait`.
     pub(crate) serves_at: AtomicU32,
-    /// The innermost wait for a ceiling lock; null in a release build, and if there is none.
+    /// The innermost wait for a ceiling lock; null if there is none, and in release builds.
     pub(crate) lock_wait: AtomicPtr<()>,
-    /// What its priority is raised to; see `irq::priority`.
+    /// The guards that raise its priority; see `irq::priority`.
     pub(crate) raised: Stack,
     /// Depth of fault reports being printed; above 1, a report has faulted itself.
     reports: AtomicU32,
@@ -201,9 +203,9 @@ pub struct PerCpu {
     pub strays: Strays,
     /// Its interrupts.
     pub interrupts: Interrupts,
-    /// Messages for the synchronisation of its time-stamp counter.
+    /// Messages of the synchronisation of its time-stamp counter.
     pub(crate) tsc: Exchange,
-    /// Its machine-check errors that polling found.
+    /// The machine-check errors that polling has found on it.
     pub(crate) polled: Polled,
     pub(super) gdt: UnsafeCell<GlobalDescriptorTable<GDT_ENTRIES>>,
     pub(super) tss: UnsafeCell<TaskStateSegment>,
@@ -230,7 +232,7 @@ impl PerCpu {
             reports: AtomicU32::new(0),
             end: End::new(),
             job: Assignment {
-                // The boot CPU runs `main`; the others are idle, or will be.
+                // The boot CPU runs `main`; the others are or will be idle.
                 state: AtomicU32::new(if id == 0 {
                     mailbox_state::CLOSED
                 } else {
@@ -281,7 +283,8 @@ impl PerCpu {
         self.locks.in_nmi()
     }
 
-    /// Whether an NMI has come while the handler of another was active, which will run again.
+    /// Whether an NMI has come while the handler of another one was active, which will then run
+    /// again.
     pub(crate) fn is_nmi_latched(&self) -> bool {
         self.locks.nmi_state.load(Ordering::Relaxed) == 2
     }
@@ -313,8 +316,8 @@ impl PerCpu {
     ///
     /// # Safety
     ///
-    /// On the CPU to which the block belongs, before it calls [`current`], and again when loading a selector
-    /// has cleared the GS base.
+    /// On the CPU to which the block belongs, before it calls [`current`], and again after loading
+    /// a selector has cleared the GS base.
     pub(super) unsafe fn install(&'static self) {
         // SAFETY: 1. Nobody reads it before the GS base leads here.
         unsafe { *self.this.get() = self };

@@ -69,7 +69,7 @@ impl Strays {
         }
     }
 
-    /// How many there have been.
+    /// The number of interrupts counted.
     ///
     /// Context: any.
     #[must_use]

@@ -80,7 +80,7 @@ fn ask(command: u8) -> Result<u8, DeviceError> {
     })
 }
 
-/// Whether there is a controller: it takes a command and answers it.
+/// Whether there is a controller, which accepts a command and replies to it.
 fn answers() -> bool {
     !status().is_nothing() && ask(command::READ_COMMAND_BYTE).is_ok()
 }
@@ -139,7 +139,7 @@ impl Controller {
     fn start() -> Result<Self, DeviceError> {
         let ownership = Ownership::take(&TAKEN, NAME)?;
         if !answers() {
-            // Half of the FADTs in the field deny a controller that is there, so none is believed.
+            // Half of the FADTs in the field deny a controller that exists, so the flag is ignored.
             return Err(DeviceError::Absent(
                 NAME,
                 "no 8042 controller answers at port 0x64",
@@ -264,13 +264,13 @@ impl Keyboard {
         self.taken.bytes.overflowed() as u64
     }
 
-    /// Takes a byte that the handler would take, if there is one: for a machine whose interrupts do not
+    /// Reads a byte in place of the handler, if there is one: for a machine whose interrupts do not
     /// arrive.
     ///
     /// Context: thread.
     pub fn poll(&self) {
-        // Not between the look and the read of a handler on this CPU. On another one it cannot run, as
-        // interrupts do not arrive.
+        // Interrupts are disabled so that no handler on this CPU runs between the two reads. No
+        // handler runs on another CPU, because interrupts do not arrive.
         without_interrupts(|| self.taken.take());
     }
 

@@ -52,7 +52,7 @@ impl Pit {
         })
     }
 
-    /// Has its interrupt answered by `handler` on CPU number `cpu`.
+    /// Sets `handler` for its interrupt, on CPU number `cpu`.
     ///
     /// Context: thread.
     ///

@@ -64,7 +64,7 @@ impl Serial {
         Ok(Self { uart, ownership })
     }
 
-    /// Has its interrupts answered on CPU number `cpu`; received bytes go to `handler`.
+    /// Handles its interrupts on CPU number `cpu`; received bytes go to `handler`.
     ///
     /// Nothing to send is a reason to interrupt: with most ports one comes at once.
     ///

@@ -1,8 +1,9 @@
 //! Registers in memory: volatile accesses of one width, with bounds.
 //!
-//! A volatile access orders other volatile ones only. A device may read memory when a register is written,
-//! or have written it when one is read: so each access is a barrier for the compiler, too. The processor keeps
-//! stores in order with accesses to uncached memory itself (SDM vol. 3A, 13.3).
+//! A volatile access is ordered only with other volatile accesses. A device may read memory when a
+//! register is written, or have written it when a register is read, so each access here is also a
+//! compiler barrier. The processor itself keeps stores in order with accesses to uncached memory
+//! (SDM vol. 3A, 13.3).
 
 use core::sync::atomic::{Ordering, compiler_fence};
 
@@ -10,7 +11,7 @@ use core::sync::atomic::{Ordering, compiler_fence};
 ///
 /// # Safety
 ///
-/// A device's registers must be mapped there, and what the read does to the device must be meant.
+/// A device's registers must be mapped there, and the side effects of the read must be intended.
 #[inline]
 pub(crate) unsafe fn read<T: Word>(address: u64) -> T {
     // SAFETY: passed on to the caller. Every bit pattern is a `Word`.
@@ -19,11 +20,12 @@ pub(crate) unsafe fn read<T: Word>(address: u64) -> T {
     value
 }
 
-/// Writes the register at a virtual address. The device finds what was stored before.
+/// Writes the register at a virtual address. Earlier stores are visible to the device.
 ///
 /// # Safety
 ///
-/// A device's registers must be mapped there, and what the device does must be meant, to memory too.
+/// A device's registers must be mapped there, and the effects of the write must be intended,
+/// including the device's accesses to memory.
 #[inline]
 pub(crate) unsafe fn write<T: Word>(address: u64, value: T) {
     compiler_fence(Ordering::SeqCst);
@@ -34,8 +36,8 @@ pub(crate) unsafe fn write<T: Word>(address: u64, value: T) {
 
 /// Device registers that are mapped.
 ///
-/// Accesses are volatile, uncached, of exactly the width asked for, and in order with each other and with
-/// other stores (SDM vol. 3A, 13.3). They may come from handlers.
+/// Accesses are volatile, uncached, of exactly the requested width, and in order with each other
+/// and with other stores (SDM vol. 3A, 13.3). They may be made in handlers.
 #[derive(Clone, Copy, Debug)]
 pub struct Mmio {
     /// Virtual address.
@@ -92,7 +94,8 @@ impl Mmio {
     #[inline]
     #[must_use]
     pub fn read<T: Word>(&self, offset: u64) -> T {
-        // SAFETY: the register is within the range, which `new` was told is a device's.
+        // SAFETY: the register is within the range, which belongs to a device by the contract of
+        // `new`.
         unsafe { read(self.address::<T>(offset)) }
     }
 
@@ -105,8 +108,8 @@ impl Mmio {
     /// As [`Mmio::read`].
     #[inline]
     pub fn write<T: Word>(&self, offset: u64, value: T) {
-        // SAFETY: the register is within the range, which `new` was told is a device's, and whose caller vouches
-        // for what the device does.
+        // SAFETY: the register is within the range. The caller of `new` guarantees that it belongs
+        // to a device and that the effects of writes are intended.
         unsafe { write(self.address::<T>(offset), value) };
     }
 

@@ -1,7 +1,8 @@
 //! Accesses to I/O ports.
 //!
-//! The `x86_64` crate's promise the compiler that they touch no memory. A device does, or reads it: so here
-//! each is a barrier for the compiler. The processor keeps the order itself (SDM vol. 1, 18.6).
+//! The accesses of the `x86_64` crate are declared as not touching memory. A device may read or
+//! write memory on an access, so each access here is also a compiler barrier. The processor itself
+//! keeps the order (SDM vol. 1, 18.6).
 
 use core::sync::atomic::{Ordering, compiler_fence};
 
@@ -11,7 +12,7 @@ use x86_64::instructions::port::{Port, PortRead, PortWrite};
 ///
 /// # Safety
 ///
-/// What the read does to the device must be meant.
+/// The side effects of the read must be intended.
 #[inline]
 pub(crate) unsafe fn read<T: PortRead>(port: u16) -> T {
     compiler_fence(Ordering::SeqCst);
@@ -21,11 +22,11 @@ pub(crate) unsafe fn read<T: PortRead>(port: u16) -> T {
     value
 }
 
-/// Writes to a port. The device finds what was stored before.
+/// Writes to a port. Earlier stores are visible to the device.
 ///
 /// # Safety
 ///
-/// What the device does must be meant, to memory too.
+/// The effects of the write must be intended, including the device's accesses to memory.
 #[inline]
 pub(crate) unsafe fn write<T: PortWrite>(port: u16, value: T) {
     compiler_fence(Ordering::SeqCst);

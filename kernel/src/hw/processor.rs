@@ -6,9 +6,10 @@ pub use core::arch::x86_64::CpuidResult;
 
 use tocsin_logic::topology::cpuid::Cpuid;
 
-/// Enables interrupts and sleeps until one has been handled. None that comes between is missed: STI holds
-/// interrupts back for one more instruction (SDM vol. 2B, STI). What handlers have written is seen afterwards,
-/// and they see what was written before, which the `x86_64` crate's instructions do not promise.
+/// Enables interrupts and halts until one has been handled. No interrupt is missed in between: STI
+/// delays interrupts by one instruction (SDM vol. 2B, STI). This is a compiler barrier, unlike the
+/// `x86_64` crate's instructions: handlers see earlier writes, and their own writes are visible
+/// afterwards.
 ///
 /// Context: thread (one that masks nothing).
 #[inline]

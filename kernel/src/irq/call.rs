@@ -1,14 +1,15 @@
 //! Calling a function on other CPUs, in an interrupt of class 13.
 //!
-//! Each CPU has a mailbox, and the machine a board for what all are called for;
-//! `tocsin_logic::irq::mailbox` and `tocsin_logic::irq::board` have the protocols. Who waits for one
-//! CPU or for some brings the calls on its stack. Who waits for all posts once, at the same cost for
-//! any number of CPUs. A call to all others is one write to the ICR.
+//! Each CPU has a mailbox, and the machine has one board for calls to all CPUs;
+//! `tocsin_logic::irq::mailbox` and `tocsin_logic::irq::board` have the protocols. Synchronous
+//! calls to one CPU or a set live on the caller's stack. A synchronous call to all is posted once,
+//! at the same cost for any number of CPUs. A call to all others is one write to the ICR.
 //!
-//! Two CPUs that call each other and wait serve each other: see `irq::wait`. A called function
-//! must not wait itself, and nobody may wait while it holds an `IrqMutex`, for which the other CPU may spin
-//! with interrupts disabled: both are rejected. What never ends is a wait for a CPU that has its interrupts
-//! off and waits for something else; the wait is logged, and the watchdog names that CPU.
+//! Two CPUs that wait for calls to each other serve each other: see `irq::wait`. A called function
+//! must not wait for another CPU, nor may a CPU wait while it holds an `IrqMutex`, for which the
+//! other CPU may spin with interrupts disabled: both are rejected. A wait for a CPU that keeps its
+//! interrupts disabled and does not serve never ends; the wait is logged, and the watchdog names
+//! that CPU.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -28,7 +29,7 @@ use crate::cpu::{self, PerCpu, context, interrupts};
 use crate::smp::{self, Online};
 use crate::sync::without_interrupts;
 
-/// Vector of the IPI: high, so that a call answers fast, but below what is most urgent.
+/// Vector of the IPI: high, so that calls are handled fast, but below the most urgent interrupts.
 pub const VECTOR: Vector = Vector(0xd0);
 
 /// Vector of the IPI that says that there is something on the board.
@@ -46,34 +47,34 @@ const AT_A_TIME: usize = 16;
 /// Calls to all that may be under way at once; further callers wait until one is done.
 const TO_ALL: usize = 16;
 
-/// The operation that a report of a wrong context names.
+/// The name of the operation in reports of a violation.
 const OPERATION: &str = "call::and_wait";
 
-/// How often a CPU that waits for an answer looks for it, unless [`set_eager_looks`] has told otherwise,
-/// before it pauses and begins to answer calls in its loop: for about the time that an answer takes.
-/// PAUSE has its price on some processors, and most of all under an emulator.
+/// Default number of polls of a waiting CPU before it executes PAUSE and serves calls in its loop;
+/// [`set_eager_looks`] changes it. They take about as long as a reply. PAUSE is slow on some
+/// processors, and most of all under an emulator.
 pub const EAGER_LOOKS: u32 = 3000;
 
 static LOOKS: AtomicU32 = AtomicU32::new(EAGER_LOOKS);
 
-/// What all CPUs are called for.
+/// The calls to all CPUs.
 static BOARD: Board<TO_ALL> = Board::new();
 
 /// A function that other CPUs can be made to call.
 ///
-/// It runs in class [`CLASS`] with interrupts enabled; or with them disabled, on a CPU that waits for
-/// another one with interrupts disabled. It must not wait for other CPUs, which is rejected. Locks it may take
-/// like any handler of its class: a CPU that waits holds none that such a handler takes.
+/// It runs in class [`CLASS`] with interrupts enabled or, on a CPU that waits for another one with
+/// interrupts disabled, with them disabled. A wait for other CPUs is rejected in it. It may take
+/// locks like any handler of its class: a CPU that waits holds none that such a handler takes.
 pub type Function = extern "C" fn(argument: usize);
 
-/// Why a call was not made, or not everywhere.
+/// The reason why a call was not made, or not on all CPUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     clippy::large_enum_variant,
     reason = "the set may not be allocated: handlers call this"
 )]
 pub enum CallError {
-    /// One of the CPUs is not online. Nobody has been called.
+    /// One of the CPUs is not online. No CPU has been called.
     Offline(Offline),
     /// These CPUs have too many calls already. They have not been called; all others have.
     Full(CpuSet),
@@ -98,17 +99,17 @@ impl fmt::Display for CallError {
     }
 }
 
-/// Sets how often a CPU that waits for an answer looks for it before it pauses.
+/// Sets the number of polls of a waiting CPU before it executes PAUSE.
 ///
-/// 0 is right where all CPUs share one thread of an emulator, as under QEMU's `-icount`: there PAUSE lets
-/// the others go on, and looking keeps them from it.
+/// 0 is right where all CPUs share one thread of an emulator, as under QEMU's `-icount`: there
+/// PAUSE lets the other CPUs run, and polling does not.
 ///
 /// Context: any.
 pub fn set_eager_looks(count: u32) {
     LOOKS.store(count, Ordering::Relaxed);
 }
 
-/// Lets CPUs be called. Once, before any is.
+/// Registers the handlers of calls. Once, before the first call.
 pub(crate) fn set_up() {
     interrupts::register(VECTOR, answer);
     interrupts::register(VECTOR_TO_ALL, answer_all);
@@ -123,7 +124,7 @@ pub(crate) fn set_up() {
 ///
 /// # Errors
 ///
-/// [`CallError`], with the CPUs that were not called. Try again with those, or without waiting leave it.
+/// [`CallError`], with the CPUs that were not called. The caller may try again with those.
 #[expect(clippy::result_large_err, reason = "as above")]
 pub fn start<'a>(
     targets: impl Into<Targets<'a>>,
@@ -175,7 +176,7 @@ pub fn start<'a>(
 ///
 /// # Errors
 ///
-/// [`Offline`], if one of the CPUs is not online. Nobody has been called.
+/// [`Offline`], if one of the CPUs is not online. No CPU has been called.
 ///
 /// # Panics
 ///
@@ -187,7 +188,7 @@ pub fn and_wait<'a>(
     function: Function,
     argument: usize,
 ) -> Result<(), Offline> {
-    // Most callers pass a constant kind of targets, which leaves only one of these.
+    // Most callers pass a constant kind of targets, so the compiler keeps only one of these.
     match targets.into() {
         Targets::One(cpu) => call_one(cpu, function, argument),
         Targets::Set(set) => call_set(set, function, argument),
@@ -220,19 +221,19 @@ where
     F: Fn() + Sync,
 {
     extern "C" fn enter<F: Fn()>(argument: usize) {
-        // SAFETY: 1. It is the closure of a caller that does not go on before this has returned.
-        // 2. It is shared, and so may be used from here.
+        // SAFETY: 1. It is the closure of a caller that does not continue before this has returned.
+        // 2. It is `Sync`, so it may be used on this CPU.
         let function = unsafe { &*(argument as *const F) };
         function();
     }
     and_wait(targets, enter::<F>, &raw const function as usize)
 }
 
-/// Calls one CPU, which may be this one.
+/// Calls one CPU, possibly this one.
 #[inline(never)]
 #[track_caller]
 fn call_one(cpu: u32, function: Function, argument: usize) -> Result<(), Offline> {
-    // Apart from the rest, which needs no registers to be saved for a report then.
+    // Separate from the rest, which then needs no registers saved for a report.
     context::require_wait(OPERATION);
     call_one_from_here(cpu, function, argument)
 }
@@ -252,7 +253,7 @@ fn call_one_from_here(cpu: u32, function: Function, argument: usize) -> Result<(
     Ok(())
 }
 
-/// Calls a set of CPUs, of which this one may be one.
+/// Calls a set of CPUs, which may contain this one.
 #[inline(never)]
 #[track_caller]
 fn call_set(set: &CpuSet, function: Function, argument: usize) -> Result<(), Offline> {
@@ -312,7 +313,8 @@ fn post_and_wait(function: Function, argument: usize, meanwhile: impl FnOnce()) 
     wait_for_all(online, notice);
 }
 
-/// As [`post_and_wait`], by one IPI to each: where the shorthand would reach CPUs that are not online.
+/// As [`post_and_wait`], with one IPI to each CPU, where the shorthand would reach CPUs that are
+/// not online.
 #[cold]
 fn post_and_wait_in_turn(
     own: &PerCpu,
@@ -347,14 +349,14 @@ fn wait_for_all(online: &[Online], notice: Notice) {
 #[inline(never)]
 fn post_to_others(own: &PerCpu, function: Function, argument: usize) -> Option<Notice> {
     let readers = smp::all().iter().map(|it| &it.cpu.reader);
-    // Off for the two halves of the post: see the protocol.
+    // Interrupts are disabled for the two halves of the post: see the protocol.
     without_interrupts(|| BOARD.post(&own.reader, &readers, function as usize, argument)).ok()
 }
 
 /// As [`post_to_others`], when there is room.
 #[cold]
 fn post_later(own: &PerCpu, function: Function, argument: usize) -> Notice {
-    // Others may wait for what this CPU has posted already but not signalled.
+    // Other CPUs may wait for a notice that this CPU has posted but not signalled.
     ipi::signal_others(VECTOR_TO_ALL);
     let mut notice = None;
     wait::until(For::Room, || {
@@ -369,14 +371,14 @@ fn send(destination: Destination) {
     ipi::signal(VECTOR, destination);
 }
 
-/// Calls a function in the context that it would have as a call of another CPU's.
+/// Calls a function in the context that it would have if another CPU called it.
 #[inline(never)]
 fn call_here(function: Function, argument: usize) {
     let _raised = priority::raise(CLASS);
     wait::as_called(|| function(argument));
 }
 
-/// Waits for an answer of a CPU.
+/// Waits until a CPU has handled a call.
 #[inline]
 fn wait_until(target: &Online, mut is_done: impl FnMut() -> bool) {
     for _ in 0..LOOKS.load(Ordering::Relaxed) {
@@ -390,7 +392,7 @@ fn wait_until(target: &Online, mut is_done: impl FnMut() -> bool) {
     }
 }
 
-/// Answers the calls that wait for this CPU, from within a wait with interrupts disabled.
+/// Serves the calls that are pending for this CPU, in a wait with interrupts disabled.
 pub(super) fn serve_here(own: &PerCpu) {
     if !own.calls.is_empty() || BOARD.has_news(&own.reader) {
         let _raised = priority::raise(CLASS);
@@ -413,9 +415,9 @@ fn serve(own: &PerCpu) {
 /// The call at an address that was posted.
 #[inline]
 fn at(call: *const Call) -> &'static Call {
-    // SAFETY: 1. Calls are posted by `and_wait` and `call_set`, which wait until they are done, and by
-    // mailboxes themselves, which live for ever; nobody who serves keeps the reference longer. 2. A
-    // call is all atomics.
+    // SAFETY: 1. Calls are posted by `and_wait` and `call_set`, which wait until they are done, and
+    // by mailboxes themselves, which are never freed; serving keeps no reference after the call is
+    // done. 2. All fields of a call are atomic.
     unsafe { &*call }
 }
 

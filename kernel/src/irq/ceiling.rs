@@ -1,20 +1,20 @@
 //! A priority-ceiling spinlock.
 //!
-//! A [`CeilingMutex`] knows the highest class of code that takes it. Its holder runs with CR8 raised to that
-//! class, so no handler that takes the lock can interrupt the holder and find the lock taken on its own CPU;
-//! handlers above the ceiling are not delayed. This is the stack resource policy of uniprocessor real-time
-//! systems. Between CPUs, a ticket lock under the ceiling serves in the order of arrival (the
-//! multiprocessor form: raise first, then queue).
+//! A [`CeilingMutex`] has a ceiling: the highest class of code that takes it. Its holder runs with
+//! CR8 raised to that class, so no handler that takes the lock can interrupt the holder on the same
+//! CPU; handlers above the ceiling are not delayed. This is the stack resource policy of
+//! uniprocessor real-time systems. Between CPUs, a ticket lock under the ceiling serves in the
+//! order of arrival (the multiprocessor form: raise first, then queue).
 //!
 //! # The bound of a wait
 //!
-//! A CPU waits for the sections of those that queued before it, at most one for each other CPU, **and for all
-//! handlers above the ceiling that run on those CPUs meanwhile**. Such handlers preempt the holder, and
-//! they preempt a waiter: when it is a preempted waiter's turn, the lock stands idle and all behind it
-//! wait. With m CPUs, sections of length s, and handlers above the ceiling that take up to h on one CPU in the
-//! course of the wait, a wait is bounded by (m - 1) (s + h) plus the handlers on the waiting CPU itself.
-//! Where this is too long, give the lock a higher ceiling: then fewer handlers preempt its holders, at the
-//! price of their latency.
+//! A CPU waits for the sections of those that queued before it, at most one for each other CPU,
+//! **and for all handlers above the ceiling that run on those CPUs meanwhile**. Such handlers
+//! preempt the holder, and they preempt waiters: when a preempted waiter is next, the lock stays
+//! idle and all CPUs behind it wait. With m CPUs, sections of length s, and handlers above the
+//! ceiling that take up to h on one CPU in the course of the wait, a wait is bounded by
+//! `(m - 1) * (s + h)` plus the handlers on the waiting CPU itself. If this is too long, give the
+//! lock a higher ceiling: then fewer handlers preempt its holders, at the cost of their latency.
 //!
 //! # Above the ceiling
 //!
@@ -77,7 +77,7 @@ impl<T> CeilingMutex<T> {
         self.ceiling
     }
 
-    /// Takes the lock, waiting behind the CPUs that came before.
+    /// Takes the lock, behind the CPUs that wait already.
     ///
     /// Context: thread or handler up to the ceiling, interrupts enabled. Not while this CPU holds the lock
     /// already.
@@ -139,7 +139,7 @@ struct Wait {
     holder: *const AtomicU32,
 }
 
-/// What is done between two looks at the lock: in a debug build, the time is watched.
+/// The step between two polls of the lock: in a debug build, it measures the time.
 #[derive(Debug)]
 pub struct Watched;
 
@@ -155,8 +155,9 @@ impl spin::RelaxStrategy for Watched {
 #[cfg(debug_assertions)]
 fn watch() {
     let wait = cpu::current().lock_wait.load(Ordering::Relaxed);
-    // SAFETY: 1. It is null, or the wait of the code that runs this: handlers that wait meanwhile put back
-    // what they found. 2. Only this CPU uses it, and the code that made it has no reference to it.
+    // SAFETY: 1. It is null, or the wait of the code that runs this: handlers that wait meanwhile
+    // restore the pointer. 2. Only this CPU uses it, and the code that made it has no reference to
+    // it.
     let Some(wait) = (unsafe { wait.cast::<Wait>().as_mut() }) else {
         return;
     };

@@ -74,7 +74,7 @@ pub fn defer(work: Work, argument: usize) -> Result<(), DeferError> {
     Ok(())
 }
 
-/// As [`defer`], for CPU number `cpu` to do.
+/// As [`defer`], on CPU number `cpu`.
 ///
 /// Context: any.
 ///

@@ -28,10 +28,10 @@ pub enum Targets<'a> {
     One(u32),
     /// These CPUs, of whom the sender may be one: an ICR write for each.
     Set(&'a CpuSet),
-    /// All that are online, but not the sender: one ICR write where [`smp::broadcast`] allows a shorthand,
-    /// else one for each.
+    /// All online CPUs except the sender: one ICR write where [`smp::broadcast`] permits a
+    /// shorthand, else one for each.
     Others,
-    /// All that are online, likewise.
+    /// All online CPUs, likewise.
     All,
 }
 
@@ -82,8 +82,8 @@ impl fmt::Display for IpiError {
     }
 }
 
-/// Sends an interrupt with a vector that the caller has [reserved](super::vectors::reserve); a line has
-/// [`trigger`](super::Line::trigger), and NMIs are [`nmi`](super::nmi)'s.
+/// Sends an interrupt with a vector that the caller has [reserved](super::vectors::reserve). For
+/// lines, see [`trigger`](super::Line::trigger); for NMIs, [`nmi`](super::nmi).
 ///
 /// Context: any (once the CPUs are online).
 ///
@@ -94,11 +94,11 @@ pub fn send<'a>(vector: ReservedVector, targets: impl Into<Targets<'a>>) -> Resu
     send_vector(vector.get(), targets)
 }
 
-/// As [`send`], with a vector of the kernel's own.
+/// As [`send`], with one of the kernel's own vectors.
 ///
 /// # Panics
 ///
-/// If the vector is an exception's.
+/// If the vector is that of an exception.
 pub(crate) fn send_vector<'a>(
     vector: Vector,
     targets: impl Into<Targets<'a>>,
@@ -129,11 +129,11 @@ fn has_shorthands() -> bool {
     !smp::by_shorthand().is_empty()
 }
 
-/// The online CPUs but the one that runs this.
+/// The online CPUs except the one that runs this.
 #[inline]
 pub(crate) fn others() -> impl Iterator<Item = &'static Online> {
     let own = cpu::current();
-    // By address: the numbers lie in the other CPUs' cache lines.
+    // Compared by address: the numbers are in the other CPUs' cache lines.
     smp::all()
         .iter()
         .filter(move |it| !core::ptr::eq(it.cpu, own))
@@ -155,7 +155,7 @@ pub(super) fn signal(vector: Vector, destination: Destination) {
         .expect("the ID of a CPU that is online fits the mode");
 }
 
-/// Sends a vector of the kernel's own to all other online CPUs.
+/// Sends one of the kernel's own vectors to all other online CPUs.
 pub(super) fn signal_others(vector: Vector) {
     if has_shorthands() {
         signal(vector, Destination::Others);
@@ -164,13 +164,13 @@ pub(super) fn signal_others(vector: Vector) {
     }
 }
 
-/// As [`signal_others`], by one command for each CPU.
+/// As [`signal_others`], with one command for each CPU.
 #[cold]
 pub(crate) fn signal_others_in_turn(vector: Vector) {
     others().for_each(|target| signal(vector, physical(target)));
 }
 
-/// Sends a vector of the kernel's own to all online CPUs.
+/// Sends one of the kernel's own vectors to all online CPUs.
 pub(super) fn signal_all(vector: Vector) {
     if has_shorthands() {
         signal(vector, Destination::All);

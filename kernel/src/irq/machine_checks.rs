@@ -1,4 +1,5 @@
-//! Polling of the machine-check banks: errors that the hardware corrected leave no other trace.
+//! Polling of the machine-check banks, which finds errors that the hardware has corrected and does
+//! not signal.
 
 use alloc::vec::Vec;
 use core::mem;
@@ -8,20 +9,20 @@ use crate::cpu::machine_check;
 use crate::smp;
 use crate::sync::IrqMutex;
 
-/// The time between two polls of each CPU, in nanoseconds, unless another one is chosen.
+/// Default time between two polls of each CPU, in nanoseconds.
 pub const PERIOD: u64 = 60_000_000_000;
 
-/// What is polling: the period, and a timer on each CPU.
+/// The polling: its period, and a timer on each CPU.
 static POLLING: IrqMutex<(u64, Vec<Timer>)> = IrqMutex::new((0, Vec::new()));
 
-/// Polls the banks of each online CPU every `period` nanoseconds, as deferred work (class 2), from now
-/// on. An earlier period ends.
+/// Starts to poll the banks of each online CPU every `period` nanoseconds, as deferred work (class
+/// 2). Replaces an earlier period.
 ///
 /// Context: thread.
 ///
 /// # Errors
 ///
-/// [`TimerError`], if a CPU has no timer for it; then none is polled.
+/// [`TimerError`], if a CPU has no free timer; then no CPU is polled.
 pub fn start(period: u64) -> Result<(), TimerError> {
     stop();
     let mut timers = Vec::new();
@@ -35,7 +36,7 @@ pub fn start(period: u64) -> Result<(), TimerError> {
     Ok(())
 }
 
-/// Ends the polling. Returns the period that it had, in nanoseconds, if there was one.
+/// Ends the polling. Returns its period in nanoseconds, if there was one.
 ///
 /// Context: thread.
 pub fn stop() -> Option<u64> {
@@ -44,7 +45,7 @@ pub fn stop() -> Option<u64> {
     (period > 0).then_some(period)
 }
 
-/// The period of the polling, in nanoseconds, if there is one. Context: any but NMI.
+/// The period of the polling, in nanoseconds; `None` if there is no polling. Context: any but NMI.
 #[must_use]
 pub fn period() -> Option<u64> {
     let period = POLLING.lock().0;

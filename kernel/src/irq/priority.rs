@@ -14,16 +14,18 @@ use crate::cpu::{self, context, stretch};
 use crate::hw::control;
 use crate::sync;
 
-/// A raised priority: interrupts of a class and of all lower ones are masked on this CPU until it is
-/// dropped.
+/// A raised priority: interrupts of a class and of all lower classes are masked on this CPU until
+/// the guard is dropped.
 ///
-/// Guards may be dropped in any order: CR8 is the highest class that those which are left ask for. Not
-/// `Send`: it belongs to the CPU that made it. One that is leaked keeps the priority raised for good.
+/// Guards may be dropped in any order: CR8 is the highest class that the remaining guards ask for.
+/// Not `Send`: a guard belongs to the CPU that made it. A leaked guard keeps the priority raised
+/// forever.
 #[derive(Debug)]
 #[must_use = "the priority falls back when this is dropped"]
 pub struct Raised {
     index: Index,
-    /// When more classes began to be masked, in TSC cycles, if that is watched; else 0.
+    /// Time at which the guard began to mask more classes, in TSC cycles, if that is watched; else
+    /// 0.
     since: u64,
     not_send: PhantomData<*mut ()>,
 }
@@ -37,7 +39,8 @@ pub struct Raised {
 ///
 /// # Panics
 ///
-/// In an NMI handler, and if the CPU has [`GUARDS`] already, as it has when guards are leaked again and again.
+/// In an NMI handler, and if the CPU has [`GUARDS`] guards already, for example because guards are
+/// leaked.
 #[inline]
 pub fn raise(class: PriorityClass) -> Raised {
     let own = cpu::current();

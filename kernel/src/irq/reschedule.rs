@@ -13,7 +13,7 @@ use super::ipi::{self, IpiError, Offline, Targets};
 
 pub use crate::smp::reschedule::{Hook, VECTOR, set_hook};
 
-/// Tells CPUs, the caller too if it is among them, to run the hook.
+/// Makes CPUs, including the caller if it is among them, run the hook.
 ///
 /// What the caller has written before, the hook sees.
 ///

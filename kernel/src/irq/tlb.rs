@@ -18,7 +18,7 @@ pub(crate) fn set_up() {
 /// Makes CPUs forget translations, and returns when none of them can use them any more. Ranges of up to
 /// [`PAGE_LIMIT`] pages are forgotten page by page, larger ones with everything else.
 ///
-/// The caller forgets too if it is among the targets.
+/// The calling CPU forgets them too, if it is among the targets.
 ///
 /// Context: thread or handler up to class 12; as [`call::and_wait`].
 ///

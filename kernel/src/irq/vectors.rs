@@ -6,8 +6,8 @@
 //! ipi::send(tick, Targets::Others)?;
 //! ```
 //!
-//! Lines do not need this: each takes its vectors itself, on its own CPU. A reservation is for IPIs that
-//! several CPUs handle alike, and for a number that must be known in advance.
+//! Lines do not need this: each takes its vectors itself, on its own CPU. A reservation is for an
+//! IPI that several CPUs handle alike, or for a vector whose number must be fixed in advance.
 
 use tocsin_logic::vector::{PriorityClass, Vector};
 
@@ -15,7 +15,7 @@ use crate::cpu::interrupts::{self, Handler};
 
 pub use crate::cpu::interrupts::ReserveError;
 
-/// A vector that belongs to the caller on all CPUs, for good: no line gets it.
+/// A vector that belongs to the caller on all CPUs, permanently: no line gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReservedVector(Vector);
 
@@ -25,27 +25,27 @@ pub struct ReservedVector(Vector);
 ///
 /// # Errors
 ///
-/// [`ReserveError`], if it is an exception's, the kernel's, a line's, or reserved already. The kernel has
-/// the classes 2, 14 and 15 and some vectors of others.
+/// [`ReserveError`], if the vector belongs to an exception, the kernel or a line, or is reserved
+/// already. The kernel has the classes 2, 14 and 15 and some vectors of others.
 pub fn reserve(vector: Vector) -> Result<ReservedVector, ReserveError> {
     interrupts::reserve(vector)?;
     Ok(ReservedVector(vector))
 }
 
-/// Reserves any vector of a class on all CPUs.
+/// Reserves a vector of a class on all CPUs.
 ///
 /// Context: any but NMI.
 ///
 /// # Errors
 ///
-/// [`ReserveError::Exhausted`], if none is free on all CPUs.
+/// [`ReserveError::Exhausted`], if no vector of the class is free on all CPUs.
 pub fn reserve_in(class: PriorityClass) -> Result<ReservedVector, ReserveError> {
     loop {
         let free = interrupts::free_everywhere();
         let vector = free
             .find_block(class, 1)
             .ok_or(ReserveError::Exhausted(class))?;
-        // A line may have taken it since.
+        // A line may have taken the vector since.
         if let Ok(reserved) = reserve(vector) {
             return Ok(reserved);
         }
@@ -61,8 +61,8 @@ impl ReservedVector {
         self.0
     }
 
-    /// Makes `handler` handle the vector on all CPUs, instead of the one before, if there was one. No
-    /// interrupt goes unhandled meanwhile. Until the first call, interrupts of the vector are counted as
+    /// Sets the handler of the vector on all CPUs, in place of an earlier one. No interrupt goes
+    /// unhandled meanwhile. Before the first call, interrupts with the vector are counted as
     /// unhandled.
     ///
     /// Context: any but NMI.

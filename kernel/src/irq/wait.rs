@@ -1,12 +1,13 @@
 //! The wait for another CPU.
 //!
-//! There is one loop for all such waits: for called functions, timers and lines. A CPU that waits with
-//! its interrupts enabled is below the classes of calls and of timer commands, so their interrupts bring
-//! both. One that waits with interrupts disabled serves both in the loop. So whatever two CPUs wait for,
-//! each serves the other.
+//! There is one loop for all such waits: for called functions, timers and lines. A CPU that waits
+//! with interrupts enabled is below the classes of calls and of timer commands, so it takes the
+//! interrupts of both. A CPU that waits with interrupts disabled serves both in the loop. So two
+//! CPUs that wait for each other serve each other, whatever they wait for.
 //!
-//! What no loop can serve is a wait within a called function or above, and one under an `IrqMutex` for which
-//! the other CPU may spin: those are rejected, see [`require_wait`](crate::cpu::context::require_wait).
+//! Serving is impossible in a called function and at a higher class, and does not help while the
+//! CPU holds an `IrqMutex` for which the other CPU may spin. Those waits are rejected, see
+//! [`require_wait`](crate::cpu::context::require_wait).
 
 use core::fmt;
 use core::sync::atomic::Ordering;
@@ -20,16 +21,16 @@ use crate::cpu::percpu::NOT_SERVING;
 use crate::smp;
 use crate::time::{LOOKS, Patience, WAIT_LIMIT};
 
-/// What a CPU waits for: something of the CPU of this number.
+/// The object of a wait, with the number of the CPU that must act.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum For {
-    /// Its end of a called function.
+    /// The end of a called function on the CPU.
     Call(u32),
-    /// Room among the functions that all are called for; any CPU may hold it up.
+    /// A free notice for a call to all CPUs, which any CPU may delay.
     Room,
-    /// That it forgets a timer, of this name.
+    /// The removal of the timer with this name.
     Timer(u32, &'static str),
-    /// That it has no interrupt of a line left, of this name.
+    /// The end of the interrupts of the line with this name.
     Line(u32, &'static str),
 }
 
@@ -78,7 +79,7 @@ pub(crate) fn until(what: For, mut is_done: impl FnMut() -> bool) {
     }
 }
 
-/// One turn of a wait whose loop does more than to look.
+/// One iteration of a wait whose loop does more than poll.
 pub(crate) fn turn(what: For, patience: &mut Patience) {
     if !flag::are_enabled() {
         serve();
@@ -89,21 +90,21 @@ pub(crate) fn turn(what: For, patience: &mut Patience) {
     }
 }
 
-/// Does what other CPUs ask of this one, whose interrupts are disabled.
+/// Serves calls and timer commands from other CPUs on this CPU, whose interrupts are disabled.
 #[cold]
 fn serve() {
     call::serve_here(cpu::current());
     timers::serve_if_asked();
 }
 
-/// Runs a called function where no interrupt has brought the call, in the context that it has otherwise.
-/// The priority must be raised to the class of calls.
+/// Runs a called function without an interrupt, in the same context as with one. The priority must
+/// be raised to the class of calls.
 pub(super) fn as_called(run: impl FnOnce()) {
     let own = cpu::current();
     own.serves_at
         .store(own.interrupts.depth(), Ordering::Relaxed);
     run();
-    // Not in a called function, so no other was running here.
+    // A wait in a called function is rejected, so no other called function was running here.
     own.serves_at.store(NOT_SERVING, Ordering::Relaxed);
 }
 
@@ -125,7 +126,7 @@ fn report(what: For) {
     );
 }
 
-/// What the CPU of this number does, as far as others can see.
+/// The state of the CPU with this number, as visible to other CPUs.
 pub(super) struct State(pub(super) u32);
 
 impl fmt::Display for State {

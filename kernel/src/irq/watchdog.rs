@@ -1,16 +1,17 @@
 //! The watchdog: CPUs watch each other for lockups.
 //!
-//! A timer on each CPU is its heartbeat, in class 14. It looks at the CPUs that follow in a ring; see
+//! A timer on each CPU is its heartbeat, in class 14. It checks the CPUs that follow in a ring; see
 //! `tocsin_logic::irq::heart`.
 //!
-//! | lockup | seen by | after |
+//! | lockup | sign | after |
 //! |---|---|---|
 //! | hard: interrupts are disabled, or all classes masked | no heartbeat | [`LIMIT`] |
 //! | soft: a handler does not return, or CR8 stays raised | deferred work, class 2, does not run | [`HANDLERS_LIMIT`] |
-//! | soft: handlers run all the time | no heartbeat interrupts the thread | [`THREAD_LIMIT`] |
+//! | soft: handlers run without a pause | no heartbeat interrupts the thread | [`THREAD_LIMIT`] |
 //!
-//! A thread that runs for long is no lockup. An NMI asks the CPU where it is. The machine goes on; a CPU that
-//! comes back is reported too. The only CPU of a machine finds its own soft lockups.
+//! A thread that runs for a long time is not a lockup. The report has the backtrace of the CPU,
+//! taken by NMI. The machine continues, and the end of a lockup is reported too. A single CPU
+//! detects its own soft lockups, but not a hard one.
 
 use alloc::vec::Vec;
 use core::mem;
@@ -36,10 +37,11 @@ pub const LIMIT: u64 = 2_000_000_000;
 /// Time without deferred work after which a CPU's handlers count as stuck, in nanoseconds.
 pub const HANDLERS_LIMIT: u64 = 5_000_000_000;
 
-/// Time without its thread after which a CPU's handlers count as running all the time, in nanoseconds.
+/// Time without its thread after which a CPU's handlers count as running without a pause, in
+/// nanoseconds.
 pub const THREAD_LIMIT: u64 = 10_000_000_000;
 
-/// The last two in beats.
+/// The last two limits, in heartbeats.
 const LIMITS: Beats = Beats {
     handlers: (HANDLERS_LIMIT / PERIOD) as u32,
     thread: (THREAD_LIMIT / PERIOD) as u32,
@@ -51,7 +53,7 @@ const REPORT: u64 = 3_000_000_000;
 /// The timers of the hearts; none while nobody watches.
 static BEATS: IrqMutex<Vec<Timer>> = IrqMutex::new(Vec::new());
 
-/// Starts the watch on all CPUs that are online. Returns how many they are.
+/// Starts the watch on all online CPUs. Returns their number.
 ///
 /// Context: thread.
 ///
@@ -102,16 +104,16 @@ fn forget_soft(heart: &percpu::Heart) {
     heart.soft.store(false, Ordering::Relaxed);
 }
 
-/// For how long something has not run on a CPU, in nanoseconds; `None` while nobody watches.
+/// The times since each kind of code last ran on a CPU, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Silence {
     /// The number of the CPU.
     pub cpu: u32,
-    /// Its heartbeat.
+    /// Time since its heartbeat.
     pub interrupts: u64,
-    /// Its deferred work, as its heartbeats count.
+    /// Time since it ran deferred work, a multiple of the heartbeat's period.
     pub handlers: u64,
-    /// Its thread, as its heartbeats count.
+    /// Time since it ran its thread, a multiple of the heartbeat's period.
     pub thread: u64,
 }
 
@@ -168,7 +170,7 @@ fn beat(_: &Expiry<'_>) {
             cpu.heart.last.store(self::now(), Ordering::Relaxed);
         }
     }
-    // Its own comes last: it is the only one left.
+    // The CPU's own turn comes last, when no other CPU is left.
     let all = || others().chain([cpu]);
     let hearts = all().map(|block| Heart {
         last: block.heart.last.load(Ordering::Relaxed),
@@ -180,7 +182,7 @@ fn beat(_: &Expiry<'_>) {
     }
 }
 
-/// Counts a beat of this CPU, and lets deferred work show that it runs.
+/// Counts a heartbeat of this CPU, and defers the work that shows that deferred work runs.
 fn count(cpu: &PerCpu) {
     let heart = &cpu.heart;
     let more = |beats: &AtomicU32| {
@@ -211,7 +213,7 @@ extern "C" fn show_life(_: usize) {
     }
 }
 
-/// Something runs again that did not for so many beats.
+/// Logs that something runs again that had not run for this number of heartbeats.
 fn note_return(cpu: &PerCpu, what: &str, beats: u32) {
     if cpu.heart.soft.swap(false, Ordering::Relaxed) {
         log::warn!(
@@ -222,7 +224,7 @@ fn note_return(cpu: &PerCpu, what: &str, beats: u32) {
     }
 }
 
-/// Looks for a soft lockup of a CPU whose heart beats, maybe the calling one.
+/// Checks a CPU that has heartbeats, possibly the calling one, for a soft lockup.
 fn look_below(block: &PerCpu, own: u32) {
     let heart = &block.heart;
     let beats = Beats {

@@ -125,12 +125,12 @@ pub unsafe fn free(physical: u64, bytes: u64) {
     }
 }
 
-/// Checks that `bytes` above 1 MiB can be taken in blocks of any size up to `reserve`, a power of two of
-/// bytes, and that a block of `reserve` is left then.
+/// Checks that `bytes` above 1 MiB can be allocated in blocks of up to `reserve` bytes, a power of
+/// two, and that a block of `reserve` bytes is left then.
 ///
 /// # Errors
 ///
-/// [`MemoryError::OutOfFrames`] with what is missing.
+/// [`MemoryError::OutOfFrames`] with the size that is missing.
 pub(super) fn require(bytes: u64, reserve: u64) -> Result<(), MemoryError> {
     let block = allocate(reserve)?;
     let (_, high) = usage();

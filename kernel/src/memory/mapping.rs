@@ -53,7 +53,7 @@ pub unsafe fn unmap(addresses: Range<u64>) -> Result<(), MemoryError> {
     tighten(&[addresses], Leaf::unmap)
 }
 
-/// As [`unmap`], for pages of the direct map that were mapped for a look at what is there.
+/// As [`unmap`], for pages of the direct map that were mapped to probe an address.
 ///
 /// # Errors
 ///
@@ -83,17 +83,17 @@ pub unsafe fn protect(addresses: Range<u64>, usage: Use) -> Result<(), MemoryErr
     tighten(&[addresses], |page| page.protect(usage.flags()))
 }
 
-/// Changes each page of some ranges, and has all CPUs forget them, at once. On an error, ranges before
-/// the one that it names have changed.
+/// Changes each page of some ranges, and flushes them from the TLBs of all CPUs, all at once. On an
+/// error, the ranges before the one that the error names have changed.
 fn tighten(ranges: &[Range<u64>], change: impl Fn(&Leaf)) -> Result<(), MemoryError> {
-    // The lock is taken for each range alone: interrupts are off meanwhile.
+    // The lock is taken for each range separately, because interrupts are disabled meanwhile.
     let result = ranges.iter().try_for_each(|addresses| {
         paging::change(|tables| {
             let found = |page| {
                 let leaf = tables.find(page).filter(Leaf::is_small);
                 leaf.ok_or(MemoryError::NotMapped(page))
             };
-            // Before anything changes.
+            // Checked before anything changes.
             for page in pages(addresses) {
                 found(page)?;
             }
@@ -103,7 +103,7 @@ fn tighten(ranges: &[Range<u64>], change: impl Fn(&Leaf)) -> Result<(), MemoryEr
             Ok(())
         })
     });
-    // After the lock: other CPUs may wait for it with their interrupts off.
+    // After the lock is released: other CPUs may wait for it with interrupts disabled.
     let starts = ranges.iter().map(|range| range.start);
     let ends = ranges.iter().map(|range| range.end);
     if let (Some(start), Some(end)) = (starts.min(), ends.max()) {
@@ -116,7 +116,7 @@ fn pages(addresses: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
     addresses.clone().step_by(FRAME as usize)
 }
 
-/// Whether mappings may come and go there: in their region, or in the lower half.
+/// Whether dynamic mappings are permitted there: in their region, or in the lower half.
 fn check(addresses: &Range<u64>, physical: u64) -> Result<(), MemoryError> {
     let aligned = (addresses.start | addresses.end | physical).is_multiple_of(FRAME);
     if !aligned || addresses.start >= addresses.end {

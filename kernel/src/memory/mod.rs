@@ -35,8 +35,8 @@ pub enum MemoryError {
     AlreadyMapped(u64),
     /// The range at this physical address is, or reaches into, where the kernel's image lies.
     Image(u64),
-    /// The range at this virtual address is, or reaches into, what the kernel has another use for: the
-    /// direct map, the stacks and their guards, the image, or the first page.
+    /// The range at this virtual address overlaps addresses that the layout uses: the direct map,
+    /// the stacks and their guards, the image, or the first page.
     Reserved(u64),
     /// No page of 4 KiB is mapped at this virtual address.
     NotMapped(u64),

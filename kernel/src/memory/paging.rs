@@ -135,7 +135,7 @@ struct FirstTables {
 }
 
 impl FirstTables {
-    /// A zeroed frame that nothing else uses.
+    /// Returns a zeroed frame that nothing else uses.
     fn take(&mut self) -> Option<u64> {
         let frame = self.region.start;
         if frame + frames::FRAME > self.region.end {
@@ -148,7 +148,7 @@ impl FirstTables {
     }
 }
 
-/// A frame for a later table, from the allocator; never given back.
+/// A frame for a later table, from the allocator; never freed.
 fn later_table() -> Option<u64> {
     frames::allocate_zeroed_page().ok()
 }
@@ -163,12 +163,12 @@ fn map(
     usage: Use,
 ) -> Result<(), MemoryError> {
     let gigabyte_pages = Features::get().contains(Features::GIGABYTE_PAGES);
-    // No page that exists changes, and the processor caches no absent pages.
+    // No existing mapping changes, and the processor does not cache absent ones.
     blocks(addresses, physical, gigabyte_pages)
         .try_for_each(|block| tables.map(block, usage.flags(), frame))
 }
 
-/// The tables in force. Any context.
+/// The tables in use. Any context.
 fn kernel_tables() -> Option<Tables> {
     let root = *ROOT.get()?;
     // SAFETY: the root and all tables below it are in usable memory, which the direct map shows, and are never
@@ -222,8 +222,8 @@ pub unsafe fn map_physical(physical: u64, length: u64, usage: Use) -> Result<u64
     unsafe { map_physical_noting(physical, length, usage, |_| {}) }
 }
 
-/// As [`map_physical`]; calls `new` with the virtual address of each page that was not mapped
-/// before, also if it fails.
+/// As [`map_physical`]; also calls `new` with the virtual address of each page that was not mapped
+/// before, even if it fails later.
 ///
 /// # Errors
 ///
@@ -272,7 +272,7 @@ pub(super) unsafe fn map_physical_noting(
     Ok(DIRECT_MAP + physical)
 }
 
-/// Maps one page of 4 KiB. To the exclusion of other changes.
+/// Maps one page of 4 KiB. The caller must exclude other changes.
 pub(super) fn map_page(
     tables: &Tables,
     address: u64,
@@ -287,7 +287,7 @@ pub(super) fn map_page(
     tables.map(page, usage.flags(), &mut later_table)
 }
 
-/// Changes the tables in force, to the exclusion of other changes.
+/// Changes the tables in use, to the exclusion of other changes.
 pub(super) fn change(
     change: impl FnOnce(&Tables) -> Result<(), MemoryError>,
 ) -> Result<(), MemoryError> {

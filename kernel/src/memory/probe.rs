@@ -1,7 +1,7 @@
-//! Mappings for looking at what may not be there.
+//! Temporary mappings to probe addresses from firmware's tables.
 //!
-//! An address from firmware's tables may be wrong. A page that was mapped only to find that out must
-//! not stay mapped: it could not be mapped again for what is really there.
+//! Such an address may be wrong. A page that was mapped only to check it must not stay mapped,
+//! because it could not be mapped again with the right type.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -10,8 +10,7 @@ use super::frames::FRAME;
 use super::paging::{self, Use};
 use super::{MemoryError, mapping};
 
-/// Ranges of the direct map that are unmapped when this is dropped, except pages that were mapped
-/// before.
+/// Ranges of the direct map that are unmapped on drop, except pages that were mapped before.
 #[derive(Debug, Default)]
 pub(crate) struct Probe {
     /// The virtual address of the last range.
@@ -25,12 +24,12 @@ impl Probe {
     ///
     /// # Errors
     ///
-    /// [`MemoryError`]; then nothing stays mapped that was not before.
+    /// [`MemoryError`]; then no page stays mapped that was not mapped before.
     ///
     /// # Safety
     ///
-    /// Reading the range, or for [`Use::Device`] what the caller does to it, must not have effects
-    /// that matter, whatever is there.
+    /// Reading the range, or for [`Use::Device`] the caller's accesses to it, must not have
+    /// relevant side effects, whatever is there.
     pub(crate) unsafe fn map(physical: u64, length: u64, usage: Use) -> Result<Self, MemoryError> {
         let mut probe = Self::default();
         // SAFETY: Passed on to the caller.
@@ -67,7 +66,7 @@ impl Probe {
         self.address
     }
 
-    /// Leaves the ranges mapped for good. Returns the virtual address of the last one.
+    /// Keeps the ranges mapped permanently. Returns the virtual address of the last one.
     pub(crate) fn keep(mut self) -> u64 {
         self.new.clear();
         self.address

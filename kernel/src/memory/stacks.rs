@@ -20,8 +20,8 @@ pub(crate) fn allocate(cpu: u32) -> Result<(), MemoryError> {
     Ok(())
 }
 
-/// Memory that the kernel needs beside the stacks of APs, in bytes: for the heap, which grows by less at
-/// a time.
+/// Memory that the kernel needs in addition to the stacks of APs, in bytes: for the heap, which
+/// grows in smaller steps.
 const RESERVE: u64 = 1 << 20;
 
 /// The stacks of a CPU with their page tables, and its share of the heap, in bytes.
@@ -35,8 +35,8 @@ pub(crate) const PER_CPU: u64 = {
     bytes
 };
 
-/// Checks that a further CPU can have its stacks and its per-CPU block, and that enough is left then for
-/// everything else.
+/// Checks that there is memory for the stacks and the per-CPU block of a further CPU, and that
+/// enough is left then for everything else.
 ///
 /// # Errors
 ///

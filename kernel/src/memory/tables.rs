@@ -1,9 +1,9 @@
 //! Page tables, walked and changed entry by entry.
 //!
-//! An entry is an atomic word, for this code as for the processor's own walks. There is never an exclusive
-//! reference to a table: a fault report or an NMI may walk the tables while another CPU changes them, and
-//! sees each entry before or after its change. Only changes exclude each other, by the lock in
-//! [`paging`](super::paging).
+//! An entry is an atomic word, for this code as for the processor's page walks. There is never an
+//! exclusive reference to a table: a fault report or an NMI handler may walk the tables while
+//! another CPU changes them, and reads each entry as it is before or after a change. Only changes
+//! exclude each other, by the lock in [`paging`](super::paging).
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,11 +19,12 @@ const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const PRESENT: u64 = PageTableFlags::PRESENT.bits();
 const HUGE: u64 = PageTableFlags::HUGE_PAGE.bits();
 
-/// Flags of entries that lead to other tables: all that a page below may have. Rights that came to them
-/// later a processor might not see (SDM vol. 3A, 5.10.3), and a page may change its use.
+/// Flags of entries that lead to other tables: all rights that a page below may need. A page may
+/// change its use, and a processor may still use cached entries without rights that were added
+/// later (SDM vol. 3A, 5.10.3).
 const TABLE: u64 = PRESENT | PageTableFlags::WRITABLE.bits();
 
-/// The level of the top table; that of entries which map 4 KiB is 1.
+/// The level of the top table; entries of level 1 map 4 KiB.
 const TOP: u32 = 4;
 
 #[repr(C, align(4096))]
@@ -41,7 +42,7 @@ impl Table {
 pub(super) struct Tables {
     /// Physical address of the top-level table.
     root: u64,
-    /// The tables are at their physical addresses plus this.
+    /// The offset from a table's physical to its virtual address.
     offset: u64,
 }
 
@@ -52,7 +53,8 @@ pub(super) struct Leaf {
     level: u32,
 }
 
-/// A page, as [`Tables::for_each`] shows it: its size in bytes, and what its entry and those above allow.
+/// A page, as [`Tables::for_each`] passes it: its size in bytes, and the rights that its entry and
+/// the entries above permit.
 pub(super) struct Rights {
     pub(super) bytes: u64,
     pub(super) writable: bool,
@@ -96,8 +98,8 @@ impl Tables {
         None
     }
 
-    /// Maps a page that is not mapped. Missing tables get zeroed frames from `frame`, which are mapped at
-    /// this offset. To the exclusion of other changes.
+    /// Maps a page that is not mapped. Missing tables get zeroed frames from `frame`, which must be
+    /// mapped at the offset. The caller must exclude other changes.
     pub(super) fn map(
         &self,
         block: Block,
@@ -116,7 +118,7 @@ impl Tables {
             let mut value = entry.load(Ordering::Relaxed);
             if value & PRESENT == 0 {
                 value = frame().ok_or(MemoryError::OutOfFrames(FRAME))? | TABLE;
-                // Release: a walk that finds the table finds it zeroed.
+                // Release: a walk that reads the entry finds the table zeroed.
                 entry.store(value, Ordering::Release);
             } else if value & HUGE != 0 {
                 return Err(mapped);
@@ -141,7 +143,7 @@ impl Tables {
         );
     }
 
-    /// Visits the pages below a table; `above` are the rights that its parents leave.
+    /// Visits the pages below a table; `above` are the rights that the entries above it permit.
     fn visit(&self, table: u64, level: u32, above: u64, visit: &mut impl FnMut(Rights)) {
         const USER: u64 = PageTableFlags::USER_ACCESSIBLE.bits();
         const WRITABLE: u64 = PageTableFlags::WRITABLE.bits();
@@ -167,7 +169,7 @@ impl Tables {
 }
 
 impl Leaf {
-    /// Whether it maps 4 KiB.
+    /// Whether the entry maps 4 KiB.
     pub(super) fn is_small(&self) -> bool {
         self.level == 1
     }
@@ -182,12 +184,13 @@ impl Leaf {
         self.value & ADDRESS & !((FRAME << (9 * (self.level - 1))) - 1)
     }
 
-    /// Takes the mapping away. To the exclusion of other changes; processors must be told.
+    /// Removes the mapping. The caller must exclude other changes and flush the TLBs.
     pub(super) fn unmap(&self) {
         self.entry.store(0, Ordering::Release);
     }
 
-    /// Gives the page, of 4 KiB, other flags. To the exclusion of other changes; processors must be told.
+    /// Changes the flags of a page of 4 KiB. The caller must exclude other changes and flush the
+    /// TLBs.
     pub(super) fn protect(&self, flags: PageTableFlags) {
         self.entry
             .store(self.value & ADDRESS | flags.bits(), Ordering::Release);

@@ -27,7 +27,7 @@ pub enum Translations {
 }
 
 impl Translations {
-    /// Forgets them on this CPU.
+    /// Flushes them from this CPU's TLB.
     ///
     /// Context: any.
     pub fn forget_here(&self) {

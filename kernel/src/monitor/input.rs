@@ -1,4 +1,5 @@
-//! What is typed, on COM1 and on the keyboard: bytes in the order of their arrival, and Ctrl-C.
+//! The input of the monitor, from COM1 and the keyboard: bytes in the order of their arrival, and
+//! Ctrl-C.
 
 use arrayvec::ArrayVec;
 
@@ -9,7 +10,8 @@ use crate::{cancel, console};
 /// Ctrl-C, as terminals send it.
 const CTRL_C: u8 = 3;
 
-/// Bytes that are kept while a command runs. Further ones stay in the port, and wait or are lost there.
+/// Most bytes that are kept while a command runs. Further bytes stay in the port, where they may be
+/// lost.
 const KEPT: usize = 1024;
 
 static TYPED: IrqMutex<ArrayVec<u8, KEPT>> = IrqMutex::new(ArrayVec::new_const());
@@ -19,7 +21,8 @@ pub(super) fn set_up() {
     cancel::set_input(poll);
 }
 
-/// Takes all that has arrived. Ctrl-C requests cancellation and drops what was typed before it.
+/// Reads all bytes that have arrived. Ctrl-C requests cancellation and discards the bytes before
+/// it.
 fn poll() {
     while !TYPED.lock().is_full() {
         match console::read_byte().or_else(keys::read_byte) {
@@ -28,13 +31,13 @@ fn poll() {
                 TYPED.lock().clear();
                 cancel::request();
             }
-            // One CPU at a time polls, so there is room still.
+            // One CPU at a time polls, so there is still room.
             Some(byte) => drop(TYPED.lock().try_push(byte)),
         }
     }
 }
 
-/// The next byte that was typed.
+/// The next byte of the input.
 pub(super) fn next_byte() -> Option<u8> {
     poll();
     TYPED.lock().pop_at(0)

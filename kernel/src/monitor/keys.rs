@@ -15,8 +15,8 @@ static KEYBOARD: Mutex<Option<Keyboard>> = Mutex::new(None);
 /// Whether the keyboard's interrupts arrive; if not, it is polled.
 static ARRIVES: AtomicBool = AtomicBool::new(true);
 
-/// Takes the keyboard, its interrupts answered on this CPU, if they arrive. A machine without one is no
-/// trouble.
+/// Takes the keyboard and handles its interrupts on this CPU, if they arrive. A machine without a
+/// keyboard is not an error.
 pub(super) fn start(class: PriorityClass, arrives: bool) {
     ARRIVES.store(arrives, Ordering::Relaxed);
     match Keyboard::start(class, cpu::current().id()) {

@@ -1,8 +1,8 @@
 //! The prompt: line editing, history and completion are the `embedded-cli` crate's.
 //!
-//! The crate cuts a line into words and loses some of it (`-1`), and it cannot tell what is on the
-//! screen. Both come from the one function of it that draws the whole line: what the editor writes is
-//! captured, and the line read from there.
+//! The crate splits a line into words and loses some characters (`-1`), and it does not report what
+//! is on the screen. Both are read from the output of its function that draws the whole line, which
+//! is captured.
 
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -29,13 +29,13 @@ const LINE_MAX: usize = 256;
 /// Bytes of earlier lines that are kept.
 const HISTORY_MAX: usize = 1024;
 
-/// What a terminal sends for the right arrow, and for a backspace.
+/// The bytes that a terminal sends for the right arrow and for backspace.
 const RIGHT: &[u8] = b"\x1b[C";
 const BACKSPACE: &[u8] = b"\x08";
 
 /// Reads lines from the console and the keyboard, and executes them, for ever.
 pub(super) fn read_and_execute(machine: &'static Machine, port: &receive::Port) -> ! {
-    // Before the prompt, which shows that input is accepted.
+    // Before the prompt, because the prompt means that input is accepted.
     keys::start(receive::CLASS, port.arrives());
     if let Err(error) = machine_checks::start(machine_checks::PERIOD) {
         log::warn!("machine check: {error} (the banks are not polled)");
@@ -60,13 +60,13 @@ pub(super) fn read_and_execute(machine: &'static Machine, port: &receive::Port) 
     }
 }
 
-/// The line editor and what it shows.
+/// The line editor and its output.
 struct Editor {
     cli: Cli<Output, Infallible, [u8; LINE_MAX], [u8; HISTORY_MAX]>,
     lines: Lines,
-    /// What the editor writes.
+    /// The output of the editor.
     captured: Captured,
-    /// How often the console had drawn the prompt when the editor last wrote.
+    /// The console's count of reprinted prompts when the editor last wrote.
     redrawn: u32,
 }
 
@@ -74,7 +74,7 @@ type Captured = Rc<RefCell<String>>;
 
 impl Editor {
     fn new(machine: &'static Machine) -> Self {
-        // The editor begins with a prompt, which is shown below.
+        // The editor begins with a prompt, which is sent below.
         let captured = Captured::default();
         let Ok(cli) = CliBuilder::default()
             .writer(Output(Rc::clone(&captured)))
@@ -93,10 +93,10 @@ impl Editor {
         editor
     }
 
-    /// Processes a byte that was typed.
+    /// Processes a byte of the input.
     fn take(&mut self, byte: u8) {
         if self.redrawn != console::redrawn() {
-            // Something else was printed, and the cursor is at the line's end since.
+            // Other output has been printed since, so the cursor is at the line's end.
             self.feed_silently(RIGHT);
         }
         if matches!(byte, b'\r' | b'\n') {
@@ -110,7 +110,7 @@ impl Editor {
         }
     }
 
-    /// Ctrl-C: leaves the line and begins another one.
+    /// Ctrl-C: discards the line and begins another one.
     fn abandon_line(&mut self) {
         self.feed_silently(RIGHT);
         self.feed_silently(BACKSPACE);
@@ -118,7 +118,7 @@ impl Editor {
         self.show(PROMPT);
     }
 
-    /// Sends what the editor has written, and tells the console what to draw again.
+    /// Sends the editor's output, and sets the text that the console prints again.
     fn show(&mut self, written: &str) {
         let mut line = String::from(PROMPT);
         line.push_str(&self.shown());
@@ -126,7 +126,7 @@ impl Editor {
         console::set_prompt(&line, written.as_bytes());
     }
 
-    /// What was typed behind the prompt.
+    /// The line so far, without the prompt.
     fn shown(&mut self) -> String {
         let drawn = self.capture(|editor| {
             let Ok(()) = editor.cli.set_prompt(PROMPT);
@@ -135,7 +135,7 @@ impl Editor {
         String::from(typed)
     }
 
-    /// Types `key` as often as the longest line needs, and shows nothing of it.
+    /// Sends `key` to the editor as often as the longest line needs, and discards the output.
     fn feed_silently(&mut self, key: &[u8]) {
         self.capture(|editor| {
             for _ in 0..LINE_MAX {
@@ -150,7 +150,7 @@ impl Editor {
         let Ok(()) = self.cli.process_byte::<Names, _>(byte, &mut self.lines);
     }
 
-    /// What the editor writes in `act`.
+    /// The output of the editor during `act`.
     fn capture(&mut self, act: impl FnOnce(&mut Self)) -> String {
         self.captured.borrow_mut().clear();
         act(self);
@@ -158,7 +158,7 @@ impl Editor {
     }
 }
 
-/// What the line editor writes to.
+/// The sink of the line editor's output.
 struct Output(Captured);
 
 impl embedded_io::ErrorType for Output {

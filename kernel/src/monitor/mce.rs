@@ -10,7 +10,7 @@ use crate::irq::machine_checks;
 use crate::smp::jobs;
 use crate::{Machine, println};
 
-/// In nanoseconds.
+/// One second, in nanoseconds.
 const SECOND: u64 = 1_000_000_000;
 
 /// The longest period, in seconds: a day.

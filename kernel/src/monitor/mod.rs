@@ -161,7 +161,7 @@ impl<'a> Arguments<'a> {
 ///
 /// # Panics
 ///
-/// If it runs already, on this CPU or another: its tests use memory and handlers that they have alone.
+/// If it runs already, on this or another CPU: its tests use memory and handlers exclusively.
 #[track_caller]
 pub fn run(machine: &'static Machine) -> ! {
     static RUNS: AtomicBool = AtomicBool::new(false);
@@ -172,7 +172,7 @@ pub fn run(machine: &'static Machine) -> ! {
     );
     let (options, _) = Options::parse(&machine.boot.command_line);
     input::set_up();
-    // Before the script, so that Ctrl-C wakes a command of it.
+    // Before the script, so that Ctrl-C wakes its commands.
     let port = receive::Port::start();
     if let Some(script) = options.run {
         for command in script::commands(script) {
@@ -216,7 +216,7 @@ fn execute(machine: &'static Machine, command: &str) -> bool {
     let is_cancelled = cancel::is_requested();
     if is_cancelled {
         cancel::clear();
-        // What else is wrong is wrong because of that.
+        // Other errors are consequences of the cancellation.
         result = Err(CommandError::Cancelled);
     }
     if let Err(error) = result {

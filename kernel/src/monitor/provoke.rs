@@ -225,7 +225,7 @@ pub(super) fn lock_up_raised() {
     stay();
 }
 
-/// Spins where interrupts of lower classes are masked.
+/// Spins while interrupts of lower classes are masked.
 #[inline(never)]
 fn stay() {
     let end = time::timestamp_at(time::nanoseconds() + 8_000_000_000);
@@ -239,7 +239,7 @@ pub(super) fn starve_thread() {
     extern "C" fn again(end: usize) {
         // The kernel's words have 64 bits.
         if processor::timestamp() < end as u64 {
-            // While it runs, there is a place in the queue that it had.
+            // The queue has a free slot while it runs: its own.
             let _ = deferred::defer(again, end);
         }
     }

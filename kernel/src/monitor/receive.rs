@@ -1,4 +1,4 @@
-//! The interrupt of COM1, by which what is typed wakes the monitor; and whether it arrives at all.
+//! The interrupt of COM1, by which input wakes the monitor, and the test whether it arrives.
 
 use alloc::string::String;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -10,31 +10,31 @@ use crate::discover::machine;
 use crate::irq::{self, Line, Source};
 use crate::{console, cpu, time};
 
-/// Priority class of the serial port: low, because a person types.
+/// Priority class of the serial port: low, because input from a person is slow.
 pub(super) const CLASS: PriorityClass = PriorityClass::new(4).expect("a class is 0 to 15");
 
-/// How long the interrupt of the test may take, in nanoseconds: a virtual CPU may have to wait for its
-/// turn on the host, and the device for the emulator's main loop.
+/// Longest time for the interrupt of the test, in nanoseconds: a virtual CPU may have to wait for
+/// the host's scheduler, and the device for the emulator's main loop.
 const PATIENCE: u64 = 2_000_000_000;
 
-/// How long to wait for it without sending a byte, in nanoseconds.
+/// Time to wait for it before a byte is sent, in nanoseconds.
 const AT_ONCE: u64 = 200_000_000;
 
-/// ACPI tables of the IOMMUs that may drop an I/O APIC's interrupts.
+/// Signatures of the ACPI tables of IOMMUs that may drop an I/O APIC's interrupts.
 const IOMMUS: [Signature; 2] = [Signature(*b"IVRS"), Signature(*b"DMAR")];
 
 static ARRIVED: AtomicU64 = AtomicU64::new(0);
 
-/// The serial port as the monitor receives by it.
+/// The serial port that the monitor receives from.
 #[derive(Debug)]
 pub(super) struct Port {
-    /// `None` if it is polled.
+    /// `None` if the port is polled.
     line: Option<Line>,
 }
 
 impl Port {
-    /// Lets the port wake this CPU when it has received something, if its interrupt arrives; logs why
-    /// not.
+    /// Sets up the port's interrupt to wake this CPU when bytes arrive. If the interrupt does not
+    /// arrive, logs the reason.
     ///
     /// Context: thread.
     pub(super) fn start() -> Self {
@@ -48,7 +48,7 @@ impl Port {
         Self { line }
     }
 
-    /// Whether the port's interrupt arrives; if not, it must be polled.
+    /// Whether the port's interrupt arrives; if not, the port must be polled.
     pub(super) fn arrives(&self) -> bool {
         self.line.is_some()
     }
@@ -60,7 +60,7 @@ impl Port {
             class: CLASS,
             cpu: cpu::current().id(),
         };
-        // Coming out of `hlt` is all that the interrupt is for.
+        // The interrupt only has to end `hlt`.
         let count = || {
             ARRIVED.fetch_add(1, Ordering::Relaxed);
         };
@@ -68,12 +68,13 @@ impl Port {
         if !console::is_present() {
             return Ok(line);
         }
-        // An empty transmitter is a reason to interrupt.
+        // An empty transmitter raises an interrupt.
         let before = ARRIVED.load(Ordering::Relaxed);
         console::enable_transmit_interrupt(true);
         let has_arrived = || ARRIVED.load(Ordering::Relaxed) != before;
         let arrives = time::wait_until(AT_ONCE, has_arrived) || {
-            // Some ports interrupt only after a byte. This one leaves no trace at the line's beginning.
+            // Some ports interrupt only after a byte. This byte is not visible at the beginning of
+            // a line.
             console::write_bytes(b"\r");
             time::wait_until(PATIENCE, has_arrived)
         };

@@ -88,7 +88,8 @@ fn send(vector: u8, target: u32) -> Result<(), CommandError> {
     let count = || target.cpu.interrupts.count(vector);
     let before = count();
     let command = Icr::fixed(vector, Destination::Physical(target.apic_id));
-    // SAFETY: the command takes no vector of an exception, and every other is handled, counted or ended.
+    // SAFETY: the command rejects the vectors of exceptions, and every other is handled, counted or
+    // ended.
     unsafe { local().send(command) }.expect("the ID of a CPU that is online fits the mode");
     time::wait_until(PATIENCE, || count() > before);
     // It is counted before it is answered; the CPU's thread runs after both.

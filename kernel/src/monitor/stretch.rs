@@ -71,7 +71,7 @@ fn hold_priority() {
     let raised = priority::raise(CLASS);
     time::spin_for(HOLD);
     drop(raised);
-    // So that the drop is no tail call: the report names this function.
+    // Prevents a tail call to the drop, so that the report names this function.
     core::hint::black_box(());
 }
 

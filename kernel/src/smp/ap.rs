@@ -43,7 +43,7 @@ pub(super) unsafe extern "C" fn entry(slot: &'static Slot) -> ! {
     idle()
 }
 
-/// Notes the stage; halts if the boot CPU has abandoned this AP.
+/// Stores the stage; halts if the boot CPU has abandoned this AP.
 fn go_on(slot: &Slot, stage: Stage) {
     if !slot.reach(stage) {
         halt_forever();

@@ -1,10 +1,10 @@
 //! Jobs: functions that run on another CPU's thread stack, outside any interrupt handler.
 //!
-//! A CPU accepts jobs while its thread has nothing else to do: an AP between jobs, and any CPU while it
-//! waits for the jobs that it gave. Each accepts one job at a time. A job is given to all of its
-//! targets or to none, and every job that was given is waited for: the targets are reserved first,
-//! and `Given` waits when it is dropped. As a waiting CPU accepts jobs too, a job may itself give
-//! jobs, also to the CPU that waits for it.
+//! A CPU accepts jobs while its thread has nothing else to do: an AP between jobs, and any CPU
+//! while it waits for the jobs that it gave. A CPU accepts one job at a time. A job is given to all
+//! of its targets or to none, because the targets are reserved first; every job that was given is
+//! waited for, because `Given` waits when it is dropped. A waiting CPU accepts jobs too, so a job
+//! may itself give jobs, even to the CPU that waits for it.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -19,7 +19,7 @@ use crate::cpu::percpu::mailbox_state as state;
 use crate::cpu::{self, context};
 use crate::time;
 
-/// Time after which a wait for a job is logged, in nanoseconds. A job may legitimately take longer.
+/// Time after which a wait for a job is logged, in nanoseconds. A job is permitted to take longer.
 const LONG: u64 = 10_000_000_000;
 
 /// Where jobs may be given: in threads, because a CPU that waits for a job must run the jobs that it is given.
@@ -40,7 +40,7 @@ pub(crate) const NOTHING: Job = Job {
     argument: 0,
 };
 
-/// Why a job was not given. No CPU has run it then.
+/// The reason why a job was not given. No CPU has run it then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobError {
     /// No CPU of this number is online.
@@ -64,8 +64,8 @@ impl fmt::Display for JobError {
     }
 }
 
-/// Runs `job` on CPU number `cpu` and waits until it is done. On the calling CPU itself, it is simply
-/// called.
+/// Runs `job` on CPU number `cpu` and waits until it is done. On the calling CPU, the job is called
+/// directly.
 ///
 /// Context: thread.
 ///
@@ -81,8 +81,8 @@ pub fn run_on(cpu: u32, job: Job) -> Result<(), JobError> {
     run_on_each(&[cpu], job)
 }
 
-/// Runs `job` on all these CPUs at once and waits until all are done. On the calling CPU itself, it is
-/// simply called.
+/// Runs `job` on all these CPUs at once and waits until all are done. On the calling CPU, the job
+/// is called directly.
 ///
 /// Context: thread.
 ///
@@ -154,7 +154,7 @@ struct Target {
 #[derive(Debug)]
 pub(crate) struct Given {
     targets: Box<[Target]>,
-    /// What the state of this CPU's own mailbox becomes afterwards: closed; or running, if it runs a job
+    /// The state of this CPU's own mailbox afterwards: closed; running, if the CPU runs a job
     /// itself; or open, if it was not changed.
     before: u32,
 }
@@ -188,7 +188,7 @@ impl Given {
                 own.state.store(state::OPEN, Ordering::Release);
                 before
             }
-            // One that is open stays so, and one that is taken is the other CPU's.
+            // An open mailbox stays open; a reserved one belongs to the CPU that reserved it.
             _ => state::OPEN,
         };
         let targets = targets.into_boxed_slice();
@@ -205,7 +205,7 @@ impl Given {
         Ok(Self { targets, before })
     }
 
-    /// How many CPUs have a job.
+    /// The number of CPUs that have a job.
     pub(crate) fn count(&self) -> usize {
         self.targets.len()
     }

@@ -5,8 +5,8 @@
 //! shared, so the time does not grow with the number of CPUs. IPIs go to the APIC IDs that the MADT gives
 //! and to no others: a broadcast would also start CPUs that firmware has disabled.
 //!
-//! An AP that is ready waits in the barrier with its priority (CR8) raised to class 14, so that only the
-//! boot CPU's wake-up of class 15 gets through, until interrupts are released on all CPUs.
+//! An AP that is ready waits in the barrier with its priority (CR8) raised to class 14, so that it
+//! takes only the boot CPU's wake-up of class 15, until interrupts are released on all CPUs.
 
 pub(crate) mod ap;
 pub mod jobs;
@@ -43,8 +43,8 @@ const SECOND_SIPI_WAIT: u64 = 200_000;
 /// Long, because a virtual CPU may have to wait for its turn on the host.
 const TIMEOUT: u64 = 3_000_000_000;
 
-/// The vector that wakes an AP in the barrier: of class 15, the only one that is not masked. It only ends
-/// `hlt`.
+/// The vector that wakes an AP in the barrier, in class 15, the only class that is not masked. It
+/// only ends `hlt`.
 const RELEASE: Vector = Vector(0xf0);
 
 /// The ID that addresses all CPUs and so is no CPU's.
@@ -64,7 +64,7 @@ pub struct Failure {
 /// The reason for which a CPU is not online.
 #[derive(Clone, Copy, Debug)]
 pub enum Cause {
-    /// It was started and stopped; holds the last stage that it is known to have come to.
+    /// It was started and stopped; holds the last stage that it is known to have reached.
     Stopped(Stage),
     /// It was not started: there is no memory for its stacks.
     NoMemory(MemoryError),
@@ -97,13 +97,13 @@ impl Online {
 pub struct OnlineCpus {
     /// The online CPUs in the order of their numbers; the first is the boot CPU.
     pub online: &'static [Online],
-    /// Those that failed.
+    /// The CPUs that failed.
     pub failures: Vec<Failure>,
-    /// From the first INIT until the last CPU was ready, in nanoseconds.
+    /// Time from the first INIT until the last CPU was ready, in nanoseconds.
     pub duration: u64,
     /// How IPIs to all CPUs are sent.
     pub broadcast: Broadcast,
-    /// As `online`, but empty if IPIs to all may not use shorthands.
+    /// As `online`, but empty if IPIs to all CPUs must not use shorthands.
     by_shorthand: &'static [Online],
 }
 
@@ -139,7 +139,7 @@ fn started() -> &'static OnlineCpus {
     unsafe { &*ONLINE.load(Ordering::Acquire) }
 }
 
-/// Those that are online, in the order of their numbers; none until all have been started.
+/// The online CPUs, in the order of their numbers; none before all have been started.
 ///
 /// Context: any.
 #[inline]
@@ -204,8 +204,8 @@ pub(crate) unsafe fn start(
     let aps = prepare(topology, apic, options, &mut failures);
     let mut online = Vec::with_capacity(aps.len() + 1);
     online.push(Online::new(cpu::current(), apic.id()));
-    // CPUs that are present and not the kernel's, beside the failures: all APs, until there is the code
-    // that they start with.
+    // CPUs that are present but not used, in addition to the failures: all APs, until their
+    // start-up code exists.
     let (mut duration, mut unlisted) = (0, aps.len());
     if let Some(trampoline) = install_trampoline(&aps, apic.is_x2apic()) {
         let begin = processor::timestamp();
@@ -219,7 +219,7 @@ pub(crate) unsafe fn start(
                 Stage::Ready => online.push(Online::new(slot.cpu, slot.apic_id())),
                 stage => {
                     is_complete = false;
-                    // It may be about to turn paging on in that page, or still run in it.
+                    // The AP may still run in that page, or be about to enable paging in it.
                     is_in_use |= matches!(stage, Stage::ProtectedMode | Stage::LongMode);
                     failures.push(Failure {
                         cpu: slot.cpu.id(),
@@ -255,8 +255,8 @@ pub(crate) unsafe fn start(
     result
 }
 
-/// The trampoline of these APs; `None` if there are none or it has no place. Firmware may leave no
-/// usable memory below 1 MiB, where an AP begins: then the boot CPU runs alone.
+/// The trampoline of these APs; `None` if there are no APs or no usable page for it. Firmware may
+/// leave no usable memory below 1 MiB, where an AP begins: then the boot CPU runs alone.
 fn install_trampoline(aps: &[ApStart], x2apic: bool) -> Option<Trampoline> {
     if aps.is_empty() {
         return None;
@@ -271,7 +271,7 @@ fn install_trampoline(aps: &[ApStart], x2apic: bool) -> Option<Trampoline> {
         .ok()
 }
 
-/// Logs the CPUs that ran the start-up code without a slot; returns how many there were.
+/// Logs the CPUs that ran the start-up code without a slot. Returns their number.
 fn log_unlisted(trampoline: &Trampoline, is_complete: bool) -> usize {
     let (arrived, slots) = (trampoline.arrived() as usize, trampoline.slots().len());
     if !is_complete && arrived < slots {
@@ -357,7 +357,7 @@ fn prepare(
             sabotage.map(|sabotage| sabotage.stage)
         };
         let die_at = for_this(options.failcpu);
-        // An AP whose ID is in no slot halts.
+        // An AP whose ID is not in a slot halts.
         let is_silent = die_at == Some(Stage::Silent);
         let block: &PerCpu = Box::leak(Box::new(PerCpu::new(number)));
         interrupts::add_cpu(block);
@@ -373,7 +373,8 @@ fn prepare(
     aps
 }
 
-/// Sends INIT and the start-up IPIs. `init_delay` is the wait between them in microseconds, if it is given.
+/// Sends INIT and the start-up IPIs. `init_delay` is the wait between them in microseconds, instead
+/// of the processor's default.
 fn wake(apic: &LocalApic, trampoline: &Trampoline, init_delay: Option<u32>) {
     let slots = trampoline.slots();
     for slot in slots {
@@ -401,12 +402,12 @@ fn wake(apic: &LocalApic, trampoline: &Trampoline, init_delay: Option<u32>) {
 
 /// Sends an IPI to a CPU of the topology.
 fn send(apic: &LocalApic, command: Icr) {
-    // CPUs whose ID the mode cannot express were left out of the topology.
-    // SAFETY: the CPUs of the topology are the kernel's, and get INIT and start-up IPIs before they run.
+    // CPUs whose ID the mode cannot express were left out of the topology. SAFETY: the kernel owns
+    // the CPUs of the topology, and sends INIT and start-up IPIs before they run.
     unsafe { apic.send(command) }.expect("the ID of a CPU that may be started fits the mode");
 }
 
-/// Waits until every AP is ready, or none has got any further for [`TIMEOUT`].
+/// Waits until every AP is ready, or none has reached a further stage for [`TIMEOUT`].
 fn wait(slots: &[Slot]) {
     let progress = || slots.iter().map(|slot| slot.stage() as u64).sum::<u64>();
     let mut last_progress = progress();

@@ -24,7 +24,7 @@ static HOOK: AtomicPtr<()> = AtomicPtr::new(nothing as *mut ());
 /// For a kernel without a scheduler, the end of `hlt` is all that is needed.
 fn nothing() {}
 
-/// Lets `hook` run on every CPU that is told to look, instead of what did before.
+/// Sets the hook that runs on a CPU when it takes the IPI, in place of an earlier one.
 ///
 /// Context: any.
 pub fn set_hook(hook: Hook) {

@@ -1,4 +1,4 @@
-//! The memory that an AP on its way up shares with the boot CPU.
+//! The memory that an AP in bring-up shares with the boot CPU.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -7,15 +7,15 @@ use tocsin_logic::smp::Stage;
 
 use crate::cpu::PerCpu;
 
-/// What the start-up code knows of one AP. The code has its offsets.
+/// The data of one AP for the start-up code, which uses the offsets of the fields.
 #[repr(C)]
 #[derive(Debug)]
 pub(super) struct Slot {
     /// The APIC ID by which the AP finds its slot.
     listed_id: u32,
-    /// How far it has come: a [`Stage`].
+    /// The [`Stage`] that it has reached.
     stage: AtomicU32,
-    /// First value of its stack pointer.
+    /// The initial value of its stack pointer.
     stack_top: u64,
     /// Its per-CPU block.
     pub(super) cpu: &'static PerCpu,
@@ -24,16 +24,16 @@ pub(super) struct Slot {
     /// The stage that it attempts only after it has been abandoned, for tests; [`Stage::NEVER`] otherwise.
     pub(super) late_at: u8,
     reserved: u16,
-    /// The APIC ID that IPIs to it are sent to: the same, but for a test.
+    /// The APIC ID to which its IPIs are sent: the same, except in tests.
     apic_id: u32,
 }
 
 const _: () = assert!(size_of::<Slot>() == SLOT_SIZE);
 
-/// Bytes of a slot.
+/// Size of a slot, in bytes.
 pub(super) const SLOT_SIZE: usize = 32;
 
-/// What a slot is made of.
+/// The values of a slot.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ApStart {
     pub(super) apic_id: ApicId,
@@ -45,7 +45,7 @@ pub(super) struct ApStart {
 }
 
 impl Slot {
-    /// The slot of an AP that has not been heard of.
+    /// The slot of an AP that has shown no sign of life.
     pub(super) fn new(ap: &ApStart) -> Self {
         let number = |stage: Option<Stage>| stage.map_or(Stage::NEVER, |stage| stage as u8);
         Self {
@@ -60,7 +60,7 @@ impl Slot {
         }
     }
 
-    /// How far the AP has come.
+    /// The stage that the AP has reached.
     pub(super) fn stage(&self) -> Stage {
         stage(self.stage.load(Ordering::Acquire))
     }
@@ -70,8 +70,8 @@ impl Slot {
         ApicId(self.apic_id)
     }
 
-    /// Notes that the AP has reached `stage`. Returns whether it may go on: not if the boot CPU has
-    /// abandoned it meanwhile, or a test wants it to stop here.
+    /// Stores that the AP has reached `stage`. Returns whether it may continue: not if the boot CPU
+    /// has abandoned it, or a test requests that it stops here.
     pub(super) fn reach(&self, stage: Stage) -> bool {
         while self.late_at == stage as u8 && self.stage() != Stage::Abandoned {
             core::hint::spin_loop();

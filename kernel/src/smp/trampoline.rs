@@ -1,10 +1,10 @@
 //! The AP start-up code: real mode, at a page below 1 MiB (SDM vol. 3A, 10.4.4.1).
 //!
-//! The code is copied there together with one [`Slot`] for each AP. All APs run it at once. Each finds its
-//! slot by the ID register of its own local APIC, because that ID is the one that INIT and start-up IPIs go
-//! by; the ID in CPUID may differ. It claims the slot by an atomic exchange of the stage, so that two CPUs
-//! never share a slot, and a CPU that has been abandoned cannot go on. A CPU that finds no slot halts and
-//! is counted in the header.
+//! The code is copied there together with one [`Slot`] for each AP. All APs run it at once. Each
+//! finds its slot by the ID register of its own local APIC, to which INIT and start-up IPIs are
+//! addressed; the ID in CPUID may differ. It claims the slot by an atomic exchange of the stage, so
+//! that two CPUs never share a slot, and a CPU that has been abandoned cannot continue. A CPU that
+//! finds no slot halts and is counted in the header.
 
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -45,14 +45,15 @@ struct Header {
     x2apic: u32,
     /// CPUs that have run the first instructions.
     arrived: AtomicU32,
-    /// CPUs that have found no slot to claim.
+    /// Number of CPUs that have found no slot to claim.
     unlisted: AtomicU32,
     /// The APIC ID of the last of them.
     unlisted_id: AtomicU32,
     reserved_too: u32,
 }
 
-/// `hlt`, and a jump back to it: what the header's jump is replaced by. The same in 16-bit and 32-bit mode.
+/// The replacement of the header's jump: `hlt`, and a jump back to it. The same in 16-bit and
+/// 32-bit mode.
 const HALT: u32 = u32::from_le_bytes([0xf4, 0xeb, 0xfd, 0x90]);
 
 // AT&T syntax: in Intel syntax the assembler cannot tell the 16-bit code's constants from
@@ -220,7 +221,7 @@ fn code_size() -> u64 {
     &raw const trampoline_end as u64 - &raw const trampoline_start as u64
 }
 
-/// The trampoline in place, ready for APs.
+/// The trampoline in memory, ready for APs.
 #[derive(Debug)]
 pub(super) struct Trampoline {
     base: u64,
@@ -228,7 +229,7 @@ pub(super) struct Trampoline {
     slots: &'static [Slot],
 }
 
-/// CPUs that ran the start-up code and found no slot to claim.
+/// Number of CPUs that ran the start-up code and found no slot to claim.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unlisted {
     pub(super) count: u32,
@@ -265,7 +266,8 @@ impl Trampoline {
             0
         };
         let header = frames::pointer::<Header>(base);
-        // SAFETY: 1. The copy begins with a header. 2. Only its jump has to stay as it is. 3. No AP runs yet.
+        // SAFETY: 1. The copy begins with a header. 2. Only its jump must not be changed. 3. No AP
+        // runs yet.
         let header = unsafe { &mut *header };
         header.base = base as u32;
         header.root = u32::try_from(paging::root()).map_err(|_| MemoryError::NoRoomForTables)?;
@@ -313,7 +315,7 @@ impl Trampoline {
         self.header.arrived.load(Ordering::Acquire)
     }
 
-    /// CPUs that have found no slot; `None` if all did.
+    /// The CPUs that have found no slot; `None` if all found one.
     pub(super) fn unlisted(&self) -> Option<Unlisted> {
         let count = self.header.unlisted.load(Ordering::Acquire);
         let last_id = ApicId(self.header.unlisted_id.load(Ordering::Acquire));
@@ -325,11 +327,11 @@ impl Trampoline {
         self.slots
     }
 
-    /// Unmaps the code. No AP may have been abandoned in protected mode or in the 64-bit part: it may still turn
-    /// paging on or run there, and without the page that would be a triple fault. CPUs that have not claimed a slot
-    /// cannot any more.
+    /// Unmaps the code. No AP must have been abandoned in protected mode or in the 64-bit part: it
+    /// may still enable paging or run there, and without the page that would be a triple fault.
+    /// CPUs that have not claimed a slot cannot claim one any more.
     pub(super) fn unmap(self) {
-        // SAFETY: By the contract above, no CPU runs the code with paging on, or will.
+        // SAFETY: By the contract above, no CPU runs the code with paging enabled, or will.
         let unmapped = unsafe { mapping::unmap(self.base..self.base + FRAME) };
         debug_assert!(unmapped.is_ok(), "the page was mapped by `install`");
     }

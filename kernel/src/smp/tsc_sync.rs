@@ -1,13 +1,13 @@
 //! TSC synchronisation: the offset of each AP's time-stamp counter from the boot CPU's.
 //!
-//! Deadlines and the watchdog compare times of two CPUs, so their counters must agree. Processors start
-//! them together at reset, but firmware can shift one by `IA32_TSC_ADJUST`, and the counter of another
-//! socket or of a processor added later may have started at another time. So each AP's counter is
-//! measured by a short exchange of messages (`tocsin_logic::smp`); only one that certainly differs is
-//! corrected, and only if the correction helps.
+//! Deadlines and the watchdog compare times of two CPUs, so their counters must agree. Processors
+//! start the counters together at reset, but firmware can shift one by `IA32_TSC_ADJUST`, and the
+//! counter of another socket or of a processor added later may have started at another time. So
+//! each AP's counter is measured by a short exchange of messages (`tocsin_logic::smp`). A counter
+//! is corrected only if it certainly differs and the correction helps.
 //!
-//! APs wait for their turn in the barrier, halted: one exchange at a time keeps two CPUs busy, however
-//! many there are.
+//! APs wait in the barrier, halted, until their exchange begins: one exchange at a time occupies
+//! only two CPUs, whatever their number.
 
 use core::sync::atomic::Ordering;
 
@@ -25,17 +25,18 @@ use crate::time::{self, cycles_to_nanoseconds, nanoseconds_to_cycles};
 /// The value that the processor adds to the counter (SDM vol. 3B, 19.17.3).
 const IA32_TSC_ADJUST: u32 = 0x3b;
 
-/// Rounds of a measurement at most: each is a request and a reply.
+/// Most rounds of a measurement; each is a request and a reply.
 const ROUNDS: u32 = 12;
 
 /// The uncertainty that is good enough to end a measurement early, in nanoseconds.
 const NARROW: u64 = 1000;
 
-/// The time after which a measurement begins no further round, in nanoseconds. Dozens of rounds on
-/// hardware; a virtual CPU that waits for its turn on the host ends up with a wider bound instead.
+/// The time after which a measurement begins no further round, in nanoseconds. This permits dozens
+/// of rounds on hardware; a virtual CPU that waits for the host's scheduler gets a wider bound
+/// instead.
 const BUDGET: u64 = 100_000;
 
-/// Polls before the first PAUSE: PAUSE costs more than a reply takes, most of all under an emulator.
+/// Polls before the first PAUSE, which takes longer than a reply, most of all under an emulator.
 const EAGER_POLLS: u32 = 3000;
 
 /// The counter, read after all earlier loads (SDM vol. 2B, RDTSC).
@@ -45,8 +46,8 @@ fn ordered_timestamp() -> u64 {
     timestamp()
 }
 
-/// Handles the boot CPU's requests until the exchange ends; returns at once if there is none. On an AP in
-/// the barrier, interrupts off.
+/// Handles the boot CPU's requests until the exchange ends; returns at once if there is none. On an
+/// AP in the barrier, with interrupts disabled.
 pub(super) fn serve() {
     let exchange = &cpu::current().tsc;
     let mut handled = Exchange::NONE;
@@ -122,7 +123,7 @@ impl Partner<'_> {
             });
             let [sent, replied, received] = round?;
             offset = offset.narrowed(sent, replied, received);
-            // From the first reply on: a CPU that has just been woken is slow to answer.
+            // From the first reply on, because a CPU that has just been woken is slow to reply.
             let begin = *begin.get_or_insert(received);
             if offset.width() <= narrow || received.saturating_sub(begin) > budget {
                 break;
@@ -135,7 +136,7 @@ impl Partner<'_> {
 /// Measures the counters of these APs, corrects those that differ, and logs the result. On the boot CPU;
 /// the APs are in the barrier.
 pub(super) fn run(apic: &LocalApic, aps: &[Online]) {
-    // The largest difference that is possible, and the CPU that has it.
+    // The largest possible difference, and the CPU that has it.
     let mut worst: Option<(u64, u32)> = None;
     let begin = timestamp();
     for ap in aps {
@@ -153,7 +154,7 @@ pub(super) fn run(apic: &LocalApic, aps: &[Online]) {
     }
 }
 
-/// Measures and corrects one AP's counter. Returns the most that it can differ by, in cycles.
+/// Measures and corrects one AP's counter. Returns its largest possible difference, in cycles.
 fn sync(apic: &LocalApic, ap: &Online) -> Option<u64> {
     let exchange = &ap.cpu.tsc;
     let mut partner = Partner {

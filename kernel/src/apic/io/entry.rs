@@ -3,7 +3,7 @@
 use tocsin_logic::apic::{Delivery, EncodingError, Polarity, Rte, Trigger};
 use x2apic::ioapic::{IrqFlags, IrqMode, RedirectionTableEntry};
 
-/// An entry as the `x2apic` crate has it.
+/// The entry in the `x2apic` crate's form.
 pub(super) fn to_crate(entry: Rte) -> Result<RedirectionTableEntry, EncodingError> {
     entry.encode()?;
     let destination = u8::try_from(entry.destination).map_err(|_| EncodingError::Destination {
@@ -23,7 +23,7 @@ pub(super) fn to_crate(entry: Rte) -> Result<RedirectionTableEntry, EncodingErro
         Delivery::Nmi => IrqMode::NonMaskable,
         Delivery::Init => IrqMode::Init,
         Delivery::ExtInt => IrqMode::External,
-        // `encode` refuses start-up IPIs.
+        // `encode` rejects start-up IPIs.
         Delivery::Fixed | Delivery::StartUp => IrqMode::Fixed,
     });
     raw.set_flags(flags);

@@ -61,7 +61,8 @@ pub fn all() -> &'static [IoApic] {
     ALL.get().map_or(&[], Vec::as_slice)
 }
 
-/// Makes those of `found` that are in `topology` the I/O APICs of the machine, in its order. Once.
+/// Sets the I/O APICs of the machine: those of `found` that are in `topology`, in the order of
+/// `topology`. Once.
 pub(crate) fn install(mut found: Vec<IoApic>, topology: &Topology) {
     let mut sorted = Vec::new();
     for (index, entry) in topology.io_apics().iter().enumerate() {
@@ -80,17 +81,18 @@ pub(crate) fn install(mut found: Vec<IoApic>, topology: &Topology) {
     ALL.call_once(|| sorted);
 }
 
-/// Lets the NMI sources of `topology` interrupt the CPU with this APIC ID. Context: boot CPU, once.
+/// Routes the NMI sources of `topology` to the CPU with this APIC ID. Context: boot CPU, once.
 pub(crate) fn enable_nmi_sources(topology: &Topology, target: ApicId) {
     for source in topology.nmi_sources() {
         let result = Input::take(source.gsi).map(|input| {
             // SAFETY: An NMI has no vector of its own, and every CPU that is online has a handler for it.
             let set = unsafe { input.set(nmi_entry(*source, target)) };
             if set.is_ok() {
-                // After both halves of the entry: the low one is written first.
+                // Unmasked after both halves of the entry are written: the low half is written
+                // first.
                 input.set_masked(false);
             }
-            // For good.
+            // Permanently.
             core::mem::forget(input);
             set
         });
@@ -113,7 +115,7 @@ fn nmi_entry(source: NmiSource, target: ApicId) -> Rte {
         delivery: Delivery::Nmi,
         polarity: source.polarity,
         trigger: Trigger::Edge,
-        // One that does not fit is rejected when it is encoded.
+        // An ID that does not fit is rejected when the entry is encoded.
         destination: target.get().try_into().unwrap_or(u16::MAX),
         ..Rte::MASKED
     }
@@ -126,7 +128,7 @@ pub enum InputError {
     NoPin(Gsi),
     /// Somebody has it.
     Taken(Gsi),
-    /// Firmware has it deliver SMIs.
+    /// Firmware has set the input to deliver SMIs.
     Firmware(Gsi),
 }
 
@@ -304,7 +306,7 @@ impl Drop for Input {
 }
 
 impl IoApic {
-    /// The last GSI that it could serve, whether or not another one serves it.
+    /// The last GSI that the I/O APIC could serve, even if another one serves it.
     ///
     /// Context: any.
     #[must_use]
@@ -320,7 +322,7 @@ impl IoApic {
         *self.gsis.get(usize::from(pin))?
     }
 
-    /// The pin that serves this GSI, if it has it.
+    /// The pin that serves this GSI, if the I/O APIC has it.
     fn pin(&self, gsi: Gsi) -> Option<u8> {
         let pin = self.gsis.iter().position(|&known| known == Some(gsi))?;
         u8::try_from(pin).ok()

@@ -24,9 +24,9 @@ impl io_apic::Registers for Mmio {
     }
 }
 
-/// Finds the I/O APICs of `topology` and masks their entries, except those that deliver SMIs: these are
-/// firmware's. One that cannot be where the table says, or does not answer, is left out, and the log
-/// says so. Returns those that answer.
+/// Finds the I/O APICs of `topology` and masks their entries, except those that deliver SMIs, which
+/// firmware uses. An I/O APIC that has an impossible address or does not answer is left out and
+/// logged. Returns the others.
 ///
 /// # Safety
 ///
@@ -45,7 +45,7 @@ pub(crate) unsafe fn probe(topology: &Topology, placement: &Placement<'_>) -> Ve
     found.collect()
 }
 
-/// Why there is no I/O APIC where the table says.
+/// The reason why there is no I/O APIC at the address in the table.
 enum ProbeError {
     Misplaced(Misplaced),
     Unmapped(MemoryError),
@@ -72,8 +72,8 @@ unsafe fn probe_one(
     let address = u64::from(entry.address);
     let placed = placement.check(address, LENGTH);
     placed.map_err(ProbeError::Misplaced)?;
-    // SAFETY: Firmware says that registers are here, and neither the memory map nor another table says
-    // otherwise.
+    // SAFETY: Firmware says that registers are here, and neither the memory map nor another table
+    // contradicts it.
     let mapping = unsafe { Probe::map(address, LENGTH, paging::Use::Device) };
     let mapping = mapping.map_err(ProbeError::Unmapped)?;
     // SAFETY: The range is mapped as long as `mapping` lives.
@@ -81,11 +81,11 @@ unsafe fn probe_one(
     let version = io_apic::identify(&window).ok_or(ProbeError::Silent)?;
     let smi_pins = io_apic::smi_pins(&window, version);
     let page = mapping.keep();
-    // SAFETY: The registers are mapped for good, and this is the only handle to them from now on.
+    // SAFETY: The registers stay mapped, and this is the only handle to them from now on.
     let mut registers = unsafe { Registers::new(page) };
     for pin in (0..version.pins()).filter(|pin| smi_pins >> pin & 1 == 0) {
-        // Nothing else of what firmware wrote stays; it may even be an entry that makes no sense.
-        // SAFETY: The I/O APIC has this entry, and no interrupts are on.
+        // Firmware's other entries are overwritten; they may even be invalid.
+        // SAFETY: The I/O APIC has this entry, and interrupts are disabled.
         unsafe { reset(&mut registers, page, version, pin) };
     }
     Ok(IoApic {

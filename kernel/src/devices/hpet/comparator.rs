@@ -39,7 +39,7 @@ pub enum Way {
 pub struct Comparator {
     core: Arc<Core>,
     is_wide: bool,
-    /// A bit for each GSI that a line may be bound to.
+    /// The GSIs that a line may be bound to, one bit each.
     routes: u32,
 }
 
@@ -64,8 +64,9 @@ impl Comparator {
         self.core.number
     }
 
-    /// The GSIs that it may interrupt at: of those in its route capability, the ones that are not
-    /// an ISA interrupt's, or, where it has no other, the ones at which an ISA interrupt arrives.
+    /// The GSIs that the comparator may be routed to: those of its route capability that are not
+    /// the input of an ISA interrupt or, if it has no others, those at which an ISA interrupt
+    /// arrives.
     ///
     /// Context: any.
     pub fn routes(&self) -> impl Iterator<Item = Gsi> + use<> {

@@ -7,12 +7,12 @@ use tocsin_logic::devices::hpet::{STATUS, Timer, timer_configuration};
 use super::Hpet;
 use crate::sync::IrqMutex;
 
-/// The registers of one comparator, as driver, handler and line share them.
+/// The registers of one comparator, which the driver, the handler and the line share.
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) hpet: Arc<Hpet>,
     pub(super) number: u8,
-    /// What the configuration register shall hold while it is not masked.
+    /// The value of the configuration register while the comparator is not masked.
     configuration: IrqMutex<Setting>,
 }
 
@@ -35,7 +35,7 @@ impl Core {
         }
     }
 
-    /// Whether the line has masked it.
+    /// Whether the line has masked the comparator.
     pub(super) fn is_masked(&self) -> bool {
         self.configuration.lock().is_masked
     }
@@ -60,7 +60,7 @@ impl Core {
         1 << self.number
     }
 
-    /// Sets the configuration, or what it shall be once it is not masked any more.
+    /// Sets the configuration; while the comparator is masked, it takes effect when it is unmasked.
     pub(super) fn configure(&self, value: u64) {
         let mut setting = self.configuration.lock();
         setting.value = value;

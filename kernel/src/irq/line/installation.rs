@@ -135,8 +135,8 @@ impl Installation {
         (first..=first + (self.count - 1)).map(Vector)
     }
 
-    /// Waits until none of its interrupts, those of line `name`, waits or is in service. Logs once if that
-    /// takes long: the CPU's priority stays raised, or a handler does not return.
+    /// Waits until no interrupt of it, for line `name`, is pending or in service. Logs once if that
+    /// takes long, because the CPU's priority stays raised or a handler does not return.
     pub(super) fn wait_until_quiet(&self, name: &'static str) {
         let mut patience = Patience::new();
         let cpu = self.target.cpu.id();

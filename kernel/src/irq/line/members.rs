@@ -120,7 +120,7 @@ impl Members {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        // The lock's holders, which run handlers, are at the line's class.
+        // The holders of the lock run handlers, so they are at the line's class.
         context::require("Member::drop", below(self.class));
         let mut list = self.members.0.lock();
         let place = list

@@ -6,9 +6,10 @@ use tocsin_logic::vector::Vector;
 
 /// The address and data of a line's messages, for the registers of a device.
 ///
-/// Any other message is a write to memory, an NMI, an INIT, an exception, or the interrupt of another
-/// driver or of the kernel. So only the kernel makes it, for vectors of a line, and drivers get it by
-/// reference: a driver cannot keep it for longer than the line has the vectors.
+/// Any other message could be a write to memory, an NMI, an INIT, an exception, or the interrupt of
+/// another driver or of the kernel. So only the kernel makes messages, for the vectors of a line,
+/// and drivers get them by reference: a driver cannot keep one for longer than the line has the
+/// vectors.
 #[derive(Debug)]
 pub struct MessageTarget {
     first: Message,

@@ -64,10 +64,10 @@ pub struct Request {
 ///
 /// Context: its functions are for threads, except [`trigger`](Self::trigger) and the mask.
 ///
-/// Dropping it waits until none of its handlers runs, so it is for threads and handlers below the line's class
-/// (and below that of calls, 13) with interrupts enabled; under a raised priority or a ceiling lock, that
-/// class counts. Elsewhere, as in the line's own handler, it panics with this rule, and so does
-/// [`move_to`](Self::move_to).
+/// Dropping it waits until none of its handlers runs, so it is for threads and handlers below the
+/// line's class (and below 13, that of calls) with interrupts enabled; under a raised priority or a
+/// ceiling lock, that class counts. In other contexts, such as the line's own handler, the drop
+/// panics with this rule, and so does [`move_to`](Self::move_to).
 pub struct Line {
     shared: Arc<Shared>,
     /// Present but for the time of the drop.
@@ -151,7 +151,7 @@ impl Line {
         self.shared.attach(Box::new(messages))
     }
 
-    /// Sends its first interrupt, as a device would: from whichever CPU runs this.
+    /// Sends the line's first interrupt, as a device would, from the CPU that runs this.
     ///
     /// Context: any but NMI.
     ///
@@ -241,7 +241,7 @@ impl Line {
         self.shared.counts()
     }
 
-    /// Rejects an operation that waits until no handler of the line runs, where that could wait for the
+    /// Rejects an operation that waits until no handler of the line runs, if it could wait for the
     /// running code: at the line's class or above, or with interrupts disabled.
     #[track_caller]
     fn require_below(&self, operation: &'static str) {
@@ -281,8 +281,8 @@ impl Drop for Line {
     }
 }
 
-/// The highest level at which code may wait for handlers of this class: it cannot have interrupted one, nor
-/// hold a ceiling lock that one takes. It must also be able to wait for another CPU.
+/// The highest level at which code may wait for handlers of this class: code up to it has not
+/// interrupted such a handler, holds no ceiling lock that one takes, and can wait for another CPU.
 fn below(class: PriorityClass) -> Level {
     let below = PriorityClass::new(class.get().saturating_sub(1)).unwrap_or(WAIT_CLASS);
     Level::Class(below.min(WAIT_CLASS))

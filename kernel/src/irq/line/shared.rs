@@ -95,7 +95,7 @@ impl Description {
 /// All lines, in the order of their making.
 static LINES: IrqMutex<Vec<Arc<Shared>>> = IrqMutex::new(Vec::new());
 
-/// All lines as they are now, in the order of their making.
+/// The current state of all lines, in the order in which they were made.
 ///
 /// Context: any but NMI.
 #[must_use]

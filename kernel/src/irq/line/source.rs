@@ -30,8 +30,8 @@ pub trait Messages: fmt::Debug + fmt::Display + Send {
     /// Context: any but NMI.
     fn can_mask(&self) -> bool;
 
-    /// Sets the device's messages. For a device that cannot mask, a call after the first changes either the
-    /// address or the data, not both. The mask does not change.
+    /// Sets the device's messages. If the device cannot mask, a call after the first changes either
+    /// the address or the data, not both. The mask does not change.
     ///
     /// Context: thread.
     ///

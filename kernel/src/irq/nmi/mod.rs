@@ -63,13 +63,13 @@ impl fmt::Display for NmiError {
     }
 }
 
-/// Interrupts CPU number `cpu` by NMI and returns the calls that it was in.
+/// Interrupts CPU number `cpu` by NMI and returns its backtrace.
 ///
-/// Context: any but NMI. Two CPUs in their NMI handlers could not answer each other.
+/// Context: any but NMI. Two CPUs in NMI handlers could wait for each other forever.
 ///
 /// # Errors
 ///
-/// [`NmiError`], if it cannot be asked or does not answer.
+/// [`NmiError`], if the CPU is offline or busy, or does not reply.
 ///
 /// # Panics
 ///
@@ -109,7 +109,7 @@ fn wait_for_calls(target: &Online) -> Result<Backtrace, NmiError> {
     Ok(Backtrace { calls })
 }
 
-/// Makes CPU number `cpu` call `function` in its NMI handler, and does not wait.
+/// Makes CPU number `cpu` call `function` in its NMI handler, without waiting.
 ///
 /// Context: any.
 ///

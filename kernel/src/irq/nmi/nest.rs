@@ -145,8 +145,8 @@ fn play(cpu: u64) {
         be_interrupted(cpu);
     } else if cpu == sender {
         time::wait_until(PATIENCE, || SCENE.open.load(Ordering::Acquire));
-        // If the first has not come, this one does no harm.
-        // SAFETY: the handler uses atomics only, but for what it does on purpose to its own CPU.
+        // If the first has not come, this one does no harm. SAFETY: the handler uses only atomics,
+        // except for the deliberate effects on its own CPU.
         let _ = unsafe { call(SCENE.target.load(Ordering::Relaxed), handler, 0) };
     }
 }

@@ -23,8 +23,8 @@ pub struct Borrowed {
 
 /// Takes this CPU's timer from its queue.
 ///
-/// Context: thread or handler up to class 13, interrupts enabled. The timer's last interrupt must get
-/// through.
+/// Context: thread or handler up to class 13, interrupts enabled. The timer's last interrupt must
+/// not be masked.
 ///
 /// # Errors
 ///

@@ -12,12 +12,12 @@ use crate::time;
 
 /// What a timer's function is told, and its way to start the timer again.
 ///
-/// A command from outside that comes after the call has begun counts more, whichever is first. Once the
-/// timer has been dropped, commands do nothing.
+/// A command from outside that comes after the call has begun takes precedence over commands given
+/// here, in either order. Once the timer has been dropped, commands given here do nothing.
 #[derive(Debug)]
 pub struct Expiry<'a> {
     pointer: NonNull<Node>,
-    /// For which command from outside the function is called.
+    /// The command from outside for which the function is called.
     number: Number,
     deadline: u64,
     missed: u64,

@@ -1,5 +1,5 @@
-//! What other CPUs ask of a CPU's timers. The command is in the timer's own slot, see
-//! `tocsin_logic::irq::arming`; the inbox says which timers have one.
+//! Commands from other CPUs for a CPU's timers. A command is in the slot of its timer, see
+//! `tocsin_logic::irq::arming`; the inbox lists the timers that have one.
 
 use core::ptr::NonNull;
 
@@ -7,20 +7,21 @@ use tocsin_logic::irq::mailbox::{Call, Posted};
 
 use super::node::{NEVER, Node};
 
-/// What is asked of a timer.
+/// A command for a timer.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Command {
-    /// To fire at this time, in nanoseconds since the kernel began, and then each period; 0: once.
+    /// Fire at `deadline`, in nanoseconds since the kernel began, and then every `period`
+    /// nanoseconds; once if that is 0.
     Arm { deadline: u64, period: u64 },
-    /// Not to fire.
+    /// Do not fire.
     Cancel,
-    /// Not to fire, and to take no more commands. `leave`: whether the owner frees it, as soon as its function
-    /// does not run.
+    /// Do not fire, and take no more commands. With `leave`, the owner frees the timer as soon as
+    /// its function does not run.
     Close { leave: bool },
 }
 
 impl Command {
-    /// As the two words of a slot: a deadline, or [`NEVER`] and what else it is.
+    /// The command as the two words of a slot: a deadline and a period, or [`NEVER`] and the kind.
     pub(super) fn to_words(self) -> [usize; 2] {
         // The kernel's words have 64 bits.
         match self {
@@ -42,7 +43,7 @@ impl Command {
     }
 }
 
-/// The timers of one CPU that have a command for it.
+/// The timers of one CPU that have a command.
 #[derive(Debug)]
 pub(super) struct Inbox(Posted);
 
@@ -55,22 +56,23 @@ impl Inbox {
         self.0.is_empty()
     }
 
-    /// Tells the owner that a node has a command. It must not have been told since it took the last one, and
-    /// the node is not freed before it takes this one.
+    /// Notifies the owner that a node has a command. No notification for the node may be pending,
+    /// and the node must not be freed before the owner takes the command.
     pub(super) fn push(&self, pointer: NonNull<Node>) {
-        // SAFETY: The owner frees it only in answer to this call.
+        // SAFETY: The owner frees the node only when it handles this notification.
         let call = unsafe { &pointer.as_ref().told };
         let is_free = call.take(0, pointer.as_ptr() as usize);
         debug_assert!(is_free, "the owner has been told, and has not looked");
         self.0.post(call);
     }
 
-    /// Has `take` look at the nodes that have a command, the earliest first. It may free them. Only the owner.
+    /// Calls `take` with each node that has a command, the earliest first; it may free them. For
+    /// the owner.
     pub(super) fn answer(&self, mut take: impl FnMut(NonNull<Node>)) {
         if self.is_empty() {
             return;
         }
-        // SAFETY: 1. Who posted it does not free it. 2. A call is all atomics.
+        // SAFETY: 1. The poster does not free it. 2. All fields of a call are atomic.
         let at = |call: *const Call| unsafe { &*call };
         self.0.release(at, |node| {
             if let Some(pointer) = NonNull::new(node as *mut Node) {

@@ -12,15 +12,15 @@
 //!
 //! A timer belongs to the CPU that it was made for: its function runs there and nowhere else. The
 //! function is called with interrupts enabled in class 14, above all devices, so it must be short;
-//! with [`Mode::Deferred`] it is left to deferred work, in class 2. It never runs before the deadline
-//! that [`time::nanoseconds`] tells, and of one CPU's timers the one with
-//! the earlier deadline runs first.
+//! with [`Mode::Deferred`] it runs as deferred work, in class 2. It never runs before its deadline
+//! by [`time::nanoseconds`], and of one CPU's timers the one with the earlier deadline runs first.
 //!
-//! Making a timer allocates, and takes one of its CPU's [`CAPACITY`] places, which come with the
-//! CPU's first timer. Starting and cancelling do neither, and never wait. On the timer's own CPU starting is a
-//! few hundred instructions with the priority raised; from another CPU it is a message, and an interrupt
-//! there; a message that has not been taken is overwritten by the next. Cancelling is one exchange of a
-//! word, which the owner looks at before it calls the function.
+//! Making a timer allocates memory, and takes one of its CPU's [`CAPACITY`] slots, which are
+//! allocated with the CPU's first timer. Starting and cancelling do neither, and never wait. On the
+//! timer's own CPU, starting takes a few hundred instructions with the priority raised; from
+//! another CPU it posts a command and sends an interrupt. A command that has not been taken is
+//! overwritten by the next one. Cancelling is one exchange of a word, which the timer's CPU checks
+//! before it calls the function.
 //!
 //! The local APIC's timer is programmed with the next deadline only: as it is where the processor
 //! has TSC deadlines, else as a count, in pieces if it is longer than the counter.
@@ -28,8 +28,8 @@
 //! | module | job |
 //! |---|---|
 //! | `node` | a timer: its function, and whether it runs |
-//! | [`Expiry`] | what its function is told |
-//! | `inbox` | what other CPUs ask of it |
+//! | [`Expiry`] | the argument of its function |
+//! | `inbox` | commands from other CPUs |
 //! | `queue` | a CPU's timers: interrupt, commands, hardware |
 //! | `registry` | which timers there are |
 //! | `tables` | the memory of both, made with the first timer |
@@ -71,7 +71,7 @@ pub const CAPACITY: usize = 256;
 /// The shortest period, in nanoseconds: shorter ones leave the CPU no time for anything else.
 pub const SHORTEST_PERIOD: u64 = 10_000;
 
-/// The class that functions run in, and above which nobody may use timers.
+/// The class that functions run in, above which timers must not be used.
 pub const CLASS: PriorityClass = vectors::TIMER.priority_class();
 
 /// Where a timer's function runs.
@@ -86,18 +86,19 @@ pub enum Mode {
 
 /// A timer with its function. It does nothing until it is started.
 ///
-/// Dropping it cancels it: its function is not called any more. If the function is running on another CPU at
-/// that moment, the drop waits for its end where that cannot deadlock: in code below the function's class
-/// ([`Mode::Interrupt`]: 13, that of calls; [`Mode::Deferred`]: 2) with interrupts enabled. Elsewhere, as under
-/// a lock that the function may take, the drop returns at once, and the timer's CPU frees the function when
-/// it returns. So does a drop on the timer's own CPU inside the function or in an interrupt of it.
+/// Dropping it cancels it: its function is not called any more. If the function is running on
+/// another CPU at that moment, the drop waits for its end where that cannot deadlock: with
+/// interrupts enabled, and below class 13, that of calls ([`Mode::Interrupt`]), or class 2
+/// ([`Mode::Deferred`]). In other contexts, such as under a lock that the function may take, the
+/// drop returns at once, and the timer's CPU frees the function when it returns. So does a drop on
+/// the timer's own CPU within the function or in an interrupt of it.
 ///
 /// Context of a drop: thread or handler (up to class 14), with interrupts enabled or disabled.
 #[derive(Debug)]
 pub struct Timer {
     queue: &'static Queue,
     node: NonNull<Node>,
-    /// That of the last command.
+    /// The number of the last command.
     number: Number,
 }
 
@@ -107,7 +108,7 @@ unsafe impl Send for Timer {}
 unsafe impl Sync for Timer {}
 
 impl Timer {
-    /// A timer of this CPU. `name` is for people.
+    /// Makes a timer of this CPU. `name` is shown in lists and messages.
     ///
     /// Context: thread or handler up to class 14.
     ///
@@ -121,7 +122,7 @@ impl Timer {
         Self::on(cpu::current().id(), name, mode, function)
     }
 
-    /// A timer of CPU number `cpu`. `name` is for people.
+    /// Makes a timer of CPU number `cpu`. `name` is shown in lists and messages.
     ///
     /// Context: thread or handler up to class 14.
     ///
@@ -152,8 +153,8 @@ impl Timer {
         }
     }
 
-    /// Lets it fire once, `nanoseconds` from now, and not when it was going to before. For a timer of
-    /// another CPU it does not wait until that CPU knows.
+    /// Starts the timer: it fires once, `nanoseconds` from now. This replaces an earlier start. For
+    /// a timer of another CPU, it does not wait until that CPU has taken the command.
     ///
     /// Context: thread or handler up to class 14.
     ///
@@ -168,8 +169,8 @@ impl Timer {
         self.at(time::nanoseconds().saturating_add(nanoseconds))
     }
 
-    /// As [`after`](Self::after), at a time as [`time::nanoseconds`] tells it;
-    /// at once, if it is past.
+    /// As [`after`](Self::after), at an absolute time, in nanoseconds as of [`time::nanoseconds`];
+    /// at once, if the time is past.
     ///
     /// Context: thread or handler up to class 14.
     ///
@@ -181,9 +182,10 @@ impl Timer {
         Ok(())
     }
 
-    /// Lets it fire every `period` nanoseconds from now on, the first time after one. Contexts and waiting
-    /// as [`after`](Self::after). The times do not drift: each is a whole number of periods after the
-    /// first. Periods that pass while it cannot fire are counted, and it does not fire for them.
+    /// Starts the timer: it fires every `period` nanoseconds, first after one period. The times do
+    /// not drift: each is a whole number of periods after the first. Periods that pass while it
+    /// cannot fire are counted as missed, and it does not fire for them. Like
+    /// [`after`](Self::after), it does not wait.
     ///
     /// Context: thread or handler up to class 14.
     ///
@@ -198,11 +200,12 @@ impl Timer {
         Ok(())
     }
 
-    /// Cancels it. Returns whether it was going to fire; if not, its function has been called or is being
-    /// called, or the timer had not been started.
+    /// Cancels the timer. Returns whether it was started; if not, its function has been or is being
+    /// called, or it had not been started.
     ///
-    /// Never waits. A call of the function that has begun goes on, but does not start the timer again; after
-    /// this has returned, none begins. To wait for the end of the last one, drop the timer.
+    /// Never waits. A call of the function that has begun continues, but does not start the timer
+    /// again. After this has returned, no call begins. To wait for the end of the last call, drop
+    /// the timer.
     ///
     /// Context: thread or handler up to class 14.
     ///
@@ -216,11 +219,12 @@ impl Timer {
         if self.is_here() {
             queue::local(|queue| queue.execute(self.node, self.number, Command::Cancel));
         }
-        // Another CPU takes it out of its queue at its deadline, or when it is started again.
+        // Another CPU removes the timer from its queue at its deadline, or when it is started
+        // again.
         was_started
     }
 
-    /// The number of the CPU that it belongs to.
+    /// The number of the CPU that the timer belongs to.
     ///
     /// Context: any.
     #[must_use]
@@ -253,7 +257,8 @@ impl Timer {
         self.node().cpu == cpu::current().id()
     }
 
-    /// Starts it anew, or cancels it, for whoever looks from now on. Returns whether it was started.
+    /// Starts the timer again or cancels it, in the word that its CPU checks. Returns whether it
+    /// was started.
     fn replace(&mut self, is_started: bool) -> bool {
         self.number = self.number.next();
         self.node().arming.replace(self.number, is_started)
@@ -267,7 +272,8 @@ impl Timer {
         self.command(Command::Arm { deadline, period });
     }
 
-    /// Has the timer's CPU do something, here or there. Does not wait.
+    /// Executes a command on the timer's CPU: at once if that is this CPU, else as a post. Does not
+    /// wait.
     fn command(&self, command: Command) {
         if self.is_here() {
             queue::local(|queue| queue.execute(self.node, self.number, command));

@@ -1,10 +1,10 @@
-//! What a timer is in memory: its function, its times, and the commands that reach it.
+//! The memory of a timer: its function, its times, and its slot for commands.
 //!
-//! A node is used by its owner, the CPU whose queue it is in, with that CPU's priority raised to
-//! the timers' class: owner only, and no lock. Others read its counts, and give it commands.
+//! Only the owner, the CPU whose queue the node is in, changes it, with its priority raised to the
+//! timers' class; so there is no lock. Other CPUs read its counts and write commands to its slot.
 //!
-//! Whether its function is called is [`Arming`]'s to say; whether it runs, and who frees it, is
-//! [`Turns`]'s.
+//! [`Arming`] decides whether the function is called; [`Turns`] has whether it runs, and which CPU
+//! frees the node.
 
 use alloc::boxed::Box;
 use core::cell::{Cell, UnsafeCell};
@@ -26,10 +26,11 @@ use crate::irq::deferred;
 use crate::irq::wait::{self, For};
 use crate::time::{self, Patience};
 
-/// When a timer that could not be deferred, because too much waits, is tried again, in nanoseconds.
+/// Time after which a timer is tried again that could not be deferred because the queue was full,
+/// in nanoseconds.
 const RETRY: u64 = 100_000;
 
-/// The time of what does not fire.
+/// The deadline of a timer that does not fire.
 pub(super) const NEVER: u64 = u64::MAX;
 
 /// The latest deadline, in nanoseconds since the kernel began.
@@ -45,24 +46,26 @@ pub(super) struct Node {
     /// Owner only: whether `id` is the one that has just fired and is still in the queue.
     pub(super) firing: Cell<bool>,
     turns: Turns,
-    /// Owner only: for when its function is called.
+    /// Owner only: the claim for the next call of its function.
     pub(super) claim: Cell<Claim>,
     pub(super) arming: Arming,
-    /// Owner only: which of the commands from outside the queue and what is below stand for.
+    /// Owner only: the number of the command from outside that the queue and the fields below
+    /// belong to.
     pub(super) number: Cell<Number>,
-    /// Owner only: where it is in the queue.
+    /// Owner only: the timer's ID in the queue.
     pub(super) id: Cell<Option<Id>>,
-    /// When it fires, in nanoseconds since the kernel began, or [`NEVER`].
+    /// The time at which the timer fires, in nanoseconds since the kernel began, or [`NEVER`].
     pub(super) next: AtomicU64,
-    /// In nanoseconds; 0 if it fires once.
+    /// The period in nanoseconds; 0 if it fires once.
     pub(super) period: AtomicU64,
-    /// How often its function has been called.
+    /// The number of calls of its function.
     pub(super) fired: AtomicU64,
-    /// How many periods passed without a call.
+    /// The number of periods without a call.
     pub(super) missed: AtomicU64,
-    /// Whether the owner has taken it out of the queue for good. Only for a control that waits for that.
+    /// Whether the owner has removed the timer from the queue permanently. Set only for a handle
+    /// that waits for that.
     pub(super) closed: AtomicBool,
-    /// Owner only: the command for which a function is deferred, and what it is told.
+    /// Owner only: the command for which the function is deferred, and its arguments.
     deferred: Cell<Number>,
     deadline: Cell<u64>,
     missed_since: Cell<u64>,
@@ -71,7 +74,7 @@ pub(super) struct Node {
     /// Number of the owner.
     pub(super) cpu: u32,
     mode: Mode,
-    /// Tells the owner of a command.
+    /// The notification of the owner that there is a command.
     pub(super) told: Call,
     work: unsafe fn(NonNull<Node>),
     free: unsafe fn(NonNull<Node>),
@@ -87,8 +90,8 @@ impl fmt::Debug for Node {
 }
 
 impl Node {
-    /// Whether the running code may wait for the function to return: only below the function's class, where it
-    /// holds no lock that the function takes, and where it may wait for another CPU at all.
+    /// Whether the running code may wait until the function returns: only below the function's
+    /// class, where the code holds no lock that the function takes and may wait for another CPU.
     pub(super) fn can_be_waited_for(&self) -> bool {
         let limit = match self.mode {
             Mode::Interrupt => WAIT_CLASS,
@@ -97,15 +100,15 @@ impl Node {
         Limit::Level(Level::Class(limit)).allows(context::current())
     }
 
-    /// The function has said when it runs again: it does not for what fired while it ran. On the owner, at the
-    /// timers' class.
+    /// Withdraws a call for an expiry during the function's run, because the function has set its
+    /// next time. On the owner, at the timers' class.
     pub(super) fn withdraw_second_run(&self) {
         if self.turns.withdraw() {
             self.missed_since.set(0);
         }
     }
 
-    /// What others may know of it.
+    /// The state that lists show.
     pub(super) fn row(&self) -> Row {
         let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
         Row {
@@ -184,13 +187,13 @@ unsafe fn run_now<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>, missed: u64) {
         node.next.load(Ordering::Relaxed),
         missed,
     );
-    // SAFETY: 1. As above. 2. An interrupt of this class does not come while it is in service, so
-    // nobody else has the function.
+    // SAFETY: 1. As above. 2. No interrupt of this class arrives while one is in service, so there
+    // is no other reference to the function.
     unsafe { call::<F>(pointer, &expiry) };
     add(&node.fired, 1);
 }
 
-/// Takes a timer out of the queue that another CPU has cancelled or started anew since.
+/// Removes a timer from the queue that another CPU has since cancelled or started again.
 #[cold]
 #[inline(never)]
 fn remove_stale(pointer: NonNull<Node>) {
@@ -206,12 +209,12 @@ pub(super) unsafe fn finish(pointer: NonNull<Node>) {
     // SAFETY: 1. Passed on to the caller.
     let node = unsafe { pointer.as_ref() };
     if node.turns.end() {
-        // SAFETY: The timer is gone, and left the node to this.
+        // SAFETY: The timer has been dropped and has left the node to this call.
         unsafe { free_later(pointer) };
     }
 }
 
-/// Fires by leaving the function to deferred work.
+/// Fires by deferring the function.
 ///
 /// # Safety
 ///
@@ -259,7 +262,8 @@ extern "C" fn run_later(pointer: usize) {
     unsafe { (node.work)(pointer) };
 }
 
-/// Calls the function, unless the timer is gone, cancelled or started anew since, and ends the call: it is idle, deferred again, or freed.
+/// Calls the function, unless the timer has since been dropped, cancelled or started again.
+/// Afterwards the node is idle, deferred again, or freed.
 ///
 /// # Safety
 ///
@@ -277,13 +281,14 @@ unsafe fn work<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>) {
             node.arming.claim(claim).then_some(expiry)
         });
         if let Some(expiry) = expiry {
-            // SAFETY: 1. Passed on to the caller. 2. It has started, so nobody else has the function.
+            // SAFETY: 1. Passed on to the caller. 2. The run has started, so there is no other
+            // reference to the function.
             unsafe { call::<F>(pointer, &expiry) };
             add(&node.fired, 1);
         }
         match node.turns.finish() {
             Finish::Idle => return,
-            // Behind other work, so that this does not keep it waiting; or at once, if there is no room.
+            // Behind other work, so that this does not delay it; or at once, if the queue is full.
             Finish::Queued => {
                 if deferred::defer(run_later, pointer.as_ptr() as usize).is_ok() {
                     return;
@@ -292,13 +297,13 @@ unsafe fn work<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>) {
             Finish::Dead => break,
         }
     }
-    // SAFETY: 1. The timer is gone, and left the node to this.
+    // SAFETY: The timer has been dropped and has left the node to this call.
     unsafe { (node.free)(pointer) };
 }
 
 /// # Safety
 ///
-/// The node is a `Whole<F>`, and nobody else has the function.
+/// The node is a `Whole<F>`, and there is no other reference to the function.
 #[inline]
 unsafe fn call<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>, expiry: &Expiry<'_>) {
     // SAFETY: 1. Passed on to the caller. 2. The pointer was made from one to the whole.
@@ -310,18 +315,18 @@ unsafe fn call<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>, expiry: &Expiry<'_
 
 /// # Safety
 ///
-/// The node is a `Whole<F>`, which nobody uses any more.
+/// The node is a `Whole<F>`, and is not used any more.
 unsafe fn free<F>(pointer: NonNull<Node>) {
-    // SAFETY: 1. It came from `Box::leak`, and the caller has it alone.
+    // SAFETY: It came from `Box::leak`, and the caller has the only pointer that is still used.
     drop(unsafe { Box::from_raw(pointer.cast::<Whole<F>>().as_ptr()) });
 }
 
-/// Frees a closed node as soon as its function does not run: now, or when it returns, if it may be one that
-/// the running code interrupted.
+/// Frees a closed node as soon as its function does not run: now, or when the function returns, if
+/// the running code may have interrupted it.
 ///
 /// # Safety
 ///
-/// On the owner. The timer is closed, and nobody else uses the node any more.
+/// On the owner. The timer is closed, and the node is not used elsewhere any more.
 pub(super) unsafe fn release_here(pointer: NonNull<Node>) {
     // SAFETY: Passed on to the caller.
     let node = unsafe { pointer.as_ref() };
@@ -332,8 +337,8 @@ pub(super) unsafe fn release_here(pointer: NonNull<Node>) {
     }
 }
 
-/// As [`release_here`], for a timer that another CPU has dropped: in the lowest class, so that what its
-/// function owns is not dropped in a handler of the timers' class.
+/// As [`release_here`], for a timer that another CPU has dropped: frees it in the lowest class, so
+/// that the values that its function owns are not dropped in a handler of the timers' class.
 ///
 /// # Safety
 ///
@@ -352,7 +357,7 @@ pub(super) unsafe fn release_left(pointer: NonNull<Node>) {
 ///
 /// # Safety
 ///
-/// Nobody else has it.
+/// There is no other pointer to the node.
 pub(super) unsafe fn discard(pointer: NonNull<Node>) {
     // SAFETY: Passed on to the caller.
     let free = unsafe { pointer.as_ref() }.free;
@@ -360,14 +365,14 @@ pub(super) unsafe fn discard(pointer: NonNull<Node>) {
     unsafe { free(pointer) };
 }
 
-/// Waits until the function of a closed node does not run, and frees it, or leaves that to the owner if it
-/// only waits to run.
+/// Waits until the function of a closed node does not run, and frees the node. If the function is
+/// only deferred, the owner frees it.
 ///
 /// # Safety
 ///
 /// On another CPU than the owner. The timer is closed, and the caller does not use the node any more.
 pub(super) unsafe fn release_there(pointer: NonNull<Node>) {
-    // SAFETY: Nothing but the lines below lets anybody free it.
+    // SAFETY: Only a result of `release` below permits freeing it.
     let node = unsafe { pointer.as_ref() };
     let mut patience = Patience::new();
     loop {
@@ -380,12 +385,12 @@ pub(super) unsafe fn release_there(pointer: NonNull<Node>) {
     }
 }
 
-/// Frees a node in the lowest class, so that what its function owns is not dropped in a handler of the
-/// timers' class; at once, if too much is deferred.
+/// Frees a node in the lowest class, so that the values that its function owns are not dropped in a
+/// handler of the timers' class; at once, if the queue of deferred work is full.
 ///
 /// # Safety
 ///
-/// Nobody uses the node any more.
+/// The node is not used any more.
 unsafe fn free_later(pointer: NonNull<Node>) {
     let argument = pointer.as_ptr() as usize;
     if deferred::defer(free_now, argument).is_err() {
@@ -393,14 +398,14 @@ unsafe fn free_later(pointer: NonNull<Node>) {
     }
 }
 
-/// Deferred by [`free_later`] alone.
+/// The deferred function of [`free_later`].
 extern "C" fn free_now(pointer: usize) {
     let Some(pointer) = NonNull::new(pointer as *mut Node) else {
         return;
     };
     // SAFETY: It is not freed yet.
     let free = unsafe { pointer.as_ref() }.free;
-    // SAFETY: Nobody else uses it: see `free_later`.
+    // SAFETY: It is not used elsewhere: see `free_later`.
     unsafe { free(pointer) };
 }
 

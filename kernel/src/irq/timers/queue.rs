@@ -96,22 +96,22 @@ pub(super) fn of(cpu: u32) -> Option<&'static Queue> {
     *QUEUES.get()?.get(cpu as usize)?
 }
 
-/// Calls `action` with this CPU's queue, which nothing else uses meanwhile.
+/// Calls `action` with this CPU's queue, to the exclusion of all other code.
 ///
 /// Context: thread or handler (up to the timers' class), with interrupts enabled or disabled.
 ///
 /// # Panics
 ///
-/// In another context, where the queue may be in use; the message names the rule. If there are no queues
-/// yet.
+/// In another context, where the queue may be in use; the message names the rule. Also if there are
+/// no queues yet.
 pub(super) fn local<R>(action: impl FnOnce(&'static Queue) -> R) -> R {
     context::require_class("Timer", CLASS);
     let _raised = priority::raise(CLASS);
     action(of(cpu::current().id()).expect("a CPU that is online has a queue"))
 }
 
-/// Does what other CPUs have asked of this one, if they have: for who waits for another CPU where this
-/// one's interrupts may not get through. The priority is raised only if there is something to do.
+/// Executes other CPUs' pending commands, in a wait for another CPU during which this CPU's
+/// interrupts may be masked. The priority is raised only if there is a command.
 pub(in crate::irq) fn serve_if_asked() {
     let queue = of(cpu::current().id());
     if queue.is_some_and(|queue| !queue.inbox.is_empty()) {
@@ -134,7 +134,7 @@ extern "C" fn expire(queue: usize, _: u8) {
     queue.go_on(first, missed, now);
 }
 
-/// Answers other CPUs' commands.
+/// Handles the interrupt for other CPUs' commands.
 extern "C" fn answer(_: usize, _: u8) {
     local(Queue::serve);
 }
@@ -229,10 +229,10 @@ impl Queue {
         }
     }
 
-    /// Does what is asked of a timer of this CPU by the control's operation `number`. The node may be gone
-    /// then. On the owner, at the timers' class.
+    /// Executes the command of the handle's operation `number`. The node may be freed afterwards.
+    /// On the owner, at the timers' class.
     pub(super) fn execute(&self, pointer: NonNull<Node>, number: Number, command: Command) {
-        // SAFETY: Who has a command for a node does not free it.
+        // SAFETY: The code that has a command for a node does not free it.
         let node = unsafe { pointer.as_ref() };
         node.number.set(number);
         match command {
@@ -240,7 +240,7 @@ impl Queue {
             Command::Cancel => self.insert(pointer, NEVER, 0),
             Command::Close { leave: false } => {
                 self.withdraw(pointer);
-                // Release: who sees it may free it, unless its function runs.
+                // Release: the handle that sees this may free the node, unless its function runs.
                 node.closed.store(true, Ordering::Release);
             }
             Command::Close { leave: true } => {
@@ -251,7 +251,7 @@ impl Queue {
         }
     }
 
-    /// Takes a timer that is dropped out of the queue and the registry.
+    /// Removes a dropped timer from the queue and the registry.
     fn withdraw(&self, pointer: NonNull<Node>) {
         self.insert(pointer, NEVER, 0);
         if let Some(registry) = self.tables.registry() {
@@ -259,11 +259,11 @@ impl Queue {
         }
     }
 
-    /// Closes a timer that is dropped on this CPU, by the control's operation `number`. Returns whether it is
-    /// closed; if not, this CPU has been told of an earlier command, closes it in answer to that, and frees
-    /// it. On the owner, at the timers' class.
+    /// Closes a timer that is dropped on this CPU, by the handle's operation `number`. Returns
+    /// whether it is closed. If not, a notification of an earlier command is pending, and this CPU
+    /// closes and frees the timer when it handles that. On the owner, at the timers' class.
     pub(super) fn close_here(&self, pointer: NonNull<Node>, number: Number) -> bool {
-        // SAFETY: The control has not closed it yet.
+        // SAFETY: The handle has not closed it yet.
         let arming = unsafe { &pointer.as_ref().arming };
         if arming.is_told() {
             self.post(pointer, number, Command::Close { leave: true });
@@ -273,8 +273,8 @@ impl Queue {
         true
     }
 
-    /// Does what the function asks for that was called for operation `number`, unless there has been another
-    /// one since. On the owner, at the timers' class.
+    /// Executes a command of the function, which was called for operation `number`, unless the
+    /// handle has done another operation since. On the owner, at the timers' class.
     pub(super) fn renew(&self, pointer: NonNull<Node>, number: Number, command: Command) {
         // SAFETY: The function runs, so the node is not freed.
         let node = unsafe { pointer.as_ref() };
@@ -285,14 +285,14 @@ impl Queue {
         }
     }
 
-    /// Puts a timer where it belongs in the queue, or takes it out: at [`NEVER`]. On the owner, at the timers'
-    /// class.
+    /// Moves a timer to its position in the queue, or removes it if `deadline` is [`NEVER`]. On the
+    /// owner, at the timers' class.
     pub(super) fn insert(&self, pointer: NonNull<Node>, deadline: u64, period: u64) {
-        // SAFETY: Who puts it there does not free it.
+        // SAFETY: The caller does not free it.
         let node = unsafe { pointer.as_ref() };
         // SAFETY: 1. On the owner, at the timers' class. 2. What is called meanwhile uses no timers.
         let timers = unsafe { self.tables.timers() };
-        // One that has just fired is done with.
+        // A timer that has just fired needs no update after its call any more.
         node.firing.set(false);
         if let Some(id) = node.id.take() {
             timers.cancel(id);
@@ -306,13 +306,13 @@ impl Queue {
         });
         if deadline != NEVER {
             let inserted = timers.insert(time::timestamp_at(deadline), pointer);
-            // Each has a place in the registry, of which there are as many.
+            // Each timer has a slot in the registry, and the queue has as many.
             node.id.set(inserted.ok());
         }
         self.program();
     }
 
-    /// Does what other CPUs have asked for. On the owner, at the timers' class.
+    /// Executes other CPUs' commands. On the owner, at the timers' class.
     pub(super) fn serve(&self) {
         self.inbox.answer(|pointer| {
             // SAFETY: It is not freed before its last command is executed.
@@ -323,14 +323,14 @@ impl Queue {
         });
     }
 
-    /// Asks the owner, another CPU, to do something. Does not wait. After the last command, the node is the
-    /// owner's.
+    /// Posts a command to the owner, another CPU. Does not wait. After the last command, the node
+    /// belongs to the owner.
     pub(super) fn post(&self, pointer: NonNull<Node>, number: Number, command: Command) {
         // SAFETY: It is not freed before its last command is executed, which this may be.
         let arming = unsafe { &pointer.as_ref().arming };
         let words = command.to_words();
         if !arming.publish(slot::Command { number, words }) {
-            // The owner has been told, and takes this one.
+            // A notification is pending, and the owner takes this command.
             return;
         }
         self.inbox.push(pointer);

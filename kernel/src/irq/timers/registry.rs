@@ -6,7 +6,7 @@ use super::node::Node;
 use super::{CAPACITY, Row, TimerError};
 use crate::sync::IrqMutex;
 
-/// The places of a CPU's timers. Nothing on an interrupt's way looks at it. Its lock may be taken wherever
+/// The slots of a CPU's timers. The interrupt path does not use it. Its lock may be taken wherever
 /// timers may be used, with interrupts disabled too.
 #[derive(Debug)]
 pub(super) struct Registry {
@@ -38,8 +38,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Frees the place of a timer that is out of the queue: before, there would be more timers in the queue
-    /// than it has room for.
+    /// Frees the slot of a timer that has been removed from the queue. If it were freed earlier,
+    /// the queue could get more timers than it has room for.
     pub(super) fn remove(&self, node: NonNull<Node>) {
         let mut places = self.places.lock();
         let mut places = places.iter_mut();

@@ -258,7 +258,7 @@ impl Run<'_> {
 
     fn problem(&mut self, what: &str) {
         if cancel::was_requested() {
-            // What is missing was not waited for.
+            // The missing interrupts were not waited for.
             return;
         }
         self.problems += 1;

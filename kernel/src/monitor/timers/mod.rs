@@ -75,7 +75,7 @@ fn wait(time: u64) -> Result<(), TimerError> {
         }
         processor::enable_and_halt();
         if cancel::is_requested() {
-            // The timer is cancelled by its drop.
+            // The drop cancels the timer.
             return Ok(());
         }
     }
