@@ -63,7 +63,7 @@ fingerprint() {
     xargs ls -Lldi <"$state/files.$purpose" 2>&1 || true
 }
 
-# check_named: what a variable names must be used, so nothing is installed in its place.
+# check_named: a file that a variable names must be used, so nothing is installed in its place.
 check_named() {
     local version
     if [ -n "${OVMF:-}" ] && [ ! -f "$OVMF" ]; then
@@ -123,7 +123,7 @@ if [ -n "$missing" ]; then
     [ -z "$missing" ] || fail "still missing after the installation: $(describe $missing)" "see $log"
 fi
 if [ "$purpose" = test ] && ! has_bochs && command -v apt-get >/dev/null 2>&1 && can_be_root; then
-    # In a shell of its own, which a failure ends.
+    # In a subshell, because a failure exits.
     # shellcheck disable=SC2086 # a list of packages
     (apt_install $bochs_packages) || say Bochs "cannot be installed; the tests that need it are skipped"
 fi

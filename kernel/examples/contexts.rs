@@ -27,16 +27,16 @@ use tocsin_logic::vector::PriorityClass;
 
 tocsin::main!(kernel);
 
-/// The documentation is the list of cells.
+/// The page with the table of cells.
 const TABLE: &str = include_str!("../../docs/contexts.md");
 
 /// The class of the table's handler, and of its ceilings.
 const CLASS: PriorityClass = PriorityClass::new(9).expect("a class is 0 to 15");
 
-/// The CPU that operations on another CPU address.
+/// The target of operations on another CPU.
 const OTHER: u32 = 2;
 
-/// The longest that a permitted operation may take, in nanoseconds.
+/// Longest time of a permitted operation, in nanoseconds.
 const LIMIT: u64 = 60_000_000_000;
 
 /// An operation of the table.
@@ -140,7 +140,7 @@ const CONTEXTS: &[(&str, Perform)] = &[
     }),
     ("NMI", |operation| {
         run_in(operation, || {
-            // SAFETY: This is the experiment; the operation must be rejected or harmless.
+            // SAFETY: This is what the cell tests; the operation must be rejected or harmless.
             unsafe { nmi::call(1, perform_deferred, 0) }.expect("online");
         });
     }),
@@ -160,7 +160,8 @@ static IS_DONE: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn nothing(_: usize) {}
 
-/// Takes a value out of its lock for the time of `action`, so that the lock is not held in it.
+/// Takes a value out of its lock for the duration of `action`, so that the lock is not held during
+/// it.
 fn with<T>(place: &IrqMutex<Option<T>>, action: impl FnOnce(&mut T)) {
     let taken = place.try_lock().and_then(|mut place| place.take());
     let mut value = taken.expect("one operation at a time");
@@ -178,7 +179,7 @@ fn line(name: &'static str) -> Line {
     Line::new(request, || ()).expect("vectors are free")
 }
 
-/// Has `operation` performed by what `start` starts, and waits for it.
+/// Makes the context that `start` starts perform `operation`, and waits for its end.
 fn run_in(operation: Operation, start: impl FnOnce()) {
     let number = OPERATIONS
         .iter()

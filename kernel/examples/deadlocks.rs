@@ -1,5 +1,6 @@
-//! Programs that could wait forever. Each either ends, with `NAME: passed`, or is rejected with a message that
-//! names the rule: `APPEND=NAME` chooses one, and `tests/boot/deadlocks.rs` has what each must do.
+//! Programs that could deadlock. Each either ends, with `NAME: passed`, or is rejected with a
+//! message that names the rule. `APPEND=NAME` selects one; `tests/boot/deadlocks.rs` has the
+//! expected results.
 #![no_std]
 #![no_main]
 
@@ -89,7 +90,7 @@ fn kernel(machine: &'static tocsin::Machine) -> ! {
     tocsin::hw::machine::power_off(0)
 }
 
-/// A job without a function: the CPU's thread has run when it is done.
+/// A job that does nothing: when it is done, the CPU's thread has run.
 const NOTHING: Job = Job {
     function: |_| (),
     argument: 0,
@@ -149,7 +150,7 @@ fn call_in_call() {
     .unwrap();
 }
 
-/// The same, where the function runs in the loop of a CPU that waits with interrupts disabled.
+/// The same, where the function runs in the wait loop of a CPU with interrupts disabled.
 fn call_in_served() {
     static STEP: AtomicU32 = AtomicU32::new(0);
     fn waiter(_: u64) {
@@ -189,7 +190,7 @@ fn call_locked() {
     call::run(1, || ()).unwrap();
 }
 
-/// A called function takes a lock of its class, in the loop of a CPU that waits with interrupts disabled.
+/// A called function takes a lock of its class in the wait loop of a CPU with interrupts disabled.
 fn served_ceiling() {
     static LOCK: CeilingMutex<u32> = CeilingMutex::new(call::CLASS, 0);
     static STEP: AtomicU32 = AtomicU32::new(0);
@@ -231,7 +232,7 @@ fn ceiling_above() {
     time::spin_for(SECOND);
 }
 
-/// Raised priorities that end in every order, with interrupts that are held back meanwhile.
+/// Raised priorities that end in every order, with interrupts that are masked meanwhile.
 fn order() {
     static HITS: AtomicU64 = AtomicU64::new(0);
     let line = Line::new(request("six", C6, 0), || {
@@ -285,7 +286,8 @@ fn handover() {
     assert_eq!(*B.lock(), 3_000);
 }
 
-/// Guards of `IrqMutex`es that are dropped in the order of their making, also out of a section.
+/// Guards of `IrqMutex`es that are dropped in the order in which they were made, also outside a
+/// section.
 fn mutex_order() {
     let are_enabled = || without_interrupts_are_enabled();
     let (first, second) = (IrqMutex::new(()), IrqMutex::new(()));
@@ -301,7 +303,7 @@ fn mutex_order() {
     assert!(are_enabled());
 }
 
-/// Whether interrupts are enabled: an interrupt of this CPU comes at once.
+/// Whether interrupts are enabled: this CPU takes an interrupt from itself at once.
 fn without_interrupts_are_enabled() -> bool {
     static COME: AtomicBool = AtomicBool::new(false);
     extern "C" fn come(_: usize) {
@@ -354,7 +356,7 @@ fn line_forget() {
 /// A member of a shared line that its own handler drops.
 fn member_drop_self() {
     static MEMBER: IrqMutex<Option<Member>> = IrqMutex::new(None);
-    // A level-triggered input without a device: the line needs no interrupt to be made.
+    // A level-triggered input without a device: making the line needs no interrupt.
     let request = Request {
         name: "shared",
         source: Source::Gsi {
@@ -367,20 +369,20 @@ fn member_drop_self() {
     let shared = SharedLine::new(request).unwrap();
     let other = Box::leak(Box::new(shared.join(|| Claim::Mine)));
     *MEMBER.lock() = Some(shared.join(|| Claim::NotMine));
-    // At the class at which its handlers run, and hold the list.
+    // At the class at which its handlers run and hold the list.
     let _raised = raise(C6);
     let member = MEMBER.lock().take();
     let _ = other;
     drop(member);
 }
 
-/// A wait that takes long is logged, with what it is for and what holds it up.
+/// A long wait is logged, with its object and its cause.
 fn long_wait() {
     static STEP: AtomicU32 = AtomicU32::new(0);
     fn busy(_: u64) {
         without_interrupts(|| {
             STEP.store(1, SeqCst);
-            // So long by the time for which this CPU runs: the other one counts that, too.
+            // By the time for which this CPU runs, because the other CPU counts that too.
             time::wait_until(8 * SECOND, || false);
         });
         STEP.store(2, SeqCst);

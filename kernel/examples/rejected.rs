@@ -1,5 +1,5 @@
-//! What a kernel that denies `unsafe_code` may try, and what the library answers: one case for each
-//! `APPEND=name`. The cases that do not compile are in `tests/soundness`.
+//! Operations that a kernel that denies `unsafe_code` may attempt and that the library rejects;
+//! `APPEND=NAME` selects a case. The cases that do not compile are in `tests/soundness`.
 //!
 //! ```sh
 //! make run EXAMPLE=rejected BOOT=direct APPEND=vectors
@@ -32,7 +32,7 @@ const CLASS: PriorityClass = PriorityClass::new(6).expect("a class is 0 to 15");
 /// Longest wait for an interrupt, in nanoseconds.
 const TIMEOUT: u64 = 10_000_000_000;
 
-/// A case: its name, and what it does.
+/// A case: its name and its function.
 type Case = (&'static str, fn());
 
 const CASES: [Case; 9] = [
@@ -57,7 +57,7 @@ fn kernel(machine: &'static tocsin::Machine) -> ! {
     hw::machine::power_off(0)
 }
 
-/// Says that something was rejected, and with what message.
+/// Prints the message with which an operation was rejected.
 fn rejected<T>(what: impl fmt::Display, result: Result<T, impl fmt::Display>) {
     match result {
         Ok(_) => {
@@ -68,7 +68,7 @@ fn rejected<T>(what: impl fmt::Display, result: Result<T, impl fmt::Display>) {
     }
 }
 
-/// Ends the kernel as failed, unless `is_right`.
+/// Ends the kernel with a failure, unless `is_right`.
 fn check(is_right: bool, what: impl fmt::Display) {
     if !is_right {
         println!("rejected: wrong: {what}");
@@ -85,7 +85,7 @@ fn request(cpu: u32) -> Request {
     }
 }
 
-/// Vectors of exceptions, of the kernel and of others cannot be reserved.
+/// The vectors of exceptions, of the kernel, of lines and of other reservations cannot be reserved.
 fn reserve_taken() {
     for number in [0, 2, 17, 0x20, 0xd0, 0xe0, 0xf1, 0xff] {
         rejected(
@@ -97,7 +97,7 @@ fn reserve_taken() {
     rejected("a line's", vectors::reserve(line.vector()));
     let own = vectors::reserve_in(CLASS).expect("the class has vectors");
     rejected("a reserved one", vectors::reserve(own.get()));
-    // What failed on CPU 1 has left CPU 0 as it was.
+    // The failure on CPU 1 has not changed CPU 0.
     let freed = line.vector();
     drop(line);
     check(
@@ -106,8 +106,8 @@ fn reserve_taken() {
     );
 }
 
-/// Lines and reservations share the vectors of a class: neither gets what the other has, and neither
-/// panics when none is left.
+/// Lines and reservations share the vectors of a class: neither gets a vector of the other, and
+/// neither panics when no vector is left.
 fn reserve_with_lines() {
     let reserved: Vec<ReservedVector> = (0..4)
         .map(|_| vectors::reserve_in(CLASS).expect("the class has vectors"))
@@ -139,7 +139,7 @@ extern "C" fn came(_: usize, _: u8) {
     CAME.fetch_add(1, Ordering::Relaxed);
 }
 
-/// A reserved vector interrupts all CPUs, with a handler and without.
+/// A reserved vector interrupts all CPUs, with and without a handler.
 fn send_to_reserved() {
     let vector = vectors::reserve(Vector(0x60)).expect("0x60 is free");
     let all = smp::all();
@@ -156,7 +156,7 @@ fn send_to_reserved() {
     rejected("CPU 99", ipi::send(vector, 99));
 }
 
-/// No mapping goes over a guard, and none over anything else that the layout has a use for.
+/// No mapping replaces a guard page or another part of the layout.
 #[expect(unsafe_code, reason = "mappings are the caller's to vouch for")]
 fn map_guard() {
     use tocsin::memory::{frames, mapping, paging::Use};
@@ -186,7 +186,8 @@ fn is_master(function: &Function) -> bool {
     function.read(command::OFFSET) & u32::from(command::BUS_MASTER) != 0
 }
 
-/// What firmware left as a bus master is none once it is claimed. A bridge stays one.
+/// A function that firmware left as a bus master is none after it has been claimed. A bridge stays
+/// one.
 fn claim_bus_masters() {
     let all = pci::bus().functions.iter();
     let (bridges, others): (Vec<_>, Vec<_>) = all.partition(|function| function.is_bridge());
@@ -208,7 +209,7 @@ fn claim_bus_masters() {
     }
 }
 
-/// A device that is told to write to memory by safe code does not.
+/// A device that safe code commands to write to memory does not write.
 fn begin_transfer() {
     const BUFFER: u64 = 0x4_0000;
     const PATTERN: u64 = 0x5a5a_5a5a_5a5a_5a5a;
@@ -218,7 +219,7 @@ fn begin_transfer() {
     let registers = device.map(0).expect("it has registers");
     let victim = Box::new([const { AtomicU64::new(PATTERN) }; 512]);
     let physical = core::ptr::from_ref(&*victim) as u64 - DIRECT_MAP;
-    // From its buffer to memory: source, destination, length, and the command.
+    // A transfer from its buffer to memory: source, destination, length, and the command.
     registers.write(0x80, BUFFER);
     registers.write(0x88, physical);
     registers.write(0x90, 4096_u64);
@@ -236,7 +237,7 @@ fn begin_transfer() {
     println!("rejected: {}: transfer to {physical:#x}", device.address);
 }
 
-/// No window reaches the MSI-X table or its pending bits, and those beside it reach no further.
+/// No window contains the MSI-X table or its pending bits, and windows beside them end before them.
 fn map_table() {
     let device = pci::find(0x1af4, 0x1005).and_then(Function::claim);
     let device = device.expect("the machine has a virtio-rng device");

@@ -1,5 +1,5 @@
-//! The console while commands run and while interrupts do not arrive: Ctrl-C, and a machine whose IOMMU
-//! drops the interrupts of devices.
+//! The console while commands run and without interrupts: Ctrl-C, and a machine whose IOMMU drops
+//! the interrupts of devices.
 
 use libtest_mimic::Trial;
 use tocsin_tools::{Machine, Session};
@@ -8,7 +8,7 @@ use crate::{
     PATIENCE, Result, ensure, ensure_eq, machine, plain, power_off, power_off_failed, trial, with,
 };
 
-/// Commands that run far longer than a test waits, and what each prints before it is cancelled.
+/// Commands that run far longer than a test waits, and the output of each before it is cancelled.
 const LONG: [(&str, &str); 5] = [
     ("storm 600", "storm: 599 s to go"),
     ("bench", "[1/"),
@@ -95,14 +95,14 @@ fn cancel(command: &str, begins: &str, session: &mut Session) -> Result {
     session.send_line(command)?;
     session.expect("\n", PATIENCE)?;
     session.expect(begins, PATIENCE)?;
-    // With an empty line.
+    // After the prompt with an empty line.
     session.send_line("\u{3}")?;
     let name = command.split(' ').next().unwrap_or_default();
     session.expect(&format!("{name}: cancelled by Ctrl-C"), PATIENCE)?;
     let rest = session.wait_prompt(PATIENCE)?;
     ensure!(!rest.contains("vector 3"), "the line goes on: {rest}");
     session.wait_prompt(PATIENCE)?;
-    // Only what has always been there; the counts may differ.
+    // The same lines as before; the counts may differ.
     let owners = |lines: &str| -> Vec<String> {
         let names = lines
             .lines()
@@ -136,7 +136,7 @@ fn by_keyboard(session: &mut Session) -> Result {
     Ok(())
 }
 
-/// The rest of the script is left out.
+/// The rest of the script is not run.
 fn in_script(session: &mut Session) -> Result {
     session.expect("tocsin> timers wait 600000\r\n", PATIENCE)?;
     session.send_line("\u{3}")?;
@@ -145,7 +145,7 @@ fn in_script(session: &mut Session) -> Result {
     Ok(())
 }
 
-/// At the prompt, Ctrl-C leaves the line.
+/// At the prompt, Ctrl-C discards the line.
 fn a_line(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     session.send_line("reboot\u{3}idt 3")?;
@@ -156,7 +156,7 @@ fn a_line(session: &mut Session) -> Result {
     power_off(session)
 }
 
-/// The kernel says that interrupts do not arrive, and why, and can be used all the same.
+/// The kernel reports that interrupts do not arrive, and the reason, and remains usable.
 fn dropped(session: &mut Session) -> Result {
     let log = session.wait_prompt(PATIENCE)?;
     for part in [
@@ -173,7 +173,7 @@ fn dropped(session: &mut Session) -> Result {
     }
     let answer = session.wait_prompt(PATIENCE)?;
     ensure!(answer.contains("vector 5 (0x05)"), "found {answer:?}");
-    // Those that no IOMMU sees arrive.
+    // Interrupts that do not pass the IOMMU arrive.
     session.command("ipi", PATIENCE)?;
     power_off(session)
 }

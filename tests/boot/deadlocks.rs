@@ -1,11 +1,12 @@
-//! The programs of `kernel/examples/deadlocks.rs`: each ends, or is rejected with the rule that it breaks.
+//! The programs of `kernel/examples/deadlocks.rs`: each ends, or is rejected with the rule that it
+//! violates.
 
 use libtest_mimic::Trial;
 use tocsin_tools::{Outcome, workspace};
 
 use crate::{PATIENCE, Result, STOPPED, ensure, machine, trial, with};
 
-/// Those that end, and what they must log.
+/// The programs that end, and the messages that they must log.
 const END: [(&str, &str); 14] = [
     ("cancel", ""),
     ("mutual", ""),
@@ -27,7 +28,7 @@ const END: [(&str, &str); 14] = [
     ),
 ];
 
-/// What waits for another CPU is for.
+/// The rule of operations that wait for another CPU.
 const WAIT: &str =
     "(it is for threads and handlers up to class 12 that hold no IrqMutex, because it waits";
 
@@ -142,7 +143,7 @@ pub fn trials() -> Vec<Trial> {
     end.chain(rejected).collect()
 }
 
-/// Runs a program to this end; what it printed.
+/// Runs a program up to the expected end. Returns its output.
 fn run(name: &str, end: Outcome) -> Result<String> {
     let image = workspace().join("target/image/deadlocks.elf");
     if !image.exists() {

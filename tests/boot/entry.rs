@@ -1,5 +1,5 @@
-//! The entry code: NMIs from the first instructions on, and machines that cannot run the kernel, which
-//! it must say in one line.
+//! The entry code: NMIs from the first instructions on, and machines that cannot run the kernel,
+//! which must be reported in one line.
 
 use libtest_mimic::Trial;
 use tocsin_tests::symbols::Symbols;
@@ -12,11 +12,11 @@ use crate::{
     trial_unless, with,
 };
 
-/// From where the image is loaded to where it is linked.
+/// The difference between the image's load address and its link address.
 const KERNEL: u64 = 0xffff_ffff_8000_0000;
 
-/// Where the PVH entry is stopped for an NMI: in 32-bit mode; in 64-bit mode at the physical address;
-/// at the final one; in Rust.
+/// The points at which the PVH entry is stopped for an NMI: in 32-bit mode; in 64-bit mode at the
+/// physical address; at the virtual address; in Rust.
 const PVH_STOPS: [(&str, u64); 4] = [
     ("boot_check_processor", KERNEL),
     ("pvh_entry64", KERNEL),
@@ -24,10 +24,11 @@ const PVH_STOPS: [(&str, u64); 4] = [
     ("kernel_start", 0),
 ];
 
-/// As above, of the Limine entry.
+/// As above, for the Limine entry.
 const LIMINE_STOPS: [(&str, u64); 2] = [("boot_check_processor", 0), ("kernel_start", 0)];
 
-/// What a processor may lack that the kernel needs, as QEMU and the kernel name it.
+/// Features that the kernel needs and a processor may lack, with their names in QEMU and in the
+/// kernel's message.
 const LACKS: [(&str, &str); 5] = [
     ("sse2", "the processor lacks SSE2 (CPUID.01H:EDX bit 26)"),
     ("cmov", "the processor lacks CMOV (CPUID.01H:EDX bit 15)"),
@@ -36,8 +37,8 @@ const LACKS: [(&str, &str); 5] = [
     ("lm", "this processor has no 64-bit mode"),
 ];
 
-/// Offsets in the PVH start info (xen/include/public/arch-x86/hvm/start_info.h), what is written
-/// there, and what the kernel must say.
+/// Offsets in the PVH start info (xen/include/public/arch-x86/hvm/start_info.h), the values written
+/// there, and the kernel's expected message.
 const START_INFOS: [(&str, u64, u64, &str); 5] = [
     (
         "magic",
@@ -111,7 +112,7 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// A machine with so little memory that QEMU would put a module over the kernel.
+/// A machine with so little memory that QEMU would load a module over the kernel.
 fn small(memory: &str) -> Result<Machine> {
     Ok(plain().memory(Memory::parse(memory)?).module(None))
 }
@@ -148,7 +149,7 @@ fn nmis(machine: Machine, stops: &[(&str, u64)]) -> Result {
     })
 }
 
-/// NMIs without a break from the kernel's first instruction in Rust until the prompt.
+/// NMIs without a pause from the kernel's first instruction in Rust until the prompt.
 fn nmi_many() -> Result {
     for _ in 0..3 {
         debugged(plain(), |session, gdb| {
@@ -171,7 +172,7 @@ fn nmi_many() -> Result {
     Ok(())
 }
 
-/// The kernel says why it cannot run on `machine`, in one line that begins so, and stops.
+/// The kernel reports why it cannot run on `machine` in one line with this text, and stops.
 fn refused(machine: &Machine, why: &str) -> Result {
     with(machine, |session| stopped(session, why))
 }
@@ -190,7 +191,7 @@ fn stopped(session: &mut Session, why: &str) -> Result {
     Ok(())
 }
 
-/// As [`refused`], after `change` has changed what the PVH loader passes.
+/// As [`refused`], after `change` has changed the data that the PVH loader passes.
 fn start_info(why: &str, change: impl FnOnce(&mut Gdb) -> Result) -> Result {
     debugged(plain(), |session, gdb| {
         gdb.run_to(address("pvh_entry")? - KERNEL)?;

@@ -13,11 +13,11 @@ use crate::{PATIENCE, Result, ensure, ensure_eq};
 /// Hexadecimal digits of a register in the answer to `g`.
 const REGISTER: usize = 16;
 
-/// Places of registers in that answer: RSI is the fifth, RIP follows the 16 general ones.
+/// Indices of registers in that reply: RSI is the fifth, RIP follows the 16 general ones.
 const RSI: usize = 4;
 const RIP: usize = 16;
 
-/// The most bytes of memory that one packet carries.
+/// Most bytes of memory in one packet.
 const CHUNK: usize = 1024;
 
 /// A debugger of a machine.
@@ -108,7 +108,7 @@ impl Gdb {
         self.register(RIP)
     }
 
-    /// The second argument of the function that the CPU is at the begin of.
+    /// The second argument of the function at whose first instruction the CPU has stopped.
     pub fn second_argument(&mut self) -> Result<u64> {
         self.register(RSI)
     }

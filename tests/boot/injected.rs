@@ -44,8 +44,8 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// Waits for the report of what QEMU was just made to inject. The kernel goes on after it, which it
-/// shows by the prompt again: then the report is whole.
+/// Waits for the report of the event that QEMU was made to inject. The kernel continues and prints
+/// the prompt again, after which the report is complete.
 fn report(session: &mut Session) -> Result<Report> {
     session.expect("  backtrace\r\n", PATIENCE)?;
     session.wait_prompt(PATIENCE)?;
@@ -127,11 +127,11 @@ fn nmi_while_typing(session: &mut Session) -> Result {
     power_off(session)
 }
 
-/// A corrected error, as `MCi_STATUS` has it: VAL, EN, and an error of a cache.
+/// A corrected error in `MCi_STATUS`: VAL, EN, and a cache error.
 const CORRECTED: &str = "0x9000000000000151";
 
-/// Corrected errors are logged with CPU and bank, and counted; many of them do not fill the log; and
-/// they are found without being asked for.
+/// Corrected errors are logged with CPU and bank, and counted; many of them do not flood the log;
+/// and they are found without a command.
 fn corrected(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     let answer = session.command("mce", PATIENCE)?;
@@ -174,7 +174,7 @@ fn corrected(session: &mut Session) -> Result {
         ensure_eq!(counted(&answer, 0, 3)?, number, "errors of CPU 0, bank 3");
         ensure!(answer.contains("only by this command"), "polled:\n{answer}");
     }
-    // The kernel allows ten at first and one in a minute.
+    // The kernel logs ten at first, and then one per minute.
     ensure!(
         (7..15).contains(&logged),
         "{logged} of 29 errors were logged"
@@ -242,7 +242,7 @@ fn not_enabled(session: &mut Session) -> Result {
     }
     let answer = session.command("mce", PATIENCE)?;
     ensure_eq!(counted(&answer, 0, 1)?, 2, "errors of CPU 0, bank 1");
-    // One that is enabled is fatal.
+    // An error that is enabled is fatal.
     session.hmp("mce 0 1 0xb200000000000000 0x5 0 0")?;
     session.expect_exit(STOPPED, PATIENCE)?;
     Ok(())

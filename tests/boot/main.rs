@@ -146,7 +146,7 @@ fn trial(name: impl Into<String>, test: impl FnOnce() -> Result + Send + 'static
     })
 }
 
-/// A test with a name, skipped with the reason where `missing` gives one.
+/// A test with a name, skipped if `missing` returns a reason.
 fn trial_unless(
     missing: impl FnOnce() -> Result<Option<String>> + Send + 'static,
     name: impl Into<String>,
@@ -162,7 +162,7 @@ fn trial_unless(
     })
 }
 
-/// Why no machine can be booted by Limine here, if that is so.
+/// The reason why no machine can be booted by Limine here, if there is one.
 fn missing_limine() -> Result<Option<String>> {
     Ok(matrix::missing(BootWay::Limine)?)
 }

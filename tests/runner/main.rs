@@ -29,7 +29,7 @@ fn machine(guest: &[u8]) -> (NamedTempFile, Machine) {
     (image, machine)
 }
 
-/// An emulator that is a shell script; file descriptor 3 is QMP.
+/// A shell script in place of an emulator; file descriptor 3 is QMP.
 fn emulator(does: &str) -> (TempDir, PathBuf) {
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("qemu");

@@ -1,4 +1,5 @@
-//! Programs that must not compile: each uses one thing of the library on which memory safety depends.
+//! Programs that must not compile: each uses one item of the library on which memory safety
+//! depends.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -10,14 +11,14 @@ use tocsin_tools::workspace;
 
 use crate::Result;
 
-/// What the compiler must say.
+/// The error that the compiler must report.
 #[derive(Clone, Copy, Debug)]
 pub enum Refusal {
     /// E0133: it is `unsafe`. In an `unsafe` block it compiles.
     Unsafe,
     /// The item, method or field is private.
     Private,
-    /// E0308: it is of another type than what is asked for.
+    /// E0308: it has another type than required.
     Type,
 }
 
@@ -175,7 +176,7 @@ pub const CASES: &[Case] = &[
     ),
 ];
 
-/// What every program has before its statement. Nothing else than the statement may be wrong.
+/// The code of every program before its statement. Only the statement may be wrong.
 const HEADER: &str = "\
 #![no_std]
 #![allow(unused)]
@@ -192,9 +193,9 @@ extern \"C\" fn in_nmi(_: usize) {}
 /// A compiler with the kernel's library, as the kernel itself was built.
 pub struct Compiler {
     rustc: PathBuf,
-    /// Name and file of the libraries that programs use.
+    /// Names and files of the libraries that programs use.
     libraries: Vec<(String, PathBuf)>,
-    /// Where those are that they use.
+    /// The directories of the libraries that these use.
     folders: BTreeSet<PathBuf>,
     directory: TempDir,
 }
@@ -203,8 +204,8 @@ pub struct Compiler {
 type Error = (Option<String>, u64, String);
 
 impl Compiler {
-    /// Builds the library, or finds it built. `None` where Rust's own library is built with the kernel: then
-    /// only Cargo can use it.
+    /// Builds the library, or finds it built. `None` if Rust's own library is built with the
+    /// kernel: then only Cargo can use it.
     pub fn new() -> Result<Option<Self>> {
         let setup = std::fs::read_to_string(workspace().join("target/setup/env"))?;
         let value = |name: &str| {
@@ -231,7 +232,7 @@ impl Compiler {
         for artifact in artifacts {
             let files = artifact["filenames"].as_array().into_iter().flatten();
             for file in files.filter_map(|file| file.as_str().map(PathBuf::from)) {
-                // Those of procedural macros are the host's, and elsewhere.
+                // The libraries of procedural macros are for the host, and elsewhere.
                 folders.extend(file.parent().map(PathBuf::from));
                 let name = artifact["target"]["name"].as_str().unwrap_or_default();
                 if ["tocsin", "tocsin_logic"].contains(&name)
@@ -278,7 +279,7 @@ impl Compiler {
             .filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let errors = messages.filter(|message| message["level"] == "error");
         let errors = errors.filter_map(|error| {
-            // The last one, `aborting due to ...`, is at no line.
+            // The last error, `aborting due to ...`, has no line.
             let mut spans = error["spans"].as_array()?.iter();
             let line = spans.find(|span| span["is_primary"] == true)?["line_start"].as_u64()?;
             let code = error["code"]["code"].as_str().map(str::to_owned);
@@ -291,7 +292,7 @@ impl Compiler {
         Ok(errors)
     }
 
-    /// Checks that the statement is refused, and for nothing but what is expected.
+    /// Checks that the statement is rejected, with only the expected error.
     pub fn check(&self, (name, refusal, statement): Case) -> Result {
         let program = |deny, statement: &str| {
             format!("{deny}{HEADER}pub fn program() {{\nlet _ = {{ {statement} }};\n}}\n")
@@ -310,7 +311,7 @@ impl Compiler {
             return Err(format!("{refusal:?} in line {line} is expected, not {errors:#?}").into());
         }
         if matches!(refusal, Unsafe) {
-            // It is refused for nothing else.
+            // There is no other error.
             let errors = self.errors(name, &program("", &format!("unsafe {{ {statement} }}")))?;
             if !errors.is_empty() {
                 return Err(format!("in an unsafe block: {errors:#?}").into());

@@ -1,5 +1,5 @@
-//! Safe code cannot corrupt memory: programs that must not compile, and programs that the library must
-//! reject when they run. One for each thing on which memory safety depends.
+//! Safe code cannot corrupt memory: programs that must not compile, and programs that the library
+//! must reject at run time, one for each item on which memory safety depends.
 
 mod compile;
 mod run;

@@ -1,4 +1,4 @@
-//! Cases that the library rejects when they run: those of the example kernel `rejected`.
+//! Cases that the library rejects at run time: those of the example kernel `rejected`.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use tocsin_tools::{Machine, Outcome, Session, workspace};
 
 use crate::Result;
 
-/// Far more than anything here takes, also where two machines share a slow host.
+/// Far more time than any case takes, even if two machines share a slow host.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Cases after which the kernel goes on: name, and what it must say, in this order.
+/// Cases after which the kernel continues: the name, and the expected messages in this order.
 const RETURNED: &[(&str, &[&str])] = &[
     (
         "vectors",

@@ -1,5 +1,5 @@
-//! Every public function of the library says where it may be called, in one of a few fixed phrases, and
-//! says there what the table in `docs/contexts.md` says.
+//! The `Context:` lines: every public function of the library has one, with one of a few fixed
+//! phrases, which agrees with the table in `docs/contexts.md`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use tocsin_tools::workspace;
 
 use super::files;
 
-/// Modules that demonstrate and measure. They are no part of the library's interface.
+/// Modules that demonstrate and measure. They are not part of the library's interface.
 const PROGRAMS: [&str; 6] = ["bench", "monitor", "stress", "start", "main", "lib"];
 
 /// The columns of the table.
@@ -188,7 +188,7 @@ fn functions_and_the_table_agree() {
             .collect();
         let names = columns[COLUMNS.len() + 1].split('`').skip(1).step_by(2);
         for name in names.filter(|name| name.contains("::")) {
-            // `RawIrqMutex` has its lock from a crate.
+            // The `lock` of `IrqMutex` comes from a crate.
             let Some(phrase) = library.get(name) else {
                 assert!(
                     name.starts_with("IrqMutex::"),

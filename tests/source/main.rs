@@ -311,8 +311,8 @@ fn interrupts_are_masked_where_it_is_noted() {
     assert!(!masks_by_itself("crate::sync::without_interrupts(|| 1);"));
 }
 
-/// What code outside of `hw` must not use itself: the accesses there are barriers for the compiler, and a
-/// plain store before them is not moved behind the device's read.
+/// Accesses that code outside `hw` must not make itself: those of `hw` are compiler barriers, so
+/// that a plain store before them is not moved behind the device's read.
 fn accesses_devices_by_itself(source: &str) -> bool {
     let code = source
         .lines()
@@ -332,7 +332,7 @@ fn accesses_devices_by_itself(source: &str) -> bool {
 #[test]
 fn device_accesses_are_barriers_for_the_compiler() {
     let source = workspace().join("kernel/src");
-    // These read and write memory.
+    // These modules read and write memory.
     let memory = [
         "cpu/interrupt_stack.rs",
         "cpu/report.rs",
@@ -372,7 +372,8 @@ fn owns_page_tables(source: &str) -> bool {
     .any(|name| source.contains(name))
 }
 
-/// Page tables are walked while other CPUs change them, so nothing has them alone.
+/// Page tables are walked while other CPUs change them, so there must be no exclusive reference to
+/// one.
 #[test]
 fn page_tables_are_shared() {
     let wrong: Vec<_> = files(&workspace().join("kernel/src"), &[])

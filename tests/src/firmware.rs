@@ -21,11 +21,11 @@ pub use tables::{claiming, corrupted, dmar, fadt, fadt_with_boot_flags, hpet, ma
 /// Bytes of a table's header.
 const HEADER: usize = 36;
 
-/// Bytes of an RSDP of revision 0, and of one with the extended part of revision 2.
+/// Sizes of an RSDP of revision 0, and of one with the extended part of revision 2, in bytes.
 const RSDP_SIZE: usize = 20;
 const EXTENDED_SIZE: usize = 36;
 
-/// Bytes before an RSDP that comes after a false one.
+/// Number of bytes before an RSDP that follows a false one.
 const FALSE_SIZE: usize = 48;
 
 /// Bytes of a command of the script, and of a file's name in it.
@@ -48,7 +48,7 @@ const F_SEGMENT: u8 = 2;
 #[derive(Debug, Clone, Default)]
 pub struct Firmware {
     tables: Vec<Vec<u8>>,
-    /// Entries of the root tables that lead to none of the tables.
+    /// Entries of the root tables that are not addresses of the tables here.
     strays: Vec<u64>,
     root: Root,
     xsdt: Option<Xsdt>,
@@ -58,19 +58,19 @@ pub struct Firmware {
 /// The RSDP (ACPI 6.5, 5.2.5.3).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Pointer {
-    /// From 2 on it has the extended part.
+    /// The revision; from 2 on the RSDP has the extended part.
     pub revision: u8,
-    /// What the length field of the extended part says; `None` for 36. So many bytes have the right
-    /// checksum, if they are 36 to 4096.
+    /// The length field of the extended part; `None` for 36. If the length is 36 to 4096, the
+    /// checksum is right for that length.
     pub length: Option<u32>,
-    /// Before it is the signature of one that is not there.
+    /// The signature of a false RSDP precedes it.
     pub after_false_one: bool,
 }
 
-/// How the XSDT is, beside a sound RSDT.
+/// The state of the XSDT, beside a valid RSDT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Xsdt {
-    /// It lists all tables, and the RSDT is missing.
+    /// It lists all tables, and there is no RSDT.
     Alone,
     /// Its checksum is wrong.
     Corrupted,
@@ -108,7 +108,7 @@ impl Firmware {
         self
     }
 
-    /// Adds an entry to the root tables that leads to `address`, which an RSDT has 32 bits of.
+    /// Adds the entry `address` to the root tables; an RSDT has its low 32 bits.
     #[must_use]
     pub fn stray(mut self, address: u64) -> Self {
         self.strays.push(address);
@@ -123,7 +123,7 @@ impl Firmware {
         self
     }
 
-    /// Makes the RSDP like this.
+    /// Sets the kind of RSDP.
     #[must_use]
     pub fn pointer(mut self, pointer: Pointer) -> Self {
         self.pointer = pointer;
@@ -160,8 +160,8 @@ impl Firmware {
         Ok((Files(directory), machine))
     }
 
-    /// The root tables and all others behind the RSDT. The script adds where the tables come to lie,
-    /// and sets the checksums after it.
+    /// The root tables and all others after the RSDT. The loader script adds the address of the
+    /// tables, and then sets the checksums.
     fn blob(&self, script: &mut Script) -> Blob {
         let entries = self.tables.len() + self.strays.len();
         let mut bytes = table(*b"RSDT", 1, &vec![0; 4 * entries]);
@@ -240,7 +240,7 @@ impl Firmware {
     }
 }
 
-/// The tables, and where the XSDT is among them.
+/// The tables, and the offset of the XSDT in them.
 struct Blob {
     bytes: Vec<u8>,
     xsdt: Option<usize>,
@@ -274,7 +274,7 @@ impl Script {
         self.command(ADD_POINTER, &[&name(file), &name(TABLES), &offset, &[size]]);
     }
 
-    /// Makes the `length` bytes from `start` on sum up to 0 by the byte at `offset`.
+    /// Sets the byte at `offset` so that the sum of the `length` bytes from `start` is 0.
     fn add_checksum(&mut self, file: &str, offset: usize, start: usize, length: usize) {
         let numbers = [offset, start, length].map(|number| (number as u32).to_le_bytes());
         self.command(ADD_CHECKSUM, &[&name(file), numbers.as_flattened()]);
@@ -328,7 +328,7 @@ pub mod entry {
         [&[5, 12, 0, 0], &address.to_le_bytes()[..]].concat()
     }
 
-    /// Type 4; UID 255 is for all. With flags of the bus.
+    /// Type 4, with flags of the bus; UID 255 means all CPUs.
     #[must_use]
     pub fn nmi(uid: u8, lint: u8) -> Vec<u8> {
         vec![4, 6, uid, 0, 0, lint]

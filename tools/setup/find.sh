@@ -91,7 +91,7 @@ qemu_version() {
     "$1" --version 2>/dev/null | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p'
 }
 
-# has_bochs: whether the second emulator is here.
+# has_bochs: whether the second emulator is installed.
 bochs_packages='bochs bochsbios vgabios'
 has_bochs() {
     command -v bochs-bin >/dev/null 2>&1

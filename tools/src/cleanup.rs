@@ -1,8 +1,8 @@
 //! Takes QEMU and the temporary files along when this program is told to end.
 //!
-//! A signal runs no destructors: without this, Ctrl-C during the tests would
-//! leave machines running and their disks in the temporary directory. Signals that cannot be
-//! handled are the [`guard`]'s.
+//! A signal runs no destructors: without this, Ctrl-C during the tests would leave machines running
+//! and their disks in the temporary directory. For signals that cannot be handled, there is the
+//! [`guard`].
 
 mod guard;
 
@@ -60,7 +60,7 @@ impl Registered {
         Ok(child)
     }
 
-    /// What tells that QEMU has ended, from any thread.
+    /// Returns a function for QEMU's end, callable on any thread.
     pub(crate) fn ended(&self) -> impl FnOnce() + Send + 'static {
         let id = self.0;
         move || {
@@ -114,7 +114,7 @@ fn watch() {
         if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) {
             thread::spawn(move || {
                 if let Some(signal) = signals.forever().next() {
-                    // As a shell tells of it.
+                    // The status that a shell reports.
                     end(128 + signal);
                 }
             });

@@ -30,7 +30,7 @@ pub enum SessionError {
     CommandLine {
         /// Its length in bytes.
         length: usize,
-        /// The most that fits.
+        /// Longest command line that fits, in bytes.
         limit: usize,
     },
     /// The kernel and its first module do not fit into the memory.
@@ -49,19 +49,19 @@ pub enum SessionError {
     Files {
         /// What was being done.
         what: &'static str,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// There is no room for temporary files.
+    /// The temporary directory cannot be made.
     #[error(
         "cannot make a temporary directory in {}: {source}; set TMPDIR to a directory that can be \
          written to",
         place.display()
     )]
     Temporary {
-        /// Where it was to be.
+        /// Its parent directory.
         place: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// QEMU could not be run at all.
@@ -73,7 +73,7 @@ pub enum SessionError {
     Spawn {
         /// The program.
         qemu: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// QEMU ended before the machine began to run.
@@ -91,19 +91,19 @@ pub enum SessionError {
         limit.as_secs_f64()
     )]
     Silent {
-        /// What was waited for.
+        /// The event that was waited for.
         what: String,
-        /// How long.
+        /// The time limit.
         limit: Duration,
-        /// What is known of it.
+        /// Details, if there are any.
         scene: Box<Scene>,
     },
-    /// What was waited for did not come in time: the guest hangs.
+    /// The event that was waited for did not come in time: the guest hangs.
     #[error("no {what} within {} s: the guest hangs\n{scene}", limit.as_secs_f64())]
     TimedOut {
-        /// What was waited for.
+        /// The event that was waited for.
         what: String,
-        /// How long.
+        /// The time limit.
         limit: Duration,
         /// The last output.
         scene: Box<Scene>,
@@ -111,7 +111,7 @@ pub enum SessionError {
     /// The guest triple-faulted.
     #[error("triple fault while waiting for {what}\n{scene}")]
     TripleFault {
-        /// What was waited for.
+        /// The event that was waited for.
         what: String,
         /// The last output.
         scene: Box<Scene>,
@@ -121,7 +121,7 @@ pub enum SessionError {
     Ended {
         /// How it ended.
         outcome: Outcome,
-        /// What was waited for.
+        /// The event that was waited for.
         what: String,
         /// The last output.
         scene: Box<Scene>,

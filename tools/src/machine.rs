@@ -213,7 +213,7 @@ impl Machine {
         self
     }
 
-    /// How long QEMU may take to start the machine and to answer, instead of what its CPUs need.
+    /// Time limit for QEMU to start the machine and to reply, instead of the default for its CPUs.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = Some(patience);

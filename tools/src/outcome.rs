@@ -18,7 +18,7 @@ pub enum Outcome {
     Reset,
     /// The machine was powered off, by the guest or by QEMU's `quit`.
     Off,
-    /// QEMU ended itself because a signal of the host, as SIGTERM, told it to.
+    /// QEMU ended because of a signal of the host, such as SIGTERM.
     Terminated,
     /// QEMU was killed by this signal.
     Signal(i32),

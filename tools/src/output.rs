@@ -1,16 +1,15 @@
 //! Standard output and standard error that may be closed or full.
 //!
-//! `println!` and `eprintln!` panic where they cannot write, and a panic ends the program with
-//! status 101, which is the kernel's. Here lost output ends the program with [`FAILED`] and a
-//! message, machines and temporary files included; a lost message is ignored.
+//! `println!` and `eprintln!` panic if they cannot write, and a panic ends the program with status
+//! 101, which means a panic of the kernel. Here lost output ends the program and its machines with
+//! [`FAILED`] and a message, and temporary files are removed; a lost message is ignored.
 
 use std::fmt;
 use std::io::{self, Write};
 
 use crate::cleanup;
 
-/// The exit status of a run that did not end by the kernel's decision. Above every status that the
-/// kernel can give.
+/// The exit status of a run that the kernel did not end; higher than every status of the kernel.
 pub const FAILED: u8 = 125;
 
 /// Writes a line to standard output.
@@ -26,27 +25,27 @@ macro_rules! complain {
     ($($text:tt)+) => { $crate::output::complain(format_args!("{}\n", format_args!($($text)+))) };
 }
 
-/// Writes to standard output at once; ends the program where that fails.
+/// Writes to standard output without buffering; ends the program if that fails.
 pub fn write(text: impl fmt::Display) {
-    // In one piece: a reader that is gone is noticed once.
+    // In one piece, so that a closed pipe is noticed once.
     let text = text.to_string();
     // An error ends the program.
     let _ = Checked(io::stdout()).write_all(text.as_bytes());
 }
 
-/// Writes to standard error, if anything takes it.
+/// Writes to standard error; errors are ignored.
 pub fn complain(text: impl fmt::Display) {
     let text = text.to_string();
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// An output that ends the program where it cannot be written to.
+/// An output that ends the program if it cannot be written to.
 #[derive(Debug)]
 pub struct Checked<W>(pub W);
 
 impl<W: Write> Write for Checked<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Flushed here: a buffer hides an error until there is nobody to act on it.
+        // Flushed here, because a buffer would hide an error until it cannot be handled any more.
         let written = self.0.write(bytes);
         Ok(kept(written.and_then(|size| self.0.flush().map(|()| size))))
     }

@@ -1,4 +1,4 @@
-//! Jobs that are given by a CPU for which one waits.
+//! Jobs given by a CPU for which a job waits.
 
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
@@ -9,12 +9,12 @@ use tocsin::time;
 
 use crate::{NOTHING, SECOND, reached};
 
-/// How many jobs have run, and how many were refused, of those that `count` gives.
+/// Number of jobs given by `count` that have run, and of those that were refused.
 static RUN: AtomicU32 = AtomicU32::new(0);
 static REFUSED: AtomicU32 = AtomicU32::new(0);
 
-/// Gives CPU `cpu` a job that must run in its thread. If two CPUs do so while it runs no job, one is refused, and
-/// that of the other one is reserved or waits.
+/// Gives CPU `cpu` a job that must run in its thread. If two CPUs do so while it runs no job, one
+/// is refused, and the other's job is reserved or waits.
 fn count(cpu: u32) {
     fn job(_: u64) {
         let context = context::current();
@@ -37,7 +37,7 @@ pub fn give_while_one_waits() {
         match cpu {
             0 => {
                 assert!(reached(&REFUSED, 1));
-                // While this CPU waits for that one, it runs the job that waits for it.
+                // While this CPU waits for that job, it runs the one that waits here.
                 let until_run = Job {
                     function: |_| assert!(reached(&RUN, 1)),
                     argument: 0,

@@ -47,7 +47,7 @@ pub fn mutex_section() {
         assert!(!are_enabled(), "enabled by a guard of the section");
     });
     assert!(are_enabled());
-    // In a section in it.
+    // In a nested section.
     let (one, two) = (first.lock(), second.lock());
     without_interrupts(|| {
         drop(one);
@@ -64,7 +64,7 @@ pub fn mutex_section() {
     assert!(!are_enabled(), "enabled with a lock held");
     drop(left);
     assert!(are_enabled());
-    // All of it in a section that began with interrupts enabled.
+    // All of this in a section that began with interrupts enabled.
     without_interrupts(|| {
         let guard = first.lock();
         without_interrupts(|| drop(guard));

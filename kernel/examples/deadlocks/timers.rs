@@ -17,7 +17,7 @@ struct Shared {
     count: u64,
 }
 
-/// A timer that its function shares a lock with, which another CPU cancels and starts under it.
+/// A timer whose function takes a lock under which another CPU cancels and starts the timer.
 pub fn cancel() {
     static STATE: CeilingMutex<Shared> = CeilingMutex::new(
         CLASS,
@@ -50,7 +50,7 @@ pub fn cancel() {
         state.count > before && state.timer.as_ref().unwrap().fired() > before
     };
     assert!(time::wait_until(20 * SECOND, fired), "the start was lost");
-    // Nor is a cancel: nothing fires after it.
+    // A cancel is not lost either: the timer does not fire after it.
     let mut state = STATE.lock();
     let timer = state.timer.as_mut().unwrap();
     timer.after(20_000_000).unwrap();
@@ -61,7 +61,7 @@ pub fn cancel() {
     assert_eq!(STATE.lock().count, count, "fired after it was cancelled");
 }
 
-/// A timer is dropped under a lock that its function waits for.
+/// A timer is dropped under a lock for which its function waits.
 pub fn drop_under_lock() {
     static LOCK: CeilingMutex<()> = CeilingMutex::new(CLASS, ());
     static STEP: AtomicU32 = AtomicU32::new(0);
@@ -96,8 +96,9 @@ pub fn drop_under_lock() {
     }
 }
 
-/// A timer is dropped on its own CPU, before that CPU has answered the notification of a command from another one.
-/// The notification refers to the timer, so its function is freed after the answer, and once.
+/// A timer is dropped on its own CPU, before that CPU has handled the notification of a command
+/// from another one. The notification refers to the timer, so its function is freed once, after
+/// that.
 pub fn drop_with_notification() {
     static TIMER: IrqMutex<Option<Timer>> = IrqMutex::new(None);
     static STEP: AtomicU32 = AtomicU32::new(0);
@@ -109,7 +110,7 @@ pub fn drop_with_notification() {
         }
     }
     fn owner(_: u64) {
-        // Notifications are not answered here.
+        // Notifications are masked here.
         let raised = raise(CLASS);
         STEP.store(1, SeqCst);
         assert!(reached(&STEP, 2));
@@ -131,7 +132,7 @@ pub fn drop_with_notification() {
         begin(1, owner);
         assert!(reached(&STEP, 1));
         timer.after(0).unwrap();
-        // Takes the place of the first command.
+        // Overwrites the first command.
         timer.after(0).unwrap();
         *TIMER.lock() = Some(timer);
         STEP.store(2, SeqCst);
@@ -152,8 +153,9 @@ fn queued() -> usize {
     count
 }
 
-/// A CPU has all the timers that it can have, and one of them is dropped while it does not answer: there is a place
-/// for another one only when that one is out of the queue, which has no more room than there are places.
+/// A CPU has the most timers that it can have, and one of them is dropped while the CPU takes no
+/// commands. A slot for a further timer is free only after that timer has been removed from the
+/// queue, which has as many entries as there are slots.
 pub fn full() {
     static STEP: AtomicU32 = AtomicU32::new(0);
     static FIRED: AtomicBool = AtomicBool::new(false);
@@ -224,7 +226,7 @@ pub fn renew() {
     }
     let mut timer = Timer::on(1, NAME, Mode::Deferred, |expiry| {
         if CALLS.load(SeqCst) == 0 {
-            // It has fired for the second time, or more often, when a period is counted as missed.
+            // A missed period means that the timer has fired at least twice.
             let before = missed();
             assert!(time::wait_until(20 * SECOND, || missed() > before));
             NEXT.store(time::nanoseconds() + SECOND / 2, SeqCst);

@@ -1,4 +1,4 @@
-//! The timer with deadlines of the time-stamp counter, which QEMU does not emulate.
+//! The timer in TSC-deadline mode, which QEMU does not emulate.
 
 use libtest_mimic::Trial;
 use tocsin_tests::answers;

@@ -1,4 +1,4 @@
-//! A machine of the matrix: everything that interrupts, under Bochs.
+//! A machine of the matrix, under Bochs: all sources of interrupts.
 
 use libtest_mimic::Trial;
 use tocsin_tests::sources::rows;
@@ -7,7 +7,7 @@ use tocsin_tools::PROMPT;
 use super::{CPUS, said, trial};
 use crate::{Result, calls, ensure, ensure_eq, sources};
 
-/// What is run. Sources interrupt ten times each.
+/// The commands. Each source interrupts ten times.
 const COMMANDS: [&str; 7] = [
     "nest",
     "ipi",
@@ -42,7 +42,7 @@ fn check(said: &str) -> Result {
     check_sources(driven)
 }
 
-/// What the kernel answered to a command.
+/// The kernel's output for a command.
 fn answer<'a>(said: &'a str, command: &str) -> std::result::Result<&'a str, String> {
     let typed = format!("{PROMPT}{command}\n");
     let (_, after) = said
@@ -51,7 +51,7 @@ fn answer<'a>(said: &'a str, command: &str) -> std::result::Result<&'a str, Stri
     let (answer, _) = after
         .split_once(PROMPT)
         .ok_or(format!("no prompt after {command:?}"))?;
-    // A command that fails says so last, after its name.
+    // The last line of a failed command begins with its name.
     let name = command.split(' ').next().unwrap_or_default();
     let failure = answer
         .lines()
@@ -64,8 +64,9 @@ fn contains(answer: &str, expected: &str) -> Result {
     Ok(())
 }
 
-/// PIT, RTC, each comparator of the HPET in both ways, and the keyboard. The board sends comparators' edges
-/// at GSI 0 to input 2 and drops those at GSI 2, though their capabilities list both.
+/// PIT, RTC, each comparator of the HPET with edge and level trigger, and the keyboard. The machine
+/// sends the comparators' edges for GSI 0 to input 2 and drops those for GSI 2, although their
+/// capabilities list both.
 fn check_sources(answer: &str) -> Result {
     let rows = rows(answer);
     let count = |name: &str| rows.iter().filter(|row| row.what.starts_with(name)).count();

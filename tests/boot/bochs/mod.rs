@@ -1,8 +1,7 @@
-//! The kernel under Bochs, which emulates what QEMU does not (the TSC deadline) and is strict where
-//! QEMU tolerates.
+//! The kernel under Bochs, which emulates the TSC deadline, unlike QEMU, and is stricter than QEMU.
 //!
-//! Bochs boots the ISO. Its screen is served by the RFB protocol, which nobody needs, so it runs in a network
-//! namespace of its own.
+//! Bochs boots the ISO. It serves its screen by the RFB protocol, which is not needed, so it runs
+//! in a network namespace of its own.
 
 mod deadline;
 mod machine;
@@ -18,10 +17,10 @@ use crate::{Result, ensure, missing_limine, trial_unless};
 
 const CPUS: u64 = 2;
 
-/// Far more than it takes, also where other machines share the host.
+/// Far more time than a run takes, even if other machines share the host.
 const PATIENCE: Duration = Duration::from_secs(400);
 
-/// A command for the end, and what its answer begins with: nothing else says it.
+/// The last command, and the beginning of its output, which nothing else prints.
 const LAST: (&str, &str) = ("idt 3", "vector 3 (0x03), gate");
 
 pub fn trials() -> Vec<Trial> {
@@ -30,12 +29,12 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// A test that is skipped, with the reason, where there is no Bochs or no ISO for it.
+/// A test that is skipped, with the reason, if Bochs or its ISO is missing.
 fn trial(name: String, test: impl FnOnce() -> Result + Send + 'static) -> Trial {
     trial_unless(missing, name, test)
 }
 
-/// Why this cannot be tried here.
+/// The reason why the test cannot run here.
 fn missing() -> Result<Option<String>> {
     if let Some(why) = missing_limine()? {
         return Ok(Some(why));
@@ -74,7 +73,7 @@ fn apart() -> Command {
     command
 }
 
-/// Ends Bochs with the test.
+/// Ends Bochs when the test ends.
 struct Running(Child);
 
 impl Drop for Running {
@@ -85,8 +84,8 @@ impl Drop for Running {
     }
 }
 
-/// Boots the kernel in this mode of the local APICs, runs these commands, and gives all that COM1
-/// said.
+/// Boots the kernel in this mode of the local APICs, runs these commands, and returns the output of
+/// COM1.
 fn said(mode: &str, script: &str) -> Result<String> {
     let directory = tempfile::tempdir()?;
     let directory = directory.path();
@@ -118,7 +117,7 @@ fn configuration() -> String {
     let lines = [
         "config_interface: textconfig",
         "display_library: rfb, options=\"timeout=0\"",
-        // Its driver for ALSA ends Bochs on a host without a sound card.
+        // The ALSA driver ends Bochs on a host without a sound card.
         "sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy",
         "megs: 128",
         &format!("romimage: file={BIOS}"),
@@ -133,7 +132,7 @@ fn configuration() -> String {
     lines.map(|line| format!("{line}\n")).concat()
 }
 
-/// What the kernel has said when it has begun its last answer.
+/// The kernel's output up to the beginning of the last command's output.
 fn wait_for_last(running: &mut Running, directory: &Path) -> Result<String> {
     let read = |name: &str| {
         // There is no file before the first byte.
@@ -152,7 +151,7 @@ fn wait_for_last(running: &mut Running, directory: &Path) -> Result<String> {
         }
         let last = LAST.1;
         ensure!(begin.elapsed() < PATIENCE, "no {last:?} on COM1:\n{said}");
-        // A file tells nobody that it has grown.
+        // There is no notification when a file grows.
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -36,7 +36,7 @@ fn all_came(session: &mut Session, cpus: u64) -> Result {
     answers.iter().try_for_each(|answer| check(answer, cpus))
 }
 
-/// Whether the answer to `ipi` shows that everything came.
+/// Checks that the output of `ipi` shows that everything arrived.
 pub fn check(answer: &str, cpus: u64) -> Result {
     let rounds = (300 / (cpus * cpus)).clamp(1, 20);
     let pairs = rounds * cpus * cpus;

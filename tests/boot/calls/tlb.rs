@@ -21,7 +21,7 @@ fn once(session: &mut Session, cpus: u64) -> Result {
     check(&session.command("tlb", PATIENCE)?, cpus)
 }
 
-/// Whether the answer to `tlb` shows that no CPU used what had changed.
+/// Checks that the output of `tlb` shows that no CPU used a translation that had changed.
 pub fn check(answer: &str, cpus: u64) -> Result {
     const CHANGES: [&str; 3] = ["another frame", "read-only", "absent"];
     for change in CHANGES {
@@ -46,7 +46,8 @@ pub fn check(answer: &str, cpus: u64) -> Result {
             sizes.push(pages);
         }
         ensure_eq!(sizes, [1, 32, 33], "{change}, numbers of pages");
-        // QEMU drops some for reasons of its own; but if it had dropped most, this would show nothing.
+        // QEMU drops some entries for its own reasons; but if it had dropped most, the test would
+        // be void.
         ensure!(
             (cached / 2..=cached).contains(&stale),
             "{change}: {stale} of {cached} cached pages were still used before the CPUs were told:\n{answer}"

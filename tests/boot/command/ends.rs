@@ -1,4 +1,5 @@
-//! Runs that end from outside: signals to the runner and to QEMU, and outputs that are closed or full.
+//! Runs that the kernel does not end: signals to the runner and to QEMU, and outputs that are
+//! closed or full.
 
 use std::fs::{self, File};
 use std::io::{BufReader, Read as _};
@@ -26,9 +27,9 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// Sends a signal; a negative process is a group of them.
+/// Sends a signal; a negative number is a process group.
 fn kill(signal: &str, process: i64) -> Result {
-    // The shell's own `kill`: a small system has no such program.
+    // The shell's built-in `kill`, because a small system may lack the program.
     let kill = format!("kill -s {signal} -- {process}");
     let status = Command::new("sh").args(["-c", &kill]).status()?;
     ensure!(status.success(), "{kill}: {status}");
@@ -71,13 +72,13 @@ fn signal() -> Result {
     )?;
     ensure_eq!(entries(temporary.path())?, 1, "temporary files of a run");
     kill("TERM", run.child.id().into())?;
-    // 128 and the number of SIGTERM, as a shell would have it.
+    // 128 plus the number of SIGTERM, as in shells.
     ensure_eq!(run.child.wait()?.code(), Some(128 + 15), "exit status");
     ensure_eq!(entries(temporary.path())?, 0, "temporary files after it");
     Ok(())
 }
 
-/// SIGKILL leaves the runner no time; and SIGQUIT is not caught.
+/// SIGKILL gives the runner no time to clean up, and SIGQUIT is not caught.
 fn killed() -> Result {
     for (signal, is_group) in [("KILL", false), ("KILL", true), ("QUIT", false)] {
         let place = tempfile::tempdir()?;
@@ -100,12 +101,12 @@ fn killed() -> Result {
         let process = i64::from(run.child.id());
         kill(signal, if is_group { -process } else { process })?;
         ensure_eq!(run.child.wait()?.code(), None, "exit status");
-        // Fails when the time is over.
+        // Fails at the time limit.
         witness.read_to_end(&mut Vec::new())?;
         let begin = Instant::now();
         while entries(&temporary)? > 0 {
             ensure!(begin.elapsed() < PATIENCE, "SIG{signal}: files were left");
-            // A directory tells nobody that it has become empty.
+            // There is no notification when a directory becomes empty.
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -160,7 +161,7 @@ fn lost_output() -> Result {
     );
     ensure_eq!(entries(temporary.path())?, 0, "temporary files after it");
 
-    // Nobody hears why, but the status tells.
+    // The message is lost, but the status remains.
     let mut deaf = command("")?;
     deaf.env("SMP", "0").stdin(Stdio::null()).stderr(full()?);
     ensure_eq!(deaf.status()?.code(), Some(FAILED), "full standard error");

@@ -1,4 +1,4 @@
-//! Variables that are wrong: each message names the variable, its value, and what to do.
+//! Variables with wrong values: each message has the variable, its value, and what to do.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +11,7 @@ use tocsin_tools::{Outcome, Session, SessionError, workspace};
 use super::{FAILED, command, text};
 use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial};
 
-/// Variables that are wrong, and what the message must say.
+/// Variables with wrong values, and the expected message.
 const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "SMP",
@@ -112,8 +112,8 @@ fn mistakes() -> Result {
     Ok(())
 }
 
-/// What the kernel would cut is refused, and so is what QEMU's loader does not hold; as long as it may
-/// be, it reaches the kernel.
+/// A command line that the kernel would cut or QEMU's loader cannot hold is rejected; one of the
+/// permitted length reaches the kernel.
 fn too_long() -> Result {
     let line = |length: usize| format!("{:x<length$}", "run=\"poweroff 7\" ");
     for (length, status) in [(MAX_LENGTH, 7), (MAX_LENGTH + 1, FAILED)] {
@@ -135,8 +135,8 @@ fn too_long() -> Result {
     }
 }
 
-/// A variable that names what is not there, or is something else, is a mistake, and no reason to
-/// install packages.
+/// A variable that names a missing or wrong file is an error, and no packages are installed because
+/// of it.
 fn set_up() -> Result {
     let place = tempfile::tempdir()?;
     let called = place.path().join("called");

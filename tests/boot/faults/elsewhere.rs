@@ -155,7 +155,7 @@ fn panic(session: &mut Session) -> Result {
     Ok(())
 }
 
-/// A job that gives jobs, also to the CPU that waits for it: all are done.
+/// A job that gives jobs, including one to the CPU that waits for it: all are done.
 fn panic_all(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     session.send_line("fault panic-all 2")?;
@@ -180,7 +180,7 @@ fn panic_printing(session: &mut Session) -> Result {
     Ok(())
 }
 
-/// A CPU that is named twice is refused before any CPU begins.
+/// A CPU that is named twice is rejected before any CPU begins.
 fn on_a_cpu_twice(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     for kind in ["bp", "panic-printing", "de"] {
@@ -188,7 +188,7 @@ fn on_a_cpu_twice(session: &mut Session) -> Result {
         let expected = "fault: CPU 3 is named twice; nothing was started";
         ensure_eq!(answer.trim(), expected, "answer");
     }
-    // Each takes a job again.
+    // Each CPU accepts a job again.
     let answer = session.command("fault bp 1 2 3", PATIENCE)?;
     ensure_eq!(
         answer.matches("#BP breakpoint").count(),

@@ -1,4 +1,4 @@
-//! Tables as they have been found in the field, and the neighbours of those.
+//! Firmware tables with errors found in the field, and similar ones.
 
 use tocsin_tests::firmware::entry::{
     disabled, interrupt_override, io_apic, local_apic, nmi, nmi_source, raw,
@@ -9,14 +9,14 @@ use tocsin_tests::firmware::{
 
 use super::cases::{Case, ECAM, HPET, IO_APIC, PM_TIMER, cpus, good, of, sound, with};
 
-/// Where nothing is, and where the machine's ROM is.
+/// An address without a device, and the address of the machine's ROM.
 const NOTHING: u32 = 0xfec0_1000;
 const ROM: u32 = 0xfffc_0000;
-/// Where the local APICs are, and where memory is.
+/// The address of the local APICs, and one in memory.
 const LOCAL_APIC: u32 = 0xfee0_0000;
 const MEMORY: u32 = 0x0080_0000;
 
-/// The answer to `sources keyboard 10` if all come.
+/// The row of `sources keyboard 10` if all interrupts arrive.
 const TEN: &str = "      10        10      0  ";
 
 pub fn cases() -> Vec<Case> {
@@ -39,7 +39,7 @@ fn pointed(name: &'static str, pointer: Pointer) -> Case {
     )
 }
 
-/// RSDPs whose first 20 bytes are sound.
+/// RSDPs whose first 20 bytes are valid.
 fn pointers() -> Vec<Case> {
     let second = Pointer {
         revision: 2,
@@ -50,7 +50,7 @@ fn pointers() -> Vec<Case> {
         ..second
     };
     let beside = |name, pointer| {
-        // Of two root tables, the one that the extended part names would leave the CPUs out.
+        // Of the two root tables, the one that the extended part names has no CPUs.
         let firmware = Firmware::new().table(good()).xsdt(Xsdt::Empty);
         sound(name, firmware.pointer(pointer))
     };
@@ -73,7 +73,7 @@ fn pointers() -> Vec<Case> {
     ]
 }
 
-/// Root tables of which one is of no use.
+/// Two root tables, one of which is unusable.
 fn roots() -> Vec<Case> {
     let beside = |name, xsdt| sound(name, Firmware::new().table(good()).xsdt(xsdt));
     let high = |name, address| {
@@ -100,7 +100,7 @@ fn roots() -> Vec<Case> {
     ]
 }
 
-/// I/O APICs whose GSIs overlap, or would if they were there.
+/// I/O APICs whose GSIs overlap, or would overlap if all of them existed.
 fn gsis() -> Vec<Case> {
     // The registers of QEMU's one I/O APIC are at each multiple of 256 of its page.
     let aliased = |name, base| {
@@ -139,7 +139,7 @@ fn gsis() -> Vec<Case> {
     all
 }
 
-/// One address that is wrong: only that entry is left out.
+/// One wrong address: only that entry is left out.
 fn bad_addresses() -> Vec<Case> {
     let at = |name, address, said: &str| {
         let firmware = {
@@ -197,7 +197,7 @@ fn bad_addresses() -> Vec<Case> {
     ]
 }
 
-/// Bits that say what is not so, and entries that say nothing.
+/// Bits with wrong values, and entries that must be ignored.
 fn flags() -> Vec<Case> {
     let beside = |name, table| sound(name, Firmware::new().table(good()).table(table));
     let denied = fadt_with_boot_flags(PM_TIMER, 1 << 0 | 1 << 4);

@@ -1,4 +1,5 @@
-//! What the loader passes on, changed when the kernel has begun: the RSDP and the memory map.
+//! Errors in the data that the loader passes, the RSDP and the memory map, which are changed when
+//! the kernel begins.
 
 use libtest_mimic::Trial;
 use tocsin_tests::answers::{self, Ready};
@@ -37,7 +38,7 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// Boots `machine`; `change` is called when the kernel has begun and nothing of it has run.
+/// Boots `machine`; calls `change` at the kernel's first instruction.
 pub fn changed(
     machine: Machine,
     change: impl FnOnce(&mut Gdb) -> Result,
@@ -55,8 +56,9 @@ pub fn changed(
     })
 }
 
-/// An RSDP whose extended part is wrong. The BIOS would give the kernel one of its own instead, so bytes
-/// of it are replaced when the BIOS is done. All CPUs are found by the root table that is left.
+/// An RSDP whose extended part is invalid. The BIOS gives the kernel an RSDP of its own, so bytes
+/// of it are replaced after the BIOS has finished. All CPUs are found by the root table that is
+/// left.
 fn wrong_extension(xsdt: Xsdt, at: u64, bytes: &[u8], said: &str) -> Result {
     let firmware = Firmware::new().table(good()).xsdt(xsdt);
     let (_files, machine) = firmware.install(machine(4)?, "q35")?;
@@ -100,9 +102,9 @@ fn word(bytes: &[u8]) -> Result<u64> {
     Ok(u64::from_le_bytes(bytes.try_into()?))
 }
 
-/// Gives the kernel the memory map that `change` makes of its own.
+/// Replaces the kernel's memory map by the result of `change`.
 fn change_map(gdb: &mut Gdb, change: impl FnOnce(&mut Vec<Entry>)) -> Result {
-    // Memory that is free when the kernel begins: it is far above the image.
+    // Memory that is free when the kernel begins, far above the image.
     const PLACE: u64 = 0x0400_0000;
     let start_info = gdb.second_argument()?;
     let map = word(&gdb.read_physical(start_info + MAP, 8)?)?;
@@ -124,7 +126,7 @@ fn change_map(gdb: &mut Gdb, change: impl FnOnce(&mut Vec<Entry>)) -> Result {
     gdb.write_physical(start_info + MAP_ENTRIES, entries.len() as u64)
 }
 
-/// Without memory that real mode reaches, no other CPU can be started.
+/// Without memory that real mode reaches, no AP can be started.
 fn no_low_memory() -> Result {
     let reserve = |entries: &mut Vec<Entry>| {
         for (_, _, kind) in entries.iter_mut().filter(|(start, ..)| *start < 1 << 20) {
@@ -151,8 +153,8 @@ fn no_low_memory() -> Result {
     )
 }
 
-/// Splits the largest usable region so that there are `regions` more, of which every other is reserved: they
-/// do not overlap, and neighbours differ.
+/// Splits the largest usable region into `regions` more, every other of which is reserved, so that
+/// no two merge.
 fn split(entries: &mut Vec<Entry>, regions: u64) {
     const PIECE: u64 = 0x2000;
     let usable = entries.iter_mut().filter(|(.., kind)| *kind == USABLE);
@@ -181,7 +183,7 @@ fn memory_map(regions: u64) -> Result {
             ensure_eq!((ready.online, ready.present), (4, 4), "CPUs");
             let (_, rest) = log.split_once(" usable in ").ok_or("no memory map")?;
             let count: u64 = rest.split(' ').next().unwrap_or_default().parse()?;
-            // The image splits one, and some of QEMU's are neighbours of one kind.
+            // The image splits one region, and some of QEMU's regions merge.
             ensure!(count.abs_diff(regions) < 8, "{count} regions of {regions}");
             session.command("memory", PATIENCE)?;
             power_off(session)
@@ -189,7 +191,7 @@ fn memory_map(regions: u64) -> Result {
     )
 }
 
-/// One that the kernel cannot keep is an error that says so.
+/// A map that is too large for the kernel is an error with that message.
 fn memory_map_too_large() -> Result {
     changed(
         machine(1)?,

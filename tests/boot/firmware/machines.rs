@@ -1,5 +1,5 @@
-//! Machines that are not as a PC usually is: what firmware left in the registers, no local APIC, PCI
-//! buses that the MCFG leaves out, and a COM1 that takes nothing.
+//! Unusual machines: registers as firmware left them, no local APIC, PCI buses that the MCFG leaves
+//! out, and a COM1 that accepts no bytes.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -88,7 +88,7 @@ fn root_port() -> Result<Machine> {
     Ok(machine(1)?.args(["-device", "pcie-root-port,id=r1,chassis=1"]))
 }
 
-/// With this MCFG, `pci` complains of this, and finds this function, which is behind the port `r1`.
+/// With this MCFG, `pci` prints this warning, and finds this function behind the port `r1`.
 fn found_behind(machine: Machine, ranges: &[(u64, u8, u8)], said: &str, function: &str) -> Result {
     let machine = machine.args(["-device", "virtio-rng-pci,bus=r1"]);
     let firmware = Firmware::new().table(good()).table(mcfg(ranges));
@@ -108,10 +108,10 @@ fn found_behind(machine: Machine, ranges: &[(u64, u8, u8)], said: &str, function
     })
 }
 
-/// Of a range that is not configuration space, no page stays mapped; of one that is, they do.
+/// No page of a range that is not configuration space stays mapped; the pages of one that is do.
 fn rejected_mcfg() -> Result {
     let firmware = Firmware::new().table(good());
-    // The second would begin at bus 32, of which QEMU has the registers.
+    // The second range would begin at bus 32, whose registers QEMU has.
     let ranges = [(ECAM, 0, 31), (NOWHERE - (32 << 20), 32, 39)];
     let (_files, machine) = firmware.table(mcfg(&ranges)).install(machine(2)?, "q35")?;
     with(&machine, |session| {
@@ -131,7 +131,7 @@ fn rejected_mcfg() -> Result {
     })
 }
 
-/// The pin of the RTC, where QEMU has it.
+/// The pin of the RTC on QEMU's machines.
 const RTC: u64 = 8;
 
 /// A redirection entry that delivers SMIs stays as firmware left it, and no driver gets it.
@@ -165,8 +165,9 @@ fn smi_entry() -> Result {
     )
 }
 
-/// A GSI that the MADT lists as NMI source interrupts as NMI: the keyboard's own pin, while an override
-/// has its driver wait for another. It sends one byte, which stays unread, and so one NMI.
+/// A GSI that the MADT lists as NMI source delivers NMIs. It is the keyboard's pin, and an override
+/// gives its driver another one. The keyboard sends one byte, which is not read, so there is one
+/// NMI.
 fn nmi_source_delivers() -> Result {
     let mut entries = cpus(0..2);
     entries.extend([
@@ -200,12 +201,12 @@ fn nmi_source_delivers() -> Result {
     })
 }
 
-/// The comparator of the HPET's first timer, which shows from outside that a command has run.
+/// The comparator of the HPET's first timer, from which the test sees that a command has run.
 fn comparator(session: &Session) -> Result<String> {
     Ok(session.hmp(&format!("xp /1gx {:#x}", HPET + 0x108))?)
 }
 
-/// Waits for something that QEMU does not tell of.
+/// Waits for a condition of which QEMU sends no event.
 fn poll(mut is_over: impl FnMut() -> Result<bool>) -> Result {
     let start = Instant::now();
     while !is_over()? {
@@ -215,13 +216,13 @@ fn poll(mut is_over: impl FnMut() -> Result<bool>) -> Result {
     Ok(())
 }
 
-/// What COM1 does not take is dropped after one wait, and what it takes later says so.
+/// Output that COM1 does not accept is dropped after one wait, and later output reports that.
 fn stalled_console() -> Result {
     // Linux's O_NONBLOCK.
     const NONBLOCKING: i32 = 0o4000;
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("pipe");
-    // QEMU reads one, and writes to the other until that is full.
+    // QEMU reads from one pipe, and writes to the other until that is full.
     let ends = ["in", "out"].map(|end| path.with_extension(end));
     let status = Command::new("mkfifo").args(&ends).status()?;
     ensure!(status.success(), "mkfifo: {status}");
@@ -234,7 +235,7 @@ fn stalled_console() -> Result {
             .open(end)
     };
     let (mut input, mut output) = (open(&ends[0])?, open(&ends[1])?);
-    // Many entries, so that `madt` has much to say.
+    // Many entries, for a long output of `madt`.
     let mut entries = cpus(0..2);
     entries.push(io_apic(0, IO_APIC, 0));
     entries.extend((0..1000).map(|_| raw(0x80, 2, &[])));
@@ -246,11 +247,11 @@ fn stalled_console() -> Result {
         let change = format!("chardev-change com1 pipe,path={}", path.display());
         let answer = session.hmp(&change)?;
         ensure_eq!(answer.trim(), "", "{change}");
-        // More than a pipe takes, which is 64 KiB.
+        // More than the capacity of a pipe, 64 KiB.
         let many = "madt; ".repeat(8);
         input.write_all(format!("{many}sources hpet 3\n").as_bytes())?;
         poll(|| Ok(comparator(session)? != before))?;
-        // Now it takes what comes again.
+        // From now on the output is read again.
         let mut taken = Vec::new();
         input.write_all(b"cpus\n")?;
         poll(|| {

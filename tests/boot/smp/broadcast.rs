@@ -9,7 +9,7 @@ use tocsin_tools::settings::Smp;
 use super::PATIENCE;
 use crate::{MODES, Result, ensure, machine, machine_in, plain, power_off, trial, with};
 
-/// CPUs at the start, and after those that QEMU has places for were added.
+/// The number of CPUs at the start, and after CPUs were added in all of QEMU's free slots.
 const CPUS: &str = "2,maxcpus=6";
 const ADDED: std::ops::Range<u32> = 2..6;
 
@@ -61,7 +61,7 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// `ipi` names how it sends, and all that it sent came.
+/// `ipi` shows how it sends, and everything that it sent has arrived.
 fn check_choice(session: &mut Session, choice: &str) -> Result {
     let answer = session.command("ipi", PATIENCE)?;
     let line = format!("interrupts to all CPUs are sent {choice}");
@@ -90,8 +90,8 @@ fn check_choice(session: &mut Session, choice: &str) -> Result {
     Ok(())
 }
 
-/// CPUs that are added while the kernel runs get none of its interrupts. One that came would run firmware's
-/// code at the reset vector, and reset the machine.
+/// CPUs that are added while the kernel runs get none of its interrupts. An interrupt would make
+/// such a CPU run firmware's code at the reset vector, and reset the machine.
 fn hot_added(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     session.send_line("storm 3")?;
@@ -112,7 +112,7 @@ fn hot_added(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     session.command("tlb", PATIENCE)?;
     check_choice(session, "to each online CPU in turn (4 CPUs may be added)")?;
-    // None of them has left the state that QEMU adds it in.
+    // All of them are still in the state in which QEMU adds them.
     let processors = Processor::all(session)?;
     for added in &processors[2..] {
         ensure!(added.halted, "a CPU that was added runs: {added:x?}");

@@ -176,7 +176,7 @@ fn mistakes() -> Result {
     Ok(())
 }
 
-/// CPUs for whose stacks there is no memory are left out, and the others run.
+/// CPUs without memory for their stacks are left out, and the others run.
 fn no_memory() -> Result {
     const CPUS: u32 = 48;
     let machine = machine(CPUS)?.memory(Memory::parse("8M")?);
@@ -199,7 +199,7 @@ fn no_memory() -> Result {
         let answer = session.command("cpus", PATIENCE)?;
         let left_out = answer.matches("  no memory ").count();
         ensure_eq!(left_out, errors.len(), "CPUs without memory in:\n{answer}");
-        // Those that run have what they need.
+        // The CPUs that run have enough memory.
         session.command("ipi; nest; timer", PATIENCE)?;
         power_off(session)
     })

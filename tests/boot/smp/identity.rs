@@ -1,4 +1,4 @@
-//! CPUs that CPUID gives another ID than their local APICs have, and CPUs that are late.
+//! CPUs whose ID in CPUID differs from that of their local APIC, and CPUs that are late.
 
 use libtest_mimic::Trial;
 use tocsin_tests::answers::{self, Ready};
@@ -15,11 +15,12 @@ const SOCKETS: &str = "2,sockets=2,cores=129,threads=1,maxcpus=258";
 /// Without leaf 0BH, CPUID has 8 bits for the ID.
 const MODEL: &str = "max,cpuid-0xb=off";
 
-/// IDs above 255 need remapping; what adds a CPU to the second socket.
+/// Arguments of QEMU: remapping, which IDs above 255 need, and a CPU in the second socket.
 const REMAPPING: [&str; 2] = ["-device", "intel-iommu,intremap=on,eim=on"];
 const SECOND_SOCKET: &str = "max-x86_64-cpu,cpuid-0xb=off,socket-id=1,die-id=0,thread-id=0";
 
-/// The CPU that is late, and the stages that it can be late for, with what it came to before.
+/// The CPU that is late, and the stages for which it can be late, each with the stage reached
+/// before.
 const LATE: u32 = 2;
 const STAGES: [(&str, &str); 4] = [
     ("long", "protected mode"),
@@ -49,7 +50,7 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// All come up, each with the block and the stacks of its own number.
+/// All CPUs come online, each with the block and the stacks of its own number.
 fn same_low_bits(session: &mut Session) -> Result {
     let log = session.wait_prompt(PATIENCE)?;
     let ready = Ready::parse(&log)?;
@@ -78,8 +79,8 @@ fn same_low_bits(session: &mut Session) -> Result {
     power_off(session)
 }
 
-/// A CPU that goes on after it has been abandoned halts, takes no part in calls to all, and stays what it
-/// is in the table.
+/// A CPU that continues after it has been abandoned halts, takes no part in calls to all CPUs, and
+/// its state in the table does not change.
 fn late(before: &str, session: &mut Session) -> Result {
     let log = session.wait_prompt(PATIENCE)?;
     let ready = Ready::parse(&log)?;

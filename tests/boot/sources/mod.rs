@@ -90,7 +90,7 @@ fn check(row: &Row, place: &str, cpu: u32) -> Result {
     check_counts(row, COUNT)
 }
 
-/// What was received is what was raised, `count` times or once while masked.
+/// The number received is the number raised: `count`, or 1 while masked.
 pub fn check_counts(row: &Row, count: u64) -> Result {
     let what = &row.what;
     let found = (row.raised, row.received);

@@ -14,7 +14,7 @@ const CASES: [(&str, u32, &[u32]); 4] = [
     ("one_of_two", 2, &[1]),
 ];
 
-/// Lockups below the heartbeat: the command, what is said of it, and of the place, and of its end.
+/// Soft lockups: the command, the message, the context in it, and the message at its end.
 const SOFT: [(&str, &str, &str, &str); 3] = [
     (
         "lockup-handler",
@@ -101,8 +101,8 @@ fn all_named(session: &mut Session, stuck: &[u32]) -> Result {
     power_off(session)
 }
 
-/// A CPU whose heart beats is named with what it does not run, and again when it is back. Another CPU shows its
-/// calls.
+/// A CPU that has heartbeats is reported with the kind of code that it does not run, and again when
+/// it runs it. Another CPU's report has its backtrace.
 fn soft(
     session: &mut Session,
     cpu: u32,
@@ -116,7 +116,7 @@ fn soft(
     session.send_line(&format!("fault {kind} {cpu}"))?;
     session.expect(&format!("error: watchdog: CPU {cpu} {problem}"), PATIENCE)?;
     session.expect(place, PATIENCE)?;
-    // Where work is deferred again and again, the NMI finds one of several functions.
+    // If work is deferred again and again, the NMI interrupts one of several functions.
     if cpu > 0 && kind != "lockup-thread" {
         session.expect("tocsin::monitor::provoke::stay+0x", PATIENCE)?;
     }

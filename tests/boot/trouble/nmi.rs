@@ -149,7 +149,7 @@ fn storm(session: &mut Session) -> Result {
     for _ in 0..INJECTED {
         session.qmp("inject-nmi", &Value::Null)?;
     }
-    // Not by a prompt: reports that come while one is open draw it again.
+    // Not by a prompt, because a report while one is open prints it again.
     session.expect("vector 3 (0x03)", PATIENCE)?;
     session.send_line("ipi; idt 5")?;
     let answer = session.expect("vector 5 (0x05)", PATIENCE)?;

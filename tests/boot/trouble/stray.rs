@@ -201,7 +201,7 @@ fn gates(session: &mut Session) -> Result {
 /// An error of the local APIC is named and counted.
 fn errors(mode: &str, session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
-    // The error's own vector, without an error: it must not keep the log from a real one.
+    // The vector of errors, without an error: it must not suppress the log of a real one.
     let answer = session.command(&format!("stray ipi {ERROR}"), PATIENCE)?;
     ensure!(
         answer.contains("error interrupt, but the ESR is empty"),

@@ -1,8 +1,8 @@
-//! Tables, sound or broken on purpose.
+//! Tables, valid or deliberately invalid.
 
 use super::HEADER;
 
-/// A table with a right length and checksum (ACPI 6.5, 5.2.6).
+/// A table with valid length and checksum (ACPI 6.5, 5.2.6).
 #[must_use]
 pub fn table(signature: [u8; 4], revision: u8, body: &[u8]) -> Vec<u8> {
     let mut table = signature.to_vec();
@@ -16,7 +16,7 @@ pub fn table(signature: [u8; 4], revision: u8, body: &[u8]) -> Vec<u8> {
     mended(table)
 }
 
-/// `table` with another length in its header, and a checksum that fits its bytes.
+/// `table` with another length in its header, and a valid checksum of its bytes.
 #[must_use]
 pub fn claiming(mut table: Vec<u8>, length: u32) -> Vec<u8> {
     table[4..8].copy_from_slice(&length.to_le_bytes());

@@ -1,16 +1,16 @@
-//! A process that removes what this program leaves behind when it is killed.
+//! A process that cleans up after this program when it is killed.
 //!
-//! No code of this program runs after SIGKILL, and a parent-death signal (`PR_SET_PDEATHSIG`) is
-//! tied to a thread, removes no files, and is Linux's. A shell that reads a pipe sees the end of
-//! this program however it comes about: the pipe closes.
+//! No code of this program runs after SIGKILL, and a parent-death signal (`PR_SET_PDEATHSIG`)
+//! belongs to a thread, removes no files, and exists only on Linux. A shell that reads a pipe
+//! notices any end of this program, because the pipe closes.
 
 use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-/// Reads the process to end, or an empty line for none, and at last `end`. The pipe's end without
-/// that word is the end of this program. QEMU gets the time to restore the terminal.
+/// Reads the number of the process to end, or an empty line for none, and finally `end`. If the
+/// pipe closes without that word, this program was killed. QEMU gets time to restore the terminal.
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP QUIT
 process=
@@ -29,14 +29,14 @@ fi
 rm -rf "$1"
 "#;
 
-/// Waits for this program's end, until it is dropped.
+/// The shell that waits for this program's end; dropping this ends the shell.
 pub(super) struct Guard {
     shell: Child,
     pipe: ChildStdin,
 }
 
 impl Guard {
-    /// Has `files` removed when this program ends without dropping the guard.
+    /// Starts the guard: `files` are removed if this program ends without dropping it.
     pub(super) fn of(files: &Path) -> io::Result<Self> {
         let mut command = Command::new("sh");
         command.args(["-c", SCRIPT, "sh"]).arg(files);
@@ -49,18 +49,18 @@ impl Guard {
         Ok(Self { shell, pipe })
     }
 
-    /// Has this process ended too.
+    /// Adds a process that is ended too.
     pub(super) fn add(&mut self, process: u32) {
         self.tell(&process.to_string());
     }
 
-    /// The process has ended; its number may become another one's.
+    /// Removes the process, which has ended; its number may be reused.
     pub(super) fn forget_process(&mut self) {
         self.tell("");
     }
 
     fn tell(&mut self, line: &str) {
-        // A guard that was killed is missed when this program is killed too, and not before.
+        // A killed guard matters only if this program is killed too.
         let _ = self.pipe.write_all(format!("{line}\n").as_bytes());
     }
 }

@@ -39,13 +39,13 @@ pub(super) struct State {
     pub(super) resets: usize,
     pub(super) triple_fault: bool,
     pub(super) exit: Option<ExitStatus>,
-    /// QEMU's messages go on to standard error, from the moment that the machine runs.
+    /// QEMU's messages are passed on to standard error once the machine runs.
     messages: Messages,
     /// Threads that may still have something to add.
     readers: usize,
 }
 
-/// Whether QEMU's messages are shown, and how much of them was.
+/// Whether QEMU's messages are shown, and how many bytes of them were.
 #[derive(Default)]
 struct Messages {
     are_wanted: bool,
@@ -54,7 +54,7 @@ struct Messages {
 }
 
 impl State {
-    /// Shows what QEMU has said and nobody has seen.
+    /// Shows QEMU's messages that have not been shown.
     fn show_messages(&mut self) {
         if self.messages.are_wanted && self.messages.has_begun {
             let new = &self.stderr[self.messages.shown..];
@@ -99,7 +99,7 @@ impl Shared {
         })
     }
 
-    /// The machine runs: QEMU's messages are shown from now on, if they are wanted.
+    /// Call when the machine runs: QEMU's messages are shown from now on, if requested.
     pub(super) fn show_messages(&self) {
         let mut state = self.lock();
         state.messages.has_begun = true;
@@ -188,7 +188,7 @@ impl Link {
             shared.reader(move |shared| {
                 pump(serial, |piece| {
                     if let Some(to) = &mut copy {
-                        // An output that matters acts on its errors itself.
+                        // An output for which errors matter handles them itself.
                         let _ = to.write_all(piece).and_then(|()| to.flush());
                     }
                     shared.change(|state| state.serial.push(piece, started.elapsed()));

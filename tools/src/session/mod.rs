@@ -41,14 +41,14 @@ pub const READY: &str = "\ntocsin: ready";
 /// How long QEMU may take for anything of its own: starting, answering, quitting.
 const QEMU_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How much longer for each CPU that the machine can have. QEMU makes and resets CPUs one by one, and a
-/// machine of a thousand takes it a minute.
+/// Additional time for each CPU that the machine can have. QEMU makes and resets CPUs one by one,
+/// which takes a minute for a thousand.
 const QEMU_PATIENCE_PER_CPU: Duration = Duration::from_millis(250);
 
 /// Lines of serial output that an error shows.
 const SHOWN_LINES: usize = 40;
 
-/// How long QEMU may take for a machine with these CPUs.
+/// Time limit of QEMU for a machine with these CPUs.
 fn patience(smp: &Smp) -> Duration {
     QEMU_PATIENCE + QEMU_PATIENCE_PER_CPU * smp.most()
 }
@@ -59,7 +59,7 @@ pub struct Session {
     child: Arc<SharedChild>,
     link: Link,
     next_id: AtomicU64,
-    /// How long QEMU may take for anything of its own.
+    /// Time limit of QEMU for its own operations.
     patience: Duration,
     /// Everything before this offset of the transcript has been expected.
     cursor: usize,
@@ -137,7 +137,7 @@ impl Session {
         if !matches!(console, Console::Terminal) {
             command.stdin(Stdio::null()).stdout(Stdio::null());
         }
-        // Read here: a message about a machine that does not start is explained first.
+        // Read here, because a message about a machine that does not start is explained first.
         command.stderr(Stdio::piped());
         let started = Instant::now();
         let child = registered.spawn(&mut command);
@@ -169,7 +169,7 @@ impl Session {
     /// Waits for QEMU's greeting, begins to speak QMP and, unless it is held, lets the machine run.
     fn begin(&self, machine: &Machine) -> Result<(), SessionError> {
         self.prepare(machine).map_err(|error| match error {
-            // QEMU greets before it has made the machine.
+            // QEMU sends its greeting before it has made the machine.
             SessionError::Ended { outcome, scene, .. } => {
                 SessionError::NotStarted { outcome, scene }
             }
@@ -194,7 +194,7 @@ impl Session {
             Err(Stop::TimedOut) => return Err(self.silent("greeting")),
             Err(Stop::Ended | Stop::TripleFault) => return Err(self.ended("greeting from QEMU")),
         }
-        // Only now does QEMU tell of what happens to the machine. It answers when it has made it.
+        // From now on QEMU sends events of the machine. It replies after it has made it.
         self.qmp("qmp_capabilities", &Value::Null)?;
         for line in &machine.first {
             self.hmp(line)?;

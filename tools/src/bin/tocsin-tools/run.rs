@@ -126,7 +126,7 @@ fn boot(args: &Args) -> Result<Outcome, RunError> {
     })
 }
 
-/// Names the variables for a machine that QEMU does not start.
+/// The error for a machine that QEMU does not start, with the variables that may be the cause.
 fn not_started(args: &Args, error: SessionError) -> RunError {
     let SessionError::NotStarted { scene, .. } = error else {
         return error.into();
