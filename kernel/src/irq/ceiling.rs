@@ -181,11 +181,11 @@ impl<T> Drop for CeilingGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
         self.holder.store(0, Ordering::Relaxed);
-        // SAFETY: neither is used after this. First the lock, so that it is free when the priority falls.
-        unsafe {
-            ManuallyDrop::drop(&mut self.guard);
-            ManuallyDrop::drop(&mut self.raised);
-        }
+        // First the lock, so that it is free when the priority falls.
+        // SAFETY: It is not used after this.
+        unsafe { ManuallyDrop::drop(&mut self.guard) };
+        // SAFETY: It is not used after this.
+        unsafe { ManuallyDrop::drop(&mut self.raised) };
     }
 }
 

@@ -54,10 +54,9 @@ impl Tables {
             let mut own = Box::<Both>::new_uninit();
             // Not built on the stack, where a handler has no room for it.
             // SAFETY: `EMPTY` is only read, and a copy of it is a value of its own: it owns nothing.
-            let own = unsafe {
-                ptr::copy_nonoverlapping(&raw const EMPTY.0, own.as_mut_ptr(), 1);
-                Box::into_raw(own.assume_init())
-            };
+            unsafe { ptr::copy_nonoverlapping(&raw const EMPTY.0, own.as_mut_ptr(), 1) };
+            // SAFETY: The copy is complete.
+            let own = Box::into_raw(unsafe { own.assume_init() });
             // Release: who finds them finds them complete.
             let (release, acquire) = (Ordering::AcqRel, Ordering::Acquire);
             let stored = self
