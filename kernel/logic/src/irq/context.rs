@@ -86,7 +86,7 @@ impl Context {
     /// 0 in a thread.
     #[inline]
     #[must_use]
-    pub fn handler_class(&self) -> PriorityClass {
+    fn handler_class(&self) -> PriorityClass {
         let in_service = self
             .in_service
             .map_or(PriorityClass::LOWEST, Vector::priority_class);

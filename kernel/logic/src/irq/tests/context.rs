@@ -138,15 +138,16 @@ fn a_called_function_has_its_class_with_interrupts_disabled_too() {
 }
 
 #[test]
-fn a_ceiling_lock_is_for_who_cannot_have_interrupted_its_holder() {
+fn a_ceiling_lock_is_for_code_up_to_its_ceiling() {
     let allows = |context| Limit::Ceiling(class(6)).allows(context);
-    let raised = |context| Context {
-        cr8: class(9),
+    let raised = |number, context| Context {
+        cr8: class(number),
         ..context
     };
     assert!(allows(THREAD) && allows(handler(0x6f)) && !allows(handler(0x70)));
-    assert!(allows(raised(THREAD)) && allows(raised(handler(0x40))));
-    assert!(!allows(raised(handler(0x70))) && !allows(disabled(THREAD)));
+    assert!(allows(raised(6, THREAD)) && allows(raised(6, handler(0x40))));
+    assert!(!allows(raised(7, THREAD)) && !allows(raised(9, handler(0x40))));
+    assert!(!allows(disabled(THREAD)));
     assert!(!allows(Context {
         is_serving: true,
         ..THREAD
