@@ -176,11 +176,17 @@ fn read_hpet(tables: Option<&Tables>, placement: &mut Placement<'_>) -> Option<H
     // SAFETY: The range is mapped as long as `probe` lives, and is only read.
     let registers = unsafe { Mmio::new(probe.address(), HPET_LENGTH) };
     let capabilities = registers.read(CAPABILITIES);
-    let is_hpet = Clock::hpet(capabilities).is_some()
-        && (capabilities as u32 == hpet.hardware_id || !is_in_config_space(tables, address));
-    if !is_hpet {
+    if Clock::hpet(capabilities).is_none() {
         log::warn!(
             "acpi: HPET at {address:#x}: capabilities {capabilities:#x} are impossible; not used"
+        );
+        return None;
+    }
+    let id = capabilities as u32;
+    if id != hpet.hardware_id && is_in_config_space(tables, address) {
+        log::warn!(
+            "acpi: HPET at {address:#x}: in PCI configuration space, with ID {id:#x} instead of {:#x}; not used",
+            hpet.hardware_id
         );
         return None;
     }

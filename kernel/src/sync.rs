@@ -128,7 +128,7 @@ impl Local {
 /// The offset of the locks' state in a per-CPU block, in bytes; `cpu::percpu` checks it.
 pub(crate) const LOCAL_OFFSET: usize = 8;
 
-/// The state of the CPU that runs this code.
+/// The state of the CPU that runs this code. Also called before interrupts are disabled: a thread stays on its CPU.
 #[inline]
 fn local() -> &'static Local {
     let block: usize;

@@ -42,12 +42,19 @@ fn segments(data: &[u8]) -> Option<Vec<(u64, u64)>> {
 /// the rest does not fit.
 fn least(segments: &[(u64, u64)], module: Option<u64>) -> Option<u64> {
     match module {
-        None => segments.iter().map(|(start, _)| start + PAGE).min(),
+        None => segments
+            .iter()
+            .map(|(start, _)| start.checked_add(PAGE))
+            .min()?,
         Some(size) => {
-            let ends = segments.iter().map(|(start, size)| start + size);
+            let ends = segments
+                .iter()
+                .map(|(start, size)| start.checked_add(*size));
+            let end = ends.collect::<Option<Vec<_>>>()?.into_iter().max()?;
             // The module begins at a page, and its end is one byte below the tables.
-            ends.max()
-                .map(|end| end.next_multiple_of(PAGE) + size + PAGE + ACPI_DATA)
+            end.checked_next_multiple_of(PAGE)?
+                .checked_add(size)?
+                .checked_add(PAGE + ACPI_DATA)
         }
     }
 }

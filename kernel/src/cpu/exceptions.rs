@@ -39,7 +39,7 @@ pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
         cpu.nmi.end_report();
     }
     if vector == MACHINE_CHECK {
-        machine_check::clear_signalled();
+        machine_check::clear_status();
     }
     if vector == DEBUG {
         // Reported once is enough: without this, single-stepping reports every instruction.

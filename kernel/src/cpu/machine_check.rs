@@ -53,24 +53,23 @@ pub(crate) fn set_up() {
     for (bank, status, _) in banks() {
         log::warn!("machine check: bank {bank} has an error from before the start: {status}");
     }
-    clear(|_| true);
+    clear_banks();
+    clear_status();
     control::enable_machine_checks();
 }
 
-/// Clears the errors that a machine check signals, and lets another one come: one that comes before shuts the
-/// processor down (SDM vol. 3B, 17.3.1.2). The other errors are left to [`poll`].
-pub(super) fn clear_signalled() {
-    let recovery = capabilities().has_recovery();
-    clear(|status| !status.is_for_polling(recovery));
-}
-
-fn clear(is_included: impl Fn(BankStatus) -> bool) {
-    for (bank, _, _) in banks().filter(|&(_, status, _)| is_included(status)) {
+fn clear_banks() {
+    for (bank, _, _) in banks() {
         // SAFETY: 1. The bank is there. 2. Zeros clear it, and nothing else may be written.
         unsafe { write_msr(MC0_STATUS + bank * BANK_STRIDE, 0) };
     }
+}
+
+/// Ends a machine check after which the code goes on, and lets another one come: one that comes before shuts
+/// the processor down (SDM vol. 3B, 17.3.1.2). The errors in the banks are left to [`poll`].
+pub(super) fn clear_status() {
     if global_status().is_some() {
-        // SAFETY: 1. The register is there. 2. The banks have been read and cleared before.
+        // SAFETY: 1. The register is there. 2. The banks have been read before.
         unsafe { write_msr(MCG_STATUS, 0) };
     }
 }
@@ -183,11 +182,12 @@ fn log(bank: u32, status: BankStatus, address: Option<u64>, severity: Severity, 
     log::warn!("machine check: bank {bank}: {severity} error: {status}{text}");
 }
 
-/// Whether the interrupted code can go on: the processor says that its state is sound, and
-/// no bank has an uncorrected error that was enabled.
+/// Whether the interrupted code can go on: the processor says that its state is valid, and every error
+/// is one that polling handles.
 pub(super) fn is_survivable() -> bool {
+    let recovery = capabilities().has_recovery();
     global_status().is_some_and(GlobalStatus::restart_ip_valid)
-        && banks().all(|(_, status, _)| !status.is_cause())
+        && banks().all(|(_, status, _)| status.is_for_polling(recovery))
 }
 
 /// Writes the registers for a report.

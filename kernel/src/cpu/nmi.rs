@@ -185,7 +185,11 @@ pub(super) fn answer(cpu: &PerCpu, frame: &TrapFrame) -> bool {
         Sort::Unknown => {
             count(&nmi.unknown);
             // A report that it interrupts must go on; then the counter has to do.
-            cpu.reports() > 0 || !nmi.is_reported()
+            if cpu.reports() > 0 {
+                count(&nmi.unreported);
+                return true;
+            }
+            !nmi.is_reported()
         }
     }
 }

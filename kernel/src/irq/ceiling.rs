@@ -92,7 +92,11 @@ impl<T> CeilingMutex<T> {
     pub fn lock(&self) -> CeilingGuard<'_, T> {
         context::require_limit("CeilingMutex::lock", Limit::Ceiling(self.ceiling));
         let raised = priority::raise(self.ceiling);
-        let guard = self.lock.try_lock().unwrap_or_else(|| self.wait());
+        // No closure: the report of a wrong use names the caller.
+        let guard = match self.lock.try_lock() {
+            Some(guard) => guard,
+            None => self.wait(),
+        };
         self.holder
             .store(cpu::current().id() + 1, Ordering::Relaxed);
         CeilingGuard {

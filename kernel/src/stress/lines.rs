@@ -131,6 +131,9 @@ fn use_once(lines: &[(Line, Arc<Seen>)], cpu: u32, tried: &mut Tried) {
     let has_come = |(_, seen): &(Line, Arc<Seen>)| seen.times.load(Ordering::Acquire) > 0;
     let is_over = || cancel::is_requested() || lines.iter().all(has_come);
     time::wait_until(PATIENCE, is_over);
+    if cancel::was_requested() {
+        return;
+    }
     for (line, seen) in lines {
         let times = seen.times.load(Ordering::Acquire);
         let ran_on = seen.cpu.load(Ordering::Relaxed);

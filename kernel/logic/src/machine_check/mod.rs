@@ -215,14 +215,6 @@ impl BankStatus {
         self.valid() && self.severity(recovery) <= Severity::NoAction
     }
 
-    /// Whether the error may be the cause of a machine-check exception after which the interrupted code
-    /// must not continue: valid, enabled and uncorrected. An error that was not enabled is not the cause
-    /// (SDM vol. 3B, 17.10.4.1).
-    #[must_use]
-    pub const fn is_cause(self) -> bool {
-        self.valid() && self.enabled() && self.uncorrected()
-    }
-
     /// How bad the error is. `recovery` is `MCG_SER_P` of `IA32_MCG_CAP`: without
     /// it, S and AR mean nothing and every uncorrected error is fatal.
     #[must_use]

@@ -355,18 +355,21 @@ fn polling_takes_what_no_exception_signals() {
 }
 
 #[test]
-fn an_error_that_is_not_enabled_is_no_cause() {
-    for (status, expected) in [
-        (0xb200_0000_0000_0000, true),
-        (0xb000_0000_0000_0000, true),
+fn what_no_machine_check_signals_is_for_polling() {
+    for (status, recovery, expected) in [
+        (0xb200_0000_0000_0000, false, false),
+        (0xb000_0000_0000_0000, false, false),
+        // Needs no action: S is 0, which means something with recovery only.
+        (0xb000_0000_0000_0000, true, true),
+        (0xb200_0000_0000_0000, true, false),
         // Not enabled, corrected, not valid.
-        (0xa200_0000_0000_0000, false),
-        (0xa000_0000_0000_0000, false),
-        (0x9000_0000_0000_0000, false),
-        (0x3200_0000_0000_0000, false),
+        (0xa200_0000_0000_0000, false, true),
+        (0xa000_0000_0000_0000, true, true),
+        (0x9000_0000_0000_0000, false, true),
+        (0x3200_0000_0000_0000, false, false),
     ] {
         let status = BankStatus(status);
-        assert_eq!(status.is_cause(), expected, "{status}");
+        assert_eq!(status.is_for_polling(recovery), expected, "{status}");
     }
 }
 

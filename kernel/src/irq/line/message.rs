@@ -8,8 +8,8 @@ use tocsin_logic::vector::Vector;
 ///
 /// Any other message could be a write to memory, an NMI, an INIT, an exception, or the interrupt of
 /// another driver or of the kernel. So only the kernel makes messages, for the vectors of a line,
-/// and drivers get them by reference: a driver cannot keep one for longer than the line has the
-/// vectors.
+/// and drivers get them by reference. A device that still sends the message after its line is dropped, against
+/// the contract of [`Messages`](super::Messages), can only raise a vector that the line once had.
 #[derive(Debug)]
 pub struct MessageTarget {
     first: Message,

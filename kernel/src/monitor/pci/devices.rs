@@ -42,6 +42,9 @@ pub(super) fn edu(machine: &Machine, count: u32, cpu: u32) -> Result<(), PciErro
             answered.line().cpu()
         );
         check(address, "raised", answered.raise(count))?;
+        if cancel::was_requested() {
+            return Ok(());
+        }
         computed(address, &answered)?;
     }
     Ok(())
