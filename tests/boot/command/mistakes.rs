@@ -68,7 +68,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "4,cores=3",
         "tocsin: SMP=4,cores=3: QEMU does not start: ",
     ),
-    ("MEM", "1", "tocsin: MEM=1: QEMU does not start: "),
+    ("MEM", "1", "tocsin: MEM=1M: too little memory: QEMU needs "),
     (
         "MEM",
         "9999999G",

@@ -160,7 +160,7 @@ fn bad_addresses() -> Vec<Case> {
         let firmware = Firmware::new().table(good()).table(fadt(PM_TIMER));
         let firmware = firmware.table(hpet(ECAM)).table(mcfg(&[(ECAM, 0, 255)]));
         sound("hpet_in_configuration_space", firmware)
-            .complains("HPET at 0xb0000000: capabilities 0x")
+            .complains("HPET at 0xb0000000: in PCI configuration space, with ID 0x")
             .shows("timer", " Hz, measured against the ACPI PM timer")
             .shows("pci", "0000:00:00.0  8086:29c0")
     };
