@@ -24,7 +24,6 @@
 //! nesting is needed, give the inner lock the higher ceiling. Guards may be dropped in any order. As with any
 //! locks, all code must take two locks of the same ceiling in the same order.
 
-use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -52,9 +51,21 @@ pub struct CeilingMutex<T> {
 /// Holds a [`CeilingMutex`]; the priority falls back after the lock is free.
 #[derive(Debug)]
 pub struct CeilingGuard<'a, T> {
-    guard: ManuallyDrop<TicketMutexGuard<'a, T, Watched>>,
-    holder: &'a AtomicU32,
-    raised: ManuallyDrop<Raised>,
+    // Fields are dropped in order: the lock is free when the priority falls.
+    _holder: Holder<'a>,
+    guard: TicketMutexGuard<'a, T, Watched>,
+    _raised: Raised,
+}
+
+/// The note of which CPU holds a lock, removed when this is dropped.
+#[derive(Debug)]
+struct Holder<'a>(&'a AtomicU32);
+
+impl Drop for Holder<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
 }
 
 impl<T> CeilingMutex<T> {
@@ -100,9 +111,9 @@ impl<T> CeilingMutex<T> {
         self.holder
             .store(cpu::current().id() + 1, Ordering::Relaxed);
         CeilingGuard {
-            guard: ManuallyDrop::new(guard),
-            holder: &self.holder,
-            raised: ManuallyDrop::new(raised),
+            _holder: Holder(&self.holder),
+            guard,
+            _raised: raised,
         }
     }
 
@@ -172,24 +183,13 @@ fn watch() {
             return;
         };
         log::warn!(
-            "ceiling: lock of class {}: CPU {} has waited {} for CPU {holder}, which holds the lock (a handler above the ceiling may keep the holder or the next in the queue from running; \
-             `backtrace {holder}` shows where)",
+            "ceiling: lock of class {}: CPU {} has waited {} for CPU {holder}, which holds the lock (a handler \
+             above the ceiling may keep the holder or the next in the queue from running; `backtrace {holder}` \
+             shows where)",
             wait.ceiling,
             cpu::current().id(),
             Nanoseconds(WAIT_LIMIT)
         );
-    }
-}
-
-impl<T> Drop for CeilingGuard<'_, T> {
-    #[inline]
-    fn drop(&mut self) {
-        self.holder.store(0, Ordering::Relaxed);
-        // First the lock, so that it is free when the priority falls.
-        // SAFETY: It is not used after this.
-        unsafe { ManuallyDrop::drop(&mut self.guard) };
-        // SAFETY: It is not used after this.
-        unsafe { ManuallyDrop::drop(&mut self.raised) };
     }
 }
 

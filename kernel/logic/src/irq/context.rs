@@ -82,26 +82,20 @@ impl Context {
         }
     }
 
-    /// The class of the handler that the code belongs to: the class of calls in a called function,
-    /// 0 in a thread.
-    #[inline]
-    #[must_use]
-    fn handler_class(&self) -> PriorityClass {
-        let in_service = self
-            .in_service
-            .map_or(PriorityClass::LOWEST, Vector::priority_class);
-        if self.is_serving {
-            in_service.max(CALL_CLASS)
-        } else {
-            in_service
-        }
-    }
-
     /// The class of the PPR (SDM vol. 3A, 12.8.3.1): the higher of CR8 and of the interrupt in service.
+    /// A called function in the wait loop counts as an interrupt of the class of calls.
     #[inline]
     #[must_use]
     pub fn class(&self) -> PriorityClass {
-        self.handler_class().max(self.cr8)
+        let in_service = self
+            .in_service
+            .map_or(PriorityClass::LOWEST, Vector::priority_class);
+        let called = if self.is_serving {
+            CALL_CLASS
+        } else {
+            PriorityClass::LOWEST
+        };
+        in_service.max(called).max(self.cr8)
     }
 }
 
