@@ -1,7 +1,5 @@
 //! What the machine has: its tables read, its topology sorted out, its controllers found.
 
-use alloc::vec::Vec;
-
 use spin::Once;
 use tocsin_logic::acpi::fadt::Fadt;
 use tocsin_logic::acpi::hpet::Hpet;
@@ -197,10 +195,10 @@ fn read_hpet(tables: Option<&Tables>, placement: &mut Placement<'_>) -> Option<H
 
 /// Whether the MCFG says that PCI configuration space is at an address.
 fn is_in_config_space(tables: &Tables, address: u64) -> bool {
-    let table = tables.get(Signature::MCFG).map(mcfg::parse);
-    let segments = table.into_iter().flatten();
-    let mut segments = segments.flat_map(|table| table.segments().flatten().collect::<Vec<_>>());
-    segments.any(|segment| {
+    let Some(Ok(table)) = tables.get(Signature::MCFG).map(mcfg::parse) else {
+        return false;
+    };
+    table.segments().flatten().any(|segment| {
         let (start, length) = segment.value.memory();
         (start..start.saturating_add(length)).contains(&address)
     })
