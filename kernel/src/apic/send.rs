@@ -126,8 +126,8 @@ impl LocalApic {
         self.write_memory(Register::Icr, low);
     }
 
-    /// What a handler interrupts may have waited until the last command was sent, and be about to write its
-    /// own: so it must find the ICR idle again.
+    /// Waits in a handler until the ICR is idle: the interrupted code may have waited for that, and be
+    /// about to write its own command.
     #[inline]
     fn leave_idle(&self) {
         let own = cpu::current();
@@ -157,8 +157,8 @@ impl LocalApic {
         self.send_to_self_by_register(vector);
     }
 
-    /// Writes the low half of the ICR in xAPIC mode. The shorthand does without the high half, which may be
-    /// somebody's whom this interrupts.
+    /// Writes the low half of the ICR in xAPIC mode. The shorthand needs no high half, which may
+    /// belong to a command of the interrupted code.
     #[cold]
     fn send_to_self_by_register(&self, vector: Vector) {
         let [_, low] = Icr::fixed(vector.get(), Destination::Myself)

@@ -60,7 +60,7 @@ pub fn run() -> Result<Vec<Step>, String> {
             Nanoseconds(WATCH)
         ));
     }
-    wait_for("the byte is told of", || port.emptied() == before + 1)?;
+    wait_for("the interrupt of the byte", || port.emptied() == before + 1)?;
     step("tried again, and answered".into());
     ordinary(&mut port)?;
     step(format!("{ORDINARY} bytes sent"));
@@ -72,9 +72,10 @@ fn ordinary(port: &mut Port) -> Result<(), String> {
     for number in 1..=ORDINARY {
         let before = port.emptied();
         send(port)?;
-        wait_for(&format!("byte {number} of {ORDINARY} is told of"), || {
-            port.emptied() == before + 1
-        })?;
+        wait_for(
+            &format!("the interrupt of byte {number} of {ORDINARY}"),
+            || port.emptied() == before + 1,
+        )?;
     }
     Ok(())
 }

@@ -38,8 +38,8 @@ fn requests_before_it_runs_are_one_and_one_while_it_runs_is_another() {
     assert_eq!(turns.request(), Request::Defer);
 }
 
-/// A function that sets its next time is not called for an expiry during its run, but for later
-/// ones.
+/// A deferred function that re-arms its timer is called for later expiries only, not for one that
+/// occurred while it ran.
 #[test]
 fn a_request_while_it_runs_can_be_withdrawn() {
     let turns = Turns::new();
