@@ -94,16 +94,12 @@ fn with<R>(action: impl FnOnce(&mut Log) -> R) -> Option<R> {
 }
 
 impl Log {
-    /// One that ends `more` cycles after `now`.
-    fn push(&mut self, held: Held, begin: u64, now: u64, more: u64) {
-        let stretch = Stretch {
-            held,
-            begin,
-            end: now + more,
-        };
+    /// Appends a section. The entries are in the order of their `noted`, even if an interrupt came between the
+    /// end of the section and this call.
+    fn push(&mut self, held: Held, begin: u64, end: u64) {
         self.entries[self.count as usize % KEPT] = Entry {
-            stretch,
-            noted: now,
+            stretch: Stretch { held, begin, end },
+            noted: stamp(),
         };
         self.count += 1;
     }
@@ -169,12 +165,12 @@ fn note(by: By, since: u64) {
         // It holds back others.
         By::Raised(_) => return,
     };
-    with(|log| log.push(held, since, stamp(), 0));
+    with(|log| log.push(held, since, stamp()));
 }
 
 /// Notes that the function of a timer has run since `begin`.
 pub(super) fn note_service(begin: u64) {
-    with(|log| log.push(Held::Service, begin, stamp(), 0));
+    with(|log| log.push(Held::Service, begin, stamp()));
 }
 
 /// Calls the handler that the table had, and notes when.
@@ -186,7 +182,7 @@ extern "C" fn around(context: usize, vector: u8) {
     let handler = with(|log| {
         if !holds_back {
             // Now, because one that waits comes in the middle of the handler.
-            log.push(Held::Off, entered, begin, 0);
+            log.push(Held::Off, entered, begin);
         }
         log.handlers[usize::from(vector)]
     });
@@ -198,15 +194,15 @@ extern "C" fn around(context: usize, vector: u8) {
     with(|log| {
         let end = stamp();
         if holds_back {
-            log.push(Held::Service, entered, end, after);
+            log.push(Held::Service, entered, end + after);
         } else {
-            log.push(Held::Off, end, end, after);
+            log.push(Held::Off, end, end + after);
         }
     });
 }
 
-/// What has held an interrupt back from its deadline to the begin of its handler, which has begun through
-/// `gate`; `None` if that were more stretches than are kept.
+/// What has held an interrupt back from its `deadline` until the function that is measured `began`. The CPU went
+/// through the interrupt's gate at `gate`. `None` if that were more sections than are kept.
 pub(super) fn between(deadline: u64, gate: u64, began: u64) -> Option<ArrayVec<Stretch, MOST>> {
     let after = AFTER.load(Ordering::Relaxed);
     with(|log| {
@@ -216,12 +212,14 @@ pub(super) fn between(deadline: u64, gate: u64, began: u64) -> Option<ArrayVec<S
             if noted + after < deadline {
                 return Some(found);
             }
-            if noted <= gate {
-                // The interrupt came in when this was over, whatever its end was expected to take.
+            if stretch.begin < gate {
+                // It was over when the interrupt came, whatever its end was expected to take.
                 stretch.end = stretch.end.min(gate);
+            } else if noted >= began {
+                // It belongs to the measured function.
+                continue;
             }
-            // Later ones are of this interrupt itself.
-            if noted < began && stretch.end > deadline && found.try_push(stretch).is_err() {
+            if stretch.end > deadline && found.try_push(stretch).is_err() {
                 return None;
             }
         }
