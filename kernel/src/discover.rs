@@ -4,10 +4,11 @@ use spin::Once;
 use tocsin_logic::acpi::fadt::Fadt;
 use tocsin_logic::acpi::hpet::Hpet;
 use tocsin_logic::acpi::{Madt, Signature, dmar, fadt, hpet, mcfg};
+use tocsin_logic::apic::ModeOption;
 use tocsin_logic::apic::base::State;
 use tocsin_logic::apic::calibration::Clock;
 use tocsin_logic::apic::mode::{Choice, Mode, Situation, choose_mode};
-use tocsin_logic::command_line::{ApicMode, Options};
+use tocsin_logic::command_line::Options;
 use tocsin_logic::devices::hpet::CAPABILITIES;
 use tocsin_logic::memory_map::Placement;
 use tocsin_logic::topology::cpuid::IdLayout;
@@ -49,8 +50,10 @@ pub struct Machine {
 
 static MACHINE: Once<Machine> = Once::new();
 
-/// The machine, once it has been discovered.
-pub(crate) fn machine() -> Option<&'static Machine> {
+/// The machine; `None` before it is discovered at boot.
+///
+/// Context: any.
+pub fn machine() -> Option<&'static Machine> {
     MACHINE.get()
 }
 
@@ -206,7 +209,7 @@ fn is_in_config_space(tables: &Tables, address: u64) -> bool {
 
 /// Chooses the mode of the local APICs. Where the command line asks for what cannot be had, the log
 /// says so, and the kernel chooses itself.
-fn choose(topology: &Topology, tables: Option<&Tables>, option: ApicMode) -> Choice {
+fn choose(topology: &Topology, tables: Option<&Tables>, option: ModeOption) -> Choice {
     let dmar = tables.and_then(|tables| tables.get(Signature::DMAR));
     let opt_out = match dmar.map(dmar::parse) {
         Some(Ok(table)) => table.opts_out_of_x2apic(),
@@ -227,7 +230,7 @@ fn choose(topology: &Topology, tables: Option<&Tables>, option: ApicMode) -> Cho
     };
     choose_mode(&situation(option)).unwrap_or_else(|refusal| {
         log::warn!("apic: {refusal}; chosen as with apic=auto");
-        choose_mode(&situation(ApicMode::Auto)).unwrap_or_else(|refusal| {
+        choose_mode(&situation(ModeOption::Auto)).unwrap_or_else(|refusal| {
             log::warn!("apic: {refusal}");
             Choice {
                 mode: Mode::XApic,

@@ -13,6 +13,13 @@
 //! its chapters are numbered as in the editions since 2023 (interrupts are
 //! chapter 7, the APIC is chapter 12). "APM" is AMD's *AMD64 Architecture
 //! Programmer's Manual*.
+//!
+//! # Modules
+//!
+//! Modules import only from those before them:
+//! `units`, `kept`, `rate_limit`, `script`, `registers`, `exit`, `vector`, `exception`, `error_code`, `gate`, `backtrace`,
+//! `symbols`, `memory_map`, `paging`, `smp`, `bench`, `machine_check`, `apic`, `acpi`, `pci`, `topology`, `devices`, `irq`,
+//! `command_line`, `layout`, `cpu_set`.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -4,7 +4,7 @@ use core::arch::x86_64::{__cpuid_count, _rdtsc};
 
 pub use core::arch::x86_64::CpuidResult;
 
-use tocsin_logic::topology::cpuid::Cpuid;
+use tocsin_logic::registers::Cpuid;
 
 /// Enables interrupts and halts until one has been handled. No interrupt is missed in between: STI
 /// delays interrupts by one instruction (SDM vol. 2B, STI). This is a compiler barrier, unlike the

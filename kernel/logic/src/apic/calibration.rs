@@ -5,7 +5,7 @@
 //! in between for any time. So each measurement knows how much of it is doubtful, and the sharpest of a
 //! few counts ([`sharpest`]).
 
-use crate::topology::cpuid::Cpuid;
+use crate::registers::Cpuid;
 use core::fmt;
 
 /// A clock to measure against.

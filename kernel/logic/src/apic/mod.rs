@@ -29,7 +29,7 @@ pub mod timer;
 pub use base::{ApicBase, State};
 pub use icr::{Destination, Icr};
 pub use lvt::{Lvt, TimerMode};
-pub use mode::{Mode, choose_mode};
+pub use mode::{Mode, ModeOption, choose_mode};
 pub use msi::{Msi, RemappableMsi};
 pub use register::Register;
 pub use rte::{RemappableRte, Rte};

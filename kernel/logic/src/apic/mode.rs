@@ -4,7 +4,6 @@
 //! once, before the first AP starts.
 
 use super::ApicId;
-use crate::command_line::ApicMode;
 use core::fmt;
 
 /// The form of the local APIC that the kernel uses.
@@ -25,6 +24,18 @@ impl fmt::Display for Mode {
     }
 }
 
+/// The value of the option `apic=`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ModeOption {
+    /// x2APIC where the CPU has it, else xAPIC.
+    #[default]
+    Auto,
+    /// The memory-mapped form.
+    XApic,
+    /// The MSR form.
+    X2Apic,
+}
+
 /// What the choice depends on.
 #[derive(Clone, Copy, Debug)]
 #[allow(
@@ -33,7 +44,7 @@ impl fmt::Display for Mode {
 )]
 pub struct Situation {
     /// The command line's `apic=`.
-    pub option: ApicMode,
+    pub option: ModeOption,
     /// CPUID.01H:ECX\[21\]: the CPU has the x2APIC.
     pub has_x2apic: bool,
     /// The ID of the CPU that the machine started with.
@@ -136,16 +147,16 @@ pub fn choose_mode(situation: &Situation) -> Result<Choice, Refusal> {
     let s = situation;
     let large = s.highest > ApicId::XAPIC_MAX;
     let (mode, reason) = match s.option {
-        ApicMode::X2Apic if !s.has_x2apic => return Err(Refusal::NoX2Apic),
-        ApicMode::X2Apic if s.opt_out => (Mode::X2Apic, Reason::OptionAgainstOptOut),
-        ApicMode::X2Apic => (Mode::X2Apic, Reason::Option),
-        ApicMode::XApic if s.locked => return Err(Refusal::Locked),
-        ApicMode::XApic => (Mode::XApic, Reason::Option),
-        ApicMode::Auto if !s.has_x2apic => (Mode::XApic, Reason::NoX2Apic),
-        ApicMode::Auto if s.firmware_x2apic || s.locked => (Mode::X2Apic, Reason::FirmwareX2Apic),
-        ApicMode::Auto if !s.opt_out => (Mode::X2Apic, Reason::HasX2Apic),
-        ApicMode::Auto if large => (Mode::X2Apic, Reason::IdsAgainstOptOut),
-        ApicMode::Auto => (Mode::XApic, Reason::OptOut),
+        ModeOption::X2Apic if !s.has_x2apic => return Err(Refusal::NoX2Apic),
+        ModeOption::X2Apic if s.opt_out => (Mode::X2Apic, Reason::OptionAgainstOptOut),
+        ModeOption::X2Apic => (Mode::X2Apic, Reason::Option),
+        ModeOption::XApic if s.locked => return Err(Refusal::Locked),
+        ModeOption::XApic => (Mode::XApic, Reason::Option),
+        ModeOption::Auto if !s.has_x2apic => (Mode::XApic, Reason::NoX2Apic),
+        ModeOption::Auto if s.firmware_x2apic || s.locked => (Mode::X2Apic, Reason::FirmwareX2Apic),
+        ModeOption::Auto if !s.opt_out => (Mode::X2Apic, Reason::HasX2Apic),
+        ModeOption::Auto if large => (Mode::X2Apic, Reason::IdsAgainstOptOut),
+        ModeOption::Auto => (Mode::XApic, Reason::OptOut),
     };
     if mode == Mode::XApic && s.bsp > ApicId::XAPIC_MAX {
         return Err(Refusal::BspId(s.bsp));

@@ -11,7 +11,7 @@ mod problem;
 #[cfg(test)]
 mod tests;
 
-pub use options::{ApicMode, Options, virtio_mmio};
+pub use options::{Options, virtio_mmio};
 pub use problem::{Problem, ProblemKind, Problems};
 
 /// Longest command line that the kernel keeps, in bytes.

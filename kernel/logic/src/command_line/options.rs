@@ -4,21 +4,10 @@
 //! read from the line each time, as by [`virtio_mmio`].
 
 use super::{Problem, ProblemKind, Problems, Quoting, items};
+use crate::apic::ModeOption;
 use crate::devices::virtio_mmio::{Place, PlaceError};
 use crate::script::parse_number;
 use crate::smp::Sabotage;
-
-/// Which form of the local APIC to use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ApicMode {
-    /// x2APIC where the CPU has it, else xAPIC.
-    #[default]
-    Auto,
-    /// The memory-mapped form.
-    XApic,
-    /// The MSR form.
-    X2Apic,
-}
 
 /// What the command line asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +15,7 @@ pub struct Options<'a> {
     /// `run=`: monitor commands to run instead of prompting.
     pub run: Option<&'a str>,
     /// `apic=`: the form of the local APIC.
-    pub apic: ApicMode,
+    pub apic: ModeOption,
     /// `maxcpus=`: the most CPUs to use, the boot CPU included; at least 1.
     pub maxcpus: Option<u32>,
     /// `cpu_init_udelay=`: the wait between INIT and the start-up IPI, in microseconds, instead of
@@ -74,9 +63,9 @@ pub(super) const KNOWN: [Known; 7] = [
         repeats: false,
         set: |options, value| {
             options.apic = match value {
-                "auto" => ApicMode::Auto,
-                "xapic" => ApicMode::XApic,
-                "x2apic" => ApicMode::X2Apic,
+                "auto" => ModeOption::Auto,
+                "xapic" => ModeOption::XApic,
+                "x2apic" => ModeOption::X2Apic,
                 _ => return Err(REFUSED),
             };
             Ok(())

@@ -1,4 +1,6 @@
-use super::{ApicMode, Item, Options, ProblemKind, Problems, Quoting, items, virtio_mmio};
+use crate::apic::ModeOption;
+
+use super::{Item, Options, ProblemKind, Problems, Quoting, items, virtio_mmio};
 use crate::smp::{Sabotage, Stage};
 use proptest::prelude::*;
 use std::string::{String, ToString};
@@ -71,7 +73,7 @@ fn an_empty_line_gives_the_defaults() {
     assert_eq!(options, Options::default());
     assert_eq!(
         (options.run, options.apic, options.maxcpus),
-        (None, ApicMode::Auto, None)
+        (None, ModeOption::Auto, None)
     );
     assert!(problems.is_empty());
 }
@@ -81,12 +83,12 @@ fn all_options_are_taken() {
     let (options, problems) = Options::parse("maxcpus=0x10 run=\"memory; poweroff 3\" apic=x2apic");
     assert!(problems.is_empty());
     assert_eq!(options.run, Some("memory; poweroff 3"));
-    assert_eq!(options.apic, ApicMode::X2Apic);
+    assert_eq!(options.apic, ModeOption::X2Apic);
     assert_eq!(options.maxcpus, Some(16));
     for (text, mode) in [
-        ("auto", ApicMode::Auto),
-        ("xapic", ApicMode::XApic),
-        ("x2apic", ApicMode::X2Apic),
+        ("auto", ModeOption::Auto),
+        ("xapic", ModeOption::XApic),
+        ("x2apic", ModeOption::X2Apic),
     ] {
         let line = std::format!("apic={text}");
         assert_eq!(Options::parse(&line).0.apic, mode);
@@ -223,7 +225,7 @@ fn a_bad_item_does_not_spoil_the_others() {
         options,
         Options {
             run: Some("help"),
-            apic: ApicMode::Auto,
+            apic: ModeOption::Auto,
             maxcpus: Some(2),
             ..Options::default()
         }

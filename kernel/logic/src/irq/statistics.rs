@@ -24,11 +24,11 @@ impl Longest {
     }
 
     /// Notes a stretch of `nanoseconds`, above 4.29 s taken as 4.29 s, at a code address of
-    /// the kernel's image: in the last 2 GiB ([`crate::layout::KERNEL`]), where the
+    /// the kernel's image: in the last 2 GiB, where the
     /// lower half says it all. Only the owner.
     #[inline]
     pub fn note(&self, nanoseconds: u64, address: u64) {
-        debug_assert!(address >= crate::layout::KERNEL, "not the kernel's code");
+        debug_assert!(address >= 0xffff_ffff_8000_0000, "not the kernel's code");
         let duration = nanoseconds.min(u32::MAX.into());
         // Equal durations are no reason to write.
         if duration > self.0.load(Ordering::Relaxed) >> 32 {

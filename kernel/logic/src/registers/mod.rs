@@ -1,9 +1,12 @@
-//! The bits of RFLAGS, CR0, CR4 and DR6 by name.
+//! The bits of RFLAGS, CR0, CR4 and DR6 by name, and the registers of CPUID.
 
 use core::fmt;
 
 #[cfg(test)]
 mod tests;
+
+/// EAX, EBX, ECX and EDX of a CPUID leaf.
+pub type Cpuid = (u32, u32, u32, u32);
 
 /// Bit numbers with their names.
 pub type Names = &'static [(u8, &'static str)];

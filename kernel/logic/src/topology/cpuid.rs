@@ -11,10 +11,8 @@
 //! | leaves 1 and 4 | older Intel (SDM vol. 3A, 10.9.2) |
 
 use crate::apic::ApicId;
+use crate::registers::Cpuid;
 use core::fmt;
-
-/// EAX, EBX, ECX and EDX of a leaf.
-pub type Cpuid = (u32, u32, u32, u32);
 
 /// Where a CPU sits. The numbers are bits of the APIC ID: unique, but they need not
 /// be without gaps.

@@ -1,9 +1,9 @@
 //! Which form the APIC is in, and which it shall be in.
 
 use crate::apic::ApicId;
+use crate::apic::ModeOption;
 use crate::apic::base::{ApicBase, BaseError, IllegalTransition, State};
 use crate::apic::mode::{Choice, Mode, Reason, Refusal, Situation, choose_mode};
-use crate::command_line::ApicMode;
 use std::string::ToString;
 use std::vec::Vec;
 
@@ -83,7 +83,7 @@ fn transitions() {
 
 /// A machine with the x2APIC, IDs up to 7, left in xAPIC mode.
 const USUAL: Situation = Situation {
-    option: ApicMode::Auto,
+    option: ModeOption::Auto,
     has_x2apic: true,
     bsp: ApicId(0),
     highest: ApicId(7),
@@ -144,20 +144,20 @@ fn chosen_by_the_command_line() {
         })
     };
     assert_eq!(
-        option(ApicMode::X2Apic, USUAL),
+        option(ModeOption::X2Apic, USUAL),
         Ok((Mode::X2Apic, Reason::Option, false))
     );
     assert_eq!(
-        option(ApicMode::XApic, USUAL),
+        option(ModeOption::XApic, USUAL),
         Ok((Mode::XApic, Reason::Option, false))
     );
     let without = Situation {
         has_x2apic: false,
         ..USUAL
     };
-    assert_eq!(option(ApicMode::X2Apic, without), Err(Refusal::NoX2Apic));
+    assert_eq!(option(ModeOption::X2Apic, without), Err(Refusal::NoX2Apic));
     assert_eq!(
-        option(ApicMode::XApic, without),
+        option(ModeOption::XApic, without),
         Ok((Mode::XApic, Reason::Option, false))
     );
     let opt_out = Situation {
@@ -165,7 +165,7 @@ fn chosen_by_the_command_line() {
         ..USUAL
     };
     assert_eq!(
-        option(ApicMode::X2Apic, opt_out),
+        option(ModeOption::X2Apic, opt_out),
         Ok((Mode::X2Apic, Reason::OptionAgainstOptOut, false))
     );
     // x2APIC mode can be left for xAPIC mode, unless it is locked.
@@ -174,21 +174,21 @@ fn chosen_by_the_command_line() {
         ..USUAL
     };
     assert_eq!(
-        option(ApicMode::XApic, left_on),
+        option(ModeOption::XApic, left_on),
         Ok((Mode::XApic, Reason::Option, false))
     );
     let locked = Situation {
         locked: true,
         ..left_on
     };
-    assert_eq!(option(ApicMode::XApic, locked), Err(Refusal::Locked));
+    assert_eq!(option(ModeOption::XApic, locked), Err(Refusal::Locked));
 }
 
 #[test]
 fn xapic_leaves_out_large_ids() {
     for (highest, leaves_out) in [(0, false), (254, false), (255, true), (0x11f, true)] {
         let situation = Situation {
-            option: ApicMode::XApic,
+            option: ModeOption::XApic,
             highest: ApicId(highest),
             ..USUAL
         };
@@ -199,7 +199,7 @@ fn xapic_leaves_out_large_ids() {
     }
     // The boot CPU itself cannot be left out.
     let situation = Situation {
-        option: ApicMode::XApic,
+        option: ModeOption::XApic,
         bsp: ApicId(255),
         highest: ApicId(255),
         ..USUAL
@@ -217,7 +217,7 @@ fn xapic_leaves_out_large_ids() {
 fn every_situation() {
     let ids = [ApicId(0), ApicId(254), ApicId(255)];
     let flags = [false, true];
-    for option in [ApicMode::Auto, ApicMode::XApic, ApicMode::X2Apic] {
+    for option in [ModeOption::Auto, ModeOption::XApic, ModeOption::X2Apic] {
         for bits in 0..16_usize {
             for bsp in ids {
                 for highest in ids.into_iter().filter(|&id| id >= bsp) {
@@ -243,7 +243,7 @@ fn every_situation() {
                             assert!(!choice.reason.to_string().is_empty());
                         }
                         Err(refusal) => {
-                            assert!(option != ApicMode::Auto || !has_x2apic, "{refusal}");
+                            assert!(option != ModeOption::Auto || !has_x2apic, "{refusal}");
                         }
                     }
                 }

@@ -1,7 +1,8 @@
 //! The makeup of APIC IDs, on machines written down by hand.
 
 use crate::apic::ApicId;
-use crate::topology::cpuid::{Cpuid, IdLayout, Place, Source};
+use crate::registers::Cpuid;
+use crate::topology::cpuid::{IdLayout, Place, Source};
 use std::collections::BTreeSet;
 use std::string::ToString;
 
