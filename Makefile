@@ -6,10 +6,12 @@
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
+# The kernels that the tests boot.
+examples := smallest typewriter deadlocks contexts commands rejected
 tools := tools/cargo.sh run --quiet --package tocsin-tools --
 benches := tools/cargo.sh run --quiet --package tocsin-benches --
 # All but the kernel, which builds for its own target only.
-host := --workspace --exclude tocsin
+host := --workspace --exclude tocsin --exclude tocsin-monitor
 
 .PHONY: help setup build run test soak bench bench-gate bench-accept bench-peers check iso debug doc clean
 
@@ -61,10 +63,7 @@ run: build ## Boot to the prompt; Ctrl-A X leaves. The kernel's status N is show
 
 test: build ## Run all tests, on the host and on a matrix of machines
 	@tools/setup.sh test
-	@EXAMPLE=typewriter tools/build-kernel.sh
-	@EXAMPLE=rejected tools/build-kernel.sh
-	@EXAMPLE=deadlocks tools/build-kernel.sh
-	@EXAMPLE=contexts tools/build-kernel.sh
+	@for name in $(examples); do EXAMPLE=$$name tools/build-kernel.sh || exit; done
 	@$(tools) test $${FILTER:+"$$FILTER"}
 
 soak: build ## Boot random machines on which everything interrupts, for MINUTES

@@ -6,8 +6,8 @@
 #   tools/build-kernel.sh doc       makes its documentation instead
 #
 # PROFILE=dev builds without optimisation and with all checks. EXAMPLE=name builds
-# kernel/examples/name.rs instead, to target/image/name.elf. IMAGE names another file for the image.
-# Further arguments go to cargo.
+# kernel/examples/name.rs, or kernel/monitor/examples/name.rs, instead, to target/image/name.elf. IMAGE names
+# another file for the image. Further arguments go to cargo.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -32,24 +32,32 @@ esac
 
 name=tocsin
 built=tocsin
-product=(--bin tocsin)
+product=(--package tocsin-monitor --bin tocsin)
 if [ -n "${EXAMPLE:-}" ]; then
-    if [ ! -f "kernel/examples/$EXAMPLE.rs" ]; then
+    if [ -f "kernel/examples/$EXAMPLE.rs" ]; then
+        package=tocsin
+    elif [ -f "kernel/monitor/examples/$EXAMPLE.rs" ]; then
+        package=tocsin-monitor
+    else
         echo "build-kernel: there is no kernel/examples/$EXAMPLE.rs; EXAMPLE can be:" >&2
-        (cd kernel/examples && ls) | sed -n 's/^\(.*\)\.rs$/    \1/p' >&2
+        ls kernel/examples kernel/monitor/examples | sed -n 's/^\(.*\)\.rs$/    \1/p' >&2
         exit 1
     fi
     name=$EXAMPLE
     built=examples/$EXAMPLE
-    product=(--example "$EXAMPLE")
+    product=(--package "$package" --example "$EXAMPLE")
 fi
 
 target=x86_64-unknown-none
-options=(--quiet --package tocsin --target "$target" --profile "$profile")
+options=(--quiet --target "$target" --profile "$profile")
 case $command in
 build) options+=("${product[@]}") ;;
-clippy) options+=(--bins --lib --examples) ;;
-doc) options+=(--lib --no-deps) ;;
+clippy)
+    # The library by itself: with the monitor it has more features.
+    if [ -z "${PACKAGE:-}" ]; then PACKAGE=tocsin tools/build-kernel.sh clippy "$@"; fi
+    options+=(--package "${PACKAGE:-tocsin-monitor}" --bins --lib --examples)
+    ;;
+doc) options+=(--package tocsin --package tocsin-monitor --lib --no-deps) ;;
 *)
     echo "build-kernel: unknown command '$command'; it can be 'clippy', 'doc' or nothing" >&2
     exit 1

@@ -21,7 +21,7 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 static INPUT: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Sets the function that reads the input, and calls [`request`] on Ctrl-C. Context: thread.
-pub(crate) fn set_input(poll: fn()) {
+pub fn set_input(poll: fn()) {
     INPUT.store(poll as *mut (), Ordering::Release);
 }
 
@@ -31,7 +31,7 @@ pub fn request() {
 }
 
 /// Begins an operation: forgets an earlier request. Context: thread.
-pub(crate) fn clear() {
+pub fn clear() {
     REQUESTED.store(false, Ordering::Release);
 }
 

@@ -171,7 +171,7 @@ pub fn write(arguments: fmt::Arguments<'_>) {
 /// cursor at its end; empty while no prompt is open. Sends `bytes`, which show it.
 ///
 /// Context: thread.
-pub(crate) fn set_prompt(text: &str, bytes: &[u8]) {
+pub fn set_prompt(text: &str, bytes: &[u8]) {
     with(|console| {
         console.prompt.clear();
         for character in text.chars() {
@@ -190,12 +190,14 @@ pub(crate) fn set_prompt(text: &str, bytes: &[u8]) {
 }
 
 /// The number of times that the prompt was printed again. Context: any.
-pub(crate) fn redrawn() -> u32 {
+pub fn redrawn() -> u32 {
     REDRAWN.load(Ordering::Relaxed)
 }
 
 /// Sends bytes as they are.
-pub(crate) fn write_bytes(bytes: &[u8]) {
+///
+/// Context: any but NMI.
+pub fn write_bytes(bytes: &[u8]) {
     with(|console| bytes.iter().for_each(|&byte| console.send(byte)));
 }
 
@@ -217,7 +219,7 @@ pub fn enable_receive_interrupt() {
 /// Enables or disables the port's interrupt for an empty transmitter.
 ///
 /// Context: thread.
-pub(crate) fn enable_transmit_interrupt(on: bool) {
+pub fn enable_transmit_interrupt(on: bool) {
     with(|console| {
         if on {
             console.uart.enable_interrupts(IER::THR_EMPTY);
@@ -228,7 +230,7 @@ pub(crate) fn enable_transmit_interrupt(on: bool) {
 }
 
 /// Whether there is a COM1. Context: any but NMI.
-pub(crate) fn is_present() -> bool {
+pub fn is_present() -> bool {
     CONSOLE.lock().is_some()
 }
 

@@ -2,17 +2,22 @@
 //!
 //! A kernel on it is a binary with a `main`:
 //!
-//! ```ignore
+//! ```no_run
+//! //! A kernel that counts its CPUs.
 //! #![no_std]
 //! #![no_main]
 //!
 //! tocsin::main!(kernel);
 //!
 //! fn kernel(machine: &'static tocsin::Machine) -> ! {
-//!     tocsin::println!("{} MiB", machine.boot.memory.iter().count());
-//!     tocsin::monitor::run(machine)
+//!     tocsin::println!("{} CPUs in the MADT", machine.topology.cpus().len());
+//!     loop {
+//!         tocsin::hw::processor::enable_and_halt();
+//!     }
 //! }
 //! ```
+//!
+//! The crate `tocsin-monitor` has a shell that such a kernel can end in.
 //!
 //! The library owns the entry points (Limine and PVH), the panic handler and the global
 //! allocator. When `main` runs, all CPUs that start are online, with page tables, descriptor tables and stacks of the
@@ -43,7 +48,7 @@
 //!
 //! Modules import only from those before them:
 //! `hw`, `time`, `sync`, `cancel`, `console`, `boot`, `memory`, `cpu`, `stop`, `acpi`, `apic`, `discover`, `smp`,
-//! `irq`, `devices`, `pci`, `stress`, `bench`, `monitor`, `start`.
+//! `irq`, `hooks`, `devices`, `pci`, `start`.
 
 #![no_std]
 
@@ -51,26 +56,25 @@ extern crate alloc;
 
 pub mod acpi;
 pub mod apic;
-pub mod bench;
 pub mod boot;
 pub mod cancel;
 pub mod console;
 pub mod cpu;
 pub mod devices;
 mod discover;
+#[cfg(feature = "bench")]
+pub mod hooks;
 pub mod hw;
 pub mod irq;
 pub mod memory;
-pub mod monitor;
 pub mod pci;
 pub mod smp;
 mod start;
 mod stop;
-pub mod stress;
 pub mod sync;
 pub mod time;
 
-pub use discover::Machine;
+pub use discover::{Machine, machine};
 
 /// Names the function that the kernel runs when it is set up: `fn(&'static Machine) -> !`,
 /// on the boot CPU's thread stack, interrupts on.

@@ -14,7 +14,7 @@ use crate::boot::{self, BootInfo};
 use crate::discover::{Machine, discover, machine};
 use crate::hw::control::Features;
 use crate::smp::{self, Cause, Failure, OnlineCpus};
-use crate::{console, cpu, irq, memory, monitor, stop, time};
+use crate::{console, cpu, irq, memory, stop, time};
 
 unsafe extern "Rust" {
     /// Defined by [`main!`](crate::main).
@@ -71,7 +71,6 @@ extern "C" fn run_main() -> ! {
     let machine = machine().expect("discovered before the stack was switched");
     // SAFETY: 1. This is the boot CPU, interrupts are off, and this code runs once.
     unsafe { bring_up(machine) };
-    monitor::show_machine(machine);
     tocsin_main(machine)
 }
 

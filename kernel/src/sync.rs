@@ -110,6 +110,9 @@ impl Local {
             interrupts::enable();
         } else {
             self.end_inner_or_watched(left);
+            // So that the call is not a jump: the caller must be found on the stack.
+            // SAFETY: No instruction.
+            unsafe { asm!("", options(nomem, nostack, preserves_flags)) };
         }
     }
 

@@ -1,22 +1,61 @@
-//! The kernels in `kernel/examples`, which `make test` builds too.
+//! The kernels in `kernel/examples` and `kernel/monitor/examples`, which `make test` builds too.
 
 use libtest_mimic::Trial;
-use tocsin_tools::{Outcome, workspace};
+use tocsin_tools::{Machine, Outcome, workspace};
 
-use crate::{PATIENCE, Result, machine, trial, with};
+use crate::{PATIENCE, Result, ensure, machine, trial, with};
 
 pub fn trials() -> Vec<Trial> {
-    vec![trial("example::typewriter", typewriter)]
+    vec![
+        trial("example::smallest", smallest),
+        trial("example::commands", commands),
+        trial("example::typewriter", typewriter),
+    ]
+}
+
+/// A machine with three CPUs for the kernel of this example.
+fn example(name: &str) -> Result<Machine> {
+    let image = workspace().join(format!("target/image/{name}.elf"));
+    if !image.exists() {
+        return Err(format!("not built; EXAMPLE={name} tools/build-kernel.sh does it").into());
+    }
+    Ok(machine(3)?.image(image))
+}
+
+/// The library prints the log of the boot, and no tables.
+fn smallest() -> Result {
+    with(&example("smallest")?, |session| {
+        session.expect("3 CPUs in the MADT", PATIENCE)?;
+        let printed = session.transcript().tail(usize::MAX);
+        ensure!(
+            !printed.contains("ready:"),
+            "tables are printed:\n{printed}"
+        );
+        Ok(())
+    })
+}
+
+/// A command of the kernel's own is listed and executed, and the monitor's are there.
+fn commands() -> Result {
+    with(&example("commands")?, |session| {
+        session.wait_prompt(PATIENCE)?;
+        for (line, says) in [
+            ("help", "hello                print the number of CPUs"),
+            ("help hello", "print the number of CPUs"),
+            ("hello", "3 CPUs in the MADT"),
+            ("hello again", "`again` is one argument too many"),
+            ("cpus", "online"),
+        ] {
+            let answer = session.command(line, PATIENCE)?;
+            ensure!(answer.contains(says), "{line}: no {says:?} in:\n{answer}");
+        }
+        Ok(())
+    })
 }
 
 /// What is typed is printed, and each key has interrupted.
 fn typewriter() -> Result {
-    let image = workspace().join("target/image/typewriter.elf");
-    if !image.exists() {
-        return Err("not built; EXAMPLE=typewriter tools/build-kernel.sh does it".into());
-    }
-    let machine = machine(3)?.image(image);
-    with(&machine, |session| {
+    with(&example("typewriter")?, |session| {
         session.expect("Type, on CPU 2; Ctrl-D ends it.", PATIENCE)?;
         for word in ["one", "two", "three"] {
             session.send_line(word)?;

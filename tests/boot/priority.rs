@@ -128,7 +128,7 @@ fn backtrace(session: &mut Session) -> Result {
         "idle CPUs"
     );
     ensure!(
-        answer.contains("tocsin::monitor::execute+0x"),
+        answer.contains("tocsin_monitor::shell::execute+0x"),
         "the boot CPU is not in its command:\n{answer}"
     );
     let answer = session.command("backtrace 7", PATIENCE)?;
@@ -147,7 +147,7 @@ fn watchdog(session: &mut Session) -> Result {
         "error: watchdog: CPU 2 has not answered interrupts for",
         PATIENCE,
     )?;
-    session.expect("tocsin::monitor::provoke::lock_up+0x", PATIENCE)?;
+    session.expect("tocsin_monitor::commands::provoke::lock_up+0x", PATIENCE)?;
     session.expect(
         "warning: watchdog: CPU 2 answers interrupts again",
         PATIENCE,

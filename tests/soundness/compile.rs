@@ -172,7 +172,7 @@ pub const CASES: &[Case] = &[
     (
         "registers_of_a_bus_master",
         Private,
-        "tocsin::pci::edu::Edu::claim().unwrap().device()",
+        "tocsin_monitor::drivers::edu::Edu::claim().unwrap().device()",
     ),
 ];
 
@@ -235,7 +235,7 @@ impl Compiler {
                 // The libraries of procedural macros are for the host, and elsewhere.
                 folders.extend(file.parent().map(PathBuf::from));
                 let name = artifact["target"]["name"].as_str().unwrap_or_default();
-                if ["tocsin", "tocsin_logic"].contains(&name)
+                if ["tocsin", "tocsin_logic", "tocsin_monitor"].contains(&name)
                     && file
                         .extension()
                         .is_some_and(|extension| extension == "rlib")

@@ -9,8 +9,8 @@ use tocsin_tools::workspace;
 
 use super::files;
 
-/// Modules that demonstrate and measure. They are not part of the library's interface.
-const PROGRAMS: [&str; 6] = ["bench", "monitor", "stress", "start", "main", "lib"];
+/// Modules without an interface of the library.
+const PRIVATE: [&str; 2] = ["start", "lib"];
 
 /// The columns of the table.
 const COLUMNS: [&str; 8] = [
@@ -130,7 +130,7 @@ fn library() -> BTreeMap<String, Option<String>> {
     let source = workspace().join("kernel/src");
     let mut found = BTreeMap::new();
     for (path, module) in files(&source, &[]) {
-        if PROGRAMS.contains(&module[0].as_str()) {
+        if PRIVATE.contains(&module[0].as_str()) {
             continue;
         }
         let name = module.last().expect("a file has a name");

@@ -88,7 +88,7 @@ fn the_reason_is_in_the_numbers() {
         instructions: 60,
         overhead: 4,
         stages: vec![
-            stage(0, "tocsin::bench::call::run", 10),
+            stage(0, "tocsin_monitor::bench::call::run", 10),
             stage(1, "entry_stubs", 3),
             stage(1, "entry_interrupt", 27),
             stage(2, "entry_stubs", 3),

@@ -385,7 +385,10 @@ impl LocalApic {
     }
 
     /// Reads a register that does not exist, in xAPIC mode: an error that the local APIC notes.
-    pub(crate) fn read_reserved(&self) {
+    ///
+    /// Context: any.
+    #[cfg(feature = "bench")]
+    pub fn read_reserved(&self) {
         // SAFETY: 1. The offset is within the mapped page and a multiple of 16.
         let _ = unsafe { mmio::read::<u32>(self.page + RESERVED) };
     }
@@ -413,6 +416,7 @@ impl LocalApic {
 }
 
 /// Offset of a register that is reserved in every local APIC (SDM vol. 3A, table 12-1).
+#[cfg(feature = "bench")]
 const RESERVED: u64 = 0x40;
 
 /// The xAPIC's EOI register (SDM vol. 3A, table 12-1).

@@ -3,7 +3,7 @@
 pub mod clock;
 pub mod io;
 pub mod local;
-pub(crate) mod nmi;
+pub mod nmi;
 pub mod pic;
 mod send;
 pub mod service;

@@ -1,14 +1,18 @@
 //! Sending NMIs, and the last write of a command on its own.
 
+#[cfg(feature = "bench")]
+use tocsin_logic::apic::Register;
 use tocsin_logic::apic::icr::Destination;
-use tocsin_logic::apic::{EncodingError, Icr, Register};
+use tocsin_logic::apic::{EncodingError, Icr};
 
 use super::LocalApic;
+#[cfg(feature = "bench")]
 use super::send::{ICR_MSR, fence};
 
 /// The one write that sends a command.
+#[cfg(feature = "bench")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LastWrite {
+pub enum LastWrite {
     /// In x2APIC mode: `value` to this model-specific register.
     Msr {
         /// Its number.
@@ -39,10 +43,13 @@ impl LocalApic {
     /// Does all that sending `command` takes but the last write, for code that must have a known
     /// state when it makes that write. Nothing else may be sent from this CPU until then.
     ///
+    /// Context: any.
+    ///
     /// # Errors
     ///
     /// [`EncodingError`], if this mode cannot express it.
-    pub(crate) fn prepare(&self, command: Icr) -> Result<LastWrite, EncodingError> {
+    #[cfg(feature = "bench")]
+    pub fn prepare(&self, command: Icr) -> Result<LastWrite, EncodingError> {
         if self.is_x2apic() {
             let value = command.encode_x2apic()?;
             fence();

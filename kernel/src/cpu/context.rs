@@ -38,7 +38,7 @@ pub fn current() -> Context {
 /// If the running code is above the limit; the message names the rule.
 #[inline]
 #[track_caller]
-pub(crate) fn require(operation: &'static str, limit: Level) {
+pub fn require(operation: &'static str, limit: Level) {
     require_limit(operation, limit.into());
 }
 

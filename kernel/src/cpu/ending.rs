@@ -101,8 +101,11 @@ pub(crate) fn set_others(others: Others) {
     OTHERS.call_once(|| others);
 }
 
-/// Whether the kernel has come to its end on another CPU.
-pub(crate) fn is_elsewhere() -> bool {
+/// Whether another CPU has begun to stop the kernel.
+///
+/// Context: any.
+#[must_use]
+pub fn is_elsewhere() -> bool {
     let reporter = REPORTER.load(Ordering::Acquire);
     reporter != 0 && reporter != percpu::current().id() + 1
 }

@@ -9,17 +9,13 @@
 //!
 //! A software interrupt has no EOI and no priority: its function runs with interrupts off, on the stack
 //! that it finds.
-//!
-//! The stubs of three vectors, and of #UD, jump where a word of memory says. As a rule that is here; measurements lead
-//! them to other ways of answering, which then stand beside this one in the same boot.
 
 use core::arch::global_asm;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use tocsin_logic::irq::table::Table;
 
-use super::interrupts::{MEASURED, SOFTWARE, UNDEFINED};
+use super::interrupts::SOFTWARE;
 use super::percpu::PerCpu;
 
 global_asm!(
@@ -147,32 +143,6 @@ entry_software:
     push {software}
     jmp entry_common
 
-    // What the stubs of the measured vectors lead to, unless they are led elsewhere.
-    .global entry_measured_0, entry_measured_1, entry_measured_2, entry_measured_3
-entry_measured_0:
-    push rsi
-    mov esi, {m0}
-    jmp entry_interrupt
-entry_measured_1:
-    push rsi
-    mov esi, {m1}
-    jmp entry_interrupt
-entry_measured_2:
-    push rsi
-    mov esi, {m2}
-    jmp entry_interrupt
-entry_measured_3:
-    push 0
-    push {undefined}
-    jmp entry_common
-
-    .pushsection .data.entry_measured, "aw"
-    .balign 8
-    .global entry_measured
-entry_measured:
-    .quad entry_measured_0, entry_measured_1, entry_measured_2, entry_measured_3
-    .popsection
-
     // The function of the vectors that nobody answers. It returns past the EOI, if there is nothing
     // to end.
     .global entry_unhandled
@@ -193,10 +163,6 @@ entry_unhandled:
     jmp entry_nested_end
     .text
     "#,
-    m0 = const MEASURED[0],
-    m1 = const MEASURED[1],
-    m2 = const MEASURED[2],
-    undefined = const UNDEFINED,
     software = const SOFTWARE,
     depth = const offset_of!(PerCpu, interrupts.depth),
     vectors = const offset_of!(PerCpu, interrupts.vectors),
@@ -212,38 +178,9 @@ entry_unhandled:
 
 unsafe extern "C" {
     fn entry_unhandled();
-    static entry_measured_0: u8;
-    static entry_measured_1: u8;
-    static entry_measured_2: u8;
-    pub(crate) static entry_measured_3: u8;
-    static entry_measured: [AtomicU64; MEASURED.len() + 1];
 }
 
 /// What a table of handlers has for a vector that nobody answers. Only the entry code may call it.
 pub(super) const fn unhandled() -> *mut () {
     entry_unhandled as *mut ()
-}
-
-/// Where the stubs of the [`MEASURED`] vectors, and after them [`UNDEFINED`]'s, lead to as a rule: to the
-/// code that all others have.
-#[must_use]
-pub(crate) fn ordinary(index: usize) -> u64 {
-    let own = [
-        &raw const entry_measured_0,
-        &raw const entry_measured_1,
-        &raw const entry_measured_2,
-        &raw const entry_measured_3,
-    ];
-    own[index] as u64
-}
-
-/// Lets the stub of a [`MEASURED`] vector, or after them [`UNDEFINED`]'s, lead to the code at an address, on all CPUs.
-///
-/// # Safety
-///
-/// The code must do all that an interrupt's entry does, for whatever it may interrupt.
-pub(crate) unsafe fn set_measured(index: usize, code: u64) {
-    // SAFETY: 1. The words are there, and only used as atomics and by the stubs.
-    let words = unsafe { &entry_measured };
-    words[index].store(code, Ordering::SeqCst);
 }

@@ -37,7 +37,7 @@ pub const WITHOUT_EOI: [u8; 4] = [0x27, 0x2f, SOFTWARE, 0xff];
 /// The vector for software interrupts.
 pub const SOFTWARE: u8 = 0x80;
 
-/// Vectors that belong to measurements: their stubs jump where `interrupt_entry::set_measured`
+/// Vectors that belong to measurements: with the feature `bench`, their stubs jump where `measured_entry::set_measured`
 /// says. Two of class 13, and one of class 14, the timers'.
 pub const MEASURED: [u8; 3] = [0xd9, 0xda, 0xe9];
 
@@ -88,8 +88,15 @@ impl Interrupts {
     }
 
     /// Puts `handler` in the place of the one that answers `vector`, with its context, and returns that and
-    /// the context; `None` if nobody answers. On the CPU itself, for who puts it back again.
-    pub(crate) fn exchange(&self, vector: Vector, handler: Handler) -> Option<(Handler, usize)> {
+    /// the context; `None` if nobody answers.
+    ///
+    /// Context: any (on the CPU itself).
+    ///
+    /// # Safety
+    ///
+    /// `handler` must be correct for the context, and the vector's owner must get its handler back.
+    #[cfg(feature = "bench")]
+    pub unsafe fn exchange(&self, vector: Vector, handler: Handler) -> Option<(Handler, usize)> {
         crate::sync::without_interrupts(|| {
             let (function, context) = self.table.lookup(vector);
             if function == interrupt_entry::unhandled() {

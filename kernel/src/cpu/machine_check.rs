@@ -107,7 +107,7 @@ static LIMIT: IrqMutex<RateLimit> = IrqMutex::new(RateLimit::new(BURST, INTERVAL
 /// The errors of a CPU that polling found: corrected ones, those that need no action, and those that were
 /// not enabled.
 #[derive(Debug)]
-pub(crate) struct Polled {
+pub struct Polled {
     counts: [AtomicU64; BANKS],
     /// The last one's `IA32_MCi_STATUS`.
     last: [AtomicU64; BANKS],
@@ -122,7 +122,7 @@ impl Polled {
     }
 
     /// The banks in which errors were found: number, how many, and the last one. Context: any.
-    pub(crate) fn banks(&self) -> impl Iterator<Item = (usize, u64, BankStatus)> {
+    pub fn banks(&self) -> impl Iterator<Item = (usize, u64, BankStatus)> {
         let banks = self.counts.iter().zip(&self.last).enumerate();
         let banks = banks.map(|(bank, (count, last))| {
             let last = BankStatus(last.load(Ordering::Relaxed));
@@ -139,10 +139,10 @@ impl Polled {
 }
 
 /// Reads this CPU's banks, and logs, counts and clears the errors that no machine check signals (SDM
-/// vol. 3B, 17.9.3). The log is limited to [`BURST`] errors and one per minute after that.
+/// vol. 3B, 17.9.3). The log is limited to a few errors and one per minute after that.
 ///
-/// Context: any but NMI, on the CPU whose banks are read.
-pub(crate) fn poll() {
+/// Context: any but NMI (on the CPU whose banks are read).
+pub fn poll() {
     let cpu = percpu::current();
     let recovery = capabilities().has_recovery();
     for (bank, status, address) in banks() {

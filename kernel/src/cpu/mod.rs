@@ -11,10 +11,12 @@ pub mod ending;
 pub mod entry;
 pub mod exceptions;
 pub mod idt;
-pub(crate) mod interrupt_entry;
+mod interrupt_entry;
 pub mod interrupt_stack;
 pub mod interrupts;
-pub(crate) mod machine_check;
+pub mod machine_check;
+#[cfg(feature = "bench")]
+pub(crate) mod measured_entry;
 pub mod nmi;
 pub mod percpu;
 pub mod probe;

@@ -206,7 +206,7 @@ pub struct PerCpu {
     /// Messages of the synchronisation of its time-stamp counter.
     pub(crate) tsc: Exchange,
     /// The machine-check errors that polling has found on it.
-    pub(crate) polled: Polled,
+    pub polled: Polled,
     pub(super) gdt: UnsafeCell<GlobalDescriptorTable<GDT_ENTRIES>>,
     pub(super) tss: UnsafeCell<TaskStateSegment>,
 }
@@ -285,7 +285,10 @@ impl PerCpu {
 
     /// Whether an NMI has come while the handler of another one was active, which will then run
     /// again.
-    pub(crate) fn is_nmi_latched(&self) -> bool {
+    ///
+    /// Context: any.
+    #[must_use]
+    pub fn is_nmi_latched(&self) -> bool {
         self.locks.nmi_state.load(Ordering::Relaxed) == 2
     }
 

@@ -35,7 +35,9 @@ probe_failed:
 unsafe extern "C" {
     fn probe_read(address: u64, value: *mut u64) -> bool;
     fn probe_write(address: u64, value: u64) -> bool;
-    pub(crate) fn probe_undefined() -> bool;
+    /// Executes UD2. Returns through the handler of the exception.
+    #[cfg(feature = "bench")]
+    pub fn probe_undefined() -> bool;
     static probe_failed: u8;
 }
 
@@ -70,7 +72,11 @@ pub unsafe fn write(address: u64, value: u64) -> bool {
 
 /// Executes an undefined instruction, and goes on: for measuring what an exception costs. Any context but
 /// NMI and #MC.
-pub(crate) fn undefined() {
+///
+/// Context: any but NMI.
+#[cfg(feature = "bench")]
+#[inline]
+pub fn undefined() {
     // SAFETY: 1. The fault is caught.
     let _ = unsafe { probe_undefined() };
 }
@@ -78,7 +84,10 @@ pub(crate) fn undefined() {
 /// Lets a fault of one of the accesses go on where it is reported. Returns whether it was one.
 pub(super) fn recover(frame: &mut TrapFrame) -> bool {
     let accesses = [
-        probe_undefined as *const () as u64,
+        #[cfg(feature = "bench")]
+        {
+            probe_undefined as *const () as u64
+        },
         probe_read as *const () as u64,
         probe_write as *const () as u64,
     ];

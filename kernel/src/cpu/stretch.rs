@@ -135,8 +135,10 @@ fn is_machinery(address: u64) -> bool {
     MACHINERY.iter().any(|begin| name.starts_with(begin))
 }
 
-/// Begins to note stretches, from none, or ends it and keeps what was noted.
-pub(crate) fn watch(on: bool) {
+/// Begins to record the longest sections, from none, or ends it and keeps the result.
+///
+/// Context: thread.
+pub fn watch(on: bool) {
     if !on {
         return sync::set_watch(None);
     }
@@ -150,7 +152,7 @@ pub(crate) fn watch(on: bool) {
 
 /// What held interrupts back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum By {
+pub enum By {
     /// IF = 0.
     Off,
     /// CR8, with this class.
@@ -162,7 +164,10 @@ static RECORD: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Lets `record` have every stretch that ends on any CPU, with the time-stamp counter at its begin, while
 /// interrupts are off; or nobody. Nothing is noted meanwhile, and the watch is over then.
-pub(crate) fn record(record: Option<fn(By, u64)>) {
+///
+/// Context: thread.
+#[cfg(feature = "bench")]
+pub fn record(record: Option<fn(By, u64)>) {
     let is_on = record.is_some();
     let record = record.map_or(core::ptr::null_mut(), |record| record as *mut ());
     RECORD.store(record, Ordering::Release);

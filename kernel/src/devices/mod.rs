@@ -20,8 +20,6 @@ pub mod keyboard;
 pub mod pit;
 pub mod rtc;
 pub mod serial;
-pub(crate) mod virtio;
-pub mod virtio_mmio;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 

@@ -68,6 +68,7 @@ pub(crate) fn set_up() {
 /// # Errors
 ///
 /// [`DeferError::Full`], if too much waits.
+#[inline]
 pub fn defer(work: Work, argument: usize) -> Result<(), DeferError> {
     push(cpu::current(), work, argument)?;
     local().send_to_self(VECTOR);
@@ -104,6 +105,7 @@ pub fn counts(cpu: &PerCpu) -> Counts {
     }
 }
 
+#[inline]
 fn push(cpu: &PerCpu, work: Work, argument: usize) -> Result<(), DeferError> {
     let Deferred { queue, refused, .. } = &cpu.deferred;
     queue.push(work as usize, argument).map_err(|Full { .. }| {

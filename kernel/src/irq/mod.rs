@@ -11,7 +11,6 @@ pub mod deferred;
 pub mod ipi;
 pub mod line;
 pub mod machine_checks;
-pub mod nest;
 pub mod nmi;
 pub mod priority;
 pub mod reschedule;

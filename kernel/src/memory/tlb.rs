@@ -65,7 +65,7 @@ pub(crate) fn flush_all() {
 }
 
 /// Forgets translations on all CPUs that are online and returns when none can use them any more.
-pub(crate) type ForgetEverywhere = fn(&Translations);
+pub type ForgetEverywhere = fn(&Translations);
 
 static EVERYWHERE: AtomicPtr<()> = AtomicPtr::new(forget_alone as *mut ());
 

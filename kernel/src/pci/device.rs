@@ -155,8 +155,14 @@ impl Device {
     }
 
     /// Writes the 16-bit register at `offset`, a multiple of 2, and not the other half of its 32 bits.
-    pub(super) fn write_half(&self, offset: u16, value: u16) {
-        // SAFETY: 1. The drivers of this module own the device, and write what belongs to its slot.
+    ///
+    /// Context: any but NMI.
+    ///
+    /// # Safety
+    ///
+    /// The write must not let the device reach memory or send messages that are not the driver's.
+    pub unsafe fn write_half(&self, offset: u16, value: u16) {
+        // SAFETY: Passed on to the caller.
         unsafe { self.claim.function.registers.write_half(offset, value) };
     }
 

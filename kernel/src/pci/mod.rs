@@ -15,15 +15,11 @@
 //! out the addresses; this kernel takes them as they are and assigns none.
 
 mod config;
-mod counted;
 mod device;
-pub mod edu;
 mod error;
 mod function;
 mod msi;
 mod msix;
-pub mod port;
-pub mod virtio_rng;
 mod window;
 
 use alloc::vec::Vec;
@@ -37,7 +33,6 @@ use crate::discover::machine;
 use crate::time;
 
 pub use config::ConfigSpace;
-pub use counted::{CountedLine, Held};
 pub use device::Device;
 pub use error::PciError;
 pub use function::{Function, FunctionProblem};

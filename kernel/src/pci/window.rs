@@ -65,8 +65,10 @@ impl Window {
     }
 
     /// The virtual address of the register at `offset`; see [`Mmio::address`].
+    ///
+    /// Context: any.
     #[must_use]
-    pub(super) fn address<T: Word>(&self, offset: u64) -> u64 {
+    pub fn address<T: Word>(&self, offset: u64) -> u64 {
         self.registers.address::<T>(offset)
     }
 }

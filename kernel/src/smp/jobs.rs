@@ -35,7 +35,7 @@ pub struct Job {
 }
 
 /// Nothing: the CPU's thread has run when it is done, and so all its handlers have.
-pub(crate) const NOTHING: Job = Job {
+pub const NOTHING: Job = Job {
     function: |_| (),
     argument: 0,
 };
@@ -150,9 +150,9 @@ struct Target {
 
 /// Jobs that were given; dropping it waits until all are done, and accepts jobs meanwhile.
 ///
-/// It must be dropped: the targets refer to it. (It is private to the crate, which never forgets one.)
+/// If it is forgotten, this CPU accepts jobs for ever, and nothing else happens.
 #[derive(Debug)]
-pub(crate) struct Given {
+pub struct Given {
     targets: Box<[Target]>,
     /// The state of this CPU's own mailbox afterwards: closed; running, if the CPU runs a job
     /// itself; or open, if it was not changed.
@@ -206,7 +206,10 @@ impl Given {
     }
 
     /// The number of CPUs that have a job.
-    pub(crate) fn count(&self) -> usize {
+    ///
+    /// Context: any.
+    #[must_use]
+    pub fn count(&self) -> usize {
         self.targets.len()
     }
 }

@@ -30,7 +30,7 @@ fn all_came(session: &mut Session, cpus: u64) -> Result {
     ensure_eq!(said.matches(&warning).count(), 1, "reports of refused work");
     let line = said.lines().find(|line| line.contains(&warning));
     ensure!(
-        line.is_some_and(|line| line.contains("monitor::ipi::flood::work")),
+        line.is_some_and(|line| line.contains("commands::ipi::flood::work")),
         "the report does not name the work: {line:?}"
     );
     answers.iter().try_for_each(|answer| check(answer, cpus))

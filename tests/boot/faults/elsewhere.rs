@@ -146,7 +146,7 @@ fn panic(session: &mut Session) -> Result {
     let output = session.transcript().text_from(0);
     for part in [
         "#### CPU 2: kernel panic ####",
-        "tocsin::monitor::provoke::panic+0x",
+        "tocsin_monitor::commands::provoke::panic+0x",
         "tocsin::smp::ap::idle+0x",
         "#### CPU 2 stopped ####",
     ] {

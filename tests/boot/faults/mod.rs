@@ -236,7 +236,7 @@ fn check_backtrace(report: &Report) -> Result {
         > 20;
     let off_its_stack = report.at.is_in("provoke::double_fault");
     if !overflow && !off_its_stack {
-        for function in ["fault::fault", "monitor::execute", "tocsin::main"] {
+        for function in ["fault::fault", "shell::execute", "tocsin::main"] {
             let there = frames.iter().any(|frame| frame.is_in(function));
             ensure!(there, "{function} is missing in the backtrace {frames:?}");
         }
@@ -270,8 +270,8 @@ fn panic(session: &mut Session) -> Result {
     for part in [
         "#### CPU 0: kernel panic ####",
         "  what        asked for by the `fault` command",
-        "  where       kernel/src/monitor/provoke.rs:",
-        "tocsin::monitor::provoke::panic+0x",
+        "  where       kernel/monitor/src/commands/provoke.rs:",
+        "tocsin_monitor::commands::provoke::panic+0x",
         "tocsin::main+0x",
         "#### CPU 0 stopped ####",
     ] {

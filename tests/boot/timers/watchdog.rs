@@ -89,7 +89,7 @@ fn all_named(session: &mut Session, stuck: &[u32]) -> Result {
         ensure!(
             calls
                 .iter()
-                .any(|call| call.contains("tocsin::monitor::provoke::lock_up+0x")),
+                .any(|call| call.contains("tocsin_monitor::commands::provoke::lock_up+0x")),
             "CPU {cpu} is not where it is stuck, but in {calls:?}, in:\n{said}"
         );
     }
@@ -118,7 +118,7 @@ fn soft(
     session.expect(place, PATIENCE)?;
     // If work is deferred again and again, the NMI interrupts one of several functions.
     if cpu > 0 && kind != "lockup-thread" {
-        session.expect("tocsin::monitor::provoke::stay+0x", PATIENCE)?;
+        session.expect("tocsin_monitor::commands::provoke::stay+0x", PATIENCE)?;
     }
     // At the next beat, which may be after the prompt, and redraws it.
     session.expect(&format!("warning: watchdog: CPU {cpu} {back}"), PATIENCE)?;

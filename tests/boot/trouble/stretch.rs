@@ -65,7 +65,7 @@ fn find(session: &mut Session) -> Result {
             let (_, _, duration, name) = row.ok_or(format!("{what}: CPU {cpu} in\n{answer}"))?;
             let is_long = *duration >= HOLD;
             ensure!(is_long, "{what}: {duration} ms on CPU {cpu}");
-            let expected = format!("tocsin::monitor::stretch::{function}");
+            let expected = format!("tocsin_monitor::commands::stretch::{function}");
             ensure_eq!(*name, expected, "{what}: function on CPU {cpu}");
         }
         // The other kind has nothing so long, nor so named.

@@ -17,7 +17,7 @@
 mod error;
 mod installation;
 mod members;
-mod message;
+pub(crate) mod message;
 mod moving;
 mod shared;
 mod source;
@@ -177,10 +177,17 @@ impl Line {
     /// Sends the source's interrupts to another vector of its CPU, until this is undone with its own: for
     /// measurements, of edges alone, and while none is on its way. Moving the line undoes it too.
     ///
+    /// Context: thread.
+    ///
     /// # Errors
     ///
     /// [`LineError::Target`], [`LineError::Messages`].
-    pub(crate) fn divert(&self, vector: Vector) -> Result<(), LineError> {
+    ///
+    /// # Safety
+    ///
+    /// The vector must be the caller's.
+    #[cfg(feature = "bench")]
+    pub unsafe fn divert(&self, vector: Vector) -> Result<(), LineError> {
         self.shared.with(|state| {
             let target = state.target.apic_id;
             state.origin.aim(vector, self.shared.count, target)

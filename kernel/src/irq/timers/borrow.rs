@@ -4,7 +4,6 @@ use core::marker::PhantomData;
 use core::sync::atomic::Ordering;
 
 use tocsin_logic::irq::context::{CALL_CLASS, Level};
-use tocsin_logic::vector::Vector;
 
 use super::Lent;
 use super::queue::{self, Queue};
@@ -80,12 +79,6 @@ impl Borrowed {
     /// [`CountError`], if it takes no deadlines.
     pub fn start_deadline(&self, nanoseconds: u64) -> Result<(), CountError> {
         timer::start_deadline(nanoseconds)
-    }
-
-    /// Prepares the timer for deadlines at `vector`, whose handler ends the interrupt itself.
-    #[expect(clippy::unused_self, reason = "only for who has borrowed the timer")]
-    pub(crate) fn prepare_at(&self, vector: Vector) {
-        timer::prepare_at(vector);
     }
 
     /// Lets the timer interrupt at `deadline`, in TSC cycles, or earlier where its counter is too short.

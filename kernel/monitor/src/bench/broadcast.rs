@@ -1,0 +1,83 @@
+//! The latency of one interrupt to all other CPUs, until all have handled it: by destination
+//! shorthand, and to each CPU in turn, which is used where shorthands would reach CPUs that the
+//! kernel does not own.
+
+use crate::raw;
+use alloc::format;
+use core::sync::atomic::Ordering;
+
+use tocsin_logic::apic::icr::Destination;
+use tocsin_logic::smp::Broadcast;
+use tocsin_logic::vector::Vector;
+
+use super::answers::{ANSWERED, count, floor_that_counts, wait_for};
+use super::clock::stamp;
+use super::partner::{self, Activity, AtWork};
+use super::record::Value;
+use super::rivals::{self, FLOOR, Installed, OWN, TYPICAL};
+use super::runner::{Bench, Case, Parts};
+use tocsin::cpu::{self};
+use tocsin::irq::call;
+use tocsin::irq::ipi::Targets;
+use tocsin::smp;
+
+pub(super) fn run(bench: &mut Bench) {
+    let others = partner::others().count();
+    if others == 0 {
+        return bench.skip("broadcast", "there is no other CPU");
+    }
+    for other in partner::others() {
+        let taken = raw::install(other.cpu, OWN, count, 0);
+        assert!(taken, "the vector that is measured has another handler");
+    }
+    let overhead = bench.overhead;
+    let param = [("cpus", Value::Number(others as u64 + 1))];
+    let installed = Installed::new();
+    Installed::lead(floor_that_counts(), rivals::typical_here());
+    Installed::set_typical(count);
+    let at_work = AtWork::begin(others, Activity::Polling);
+    let count = others as u64;
+    if let Broadcast::EachCpu(reason) = smp::broadcast() {
+        bench.skip("broadcast.all", &format!("no shorthands: {reason}"));
+    } else {
+        let parts: Parts<(u64, u64), 2> = [
+            ("broadcast.all", |(all, _)| all),
+            ("broadcast.sender", |(_, sender)| sender),
+        ];
+        let send = |vector: Vector| measure(count, || by_shorthand(vector));
+        let mut ways = installed.ways(overhead, || send(OWN), || send(FLOOR), || send(TYPICAL));
+        bench.compare_parts(&parts, &param, &mut ways);
+    }
+    let parts: Parts<(u64, u64), 2> = [
+        ("broadcast.each_all", |(all, _)| all),
+        ("broadcast.each_sender", |(_, sender)| sender),
+    ];
+    let in_turn = || measure(count, || raw::send_to_others_in_turn(OWN));
+    let mut ways = [Case::new("tocsin", overhead, in_turn)];
+    bench.compare_parts(&parts, &param, &mut ways);
+    drop(at_work);
+    let cpus = || partner::others().map(|other| other.cpu);
+    cpus().for_each(|cpu| raw::begin_removal(cpu, OWN));
+    // A call comes after the interrupts, whose class is the same: nothing is in service.
+    let _ = call::run(Targets::Others, || {
+        let _ = cpu::current();
+    });
+    cpus().for_each(|cpu| raw::end_removal(cpu, OWN));
+}
+
+/// Until all have answered, and what the sending alone took.
+#[inline]
+fn measure(count: u64, send: impl FnOnce()) -> (u64, u64) {
+    ANSWERED.store(0, Ordering::Relaxed);
+    let start = stamp();
+    send();
+    let done = stamp();
+    wait_for(count);
+    (stamp() - start, done - start)
+}
+
+#[inline]
+fn by_shorthand(vector: Vector) {
+    // A shorthand has no destination that might not fit.
+    let _ = raw::send(vector, Destination::Others);
+}

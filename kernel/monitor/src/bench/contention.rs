@@ -1,0 +1,218 @@
+//! An urgent interrupt while a thread holds a lock for a time: when its handler begins what it is for.
+//!
+//! - `none`: nobody holds anything. The thread only computes.
+//! - `cli`: the thread has interrupts off while it holds the lock, as most kernels have it. The interrupt waits
+//!   for the end of the section.
+//! - `ceiling`: a [`CeilingMutex`] for classes up to 5. Those wait, and the urgent one, above them, does not.
+//! - `spin`: a plain spin lock says nothing about who may take it, and the urgent handler does. It would wait
+//!   for ever for a thread of its own CPU, so the thread is another CPU's. The interrupt begins at once, and
+//!   then waits for the section; and for what interrupts the section, because nothing keeps that out.
+
+use crate::raw;
+use core::hint;
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use spin::Mutex;
+use tocsin_logic::vector::{PriorityClass, Vector};
+
+use super::clock::{relax, stamp};
+use super::partner::{self, AtWork, Partner};
+use super::record::Value;
+use super::rivals::{self, BEGAN, Installed, OWN};
+use super::runner::{Bench, Case};
+use super::self_ipi::wait;
+use tocsin::cpu;
+use tocsin::irq::{CeilingMutex, call};
+use tocsin::sync::IrqMutex;
+
+/// Lengths of the section, in cycles.
+const SECTIONS: [u64; 6] = [0, 1_000, 5_000, 20_000, 100_000, 500_000];
+
+/// A lock of the kind that a driver of class 5 shares with threads.
+static CEILING: CeilingMutex<()> = CeilingMutex::new(CLASS, ());
+
+const CLASS: PriorityClass = PriorityClass::new(5).expect("a class is 0 to 15");
+
+/// The same, with interrupts off while it is held.
+static MASKING: IrqMutex<()> = IrqMutex::new(());
+
+/// The same, that holds nothing back.
+static PLAIN: Mutex<()> = Mutex::new(());
+
+/// What interrupts the other CPU's thread: its class and its vector there, and how long its handler runs, in
+/// cycles.
+const LOW: PriorityClass = PriorityClass::new(3).expect("a class is 0 to 15");
+static MEANWHILE: AtomicU8 = AtomicU8::new(0);
+const INTERRUPTION: u64 = 2_000;
+
+/// The vector whose handler takes the plain lock: class 14.
+const TAKES: Vector = Vector(0xe8);
+
+/// What the other CPU's thread is asked to hold the lock for, plus 1; 0 if nothing is asked.
+static HOLD: AtomicU64 = AtomicU64::new(0);
+
+/// When it began to hold the lock; 0 before.
+static HELD: AtomicU64 = AtomicU64::new(0);
+
+/// How long it has been interrupted since.
+static STOLEN: AtomicU64 = AtomicU64::new(0);
+
+pub(super) fn run(bench: &mut Bench) {
+    let installed = Installed::new();
+    let taken = rivals::install_handler(TAKES, take_plain);
+    assert!(taken, "the urgent vector has another handler");
+    let partner = Partner::find();
+    if partner.is_none() {
+        bench.skip(
+            "contention.latency, spin",
+            "there is no other CPU to hold the lock",
+        );
+    }
+    for length in SECTIONS {
+        measure(bench, length, partner);
+    }
+    rivals::remove(TAKES);
+    drop(installed);
+}
+
+fn measure(bench: &mut Bench, length: u64, partner: Option<Partner>) {
+    let holder = partner.and_then(Holder::new);
+    let overhead = bench.overhead;
+    // What is taken is dropped when the section is over.
+    let none = || arrival(length, || ());
+    let cli = || arrival(length, || MASKING.lock());
+    let ceiling = || arrival(length, || CEILING.lock());
+    let plain = || arrival_at_plain(length);
+    let mut cases: [Case<'_>; 4] = [
+        Case::new("none", overhead, none),
+        Case::new("cli", overhead, cli),
+        Case::new("ceiling", overhead, ceiling),
+        Case::new("spin", overhead, plain),
+    ];
+    let count = if holder.is_some() { 4 } else { 3 };
+    let param = [("section", Value::Number(length))];
+    bench.compare("contention.latency", &param, &mut cases[..count]);
+}
+
+/// Takes a lock, sends the urgent interrupt at the beginning of a section, and tells when it was answered.
+#[inline]
+fn arrival<Guard>(length: u64, lock: impl FnOnce() -> Guard) -> u64 {
+    BEGAN.store(0, Ordering::Relaxed);
+    let guard = lock();
+    let start = sent_now();
+    while stamp() - start < length {}
+    drop(guard);
+    wait() - start
+}
+
+/// Sends the urgent interrupt, and tells when: the same instructions whatever is held.
+#[inline(never)]
+fn sent_now() -> u64 {
+    let start = stamp();
+    raw::send_to_self(OWN);
+    start
+}
+
+/// As [`arrival`], with a plain lock that the handler takes, while another CPU holds it.
+fn arrival_at_plain(length: u64) -> u64 {
+    BEGAN.store(0, Ordering::Relaxed);
+    HELD.store(0, Ordering::Relaxed);
+    HOLD.store(length + 1, Ordering::Release);
+    while HELD.load(Ordering::Acquire) == 0 {
+        relax();
+    }
+    let start = stamp();
+    raw::send_to_self(TAKES);
+    let took = wait() - start;
+    // The holder is ready for the next one when it has taken the request.
+    while HOLD.load(Ordering::Acquire) != 0 {
+        relax();
+    }
+    took
+}
+
+/// The urgent handler: what it is for needs the lock.
+extern "C" fn take_plain(_: usize, _: u8) {
+    let guard = loop {
+        match PLAIN.try_lock() {
+            Some(guard) => break guard,
+            None => relax(),
+        }
+    };
+    BEGAN.store(stamp(), Ordering::Relaxed);
+    drop(guard);
+}
+
+/// Another CPU, whose thread holds the plain lock when it is asked to.
+struct Holder {
+    partner: Partner,
+    vector: Vector,
+    at_work: Option<AtWork>,
+}
+
+impl Holder {
+    /// None if the CPU has no vector left for what interrupts its thread.
+    fn new(partner: Partner) -> Option<Self> {
+        let cpu = partner.0.cpu;
+        let vector = raw::allocate(cpu, LOW)?;
+        let taken = raw::install(cpu, vector, interrupt, 0);
+        assert!(taken, "a vector that was free has a handler");
+        MEANWHILE.store(vector.get(), Ordering::Relaxed);
+        HOLD.store(0, Ordering::Relaxed);
+        Some(Self {
+            partner,
+            vector,
+            at_work: Some(AtWork::with(1, hold)),
+        })
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        drop(self.at_work.take());
+        let target = self.partner.0.cpu;
+        raw::begin_removal(target, self.vector);
+        // A call has a higher class, but the thread that sends the interrupt has ended its section after it.
+        let _ = call::run(self.partner.id(), || {
+            let _ = cpu::current();
+        });
+        raw::end_removal(target, self.vector);
+        raw::free(target, self.vector);
+    }
+}
+
+/// Holds the lock for a section of work, and is interrupted once meanwhile.
+fn hold(_: u64) {
+    partner::is_ready();
+    while partner::goes_on() {
+        let length = HOLD.load(Ordering::Acquire);
+        if length == 0 {
+            relax();
+            continue;
+        }
+        let guard = PLAIN.lock();
+        STOLEN.store(0, Ordering::Relaxed);
+        let start = stamp();
+        HELD.store(start, Ordering::Release);
+        raw::send_to_self(Vector(MEANWHILE.load(Ordering::Relaxed)));
+        while stamp() - start < length - 1 + STOLEN.load(Ordering::Relaxed) {
+            relax();
+        }
+        while STOLEN.load(Ordering::Relaxed) == 0 {
+            hint::spin_loop();
+        }
+        drop(guard);
+        HOLD.store(0, Ordering::Release);
+    }
+}
+
+/// Interrupts the other CPU's thread for a time.
+extern "C" fn interrupt(_: usize, _: u8) {
+    let start = stamp();
+    let mut took = 0;
+    while took < INTERRUPTION {
+        relax();
+        took = stamp() - start;
+    }
+    STOLEN.store(took, Ordering::Relaxed);
+}

@@ -1,0 +1,97 @@
+//! Work put off, from the request until it runs: on an idle CPU, and on one that another CPU floods with
+//! urgent interrupts: where instructions are counted, no flood comes in. All CPUs share a thread of the emulator
+//! there, and the work has run before the other CPU's turn.
+//!
+//! The floor is the interrupt that has it run, and no list.
+
+use crate::raw;
+use alloc::collections::VecDeque;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use spin::Mutex;
+
+use super::clock::{Clock, stamp};
+use super::flood::Flood;
+use super::partner::Partner;
+use super::record::Value;
+use super::rivals::{FLOOR, Installed, OWN, TYPICAL};
+use super::runner::Bench;
+use super::self_ipi::bare_to_self;
+use tocsin::irq::deferred;
+use tocsin::sync::without_interrupts;
+
+/// When the work last began; 0 before.
+static RAN: AtomicU64 = AtomicU64::new(0);
+
+/// The work that the typical way has put off.
+static QUEUE: Mutex<VecDeque<extern "C" fn(usize)>> = Mutex::new(VecDeque::new());
+
+pub(super) fn run(bench: &mut Bench) {
+    let installed = Installed::new();
+    Installed::set_typical(empty);
+    QUEUE.lock().reserve(1);
+    measure(bench, "idle", &installed);
+    let flooded = "deferred.run, load flood";
+    if bench.clock == Clock::Instructions {
+        return bench.skip(
+            flooded,
+            "the work has run before the other CPU's turn comes",
+        );
+    }
+    let Some(partner) = Partner::find() else {
+        return bench.skip(flooded, "there is no other CPU");
+    };
+    let flood = Flood::begin(partner, OWN);
+    measure(bench, "flood", &installed);
+    drop(flood);
+}
+
+fn measure(bench: &mut Bench, load: &'static str, installed: &Installed) {
+    let overhead = bench.overhead;
+    let mut ways = installed.ways(
+        overhead,
+        raise,
+        || bare_to_self(FLOOR).to_handler(),
+        raise_typically,
+    );
+    let param = [("load", Value::Word(load))];
+    bench.compare("deferred.run", &param, &mut ways);
+}
+
+extern "C" fn work(_: usize) {
+    RAN.store(stamp(), Ordering::Relaxed);
+}
+
+fn raise() -> u64 {
+    RAN.store(0, Ordering::Relaxed);
+    let start = stamp();
+    while deferred::defer(work, 0).is_err() {}
+    wait() - start
+}
+
+/// What small kernels have: a list under a lock, which the next interrupt's handler empties.
+fn raise_typically() -> u64 {
+    RAN.store(0, Ordering::Relaxed);
+    let start = stamp();
+    without_interrupts(|| QUEUE.lock().push_back(work));
+    raw::send_to_self(TYPICAL);
+    wait() - start
+}
+
+extern "C" fn empty(_: usize, _: u8) {
+    loop {
+        let Some(work) = QUEUE.lock().pop_front() else {
+            return;
+        };
+        work(0);
+    }
+}
+
+fn wait() -> u64 {
+    loop {
+        let ran = RAN.load(Ordering::Relaxed);
+        if ran != 0 {
+            return ran;
+        }
+    }
+}

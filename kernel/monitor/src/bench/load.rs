@@ -1,0 +1,342 @@
+//! A timer under loads: how late its function begins (`timer.jitter`), and what that was made of
+//! (`load.timer`).
+//!
+//! The timer goes the kernel's whole way, through the queue of its CPU; only its vector is one whose gate is
+//! stamped, in the same class. Its deadline is known to the cycle. What held it back from there on is what
+//! `held` has recorded; of the rest, all before the gate is the hardware's, and all after it is dispatch.
+//!
+//! Of three loads the cause is known: each holds the interrupt back from before the deadline until a time
+//! after it. Under the mixed one, the CPU's thread takes locks, ceilings and sections without interrupts,
+//! other timers fire, its own interrupts and those of another CPU come, all for pseudo-random times. That is
+//! no figure in instructions: by how much a deadline in nanoseconds is rounded depends on when the machine
+//! has booted, and one instruction more changes all that comes after.
+
+use crate::raw;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use tocsin_logic::apic::ApicId;
+use tocsin_logic::apic::icr::Destination;
+use tocsin_logic::bench::{Split, split};
+use tocsin_logic::vector::{PriorityClass, Vector};
+use x86_64::instructions::interrupts;
+
+use super::clock::{Clock, pauses, relax, stamp};
+use super::held::{self, CLASS, Ends, Recording};
+use super::partner::{self, AtWork, Partner};
+use super::record::{About, Value};
+use super::rivals::{self, GATE, Installed, OWN};
+use super::runner::Bench;
+use super::settle::settle;
+use super::stamped::{self, Stamped};
+use tocsin::apic::local;
+use tocsin::hw::processor;
+use tocsin::irq::timers::{Expiry, Mode, Timer, TimerError};
+use tocsin::irq::{CeilingMutex, priority};
+use tocsin::sync::{IrqMutex, without_interrupts};
+use tocsin::time;
+
+/// A vector of the timers' class, whose handler works.
+const WORKS: Vector = Vector(0xe8);
+
+/// So many times as many where instructions are counted: these are not alike.
+const COUNTED: usize = 6;
+
+/// Samples before the first that counts.
+const WARM_UP: usize = 100;
+
+/// How long one load may take, in nanoseconds.
+const BUDGET: u64 = 3_000_000_000;
+
+/// Where the pseudo-random numbers begin.
+const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+static RANDOM: AtomicU64 = AtomicU64::new(SEED);
+
+/// The APIC ID of the CPU that is measured.
+static TARGET: AtomicU32 = AtomicU32::new(0);
+
+/// From setting the timer to its deadline, in nanoseconds, at least and more at most.
+const SOON: u64 = 20_000;
+const SPREAD: u64 = 60_000;
+
+/// How long before the deadline, and after it, a load of a known cause holds the interrupt back, in cycles.
+const BEFORE: u64 = 2_000;
+const AFTER: u64 = 10_000;
+
+/// Longest piece of the mixed load, in cycles.
+const PIECE: u64 = 8_000;
+
+/// Periods of the mixed load's timers, in nanoseconds.
+const PERIODS: [u64; 3] = [61_000, 97_000, 151_000];
+
+/// When the measured function began; 0 before. And the gate that it was reached through.
+static FIRED: AtomicU64 = AtomicU64::new(0);
+static GATE_OF: AtomicU64 = AtomicU64::new(0);
+
+/// Until when [`work`] works.
+static UNTIL: AtomicU64 = AtomicU64::new(0);
+
+/// A lock below the timer's class, and one of its class.
+static LOW: CeilingMutex<()> = CeilingMutex::new(class(5), ());
+static HIGH: CeilingMutex<()> = CeilingMutex::new(CLASS, ());
+static MASKING: IrqMutex<()> = IrqMutex::new(());
+
+const fn class(number: u8) -> PriorityClass {
+    PriorityClass::new(number).expect("a class is 0 to 15")
+}
+
+/// What the thread does while it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Load {
+    /// Sleeps.
+    Idle,
+    /// Has interrupts off from before the deadline.
+    Off,
+    /// Has CR8 raised.
+    Cr8,
+    /// Is in a handler of the same class.
+    Service,
+    /// All of it.
+    Mixed,
+}
+
+impl Load {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Idle, "idle"),
+        (Self::Off, "if_off"),
+        (Self::Cr8, "cr8"),
+        (Self::Service, "in_service"),
+        (Self::Mixed, "mixed"),
+    ];
+}
+
+pub(super) fn run(bench: &mut Bench) {
+    if let Err(error) = measure(bench) {
+        bench.skip("load.timer", &alloc::format!("{error}"));
+    }
+}
+
+fn measure(bench: &mut Bench) -> Result<(), TimerError> {
+    let _installed = Installed::new();
+    let (ends, measuring) = stamped::costs(bench);
+    let begin = |_: &Expiry<'_>| {
+        FIRED.store(stamp(), Ordering::Relaxed);
+        GATE_OF.store(GATE.load(Ordering::Relaxed), Ordering::Relaxed);
+    };
+    let mut timer = Timer::new("bench", Mode::Interrupt, begin)?;
+    let mut others = Vec::new();
+    for _ in PERIODS {
+        let random = AtomicU64::new(SEED ^ others.len() as u64);
+        let function = move |_: &Expiry<'_>| {
+            let begin = stamp();
+            spin_until(begin + next(&random) % (PIECE / 4));
+            held::note_service(begin);
+        };
+        others.push(Timer::new("bench load", Mode::Interrupt, function)?);
+    }
+    let has_works = rivals::install_handler(WORKS, work);
+    assert!(has_works, "the urgent vector has another handler");
+    let mut stamped = Stamped::begin(&mut timer);
+    for (load, name) in Load::ALL {
+        let param = [("load", Value::Word(name))];
+        let (splits, below_zero) = under(bench, load, &mut stamped, &mut others, (ends, measuring));
+        let is_figure = match load {
+            Load::Idle => true,
+            Load::Mixed => bench.clock == Clock::Cycles,
+            Load::Off | Load::Cr8 | Load::Service => false,
+        };
+        if is_figure {
+            let mut totals: Vec<u64> = splits.iter().map(|it| it.total()).collect();
+            let about = About {
+                name: "timer.jitter",
+                variant: "tocsin",
+                unit: bench.clock.name(),
+                param: &param,
+                overhead: measuring,
+                below_zero,
+            };
+            bench.figure(about, &mut totals);
+        }
+        bench.cause("load.timer", &param, &splits, below_zero);
+    }
+    drop(stamped);
+    rivals::remove(WORKS);
+    Ok(())
+}
+
+/// Takes samples under a load, and tells how many had less of dispatch than measuring costs.
+fn under(
+    bench: &Bench,
+    load: Load,
+    stamped: &mut Stamped<'_>,
+    others: &mut [Timer],
+    (ends, measuring): (Ends, u64),
+) -> (Vec<Split>, usize) {
+    let count = match bench.clock {
+        Clock::Cycles => bench.samples,
+        Clock::Instructions => bench.samples * COUNTED,
+    };
+    RANDOM.store(SEED, Ordering::Relaxed);
+    UNTIL.store(0, Ordering::Relaxed);
+    settle();
+    let pest = Partner::find().filter(|_| load == Load::Mixed).map(|_| {
+        TARGET.store(local().id().0, Ordering::Relaxed);
+        AtWork::with(1, pester)
+    });
+    let recording = Recording::begin(ends);
+    if load == Load::Mixed {
+        for (other, period) in others.iter_mut().zip(PERIODS) {
+            // These are this CPU's own too.
+            let _ = other.every(period);
+        }
+    }
+    let mut splits = Vec::with_capacity(count);
+    let mut below_zero = 0;
+    let begin = time::nanoseconds();
+    for number in 0..count + count.min(WARM_UP) {
+        let split = sample(load, stamped.timer);
+        if let (true, Some(mut split)) = (number >= count.min(WARM_UP), split) {
+            below_zero += usize::from(split.dispatch < measuring);
+            split.dispatch = split.dispatch.saturating_sub(measuring);
+            splits.push(split);
+        }
+        if bench.clock == Clock::Cycles && time::has_passed(begin, BUDGET) {
+            break;
+        }
+    }
+    for other in others {
+        other.cancel();
+    }
+    drop(recording);
+    drop(pest);
+    (splits, below_zero)
+}
+
+/// Sets the timer, does what the load is, and splits the lateness; `None` if more happened than is kept.
+fn sample(load: Load, timer: &mut Timer) -> Option<Split> {
+    FIRED.store(0, Ordering::Relaxed);
+    let due = time::nanoseconds() + SOON + next(&RANDOM) % SPREAD;
+    let deadline = time::timestamp_at(due);
+    let _ = timer.at(due);
+    let hold = || spin_until(deadline + AFTER);
+    if !matches!(load, Load::Idle | Load::Mixed) {
+        spin_until(deadline - BEFORE);
+    }
+    match load {
+        Load::Idle => sleep(),
+        Load::Off => without_interrupts(hold),
+        Load::Cr8 => {
+            let _raised = priority::raise(CLASS);
+            hold();
+        }
+        Load::Service => {
+            UNTIL.store(deadline + AFTER, Ordering::Relaxed);
+            raw::send_to_self(WORKS);
+        }
+        Load::Mixed => {
+            while FIRED.load(Ordering::Relaxed) == 0 {
+                piece();
+            }
+        }
+    }
+    let began = loop {
+        let fired = FIRED.load(Ordering::Relaxed);
+        if fired != 0 {
+            break fired;
+        }
+    };
+    let gate = GATE_OF.load(Ordering::Relaxed);
+    let stretches = held::between(deadline, gate, began)?;
+    Some(split(deadline, gate, began, &stretches))
+}
+
+/// Waits until the timer's function has run.
+///
+/// Where instructions are counted, the CPU does not halt. QEMU's main thread then moves the time to the next
+/// deadline as soon as all CPUs are halted, and if it is quick, it does not yet know of the instructions that the
+/// last one executed before HLT: the interrupt comes so many instructions too late.
+fn sleep() {
+    if pauses() {
+        while FIRED.load(Ordering::Relaxed) == 0 {
+            relax();
+        }
+        return;
+    }
+    loop {
+        interrupts::disable();
+        if FIRED.load(Ordering::Relaxed) != 0 {
+            return interrupts::enable();
+        }
+        processor::enable_and_halt();
+    }
+}
+
+/// A piece of the mixed load, of a pseudo-random kind and length.
+fn piece() {
+    let length = next(&RANDOM) % PIECE;
+    let spin = || spin_until(stamp() + length);
+    match next(&RANDOM) % 7 {
+        0 => without_interrupts(spin),
+        1 => {
+            let _guard = MASKING.lock();
+            spin();
+        }
+        2 => {
+            let _guard = LOW.lock();
+            spin();
+        }
+        3 => {
+            let _guard = HIGH.lock();
+            spin();
+        }
+        4 => {
+            let _low = LOW.lock();
+            let _raised = priority::raise(class(9));
+            spin();
+        }
+        5 => raw::send_to_self(WORKS),
+        _ => spin(),
+    }
+}
+
+/// Works until it is time, or for a pseudo-random while.
+extern "C" fn work(_: usize, _: u8) {
+    let until = match UNTIL.load(Ordering::Relaxed) {
+        0 => stamp() + next(&RANDOM) % PIECE,
+        until => until,
+    };
+    spin_until(until);
+}
+
+/// Another CPU's part: it sends interrupts of the timers' class, and of one below.
+fn pester(_: u64) {
+    let random = AtomicU64::new(SEED + 1);
+    let target = ApicId(TARGET.load(Ordering::Relaxed));
+    partner::is_ready();
+    while partner::goes_on() {
+        spin_until(stamp() + PIECE + next(&random) % (8 * PIECE));
+        let vector = if next(&random).is_multiple_of(4) {
+            WORKS
+        } else {
+            OWN
+        };
+        // It is online.
+        let _ = raw::send(vector, Destination::Physical(target));
+    }
+}
+
+fn spin_until(time: u64) {
+    while stamp() < time {
+        relax();
+    }
+}
+
+/// The next of the pseudo-random numbers (xorshift; Marsaglia 2003). `state` is not 0.
+fn next(state: &AtomicU64) -> u64 {
+    let mut value = state.load(Ordering::Relaxed);
+    value ^= value << 13;
+    value ^= value >> 7;
+    value ^= value << 17;
+    state.store(value, Ordering::Relaxed);
+    value
+}

@@ -1,0 +1,96 @@
+//! A message that a device sends when it is told to, from the write to its register to the handler:
+//! QEMU's `edu`.
+//!
+//! Its one message is aimed at each variant's vector in turn. That of `tocsin` belongs to a line, as every
+//! driver has it.
+
+use alloc::string::{String, ToString};
+use core::arch::asm;
+use core::cell::{Cell, RefCell};
+use core::sync::atomic::Ordering;
+use tocsin::hooks;
+
+use tocsin_logic::vector::{PriorityClass, Vector};
+
+use super::clock::stamp;
+use super::rivals::{BEGAN, FLOOR, Installed, TYPICAL};
+use super::runner::Bench;
+use crate::drivers::edu::Edu;
+use tocsin::apic::local;
+use tocsin::cpu;
+use tocsin::irq::{Line, Messages, Request, Source};
+use tocsin::pci::{Msi, PciError};
+
+const NAME: &str = "msi.edu";
+
+/// What the interrupt is raised with: bit 0 is the computation's.
+const VALUE: u32 = 2;
+
+pub(super) fn run(bench: &mut Bench) {
+    if let Err(error) = measure(bench) {
+        bench.skip(NAME, &alloc::format!("{error}"));
+    }
+}
+
+fn measure(bench: &mut Bench) -> Result<(), PciError> {
+    let installed = Installed::new();
+    let edu = Edu::claim()?;
+    let request = Request {
+        name: "bench",
+        source: Source::Message,
+        class: PriorityClass::new(13).expect("a class is 0 to 15"),
+        cpu: cpu::current().id(),
+    };
+    let answer = || BEGAN.store(stamp(), Ordering::Relaxed);
+    let line = Line::new(request, answer).map_err(PciError::Line)?;
+    let mut messages = edu.device().msi()?;
+    if let Err(why) = aim(&mut messages, line.vector()) {
+        bench.skip(NAME, &why);
+        return Ok(());
+    }
+    edu.let_send();
+    let own = line.vector();
+    let aimed = Cell::new(own);
+    let messages = RefCell::new(messages);
+    let take = |vector: Vector| {
+        if aimed.replace(vector) != vector {
+            // It was aimed at this CPU before, and only its datum changes.
+            let _ = aim(&mut messages.borrow_mut(), vector);
+        }
+        let took = raise(&edu);
+        edu.acknowledge(VALUE);
+        took
+    };
+    let overhead = bench.overhead;
+    let mut ways = installed.ways(overhead, || take(own), || take(FLOOR), || take(TYPICAL));
+    bench.compare(NAME, &[], &mut ways);
+    Ok(())
+}
+
+/// Aims the device's message at `vector` of this CPU.
+fn aim(messages: &mut Msi, vector: Vector) -> Result<(), String> {
+    // SAFETY: The vector is this line's, or a baseline's.
+    let target = unsafe { hooks::message_target(vector, 1, local().id()) };
+    messages.set(&target.map_err(|error| error.to_string())?)
+}
+
+/// From the write to the register to the handler. Ready for one that changes registers.
+fn raise(edu: &Edu) -> u64 {
+    BEGAN.store(0, Ordering::Relaxed);
+    let start: u64;
+    // SAFETY: 1. The register only raises the interrupt. 2. What a handler changes is named, and it has come
+    // before the last line.
+    unsafe {
+        asm!(
+            "rdtsc", "shl rdx, 32", "or rax, rdx", "mov {start}, rax",
+            "mov dword ptr [{register}], {value}",
+            "2: cmp qword ptr [rip + {began}], 0", "je 2b",
+            start = out(reg) start,
+            register = in(reg) edu.raise_register(),
+            value = const VALUE,
+            began = sym BEGAN,
+            out("rax") _, out("rcx") _, out("rdx") _,
+        );
+    }
+    BEGAN.load(Ordering::Relaxed) - start
+}

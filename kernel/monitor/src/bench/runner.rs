@@ -1,0 +1,366 @@
+//! Taking samples, and what is made of them: a row of the table, and a record.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use tocsin_logic::bench::{Histogram, Split, Summary, correct, median};
+
+use super::clock::{self, Clock, stamp};
+use super::record::{self, About, Parameter, Parameters, Part, Record, Sample};
+use super::{Group, Options, settle};
+use tocsin::apic::local;
+use tocsin::{cancel, println, smp, time};
+
+/// Turns in which the variants of a figure alternate.
+const ROUNDS: usize = 10;
+
+/// How long the samples of one variant may take, in nanoseconds, where the clock is a real one: more CPUs
+/// than the host has make one sample as long as the host's scheduler takes to get round.
+const BUDGET: u64 = 3_000_000_000;
+
+/// The slowest samples that a cause shows one by one.
+const WORST: usize = 5;
+
+/// How long they may take at most, in nanoseconds: then one sample a round is enough.
+const LIMIT: u64 = 5_000_000_000;
+
+/// Samples that are taken all the same, up to that limit.
+const LEAST: usize = 100;
+
+/// What is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// A table, for people.
+    Table,
+    /// Records, for programs.
+    Records,
+}
+
+/// The measurements that are going on.
+#[derive(Debug)]
+pub(super) struct Bench {
+    pub(super) clock: Clock,
+    pub(super) samples: usize,
+    output: Output,
+    /// What a stamp costs.
+    pub(super) overhead: u64,
+    histogram: Box<Histogram>,
+    figures: u32,
+}
+
+/// Parts of what has been measured at once, each a figure of its own.
+pub(super) type Parts<T, const N: usize> = [(&'static str, fn(T) -> u64); N];
+
+/// One way of doing what a figure measures.
+pub(super) struct Case<'a, T = u64> {
+    pub(super) variant: &'static str,
+    /// What measuring costs, and is taken off.
+    overhead: u64,
+    /// Does it once, and tells how long it took.
+    take: Box<dyn FnMut() -> T + 'a>,
+}
+
+impl<'a, T> Case<'a, T> {
+    pub(super) fn new(variant: &'static str, overhead: u64, take: impl FnMut() -> T + 'a) -> Self {
+        let take = Box::new(take);
+        Self {
+            variant,
+            overhead,
+            take,
+        }
+    }
+}
+
+impl Bench {
+    pub(super) fn new(options: &Options) -> Self {
+        clock::set(options.clock);
+        settle::silence();
+        let mut bench = Self {
+            clock: options.clock,
+            samples: options.samples.unwrap_or(options.clock.samples()).max(1),
+            output: options.output,
+            overhead: 0,
+            histogram: Box::default(),
+            figures: 0,
+        };
+        let mut empty: Vec<u64> = (0..bench.clock.warm_up() + bench.samples)
+            .map(|_| {
+                let start = stamp();
+                stamp() - start
+            })
+            .skip(bench.clock.warm_up())
+            .collect();
+        bench.overhead = median(&mut empty);
+        bench.head(clock::step(bench.clock));
+        bench
+    }
+
+    /// Says what is measured on.
+    fn head(&self, step: u64) {
+        let cpus = smp::all().len();
+        let apic = if local().is_x2apic() {
+            "x2apic"
+        } else {
+            "xapic"
+        };
+        self.record(&Record::Run {
+            version: env!("CARGO_PKG_VERSION"),
+            apic,
+            cpus,
+            tsc_hz: time::frequency().hertz,
+            clock: self.clock.name(),
+            resolution: step,
+        });
+        if self.shows_table() {
+            println!(
+                "{cpus} CPUs, {apic}, TSC {} MHz; in {}, in steps of {step}; a stamp costs {}, which is taken off",
+                time::frequency().hertz / 1_000_000,
+                self.clock,
+                self.overhead
+            );
+            println!(
+                "  {:<24} {:<10} {:<18} {:>9} {:>9} {:>9} {:>9} {:>9} {:>11}",
+                "", "", "", "min", "median", "p90", "p99", "p99.9", "max"
+            );
+        }
+    }
+
+    fn shows_table(&self) -> bool {
+        self.output == Output::Table
+    }
+
+    fn record(&self, record: &Record<'_>) {
+        if self.output == Output::Records {
+            record.print();
+        }
+    }
+
+    pub(super) fn begin(&self, group: &Group, step: usize, of: usize) {
+        if self.shows_table() {
+            println!("[{step}/{of}] {}: {}", group.name, group.about);
+        }
+        self.record(&Record::Progress {
+            name: group.name,
+            step,
+            of,
+        });
+    }
+
+    /// The number of metrics.
+    pub(super) fn figures(&self) -> u32 {
+        self.figures
+    }
+
+    pub(super) fn end(&self) -> u32 {
+        self.record(&Record::End {
+            figures: self.figures,
+        });
+        self.figures
+    }
+
+    /// Says why a figure is not there.
+    pub(super) fn skip(&self, name: &str, why: &str) {
+        if self.shows_table() {
+            println!("  {name:<24} not measured: {why}");
+        }
+        self.record(&Record::Skip { name, why });
+    }
+
+    /// Measures a figure in several ways, in turns.
+    pub(super) fn compare(
+        &mut self,
+        name: &'static str,
+        param: &[Parameter],
+        cases: &mut [Case<'_>],
+    ) {
+        self.compare_parts(&[(name, |it| it)], param, cases);
+    }
+
+    /// As [`compare`](Self::compare), where each sample has parts that are figures of their own.
+    pub(super) fn compare_parts<T: Copy, const N: usize>(
+        &mut self,
+        parts: &Parts<T, N>,
+        param: &[Parameter],
+        cases: &mut [Case<'_, T>],
+    ) {
+        let all = self.take(cases);
+        let unit = self.clock.name();
+        for &(name, part) in parts {
+            for (case, samples) in cases.iter().zip(&all) {
+                let mut samples: Vec<u64> = samples.iter().copied().map(part).collect();
+                let below_zero = correct(&mut samples, case.overhead);
+                let about = About {
+                    name,
+                    variant: case.variant,
+                    unit,
+                    param,
+                    overhead: case.overhead,
+                    below_zero,
+                };
+                self.figure(about, &mut samples);
+            }
+        }
+    }
+
+    /// The samples of each case, taken in turns. There are fewer if they take longer than [`BUDGET`].
+    pub(super) fn take<T>(&self, cases: &mut [Case<'_, T>]) -> Vec<Vec<T>> {
+        let count = self.samples;
+        let mut all: Vec<Vec<T>> = cases.iter().map(|_| Vec::with_capacity(count)).collect();
+        for round in 1..=ROUNDS {
+            let wanted = count * round / ROUNDS;
+            let least = LEAST.min(count) * round / ROUNDS;
+            for (case, samples) in cases.iter_mut().zip(&mut all) {
+                let begin = time::nanoseconds();
+                let has_used = |part| {
+                    self.clock == Clock::Cycles && time::has_passed(begin, part / ROUNDS as u64)
+                };
+                let mut warm_up = self.clock.warm_up().min(count.div_ceil(ROUNDS));
+                while warm_up > 0 && !has_used(BUDGET / 4) && !cancel::is_requested() {
+                    (case.take)();
+                    warm_up -= 1;
+                }
+                while samples.len() < wanted {
+                    let taken = samples.len();
+                    if taken >= least && has_used(BUDGET) || taken >= round && has_used(LIMIT) {
+                        break;
+                    }
+                    // One sample is left, so that there is something to summarise.
+                    if taken > 0 && cancel::is_requested() {
+                        break;
+                    }
+                    samples.push((case.take)());
+                }
+            }
+        }
+        all
+    }
+
+    /// Shows a figure from its samples, from which the overhead has been taken off.
+    pub(super) fn figure(&mut self, about: About<'_>, samples: &mut [u64]) {
+        self.histogram.clear();
+        for &sample in samples.iter() {
+            self.histogram.record(sample);
+        }
+        let Some(summary) = Summary::of(samples) else {
+            return;
+        };
+        if self.shows_table() {
+            let About {
+                name,
+                variant,
+                unit,
+                param,
+                below_zero,
+                ..
+            } = about;
+            let Summary {
+                min,
+                p50,
+                p90,
+                p99,
+                p99_9,
+                max,
+            } = summary;
+            let mut notes = Vec::new();
+            if unit != self.clock.name() {
+                notes.push(String::from(unit));
+            }
+            if below_zero > 0 {
+                notes.push(format!("{below_zero} of {} below 0", samples.len()));
+            }
+            let notes = notes.join(", ");
+            println!(
+                "  {name:<24} {variant:<10} {:<18} {min:>9} {p50:>9} {p90:>9} {p99:>9} {p99_9:>9} {max:>11} {notes}",
+                record::text(param)
+            );
+        }
+        let record = Record::figure(about, samples.len(), &summary, &self.histogram);
+        self.record(&record);
+        self.figures += 1;
+    }
+
+    /// Says what the latencies of a load run are made of, of which so many would have had a part below 0.
+    pub(super) fn cause(
+        &self,
+        name: &str,
+        param: &[Parameter],
+        splits: &[Split],
+        below_zero: usize,
+    ) {
+        let of = |part: fn(Split) -> u64| {
+            let mut values: Vec<u64> = splits.iter().copied().map(part).collect();
+            Part::of(&mut values)
+        };
+        let parts: [fn(Split) -> u64; 6] = [
+            Split::total,
+            |it| it.if_off,
+            |it| it.cr8,
+            |it| it.in_service,
+            |it| it.hardware,
+            |it| it.dispatch,
+        ];
+        let [
+            Some(total),
+            Some(if_off),
+            Some(cr8),
+            Some(in_service),
+            Some(hardware),
+            Some(dispatch),
+        ] = parts.map(of)
+        else {
+            return;
+        };
+        let parts = record::Parts {
+            if_off,
+            cr8,
+            in_service,
+            hardware,
+            dispatch,
+        };
+        if self.shows_table() {
+            for (part, values) in [
+                ("total", total),
+                ("if_off", if_off),
+                ("cr8", cr8),
+                ("in_service", in_service),
+                ("hardware", hardware),
+                ("dispatch", dispatch),
+            ] {
+                let Part {
+                    min,
+                    p50,
+                    p99,
+                    max,
+                    sum,
+                } = values;
+                // Sums are of times that have passed, far from 64 bits.
+                let per_mille = 1000 * sum / total.sum.max(1);
+                let share = format!("{}.{} %", per_mille / 10, per_mille % 10);
+                println!(
+                    "  {name:<24} {part:<10} {:<18} {min:>9} {p50:>9} {:>9} {p99:>9} {:>9} {max:>11} {share:>7}",
+                    record::text(param),
+                    "",
+                    ""
+                );
+            }
+        }
+        let mut worst: Vec<Split> = splits.to_vec();
+        worst.sort_by_key(|it| core::cmp::Reverse(it.total()));
+        worst.truncate(WORST);
+        let worst = worst.into_iter().map(|it| Sample {
+            total: it.total(),
+            parts: it.into(),
+        });
+        self.record(&Record::Cause {
+            name,
+            param: Parameters(param),
+            samples: splits.len(),
+            below_zero,
+            total,
+            parts,
+            worst: worst.collect(),
+        });
+    }
+}

@@ -1,0 +1,205 @@
+//! An interrupt of this CPU to itself: from the sending to the handler, and its two parts, to the gate and from
+//! there; from the handler to where the sender goes on, which is the handler's return, EOI, IRETQ and the last turn
+//! of the sender's wait; and all of it.
+
+use crate::raw;
+use alloc::vec::Vec;
+use core::arch::asm;
+use core::sync::atomic::Ordering;
+
+use tocsin_logic::bench::median;
+use tocsin_logic::vector::Vector;
+
+use super::clock::stamp;
+use super::rivals::{self, BEGAN, FLOOR, GATE, Installed, NEXT, OWN, TYPICAL};
+use super::runner::{Bench, Parts};
+use tocsin::apic::local;
+use tocsin::hooks;
+
+/// When it was sent, when the handler began, and when the sender went on.
+#[derive(Clone, Copy)]
+pub(super) struct Times {
+    start: u64,
+    began: u64,
+    end: u64,
+}
+
+impl Times {
+    pub(super) fn to_handler(self) -> u64 {
+        self.began - self.start
+    }
+
+    pub(super) fn back(self) -> u64 {
+        self.end - self.began
+    }
+
+    fn round_trip(self) -> u64 {
+        self.end - self.start
+    }
+}
+
+const PARTS: Parts<Times, 3> = [
+    ("self_ipi.to_handler", Times::to_handler),
+    ("self_ipi.back", Times::back),
+    ("self_ipi.round_trip", Times::round_trip),
+];
+
+pub(super) fn run(bench: &mut Bench) {
+    let installed = Installed::new();
+    let overhead = bench.overhead;
+    let mut ways = installed.ways(
+        overhead,
+        || to_self(OWN),
+        || bare_to_self(FLOOR),
+        || to_self(TYPICAL),
+    );
+    bench.compare_parts(&PARTS, &[], &mut ways);
+    parts(bench, &installed);
+}
+
+/// What a stamp at the gate costs by itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GateCost {
+    /// Of the time from the sending to the stamp.
+    pub(super) before: u64,
+    /// Of the time from the stamp to the handler.
+    pub(super) after: u64,
+}
+
+/// Samples from which that is told.
+const CALIBRATION: usize = 501;
+
+impl GateCost {
+    /// By the floor, whose handler is at the gate: with the stamp before it, and in turn without. Leaves the
+    /// gates of the rivals stamped.
+    pub(super) fn measured(overhead: u64) -> Self {
+        let stamped = rivals::stamped as *const () as u64;
+        let (mut plain, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..CALIBRATION {
+            Installed::lead(rivals::floor_here(), stamped);
+            plain.push(bare_to_self(FLOOR).to_handler());
+            Installed::lead(stamped, stamped);
+            let gate = gate(rivals::floor_here(), || bare_to_self(FLOOR));
+            before.push(gate.before);
+            after.push(gate.after);
+        }
+        let to_handler = median(&mut plain).saturating_sub(overhead);
+        Self {
+            before: median(&mut before).saturating_sub(to_handler),
+            after: median(&mut after),
+        }
+    }
+}
+
+/// Where a way that is stamped at the gate is parted, the stamp's own cost in both parts.
+struct Gate {
+    before: u64,
+    after: u64,
+}
+
+/// Sends an interrupt whose gate is stamped, and leads to `next` from there.
+fn gate(next: u64, send: impl Fn() -> Times) -> Gate {
+    NEXT.store(next, Ordering::Relaxed);
+    let Times { start, began, .. } = send();
+    let gate = GATE.load(Ordering::Relaxed);
+    Gate {
+        before: gate - start,
+        after: began - gate,
+    }
+}
+
+/// From the sending to the gate's first instruction, and from there to the handler's. The floor is the handler
+/// at the gate. The stub of a vector that can be stamped has a jump more than others, which is before the stamp:
+/// with it, the parts are an instruction more than the kernel's own `to_handler`.
+fn parts(bench: &mut Bench, installed: &Installed) {
+    let cost = GateCost::measured(bench.overhead);
+    let table_has_it = rivals::install(FLOOR);
+    let own = || gate(hooks::ordinary(0), || to_self(FLOOR));
+    let floor = || gate(rivals::floor_here(), || bare_to_self(FLOOR));
+    let typical = || gate(rivals::typical_here(), || to_self(TYPICAL));
+    let parts: Parts<Gate, 2> = [
+        ("self_ipi.to_gate", |it| it.before),
+        ("self_ipi.entry", |it| it.after),
+    ];
+    for ((name, part), overhead) in parts.into_iter().zip([cost.before, cost.after]) {
+        let mut ways = installed.ways(
+            overhead,
+            || part(own()),
+            || part(floor()),
+            || part(typical()),
+        );
+        bench.compare(name, &[], &mut ways);
+    }
+    if table_has_it {
+        rivals::remove(FLOOR);
+    }
+}
+
+/// Sends `vector` to this CPU as everybody does, and waits for the handler.
+pub(super) fn to_self(vector: Vector) -> Times {
+    BEGAN.store(0, Ordering::Relaxed);
+    let start = stamp();
+    raw::send_to_self(vector);
+    let began = wait();
+    let end = stamp();
+    Times { start, began, end }
+}
+
+/// Waits for the handler: on hardware, the interrupt arrives some cycles after it was sent. The compiler
+/// would align the loop with an instruction more or less.
+#[inline]
+pub(super) fn wait() -> u64 {
+    let began: u64;
+    // SAFETY: 1. Only reads, what others write as an atomic.
+    unsafe {
+        asm!(
+            "2: mov {began}, [rip + {place}]", "test {began}, {began}", "je 2b",
+            began = out(reg) began,
+            place = sym BEGAN,
+            options(nostack),
+        );
+    }
+    began
+}
+
+/// The same with as little as possible, and ready for a handler that changes registers.
+pub(super) fn bare_to_self(vector: Vector) -> Times {
+    BEGAN.store(0, Ordering::Relaxed);
+    let (start, end): (u64, u64);
+    if local().is_x2apic() {
+        // SAFETY: 1. In x2APIC mode the register exists. 2. What the handler changes is named, and it
+        // has come before the last line.
+        unsafe {
+            asm!(
+                "rdtsc", "shl rdx, 32", "or rax, rdx", "mov {start}, rax",
+                "mov ecx, 0x83f", "mov eax, {vector:e}", "xor edx, edx", "wrmsr",
+                "2: cmp qword ptr [rip + {began}], 0", "je 2b",
+                "rdtsc", "shl rdx, 32", "or rax, rdx",
+                start = out(reg) start,
+                vector = in(reg) u32::from(vector.get()),
+                began = sym BEGAN,
+                out("rax") end, out("rcx") _, out("rdx") _,
+            );
+        }
+    } else {
+        // SAFETY: 1. It is the ICR's low half, and the command is one to the sender. 2. As above.
+        unsafe {
+            asm!(
+                "rdtsc", "shl rdx, 32", "or rax, rdx", "mov {start}, rax",
+                "mov dword ptr [{icr}], {command:e}",
+                "2: cmp qword ptr [rip + {began}], 0", "je 2b",
+                "rdtsc", "shl rdx, 32", "or rax, rdx",
+                start = out(reg) start,
+                icr = in(reg) local().eoi_register() - 0xb0 + 0x300,
+                command = in(reg) 0x4_4000 | u32::from(vector.get()),
+                began = sym BEGAN,
+                out("rax") end, out("rcx") _, out("rdx") _,
+            );
+        }
+    }
+    Times {
+        start,
+        began: BEGAN.load(Ordering::Relaxed),
+        end,
+    }
+}

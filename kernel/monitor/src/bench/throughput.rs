@@ -1,0 +1,130 @@
+//! Interrupts a second, and a flood from another CPU: how many of its interrupts come, and what they leave to a
+//! thread.
+
+use crate::raw;
+use alloc::vec::Vec;
+
+use tocsin_logic::bench::median;
+use tocsin_logic::vector::Vector;
+
+use super::answers;
+use super::clock::{Clock, stamp};
+use super::flood::{self, Flood, Worked};
+use super::partner::Partner;
+use super::record::{About, Parameter, Value};
+use super::rivals::{self, FLOOR, Installed, OWN, TYPICAL};
+use super::runner::{Bench, Case};
+use super::self_ipi::{bare_to_self, to_self};
+use tocsin::cpu;
+use tocsin::time;
+
+/// Interrupts of one sample.
+const BURST: u64 = 100;
+
+/// Turns of the thread's work in a sample, as long as many interrupts, of which one takes some 10 us where an
+/// emulator sends it; and where instructions are counted,
+/// and every turn lets the other CPU run.
+const WORK: u64 = 100_000;
+const COUNTED: u64 = 1_000;
+
+pub(super) fn run(bench: &mut Bench) {
+    let installed = Installed::new();
+    let own = || {
+        to_self(OWN);
+    };
+    let floor = || {
+        bare_to_self(FLOOR);
+    };
+    let typical = || {
+        to_self(TYPICAL);
+    };
+    let mut ways = installed.ways(0, || burst(own), || burst(floor), || burst(typical));
+    let all = bench.take(&mut ways);
+    for (case, mut rates) in ways.iter().zip(all) {
+        let name = "throughput.self_ipi";
+        figure(bench, name, case.variant, "per_second", &[], &mut rates);
+    }
+    drop(ways);
+    thread_left(bench, &installed);
+}
+
+/// What a thread does in a second of its own work: with nothing else to do, and under a flood. It comes in from
+/// before the first turn to the last, and its interrupts are counted where they are answered.
+fn thread_left(bench: &mut Bench, installed: &Installed) {
+    let name = "throughput.thread_left";
+    let turns = match bench.clock {
+        Clock::Cycles => WORK,
+        Clock::Instructions => COUNTED,
+    };
+    let alone = || work(turns, None).0;
+    let mut alone = bench.take(&mut [Case::new("tocsin", 0, alone)]);
+    let mut alone = alone.pop().unwrap_or_default();
+    let idle = [("load", Value::Word("idle"))];
+    figure(bench, name, "tocsin", "per_second", &idle, &mut alone);
+    let whole = median(&mut alone).max(1);
+    let Some(partner) = Partner::find() else {
+        let why = "there is no other CPU";
+        return bench.skip("throughput.thread_left, load flood", why);
+    };
+    let _ = raw::exchange(cpu::current(), OWN, answers::count);
+    Installed::set_typical(answers::count);
+    Installed::lead(answers::floor_that_counts(), rivals::typical_here());
+    let flooder = Flood::prepare(partner);
+    let left = |vector| work(turns, Some((&flooder, vector)));
+    let mut ways = installed.ways(0, || left(OWN), || left(FLOOR), || left(TYPICAL));
+    let all = bench.take(&mut ways);
+    let flood = [("load", Value::Word("flood"))];
+    let figures: [(_, _, &dyn Fn(Flooded) -> u64); 3] = [
+        (name, "per_second", &|it| it.0),
+        ("throughput.thread_share", "percent", &|it| {
+            100 * it.0 / whole
+        }),
+        ("throughput.delivered", "per_second", &|it| it.1),
+    ];
+    for (name, unit, part) in figures {
+        for (case, samples) in ways.iter().zip(&all) {
+            let mut samples: Vec<u64> = samples.iter().copied().map(part).collect();
+            figure(bench, name, case.variant, unit, &flood, &mut samples);
+        }
+    }
+}
+
+/// Turns of the thread's work, and interrupts that came, in a second.
+type Flooded = (u64, u64);
+
+fn work(turns: u64, under: Option<(&Flood, Vector)>) -> Flooded {
+    let Worked { cycles, answered } = flood::work(turns, under);
+    (per_second(turns, cycles), per_second(answered, cycles))
+}
+
+fn figure(
+    bench: &mut Bench,
+    name: &str,
+    variant: &str,
+    unit: &str,
+    param: &[Parameter],
+    samples: &mut [u64],
+) {
+    let about = About {
+        name,
+        variant,
+        unit,
+        param,
+        overhead: 0,
+        below_zero: 0,
+    };
+    bench.figure(about, samples);
+}
+
+/// How many a second, if they are sent one after the other.
+fn burst(send: impl Fn()) -> u64 {
+    let start = stamp();
+    (0..BURST).for_each(|_| send());
+    per_second(BURST, stamp() - start)
+}
+
+/// How many a second, if there were so many in so many cycles.
+fn per_second(count: u64, cycles: u64) -> u64 {
+    let rate = u128::from(count) * u128::from(time::frequency().hertz) / u128::from(cycles.max(1));
+    u64::try_from(rate).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,125 @@
+//! A deadline, until the timer's function runs, through the CPU's queue of timers: with no other
+//! timer, and with many that wait.
+//!
+//! The rivals have the hardware for themselves. The floor knows one deadline; the typical way keeps an
+//! ordered map of them under a lock.
+
+use crate::raw;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::arch::asm;
+use core::sync::atomic::Ordering;
+
+use spin::Mutex;
+use tocsin_logic::vector::Vector;
+use x86_64::instructions::interrupts;
+
+use super::clock::stamp;
+use super::record::Value;
+use super::rivals::{BEGAN, FLOOR, Installed, TYPICAL};
+use super::runner::Bench;
+use super::self_ipi::wait;
+use tocsin::irq::timers::{self, Expiry, Mode, Timer};
+use tocsin::time;
+
+/// From the start of a timer to its deadline, in nanoseconds: long enough to be started and still wait.
+const WAIT: u64 = 5_000;
+
+/// Other timers that wait, and when they would fire, in nanoseconds from now: never meanwhile.
+const OTHERS: usize = 64;
+const FAR: u64 = 3_600_000_000_000;
+
+/// How early a timer's interrupt may be, in cycles: its rate is measured.
+const EARLY: u64 = 1_000;
+
+/// The timers of the typical way: by deadline, under a lock.
+static TIMERS: Mutex<BTreeMap<u64, fn()>> = Mutex::new(BTreeMap::new());
+
+pub(super) fn run(bench: &mut Bench) {
+    let installed = Installed::new();
+    Installed::set_typical(expire);
+    let begin = |_: &Expiry<'_>| BEGAN.store(stamp(), Ordering::Relaxed);
+    let mut timer = match Timer::new("bench", Mode::Interrupt, begin) {
+        Ok(timer) => timer,
+        Err(error) => return bench.skip("timer.queue", &alloc::format!("{error}")),
+    };
+    measure(bench, "idle", &mut timer, &installed);
+    let mut others = Vec::new();
+    for _ in 0..OTHERS {
+        match Timer::new("bench other", Mode::Interrupt, |_: &Expiry<'_>| ()) {
+            Ok(mut other) => {
+                // A timer of this CPU is not refused.
+                let _ = other.after(FAR);
+                others.push(other);
+            }
+            Err(error) => return bench.skip("timer.queue, load busy", &alloc::format!("{error}")),
+        }
+        let far = time::timestamp_at(time::nanoseconds() + FAR);
+        TIMERS.lock().insert(far, || ());
+    }
+    measure(bench, "busy", &mut timer, &installed);
+    TIMERS.lock().clear();
+}
+
+fn measure(bench: &mut Bench, load: &'static str, timer: &mut Timer, installed: &Installed) {
+    let overhead = bench.overhead;
+    let mut ways = installed.ways(
+        overhead,
+        || late(timer),
+        || late_alone(FLOOR),
+        || late_alone(TYPICAL),
+    );
+    let param = [("load", Value::Word(load))];
+    bench.compare("timer.queue", &param, &mut ways);
+}
+
+/// How late the function of a timer begins.
+fn late(timer: &mut Timer) -> u64 {
+    BEGAN.store(0, Ordering::Relaxed);
+    let deadline = time::nanoseconds() + WAIT;
+    let start = time::timestamp_at(deadline);
+    // This CPU's own timer is not refused.
+    let _ = timer.at(deadline);
+    wait().wrapping_sub(start)
+}
+
+/// How late a rival begins that has the hardware for itself.
+fn late_alone(vector: Vector) -> u64 {
+    let Ok(hardware) = timers::borrow() else {
+        return 0;
+    };
+    BEGAN.store(0, Ordering::Relaxed);
+    raw::prepare_timer(vector);
+    let start = time::timestamp_at(time::nanoseconds() + WAIT);
+    if vector == TYPICAL {
+        TIMERS
+            .lock()
+            .insert(start, || BEGAN.store(stamp(), Ordering::Relaxed));
+    }
+    interrupts::disable();
+    hardware.set_deadline(start);
+    // SAFETY: 1. Interrupts were on before. 2. What a handler may change is named, and none comes before
+    // the first line.
+    unsafe {
+        asm!(
+            "sti",
+            "2: cmp qword ptr [rip + {began}], 0", "je 2b",
+            began = sym BEGAN,
+            out("rax") _, out("rcx") _, out("rdx") _,
+        );
+    }
+    BEGAN.load(Ordering::Relaxed).wrapping_sub(start)
+}
+
+/// The typical handler of a timer.
+extern "C" fn expire(_: usize, _: u8) {
+    let now = stamp();
+    let mut timers = TIMERS.lock();
+    while let Some(first) = timers
+        .first_entry()
+        .filter(|first| *first.key() <= now + EARLY)
+    {
+        let function = first.remove();
+        function();
+    }
+}

@@ -1,0 +1,144 @@
+//! A command of the monitor, its arguments, and its errors.
+
+use core::fmt;
+
+use alloc::collections::VecDeque;
+use alloc::string::{String, ToString};
+use tocsin::Machine;
+use tocsin::devices::DeviceError;
+use tocsin::pci::PciError;
+use tocsin::smp::jobs::JobError;
+use tocsin_logic::script;
+
+/// Why a command did nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommandError {
+    /// There is no command of this name.
+    Unknown(String),
+    /// A required argument is not there; holds the usage.
+    MissingArgument(&'static str),
+    /// There is an argument too many.
+    ExtraArgument(String),
+    /// An argument is not what the command takes.
+    BadArgument {
+        /// What was given.
+        given: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// The CPU that was named cannot do it.
+    Cpu(JobError),
+    /// The device cannot do it, or did not.
+    Pci(PciError),
+    /// It was done, and what came out is wrong; says what.
+    Failed(String),
+    /// A device outside of PCI cannot do it, or did not.
+    Device(DeviceError),
+    /// Ctrl-C was pressed before it was done.
+    Cancelled,
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(name) => write!(f, "unknown command `{name}`; `help` lists the commands"),
+            Self::MissingArgument(usage) => write!(f, "an argument is missing; usage: {usage}"),
+            Self::ExtraArgument(argument) => write!(f, "`{argument}` is one argument too many"),
+            Self::BadArgument { given, expected } => {
+                write!(f, "`{given}` will not do; expected {expected}")
+            }
+            Self::Cpu(error) => error.fmt(f),
+            Self::Pci(error) => error.fmt(f),
+            Self::Failed(what) => f.write_str(what),
+            Self::Device(error) => error.fmt(f),
+            Self::Cancelled => f.write_str("cancelled by Ctrl-C"),
+        }
+    }
+}
+
+/// A command of the monitor.
+#[derive(Clone, Copy, Debug)]
+pub struct Command {
+    /// What is typed.
+    pub name: &'static str,
+    /// Name and arguments.
+    pub usage: &'static str,
+    /// One line of help.
+    pub help: &'static str,
+    /// Executes the command. Context: thread.
+    pub run: fn(&'static Machine, &mut Arguments<'_>) -> Result<(), CommandError>,
+    /// Prints what `help` with the command's name shows in addition.
+    pub details: Option<fn()>,
+}
+
+/// The words after a command's name.
+#[derive(Debug)]
+pub struct Arguments<'a> {
+    pub(crate) words: VecDeque<&'a str>,
+    pub(crate) usage: &'static str,
+}
+
+impl<'a> Arguments<'a> {
+    /// The next word, if there is one.
+    ///
+    /// Context: thread.
+    pub fn next_word(&mut self) -> Option<&'a str> {
+        self.words.pop_front()
+    }
+
+    /// The next word, which must be there.
+    ///
+    /// Context: thread.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::MissingArgument`].
+    pub fn required(&mut self) -> Result<&'a str, CommandError> {
+        self.next_word()
+            .ok_or(CommandError::MissingArgument(self.usage))
+    }
+
+    /// Takes the next word, if it is `word`. Returns whether it was.
+    ///
+    /// Context: thread.
+    pub fn take(&mut self, word: &str) -> bool {
+        let is_next = self.words.front() == Some(&word);
+        if is_next {
+            self.words.pop_front();
+        }
+        is_next
+    }
+
+    /// The next word as a number from 0 to `max`, if there is one.
+    ///
+    /// Context: thread.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::BadArgument`].
+    pub fn number(&mut self, max: u64) -> Result<Option<u64>, CommandError> {
+        let Some(word) = self.next_word() else {
+            return Ok(None);
+        };
+        match script::parse_number(word) {
+            Ok(number) if number <= max => Ok(Some(number)),
+            _ => Err(CommandError::BadArgument {
+                given: word.to_string(),
+                expected: alloc::format!("a number from 0 to {max}"),
+            }),
+        }
+    }
+
+    /// Fails if a word is left.
+    ///
+    /// Context: thread.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::ExtraArgument`].
+    pub fn end(&mut self) -> Result<(), CommandError> {
+        self.next_word().map_or(Ok(()), |word| {
+            Err(CommandError::ExtraArgument(word.to_string()))
+        })
+    }
+}

@@ -1,0 +1,84 @@
+//! `bench`: what interrupts cost, as a table or as records for other programs.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use tocsin_logic::script;
+
+use crate::bench::{self, Clock, GROUPS, Options, Output};
+use crate::command::{Arguments, CommandError};
+use tocsin::{Machine, println};
+
+/// Most samples of a figure: they are all kept until they are summed up.
+const MOST: u64 = 1_000_000;
+
+/// Shows what `bench` takes.
+pub(super) fn words() {
+    let line = |word: &str, what: &str| println!("  {word:<20} {what}");
+    for group in GROUPS {
+        line(group.name, group.about);
+    }
+    line("clock=cycles", "by the TSC; so it is if no clock is named");
+    line(
+        "clock=instructions",
+        "where QEMU counts them: `-icount shift=0,sleep=off`",
+    );
+    line(
+        "samples=N",
+        &alloc::format!(
+            "of each figure, at most {MOST}; without it {} in cycles, {} in instructions",
+            Clock::Cycles.samples(),
+            Clock::Instructions.samples()
+        ),
+    );
+    line("json", "records for other programs instead of the table");
+    println!("Without a group, all of them are measured.");
+}
+
+pub(super) fn bench(
+    _: &'static Machine,
+    arguments: &mut Arguments<'_>,
+) -> Result<(), CommandError> {
+    let mut options = Options {
+        clock: Clock::Cycles,
+        samples: None,
+        output: Output::Table,
+        groups: Vec::new(),
+    };
+    while let Some(word) = arguments.next_word() {
+        let bad = |expected: &str| CommandError::BadArgument {
+            given: word.to_string(),
+            expected: expected.to_string(),
+        };
+        match word.split_once('=') {
+            Some(("clock", name)) => {
+                let mut clocks = Clock::ALL.into_iter();
+                options.clock = clocks
+                    .find(|clock| clock.name() == name)
+                    .ok_or_else(|| bad("clock=cycles or clock=instructions"))?;
+            }
+            Some(("samples", number)) => {
+                let number = script::parse_number(number).ok();
+                let number = number.filter(|number| (1..=MOST).contains(number));
+                // At most a million.
+                options.samples =
+                    Some(number.ok_or_else(|| {
+                        bad(&alloc::format!("samples= and a number from 1 to {MOST}"))
+                    })? as usize);
+            }
+            _ if word == "json" => options.output = Output::Records,
+            _ => options.groups.push(bench::find(word).ok_or_else(|| {
+                let names: Vec<&str> = GROUPS.iter().map(|group| group.name).collect();
+                let names: String = names.join(", ");
+                bad(&alloc::format!("clock=, samples=, json, or one of {names}"))
+            })?),
+        }
+    }
+    let figures = bench::run(&options);
+    let figures =
+        figures.map_err(|why| CommandError::Failed(alloc::format!("clock=instructions: {why}")))?;
+    if options.output == Output::Table {
+        println!("{figures} figures");
+    }
+    Ok(())
+}

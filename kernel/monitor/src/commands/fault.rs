@@ -1,0 +1,274 @@
+//! `fault`: each thing that can go wrong, made to go wrong.
+//!
+//! Where the processor can be led to raise the exception itself, it is. Some cannot be had
+//! that way (reserved vectors; exceptions of features that the processor lacks, or of ring 3):
+//! `int n` goes through the same gate for those without an error code, and for those with one,
+//! the frame is built by hand and the gate's entry point jumped to. The command says which.
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use tocsin_logic::exception::{self, pushes_error_code};
+use tocsin_logic::script;
+
+use super::provoke::{self, Provocation};
+use super::together;
+use crate::command::{Arguments, CommandError};
+use tocsin::smp::jobs::{self, Job};
+use tocsin::{Machine, cpu, println};
+
+/// A kind of fault with a name of its own.
+struct Kind {
+    name: &'static str,
+    /// The vector that is expected, if it is an exception.
+    vector: Option<u8>,
+    /// How it is done.
+    how: &'static str,
+    provoke: Provocation,
+}
+
+const fn kind(name: &'static str, vector: u8, how: &'static str, provoke: Provocation) -> Kind {
+    Kind {
+        name,
+        vector: Some(vector),
+        how,
+        provoke,
+    }
+}
+
+const KINDS: &[Kind] = &[
+    kind("de", 0, "dividing by zero", provoke::divide_error),
+    kind("db", 1, "executing INT1", provoke::debug_trap),
+    kind("bp", 3, "executing INT3", provoke::breakpoint),
+    kind("ud", 6, "executing UD2", provoke::undefined_opcode),
+    kind("nm", 7, "using the FPU with CR0.TS set", provoke::no_math),
+    kind(
+        "df",
+        8,
+        "pushing to an unmapped stack",
+        provoke::double_fault,
+    ),
+    kind(
+        "ts",
+        10,
+        "INT1 through an IST entry beyond a shortened TSS",
+        provoke::invalid_tss,
+    ),
+    kind(
+        "np",
+        11,
+        "loading FS with a segment that is not present",
+        provoke::not_present,
+    ),
+    kind(
+        "ss",
+        12,
+        "loading SS with a segment that is not present",
+        provoke::stack_fault,
+    ),
+    kind(
+        "gp",
+        13,
+        "reading at a non-canonical address",
+        provoke::general_protection,
+    ),
+    kind(
+        "gp-selector",
+        13,
+        "loading FS with a selector beyond the GDT",
+        provoke::selector_fault,
+    ),
+    kind(
+        "gp-idt",
+        13,
+        "INT 0x80 with IDTR's limit cut to 32 gates",
+        provoke::idt_limit,
+    ),
+    kind(
+        "pf",
+        14,
+        "reading an address that is not mapped",
+        provoke::page_fault,
+    ),
+    kind(
+        "mf",
+        16,
+        "dividing 1 by 0 on the FPU, unmasked",
+        provoke::math_fault,
+    ),
+    kind(
+        "xm",
+        19,
+        "dividing 1 by 0 with SSE, unmasked",
+        provoke::simd_fault,
+    ),
+    Kind {
+        name: "lockup",
+        vector: None,
+        how: "spinning for 5 s with interrupts off",
+        provoke: provoke::lock_up,
+    },
+    Kind {
+        name: "lockup-handler",
+        vector: None,
+        how: "spinning for 8 s in a handler of class 6",
+        provoke: provoke::lock_up_handler,
+    },
+    Kind {
+        name: "lockup-raised",
+        vector: None,
+        how: "spinning for 8 s with CR8 raised to class 6",
+        provoke: provoke::lock_up_raised,
+    },
+    Kind {
+        name: "lockup-thread",
+        vector: None,
+        how: "deferring work for 14 s that defers itself again",
+        provoke: provoke::starve_thread,
+    },
+    kind("null", 14, "reading address 0", provoke::null_read),
+    kind("null-write", 14, "writing address 0", provoke::null_write),
+    kind("null-call", 14, "calling address 0", provoke::null_call),
+    kind(
+        "text-write",
+        14,
+        "writing to the kernel's code",
+        provoke::text_write,
+    ),
+    kind(
+        "rodata-write",
+        14,
+        "writing to a constant",
+        provoke::rodata_write,
+    ),
+    kind("idt-write", 14, "writing to the IDT", provoke::idt_write),
+    kind(
+        "exec-data",
+        14,
+        "jumping into a variable",
+        provoke::execute_data,
+    ),
+    kind(
+        "stack-overflow",
+        8,
+        "recursing without end",
+        provoke::stack_overflow,
+    ),
+    Kind {
+        name: "panic",
+        vector: None,
+        how: "panicking",
+        provoke: provoke::panic,
+    },
+    Kind {
+        name: "panic-all",
+        vector: None,
+        how: "panicking on all CPUs at once",
+        provoke: together::panic_all,
+    },
+    Kind {
+        name: "panic-printing",
+        vector: None,
+        how: "panicking while all other CPUs print",
+        provoke: together::panic_among_printers,
+    },
+    Kind {
+        name: "panic-first",
+        vector: None,
+        how: "panicking before all other CPUs do, which no NMI can stop",
+        provoke: together::panic_before_others,
+    },
+    Kind {
+        name: "panic-silent",
+        vector: None,
+        how: "panicking while no other CPU answers an NMI",
+        provoke: together::panic_among_silent,
+    },
+];
+
+pub(super) fn fault(
+    _: &'static Machine,
+    arguments: &mut Arguments<'_>,
+) -> Result<(), CommandError> {
+    let name = arguments.required()?;
+    let mut cpus = Vec::new();
+    while let Some(cpu) = arguments.number(u64::from(u32::MAX))? {
+        // `number` keeps it within 32 bits.
+        cpus.push(cpu as u32);
+    }
+    if name == "list" {
+        list();
+        return Ok(());
+    }
+    if cpus.is_empty() {
+        cpus.push(cpu::current().id());
+    }
+    let index = KINDS.iter().position(|kind| kind.name == name);
+    let job = match index {
+        Some(index) => Job {
+            function: provoke_kind,
+            argument: index as u64,
+        },
+        None => Job {
+            function: provoke_vector,
+            argument: vector_of(name)
+                .ok_or_else(|| CommandError::BadArgument {
+                    given: name.to_string(),
+                    expected:
+                        "a kind that `fault list` shows, a mnemonic such as `ac`, or a vector"
+                            .into(),
+                })?
+                .into(),
+        },
+    };
+    jobs::run_on_each(&cpus, job).map_err(CommandError::Cpu)?;
+    println!("fault: the kernel goes on");
+    Ok(())
+}
+
+/// Raises the fault of kind number `index`, on the CPU that runs this.
+fn provoke_kind(index: u64) {
+    // The index is one that `fault` found.
+    let kind = &KINDS[index as usize];
+    println!("fault: {}", kind.how);
+    (kind.provoke)();
+}
+
+/// Raises `vector`, on the CPU that runs this.
+fn provoke_vector(vector: u64) {
+    // Vectors are below 256.
+    let vector = vector as u8;
+    if pushes_error_code(vector) {
+        println!("fault: entering gate {vector} with a frame built by hand, error code 0");
+        provoke::built_frame(vector, 0);
+    } else {
+        println!("fault: INT {vector}");
+        provoke::software_interrupt(vector);
+    }
+}
+
+/// The vector that `name` means: a mnemonic without `#`, in lower case, or a number.
+fn vector_of(name: &str) -> Option<u8> {
+    let by_mnemonic = (0..32).find(|&vector| {
+        exception::exception(vector).is_some_and(|exception| {
+            exception
+                .mnemonic
+                .trim_start_matches('#')
+                .eq_ignore_ascii_case(name)
+        })
+    });
+    by_mnemonic.or_else(|| u8::try_from(script::parse_number(name).ok()?).ok())
+}
+
+fn list() {
+    println!("  kind            raises  how");
+    for kind in KINDS {
+        let raises = kind
+            .vector
+            .and_then(exception::exception)
+            .map_or("-", |exception| exception.mnemonic);
+        println!("  {:<14}  {raises:<6}  {}", kind.name, kind.how);
+    }
+    println!("  any other mnemonic or a vector 0-255: INT n, or a frame built by hand where");
+    println!("  the vector has an error code");
+}

@@ -1,0 +1,333 @@
+//! The kinds of things that CPUs send each other.
+
+use crate::raw;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use tocsin_logic::cpu_set::CpuSet;
+use tocsin_logic::vector::{PriorityClass, Vector};
+
+use super::{account, numbers};
+use tocsin::cpu::{self};
+use tocsin::irq::ipi::Targets;
+use tocsin::irq::{Line, Request, Source, call, deferred, nmi, priority, reschedule};
+
+/// A vector of the lowest class that nobody else uses.
+const VECTOR: Vector = Vector(0x2b);
+
+/// A kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(super) enum Kind {
+    CallOneAndWait,
+    CallOne,
+    CallSetAndWait,
+    CallSet,
+    CallOthersAndWait,
+    CallOthers,
+    CallAllAndWait,
+    CallAll,
+    Together,
+    IpiOne,
+    IpiSelf,
+    IpiSet,
+    IpiOthers,
+    IpiAll,
+    Nmi,
+    Work,
+    WorkElsewhere,
+    Reschedule,
+    Line,
+}
+
+impl Kind {
+    /// All, in the order of their numbers.
+    pub(super) const ALL: [Self; 19] = [
+        Self::CallOneAndWait,
+        Self::CallOne,
+        Self::CallSetAndWait,
+        Self::CallSet,
+        Self::CallOthersAndWait,
+        Self::CallOthers,
+        Self::CallAllAndWait,
+        Self::CallAll,
+        Self::Together,
+        Self::IpiOne,
+        Self::IpiSelf,
+        Self::IpiSet,
+        Self::IpiOthers,
+        Self::IpiAll,
+        Self::Nmi,
+        Self::Work,
+        Self::WorkElsewhere,
+        Self::Reschedule,
+        Self::Line,
+    ];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::CallOneAndWait => "call one CPU and wait",
+            Self::CallOne => "call one CPU",
+            Self::CallSetAndWait => "call a set and wait",
+            Self::CallSet => "call a set",
+            Self::CallOthersAndWait => "call all others and wait",
+            Self::CallOthers => "call all others",
+            Self::CallAllAndWait => "call all and wait",
+            Self::CallAll => "call all",
+            Self::Together => "call all others and wait, all at once",
+            Self::IpiOne => "interrupt one CPU",
+            Self::IpiSelf => "interrupt oneself",
+            Self::IpiSet => "interrupt a set",
+            Self::IpiOthers => "interrupt all others",
+            Self::IpiAll => "interrupt all",
+            Self::Nmi => "call by NMI",
+            Self::Reschedule => "reschedule one CPU",
+            Self::Work => "work put off",
+            Self::WorkElsewhere => "work put off on one CPU",
+            Self::Line => "message to a line",
+        }
+    }
+}
+
+/// Answers the vector that the kinds use.
+pub(super) fn set_up() {
+    extern "C" fn came(_: usize, _: u8) {
+        received(CURRENT_IPI.load(Ordering::Relaxed));
+    }
+    raw::register(VECTOR, came);
+}
+
+/// The number of the kind of fixed IPI that is being sent; one at a time.
+static CURRENT_IPI: AtomicUsize = AtomicUsize::new(0);
+
+/// Notes that something of the kind of this number has come.
+fn received(kind: usize) {
+    super::ACCOUNTS[kind]
+        .received
+        .fetch_add(1, Ordering::Release);
+}
+
+extern "C" fn called(kind: usize) {
+    received(kind);
+}
+
+/// Sends all of one kind that is for this CPU to send; `kind` is its number.
+pub(super) fn send(kind: u64) {
+    let own = cpu::current().id();
+    let Some(&kind) = usize::try_from(kind)
+        .ok()
+        .and_then(|kind| Kind::ALL.get(kind))
+    else {
+        return;
+    };
+    let count = numbers().count() as u64;
+    for round in 0..rounds(count) {
+        if account(kind).is_given_up() {
+            return;
+        }
+        match kind {
+            Kind::CallOneAndWait | Kind::CallOne => {
+                numbers().for_each(|cpu| make_call(kind, cpu, 1));
+            }
+            Kind::CallSetAndWait | Kind::CallSet | Kind::IpiSet => {
+                let set = set_for(own, round);
+                if kind == Kind::IpiSet {
+                    interrupt(kind, &set, set.len().into());
+                } else {
+                    make_call(kind, &set, set.len().into());
+                }
+            }
+            Kind::CallOthersAndWait | Kind::CallOthers => {
+                make_call(kind, Targets::Others, count - 1);
+            }
+            Kind::CallAllAndWait | Kind::CallAll => make_call(kind, Targets::All, count),
+            Kind::IpiOne => numbers().for_each(|cpu| interrupt(kind, cpu, 1)),
+            Kind::IpiSelf => {
+                CURRENT_IPI.store(kind as usize, Ordering::Relaxed);
+                begin(kind, 1);
+                raw::send_to_self(VECTOR);
+                account(kind).wait();
+            }
+            Kind::IpiOthers => interrupt(kind, Targets::Others, count - 1),
+            Kind::IpiAll => interrupt(kind, Targets::All, count),
+            Kind::Nmi => numbers().filter(|&cpu| cpu != own).for_each(call_by_nmi),
+            Kind::Work => {
+                begin(kind, 1);
+                end(kind, 1, deferred::defer(called, kind as usize).is_ok());
+                account(kind).wait();
+            }
+            Kind::WorkElsewhere => numbers().for_each(|cpu| {
+                begin(kind, 1);
+                end(
+                    kind,
+                    1,
+                    deferred::defer_on(cpu, called, kind as usize).is_ok(),
+                );
+                account(kind).wait();
+            }),
+            Kind::Reschedule | Kind::Line | Kind::Together => {}
+        }
+    }
+    if kind == Kind::Line {
+        through_line(own, rounds(count));
+    }
+}
+
+/// Calls all others while these do the same.
+pub(super) fn send_together(_: u64) {
+    let count = numbers().count() as u64;
+    for _ in 0..rounds(count) {
+        make_call(Kind::Together, Targets::Others, count - 1);
+    }
+}
+
+/// Has each CPU tell each to reschedule.
+///
+/// The senders are called, because a job would wake them by the same interrupt. Those of the jobs before
+/// are over: the work that came after them, at a lower vector, has been done.
+pub(super) fn reschedule_each() {
+    let kind = Kind::Reschedule;
+    reschedule::set_hook(|| received(Kind::Reschedule as usize));
+    for _ in 0..rounds(numbers().count() as u64) {
+        for (sender, target) in numbers().flat_map(|it| numbers().map(move |target| (it, target))) {
+            if account(kind).is_given_up() {
+                return;
+            }
+            begin(kind, 1);
+            let is_sent = AtomicBool::new(false);
+            let send = || is_sent.store(reschedule::send(target).is_ok(), Ordering::Relaxed);
+            let is_called = call::run(sender, send).is_ok();
+            end(kind, 1, is_called && is_sent.into_inner());
+            account(kind).wait();
+        }
+    }
+    reschedule::set_hook(|| ());
+}
+
+/// Rounds from each CPU to each: less where there are many.
+fn rounds(cpus: u64) -> u64 {
+    (300 / (cpus * cpus)).clamp(1, 20)
+}
+
+/// Some of the CPUs: with the next round's, all.
+fn set_for(own: u32, round: u64) -> CpuSet {
+    let mut set = CpuSet::EMPTY;
+    for (cpu, place) in numbers().zip(u64::from(own) + round..) {
+        if place.is_multiple_of(2) {
+            // Numbers of CPUs have room.
+            let _ = set.insert(cpu);
+        }
+    }
+    set
+}
+
+fn begin(kind: Kind, count: u64) {
+    account(kind).sent.fetch_add(count, Ordering::Relaxed);
+}
+
+/// Takes back what was not sent.
+fn end(kind: Kind, count: u64, is_sent: bool) {
+    if !is_sent {
+        account(kind).refused.fetch_add(count, Ordering::Relaxed);
+        account(kind).sent.fetch_sub(count, Ordering::Relaxed);
+    }
+}
+
+fn make_call<'a>(kind: Kind, targets: impl Into<Targets<'a>>, count: u64) {
+    begin(kind, count);
+    let argument = kind as usize;
+    match kind {
+        Kind::CallOne | Kind::CallSet | Kind::CallOthers | Kind::CallAll => {
+            let refused = match call::start(targets, called, argument) {
+                Ok(()) => 0,
+                Err(call::CallError::Full(cpus)) => cpus.len().into(),
+                Err(call::CallError::Offline(_)) => count,
+            };
+            end(kind, refused, false);
+        }
+        _ => end(
+            kind,
+            count,
+            call::and_wait(targets, called, argument).is_ok(),
+        ),
+    }
+}
+
+/// Sends a fixed IPI and waits until it has come: two at once may merge.
+fn interrupt<'a>(kind: Kind, targets: impl Into<Targets<'a>>, count: u64) {
+    CURRENT_IPI.store(kind as usize, Ordering::Relaxed);
+    begin(kind, count);
+    end(kind, count, raw::send_to(VECTOR, targets.into()).is_ok());
+    account(kind).wait();
+}
+
+fn call_by_nmi(cpu: u32) {
+    begin(Kind::Nmi, 1);
+    // SAFETY: the function counts in an atomic.
+    let is_sent = unsafe { nmi::call(cpu, called, Kind::Nmi as usize) }.is_ok();
+    end(Kind::Nmi, 1, is_sent);
+    account(Kind::Nmi).wait();
+}
+
+/// Sends messages to a line of its own on `cpu`, each when the last has come.
+fn through_line(cpu: u32, rounds: u64) {
+    let Some(class) = PriorityClass::new(6) else {
+        return;
+    };
+    let request = Request {
+        name: "ipi",
+        source: Source::Message,
+        class,
+        cpu,
+    };
+    let Ok(line) = Line::new(request, || received(Kind::Line as usize)) else {
+        // Shows as nothing sent.
+        return;
+    };
+    for _ in 0..rounds {
+        begin(Kind::Line, 1);
+        line.trigger().expect("it has no input");
+        account(Kind::Line).wait();
+    }
+}
+
+/// What has become of signals that could not be told apart.
+pub(super) struct Merged {
+    sent: u64,
+    ran: u64,
+}
+
+impl fmt::Display for Merged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "  this CPU was told to reschedule {} times while CR8 held all back: it did {} time{}",
+            self.sent,
+            self.ran,
+            if self.ran == 1 { "" } else { "s" }
+        )
+    }
+}
+
+/// Tells this CPU to reschedule while it cannot; says how often it then did.
+pub(super) fn merged() -> Merged {
+    static RAN: AtomicU64 = AtomicU64::new(0);
+    const SENT: u64 = 5;
+    RAN.store(0, Ordering::Relaxed);
+    reschedule::set_hook(|| {
+        RAN.fetch_add(1, Ordering::Relaxed);
+    });
+    let raised = priority::raise(PriorityClass::HIGHEST);
+    for _ in 0..SENT {
+        // The CPU that runs this is online.
+        let _ = reschedule::send(cpu::current().id());
+    }
+    drop(raised);
+    // Lowering CR8 delivers what waits before the next instruction; a call by interrupt comes after.
+    let _ = call::run(Targets::Others, || ());
+    reschedule::set_hook(|| ());
+    Merged {
+        sent: SENT,
+        ran: RAN.load(Ordering::Relaxed),
+    }
+}

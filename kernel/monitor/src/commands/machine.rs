@@ -1,0 +1,196 @@
+//! `cpus`, `madt`, `acpi`: what the machine has.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use tocsin_logic::acpi::{Madt, Signature};
+use tocsin_logic::layout::{StackKind, stack_range};
+use tocsin_logic::topology::{Cpu, CpuState};
+
+use crate::command::{Arguments, CommandError};
+use tocsin::apic::io;
+use tocsin::smp::Cause;
+use tocsin::{Machine, println, smp};
+
+/// CPUs that the table after booting shows; `cpus` shows all.
+const SHOWN_AT_BOOT: usize = 16;
+
+/// What people see when the machine has booted: its CPUs and inputs, and the line that says
+/// that it is ready.
+pub(crate) fn show_machine(machine: &Machine) {
+    show_cpus(machine, SHOWN_AT_BOOT);
+    show_inputs(machine);
+    let online = smp::all().len();
+    let present = [CpuState::Enabled, CpuState::Limited, CpuState::Unreachable]
+        .map(|state| machine.topology.count(state))
+        .iter()
+        .sum::<usize>();
+    let pins = io::all().iter().map(|io_apic| io_apic.pins).sum::<u32>();
+    let controllers = io::all().len();
+    println!(
+        "tocsin: ready: {online}/{present} CPUs online, {}, {controllers} I/O APIC{} ({pins} pins)",
+        machine.apic_mode.mode,
+        if controllers == 1 { "" } else { "s" },
+    );
+}
+
+pub(super) fn cpus(
+    machine: &'static Machine,
+    arguments: &mut Arguments<'_>,
+) -> Result<(), CommandError> {
+    arguments.end()?;
+    show_cpus(machine, usize::MAX);
+    println!(
+        "Socket, core and thread are read from the APIC ID by {}.",
+        machine.id_layout.source
+    );
+    Ok(())
+}
+
+fn show_cpus(machine: &Machine, most: usize) {
+    println!("  CPU  APIC ID  ACPI UID  state                    place    stacks");
+    let all = machine.topology.cpus();
+    for cpu in all.iter().take(most) {
+        show_cpu(machine, cpu);
+    }
+    if all.len() > most {
+        println!("  ... and {} more; `cpus` shows all", all.len() - most);
+    }
+}
+
+fn show_cpu(machine: &Machine, cpu: &Cpu) {
+    let number = cpu.number.get();
+    let uid = cpu.uid.map_or("-".into(), |uid| uid.to_string());
+    let stacks = if cpu.state == CpuState::Enabled {
+        let first = stack_range(number, StackKind::Thread).start;
+        let last = stack_range(number, StackKind::Debug).end - 1;
+        format!("{first:#x} to {last:#x}")
+    } else {
+        String::new()
+    };
+    println!(
+        "  {number:>3}  {:>7}  {uid:>8}  {:<23}  {:<7}  {stacks}",
+        cpu.apic_id.to_string(),
+        state(cpu),
+        machine.id_layout.place(cpu.apic_id).to_string(),
+    );
+}
+
+/// What has become of a CPU.
+fn state(cpu: &Cpu) -> String {
+    let number = cpu.number.get();
+    let Some(cpus) = smp::online() else {
+        return cpu.state.to_string();
+    };
+    if smp::find(number).is_some() {
+        return "online".into();
+    }
+    match cpus.failures.iter().find(|failure| failure.cpu == number) {
+        Some(failure) => match failure.cause {
+            Cause::Stopped(stage) => format!("dead: {stage}"),
+            Cause::NoMemory(_) => "no memory".into(),
+        },
+        None if cpu.state == CpuState::Enabled => "not started".into(),
+        None => cpu.state.to_string(),
+    }
+}
+
+fn show_inputs(machine: &Machine) {
+    for io_apic in io::all() {
+        println!(
+            "  I/O APIC {:#04x} at {:#010x}: {} pins, GSI {} to {}",
+            io_apic.id,
+            io_apic.address,
+            io_apic.pins,
+            io_apic.gsi_base,
+            io_apic.last_gsi()
+        );
+    }
+    for (irq, route) in machine.topology.overrides() {
+        println!("  ISA IRQ {irq:>2} is {route}");
+    }
+}
+
+pub(super) fn madt(
+    machine: &'static Machine,
+    arguments: &mut Arguments<'_>,
+) -> Result<(), CommandError> {
+    arguments.end()?;
+    let Some(bytes) = machine
+        .tables
+        .as_ref()
+        .and_then(|tables| tables.get(Signature::MADT))
+    else {
+        println!("There is no MADT.");
+        return Ok(());
+    };
+    let madt = match Madt::parse(bytes) {
+        Ok(madt) => madt,
+        Err(error) => {
+            println!("{error}");
+            return Ok(());
+        }
+    };
+    println!(
+        "MADT revision {}, {} bytes, local APICs at {:#010x}, {}",
+        madt.header.revision,
+        madt.header.length,
+        madt.local_apic_address,
+        if madt.has_8259() {
+            "two 8259s"
+        } else {
+            "no 8259"
+        }
+    );
+    println!("  offset  entry");
+    for entry in madt.entries() {
+        match entry {
+            Ok(found) => {
+                println!("  {:#06x}  {}", found.offset, found.value);
+            }
+            Err(error) => println!("  {:#06x}  skipped: {error}", error.offset),
+        }
+    }
+    for problem in &machine.problems {
+        let label = if problem.is_note() { "note" } else { "problem" };
+        println!("  {label}: {problem}");
+    }
+    Ok(())
+}
+
+pub(super) fn acpi(
+    machine: &'static Machine,
+    arguments: &mut Arguments<'_>,
+) -> Result<(), CommandError> {
+    arguments.end()?;
+    let Some(tables) = &machine.tables else {
+        println!("There are no ACPI tables; the log says why.");
+        return Ok(());
+    };
+    let (address, rsdp) = tables.rsdp;
+    println!(
+        "RSDP at {address:#x}, revision {}, OEM {}",
+        rsdp.revision, rsdp.oem_id
+    );
+    println!("  table  address             length  revision  OEM     OEM table  contents");
+    for table in core::iter::once(&tables.root).chain(&tables.tables) {
+        let header = &table.header;
+        println!(
+            "  {:<5}  {:#018x}  {:>6}  {:>8}  {:<6}  {:<9}  {}",
+            header.signature.to_string(),
+            table.address,
+            header.length,
+            header.revision,
+            header.oem_id.to_string(),
+            header.oem_table_id.to_string(),
+            header
+                .signature
+                .describe()
+                .unwrap_or("not known to this kernel"),
+        );
+    }
+    for problem in &tables.problems {
+        println!("  left out: {problem}");
+    }
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! The HPET: every comparator, in every way that it has.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use tocsin_logic::acpi::Gsi;
+use tocsin_logic::apic::Trigger;
+
+use super::{Begin, Ends, GRACE, PATIENCE, Run, arrives, mask_an_edge, received};
+use tocsin::devices::DeviceError;
+use tocsin::devices::hpet::{Comparator, Event, Hpet, Way};
+use tocsin::devices::pit::Pit;
+use tocsin::{cancel, println, time};
+
+/// The time of a one-shot and of a period, in nanoseconds.
+const TIME: u64 = 1_000_000;
+
+pub(super) fn hpet(run: &mut Run<'_>) -> Result<(), DeviceError> {
+    // Firmware may have left the PIT at work, which has a comparator's pin on many boards.
+    let _silenced = Pit::claim();
+    let comparators = Hpet::claim()?;
+    let abilities: Vec<_> = comparators
+        .iter()
+        .map(|it| (it.number(), it.can_send_messages()))
+        .collect();
+    drop(comparators);
+    for (number, can_send_messages) in abilities {
+        for trigger in [Trigger::Edge, Trigger::Level] {
+            match at_any_pin(run, number, trigger) {
+                Ok(event) => drive(run, number, &format!("{trigger}"), event)?,
+                Err(error) => println!("  HPET {number} {trigger}: not here: {error}"),
+            }
+        }
+        if can_send_messages {
+            let event = take(number)?.answer(Way::Message, run.class, run.cpu, || {})?;
+            drive(run, number, "message", event)?;
+        }
+    }
+    Ok(())
+}
+
+/// Claims the comparator of this number.
+fn take(number: u8) -> Result<Comparator, DeviceError> {
+    let mut all = Hpet::claim()?.into_iter();
+    let found = all.find(|comparator| comparator.number() == number);
+    Ok(found.expect("the number of comparators does not change"))
+}
+
+/// The comparator at the first of its pins that is free and can be triggered so. Each comparator begins
+/// at another one.
+fn at_any_pin(run: &Run<'_>, number: u8, trigger: Trigger) -> Result<Event, DeviceError> {
+    let mut routes: Vec<Gsi> = take(number)?.routes().collect();
+    if routes.is_empty() {
+        let what = format!("comparator {number} has no route to an I/O APIC");
+        return Err(DeviceError::Cannot("HPET", what));
+    }
+    let first = usize::from(number) % routes.len();
+    routes.rotate_left(first);
+    let mut refused = None;
+    for gsi in routes {
+        match take(number)?.answer(Way::Pin { gsi, trigger }, run.class, run.cpu, || {}) {
+            Ok(event) => return Ok(event),
+            Err(error) => {
+                refused.get_or_insert(error);
+            }
+        }
+    }
+    Err(refused.expect("there was a route"))
+}
+
+fn drive(run: &mut Run<'_>, number: u8, way: &str, mut event: Event) -> Result<(), DeviceError> {
+    let (is_level, is_message) = (way == "level", way == "message");
+    let counts = event.counts(TIME);
+
+    let begin = Begin::new(event.line());
+    let (mut raised, mut late) = (0, 0);
+    while raised < run.count && !cancel::was_requested() {
+        let in_time = event.once(counts)?;
+        let limit = if in_time { PATIENCE } else { 3 * TIME };
+        if arrives(event.line(), &begin, raised + 1, limit) {
+            raised += 1;
+        } else if in_time {
+            raised += 1;
+            break;
+        } else if late == run.count {
+            break;
+        } else {
+            // The moment had passed before all was set, and nothing was raised.
+            late += 1;
+            // Or an emulator raises it after all, and is late with that.
+            run.settle(0);
+            raised = received(event.line()) - begin.received;
+        }
+    }
+    let what = format!("HPET {number} {way} one-shot");
+    run.row(&what, event.line(), &begin, &Ends::all(raised));
+
+    let what = format!("HPET {number} {way} masked");
+    if is_level || is_message {
+        masked(run, &what, is_level, &mut event, counts)?;
+    } else {
+        let begin = mask_an_edge(run, &mut event, Event::line, |event| {
+            event.once(counts).map(|_| ())
+        })?;
+        run.row(&what, event.line(), &begin, &Ends::lost());
+    }
+
+    let begin = Begin::new(event.line());
+    let before = event.acknowledged();
+    match event.every(counts) {
+        Ok(periods) => {
+            arrives(
+                event.line(),
+                &begin,
+                run.count,
+                PATIENCE + 2 * TIME * run.count,
+            );
+            // The comparator keeps its value, and no period ends after this.
+            event.stop();
+            let ended = event.periods(periods);
+            // What was raised last arrives, if only to find that it was taken back.
+            run.settle(0);
+            let ends = if is_level {
+                // Each was asserted until it was answered.
+                Ends {
+                    empty: 1,
+                    ..Ends::all(event.acknowledged() - before)
+                }
+            } else {
+                Ends::merging(ended)
+            };
+            let what = format!("HPET {number} {way} periodic");
+            run.row(&what, event.line(), &begin, &ends);
+        }
+        Err(error @ DeviceError::Cannot(..)) => println!("  {error}"),
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// A masked level waits. A message is lost, but an emulator may send it when the comparator is let
+/// go again.
+fn masked(
+    run: &mut Run<'_>,
+    what: &str,
+    is_level: bool,
+    event: &mut Event,
+    counts: u64,
+) -> Result<(), DeviceError> {
+    let begin = Begin::new(event.line());
+    event.line().set_masked(true);
+    event.once(counts)?;
+    if is_level {
+        time::wait_until(PATIENCE, || event.is_asserted());
+    } else {
+        time::spin_for(2 * TIME);
+    }
+    let came_masked = received(event.line()) - begin.received;
+    event.line().set_masked(false);
+    arrives(
+        event.line(),
+        &begin,
+        1,
+        if is_level { PATIENCE } else { GRACE },
+    );
+    let ends = Ends {
+        least: u64::from(is_level),
+        ..Ends::all(1)
+    };
+    run.row(what, event.line(), &begin, &ends);
+    if came_masked != 0 {
+        run.problem(&format!("{what}: an interrupt came although it was masked"));
+    }
+    Ok(())
+}

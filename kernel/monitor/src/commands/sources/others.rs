@@ -1,0 +1,99 @@
+//! Devices that interrupt when they are given something to do.
+
+use super::{Begin, Ends, PATIENCE, Run, arrives, received};
+use crate::drivers::virtio_mmio::VirtioRng;
+use crate::shell::keys;
+use tocsin::devices::DeviceError;
+use tocsin::devices::keyboard::Keyboard;
+use tocsin::devices::serial::Serial;
+use tocsin::time;
+
+/// How long a port may take to tell that it has nothing to send, in nanoseconds; not all do.
+const SETTLING: u64 = 500_000_000;
+
+pub(super) fn keyboard(run: &mut Run<'_>) -> Result<(), DeviceError> {
+    keys::without(|| echo(run))
+}
+
+fn echo(run: &mut Run<'_>) -> Result<(), DeviceError> {
+    let mut keyboard = Keyboard::start(run.class, run.cpu)?;
+    let begin = Begin::new(keyboard.line());
+    let mut wrong = 0;
+    for number in 1..=run.count {
+        keyboard.echo()?;
+        if !arrives(keyboard.line(), &begin, number, PATIENCE) {
+            break;
+        }
+        wrong += u64::from(keyboard.next_byte() != Some(Keyboard::ECHO));
+    }
+    let bytes = keyboard.bytes();
+    run.row("keyboard echo", keyboard.line(), &begin, &Ends::all(bytes));
+    if bytes < run.count || wrong != 0 {
+        let count = run.count;
+        run.problem(&alloc::format!(
+            "keyboard: {count} echoes asked for, {bytes} bytes came, {wrong} of them were others"
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn com2(run: &mut Run<'_>) -> Result<(), DeviceError> {
+    let mut port = Serial::claim()?.answer(run.class, run.cpu, |_| {})?;
+    time::wait_until(SETTLING, || received(port.line()) > 0);
+    let begin = Begin::new(port.line());
+    let before = port.emptied();
+    for number in 1..=run.count {
+        // The letters again and again.
+        port.send(b'a' + (number % 26) as u8)?;
+        if !arrives(port.line(), &begin, number, PATIENCE) {
+            break;
+        }
+    }
+    let raised = port.emptied() - before;
+    run.row("COM2 transmit", port.line(), &begin, &Ends::all(raised));
+    if raised < run.count || port.others() != 0 {
+        let (count, others) = (run.count, port.others());
+        run.problem(&alloc::format!(
+            "COM2: {count} bytes to send, {raised} sent; {others} interrupts for other reasons"
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn virtio(run: &mut Run<'_>) -> Result<(), DeviceError> {
+    let rng = VirtioRng::start(run.machine, run.class, run.cpu)?;
+    let begin = Begin::new(rng.line());
+    let mut bytes = 0_u64;
+    for number in 1..=run.count {
+        bytes += u64::from(rng.fill()?);
+        if !arrives(rng.line(), &begin, number, PATIENCE) {
+            break;
+        }
+    }
+    let raised = rng.raised();
+    run.row(
+        "virtio-mmio requests",
+        rng.line(),
+        &begin,
+        &Ends::all(raised),
+    );
+    if raised != run.count {
+        let count = run.count;
+        run.problem(&alloc::format!(
+            "virtio-mmio: {count} requests, {raised} interrupts, {bytes} random bytes"
+        ));
+    }
+
+    let begin = Begin::new(rng.line());
+    rng.line().set_masked(true);
+    rng.fill()?;
+    let asserted = time::wait_until(PATIENCE, || rng.is_asserted());
+    let came_masked = received(rng.line()) - begin.received;
+    rng.line().set_masked(false);
+    arrives(rng.line(), &begin, 1, PATIENCE);
+    run.row("virtio-mmio masked", rng.line(), &begin, &Ends::all(1));
+    if !asserted || came_masked != 0 {
+        run.problem("virtio-mmio: an interrupt did not wait while it was masked");
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! The two oldest timers.
+
+use alloc::format;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Begin, Ends, GRACE, PATIENCE, Run, arrives, mask_an_edge, received};
+use tocsin::devices::DeviceError;
+use tocsin::devices::pit::{self, Pit, Timer};
+use tocsin::devices::rtc::{Cause, Clock, Rate, Rtc};
+use tocsin::time;
+
+/// Ticks of the PIT's one-shots: 0.2 ms.
+const ONE_SHOT: u16 = 238;
+
+/// Rate of the PIT's periods, in Hz.
+const PIT_HERTZ: u32 = 1000;
+
+/// Rates of the RTC, in Hz, with the most periods to wait for: the slowest takes half a second.
+const RTC_RATES: [(u32, u64); 3] = [(Rate::MAX, u64::MAX), (1024, u64::MAX), (Rate::MIN, 1)];
+
+pub(super) fn pit(run: &mut Run<'_>) -> Result<(), DeviceError> {
+    let mut timer = Pit::claim()?.answer(run.class, run.cpu, || {})?;
+
+    let begin = Begin::new(timer.line());
+    let mut raised = 0;
+    for number in 1..=run.count {
+        timer.once(ONE_SHOT);
+        if !time::wait_until(PATIENCE, || timer.is_done()) {
+            return Err(DeviceError::Wrong("PIT", "a count does not end".into()));
+        }
+        raised += 1;
+        if !arrives(timer.line(), &begin, number, PATIENCE) {
+            break;
+        }
+    }
+    run.row("PIT one-shot", timer.line(), &begin, &Ends::all(raised));
+    if received(timer.line()) == 0 && raised > 0 {
+        return Ok(());
+    }
+
+    let begin = mask_an_edge(run, &mut timer, Timer::line, |timer| {
+        timer.once(ONE_SHOT);
+        Ok(())
+    })?;
+    run.row("PIT masked", timer.line(), &begin, &Ends::lost());
+
+    let begin = Begin::new(timer.line());
+    if let Some(count) = pit::divisor(PIT_HERTZ) {
+        timer.every(count);
+        let period = pit::nanoseconds(pit::ticks(count).into());
+        arrives(
+            timer.line(),
+            &begin,
+            run.count,
+            PATIENCE + 2 * period * run.count,
+        );
+        let periods = (time::nanoseconds() - begin.time) / period.max(1);
+        // It goes on, and would interrupt while the row is printed.
+        timer.line().set_masked(true);
+        let what = format!("PIT {PIT_HERTZ} Hz");
+        run.row(&what, timer.line(), &begin, &Ends::estimated(periods));
+    }
+    Ok(())
+}
+
+/// What register C has told in the handler: periods and updates.
+#[derive(Default)]
+struct Told {
+    periods: AtomicU64,
+    updates: AtomicU64,
+}
+
+impl Told {
+    fn note(&self, cause: Cause) {
+        for (happened, counter) in [
+            (cause.is_periodic(), &self.periods),
+            (cause.is_update_ended(), &self.updates),
+        ] {
+            counter.fetch_add(u64::from(happened), Ordering::Release);
+        }
+    }
+}
+
+pub(super) fn rtc(run: &mut Run<'_>) -> Result<(), DeviceError> {
+    let told = Arc::new(Told::default());
+    let handler = {
+        let told = Arc::clone(&told);
+        move |cause| told.note(cause)
+    };
+    let mut clock = Rtc::claim()?.answer(run.class, run.cpu, handler)?;
+    for (hertz, most) in RTC_RATES {
+        let count = run.count.min(most);
+        let row = RtcRow::begin(&clock, &told.periods, count);
+        clock.every(Rate::hertz(hertz))?;
+        let time = count * 2_000_000_000 / u64::from(hertz);
+        arrives(clock.line(), &row.begin, count, PATIENCE + time);
+        clock.every(None)?;
+        row.end(run, &format!("RTC {hertz} Hz"), &clock);
+    }
+
+    let count = run.count.min(1);
+    let row = RtcRow::begin(&clock, &told.updates, count);
+    clock.on_update(true);
+    // An update comes every second.
+    arrives(clock.line(), &row.begin, count, 2 * PATIENCE);
+    clock.on_update(false);
+    row.end(run, "RTC update ended", &clock);
+
+    // A masked edge is lost. The clock's output stays asserted then, and there is no other edge until it
+    // is acknowledged, though some emulators make one.
+    let begin = Begin::new(clock.line());
+    clock.line().set_masked(true);
+    clock.every(Rate::hertz(Rate::MAX))?;
+    time::spin_for(GRACE);
+    if received(clock.line()) != begin.received {
+        run.problem("RTC: an interrupt came although it was masked");
+    }
+    let row = RtcRow::begin(&clock, &told.periods, 1);
+    clock.line().set_masked(false);
+    clock.acknowledge();
+    arrives(clock.line(), &row.begin, 1, PATIENCE);
+    clock.every(None)?;
+    row.end(run, "RTC after masked ones", &clock);
+    Ok(())
+}
+
+/// A row of the clock: each interrupt must be told of by register C, with the right reason.
+struct RtcRow<'a> {
+    begin: Begin,
+    told: &'a AtomicU64,
+    before: u64,
+    /// How many must come.
+    least: u64,
+}
+
+impl<'a> RtcRow<'a> {
+    /// While the clock is silent or masked.
+    fn begin(clock: &Clock, told: &'a AtomicU64, least: u64) -> Self {
+        Self {
+            begin: Begin::new(clock.line()),
+            told,
+            before: told.load(Ordering::Acquire),
+            least,
+        }
+    }
+
+    /// Shows the row, when the clock is silent again.
+    ///
+    /// An interrupt that was on its way when the clock was silenced finds no reason in register C. An
+    /// emulator whose host is late makes more of these, one for each period that ends before the one
+    /// before it is answered, so any number is accepted.
+    fn end(self, run: &mut Run<'_>, what: &str, clock: &Clock) {
+        run.settle(0);
+        let raised = self.told.load(Ordering::Acquire) - self.before;
+        let ends = Ends {
+            empty: u64::MAX,
+            ..Ends::all(raised)
+        };
+        run.row(what, clock.line(), &self.begin, &ends);
+        if raised < self.least {
+            let least = self.least;
+            run.problem(&format!("{what}: {raised} raised, {least} waited for"));
+        }
+    }
+}

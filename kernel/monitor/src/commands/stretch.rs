@@ -1,0 +1,110 @@
+//! `prio watch` and `prio hold`: the longest times that interrupts were held back, and sections that
+//! are long on purpose.
+
+use alloc::format;
+use alloc::string::ToString;
+
+use tocsin_logic::units::Nanoseconds;
+use tocsin_logic::vector::PriorityClass;
+
+use crate::command::{Arguments, CommandError};
+use tocsin::cpu::{interrupts, stretch};
+use tocsin::irq::{CeilingMutex, priority};
+use tocsin::smp::jobs;
+use tocsin::sync::{self, IrqMutex};
+use tocsin::{println, time};
+
+/// How long a section on purpose is, in nanoseconds: longer than any other, even where a virtual CPU
+/// waits for its turn on the host.
+const HOLD: u64 = 400_000_000;
+
+/// The class of the sections on purpose: calls still get through, devices do not.
+const CLASS: PriorityClass = PriorityClass::new(12).expect("a class is 0 to 15");
+
+pub(super) fn watch(arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
+    let word = arguments.required()?;
+    arguments.end()?;
+    match word {
+        "on" => stretch::watch(true),
+        "off" => stretch::watch(false),
+        _ => {
+            return Err(CommandError::BadArgument {
+                given: word.to_string(),
+                expected: "`on` or `off`".into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn hold(arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
+    let word = arguments.required()?;
+    arguments.end()?;
+    let section: fn(u64) = match word {
+        "lock" => |_| hold_lock(&IrqMutex::new(())),
+        "interrupts" => |_| hold_interrupts(),
+        "priority" => |_| hold_priority(),
+        "ceiling" => |_| hold_ceiling(&CeilingMutex::new(CLASS, ())),
+        _ => {
+            return Err(CommandError::BadArgument {
+                given: word.to_string(),
+                expected: "`lock`, `interrupts`, `priority` or `ceiling`".into(),
+            });
+        }
+    };
+    jobs::run_on_all(section).map_err(CommandError::Cpu)
+}
+
+#[inline(never)]
+fn hold_lock(lock: &IrqMutex<()>) {
+    let _guard = lock.lock();
+    time::spin_for(HOLD);
+}
+
+#[inline(never)]
+fn hold_interrupts() {
+    sync::without_interrupts(|| time::spin_for(HOLD));
+}
+
+#[inline(never)]
+fn hold_priority() {
+    let raised = priority::raise(CLASS);
+    time::spin_for(HOLD);
+    drop(raised);
+    // Prevents a tail call to the drop, so that the report names this function.
+    core::hint::black_box(());
+}
+
+#[inline(never)]
+fn hold_ceiling(lock: &CeilingMutex<()>) {
+    let guard = lock.lock();
+    time::spin_for(HOLD);
+    drop(guard);
+    // As in `hold_priority`.
+    core::hint::black_box(());
+}
+
+/// The longest stretches of all CPUs, if there are any.
+pub(super) fn show() {
+    let cpus = interrupts::all_cpus();
+    let none = cpus.iter().all(|cpu| {
+        let stretches = &cpu.stretches;
+        stretches.off.longest().is_none() && stretches.raised.longest().is_none()
+    });
+    if none {
+        return;
+    }
+    println!("Longest stretches since `prio watch on`:");
+    println!("  CPU  held back          for  ended at");
+    for cpu in cpus {
+        for (what, stretch) in [
+            ("all", &cpu.stretches.off),
+            ("by CR8", &cpu.stretches.raised),
+        ] {
+            if let Some((duration, place)) = stretch.longest() {
+                let duration = format!("{}", Nanoseconds(duration));
+                println!("  {:>3}  {what:<9}  {duration:>10}  {place}", cpu.id());
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `timer`: the clocks, and the local APIC's timer in each of its modes, without the queue of timers.
+
+use alloc::string::ToString;
+
+use tocsin_logic::units::Nanoseconds;
+
+use crate::command::{Arguments, CommandError};
+use tocsin::apic::timer::{self, CountError};
+use tocsin::irq::timers::{self, Borrowed};
+use tocsin::{Machine, println, time};
+
+/// Length of the one-shot interval and of the periodic one, in nanoseconds.
+const ONCE: u64 = 2_000_000;
+const PERIOD: u64 = 1_000_000;
+
+/// Periodic interrupts that are waited for.
+const PERIODS: u64 = 10;
+
+/// How long to wait for interrupts before they count as missing, in nanoseconds.
+const PATIENCE: u64 = 2_000_000_000;
+
+pub(super) fn timer(
+    _: &'static Machine,
+    arguments: &mut Arguments<'_>,
+) -> Result<(), CommandError> {
+    arguments.end()?;
+    let frequency = time::frequency();
+    println!("TSC: {} Hz, {}", frequency.hertz, frequency.source);
+    let Some(info) = timer::info() else {
+        println!("The local APIC's timer has not been measured.");
+        return Ok(());
+    };
+    match info.hertz {
+        Some(hertz) => println!(
+            "Local APIC timer: {hertz} Hz, measured against the {}",
+            info.reference.clock
+        ),
+        None => println!("Local APIC timer: its rate could not be measured"),
+    }
+    println!(
+        "TSC-deadline mode: {}",
+        if info.has_deadline { "yes" } else { "no" }
+    );
+    let timer = timers::borrow().map_err(|lent| CommandError::Failed(lent.to_string()))?;
+    show(&timer, "one-shot", ONCE, 1, |timer| timer.start_once(ONCE));
+    show(&timer, "periodic", PERIOD, PERIODS, |timer| {
+        timer.start_periodic(PERIOD)
+    });
+    if info.has_deadline {
+        show(&timer, "deadline", ONCE, 1, |timer| {
+            timer.start_deadline(ONCE)
+        });
+    }
+    Ok(())
+}
+
+/// Starts the timer, waits for `count` interrupts, one each `interval` nanoseconds, and prints how long
+/// it took.
+fn show(
+    timer: &Borrowed,
+    mode: &str,
+    interval: u64,
+    count: u64,
+    start: impl FnOnce(&Borrowed) -> Result<(), CountError>,
+) {
+    // Before the start: a virtual CPU may lose its turn for longer than the interval right after it.
+    let first = timer.ticks();
+    let seen = || timer.ticks() - first;
+    let begin = time::nanoseconds();
+    if let Err(error) = start(timer) {
+        println!("  {mode}: {error}");
+        return;
+    }
+    time::wait_until(PATIENCE, || seen() >= count);
+    let taken = Nanoseconds(time::nanoseconds() - begin);
+    timer.stop();
+    let wanted = Nanoseconds(interval * count);
+    println!(
+        "  {mode}: {} of {count} interrupts in {taken}, {wanted} wanted",
+        seen().min(count)
+    );
+}

@@ -1,0 +1,392 @@
+//! The cases of `timers test`, each as it runs on one CPU, in a thread.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::test::{Ground, Wrong, check, note};
+use tocsin::irq::timers::{self, CAPACITY, Expiry, Mode, Timer, TimerError};
+use tocsin::irq::{call, deferred, priority};
+use tocsin::sync::IrqMutex;
+use tocsin::{cpu, smp, time};
+
+/// Both ways in which a function can run.
+const MODES: [Mode; 2] = [Mode::Interrupt, Mode::Deferred];
+
+/// Adds one, in a function that others wait for.
+fn add(count: &AtomicU64) {
+    count.fetch_add(1, Ordering::Release);
+}
+
+fn get(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Acquire)
+}
+
+/// A timer, or a note that it was refused.
+fn make<F>(cpu: u32, mode: Mode, function: F) -> Option<Timer>
+where
+    F: FnMut(&Expiry<'_>) + Send + 'static,
+{
+    started(Timer::on(cpu, "test", mode, function))
+}
+
+fn started<T>(result: Result<T, TimerError>) -> Option<T> {
+    check(result.is_ok(), Wrong::Refused);
+    result.ok()
+}
+
+/// How often to do what all CPUs do at once: `most`, or less often if they are many and share a host.
+fn rounds(most: u64) -> u64 {
+    let cpus = smp::all().len() as u64;
+    (most * 4 / cpus).clamp(most.min(6), most)
+}
+
+/// The CPU that stands `distance` after this one in the list, around its end.
+fn neighbour(cpu: u32, distance: usize) -> u32 {
+    let online = smp::all();
+    let own = online.iter().position(|online| online.cpu.id() == cpu);
+    let place = (own.unwrap_or(0) + distance) % online.len().max(1);
+    online.get(place).map_or(cpu, |online| online.cpu.id())
+}
+
+/// Many timers with deadlines in any order, many of them equal. Some are cancelled before any fires,
+/// some while they fire. Each that was not cancelled fires once.
+pub(super) fn scattered(ground: &Ground) {
+    const TIMERS: u64 = 200;
+    const SPREAD: u64 = 300;
+    const STEP: u64 = 100_000;
+    let last = Arc::new(IrqMutex::new((0, 0)));
+    let counts: Arc<[AtomicU64]> = (0..TIMERS).map(|_| AtomicU64::new(0)).collect();
+    let mut all = Vec::new();
+    for index in 0..TIMERS {
+        let (last, counts, cpu) = (Arc::clone(&last), Arc::clone(&counts), ground.cpu);
+        let timer = make(cpu, Mode::Interrupt, move |expiry| {
+            let deadline = expiry.deadline();
+            check(time::nanoseconds() >= deadline, Wrong::Early);
+            check(cpu::current().id() == cpu, Wrong::OtherCpu);
+            let mut last = last.lock();
+            // They were started in the order of their indices.
+            check(*last < (deadline, index + 1), Wrong::OutOfOrder);
+            *last = (deadline, index + 1);
+            add(&counts[index as usize]);
+        });
+        all.extend(timer);
+    }
+    // None fires before all are started, or one could be started after a later one had fired.
+    let raised = priority::raise(timers::CLASS);
+    let begin = time::nanoseconds();
+    for timer in &mut all {
+        started(timer.at(begin + ground.random(SPREAD) * STEP));
+    }
+    let mut cancelled = Vec::new();
+    for index in (0..all.len()).step_by(7) {
+        check(all[index].cancel(), Wrong::AfterCancel);
+        cancelled.push(index);
+    }
+    drop(raised);
+    for index in (3..all.len()).step_by(7) {
+        time::spin_for(ground.random(STEP));
+        if all[index].cancel() {
+            cancelled.push(index);
+        }
+    }
+    let fired = || counts.iter().map(get).sum::<u64>();
+    ground.wait_for(|| fired() >= TIMERS - cancelled.len() as u64);
+    drop(all);
+    for index in &cancelled {
+        check(get(&counts[*index]) == 0, Wrong::AfterCancel);
+    }
+    check(counts.iter().all(|count| get(count) <= 1), Wrong::Twice);
+    check(Arc::strong_count(&counts) == 1, Wrong::NotFreed);
+    ground.count(TIMERS, fired() + cancelled.len() as u64);
+}
+
+/// What a periodic timer saw.
+#[derive(Default)]
+struct Periods {
+    first: AtomicU64,
+    last: AtomicU64,
+    fired: AtomicU64,
+    /// Periods that it was called for, or told of.
+    passed: AtomicU64,
+}
+
+/// Timers with periods, until each has fired some times. Each deadline is a whole number of periods after
+/// the first: as many as were told.
+pub(super) fn periodic(ground: &Ground) {
+    let often = rounds(20);
+    for mode in MODES {
+        let period = 300_000 + ground.random(700_000);
+        let seen = Arc::new(Periods::default());
+        let inside = Arc::clone(&seen);
+        let Some(mut timer) = make(ground.cpu, mode, move |expiry| {
+            let deadline = expiry.deadline();
+            check(time::nanoseconds() >= deadline, Wrong::Early);
+            if get(&inside.fired) == 0 {
+                inside.first.store(deadline, Ordering::Relaxed);
+            }
+            let since = deadline - get(&inside.first);
+            check(since.is_multiple_of(period), Wrong::Drift);
+            // Deferred, it is told of periods before this deadline, else of those after it.
+            if mode == Mode::Interrupt {
+                check(since == get(&inside.passed) * period, Wrong::Drift);
+            }
+            inside.last.store(deadline, Ordering::Relaxed);
+            inside
+                .passed
+                .fetch_add(1 + expiry.missed(), Ordering::Relaxed);
+            add(&inside.fired);
+        }) else {
+            continue;
+        };
+        started(timer.every(period));
+        ground.wait_for(|| get(&seen.fired) >= often);
+        check(timer.cancel(), Wrong::AfterCancel);
+        let counted = timer.fired() + timer.missed();
+        drop(timer);
+        check(Arc::strong_count(&seen) == 1, Wrong::NotFreed);
+        let least = (get(&seen.last) - get(&seen.first)) / period + 1;
+        check(get(&seen.passed) >= least, Wrong::Drift);
+        ground.count(counted, get(&seen.passed));
+    }
+}
+
+/// Timers of the three CPUs that follow, some of them cancelled, in both modes.
+pub(super) fn elsewhere(ground: &Ground) {
+    let number = rounds(24);
+    let counts: Arc<[AtomicU64]> = (0..number).map(|_| AtomicU64::new(0)).collect();
+    let mut all = Vec::new();
+    let mut cancelled = 0;
+    for index in 0..number {
+        let cpu = neighbour(ground.cpu, 1 + index as usize % 3);
+        let inside = Arc::clone(&counts);
+        let mode = MODES[index as usize / 3 % 2];
+        let Some(mut timer) = make(cpu, mode, move |expiry| {
+            check(time::nanoseconds() >= expiry.deadline(), Wrong::Early);
+            check(cpu::current().id() == cpu, Wrong::OtherCpu);
+            add(&inside[index as usize]);
+        }) else {
+            continue;
+        };
+        // The second command is the one that counts.
+        started(timer.after(1_000_000_000_000));
+        started(timer.after(ground.random(2_000_000)));
+        if index % 4 == 0 {
+            time::spin_for(ground.random(1_500_000));
+            if timer.cancel() {
+                cancelled += 1;
+                let fired = counts[index as usize].swap(CANCELLED, Ordering::AcqRel);
+                check(fired == 0, Wrong::AfterCancel);
+            }
+        }
+        all.push(timer);
+    }
+    let fired = || counts.iter().filter(|count| get(count) == 1).count() as u64;
+    ground.wait_for(|| fired() + cancelled >= number);
+    drop(all);
+    for count in &*counts {
+        check(get(count) <= CANCELLED, Wrong::AfterCancel);
+        check(get(count) == CANCELLED || get(count) <= 1, Wrong::Twice);
+    }
+    check(Arc::strong_count(&counts) == 1, Wrong::NotFreed);
+    ground.count(number, fired() + cancelled);
+}
+
+/// The count of a timer that was cancelled: more than any fires.
+const CANCELLED: u64 = 1 << 32;
+
+/// Drops timers of the next CPU while they fire. After a drop, the function neither runs nor exists.
+pub(super) fn dropped_while_firing(ground: &Ground) {
+    let cpu = neighbour(ground.cpu, 1);
+    for round in 0..rounds(60) {
+        let calls = Arc::new((AtomicBool::new(false), AtomicU64::new(0)));
+        let inside = Arc::clone(&calls);
+        let Some(mut timer) = make(cpu, MODES[round as usize % 2], move |expiry| {
+            inside.0.store(true, Ordering::Relaxed);
+            time::spin_for(20_000);
+            if round % 3 == 0 {
+                expiry.after(300_000);
+            }
+            add(&inside.1);
+            inside.0.store(false, Ordering::Release);
+        }) else {
+            continue;
+        };
+        if round % 3 == 1 {
+            started(timer.every(400_000));
+        } else {
+            started(timer.after(ground.random(200_000)));
+        }
+        if round % 4 < 2 {
+            time::spin_for(ground.random(600_000));
+        } else {
+            // In the middle of a call, or right after it.
+            ground.wait_for(|| calls.0.load(Ordering::Acquire) || get(&calls.1) > 0);
+        }
+        drop(timer);
+        let is_inside = calls.0.load(Ordering::Acquire);
+        let before = get(&calls.1);
+        check(!is_inside, Wrong::AfterDrop);
+        time::spin_for(50_000);
+        ground.count(before, get(&calls.1));
+        check(!calls.0.load(Ordering::Acquire), Wrong::AfterDrop);
+        // On a CPU of its own, a function that only waits to run is freed where it would have.
+        ground.wait_for(|| Arc::strong_count(&calls) == 1);
+        check(Arc::strong_count(&calls) == 1, Wrong::NotFreed);
+    }
+}
+
+/// A function that starts its own timer again and again, then stops, while another timer is far away.
+pub(super) fn restarted_inside(ground: &Ground) {
+    let often = rounds(50);
+    let Some(mut far) = make(ground.cpu, Mode::Interrupt, |_| note(Wrong::Early)) else {
+        return;
+    };
+    started(far.after(FAR));
+    for mode in MODES {
+        let count = Arc::new(AtomicU64::new(0));
+        let inside = Arc::clone(&count);
+        let mut deadline = 0;
+        let Some(mut timer) = make(ground.cpu, mode, move |expiry| {
+            check(expiry.deadline() > deadline, Wrong::OutOfOrder);
+            deadline = expiry.deadline();
+            check(time::nanoseconds() >= deadline, Wrong::Early);
+            add(&inside);
+            match get(&inside) {
+                count if count == often => expiry.stop(),
+                count if count % 2 == 0 => expiry.at(deadline + 1),
+                _ => expiry.after(20_000),
+            }
+        }) else {
+            continue;
+        };
+        started(timer.after(0));
+        ground.wait_for(|| get(&count) >= often);
+        time::spin_for(100_000);
+        check(!timer.cancel(), Wrong::AfterCancel);
+        ground.count(often, get(&count));
+    }
+    check(far.cancel(), Wrong::AfterCancel);
+}
+
+/// Longer than a test takes, in nanoseconds.
+const FAR: u64 = 3_600_000_000_000;
+
+/// A function that drops its own timer: it goes on to its end, and is freed then.
+pub(super) fn dropped_inside(ground: &Ground) {
+    for round in 0..rounds(10) {
+        let place = Arc::new(IrqMutex::new(None::<Timer>));
+        let calls = Arc::new(AtomicU64::new(0));
+        let inside = (Arc::clone(&place), Arc::clone(&calls));
+        let Some(mut timer) = make(ground.cpu, MODES[round as usize % 2], move |expiry| {
+            let timer = inside.0.lock().take();
+            drop(timer);
+            // Does nothing any more.
+            expiry.after(0);
+            add(&inside.1);
+        }) else {
+            continue;
+        };
+        // It must not fire before it is where the function looks for it.
+        let raised = priority::raise(timers::CLASS);
+        started(timer.every(timers::SHORTEST_PERIOD));
+        *place.lock() = Some(timer);
+        drop(raised);
+        ground.wait_for(|| Arc::strong_count(&calls) == 1);
+        check(Arc::strong_count(&calls) == 1, Wrong::NotFreed);
+        ground.count(1, get(&calls));
+    }
+}
+
+/// What handlers start: a timer, and how often it has fired.
+type Target = (IrqMutex<Option<Timer>>, AtomicU64);
+
+/// Starts the timer, as a call (class 13) or deferred work (class 2).
+extern "C" fn start(target: usize) {
+    // SAFETY: 1. Who waits for the timer to fire keeps the target that long.
+    let target = unsafe { &*(target as *const Target) };
+    match target.0.lock().as_mut() {
+        Some(timer) => check(timer.after(10_000).is_ok(), Wrong::Refused),
+        None => note(Wrong::Refused),
+    }
+}
+
+/// Timers that handlers of classes 2 and 13 start, of this CPU and of the next.
+pub(super) fn from_handlers(ground: &Ground) {
+    let rounds = rounds(40);
+    for distance in [0, 1] {
+        let target: Arc<Target> = Arc::new((IrqMutex::new(None), AtomicU64::new(0)));
+        let inside = Arc::clone(&target);
+        let cpu = neighbour(ground.cpu, distance);
+        let timer = make(cpu, Mode::Interrupt, move |_| add(&inside.1));
+        *target.0.lock() = timer;
+        let argument = Arc::as_ptr(&target) as usize;
+        for round in 0..rounds {
+            if round % 2 == 0 {
+                check(deferred::defer(start, argument).is_ok(), Wrong::Refused);
+            } else {
+                check(
+                    call::start(ground.cpu, start, argument).is_ok(),
+                    Wrong::Refused,
+                );
+            }
+            ground.wait_for(|| get(&target.1) > round);
+        }
+        let timer = target.0.lock().take();
+        drop(timer);
+        ground.count(rounds, get(&target.1));
+    }
+}
+
+/// A timer whose function starts another one, of the next CPU: both functions run in class 14, and each CPU
+/// waits for the next.
+pub(super) fn from_a_function(ground: &Ground) {
+    let rounds = rounds(20);
+    let count = Arc::new(AtomicU64::new(0));
+    let inside = Arc::clone(&count);
+    let other = make(neighbour(ground.cpu, 1), Mode::Interrupt, move |_| {
+        add(&inside);
+    });
+    let Some(mut other) = other else { return };
+    let function = move |expiry: &Expiry<'_>| {
+        started(other.after(1_000_000));
+        // Waits for the other CPU's answer.
+        other.cancel();
+        started(other.after(5_000));
+        expiry.after(200_000);
+    };
+    let Some(mut timer) = make(ground.cpu, Mode::Interrupt, function) else {
+        return;
+    };
+    started(timer.after(0));
+    ground.wait_for(|| get(&count) >= rounds);
+    drop(timer);
+    ground.count(rounds, get(&count).min(rounds));
+    check(Arc::strong_count(&count) == 1, Wrong::NotFreed);
+}
+
+/// All places of this CPU: one more timer is refused, and all fire.
+pub(super) fn full(ground: &Ground) {
+    let count = Arc::new(AtomicU64::new(0));
+    let new = || {
+        let inside = Arc::clone(&count);
+        Timer::on(ground.cpu, "test", Mode::Interrupt, move |_| add(&inside))
+    };
+    let mut taken = 0;
+    timers::for_each_of(ground.cpu, |_| taken += 1);
+    let mut all: Vec<Timer> = Vec::new();
+    while let Ok(timer) = new() {
+        all.push(timer);
+    }
+    check(
+        new().is_err_and(|error| error == TimerError::Full(ground.cpu)),
+        Wrong::Refused,
+    );
+    for timer in &mut all {
+        started(timer.after(ground.random(1_000_000)));
+    }
+    ground.wait_for(|| get(&count) >= all.len() as u64);
+    all.truncate(1);
+    check(new().is_ok(), Wrong::Refused);
+    ground.count(CAPACITY as u64 - taken, get(&count));
+}

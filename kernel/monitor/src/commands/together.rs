@@ -1,0 +1,111 @@
+//! The ends of `fault` that take several CPUs: all at once, one among others that print, and CPUs that
+//! an NMI cannot stop.
+
+use core::arch::asm;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use tocsin::cpu::{self, ending};
+use tocsin::irq::nmi;
+use tocsin::smp::{self, jobs};
+use tocsin::{println, time};
+
+/// How long a CPU waits for the others before it goes on without them, in nanoseconds.
+const PATIENCE: u64 = 20_000_000_000;
+
+/// Lines for each other CPU that are printed before one panics.
+const LINES: u64 = 20;
+
+static ARRIVED: AtomicU32 = AtomicU32::new(0);
+static PRINTED: AtomicU64 = AtomicU64::new(0);
+
+fn others() -> impl Iterator<Item = u32> {
+    let own = cpu::current().id();
+    smp::all()
+        .iter()
+        .map(|online| online.cpu.id())
+        .filter(move |&cpu| cpu != own)
+}
+
+/// All CPUs panic at once.
+pub(super) fn panic_all() {
+    ARRIVED.store(0, Ordering::Release);
+    // The jobs never end.
+    let _ = jobs::run_on_all(|cpu| {
+        let all = others().count() as u32 + 1;
+        ARRIVED.fetch_add(1, Ordering::AcqRel);
+        time::wait_until(PATIENCE, || ARRIVED.load(Ordering::Acquire) >= all);
+        let arrived = ARRIVED.load(Ordering::Acquire);
+        assert!(
+            arrived >= all,
+            "CPU {cpu} panics with {arrived} of {all} CPUs"
+        );
+        panic!("CPU {cpu} panics with all others");
+    });
+}
+
+/// This CPU panics while all others print.
+pub(super) fn panic_among_printers() {
+    static OWN: AtomicU32 = AtomicU32::new(0);
+    PRINTED.store(0, Ordering::Relaxed);
+    ARRIVED.store(0, Ordering::Relaxed);
+    OWN.store(cpu::current().id(), Ordering::Relaxed);
+    let _ = jobs::run_on_all(|cpu| {
+        if cpu != u64::from(OWN.load(Ordering::Relaxed)) {
+            print_for_ever(cpu);
+        }
+        let all = others().count();
+        let has_begun = || ARRIVED.load(Ordering::Relaxed) as usize >= all;
+        let enough = || PRINTED.load(Ordering::Relaxed) >= LINES * all as u64;
+        time::wait_until(PATIENCE, || has_begun() && enough());
+        assert!(has_begun(), "CPU {cpu} panics, and not all others print");
+        panic!("CPU {cpu} panics while others print");
+    });
+}
+
+fn print_for_ever(cpu: u64) -> ! {
+    ARRIVED.fetch_add(1, Ordering::Relaxed);
+    loop {
+        let number = PRINTED.fetch_add(1, Ordering::Relaxed);
+        println!("line {number} by CPU {cpu}, to its end");
+    }
+}
+
+/// This CPU panics; all others, in their NMI handlers, where no NMI can stop them, panic or fault when
+/// it has begun.
+pub(super) fn panic_before_others() {
+    extern "C" fn end_after(_: usize) {
+        ARRIVED.fetch_add(1, Ordering::AcqRel);
+        time::wait_until(PATIENCE, ending::is_elsewhere);
+        let cpu = cpu::current().id();
+        assert!(cpu.is_multiple_of(2), "CPU {cpu} panics after another");
+        // SAFETY: 1. #UD ends the kernel.
+        unsafe { asm!("ud2") };
+    }
+    interrupt_others(end_after);
+    panic!("CPU {} panics before the others", cpu::current().id());
+}
+
+/// This CPU panics; all others stay in their NMI handlers, and cannot be stopped.
+pub(super) fn panic_among_silent() {
+    extern "C" fn stay(_: usize) {
+        ARRIVED.fetch_add(1, Ordering::AcqRel);
+        loop {
+            core::hint::spin_loop();
+        }
+    }
+    interrupt_others(stay);
+    panic!("CPU {} panics, and nobody hears", cpu::current().id());
+}
+
+/// Lets all others call `function` in their NMI handlers, and waits until they do.
+fn interrupt_others(function: cpu::nmi::Function) {
+    ARRIVED.store(0, Ordering::Release);
+    for cpu in others() {
+        // SAFETY: the functions here count in an atomic, and stay.
+        if let Err(error) = unsafe { nmi::call(cpu, function, 0) } {
+            println!("fault: {error}");
+        }
+    }
+    let all = others().count() as u32;
+    time::wait_until(PATIENCE, || ARRIVED.load(Ordering::Acquire) >= all);
+}

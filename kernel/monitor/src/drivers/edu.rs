@@ -1,0 +1,403 @@
+//! QEMU's `edu` device, which interrupts when it is told to (QEMU, docs/specs/edu): by MSI, or by its
+//! pin. With it an interrupt can be counted on both ends.
+
+use alloc::sync::Arc;
+use core::ops::AddAssign;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tocsin_logic::irq::route::Mode;
+use tocsin_logic::topology::Topology;
+use tocsin_logic::vector::PriorityClass;
+
+use tocsin::irq::{Claim, Line, Member, Request, SharedLine, Source};
+use tocsin::pci::{Device, Function, PciError, Window, find};
+use tocsin::{cancel, time};
+
+/// Vendor and device ID.
+pub const IDS: (u16, u16) = (0x1234, 0x11e8);
+
+/// The registers behind BAR 0, all of 32 bits.
+mod register {
+    /// Version, and 0xed in the lowest byte.
+    pub const IDENTIFICATION: u64 = 0x00;
+    /// Reads as the inverse of what was written.
+    pub const LIVENESS: u64 = 0x04;
+    /// Written: a number; read: its factorial, when it is computed.
+    pub const FACTORIAL: u64 = 0x08;
+    /// Bit 0: computing. Bit 7: raise interrupt value 1 when done.
+    pub const STATUS: u64 = 0x20;
+    /// The values that were raised and not acknowledged.
+    pub const INTERRUPT_STATUS: u64 = 0x24;
+    /// Written: raises the interrupt with this value.
+    pub const RAISE: u64 = 0x60;
+    /// Written: takes these bits from the interrupt status.
+    pub const ACKNOWLEDGE: u64 = 0x64;
+    /// Bit 0: a transfer to or from memory is under way.
+    pub const DMA_COMMAND: u64 = 0x98;
+}
+
+/// Bit 7 of the status register.
+const INTERRUPT_WHEN_COMPUTED: u32 = 1 << 7;
+/// The value that the end of a computation raises.
+const COMPUTED: u32 = 1;
+
+/// How long to wait for an interrupt before it counts as lost, in nanoseconds.
+const PATIENCE: u64 = 2_000_000_000;
+
+/// An `edu` device that we drive.
+#[derive(Debug)]
+pub struct Edu {
+    device: Device,
+    registers: Window,
+}
+
+/// How the device tells of its interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By message.
+    Msi,
+    /// By its pin.
+    Pin,
+}
+
+/// What the handler has seen.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Interrupts with a value.
+    count: AtomicU64,
+    /// The sum of the values.
+    values: AtomicU64,
+    /// Interrupts without one: somebody else's, or doubled ones.
+    empty: AtomicU64,
+    /// Whether the handler leaves interrupts unanswered.
+    ignores: AtomicBool,
+}
+
+/// A device whose interrupts are answered, on a line of its own or as the member of a shared one.
+#[derive(Debug)]
+pub struct Answered<L = Line> {
+    edu: Arc<Edu>,
+    line: L,
+    seen: Arc<Seen>,
+}
+
+/// Numbers from both ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Interrupts raised.
+    pub sent: u64,
+    /// Interrupts answered.
+    pub received: u64,
+    /// The sum of the values that were raised.
+    pub values_sent: u64,
+    /// The sum of the values that the handler read.
+    pub values_received: u64,
+    /// Interrupts for which the device had no value.
+    pub empty: u64,
+}
+
+impl Edu {
+    /// Claims the machine's first free one, and checks that it answers.
+    ///
+    /// Context: thread.
+    ///
+    /// # Errors
+    ///
+    /// [`PciError`], if there is none or it is not what it says.
+    pub fn claim() -> Result<Self, PciError> {
+        let device = find(IDS.0, IDS.1)?.claim()?;
+        let registers = device.map(0)?;
+        let wrong = |what| Err(PciError::Device(device.address, what));
+        if registers.read::<u32>(register::IDENTIFICATION) & 0xff != 0xed {
+            return wrong("the identification register does not say edu");
+        }
+        for pattern in [0x1234_5678, 0, u32::MAX] {
+            registers.write(register::LIVENESS, pattern);
+            if registers.read::<u32>(register::LIVENESS) != !pattern {
+                return wrong("the liveness register does not invert");
+            }
+        }
+        // One that an earlier driver began fails while the device is no bus master; it must not begin to
+        // work when the device becomes one.
+        let is_idle = || registers.read::<u32>(register::DMA_COMMAND) & 1 == 0;
+        if !time::wait_until(PATIENCE, is_idle) {
+            return wrong("a transfer to memory does not end");
+        }
+        let left = registers.read::<u32>(register::INTERRUPT_STATUS);
+        registers.write(register::ACKNOWLEDGE, left);
+        Ok(Self { device, registers })
+    }
+
+    /// The function that the device is. Not as a [`Device`], which would give windows to its registers, and
+    /// through them, as a bus master, to memory.
+    ///
+    /// Context: any but NMI.
+    #[must_use]
+    pub fn function(&self) -> &Function {
+        &self.device
+    }
+
+    /// The device, for measurements.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Major and minor version.
+    ///
+    /// Context: any but NMI.
+    #[must_use]
+    pub fn version(&self) -> (u8, u8) {
+        let [_, _, minor, major] = self
+            .registers
+            .read::<u32>(register::IDENTIFICATION)
+            .to_le_bytes();
+        (major, minor)
+    }
+
+    /// Lets it write its messages.
+    ///
+    /// Context: thread.
+    pub fn let_send(&self) {
+        // SAFETY: no transfer to memory was under way when the device was claimed, and none is ever begun:
+        // nothing else has a window to its registers.
+        unsafe { self.device.enable_bus_master() };
+    }
+
+    /// The virtual address of the register that raises the interrupt with the value that is written to it,
+    /// for code in assembly. A message is sent for each, whether or not the last one was acknowledged.
+    #[must_use]
+    pub(crate) fn raise_register(&self) -> u64 {
+        self.registers.address::<u32>(register::RAISE)
+    }
+
+    /// Takes back the interrupts that were raised with `value`.
+    ///
+    /// Context: any but NMI.
+    pub fn acknowledge(&self, value: u32) {
+        self.registers.write(register::ACKNOWLEDGE, value);
+    }
+
+    /// Has the device's interrupts answered on CPU number `cpu`, with priority class `class`.
+    ///
+    /// Context: thread.
+    ///
+    /// # Errors
+    ///
+    /// [`PciError`], if there is no line or the device cannot interrupt this way.
+    pub fn answer(
+        self: Arc<Self>,
+        way: Way,
+        class: PriorityClass,
+        cpu: u32,
+        topology: &Topology,
+    ) -> Result<Answered, PciError> {
+        let source = match way {
+            Way::Msi => Source::Message,
+            Way::Pin => self.source(topology)?,
+        };
+        let seen = Arc::new(Seen::default());
+        let handler = self.handler(Arc::clone(&seen));
+        let request = Request {
+            name: "edu",
+            source,
+            class,
+            cpu,
+        };
+        let line = Line::new(request, handler).map_err(PciError::Line)?;
+        match way {
+            Way::Msi => {
+                line.attach(self.device.msi()?).map_err(PciError::Line)?;
+                self.let_send();
+            }
+            Way::Pin => self.device.set_pin_enabled(true),
+        }
+        Ok(Answered {
+            edu: self,
+            line,
+            seen,
+        })
+    }
+
+    /// Has the device's interrupts answered on a line that others share, which must be that of its
+    /// [`source`](Self::source).
+    ///
+    /// Context: thread.
+    #[must_use]
+    pub fn join(self: Arc<Self>, line: &SharedLine) -> Answered<Member> {
+        let seen = Arc::new(Seen::default());
+        let line = line.join(self.handler(Arc::clone(&seen)));
+        self.device.set_pin_enabled(true);
+        Answered {
+            edu: self,
+            line,
+            seen,
+        }
+    }
+
+    /// Where its pin arrives.
+    ///
+    /// Context: any but NMI.
+    ///
+    /// # Errors
+    ///
+    /// [`PciError::NoPin`], [`PciError::NoRoute`].
+    pub fn source(&self, topology: &Topology) -> Result<Source, PciError> {
+        let route = self.device.pin_route(topology)?;
+        Ok(Source::Gsi {
+            gsi: route.gsi,
+            mode: Some(Mode {
+                polarity: route.polarity,
+                trigger: route.trigger,
+            }),
+        })
+    }
+
+    fn handler(&self, seen: Arc<Seen>) -> impl Fn() -> Claim + Send + Sync + 'static {
+        let registers = self.registers.clone();
+        move || {
+            if seen.ignores.load(Ordering::Relaxed) {
+                return Claim::NotMine;
+            }
+            let value = registers.read::<u32>(register::INTERRUPT_STATUS);
+            if value == 0 {
+                seen.empty.fetch_add(1, Ordering::Relaxed);
+                return Claim::NotMine;
+            }
+            // Before the end of the interrupt: the pin must be low by then. An EOI by MSR may pass the write
+            // (SDM vol. 3A, 12.12.3), but the answer to a read comes after it.
+            registers.write(register::ACKNOWLEDGE, value);
+            let _: u32 = registers.read(register::INTERRUPT_STATUS);
+            seen.values.fetch_add(value.into(), Ordering::Relaxed);
+            seen.count.fetch_add(1, Ordering::Release);
+            Claim::Mine
+        }
+    }
+}
+
+impl Answered {
+    /// The line that answers.
+    ///
+    /// Context: any but NMI.
+    #[must_use]
+    pub fn line(&self) -> &Line {
+        &self.line
+    }
+}
+
+impl<L> Answered<L> {
+    /// The function that the device is. Not as a [`Device`], which would give windows to its registers, and
+    /// through them, as a bus master, to memory.
+    ///
+    /// Context: any but NMI.
+    #[must_use]
+    pub fn function(&self) -> &Function {
+        &self.edu.device
+    }
+
+    /// Raises `count` interrupts, one after the other, each with a value of its own, and each
+    /// when the one before has been answered or given up.
+    ///
+    /// Context: thread.
+    #[must_use]
+    pub fn raise(&self, count: u32) -> Tally {
+        let registers = &self.edu.registers;
+        self.tally(count.into(), |number| {
+            // Bit 0 is the computation's.
+            let value = (number as u32 + 1) << 1;
+            registers.write(register::RAISE, value);
+            value.into()
+        })
+    }
+
+    /// Has the handler leave the device's interrupts unanswered from now on, as that of another device
+    /// would, or answer them.
+    ///
+    /// Context: thread.
+    pub fn ignore(&self, ignore: bool) {
+        self.seen.ignores.store(ignore, Ordering::Relaxed);
+    }
+
+    /// Interrupts that were answered.
+    ///
+    /// Context: any but NMI.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.seen.count.load(Ordering::Acquire)
+    }
+
+    /// Raises the interrupt with `value`, which has bit 0 clear and others set, and does not wait.
+    ///
+    /// Context: thread.
+    pub fn assert(&self, value: u32) {
+        self.edu.registers.write(register::RAISE, value);
+    }
+
+    /// Raises one interrupt with `value`, which has bit 0 clear and others set, does `act` while it is on
+    /// its way, and waits until it has been answered or is given up.
+    ///
+    /// Context: thread.
+    #[must_use]
+    pub fn raise_with(&self, value: u32, act: impl Fn()) -> Tally {
+        let registers = &self.edu.registers;
+        self.tally(1, |_| {
+            registers.write(register::RAISE, value);
+            act();
+            value.into()
+        })
+    }
+
+    /// Has the device compute the factorial of `number` and interrupt when it is done. Returns it,
+    /// modulo 2^32.
+    ///
+    /// Context: thread.
+    #[must_use]
+    pub fn factorial(&self, number: u32) -> (u32, Tally) {
+        let registers = &self.edu.registers;
+        registers.write(register::STATUS, INTERRUPT_WHEN_COMPUTED);
+        let tally = self.tally(1, |_| {
+            registers.write(register::FACTORIAL, number);
+            COMPUTED.into()
+        });
+        registers.write(register::STATUS, 0_u32);
+        (registers.read(register::FACTORIAL), tally)
+    }
+
+    /// Sends `count` interrupts through `send`, which gives the value of each, and counts what comes. Fewer than
+    /// several if cancelled.
+    fn tally(&self, count: u64, send: impl Fn(u64) -> u64) -> Tally {
+        let received = || self.seen.count.load(Ordering::Acquire);
+        let values = || self.seen.values.load(Ordering::Relaxed);
+        let empty = || self.seen.empty.load(Ordering::Relaxed);
+        let before = (received(), values(), empty());
+        let (mut raised, mut values_sent) = (0, 0);
+        // One alone is part of an operation, such as a computation.
+        while raised < count && !(count > 1 && cancel::is_requested()) {
+            values_sent += send(raised);
+            time::wait_until(PATIENCE, || received() > before.0 + raised);
+            raised += 1;
+        }
+        Tally {
+            sent: raised,
+            received: received() - before.0,
+            values_sent,
+            values_received: values() - before.1,
+            empty: empty() - before.2,
+        }
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.received += other.received;
+        self.values_sent += other.values_sent;
+        self.values_received += other.values_received;
+        self.empty += other.empty;
+    }
+}
+
+impl<L> Drop for Answered<L> {
+    fn drop(&mut self) {
+        self.edu.device.set_pin_enabled(false);
+    }
+}

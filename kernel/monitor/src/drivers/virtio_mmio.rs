@@ -1,0 +1,286 @@
+//! Virtio devices in memory, without a bus that could find them (Virtual I/O Device 1.2, 4.2): the
+//! command line says where they are.
+//!
+//! On QEMU's microvm with two I/O APICs they interrupt through the second one.
+
+use alloc::format;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use tocsin_logic::acpi::Gsi;
+use tocsin_logic::apic::{Polarity, Trigger};
+use tocsin_logic::command_line;
+use tocsin_logic::devices::virtio_mmio::{LENGTH, MAGIC, VERSION, register};
+use tocsin_logic::irq::route::Mode;
+use tocsin_logic::vector::PriorityClass;
+
+use super::virtio::{ENTROPY, Entropy, Transport, VirtioError};
+use tocsin::Machine;
+use tocsin::devices::DeviceError;
+use tocsin::hw::mmio::Mmio;
+use tocsin::irq::{Claim, Line, Request, Source};
+use tocsin::memory::paging;
+use tocsin::sync::IrqMutex;
+
+pub use tocsin_logic::devices::virtio_mmio::Place;
+
+const NAME: &str = "virtio-mmio entropy device";
+
+/// Those that somebody drives, by their addresses.
+static TAKEN: IrqMutex<alloc::vec::Vec<u64>> = IrqMutex::new(alloc::vec::Vec::new());
+
+/// A claim to the device at an address.
+#[derive(Debug)]
+struct Ownership(u64);
+
+impl Ownership {
+    fn take(address: u64) -> Result<Self, DeviceError> {
+        let mut taken = TAKEN.lock();
+        if taken.contains(&address) {
+            return Err(DeviceError::Taken(NAME));
+        }
+        taken.push(address);
+        Ok(Self(address))
+    }
+}
+
+impl Drop for Ownership {
+    fn drop(&mut self) {
+        TAKEN.lock().retain(|&taken| taken != self.0);
+    }
+}
+
+/// The registers of one device.
+#[derive(Debug)]
+struct Registers(Mmio);
+
+/// The devices that the command line names.
+///
+/// Context: any but NMI.
+pub fn places(machine: &Machine) -> impl Iterator<Item = Place> + use<'_> {
+    command_line::virtio_mmio(&machine.boot.command_line)
+}
+
+/// An entropy device that we drive.
+#[derive(Debug)]
+pub struct VirtioRng {
+    // First: the device is reset before its line goes.
+    entropy: Entropy<Registers>,
+    line: Line,
+    place: Place,
+    raised: Arc<AtomicU64>,
+    _ownership: Ownership,
+}
+
+impl VirtioRng {
+    /// Takes the first free entropy device that the command line names and starts it, its interrupt
+    /// answered on CPU number `cpu`.
+    ///
+    /// Context: thread.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError`]: there is none, it is no such device, or it does not work.
+    pub fn start(machine: &Machine, class: PriorityClass, cpu: u32) -> Result<Self, DeviceError> {
+        let mut refused = None;
+        for place in places(machine) {
+            match Self::start_at(place, class, cpu) {
+                Ok(rng) => return Ok(rng),
+                Err(error) => {
+                    refused.get_or_insert(error);
+                }
+            }
+        }
+        Err(refused.unwrap_or(DeviceError::Absent(
+            NAME,
+            "the command line names none; add virtio_mmio.device=SIZE@ADDRESS:GSI",
+        )))
+    }
+
+    fn start_at(place: Place, class: PriorityClass, cpu: u32) -> Result<Self, DeviceError> {
+        let ownership = Ownership::take(place.address)?;
+        let registers = Registers::find(place)?;
+        let raised = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&raised);
+        let mmio = registers.0;
+        let answer = move || {
+            let status = mmio.read::<u32>(register::INTERRUPT_STATUS);
+            if status == 0 {
+                return Claim::NotMine;
+            }
+            mmio.write(register::INTERRUPT_ACKNOWLEDGE, status);
+            // An EOI by MSR may pass the write (SDM vol. 3A, 12.12.3), and the level be sent again. The answer
+            // to a read comes after it.
+            let _: u32 = mmio.read(register::INTERRUPT_STATUS);
+            counter.fetch_add(1, Ordering::Release);
+            Claim::Mine
+        };
+        // The device asserts its interrupt until it is acknowledged (4.2.2): a level.
+        let mode = Mode {
+            polarity: Polarity::High,
+            trigger: Trigger::Level,
+        };
+        let request = Request {
+            name: "virtio-mmio",
+            source: Source::Gsi {
+                gsi: Gsi(place.gsi),
+                mode: Some(mode),
+            },
+            class,
+            cpu,
+        };
+        let line = Line::new(request, answer).map_err(|error| DeviceError::Line(NAME, error))?;
+        let entropy = Entropy::start(registers).map_err(|error| match error {
+            VirtioError::Memory(error) => DeviceError::Memory(NAME, error),
+            VirtioError::Device(what) => {
+                DeviceError::Wrong(NAME, format!("at {:#x}: {what}", place.address))
+            }
+        })?;
+        Ok(Self {
+            entropy,
+            line,
+            place,
+            raised,
+            _ownership: ownership,
+        })
+    }
+
+    /// Its line.
+    ///
+    /// Context: any but NMI.
+    #[must_use]
+    pub fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// Where it is.
+    ///
+    /// Context: any but NMI.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// How often the handler found the device's interrupt status set.
+    ///
+    /// Context: any but NMI.
+    #[must_use]
+    pub fn raised(&self) -> u64 {
+        self.raised.load(Ordering::Acquire)
+    }
+
+    /// Whether the device asserts its interrupt.
+    ///
+    /// Context: any but NMI.
+    #[must_use]
+    pub fn is_asserted(&self) -> bool {
+        let registers = &self.entropy.transport().0;
+        registers.read::<u32>(register::INTERRUPT_STATUS) != 0
+    }
+
+    /// Asks for random bytes and waits until they are there; the interrupt may come a little later.
+    /// Returns their number.
+    ///
+    /// Context: thread.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::Wrong`], if the device does not fill the buffer.
+    pub fn fill(&self) -> Result<u32, DeviceError> {
+        self.entropy.request();
+        self.entropy
+            .finish()
+            .map_err(|what| DeviceError::Wrong(NAME, what.to_string()))
+    }
+}
+
+impl Registers {
+    /// Maps the registers and looks whether they are those of an entropy device that works as version
+    /// 1 has it.
+    fn find(place: Place) -> Result<Self, DeviceError> {
+        // SAFETY: 1. Who wrote the command line says that registers are there; memory that the kernel
+        // uses is refused.
+        let start = unsafe { paging::map_physical(place.address, place.size, paging::Use::Device) };
+        let start = start.map_err(|error| DeviceError::Memory(NAME, error))?;
+        // SAFETY: 1. Just mapped. 2. A reset device uses no memory, and a driver tells it only of its
+        // queue. 3. The place's address is a multiple of 8.
+        let registers = unsafe { Mmio::new(start, place.size) };
+        let read = |register| registers.read::<u32>(register);
+        let absent = |what| {
+            let what = format!("nothing of the kind at {:#x}: {what}", place.address);
+            Err(DeviceError::Cannot(NAME, what))
+        };
+        let (magic, version) = (read(register::MAGIC), read(register::VERSION));
+        if magic != MAGIC {
+            return absent(format!("magic {magic:#010x}, and not {MAGIC:#010x}"));
+        }
+        if version != VERSION {
+            return absent(format!(
+                "version {version} of the registers; this driver knows version {VERSION} \
+                 (QEMU: -global virtio-mmio.force-legacy=false)"
+            ));
+        }
+        match read(register::DEVICE) {
+            ENTROPY => Ok(Self(registers)),
+            0 => absent("no device is plugged in".to_string()),
+            other => absent(format!("a virtio device of type {other}")),
+        }
+    }
+}
+
+impl Transport for Registers {
+    fn status(&self) -> u8 {
+        // Only the low byte is in use.
+        self.0.read::<u32>(register::STATUS) as u8
+    }
+
+    fn set_status(&self, status: u8) {
+        self.0.write(register::STATUS, u32::from(status));
+    }
+
+    fn let_reach_memory(&self) {}
+
+    fn device_features(&self, select: u32) -> u32 {
+        self.0.write(register::DEVICE_FEATURES_SELECT, select);
+        self.0.read(register::DEVICE_FEATURES)
+    }
+
+    fn set_driver_features(&self, select: u32, features: u32) {
+        self.0.write(register::DRIVER_FEATURES_SELECT, select);
+        self.0.write(register::DRIVER_FEATURES, features);
+    }
+
+    fn select_queue(&self) -> u32 {
+        self.0.write(register::QUEUE_SELECT, 0_u32);
+        self.0.read(register::QUEUE_SIZE_MAX)
+    }
+
+    fn start_queue(&mut self, entries: u16, places: [u64; 3]) -> Result<(), &'static str> {
+        // 4.2.3.2: a queue that is in use already is not ours to set up.
+        if self.0.read::<u32>(register::QUEUE_READY) != 0 {
+            return Err("the queue is in use after the device's reset");
+        }
+        self.0.write(register::QUEUE_SIZE, u32::from(entries));
+        let registers = [
+            register::QUEUE_DESCRIPTORS,
+            register::QUEUE_DRIVER,
+            register::QUEUE_DEVICE,
+        ];
+        for (register, address) in registers.into_iter().zip(places) {
+            self.0.write(register, address as u32);
+            self.0.write(register + 4, (address >> 32) as u32);
+        }
+        self.0.write(register::QUEUE_READY, 1_u32);
+        if self.0.read::<u32>(register::QUEUE_READY) != 1 {
+            return Err("the device does not take the queue");
+        }
+        Ok(())
+    }
+
+    fn notify(&self) {
+        self.0.write(register::QUEUE_NOTIFY, 0_u32);
+    }
+}
+
+const _: () = assert!(LENGTH >= register::QUEUE_DEVICE + 8);

@@ -1,0 +1,295 @@
+//! Lines, tried to the last vector: every vector that a CPU has is taken, used once and given back, and
+//! what cannot be had is refused with the right words.
+
+use crate::raw;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use tocsin_logic::acpi::Gsi;
+use tocsin_logic::irq::route::RouteError;
+use tocsin_logic::irq::vectors::VectorSet;
+use tocsin_logic::vector::{PriorityClass, Vector};
+
+use tocsin::apic::io::InputError;
+use tocsin::irq::{Claim, Line, LineError, Request, Source};
+use tocsin::smp::{self, Online};
+use tocsin::{cancel, cpu, time};
+
+/// How long the interrupts may take to arrive, in nanoseconds.
+const PATIENCE: u64 = 5_000_000_000;
+
+/// Sizes of blocks that are tried.
+const BLOCKS: [u8; 4] = [2, 4, 8, 16];
+
+/// What was tried.
+#[derive(Debug, Default)]
+pub struct Tried {
+    /// Vectors that had a line, each of which was triggered once.
+    pub vectors: u64,
+    /// Interrupts that arrived, all on the right CPU.
+    pub arrived: u64,
+    /// Blocks of vectors that were had.
+    pub blocks: u64,
+    /// Requests that were refused as they must be.
+    pub refused: u64,
+    /// Level-triggered inputs that had a vector of their own.
+    pub levels: u64,
+    /// What was wrong.
+    pub errors: Vec<String>,
+}
+
+/// What one line's handler notes.
+#[derive(Debug, Default)]
+struct Seen {
+    times: AtomicU64,
+    cpu: AtomicU32,
+}
+
+/// Tries the lines of CPU number `cpu`, with the interrupts sent from the calling one. In a thread;
+/// others who make lines on that CPU meanwhile disturb it. If cancelled, not all is tried.
+///
+/// # Errors
+///
+/// [`LineError::Offline`].
+pub fn try_all(cpu: u32) -> Result<Tried, LineError> {
+    let target = smp::find(cpu).ok_or(LineError::Offline(cpu))?;
+    let mut tried = Tried::default();
+    let before = raw::available(target.cpu);
+    let lines = take_all(target, &mut tried);
+    use_once(&lines, cpu, &mut tried);
+    drop(lines);
+    for count in BLOCKS {
+        if cancel::is_requested() {
+            return Ok(tried);
+        }
+        take_block(target, count, &mut tried);
+    }
+    refuse(target, &mut tried);
+    keep_apart(cpu, &mut tried);
+    if raw::available(target.cpu) != before {
+        tried.errors.push("vectors were not given back".into());
+    }
+    Ok(tried)
+}
+
+fn request(cpu: u32, class: PriorityClass) -> Request {
+    Request {
+        name: "lines test",
+        source: Source::Message,
+        class,
+        cpu,
+    }
+}
+
+/// Takes every vector of every class.
+fn take_all(target: &Online, tried: &mut Tried) -> Vec<(Line, Arc<Seen>)> {
+    let cpu = target.cpu.id();
+    let mut lines = Vec::new();
+    for class in (0..16).filter_map(PriorityClass::new) {
+        let there = raw::available_in(target.cpu, class);
+        let mut had = 0;
+        let end = loop {
+            let seen = Arc::new(Seen::default());
+            let handler = {
+                let seen = Arc::clone(&seen);
+                move || {
+                    seen.cpu.store(cpu::current().id(), Ordering::Relaxed);
+                    seen.times.fetch_add(1, Ordering::Release);
+                }
+            };
+            match Line::new(request(cpu, class), handler) {
+                Ok(_) if cancel::is_requested() => return lines,
+                Ok(line) => lines.push((line, seen)),
+                Err(error) => break error,
+            }
+            had += 1;
+        };
+        let is_right = matches!(
+            end,
+            LineError::Vectors { cpu: named, exhausted }
+                if named == cpu && exhausted.class == class && exhausted.free_in_class == 0
+        );
+        if had != there || !is_right {
+            tried.errors.push(format!(
+                "class {}: {had} of {there} vectors, then: {end}",
+                class.get()
+            ));
+        }
+        tried.refused += 1;
+    }
+    tried.vectors = lines.len() as u64;
+    lines
+}
+
+/// Triggers each line once.
+fn use_once(lines: &[(Line, Arc<Seen>)], cpu: u32, tried: &mut Tried) {
+    for (line, _) in lines {
+        line.trigger().expect("it has no input");
+    }
+    let has_come = |(_, seen): &(Line, Arc<Seen>)| seen.times.load(Ordering::Acquire) > 0;
+    let is_over = || cancel::is_requested() || lines.iter().all(has_come);
+    time::wait_until(PATIENCE, is_over);
+    if cancel::was_requested() {
+        return;
+    }
+    for (line, seen) in lines {
+        let times = seen.times.load(Ordering::Acquire);
+        let ran_on = seen.cpu.load(Ordering::Relaxed);
+        tried.arrived += times;
+        if times != 1 || ran_on != cpu {
+            tried.errors.push(format!(
+                "{} of CPU {cpu} came {times} times, the last on CPU {ran_on}",
+                line.vector()
+            ));
+        }
+    }
+}
+
+/// Takes all blocks of this size: their first vectors are multiples of it, and none overlaps.
+fn take_block(target: &Online, count: u8, tried: &mut Tried) {
+    let cpu = target.cpu.id();
+    let mut firsts: Vec<u8> = Vec::new();
+    let mut lines = Vec::new();
+    for class in (0..16).filter_map(PriorityClass::new) {
+        while let Ok(line) = Line::block(request(cpu, class), count, |_| {}) {
+            firsts.push(line.vector().get());
+            lines.push(line);
+        }
+    }
+    tried.blocks += firsts.len() as u64;
+    firsts.sort_unstable();
+    let overlap = firsts.windows(2).any(|pair| pair[1] - pair[0] < count);
+    let crooked = firsts.iter().any(|first| first % count != 0);
+    let left = raw::available(target.cpu);
+    let mut classes = (0..16).filter_map(PriorityClass::new);
+    let any_left = classes.any(|class| left.find_block(class, count).is_some());
+    if overlap || crooked || any_left {
+        tried
+            .errors
+            .push(format!("blocks of {count} begin at {firsts:x?}"));
+    }
+}
+
+/// Asks for what cannot be had.
+fn refuse(target: &Online, tried: &mut Tried) {
+    let cpu = target.cpu.id();
+    // A class whose vectors are free after all was given back.
+    let Some(class) = PriorityClass::new(3) else {
+        return;
+    };
+    let good = request(cpu, class);
+    let nowhere = Gsi(0xffff_fff0);
+    let cases = [
+        (
+            Request { cpu: 9999, ..good },
+            LineError::Offline(9999).to_string(),
+        ),
+        (
+            Request {
+                source: Source::Isa(16),
+                ..good
+            },
+            LineError::Route(RouteError::NoSuchIsaIrq(16)).to_string(),
+        ),
+        (
+            Request {
+                source: Source::Gsi {
+                    gsi: nowhere,
+                    mode: None,
+                },
+                ..good
+            },
+            LineError::Route(RouteError::NoSuchGsi(nowhere)).to_string(),
+        ),
+    ];
+    for (asked, expected) in cases {
+        expect_refusal(asked, &expected, tried);
+    }
+    // A pin that somebody has: this time ourselves.
+    let source = Source::Isa(3);
+    if let Ok(first) = Line::new(Request { source, ..good }, || {}) {
+        let Some(gsi) = first.gsi() else { return };
+        let expected = LineError::Input(InputError::Taken(gsi)).to_string();
+        expect_refusal(Request { source, ..good }, &expected, tried);
+        drop(first);
+        match Line::new(Request { source, ..good }, || {}) {
+            Ok(_) => {}
+            Err(error) => tried
+                .errors
+                .push(format!("a pin that was given back cannot be had: {error}")),
+        }
+    }
+    refuse_ipi(good, tried);
+}
+
+/// Sends an IPI to a line of a level-triggered input, if the ISA's interrupts have one that nobody has.
+fn refuse_ipi(good: Request, tried: &mut Tried) {
+    let lines = (0..16).filter_map(|irq| {
+        let source = Source::Isa(irq);
+        Line::new(Request { source, ..good }, || Claim::NotMine).ok()
+    });
+    let Some(line) = lines.into_iter().find(Line::is_level) else {
+        return;
+    };
+    match line.trigger() {
+        Err(LineError::Level) => tried.refused += 1,
+        other => tried.errors.push(format!(
+            "an IPI to a level-triggered input: {other:?}, expected a refusal"
+        )),
+    }
+}
+
+/// Takes all level-triggered interrupts of the ISA that nobody has, by turns on the boot CPU and on that of
+/// the number `cpu`, and moves them all to the latter: no two have one vector.
+fn keep_apart(cpu: u32, tried: &mut Tried) {
+    let Some(class) = PriorityClass::new(3) else {
+        return;
+    };
+    let mut lines: Vec<Line> = Vec::new();
+    for irq in 0..16 {
+        let asked = Request {
+            source: Source::Isa(irq),
+            ..request([0, cpu][lines.len() % 2], class)
+        };
+        if let Ok(line) = Line::new(asked, || Claim::NotMine)
+            && line.is_level()
+        {
+            lines.push(line);
+        }
+    }
+    tried.levels += lines.len() as u64;
+    for round in ["on two CPUs", "after a move"] {
+        let vectors: Vec<Vector> = lines.iter().map(Line::vector).collect();
+        let distinct: VectorSet = vectors.iter().copied().collect();
+        if distinct.len() as usize != vectors.len() {
+            tried.errors.push(format!(
+                "level-triggered inputs share vectors {round}: {vectors:x?}"
+            ));
+        }
+        for line in &lines {
+            if let Err(error) = line.move_to(cpu) {
+                tried
+                    .errors
+                    .push(format!("a level-triggered input stays: {error}"));
+            }
+        }
+    }
+}
+
+fn expect_refusal(asked: Request, expected: &str, tried: &mut Tried) {
+    match Line::new(asked, || {}) {
+        Err(error) if error.to_string() == expected => tried.refused += 1,
+        Err(error) => tried
+            .errors
+            .push(format!("found {error:?}, expected {expected:?}")),
+        Ok(line) => {
+            let Vector(vector) = line.vector();
+            tried
+                .errors
+                .push(format!("vector {vector:#04x} was given out for {asked:?}"));
+        }
+    }
+}

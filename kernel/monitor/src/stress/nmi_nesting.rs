@@ -1,0 +1,378 @@
+//! A second NMI while the first is handled, made to happen on purpose, at the moments that matter.
+//!
+//! The processor keeps the second one back until an IRET. So either the handler executes INT3, and the
+//! IRET of that exception lets it through in the middle; or a breakpoint on one of the last
+//! instructions of the NMI's way back does, exactly there. The code that the first interrupts has a
+//! known value in every register, and looks for it afterwards.
+
+use core::arch::naked_asm;
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use tocsin::hooks;
+
+use tocsin_logic::apic::Icr;
+use tocsin_logic::apic::icr::Destination;
+use x86_64::registers::debug::{DebugAddressRegister, Dr0, Dr7, Dr7Flags, Dr7Value};
+
+use tocsin::apic::local;
+use tocsin::apic::nmi::LastWrite;
+use tocsin::irq::nmi::call;
+use tocsin::smp::{self, jobs};
+use tocsin::{cpu, sync, time};
+
+/// When the second NMI comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// In the handler, after an exception in it has returned.
+    Inside,
+    /// Before the instruction at this address, which must be one of
+    /// [`nmi_way_back`](tocsin::cpu::entry::nmi_way_back).
+    Before(u64),
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The CPU that sent the second NMI.
+    pub sender: u32,
+    /// How often the handler ran for this; 2 is right.
+    pub runs: u32,
+    /// How many of the runs there were at once, at most; 1 is right.
+    pub at_once: u32,
+    /// NMIs delivered on the CPU before the first one's return was complete.
+    pub nested: u64,
+    /// Whether the interrupted code found its registers, its stack and its flags as they were.
+    pub intact: bool,
+}
+
+impl Outcome {
+    /// Whether all was as it must be.
+    ///
+    /// Context: thread.
+    #[must_use]
+    pub fn is_right(&self) -> bool {
+        self.runs == 2 && self.at_once == 1 && self.nested > 0 && self.intact
+    }
+}
+
+static ALL: AtomicU64 = AtomicU64::new(0);
+static RIGHT: AtomicU64 = AtomicU64::new(0);
+
+/// How often two NMIs have been made to meet, and how often all was as it must be.
+///
+/// Context: thread.
+#[must_use]
+pub fn totals() -> (u64, u64) {
+    let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    (get(&ALL), get(&RIGHT))
+}
+
+/// How long each side waits for the other, in nanoseconds.
+const PATIENCE: u64 = 20_000_000_000;
+
+/// Turns of the loop that is interrupted, at least; then it gives up. Some seconds.
+const TURNS: u64 = 1 << 28;
+
+/// What the parties know.
+struct Scene {
+    target: AtomicU32,
+    sender: AtomicU32,
+    /// 0 for [`Moment::Inside`], else the address.
+    moment: AtomicU64,
+    runs: AtomicU32,
+    now: AtomicU32,
+    at_once: AtomicU32,
+    nested: AtomicU64,
+    /// The handler waits for the second NMI.
+    open: AtomicBool,
+    intact: AtomicBool,
+}
+
+static SCENE: Scene = Scene {
+    target: AtomicU32::new(0),
+    sender: AtomicU32::new(0),
+    moment: AtomicU64::new(0),
+    runs: AtomicU32::new(0),
+    now: AtomicU32::new(0),
+    at_once: AtomicU32::new(0),
+    nested: AtomicU64::new(0),
+    open: AtomicBool::new(false),
+    intact: AtomicBool::new(false),
+};
+
+/// Lets two NMIs meet on CPU number `target`. In a thread, one at a time.
+///
+/// # Errors
+///
+/// [`jobs::JobError`], if a CPU cannot take part.
+pub(crate) fn run(target: u32, moment: Moment) -> Result<Outcome, jobs::JobError> {
+    if smp::find(target).is_none() {
+        return Err(jobs::JobError::Offline(target));
+    }
+    let next = smp::all().iter().map(|online| online.cpu.id()).cycle();
+    let next = next.skip_while(|&cpu| cpu != target).nth(1);
+    // A breakpoint strikes while NMIs are kept back, and then only the CPU itself can have sent one.
+    let (sender, address) = match moment {
+        Moment::Inside => (next.unwrap_or(target), 0),
+        Moment::Before(address) => (target, address),
+    };
+    SCENE.target.store(target, Ordering::Relaxed);
+    SCENE.sender.store(sender, Ordering::Relaxed);
+    SCENE.moment.store(address, Ordering::Relaxed);
+    for counter in [&SCENE.runs, &SCENE.now, &SCENE.at_once] {
+        counter.store(0, Ordering::Relaxed);
+    }
+    SCENE.intact.store(false, Ordering::Relaxed);
+    SCENE.open.store(false, Ordering::Release);
+    jobs::run_on_all(play)?;
+    let outcome = Outcome {
+        sender,
+        runs: SCENE.runs.load(Ordering::Acquire),
+        at_once: SCENE.at_once.load(Ordering::Relaxed),
+        nested: SCENE.nested.load(Ordering::Relaxed),
+        intact: SCENE.intact.load(Ordering::Relaxed),
+    };
+    ALL.fetch_add(1, Ordering::Relaxed);
+    RIGHT.fetch_add(u64::from(outcome.is_right()), Ordering::Relaxed);
+    Ok(outcome)
+}
+
+/// Each CPU's part; `cpu` is its number.
+fn play(cpu: u64) {
+    // Numbers of CPUs have 32 bits.
+    let cpu = cpu as u32;
+    let sender = SCENE.sender.load(Ordering::Relaxed);
+    if cpu == SCENE.target.load(Ordering::Relaxed) {
+        be_interrupted(cpu);
+    } else if cpu == sender {
+        time::wait_until(PATIENCE, || SCENE.open.load(Ordering::Acquire));
+        // If the first has not come, this one does no harm. SAFETY: the handler uses only atomics,
+        // except for the deliberate effects on its own CPU.
+        let _ = unsafe { call(SCENE.target.load(Ordering::Relaxed), handler, 0) };
+    }
+}
+
+/// The target's part: sends itself the first NMI, with known values in all registers.
+fn be_interrupted(_own: u32) {
+    let block = cpu::current();
+    let nested = block.nmi.counts().nested;
+    // Nothing else may send from here until the prepared command has gone.
+    sync::without_interrupts(|| {
+        let prepared = local()
+            .prepare(Icr::nmi(Destination::Physical(local().id())))
+            .ok();
+        // SAFETY: The handler is written for an NMI, which `hold` sends.
+        let request = || unsafe { hooks::request_nmi_call(block, handler, 0) };
+        if let Some(write) = prepared.filter(|_| request()) {
+            let mut held = Held::new(write);
+            // SAFETY: 1. The write is the one that sends the prepared NMI. 2. `held` outlives the
+            // call. 3. Interrupts are off.
+            let intact = unsafe { hold(&raw mut held) } == 0;
+            SCENE.intact.store(intact, Ordering::Relaxed);
+        }
+    });
+    SCENE
+        .nested
+        .store(block.nmi.counts().nested - nested, Ordering::Relaxed);
+}
+
+/// What both NMIs are for.
+extern "C" fn handler(_: usize) {
+    let now = SCENE.now.fetch_add(1, Ordering::Relaxed) + 1;
+    SCENE.at_once.fetch_max(now, Ordering::Relaxed);
+    let runs = SCENE.runs.load(Ordering::Relaxed);
+    if runs == 0 {
+        match SCENE.moment.load(Ordering::Relaxed) {
+            0 => wait_inside(),
+            address => {
+                send_second();
+                Dr0::write(address);
+                Dr7::write(Dr7Value::from(Dr7Flags::LOCAL_BREAKPOINT_0_ENABLE));
+            }
+        }
+    } else {
+        Dr7::write(Dr7Value::from(Dr7Flags::empty()));
+    }
+    SCENE.now.fetch_sub(1, Ordering::Relaxed);
+    // Last: the interrupted code goes on when it is 2.
+    SCENE.runs.store(runs + 1, Ordering::Release);
+}
+
+/// Lets NMIs through, and waits for the second.
+fn wait_inside() {
+    x86_64::instructions::interrupts::int3();
+    if SCENE.sender.load(Ordering::Relaxed) == SCENE.target.load(Ordering::Relaxed) {
+        send_second();
+    }
+    SCENE.open.store(true, Ordering::Release);
+    time::wait_until(PATIENCE, || cpu::current().is_nmi_latched());
+}
+
+/// Sends the second NMI to this CPU itself. If it cannot be sent, the count of runs shows it.
+fn send_second() {
+    // SAFETY: as in `play`.
+    let _ = unsafe { call(cpu::current().id(), handler, 0) };
+}
+
+/// The registers of the code that is interrupted: what it has in them, and what it waits for.
+#[repr(C)]
+struct Held {
+    rax: u64,
+    rcx: u64,
+    rdx: u64,
+    rbx: u64,
+    rbp: u64,
+    rsi: u64,
+    r: [u64; 8],
+    /// Whether the NMI is sent by `wrmsr`; else by a store of `r9` at `r8`.
+    by_msr: u64,
+    runs: *const AtomicU32,
+    turns: u64,
+    rsp: u64,
+    rflags: u64,
+}
+
+impl Held {
+    fn new(write: LastWrite) -> Self {
+        let pattern =
+            |number: u64| 0x0123_4567_89ab_cdef_u64.rotate_left(number as u32 * 4) ^ number;
+        let mut held = Self {
+            rax: pattern(0),
+            rcx: pattern(1),
+            rdx: pattern(2),
+            rbx: pattern(3),
+            rbp: pattern(5),
+            rsi: pattern(6),
+            r: core::array::from_fn(|index| pattern(8 + index as u64)),
+            by_msr: 0,
+            runs: &raw const SCENE.runs,
+            turns: TURNS,
+            rsp: 0,
+            rflags: 0,
+        };
+        match write {
+            LastWrite::Msr { register, value } => {
+                held.by_msr = 1;
+                held.rcx = register.into();
+                held.rax = value & 0xffff_ffff;
+                held.rdx = value >> 32;
+            }
+            LastWrite::Memory { address, value } => {
+                held.r[0] = address;
+                held.r[1] = value.into();
+            }
+        }
+        held
+    }
+}
+
+/// Loads the registers, sends the NMI, waits until its handler has run twice, and returns 0 if
+/// everything is as it was, else 1.
+///
+/// # Safety
+///
+/// The write that `held` describes must be sound. Interrupts off.
+#[unsafe(naked)]
+unsafe extern "C" fn hold(held: *mut Held) -> u64 {
+    naked_asm!(
+        "push rbx",
+        "push rbp",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "push {canary}",
+        "mov [rdi + {rsp}], rsp",
+        "mov rcx, [rdi + {rcx}]",
+        "mov rdx, [rdi + {rdx}]",
+        "mov rbx, [rdi + {rbx}]",
+        "mov rbp, [rdi + {rbp}]",
+        "mov rsi, [rdi + {rsi}]",
+        "mov r8, [rdi + {r}]",
+        "mov r9, [rdi + {r} + 8]",
+        "mov r10, [rdi + {r} + 16]",
+        "mov r11, [rdi + {r} + 24]",
+        "mov r12, [rdi + {r} + 32]",
+        "mov r13, [rdi + {r} + 40]",
+        "mov r14, [rdi + {r} + 48]",
+        "mov r15, [rdi + {r} + 56]",
+        "pushfq",
+        "pop qword ptr [rdi + {rflags}]",
+        "mov rax, [rdi + {rax}]",
+        "cmp qword ptr [rdi + {by_msr}], 0",
+        "jne 2f",
+        "mov [r8], r9d",
+        "jmp 3f",
+        "2: wrmsr",
+        // RAX is needed to look at the count; both of its values are checked.
+        "3: cmp rax, [rdi + {rax}]",
+        "jne 9f",
+        "mov rax, [rdi + {runs}]",
+        "cmp dword ptr [rax], 2",
+        "mov rax, [rdi + {rax}]",
+        "jae 4f",
+        "pause",
+        "dec qword ptr [rdi + {turns}]",
+        "jnz 3b",
+        "4: cmp rcx, [rdi + {rcx}]",
+        "jne 9f",
+        "cmp rdx, [rdi + {rdx}]",
+        "jne 9f",
+        "cmp rbx, [rdi + {rbx}]",
+        "jne 9f",
+        "cmp rbp, [rdi + {rbp}]",
+        "jne 9f",
+        "cmp rsi, [rdi + {rsi}]",
+        "jne 9f",
+        "cmp r8, [rdi + {r}]",
+        "jne 9f",
+        "cmp r9, [rdi + {r} + 8]",
+        "jne 9f",
+        "cmp r10, [rdi + {r} + 16]",
+        "jne 9f",
+        "cmp r11, [rdi + {r} + 24]",
+        "jne 9f",
+        "cmp r12, [rdi + {r} + 32]",
+        "jne 9f",
+        "cmp r13, [rdi + {r} + 40]",
+        "jne 9f",
+        "cmp r14, [rdi + {r} + 48]",
+        "jne 9f",
+        "cmp r15, [rdi + {r} + 56]",
+        "jne 9f",
+        "cmp rsp, [rdi + {rsp}]",
+        "jne 9f",
+        "cmp qword ptr [rsp], {canary}",
+        "jne 9f",
+        // But for the six that the comparisons set.
+        "pushfq",
+        "pop rax",
+        "xor rax, [rdi + {rflags}]",
+        "and rax, ~0x8d5",
+        "jnz 9f",
+        "5: mov rsp, [rdi + {rsp}]",
+        "pop rcx",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbp",
+        "pop rbx",
+        "ret",
+        "9: mov eax, 1",
+        "jmp 5b",
+        canary = const 0x5ca1_ab1e,
+        rax = const offset_of!(Held, rax),
+        rcx = const offset_of!(Held, rcx),
+        rdx = const offset_of!(Held, rdx),
+        rbx = const offset_of!(Held, rbx),
+        rbp = const offset_of!(Held, rbp),
+        rsi = const offset_of!(Held, rsi),
+        r = const offset_of!(Held, r),
+        by_msr = const offset_of!(Held, by_msr),
+        runs = const offset_of!(Held, runs),
+        turns = const offset_of!(Held, turns),
+        rsp = const offset_of!(Held, rsp),
+        rflags = const offset_of!(Held, rflags),
+    )
+}
