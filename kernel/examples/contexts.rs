@@ -15,14 +15,13 @@ extern crate alloc;
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use tocsin::irq::ipi::Targets;
-use tocsin::irq::timers::Mode;
-use tocsin::irq::{
-    CeilingMutex, Line, Request, Source, Timer, call, deferred, nmi, priority, reschedule,
-};
-use tocsin::smp::jobs::{self, Job};
+use tocsin::ipi::jobs::{self, Job};
+use tocsin::ipi::{Targets, call, nmi, reschedule};
+use tocsin::line::{Line, Request, Source};
+use tocsin::priority::{self, CeilingMutex};
 use tocsin::sync::{IrqMutex, without_interrupts};
-use tocsin::{hw, println, time};
+use tocsin::timer::{Mode, Timer};
+use tocsin::{deferred, hw, println, time};
 use tocsin_logic::vector::PriorityClass;
 
 tocsin::main!(kernel);

@@ -19,13 +19,12 @@ use alloc::boxed::Box;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use tocsin::cpu::current;
-use tocsin::irq::ipi::Targets;
-use tocsin::irq::timers::{Expiry, Mode};
-use tocsin::irq::{
-    CeilingMutex, Claim, Line, Member, Request, SharedLine, Source, Timer, call, priority, raise,
-};
-use tocsin::smp::jobs::Job;
+use tocsin::ipi::jobs::Job;
+use tocsin::ipi::{Targets, call};
+use tocsin::line::{Claim, Line, Member, Request, SharedLine, Source};
+use tocsin::priority::{self, CeilingMutex, raise};
 use tocsin::sync::{IrqMutex, without_interrupts};
+use tocsin::timer::{Expiry, Mode, Timer};
 use tocsin::{println, time};
 use tocsin_logic::vector::PriorityClass;
 
@@ -40,7 +39,7 @@ const C6: PriorityClass = PriorityClass::new(6).unwrap();
 const C9: PriorityClass = PriorityClass::new(9).unwrap();
 
 /// The programs, by name.
-const PROGRAMS: [(&str, fn()); 31] = [
+const PROGRAMS: [(&str, fn()); 33] = [
     ("cancel", timers::cancel),
     ("mutual", mutual),
     ("timer-drop", timers::drop_under_lock),
@@ -50,6 +49,8 @@ const PROGRAMS: [(&str, fn()); 31] = [
     ("timer-first", timers::first_in_handler),
     ("job-waiting", jobs::give_while_one_waits),
     ("job-handler", jobs::give_in_handler),
+    ("job-keeps-lock", jobs::keep_lock),
+    ("job-keeps-priority", jobs::keep_priority),
     ("call-in-call", call_in_call),
     ("call-in-served", call_in_served),
     ("call-in-timer", call_in_timer),

@@ -16,9 +16,8 @@ extern crate alloc;
 use alloc::collections::VecDeque;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use tocsin::irq::{CeilingMutex, Line, Request, Source, deferred};
-use tocsin::{console, hw, print, println, smp};
-use tocsin_logic::vector::PriorityClass;
+use tocsin::prelude::*;
+use tocsin::{console, hw, smp};
 use x86_64::instructions::interrupts;
 
 tocsin::main!(kernel);
@@ -32,7 +31,7 @@ static TYPED: CeilingMutex<VecDeque<u8>> = CeilingMutex::new(KEYS, VecDeque::new
 /// Set when Ctrl-D was typed.
 static IS_OVER: AtomicBool = AtomicBool::new(false);
 
-fn kernel(_: &'static tocsin::Machine) -> ! {
+fn kernel(_: &'static Machine) -> ! {
     // So that the handler never allocates.
     TYPED.lock().reserve(4096);
     let line = Line::new(

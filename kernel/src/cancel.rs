@@ -5,8 +5,9 @@
 //! did. The monitor sets the function that reads the input, because this module must not depend on
 //! it.
 
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::fn_cell::FnCell;
 use crate::time;
 
 /// Time between two polls of the input, in nanoseconds.
@@ -17,12 +18,12 @@ static REQUESTED: AtomicBool = AtomicBool::new(false);
 /// Time of the next poll of the input, in nanoseconds.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// Null, or a `fn()` that reads the input and calls [`request`].
-static INPUT: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+/// Reads the input and calls [`request`].
+static INPUT: FnCell<fn()> = FnCell::empty();
 
 /// Sets the function that reads the input, and calls [`request`] on Ctrl-C. Context: thread.
 pub fn set_input(poll: fn()) {
-    INPUT.store(poll as *mut (), Ordering::Release);
+    INPUT.replace(Some(poll));
 }
 
 /// Requests the cancellation of the operation that is running. Context: any.
@@ -56,12 +57,8 @@ pub fn is_requested() -> bool {
     }
     // One CPU at a time polls.
     let claimed = NEXT.compare_exchange(next, now + PERIOD, Ordering::Relaxed, Ordering::Relaxed);
-    let input = INPUT.load(Ordering::Acquire);
-    if claimed.is_err() || input.is_null() {
-        return was_requested();
+    if let (Ok(_), Some(input)) = (claimed, INPUT.get()) {
+        input();
     }
-    // SAFETY: 1. Only `set_input` stores here, and it stores a `fn()`.
-    let input = unsafe { core::mem::transmute::<*mut (), fn()>(input) };
-    input();
     was_requested()
 }

@@ -9,13 +9,12 @@ use tocsin_logic::apic::base::State;
 use tocsin_logic::apic::calibration::Clock;
 use tocsin_logic::apic::mode::{Choice, Mode, Situation, choose_mode};
 use tocsin_logic::command_line::Options;
-use tocsin_logic::devices::hpet::CAPABILITIES;
+use tocsin_logic::devices::hpet::{CAPABILITIES, LENGTH as HPET_LENGTH};
 use tocsin_logic::memory_map::Placement;
 use tocsin_logic::topology::cpuid::IdLayout;
 use tocsin_logic::topology::{IoApic, Problems, Topology};
 
 use crate::acpi::Tables;
-use crate::apic::clock::HPET_LENGTH;
 use crate::apic::{io, local};
 use crate::boot::BootInfo;
 use crate::hw::control::read_msr;

@@ -8,13 +8,14 @@ use tocsin_logic::apic::{ApicId, EncodingError};
 use tocsin_logic::irq::vectors::VectorSet;
 use tocsin_logic::vector::{PriorityClass, Vector};
 
-use crate::apic::{local, timer};
+use crate::apic::local;
 use crate::cpu::{self, PerCpu, interrupts};
-use crate::irq::MessageTarget;
-use crate::irq::ipi::{self, IpiError, Targets};
+use crate::ipi::jobs::{Given, Job, JobError};
+use crate::ipi::{self, IpiError, Targets};
+use crate::line::MessageTarget;
 use crate::memory::tlb;
 use crate::smp::Online;
-use crate::smp::jobs::{Given, Job, JobError};
+use crate::timer::lapic;
 
 pub use crate::cpu::interrupts::Handler;
 pub use crate::cpu::measured_entry::{entry_measured_3, ordinary, set_measured};
@@ -179,7 +180,7 @@ pub fn available_in(cpu: &PerCpu, class: PriorityClass) -> u8 {
 ///
 /// The vector must be the caller's, or [`apic::vectors::TIMER`](crate::apic::vectors::TIMER).
 pub unsafe fn prepare_timer(vector: Vector) {
-    timer::prepare_at(vector);
+    lapic::prepare_at(vector);
 }
 
 /// The messages for `count` vectors of a CPU from `first` on.
@@ -212,15 +213,23 @@ pub unsafe fn request_nmi_call(cpu: &PerCpu, function: NmiFunction, argument: us
     cpu.nmi.ask_call(function, argument)
 }
 
-/// Replaces the function that invalidates translations on all CPUs. Returns the one before.
+/// The function that invalidates translations on all CPUs; `None` before it is set at boot.
+///
+/// Context: any.
+#[must_use]
+pub fn forget_everywhere() -> Option<ForgetEverywhere> {
+    tlb::EVERYWHERE.get()
+}
+
+/// Replaces the function that invalidates translations on all CPUs.
 ///
 /// Context: any.
 ///
 /// # Safety
 ///
-/// `how` must call the one before.
-pub unsafe fn set_forget_everywhere(how: ForgetEverywhere) -> ForgetEverywhere {
-    tlb::set_forget_everywhere(how)
+/// `how` must call the one before, or be one that was there before.
+pub unsafe fn set_forget_everywhere(how: ForgetEverywhere) {
+    tlb::EVERYWHERE.replace(Some(how));
 }
 
 /// Gives these CPUs the job that `job` makes for the number of each, and does not wait.

@@ -31,24 +31,24 @@
 //!
 //! | to do | safe | `unsafe`, for an OS's own entry code, scheduler or driver |
 //! |---|---|---|
-//! | interrupt CPUs | [`irq::ipi::send`] with a [reserved vector](irq::vectors), [`irq::Line::trigger`] | [`apic::LocalApic::send`]: INIT, start-up, NMI, any vector |
-//! | handle a vector | [`irq::Line`], [`irq::vectors::ReservedVector::set_handler`] | [`apic::LocalApic::end_of_interrupt`] |
-//! | route an input | [`irq::Line`] | [`apic::io::Input::set`] |
-//! | run code in an NMI | [`irq::nmi::backtrace_of`] | [`irq::nmi::call`] |
-//! | mask by priority | [`irq::raise`], [`irq::CeilingMutex`] | |
+//! | interrupt CPUs | [`ipi::send`] with a [reserved vector](ipi::vectors), [`line::Line::trigger`] | [`apic::LocalApic::send`]: INIT, start-up, NMI, any vector |
+//! | handle a vector | [`line::Line`], [`ipi::vectors::ReservedVector::set_handler`] | [`apic::LocalApic::end_of_interrupt`] |
+//! | route an input | [`line::Line`] | [`apic::io::Input::set`] |
+//! | run code in an NMI | [`ipi::nmi::backtrace_of`] | [`ipi::nmi::call`] |
+//! | mask by priority | [`priority::raise`], [`priority::CeilingMutex`] | |
 //! | map memory | | [`memory::mapping`], [`memory::paging::map_physical`] |
 //! | let a device reach memory | | [`pci::Device::enable_bus_master`] |
 //! | access registers | [`pci::Device::map`] | [`hw::mmio::Mmio::new`], [`hw::control::write_msr`] |
 //!
 //! Other crates are not covered. Safe functions of `x86_64` can change the GS base, CR8 or
-//! RFLAGS.IF, on which this library relies: use [`irq::raise`] and [`sync::without_interrupts`]
+//! RFLAGS.IF, on which this library relies: use [`priority::raise`] and [`sync::without_interrupts`]
 //! instead.
 //!
 //! # Modules
 //!
 //! Modules import only from those before them:
-//! `hw`, `time`, `sync`, `cancel`, `console`, `boot`, `memory`, `cpu`, `stop`, `acpi`, `apic`, `discover`, `smp`,
-//! `irq`, `hooks`, `devices`, `pci`, `start`.
+//! `fn_cell`, `hw`, `time`, `sync`, `cancel`, `console`, `boot`, `memory`, `cpu`, `stop`, `acpi`, `apic`, `discover`, `smp`,
+//! `priority`, `ipi`, `deferred`, `timer`, `line`, `hooks`, `devices`, `pci`, `prelude`, `start`.
 
 #![no_std]
 
@@ -60,19 +60,25 @@ pub mod boot;
 pub mod cancel;
 pub mod console;
 pub mod cpu;
+pub mod deferred;
 pub mod devices;
 mod discover;
+pub mod fn_cell;
 #[cfg(feature = "bench")]
 pub mod hooks;
 pub mod hw;
-pub mod irq;
+pub mod ipi;
+pub mod line;
 pub mod memory;
 pub mod pci;
+pub mod prelude;
+pub mod priority;
 pub mod smp;
 mod start;
 mod stop;
 pub mod sync;
 pub mod time;
+pub mod timer;
 
 pub use discover::{Machine, machine};
 

@@ -7,14 +7,15 @@ use tocsin_logic::memory_map::RegionKind;
 use tocsin_logic::topology::CpuId;
 use tocsin_logic::units::{Bytes, Nanoseconds};
 
-use crate::apic::clock::Reference;
 use crate::apic::local::{self, ApicError, LocalApic};
-use crate::apic::{self, pic, timer};
+use crate::apic::{self, pic};
 use crate::boot::{self, BootInfo};
 use crate::discover::{Machine, discover, machine};
 use crate::hw::control::Features;
 use crate::smp::{self, Cause, Failure, OnlineCpus};
-use crate::{console, cpu, irq, memory, stop, time};
+use crate::timer::lapic;
+use crate::timer::reference::Reference;
+use crate::{console, cpu, deferred, ipi, memory, stop, time, timer};
 
 unsafe extern "Rust" {
     /// Defined by [`main!`](crate::main).
@@ -91,11 +92,16 @@ unsafe fn bring_up(machine: &Machine) {
     log_frequency();
     log_controllers(machine, apic);
     smp::set_up();
-    irq::set_up();
+    ipi::reschedule::set_up();
+    ipi::jobs::set_up();
+    ipi::call::set_up();
+    deferred::set_up();
+    ipi::tlb::set_up();
+    ipi::nmi::set_up();
     let (options, _) = Options::parse(&machine.boot.command_line);
     // SAFETY: 1. Passed on to the caller. 2. The local APIC is set up.
     log_cpus(unsafe { smp::start(&machine.topology, apic, &options) });
-    irq::timers::set_up();
+    timer::set_up();
     apic::io::enable_nmi_sources(&machine.topology, apic.id());
     smp::release(apic);
 }
@@ -119,7 +125,7 @@ unsafe fn set_up_local_apic(machine: &Machine) -> Result<&'static LocalApic, Api
     unsafe { first.set_up(lints)? };
     // SAFETY: 1. The tables are this machine's.
     let reference = unsafe { Reference::find(machine.hpet.as_ref(), machine.fadt.as_ref()) };
-    timer::measure(&first, reference);
+    lapic::measure(&first, reference);
 
     let state = match machine.apic_mode.mode {
         Mode::XApic => State::XApic,

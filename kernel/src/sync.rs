@@ -15,6 +15,7 @@ use x86_64::instructions::interrupts;
 
 use tocsin_logic::units::Nanoseconds;
 
+use crate::fn_cell::FnCell;
 use crate::hw::processor;
 use crate::time::{Patience, WAIT_LIMIT};
 
@@ -158,20 +159,19 @@ pub(crate) fn set_log(lock: &'static RawIrqMutex) {
     LOG.store(core::ptr::from_ref(lock).cast_mut(), Ordering::Relaxed);
 }
 
-/// The function that records how long interrupts were disabled; null for none.
-static WATCH: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+/// The function that records how long interrupts were disabled.
+static WATCH: FnCell<fn(u64)> = FnCell::empty();
 
 /// Sets the function that is called at the end of each section with interrupts disabled, while they
 /// still are, with the time-stamp counter at the beginning of the section; `None` ends the watch. A
 /// section that began before the watch is not recorded.
 pub(crate) fn set_watch(note: Option<fn(u64)>) {
-    let note = note.map_or(core::ptr::null_mut(), |note| note as *mut ());
-    WATCH.store(note, Ordering::Release);
+    WATCH.replace(note);
 }
 
 #[inline]
 fn is_watched() -> bool {
-    !WATCH.load(Ordering::Relaxed).is_null()
+    WATCH.is_set()
 }
 
 /// Now, in TSC cycles, if sections are watched; else 0.
@@ -187,13 +187,9 @@ pub(crate) fn now_if_watched() -> u64 {
 /// Notes that a section ends which began at `since`.
 #[cold]
 fn note(since: u64) {
-    let note = WATCH.load(Ordering::Acquire);
-    if note.is_null() {
-        return;
+    if let Some(note) = WATCH.get() {
+        note(since);
     }
-    // SAFETY: 1. Only `set_watch` stores here, and it stores a `fn(u64)`.
-    let note = unsafe { core::mem::transmute::<*mut (), fn(u64)>(note) };
-    note(since);
 }
 
 /// Runs `section` with this CPU's interrupts disabled. IF returns to its previous value at the end

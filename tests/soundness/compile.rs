@@ -56,30 +56,26 @@ pub const CASES: &[Case] = &[
         "tocsin::apic::io::Input::take(Gsi(4)).unwrap().end_register()",
     ),
     // Vectors.
-    (
-        "exception_ipi",
-        Type,
-        "tocsin::irq::ipi::send(Vector(17), 1)",
-    ),
+    ("exception_ipi", Type, "tocsin::ipi::send(Vector(17), 1)"),
     (
         "exception_ipi_to_self",
         Type,
-        "tocsin::irq::ipi::send_to_self(Vector(17))",
+        "tocsin::ipi::send_to_self(Vector(17))",
     ),
     (
         "forged_vector",
         Private,
-        "tocsin::irq::vectors::ReservedVector(Vector(17))",
+        "tocsin::ipi::vectors::ReservedVector(Vector(17))",
     ),
     (
         "timer_vector",
         Private,
-        "tocsin::irq::timers::borrow().unwrap().prepare_at(Vector(17))",
+        "tocsin::timer::raw().unwrap().prepare_at(Vector(17))",
     ),
     (
         "line_vector",
         Private,
-        "fn f(line: &tocsin::irq::Line) { let _ = line.divert(Vector(17)); }",
+        "fn f(line: &tocsin::line::Line) { let _ = line.divert(Vector(17)); }",
     ),
     // Handlers.
     ("register", Private, "tocsin::cpu::interrupts::register"),
@@ -108,7 +104,7 @@ pub const CASES: &[Case] = &[
         Private,
         "tocsin::cpu::interrupt_entry::set_measured",
     ),
-    ("nmi_call", Unsafe, "tocsin::irq::nmi::call(1, in_nmi, 0)"),
+    ("nmi_call", Unsafe, "tocsin::ipi::nmi::call(1, in_nmi, 0)"),
     // The processor.
     (
         "priority",
@@ -161,13 +157,13 @@ pub const CASES: &[Case] = &[
     (
         "message",
         Type,
-        "tocsin::irq::Messages::set(&mut tocsin::pci::find(1, 2).unwrap().claim().unwrap().msi().unwrap(), \
+        "tocsin::line::Messages::set(&mut tocsin::pci::find(1, 2).unwrap().claim().unwrap().msi().unwrap(), \
          &Message { address: 0xfee0_0000, data: 0xe0 })",
     ),
     (
         "forged_message",
         Private,
-        "tocsin::irq::MessageTarget::new(Vector(0xe0), 1, ApicId(0))",
+        "tocsin::line::MessageTarget::new(Vector(0xe0), 1, ApicId(0))",
     ),
     (
         "registers_of_a_bus_master",

@@ -4,7 +4,7 @@ use core::mem::transmute;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use tocsin::cpu::current;
-use tocsin::smp::jobs::{Job, run_on, run_on_each};
+use tocsin::ipi::jobs::{Job, run_on, run_on_each};
 
 /// The programs that use [`begin`].
 pub const PROGRAMS: [&str; 6] = [

@@ -3,9 +3,11 @@
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use tocsin::cpu::context;
-use tocsin::irq::deferred;
-use tocsin::smp::jobs::{Job, JobError, run_on, run_on_all};
-use tocsin::time;
+use tocsin::ipi::jobs::{Job, JobError, run_on, run_on_all};
+use tocsin::priority::raise;
+use tocsin::sync::IrqMutex;
+use tocsin::{deferred, time};
+use tocsin_logic::vector::PriorityClass;
 
 use crate::{NOTHING, SECOND, reached};
 
@@ -65,4 +67,23 @@ pub fn give_in_handler() {
     }
     deferred::defer_on(1, give, 0).unwrap();
     time::spin_for(5 * SECOND);
+}
+
+/// A job forgets the guard of a lock. The CPU would never take an interrupt again.
+pub fn keep_lock() {
+    static LOCK: IrqMutex<()> = IrqMutex::new(());
+    let job = Job {
+        function: |_| core::mem::forget(LOCK.lock()),
+        argument: 0,
+    };
+    let _ = run_on(1, job);
+}
+
+/// A job forgets the guard of a raised priority. The CPU would never take an interrupt of its class again.
+pub fn keep_priority() {
+    let job = Job {
+        function: |_| core::mem::forget(raise(PriorityClass::new(9).expect("a class is 0 to 15"))),
+        argument: 0,
+    };
+    let _ = run_on(1, job);
 }

@@ -1,7 +1,7 @@
 //! Locks whose state changes while they are held.
 
 use tocsin::cpu::context;
-use tocsin::irq::{CeilingMutex, raise};
+use tocsin::priority::{CeilingMutex, raise};
 use tocsin::sync::{IrqMutex, without_interrupts};
 
 use crate::{C6, C9};

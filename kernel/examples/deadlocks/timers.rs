@@ -4,11 +4,13 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use tocsin::cpu::interrupt_stack::StackUse;
-use tocsin::irq::timers::{CAPACITY, CLASS, Mode, TimerError, for_each_of};
-use tocsin::irq::{CeilingMutex, Line, Timer, raise};
-use tocsin::smp::{find, jobs};
+use tocsin::ipi::jobs;
+use tocsin::line::Line;
+use tocsin::priority::{CeilingMutex, raise};
+use tocsin::smp::find;
 use tocsin::sync::{IrqMutex, without_interrupts};
 use tocsin::time;
+use tocsin::timer::{CAPACITY, CLASS, Mode, Timer, TimerError, for_each_of};
 
 use crate::{C6, NOTHING, SECOND, begin, reached, request};
 

@@ -16,10 +16,11 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use tocsin::irq::vectors::{self, ReservedVector};
-use tocsin::irq::{Line, LineError, Request, Source, deferred, ipi};
+use tocsin::ipi;
+use tocsin::ipi::vectors::{self, ReservedVector};
+use tocsin::line::{Line, LineError, Request, Source};
 use tocsin::pci::{self, Function};
-use tocsin::{hw, println, smp, time};
+use tocsin::{deferred, hw, println, smp, time};
 use tocsin_logic::layout::{DIRECT_MAP, StackKind, guard_range};
 use tocsin_logic::pci::{Address, bar, command};
 use tocsin_logic::vector::{PriorityClass, Vector};

@@ -6,12 +6,13 @@ use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use tocsin::Machine;
 use tocsin::devices::DeviceError;
+use tocsin::ipi::jobs::JobError;
 use tocsin::pci::PciError;
-use tocsin::smp::jobs::JobError;
 use tocsin_logic::script;
 
 /// Why a command did nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CommandError {
     /// There is no command of this name.
     Unknown(String),
@@ -55,6 +56,8 @@ impl fmt::Display for CommandError {
         }
     }
 }
+
+impl core::error::Error for CommandError {}
 
 /// A command of the monitor.
 #[derive(Clone, Copy, Debug)]

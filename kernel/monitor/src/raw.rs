@@ -6,7 +6,7 @@
 
 use tocsin::cpu::PerCpu;
 use tocsin::hooks::{self, Handler};
-use tocsin::irq::ipi::{IpiError, Targets};
+use tocsin::ipi::{IpiError, Targets};
 use tocsin_logic::apic::EncodingError;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::vector::Vector;

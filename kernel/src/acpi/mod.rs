@@ -53,6 +53,8 @@ impl fmt::Display for AcpiError {
     }
 }
 
+impl core::error::Error for AcpiError {}
+
 /// A table that the root table names.
 #[derive(Clone, Copy, Debug)]
 pub struct Table {

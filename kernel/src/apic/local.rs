@@ -103,6 +103,7 @@ pub(crate) fn own_id() -> ApicId {
 
 /// Why the local APIC cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ApicError {
     /// The CPU has none.
     Absent,
@@ -127,6 +128,8 @@ impl fmt::Display for ApicError {
         }
     }
 }
+
+impl core::error::Error for ApicError {}
 
 impl LocalApic {
     /// The local APICs in mode `state`, with the xAPIC's registers at physical `address`.
@@ -403,14 +406,14 @@ impl LocalApic {
     }
 
     /// Sets the timer: its LVT entry and divide configuration, then the count that starts it.
-    pub(super) fn start_timer(&self, entry: Lvt, divide: u32, count: u32) {
+    pub(crate) fn start_timer(&self, entry: Lvt, divide: u32, count: u32) {
         self.write(Register::LvtTimer, entry.encode());
         self.write(Register::TimerDivide, divide);
         self.write(Register::TimerInitial, count);
     }
 
     /// Sets the count that starts the timer, in the mode that it is in; 0 stops it.
-    pub(super) fn set_timer_count(&self, count: u32) {
+    pub(crate) fn set_timer_count(&self, count: u32) {
         self.write(Register::TimerInitial, count);
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn fence() {
 
 impl LocalApic {
     /// Sends an interprocessor interrupt of any kind. Earlier writes of this CPU are visible to the
-    /// receiver. [`ipi::send`](crate::irq::ipi::send) is the safe way to interrupt CPUs.
+    /// receiver. [`ipi::send`](crate::ipi::send) is the safe way to interrupt CPUs.
     ///
     /// Context: any.
     ///

@@ -146,6 +146,8 @@ impl fmt::Display for BootError {
     }
 }
 
+impl core::error::Error for BootError {}
+
 impl From<MapFull> for BootError {
     fn from(_: MapFull) -> Self {
         Self::MemoryMapFull

@@ -19,6 +19,7 @@ use super::entry::TrapFrame;
 use super::interrupt_entry;
 use super::percpu::{self, PerCpu};
 use super::stray;
+use crate::fn_cell;
 use crate::sync::IrqMutex;
 
 /// Answers an interrupt: `context` is what was registered with it. It runs on the CPU's interrupt
@@ -103,11 +104,8 @@ impl Interrupts {
                 return None;
             }
             self.table.replace(vector, handler as *mut ());
-            // SAFETY: 1. But for that one, only `Handler`s are put into the table.
-            Some((
-                unsafe { core::mem::transmute::<*mut (), Handler>(function) },
-                context,
-            ))
+            // SAFETY: All others in the table are `Handler`s.
+            Some((unsafe { fn_cell::from_address(function) }, context))
         })
     }
 
@@ -210,6 +208,7 @@ static SHARED: IrqMutex<Shared> = IrqMutex::new(Shared {
 
 /// The reason why a vector cannot be reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ReserveError {
     /// The vector belongs to the processor or the kernel.
     Fixed(Vector),
@@ -377,7 +376,7 @@ pub(super) fn dispatch_without_eoi(frame: &TrapFrame) {
     if function == interrupt_entry::unhandled() {
         return stray::log_unhandled(vector);
     }
-    // SAFETY: 1. Only `Handler`s are put into the table.
-    let handler = unsafe { core::mem::transmute::<*mut (), Handler>(function) };
+    // SAFETY: All others in the table are `Handler`s.
+    let handler: Handler = unsafe { fn_cell::from_address(function) };
     handler(context, vector);
 }

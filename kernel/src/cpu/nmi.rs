@@ -5,7 +5,7 @@
 //! it that the handler never runs inside itself: see [`super::entry`].
 
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tocsin_logic::irq::nmi::{BURST, Cause, Causes, REPORT_INTERVAL, Requests, Sort, is_reported};
 use tocsin_logic::units::Nanoseconds;
@@ -13,6 +13,7 @@ use tocsin_logic::units::Nanoseconds;
 use super::entry::TrapFrame;
 use super::percpu::PerCpu;
 use super::{ending, report};
+use crate::fn_cell::FnCell;
 use crate::time;
 
 /// The vector of NMI.
@@ -46,8 +47,8 @@ pub struct Nmi {
 #[derive(Debug)]
 struct Call {
     busy: AtomicBool,
-    /// Null, or the function; stored after the argument.
-    function: AtomicPtr<()>,
+    /// The function; stored after the argument.
+    function: FnCell<Function>,
     argument: AtomicUsize,
 }
 
@@ -74,7 +75,7 @@ impl Nmi {
             requests: Requests::new(),
             call: Call {
                 busy: AtomicBool::new(false),
-                function: AtomicPtr::new(core::ptr::null_mut()),
+                function: FnCell::empty(),
                 argument: AtomicUsize::new(0),
             },
             causes: [const { AtomicU64::new(0) }; Cause::ALL.len()],
@@ -97,9 +98,7 @@ impl Nmi {
             return false;
         }
         self.call.argument.store(argument, Ordering::Relaxed);
-        self.call
-            .function
-            .store(function as *mut (), Ordering::Release);
+        self.call.function.replace(Some(function));
         self.ask(Cause::Call);
         true
     }
@@ -153,14 +152,11 @@ impl Nmi {
     /// Makes the call that is asked for.
     fn make_call(&self) {
         let call = &self.call;
-        let function = call.function.swap(core::ptr::null_mut(), Ordering::Acquire);
-        if function.is_null() {
+        let Some(function) = call.function.replace(None) else {
             return;
-        }
+        };
         let argument = call.argument.load(Ordering::Relaxed);
         call.busy.store(false, Ordering::Release);
-        // SAFETY: 1. Only `Function`s are stored here.
-        let function = unsafe { core::mem::transmute::<*mut (), Function>(function) };
         function(argument);
     }
 }

@@ -74,7 +74,7 @@ pub(crate) mod mailbox_state {
     pub(crate) const RUNNING: u32 = 3;
 }
 
-/// One job for a CPU: a function and its argument; see `smp::jobs`.
+/// One job for a CPU: a function and its argument; see `ipi::jobs`.
 #[derive(Debug)]
 pub(crate) struct Assignment {
     /// One of [`mailbox_state`].
@@ -105,7 +105,7 @@ pub(crate) struct Trace {
     pub(crate) calls: [AtomicU64; backtrace::LIMIT],
 }
 
-/// Work that has been put off; see `irq::deferred`.
+/// Work that has been put off; see `deferred`.
 #[derive(Debug)]
 pub(crate) struct Deferred {
     pub(crate) queue: Queue<WORK>,
@@ -115,7 +115,7 @@ pub(crate) struct Deferred {
     pub(crate) is_reported: AtomicBool,
 }
 
-/// A sign of life; see `irq::watchdog`.
+/// A sign of life; see `timer::watchdog`.
 #[derive(Debug)]
 pub(crate) struct Heart {
     /// When it last beat, in nanoseconds; 0 if it does not beat.
@@ -171,27 +171,27 @@ pub struct PerCpu {
     pub(crate) locks: Local,
     id: u32,
     /// The nesting depth at which the CPU runs a called function without an interrupt, or
-    /// [`NOT_SERVING`]; see `irq::wait`.
+    /// [`NOT_SERVING`]; see `ipi::wait`.
     pub(crate) serves_at: AtomicU32,
     /// The innermost wait for a ceiling lock; null if there is none, and in release builds.
     pub(crate) lock_wait: AtomicPtr<()>,
-    /// The guards that raise its priority; see `irq::priority`.
+    /// The guards that raise its priority; see `priority`.
     pub(crate) raised: Stack,
     /// Depth of fault reports being printed; above 1, a report has faulted itself.
     reports: AtomicU32,
     /// How it ends.
     pub(super) end: End,
-    /// What the CPU is asked to do; see `smp::jobs`.
+    /// What the CPU is asked to do; see `ipi::jobs`.
     pub(crate) job: Assignment,
-    /// What it was doing when another CPU last asked; see `irq::nmi`.
+    /// What it was doing when another CPU last asked; see `ipi::nmi`.
     pub(crate) trace: Trace,
     /// What it is asked by NMI; see `cpu::nmi`.
     pub nmi: Nmi,
-    /// Calls that other CPUs want of it; see `irq::call`.
+    /// Calls that other CPUs want of it; see `ipi::call`.
     pub(crate) calls: Mailbox<CALLS>,
     /// How far it has read the board of what all are called for.
     pub(crate) reader: Reader,
-    /// Work that it has put off; see `irq::deferred`.
+    /// Work that it has put off; see `deferred`.
     pub(crate) deferred: Deferred,
     /// Its vectors: which belong to somebody. Nothing on an interrupt's way looks at it.
     pub(crate) vectors: IrqMutex<Allocator>,

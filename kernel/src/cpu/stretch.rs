@@ -10,7 +10,7 @@
 //! few instructions before an idle CPU sleeps. Nor is the time in which a class is held back by a
 //! handler of its own class or a higher one: that is what priorities are for.
 
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use arrayvec::ArrayString;
 use tocsin_logic::backtrace;
@@ -19,6 +19,7 @@ use tocsin_logic::vector::PriorityClass;
 
 use super::symbols::Code;
 use super::{interrupts, percpu, report};
+use crate::fn_cell::{FnCell, FnPointer};
 use crate::hw::processor;
 use crate::{sync, time};
 
@@ -26,14 +27,12 @@ use crate::{sync, time};
 const CALLS: usize = 12;
 
 /// Functions that stand between a section and its end, by how their names begin.
-const MACHINERY: [&str; 11] = [
+const MACHINERY: [&str; 9] = [
     "tocsin::cpu::stretch::",
     "tocsin::sync::",
-    "tocsin::irq::priority::",
-    "tocsin::irq::ceiling::",
+    "tocsin::priority::",
     "<tocsin::sync::",
-    "<tocsin::irq::priority::",
-    "<tocsin::irq::ceiling::",
+    "<tocsin::priority::",
     "lock_api::",
     "<lock_api::",
     "core::",
@@ -159,8 +158,11 @@ pub enum By {
     Raised(PriorityClass),
 }
 
-/// Who gets every stretch instead; null if nobody does.
-static RECORD: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+// SAFETY: It is a function pointer.
+unsafe impl FnPointer for fn(By, u64) {}
+
+/// The function that gets every section instead.
+static RECORD: FnCell<fn(By, u64)> = FnCell::empty();
 
 /// Lets `record` have every stretch that ends on any CPU, with the time-stamp counter at its begin, while
 /// interrupts are off; or nobody. Nothing is noted meanwhile, and the watch is over then.
@@ -169,21 +171,17 @@ static RECORD: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 #[cfg(feature = "bench")]
 pub fn record(record: Option<fn(By, u64)>) {
     let is_on = record.is_some();
-    let record = record.map_or(core::ptr::null_mut(), |record| record as *mut ());
-    RECORD.store(record, Ordering::Release);
+    RECORD.replace(record);
     sync::set_watch(is_on.then_some(note_off as fn(u64)));
 }
 
 /// Passes a stretch on, if somebody gets them all.
 fn pass_on(by: By, since: u64) -> bool {
-    let record = RECORD.load(Ordering::Acquire);
-    if record.is_null() {
-        return false;
+    let record = RECORD.get();
+    if let Some(record) = record {
+        record(by, since);
     }
-    // SAFETY: 1. Only `record` stores here, and it stores a `fn(By, u64)`.
-    let record = unsafe { core::mem::transmute::<*mut (), fn(By, u64)>(record) };
-    record(by, since);
-    true
+    record.is_some()
 }
 
 /// Notes that this CPU had its interrupts disabled since `since`.

@@ -3,11 +3,12 @@
 use alloc::string::String;
 use core::fmt;
 
-use crate::irq::LineError;
+use crate::line::LineError;
 use crate::memory::MemoryError;
 
 /// Why a device cannot be driven. All name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DeviceError {
     /// The machine does not have it; holds what tells so.
     Absent(&'static str, &'static str),

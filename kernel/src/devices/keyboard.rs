@@ -16,7 +16,7 @@ use tocsin_logic::vector::PriorityClass;
 
 use super::{DeviceError, Ownership, PATIENCE};
 use crate::hw::port;
-use crate::irq::{Claim, Line, Request, Source};
+use crate::line::{Claim, Line, Request, Source};
 use crate::sync::without_interrupts;
 use crate::time;
 

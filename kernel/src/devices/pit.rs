@@ -10,7 +10,7 @@ use tocsin_logic::vector::PriorityClass;
 use super::{DeviceError, Ownership};
 use crate::discover::machine;
 use crate::hw::pit;
-use crate::irq::{Line, Request, Source};
+use crate::line::{Line, Request, Source};
 use crate::time;
 
 pub use tocsin_logic::devices::pit::{FREQUENCY, divisor, nanoseconds, ticks};

@@ -12,7 +12,7 @@ use tocsin_logic::vector::PriorityClass;
 use super::{DeviceError, Ownership};
 use crate::discover::machine;
 use crate::hw::port;
-use crate::irq::{Claim, Line, Request, Source};
+use crate::line::{Claim, Line, Request, Source};
 use crate::sync::IrqMutex;
 
 pub use tocsin_logic::devices::rtc::{Cause, Rate};

@@ -12,7 +12,7 @@ use uart_16550::spec::registers::{IER, InterruptType};
 use uart_16550::{BaudRate, Config, Uart16550};
 
 use super::{DeviceError, Ownership};
-use crate::irq::{Claim, Line, Request, Source};
+use crate::line::{Claim, Line, Request, Source};
 use crate::sync::IrqMutex;
 
 const NAME: &str = "COM2";

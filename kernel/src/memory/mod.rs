@@ -26,6 +26,7 @@ pub use heap::usage as heap_usage;
 
 /// Why memory could not be set up or had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MemoryError {
     /// No region below 4 GiB is large enough for the first page tables.
     NoRoomForTables,
@@ -72,6 +73,8 @@ impl fmt::Display for MemoryError {
         }
     }
 }
+
+impl core::error::Error for MemoryError {}
 
 /// Builds the kernel's page tables, switches to them, and gives the free memory to the
 /// frame allocator, but for what the loader still uses.

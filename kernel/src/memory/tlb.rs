@@ -2,10 +2,10 @@
 //!
 //! A processor may use a translation that it has cached until it is told to forget it, whatever the
 //! tables say meanwhile (SDM vol. 3A, 5.10.4). Telling the other CPUs takes interrupts, which this
-//! module is not to know: `irq::tlb` registers the function that does it.
+//! module is not to know: `ipi::tlb` registers the function that does it.
 
+use crate::fn_cell::{FnCell, FnPointer};
 use core::ops::Range;
-use core::sync::atomic::{AtomicPtr, Ordering};
 
 use x86_64::VirtAddr;
 use x86_64::instructions::tlb;
@@ -67,25 +67,18 @@ pub(crate) fn flush_all() {
 /// Forgets translations on all CPUs that are online and returns when none can use them any more.
 pub type ForgetEverywhere = fn(&Translations);
 
-static EVERYWHERE: AtomicPtr<()> = AtomicPtr::new(forget_alone as *mut ());
+// SAFETY: It is a function pointer.
+unsafe impl FnPointer for ForgetEverywhere {}
 
-/// What is right as long as no other CPU runs: those that come later flush when they do.
-fn forget_alone(what: &Translations) {
-    what.forget_here();
-}
-
-/// Tells how translations are forgotten on all CPUs. Returns how it was done before.
-pub(crate) fn set_forget_everywhere(how: ForgetEverywhere) -> ForgetEverywhere {
-    let before = EVERYWHERE.swap(how as *mut (), Ordering::AcqRel);
-    // SAFETY: 1. Only functions of this type are stored.
-    unsafe { core::mem::transmute::<*mut (), ForgetEverywhere>(before) }
-}
+/// Set when the CPUs can be interrupted.
+pub(crate) static EVERYWHERE: FnCell<ForgetEverywhere> = FnCell::empty();
 
 /// Forgets translations on all CPUs. Who takes a mapping away, or some of its rights, calls this when the
 /// tables have changed, with no lock held that another CPU may want with its interrupts off.
 pub(super) fn forget_everywhere(what: &Translations) {
-    let how = EVERYWHERE.load(Ordering::Acquire);
-    // SAFETY: 1. Only functions of this type are stored.
-    let how = unsafe { core::mem::transmute::<*mut (), ForgetEverywhere>(how) };
-    how(what);
+    match EVERYWHERE.get() {
+        Some(how) => how(what),
+        // No other CPU runs yet. Those that start later flush when they do.
+        None => what.forget_here(),
+    }
 }

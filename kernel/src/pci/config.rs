@@ -11,11 +11,11 @@ use core::arch::asm;
 
 use tocsin_logic::acpi::mcfg::{self, Segment};
 use tocsin_logic::acpi::{Error, Signature};
+use tocsin_logic::devices::hpet::LENGTH as HPET_LENGTH;
 use tocsin_logic::memory_map::Placement;
 use tocsin_logic::pci::address::DEVICES;
 use tocsin_logic::pci::{Address, CONFIG_SIZE, EXTENDED_SIZE, Header};
 
-use crate::apic::clock::HPET_LENGTH;
 use crate::apic::{io, local};
 use crate::discover::Machine;
 use crate::hw::port;

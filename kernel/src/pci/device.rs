@@ -4,10 +4,11 @@ use alloc::sync::Arc;
 use core::ops::{Deref, Range};
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use tocsin_logic::devices::hpet::LENGTH as HPET_LENGTH;
 use tocsin_logic::pci::{Bar, command};
 
 use super::{Function, Msi, Msix, PciError, Window};
-use crate::apic::{self, clock::HPET_LENGTH};
+use crate::apic;
 use crate::discover::machine;
 use crate::memory::paging;
 

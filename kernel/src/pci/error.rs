@@ -7,11 +7,12 @@ use tocsin_logic::apic::EncodingError;
 use tocsin_logic::pci::Address;
 use tocsin_logic::pci::msi::MsiError;
 
-use crate::irq::LineError;
+use crate::line::LineError;
 use crate::memory::MemoryError;
 
 /// Why something cannot be had of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PciError {
     /// No function with these vendor and device IDs.
     NotFound(u16, u16),

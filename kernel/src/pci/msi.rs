@@ -12,9 +12,9 @@ use tocsin_logic::pci::{MsiCapability, command};
 
 use super::PciError;
 use super::device::Claim;
-use crate::irq::{MessageTarget, Messages};
+use crate::line::{MessageTarget, Messages};
 
-/// A device's messages by MSI, for a line to be [attached](crate::irq::Line::attach) to. Dropping it
+/// A device's messages by MSI, for a line to be [attached](crate::line::Line::attach) to. Dropping it
 /// turns them off.
 ///
 /// The device sends nothing unless it is a bus master too.

@@ -16,7 +16,7 @@ use tocsin_logic::pci::{MsixCapability, command};
 
 use super::device::{Claim, Device};
 use super::{PciError, Window};
-use crate::irq::{MessageTarget, Messages};
+use crate::line::{MessageTarget, Messages};
 
 /// A device's messages by MSI-X. They are turned off when this and all messages taken from it are
 /// dropped.
@@ -34,7 +34,7 @@ struct Table {
     taken: Box<[AtomicBool]>,
 }
 
-/// One message by MSI-X, masked until a line is [attached](crate::irq::Line::attach) to it. Dropping it
+/// One message by MSI-X, masked until a line is [attached](crate::line::Line::attach) to it. Dropping it
 /// masks the message.
 #[derive(Debug)]
 pub struct MsixMessage {

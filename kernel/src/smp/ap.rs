@@ -8,7 +8,8 @@ use tocsin_logic::vector::PriorityClass;
 use x86_64::instructions::interrupts;
 
 use super::slot::Slot;
-use super::{RELEASED, jobs, tsc_sync};
+use super::{RELEASED, tsc_sync};
+use crate::fn_cell::FnCell;
 use crate::hw::processor::{enable_and_halt, halt_forever};
 use crate::{apic, cpu, hw, memory};
 
@@ -50,15 +51,16 @@ fn go_on(slot: &Slot, stage: Stage) {
     }
 }
 
-/// Does the jobs that other CPUs give this one, and sleeps between them.
+/// Executes a job that another CPU has given this one. Called with interrupts disabled. Returns true, with interrupts
+/// enabled, if there was one.
+pub(crate) static NEXT_JOB: FnCell<fn() -> bool> = FnCell::empty();
+
+/// Executes jobs, and sleeps between them.
 fn idle() -> ! {
     loop {
-        // Off, so that a job given between the look and the `hlt` still wakes it.
+        // Disabled, so that a job that is given between the look and the `hlt` still wakes it.
         interrupts::disable();
-        if jobs::is_given() {
-            interrupts::enable();
-            jobs::run_next();
-        } else {
+        if !NEXT_JOB.get().is_some_and(|execute| execute()) {
             enable_and_halt();
         }
     }

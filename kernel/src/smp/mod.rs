@@ -9,8 +9,6 @@
 //! takes only the boot CPU's wake-up of class 15, until interrupts are released on all CPUs.
 
 pub(crate) mod ap;
-pub mod jobs;
-pub mod reschedule;
 mod slot;
 mod trampoline;
 pub(crate) mod tsc_sync;
@@ -181,11 +179,10 @@ fn find_elsewhere(cpu: u32) -> Option<&'static Online> {
     all().iter().find(|online| online.number == cpu)
 }
 
-/// Answers the interrupts that CPUs wake each other with. Once, before others run.
+/// Registers the vector that releases the APs. Once, before they run.
 pub(crate) fn set_up() {
     extern "C" fn released(_: usize, _: u8) {}
     interrupts::register(RELEASE, released);
-    reschedule::set_up();
 }
 
 /// Starts all enabled CPUs of `topology` and waits until each is ready or abandoned.

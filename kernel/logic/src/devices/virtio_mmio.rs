@@ -170,6 +170,8 @@ impl fmt::Display for PlaceError {
     }
 }
 
+impl core::error::Error for PlaceError {}
+
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -16,10 +16,8 @@ use super::partner::{self, Activity, AtWork};
 use super::record::Value;
 use super::rivals::{self, FLOOR, Installed, OWN, TYPICAL};
 use super::runner::{Bench, Case, Parts};
-use tocsin::cpu::{self};
-use tocsin::irq::call;
-use tocsin::irq::ipi::Targets;
-use tocsin::smp;
+use tocsin::ipi::{Targets, call};
+use tocsin::{cpu, smp};
 
 pub(super) fn run(bench: &mut Bench) {
     let others = partner::others().count();

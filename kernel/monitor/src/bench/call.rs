@@ -16,8 +16,7 @@ use super::record::Value;
 use super::rivals::{self, FLOOR, Installed, TYPICAL};
 use super::runner::Bench;
 use tocsin::apic::local;
-use tocsin::irq::call;
-use tocsin::irq::ipi::Targets;
+use tocsin::ipi::{Targets, call};
 use tocsin::smp;
 
 pub(super) fn run(bench: &mut Bench) {

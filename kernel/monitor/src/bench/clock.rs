@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use tocsin_logic::bench::resolution;
 
-use tocsin::irq::call;
+use tocsin::ipi::call;
 use tocsin::sync::without_interrupts;
 
 /// Turns of the runs whose instructions are known.

@@ -22,7 +22,8 @@ use super::rivals::{self, BEGAN, Installed, OWN};
 use super::runner::{Bench, Case};
 use super::self_ipi::wait;
 use tocsin::cpu;
-use tocsin::irq::{CeilingMutex, call};
+use tocsin::ipi::call;
+use tocsin::priority::CeilingMutex;
 use tocsin::sync::IrqMutex;
 
 /// Lengths of the section, in cycles.

@@ -17,7 +17,7 @@ use super::record::Value;
 use super::rivals::{FLOOR, Installed, OWN, TYPICAL};
 use super::runner::Bench;
 use super::self_ipi::bare_to_self;
-use tocsin::irq::deferred;
+use tocsin::deferred;
 use tocsin::sync::without_interrupts;
 
 /// When the work last began; 0 before.

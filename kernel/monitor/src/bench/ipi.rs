@@ -88,6 +88,6 @@ fn send(partner: Partner, vector: Vector) -> (u64, u64) {
 pub(super) fn remove_from(partner: Partner) {
     raw::begin_removal(partner.0.cpu, OWN);
     // A call to the CPU comes after the interrupt, whose class is the same: nothing is in service.
-    let _ = tocsin::irq::call::run(partner.id(), || ());
+    let _ = tocsin::ipi::call::run(partner.id(), || ());
     raw::end_removal(partner.0.cpu, OWN);
 }

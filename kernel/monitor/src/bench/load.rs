@@ -31,10 +31,10 @@ use super::settle::settle;
 use super::stamped::{self, Stamped};
 use tocsin::apic::local;
 use tocsin::hw::processor;
-use tocsin::irq::timers::{Expiry, Mode, Timer, TimerError};
-use tocsin::irq::{CeilingMutex, priority};
+use tocsin::priority::{self, CeilingMutex};
 use tocsin::sync::{IrqMutex, without_interrupts};
 use tocsin::time;
+use tocsin::timer::{Expiry, Mode, Timer, TimerError};
 
 /// A vector of the timers' class, whose handler works.
 const WORKS: Vector = Vector(0xe8);

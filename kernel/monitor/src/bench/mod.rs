@@ -60,7 +60,7 @@ pub use runner::Output;
 
 use runner::Bench;
 use tocsin::cancel;
-use tocsin::irq::machine_checks;
+use tocsin::timer::machine_checks;
 
 /// What is to be measured, and how.
 #[derive(Clone, Debug)]

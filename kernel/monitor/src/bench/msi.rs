@@ -18,7 +18,7 @@ use super::runner::Bench;
 use crate::drivers::edu::Edu;
 use tocsin::apic::local;
 use tocsin::cpu;
-use tocsin::irq::{Line, Messages, Request, Source};
+use tocsin::line::{Line, Messages, Request, Source};
 use tocsin::pci::{Msi, PciError};
 
 const NAME: &str = "msi.edu";

@@ -9,12 +9,10 @@ use tocsin_logic::vector::Vector;
 
 use super::clock::pauses;
 use super::settle::settle;
-use tocsin::cpu;
-use tocsin::hooks;
-use tocsin::irq::ipi::Targets;
-use tocsin::irq::reschedule;
-use tocsin::smp::jobs::{self, Job};
+use tocsin::ipi::jobs::{self, Job};
+use tocsin::ipi::{Targets, reschedule};
 use tocsin::smp::{self, Online};
+use tocsin::{cpu, hooks};
 
 /// Whether the partners go on.
 static GO_ON: AtomicBool = AtomicBool::new(false);

@@ -13,8 +13,8 @@ use x86_64::instructions::interrupts;
 use super::clock::pauses;
 use tocsin::devices::pit::Pit;
 use tocsin::hw::processor;
-use tocsin::irq::timers::{Expiry, Mode, Timer};
 use tocsin::time;
+use tocsin::timer::{Expiry, Mode, Timer};
 
 /// When the RTC's first second is over, in nanoseconds since the kernel began. From then on it sets no
 /// timer that nobody asks for.

@@ -14,8 +14,8 @@ use super::self_ipi::{GateCost, to_self};
 use tocsin::apic::vectors;
 use tocsin::cpu;
 use tocsin::cpu::interrupts::MEASURED;
-use tocsin::irq::timers::Timer;
 use tocsin::sync::without_interrupts;
+use tocsin::timer::Timer;
 
 /// The timer's vector for the while: class 14.
 const STAMPED: Vector = Vector(MEASURED[2]);

@@ -19,8 +19,8 @@ use super::record::Value;
 use super::rivals::{BEGAN, FLOOR, Installed, TYPICAL};
 use super::runner::Bench;
 use super::self_ipi::wait;
-use tocsin::irq::timers::{self, Expiry, Mode, Timer};
 use tocsin::time;
+use tocsin::timer::{self, Expiry, Mode, Timer};
 
 /// From the start of a timer to its deadline, in nanoseconds: long enough to be started and still wait.
 const WAIT: u64 = 5_000;
@@ -85,7 +85,7 @@ fn late(timer: &mut Timer) -> u64 {
 
 /// How late a rival begins that has the hardware for itself.
 fn late_alone(vector: Vector) -> u64 {
-    let Ok(hardware) = timers::borrow() else {
+    let Ok(hardware) = timer::borrow() else {
         return 0;
     };
     BEGAN.store(0, Ordering::Relaxed);

@@ -8,9 +8,9 @@ use tocsin_logic::apic::{Lvt, Register};
 
 use crate::command::{Arguments, CommandError};
 use tocsin::apic::{io, local, pic, service};
-use tocsin::cpu::interrupts;
-use tocsin::smp::jobs::{self, Job};
-use tocsin::{Machine, cpu, println};
+use tocsin::cpu::{self, interrupts};
+use tocsin::ipi::jobs::{self, Job};
+use tocsin::{Machine, println};
 
 pub(super) fn apic(
     machine: &'static Machine,

@@ -14,7 +14,7 @@ use tocsin_logic::script;
 use super::provoke::{self, Provocation};
 use super::together;
 use crate::command::{Arguments, CommandError};
-use tocsin::smp::jobs::{self, Job};
+use tocsin::ipi::jobs::{self, Job};
 use tocsin::{Machine, cpu, println};
 
 /// A kind of fault with a name of its own.

@@ -19,10 +19,10 @@ use crate::stress::priority_nesting::{self, Step, TimeLine};
 use tocsin::cpu::interrupt_stack::StackUse;
 use tocsin::cpu::{self, PerCpu, interrupts};
 use tocsin::hw::control;
-use tocsin::irq::nmi::{self, NmiError};
-use tocsin::irq::{priority, watchdog};
-use tocsin::smp::{self, jobs};
-use tocsin::{Machine, println};
+use tocsin::ipi::jobs;
+use tocsin::ipi::nmi::{self, NmiError};
+use tocsin::timer::watchdog;
+use tocsin::{Machine, println, priority, smp};
 
 pub(super) fn prio(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
     match arguments.next_word() {

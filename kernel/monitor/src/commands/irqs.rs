@@ -11,9 +11,9 @@ use tocsin_logic::vector::Vector;
 use crate::command::{Arguments, CommandError};
 use tocsin::apic::vectors;
 use tocsin::cpu::{PerCpu, interrupts};
-use tocsin::irq::{call, deferred, line, timers};
+use tocsin::ipi::call;
 use tocsin::sync::IrqMutex;
-use tocsin::{Machine, println, time};
+use tocsin::{Machine, deferred, line, println, time, timer};
 
 /// CPUs that have a column; the others are in the sum.
 const COLUMNS: usize = 8;
@@ -76,7 +76,7 @@ fn owners(vector: u8, lines: &[line::Description], cpus: &[&PerCpu]) -> String {
         (call::VECTOR, "calls"),
         (call::VECTOR_TO_ALL, "calls to all"),
         (deferred::VECTOR, "work put off"),
-        (timers::COMMANDS, "timers of other CPUs"),
+        (timer::COMMANDS, "timers of other CPUs"),
     ];
     if let Some((_, name)) = fixed.iter().find(|(fixed, _)| fixed.get() == vector) {
         return String::from(*name);

@@ -6,7 +6,7 @@ use alloc::string::ToString;
 use crate::command::{Arguments, CommandError};
 use crate::stress::lines;
 use tocsin::apic::io::{self, IoApic};
-use tocsin::irq::line::{self, Description};
+use tocsin::line::{self, Description};
 use tocsin::{Machine, cpu, println};
 
 pub(super) fn lines(

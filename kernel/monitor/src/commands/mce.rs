@@ -6,8 +6,8 @@ use tocsin_logic::units::Nanoseconds;
 
 use crate::command::{Arguments, CommandError};
 use tocsin::cpu::{interrupts, machine_check};
-use tocsin::irq::machine_checks;
-use tocsin::smp::jobs;
+use tocsin::ipi::jobs;
+use tocsin::timer::machine_checks;
 use tocsin::{Machine, println};
 
 /// One second, in nanoseconds.

@@ -12,7 +12,7 @@ use tocsin_logic::script;
 use crate::command::{Arguments, CommandError};
 use tocsin::apic::{local, pic, vectors};
 use tocsin::cpu::{self, interrupts};
-use tocsin::smp::jobs::{self, JobError};
+use tocsin::ipi::jobs::{self, JobError};
 use tocsin::{Machine, println, smp, time};
 
 /// How long to wait for an interrupt before it counts as missing, in nanoseconds.

@@ -9,8 +9,8 @@ use tocsin_logic::vector::PriorityClass;
 
 use crate::command::{Arguments, CommandError};
 use tocsin::cpu::{interrupts, stretch};
-use tocsin::irq::{CeilingMutex, priority};
-use tocsin::smp::jobs;
+use tocsin::ipi::jobs;
+use tocsin::priority::{self, CeilingMutex};
 use tocsin::sync::{self, IrqMutex};
 use tocsin::{println, time};
 

@@ -5,8 +5,8 @@ use alloc::string::ToString;
 use tocsin_logic::units::Nanoseconds;
 
 use crate::command::{Arguments, CommandError};
-use tocsin::apic::timer::{self, CountError};
-use tocsin::irq::timers::{self, Borrowed};
+use tocsin::timer::lapic::{self, CountError};
+use tocsin::timer::{self, Borrowed};
 use tocsin::{Machine, println, time};
 
 /// Length of the one-shot interval and of the periodic one, in nanoseconds.
@@ -26,7 +26,7 @@ pub(super) fn timer(
     arguments.end()?;
     let frequency = time::frequency();
     println!("TSC: {} Hz, {}", frequency.hertz, frequency.source);
-    let Some(info) = timer::info() else {
+    let Some(info) = lapic::info() else {
         println!("The local APIC's timer has not been measured.");
         return Ok(());
     };
@@ -41,7 +41,7 @@ pub(super) fn timer(
         "TSC-deadline mode: {}",
         if info.has_deadline { "yes" } else { "no" }
     );
-    let timer = timers::borrow().map_err(|lent| CommandError::Failed(lent.to_string()))?;
+    let timer = timer::borrow().map_err(|lent| CommandError::Failed(lent.to_string()))?;
     show(&timer, "one-shot", ONCE, 1, |timer| timer.start_once(ONCE));
     show(&timer, "periodic", PERIOD, PERIODS, |timer| {
         timer.start_periodic(PERIOD)

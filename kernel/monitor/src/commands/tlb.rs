@@ -3,15 +3,15 @@
 //! The kernel's own way is watched: between the change of the tables and the moment when the CPUs are told,
 //! each of them looks which of its pages still are as they were; then, when all have been told, again.
 
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
+use tocsin::fn_cell::FnCell;
 use tocsin::hooks;
 
 use tocsin_logic::layout::MAPPINGS;
 
 use crate::command::{Arguments, CommandError};
 use tocsin::cpu::probe;
-use tocsin::irq::call;
-use tocsin::irq::ipi::Targets;
+use tocsin::ipi::{Targets, call};
 use tocsin::memory::frames::{self, FRAME};
 use tocsin::memory::paging::Use;
 use tocsin::memory::tlb::{ForgetEverywhere, PAGE_LIMIT, Translations};
@@ -61,7 +61,7 @@ static PAGES: AtomicU64 = AtomicU64::new(0);
 static STALE_BEFORE: AtomicU64 = AtomicU64::new(0);
 
 /// How CPUs are told.
-static TELL: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+static TELL: FnCell<ForgetEverywhere> = FnCell::empty();
 
 pub(super) fn tlb(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
     arguments.end()?;
@@ -128,9 +128,10 @@ fn change_watched(
     let writable = on_all_cpus(Change::ReadOnly);
     assert!(writable >= pages, "rights that were given are not there");
 
+    let tell = hooks::forget_everywhere().expect("the kernel has set it");
+    TELL.replace(Some(tell));
     // SAFETY: `watch` calls the function before.
-    let tell = unsafe { hooks::set_forget_everywhere(watch) };
-    TELL.store(tell as *mut (), Ordering::Release);
+    unsafe { hooks::set_forget_everywhere(watch) };
     let changed = match change {
         // SAFETY: 1. Nothing but this test uses the pages, and it expects the change.
         Change::ReadOnly => unsafe { mapping::protect(all.clone(), Use::Constant) },
@@ -164,9 +165,9 @@ fn watch(what: &Translations) {
         Change::Absent
     };
     STALE_BEFORE.fetch_add(on_all_cpus(change), Ordering::Relaxed);
-    let tell = TELL.load(Ordering::Acquire);
-    // SAFETY: 1. `change_watched` stores such a function before it lets this run.
-    let tell = unsafe { core::mem::transmute::<*mut (), ForgetEverywhere>(tell) };
+    let tell = TELL
+        .get()
+        .expect("it is stored before this function is called");
     tell(what);
 }
 

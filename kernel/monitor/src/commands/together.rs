@@ -5,9 +5,8 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use tocsin::cpu::{self, ending};
-use tocsin::irq::nmi;
-use tocsin::smp::{self, jobs};
-use tocsin::{println, time};
+use tocsin::ipi::{jobs, nmi};
+use tocsin::{println, smp, time};
 
 /// How long a CPU waits for the others before it goes on without them, in nanoseconds.
 const PATIENCE: u64 = 20_000_000_000;

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use tocsin_logic::vector::PriorityClass;
 
-use tocsin::irq::{Line, Messages, Request, Source};
+use tocsin::line::{Line, Messages, Request, Source};
 use tocsin::pci::PciError;
 use tocsin::time;
 

@@ -9,7 +9,7 @@ use tocsin_logic::irq::route::Mode;
 use tocsin_logic::topology::Topology;
 use tocsin_logic::vector::PriorityClass;
 
-use tocsin::irq::{Claim, Line, Member, Request, SharedLine, Source};
+use tocsin::line::{Claim, Line, Member, Request, SharedLine, Source};
 use tocsin::pci::{Device, Function, PciError, Window, find};
 use tocsin::{cancel, time};
 

@@ -19,7 +19,7 @@ use super::virtio::{ENTROPY, Entropy, Transport, VirtioError};
 use tocsin::Machine;
 use tocsin::devices::DeviceError;
 use tocsin::hw::mmio::Mmio;
-use tocsin::irq::{Claim, Line, Request, Source};
+use tocsin::line::{Claim, Line, Request, Source};
 use tocsin::memory::paging;
 use tocsin::sync::IrqMutex;
 

@@ -18,7 +18,7 @@ use x86_64::instructions::interrupts;
 
 use super::{execute_line, help, input, keys, receive};
 use tocsin::hw::processor;
-use tocsin::irq::machine_checks;
+use tocsin::timer::machine_checks;
 use tocsin::{Machine, cancel, console};
 
 const PROMPT: &str = "tocsin> ";

@@ -6,9 +6,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use tocsin_logic::acpi::Signature;
 use tocsin_logic::vector::PriorityClass;
 
-use tocsin::irq::{self, Line, Source};
-use tocsin::machine;
-use tocsin::{console, cpu, time};
+use tocsin::line::{Line, Request, Source};
+use tocsin::{console, cpu, machine, time};
 
 /// Priority class of the serial port: low, because input from a person is slow.
 pub(super) const CLASS: PriorityClass = PriorityClass::new(4).expect("a class is 0 to 15");
@@ -54,7 +53,7 @@ impl Port {
     }
 
     fn line() -> Result<Line, String> {
-        let request = irq::Request {
+        let request = Request {
             name: "console",
             source: Source::Isa(console::ISA_IRQ),
             class: CLASS,

@@ -12,7 +12,7 @@ use super::account::{self, Kind, moved, received, sent};
 use super::any_cpu;
 use crate::drivers::edu::{Answered, Edu, Way};
 use crate::drivers::virtio_rng::VirtioRng;
-use tocsin::irq::{Line, LineError};
+use tocsin::line::{Line, LineError};
 use tocsin::machine;
 use tocsin::pci::PciError;
 

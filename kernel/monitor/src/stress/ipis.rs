@@ -10,10 +10,10 @@ use spin::RwLock;
 use tocsin_logic::vector::PriorityClass;
 
 use super::account::{self, Kind, moved, not_sent, received, sent};
-use tocsin::irq::ipi::Targets;
-use tocsin::irq::timers::{Expiry, Mode, Timer};
-use tocsin::irq::{Line, LineError, Request, Source, call, deferred};
-use tocsin::{smp, time};
+use tocsin::ipi::{Targets, call};
+use tocsin::line::{Line, LineError, Request, Source};
+use tocsin::timer::{Expiry, Mode, Timer};
+use tocsin::{deferred, smp, time};
 
 /// Classes that the lines have, in turn.
 const CLASSES: core::ops::RangeInclusive<u8> = 3..=12;

@@ -14,7 +14,7 @@ use tocsin_logic::irq::vectors::VectorSet;
 use tocsin_logic::vector::{PriorityClass, Vector};
 
 use tocsin::apic::io::InputError;
-use tocsin::irq::{Claim, Line, LineError, Request, Source};
+use tocsin::line::{Claim, Line, LineError, Request, Source};
 use tocsin::smp::{self, Online};
 use tocsin::{cancel, cpu, time};
 

@@ -23,9 +23,8 @@ use fastrand::Rng;
 
 use devices::Devices;
 use tocsin::cpu::{self, interrupts};
-use tocsin::irq::nmi;
-use tocsin::smp::{self, jobs};
-use tocsin::{cancel, pci, time};
+use tocsin::ipi::{jobs, nmi};
+use tocsin::{cancel, pci, smp, time};
 
 pub use account::{Kind, Sums};
 

@@ -16,9 +16,9 @@ use x86_64::registers::debug::{DebugAddressRegister, Dr0, Dr7, Dr7Flags, Dr7Valu
 
 use tocsin::apic::local;
 use tocsin::apic::nmi::LastWrite;
-use tocsin::irq::nmi::call;
-use tocsin::smp::{self, jobs};
-use tocsin::{cpu, sync, time};
+use tocsin::ipi::jobs;
+use tocsin::ipi::nmi::call;
+use tocsin::{cpu, smp, sync, time};
 
 /// When the second NMI comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,8 +12,7 @@ use tocsin_logic::vector::Vector;
 use tocsin::apic::local;
 use tocsin::cpu::{self, interrupts};
 use tocsin::hw::processor::timestamp;
-use tocsin::irq::priority;
-use tocsin::time;
+use tocsin::{priority, time};
 
 /// The vectors, two in each class but the highest: `A` nests, `B` is made to wait.
 const A: [u8; 4] = [0x29, 0x51, 0x91, 0xe1];

@@ -123,6 +123,7 @@ fn nmi_entry(source: NmiSource, target: ApicId) -> Rte {
 
 /// Why an input cannot be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum InputError {
     /// No I/O APIC that answers has this GSI.
     NoPin(Gsi),
@@ -146,6 +147,8 @@ impl fmt::Display for InputError {
         }
     }
 }
+
+impl core::error::Error for InputError {}
 
 /// Inputs that somebody owns.
 static OWNED: IrqMutex<Vec<Gsi>> = IrqMutex::new(Vec::new());

@@ -15,7 +15,7 @@ use super::message::ComparatorMessage;
 use super::registers::Core;
 use super::{Hpet, NAME, Periods};
 use crate::devices::DeviceError;
-use crate::irq::{Claim, Line, Request, Source};
+use crate::line::{Claim, Line, Request, Source};
 
 /// How often a period is set whose first end passes meanwhile.
 const ATTEMPTS: u32 = 10;

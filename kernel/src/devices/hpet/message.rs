@@ -7,7 +7,7 @@ use core::fmt;
 use tocsin_logic::devices::hpet::{route, timer_route};
 
 use super::registers::Core;
-use crate::irq::{MessageTarget, Messages};
+use crate::line::{MessageTarget, Messages};
 
 /// The message of one comparator.
 #[derive(Debug)]

@@ -16,9 +16,9 @@ use tocsin_logic::apic::calibration::Clock;
 use tocsin_logic::devices::hpet::{CAPABILITIES, COUNTER, Capabilities};
 
 use super::{DeviceError, Ownership};
-use crate::apic::clock;
 use crate::discover::machine;
 use crate::hw::mmio::Mmio;
+use crate::timer::reference;
 
 pub use comparator::{Comparator, Event, Way};
 
@@ -50,7 +50,7 @@ impl Hpet {
         let (machine, table) = found.ok_or(absent("there is no sound HPET table"))?;
         let ownership = Ownership::take(&TAKEN, NAME)?;
         // SAFETY: 1. The machine's own table says that an HPET is there.
-        let registers = unsafe { clock::map_hpet(table.address) };
+        let registers = unsafe { reference::map_hpet(table.address) };
         let registers = registers.map_err(|error| DeviceError::Memory(NAME, error))?;
         let raw = registers.read(CAPABILITIES);
         let clock = Clock::hpet(raw).ok_or(absent("its capabilities are impossible"))?;

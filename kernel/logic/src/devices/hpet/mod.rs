@@ -10,6 +10,8 @@ use crate::apic::msi::Message;
 
 pub use routes::usable_routes;
 
+/// Length of the register block, in bytes (IA-PC HPET specification, 2.3.1).
+pub const LENGTH: u64 = 0x400;
 /// General capabilities: read only.
 pub const CAPABILITIES: u64 = 0x000;
 /// General configuration.

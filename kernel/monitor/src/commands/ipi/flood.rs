@@ -10,9 +10,9 @@ use tocsin_logic::vector::PriorityClass;
 
 use super::{PATIENCE, call_here, numbers};
 use crate::command::CommandError;
-use tocsin::irq::{Line, Request, Source, deferred, nmi, priority};
-use tocsin::smp::{self, jobs};
-use tocsin::{cpu, time};
+use tocsin::ipi::{jobs, nmi};
+use tocsin::line::{Line, Request, Source};
+use tocsin::{cpu, deferred, priority, smp, time};
 
 /// Pieces that the CPU which gets all makes in its thread: more than the queue has room for.
 const ROUNDS: u64 = 200;

@@ -8,9 +8,9 @@ use tocsin_logic::cpu_set::CpuSet;
 use tocsin_logic::vector::{PriorityClass, Vector};
 
 use super::{account, numbers};
-use tocsin::cpu::{self};
-use tocsin::irq::ipi::Targets;
-use tocsin::irq::{Line, Request, Source, call, deferred, nmi, priority, reschedule};
+use tocsin::ipi::{Targets, call, nmi, reschedule};
+use tocsin::line::{Line, Request, Source};
+use tocsin::{cpu, deferred, priority};
 
 /// A vector of the lowest class that nobody else uses.
 const VECTOR: Vector = Vector(0x2b);
@@ -241,7 +241,7 @@ fn make_call<'a>(kind: Kind, targets: impl Into<Targets<'a>>, count: u64) {
             let refused = match call::start(targets, called, argument) {
                 Ok(()) => 0,
                 Err(call::CallError::Full(cpus)) => cpus.len().into(),
-                Err(call::CallError::Offline(_)) => count,
+                Err(_) => count,
             };
             end(kind, refused, false);
         }

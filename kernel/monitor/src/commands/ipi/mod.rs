@@ -7,9 +7,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::command::{Arguments, CommandError};
 use kinds::Kind;
-use tocsin::irq::{call, deferred};
-use tocsin::smp::{self, jobs};
-use tocsin::{Machine, cancel, cpu, println, time};
+use tocsin::ipi::{call, jobs};
+use tocsin::{Machine, cancel, cpu, deferred, println, smp, time};
 
 /// How long what was sent may take to come, in nanoseconds.
 const PATIENCE: u64 = 5_000_000_000;

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::devices::{CLASS, check};
 use crate::drivers::edu::{Answered, Edu, IDS, Tally};
-use tocsin::irq::{Claim, Member, Request, SharedLine, Source};
+use tocsin::line::{Claim, Member, Request, SharedLine, Source};
 use tocsin::pci::PciError;
 use tocsin::{Machine, cancel, println, time};
 

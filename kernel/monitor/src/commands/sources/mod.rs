@@ -17,9 +17,9 @@ use tocsin_logic::vector::PriorityClass;
 
 use crate::command::{Arguments, CommandError};
 use tocsin::devices::DeviceError;
-use tocsin::irq::Line;
-use tocsin::irq::timers::{Mode, Timer};
-use tocsin::smp::jobs;
+use tocsin::ipi::jobs;
+use tocsin::line::Line;
+use tocsin::timer::{Mode, Timer};
 use tocsin::{Machine, cancel, cpu, println, time};
 
 /// Interrupts that are raised, unless a number is given.

@@ -5,10 +5,10 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::test::{Ground, Wrong, check, note};
-use tocsin::irq::timers::{self, CAPACITY, Expiry, Mode, Timer, TimerError};
-use tocsin::irq::{call, deferred, priority};
+use tocsin::ipi::call;
 use tocsin::sync::IrqMutex;
-use tocsin::{cpu, smp, time};
+use tocsin::timer::{self, CAPACITY, Expiry, Mode, Timer, TimerError};
+use tocsin::{cpu, deferred, priority, smp, time};
 
 /// Both ways in which a function can run.
 const MODES: [Mode; 2] = [Mode::Interrupt, Mode::Deferred];
@@ -73,7 +73,7 @@ pub(super) fn scattered(ground: &Ground) {
         all.extend(timer);
     }
     // None fires before all are started, or one could be started after a later one had fired.
-    let raised = priority::raise(timers::CLASS);
+    let raised = priority::raise(timer::CLASS);
     let begin = time::nanoseconds();
     for timer in &mut all {
         started(timer.at(begin + ground.random(SPREAD) * STEP));
@@ -288,8 +288,8 @@ pub(super) fn dropped_inside(ground: &Ground) {
             continue;
         };
         // It must not fire before it is where the function looks for it.
-        let raised = priority::raise(timers::CLASS);
-        started(timer.every(timers::SHORTEST_PERIOD));
+        let raised = priority::raise(timer::CLASS);
+        started(timer.every(timer::SHORTEST_PERIOD));
         *place.lock() = Some(timer);
         drop(raised);
         ground.wait_for(|| Arc::strong_count(&calls) == 1);
@@ -373,7 +373,7 @@ pub(super) fn full(ground: &Ground) {
         Timer::on(ground.cpu, "test", Mode::Interrupt, move |_| add(&inside))
     };
     let mut taken = 0;
-    timers::for_each_of(ground.cpu, |_| taken += 1);
+    timer::for_each_of(ground.cpu, |_| taken += 1);
     let mut all: Vec<Timer> = Vec::new();
     while let Ok(timer) = new() {
         all.push(timer);

@@ -13,7 +13,7 @@ use x86_64::instructions::interrupts;
 use crate::command::{Arguments, CommandError};
 use tocsin::apic::vectors;
 use tocsin::hw::processor;
-use tocsin::irq::timers::{self, Mode, Row, Timer, TimerError};
+use tocsin::timer::{self, Mode, Row, Timer, TimerError};
 use tocsin::{Machine, cancel, cpu, println, time};
 
 /// The longest wait, in milliseconds: a day.
@@ -92,7 +92,7 @@ fn wait(time: u64) -> Result<(), TimerError> {
 fn list() {
     println!("  CPU  timer                   next in      period       fired      missed");
     let mut any = false;
-    timers::for_each(|row| {
+    timer::for_each(|row| {
         any = true;
         show(row);
     });

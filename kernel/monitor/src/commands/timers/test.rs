@@ -9,8 +9,8 @@ use x86_64::instructions::interrupts;
 use super::cases;
 use crate::command::CommandError;
 use tocsin::hw::processor;
-use tocsin::irq::timers::{Mode, Timer};
-use tocsin::smp::jobs;
+use tocsin::ipi::jobs;
+use tocsin::timer::{Mode, Timer};
 use tocsin::{cancel, cpu, println, time};
 
 /// How long to wait for what must come, in nanoseconds.

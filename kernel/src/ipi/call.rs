@@ -1,0 +1,433 @@
+//! Calling a function on other CPUs, in an interrupt of class 13.
+//!
+//! Each CPU has a mailbox, and the machine has one board for calls to all CPUs;
+//! `tocsin_logic::irq::mailbox` and `tocsin_logic::irq::board` have the protocols. Synchronous
+//! calls to one CPU or a set live on the caller's stack. A synchronous call to all is posted once,
+//! at the same cost for any number of CPUs. A call to all others is one write to the ICR.
+//!
+//! Two CPUs that wait for calls to each other serve each other: see `ipi::wait`. A called function
+//! must not wait for another CPU, nor may a CPU wait while it holds an `IrqMutex`, for which the
+//! other CPU may spin with interrupts disabled: both are rejected. A wait for a CPU that keeps its
+//! interrupts disabled and does not serve never ends; the wait is logged, and the watchdog names
+//! that CPU.
+
+use core::fmt;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use tocsin_logic::apic::icr::Destination;
+use tocsin_logic::cpu_set::CpuSet;
+use tocsin_logic::irq::board::{self, Board, Notice};
+use tocsin_logic::irq::context::CALL_CLASS;
+use tocsin_logic::irq::mailbox::{Call, Waited};
+use tocsin_logic::vector::{PriorityClass, Vector};
+
+use crate::cpu::percpu::CALLS;
+use crate::cpu::{self, PerCpu, context, interrupts};
+use crate::fn_cell;
+use crate::ipi::wait::{self, For};
+use crate::ipi::{self, Offline, Targets, physical};
+use crate::priority;
+use crate::smp::{self, Online};
+use crate::sync::without_interrupts;
+
+/// Vector of the IPI: high, so that calls are handled fast, but below the most urgent interrupts.
+pub const VECTOR: Vector = Vector(0xd0);
+
+/// Vector of the IPI that says that there is something on the board.
+pub const VECTOR_TO_ALL: Vector = Vector(0xd1);
+
+/// The class that called functions run at.
+pub const CLASS: PriorityClass = CALL_CLASS;
+
+const _: () = assert!(VECTOR.priority_class().get() == CLASS.get());
+const _: () = assert!(VECTOR_TO_ALL.priority_class().get() == CLASS.get());
+
+/// CPUs of a set that are called before the first of them is waited for.
+const AT_A_TIME: usize = 16;
+
+/// Calls to all that may be under way at once; further callers wait until one is done.
+const TO_ALL: usize = 16;
+
+/// The name of the operation in reports of a violation.
+const OPERATION: &str = "call::and_wait";
+
+/// Default number of polls of a waiting CPU before it executes PAUSE and serves calls in its loop;
+/// [`set_eager_looks`] changes it. They take about as long as a reply. PAUSE is slow on some
+/// processors, and most of all under an emulator.
+pub const EAGER_LOOKS: u32 = 3000;
+
+static LOOKS: AtomicU32 = AtomicU32::new(EAGER_LOOKS);
+
+/// The calls to all CPUs.
+static BOARD: Board<TO_ALL> = Board::new();
+
+/// A function that other CPUs can be made to call.
+///
+/// It runs in class [`CLASS`] with interrupts enabled or, on a CPU that waits for another one with
+/// interrupts disabled, with them disabled. A wait for other CPUs is rejected in it. It may take
+/// locks like any handler of its class: a CPU that waits holds none that such a handler takes.
+pub type Function = extern "C" fn(argument: usize);
+
+/// The reason why a call was not made, or not on all CPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the set may not be allocated: handlers call this"
+)]
+#[non_exhaustive]
+pub enum CallError {
+    /// One of the CPUs is not online. No CPU has been called.
+    Offline(Offline),
+    /// These CPUs have too many calls already. They have not been called; all others have.
+    Full(CpuSet),
+}
+
+impl From<Offline> for CallError {
+    fn from(offline: Offline) -> Self {
+        Self::Offline(offline)
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Offline(offline) => offline.fmt(f),
+            Self::Full(cpus) => write!(
+                f,
+                "{CALLS} calls that nobody waits for are under way already to each of the CPUs \
+                 {cpus}, which were not called; all others were"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for CallError {}
+
+/// Sets the number of polls of a waiting CPU before it executes PAUSE.
+///
+/// 0 is right where all CPUs share one thread of an emulator, as under QEMU's `-icount`: there
+/// PAUSE lets the other CPUs run, and polling does not.
+///
+/// Context: any.
+pub fn set_eager_looks(count: u32) {
+    LOOKS.store(count, Ordering::Relaxed);
+}
+
+/// Registers the handlers of calls. Once, before the first call.
+pub(crate) fn set_up() {
+    interrupts::register(VECTOR, answer);
+    interrupts::register(VECTOR_TO_ALL, answer_all);
+}
+
+/// Makes the CPUs call `function`, and does not wait.
+///
+/// The caller, if it is among them, gets an interrupt too: the function runs when nothing more urgent is
+/// in service there.
+///
+/// Context: any.
+///
+/// # Errors
+///
+/// [`CallError`], with the CPUs that were not called. The caller may try again with those.
+#[expect(clippy::result_large_err, reason = "as above")]
+pub fn start<'a>(
+    targets: impl Into<Targets<'a>>,
+    function: Function,
+    argument: usize,
+) -> Result<(), CallError> {
+    let mut refused = None;
+    let mut leave = |target: &Online| {
+        let is_left = target.cpu.calls.leave(function as usize, argument).is_ok();
+        if !is_left {
+            // The number is a CPU's, so there is room for it.
+            let _ = refused.get_or_insert(CpuSet::EMPTY).insert(target.cpu.id());
+        }
+        is_left
+    };
+    let mut call_one = |target: &Online| {
+        if leave(target) {
+            send(physical(target));
+        }
+    };
+    match targets.into() {
+        Targets::One(cpu) => call_one(ipi::find(cpu)?),
+        Targets::Set(set) => {
+            ipi::check(set)?;
+            set.iter().filter_map(smp::find).for_each(call_one);
+        }
+        Targets::Others => {
+            for target in ipi::others() {
+                leave(target);
+            }
+            ipi::signal_others(VECTOR);
+        }
+        Targets::All => {
+            for target in smp::all() {
+                leave(target);
+            }
+            ipi::signal_all(VECTOR);
+        }
+    }
+    refused.map_or(Ok(()), |refused| Err(CallError::Full(refused)))
+}
+
+/// Makes the CPUs call `function`, and waits until it has returned everywhere.
+///
+/// Context: thread or handler up to class 12. Not in a called function, and not with an `IrqMutex` held.
+///
+/// The caller, if it is among them, calls the function itself, with its priority raised to [`CLASS`].
+/// Of a set, at most 16 other CPUs are called at once, and then the next.
+///
+/// # Errors
+///
+/// [`Offline`], if one of the CPUs is not online. No CPU has been called.
+///
+/// # Panics
+///
+/// In another context; the message names the rule.
+#[inline]
+#[track_caller]
+pub fn and_wait<'a>(
+    targets: impl Into<Targets<'a>>,
+    function: Function,
+    argument: usize,
+) -> Result<(), Offline> {
+    // Most callers pass a constant kind of targets, so the compiler keeps only one of these.
+    match targets.into() {
+        Targets::One(cpu) => call_one(cpu, function, argument),
+        Targets::Set(set) => call_set(set, function, argument),
+        Targets::Others => {
+            call_others(function, argument);
+            Ok(())
+        }
+        Targets::All => {
+            call_all(function, argument);
+            Ok(())
+        }
+    }
+}
+
+/// As [`and_wait`], for a closure, which may borrow from the caller.
+///
+/// Context: thread or handler up to class 12. As [`and_wait`].
+///
+/// # Errors
+///
+/// As [`and_wait`].
+///
+/// # Panics
+///
+/// As [`and_wait`].
+#[inline]
+#[track_caller]
+pub fn run<'a, F>(targets: impl Into<Targets<'a>>, function: F) -> Result<(), Offline>
+where
+    F: Fn() + Sync,
+{
+    extern "C" fn enter<F: Fn()>(argument: usize) {
+        // SAFETY: 1. It is the closure of a caller that does not continue before this has returned.
+        // 2. It is `Sync`, so it may be used on this CPU.
+        let function = unsafe { &*(argument as *const F) };
+        function();
+    }
+    and_wait(targets, enter::<F>, &raw const function as usize)
+}
+
+/// Calls one CPU, possibly this one.
+#[inline(never)]
+#[track_caller]
+fn call_one(cpu: u32, function: Function, argument: usize) -> Result<(), Offline> {
+    // Separate from the rest, which then needs no registers saved for a report.
+    context::require_wait(OPERATION);
+    call_one_from_here(cpu, function, argument)
+}
+
+/// As [`call_one`], in a context from which the CPU may wait.
+#[inline(never)]
+fn call_one_from_here(cpu: u32, function: Function, argument: usize) -> Result<(), Offline> {
+    if cpu == cpu::current().id() {
+        call_here(function, argument);
+        return Ok(());
+    }
+    let target = ipi::find(cpu)?;
+    let call = Waited::new(function as usize, argument);
+    target.cpu.calls.post(&call);
+    send(physical(target));
+    wait_until(target, || call.is_done());
+    Ok(())
+}
+
+/// Calls a set of CPUs, which may contain this one.
+#[inline(never)]
+#[track_caller]
+fn call_set(set: &CpuSet, function: Function, argument: usize) -> Result<(), Offline> {
+    context::require_wait(OPERATION);
+    ipi::check(set)?;
+    let own = cpu::current();
+    let others = set.iter().filter(|&cpu| cpu != own.id());
+    let mut others = others.filter_map(smp::find).peekable();
+    let mut is_own_due = set.contains(own.id());
+    while is_own_due || others.peek().is_some() {
+        let calls: [_; AT_A_TIME] =
+            core::array::from_fn(|_| Waited::new(function as usize, argument));
+        let mut called = [None; AT_A_TIME];
+        for ((call, called), target) in calls.iter().zip(&mut called).zip(&mut others) {
+            target.cpu.calls.post(call);
+            send(physical(target));
+            *called = Some(target);
+        }
+        if core::mem::take(&mut is_own_due) {
+            call_here(function, argument);
+        }
+        for (call, target) in calls.iter().zip(called.into_iter().flatten()) {
+            wait_until(target, || call.is_done());
+        }
+    }
+    Ok(())
+}
+
+/// Calls all other CPUs.
+#[inline(never)]
+#[track_caller]
+fn call_others(function: Function, argument: usize) {
+    context::require_wait(OPERATION);
+    post_and_wait(function, argument, || ());
+}
+
+/// Calls all CPUs.
+#[inline(never)]
+#[track_caller]
+fn call_all(function: Function, argument: usize) {
+    context::require_wait(OPERATION);
+    post_and_wait(function, argument, || call_here(function, argument));
+}
+
+/// Calls all other CPUs by one IPI, does `meanwhile`, and waits.
+#[inline]
+fn post_and_wait(function: Function, argument: usize, meanwhile: impl FnOnce()) {
+    let own = cpu::current();
+    let online = smp::by_shorthand();
+    if online.len() <= 1 {
+        return post_and_wait_in_turn(own, function, argument, meanwhile);
+    }
+    let notice = post_to_others(own, function, argument)
+        .unwrap_or_else(|| post_later(own, function, argument));
+    ipi::signal(VECTOR_TO_ALL, Destination::Others);
+    meanwhile();
+    wait_for_all(online, notice);
+}
+
+/// As [`post_and_wait`], with one IPI to each CPU, where the shorthand would reach CPUs that are
+/// not online.
+#[cold]
+fn post_and_wait_in_turn(
+    own: &PerCpu,
+    function: Function,
+    argument: usize,
+    meanwhile: impl FnOnce(),
+) {
+    let online = smp::all();
+    if online.len() <= 1 {
+        return meanwhile();
+    }
+    let notice = post_to_others(own, function, argument)
+        .unwrap_or_else(|| post_later(own, function, argument));
+    ipi::signal_others_in_turn(VECTOR_TO_ALL);
+    meanwhile();
+    wait_for_all(online, notice);
+}
+
+/// Waits until all have handled an entry of the board, and frees it.
+#[inline]
+fn wait_for_all(online: &[Online], notice: Notice) {
+    for target in online {
+        let reader = &target.cpu.reader;
+        if !reader.has_passed(notice) {
+            wait_until(target, || reader.has_passed(notice));
+        }
+    }
+    BOARD.end(notice);
+}
+
+/// Posts on the board, if there is room.
+#[inline(never)]
+fn post_to_others(own: &PerCpu, function: Function, argument: usize) -> Option<Notice> {
+    let readers = smp::all().iter().map(|it| &it.cpu.reader);
+    // Interrupts are disabled for the two halves of the post: see the protocol.
+    without_interrupts(|| BOARD.post(&own.reader, &readers, function as usize, argument)).ok()
+}
+
+/// As [`post_to_others`], when there is room.
+#[cold]
+fn post_later(own: &PerCpu, function: Function, argument: usize) -> Notice {
+    // Other CPUs may wait for a notice that this CPU has posted but not signalled.
+    ipi::signal_others(VECTOR_TO_ALL);
+    let mut notice = None;
+    wait::until(For::Room, || {
+        notice = post_to_others(own, function, argument);
+        notice.is_some()
+    });
+    notice.expect("this was waited for")
+}
+
+#[inline]
+fn send(destination: Destination) {
+    ipi::signal(VECTOR, destination);
+}
+
+/// Calls a function in the context that it would have if another CPU called it.
+#[inline(never)]
+fn call_here(function: Function, argument: usize) {
+    let _raised = priority::raise(CLASS);
+    wait::as_called(|| function(argument));
+}
+
+/// Waits until a CPU has handled a call.
+#[inline]
+fn wait_until(target: &Online, mut is_done: impl FnMut() -> bool) {
+    for _ in 0..LOOKS.load(Ordering::Relaxed) {
+        if is_done() {
+            return;
+        }
+    }
+    core::hint::spin_loop();
+    if !is_done() {
+        wait::until(For::Call(target.cpu.id()), is_done);
+    }
+}
+
+/// Serves the calls that are pending for this CPU, in a wait with interrupts disabled.
+pub(crate) fn serve_here(own: &PerCpu) {
+    if !own.calls.is_empty() || BOARD.has_news(&own.reader) {
+        let _raised = priority::raise(CLASS);
+        wait::as_called(|| serve(own));
+    }
+}
+
+extern "C" fn answer(_: usize, _: u8) {
+    cpu::current().calls.serve(at, run_call);
+}
+
+extern "C" fn answer_all(_: usize, _: u8) {
+    serve(cpu::current());
+}
+
+fn serve(own: &PerCpu) {
+    board::serve(&own.calls, &BOARD, &own.reader, at, run_call);
+}
+
+/// The call at an address that was posted.
+#[inline]
+fn at(call: *const Call) -> &'static Call {
+    // SAFETY: 1. Calls are posted by `and_wait` and `call_set`, which wait until they are done, and
+    // by mailboxes themselves, which are never freed; serving keeps no reference after the call is
+    // done. 2. All fields of a call are atomic.
+    unsafe { &*call }
+}
+
+#[inline]
+fn run_call(function: usize, argument: usize) {
+    // SAFETY: Only `Function`s are posted.
+    let function: Function = unsafe { fn_cell::from_address(function as *mut ()) };
+    function(argument);
+}

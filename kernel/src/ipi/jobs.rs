@@ -1,0 +1,296 @@
+//! Jobs: functions that run on another CPU's thread stack, outside any interrupt handler.
+//!
+//! A CPU accepts jobs while its thread has nothing else to do: an AP between jobs, and any CPU
+//! while it waits for the jobs that it gave. A CPU accepts one job at a time. A job is given to all
+//! of its targets or to none, because the targets are reserved first; every job that was given is
+//! waited for, because `Given` waits when it is dropped. A waiting CPU accepts jobs too, so a job
+//! may itself give jobs, even to the CPU that waits for it.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use tocsin_logic::irq::context::Level;
+use tocsin_logic::units::Nanoseconds;
+use x86_64::instructions::interrupts;
+
+use crate::cpu::percpu::mailbox_state as state;
+use crate::cpu::{self, context};
+use crate::ipi::reschedule;
+use crate::smp::{
+    self, {Online, all},
+};
+use crate::{fn_cell, time};
+
+/// Time after which a wait for a job is logged, in nanoseconds. A job is permitted to take longer.
+const LONG: u64 = 10_000_000_000;
+
+/// Where jobs may be given: in threads, because a CPU that waits for a job must run the jobs that it is given.
+const LIMIT: Level = Level::THREAD;
+
+/// What a CPU is asked to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Job {
+    /// Called on the CPU's thread stack, interrupts on.
+    pub function: fn(u64),
+    /// What it is given.
+    pub argument: u64,
+}
+
+/// Nothing: the CPU's thread has run when it is done, and so all its handlers have.
+pub const NOTHING: Job = Job {
+    function: |_| (),
+    argument: 0,
+};
+
+/// The reason why a job was not given. No CPU has run it then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JobError {
+    /// No CPU of this number is online.
+    Offline(u32),
+    /// The CPU's thread is occupied: it runs a job, or its own `main`.
+    Busy(u32),
+    /// The CPU is in the list twice.
+    Repeated(u32),
+}
+
+impl fmt::Display for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Offline(cpu) => write!(f, "CPU {cpu} is not online; `cpus` lists those that are"),
+            Self::Busy(cpu) => write!(
+                f,
+                "CPU {cpu} is busy and accepts no job; nothing was started"
+            ),
+            Self::Repeated(cpu) => write!(f, "CPU {cpu} is named twice; nothing was started"),
+        }
+    }
+}
+
+impl core::error::Error for JobError {}
+
+/// Runs `job` on CPU number `cpu` and waits until it is done. On the calling CPU, the job is called
+/// directly.
+///
+/// Context: thread.
+///
+/// # Errors
+///
+/// [`JobError`], if the CPU does not accept it.
+///
+/// # Panics
+///
+/// In another context, such as a handler; the message names the rule.
+#[track_caller]
+pub fn run_on(cpu: u32, job: Job) -> Result<(), JobError> {
+    run_on_each(&[cpu], job)
+}
+
+/// Runs `job` on all these CPUs at once and waits until all are done. On the calling CPU, the job
+/// is called directly.
+///
+/// Context: thread.
+///
+/// # Errors
+///
+/// [`JobError`], if one of the CPUs does not accept it; then none runs it.
+///
+/// # Panics
+///
+/// As [`run_on`].
+#[track_caller]
+pub fn run_on_each(cpus: &[u32], job: Job) -> Result<(), JobError> {
+    context::require("jobs::run_on", LIMIT);
+    let own = cpu::current().id();
+    let mut others = Vec::with_capacity(cpus.len());
+    for (index, &cpu) in cpus.iter().enumerate() {
+        if cpus[..index].contains(&cpu) {
+            return Err(JobError::Repeated(cpu));
+        }
+        let target = smp::find(cpu).ok_or(JobError::Offline(cpu))?;
+        if cpu != own {
+            others.push(target);
+        }
+    }
+    let given = Given::to(others.into_iter(), |_| job)?;
+    if cpus.contains(&own) {
+        (job.function)(job.argument);
+    }
+    drop(given);
+    Ok(())
+}
+
+/// Runs `function` on all CPUs at once, with the CPU's number, and waits until all are done.
+///
+/// Context: thread.
+///
+/// # Errors
+///
+/// [`JobError`], if one of the CPUs does not accept it; then none runs it.
+///
+/// # Panics
+///
+/// As [`run_on`].
+#[track_caller]
+pub fn run_on_all(function: fn(u64)) -> Result<(), JobError> {
+    context::require("jobs::run_on_all", LIMIT);
+    let own = cpu::current().id();
+    let others = all().iter().filter(|it| it.cpu.id() != own);
+    let given = Given::to(others, |cpu| Job {
+        function,
+        argument: cpu.into(),
+    })?;
+    function(own.into());
+    drop(given);
+    Ok(())
+}
+
+/// A CPU that was given a job.
+#[derive(Debug)]
+struct Target {
+    online: &'static Online,
+    /// Set by the target when the job is done; its last access.
+    done: AtomicBool,
+}
+
+/// Jobs that were given; dropping it waits until all are done, and accepts jobs meanwhile.
+///
+/// If it is forgotten, this CPU accepts jobs for ever, and nothing else happens.
+#[derive(Debug)]
+pub struct Given {
+    targets: Box<[Target]>,
+    /// The state of this CPU's own mailbox afterwards: closed; running, if the CPU runs a job
+    /// itself; or open, if it was not changed.
+    before: u32,
+}
+
+impl Given {
+    /// Gives these CPUs, none of which is the calling one, the job that `job` makes for its number.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Busy`], if one does not accept it; then none gets one.
+    pub(crate) fn to(
+        cpus: impl Iterator<Item = &'static Online>,
+        job: impl Fn(u32) -> Job,
+    ) -> Result<Self, JobError> {
+        let mut targets = Vec::new();
+        for online in cpus {
+            let mailbox = &online.cpu.job;
+            if !mailbox.change(state::OPEN, state::TAKEN) {
+                for Target { online, .. } in targets {
+                    online.cpu.job.state.store(state::OPEN, Ordering::Release);
+                }
+                return Err(JobError::Busy(online.cpu.id()));
+            }
+            let done = AtomicBool::new(false);
+            targets.push(Target { online, done });
+        }
+        // From now on this CPU accepts jobs too, as it will wait: those that it gives may need that.
+        let own = &cpu::current().job;
+        let before = match own.state.load(Ordering::Relaxed) {
+            before @ (state::CLOSED | state::RUNNING) => {
+                own.state.store(state::OPEN, Ordering::Release);
+                before
+            }
+            // An open mailbox stays open; a reserved one belongs to the CPU that reserved it.
+            _ => state::OPEN,
+        };
+        let targets = targets.into_boxed_slice();
+        for Target { online, done } in &targets {
+            let job = job(online.cpu.id());
+            let mailbox = &online.cpu.job;
+            mailbox.argument.store(job.argument, Ordering::Relaxed);
+            let done = core::ptr::from_ref(done).cast_mut();
+            mailbox.done.store(done, Ordering::Relaxed);
+            let function = job.function as *mut ();
+            mailbox.function.store(function, Ordering::Release);
+            reschedule::signal(online);
+        }
+        Ok(Self { targets, before })
+    }
+
+    /// The number of CPUs that have a job.
+    ///
+    /// Context: any.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.targets.len()
+    }
+}
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        let (start, mut is_reported) = (time::nanoseconds(), false);
+        let is_missing = |target: &&Target| !target.done.load(Ordering::Acquire);
+        while let Some(missing) = self.targets.iter().find(is_missing) {
+            run_next();
+            if !is_reported && time::has_passed(start, LONG) {
+                is_reported = true;
+                let cpu = missing.online.cpu.id();
+                log::warn!(
+                    "jobs: CPU {cpu}: its job is not done after {} (CPU {} waits for it; \
+                     `watchdog on` or an NMI shows where it is)",
+                    Nanoseconds(LONG),
+                    cpu::current().id(),
+                );
+            }
+            core::hint::spin_loop();
+        }
+        // A job that was given in the meantime is run first.
+        let own = &cpu::current().job;
+        while self.before != state::OPEN && !own.change(state::OPEN, self.before) {
+            run_next();
+            core::hint::spin_loop();
+        }
+    }
+}
+
+/// Lets APs execute jobs. Once, before any starts.
+pub(crate) fn set_up() {
+    smp::ap::NEXT_JOB.replace(Some(|| {
+        is_given() && {
+            interrupts::enable();
+            run_next()
+        }
+    }));
+}
+
+/// Runs the job that this CPU has been given, if there is one. Returns whether there was.
+///
+/// Context: thread.
+///
+/// # Panics
+///
+/// If the job leaves interrupts disabled, a priority raised or a lock held: its guards were forgotten.
+fn run_next() -> bool {
+    let mailbox = &cpu::current().job;
+    if mailbox.function.load(Ordering::Relaxed).is_null() {
+        return false;
+    }
+    let pointer = mailbox
+        .function
+        .swap(core::ptr::null_mut(), Ordering::Acquire);
+    // SAFETY: 1. Only `Given` stores here, and it stores a `fn(u64)`; only this CPU takes it.
+    let function: fn(u64) = unsafe { fn_cell::from_address(pointer) };
+    let argument = mailbox.argument.load(Ordering::Relaxed);
+    let done = mailbox.done.load(Ordering::Relaxed);
+    mailbox.state.store(state::RUNNING, Ordering::Relaxed);
+    function(argument);
+    context::require("jobs: the return of a job", LIMIT);
+    mailbox.state.store(state::OPEN, Ordering::Release);
+    // SAFETY: 1. The giver keeps it until it is set.
+    unsafe { (*done).store(true, Ordering::Release) };
+    true
+}
+
+/// Whether this CPU has been given a job that it has not begun.
+fn is_given() -> bool {
+    !cpu::current()
+        .job
+        .function
+        .load(Ordering::Acquire)
+        .is_null()
+}

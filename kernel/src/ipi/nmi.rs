@@ -1,0 +1,163 @@
+//! NMIs from CPU to CPU: they get through where interrupts are off.
+//!
+//! What a CPU does on one is in [`crate::cpu::nmi`]; here is who sends them, and why.
+
+use core::fmt;
+use core::sync::atomic::Ordering;
+
+use arrayvec::ArrayVec;
+use tocsin_logic::apic::icr::Destination;
+use tocsin_logic::backtrace;
+use tocsin_logic::irq::context::Level;
+use tocsin_logic::irq::nmi::Cause;
+
+use crate::apic::local;
+use crate::cpu::PerCpu;
+use crate::cpu::context;
+use crate::cpu::ending::{self, Others};
+use crate::cpu::nmi::Function;
+use crate::cpu::symbols::Code;
+use crate::smp::{self, Online};
+use crate::{cpu, time};
+
+/// How long a CPU may take to answer an NMI, in nanoseconds. Long, because a virtual CPU may have
+/// to wait for its turn on the host.
+const PATIENCE: u64 = 2_000_000_000;
+
+/// The calls that a CPU was in, innermost first.
+#[derive(Clone, Debug)]
+pub struct Backtrace {
+    calls: ArrayVec<u64, { backtrace::LIMIT }>,
+}
+
+impl fmt::Display for Backtrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, &call) in self.calls.iter().enumerate() {
+            writeln!(f, "    {number:>2}  {}", Code(call))?;
+        }
+        Ok(())
+    }
+}
+
+/// Why there is no backtrace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NmiError {
+    /// No CPU of this number is online.
+    Offline(u32),
+    /// Another CPU is asking it at this moment.
+    Busy(u32),
+    /// It did not answer even an NMI.
+    Silent(u32),
+}
+
+impl fmt::Display for NmiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Offline(cpu) => write!(f, "CPU {cpu} is not online; `cpus` lists those that are"),
+            Self::Busy(cpu) => write!(f, "CPU {cpu} is being asked by another CPU"),
+            Self::Silent(cpu) => write!(f, "CPU {cpu} does not answer an NMI"),
+        }
+    }
+}
+
+impl core::error::Error for NmiError {}
+
+/// Interrupts CPU number `cpu` by NMI and returns its backtrace.
+///
+/// Context: any but NMI. Two CPUs in NMI handlers could wait for each other forever.
+///
+/// # Errors
+///
+/// [`NmiError`], if the CPU is offline or busy, or does not reply.
+///
+/// # Panics
+///
+/// In an NMI handler.
+#[track_caller]
+pub fn backtrace_of(cpu: u32) -> Result<Backtrace, NmiError> {
+    context::require("nmi::backtrace_of", Level::InterruptsOff);
+    ask_for_calls(cpu, Cause::Backtrace)
+}
+
+/// As [`backtrace_of`], counted as the watchdog's.
+pub(crate) fn backtrace_for_watchdog(cpu: u32) -> Result<Backtrace, NmiError> {
+    ask_for_calls(cpu, Cause::Watchdog)
+}
+
+fn ask_for_calls(cpu: u32, cause: Cause) -> Result<Backtrace, NmiError> {
+    let target = find(cpu)?;
+    let trace = &target.cpu.trace;
+    if trace.taken.swap(true, Ordering::Acquire) {
+        return Err(NmiError::Busy(cpu));
+    }
+    trace.length.store(0, Ordering::Release);
+    target.cpu.nmi.ask(cause);
+    let result = send(target).and_then(|()| wait_for_calls(target));
+    trace.taken.store(false, Ordering::Release);
+    result
+}
+
+fn wait_for_calls(target: &Online) -> Result<Backtrace, NmiError> {
+    let trace = &target.cpu.trace;
+    let length = || trace.length.load(Ordering::Acquire);
+    if !time::wait_until(PATIENCE, || length() > 0) {
+        return Err(NmiError::Silent(target.cpu.id()));
+    }
+    let calls = trace.calls[..length()].iter();
+    let calls = calls.map(|call| call.load(Ordering::Relaxed)).collect();
+    Ok(Backtrace { calls })
+}
+
+/// Makes CPU number `cpu` call `function` in its NMI handler, without waiting.
+///
+/// Context: any.
+///
+/// # Errors
+///
+/// [`NmiError`], if it cannot be asked.
+///
+/// # Safety
+///
+/// The function may interrupt its CPU between any two instructions, with interrupts disabled, locks taken
+/// and per-CPU data half changed. It may only use atomics and functions whose `Context` is "any": it must
+/// not take locks, wait, allocate, print, use timers, lines or calls, or fault.
+pub unsafe fn call(cpu: u32, function: Function, argument: usize) -> Result<(), NmiError> {
+    let target = find(cpu)?;
+    if !target.cpu.nmi.ask_call(function, argument) {
+        return Err(NmiError::Busy(cpu));
+    }
+    send(target)
+}
+
+fn send(target: &Online) -> Result<(), NmiError> {
+    local()
+        .send_nmi(Destination::Physical(target.apic_id))
+        .map_err(|_| NmiError::Offline(target.cpu.id()))
+}
+
+fn find(cpu: u32) -> Result<&'static Online, NmiError> {
+    smp::find(cpu).ok_or(NmiError::Offline(cpu))
+}
+
+/// Lets a CPU that reports the end of the kernel stop the others. Once, before there are any.
+pub(crate) fn set_up() {
+    ending::set_others(Others {
+        each: each_other,
+        interrupt: interrupt_in_any_context,
+    });
+}
+
+fn each_other(visit: &mut dyn FnMut(&'static PerCpu)) {
+    let own = cpu::current().id();
+    smp::all()
+        .iter()
+        .map(|online| online.cpu)
+        .filter(|cpu| cpu.id() != own)
+        .for_each(visit);
+}
+
+fn interrupt_in_any_context(cpu: &'static PerCpu) {
+    // One that cannot be sent is one that is not answered: the report says so.
+    let _ = find(cpu.id()).and_then(send);
+}

@@ -1,0 +1,149 @@
+//! The wait for another CPU.
+//!
+//! There is one loop for all such waits: for called functions, timers and lines. A CPU that waits
+//! with interrupts enabled is below the classes of calls and of timer commands, so it takes the
+//! interrupts of both. A CPU that waits with interrupts disabled serves both in the loop. So two
+//! CPUs that wait for each other serve each other, whatever they wait for.
+//!
+//! Serving is impossible in a called function and at a higher class, and does not help while the
+//! CPU holds an `IrqMutex` for which the other CPU may spin. Those waits are rejected, see
+//! [`require_wait`](crate::cpu::context::require_wait).
+
+use core::fmt;
+use core::sync::atomic::Ordering;
+
+use tocsin_logic::units::Nanoseconds;
+use x86_64::instructions::interrupts as flag;
+
+use crate::cpu::percpu::NOT_SERVING;
+use crate::fn_cell::FnCell;
+use crate::ipi::call;
+use crate::time::{LOOKS, Patience, WAIT_LIMIT};
+use crate::{cpu, smp};
+
+/// Executes the timer commands of other CPUs that are pending on this CPU, if there are any.
+pub(crate) static SERVE_TIMERS: FnCell<fn()> = FnCell::empty();
+
+/// The object of a wait, with the number of the CPU that must act.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum For {
+    /// The end of a called function on the CPU.
+    Call(u32),
+    /// A free notice for a call to all CPUs, which any CPU may delay.
+    Room,
+    /// The removal of the timer with this name.
+    Timer(u32, &'static str),
+    /// The end of the interrupts of the line with this name.
+    Line(u32, &'static str),
+}
+
+impl For {
+    /// The CPU that is waited for.
+    fn cpu(self) -> Option<u32> {
+        match self {
+            Self::Room => None,
+            Self::Call(cpu) | Self::Timer(cpu, _) | Self::Line(cpu, _) => Some(cpu),
+        }
+    }
+}
+
+impl fmt::Display for For {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call(cpu) => write!(f, "CPU {cpu} to run a called function"),
+            Self::Room => f.write_str("room for a call to all CPUs"),
+            Self::Timer(cpu, name) => write!(f, "CPU {cpu} to let go of the timer `{name}`"),
+            Self::Line(cpu, name) => write!(f, "CPU {cpu} to end the interrupts of line {name}"),
+        }
+    }
+}
+
+/// Waits until `is_done`. Logs once if that takes long.
+///
+/// Context: as [`require_wait`](crate::cpu::context::require_wait) allows, which the caller checks.
+#[cold]
+#[inline(never)]
+pub(crate) fn until(what: For, mut is_done: impl FnMut() -> bool) {
+    let must_serve = !flag::are_enabled();
+    let mut patience = None;
+    loop {
+        for _ in 0..LOOKS {
+            if is_done() {
+                return;
+            }
+            if must_serve {
+                serve();
+            }
+            core::hint::spin_loop();
+        }
+        if patience.get_or_insert_with(Patience::new).look() {
+            report(what);
+        }
+    }
+}
+
+/// One iteration of a wait whose loop does more than poll.
+pub(crate) fn turn(what: For, patience: &mut Patience) {
+    if !flag::are_enabled() {
+        serve();
+    }
+    core::hint::spin_loop();
+    if patience.is_over() {
+        report(what);
+    }
+}
+
+/// Serves calls and timer commands from other CPUs on this CPU, whose interrupts are disabled.
+#[cold]
+fn serve() {
+    call::serve_here(cpu::current());
+    if let Some(serve) = SERVE_TIMERS.get() {
+        serve();
+    }
+}
+
+/// Runs a called function without an interrupt, in the same context as with one. The priority must
+/// be raised to the class of calls.
+pub(crate) fn as_called(run: impl FnOnce()) {
+    let own = cpu::current();
+    own.serves_at
+        .store(own.interrupts.depth(), Ordering::Relaxed);
+    run();
+    // A wait in a called function is rejected, so no other called function was running here.
+    own.serves_at.store(NOT_SERVING, Ordering::Relaxed);
+}
+
+#[cold]
+#[inline(never)]
+fn report(what: For) {
+    let own = cpu::current().id();
+    let waited = Nanoseconds(WAIT_LIMIT);
+    let Some(other) = what.cpu() else {
+        log::warn!(
+            "wait: CPU {own} has waited {waited} for {what} (a CPU does not run functions; `watchdog on` \
+             finds out which)"
+        );
+        return;
+    };
+    let state = State(other);
+    log::warn!(
+        "wait: CPU {own} has waited {waited} for {what} ({state}; `backtrace {other}` shows where)"
+    );
+}
+
+/// The state of the CPU with this number, as visible to other CPUs.
+pub(crate) struct State(pub(crate) u32);
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let in_service = smp::find(self.0).and_then(|it| it.cpu.interrupts.innermost());
+        match in_service {
+            None => f.write_str("it runs a thread"),
+            Some(vector) => write!(
+                f,
+                "it is in a handler of class {} (vector {vector})",
+                vector.priority_class()
+            ),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! A line's handlers at one place: in the table of one CPU, for consecutive vectors.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crossbeam_utils::CachePadded;
+use tocsin_logic::irq::storm::Counts;
+use tocsin_logic::vector::Vector;
+
+use crate::apic::io::EndRegister;
+use crate::apic::local;
+use crate::cpu::interrupts::Handler;
+use crate::ipi::call;
+use crate::ipi::wait::{self, For};
+use crate::line::inner::Shared;
+use crate::line::storm;
+use crate::smp::Online;
+use crate::time::Patience;
+
+/// What a handler says of an interrupt. One that returns `()` claims all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It was the device's, and is answered.
+    Mine,
+    /// The device has no reason to interrupt.
+    NotMine,
+}
+
+impl From<()> for Claim {
+    fn from((): ()) -> Self {
+        Self::Mine
+    }
+}
+
+/// What has come at one place. Only its CPU writes; all vectors of a line are of one class, so no
+/// handler of the line interrupts another.
+#[derive(Debug, Default)]
+pub(super) struct Arrivals {
+    all: AtomicU64,
+    unclaimed: AtomicU64,
+}
+
+/// Storms are looked for once in so many interrupts, a power of two.
+const LOOK_EVERY: u64 = 64;
+
+impl Arrivals {
+    /// Counts one; returns whether to look for a storm.
+    #[inline]
+    fn note(&self, claim: Claim) -> bool {
+        let all = self.all.load(Ordering::Relaxed) + 1;
+        if claim == Claim::NotMine {
+            let unclaimed = self.unclaimed.load(Ordering::Relaxed) + 1;
+            self.unclaimed.store(unclaimed, Ordering::Relaxed);
+        }
+        // Release: who sees the count sees what the handler did.
+        self.all.store(all, Ordering::Release);
+        all.is_multiple_of(LOOK_EVERY)
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let all = self.all.load(Ordering::Acquire);
+        // The other may be from a moment later.
+        let unclaimed = self.unclaimed.load(Ordering::Relaxed).min(all);
+        Counts {
+            claimed: all - unclaimed,
+            unclaimed,
+        }
+    }
+}
+
+/// What the entry in the table leads to.
+struct Context<F> {
+    handler: Arc<F>,
+    arrivals: Arc<CachePadded<Arrivals>>,
+    shared: Arc<Shared>,
+    first: Vector,
+    /// Where the end of a level-triggered interrupt is told, if not by the local APIC.
+    end: Option<EndRegister>,
+}
+
+/// A line's handlers at one place.
+#[derive(Debug)]
+pub(super) struct Installation {
+    target: &'static Online,
+    first: Vector,
+    count: u8,
+    context: usize,
+    free: fn(usize),
+    arrivals: Arc<CachePadded<Arrivals>>,
+}
+
+impl Installation {
+    /// Lets `handler` answer the `count` vectors from `first` on, which belong to the line.
+    ///
+    /// # Panics
+    ///
+    /// If a vector that belongs to nobody has a handler: a mistake of the kernel's.
+    pub(super) fn new<F, C>(
+        target: &'static Online,
+        first: Vector,
+        handler: &Arc<F>,
+        shared: &Arc<Shared>,
+    ) -> Self
+    where
+        F: Fn(u8) -> C + Send + Sync + 'static,
+        C: Into<Claim>,
+    {
+        let arrivals = shared.arrivals_at_new_place();
+        let context = Context {
+            handler: Arc::clone(handler),
+            arrivals: Arc::clone(&arrivals),
+            shared: Arc::clone(shared),
+            first,
+            end: shared.end_register(),
+        };
+        let installation = Self {
+            target,
+            first,
+            count: shared.count,
+            context: Box::into_raw(Box::new(context)) as usize,
+            free: free::<F>,
+            arrivals,
+        };
+        for vector in installation.vectors() {
+            let table = &target.cpu.interrupts;
+            let installed = table.install(vector, enter::<F, C> as Handler, installation.context);
+            assert!(installed, "a vector that was free has a handler");
+        }
+        installation
+    }
+
+    fn vectors(&self) -> impl Iterator<Item = Vector> + use<> {
+        let first = self.first.get();
+        (first..=first + (self.count - 1)).map(Vector)
+    }
+
+    /// Waits until no interrupt of it, for line `name`, is pending or in service. Logs once if that
+    /// takes long, because the CPU's priority stays raised or a handler does not return.
+    pub(super) fn wait_until_quiet(&self, name: &'static str) {
+        let mut patience = Patience::new();
+        let cpu = self.target.cpu.id();
+        let is_busy = AtomicBool::new(true);
+        // On its CPU in class 13, so a handler of a higher class is done when it has looked.
+        let look = || {
+            let apic = local();
+            let busy = |vector: Vector| apic.is_requested(vector) || apic.is_in_service(vector);
+            is_busy.store(self.vectors().any(busy), Ordering::Release);
+        };
+        loop {
+            call::run(cpu, look).expect("a CPU that is online stays so");
+            if !is_busy.load(Ordering::Acquire) {
+                return;
+            }
+            wait::turn(For::Line(cpu, name), &mut patience);
+        }
+    }
+
+    /// Takes the handlers away, and returns when nobody can be in them. In a thread. The source must
+    /// be silent or aimed elsewhere.
+    pub(super) fn remove(self, shared: &Shared) {
+        for vector in self.vectors() {
+            self.target.cpu.interrupts.begin_removal(vector);
+        }
+        // What arrived before may still wait, or be in service.
+        self.wait_until_quiet(shared.name);
+        for vector in self.vectors() {
+            self.target.cpu.interrupts.end_removal(vector);
+        }
+        shared.leave_place(&self.arrivals);
+        (self.free)(self.context);
+    }
+}
+
+extern "C" fn enter<F, C>(context: usize, vector: u8)
+where
+    F: Fn(u8) -> C,
+    C: Into<Claim>,
+{
+    // SAFETY: 1. The context is the installation's box, which is freed only when nobody can be here.
+    let context = unsafe { &*(context as *const Context<F>) };
+    let number = vector.wrapping_sub(context.first.get());
+    let claim = (context.handler)(number).into();
+    if context.arrivals.note(claim) {
+        // Out of here, so that nothing is saved for it where it is not called.
+        return look(context, vector);
+    }
+    context.end(vector);
+}
+
+#[cold]
+#[inline(never)]
+fn look<F>(context: &Context<F>, vector: u8) {
+    storm::look(&context.shared);
+    context.end(vector);
+}
+
+impl<F> Context<F> {
+    /// Tells the I/O APIC of the end, where that is not left to the local APIC.
+    #[inline]
+    fn end(&self, vector: u8) {
+        if let Some(end) = self.end {
+            end.write(Vector(vector));
+        }
+    }
+}
+
+fn free<F>(context: usize) {
+    // SAFETY: 1. It came from `Box::into_raw`, and the installation that owned it is gone.
+    drop(unsafe { Box::from_raw(context as *mut Context<F>) });
+}

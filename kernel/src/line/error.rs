@@ -1,0 +1,96 @@
+//! Why there is no line, or not there.
+
+use alloc::string::String;
+use core::fmt;
+
+use tocsin_logic::acpi::Gsi;
+use tocsin_logic::apic::EncodingError;
+use tocsin_logic::irq::route::RouteError;
+use tocsin_logic::irq::vectors::Exhausted;
+use tocsin_logic::vector::PriorityClass;
+
+use crate::apic::io::InputError;
+
+/// Why a line cannot be had, or cannot be had elsewhere. Nothing has changed then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LineError {
+    /// No CPU of this number is online.
+    Offline(u32),
+    /// The CPU has no vectors of the class left; says what it has.
+    Vectors {
+        /// The CPU's number.
+        cpu: u32,
+        /// What was asked and what there is.
+        exhausted: Exhausted,
+    },
+    /// Neither CPU of a move has the vectors that a move needs on both.
+    NoCommonVectors {
+        /// The CPU that has the line.
+        from: u32,
+        /// The CPU that was to get it.
+        to: u32,
+        /// The line's class.
+        class: PriorityClass,
+        /// How many vectors in a row.
+        count: u8,
+    },
+    /// The request contradicts the MADT, or names what the machine has not.
+    Route(RouteError),
+    /// The input belongs to another line, or its I/O APIC does not answer.
+    Input(InputError),
+    /// The source cannot name the CPU.
+    Target(EncodingError),
+    /// The line has a source already.
+    HasSource,
+    /// The device that sends the messages refuses; holds its reason.
+    Messages(String),
+    /// The line is being moved already.
+    Moving,
+    /// Only a level-triggered input can be shared.
+    NotLevel,
+    /// No IPI can take the place of a level-triggered input.
+    Level,
+    /// The interrupt of this input was not ended within a second: its handler does not return.
+    Unended(Gsi),
+}
+
+impl fmt::Display for LineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Offline(cpu) => write!(f, "CPU {cpu} is not online; `cpus` lists those that are"),
+            Self::Vectors { cpu, exhausted } => write!(f, "CPU {cpu}: {exhausted}"),
+            Self::NoCommonVectors {
+                from,
+                to,
+                class,
+                count,
+            } => write!(
+                f,
+                "CPU {from} and CPU {to} have no {count} vectors of class {} free in common, \
+                 without which a source that cannot be masked does not move",
+                class.get()
+            ),
+            Self::Route(error) => error.fmt(f),
+            Self::Input(error) => error.fmt(f),
+            Self::Target(error) => error.fmt(f),
+            Self::HasSource => f.write_str("the line has a source already"),
+            Self::Messages(reason) => f.write_str(reason),
+            Self::Moving => f.write_str("the line is being moved already"),
+            Self::NotLevel => f.write_str(
+                "the source is no level-triggered input; devices can share no other, because edges \
+                 of two can be one",
+            ),
+            Self::Level => f.write_str(
+                "the source is a level-triggered input, to which an IPI could do harm: the end of both \
+                 might not reach the I/O APIC; have the device interrupt",
+            ),
+            Self::Unended(gsi) => write!(
+                f,
+                "the interrupt of GSI {gsi} was not ended within a second: its handler does not return"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for LineError {}

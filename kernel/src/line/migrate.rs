@@ -1,0 +1,182 @@
+//! Moving a line to another CPU while its interrupts keep coming. `tocsin_logic::irq::affinity` has
+//! the steps and why they are enough; here each is done.
+
+use arrayvec::ArrayVec;
+use tocsin_logic::irq::affinity::{self, Action, Move, Place, choose};
+use tocsin_logic::topology::CpuId;
+use tocsin_logic::vector::Vector;
+
+use crate::line::binding::Installation;
+use crate::line::inner::Masker;
+use crate::line::{Line, LineError, find, vectors};
+use crate::smp::Online;
+
+/// A line has handlers at no more places at once: the old one, the new one, and one between.
+const PLACES: usize = 3;
+
+/// Attempts to take vectors that were free on both CPUs a moment ago.
+const TRIES: usize = 16;
+
+impl Line {
+    /// Has the line answered on another CPU from now on. Nothing is lost or doubled, whatever comes
+    /// meanwhile.
+    ///
+    /// Context: thread or handler below the line's class, interrupts enabled; below class 13, on any CPU.
+    ///
+    /// # Errors
+    ///
+    /// [`LineError`]; the line is where it was then.
+    ///
+    /// # Panics
+    ///
+    /// In another context, such as the line's own handler; the message names the rule.
+    #[track_caller]
+    pub fn move_to(&self, cpu: u32) -> Result<(), LineError> {
+        self.require_below("Line::move_to");
+        let new = find(cpu)?;
+        let _moving = self.shared.begin_move()?;
+        let (old, old_first, kind) = self
+            .shared
+            .with(|state| (state.target, state.first, state.origin.kind()));
+        if old.cpu.id() == cpu {
+            return Ok(());
+        }
+        self.shared
+            .with(|state| state.origin.check(old_first, new.apic_id))?;
+        let new_first = self.take_vectors(kind, old, old_first, new)?;
+        let place = |online: &Online, vector| Place {
+            cpu: CpuId(online.cpu.id()),
+            vector,
+        };
+        let (from, to) = (place(old, old_first), place(new, new_first));
+        let Some(steps) = Move::new(kind, from, to) else {
+            return Ok(());
+        };
+        self.go(steps, from, [old, new])
+    }
+
+    /// Takes vectors for the new place, and for the place between if there is one.
+    fn take_vectors(
+        &self,
+        kind: affinity::Source,
+        old: &'static Online,
+        old_first: Vector,
+        new: &'static Online,
+    ) -> Result<Vector, LineError> {
+        let (class, count) = (self.shared.class, self.shared.count);
+        if kind.can_be_masked() {
+            let is_level = kind == affinity::Source::LevelPin;
+            let taken = vectors::take(new, class, count, is_level);
+            let cpu = new.cpu.id();
+            return taken.map_err(|exhausted| LineError::Vectors { cpu, exhausted });
+        }
+        for _ in 0..TRIES {
+            let on_old = old.cpu.vectors.lock().available();
+            let on_new = new.cpu.vectors.lock().available();
+            let Some(first) = choose(kind, class, count, old_first, on_old, on_new) else {
+                break;
+            };
+            if new.cpu.vectors.lock().claim(first, count).is_err() {
+                // Somebody else was faster.
+                continue;
+            }
+            if first == old_first || old.cpu.vectors.lock().claim(first, count).is_ok() {
+                return Ok(first);
+            }
+            vectors::free(new, first, count, false);
+        }
+        Err(LineError::NoCommonVectors {
+            from: old.cpu.id(),
+            to: new.cpu.id(),
+            class,
+            count,
+        })
+    }
+
+    /// Does the steps. If one cannot be done, does those that undo what was done.
+    fn go(
+        &self,
+        mut steps: Move,
+        from: Place,
+        cpus: [&'static Online; 2],
+    ) -> Result<(), LineError> {
+        let mut installed: ArrayVec<(Place, Installation), PLACES> = ArrayVec::new();
+        let first = self.installation.lock().take();
+        installed.extend(first.map(|installation| (from, installation)));
+        let mut result = Ok(());
+        while let Some(action) = steps.action() {
+            match self.act(action, cpus, &mut installed) {
+                Ok(()) => steps.advance(),
+                Err(error) => {
+                    let abandoned = steps.abandon();
+                    assert!(abandoned, "nothing fails once the route has changed");
+                    result = Err(error);
+                }
+            }
+        }
+        // One is left: the new place, or the old one if the move was given up.
+        *self.installation.lock() = installed.pop().map(|(_, installation)| installation);
+        result
+    }
+
+    fn act(
+        &self,
+        action: Action,
+        cpus: [&'static Online; 2],
+        installed: &mut ArrayVec<(Place, Installation), PLACES>,
+    ) -> Result<(), LineError> {
+        let shared = &self.shared;
+        let online = |cpu: CpuId| {
+            let mut cpus = cpus.into_iter();
+            cpus.find(|online| online.cpu.id() == cpu.get())
+                .expect("a move is between its two CPUs")
+        };
+        let index = |installed: &ArrayVec<(Place, Installation), PLACES>, place| {
+            let mut places = installed.iter();
+            places
+                .position(|(known, _)| *known == place)
+                .expect("a place that is left was installed")
+        };
+        match action {
+            Action::Install(place) => {
+                let installation = (self.install)(online(place.cpu), place.vector, shared);
+                installed.push((place, installation));
+            }
+            Action::Mask => shared.set_masked(Masker::Move, true),
+            Action::Unmask => shared.set_masked(Masker::Move, false),
+            Action::AwaitIdle => {
+                if !shared.wait_until_idle(true) {
+                    return Err(shared.with(|state| state.unended()));
+                }
+            }
+            Action::SetRoute(place) => {
+                return shared
+                    .with(|state| state.aim(online(place.cpu), place.vector, shared.count));
+            }
+            Action::SetVector(vector) => {
+                return shared.with(|state| state.aim(state.target, vector, shared.count));
+            }
+            Action::SetDestination(cpu) => {
+                return shared.with(|state| state.aim(online(cpu), state.first, shared.count));
+            }
+            Action::Flush => {
+                // What an input still has to send after a second, no CPU accepts.
+                let _ = shared.wait_until_idle(false);
+            }
+            Action::Drain(place) => {
+                installed[index(installed, place)]
+                    .1
+                    .wait_until_quiet(shared.name);
+            }
+            Action::Remove(place) => {
+                let (_, installation) = installed.remove(index(installed, place));
+                installation.remove(shared);
+            }
+            Action::Free(place) => {
+                let is_level = shared.with(|state| state.origin.is_level());
+                vectors::free(online(place.cpu), place.vector, shared.count, is_level);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,300 @@
+//! An interrupt that somebody owns: from a source, through a vector of one CPU, to a closure.
+//!
+//! ```ignore
+//! let line = Line::new(
+//!     Request { name: "com1", source: Source::Isa(4), class, cpu: 0 },
+//!     move || RECEIVED.fetch_add(1, Ordering::Relaxed),
+//! )?;
+//! line.move_to(3)?;
+//! ```
+//!
+//! A handler may return a [`Claim`]: a level-triggered line whose handler claims nothing, and one that
+//! comes too often, is masked for a time; see `tocsin_logic::irq::storm`. Dropping the line
+//! silences the source, and returns when no CPU can run the closure any more.
+//!
+//! A line has one handler. Devices whose pins are wired together have a [`SharedLine`].
+
+mod binding;
+mod error;
+mod inner;
+pub(crate) mod message;
+mod migrate;
+mod shared;
+mod source;
+mod storm;
+mod vectors;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::fmt;
+
+use tocsin_logic::acpi::Gsi;
+use tocsin_logic::irq::context::{Level, WAIT_CLASS};
+use tocsin_logic::irq::storm::Counts;
+use tocsin_logic::vector::{PriorityClass, Vector};
+
+use crate::cpu::context;
+use crate::line::binding::Installation;
+use crate::line::inner::{Masker, Shared};
+use crate::line::source::Origin;
+use crate::smp::{self, Online};
+use crate::sync::IrqMutex;
+
+pub use crate::line::binding::Claim;
+pub use crate::line::error::LineError;
+pub use crate::line::inner::{Description, all};
+pub use crate::line::message::MessageTarget;
+pub use crate::line::shared::{Member, SharedLine};
+pub use crate::line::source::{Messages, Source};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// What reports and tables call the line.
+    pub name: &'static str,
+    /// Where the interrupt comes from.
+    pub source: Source,
+    /// Its class: whom it preempts, and who preempts it.
+    pub class: PriorityClass,
+    /// The number of the CPU that answers it.
+    pub cpu: u32,
+}
+
+/// An interrupt with its handler. Dropping it takes both away.
+///
+/// Context: its functions are for threads, except [`trigger`](Self::trigger) and the mask.
+///
+/// Dropping it waits until none of its handlers runs, so it is for threads and handlers below the
+/// line's class (and below 13, that of calls) with interrupts enabled; under a raised priority or a
+/// ceiling lock, that class counts. In other contexts, such as the line's own handler, the drop
+/// panics with this rule, and so does [`move_to`](Self::move_to).
+pub struct Line {
+    shared: Arc<Shared>,
+    /// Present but for the time of the drop.
+    installation: IrqMutex<Option<Installation>>,
+    install: Box<Install>,
+}
+
+/// Gives the line's handlers to a place.
+type Install = dyn Fn(&'static Online, Vector, &Arc<Shared>) -> Installation + Send + Sync;
+
+impl Line {
+    /// Takes a vector of the class on the CPU, installs `handler`, and lets the source through.
+    ///
+    /// With [`Source::Message`] nothing but [`trigger`](Self::trigger) makes it come, until a device's
+    /// messages are [attached](Self::attach).
+    ///
+    /// Context: thread or handler below the line's class, interrupts enabled.
+    ///
+    /// # Errors
+    ///
+    /// [`LineError`], with what was asked and what there is.
+    pub fn new<F, C>(request: Request, handler: F) -> Result<Self, LineError>
+    where
+        F: Fn() -> C + Send + Sync + 'static,
+        C: Into<Claim> + 'static,
+    {
+        Self::block(request, 1, move |_| handler())
+    }
+
+    /// As [`new`](Self::new), with `count` vectors for the messages of one device: 1, 2, 4, 8 or 16, and
+    /// any other is rounded up. The handler gets the number of the message.
+    ///
+    /// Context: thread or handler below the line's class, interrupts enabled.
+    ///
+    /// # Errors
+    ///
+    /// [`LineError`], with what was asked and what there is.
+    pub fn block<F, C>(request: Request, count: u8, handler: F) -> Result<Self, LineError>
+    where
+        F: Fn(u8) -> C + Send + Sync + 'static,
+        C: Into<Claim> + 'static,
+    {
+        let handler = Arc::new(handler);
+        let install =
+            move |target, first, shared: &_| Installation::new(target, first, &handler, shared);
+        Self::make(request, count, Box::new(install))
+    }
+
+    fn make(request: Request, count: u8, install: Box<Install>) -> Result<Self, LineError> {
+        let Request {
+            name,
+            source,
+            class,
+            cpu,
+        } = request;
+        let target = find(cpu)?;
+        let origin = Origin::take(source)?;
+        let count = count.max(1).checked_next_power_of_two().unwrap_or(u8::MAX);
+        let first = vectors::take(target, class, count, origin.is_level())
+            .map_err(|exhausted| LineError::Vectors { cpu, exhausted })?;
+        let shared = Shared::new(name, class, count, target, first, origin);
+        let installation = install(target, first, &shared);
+        // From here on, dropping the line undoes what has been done.
+        let line = Self {
+            shared,
+            installation: IrqMutex::new(Some(installation)),
+            install,
+        };
+        line.shared.open()?;
+        Ok(line)
+    }
+
+    /// Lets a device's messages make the line come. They belong to it then, and move with it.
+    ///
+    /// Context: thread or handler below the line's class, interrupts enabled.
+    ///
+    /// # Errors
+    ///
+    /// [`LineError::HasSource`], [`LineError::Target`], [`LineError::Messages`].
+    pub fn attach(&self, messages: impl Messages + 'static) -> Result<(), LineError> {
+        self.shared.attach(Box::new(messages))
+    }
+
+    /// Sends the line's first interrupt, as a device would, from the CPU that runs this.
+    ///
+    /// Context: any but NMI.
+    ///
+    /// # Errors
+    ///
+    /// [`LineError::Level`], if it comes by a level-triggered input.
+    ///
+    /// # Panics
+    ///
+    /// If the mode of the local APICs cannot express the CPU's ID, which then would not be online.
+    pub fn trigger(&self) -> Result<(), LineError> {
+        self.shared.trigger()
+    }
+
+    /// Masks the source or lets it through: messages that can be masked and levels wait meanwhile, edges
+    /// and other messages are lost. IPIs are not masked.
+    ///
+    /// Context: any but NMI.
+    pub fn set_masked(&self, masked: bool) {
+        self.shared.set_masked(Masker::Owner, masked);
+    }
+
+    /// Sends the source's interrupts to another vector of its CPU, until this is undone with its own: for
+    /// measurements, of edges alone, and while none is on its way. Moving the line undoes it too.
+    ///
+    /// Context: thread.
+    ///
+    /// # Errors
+    ///
+    /// [`LineError::Target`], [`LineError::Messages`].
+    ///
+    /// # Safety
+    ///
+    /// The vector must be the caller's.
+    #[cfg(feature = "bench")]
+    pub unsafe fn divert(&self, vector: Vector) -> Result<(), LineError> {
+        self.shared.with(|state| {
+            let target = state.target.apic_id;
+            state.origin.aim(vector, self.shared.count, target)
+        })
+    }
+
+    /// Whether messages are masked and one waits.
+    ///
+    /// Context: any but NMI.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.shared.with(|state| match &state.origin {
+            Origin::Messages(messages) => messages.is_pending(),
+            Origin::Ipi | Origin::Pin(..) => false,
+        })
+    }
+
+    /// The GSI of its input, if it comes by one.
+    ///
+    /// Context: any but NMI.
+    #[must_use]
+    pub fn gsi(&self) -> Option<Gsi> {
+        self.shared.with(|state| match &state.origin {
+            Origin::Pin(pin, _) => Some(pin.gsi),
+            Origin::Ipi | Origin::Messages(_) => None,
+        })
+    }
+
+    /// Whether it comes by a level-triggered input.
+    ///
+    /// Context: any but NMI.
+    #[must_use]
+    pub fn is_level(&self) -> bool {
+        self.shared.with(|state| state.origin.is_level())
+    }
+
+    /// Its first vector on its CPU.
+    ///
+    /// Context: any but NMI.
+    #[must_use]
+    pub fn vector(&self) -> Vector {
+        self.shared.with(|state| state.first)
+    }
+
+    /// The number of the CPU that answers it.
+    ///
+    /// Context: any but NMI.
+    #[must_use]
+    pub fn cpu(&self) -> u32 {
+        self.shared.with(|state| state.target.cpu.id())
+    }
+
+    /// How often it has come, all places and vectors together.
+    ///
+    /// Context: any but NMI.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.shared.counts()
+    }
+
+    /// Rejects an operation that waits until no handler of the line runs, if it could wait for the
+    /// running code: at the line's class or above, or with interrupts disabled.
+    #[track_caller]
+    fn require_below(&self, operation: &'static str) {
+        context::require(operation, below(self.shared.class));
+    }
+
+    /// The line as `lines` shows it.
+    ///
+    /// Context: any but NMI.
+    #[must_use]
+    pub fn describe(&self) -> Description {
+        self.shared.describe()
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Line").field(&self.describe()).finish()
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.require_below("Line::drop");
+        self.shared.watch.close();
+        self.shared.stop();
+        let (target, first, is_level) = self
+            .shared
+            .with(|state| (state.target, state.first, state.origin.is_level()));
+        // Interrupts must be on while it waits.
+        let installation = self.installation.lock().take();
+        if let Some(installation) = installation {
+            installation.remove(&self.shared);
+        }
+        self.shared.retire();
+        vectors::free(target, first, self.shared.count, is_level);
+    }
+}
+
+/// The highest level at which code may wait for handlers of this class: code up to it has not
+/// interrupted such a handler, holds no ceiling lock that one takes, and can wait for another CPU.
+fn below(class: PriorityClass) -> Level {
+    let below = PriorityClass::new(class.get().saturating_sub(1)).unwrap_or(WAIT_CLASS);
+    Level::Class(below.min(WAIT_CLASS))
+}
+
+fn find(cpu: u32) -> Result<&'static Online, LineError> {
+    smp::find(cpu).ok_or(LineError::Offline(cpu))
+}

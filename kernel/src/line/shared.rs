@@ -1,0 +1,143 @@
+//! One input that several devices share, as pins of PCI often do.
+//!
+//! The devices' handlers are members of the line. Each interrupt asks all of them, because two devices
+//! may have a reason at once, and a level that stays comes again only after the end of the interrupt.
+//! An input that nobody claims is masked for a time, as on any line.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use tocsin_logic::vector::PriorityClass;
+
+use crate::cpu::context;
+use crate::line::{Claim, Line, LineError, Request, below};
+use crate::priority::CeilingMutex;
+
+/// A [`Line`] of a level-triggered input with any number of handlers.
+#[derive(Debug)]
+pub struct SharedLine {
+    line: Line,
+    class: PriorityClass,
+    members: Arc<Members>,
+}
+
+/// A handler's place on a [`SharedLine`]. Dropping it takes the handler away, and returns when no CPU can
+/// run it any more.
+///
+/// Context: thread or handler below the line's class and class 13, with interrupts enabled. Elsewhere, as in a
+/// handler of the line, the drop panics with this rule.
+#[derive(Debug)]
+pub struct Member {
+    number: u64,
+    class: PriorityClass,
+    members: Arc<Members>,
+}
+
+type Handler = Box<dyn Fn() -> Claim + Send>;
+
+/// The handlers run under the lock, whose ceiling is their class. So who has the lock to take a handler
+/// out knows that it runs nowhere.
+struct Members(CeilingMutex<List>);
+
+#[derive(Default)]
+struct List {
+    next: u64,
+    handlers: Vec<(u64, Handler)>,
+}
+
+impl SharedLine {
+    /// Takes the line. Until the first handler has joined, nobody claims its interrupts.
+    ///
+    /// Context: thread or handler below the line's class, interrupts enabled.
+    ///
+    /// # Errors
+    ///
+    /// [`LineError`]; [`LineError::NotLevel`], if the source is not a level-triggered input: edges
+    /// of two devices may be one.
+    pub fn new(request: Request) -> Result<Self, LineError> {
+        let class = request.class;
+        let members = Members(CeilingMutex::new(request.class, List::default()));
+        let members = Arc::new(members);
+        let asked = Arc::clone(&members);
+        let line = Line::new(request, move || asked.ask())?;
+        if line.is_level() {
+            Ok(Self {
+                line,
+                class,
+                members,
+            })
+        } else {
+            Err(LineError::NotLevel)
+        }
+    }
+
+    /// Adds a handler, which says of each interrupt whether its own device had a reason, after it has
+    /// answered it.
+    ///
+    /// Context: thread or handler below the line's class, interrupts enabled.
+    ///
+    /// # Panics
+    ///
+    /// In another context, such as a handler of the line; the message names the rule.
+    #[must_use]
+    #[track_caller]
+    pub fn join(&self, handler: impl Fn() -> Claim + Send + 'static) -> Member {
+        context::require("SharedLine::join", below(self.class));
+        let handler = Box::new(handler);
+        let mut list = self.members.0.lock();
+        let number = list.next;
+        list.next += 1;
+        list.handlers.push((number, handler));
+        Member {
+            number,
+            class: self.class,
+            members: Arc::clone(&self.members),
+        }
+    }
+
+    /// The line, to move, mask or count it.
+    ///
+    /// Context: any.
+    #[must_use]
+    pub fn line(&self) -> &Line {
+        &self.line
+    }
+}
+
+impl Members {
+    fn ask(&self) -> Claim {
+        let list = self.0.lock();
+        let claims = list.handlers.iter().map(|(_, handler)| handler());
+        // Not `any`, which would leave out those after the first that claims.
+        claims.fold(Claim::NotMine, |all, claim| match claim {
+            Claim::Mine => Claim::Mine,
+            Claim::NotMine => all,
+        })
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        // The holders of the lock run handlers, so they are at the line's class.
+        context::require("Member::drop", below(self.class));
+        let mut list = self.members.0.lock();
+        let place = list
+            .handlers
+            .iter()
+            .position(|(number, _)| *number == self.number);
+        let handler = place.map(|place| list.handlers.remove(place));
+        drop(list);
+        // What it owns may take long to drop.
+        drop(handler);
+    }
+}
+
+impl fmt::Debug for Members {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Members")
+            .field(&self.0.ceiling())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,177 @@
+//! What makes a line's interrupts come: an input of an I/O APIC, a device's messages, or nothing but
+//! IPIs; and how each is told where to.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::fmt;
+
+use tocsin_logic::apic::{ApicId, Rte, Trigger};
+use tocsin_logic::irq::affinity;
+use tocsin_logic::irq::route::{Pin, Route, resolve};
+use tocsin_logic::vector::Vector;
+
+use crate::apic::io::Input;
+use crate::discover::machine;
+use crate::line::LineError;
+use crate::line::message::MessageTarget;
+
+/// What a driver asks for: an interrupt of the ISA bus, a GSI, or messages.
+pub use tocsin_logic::irq::route::Request as Source;
+
+/// Messages that a device writes: its MSI, or one message of its MSI-X. Drivers of buses implement
+/// it, and [`Line::attach`](crate::line::Line::attach) takes it.
+///
+/// Dropping it must leave the device silent: nothing is on its way any more when that returns.
+///
+/// Its `Display` names the device and the kind.
+pub trait Messages: fmt::Debug + fmt::Display + Send {
+    /// Whether the device remembers what it would have sent while it is masked.
+    ///
+    /// Context: any but NMI.
+    fn can_mask(&self) -> bool;
+
+    /// Sets the device's messages. If the device cannot mask, a call after the first changes either
+    /// the address or the data, not both. The mask does not change.
+    ///
+    /// Context: thread.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names the device and says why it cannot; it sends then what it did before.
+    fn set(&mut self, target: &MessageTarget) -> Result<(), String>;
+
+    /// Stops all messages, or lets them go. Where the device cannot mask, what it would have sent is
+    /// lost.
+    ///
+    /// Context: any but NMI.
+    fn set_masked(&mut self, masked: bool);
+
+    /// Whether a masked message waits to be sent.
+    ///
+    /// Context: any but NMI.
+    fn is_pending(&self) -> bool;
+
+    /// Waits until what has been sent has arrived.
+    ///
+    /// Context: any but NMI.
+    fn flush(&self);
+}
+
+/// What makes a line's interrupts come.
+#[derive(Debug)]
+pub(super) enum Origin {
+    /// IPIs only, at least until messages are attached.
+    Ipi,
+    Pin(Pin, Input),
+    Messages(Box<dyn Messages>),
+}
+
+impl Origin {
+    /// Finds and takes what was asked for.
+    pub(super) fn take(source: Source) -> Result<Self, LineError> {
+        if source == Source::Message {
+            return Ok(Self::Ipi);
+        }
+        let topology = &machine().expect("lines come after discovery").topology;
+        match resolve(source, topology).map_err(LineError::Route)? {
+            Route::Message => Ok(Self::Ipi),
+            Route::Pin(pin) => {
+                let input = Input::take(pin.gsi).map_err(LineError::Input)?;
+                Ok(Self::Pin(pin, input))
+            }
+        }
+    }
+
+    /// Whether it is a level-triggered input.
+    pub(super) fn is_level(&self) -> bool {
+        matches!(self, Self::Pin(pin, _) if pin.mode.trigger == Trigger::Level)
+    }
+
+    /// How it can be moved.
+    pub(super) fn kind(&self) -> affinity::Source {
+        match self {
+            Self::Pin(..) if self.is_level() => affinity::Source::LevelPin,
+            Self::Pin(..) => affinity::Source::EdgePin,
+            Self::Messages(messages) if !messages.can_mask() => affinity::Source::PlainMessage,
+            // Who sends IPIs waits while the target changes.
+            Self::Messages(_) | Self::Ipi => affinity::Source::MaskableMessage,
+        }
+    }
+
+    /// Whether it can name the CPU.
+    pub(super) fn check(&self, vector: Vector, target: ApicId) -> Result<(), LineError> {
+        match self {
+            Self::Ipi => Ok(()),
+            Self::Pin(pin, _) => entry(pin, vector, target).map(drop),
+            Self::Messages(_) => message(vector, 1, target).map(drop),
+        }
+    }
+
+    /// Sends its interrupts there from now on. Masks do not change.
+    pub(super) fn aim(
+        &mut self,
+        vector: Vector,
+        count: u8,
+        target: ApicId,
+    ) -> Result<(), LineError> {
+        match self {
+            Self::Ipi => Ok(()),
+            Self::Pin(pin, input) => {
+                let masked = input.entry().masked;
+                let entry = entry(pin, vector, target)?.with_mask(masked);
+                // SAFETY: the line has handlers for the vector on the CPU, and the vector is its own.
+                unsafe { input.set(entry) }.map_err(LineError::Target)
+            }
+            Self::Messages(messages) => messages
+                .set(&message(vector, count, target)?)
+                .map_err(LineError::Messages),
+        }
+    }
+
+    pub(super) fn set_masked(&mut self, masked: bool) {
+        match self {
+            Self::Ipi => {}
+            Self::Pin(_, input) => input.set_masked(masked),
+            Self::Messages(messages) => messages.set_masked(masked),
+        }
+    }
+
+    /// Whether nothing of it is on its way: neither waits an input's message to be sent, nor, with
+    /// `ended`, a level-triggered interrupt for its end. What a device sends is waited for here.
+    pub(super) fn is_idle(&self, ended: bool) -> bool {
+        match self {
+            Self::Ipi => true,
+            Self::Pin(_, input) => {
+                let entry = input.entry();
+                !(entry.pending || ended && entry.remote_irr)
+            }
+            Self::Messages(messages) => {
+                messages.flush();
+                true
+            }
+        }
+    }
+
+    /// Whether storms can be stopped: IPIs cannot be masked.
+    pub(super) fn can_be_stopped(&self) -> bool {
+        !matches!(self, Self::Ipi)
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ipi => f.write_str("IPIs"),
+            Self::Pin(pin, _) => pin.fmt(f),
+            Self::Messages(messages) => messages.fmt(f),
+        }
+    }
+}
+
+fn entry(pin: &Pin, vector: Vector, target: ApicId) -> Result<Rte, LineError> {
+    pin.entry(vector, target, false).map_err(LineError::Target)
+}
+
+fn message(vector: Vector, count: u8, target: ApicId) -> Result<MessageTarget, LineError> {
+    MessageTarget::new(vector, count, target).map_err(LineError::Target)
+}

@@ -1,0 +1,129 @@
+//! Lines that have gone mad: masked from within their own handler, named, and let through again on
+//! trial. `tocsin_logic::irq::storm` decides.
+
+use alloc::sync::{Arc, Weak};
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use tocsin_logic::irq::storm::{Change, Detector, Policy, Storm};
+
+use crate::line::inner::{Masker, Shared};
+use crate::sync::IrqMutex;
+use crate::timer::{Expiry, Mode, Timer, TimerError};
+use crate::{deferred, time};
+
+/// The watch over one line.
+#[derive(Debug)]
+pub(super) struct Watch {
+    detector: IrqMutex<Detector>,
+    /// The storm that has not been reported.
+    last: IrqMutex<Option<Storm>>,
+    storms: AtomicU32,
+    retry: IrqMutex<Retry>,
+}
+
+/// What lets the line through again.
+#[derive(Debug)]
+enum Retry {
+    /// There was no storm yet, or somebody is starting the timer at the moment.
+    None,
+    Timer(Timer),
+    /// The line is being dropped.
+    Closed,
+}
+
+impl Watch {
+    pub(super) fn new() -> Self {
+        Self {
+            detector: IrqMutex::new(Detector::new(Policy::DEFAULT)),
+            last: IrqMutex::new(None),
+            storms: AtomicU32::new(0),
+            retry: IrqMutex::new(Retry::None),
+        }
+    }
+
+    pub(super) fn storms(&self) -> u32 {
+        self.storms.load(Ordering::Relaxed)
+    }
+
+    /// Nothing is let through any more. In a thread.
+    pub(super) fn close(&self) {
+        let retry = core::mem::replace(&mut *self.retry.lock(), Retry::Closed);
+        // Waits until the timer's function has returned.
+        drop(retry);
+    }
+}
+
+/// Looks whether the line storms, and masks it if so. In its handler.
+#[cold]
+pub(super) fn look(shared: &Arc<Shared>) {
+    if !shared.with(|state| state.origin.can_be_stopped()) {
+        return;
+    }
+    let counts = shared.counts();
+    // Another CPU that has the line too, for the time of a move, looks already.
+    let Some(mut detector) = shared.watch.detector.try_lock() else {
+        return;
+    };
+    let Some(storm) = detector.observe(time::nanoseconds(), counts) else {
+        return;
+    };
+    drop(detector);
+    shared.set_masked(Masker::Storm, true);
+    shared.watch.storms.fetch_add(1, Ordering::Relaxed);
+    *shared.watch.last.lock() = Some(storm);
+    let argument = Arc::into_raw(Arc::clone(shared)) as usize;
+    if deferred::defer(report, argument).is_err() {
+        // The queue is full; it says so itself.
+        report(argument);
+    }
+}
+
+/// Tells of the storm, and sets the time of the next trial. Deferred.
+extern "C" fn report(argument: usize) {
+    // SAFETY: 1. `look` gave away this reference.
+    let shared = unsafe { Arc::from_raw(argument as *const Shared) };
+    let storm = shared.watch.last.lock().take();
+    let Some(storm) = storm else { return };
+    let line = shared.describe();
+    log::warn!("line {} ({}): {storm}", line.name, line.source);
+    if let Err(error) = start_retry(&shared) {
+        log::error!("line {}: it stays masked: {error}", line.name);
+    }
+}
+
+fn start_retry(shared: &Arc<Shared>) -> Result<(), TimerError> {
+    let Some(deadline) = next_event(shared) else {
+        return Ok(());
+    };
+    let mut retry = shared.watch.retry.lock();
+    if matches!(*retry, Retry::None) {
+        let line = Arc::downgrade(shared);
+        let function = move |expiry: &Expiry<'_>| retry_line(&line, expiry);
+        *retry = Retry::Timer(Timer::new("line on trial", Mode::Deferred, function)?);
+    }
+    match &mut *retry {
+        Retry::Timer(timer) => timer.at(deadline),
+        Retry::None | Retry::Closed => Ok(()),
+    }
+}
+
+fn next_event(shared: &Shared) -> Option<u64> {
+    shared.watch.detector.lock().next_event()
+}
+
+/// The time of a trial, or of its end, has come. Deferred.
+fn retry_line(line: &Weak<Shared>, expiry: &Expiry<'_>) {
+    let Some(shared) = line.upgrade() else { return };
+    let change = shared.watch.detector.lock().poll(time::nanoseconds());
+    match change {
+        Some(Change::Retry) => {
+            log::info!("line {}: let through again, on trial", shared.name);
+            shared.let_through_again();
+        }
+        Some(Change::Calm) => log::info!("line {}: calm again", shared.name),
+        None => {}
+    }
+    if let Some(next) = next_event(&shared) {
+        expiry.at(next);
+    }
+}

@@ -1,0 +1,108 @@
+//! Holding interrupts back by class, not altogether.
+//!
+//! `cli` delays every interrupt, the most urgent too. CR8, the task priority, delays the classes
+//! up to its value and no others (SDM vol. 3A, 12.8.6): code that raises it to the class of
+//! the devices it must keep out stays interruptible for everything above.
+
+pub mod ceiling;
+
+pub use ceiling::{CeilingGuard, CeilingMutex};
+
+use core::marker::PhantomData;
+
+use tocsin_logic::irq::context::Level;
+use tocsin_logic::irq::raised::{GUARDS, Index};
+use tocsin_logic::vector::PriorityClass;
+
+use crate::cpu::{self, context, stretch};
+use crate::hw::control;
+use crate::sync;
+
+/// A raised priority: interrupts of a class and of all lower classes are masked on this CPU until
+/// the guard is dropped.
+///
+/// Guards may be dropped in any order: CR8 is the highest class that the remaining guards ask for.
+/// Not `Send`: a guard belongs to the CPU that made it. A leaked guard keeps the priority raised
+/// forever.
+#[derive(Debug)]
+#[must_use = "the priority falls back when this is dropped"]
+pub struct Raised {
+    index: Index,
+    /// Time at which the guard began to mask more classes, in TSC cycles, if that is watched; else
+    /// 0.
+    since: u64,
+    not_send: PhantomData<*mut ()>,
+}
+
+/// Raises this CPU's priority to `class`, unless it is higher already.
+///
+/// Interrupts of the classes up to `class` that arrive meanwhile wait in the local APIC and are
+/// delivered when the guard is dropped.
+///
+/// Context: any but NMI.
+///
+/// # Panics
+///
+/// In an NMI handler, and if the CPU has [`GUARDS`] guards already, for example because guards are
+/// leaked.
+#[inline]
+pub fn raise(class: PriorityClass) -> Raised {
+    let own = cpu::current();
+    if own.in_nmi() {
+        reject_in_nmi();
+    }
+    let previous = control::priority_class();
+    let Some(index) = own.raised.push(class, previous) else {
+        reject();
+    };
+    let mut since = 0;
+    if class > previous {
+        control::set_priority_class(class);
+        since = sync::now_if_watched();
+    }
+    Raised {
+        index,
+        since,
+        not_send: PhantomData,
+    }
+}
+
+/// An NMI may have interrupted a change of the guards.
+#[cold]
+#[inline(never)]
+fn reject_in_nmi() {
+    context::require("priority::raise", Level::InterruptsOff);
+}
+
+#[cold]
+#[inline(never)]
+fn reject() -> ! {
+    panic!(
+        "priority: CPU {}: {GUARDS} guards of raised priorities are held (each must be dropped; one that is \
+         leaked keeps the priority raised)",
+        cpu::current().id()
+    )
+}
+
+impl Drop for Raised {
+    #[inline]
+    fn drop(&mut self) {
+        let now = control::priority_class();
+        if self.since != 0 {
+            stretch::note_raised(now, self.since);
+        }
+        let class = cpu::current().raised.remove(self.index);
+        if class != now {
+            control::set_priority_class(class);
+        }
+    }
+}
+
+/// The class that this CPU runs at: of CR8 or of the interrupt in service, whichever is higher. 0 in
+/// a thread that masks nothing.
+///
+/// Context: any.
+#[must_use]
+pub fn current() -> PriorityClass {
+    context::current().class()
+}

@@ -1,0 +1,348 @@
+//! Timers: a queue on each CPU, on the timer of its local APIC.
+//!
+//! ```ignore
+//! let mut retry = Timer::new("retry", Mode::Interrupt, |_| RETRY.store(true, Ordering::Relaxed))?;
+//! retry.after(2_000_000)?;                            // in 2 ms, once
+//!
+//! let mut clock = Timer::on(3, "clock", Mode::Interrupt, |expiry| {
+//!     TICKS.fetch_add(1 + expiry.missed(), Ordering::Relaxed);
+//! })?;
+//! clock.every(10_000_000)?;                           // each 10 ms, on CPU 3
+//! ```
+//!
+//! A timer belongs to the CPU that it was made for: its function runs there and nowhere else. The
+//! function is called with interrupts enabled in class 14, above all devices, so it must be short;
+//! with [`Mode::Deferred`] it runs as deferred work, in class 2. It never runs before its deadline
+//! by [`time::nanoseconds`], and of one CPU's timers the one with the earlier deadline runs first.
+//!
+//! Making a timer allocates memory, and takes one of its CPU's [`CAPACITY`] slots, which are
+//! allocated with the CPU's first timer. Starting and cancelling do neither, and never wait. On the
+//! timer's own CPU, starting takes a few hundred instructions with the priority raised; from
+//! another CPU it posts a command and sends an interrupt. A command that has not been taken is
+//! overwritten by the next one. Cancelling is one exchange of a word, which the timer's CPU checks
+//! before it calls the function.
+//!
+//! The local APIC's timer is programmed with the next deadline only: as it is where the processor
+//! has TSC deadlines, else as a count, in pieces if it is longer than the counter.
+//!
+//! | module | job |
+//! |---|---|
+//! | `node` | a timer: its function, and whether it runs |
+//! | [`Expiry`] | the argument of its function |
+//! | `inbox` | commands from other CPUs |
+//! | `queue` | a CPU's timers: interrupt, commands, hardware |
+//! | `registry` | which timers there are |
+//! | `tables` | the memory of both, made with the first timer |
+//! | [`borrow`](borrow()) | the hardware for others |
+
+mod error;
+mod expiry;
+mod inbox;
+pub mod lapic;
+pub mod machine_checks;
+mod node;
+mod queue;
+mod raw;
+pub mod reference;
+mod registry;
+mod storage;
+pub mod watchdog;
+
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
+
+use tocsin_logic::irq::arming::Number;
+use tocsin_logic::vector::PriorityClass;
+
+use crate::apic::vectors;
+use crate::cpu::{self, context};
+use crate::ipi::wait::{self, For};
+use crate::time;
+use crate::timer::inbox::Command;
+use crate::timer::node::Node;
+use crate::timer::queue::Queue;
+
+pub use crate::timer::error::{Lent, TimerError};
+pub use crate::timer::expiry::Expiry;
+pub use crate::timer::queue::COMMANDS;
+pub(crate) use crate::timer::queue::set_up;
+pub use crate::timer::raw::{Borrowed, borrow};
+
+/// Timers that a CPU can have.
+pub const CAPACITY: usize = 256;
+
+/// The shortest period, in nanoseconds: shorter ones leave the CPU no time for anything else.
+pub const SHORTEST_PERIOD: u64 = 10_000;
+
+/// The class that functions run in, above which timers must not be used.
+pub const CLASS: PriorityClass = vectors::TIMER.priority_class();
+
+/// Where a timer's function runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// In the timer's interrupt, class 14: at once, and short.
+    Interrupt,
+    /// As deferred work, class 2: when nothing more urgent is in service. If the timer fires again
+    /// before the function was called for the last time, that counts as a missed period.
+    Deferred,
+}
+
+/// A timer with its function. It does nothing until it is started.
+///
+/// Dropping it cancels it: its function is not called any more. If the function is running on
+/// another CPU at that moment, the drop waits for its end where that cannot deadlock: with
+/// interrupts enabled, and below class 13, that of calls ([`Mode::Interrupt`]), or class 2
+/// ([`Mode::Deferred`]). In other contexts, such as under a lock that the function may take, the
+/// drop returns at once, and the timer's CPU frees the function when it returns. So does a drop on
+/// the timer's own CPU within the function or in an interrupt of it.
+///
+/// Context of a drop: thread or handler (up to class 14), with interrupts enabled or disabled.
+#[derive(Debug)]
+pub struct Timer {
+    queue: &'static Queue,
+    node: NonNull<Node>,
+    /// The number of the last command.
+    number: Number,
+}
+
+// SAFETY: 1. What another CPU does with a timer goes through its owner, and the function is `Send`.
+unsafe impl Send for Timer {}
+// SAFETY: 1. By reference, only what is atomic or constant is used.
+unsafe impl Sync for Timer {}
+
+impl Timer {
+    /// Makes a timer of this CPU. `name` is shown in lists and messages.
+    ///
+    /// Context: thread or handler up to class 14.
+    ///
+    /// # Errors
+    ///
+    /// [`TimerError`], if there is none to be had.
+    pub fn new<F>(name: &'static str, mode: Mode, function: F) -> Result<Self, TimerError>
+    where
+        F: FnMut(&Expiry<'_>) + Send + 'static,
+    {
+        Self::on(cpu::current().id(), name, mode, function)
+    }
+
+    /// Makes a timer of CPU number `cpu`. `name` is shown in lists and messages.
+    ///
+    /// Context: thread or handler up to class 14.
+    ///
+    /// # Errors
+    ///
+    /// [`TimerError`], if there is none to be had.
+    pub fn on<F>(cpu: u32, name: &'static str, mode: Mode, function: F) -> Result<Self, TimerError>
+    where
+        F: FnMut(&Expiry<'_>) + Send + 'static,
+    {
+        if !lapic::is_usable() {
+            return Err(TimerError::NotMeasured);
+        }
+        let queue = queue::of(cpu).ok_or(TimerError::Offline(cpu))?;
+        let registry = queue.tables.registry_for_one();
+        let node = node::make(name, cpu, mode, function);
+        match registry.add(cpu, node) {
+            Ok(()) => Ok(Self {
+                queue,
+                node,
+                number: Number::FIRST,
+            }),
+            Err(error) => {
+                // SAFETY: 1. Nobody else knows of it.
+                unsafe { node::discard(node) };
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts the timer: it fires once, `nanoseconds` from now. This replaces an earlier start. For
+    /// a timer of another CPU, it does not wait until that CPU has taken the command.
+    ///
+    /// Context: thread or handler up to class 14.
+    ///
+    /// # Errors
+    ///
+    /// None; the result is that of [`every`](Self::every).
+    ///
+    /// # Panics
+    ///
+    /// In another context; the message names the rule.
+    pub fn after(&mut self, nanoseconds: u64) -> Result<(), TimerError> {
+        self.at(time::nanoseconds().saturating_add(nanoseconds))
+    }
+
+    /// As [`after`](Self::after), at an absolute time, in nanoseconds as of [`time::nanoseconds`];
+    /// at once, if the time is past.
+    ///
+    /// Context: thread or handler up to class 14.
+    ///
+    /// # Errors
+    ///
+    /// As [`after`](Self::after).
+    pub fn at(&mut self, deadline: u64) -> Result<(), TimerError> {
+        self.arm(deadline, 0);
+        Ok(())
+    }
+
+    /// Starts the timer: it fires every `period` nanoseconds, first after one period. The times do
+    /// not drift: each is a whole number of periods after the first. Periods that pass while it
+    /// cannot fire are counted as missed, and it does not fire for them. Like
+    /// [`after`](Self::after), it does not wait.
+    ///
+    /// Context: thread or handler up to class 14.
+    ///
+    /// # Errors
+    ///
+    /// [`TimerError::Period`], if it is below [`SHORTEST_PERIOD`].
+    pub fn every(&mut self, period: u64) -> Result<(), TimerError> {
+        if period < SHORTEST_PERIOD {
+            return Err(TimerError::Period(period));
+        }
+        self.arm(time::nanoseconds().saturating_add(period), period);
+        Ok(())
+    }
+
+    /// Cancels the timer. Returns whether it was started; if not, its function has been or is being
+    /// called, or it had not been started.
+    ///
+    /// Never waits. A call of the function that has begun continues, but does not start the timer
+    /// again. After this has returned, no call begins. To wait for the end of the last call, drop
+    /// the timer.
+    ///
+    /// Context: thread or handler up to class 14.
+    ///
+    /// # Panics
+    ///
+    /// In another context; the message names the rule.
+    #[track_caller]
+    pub fn cancel(&mut self) -> bool {
+        context::require_class("Timer::cancel", CLASS);
+        let was_started = self.replace(false);
+        if self.is_here() {
+            queue::local(|queue| queue.execute(self.node, self.number, Command::Cancel));
+        }
+        // Another CPU removes the timer from its queue at its deadline, or when it is started
+        // again.
+        was_started
+    }
+
+    /// The number of the CPU that the timer belongs to.
+    ///
+    /// Context: any.
+    #[must_use]
+    pub fn cpu(&self) -> u32 {
+        self.node().cpu
+    }
+
+    /// How often its function has been called.
+    ///
+    /// Context: any.
+    #[must_use]
+    pub fn fired(&self) -> u64 {
+        self.node().fired.load(Ordering::Relaxed)
+    }
+
+    /// How many periods passed without a call.
+    ///
+    /// Context: any.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.node().missed.load(Ordering::Relaxed)
+    }
+
+    fn node(&self) -> &Node {
+        // SAFETY: 1. The node lives as long as its timer.
+        unsafe { self.node.as_ref() }
+    }
+
+    fn is_here(&self) -> bool {
+        self.node().cpu == cpu::current().id()
+    }
+
+    /// Starts the timer again or cancels it, in the word that its CPU checks. Returns whether it
+    /// was started.
+    fn replace(&mut self, is_started: bool) -> bool {
+        self.number = self.number.next();
+        self.node().arming.replace(self.number, is_started)
+    }
+
+    #[track_caller]
+    fn arm(&mut self, deadline: u64, period: u64) {
+        context::require_class("Timer::at", CLASS);
+        let deadline = deadline.min(node::LATEST);
+        self.replace(true);
+        self.command(Command::Arm { deadline, period });
+    }
+
+    /// Executes a command on the timer's CPU: at once if that is this CPU, else as a post. Does not
+    /// wait.
+    fn command(&self, command: Command) {
+        if self.is_here() {
+            queue::local(|queue| queue.execute(self.node, self.number, command));
+        } else {
+            self.queue.post(self.node, self.number, command);
+        }
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        context::require_class("Timer::drop", CLASS);
+        self.replace(false);
+        if self.is_here() {
+            let is_closed = queue::local(|queue| queue.close_here(self.node, self.number));
+            if is_closed {
+                // SAFETY: 1. On the owner. 2. It is closed, and this was the last use.
+                unsafe { node::release_here(self.node) };
+            }
+        } else if self.node().can_be_waited_for() {
+            self.command(Command::Close { leave: false });
+            let node = self.node();
+            let what = For::Timer(node.cpu, node.name);
+            wait::until(what, || node.closed.load(Ordering::Acquire));
+            // SAFETY: It is closed, and this was the last use.
+            unsafe { node::release_there(self.node) };
+        } else {
+            self.command(Command::Close { leave: true });
+        }
+    }
+}
+
+/// A timer as it is now.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The number of its CPU.
+    pub cpu: u32,
+    /// What it was named.
+    pub name: &'static str,
+    /// When it fires, in nanoseconds since the kernel began; `None` if it has not been started.
+    pub next: Option<u64>,
+    /// In nanoseconds; `None` if it fires once.
+    pub period: Option<u64>,
+    /// How often its function has been called.
+    pub fired: u64,
+    /// How many periods passed without a call.
+    pub missed: u64,
+}
+
+/// Calls `show` with each timer of CPU number `cpu`.
+///
+/// Context: any but NMI.
+pub fn for_each_of(cpu: u32, mut show: impl FnMut(Row)) {
+    let mut place = 0;
+    let registry = queue::of(cpu).and_then(|queue| queue.tables.registry());
+    while let Some((found, row)) = registry.and_then(|registry| registry.next(place)) {
+        place = found + 1;
+        show(row);
+    }
+}
+
+/// Calls `show` with each timer of each CPU.
+///
+/// Context: any but NMI.
+pub fn for_each(mut show: impl FnMut(Row)) {
+    for queue in queue::all() {
+        for_each_of(queue.cpu().id(), &mut show);
+    }
+}

@@ -1,0 +1,406 @@
+//! The queue of one CPU: the interrupt that empties it, and the commands that fill it.
+//!
+//! Only the owner touches the timers, with its priority raised to their class, so the interrupt
+//! takes no lock: it looks at the first timer and calls its function. Everything else comes after:
+//! the order of the others is mended, and the hardware gets the next deadline.
+//!
+//! Other CPUs put commands in the owner's inbox, and send it an interrupt of the same class.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::cell::Cell;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use spin::Once;
+use tocsin_logic::apic::ApicId;
+use tocsin_logic::apic::icr::Destination;
+use tocsin_logic::irq::arming::{self as slot, Claim, Number};
+use tocsin_logic::irq::timers::next_period;
+use tocsin_logic::vector::Vector;
+
+use crate::apic::{local as apic, vectors};
+use crate::cpu::{self, PerCpu, context, interrupts};
+use crate::hw::processor::timestamp;
+use crate::ipi::wait;
+use crate::timer::inbox::{Command, Inbox};
+use crate::timer::node::{self, NEVER, Node};
+use crate::timer::storage::Tables;
+use crate::timer::{CAPACITY, CLASS, lapic};
+use crate::{priority, smp, time};
+
+/// Vector of the interrupt that says that there are commands. Of the timers' class, so that it
+/// does not come while a function runs.
+pub const COMMANDS: Vector = Vector(0xe2);
+
+/// The timers of one CPU.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Queue {
+    /// The deadline that the hardware has, in TSC cycles; `u64::MAX` if it has none.
+    due: Cell<u64>,
+    /// The timer whose deadline that is.
+    first: Cell<NonNull<Node>>,
+    /// Whether the hardware is left alone: functions are running, or it is borrowed.
+    held: Cell<bool>,
+    /// Whether the hardware has been prepared for deadlines.
+    prepared: Cell<bool>,
+    pub(super) borrowed: Cell<bool>,
+    /// Interrupts that came while the hardware was borrowed.
+    pub(super) ticks: AtomicU64,
+    pub(super) tables: Tables,
+    /// What other CPUs have asked for.
+    inbox: Inbox,
+    cpu: &'static PerCpu,
+    apic_id: ApicId,
+}
+
+// SAFETY: 1. The cells and the timers in the tables are the owner's: see `local`. 2. The rest is
+// shared safely.
+unsafe impl Sync for Queue {}
+// SAFETY: 1. A queue is made on one CPU for another, before either uses it.
+unsafe impl Send for Queue {}
+
+/// The queues, by the numbers of their CPUs.
+static QUEUES: Once<Vec<Option<&'static Queue>>> = Once::new();
+
+/// Gives each CPU that is online its queue. Once, before interrupts go on.
+pub(crate) fn set_up() {
+    interrupts::register(COMMANDS, answer);
+    wait::SERVE_TIMERS.replace(Some(serve_if_asked));
+    QUEUES.call_once(|| {
+        let mut queues = Vec::new();
+        for online in smp::all() {
+            let index = online.cpu.id() as usize;
+            queues.resize_with(queues.len().max(index + 1), || None);
+            let queue: &Queue = Box::leak(Box::new(Queue::new(online.cpu, online.apic_id)));
+            let context = &raw const *queue as usize;
+            let is_free = online
+                .cpu
+                .interrupts
+                .install(vectors::TIMER, expire, context);
+            assert!(is_free, "the timer's vector has a handler already");
+            queues[index] = Some(queue);
+        }
+        queues
+    });
+}
+
+/// All queues, in the order of their CPUs' numbers.
+pub(super) fn all() -> impl Iterator<Item = &'static Queue> {
+    QUEUES.get().into_iter().flatten().flatten().copied()
+}
+
+/// The queue of CPU number `cpu`.
+pub(super) fn of(cpu: u32) -> Option<&'static Queue> {
+    *QUEUES.get()?.get(cpu as usize)?
+}
+
+/// Calls `action` with this CPU's queue, to the exclusion of all other code.
+///
+/// Context: thread or handler (up to the timers' class), with interrupts enabled or disabled.
+///
+/// # Panics
+///
+/// In another context, where the queue may be in use; the message names the rule. Also if there are
+/// no queues yet.
+pub(super) fn local<R>(action: impl FnOnce(&'static Queue) -> R) -> R {
+    context::require_class("Timer", CLASS);
+    let _raised = priority::raise(CLASS);
+    action(of(cpu::current().id()).expect("a CPU that is online has a queue"))
+}
+
+/// Executes other CPUs' pending commands, in a wait for another CPU during which this CPU's
+/// interrupts may be masked. The priority is raised only if there is a command.
+fn serve_if_asked() {
+    let queue = of(cpu::current().id());
+    if queue.is_some_and(|queue| !queue.inbox.is_empty()) {
+        local(Queue::serve);
+    }
+}
+
+/// Answers the timer: calls the function of the first timer, which is all that is done before it.
+extern "C" fn expire(queue: usize, _: u8) {
+    // SAFETY: 1. `set_up` registered it with the CPU's queue, which is never freed.
+    let queue = unsafe { &*(queue as *const Queue) };
+    let now = timestamp();
+    let due = queue.due.get();
+    if due > now {
+        return queue.woken_early();
+    }
+    queue.held.set(true);
+    let first = queue.first.get();
+    let missed = Queue::fire(first, due, now);
+    queue.go_on(first, missed, now);
+}
+
+/// Handles the interrupt for other CPUs' commands.
+extern "C" fn answer(_: usize, _: u8) {
+    local(Queue::serve);
+}
+
+impl Queue {
+    fn new(cpu: &'static PerCpu, apic_id: ApicId) -> Self {
+        Self {
+            due: Cell::new(u64::MAX),
+            first: Cell::new(NonNull::dangling()),
+            held: Cell::new(false),
+            prepared: Cell::new(false),
+            borrowed: Cell::new(false),
+            ticks: AtomicU64::new(0),
+            tables: Tables::new(),
+            inbox: Inbox::new(),
+            cpu,
+            apic_id,
+        }
+    }
+
+    pub(super) fn cpu(&self) -> &'static PerCpu {
+        self.cpu
+    }
+
+    /// Lets a timer fire whose deadline is past. Returns how many periods it missed.
+    #[inline]
+    fn fire(pointer: NonNull<Node>, deadline: u64, now: u64) -> u64 {
+        // SAFETY: 1. What is in the queue is not freed.
+        let node = unsafe { pointer.as_ref() };
+        let is_late = now - deadline >= node.period_cycles.get();
+        let missed = if is_late {
+            periods_missed(node, now)
+        } else {
+            0
+        };
+        node.firing.set(true);
+        // SAFETY: 1. On the owner, in the timers' class. 2. As above.
+        unsafe { (node.fire)(pointer, missed) };
+        missed
+    }
+
+    /// Puts the first timer, which has fired, where it belongs, and lets the others fire that are due. Those
+    /// that become due meanwhile have an interrupt of their own, so that this one ends.
+    #[inline(never)]
+    fn go_on(&self, first: NonNull<Node>, missed: u64, now: u64) {
+        self.put_back(first, missed);
+        for _ in 1..CAPACITY {
+            // SAFETY: 1. On the owner, in the timers' class.
+            let Some(due) = unsafe { self.tables.timers() }.first_due(now) else {
+                break;
+            };
+            let missed = Self::fire(due.item, due.deadline, now);
+            self.put_back(due.item, missed);
+        }
+        self.held.set(false);
+        self.program_anew();
+    }
+
+    /// Takes a timer that has fired out of the queue, or puts it at its next period, unless its function has
+    /// done something else.
+    fn put_back(&self, pointer: NonNull<Node>, missed: u64) {
+        // SAFETY: 1. Until it is finished, it is not freed.
+        let node = unsafe { pointer.as_ref() };
+        if let (true, Some(id)) = (node.firing.replace(false), node.id.get()) {
+            // SAFETY: 1. On the owner, in the timers' class.
+            let timers = unsafe { self.tables.timers() };
+            let period = node.period.load(Ordering::Relaxed);
+            if period == 0 {
+                timers.cancel(id);
+                node.id.set(None);
+                node.next.store(NEVER, Ordering::Relaxed);
+            } else {
+                let periods = period.saturating_mul(missed.saturating_add(1));
+                let next = node.next.load(Ordering::Relaxed).saturating_add(periods);
+                node::add(&node.missed, missed);
+                node.next.store(next, Ordering::Relaxed);
+                node.id.set(timers.move_to(id, time::timestamp_at(next)));
+            }
+        }
+        // SAFETY: 1. It ends what `fire` began.
+        unsafe { node::finish(pointer) };
+    }
+
+    /// The interrupt came before the deadline: the counter is too short for it, or the deadline has
+    /// moved since the interrupt was on its way. Or it is not the queue's.
+    #[cold]
+    fn woken_early(&self) {
+        if self.borrowed.get() {
+            self.ticks.fetch_add(1, Ordering::Relaxed);
+        } else if self.tables.registry().is_some() {
+            self.program_anew();
+        }
+    }
+
+    /// Executes the command of the handle's operation `number`. The node may be freed afterwards.
+    /// On the owner, at the timers' class.
+    pub(super) fn execute(&self, pointer: NonNull<Node>, number: Number, command: Command) {
+        // SAFETY: The code that has a command for a node does not free it.
+        let node = unsafe { pointer.as_ref() };
+        node.number.set(number);
+        match command {
+            Command::Arm { deadline, period } => self.insert(pointer, deadline, period),
+            Command::Cancel => self.insert(pointer, NEVER, 0),
+            Command::Close { leave: false } => {
+                self.withdraw(pointer);
+                // Release: the handle that sees this may free the node, unless its function runs.
+                node.closed.store(true, Ordering::Release);
+            }
+            Command::Close { leave: true } => {
+                self.withdraw(pointer);
+                // SAFETY: 1. On the owner. 2. It is out of the queue, and this was the last command.
+                unsafe { node::release_left(pointer) };
+            }
+        }
+    }
+
+    /// Removes a dropped timer from the queue and the registry.
+    fn withdraw(&self, pointer: NonNull<Node>) {
+        self.insert(pointer, NEVER, 0);
+        if let Some(registry) = self.tables.registry() {
+            registry.remove(pointer);
+        }
+    }
+
+    /// Closes a timer that is dropped on this CPU, by the handle's operation `number`. Returns
+    /// whether it is closed. If not, a notification of an earlier command is pending, and this CPU
+    /// closes and frees the timer when it handles that. On the owner, at the timers' class.
+    pub(super) fn close_here(&self, pointer: NonNull<Node>, number: Number) -> bool {
+        // SAFETY: The handle has not closed it yet.
+        let arming = unsafe { &pointer.as_ref().arming };
+        if arming.is_told() {
+            self.post(pointer, number, Command::Close { leave: true });
+            return false;
+        }
+        self.execute(pointer, number, Command::Close { leave: false });
+        true
+    }
+
+    /// Executes a command of the function, which was called for operation `number`, unless the
+    /// handle has done another operation since. On the owner, at the timers' class.
+    pub(super) fn renew(&self, pointer: NonNull<Node>, number: Number, command: Command) {
+        // SAFETY: The function runs, so the node is not freed.
+        let node = unsafe { pointer.as_ref() };
+        let is_started = matches!(command, Command::Arm { .. });
+        if node.arming.renew(number, is_started) {
+            node.withdraw_second_run();
+            self.execute(pointer, number, command);
+        }
+    }
+
+    /// Moves a timer to its position in the queue, or removes it if `deadline` is [`NEVER`]. On the
+    /// owner, at the timers' class.
+    pub(super) fn insert(&self, pointer: NonNull<Node>, deadline: u64, period: u64) {
+        // SAFETY: The caller does not free it.
+        let node = unsafe { pointer.as_ref() };
+        // SAFETY: 1. On the owner, at the timers' class. 2. What is called meanwhile uses no timers.
+        let timers = unsafe { self.tables.timers() };
+        // A timer that has just fired needs no update after its call any more.
+        node.firing.set(false);
+        if let Some(id) = node.id.take() {
+            timers.cancel(id);
+        }
+        node.next.store(deadline, Ordering::Relaxed);
+        node.period.store(period, Ordering::Relaxed);
+        node.claim.set(Claim::new(node.number.get(), period == 0));
+        node.period_cycles.set(match period {
+            0 => u64::MAX,
+            period => time::nanoseconds_to_cycles(period).saturating_sub(1),
+        });
+        if deadline != NEVER {
+            let inserted = timers.insert(time::timestamp_at(deadline), pointer);
+            // Each timer has a slot in the registry, and the queue has as many.
+            node.id.set(inserted.ok());
+        }
+        self.program();
+    }
+
+    /// Executes other CPUs' commands. On the owner, at the timers' class.
+    pub(super) fn serve(&self) {
+        self.inbox.answer(|pointer| {
+            // SAFETY: It is not freed before its last command is executed.
+            let node = unsafe { pointer.as_ref() };
+            if let Some(command) = node.arming.take() {
+                self.execute(pointer, command.number, Command::from_words(command.words));
+            }
+        });
+    }
+
+    /// Posts a command to the owner, another CPU. Does not wait. After the last command, the node
+    /// belongs to the owner.
+    pub(super) fn post(&self, pointer: NonNull<Node>, number: Number, command: Command) {
+        // SAFETY: It is not freed before its last command is executed, which this may be.
+        let arming = unsafe { &pointer.as_ref().arming };
+        let words = command.to_words();
+        if !arming.publish(slot::Command { number, words }) {
+            // A notification is pending, and the owner takes this command.
+            return;
+        }
+        self.inbox.push(pointer);
+        apic()
+            .send_fixed(COMMANDS, Destination::Physical(self.apic_id))
+            .expect("the ID of a CPU that is online fits the mode");
+    }
+
+    /// Gives the hardware the next deadline, if it has another. On the owner, at the timers' class, when one of
+    /// its timers has been made.
+    fn program(&self) {
+        if !self.held.get() && self.note_first() {
+            self.program_anew();
+        }
+    }
+
+    /// Gives the hardware the next deadline. On the owner, at the timers' class, when one of
+    /// its timers has been made.
+    fn program_anew(&self) {
+        if !self.prepared.replace(true) {
+            lapic::prepare();
+        }
+        self.note_first();
+        match self.due.get() {
+            u64::MAX => lapic::clear_deadline(),
+            due => lapic::set_deadline(due),
+        }
+    }
+
+    /// Notes which timer is the first. Returns whether the deadline is another one than before. On the
+    /// owner, at the timers' class, when one of its timers has been made.
+    fn note_first(&self) -> bool {
+        // SAFETY: 1. On the owner, at the timers' class.
+        let first = unsafe { self.tables.timers() }.first_due(u64::MAX);
+        let due = first.map_or(u64::MAX, |first| {
+            self.first.set(first.item);
+            first.deadline
+        });
+        self.due.replace(due) != due
+    }
+
+    /// Takes the hardware from the timers; false if somebody else has. On the owner, at the timers'
+    /// class.
+    pub(super) fn lend(&self) -> bool {
+        if self.borrowed.replace(true) {
+            return false;
+        }
+        self.held.set(true);
+        // Every interrupt of the timer is early now.
+        self.due.set(u64::MAX);
+        lapic::stop();
+        true
+    }
+
+    /// Gives the hardware back to the timers. On the owner, at the timers' class.
+    pub(super) fn take_back(&self) {
+        lapic::stop();
+        self.borrowed.set(false);
+        self.held.set(false);
+        self.prepared.set(false);
+        if self.tables.registry().is_some() {
+            self.program();
+        }
+    }
+}
+
+/// How many periods have passed since the timer was to fire, exactly.
+#[cold]
+fn periods_missed(node: &Node, now: u64) -> u64 {
+    let deadline = node.next.load(Ordering::Relaxed);
+    let period = node.period.load(Ordering::Relaxed);
+    next_period(deadline, period, time::nanoseconds_at(now)).1
+}

@@ -1,0 +1,111 @@
+//! The timer's hardware without its queue, for who shows or measures it.
+
+use core::marker::PhantomData;
+use core::sync::atomic::Ordering;
+
+use tocsin_logic::irq::context::{CALL_CLASS, Level};
+
+use crate::apic::{local, vectors};
+use crate::cpu::context;
+use crate::timer::Lent;
+use crate::timer::lapic::{self, CountError};
+use crate::timer::queue::{self, Queue};
+
+/// The timer of the CPU that borrowed it. Its interrupts are counted; the queue's timers wait, and
+/// fire late, when it is dropped.
+#[derive(Debug)]
+#[must_use = "the queue gets the timer back when this is dropped"]
+pub struct Borrowed {
+    queue: &'static Queue,
+    not_send: PhantomData<*mut ()>,
+}
+
+/// Takes this CPU's timer from its queue.
+///
+/// Context: thread or handler up to class 13, interrupts enabled. The timer's last interrupt must
+/// not be masked.
+///
+/// # Errors
+///
+/// [`Lent`], if somebody else has it.
+///
+/// # Panics
+///
+/// In another context; the message names the rule.
+#[track_caller]
+pub fn borrow() -> Result<Borrowed, Lent> {
+    context::require("timer::borrow", Level::Class(CALL_CLASS));
+    let queue = queue::local(|queue| queue.lend().then_some(queue)).ok_or(Lent)?;
+    // What the queue started may still be on its way, and must not be counted.
+    while local().is_requested(vectors::TIMER) {
+        core::hint::spin_loop();
+    }
+    queue.ticks.store(0, Ordering::Relaxed);
+    Ok(Borrowed {
+        queue,
+        not_send: PhantomData,
+    })
+}
+
+impl Borrowed {
+    /// Lets the timer interrupt once, `nanoseconds` from now, by its count.
+    ///
+    /// Context: thread.
+    ///
+    /// # Errors
+    ///
+    /// [`CountError`], if it cannot count that.
+    pub fn start_once(&self, nanoseconds: u64) -> Result<(), CountError> {
+        lapic::start_once(nanoseconds)
+    }
+
+    /// Lets the timer interrupt every `nanoseconds`, until it is stopped.
+    ///
+    /// Context: thread.
+    ///
+    /// # Errors
+    ///
+    /// [`CountError`], if it cannot count that.
+    pub fn start_periodic(&self, nanoseconds: u64) -> Result<(), CountError> {
+        lapic::start_periodic(nanoseconds)
+    }
+
+    /// Lets the timer interrupt once, `nanoseconds` from now, by the time-stamp counter.
+    ///
+    /// Context: thread.
+    ///
+    /// # Errors
+    ///
+    /// [`CountError`], if it takes no deadlines.
+    pub fn start_deadline(&self, nanoseconds: u64) -> Result<(), CountError> {
+        lapic::start_deadline(nanoseconds)
+    }
+
+    /// Lets the timer interrupt at `deadline`, in TSC cycles, or earlier where its counter is too short.
+    ///
+    /// Context: thread.
+    pub fn set_deadline(&self, deadline: u64) {
+        lapic::set_deadline(deadline);
+    }
+
+    /// Stops the timer.
+    ///
+    /// Context: thread.
+    pub fn stop(&self) {
+        lapic::stop();
+    }
+
+    /// Its interrupts since it was borrowed.
+    ///
+    /// Context: thread.
+    #[must_use]
+    pub fn ticks(&self) -> u64 {
+        self.queue.ticks.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        queue::local(Queue::take_back);
+    }
+}

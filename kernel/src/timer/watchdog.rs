@@ -1,0 +1,292 @@
+//! The watchdog: CPUs watch each other for lockups.
+//!
+//! A timer on each CPU is its heartbeat, in class 14. It checks the CPUs that follow in a ring; see
+//! `tocsin_logic::irq::heart`.
+//!
+//! | lockup | sign | after |
+//! |---|---|---|
+//! | hard: interrupts are disabled, or all classes masked | no heartbeat | [`LIMIT`] |
+//! | soft: a handler does not return, or CR8 stays raised | deferred work, class 2, does not run | [`HANDLERS_LIMIT`] |
+//! | soft: handlers run without a pause | no heartbeat interrupts the thread | [`THREAD_LIMIT`] |
+//!
+//! A thread that runs for a long time is not a lockup. The report has the backtrace of the CPU,
+//! taken by NMI. The machine continues, and the end of a lockup is reported too. A single CPU
+//! detects its own soft lockups, but not a hard one.
+
+use alloc::vec::Vec;
+use core::mem;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use tocsin_logic::irq::heart::{self, Beats, Heart, Lower};
+use tocsin_logic::units::Nanoseconds;
+
+use crate::cpu::{self, PerCpu, percpu};
+use crate::ipi::nmi;
+use crate::ipi::wait::State;
+use crate::sync::IrqMutex;
+use crate::timer::{Expiry, Mode, Timer, TimerError};
+use crate::{deferred, print, smp, time};
+
+/// Time between two beats, in nanoseconds.
+pub const PERIOD: u64 = 250_000_000;
+
+/// Time without a beat after which a CPU counts as stuck, in nanoseconds.
+pub const LIMIT: u64 = 2_000_000_000;
+
+/// Time without deferred work after which a CPU's handlers count as stuck, in nanoseconds.
+pub const HANDLERS_LIMIT: u64 = 5_000_000_000;
+
+/// Time without its thread after which a CPU's handlers count as running without a pause, in
+/// nanoseconds.
+pub const THREAD_LIMIT: u64 = 10_000_000_000;
+
+/// The last two limits, in heartbeats.
+const LIMITS: Beats = Beats {
+    handlers: (HANDLERS_LIMIT / PERIOD) as u32,
+    thread: (THREAD_LIMIT / PERIOD) as u32,
+};
+
+/// Time that a report of another CPU may take, in which one's own heart cannot beat, in nanoseconds.
+const REPORT: u64 = 3_000_000_000;
+
+/// The timers of the hearts; none while nobody watches.
+static BEATS: IrqMutex<Vec<Timer>> = IrqMutex::new(Vec::new());
+
+/// Starts the watch on all online CPUs. Returns their number.
+///
+/// Context: thread.
+///
+/// # Errors
+///
+/// [`TimerError`], if a CPU has no timer for it; then nobody watches.
+pub fn start() -> Result<usize, TimerError> {
+    stop();
+    let started = start_all();
+    if started.is_err() {
+        // Those that have begun would be taken for stuck.
+        stop();
+    }
+    started
+}
+
+fn start_all() -> Result<usize, TimerError> {
+    let mut beats = Vec::new();
+    for block in ring_from(0) {
+        let mut timer = Timer::on(block.id(), "watchdog", Mode::Interrupt, beat)?;
+        // From now on, also if the CPU is stuck already.
+        block.heart.last.store(now(), Ordering::Relaxed);
+        forget_soft(&block.heart);
+        timer.every(PERIOD)?;
+        beats.push(timer);
+    }
+    let watching = beats.len();
+    *BEATS.lock() = beats;
+    Ok(watching)
+}
+
+/// Ends the watch.
+///
+/// Context: thread.
+pub fn stop() {
+    let beats = mem::take(&mut *BEATS.lock());
+    drop(beats);
+    for block in ring_from(0) {
+        block.heart.last.store(0, Ordering::Relaxed);
+        block.heart.stuck.store(false, Ordering::Relaxed);
+        forget_soft(&block.heart);
+    }
+}
+
+fn forget_soft(heart: &percpu::Heart) {
+    heart.handlers.store(0, Ordering::Relaxed);
+    heart.thread.store(0, Ordering::Relaxed);
+    heart.soft.store(false, Ordering::Relaxed);
+}
+
+/// The times since each kind of code last ran on a CPU, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Silence {
+    /// The number of the CPU.
+    pub cpu: u32,
+    /// Time since its heartbeat.
+    pub interrupts: u64,
+    /// Time since it ran deferred work, a multiple of the heartbeat's period.
+    pub handlers: u64,
+    /// Time since it ran its thread, a multiple of the heartbeat's period.
+    pub thread: u64,
+}
+
+/// Calls `show` for each CPU that is watched.
+///
+/// Context: any but NMI.
+pub fn for_each(mut show: impl FnMut(Silence)) {
+    for block in ring_from(0) {
+        let heart = &block.heart;
+        let last = heart.last.load(Ordering::Relaxed);
+        if last != 0 {
+            let time = |beats: &AtomicU32| u64::from(beats.load(Ordering::Relaxed)) * PERIOD;
+            show(Silence {
+                cpu: block.id(),
+                interrupts: now().saturating_sub(last),
+                handlers: time(&heart.handlers),
+                thread: time(&heart.thread),
+            });
+        }
+    }
+}
+
+/// The time, which is not 0.
+fn now() -> u64 {
+    time::nanoseconds().max(1)
+}
+
+/// Beats, and looks at the CPUs that follow.
+fn beat(_: &Expiry<'_>) {
+    let cpu = cpu::current();
+    let (now, own) = (now(), cpu.id());
+    let last = cpu.heart.last.swap(now, Ordering::Relaxed);
+    if cpu.heart.stuck.swap(false, Ordering::Relaxed) {
+        log::warn!(
+            "watchdog: CPU {own} answers interrupts again, after {}",
+            Nanoseconds(now.saturating_sub(last))
+        );
+    }
+    count(cpu);
+    let others = || ring_from(own).skip(1);
+    let hearts = others().map(|block| Heart {
+        last: block.heart.last.load(Ordering::Relaxed),
+        is_reported: block.heart.stuck.load(Ordering::Relaxed),
+    });
+    for (place, silence) in heart::newly_stuck(hearts, now, LIMIT) {
+        let Some(block) = others().nth(place) else {
+            continue;
+        };
+        if !block.heart.stuck.swap(true, Ordering::Relaxed) {
+            cpu.heart
+                .last
+                .store(crate::timer::watchdog::now() + REPORT, Ordering::Relaxed);
+            report(block.id(), silence);
+            cpu.heart
+                .last
+                .store(crate::timer::watchdog::now(), Ordering::Relaxed);
+        }
+    }
+    // The CPU's own turn comes last, when no other CPU is left.
+    let all = || others().chain([cpu]);
+    let hearts = all().map(|block| Heart {
+        last: block.heart.last.load(Ordering::Relaxed),
+        is_reported: false,
+    });
+    let watched = heart::first_beating(hearts, now, LIMIT);
+    if let Some(block) = watched.and_then(|place| all().nth(place)) {
+        look_below(block, own);
+    }
+}
+
+/// Counts a heartbeat of this CPU, and defers the work that shows that deferred work runs.
+fn count(cpu: &PerCpu) {
+    let heart = &cpu.heart;
+    let more = |beats: &AtomicU32| {
+        let count = beats.load(Ordering::Relaxed).saturating_add(1);
+        beats.store(count, Ordering::Relaxed);
+    };
+    more(&heart.handlers);
+    if cpu.interrupts.interrupted().is_none() {
+        let before = heart.thread.swap(0, Ordering::Relaxed);
+        if before >= LIMITS.thread && heart.handlers.load(Ordering::Relaxed) < LIMITS.handlers {
+            note_return(cpu, "its thread", before);
+        }
+    } else {
+        more(&heart.thread);
+    }
+    if !heart.is_asked.swap(true, Ordering::Relaxed) && deferred::defer(show_life, 0).is_err() {
+        heart.is_asked.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Deferred work runs.
+extern "C" fn show_life(_: usize) {
+    let cpu = cpu::current();
+    cpu.heart.is_asked.store(false, Ordering::Relaxed);
+    let before = cpu.heart.handlers.swap(0, Ordering::Relaxed);
+    if before >= LIMITS.handlers {
+        note_return(cpu, "deferred work", before);
+    }
+}
+
+/// Logs that something runs again that had not run for this number of heartbeats.
+fn note_return(cpu: &PerCpu, what: &str, beats: u32) {
+    if cpu.heart.soft.swap(false, Ordering::Relaxed) {
+        log::warn!(
+            "watchdog: CPU {} runs {what} again, after {}",
+            cpu.id(),
+            Nanoseconds(u64::from(beats) * PERIOD)
+        );
+    }
+}
+
+/// Checks a CPU that has heartbeats, possibly the calling one, for a soft lockup.
+fn look_below(block: &PerCpu, own: u32) {
+    let heart = &block.heart;
+    let beats = Beats {
+        handlers: heart.handlers.load(Ordering::Relaxed),
+        thread: heart.thread.load(Ordering::Relaxed),
+    };
+    let Some(lower) = beats.stuck(LIMITS) else {
+        return;
+    };
+    if heart.soft.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let cpu = block.id();
+    let (count, problem) = match lower {
+        Lower::Handlers => (
+            beats.handlers,
+            "has not run deferred work (a handler does not return, or the priority stays raised)",
+        ),
+        Lower::Thread => (
+            beats.thread,
+            "has not run its thread (handlers run all the time)",
+        ),
+    };
+    let time = Nanoseconds(u64::from(count) * PERIOD);
+    if cpu != own {
+        let state = State(cpu);
+        log::error!("watchdog: CPU {cpu} {problem} for {time}: {state}");
+        return show_calls(cpu);
+    }
+    match block.interrupts.interrupted() {
+        None => log::error!("watchdog: CPU {cpu} {problem} for {time}: it runs a thread"),
+        Some(vector) => log::error!(
+            "watchdog: CPU {cpu} {problem} for {time}: it is in a handler of class {} (vector {vector})",
+            vector.priority_class()
+        ),
+    }
+}
+
+fn report(stuck: u32, silence: u64) {
+    log::error!(
+        "watchdog: CPU {stuck} has not answered interrupts for {}",
+        Nanoseconds(silence)
+    );
+    show_calls(stuck);
+}
+
+fn show_calls(stuck: u32) {
+    match nmi::backtrace_for_watchdog(stuck) {
+        Ok(backtrace) => print!("{backtrace}"),
+        Err(error) => log::error!("watchdog: {error}"),
+    }
+}
+
+/// The CPUs that are online, in the order of their numbers, beginning with `first`, or the next one, and
+/// around the ring.
+fn ring_from(first: u32) -> impl Iterator<Item = &'static PerCpu> {
+    let online = smp::all();
+    let place = online
+        .iter()
+        .position(|online| online.cpu.id() >= first)
+        .unwrap_or(0);
+    let (before, after) = online.split_at(place);
+    after.iter().chain(before).map(|online| online.cpu)
+}
