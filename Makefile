@@ -64,6 +64,7 @@ run: build ## Boot to the prompt; Ctrl-A X leaves. The kernel's status N is show
 test: build ## Run all tests, on the host and on a matrix of machines
 	@tools/setup.sh test
 	@for name in $(examples); do EXAMPLE=$$name tools/build-kernel.sh || exit; done
+	@EXAMPLE=own tools/build-kernel.sh build --no-default-features
 	@$(tools) test $${FILTER:+"$$FILTER"}
 
 soak: build ## Boot random machines on which everything interrupts, for MINUTES

@@ -81,6 +81,7 @@ pub mod time;
 pub mod timer;
 
 pub use discover::{Machine, machine};
+pub use stop::report_panic;
 
 /// Names the function that the kernel runs when it is set up: `fn(&'static Machine) -> !`,
 /// on the boot CPU's thread stack, interrupts on.

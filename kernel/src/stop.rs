@@ -11,12 +11,20 @@ pub(crate) fn cannot_start(reason: &dyn core::fmt::Display) -> ! {
     report::stop()
 }
 
-#[cfg_attr(target_os = "none", panic_handler)]
-#[cfg_attr(
-    not(target_os = "none"),
-    expect(dead_code, reason = "the host has std's own")
-)]
-fn panic(info: &PanicInfo<'_>) -> ! {
+/// Reports a panic, with the place, the CPUs and a backtrace, stops all CPUs, and ends the kernel.
+///
+/// It is the panic handler, unless the kernel has its own (without the feature `panic-handler`), which may end with
+/// it.
+///
+/// Context: any.
+pub fn report_panic(info: &PanicInfo<'_>) -> ! {
     x86_64::instructions::interrupts::disable();
     report::panic(info)
+}
+
+// The host only checks and documents this library; there std has a panic handler.
+#[cfg(all(target_os = "none", feature = "panic-handler"))]
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    report_panic(info)
 }

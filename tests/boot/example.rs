@@ -1,6 +1,7 @@
 //! The kernels in `kernel/examples` and `kernel/monitor/examples`, which `make test` builds too.
 
 use libtest_mimic::Trial;
+use tocsin_logic::exit;
 use tocsin_tools::{Machine, Outcome, workspace};
 
 use crate::{PATIENCE, Result, ensure, machine, trial, with};
@@ -9,6 +10,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         trial("example::smallest", smallest),
         trial("example::commands", commands),
+        trial("example::own", own),
         trial("example::typewriter", typewriter),
     ]
 }
@@ -31,6 +33,19 @@ fn smallest() -> Result {
             !printed.contains("ready:"),
             "tables are printed:\n{printed}"
         );
+        Ok(())
+    })
+}
+
+/// The kernel's own logger prints, its own panic handler is called, and its allocator has served the library.
+fn own() -> Result {
+    with(&example("own")?, |session| {
+        session.expect("own log: 3 CPUs in the MADT", PATIENCE)?;
+        session.expect("own panic handler", PATIENCE)?;
+        session.expect("the end", PATIENCE)?;
+        session.expect_exit(Outcome::Kernel(exit::STOPPED), PATIENCE)?;
+        let printed = session.transcript().tail(usize::MAX);
+        ensure!(!printed.contains("cpu0 "), "the library logs:\n{printed}");
         Ok(())
     })
 }

@@ -69,13 +69,13 @@ pub const CASES: &[Case] = &[
     ),
     (
         "timer_vector",
-        Private,
-        "tocsin::timer::raw().unwrap().prepare_at(Vector(17))",
+        Unsafe,
+        "tocsin::hooks::prepare_timer(Vector(17))",
     ),
     (
         "line_vector",
-        Private,
-        "fn f(line: &tocsin::line::Line) { let _ = line.divert(Vector(17)); }",
+        Unsafe,
+        "|line: &tocsin::line::Line| line.divert(Vector(17))",
     ),
     // Handlers.
     ("register", Private, "tocsin::cpu::interrupts::register"),
@@ -86,7 +86,7 @@ pub const CASES: &[Case] = &[
     ),
     (
         "exchange",
-        Private,
+        Unsafe,
         "tocsin::cpu::current().interrupts.exchange(Vector(0x60), handler)",
     ),
     (
@@ -99,11 +99,7 @@ pub const CASES: &[Case] = &[
         Private,
         "tocsin::cpu::current().interrupts.end_removal(Vector(0x60))",
     ),
-    (
-        "entry_code",
-        Private,
-        "tocsin::cpu::interrupt_entry::set_measured",
-    ),
+    ("entry_code", Unsafe, "tocsin::hooks::set_measured(0, 0)"),
     ("nmi_call", Unsafe, "tocsin::ipi::nmi::call(1, in_nmi, 0)"),
     // The processor.
     (

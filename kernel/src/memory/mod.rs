@@ -7,6 +7,7 @@
 //! alias there, and so would the read-only IDT.
 
 pub mod frames;
+#[cfg(feature = "heap")]
 mod heap;
 pub mod mapping;
 pub mod paging;
@@ -22,6 +23,7 @@ use tocsin_logic::memory_map::RegionKind;
 
 use crate::boot::BootInfo;
 
+#[cfg(feature = "heap")]
 pub use heap::usage as heap_usage;
 
 /// Why memory could not be set up or had.

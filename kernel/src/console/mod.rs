@@ -2,17 +2,19 @@
 //!
 //! The kernel goes on without a serial port; then it is only silent.
 
+#[cfg(feature = "logger")]
+mod logger;
+
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use arrayvec::ArrayString;
-use log::{LevelFilter, Log, Metadata, Record};
+use log::LevelFilter;
 use uart_16550::backend::PioBackend;
 use uart_16550::spec::registers::IER;
 use uart_16550::{BaudRate, Config, Uart16550};
 
-use crate::sync::{self, IrqGuard, IrqMutex, cpu_number};
-use crate::time;
+use crate::sync::{self, IrqGuard, IrqMutex};
 
 /// First port of COM1.
 pub(crate) const COM1: u16 = 0x3f8;
@@ -34,7 +36,6 @@ static WAITING_REPORTS: AtomicU32 = AtomicU32::new(0);
 static REDRAWN: AtomicU32 = AtomicU32::new(0);
 /// Whether the line that interrupted a prompt is not finished yet.
 static CONTINUES: AtomicBool = AtomicBool::new(false);
-static LOGGER: Logger = Logger;
 
 /// Longest prompt with the line so far, in bytes.
 const PROMPT_MAX: usize = 320;
@@ -145,8 +146,8 @@ pub(crate) fn init() -> bool {
     }
     // SAFETY: Only its address is used.
     sync::set_log(unsafe { CONSOLE.raw() });
-    // Fails only if a logger is set already, which then is this one.
-    let _ = log::set_logger(&LOGGER);
+    #[cfg(feature = "logger")]
+    logger::set_up();
     log::set_max_level(LevelFilter::Info);
     present
 }
@@ -357,37 +358,6 @@ fn wait_for_console(waiting: impl Fn() -> bool) -> Claim {
         }
         core::hint::spin_loop();
     }
-}
-
-struct Logger;
-
-impl Log for Logger {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        let microseconds = time::nanoseconds() / 1000;
-        let (seconds, rest) = (microseconds / 1_000_000, microseconds % 1_000_000);
-        let level = match record.level() {
-            log::Level::Error => "error: ",
-            log::Level::Warn => "warning: ",
-            _ => "",
-        };
-        with(|console| {
-            console.interrupt_prompt(|console| {
-                console.begin_line();
-                writeln!(
-                    console,
-                    "[{seconds:>4}.{rest:06}] cpu{:<3} {level}{}",
-                    cpu_number(),
-                    record.args()
-                )
-            })
-        });
-    }
-
-    fn flush(&self) {}
 }
 
 /// Prints to the console without a line end.
