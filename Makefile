@@ -91,6 +91,8 @@ check: ## Format, lints, documentation and host tests: what to run before a comm
 	@RUSTDOCFLAGS='-D warnings' tools/build-kernel.sh doc
 	@tools/cargo.sh test --quiet $(host) --exclude tocsin-tests
 	@tools/cargo.sh test --quiet --package tocsin-tests --test source
+	@if command -v typos >/dev/null; then typos; else echo 'typos: not installed, skipped'; fi
+	@if command -v cargo-deny >/dev/null; then cargo deny --log-level error check; else echo 'cargo-deny: not installed, skipped'; fi
 
 iso: build ## Make the bootable ISO: target/image/tocsin.iso
 	@tools/iso.sh --now --append "$${APPEND:-}"

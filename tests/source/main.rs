@@ -179,3 +179,32 @@ fn documented_kernels_are_those_that_are_built() {
         "kernel/src/lib.rs does not have kernel/examples/smallest.rs"
     );
 }
+
+/// The source files that the documentation names.
+#[test]
+fn documented_files_exist() {
+    let mut pages = vec![
+        workspace().join("README.md"),
+        workspace().join("CONTRIBUTING.md"),
+    ];
+    for entry in std::fs::read_dir(workspace().join("docs")).unwrap() {
+        pages.push(entry.unwrap().path());
+    }
+    let folders = ["kernel/", "tests/", "tools/", "benches/", "docs/"];
+    let mut seen = 0;
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for name in text.split('`').skip(1).step_by(2) {
+            let is_path = folders.iter().any(|folder| name.starts_with(folder));
+            if is_path && !name.contains([' ', '*', 'N']) {
+                seen += 1;
+                let path = workspace().join(name);
+                assert!(path.exists(), "{}: there is no {name}", page.display());
+            }
+        }
+    }
+    assert!(
+        seen > 20,
+        "only {seen} paths were found: the reader is broken"
+    );
+}
