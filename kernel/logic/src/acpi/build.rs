@@ -1,9 +1,9 @@
-//! Builds tables for the tests, byte by byte as the specification lays them out.
-//! Nothing of the parsers is used.
+//! Builds tables for the tests, byte by byte as the specification lays them out, without any code
+//! of the parsers.
 
 use std::vec::Vec;
 
-/// A table being built: a header, then whatever is added.
+/// A table under construction: a header, followed by the fields that are appended.
 #[derive(Clone)]
 pub(crate) struct Table(Vec<u8>);
 
@@ -20,7 +20,7 @@ impl Table {
         Self(bytes)
     }
 
-    /// A MADT with the usual address and flags, before its first entry.
+    /// A MADT with the usual address and flags, without entries.
     pub(crate) fn madt(revision: u8) -> Self {
         Self::new(*b"APIC", revision).u32(0xfee0_0000).u32(1)
     }
@@ -42,7 +42,7 @@ impl Table {
         self.raw(&value.to_le_bytes())
     }
 
-    /// A generic address of 32 bits.
+    /// A generic address structure of 32 bits.
     pub(crate) fn gas(self, space: u8, address: u64) -> Self {
         self.raw(&[space, 32, 0, 3]).u64(address)
     }
@@ -96,7 +96,7 @@ impl Table {
             .raw(&[lint, 0, 0, 0])
     }
 
-    /// The table with its length and checksum.
+    /// The finished table, with its length and checksum.
     pub(crate) fn build(mut self) -> Vec<u8> {
         let length = u32::try_from(self.0.len()).expect("a small table");
         self.0[4..8].copy_from_slice(&length.to_le_bytes());
@@ -105,12 +105,12 @@ impl Table {
     }
 }
 
-/// Sets a table's checksum, byte 9.
+/// Sets the checksum of a table, byte 9.
 pub(crate) fn seal(table: &mut [u8]) {
     set_checksum(table, 9);
 }
 
-/// Sets the byte at `at` so that all bytes add up to 0.
+/// Sets the byte at index `at` so that the sum of all bytes is 0.
 pub(crate) fn set_checksum(bytes: &mut [u8], at: usize) {
     bytes[at] = 0;
     let sum: u32 = bytes.iter().map(|&byte| u32::from(byte)).sum();

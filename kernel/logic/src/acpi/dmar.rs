@@ -9,7 +9,7 @@ const FIXED_SIZE: usize = 48;
 /// A DMAR table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dmar {
-    /// Its header.
+    /// The table header.
     pub header: Header,
     /// The flags.
     pub flags: u8,

@@ -1,115 +1,114 @@
-//! What can be wrong with a table, as data.
+//! Errors in ACPI tables.
 
 use super::Signature;
 use core::fmt;
 
-/// Something wrong with a table.
+/// An error in a table.
 ///
-/// `Display`: `MADT: entry at offset 0x5c: type 0 needs 8 bytes, its length field
-/// says 0`.
+/// `Display`: `MADT: entry at offset 0x5c: type 0 needs 8 bytes, its length field says 0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error {
     /// The table; [`Signature::RSDP`] for the root pointer.
     pub table: Signature,
-    /// Where, in bytes from the start of the table.
+    /// The offset of the error, in bytes from the start of the table.
     pub offset: usize,
-    /// What.
+    /// The kind of error.
     pub kind: ErrorKind,
 }
 
 /// The kinds of error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// Fewer bytes were handed over than the table has.
+    /// The caller passed too few bytes for the header or the table.
     NotMapped {
-        /// The bytes that are needed.
+        /// The number of bytes that are required.
         needed: usize,
-        /// The bytes that there are.
+        /// The number of bytes that the caller passed.
         available: usize,
     },
-    /// The signature is another one. The first bytes of what is there.
+    /// The signature is wrong; the value is the signature that was found.
     Signature(Signature),
-    /// The length field is out of bounds.
+    /// The length field is out of range.
     Length {
-        /// What it says, in bytes.
+        /// The value of the length field, in bytes.
         length: u32,
-        /// The least that it can be.
+        /// The minimum length, in bytes.
         min: u32,
-        /// The most that it can be.
+        /// The maximum length, in bytes.
         max: u32,
     },
-    /// The bytes do not add up to 0.
+    /// The sum of the bytes is not 0.
     Checksum {
-        /// What they add up to.
+        /// The sum, modulo 256.
         sum: u8,
-        /// Over how many bytes.
+        /// The number of bytes in the sum.
         length: usize,
     },
-    /// There is no address where the table must have one.
+    /// A required address is 0.
     NoAddress,
-    /// The revision is one that the specification does not have.
+    /// The specification does not define this revision.
     Revision(u8),
-    /// An entry is shorter than its type needs. It is skipped, or ends the walk if
-    /// its length field is below 2.
+    /// An entry is shorter than its type requires. The walk skips it, or ends if the length field
+    /// is below 2.
     EntryShort {
-        /// Its type.
+        /// The type of the entry.
         kind: u8,
-        /// The bytes that the type needs.
+        /// The number of bytes that the type requires.
         needed: u8,
-        /// The bytes that its length field says.
+        /// The value of the length field, in bytes.
         length: u8,
     },
-    /// An entry reaches beyond the table. It ends the walk.
+    /// An entry extends beyond the end of the table. The walk ends.
     EntryOverrun {
-        /// Its type.
+        /// The type of the entry.
         kind: u8,
-        /// The bytes that its length field says.
+        /// The value of the length field, in bytes.
         length: u8,
-        /// The bytes that are left in the table.
+        /// The number of bytes left in the table.
         left: usize,
     },
-    /// The bytes behind the last entry are too few for another one.
+    /// The bytes after the last entry are too few for another entry.
     Trailing {
-        /// How many.
+        /// The number of bytes.
         bytes: usize,
-        /// The size of an entry, or the least that one can have.
+        /// The size of an entry, or the minimum size if entries differ in size.
         entry: usize,
     },
-    /// A register lies in an address space that it cannot be used in.
+    /// A register is in an address space that is not supported for it.
     Space(u8),
-    /// The address wraps, or is not aligned as its use demands.
+    /// The address is out of range, or not aligned as required.
     Address(u64),
-    /// The first bus of a range is above its last.
+    /// The first bus of a range is greater than the last.
     BusRange {
-        /// The first.
+        /// The first bus.
         first: u8,
-        /// The last.
+        /// The last bus.
         last: u8,
     },
-    /// An earlier entry has some of the same buses.
+    /// The bus range overlaps that of an earlier entry.
     BusOverlap {
-        /// The segment group.
+        /// The PCI segment group.
         segment: u16,
         /// The first bus of this entry.
         first: u8,
-        /// Its last.
+        /// The last bus of this entry.
         last: u8,
     },
-    /// More entries than can be kept apart. It ends the walk.
+    /// There are more entries than the walk can check for overlaps. The walk ends.
     TooMany {
-        /// How many can be.
+        /// The maximum number of entries.
         max: usize,
     },
-    /// The PM timer's length field has a value that does not exist.
+    /// The length field of the PM timer has an undefined value.
     TimerLength(u8),
 }
 
-/// Who has to mend it.
+/// The component that must be fixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
     /// Firmware: the table itself is wrong.
     Firmware,
-    /// The caller: it mapped too little.
+    /// The caller: it mapped too few bytes.
     Caller,
 }
 
@@ -131,7 +130,7 @@ impl Error {
         }
     }
 
-    /// Whose fault it is.
+    /// Returns the component that caused the error.
     #[must_use]
     pub const fn blame(&self) -> Blame {
         match self.kind {
@@ -145,7 +144,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let table = self.table.short_name();
         match self.kind {
-            // These are about the whole table.
+            // These errors concern the whole table.
             ErrorKind::NotMapped { .. } | ErrorKind::Checksum { .. } => write!(f, "{table}: ")?,
             ErrorKind::EntryShort { .. }
             | ErrorKind::EntryOverrun { .. }

@@ -1,21 +1,21 @@
-//! The fixed ACPI description table (ACPI, 5.2.9): of it, what the kernel uses.
+//! The fixed ACPI description table (ACPI, 5.2.9): the fields that the kernel uses.
 //!
-//! The table has grown: 116 bytes in ACPI 1.0, 244 in 2.0 to 4.0, 268 in 5.0, 276
-//! since 6.0, and firmware has made other lengths. A field that lies behind the
-//! end is as if it were 0; the length counts, not the revision, but for
-//! the boot architecture flags, which were reserved before revision 2.
+//! The size of the table depends on the version: 116 bytes in ACPI 1.0, 244 in 2.0 to 4.0, 268 in
+//! 5.0, 276 since 6.0; some firmware uses other sizes. A field beyond the end of the table reads as
+//! zero. The length decides which fields exist, not the revision, except for the boot architecture
+//! flags, which were reserved before revision 2.
 
 use super::sdt::{self, Header};
 use super::{AddressSpace, Error, ErrorKind, GenericAddress, Signature, u16_at, u32_at};
 use core::fmt;
 
-/// The bytes of ACPI 1.0's table.
+/// The size of the ACPI 1.0 table, in bytes.
 const SIZE_V1: usize = 116;
 
-/// The last port at which a register of 32 bits can begin.
+/// The highest port at which a 32-bit register can start.
 const LAST_PORT: u64 = 0xfffc;
 
-/// Offsets of the fields that are used.
+/// Offsets of the fields that the kernel uses.
 mod offset {
     pub const SCI_INT: usize = 46;
     pub const PM_TMR_BLK: usize = 76;
@@ -28,46 +28,46 @@ mod offset {
     pub const X_PM_TMR_BLK: usize = 208;
 }
 
-/// What the kernel uses of a FADT.
+/// The fields of a FADT that the kernel uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fadt {
-    /// The table's header.
+    /// The table header.
     pub header: Header,
-    /// `SCI_INT`: the interrupt of ACPI events; an ISA interrupt where there are
-    /// 8259s, a GSI elsewhere.
+    /// `SCI_INT`: the system control interrupt, which signals ACPI events. An ISA interrupt on
+    /// machines with 8259s, otherwise a GSI.
     pub sci_interrupt: u16,
     /// The PM timer, if the machine has one.
     pub pm_timer: Option<PmTimer>,
-    /// Which parts of a PC are there; `None` in tables before revision 2, which
-    /// are of machines that have all of them.
+    /// The boot architecture flags, which list the legacy PC devices that are present. `None` for
+    /// tables before revision 2: machines of that age have all of these devices.
     pub boot_architecture: Option<BootArchitecture>,
     /// The fixed feature flags.
     pub flags: Flags,
-    /// How to reset the machine, if [`Flags::RESET_SUPPORTED`] says that it works.
+    /// The reset register, if [`Flags::RESET_SUPPORTED`] is set.
     pub reset: Option<Reset>,
-    /// The index of the RTC's century in its memory; 0 if it has none.
+    /// The index of the century in the RTC's CMOS RAM; 0 if there is none.
     pub century: u8,
 }
 
-/// The ACPI PM timer: it counts up at 3.579545 MHz.
+/// The ACPI PM timer, which counts up at 3.579545 MHz.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PmTimer {
-    /// The register of 32 bits, in I/O or memory space.
+    /// The 32-bit register, in I/O or memory space.
     pub register: GenericAddress,
-    /// Whether all 32 bits count; otherwise 24 do.
+    /// Whether the counter is 32 bits wide; otherwise 24.
     pub wide: bool,
 }
 
-/// How to reset the machine.
+/// The reset register and its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reset {
-    /// The register of 8 bits.
+    /// The 8-bit register.
     pub register: GenericAddress,
-    /// What to write to it.
+    /// The value that resets the machine.
     pub value: u8,
 }
 
-/// `IAPC_BOOT_ARCH` (ACPI, table 5.11).
+/// The boot architecture flags, `IAPC_BOOT_ARCH` (ACPI, table 5.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BootArchitecture(pub u16);
 
@@ -78,13 +78,13 @@ impl BootArchitecture {
         self.0 & 1 != 0
     }
 
-    /// Bit 2, inverted: VGA may be probed for.
+    /// Bit 2, inverted: the kernel may probe for VGA.
     #[must_use]
     pub const fn may_probe_vga(self) -> bool {
         self.0 & 1 << 2 == 0
     }
 
-    /// Bit 3, inverted: message-signalled interrupts work.
+    /// Bit 3, inverted: message-signalled interrupts are supported.
     #[must_use]
     pub const fn msi_supported(self) -> bool {
         self.0 & 1 << 3 == 0
@@ -102,33 +102,33 @@ impl BootArchitecture {
 pub struct Flags(pub u32);
 
 impl Flags {
-    /// `TMR_VAL_EXT`: the PM timer has 32 bits.
+    /// `TMR_VAL_EXT`: the PM timer is 32 bits wide.
     pub const TIMER_32_BIT: u32 = 1 << 8;
-    /// `RESET_REG_SUP`: the reset register works.
+    /// `RESET_REG_SUP`: the reset register is supported.
     pub const RESET_SUPPORTED: u32 = 1 << 10;
-    /// `FORCE_APIC_CLUSTER_MODEL`: logical destinations must be clusters.
+    /// `FORCE_APIC_CLUSTER_MODEL`: logical destinations must use the cluster model.
     pub const APIC_CLUSTER: u32 = 1 << 18;
-    /// `FORCE_APIC_PHYSICAL_DESTINATION_MODE`: destinations must be physical.
+    /// `FORCE_APIC_PHYSICAL_DESTINATION_MODE`: the destination mode must be physical.
     pub const APIC_PHYSICAL: u32 = 1 << 19;
-    /// `HW_REDUCED_ACPI`: there is no PM timer, nor the rest of fixed hardware.
+    /// `HW_REDUCED_ACPI`: there is no PM timer, nor any other fixed hardware.
     pub const HARDWARE_REDUCED: u32 = 1 << 20;
 
-    /// Whether one of these is set.
+    /// Whether `flag` is set.
     #[must_use]
     pub const fn has(self, flag: u32) -> bool {
         self.0 & flag != 0
     }
 }
 
-/// Reads a FADT. What comes second is wrong with its PM timer only: the rest can
-/// be used, and [`Fadt::pm_timer`] is then `None`. It is
+/// Reads a FADT. The second value of the result is an error in the PM timer's fields:
 /// [`ErrorKind::TimerLength`], [`ErrorKind::Space`], [`ErrorKind::Address`] or
-/// [`ErrorKind::NoAddress`].
+/// [`ErrorKind::NoAddress`]. The other fields are valid nevertheless, and [`Fadt::pm_timer`] is
+/// then `None`.
 ///
 /// # Errors
 ///
-/// Those of [`sdt::check`], [`ErrorKind::Signature`], and [`ErrorKind::Length`]
-/// below 116 bytes.
+/// The errors of [`sdt::check`], [`ErrorKind::Signature`], and [`ErrorKind::Length`] below 116
+/// bytes.
 pub fn parse(bytes: &[u8]) -> Result<(Fadt, Option<Error>), Error> {
     let (header, table) = sdt::expect(bytes, Signature::FADT, SIZE_V1)?;
     let flags = Flags(u32_at(table, offset::FLAGS).unwrap_or_default());
@@ -150,7 +150,7 @@ pub fn parse(bytes: &[u8]) -> Result<(Fadt, Option<Error>), Error> {
     Ok((fadt, problem))
 }
 
-/// The PM timer's extended address if there is one, else its port.
+/// The PM timer at its extended address, or at its port if the extended address is 0 or missing.
 fn pm_timer(table: &[u8], flags: Flags) -> Result<Option<PmTimer>, Error> {
     let error = |offset, kind| Err(Error::new(Signature::FADT, offset, kind));
     if flags.has(Flags::HARDWARE_REDUCED) {
@@ -198,7 +198,7 @@ fn reset(table: &[u8], flags: Flags) -> Option<Reset> {
     let register = GenericAddress::read(table, offset::RESET_REG)?;
     let value = *table.get(offset::RESET_VALUE)?;
     let usable = match register.space {
-        // An address of 0 is bus 0, device 0, function 0, register 0 there.
+        // In configuration space, address 0 is valid: bus 0, device 0, function 0, register 0.
         AddressSpace::PciConfiguration => true,
         AddressSpace::Memory | AddressSpace::Io => register.address != 0,
         AddressSpace::Other(_) => false,

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// Where a register lies.
+/// The address space of a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressSpace {
     /// Physical memory, 0.
@@ -11,12 +11,12 @@ pub enum AddressSpace {
     Io,
     /// PCI configuration space of a device on bus 0, 2.
     PciConfiguration,
-    /// Any other.
+    /// Any other address space.
     Other(u8),
 }
 
 impl AddressSpace {
-    /// Its number.
+    /// The identifier of the address space.
     #[must_use]
     pub const fn number(self) -> u8 {
         match self {
@@ -37,24 +37,24 @@ impl AddressSpace {
     }
 }
 
-/// The address of a register. Firmware often leaves width and access size 0 or
-/// wrong, so that what is known of the register itself is better used.
+/// The address of a register. Firmware often sets the width and the access size to 0 or to a wrong
+/// value, so drivers should use the known width of the register instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GenericAddress {
-    /// The space that the address is in.
+    /// The address space.
     pub space: AddressSpace,
     /// The register's width in bits.
     pub bit_width: u8,
-    /// Its first bit at the address.
+    /// The offset of the register's first bit.
     pub bit_offset: u8,
-    /// How to access it: 1 byte, 2 word, 3 double word, 4 quad word, 0 not said.
+    /// The access size: 1 byte, 2 word, 3 double word, 4 quad word, 0 undefined.
     pub access_size: u8,
-    /// The address in its space.
+    /// The address within the address space.
     pub address: u64,
 }
 
 impl GenericAddress {
-    /// Its size in a table, in bytes.
+    /// The size of the structure, in bytes.
     pub const SIZE: usize = 12;
 
     pub(super) fn read(bytes: &[u8], offset: usize) -> Option<Self> {

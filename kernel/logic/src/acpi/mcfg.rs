@@ -1,4 +1,5 @@
-//! The table of PCI configuration memory (PCI Firmware Specification 3.3, 4.1.2).
+//! The MCFG table, which describes memory-mapped PCI configuration space (PCI Firmware
+//! Specification 3.3, 4.1.2).
 
 use super::sdt::{self, Header};
 use super::{Error, ErrorKind, Located, Signature, bytes_at, u16_at, u64_at};
@@ -6,26 +7,25 @@ use arrayvec::ArrayVec;
 use core::fmt;
 use core::iter::FusedIterator;
 
-/// The bytes before the first entry: the header and eight reserved ones.
+/// The size of the part before the first entry, in bytes: the header and eight reserved bytes.
 const FIXED_SIZE: usize = 44;
-/// The bytes of an entry.
+/// The size of an entry, in bytes.
 const ENTRY_SIZE: usize = 16;
-/// The most ranges that the walk keeps apart.
+/// The maximum number of ranges that the walk checks for overlaps.
 pub const MAX_SEGMENTS: usize = 128;
 
 /// An MCFG.
 #[derive(Clone, Copy, Debug)]
 pub struct Mcfg<'a> {
-    /// Its header.
+    /// The table header.
     pub header: Header,
     table: &'a [u8],
 }
 
-/// A range of buses whose configuration space lies in memory: 4 KiB for each
-/// function, 1 MiB for each bus.
+/// A bus range with memory-mapped configuration space: 4 KiB for each function, 1 MiB for each bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// Physical address at which bus 0 lies, or would lie.
+    /// Physical address that corresponds to bus 0, even if the range does not include bus 0.
     pub base: u64,
     /// The PCI segment group.
     pub group: u16,
@@ -36,8 +36,8 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Physical address of a function's 4 KiB; `None` outside the range, for a
-    /// device above 31 or a function above 7.
+    /// Physical address of the 4 KiB of a function; `None` for a bus outside the range, a device
+    /// above 31 or a function above 7.
     #[must_use]
     pub const fn function(&self, bus: u8, device: u8, function: u8) -> Option<u64> {
         if bus < self.first_bus || bus > self.last_bus || device > 31 || function > 7 {
@@ -46,7 +46,7 @@ impl Segment {
         Some(self.base + ((bus as u64) << 20 | (device as u64) << 15 | (function as u64) << 12))
     }
 
-    /// Physical address of the range, and its bytes.
+    /// Physical address and size in bytes of the range.
     #[must_use]
     pub const fn memory(&self) -> (u64, u64) {
         let start = self.base + ((self.first_bus as u64) << 20);
@@ -68,26 +68,25 @@ impl fmt::Display for Segment {
     }
 }
 
-/// Checks an MCFG as a whole. Its entries are checked as they are walked.
+/// Checks the MCFG as a whole. Its entries are checked during the walk.
 ///
 /// # Errors
 ///
-/// Those of [`sdt::check`], [`ErrorKind::Signature`], and [`ErrorKind::Length`]
-/// below 44 bytes.
+/// The errors of [`sdt::check`], [`ErrorKind::Signature`], and [`ErrorKind::Length`] below 44
+/// bytes.
 pub fn parse(bytes: &[u8]) -> Result<Mcfg<'_>, Error> {
     let (header, table) = sdt::expect(bytes, Signature::MCFG, FIXED_SIZE)?;
     Ok(Mcfg { header, table })
 }
 
 impl<'a> Mcfg<'a> {
-    /// The ranges, in the table's order. One that cannot be used gives an error in
-    /// its place:
+    /// The ranges, in table order. An invalid entry yields an error in its place:
     ///
-    /// - [`ErrorKind::NoAddress`], and [`ErrorKind::Address`] if the base is not
-    ///   aligned to 1 MiB or some of the range lies above 2^52;
-    /// - [`ErrorKind::BusRange`], if the first bus is above the last;
-    /// - [`ErrorKind::BusOverlap`], if an earlier one has some of its buses;
-    /// - [`ErrorKind::TooMany`] behind [`MAX_SEGMENTS`] good ones, as the last item;
+    /// - [`ErrorKind::NoAddress`], and [`ErrorKind::Address`] if the base is not aligned to 1 MiB
+    ///   or the 256 MiB that start there extend beyond 2^52;
+    /// - [`ErrorKind::BusRange`] if the first bus is greater than the last;
+    /// - [`ErrorKind::BusOverlap`] if the range overlaps an earlier one;
+    /// - [`ErrorKind::TooMany`] after [`MAX_SEGMENTS`] valid ranges, as the last item;
     /// - [`ErrorKind::Trailing`], as the last item.
     #[must_use]
     pub const fn segments(&self) -> Segments<'a> {
@@ -103,14 +102,14 @@ impl<'a> Mcfg<'a> {
 #[derive(Clone, Debug)]
 pub struct Segments<'a> {
     table: &'a [u8],
-    /// Where the next entry begins; the table's length at the end of the walk.
+    /// The offset of the next entry; the table length at the end of the walk.
     offset: usize,
-    /// The group, first and last bus of those already given out.
+    /// The group, first bus and last bus of the ranges already returned.
     seen: ArrayVec<(u16, u8, u8), MAX_SEGMENTS>,
 }
 
 impl Segments<'_> {
-    /// Reads an entry and checks it against those before.
+    /// Reads an entry and checks it against the earlier ones.
     fn read(&mut self, entry: &[u8; ENTRY_SIZE]) -> Result<Segment, ErrorKind> {
         let [first_bus, last_bus] = bytes_at(entry, 10).unwrap_or_default();
         let segment = Segment {

@@ -1,17 +1,16 @@
-//! ACPI tables as bytes: found, checked and taken apart.
+//! Parsers for ACPI tables.
 //!
-//! Firmware writes these tables, and firmware has bugs. Each function here takes
-//! the bytes that were mapped and gives typed values or an [`Error`] that says
-//! which table, where in it, what is wrong and [whose fault](Error::blame) it
-//! is. None of them panics, hangs or reads past the end, whatever the bytes are.
+//! Firmware provides these tables, and firmware has bugs. Each function takes the mapped bytes and
+//! returns typed values or an [`Error`] that identifies the table, the offset, the problem and [the
+//! component that caused it](Error::blame). None of them panics, loops forever or reads out of
+//! bounds, whatever the bytes are.
 //!
-//! In a table that is sound as a whole, one bad entry costs that entry: the walks
-//! yield the error in its place and go on wherever the entry's length allows it.
+//! In a table that is valid as a whole, an invalid entry does not affect the others: the iterators
+//! yield the error in its place and continue if the entry's length permits.
 //!
-//! The order of use: [`rsdp::parse`], then for each table [`sdt::Header::parse`]
-//! on its first 36 bytes, map [`length`](sdt::Header::length) bytes, and the
-//! table's own parser, which does [`sdt::check`] first. Addresses come from
-//! [`root::entries`].
+//! The order of use: call [`rsdp::parse`]; then for each table call [`sdt::Header::parse`] on the
+//! first 36 bytes, map [`length`](sdt::Header::length) bytes, and call the parser of the table,
+//! which first performs [`sdt::check`]. The addresses come from [`root::entries`].
 //!
 //! "ACPI" is the *Advanced Configuration and Power Interface Specification* 6.5.
 
@@ -40,13 +39,12 @@ pub use madt::Madt;
 pub use signature::Signature;
 pub use text::Text;
 
-/// A global system interrupt: ACPI's number of an interrupt input. The I/O APICs
-/// share out these numbers among their pins.
+/// A global system interrupt: the ACPI number of an interrupt input. Each I/O APIC pin has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Gsi(pub u32);
 
 impl Gsi {
-    /// Its number.
+    /// Returns the number.
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0
@@ -59,16 +57,16 @@ impl fmt::Display for Gsi {
     }
 }
 
-/// A value, and where it stands in its table.
+/// A value and its offset in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Located<T> {
-    /// Bytes from the start of the table.
+    /// The offset in bytes from the start of the table.
     pub offset: usize,
     /// The value.
     pub value: T,
 }
 
-/// A number of `N` bytes at an offset; `None` if they are not all there.
+/// The `N` bytes at an offset; `None` if they extend beyond the end.
 fn bytes_at<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
     bytes.get(offset..)?.first_chunk().copied()
 }
@@ -85,7 +83,7 @@ fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
     bytes_at(bytes, offset).map(u64::from_le_bytes)
 }
 
-/// The sum of the bytes, which is 0 for a whole table.
+/// The sum of the bytes, modulo 256, which is 0 for a valid table.
 fn checksum(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0, |sum, &byte| sum.wrapping_add(byte))
 }

@@ -3,14 +3,14 @@
 use super::sdt::{self, HEADER_SIZE, Header};
 use super::{Error, ErrorKind, Signature, u32_at, u64_at};
 
-/// A root table.
+/// A root table: an RSDT or XSDT.
 #[derive(Clone, Copy, Debug)]
 pub struct RootTable<'a> {
-    /// Its header.
+    /// The table header.
     pub header: Header,
-    /// The bytes behind the header.
+    /// The bytes after the header.
     body: &'a [u8],
-    /// The bytes of an entry: 4 in an RSDT, 8 in an XSDT.
+    /// The size of an entry in bytes: 4 in an RSDT, 8 in an XSDT.
     size: usize,
 }
 
@@ -18,7 +18,7 @@ pub struct RootTable<'a> {
 ///
 /// # Errors
 ///
-/// Those of [`sdt::check`], and [`ErrorKind::Signature`] for any other table.
+/// The errors of [`sdt::check`], and [`ErrorKind::Signature`] for any other table.
 pub fn entries(bytes: &[u8]) -> Result<RootTable<'_>, Error> {
     let wide = bytes.starts_with(&Signature::XSDT.0);
     let (signature, size) = if wide {
@@ -35,20 +35,19 @@ pub fn entries(bytes: &[u8]) -> Result<RootTable<'_>, Error> {
 }
 
 impl<'a> RootTable<'a> {
-    /// The physical addresses of the tables, without those that are 0. They are
-    /// not aligned in an XSDT.
+    /// The physical addresses of the tables, except null entries. The 64-bit entries of an XSDT are
+    /// not aligned.
     pub fn addresses(&self) -> impl Iterator<Item = u64> + use<'a> {
         self.all().filter(|&address| address != 0)
     }
 
-    /// How many entries are 0. Such an entry names no table; some firmware leaves
-    /// one where a table was taken away.
+    /// The number of null entries. Some firmware leaves one in place of a table that it removed.
     #[must_use]
     pub fn null_entries(&self) -> usize {
         self.all().filter(|&address| address == 0).count()
     }
 
-    /// The error for bytes behind the last whole entry, if there are any.
+    /// Returns the error for bytes after the last whole entry, if there are any.
     #[must_use]
     pub fn trailing(&self) -> Option<Error> {
         let bytes = self.body.len() % self.size;

@@ -16,7 +16,7 @@ const SIGNATURE: &[u8; 8] = b"RSD PTR ";
 pub struct Rsdp {
     /// 0 in ACPI 1.0, 2 since ACPI 2.0.
     pub revision: u8,
-    /// The maker.
+    /// The OEM ID.
     pub oem_id: Text<6>,
     /// The error in the revision or the extended part, if there is one. The first part is valid
     /// nevertheless.
@@ -31,12 +31,12 @@ impl Rsdp {
     }
 }
 
-/// Physical address of the root table.
+/// The physical address of a root table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Root {
-    /// Of the RSDT, with entries of 4 bytes.
+    /// The RSDT, with entries of 4 bytes.
     Rsdt(u32),
-    /// Of the XSDT, with entries of 8 bytes.
+    /// The XSDT, with entries of 8 bytes.
     Xsdt(u64),
 }
 

@@ -1,44 +1,44 @@
-//! The header that all tables begin with (ACPI, 5.2.6).
+//! The header common to all tables (ACPI, 5.2.6).
 
 use super::{Error, ErrorKind, Signature, Text, bytes_at, checksum, u32_at};
 
-/// The bytes of a header.
+/// The size of the header, in bytes.
 pub const HEADER_SIZE: usize = 36;
-/// The most bytes that a table is believed to have: 16 MiB. The largest known are
-/// a few hundred KiB; a garbled length should not map half the memory.
+/// The maximum length that is accepted for a table: 16 MiB. The largest known tables have a few
+/// hundred KiB; a corrupt length must not map half the memory.
 pub const MAX_LENGTH: u32 = 16 << 20;
 
 /// The header of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Which table it is.
+    /// The signature of the table.
     pub signature: Signature,
-    /// Its length in bytes, the header included; 36 to [`MAX_LENGTH`].
+    /// The length of the table in bytes, including the header; 36 to [`MAX_LENGTH`].
     pub length: u32,
     /// The table's revision.
     pub revision: u8,
-    /// What makes all bytes add up to 0.
+    /// The checksum, which makes the sum of all bytes 0.
     pub checksum: u8,
-    /// The maker.
+    /// The OEM ID.
     pub oem_id: Text<6>,
-    /// The maker's name of the table.
+    /// The OEM's ID for the table.
     pub oem_table_id: Text<8>,
-    /// The maker's revision of the table.
+    /// The OEM's revision of the table.
     pub oem_revision: u32,
-    /// What made the table.
+    /// The ID of the tool that created the table.
     pub creator_id: Text<4>,
-    /// Its revision.
+    /// The revision of that tool.
     pub creator_revision: u32,
 }
 
 impl Header {
-    /// Reads a header. The rest of the table need not be there, and the checksum
-    /// is not checked: that is [`check`], once [`Header::length`] bytes are mapped.
+    /// Reads a header. The rest of the table need not be mapped, and the checksum is not verified;
+    /// call [`check`] once [`Header::length`] bytes are mapped.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotMapped`] with fewer than 36 bytes, [`ErrorKind::Length`] if
-    /// the length field is out of bounds.
+    /// [`ErrorKind::NotMapped`] with fewer than 36 bytes, [`ErrorKind::Length`] if the length field
+    /// is out of range.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let signature = Signature(bytes_at(bytes, 0).unwrap_or(*b"????"));
         let error = |offset, kind| Error::new(signature, offset, kind);
@@ -72,18 +72,17 @@ impl Header {
     }
 }
 
-/// Checks a whole table: its length and its checksum. More bytes than it has may
-/// be handed over.
+/// Checks the length and the checksum of a whole table. `bytes` may be longer than the table.
 ///
 /// # Errors
 ///
-/// Those of [`Header::parse`], [`ErrorKind::NotMapped`] if the table is longer
-/// than the bytes, and [`ErrorKind::Checksum`].
+/// The errors of [`Header::parse`], [`ErrorKind::NotMapped`] if the table is longer than `bytes`,
+/// and [`ErrorKind::Checksum`].
 pub fn check(bytes: &[u8]) -> Result<Header, Error> {
     table(bytes).map(|(header, _)| header)
 }
 
-/// [`check`], and the table's bytes without what lies behind it.
+/// Like [`check`], and returns the bytes of the table without those after it.
 pub(super) fn table(bytes: &[u8]) -> Result<(Header, &[u8]), Error> {
     let header = Header::parse(bytes)?;
     let error = |kind| Error::new(header.signature, 0, kind);
@@ -98,13 +97,13 @@ pub(super) fn table(bytes: &[u8]) -> Result<(Header, &[u8]), Error> {
     }
 }
 
-/// [`table`], for a table that must have this signature and at least this length.
+/// Like [`table`], for a table that must have this signature and this minimum length.
 pub(super) fn expect(
     bytes: &[u8],
     signature: Signature,
     min: usize,
 ) -> Result<(Header, &[u8]), Error> {
-    // First, because of something else the length and checksum mean nothing.
+    // Check the signature first: the length and the checksum mean nothing in other data.
     if let Some(found) = bytes_at(bytes, 0).map(Signature)
         && found != signature
     {

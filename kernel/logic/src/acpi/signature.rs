@@ -1,4 +1,4 @@
-//! The four letters that name a table, and what they stand for.
+//! The signatures of tables and their descriptions.
 
 use super::Text;
 use core::fmt;
@@ -8,8 +8,8 @@ use core::fmt;
 pub struct Signature(pub [u8; 4]);
 
 impl Signature {
-    /// Stands for the root pointer in errors. The pointer's own signature has
-    /// eight letters, and it is no table.
+    /// The root pointer, as errors name it. Its real signature has eight letters, and it is not a
+    /// table.
     pub const RSDP: Self = Self(*b"RSDP");
     /// The root table with 32-bit addresses.
     pub const RSDT: Self = Self(*b"RSDT");
@@ -21,13 +21,13 @@ impl Signature {
     pub const FADT: Self = Self(*b"FACP");
     /// The HPET table.
     pub const HPET: Self = Self(*b"HPET");
-    /// The table of PCI configuration memory.
+    /// The MCFG table, of memory-mapped PCI configuration space.
     pub const MCFG: Self = Self(*b"MCFG");
-    /// The table of Intel's remapping hardware.
+    /// The DMAR table, of Intel's remapping hardware.
     pub const DMAR: Self = Self(*b"DMAR");
 
-    /// The name that people use, where it is not the signature itself: MADT for `APIC`, FADT for
-    /// `FACP`. Bytes of zero are shown as question marks.
+    /// Returns the common name of the table: MADT for `APIC`, FADT for `FACP`, otherwise the
+    /// signature. A signature of four zero bytes is `????`.
     #[must_use]
     pub fn short_name(&self) -> impl fmt::Display + '_ {
         let Self(letters) = match *self {
@@ -39,8 +39,8 @@ impl Signature {
         Text(letters)
     }
 
-    /// What the table is for, in a few words; `None` for a signature that is not
-    /// in the list. `OEM0` to `OEMx` are the maker's own.
+    /// Returns a short description of the table; `None` for an unknown signature. Signatures that
+    /// begin with `OEM` belong to the manufacturer.
     #[must_use]
     pub fn describe(&self) -> Option<&'static str> {
         if self.0.starts_with(b"OEM") {
@@ -59,7 +59,7 @@ impl fmt::Display for Signature {
     }
 }
 
-/// The tables of ACPI chapter 5 (tables 5.5 and 5.6), sorted.
+/// The signatures that ACPI chapter 5 lists (tables 5.5 and 5.6), sorted.
 pub(super) const KNOWN: [(&[u8; 4], &str); 74] = [
     (b"AEST", "Arm error sources"),
     (b"AGDI", "Arm diagnostic dump"),

@@ -1,12 +1,12 @@
-//! Short texts in fixed fields, such as OEM IDs.
+//! Short strings in fixed-size fields, such as OEM IDs.
 
 use core::fmt::{self, Write};
 
-/// A field of bytes that is meant to be text. Some firmware fills it with zeros,
-/// with spaces, or with zeros between the letters.
+/// A fixed-size text field. Some firmware fills it with zeros, with spaces, or with zeros between
+/// the letters.
 ///
-/// `Display`: without the spaces and zeros at its end; whatever is not printable
-/// ASCII, and `"` and `\`, as `\xNN`. A terminal gets no control characters.
+/// `Display`: omits trailing spaces and zeros; prints all bytes that are not printable ASCII, and
+/// `"` and `\`, as `\xNN`, so that a terminal receives no control characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Text<const N: usize>(pub [u8; N]);
 

@@ -8,54 +8,54 @@ use core::fmt;
 /// A CPU: an entry of type 0 or 9.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalApic {
-    /// The CPU's ACPI UID, which the other entries and the AML name it by.
+    /// The ACPI UID of the CPU, by which other entries and AML refer to it.
     pub uid: u32,
     /// The ID of its local APIC.
     pub apic_id: ApicId,
-    /// Whether it can be used.
+    /// Whether the CPU can be used.
     pub flags: CpuFlags,
 }
 
 /// An I/O APIC: an entry of type 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IoApic {
-    /// The ID of the I/O APIC, which may equal a CPU's.
+    /// The ID of the I/O APIC; it may equal the APIC ID of a CPU.
     pub id: u8,
-    /// Physical address of its registers.
+    /// Physical address of the registers.
     pub address: u32,
-    /// The GSI of its first pin.
+    /// The GSI of the first pin.
     pub gsi_base: Gsi,
 }
 
-/// An ISA interrupt that does not arrive at the GSI of its own number, or is not
-/// as ISA interrupts are: an entry of type 2.
+/// An interrupt source override: an entry of type 2. The ISA interrupt arrives at another GSI than
+/// its own number, or has another polarity or trigger mode than ISA interrupts usually have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Override {
     /// The bus; 0, which is ISA.
     pub bus: u8,
     /// The ISA interrupt, 0 to 15.
     pub source: u8,
-    /// Where it arrives.
+    /// The GSI at which the interrupt arrives.
     pub gsi: Gsi,
-    /// Its polarity and trigger mode.
+    /// The polarity and trigger mode.
     pub flags: InterruptFlags,
 }
 
-/// A GSI that is to be delivered as NMI: an entry of type 3.
+/// A GSI to be delivered as NMI: an entry of type 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NmiSource {
-    /// Its polarity and trigger mode.
+    /// The polarity and trigger mode.
     pub flags: InterruptFlags,
     /// The GSI.
     pub gsi: Gsi,
 }
 
-/// Whose LINT pin it is.
+/// The CPUs of a local APIC NMI entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NmiTarget {
-    /// Every CPU's: all ones, in 8 bits (type 4) or 32 (type 0Ah).
+    /// All CPUs: the UID is all ones, in 8 bits (type 4) or 32 bits (type 0Ah).
     All,
-    /// That of the CPU with this ACPI UID.
+    /// The CPU with this ACPI UID.
     Uid(u32),
 }
 
@@ -68,49 +68,49 @@ impl fmt::Display for NmiTarget {
     }
 }
 
-/// A LINT pin that NMI is wired to: an entry of type 4 or 0Ah.
+/// A LINT pin to which NMI is wired: an entry of type 4 or 0Ah.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalNmi {
-    /// The CPUs.
+    /// The CPUs whose pin it is.
     pub target: NmiTarget,
-    /// Its polarity and trigger mode.
+    /// The polarity and trigger mode.
     pub flags: InterruptFlags,
-    /// The number of the pin: 0 or 1.
+    /// The number of the LINT pin: 0 or 1.
     pub lint: u8,
 }
 
-/// An entry.
+/// A MADT entry.
 ///
-/// `Display`: what it says, on one line.
+/// `Display`: the contents on one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// Type 0: a CPU with an 8-bit APIC ID.
     LocalApic(LocalApic),
-    /// Type 1.
+    /// Type 1: an I/O APIC.
     IoApic(IoApic),
-    /// Type 2.
+    /// Type 2: an interrupt source override.
     Override(Override),
-    /// Type 3.
+    /// Type 3: an NMI source.
     NmiSource(NmiSource),
-    /// Type 4.
+    /// Type 4: a local APIC NMI with an 8-bit UID.
     LocalApicNmi(LocalNmi),
-    /// Type 5: physical address of the local APICs' page, in 64 bits.
+    /// Type 5: the 64-bit physical address of the local APIC page.
     LocalApicAddress(u64),
     /// Type 9: a CPU with a 32-bit APIC ID.
     LocalX2Apic(LocalApic),
-    /// Type 0Ah.
+    /// Type 0Ah: a local APIC NMI with a 32-bit UID.
     LocalX2ApicNmi(LocalNmi),
-    /// Any other type. It is skipped.
+    /// Any other type. The kernel ignores it.
     Unknown {
-        /// Its type; [`entry_name`] says what it is, if anything.
+        /// The type; [`entry_name`] returns its name, if it has one.
         kind: u8,
-        /// Its length in bytes.
+        /// The length in bytes.
         length: u8,
     },
 }
 
 impl Entry {
-    /// The bytes that an entry of this type has at least.
+    /// The minimum length of an entry of this type, in bytes.
     pub(super) const fn needed(kind: u8) -> u8 {
         match kind {
             0 | 3 => 8,
@@ -122,7 +122,7 @@ impl Entry {
         }
     }
 
-    /// Reads an entry from its bytes; `None` if they are too few for its type.
+    /// Reads an entry; returns `None` if `bytes` is too short for its type.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let &[kind, length] = bytes.first_chunk()?;
         let byte = |offset| bytes.get(offset).copied();
@@ -162,7 +162,7 @@ impl Entry {
                 flags: CpuFlags(u32_at(bytes, 8)?),
                 uid: u32_at(bytes, 12)?,
             }),
-            // Its last three bytes are reserved, but belong to it.
+            // The last three bytes are reserved, but are part of the entry.
             0x0a if bytes.len() >= 12 => Self::LocalX2ApicNmi(LocalNmi {
                 flags: flags(2)?,
                 target: match u32_at(bytes, 4)? {
@@ -230,7 +230,7 @@ impl fmt::Display for LocalNmi {
     }
 }
 
-/// What an entry of this type is; `None` for types that ACPI 6.5 does not define.
+/// Returns the name of an entry type; `None` for types that ACPI 6.5 does not define.
 #[must_use]
 pub const fn entry_name(kind: u8) -> Option<&'static str> {
     Some(match kind {

@@ -3,38 +3,38 @@
 use crate::apic::{Polarity, Trigger};
 use core::fmt;
 
-/// The flags of a CPU's entry (ACPI, table 5.22).
+/// The local APIC flags (ACPI, table 5.22).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CpuFlags(pub u32);
 
 impl CpuFlags {
-    /// Bit 0: the CPU is there and may be started.
+    /// Bit 0: the CPU is present and may be started.
     #[must_use]
     pub const fn enabled(self) -> bool {
         self.0 & 1 != 0
     }
 
-    /// Bit 1: a CPU that is not enabled may be added while the system runs. Only
-    /// where [`Madt::has_online_capable`](super::Madt::has_online_capable).
+    /// Bit 1: a CPU that is not enabled may be enabled while the system runs. Valid only if
+    /// [`Madt::has_online_capable`](super::Madt::has_online_capable).
     #[must_use]
     pub const fn online_capable(self) -> bool {
         self.0 & 2 != 0
     }
 }
 
-/// What one of the two fields of [`InterruptFlags`] says.
+/// The value of one of the two fields of [`InterruptFlags`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setting<T> {
-    /// As the bus has it that the interrupt comes from.
+    /// Conforms to the specification of the bus.
     Conforming,
-    /// This.
+    /// Explicitly this value.
     Explicit(T),
-    /// The value 2, which is reserved. It is taken as [`Setting::Conforming`].
+    /// The reserved value, 2. It is treated as [`Setting::Conforming`].
     Reserved,
 }
 
 impl<T> Setting<T> {
-    /// The setting, where `bus` is what the bus has.
+    /// Returns the explicit setting, otherwise `bus`, the default of the bus.
     pub fn or(self, bus: T) -> T {
         match self {
             Self::Explicit(setting) => setting,
@@ -49,7 +49,7 @@ impl<T> Setting<T> {
 pub struct InterruptFlags(pub u16);
 
 impl InterruptFlags {
-    /// Bits 1:0: 1 is active high, 3 active low.
+    /// Bits 1:0: 1 is active high, 3 is active low.
     #[must_use]
     pub const fn polarity(self) -> Setting<Polarity> {
         match self.0 & 3 {
@@ -60,7 +60,7 @@ impl InterruptFlags {
         }
     }
 
-    /// Bits 3:2: 1 is edge, 3 level.
+    /// Bits 3:2: 1 is edge, 3 is level.
     #[must_use]
     pub const fn trigger(self) -> Setting<Trigger> {
         match self.0 >> 2 & 3 {
@@ -77,7 +77,7 @@ impl InterruptFlags {
         self.0 & !0xf
     }
 
-    /// Whether one of the fields has its reserved value, 2, or a reserved bit is set.
+    /// Whether one of the fields has the reserved value 2, or a reserved bit is set.
     #[must_use]
     pub const fn has_reserved(self) -> bool {
         matches!(self.polarity(), Setting::Reserved)
@@ -85,8 +85,8 @@ impl InterruptFlags {
             || self.reserved_bits() != 0
     }
 
-    /// Polarity and trigger mode of an interrupt of the ISA bus, which is active
-    /// high and edge-triggered unless the flags say otherwise. NMIs too.
+    /// The polarity and trigger mode of an ISA interrupt: active high and edge-triggered unless the
+    /// flags specify otherwise. Also used for NMIs.
     #[must_use]
     pub fn on_isa(self) -> (Polarity, Trigger) {
         (

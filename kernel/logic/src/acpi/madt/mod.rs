@@ -10,18 +10,17 @@ mod flags;
 pub use entry::{Entry, IoApic, LocalApic, LocalNmi, NmiSource, NmiTarget, Override, entry_name};
 pub use flags::{CpuFlags, InterruptFlags, Setting};
 
-/// The bytes before the first entry.
+/// The size of the part before the first entry, in bytes.
 const FIXED_SIZE: usize = 44;
-/// The type and length that every entry begins with.
+/// The size of the type and length fields at the start of every entry.
 const ENTRY_HEADER: usize = 2;
 
 /// A MADT.
 #[derive(Clone, Copy, Debug)]
 pub struct Madt<'a> {
-    /// Its header.
+    /// The table header.
     pub header: Header,
-    /// Physical address of the local APICs' page, unless an entry of type 5 gives
-    /// another.
+    /// Physical address of the local APIC page, unless an entry of type 5 overrides it.
     pub local_apic_address: u32,
     /// The flags; bit 0 is [`Madt::has_8259`].
     pub flags: u32,
@@ -29,11 +28,11 @@ pub struct Madt<'a> {
 }
 
 impl<'a> Madt<'a> {
-    /// Checks a MADT as a whole. Its entries are checked as they are walked.
+    /// Checks the MADT as a whole. Its entries are checked during the walk.
     ///
     /// # Errors
     ///
-    /// Those of [`sdt::check`], [`ErrorKind::Signature`] for another table, and
+    /// The errors of [`sdt::check`], [`ErrorKind::Signature`] for another table, and
     /// [`ErrorKind::Length`] if it is shorter than 44 bytes.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
         let (header, table) = sdt::expect(bytes, Signature::MADT, FIXED_SIZE)?;
@@ -52,17 +51,15 @@ impl<'a> Madt<'a> {
         self.flags & 1 != 0
     }
 
-    /// Whether the online-capable bit of a CPU has a meaning: since ACPI 6.3, whose
-    /// MADT has revision 5. In earlier ones the bit is reserved, and some firmware
-    /// sets it.
+    /// Whether the online-capable bit of a CPU is defined. It is defined since ACPI 6.3 (MADT
+    /// revision 5); before, it is reserved, but some firmware sets it.
     #[must_use]
     pub const fn has_online_capable(&self) -> bool {
         self.header.revision >= 5
     }
 
-    /// The entries, in the table's order. An entry that cannot be read gives an
-    /// error in its place; the walk goes on behind it, unless its length field
-    /// does not say where that is.
+    /// The entries, in table order. An invalid entry yields an error in its place. The walk
+    /// continues after it, unless its length field is invalid.
     #[must_use]
     pub const fn entries(&self) -> Entries<'a> {
         Entries {
@@ -72,12 +69,11 @@ impl<'a> Madt<'a> {
     }
 }
 
-/// The iterator of [`Madt::entries`]. It yields at most one item for every two bytes
-/// of the table.
+/// The iterator of [`Madt::entries`]. It yields at most one item for every two bytes of the table.
 #[derive(Clone, Debug)]
 pub struct Entries<'a> {
     table: &'a [u8],
-    /// Where the next entry begins; the table's length at the end of the walk.
+    /// The offset of the next entry; the table length at the end of the walk.
     offset: usize,
 }
 
@@ -88,7 +84,7 @@ impl Iterator for Entries<'_> {
         let offset = self.offset;
         let rest = self.table.get(offset..).filter(|rest| !rest.is_empty())?;
         let error = |kind| Some(Err(Error::new(Signature::MADT, offset, kind)));
-        // Until the entry's length is known to be good, this is the end of the walk.
+        // The walk ends here unless the length of the entry proves valid.
         self.offset = self.table.len();
         let Some(&[kind, length]) = rest.first_chunk() else {
             return error(ErrorKind::Trailing {

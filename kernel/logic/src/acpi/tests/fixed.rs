@@ -1,4 +1,4 @@
-//! The tables of fixed form: HPET, MCFG, FADT.
+//! Tests of the fixed tables: HPET, MCFG, FADT.
 
 use crate::acpi::build::{Table, seal};
 use crate::acpi::mcfg::{self, MAX_SEGMENTS, Segment};
@@ -6,7 +6,7 @@ use crate::acpi::{AddressSpace, Error, ErrorKind, GenericAddress, Signature, fad
 use std::string::ToString;
 use std::vec::Vec;
 
-/// An HPET as QEMU's: 8086h, three comparators, 64 bits, legacy replacement.
+/// An HPET table like QEMU's: vendor 8086h, three comparators, 64 bits, legacy replacement.
 fn hpet_table(id: u32, space: u8, address: u64) -> Vec<u8> {
     Table::new(*b"HPET", 1)
         .u32(id)
@@ -90,7 +90,7 @@ fn mcfg_segments() {
         assert_eq!(first.function(bus, device, function), None);
     }
     let second = found[1].expect("good");
-    // The base is that of bus 0, even if the range begins later.
+    // The base is the address of bus 0, even if the range starts at a higher bus.
     assert_eq!(second.memory(), (0x10_0100_0000, 16 << 20));
     assert_eq!(second.function(15, 0, 0), None);
     assert_eq!(second.function(16, 0, 0), Some(0x10_0100_0000));
@@ -114,7 +114,7 @@ fn bad_mcfg_entries_are_reported_one_by_one() {
         (0xf000_0000, 0, 15, 20),
         (0xf000_0000, 0, 16, 20),
         (0xf000_0000, 1, 8, 255),
-        // Ends where an earlier one begins.
+        // This range ends at the first bus of an earlier one.
         (0xf000_0000, 1, 0, 8),
         (0xf000_0000, 1, 0, 7),
     ]);
@@ -172,7 +172,7 @@ fn mcfg_ends() {
         entry: 16,
     };
     assert_eq!(error.kind, kind);
-    // More ranges than are kept apart: the walk ends with an error, not silently.
+    // With more ranges than the walk can check, it ends with an error instead of silently.
     let many = mcfg_table((0..200).map(|group| (0xe000_0000, group, 0, 255)));
     let found = segments(&many);
     assert_eq!(found.len(), MAX_SEGMENTS + 1);
@@ -182,10 +182,10 @@ fn mcfg_ends() {
     assert_eq!(segments(&mcfg_table([])), []);
 }
 
-/// An offset, and what stands there.
+/// An offset, and the bytes at it.
 type Field<'a> = (usize, &'a [u8]);
 
-/// A FADT of this length with these values at these offsets.
+/// A FADT of this length with the given bytes at the given offsets.
 fn fadt_table(revision: u8, length: usize, fields: &[Field<'_>]) -> Vec<u8> {
     let mut bytes = Table::new(*b"FACP", revision)
         .raw(&std::vec![0; length - 36])
@@ -210,7 +210,7 @@ fn fadt_of_acpi_1() {
             (91, &[4]),
             (108, &[0x32]),
             (109, &[0xff, 0xff]),
-            // The bit is set, but the table has no room for the register.
+            // The bit is set, but the table ends before the register.
             (112, &RESET_SUPPORTED),
         ],
     );
@@ -243,7 +243,7 @@ fn fadt_of_acpi_2_and_later() {
     for length in [244, 268, 276, 300] {
         let (fadt, problem) = fadt::parse(&fadt_table(6, length, &fields)).expect("sound");
         assert_eq!(problem, None);
-        // The extended address counts.
+        // The extended address takes precedence.
         let timer = fadt.pm_timer.expect("a timer");
         assert_eq!(timer.register.address, 0x608);
         assert!(timer.wide);
@@ -256,14 +256,14 @@ fn fadt_of_acpi_2_and_later() {
         assert!(fadt.flags.has(fadt::Flags::TIMER_32_BIT));
         assert!(!fadt.flags.has(fadt::Flags::HARDWARE_REDUCED));
     }
-    // A table that ends within the extended address: the port counts.
+    // If the table ends within the extended address, the port is used.
     for length in [132, 208, 219] {
         let fields = &fields[..6];
         let (fadt, _) = fadt::parse(&fadt_table(3, length, fields)).expect("sound");
         assert_eq!(fadt.pm_timer.expect("a timer").register.address, 0xb008);
         assert!(fadt.reset.is_some());
     }
-    // One that ends before the reset value has no reset register.
+    // A table that ends before the reset value has no reset register.
     let (fadt, _) = fadt::parse(&fadt_table(3, 128, &fields[..5])).expect("sound");
     assert_eq!(fadt.reset, None);
 }
@@ -299,7 +299,7 @@ fn pm_timer_problems_cost_only_the_timer() {
         let problem = problem.expect("a problem");
         assert_eq!((problem.offset, problem.kind), (offset, kind));
     }
-    // No timer is no problem; neither is hardware-reduced ACPI, whatever it says.
+    // A missing timer is not an error; nor are any timer fields with hardware-reduced ACPI.
     for fields in [
         &[port] as &[Field<'_>],
         &[port, (91, &[4]), (112, &[0, 0, 0x10, 0])],

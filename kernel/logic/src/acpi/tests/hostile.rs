@@ -1,4 +1,4 @@
-//! Whatever the bytes are: no panic, and an end.
+//! Tests that no input makes a parser panic or loop forever.
 
 use crate::acpi::build::{Table, seal, set_checksum};
 use crate::acpi::{Madt, dmar, fadt, hpet, mcfg, root, rsdp, sdt};
@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use std::string::ToString;
 use std::vec::Vec;
 
-/// Runs every parser on the bytes, walks what there is to walk, and puts all of it
-/// into words. The number of items is bounded by the number of bytes.
+/// Runs every parser on the bytes, walks all entries, and formats all results. The number of items
+/// is limited by the number of bytes.
 fn devour(bytes: &[u8]) {
     let _ = rsdp::parse(bytes).map(|pointer| {
         assert!((1..=2).contains(&pointer.roots().count()));
@@ -64,7 +64,7 @@ fn devour(bytes: &[u8]) {
     }
 }
 
-/// A topology of whatever the table says, with its promises checked.
+/// Builds a topology from the table and checks its invariants.
 fn digest(madt: &Madt<'_>) {
     let bsp = ApicId(3);
     let (mut topology, mut problems) = Topology::from_madt(madt, bsp, Some(4));
@@ -74,7 +74,7 @@ fn digest(madt: &Madt<'_>) {
         assert_eq!(cpu.number.get(), number);
         assert!(topology.lint_nmi(cpu.number).count() <= 2);
     }
-    // Some are not there, and the others differ.
+    // Some I/O APICs are absent, and the others differ in their number of pins.
     topology.set_pins(
         |io_apic| (io_apic.address % 3 > 0).then_some(io_apic.address as u8 % 120 + 1),
         &mut problems,
@@ -119,7 +119,7 @@ fn sample_madt() -> Vec<u8> {
         .build()
 }
 
-/// One of each, and two that lie about their sizes.
+/// One table of each kind, and two with wrong sizes.
 fn samples() -> Vec<Vec<u8>> {
     let mut pointer = Vec::from(*b"RSD PTR \0TOCSIN\x02");
     pointer.extend(0x1000_u32.to_le_bytes());
@@ -149,7 +149,7 @@ fn samples() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Every byte at every place, with the checksum mended so that the change is seen.
+/// Every value of every byte, with the checksum corrected so that the parser sees the change.
 #[test]
 fn every_single_byte_change() {
     for sample in samples() {
@@ -174,7 +174,7 @@ fn every_truncation() {
     for sample in samples() {
         for size in 0..sample.len() {
             devour(&sample[..size]);
-            // The same, with a length field that owns up to it.
+            // The same, with a length field that matches.
             if size >= 36 && !sample.starts_with(b"RSD ") {
                 let mut bytes = sample[..size].to_vec();
                 bytes[4..8].copy_from_slice(&(size as u32).to_le_bytes());
@@ -187,7 +187,7 @@ fn every_truncation() {
 
 #[test]
 fn the_largest_table_ends() {
-    // 16 MiB of two-byte entries, then of CPUs: as many steps as can be.
+    // 16 MiB of two-byte entries, then of CPUs: the maximum number of steps.
     let most = (16 << 20) - 44;
     for (pattern, items) in [
         ([0x7f, 2].as_slice(), most / 2),
@@ -206,7 +206,7 @@ proptest! {
         devour(&bytes);
     }
 
-    /// Sound headers before arbitrary bodies, so that the walks are reached.
+    /// Valid headers before arbitrary bodies, so that the walks run.
     #[test]
     fn arbitrary_bodies(
         signature in proptest::sample::select(std::vec![
@@ -235,7 +235,7 @@ proptest! {
                 4 => 6,
                 _ => 16_u8,
             };
-            // One in ten has a length that is not its own.
+            // One in ten entries has a wrong length.
             let length = if *odd < 4 { *odd * 5 } else { size };
             table.raw(&[*kind, length]).raw(&body[..usize::from(size) - 2])
         });

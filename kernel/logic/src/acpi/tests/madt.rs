@@ -1,4 +1,4 @@
-//! The MADT and its entries.
+//! Tests of the MADT and its entries.
 
 use crate::acpi::build::{Table, seal};
 use crate::acpi::madt::{
@@ -10,7 +10,7 @@ use crate::apic::{ApicId, Polarity, Trigger};
 use std::string::ToString;
 use std::vec::Vec;
 
-/// All that the walk yields.
+/// All items of the walk.
 fn walk(bytes: &[u8]) -> Vec<Result<Located<Entry>, Error>> {
     Madt::parse(bytes)
         .expect("sound as a whole")
@@ -18,7 +18,7 @@ fn walk(bytes: &[u8]) -> Vec<Result<Located<Entry>, Error>> {
         .collect()
 }
 
-/// The one entry of a table.
+/// The only entry of a table.
 fn only(table: Table) -> Entry {
     let bytes = table.build();
     let mut entries = Madt::parse(&bytes).expect("sound as a whole").entries();
@@ -40,7 +40,7 @@ fn fixed_part() {
     let bytes = Table::madt(5).build();
     let madt = Madt::parse(&bytes).expect("a MADT without entries");
     assert!(madt.has_8259() && madt.has_online_capable());
-    // Only bit 0 says it.
+    // Only bit 0 is relevant.
     let bytes = Table::new(*b"APIC", 4).u32(0).u32(0xffff_fffe).build();
     assert!(!Madt::parse(&bytes).expect("a MADT").has_8259());
 }
@@ -140,7 +140,7 @@ fn each_type() {
     }
 }
 
-/// Every other type is passed over with its length, whatever that is.
+/// The walk skips every other type by its length.
 #[test]
 fn unknown_types_are_skipped() {
     const KNOWN: [u8; 8] = [0, 1, 2, 3, 4, 5, 9, 0x0a];
@@ -160,7 +160,7 @@ fn unknown_types_are_skipped() {
     }
 }
 
-/// The sizes of ACPI 6.5, which are also the least.
+/// The sizes of ACPI 6.5, which are also the minimum.
 const SIZES: [(u8, u8); 8] = [
     (0, 8),
     (1, 12),
@@ -192,7 +192,7 @@ fn short_entries_are_skipped() {
                     }
                 );
             }
-            // The walk goes on behind it.
+            // The walk continues after the invalid entry.
             assert!(matches!(
                 found[1],
                 Ok(Located {
@@ -232,7 +232,7 @@ fn entries_beyond_the_table_end_the_walk() {
         for left in 2..20_u8 {
             let mut entry = std::vec![0; usize::from(left)];
             entry[..2].copy_from_slice(&[kind, left + 1]);
-            // What lies behind the table is mapped, and must not be looked at.
+            // The bytes after the table are mapped, but must not be read.
             let mut bytes = Table::madt(1).raw(&entry).build();
             bytes.extend([0xcc; 300]);
             let found = walk(&bytes);
@@ -279,7 +279,7 @@ fn entries_need_no_alignment() {
     assert_eq!(found[4].value, Entry::LocalApicAddress(0x1_0000_0000));
 }
 
-/// All 16 values of both fields; the bits above them mean nothing.
+/// All 16 values of both fields; the bits above them do not affect the result.
 #[test]
 fn interrupt_flags() {
     let fields = [

@@ -1,4 +1,4 @@
-//! The parsers, on tables built by hand.
+//! Tests of the parsers with hand-built tables.
 
 mod fixed;
 mod hostile;

@@ -1,4 +1,4 @@
-//! Root pointer, header, root tables.
+//! Tests of the root pointer, the header and the root tables.
 
 use crate::acpi::build::{Table, seal, set_checksum};
 use crate::acpi::rsdp::{self, Root, Rsdp};
@@ -6,9 +6,9 @@ use crate::acpi::{Blame, ErrorKind, Signature, Text, root, sdt};
 use std::string::ToString;
 use std::vec::Vec;
 
-/// A root pointer of 36 bytes; of revision 0, the last 16 do not belong to it.
+/// A root pointer of 36 bytes; with revision 0, the last 16 are not part of it.
 fn pointer(revision: u8, rsdt: u32, length: u32, xsdt: u64) -> Vec<u8> {
-    // Byte 8 is the checksum; then the OEM ID in six.
+    // Byte 8 is the checksum, followed by the 6-byte OEM ID.
     let mut bytes = Vec::from(*b"RSD PTR \0OEM \0\0");
     bytes.push(revision);
     bytes.extend(rsdt.to_le_bytes());
@@ -38,7 +38,7 @@ fn first_revision_is_20_bytes() {
     assert_eq!((parsed.revision, parsed.problem), (0, None));
     assert_eq!(roots(&parsed), [Root::Rsdt(0x7fe_1234)]);
     assert_eq!(parsed.oem_id.to_string(), "OEM");
-    // What lies behind does not matter, even where it says nonsense.
+    // The bytes after the first part are ignored, even if they are invalid.
     assert_eq!(rsdp::parse(&bytes), Ok(parsed));
 }
 
@@ -116,7 +116,7 @@ fn bad_pointers_say_why() {
     let mut other = good.clone();
     other[7] = b'_';
     assert_eq!(kind(&other), ErrorKind::Signature(Signature(*b"RSD ")));
-    // Each checksum is of its own bytes: the first of 20, the second of 36.
+    // Each checksum covers its own bytes: the first 20, the second 36.
     let mut first = good.clone();
     first[12] ^= 0x10;
     assert!(matches!(
@@ -132,7 +132,7 @@ fn bad_pointers_say_why() {
     ));
 }
 
-/// A sound first part is enough.
+/// A valid first part is sufficient.
 #[test]
 fn extended_part_that_is_wrong() {
     let mut bytes = pointer(2, 0x1000, 36, 0x2000);
@@ -165,17 +165,17 @@ fn extended_part_that_is_wrong() {
     assert_eq!(problem, Some(ErrorKind::Revision(1)));
 }
 
-/// What a search finds that believes every length: only sound pointers, of 20 bytes.
+/// A search that trusts all length fields must find only valid pointers, of 20 bytes.
 #[test]
 fn memory_to_search_is_simplified() {
     let mut sound = pointer(2, 0x1000, 36, 0x2000);
     sound[20..24].fill(0xff);
     let mut area = std::vec![0x55; 256];
     area[16..52].copy_from_slice(&sound[..36]);
-    // Neither with a wrong sum, nor cut off by the end.
+    // Not with a wrong checksum, nor truncated by the end of the area.
     area[64..80].copy_from_slice(&sound[..16]);
     area[240..256].copy_from_slice(&sound[..16]);
-    // Not at a multiple of 16.
+    // Not at a multiple of 16 bytes.
     area[100..136].copy_from_slice(&sound[..36]);
     let mut expected = area.clone();
     (expected[64], expected[240]) = (0, 0);
@@ -203,9 +203,9 @@ fn header_fields() {
     assert_eq!(header.oem_revision, 7);
     assert_eq!(header.creator_id.to_string(), "HAND");
     assert_eq!(header.creator_revision, 9);
-    // The header alone is enough for its length.
+    // The length can be read from the header alone.
     assert_eq!(sdt::Header::parse(&bytes[..36]), Ok(header));
-    // More may be mapped than the table has.
+    // The mapping may be longer than the table.
     let mut page = bytes.clone();
     page.resize(4096, 0xff);
     assert_eq!(sdt::check(&page), Ok(header));
@@ -241,7 +241,7 @@ fn bad_tables_say_why() {
         );
         assert_eq!((error.offset, error.blame()), (4, Blame::Firmware));
     }
-    // Every single-byte change shows in the sum.
+    // Every single-byte change alters the sum.
     for at in 8..good.len() {
         let mut bytes = good.clone();
         bytes[at] = bytes[at].wrapping_add(1);
@@ -272,7 +272,7 @@ fn xsdt_has_entries_of_8_bytes() {
         .u64(0)
         .u64(u64::MAX)
         .build();
-    // Its entries begin 36 bytes into it, and the table may begin anywhere too.
+    // The entries start 36 bytes into the table, and the table may start at any address.
     for shift in 0..8 {
         let mut moved = std::vec![0; shift];
         moved.extend(&bytes);

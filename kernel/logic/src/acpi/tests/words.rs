@@ -1,4 +1,4 @@
-//! What people read: names, texts and messages.
+//! Tests of names, text fields and messages.
 
 use crate::acpi::build::Table;
 use crate::acpi::madt::{Madt, entry_name};
@@ -144,7 +144,7 @@ fn signatures_have_descriptions() {
     assert_eq!(Signature::HPET.short_name().to_string(), "HPET");
 }
 
-/// The search needs it.
+/// The binary search requires it.
 #[test]
 fn the_list_of_signatures_is_sorted() {
     let letters: Vec<_> = crate::acpi::signature::KNOWN
