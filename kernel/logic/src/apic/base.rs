@@ -1,6 +1,5 @@
-//! `IA32_APIC_BASE`: which form the local APIC is in, and how it may change
-//! (SDM vol. 3A, 12.4.3, 12.4.4 and 12.12.1; the transitions are those of 12.12.5
-//! and its figure 12-27).
+//! `IA32_APIC_BASE`: the mode of the local APIC and its legal transitions (SDM vol. 3A, 12.4.3,
+//! 12.4.4 and 12.12.1; the transitions are those of 12.12.5 and its figure 12-27).
 
 use arrayvec::ArrayVec;
 use core::fmt;
@@ -8,21 +7,21 @@ use core::fmt;
 /// The number of the MSR.
 pub const IA32_APIC_BASE: u32 = 0x1b;
 
-/// BSP, bit 8: this CPU is the one that the machine started with.
+/// BSP, bit 8: this CPU is the bootstrap processor.
 const BSP: u64 = 1 << 8;
 /// EXTD, bit 10: x2APIC mode.
 const EXTD: u64 = 1 << 10;
-/// EN, bit 11: the APIC is on.
+/// EN, bit 11: APIC global enable.
 const EN: u64 = 1 << 11;
 
-/// The state of the local APIC as EN and EXTD give it (SDM vol. 3A, table 12-5).
+/// The mode of the local APIC, determined by EN and EXTD (SDM vol. 3A, table 12-5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
-    /// EN 0, EXTD 0: off, as if the CPU had none.
+    /// EN 0, EXTD 0: disabled, as if the CPU had no local APIC.
     Disabled,
-    /// EN 1, EXTD 0: the memory-mapped form.
+    /// EN 1, EXTD 0: xAPIC mode, with memory-mapped registers.
     XApic,
-    /// EN 1, EXTD 1: the MSR form.
+    /// EN 1, EXTD 1: x2APIC mode, with MSRs.
     X2Apic,
 }
 
@@ -38,10 +37,10 @@ impl State {
         }
     }
 
-    /// Whether one write may take the APIC from this state to `next`.
+    /// Returns whether a single write may change this state to `next`.
     ///
-    /// To stay is no change, and legal. What is not legal raises #GP: x2APIC mode
-    /// is entered from xAPIC mode only, and left to disabled only.
+    /// Writing the current state is legal and changes nothing. An illegal transition raises #GP:
+    /// x2APIC mode can be entered only from xAPIC mode, and left only to the disabled state.
     ///
     /// # Errors
     ///
@@ -58,8 +57,8 @@ impl State {
         }
     }
 
-    /// The states to write one after the other to come from this state to
-    /// `target` by legal transitions; empty if it is there already.
+    /// The states to write one after the other to reach `target` by legal transitions; empty if
+    /// `self` is already `target`.
     #[must_use]
     pub fn path(self, target: Self) -> ArrayVec<Self, 2> {
         let mut path = ArrayVec::new();
@@ -86,12 +85,12 @@ impl fmt::Display for State {
     }
 }
 
-/// A change of state that the CPU answers with #GP.
+/// A state transition for which the CPU raises #GP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IllegalTransition {
-    /// The state it is in.
+    /// The current state.
     pub from: State,
-    /// The state that was asked for.
+    /// The requested state.
     pub to: State,
 }
 
@@ -107,25 +106,25 @@ impl fmt::Display for IllegalTransition {
 
 impl core::error::Error for IllegalTransition {}
 
-/// The register's value taken apart.
+/// The decoded register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApicBase {
-    /// The physical address of the xAPIC's page, bits 51:12.
+    /// The physical address of the xAPIC page, bits 51:12.
     pub address: u64,
-    /// Whether this is the CPU that the machine started with.
+    /// Whether this CPU is the bootstrap processor.
     pub bsp: bool,
-    /// EN and EXTD.
+    /// The state that EN and EXTD encode.
     pub state: State,
 }
 
-/// A value of the register that the CPU cannot have or take.
+/// An invalid value of the register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BaseError {
     /// EXTD is set without EN (SDM vol. 3A, table 12-5).
     Invalid,
-    /// Reserved bits are set: 7:0, 9 or above 51; one bit each.
+    /// Reserved bits are set: 7:0, 9 or above 51. Each bit of the mask is one of them.
     Reserved(u64),
-    /// The address is not that of a page below 2^52.
+    /// The address is not 4 KiB-aligned, or not below 2^52.
     Address(u64),
 }
 
@@ -151,7 +150,7 @@ impl core::error::Error for BaseError {}
 impl ApicBase {
     const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
-    /// Takes the value apart.
+    /// Decodes the register.
     ///
     /// # Errors
     ///
@@ -174,7 +173,7 @@ impl ApicBase {
         })
     }
 
-    /// The register's value.
+    /// Encodes the register.
     ///
     /// # Errors
     ///
@@ -187,7 +186,7 @@ impl ApicBase {
         Ok(self.address | bsp | self.state.bits())
     }
 
-    /// The same with another state.
+    /// Returns the same value with another state.
     #[must_use]
     pub const fn with_state(self, state: State) -> Self {
         Self { state, ..self }

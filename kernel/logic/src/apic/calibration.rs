@@ -1,42 +1,41 @@
-//! Frequencies from counts: how fast the TSC and the local APIC timer run,
-//! measured against a clock whose frequency is known.
+//! Calibration of the TSC and the local APIC timer against a clock of known frequency.
 //!
-//! Counters cannot be read at once, and an SMI, or on a virtual machine the host, may take the CPU away
-//! in between for any time. So each measurement knows how much of it is doubtful, and the sharpest of a
-//! few counts ([`sharpest`]).
+//! The counters cannot be read simultaneously, and an SMI, or the host of a virtual machine, may
+//! interrupt the CPU between two reads for any time. Each measurement therefore records its
+//! uncertainty, and the most precise of a few attempts is used ([`sharpest`]).
 
 use crate::registers::Cpuid;
 use core::fmt;
 
-/// A clock to measure against.
+/// A reference clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
     /// The HPET's main counter (HPET specification 1.0a, 2.3.4 and 2.3.7).
     Hpet {
-        /// Femtoseconds for each count: bits 63:32 of the capabilities register.
+        /// The period of the counter in femtoseconds: bits 63:32 of the capabilities register.
         period: u32,
-        /// Whether the counter has 64 bits; otherwise 32.
+        /// Whether the counter is 64 bits wide; otherwise 32.
         wide: bool,
     },
-    /// The ACPI PM timer (ACPI specification, 4.8.2.1), counting at 3.579545 MHz.
+    /// The ACPI PM timer (ACPI specification, 4.8.2.1), which counts at 3.579545 MHz.
     PmTimer {
-        /// Whether the counter has 32 bits; otherwise 24.
+        /// Whether the counter is 32 bits wide; otherwise 24.
         wide: bool,
     },
-    /// A counter of the 8254, counting down from 65536 at 105/88 MHz.
+    /// A counter of the 8254, which counts down from 65536 at 105/88 MHz.
     Pit,
 }
 
 impl Clock {
     /// The frequency of the ACPI PM timer, in Hz.
     pub const PM_TIMER_HZ: u64 = 3_579_545;
-    /// The longest period that the HPET may announce, in femtoseconds: 100 ns
-    /// (HPET specification 1.0a, 2.3.4).
+    /// The maximum period that an HPET may report, in femtoseconds: 100 ns (HPET specification
+    /// 1.0a, 2.3.4).
     pub const HPET_MAX_PERIOD: u32 = 100_000_000;
 
-    /// An HPET with this capabilities register (offset 0); `None` if its period
-    /// is 0 or longer than allowed, or if it reads as all ones, as where no HPET
-    /// answers.
+    /// Returns the clock of an HPET with this capabilities register (offset 0). Returns `None` if
+    /// the period is 0 or above the maximum. A read of all ones, as where no HPET is present, has
+    /// such a period.
     #[must_use]
     pub const fn hpet(capabilities: u64) -> Option<Self> {
         let period = (capabilities >> 32) as u32;
@@ -49,7 +48,7 @@ impl Clock {
         })
     }
 
-    /// The bits that the counter has.
+    /// The width of the counter in bits.
     #[must_use]
     pub const fn width(self) -> u32 {
         match self {
@@ -60,8 +59,8 @@ impl Clock {
         }
     }
 
-    /// The counts from one reading to a later one. The counter may have wrapped
-    /// once in between; bits that it does not have are ignored.
+    /// Returns the number of counts between two readings. The counter may have wrapped once in
+    /// between; bits above the counter's width are ignored.
     #[must_use]
     pub const fn elapsed(self, start: u64, end: u64) -> u64 {
         let difference = match self {
@@ -71,7 +70,7 @@ impl Clock {
         difference & (u64::MAX >> (64 - self.width()))
     }
 
-    /// Its frequency as a fraction, in Hz.
+    /// The frequency as a fraction, in Hz.
     const fn hz(self) -> (u128, u128) {
         match self {
             Self::Hpet { period, .. } => (1_000_000_000_000_000, period as u128),
@@ -80,7 +79,7 @@ impl Clock {
         }
     }
 
-    /// The counts for a time in nanoseconds, rounded up.
+    /// Converts nanoseconds to counts, rounded up.
     #[must_use]
     pub const fn counts(self, nanoseconds: u64) -> u64 {
         let (n, d) = self.hz();
@@ -92,11 +91,11 @@ impl Clock {
         }
     }
 
-    /// The nanoseconds for a number of counts, rounded down.
+    /// Converts counts to nanoseconds, rounded down.
     #[must_use]
     pub const fn nanoseconds(self, counts: u64) -> u64 {
         let (n, d) = self.hz();
-        // At most 2^64 * 10^8 * 10^9: below 2^121.
+        // At most 2^64 * 10^8 * 10^9, which is below 2^121.
         let nanoseconds = counts as u128 * d * 1_000_000_000 / n;
         if nanoseconds > u64::MAX as u128 {
             u64::MAX
@@ -105,9 +104,8 @@ impl Clock {
         }
     }
 
-    /// The frequency, in Hz, of what advanced by `ticks` while this clock advanced
-    /// by `counts`; rounded. `None` if either is 0 or the result has more than 64
-    /// bits.
+    /// Returns the frequency, in Hz, of a counter that advanced by `ticks` while this clock
+    /// advanced by `counts`; rounded. Returns `None` if either is 0 or the result exceeds 64 bits.
     #[must_use]
     pub fn frequency(self, ticks: u64, counts: u64) -> Option<u64> {
         let (n, d) = self.hz();
@@ -115,42 +113,44 @@ impl Clock {
         if ticks == 0 || counts == 0 {
             return None;
         }
-        // At most 2^64 * 10^15 + 2^91: below 2^115.
+        // At most 2^64 * 10^15 + 2^91, which is below 2^115.
         u64::try_from((u128::from(ticks) * n + counts / 2) / counts).ok()
     }
 }
 
-/// Measurements that are tried until one is sharp; the sharpest of them counts.
+/// The maximum number of measurements. The first that is precise enough is used, otherwise the most
+/// precise one.
 pub const ATTEMPTS: u32 = 10;
 
-/// A measurement is sharp if not more than this part of it is doubtful.
+/// A measurement is precise enough if its uncertainty is at most its length divided by this value.
 pub const SHARP: u64 = 256;
 
-/// How far other counters came while a clock counted. The time-stamp counter, read before and after each
-/// end, tells how much of that is doubtful.
+/// The progress of other counters while a clock counted. The time-stamp counter, read before and
+/// after each end, determines the uncertainty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Measurement<T> {
-    /// The other counters at the beginning.
+    /// The other counters at the start.
     pub start: T,
-    /// The same at the end.
+    /// The other counters at the end.
     pub end: T,
-    /// What the clock counted.
+    /// The number of counts of the clock.
     pub counts: u64,
-    /// TSC cycles that it took.
+    /// The duration in TSC cycles.
     pub length: u64,
-    /// Those of them in which the clock may have counted or not.
+    /// The uncertainty in TSC cycles: the time in which the clock may or may not have counted.
     pub doubt: u64,
 }
 
 impl<T> Measurement<T> {
-    /// Whether it says enough.
+    /// Whether the measurement is precise enough.
     #[must_use]
     pub const fn is_sharp(&self) -> bool {
         self.doubt <= self.length / SHARP
     }
 }
 
-/// The first sharp measurement, or the sharpest of [`ATTEMPTS`]; `None` if the first finds no clock.
+/// Returns the first precise measurement, or the most precise of [`ATTEMPTS`]; `None` if the first
+/// attempt fails because the clock does not run.
 pub fn sharpest<T>(mut attempt: impl FnMut() -> Option<Measurement<T>>) -> Option<Measurement<T>> {
     let mut best = attempt()?;
     for _ in 1..ATTEMPTS {
@@ -158,7 +158,7 @@ pub fn sharpest<T>(mut attempt: impl FnMut() -> Option<Measurement<T>>) -> Optio
             break;
         }
         let Some(other) = attempt() else { break };
-        // As fractions, because they need not have taken equally long.
+        // Compare fractions, because the measurements may differ in length.
         let is_better = u128::from(other.doubt) * u128::from(best.length)
             < u128::from(best.doubt) * u128::from(other.length);
         if is_better {
@@ -168,10 +168,12 @@ pub fn sharpest<T>(mut attempt: impl FnMut() -> Option<Measurement<T>>) -> Optio
     Some(best)
 }
 
-/// Reads of a clock that show no change before it counts as stopped. A count takes at most 0.28 us.
+/// The number of unchanged reads after which a clock counts as stopped. A count of the HPET or the
+/// PM timer takes at most 0.28 us.
 pub const READS: u32 = 10_000;
 
-/// Lets `clock`, whose count `read` gives, count `wanted` or more, and reads `counters` at both ends. `None` if the clock stands still.
+/// Waits until `clock`, whose count `read` returns, has advanced by `wanted` or more, and reads
+/// `counters` at both ends. Returns `None` if the clock does not advance.
 pub fn attempt<T>(
     clock: Clock,
     wanted: u64,
@@ -179,7 +181,8 @@ pub fn attempt<T>(
     read: impl Fn() -> u64,
     counters: impl Fn() -> T,
 ) -> Option<Measurement<T>> {
-    // Right after a change, as at the end, so that both ends are equally late.
+    // Start immediately after a change of the count, as at the end, so that both ends have the same
+    // delay.
     let first = read();
     let (mut begin, mut before) = (first, timestamp());
     for _ in 0..READS {
@@ -225,10 +228,11 @@ impl fmt::Display for Clock {
     }
 }
 
-/// The TSC's frequency in Hz where CPUID states it exactly: leaf 15h, as the
-/// crystal's frequency times a ratio (SDM vol. 3B, 19.7.3).
+/// Returns the TSC frequency in Hz from CPUID leaf 15h, which reports it exactly as a crystal
+/// frequency and a ratio (SDM vol. 3B, 19.7.3).
 ///
-/// `None` where the leaf or the crystal's frequency is missing; measure then.
+/// Returns `None` if the leaf or the crystal frequency is missing; the frequency must then be
+/// measured.
 pub fn tsc_from_cpuid(mut cpuid: impl FnMut(u32, u32) -> Cpuid) -> Option<u64> {
     let (highest, ..) = cpuid(0, 0);
     if highest < 0x15 {

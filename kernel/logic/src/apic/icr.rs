@@ -1,27 +1,27 @@
-//! The interrupt command register: what one CPU sends to others (SDM vol. 3A,
-//! 12.6.1, figure 12-12; for the x2APIC 12.12.9, figure 12-28).
+//! The interrupt command register, by which a CPU sends IPIs (SDM vol. 3A, 12.6.1, figure 12-12;
+//! for the x2APIC 12.12.9, figure 12-28).
 //!
-//! The xAPIC has it in two halves. The destination goes into the high half first,
-//! because the write of the low half sends; between the two nothing else may
-//! write the ICR, so interrupts are off. The delivery-status bit must be clear
-//! before. The x2APIC has neither the bit nor the wait: one write of 64 bits.
+//! In xAPIC mode the register has two halves. The destination must be written to the high half
+//! first, because a write to the low half sends the IPI. No other write to the ICR may occur
+//! between the two, so interrupts must be off. The delivery-status bit must be clear before. In
+//! x2APIC mode there is no such bit and nothing to wait for: a single 64-bit write sends the IPI.
 
 use super::{ApicId, Delivery, EncodingError, Trigger};
 use core::fmt;
 
-/// Whom a message is for.
+/// The destination of an IPI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination {
     /// The CPU with this APIC ID.
     Physical(ApicId),
-    /// The CPUs whose logical ID matches: in x2APIC mode cluster in bits 31:16 and
-    /// a set of 16 CPUs below, in xAPIC mode 8 bits.
+    /// The CPUs with a matching logical ID. In x2APIC mode, bits 31:16 are the cluster and bits
+    /// 15:0 a set of 16 CPUs; in xAPIC mode the ID has 8 bits.
     Logical(u32),
-    /// The sender itself. Fixed delivery only.
+    /// The sending CPU. Fixed delivery only.
     Myself,
-    /// All CPUs. Fixed delivery only.
+    /// All CPUs, including the sender. Fixed delivery only.
     All,
-    /// All CPUs but the sender.
+    /// All CPUs except the sender.
     Others,
 }
 
@@ -37,12 +37,12 @@ impl fmt::Display for Destination {
     }
 }
 
-/// A command.
+/// An interrupt command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Icr {
     /// Bits 7:0.
     pub vector: u8,
-    /// Bits 10:8; all but `ExtINT`.
+    /// Bits 10:8; all modes except `ExtINT`.
     pub delivery: Delivery,
     /// Bit 14: `false` only for the INIT de-assert of CPUs before the Pentium 4.
     pub assert: bool,
@@ -53,7 +53,7 @@ pub struct Icr {
 }
 
 impl Icr {
-    /// Bit 12 of the low half in xAPIC mode: the last command is not yet sent.
+    /// Delivery status, bit 12 of the low half in xAPIC mode: the last IPI has not been sent yet.
     pub const DELIVERY_PENDING: u32 = 1 << 12;
 
     #[inline]
@@ -67,7 +67,7 @@ impl Icr {
         }
     }
 
-    /// An interrupt with this vector.
+    /// A fixed interrupt with this vector.
     #[must_use]
     #[inline]
     pub const fn fixed(vector: u8, destination: Destination) -> Self {
@@ -80,8 +80,7 @@ impl Icr {
         Self::new(0, Delivery::Nmi, destination)
     }
 
-    /// INIT, asserted, edge-triggered: what begins the start of a CPU
-    /// (SDM vol. 3A, 10.4.4.1).
+    /// INIT, asserted, edge-triggered: the first step of starting a CPU (SDM vol. 3A, 10.4.4.1).
     #[must_use]
     pub const fn init(destination: Destination) -> Self {
         Self::new(0, Delivery::Init, destination)
@@ -91,8 +90,8 @@ impl Icr {
     ///
     /// # Errors
     ///
-    /// [`EncodingError::StartUpAddress`] unless the address begins a 4 KiB page
-    /// below 1 MiB (SDM vol. 3A, 10.4.4.1, and 12.6.1 under "Start-Up").
+    /// [`EncodingError::StartUpAddress`] unless the address is that of a 4 KiB page below 1 MiB
+    /// (SDM vol. 3A, 10.4.4.1, and 12.6.1 under "Start-Up").
     pub const fn start_up(address: u64, destination: Destination) -> Result<Self, EncodingError> {
         if address & 0xfff != 0 || address >= 1 << 20 {
             return Err(EncodingError::StartUpAddress(address));
@@ -104,7 +103,7 @@ impl Icr {
         ))
     }
 
-    /// What both forms have at the same place.
+    /// The bits that are the same in both modes.
     #[inline]
     const fn low(self) -> Result<u32, EncodingError> {
         if matches!(self.delivery, Delivery::ExtInt) {
@@ -133,16 +132,15 @@ impl Icr {
         Ok(bits as u32)
     }
 
-    /// The two halves for the xAPIC, in the order in which they must be written:
-    /// `[high, low]`. The destination is in bits 63:56 of the whole, 31:24 of the
-    /// high half.
+    /// Encodes the two halves for xAPIC mode, in the order in which they must be written: `[high,
+    /// low]`. The destination is in bits 63:56 of the register, bits 31:24 of the high half.
     ///
     /// # Errors
     ///
-    /// [`EncodingError::Destination`] for a physical ID above 254 or a logical one
-    /// above 255, [`EncodingError::Vector`] below 16 for fixed and lowest-priority
-    /// delivery, [`EncodingError::Delivery`] and [`EncodingError::Shorthand`] for
-    /// what the ICR cannot send.
+    /// [`EncodingError::Destination`] for a physical ID above 254 or a logical ID above 255,
+    /// [`EncodingError::Vector`] below 16 for fixed and lowest-priority delivery,
+    /// [`EncodingError::Delivery`] and [`EncodingError::Shorthand`] for combinations that the ICR
+    /// cannot send.
     #[inline]
     pub const fn encode_xapic(self) -> Result<[u32; 2], EncodingError> {
         let low = match self.low() {
@@ -160,12 +158,12 @@ impl Icr {
         Ok([id << 24, low])
     }
 
-    /// The value for the x2APIC's MSR 830h: the destination in bits 63:32.
+    /// Encodes the value of MSR 830h for x2APIC mode, with the destination in bits 63:32.
     ///
     /// # Errors
     ///
-    /// As [`Icr::encode_xapic`], but that all IDs fit save for the one of
-    /// 32 ones, which would address all CPUs.
+    /// As [`Icr::encode_xapic`], except that every ID fits but the physical ID of 32 ones, which
+    /// would address all CPUs.
     #[inline]
     pub const fn encode_x2apic(self) -> Result<u64, EncodingError> {
         let low = match self.low() {
@@ -186,12 +184,12 @@ impl Icr {
         Ok((id as u64) << 32 | low as u64)
     }
 
-    /// Reads the two halves of an xAPIC, `[high, low]`.
+    /// Decodes the two halves of the xAPIC register, `[high, low]`.
     ///
     /// # Errors
     ///
-    /// [`EncodingError::Delivery`] for the modes 3 and `ExtINT`,
-    /// [`EncodingError::Reserved`] for reserved bits.
+    /// [`EncodingError::Delivery`] for mode 3 and `ExtINT`, [`EncodingError::Reserved`] for
+    /// reserved bits.
     pub const fn decode_xapic([high, low]: [u32; 2]) -> Result<Self, EncodingError> {
         if high & 0x00ff_ffff != 0 {
             return Err(EncodingError::Reserved(((high & 0x00ff_ffff) as u64) << 32));
@@ -199,7 +197,7 @@ impl Icr {
         Self::decode(high >> 24, low & !Self::DELIVERY_PENDING)
     }
 
-    /// Reads an x2APIC's ICR.
+    /// Decodes the x2APIC register.
     ///
     /// # Errors
     ///
@@ -209,7 +207,7 @@ impl Icr {
     }
 
     const fn decode(id: u32, low: u32) -> Result<Self, EncodingError> {
-        // 12, 13, 17:16 and 31:20.
+        // Bits 12, 13, 17:16 and 31:20.
         const RESERVED: u32 = 0xfff3_3000;
         let delivery = match Delivery::from_field(low as u64) {
             Some(Delivery::ExtInt) | None => {

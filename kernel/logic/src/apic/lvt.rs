@@ -1,22 +1,22 @@
 //! The entries of the local vector table (SDM vol. 3A, 12.5.1, figure 12-8).
 //!
-//! While the APIC is disabled by software, the CPU forces every entry's mask on
-//! and ignores an attempt to clear it (12.4.7.2): set the SVR's enable bit first,
-//! then unmask.
+//! While the local APIC is disabled by software, the CPU keeps the mask bit of every entry set and
+//! ignores attempts to clear it (12.4.7.2). Software must set the enable bit of the SVR before it
+//! unmasks an entry.
 
 use super::{Delivery, EncodingError, Polarity, Trigger};
 use core::fmt;
 
-/// How the timer counts (SDM vol. 3A, 12.5.4).
+/// The timer mode (SDM vol. 3A, 12.5.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum TimerMode {
     /// Counts down once.
     #[default]
     OneShot = 0,
-    /// Counts down and begins again.
+    /// Counts down repeatedly.
     Periodic = 1,
-    /// Fires when the TSC reaches the deadline MSR. Only where CPUID.01H:ECX\[24\] is set.
+    /// Fires when the TSC reaches the value of the deadline MSR. Requires CPUID.01H:ECX\[24\].
     TscDeadline = 2,
 }
 
@@ -30,9 +30,9 @@ impl fmt::Display for TimerMode {
     }
 }
 
-/// An LVT entry. Of the fields, each entry has those that apply to it: the timer
-/// and the error entry have no delivery mode, only LINT0 and LINT1 have polarity,
-/// trigger and remote IRR, only the timer has a timer mode. The others are 0.
+/// An LVT entry. Not every entry has all fields: the timer and error entries have no delivery mode,
+/// only LINT0 and LINT1 have polarity, trigger mode and remote IRR, and only the timer has a timer
+/// mode. Missing fields are 0.
 ///
 /// ```
 /// # use tocsin_logic::apic::{Lvt, TimerMode};
@@ -45,23 +45,23 @@ pub struct Lvt {
     pub vector: u8,
     /// Bits 10:8: fixed, SMI, NMI, INIT or `ExtINT`.
     pub delivery: Delivery,
-    /// Bit 12, read only: sent, and not yet accepted by the CPU.
+    /// Delivery status, bit 12, read-only: sent, but not yet accepted by the CPU.
     pub pending: bool,
-    /// Bit 13, of LINT0 and LINT1.
+    /// Bit 13; LINT0 and LINT1 only.
     pub polarity: Polarity,
-    /// Bit 14, read only: a level-triggered interrupt was accepted and waits for
-    /// its EOI.
+    /// Remote IRR, bit 14, read-only: a level-triggered interrupt was accepted and its EOI is
+    /// outstanding.
     pub remote_irr: bool,
-    /// Bit 15, of LINT0 and LINT1 with fixed delivery.
+    /// Bit 15; LINT0 and LINT1 with fixed delivery only.
     pub trigger: Trigger,
     /// Bit 16.
     pub masked: bool,
-    /// Bits 18:17, of the timer.
+    /// Bits 18:17; timer only.
     pub timer_mode: TimerMode,
 }
 
 impl Lvt {
-    /// What an entry is after reset: masked, and all else 0.
+    /// The value of an entry after reset: masked, all other bits 0.
     pub const MASKED: Self = Self {
         vector: 0,
         delivery: Delivery::Fixed,
@@ -73,8 +73,8 @@ impl Lvt {
         timer_mode: TimerMode::OneShot,
     };
 
-    /// An unmasked entry that delivers `vector`: for error, CMCI, performance and
-    /// thermal entries.
+    /// An unmasked entry that delivers `vector`, for the error, CMCI, performance and thermal
+    /// entries.
     #[must_use]
     pub const fn fixed(vector: u8) -> Self {
         Self {
@@ -93,8 +93,8 @@ impl Lvt {
         }
     }
 
-    /// An unmasked entry for a LINT pin that NMI is wired to. The CPU takes NMI as
-    /// edge-triggered whatever the entry says (12.5.1).
+    /// An unmasked entry for a LINT pin to which NMI is wired. The CPU treats NMI as edge-triggered
+    /// regardless of the trigger-mode bit (12.5.1).
     #[must_use]
     pub const fn nmi(polarity: Polarity) -> Self {
         Self {
@@ -104,7 +104,7 @@ impl Lvt {
         }
     }
 
-    /// An unmasked entry for a LINT pin that the 8259 is wired to.
+    /// An unmasked entry for a LINT pin to which the 8259 is wired.
     #[must_use]
     pub const fn ext_int() -> Self {
         Self {
@@ -113,19 +113,19 @@ impl Lvt {
         }
     }
 
-    /// The entry, masked or not.
+    /// Returns the entry with the mask bit set or clear.
     #[must_use]
     pub const fn with_mask(self, masked: bool) -> Self {
         Self { masked, ..self }
     }
 
-    /// Whether a register holds an entry that interrupts the firmware (SMI), whatever else is in it.
+    /// Whether `value` is an entry that delivers SMIs, regardless of its other bits.
     #[must_use]
     pub const fn is_smi(value: u32) -> bool {
         value >> 8 & 7 == Delivery::Smi as u32
     }
 
-    /// The register's value. The two read-only bits are left 0.
+    /// Encodes the register. The two read-only bits are 0.
     #[must_use]
     pub const fn encode(self) -> u32 {
         let bits = self.vector as u64
@@ -137,13 +137,12 @@ impl Lvt {
         bits as u32
     }
 
-    /// Reads an entry of any kind.
+    /// Decodes an entry of any kind.
     ///
     /// # Errors
     ///
-    /// [`EncodingError::Delivery`] for modes that no entry has (lowest priority,
-    /// start-up and 3), [`EncodingError::Reserved`] for the timer mode 3 and for
-    /// other reserved bits.
+    /// [`EncodingError::Delivery`] for modes that no entry supports (lowest priority, start-up and
+    /// 3), [`EncodingError::Reserved`] for timer mode 3 and for other reserved bits.
     pub const fn decode(value: u32) -> Result<Self, EncodingError> {
         const RESERVED: u32 = 0xfff8_0800;
         let bits = value as u64;

@@ -1,14 +1,14 @@
-//! The local APIC, the I/O APIC and MSI as bits.
+//! Encodings of the local APIC, the I/O APIC and MSI.
 //!
-//! Which register lies where, what its bits mean, which changes are legal, and
-//! what the numbers read from timers say. Nothing here touches a device: the
-//! kernel reads and writes, this module encodes, decodes and decides.
+//! This module defines register locations, the meaning of their bits, legal state transitions, and
+//! the arithmetic for timers. It does not access devices: the kernel reads and writes the
+//! registers, this module encodes, decodes and decides.
 //!
-//! Both forms of the local APIC are described by the same types. Where the forms
-//! differ, a method names the form: [`Icr::encode_xapic`], [`Icr::encode_x2apic`].
+//! The same types describe both modes of the local APIC. Where the modes differ, the name of the
+//! method contains the mode: [`Icr::encode_xapic`], [`Icr::encode_x2apic`].
 //!
-//! A value that its register cannot hold is an error of the encoder, never cut
-//! short: an APIC ID above 254 in xAPIC form would reach another CPU.
+//! An encoder returns an error for a value that does not fit into the register, and never truncates
+//! it: a truncated APIC ID above 254 in xAPIC mode would address another CPU.
 
 use core::fmt;
 
@@ -34,28 +34,27 @@ pub use msi::{Msi, RemappableMsi};
 pub use register::Register;
 pub use rte::{RemappableRte, Rte};
 
-/// The number by which interrupts are addressed to a CPU.
+/// The ID of a local APIC, by which interrupts are addressed to a CPU.
 ///
-/// 8 bits in xAPIC mode, 32 in x2APIC mode. It is neither the CPU's number in
-/// this kernel nor its ACPI UID.
+/// 8 bits in xAPIC mode, 32 in x2APIC mode. It is neither the CPU number in this kernel nor the
+/// ACPI UID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ApicId(pub u32);
 
 impl ApicId {
-    /// The highest ID that a CPU can have in xAPIC mode; 255 addresses all CPUs
-    /// (SDM vol. 3A, 12.6.2.1).
+    /// The highest APIC ID of a CPU in xAPIC mode; 255 addresses all CPUs (SDM vol. 3A, 12.6.2.1).
     pub const XAPIC_MAX: Self = Self(254);
-    /// The highest ID that a CPU can have in x2APIC mode; the next one addresses
-    /// all CPUs (SDM vol. 3A, 12.12.9).
+    /// The highest APIC ID of a CPU in x2APIC mode; the next value addresses all CPUs (SDM vol. 3A,
+    /// 12.12.9).
     pub const X2APIC_MAX: Self = Self(0xffff_fffe);
 
-    /// Its number.
+    /// Returns the number.
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0
     }
 
-    /// The ID in 8 bits, or `None` if it is above [`ApicId::XAPIC_MAX`].
+    /// Returns the ID in 8 bits, or `None` if it is above [`ApicId::XAPIC_MAX`].
     #[must_use]
     pub const fn xapic(self) -> Option<u8> {
         if self.0 <= Self::XAPIC_MAX.0 {
@@ -66,14 +65,14 @@ impl ApicId {
     }
 }
 
-/// Hexadecimal, because the bits are socket, core and thread.
+/// Hexadecimal, because groups of bits encode socket, core and thread.
 impl fmt::Display for ApicId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#04x}", self.0)
     }
 }
 
-/// The level at which an interrupt input is asserted.
+/// The polarity of an interrupt input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Polarity {
     /// Active high.
@@ -102,12 +101,12 @@ impl fmt::Display for Polarity {
     }
 }
 
-/// Whether an input counts its edges or holds its level.
+/// The trigger mode of an interrupt input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Trigger {
     /// One interrupt for each edge.
     Edge,
-    /// One interrupt after the other while the input is asserted.
+    /// Interrupts repeat for as long as the input is asserted.
     Level,
 }
 
@@ -131,15 +130,15 @@ impl fmt::Display for Trigger {
     }
 }
 
-/// What an interrupt message does at the CPU (SDM vol. 3A, 12.5.1 and 12.6.1).
+/// The delivery mode of an interrupt message (SDM vol. 3A, 12.5.1 and 12.6.1).
 ///
-/// Not every source can send every mode; the registers' types say which.
+/// Not every source supports every mode; see the types of the registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Delivery {
     /// An interrupt with the given vector.
     Fixed = 0,
-    /// The same, at the CPU of those addressed that has the lowest priority.
+    /// Like [`Delivery::Fixed`], but to the addressed CPU with the lowest priority.
     LowestPriority = 1,
     /// A system-management interrupt. The vector must be 0.
     Smi = 2,
@@ -147,14 +146,14 @@ pub enum Delivery {
     Nmi = 4,
     /// INIT. The vector must be 0.
     Init = 5,
-    /// The start-up IPI. The vector is the number of the page to start at.
+    /// The start-up IPI. The vector is the number of the start page.
     StartUp = 6,
-    /// The CPU asks the 8259 for the vector.
+    /// An interrupt whose vector the CPU requests from the 8259.
     ExtInt = 7,
 }
 
 impl Delivery {
-    /// Every mode.
+    /// All modes.
     pub const ALL: [Self; 7] = [
         Self::Fixed,
         Self::LowestPriority,
@@ -165,7 +164,7 @@ impl Delivery {
         Self::ExtInt,
     ];
 
-    /// The mode with these three bits; `None` for 3, which is reserved.
+    /// Returns the mode with these three bits; `None` for 3, which is reserved.
     #[must_use]
     pub const fn from_bits(bits: u8) -> Option<Self> {
         match bits & 7 {
@@ -180,18 +179,17 @@ impl Delivery {
         }
     }
 
-    /// The three bits, in place: 10:8 of every register that has them.
+    /// The mode in bits 10:8, where every register with a delivery mode has it.
     pub(crate) const fn field(self) -> u64 {
         (self as u64) << 8
     }
 
-    /// From bits 10:8 of a register.
+    /// The mode in bits 10:8 of a register.
     pub(crate) const fn from_field(register: u64) -> Option<Self> {
         Self::from_bits((register >> 8) as u8)
     }
 
-    /// Whether the vector is used as a vector, and so must not be below 16
-    /// (SDM vol. 3A, 12.5.2).
+    /// Whether the vector field holds a vector, which must not be below 16 (SDM vol. 3A, 12.5.2).
     #[must_use]
     pub const fn uses_vector(self) -> bool {
         matches!(self, Self::Fixed | Self::LowestPriority)
@@ -212,34 +210,30 @@ impl fmt::Display for Delivery {
     }
 }
 
-/// Why a value cannot be encoded or decoded.
+/// An error of an encoder or decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EncodingError {
-    /// The destination has more bits than the register: the ID and the highest
-    /// one that fits.
+    /// The destination does not fit into the field.
     Destination {
-        /// The number that was to be written.
+        /// The destination.
         id: u32,
-        /// The highest that can be.
+        /// The highest possible destination.
         max: u32,
     },
-    /// The source cannot send this mode, or the mode's three bits are the
-    /// reserved ones (3).
+    /// The source does not support this delivery mode, or the mode is the reserved one (3).
     Delivery(u8),
-    /// The vector is below 16, which the APIC refuses to send or accept.
+    /// The vector is below 16; the APIC neither sends nor accepts such vectors.
     Vector(u8),
-    /// The two shorthands that name several CPUs cannot send this mode.
+    /// The self and all-including-self shorthands do not support this mode.
     Shorthand(Delivery),
-    /// The address does not begin a page below 1 MiB, so that a start-up IPI can
-    /// name it.
+    /// A start-up IPI cannot encode this address: it is not that of a page below 1 MiB.
     StartUpAddress(u64),
-    /// Reserved bits are set; one bit each.
+    /// Reserved bits are set. Each bit of the mask is one of them.
     Reserved(u64),
-    /// The entry or message is of the other format: remappable instead of
-    /// compatible, or the reverse.
+    /// The entry or message has the other format: remappable instead of compatible, or vice versa.
     Format,
-    /// The address is not that of an interrupt message: bits 31:20 are not 0FEEh,
-    /// or bits above are set.
+    /// The address is not that of an interrupt message: bits 31:20 are not 0FEEh, or higher bits
+    /// are set.
     MessageAddress(u64),
 }
 

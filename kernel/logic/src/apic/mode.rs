@@ -1,17 +1,18 @@
-//! Which form of the local APIC to use.
+//! Selection of the local APIC mode.
 //!
-//! All CPUs are in the same form (SDM vol. 3A, 12.12.8.2), so this is decided
-//! once, before the first AP starts.
+//! All CPUs use the same mode (SDM vol. 3A, 12.12.8.2), so the kernel selects it once, before it
+//! starts the first AP.
 
 use super::ApicId;
 use core::fmt;
 
-/// The form of the local APIC that the kernel uses.
+/// The mode of the local APIC that the kernel uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
-    /// The memory-mapped form. CPUs with an ID of 255 or above cannot be reached.
+    /// xAPIC mode, with memory-mapped registers. CPUs with an ID of 255 or above cannot be
+    /// addressed.
     XApic,
-    /// The MSR form.
+    /// x2APIC mode, with MSRs.
     X2Apic,
 }
 
@@ -24,70 +25,71 @@ impl fmt::Display for Mode {
     }
 }
 
-/// The value of the option `apic=`.
+/// The value of the `apic=` option.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ModeOption {
-    /// x2APIC where the CPU has it, else xAPIC.
+    /// x2APIC mode if the CPU supports it, otherwise xAPIC mode.
     #[default]
     Auto,
-    /// The memory-mapped form.
+    /// xAPIC mode.
     XApic,
-    /// The MSR form.
+    /// x2APIC mode.
     X2Apic,
 }
 
-/// What the choice depends on.
+/// The facts on which the selection depends.
 #[derive(Clone, Copy, Debug)]
 #[allow(
     clippy::struct_excessive_bools,
     reason = "they are independent facts about the machine"
 )]
 pub struct Situation {
-    /// The command line's `apic=`.
+    /// The `apic=` option of the command line.
     pub option: ModeOption,
-    /// CPUID.01H:ECX\[21\]: the CPU has the x2APIC.
+    /// CPUID.01H:ECX\[21\]: the CPU supports x2APIC mode.
     pub has_x2apic: bool,
-    /// The ID of the CPU that the machine started with.
+    /// The APIC ID of the bootstrap processor.
     pub bsp: ApicId,
-    /// The highest ID among the CPUs that are to be used.
+    /// The highest APIC ID of the CPUs to be used.
     pub highest: ApicId,
-    /// The BSP was in x2APIC mode when the kernel got it.
+    /// The BSP was in x2APIC mode when firmware passed control to the kernel.
     pub firmware_x2apic: bool,
-    /// `IA32_XAPIC_DISABLE_STATUS` (MSR 0BDh) bit 0: x2APIC mode cannot be left.
-    /// The MSR exists where `IA32_ARCH_CAPABILITIES` (MSR 10Ah) bit 21 is set.
+    /// `IA32_XAPIC_DISABLE_STATUS` (MSR 0BDh) bit 0: software cannot leave x2APIC mode. The MSR
+    /// exists if `IA32_ARCH_CAPABILITIES` (MSR 10Ah) bit 21 is set.
     pub locked: bool,
-    /// The DMAR table's flags bit 1: firmware asks not to use the x2APIC.
+    /// Firmware requests that the OS not use x2APIC mode:
+    /// [`Dmar::opts_out_of_x2apic`](crate::acpi::dmar::Dmar::opts_out_of_x2apic).
     pub opt_out: bool,
 }
 
-/// The form, and why it was chosen.
+/// The selected mode and the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// The form to use.
+    /// The mode to use.
     pub mode: Mode,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// CPUs with an ID of 255 or above exist, and this form cannot reach them:
-    /// [`Topology::restrict_to`](crate::topology::Topology::restrict_to) leaves them out.
+    /// There are CPUs with an ID of 255 or above, which this mode cannot address;
+    /// [`Topology::restrict_to`](crate::topology::Topology::restrict_to) excludes them.
     pub leaves_out_cpus: bool,
 }
 
-/// Why a form was chosen.
+/// The reason for the selection of a mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The command line says so.
+    /// The command line requests it.
     Option,
-    /// The command line says so, though firmware asks not to use the x2APIC.
+    /// The command line requests x2APIC mode, although firmware requests not to use it.
     OptionAgainstOptOut,
-    /// The CPU has no x2APIC.
+    /// The CPU does not support x2APIC mode.
     NoX2Apic,
-    /// The CPU has the x2APIC, and nothing speaks against it.
+    /// The CPU supports x2APIC mode, and there is no objection.
     HasX2Apic,
-    /// Firmware has set x2APIC mode already.
+    /// Firmware has enabled x2APIC mode already, or the CPU cannot leave it.
     FirmwareX2Apic,
-    /// Firmware asks not to use the x2APIC.
+    /// Firmware requests not to use x2APIC mode.
     OptOut,
-    /// Firmware asks not to use the x2APIC, but has CPUs that need it.
+    /// Firmware requests not to use x2APIC mode, but there are CPUs that require it.
     IdsAgainstOptOut,
 }
 
@@ -109,14 +111,14 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Why the form that the command line asks for cannot be had.
+/// The reason why the requested mode cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// `apic=x2apic`, but the CPU has none.
+    /// `apic=x2apic`, but the CPU does not support it.
     NoX2Apic,
-    /// `apic=xapic`, but the CPU does not let x2APIC mode be left.
+    /// `apic=xapic`, but the CPU cannot leave x2APIC mode.
     Locked,
-    /// xAPIC mode, but the BSP's own ID does not fit in it.
+    /// xAPIC mode, but the APIC ID of the BSP does not fit.
     BspId(ApicId),
 }
 
@@ -137,12 +139,12 @@ impl fmt::Display for Refusal {
 
 impl core::error::Error for Refusal {}
 
-/// Chooses the form.
+/// Selects the mode.
 ///
 /// # Errors
 ///
-/// [`Refusal`]. [`Refusal::NoX2Apic`] and [`Refusal::Locked`] only where the
-/// command line asks for a form; `auto` is then always possible.
+/// [`Refusal`]. [`Refusal::NoX2Apic`] and [`Refusal::Locked`] occur only if the command line
+/// requests a mode; `auto` is then always possible.
 pub fn choose_mode(situation: &Situation) -> Result<Choice, Refusal> {
     let s = situation;
     let large = s.highest > ApicId::XAPIC_MAX;

@@ -1,30 +1,29 @@
 //! Message-signalled interrupts: the address and data that a device writes.
 //!
-//! The compatible format names a CPU (SDM vol. 3A, 12.11.1 and 12.11.2), the
-//! remappable one an entry of the interrupt-remapping table (VT-d specification,
-//! 5.1.5.2).
+//! A message in compatible format addresses a CPU (SDM vol. 3A, 12.11.1 and 12.11.2), one in
+//! remappable format an entry of the interrupt-remapping table (VT-d specification, 5.1.5.2).
 
 use super::{ApicId, Delivery, EncodingError, Trigger};
 
-/// What a device's address and data registers get. The upper 32 bits of the
-/// address are 0.
+/// The values for the address and data registers of a device. The upper 32 bits of the address are
+/// 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Goes into the address register.
+    /// The value of the address register.
     pub address: u32,
-    /// Goes into the data register.
+    /// The value of the data register.
     pub data: u32,
 }
 
-/// Bits 31:20 of every message's address.
+/// Bits 31:20 of the address of every message.
 const BASE: u32 = 0xfee0_0000;
-/// RH, or SHV in the remappable format.
+/// RH; SHV in the remappable format.
 const REDIRECTION: u32 = 1 << 3;
-/// DM.
+/// DM, the destination mode.
 const LOGICAL: u32 = 1 << 2;
-/// Which format: 1 is remappable.
+/// Interrupt format: 1 is remappable.
 const FORMAT: u32 = 1 << 4;
-/// Bit 14 of the data: the level, asserted.
+/// Bit 14 of the data: level, assert.
 const ASSERT: u32 = 1 << 14;
 
 /// A message in compatible format.
@@ -32,26 +31,26 @@ const ASSERT: u32 = 1 << 14;
 pub struct Msi {
     /// Data bits 7:0.
     pub vector: u8,
-    /// Data bits 10:8; all but start-up.
+    /// Data bits 10:8; all modes except start-up.
     pub delivery: Delivery,
-    /// Data bit 15. Devices send edges; level is for bridges that forward pins.
+    /// Data bit 15. Devices use edge; level is for bridges that forward pins.
     pub trigger: Trigger,
-    /// Address bits 19:12 are its bits 7:0; bits 11:5 its bits 14:8, which only
-    /// hypervisors that announce it take into account.
+    /// The destination: bits 7:0 in address bits 19:12, bits 14:8 in address bits 11:5. Only
+    /// hypervisors that advertise the extended destination evaluate the latter.
     pub destination: u16,
-    /// Address bit 2, DM: whether the destination is a logical one.
+    /// Address bit 2, DM: whether the destination is logical.
     pub logical: bool,
-    /// Address bit 3, RH: deliver to the CPU of the lowest priority only.
+    /// Address bit 3, RH: deliver only to the CPU with the lowest priority.
     pub redirection_hint: bool,
 }
 
 impl Msi {
-    /// An edge with fixed, physical delivery to one CPU.
+    /// An edge-triggered message with fixed, physical delivery to one CPU.
     ///
     /// # Errors
     ///
-    /// [`EncodingError::Destination`] if the ID is above 254, or, with `extended`,
-    /// above 32767. [`EncodingError::Vector`] below 16.
+    /// [`EncodingError::Destination`] if the ID is above 254, or, with `extended`, above 32767.
+    /// [`EncodingError::Vector`] below 16.
     pub const fn fixed(vector: u8, cpu: ApicId, extended: bool) -> Result<Self, EncodingError> {
         let max = if extended { 0x7fff } else { 254 };
         if cpu.0 > max {
@@ -70,12 +69,11 @@ impl Msi {
         })
     }
 
-    /// Address and data.
+    /// Encodes address and data.
     ///
     /// # Errors
     ///
-    /// [`EncodingError::Delivery`] for a start-up IPI,
-    /// [`EncodingError::Destination`] above 32767.
+    /// [`EncodingError::Delivery`] for a start-up IPI, [`EncodingError::Destination`] above 32767.
     pub const fn encode(self) -> Result<Message, EncodingError> {
         if matches!(self.delivery, Delivery::StartUp) {
             return Err(EncodingError::Delivery(self.delivery as u8));
@@ -90,7 +88,7 @@ impl Msi {
             0
         };
         let logical = if self.logical { LOGICAL } else { 0 };
-        // The level bit counts for level-triggered messages only; those assert.
+        // The level bit applies only to level-triggered messages, which always assert.
         let level = match self.trigger {
             Trigger::Edge => 0,
             Trigger::Level => ASSERT,
@@ -104,12 +102,12 @@ impl Msi {
         })
     }
 
-    /// Reads address and data.
+    /// Decodes address and data.
     ///
     /// # Errors
     ///
-    /// [`EncodingError::MessageAddress`], [`EncodingError::Format`] for a
-    /// remappable message, [`EncodingError::Delivery`] for the modes 3 and start-up.
+    /// [`EncodingError::MessageAddress`], [`EncodingError::Format`] for a remappable message,
+    /// [`EncodingError::Delivery`] for mode 3 and start-up.
     pub const fn decode(message: Message) -> Result<Self, EncodingError> {
         let Message { address, data } = message;
         if address >> 20 != BASE >> 20 {
@@ -138,16 +136,16 @@ impl Msi {
 /// A message in remappable format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RemappableMsi {
-    /// The entry of the remapping table: address bits 19:5 are its bits 14:0,
-    /// address bit 2 its bit 15.
+    /// The index of the entry in the remapping table: bits 14:0 in address bits 19:5, bit 15 in
+    /// address bit 2.
     pub handle: u16,
-    /// Address bit 3, SHV: data bits 15:0 are added to the handle, so that the
-    /// messages of one device are neighbours in the table.
+    /// Address bit 3, SHV: the CPU adds data bits 15:0 to the handle, so that the messages of one
+    /// device have consecutive entries in the table.
     pub subhandle: Option<u16>,
 }
 
 impl RemappableMsi {
-    /// Address and data.
+    /// Encodes address and data.
     #[must_use]
     pub const fn encode(self) -> Message {
         let handle = self.handle as u32;
@@ -161,12 +159,12 @@ impl RemappableMsi {
         }
     }
 
-    /// Reads address and data. Without SHV the data is not looked at.
+    /// Decodes address and data. Without SHV the data is ignored.
     ///
     /// # Errors
     ///
-    /// [`EncodingError::MessageAddress`], [`EncodingError::Format`] for a
-    /// compatible message, [`EncodingError::Reserved`] for data bits 31:16 with SHV.
+    /// [`EncodingError::MessageAddress`], [`EncodingError::Format`] for a compatible message,
+    /// [`EncodingError::Reserved`] for data bits 31:16 with SHV.
     pub const fn decode(message: Message) -> Result<Self, EncodingError> {
         let Message { address, data } = message;
         if address >> 20 != BASE >> 20 {

@@ -1,11 +1,11 @@
-//! The local APIC's registers: where each lies in either form.
+//! The registers of the local APIC and their locations in both modes.
 //!
-//! xAPIC: offsets in the 4 KiB page (SDM vol. 3A, table 12-1). x2APIC: MSRs 800h
-//! to 83Fh (table 12-6), at 800h + offset / 16, save for what only one form has.
+//! xAPIC: offsets in the 4 KiB page (SDM vol. 3A, table 12-1). x2APIC: MSRs 800h to 83Fh (table
+//! 12-6), at 800h + offset / 16, except for registers that only one mode has.
 
 use core::fmt;
 
-/// A register of the local APIC. 32 bits wide, but for the x2APIC's ICR of 64.
+/// A register of the local APIC. All are 32 bits wide, except the 64-bit ICR of the x2APIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Register {
     /// Local APIC ID.
@@ -14,33 +14,33 @@ pub enum Register {
     Version,
     /// Task priority.
     Tpr,
-    /// Arbitration priority. xAPIC only, and not in current CPUs.
+    /// Arbitration priority. xAPIC only, and absent from current CPUs.
     Apr,
     /// Processor priority.
     Ppr,
-    /// End of interrupt; write only. The x2APIC takes 0 and nothing else.
+    /// End of interrupt; write-only. In x2APIC mode only the value 0 may be written.
     Eoi,
-    /// Remote read. xAPIC only, and not in current CPUs.
+    /// Remote read. xAPIC only, and absent from current CPUs.
     Rrd,
-    /// Logical destination. In x2APIC mode read only.
+    /// Logical destination. Read-only in x2APIC mode.
     Ldr,
     /// Destination format. xAPIC only.
     Dfr,
     /// Spurious-interrupt vector.
     Svr,
-    /// In service: 32 vectors each, from `32 * n`; n is 0 to 7.
+    /// In-service register: 32 vectors for each part n (0 to 7), starting at `32 * n`.
     Isr(Part),
-    /// Trigger mode, likewise.
+    /// Trigger mode register, with the same parts.
     Tmr(Part),
-    /// Interrupt request, likewise.
+    /// Interrupt request register, with the same parts.
     Irr(Part),
-    /// Error status. Write 0 before reading, which latches it.
+    /// Error status. Software writes 0 before it reads; the write latches the status.
     Esr,
-    /// LVT entry for corrected machine checks.
+    /// LVT entry for corrected machine checks (CMCI).
     LvtCmci,
-    /// Interrupt command. In xAPIC form the low half, whose write sends.
+    /// Interrupt command. In xAPIC mode the low half; writing it sends the IPI.
     Icr,
-    /// The high half of the interrupt command. xAPIC only.
+    /// The high half of the interrupt command register. xAPIC only.
     IcrHigh,
     /// LVT entry of the timer.
     LvtTimer,
@@ -52,24 +52,24 @@ pub enum Register {
     LvtLint0,
     /// LVT entry of pin LINT1.
     LvtLint1,
-    /// LVT entry of the APIC's own errors.
+    /// LVT entry for errors of the APIC itself.
     LvtError,
     /// The timer's initial count.
     TimerInitial,
-    /// The timer's current count; read only.
+    /// The timer's current count; read-only.
     TimerCurrent,
     /// The timer's divide configuration.
     TimerDivide,
-    /// Self IPI; write only. x2APIC only.
+    /// Self IPI; write-only. x2APIC only.
     SelfIpi,
 }
 
-/// Which eighth of the 256 vectors: 0 to 7.
+/// A part of the ISR, TMR or IRR: one eighth of the 256 vectors, 0 to 7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Part(u8);
 
 impl Part {
-    /// All eight, the lowest vectors first.
+    /// All eight parts, in ascending order of vectors.
     pub const ALL: [Self; 8] = [
         Self(0),
         Self(1),
@@ -81,19 +81,19 @@ impl Part {
         Self(7),
     ];
 
-    /// The part with this number, or `None` above 7.
+    /// Returns the part with this number, or `None` above 7.
     #[must_use]
     pub const fn new(number: u8) -> Option<Self> {
         if number < 8 { Some(Self(number)) } else { None }
     }
 
-    /// The part that a vector is in; its bit there is `vector % 32`.
+    /// Returns the part that contains a vector; the vector's bit in it is `vector % 32`.
     #[must_use]
     pub const fn of(vector: u8) -> Self {
         Self(vector >> 5)
     }
 
-    /// Its number, 0 to 7.
+    /// Returns the number, 0 to 7.
     #[must_use]
     pub const fn get(self) -> u8 {
         self.0
@@ -104,7 +104,7 @@ impl Register {
     /// The MSR of the x2APIC's first register.
     pub const MSR_BASE: u32 = 0x800;
 
-    /// The registers that stand alone: all but ISR, TMR and IRR.
+    /// The registers without parts: all except ISR, TMR and IRR.
     pub const SINGLE: [Self; 24] = [
         Self::Id,
         Self::Version,
@@ -132,7 +132,7 @@ impl Register {
         Self::SelfIpi,
     ];
 
-    /// The offset that the register has, or would have, in the xAPIC's page.
+    /// The offset that the register has, or would have, in the xAPIC page.
     #[inline]
     const fn offset(self) -> u16 {
         match self {
@@ -166,8 +166,7 @@ impl Register {
         }
     }
 
-    /// The offset in the xAPIC's page, in bytes; `None` if only the x2APIC has
-    /// the register.
+    /// Returns the offset in the xAPIC page, in bytes; `None` if only the x2APIC has the register.
     #[inline]
     #[must_use]
     pub const fn xapic_offset(self) -> Option<u16> {
@@ -177,7 +176,7 @@ impl Register {
         }
     }
 
-    /// The number of the x2APIC's MSR; `None` if only the xAPIC has the register.
+    /// Returns the number of the x2APIC MSR; `None` if only the xAPIC has the register.
     #[inline]
     #[must_use]
     pub const fn x2apic_msr(self) -> Option<u32> {
@@ -187,7 +186,7 @@ impl Register {
         }
     }
 
-    /// The SDM's short name; of ISR, TMR and IRR without the part.
+    /// Returns the short name that the SDM uses; for ISR, TMR and IRR without the part.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,12 +1,11 @@
-//! The I/O APIC's redirection entries, in both formats: the compatible one
-//! (82093AA data sheet, 3.2.4) and the remappable one, which names an entry of
-//! the interrupt-remapping table instead of a CPU (VT-d specification, 5.1.5.1).
+//! The redirection entries of the I/O APIC in both formats: the compatible format (82093AA data
+//! sheet, 3.2.4) and the remappable format, which refers to an entry of the interrupt-remapping
+//! table instead of a CPU (VT-d specification, 5.1.5.1).
 //!
-//! An entry is 64 bits behind a 32-bit window. **To arm or change an entry: write
-//! the low half with the mask set, then the high half, then the low half as it
-//! shall be.** [`write_order`] gives the three writes. In any other order the pin
-//! is unmasked while the destination is still the old one. To mask, the low half
-//! alone is enough.
+//! An entry has 64 bits, but the window has 32. **To unmask or change an entry, write the low half
+//! with the mask bit set, then the high half, then the final low half.** [`write_order`] returns
+//! the three writes. In any other order the pin would be unmasked while the destination is still
+//! the old one. To mask an entry, a write of the low half is sufficient.
 
 use super::{ApicId, Delivery, EncodingError, Polarity, Trigger};
 use core::fmt;
@@ -18,10 +17,10 @@ const POLARITY: u32 = 13;
 const REMOTE_IRR: u64 = 1 << 14;
 const TRIGGER: u32 = 15;
 const MASK: u64 = 1 << 16;
-/// Which format: 1 is remappable.
+/// Interrupt format: 1 is remappable.
 const FORMAT: u64 = 1 << 48;
 
-/// One of the two halves of an entry.
+/// A half of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Half {
     /// Vector, modes and mask.
@@ -30,8 +29,8 @@ pub enum Half {
     High,
 }
 
-/// The writes that bring a new entry into force without a moment in which half
-/// of it is old: masked low, high, low.
+/// Returns the writes that change an entry such that no interrupt uses half of the old and half of
+/// the new entry: masked low, high, low.
 #[must_use]
 pub const fn write_order(entry: u64) -> [(Half, u32); 3] {
     let low = entry as u32;
@@ -48,27 +47,27 @@ pub const fn write_order(entry: u64) -> [(Half, u32); 3] {
 pub struct Rte {
     /// Bits 7:0.
     pub vector: u8,
-    /// Bits 10:8; all but start-up.
+    /// Bits 10:8; all modes except start-up.
     pub delivery: Delivery,
-    /// Bit 11: whether the destination is a logical one.
+    /// Bit 11: whether the destination is logical.
     pub logical: bool,
-    /// Bit 12, read only: waits to be sent.
+    /// Delivery status, bit 12, read-only: the interrupt has not been sent yet.
     pub pending: bool,
     /// Bit 13.
     pub polarity: Polarity,
-    /// Bit 14, read only: a level-triggered interrupt waits for its EOI.
+    /// Remote IRR, bit 14, read-only: the EOI of a level-triggered interrupt is outstanding.
     pub remote_irr: bool,
     /// Bit 15.
     pub trigger: Trigger,
     /// Bit 16.
     pub masked: bool,
-    /// Bits 63:56 are its bits 7:0; bits 55:49 its bits 14:8, which only
-    /// hypervisors that announce it take into account.
+    /// The destination: bits 7:0 in bits 63:56, bits 14:8 in bits 55:49. Only hypervisors that
+    /// advertise the extended destination evaluate the latter.
     pub destination: u16,
 }
 
 impl Rte {
-    /// What an entry is after reset: masked, and all else 0.
+    /// The value of an entry after reset: masked, all other bits 0.
     pub const MASKED: Self = Self {
         vector: 0,
         delivery: Delivery::Fixed,
@@ -81,7 +80,7 @@ impl Rte {
         destination: 0,
     };
 
-    /// The highest destination in eight bits: what every I/O APIC has.
+    /// The highest 8-bit destination, which every I/O APIC supports.
     pub const MAX_DESTINATION: u32 = 254;
     /// The highest destination with the seven extended bits.
     pub const MAX_EXTENDED_DESTINATION: u32 = 0x7fff;
@@ -90,8 +89,8 @@ impl Rte {
     ///
     /// # Errors
     ///
-    /// [`EncodingError::Destination`] if the ID is above 254, or, with `extended`,
-    /// above 32767; also for 255 itself without it. [`EncodingError::Vector`] below 16.
+    /// [`EncodingError::Destination`] if the ID is above 254, or, with `extended`, above 32767.
+    /// [`EncodingError::Vector`] below 16.
     pub const fn fixed(
         vector: u8,
         cpu: ApicId,
@@ -120,18 +119,17 @@ impl Rte {
         })
     }
 
-    /// The entry, masked or not.
+    /// Returns the entry with the mask bit set or clear.
     #[must_use]
     pub const fn with_mask(self, masked: bool) -> Self {
         Self { masked, ..self }
     }
 
-    /// The entry's 64 bits. The two read-only bits are left 0.
+    /// Encodes the 64 bits of the entry. The two read-only bits are 0.
     ///
     /// # Errors
     ///
-    /// [`EncodingError::Delivery`] for a start-up IPI,
-    /// [`EncodingError::Destination`] above 32767.
+    /// [`EncodingError::Delivery`] for a start-up IPI, [`EncodingError::Destination`] above 32767.
     pub const fn encode(self) -> Result<u64, EncodingError> {
         if matches!(self.delivery, Delivery::StartUp) {
             return Err(EncodingError::Delivery(self.delivery as u8));
@@ -153,13 +151,12 @@ impl Rte {
             | (id as u64 & 0xff) << 56)
     }
 
-    /// Reads an entry.
+    /// Decodes an entry.
     ///
     /// # Errors
     ///
-    /// [`EncodingError::Format`] for a remappable entry,
-    /// [`EncodingError::Delivery`] for the modes 3 and start-up,
-    /// [`EncodingError::Reserved`] for bits 47:17.
+    /// [`EncodingError::Format`] for a remappable entry, [`EncodingError::Delivery`] for mode 3 and
+    /// start-up, [`EncodingError::Reserved`] for bits 47:17.
     pub const fn decode(bits: u64) -> Result<Self, EncodingError> {
         const RESERVED: u64 = 0x0000_ffff_fffe_0000;
         if bits & FORMAT != 0 {
@@ -209,30 +206,29 @@ impl fmt::Display for Rte {
 
 /// A redirection entry in remappable format.
 ///
-/// Vector, destination and delivery are in the remapping table. The vector stays
-/// in the entry too, because the EOI that a CPU sends to the I/O APIC is matched
-/// by it: it must be the one that the table's entry has.
+/// Vector, destination and delivery mode are in the remapping table. The entry must contain the
+/// same vector as the remapping table, because the I/O APIC compares it with the vector of the EOI
+/// message from the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RemappableRte {
     /// Bits 7:0.
     pub vector: u8,
-    /// The entry of the remapping table: bits 63:49 are its bits 14:0, bit 11 its
-    /// bit 15.
+    /// The index of the entry in the remapping table: bits 14:0 in bits 63:49, bit 15 in bit 11.
     pub index: u16,
-    /// Bit 12, read only: waits to be sent.
+    /// Delivery status, bit 12, read-only: the interrupt has not been sent yet.
     pub pending: bool,
     /// Bit 13.
     pub polarity: Polarity,
-    /// Bit 14, read only: a level-triggered interrupt waits for its EOI.
+    /// Remote IRR, bit 14, read-only: the EOI of a level-triggered interrupt is outstanding.
     pub remote_irr: bool,
-    /// Bit 15; must be what the table's entry has.
+    /// Bit 15; must match the entry of the remapping table.
     pub trigger: Trigger,
     /// Bit 16.
     pub masked: bool,
 }
 
 impl RemappableRte {
-    /// The entry's 64 bits. The two read-only bits are left 0.
+    /// Encodes the 64 bits of the entry. The two read-only bits are 0.
     #[must_use]
     pub const fn encode(self) -> u64 {
         let index = self.index as u64;
@@ -246,12 +242,12 @@ impl RemappableRte {
             | (index & 0x7fff) << 49
     }
 
-    /// Reads an entry.
+    /// Decodes an entry.
     ///
     /// # Errors
     ///
-    /// [`EncodingError::Format`] for a compatible entry,
-    /// [`EncodingError::Reserved`] for bits 47:17 and 10:8.
+    /// [`EncodingError::Format`] for a compatible entry, [`EncodingError::Reserved`] for bits 47:17
+    /// and 10:8.
     pub const fn decode(bits: u64) -> Result<Self, EncodingError> {
         const RESERVED: u64 = 0x0000_ffff_fffe_0700;
         if bits & FORMAT == 0 {

@@ -1,5 +1,5 @@
-//! The registers that say what the local APIC is and how it fares: version,
-//! spurious-interrupt vector, error status, and the logical destination.
+//! The version, spurious-interrupt vector, error status and logical destination registers of the
+//! local APIC.
 
 use crate::registers::{Flags, Names};
 use core::fmt;
@@ -9,7 +9,7 @@ use core::fmt;
 pub struct Version(pub u32);
 
 impl Version {
-    /// Bits 7:0: 10h to 15h for the APICs inside the CPU, 0xh for the 82489DX.
+    /// Bits 7:0: 10h to 15h for integrated APICs, 0xh for the 82489DX.
     #[must_use]
     pub const fn number(self) -> u8 {
         self.0 as u8
@@ -27,7 +27,7 @@ impl Version {
         self.0 & 1 << 24 != 0
     }
 
-    /// AMD's bit 31: there are extended registers from offset 400h (APM vol. 2, 16.3.4).
+    /// Bit 31, AMD only: there are extended registers from offset 400h (APM vol. 2, 16.3.4).
     #[must_use]
     pub const fn has_extended_registers(self) -> bool {
         self.0 & 1 << 31 != 0
@@ -54,15 +54,15 @@ impl fmt::Display for Version {
 pub struct Svr {
     /// Bits 7:0. CPUs before the Pentium 4 hard-wire bits 3:0 to 1.
     pub vector: u8,
-    /// Bit 8: the APIC is enabled by software. While it is not, all LVT entries are masked.
+    /// Bit 8: the APIC is enabled by software. If clear, all LVT entries are masked.
     pub enabled: bool,
-    /// Bit 12: EOIs of level-triggered interrupts are not sent to the I/O APICs.
-    /// Only where [`Version::can_suppress_eoi_broadcast`].
+    /// Bit 12: EOIs of level-triggered interrupts are not broadcast to the I/O APICs. Requires
+    /// [`Version::can_suppress_eoi_broadcast`].
     pub suppress_eoi_broadcast: bool,
 }
 
 impl Svr {
-    /// Enabled, with this vector.
+    /// An enabled APIC with this spurious vector.
     #[must_use]
     pub const fn enabled(vector: u8) -> Self {
         Self {
@@ -72,14 +72,13 @@ impl Svr {
         }
     }
 
-    /// The register's value. Bit 9, focus checking, is left 0: it is reserved in
-    /// current CPUs.
+    /// Encodes the register. Bit 9, focus processor checking, is 0: it is reserved in current CPUs.
     #[must_use]
     pub const fn encode(self) -> u32 {
         self.vector as u32 | (self.enabled as u32) << 8 | (self.suppress_eoi_broadcast as u32) << 12
     }
 
-    /// Reads the register; reserved bits are ignored.
+    /// Decodes the register; reserved bits are ignored.
     #[must_use]
     pub const fn decode(value: u32) -> Self {
         Self {
@@ -97,7 +96,7 @@ impl Svr {
 pub struct Esr(pub u32);
 
 impl Esr {
-    /// Every bit that reports an error, with its name.
+    /// The error bits and their names.
     pub const NAMES: Names = &[
         (0, "send-checksum"),
         (1, "receive-checksum"),
@@ -127,40 +126,39 @@ impl fmt::Display for Esr {
     }
 }
 
-/// The logical destination register of the xAPIC: the logical ID in bits 31:24
-/// (SDM vol. 3A, 12.6.2.2, figure 12-13).
+/// Encodes the xAPIC logical destination register: the logical ID in bits 31:24 (SDM vol. 3A,
+/// 12.6.2.2, figure 12-13).
 #[must_use]
 pub const fn xapic_ldr(logical_id: u8) -> u32 {
     (logical_id as u32) << 24
 }
 
-/// The logical ID that the x2APIC derives from an APIC ID, and shows in its
-/// read-only LDR: the cluster in bits 31:16, one bit of 15:0 for the CPU
-/// (SDM vol. 3A, 12.12.10.2).
+/// Returns the logical ID that the x2APIC derives from an APIC ID and shows in its read-only LDR:
+/// the cluster in bits 31:16, one bit of 15:0 for the CPU (SDM vol. 3A, 12.12.10.2).
 #[must_use]
 pub const fn x2apic_logical_id(id: super::ApicId) -> u32 {
     (id.0 >> 4) << 16 | 1 << (id.0 & 0xf)
 }
 
-/// The model of the xAPIC's destination format register: bits 31:28, the rest is
-/// all ones (SDM vol. 3A, 12.6.2.2, figure 12-14).
+/// The model of the xAPIC destination format register: bits 31:28; the other bits are ones (SDM
+/// vol. 3A, 12.6.2.2, figure 12-14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Dfr {
-    /// Each of the eight bits is a CPU. The value after reset.
+    /// Flat model: each of the eight bits of a logical ID is a CPU. The value after reset.
     Flat = 0xffff_ffff,
-    /// Four bits of cluster, four CPUs in each.
+    /// Cluster model: four bits select the cluster, four bits the CPUs in it.
     Cluster = 0x0fff_ffff,
 }
 
 impl Dfr {
-    /// The register's value.
+    /// Encodes the register.
     #[must_use]
     pub const fn encode(self) -> u32 {
         self as u32
     }
 
-    /// Reads the register; `None` for a model that does not exist.
+    /// Decodes the register; returns `None` for an undefined model.
     #[must_use]
     pub const fn decode(value: u32) -> Option<Self> {
         match value >> 28 {

@@ -1,30 +1,30 @@
-//! The local APIC timer's counts (SDM vol. 3A, 12.5.4, figure 12-10).
+//! The count registers of the local APIC timer (SDM vol. 3A, 12.5.4, figure 12-10).
 
 use core::fmt;
 
-/// By how much the timer's input clock is divided before it counts.
+/// The divisor of the timer's input clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Divide {
-    /// Not at all.
+    /// Divide by 1.
     By1,
-    /// By 2.
+    /// Divide by 2.
     By2,
-    /// By 4.
+    /// Divide by 4.
     By4,
-    /// By 8.
+    /// Divide by 8.
     By8,
-    /// By 16.
+    /// Divide by 16.
     By16,
-    /// By 32.
+    /// Divide by 32.
     By32,
-    /// By 64.
+    /// Divide by 64.
     By64,
-    /// By 128.
+    /// Divide by 128.
     By128,
 }
 
 impl Divide {
-    /// All of them, the smallest first.
+    /// All divisors, in ascending order.
     pub const ALL: [Self; 8] = [
         Self::By1,
         Self::By2,
@@ -36,21 +36,21 @@ impl Divide {
         Self::By128,
     ];
 
-    /// The divisor.
+    /// Returns the divisor as a number.
     #[must_use]
     pub const fn divisor(self) -> u32 {
         1 << self as u32
     }
 
-    /// The value of the divide configuration register. Bits 3, 1 and 0 are one
-    /// number, in which 0 stands for 2 and 7 for 1.
+    /// Encodes the divide configuration register. Bits 3, 1 and 0 form a number; 0 means divide by
+    /// 2, 7 means divide by 1.
     #[must_use]
     pub const fn encode(self) -> u32 {
         let number = (self as u32).wrapping_sub(1) & 7;
         (number & 4) << 1 | number & 3
     }
 
-    /// Reads the divide configuration register; other bits are ignored.
+    /// Decodes the divide configuration register; other bits are ignored.
     #[must_use]
     pub const fn decode(value: u32) -> Self {
         let number = (value >> 1 & 4) | value & 3;
@@ -64,19 +64,19 @@ impl fmt::Display for Divide {
     }
 }
 
-/// A delay as the timer takes it.
+/// The register values for a delay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count {
-    /// The value of the divide configuration register.
+    /// The divisor for the divide configuration register.
     pub divide: Divide,
-    /// The value of the initial count register; 0 would stop the timer.
+    /// The value of the initial count register, at least 1; 0 would stop the timer.
     pub initial: u32,
 }
 
-/// The count for a delay of `nanoseconds`, rounded up to a whole count, with the
-/// smallest divisor in which it fits; `hz` is the undivided input clock.
+/// Returns the count for a delay of `nanoseconds`, rounded up, with the smallest divisor for which
+/// it fits; `hz` is the frequency of the undivided input clock.
 ///
-/// `None` if the clock is 0 or the delay is too long even divided by 128.
+/// Returns `None` if `hz` is 0 or the delay is too long even with a divisor of 128.
 #[must_use]
 pub fn count(hz: u64, nanoseconds: u64) -> Option<Count> {
     if hz == 0 {
@@ -92,18 +92,18 @@ pub fn count(hz: u64, nanoseconds: u64) -> Option<Count> {
     })
 }
 
-/// How many counts of the timer, undivided, a cycle of the time-stamp counter is.
+/// The ratio of timer counts (undivided) to TSC cycles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// With 32 bits behind the point, rounded up.
+    /// Fixed point with 32 fraction bits, rounded up.
     counts_per_cycle: u64,
-    /// The most cycles that can be counted, or a few less.
+    /// The longest wait that fits, in TSC cycles; may be a few cycles too low.
     longest: u64,
 }
 
 impl Rate {
-    /// The rate of a timer of `timer_hz` against a time-stamp counter of `tsc_hz`. `None` if one of them
-    /// is 0, or the timer is 2^32 times as fast or more.
+    /// The rate of a timer of `timer_hz` relative to a TSC of `tsc_hz`. Returns `None` if one of
+    /// them is 0, or the timer is 2^32 times as fast as the TSC or faster.
     #[must_use]
     pub fn new(timer_hz: u64, tsc_hz: u64) -> Option<Self> {
         if timer_hz == 0 || tsc_hz == 0 {
@@ -118,16 +118,16 @@ impl Rate {
         })
     }
 
-    /// The initial count for a wait of `cycles`: not shorter, and at least 1, because 0 would stop the
-    /// timer. A wait that does not fit is cut to the longest there is; whoever is woken looks
-    /// at the time and waits for the rest.
+    /// Returns the initial count for a wait of `cycles`: never shorter, and at least 1, because 0
+    /// would stop the timer. A wait that does not fit is reduced to the longest possible one; the
+    /// timer's handler must compare the time and wait for the rest.
     ///
-    /// Few instructions, because their time is added to the wait.
+    /// Kept short, because its execution time adds to the wait.
     #[inline]
     #[must_use]
     pub fn count(self, cycles: u64) -> u32 {
         let counts = u128::from(cycles.min(self.longest)) * u128::from(self.counts_per_cycle);
-        // Within 32 bits, as `longest` is chosen; rounded up.
+        // Rounded up; fits into 32 bits because of the limit `longest`.
         ((counts + u128::from(u32::MAX)) >> 32) as u32 | u32::from(counts == 0)
     }
 }

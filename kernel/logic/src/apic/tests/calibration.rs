@@ -1,4 +1,4 @@
-//! Measuring a frequency on a machine whose CPU is taken away at random.
+//! Tests of frequency measurement on a machine whose CPU is preempted at random.
 
 use crate::apic::calibration::{ATTEMPTS, Clock, Measurement, SHARP, attempt, sharpest};
 use core::cell::Cell;
@@ -10,17 +10,17 @@ const HPET: Clock = Clock::Hpet {
     wide: true,
 };
 
-/// The true frequency of the time-stamp counter: 26 cycles for each count of the HPET.
+/// The true frequency of the TSC: 26 cycles for each count of the HPET.
 const HERTZ: u64 = 2_600_000_000;
 
-/// A hundredth of a second.
+/// A hundredth of a second, in HPET counts.
 const WANTED: u64 = 1_000_000;
 
-/// A machine on which every read takes time, and now and then very long.
+/// A machine on which every read takes time, and some reads are delayed.
 struct Host<'a> {
     now: Cell<u64>,
     reads: Cell<usize>,
-    /// At which reads the CPU is away, and for how many cycles.
+    /// The numbers of the delayed reads, and the delays in cycles.
     away: &'a [(usize, u64)],
 }
 
@@ -33,7 +33,7 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// The time-stamp counter after one more read.
+    /// The TSC after one more read.
     fn read(&self) -> u64 {
         let number = self.reads.replace(self.reads.get() + 1);
         let breaks = self.away.iter().filter(|(read, _)| *read == number);
@@ -63,12 +63,13 @@ fn undisturbed() {
     let found = sharpest(|| host.attempt()).expect("the clock runs");
     assert!(found.is_sharp());
     assert!(is_near(hertz(&found), 10_000), "{found:?}");
-    // Once is enough.
+    // One attempt was sufficient.
     assert!(found.length < 2 * WANTED * 26);
     assert_eq!(host.now.get() - (1 << 40), found.length + 2000);
 }
 
-/// A second between the first count and the counter that goes with it: what is read says 26 MHz.
+/// A delay of one second between the first count and the corresponding counter: the raw readings
+/// give 26 MHz.
 #[test]
 fn away_at_the_start() {
     let host = Host::new(&[(3, HERTZ)]);
@@ -79,7 +80,7 @@ fn away_at_the_start() {
     assert!(is_near(hertz(&found), 10_000), "{found:?}");
 }
 
-/// Away at every attempt, for different times: the least disturbed counts.
+/// Every attempt is delayed, by different times: the most precise one is used.
 #[test]
 fn never_left_alone() {
     let away = |number: u32| u64::from(number + 1) * 200_000;
@@ -99,7 +100,7 @@ fn a_clock_that_stands_still() {
     let host = Host::new(&[]);
     let attempt = || attempt(HPET, WANTED, || host.read(), || 7, || host.read());
     assert_eq!(sharpest(attempt), None);
-    // One that stops later leaves what was found before.
+    // If the clock stops later, the earlier result remains.
     let mut number = 0;
     let found = sharpest(|| {
         number += 1;
@@ -115,7 +116,7 @@ fn a_clock_that_stands_still() {
 }
 
 proptest! {
-    /// Whatever is taken away, what is not doubtful is right, and doubt is never denied.
+    /// Whatever the delays are, the error is within the reported uncertainty.
     #[test]
     fn the_error_is_within_the_doubt(away in proptest::collection::vec((0_usize..80_000, 1_u64..10_000_000_000), 0..12)) {
         let host = Host::new(&away);

@@ -1,4 +1,4 @@
-//! LVT and redirection entries.
+//! Tests of LVT and redirection entries.
 
 use crate::apic::rte::{Half, write_order};
 use crate::apic::{
@@ -61,7 +61,7 @@ fn lvt_layout() {
         assert_eq!(Lvt::decode(bits), Ok(lvt));
         assert_eq!(lvt.to_string(), words);
     }
-    // The read-only bits are read, and never written.
+    // The read-only bits are decoded, but never encoded.
     let lvt = Lvt::decode(0x0000_d031).expect("a sound entry");
     assert!(lvt.pending && lvt.remote_irr);
     assert_eq!(lvt.encode(), 0x0000_8031);
@@ -154,7 +154,7 @@ fn rte_destinations() {
         to(255, false),
         Err(EncodingError::Destination { id: 255, max: 254 })
     );
-    // Destination bits 7:0 in 63:56, bits 14:8 in 55:49; bit 48 stays 0.
+    // Destination bits 7:0 are in 63:56, bits 14:8 in 55:49; bit 48 remains 0.
     assert_eq!(to(0x0100, true), Ok(0x0002_0000_0000_0030));
     assert_eq!(to(0x7fff, true), Ok(0xfffe_0000_0000_0030));
     assert_eq!(to(0x1234, true), Ok(0x3424_0000_0000_0030));
@@ -197,13 +197,13 @@ fn remappable_rte_layout() {
         trigger: Trigger::Level,
         masked: false,
     };
-    // Index 14:0 in 63:49, so 1234h is 2468h in 63:48, with bit 48 for the format.
+    // Index bits 14:0 are in 63:49, so 1234h is 2468h in 63:48, with bit 48 for the format.
     assert_eq!(rte.encode(), 0x2469_0000_0000_a029);
     assert_eq!(
         rte.to_string(),
         "vector 0x29 by remapping entry 4660, active low, level"
     );
-    // Index bit 15 in bit 11.
+    // Index bit 15 is in bit 11.
     let high = RemappableRte {
         index: 0x8000,
         masked: true,
@@ -225,7 +225,7 @@ fn remappable_rte_layout() {
     );
 }
 
-/// The pin is masked whenever its entry is half old and half new.
+/// The pin is masked while its entry is partly old and partly new.
 #[test]
 fn write_order_never_exposes_a_mixture() {
     let entries = [
@@ -254,7 +254,7 @@ fn write_order_never_exposes_a_mixture() {
 proptest! {
     #[test]
     fn rte_round_trip(bits in any::<u64>()) {
-        // Only entries with sound modes and without reserved bits decode.
+        // Only entries with valid modes and without reserved bits decode.
         match Rte::decode(bits) {
             Ok(rte) => prop_assert_eq!(rte.encode(), Ok(bits & !0x5000)),
             Err(EncodingError::Format) => prop_assert!(bits & 1 << 48 != 0),

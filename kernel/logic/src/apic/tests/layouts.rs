@@ -1,5 +1,5 @@
-//! Redirection entries and messages, all of them: put together and taken apart field by field
-//! here, with the bit numbers of the manuals' figures and none of the encoders' constants.
+//! Exhaustive tests of redirection entries and messages. The tests encode and decode each field
+//! with the bit numbers of the manuals' figures and use none of the encoders' constants.
 
 use crate::apic::msi::Message;
 use crate::apic::{ApicId, EncodingError, Msi, Polarity, Rte, Trigger};
@@ -16,8 +16,8 @@ fn is_set(value: u64, bit: u32) -> bool {
 const POLARITIES: [Polarity; 2] = [Polarity::High, Polarity::Low];
 const TRIGGERS: [Trigger; 2] = [Trigger::Edge, Trigger::Level];
 
-/// Every vector, polarity, trigger, mask and destination that `Rte::fixed` takes
-/// (82093AA data sheet, 3.2.4).
+/// Every vector, polarity, trigger mode and destination that `Rte::fixed` accepts, masked and
+/// unmasked (82093AA data sheet, 3.2.4).
 #[test]
 fn every_fixed_rte() {
     for vector in 16..=u8::MAX {
@@ -29,13 +29,13 @@ fn every_fixed_rte() {
                         let rte = rte.expect("fits").with_mask(masked);
                         let entry = rte.encode().expect("fits");
                         assert_eq!(bits(entry, 7, 0), u64::from(vector));
-                        // Fixed, physical.
+                        // Fixed delivery, physical destination.
                         assert_eq!(bits(entry, 11, 8), 0);
                         assert_eq!(is_set(entry, 13), asserted_low);
                         assert_eq!(is_set(entry, 15), is_level);
                         assert_eq!(is_set(entry, 16), masked);
                         assert_eq!(bits(entry, 63, 56), u64::from(cpu));
-                        // Read-only and reserved.
+                        // Read-only and reserved bits.
                         assert_eq!(bits(entry, 55, 17), 0);
                         assert!(!is_set(entry, 12) && !is_set(entry, 14));
                         assert_eq!(Rte::decode(entry), Ok(rte));
@@ -64,7 +64,7 @@ fn every_extended_destination() {
     }
 }
 
-/// Every lower half, the reserved bits above 17 left 0.
+/// Every lower half, with the reserved bits above 17 clear.
 #[test]
 fn every_lower_half_of_an_rte() {
     for low in 0..1_u64 << 18 {
@@ -89,7 +89,7 @@ fn every_lower_half_of_an_rte() {
     }
 }
 
-/// Every reserved bit by itself, and the format's.
+/// Every reserved bit on its own, and the format bit.
 #[test]
 fn reserved_bits_of_an_rte() {
     for bit in 17..=47 {
@@ -121,7 +121,7 @@ fn every_fixed_message() {
     }
 }
 
-/// Every address of a message, and every 16 bits of data.
+/// Every message address with 16 bits of data.
 #[test]
 fn every_message_taken_apart() {
     for low in 0..1_u32 << 20 {

@@ -1,4 +1,4 @@
-//! What CPUs and devices send: ICR and MSI.
+//! Tests of the messages of CPUs and devices: ICR and MSI.
 
 use crate::apic::msi::Message;
 use crate::apic::{ApicId, Delivery, Destination, EncodingError, Icr, Msi, RemappableMsi, Trigger};
@@ -7,8 +7,8 @@ use std::string::ToString;
 
 const CPU_5: Destination = Destination::Physical(ApicId(5));
 
-/// SDM vol. 3A, figures 12-12 and 12-28; the sequences are those that the manual
-/// gives for starting CPUs (10.4.4.1): 000C4500h and 000C4600h + vector.
+/// SDM vol. 3A, figures 12-12 and 12-28; the sequences for starting CPUs are those of the manual
+/// (10.4.4.1): 000C4500h and 000C4600h + vector.
 #[test]
 fn icr_layout() {
     let start_up = Icr::start_up(0x8000, CPU_5).expect("a page below 1 MiB");
@@ -93,7 +93,7 @@ fn icr_layout() {
         assert_eq!(icr.encode_xapic(), Ok([high, low]), "{icr}");
         assert_eq!(Icr::decode_xapic([high, low]), Ok(icr));
         assert_eq!(icr.to_string(), words);
-        // In x2APIC form the destination has all of bits 63:32.
+        // In x2APIC mode the destination occupies bits 63:32.
         let wide = u64::from(high >> 24) << 32 | u64::from(low);
         assert_eq!(icr.encode_x2apic(), Ok(wide), "{icr}");
         assert_eq!(Icr::decode_x2apic(wide), Ok(icr));
@@ -145,14 +145,14 @@ fn icr_destinations() {
     );
 }
 
-/// What cannot be sent is refused, not sent as something else.
+/// The encoder rejects commands that cannot be sent, and never sends another one instead.
 #[test]
 fn icr_refusals() {
     for vector in 0..=255 {
         let refused = Icr::fixed(vector, CPU_5).encode_x2apic().is_err();
         assert_eq!(refused, vector < 16);
     }
-    // Table 12-3: the shorthands "self" and "all" take fixed delivery only.
+    // Table 12-3: the shorthands "self" and "all" support only fixed delivery.
     for delivery in Delivery::ALL {
         for destination in [
             CPU_5,
@@ -189,7 +189,7 @@ fn icr_refusals() {
         Icr::decode_x2apic(0x8000_4500),
         Err(EncodingError::Reserved(0x8000_0000))
     );
-    // The x2APIC has no delivery status.
+    // The x2APIC ICR has no delivery-status bit.
     assert_eq!(
         Icr::decode_x2apic(0x5500),
         Err(EncodingError::Reserved(0x1000))
@@ -213,7 +213,7 @@ fn msi_layout() {
     );
     assert_eq!(msi(0x0f, 0), Err(EncodingError::Vector(0x0f)));
     let extended = |id| Msi::fixed(0x41, ApicId(id), true).and_then(Msi::encode);
-    // Destination bits 14:8 in address bits 11:5.
+    // Destination bits 14:8 are in address bits 11:5.
     assert_eq!(extended(0x0100), Ok(message(0xfee0_0020, 0x41)));
     assert_eq!(extended(0x7fff), Ok(message(0xfeef_ffe0, 0x41)));
     assert!(extended(0x8000).is_err());
@@ -281,7 +281,7 @@ proptest! {
         if let Ok(icr) = Icr::decode_x2apic(value)
             && let Ok(encoded) = icr.encode_x2apic()
         {
-            // A shorthand makes the destination mode and the destination void.
+            // With a shorthand, the destination mode and the destination are ignored.
             let void = match icr.destination {
                 Destination::Physical(_) | Destination::Logical(_) => 0,
                 _ => 0xffff_ffff_0000_0800,

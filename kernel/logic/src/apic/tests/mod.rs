@@ -1,4 +1,4 @@
-//! The encodings, against constants worked out by hand from the manuals' figures.
+//! Tests of the encodings against constants derived by hand from the manuals' figures.
 
 mod calibration;
 mod entries;

@@ -1,4 +1,4 @@
-//! Which form the APIC is in, and which it shall be in.
+//! Tests of the current and the selected local APIC mode.
 
 use crate::apic::ApicId;
 use crate::apic::ModeOption;
@@ -62,7 +62,7 @@ fn transitions() {
                 Ok(())
             };
             assert_eq!(from.transition(to), expected);
-            // The path leads there, step by legal step, and none of them in vain.
+            // The path leads to the target in legal steps, and each step changes the state.
             let path: Vec<_> = from.path(to).into_iter().collect();
             assert_eq!(path.is_empty(), from == to);
             let mut state = from;
@@ -81,7 +81,7 @@ fn transitions() {
     );
 }
 
-/// A machine with the x2APIC, IDs up to 7, left in xAPIC mode.
+/// A machine with x2APIC support and IDs up to 7, left in xAPIC mode by firmware.
 const USUAL: Situation = Situation {
     option: ModeOption::Auto,
     has_x2apic: true,
@@ -168,7 +168,7 @@ fn chosen_by_the_command_line() {
         option(ModeOption::X2Apic, opt_out),
         Ok((Mode::X2Apic, Reason::OptionAgainstOptOut, false))
     );
-    // x2APIC mode can be left for xAPIC mode, unless it is locked.
+    // The kernel can change from x2APIC to xAPIC mode, unless the mode is locked.
     let left_on = Situation {
         firmware_x2apic: true,
         ..USUAL
@@ -197,7 +197,7 @@ fn xapic_leaves_out_large_ids() {
             Ok((Mode::XApic, Reason::Option, leaves_out))
         );
     }
-    // The boot CPU itself cannot be left out.
+    // The boot CPU cannot be excluded.
     let situation = Situation {
         option: ModeOption::XApic,
         bsp: ApicId(255),
@@ -211,8 +211,8 @@ fn xapic_leaves_out_large_ids() {
     );
 }
 
-/// In every situation: x2APIC mode only where the CPU has it, and `auto` finds a
-/// mode unless the CPU has no x2APIC and an ID that needs one.
+/// In every situation, x2APIC mode is selected only if the CPU supports it, and `auto` selects a
+/// mode unless the CPU lacks the x2APIC and has an ID that requires it.
 #[test]
 fn every_situation() {
     let ids = [ApicId(0), ApicId(254), ApicId(255)];

@@ -1,4 +1,4 @@
-//! Where the registers are, and the small ones.
+//! Tests of the register locations and of the smaller registers.
 
 use crate::apic::ApicId;
 use crate::apic::io_apic::{self, IoApicVersion, Write};
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::string::ToString;
 use std::vec::Vec;
 
-/// Offset and MSR of each register, copied from the SDM's tables 12-1 and 12-6.
+/// The offset and MSR of each register, from the SDM's tables 12-1 and 12-6.
 const TABLE: [(Register, u16, u32); 24] = [
     (Register::Id, 0x020, 0x802),
     (Register::Version, 0x030, 0x803),
@@ -71,7 +71,7 @@ fn registers_of_256_bits() {
     }
 }
 
-/// No two registers share a place, and no place lies outside the page or the MSRs.
+/// No two registers share a location, and none is outside the page or the MSR range.
 #[test]
 fn registers_are_apart() {
     let parts = Part::ALL.into_iter().flat_map(|part| {
@@ -176,7 +176,7 @@ fn logical_destinations() {
 
 #[test]
 fn io_apic_registers() {
-    // The 82093AA's 24 pins, and QEMU's with an EOI register.
+    // The 82093AA with 24 pins, and QEMU's with an EOI register.
     let version = IoApicVersion(0x0017_0011);
     assert_eq!((version.number(), version.pins()), (0x11, 24));
     assert!(!version.has_eoi());
@@ -187,12 +187,13 @@ fn io_apic_registers() {
         assert_eq!(u32::from(pins), (last + 1).min(120));
     }
     assert_eq!(io_apic::id(0x0f00_0000), 15);
-    // The data sheet's first and last pin, and the last that an index of 8 bits reaches.
+    // The first and last pin of the data sheet, and the last pin with an 8-bit index.
     assert_eq!(io_apic::rte_indices(0), Some([0x10, 0x11]));
     assert_eq!(io_apic::rte_indices(23), Some([0x3e, 0x3f]));
     assert_eq!(io_apic::rte_indices(119), Some([0xfe, 0xff]));
     assert!((120..=255).all(|pin| io_apic::rte_indices(pin).is_none()));
-    // One that says that it has 240: the entries of the last would be its ID and version.
+    // A version register that reports 240 pins: the indices of pin 120 would wrap to those of the
+    // ID and version registers.
     assert_eq!(IoApicVersion(0x00ef_0020).pins(), 120);
     let bolder = IoApicVersion(0x00ff_0020);
     assert!((0..bolder.pins()).all(|pin| io_apic::rte_indices(pin).is_some()));
@@ -215,7 +216,7 @@ impl io_apic::Registers for Answers {
             (Self::IoApic(index, version, id), io_apic::WINDOW) => match index.get() as u8 {
                 io_apic::ID => *id,
                 io_apic::VERSION => *version,
-                // Pin 1, 8 and 23 deliver SMIs, one of them masked.
+                // Pins 1, 8 and 23 deliver SMIs, one of them masked.
                 0x12 | 0x20 => 0x0000_0200,
                 0x3e => 0x0001_0200,
                 _ => 0x0001_0000,
@@ -276,18 +277,18 @@ fn io_apics_are_told_from_other_things() {
     }
 }
 
-/// What clears remote IRR in an I/O APIC.
+/// The events that clear remote IRR in an I/O APIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Clears {
-    /// The EOI register, in entries that are level-triggered.
+    /// A write to the EOI register, for level-triggered entries.
     Eoi,
     /// A change from edge to level.
     Change,
-    /// An entry that is edge-triggered, and the EOI register: QEMU's.
+    /// An entry that becomes edge-triggered, or a write to the EOI register: QEMU.
     Edge,
 }
 
-/// An entry after a write of its I/O APIC.
+/// The entry after a write to the I/O APIC.
 fn written(entry: Rte, write: Write, clears: Clears) -> Rte {
     match write {
         Write::Entry(new) => {
@@ -337,7 +338,7 @@ fn a_reset_entry_waits_for_no_eoi() {
             assert_eq!(new, Rte::MASKED, "{clears:?}: {old:?}");
         }
     }
-    // One that waits for nothing needs one write, and no EOI of somebody else's.
+    // An entry with remote IRR clear needs one write, and no EOI that could affect another pin.
     let idle = io_apic::reset(Rte::MASKED, IoApicVersion(0x0017_0020));
     assert_eq!(idle.as_slice(), [Write::Entry(Rte::MASKED)]);
 }

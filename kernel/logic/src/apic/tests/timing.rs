@@ -1,4 +1,4 @@
-//! Timer counts and calibration.
+//! Tests of timer counts and calibration.
 
 use crate::apic::calibration::{Clock, tsc_from_cpuid};
 use crate::apic::timer::{Count, Divide, Rate, count};
@@ -32,7 +32,7 @@ fn divide_configuration() {
     for (divide, bits, divisor) in table {
         assert_eq!(divide.encode(), bits);
         assert_eq!(divide.divisor(), divisor);
-        // Bit 2 is reserved, and so are those above 3.
+        // Bit 2 and the bits above 3 are reserved.
         for noise in [0, 4, 0xffff_fff0, 0xffff_fff4] {
             assert_eq!(Divide::decode(bits | noise), divide);
         }
@@ -49,7 +49,7 @@ fn counts_for_cycles() {
     assert_eq!(equal.count(u64::from(u32::MAX)), u32::MAX);
     assert_eq!(equal.count(1 << 32), u32::MAX, "the rest is for later");
     assert_eq!(equal.count(u64::MAX), u32::MAX);
-    // A bus clock of 25 MHz, as Intel's crystals have it, and 2.4 GHz: 96 cycles a count.
+    // A bus clock of 25 MHz, as with Intel's crystals, and a TSC of 2.4 GHz: 96 cycles per count.
     let slow = Rate::new(25_000_000, 2_400_000_000).unwrap();
     assert_eq!((slow.count(96), slow.count(97)), (2, 2), "rounded up");
     assert_eq!(Rate::new(0, 1), None);
@@ -60,7 +60,7 @@ fn counts_for_cycles() {
 #[test]
 fn counts_for_delays() {
     let at = |divide, initial| Some(Count { divide, initial });
-    // 1 GHz: a nanosecond each.
+    // 1 GHz: one nanosecond per count.
     assert_eq!(count(1_000_000_000, 1_000_000), at(Divide::By1, 1_000_000));
     assert_eq!(count(1_000_000_000, 0), at(Divide::By1, 1));
     assert_eq!(
@@ -71,12 +71,12 @@ fn counts_for_delays() {
         count(1_000_000_000, 4_294_967_296),
         at(Divide::By2, 1 << 31)
     );
-    // 2^32 * 127 counts: 128 is the first power of two in which it fits.
+    // 2^32 * 127 counts: 128 is the smallest power of two for which they fit.
     let long = (1 << 32) * 127;
     assert_eq!(count(1_000_000_000, long), at(Divide::By128, 0xfe00_0000));
     assert_eq!(count(1_000_000_000, (1 << 32) * 128), None);
     assert_eq!(count(0, 1), None);
-    // Rounded up: never too early.
+    // Rounded up, so that the timer never fires early.
     assert_eq!(count(3, 1), at(Divide::By1, 1));
     assert_eq!(count(1_000_000_001, 1), at(Divide::By1, 2));
     assert_eq!(
@@ -89,7 +89,7 @@ fn counts_for_delays() {
 fn clocks_wrap() {
     let timer = Clock::PmTimer { wide: false };
     assert_eq!(timer.elapsed(0xff_fff0, 0x10), 0x20);
-    // The upper eight bits of a 24-bit timer are not defined.
+    // The upper eight bits of a 24-bit timer are undefined.
     assert_eq!(timer.elapsed(0xabff_fff0, 0x1200_0010), 0x20);
     assert_eq!(
         Clock::PmTimer { wide: true }.elapsed(0xffff_fff0, 0x10),
@@ -108,7 +108,7 @@ fn clocks_wrap() {
     assert_eq!(Clock::Pit.elapsed(5, 5), 0);
 }
 
-/// Worked out with a calculator.
+/// Expected values from a calculator.
 #[test]
 fn frequencies() {
     // 3 GHz over 10 ms.
@@ -132,7 +132,7 @@ fn frequencies() {
         assert_eq!(clock.frequency(0, 5), None);
         assert_eq!(clock.frequency(5, 0), None);
     }
-    // More than 64 bits are refused, not cut.
+    // More than 64 bits are rejected, not truncated.
     assert_eq!(QEMU_HPET.frequency(u64::MAX, 1), None);
 }
 
@@ -194,14 +194,14 @@ fn tsc_stated_by_cpuid() {
         tsc_from_cpuid(machine(0x16, (2, 216, 24_000_000, 0))),
         Some(2_592_000_000)
     );
-    // Where the crystal's frequency is not stated, or the leaf is not there.
+    // The crystal frequency or the leaf is missing.
     assert_eq!(tsc_from_cpuid(machine(0x16, (2, 216, 0, 0))), None);
     assert_eq!(tsc_from_cpuid(machine(0x16, (0, 0, 0, 0))), None);
     assert_eq!(tsc_from_cpuid(machine(0x14, (2, 216, 24_000_000, 0))), None);
 }
 
 proptest! {
-    /// Counted down, the time is not shorter than asked for, and by a few counts longer at most.
+    /// The wait is never shorter than requested, and at most a few counts longer.
     #[test]
     fn counts_are_never_too_short(
         timer in 1_000_000..5_000_000_000u64, tsc in 100_000_000..6_000_000_000u64,
@@ -209,7 +209,7 @@ proptest! {
     ) {
         let count = u128::from(Rate::new(timer, tsc).unwrap().count(cycles));
         let wanted = u128::from(cycles) * u128::from(timer);
-        // The counts that pass in one cycle.
+        // The number of counts in one cycle.
         let step = u128::from(timer / tsc + 1);
         let longest = u128::from(u32::MAX) - step - 3;
         if wanted <= longest * u128::from(tsc) {
@@ -220,7 +220,7 @@ proptest! {
         }
     }
 
-    /// A clock that runs exactly, read at any moment, gives back the frequency.
+    /// From an exact clock, read at any moment, the frequency is recovered.
     #[test]
     fn frequency_is_found(
         hz in 1_000_000_u64..10_000_000_000,
@@ -233,7 +233,7 @@ proptest! {
             Clock::PmTimer { wide: true },
             Clock::Pit,
         ][which];
-        // Seconds for each count.
+        // Seconds per count, as a fraction.
         let (n, d) = [
             (10_000_000, 1_000_000_000_000_000),
             (69_841_279, 1_000_000_000_000_000),
@@ -243,7 +243,7 @@ proptest! {
         let exact = u128::from(hz) * u128::from(counts) * n / d;
         let ticks = u64::try_from(exact).expect("at most a day");
         let found = clock.frequency(ticks, counts).expect("in range");
-        // Up to a tick is lost to rounding, and up to a hertz.
+        // Rounding loses up to a tick and up to a hertz.
         let error = u128::from(found.abs_diff(hz));
         prop_assert!(error * exact <= u128::from(hz) + exact, "{} for {}", found, hz);
     }
