@@ -1,42 +1,41 @@
-//! The chain of stack frames behind a fault.
+//! A backtrace by frame pointers.
 //!
-//! The kernel is built with frame pointers: at RBP lies the caller's RBP, and
-//! above it the return address. A fault report is written when something is
-//! already wrong, so nothing in memory is trusted: each frame must lie on the
-//! stack, be aligned and be above the one before, and the number of frames is
-//! bounded. The walk says why it ended, because "the chain is broken" is itself
-//! part of the report.
+//! The kernel is built with frame pointers: RBP points to the caller's saved RBP, with the return
+//! address above it. The walk runs while a fault is reported, so it does not trust memory: each
+//! frame must be on the stack, be aligned and be above the previous one, and the number of frames
+//! is limited. The walk also reports why it ended, because a broken chain is useful information in
+//! a fault report.
 
 use core::fmt;
 
 #[cfg(test)]
 mod tests;
 
-/// The most addresses that a walk yields, the first included.
+/// The maximum number of addresses of a walk, including the first.
 pub const LIMIT: usize = 32;
 
-/// Why a walk ended. The values are addresses on the stack.
+/// The reason why a walk ended. The values are addresses on the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// RBP was 0: the outermost frame. The chain is complete.
+    /// RBP was 0: this was the outermost frame, and the backtrace is complete.
     End,
-    /// The return address in the frame at this RBP was 0: the outermost frame of
-    /// code that was entered without a call.
+    /// The return address in the frame at this RBP was 0: the outermost frame of code that was
+    /// entered without a call.
     NullReturn(u64),
     /// RBP is not a multiple of 8.
     Misaligned(u64),
-    /// RBP is not above the RBP before it, so the chain would run in a circle.
+    /// RBP is not above the previous RBP, so the chain could be a loop.
     NotAbove(u64),
-    /// The frame at RBP is not wholly on the stack.
+    /// The frame at RBP is not entirely on the stack.
     OffStack(u64),
     /// The frame at RBP could not be read.
     Unreadable(u64),
-    /// [`LIMIT`] addresses were yielded.
+    /// The walk has yielded [`LIMIT`] addresses.
     Limit,
 }
 
 impl Stop {
-    /// Whether the chain ended where chains end.
+    /// Whether the walk reached the outermost frame.
     #[must_use]
     pub const fn is_complete(self) -> bool {
         matches!(self, Self::End | Self::NullReturn(_))
@@ -57,14 +56,14 @@ impl fmt::Display for Stop {
     }
 }
 
-/// Follows the frame pointers from `rbp`.
+/// Walks the stack frames, starting at `rbp`.
 ///
-/// Yields `rip` first and then the return addresses, the innermost first. A
-/// return address lies after its call: look up `address - 1` to stay inside the
-/// caller, for every address but the first.
+/// Yields `rip` first and then the return addresses, innermost first. A return address is that of
+/// the instruction after the call: for every address except the first, look up `address - 1` to
+/// stay inside the caller.
 ///
-/// `valid` says whether the 8 bytes at an address lie on the stack that is
-/// walked; it is asked before `read`, which reads them.
+/// `valid` returns whether the 8 bytes at an address are on the stack; the walk calls it before
+/// `read`, which reads them.
 pub fn walk<V, R>(rip: u64, rbp: u64, valid: V, read: R) -> Walk<V, R>
 where
     V: Fn(u64) -> bool,
@@ -84,10 +83,10 @@ where
 /// The iterator of [`walk`].
 #[derive(Clone, Debug)]
 pub struct Walk<V, R> {
-    /// The address to yield next; `None` when the walk has to look at `rbp` first.
+    /// The address to yield next; `None` if the walk must read the frame at `rbp` first.
     next: Option<u64>,
     rbp: u64,
-    /// The RBP before `rbp`: frames may only go up from here.
+    /// The previous RBP; the next frame must be above it.
     above: u64,
     yielded: usize,
     stop: Option<Stop>,
@@ -96,7 +95,7 @@ pub struct Walk<V, R> {
 }
 
 impl<V, R> Walk<V, R> {
-    /// Why the walk ended; `None` while it has not.
+    /// The reason why the walk ended; `None` before its end.
     #[must_use]
     pub const fn stop(&self) -> Option<Stop> {
         self.stop
@@ -108,7 +107,7 @@ where
     V: Fn(u64) -> bool,
     R: Fn(u64) -> Option<u64>,
 {
-    /// The return address of the frame at `rbp`, and the step to the frame above.
+    /// Returns the return address of the frame at `rbp` and advances to the caller's frame.
     fn frame(&mut self) -> Result<u64, Stop> {
         let rbp = self.rbp;
         if rbp == 0 {

@@ -6,7 +6,7 @@ use std::vec::Vec;
 const BOTTOM: u64 = 0x1000;
 const TOP: u64 = 0x2000;
 
-/// A stack of words from `BOTTOM` on.
+/// A stack of words that starts at `BOTTOM`.
 struct Stack([u64; 512]);
 
 impl Stack {
@@ -14,7 +14,7 @@ impl Stack {
         Self([0; 512])
     }
 
-    /// Puts a frame at an address: the caller's RBP and the return address.
+    /// Stores a frame at address `at`: the caller's RBP and the return address.
     fn frame(mut self, at: u64, caller: u64, return_address: u64) -> Self {
         let index = ((at - BOTTOM) / 8) as usize;
         self.0[index] = caller;
@@ -123,7 +123,7 @@ fn a_longer_chain_is_cut() {
 }
 
 proptest! {
-    /// Whatever lies on the stack, the walk ends, reads nothing else and says why.
+    /// Whatever is on the stack, the walk ends, reads nothing else and reports why it ended.
     #[test]
     fn garbage_never_leads_off_the_stack(
         words in prop::collection::vec(
