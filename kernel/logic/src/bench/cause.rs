@@ -1,53 +1,54 @@
-//! What the lateness of an interrupt was made of.
+//! The causes of interrupt latency.
 
-/// What held an interrupt back for a time.
+/// The reason why an interrupt could not be delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
     /// IF = 0.
     Off,
-    /// CR8 at its class or above.
+    /// CR8 masks its priority class.
     Raised,
-    /// A handler of its class or a higher one, from its gate to its end.
+    /// A handler of the same or a higher class was in service, from its gate to its end.
     Service,
 }
 
-/// A time in which an interrupt was held back, in cycles of the time-stamp counter.
+/// A period in which an interrupt could not be delivered, in TSC cycles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stretch {
-    /// By what.
+    /// The reason.
     pub held: Held,
-    /// From here on.
+    /// The start of the period.
     pub begin: u64,
-    /// Up to here.
+    /// The end of the period, exclusive.
     pub end: u64,
 }
 
-/// A lateness, split. The parts make up the whole.
+/// A latency, split by cause. The sum of the parts is the latency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Split {
-    /// Interrupts were off.
+    /// IF = 0.
     pub if_off: u64,
-    /// They were on, and CR8 was too high.
+    /// IF = 1, but CR8 masked the interrupt.
     pub cr8: u64,
-    /// Neither, and a handler of the class or a higher one ran.
+    /// IF = 1 and CR8 did not mask the interrupt, but a handler of the same or a higher class was
+    /// in service.
     pub in_service: u64,
-    /// Nothing is known to have held the interrupt back, and its gate was not entered yet.
+    /// No known reason, before the CPU entered the interrupt's gate.
     pub hardware: u64,
-    /// From the gate to the handler, without what is told above.
+    /// From the gate to the handler, without the periods above.
     pub dispatch: u64,
 }
 
 impl Split {
-    /// The whole lateness.
+    /// The whole latency.
     #[must_use]
     pub fn total(self) -> u64 {
         self.if_off + self.cr8 + self.in_service + self.hardware + self.dispatch
     }
 }
 
-/// Splits the time from an interrupt's `deadline` to the begin of its handler. Its gate was entered at
-/// `gate`: at `deadline` or `began` if that is outside. Of stretches that overlap, what comes first in
-/// [`Held`] counts.
+/// Splits the time from an interrupt's `deadline` to the start of its handler, `began`. The CPU
+/// entered the gate at `gate`, which is limited to the time from `deadline` to `began`. If periods
+/// overlap, the first reason in [`Held`] takes precedence.
 #[must_use]
 pub fn split(deadline: u64, gate: u64, began: u64, stretches: &[Stretch]) -> Split {
     let began = began.max(deadline);
@@ -55,7 +56,7 @@ pub fn split(deadline: u64, gate: u64, began: u64, stretches: &[Stretch]) -> Spl
     let mut split = Split::default();
     let mut at = deadline;
     while at < began {
-        // Nothing changes before the next begin or end.
+        // The cause is constant up to the next start or end of a period.
         let ends = stretches.iter().flat_map(|it| [it.begin, it.end]);
         let next = ends.chain([gate, began]).filter(|&end| end > at).min();
         let next = next.unwrap_or(began).min(began);

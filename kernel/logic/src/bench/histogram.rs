@@ -1,34 +1,35 @@
-//! A log-linear histogram: buckets of one value each up to 63, and from there on 32 to each power of
-//! two, so that a bucket is at most 1/32 of its values wide.
+//! A log-linear histogram: one bucket per value up to 63, and above that 32 buckets per power of
+//! two, so that the width of a bucket is at most 1/32 of its values.
 
-/// Buckets to a power of two, as a power of two.
+/// The binary logarithm of the number of buckets per power of two.
 const PRECISION: u32 = 5;
 
-/// Buckets to a power of two.
+/// The number of buckets per power of two.
 const STEPS: usize = 1 << PRECISION;
 
-/// For all 64-bit values: those below `STEPS`, and `STEPS` for each power of two from there on.
+/// The number of buckets for all 64-bit values: one for each value below `STEPS`, and `STEPS` for
+/// each power of two above.
 const BUCKETS: usize = STEPS * (64 - PRECISION as usize + 1);
 
-/// Counts of values, by buckets. About 8 KiB.
+/// The counts of all buckets. About 8 KiB.
 #[derive(Clone, Debug)]
 pub struct Histogram {
     counts: [u32; BUCKETS],
 }
 
-/// The values of a bucket, and how many there are of them.
+/// The range of values of a bucket, and its count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket {
-    /// The least value that belongs to it.
+    /// The smallest value of the bucket.
     pub first: u64,
-    /// The greatest.
+    /// The greatest value of the bucket.
     pub last: u64,
-    /// How many values it has.
+    /// The number of recorded values in the bucket.
     pub count: u32,
 }
 
 impl Histogram {
-    /// One without values.
+    /// An empty histogram.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -36,18 +37,18 @@ impl Histogram {
         }
     }
 
-    /// Empties it.
+    /// Removes all values.
     pub fn clear(&mut self) {
         self.counts.fill(0);
     }
 
-    /// Counts a value. A bucket that is full stays so.
+    /// Records a value. The count of a bucket saturates.
     pub fn record(&mut self, value: u64) {
         let count = &mut self.counts[index(value)];
         *count = count.saturating_add(1);
     }
 
-    /// The buckets that have values, in ascending order.
+    /// The buckets that are not empty, in ascending order.
     pub fn buckets(&self) -> impl Iterator<Item = Bucket> + '_ {
         let counts = self.counts.iter().enumerate();
         counts
@@ -65,18 +66,18 @@ impl Default for Histogram {
     }
 }
 
-/// The bucket that `value` belongs to.
+/// The index of the bucket of `value`.
 const fn index(value: u64) -> usize {
     if value < STEPS as u64 {
         return value as usize;
     }
-    // The power of two that the value lies above, from PRECISION on, and its next PRECISION bits.
+    // The power of two, counted from PRECISION, and the next PRECISION bits.
     let power = value.ilog2();
     let step = (value >> (power - PRECISION)) as usize - STEPS;
     (power - PRECISION + 1) as usize * STEPS + step
 }
 
-/// The least and the greatest value of the bucket with this index.
+/// The smallest and the greatest value of the bucket with this index.
 const fn bounds(index: usize) -> (u64, u64) {
     if index < STEPS {
         return (index as u64, index as u64);

@@ -1,9 +1,9 @@
-//! What is made of measured samples: percentiles, a histogram, and the samples without the cost of
-//! measuring.
+//! Statistics of measured samples: percentiles, a histogram, and the subtraction of the measurement
+//! overhead.
 //!
-//! A sample is a number of TSC cycles or of instructions; nothing here knows which. Percentiles are
-//! exact, because all samples of a figure are kept until they are summed up; the histogram is what
-//! is passed on, a few hundred bytes instead of ten thousand numbers.
+//! A sample is a number of TSC cycles or of instructions; this module does not distinguish them.
+//! Percentiles are exact, because all samples of a metric are kept until they are summarized. The
+//! histogram is what is reported: a few hundred bytes instead of ten thousand numbers.
 
 mod cause;
 mod histogram;

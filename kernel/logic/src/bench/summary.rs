@@ -1,14 +1,15 @@
-//! Samples without the cost of measuring, and their percentiles.
+//! Subtraction of the measurement overhead, and percentiles.
 
-/// Takes `overhead`, the cost of measuring nothing, from all samples: each the difference of two readings of a
-/// counter, modulo 2^64. None falls below 0: where the cost varies a sample may have cost less, and the counters
-/// of two CPUs or two clocks may differ. Returns how many would have.
+/// Subtracts `overhead`, the cost of an empty measurement, from all samples. Each sample is the
+/// difference of two counter readings, modulo 2^64. A negative result is set to 0: the overhead
+/// varies, so that a sample may cost less, and the counters of two CPUs or two clocks may differ.
+/// Returns the number of negative results.
 #[must_use]
 pub fn correct(samples: &mut [u64], overhead: u64) -> usize {
     let mut below = 0;
     for sample in samples {
         let difference = sample.wrapping_sub(overhead);
-        // No two readings are half the counter's range apart.
+        // The difference of two readings is always below half the range of the counter.
         let is_below = difference > u64::MAX / 2;
         below += usize::from(is_below);
         *sample = if is_below { 0 } else { difference };
@@ -16,10 +17,10 @@ pub fn correct(samples: &mut [u64], overhead: u64) -> usize {
     below
 }
 
-/// How finely a counter tells the time: the least distance between two of `samples` that are common, each at
-/// least a tenth of all. Rarer ones are other things that came in between, and steps by which the counter is
-/// kept right.
-/// `None` if all that are common are alike.
+/// The resolution of a counter: the minimum difference between two common values of `samples`. A
+/// value is common if at least a tenth of the samples have it; rarer values come from disturbances
+/// and from adjustments of the counter. Sorts the samples. Returns `None` if there are fewer than
+/// two common values.
 #[must_use]
 pub fn resolution(samples: &mut [u64]) -> Option<u64> {
     samples.sort_unstable();
@@ -33,14 +34,15 @@ pub fn resolution(samples: &mut [u64]) -> Option<u64> {
     distances.min()
 }
 
-/// The median of some samples, which are sorted for it; 0 if there are none.
+/// The median of `samples`; 0 if there are none. Sorts the samples.
 #[must_use]
 pub fn median(samples: &mut [u64]) -> u64 {
     Summary::of(samples).map_or(0, |summary| summary.p50)
 }
 
-/// Least, percentiles and greatest of some samples. A percentile is the least sample that is not
-/// below that share of all samples (the nearest rank), so it is always one that was measured.
+/// The minimum, percentiles and maximum of samples. A percentile is the smallest sample such that
+/// at least that share of all samples does not exceed it (nearest rank), so it is always a measured
+/// value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Summary {
@@ -53,13 +55,13 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Of all `samples`, which are sorted for it; `None` if there are none.
+    /// Summarizes `samples`, and sorts them; returns `None` if there are none.
     #[must_use]
     pub fn of(samples: &mut [u64]) -> Option<Self> {
         samples.sort_unstable();
         let (&min, &max) = (samples.first()?, samples.last()?);
         let percentile = |per_mille: usize| {
-            // Rounded up, and counted from 1.
+            // The rank is rounded up and starts at 1.
             let rank = (samples.len() * per_mille).div_ceil(1000).max(1);
             samples[rank - 1]
         };

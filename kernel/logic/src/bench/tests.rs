@@ -1,10 +1,10 @@
-//! Against `hdrhistogram`, which counts in its own way.
+//! Tests against `hdrhistogram`, an independent implementation.
 
 use super::{Held, Histogram, Split, Stretch, Summary, correct, median, resolution, split};
 use proptest::prelude::*;
 use std::vec::Vec;
 
-/// Values of all sizes, as often small as large.
+/// Values of all magnitudes, small and large ones equally often.
 fn values() -> impl Strategy<Value = Vec<u64>> {
     let value = (0_u32..62, any::<u64>()).prop_map(|(shift, bits)| bits >> 1 >> shift);
     prop::collection::vec(value, 1..600)
@@ -34,7 +34,7 @@ proptest! {
     #[test]
     fn buckets_count_what_hdrhistogram_counts(values in values()) {
         let mut histogram = Histogram::new();
-        // Three digits, so that its buckets are far narrower than ours.
+        // Three digits, so that its buckets are much narrower than ours.
         let mut reference =
             hdrhistogram::Histogram::<u64>::new_with_bounds(1, u64::MAX >> 1, 3).unwrap();
         for &value in &values {
@@ -50,7 +50,8 @@ proptest! {
             let count = values.iter().filter(|&&it| (bucket.first..=bucket.last).contains(&it)).count();
             prop_assert_eq!(count, bucket.count as usize);
             counted += u64::from(bucket.count);
-            // Whole numbers of its buckets make one of ours, so the sums agree at each end.
+            // Each of our buckets consists of whole reference buckets, so the sums agree at each
+            // end.
             let below = reference.count_between(0, bucket.last);
             prop_assert_eq!(below, counted);
         }
@@ -73,7 +74,7 @@ proptest! {
         counts in prop::collection::vec(0_u64..6, 200..600),
         odd in prop::collection::vec(any::<u32>(), 0..20),
     ) {
-        // Two neighbours are common, and what is off the grid is rare.
+        // Two adjacent values are common, and values off the grid are rare.
         let steps = counts.iter().map(|count| count * step).chain([2 * step; 100]).chain([3 * step; 100]);
         let mut samples: Vec<u64> = steps.chain(odd.into_iter().map(u64::from)).collect();
         prop_assert_eq!(resolution(&mut samples), Some(step));
@@ -82,7 +83,7 @@ proptest! {
 
 #[test]
 fn differences_below_zero_are_counted() {
-    // The second is of a counter that is behind by 3.
+    // The second sample is from a counter that lags by 3.
     let mut samples = [10, 0_u64.wrapping_sub(3), 4, 5];
     assert_eq!(correct(&mut samples, 5), 2);
     assert_eq!(samples, [5, 0, 0, 0]);
@@ -99,7 +100,7 @@ fn samples_that_are_alike_have_no_step() {
 
 #[test]
 fn every_value_has_one_bucket() {
-    // All ends of buckets: each begins where the last one ended.
+    // Both ends of all buckets: each starts where the previous one ended.
     let mut histogram = Histogram::new();
     let mut next = 0_u64;
     let mut buckets = 0;
@@ -128,7 +129,7 @@ fn few_samples_have_percentiles_too() {
     assert_eq!((two.p50, two.p90), (3, 9));
 }
 
-/// Each cycle by itself.
+/// A reference implementation that classifies each cycle separately.
 fn slowly(deadline: u64, gate: u64, began: u64, stretches: &[Stretch]) -> Split {
     let mut split = Split::default();
     for at in deadline..began {
@@ -175,6 +176,6 @@ proptest! {
 fn the_median_of_none_is_0() {
     assert_eq!(median(&mut []), 0);
     assert_eq!(median(&mut [9, 1, 5]), 5);
-    // One that was measured: the lower of the two in the middle.
+    // The median is a measured value: the lower of the two in the middle.
     assert_eq!(median(&mut [9, 1, 7, 5]), 5);
 }
