@@ -1,8 +1,8 @@
-//! The kernel's command line: `run="memory; poweroff" apic=xapic`.
+//! The parser of the kernel command line: `run="memory; poweroff" apic=xapic`.
 //!
-//! Items are separated by white space; each is a `key=value` or a bare `key`, and
-//! a value may stand in double quotes. A bad item never stops the boot: it is
-//! reported with its column, and the rest is taken.
+//! Items are separated by white space; each is a `key=value` or a bare `key`, and a value may be in
+//! double quotes. An invalid item never stops the boot: the kernel reports it with its column and
+//! processes the others.
 
 use core::fmt;
 
@@ -14,33 +14,33 @@ mod tests;
 pub use options::{Options, virtio_mmio};
 pub use problem::{Problem, ProblemKind, Problems};
 
-/// Longest command line that the kernel keeps, in bytes.
+/// The maximum length of the command line that the kernel stores, in bytes.
 pub const MAX_LENGTH: usize = 2048;
 
-/// One item of the line.
+/// An item of the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Item<'a> {
-    /// What stands before the `=`, or the whole item.
+    /// The text before the `=`, or the whole item.
     pub key: &'a str,
-    /// What stands after it, without quotes around it.
+    /// The text after the `=`, without its quotes.
     pub value: Option<&'a str>,
-    /// Where the item begins, in bytes from the start of the line.
+    /// The offset of the item, in bytes from the start of the line.
     pub offset: usize,
-    /// The item as it stands in the line.
+    /// The whole item as written.
     pub text: &'a str,
-    /// What is wrong with its quotes.
+    /// The error in the quotes, if any.
     pub quoting: Quoting,
 }
 
-/// Whether an item's quotes are in order.
+/// The state of an item's quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quoting {
-    /// They are, or there are none.
+    /// The quotes are correct, or there are none.
     Fine,
-    /// The quote at this offset in the line is never closed. The value is the
-    /// rest of the line.
+    /// The quote at this offset in the line is never closed. The value extends to the end of the
+    /// line.
     Unclosed(usize),
-    /// Text follows the closing quote without white space; it is the next item.
+    /// Text follows the closing quote without white space, at this offset; it is the next item.
     TextAfter(usize),
 }
 
@@ -54,7 +54,7 @@ pub const fn items(line: &str) -> Items<'_> {
 #[derive(Clone, Debug)]
 pub struct Items<'a> {
     line: &'a str,
-    /// Where to go on.
+    /// The offset of the next item.
     offset: usize,
 }
 
@@ -80,8 +80,8 @@ impl<'a> Iterator for Items<'a> {
     }
 }
 
-/// Takes the first item off a text that begins with one: key, value, the item's
-/// length in bytes, and how its quotes are.
+/// Splits off the first item of a text that starts with one. Returns the key, the value, the length
+/// of the item in bytes, and the state of its quotes.
 fn split(text: &str, offset: usize) -> (&str, Option<&str>, usize, Quoting) {
     let key_end = text
         .find(|c: char| c == '=' || c.is_whitespace())

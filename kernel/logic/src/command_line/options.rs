@@ -1,7 +1,7 @@
-//! The options that the kernel knows.
+//! The options of the kernel.
 //!
-//! To add one: a field in [`Options`] and a line in [`KNOWN`]. One that may be given several times is
-//! read from the line each time, as by [`virtio_mmio`].
+//! A new option needs a field in [`Options`] and an entry in [`KNOWN`]. An option that may occur
+//! more than once is read from the line each time, as [`virtio_mmio`] does.
 
 use super::{Problem, ProblemKind, Problems, Quoting, items};
 use crate::apic::ModeOption;
@@ -9,17 +9,17 @@ use crate::devices::virtio_mmio::{Place, PlaceError};
 use crate::script::parse_number;
 use crate::smp::Sabotage;
 
-/// What the command line asks for.
+/// The options of a command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options<'a> {
     /// `run=`: monitor commands to run instead of prompting.
     pub run: Option<&'a str>,
-    /// `apic=`: the form of the local APIC.
+    /// `apic=`: the local APIC mode.
     pub apic: ModeOption,
-    /// `maxcpus=`: the most CPUs to use, the boot CPU included; at least 1.
+    /// `maxcpus=`: the maximum number of CPUs to use, including the boot CPU; at least 1.
     pub maxcpus: Option<u32>,
-    /// `cpu_init_udelay=`: the wait between INIT and the start-up IPI, in microseconds, instead of
-    /// the default of the processor's family.
+    /// `cpu_init_udelay=`: the delay between INIT and the start-up IPI, in microseconds, instead of
+    /// the default for the CPU family.
     pub cpu_init_udelay: Option<u32>,
     /// `failcpu=`: for tests, a CPU that stops at a stage of its bring-up.
     pub failcpu: Option<Sabotage>,
@@ -27,21 +27,21 @@ pub struct Options<'a> {
     pub latecpu: Option<Sabotage>,
 }
 
-/// An option: its key, the values it takes, and how to take one.
+/// An option: its key, its accepted values, and its parser.
 pub(super) struct Known {
     pub(super) name: &'static str,
-    /// What the value must be, as in "... is needed".
+    /// The accepted values, as in "... is needed".
     pub(super) accepts: &'static str,
-    /// Whether it may be given more than once.
+    /// Whether it may occur more than once.
     repeats: bool,
-    /// Takes the value, or says why it is not acceptable.
+    /// Stores the value, or returns why it is not accepted.
     set: for<'a> fn(&mut Options<'a>, &'a str) -> Result<(), Refusal>,
 }
 
-/// Why a value is not acceptable.
+/// The reason why a value is not accepted.
 struct Refusal(Option<PlaceError>);
 
-/// What [`Known::accepts`] says is all that there is to say.
+/// A refusal without details beyond [`Known::accepts`].
 const REFUSED: Refusal = Refusal(None);
 
 /// The key of [`virtio_mmio`].
@@ -120,8 +120,8 @@ pub(super) const KNOWN: [Known; 7] = [
     },
 ];
 
-/// The virtio devices that `virtio_mmio.device=` names, in the line's order, as Linux has them. What
-/// is wrong with others is among the problems of [`Options::parse`].
+/// The virtio devices of `virtio_mmio.device=`, in the order of the line; the syntax is that of
+/// Linux. Invalid items are skipped; [`Options::parse`] reports them.
 pub fn virtio_mmio(line: &str) -> impl Iterator<Item = Place> + '_ {
     items(line)
         .filter(|item| item.key == VIRTIO_MMIO)
@@ -129,13 +129,13 @@ pub fn virtio_mmio(line: &str) -> impl Iterator<Item = Place> + '_ {
 }
 
 impl<'a> Options<'a> {
-    /// Reads a command line. What is wrong with it comes second and never keeps
-    /// the rest from being taken. Of an option given twice the last one counts.
+    /// Parses a command line. The second result is the problems; they never prevent the other items
+    /// from taking effect. If an option occurs twice, the last one takes effect.
     #[must_use]
     pub fn parse(line: &'a str) -> (Self, Problems<'a>) {
         let mut options = Self::default();
         let mut problems = Problems::default();
-        // One bit for each option seen.
+        // One bit for each option that has occurred.
         let mut seen = 0_u32;
         for item in items(line) {
             let mut report = |offset, kind| {

@@ -1,45 +1,44 @@
-//! What can be wrong with a command line, in words for the boot log.
+//! Problems in a command line, with messages for the boot log.
 
 use super::options::KNOWN;
 use crate::devices::virtio_mmio::PlaceError;
 use crate::kept::Kept;
 use core::fmt;
 
-/// Something wrong with the line.
+/// A problem in the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Problem<'a> {
-    /// Where, in bytes from the start of the line. Messages give the column,
-    /// which counts from 1.
+    /// The offset in bytes from the start of the line. Messages show the column, which starts at 1.
     pub offset: usize,
-    /// The item as it stands in the line.
+    /// The item as written.
     pub item: &'a str,
-    /// What.
+    /// The kind of problem.
     pub kind: ProblemKind<'a>,
 }
 
 /// The kinds of problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemKind<'a> {
-    /// There is no such option. It is ignored.
+    /// The option does not exist. The item is ignored.
     Unknown {
-        /// The key that was given.
+        /// The key of the item.
         key: &'a str,
     },
-    /// The value is missing or not acceptable. The option keeps what it had.
+    /// The value is missing or not accepted. The option keeps its previous value.
     Value {
-        /// What is acceptable.
+        /// The accepted values.
         accepts: &'static str,
-        /// Which part is wrong, of the place of a device.
+        /// The invalid part of a device location.
         place: Option<PlaceError>,
     },
-    /// The option was given before. This one counts.
+    /// The option occurred before. The new value takes effect.
     Duplicate {
-        /// The option's key.
+        /// The key of the option.
         key: &'static str,
     },
-    /// A quote is not closed. The value goes to the end of the line.
+    /// A quote is not closed. The value extends to the end of the line.
     UnclosedQuote,
-    /// Text follows a closing quote directly. It is taken as the next item.
+    /// Text follows a closing quote directly. It becomes the next item.
     TextAfterQuote,
 }
 
@@ -84,5 +83,5 @@ impl fmt::Display for Problem<'_> {
     }
 }
 
-/// The problems of a line, in its order.
+/// The problems of a command line, in order.
 pub type Problems<'a> = Kept<Problem<'a>, 8>;

@@ -274,7 +274,7 @@ fn more_problems_than_fit_are_counted() {
 }
 
 proptest! {
-    /// No panic on anything, and every item lies where it says, one behind the other.
+    /// No input causes a panic; every item is at its reported offset, and items do not overlap.
     #[test]
     fn items_lie_where_they_say(line in "([a-c=\" \t]|\\PC){0,40}") {
         let mut end = 0;
@@ -298,7 +298,7 @@ proptest! {
         }
     }
 
-    /// What is written in the documented form is read back.
+    /// Options written in the documented form parse to the same values.
     #[test]
     fn written_options_come_back(run in "[a-z; 0-9]{0,20}", maxcpus in 1_u32.., hex: bool) {
         let maxcpus_text = if hex { std::format!("{maxcpus:#x}") } else { maxcpus.to_string() };
