@@ -1,8 +1,7 @@
-//! Sets of CPUs, by number: whom a call or an IPI is for.
+//! Sets of CPU numbers, such as the targets of a call or an IPI.
 //!
-//! A set is a fixed array of bits, so that it can be made on any stack and in any
-//! context. It knows how many of its words are in use, and a walk over it looks at
-//! no others: most machines use one.
+//! A set is a fixed-size bitmap, so it can be created on any stack and in any context. It records
+//! how many of its words are in use, and operations skip the others: most machines use one word.
 
 use core::fmt;
 use core::ops::RangeInclusive;
@@ -13,10 +12,10 @@ use crate::layout::MAX_CPUS;
 #[cfg(test)]
 mod tests;
 
-/// Bits of a word.
+/// The number of bits in a word.
 const BITS: u32 = u64::BITS;
 
-/// Words for all CPUs.
+/// The number of words for all CPUs.
 const WORDS: usize = (MAX_CPUS / BITS) as usize;
 
 /// A set of CPU numbers, 0 to [`MAX_CPUS`] - 1.
@@ -24,26 +23,26 @@ const WORDS: usize = (MAX_CPUS / BITS) as usize;
 pub struct CpuSet {
     /// Bit b of word w is CPU w * 64 + b.
     words: [u64; WORDS],
-    /// All words from this one on are 0, and the one before is not.
+    /// The number of words in use: all words from this index are 0, and the word before it is not.
     used: usize,
 }
 
-/// A number that no CPU can have; holds it.
+/// A number that no CPU can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfRange(pub u32);
 
 impl CpuSet {
-    /// The set of no CPU.
+    /// The empty set.
     pub const EMPTY: Self = Self {
         words: [0; WORDS],
         used: 0,
     };
 
-    /// The CPUs of `numbers`.
+    /// The set of the CPUs in `numbers`. An empty range gives an empty set.
     ///
     /// # Errors
     ///
-    /// [`OutOfRange`], if the last is one that no CPU can have. An empty range gives an empty set.
+    /// [`OutOfRange`] if no CPU can have the last number.
     pub fn from_range(numbers: RangeInclusive<u32>) -> Result<Self, OutOfRange> {
         let mut set = Self::EMPTY;
         if !numbers.is_empty() {
@@ -57,11 +56,11 @@ impl CpuSet {
         Ok(set)
     }
 
-    /// Adds a CPU. Returns whether it was not in the set.
+    /// Adds a CPU. Returns whether it was not in the set before.
     ///
     /// # Errors
     ///
-    /// [`OutOfRange`], if no CPU can have this number.
+    /// [`OutOfRange`] if no CPU can have this number.
     pub fn insert(&mut self, number: u32) -> Result<bool, OutOfRange> {
         let (index, bit) = place(number);
         let word = self.words.get_mut(index).ok_or(OutOfRange(number))?;
@@ -71,7 +70,7 @@ impl CpuSet {
         Ok(is_new)
     }
 
-    /// Takes a CPU away. Returns whether it was in the set.
+    /// Removes a CPU. Returns whether it was in the set.
     pub fn remove(&mut self, number: u32) -> bool {
         let was_there = self.contains(number);
         if was_there {
@@ -89,7 +88,7 @@ impl CpuSet {
         self.words.get(index).is_some_and(|word| word & bit != 0)
     }
 
-    /// How many CPUs are in the set.
+    /// The number of CPUs in the set.
     #[must_use]
     pub fn len(&self) -> u32 {
         self.words[..self.used]
@@ -98,7 +97,7 @@ impl CpuSet {
             .sum()
     }
 
-    /// Whether no CPU is in the set.
+    /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.used == 0
@@ -122,7 +121,7 @@ impl CpuSet {
             let mut left = word;
             core::iter::from_fn(move || {
                 let bit = left.trailing_zeros();
-                // Without its lowest one; 0 stays 0.
+                // Clear the lowest bit; 0 remains 0.
                 left &= left.wrapping_sub(1);
                 (bit < BITS).then(|| first + bit)
             })
@@ -136,7 +135,7 @@ impl CpuSet {
     }
 }
 
-/// The word and the bit of a number; the word may be beyond the last.
+/// The word index and the bit of a number; the index may be out of range.
 const fn place(number: u32) -> (usize, u64) {
     ((number / BITS) as usize, 1 << (number % BITS))
 }
@@ -147,7 +146,7 @@ impl Default for CpuSet {
     }
 }
 
-/// As `0-3,7`; nothing for an empty set.
+/// Formats as `0-3,7`; an empty set prints nothing.
 impl fmt::Display for CpuSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut numbers = self.iter().peekable();
@@ -173,16 +172,16 @@ impl fmt::Debug for CpuSet {
     }
 }
 
-/// Why a text is no set of CPUs.
+/// An error in a list of CPUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParseError {
-    /// Something between two commas is neither a number nor two with a hyphen between.
+    /// An element of the list is neither a number nor two numbers with a hyphen between them.
     NotANumber,
-    /// A range whose end is below its begin.
+    /// The end of a range is below its start.
     Backwards {
-        /// Its begin.
+        /// The start of the range.
         first: u32,
-        /// Its end.
+        /// The end of the range.
         last: u32,
     },
     /// No CPU can have this number.
@@ -217,7 +216,7 @@ impl fmt::Display for ParseError {
 impl core::error::Error for OutOfRange {}
 impl core::error::Error for ParseError {}
 
-/// Reads what [`Display`](fmt::Display) writes, in any order.
+/// Parses the format of [`Display`](fmt::Display); the numbers may be in any order.
 impl FromStr for CpuSet {
     type Err = ParseError;
 

@@ -145,7 +145,7 @@ proptest! {
         prop_assert_eq!(set.len() as usize, model.len());
         prop_assert_eq!(set.is_empty(), model.is_empty());
         prop_assert!(set.iter().eq(model.iter().copied()));
-        // Equal however it came about.
+        // Equal regardless of the order of the operations.
         prop_assert_eq!(set, made_of(model.iter().copied()));
         if !set.is_empty() {
             prop_assert_eq!(set.to_string().parse(), Ok(set));
