@@ -1,90 +1,91 @@
-//! The keyboard controller and the keyboard behind it (IBM, Personal System/2 Hardware Interface
+//! The 8042 keyboard controller and the keyboard (IBM, Personal System/2 Hardware Interface
 //! Technical Reference, "Keyboard and Auxiliary Device Controller").
 
 /// Commands to the controller.
 pub mod command {
     /// Reads the command byte.
     pub const READ_COMMAND_BYTE: u8 = 0x20;
-    /// The next data byte is the command byte.
+    /// Writes the command byte, which is the next data byte.
     pub const WRITE_COMMAND_BYTE: u8 = 0x60;
     /// Disables the second device, a mouse.
     pub const DISABLE_MOUSE: u8 = 0xa7;
-    /// Tests the controller; it answers [`super::TEST_PASSED`].
+    /// Tests the controller; a good one returns [`super::TEST_PASSED`].
     pub const TEST: u8 = 0xaa;
-    /// Tests the keyboard's lines; it answers 0 if they are good.
+    /// Tests the keyboard port; a good one returns 0.
     pub const TEST_KEYBOARD_PORT: u8 = 0xab;
     /// Disables the keyboard.
     pub const DISABLE_KEYBOARD: u8 = 0xad;
-    /// Enables it.
+    /// Enables the keyboard.
     pub const ENABLE_KEYBOARD: u8 = 0xae;
 }
 
 /// Commands to the keyboard.
 pub mod keyboard {
-    /// It answers with the same byte.
+    /// Echo: the keyboard returns the same byte.
     pub const ECHO: u8 = 0xee;
-    /// Selects the scan-code set that the next byte says.
+    /// Selects the scan-code set in the next byte.
     pub const SELECT_SET: u8 = 0xf0;
-    /// Sends scan codes from now on.
+    /// Enables scanning.
     pub const ENABLE: u8 = 0xf4;
-    /// Sends no scan codes, and has the defaults again.
+    /// Disables scanning and restores the defaults.
     pub const DISABLE: u8 = 0xf5;
-    /// Resets itself and tests itself.
+    /// Resets the keyboard and starts its self-test.
     pub const RESET: u8 = 0xff;
-    /// Its answer to a command that it has taken.
+    /// Response: the command was accepted.
     pub const ACKNOWLEDGE: u8 = 0xfa;
-    /// Its answer to a command that it did not understand, or that arrived damaged.
+    /// Response: the command was invalid or corrupted.
     pub const RESEND: u8 = 0xfe;
-    /// Its answer to a reset, when its test has been passed.
+    /// Response to a reset: the self-test passed.
     pub const TEST_PASSED: u8 = 0xaa;
 }
 
-/// The controller's answer to its test.
+/// The response of the controller to its test.
 pub const TEST_PASSED: u8 = 0x55;
 
-/// The status port.
+/// The status register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status(pub u8);
 
 impl Status {
-    /// Whether a byte waits to be read from the data port.
+    /// Whether a byte is available at the data port.
     #[must_use]
     pub const fn has_output(self) -> bool {
         self.0 & 1 != 0
     }
 
-    /// Whether a byte that was written has not been taken yet.
+    /// Whether the controller has not read the last written byte yet.
     #[must_use]
     pub const fn is_busy(self) -> bool {
         self.0 & 1 << 1 != 0
     }
 
-    /// Whether the byte that waits is the mouse's.
+    /// Whether the available byte is from the mouse.
     #[must_use]
     pub const fn is_from_mouse(self) -> bool {
         self.0 & 1 << 5 != 0
     }
 
-    /// Whether nothing answers: all ones, which no controller shows, since a parity error and a time-out
-    /// together with a byte from the mouse make no sense.
+    /// Whether there is no controller: reads return all ones, which no controller shows, because a
+    /// parity error and a time-out exclude a byte from the mouse.
     #[must_use]
     pub const fn is_nothing(self) -> bool {
         self.0 == 0xff
     }
 }
 
-/// The command byte: how the controller works.
+/// The command byte, which configures the controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommandByte(pub u8);
 
 impl CommandByte {
-    /// The byte that silences both devices, and leaves the rest.
+    /// Returns the byte with the mouse, all interrupts and the translation disabled; the other bits
+    /// are preserved.
     #[must_use]
     pub const fn silent(self) -> Self {
         Self(self.0 & !(KEYBOARD_INTERRUPT | MOUSE_INTERRUPT | TRANSLATE) | MOUSE_DISABLED)
     }
 
-    /// The byte that lets the keyboard interrupt, with scan codes as it sends them.
+    /// Returns the byte with the keyboard and its interrupt enabled, without scan-code translation.
     #[must_use]
     pub const fn with_keyboard(self) -> Self {
         Self(self.silent().0 & !KEYBOARD_DISABLED | KEYBOARD_INTERRUPT)
@@ -95,7 +96,7 @@ const KEYBOARD_INTERRUPT: u8 = 1 << 0;
 const MOUSE_INTERRUPT: u8 = 1 << 1;
 const KEYBOARD_DISABLED: u8 = 1 << 4;
 const MOUSE_DISABLED: u8 = 1 << 5;
-/// Scan codes of set 2 are translated to set 1.
+/// Translates scan codes from set 2 to set 1.
 const TRANSLATE: u8 = 1 << 6;
 
 #[cfg(test)]

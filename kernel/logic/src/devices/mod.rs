@@ -1,7 +1,7 @@
-//! The registers of a PC's own devices: what their bits mean, and what to write.
+//! Register definitions of the legacy devices of a PC.
 //!
-//! A device that PCI finds is described in [`crate::pci`]. These here are at addresses that are as old
-//! as the PC, that an ACPI table names, or that the command line gives.
+//! [`crate::pci`] describes devices found by PCI. The devices here are at fixed legacy addresses,
+//! or at addresses from an ACPI table or the command line.
 
 pub mod hpet;
 pub mod i8042;

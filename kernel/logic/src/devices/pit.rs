@@ -1,40 +1,41 @@
 //! The 8254 interval timer (Intel, 8254 data sheet, order number 231164).
 //!
-//! Three counters of 16 bits count down. Channel 0 interrupts (ISA interrupt 0) when its output
-//! rises; channel 2 drives the speaker, and its gate and output are bits of port 0x61.
+//! Three 16-bit counters count down. Channel 0 interrupts (ISA interrupt 0) on the rising edge of
+//! its output; channel 2 drives the speaker, and its gate and output are bits of port 0x61.
 
-/// Input clock, in Hz: a third of the NTSC colour subcarrier.
+/// The input clock, in Hz: a third of the NTSC colour subcarrier.
 pub const FREQUENCY: u64 = 1_193_182;
 
-/// How a counter counts.
+/// The counter mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Mode {
-    /// Mode 0: the output goes low, and rises once when the count is done.
+    /// Mode 0, interrupt on terminal count: the output goes low, and rises once at the end of the
+    /// count.
     OneShot = 0,
-    /// Mode 1: the output is high, and low for one count each time that the gate has risen.
+    /// Mode 1, one-shot: a rising edge of the gate makes the output low for one count.
     Triggered = 1,
-    /// Mode 2: the output is low for one tick of each period, and rises at its end.
+    /// Mode 2, rate generator: the output is low for the last tick of each period.
     Rate = 2,
-    /// Mode 3: the output is high for half of each period.
+    /// Mode 3, square wave: the output is high for half of each period.
     Square = 3,
 }
 
-/// The control word that sets `channel` (0 to 2) to `mode`, counted in binary, with the count to be
-/// written low byte first. The output takes the mode's first level at once; counting begins when the
-/// count is written.
+/// Encodes the control word that sets `channel` (0 to 2) to `mode`, with binary counting and the
+/// count written low byte first. The output takes the initial level of the mode at once; counting
+/// starts when the count is written.
 #[must_use]
 pub const fn control(channel: u8, mode: Mode) -> u8 {
     (channel & 3) << 6 | LOW_THEN_HIGH | (mode as u8) << 1
 }
 
-/// The read-back command that latches the status of `channel`, and not its count.
+/// Encodes the read-back command that latches only the status of `channel`.
 #[must_use]
 pub const fn latch_status(channel: u8) -> u8 {
     READ_BACK | NO_COUNT | 2 << (channel & 3)
 }
 
-/// The read-back command that latches the count of `channel`, and not its status.
+/// Encodes the read-back command that latches only the count of `channel`.
 #[must_use]
 pub const fn latch_count(channel: u8) -> u8 {
     READ_BACK | NO_STATUS | 2 << (channel & 3)
@@ -45,7 +46,7 @@ const READ_BACK: u8 = 0b11 << 6;
 const NO_COUNT: u8 = 1 << 5;
 const NO_STATUS: u8 = 1 << 4;
 
-/// A counter's status byte.
+/// The status byte of a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status(pub u8);
 
@@ -56,22 +57,22 @@ impl Status {
         self.0 & 1 << 7 != 0
     }
 
-    /// Whether the count that was written has not been loaded yet.
+    /// Whether the written count has not been loaded yet.
     #[must_use]
     pub const fn is_count_pending(self) -> bool {
         self.0 & 1 << 6 != 0
     }
 
-    /// Whether the counter is as this control word has set it. Where there is no counter, reads give
-    /// all ones, which is no control word.
+    /// Whether the counter is in the mode of this control word. An absent counter reads as all
+    /// ones, which is not a valid control word.
     #[must_use]
     pub const fn is_set_as(self, control: u8) -> bool {
         self.0 & 0x3f == control & 0x3f
     }
 }
 
-/// The count for a rate in Hz, or `None` if the counter cannot have it: it divides its input by 2
-/// to 65536, written as 0.
+/// Returns the count for a rate in Hz, or `None` if the rate is not possible: the divisor is 2 to
+/// 65536; 65536 is written as 0.
 #[must_use]
 pub const fn divisor(hertz: u32) -> Option<u16> {
     if hertz == 0 {
@@ -85,13 +86,13 @@ pub const fn divisor(hertz: u32) -> Option<u16> {
     }
 }
 
-/// The ticks that a written count stands for: 0 is 65536.
+/// Returns the number of ticks of a written count; 0 means 65536.
 #[must_use]
 pub const fn ticks(count: u16) -> u32 {
     if count == 0 { 65536 } else { count as u32 }
 }
 
-/// The nanoseconds that a number of ticks takes, rounded down.
+/// Converts ticks to nanoseconds, rounded down.
 #[must_use]
 pub const fn nanoseconds(ticks: u64) -> u64 {
     (ticks as u128 * 1_000_000_000 / FREQUENCY as u128) as u64
@@ -121,7 +122,7 @@ mod tests {
         assert!(!status.is_set_as(control(0, Mode::Rate)));
         assert!(Status(0x40).is_count_pending());
         for mode in [Mode::OneShot, Mode::Triggered, Mode::Rate, Mode::Square] {
-            // What an absent counter reads as.
+            // An absent counter reads as all ones or all zeros.
             assert!(!Status(0xff).is_set_as(control(0, mode)));
             assert!(!Status(0).is_set_as(control(0, mode)));
         }

@@ -1,39 +1,39 @@
-//! The real-time clock of the PC and its interrupts (Motorola, MC146818A data sheet).
+//! The real-time clock and its interrupts (Motorola, MC146818A data sheet).
 
 /// Register A: the divider and the periodic rate.
 pub const REGISTER_A: u8 = 0x0a;
-/// Register B: which interrupts are enabled, and how the time is shown.
+/// Register B: interrupt enable bits and the time format.
 pub const REGISTER_B: u8 = 0x0b;
-/// Register C: why it interrupts. **Reading it acknowledges**: until then the output stays
-/// asserted, and nothing new is seen at an edge-triggered input.
+/// Register C: the interrupt flags. **Reading it acknowledges the interrupt**: until then the
+/// output remains asserted, and an edge-triggered input receives no further interrupts.
 pub const REGISTER_C: u8 = 0x0c;
-/// Register D: whether the battery has kept the time.
+/// Register D: whether the time is valid (battery state).
 pub const REGISTER_D: u8 = 0x0d;
 
-/// Bit 7 of register B: the time is set, and not updated meanwhile.
+/// Bit 7 of register B: inhibits updates while software sets the time.
 pub const SET: u8 = 1 << 7;
-/// Bit 6 of register B: periodic interrupts.
+/// Bit 6 of register B: periodic interrupt enable.
 pub const PERIODIC: u8 = 1 << 6;
-/// Bit 5 of register B: alarm interrupts.
+/// Bit 5 of register B: alarm interrupt enable.
 pub const ALARM: u8 = 1 << 5;
-/// Bit 4 of register B: update-ended interrupts, one a second.
+/// Bit 4 of register B: update-ended interrupt enable; one interrupt per second.
 pub const UPDATE_ENDED: u8 = 1 << 4;
-/// All interrupts of register B.
+/// All interrupt enable bits of register B.
 pub const INTERRUPTS: u8 = PERIODIC | ALARM | UPDATE_ENDED;
 
-/// What register C has told. PF, AF and UF have the places that PIE, AIE and UIE have in
-/// register B; they come whether or not their interrupt is enabled.
+/// The interrupt flags of register C. PF, AF and UF are at the positions of PIE, AIE and UIE in
+/// register B; they are set whether or not the interrupt is enabled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cause(pub u8);
 
 impl Cause {
-    /// Whether it interrupts: something has happened whose interrupt is enabled.
+    /// Whether the RTC requests an interrupt: a flag is set whose interrupt is enabled.
     #[must_use]
     pub const fn interrupts(self) -> bool {
         self.0 & 1 << 7 != 0
     }
 
-    /// Whether a period has passed.
+    /// Whether a period of the periodic interrupt has elapsed.
     #[must_use]
     pub const fn is_periodic(self) -> bool {
         self.0 & PERIODIC != 0
@@ -45,24 +45,24 @@ impl Cause {
         self.0 & UPDATE_ENDED != 0
     }
 
-    /// Whether the four bits that are always 0 are not: then this is no register C.
+    /// Whether one of the four bits that are always 0 is set: the value is not from register C.
     #[must_use]
     pub const fn is_impossible(self) -> bool {
         self.0 & 0x0f != 0
     }
 }
 
-/// How often the periodic interrupt comes.
+/// The rate of the periodic interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rate(u8);
 
 impl Rate {
-    /// The fastest, in Hz.
+    /// The highest rate, in Hz.
     pub const MAX: u32 = 8192;
-    /// The slowest, in Hz.
+    /// The lowest rate, in Hz.
     pub const MIN: u32 = 2;
 
-    /// A rate in Hz: a power of two from 2 to 8192.
+    /// Returns a rate in Hz: a power of two from 2 to 8192; `None` for any other value.
     #[must_use]
     pub const fn hertz(hertz: u32) -> Option<Self> {
         if !hertz.is_power_of_two() || hertz < Self::MIN || hertz > Self::MAX {
@@ -72,13 +72,13 @@ impl Rate {
         Some(Self(16 - hertz.trailing_zeros() as u8))
     }
 
-    /// The rate in Hz.
+    /// Returns the rate in Hz.
     #[must_use]
     pub const fn get(self) -> u32 {
         32768 >> (self.0 - 1)
     }
 
-    /// Register A with this rate and a time base of 32768 Hz.
+    /// Encodes register A with this rate and a time base of 32768 Hz.
     #[must_use]
     pub const fn register_a(self) -> u8 {
         0b010 << 4 | self.0

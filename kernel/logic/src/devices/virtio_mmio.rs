@@ -1,108 +1,109 @@
-//! Virtio devices in memory: their registers (Virtual I/O Device 1.2, 4.2.2), and the words that say
-//! where one is.
+//! Virtio over MMIO: the registers (Virtual I/O Device 1.2, 4.2.2), and the syntax of a device
+//! location on the command line.
 //!
-//! The words are Linux's: `SIZE@ADDRESS:GSI`, as `512@0xfeb00e00:31`. A number may be followed by K, M
-//! or G; a `:ID` at the end, which only Linux has a use for, is checked and left.
+//! The syntax is that of Linux: `SIZE@ADDRESS:GSI`, for example `512@0xfeb00e00:31`. A size,
+//! address or GSI may have the suffix K, M or G. An `:ID` at the end, which only Linux uses, is
+//! checked and ignored.
 
 use crate::script::{NumberError, parse_number};
 use core::fmt;
 
-/// Offsets of the registers, all of 32 bits.
+/// Register offsets. All registers are 32 bits wide.
 pub mod register {
     /// Reads as [`super::MAGIC`].
     pub const MAGIC: u64 = 0x000;
-    /// Of the registers: 2; 1 is from before virtio 1.
+    /// Version of the register layout: 2; 1 for legacy devices before virtio 1.
     pub const VERSION: u64 = 0x004;
-    /// The type of the device; 0 where none is plugged in.
+    /// Device type; 0 if no device is plugged in.
     pub const DEVICE: u64 = 0x008;
-    /// The 32 features that were selected.
+    /// The selected 32 device features.
     pub const DEVICE_FEATURES: u64 = 0x010;
-    /// Selects 32 of them.
+    /// Selects 32 device features.
     pub const DEVICE_FEATURES_SELECT: u64 = 0x014;
-    /// The features that the driver takes.
+    /// The selected 32 features that the driver accepts.
     pub const DRIVER_FEATURES: u64 = 0x020;
-    /// Selects 32 of them.
+    /// Selects 32 driver features.
     pub const DRIVER_FEATURES_SELECT: u64 = 0x024;
-    /// Selects the queue that the next registers are of.
+    /// Selects the queue of the following registers.
     pub const QUEUE_SELECT: u64 = 0x030;
-    /// The most entries.
+    /// Maximum number of entries of the queue.
     pub const QUEUE_SIZE_MAX: u64 = 0x034;
-    /// The entries in use.
+    /// Number of entries of the queue.
     pub const QUEUE_SIZE: u64 = 0x038;
     /// Whether the queue is in use.
     pub const QUEUE_READY: u64 = 0x044;
-    /// Written with a queue's number: it has something new.
+    /// Writing the number of a queue notifies the device of new buffers in it.
     pub const QUEUE_NOTIFY: u64 = 0x050;
-    /// Why the device interrupts: bit 0, a buffer was used; bit 1, its configuration has changed.
+    /// Interrupt causes: bit 0, the device used a buffer; bit 1, its configuration changed.
     pub const INTERRUPT_STATUS: u64 = 0x060;
-    /// Written with bits of the status: they are answered.
+    /// Writing bits of the interrupt status acknowledges them.
     pub const INTERRUPT_ACKNOWLEDGE: u64 = 0x064;
-    /// The device status; 0 resets.
+    /// Device status; writing 0 resets the device.
     pub const STATUS: u64 = 0x070;
-    /// Address of the descriptors, in two registers.
+    /// Address of the descriptor area, in two registers.
     pub const QUEUE_DESCRIPTORS: u64 = 0x080;
-    /// Address of what the driver writes.
+    /// Address of the driver area, which the driver writes, in two registers.
     pub const QUEUE_DRIVER: u64 = 0x090;
-    /// Address of what the device writes.
+    /// Address of the device area, which the device writes, in two registers.
     pub const QUEUE_DEVICE: u64 = 0x0a0;
 }
 
 /// "virt", in little-endian order.
 pub const MAGIC: u32 = 0x7472_6976;
 
-/// The version of the registers that are described here.
+/// The version of the register layout described here.
 pub const VERSION: u32 = 2;
 
-/// The bytes of the registers without the device's own configuration.
+/// The size of the registers without the device-specific configuration, in bytes.
 pub const LENGTH: u64 = 0x100;
 
-/// Where a device is.
+/// The location of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// Bytes of registers, at least [`LENGTH`].
+    /// The size of the registers in bytes, at least [`LENGTH`].
     pub size: u64,
     /// Physical address of the registers, a multiple of 8.
     pub address: u64,
-    /// The GSI of its interrupt.
+    /// The GSI of the interrupt.
     pub gsi: u32,
 }
 
-/// Why a text is no [`Place`].
+/// An error in the text of a [`Place`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlaceError {
     /// There is no `@` after the size.
     NoAddress,
     /// There is no `:` after the address.
     NoGsi,
-    /// A number is none; which, and why.
+    /// A number is invalid: the part and the error.
     Number(Part, NumberError),
-    /// A size below [`LENGTH`].
+    /// The size is below [`LENGTH`].
     Small(u64),
-    /// An address that is no multiple of 8, or a range that does not end below 2^52.
+    /// The address is not a multiple of 8, or the range ends above 2^52.
     Address(u64),
-    /// A GSI of more than 32 bits.
+    /// The GSI exceeds 32 bits.
     Gsi(u64),
 }
 
 /// A part of a [`Place`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// In front of the `@`.
+    /// The number before the `@`.
     Size,
-    /// Between `@` and `:`.
+    /// The number between `@` and `:`.
     Address,
-    /// After the `:`.
+    /// The number after the `:`.
     Gsi,
-    /// After the second `:`.
+    /// The number after the second `:`.
     Id,
 }
 
 impl Place {
-    /// Reads `SIZE@ADDRESS:GSI` or `SIZE@ADDRESS:GSI:ID`.
+    /// Parses `SIZE@ADDRESS:GSI` or `SIZE@ADDRESS:GSI:ID`.
     ///
     /// # Errors
     ///
-    /// [`PlaceError`] says which part is wrong.
+    /// [`PlaceError`], which names the invalid part.
     pub fn parse(text: &str) -> Result<Self, PlaceError> {
         let (size, rest) = text.split_once('@').ok_or(PlaceError::NoAddress)?;
         let (address, rest) = rest.split_once(':').ok_or(PlaceError::NoGsi)?;
@@ -128,7 +129,7 @@ impl Place {
     }
 }
 
-/// A number, maybe in units of K, M or G.
+/// Parses a number with an optional suffix K, M or G.
 fn number(text: &str, part: Part) -> Result<u64, PlaceError> {
     let error = |error| PlaceError::Number(part, error);
     let (digits, shift) = match text.as_bytes().last() {

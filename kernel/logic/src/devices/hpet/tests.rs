@@ -6,7 +6,7 @@ use crate::topology::Topology;
 use core::cell::{Cell, RefCell};
 use std::vec::Vec;
 
-/// What QEMU's q35 has: three comparators of 64 bits, 10 ns.
+/// The HPET of QEMU's q35: three 64-bit comparators, 10 ns.
 const QEMU: Capabilities = Capabilities(0x0098_9680_8086_a201);
 const QEMU_TIMER: Timer = Timer(0x00ff_0104_0000_8030);
 
@@ -53,7 +53,7 @@ fn an_armed_timer_keeps_what_is_read_only() {
                 assert_eq!(value >> 6 & 1 == 1, repeat);
                 assert_eq!(value >> 14 & 1, 0);
                 assert!(Timer(value & !(1 << 6)).took(value));
-                // A route that it does not have reads as another.
+                // An unsupported route reads back as another one.
                 assert!(!Timer(value ^ 1 << 9).took(value));
                 assert_eq!(Timer(value).disarmed(), QEMU_TIMER.0);
                 assert_eq!(Timer(value).muted(), value & !(1 << 2));
@@ -78,7 +78,8 @@ fn a_route_register_has_the_address_above_the_data() {
     assert_eq!(route(message), 0xfee0_3000_0000_0041);
 }
 
-/// An HPET as the specification has it, whatever firmware did with it; what must not be done to it fails.
+/// An HPET that follows the specification, in any state that firmware may leave; panics on accesses
+/// that the specification forbids.
 struct Fake {
     capabilities: u64,
     configuration: Cell<u64>,
@@ -128,7 +129,7 @@ fn whatever_firmware_left_is_silent_when_the_counter_runs() {
     const RESERVED: u64 = 0x50;
     for comparators in [1_u8, 3, 32] {
         for left in 0..4 {
-            // Type, enable, periodic, set-value; mode of 32 bits; messages.
+            // Interrupt type, enable, periodic type, value set; 32-bit mode; FSB enable.
             for bits in 0..64_u64 {
                 let armed = (bits & 1) << 1
                     | (bits & 2) << 1
@@ -138,7 +139,8 @@ fn whatever_firmware_left_is_silent_when_the_counter_runs() {
                     | (bits & 32) << 9
                     | 2 << 9;
                 let is_level = bits & 1 != 0;
-                // Of those that differ, the last is asserted if it is a level.
+                // The last comparator is armed, and its status is asserted if it is
+                // level-triggered.
                 let mut timers = std::vec![QEMU_TIMER.0; comparators.into()];
                 *timers.last_mut().expect("one at least") |= armed;
                 let fake = Fake {
@@ -177,16 +179,16 @@ fn inputs_of_isa_interrupts_are_the_last_resort() {
         (0xffff_ffff, 0xffff_0000),
         // QEMU's pc has only the PIT's input.
         (0x0000_0004, 0x0000_0004),
-        // Nothing arrives at GSI 0.
+        // No interrupt arrives at GSI 0.
         (0x0000_0005, 0x0000_0004),
         (0x0000_0001, 0),
         (0, 0),
     ] {
         assert_eq!(usable_routes(capability, &pc), usable, "{capability:#x}");
     }
-    // Without an override the PIT has GSI 0, and nothing is wired to the cascade.
+    // Without an override the PIT has GSI 0, and no device is wired to the cascade input.
     assert_eq!(usable_routes(1, &topology(&[])), 1);
-    // An override to an input above ISA's, and one above the capability.
+    // An override to an input above the ISA inputs, and one above the capability.
     let moved = topology(&[(0, 2), (9, 20), (10, 40)]);
     assert_eq!(usable_routes(0x00f0_0000, &moved), 0x00e0_0000);
     assert_eq!(usable_routes(0x0010_0600, &moved), 0x0010_0000);
