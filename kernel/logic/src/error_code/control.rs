@@ -3,20 +3,20 @@
 use super::reserved_bits;
 use core::fmt;
 
-/// The control transfer that CET refused.
+/// The error code of a control-protection exception, which CET raises.
 ///
 /// `Display`: `NEAR-RET: return address differs from the shadow stack's`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ControlProtectionErrorCode(pub u32);
 
 impl ControlProtectionErrorCode {
-    /// CPEC, bits 14:0: which check failed.
+    /// CPEC, bits 14:0: the check that failed.
     #[must_use]
     pub const fn cause(self) -> u16 {
         self.0 as u16 & 0x7fff
     }
 
-    /// ENCL, bit 15: met during enclave execution.
+    /// ENCL, bit 15: the exception occurred during enclave execution.
     #[must_use]
     pub const fn enclave(self) -> bool {
         self.0 & 1 << 15 != 0

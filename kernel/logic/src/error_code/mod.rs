@@ -1,8 +1,7 @@
-//! The error codes that the CPU pushes, decoded bit by bit.
+//! Decoders for the error codes that the CPU pushes.
 //!
-//! Each format is a newtype over the pushed value, with a `Display` that names
-//! every bit, those that should not be set included: a report that hides an
-//! unexpected bit sends the reader the wrong way.
+//! Each format is a newtype of the pushed value. Its `Display` names every bit, including those
+//! that should not be set, because a report that hides an unexpected bit is misleading.
 
 use crate::exception::{self, ErrorCodeKind};
 use core::fmt;
@@ -19,15 +18,15 @@ pub use page_fault::PageFaultErrorCode;
 pub use selector::{SelectorErrorCode, Table};
 pub use virtualization::{SecurityErrorCode, VmmCommunicationErrorCode};
 
-/// An error code with the format that its exception gives it.
+/// An error code and its format, which depends on the exception.
 ///
-/// `Display` starts with the value in hex: `0x0003: protection violation, write,
-/// supervisor, data`. For an exception that pushes none it is `none`.
+/// `Display` starts with the value in hex: `0x0003: protection violation, write, supervisor, data`.
+/// For an exception without an error code it is `none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorCode {
-    /// How to read the value.
+    /// The format of the value.
     pub kind: ErrorCodeKind,
-    /// The 64 bits in the stack slot. The CPU writes 32 and clears the rest.
+    /// The 64 bits of the stack slot. The CPU writes 32 bits and clears the others.
     pub code: u64,
 }
 
@@ -64,14 +63,14 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// Shows an error code in the format of `kind`.
+/// Formats an error code of the format `kind`.
 #[must_use]
 pub fn describe(kind: ErrorCodeKind, code: u64) -> impl fmt::Display {
     ErrorCode { kind, code }
 }
 
-/// #DF always pushes 0. #AC pushes 0 or EXT alone, when it was met while another
-/// event was being delivered (SDM vol. 3A, 7.15, "Interrupt 17").
+/// #DF always pushes 0. #AC pushes 0, or EXT alone if the exception occurred during the delivery of
+/// another event (SDM vol. 3A, 7.15, "Interrupt 17").
 fn zero(code: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "{code:#06x}")?;
     match code & 1 {
@@ -82,7 +81,7 @@ fn zero(code: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     reserved_bits(u64::from(code & !1), f)
 }
 
-/// Adds `, reserved bits 9, 31` for the bits of `mask`; nothing if it is 0.
+/// Appends `, reserved bits 9, 31` for the bits of `mask`; nothing if it is 0.
 fn reserved_bits(mask: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut separator = match mask.count_ones() {
         0 => return Ok(()),

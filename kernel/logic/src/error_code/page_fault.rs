@@ -3,13 +3,13 @@
 use super::reserved_bits;
 use core::fmt;
 
-/// What the access was that paging refused, and why.
+/// The access that caused a page fault, and the reason.
 ///
 /// `Display`: `0x0003: protection violation, write, supervisor, data`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageFaultErrorCode(pub u32);
 
-/// The bits that add a cause, with what they mean.
+/// The bits that report an additional cause, and their meaning.
 const CAUSES: [(u8, &str); 6] = [
     (3, "reserved bit set in a paging entry"),
     (5, "protection key"),
@@ -24,8 +24,8 @@ impl PageFaultErrorCode {
         self.0 >> bit & 1 != 0
     }
 
-    /// P, bit 0: the page is present, and the access violates its protection.
-    /// Clear: some entry on the way to the page is not present.
+    /// P, bit 0: the page is present, and the access violates its protection. Clear: a
+    /// paging-structure entry used for the translation is not present.
     #[must_use]
     pub const fn present(self) -> bool {
         self.bit(0)
@@ -43,19 +43,19 @@ impl PageFaultErrorCode {
         self.bit(2)
     }
 
-    /// RSVD, bit 3: a reserved bit is set in an entry on the way to the page.
+    /// RSVD, bit 3: a reserved bit is set in a paging-structure entry used for the translation.
     #[must_use]
     pub const fn reserved_bit(self) -> bool {
         self.bit(3)
     }
 
-    /// I/D, bit 4: an instruction fetch (reported only where NX or SMEP is on).
+    /// I/D, bit 4: an instruction fetch (reported only if NX or SMEP is enabled).
     #[must_use]
     pub const fn fetch(self) -> bool {
         self.bit(4)
     }
 
-    /// PK, bit 5: refused by a protection key.
+    /// PK, bit 5: a protection-key violation.
     #[must_use]
     pub const fn protection_key(self) -> bool {
         self.bit(5)
@@ -67,25 +67,26 @@ impl PageFaultErrorCode {
         self.bit(6)
     }
 
-    /// HLAT, bit 7: met during the walk of hypervisor-managed paging structures.
+    /// HLAT, bit 7: the fault occurred during HLAT paging (hypervisor-managed linear-address
+    /// translation).
     #[must_use]
     pub const fn hlat(self) -> bool {
         self.bit(7)
     }
 
-    /// SGX, bit 15: refused by SGX, not by paging.
+    /// SGX, bit 15: a violation of SGX access control, not of paging.
     #[must_use]
     pub const fn sgx(self) -> bool {
         self.bit(15)
     }
 
-    /// RMP, bit 31: refused by AMD's reverse map table.
+    /// RMP, bit 31: a violation of AMD's reverse map table.
     #[must_use]
     pub const fn rmp(self) -> bool {
         self.bit(31)
     }
 
-    /// The bits that have no meaning yet.
+    /// The bits that are reserved.
     #[must_use]
     pub const fn reserved(self) -> u32 {
         self.0 & 0x7fff_7f00

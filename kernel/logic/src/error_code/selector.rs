@@ -3,7 +3,7 @@
 use super::reserved_bits;
 use core::fmt;
 
-/// The table that a selector error code points into.
+/// The descriptor table of a selector error code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
     /// The global descriptor table.
@@ -14,10 +14,10 @@ pub enum Table {
     Idt,
 }
 
-/// A segment selector, or an IDT vector, as an error code.
+/// A segment selector or an IDT vector as an error code.
 ///
-/// `Display`: `IDT vector 0x21, external`, `GDT selector 0x0028`, or
-/// `no selector, or the null selector`: a #GP without any selector carries the same.
+/// `Display`: `IDT vector 0x21, external`, `GDT selector 0x0028`, or `no selector, or the null
+/// selector`, because a #GP without a selector has the same error code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SelectorErrorCode(pub u32);
 
@@ -34,26 +34,26 @@ impl SelectorErrorCode {
         Self(selector as u32 & 0xfffc | external as u32)
     }
 
-    /// EXT, bit 0: met while the CPU delivered an event from outside the program,
-    /// that is an interrupt or an earlier exception.
+    /// EXT, bit 0: the exception occurred during the delivery of an event external to the program,
+    /// which is an interrupt or an earlier exception.
     #[must_use]
     pub const fn external(self) -> bool {
         self.0 & 1 != 0
     }
 
-    /// IDT, bit 1: the index is that of a gate in the IDT.
+    /// IDT, bit 1: the index refers to a gate in the IDT.
     #[must_use]
     pub const fn in_idt(self) -> bool {
         self.0 & 1 << 1 != 0
     }
 
-    /// TI, bit 2: the index is one of the LDT. Means nothing when IDT is set.
+    /// TI, bit 2: the index refers to the LDT. Ignored if IDT is set.
     #[must_use]
     pub const fn in_ldt(self) -> bool {
         self.0 & 1 << 2 != 0
     }
 
-    /// The table that the index belongs to.
+    /// The table to which the index refers.
     #[must_use]
     pub const fn table(self) -> Table {
         match (self.in_idt(), self.in_ldt()) {
@@ -63,13 +63,13 @@ impl SelectorErrorCode {
         }
     }
 
-    /// Bits 15:3: the index of the descriptor in its table.
+    /// Bits 15:3: the index of the descriptor in the table.
     #[must_use]
     pub const fn index(self) -> u16 {
         (self.0 >> 3) as u16 & 0x1fff
     }
 
-    /// Whether no segment is named: table and index are all zero.
+    /// Whether there is no selector: table and index are 0.
     #[must_use]
     pub const fn is_null(self) -> bool {
         self.0 & 0xfffe == 0

@@ -8,7 +8,7 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-/// The bits that the text calls reserved.
+/// The bits that the text lists as reserved.
 fn reserved_bits_in(text: &str) -> Vec<u32> {
     let Some((_, list)) = text.split_once("reserved bit") else {
         return Vec::new();
@@ -21,7 +21,7 @@ fn reserved_bits_in(text: &str) -> Vec<u32> {
 
 #[test]
 fn selector_fields() {
-    // Selector 0x28 of the GDT, met during delivery of an interrupt.
+    // Selector 0x28 of the GDT, during the delivery of an interrupt.
     let code = SelectorErrorCode(0x29);
     assert_eq!(
         (code.table(), code.index(), code.external()),
@@ -55,7 +55,7 @@ fn null_selector() {
         SelectorErrorCode(1).to_string(),
         "no selector, or the null selector, external"
     );
-    // Vector 0 and LDT entry 0 are no null selectors.
+    // Vector 0 and LDT entry 0 are not null selectors.
     assert_eq!(SelectorErrorCode(2).to_string(), "IDT vector 0x00");
     assert_eq!(SelectorErrorCode(4).to_string(), "LDT selector 0x0004");
 }

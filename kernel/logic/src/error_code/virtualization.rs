@@ -2,14 +2,14 @@
 
 use core::fmt;
 
-/// The operation of an SEV-ES guest that the hypervisor intercepts: an SVM exit code.
+/// The operation of an SEV-ES guest that the hypervisor would intercept, as an SVM exit code.
 ///
 /// `Display`: `exit code for CPUID`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VmmCommunicationErrorCode(pub u32);
 
-/// The exits that a guest sees as #VC (the non-automatic ones of the GHCB
-/// specification), by their exit code in APM vol. 2, appendix C.
+/// The exits for which a guest receives #VC (the non-automatic exits of the GHCB specification),
+/// with their exit codes (APM vol. 2, appendix C).
 const EXITS: [(u32, &str); 14] = [
     (0x6e, "RDTSC"),
     (0x6f, "RDPMC"),
@@ -43,7 +43,7 @@ impl fmt::Display for VmmCommunicationErrorCode {
     }
 }
 
-/// The security-sensitive event behind a #SX.
+/// The security-sensitive event that caused a #SX.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SecurityErrorCode(pub u32);
 
