@@ -1,24 +1,23 @@
-//! The architecture's own 32 vectors: names, kinds and error codes.
+//! The 32 architectural vectors: names, classes and error codes.
 //!
-//! One table, so that a fault report, the monitor and the entry stubs (which
-//! must know whether the CPU pushes an error code) cannot disagree.
+//! Fault reports, the monitor and the entry stubs (which depend on whether the CPU pushes an error
+//! code) share this table, so they cannot disagree.
 
 use core::fmt;
 
 #[cfg(test)]
 mod tests;
 
-/// How the exception relates to the instruction at the saved RIP
-/// (SDM vol. 3A, 7.5).
+/// The class of an exception: its relation to the instruction at the saved RIP (SDM vol. 3A, 7.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Reported before the instruction: RIP points at it, and it can be restarted.
+    /// Reported before the instruction: RIP points to it, and it can be restarted.
     Fault,
-    /// Reported after the instruction: RIP points at the next one.
+    /// Reported after the instruction: RIP points to the next one.
     Trap,
-    /// Either, depending on the cause (#DB).
+    /// A fault or a trap, depending on the cause (#DB).
     FaultOrTrap,
-    /// Not caused by the instruction at all.
+    /// An interrupt: not caused by an instruction.
     Interrupt,
     /// RIP may point anywhere, and the program cannot be resumed.
     Abort,
@@ -39,18 +38,18 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The format of the error code that comes with an exception (SDM vol. 3A, 7.13).
+/// The format of the error code of an exception (SDM vol. 3A, 7.13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCodeKind {
-    /// None is pushed.
+    /// The CPU pushes no error code.
     None,
-    /// One is pushed, and it is zero (#DF, #AC; in #AC bit 0 can be EXT).
+    /// The CPU pushes zero (#DF, #AC; for #AC bit 0 can be EXT).
     Zero,
     /// A segment selector or an IDT vector.
     Selector,
     /// The access that caused a page fault.
     PageFault,
-    /// The control transfer that CET refused.
+    /// The control transfer that failed a CET check.
     ControlProtection,
     /// The exit code of the intercepted operation (APM vol. 2, appendix C).
     VmmCommunication,
@@ -58,24 +57,24 @@ pub enum ErrorCodeKind {
     Security,
 }
 
-/// One of the architecture's 32 vectors.
+/// An exception: one of the 32 architectural vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exception {
-    /// Its vector, 0 to 31.
+    /// The vector, 0 to 31.
     pub vector: u8,
-    /// The manuals' mnemonic, such as `#PF`. Vectors without one have `#` and their number.
+    /// The mnemonic of the manuals, such as `#PF`. For a vector without one, `#` and its number.
     pub mnemonic: &'static str,
-    /// Its name in the manuals.
+    /// The name in the manuals.
     pub name: &'static str,
-    /// Fault, trap, abort.
+    /// The class: fault, trap, abort and so on.
     pub kind: Kind,
-    /// The error code that the CPU pushes.
+    /// The format of the error code.
     pub error_code: ErrorCodeKind,
-    /// What causes it, in a few words.
+    /// A short description of the causes.
     pub source: &'static str,
 }
 
-/// `#PF page fault (vector 14)`
+/// Formats as `#PF page fault (vector 14)`.
 impl fmt::Display for Exception {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -86,14 +85,14 @@ impl fmt::Display for Exception {
     }
 }
 
-/// The exception with this vector; `None` from 32 up, which are interrupts.
+/// Returns the exception with this vector; `None` from 32 up, which are interrupts.
 #[must_use]
 pub fn exception(vector: u8) -> Option<&'static Exception> {
     EXCEPTIONS.get(usize::from(vector))
 }
 
-/// One bit for each vector with which the CPU pushes an error code:
-/// 8, 10 to 14, 17 and 21 (SDM vol. 3A, table 7-1), 29 and 30 (APM vol. 2, 8.2).
+/// The vectors for which the CPU pushes an error code, one bit each: 8, 10 to 14, 17 and 21 (SDM
+/// vol. 3A, table 7-1), 29 and 30 (APM vol. 2, 8.2).
 pub const ERROR_CODE_VECTORS: u32 = {
     let mut mask = 0;
     let mut vector = 0;
@@ -106,7 +105,7 @@ pub const ERROR_CODE_VECTORS: u32 = {
     mask
 };
 
-/// Whether the CPU pushes an error code with this vector.
+/// Whether the CPU pushes an error code for this vector.
 #[must_use]
 pub const fn pushes_error_code(vector: u8) -> bool {
     vector < 32 && ERROR_CODE_VECTORS >> vector & 1 != 0
@@ -141,7 +140,7 @@ const fn reserved(vector: u8, mnemonic: &'static str) -> Exception {
     )
 }
 
-/// SDM vol. 3A, table 7-1 and 7.15; 28 to 30: APM vol. 2, 8.2.
+/// The table of exceptions: SDM vol. 3A, table 7-1 and 7.15; 28 to 30: APM vol. 2, 8.2.
 #[rustfmt::skip]
 static EXCEPTIONS: [Exception; 32] = {
     use ErrorCodeKind as Code;

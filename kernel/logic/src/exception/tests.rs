@@ -35,7 +35,7 @@ fn mnemonics_are_unique_and_all_texts_are_there() {
     }
 }
 
-/// SDM vol. 3A, table 7-1, and APM vol. 2, 8.2, written out by hand.
+/// SDM vol. 3A, table 7-1, and APM vol. 2, 8.2, transcribed by hand.
 #[test]
 fn error_codes_come_with_ten_vectors() {
     let with_code = [8, 10, 11, 12, 13, 14, 17, 21, 29, 30];
