@@ -1,6 +1,6 @@
 use super::{BASE, MAX, STOPPED, from_qemu, to_port};
 
-/// What QEMU does with a value written to `isa-debug-exit`, and the process with its status.
+/// The exit code of QEMU for a value written to `isa-debug-exit`, truncated to 8 bits by the OS.
 fn qemu(value: u32) -> i32 {
     ((value << 1 | 1) & 0xff).cast_signed()
 }
