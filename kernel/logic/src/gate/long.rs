@@ -1,4 +1,4 @@
-//! The gates of long mode: 16 bytes (SDM vol. 3A, 7.14.1, figure 7-8).
+//! The gates of long mode, 16 bytes each (SDM vol. 3A, 7.14.1, figure 7-8).
 
 use super::{
     GateError, GateKind, common, dpl_bits, is_canonical, present_bit, selector_bits, type_bits,
@@ -21,27 +21,26 @@ const RESERVED: u128 = 0x1f << 35 | 0xffff_ffff << 96;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Gate64 {
-    /// The handler's address; canonical.
+    /// The canonical address of the handler.
     pub offset: u64,
-    /// The handler's code segment, which must be a 64-bit one.
+    /// The selector of the handler's code segment, which must be a 64-bit one.
     pub selector: u16,
-    /// The index of the stack to switch to in the interrupt stack table, 1 to 7;
-    /// 0 for no switch.
+    /// The index of the handler's stack in the interrupt stack table, 1 to 7; 0 for no switch.
     pub ist: u8,
-    /// The lowest privilege (0 to 3) that may use the gate with INT n or INT3.
+    /// The highest CPL (0 to 3) from which INT n or INT3 may use the gate.
     pub dpl: u8,
-    /// Interrupt or trap.
+    /// Interrupt gate or trap gate.
     pub kind: GateKind,
-    /// Whether the gate may be used at all.
+    /// Whether the gate is present.
     pub present: bool,
 }
 
 impl Gate64 {
-    /// A present gate of DPL 0 without a stack switch.
+    /// A present gate with DPL 0 and without a stack switch.
     ///
     /// # Errors
     ///
-    /// [`GateError::NonCanonical`], because going through such a gate raises #GP.
+    /// [`GateError::NonCanonical`], because delivery through such a gate raises #GP.
     pub const fn new(kind: GateKind, offset: u64, selector: u16) -> Result<Self, GateError> {
         if !is_canonical(offset) {
             return Err(GateError::NonCanonical(offset));
@@ -56,8 +55,8 @@ impl Gate64 {
         })
     }
 
-    /// [`Gate64::new`] for an interrupt gate whose handler is a function, and so
-    /// has a canonical address.
+    /// [`Gate64::new`] for an interrupt gate whose handler is a function, which always has a
+    /// canonical address.
     ///
     /// # Panics
     ///
@@ -70,8 +69,8 @@ impl Gate64 {
         }
     }
 
-    /// [`Gate64::new`] for a trap gate whose handler is a function, and so has a
-    /// canonical address.
+    /// [`Gate64::new`] for a trap gate whose handler is a function, which always has a canonical
+    /// address.
     ///
     /// # Panics
     ///
@@ -84,7 +83,7 @@ impl Gate64 {
         }
     }
 
-    /// The gate with a stack from the interrupt stack table; 0 for none.
+    /// Returns the gate with this index into the interrupt stack table; 0 for no switch.
     ///
     /// # Errors
     ///
@@ -96,7 +95,7 @@ impl Gate64 {
         Ok(Self { ist, ..self })
     }
 
-    /// The gate open to software interrupts from this privilege level inwards.
+    /// Returns the gate with this DPL: software interrupts may use it from a CPL of at most `dpl`.
     ///
     /// # Errors
     ///
@@ -108,8 +107,8 @@ impl Gate64 {
         Ok(Self { dpl, ..self })
     }
 
-    /// The gate as two words, the lower address first. Of `ist` the low three
-    /// bits count, of `dpl` the low two.
+    /// Encodes the gate as two words, the lower address first. Only the low three bits of `ist` and
+    /// the low two bits of `dpl` are used.
     #[must_use]
     pub const fn to_words(self) -> [u64; 2] {
         let kind = match self.kind {
@@ -123,20 +122,19 @@ impl Gate64 {
         [low, self.offset >> 32]
     }
 
-    /// The sixteen bytes of the gate, as a little-endian number.
+    /// Encodes the sixteen bytes of the gate as a little-endian number.
     #[must_use]
     pub const fn encode(self) -> u128 {
         let [low, high] = self.to_words();
         (high as u128) << 64 | low as u128
     }
 
-    /// Reads a gate.
+    /// Decodes a gate.
     ///
     /// # Errors
     ///
-    /// [`GateError::Type`], [`GateError::Reserved`] and
-    /// [`GateError::NonCanonical`], in this order. An all-zero entry is of the
-    /// wrong type, which is also how the CPU treats it.
+    /// [`GateError::Type`], [`GateError::Reserved`] and [`GateError::NonCanonical`], in this order.
+    /// An all-zero entry has an invalid type; the CPU treats it the same way.
     pub const fn decode(bits: u128) -> Result<Self, GateError> {
         match Self::from_bits(bits) {
             Ok(_) if bits & RESERVED != 0 => Err(GateError::Reserved(bits & RESERVED)),
@@ -145,8 +143,7 @@ impl Gate64 {
         }
     }
 
-    /// Takes the fields apart. Only the type is checked, as the CPU does before
-    /// anything else.
+    /// Decodes the fields. Only the type is checked, as the CPU does first.
     pub(super) const fn from_bits(bits: u128) -> Result<Self, GateError> {
         let low = bits as u64;
         let kind = match type_bits(low) {

@@ -1,4 +1,4 @@
-//! The gates that the CPU finds a handler through, in all its modes.
+//! The entries of the IDT in all modes of the CPU.
 //!
 //! | mode | entry | type here |
 //! |---|---|---|
@@ -6,13 +6,13 @@
 //! | protected | 8 bytes: 16-bit, 32-bit or task gate | [`ProtectedGate`] |
 //! | long | 16 bytes | [`Gate64`] |
 //!
-//! The kernel itself only installs [`Gate64`]. The older forms are here because
-//! the monitor shows the tables that firmware and boot loaders leave behind, and
-//! because together with [`lookup`](lookup()) they state the whole of the CPU's
-//! look-up sequence in a form that can be run and tested.
+//! The kernel itself installs only [`Gate64`]. The other formats exist because the monitor shows
+//! the tables that firmware and boot loaders leave behind, and because together with
+//! [`lookup`](lookup()) they describe the complete lookup sequence of the CPU in a form that can be
+//! executed and tested.
 //!
-//! Bit numbers count from bit 0 of the entry's first byte (SDM vol. 3A, 7.11,
-//! figure 7-2; 7.14.1, figure 7-8).
+//! Bit numbers count from bit 0 of the first byte of the entry (SDM vol. 3A, 7.11, figure 7-2;
+//! 7.14.1, figure 7-8).
 
 use core::fmt;
 
@@ -28,12 +28,12 @@ pub use lookup::{Fault, Idt, Mode, Source, Target, lookup};
 pub use protected::{Gate16, Gate32, ProtectedGate, TaskGate};
 pub use real::RealModeVector;
 
-/// Whether the CPU clears IF on the way through the gate (SDM vol. 3A, 7.12.1.3).
+/// The kind of gate: whether the CPU clears IF (SDM vol. 3A, 7.12.1.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GateKind {
-    /// Clears IF: the handler starts with maskable interrupts off.
+    /// Interrupt gate: clears IF, so the handler starts with maskable interrupts off.
     Interrupt,
-    /// Leaves IF as it was.
+    /// Trap gate: leaves IF unchanged.
     Trap,
 }
 
@@ -46,18 +46,18 @@ impl fmt::Display for GateKind {
     }
 }
 
-/// What is wrong with a gate.
+/// An error in a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GateError {
-    /// Bits 44:40 (S and type) are not those of a gate that this mode has.
+    /// Bits 44:40 (S and type) are not those of a gate in this mode.
     Type(u8),
-    /// Bits that must be zero are set; one bit each, as numbered in the entry.
+    /// Reserved bits are set. Each bit of the mask is one of them, as numbered in the entry.
     Reserved(u128),
     /// The offset's bits 63:47 are not all equal.
     NonCanonical(u64),
-    /// An index in the interrupt stack table above 7.
+    /// The index into the interrupt stack table is above 7.
     Ist(u8),
-    /// A privilege level above 3.
+    /// The privilege level is above 3.
     Dpl(u8),
 }
 
@@ -88,7 +88,7 @@ impl fmt::Display for GateError {
 
 impl core::error::Error for GateError {}
 
-/// S (bit 44) and type (bits 43:40) of a gate.
+/// S (bit 44) and type (bits 43:40).
 const fn type_bits(low: u64) -> u8 {
     (low >> 40) as u8 & 0x1f
 }
@@ -108,7 +108,7 @@ const fn selector_bits(low: u64) -> u16 {
     (low >> 16) as u16
 }
 
-/// The parts that gates of all protected modes share, in their places.
+/// Encodes the fields common to the gates of protected and long mode.
 const fn common(selector: u16, kind: u8, dpl: u8, present: bool) -> u64 {
     (selector as u64) << 16
         | (kind as u64 & 0x1f) << 40
@@ -116,8 +116,8 @@ const fn common(selector: u16, kind: u8, dpl: u8, present: bool) -> u64 {
         | (present as u64) << 47
 }
 
-/// Whether an address is canonical with 48-bit addresses: bits 63:47 all equal
-/// (SDM vol. 1, 3.3.7.1).
+/// Whether an address is canonical with 48-bit linear addresses: bits 63:47 are equal (SDM vol. 1,
+/// 3.3.7.1).
 const fn is_canonical(address: u64) -> bool {
     let upper = address >> 47;
     upper == 0 || upper == 0x1_ffff

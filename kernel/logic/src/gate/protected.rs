@@ -1,4 +1,4 @@
-//! The gates of protected mode: 8 bytes (SDM vol. 3A, 7.11, 9.2.5).
+//! The gates of protected mode, 8 bytes each (SDM vol. 3A, 7.11, 9.2.5).
 
 use super::{GateError, GateKind, common, dpl_bits, present_bit, selector_bits, type_bits};
 use core::fmt;
@@ -9,31 +9,31 @@ const TRAP_16: u8 = 0x07;
 const INTERRUPT_32: u8 = 0x0e;
 const TRAP_32: u8 = 0x0f;
 
-/// Bits 39:32: five reserved ones and three that must be zero.
+/// Bits 39:32: five reserved bits and three that must be zero.
 const RESERVED: u64 = 0xff << 32;
-/// A 16-bit gate has nothing in bits 63:48 either.
+/// Bits 63:48 of a 16-bit gate are reserved too.
 const RESERVED_16: u64 = RESERVED | 0xffff << 48;
-/// A task gate has no offset at all.
+/// A task gate has no offset.
 const RESERVED_TASK: u64 = RESERVED_16 | 0xffff;
 
-/// A 16-bit interrupt or trap gate, as the 286 had them.
+/// A 16-bit interrupt or trap gate, introduced by the 286.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Gate16 {
-    /// The handler's offset in its segment.
+    /// The offset of the handler in its segment.
     pub offset: u16,
-    /// The handler's code segment.
+    /// The selector of the handler's code segment.
     pub selector: u16,
-    /// The lowest privilege (0 to 3) that may use the gate with INT n.
+    /// The highest CPL (0 to 3) from which INT n may use the gate.
     pub dpl: u8,
-    /// Interrupt or trap.
+    /// Interrupt gate or trap gate.
     pub kind: GateKind,
-    /// Whether the gate may be used at all.
+    /// Whether the gate is present.
     pub present: bool,
 }
 
 impl Gate16 {
-    /// The eight bytes of the gate, as a little-endian number. Of `dpl`, the low
-    /// two bits count.
+    /// Encodes the eight bytes of the gate as a little-endian number. Only the low two bits of
+    /// `dpl` are used.
     #[must_use]
     pub const fn encode(self) -> u64 {
         let kind = match self.kind {
@@ -43,7 +43,7 @@ impl Gate16 {
         common(self.selector, kind, self.dpl, self.present) | self.offset as u64
     }
 
-    /// Reads a gate.
+    /// Decodes a gate.
     ///
     /// # Errors
     ///
@@ -60,21 +60,21 @@ impl Gate16 {
 /// A 32-bit interrupt or trap gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Gate32 {
-    /// The handler's offset in its segment.
+    /// The offset of the handler in its segment.
     pub offset: u32,
-    /// The handler's code segment.
+    /// The selector of the handler's code segment.
     pub selector: u16,
-    /// The lowest privilege (0 to 3) that may use the gate with INT n.
+    /// The highest CPL (0 to 3) from which INT n may use the gate.
     pub dpl: u8,
-    /// Interrupt or trap.
+    /// Interrupt gate or trap gate.
     pub kind: GateKind,
-    /// Whether the gate may be used at all.
+    /// Whether the gate is present.
     pub present: bool,
 }
 
 impl Gate32 {
-    /// The eight bytes of the gate, as a little-endian number. Of `dpl`, the low
-    /// two bits count.
+    /// Encodes the eight bytes of the gate as a little-endian number. Only the low two bits of
+    /// `dpl` are used.
     #[must_use]
     pub const fn encode(self) -> u64 {
         let kind = match self.kind {
@@ -85,7 +85,7 @@ impl Gate32 {
         common(self.selector, kind, self.dpl, self.present) | offset & 0xffff | offset >> 16 << 48
     }
 
-    /// Reads a gate.
+    /// Decodes a gate.
     ///
     /// # Errors
     ///
@@ -99,26 +99,26 @@ impl Gate32 {
     }
 }
 
-/// A task gate: the handler is a task of its own. Not in long mode.
+/// A task gate, through which the CPU switches to a task. Not available in long mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TaskGate {
     /// The selector of the task's TSS in the GDT.
     pub selector: u16,
-    /// The lowest privilege (0 to 3) that may use the gate with INT n.
+    /// The highest CPL (0 to 3) from which INT n may use the gate.
     pub dpl: u8,
-    /// Whether the gate may be used at all.
+    /// Whether the gate is present.
     pub present: bool,
 }
 
 impl TaskGate {
-    /// The eight bytes of the gate, as a little-endian number. Of `dpl`, the low
-    /// two bits count.
+    /// Encodes the eight bytes of the gate as a little-endian number. Only the low two bits of
+    /// `dpl` are used.
     #[must_use]
     pub const fn encode(self) -> u64 {
         common(self.selector, TASK, self.dpl, self.present)
     }
 
-    /// Reads a gate.
+    /// Decodes a gate.
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ impl TaskGate {
     }
 }
 
-/// Any gate that an IDT of protected mode can hold.
+/// Any gate of a protected-mode IDT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProtectedGate {
     /// 16-bit interrupt or trap gate, types 6 and 7.
@@ -144,7 +144,7 @@ pub enum ProtectedGate {
 }
 
 impl ProtectedGate {
-    /// The eight bytes of the gate, as a little-endian number.
+    /// Encodes the eight bytes of the gate as a little-endian number.
     #[must_use]
     pub const fn encode(self) -> u64 {
         match self {
@@ -154,7 +154,7 @@ impl ProtectedGate {
         }
     }
 
-    /// Reads a gate of whichever type its bits 44:40 say.
+    /// Decodes a gate of the type in bits 44:40.
     ///
     /// # Errors
     ///
@@ -175,8 +175,7 @@ impl ProtectedGate {
         Ok(gate)
     }
 
-    /// Takes the fields apart. Only the type is checked: the CPU looks at no
-    /// reserved bit.
+    /// Decodes the fields. Only the type is checked: the CPU does not check reserved bits.
     pub(super) const fn from_bits(bits: u64) -> Result<Self, GateError> {
         let bits_44_40 = type_bits(bits);
         let (selector, dpl, present) = (selector_bits(bits), dpl_bits(bits), present_bit(bits));
@@ -214,7 +213,7 @@ impl ProtectedGate {
     }
 }
 
-/// ` not present`, or nothing.
+/// Returns ` not present`, or nothing.
 const fn absence(present: bool) -> &'static str {
     if present { "" } else { " not present" }
 }

@@ -2,30 +2,30 @@
 
 use core::fmt;
 
-/// An entry of the table: the far pointer to the handler. Entry `n` is at
-/// `4 * n` from the table's base, which is 0 after a reset.
+/// An entry of the table: a far pointer to the handler. Entry `n` is at offset `4 * n` from the
+/// base of the table, which is 0 after reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RealModeVector {
-    /// Bits 15:0: the handler's offset.
+    /// Bits 15:0: the offset of the handler.
     pub ip: u16,
-    /// Bits 31:16: its segment.
+    /// Bits 31:16: the segment of the handler.
     pub cs: u16,
 }
 
 impl RealModeVector {
-    /// Where the entry of a vector lies, from the base of the table.
+    /// Returns the offset of a vector's entry from the base of the table.
     #[must_use]
     pub const fn address(vector: u8) -> u32 {
         vector as u32 * 4
     }
 
-    /// The four bytes of the entry, as a little-endian number.
+    /// Encodes the four bytes of the entry as a little-endian number.
     #[must_use]
     pub const fn encode(self) -> u32 {
         (self.cs as u32) << 16 | self.ip as u32
     }
 
-    /// Reads an entry. Every value is one.
+    /// Decodes an entry. Every value is valid.
     #[must_use]
     pub const fn decode(bits: u32) -> Self {
         Self {
@@ -34,7 +34,7 @@ impl RealModeVector {
         }
     }
 
-    /// The linear address that it points to: `16 * cs + ip`, up to 0x10ffef.
+    /// Returns the linear address of the handler: `16 * cs + ip`, up to 0x10ffef.
     #[must_use]
     pub const fn linear(self) -> u32 {
         self.cs as u32 * 16 + self.ip as u32

@@ -1,4 +1,4 @@
-//! The layouts, against constants worked out by hand from the SDM's figures.
+//! Tests of the layouts against constants derived by hand from the SDM's figures.
 
 use super::{Gate16, Gate32, Gate64, GateError, GateKind, ProtectedGate, RealModeVector, TaskGate};
 use proptest::prelude::*;
@@ -327,7 +327,7 @@ proptest! {
     fn long_mode_gates_come_back(
         offset: u64, selector: u16, ist in 0_u8..8, dpl in 0_u8..4, trap: bool, present: bool,
     ) {
-        // The nearest canonical address.
+        // Sign-extend the low 48 bits to get a canonical address.
         let offset = (offset.cast_signed() << 16 >> 16).cast_unsigned();
         let kind = KINDS[usize::from(trap)];
         let gate = Gate64 { offset, selector, ist, dpl, kind, present };
@@ -352,7 +352,7 @@ proptest! {
 
     #[test]
     fn whatever_decodes_encodes_to_the_same_bits(low: u64, high: u64, type_bits in 4_u64..16) {
-        // Half of the cases with the reserved bits clear, or hardly any would decode.
+        // In half of the cases the reserved bits are clear; otherwise almost none would decode.
         for mask in [u64::MAX, !(0x1f << 35)] {
             let low = low & mask & !(0x1f << 40) | type_bits << 40;
             let entry = u128::from(high >> 32) << 64 | u128::from(low);

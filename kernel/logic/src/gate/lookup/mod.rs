@@ -1,9 +1,8 @@
-//! What the CPU does between recognising a vector and fetching the handler's
-//! first instruction, as far as the IDT decides it.
+//! The lookup of a handler in the IDT, from the vector to the address of the first instruction.
 //!
-//! The manuals spread this over SDM vol. 3A, 7.10 to 7.14 and the pseudocode of
-//! INT n in vol. 2. Here it is one function without side effects, so that a
-//! table can be tried before it is loaded.
+//! The manuals describe it in SDM vol. 3A, 7.10 to 7.14 and in the pseudocode of INT n in vol. 2.
+//! Here it is one function without side effects, so that a table can be checked before it is
+//! loaded.
 
 use super::{Gate64, GateKind, ProtectedGate, RealModeVector, is_canonical};
 use crate::error_code::{PageFaultErrorCode, SelectorErrorCode};
@@ -12,14 +11,14 @@ use core::fmt;
 #[cfg(test)]
 mod tests;
 
-/// The CPU's mode, which decides the format of the table.
+/// The CPU's mode, which determines the format of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// Real-address mode: far pointers of 4 bytes.
     Real,
     /// Protected mode outside long mode: gates of 8 bytes.
     Protected,
-    /// Long mode, compatibility mode included: gates of 16 bytes.
+    /// Long mode, including compatibility mode: gates of 16 bytes.
     Long,
 }
 
@@ -35,19 +34,19 @@ impl Mode {
     }
 }
 
-/// The IDTR, with the mode that it is used in.
+/// The IDTR and the mode of the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Idt {
     /// The CPU's mode.
     pub mode: Mode,
     /// The linear address of entry 0.
     pub base: u64,
-    /// The offset of the table's last byte.
+    /// The offset of the last byte of the table.
     pub limit: u16,
 }
 
 impl Idt {
-    /// The linear address of a vector's entry.
+    /// The linear address of the entry of a vector.
     #[must_use]
     pub const fn entry(&self, vector: u8) -> u64 {
         let address = self
@@ -59,7 +58,7 @@ impl Idt {
         }
     }
 
-    /// Whether a vector's entry lies wholly within the limit.
+    /// Whether the entry of a vector is entirely within the limit.
     #[must_use]
     pub const fn contains(&self, vector: u8) -> bool {
         let size = self.mode.entry_size();
@@ -67,52 +66,52 @@ impl Idt {
     }
 }
 
-/// Where the event comes from.
+/// The source of the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// An external interrupt, an NMI, an exception, or INT1 (which is spared the
-    /// DPL check as they are). A fault on the way reports EXT.
+    /// An external interrupt, an NMI, an exception, or INT1, which is exempt from the DPL check
+    /// too. A fault during delivery reports EXT.
     Hardware,
-    /// INT n, INT3 or INTO: the gate's DPL must not be below the CPL.
+    /// INT n, INT3 or INTO: the CPL must not exceed the gate's DPL.
     Software {
         /// The current privilege level, 0 to 3.
         cpl: u8,
     },
 }
 
-/// Where the CPU goes.
+/// The result of a successful lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
-    /// To a handler in a code segment, provided that the segment's descriptor
-    /// passes its own checks (SDM vol. 3A, 7.12.1), which need the GDT.
+    /// A handler in a code segment. The CPU also checks the segment's descriptor (SDM vol. 3A,
+    /// 7.12.1), which requires the GDT.
     Handler {
         /// The code segment: a selector, or in real mode the segment itself.
         selector: u16,
-        /// The offset in it.
+        /// The offset in the segment.
         offset: u64,
-        /// Interrupt or trap; real mode always clears IF.
+        /// Interrupt or trap gate; real mode always clears IF.
         kind: GateKind,
-        /// The stack from the interrupt stack table, 1 to 7; 0 for none.
+        /// The index into the interrupt stack table, 1 to 7; 0 for none.
         ist: u8,
     },
-    /// To another task.
+    /// A task switch.
     Task {
-        /// The selector of its TSS.
+        /// The selector of the task's TSS.
         selector: u16,
     },
 }
 
-/// The exception that the CPU raises instead.
+/// The exception that the CPU raises during the lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// #GP; real mode pushes no error code.
     GeneralProtection(Option<SelectorErrorCode>),
     /// #NP.
     NotPresent(SelectorErrorCode),
-    /// #PF on the entry itself.
+    /// #PF on the access to the entry.
     PageFault {
-        /// The entry's address, for CR2. If the entry crosses into a page that is not
-        /// present, the CPU gives the address of that page.
+        /// The address of the entry, for CR2. If the entry crosses into a page that is not present,
+        /// the CPU reports the address of that page instead.
         address: u64,
         /// Always a supervisor read of a page that is not present.
         error_code: PageFaultErrorCode,
@@ -120,7 +119,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// The exception's vector.
+    /// The vector of the exception.
     #[must_use]
     pub const fn vector(&self) -> u8 {
         match self {
@@ -130,7 +129,7 @@ impl Fault {
         }
     }
 
-    /// The error code that is pushed with it.
+    /// The error code that the CPU pushes.
     #[must_use]
     pub const fn error_code(&self) -> Option<u32> {
         match self {
@@ -162,16 +161,16 @@ impl fmt::Display for Fault {
 
 impl core::error::Error for Fault {}
 
-/// Looks a vector up as the CPU does.
+/// Looks up a vector as the CPU does.
 ///
-/// `read` fills the buffer from a linear address and says whether it could; it is
-/// asked for one entry at most: 4, 8 or 16 bytes. In real mode there is nothing
-/// to stop a read, so there the buffer is used whatever `read` says.
+/// `read` fills the buffer from a linear address and returns whether it succeeded; it is called for
+/// one entry at most: 4, 8 or 16 bytes. In real mode a read cannot fault, so the buffer is used
+/// whatever `read` returns.
 ///
 /// # Errors
 ///
-/// The exception that the CPU would raise instead of reaching the handler. The
-/// checks come in the CPU's order: limit, type, DPL, presence, selector, offset.
+/// The exception that the CPU raises if it does not reach the handler. The checks are in the CPU's
+/// order: limit, type, DPL, presence, selector, offset.
 pub fn lookup(
     idt: Idt,
     vector: u8,
@@ -190,7 +189,7 @@ pub fn lookup(
     }
 }
 
-/// A look-up under way.
+/// The parameters of a lookup.
 struct Attempt {
     idt: Idt,
     vector: u8,
@@ -202,7 +201,7 @@ impl Attempt {
         if !self.idt.contains(self.vector) {
             return Err(Fault::GeneralProtection(None));
         }
-        // An empty bus reads as ones.
+        // Reads of unmapped memory return all ones.
         let mut bytes = [0xff; 4];
         read(self.idt.entry(self.vector), &mut bytes);
         let RealModeVector { ip, cs } = RealModeVector::decode(u32::from_le_bytes(bytes));
@@ -228,7 +227,7 @@ impl Attempt {
             }
             ProtectedGate::Task(gate) => {
                 self.check_access(gate.dpl, gate.present)?;
-                // A TSS is only ever in the GDT, and not in its entry 0.
+                // A TSS descriptor must be in the GDT, and not in entry 0.
                 if gate.selector & 0b100 != 0 || gate.selector & 0xfffc == 0 {
                     return Err(self.bad_selector(gate.selector));
                 }
@@ -254,7 +253,7 @@ impl Attempt {
         Ok(target)
     }
 
-    /// The entry's bytes, after the limit check.
+    /// Reads the bytes of the entry, after the limit check.
     fn entry<const N: usize>(
         &self,
         read: impl FnOnce(u64, &mut [u8]) -> bool,
@@ -295,7 +294,7 @@ impl Attempt {
         kind: GateKind,
         ist: u8,
     ) -> Result<Target, Fault> {
-        // The RPL does not make a null selector less null.
+        // A selector with index 0 and TI 0 is a null selector whatever its RPL.
         if selector & 0xfffc == 0 {
             return Err(self.bad_selector(0));
         }

@@ -1,4 +1,4 @@
-//! The look-up sequence, check by check.
+//! Tests of the lookup sequence, check by check.
 
 use super::super::{Gate16, Gate32, Gate64, GateKind, TaskGate};
 use super::{Fault, Idt, Mode, Source, Target, lookup};
@@ -16,7 +16,7 @@ const SOURCES: [Source; 5] = [
     Source::Software { cpl: 3 },
 ];
 
-/// Looks a vector up in a full table that has `entry` at every vector.
+/// Looks up a vector in a full table that has `entry` at every vector.
 fn look_up(mode: Mode, entry: &[u8], vector: u8, source: Source) -> Result<Target, Fault> {
     let limit = (256 * mode.entry_size() - 1) as u16;
     let table = idt(mode, BASE, limit);
@@ -99,7 +99,7 @@ fn a_good_gate_leads_to_its_handler() {
     assert_eq!(protected(gate.encode(), 8, Source::Hardware), Ok(target));
 }
 
-/// All DPLs against all sources, for every vector.
+/// All DPLs with all sources, for every vector.
 #[test]
 fn dpl_only_counts_for_software() {
     for vector in 0..=255 {
@@ -150,7 +150,7 @@ fn checks_come_in_the_order_type_dpl_presence_selector_offset() {
         present: false,
         ..Gate64::interrupt(0, 0)
     };
-    // Everything is wrong, type included: an empty entry is #GP, not #NP.
+    // Every field is invalid, including the type: an empty entry causes #GP, not #NP.
     assert_eq!(look_up(Mode::Long, &[0; 16], 5, user), gp(5 * 8 + 2));
     assert_eq!(look_up(Mode::Protected, &[0; 8], 5, user), gp(5 * 8 + 2));
     assert_eq!(long(worst, 5, user), gp(5 * 8 + 2));
@@ -238,7 +238,7 @@ fn the_tss_of_a_task_gate_is_in_the_gdt() {
     }
 }
 
-/// Every limit that matters, for every vector and mode.
+/// All relevant limits, for every vector and mode.
 #[test]
 fn the_limit_counts_to_the_last_byte_of_the_entry() {
     for mode in [Mode::Real, Mode::Protected, Mode::Long] {
@@ -256,7 +256,7 @@ fn the_limit_counts_to_the_last_byte_of_the_entry() {
                     (Mode::Real, false) => {
                         assert_eq!(outcome, Err(Fault::GeneralProtection(None)));
                     }
-                    // 0xff is no gate's type (S is set), so this is #GP either way.
+                    // 0xff is not a gate type (S is set), so this is #GP in either case.
                     (_, _) => assert_eq!(outcome, gp(code(vector, Source::Hardware))),
                 }
             }
@@ -274,7 +274,7 @@ fn real_mode_takes_any_pointer() {
     );
     let target = handler(0xc000, 0x14, GateKind::Interrupt, 0);
     assert_eq!(outcome, Ok(target));
-    // Nothing answers: the bus reads as ones, and the CPU goes there.
+    // Unmapped memory: the read returns all ones, and the CPU uses them as the handler's address.
     let table = idt(Mode::Real, 0, 0x3ff);
     let outcome = lookup(table, 0x10, Source::Hardware, |_, _| false);
     let target = handler(0xffff, 0xffff, GateKind::Interrupt, 0);
@@ -302,7 +302,7 @@ fn an_unmapped_table_is_a_page_fault() {
 fn addresses_of_entries_wrap_as_the_mode_does() {
     let table = idt(Mode::Protected, 0xffff_fff8, 0x7ff);
     assert_eq!(table.entry(2), 8);
-    // In long mode the table may not reach into the hole.
+    // In long mode the table must not extend into the non-canonical range.
     for base in [
         0x0000_7fff_ffff_fff8,
         0x0000_7fff_ffff_fff1,
@@ -353,8 +353,8 @@ fn faults_have_vectors_codes_and_words() {
 }
 
 proptest! {
-    /// Whatever the table holds, the answer is a handler that the entry names, or a
-    /// fault with a code that names the vector, the selector or nothing.
+    /// For any table, the result is the handler in the entry, or a fault whose error code names the
+    /// vector, the selector or neither.
     #[test]
     fn any_bytes_give_a_sound_answer(
         bytes: [u8; 16], vector: u8, cpl in 0_u8..5, mode in 0_usize..3, limit: u16,
