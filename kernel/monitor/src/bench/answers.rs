@@ -1,4 +1,4 @@
-//! How the rivals answer on other CPUs: they count that they were there, or call a function first.
+//! Handlers of the baselines on remote CPUs: they increment a counter, or call a function first.
 
 use core::arch::naked_asm;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -9,36 +9,37 @@ use super::clock::relax;
 use super::rivals::EOI;
 use tocsin::apic::local;
 
-/// How many have answered.
+/// The number of interrupts that have been handled.
 pub(super) static ANSWERED: AtomicU64 = AtomicU64::new(0);
 
-/// What [`floor_calls`] calls: it changes no register.
+/// The function that [`floor_calls`] calls. It preserves all registers.
 static FUNCTION: AtomicU64 = AtomicU64::new(0);
 
-/// What the typical way calls.
+/// The function that the typical baseline calls.
 static CALL: Mutex<extern "C" fn(usize)> = Mutex::new(nothing);
 
-/// A handler that only counts.
+/// A handler that only increments the counter.
 pub(super) extern "C" fn count(_: usize, _: u8) {
     ANSWERED.fetch_add(1, Ordering::Relaxed);
 }
 
-/// The function that calls are measured with.
+/// The empty function of the call benchmarks.
 #[unsafe(naked)]
 pub(super) extern "C" fn nothing(_: usize) {
     naked_asm!("ret")
 }
 
-/// One of the measurements' own data.
+/// A variable whose address [`flush`] invalidates.
 static DATA: u64 = 0;
 
-/// Takes the address of [`DATA`] from the CPU's translations. It changes no register.
+/// Invalidates the TLB entry for the address of [`DATA`] on this CPU. It preserves all registers.
 #[unsafe(naked)]
 pub(super) extern "C" fn flush(_: usize) {
     naked_asm!("invlpg [rip + {data}]", "ret", data = sym DATA)
 }
 
-/// The floor of an answer: it counts. As [`floor`](super::rivals::floor), it changes RAX, RCX and RDX.
+/// The floor baseline that only increments the counter. Like [`floor`](super::rivals::floor), it
+/// clobbers RAX, RCX and RDX.
 #[unsafe(naked)]
 extern "C" fn floor_counts<const BY_REGISTER: u8>() {
     naked_asm!(
@@ -55,7 +56,7 @@ extern "C" fn floor_counts<const BY_REGISTER: u8>() {
     )
 }
 
-/// The floor of a call: it calls the function before.
+/// The floor baseline of a call: it calls the function before it increments the counter.
 #[unsafe(naked)]
 extern "C" fn floor_calls<const BY_REGISTER: u8>() {
     naked_asm!(
@@ -66,7 +67,7 @@ extern "C" fn floor_calls<const BY_REGISTER: u8>() {
     )
 }
 
-/// The code of the floor that counts, for the mode of the local APICs.
+/// Returns the address of the counting floor baseline for the mode of the local APICs.
 pub(super) fn floor_that_counts() -> u64 {
     let code = if local().is_x2apic() {
         floor_counts::<0>
@@ -76,7 +77,8 @@ pub(super) fn floor_that_counts() -> u64 {
     code as *const () as u64
 }
 
-/// The code of the floor that calls `function`, which changes no register.
+/// Returns the address of the floor baseline that calls `function`, which must preserve all
+/// registers.
 pub(super) fn floor_that_calls(function: extern "C" fn(usize)) -> u64 {
     FUNCTION.store(function as *const () as u64, Ordering::SeqCst);
     let code = if local().is_x2apic() {
@@ -87,19 +89,19 @@ pub(super) fn floor_that_calls(function: extern "C" fn(usize)) -> u64 {
     code as *const () as u64
 }
 
-/// The typical handler of a call: what is to be called is behind a lock.
+/// The call handler of the typical baseline: a lock protects the function pointer.
 pub(super) extern "C" fn call(_: usize, _: u8) {
     let function = *CALL.lock();
     function(0);
     ANSWERED.fetch_add(1, Ordering::Release);
 }
 
-/// Sets what [`call`] calls.
+/// Sets the function that [`call`] calls.
 pub(super) fn set_call(function: extern "C" fn(usize)) {
     *CALL.lock() = function;
 }
 
-/// Waits until so many have answered.
+/// Waits until `count` interrupts have been handled.
 #[inline]
 pub(super) fn wait_for(count: u64) {
     while ANSWERED.load(Ordering::Acquire) < count {

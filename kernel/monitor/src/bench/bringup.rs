@@ -1,4 +1,4 @@
-//! Starting the other CPUs, as it was when this machine booted.
+//! The bring-up time of the other CPUs, measured when this machine booted.
 
 use super::record::{About, Value};
 use super::runner::Bench;

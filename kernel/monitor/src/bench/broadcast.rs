@@ -56,14 +56,15 @@ pub(super) fn run(bench: &mut Bench) {
     drop(at_work);
     let cpus = || partner::others().map(|other| other.cpu);
     cpus().for_each(|cpu| raw::begin_removal(cpu, OWN));
-    // A call comes after the interrupts, whose class is the same: nothing is in service.
+    // The call has the same class as the interrupts and is delivered after them, so none is in
+    // service when it returns.
     let _ = call::run(Targets::Others, || {
         let _ = cpu::current();
     });
     cpus().for_each(|cpu| raw::end_removal(cpu, OWN));
 }
 
-/// Until all have answered, and what the sending alone took.
+/// Returns the time until all CPUs have handled the interrupt, and the time of the send alone.
 #[inline]
 fn measure(count: u64, send: impl FnOnce()) -> (u64, u64) {
     ANSWERED.store(0, Ordering::Relaxed);
@@ -76,6 +77,6 @@ fn measure(count: u64, send: impl FnOnce()) -> (u64, u64) {
 
 #[inline]
 fn by_shorthand(vector: Vector) {
-    // A shorthand has no destination that might not fit.
+    // Cannot fail: a shorthand has no destination that could be out of range.
     let _ = raw::send(vector, Destination::Others);
 }

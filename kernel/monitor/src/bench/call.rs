@@ -1,4 +1,4 @@
-//! A function called on other CPUs, until it has returned there.
+//! The latency of a function call on remote CPUs, until it has returned there.
 
 use core::sync::atomic::Ordering;
 
@@ -28,16 +28,16 @@ pub(super) fn run(bench: &mut Bench) {
     let overhead = bench.overhead;
     let target = partner.id();
     {
-        // Only who is called: others that spin would take the host's CPUs from it.
+        // Only the called CPU polls: other polling CPUs would compete with it for the host's CPUs.
         let _polling = AtWork::begin(1, Activity::Polling);
-        // The floor only answers: what it takes to be there and back.
+        // The floor baseline only increments the counter, which measures the minimum round trip.
         Installed::lead(floor_that_counts(), rivals::typical_here());
         set_call(nothing);
         let mut ways = installed.ways(
             overhead,
             move || {
                 let start = stamp();
-                // It is online.
+                // Cannot fail: the target is online.
                 let _ = call::and_wait(target, nothing, 0);
                 stamp() - start
             },
@@ -56,7 +56,7 @@ pub(super) fn run(bench: &mut Bench) {
         overhead,
         || {
             let start = stamp();
-            // All are online.
+            // Cannot fail: all targets are online.
             let _ = call::and_wait(Targets::Others, flush, 0);
             stamp() - start
         },
@@ -71,11 +71,12 @@ pub(super) fn run(bench: &mut Bench) {
     bench.compare("tlb.shootdown", &param, &mut ways);
 }
 
-/// From the sending of the rivals' interrupt until so many have called the function.
+/// Returns the time from the send of the baselines' interrupt until `count` CPUs have called the
+/// function.
 fn sent(command: Icr, count: u64) -> u64 {
     ANSWERED.store(0, Ordering::Relaxed);
     let start = stamp();
-    // SAFETY: the vectors are those of `rivals`, which have handlers. The CPUs are online.
+    // SAFETY: The vectors are those of `rivals`, which have handlers. The CPUs are online.
     let _ = unsafe { local().send(command) };
     wait_for(count);
     stamp() - start

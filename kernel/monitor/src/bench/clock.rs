@@ -1,4 +1,4 @@
-//! Stamps, and how to wait.
+//! TSC timestamps, and the wait loop.
 
 use core::arch::asm;
 use core::fmt;
@@ -11,23 +11,23 @@ use tocsin_logic::bench::resolution;
 use tocsin::ipi::call;
 use tocsin::sync::without_interrupts;
 
-/// Turns of the runs whose instructions are known.
+/// Iterations of the runs whose number of instructions is known.
 const TURNS: [u32; 3] = [1_000, 2_000, 3_000];
 
-/// What one cycle of the time-stamp counter is.
+/// The unit of the time-stamp counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
-    /// A cycle: the counter goes with the time.
+    /// A cycle: the counter runs at a constant rate in real time.
     Cycles,
-    /// A guest instruction: QEMU counts them.
+    /// A guest instruction: QEMU counts the instructions.
     Instructions,
 }
 
 impl Clock {
-    /// Both.
+    /// All clocks.
     pub const ALL: [Self; 2] = [Self::Cycles, Self::Instructions];
 
-    /// What it is called, on the command line and as a unit.
+    /// The name of the clock, on the command line and as a unit.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -36,7 +36,8 @@ impl Clock {
         }
     }
 
-    /// Samples of a figure, unless others are asked for: instructions come out alike.
+    /// The default number of samples of a metric. Instruction counts are nearly the same in each
+    /// sample, so they need fewer.
     #[must_use]
     pub fn samples(self) -> usize {
         match self {
@@ -45,7 +46,8 @@ impl Clock {
         }
     }
 
-    /// Rounds before the first sample, for caches and for translation under emulation.
+    /// The number of iterations before the first sample, which warm up the caches and, under
+    /// emulation, the translated code.
     pub(super) fn warm_up(self) -> usize {
         match self {
             Self::Cycles => 1_000,
@@ -60,12 +62,12 @@ impl fmt::Display for Clock {
     }
 }
 
-/// The time-stamp counter counts no instructions here.
+/// The error that the time-stamp counter does not count instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotCounted {
-    /// Of a run whose length is known.
+    /// The instructions of a run of known length.
     pub instructions: u64,
-    /// What the counter went on by meanwhile.
+    /// The increment of the counter during this run.
     pub ticks: u64,
 }
 
@@ -86,7 +88,7 @@ impl fmt::Display for NotCounted {
 
 impl core::error::Error for NotCounted {}
 
-/// Whether the time-stamp counter counts what this clock does: runs of known lengths tell.
+/// Checks with runs of known length that the time-stamp counter counts the unit of `clock`.
 pub(super) fn check(clock: Clock) -> Result<(), NotCounted> {
     if clock == Clock::Cycles {
         return Ok(());
@@ -109,32 +111,33 @@ pub(super) fn check(clock: Clock) -> Result<(), NotCounted> {
     Ok(())
 }
 
-/// Number of runs of a length; one of them must be exact.
+/// The number of runs of each length. At least one of them must be exact.
 const ATTEMPTS: u32 = 4;
 
-/// Runs from which the clock's step is told, and lengths that they have in turns.
+/// The number of runs from which the resolution is derived, and the number of different lengths,
+/// which alternate.
 const RUNS: u32 = 2_000;
 const LENGTHS: u32 = 4;
 
-/// The step in which the clock goes: a counter need not go on by one.
+/// Returns the resolution of the clock: the counter may advance in steps of more than 1.
 pub(super) fn step(clock: Clock) -> u64 {
     match clock {
         Clock::Cycles => {
             let runs = (0..RUNS).map(|number| known_run(1 + number % LENGTHS).1);
-            // Without one, the step is finer than what comes in between.
+            // Without a common step, the resolution is finer than the differences between the runs.
             resolution(&mut runs.collect::<Vec<u64>>()).unwrap_or(1)
         }
-        // Runs of known lengths have shown it.
+        // `check` has verified this with runs of known length.
         Clock::Instructions => 1,
     }
 }
 
-/// So many instructions, from the first reading of the time-stamp counter up to the second, and what it went on
-/// by.
+/// Returns the number of instructions from the first read of the time-stamp counter up to the
+/// second, and the increment of the counter between them.
 fn known_run(turns: u32) -> (u64, u64) {
     let (start, end): (u64, u64);
-    // SAFETY: 1. RDTSC exists on every 64-bit processor, and CR4.TSD is clear. 2. The registers that
-    // change are named.
+    // SAFETY: RDTSC exists on every 64-bit processor, and CR4.TSD is clear. All registers that
+    // change are declared.
     unsafe {
         asm!(
             "rdtsc", "shl rdx, 32", "or rax, rdx", "mov {start}, rax",
@@ -149,10 +152,10 @@ fn known_run(turns: u32) -> (u64, u64) {
     (4 + 2 * u64::from(turns), end.wrapping_sub(start))
 }
 
-/// Whether [`relax`] pauses.
+/// Whether [`relax`] executes PAUSE.
 static PAUSES: AtomicBool = AtomicBool::new(true);
 
-/// Tells [`relax`] what a cycle is, and those who wait for calls.
+/// Sets the clock that [`relax`] and the wait for call completion use.
 pub(super) fn set(clock: Clock) {
     PAUSES.store(clock == Clock::Instructions, Ordering::Relaxed);
     call::set_eager_looks(match clock {
@@ -161,16 +164,16 @@ pub(super) fn set(clock: Clock) {
     });
 }
 
-/// Whether [`relax`] pauses: see there.
+/// Returns whether [`relax`] executes PAUSE.
 pub(super) fn pauses() -> bool {
     PAUSES.load(Ordering::Relaxed)
 }
 
-/// One turn of a wait for another CPU.
+/// One iteration of a wait for a remote CPU.
 ///
-/// Where instructions are counted, all CPUs share a thread of the emulator, and PAUSE lets the next one
-/// run. Where each has its own, PAUSE leaves the translated code and takes the emulator's lock, which
-/// would be measured instead of the interrupt.
+/// Where instructions are counted, all CPUs share a thread of the emulator, and PAUSE lets the next
+/// CPU run. Where each CPU has its own thread, PAUSE exits the translated code and takes the
+/// emulator's lock, which would be measured instead of the interrupt.
 #[inline]
 pub(super) fn relax() {
     if pauses() {
@@ -178,12 +181,12 @@ pub(super) fn relax() {
     }
 }
 
-/// Reads the time-stamp counter: three instructions, always the same.
+/// Reads the time-stamp counter, always with the same three instructions.
 #[inline]
 pub(super) fn stamp() -> u64 {
     let low: u64;
-    // SAFETY: 1. RDTSC exists on every 64-bit processor, and CR4.TSD is clear. 2. The registers that
-    // change are named.
+    // SAFETY: RDTSC exists on every 64-bit processor, and CR4.TSD is clear. All registers that
+    // change are declared.
     unsafe {
         asm!("rdtsc", "shl rdx, 32", "or rax, rdx", out("rax") low, out("rdx") _, options(nostack));
     }

@@ -1,12 +1,15 @@
-//! An urgent interrupt while a thread holds a lock for a time: when its handler begins what it is for.
+//! The latency of an urgent interrupt while a thread holds a lock, until its handler can do its
+//! work.
 //!
-//! - `none`: nobody holds anything. The thread only computes.
-//! - `cli`: the thread has interrupts off while it holds the lock, as most kernels have it. The interrupt waits
-//!   for the end of the section.
-//! - `ceiling`: a [`CeilingMutex`] for classes up to 5. Those wait, and the urgent one, above them, does not.
-//! - `spin`: a plain spin lock says nothing about who may take it, and the urgent handler does. It would wait
-//!   for ever for a thread of its own CPU, so the thread is another CPU's. The interrupt begins at once, and
-//!   then waits for the section; and for what interrupts the section, because nothing keeps that out.
+//! - `none`: no lock is held. The thread only computes.
+//! - `cli`: the thread disables interrupts while it holds the lock, as most kernels do. The
+//!   interrupt waits for the end of the section.
+//! - `ceiling`: a [`CeilingMutex`] for classes up to 5. It masks these classes, but not the urgent
+//!   interrupt, whose class is above them.
+//! - `spin`: a plain spinlock, which does not restrict the contexts that may take it; the urgent
+//!   handler takes it. The handler would deadlock with a thread of its own CPU, so the thread runs
+//!   on a remote CPU. The handler starts immediately, then waits for the section and for any
+//!   handler that interrupts the section, because the lock masks no interrupts.
 
 use crate::raw;
 use core::hint;
@@ -29,19 +32,19 @@ use tocsin::sync::IrqMutex;
 /// Lengths of the section, in cycles.
 const SECTIONS: [u64; 6] = [0, 1_000, 5_000, 20_000, 100_000, 500_000];
 
-/// A lock of the kind that a driver of class 5 shares with threads.
+/// A lock that a driver of class 5 shares with threads.
 static CEILING: CeilingMutex<()> = CeilingMutex::new(CLASS, ());
 
 const CLASS: PriorityClass = PriorityClass::new(5).expect("a class is 0 to 15");
 
-/// The same, with interrupts off while it is held.
+/// The same as a lock that disables interrupts while it is held.
 static MASKING: IrqMutex<()> = IrqMutex::new(());
 
-/// The same, that holds nothing back.
+/// The same as a lock that masks no interrupts.
 static PLAIN: Mutex<()> = Mutex::new(());
 
-/// What interrupts the other CPU's thread: its class and its vector there, and how long its handler runs, in
-/// cycles.
+/// The interrupt of the remote CPU's thread: its class, its vector there, and the run time of its
+/// handler in cycles.
 const LOW: PriorityClass = PriorityClass::new(3).expect("a class is 0 to 15");
 static MEANWHILE: AtomicU8 = AtomicU8::new(0);
 const INTERRUPTION: u64 = 2_000;
@@ -49,13 +52,13 @@ const INTERRUPTION: u64 = 2_000;
 /// The vector whose handler takes the plain lock: class 14.
 const TAKES: Vector = Vector(0xe8);
 
-/// What the other CPU's thread is asked to hold the lock for, plus 1; 0 if nothing is asked.
+/// The time for which the remote CPU's thread must hold the lock, plus 1; 0 if there is no request.
 static HOLD: AtomicU64 = AtomicU64::new(0);
 
-/// When it began to hold the lock; 0 before.
+/// The TSC value at which it took the lock; 0 before.
 static HELD: AtomicU64 = AtomicU64::new(0);
 
-/// How long it has been interrupted since.
+/// The time for which it has been interrupted since then, in cycles.
 static STOLEN: AtomicU64 = AtomicU64::new(0);
 
 pub(super) fn run(bench: &mut Bench) {
@@ -79,7 +82,7 @@ pub(super) fn run(bench: &mut Bench) {
 fn measure(bench: &mut Bench, length: u64, partner: Option<Partner>) {
     let holder = partner.and_then(Holder::new);
     let overhead = bench.overhead;
-    // What is taken is dropped when the section is over.
+    // The guard is dropped at the end of the section.
     let none = || arrival(length, || ());
     let cli = || arrival(length, || MASKING.lock());
     let ceiling = || arrival(length, || CEILING.lock());
@@ -95,7 +98,8 @@ fn measure(bench: &mut Bench, length: u64, partner: Option<Partner>) {
     bench.compare("contention.latency", &param, &mut cases[..count]);
 }
 
-/// Takes a lock, sends the urgent interrupt at the beginning of a section, and tells when it was answered.
+/// Takes a lock, sends the urgent interrupt at the start of a section, and returns the latency of
+/// its handler.
 #[inline]
 fn arrival<Guard>(length: u64, lock: impl FnOnce() -> Guard) -> u64 {
     BEGAN.store(0, Ordering::Relaxed);
@@ -106,7 +110,8 @@ fn arrival<Guard>(length: u64, lock: impl FnOnce() -> Guard) -> u64 {
     wait() - start
 }
 
-/// Sends the urgent interrupt, and tells when: the same instructions whatever is held.
+/// Sends the urgent interrupt, and returns the time of the send. It is not inlined, so that all
+/// cases execute the same instructions.
 #[inline(never)]
 fn sent_now() -> u64 {
     let start = stamp();
@@ -114,7 +119,7 @@ fn sent_now() -> u64 {
     start
 }
 
-/// As [`arrival`], with a plain lock that the handler takes, while another CPU holds it.
+/// Same as [`arrival`], with a plain lock that the handler takes while a remote CPU holds it.
 fn arrival_at_plain(length: u64) -> u64 {
     BEGAN.store(0, Ordering::Relaxed);
     HELD.store(0, Ordering::Relaxed);
@@ -125,14 +130,14 @@ fn arrival_at_plain(length: u64) -> u64 {
     let start = stamp();
     raw::send_to_self(TAKES);
     let took = wait() - start;
-    // The holder is ready for the next one when it has taken the request.
+    // The holder clears the request when it is ready for the next one.
     while HOLD.load(Ordering::Acquire) != 0 {
         relax();
     }
     took
 }
 
-/// The urgent handler: what it is for needs the lock.
+/// The urgent handler, whose work requires the lock.
 extern "C" fn take_plain(_: usize, _: u8) {
     let guard = loop {
         match PLAIN.try_lock() {
@@ -144,7 +149,7 @@ extern "C" fn take_plain(_: usize, _: u8) {
     drop(guard);
 }
 
-/// Another CPU, whose thread holds the plain lock when it is asked to.
+/// A remote CPU whose thread holds the plain lock on request.
 struct Holder {
     partner: Partner,
     vector: Vector,
@@ -152,7 +157,7 @@ struct Holder {
 }
 
 impl Holder {
-    /// None if the CPU has no vector left for what interrupts its thread.
+    /// Returns `None` if the CPU has no free vector for the interrupt of its thread.
     fn new(partner: Partner) -> Option<Self> {
         let cpu = partner.0.cpu;
         let vector = raw::allocate(cpu, LOW)?;
@@ -173,7 +178,8 @@ impl Drop for Holder {
         drop(self.at_work.take());
         let target = self.partner.0.cpu;
         raw::begin_removal(target, self.vector);
-        // A call has a higher class, but the thread that sends the interrupt has ended its section after it.
+        // The call has a higher class than the interrupt. But the thread that sends the interrupt
+        // ends its section only after the handler has run, so no interrupt is in service.
         let _ = call::run(self.partner.id(), || {
             let _ = cpu::current();
         });
@@ -182,7 +188,7 @@ impl Drop for Holder {
     }
 }
 
-/// Holds the lock for a section of work, and is interrupted once meanwhile.
+/// Holds the lock for a section of work, which is interrupted once.
 fn hold(_: u64) {
     partner::is_ready();
     while partner::goes_on() {
@@ -207,7 +213,7 @@ fn hold(_: u64) {
     }
 }
 
-/// Interrupts the other CPU's thread for a time.
+/// Interrupts the remote CPU's thread for [`INTERRUPTION`] cycles.
 extern "C" fn interrupt(_: usize, _: u8) {
     let start = stamp();
     let mut took = 0;

@@ -1,8 +1,9 @@
-//! Work put off, from the request until it runs: on an idle CPU, and on one that another CPU floods with
-//! urgent interrupts: where instructions are counted, no flood comes in. All CPUs share a thread of the emulator
-//! there, and the work has run before the other CPU's turn.
+//! The latency of deferred work, from the request until it runs: on an idle CPU, and on a CPU that
+//! a remote CPU floods with urgent interrupts. Where instructions are counted, the flood is not
+//! measured: all CPUs share a thread of the emulator there, and the work has run before the other
+//! CPU is scheduled.
 //!
-//! The floor is the interrupt that has it run, and no list.
+//! The floor baseline is only the interrupt that runs the work, without a list.
 
 use crate::raw;
 use alloc::collections::VecDeque;
@@ -20,10 +21,10 @@ use super::self_ipi::bare_to_self;
 use tocsin::deferred;
 use tocsin::sync::without_interrupts;
 
-/// When the work last began; 0 before.
+/// The time at which the work last began; 0 before.
 static RAN: AtomicU64 = AtomicU64::new(0);
 
-/// The work that the typical way has put off.
+/// The deferred work of the typical baseline.
 static QUEUE: Mutex<VecDeque<extern "C" fn(usize)>> = Mutex::new(VecDeque::new());
 
 pub(super) fn run(bench: &mut Bench) {
@@ -69,7 +70,7 @@ fn raise() -> u64 {
     wait() - start
 }
 
-/// What small kernels have: a list under a lock, which the next interrupt's handler empties.
+/// The design of small kernels: a list under a lock, which the next interrupt's handler empties.
 fn raise_typically() -> u64 {
     RAN.store(0, Ordering::Relaxed);
     let start = stamp();

@@ -1,7 +1,8 @@
-//! INT n and an undefined instruction, to their handlers and back.
+//! INT n and an undefined instruction, each from the instruction to its handler and back.
 //!
-//! The rivals of #UD answer only the instruction that [`probe`] has for this; any other goes the usual
-//! way. That takes them two instructions to find out, three for the typical one.
+//! The baselines for #UD handle only the instruction that `hooks::undefined` contains for this
+//! purpose; any other #UD takes the normal path. This check costs them two instructions, and three
+//! in the typical baseline.
 
 use crate::raw;
 use core::arch::{asm, naked_asm};
@@ -43,12 +44,12 @@ pub(super) fn run(bench: &mut Bench) {
 
 fn int<const VECTOR: u8>() -> u64 {
     let start = stamp();
-    // SAFETY: 1. The vector's code preserves all registers, and comes back.
+    // SAFETY: The code of the vector preserves all registers and returns.
     unsafe { asm!("int {}", const VECTOR) };
     stamp() - start
 }
 
-/// An undefined instruction, answered by the code at an address.
+/// Executes an undefined instruction that the code at the address `code` handles.
 fn undefined(code: u64) -> u64 {
     lead(code);
     let start = stamp();
@@ -56,28 +57,29 @@ fn undefined(code: u64) -> u64 {
     stamp() - start
 }
 
-/// What [`UNDEFINED`]'s stub is number of.
+/// The index of the entry stub of [`UNDEFINED`] among the measured stubs.
 const LED: usize = MEASURED.len();
 
 fn lead(code: u64) {
-    // SAFETY: 1. It is the ordinary code, or one of this module: those preserve all registers, and leave
-    // what they do not know to the ordinary one.
+    // SAFETY: The address is the normal entry code or code of this module. Both preserve all
+    // registers, and the latter passes every other #UD to the normal entry code.
     unsafe { hooks::set_measured(LED, code) };
 }
 
-/// The floor of INT n: back.
+/// The floor baseline of INT n: only IRETQ.
 #[unsafe(naked)]
 extern "C" fn floor_of_int() {
     naked_asm!("iretq")
 }
 
-/// Everything saved, and a look at the table under a lock; no EOI.
+/// The typical baseline of INT n: it saves all registers and looks the handler up under a lock. It
+/// sends no EOI.
 #[unsafe(naked)]
 extern "C" fn typical_of_int() {
     saving_all!(TYPICAL.get(), dispatch)
 }
 
-/// The floor of #UD: past the instruction, back.
+/// The floor baseline of #UD: it skips the instruction and returns.
 #[unsafe(naked)]
 extern "C" fn floor_of_undefined() {
     naked_asm!(
@@ -108,12 +110,12 @@ extern "C" fn save_and_dispatch() {
     saving_all!(UNDEFINED, dispatch)
 }
 
-/// Bytes of the instruction.
+/// The length of the instruction in bytes.
 const LENGTH: u64 = 2;
 
-/// The typical handler of #UD.
+/// The #UD handler of the typical baseline.
 extern "C" fn skip(interrupted: usize, _: u8) {
     let address = interrupted as *mut u64;
-    // SAFETY: 1. The entry passes where the frame on this CPU's stack has it.
+    // SAFETY: The entry code passes the address of the saved RIP in the frame on this CPU's stack.
     unsafe { *address += LENGTH };
 }

@@ -1,4 +1,4 @@
-//! Interrupts that another CPU sends this one, as fast as it can.
+//! An interrupt flood: a remote CPU sends interrupts to this CPU as fast as it can.
 
 use crate::raw;
 use core::arch::asm;
@@ -13,27 +13,29 @@ use super::clock::{pauses, relax};
 use super::partner::{self, AtWork, FACTOR, Partner};
 use tocsin::apic::local;
 
-/// What is sent, and where to.
+/// The vector to send, and the APIC ID of the target.
 static VECTOR: AtomicU8 = AtomicU8::new(0);
 static TARGET: AtomicU32 = AtomicU32::new(0);
 
-/// Odd while interrupts are to be sent.
+/// Odd while the remote CPU must send interrupts.
 static ORDER: AtomicU64 = AtomicU64::new(0);
 
-/// The order that was last seen, when all that earlier ones asked for has been sent.
+/// The last value of [`ORDER`] that the remote CPU read. It is written after all interrupts of
+/// earlier orders have been sent.
 static SEEN: AtomicU64 = AtomicU64::new(0);
 
-/// Turns of waiting after the last interrupt was sent, for one that is still on its way.
+/// The number of loop iterations after the last interrupt was sent, for one that is still in
+/// transit.
 const TAIL: u64 = 1_000;
 
-/// Another CPU that is ready to send, until this is dropped.
+/// A remote CPU that is ready to send, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Flood {
     _at_work: AtWork,
 }
 
 impl Flood {
-    /// It sends nothing yet.
+    /// Prepares the remote CPU, which sends no interrupt yet.
     pub(super) fn prepare(_: Partner) -> Self {
         TARGET.store(local().id().0, Ordering::Relaxed);
         ORDER.store(0, Ordering::Relaxed);
@@ -43,7 +45,7 @@ impl Flood {
         }
     }
 
-    /// It sends `vector` until this is dropped.
+    /// Starts a flood of `vector`, which ends when this is dropped.
     pub(super) fn begin(partner: Partner, vector: Vector) -> Self {
         let this = Self::prepare(partner);
         VECTOR.store(vector.get(), Ordering::Relaxed);
@@ -52,30 +54,31 @@ impl Flood {
     }
 }
 
-/// What [`work`] took.
+/// The result of [`work`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Worked {
-    /// In cycles, from when the flood had begun to the last turn.
+    /// From the start of the flood to the last iteration, in cycles.
     pub(super) cycles: u64,
-    /// Interrupts that have been counted in [`ANSWERED`] meanwhile.
+    /// The number of interrupts that were counted in [`ANSWERED`] during that time.
     pub(super) answered: u64,
 }
 
-/// Computes for so many turns; if `under` a flood, the vector comes in all the while and at no other time, from
-/// before the first turn. The rivals may answer it.
+/// Computes for `turns` iterations. With a flood in `under`, the vector is sent from before the
+/// first iteration to the last, and at no other time. The baselines may handle it.
 pub(super) fn work(turns: u64, under: Option<(&Flood, Vector)>) -> Worked {
     let step = if let Some((_, vector)) = under {
         VECTOR.store(vector.get(), Ordering::Relaxed);
         1_u64
     } else {
-        // What was last asked for need not have been seen.
+        // The remote CPU may not have read the last order.
         SEEN.store(ORDER.load(Ordering::Relaxed), Ordering::Relaxed);
         0
     };
     let (start, before, end, after): (u64, u64, u64, u64);
-    // SAFETY: 1. Only the order is written, which is this CPU's, and registers. 2. What an interrupt may
-    // change is named, and none comes before the first line or after the last; but for the readings of the clock,
-    // around which interrupts are off, and those are on before. 3. The others are only read.
+    // SAFETY: The code writes only registers and the order, which belongs to this CPU; it only
+    // reads the other variables. All registers that an interrupt may change are declared. No
+    // interrupt arrives before the first line or after the last. Interrupts are disabled only
+    // around the TSC reads, and are enabled before.
     unsafe {
         asm!(
             "add [rip + {order}], {step}",
@@ -121,14 +124,14 @@ pub(super) fn work(turns: u64, under: Option<(&Flood, Vector)>) -> Worked {
     }
 }
 
-/// The other CPU's part.
+/// The loop of the remote CPU.
 fn send(_: u64) {
     partner::is_ready();
     let target = Destination::Physical(ApicId(TARGET.load(Ordering::Relaxed)));
     while partner::goes_on() {
         let order = ORDER.load(Ordering::Acquire);
         if order % 2 == 1 {
-            // It is online.
+            // Cannot fail: the target is online.
             let _ = raw::send(Vector(VECTOR.load(Ordering::Relaxed)), target);
         }
         SEEN.store(order, Ordering::Release);

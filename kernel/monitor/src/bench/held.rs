@@ -1,15 +1,18 @@
-//! What holds interrupts back on the CPU that is measured: every stretch of it, as it ends.
+//! A log of every section that delays interrupts on the measured CPU, with an entry for each
+//! section when it ends.
 //!
-//! - IF = 0 and CR8: the kernel's own account of both (`cpu::stretch`), which its locks, ceilings and
-//!   sections keep.
-//! - Handlers: while [`Recording`] lives, each handler in the CPU's table is entered through [`around`],
-//!   which reads the clock before and after. The entry code before it and the EOI after it belong to the
-//!   handler; they are as long as [`Ends`] has measured. A handler below the class that is measured does
-//!   not hold it back but for those two, in which interrupts are off.
-//! - Functions of timers run in one interrupt with others: they tell by themselves ([`note_service`]).
+//! - IF = 0 and CR8: the kernel's own accounting of both (`cpu::stretch`), which its locks,
+//!   ceilings and IRQs-off sections update.
+//! - Handlers: while a [`Recording`] lives, each handler in the CPU's table is entered through
+//!   [`around`], which reads the TSC before and after it. The entry code before the handler and the
+//!   EOI after it count as part of the handler; [`Ends`] holds their measured durations. A handler
+//!   below the measured class delays the measured interrupt only during these two periods, in which
+//!   IF = 0.
+//! - Timer functions: several can run in one interrupt, so each of them adds its own entry
+//!   ([`note_service`]).
 //!
-//! Not seen are the last few instructions between the reading of the clock and the end of a section,
-//! handlers of exceptions, and NMIs.
+//! The log does not contain the last few instructions between the TSC read and the end of a
+//! section, exception handlers, and NMIs.
 
 use crate::raw;
 use core::cell::UnsafeCell;
@@ -28,34 +31,35 @@ use tocsin::cpu::stretch::By;
 use tocsin::cpu::{self, PerCpu};
 use tocsin::sync;
 
-/// The class that is measured: the timers'.
+/// The measured priority class, which is that of the timers.
 pub(super) const CLASS: PriorityClass = PriorityClass::new(14).expect("a class is 0 to 15");
 
-/// Stretches that are kept: more than end while one interrupt waits.
+/// The number of entries in the log. It exceeds the number of sections that end while one interrupt
+/// is pending.
 const KEPT: usize = 256;
 
-/// Stretches that one split takes into account.
+/// The maximum number of sections in one latency breakdown.
 pub(super) const MOST: usize = 64;
 
 #[derive(Clone, Copy)]
 struct Entry {
     stretch: Stretch,
-    /// When it was noted.
+    /// The TSC value at which the section was logged.
     noted: u64,
 }
 
 struct Log {
-    /// How many there have been; the next one goes where this is, modulo [`KEPT`].
+    /// The total number of entries logged. The next entry goes to index `count` modulo [`KEPT`].
     count: u64,
     entries: [Entry; KEPT],
-    /// The handlers of the table, by vector.
+    /// The handlers of the CPU's table, by vector.
     handlers: [Option<Handler>; 256],
 }
 
-/// Belongs to the CPU that is measured, interrupts off.
+/// The log. It is accessed only on the measured CPU with interrupts disabled.
 struct Owned(UnsafeCell<Log>);
 
-// SAFETY: 1. `with` lets in only one CPU, and nothing that interrupts it.
+// SAFETY: `with` admits only one CPU and disables interrupts on it.
 unsafe impl Sync for Owned {}
 
 static LOG: Owned = Owned(UnsafeCell::new(Log {
@@ -71,14 +75,14 @@ static LOG: Owned = Owned(UnsafeCell::new(Log {
     handlers: [None; 256],
 }));
 
-/// The block of the CPU that is measured; 0 if none is.
+/// The address of the per-CPU block of the measured CPU, or 0 if no CPU is measured.
 static MEASURED: AtomicUsize = AtomicUsize::new(0);
 
-/// See [`Ends`].
+/// The fields of [`Ends`].
 static BEFORE: AtomicU64 = AtomicU64::new(0);
 static AFTER: AtomicU64 = AtomicU64::new(0);
 
-/// Calls `action` with the log, on the CPU that is measured; elsewhere not at all.
+/// Calls `action` with the log if this CPU is the measured one; otherwise returns `None`.
 fn with<R>(action: impl FnOnce(&mut Log) -> R) -> Option<R> {
     let own = core::ptr::from_ref::<PerCpu>(cpu::current()) as usize;
     if MEASURED.load(Ordering::Relaxed) != own {
@@ -86,8 +90,9 @@ fn with<R>(action: impl FnOnce(&mut Log) -> R) -> Option<R> {
     }
     let enable = interrupts::are_enabled();
     interrupts::disable();
-    // SAFETY: 1. One CPU gets here, and nothing interrupts it: NMIs take no locks and run no handlers of
-    // the table. 2. No `action` of this module calls `with`.
+    // SAFETY: Only the measured CPU gets here, and no interrupt can access the log at the same
+    // time: NMIs take no locks and run no handlers of the table. No `action` of this module calls
+    // `with`.
     let result = action(unsafe { &mut *LOG.0.get() });
     if enable {
         interrupts::enable();
@@ -96,8 +101,8 @@ fn with<R>(action: impl FnOnce(&mut Log) -> R) -> Option<R> {
 }
 
 impl Log {
-    /// Appends a section. The entries are in the order of their `noted`, even if an interrupt came between the
-    /// end of the section and this call.
+    /// Appends a section. The entries are in the order of their `noted`, even if an interrupt
+    /// arrives between the end of the section and this call.
     fn push(&mut self, held: Held, begin: u64, end: u64) {
         self.entries[self.count as usize % KEPT] = Entry {
             stretch: Stretch { held, begin, end },
@@ -107,28 +112,29 @@ impl Log {
     }
 }
 
-/// How long a handler's entry and its end take, in cycles.
+/// The durations of a handler's entry and exit code, in cycles.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ends {
-    /// From the gate to the first stamp.
+    /// From the gate to the first TSC read.
     pub(super) before: u64,
-    /// From the last stamp to what was interrupted.
+    /// From the last TSC read to the interrupted code.
     pub(super) after: u64,
 }
 
-/// Has all stretches of this CPU kept until it is dropped.
+/// Logs all sections of this CPU until it is dropped.
 #[derive(Debug)]
 pub(super) struct Recording;
 
 impl Recording {
-    /// In a thread of the CPU that is measured.
+    /// Starts to record. The caller runs in a thread of the measured CPU.
     pub(super) fn begin(ends: Ends) -> Self {
         BEFORE.store(ends.before, Ordering::Relaxed);
         AFTER.store(ends.after, Ordering::Relaxed);
         let this = cpu::current();
         MEASURED.store(core::ptr::from_ref(this) as usize, Ordering::SeqCst);
         for vector in vectors() {
-            // Off, so that none is entered through `around` before its handler is known.
+            // With interrupts disabled, so that no handler is entered through `around` before it is
+            // stored in the log.
             sync::without_interrupts(|| {
                 let found = raw::exchange(this, vector, around);
                 with(|log| log.handlers[usize::from(vector.get())] = found.map(|it| it.0));
@@ -153,29 +159,29 @@ impl Drop for Recording {
     }
 }
 
-/// Those that the local APIC delivers.
+/// The vectors that the local APIC delivers.
 fn vectors() -> impl Iterator<Item = Vector> {
     let all = (FIRST..=u8::MAX).filter(|vector| !WITHOUT_EOI.contains(vector));
     all.map(Vector)
 }
 
-/// Gets what the kernel notes, interrupts off.
+/// The hook that the kernel calls at the end of a section, with interrupts disabled.
 fn note(by: By, since: u64) {
     let held = match by {
         By::Off => Held::Off,
         By::Raised(class) if class >= CLASS => Held::Raised,
-        // It holds back others.
+        // A lower class does not delay the measured interrupt.
         By::Raised(_) => return,
     };
     with(|log| log.push(held, since, stamp()));
 }
 
-/// Notes that the function of a timer has run since `begin`.
+/// Logs that the function of a timer has run since `begin`.
 pub(super) fn note_service(begin: u64) {
     with(|log| log.push(Held::Service, begin, stamp()));
 }
 
-/// Calls the handler that the table had, and notes when.
+/// Calls the handler that was in the table, and logs when it ran.
 extern "C" fn around(context: usize, vector: u8) {
     let begin = stamp();
     let entered = begin.saturating_sub(BEFORE.load(Ordering::Relaxed));
@@ -183,7 +189,7 @@ extern "C" fn around(context: usize, vector: u8) {
     let holds_back = vector >> 4 >= CLASS.get();
     let handler = with(|log| {
         if !holds_back {
-            // Now, because one that waits comes in the middle of the handler.
+            // Logged now, because a pending interrupt can arrive in the middle of the handler.
             log.push(Held::Off, entered, begin);
         }
         log.handlers[usize::from(vector)]
@@ -191,7 +197,8 @@ extern "C" fn around(context: usize, vector: u8) {
     if let Some(handler) = handler.flatten() {
         handler(context, vector);
     }
-    // They are off until the interrupted code goes on, but for this.
+    // Interrupts stay disabled until the IRET to the interrupted code, except in the handler
+    // itself.
     interrupts::disable();
     with(|log| {
         let end = stamp();
@@ -203,8 +210,9 @@ extern "C" fn around(context: usize, vector: u8) {
     });
 }
 
-/// What has held an interrupt back from its `deadline` until the function that is measured `began`. The CPU went
-/// through the interrupt's gate at `gate`. `None` if that were more sections than are kept.
+/// Returns the sections that delayed an interrupt between its `deadline` and the start of the
+/// measured function at `began`. The CPU entered the interrupt's gate at `gate`. Returns `None` if
+/// there were more sections than the log or the result can hold.
 pub(super) fn between(deadline: u64, gate: u64, began: u64) -> Option<ArrayVec<Stretch, MOST>> {
     let after = AFTER.load(Ordering::Relaxed);
     with(|log| {
@@ -215,10 +223,11 @@ pub(super) fn between(deadline: u64, gate: u64, began: u64) -> Option<ArrayVec<S
                 return Some(found);
             }
             if stretch.begin < gate {
-                // It was over when the interrupt came, whatever its end was expected to take.
+                // It had ended when the interrupt was delivered, whatever the estimate of its exit
+                // code is.
                 stretch.end = stretch.end.min(gate);
             } else if noted >= began {
-                // It belongs to the measured function.
+                // It is a section of the measured function itself.
                 continue;
             }
             if stretch.end > deadline && found.try_push(stretch).is_err() {

@@ -1,4 +1,5 @@
-//! An interrupt to another CPU: until its handler begins, and until the sender has its answer.
+//! The latency of an IPI to a remote CPU: until its handler begins, and until the sender sees the
+//! reply.
 
 use crate::raw;
 use core::sync::atomic::Ordering;
@@ -18,8 +19,8 @@ const PARTS: Parts<(u64, u64), 2> = [
     ("ipi.round_trip", |(_, round_trip)| round_trip),
 ];
 
-/// How long a CPU that is to sleep is left alone before each sample, in cycles: the emulator's thread of
-/// that CPU goes to sleep too, and that takes a while.
+/// The time before each sample in which a CPU that must be halted gets no interrupt, in cycles. The
+/// emulator's thread of that CPU needs this time to sleep too.
 const REST: u64 = 100_000;
 
 pub(super) fn run(bench: &mut Bench) {
@@ -65,12 +66,13 @@ fn rest() {
     }
 }
 
-/// Sends, and waits for the handler's stamp: how long until it began, and until this CPU saw it.
+/// Sends an IPI, and waits for the handler's timestamp. Returns the time until the handler began,
+/// and the time until this CPU saw the timestamp.
 fn send(partner: Partner, vector: Vector) -> (u64, u64) {
     BEGAN.store(0, Ordering::Relaxed);
     let start = stamp();
-    // It is online.
-    // SAFETY: the vector has a handler, which is a measurement's.
+    // Cannot fail: the target is online.
+    // SAFETY: The vector has a handler, which is that of a measurement.
     let _ = unsafe { local().send(partner.command(vector)) };
     let began = loop {
         let began = BEGAN.load(Ordering::Acquire);
@@ -80,14 +82,15 @@ fn send(partner: Partner, vector: Vector) -> (u64, u64) {
         relax();
     };
     let end = stamp();
-    // The counters of two CPUs may differ by a little, so that it is below 0.
+    // The counters of two CPUs may differ slightly, so the first result can be below 0.
     (began.wrapping_sub(start), end - start)
 }
 
-/// Takes the handler from the partner's table.
+/// Removes the handler from the remote CPU's table.
 pub(super) fn remove_from(partner: Partner) {
     raw::begin_removal(partner.0.cpu, OWN);
-    // A call to the CPU comes after the interrupt, whose class is the same: nothing is in service.
+    // The call has the same class as the interrupt and is delivered after it, so no interrupt is in
+    // service when it returns.
     let _ = tocsin::ipi::call::run(partner.id(), || ());
     raw::end_removal(partner.0.cpu, OWN);
 }

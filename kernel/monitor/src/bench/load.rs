@@ -1,15 +1,17 @@
-//! A timer under loads: how late its function begins (`timer.jitter`), and what that was made of
-//! (`load.timer`).
+//! The latency of a timer under loads, from its deadline to the start of its function
+//! (`timer.jitter`), and its breakdown (`load.timer`).
 //!
-//! The timer goes the kernel's whole way, through the queue of its CPU; only its vector is one whose gate is
-//! stamped, in the same class. Its deadline is known to the cycle. What held it back from there on is what
-//! `held` has recorded; of the rest, all before the gate is the hardware's, and all after it is dispatch.
+//! The timer uses the kernel's normal path through the queue of its CPU, except that its vector is
+//! one of the same class whose gate is stamped. Its deadline is known to the cycle. The module
+//! `held` records the sections that delay it from there on. The rest of the latency is attributed
+//! to the hardware before the gate, and to dispatch after it.
 //!
-//! Of three loads the cause is known: each holds the interrupt back from before the deadline until a time
-//! after it. Under the mixed one, the CPU's thread takes locks, ceilings and sections without interrupts,
-//! other timers fire, its own interrupts and those of another CPU come, all for pseudo-random times. That is
-//! no figure in instructions: by how much a deadline in nanoseconds is rounded depends on when the machine
-//! has booted, and one instruction more changes all that comes after.
+//! Three of the loads have a known cause: each delays the interrupt from before the deadline until
+//! a time after it. Under the mixed load, the CPU's thread takes locks, ceilings and IRQs-off
+//! sections, other timers fire, and self-IPIs and IPIs of a remote CPU arrive, all for
+//! pseudo-random times. The mixed load is not a metric in instructions: the rounding of a deadline
+//! in nanoseconds depends on the time of the boot, and one additional instruction changes
+//! everything that follows.
 
 use crate::raw;
 use alloc::vec::Vec;
@@ -36,47 +38,50 @@ use tocsin::sync::{IrqMutex, without_interrupts};
 use tocsin::time;
 use tocsin::timer::{Expiry, Mode, Timer, TimerError};
 
-/// A vector of the timers' class, whose handler works.
+/// A vector of the timers' class, whose handler spins.
 const WORKS: Vector = Vector(0xe8);
 
-/// So many times as many where instructions are counted: these are not alike.
+/// The factor for the number of samples where instructions are counted: these samples differ.
 const COUNTED: usize = 6;
 
-/// Samples before the first that counts.
+/// The number of warm-up samples.
 const WARM_UP: usize = 100;
 
-/// How long one load may take, in nanoseconds.
+/// The maximum time for one load, in nanoseconds.
 const BUDGET: u64 = 3_000_000_000;
 
-/// Where the pseudo-random numbers begin.
+/// The seed of the pseudo-random numbers.
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 static RANDOM: AtomicU64 = AtomicU64::new(SEED);
 
-/// The APIC ID of the CPU that is measured.
+/// The APIC ID of the measured CPU.
 static TARGET: AtomicU32 = AtomicU32::new(0);
 
-/// From setting the timer to its deadline, in nanoseconds, at least and more at most.
+/// The minimum time from the start of the timer to its deadline, and the range of the random time
+/// added to it, in nanoseconds.
 const SOON: u64 = 20_000;
 const SPREAD: u64 = 60_000;
 
-/// How long before the deadline, and after it, a load of a known cause holds the interrupt back, in cycles.
+/// The time before and after the deadline for which a load with a known cause delays the interrupt,
+/// in cycles.
 const BEFORE: u64 = 2_000;
 const AFTER: u64 = 10_000;
 
-/// Longest piece of the mixed load, in cycles.
+/// The maximum length of one piece of the mixed load, in cycles.
 const PIECE: u64 = 8_000;
 
-/// Periods of the mixed load's timers, in nanoseconds.
+/// The periods of the mixed load's timers, in nanoseconds.
 const PERIODS: [u64; 3] = [61_000, 97_000, 151_000];
 
-/// When the measured function began; 0 before. And the gate that it was reached through.
+/// The time at which the measured function began; 0 before. And the time at which its gate was
+/// entered.
 static FIRED: AtomicU64 = AtomicU64::new(0);
 static GATE_OF: AtomicU64 = AtomicU64::new(0);
 
-/// Until when [`work`] works.
+/// The time until which [`work`] spins; 0 for a pseudo-random time.
 static UNTIL: AtomicU64 = AtomicU64::new(0);
 
-/// A lock below the timer's class, and one of its class.
+/// A lock below the timer's class, one of its class, and one that disables interrupts.
 static LOW: CeilingMutex<()> = CeilingMutex::new(class(5), ());
 static HIGH: CeilingMutex<()> = CeilingMutex::new(CLASS, ());
 static MASKING: IrqMutex<()> = IrqMutex::new(());
@@ -88,15 +93,15 @@ const fn class(number: u8) -> PriorityClass {
 /// What the thread does while it waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Load {
-    /// Sleeps.
+    /// The CPU halts.
     Idle,
-    /// Has interrupts off from before the deadline.
+    /// The thread has interrupts disabled from before the deadline.
     Off,
-    /// Has CR8 raised.
+    /// The thread has CR8 raised.
     Cr8,
-    /// Is in a handler of the same class.
+    /// The CPU runs a handler of the same class.
     Service,
-    /// All of it.
+    /// All of these.
     Mixed,
 }
 
@@ -164,7 +169,8 @@ fn measure(bench: &mut Bench) -> Result<(), TimerError> {
     Ok(())
 }
 
-/// Takes samples under a load, and tells how many had less of dispatch than measuring costs.
+/// Takes samples under a load. Returns their breakdowns, and the number of samples whose dispatch
+/// was shorter than the cost of measuring.
 fn under(
     bench: &Bench,
     load: Load,
@@ -186,7 +192,7 @@ fn under(
     let recording = Recording::begin(ends);
     if load == Load::Mixed {
         for (other, period) in others.iter_mut().zip(PERIODS) {
-            // These are this CPU's own too.
+            // Cannot fail: these are timers of this CPU too.
             let _ = other.every(period);
         }
     }
@@ -212,7 +218,8 @@ fn under(
     (splits, below_zero)
 }
 
-/// Sets the timer, does what the load is, and splits the lateness; `None` if more happened than is kept.
+/// Sets the timer, applies the load, and splits the latency into its parts. Returns `None` if there
+/// were more sections than the log can hold.
 fn sample(load: Load, timer: &mut Timer) -> Option<Split> {
     FIRED.store(0, Ordering::Relaxed);
     let due = time::nanoseconds() + SOON + next(&RANDOM) % SPREAD;
@@ -252,9 +259,10 @@ fn sample(load: Load, timer: &mut Timer) -> Option<Split> {
 
 /// Waits until the timer's function has run.
 ///
-/// Where instructions are counted, the CPU does not halt. QEMU's main thread then moves the time to the next
-/// deadline as soon as all CPUs are halted, and if it is quick, it does not yet know of the instructions that the
-/// last one executed before HLT: the interrupt comes so many instructions too late.
+/// Where instructions are counted, the CPU does not halt. QEMU's main thread advances the time to
+/// the next deadline as soon as all CPUs are halted. If it is fast, it does not yet know the
+/// instructions that the last CPU executed before HLT, and the interrupt is late by that number of
+/// instructions.
 fn sleep() {
     if pauses() {
         while FIRED.load(Ordering::Relaxed) == 0 {
@@ -299,7 +307,7 @@ fn piece() {
     }
 }
 
-/// Works until it is time, or for a pseudo-random while.
+/// Spins until [`UNTIL`], or for a pseudo-random time.
 extern "C" fn work(_: usize, _: u8) {
     let until = match UNTIL.load(Ordering::Relaxed) {
         0 => stamp() + next(&RANDOM) % PIECE,
@@ -308,7 +316,7 @@ extern "C" fn work(_: usize, _: u8) {
     spin_until(until);
 }
 
-/// Another CPU's part: it sends interrupts of the timers' class, and of one below.
+/// The job of the remote CPU: it sends interrupts of the timers' class, and of the class below.
 fn pester(_: u64) {
     let random = AtomicU64::new(SEED + 1);
     let target = ApicId(TARGET.load(Ordering::Relaxed));
@@ -320,7 +328,7 @@ fn pester(_: u64) {
         } else {
             OWN
         };
-        // It is online.
+        // Cannot fail: the target is online.
         let _ = raw::send(vector, Destination::Physical(target));
     }
 }
@@ -331,7 +339,7 @@ fn spin_until(time: u64) {
     }
 }
 
-/// The next of the pseudo-random numbers (xorshift; Marsaglia 2003). `state` is not 0.
+/// Returns the next pseudo-random number (xorshift; Marsaglia 2003). `state` must not be 0.
 fn next(state: &AtomicU64) -> u64 {
     let mut value = state.load(Ordering::Relaxed);
     value ^= value << 13;

@@ -1,27 +1,28 @@
-//! Measurements of what interrupts cost, in cycles of the time-stamp counter.
+//! Benchmarks of the cost of interrupts, in cycles of the time-stamp counter.
 //!
-//! Under QEMU's `-icount shift=0` a cycle is one guest instruction, and the same image gives the same
-//! numbers every time. [`Options::clock`] says which of the two is meant, and runs of known lengths tell whether
-//! it is so.
+//! Under QEMU's `-icount shift=0` a cycle is one guest instruction, and the same image gives the
+//! same numbers every time. [`Options::clock`] selects cycles or instructions, and runs of known
+//! length verify the selection.
 //!
-//! Each figure is the time between two stamps, without what a stamp costs. The same
-//! is measured in the same boot with two other ways of answering: `floor`, which does nothing but
-//! what must be done, and `typical`, which is what small kernels do (see the module `rivals`). Their rounds
-//! alternate with those of the kernel's own way, so that what the host does falls on all alike.
+//! Each metric is the time between two timestamps, minus the cost of a timestamp. The same
+//! operation is measured in the same boot with two baselines: `floor`, which does only the required
+//! minimum, and `typical`, which does what small kernels do (see the module `rivals`). Their rounds
+//! alternate with those of the kernel's own code, so that disturbances by the host affect all
+//! variants equally.
 //!
-//! | module | job |
+//! | module | purpose |
 //! |---|---|
-//! | `clock` | stamps, and how to wait |
-//! | `runner` | samples, and what is made of them |
-//! | `record` | the records for other programs |
-//! | `rivals` | `floor` and `typical` |
-//! | `answers` | how those answer on other CPUs |
-//! | `partner` | another CPU that takes part |
-//! | `flood` | one that sends interrupts as fast as it can |
-//! | `held` | what holds interrupts back, as it ends |
-//! | `settle` | the same beginning in every run |
-//! | `stamped` | a timer's interrupt with a stamp at the gate |
-//! | the others | a group of figures each |
+//! | `clock` | timestamps, and the wait loop |
+//! | `runner` | takes samples, and reports them |
+//! | `record` | the machine-readable records |
+//! | `rivals` | the baselines `floor` and `typical` |
+//! | `answers` | the baselines' handlers on remote CPUs |
+//! | `partner` | a remote CPU that takes part |
+//! | `flood` | a remote CPU that sends interrupts as fast as it can |
+//! | `held` | a log of the sections that delay interrupts |
+//! | `settle` | a reproducible initial state |
+//! | `stamped` | a timer interrupt with a timestamp at the gate |
+//! | the others | a group of metrics each |
 
 mod answers;
 mod bringup;
@@ -62,25 +63,25 @@ use runner::Bench;
 use tocsin::cancel;
 use tocsin::timer::machine_checks;
 
-/// What is to be measured, and how.
+/// The options of a benchmark run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What a cycle of the time-stamp counter is.
+    /// The unit of the time-stamp counter.
     pub clock: Clock,
-    /// Samples of each figure; the clock's own number if `None`.
+    /// The number of samples of each metric; `None` selects the clock's default.
     pub samples: Option<usize>,
-    /// What is printed.
+    /// The output format.
     pub output: Output,
-    /// The groups; all if there are none.
+    /// The groups to run. If it is empty, all groups run.
     pub groups: Vec<&'static Group>,
 }
 
-/// Figures that are measured together.
+/// A group of metrics that are measured together.
 #[derive(Debug)]
 pub struct Group {
-    /// What it is called, and what the names of its figures begin with.
+    /// The name of the group, with which the names of its metrics begin.
     pub name: &'static str,
-    /// What is measured.
+    /// A description of the group.
     pub about: &'static str,
     run: fn(&mut Bench),
 }
@@ -159,24 +160,25 @@ pub const GROUPS: &[Group] = &[
     },
 ];
 
-/// The group of this name.
+/// Returns the group with the name `name`.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Group> {
     GROUPS.iter().find(|group| group.name == name)
 }
 
-/// Runs the measurements and prints the results as they come. Returns the number of metrics.
+/// Runs the benchmarks and prints the results as they become available. Returns the number of
+/// metrics.
 ///
 /// Context: a thread of the boot CPU that masks nothing.
 ///
 /// # Errors
 ///
-/// Instructions are to be counted, and the time-stamp counter does not.
+/// Fails if the clock is `Instructions` but the time-stamp counter does not count instructions.
 ///
 /// # Panics
 ///
-/// If it is called in another context, or while it runs: the measurements replace handlers and
-/// entry code.
+/// If it is called in another context, or during another run, because the benchmarks replace
+/// handlers and entry code.
 #[track_caller]
 pub fn run(options: &Options) -> Result<u32, NotCounted> {
     static RUNS: AtomicBool = AtomicBool::new(false);
@@ -202,7 +204,7 @@ fn run_alone(options: &Options) -> Result<u32, NotCounted> {
     } else {
         options.groups.clone()
     };
-    // Its interrupts would disturb the measurements.
+    // The interrupts of machine-check polling would disturb the measurements.
     let polling = machine_checks::stop();
     let mut bench = Bench::new(options);
     if let Some(why) = rivals::no_typical() {
@@ -216,11 +218,11 @@ fn run_alone(options: &Options) -> Result<u32, NotCounted> {
         (group.run)(&mut bench);
     }
     if let Some(period) = polling {
-        // It had a timer on each CPU before.
+        // Cannot fail: each CPU had a timer for it before.
         let _ = machine_checks::start(period);
     }
     if cancel::was_requested() {
-        // The records have no end then.
+        // A cancelled run has no `End` record.
         return Ok(bench.figures());
     }
     Ok(bench.end())

@@ -1,8 +1,8 @@
-//! A message that a device sends when it is told to, from the write to its register to the handler:
-//! QEMU's `edu`.
+//! The latency of an MSI that a device sends on request, from the write to its register to the
+//! handler. The device is QEMU's `edu`.
 //!
-//! Its one message is aimed at each variant's vector in turn. That of `tocsin` belongs to a line, as every
-//! driver has it.
+//! Its only message is set to each variant's vector in turn. The vector of `tocsin` belongs to a
+//! line, as with every driver.
 
 use alloc::string::{String, ToString};
 use core::arch::asm;
@@ -23,7 +23,7 @@ use tocsin::pci::{Msi, PciError};
 
 const NAME: &str = "msi.edu";
 
-/// What the interrupt is raised with: bit 0 is the computation's.
+/// The value that raises the interrupt; bit 0 is that of the computation.
 const VALUE: u32 = 2;
 
 pub(super) fn run(bench: &mut Bench) {
@@ -54,7 +54,7 @@ fn measure(bench: &mut Bench) -> Result<(), PciError> {
     let messages = RefCell::new(messages);
     let take = |vector: Vector| {
         if aimed.replace(vector) != vector {
-            // It was aimed at this CPU before, and only its datum changes.
+            // Cannot fail: the message already targets this CPU, and only its data changes.
             let _ = aim(&mut messages.borrow_mut(), vector);
         }
         let took = raise(&edu);
@@ -67,19 +67,20 @@ fn measure(bench: &mut Bench) -> Result<(), PciError> {
     Ok(())
 }
 
-/// Aims the device's message at `vector` of this CPU.
+/// Sets the target of the device's message to `vector` of this CPU.
 fn aim(messages: &mut Msi, vector: Vector) -> Result<(), String> {
     // SAFETY: The vector is this line's, or a baseline's.
     let target = unsafe { hooks::message_target(vector, 1, local().id()) };
     messages.set(&target.map_err(|error| error.to_string())?)
 }
 
-/// From the write to the register to the handler. Ready for one that changes registers.
+/// Returns the time from the write to the register to the handler, which may clobber RAX, RCX and
+/// RDX.
 fn raise(edu: &Edu) -> u64 {
     BEGAN.store(0, Ordering::Relaxed);
     let start: u64;
-    // SAFETY: 1. The register only raises the interrupt. 2. What a handler changes is named, and it has come
-    // before the last line.
+    // SAFETY: The register only raises the interrupt. All registers that a handler changes are
+    // declared, and the handler has run before the last line.
     unsafe {
         asm!(
             "rdtsc", "shl rdx, 32", "or rax, rdx", "mov {start}, rax",

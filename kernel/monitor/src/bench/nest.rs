@@ -1,5 +1,6 @@
-//! An interrupt inside other handlers: an urgent one, from its sending to its handler, and what the entry costs at
-//! each depth, from the gate to the handler as in `self_ipi.entry`. It must not depend on how deep it is.
+//! The latency of an urgent interrupt inside other handlers, from the send to the start of its
+//! handler, and the cost of the entry code at each nesting depth, from the gate to the handler as
+//! in `self_ipi.entry`. The cost must not depend on the depth.
 
 use crate::raw;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -13,22 +14,24 @@ use super::runner::Bench;
 use super::self_ipi::{self, GateCost};
 use tocsin::cpu;
 
-/// The classes that nest, lowest first; the urgent one is above all of them.
+/// The priority classes that nest, lowest first. The urgent class is above all of them.
 const CLASSES: [u8; 8] = [3, 4, 5, 6, 7, 8, 10, 11];
 
-/// A vector of class 14, as the rivals' urgent one, which no other of the kernel's own uses.
+/// A vector of class 14, like the urgent vector of the baselines. No other part of the kernel uses
+/// it.
 const URGENT: Vector = Vector(0xe8);
 
-/// How many handlers are to be inside each other.
+/// The nesting depth of the current sample.
 static DEPTH: AtomicUsize = AtomicUsize::new(0);
 
 /// The vectors of [`CLASSES`].
 static VECTORS: [AtomicU64; CLASSES.len()] = [const { AtomicU64::new(0) }; CLASSES.len()];
 
-/// What the innermost one has measured; 0 until then.
+/// The result of the innermost handler; 0 until it has measured.
 static TOOK: AtomicU64 = AtomicU64::new(0);
 
-/// The vector that the innermost one sends, and whether its handler may change registers.
+/// The vector that the innermost handler sends, and whether the handler of that vector may clobber
+/// registers.
 static SENT: AtomicU64 = AtomicU64::new(0);
 static IS_BARE: AtomicBool = AtomicBool::new(false);
 
@@ -87,8 +90,8 @@ fn measure(bench: &mut Bench, installed: &Installed) {
     }
 }
 
-/// Class 14 while class 3 runs. What the rivals interrupt is the same handler; by themselves they would not nest:
-/// they run with interrupts off.
+/// Measures an interrupt of class 14 while a handler of class 3 runs. The baselines interrupt the
+/// same handler, because their own handlers do not nest: they run with interrupts disabled.
 fn arrival(bench: &mut Bench, installed: &Installed) {
     Installed::set_typical_at(rivals::URGENT.get(), rivals::note);
     let way = |code, is_bare| {
@@ -108,7 +111,7 @@ fn arrival(bench: &mut Bench, installed: &Installed) {
     Installed::lead_urgent(hooks::ordinary(2));
 }
 
-/// Sends an interrupt from inside `depth` handlers, and tells when its handler began.
+/// Sends an interrupt from inside `depth` handlers, and returns its latency.
 fn at_depth(vector: Vector, is_bare: bool, depth: usize) -> u64 {
     SENT.store(vector.get().into(), Ordering::Relaxed);
     IS_BARE.store(is_bare, Ordering::Relaxed);
@@ -122,10 +125,10 @@ extern "C" fn step(level: usize, _: u8) {
     go_on(level + 1);
 }
 
-/// Goes one handler deeper, or measures.
+/// Enters the next handler, or measures at the requested depth.
 fn go_on(level: usize) {
     if level < DEPTH.load(Ordering::Relaxed) {
-        // Vectors have 8 bits.
+        // The cast is lossless: vectors have 8 bits.
         raw::send_to_self(Vector(VECTORS[level].load(Ordering::Relaxed) as u8));
         while TOOK.load(Ordering::Relaxed) == 0 {}
         return;

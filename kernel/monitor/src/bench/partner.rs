@@ -1,4 +1,4 @@
-//! Another CPU that takes part in a measurement: it waits, works or sleeps until it is let go.
+//! A remote CPU that takes part in a measurement: it polls, computes or halts until it is released.
 
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,40 +14,40 @@ use tocsin::ipi::{Targets, reschedule};
 use tocsin::smp::{self, Online};
 use tocsin::{cpu, hooks};
 
-/// Whether the partners go on.
+/// Whether the remote CPUs must continue.
 static GO_ON: AtomicBool = AtomicBool::new(false);
 
-/// Whether they sleep, and must be woken to see that.
+/// Whether the remote CPUs halt, so that an interrupt must wake them before they read [`GO_ON`].
 static SLEEPS: AtomicBool = AtomicBool::new(false);
 
-/// How many have begun.
+/// The number of remote CPUs that have started.
 static READY: AtomicU64 = AtomicU64::new(0);
 
-/// What is computed with.
+/// The factor of the computation.
 pub(super) const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Another CPU.
+/// A remote CPU.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Partner(pub(super) &'static Online);
 
 impl Partner {
-    /// The first that is online beside this one.
+    /// Returns the first online CPU except this one.
     pub(super) fn find() -> Option<Self> {
         others().next().map(Self)
     }
 
-    /// Its number.
+    /// Returns the CPU's number.
     pub(super) fn id(self) -> u32 {
         self.0.cpu.id()
     }
 
-    /// The command that interrupts it.
+    /// Returns the ICR value that sends `vector` to the CPU.
     pub(super) fn command(self, vector: Vector) -> Icr {
         Icr::fixed(vector.get(), Destination::Physical(self.0.apic_id))
     }
 }
 
-/// All CPUs that are online but this one.
+/// Returns all online CPUs except this one.
 pub(super) fn others() -> impl Iterator<Item = &'static Online> {
     let own = cpu::current();
     smp::all()
@@ -55,27 +55,27 @@ pub(super) fn others() -> impl Iterator<Item = &'static Online> {
         .filter(move |online| !core::ptr::eq(online.cpu, own))
 }
 
-/// What partners do meanwhile, each in code that expects [`floor`](super::rivals::floor), which changes
-/// three registers.
+/// The activity of the remote CPUs during a measurement. The code of each declares the three
+/// registers that [`floor`](super::rivals::floor) clobbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Activity {
-    /// Look again and again whether they may stop, and nothing else.
+    /// Poll whether they may stop, and nothing else.
     Polling,
     /// Compute.
     Busy,
-    /// Sleep after every interrupt.
+    /// Halt again after every interrupt.
     Halted,
 }
 
-/// Partners at work; they stop when this is dropped.
+/// Remote CPUs that run a job. They stop when this is dropped.
 #[derive(Debug)]
 pub(super) struct AtWork {
-    /// `None` if a CPU was busy; then no CPU runs.
+    /// `None` if a CPU was busy; then no CPU runs the job.
     jobs: Option<jobs::Given>,
 }
 
 impl AtWork {
-    /// Lets `count` of the others do this, from the first on.
+    /// Starts `activity` on the first `count` remote CPUs.
     pub(super) fn begin(count: usize, activity: Activity) -> Self {
         Self::with(
             count,
@@ -108,20 +108,20 @@ impl Drop for AtWork {
     fn drop(&mut self) {
         GO_ON.store(false, Ordering::SeqCst);
         if SLEEPS.swap(false, Ordering::SeqCst) {
-            // The others are online.
+            // Cannot fail: the other CPUs are online.
             let _ = reschedule::send(Targets::Others);
         }
-        // Waits.
+        // The drop waits for the CPUs.
         self.jobs = None;
     }
 }
 
-/// Whether a partner is to go on.
+/// Returns whether a remote CPU must continue.
 pub(super) fn goes_on() -> bool {
     GO_ON.load(Ordering::Relaxed)
 }
 
-/// Says that a partner has begun.
+/// Counts a remote CPU as started.
 pub(super) fn is_ready() {
     READY.fetch_add(1, Ordering::Release);
 }
@@ -129,7 +129,8 @@ pub(super) fn is_ready() {
 fn poll(_: u64) {
     is_ready();
     if pauses() {
-        // SAFETY: 1. Only reads; what an interrupt may change is named.
+        // SAFETY: The code only reads memory, and all registers that an interrupt may change are
+        // declared.
         unsafe {
             asm!(
                 "2: pause", "cmp byte ptr [rip + {go_on}], 0", "jne 2b",
@@ -137,7 +138,7 @@ fn poll(_: u64) {
             );
         }
     } else {
-        // SAFETY: 1. As above.
+        // SAFETY: As above.
         unsafe {
             asm!(
                 "2: cmp byte ptr [rip + {go_on}], 0", "jne 2b",
@@ -149,7 +150,8 @@ fn poll(_: u64) {
 
 fn compute(_: u64) {
     is_ready();
-    // SAFETY: 1. Only reads; what an interrupt may change is named.
+    // SAFETY: The code only reads memory, and all registers that an interrupt may change are
+    // declared.
     unsafe {
         asm!(
             "2: imul {value}, {factor}", "rol {value}, 7",
@@ -167,8 +169,9 @@ fn compute(_: u64) {
 fn halt(_: u64) {
     SLEEPS.store(true, Ordering::SeqCst);
     is_ready();
-    // SAFETY: 1. Interrupts were on, as they are in the end. Between STI and HLT none comes in (SDM vol. 2B,
-    // STI), so one that comes after the look ends the sleep. 2. What it may change is named.
+    // SAFETY: Interrupts were enabled before, and are enabled at the end. Interrupts stay inhibited
+    // between STI and HLT (SDM vol. 2B, STI), so an interrupt that arrives after the check ends the
+    // halt. All registers that it may change are declared.
     unsafe {
         asm!(
             "2: cli", "cmp byte ptr [rip + {go_on}], 0", "je 3f", "sti", "hlt", "jmp 2b",

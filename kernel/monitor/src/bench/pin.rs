@@ -1,11 +1,12 @@
-//! A device's pin at an I/O APIC, from the device's edge to the handler: a comparator of the HPET.
+//! The latency of a pin interrupt through an I/O APIC, from the device's edge to the handler. The
+//! device is a comparator of the HPET.
 //!
-//! The edge comes when the HPET's main counter reaches the comparator's value. What the time-stamp counter
-//! shows then is known from two readings of both counters, one before and one after it: as exactly as the
-//! main counter counts, 10 ns in QEMU.
+//! The edge occurs when the HPET's main counter reaches the comparator's value. The TSC value at
+//! this time is computed from two reads of both counters, one before and one after the edge. It is
+//! as accurate as the resolution of the main counter, which is 10 ns in QEMU.
 //!
-//! That of `tocsin` goes to the line that has the pin, as every driver has it. For the rivals, the pin's
-//! entry of the I/O APIC has their vectors.
+//! The variant `tocsin` uses the line that owns the pin, as every driver does. For the baselines,
+//! the pin's RTE in the I/O APIC holds their vectors.
 
 use alloc::format;
 use alloc::string::String;
@@ -29,7 +30,8 @@ use tocsin::hw::processor;
 
 const NAME: &str = "pin.hpet";
 
-/// From the setting of the comparator to its edge, in nanoseconds: long enough to be set and still wait.
+/// The time from the write of the comparator to its edge, in nanoseconds. It is long enough that
+/// the edge is still pending after the write.
 const WAIT: u64 = 50_000;
 
 pub(super) fn run(bench: &mut Bench) {
@@ -61,7 +63,8 @@ pub(super) fn run(bench: &mut Bench) {
     }
 }
 
-/// A comparator at a pin of its own, answered on this CPU; or why there is none.
+/// Returns a comparator at a pin of its own that interrupts this CPU, or the reason why there is
+/// none.
 fn any_pin() -> Result<Event, String> {
     let mut why = None;
     let mut note = |error: DeviceError| {
@@ -72,7 +75,7 @@ fn any_pin() -> Result<Event, String> {
     let routes: Vec<Vec<Gsi>> = claim()?.iter().map(|it| it.routes().collect()).collect();
     for (number, routes) in routes.into_iter().enumerate() {
         for gsi in routes {
-            // The others are free again when they are dropped.
+            // The drop frees the other comparators.
             let Some(comparator) = claim()?.into_iter().nth(number) else {
                 break;
             };
@@ -90,11 +93,11 @@ fn any_pin() -> Result<Event, String> {
     Err(why.unwrap_or_else(|| "no comparator has a route to an I/O APIC".into()))
 }
 
-/// How late the handler of `vector` begins after the edge.
+/// Returns the latency of the handler of `vector` after the edge.
 fn late(event: &mut Event, counts: u64, vector: Vector) -> Result<u64, DeviceError> {
     if pauses() {
-        // An edge that ends a sleep begins every sample at the same distance from the counter's next count,
-        // so that all are rounded alike.
+        // An edge that ends a halt starts every sample at the same distance from the counter's next
+        // count, so that all samples are rounded equally.
         sleep_until_edge(event, counts)?;
     }
     divert(event, vector)?;
@@ -106,7 +109,8 @@ fn late(event: &mut Event, counts: u64, vector: Vector) -> Result<u64, DeviceErr
         let is_set = event.at(before.count, value);
         let armed = stamp();
         if !matches!(is_set, Ok(true)) {
-            // Something took so long that the edge may have been missed. If not, its interrupt is here by now.
+            // A delay may have caused the edge to be missed. If it was not missed, its interrupt
+            // has arrived by now.
             event.stop();
             enable_and_wait(1);
             is_set?;
@@ -116,12 +120,13 @@ fn late(event: &mut Event, counts: u64, vector: Vector) -> Result<u64, DeviceErr
         let after = both(event);
         let cycles = u128::from(after.stamp - before.stamp);
         let between = u128::from(event.elapsed(before.count, after.count)).max(1);
-        // When it was read, half a count had passed on the average.
+        // On average, half a count had passed at the time of the read.
         let half_counts = u128::from(2 * counts) - 1;
         let edge = before.stamp + (half_counts * cycles / (2 * between)) as u64;
-        // Otherwise it had to wait for this CPU to let it in.
+        // Otherwise the interrupt was delayed because this CPU had interrupts disabled.
         if armed < edge {
-            // The edge is known to half a count: an early handler is below 0.
+            // The time of the edge is accurate to half a count, so the result of an early handler
+            // is below 0.
             break began.wrapping_sub(edge);
         }
     };
@@ -129,18 +134,18 @@ fn late(event: &mut Event, counts: u64, vector: Vector) -> Result<u64, DeviceErr
     Ok(late)
 }
 
-/// Has the pin interrupt at `vector`. Nothing is on its way.
+/// Routes the pin to `vector`. The caller ensures that no interrupt of the pin is in transit.
 fn divert(event: &Event, vector: Vector) -> Result<(), DeviceError> {
     // SAFETY: The vector is a baseline's, or the line's own.
     let diverted = unsafe { event.line().divert(vector) };
     diverted.map_err(|error| DeviceError::Line(NAME, error))
 }
 
-/// Lets interrupts in, and waits for the handler; for so many turns at most. Returns when it began, or 0. Ready
-/// for a handler that changes registers.
+/// Enables interrupts, and waits for the handler for at most `turns` iterations. Returns the time
+/// at which it began, or 0. The handler may clobber RAX, RCX and RDX.
 fn enable_and_wait(turns: u64) -> u64 {
-    // SAFETY: 1. What a handler may change is named, and none comes before the first line. 2. Interrupts
-    // were on before the caller turned them off.
+    // SAFETY: All registers that a handler may change are declared, and no interrupt arrives before
+    // the first line. Interrupts were enabled before the caller disabled them.
     unsafe {
         asm!(
             "sti",
@@ -171,16 +176,16 @@ fn sleep_until_edge(event: &mut Event, counts: u64) -> Result<(), DeviceError> {
     Ok(())
 }
 
-/// Both counters at one moment.
+/// The values of both counters at the same time.
 struct Both {
     stamp: u64,
     count: u64,
 }
 
-/// Readings of which the fastest is taken: whatever comes in between makes the others longer.
+/// The number of reads, of which the fastest is used, because any disturbance makes a read longer.
 const READINGS: usize = 3;
 
-/// The stamp is of the middle of the reading.
+/// Reads both counters. The TSC value is that of the middle of the read.
 fn both(event: &Event) -> Both {
     let readings = (0..READINGS).map(|_| {
         let begin = stamp();

@@ -1,4 +1,4 @@
-//! The records: a line each, `@json ` and a JSON object.
+//! The machine-readable records: one line each, `@json ` followed by a JSON object.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,23 +12,23 @@ use tocsin::println;
 #[derive(Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(super) enum Record<'a> {
-    /// First: what is measured on.
+    /// The first record: the machine and the clock.
     Run {
         version: &'a str,
         apic: &'a str,
         cpus: usize,
         tsc_hz: u64,
         clock: &'a str,
-        /// The step in which the clock goes.
+        /// The resolution of the clock, in its own units.
         resolution: u64,
     },
-    /// Before each group.
+    /// Precedes each group.
     Progress {
         name: &'a str,
         step: usize,
         of: usize,
     },
-    /// A figure. The overhead has been taken off all values.
+    /// A metric. The overhead has been subtracted from all values.
     Figure {
         name: &'a str,
         variant: &'a str,
@@ -36,7 +36,7 @@ pub(super) enum Record<'a> {
         param: Parameters<'a>,
         overhead: u64,
         samples: usize,
-        /// How many of them the overhead would have made less than 0, which they are shown as.
+        /// The number of samples that were smaller than the overhead. They are reported as 0.
         below_zero: usize,
         min: u64,
         p50: u64,
@@ -46,7 +46,7 @@ pub(super) enum Record<'a> {
         max: u64,
         histogram: Vec<(u64, u64, u32)>,
     },
-    /// What the latencies of a load run are made of.
+    /// The breakdown of the latencies of a load run.
     Cause {
         name: &'a str,
         param: Parameters<'a>,
@@ -56,14 +56,14 @@ pub(super) enum Record<'a> {
         parts: Parts<Part>,
         worst: Vec<Sample>,
     },
-    /// Instead of a figure.
+    /// A metric that was not measured.
     Skip { name: &'a str, why: &'a str },
-    /// Last.
+    /// The last record.
     End { figures: u32 },
 }
 
 impl<'a> Record<'a> {
-    /// The record of a figure.
+    /// Returns the record of a metric.
     pub(super) fn figure(
         about: About<'a>,
         samples: usize,
@@ -97,16 +97,16 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Prints it.
+    /// Prints the record.
     pub(super) fn print(&self) {
-        // Names and numbers are JSON, whatever they are.
+        // Cannot fail: every name and number has a JSON representation.
         if let Ok(text) = serde_json::to_string(self) {
             println!("@json {text}");
         }
     }
 }
 
-/// What is known of a figure beside its samples.
+/// The properties of a metric, except its samples.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct About<'a> {
     pub(super) name: &'a str,
@@ -114,11 +114,12 @@ pub(super) struct About<'a> {
     pub(super) unit: &'a str,
     pub(super) param: &'a [Parameter],
     pub(super) overhead: u64,
-    /// How many samples were less than the overhead.
+    /// The number of samples that were smaller than the overhead.
     pub(super) below_zero: usize,
 }
 
-/// Percentiles of one part of a latency, and the sum of all samples': percentiles of parts do not add up.
+/// Percentiles of one part of a latency, and the sum over all samples, because percentiles of parts
+/// do not add up.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Part {
     pub(super) min: u64,
@@ -129,7 +130,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Of all samples; `None` if there are none.
+    /// Summarizes all samples. Returns `None` if there are none.
     pub(super) fn of(samples: &mut [u64]) -> Option<Self> {
         let summary = Summary::of(samples)?;
         Some(Self {
@@ -142,7 +143,7 @@ impl Part {
     }
 }
 
-/// Something of each part of a latency.
+/// A value for each part of a latency.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Parts<T> {
     pub(super) if_off: T,
@@ -171,7 +172,7 @@ impl From<Split> for Parts<u64> {
     }
 }
 
-/// One latency, split.
+/// The breakdown of one latency.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Sample {
     pub(super) total: u64,
@@ -179,7 +180,7 @@ pub(super) struct Sample {
     pub(super) parts: Parts<u64>,
 }
 
-/// What distinguishes figures of one name: a name and a value.
+/// A parameter that distinguishes metrics of the same name: its name and its value.
 pub(super) type Parameter = (&'static str, Value);
 
 /// The value of a parameter.
@@ -211,7 +212,7 @@ impl Serialize for Parameters<'_> {
     }
 }
 
-/// Parameters, for people.
+/// Formats parameters as text for the table.
 pub(super) fn text(parameters: &[Parameter]) -> String {
     let words: Vec<String> = parameters
         .iter()

@@ -1,8 +1,9 @@
-//! What the kernel's way of answering is compared with: the least that can be done, and what small
-//! kernels do. And the handler that all of them end in, which notes when it began.
+//! The baselines to which the kernel's own interrupt path is compared: the required minimum, and
+//! the design of small kernels. Also the handler that all variants call, which records when it
+//! began.
 //!
-//! The stubs of two vectors belong to measurements (`cpu::interrupt_entry`): one leads to `floor` here,
-//! the other to `typical`, for as long as [`Installed`] lives.
+//! The entry stubs of two vectors are reserved for measurements (`cpu::interrupt_entry`): one leads
+//! to `floor`, the other to `typical`, while an [`Installed`] lives.
 
 use crate::raw;
 use core::arch::naked_asm;
@@ -22,34 +23,34 @@ use tocsin::cpu;
 use tocsin::cpu::interrupts::MEASURED;
 use tocsin::hw::processor;
 
-/// The vector that the kernel answers in its own way: class 13.
+/// The vector that the kernel handles in its own way: class 13.
 pub(super) const OWN: Vector = Vector(0xd8);
 
-/// Answered by [`floor`].
+/// The vector that [`floor`] handles.
 pub(super) const FLOOR: Vector = Vector(MEASURED[0]);
 
-/// Answered by [`typical`].
+/// The vector that [`typical`] handles.
 pub(super) const TYPICAL: Vector = Vector(MEASURED[1]);
 
-/// Answered by what [`Installed::lead_urgent`] says: class 14.
+/// The vector that the code set by [`Installed::lead_urgent`] handles: class 14.
 pub(super) const URGENT: Vector = Vector(MEASURED[2]);
 
-/// When the handler last began; 0 before.
+/// The time at which the handler last began; 0 before.
 pub(super) static BEGAN: AtomicU64 = AtomicU64::new(0);
 
-/// When the gate was last entered, if it was by [`stamped`].
+/// The time at which [`stamped`] was last entered through a gate.
 pub(super) static GATE: AtomicU64 = AtomicU64::new(0);
 
-/// Where [`stamped`] goes on.
+/// The address to which [`stamped`] jumps.
 pub(super) static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// Where the EOI register is on the local APIC's page.
+/// The offset of the EOI register in the local APIC's page.
 const EOI_OFFSET: u64 = 0xb0;
 
-/// Where the xAPIC's EOI register is.
+/// The address of the xAPIC's EOI register.
 pub(super) static EOI: AtomicU64 = AtomicU64::new(0);
 
-/// The handler: its first instruction is the stamp.
+/// The handler, which begins with RDTSC.
 #[unsafe(naked)]
 pub(super) extern "C" fn note(_: usize, _: u8) {
     naked_asm!(
@@ -58,13 +59,14 @@ pub(super) extern "C" fn note(_: usize, _: u8) {
     )
 }
 
-/// A handler that does nothing.
+/// An empty handler.
 #[unsafe(naked)]
 pub(super) extern "C" fn nothing(_: usize, _: u8) {
     naked_asm!("ret")
 }
 
-/// The floor: a stamp, EOI, back. It changes RAX, RCX and RDX, so only code that knows may be interrupted.
+/// The floor baseline: a timestamp, EOI and IRETQ. It clobbers RAX, RCX and RDX, so it may
+/// interrupt only code that expects this.
 #[unsafe(naked)]
 pub(super) extern "C" fn floor() {
     naked_asm!(
@@ -75,7 +77,7 @@ pub(super) extern "C" fn floor() {
     )
 }
 
-/// The same in xAPIC mode.
+/// The floor baseline for xAPIC mode.
 #[unsafe(naked)]
 pub(super) extern "C" fn floor_by_register() {
     naked_asm!(
@@ -87,7 +89,8 @@ pub(super) extern "C" fn floor_by_register() {
     )
 }
 
-/// Notes when the gate was entered, and goes on where `NEXT` says, with all registers as they were.
+/// Records the time at which the gate was entered, and jumps to `NEXT` with all registers
+/// preserved.
 #[unsafe(naked)]
 pub(super) extern "C" fn stamped() {
     naked_asm!(
@@ -100,8 +103,8 @@ pub(super) extern "C" fn stamped() {
     )
 }
 
-/// An entry that saves everything, and calls a function with the vector and where the interrupted
-/// address is on the stack.
+/// Entry code that saves all general-purpose registers, and calls a function with the vector and
+/// the address of the saved RIP on the stack.
 macro_rules! saving_all {
     ($vector:expr, $function:expr) => {
         core::arch::naked_asm!(
@@ -121,13 +124,14 @@ macro_rules! saving_all {
 }
 pub(super) use saving_all;
 
-/// What small kernels do: save everything, look the handler up under a lock, EOI through the crate.
+/// The typical baseline, with the design of small kernels: it saves all registers, looks the
+/// handler up under a lock, and sends the EOI through the `x2apic` crate.
 #[unsafe(naked)]
 extern "C" fn typical() {
     saving_all!(TYPICAL.get(), dispatch_and_end)
 }
 
-/// The same for [`URGENT`].
+/// The typical baseline for [`URGENT`].
 #[unsafe(naked)]
 extern "C" fn typical_urgent() {
     saving_all!(URGENT.get(), dispatch_and_end)
@@ -137,16 +141,17 @@ pub(super) type Handler = extern "C" fn(usize, u8);
 
 static TABLE: Mutex<[Option<Handler>; 256]> = Mutex::new([None; 256]);
 
-/// The crate's local APIC. Its EOI is one write, with nothing of its own that another could disturb.
+/// The local APIC of the `x2apic` crate. Its EOI is a single register write and accesses no shared
+/// state.
 struct Shared(UnsafeCell<Option<CrateApic>>);
 
-// SAFETY: 1. It is written by `Installed::new` alone, when no interrupt of the vector is on its way.
-// 2. Its users only write to the register of the CPU that they run on.
+// SAFETY: Only `Installed::new` writes it, when no interrupt of the vector is in transit. Its users
+// only write to the register of the CPU on which they run.
 unsafe impl Sync for Shared {}
 
 static CRATE: Shared = Shared(UnsafeCell::new(None));
 
-/// The handler's context is where the interrupted address is.
+/// Calls the handler from the table. The handler's context is the address of the saved RIP.
 pub(super) extern "C" fn dispatch(vector: u8, interrupted: usize) {
     let table = TABLE.lock();
     if let Some(handler) = table[usize::from(vector)] {
@@ -156,14 +161,15 @@ pub(super) extern "C" fn dispatch(vector: u8, interrupted: usize) {
 
 extern "C" fn dispatch_and_end(vector: u8, interrupted: usize) {
     dispatch(vector, interrupted);
-    // SAFETY: 1. See `Shared`.
+    // SAFETY: See `Shared`.
     if let Some(apic) = unsafe { &mut *CRATE.0.get() } {
-        // SAFETY: 1. An interrupt of this vector is in service.
+        // SAFETY: An interrupt of this vector is in service.
         unsafe { apic.end_of_interrupt() };
     }
 }
 
-/// The crate's local APIC; or why the typical way cannot be measured here.
+/// Returns the local APIC of the `x2apic` crate, or the reason why the typical baseline cannot be
+/// measured here.
 fn build_crate_apic(page: u64) -> Result<CrateApic, &'static str> {
     // CPUID.01H:ECX bit 21.
     let has_x2apic = processor::cpuid(1, 0).ecx & 1 << 21 != 0;
@@ -179,19 +185,20 @@ fn build_crate_apic(page: u64) -> Result<CrateApic, &'static str> {
         .map_err(|_| "the x2apic crate does not know this processor")
 }
 
-/// Why the typical way cannot be measured here, if so.
+/// Returns the reason why the typical baseline cannot be measured here, if there is one.
 pub(super) fn no_typical() -> Option<&'static str> {
     build_crate_apic(local().eoi_register() - EOI_OFFSET).err()
 }
 
-/// The vectors with their handlers, on the CPU that made this, and the rivals on all CPUs.
+/// The handlers of the vectors on the CPU that created this, and the baselines on all CPUs.
 #[derive(Debug)]
 pub(super) struct Installed {
     has_typical: bool,
 }
 
 impl Installed {
-    /// Has the vectors answered. One at a time, in a thread.
+    /// Installs the handlers of the vectors. Only one instance may exist at a time; the caller runs
+    /// in a thread.
     pub(super) fn new() -> Self {
         let apic = local();
         let page = apic.eoi_register() - EOI_OFFSET;
@@ -199,7 +206,7 @@ impl Installed {
         let built = build_crate_apic(page);
         let has_typical = built.is_ok();
         if let Ok(built) = built {
-            // SAFETY: 1. See `Shared`.
+            // SAFETY: See `Shared`.
             unsafe { *CRATE.0.get() = Some(built) };
         }
         Self::set_typical(note);
@@ -210,17 +217,18 @@ impl Installed {
         this
     }
 
-    /// Has another handler answer typically.
+    /// Sets the handler of the typical baseline.
     pub(super) fn set_typical(handler: Handler) {
         Self::set_typical_at(TYPICAL.get(), handler);
     }
 
-    /// The same for another vector.
+    /// Sets the handler of the typical baseline for another vector.
     pub(super) fn set_typical_at(vector: u8, handler: Handler) {
         TABLE.lock()[usize::from(vector)] = Some(handler);
     }
 
-    /// The kernel's own way and the two rivals; without the typical one where it cannot be measured.
+    /// Returns the kernel's own variant and the two baselines, without the typical one where it
+    /// cannot be measured.
     pub(super) fn ways<'a, T>(
         &self,
         overhead: u64,
@@ -238,18 +246,18 @@ impl Installed {
         ways
     }
 
-    /// Leads the vectors of the rivals to other code.
+    /// Sets the entry code of the baselines' vectors.
     pub(super) fn lead(floor: u64, typical: u64) {
-        // SAFETY: 1. The code is of this module: it saves what it changes, or is only met by code that
-        // knows better. 2. It ends its interrupts.
+        // SAFETY: The code belongs to this module. It preserves all registers, or interrupts only
+        // code that declares the registers it clobbers. It sends the EOI of its interrupts.
         unsafe { hooks::set_measured(0, floor) };
-        // SAFETY: 1. As above.
+        // SAFETY: As above.
         unsafe { hooks::set_measured(1, typical) };
     }
 
-    /// Leads [`URGENT`] to other code.
+    /// Sets the entry code of [`URGENT`].
     pub(super) fn lead_urgent(code: u64) {
-        // SAFETY: 1. As above.
+        // SAFETY: As above.
         unsafe { hooks::set_measured(2, code) };
     }
 }
@@ -262,17 +270,17 @@ impl Drop for Installed {
     }
 }
 
-/// The code of the typical way.
+/// Returns the address of the typical baseline.
 pub(super) fn typical_here() -> u64 {
     typical as *const () as u64
 }
 
-/// The same for [`URGENT`].
+/// Returns the address of the typical baseline for [`URGENT`].
 pub(super) fn typical_urgent_here() -> u64 {
     typical_urgent as *const () as u64
 }
 
-/// The floor's code for the mode of the local APICs.
+/// Returns the address of the floor baseline for the mode of the local APICs.
 pub(super) fn floor_here() -> u64 {
     let code = if local().is_x2apic() {
         floor
@@ -282,17 +290,18 @@ pub(super) fn floor_here() -> u64 {
     code as *const () as u64
 }
 
-/// Has [`note`] answer `vector` on this CPU.
+/// Installs [`note`] as the handler of `vector` on this CPU.
 pub(super) fn install(vector: Vector) -> bool {
     install_handler(vector, note)
 }
 
-/// Has `handler` answer `vector` on this CPU.
+/// Installs `handler` as the handler of `vector` on this CPU.
 pub(super) fn install_handler(vector: Vector, handler: Handler) -> bool {
     raw::install(cpu::current(), vector, handler, 0)
 }
 
-/// Takes [`note`] from `vector` of this CPU. In a thread: nothing is in service.
+/// Removes the handler of `vector` on this CPU. The caller runs in a thread, so no interrupt is in
+/// service.
 pub(super) fn remove(vector: Vector) {
     let this = cpu::current();
     raw::begin_removal(this, vector);

@@ -1,4 +1,4 @@
-//! Taking samples, and what is made of them: a row of the table, and a record.
+//! Takes samples, and reports each metric as a row of the table or as a record.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -13,52 +13,54 @@ use super::{Group, Options, settle};
 use tocsin::apic::local;
 use tocsin::{cancel, println, smp, time};
 
-/// Turns in which the variants of a figure alternate.
+/// The number of rounds in which the variants of a metric alternate.
 const ROUNDS: usize = 10;
 
-/// How long the samples of one variant may take, in nanoseconds, where the clock is a real one: more CPUs
-/// than the host has make one sample as long as the host's scheduler takes to get round.
+/// The maximum time for the samples of one variant, in nanoseconds, if the clock counts cycles. If
+/// there are more CPUs than the host has, one sample can take as long as the host's scheduler needs
+/// to run all of them.
 const BUDGET: u64 = 3_000_000_000;
 
-/// The slowest samples that a cause shows one by one.
+/// The number of slowest samples that a breakdown lists.
 const WORST: usize = 5;
 
-/// How long they may take at most, in nanoseconds: then one sample a round is enough.
+/// The limit of the time for the samples of one variant, in nanoseconds. After it, one sample in
+/// each round is enough.
 const LIMIT: u64 = 5_000_000_000;
 
-/// Samples that are taken all the same, up to that limit.
+/// The number of samples that are taken even after [`BUDGET`], up to that limit.
 const LEAST: usize = 100;
 
-/// What is printed.
+/// The output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// A table, for people.
+    /// A human-readable table.
     Table,
-    /// Records, for programs.
+    /// Machine-readable records.
     Records,
 }
 
-/// The measurements that are going on.
+/// A benchmark run.
 #[derive(Debug)]
 pub(super) struct Bench {
     pub(super) clock: Clock,
     pub(super) samples: usize,
     output: Output,
-    /// What a stamp costs.
+    /// The cost of a timestamp.
     pub(super) overhead: u64,
     histogram: Box<Histogram>,
     figures: u32,
 }
 
-/// Parts of what has been measured at once, each a figure of its own.
+/// The parts of one measurement, each of which is a metric.
 pub(super) type Parts<T, const N: usize> = [(&'static str, fn(T) -> u64); N];
 
-/// One way of doing what a figure measures.
+/// One variant of the operation that a metric measures.
 pub(super) struct Case<'a, T = u64> {
     pub(super) variant: &'static str,
-    /// What measuring costs, and is taken off.
+    /// The cost of measuring, which is subtracted.
     overhead: u64,
-    /// Does it once, and tells how long it took.
+    /// Performs the operation once, and returns its duration.
     take: Box<dyn FnMut() -> T + 'a>,
 }
 
@@ -97,7 +99,7 @@ impl Bench {
         bench
     }
 
-    /// Says what is measured on.
+    /// Reports the machine and the clock.
     fn head(&self, step: u64) {
         let cpus = smp::all().len();
         let apic = if local().is_x2apic() {
@@ -160,7 +162,7 @@ impl Bench {
         self.figures
     }
 
-    /// Says why a figure is not there.
+    /// Reports why a metric is missing.
     pub(super) fn skip(&self, name: &str, why: &str) {
         if self.shows_table() {
             println!("  {name:<24} not measured: {why}");
@@ -168,7 +170,7 @@ impl Bench {
         self.record(&Record::Skip { name, why });
     }
 
-    /// Measures a figure in several ways, in turns.
+    /// Measures a metric with several variants, which alternate.
     pub(super) fn compare(
         &mut self,
         name: &'static str,
@@ -178,7 +180,7 @@ impl Bench {
         self.compare_parts(&[(name, |it| it)], param, cases);
     }
 
-    /// As [`compare`](Self::compare), where each sample has parts that are figures of their own.
+    /// Same as [`compare`](Self::compare), for samples whose parts are separate metrics.
     pub(super) fn compare_parts<T: Copy, const N: usize>(
         &mut self,
         parts: &Parts<T, N>,
@@ -204,7 +206,8 @@ impl Bench {
         }
     }
 
-    /// The samples of each case, taken in turns. There are fewer if they take longer than [`BUDGET`].
+    /// Takes the samples of each case, in rounds. It takes fewer if they need longer than
+    /// [`BUDGET`].
     pub(super) fn take<T>(&self, cases: &mut [Case<'_, T>]) -> Vec<Vec<T>> {
         let count = self.samples;
         let mut all: Vec<Vec<T>> = cases.iter().map(|_| Vec::with_capacity(count)).collect();
@@ -226,7 +229,7 @@ impl Bench {
                     if taken >= least && has_used(BUDGET) || taken >= round && has_used(LIMIT) {
                         break;
                     }
-                    // One sample is left, so that there is something to summarise.
+                    // At least one sample is taken, so that the summary is not empty.
                     if taken > 0 && cancel::is_requested() {
                         break;
                     }
@@ -237,7 +240,7 @@ impl Bench {
         all
     }
 
-    /// Shows a figure from its samples, from which the overhead has been taken off.
+    /// Reports a metric from its samples, from which the overhead has been subtracted.
     pub(super) fn figure(&mut self, about: About<'_>, samples: &mut [u64]) {
         self.histogram.clear();
         for &sample in samples.iter() {
@@ -281,7 +284,8 @@ impl Bench {
         self.figures += 1;
     }
 
-    /// Says what the latencies of a load run are made of, of which so many would have had a part below 0.
+    /// Reports the breakdown of the latencies of a load run. `below_zero` is the number of
+    /// latencies with a part that would have been negative.
     pub(super) fn cause(
         &self,
         name: &str,
@@ -335,7 +339,7 @@ impl Bench {
                     max,
                     sum,
                 } = values;
-                // Sums are of times that have passed, far from 64 bits.
+                // Cannot overflow: the sums are of elapsed times, far below the range of 64 bits.
                 let per_mille = 1000 * sum / total.sum.max(1);
                 let share = format!("{}.{} %", per_mille / 10, per_mille % 10);
                 println!(

@@ -1,6 +1,6 @@
-//! An interrupt of this CPU to itself: from the sending to the handler, and its two parts, to the gate and from
-//! there; from the handler to where the sender goes on, which is the handler's return, EOI, IRETQ and the last turn
-//! of the sender's wait; and all of it.
+//! The latency of a self-IPI: from the send to the handler, and its two parts, before and after the
+//! gate; from the handler to the sender, which is the handler's return, EOI, IRETQ and the last
+//! iteration of the sender's wait loop; and the total.
 
 use crate::raw;
 use alloc::vec::Vec;
@@ -16,7 +16,7 @@ use super::runner::{Bench, Parts};
 use tocsin::apic::local;
 use tocsin::hooks;
 
-/// When it was sent, when the handler began, and when the sender went on.
+/// The times of the send, of the start of the handler, and of the return to the sender.
 #[derive(Clone, Copy)]
 pub(super) struct Times {
     start: u64,
@@ -57,21 +57,21 @@ pub(super) fn run(bench: &mut Bench) {
     parts(bench, &installed);
 }
 
-/// What a stamp at the gate costs by itself.
+/// The cost of a timestamp at the gate.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GateCost {
-    /// Of the time from the sending to the stamp.
+    /// Its part in the time from the send to the timestamp.
     pub(super) before: u64,
-    /// Of the time from the stamp to the handler.
+    /// Its part in the time from the timestamp to the handler.
     pub(super) after: u64,
 }
 
-/// Samples from which that is told.
+/// The number of samples for the calibration.
 const CALIBRATION: usize = 501;
 
 impl GateCost {
-    /// By the floor, whose handler is at the gate: with the stamp before it, and in turn without. Leaves the
-    /// gates of the rivals stamped.
+    /// Measures the cost with the floor baseline, whose handler is at the gate: alternately with
+    /// and without a timestamp before it. The gates of the baselines remain stamped.
     pub(super) fn measured(overhead: u64) -> Self {
         let stamped = rivals::stamped as *const () as u64;
         let (mut plain, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
@@ -91,13 +91,13 @@ impl GateCost {
     }
 }
 
-/// Where a way that is stamped at the gate is parted, the stamp's own cost in both parts.
+/// The two parts of a latency that is stamped at the gate. Both include the timestamp's own cost.
 struct Gate {
     before: u64,
     after: u64,
 }
 
-/// Sends an interrupt whose gate is stamped, and leads to `next` from there.
+/// Sends an interrupt whose gate is stamped and then jumps to `next`.
 fn gate(next: u64, send: impl Fn() -> Times) -> Gate {
     NEXT.store(next, Ordering::Relaxed);
     let Times { start, began, .. } = send();
@@ -108,9 +108,10 @@ fn gate(next: u64, send: impl Fn() -> Times) -> Gate {
     }
 }
 
-/// From the sending to the gate's first instruction, and from there to the handler's. The floor is the handler
-/// at the gate. The stub of a vector that can be stamped has a jump more than others, which is before the stamp:
-/// with it, the parts are an instruction more than the kernel's own `to_handler`.
+/// Measures the time from the send to the gate's first instruction, and from there to the
+/// handler's. In the floor baseline, the handler is at the gate. The stub of a vector that can be
+/// stamped has one jump more than others, before the timestamp, so the parts add up to one
+/// instruction more than the kernel's own `to_handler`.
 fn parts(bench: &mut Bench, installed: &Installed) {
     let cost = GateCost::measured(bench.overhead);
     let table_has_it = rivals::install(FLOOR);
@@ -135,7 +136,7 @@ fn parts(bench: &mut Bench, installed: &Installed) {
     }
 }
 
-/// Sends `vector` to this CPU as everybody does, and waits for the handler.
+/// Sends `vector` to this CPU in the normal way, and waits for the handler.
 pub(super) fn to_self(vector: Vector) -> Times {
     BEGAN.store(0, Ordering::Relaxed);
     let start = stamp();
@@ -145,12 +146,12 @@ pub(super) fn to_self(vector: Vector) -> Times {
     Times { start, began, end }
 }
 
-/// Waits for the handler: on hardware, the interrupt arrives some cycles after it was sent. The compiler
-/// would align the loop with an instruction more or less.
+/// Waits for the handler: on hardware, the interrupt arrives some cycles after the send. The loop
+/// is in assembly because the compiler would align it with a varying number of instructions.
 #[inline]
 pub(super) fn wait() -> u64 {
     let began: u64;
-    // SAFETY: 1. Only reads, what others write as an atomic.
+    // SAFETY: The code only reads a variable that is written atomically.
     unsafe {
         asm!(
             "2: mov {began}, [rip + {place}]", "test {began}, {began}", "je 2b",
@@ -162,13 +163,13 @@ pub(super) fn wait() -> u64 {
     began
 }
 
-/// The same with as little as possible, and ready for a handler that changes registers.
+/// Same as [`to_self`] with the minimum of code. The handler may clobber RAX, RCX and RDX.
 pub(super) fn bare_to_self(vector: Vector) -> Times {
     BEGAN.store(0, Ordering::Relaxed);
     let (start, end): (u64, u64);
     if local().is_x2apic() {
-        // SAFETY: 1. In x2APIC mode the register exists. 2. What the handler changes is named, and it
-        // has come before the last line.
+        // SAFETY: In x2APIC mode the register exists. All registers that the handler changes are
+        // declared, and the handler has run before the last line.
         unsafe {
             asm!(
                 "rdtsc", "shl rdx, 32", "or rax, rdx", "mov {start}, rax",
@@ -182,7 +183,8 @@ pub(super) fn bare_to_self(vector: Vector) -> Times {
             );
         }
     } else {
-        // SAFETY: 1. It is the ICR's low half, and the command is one to the sender. 2. As above.
+        // SAFETY: The address is that of the ICR's low half, and the command is a self-IPI. The
+        // rest as above.
         unsafe {
             asm!(
                 "rdtsc", "shl rdx, 32", "or rax, rdx", "mov {start}, rax",

@@ -1,10 +1,10 @@
-//! The same beginning for what depends on when the emulator lets each CPU run.
+//! A reproducible initial state for benchmarks that depend on when the emulator schedules each CPU.
 //!
-//! Where instructions are counted, QEMU runs all CPUs in one thread. It takes a CPU's turn away at PAUSE
-//! and HLT, and whenever one of its timers is due. The guest's own timers are the same in every run.
-//! But there are three more: the PIT, which firmware leaves ticking, masked; one that changes the turn
-//! 100 ms after all CPUs have last slept; and the RTC's first second. How much guest time has passed until
-//! then depends on how fast the other end of the serial port takes its bytes.
+//! Where instructions are counted, QEMU runs all CPUs in one thread. It switches to the next CPU at
+//! PAUSE and HLT, and whenever one of its timers is due. The guest's own timers are the same in
+//! every run, but QEMU has three more: the PIT, which firmware leaves running and masked; a timer
+//! that switches CPUs 100 ms after all CPUs were last halted; and the RTC's first second. The guest
+//! time until they are due depends on how fast the other end of the serial port reads its bytes.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,26 +16,27 @@ use tocsin::hw::processor;
 use tocsin::time;
 use tocsin::timer::{Expiry, Mode, Timer};
 
-/// When the RTC's first second is over, in nanoseconds since the kernel began. From then on it sets no
-/// timer that nobody asks for.
+/// The end of the RTC's first second, in nanoseconds since the kernel started. After that, the RTC
+/// sets no timer unless software requests one.
 const AFTER_THE_RTC: u64 = 1_500_000_000;
 
-/// How long all CPUs sleep at least, in nanoseconds.
+/// The minimum time for which all CPUs halt, in nanoseconds.
 const SLEEP: u64 = 200_000;
 
-/// Whether the sleep is over.
+/// Whether the halt is over.
 static SLEPT: AtomicBool = AtomicBool::new(false);
 
-/// Stops the PIT's ticks, where instructions are counted.
+/// Stops the PIT, where instructions are counted.
 pub(super) fn silence() {
     if pauses() {
-        // Who claims it finds it ticking, and leaves it silent. A driver that has it wants it.
+        // A claim resets the running PIT, which stays stopped after the drop. If a driver owns the
+        // PIT, the claim fails, and the PIT keeps running.
         drop(Pit::claim());
     }
 }
 
-/// Lets all CPUs sleep for a moment, where instructions are counted. In a thread, when the others have
-/// nothing to do.
+/// Halts all CPUs for a short time, where instructions are counted. The caller runs in a thread,
+/// and the other CPUs are idle.
 pub(super) fn settle() {
     if !pauses() {
         return;
@@ -46,7 +47,7 @@ pub(super) fn settle() {
         return;
     };
     let until = (time::nanoseconds() + SLEEP).max(AFTER_THE_RTC);
-    // A timer of this CPU is not refused.
+    // Cannot fail: it is a timer of this CPU.
     let _ = timer.at(until);
     loop {
         interrupts::disable();

@@ -1,4 +1,5 @@
-//! The timer's interrupt at a vector of its class whose gate can be stamped, and what the stamps cost.
+//! The timer interrupt at a vector of its class with a timestamp at the gate, and the cost of the
+//! timestamps.
 
 use crate::raw;
 use core::sync::atomic::Ordering;
@@ -17,10 +18,10 @@ use tocsin::cpu::interrupts::MEASURED;
 use tocsin::sync::without_interrupts;
 use tocsin::timer::Timer;
 
-/// The timer's vector for the while: class 14.
+/// The timer's vector during the measurement: class 14.
 const STAMPED: Vector = Vector(MEASURED[2]);
 
-/// Lets the gate of [`STAMPED`] be stamped, or not.
+/// Enables or disables the timestamp at the gate of [`STAMPED`].
 fn set_stamped(on: bool) {
     let ordinary = hooks::ordinary(2);
     let code = if on {
@@ -29,13 +30,13 @@ fn set_stamped(on: bool) {
     } else {
         ordinary
     };
-    // SAFETY: 1. The one is what the vector leads to as a rule; the other changes no register, and goes on
-    // there.
+    // SAFETY: The address is the vector's normal entry code, or code that preserves all registers
+    // and jumps to it.
     unsafe { hooks::set_measured(2, code) };
 }
 
-/// What the entry of a handler and its end take; and what is to be taken off the way from a stamped gate to a
-/// handler that is recorded, because only measuring costs it.
+/// Returns the durations of a handler's entry and exit code, and the cost of measuring the path
+/// from a stamped gate to a recorded handler, which must be subtracted.
 pub(super) fn costs(bench: &Bench) -> (Ends, u64) {
     let median = |sample: &dyn Fn() -> u64| {
         let mut samples: [u64; 101] = core::array::from_fn(|_| sample());
@@ -66,7 +67,7 @@ pub(super) fn costs(bench: &Bench) -> (Ends, u64) {
     (ends, straight + recorded.saturating_sub(plain))
 }
 
-/// The timer's interrupts at a vector whose gate is stamped, on this CPU, until this is dropped.
+/// The timer interrupts of this CPU at a vector whose gate is stamped, until this is dropped.
 pub(super) struct Stamped<'a> {
     pub(super) timer: &'a mut Timer,
 }
@@ -74,7 +75,8 @@ pub(super) struct Stamped<'a> {
 impl<'a> Stamped<'a> {
     pub(super) fn begin(timer: &'a mut Timer) -> Self {
         let this = cpu::current();
-        // The queue prepares the hardware when it first needs it, and not again.
+        // The queue configures the hardware at its first use only, so it must do this before the
+        // vector changes.
         fire(timer);
         without_interrupts(|| {
             let queue = raw::exchange(this, vectors::TIMER, rivals::nothing);
@@ -89,10 +91,10 @@ impl<'a> Stamped<'a> {
         this
     }
 
-    /// Has the hardware interrupt at `vector`.
+    /// Configures the timer hardware to interrupt at `vector`.
     fn lead(&mut self, vector: Vector) {
         without_interrupts(|| raw::prepare_timer(vector));
-        // That has cleared the deadline: when this one is done, the next is set again.
+        // This has cleared the deadline of the queue; the timer sets it again when it fires.
         fire(self.timer);
     }
 }
@@ -105,10 +107,10 @@ impl Drop for Stamped<'_> {
     }
 }
 
-/// Lets the timer fire once, now.
+/// Starts the timer, and waits until it has fired once.
 fn fire(timer: &mut Timer) {
     let before = timer.fired();
-    // This CPU's own timer is not refused.
+    // Cannot fail: it is this CPU's own timer.
     let _ = timer.after(1_000);
     while timer.fired() == before {
         core::hint::spin_loop();

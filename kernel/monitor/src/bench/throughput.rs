@@ -1,5 +1,5 @@
-//! Interrupts a second, and a flood from another CPU: how many of its interrupts come, and what they leave to a
-//! thread.
+//! The rate of self-IPIs, and a flood from a remote CPU: the rate of delivered interrupts, and the
+//! CPU time that they leave to a thread.
 
 use crate::raw;
 use alloc::vec::Vec;
@@ -18,12 +18,12 @@ use super::self_ipi::{bare_to_self, to_self};
 use tocsin::cpu;
 use tocsin::time;
 
-/// Interrupts of one sample.
+/// The number of interrupts in one sample.
 const BURST: u64 = 100;
 
-/// Turns of the thread's work in a sample, as long as many interrupts, of which one takes some 10 us where an
-/// emulator sends it; and where instructions are counted,
-/// and every turn lets the other CPU run.
+/// The number of iterations of the thread's work in a sample. `WORK` takes as long as many
+/// interrupts, of which one takes about 10 us where an emulator sends it. `COUNTED` is for a clock
+/// that counts instructions, where every iteration lets the other CPU run.
 const WORK: u64 = 100_000;
 const COUNTED: u64 = 1_000;
 
@@ -48,8 +48,9 @@ pub(super) fn run(bench: &mut Bench) {
     thread_left(bench, &installed);
 }
 
-/// What a thread does in a second of its own work: with nothing else to do, and under a flood. It comes in from
-/// before the first turn to the last, and its interrupts are counted where they are answered.
+/// Measures the iterations of a thread in a second of its own work: without other load, and under a
+/// flood. The flood lasts from before the first iteration to the last, and its interrupts are
+/// counted in their handlers.
 fn thread_left(bench: &mut Bench, installed: &Installed) {
     let name = "throughput.thread_left";
     let turns = match bench.clock {
@@ -89,7 +90,7 @@ fn thread_left(bench: &mut Bench, installed: &Installed) {
     }
 }
 
-/// Turns of the thread's work, and interrupts that came, in a second.
+/// The iterations of the thread's work, and the delivered interrupts, per second.
 type Flooded = (u64, u64);
 
 fn work(turns: u64, under: Option<(&Flood, Vector)>) -> Flooded {
@@ -116,14 +117,14 @@ fn figure(
     bench.figure(about, samples);
 }
 
-/// How many a second, if they are sent one after the other.
+/// Returns the rate per second of interrupts that are sent one after the other.
 fn burst(send: impl Fn()) -> u64 {
     let start = stamp();
     (0..BURST).for_each(|_| send());
     per_second(BURST, stamp() - start)
 }
 
-/// How many a second, if there were so many in so many cycles.
+/// Converts `count` events in `cycles` to a rate per second.
 fn per_second(count: u64, cycles: u64) -> u64 {
     let rate = u128::from(count) * u128::from(time::frequency().hertz) / u128::from(cycles.max(1));
     u64::try_from(rate).unwrap_or(u64::MAX)

@@ -1,8 +1,8 @@
-//! A deadline, until the timer's function runs, through the CPU's queue of timers: with no other
-//! timer, and with many that wait.
+//! The latency of a timer from its deadline to the start of its function, through the CPU's timer
+//! queue: without other timers, and with many pending timers.
 //!
-//! The rivals have the hardware for themselves. The floor knows one deadline; the typical way keeps an
-//! ordered map of them under a lock.
+//! The baselines use the hardware directly. The floor baseline has one deadline; the typical
+//! baseline keeps an ordered map of deadlines under a lock.
 
 use crate::raw;
 use alloc::collections::BTreeMap;
@@ -22,17 +22,20 @@ use super::self_ipi::wait;
 use tocsin::time;
 use tocsin::timer::{self, Expiry, Mode, Timer};
 
-/// From the start of a timer to its deadline, in nanoseconds: long enough to be started and still wait.
+/// The time from the start of a timer to its deadline, in nanoseconds. It is long enough that the
+/// timer is pending before the deadline passes.
 const WAIT: u64 = 5_000;
 
-/// Other timers that wait, and when they would fire, in nanoseconds from now: never meanwhile.
+/// The number of other pending timers, and their deadline in nanoseconds from now, which never
+/// passes during the benchmark.
 const OTHERS: usize = 64;
 const FAR: u64 = 3_600_000_000_000;
 
-/// How early a timer's interrupt may be, in cycles: its rate is measured.
+/// The maximum time by which a timer interrupt may precede its deadline, in cycles, because the
+/// rate of the timer is a measured value.
 const EARLY: u64 = 1_000;
 
-/// The timers of the typical way: by deadline, under a lock.
+/// The timers of the typical baseline, by deadline, under a lock.
 static TIMERS: Mutex<BTreeMap<u64, fn()>> = Mutex::new(BTreeMap::new());
 
 pub(super) fn run(bench: &mut Bench) {
@@ -48,7 +51,7 @@ pub(super) fn run(bench: &mut Bench) {
     for _ in 0..OTHERS {
         match Timer::new("bench other", Mode::Interrupt, |_: &Expiry<'_>| ()) {
             Ok(mut other) => {
-                // A timer of this CPU is not refused.
+                // Cannot fail: it is a timer of this CPU.
                 let _ = other.after(FAR);
                 others.push(other);
             }
@@ -73,17 +76,17 @@ fn measure(bench: &mut Bench, load: &'static str, timer: &mut Timer, installed: 
     bench.compare("timer.queue", &param, &mut ways);
 }
 
-/// How late the function of a timer begins.
+/// Returns the delay from the deadline to the start of the timer's function.
 fn late(timer: &mut Timer) -> u64 {
     BEGAN.store(0, Ordering::Relaxed);
     let deadline = time::nanoseconds() + WAIT;
     let start = time::timestamp_at(deadline);
-    // This CPU's own timer is not refused.
+    // Cannot fail: it is this CPU's own timer.
     let _ = timer.at(deadline);
     wait().wrapping_sub(start)
 }
 
-/// How late a rival begins that has the hardware for itself.
+/// Returns the delay of a baseline, which uses the hardware directly.
 fn late_alone(vector: Vector) -> u64 {
     let Ok(hardware) = timer::borrow() else {
         return 0;
@@ -98,8 +101,8 @@ fn late_alone(vector: Vector) -> u64 {
     }
     interrupts::disable();
     hardware.set_deadline(start);
-    // SAFETY: 1. Interrupts were on before. 2. What a handler may change is named, and none comes before
-    // the first line.
+    // SAFETY: Interrupts were enabled before. All registers that a handler may change are declared,
+    // and no interrupt arrives before the first line.
     unsafe {
         asm!(
             "sti",
@@ -111,7 +114,7 @@ fn late_alone(vector: Vector) -> u64 {
     BEGAN.load(Ordering::Relaxed).wrapping_sub(start)
 }
 
-/// The typical handler of a timer.
+/// The timer handler of the typical baseline.
 extern "C" fn expire(_: usize, _: u8) {
     let now = stamp();
     let mut timers = TIMERS.lock();
