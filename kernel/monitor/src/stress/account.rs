@@ -1,4 +1,4 @@
-//! What was sent and what was received.
+//! The account of sent and received interrupts.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,24 +10,24 @@ use crossbeam_utils::CachePadded;
 use tocsin::sync::IrqMutex;
 use tocsin::time;
 
-/// A kind of interrupt in the storm.
+/// A kind of interrupt in the storm test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// IPIs to the vector of a line.
     Line,
-    /// Calls that the caller waits for.
+    /// Synchronous calls.
     WaitedCall,
-    /// Calls that it does not.
+    /// Asynchronous calls.
     Call,
     /// Calls to all other CPUs at once.
     Broadcast,
-    /// Work put off.
+    /// Deferred work.
     Work,
     /// Timers.
     Timer,
-    /// IPIs to lines that come and go.
+    /// IPIs to lines that are created and dropped.
     ShortLine,
-    /// NMIs that ask what a CPU does.
+    /// NMIs that request a backtrace of a CPU.
     Nmi,
     /// Messages by MSI.
     Msi,
@@ -38,7 +38,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 11] = [
         Self::Line,
         Self::WaitedCall,
@@ -72,24 +72,25 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What came of one kind.
+/// The totals of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sums {
-    /// How many were sent.
+    /// The number of interrupts sent.
     pub sent: u64,
-    /// How many arrived.
+    /// The number of interrupts received.
     pub received: u64,
 }
 
 impl Sums {
-    /// Whether nothing was lost or doubled.
+    /// Returns whether no interrupt was lost or duplicated.
     #[must_use]
     pub fn is_even(self) -> bool {
         self.sent == self.received
     }
 }
 
-/// Both ends of one kind. All CPUs write; the storm is no measurement.
+/// The counters of one kind. All CPUs write them, because the storm test does not measure
+/// performance.
 #[derive(Debug)]
 pub struct Account {
     sent: CachePadded<AtomicU64>,
@@ -107,7 +108,7 @@ static MOVED: AtomicU64 = AtomicU64::new(0);
 static MOVING: AtomicU64 = AtomicU64::new(0);
 static ERRORS: IrqMutex<Vec<String>> = IrqMutex::new(Vec::new());
 
-/// Errors that are kept; more are not needed to know that something is wrong.
+/// The maximum number of errors stored.
 const MOST_ERRORS: usize = 16;
 
 pub(super) fn reset() {
@@ -120,14 +121,14 @@ pub(super) fn reset() {
     ERRORS.lock().clear();
 }
 
-/// Before it is sent.
+/// Counts `number` interrupts as sent. It must be called before they are sent.
 pub(super) fn sent(kind: Kind, number: u64) {
     ACCOUNTS[kind as usize]
         .sent
         .fetch_add(number, Ordering::Relaxed);
 }
 
-/// It could not be sent.
+/// Corrects the account if an interrupt could not be sent.
 pub(super) fn not_sent(kind: Kind) {
     ACCOUNTS[kind as usize].sent.fetch_sub(1, Ordering::Relaxed);
 }
@@ -143,7 +144,7 @@ pub(super) fn sent_and_received(kind: Kind) {
     received(kind, 1);
 }
 
-/// A line was moved, or somebody else is moving it.
+/// Counts an attempt to move a line: `done` is false if another CPU is moving the line.
 pub(super) fn moved(done: bool) {
     let counter = if done { &MOVED } else { &MOVING };
     counter.fetch_add(1, Ordering::Relaxed);
@@ -156,7 +157,7 @@ pub(super) fn moves() -> (u64, u64) {
     )
 }
 
-/// Something is wrong that the sums do not tell.
+/// Records an error that the totals do not show.
 pub(super) fn error(text: impl Into<String>) {
     let text = text.into();
     let mut errors = ERRORS.lock();
@@ -171,7 +172,8 @@ pub(super) fn take_errors() -> Vec<String> {
 
 pub(super) fn sums() -> Vec<(Kind, Sums)> {
     let sums = |kind: Kind| {
-        // First: if as many have been sent afterwards, none was on its way then.
+        // The received interrupts are read first: if the number sent is then the same, none was in
+        // transit.
         let received = ACCOUNTS[kind as usize].received.load(Ordering::Acquire);
         Sums {
             sent: ACCOUNTS[kind as usize].sent.load(Ordering::Relaxed),

@@ -1,6 +1,6 @@
-//! The devices that take part in the storm, if the machine has them: two `edu`, one by message and one
-//! by its pin, and a virtio entropy device by MSI-X. While an interrupt is on its way, its line is
-//! moved.
+//! The devices of the storm test, if the machine has them: two `edu` devices, one with MSI and one
+//! with its pin, and a virtio entropy device with MSI-X. The line of a device is moved while an
+//! interrupt is in transit.
 
 use alloc::format;
 use alloc::sync::Arc;
@@ -16,13 +16,13 @@ use tocsin::line::{Line, LineError};
 use tocsin::machine;
 use tocsin::pci::PciError;
 
-/// Priority class of the devices' lines.
+/// The priority class of the devices' lines.
 const CLASS: PriorityClass = PriorityClass::new(7).expect("a class is 0 to 15");
 
-/// The greatest value that `edu` is given: bit 0 is its computation's.
+/// The maximum value for `edu`: bit 0 is that of its computation.
 const MOST: u32 = 0x7fff_ffff;
 
-/// What the machine has of them.
+/// The devices of this machine.
 #[derive(Debug)]
 pub(super) struct Devices {
     msi: Option<Answered>,
@@ -31,7 +31,7 @@ pub(super) struct Devices {
 }
 
 impl Devices {
-    /// Starts those that are there; the account knows what is wrong with others.
+    /// Starts the devices that are present. The account records errors of the others.
     pub(super) fn find() -> Self {
         let edu = |way| {
             let topology = &machine().ok_or(PciError::NotFound(0, 0))?.topology;
@@ -45,12 +45,12 @@ impl Devices {
         }
     }
 
-    /// Lets one of them interrupt, if there is one, or none: they are slow.
+    /// Makes a randomly chosen device interrupt, or usually none, because the devices are slow.
     pub(super) fn act(&self, rng: &mut Rng) {
         self.interrupt(rng.u32(0..24), rng);
     }
 
-    /// Lets each of them interrupt.
+    /// Makes each device interrupt.
     pub(super) fn act_each(&self, rng: &mut Rng) {
         (0..3).for_each(|number| self.interrupt(number, rng));
     }
@@ -65,7 +65,7 @@ impl Devices {
     }
 }
 
-/// What there is; that it is not there is no fault.
+/// Returns the device if it is present. Its absence is not an error.
 fn present<T>(found: Result<T, PciError>) -> Option<T> {
     match found {
         Ok(found) => Some(found),

@@ -1,4 +1,4 @@
-//! What the CPUs send each other: to lines, as calls and as work; and the timers they set themselves.
+//! The interrupts between CPUs: IPIs to lines, calls and deferred work; and timers.
 
 use alloc::format;
 use alloc::string::String;
@@ -15,22 +15,22 @@ use tocsin::line::{Line, LineError, Request, Source};
 use tocsin::timer::{Expiry, Mode, Timer};
 use tocsin::{deferred, smp, time};
 
-/// Classes that the lines have, in turn.
+/// The priority classes of the lines, which alternate.
 const CLASSES: core::ops::RangeInclusive<u8> = 3..=12;
 
-/// Most lines.
+/// The maximum number of lines.
 const LINES: usize = 64;
 
-/// One in so many handlers sends the next line's interrupt from within.
+/// One in this many handlers sends the IPI of the next line.
 const CHAIN: u64 = 2;
 
-/// How long an interrupt may take to arrive, in nanoseconds.
+/// The timeout for an interrupt to arrive, in nanoseconds.
 const PATIENCE: u64 = 5_000_000_000;
 
-/// The longest time that a timer is set to, in nanoseconds.
+/// The maximum time to a timer's deadline, in nanoseconds.
 const LONGEST: u64 = 300_000;
 
-/// A line and whether an interrupt of it is on its way.
+/// A line, and whether an interrupt of it is in transit.
 struct Target {
     line: Line,
     is_on_its_way: &'static AtomicBool,
@@ -38,10 +38,10 @@ struct Target {
 
 static POOL: RwLock<Vec<Target>> = RwLock::new(Vec::new());
 
-/// For each line, whether an interrupt of it is on its way.
+/// For each line, whether an interrupt of it is in transit.
 static ON_THEIR_WAY: [AtomicBool; LINES] = [const { AtomicBool::new(false) }; LINES];
 
-/// Makes the lines: as a rule eight for each CPU, so that each has several classes.
+/// Creates the lines: normally eight for each CPU, so that each CPU has several classes.
 pub(super) fn set_up(seed: u64) -> Result<(), String> {
     let mut rng = Rng::with_seed(seed);
     let count = (8 * smp::all().len()).clamp(CLASSES.count(), LINES);
@@ -52,18 +52,20 @@ pub(super) fn set_up(seed: u64) -> Result<(), String> {
         let request = Request {
             name: "storm",
             source: Source::Message,
-            // Within the classes that there are.
+            // Cannot fail: the class is in the valid range.
             class: PriorityClass::new(class).unwrap_or(PriorityClass::HIGHEST),
             cpu: super::any_cpu(&mut rng),
         };
         let times = AtomicU64::new(0);
         let handler = move || {
-            // From here on the next may be sent; it waits until this one is ended.
+            // From here on the next interrupt may be sent; it is pending until this handler has
+            // ended.
             is_on_its_way.store(false, Ordering::Release);
             if times.fetch_add(1, Ordering::Relaxed).is_multiple_of(CHAIN) {
                 trigger(index + 1);
             }
-            // Last, so that the account is not even while more is about to be sent.
+            // This is the last step, so that the account is not balanced while another interrupt is
+            // about to be sent.
             received(Kind::Line, 1);
         };
         let line = Line::new(request, handler).map_err(|error| format!("{error}"))?;
@@ -78,14 +80,14 @@ pub(super) fn set_up(seed: u64) -> Result<(), String> {
 
 /// Drops the lines.
 pub(super) fn tear_down() {
-    // Not while others wait for the lock: dropping takes time.
+    // The lock is released first, because the drop takes time.
     let pool = core::mem::take(&mut *POOL.write());
     drop(pool);
 }
 
-/// Sends a line's interrupt, unless one is on its way. Thread or handler.
+/// Sends a line's interrupt, unless one is in transit. It runs in a thread or a handler.
 fn trigger(index: usize) {
-    // Only who sets up and tears down writes, and then nothing is sent.
+    // Only setup and teardown write the pool, and nothing is sent then.
     let Some(pool) = POOL.try_read() else { return };
     let Some(target) = pool.get(index) else {
         return;
@@ -101,7 +103,7 @@ pub(super) fn trigger_any(rng: &mut Rng) {
     trigger(rng.usize(0..count.max(1)));
 }
 
-/// Moves some line to this CPU.
+/// Moves a random line to this CPU.
 pub(super) fn move_any(cpu: u32, rng: &mut Rng) {
     let pool = POOL.read();
     let Some(target) = pool.get(rng.usize(0..pool.len().max(1))) else {
@@ -114,7 +116,8 @@ pub(super) fn move_any(cpu: u32, rng: &mut Rng) {
     }
 }
 
-/// Starts a timer of a CPU, and drops it when it has fired; or, as often, before.
+/// Starts a timer of a CPU. Half of the timers are dropped when they have fired, the other half
+/// before.
 pub(super) fn set_timer(cpu: u32, rng: &mut Rng) {
     let function = |_: &Expiry<'_>| received(Kind::Timer, 1);
     let mode = if rng.bool() {
@@ -138,7 +141,7 @@ pub(super) fn set_timer(cpu: u32, rng: &mut Rng) {
     time::wait_until(PATIENCE, || timer.fired() > 0);
 }
 
-/// Makes a line, sends its interrupt, and drops it when that has come.
+/// Creates a line, sends its interrupt, and drops it when the interrupt has arrived.
 pub(super) fn come_and_go(cpu: u32, rng: &mut Rng) {
     let came = alloc::sync::Arc::new(AtomicBool::new(false));
     let class = rng.u8(CLASSES);
@@ -161,7 +164,7 @@ pub(super) fn come_and_go(cpu: u32, rng: &mut Rng) {
             line.trigger().expect("it has no input");
             time::wait_until(PATIENCE, || came.load(Ordering::Acquire));
         }
-        // All vectors of the class are taken for a moment.
+        // All vectors of the class are in use at the moment.
         Err(LineError::Vectors { .. }) => {}
         Err(error) => account::error(format!("a line on CPU {cpu}: {error}")),
     }
@@ -181,12 +184,12 @@ pub(super) fn call(cpu: u32, wait: bool) {
         call::start(cpu, called, argument).is_ok()
     };
     if !made {
-        // Too many wait there already.
+        // The CPU already has too many pending calls.
         not_sent(kind);
     }
 }
 
-/// Calls a function on all others.
+/// Calls a function on all other CPUs.
 pub(super) fn call_all() {
     let others = smp::all().len() - 1;
     sent(Kind::Broadcast, others as u64);
@@ -195,14 +198,14 @@ pub(super) fn call_all() {
     }
 }
 
-/// Puts work off on a CPU.
+/// Defers work to a CPU.
 pub(super) fn put_off(cpu: u32) {
     extern "C" fn work(_: usize) {
         received(Kind::Work, 1);
     }
     sent(Kind::Work, 1);
     if deferred::defer_on(cpu, work, 0).is_err() {
-        // Too much waits there already.
+        // The CPU already has too much pending work.
         not_sent(Kind::Work);
     }
 }

@@ -1,5 +1,6 @@
-//! An edge-triggered line that is masked for a storm while its device interrupts. The edge is lost, and
-//! the device, which waits for its answer, makes no other: the kernel must make up for it.
+//! A test of an edge-triggered line that is masked for a storm while its device interrupts. The
+//! edge is lost, and the device makes no other until it is serviced, so the kernel must replay the
+//! interrupt.
 
 use alloc::format;
 use alloc::string::String;
@@ -12,17 +13,17 @@ use super::unclaimed::{CLASS, Step, WATCH, wait_for};
 use tocsin::devices::serial::{Port, Serial};
 use tocsin::{cpu, time};
 
-/// Interrupts of the storm from one look to the next.
+/// The number of interrupts triggered between two checks.
 const AT_ONCE: u32 = 100;
 
-/// Bytes that are sent before and after.
+/// The number of bytes sent before and after the storm.
 const ORDINARY: u32 = 10;
 
-/// Goes through it all with COM2, its line on the calling CPU. In a thread.
+/// Runs the test with COM2, whose line is on the calling CPU. The caller runs in a thread.
 ///
 /// # Errors
 ///
-/// A sentence that says what did not come, or why the device cannot be had.
+/// A sentence that says what did not arrive, or why the device is unavailable.
 pub fn run() -> Result<Vec<Step>, String> {
     let class = PriorityClass::new(CLASS).ok_or("there is no such class")?;
     let port = Serial::claim().and_then(|port| port.answer(class, cpu::current().id(), |_| {}));
@@ -33,13 +34,13 @@ pub fn run() -> Result<Vec<Step>, String> {
         let time = time::nanoseconds() - begin;
         steps.push(Step { time, what });
     };
-    // Nothing to send is a reason to interrupt, but not with all ports.
+    // An empty transmitter is a reason to interrupt, but not on all ports.
     time::wait_until(WATCH, || port.emptied() > 0);
     ordinary(&mut port)?;
     step(format!("{ORDINARY} bytes sent"));
     // Interrupts without a reason, as a broken device sends them.
     wait_for("the line is masked", || {
-        // It is an edge: the look that follows tells if nothing was sent.
+        // The line is edge-triggered. If a trigger fails, the check below shows it.
         let _ = (0..AT_ONCE).try_for_each(|_| port.line().trigger());
         port.line().describe().is_masked
     })?;
@@ -67,7 +68,7 @@ pub fn run() -> Result<Vec<Step>, String> {
     Ok(steps)
 }
 
-/// Bytes that are sent one by one, each when the port has told that it can take it.
+/// Sends bytes one by one, each after the port has reported that it can accept it.
 fn ordinary(port: &mut Port) -> Result<(), String> {
     for number in 1..=ORDINARY {
         let before = port.emptied();

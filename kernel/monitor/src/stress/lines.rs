@@ -1,5 +1,5 @@
-//! Lines, tried to the last vector: every vector that a CPU has is taken, used once and given back, and
-//! what cannot be had is refused with the right words.
+//! An exhaustive test of lines: it allocates every vector of a CPU, uses it once and frees it, and
+//! checks that invalid requests fail with the correct error.
 
 use crate::raw;
 use alloc::format;
@@ -18,38 +18,39 @@ use tocsin::line::{Claim, Line, LineError, Request, Source};
 use tocsin::smp::{self, Online};
 use tocsin::{cancel, cpu, time};
 
-/// How long the interrupts may take to arrive, in nanoseconds.
+/// The timeout for the interrupts to arrive, in nanoseconds.
 const PATIENCE: u64 = 5_000_000_000;
 
-/// Sizes of blocks that are tried.
+/// The sizes of the vector blocks.
 const BLOCKS: [u8; 4] = [2, 4, 8, 16];
 
-/// What was tried.
+/// The result of the test.
 #[derive(Debug, Default)]
 pub struct Tried {
-    /// Vectors that had a line, each of which was triggered once.
+    /// The number of vectors that had a line, each of which was triggered once.
     pub vectors: u64,
-    /// Interrupts that arrived, all on the right CPU.
+    /// The number of interrupts that arrived, all on the correct CPU.
     pub arrived: u64,
-    /// Blocks of vectors that were had.
+    /// The number of vector blocks allocated.
     pub blocks: u64,
-    /// Requests that were refused as they must be.
+    /// The number of requests that failed as expected.
     pub refused: u64,
-    /// Level-triggered inputs that had a vector of their own.
+    /// The number of level-triggered inputs that had a vector of their own.
     pub levels: u64,
-    /// What was wrong.
+    /// The errors found.
     pub errors: Vec<String>,
 }
 
-/// What one line's handler notes.
+/// The record of one line's handler.
 #[derive(Debug, Default)]
 struct Seen {
     times: AtomicU64,
     cpu: AtomicU32,
 }
 
-/// Tries the lines of CPU number `cpu`, with the interrupts sent from the calling one. In a thread;
-/// others who make lines on that CPU meanwhile disturb it. If cancelled, not all is tried.
+/// Tests the lines of CPU number `cpu`, with interrupts sent from the calling CPU. The caller runs
+/// in a thread. Lines that are created on that CPU during the test disturb it. A cancelled test is
+/// incomplete.
 ///
 /// # Errors
 ///
@@ -84,7 +85,7 @@ fn request(cpu: u32, class: PriorityClass) -> Request {
     }
 }
 
-/// Takes every vector of every class.
+/// Allocates every vector of every class.
 fn take_all(target: &Online, tried: &mut Tried) -> Vec<(Line, Arc<Seen>)> {
     let cpu = target.cpu.id();
     let mut lines = Vec::new();
@@ -148,7 +149,8 @@ fn use_once(lines: &[(Line, Arc<Seen>)], cpu: u32, tried: &mut Tried) {
     }
 }
 
-/// Takes all blocks of this size: their first vectors are multiples of it, and none overlaps.
+/// Allocates all blocks of this size. Their first vectors must be multiples of the size, and they
+/// must not overlap.
 fn take_block(target: &Online, count: u8, tried: &mut Tried) {
     let cpu = target.cpu.id();
     let mut firsts: Vec<u8> = Vec::new();
@@ -173,10 +175,10 @@ fn take_block(target: &Online, count: u8, tried: &mut Tried) {
     }
 }
 
-/// Asks for what cannot be had.
+/// Makes requests that must fail.
 fn refuse(target: &Online, tried: &mut Tried) {
     let cpu = target.cpu.id();
-    // A class whose vectors are free after all was given back.
+    // The vectors of this class are free again, because all lines have been dropped.
     let Some(class) = PriorityClass::new(3) else {
         return;
     };
@@ -208,7 +210,7 @@ fn refuse(target: &Online, tried: &mut Tried) {
     for (asked, expected) in cases {
         expect_refusal(asked, &expected, tried);
     }
-    // A pin that somebody has: this time ourselves.
+    // A pin that is in use, in this case by this test.
     let source = Source::Isa(3);
     if let Ok(first) = Line::new(Request { source, ..good }, || {}) {
         let Some(gsi) = first.gsi() else { return };
@@ -225,7 +227,8 @@ fn refuse(target: &Online, tried: &mut Tried) {
     refuse_ipi(good, tried);
 }
 
-/// Sends an IPI to a line of a level-triggered input, if the ISA's interrupts have one that nobody has.
+/// Sends an IPI to the line of a level-triggered input, which must fail, if there is a free ISA
+/// interrupt of this type.
 fn refuse_ipi(good: Request, tried: &mut Tried) {
     let lines = (0..16).filter_map(|irq| {
         let source = Source::Isa(irq);
@@ -242,8 +245,8 @@ fn refuse_ipi(good: Request, tried: &mut Tried) {
     }
 }
 
-/// Takes all level-triggered interrupts of the ISA that nobody has, by turns on the boot CPU and on that of
-/// the number `cpu`, and moves them all to the latter: no two have one vector.
+/// Allocates all free level-triggered ISA interrupts, alternately on the boot CPU and on CPU number
+/// `cpu`, and moves them all to the latter. No two may share a vector.
 fn keep_apart(cpu: u32, tried: &mut Tried) {
     let Some(class) = PriorityClass::new(3) else {
         return;

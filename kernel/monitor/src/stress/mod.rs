@@ -1,9 +1,10 @@
-//! A storm of interrupts of all kinds at once, on all CPUs, while lines come, go and move. Each
-//! interrupt is accounted for on both ends: what was sent must have been received, once.
+//! A storm of interrupts of all kinds at once, on all CPUs, while lines are created, dropped and
+//! moved. Both ends of each interrupt are counted: every interrupt that was sent must have been
+//! received once.
 //!
-//! Interrupts of one vector merge while they wait, as the local APIC has one bit for each. So whoever
-//! sends waits for the last one of its kind to arrive before it sends the next, and any difference is
-//! a loss or a double.
+//! Pending interrupts of one vector merge, because the local APIC has one bit for each. A sender
+//! therefore waits until the last interrupt of its kind has arrived before it sends the next, and
+//! any difference is a lost or duplicated interrupt.
 
 mod account;
 mod devices;
@@ -28,29 +29,30 @@ use tocsin::{cancel, pci, smp, time};
 
 pub use account::{Kind, Sums};
 
-/// In nanoseconds.
+/// One second, in nanoseconds.
 const SECOND: u64 = 1_000_000_000;
 
-/// How long to wait for what was sent to arrive, when nothing more is sent, in nanoseconds.
+/// The timeout for outstanding interrupts to arrive after the last one was sent, in nanoseconds.
 const PATIENCE: u64 = 5_000_000_000;
 
-/// What came out.
+/// The result of the storm test.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What was sent and received of each kind.
+    /// The sent and received interrupts of each kind.
     pub account: Vec<(Kind, Sums)>,
-    /// Moves of lines, and those that could not be made at that moment, because the line was moving.
+    /// The number of moves of lines, and of those that failed because the line was already moving.
     pub moves: (u64, u64),
-    /// Least and most things that a CPU did.
+    /// The minimum and maximum number of actions of a CPU.
     pub actions: (u64, u64),
     /// The deepest nesting on any CPU since the kernel started.
     pub depth: u32,
-    /// What else went wrong; each is a fault of the kernel or of a device.
+    /// Other errors; each is a fault of the kernel or of a device.
     pub errors: Vec<String>,
 }
 
 impl Outcome {
-    /// Whether all was received once, every CPU took part, and nothing else went wrong.
+    /// Returns whether everything was received once, every CPU took part, and no other error
+    /// occurred.
     #[must_use]
     pub fn is_right(&self) -> bool {
         let even = self.account.iter().all(|(_, sums)| sums.is_even());
@@ -58,27 +60,28 @@ impl Outcome {
     }
 }
 
-/// When to stop, by [`time::nanoseconds`].
+/// The time at which the test ends, in the units of [`time::nanoseconds`].
 static END: AtomicU64 = AtomicU64::new(0);
 
 /// The CPU that drives the devices.
 static LEADER: AtomicU32 = AtomicU32::new(0);
 
-/// What the random choices begin with.
+/// The seed of the random choices.
 static SEED: AtomicU64 = AtomicU64::new(0);
 
-/// Things that the CPU with the fewest and the one with the most did.
+/// The minimum and maximum number of actions of a CPU.
 static LEAST: AtomicU64 = AtomicU64::new(0);
 static MOST: AtomicU64 = AtomicU64::new(0);
 
-/// Lets the storm blow for so many seconds; the log tells of each. In a thread, one at a time.
+/// Runs the storm test for `seconds`, with a log message for each second. The caller runs in a
+/// thread; only one test may run at a time.
 ///
 /// # Errors
 ///
-/// A sentence, if there are no lines to be had for it or a CPU is busy with something else.
+/// A sentence, if no lines are available for it or a CPU is busy.
 pub fn run(seconds: u64, seed: u64) -> Result<Outcome, String> {
     account::reset();
-    // Searched for now, not in the time of the storm.
+    // The bus is scanned now and not during the storm.
     pci::bus();
     ipis::set_up(seed)?;
     SEED.store(seed, Ordering::Relaxed);
@@ -105,10 +108,10 @@ pub fn run(seconds: u64, seed: u64) -> Result<Outcome, String> {
     })
 }
 
-/// What every CPU does until the end; the leader also drives the devices. First each does everything
-/// once: a slow host may leave it no time for more.
+/// The loop of every CPU until the end; the leader also drives the devices. Each CPU first performs
+/// every action once, because a slow host may not leave it time for more.
 fn blow_here(cpu: u64) {
-    // A CPU's number.
+    // The cast is lossless: it is the number of a CPU.
     let mut rng = rng_of(cpu as u32);
     let is_leader = cpu == u64::from(LEADER.load(Ordering::Relaxed));
     let devices = is_leader.then(Devices::find);
@@ -146,7 +149,7 @@ fn rng_of(cpu: u32) -> Rng {
     Rng::with_seed(SEED.load(Ordering::Relaxed) ^ u64::from(cpu + 1) << 32)
 }
 
-/// One of the many things that a CPU does.
+/// An action of a CPU.
 #[derive(Clone, Copy)]
 enum Action {
     Trigger,
@@ -203,17 +206,17 @@ impl Action {
     }
 }
 
-/// Asks a CPU by NMI what it does.
+/// Requests a backtrace of a CPU by NMI.
 fn ask(cpu: u32) {
     match nmi::backtrace_of(cpu) {
         Ok(_) => account::sent_and_received(Kind::Nmi),
-        // Somebody else is asking that CPU.
+        // Another CPU is requesting a backtrace of that CPU.
         Err(nmi::NmiError::Busy(_)) => {}
         Err(error) => account::error(format!("{error}")),
     }
 }
 
-/// The number of some CPU that is online.
+/// Returns the number of a random online CPU.
 fn any_cpu(rng: &mut Rng) -> u32 {
     let cpus = smp::all();
     cpus.get(rng.usize(0..cpus.len().max(1)))

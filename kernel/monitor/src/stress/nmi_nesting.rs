@@ -1,9 +1,9 @@
-//! A second NMI while the first is handled, made to happen on purpose, at the moments that matter.
+//! A test of a second NMI that is delivered while the first is handled, at each critical point.
 //!
-//! The processor keeps the second one back until an IRET. So either the handler executes INT3, and the
-//! IRET of that exception lets it through in the middle; or a breakpoint on one of the last
-//! instructions of the NMI's way back does, exactly there. The code that the first interrupts has a
-//! known value in every register, and looks for it afterwards.
+//! The processor blocks the second NMI until the next IRET. Either the handler executes INT3, and
+//! the IRET of that exception unblocks NMIs in the middle of the handler; or a breakpoint on one of
+//! the last instructions of the NMI exit code does this at exactly that instruction. The
+//! interrupted code loads a known value into every register, and checks the values afterwards.
 
 use core::arch::naked_asm;
 use core::mem::offset_of;
@@ -20,7 +20,7 @@ use tocsin::ipi::jobs;
 use tocsin::ipi::nmi::call;
 use tocsin::{cpu, smp, sync, time};
 
-/// When the second NMI comes.
+/// The point at which the second NMI is delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
     /// In the handler, after an exception in it has returned.
@@ -30,23 +30,23 @@ pub enum Moment {
     Before(u64),
 }
 
-/// What happened.
+/// The result of the test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// The CPU that sent the second NMI.
     pub sender: u32,
-    /// How often the handler ran for this; 2 is right.
+    /// The number of times the handler ran; 2 is correct.
     pub runs: u32,
-    /// How many of the runs there were at once, at most; 1 is right.
+    /// The maximum number of concurrent runs of the handler; 1 is correct.
     pub at_once: u32,
     /// NMIs delivered on the CPU before the first one's return was complete.
     pub nested: u64,
-    /// Whether the interrupted code found its registers, its stack and its flags as they were.
+    /// Whether the interrupted code found its registers, stack and flags unchanged.
     pub intact: bool,
 }
 
 impl Outcome {
-    /// Whether all was as it must be.
+    /// Returns whether the result is correct.
     ///
     /// Context: thread.
     #[must_use]
@@ -58,7 +58,7 @@ impl Outcome {
 static ALL: AtomicU64 = AtomicU64::new(0);
 static RIGHT: AtomicU64 = AtomicU64::new(0);
 
-/// How often two NMIs have been made to meet, and how often all was as it must be.
+/// Returns the number of tests so far, and the number of those with a correct result.
 ///
 /// Context: thread.
 #[must_use]
@@ -67,23 +67,23 @@ pub fn totals() -> (u64, u64) {
     (get(&ALL), get(&RIGHT))
 }
 
-/// How long each side waits for the other, in nanoseconds.
+/// The timeout of both CPUs, in nanoseconds.
 const PATIENCE: u64 = 20_000_000_000;
 
-/// Turns of the loop that is interrupted, at least; then it gives up. Some seconds.
+/// The maximum number of iterations of the interrupted loop, which take several seconds.
 const TURNS: u64 = 1 << 28;
 
-/// What the parties know.
+/// The shared state of both CPUs.
 struct Scene {
     target: AtomicU32,
     sender: AtomicU32,
-    /// 0 for [`Moment::Inside`], else the address.
+    /// 0 for [`Moment::Inside`], otherwise the address.
     moment: AtomicU64,
     runs: AtomicU32,
     now: AtomicU32,
     at_once: AtomicU32,
     nested: AtomicU64,
-    /// The handler waits for the second NMI.
+    /// Whether the handler waits for the second NMI.
     open: AtomicBool,
     intact: AtomicBool,
 }
@@ -100,7 +100,8 @@ static SCENE: Scene = Scene {
     intact: AtomicBool::new(false),
 };
 
-/// Lets two NMIs meet on CPU number `target`. In a thread, one at a time.
+/// Sends two nested NMIs to CPU number `target`. The caller runs in a thread; only one test may run
+/// at a time.
 ///
 /// # Errors
 ///
@@ -111,7 +112,7 @@ pub(crate) fn run(target: u32, moment: Moment) -> Result<Outcome, jobs::JobError
     }
     let next = smp::all().iter().map(|online| online.cpu.id()).cycle();
     let next = next.skip_while(|&cpu| cpu != target).nth(1);
-    // A breakpoint strikes while NMIs are kept back, and then only the CPU itself can have sent one.
+    // The breakpoint occurs while NMIs are blocked, so only the CPU itself can have sent one.
     let (sender, address) = match moment {
         Moment::Inside => (next.unwrap_or(target), 0),
         Moment::Before(address) => (target, address),
@@ -137,26 +138,26 @@ pub(crate) fn run(target: u32, moment: Moment) -> Result<Outcome, jobs::JobError
     Ok(outcome)
 }
 
-/// Each CPU's part; `cpu` is its number.
+/// The job of each CPU; `cpu` is its number.
 fn play(cpu: u64) {
-    // Numbers of CPUs have 32 bits.
+    // The cast is lossless: CPU numbers have 32 bits.
     let cpu = cpu as u32;
     let sender = SCENE.sender.load(Ordering::Relaxed);
     if cpu == SCENE.target.load(Ordering::Relaxed) {
         be_interrupted(cpu);
     } else if cpu == sender {
         time::wait_until(PATIENCE, || SCENE.open.load(Ordering::Acquire));
-        // If the first has not come, this one does no harm. SAFETY: the handler uses only atomics,
-        // except for the deliberate effects on its own CPU.
+        // If the first NMI has not arrived, this one is harmless.
+        // SAFETY: The handler uses only atomics, except for the deliberate effects on its own CPU.
         let _ = unsafe { call(SCENE.target.load(Ordering::Relaxed), handler, 0) };
     }
 }
 
-/// The target's part: sends itself the first NMI, with known values in all registers.
+/// The job of the target: it sends the first NMI to itself, with known values in all registers.
 fn be_interrupted(_own: u32) {
     let block = cpu::current();
     let nested = block.nmi.counts().nested;
-    // Nothing else may send from here until the prepared command has gone.
+    // No other command may be sent between the preparation of this one and its write.
     sync::without_interrupts(|| {
         let prepared = local()
             .prepare(Icr::nmi(Destination::Physical(local().id())))
@@ -165,8 +166,8 @@ fn be_interrupted(_own: u32) {
         let request = || unsafe { hooks::request_nmi_call(block, handler, 0) };
         if let Some(write) = prepared.filter(|_| request()) {
             let mut held = Held::new(write);
-            // SAFETY: 1. The write is the one that sends the prepared NMI. 2. `held` outlives the
-            // call. 3. Interrupts are off.
+            // SAFETY: The write is the one that sends the prepared NMI. `held` outlives the call.
+            // Interrupts are disabled.
             let intact = unsafe { hold(&raw mut held) } == 0;
             SCENE.intact.store(intact, Ordering::Relaxed);
         }
@@ -176,7 +177,7 @@ fn be_interrupted(_own: u32) {
         .store(block.nmi.counts().nested - nested, Ordering::Relaxed);
 }
 
-/// What both NMIs are for.
+/// The handler of both NMIs.
 extern "C" fn handler(_: usize) {
     let now = SCENE.now.fetch_add(1, Ordering::Relaxed) + 1;
     SCENE.at_once.fetch_max(now, Ordering::Relaxed);
@@ -194,11 +195,11 @@ extern "C" fn handler(_: usize) {
         Dr7::write(Dr7Value::from(Dr7Flags::empty()));
     }
     SCENE.now.fetch_sub(1, Ordering::Relaxed);
-    // Last: the interrupted code goes on when it is 2.
+    // This is the last step: the interrupted code continues when the value is 2.
     SCENE.runs.store(runs + 1, Ordering::Release);
 }
 
-/// Lets NMIs through, and waits for the second.
+/// Unblocks NMIs, and waits for the second one.
 fn wait_inside() {
     x86_64::instructions::interrupts::int3();
     if SCENE.sender.load(Ordering::Relaxed) == SCENE.target.load(Ordering::Relaxed) {
@@ -208,13 +209,13 @@ fn wait_inside() {
     time::wait_until(PATIENCE, || cpu::current().is_nmi_latched());
 }
 
-/// Sends the second NMI to this CPU itself. If it cannot be sent, the count of runs shows it.
+/// Sends the second NMI to this CPU. If the send fails, the number of runs shows it.
 fn send_second() {
-    // SAFETY: as in `play`.
+    // SAFETY: As in `play`.
     let _ = unsafe { call(cpu::current().id(), handler, 0) };
 }
 
-/// The registers of the code that is interrupted: what it has in them, and what it waits for.
+/// The register values of the interrupted code, and the variables of its loop.
 #[repr(C)]
 struct Held {
     rax: u64,
@@ -224,7 +225,7 @@ struct Held {
     rbp: u64,
     rsi: u64,
     r: [u64; 8],
-    /// Whether the NMI is sent by `wrmsr`; else by a store of `r9` at `r8`.
+    /// Whether `wrmsr` sends the NMI; otherwise a store of `r9` to the address in `r8` does.
     by_msr: u64,
     runs: *const AtomicU32,
     turns: u64,
@@ -266,12 +267,12 @@ impl Held {
     }
 }
 
-/// Loads the registers, sends the NMI, waits until its handler has run twice, and returns 0 if
-/// everything is as it was, else 1.
+/// Loads the registers, sends the NMI, waits until its handler has run twice, and returns 0 if all
+/// values are unchanged, otherwise 1.
 ///
 /// # Safety
 ///
-/// The write that `held` describes must be sound. Interrupts off.
+/// The write that `held` describes must be sound. Interrupts must be disabled.
 #[unsafe(naked)]
 unsafe extern "C" fn hold(held: *mut Held) -> u64 {
     naked_asm!(
@@ -304,7 +305,7 @@ unsafe extern "C" fn hold(held: *mut Held) -> u64 {
         "mov [r8], r9d",
         "jmp 3f",
         "2: wrmsr",
-        // RAX is needed to look at the count; both of its values are checked.
+        // RAX is needed to read the count; both of its values are checked.
         "3: cmp rax, [rdi + {rax}]",
         "jne 9f",
         "mov rax, [rdi + {runs}]",
@@ -344,7 +345,7 @@ unsafe extern "C" fn hold(held: *mut Held) -> u64 {
         "jne 9f",
         "cmp qword ptr [rsp], {canary}",
         "jne 9f",
-        // But for the six that the comparisons set.
+        // All flags except the six status flags, which the comparisons change.
         "pushfq",
         "pop rax",
         "xor rax, [rdi + {rflags}]",

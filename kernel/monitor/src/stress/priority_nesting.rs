@@ -1,8 +1,10 @@
-//! Interrupts inside interrupts, shown: the same steps on every CPU, each noting what ran when.
+//! A demonstration of interrupt nesting: every CPU executes the same steps and records which
+//! handler ran when.
 //!
-//! Each step sends this CPU interrupts from inside a handler. One of a higher class must run at
-//! once, inside it; those of the same and of lower classes must wait until the last handler of their
-//! class or above has ended, and then run in the order of their classes.
+//! In each step, a handler sends interrupts to its own CPU. An interrupt of a higher class must be
+//! delivered immediately, inside the handler. Interrupts of the same and of lower classes must stay
+//! pending until the last handler of their class or above has ended, and are then delivered in the
+//! order of their classes.
 
 use crate::raw;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -14,11 +16,11 @@ use tocsin::cpu::{self, interrupts};
 use tocsin::hw::processor::timestamp;
 use tocsin::{priority, time};
 
-/// The vectors, two in each class but the highest: `A` nests, `B` is made to wait.
+/// The vectors, two in each class except the highest: those of `A` nest, those of `B` stay pending.
 const A: [u8; 4] = [0x29, 0x51, 0x91, 0xe1];
 const B: [u8; 3] = [0x2a, 0x52, 0x92];
 
-/// What a handler notes: the vector, and whether it begins.
+/// The record of a handler: the vector, and whether the handler begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The vector.
@@ -27,8 +29,9 @@ pub struct Step {
     pub begins: bool,
 }
 
-/// What must come: A of classes 2, 5, 9 and 14 nest. The last sends B of all the lower classes; each
-/// runs when the A of its own class has ended, inside the next lower A.
+/// The expected steps: the `A` vectors of classes 2, 5, 9 and 14 nest. The last handler sends the
+/// `B` vectors of all lower classes. Each is delivered when the `A` handler of its own class has
+/// ended, inside the next lower `A` handler.
 pub const EXPECTED: [Step; 14] = [
     begin(A[0]),
     begin(A[1]),
@@ -60,18 +63,18 @@ const fn end(vector: u8) -> Step {
     }
 }
 
-/// Most steps that are kept; more than there can be.
+/// The maximum number of recorded steps, which exceeds the number of expected steps.
 const STEPS: usize = 32;
 
-/// Time that an interrupt to oneself may take to arrive, in nanoseconds: far more than it does. What is
-/// missing then shows in the time line.
+/// The timeout for a self-IPI to arrive, in nanoseconds, which is far longer than the latency. A
+/// missing interrupt shows in the timeline.
 const PATIENCE: u64 = 2_000_000_000;
 
-/// What one CPU has noted. Only that CPU writes; others read when it is done.
+/// The timeline of one CPU. Only that CPU writes it; other CPUs read it afterwards.
 #[derive(Debug)]
 pub struct TimeLine {
     length: AtomicUsize,
-    // Vector, and bit 8 for a begin.
+    // The vector, and bit 8 for the beginning of its handler.
     steps: [AtomicU32; STEPS],
     times: [core::sync::atomic::AtomicU64; STEPS],
 }
@@ -83,7 +86,7 @@ impl Default for TimeLine {
 }
 
 impl TimeLine {
-    /// An empty one.
+    /// Returns an empty timeline.
     ///
     /// Context: thread.
     #[must_use]
@@ -95,14 +98,14 @@ impl TimeLine {
         }
     }
 
-    /// Empties it. Nobody may be noting or reading.
+    /// Clears the timeline. No CPU may write or read it at the same time.
     ///
     /// Context: thread.
     pub fn clear(&self) {
         self.length.store(0, Ordering::Release);
     }
 
-    /// Whether anything has been noted.
+    /// Returns whether anything has been recorded.
     ///
     /// Context: thread.
     #[must_use]
@@ -111,8 +114,8 @@ impl TimeLine {
     }
 
     fn note(&self, step: Step) {
-        // A handler of a higher class may note something between the two lines; its place is then
-        // after this one's, as it ran.
+        // A handler of a higher class may record a step between the two statements. Its index is
+        // then higher than this one's, in the order of execution.
         let index = self.length.fetch_add(1, Ordering::Relaxed);
         if let (Some(place), Some(time)) = (self.steps.get(index), self.times.get(index)) {
             time.store(timestamp(), Ordering::Relaxed);
@@ -123,7 +126,7 @@ impl TimeLine {
         }
     }
 
-    /// The steps, each with its time in TSC cycles.
+    /// Returns the steps, each with its time in TSC cycles.
     ///
     /// Context: thread.
     pub fn steps(&self) -> impl Iterator<Item = (Step, u64)> + '_ {
@@ -141,7 +144,7 @@ impl TimeLine {
             })
     }
 
-    /// Whether all came as it must.
+    /// Returns whether the steps are the expected ones.
     ///
     /// Context: thread.
     #[must_use]
@@ -149,21 +152,21 @@ impl TimeLine {
         self.steps().map(|(step, _)| step).eq(EXPECTED)
     }
 
-    /// Whether as many steps came as must.
+    /// Returns whether the expected number of steps has been recorded.
     fn is_complete(&self) -> bool {
         self.length.load(Ordering::Acquire) >= EXPECTED.len()
     }
 }
 
-/// Goes through the steps on the CPU that runs this, in a thread, and notes them in `line`. Returns
-/// whether the interrupts that arrived while CR8 held back all but the highest class ran only
-/// when it fell. `line` must be empty and live until all CPUs are done.
+/// Executes the steps on this CPU and records them in `line`. Returns whether the interrupts that
+/// arrived while CR8 masked all but the highest class were delivered only after CR8 was lowered.
+/// `line` must be empty and must live until all CPUs have finished.
 ///
 /// Context: thread.
 ///
 /// # Panics
 ///
-/// If one of the vectors, which belong to nobody else, has another handler.
+/// If one of the vectors, which are reserved for this test, has another handler.
 pub fn run_here(line: &'static TimeLine) -> bool {
     let context = &raw const *line as usize;
     let this = cpu::current();
@@ -181,14 +184,14 @@ pub fn run_here(line: &'static TimeLine) -> bool {
     time::wait_until(PATIENCE, || line.is_complete());
     for vector in A.into_iter().chain(B) {
         raw::begin_removal(this, Vector(vector));
-        // In a thread of the CPU itself, nothing is in service.
+        // This is a thread of the CPU itself, so no interrupt is in service.
         raw::end_removal(this, Vector(vector));
     }
     held
 }
 
 extern "C" fn handler(context: usize, vector: u8) {
-    // SAFETY: 1. `run_here` registered it with a reference that lives for ever.
+    // SAFETY: `run_here` registered it with a reference of lifetime `'static`.
     let line = unsafe { &*(context as *const TimeLine) };
     line.note(begin(vector));
     if let Some(level) = A.iter().position(|&known| known == vector) {
@@ -209,12 +212,12 @@ extern "C" fn handler(context: usize, vector: u8) {
     line.note(end(vector));
 }
 
-/// Whether `vector` waits in this CPU's local APIC.
+/// Returns whether `vector` is pending in this CPU's local APIC.
 fn is_pending(vector: u8) -> bool {
     local().is_requested(Vector(vector))
 }
 
-/// Number of interrupts that the steps take on each CPU.
+/// The number of interrupts of the steps on each CPU.
 pub const INTERRUPTS: u64 = (A.len() + B.len()) as u64;
 
 const _: () = assert!(interrupts::FIRST < A[0]);

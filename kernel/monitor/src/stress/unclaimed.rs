@@ -1,5 +1,6 @@
-//! A level-triggered line that nobody answers: the kernel must mask it, try it again after pauses that
-//! grow, and have it back when it is answered.
+//! A test of a level-triggered line whose handler claims no interrupt: the kernel must mask the
+//! line, put it on probation after pauses of increasing length, and unmask it when the interrupts
+//! are handled again.
 
 use alloc::format;
 use alloc::string::String;
@@ -13,38 +14,40 @@ use crate::drivers::edu::{Answered, Edu, Way};
 use tocsin::machine;
 use tocsin::{cancel, time};
 
-/// Storms that are waited for before the device is answered: the first, and two trials.
+/// The number of storms before the handler claims the interrupt: the first, and two probations.
 const STORMS: u32 = 3;
 
-/// How long anything may take, in nanoseconds: longer than a trial.
+/// The timeout of each step, in nanoseconds. It is longer than a probation.
 pub(super) const PATIENCE: u64 = 10_000_000_000;
 
-/// How long a masked line is watched, in nanoseconds: less than the first pause.
+/// The time for which a masked line is observed, in nanoseconds. It is shorter than the first
+/// pause.
 pub(super) const WATCH: u64 = 20_000_000;
 
-/// Interrupts that are raised before and after.
+/// The number of interrupts raised before and after the storms.
 const ORDINARY: u32 = 10;
 
-/// What the device raises: bit 0 is its computation's.
+/// The value that the device raises: bit 0 is that of its computation.
 const VALUE: u32 = 2;
 
-/// Priority class of the line.
+/// The priority class of the line.
 pub(super) const CLASS: u8 = 5;
 
-/// Something that was waited for and came.
+/// A step that has succeeded.
 #[derive(Debug)]
 pub struct Step {
-    /// When, in nanoseconds since the device went unanswered.
+    /// The time in nanoseconds since the start of the test.
     pub time: u64,
-    /// What.
+    /// What happened.
     pub what: String,
 }
 
-/// Goes through it all with an `edu` device, its line on CPU number `cpu`. In a thread.
+/// Runs the test with an `edu` device, whose line is on CPU number `cpu`. The caller runs in a
+/// thread.
 ///
 /// # Errors
 ///
-/// A sentence that says what did not come, or why the device cannot be had.
+/// A sentence that says what did not arrive, or why the device is unavailable.
 pub fn run(cpu: u32) -> Result<Vec<Step>, String> {
     let topology = &machine().ok_or("the machine is not known")?.topology;
     let class = PriorityClass::new(CLASS).ok_or("there is no such class")?;
@@ -87,7 +90,7 @@ pub fn run(cpu: u32) -> Result<Vec<Step>, String> {
     Ok(steps)
 }
 
-/// Interrupts that come one by one and are answered.
+/// Raises interrupts one by one, each of which must be handled.
 fn ordinary(answered: &Answered) -> Result<(), String> {
     let tally = answered.raise(ORDINARY);
     if tally.sent == tally.received {
@@ -99,13 +102,14 @@ fn ordinary(answered: &Answered) -> Result<(), String> {
     ))
 }
 
-/// While the line is masked, nothing comes. Returns how long that was seen; 0, if the pause was over
-/// before this CPU got to look, as on a host that is busy with other things.
+/// Checks that no interrupt arrives while the line is masked. Returns the time for which this was
+/// observed, in nanoseconds, or 0 if the pause was over before this CPU could observe it, for
+/// example on a busy host.
 fn stays_silent(answered: &Answered) -> Result<u64, String> {
     let before = answered.line().describe();
     time::spin_for(WATCH);
     let after = answered.line().describe();
-    // A trial would have ended in another storm.
+    // A probation would have ended in another storm.
     if !before.is_masked || !after.is_masked || before.storms != after.storms {
         return Ok(0);
     }
