@@ -1,5 +1,6 @@
-//! What the drivers here have in common. Their devices are of little use by themselves: they are
-//! there to show that what a device sends is received once, when it should be, and where.
+//! The common part of the drivers in this folder. Their devices have little use by themselves: the
+//! drivers verify that every interrupt of a device is received once, at the right time and on the
+//! right CPU.
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -10,35 +11,35 @@ use tocsin::line::{Line, Messages, Request, Source};
 use tocsin::pci::PciError;
 use tocsin::time;
 
-/// How long to wait for a device before what it should do counts as not done, in nanoseconds.
+/// The timeout for a device, in nanoseconds.
 const PATIENCE: u64 = 2_000_000_000;
 
-/// Most messages of one line.
+/// The maximum number of messages of one line.
 const MESSAGES: usize = 16;
 
 /// A line for messages that only counts them.
 #[derive(Debug)]
 pub struct CountedLine {
     line: Line,
-    /// How often each message has come.
+    /// The number of times each message was received.
     received: Arc<[AtomicU64; MESSAGES]>,
     /// The message that the driver waits for.
     number: u8,
 }
 
-/// What became of a message that was masked when the device had reason to send it.
+/// The result of a message that was masked when the device had a reason to send it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// Whether the device noted it as pending.
+    /// Whether the device set the message's pending bit.
     pub pending: bool,
-    /// Messages that came although it was masked.
+    /// The number of messages that were received although the message was masked.
     pub came_masked: u64,
-    /// Whether it came when the mask was taken away.
+    /// Whether the message was received when it was unmasked.
     pub came_after: bool,
 }
 
 impl Held {
-    /// Whether masking worked.
+    /// Returns whether masking worked.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -48,7 +49,8 @@ impl Held {
 }
 
 impl CountedLine {
-    /// A line that `count` messages make come, 1 to 16, of which the driver waits for message `number`.
+    /// Creates a line for `count` messages, 1 to 16, of which the driver waits for message
+    /// `number`.
     pub(super) fn new(
         name: &'static str,
         class: PriorityClass,
@@ -87,7 +89,7 @@ impl CountedLine {
         &self.line
     }
 
-    /// How often the message that the driver waits for has come.
+    /// Returns the number of times the message that the driver waits for was received.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -95,7 +97,7 @@ impl CountedLine {
         self.received[usize::from(self.number)].load(Ordering::Acquire)
     }
 
-    /// How many messages the line has, and which the driver waits for.
+    /// Returns the number of messages of the line, and the message that the driver waits for.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -103,13 +105,13 @@ impl CountedLine {
         (self.line.describe().count, self.number)
     }
 
-    /// Waits until more than `before` messages have come. Returns whether they have.
+    /// Waits until more than `before` messages have been received. Returns whether they have.
     pub(super) fn wait_beyond(&self, before: u64) -> bool {
         time::wait_until(PATIENCE, || self.received() > before)
     }
 
-    /// Masks the message, gives the device reason to send it by `cause`, and unmasks it again when it
-    /// is noted as pending.
+    /// Masks the message, makes the device send it by calling `cause`, and unmasks it when its
+    /// pending bit is set.
     pub(super) fn hold(
         &self,
         cause: impl FnOnce() -> Result<(), PciError>,

@@ -1,5 +1,5 @@
-//! QEMU's `edu` device, which interrupts when it is told to (QEMU, docs/specs/edu): by MSI, or by its
-//! pin. With it an interrupt can be counted on both ends.
+//! QEMU's `edu` device, which interrupts on request (QEMU, docs/specs/edu), by MSI or by its pin.
+//! Its interrupts can be counted on both ends.
 
 use alloc::sync::Arc;
 use core::ops::AddAssign;
@@ -18,9 +18,9 @@ pub const IDS: (u16, u16) = (0x1234, 0x11e8);
 
 /// The registers behind BAR 0, all of 32 bits.
 mod register {
-    /// Version, and 0xed in the lowest byte.
+    /// The version, and 0xed in the lowest byte.
     pub const IDENTIFICATION: u64 = 0x00;
-    /// Reads as the inverse of what was written.
+    /// Reads as the inverse of the value written.
     pub const LIVENESS: u64 = 0x04;
     /// Written: a number; read: its factorial, when it is computed.
     pub const FACTORIAL: u64 = 0x08;
@@ -30,9 +30,9 @@ mod register {
     pub const INTERRUPT_STATUS: u64 = 0x24;
     /// Written: raises the interrupt with this value.
     pub const RAISE: u64 = 0x60;
-    /// Written: takes these bits from the interrupt status.
+    /// Written: clears these bits in the interrupt status.
     pub const ACKNOWLEDGE: u64 = 0x64;
-    /// Bit 0: a transfer to or from memory is under way.
+    /// Bit 0: a transfer to or from memory is in progress.
     pub const DMA_COMMAND: u64 = 0x98;
 }
 
@@ -41,17 +41,17 @@ const INTERRUPT_WHEN_COMPUTED: u32 = 1 << 7;
 /// The value that the end of a computation raises.
 const COMPUTED: u32 = 1;
 
-/// How long to wait for an interrupt before it counts as lost, in nanoseconds.
+/// The timeout after which an interrupt counts as lost, in nanoseconds.
 const PATIENCE: u64 = 2_000_000_000;
 
-/// An `edu` device that we drive.
+/// An `edu` device that this driver controls.
 #[derive(Debug)]
 pub struct Edu {
     device: Device,
     registers: Window,
 }
 
-/// How the device tells of its interrupt.
+/// How the device signals its interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// By message.
@@ -60,20 +60,20 @@ pub enum Way {
     Pin,
 }
 
-/// What the handler has seen.
+/// The counters of the handler.
 #[derive(Debug, Default)]
 struct Seen {
     /// Interrupts with a value.
     count: AtomicU64,
     /// The sum of the values.
     values: AtomicU64,
-    /// Interrupts without one: somebody else's, or doubled ones.
+    /// Interrupts without a value: those of another device on the line, or duplicates.
     empty: AtomicU64,
-    /// Whether the handler leaves interrupts unanswered.
+    /// Whether the handler ignores interrupts.
     ignores: AtomicBool,
 }
 
-/// A device whose interrupts are answered, on a line of its own or as the member of a shared one.
+/// A device whose interrupts are handled, on a line of its own or by a shared handler.
 #[derive(Debug)]
 pub struct Answered<L = Line> {
     edu: Arc<Edu>,
@@ -81,12 +81,12 @@ pub struct Answered<L = Line> {
     seen: Arc<Seen>,
 }
 
-/// Numbers from both ends.
+/// The counts of both ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Interrupts raised.
     pub sent: u64,
-    /// Interrupts answered.
+    /// Interrupts handled.
     pub received: u64,
     /// The sum of the values that were raised.
     pub values_sent: u64,
@@ -97,13 +97,13 @@ pub struct Tally {
 }
 
 impl Edu {
-    /// Claims the machine's first free one, and checks that it answers.
+    /// Claims the machine's first free `edu` device, and checks that it works.
     ///
     /// Context: thread.
     ///
     /// # Errors
     ///
-    /// [`PciError`], if there is none or it is not what it says.
+    /// [`PciError`], if there is none or it is not an `edu` device.
     pub fn claim() -> Result<Self, PciError> {
         let device = find(IDS.0, IDS.1)?.claim()?;
         let registers = device.map(0)?;
@@ -117,8 +117,8 @@ impl Edu {
                 return wrong("the liveness register does not invert");
             }
         }
-        // One that an earlier driver began fails while the device is no bus master; it must not begin to
-        // work when the device becomes one.
+        // A transfer that an earlier driver started fails while the device is not a bus master. It
+        // must not succeed when the device becomes one.
         let is_idle = || registers.read::<u32>(register::DMA_COMMAND) & 1 == 0;
         if !time::wait_until(PATIENCE, is_idle) {
             return wrong("a transfer to memory does not end");
@@ -128,8 +128,8 @@ impl Edu {
         Ok(Self { device, registers })
     }
 
-    /// The function that the device is. Not as a [`Device`], which would give windows to its registers, and
-    /// through them, as a bus master, to memory.
+    /// The PCI function of the device. It is not returned as a [`Device`], which would give access
+    /// to its registers, and through them, as it is a bus master, to memory.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -137,12 +137,12 @@ impl Edu {
         &self.device
     }
 
-    /// The device, for measurements.
+    /// The device, for benchmarks.
     pub(crate) fn device(&self) -> &Device {
         &self.device
     }
 
-    /// Major and minor version.
+    /// Returns the major and minor version.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -154,30 +154,32 @@ impl Edu {
         (major, minor)
     }
 
-    /// Lets it write its messages.
+    /// Enables the device to send its messages.
     ///
     /// Context: thread.
     pub fn let_send(&self) {
-        // SAFETY: no transfer to memory was under way when the device was claimed, and none is ever begun:
-        // nothing else has a window to its registers.
+        // SAFETY: No transfer to memory was in progress when the device was claimed, and none is
+        // ever started: no other code has a window to its registers.
         unsafe { self.device.enable_bus_master() };
     }
 
-    /// The virtual address of the register that raises the interrupt with the value that is written to it,
-    /// for code in assembly. A message is sent for each, whether or not the last one was acknowledged.
+    /// Returns the virtual address of the register that raises the interrupt with the value written
+    /// to it, for code in assembly. Each write sends a message, whether or not the last one was
+    /// acknowledged.
     #[must_use]
     pub(crate) fn raise_register(&self) -> u64 {
         self.registers.address::<u32>(register::RAISE)
     }
 
-    /// Takes back the interrupts that were raised with `value`.
+    /// Acknowledges the interrupts that were raised with `value`.
     ///
     /// Context: any but NMI.
     pub fn acknowledge(&self, value: u32) {
         self.registers.write(register::ACKNOWLEDGE, value);
     }
 
-    /// Has the device's interrupts answered on CPU number `cpu`, with priority class `class`.
+    /// Installs a handler for the device's interrupts on CPU number `cpu`, with priority class
+    /// `class`.
     ///
     /// Context: thread.
     ///
@@ -218,7 +220,7 @@ impl Edu {
         })
     }
 
-    /// Has the device's interrupts answered on a line that others share, which must be that of its
+    /// Adds the device's handler to a shared line, which must be that of its
     /// [`source`](Self::source).
     ///
     /// Context: thread.
@@ -234,7 +236,7 @@ impl Edu {
         }
     }
 
-    /// Where its pin arrives.
+    /// Returns the interrupt source of the device's pin.
     ///
     /// Context: any but NMI.
     ///
@@ -263,8 +265,9 @@ impl Edu {
                 seen.empty.fetch_add(1, Ordering::Relaxed);
                 return Claim::NotMine;
             }
-            // Before the end of the interrupt: the pin must be low by then. An EOI by MSR may pass the write
-            // (SDM vol. 3A, 12.12.3), but the answer to a read comes after it.
+            // This precedes the EOI, because the pin must be deasserted by then. A write to the EOI
+            // MSR may pass this write (SDM vol. 3A, 12.12.3), but the read completes only after the
+            // write.
             registers.write(register::ACKNOWLEDGE, value);
             let _: u32 = registers.read(register::INTERRUPT_STATUS);
             seen.values.fetch_add(value.into(), Ordering::Relaxed);
@@ -275,7 +278,7 @@ impl Edu {
 }
 
 impl Answered {
-    /// The line that answers.
+    /// The line that handles the interrupts.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -285,8 +288,8 @@ impl Answered {
 }
 
 impl<L> Answered<L> {
-    /// The function that the device is. Not as a [`Device`], which would give windows to its registers, and
-    /// through them, as a bus master, to memory.
+    /// The PCI function of the device. It is not returned as a [`Device`], which would give access
+    /// to its registers, and through them, as it is a bus master, to memory.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -294,30 +297,30 @@ impl<L> Answered<L> {
         &self.edu.device
     }
 
-    /// Raises `count` interrupts, one after the other, each with a value of its own, and each
-    /// when the one before has been answered or given up.
+    /// Raises `count` interrupts one after the other, each with a different value. Each is raised
+    /// when the previous one has been handled or has timed out.
     ///
     /// Context: thread.
     #[must_use]
     pub fn raise(&self, count: u32) -> Tally {
         let registers = &self.edu.registers;
         self.tally(count.into(), |number| {
-            // Bit 0 is the computation's.
+            // Bit 0 is that of the computation.
             let value = (number as u32 + 1) << 1;
             registers.write(register::RAISE, value);
             value.into()
         })
     }
 
-    /// Has the handler leave the device's interrupts unanswered from now on, as that of another device
-    /// would, or answer them.
+    /// Makes the handler ignore the device's interrupts, as the handler of another device would, or
+    /// handle them again.
     ///
     /// Context: thread.
     pub fn ignore(&self, ignore: bool) {
         self.seen.ignores.store(ignore, Ordering::Relaxed);
     }
 
-    /// Interrupts that were answered.
+    /// Returns the number of interrupts that were handled.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -332,8 +335,8 @@ impl<L> Answered<L> {
         self.edu.registers.write(register::RAISE, value);
     }
 
-    /// Raises one interrupt with `value`, which has bit 0 clear and others set, does `act` while it is on
-    /// its way, and waits until it has been answered or is given up.
+    /// Raises one interrupt with `value`, which has bit 0 clear and others set, calls `act` while
+    /// it is in transit, and waits until it has been handled or has timed out.
     ///
     /// Context: thread.
     #[must_use]
@@ -346,8 +349,8 @@ impl<L> Answered<L> {
         })
     }
 
-    /// Has the device compute the factorial of `number` and interrupt when it is done. Returns it,
-    /// modulo 2^32.
+    /// Makes the device compute the factorial of `number` and interrupt when it is done. Returns
+    /// it, modulo 2^32.
     ///
     /// Context: thread.
     #[must_use]
@@ -362,15 +365,16 @@ impl<L> Answered<L> {
         (registers.read(register::FACTORIAL), tally)
     }
 
-    /// Sends `count` interrupts through `send`, which gives the value of each, and counts what comes. Fewer than
-    /// several if cancelled.
+    /// Sends `count` interrupts through `send`, which returns the value of each, and counts the
+    /// received ones. A sequence of several interrupts ends early if it is cancelled.
     fn tally(&self, count: u64, send: impl Fn(u64) -> u64) -> Tally {
         let received = || self.seen.count.load(Ordering::Acquire);
         let values = || self.seen.values.load(Ordering::Relaxed);
         let empty = || self.seen.empty.load(Ordering::Relaxed);
         let before = (received(), values(), empty());
         let (mut raised, mut values_sent) = (0, 0);
-        // One alone is part of an operation, such as a computation.
+        // A single interrupt is not cancelled, because it is part of an operation such as a
+        // computation.
         while raised < count && !(count > 1 && cancel::is_requested()) {
             values_sent += send(raised);
             time::wait_until(PATIENCE, || received() > before.0 + raised);

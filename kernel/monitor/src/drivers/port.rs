@@ -1,5 +1,6 @@
-//! The slot of a PCI Express port (Express, 6.7.3): it interrupts when a command to it is completed,
-//! and every write to its control is a command. Ports with MSI can mask it, which is what this shows.
+//! The slot of a PCI Express port (Express, 6.7.3). The port interrupts when a command to the slot
+//! is completed, and every write to the slot control register is a command. Ports with MSI can mask
+//! the message, which this driver demonstrates.
 
 use tocsin_logic::pci::capability::PCI_EXPRESS;
 use tocsin_logic::pci::express::{
@@ -10,36 +11,36 @@ use tocsin_logic::vector::PriorityClass;
 use super::counted::{CountedLine, Held};
 use tocsin::pci::{Device, Function, PciError, bus};
 
-/// A port whose slot we command, and whose messages are answered.
+/// A port whose slot this driver controls, and whose messages it handles.
 #[derive(Debug)]
 pub struct Port {
     counted: CountedLine,
     express: ExpressCapability,
-    /// What the slot control held when we came.
+    /// The value of the slot control register when the port was claimed.
     control: u16,
     device: Device,
 }
 
 impl Port {
-    /// Claims the first free port that completes commands and can mask its MSI, its message answered
-    /// on CPU number `cpu` with priority class `class`.
+    /// Claims the first free port that reports command completion and can mask its MSI. The message
+    /// is handled on CPU number `cpu` with priority class `class`.
     ///
     /// Context: thread.
     ///
     /// # Errors
     ///
-    /// [`PciError::NoPort`] if there is none; others if the message cannot be answered.
+    /// [`PciError::NoPort`] if there is none; others if the message cannot be handled.
     pub fn claim(class: PriorityClass, cpu: u32) -> Result<Self, PciError> {
         let mut ports = bus().functions.iter().filter(|it| !it.is_claimed());
         let found = ports.find_map(|function| Some((function, commanded(function)?)));
         let (function, express) = found.ok_or(PciError::NoPort)?;
         let device = function.claim()?;
         let msi = device.msi()?;
-        // All that it has; the slot's events are one of them.
+        // All messages of the port, one of which is that of the slot's events.
         let count = msi.messages().min(16);
         let number = express.message_number() % count;
         let counted = CountedLine::new("port", class, cpu, msi, count, number)?;
-        // SAFETY: 1. A port writes nothing of its own to memory but its messages.
+        // SAFETY: A port writes nothing to memory on its own except its messages.
         unsafe { device.enable_bus_master() };
         let control = device.read(express.slot_control()) as u16;
         write(&device, express.slot_status(), COMMAND_COMPLETED);
@@ -51,8 +52,8 @@ impl Port {
         })
     }
 
-    /// The function that the device is. Not as a [`Device`], which would give windows to its registers, and
-    /// through them, as a bus master, to memory.
+    /// The PCI function of the device. It is not returned as a [`Device`], which would give access
+    /// to its registers, and through them, as it is a bus master, to memory.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -60,7 +61,7 @@ impl Port {
         &self.device
     }
 
-    /// The line that answers.
+    /// The line that handles the messages.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -68,8 +69,8 @@ impl Port {
         &self.counted
     }
 
-    /// Gives the slot a command that changes nothing, and waits for the message that it is completed.
-    /// Returns whether it came.
+    /// Sends a command that changes nothing to the slot, and waits for the message that reports its
+    /// completion. Returns whether the message was received.
     ///
     /// Context: thread.
     #[must_use]
@@ -79,13 +80,14 @@ impl Port {
         self.counted.wait_beyond(before)
     }
 
-    /// Gives a command with the message masked, and takes the mask away when it is completed.
+    /// Sends a command with the message masked, and unmasks the message when the command is
+    /// completed.
     ///
     /// Context: thread.
     ///
     /// # Errors
     ///
-    /// None of its own: what came is in the answer.
+    /// Never fails: the result contains what was received.
     pub fn command_masked(&self) -> Result<Held, PciError> {
         self.counted.hold(|| {
             self.send();
@@ -96,7 +98,7 @@ impl Port {
     fn send(&self) {
         let (control, status) = (self.express.slot_control(), self.express.slot_status());
         let command = self.control | COMMAND_COMPLETED_ENABLE | INTERRUPT_ENABLE;
-        // The port interrupts when the bit goes from 0 to 1.
+        // The port interrupts when the bit changes from 0 to 1.
         write(&self.device, status, COMMAND_COMPLETED);
         write(&self.device, control, command);
     }
@@ -105,20 +107,22 @@ impl Port {
 impl Drop for Port {
     fn drop(&mut self) {
         let (control, status) = (self.express.slot_control(), self.express.slot_status());
-        // Quiet before the control changes: QEMU's ports send a message for an event that ends, too.
+        // The event is cleared before the control register changes, because QEMU's ports also send
+        // a message when an event ends.
         write(&self.device, status, COMMAND_COMPLETED);
         write(&self.device, control, self.control);
         write(&self.device, status, COMMAND_COMPLETED);
     }
 }
 
-/// Writes a 16-bit register of the slot, and not its neighbour.
+/// Writes a 16-bit register of the slot without writing its neighbor.
 fn write(device: &Device, offset: u16, value: u16) {
-    // SAFETY: The slot's status and control neither let the port reach memory nor change its messages.
+    // SAFETY: The slot's status and control neither let the port access memory nor change its
+    // messages.
     unsafe { device.write_half(offset, value) }
 }
 
-/// The capability of a port that completes commands and can mask its MSI.
+/// Returns the capability of a port that reports command completion and can mask its MSI.
 fn commanded(function: &Function) -> Option<ExpressCapability> {
     function.msi?.masks()?;
     let mut all = function.capabilities.iter();

@@ -1,5 +1,5 @@
-//! Virtio devices in memory, without a bus that could find them (Virtual I/O Device 1.2, 4.2): the
-//! command line says where they are.
+//! Virtio devices with memory-mapped registers, which no bus enumerates (Virtual I/O Device 1.2,
+//! 4.2): the command line contains their addresses.
 //!
 //! On QEMU's microvm with two I/O APICs they interrupt through the second one.
 
@@ -27,7 +27,7 @@ pub use tocsin_logic::devices::virtio_mmio::Place;
 
 const NAME: &str = "virtio-mmio entropy device";
 
-/// Those that somebody drives, by their addresses.
+/// The addresses of the devices that have a driver.
 static TAKEN: IrqMutex<alloc::vec::Vec<u64>> = IrqMutex::new(alloc::vec::Vec::new());
 
 /// A claim to the device at an address.
@@ -55,17 +55,17 @@ impl Drop for Ownership {
 #[derive(Debug)]
 struct Registers(Mmio);
 
-/// The devices that the command line names.
+/// Returns the devices on the command line.
 ///
 /// Context: any but NMI.
 pub fn places(machine: &Machine) -> impl Iterator<Item = Place> + use<'_> {
     command_line::virtio_mmio(&machine.boot.command_line)
 }
 
-/// An entropy device that we drive.
+/// An entropy device that this driver controls.
 #[derive(Debug)]
 pub struct VirtioRng {
-    // First: the device is reset before its line goes.
+    // The first field, so that the device is reset before its line is dropped.
     entropy: Entropy<Registers>,
     line: Line,
     place: Place,
@@ -74,14 +74,14 @@ pub struct VirtioRng {
 }
 
 impl VirtioRng {
-    /// Takes the first free entropy device that the command line names and starts it, its interrupt
-    /// answered on CPU number `cpu`.
+    /// Claims and starts the first free entropy device on the command line. Its interrupt is
+    /// handled on CPU number `cpu`.
     ///
     /// Context: thread.
     ///
     /// # Errors
     ///
-    /// [`DeviceError`]: there is none, it is no such device, or it does not work.
+    /// [`DeviceError`]: there is no device, it is of another type, or it does not work.
     pub fn start(machine: &Machine, class: PriorityClass, cpu: u32) -> Result<Self, DeviceError> {
         let mut refused = None;
         for place in places(machine) {
@@ -110,13 +110,14 @@ impl VirtioRng {
                 return Claim::NotMine;
             }
             mmio.write(register::INTERRUPT_ACKNOWLEDGE, status);
-            // An EOI by MSR may pass the write (SDM vol. 3A, 12.12.3), and the level be sent again. The answer
-            // to a read comes after it.
+            // A write to the EOI MSR may pass this write (SDM vol. 3A, 12.12.3), and the interrupt
+            // would be delivered again. The read completes only after the write.
             let _: u32 = mmio.read(register::INTERRUPT_STATUS);
             counter.fetch_add(1, Ordering::Release);
             Claim::Mine
         };
-        // The device asserts its interrupt until it is acknowledged (4.2.2): a level.
+        // The device asserts its interrupt until it is acknowledged (4.2.2), so it is
+        // level-triggered.
         let mode = Mode {
             polarity: Polarity::High,
             trigger: Trigger::Level,
@@ -146,7 +147,7 @@ impl VirtioRng {
         })
     }
 
-    /// Its line.
+    /// The line.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -154,7 +155,7 @@ impl VirtioRng {
         &self.line
     }
 
-    /// Where it is.
+    /// The location of the device.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -162,7 +163,7 @@ impl VirtioRng {
         self.place
     }
 
-    /// How often the handler found the device's interrupt status set.
+    /// Returns how often the handler found the device's interrupt status set.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -170,7 +171,7 @@ impl VirtioRng {
         self.raised.load(Ordering::Acquire)
     }
 
-    /// Whether the device asserts its interrupt.
+    /// Returns whether the device asserts its interrupt.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -179,8 +180,8 @@ impl VirtioRng {
         registers.read::<u32>(register::INTERRUPT_STATUS) != 0
     }
 
-    /// Asks for random bytes and waits until they are there; the interrupt may come a little later.
-    /// Returns their number.
+    /// Requests random bytes and waits until the device has written them; the interrupt may arrive
+    /// slightly later. Returns the number of bytes.
     ///
     /// Context: thread.
     ///
@@ -196,15 +197,16 @@ impl VirtioRng {
 }
 
 impl Registers {
-    /// Maps the registers and looks whether they are those of an entropy device that works as version
-    /// 1 has it.
+    /// Maps the registers and checks that they are those of an entropy device that conforms to
+    /// virtio 1.
     fn find(place: Place) -> Result<Self, DeviceError> {
-        // SAFETY: 1. Who wrote the command line says that registers are there; memory that the kernel
-        // uses is refused.
+        // SAFETY: The command line states that registers are at this address. Memory that the
+        // kernel uses is refused.
         let start = unsafe { paging::map_physical(place.address, place.size, paging::Use::Device) };
         let start = start.map_err(|error| DeviceError::Memory(NAME, error))?;
-        // SAFETY: 1. Just mapped. 2. A reset device uses no memory, and a driver tells it only of its
-        // queue. 3. The place's address is a multiple of 8.
+        // SAFETY: The registers have just been mapped. A reset device accesses no memory, and a
+        // driver gives it only the addresses of its queue. The address of the device is a multiple
+        // of 8.
         let registers = unsafe { Mmio::new(start, place.size) };
         let read = |register| registers.read::<u32>(register);
         let absent = |what| {
@@ -257,7 +259,7 @@ impl Transport for Registers {
     }
 
     fn start_queue(&mut self, entries: u16, places: [u64; 3]) -> Result<(), &'static str> {
-        // 4.2.3.2: a queue that is in use already is not ours to set up.
+        // 4.2.3.2: the driver must not configure a queue that is already in use.
         if self.0.read::<u32>(register::QUEUE_READY) != 0 {
             return Err("the queue is in use after the device's reset");
         }

@@ -1,6 +1,6 @@
-//! A virtio entropy device (Virtual I/O Device 1.2, 5.4): it fills a buffer with random bytes and
-//! sends a message by MSI-X when it has. As a device that works on its own, it shows messages masked,
-//! pending, moved and delivered.
+//! A virtio entropy device (Virtual I/O Device 1.2, 5.4): it fills a buffer with random bytes, and
+//! then sends a message by MSI-X. It demonstrates masked, pending, moved and delivered messages
+//! with a device that operates independently.
 
 use tocsin_logic::pci::capability;
 use tocsin_logic::pci::virtio::{MODERN, Structure, StructurePlace, VENDOR};
@@ -10,7 +10,8 @@ use super::counted::{CountedLine, Held};
 use super::virtio::{ENTROPY, Entropy, Transport, VirtioError};
 use tocsin::pci::{Device, Function, PciError, Window, Word, find};
 
-/// Device ID of one that older drivers know too; ours does not make use of that.
+/// The device ID of a transitional device, which also supports legacy drivers. This driver does not
+/// use its legacy interface.
 const TRANSITIONAL: u16 = 0x1005;
 
 /// The common configuration (4.1.4.3).
@@ -30,47 +31,47 @@ mod common {
     pub const QUEUE_DEVICE: u64 = 0x30;
 }
 
-/// The number of the queue's message. 0 would be that of configuration changes.
+/// The message number of the queue. Number 0 would be that of configuration changes.
 const MESSAGE: u16 = 1;
 
-/// An entropy device that we drive.
+/// An entropy device that this driver controls.
 #[derive(Debug)]
 pub struct VirtioRng {
-    // First: the device is reset before its line goes.
+    // The first field, so that the device is reset before its line is dropped.
     entropy: Entropy<Registers>,
     counted: CountedLine,
 }
 
-/// Where the device is spoken to.
+/// The registers of the device.
 #[derive(Debug)]
 struct Registers {
     common: Window,
     common_offset: u64,
     notify: Window,
     notify_offset: u64,
-    /// What the queue's number is multiplied with for its notification register.
+    /// The factor by which the queue's number is multiplied to locate its notification register.
     multiplier: u32,
     device: Device,
 }
 
-/// What became of a request.
+/// The result of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Filled {
-    /// Random bytes that the device gave.
+    /// The number of random bytes that the device wrote.
     pub bytes: u32,
-    /// Whether the message came.
+    /// Whether the message was received.
     pub interrupted: bool,
 }
 
 impl VirtioRng {
-    /// Claims the machine's first free one and starts it, its message answered on CPU number `cpu`
-    /// with priority class `class`.
+    /// Claims and starts the machine's first free entropy device. Its message is handled on CPU
+    /// number `cpu` with priority class `class`.
     ///
     /// Context: thread.
     ///
     /// # Errors
     ///
-    /// [`PciError`], if there is none, or it cannot do what is needed.
+    /// [`PciError`], if there is none, or it lacks a required feature.
     pub fn start(class: PriorityClass, cpu: u32) -> Result<Self, PciError> {
         let modern = find(VENDOR, MODERN + ENTROPY as u16);
         let found = modern.or_else(|error| find(VENDOR, TRANSITIONAL).map_err(|_| error));
@@ -95,7 +96,7 @@ impl VirtioRng {
         Ok(Self { entropy, counted })
     }
 
-    /// The line that answers.
+    /// The line that handles the message.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -103,8 +104,8 @@ impl VirtioRng {
         &self.counted
     }
 
-    /// The function that the device is. Not as a [`Device`], which would give windows to its registers, and
-    /// through them, as a bus master, to memory.
+    /// The PCI function of the device. It is not returned as a [`Device`], which would give access
+    /// to its registers, and through them, as it is a bus master, to memory.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -112,7 +113,7 @@ impl VirtioRng {
         &self.entropy.transport().device
     }
 
-    /// Asks for random bytes and waits for the message that they are there.
+    /// Requests random bytes and waits for the message that reports them.
     ///
     /// Context: thread.
     ///
@@ -123,13 +124,13 @@ impl VirtioRng {
         self.fill_with(|| {})
     }
 
-    /// As [`VirtioRng::fill`], and does `act` while the message is on its way.
+    /// Same as [`VirtioRng::fill`], and calls `act` while the message is in transit.
     ///
     /// Context: thread.
     ///
     /// # Errors
     ///
-    /// As [`VirtioRng::fill`].
+    /// Same as [`VirtioRng::fill`].
     pub fn fill_with(&self, act: impl FnOnce()) -> Result<Filled, PciError> {
         let before = self.counted.received();
         self.entropy.request();
@@ -139,13 +140,14 @@ impl VirtioRng {
         Ok(Filled { bytes, interrupted })
     }
 
-    /// Asks for random bytes with the message masked, and takes the mask away when they are there.
+    /// Requests random bytes with the message masked, and unmasks it when the bytes have been
+    /// written.
     ///
     /// Context: thread.
     ///
     /// # Errors
     ///
-    /// As [`VirtioRng::fill`].
+    /// Same as [`VirtioRng::fill`].
     pub fn fill_masked(&self) -> Result<Held, PciError> {
         let cause = || {
             self.entropy.request();
@@ -154,7 +156,7 @@ impl VirtioRng {
         self.counted.hold(cause)
     }
 
-    /// Waits until the device has used the buffer. Returns how many bytes it wrote.
+    /// Waits until the device has used the buffer. Returns the number of bytes that it wrote.
     fn finish(&self) -> Result<u32, PciError> {
         let wrong = |what| PciError::Device(self.function().address, what);
         self.entropy.finish().map_err(wrong)
@@ -181,8 +183,8 @@ impl Transport for Registers {
     }
 
     fn let_reach_memory(&self) {
-        // SAFETY: 1. The device was just reset and knows no address. 2. It is told only those of a queue
-        // whose pages stay the driver's until the device is reset again.
+        // SAFETY: The device has just been reset and has no address. It gets only those of a queue
+        // whose pages belong to the driver until the device is reset again.
         unsafe { self.device.enable_bus_master() };
     }
 
@@ -230,8 +232,8 @@ impl Transport for Registers {
     }
 }
 
-/// The window in which a structure lies, its offset there, and the register behind the capability,
-/// which is the multiplier of notifications.
+/// Returns the window that contains a structure, the offset in the window, and the register after
+/// the capability, which is the multiplier of notifications.
 fn structure(device: &Device, wanted: Structure) -> Result<(Window, u64, u32), PciError> {
     let missing = PciError::Device(device.address, "a structure of virtio 1 is missing");
     let mut vendor = device
@@ -252,7 +254,7 @@ fn structure(device: &Device, wanted: Structure) -> Result<(Window, u64, u32), P
     if length < least || !offset.is_multiple_of(4) {
         return Err(missing);
     }
-    // Not all of the BAR, which may have the MSI-X table too.
+    // Maps only part of the BAR, which may contain the MSI-X table too.
     let start = offset & !7;
     let window = device.map_part(place.bar, start..offset + length)?;
     Ok((window, offset - start, multiplier))

@@ -1,5 +1,5 @@
-//! What the virtio entropy device is, however it is reached (Virtual I/O Device 1.2, 3.1.1 and 5.4):
-//! it fills a buffer with random bytes, and interrupts when it has.
+//! The part of the virtio entropy driver that does not depend on the transport (Virtual I/O Device
+//! 1.2, 3.1.1 and 5.4). The device fills a buffer with random bytes, and then interrupts.
 
 mod queue;
 
@@ -8,7 +8,7 @@ use queue::{BUFFER, ENTRIES, Queue};
 use tocsin::memory::MemoryError;
 use tocsin::time;
 
-/// Device type of an entropy device.
+/// The device type of an entropy device.
 pub const ENTROPY: u32 = 4;
 
 /// Device status bits (2.1).
@@ -17,47 +17,48 @@ const DRIVER: u8 = 2;
 const DRIVER_OK: u8 = 4;
 const FEATURES_OK: u8 = 8;
 
-/// Bit 32 of the features: the device follows version 1 (6).
+/// Bit 32 of the features: the device conforms to version 1 (6).
 const VERSION_1: u32 = 1;
 
-/// How a device is spoken to: through PCI or through registers in memory.
+/// The transport of a device: PCI or memory-mapped registers.
 pub trait Transport {
-    /// The device status.
+    /// Returns the device status.
     fn status(&self) -> u8;
 
     /// Writes the device status; 0 resets the device.
     fn set_status(&self, status: u8);
 
-    /// Lets the device reach memory. It was just reset, and will be told addresses of a queue only.
+    /// Enables the device's access to memory. The device has just been reset, and gets only the
+    /// addresses of a queue.
     fn let_reach_memory(&self);
 
-    /// Bits `32 * select` and the following of what the device can do.
+    /// Returns the device feature bits from bit `32 * select`.
     fn device_features(&self, select: u32) -> u32;
 
-    /// Sets the same bits of what the driver wants.
+    /// Sets the driver feature bits from bit `32 * select`.
     fn set_driver_features(&self, select: u32, features: u32);
 
-    /// Selects queue 0. Returns the most entries that it can have; 0 if there is no such queue.
+    /// Selects queue 0. Returns its maximum number of entries, or 0 if there is no such queue.
     fn select_queue(&self) -> u32;
 
-    /// Gives the selected queue its size and the places of its parts (descriptors, what the driver
-    /// writes, what the device writes), and starts it.
+    /// Sets the size of the selected queue and the addresses of its parts (descriptors, driver
+    /// area, device area), and enables the queue.
     fn start_queue(&mut self, entries: u16, places: [u64; 3]) -> Result<(), &'static str>;
 
-    /// Tells the device that queue 0 has something new.
+    /// Notifies the device of a new buffer in queue 0.
     fn notify(&self);
 }
 
-/// Why a device does not work.
+/// The reason why a device does not work.
 #[derive(Clone, Copy, Debug)]
 pub enum VirtioError {
-    /// No memory for its queue.
+    /// There is no memory for its queue.
     Memory(MemoryError),
-    /// It does not behave as the specification says; holds what was seen.
+    /// The device violates the specification; contains a description.
     Device(&'static str),
 }
 
-/// An entropy device at work. It is reset when this is dropped.
+/// A running entropy device, which is reset when this is dropped.
 #[derive(Debug)]
 pub struct Entropy<T: Transport> {
     transport: T,
@@ -65,7 +66,7 @@ pub struct Entropy<T: Transport> {
 }
 
 impl<T: Transport> Entropy<T> {
-    /// Brings the device to work, in the order that 3.1.1 has.
+    /// Initializes the device in the order of 3.1.1.
     pub fn start(transport: T) -> Result<Self, VirtioError> {
         let queue = Queue::new().map_err(VirtioError::Memory)?;
         let mut entropy = Self { transport, queue };
@@ -100,18 +101,19 @@ impl<T: Transport> Entropy<T> {
         Ok(())
     }
 
-    /// How the device is spoken to.
+    /// The transport of the device.
     pub fn transport(&self) -> &T {
         &self.transport
     }
 
-    /// Offers the buffer to the device, and tells it.
+    /// Makes the buffer available to the device, and notifies it.
     pub fn request(&self) {
         self.queue.offer();
         self.transport.notify();
     }
 
-    /// Waits until the device has used the buffer. Returns how many bytes it wrote, 1 or more.
+    /// Waits until the device has used the buffer. Returns the number of bytes that it wrote, 1 or
+    /// more.
     pub fn finish(&self) -> Result<u32, &'static str> {
         if !time::wait_until(PATIENCE, || self.queue.is_done()) {
             return Err("the device does not use the buffer that it was given");
@@ -122,7 +124,7 @@ impl<T: Transport> Entropy<T> {
         }
     }
 
-    /// Resets the device; it then uses no memory. Returns whether it is done.
+    /// Resets the device, which then accesses no memory. Returns whether the reset is complete.
     fn reset(&self) -> bool {
         self.transport.set_status(0);
         time::wait_until(PATIENCE, || self.transport.status() == 0)
@@ -132,7 +134,8 @@ impl<T: Transport> Entropy<T> {
 impl<T: Transport> Drop for Entropy<T> {
     fn drop(&mut self) {
         if !self.reset() {
-            // Better lost than written to by a device when others have it.
+            // The pages are leaked, because the device could otherwise write to them after they are
+            // reused.
             self.queue.keep();
         }
     }

@@ -1,4 +1,4 @@
-//! The device's queue and the one buffer that goes through it (Virtual I/O Device 1.2, 2.7).
+//! The device's queue and its only buffer (Virtual I/O Device 1.2, 2.7).
 
 use core::cell::Cell;
 use core::sync::atomic::{Ordering, fence};
@@ -6,28 +6,28 @@ use core::sync::atomic::{Ordering, fence};
 use tocsin::hw::mmio::Word;
 use tocsin::memory::{MemoryError, frames};
 
-/// Entries of the queue; a power of two.
+/// The number of entries of the queue, which must be a power of two.
 pub(crate) const ENTRIES: u16 = 4;
 
-/// Bytes of the buffer.
+/// The size of the buffer in bytes.
 pub(crate) const BUFFER: u32 = 64;
 
-/// Where the parts of the queue lie in its page.
+/// The offsets of the parts of the queue in its page.
 const DESCRIPTORS: u64 = 0;
 const AVAILABLE: u64 = 0x100;
 const USED: u64 = 0x200;
 
-/// A descriptor's flag: the device writes there (2.7.5).
+/// The descriptor flag for a buffer that the device writes (2.7.5).
 const DEVICE_WRITES: u16 = 2;
 
-/// Two pages that the device is told of: the queue's, and the buffer's. Given back when dropped, so
-/// the device must have been reset by then.
+/// The two pages whose addresses the device gets: that of the queue and that of the buffer. The
+/// drop frees them, so the device must have been reset by then.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    /// Physical addresses; 0 for what is not to be given back.
+    /// Physical addresses; 0 for a page that must not be freed.
     page: u64,
     buffer: u64,
-    /// Requests made.
+    /// The number of requests.
     made: Cell<u16>,
 }
 
@@ -42,12 +42,13 @@ impl Queue {
         Ok(queue)
     }
 
-    /// Physical addresses of the descriptors, of what the driver writes, of what the device writes.
+    /// Returns the physical addresses of the descriptors, of the driver area and of the device
+    /// area.
     pub(crate) fn addresses(&self) -> [u64; 3] {
         [DESCRIPTORS, AVAILABLE, USED].map(|offset| self.page + offset)
     }
 
-    /// Offers the buffer to the device, which is to be told then.
+    /// Makes the buffer available to the device, which the caller must notify.
     pub(crate) fn offer(&self) {
         let index = u64::from(self.made.get() % ENTRIES);
         self.store(DESCRIPTORS, self.buffer);
@@ -62,31 +63,31 @@ impl Queue {
         fence(Ordering::SeqCst);
     }
 
-    /// Whether the device has used the buffer as often as it was offered.
+    /// Returns whether the device has used the buffer as often as it was made available.
     pub(crate) fn is_done(&self) -> bool {
         self.load::<u16>(USED + 2) == self.made.get()
     }
 
-    /// How many bytes the device says it wrote the last time.
+    /// Returns the number of bytes that the device reports for the last request.
     pub(crate) fn written(&self) -> u32 {
         fence(Ordering::SeqCst);
         let index = u64::from(self.made.get().wrapping_sub(1) % ENTRIES);
         self.load(USED + 4 + 8 * index + 4)
     }
 
-    /// Does not give the pages back.
+    /// Prevents the drop from freeing the pages.
     pub(crate) fn keep(&mut self) {
         (self.page, self.buffer) = (0, 0);
     }
 
     fn store<T: Word>(&self, offset: u64, value: T) {
-        // SAFETY: 1. The place is within our page, which the direct map shows, and which only this and
-        // the device use.
+        // SAFETY: The address is within the queue's page, which is in the direct map and which only
+        // the driver and the device use.
         unsafe { self.place::<T>(offset).write_volatile(value) };
     }
 
     fn load<T: Word>(&self, offset: u64) -> T {
-        // SAFETY: 1. As above. 2. Every bit pattern is a `Word`.
+        // SAFETY: As above. Every bit pattern is a valid `Word`.
         unsafe { self.place::<T>(offset).read_volatile() }
     }
 
@@ -101,7 +102,8 @@ impl Drop for Queue {
     fn drop(&mut self) {
         for page in [self.page, self.buffer] {
             if page != 0 {
-                // SAFETY: 1. It came from the allocator. 2. The device has been reset, or never knew.
+                // SAFETY: The page was returned by the allocator. The device has been reset, or
+                // never got its address.
                 unsafe { frames::free(page, frames::FRAME) };
             }
         }
