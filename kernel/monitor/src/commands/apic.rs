@@ -1,4 +1,4 @@
-//! `apic` and `lapic`: the interrupt controllers as they are set up.
+//! `apic` and `lapic`: the configuration of the interrupt controllers.
 
 use alloc::string::String;
 use core::fmt::Write;
@@ -50,7 +50,7 @@ pub(super) fn lapic(
 ) -> Result<(), CommandError> {
     let cpu = arguments.number(u64::from(u32::MAX))?;
     arguments.end()?;
-    // `number` keeps it within 32 bits.
+    // The cast is lossless: `number` limits the value to 32 bits.
     let cpu = cpu.map_or_else(|| cpu::current().id(), |cpu| cpu as u32);
     let job = Job {
         function: show_local_apic,
@@ -59,10 +59,10 @@ pub(super) fn lapic(
     jobs::run_on(cpu, job).map_err(CommandError::Cpu)
 }
 
-/// A register of 256 bits, by its name.
+/// The name of a 256-bit register, and the function that returns its parts.
 type BitSet = (&'static str, fn(Part) -> Register);
 
-/// Shows the local APIC of the CPU that runs this.
+/// Prints the local APIC of the CPU that runs this function.
 fn show_local_apic(_: u64) {
     let apic = local();
     let cpu = cpu::current().id();
@@ -71,7 +71,7 @@ fn show_local_apic(_: u64) {
         apic.id(),
         apic.version()
     );
-    // In the order of the version register's count.
+    // The order in which the version register counts the entries.
     let entries = [
         Register::LvtTimer,
         Register::LvtLint0,
@@ -107,14 +107,14 @@ fn show_local_apic(_: u64) {
     }
 }
 
-/// The vectors whose bits are set in a register of 256 bits.
+/// Lists the vectors whose bits are set in a register of 256 bits.
 fn vectors(read: impl Fn(Part) -> u32) -> String {
     let mut list = String::new();
     for part in Part::ALL {
         let bits = read(part);
         for bit in (0..32).filter(|bit| bits & 1 << bit != 0) {
             let vector = u32::from(part.get()) * 32 + bit;
-            // Writing to a string never fails.
+            // Cannot fail: writing to a string never fails.
             let _ = write!(
                 list,
                 "{}{vector:#04x}",

@@ -1,4 +1,4 @@
-//! `bench`: what interrupts cost, as a table or as records for other programs.
+//! `bench`: the cost of interrupts, as a table or as machine-readable records.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -9,10 +9,10 @@ use crate::bench::{self, Clock, GROUPS, Options, Output};
 use crate::command::{Arguments, CommandError};
 use tocsin::{Machine, println};
 
-/// Most samples of a figure: they are all kept until they are summed up.
+/// The maximum number of samples of a metric. All samples are stored until they are summarized.
 const MOST: u64 = 1_000_000;
 
-/// Shows what `bench` takes.
+/// Prints the arguments of `bench`.
 pub(super) fn words() {
     let line = |word: &str, what: &str| println!("  {word:<20} {what}");
     for group in GROUPS {
@@ -60,7 +60,7 @@ pub(super) fn bench(
             Some(("samples", number)) => {
                 let number = script::parse_number(number).ok();
                 let number = number.filter(|number| (1..=MOST).contains(number));
-                // At most a million.
+                // The cast is lossless: the number is at most a million.
                 options.samples =
                     Some(number.ok_or_else(|| {
                         bad(&alloc::format!("samples= and a number from 1 to {MOST}"))

@@ -1,9 +1,9 @@
-//! `fault`: each thing that can go wrong, made to go wrong.
+//! `fault`: fault injection for each kind of error.
 //!
-//! Where the processor can be led to raise the exception itself, it is. Some cannot be had
-//! that way (reserved vectors; exceptions of features that the processor lacks, or of ring 3):
-//! `int n` goes through the same gate for those without an error code, and for those with one,
-//! the frame is built by hand and the gate's entry point jumped to. The command says which.
+//! Where possible, the processor itself raises the exception. This is not possible for reserved
+//! vectors, and for exceptions of features that the processor lacks, or of ring 3. For these, INT n
+//! goes through the same gate if the vector has no error code. If it has one, the frame is built by
+//! hand and the code jumps to the gate's entry point. The command reports which method it uses.
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -17,12 +17,12 @@ use crate::command::{Arguments, CommandError};
 use tocsin::ipi::jobs::{self, Job};
 use tocsin::{Machine, cpu, println};
 
-/// A kind of fault with a name of its own.
+/// A named kind of fault.
 struct Kind {
     name: &'static str,
-    /// The vector that is expected, if it is an exception.
+    /// The expected vector, if it is an exception.
     vector: Option<u8>,
-    /// How it is done.
+    /// A description of the method.
     how: &'static str,
     provoke: Provocation,
 }
@@ -193,7 +193,7 @@ pub(super) fn fault(
     let name = arguments.required()?;
     let mut cpus = Vec::new();
     while let Some(cpu) = arguments.number(u64::from(u32::MAX))? {
-        // `number` keeps it within 32 bits.
+        // The cast is lossless: `number` limits the value to 32 bits.
         cpus.push(cpu as u32);
     }
     if name == "list" {
@@ -226,17 +226,17 @@ pub(super) fn fault(
     Ok(())
 }
 
-/// Raises the fault of kind number `index`, on the CPU that runs this.
+/// Raises the fault of kind number `index`, on the CPU that runs this function.
 fn provoke_kind(index: u64) {
-    // The index is one that `fault` found.
+    // The index is one that `fault` has found.
     let kind = &KINDS[index as usize];
     println!("fault: {}", kind.how);
     (kind.provoke)();
 }
 
-/// Raises `vector`, on the CPU that runs this.
+/// Raises `vector`, on the CPU that runs this function.
 fn provoke_vector(vector: u64) {
-    // Vectors are below 256.
+    // The cast is lossless: vectors are below 256.
     let vector = vector as u8;
     if pushes_error_code(vector) {
         println!("fault: entering gate {vector} with a frame built by hand, error code 0");
@@ -247,7 +247,7 @@ fn provoke_vector(vector: u64) {
     }
 }
 
-/// The vector that `name` means: a mnemonic without `#`, in lower case, or a number.
+/// Returns the vector for `name`, which is a mnemonic without `#`, in any case, or a number.
 fn vector_of(name: &str) -> Option<u8> {
     let by_mnemonic = (0..32).find(|&vector| {
         exception::exception(vector).is_some_and(|exception| {

@@ -1,4 +1,4 @@
-//! `idt`: the gates as they are in memory, decoded.
+//! `idt`: the decoded gates of the IDT in memory.
 
 use tocsin_logic::exception;
 use tocsin_logic::gate::Gate64;
@@ -9,14 +9,14 @@ use tocsin::cpu::{idt, interrupts, symbols::Code};
 use tocsin::memory::paging;
 use tocsin::{Machine, println};
 
-/// Vectors with a meaning of their own, shown one by one.
+/// The number of exception vectors, which are shown one by one.
 const EXCEPTIONS: u8 = 32;
 
 pub(super) fn idt(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
     let vector = arguments.number(255)?;
     arguments.end()?;
     match vector {
-        // `number` keeps it within 8 bits.
+        // The cast is lossless: `number` limits the value to 8 bits.
         Some(vector) => show_one(vector as u8),
         None => show_all(),
     }

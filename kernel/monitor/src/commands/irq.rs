@@ -1,4 +1,4 @@
-//! `irqs`, `prio`, `nest`: interrupts as they come, and who waits for whom.
+//! `irqs`, `prio`, `nest`: interrupt counts, and the priority classes.
 
 use alloc::format;
 use alloc::string::ToString;
@@ -71,17 +71,17 @@ pub(super) fn prio(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result
     }
 }
 
-/// The time lines of the CPUs, by their place in the list of blocks.
+/// The timelines of the CPUs, by CPU number.
 static LINES: Once<Vec<TimeLine>> = Once::new();
 
-/// CPUs on which the interrupts did not wait while CR8 held them back.
+/// The number of CPUs on which the interrupts were not pending while CR8 masked them.
 static NOT_HELD: AtomicU64 = AtomicU64::new(0);
 
 pub(super) fn nest(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
     arguments.end()?;
     let cpus = interrupts::all_cpus();
     let lines: &'static [TimeLine] = LINES.call_once(|| {
-        // By number, with room for numbers that belong to CPUs which did not start.
+        // Indexed by CPU number, including the numbers of CPUs that did not start.
         let most = cpus.iter().map(|cpu| cpu.id() as usize).max().unwrap_or(0);
         (0..=most).map(|_| TimeLine::new()).collect()
     });
@@ -125,7 +125,7 @@ pub(super) fn nest(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result
 }
 
 fn nest_here(cpu: u64) {
-    // Numbers are those of CPUs, for which there are lines.
+    // The numbers are those of CPUs, which have timelines.
     let line = LINES.get().and_then(|lines| lines.get(cpu as usize));
     if !line.is_some_and(priority_nesting::run_here) {
         NOT_HELD.fetch_add(1, Ordering::Relaxed);
@@ -142,7 +142,7 @@ pub(super) fn backtrace(
     arguments.end()?;
     let all = smp::all().iter().map(|online| online.cpu.id());
     if word == "all" {
-        // One that does not answer is no reason to leave the others out.
+        // A CPU without a reply does not end the loop over the others.
         let silent: Vec<_> = all
             .filter_map(|cpu| show_backtrace(cpu).err())
             .map(|error| error.to_string())

@@ -1,4 +1,4 @@
-//! `irqs`: how often each vector has interrupted each CPU, how often in a second, and whose it is.
+//! `irqs`: the interrupt count of each vector on each CPU, the rate per second, and the owner.
 
 use alloc::format;
 use alloc::string::String;
@@ -15,10 +15,10 @@ use tocsin::ipi::call;
 use tocsin::sync::IrqMutex;
 use tocsin::{Machine, deferred, line, println, time, timer};
 
-/// CPUs that have a column; the others are in the sum.
+/// The number of CPUs with a column; the sum includes the others.
 const COLUMNS: usize = 8;
 
-/// What the last table showed, by vector from [`interrupts::FIRST`] up.
+/// The samples of the last table, by vector from [`interrupts::FIRST`] up.
 static LAST: IrqMutex<Vec<Sample>> = IrqMutex::new(Vec::new());
 
 pub(super) fn irqs(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
@@ -27,7 +27,7 @@ pub(super) fn irqs(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result
     let shown = &cpus[..cpus.len().min(COLUMNS)];
     let mut header = String::from("  vector  class");
     for cpu in shown {
-        // Writing to a string never fails.
+        // Cannot fail: writing to a string never fails.
         let _ = write!(header, "  {:>9}", format!("CPU {}", cpu.id()));
     }
     println!("{header}  {:>9}  {:>8}  whose", "all CPUs", "a second");
@@ -67,7 +67,7 @@ pub(super) fn irqs(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result
     Ok(())
 }
 
-/// Whose vector it is: the kernel's own, that of lines, or nobody's.
+/// Returns the owner of a vector: the kernel, lines, or none.
 fn owners(vector: u8, lines: &[line::Description], cpus: &[&PerCpu]) -> String {
     let fixed = [
         (vectors::TIMER, "timer"),

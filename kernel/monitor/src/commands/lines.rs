@@ -1,4 +1,4 @@
-//! `lines` and `ioapic`: who owns which interrupt, and how the I/O APICs deliver it.
+//! `lines` and `ioapic`: the owner of each interrupt, and its delivery by the I/O APICs.
 
 use alloc::format;
 use alloc::string::ToString;
@@ -18,7 +18,7 @@ pub(super) fn lines(
         Some("test") => {
             let cpu = arguments.number(u64::from(u32::MAX))?;
             arguments.end()?;
-            // `number` keeps it within 32 bits.
+            // The cast is lossless: `number` limits the value to 32 bits.
             return test(cpu.map_or_else(|| cpu::current().id(), |cpu| cpu as u32));
         }
         Some(other) => {
@@ -31,7 +31,7 @@ pub(super) fn lines(
     Ok(())
 }
 
-/// Tries every vector of a CPU.
+/// Tests every vector of a CPU.
 fn test(cpu: u32) -> Result<(), CommandError> {
     let tried = lines::try_all(cpu).map_err(|error| CommandError::Failed(error.to_string()))?;
     println!("  vectors that had a line      {:>5}", tried.vectors);

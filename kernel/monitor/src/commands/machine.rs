@@ -1,4 +1,4 @@
-//! `cpus`, `madt`, `acpi`: what the machine has.
+//! `cpus`, `madt`, `acpi`: the hardware of the machine.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -12,11 +12,11 @@ use tocsin::apic::io;
 use tocsin::smp::Cause;
 use tocsin::{Machine, println, smp};
 
-/// CPUs that the table after booting shows; `cpus` shows all.
+/// The number of CPUs in the table that is printed at boot; `cpus` shows all.
 const SHOWN_AT_BOOT: usize = 16;
 
-/// What people see when the machine has booted: its CPUs and inputs, and the line that says
-/// that it is ready.
+/// Prints the boot summary: the CPUs, the inputs, and the line that reports that the machine is
+/// ready.
 pub(crate) fn show_machine(machine: &Machine) {
     show_cpus(machine, SHOWN_AT_BOOT);
     show_inputs(machine);
@@ -76,7 +76,7 @@ fn show_cpu(machine: &Machine, cpu: &Cpu) {
     );
 }
 
-/// What has become of a CPU.
+/// Returns the state of a CPU.
 fn state(cpu: &Cpu) -> String {
     let number = cpu.number.get();
     let Some(cpus) = smp::online() else {

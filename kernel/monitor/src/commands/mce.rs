@@ -1,4 +1,4 @@
-//! `mce`: errors in the machine-check banks that no machine check signals.
+//! `mce`: errors in the machine-check banks that no machine-check exception signals.
 
 use alloc::string::ToString;
 
@@ -13,7 +13,7 @@ use tocsin::{Machine, println};
 /// One second, in nanoseconds.
 const SECOND: u64 = 1_000_000_000;
 
-/// The longest period, in seconds: a day.
+/// The maximum period, in seconds: one day.
 const LONGEST: u64 = 86_400;
 
 pub(super) fn mce(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {

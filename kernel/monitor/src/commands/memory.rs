@@ -1,4 +1,4 @@
-//! `memory`: what there is, how it is mapped, who has it.
+//! `memory`: physical memory, its mappings and its use.
 
 use tocsin_logic::layout::{self, StackKind};
 use tocsin_logic::memory_map::RegionKind;

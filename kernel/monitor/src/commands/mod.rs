@@ -1,4 +1,5 @@
-//! The commands of the monitor: each takes its arguments, calls what it demonstrates, and prints the outcome.
+//! The commands of the monitor: each parses its arguments, calls the function that it demonstrates,
+//! and prints the result.
 
 use tocsin_logic::exit;
 
@@ -31,7 +32,7 @@ use tocsin::{Machine, hw};
 
 pub(crate) use machine::show_machine;
 
-/// The commands, in the order of `help`, which is the shell's own.
+/// The commands, in the order in which `help` lists them. `help` itself belongs to the shell.
 pub(crate) const COMMANDS: &[Command] = &[
     Command {
         name: "idt",
@@ -235,7 +236,7 @@ fn poweroff(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), Co
     let status = arguments.number(u64::from(exit::MAX))?;
     arguments.end()?;
     let default = u8::from(shell::has_failed());
-    // `number` keeps it within 8 bits.
+    // The cast is lossless: `number` limits the value to 8 bits.
     hw::machine::power_off(status.map_or(default, |status| status as u8))
 }
 

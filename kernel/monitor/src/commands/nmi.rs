@@ -1,4 +1,4 @@
-//! `nmi`: what the NMIs of each CPU were for, and what happens when two meet.
+//! `nmi`: the causes of the NMIs of each CPU, and a test of nested NMIs.
 
 use alloc::format;
 use alloc::string::String;
@@ -25,7 +25,7 @@ pub(super) fn nmi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
     }
     let target = arguments.number(u64::from(u32::MAX))?;
     arguments.end()?;
-    // `number` keeps it within 32 bits.
+    // The cast is lossless: `number` limits the value to 32 bits.
     let target = target.map_or_else(|| cpu::current().id(), |cpu| cpu as u32);
     if word == "nest" {
         return meet(target, Moment::Inside);
@@ -63,7 +63,7 @@ fn meet(target: u32, moment: Moment) -> Result<(), CommandError> {
 fn show_counts() {
     let mut header = String::from("  CPU       NMIs  during another");
     for cause in Cause::ALL {
-        // Writing to a string never fails.
+        // Cannot fail: writing to a string never fails.
         let _ = write!(header, "  {:>9}", cause.name());
     }
     println!("{header}       late    unknown");

@@ -1,8 +1,8 @@
 //! The code that raises each exception, for `fault`.
 //!
-//! All of it is wrong on purpose. What makes it sound is only that the exception is certain: no
-//! provocation leaves anything behind that code after it would stumble over, or the kernel
-//! stops before such code runs.
+//! All of this code is deliberately wrong. It is sound only because the exception is certain:
+//! either a fault injection leaves no state that breaks later code, or the kernel stops before such
+//! code runs.
 
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
@@ -28,24 +28,24 @@ use tocsin::{deferred, println, sync, time};
 /// A function that raises an exception.
 pub(super) type Provocation = fn();
 
-/// An address that is neither canonical half's (SDM vol. 1, 3.3.7.1).
+/// A non-canonical address (SDM vol. 1, 3.3.7.1).
 const NON_CANONICAL: u64 = 0x8000_0000_0000_0000;
 
 /// A writable data segment of ring 0 without the present bit.
 const ABSENT_DATA_SEGMENT: [u64; 2] = [0x00cf_1300_0000_ffff, 0];
 
-/// A canonical address that nothing maps.
+/// A canonical address that is not mapped.
 const UNMAPPED: u64 = 0xffff_c0de_0000_0000;
 
 pub(super) fn divide_error() {
-    // SAFETY: 1. #DE ends the kernel.
+    // SAFETY: #DE is fatal.
     unsafe {
         asm!("xor edx, edx", "mov eax, 1", "xor ecx, ecx", "div ecx", out("eax") _, out("ecx") _, out("edx") _);
     };
 }
 
 pub(super) fn debug_trap() {
-    // SAFETY: 1. #DB is reported, and the code goes on. The opcode is INT1's.
+    // SAFETY: #DB is reported, and the code continues. The opcode is that of INT1.
     unsafe { asm!(".byte 0xf1") };
 }
 
@@ -54,51 +54,53 @@ pub(super) fn breakpoint() {
 }
 
 pub(super) fn undefined_opcode() {
-    // SAFETY: 1. #UD ends the kernel.
+    // SAFETY: #UD is fatal.
     unsafe { asm!("ud2") };
 }
 
 pub(super) fn no_math() {
-    // SAFETY: 1. TS only makes floating-point instructions fault, of which the kernel has none.
+    // SAFETY: TS only makes floating-point instructions fault, and the kernel contains none.
     unsafe { Cr0::update(|cr0| cr0.insert(Cr0Flags::TASK_SWITCHED)) };
-    // SAFETY: 1. #NM ends the kernel.
+    // SAFETY: #NM is fatal.
     unsafe { asm!("fnop") };
 }
 
 pub(super) fn double_fault() {
-    // SAFETY: 1. The push faults, and so does delivering that fault: #DF, on its own stack,
-    // ends the kernel.
+    // SAFETY: The push faults, and so does the delivery of that fault. The resulting #DF has its
+    // own stack and is fatal.
     unsafe { asm!("mov rsp, {}", "push rax", in(reg) UNMAPPED) };
 }
 
 pub(super) fn invalid_tss() {
     let gdt = ScratchGdt::install();
-    // Type 9, present, limit 0x23: it ends where IST1 begins. Base 0, because nothing is read.
+    // Type 9, present, limit 0x23: it ends where IST1 begins. The base is 0, because nothing is
+    // read.
     let selector = gdt.append([0x0000_8900_0000_0023, 0]);
-    // SAFETY: 1. The descriptor is that of an available TSS. 2. The exception that follows has no IST
+    // SAFETY: The descriptor is that of an available TSS. The exception that follows has no IST
     // entry and needs none.
     unsafe { asm!("ltr {0:x}", ".byte 0xf1", in(reg) selector) };
 }
 
 pub(super) fn not_present() {
     let selector = ScratchGdt::install().append(ABSENT_DATA_SEGMENT);
-    // SAFETY: 1. #NP ends the kernel.
+    // SAFETY: #NP is fatal.
     unsafe { asm!("mov fs, {0:x}", in(reg) selector) };
 }
 
 pub(super) fn stack_fault() {
     let selector = ScratchGdt::install().append(ABSENT_DATA_SEGMENT);
-    // SAFETY: 1. #SS ends the kernel. For SS, an absent segment is not #NP (SDM vol. 3A, 7.15).
+    // SAFETY: #SS is fatal. For SS, a segment that is not present raises #SS instead of #NP (SDM
+    // vol. 3A, 7.15).
     unsafe { asm!("mov ss, {0:x}", in(reg) selector) };
 }
 
 pub(super) fn general_protection() {
-    // SAFETY: 1. #GP ends the kernel.
+    // SAFETY: #GP is fatal.
     unsafe { asm!("mov rax, [{}]", in(reg) NON_CANONICAL, out("rax") _) };
 }
 
 pub(super) fn selector_fault() {
-    // SAFETY: 1. #GP ends the kernel: index 512 is beyond the GDT.
+    // SAFETY: #GP is fatal: index 512 is beyond the GDT.
     unsafe { asm!("mov fs, {0:x}", in(reg) 512u32 << 3) };
 }
 
@@ -107,9 +109,9 @@ pub(super) fn idt_limit() {
         limit: 32 * 16 - 1,
         base: VirtAddr::new(idt::address()),
     };
-    // SAFETY: 1. The table is the kernel's own; its first 32 gates still serve every exception.
+    // SAFETY: The table is the kernel's own; its first 32 gates still serve every exception.
     unsafe { lidt(&pointer) };
-    // SAFETY: 1. #GP ends the kernel.
+    // SAFETY: #GP is fatal.
     unsafe { asm!("int 0x80") };
 }
 
@@ -119,7 +121,7 @@ pub(super) fn page_fault() {
 
 pub(super) fn math_fault() {
     let control: u16 = 0x037f & !(1 << 2);
-    // SAFETY: 1. The kernel uses no floating point. 2. #MF ends the kernel.
+    // SAFETY: The kernel uses no floating point. #MF is fatal.
     unsafe {
         asm!("fninit", "fldcw [{}]", "fld1", "fldz", "fdivp", "fwait", in(reg) &raw const control);
     };
@@ -129,7 +131,7 @@ pub(super) fn simd_fault() {
     if Features::get().contains(Features::SSE) {
         let control: u32 = 0x1f80 & !(1 << 9);
         let one = 1.0f32.to_bits();
-        // SAFETY: 1. CR4.OSFXSR is set. 2. The kernel itself uses no SSE registers.
+        // SAFETY: CR4.OSFXSR is set. The kernel itself uses no SSE registers.
         unsafe {
             asm!("ldmxcsr [{}]", "movd xmm0, {:e}", "xorps xmm1, xmm1", "divss xmm0, xmm1",
                 in(reg) &raw const control, in(reg) one);
@@ -165,7 +167,7 @@ pub(super) fn idt_write() {
 }
 
 pub(super) fn execute_data() {
-    /// `ret`, should the processor execute it.
+    /// RET instructions, in case the processor executes them.
     static CODE: Scratch<[u8; 16]> = Scratch(UnsafeCell::new([0xc3; 16]));
     call(CODE.0.get() as u64);
 }
@@ -194,8 +196,8 @@ pub(super) fn panic() {
 pub(super) fn lock_up() {
     sync::without_interrupts(|| {
         let end = time::timestamp_at(time::nanoseconds() + 5_000_000_000);
-        // Without calls: an NMI that strikes at the first instruction of a function finds no frame of
-        // it, and its backtrace misses the caller.
+        // The loop calls no function: an NMI at the first instruction of a function finds no frame
+        // of it, and its backtrace lacks the caller.
         while processor::timestamp() < end {
             core::hint::spin_loop();
         }
@@ -212,7 +214,7 @@ pub(super) fn lock_up_handler() {
         class: STUCK,
         cpu: cpu::current().id(),
     };
-    // Dropping the line waits for the handler.
+    // The drop of the line waits for the handler.
     match Line::new(request, stay) {
         Ok(line) => line
             .trigger()
@@ -230,7 +232,7 @@ pub(super) fn lock_up_raised() {
 #[inline(never)]
 fn stay() {
     let end = time::timestamp_at(time::nanoseconds() + 8_000_000_000);
-    // Without calls: see `lock_up`.
+    // The loop calls no function: see `lock_up`.
     while processor::timestamp() < end {
         core::hint::spin_loop();
     }
@@ -238,9 +240,9 @@ fn stay() {
 
 pub(super) fn starve_thread() {
     extern "C" fn again(end: usize) {
-        // The kernel's words have 64 bits.
+        // The cast is lossless: `usize` has 64 bits.
         if processor::timestamp() < end as u64 {
-            // The queue has a free slot while it runs: its own.
+            // The queue has a free slot while the work runs: its own.
             let _ = deferred::defer(again, end);
         }
     }
@@ -253,23 +255,23 @@ pub(super) fn starve_thread() {
 
 #[inline(never)]
 fn read(address: u64) {
-    // SAFETY: 1. #PF ends the kernel.
+    // SAFETY: #PF is fatal.
     unsafe { asm!("mov rax, [{}]", in(reg) address, out("rax") _) };
 }
 
 #[inline(never)]
 fn write(address: u64) {
-    // SAFETY: 1. #PF ends the kernel.
+    // SAFETY: #PF is fatal.
     unsafe { asm!("mov qword ptr [{}], 0", in(reg) address) };
 }
 
 #[inline(never)]
 fn call(address: u64) {
-    // SAFETY: 1. #PF ends the kernel.
+    // SAFETY: #PF is fatal.
     unsafe { asm!("call {}", in(reg) address, clobber_abi("C")) };
 }
 
-// `int n` takes its vector in the opcode: one stub of eight bytes for each.
+// `int n` encodes its vector in the instruction, so each vector has a stub of eight bytes.
 global_asm!(
     r#"
     .section .text.provoke, "ax"
@@ -294,17 +296,18 @@ unsafe extern "C" {
     static software_interrupts: u8;
 }
 
-/// Raises `vector` by INT n. For a vector with an error code this would be wrong: INT pushes none.
+/// Raises `vector` by INT n. It must not be used for a vector with an error code, because INT
+/// pushes none.
 pub(super) fn software_interrupt(vector: u8) {
     let stub = &raw const software_interrupts as u64 + u64::from(vector) * 8;
-    // SAFETY: 1. The stub is `int` and `ret`. 2. The entry code preserves all registers.
+    // SAFETY: The stub consists of `int` and `ret`. The entry code preserves all registers.
     unsafe { asm!("call {}", in(reg) stub, clobber_abi("C")) };
 }
 
 /// Enters the gate of `vector` with the frame that the processor would push.
 pub(super) fn built_frame(vector: u8, error_code: u64) {
-    // SAFETY: 1. The frame is the one of SDM vol. 3A, 7.14.2: the entry code returns to label 2
-    // with the stack pointer that was, if it returns.
+    // SAFETY: The frame is that of SDM vol. 3A, 7.14.2: if the entry code returns, it returns to
+    // label 2 with the old stack pointer.
     unsafe {
         asm!(
             "mov {old}, rsp",
@@ -328,44 +331,44 @@ pub(super) fn built_frame(vector: u8, error_code: u64) {
     }
 }
 
-/// Memory that provocations may spoil.
+/// Memory that a fault injection may corrupt.
 #[repr(C, align(16))]
 struct Scratch<T>(UnsafeCell<T>);
 
-// SAFETY: 1. The monitor runs on one CPU, and each use ends the kernel.
+// SAFETY: Each use is fatal, so corrupted contents affect only the injected fault.
 unsafe impl<T> Sync for Scratch<T> {}
 
-/// A copy of this CPU's GDT with room for a descriptor that has no place in the real one.
+/// A copy of this CPU's GDT with room for a descriptor that the real one lacks.
 struct ScratchGdt {
     entries: *mut u64,
     used: usize,
 }
 
 impl ScratchGdt {
-    /// Copies the GDT in force and loads the copy.
+    /// Copies the current GDT and loads the copy.
     fn install() -> Self {
         static TABLE: Scratch<[u64; 32]> = Scratch(UnsafeCell::new([0; 32]));
         let entries = TABLE.0.get().cast::<u64>();
         let pointer = sgdt();
         let used = (usize::from(pointer.limit) + 1) / 8;
-        // SAFETY: 1. The GDT is `used` entries long, fewer than 30, and the copy has 32.
+        // SAFETY: The GDT is `used` entries long, fewer than 30, and the copy has 32.
         unsafe { copy_nonoverlapping(pointer.base.as_ptr(), entries, used) };
         let copy = DescriptorTablePointer {
             limit: 32 * 8 - 1,
             base: VirtAddr::new(entries as u64),
         };
-        // SAFETY: 1. It has all that the old one has, in the same places.
+        // SAFETY: The copy contains all entries of the old GDT, at the same indices.
         unsafe { lgdt(&copy) };
         Self { entries, used }
     }
 
-    /// Puts a descriptor of 16 bytes behind the others; returns its selector.
+    /// Appends a descriptor of 16 bytes; returns its selector.
     fn append(&self, [low, high]: [u64; 2]) -> u32 {
-        // SAFETY: 1. `used` is at most 30: see `install`.
+        // SAFETY: `used` is at most 30: see `install`.
         let end = unsafe { self.entries.add(self.used) };
-        // SAFETY: 1. As above, so two more entries fit.
+        // SAFETY: As above, so two more entries fit.
         unsafe { end.cast::<[u64; 2]>().write([low, high]) };
-        // At most 30 << 3.
+        // The cast is lossless: the value is at most 30 << 3.
         (self.used as u32) << 3
     }
 }

@@ -1,4 +1,4 @@
-//! `storm`: interrupts of all kinds at once, accounted for on both ends.
+//! `storm`: interrupts of all kinds at once, counted on both ends.
 
 use alloc::format;
 use alloc::string::String;
@@ -12,10 +12,10 @@ use crate::stress::{self, Outcome, Sums};
 use tocsin::hw::processor::timestamp;
 use tocsin::{Machine, println};
 
-/// How long it blows, in seconds, unless a number is given.
+/// The default duration, in seconds.
 const SECONDS: u64 = 10;
 
-/// The longest, in seconds: a day.
+/// The maximum duration, in seconds: one day.
 const MOST_SECONDS: u64 = 86_400;
 
 pub(super) fn storm(
@@ -25,7 +25,7 @@ pub(super) fn storm(
     if arguments.take("unclaimed") {
         let cpu = arguments.number(u64::from(u32::MAX))?;
         arguments.end()?;
-        // `number` keeps it within 32 bits.
+        // The cast is lossless: `number` limits the value to 32 bits.
         let cpu = cpu.map_or(0, |cpu| cpu as u32);
         return tell(stress::unclaimed::run(cpu));
     }
@@ -74,7 +74,7 @@ fn show(outcome: &Outcome) {
     }
 }
 
-/// What a line has gone through.
+/// Prints the steps of the test of a line.
 fn tell(steps: Result<Vec<Step>, String>) -> Result<(), CommandError> {
     for step in steps.map_err(CommandError::Failed)? {
         println!(

@@ -1,6 +1,7 @@
-//! `stray`: interrupts that nobody sent or answers, as they are counted, and made.
+//! `stray`: spurious and unhandled interrupt counts, and commands that cause such interrupts.
 //!
-//! `fault 0x31` enters a gate by INT, as no local APIC has; `stray ipi 0x31` sends a real interrupt.
+//! `fault 0x31` enters a gate by INT n, without the local APIC; `stray ipi 0x31` sends a real
+//! interrupt.
 
 use alloc::string::ToString;
 
@@ -15,7 +16,7 @@ use tocsin::cpu::{self, interrupts};
 use tocsin::ipi::jobs::{self, JobError};
 use tocsin::{Machine, println, smp, time};
 
-/// How long to wait for an interrupt before it counts as missing, in nanoseconds.
+/// The timeout after which an interrupt counts as missing, in nanoseconds.
 const PATIENCE: u64 = 2_000_000_000;
 
 pub(super) fn stray(
@@ -39,7 +40,7 @@ pub(super) fn stray(
                 })?;
             let target = arguments.number(u64::from(u32::MAX))?;
             arguments.end()?;
-            // `number` keeps it within 32 bits.
+            // The cast is lossless: `number` limits the value to 32 bits.
             send(
                 vector,
                 target.map_or_else(|| cpu::current().id(), |cpu| cpu as u32),
@@ -82,17 +83,17 @@ fn show() {
     println!("8259 ghosts: {first} of the first, {second} of the second");
 }
 
-/// Sends `vector` to CPU number `target`, and waits until it has come and been answered.
+/// Sends `vector` to CPU number `target`, and waits until it has been delivered and handled.
 fn send(vector: u8, target: u32) -> Result<(), CommandError> {
     let target = smp::find(target).ok_or(CommandError::Cpu(JobError::Offline(target)))?;
     let count = || target.cpu.interrupts.count(vector);
     let before = count();
     let command = Icr::fixed(vector, Destination::Physical(target.apic_id));
-    // SAFETY: the command rejects the vectors of exceptions, and every other is handled, counted or
-    // ended.
+    // SAFETY: The command rejects the vectors of exceptions, and every other vector is handled,
+    // counted or ended.
     unsafe { local().send(command) }.expect("the ID of a CPU that is online fits the mode");
     time::wait_until(PATIENCE, || count() > before);
-    // It is counted before it is answered; the CPU's thread runs after both.
+    // The interrupt is counted before it is handled; the CPU's thread runs after both.
     jobs::run_on(target.cpu.id(), jobs::NOTHING).map_err(CommandError::Cpu)?;
     println!(
         "Vector {vector:#04x} came to CPU {} {} times.",
@@ -102,8 +103,9 @@ fn send(vector: u8, target: u32) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Reads a register that the local APIC does not have: an error of which it tells by an interrupt. One
-/// that only notes it is sent the interrupt.
+/// Reads a reserved register of the local APIC, which is an error that it signals with an
+/// interrupt. If the local APIC only records the error, the function sends the error vector
+/// instead.
 fn read_reserved_register() -> Result<(), CommandError> {
     if local().is_x2apic() {
         println!("In x2APIC mode this would be #GP, and no error of the local APIC.");

@@ -1,5 +1,5 @@
-//! `prio watch` and `prio hold`: the longest times that interrupts were held back, and sections that
-//! are long on purpose.
+//! `prio watch` and `prio hold`: the longest times for which interrupts were masked, and
+//! deliberately long sections.
 
 use alloc::format;
 use alloc::string::ToString;
@@ -14,11 +14,11 @@ use tocsin::priority::{self, CeilingMutex};
 use tocsin::sync::{self, IrqMutex};
 use tocsin::{println, time};
 
-/// How long a section on purpose is, in nanoseconds: longer than any other, even where a virtual CPU
-/// waits for its turn on the host.
+/// The duration of a deliberate section, in nanoseconds. It is longer than any other section, even
+/// where a virtual CPU is descheduled by the host.
 const HOLD: u64 = 400_000_000;
 
-/// The class of the sections on purpose: calls still get through, devices do not.
+/// The class of the deliberate sections: calls are still delivered, device interrupts are not.
 const CLASS: PriorityClass = PriorityClass::new(12).expect("a class is 0 to 15");
 
 pub(super) fn watch(arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
@@ -84,7 +84,7 @@ fn hold_ceiling(lock: &CeilingMutex<()>) {
     core::hint::black_box(());
 }
 
-/// The longest stretches of all CPUs, if there are any.
+/// Prints the longest sections of all CPUs, if there are any.
 pub(super) fn show() {
     let cpus = interrupts::all_cpus();
     let none = cpus.iter().all(|cpu| {

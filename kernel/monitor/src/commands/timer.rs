@@ -1,4 +1,4 @@
-//! `timer`: the clocks, and the local APIC's timer in each of its modes, without the queue of timers.
+//! `timer`: the clocks, and the local APIC timer in each of its modes, without the timer queue.
 
 use alloc::string::ToString;
 
@@ -9,14 +9,14 @@ use tocsin::timer::lapic::{self, CountError};
 use tocsin::timer::{self, Borrowed};
 use tocsin::{Machine, println, time};
 
-/// Length of the one-shot interval and of the periodic one, in nanoseconds.
+/// The one-shot interval and the period, in nanoseconds.
 const ONCE: u64 = 2_000_000;
 const PERIOD: u64 = 1_000_000;
 
-/// Periodic interrupts that are waited for.
+/// The number of periodic interrupts to wait for.
 const PERIODS: u64 = 10;
 
-/// How long to wait for interrupts before they count as missing, in nanoseconds.
+/// The timeout after which an interrupt counts as missing, in nanoseconds.
 const PATIENCE: u64 = 2_000_000_000;
 
 pub(super) fn timer(
@@ -54,8 +54,8 @@ pub(super) fn timer(
     Ok(())
 }
 
-/// Starts the timer, waits for `count` interrupts, one each `interval` nanoseconds, and prints how long
-/// it took.
+/// Starts the timer, waits for `count` interrupts at intervals of `interval` nanoseconds, and
+/// prints the elapsed time.
 fn show(
     timer: &Borrowed,
     mode: &str,
@@ -63,7 +63,8 @@ fn show(
     count: u64,
     start: impl FnOnce(&Borrowed) -> Result<(), CountError>,
 ) {
-    // Before the start: a virtual CPU may lose its turn for longer than the interval right after it.
+    // The count is read before the start, because a virtual CPU may be descheduled for longer than
+    // the interval immediately after it.
     let first = timer.ticks();
     let seen = || timer.ticks() - first;
     let begin = time::nanoseconds();

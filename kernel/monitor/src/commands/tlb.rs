@@ -1,7 +1,8 @@
-//! `tlb`: mappings that change while all CPUs have them in their TLBs.
+//! `tlb`: changes of mappings that all CPUs have in their TLBs.
 //!
-//! The kernel's own way is watched: between the change of the tables and the moment when the CPUs are told,
-//! each of them looks which of its pages still are as they were; then, when all have been told, again.
+//! The test observes the kernel's own TLB shootdown. After the change of the page tables and before
+//! the shootdown, each CPU checks which pages still have their old translations; after the
+//! shootdown, it checks again.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use tocsin::fn_cell::FnCell;
@@ -18,13 +19,13 @@ use tocsin::memory::tlb::{ForgetEverywhere, PAGE_LIMIT, Translations};
 use tocsin::memory::{MemoryError, mapping};
 use tocsin::{Machine, cancel, println};
 
-/// What the old frame holds.
+/// The contents of the old frame.
 const OLD: u64 = 0x0123_4567_89ab_cdef;
 
-/// What the new one holds.
+/// The contents of the new frame.
 const NEW: u64 = !OLD;
 
-/// How a mapping changes.
+/// The change of a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 enum Change {
@@ -40,27 +41,28 @@ impl Change {
         (Self::Absent, "absent"),
     ];
 
-    /// Whether the CPU that runs this can use the page at `address` as it was before the change.
+    /// Returns whether the CPU that runs this function can use the page at `address` as before the
+    /// change.
     fn is_stale(self, address: u64) -> bool {
-        // SAFETY: 1. The page is mapped to a frame of `run`'s or not at all.
+        // SAFETY: The page is mapped to a frame of `run` or not at all.
         let read = || unsafe { probe::read(address) };
         match self {
             Self::Absent => read().is_some(),
-            // SAFETY: 1. As above. 2. All CPUs write the same.
+            // SAFETY: As above. All CPUs write the same value.
             Self::ReadOnly => unsafe { probe::write(address, OLD) },
             Self::AnotherFrame => read() != Some(NEW),
         }
     }
 }
 
-/// What is being done, for the functions that run on other CPUs.
+/// The current change and number of pages, for the functions that run on other CPUs.
 static CHANGE: AtomicU64 = AtomicU64::new(0);
 static PAGES: AtomicU64 = AtomicU64::new(0);
 
-/// Pages that CPUs could use as before, before they were told.
+/// The number of stale pages of all CPUs before the shootdown.
 static STALE_BEFORE: AtomicU64 = AtomicU64::new(0);
 
-/// How CPUs are told.
+/// The kernel's TLB shootdown.
 static TELL: FnCell<ForgetEverywhere> = FnCell::empty();
 
 pub(super) fn tlb(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
@@ -87,8 +89,8 @@ pub(super) fn tlb(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
     Ok(())
 }
 
-/// Makes a change under the eyes of all CPUs. Returns on how many pages of how many CPUs it was not seen,
-/// before the CPUs were told and after.
+/// Makes a change while all CPUs check it. Returns the number of stale pages of all CPUs before the
+/// shootdown and after it.
 fn run(change: Change, pages: u64) -> Result<(u64, u64), MemoryError> {
     CHANGE.store(change as u64, Ordering::Relaxed);
     PAGES.store(pages, Ordering::Relaxed);
@@ -97,16 +99,16 @@ fn run(change: Change, pages: u64) -> Result<(u64, u64), MemoryError> {
     let [old, new] = frames;
     let result = old.and_then(|old| new.and_then(|new| change_watched(change, pages, [old, new])));
     for frame in frames.into_iter().flatten() {
-        // SAFETY: 1. It came from `frame_with`, and its mappings are gone.
+        // SAFETY: The frame was returned by `frame_with`, and its mappings have been removed.
         unsafe { frames::free(frame, FRAME) };
     }
     result
 }
 
-/// A frame whose first bytes are `value`.
+/// Returns a frame whose first bytes are `value`.
 fn frame_with(value: u64) -> Result<u64, MemoryError> {
     let frame = frames::allocate_zeroed_page()?;
-    // SAFETY: 1. The frame is this function's own, and the direct map shows it.
+    // SAFETY: The frame belongs to this function and is in the direct map.
     unsafe { frames::pointer::<u64>(frame).write_volatile(value) };
     Ok(frame)
 }
@@ -119,46 +121,48 @@ fn change_watched(
     let all = MAPPINGS..MAPPINGS + pages * FRAME;
     let each = || all.clone().step_by(FRAME as usize);
     for page in each() {
-        // SAFETY: 1. The frame is memory of the caller's, used through volatile accesses only.
+        // SAFETY: The frame is memory of the caller, which accesses it only with volatile
+        // operations.
         unsafe { mapping::map(page..page + FRAME, old, Use::Constant)? };
     }
-    // SAFETY: 1. Nothing but this test uses the pages, and it expects the change.
+    // SAFETY: Only this test uses the pages, and it expects the change.
     unsafe { mapping::protect(all.clone(), Use::Data)? };
-    // Into the TLBs, for writing too.
+    // Loads the translations into the TLBs, with write access.
     let writable = on_all_cpus(Change::ReadOnly);
     assert!(writable >= pages, "rights that were given are not there");
 
     let tell = hooks::forget_everywhere().expect("the kernel has set it");
     TELL.replace(Some(tell));
-    // SAFETY: `watch` calls the function before.
+    // SAFETY: `watch` calls the previous function.
     unsafe { hooks::set_forget_everywhere(watch) };
     let changed = match change {
-        // SAFETY: 1. Nothing but this test uses the pages, and it expects the change.
+        // SAFETY: Only this test uses the pages, and it expects the change.
         Change::ReadOnly => unsafe { mapping::protect(all.clone(), Use::Constant) },
-        // SAFETY: 1. As above.
+        // SAFETY: As above.
         Change::Absent | Change::AnotherFrame => unsafe { mapping::unmap(all.clone()) },
     };
-    // SAFETY: It was the function before.
+    // SAFETY: This is the previous function.
     unsafe { hooks::set_forget_everywhere(tell) };
     changed?;
     if change == Change::AnotherFrame {
         for page in each() {
-            // SAFETY: 1. The frame is memory of the caller's, used through volatile accesses only.
+            // SAFETY: The frame is memory of the caller, which accesses it only with volatile
+            // operations.
             unsafe { mapping::map(page..page + FRAME, new, Use::Data)? };
         }
     }
     let after = on_all_cpus(change);
     if change != Change::Absent {
-        // SAFETY: 1. Nothing uses the pages any more.
+        // SAFETY: The pages are no longer used.
         unsafe { mapping::unmap(all)? };
     }
     Ok((STALE_BEFORE.load(Ordering::Relaxed), after))
 }
 
-/// Stands in for the kernel's way of telling the CPUs: looks first, then does it.
+/// Replaces the kernel's TLB shootdown: checks the pages first, then calls it.
 fn watch(what: &Translations) {
     let number = CHANGE.load(Ordering::Relaxed);
-    // Until they are told, a page that gets another frame is only absent.
+    // Before the shootdown, a page that gets another frame is only absent.
     let change = if number == Change::ReadOnly as u64 {
         Change::ReadOnly
     } else {
@@ -171,7 +175,7 @@ fn watch(what: &Translations) {
     tell(what);
 }
 
-/// On how many pages of how many CPUs the change is not seen.
+/// Returns the number of stale pages of all CPUs.
 fn on_all_cpus(change: Change) -> u64 {
     let stale = AtomicU64::new(0);
     let look = || {

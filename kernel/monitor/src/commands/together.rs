@@ -1,5 +1,5 @@
-//! The ends of `fault` that take several CPUs: all at once, one among others that print, and CPUs that
-//! an NMI cannot stop.
+//! The fatal cases of `fault` that involve several CPUs: all CPUs panic at once, one panics while
+//! others print, and CPUs that an NMI cannot stop.
 
 use core::arch::asm;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -8,10 +8,10 @@ use tocsin::cpu::{self, ending};
 use tocsin::ipi::{jobs, nmi};
 use tocsin::{println, smp, time};
 
-/// How long a CPU waits for the others before it goes on without them, in nanoseconds.
+/// The timeout after which a CPU continues without the others, in nanoseconds.
 const PATIENCE: u64 = 20_000_000_000;
 
-/// Lines for each other CPU that are printed before one panics.
+/// The number of lines that each other CPU prints before one panics.
 const LINES: u64 = 20;
 
 static ARRIVED: AtomicU32 = AtomicU32::new(0);
@@ -28,7 +28,7 @@ fn others() -> impl Iterator<Item = u32> {
 /// All CPUs panic at once.
 pub(super) fn panic_all() {
     ARRIVED.store(0, Ordering::Release);
-    // The jobs never end.
+    // Never returns: the jobs do not end.
     let _ = jobs::run_on_all(|cpu| {
         let all = others().count() as u32 + 1;
         ARRIVED.fetch_add(1, Ordering::AcqRel);
@@ -42,7 +42,7 @@ pub(super) fn panic_all() {
     });
 }
 
-/// This CPU panics while all others print.
+/// This CPU panics while all other CPUs print.
 pub(super) fn panic_among_printers() {
     static OWN: AtomicU32 = AtomicU32::new(0);
     PRINTED.store(0, Ordering::Relaxed);
@@ -69,22 +69,22 @@ fn print_for_ever(cpu: u64) -> ! {
     }
 }
 
-/// This CPU panics; all others, in their NMI handlers, where no NMI can stop them, panic or fault when
-/// it has begun.
+/// This CPU panics. All other CPUs are in their NMI handlers, where no NMI can stop them, and panic
+/// or fault after this CPU has started its panic stop.
 pub(super) fn panic_before_others() {
     extern "C" fn end_after(_: usize) {
         ARRIVED.fetch_add(1, Ordering::AcqRel);
         time::wait_until(PATIENCE, ending::is_elsewhere);
         let cpu = cpu::current().id();
         assert!(cpu.is_multiple_of(2), "CPU {cpu} panics after another");
-        // SAFETY: 1. #UD ends the kernel.
+        // SAFETY: #UD is fatal.
         unsafe { asm!("ud2") };
     }
     interrupt_others(end_after);
     panic!("CPU {} panics before the others", cpu::current().id());
 }
 
-/// This CPU panics; all others stay in their NMI handlers, and cannot be stopped.
+/// This CPU panics. All other CPUs stay in their NMI handlers, and cannot be stopped.
 pub(super) fn panic_among_silent() {
     extern "C" fn stay(_: usize) {
         ARRIVED.fetch_add(1, Ordering::AcqRel);
@@ -96,11 +96,11 @@ pub(super) fn panic_among_silent() {
     panic!("CPU {} panics, and nobody hears", cpu::current().id());
 }
 
-/// Lets all others call `function` in their NMI handlers, and waits until they do.
+/// Makes all other CPUs call `function` in their NMI handlers, and waits until they do.
 fn interrupt_others(function: cpu::nmi::Function) {
     ARRIVED.store(0, Ordering::Release);
     for cpu in others() {
-        // SAFETY: the functions here count in an atomic, and stay.
+        // SAFETY: The functions in this module increment an atomic counter, and do not return.
         if let Err(error) = unsafe { nmi::call(cpu, function, 0) } {
             println!("fault: {error}");
         }

@@ -1,5 +1,5 @@
-//! More deferred work than a CPU can take, from all CPUs and four levels of each: what is accepted is
-//! done once, in the order of each producer; what is refused is counted.
+//! More deferred work than a CPU can accept, from four levels of every CPU. Accepted work must be
+//! done once, in the order of each producer; refused work is counted.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -14,43 +14,45 @@ use tocsin::ipi::{jobs, nmi};
 use tocsin::line::{Line, Request, Source};
 use tocsin::{cpu, deferred, priority, smp, time};
 
-/// Pieces that the CPU which gets all makes in its thread: more than the queue has room for.
+/// The number of work items that the target CPU produces in its thread, which exceeds the capacity
+/// of the queue.
 const ROUNDS: u64 = 200;
 
-/// Pieces that each other CPU makes in its thread.
+/// The number of work items that each other CPU produces in its thread.
 fn rounds_elsewhere() -> u64 {
     (400 / numbers().count().max(1) as u64).clamp(8, ROUNDS)
 }
 
-/// Levels that each CPU makes work at: a thread, a handler of class 6, a called function of class 13, NMI.
+/// The number of levels at which each CPU produces work: a thread, a handler of class 6, a called
+/// function of class 13, and NMI.
 const LEVELS: usize = 4;
 
-/// One CPU at one level: what it makes is done in order.
+/// One level of one CPU. Its work must be done in order.
 #[derive(Debug, Default)]
 struct Producer {
-    /// Pieces that were accepted: also the number of the next.
+    /// The number of accepted work items, which is also the number of the next.
     accepted: AtomicU64,
     refused: AtomicU64,
-    /// Pieces that have been done: also the number of the one that must come next.
+    /// The number of completed work items, which is also the number that must come next.
     done: AtomicU64,
 }
 
-/// By CPU number and level.
+/// The producers, by CPU number and level.
 static PRODUCERS: Once<Vec<[Producer; LEVELS]>> = Once::new();
 
 static OUT_OF_ORDER: AtomicU64 = AtomicU64::new(0);
 
-/// The CPU that gets all the work.
+/// The CPU that receives all the work.
 static TARGET: AtomicU32 = AtomicU32::new(0);
 
-/// What came of it.
+/// The result of the test.
 pub(super) struct Outcome {
     target: u32,
     accepted: u64,
     refused: u64,
     done: u64,
     out_of_order: u64,
-    /// As the queue itself has it.
+    /// The counts of the queue itself.
     counted: deferred::Counts,
 }
 
@@ -73,7 +75,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Floods the last CPU. In a thread of the monitor.
+/// Floods the last CPU. The caller runs in a thread of the monitor.
 pub(super) fn run() -> Result<Outcome, CommandError> {
     let last = numbers().last().unwrap_or(0);
     let producers = PRODUCERS.call_once(|| (0..=last).map(|_| Default::default()).collect());
@@ -107,10 +109,10 @@ pub(super) fn run() -> Result<Outcome, CommandError> {
     })
 }
 
-/// Makes work on the CPU that runs this, at all levels.
+/// Produces work at all levels of the CPU that runs this function.
 fn produce_here(_: u64) {
     let own = cpu::current().id();
-    // Until it has produced all, the target does nothing of it: its queue overflows.
+    // The target handles no work until it has produced all of its own, so its queue overflows.
     let lowest = PriorityClass::LOWEST_USABLE;
     let held = (own == TARGET.load(Ordering::Relaxed)).then(|| priority::raise(lowest));
     let class = PriorityClass::new(6).unwrap_or(lowest);
@@ -135,13 +137,14 @@ fn produce_here(_: u64) {
             call_here(produce_called, 2);
         }
         if round.is_multiple_of(8) {
-            // One that is still to answer the last is left alone.
-            // SAFETY: the function uses atomics, and `defer`, which is for any context.
+            // Fails if the CPU has not yet handled the last call, and is then not repeated.
+            // SAFETY: The function uses atomics, and `defer`, which may be called in any context.
             let _ = unsafe { nmi::call(own, produce_called, 3) };
         }
     }
     drop(held);
-    // Its last message has come when it is gone, and a call and an NMI to oneself come at once.
+    // The drop of the line waits for its last interrupt. A call and an NMI to this CPU are
+    // delivered immediately.
     drop(line);
 }
 
@@ -149,7 +152,7 @@ extern "C" fn produce_called(level: usize) {
     produce(level);
 }
 
-/// Puts the next piece of this CPU's and this level off.
+/// Defers the next work item of this CPU and level.
 fn produce(level: usize) {
     let own = cpu::current().id() as usize;
     let Some(producer) = PRODUCERS.get().and_then(|all| all.get(own)?.get(level)) else {
@@ -162,7 +165,7 @@ fn produce(level: usize) {
     let made = if own as u32 == target {
         deferred::defer(work, argument)
     } else if level == LEVELS - 1 {
-        // An NMI may not send to others.
+        // An NMI handler must not send to other CPUs.
         return;
     } else {
         deferred::defer_on(target, work, argument)

@@ -1,4 +1,4 @@
-//! The kinds of things that CPUs send each other.
+//! The kinds of interrupts between CPUs.
 
 use crate::raw;
 use core::fmt;
@@ -12,10 +12,10 @@ use tocsin::ipi::{Targets, call, nmi, reschedule};
 use tocsin::line::{Line, Request, Source};
 use tocsin::{cpu, deferred, priority};
 
-/// A vector of the lowest class that nobody else uses.
+/// A vector of the lowest class that is reserved for this test.
 const VECTOR: Vector = Vector(0x2b);
 
-/// A kind.
+/// A kind of interrupt between CPUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(super) enum Kind {
@@ -41,7 +41,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// All, in the order of their numbers.
+    /// All kinds, in the order of their numbers.
     pub(super) const ALL: [Self; 19] = [
         Self::CallOneAndWait,
         Self::CallOne,
@@ -89,7 +89,7 @@ impl Kind {
     }
 }
 
-/// Answers the vector that the kinds use.
+/// Registers the handler of the vector that the kinds use.
 pub(super) fn set_up() {
     extern "C" fn came(_: usize, _: u8) {
         received(CURRENT_IPI.load(Ordering::Relaxed));
@@ -97,10 +97,10 @@ pub(super) fn set_up() {
     raw::register(VECTOR, came);
 }
 
-/// The number of the kind of fixed IPI that is being sent; one at a time.
+/// The number of the kind of fixed IPI that is being sent; only one is sent at a time.
 static CURRENT_IPI: AtomicUsize = AtomicUsize::new(0);
 
-/// Notes that something of the kind of this number has come.
+/// Counts the receipt of an interrupt of the kind with this number.
 fn received(kind: usize) {
     super::ACCOUNTS[kind]
         .received
@@ -111,7 +111,7 @@ extern "C" fn called(kind: usize) {
     received(kind);
 }
 
-/// Sends all of one kind that is for this CPU to send; `kind` is its number.
+/// Sends all interrupts of one kind that this CPU must send; `kind` is its number.
 pub(super) fn send(kind: u64) {
     let own = cpu::current().id();
     let Some(&kind) = usize::try_from(kind)
@@ -173,7 +173,7 @@ pub(super) fn send(kind: u64) {
     }
 }
 
-/// Calls all others while these do the same.
+/// Calls all other CPUs while they do the same.
 pub(super) fn send_together(_: u64) {
     let count = numbers().count() as u64;
     for _ in 0..rounds(count) {
@@ -181,10 +181,10 @@ pub(super) fn send_together(_: u64) {
     }
 }
 
-/// Has each CPU tell each to reschedule.
+/// Sends a reschedule IPI from each CPU to each.
 ///
-/// The senders are called, because a job would wake them by the same interrupt. Those of the jobs before
-/// are over: the work that came after them, at a lower vector, has been done.
+/// The senders run in a call, because a job would wake them with the same IPI. The IPIs of earlier
+/// jobs have been handled: the deferred work that followed them, at a lower vector, has been done.
 pub(super) fn reschedule_each() {
     let kind = Kind::Reschedule;
     reschedule::set_hook(|| received(Kind::Reschedule as usize));
@@ -204,17 +204,17 @@ pub(super) fn reschedule_each() {
     reschedule::set_hook(|| ());
 }
 
-/// Rounds from each CPU to each: less where there are many.
+/// The number of rounds from each CPU to each, which decreases with the number of CPUs.
 fn rounds(cpus: u64) -> u64 {
     (300 / (cpus * cpus)).clamp(1, 20)
 }
 
-/// Some of the CPUs: with the next round's, all.
+/// Returns a subset of the CPUs. The sets of two consecutive rounds together contain all CPUs.
 fn set_for(own: u32, round: u64) -> CpuSet {
     let mut set = CpuSet::EMPTY;
     for (cpu, place) in numbers().zip(u64::from(own) + round..) {
         if place.is_multiple_of(2) {
-            // Numbers of CPUs have room.
+            // Cannot fail: the set has room for every CPU number.
             let _ = set.insert(cpu);
         }
     }
@@ -225,7 +225,7 @@ fn begin(kind: Kind, count: u64) {
     account(kind).sent.fetch_add(count, Ordering::Relaxed);
 }
 
-/// Takes back what was not sent.
+/// Corrects the account if the interrupts were not sent.
 fn end(kind: Kind, count: u64, is_sent: bool) {
     if !is_sent {
         account(kind).refused.fetch_add(count, Ordering::Relaxed);
@@ -253,7 +253,7 @@ fn make_call<'a>(kind: Kind, targets: impl Into<Targets<'a>>, count: u64) {
     }
 }
 
-/// Sends a fixed IPI and waits until it has come: two at once may merge.
+/// Sends a fixed IPI and waits until it has been received, because two pending IPIs may merge.
 fn interrupt<'a>(kind: Kind, targets: impl Into<Targets<'a>>, count: u64) {
     CURRENT_IPI.store(kind as usize, Ordering::Relaxed);
     begin(kind, count);
@@ -263,13 +263,13 @@ fn interrupt<'a>(kind: Kind, targets: impl Into<Targets<'a>>, count: u64) {
 
 fn call_by_nmi(cpu: u32) {
     begin(Kind::Nmi, 1);
-    // SAFETY: the function counts in an atomic.
+    // SAFETY: The function only increments an atomic counter.
     let is_sent = unsafe { nmi::call(cpu, called, Kind::Nmi as usize) }.is_ok();
     end(Kind::Nmi, 1, is_sent);
     account(Kind::Nmi).wait();
 }
 
-/// Sends messages to a line of its own on `cpu`, each when the last has come.
+/// Sends messages to a line of its own on `cpu`, each when the last one has been received.
 fn through_line(cpu: u32, rounds: u64) {
     let Some(class) = PriorityClass::new(6) else {
         return;
@@ -281,7 +281,7 @@ fn through_line(cpu: u32, rounds: u64) {
         cpu,
     };
     let Ok(line) = Line::new(request, || received(Kind::Line as usize)) else {
-        // Shows as nothing sent.
+        // The table then shows that nothing was sent.
         return;
     };
     for _ in 0..rounds {
@@ -291,7 +291,7 @@ fn through_line(cpu: u32, rounds: u64) {
     }
 }
 
-/// What has become of signals that could not be told apart.
+/// The result of reschedule IPIs that merged while they were pending.
 pub(super) struct Merged {
     sent: u64,
     ran: u64,
@@ -309,7 +309,7 @@ impl fmt::Display for Merged {
     }
 }
 
-/// Tells this CPU to reschedule while it cannot; says how often it then did.
+/// Sends reschedule IPIs to this CPU while CR8 masks them. Returns how often it then rescheduled.
 pub(super) fn merged() -> Merged {
     static RAN: AtomicU64 = AtomicU64::new(0);
     const SENT: u64 = 5;
@@ -319,11 +319,12 @@ pub(super) fn merged() -> Merged {
     });
     let raised = priority::raise(PriorityClass::HIGHEST);
     for _ in 0..SENT {
-        // The CPU that runs this is online.
+        // Cannot fail: this CPU is online.
         let _ = reschedule::send(cpu::current().id());
     }
     drop(raised);
-    // Lowering CR8 delivers what waits before the next instruction; a call by interrupt comes after.
+    // When CR8 is lowered, pending interrupts are delivered before the next instruction. A call by
+    // interrupt is delivered after them.
     let _ = call::run(Targets::Others, || ());
     reschedule::set_hook(|| ());
     Merged {

@@ -1,4 +1,5 @@
-//! `ipi`: all that CPUs send each other, from each to each, with what was sent compared with what came.
+//! `ipi`: all kinds of interrupts between CPUs, from each to each, with a comparison of the numbers
+//! sent and received.
 
 mod flood;
 mod kinds;
@@ -10,17 +11,17 @@ use kinds::Kind;
 use tocsin::ipi::{call, jobs};
 use tocsin::{Machine, cancel, cpu, deferred, println, smp, time};
 
-/// How long what was sent may take to come, in nanoseconds.
+/// The timeout for an interrupt to be received, in nanoseconds.
 const PATIENCE: u64 = 5_000_000_000;
 
-/// What was sent and what came, of one kind.
+/// The numbers of interrupts of one kind that were sent and received.
 #[derive(Debug)]
 struct Account {
     sent: AtomicU64,
     received: AtomicU64,
-    /// What the receiver had no room for; it is not among what was sent.
+    /// The number that the receiver refused because its queue was full. They do not count as sent.
     refused: AtomicU64,
-    /// Set when something did not come in time.
+    /// Whether an interrupt was not received in time.
     given_up: AtomicBool,
 }
 
@@ -45,7 +46,8 @@ impl Account {
         self.given_up.load(Ordering::Relaxed)
     }
 
-    /// Waits until all that was sent has come, but not for ever: what is missing shows in the table.
+    /// Waits until everything that was sent has been received, or until a timeout. The table shows
+    /// what is missing.
     fn wait(&self) {
         let have_come =
             || self.received.load(Ordering::Acquire) >= self.sent.load(Ordering::Relaxed);
@@ -87,7 +89,7 @@ pub(super) fn ipi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
     let flood = flood::run()?;
 
     println!("  interrupts to all CPUs are sent {}", smp::broadcast());
-    // Only now, so that what came twice shows, too.
+    // The table is printed at the end, so that duplicates show too.
     println!(
         "  {:<40}  {:>7}  {:>8}  {:>7}",
         "what", "sent", "received", "refused"
@@ -113,7 +115,7 @@ pub(super) fn ipi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
     Ok(())
 }
 
-/// What has been put off on each CPU since the kernel started.
+/// Prints the counts of deferred work of each CPU since the kernel started.
 fn show_work() {
     println!("  work put off   accepted       done    refused");
     for online in smp::all() {
@@ -127,7 +129,7 @@ fn show_work() {
     }
 }
 
-/// The numbers of the CPUs that are online.
+/// Returns the numbers of the online CPUs.
 fn numbers() -> impl Iterator<Item = u32> + Clone {
     smp::all().iter().map(|online| online.cpu.id())
 }

@@ -1,5 +1,5 @@
-//! `pci edu`, `pci port`, `pci virtio`: devices that interrupt by message and by pin, with both ends
-//! counted.
+//! `pci edu`, `pci port`, `pci virtio`: devices that interrupt by message and by pin, counted on
+//! both ends.
 
 use alloc::format;
 use alloc::string::String;
@@ -16,13 +16,13 @@ use crate::drivers::{CountedLine, Held};
 use tocsin::pci::PciError;
 use tocsin::{Machine, cancel, println, smp, time};
 
-/// How long an interrupt may take before it counts as lost, in nanoseconds.
+/// The timeout after which an interrupt counts as lost, in nanoseconds.
 const PATIENCE: u64 = 2_000_000_000;
 
-/// Priority class of the devices' lines.
+/// The priority class of the devices' lines.
 pub(super) const CLASS: PriorityClass = PriorityClass::new(5).expect("a class is 0 to 15");
 
-/// The number whose factorial `edu` computes, and what it must be.
+/// The number whose factorial `edu` computes, and the expected result.
 const FACTORIAL: (u32, u32) = (10, 3_628_800);
 
 pub(super) fn edu(machine: &Machine, count: u32, cpu: u32) -> Result<(), PciError> {
@@ -51,7 +51,7 @@ pub(super) fn edu(machine: &Machine, count: u32, cpu: u32) -> Result<(), PciErro
     Ok(())
 }
 
-/// Has the device compute, and checks the result and the interrupt that tells of it.
+/// Makes the device compute, and checks the result and the interrupt that reports it.
 fn computed(address: Address, answered: &Answered) -> Result<(), PciError> {
     let (number, expected) = FACTORIAL;
     let (result, tally) = answered.factorial(number);
@@ -95,14 +95,14 @@ pub(super) fn virtio(_: &Machine, count: u32, cpu: u32) -> Result<(), PciError> 
     Ok(())
 }
 
-/// The lowest other CPU, and this one again; nothing, if it is alone.
+/// Returns the lowest other CPU, and this one again; nothing, if there is no other CPU.
 fn there_and_back(cpu: u32) -> Vec<u32> {
     let others = smp::all().iter().map(|online| online.cpu.id());
     let other = others.filter(|&other| other != cpu).min();
     other.map_or(Vec::new(), |other| alloc::vec![other, cpu])
 }
 
-/// Makes `count` requests, fewer if cancelled, and checks that each was answered by one message.
+/// Makes `count` requests, or fewer if cancelled, and checks that each causes one message.
 fn fill(rng: &VirtioRng, count: u32) -> Result<(), PciError> {
     let before = begin("MSI-X", rng.counted());
     let (mut sent, mut bytes, mut answered) = (0, 0, 0);
@@ -139,7 +139,7 @@ pub(super) fn port(_: &Machine, count: u32, cpu: u32) -> Result<(), PciError> {
     Ok(())
 }
 
-/// Gives `count` commands, fewer if cancelled, and checks that each was answered by one message.
+/// Sends `count` commands, or fewer if cancelled, and checks that each causes one message.
 fn command(port: &Port, count: u32) -> Result<(), PciError> {
     let before = begin("MSI", port.counted());
     let (mut sent, mut answered) = (0, 0);
@@ -158,10 +158,11 @@ fn command(port: &Port, count: u32) -> Result<(), PciError> {
     )
 }
 
-/// What a line has counted: itself, and with those before it.
+/// The number of interrupts that the line counted, and the number of messages that the driver
+/// counted.
 type Counts = (u64, u64);
 
-/// Says where messages will come, and what has come so far.
+/// Prints the target of the messages, and returns the current counts.
 fn begin(kind: &str, counted: &CountedLine) -> Counts {
     let line = counted.line();
     let (vector, cpu) = (line.vector(), line.cpu());
@@ -174,7 +175,8 @@ fn begin(kind: &str, counted: &CountedLine) -> Counts {
     (line.counts().claimed, counted.received())
 }
 
-/// Says what has come since, and checks that it was as much as was sent.
+/// Prints the number of messages received since `before`, and checks that it equals the number
+/// sent.
 fn end(
     address: Address,
     what: &str,
@@ -185,7 +187,7 @@ fn end(
 ) -> Result<(), PciError> {
     let sent = u64::from(count);
     let claimed = || counted.line().counts().claimed - before.0;
-    // The line counts when the handler has counted.
+    // The line counts an interrupt after the handler has counted it.
     time::wait_until(PATIENCE, || claimed() >= sent);
     let received = counted.received() - before.1;
     println!("    {what}: {received} messages received");

@@ -1,4 +1,4 @@
-//! `pci`: the functions of the machine.
+//! `pci`: the PCI functions of the machine.
 
 mod devices;
 mod shared;
@@ -13,10 +13,10 @@ use crate::command::{Arguments, CommandError};
 use tocsin::pci::{self, Function};
 use tocsin::{Machine, println};
 
-/// Interrupts that are raised, unless a number is given.
+/// The default number of interrupts.
 const COUNT: u32 = 10;
 
-/// The most that can be asked for: each has its own value in the device's 32 bits.
+/// The maximum number of interrupts: each has a different value in the device's 32 bits.
 const MAX_COUNT: u64 = 1_000_000;
 
 pub(super) fn pci(
@@ -47,12 +47,12 @@ pub(super) fn pci(
     device(machine, count, cpu).map_err(CommandError::Pci)
 }
 
-/// How many interrupts, and the number of the CPU that is to answer them.
+/// Parses the number of interrupts, and the number of the CPU that handles them.
 fn numbers(arguments: &mut Arguments<'_>) -> Result<(u32, u32), CommandError> {
     let count = arguments.number(MAX_COUNT)?;
     let cpu = arguments.number(u32::MAX.into())?;
     arguments.end()?;
-    // `number` keeps both within 32 bits.
+    // The casts are lossless: `number` limits both values to 32 bits.
     let count = count.map_or(COUNT, |count| count as u32);
     Ok((count, cpu.map_or(0, |cpu| cpu as u32)))
 }
@@ -106,14 +106,14 @@ fn row(function: &Function) -> String {
         header.device,
         header.class.name(),
         or_dash(header.pin.map(|pin| pin.to_string())),
-        // Without a pin the line register means nothing.
+        // Without a pin, the line register has no meaning.
         or_dash(header.pin.and(header.line).map(|line| line.to_string())),
         or_dash(function.msi.map(|msi| msi.messages().to_string())),
         or_dash(function.msix.map(|msix| msix.messages().to_string())),
     )
 }
 
-/// The ranges and buses behind a function.
+/// Returns the BARs and the secondary buses of a function.
 fn places(function: &Function) -> Vec<String> {
     let bars = function.bars.iter();
     let mut places: Vec<_> = bars.map(|(index, bar)| format!("{index}: {bar}")).collect();
@@ -193,7 +193,7 @@ fn show_one(function: &Function) {
     }
 }
 
-/// More of the capability at `offset`, if it is that of MSI or MSI-X.
+/// Returns the details of the capability at `offset`, if it is that of MSI or MSI-X.
 fn details(function: &Function, offset: u8) -> String {
     let is_at = |control: u16| control == u16::from(offset);
     if let Some(msi) = function.msi.filter(|msi| is_at(msi.control())) {

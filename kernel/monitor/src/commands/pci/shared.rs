@@ -1,4 +1,4 @@
-//! `pci shared`: two `edu` devices whose pins are wired to one input, each with both ends counted.
+//! `pci shared`: two `edu` devices whose pins are wired to the same input, counted on both ends.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -9,10 +9,10 @@ use tocsin::line::{Claim, Member, Request, SharedLine, Source};
 use tocsin::pci::PciError;
 use tocsin::{Machine, cancel, println, time};
 
-/// What the devices raise when they do so at once: neither is 0, nor has bit 0 set.
+/// The values that the devices raise at the same time. They must not be 0 or have bit 0 set.
 const VALUES: (u32, u32) = (2, 4);
 
-/// How long to wait for an interrupt before it counts as lost, in nanoseconds.
+/// The timeout after which an interrupt counts as lost, in nanoseconds.
 const PATIENCE: u64 = 2_000_000_000;
 
 pub(super) fn shared(machine: &Machine, count: u32, cpu: u32) -> Result<(), PciError> {
@@ -38,7 +38,7 @@ pub(super) fn shared(machine: &Machine, count: u32, cpu: u32) -> Result<(), PciE
     check(addresses.1, "second alone", second.raise(count))?;
     at_once(&line, &first, &second, count)?;
 
-    // A handler comes and goes while interrupts are on their way.
+    // A handler is added and removed while interrupts are in transit.
     drop(first);
     let mut all = Tally::default();
     for _ in (0..count).take_while(|_| !cancel::is_requested()) {
@@ -47,7 +47,7 @@ pub(super) fn shared(machine: &Machine, count: u32, cpu: u32) -> Result<(), PciE
     check(addresses.1, "second, while a handler comes and goes", all)
 }
 
-/// Two devices with one input, and the input.
+/// Returns two devices with the same input, and that input.
 fn pair(machine: &Machine) -> Result<(Source, Arc<Edu>, Arc<Edu>), PciError> {
     let mut seen: Vec<(Source, Arc<Edu>)> = Vec::new();
     loop {
@@ -63,7 +63,8 @@ fn pair(machine: &Machine) -> Result<(Source, Arc<Edu>, Arc<Edu>), PciError> {
     }
 }
 
-/// Both raise while the input is masked; then one interrupt is for both.
+/// Both devices raise an interrupt while the input is masked; both are then handled in one
+/// interrupt.
 fn at_once(
     line: &SharedLine,
     first: &Answered<Member>,

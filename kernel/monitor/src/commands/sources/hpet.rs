@@ -1,4 +1,4 @@
-//! The HPET: every comparator, in every way that it has.
+//! The HPET: every comparator, in each mode that it supports.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -12,11 +12,11 @@ use tocsin::devices::hpet::{Comparator, Event, Hpet, Way};
 use tocsin::devices::pit::Pit;
 use tocsin::{cancel, println, time};
 
-/// The time of a one-shot and of a period, in nanoseconds.
+/// The one-shot time and the period, in nanoseconds.
 const TIME: u64 = 1_000_000;
 
 pub(super) fn hpet(run: &mut Run<'_>) -> Result<(), DeviceError> {
-    // Firmware may have left the PIT at work, which has a comparator's pin on many boards.
+    // Firmware may have left the PIT running, which shares a comparator's pin on many boards.
     let _silenced = Pit::claim();
     let comparators = Hpet::claim()?;
     let abilities: Vec<_> = comparators
@@ -39,15 +39,15 @@ pub(super) fn hpet(run: &mut Run<'_>) -> Result<(), DeviceError> {
     Ok(())
 }
 
-/// Claims the comparator of this number.
+/// Claims the comparator with this number.
 fn take(number: u8) -> Result<Comparator, DeviceError> {
     let mut all = Hpet::claim()?.into_iter();
     let found = all.find(|comparator| comparator.number() == number);
     Ok(found.expect("the number of comparators does not change"))
 }
 
-/// The comparator at the first of its pins that is free and can be triggered so. Each comparator begins
-/// at another one.
+/// Returns the comparator at the first of its pins that is free and supports the trigger mode. The
+/// search starts at a different pin for each comparator.
 fn at_any_pin(run: &Run<'_>, number: u8, trigger: Trigger) -> Result<Event, DeviceError> {
     let mut routes: Vec<Gsi> = take(number)?.routes().collect();
     if routes.is_empty() {
@@ -85,9 +85,9 @@ fn drive(run: &mut Run<'_>, number: u8, way: &str, mut event: Event) -> Result<(
         } else if late == run.count {
             break;
         } else {
-            // The moment had passed before all was set, and nothing was raised.
+            // The time had passed before the comparator was set, and no interrupt was raised.
             late += 1;
-            // Or an emulator raises it after all, and is late with that.
+            // An emulator may still raise it, late.
             run.settle(0);
             raised = received(event.line()) - begin.received;
         }
@@ -118,10 +118,11 @@ fn drive(run: &mut Run<'_>, number: u8, way: &str, mut event: Event) -> Result<(
             // The comparator keeps its value, and no period ends after this.
             event.stop();
             let ended = event.periods(periods);
-            // What was raised last arrives, if only to find that it was taken back.
+            // The last interrupt that was raised arrives, even if the device has deasserted it by
+            // then.
             run.settle(0);
             let ends = if is_level {
-                // Each was asserted until it was answered.
+                // Each interrupt was asserted until it was handled.
                 Ends {
                     empty: 1,
                     ..Ends::all(event.acknowledged() - before)
@@ -138,8 +139,8 @@ fn drive(run: &mut Run<'_>, number: u8, way: &str, mut event: Event) -> Result<(
     Ok(())
 }
 
-/// A masked level waits. A message is lost, but an emulator may send it when the comparator is let
-/// go again.
+/// Checks a masked comparator. A level stays pending. A message is lost, but an emulator may send
+/// it when the comparator is unmasked.
 fn masked(
     run: &mut Run<'_>,
     what: &str,

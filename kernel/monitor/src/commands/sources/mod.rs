@@ -1,5 +1,5 @@
-//! `sources`: drives every device of the machine that interrupts by a pin or as the HPET does, with
-//! both ends counted.
+//! `sources`: drives every device of the machine that interrupts by a pin or as the HPET does, and
+//! counts the interrupts on both ends.
 
 mod hpet;
 mod others;
@@ -22,22 +22,22 @@ use tocsin::line::Line;
 use tocsin::timer::{Mode, Timer};
 use tocsin::{Machine, cancel, cpu, println, time};
 
-/// Interrupts that are raised, unless a number is given.
+/// The default number of interrupts.
 const COUNT: u64 = 10;
 
-/// The most that can be asked for.
+/// The maximum number of interrupts.
 const MAX_COUNT: u64 = 10_000;
 
-/// Priority class of the devices' lines.
+/// The priority class of the devices' lines.
 const CLASS: PriorityClass = PriorityClass::new(5).expect("a class is 0 to 15");
 
-/// How long an interrupt may take before it counts as lost, in nanoseconds.
+/// The timeout after which an interrupt counts as lost, in nanoseconds.
 const PATIENCE: u64 = 2_000_000_000;
 
-/// How long to look for an interrupt that must not come, in nanoseconds.
+/// The time to watch for an interrupt that must not arrive, in nanoseconds.
 const GRACE: u64 = 2_000_000;
 
-/// A kind of source: its name, and what drives it.
+/// The driver function of a kind of source.
 type Driver = fn(&mut Run<'_>) -> Result<(), DeviceError>;
 
 const SOURCES: [(&str, Driver); 6] = [
@@ -49,13 +49,13 @@ const SOURCES: [(&str, Driver); 6] = [
     ("virtio", others::virtio),
 ];
 
-/// What is asked for, and how it goes.
+/// The parameters and the state of a run.
 struct Run<'a> {
     machine: &'a Machine,
     count: u64,
     class: PriorityClass,
     cpu: u32,
-    /// Rows in which the numbers are wrong.
+    /// The number of rows with incorrect counts.
     problems: usize,
 }
 
@@ -75,7 +75,7 @@ pub(super) fn sources(
         machine,
         count,
         class: CLASS,
-        // `number` keeps it within 32 bits.
+        // The cast is lossless: `number` limits the value to 32 bits.
         cpu: cpu.map_or_else(|| cpu::current().id(), |cpu| cpu as u32),
         problems: 0,
     };
@@ -104,7 +104,7 @@ pub(super) fn sources(
     }
 }
 
-/// How often each is to come; where a name may stand in its place, the error says so.
+/// Parses the number of interrupts. If a name is allowed instead, the error says so.
 fn parse_count(word: &str, or_name: bool) -> Result<u64, CommandError> {
     let number = script::parse_number(word).ok();
     number
@@ -126,7 +126,7 @@ fn names() -> String {
     SOURCES.map(|(name, _)| name).join(", ")
 }
 
-/// What a row began with.
+/// The values at the start of a row.
 struct Begin {
     time: u64,
     received: u64,
@@ -143,16 +143,16 @@ impl Begin {
     }
 }
 
-/// What the two ends of a source have counted.
+/// The counts of a source, which limit the counts of the line.
 struct Ends {
     raised: u64,
-    /// How many of them must arrive.
+    /// The minimum number of interrupts that must arrive.
     least: u64,
-    /// How many may.
+    /// The maximum number of interrupts that may arrive.
     most: u64,
-    /// How many more may arrive for which the device shows no reason.
+    /// The number of additional interrupts that may arrive without a reason in the device.
     empty: u64,
-    /// Whether the number of those raised is only what a clock says.
+    /// Whether the number of raised interrupts is only an estimate from a clock.
     is_estimate: bool,
 }
 
@@ -168,8 +168,8 @@ impl Ends {
         }
     }
 
-    /// Some may have merged with one that waited, as edges and messages do; at least one must arrive.
-    /// One more may have been raised meanwhile.
+    /// Some may have merged with a pending one, as edges and messages do; at least one must arrive.
+    /// One more may have been raised in the meantime.
     fn merging(raised: u64) -> Self {
         Self {
             raised,
@@ -187,7 +187,7 @@ impl Ends {
         }
     }
 
-    /// At least one must arrive; how many were raised is an estimate.
+    /// At least one must arrive; the number of raised interrupts is an estimate.
     fn estimated(raised: u64) -> Self {
         Self {
             least: 1,
@@ -199,7 +199,7 @@ impl Ends {
 }
 
 impl Run<'_> {
-    /// Shows a row, and checks it.
+    /// Prints a row, and checks it.
     fn row(&mut self, what: &str, line: &Line, begin: &Begin, ends: &Ends) {
         let seen = line.describe();
         let received = seen.counts.claimed - begin.received;
@@ -230,11 +230,13 @@ impl Run<'_> {
         }
     }
 
-    /// Waits until all is answered that devices raise in the next `duration` nanoseconds.
+    /// Waits until all interrupts that devices raise in the next `duration` nanoseconds have been
+    /// handled.
     ///
-    /// A device that an emulator makes shows at once that its moment has come, but interrupts only when the
-    /// host lets it: as the local APIC's timer does, and the earlier deadline first. So a timer is
-    /// waited for. Then the CPU's thread runs, after all handlers.
+    /// An emulated device shows immediately that its time has come, but interrupts only when the
+    /// host runs the emulator. The local APIC timer behaves in the same way, and earlier deadlines
+    /// come first, so this function waits for a timer. It then runs a job in the CPU's thread,
+    /// which runs after all handlers.
     fn settle(&self, duration: u64) {
         let has_fired = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&has_fired);
@@ -252,7 +254,7 @@ impl Run<'_> {
             println!("  no timer to wait by: {error}");
             time::spin_for(duration.max(GRACE));
         }
-        // If it is not online, the line could not have been made.
+        // Cannot fail: if the CPU were offline, the line could not have been created.
         let _ = jobs::run_on(self.cpu, jobs::NOTHING);
     }
 
@@ -266,13 +268,13 @@ impl Run<'_> {
     }
 }
 
-/// All that has come of a line for a reason that the device showed.
+/// Returns the number of interrupts of a line for which the device showed a reason.
 fn received(line: &Line) -> u64 {
     line.counts().claimed
 }
 
-/// Masks the line of `device`, has it raise one edge, waits, and unmasks it. What has come since the
-/// returned moment has not been lost.
+/// Masks the line of `device`, makes it raise one edge, waits, and unmasks the line. An interrupt
+/// that has arrived since the returned time was not lost.
 fn mask_an_edge<D>(
     run: &Run<'_>,
     device: &mut D,
@@ -280,7 +282,7 @@ fn mask_an_edge<D>(
     raise: impl Fn(&mut D) -> Result<(), DeviceError>,
 ) -> Result<Begin, DeviceError> {
     line(device).set_masked(true);
-    // What was on its way before the mask still comes.
+    // Interrupts that were in transit before the mask still arrive.
     run.settle(0);
     let begin = Begin::new(line(device));
     raise(device)?;
@@ -290,7 +292,7 @@ fn mask_an_edge<D>(
     Ok(begin)
 }
 
-/// Waits until a line has come `more` times since `begin`. Returns whether it has.
+/// Waits until a line has received `more` interrupts since `begin`. Returns whether it has.
 fn arrives(line: &Line, begin: &Begin, more: u64, limit: u64) -> bool {
     let has_come = || received(line) - begin.received >= more;
     time::wait_until(limit, || has_come() || cancel::is_requested()) && has_come()

@@ -1,4 +1,4 @@
-//! Devices that interrupt when they are given something to do.
+//! Devices that interrupt when they get a request.
 
 use super::{Begin, Ends, PATIENCE, Run, arrives, received};
 use crate::drivers::virtio_mmio::VirtioRng;
@@ -8,7 +8,8 @@ use tocsin::devices::keyboard::Keyboard;
 use tocsin::devices::serial::Serial;
 use tocsin::time;
 
-/// How long a port may take to tell that it has nothing to send, in nanoseconds; not all do.
+/// The timeout for a port to report that its transmitter is empty, in nanoseconds. Not all ports
+/// report it.
 const SETTLING: u64 = 500_000_000;
 
 pub(super) fn keyboard(run: &mut Run<'_>) -> Result<(), DeviceError> {
@@ -43,7 +44,7 @@ pub(super) fn com2(run: &mut Run<'_>) -> Result<(), DeviceError> {
     let begin = Begin::new(port.line());
     let before = port.emptied();
     for number in 1..=run.count {
-        // The letters again and again.
+        // Repeats the letters of the alphabet.
         port.send(b'a' + (number % 26) as u8)?;
         if !arrives(port.line(), &begin, number, PATIENCE) {
             break;

@@ -1,4 +1,4 @@
-//! The two oldest timers.
+//! The PIT and the RTC.
 
 use alloc::format;
 use alloc::sync::Arc;
@@ -10,13 +10,14 @@ use tocsin::devices::pit::{self, Pit, Timer};
 use tocsin::devices::rtc::{Cause, Clock, Rate, Rtc};
 use tocsin::time;
 
-/// Ticks of the PIT's one-shots: 0.2 ms.
+/// The ticks of the PIT's one-shots: 0.2 ms.
 const ONE_SHOT: u16 = 238;
 
-/// Rate of the PIT's periods, in Hz.
+/// The rate of the PIT's periodic mode, in Hz.
 const PIT_HERTZ: u32 = 1000;
 
-/// Rates of the RTC, in Hz, with the most periods to wait for: the slowest takes half a second.
+/// The rates of the RTC, in Hz, with the maximum number of periods to wait for: the slowest period
+/// takes half a second.
 const RTC_RATES: [(u32, u64); 3] = [(Rate::MAX, u64::MAX), (1024, u64::MAX), (Rate::MIN, 1)];
 
 pub(super) fn pit(run: &mut Run<'_>) -> Result<(), DeviceError> {
@@ -56,7 +57,7 @@ pub(super) fn pit(run: &mut Run<'_>) -> Result<(), DeviceError> {
             PATIENCE + 2 * period * run.count,
         );
         let periods = (time::nanoseconds() - begin.time) / period.max(1);
-        // It goes on, and would interrupt while the row is printed.
+        // The timer continues, and would interrupt while the row is printed.
         timer.line().set_masked(true);
         let what = format!("PIT {PIT_HERTZ} Hz");
         run.row(&what, timer.line(), &begin, &Ends::estimated(periods));
@@ -64,7 +65,7 @@ pub(super) fn pit(run: &mut Run<'_>) -> Result<(), DeviceError> {
     Ok(())
 }
 
-/// What register C has told in the handler: periods and updates.
+/// The causes in register C that the handler has read: periods and updates.
 #[derive(Default)]
 struct Told {
     periods: AtomicU64,
@@ -102,13 +103,13 @@ pub(super) fn rtc(run: &mut Run<'_>) -> Result<(), DeviceError> {
     let count = run.count.min(1);
     let row = RtcRow::begin(&clock, &told.updates, count);
     clock.on_update(true);
-    // An update comes every second.
+    // An update occurs every second.
     arrives(clock.line(), &row.begin, count, 2 * PATIENCE);
     clock.on_update(false);
     row.end(run, "RTC update ended", &clock);
 
-    // A masked edge is lost. The clock's output stays asserted then, and there is no other edge until it
-    // is acknowledged, though some emulators make one.
+    // A masked edge is lost. The RTC's output then stays asserted, and no other edge occurs until
+    // it is acknowledged, although some emulators generate one.
     let begin = Begin::new(clock.line());
     clock.line().set_masked(true);
     clock.every(Rate::hertz(Rate::MAX))?;
@@ -125,17 +126,17 @@ pub(super) fn rtc(run: &mut Run<'_>) -> Result<(), DeviceError> {
     Ok(())
 }
 
-/// A row of the clock: each interrupt must be told of by register C, with the right reason.
+/// A row of the RTC: register C must report each interrupt with the correct cause.
 struct RtcRow<'a> {
     begin: Begin,
     told: &'a AtomicU64,
     before: u64,
-    /// How many must come.
+    /// The minimum number of interrupts that must arrive.
     least: u64,
 }
 
 impl<'a> RtcRow<'a> {
-    /// While the clock is silent or masked.
+    /// Starts a row while the RTC is stopped or masked.
     fn begin(clock: &Clock, told: &'a AtomicU64, least: u64) -> Self {
         Self {
             begin: Begin::new(clock.line()),
@@ -145,11 +146,11 @@ impl<'a> RtcRow<'a> {
         }
     }
 
-    /// Shows the row, when the clock is silent again.
+    /// Prints the row. The RTC must be stopped again.
     ///
-    /// An interrupt that was on its way when the clock was silenced finds no reason in register C. An
-    /// emulator whose host is late makes more of these, one for each period that ends before the one
-    /// before it is answered, so any number is accepted.
+    /// An interrupt that was in transit when the RTC was stopped finds no cause in register C. An
+    /// emulator on a slow host generates more of these, one for each period that ends before the
+    /// previous one is handled, so any number is accepted.
     fn end(self, run: &mut Run<'_>, what: &str, clock: &Clock) {
         run.settle(0);
         let raised = self.told.load(Ordering::Acquire) - self.before;

@@ -1,4 +1,4 @@
-//! The cases of `timers test`, each as it runs on one CPU, in a thread.
+//! The cases of `timers test`. Each runs on one CPU, in a thread.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -10,10 +10,10 @@ use tocsin::sync::IrqMutex;
 use tocsin::timer::{self, CAPACITY, Expiry, Mode, Timer, TimerError};
 use tocsin::{cpu, deferred, priority, smp, time};
 
-/// Both ways in which a function can run.
+/// The modes in which a timer function can run.
 const MODES: [Mode; 2] = [Mode::Interrupt, Mode::Deferred];
 
-/// Adds one, in a function that others wait for.
+/// Increments a counter in a function that another thread waits for.
 fn add(count: &AtomicU64) {
     count.fetch_add(1, Ordering::Release);
 }
@@ -22,7 +22,7 @@ fn get(count: &AtomicU64) -> u64 {
     count.load(Ordering::Acquire)
 }
 
-/// A timer, or a note that it was refused.
+/// Returns a timer, or records that its creation failed.
 fn make<F>(cpu: u32, mode: Mode, function: F) -> Option<Timer>
 where
     F: FnMut(&Expiry<'_>) + Send + 'static,
@@ -35,13 +35,14 @@ fn started<T>(result: Result<T, TimerError>) -> Option<T> {
     result.ok()
 }
 
-/// How often to do what all CPUs do at once: `most`, or less often if they are many and share a host.
+/// The number of rounds of a case that runs on all CPUs at once: `most`, or fewer if there are many
+/// CPUs, which may share a host CPU.
 fn rounds(most: u64) -> u64 {
     let cpus = smp::all().len() as u64;
     (most * 4 / cpus).clamp(most.min(6), most)
 }
 
-/// The CPU that stands `distance` after this one in the list, around its end.
+/// Returns the CPU at `distance` after this one in the list, which wraps around.
 fn neighbour(cpu: u32, distance: usize) -> u32 {
     let online = smp::all();
     let own = online.iter().position(|online| online.cpu.id() == cpu);
@@ -49,8 +50,8 @@ fn neighbour(cpu: u32, distance: usize) -> u32 {
     online.get(place).map_or(cpu, |online| online.cpu.id())
 }
 
-/// Many timers with deadlines in any order, many of them equal. Some are cancelled before any fires,
-/// some while they fire. Each that was not cancelled fires once.
+/// Many timers with deadlines in random order, many of them equal. Some are cancelled before any
+/// fires, some while timers fire. Each timer that was not cancelled fires once.
 pub(super) fn scattered(ground: &Ground) {
     const TIMERS: u64 = 200;
     const SPREAD: u64 = 300;
@@ -65,14 +66,15 @@ pub(super) fn scattered(ground: &Ground) {
             check(time::nanoseconds() >= deadline, Wrong::Early);
             check(cpu::current().id() == cpu, Wrong::OtherCpu);
             let mut last = last.lock();
-            // They were started in the order of their indices.
+            // The timers were started in the order of their indices.
             check(*last < (deadline, index + 1), Wrong::OutOfOrder);
             *last = (deadline, index + 1);
             add(&counts[index as usize]);
         });
         all.extend(timer);
     }
-    // None fires before all are started, or one could be started after a later one had fired.
+    // No timer may fire before all are started. Otherwise one could be started after a later one
+    // had fired.
     let raised = priority::raise(timer::CLASS);
     let begin = time::nanoseconds();
     for timer in &mut all {
@@ -101,18 +103,18 @@ pub(super) fn scattered(ground: &Ground) {
     ground.count(TIMERS, fired() + cancelled.len() as u64);
 }
 
-/// What a periodic timer saw.
+/// The record of a periodic timer.
 #[derive(Default)]
 struct Periods {
     first: AtomicU64,
     last: AtomicU64,
     fired: AtomicU64,
-    /// Periods that it was called for, or told of.
+    /// The number of periods for which it was called or which it reported as missed.
     passed: AtomicU64,
 }
 
-/// Timers with periods, until each has fired some times. Each deadline is a whole number of periods after
-/// the first: as many as were told.
+/// Periodic timers, until each has fired several times. Each deadline is a whole number of periods
+/// after the first, which must equal the number of reported periods.
 pub(super) fn periodic(ground: &Ground) {
     let often = rounds(20);
     for mode in MODES {
@@ -127,7 +129,8 @@ pub(super) fn periodic(ground: &Ground) {
             }
             let since = deadline - get(&inside.first);
             check(since.is_multiple_of(period), Wrong::Drift);
-            // Deferred, it is told of periods before this deadline, else of those after it.
+            // In deferred mode, `missed` counts the periods before this deadline; in interrupt
+            // mode, it counts those after it.
             if mode == Mode::Interrupt {
                 check(since == get(&inside.passed) * period, Wrong::Drift);
             }
@@ -151,7 +154,7 @@ pub(super) fn periodic(ground: &Ground) {
     }
 }
 
-/// Timers of the three CPUs that follow, some of them cancelled, in both modes.
+/// Timers of the next three CPUs, some of them cancelled, in both modes.
 pub(super) fn elsewhere(ground: &Ground) {
     let number = rounds(24);
     let counts: Arc<[AtomicU64]> = (0..number).map(|_| AtomicU64::new(0)).collect();
@@ -168,7 +171,7 @@ pub(super) fn elsewhere(ground: &Ground) {
         }) else {
             continue;
         };
-        // The second command is the one that counts.
+        // The second start replaces the first.
         started(timer.after(1_000_000_000_000));
         started(timer.after(ground.random(2_000_000)));
         if index % 4 == 0 {
@@ -192,10 +195,11 @@ pub(super) fn elsewhere(ground: &Ground) {
     ground.count(number, fired() + cancelled);
 }
 
-/// The count of a timer that was cancelled: more than any fires.
+/// The count of a cancelled timer, which exceeds that of any timer that fires.
 const CANCELLED: u64 = 1 << 32;
 
-/// Drops timers of the next CPU while they fire. After a drop, the function neither runs nor exists.
+/// Drops timers of the next CPU while they fire. After the drop, the function does not run and is
+/// freed.
 pub(super) fn dropped_while_firing(ground: &Ground) {
     let cpu = neighbour(ground.cpu, 1);
     for round in 0..rounds(60) {
@@ -220,7 +224,7 @@ pub(super) fn dropped_while_firing(ground: &Ground) {
         if round % 4 < 2 {
             time::spin_for(ground.random(600_000));
         } else {
-            // In the middle of a call, or right after it.
+            // In the middle of a call, or immediately after it.
             ground.wait_for(|| calls.0.load(Ordering::Acquire) || get(&calls.1) > 0);
         }
         drop(timer);
@@ -230,13 +234,14 @@ pub(super) fn dropped_while_firing(ground: &Ground) {
         time::spin_for(50_000);
         ground.count(before, get(&calls.1));
         check(!calls.0.load(Ordering::Acquire), Wrong::AfterDrop);
-        // On a CPU of its own, a function that only waits to run is freed where it would have.
+        // A pending function of another CPU is freed where it would have run.
         ground.wait_for(|| Arc::strong_count(&calls) == 1);
         check(Arc::strong_count(&calls) == 1, Wrong::NotFreed);
     }
 }
 
-/// A function that starts its own timer again and again, then stops, while another timer is far away.
+/// A function that restarts its own timer repeatedly, then stops, while another timer has a distant
+/// deadline.
 pub(super) fn restarted_inside(ground: &Ground) {
     let often = rounds(50);
     let Some(mut far) = make(ground.cpu, Mode::Interrupt, |_| note(Wrong::Early)) else {
@@ -269,10 +274,10 @@ pub(super) fn restarted_inside(ground: &Ground) {
     check(far.cancel(), Wrong::AfterCancel);
 }
 
-/// Longer than a test takes, in nanoseconds.
+/// A time that exceeds the duration of a test, in nanoseconds.
 const FAR: u64 = 3_600_000_000_000;
 
-/// A function that drops its own timer: it goes on to its end, and is freed then.
+/// A function that drops its own timer: it runs to completion, and is freed then.
 pub(super) fn dropped_inside(ground: &Ground) {
     for round in 0..rounds(10) {
         let place = Arc::new(IrqMutex::new(None::<Timer>));
@@ -281,13 +286,13 @@ pub(super) fn dropped_inside(ground: &Ground) {
         let Some(mut timer) = make(ground.cpu, MODES[round as usize % 2], move |expiry| {
             let timer = inside.0.lock().take();
             drop(timer);
-            // Does nothing any more.
+            // Has no effect after the drop.
             expiry.after(0);
             add(&inside.1);
         }) else {
             continue;
         };
-        // It must not fire before it is where the function looks for it.
+        // The timer must not fire before it is stored where the function looks for it.
         let raised = priority::raise(timer::CLASS);
         started(timer.every(timer::SHORTEST_PERIOD));
         *place.lock() = Some(timer);
@@ -298,12 +303,12 @@ pub(super) fn dropped_inside(ground: &Ground) {
     }
 }
 
-/// What handlers start: a timer, and how often it has fired.
+/// The target of the handlers: a timer, and the number of times it has fired.
 type Target = (IrqMutex<Option<Timer>>, AtomicU64);
 
 /// Starts the timer, as a call (class 13) or deferred work (class 2).
 extern "C" fn start(target: usize) {
-    // SAFETY: 1. Who waits for the timer to fire keeps the target that long.
+    // SAFETY: The caller keeps the target alive until the timer has fired.
     let target = unsafe { &*(target as *const Target) };
     match target.0.lock().as_mut() {
         Some(timer) => check(timer.after(10_000).is_ok(), Wrong::Refused),
@@ -311,7 +316,7 @@ extern "C" fn start(target: usize) {
     }
 }
 
-/// Timers that handlers of classes 2 and 13 start, of this CPU and of the next.
+/// Timers of this CPU and of the next that handlers of classes 2 and 13 start.
 pub(super) fn from_handlers(ground: &Ground) {
     let rounds = rounds(40);
     for distance in [0, 1] {
@@ -338,8 +343,8 @@ pub(super) fn from_handlers(ground: &Ground) {
     }
 }
 
-/// A timer whose function starts another one, of the next CPU: both functions run in class 14, and each CPU
-/// waits for the next.
+/// A timer whose function starts another timer, of the next CPU. Both functions run in class 14,
+/// and each CPU waits for the next.
 pub(super) fn from_a_function(ground: &Ground) {
     let rounds = rounds(20);
     let count = Arc::new(AtomicU64::new(0));
@@ -350,7 +355,7 @@ pub(super) fn from_a_function(ground: &Ground) {
     let Some(mut other) = other else { return };
     let function = move |expiry: &Expiry<'_>| {
         started(other.after(1_000_000));
-        // Waits for the other CPU's answer.
+        // Waits for the reply of the other CPU.
         other.cancel();
         started(other.after(5_000));
         expiry.after(200_000);
@@ -365,7 +370,7 @@ pub(super) fn from_a_function(ground: &Ground) {
     check(Arc::strong_count(&count) == 1, Wrong::NotFreed);
 }
 
-/// All places of this CPU: one more timer is refused, and all fire.
+/// All timer slots of this CPU: the creation of one more timer fails, and all timers fire.
 pub(super) fn full(ground: &Ground) {
     let count = Arc::new(AtomicU64::new(0));
     let new = || {

@@ -1,4 +1,4 @@
-//! `timers`: the timers of all CPUs, and a test of them all.
+//! `timers`: the timers of all CPUs, and their test.
 
 mod cases;
 mod test;
@@ -16,7 +16,7 @@ use tocsin::hw::processor;
 use tocsin::timer::{self, Mode, Row, Timer, TimerError};
 use tocsin::{Machine, cancel, cpu, println, time};
 
-/// The longest wait, in milliseconds: a day.
+/// The maximum wait, in milliseconds: one day.
 const LONGEST: u64 = 86_400_000;
 
 const WAIT_USAGE: &str = "timers wait <milliseconds>";
@@ -54,10 +54,10 @@ pub(super) fn timers(
     }
 }
 
-/// When the timer of [`wait`] fired, in TSC cycles; 0 before that.
+/// The time at which the timer of [`wait`] fired, in TSC cycles; 0 before that.
 static FIRED: AtomicU64 = AtomicU64::new(0);
 
-/// Sleeps until a timer of this CPU has fired, `time` nanoseconds from now.
+/// Halts until a timer of this CPU has fired, `time` nanoseconds from now.
 fn wait(time: u64) -> Result<(), TimerError> {
     let table = &cpu::current().interrupts;
     let mut timer = Timer::new("wait", Mode::Interrupt, |_| {
@@ -68,7 +68,7 @@ fn wait(time: u64) -> Result<(), TimerError> {
     let deadline = time::nanoseconds() + time;
     timer.at(deadline)?;
     loop {
-        // Off, so that it does not fire between the look and the sleep.
+        // Interrupts are disabled, so that the timer does not fire between the check and the halt.
         interrupts::disable();
         if timer.fired() > 0 {
             break;

@@ -1,4 +1,5 @@
-//! `timers test`: every case on all CPUs at once, with what was expected and what came.
+//! `timers test`: runs every case on all CPUs at once, and compares the expected with the actual
+//! counts.
 
 use core::cell::RefCell;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -13,13 +14,13 @@ use tocsin::ipi::jobs;
 use tocsin::timer::{Mode, Timer};
 use tocsin::{cancel, cpu, println, time};
 
-/// How long to wait for what must come, in nanoseconds.
+/// The timeout for an expected event, in nanoseconds.
 const PATIENCE: u64 = 30_000_000_000;
 
-/// How long to sleep between looks at what is waited for, in nanoseconds.
+/// The time between two checks of a condition, in nanoseconds, for which the CPU halts.
 const NAP: u64 = 100_000;
 
-/// What is tried, and how.
+/// A test case and its counts.
 struct Case {
     name: &'static str,
     run: fn(&Ground),
@@ -48,7 +49,7 @@ static CASES: [Case; 9] = [
     case("places, all in use", cases::full),
 ];
 
-/// What must never be.
+/// A violation that must never occur.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Wrong {
     Early,
@@ -62,7 +63,7 @@ pub(super) enum Wrong {
     Drift,
 }
 
-/// Their names, in their order.
+/// The names of the violations, in the order of [`Wrong`].
 const WRONGS: [&str; 9] = [
     "fired early",
     "fired out of order",
@@ -77,35 +78,35 @@ const WRONGS: [&str; 9] = [
 
 static WRONG: [AtomicU64; WRONGS.len()] = [const { AtomicU64::new(0) }; WRONGS.len()];
 
-/// Notes that something is as it must never be.
+/// Counts a violation.
 pub(super) fn note(wrong: Wrong) {
     WRONG[wrong as usize].fetch_add(1, Ordering::Relaxed);
 }
 
-/// Notes that something is as it must never be, if it is.
+/// Counts a violation unless `is_right`.
 pub(super) fn check(is_right: bool, wrong: Wrong) {
     if !is_right {
         note(wrong);
     }
 }
 
-/// What a case gets on each CPU.
+/// The environment of a case on each CPU.
 #[derive(Debug)]
 pub(super) struct Ground {
     pub(super) cpu: u32,
     random: RefCell<Rng>,
-    /// Wakes this CPU while it waits.
+    /// A timer that wakes this CPU while it waits.
     alarm: RefCell<Option<Timer>>,
     case: usize,
 }
 
 impl Ground {
-    /// A number below `end`.
+    /// Returns a random number below `end`.
     pub(super) fn random(&self, end: u64) -> u64 {
         self.random.borrow_mut().u64(..end)
     }
 
-    /// Waits for `condition`; what is still missing then shows in the counts.
+    /// Waits for `condition`. After a timeout, the counts show what is missing.
     pub(super) fn wait_for(&self, condition: impl Fn() -> bool) {
         time::wait_until(PATIENCE, || {
             condition() || {
@@ -115,17 +116,17 @@ impl Ground {
         });
     }
 
-    /// Sleeps, so that many CPUs on few of a host do not keep each other from working.
+    /// Halts, so that many virtual CPUs on few host CPUs do not block each other.
     fn nap(&self) {
         if let Some(alarm) = self.alarm.borrow_mut().as_mut() {
-            // Off, so that the alarm does not come before the sleep.
+            // Interrupts are disabled, so that the alarm does not fire before the halt.
             interrupts::disable();
             check(alarm.after(NAP).is_ok(), Wrong::Refused);
             processor::enable_and_halt();
         }
     }
 
-    /// Adds to what is expected and to what came.
+    /// Adds to the expected and the actual count.
     pub(super) fn count(&self, expected: u64, came: u64) {
         let counts = &CASES[self.case];
         counts.expected.fetch_add(expected, Ordering::Relaxed);
@@ -135,7 +136,7 @@ impl Ground {
 
 static SEED: AtomicU64 = AtomicU64::new(0);
 
-/// Runs all cases with deadlines drawn from `seed`.
+/// Runs all cases with deadlines derived from `seed`.
 pub(super) fn run(seed: u64) -> Result<(), CommandError> {
     SEED.store(seed, Ordering::Relaxed);
     for count in &WRONG {
