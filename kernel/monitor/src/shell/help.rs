@@ -7,7 +7,7 @@ use tocsin::{Machine, println};
 use super::LISTS;
 use crate::command::{Arguments, Command, CommandError};
 
-/// The command, the first of the list.
+/// The command `help`, which is the first of the list.
 pub(super) const HELP: &[Command] = &[Command {
     name: "help",
     usage: "help [command]",
@@ -22,12 +22,12 @@ pub(super) fn all() -> impl Iterator<Item = &'static Command> {
     HELP.iter().chain(lists.flat_map(|list| list.iter()))
 }
 
-/// The command called `name`; the first, if there are several.
+/// Returns the command called `name`, or the first if there are several.
 pub(super) fn find(name: &str) -> Option<&'static Command> {
     all().find(|command| command.name == name)
 }
 
-/// Columns of a command's usage in the list; a longer one has a line to itself.
+/// The width of the usage column in the list. A longer usage has a line of its own.
 const USAGE_WIDTH: usize = 20;
 
 fn help(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {

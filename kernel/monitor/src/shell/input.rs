@@ -10,13 +10,13 @@ use tocsin::{cancel, console};
 /// Ctrl-C, as terminals send it.
 const CTRL_C: u8 = 3;
 
-/// Most bytes that are kept while a command runs. Further bytes stay in the port, where they may be
-/// lost.
+/// The maximum number of bytes stored while a command runs. Further bytes stay in the port, where
+/// they may be lost.
 const KEPT: usize = 1024;
 
 static TYPED: IrqMutex<ArrayVec<u8, KEPT>> = IrqMutex::new(ArrayVec::new_const());
 
-/// Lets Ctrl-C cancel commands.
+/// Enables Ctrl-C to cancel commands.
 pub(super) fn set_up() {
     cancel::set_input(poll);
 }
@@ -37,7 +37,7 @@ fn poll() {
     }
 }
 
-/// The next byte of the input.
+/// Returns the next byte of the input.
 pub(super) fn next_byte() -> Option<u8> {
     poll();
     TYPED.lock().pop_at(0)

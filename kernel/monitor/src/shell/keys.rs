@@ -1,4 +1,4 @@
-//! The keyboard, if there is one, as a second way to type at the prompt. What is typed shows on COM1.
+//! The keyboard, if there is one, as a second input of the prompt. The input is echoed on COM1.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,13 +9,13 @@ use tocsin::cpu;
 use tocsin::devices::DeviceError;
 use tocsin::devices::keyboard::Keyboard;
 
-/// Belongs to the monitor's thread; no handler takes it.
+/// The keyboard. Only the monitor's thread takes the lock, no handler does.
 static KEYBOARD: Mutex<Option<Keyboard>> = Mutex::new(None);
 
 /// Whether the keyboard's interrupts arrive; if not, it is polled.
 static ARRIVES: AtomicBool = AtomicBool::new(true);
 
-/// Takes the keyboard and handles its interrupts on this CPU, if they arrive. A machine without a
+/// Claims the keyboard and handles its interrupts on this CPU, if they arrive. A machine without a
 /// keyboard is not an error.
 pub(super) fn start(class: PriorityClass, arrives: bool) {
     ARRIVES.store(arrives, Ordering::Relaxed);
@@ -26,7 +26,7 @@ pub(super) fn start(class: PriorityClass, arrives: bool) {
     }
 }
 
-/// The next byte that was typed, as a terminal would send it.
+/// Returns the next byte of input, as a terminal would send it.
 pub(super) fn read_byte() -> Option<u8> {
     let mut keyboard = KEYBOARD.lock();
     let keyboard = keyboard.as_mut()?;
@@ -42,7 +42,7 @@ pub(super) fn read_byte() -> Option<u8> {
     }
 }
 
-/// Does `act` while nobody has the keyboard, and takes it again if it was taken.
+/// Calls `act` while the keyboard is unclaimed, and then claims it again if it was claimed before.
 pub(crate) fn without<T>(act: impl FnOnce() -> T) -> T {
     let taken = KEYBOARD.lock().take();
     let class = taken

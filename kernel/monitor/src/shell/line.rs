@@ -1,8 +1,8 @@
-//! The prompt: line editing, history and completion are the `embedded-cli` crate's.
+//! The prompt. Line editing, history and completion are those of the `embedded-cli` crate.
 //!
-//! The crate splits a line into words and loses some characters (`-1`), and it does not report what
-//! is on the screen. Both are read from the output of its function that draws the whole line, which
-//! is captured.
+//! The crate splits a line into words and loses some characters (`-1`), and it does not report the
+//! contents of the screen. The line and the screen contents are read from the captured output of
+//! the crate's function that draws the whole line.
 
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -23,17 +23,17 @@ use tocsin::{Machine, cancel, console};
 
 const PROMPT: &str = "tocsin> ";
 
-/// Longest line, in bytes.
+/// The maximum length of a line, in bytes.
 const LINE_MAX: usize = 256;
 
-/// Bytes of earlier lines that are kept.
+/// The maximum size of the history, in bytes.
 const HISTORY_MAX: usize = 1024;
 
 /// The bytes that a terminal sends for the right arrow and for backspace.
 const RIGHT: &[u8] = b"\x1b[C";
 const BACKSPACE: &[u8] = b"\x08";
 
-/// Reads lines from the console and the keyboard, and executes them, for ever.
+/// Reads lines from the console and the keyboard, and executes them. It never returns.
 pub(super) fn read_and_execute(machine: &'static Machine, port: &receive::Port) -> ! {
     // Before the prompt, because the prompt means that input is accepted.
     keys::start(receive::CLASS, port.arrives());
@@ -42,7 +42,8 @@ pub(super) fn read_and_execute(machine: &'static Machine, port: &receive::Port) 
     }
     let mut editor = Editor::new(machine);
     loop {
-        // Off, so that a byte or a key that comes between the look and the `hlt` still wakes it.
+        // Interrupts are disabled, so that a byte or a key that arrives between the check and the
+        // HLT still wakes the CPU.
         interrupts::disable();
         let byte = input::next_byte();
         if byte.is_none() && port.arrives() && !cancel::was_requested() {
@@ -110,7 +111,7 @@ impl Editor {
         }
     }
 
-    /// Ctrl-C: discards the line and begins another one.
+    /// Ctrl-C: discards the line and starts another one.
     fn abandon_line(&mut self) {
         self.feed_silently(RIGHT);
         self.feed_silently(BACKSPACE);
@@ -126,7 +127,7 @@ impl Editor {
         console::set_prompt(&line, written.as_bytes());
     }
 
-    /// The line so far, without the prompt.
+    /// Returns the current line without the prompt.
     fn shown(&mut self) -> String {
         let drawn = self.capture(|editor| {
             let Ok(()) = editor.cli.set_prompt(PROMPT);
@@ -150,7 +151,7 @@ impl Editor {
         let Ok(()) = self.cli.process_byte::<Names, _>(byte, &mut self.lines);
     }
 
-    /// The output of the editor during `act`.
+    /// Returns the output of the editor during `act`.
     fn capture(&mut self, act: impl FnOnce(&mut Self)) -> String {
         self.captured.borrow_mut().clear();
         act(self);
@@ -179,7 +180,7 @@ impl embedded_io::Write for Output {
     }
 }
 
-/// Takes finished lines.
+/// The processor of completed lines.
 struct Lines {
     machine: &'static Machine,
     /// The line as it was typed.

@@ -1,5 +1,5 @@
-//! The shell: reads commands from the kernel command line (`run="memory; poweroff"`), the serial port and the
-//! keyboard, and executes them.
+//! The shell: reads commands from the kernel command line (`run="memory; poweroff"`), the serial
+//! port and the keyboard, and executes them.
 
 mod help;
 mod input;
@@ -19,14 +19,14 @@ use crate::command::{Arguments, Command, CommandError};
 use tocsin::cpu::context;
 use tocsin::{Machine, cancel, println};
 
-/// Whether a command has failed since the script began; the exit status tells.
+/// Whether a command has failed since the script began, which the exit status reports.
 static FAILED: AtomicBool = AtomicBool::new(false);
 
 /// The commands, in the order of `help`.
 static LISTS: Once<[&'static [Command]; 2]> = Once::new();
 
-/// Runs the script of the command line's `run=`, then the lines that are typed. `own` and `more` are the commands
-/// besides `help`.
+/// Runs the script of the command line's `run=`, then the lines that are typed. `own` and `more`
+/// are the commands besides `help`.
 #[track_caller]
 pub(crate) fn run(
     machine: &'static Machine,
@@ -64,7 +64,7 @@ fn execute_line(machine: &'static Machine, line: &str) {
     }
 }
 
-/// Executes one command and prints its error, if it has one. Returns false if it was cancelled.
+/// Executes one command and prints its error, if there is one. Returns false if it was cancelled.
 fn execute(machine: &'static Machine, command: &str) -> bool {
     let mut words = script::words(command);
     let Some(name) = words.next() else {
@@ -96,7 +96,7 @@ fn execute(machine: &'static Machine, command: &str) -> bool {
     !is_cancelled
 }
 
-/// Whether any command so far has failed.
+/// Returns whether any command so far has failed.
 pub(crate) fn has_failed() -> bool {
     FAILED.load(Ordering::Relaxed)
 }

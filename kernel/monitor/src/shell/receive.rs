@@ -1,4 +1,5 @@
-//! The interrupt of COM1, by which input wakes the monitor, and the test whether it arrives.
+//! The interrupt of COM1, which wakes the monitor when input arrives, and the test of this
+//! interrupt.
 
 use alloc::string::String;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -12,11 +13,11 @@ use tocsin::{console, cpu, machine, time};
 /// Priority class of the serial port: low, because input from a person is slow.
 pub(super) const CLASS: PriorityClass = PriorityClass::new(4).expect("a class is 0 to 15");
 
-/// Longest time for the interrupt of the test, in nanoseconds: a virtual CPU may have to wait for
+/// The timeout for the interrupt of the test, in nanoseconds: a virtual CPU may have to wait for
 /// the host's scheduler, and the device for the emulator's main loop.
 const PATIENCE: u64 = 2_000_000_000;
 
-/// Time to wait for it before a byte is sent, in nanoseconds.
+/// The time to wait for the interrupt before a byte is sent, in nanoseconds.
 const AT_ONCE: u64 = 200_000_000;
 
 /// Signatures of the ACPI tables of IOMMUs that may drop an I/O APIC's interrupts.
@@ -24,7 +25,7 @@ const IOMMUS: [Signature; 2] = [Signature(*b"IVRS"), Signature(*b"DMAR")];
 
 static ARRIVED: AtomicU64 = AtomicU64::new(0);
 
-/// The serial port that the monitor receives from.
+/// The serial port from which the monitor receives.
 #[derive(Debug)]
 pub(super) struct Port {
     /// `None` if the port is polled.
@@ -59,7 +60,7 @@ impl Port {
             class: CLASS,
             cpu: cpu::current().id(),
         };
-        // The interrupt only has to end `hlt`.
+        // The handler only needs to end `hlt`.
         let count = || {
             ARRIVED.fetch_add(1, Ordering::Relaxed);
         };
@@ -90,7 +91,7 @@ impl Port {
     }
 }
 
-/// The likely cause of interrupts that do not arrive.
+/// Returns the likely cause of interrupts that do not arrive.
 fn cause() -> String {
     let tables = machine().and_then(|machine| machine.tables.as_ref());
     let iommu = IOMMUS
