@@ -10,32 +10,32 @@ use tocsin::ipi::jobs::JobError;
 use tocsin::pci::PciError;
 use tocsin_logic::script;
 
-/// Why a command did nothing.
+/// The reason why a command failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommandError {
     /// There is no command of this name.
     Unknown(String),
-    /// A required argument is not there; holds the usage.
+    /// A required argument is missing; contains the usage.
     MissingArgument(&'static str),
-    /// There is an argument too many.
+    /// There is one argument too many.
     ExtraArgument(String),
-    /// An argument is not what the command takes.
+    /// An argument is invalid.
     BadArgument {
-        /// What was given.
+        /// The argument.
         given: String,
-        /// What would be right.
+        /// The expected argument.
         expected: String,
     },
-    /// The CPU that was named cannot do it.
+    /// The selected CPU cannot execute it.
     Cpu(JobError),
-    /// The device cannot do it, or did not.
+    /// A PCI device cannot execute it, or failed.
     Pci(PciError),
-    /// It was done, and what came out is wrong; says what.
+    /// The command ran with a wrong result; contains a description.
     Failed(String),
-    /// A device outside of PCI cannot do it, or did not.
+    /// A device that is not on PCI cannot execute it, or failed.
     Device(DeviceError),
-    /// Ctrl-C was pressed before it was done.
+    /// Ctrl-C was pressed before the command finished.
     Cancelled,
 }
 
@@ -62,15 +62,15 @@ impl core::error::Error for CommandError {}
 /// A command of the monitor.
 #[derive(Clone, Copy, Debug)]
 pub struct Command {
-    /// What is typed.
+    /// The name, as it is typed.
     pub name: &'static str,
-    /// Name and arguments.
+    /// The name and the arguments.
     pub usage: &'static str,
     /// One line of help.
     pub help: &'static str,
     /// Executes the command. Context: thread.
     pub run: fn(&'static Machine, &mut Arguments<'_>) -> Result<(), CommandError>,
-    /// Prints what `help` with the command's name shows in addition.
+    /// Prints the additional details that `help` shows for this command.
     pub details: Option<fn()>,
 }
 
@@ -82,14 +82,14 @@ pub struct Arguments<'a> {
 }
 
 impl<'a> Arguments<'a> {
-    /// The next word, if there is one.
+    /// Returns the next word, if there is one.
     ///
     /// Context: thread.
     pub fn next_word(&mut self) -> Option<&'a str> {
         self.words.pop_front()
     }
 
-    /// The next word, which must be there.
+    /// Returns the next word, which must exist.
     ///
     /// Context: thread.
     ///
@@ -112,7 +112,7 @@ impl<'a> Arguments<'a> {
         is_next
     }
 
-    /// The next word as a number from 0 to `max`, if there is one.
+    /// Returns the next word as a number from 0 to `max`, if there is one.
     ///
     /// Context: thread.
     ///

@@ -1,12 +1,14 @@
-//! The monitor: a shell for kernels on [`tocsin`], with commands that show, demonstrate, measure and stress its
-//! interrupts.
+//! The monitor: a shell for kernels that use [`tocsin`], with commands that show, demonstrate,
+//! measure and stress its interrupts.
 //!
-//! A kernel runs it with [`run`], or adds its own commands with [`run_with`]. Without the shell, [`bench::run`]
-//! measures, and the functions of [`stress`] and [`drivers`] can be called alone.
+//! A kernel runs it with [`run`], or adds its own commands with [`run_with`]. Without the shell,
+//! [`bench::run`] runs the benchmarks, and the functions of [`stress`] and [`drivers`] can be
+//! called alone.
 //!
 //! # Modules
 //!
-//! Modules import only from those before them: `raw`, `command`, `drivers`, `stress`, `bench`, `shell`, `commands`.
+//! Modules import only from those before them: `raw`, `command`, `drivers`, `stress`, `bench`,
+//! `shell`, `commands`.
 
 #![no_std]
 
@@ -31,27 +33,28 @@ pub fn show_machine(machine: &'static Machine) {
     commands::show_machine(machine);
 }
 
-/// Executes the commands of the kernel command line (`run=`), then those that are typed at the serial port and the
-/// keyboard. Does not return.
+/// Executes the commands of the kernel command line (`run=`), then those that are typed at the
+/// serial port and the keyboard. Does not return.
 ///
 /// Context: a thread that masks nothing.
 ///
 /// # Panics
 ///
-/// If it runs already, on this or another CPU: its tests use memory and handlers exclusively.
+/// If it is already running, on this or another CPU, because its tests use memory and handlers
+/// exclusively.
 #[track_caller]
 pub fn run(machine: &'static Machine) -> ! {
     run_with(machine, &[])
 }
 
-/// Executes commands like [`run`]: the monitor's own, and `more` after them. A name that the monitor has already is
-/// not found a second time.
+/// Executes commands like [`run`]: the monitor's own, followed by those in `more`. If a command in
+/// `more` has the name of one of the monitor's own, the latter is used.
 ///
 /// Context: a thread that masks nothing.
 ///
 /// # Panics
 ///
-/// As [`run`].
+/// Same as [`run`].
 #[track_caller]
 pub fn run_with(machine: &'static Machine, more: &'static [Command]) -> ! {
     shell::run(machine, commands::COMMANDS, more)

@@ -1,8 +1,9 @@
 //! The library's unchecked access to the interrupt path ([`tocsin::hooks`]), for this crate.
 //!
-//! SAFETY of all functions here: this crate passes only vectors that are reserved for it (`tocsin::cpu::interrupts`,
-//! `FIXED`), or that it has allocated with [`allocate`]; its handlers use their context as what was installed with
-//! them; and it removes a handler only when a thread of the CPU has run after [`begin_removal`].
+//! SAFETY of all functions here: this crate passes only vectors that are reserved for it
+//! (`tocsin::cpu::interrupts`, `FIXED`), or that it has allocated with [`allocate`]. Its handlers
+//! use their context only as the value that was installed with them. It removes a handler only when
+//! a thread of the CPU has run after [`begin_removal`].
 
 use tocsin::cpu::PerCpu;
 use tocsin::hooks::{self, Handler};
@@ -21,7 +22,7 @@ pub(crate) fn install(cpu: &PerCpu, vector: Vector, handler: Handler, context: u
 
 /// Replaces a handler of this CPU, and keeps its context.
 pub(crate) fn exchange(cpu: &PerCpu, vector: Vector, handler: Handler) -> Option<(Handler, usize)> {
-    // SAFETY: See the module. The replacements use no context, or pass it to the handler that was there.
+    // SAFETY: See the module. The replacements use no context, or pass it to the previous handler.
     unsafe { cpu.interrupts.exchange(vector, handler) }
 }
 
@@ -40,7 +41,7 @@ pub(crate) fn register(vector: Vector, handler: Handler) {
     unsafe { hooks::register(vector, handler) }
 }
 
-/// Frees a vector of [`allocate`], whose handler has been removed.
+/// Frees a vector from [`allocate`] whose handler has been removed.
 pub(crate) fn free(cpu: &PerCpu, vector: Vector) {
     // SAFETY: See the module.
     let freed = unsafe { hooks::free(cpu, vector) };
