@@ -44,7 +44,7 @@ help: ## This list
 #: KUT_DIR  -  bench-peers: a built kvm-unit-tests
 #: LINUX_KERNEL  -  bench-peers: a bzImage, as /boot/vmlinuz-6.1.0-amd64
 #: LINUX_HEADERS  -  bench-peers: its headers, for what only a module can measure
-#: EXAMPLE  -  build and run a kernel of kernel/examples: EXAMPLE=typewriter
+#: EXAMPLE  -  build and run a kernel of kernel/examples or kernel/monitor/examples: EXAMPLE=typewriter
 #: PROFILE  release  how the kernel is built: release, dev
 #: QEMU  -  the QEMU to use instead of qemu-system-x86_64
 #: OVMF  -  the UEFI firmware file to use

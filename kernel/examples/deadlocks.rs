@@ -39,7 +39,7 @@ const C6: PriorityClass = PriorityClass::new(6).unwrap();
 const C9: PriorityClass = PriorityClass::new(9).unwrap();
 
 /// The programs, by name.
-const PROGRAMS: [(&str, fn()); 33] = [
+const PROGRAMS: [(&str, fn()); 34] = [
     ("cancel", timers::cancel),
     ("mutual", mutual),
     ("timer-drop", timers::drop_under_lock),
@@ -50,6 +50,7 @@ const PROGRAMS: [(&str, fn()); 33] = [
     ("job-waiting", jobs::give_while_one_waits),
     ("job-handler", jobs::give_in_handler),
     ("job-keeps-lock", jobs::keep_lock),
+    ("job-keeps-own-lock", jobs::keep_own_lock),
     ("job-keeps-priority", jobs::keep_priority),
     ("call-in-call", call_in_call),
     ("call-in-served", call_in_served),

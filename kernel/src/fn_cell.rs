@@ -25,7 +25,7 @@ unsafe impl FnPointer for extern "C" fn(usize, u8) {}
 
 /// A function pointer, or none, which may be replaced while other CPUs read it.
 #[derive(Debug)]
-pub struct FnCell<F>(AtomicPtr<()>, PhantomData<F>);
+pub struct FnCell<F>(AtomicPtr<()>, PhantomData<fn(F) -> F>);
 
 impl<F: FnPointer> FnCell<F> {
     /// Without a function.

@@ -234,7 +234,7 @@ pub unsafe fn set_forget_everywhere(how: ForgetEverywhere) {
 
 /// Gives these CPUs the job that `job` makes for the number of each, and does not wait.
 ///
-/// Context: thread.
+/// Context: thread (one that masks nothing).
 ///
 /// # Errors
 ///
@@ -243,7 +243,12 @@ pub unsafe fn set_forget_everywhere(how: ForgetEverywhere) {
 /// # Panics
 ///
 /// If the calling CPU is among them.
-pub fn give(
+///
+/// # Safety
+///
+/// The result must be dropped by the same thread, and before the job that calls this, if there is one, returns.
+#[track_caller]
+pub unsafe fn give(
     cpus: impl Iterator<Item = &'static Online>,
     job: impl Fn(u32) -> Job,
 ) -> Result<Given, JobError> {

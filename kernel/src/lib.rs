@@ -17,7 +17,8 @@
 //! }
 //! ```
 //!
-//! The crate `tocsin-monitor` has a shell that such a kernel can end in.
+//! The crate `tocsin-monitor` has a shell that such a kernel can end in. Messages of this library that name a command
+//! (`backtrace 1`, `watchdog on`) mean a command of that shell.
 //!
 //! The library owns the entry points (Limine and PVH), the panic handler and the global
 //! allocator. When `main` runs, all CPUs that start are online, with page tables, descriptor tables and stacks of the
@@ -38,7 +39,8 @@
 //! | mask by priority | [`priority::raise`], [`priority::CeilingMutex`] | |
 //! | map memory | | [`memory::mapping`], [`memory::paging::map_physical`] |
 //! | let a device reach memory | | [`pci::Device::enable_bus_master`] |
-//! | access registers | [`pci::Device::map`] | [`hw::mmio::Mmio::new`], [`hw::control::write_msr`] |
+//! | replace what is measured | | `hooks`, `Line::divert`, `Interrupts::exchange` (with the feature `bench`) |
+//! | access registers | [`pci::Device::map`] | [`hw::mmio::Mmio::new`], [`hw::control::write_msr`], [`pci::Device::write_half`] |
 //!
 //! Other crates are not covered. Safe functions of `x86_64` can change the GS base, CR8 or
 //! RFLAGS.IF, on which this library relies: use [`priority::raise`] and [`sync::without_interrupts`]

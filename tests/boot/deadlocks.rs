@@ -33,7 +33,7 @@ const WAIT: &str =
     "(it is for threads and handlers up to class 12 that hold no IrqMutex, because it waits";
 
 /// Those that are rejected: what of the context, and what of the rule, the message has.
-const REJECTED: [(&str, &str, &str); 19] = [
+const REJECTED: [(&str, &str, &str); 20] = [
     (
         "call-in-call",
         "call::and_wait: called in a handler of class 13",
@@ -96,6 +96,11 @@ const REJECTED: [(&str, &str, &str); 19] = [
     ),
     (
         "job-keeps-lock",
+        "jobs: the return of a job: called in a thread with 1 IrqMutex held",
+        "(it is for threads at class 0",
+    ),
+    (
+        "job-keeps-own-lock",
         "jobs: the return of a job: called in a thread with 1 IrqMutex held",
         "(it is for threads at class 0",
     ),

@@ -100,6 +100,83 @@ pub const CASES: &[Case] = &[
         "tocsin::cpu::current().interrupts.end_removal(Vector(0x60))",
     ),
     ("entry_code", Unsafe, "tocsin::hooks::set_measured(0, 0)"),
+    // The benchmarks' access.
+    (
+        "hooks_install",
+        Unsafe,
+        "tocsin::hooks::install(tocsin::cpu::current(), Vector(0x60), handler, 0)",
+    ),
+    (
+        "hooks_begin_removal",
+        Unsafe,
+        "tocsin::hooks::begin_removal(tocsin::cpu::current(), Vector(0x60))",
+    ),
+    (
+        "hooks_end_removal",
+        Unsafe,
+        "tocsin::hooks::end_removal(tocsin::cpu::current(), Vector(0x60))",
+    ),
+    (
+        "hooks_register",
+        Unsafe,
+        "tocsin::hooks::register(Vector(0x51), handler)",
+    ),
+    (
+        "hooks_send",
+        Unsafe,
+        "tocsin::hooks::send(Vector(0x60), Destination::All)",
+    ),
+    (
+        "hooks_send_to_self",
+        Unsafe,
+        "tocsin::hooks::send_to_self(Vector(0x60))",
+    ),
+    (
+        "hooks_send_to",
+        Unsafe,
+        "tocsin::hooks::send_to(Vector(0x60), tocsin::ipi::Targets::All)",
+    ),
+    (
+        "hooks_send_in_turn",
+        Unsafe,
+        "tocsin::hooks::send_to_others_in_turn(Vector(0x60))",
+    ),
+    (
+        "hooks_free",
+        Unsafe,
+        "tocsin::hooks::free(tocsin::cpu::current(), Vector(0x60))",
+    ),
+    (
+        "hooks_message",
+        Unsafe,
+        "tocsin::hooks::message_target(Vector(0x60), 1, ApicId(0))",
+    ),
+    (
+        "hooks_nmi_call",
+        Unsafe,
+        "tocsin::hooks::request_nmi_call(tocsin::cpu::current(), in_nmi, 0)",
+    ),
+    ("hooks_record", Unsafe, "tocsin::hooks::record(None)"),
+    (
+        "hooks_shootdown",
+        Unsafe,
+        "tocsin::hooks::set_forget_everywhere(|_| ())",
+    ),
+    (
+        "hooks_jobs",
+        Unsafe,
+        "tocsin::hooks::give(core::iter::empty(), |_| tocsin::ipi::jobs::NOTHING)",
+    ),
+    (
+        "function_at_an_address",
+        Unsafe,
+        "tocsin::fn_cell::from_address::<fn()>(core::ptr::null_mut())",
+    ),
+    (
+        "slot_registers",
+        Unsafe,
+        "tocsin::pci::find(0, 0).unwrap().claim().unwrap().write_half(4, 0)",
+    ),
     ("nmi_call", Unsafe, "tocsin::ipi::nmi::call(1, in_nmi, 0)"),
     // The processor.
     (

@@ -18,110 +18,120 @@ impl Import {
     }
 }
 
-/// All that `tokens` import from their own crate, for a file of this module.
-pub fn imports(tokens: TokenStream, module: &[String]) -> Vec<Import> {
-    let mut found = Vec::new();
-    collect(tokens, module, &mut found);
-    found
+/// All that `tokens` import from their own crate, for a file of this module. Paths may also begin with one of the
+/// module's `children`.
+pub fn imports(tokens: TokenStream, module: &[String], children: &[String]) -> Vec<Import> {
+    let mut reader = Reader {
+        children,
+        found: Vec::new(),
+    };
+    reader.collect(tokens, module);
+    reader.found
 }
 
-fn collect(tokens: TokenStream, module: &[String], found: &mut Vec<Import>) {
-    let tokens: Vec<_> = tokens.into_iter().collect();
-    let mut at = 0;
-    while at < tokens.len() {
-        if let TokenTree::Group(group) = &tokens[at] {
-            let mut inner = module.to_vec();
-            let is_module =
-                group.delimiter() == Delimiter::Brace && at >= 2 && is(&tokens[at - 2], "mod");
-            if is_module {
-                inner.push(tokens[at - 1].to_string());
-            }
-            collect(group.stream(), &inner, found);
-            at += 1;
-        } else if is(&tokens[at], "use") {
-            let length = tokens[at..]
-                .iter()
-                .take_while(|token| token.to_string() != ";")
-                .count();
-            let end = (at + length + 1).min(tokens.len());
-            let item: TokenStream = tokens[at..end].iter().cloned().collect();
-            // In a macro's definition it may be no item.
-            if let Ok(item) = syn::parse2::<syn::ItemUse>(item) {
+struct Reader<'a> {
+    children: &'a [String],
+    found: Vec<Import>,
+}
+
+impl Reader<'_> {
+    fn collect(&mut self, tokens: TokenStream, module: &[String]) {
+        let tokens: Vec<_> = tokens.into_iter().collect();
+        let mut at = 0;
+        while at < tokens.len() {
+            if let TokenTree::Group(group) = &tokens[at] {
+                let mut inner = module.to_vec();
+                let is_module =
+                    group.delimiter() == Delimiter::Brace && at >= 2 && is(&tokens[at - 2], "mod");
+                if is_module {
+                    inner.push(tokens[at - 1].to_string());
+                }
+                self.collect(group.stream(), &inner);
+                at += 1;
+            } else if let Some((item, length)) = use_item(&tokens[at..]) {
                 let line = tokens[at].span().start().line;
-                expand(&item.tree, &mut Vec::new(), module, line, found);
-            }
-            at = end;
-        } else {
-            at += path(&tokens[at..], module, found);
-        }
-    }
-}
-
-/// Notes a path in code that begins with `crate` or `super`. Returns how many tokens it has, at least one.
-fn path(tokens: &[TokenTree], module: &[String], found: &mut Vec<Import>) -> usize {
-    let begins = is(&tokens[0], "crate") || is(&tokens[0], "super");
-    if !begins || !is_separator(tokens, 1) {
-        return 1;
-    }
-    let mut names = vec![tokens[0].to_string()];
-    let mut at = 1;
-    while is_separator(tokens, at)
-        && let Some(TokenTree::Ident(name)) = tokens.get(at + 2)
-    {
-        names.push(name.to_string());
-        at += 3;
-    }
-    note(&names, module, tokens[0].span().start().line, found);
-    at
-}
-
-/// Notes all paths of a `use` item.
-fn expand(
-    tree: &UseTree,
-    before: &mut Vec<String>,
-    module: &[String],
-    line: usize,
-    found: &mut Vec<Import>,
-) {
-    let mut leaf = |name: String| {
-        let mut names = before.clone();
-        names.push(name);
-        note(&names, module, line, found);
-    };
-    match tree {
-        UseTree::Path(path) => {
-            before.push(path.ident.to_string());
-            expand(&path.tree, before, module, line, found);
-            before.pop();
-        }
-        UseTree::Name(name) => leaf(name.ident.to_string()),
-        UseTree::Rename(rename) => leaf(rename.ident.to_string()),
-        UseTree::Glob(_) => leaf("*".to_owned()),
-        UseTree::Group(group) => {
-            for tree in &group.items {
-                expand(tree, before, module, line, found);
+                self.expand(&item.tree, &mut Vec::new(), module, line);
+                at += length;
+            } else {
+                at += self.path(&tokens[at..], module);
             }
         }
     }
-}
 
-/// Resolves `crate`, `self` and `super`. Paths into other crates are left out.
-fn note(names: &[String], module: &[String], line: usize, found: &mut Vec<Import>) {
-    let mut place = match names[0].as_str() {
-        "crate" => Vec::new(),
-        "self" | "super" => module.to_vec(),
-        _ => return,
-    };
-    for name in names {
-        match name.as_str() {
-            "crate" | "self" => {}
-            "super" => {
-                place.pop();
+    /// Notes a path in code that begins with `crate` or `super`. Returns how many tokens it has, at least one.
+    fn path(&mut self, tokens: &[TokenTree], module: &[String]) -> usize {
+        let is_child = |token: &TokenTree| matches!(token, TokenTree::Ident(name) if self.children.iter().any(|child| name == child));
+        let begins = is(&tokens[0], "crate") || is(&tokens[0], "super") || is_child(&tokens[0]);
+        if !begins || !is_separator(tokens, 1) {
+            return 1;
+        }
+        let mut names = vec![tokens[0].to_string()];
+        let mut at = 1;
+        while is_separator(tokens, at)
+            && let Some(TokenTree::Ident(name)) = tokens.get(at + 2)
+        {
+            names.push(name.to_string());
+            at += 3;
+        }
+        self.note(&names, module, tokens[0].span().start().line);
+        // A path in a path, as `other::child::name`, is not read twice.
+        at
+    }
+
+    /// Notes all paths of a `use` item.
+    fn expand(&mut self, tree: &UseTree, before: &mut Vec<String>, module: &[String], line: usize) {
+        let mut leaf = |name: String| {
+            let mut names = before.clone();
+            names.push(name);
+            self.note(&names, module, line);
+        };
+        match tree {
+            UseTree::Path(path) => {
+                before.push(path.ident.to_string());
+                self.expand(&path.tree, before, module, line);
+                before.pop();
             }
-            name => place.push(name.to_owned()),
+            UseTree::Name(name) => leaf(name.ident.to_string()),
+            UseTree::Rename(rename) => leaf(rename.ident.to_string()),
+            UseTree::Glob(_) => leaf("*".to_owned()),
+            UseTree::Group(group) => {
+                for tree in &group.items {
+                    self.expand(tree, before, module, line);
+                }
+            }
         }
     }
-    found.push(Import { line, path: place });
+
+    /// Resolves `crate`, `self` and `super`. Paths into other crates are left out.
+    fn note(&mut self, names: &[String], module: &[String], line: usize) {
+        let mut place = match names[0].as_str() {
+            "crate" => Vec::new(),
+            "self" | "super" => module.to_vec(),
+            name if self.children.iter().any(|child| child == name) => module.to_vec(),
+            _ => return,
+        };
+        for name in names {
+            match name.as_str() {
+                "crate" | "self" => {}
+                "super" => {
+                    place.pop();
+                }
+                name => place.push(name.to_owned()),
+            }
+        }
+        self.found.push(Import { line, path: place });
+    }
+}
+
+/// The `use` item that `tokens` begin with, and its length. In `impl Trait + use<'_>`, and in the definitions of some
+/// macros, `use` begins no item.
+fn use_item(tokens: &[TokenTree]) -> Option<(syn::ItemUse, usize)> {
+    if !is(&tokens[0], "use") {
+        return None;
+    }
+    let length = tokens.iter().position(|token| token.to_string() == ";")? + 1;
+    let item = syn::parse2(tokens[..length].iter().cloned().collect());
+    Some((item.ok()?, length))
 }
 
 fn is(token: &TokenTree, word: &str) -> bool {
@@ -149,7 +159,7 @@ mod tests {
 
     fn found(source: &str, module: &str) -> Vec<String> {
         let module: Vec<_> = module.split("::").map(str::to_owned).collect();
-        let found = imports(source.parse().unwrap(), &module);
+        let found = imports(source.parse().unwrap(), &module, &["child".to_owned()]);
         let paths = found.iter().map(|import| import.path.join("::"));
         paths.collect()
     }
@@ -203,15 +213,36 @@ mod tests {
             ("mod inner { use super::super::*; }", "a"),
         ] {
             let module: Vec<_> = module.split("::").map(str::to_owned).collect();
-            let found = imports(source.parse().unwrap(), &module);
+            let found = imports(source.parse().unwrap(), &module, &[]);
             assert!(found.iter().all(Import::is_of_root), "{source}: {found:?}");
             assert!(!found.is_empty(), "{source}");
         }
         // Nested groups lead out of the module too.
         assert_eq!(found("use super::{super::irq};", "a::b"), ["irq"]);
         let inner: Vec<_> = ["a".to_owned()].into();
-        let allowed = imports("mod tests { use super::*; }".parse().unwrap(), &inner);
+        let allowed = imports("mod tests { use super::*; }".parse().unwrap(), &inner, &[]);
         assert!(!allowed[0].is_of_root(), "all of the file's own module");
+    }
+
+    #[test]
+    fn paths_that_begin_with_a_child_are_found() {
+        let source = "pub use child::{One, two}; fn f() { child::g(); other::child::h(); }";
+        let expected = [
+            "a::child::One",
+            "a::child::two",
+            "a::child::g",
+            "a::child::h",
+        ];
+        assert_eq!(found(source, "a"), expected);
+    }
+
+    #[test]
+    fn code_after_what_is_no_item_is_read() {
+        let source =
+            "impl A { fn f() -> impl B + use<'_> { crate::x::y() } fn g() { crate::z::w(); } }";
+        assert_eq!(found(source, "a"), ["x::y", "z::w"]);
+        let source = "macro_rules! m { () => { use $crate::x::y; } }";
+        assert_eq!(found(source, "a"), ["x::y"]);
     }
 
     #[test]

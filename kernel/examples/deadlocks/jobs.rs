@@ -79,6 +79,16 @@ pub fn keep_lock() {
     let _ = run_on(1, job);
 }
 
+/// As [`keep_lock`], on the CPU that gives the job.
+pub fn keep_own_lock() {
+    static LOCK: IrqMutex<()> = IrqMutex::new(());
+    let _ = run_on_all(|cpu| {
+        if cpu == 0 {
+            core::mem::forget(LOCK.lock());
+        }
+    });
+}
+
 /// A job forgets the guard of a raised priority. The CPU would never take an interrupt of its class again.
 pub fn keep_priority() {
     let job = Job {

@@ -36,7 +36,7 @@ pub fn show_machine(machine: &'static Machine) {
 /// Executes the commands of the kernel command line (`run=`), then those that are typed at the
 /// serial port and the keyboard. Does not return.
 ///
-/// Context: a thread that masks nothing.
+/// Context: thread (one that masks nothing).
 ///
 /// # Panics
 ///
@@ -50,7 +50,7 @@ pub fn run(machine: &'static Machine) -> ! {
 /// Executes commands like [`run`]: the monitor's own, followed by those in `more`. If a command in
 /// `more` has the name of one of the monitor's own, the latter is used.
 ///
-/// Context: a thread that masks nothing.
+/// Context: thread (one that masks nothing).
 ///
 /// # Panics
 ///

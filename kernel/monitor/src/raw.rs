@@ -6,8 +6,10 @@
 //! a thread of the CPU has run after [`begin_removal`].
 
 use tocsin::cpu::PerCpu;
-use tocsin::hooks::{self, Handler};
+use tocsin::hooks::{self, By, Handler};
+use tocsin::ipi::jobs::{Given, Job, JobError};
 use tocsin::ipi::{IpiError, Targets};
+use tocsin::smp::Online;
 use tocsin_logic::apic::EncodingError;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::vector::Vector;
@@ -75,4 +77,19 @@ pub(crate) fn send_to_others_in_turn(vector: Vector) {
 pub(crate) fn prepare_timer(vector: Vector) {
     // SAFETY: See the module.
     unsafe { hooks::prepare_timer(vector) }
+}
+
+/// Gives CPUs jobs, which are waited for when the result is dropped.
+pub(crate) fn give(
+    cpus: impl Iterator<Item = &'static Online>,
+    job: impl Fn(u32) -> Job,
+) -> Result<Given, JobError> {
+    // SAFETY: The result is part of a value on the stack of the function that measures, which is no job.
+    unsafe { hooks::give(cpus, job) }
+}
+
+/// Has `record` called at the end of each section, or no function.
+pub(crate) fn record(record: Option<fn(By, u64)>) {
+    // SAFETY: The only function that is passed writes to memory of its own.
+    unsafe { hooks::record(record) }
 }

@@ -36,6 +36,8 @@ unsafe extern "C" {
     fn probe_read(address: u64, value: *mut u64) -> bool;
     fn probe_write(address: u64, value: u64) -> bool;
     /// Executes UD2. Returns through the handler of the exception.
+    ///
+    /// Context: any but NMI.
     #[cfg(feature = "bench")]
     pub fn probe_undefined() -> bool;
     static probe_failed: u8;

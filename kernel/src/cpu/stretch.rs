@@ -168,8 +168,12 @@ static RECORD: FnCell<fn(By, u64)> = FnCell::empty();
 /// interrupts are off; or nobody. Nothing is noted meanwhile, and the watch is over then.
 ///
 /// Context: thread.
+///
+/// # Safety
+///
+/// `record` may use only atomics and memory of its own: it runs inside other operations, with interrupts disabled.
 #[cfg(feature = "bench")]
-pub fn record(record: Option<fn(By, u64)>) {
+pub unsafe fn record(record: Option<fn(By, u64)>) {
     let is_on = record.is_some();
     RECORD.replace(record);
     sync::set_watch(is_on.then_some(note_off as fn(u64)));

@@ -9,6 +9,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
+use core::marker::PhantomData;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use tocsin_logic::irq::context::Level;
@@ -116,7 +117,7 @@ pub fn run_on_each(cpus: &[u32], job: Job) -> Result<(), JobError> {
     }
     let given = Given::to(others.into_iter(), |_| job)?;
     if cpus.contains(&own) {
-        (job.function)(job.argument);
+        execute(job.function, job.argument);
     }
     drop(given);
     Ok(())
@@ -142,7 +143,7 @@ pub fn run_on_all(function: fn(u64)) -> Result<(), JobError> {
         function,
         argument: cpu.into(),
     })?;
-    function(own.into());
+    execute(function, own.into());
     drop(given);
     Ok(())
 }
@@ -157,13 +158,16 @@ struct Target {
 
 /// Jobs that were given; dropping it waits until all are done, and accepts jobs meanwhile.
 ///
-/// If it is forgotten, this CPU accepts jobs for ever, and nothing else happens.
+/// It must be dropped by the thread that gave them, before the job in which that thread is returns: it changes the
+/// state of this CPU's own mailbox.
 #[derive(Debug)]
 pub struct Given {
     targets: Box<[Target]>,
     /// The state of this CPU's own mailbox afterwards: closed; running, if the CPU runs a job
     /// itself; or open, if it was not changed.
     before: u32,
+    /// Not `Send`.
+    thread: PhantomData<*mut ()>,
 }
 
 impl Given {
@@ -172,10 +176,12 @@ impl Given {
     /// # Errors
     ///
     /// [`JobError::Busy`], if one does not accept it; then none gets one.
+    #[track_caller]
     pub(crate) fn to(
         cpus: impl Iterator<Item = &'static Online>,
         job: impl Fn(u32) -> Job,
     ) -> Result<Self, JobError> {
+        context::require("jobs: giving", LIMIT);
         let mut targets = Vec::new();
         for online in cpus {
             let mailbox = &online.cpu.job;
@@ -209,7 +215,11 @@ impl Given {
             mailbox.function.store(function, Ordering::Release);
             reschedule::signal(online);
         }
-        Ok(Self { targets, before })
+        Ok(Self {
+            targets,
+            before,
+            thread: PhantomData,
+        })
     }
 
     /// The number of CPUs that have a job.
@@ -261,10 +271,6 @@ pub(crate) fn set_up() {
 /// Runs the job that this CPU has been given, if there is one. Returns whether there was.
 ///
 /// Context: thread.
-///
-/// # Panics
-///
-/// If the job leaves interrupts disabled, a priority raised or a lock held: its guards were forgotten.
 fn run_next() -> bool {
     let mailbox = &cpu::current().job;
     if mailbox.function.load(Ordering::Relaxed).is_null() {
@@ -278,12 +284,21 @@ fn run_next() -> bool {
     let argument = mailbox.argument.load(Ordering::Relaxed);
     let done = mailbox.done.load(Ordering::Relaxed);
     mailbox.state.store(state::RUNNING, Ordering::Relaxed);
-    function(argument);
-    context::require("jobs: the return of a job", LIMIT);
+    execute(function, argument);
     mailbox.state.store(state::OPEN, Ordering::Release);
     // SAFETY: 1. The giver keeps it until it is set.
     unsafe { (*done).store(true, Ordering::Release) };
     true
+}
+
+/// Executes a job's function on this CPU.
+///
+/// # Panics
+///
+/// If it leaves interrupts disabled, a priority raised or a lock held: its guards were forgotten.
+fn execute(function: fn(u64), argument: u64) {
+    function(argument);
+    context::require("jobs: the return of a job", LIMIT);
 }
 
 /// Whether this CPU has been given a job that it has not begun.

@@ -32,8 +32,8 @@
 //! | `inbox` | commands from other CPUs |
 //! | `queue` | a CPU's timers: interrupt, commands, hardware |
 //! | `registry` | which timers there are |
-//! | `tables` | the memory of both, made with the first timer |
-//! | [`borrow`](borrow()) | the hardware for others |
+//! | `storage` | the memory of both, made with the first timer |
+//! | [`raw`](borrow()) | the hardware for others |
 
 mod error;
 mod expiry;

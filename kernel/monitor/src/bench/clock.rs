@@ -28,6 +28,8 @@ impl Clock {
     pub const ALL: [Self; 2] = [Self::Cycles, Self::Instructions];
 
     /// The name of the clock, on the command line and as a unit.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -38,6 +40,8 @@ impl Clock {
 
     /// The default number of samples of a metric. Instruction counts are nearly the same in each
     /// sample, so they need fewer.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn samples(self) -> usize {
         match self {

@@ -17,7 +17,6 @@
 use crate::raw;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use tocsin::hooks;
 
 use arrayvec::ArrayVec;
 use tocsin_logic::bench::{Held, Stretch};
@@ -140,14 +139,14 @@ impl Recording {
                 with(|log| log.handlers[usize::from(vector.get())] = found.map(|it| it.0));
             });
         }
-        hooks::record(Some(note));
+        raw::record(Some(note));
         Self
     }
 }
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        hooks::record(None);
+        raw::record(None);
         let this = cpu::current();
         for vector in vectors() {
             let own = with(|log| log.handlers[usize::from(vector.get())].take()).flatten();

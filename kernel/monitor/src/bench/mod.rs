@@ -161,6 +161,8 @@ pub const GROUPS: &[Group] = &[
 ];
 
 /// Returns the group with the name `name`.
+///
+/// Context: any.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Group> {
     GROUPS.iter().find(|group| group.name == name)
@@ -169,7 +171,7 @@ pub fn find(name: &str) -> Option<&'static Group> {
 /// Runs the benchmarks and prints the results as they become available. Returns the number of
 /// metrics.
 ///
-/// Context: a thread of the boot CPU that masks nothing.
+/// Context: thread (of the boot CPU).
 ///
 /// # Errors
 ///

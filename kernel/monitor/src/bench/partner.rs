@@ -9,10 +9,11 @@ use tocsin_logic::vector::Vector;
 
 use super::clock::pauses;
 use super::settle::settle;
+use crate::raw;
+use tocsin::cpu;
 use tocsin::ipi::jobs::{self, Job};
 use tocsin::ipi::{Targets, reschedule};
 use tocsin::smp::{self, Online};
-use tocsin::{cpu, hooks};
 
 /// Whether the remote CPUs must continue.
 static GO_ON: AtomicBool = AtomicBool::new(false);
@@ -95,7 +96,7 @@ impl AtWork {
             function,
             argument: 0,
         };
-        let jobs = hooks::give(others().take(count), |_| job).ok();
+        let jobs = raw::give(others().take(count), |_| job).ok();
         let expected = jobs.as_ref().map_or(0, jobs::Given::count) as u64;
         while READY.load(Ordering::Acquire) < expected {
             core::hint::spin_loop();

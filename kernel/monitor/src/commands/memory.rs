@@ -6,7 +6,9 @@ use tocsin_logic::units::Bytes;
 
 use crate::command::{Arguments, CommandError};
 use tocsin::boot::image;
-use tocsin::memory::{frames, heap_usage, paging};
+#[cfg(feature = "heap")]
+use tocsin::memory::heap_usage;
+use tocsin::memory::{frames, paging};
 use tocsin::{Machine, cpu, println};
 
 pub(super) fn memory(
@@ -61,6 +63,7 @@ pub(super) fn memory(
     for (name, usage) in [
         ("frames below 1 MiB", low),
         ("frames above 1 MiB", high),
+        #[cfg(feature = "heap")]
         ("heap", heap_usage()),
     ] {
         println!(

@@ -41,7 +41,7 @@ pub struct Held {
 impl Held {
     /// Returns whether masking worked.
     ///
-    /// Context: any but NMI.
+    /// Context: any.
     #[must_use]
     pub fn is_right(self) -> bool {
         self.pending && self.came_masked == 0 && self.came_after

@@ -34,7 +34,7 @@ pub(crate) fn run(
     more: &'static [Command],
 ) -> ! {
     static RUNS: AtomicBool = AtomicBool::new(false);
-    context::require("monitor::run", Level::THREAD);
+    context::require("tocsin_monitor::run", Level::THREAD);
     assert!(
         !RUNS.swap(true, Ordering::Acquire),
         "monitor: it runs already"

@@ -83,6 +83,8 @@ pub struct Sums {
 
 impl Sums {
     /// Returns whether no interrupt was lost or duplicated.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn is_even(self) -> bool {
         self.sent == self.received

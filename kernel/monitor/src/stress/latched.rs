@@ -21,6 +21,8 @@ const ORDINARY: u32 = 10;
 
 /// Runs the test with COM2, whose line is on the calling CPU. The caller runs in a thread.
 ///
+/// Context: thread.
+///
 /// # Errors
 ///
 /// A sentence that says what did not arrive, or why the device is unavailable.

@@ -52,6 +52,8 @@ struct Seen {
 /// in a thread. Lines that are created on that CPU during the test disturb it. A cancelled test is
 /// incomplete.
 ///
+/// Context: thread.
+///
 /// # Errors
 ///
 /// [`LineError::Offline`].

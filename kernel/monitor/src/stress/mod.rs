@@ -53,6 +53,8 @@ pub struct Outcome {
 impl Outcome {
     /// Returns whether everything was received once, every CPU took part, and no other error
     /// occurred.
+    ///
+    /// Context: any.
     #[must_use]
     pub fn is_right(&self) -> bool {
         let even = self.account.iter().all(|(_, sums)| sums.is_even());
@@ -75,6 +77,8 @@ static MOST: AtomicU64 = AtomicU64::new(0);
 
 /// Runs the storm test for `seconds`, with a log message for each second. The caller runs in a
 /// thread; only one test may run at a time.
+///
+/// Context: thread.
 ///
 /// # Errors
 ///

@@ -48,7 +48,7 @@ pub struct Outcome {
 impl Outcome {
     /// Returns whether the result is correct.
     ///
-    /// Context: thread.
+    /// Context: any.
     #[must_use]
     pub fn is_right(&self) -> bool {
         self.runs == 2 && self.at_once == 1 && self.nested > 0 && self.intact

@@ -45,6 +45,8 @@ pub struct Step {
 /// Runs the test with an `edu` device, whose line is on CPU number `cpu`. The caller runs in a
 /// thread.
 ///
+/// Context: thread.
+///
 /// # Errors
 ///
 /// A sentence that says what did not arrive, or why the device is unavailable.
