@@ -12,7 +12,7 @@ use core::fmt;
 use core::sync::atomic::Ordering;
 
 use tocsin_logic::irq::queue::Full;
-use tocsin_logic::vector::Vector;
+use tocsin_logic::vector::{Vector, fixed};
 
 use crate::apic::local;
 use crate::cpu::percpu::{Deferred, WORK};
@@ -22,7 +22,7 @@ use crate::fn_cell;
 use crate::ipi::{self, Offline, physical};
 
 /// Vector of the interrupt: of the lowest usable class.
-pub const VECTOR: Vector = Vector(0x20);
+pub const VECTOR: Vector = fixed::DEFERRED;
 
 /// A piece of work. It runs with interrupts enabled, in class 2.
 pub type Work = extern "C" fn(argument: usize);

@@ -22,17 +22,4 @@ pub(crate) fn is_register(addresses: Range<u64>) -> bool {
 /// Size of a controller's registers, in bytes.
 const REGISTERS: u64 = 4096;
 
-/// Vectors that the controllers themselves use.
-///
-/// The spurious vector has all low bits set, because old local APICs have them wired so. It and the
-/// error vector are in the highest class: neither waits behind a device.
-pub mod vectors {
-    use tocsin_logic::vector::Vector;
-
-    /// The local APIC's timer.
-    pub const TIMER: Vector = Vector(0xe0);
-    /// Errors of the local APIC itself.
-    pub const ERROR: Vector = Vector(0xfe);
-    /// An interrupt that went away before it was delivered; takes no EOI.
-    pub const SPURIOUS: Vector = Vector(0xff);
-}
+pub use tocsin_logic::vector::fixed as vectors;

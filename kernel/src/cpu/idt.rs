@@ -7,7 +7,6 @@
 
 use core::cell::UnsafeCell;
 
-use tocsin_logic::exception::{self, Exception};
 use tocsin_logic::gate::{Gate64, GateError};
 use tocsin_logic::layout::StackKind;
 use x86_64::VirtAddr;
@@ -39,24 +38,10 @@ fn gate(vector: u8) -> Result<Gate64, GateError> {
     if vector == BREAKPOINT {
         gate = gate.with_dpl(3)?;
     }
-    if let Some(ist) = stack_of(vector).and_then(StackKind::ist) {
+    if let Some(ist) = StackKind::of(vector).and_then(StackKind::ist) {
         gate = gate.with_ist(ist)?;
     }
     Ok(gate)
-}
-
-/// The stack of its own that `vector` runs on, if it has one.
-///
-/// Context: any.
-#[must_use]
-pub fn stack_of(vector: u8) -> Option<StackKind> {
-    match exception::exception(vector).map(|Exception { mnemonic, .. }| *mnemonic) {
-        Some("#DF") => Some(StackKind::DoubleFault),
-        Some("NMI") => Some(StackKind::Nmi),
-        Some("#MC") => Some(StackKind::MachineCheck),
-        Some("#DB") => Some(StackKind::Debug),
-        _ => None,
-    }
 }
 
 /// Writes all 256 gates.

@@ -12,8 +12,8 @@ use core::fmt;
 use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering};
 
 use tocsin_logic::irq::table::Table;
-use tocsin_logic::irq::vectors::{EXCEPTIONS, VectorSet};
-use tocsin_logic::vector::{PriorityClass, Vector};
+use tocsin_logic::irq::vectors::{EXCEPTIONS, FIXED, VectorSet};
+use tocsin_logic::vector::{PriorityClass, Vector, fixed};
 
 use super::entry::TrapFrame;
 use super::interrupt_entry;
@@ -33,14 +33,24 @@ pub const FIRST: u8 = 32;
 /// (IRQ 7 and 15), software interrupts, and the spurious vector (SDM vol. 3A, 12.9). Their functions run
 /// with interrupts disabled, on the stack of the code they interrupt. Should the local APIC deliver one
 /// after all, it is ended, and no function runs.
-pub const WITHOUT_EOI: [u8; 4] = [0x27, 0x2f, SOFTWARE, 0xff];
+pub const WITHOUT_EOI: [u8; 4] = numbers(fixed::WITHOUT_EOI);
 
 /// The vector for software interrupts.
-pub const SOFTWARE: u8 = 0x80;
+pub const SOFTWARE: u8 = fixed::SOFTWARE.get();
 
 /// Vectors that belong to measurements: with the feature `bench`, their stubs jump where `measured_entry::set_measured`
 /// says. Two of class 13, and one of class 14, the timers'.
-pub const MEASURED: [u8; 3] = [0xd9, 0xda, 0xe9];
+pub const MEASURED: [u8; 3] = numbers(fixed::BENCH_STUBS);
+
+const fn numbers<const N: usize>(vectors: [Vector; N]) -> [u8; N] {
+    let mut numbers = [0; N];
+    let mut index = 0;
+    while index < N {
+        numbers[index] = vectors[index].get();
+        index += 1;
+    }
+    numbers
+}
 
 /// Vector of #UD, the exception that is measured.
 pub const UNDEFINED: u8 = 6;
@@ -258,7 +268,7 @@ impl core::error::Error for ReserveError {}
 /// [`ReserveError`]; then nothing has changed.
 pub(crate) fn reserve(vector: Vector) -> Result<(), ReserveError> {
     let mut shared = SHARED.lock();
-    if percpu::FIXED.with(EXCEPTIONS).contains(vector) {
+    if FIXED.with(EXCEPTIONS).contains(vector) {
         return Err(ReserveError::Fixed(vector));
     }
     for (index, block) in shared.blocks.iter().enumerate() {
@@ -295,7 +305,7 @@ pub(crate) fn free_everywhere() -> VectorSet {
 pub(crate) fn register(vector: Vector, handler: Handler) {
     let mut shared = SHARED.lock();
     assert!(
-        percpu::FIXED.with(shared.reserved).contains(vector),
+        FIXED.with(shared.reserved).contains(vector),
         "vector {vector} is registered without a reservation"
     );
     let known = shared.everywhere.iter().position(|it| it.0 == vector);

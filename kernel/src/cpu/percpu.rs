@@ -11,11 +11,10 @@ use tocsin_logic::irq::board::Reader;
 use tocsin_logic::irq::mailbox::Mailbox;
 use tocsin_logic::irq::queue::Queue;
 use tocsin_logic::irq::raised::Stack;
-use tocsin_logic::irq::vectors::{Allocator, VectorSet};
-use tocsin_logic::vector::Vector;
+use tocsin_logic::irq::vectors::{Allocator, FIXED};
 
 use super::ending::End;
-use super::interrupts::{self, Interrupts};
+use super::interrupts::Interrupts;
 use super::machine_check::Polled;
 use super::nmi::Nmi;
 use super::stray::Strays;
@@ -32,32 +31,6 @@ pub const CALLS: usize = 64;
 
 /// Pieces of deferred work that may wait on one CPU.
 pub const WORK: usize = 128;
-
-/// Vectors with a fixed use on all CPUs: the classes 14 and 15, software interrupts, and those that
-/// the kernel's own demonstrations use. Class 2 belongs to the 8259s' ghosts and deferred work.
-pub(super) const FIXED: VectorSet = {
-    let mut fixed = VectorSet::range(Vector(0x20), Vector(0x2f))
-        .with(VectorSet::range(Vector(0xe0), Vector(0xff)));
-    let [measured, compared, _] = interrupts::MEASURED;
-    let singles = [
-        0x51,
-        0x52,
-        interrupts::SOFTWARE,
-        0x91,
-        0x92,
-        0xd0,
-        0xd1,
-        0xd8,
-        measured,
-        compared,
-    ];
-    let mut index = 0;
-    while index < singles.len() {
-        fixed.insert(Vector(singles[index]));
-        index += 1;
-    }
-    fixed
-};
 
 /// The value for no nesting depth.
 pub(crate) const NOT_SERVING: u32 = u32::MAX;

@@ -19,7 +19,7 @@ use tocsin_logic::cpu_set::CpuSet;
 use tocsin_logic::irq::board::{self, Board, Notice};
 use tocsin_logic::irq::context::CALL_CLASS;
 use tocsin_logic::irq::mailbox::{Call, Waited};
-use tocsin_logic::vector::{PriorityClass, Vector};
+use tocsin_logic::vector::{PriorityClass, Vector, fixed};
 
 use crate::cpu::percpu::CALLS;
 use crate::cpu::{self, PerCpu, context, interrupts};
@@ -31,10 +31,10 @@ use crate::smp::{self, Online};
 use crate::sync::without_interrupts;
 
 /// Vector of the IPI: high, so that calls are handled fast, but below the most urgent interrupts.
-pub const VECTOR: Vector = Vector(0xd0);
+pub const VECTOR: Vector = fixed::CALL;
 
 /// Vector of the IPI that says that there is something on the board.
-pub const VECTOR_TO_ALL: Vector = Vector(0xd1);
+pub const VECTOR_TO_ALL: Vector = fixed::CALL_ALL;
 
 /// The class that called functions run at.
 pub const CLASS: PriorityClass = CALL_CLASS;

@@ -14,7 +14,7 @@
 //! Signals that come before it runs are one; one that comes while it runs makes it run again.
 
 use tocsin_logic::apic::icr::Destination;
-use tocsin_logic::vector::Vector;
+use tocsin_logic::vector::{Vector, fixed};
 
 use crate::apic;
 use crate::cpu::interrupts;
@@ -23,7 +23,7 @@ use crate::ipi::{self, IpiError, Offline, Targets};
 use crate::smp::Online;
 
 /// The vector.
-pub const VECTOR: Vector = Vector(0x21);
+pub const VECTOR: Vector = fixed::RESCHEDULE;
 
 /// The function that runs on a CPU that takes the IPI: in class 2, on its interrupt stack, interrupts enabled.
 pub type Hook = fn();

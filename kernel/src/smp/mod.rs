@@ -23,7 +23,7 @@ use tocsin_logic::command_line::Options;
 use tocsin_logic::layout::{StackKind, stack_range};
 use tocsin_logic::smp::{Broadcast, Sabotage, Stage, Unowned, init_wait};
 use tocsin_logic::topology::{CpuId, Topology};
-use tocsin_logic::vector::Vector;
+use tocsin_logic::vector::{Vector, fixed};
 
 use crate::apic::LocalApic;
 use crate::cpu::{self, PerCpu, interrupts};
@@ -43,7 +43,7 @@ const TIMEOUT: u64 = 3_000_000_000;
 
 /// The vector that wakes an AP in the barrier, in class 15, the only class that is not masked. It
 /// only ends `hlt`.
-const RELEASE: Vector = Vector(0xf0);
+const RELEASE: Vector = fixed::RELEASE;
 
 /// The ID that addresses all CPUs and so is no CPU's.
 const NOBODY: ApicId = ApicId(u32::MAX);

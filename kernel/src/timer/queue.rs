@@ -17,7 +17,7 @@ use tocsin_logic::apic::ApicId;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::irq::arming::{self as slot, Claim, Number};
 use tocsin_logic::irq::timers::next_period;
-use tocsin_logic::vector::Vector;
+use tocsin_logic::vector::{Vector, fixed};
 
 use crate::apic::{local as apic, vectors};
 use crate::cpu::{self, PerCpu, context, interrupts};
@@ -31,7 +31,7 @@ use crate::{priority, smp, time};
 
 /// Vector of the interrupt that says that there are commands. Of the timers' class, so that it
 /// does not come while a function runs.
-pub const COMMANDS: Vector = Vector(0xe2);
+pub const COMMANDS: Vector = fixed::TIMER_COMMANDS;
 
 /// The timers of one CPU.
 #[derive(Debug)]

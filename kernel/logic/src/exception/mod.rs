@@ -91,6 +91,15 @@ pub fn exception(vector: u8) -> Option<&'static Exception> {
     EXCEPTIONS.get(usize::from(vector))
 }
 
+/// The vector of #DB.
+pub const DEBUG: u8 = 1;
+/// The vector of NMI.
+pub const NMI: u8 = 2;
+/// The vector of #DF.
+pub const DOUBLE_FAULT: u8 = 8;
+/// The vector of #MC.
+pub const MACHINE_CHECK: u8 = 18;
+
 /// The vectors for which the CPU pushes an error code, one bit each: 8, 10 to 14, 17 and 21 (SDM
 /// vol. 3A, table 7-1), 29 and 30 (APM vol. 2, 8.2).
 pub const ERROR_CODE_VECTORS: u32 = {

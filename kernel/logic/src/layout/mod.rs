@@ -18,6 +18,7 @@
 //! stack overflow that skips a page. Address space is free, but a page table reaches
 //! only 2 MiB far: so four CPUs' stacks share one, and no slot is larger than it helps.
 
+use crate::exception;
 use crate::irq::priority::ClassSet;
 use crate::irq::stack;
 use core::fmt;
@@ -72,6 +73,18 @@ pub enum StackKind {
 }
 
 impl StackKind {
+    /// The stack of its own on which `vector` is handled, if it has one.
+    #[must_use]
+    pub const fn of(vector: u8) -> Option<Self> {
+        match vector {
+            exception::DEBUG => Some(Self::Debug),
+            exception::NMI => Some(Self::Nmi),
+            exception::DOUBLE_FAULT => Some(Self::DoubleFault),
+            exception::MACHINE_CHECK => Some(Self::MachineCheck),
+            _ => None,
+        }
+    }
+
     /// Every kind, in the order of the slots.
     pub const ALL: [Self; 6] = [
         Self::Thread,

@@ -212,3 +212,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_exceptions_with_a_stack_of_their_own() {
+    for vector in 0..=u8::MAX {
+        let mnemonic = crate::exception::exception(vector).map(|it| it.mnemonic);
+        let expected = match mnemonic {
+            Some("#DB") => Some(StackKind::Debug),
+            Some("NMI") => Some(StackKind::Nmi),
+            Some("#DF") => Some(StackKind::DoubleFault),
+            Some("#MC") => Some(StackKind::MachineCheck),
+            _ => None,
+        };
+        assert_eq!(StackKind::of(vector), expected, "{mnemonic:?}");
+        assert!(StackKind::of(vector).is_none_or(|kind| kind.ist().is_some()));
+    }
+}

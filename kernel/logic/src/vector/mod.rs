@@ -7,6 +7,7 @@
 use core::fmt;
 use core::ops::RangeInclusive;
 
+pub mod fixed;
 #[cfg(test)]
 mod tests;
 

@@ -1,4 +1,4 @@
-use super::{PriorityClass, Vector};
+use super::{PriorityClass, Vector, fixed};
 use std::format;
 
 #[test]
@@ -53,4 +53,23 @@ fn a_higher_vector_never_has_a_lower_class() {
 fn display() {
     assert_eq!(format!("{}", Vector(0x0e)), "0x0e");
     assert_eq!(format!("{:>3}", PriorityClass::LOWEST_USABLE), "  2");
+}
+
+#[test]
+fn fixed_vectors_are_different_and_have_their_classes() {
+    let all = fixed::ALL;
+    assert!(all.is_sorted_by(|one, other| one < other), "{all:?}");
+    assert!(fixed::WITHOUT_EOI.iter().all(|vector| all.contains(vector)));
+    let class = |vector: Vector| vector.priority_class().get();
+    // Each is what its module relies on.
+    assert_eq!(class(fixed::DEFERRED), 2);
+    assert_eq!(class(fixed::RESCHEDULE), 2);
+    assert_eq!(class(fixed::CALL), 13);
+    assert_eq!(class(fixed::CALL_ALL), 13);
+    assert_eq!(class(fixed::TIMER), 14);
+    assert_eq!(class(fixed::TIMER_COMMANDS), 14);
+    assert_eq!(fixed::BENCH_STUBS.map(class), [13, 13, 14]);
+    assert_eq!(fixed::NESTING_FIRST.map(class), [2, 5, 9, 14]);
+    assert_eq!(fixed::NESTING_SECOND.map(class), [2, 5, 9]);
+    assert_eq!(fixed::SPURIOUS.get() & 0xf, 0xf);
 }

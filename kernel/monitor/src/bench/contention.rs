@@ -16,7 +16,7 @@ use core::hint;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use spin::Mutex;
-use tocsin_logic::vector::{PriorityClass, Vector};
+use tocsin_logic::vector::{PriorityClass, Vector, fixed};
 
 use super::clock::{relax, stamp};
 use super::partner::{self, AtWork, Partner};
@@ -50,7 +50,7 @@ static MEANWHILE: AtomicU8 = AtomicU8::new(0);
 const INTERRUPTION: u64 = 2_000;
 
 /// The vector whose handler takes the plain lock: class 14.
-const TAKES: Vector = Vector(0xe8);
+const TAKES: Vector = fixed::BENCH_URGENT;
 
 /// The time for which the remote CPU's thread must hold the lock, plus 1; 0 if there is no request.
 static HOLD: AtomicU64 = AtomicU64::new(0);

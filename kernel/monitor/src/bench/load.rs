@@ -20,7 +20,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use tocsin_logic::apic::ApicId;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::bench::{Split, split};
-use tocsin_logic::vector::{PriorityClass, Vector};
+use tocsin_logic::vector::{PriorityClass, Vector, fixed};
 use x86_64::instructions::interrupts;
 
 use super::clock::{Clock, pauses, relax, stamp};
@@ -39,7 +39,7 @@ use tocsin::time;
 use tocsin::timer::{Expiry, Mode, Timer, TimerError};
 
 /// A vector of the timers' class, whose handler spins.
-const WORKS: Vector = Vector(0xe8);
+const WORKS: Vector = fixed::BENCH_URGENT;
 
 /// The factor for the number of samples where instructions are counted: these samples differ.
 const COUNTED: usize = 6;

@@ -6,7 +6,7 @@ use crate::raw;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tocsin::hooks;
 
-use tocsin_logic::vector::{PriorityClass, Vector};
+use tocsin_logic::vector::{PriorityClass, Vector, fixed};
 
 use super::record::Value;
 use super::rivals::{self, BEGAN, FLOOR, GATE, Installed, NEXT, TYPICAL};
@@ -19,7 +19,7 @@ const CLASSES: [u8; 8] = [3, 4, 5, 6, 7, 8, 10, 11];
 
 /// A vector of class 14, like the urgent vector of the baselines. No other part of the kernel uses
 /// it.
-const URGENT: Vector = Vector(0xe8);
+const URGENT: Vector = fixed::BENCH_URGENT;
 
 /// The nesting depth of the current sample.
 static DEPTH: AtomicUsize = AtomicUsize::new(0);

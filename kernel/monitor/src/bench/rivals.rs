@@ -14,7 +14,7 @@ use tocsin::hooks;
 use alloc::vec::Vec;
 
 use spin::Mutex;
-use tocsin_logic::vector::Vector;
+use tocsin_logic::vector::{Vector, fixed};
 use x2apic::lapic::{LocalApic as CrateApic, LocalApicBuilder};
 
 use super::runner::Case;
@@ -24,7 +24,7 @@ use tocsin::cpu::interrupts::MEASURED;
 use tocsin::hw::processor;
 
 /// The vector that the kernel handles in its own way: class 13.
-pub(super) const OWN: Vector = Vector(0xd8);
+pub(super) const OWN: Vector = fixed::BENCH;
 
 /// The vector that [`floor`] handles.
 pub(super) const FLOOR: Vector = Vector(MEASURED[0]);

@@ -2,6 +2,7 @@
 
 use tocsin_logic::exception;
 use tocsin_logic::gate::Gate64;
+use tocsin_logic::layout::StackKind;
 use x86_64::structures::paging::PageTableFlags;
 
 use crate::command::{Arguments, CommandError};
@@ -74,7 +75,7 @@ fn show_one(vector: u8) {
                 gate.dpl,
                 rings(gate.dpl)
             );
-            match idt::stack_of(vector) {
+            match StackKind::of(vector) {
                 Some(stack) => println!("  IST         {}: {} stack", gate.ist, stack.name()),
                 None => println!("  IST         {}: the stack in use", gate.ist),
             }

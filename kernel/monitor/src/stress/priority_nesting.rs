@@ -9,7 +9,7 @@
 use crate::raw;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use tocsin_logic::vector::Vector;
+use tocsin_logic::vector::{Vector, fixed};
 
 use tocsin::apic::local;
 use tocsin::cpu::{self, interrupts};
@@ -17,8 +17,17 @@ use tocsin::hw::processor::timestamp;
 use tocsin::{priority, time};
 
 /// The vectors, two in each class except the highest: those of `A` nest, those of `B` stay pending.
-const A: [u8; 4] = [0x29, 0x51, 0x91, 0xe1];
-const B: [u8; 3] = [0x2a, 0x52, 0x92];
+const A: [u8; 4] = [
+    fixed::NESTING_FIRST[0].get(),
+    fixed::NESTING_FIRST[1].get(),
+    fixed::NESTING_FIRST[2].get(),
+    fixed::NESTING_FIRST[3].get(),
+];
+const B: [u8; 3] = [
+    fixed::NESTING_SECOND[0].get(),
+    fixed::NESTING_SECOND[1].get(),
+    fixed::NESTING_SECOND[2].get(),
+];
 
 /// The record of a handler: the vector, and whether the handler begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! its CPUs. A vector is chosen within the class that was asked for: the class is
 //! the priority, and no other one would do.
 
-use crate::vector::{PriorityClass, Vector};
+use crate::vector::{PriorityClass, Vector, fixed};
 use core::fmt;
 
 mod levels;
@@ -17,6 +17,18 @@ pub use set::{Iter, VectorSet};
 pub const EXCEPTIONS: VectorSet = VectorSet::EMPTY
     .with_class(PriorityClass::LOWEST)
     .with(VectorSet::range(Vector(16), Vector(31)));
+
+/// The vectors that no line gets on any CPU: classes 2, 14 and 15, and the others of [`fixed::ALL`].
+pub const FIXED: VectorSet = {
+    let mut set = VectorSet::range(Vector(0x20), Vector(0x2f))
+        .with(VectorSet::range(Vector(0xe0), Vector(0xff)));
+    let mut index = 0;
+    while index < fixed::ALL.len() {
+        set.insert(fixed::ALL[index]);
+        index += 1;
+    }
+    set
+};
 
 /// The vectors of one CPU: which are given out.
 ///

@@ -5,7 +5,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tocsin_logic::cpu_set::CpuSet;
-use tocsin_logic::vector::{PriorityClass, Vector};
+use tocsin_logic::vector::{PriorityClass, Vector, fixed};
 
 use super::{account, numbers};
 use tocsin::ipi::{Targets, call, nmi, reschedule};
@@ -13,7 +13,7 @@ use tocsin::line::{Line, Request, Source};
 use tocsin::{cpu, deferred, priority};
 
 /// A vector of the lowest class that is reserved for this test.
-const VECTOR: Vector = Vector(0x2b);
+const VECTOR: Vector = fixed::IPI_TEST;
 
 /// A kind of interrupt between CPUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
