@@ -103,7 +103,13 @@ fn provoke(kind: &Kind, cpu: u32, session: &mut Session) -> Result {
         symbols.check(code)?;
     }
     let log = qemu_log::deliveries(&session.log());
-    let delivery = log.iter().rfind(|delivery| delivery.vector == kind.vector);
+    let mut of_kind = log.iter().filter(|delivery| delivery.vector == kind.vector);
+    // The report is that of the first breakpoint; `report_of` has had another one executed since.
+    let delivery = if kind.goes_on {
+        of_kind.next()
+    } else {
+        of_kind.next_back()
+    };
     let delivery = delivery.ok_or(format!(
         "QEMU's log has no delivery of vector {}",
         kind.vector
