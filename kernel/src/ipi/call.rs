@@ -1,15 +1,15 @@
-//! Calling a function on other CPUs, in an interrupt of class 13.
+//! Calls of functions on other CPUs, in an interrupt of class 13.
 //!
-//! Each CPU has a mailbox, and the machine has one board for calls to all CPUs;
-//! `tocsin_logic::irq::mailbox` and `tocsin_logic::irq::board` have the protocols. Synchronous
-//! calls to one CPU or a set live on the caller's stack. A synchronous call to all is posted once,
-//! at the same cost for any number of CPUs. A call to all others is one write to the ICR.
+//! Each CPU has a mailbox, and the machine has one broadcast ring for calls to all CPUs;
+//! `tocsin_logic::irq::mailbox` and `tocsin_logic::irq::board` have the protocols. A synchronous
+//! call to one CPU or a set lives on the caller's stack. A synchronous call to all CPUs is posted
+//! once, at the same cost for any number of CPUs. A call to all other CPUs is one write to the ICR.
 //!
 //! Two CPUs that wait for calls to each other serve each other: see `ipi::wait`. A called function
-//! must not wait for another CPU, nor may a CPU wait while it holds an `IrqMutex`, for which the
-//! other CPU may spin with interrupts disabled: both are rejected. A wait for a CPU that keeps its
-//! interrupts disabled and does not serve never ends; the wait is logged, and the watchdog names
-//! that CPU.
+//! must not wait for another CPU. A CPU must not wait while it holds an `IrqMutex`, because the
+//! other CPU may spin for it with interrupts disabled. Both are rejected. A wait for a CPU that
+//! keeps its interrupts disabled and does not serve never ends; the wait is logged, and the
+//! watchdog names that CPU.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -30,42 +30,43 @@ use crate::priority;
 use crate::smp::{self, Online};
 use crate::sync::without_interrupts;
 
-/// Vector of the IPI: high, so that calls are handled fast, but below the most urgent interrupts.
+/// Vector of the call IPI: high, so that calls are handled fast, but below the most urgent
+/// interrupts.
 pub const VECTOR: Vector = fixed::CALL;
 
-/// Vector of the IPI that says that there is something on the board.
+/// Vector of the IPI that signals an entry in the broadcast ring.
 pub const VECTOR_TO_ALL: Vector = fixed::CALL_ALL;
 
-/// The class that called functions run at.
+/// The priority class of called functions.
 pub const CLASS: PriorityClass = CALL_CLASS;
 
 const _: () = assert!(VECTOR.priority_class().get() == CLASS.get());
 const _: () = assert!(VECTOR_TO_ALL.priority_class().get() == CLASS.get());
 
-/// CPUs of a set that are called before the first of them is waited for.
+/// Maximum number of CPUs of a set that are called before the caller waits for the first of them.
 const AT_A_TIME: usize = 16;
 
-/// Calls to all that may be under way at once; further callers wait until one is done.
+/// Maximum number of concurrent calls to all CPUs; further callers wait for a free entry.
 const TO_ALL: usize = 16;
 
 /// The name of the operation in reports of a violation.
 const OPERATION: &str = "call::and_wait";
 
 /// Default number of polls of a waiting CPU before it executes PAUSE and serves calls in its loop;
-/// [`set_eager_looks`] changes it. They take about as long as a reply. PAUSE is slow on some
-/// processors, and most of all under an emulator.
+/// [`set_eager_looks`] changes it. The polls take about as long as a reply. PAUSE is slow on some
+/// processors, and slowest under an emulator.
 pub const EAGER_LOOKS: u32 = 3000;
 
 static LOOKS: AtomicU32 = AtomicU32::new(EAGER_LOOKS);
 
-/// The calls to all CPUs.
+/// The broadcast ring.
 static BOARD: Board<TO_ALL> = Board::new();
 
-/// A function that other CPUs can be made to call.
+/// A function that can be called on other CPUs.
 ///
-/// It runs in class [`CLASS`] with interrupts enabled or, on a CPU that waits for another one with
-/// interrupts disabled, with them disabled. A wait for other CPUs is rejected in it. It may take
-/// locks like any handler of its class: a CPU that waits holds none that such a handler takes.
+/// It runs in class [`CLASS`]. Interrupts are enabled, except on a CPU that waits for another CPU
+/// with interrupts disabled. A wait for other CPUs in the function is rejected. The function may
+/// take locks like any handler of its class: a waiting CPU holds no lock that such a handler takes.
 pub type Function = extern "C" fn(argument: usize);
 
 /// The reason why a call was not made, or not on all CPUs.
@@ -78,7 +79,7 @@ pub type Function = extern "C" fn(argument: usize);
 pub enum CallError {
     /// One of the CPUs is not online. No CPU has been called.
     Offline(Offline),
-    /// These CPUs have too many calls already. They have not been called; all others have.
+    /// These CPUs have too many calls already and have not been called; all others have.
     Full(CpuSet),
 }
 
@@ -105,30 +106,30 @@ impl core::error::Error for CallError {}
 
 /// Sets the number of polls of a waiting CPU before it executes PAUSE.
 ///
-/// 0 is right where all CPUs share one thread of an emulator, as under QEMU's `-icount`: there
-/// PAUSE lets the other CPUs run, and polling does not.
+/// Use 0 where all CPUs share one thread of an emulator, as under QEMU's `-icount`: there PAUSE
+/// lets the other CPUs run, and polling does not.
 ///
 /// Context: any.
 pub fn set_eager_looks(count: u32) {
     LOOKS.store(count, Ordering::Relaxed);
 }
 
-/// Registers the handlers of calls. Once, before the first call.
+/// Registers the handlers of calls. Called once, before the first call.
 pub(crate) fn set_up() {
     interrupts::register(VECTOR, answer);
     interrupts::register(VECTOR_TO_ALL, answer_all);
 }
 
-/// Makes the CPUs call `function`, and does not wait.
+/// Calls `function` on the CPUs, and does not wait.
 ///
-/// The caller, if it is among them, gets an interrupt too: the function runs when nothing more urgent is
-/// in service there.
+/// If the calling CPU is among the targets, it gets an interrupt too: the function runs when
+/// nothing more urgent is in service there.
 ///
 /// Context: any.
 ///
 /// # Errors
 ///
-/// [`CallError`], with the CPUs that were not called. The caller may try again with those.
+/// [`CallError`], with the CPUs that were not called. The caller may retry with those.
 #[expect(clippy::result_large_err, reason = "as above")]
 pub fn start<'a>(
     targets: impl Into<Targets<'a>>,
@@ -139,7 +140,7 @@ pub fn start<'a>(
     let mut leave = |target: &Online| {
         let is_left = target.cpu.calls.leave(function as usize, argument).is_ok();
         if !is_left {
-            // The number is a CPU's, so there is room for it.
+            // The number belongs to a CPU, so the set has room for it.
             let _ = refused.get_or_insert(CpuSet::EMPTY).insert(target.cpu.id());
         }
         is_left
@@ -171,12 +172,13 @@ pub fn start<'a>(
     refused.map_or(Ok(()), |refused| Err(CallError::Full(refused)))
 }
 
-/// Makes the CPUs call `function`, and waits until it has returned everywhere.
+/// Calls `function` on the CPUs, and waits until it has returned on all of them.
 ///
-/// Context: thread or handler up to class 12. Not in a called function, and not with an `IrqMutex` held.
+/// Context: thread or handler up to class 12. Not in a called function, and not with an `IrqMutex`
+/// held.
 ///
-/// The caller, if it is among them, calls the function itself, with its priority raised to [`CLASS`].
-/// Of a set, at most 16 other CPUs are called at once, and then the next.
+/// If the calling CPU is among the targets, it calls the function directly, with its priority
+/// raised to [`CLASS`]. Of a set, at most 16 other CPUs are called at once.
 ///
 /// # Errors
 ///
@@ -192,7 +194,7 @@ pub fn and_wait<'a>(
     function: Function,
     argument: usize,
 ) -> Result<(), Offline> {
-    // Most callers pass a constant kind of targets, so the compiler keeps only one of these.
+    // Most callers pass a constant kind of targets, so the compiler keeps only one of these arms.
     match targets.into() {
         Targets::One(cpu) => call_one(cpu, function, argument),
         Targets::Set(set) => call_set(set, function, argument),
@@ -225,24 +227,24 @@ where
     F: Fn() + Sync,
 {
     extern "C" fn enter<F: Fn()>(argument: usize) {
-        // SAFETY: 1. It is the closure of a caller that does not continue before this has returned.
-        // 2. It is `Sync`, so it may be used on this CPU.
+        // SAFETY: The argument is the closure of a caller that does not continue before this
+        // function has returned. The closure is `Sync`, so it may be used on this CPU.
         let function = unsafe { &*(argument as *const F) };
         function();
     }
     and_wait(targets, enter::<F>, &raw const function as usize)
 }
 
-/// Calls one CPU, possibly this one.
+/// Calls one CPU, which may be the calling CPU.
 #[inline(never)]
 #[track_caller]
 fn call_one(cpu: u32, function: Function, argument: usize) -> Result<(), Offline> {
-    // Separate from the rest, which then needs no registers saved for a report.
+    // Separate from the rest, which then needs no registers saved for a violation report.
     context::require_wait(OPERATION);
     call_one_from_here(cpu, function, argument)
 }
 
-/// As [`call_one`], in a context from which the CPU may wait.
+/// As [`call_one`], after the context check.
 #[inline(never)]
 fn call_one_from_here(cpu: u32, function: Function, argument: usize) -> Result<(), Offline> {
     if cpu == cpu::current().id() {
@@ -257,7 +259,7 @@ fn call_one_from_here(cpu: u32, function: Function, argument: usize) -> Result<(
     Ok(())
 }
 
-/// Calls a set of CPUs, which may contain this one.
+/// Calls a set of CPUs, which may contain the calling CPU.
 #[inline(never)]
 #[track_caller]
 fn call_set(set: &CpuSet, function: Function, argument: usize) -> Result<(), Offline> {
@@ -302,7 +304,7 @@ fn call_all(function: Function, argument: usize) {
     post_and_wait(function, argument, || call_here(function, argument));
 }
 
-/// Calls all other CPUs by one IPI, does `meanwhile`, and waits.
+/// Calls all other CPUs by one IPI, runs `meanwhile`, and waits.
 #[inline]
 fn post_and_wait(function: Function, argument: usize, meanwhile: impl FnOnce()) {
     let own = cpu::current();
@@ -337,7 +339,7 @@ fn post_and_wait_in_turn(
     wait_for_all(online, notice);
 }
 
-/// Waits until all have handled an entry of the board, and frees it.
+/// Waits until all CPUs have handled an entry of the broadcast ring, and frees the entry.
 #[inline]
 fn wait_for_all(online: &[Online], notice: Notice) {
     for target in online {
@@ -349,18 +351,18 @@ fn wait_for_all(online: &[Online], notice: Notice) {
     BOARD.end(notice);
 }
 
-/// Posts on the board, if there is room.
+/// Posts to the broadcast ring. Returns `None` if the ring is full.
 #[inline(never)]
 fn post_to_others(own: &PerCpu, function: Function, argument: usize) -> Option<Notice> {
     let readers = smp::all().iter().map(|it| &it.cpu.reader);
-    // Interrupts are disabled for the two halves of the post: see the protocol.
+    // Interrupts are disabled between the two halves of the post: see the protocol.
     without_interrupts(|| BOARD.post(&own.reader, &readers, function as usize, argument)).ok()
 }
 
-/// As [`post_to_others`], when there is room.
+/// As [`post_to_others`], but waits for a free entry.
 #[cold]
 fn post_later(own: &PerCpu, function: Function, argument: usize) -> Notice {
-    // Other CPUs may wait for a notice that this CPU has posted but not signalled.
+    // Other CPUs may wait for an entry that this CPU has posted but not signalled.
     ipi::signal_others(VECTOR_TO_ALL);
     let mut notice = None;
     wait::until(For::Room, || {
@@ -375,7 +377,7 @@ fn send(destination: Destination) {
     ipi::signal(VECTOR, destination);
 }
 
-/// Calls a function in the context that it would have if another CPU called it.
+/// Calls a function on this CPU in the same context as a call from another CPU.
 #[inline(never)]
 fn call_here(function: Function, argument: usize) {
     let _raised = priority::raise(CLASS);
@@ -416,12 +418,12 @@ fn serve(own: &PerCpu) {
     board::serve(&own.calls, &BOARD, &own.reader, at, run_call);
 }
 
-/// The call at an address that was posted.
+/// The call at a posted address.
 #[inline]
 fn at(call: *const Call) -> &'static Call {
-    // SAFETY: 1. Calls are posted by `and_wait` and `call_set`, which wait until they are done, and
-    // by mailboxes themselves, which are never freed; serving keeps no reference after the call is
-    // done. 2. All fields of a call are atomic.
+    // SAFETY: Calls are posted by `and_wait` and `call_set`, which wait until they are done, and by
+    // mailboxes themselves, which are never freed; serving keeps no reference after the call is
+    // done. All fields of a call are atomic.
     unsafe { &*call }
 }
 

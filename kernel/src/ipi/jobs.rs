@@ -1,9 +1,9 @@
 //! Jobs: functions that run on another CPU's thread stack, outside any interrupt handler.
 //!
-//! A CPU accepts jobs while its thread has nothing else to do: an AP between jobs, and any CPU
-//! while it waits for the jobs that it gave. A CPU accepts one job at a time. A job is given to all
-//! of its targets or to none, because the targets are reserved first; every job that was given is
-//! waited for, because `Given` waits when it is dropped. A waiting CPU accepts jobs too, so a job
+//! A CPU accepts jobs while its thread is idle: an AP between jobs, and any CPU while it waits for
+//! jobs that it has given to others. A CPU accepts one job at a time. A job is given to all of its
+//! targets or to none, because the targets are reserved first. A CPU waits for every job that it
+//! has given, because `Given` waits when it is dropped. A waiting CPU accepts jobs too, so a job
 //! may itself give jobs, even to the CPU that waits for it.
 
 use alloc::boxed::Box;
@@ -27,31 +27,33 @@ use crate::{fn_cell, time};
 /// Time after which a wait for a job is logged, in nanoseconds. A job is permitted to take longer.
 const LONG: u64 = 10_000_000_000;
 
-/// Where jobs may be given: in threads, because a CPU that waits for a job must run the jobs that it is given.
+/// The context in which jobs may be given: threads, because a CPU that waits for a job must run the
+/// jobs that it receives.
 const LIMIT: Level = Level::THREAD;
 
-/// What a CPU is asked to do.
+/// A job for a CPU.
 #[derive(Clone, Copy, Debug)]
 pub struct Job {
-    /// Called on the CPU's thread stack, interrupts on.
+    /// The function, called on the CPU's thread stack with interrupts enabled.
     pub function: fn(u64),
-    /// What it is given.
+    /// The argument of the function.
     pub argument: u64,
 }
 
-/// Nothing: the CPU's thread has run when it is done, and so all its handlers have.
+/// The empty job: when it is done, the CPU's thread has run, so all handlers that were pending have
+/// returned.
 pub const NOTHING: Job = Job {
     function: |_| (),
     argument: 0,
 };
 
-/// The reason why a job was not given. No CPU has run it then.
+/// The reason why a job was not given. No CPU has run it in this case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JobError {
-    /// No CPU of this number is online.
+    /// No CPU with this number is online.
     Offline(u32),
-    /// The CPU's thread is occupied: it runs a job, or its own `main`.
+    /// The CPU's thread is busy: it runs a job, or its own `main`.
     Busy(u32),
     /// The CPU is in the list twice.
     Repeated(u32),
@@ -79,7 +81,7 @@ impl core::error::Error for JobError {}
 ///
 /// # Errors
 ///
-/// [`JobError`], if the CPU does not accept it.
+/// [`JobError`], if the CPU does not accept the job.
 ///
 /// # Panics
 ///
@@ -96,7 +98,7 @@ pub fn run_on(cpu: u32, job: Job) -> Result<(), JobError> {
 ///
 /// # Errors
 ///
-/// [`JobError`], if one of the CPUs does not accept it; then none runs it.
+/// [`JobError`], if one of the CPUs does not accept the job; then no CPU runs it.
 ///
 /// # Panics
 ///
@@ -123,13 +125,14 @@ pub fn run_on_each(cpus: &[u32], job: Job) -> Result<(), JobError> {
     Ok(())
 }
 
-/// Runs `function` on all CPUs at once, with the CPU's number, and waits until all are done.
+/// Runs `function` on all CPUs at once, with the CPU's number as its argument, and waits until all
+/// are done.
 ///
 /// Context: thread.
 ///
 /// # Errors
 ///
-/// [`JobError`], if one of the CPUs does not accept it; then none runs it.
+/// [`JobError`], if one of the CPUs does not accept the job; then no CPU runs it.
 ///
 /// # Panics
 ///
@@ -148,34 +151,35 @@ pub fn run_on_all(function: fn(u64)) -> Result<(), JobError> {
     Ok(())
 }
 
-/// A CPU that was given a job.
+/// A CPU that has been given a job.
 #[derive(Debug)]
 struct Target {
     online: &'static Online,
-    /// Set by the target when the job is done; its last access.
+    /// Set by the target when the job is done, as its last access.
     done: AtomicBool,
 }
 
-/// Jobs that were given; dropping it waits until all are done, and accepts jobs meanwhile.
+/// Jobs in progress. The drop waits until all are done, and accepts jobs meanwhile.
 ///
-/// It must be dropped by the thread that gave them, before the job in which that thread is returns: it changes the
-/// state of this CPU's own mailbox.
+/// It must be dropped by the thread that gave the jobs, before the job that this thread runs
+/// returns, because the drop changes the state of this CPU's own mailbox.
 #[derive(Debug)]
 pub struct Given {
     targets: Box<[Target]>,
-    /// The state of this CPU's own mailbox afterwards: closed; running, if the CPU runs a job
-    /// itself; or open, if it was not changed.
+    /// The state of this CPU's own mailbox to restore: closed; running, if the CPU runs a job
+    /// itself; or open, if the state was not changed.
     before: u32,
     /// Not `Send`.
     thread: PhantomData<*mut ()>,
 }
 
 impl Given {
-    /// Gives these CPUs, none of which is the calling one, the job that `job` makes for its number.
+    /// Gives each of these CPUs the job that `job` returns for its number. The calling CPU must not
+    /// be among them.
     ///
     /// # Errors
     ///
-    /// [`JobError::Busy`], if one does not accept it; then none gets one.
+    /// [`JobError::Busy`], if one CPU does not accept its job; then no CPU gets one.
     #[track_caller]
     pub(crate) fn to(
         cpus: impl Iterator<Item = &'static Online>,
@@ -194,7 +198,8 @@ impl Given {
             let done = AtomicBool::new(false);
             targets.push(Target { online, done });
         }
-        // From now on this CPU accepts jobs too, as it will wait: those that it gives may need that.
+        // From here on this CPU accepts jobs too, because it will wait: the jobs that it gives may
+        // need that.
         let own = &cpu::current().job;
         let before = match own.state.load(Ordering::Relaxed) {
             before @ (state::CLOSED | state::RUNNING) => {
@@ -222,7 +227,7 @@ impl Given {
         })
     }
 
-    /// The number of CPUs that have a job.
+    /// The number of CPUs that have been given a job.
     ///
     /// Context: any.
     #[must_use]
@@ -249,7 +254,7 @@ impl Drop for Given {
             }
             core::hint::spin_loop();
         }
-        // A job that was given in the meantime is run first.
+        // A job that has been received in the meantime is run first.
         let own = &cpu::current().job;
         while self.before != state::OPEN && !own.change(state::OPEN, self.before) {
             run_next();
@@ -258,7 +263,7 @@ impl Drop for Given {
     }
 }
 
-/// Lets APs execute jobs. Once, before any starts.
+/// Sets the function with which APs execute jobs. Called once, before any AP starts.
 pub(crate) fn set_up() {
     smp::ap::NEXT_JOB.replace(Some(|| {
         is_given() && {
@@ -268,7 +273,7 @@ pub(crate) fn set_up() {
     }));
 }
 
-/// Runs the job that this CPU has been given, if there is one. Returns whether there was.
+/// Runs the job that this CPU has received, if there is one. Returns whether there was one.
 ///
 /// Context: thread.
 fn run_next() -> bool {
@@ -279,14 +284,14 @@ fn run_next() -> bool {
     let pointer = mailbox
         .function
         .swap(core::ptr::null_mut(), Ordering::Acquire);
-    // SAFETY: 1. Only `Given` stores here, and it stores a `fn(u64)`; only this CPU takes it.
+    // SAFETY: Only `Given` stores here, and it stores a `fn(u64)`; only this CPU takes it.
     let function: fn(u64) = unsafe { fn_cell::from_address(pointer) };
     let argument = mailbox.argument.load(Ordering::Relaxed);
     let done = mailbox.done.load(Ordering::Relaxed);
     mailbox.state.store(state::RUNNING, Ordering::Relaxed);
     execute(function, argument);
     mailbox.state.store(state::OPEN, Ordering::Release);
-    // SAFETY: 1. The giver keeps it until it is set.
+    // SAFETY: The sender keeps the flag until it is set.
     unsafe { (*done).store(true, Ordering::Release) };
     true
 }
@@ -295,13 +300,14 @@ fn run_next() -> bool {
 ///
 /// # Panics
 ///
-/// If it leaves interrupts disabled, a priority raised or a lock held: its guards were forgotten.
+/// If the function leaves interrupts disabled, a priority raised or a lock held, because it leaked
+/// its guards.
 fn execute(function: fn(u64), argument: u64) {
     function(argument);
     context::require("jobs: the return of a job", LIMIT);
 }
 
-/// Whether this CPU has been given a job that it has not begun.
+/// Whether this CPU has received a job that it has not begun.
 fn is_given() -> bool {
     !cpu::current()
         .job

@@ -1,13 +1,13 @@
-//! Interrupts that CPUs send each other: to one, to a set, to all, and to themselves.
+//! Inter-processor interrupts: to one CPU, to a set, to all, and to the sending CPU itself.
 //!
-//! What the sender has written before is seen by the handler. In x2APIC mode a write to the ICR does
-//! not wait for earlier stores, so the local APIC's driver puts `mfence; lfence` before it (SDM vol. 3A,
-//! 12.12.3); a CPU that interrupts itself needs neither. In xAPIC mode the ICR is uncached memory,
-//! which keeps the order of stores.
+//! The handler sees all stores that precede the send. In x2APIC mode a write to the ICR does not
+//! wait for earlier stores, so the local APIC's driver executes `mfence; lfence` before it (SDM
+//! vol. 3A, 12.12.3); a self-IPI needs neither. In xAPIC mode the ICR is uncached memory, which
+//! keeps the order of stores.
 //!
-//! An IPI whose vector already waits at the receiver merges with it (SDM vol. 3A, 12.8.4): who
-//! sends two may see one. [`call`], [`deferred`](crate::deferred) and
-//! [`reschedule`] are built so that it does not matter.
+//! An IPI whose vector is already pending at the receiver merges with it (SDM vol. 3A, 12.8.4): two
+//! sends may cause one interrupt. [`call`], [`deferred`](crate::deferred) and [`reschedule`] do not
+//! depend on the number of interrupts.
 
 pub mod call;
 pub mod jobs;
@@ -29,17 +29,17 @@ use crate::cpu;
 use crate::ipi::vectors::ReservedVector;
 use crate::smp::{self, Online};
 
-/// Whom an IPI or a call is for. Numbers of CPUs and references to sets convert into it.
+/// The targets of an IPI or a call. CPU numbers and references to sets convert into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Targets<'a> {
-    /// The CPU of this number, which may be the sender.
+    /// The CPU with this number, which may be the sender.
     One(u32),
-    /// These CPUs, of whom the sender may be one: an ICR write for each.
+    /// These CPUs, which may include the sender: one ICR write for each.
     Set(&'a CpuSet),
     /// All online CPUs except the sender: one ICR write where [`smp::broadcast`] permits a
-    /// shorthand, else one for each.
+    /// shorthand, else one for each CPU.
     Others,
-    /// All online CPUs, likewise.
+    /// All online CPUs, including the sender: ICR writes as for `Others`.
     All,
 }
 
@@ -55,17 +55,17 @@ impl<'a> From<&'a CpuSet> for Targets<'a> {
     }
 }
 
-/// No CPU of this number is online.
+/// The error that no CPU with this number is online.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offline(pub u32);
 
-/// Why nothing was sent.
+/// The reason why no IPI was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IpiError {
     /// One of the CPUs is not online.
     Offline(Offline),
-    /// The ICR cannot send this.
+    /// The ICR cannot encode this IPI.
     Encoding(EncodingError),
 }
 
@@ -95,14 +95,14 @@ impl fmt::Display for IpiError {
 
 impl core::error::Error for IpiError {}
 
-/// Sends an interrupt with a vector that the caller has [reserved](crate::ipi::vectors::reserve). For
-/// lines, see [`trigger`](crate::line::Line::trigger); for NMIs, [`nmi`].
+/// Sends an interrupt with a vector that the caller has [reserved](crate::ipi::vectors::reserve).
+/// For lines, see [`trigger`](crate::line::Line::trigger); for NMIs, [`nmi`].
 ///
 /// Context: any (once the CPUs are online).
 ///
 /// # Errors
 ///
-/// [`IpiError`], if one of the CPUs is not online. Then nothing is sent.
+/// [`IpiError`], if one of the CPUs is not online. Then no IPI is sent.
 pub fn send<'a>(vector: ReservedVector, targets: impl Into<Targets<'a>>) -> Result<(), IpiError> {
     send_vector(vector.get(), targets)
 }
@@ -142,7 +142,7 @@ fn has_shorthands() -> bool {
     !smp::by_shorthand().is_empty()
 }
 
-/// The online CPUs except the one that runs this.
+/// The online CPUs except the calling CPU.
 #[inline]
 pub(crate) fn others() -> impl Iterator<Item = &'static Online> {
     let own = cpu::current();
@@ -152,7 +152,7 @@ pub(crate) fn others() -> impl Iterator<Item = &'static Online> {
         .filter(move |it| !core::ptr::eq(it.cpu, own))
 }
 
-/// Sends this CPU an interrupt, faster than [`send`] does.
+/// Sends a self-IPI, which is faster than [`send`].
 ///
 /// Context: any.
 #[inline]
@@ -160,7 +160,7 @@ pub fn send_to_self(vector: ReservedVector) {
     local().send_to_self(vector.get());
 }
 
-/// Sends a vector of the kernel's own to CPUs that are online.
+/// Sends one of the kernel's own vectors to online CPUs.
 #[inline]
 pub(crate) fn signal(vector: Vector, destination: Destination) {
     local()
@@ -177,7 +177,7 @@ pub(crate) fn signal_others(vector: Vector) {
     }
 }
 
-/// As [`signal_others`], with one command for each CPU.
+/// As [`signal_others`], with one ICR write for each CPU.
 #[cold]
 pub(crate) fn signal_others_in_turn(vector: Vector) {
     others().for_each(|target| signal(vector, physical(target)));
@@ -194,7 +194,7 @@ pub(crate) fn signal_all(vector: Vector) {
     }
 }
 
-/// The online CPU of this number.
+/// The online CPU with this number.
 #[inline]
 pub(crate) fn find(cpu: u32) -> Result<&'static Online, Offline> {
     smp::find(cpu).ok_or(Offline(cpu))

@@ -1,6 +1,6 @@
-//! NMIs from CPU to CPU: they get through where interrupts are off.
+//! NMIs from CPU to CPU, which are delivered even while interrupts are disabled.
 //!
-//! What a CPU does on one is in [`crate::cpu::nmi`]; here is who sends them, and why.
+//! [`crate::cpu::nmi`] has the handler; this module has the senders.
 
 use core::fmt;
 use core::sync::atomic::Ordering;
@@ -20,11 +20,11 @@ use crate::cpu::symbols::Code;
 use crate::smp::{self, Online};
 use crate::{cpu, time};
 
-/// How long a CPU may take to answer an NMI, in nanoseconds. Long, because a virtual CPU may have
-/// to wait for its turn on the host.
+/// Timeout of a reply to an NMI, in nanoseconds. It is long, because a virtual CPU may have to wait
+/// until the host schedules it.
 const PATIENCE: u64 = 2_000_000_000;
 
-/// The calls that a CPU was in, innermost first.
+/// The call stack of a CPU, innermost call first.
 #[derive(Clone, Debug)]
 pub struct Backtrace {
     calls: ArrayVec<u64, { backtrace::LIMIT }>,
@@ -39,15 +39,15 @@ impl fmt::Display for Backtrace {
     }
 }
 
-/// Why there is no backtrace.
+/// The reason why an NMI request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NmiError {
-    /// No CPU of this number is online.
+    /// No CPU with this number is online.
     Offline(u32),
-    /// Another CPU is asking it at this moment.
+    /// Another CPU has a request in progress on this CPU.
     Busy(u32),
-    /// It did not answer even an NMI.
+    /// The CPU did not reply, not even to an NMI.
     Silent(u32),
 }
 
@@ -80,7 +80,7 @@ pub fn backtrace_of(cpu: u32) -> Result<Backtrace, NmiError> {
     ask_for_calls(cpu, Cause::Backtrace)
 }
 
-/// As [`backtrace_of`], counted as the watchdog's.
+/// As [`backtrace_of`], counted as a request of the watchdog.
 pub(crate) fn backtrace_for_watchdog(cpu: u32) -> Result<Backtrace, NmiError> {
     ask_for_calls(cpu, Cause::Watchdog)
 }
@@ -115,13 +115,13 @@ fn wait_for_calls(target: &Online) -> Result<Backtrace, NmiError> {
 ///
 /// # Errors
 ///
-/// [`NmiError`], if it cannot be asked.
+/// [`NmiError`], if the CPU cannot accept the request.
 ///
 /// # Safety
 ///
-/// The function may interrupt its CPU between any two instructions, with interrupts disabled, locks taken
-/// and per-CPU data half changed. It may only use atomics and functions whose `Context` is "any": it must
-/// not take locks, wait, allocate, print, use timers, lines or calls, or fault.
+/// The function may interrupt its CPU between any two instructions, with interrupts disabled, locks
+/// taken and per-CPU data half changed. It may only use atomics and functions whose `Context` is
+/// "any": it must not take locks, wait, allocate, print, use timers, lines or calls, or fault.
 pub unsafe fn call(cpu: u32, function: Function, argument: usize) -> Result<(), NmiError> {
     let target = find(cpu)?;
     if !target.cpu.nmi.ask_call(function, argument) {
@@ -140,7 +140,8 @@ fn find(cpu: u32) -> Result<&'static Online, NmiError> {
     smp::find(cpu).ok_or(NmiError::Offline(cpu))
 }
 
-/// Lets a CPU that reports the end of the kernel stop the others. Once, before there are any.
+/// Registers the functions with which a panic stop stops the other CPUs. Called once, before other
+/// CPUs run.
 pub(crate) fn set_up() {
     ending::set_others(Others {
         each: each_other,
@@ -158,6 +159,6 @@ fn each_other(visit: &mut dyn FnMut(&'static PerCpu)) {
 }
 
 fn interrupt_in_any_context(cpu: &'static PerCpu) {
-    // One that cannot be sent is one that is not answered: the report says so.
+    // A failed send is treated as a missing reply, which the report shows.
     let _ = find(cpu.id()).and_then(send);
 }

@@ -1,29 +1,31 @@
-//! Making other CPUs forget translations ("TLB shootdown"), by calling them.
+//! TLB shootdown: invalidation of translations on other CPUs, by a call.
 //!
-//! Whoever changes the kernel's tables through [`crate::memory::mapping`] need not call this; who has
-//! tables of its own must, between the change of an entry and the moment when the memory behind it
-//! gets another use.
+//! Changes of the kernel's page tables through [`crate::memory::mapping`] do it implicitly. Code
+//! with page tables of its own must call [`forget`] after it changes an entry and before the memory
+//! behind the entry is reused.
 
 use crate::ipi::{Offline, Targets, call};
 use crate::memory::tlb;
 
 pub use crate::memory::tlb::{PAGE_LIMIT, Translations};
 
-/// Lets the memory below reach all CPUs. Once, before there are others.
+/// Sets the function with which the memory layer invalidates translations on all CPUs. Called once,
+/// before other CPUs run.
 pub(crate) fn set_up() {
     tlb::EVERYWHERE.replace(Some(forget_everywhere));
 }
 
-/// Makes CPUs forget translations, and returns when none of them can use them any more. Ranges of up to
-/// [`PAGE_LIMIT`] pages are forgotten page by page, larger ones with everything else.
+/// Invalidates translations on CPUs, and returns when none of them can use them any more. Ranges of
+/// up to [`PAGE_LIMIT`] pages are invalidated page by page, larger ones by a flush of the whole
+/// TLB.
 ///
-/// The calling CPU forgets them too, if it is among the targets.
+/// The calling CPU invalidates them too, if it is among the targets.
 ///
 /// Context: thread or handler up to class 12; as [`call::and_wait`].
 ///
 /// # Errors
 ///
-/// [`Offline`], if one of the CPUs is not online. Nobody has forgotten anything then.
+/// [`Offline`], if one of the CPUs is not online. Then no CPU has invalidated anything.
 ///
 /// # Panics
 ///

@@ -1,4 +1,4 @@
-//! Vectors of the caller's own, the same on all CPUs.
+//! Reserved vectors, which are the same on all CPUs.
 //!
 //! ```ignore
 //! let tick = vectors::reserve_in(PriorityClass::new(7).unwrap())?;
@@ -6,8 +6,8 @@
 //! ipi::send(tick, Targets::Others)?;
 //! ```
 //!
-//! Lines do not need this: each takes its vectors itself, on its own CPU. A reservation is for an
-//! IPI that several CPUs handle alike, or for a vector whose number must be fixed in advance.
+//! Lines do not need reservations: each allocates its vectors on its own CPU. A reservation is for
+//! an IPI that several CPUs handle alike, or for a vector whose number must be fixed in advance.
 
 use tocsin_logic::vector::{PriorityClass, Vector};
 
@@ -26,7 +26,7 @@ pub struct ReservedVector(Vector);
 /// # Errors
 ///
 /// [`ReserveError`], if the vector belongs to an exception, the kernel or a line, or is reserved
-/// already. The kernel has the classes 2, 14 and 15 and some vectors of others.
+/// already. The kernel owns classes 2, 14 and 15 and some vectors of other classes.
 pub fn reserve(vector: Vector) -> Result<ReservedVector, ReserveError> {
     interrupts::reserve(vector)?;
     Ok(ReservedVector(vector))
@@ -45,7 +45,7 @@ pub fn reserve_in(class: PriorityClass) -> Result<ReservedVector, ReserveError> 
         let vector = free
             .find_block(class, 1)
             .ok_or(ReserveError::Exhausted(class))?;
-        // A line may have taken the vector since.
+        // A line may have taken the vector in the meantime.
         if let Ok(reserved) = reserve(vector) {
             return Ok(reserved);
         }
@@ -61,9 +61,9 @@ impl ReservedVector {
         self.0
     }
 
-    /// Sets the handler of the vector on all CPUs, in place of an earlier one. No interrupt goes
-    /// unhandled meanwhile. Before the first call, interrupts with the vector are counted as
-    /// unhandled.
+    /// Sets the handler of the vector on all CPUs. Replaces an earlier one; no interrupt is
+    /// unhandled during the change. Before the first call, interrupts with the vector are counted
+    /// as unhandled.
     ///
     /// Context: any but NMI.
     pub fn set_handler(self, handler: Handler) {

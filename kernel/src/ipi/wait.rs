@@ -1,6 +1,6 @@
-//! The wait for another CPU.
+//! Waits for another CPU.
 //!
-//! There is one loop for all such waits: for called functions, timers and lines. A CPU that waits
+//! All such waits share one loop: waits for called functions, timers and lines. A CPU that waits
 //! with interrupts enabled is below the classes of calls and of timer commands, so it takes the
 //! interrupts of both. A CPU that waits with interrupts disabled serves both in the loop. So two
 //! CPUs that wait for each other serve each other, whatever they wait for.
@@ -21,19 +21,19 @@ use crate::ipi::call;
 use crate::time::{LOOKS, Patience, WAIT_LIMIT};
 use crate::{cpu, smp};
 
-/// Executes the timer commands of other CPUs that are pending on this CPU, if there are any.
+/// Executes pending timer commands of other CPUs on this CPU.
 pub(crate) static SERVE_TIMERS: FnCell<fn()> = FnCell::empty();
 
 /// The object of a wait, with the number of the CPU that must act.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum For {
-    /// The end of a called function on the CPU.
+    /// The return of a called function on the CPU.
     Call(u32),
-    /// A free notice for a call to all CPUs, which any CPU may delay.
+    /// A free entry for a call to all CPUs, which any CPU may delay.
     Room,
     /// The removal of the timer with this name.
     Timer(u32, &'static str),
-    /// The end of the interrupts of the line with this name.
+    /// The return of the handlers of the line with this name.
     Line(u32, &'static str),
 }
 
