@@ -8,21 +8,22 @@
 //!
 //! # The bound of a wait
 //!
-//! A CPU waits for the sections of those that queued before it, at most one for each other CPU,
-//! **and for all handlers above the ceiling that run on those CPUs meanwhile**. Such handlers
-//! preempt the holder, and they preempt waiters: when a preempted waiter is next, the lock stays
-//! idle and all CPUs behind it wait. With m CPUs, sections of length s, and handlers above the
-//! ceiling that take up to h on one CPU in the course of the wait, a wait is bounded by
+//! A CPU waits for the critical sections of the CPUs that queued before it, at most one for each
+//! other CPU, **and for all handlers above the ceiling that run on those CPUs meanwhile**. Such
+//! handlers preempt the holder, and they preempt waiters: when a preempted waiter is next, the lock
+//! stays idle and all CPUs behind it wait. With m CPUs, critical sections of length s, and handlers
+//! above the ceiling that take up to h on one CPU in the course of the wait, a wait is bounded by
 //! `(m - 1) * (s + h)` plus the handlers on the waiting CPU itself. If this is too long, give the
 //! lock a higher ceiling: then fewer handlers preempt its holders, at the cost of their latency.
 //!
 //! # Above the ceiling
 //!
-//! Code that runs above a lock's ceiling must not take it, whether its class is that of an interrupt in service
-//! or of CR8: a waiter at class 9 masks interrupts of class 9 on its CPU, and the holder of a lock with ceiling 6
-//! may wait for one of them. So a lock is rejected while the CPU holds one with a higher ceiling. Where such
-//! nesting is needed, give the inner lock the higher ceiling. Guards may be dropped in any order. As with any
-//! locks, all code must take two locks of the same ceiling in the same order.
+//! Code that runs above a lock's ceiling must not take it, whether its class is that of an
+//! interrupt in service or of CR8: a waiter at class 9 masks interrupts of class 9 on its CPU, and
+//! the holder of a lock with ceiling 6 may wait for one of them. So a lock is rejected while the
+//! CPU holds one with a higher ceiling. Where such nesting is needed, give the inner lock the
+//! higher ceiling. Guards may be dropped in any order. As with any locks, all code must take two
+//! locks of the same ceiling in the same order.
 
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -38,7 +39,8 @@ use crate::priority::{self, Raised};
 #[cfg(debug_assertions)]
 use crate::time::{Patience, WAIT_LIMIT};
 
-/// A lock for data that threads and handlers up to a class share. It never disables interrupts.
+/// A priority-ceiling spinlock for data that threads and handlers up to a class share. It never
+/// disables interrupts.
 #[derive(Debug)]
 pub struct CeilingMutex<T> {
     /// The highest class of code that takes the lock.
@@ -48,16 +50,16 @@ pub struct CeilingMutex<T> {
     lock: TicketMutex<T, Watched>,
 }
 
-/// Holds a [`CeilingMutex`]; the priority falls back after the lock is free.
+/// The guard of a [`CeilingMutex`]. The drop frees the lock and then lowers the priority.
 #[derive(Debug)]
 pub struct CeilingGuard<'a, T> {
-    // Fields are dropped in order: the lock is free when the priority falls.
+    // Fields are dropped in order: the lock is free before the priority is lowered.
     _holder: Holder<'a>,
     guard: TicketMutexGuard<'a, T, Watched>,
     _raised: Raised,
 }
 
-/// The note of which CPU holds a lock, removed when this is dropped.
+/// The record of the CPU that holds a lock, cleared on drop.
 #[derive(Debug)]
 struct Holder<'a>(&'a AtomicU32);
 
@@ -69,7 +71,7 @@ impl Drop for Holder<'_> {
 }
 
 impl<T> CeilingMutex<T> {
-    /// A free lock around `value` that handlers of class `ceiling` and below may take.
+    /// Creates a free lock around `value` that handlers of class `ceiling` and below may take.
     ///
     /// Context: any.
     pub const fn new(ceiling: PriorityClass, value: T) -> Self {
@@ -80,7 +82,8 @@ impl<T> CeilingMutex<T> {
         }
     }
 
-    /// The class to which the holder's priority is raised: the highest class of code that takes the lock.
+    /// The class to which the holder's priority is raised: the highest class of code that takes the
+    /// lock.
     ///
     /// Context: any.
     #[inline]
@@ -88,22 +91,23 @@ impl<T> CeilingMutex<T> {
         self.ceiling
     }
 
-    /// Takes the lock, behind the CPUs that wait already.
+    /// Takes the lock, behind the CPUs that are already waiting.
     ///
-    /// Context: thread or handler up to the ceiling, interrupts enabled. Not while this CPU holds the lock
-    /// already.
+    /// Context: thread or handler up to the ceiling, interrupts enabled. Not while this CPU holds
+    /// the lock already.
     ///
     /// # Panics
     ///
-    /// Above the ceiling, by the interrupt in service or by CR8, or with interrupts disabled, which is above
-    /// every ceiling: the code could have interrupted the holder on its own CPU, or keep the holder on another
-    /// CPU waiting, and would wait forever. Also if the CPU holds the lock. The message names the rule.
+    /// Above the ceiling, by the interrupt in service or by CR8, or with interrupts disabled, which
+    /// is above every ceiling: the code could have interrupted the holder on its own CPU, or keep
+    /// the holder on another CPU waiting, and would deadlock. Also if the CPU already holds the
+    /// lock. The message names the rule.
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> CeilingGuard<'_, T> {
         context::require_limit("CeilingMutex::lock", Limit::Ceiling(self.ceiling));
         let raised = priority::raise(self.ceiling);
-        // No closure: the report of a wrong use names the caller.
+        // No closure, so that the report of a violation names the caller.
         let guard = match self.lock.try_lock() {
             Some(guard) => guard,
             None => self.wait(),
@@ -117,7 +121,7 @@ impl<T> CeilingMutex<T> {
         }
     }
 
-    /// Waits behind the CPUs that came before. A long wait is logged in a debug build.
+    /// Waits behind the CPUs that queued before. A long wait is logged in a debug build.
     #[cold]
     #[track_caller]
     fn wait(&self) -> TicketMutexGuard<'_, T, Watched> {
@@ -170,9 +174,9 @@ impl spin::RelaxStrategy for Watched {
 #[cfg(debug_assertions)]
 fn watch() {
     let wait = cpu::current().lock_wait.load(Ordering::Relaxed);
-    // SAFETY: 1. It is null, or the wait of the code that runs this: handlers that wait meanwhile
-    // restore the pointer. 2. Only this CPU uses it, and the code that made it has no reference to
-    // it.
+    // SAFETY: The pointer is null or points to the wait of the running code: handlers that wait
+    // meanwhile restore it. Only this CPU uses it, and the code that created the wait has no
+    // reference to it.
     let Some(wait) = (unsafe { wait.cast::<Wait>().as_mut() }) else {
         return;
     };

@@ -1,8 +1,8 @@
-//! Holding interrupts back by class, not altogether.
+//! Masking of interrupts by priority class.
 //!
-//! `cli` delays every interrupt, the most urgent too. CR8, the task priority, delays the classes
-//! up to its value and no others (SDM vol. 3A, 12.8.6): code that raises it to the class of
-//! the devices it must keep out stays interruptible for everything above.
+//! `cli` delays every interrupt, even the most urgent. CR8, the task priority, delays the classes
+//! up to its value and no others (SDM vol. 3A, 12.8.6): code that raises it to the class of the
+//! devices that it must exclude stays interruptible by all higher classes.
 
 pub mod ceiling;
 
@@ -21,29 +21,29 @@ use crate::sync;
 /// A raised priority: interrupts of a class and of all lower classes are masked on this CPU until
 /// the guard is dropped.
 ///
-/// Guards may be dropped in any order: CR8 is the highest class that the remaining guards ask for.
-/// Not `Send`: a guard belongs to the CPU that made it. A leaked guard keeps the priority raised
+/// Guards may be dropped in any order: CR8 is the highest class of the remaining guards. Not
+/// `Send`: a guard belongs to the CPU that created it. A leaked guard keeps the priority raised
 /// forever.
 #[derive(Debug)]
 #[must_use = "the priority falls back when this is dropped"]
 pub struct Raised {
     index: Index,
-    /// Time at which the guard began to mask more classes, in TSC cycles, if that is watched; else
-    /// 0.
+    /// Time at which the guard began to mask more classes, in TSC cycles, if IRQs-off sections are
+    /// measured; else 0.
     since: u64,
     not_send: PhantomData<*mut ()>,
 }
 
 /// Raises this CPU's priority to `class`, unless it is higher already.
 ///
-/// Interrupts of the classes up to `class` that arrive meanwhile wait in the local APIC and are
-/// delivered when the guard is dropped.
+/// Interrupts of the classes up to `class` that arrive meanwhile stay pending in the local APIC and
+/// are delivered when the guard is dropped.
 ///
 /// Context: any but NMI.
 ///
 /// # Panics
 ///
-/// In an NMI handler, and if the CPU has [`GUARDS`] guards already, for example because guards are
+/// In an NMI handler, and if the CPU already has [`GUARDS`] guards, for example because guards were
 /// leaked.
 #[inline]
 pub fn raise(class: PriorityClass) -> Raised {
@@ -98,8 +98,8 @@ impl Drop for Raised {
     }
 }
 
-/// The class that this CPU runs at: of CR8 or of the interrupt in service, whichever is higher. 0 in
-/// a thread that masks nothing.
+/// The current priority class of this CPU: that of CR8 or of the interrupt in service, whichever is
+/// higher. 0 in a thread that masks nothing.
 ///
 /// Context: any.
 #[must_use]
