@@ -1,18 +1,18 @@
-//! What can be wrong with a timer, in words.
+//! Errors of timers.
 
 use core::fmt;
 
 use crate::timer::{CAPACITY, SHORTEST_PERIOD};
 
-/// Why a timer was not made or started.
+/// The reason why a timer was not created or started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimerError {
-    /// No CPU of this number is online.
+    /// No CPU with this number is online.
     Offline(u32),
-    /// The CPU has as many timers as it can.
+    /// The CPU has the maximum number of timers.
     Full(u32),
-    /// The machine's timers cannot be used: they could not be measured.
+    /// The timers of this machine cannot be used, because their rate could not be measured.
     NotMeasured,
     /// The period, in nanoseconds, is too short.
     Period(u64),
@@ -39,7 +39,7 @@ impl fmt::Display for TimerError {
 
 impl core::error::Error for TimerError {}
 
-/// Somebody else has this CPU's timer.
+/// The error that this CPU's timer is borrowed already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lent;
 

@@ -1,4 +1,4 @@
-//! What the function of a timer gets.
+//! The argument of a timer's function.
 
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -10,14 +10,14 @@ use crate::timer::inbox::Command;
 use crate::timer::node::{LATEST, Node};
 use crate::timer::queue;
 
-/// What a timer's function is told, and its way to start the timer again.
+/// The expiry of a timer, with which its function can start the timer again.
 ///
-/// A command from outside that comes after the call has begun takes precedence over commands given
+/// A command from the timer's handle after the call has begun takes precedence over commands given
 /// here, in either order. Once the timer has been dropped, commands given here do nothing.
 #[derive(Debug)]
 pub struct Expiry<'a> {
     pointer: NonNull<Node>,
-    /// The command from outside for which the function is called.
+    /// The command of the handle for which the function is called.
     number: Number,
     deadline: u64,
     missed: u64,
@@ -35,7 +35,7 @@ impl Expiry<'_> {
         }
     }
 
-    /// When the timer was to fire, in nanoseconds since the kernel began.
+    /// The deadline of the expiry, in nanoseconds since the kernel started.
     ///
     /// Context: any.
     #[must_use]
@@ -43,7 +43,7 @@ impl Expiry<'_> {
         self.deadline
     }
 
-    /// How many periods passed without a call, which this call stands for too: after that deadline, or, if the
+    /// The number of missed periods that this call also covers: after the deadline or, if the
     /// function is deferred, before it.
     ///
     /// Context: any.
@@ -52,15 +52,16 @@ impl Expiry<'_> {
         self.missed
     }
 
-    /// Lets the timer fire once, `nanoseconds` from now. A function that does so again and again leaves
-    /// the CPU no time for anything else if they are fewer than the interrupt takes.
+    /// Starts the timer: it fires once, `nanoseconds` from now. A function that does this
+    /// repeatedly leaves the CPU no time for anything else if `nanoseconds` is less than the
+    /// duration of the interrupt.
     ///
     /// Context: thread or handler up to class 14.
     pub fn after(&self, nanoseconds: u64) {
         self.at(time::nanoseconds().saturating_add(nanoseconds));
     }
 
-    /// Lets the timer fire once, at a time in nanoseconds since the kernel began.
+    /// Starts the timer: it fires once, at a time in nanoseconds since the kernel started.
     ///
     /// Context: thread or handler up to class 14.
     pub fn at(&self, deadline: u64) {
@@ -71,7 +72,7 @@ impl Expiry<'_> {
         });
     }
 
-    /// Ends a periodic timer, or one that this function has started again.
+    /// Stops a periodic timer, or one that this function has started again.
     ///
     /// Context: thread or handler up to class 14.
     pub fn stop(&self) {

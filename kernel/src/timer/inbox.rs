@@ -1,5 +1,5 @@
 //! Commands from other CPUs for a CPU's timers. A command is in the slot of its timer, see
-//! `tocsin_logic::irq::arming`; the inbox lists the timers that have one.
+//! `tocsin_logic::irq::arming`; the inbox lists the timers with a command.
 
 use core::ptr::NonNull;
 
@@ -10,12 +10,12 @@ use crate::timer::node::{NEVER, Node};
 /// A command for a timer.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Command {
-    /// Fire at `deadline`, in nanoseconds since the kernel began, and then every `period`
-    /// nanoseconds; once if that is 0.
+    /// Fire at `deadline`, in nanoseconds since the kernel started, and then every `period`
+    /// nanoseconds; only once if `period` is 0.
     Arm { deadline: u64, period: u64 },
     /// Do not fire.
     Cancel,
-    /// Do not fire, and take no more commands. With `leave`, the owner frees the timer as soon as
+    /// Do not fire, and accept no more commands. With `leave`, the owner frees the timer as soon as
     /// its function does not run.
     Close { leave: bool },
 }
@@ -66,13 +66,13 @@ impl Inbox {
         self.0.post(call);
     }
 
-    /// Calls `take` with each node that has a command, the earliest first; it may free them. For
-    /// the owner.
+    /// Calls `take` with each node that has a command, the earliest first; `take` may free the
+    /// nodes. Only the owner may call this.
     pub(super) fn answer(&self, mut take: impl FnMut(NonNull<Node>)) {
         if self.is_empty() {
             return;
         }
-        // SAFETY: 1. The poster does not free it. 2. All fields of a call are atomic.
+        // SAFETY: The sender does not free the call. All fields of a call are atomic.
         let at = |call: *const Call| unsafe { &*call };
         self.0.release(at, |node| {
             if let Some(pointer) = NonNull::new(node as *mut Node) {

@@ -1,6 +1,6 @@
-//! The local APIC's timer: its rate, and its registers in one-shot, periodic and TSC-deadline mode.
+//! The local APIC timer: its rate, and its registers in one-shot, periodic and TSC-deadline mode.
 //!
-//! Each CPU's timer belongs to its queue, `timer::queue`: what is here only writes the registers.
+//! Each CPU's timer belongs to its queue, `timer::queue`; this module only writes the registers.
 
 use core::fmt;
 
@@ -21,38 +21,38 @@ const WINDOW: u64 = 10;
 /// The deadline of the TSC-deadline mode (SDM vol. 3A, 12.5.4.1).
 const IA32_TSC_DEADLINE: u32 = 0x6e0;
 
-/// What is known of the timer. The same on all CPUs.
+/// The properties of the local APIC timer, which are the same on all CPUs.
 #[derive(Clone, Copy, Debug)]
 pub struct Timer {
     /// Frequency of its input, undivided, in Hz; `None` if it could not be measured.
     pub hertz: Option<u64>,
-    /// Whether it can take a deadline of the time-stamp counter.
+    /// Whether it supports TSC-deadline mode.
     pub has_deadline: bool,
-    /// What it was measured against.
+    /// The clock against which it was measured.
     pub reference: Reference,
-    /// How deadlines are waited for; `None` if they cannot be.
+    /// How deadlines are programmed; `None` if the timer cannot wait for deadlines.
     way: Option<Way>,
 }
 
-/// How a deadline, in cycles of the time-stamp counter, is given to the timer.
+/// How a deadline, in TSC cycles, is programmed into the timer.
 #[derive(Clone, Copy, Debug)]
 enum Way {
-    /// As it is.
+    /// Unchanged, in TSC-deadline mode.
     TscDeadline,
-    /// As a count from now on, in one-shot mode, as far as the counter reaches.
+    /// As a count from now, in one-shot mode, limited by the width of the counter.
     Count(Rate),
 }
 
 static TIMER: Once<Timer> = Once::new();
 
-/// What is known of the timer; `None` before it has been measured.
+/// The properties of the timer; `None` before it has been measured.
 ///
 /// Context: any.
 pub fn info() -> Option<&'static Timer> {
     TIMER.get()
 }
 
-/// Whether the timer can wait for deadlines: its rate is known, or it needs none.
+/// Whether the timer can wait for deadlines: its rate is known, or it has TSC-deadline mode.
 ///
 /// Context: any.
 #[must_use]
@@ -64,15 +64,15 @@ fn way() -> Option<Way> {
     TIMER.get()?.way
 }
 
-/// Why the timer does not count.
+/// The reason why the timer was not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CountError {
     /// Its frequency is not known.
     NotMeasured,
-    /// It takes no deadlines.
+    /// The timer lacks TSC-deadline mode.
     NoDeadlines,
-    /// The time, in nanoseconds, is 0 or longer than it can count.
+    /// The time, in nanoseconds, is 0 or longer than the counter can count.
     OutOfRange(u64),
 }
 
@@ -90,14 +90,14 @@ impl core::error::Error for CountError {}
 
 /// Measures the timer and the time-stamp counter against `reference`.
 ///
-/// On the boot CPU, interrupts off. `apic` is in the mode that firmware left, which is nearly
-/// always xAPIC: some emulators cannot read the current count in x2APIC mode.
+/// Called on the boot CPU with interrupts disabled. `apic` is in the mode that firmware left, which
+/// is nearly always xAPIC: some emulators cannot read the current count in x2APIC mode.
 pub(crate) fn measure(apic: &LocalApic, reference: Reference) {
     let masked = Lvt::timer(vectors::TIMER.get(), TimerMode::OneShot).with_mask(true);
     apic.start_timer(masked, Divide::By1.encode(), u32::MAX);
     let interval = reference.measure(WINDOW, || counters(apic));
     apic.start_timer(masked, Divide::By1.encode(), 0);
-    // A frequency that the processor or the hypervisor states is exact.
+    // A frequency that CPUID or the hypervisor reports is exact.
     let stated = matches!(
         time::frequency().source,
         Source::CpuidCrystal | Source::Hypervisor
@@ -124,20 +124,20 @@ pub(crate) fn measure(apic: &LocalApic, reference: Reference) {
     });
 }
 
-/// The time-stamp counter and what the timer has counted. Not inlined: the same instructions between the
-/// two at both ends of a measurement make their ratio exact.
+/// The time-stamp counter and the elapsed count of the timer. Not inlined: the same instructions
+/// between the two reads at both ends of a measurement make their ratio exact.
 #[inline(never)]
 fn counters(apic: &LocalApic) -> [u64; 2] {
     let down = apic.read(Register::TimerCurrent);
     [processor::timestamp(), u64::from(u32::MAX - down)]
 }
 
-/// Prepares this CPU's timer for deadlines: none is set.
+/// Prepares this CPU's timer for deadlines, with no deadline set.
 pub(crate) fn prepare() {
     prepare_at(vectors::TIMER);
 }
 
-/// As [`prepare`], at another vector.
+/// As [`prepare`], with another vector.
 pub(crate) fn prepare_at(vector: Vector) {
     let mode = match way() {
         Some(Way::TscDeadline) => TimerMode::TscDeadline,
@@ -146,13 +146,13 @@ pub(crate) fn prepare_at(vector: Vector) {
     let entry = Lvt::timer(vector.get(), mode);
     local().start_timer(entry, Divide::By1.encode(), 0);
     // The new mode must be in force before a deadline is written, and a memory-mapped write of the
-    // entry is not ordered before a WRMSR (SDM vol. 3A, 12.5.4.1).
-    // SAFETY: 1. Only orders memory accesses.
+    // LVT entry is not ordered before a WRMSR (SDM vol. 3A, 12.5.4.1).
+    // SAFETY: It only orders memory accesses.
     unsafe { core::arch::asm!("mfence", options(nostack, preserves_flags)) };
 }
 
-/// Lets this CPU's timer interrupt at `deadline`, in TSC cycles; at once if that is past. It may
-/// interrupt earlier too, where the counter is too short. After [`prepare`].
+/// Programs this CPU's timer to interrupt at `deadline`, in TSC cycles; at once if the deadline is
+/// past. It may interrupt earlier where the counter is too short. Must be called after [`prepare`].
 pub(crate) fn set_deadline(deadline: u64) {
     match way() {
         Some(Way::TscDeadline) => write_deadline(deadline.max(1)),
@@ -166,7 +166,7 @@ pub(crate) fn set_deadline(deadline: u64) {
     }
 }
 
-/// Takes the deadline back. An interrupt that has been accepted already still comes.
+/// Clears the deadline. An interrupt that has been accepted already is still delivered.
 pub(crate) fn clear_deadline() {
     match way() {
         Some(Way::TscDeadline) => write_deadline(0),
@@ -175,33 +175,34 @@ pub(crate) fn clear_deadline() {
 }
 
 fn write_deadline(deadline: u64) {
-    // SAFETY: 1. CPUID reports the register, or this way would not have been chosen.
+    // SAFETY: CPUID reports the register, otherwise this mode would not have been chosen.
     unsafe { Msr::new(IA32_TSC_DEADLINE).write(deadline) };
 }
 
-/// Lets this CPU's timer interrupt once, `nanoseconds` from now, by its count.
+/// Starts this CPU's timer in one-shot mode: it interrupts once, `nanoseconds` from now.
 ///
 /// # Errors
 ///
-/// [`CountError`], if it cannot count that.
+/// [`CountError`], if the timer cannot count that time.
 pub(crate) fn start_once(nanoseconds: u64) -> Result<(), CountError> {
     start_counting(TimerMode::OneShot, nanoseconds)
 }
 
-/// Lets this CPU's timer interrupt every `nanoseconds`, until it is stopped.
+/// Starts this CPU's timer in periodic mode: it interrupts every `nanoseconds`, until it is
+/// stopped.
 ///
 /// # Errors
 ///
-/// [`CountError`], if it cannot count that.
+/// [`CountError`], if the timer cannot count that time.
 pub(crate) fn start_periodic(nanoseconds: u64) -> Result<(), CountError> {
     start_counting(TimerMode::Periodic, nanoseconds)
 }
 
-/// Lets this CPU's timer interrupt once, `nanoseconds` from now, by the time-stamp counter.
+/// Starts this CPU's timer in TSC-deadline mode: it interrupts once, `nanoseconds` from now.
 ///
 /// # Errors
 ///
-/// [`CountError`], if it takes no deadlines.
+/// [`CountError`], if the timer lacks TSC-deadline mode.
 pub(crate) fn start_deadline(nanoseconds: u64) -> Result<(), CountError> {
     let Some(Way::TscDeadline) = way() else {
         return Err(CountError::NoDeadlines);

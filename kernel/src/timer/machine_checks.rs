@@ -12,7 +12,7 @@ use crate::timer::{Expiry, Mode, Timer, TimerError};
 /// Default time between two polls of each CPU, in nanoseconds.
 pub const PERIOD: u64 = 60_000_000_000;
 
-/// The polling: its period, and a timer on each CPU.
+/// The state of the polling: its period, and a timer on each CPU.
 static POLLING: IrqMutex<(u64, Vec<Timer>)> = IrqMutex::new((0, Vec::new()));
 
 /// Starts to poll the banks of each online CPU every `period` nanoseconds, as deferred work (class
@@ -36,7 +36,7 @@ pub fn start(period: u64) -> Result<(), TimerError> {
     Ok(())
 }
 
-/// Ends the polling. Returns its period in nanoseconds, if there was one.
+/// Stops the polling. Returns its period in nanoseconds, if it was active.
 ///
 /// Context: thread.
 pub fn stop() -> Option<u64> {

@@ -10,30 +10,30 @@
 //! clock.every(10_000_000)?;                           // each 10 ms, on CPU 3
 //! ```
 //!
-//! A timer belongs to the CPU that it was made for: its function runs there and nowhere else. The
-//! function is called with interrupts enabled in class 14, above all devices, so it must be short;
-//! with [`Mode::Deferred`] it runs as deferred work, in class 2. It never runs before its deadline
-//! by [`time::nanoseconds`], and of one CPU's timers the one with the earlier deadline runs first.
+//! A timer belongs to the CPU for which it was created: its function runs only there. The function
+//! is called with interrupts enabled in class 14, above all devices, so it must be short; with
+//! [`Mode::Deferred`] it runs as deferred work, in class 2. It never runs before its deadline by
+//! [`time::nanoseconds`], and of one CPU's timers the one with the earlier deadline runs first.
 //!
-//! Making a timer allocates memory, and takes one of its CPU's [`CAPACITY`] slots, which are
+//! Creating a timer allocates memory, and takes one of its CPU's [`CAPACITY`] slots, which are
 //! allocated with the CPU's first timer. Starting and cancelling do neither, and never wait. On the
 //! timer's own CPU, starting takes a few hundred instructions with the priority raised; from
 //! another CPU it posts a command and sends an interrupt. A command that has not been taken is
 //! overwritten by the next one. Cancelling is one exchange of a word, which the timer's CPU checks
 //! before it calls the function.
 //!
-//! The local APIC's timer is programmed with the next deadline only: as it is where the processor
-//! has TSC deadlines, else as a count, in pieces if it is longer than the counter.
+//! The local APIC timer is programmed with the next deadline only: directly where the processor has
+//! TSC deadlines, else as a count, in several parts if it is longer than the counter.
 //!
-//! | module | job |
+//! | module | contents |
 //! |---|---|
 //! | `node` | a timer: its function, and whether it runs |
 //! | [`Expiry`] | the argument of its function |
 //! | `inbox` | commands from other CPUs |
 //! | `queue` | a CPU's timers: interrupt, commands, hardware |
-//! | `registry` | which timers there are |
-//! | `storage` | the memory of both, made with the first timer |
-//! | [`raw`](borrow()) | the hardware for others |
+//! | `registry` | the list of a CPU's timers |
+//! | `storage` | the memory of both, allocated with the first timer |
+//! | [`raw`](borrow()) | direct use of the hardware |
 
 mod error;
 mod expiry;
@@ -68,33 +68,33 @@ pub use crate::timer::queue::COMMANDS;
 pub(crate) use crate::timer::queue::set_up;
 pub use crate::timer::raw::{Borrowed, borrow};
 
-/// Timers that a CPU can have.
+/// Maximum number of timers of a CPU.
 pub const CAPACITY: usize = 256;
 
 /// The shortest period, in nanoseconds: shorter ones leave the CPU no time for anything else.
 pub const SHORTEST_PERIOD: u64 = 10_000;
 
-/// The class that functions run in, above which timers must not be used.
+/// The class of timer functions, above which timers must not be used.
 pub const CLASS: PriorityClass = vectors::TIMER.priority_class();
 
-/// Where a timer's function runs.
+/// The context in which a timer's function runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// In the timer's interrupt, class 14: at once, and short.
+    /// In the timer's interrupt, class 14: immediately; the function must be short.
     Interrupt,
     /// As deferred work, class 2: when nothing more urgent is in service. If the timer fires again
-    /// before the function was called for the last time, that counts as a missed period.
+    /// before the function has been called for the previous expiry, that counts as a missed period.
     Deferred,
 }
 
-/// A timer with its function. It does nothing until it is started.
+/// A timer with its function. It is inactive until it is started.
 ///
 /// Dropping it cancels it: its function is not called any more. If the function is running on
-/// another CPU at that moment, the drop waits for its end where that cannot deadlock: with
+/// another CPU at that moment, the drop waits for its return where that cannot deadlock: with
 /// interrupts enabled, and below class 13, that of calls ([`Mode::Interrupt`]), or class 2
 /// ([`Mode::Deferred`]). In other contexts, such as under a lock that the function may take, the
-/// drop returns at once, and the timer's CPU frees the function when it returns. So does a drop on
-/// the timer's own CPU within the function or in an interrupt of it.
+/// drop returns at once, and the timer's CPU frees the function when it returns. The same applies
+/// to a drop on the timer's own CPU within the function or in an interrupt that preempts it.
 ///
 /// Context of a drop: thread or handler (up to class 14), with interrupts enabled or disabled.
 #[derive(Debug)]
@@ -105,19 +105,19 @@ pub struct Timer {
     number: Number,
 }
 
-// SAFETY: 1. What another CPU does with a timer goes through its owner, and the function is `Send`.
+// SAFETY: Another CPU changes a timer only through its owner, and the function is `Send`.
 unsafe impl Send for Timer {}
-// SAFETY: 1. By reference, only what is atomic or constant is used.
+// SAFETY: Through a shared reference, only atomic or constant data is used.
 unsafe impl Sync for Timer {}
 
 impl Timer {
-    /// Makes a timer of this CPU. `name` is shown in lists and messages.
+    /// Creates a timer on this CPU. `name` is shown in lists and messages.
     ///
     /// Context: thread or handler up to class 14.
     ///
     /// # Errors
     ///
-    /// [`TimerError`], if there is none to be had.
+    /// [`TimerError`], if no timer can be created.
     pub fn new<F>(name: &'static str, mode: Mode, function: F) -> Result<Self, TimerError>
     where
         F: FnMut(&Expiry<'_>) + Send + 'static,
@@ -125,13 +125,13 @@ impl Timer {
         Self::on(cpu::current().id(), name, mode, function)
     }
 
-    /// Makes a timer of CPU number `cpu`. `name` is shown in lists and messages.
+    /// Creates a timer on CPU number `cpu`. `name` is shown in lists and messages.
     ///
     /// Context: thread or handler up to class 14.
     ///
     /// # Errors
     ///
-    /// [`TimerError`], if there is none to be had.
+    /// [`TimerError`], if no timer can be created.
     pub fn on<F>(cpu: u32, name: &'static str, mode: Mode, function: F) -> Result<Self, TimerError>
     where
         F: FnMut(&Expiry<'_>) + Send + 'static,
@@ -149,7 +149,7 @@ impl Timer {
                 number: Number::FIRST,
             }),
             Err(error) => {
-                // SAFETY: 1. Nobody else knows of it.
+                // SAFETY: There is no other pointer to the node.
                 unsafe { node::discard(node) };
                 Err(error)
             }
@@ -204,7 +204,7 @@ impl Timer {
     }
 
     /// Cancels the timer. Returns whether it was started; if not, its function has been or is being
-    /// called, or it had not been started.
+    /// called, or the timer had not been started.
     ///
     /// Never waits. A call of the function that has begun continues, but does not start the timer
     /// again. After this has returned, no call begins. To wait for the end of the last call, drop
@@ -235,7 +235,7 @@ impl Timer {
         self.node().cpu
     }
 
-    /// How often its function has been called.
+    /// The number of calls of its function.
     ///
     /// Context: any.
     #[must_use]
@@ -243,7 +243,7 @@ impl Timer {
         self.node().fired.load(Ordering::Relaxed)
     }
 
-    /// How many periods passed without a call.
+    /// The number of periods without a call.
     ///
     /// Context: any.
     #[must_use]
@@ -252,7 +252,7 @@ impl Timer {
     }
 
     fn node(&self) -> &Node {
-        // SAFETY: 1. The node lives as long as its timer.
+        // SAFETY: The node lives as long as its timer.
         unsafe { self.node.as_ref() }
     }
 
@@ -260,7 +260,7 @@ impl Timer {
         self.node().cpu == cpu::current().id()
     }
 
-    /// Starts the timer again or cancels it, in the word that its CPU checks. Returns whether it
+    /// Marks the timer as started or cancelled, in the word that its CPU checks. Returns whether it
     /// was started.
     fn replace(&mut self, is_started: bool) -> bool {
         self.number = self.number.next();
@@ -275,8 +275,8 @@ impl Timer {
         self.command(Command::Arm { deadline, period });
     }
 
-    /// Executes a command on the timer's CPU: at once if that is this CPU, else as a post. Does not
-    /// wait.
+    /// Executes a command on the timer's CPU: directly if that is this CPU, else as a post. Does
+    /// not wait.
     fn command(&self, command: Command) {
         if self.is_here() {
             queue::local(|queue| queue.execute(self.node, self.number, command));
@@ -293,7 +293,8 @@ impl Drop for Timer {
         if self.is_here() {
             let is_closed = queue::local(|queue| queue.close_here(self.node, self.number));
             if is_closed {
-                // SAFETY: 1. On the owner. 2. It is closed, and this was the last use.
+                // SAFETY: This is the owner. The timer is closed, and this was the last use of the
+                // node.
                 unsafe { node::release_here(self.node) };
             }
         } else if self.node().can_be_waited_for() {
@@ -301,7 +302,7 @@ impl Drop for Timer {
             let node = self.node();
             let what = For::Timer(node.cpu, node.name);
             wait::until(what, || node.closed.load(Ordering::Acquire));
-            // SAFETY: It is closed, and this was the last use.
+            // SAFETY: The timer is closed, and this was the last use of the node.
             unsafe { node::release_there(self.node) };
         } else {
             self.command(Command::Close { leave: true });
@@ -309,20 +310,20 @@ impl Drop for Timer {
     }
 }
 
-/// A timer as it is now.
+/// The current state of a timer.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
     /// The number of its CPU.
     pub cpu: u32,
-    /// What it was named.
+    /// Its name.
     pub name: &'static str,
-    /// When it fires, in nanoseconds since the kernel began; `None` if it has not been started.
+    /// Its deadline, in nanoseconds since the kernel started; `None` if the timer is not started.
     pub next: Option<u64>,
-    /// In nanoseconds; `None` if it fires once.
+    /// Its period in nanoseconds; `None` if it fires once.
     pub period: Option<u64>,
-    /// How often its function has been called.
+    /// The number of calls of its function.
     pub fired: u64,
-    /// How many periods passed without a call.
+    /// The number of periods without a call.
     pub missed: u64,
 }
 

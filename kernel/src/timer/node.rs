@@ -1,10 +1,10 @@
 //! The memory of a timer: its function, its times, and its slot for commands.
 //!
 //! Only the owner, the CPU whose queue the node is in, changes it, with its priority raised to the
-//! timers' class; so there is no lock. Other CPUs read its counts and write commands to its slot.
+//! timers' class; so no lock is needed. Other CPUs read its counts and write commands to its slot.
 //!
-//! [`Arming`] decides whether the function is called; [`Turns`] has whether it runs, and which CPU
-//! frees the node.
+//! [`Arming`] decides whether the function is called; [`Turns`] records whether it runs, and which
+//! CPU frees the node.
 
 use alloc::boxed::Box;
 use core::cell::{Cell, UnsafeCell};
@@ -26,35 +26,35 @@ use crate::ipi::wait::{self, For};
 use crate::time::{self, Patience};
 use crate::timer::{Expiry, Mode, Row, queue};
 
-/// Time after which a timer is tried again that could not be deferred because the queue was full,
-/// in nanoseconds.
+/// Time after which the kernel retries to defer a timer's function because the queue was full, in
+/// nanoseconds.
 const RETRY: u64 = 100_000;
 
 /// The deadline of a timer that does not fire.
 pub(super) const NEVER: u64 = u64::MAX;
 
-/// The latest deadline, in nanoseconds since the kernel began.
+/// The latest deadline, in nanoseconds since the kernel started.
 pub(super) const LATEST: u64 = NEVER - 1;
 
 /// The part of a timer that does not depend on its function's type.
 #[repr(C)]
 pub(super) struct Node {
-    /// Fires: see [`run_now`] and [`put_off`].
+    /// The function that fires the timer: [`run_now`] or [`put_off`].
     pub(super) fire: unsafe fn(NonNull<Node>, missed: u64),
-    /// Owner only: the period in TSC cycles, rounded down, or `u64::MAX`. For a quick look only.
+    /// Owner only: the period in TSC cycles, rounded down, or `u64::MAX`. For a fast check only.
     pub(super) period_cycles: Cell<u64>,
-    /// Owner only: whether `id` is the one that has just fired and is still in the queue.
+    /// Owner only: whether the timer with ID `id` has just fired and is still in the queue.
     pub(super) firing: Cell<bool>,
     turns: Turns,
     /// Owner only: the claim for the next call of its function.
     pub(super) claim: Cell<Claim>,
     pub(super) arming: Arming,
-    /// Owner only: the number of the command from outside that the queue and the fields below
-    /// belong to.
+    /// Owner only: the number of the handle's command to which the queue and the fields below
+    /// belong.
     pub(super) number: Cell<Number>,
     /// Owner only: the timer's ID in the queue.
     pub(super) id: Cell<Option<Id>>,
-    /// The time at which the timer fires, in nanoseconds since the kernel began, or [`NEVER`].
+    /// The time at which the timer fires, in nanoseconds since the kernel started, or [`NEVER`].
     pub(super) next: AtomicU64,
     /// The period in nanoseconds; 0 if it fires once.
     pub(super) period: AtomicU64,
@@ -63,7 +63,7 @@ pub(super) struct Node {
     /// The number of periods without a call.
     pub(super) missed: AtomicU64,
     /// Whether the owner has removed the timer from the queue permanently. Set only for a handle
-    /// that waits for that.
+    /// that waits for the removal.
     pub(super) closed: AtomicBool,
     /// Owner only: the command for which the function is deferred, and its arguments.
     deferred: Cell<Number>,
@@ -71,10 +71,10 @@ pub(super) struct Node {
     missed_since: Cell<u64>,
 
     pub(super) name: &'static str,
-    /// Number of the owner.
+    /// The number of the owner.
     pub(super) cpu: u32,
     mode: Mode,
-    /// The notification of the owner that there is a command.
+    /// The notification to the owner that there is a command.
     pub(super) told: Call,
     work: unsafe fn(NonNull<Node>),
     free: unsafe fn(NonNull<Node>),
@@ -101,14 +101,14 @@ impl Node {
     }
 
     /// Withdraws a call for an expiry during the function's run, because the function has set its
-    /// next time. On the owner, at the timers' class.
+    /// next deadline. On the owner, at the timers' class.
     pub(super) fn withdraw_second_run(&self) {
         if self.turns.withdraw() {
             self.missed_since.set(0);
         }
     }
 
-    /// The state that lists show.
+    /// The state for lists of timers.
     pub(super) fn row(&self) -> Row {
         let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
         Row {
@@ -129,7 +129,7 @@ struct Whole<F> {
     function: UnsafeCell<F>,
 }
 
-/// Makes a node that nothing points to yet.
+/// Creates a node without other pointers to it.
 pub(super) fn make<F>(name: &'static str, cpu: u32, mode: Mode, function: F) -> NonNull<Node>
 where
     F: FnMut(&Expiry<'_>) + Send + 'static,
@@ -174,7 +174,7 @@ where
 ///
 /// On the owner, in the timers' class; the node is a `Whole<F>`, not freed before [`finish`].
 unsafe fn run_now<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>, missed: u64) {
-    // SAFETY: 1. Passed on to the caller.
+    // SAFETY: The caller guarantees it.
     let node = unsafe { pointer.as_ref() };
     let claim = node.claim.get();
     if !node.arming.claim(claim) {
@@ -187,26 +187,26 @@ unsafe fn run_now<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>, missed: u64) {
         node.next.load(Ordering::Relaxed),
         missed,
     );
-    // SAFETY: 1. As above. 2. No interrupt of this class arrives while one is in service, so there
-    // is no other reference to the function.
+    // SAFETY: As above. No interrupt of this class arrives while one is in service, so there is no
+    // other reference to the function.
     unsafe { call::<F>(pointer, &expiry) };
     add(&node.fired, 1);
 }
 
-/// Removes a timer from the queue that another CPU has since cancelled or started again.
+/// Removes a timer from the queue that another CPU has cancelled or started again in the meantime.
 #[cold]
 #[inline(never)]
 fn remove_stale(pointer: NonNull<Node>) {
     queue::local(|queue| queue.insert(pointer, NEVER, 0));
 }
 
-/// Ends what [`Node::fire`] began. The node may be gone then.
+/// Completes a call of [`Node::fire`]. The node may be freed by this.
 ///
 /// # Safety
 ///
 /// On the owner, in the timers' class, once after each `fire`.
 pub(super) unsafe fn finish(pointer: NonNull<Node>) {
-    // SAFETY: 1. Passed on to the caller.
+    // SAFETY: The caller guarantees it.
     let node = unsafe { pointer.as_ref() };
     if node.turns.end() {
         // SAFETY: The timer has been dropped and has left the node to this call.
@@ -220,7 +220,7 @@ pub(super) unsafe fn finish(pointer: NonNull<Node>) {
 ///
 /// On the owner, in the timers' class; the node is not freed.
 unsafe fn put_off(pointer: NonNull<Node>, missed: u64) {
-    // SAFETY: 1. Passed on to the caller.
+    // SAFETY: The caller guarantees it.
     let node = unsafe { pointer.as_ref() };
     let number = node.number.get();
     if !node.arming.is_due(number) {
@@ -239,7 +239,7 @@ unsafe fn put_off(pointer: NonNull<Node>, missed: u64) {
             }
             node.turns.refuse();
             if node.period.load(Ordering::Relaxed) == 0 {
-                // Not lost, only late.
+                // The expiry is not lost, only late.
                 let deadline = time::nanoseconds().saturating_add(RETRY);
                 return queue::local(|queue| queue.insert(pointer, deadline, 0));
             }
@@ -256,20 +256,20 @@ extern "C" fn run_later(pointer: usize) {
     let Some(pointer) = NonNull::new(pointer as *mut Node) else {
         return;
     };
-    // SAFETY: 1. Until the function has run, only this frees the node.
+    // SAFETY: Until the function has run, only this function frees the node.
     let node = unsafe { pointer.as_ref() };
-    // SAFETY: 1. This is its turn.
+    // SAFETY: The node was deferred, and this is the call for that.
     unsafe { (node.work)(pointer) };
 }
 
-/// Calls the function, unless the timer has since been dropped, cancelled or started again.
-/// Afterwards the node is idle, deferred again, or freed.
+/// Calls the function, unless the timer has been dropped, cancelled or started again in the
+/// meantime. Afterwards the node is idle, deferred again, or freed.
 ///
 /// # Safety
 ///
 /// On the owner; the node is a `Whole<F>`, and was deferred.
 unsafe fn work<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>) {
-    // SAFETY: 1. Until the function has run, only this frees the node.
+    // SAFETY: Until the function has run, only this function frees the node.
     let node = unsafe { pointer.as_ref() };
     while node.turns.start() {
         let expiry = queue::local(|_| {
@@ -281,14 +281,14 @@ unsafe fn work<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>) {
             node.arming.claim(claim).then_some(expiry)
         });
         if let Some(expiry) = expiry {
-            // SAFETY: 1. Passed on to the caller. 2. The run has started, so there is no other
+            // SAFETY: The caller guarantees the type. The run has started, so there is no other
             // reference to the function.
             unsafe { call::<F>(pointer, &expiry) };
             add(&node.fired, 1);
         }
         match node.turns.finish() {
             Finish::Idle => return,
-            // Behind other work, so that this does not delay it; or at once, if the queue is full.
+            // Queued behind other work, so as not to delay it; run at once, if the queue is full.
             Finish::Queued => {
                 if deferred::defer(run_later, pointer.as_ptr() as usize).is_ok() {
                     return;
@@ -306,9 +306,9 @@ unsafe fn work<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>) {
 /// The node is a `Whole<F>`, and there is no other reference to the function.
 #[inline]
 unsafe fn call<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>, expiry: &Expiry<'_>) {
-    // SAFETY: 1. Passed on to the caller. 2. The pointer was made from one to the whole.
+    // SAFETY: The caller guarantees it. The pointer was made from one to the whole.
     let whole = unsafe { pointer.cast::<Whole<F>>().as_ref() };
-    // SAFETY: 1. Passed on to the caller.
+    // SAFETY: The caller guarantees it.
     let function = unsafe { &mut *whole.function.get() };
     function(expiry);
 }
@@ -328,10 +328,10 @@ unsafe fn free<F>(pointer: NonNull<Node>) {
 ///
 /// On the owner. The timer is closed, and the node is not used elsewhere any more.
 pub(super) unsafe fn release_here(pointer: NonNull<Node>) {
-    // SAFETY: Passed on to the caller.
+    // SAFETY: The caller guarantees it.
     let node = unsafe { pointer.as_ref() };
     match node.turns.release(true) {
-        // SAFETY: 1. It is closed, so it does not fire again. 2. Its function does not run.
+        // SAFETY: The timer is closed, so it does not fire again. Its function does not run.
         Release::Free => unsafe { (node.free)(pointer) },
         Release::Left | Release::Wait => {}
     }
@@ -344,10 +344,10 @@ pub(super) unsafe fn release_here(pointer: NonNull<Node>) {
 ///
 /// As [`release_here`].
 pub(super) unsafe fn release_left(pointer: NonNull<Node>) {
-    // SAFETY: Passed on to the caller.
+    // SAFETY: The caller guarantees it.
     let node = unsafe { pointer.as_ref() };
     match node.turns.release(true) {
-        // SAFETY: 1. It is closed, so it does not fire again. 2. Its function does not run.
+        // SAFETY: The timer is closed, so it does not fire again. Its function does not run.
         Release::Free => unsafe { free_later(pointer) },
         Release::Left | Release::Wait => {}
     }
@@ -359,9 +359,9 @@ pub(super) unsafe fn release_left(pointer: NonNull<Node>) {
 ///
 /// There is no other pointer to the node.
 pub(super) unsafe fn discard(pointer: NonNull<Node>) {
-    // SAFETY: Passed on to the caller.
+    // SAFETY: The caller guarantees it.
     let free = unsafe { pointer.as_ref() }.free;
-    // SAFETY: Passed on to the caller.
+    // SAFETY: The caller guarantees it.
     unsafe { free(pointer) };
 }
 
@@ -370,14 +370,15 @@ pub(super) unsafe fn discard(pointer: NonNull<Node>) {
 ///
 /// # Safety
 ///
-/// On another CPU than the owner. The timer is closed, and the caller does not use the node any more.
+/// On another CPU than the owner. The timer is closed, and the caller does not use the node any
+/// more.
 pub(super) unsafe fn release_there(pointer: NonNull<Node>) {
-    // SAFETY: Only a result of `release` below permits freeing it.
+    // SAFETY: The node is freed only after `release` below has permitted it.
     let node = unsafe { pointer.as_ref() };
     let mut patience = Patience::new();
     loop {
         match node.turns.release(false) {
-            // SAFETY: 1. It is closed, so it does not fire again. 2. Its function does not run.
+            // SAFETY: The timer is closed, so it does not fire again. Its function does not run.
             Release::Free => return unsafe { (node.free)(pointer) },
             Release::Left => return,
             Release::Wait => wait::turn(For::Timer(node.cpu, node.name), &mut patience),
@@ -403,9 +404,9 @@ extern "C" fn free_now(pointer: usize) {
     let Some(pointer) = NonNull::new(pointer as *mut Node) else {
         return;
     };
-    // SAFETY: It is not freed yet.
+    // SAFETY: The node is not freed yet.
     let free = unsafe { pointer.as_ref() }.free;
-    // SAFETY: It is not used elsewhere: see `free_later`.
+    // SAFETY: The node is not used elsewhere: see `free_later`.
     unsafe { free(pointer) };
 }
 

@@ -1,8 +1,8 @@
-//! The queue of one CPU: the interrupt that empties it, and the commands that fill it.
+//! The timer queue of one CPU, with its interrupt and its commands.
 //!
-//! Only the owner touches the timers, with its priority raised to their class, so the interrupt
-//! takes no lock: it looks at the first timer and calls its function. Everything else comes after:
-//! the order of the others is mended, and the hardware gets the next deadline.
+//! Only the owner accesses the timers, with its priority raised to their class, so the interrupt
+//! takes no lock: it reads the first timer and calls its function. Everything else comes after the
+//! call: the order of the other timers is updated, and the hardware gets the next deadline.
 //!
 //! Other CPUs put commands in the owner's inbox, and send it an interrupt of the same class.
 
@@ -29,42 +29,42 @@ use crate::timer::storage::Tables;
 use crate::timer::{CAPACITY, CLASS, lapic};
 use crate::{priority, smp, time};
 
-/// Vector of the interrupt that says that there are commands. Of the timers' class, so that it
-/// does not come while a function runs.
+/// Vector of the interrupt for commands. It has the timers' class, so that it is not delivered
+/// while a function runs.
 pub const COMMANDS: Vector = fixed::TIMER_COMMANDS;
 
 /// The timers of one CPU.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Queue {
-    /// The deadline that the hardware has, in TSC cycles; `u64::MAX` if it has none.
+    /// The deadline programmed into the hardware, in TSC cycles; `u64::MAX` if there is none.
     due: Cell<u64>,
-    /// The timer whose deadline that is.
+    /// The timer with this deadline.
     first: Cell<NonNull<Node>>,
-    /// Whether the hardware is left alone: functions are running, or it is borrowed.
+    /// Whether the hardware must not be programmed: functions are running, or it is borrowed.
     held: Cell<bool>,
     /// Whether the hardware has been prepared for deadlines.
     prepared: Cell<bool>,
     pub(super) borrowed: Cell<bool>,
-    /// Interrupts that came while the hardware was borrowed.
+    /// Interrupts that arrived while the hardware was borrowed.
     pub(super) ticks: AtomicU64,
     pub(super) tables: Tables,
-    /// What other CPUs have asked for.
+    /// Commands from other CPUs.
     inbox: Inbox,
     cpu: &'static PerCpu,
     apic_id: ApicId,
 }
 
-// SAFETY: 1. The cells and the timers in the tables are the owner's: see `local`. 2. The rest is
-// shared safely.
+// SAFETY: The cells and the timers in the tables belong to the owner: see `local`. The other fields
+// may be shared.
 unsafe impl Sync for Queue {}
-// SAFETY: 1. A queue is made on one CPU for another, before either uses it.
+// SAFETY: A queue is created on one CPU for another, before either uses it.
 unsafe impl Send for Queue {}
 
 /// The queues, by the numbers of their CPUs.
 static QUEUES: Once<Vec<Option<&'static Queue>>> = Once::new();
 
-/// Gives each CPU that is online its queue. Once, before interrupts go on.
+/// Creates the queue of each online CPU. Called once, before interrupts are enabled.
 pub(crate) fn set_up() {
     interrupts::register(COMMANDS, answer);
     wait::SERVE_TIMERS.replace(Some(serve_if_asked));
@@ -96,14 +96,14 @@ pub(super) fn of(cpu: u32) -> Option<&'static Queue> {
     *QUEUES.get()?.get(cpu as usize)?
 }
 
-/// Calls `action` with this CPU's queue, to the exclusion of all other code.
+/// Calls `action` with this CPU's queue, with exclusive access.
 ///
 /// Context: thread or handler (up to the timers' class), with interrupts enabled or disabled.
 ///
 /// # Panics
 ///
-/// In another context, where the queue may be in use; the message names the rule. Also if there are
-/// no queues yet.
+/// In another context, where the queue may be in use; the message names the rule. Also if the
+/// queues have not been created.
 pub(super) fn local<R>(action: impl FnOnce(&'static Queue) -> R) -> R {
     context::require_class("Timer", CLASS);
     let _raised = priority::raise(CLASS);
@@ -119,9 +119,9 @@ fn serve_if_asked() {
     }
 }
 
-/// Answers the timer: calls the function of the first timer, which is all that is done before it.
+/// Handles the timer interrupt: calls the function of the first timer before any other work.
 extern "C" fn expire(queue: usize, _: u8) {
-    // SAFETY: 1. `set_up` registered it with the CPU's queue, which is never freed.
+    // SAFETY: `set_up` registered it with the CPU's queue, which is never freed.
     let queue = unsafe { &*(queue as *const Queue) };
     let now = timestamp();
     let due = queue.due.get();
@@ -159,10 +159,10 @@ impl Queue {
         self.cpu
     }
 
-    /// Lets a timer fire whose deadline is past. Returns how many periods it missed.
+    /// Fires a timer whose deadline is past. Returns how many periods it missed.
     #[inline]
     fn fire(pointer: NonNull<Node>, deadline: u64, now: u64) -> u64 {
-        // SAFETY: 1. What is in the queue is not freed.
+        // SAFETY: A node in the queue is not freed.
         let node = unsafe { pointer.as_ref() };
         let is_late = now - deadline >= node.period_cycles.get();
         let missed = if is_late {
@@ -171,18 +171,19 @@ impl Queue {
             0
         };
         node.firing.set(true);
-        // SAFETY: 1. On the owner, in the timers' class. 2. As above.
+        // SAFETY: On the owner, in the timers' class. As above.
         unsafe { (node.fire)(pointer, missed) };
         missed
     }
 
-    /// Puts the first timer, which has fired, where it belongs, and lets the others fire that are due. Those
-    /// that become due meanwhile have an interrupt of their own, so that this one ends.
+    /// Moves the first timer, which has fired, to its new position, and fires the other timers that
+    /// are due. Timers that become due meanwhile get an interrupt of their own, so that this one
+    /// ends.
     #[inline(never)]
     fn go_on(&self, first: NonNull<Node>, missed: u64, now: u64) {
         self.put_back(first, missed);
         for _ in 1..CAPACITY {
-            // SAFETY: 1. On the owner, in the timers' class.
+            // SAFETY: On the owner, in the timers' class.
             let Some(due) = unsafe { self.tables.timers() }.first_due(now) else {
                 break;
             };
@@ -193,13 +194,13 @@ impl Queue {
         self.program_anew();
     }
 
-    /// Takes a timer that has fired out of the queue, or puts it at its next period, unless its function has
-    /// done something else.
+    /// Removes a timer that has fired from the queue, or moves it to its next period, unless its
+    /// function has given another command.
     fn put_back(&self, pointer: NonNull<Node>, missed: u64) {
-        // SAFETY: 1. Until it is finished, it is not freed.
+        // SAFETY: The node is not freed before it is finished.
         let node = unsafe { pointer.as_ref() };
         if let (true, Some(id)) = (node.firing.replace(false), node.id.get()) {
-            // SAFETY: 1. On the owner, in the timers' class.
+            // SAFETY: On the owner, in the timers' class.
             let timers = unsafe { self.tables.timers() };
             let period = node.period.load(Ordering::Relaxed);
             if period == 0 {
@@ -214,12 +215,13 @@ impl Queue {
                 node.id.set(timers.move_to(id, time::timestamp_at(next)));
             }
         }
-        // SAFETY: 1. It ends what `fire` began.
+        // SAFETY: This completes the call of `fire`.
         unsafe { node::finish(pointer) };
     }
 
-    /// The interrupt came before the deadline: the counter is too short for it, or the deadline has
-    /// moved since the interrupt was on its way. Or it is not the queue's.
+    /// Handles an interrupt before the deadline: the counter is too short for it, or the deadline
+    /// was changed after the interrupt was sent. The interrupt may also belong to a borrower of the
+    /// timer.
     #[cold]
     fn woken_early(&self) {
         if self.borrowed.get() {
@@ -232,7 +234,7 @@ impl Queue {
     /// Executes the command of the handle's operation `number`. The node may be freed afterwards.
     /// On the owner, at the timers' class.
     pub(super) fn execute(&self, pointer: NonNull<Node>, number: Number, command: Command) {
-        // SAFETY: The code that has a command for a node does not free it.
+        // SAFETY: A node with a command is only freed by the code that executes the command.
         let node = unsafe { pointer.as_ref() };
         node.number.set(number);
         match command {
@@ -240,12 +242,13 @@ impl Queue {
             Command::Cancel => self.insert(pointer, NEVER, 0),
             Command::Close { leave: false } => {
                 self.withdraw(pointer);
-                // Release: the handle that sees this may free the node, unless its function runs.
+                // Release: a handle that reads `true` may free the node, unless its function runs.
                 node.closed.store(true, Ordering::Release);
             }
             Command::Close { leave: true } => {
                 self.withdraw(pointer);
-                // SAFETY: 1. On the owner. 2. It is out of the queue, and this was the last command.
+                // SAFETY: This is the owner. The node is out of the queue, and this was the last
+                // command.
                 unsafe { node::release_left(pointer) };
             }
         }
@@ -288,11 +291,12 @@ impl Queue {
     /// Moves a timer to its position in the queue, or removes it if `deadline` is [`NEVER`]. On the
     /// owner, at the timers' class.
     pub(super) fn insert(&self, pointer: NonNull<Node>, deadline: u64, period: u64) {
-        // SAFETY: The caller does not free it.
+        // SAFETY: The caller does not free the node.
         let node = unsafe { pointer.as_ref() };
-        // SAFETY: 1. On the owner, at the timers' class. 2. What is called meanwhile uses no timers.
+        // SAFETY: This is the owner, at the timers' class. The functions called meanwhile use no
+        // timers.
         let timers = unsafe { self.tables.timers() };
-        // A timer that has just fired needs no update after its call any more.
+        // A timer that has just fired no longer needs an update after its call.
         node.firing.set(false);
         if let Some(id) = node.id.take() {
             timers.cancel(id);
@@ -306,7 +310,7 @@ impl Queue {
         });
         if deadline != NEVER {
             let inserted = timers.insert(time::timestamp_at(deadline), pointer);
-            // Each timer has a slot in the registry, and the queue has as many.
+            // Each timer has a slot in the registry, and the queue has the same capacity.
             node.id.set(inserted.ok());
         }
         self.program();
@@ -315,7 +319,7 @@ impl Queue {
     /// Executes other CPUs' commands. On the owner, at the timers' class.
     pub(super) fn serve(&self) {
         self.inbox.answer(|pointer| {
-            // SAFETY: It is not freed before its last command is executed.
+            // SAFETY: The node is not freed before its last command is executed.
             let node = unsafe { pointer.as_ref() };
             if let Some(command) = node.arming.take() {
                 self.execute(pointer, command.number, Command::from_words(command.words));
@@ -326,7 +330,7 @@ impl Queue {
     /// Posts a command to the owner, another CPU. Does not wait. After the last command, the node
     /// belongs to the owner.
     pub(super) fn post(&self, pointer: NonNull<Node>, number: Number, command: Command) {
-        // SAFETY: It is not freed before its last command is executed, which this may be.
+        // SAFETY: The node is not freed before its last command is executed, which may be this one.
         let arming = unsafe { &pointer.as_ref().arming };
         let words = command.to_words();
         if !arming.publish(slot::Command { number, words }) {
@@ -339,16 +343,16 @@ impl Queue {
             .expect("the ID of a CPU that is online fits the mode");
     }
 
-    /// Gives the hardware the next deadline, if it has another. On the owner, at the timers' class, when one of
-    /// its timers has been made.
+    /// Programs the next deadline, if it has changed. On the owner, at the timers' class, after one
+    /// of its timers has been created.
     fn program(&self) {
         if !self.held.get() && self.note_first() {
             self.program_anew();
         }
     }
 
-    /// Gives the hardware the next deadline. On the owner, at the timers' class, when one of
-    /// its timers has been made.
+    /// Programs the next deadline. On the owner, at the timers' class, after one of its timers has
+    /// been created.
     fn program_anew(&self) {
         if !self.prepared.replace(true) {
             lapic::prepare();
@@ -360,10 +364,10 @@ impl Queue {
         }
     }
 
-    /// Notes which timer is the first. Returns whether the deadline is another one than before. On the
-    /// owner, at the timers' class, when one of its timers has been made.
+    /// Records the first timer. Returns whether the deadline has changed. On the owner, at the
+    /// timers' class, after one of its timers has been created.
     fn note_first(&self) -> bool {
-        // SAFETY: 1. On the owner, at the timers' class.
+        // SAFETY: On the owner, at the timers' class.
         let first = unsafe { self.tables.timers() }.first_due(u64::MAX);
         let due = first.map_or(u64::MAX, |first| {
             self.first.set(first.item);
@@ -372,20 +376,20 @@ impl Queue {
         self.due.replace(due) != due
     }
 
-    /// Takes the hardware from the timers; false if somebody else has. On the owner, at the timers'
-    /// class.
+    /// Takes the hardware from the timers; returns false if it is borrowed already. On the owner,
+    /// at the timers' class.
     pub(super) fn lend(&self) -> bool {
         if self.borrowed.replace(true) {
             return false;
         }
         self.held.set(true);
-        // Every interrupt of the timer is early now.
+        // From now on every interrupt of the timer counts as early.
         self.due.set(u64::MAX);
         lapic::stop();
         true
     }
 
-    /// Gives the hardware back to the timers. On the owner, at the timers' class.
+    /// Returns the hardware to the timers. On the owner, at the timers' class.
     pub(super) fn take_back(&self) {
         lapic::stop();
         self.borrowed.set(false);
@@ -397,7 +401,7 @@ impl Queue {
     }
 }
 
-/// How many periods have passed since the timer was to fire, exactly.
+/// The exact number of periods since the timer's deadline.
 #[cold]
 fn periods_missed(node: &Node, now: u64) -> u64 {
     let deadline = node.next.load(Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The timer's hardware without its queue, for who shows or measures it.
+//! Direct use of the timer hardware without its queue, for tests and measurements.
 
 use core::marker::PhantomData;
 use core::sync::atomic::Ordering;
@@ -11,8 +11,8 @@ use crate::timer::Lent;
 use crate::timer::lapic::{self, CountError};
 use crate::timer::queue::{self, Queue};
 
-/// The timer of the CPU that borrowed it. Its interrupts are counted; the queue's timers wait, and
-/// fire late, when it is dropped.
+/// The borrowed local APIC timer of a CPU. Its interrupts are counted. The queue's timers are
+/// delayed, and fire late, when it is dropped.
 #[derive(Debug)]
 #[must_use = "the queue gets the timer back when this is dropped"]
 pub struct Borrowed {
@@ -20,14 +20,14 @@ pub struct Borrowed {
     not_send: PhantomData<*mut ()>,
 }
 
-/// Takes this CPU's timer from its queue.
+/// Borrows this CPU's timer from its queue.
 ///
 /// Context: thread or handler up to class 13, interrupts enabled. The timer's last interrupt must
 /// not be masked.
 ///
 /// # Errors
 ///
-/// [`Lent`], if somebody else has it.
+/// [`Lent`], if the timer is borrowed already.
 ///
 /// # Panics
 ///
@@ -36,7 +36,7 @@ pub struct Borrowed {
 pub fn borrow() -> Result<Borrowed, Lent> {
     context::require("timer::borrow", Level::Class(CALL_CLASS));
     let queue = queue::local(|queue| queue.lend().then_some(queue)).ok_or(Lent)?;
-    // What the queue started may still be on its way, and must not be counted.
+    // An interrupt that the queue has caused may still be pending, and must not be counted.
     while local().is_requested(vectors::TIMER) {
         core::hint::spin_loop();
     }
@@ -48,40 +48,41 @@ pub fn borrow() -> Result<Borrowed, Lent> {
 }
 
 impl Borrowed {
-    /// Lets the timer interrupt once, `nanoseconds` from now, by its count.
+    /// Starts the timer in one-shot mode: it interrupts once, `nanoseconds` from now.
     ///
     /// Context: thread.
     ///
     /// # Errors
     ///
-    /// [`CountError`], if it cannot count that.
+    /// [`CountError`], if the timer cannot count that time.
     pub fn start_once(&self, nanoseconds: u64) -> Result<(), CountError> {
         lapic::start_once(nanoseconds)
     }
 
-    /// Lets the timer interrupt every `nanoseconds`, until it is stopped.
+    /// Starts the timer in periodic mode: it interrupts every `nanoseconds`, until it is stopped.
     ///
     /// Context: thread.
     ///
     /// # Errors
     ///
-    /// [`CountError`], if it cannot count that.
+    /// [`CountError`], if the timer cannot count that time.
     pub fn start_periodic(&self, nanoseconds: u64) -> Result<(), CountError> {
         lapic::start_periodic(nanoseconds)
     }
 
-    /// Lets the timer interrupt once, `nanoseconds` from now, by the time-stamp counter.
+    /// Starts the timer in TSC-deadline mode: it interrupts once, `nanoseconds` from now.
     ///
     /// Context: thread.
     ///
     /// # Errors
     ///
-    /// [`CountError`], if it takes no deadlines.
+    /// [`CountError`], if the timer lacks TSC-deadline mode.
     pub fn start_deadline(&self, nanoseconds: u64) -> Result<(), CountError> {
         lapic::start_deadline(nanoseconds)
     }
 
-    /// Lets the timer interrupt at `deadline`, in TSC cycles, or earlier where its counter is too short.
+    /// Programs the timer to interrupt at `deadline`, in TSC cycles, or earlier where its counter
+    /// is too short.
     ///
     /// Context: thread.
     pub fn set_deadline(&self, deadline: u64) {
@@ -95,7 +96,7 @@ impl Borrowed {
         lapic::stop();
     }
 
-    /// Its interrupts since it was borrowed.
+    /// The number of timer interrupts since the timer was borrowed.
     ///
     /// Context: thread.
     #[must_use]

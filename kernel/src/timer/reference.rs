@@ -1,4 +1,5 @@
-//! Clocks that count at a known rate, to measure the others against: HPET, ACPI PM timer, PIT.
+//! Reference clocks of known frequency, against which the others are measured: HPET, ACPI PM timer,
+//! PIT.
 
 use tocsin_logic::acpi::AddressSpace;
 use tocsin_logic::acpi::fadt::Fadt;
@@ -11,15 +12,15 @@ use crate::hw::{pit, port, processor};
 use crate::memory::{MemoryError, paging};
 use crate::time::Source;
 
-/// A clock of known frequency that this machine has.
+/// A reference clock of this machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Reference {
-    /// What kind it is.
+    /// The kind of clock.
     pub clock: Clock,
     place: Place,
 }
 
-/// Where a counter is read.
+/// The location of a counter.
 #[derive(Clone, Copy, Debug)]
 enum Place {
     /// The HPET's registers.
@@ -28,12 +29,12 @@ enum Place {
     Pit,
 }
 
-/// How far two counters came while a [`Reference`] counted.
+/// The progress of two counters during an interval of a [`Reference`].
 #[derive(Clone, Copy, Debug)]
 pub struct Interval {
     clock: Clock,
     counts: u64,
-    /// Counts of the first and the second counter, wrapping.
+    /// Wrapping counts of the first and the second counter.
     ticks: [u64; 2],
 }
 
@@ -48,13 +49,13 @@ impl Interval {
 }
 
 impl Reference {
-    /// The best clock that these tables name and that runs.
+    /// The best clock that the tables list and that runs.
     ///
     /// # Safety
     ///
     /// The tables must be this machine's.
     pub(crate) unsafe fn find(hpet: Option<&Hpet>, fadt: Option<&Fadt>) -> Self {
-        // SAFETY: 1. Passed on to the caller.
+        // SAFETY: The caller guarantees it.
         hpet.and_then(|hpet| unsafe { Self::hpet(hpet.address) })
             .or_else(|| fadt.and_then(Self::pm_timer))
             .unwrap_or(Self {
@@ -63,7 +64,7 @@ impl Reference {
             })
     }
 
-    /// As what the source of a frequency measured against this clock is named.
+    /// The source of a frequency that was measured against this clock.
     ///
     /// Context: any.
     #[must_use]
@@ -75,13 +76,13 @@ impl Reference {
         }
     }
 
-    /// Maps the HPET at physical `address`, takes it from firmware and starts it.
+    /// Maps the HPET at physical `address`, takes it over from firmware and starts it.
     ///
     /// # Safety
     ///
     /// The address must be that of an HPET.
     unsafe fn hpet(address: u64) -> Option<Self> {
-        // SAFETY: 1. Passed on to the caller.
+        // SAFETY: The caller guarantees it.
         let registers = unsafe { map_hpet(address) }.ok()?;
         let clock = Clock::hpet(registers.read::<u64>(hpet::CAPABILITIES))?;
         hpet::take_over(&registers);
@@ -122,14 +123,14 @@ impl Reference {
     fn count(&self) -> u64 {
         match self.place {
             Place::Memory(registers) => registers.read(hpet::COUNTER),
-            // SAFETY: 1. The FADT says that the timer is at this port; reading has no side effect.
+            // SAFETY: The FADT lists the timer at this port; reading has no side effect.
             Place::Port(port) => u64::from(unsafe { port::read::<u32>(port) }),
             Place::Pit => 0,
         }
     }
 
-    /// Counts for about `milliseconds` (1..=50) and reads `counters` at both ends. `None` if the
-    /// reference stops meanwhile.
+    /// Counts for about `milliseconds` (1..=50) and reads `counters` at both ends. Returns `None`
+    /// if the reference stops meanwhile.
     pub(crate) fn measure(
         &self,
         milliseconds: u64,
@@ -167,15 +168,15 @@ impl hpet::Registers for Mmio {
 ///
 /// # Errors
 ///
-/// [`MemoryError`], if they cannot be mapped.
+/// [`MemoryError`], if the registers cannot be mapped.
 ///
 /// # Safety
 ///
 /// The address must be that of an HPET.
 pub(crate) unsafe fn map_hpet(address: u64) -> Result<Mmio, MemoryError> {
-    // SAFETY: 1. Passed on to the caller.
+    // SAFETY: The caller guarantees it.
     let start = unsafe { paging::map_physical(address, hpet::LENGTH, paging::Use::Device)? };
-    // SAFETY: 1. Just mapped; the address is a multiple of 8, as the table's must be. 2. An HPET writes
-    // to memory only the messages that its driver sets up.
+    // SAFETY: The range was just mapped; the address is a multiple of 8, as the ACPI table
+    // requires. An HPET writes to memory only the messages that its driver sets up.
     Ok(unsafe { Mmio::new(start, hpet::LENGTH) })
 }

@@ -1,4 +1,5 @@
-//! The timers that a CPU has, started or not: each takes a place, and can be seen by others.
+//! The registry of a CPU's timers, started or not. Each timer takes a slot, and other CPUs can list
+//! them.
 
 use core::ptr::NonNull;
 
@@ -6,30 +7,30 @@ use crate::sync::IrqMutex;
 use crate::timer::node::Node;
 use crate::timer::{CAPACITY, Row, TimerError};
 
-/// The slots of a CPU's timers. The interrupt path does not use it. Its lock may be taken wherever
-/// timers may be used, with interrupts disabled too.
+/// The slots of a CPU's timers. The interrupt path does not use it. Its lock may be taken in every
+/// context in which timers may be used, with interrupts disabled too.
 #[derive(Debug)]
 pub(super) struct Registry {
     places: IrqMutex<[Place; CAPACITY]>,
 }
 
-/// The timer that has the place, if one does.
+/// A slot, with its timer if it is in use.
 #[derive(Clone, Copy, Debug)]
 struct Place(Option<NonNull<Node>>);
 
-// SAFETY: 1. A node in the registry is freed only after it has been taken out, under the lock. 2. Of
-// a node found there, only what is atomic or constant is used.
+// SAFETY: A node in the registry is freed only after it has been removed, under the lock. Of a node
+// found there, only atomic or constant data is used.
 unsafe impl Send for Place {}
 
 impl Registry {
-    /// All places free.
+    /// A registry with all slots free.
     pub(super) const fn new() -> Self {
         Self {
             places: IrqMutex::new([Place(None); CAPACITY]),
         }
     }
 
-    /// Gives a new timer of CPU number `cpu` a place.
+    /// Allocates a slot for a new timer of CPU number `cpu`.
     pub(super) fn add(&self, cpu: u32, node: NonNull<Node>) -> Result<(), TimerError> {
         let mut places = self.places.lock();
         let free = places.iter().position(|place| place.0.is_none());
@@ -48,12 +49,12 @@ impl Registry {
         }
     }
 
-    /// The first timer in this place or after it, and its place.
+    /// The first timer at this index or after it, and its index.
     pub(super) fn next(&self, index: usize) -> Option<(usize, Row)> {
         let places = self.places.lock();
         let mut after = places.iter().enumerate().skip(index);
         let (found, node) = after.find_map(|(index, place)| Some((index, place.0?)))?;
-        // SAFETY: 1. What is in the registry is not freed before the lock is.
+        // SAFETY: A node in the registry is not freed while the lock is held.
         Some((found, unsafe { node.as_ref() }.row()))
     }
 }

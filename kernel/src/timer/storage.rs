@@ -1,5 +1,5 @@
-//! What of a queue has a place for each timer that its CPU can have: most of the queue's memory. It
-//! comes with the first of them, so a CPU without timers does not pay for it.
+//! The tables of a queue with a slot for each possible timer: most of the queue's memory. They are
+//! allocated with the CPU's first timer, so a CPU without timers does not use the memory.
 
 use alloc::boxed::Box;
 use core::cell::UnsafeCell;
@@ -12,22 +12,22 @@ use crate::timer::CAPACITY;
 use crate::timer::node::Node;
 use crate::timer::registry::Registry;
 
-/// The tables of one CPU, which may not be there yet.
+/// The tables of one CPU, which may not be allocated yet.
 #[derive(Debug)]
 pub(super) struct Tables(AtomicPtr<Both>);
 
 #[derive(Debug)]
 struct Both {
-    /// The timers that have been started: the owner's.
+    /// The started timers, which belong to the owner.
     timers: UnsafeCell<Timers<NonNull<Node>, CAPACITY>>,
-    /// All, started or not.
+    /// All timers, started or not.
     registry: Registry,
 }
 
 /// The tables of a CPU without timers.
 struct Empty(Both);
 
-// SAFETY: It is only read.
+// SAFETY: The value is only read.
 unsafe impl Sync for Empty {}
 
 static EMPTY: Empty = Empty(Both {
@@ -36,56 +36,56 @@ static EMPTY: Empty = Empty(Both {
 });
 
 impl Tables {
-    /// None yet.
+    /// Tables that are not allocated yet.
     pub(super) const fn new() -> Self {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
-    /// The places of the CPU's timers, if it has ever had one. Any context.
+    /// The registry of the CPU's timers, if the CPU has ever had one. Any context.
     pub(super) fn registry(&self) -> Option<&'static Registry> {
-        // SAFETY: 1. What is there was complete when it was stored, and is never freed.
+        // SAFETY: The tables were complete when the pointer was stored, and are never freed.
         let both = unsafe { self.0.load(Ordering::Acquire).as_ref() };
         both.map(|both| &both.registry)
     }
 
-    /// The same for a CPU that is going to have a timer. Allocates.
+    /// As [`registry`](Self::registry), for a CPU that is about to get a timer. Allocates.
     pub(super) fn registry_for_one(&self) -> &'static Registry {
         self.registry().unwrap_or_else(|| {
             let mut own = Box::<Both>::new_uninit();
-            // Not built on the stack, where a handler has no room for it.
-            // SAFETY: `EMPTY` is only read, and a copy of it is a value of its own: it owns nothing.
+            // Not built on the stack, because a handler's stack is too small for it.
+            // SAFETY: `EMPTY` is only read, and a bitwise copy of it is valid: it owns nothing.
             unsafe { ptr::copy_nonoverlapping(&raw const EMPTY.0, own.as_mut_ptr(), 1) };
             // SAFETY: The copy is complete.
             let own = Box::into_raw(unsafe { own.assume_init() });
-            // Release: who finds them finds them complete.
+            // Release: a CPU that finds the tables finds them complete.
             let (release, acquire) = (Ordering::AcqRel, Ordering::Acquire);
             let stored = self
                 .0
                 .compare_exchange(ptr::null_mut(), own, release, acquire);
             if stored.is_err() {
-                // Another CPU was faster.
-                // SAFETY: 1. It came from a box, and nobody else has seen it.
+                // Another CPU has allocated the tables first.
+                // SAFETY: The pointer came from a box, and no other CPU has seen it.
                 drop(unsafe { Box::from_raw(own) });
             }
             let both = stored.map_or_else(|others| others, |_| own);
-            // SAFETY: 1. As in `registry`.
+            // SAFETY: As in `registry`.
             unsafe { &(*both).registry }
         })
     }
 
-    /// The timers that have been started.
+    /// The started timers.
     ///
     /// # Safety
     ///
-    /// On the owner, at the timers' class, when one of its timers has been made; the reference must
-    /// be gone before the next call.
+    /// On the owner, at the timers' class, after one of its timers has been created; the reference
+    /// must be gone before the next call.
     #[expect(clippy::mut_from_ref, reason = "the owner has them alone")]
     #[inline]
     pub(super) unsafe fn timers(&self) -> &mut Timers<NonNull<Node>, CAPACITY> {
         let both = self.0.load(Ordering::Acquire);
-        // SAFETY: 1. They were made with the first timer, and are never freed.
+        // SAFETY: The tables were allocated with the first timer, and are never freed.
         let timers = unsafe { &(*both).timers };
-        // SAFETY: 1. Passed on to the caller.
+        // SAFETY: The caller guarantees it.
         unsafe { &mut *timers.get() }
     }
 }

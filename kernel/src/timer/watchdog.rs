@@ -6,7 +6,7 @@
 //! | lockup | sign | after |
 //! |---|---|---|
 //! | hard: interrupts are disabled, or all classes masked | no heartbeat | [`LIMIT`] |
-//! | soft: a handler does not return, or CR8 stays raised | deferred work, class 2, does not run | [`HANDLERS_LIMIT`] |
+//! | soft: a handler does not return, or CR8 stays raised | no deferred work (class 2) | [`HANDLERS_LIMIT`] |
 //! | soft: handlers run without a pause | no heartbeat interrupts the thread | [`THREAD_LIMIT`] |
 //!
 //! A thread that runs for a long time is not a lockup. The report has the backtrace of the CPU,
@@ -27,10 +27,10 @@ use crate::sync::IrqMutex;
 use crate::timer::{Expiry, Mode, Timer, TimerError};
 use crate::{deferred, print, smp, time};
 
-/// Time between two beats, in nanoseconds.
+/// Time between two heartbeats, in nanoseconds.
 pub const PERIOD: u64 = 250_000_000;
 
-/// Time without a beat after which a CPU counts as stuck, in nanoseconds.
+/// Time without a heartbeat after which a CPU counts as stuck, in nanoseconds.
 pub const LIMIT: u64 = 2_000_000_000;
 
 /// Time without deferred work after which a CPU's handlers count as stuck, in nanoseconds.
@@ -46,24 +46,25 @@ const LIMITS: Beats = Beats {
     thread: (THREAD_LIMIT / PERIOD) as u32,
 };
 
-/// Time that a report of another CPU may take, in which one's own heart cannot beat, in nanoseconds.
+/// Time that a report of another CPU may take, during which this CPU has no heartbeat, in
+/// nanoseconds.
 const REPORT: u64 = 3_000_000_000;
 
-/// The timers of the hearts; none while nobody watches.
+/// The timers of the heartbeats; empty while the watchdog is off.
 static BEATS: IrqMutex<Vec<Timer>> = IrqMutex::new(Vec::new());
 
-/// Starts the watch on all online CPUs. Returns their number.
+/// Starts the watchdog on all online CPUs. Returns their number.
 ///
 /// Context: thread.
 ///
 /// # Errors
 ///
-/// [`TimerError`], if a CPU has no timer for it; then nobody watches.
+/// [`TimerError`], if a CPU has no timer for it; then the watchdog is off.
 pub fn start() -> Result<usize, TimerError> {
     stop();
     let started = start_all();
     if started.is_err() {
-        // Those that have begun would be taken for stuck.
+        // CPUs whose heartbeats have begun would be reported as stuck.
         stop();
     }
     started
@@ -73,7 +74,7 @@ fn start_all() -> Result<usize, TimerError> {
     let mut beats = Vec::new();
     for block in ring_from(0) {
         let mut timer = Timer::on(block.id(), "watchdog", Mode::Interrupt, beat)?;
-        // From now on, also if the CPU is stuck already.
+        // The limits begin now, even if the CPU is stuck already.
         block.heart.last.store(now(), Ordering::Relaxed);
         forget_soft(&block.heart);
         timer.every(PERIOD)?;
@@ -84,7 +85,7 @@ fn start_all() -> Result<usize, TimerError> {
     Ok(watching)
 }
 
-/// Ends the watch.
+/// Stops the watchdog.
 ///
 /// Context: thread.
 pub fn stop() {
@@ -135,12 +136,12 @@ pub fn for_each(mut show: impl FnMut(Silence)) {
     }
 }
 
-/// The time, which is not 0.
+/// The current time, which is never 0.
 fn now() -> u64 {
     time::nanoseconds().max(1)
 }
 
-/// Beats, and looks at the CPUs that follow.
+/// The heartbeat: records the time, and checks the CPUs that follow.
 fn beat(_: &Expiry<'_>) {
     let cpu = cpu::current();
     let (now, own) = (now(), cpu.id());
@@ -171,7 +172,7 @@ fn beat(_: &Expiry<'_>) {
                 .store(crate::timer::watchdog::now(), Ordering::Relaxed);
         }
     }
-    // The CPU's own turn comes last, when no other CPU is left.
+    // The CPU checks itself last, when no other CPU is left.
     let all = || others().chain([cpu]);
     let hearts = all().map(|block| Heart {
         last: block.heart.last.load(Ordering::Relaxed),
@@ -204,7 +205,7 @@ fn count(cpu: &PerCpu) {
     }
 }
 
-/// Deferred work runs.
+/// The deferred function that shows that deferred work runs.
 extern "C" fn show_life(_: usize) {
     let cpu = cpu::current();
     cpu.heart.is_asked.store(false, Ordering::Relaxed);
@@ -214,7 +215,7 @@ extern "C" fn show_life(_: usize) {
     }
 }
 
-/// Logs that something runs again that had not run for this number of heartbeats.
+/// Logs that code runs again that had not run for this number of heartbeats.
 fn note_return(cpu: &PerCpu, what: &str, beats: u32) {
     if cpu.heart.soft.swap(false, Ordering::Relaxed) {
         log::warn!(
@@ -279,8 +280,8 @@ fn show_calls(stuck: u32) {
     }
 }
 
-/// The CPUs that are online, in the order of their numbers, beginning with `first`, or the next one, and
-/// around the ring.
+/// The online CPUs in a ring, in the order of their numbers, from `first` or the next higher number
+/// on.
 fn ring_from(first: u32) -> impl Iterator<Item = &'static PerCpu> {
     let online = smp::all();
     let place = online
