@@ -1,4 +1,4 @@
-//! A line's handlers at one place: in the table of one CPU, for consecutive vectors.
+//! The binding of a line's handlers to consecutive vectors of one CPU.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -18,10 +18,10 @@ use crate::line::storm;
 use crate::smp::Online;
 use crate::time::Patience;
 
-/// What a handler says of an interrupt. One that returns `()` claims all.
+/// The result of a handler. A handler that returns `()` claims all interrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// It was the device's, and is answered.
+    /// The device had a reason to interrupt, and the handler has handled it.
     Mine,
     /// The device has no reason to interrupt.
     NotMine,
@@ -33,19 +33,19 @@ impl From<()> for Claim {
     }
 }
 
-/// What has come at one place. Only its CPU writes; all vectors of a line are of one class, so no
-/// handler of the line interrupts another.
+/// The interrupt counts of one binding. Only its CPU writes; all vectors of a line are of one
+/// class, so no handler of the line interrupts another.
 #[derive(Debug, Default)]
 pub(super) struct Arrivals {
     all: AtomicU64,
     unclaimed: AtomicU64,
 }
 
-/// Storms are looked for once in so many interrupts, a power of two.
+/// Number of interrupts between two storm checks, a power of two.
 const LOOK_EVERY: u64 = 64;
 
 impl Arrivals {
-    /// Counts one; returns whether to look for a storm.
+    /// Counts one interrupt. Returns whether to check for a storm.
     #[inline]
     fn note(&self, claim: Claim) -> bool {
         let all = self.all.load(Ordering::Relaxed) + 1;
@@ -53,14 +53,14 @@ impl Arrivals {
             let unclaimed = self.unclaimed.load(Ordering::Relaxed) + 1;
             self.unclaimed.store(unclaimed, Ordering::Relaxed);
         }
-        // Release: who sees the count sees what the handler did.
+        // Release: a CPU that sees the count sees the handler's stores.
         self.all.store(all, Ordering::Release);
         all.is_multiple_of(LOOK_EVERY)
     }
 
     pub(super) fn counts(&self) -> Counts {
         let all = self.all.load(Ordering::Acquire);
-        // The other may be from a moment later.
+        // The other count may have been updated since.
         let unclaimed = self.unclaimed.load(Ordering::Relaxed).min(all);
         Counts {
             claimed: all - unclaimed,
@@ -69,17 +69,18 @@ impl Arrivals {
     }
 }
 
-/// What the entry in the table leads to.
+/// The context of a vector's entry in the interrupt table.
 struct Context<F> {
     handler: Arc<F>,
     arrivals: Arc<CachePadded<Arrivals>>,
     shared: Arc<Shared>,
     first: Vector,
-    /// Where the end of a level-triggered interrupt is told, if not by the local APIC.
+    /// The register for the end of a level-triggered interrupt, if the local APIC does not
+    /// broadcast it.
     end: Option<EndRegister>,
 }
 
-/// A line's handlers at one place.
+/// The binding of a line's handlers to the vectors of one CPU.
 #[derive(Debug)]
 pub(super) struct Installation {
     target: &'static Online,
@@ -91,11 +92,11 @@ pub(super) struct Installation {
 }
 
 impl Installation {
-    /// Lets `handler` answer the `count` vectors from `first` on, which belong to the line.
+    /// Binds `handler` to the `count` vectors from `first` on, which belong to the line.
     ///
     /// # Panics
     ///
-    /// If a vector that belongs to nobody has a handler: a mistake of the kernel's.
+    /// If a free vector has a handler, which is a bug in the kernel.
     pub(super) fn new<F, C>(
         target: &'static Online,
         first: Vector,
@@ -135,13 +136,15 @@ impl Installation {
         (first..=first + (self.count - 1)).map(Vector)
     }
 
-    /// Waits until no interrupt of it, for line `name`, is pending or in service. Logs once if that
-    /// takes long, because the CPU's priority stays raised or a handler does not return.
+    /// Waits until no interrupt of the binding, for line `name`, is pending or in service. Logs
+    /// once if that takes long, because the CPU's priority stays raised or a handler does not
+    /// return.
     pub(super) fn wait_until_quiet(&self, name: &'static str) {
         let mut patience = Patience::new();
         let cpu = self.target.cpu.id();
         let is_busy = AtomicBool::new(true);
-        // On its CPU in class 13, so a handler of a higher class is done when it has looked.
+        // This runs on the line's CPU in class 13, so a handler of a higher class has returned by
+        // then.
         let look = || {
             let apic = local();
             let busy = |vector: Vector| apic.is_requested(vector) || apic.is_in_service(vector);
@@ -156,13 +159,13 @@ impl Installation {
         }
     }
 
-    /// Takes the handlers away, and returns when nobody can be in them. In a thread. The source must
-    /// be silent or aimed elsewhere.
+    /// Removes the handlers, and returns when no CPU can be executing them. In a thread. The source
+    /// must be masked or routed elsewhere.
     pub(super) fn remove(self, shared: &Shared) {
         for vector in self.vectors() {
             self.target.cpu.interrupts.begin_removal(vector);
         }
-        // What arrived before may still wait, or be in service.
+        // Interrupts that arrived before may still be pending or in service.
         self.wait_until_quiet(shared.name);
         for vector in self.vectors() {
             self.target.cpu.interrupts.end_removal(vector);
@@ -177,12 +180,12 @@ where
     F: Fn(u8) -> C,
     C: Into<Claim>,
 {
-    // SAFETY: 1. The context is the installation's box, which is freed only when nobody can be here.
+    // SAFETY: The context is the box of the binding, which is freed only when no CPU can be here.
     let context = unsafe { &*(context as *const Context<F>) };
     let number = vector.wrapping_sub(context.first.get());
     let claim = (context.handler)(number).into();
     if context.arrivals.note(claim) {
-        // Out of here, so that nothing is saved for it where it is not called.
+        // A separate function, so that no registers are saved for it where it is not called.
         return look(context, vector);
     }
     context.end(vector);
@@ -196,7 +199,7 @@ fn look<F>(context: &Context<F>, vector: u8) {
 }
 
 impl<F> Context<F> {
-    /// Tells the I/O APIC of the end, where that is not left to the local APIC.
+    /// Signals the end of the interrupt to the I/O APIC, if the local APIC does not broadcast it.
     #[inline]
     fn end(&self, vector: u8) {
         if let Some(end) = self.end {
@@ -206,6 +209,6 @@ impl<F> Context<F> {
 }
 
 fn free<F>(context: usize) {
-    // SAFETY: 1. It came from `Box::into_raw`, and the installation that owned it is gone.
+    // SAFETY: The pointer came from `Box::into_raw`, and the binding that owned it is gone.
     drop(unsafe { Box::from_raw(context as *mut Context<F>) });
 }

@@ -1,4 +1,4 @@
-//! Why there is no line, or not there.
+//! Errors of lines.
 
 use alloc::string::String;
 use core::fmt;
@@ -11,45 +11,45 @@ use tocsin_logic::vector::PriorityClass;
 
 use crate::apic::io::InputError;
 
-/// Why a line cannot be had, or cannot be had elsewhere. Nothing has changed then.
+/// The reason why a line cannot be created, moved or changed. Nothing has changed in this case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LineError {
-    /// No CPU of this number is online.
+    /// No CPU with this number is online.
     Offline(u32),
-    /// The CPU has no vectors of the class left; says what it has.
+    /// The CPU has too few free vectors of the class.
     Vectors {
         /// The CPU's number.
         cpu: u32,
-        /// What was asked and what there is.
+        /// The requested and the available vectors.
         exhausted: Exhausted,
     },
-    /// Neither CPU of a move has the vectors that a move needs on both.
+    /// No vectors are free on both CPUs, which a move of this source needs.
     NoCommonVectors {
-        /// The CPU that has the line.
+        /// The CPU that the line is on.
         from: u32,
-        /// The CPU that was to get it.
+        /// The target CPU of the move.
         to: u32,
         /// The line's class.
         class: PriorityClass,
-        /// How many vectors in a row.
+        /// The number of consecutive vectors.
         count: u8,
     },
-    /// The request contradicts the MADT, or names what the machine has not.
+    /// The request contradicts the MADT, or names an input that the machine lacks.
     Route(RouteError),
-    /// The input belongs to another line, or its I/O APIC does not answer.
+    /// The input belongs to another line, or its I/O APIC does not respond.
     Input(InputError),
-    /// The source cannot name the CPU.
+    /// The source cannot address the CPU.
     Target(EncodingError),
     /// The line has a source already.
     HasSource,
-    /// The device that sends the messages refuses; holds its reason.
+    /// The device rejects the messages, for the given reason.
     Messages(String),
-    /// The line is being moved already.
+    /// Another move of the line is in progress.
     Moving,
     /// Only a level-triggered input can be shared.
     NotLevel,
-    /// No IPI can take the place of a level-triggered input.
+    /// A level-triggered input cannot be replaced by an IPI.
     Level,
     /// The interrupt of this input was not ended within a second: its handler does not return.
     Unended(Gsi),

@@ -1,4 +1,4 @@
-//! What a line's owner, its handlers and the watch over storms have in common.
+//! The state that a line's owner, its handlers and its storm detection share.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -21,7 +21,7 @@ use crate::smp::Online;
 use crate::sync::IrqMutex;
 use crate::time;
 
-/// Who keeps a line masked. It is masked while anybody does.
+/// The reasons for masking a line. It is masked while at least one is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Masker {
     Owner = 1,
@@ -35,51 +35,51 @@ pub(super) struct Shared {
     pub(super) name: &'static str,
     pub(super) class: PriorityClass,
     pub(super) count: u8,
-    /// Held for the time of some register accesses, also in handlers.
+    /// Held during a few register accesses, also in handlers.
     state: IrqMutex<State>,
     pub(super) watch: Watch,
     is_moving: AtomicBool,
 }
 
-/// What changes in a line's life.
+/// The variable state of a line.
 #[derive(Debug)]
 pub(super) struct State {
-    /// Where its interrupts go.
+    /// The CPU that receives its interrupts.
     pub(super) target: &'static Online,
     pub(super) first: Vector,
     pub(super) origin: Origin,
-    /// Of [`Masker`].
+    /// The set of [`Masker`] reasons.
     masks: u8,
-    /// What comes at the places where it has handlers.
+    /// The counts of its current bindings.
     arrivals: Vec<Arc<CachePadded<Arrivals>>>,
-    /// What came at those it has left.
+    /// The sum of the counts of removed bindings.
     past: Counts,
 }
 
-/// A line as it is at a moment.
+/// A snapshot of a line.
 #[derive(Clone, Debug)]
 pub struct Description {
-    /// The owner's name for it.
+    /// Its name.
     pub name: &'static str,
-    /// What makes its interrupts come.
+    /// Its source.
     pub source: String,
-    /// The number of the CPU that answers it.
+    /// The number of the CPU that handles it.
     pub cpu: u32,
-    /// Its first vector there.
+    /// Its first vector on this CPU.
     pub first: Vector,
-    /// How many vectors it has.
+    /// The number of its vectors.
     pub count: u8,
     /// Its class.
     pub class: PriorityClass,
-    /// What has come.
+    /// Its interrupt counts.
     pub counts: Counts,
-    /// Whether it is masked, by its owner or for a storm.
+    /// Whether it is masked, by its owner or because of a storm.
     pub is_masked: bool,
-    /// Storms so far.
+    /// The number of storms so far.
     pub storms: u32,
 }
 
-/// How long an interrupt may take to be ended, in nanoseconds.
+/// Timeout of the end of an interrupt, in nanoseconds.
 const PATIENCE: u64 = 1_000_000_000;
 
 impl Description {
@@ -92,7 +92,7 @@ impl Description {
     }
 }
 
-/// All lines, in the order of their making.
+/// All lines, in the order of creation.
 static LINES: IrqMutex<Vec<Arc<Shared>>> = IrqMutex::new(Vec::new());
 
 /// The current state of all lines, in the order in which they were made.
@@ -132,8 +132,9 @@ impl Shared {
         shared
     }
 
-    /// Stops its source: nothing of it is on its way when this returns, and what an input began has been
-    /// ended by the handlers, which must still be there. Lets messages go.
+    /// Stops the source. When this returns, no interrupt of the source is in flight, and those of
+    /// an input have been ended by the handlers, which must still be bound. Drops a device's
+    /// messages.
     pub(super) fn stop(&self) {
         let mut state = self.state.lock();
         state.set_masked(Masker::Owner, true);
@@ -151,7 +152,7 @@ impl Shared {
         }
     }
 
-    /// Takes it from the list of lines, and lets its input go.
+    /// Removes the line from the list of lines, and frees its input.
     pub(super) fn retire(&self) {
         LINES
             .lock()
@@ -160,18 +161,18 @@ impl Shared {
         drop(origin);
     }
 
-    /// Waits until nothing of the source is on its way, with `ended` also until its interrupt has been
-    /// ended. Returns whether it came to that in time.
+    /// Waits until no interrupt of the source is in flight and, with `ended`, until its interrupt
+    /// has been ended. Returns whether this happened within the timeout.
     pub(super) fn wait_until_idle(&self, ended: bool) -> bool {
         time::wait_until(PATIENCE, || self.state.lock().origin.is_idle(ended))
     }
 
-    /// Does something that needs the state to stand still.
+    /// Calls `act` with the state locked.
     pub(super) fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         act(&mut self.state.lock())
     }
 
-    /// Begins a move: only one at a time.
+    /// Begins a move. Only one move may be in progress.
     pub(super) fn begin_move(&self) -> Result<Moving<'_>, LineError> {
         if self.is_moving.swap(true, Ordering::Acquire) {
             return Err(LineError::Moving);
@@ -179,12 +180,13 @@ impl Shared {
         Ok(Moving(self))
     }
 
-    /// Sends its first interrupt, as a device would.
+    /// Sends the line's first interrupt, as a device would.
     pub(super) fn trigger(&self) -> Result<(), LineError> {
-        // The state stands still, so that a move waits for what is sent to the old place.
+        // The state is locked, so that a move waits for an interrupt sent to the old target.
         let state = self.state.lock();
-        // An IPI clears its vector's bit in the TMR. With the input's own message in the IRR already the
-        // two are one, whose EOI is then not broadcast: remote IRR stays (SDM vol. 3A, 12.8.4 and 12.8.5).
+        // An IPI clears its vector's bit in the TMR. If the input's own message is already in the
+        // IRR, the two merge into one interrupt whose EOI is not broadcast, and remote IRR stays
+        // set (SDM vol. 3A, 12.8.4 and 12.8.5).
         if state.origin.is_level() {
             return Err(LineError::Level);
         }
@@ -192,8 +194,9 @@ impl Shared {
         Ok(())
     }
 
-    /// Ends the mask of a storm. A source that forgets what came meanwhile may be a device that sends no
-    /// other interrupt until this one is answered: in its place each of the line's interrupts is sent once.
+    /// Removes the mask of a storm. If the source does not record interrupts while it is masked,
+    /// its device may send no further interrupt until the lost one is handled; therefore each
+    /// interrupt of the line is sent once.
     pub(super) fn let_through_again(&self) {
         let mut state = self.state.lock();
         state.set_masked(Masker::Storm, false);
@@ -202,7 +205,7 @@ impl Shared {
         }
     }
 
-    /// Lets an input through for the first time.
+    /// Unmasks an input for the first time.
     pub(super) fn open(&self) -> Result<(), LineError> {
         let mut state = self.state.lock();
         let (target, first) = (state.target, state.first);
@@ -242,7 +245,7 @@ impl Shared {
         self.state.lock().set_masked(by, masked);
     }
 
-    /// What has come at all places.
+    /// The sum of the counts of all bindings.
     pub(super) fn counts(&self) -> Counts {
         self.state.lock().counts()
     }
@@ -253,14 +256,14 @@ impl Shared {
         arrivals
     }
 
-    /// The place is left: nobody counts there any more.
+    /// Moves the counts of a removed binding to the sum of past counts.
     pub(super) fn leave_place(&self, arrivals: &Arc<CachePadded<Arrivals>>) {
         let mut state = self.state.lock();
         state.arrivals.retain(|known| !Arc::ptr_eq(known, arrivals));
         state.past = sum(state.past, arrivals.counts());
     }
 
-    /// Where handlers tell of the end of an interrupt, if they must.
+    /// The register with which handlers signal the end of an interrupt, if they must.
     pub(super) fn end_register(&self) -> Option<EndRegister> {
         match &self.state.lock().origin {
             Origin::Pin(pin, input) if pin.mode.trigger == Trigger::Level => input.end_register(),
@@ -285,7 +288,7 @@ impl Shared {
 }
 
 impl State {
-    /// Sends the line's interrupts there from now on.
+    /// Routes the line's interrupts to these vectors of `target`.
     pub(super) fn aim(
         &mut self,
         target: &'static Online,
@@ -307,7 +310,7 @@ impl State {
             .expect("the ID of a CPU that is online fits the mode");
     }
 
-    /// That its input's interrupt is not ended.
+    /// The error for an interrupt of the input that is not ended.
     pub(super) fn unended(&self) -> LineError {
         match &self.origin {
             Origin::Pin(pin, _) => LineError::Unended(pin.gsi),
@@ -341,7 +344,7 @@ fn sum(left: Counts, right: Counts) -> Counts {
     }
 }
 
-/// A move that is going on.
+/// A move in progress.
 #[derive(Debug)]
 pub(super) struct Moving<'a>(&'a Shared);
 

@@ -1,5 +1,6 @@
-//! Moving a line to another CPU while its interrupts keep coming. `tocsin_logic::irq::affinity` has
-//! the steps and why they are enough; here each is done.
+//! Migration of a line to another CPU while its interrupts continue to arrive.
+//! `tocsin_logic::irq::affinity` defines the steps and shows that they suffice; this module
+//! executes them.
 
 use arrayvec::ArrayVec;
 use tocsin_logic::irq::affinity::{self, Action, Move, Place, choose};
@@ -11,21 +12,22 @@ use crate::line::inner::Masker;
 use crate::line::{Line, LineError, find, vectors};
 use crate::smp::Online;
 
-/// A line has handlers at no more places at once: the old one, the new one, and one between.
+/// Maximum number of simultaneous bindings of a line: the old, the new, and an intermediate one.
 const PLACES: usize = 3;
 
-/// Attempts to take vectors that were free on both CPUs a moment ago.
+/// Maximum number of attempts to allocate vectors that were free on both CPUs before.
 const TRIES: usize = 16;
 
 impl Line {
-    /// Has the line answered on another CPU from now on. Nothing is lost or doubled, whatever comes
+    /// Moves the line to another CPU. No interrupt is lost or duplicated, whatever arrives
     /// meanwhile.
     ///
-    /// Context: thread or handler below the line's class, interrupts enabled; below class 13, on any CPU.
+    /// Context: thread or handler below the line's class, interrupts enabled; below class 13, on
+    /// any CPU.
     ///
     /// # Errors
     ///
-    /// [`LineError`]; the line is where it was then.
+    /// [`LineError`]; the line then stays on its CPU.
     ///
     /// # Panics
     ///
@@ -55,7 +57,7 @@ impl Line {
         self.go(steps, from, [old, new])
     }
 
-    /// Takes vectors for the new place, and for the place between if there is one.
+    /// Allocates vectors for the new target, and for the intermediate one if there is one.
     fn take_vectors(
         &self,
         kind: affinity::Source,
@@ -77,7 +79,7 @@ impl Line {
                 break;
             };
             if new.cpu.vectors.lock().claim(first, count).is_err() {
-                // Somebody else was faster.
+                // The vectors have been allocated by another caller in the meantime.
                 continue;
             }
             if first == old_first || old.cpu.vectors.lock().claim(first, count).is_ok() {
@@ -93,7 +95,7 @@ impl Line {
         })
     }
 
-    /// Does the steps. If one cannot be done, does those that undo what was done.
+    /// Executes the steps. If one fails, executes those that undo the previous ones.
     fn go(
         &self,
         mut steps: Move,
@@ -114,7 +116,7 @@ impl Line {
                 }
             }
         }
-        // One is left: the new place, or the old one if the move was given up.
+        // One binding is left: the new one, or the old one if the move was abandoned.
         *self.installation.lock() = installed.pop().map(|(_, installation)| installation);
         result
     }
@@ -160,7 +162,7 @@ impl Line {
                 return shared.with(|state| state.aim(online(cpu), state.first, shared.count));
             }
             Action::Flush => {
-                // What an input still has to send after a second, no CPU accepts.
+                // After a second, a message that the input still has to send is accepted by no CPU.
                 let _ = shared.wait_until_idle(false);
             }
             Action::Drain(place) => {

@@ -1,4 +1,4 @@
-//! An interrupt that somebody owns: from a source, through a vector of one CPU, to a closure.
+//! Interrupt lines: each has a source, vectors of one CPU, and a handler closure.
 //!
 //! ```ignore
 //! let line = Line::new(
@@ -8,11 +8,11 @@
 //! line.move_to(3)?;
 //! ```
 //!
-//! A handler may return a [`Claim`]: a level-triggered line whose handler claims nothing, and one that
-//! comes too often, is masked for a time; see `tocsin_logic::irq::storm`. Dropping the line
-//! silences the source, and returns when no CPU can run the closure any more.
+//! A handler may return a [`Claim`]. A level-triggered line whose handler claims no interrupts, and
+//! a line whose interrupts are too frequent, is masked for a time; see `tocsin_logic::irq::storm`.
+//! Dropping the line stops the source, and returns when no CPU can run the closure any more.
 //!
-//! A line has one handler. Devices whose pins are wired together have a [`SharedLine`].
+//! A line has one handler. Devices whose pins are wired together share a [`SharedLine`].
 
 mod binding;
 mod error;
@@ -47,20 +47,20 @@ pub use crate::line::message::MessageTarget;
 pub use crate::line::shared::{Member, SharedLine};
 pub use crate::line::source::{Messages, Source};
 
-/// What is asked for.
+/// A request for a line.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
-    /// What reports and tables call the line.
+    /// The name of the line in reports and tables.
     pub name: &'static str,
-    /// Where the interrupt comes from.
+    /// The source of the interrupt.
     pub source: Source,
-    /// Its class: whom it preempts, and who preempts it.
+    /// The priority class, which determines preemption.
     pub class: PriorityClass,
-    /// The number of the CPU that answers it.
+    /// The number of the CPU that handles it.
     pub cpu: u32,
 }
 
-/// An interrupt with its handler. Dropping it takes both away.
+/// An interrupt line with its handler. Dropping it removes both.
 ///
 /// Context: its functions are for threads, except [`trigger`](Self::trigger) and the mask.
 ///
@@ -70,25 +70,25 @@ pub struct Request {
 /// panics with this rule, and so does [`move_to`](Self::move_to).
 pub struct Line {
     shared: Arc<Shared>,
-    /// Present but for the time of the drop.
+    /// Always `Some`, except during the drop and a move.
     installation: IrqMutex<Option<Installation>>,
     install: Box<Install>,
 }
 
-/// Gives the line's handlers to a place.
+/// Binds the line's handlers to vectors of a CPU.
 type Install = dyn Fn(&'static Online, Vector, &Arc<Shared>) -> Installation + Send + Sync;
 
 impl Line {
-    /// Takes a vector of the class on the CPU, installs `handler`, and lets the source through.
+    /// Allocates a vector of the class on the CPU, binds `handler` to it, and unmasks the source.
     ///
-    /// With [`Source::Message`] nothing but [`trigger`](Self::trigger) makes it come, until a device's
-    /// messages are [attached](Self::attach).
+    /// A line with [`Source::Message`] is only raised by [`trigger`](Self::trigger), until a
+    /// device's messages are [attached](Self::attach).
     ///
     /// Context: thread or handler below the line's class, interrupts enabled.
     ///
     /// # Errors
     ///
-    /// [`LineError`], with what was asked and what there is.
+    /// [`LineError`], with the requested and the available resources.
     pub fn new<F, C>(request: Request, handler: F) -> Result<Self, LineError>
     where
         F: Fn() -> C + Send + Sync + 'static,
@@ -97,14 +97,14 @@ impl Line {
         Self::block(request, 1, move |_| handler())
     }
 
-    /// As [`new`](Self::new), with `count` vectors for the messages of one device: 1, 2, 4, 8 or 16, and
-    /// any other is rounded up. The handler gets the number of the message.
+    /// As [`new`](Self::new), with `count` vectors for the messages of one device: 1, 2, 4, 8 or
+    /// 16; other values are rounded up. The handler gets the number of the message.
     ///
     /// Context: thread or handler below the line's class, interrupts enabled.
     ///
     /// # Errors
     ///
-    /// [`LineError`], with what was asked and what there is.
+    /// [`LineError`], with the requested and the available resources.
     pub fn block<F, C>(request: Request, count: u8, handler: F) -> Result<Self, LineError>
     where
         F: Fn(u8) -> C + Send + Sync + 'static,
@@ -130,7 +130,7 @@ impl Line {
             .map_err(|exhausted| LineError::Vectors { cpu, exhausted })?;
         let shared = Shared::new(name, class, count, target, first, origin);
         let installation = install(target, first, &shared);
-        // From here on, dropping the line undoes what has been done.
+        // From here on, dropping the line undoes the previous steps.
         let line = Self {
             shared,
             installation: IrqMutex::new(Some(installation)),
@@ -140,7 +140,8 @@ impl Line {
         Ok(line)
     }
 
-    /// Lets a device's messages make the line come. They belong to it then, and move with it.
+    /// Attaches a device's messages as the source of the line. They belong to the line and move
+    /// with it.
     ///
     /// Context: thread or handler below the line's class, interrupts enabled.
     ///
@@ -151,13 +152,13 @@ impl Line {
         self.shared.attach(Box::new(messages))
     }
 
-    /// Sends the line's first interrupt, as a device would, from the CPU that runs this.
+    /// Sends the line's first interrupt, as a device would, from the calling CPU.
     ///
     /// Context: any but NMI.
     ///
     /// # Errors
     ///
-    /// [`LineError::Level`], if it comes by a level-triggered input.
+    /// [`LineError::Level`], if the source is a level-triggered input.
     ///
     /// # Panics
     ///
@@ -166,16 +167,17 @@ impl Line {
         self.shared.trigger()
     }
 
-    /// Masks the source or lets it through: messages that can be masked and levels wait meanwhile, edges
-    /// and other messages are lost. IPIs are not masked.
+    /// Masks or unmasks the source. While it is masked, maskable messages and levels stay pending;
+    /// edges and other messages are lost. IPIs are not masked.
     ///
     /// Context: any but NMI.
     pub fn set_masked(&self, masked: bool) {
         self.shared.set_masked(Masker::Owner, masked);
     }
 
-    /// Sends the source's interrupts to another vector of its CPU, until this is undone with its own: for
-    /// measurements, of edges alone, and while none is on its way. Moving the line undoes it too.
+    /// Routes the source's interrupts to another vector of its CPU, until a call with the line's
+    /// own vector undoes this. It is for measurements, for edge-triggered sources only, and must be
+    /// called while no interrupt is in flight. Moving the line undoes it too.
     ///
     /// Context: thread.
     ///
@@ -185,7 +187,7 @@ impl Line {
     ///
     /// # Safety
     ///
-    /// The vector must be the caller's.
+    /// The vector must belong to the caller.
     #[cfg(feature = "bench")]
     pub unsafe fn divert(&self, vector: Vector) -> Result<(), LineError> {
         self.shared.with(|state| {
@@ -194,7 +196,7 @@ impl Line {
         })
     }
 
-    /// Whether messages are masked and one waits.
+    /// Whether messages are masked and one is pending.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -205,7 +207,7 @@ impl Line {
         })
     }
 
-    /// The GSI of its input, if it comes by one.
+    /// The GSI of its input, if its source is an input.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -216,7 +218,7 @@ impl Line {
         })
     }
 
-    /// Whether it comes by a level-triggered input.
+    /// Whether its source is a level-triggered input.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -232,7 +234,7 @@ impl Line {
         self.shared.with(|state| state.first)
     }
 
-    /// The number of the CPU that answers it.
+    /// The number of the CPU that handles it.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -240,7 +242,7 @@ impl Line {
         self.shared.with(|state| state.target.cpu.id())
     }
 
-    /// How often it has come, all places and vectors together.
+    /// Its interrupt counts, summed over all bindings and vectors.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -255,7 +257,7 @@ impl Line {
         context::require(operation, below(self.shared.class));
     }
 
-    /// The line as `lines` shows it.
+    /// A snapshot of the line, as `lines` shows it.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -278,7 +280,7 @@ impl Drop for Line {
         let (target, first, is_level) = self
             .shared
             .with(|state| (state.target, state.first, state.origin.is_level()));
-        // Interrupts must be on while it waits.
+        // Interrupts must be enabled during the wait.
         let installation = self.installation.lock().take();
         if let Some(installation) = installation {
             installation.remove(&self.shared);

@@ -1,8 +1,8 @@
-//! One input that several devices share, as pins of PCI often do.
+//! A level-triggered input that several devices share, as is common for PCI interrupt pins.
 //!
-//! The devices' handlers are members of the line. Each interrupt asks all of them, because two devices
-//! may have a reason at once, and a level that stays comes again only after the end of the interrupt.
-//! An input that nobody claims is masked for a time, as on any line.
+//! The devices' handlers share the line. Each interrupt calls all of them, because two devices may
+//! have a reason at once, and a level that stays asserted is delivered again only after the end of
+//! the interrupt. An input whose interrupts no handler claims is masked for a time, as on any line.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -23,11 +23,11 @@ pub struct SharedLine {
     members: Arc<Members>,
 }
 
-/// A handler's place on a [`SharedLine`]. Dropping it takes the handler away, and returns when no CPU can
-/// run it any more.
+/// A shared handler of a [`SharedLine`]. Dropping it removes the handler, and returns when no CPU
+/// can run it any more.
 ///
-/// Context: thread or handler below the line's class and class 13, with interrupts enabled. Elsewhere, as in a
-/// handler of the line, the drop panics with this rule.
+/// Context: thread or handler below the line's class and class 13, with interrupts enabled.
+/// Elsewhere, as in a handler of the line, the drop panics with this rule.
 #[derive(Debug)]
 pub struct Member {
     number: u64,
@@ -37,8 +37,8 @@ pub struct Member {
 
 type Handler = Box<dyn Fn() -> Claim + Send>;
 
-/// The handlers run under the lock, whose ceiling is their class. So who has the lock to take a handler
-/// out knows that it runs nowhere.
+/// The handlers run under the lock, whose ceiling is their class. So code that holds the lock to
+/// remove a handler knows that the handler runs nowhere.
 struct Members(CeilingMutex<List>);
 
 #[derive(Default)]
@@ -48,14 +48,14 @@ struct List {
 }
 
 impl SharedLine {
-    /// Takes the line. Until the first handler has joined, nobody claims its interrupts.
+    /// Creates the line. Until the first handler has joined, its interrupts are unclaimed.
     ///
     /// Context: thread or handler below the line's class, interrupts enabled.
     ///
     /// # Errors
     ///
     /// [`LineError`]; [`LineError::NotLevel`], if the source is not a level-triggered input: edges
-    /// of two devices may be one.
+    /// of two devices may merge into one.
     pub fn new(request: Request) -> Result<Self, LineError> {
         let class = request.class;
         let members = Members(CeilingMutex::new(request.class, List::default()));
@@ -73,8 +73,8 @@ impl SharedLine {
         }
     }
 
-    /// Adds a handler, which says of each interrupt whether its own device had a reason, after it has
-    /// answered it.
+    /// Adds a handler. For each interrupt, it handles its own device and returns whether the device
+    /// had a reason to interrupt.
     ///
     /// Context: thread or handler below the line's class, interrupts enabled.
     ///
@@ -97,7 +97,7 @@ impl SharedLine {
         }
     }
 
-    /// The line, to move, mask or count it.
+    /// The line, for moving, masking and counting.
     ///
     /// Context: any.
     #[must_use]
@@ -110,7 +110,7 @@ impl Members {
     fn ask(&self) -> Claim {
         let list = self.0.lock();
         let claims = list.handlers.iter().map(|(_, handler)| handler());
-        // Not `any`, which would leave out those after the first that claims.
+        // Not `any`, which would skip the handlers after the first that claims.
         claims.fold(Claim::NotMine, |all, claim| match claim {
             Claim::Mine => Claim::Mine,
             Claim::NotMine => all,
@@ -120,7 +120,7 @@ impl Members {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        // The holders of the lock run handlers, so they are at the line's class.
+        // The lock is held while handlers run, at the line's class.
         context::require("Member::drop", below(self.class));
         let mut list = self.members.0.lock();
         let place = list
@@ -129,7 +129,7 @@ impl Drop for Member {
             .position(|(number, _)| *number == self.number);
         let handler = place.map(|place| list.handlers.remove(place));
         drop(list);
-        // What it owns may take long to drop.
+        // Outside the lock, because dropping the closure's data may take long.
         drop(handler);
     }
 }

@@ -1,5 +1,4 @@
-//! What makes a line's interrupts come: an input of an I/O APIC, a device's messages, or nothing but
-//! IPIs; and how each is told where to.
+//! The source of a line's interrupts: an input of an I/O APIC, a device's messages, or IPIs only.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -15,17 +14,17 @@ use crate::discover::machine;
 use crate::line::LineError;
 use crate::line::message::MessageTarget;
 
-/// What a driver asks for: an interrupt of the ISA bus, a GSI, or messages.
+/// The source that a driver requests: an ISA interrupt, a GSI, or messages.
 pub use tocsin_logic::irq::route::Request as Source;
 
-/// Messages that a device writes: its MSI, or one message of its MSI-X. Drivers of buses implement
-/// it, and [`Line::attach`](crate::line::Line::attach) takes it.
+/// Messages that a device writes: its MSI, or one message of its MSI-X. Bus drivers implement the
+/// trait, and [`Line::attach`](crate::line::Line::attach) takes it.
 ///
-/// Dropping it must leave the device silent: nothing is on its way any more when that returns.
+/// Dropping it must leave the device silent: when the drop returns, no message is in flight.
 ///
 /// Its `Display` names the device and the kind.
 pub trait Messages: fmt::Debug + fmt::Display + Send {
-    /// Whether the device remembers what it would have sent while it is masked.
+    /// Whether the device records interrupts as pending while it is masked.
     ///
     /// Context: any but NMI.
     fn can_mask(&self) -> bool;
@@ -37,27 +36,27 @@ pub trait Messages: fmt::Debug + fmt::Display + Send {
     ///
     /// # Errors
     ///
-    /// A sentence that names the device and says why it cannot; it sends then what it did before.
+    /// A sentence that names the device and gives the reason; the device then keeps its old
+    /// messages.
     fn set(&mut self, target: &MessageTarget) -> Result<(), String>;
 
-    /// Stops all messages, or lets them go. Where the device cannot mask, what it would have sent is
-    /// lost.
+    /// Masks or unmasks all messages. Where the device cannot mask, messages are lost meanwhile.
     ///
     /// Context: any but NMI.
     fn set_masked(&mut self, masked: bool);
 
-    /// Whether a masked message waits to be sent.
+    /// Whether a masked message is pending.
     ///
     /// Context: any but NMI.
     fn is_pending(&self) -> bool;
 
-    /// Waits until what has been sent has arrived.
+    /// Waits until all messages that have been sent have arrived.
     ///
     /// Context: any but NMI.
     fn flush(&self);
 }
 
-/// What makes a line's interrupts come.
+/// The source of a line's interrupts.
 #[derive(Debug)]
 pub(super) enum Origin {
     /// IPIs only, at least until messages are attached.
@@ -67,7 +66,7 @@ pub(super) enum Origin {
 }
 
 impl Origin {
-    /// Finds and takes what was asked for.
+    /// Finds and allocates the requested source.
     pub(super) fn take(source: Source) -> Result<Self, LineError> {
         if source == Source::Message {
             return Ok(Self::Ipi);
@@ -87,18 +86,18 @@ impl Origin {
         matches!(self, Self::Pin(pin, _) if pin.mode.trigger == Trigger::Level)
     }
 
-    /// How it can be moved.
+    /// The kind of source, which determines the steps of a move.
     pub(super) fn kind(&self) -> affinity::Source {
         match self {
             Self::Pin(..) if self.is_level() => affinity::Source::LevelPin,
             Self::Pin(..) => affinity::Source::EdgePin,
             Self::Messages(messages) if !messages.can_mask() => affinity::Source::PlainMessage,
-            // Who sends IPIs waits while the target changes.
+            // Senders of IPIs wait while the target changes.
             Self::Messages(_) | Self::Ipi => affinity::Source::MaskableMessage,
         }
     }
 
-    /// Whether it can name the CPU.
+    /// Whether the source can address the CPU.
     pub(super) fn check(&self, vector: Vector, target: ApicId) -> Result<(), LineError> {
         match self {
             Self::Ipi => Ok(()),
@@ -107,7 +106,7 @@ impl Origin {
         }
     }
 
-    /// Sends its interrupts there from now on. Masks do not change.
+    /// Routes its interrupts to these vectors of the CPU. Masks do not change.
     pub(super) fn aim(
         &mut self,
         vector: Vector,
@@ -119,7 +118,8 @@ impl Origin {
             Self::Pin(pin, input) => {
                 let masked = input.entry().masked;
                 let entry = entry(pin, vector, target)?.with_mask(masked);
-                // SAFETY: the line has handlers for the vector on the CPU, and the vector is its own.
+                // SAFETY: the line has handlers for the vector on the CPU, and the vector belongs
+                // to the line.
                 unsafe { input.set(entry) }.map_err(LineError::Target)
             }
             Self::Messages(messages) => messages
@@ -136,8 +136,9 @@ impl Origin {
         }
     }
 
-    /// Whether nothing of it is on its way: neither waits an input's message to be sent, nor, with
-    /// `ended`, a level-triggered interrupt for its end. What a device sends is waited for here.
+    /// Whether none of its interrupts is in flight: no message of an input is pending delivery and,
+    /// with `ended`, no level-triggered interrupt awaits its EOI. For messages, this waits until
+    /// those sent have arrived.
     pub(super) fn is_idle(&self, ended: bool) -> bool {
         match self {
             Self::Ipi => true,

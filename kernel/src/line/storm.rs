@@ -1,5 +1,5 @@
-//! Lines that have gone mad: masked from within their own handler, named, and let through again on
-//! trial. `tocsin_logic::irq::storm` decides.
+//! Storming lines: masked from within their own handler, logged, and unmasked on probation.
+//! `tocsin_logic::irq::storm` makes the decisions.
 
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -11,20 +11,20 @@ use crate::sync::IrqMutex;
 use crate::timer::{Expiry, Mode, Timer, TimerError};
 use crate::{deferred, time};
 
-/// The watch over one line.
+/// The storm detection of one line.
 #[derive(Debug)]
 pub(super) struct Watch {
     detector: IrqMutex<Detector>,
-    /// The storm that has not been reported.
+    /// The storm that has not been logged yet.
     last: IrqMutex<Option<Storm>>,
     storms: AtomicU32,
     retry: IrqMutex<Retry>,
 }
 
-/// What lets the line through again.
+/// The timer that unmasks the line.
 #[derive(Debug)]
 enum Retry {
-    /// There was no storm yet, or somebody is starting the timer at the moment.
+    /// No storm has occurred yet.
     None,
     Timer(Timer),
     /// The line is being dropped.
@@ -45,7 +45,7 @@ impl Watch {
         self.storms.load(Ordering::Relaxed)
     }
 
-    /// Nothing is let through any more. In a thread.
+    /// Stops unmasking permanently. In a thread.
     pub(super) fn close(&self) {
         let retry = core::mem::replace(&mut *self.retry.lock(), Retry::Closed);
         // Waits until the timer's function has returned.
@@ -53,14 +53,14 @@ impl Watch {
     }
 }
 
-/// Looks whether the line storms, and masks it if so. In its handler.
+/// Checks whether the line is storming, and masks it if so. Called in its handler.
 #[cold]
 pub(super) fn look(shared: &Arc<Shared>) {
     if !shared.with(|state| state.origin.can_be_stopped()) {
         return;
     }
     let counts = shared.counts();
-    // Another CPU that has the line too, for the time of a move, looks already.
+    // Another CPU to which the line is bound during a move is checking already.
     let Some(mut detector) = shared.watch.detector.try_lock() else {
         return;
     };
@@ -73,14 +73,14 @@ pub(super) fn look(shared: &Arc<Shared>) {
     *shared.watch.last.lock() = Some(storm);
     let argument = Arc::into_raw(Arc::clone(shared)) as usize;
     if deferred::defer(report, argument).is_err() {
-        // The queue is full; it says so itself.
+        // The queue is full, which the queue itself logs.
         report(argument);
     }
 }
 
-/// Tells of the storm, and sets the time of the next trial. Deferred.
+/// Logs the storm, and starts the timer for the probation. Deferred.
 extern "C" fn report(argument: usize) {
-    // SAFETY: 1. `look` gave away this reference.
+    // SAFETY: `look` passed this reference to the deferred work.
     let shared = unsafe { Arc::from_raw(argument as *const Shared) };
     let storm = shared.watch.last.lock().take();
     let Some(storm) = storm else { return };
@@ -111,7 +111,7 @@ fn next_event(shared: &Shared) -> Option<u64> {
     shared.watch.detector.lock().next_event()
 }
 
-/// The time of a trial, or of its end, has come. Deferred.
+/// Handles the begin or the end of a probation. Deferred.
 fn retry_line(line: &Weak<Shared>, expiry: &Expiry<'_>) {
     let Some(shared) = line.upgrade() else { return };
     let change = shared.watch.detector.lock().poll(time::nanoseconds());

@@ -1,5 +1,5 @@
-//! The vectors of lines: taken from a CPU and given back. Those of level-triggered inputs also have to do
-//! with each other, across all CPUs: see [`Levels`].
+//! Allocation of vectors for lines. Vectors of level-triggered inputs also depend on each other,
+//! across all CPUs: see [`Levels`].
 
 use tocsin_logic::irq::vectors::{Exhausted, Levels};
 use tocsin_logic::vector::{PriorityClass, Vector};
@@ -7,10 +7,10 @@ use tocsin_logic::vector::{PriorityClass, Vector};
 use crate::smp::Online;
 use crate::sync::IrqMutex;
 
-/// Locked before a CPU's vectors.
+/// Must be locked before a CPU's vectors.
 static LEVELS: IrqMutex<Levels> = IrqMutex::new(Levels::new());
 
-/// Takes `count` vectors of a class, for a level-triggered input or another source.
+/// Allocates `count` vectors of a class, for a level-triggered input or another source.
 pub(super) fn take(
     online: &Online,
     class: PriorityClass,
@@ -24,7 +24,8 @@ pub(super) fn take(
     online.cpu.vectors.lock().allocate_block(class, count)
 }
 
-/// Gives back what was taken so, or claimed for a source that is no level-triggered input.
+/// Frees vectors that [`take`] allocated, or that were claimed for a source other than a
+/// level-triggered input.
 pub(super) fn free(online: &Online, first: Vector, count: u8, is_level: bool) {
     if is_level {
         LEVELS.lock().release(first);
