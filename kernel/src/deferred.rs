@@ -1,12 +1,12 @@
-//! Work that a handler leaves for later: an interrupt of the lowest class.
+//! Deferred work: runs in an interrupt of the lowest class.
 //!
 //! It preempts threads and is preempted by every device, and the local APIC does the scheduling:
-//! queueing work sends the CPU an interrupt of class 2, which waits until nothing more urgent
-//! is in service. Work runs in the order of its queueing; see `tocsin_logic::irq::queue`.
+//! queueing work sends the CPU an interrupt of class 2, which stays pending until nothing more
+//! urgent is in service. Work runs in the order of its queueing; see `tocsin_logic::irq::queue`.
 //!
-//! The queues are bounded. What finds one full is refused and counted, and the first time that this
-//! happens to a CPU, the CPU itself says so when it has worked the queue off: who was refused may hold
-//! the log's lock, or be an NMI.
+//! The queues are bounded. Work that finds its queue full is refused and counted. On the first
+//! refusal, the CPU itself logs this after it has emptied the queue, because the caller may hold
+//! the log's lock or be an NMI handler.
 
 use core::fmt;
 use core::sync::atomic::Ordering;
@@ -21,19 +21,19 @@ use crate::cpu::{self, PerCpu, interrupts};
 use crate::fn_cell;
 use crate::ipi::{self, Offline, physical};
 
-/// Vector of the interrupt: of the lowest usable class.
+/// Vector of the deferred-work interrupt, in the lowest usable class.
 pub const VECTOR: Vector = fixed::DEFERRED;
 
-/// A piece of work. It runs with interrupts enabled, in class 2.
+/// The function of a work item. It runs with interrupts enabled, in class 2.
 pub type Work = extern "C" fn(argument: usize);
 
-/// Why work was not put off.
+/// The reason why work was not deferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeferError {
     /// The CPU is not online.
     Offline(Offline),
-    /// Too much waits for the CPU of this number; the refusal is counted there.
+    /// The queue of the CPU with this number is full; the refusal is counted there.
     Full(u32),
 }
 
@@ -48,30 +48,29 @@ impl fmt::Display for DeferError {
 
 impl core::error::Error for DeferError {}
 
-/// What has been put off on a CPU since the kernel started.
+/// The counts of work deferred to a CPU since the kernel started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
-    /// Pieces that were accepted.
+    /// Accepted items.
     pub accepted: u64,
-    /// Pieces of these that have been done.
+    /// Accepted items that have been executed.
     pub done: u64,
-    /// Pieces that found the queue full.
+    /// Items refused because the queue was full.
     pub refused: u64,
 }
 
-/// Lets work be deferred. Once, before any is.
+/// Registers the handler. Called once, before any work is deferred.
 pub(crate) fn set_up() {
     interrupts::register(VECTOR, run);
 }
 
-/// Leaves `work` for this CPU to do as soon as nothing more urgent is in service. Any context, NMI
-/// too.
+/// Defers `work` on this CPU until nothing more urgent is in service.
 ///
 /// Context: any.
 ///
 /// # Errors
 ///
-/// [`DeferError::Full`], if too much waits.
+/// [`DeferError::Full`], if the queue is full.
 #[inline]
 pub fn defer(work: Work, argument: usize) -> Result<(), DeferError> {
     push(cpu::current(), work, argument)?;
@@ -85,7 +84,7 @@ pub fn defer(work: Work, argument: usize) -> Result<(), DeferError> {
 ///
 /// # Errors
 ///
-/// [`DeferError`], if it is not online or too much waits there.
+/// [`DeferError`], if the CPU is not online or its queue is full.
 pub fn defer_on(cpu: u32, work: Work, argument: usize) -> Result<(), DeferError> {
     let target = ipi::find(cpu).map_err(DeferError::Offline)?;
     push(target.cpu, work, argument)?;
@@ -93,13 +92,13 @@ pub fn defer_on(cpu: u32, work: Work, argument: usize) -> Result<(), DeferError>
     Ok(())
 }
 
-/// What has been put off on a CPU. Other CPUs see it a little late.
+/// The counts of work deferred to a CPU. Other CPUs see changes with a small delay.
 ///
 /// Context: any.
 #[must_use]
 pub fn counts(cpu: &PerCpu) -> Counts {
     let Deferred { queue, .. } = &cpu.deferred;
-    // The refusals first: a piece is never in both.
+    // The refusals are read first: an item is never in both counts.
     let refused = queue.overflowed() as u64;
     let done = queue.taken() as u64;
     Counts {
@@ -113,7 +112,7 @@ pub fn counts(cpu: &PerCpu) -> Counts {
 fn push(cpu: &PerCpu, work: Work, argument: usize) -> Result<(), DeferError> {
     let Deferred { queue, refused, .. } = &cpu.deferred;
     queue.push(work as usize, argument).map_err(|Full { .. }| {
-        // The first one's name is kept.
+        // Only the first refused function is kept.
         let _ = refused.compare_exchange(0, work as usize, Ordering::Relaxed, Ordering::Relaxed);
         DeferError::Full(cpu.id())
     })
@@ -132,7 +131,7 @@ extern "C" fn run(_: usize, _: u8) {
         work(argument);
     }
     let refused = refused.load(Ordering::Relaxed);
-    // Only this CPU, and at this level only.
+    // Written only by this CPU, and only in this class.
     if refused != 0 && !is_reported.load(Ordering::Relaxed) {
         is_reported.store(true, Ordering::Relaxed);
         log::warn!(

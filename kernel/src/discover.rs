@@ -1,4 +1,4 @@
-//! What the machine has: its tables read, its topology sorted out, its controllers found.
+//! Hardware discovery: reads the tables, validates the topology, and finds the controllers.
 
 use spin::Once;
 use tocsin_logic::acpi::fadt::Fadt;
@@ -23,27 +23,27 @@ use crate::hw::processor::{cpuid, cpuid_registers, physical_address_bits};
 use crate::memory::paging::Use;
 use crate::memory::probe::Probe;
 
-/// Bytes of the local APICs' page.
+/// Size of the local APIC's page, in bytes.
 const PAGE: u64 = 4096;
 
-/// What is known of the machine when `main` starts.
+/// The description of the machine, complete when `main` starts.
 #[derive(Debug)]
 pub struct Machine {
-    /// What the loader said.
+    /// The boot information from the loader.
     pub boot: &'static BootInfo,
     /// The ACPI tables, if there are any.
     pub tables: Option<Tables>,
     /// The CPUs and interrupt inputs that the MADT lists.
     pub topology: Topology,
-    /// What was wrong with that list.
+    /// Problems found in the MADT.
     pub problems: Problems,
-    /// How APIC IDs say where a CPU sits.
+    /// The topology fields of APIC IDs.
     pub id_layout: IdLayout,
-    /// The mode of the local APICs, and why.
+    /// The mode of the local APICs, with the reason.
     pub apic_mode: Choice,
-    /// The FADT and the HPET table, if they are sound.
+    /// The FADT, if it is valid.
     pub fadt: Option<Fadt>,
-    /// As above.
+    /// The HPET table, if it is valid.
     pub hpet: Option<Hpet>,
 }
 
@@ -56,7 +56,7 @@ pub fn machine() -> Option<&'static Machine> {
     MACHINE.get()
 }
 
-/// Reads the tables and finds the I/O APICs. What is wrong is logged and left out.
+/// Reads the tables and finds the I/O APICs. Invalid entries are logged and ignored.
 ///
 /// # Safety
 ///
@@ -73,13 +73,14 @@ pub(crate) unsafe fn discover(boot: &'static BootInfo) -> &'static Machine {
     let (mut topology, mut problems) = read_madt(tables.as_ref(), options.maxcpus);
     let apic_mode = choose(&topology, tables.as_ref(), options.apic);
     topology.restrict_to(apic_mode.mode, &mut problems);
-    // The ranges of the MCFG are not in the placement: they are checked against the I/O APICs that answer.
+    // The placement lacks the ranges of the MCFG: they are checked against the I/O APICs that
+    // respond.
     // SAFETY: Once, on the boot CPU, and nothing uses an I/O APIC.
     let io_apics = unsafe { io::probe(&topology, &placement) };
     let pins = |entry: &IoApic| {
         let address = u64::from(entry.address);
         let found = io_apics.iter().find(|found| found.address == address)?;
-        // At most 120: so many have an index.
+        // At most 120 pins, so the number fits.
         u8::try_from(found.pins).ok()
     };
     topology.set_pins(pins, &mut problems);
@@ -149,7 +150,7 @@ fn read_fadt(tables: Option<&Tables>) -> Option<Fadt> {
     }
 }
 
-/// The HPET table, if an HPET is where it says; then the registers are in `placement`.
+/// The HPET table, if an HPET is at its address; then the registers are in `placement`.
 fn read_hpet(tables: Option<&Tables>, placement: &mut Placement<'_>) -> Option<Hpet> {
     let tables = tables?;
     let hpet = match hpet::parse(tables.get(Signature::HPET)?) {
@@ -165,15 +166,16 @@ fn read_hpet(tables: Option<&Tables>, placement: &mut Placement<'_>) -> Option<H
         return None;
     }
     // An I/O APIC or configuration space may be there instead.
-    // SAFETY: Firmware says that registers are here, and neither the memory map nor a table before says
-    // otherwise. Only the first is read, which has no effects on any of them.
+    // SAFETY: Firmware reports registers at this address, and neither the memory map nor an earlier
+    // table contradicts this. Only the first register is read, which has no side effects in any of
+    // these cases.
     let probe = unsafe { Probe::map(address, HPET_LENGTH, Use::Device) };
     let probe = probe
         .inspect_err(|error| {
             log::warn!("acpi: HPET at {address:#x} cannot be mapped: {error}; not used");
         })
         .ok()?;
-    // SAFETY: The range is mapped as long as `probe` lives, and is only read.
+    // SAFETY: The range stays mapped while `probe` lives, and is only read.
     let registers = unsafe { Mmio::new(probe.address(), HPET_LENGTH) };
     let capabilities = registers.read(CAPABILITIES);
     if Clock::hpet(capabilities).is_none() {
@@ -195,7 +197,7 @@ fn read_hpet(tables: Option<&Tables>, placement: &mut Placement<'_>) -> Option<H
     Some(hpet)
 }
 
-/// Whether the MCFG says that PCI configuration space is at an address.
+/// Whether the MCFG lists PCI configuration space at an address.
 fn is_in_config_space(tables: &Tables, address: u64) -> bool {
     let Some(Ok(table)) = tables.get(Signature::MCFG).map(mcfg::parse) else {
         return false;
@@ -206,8 +208,8 @@ fn is_in_config_space(tables: &Tables, address: u64) -> bool {
     })
 }
 
-/// Chooses the mode of the local APICs. Where the command line asks for what cannot be had, the log
-/// says so, and the kernel chooses itself.
+/// Chooses the mode of the local APICs. If the command line requests a mode that is not available,
+/// this is logged, and the kernel makes the choice.
 fn choose(topology: &Topology, tables: Option<&Tables>, option: ModeOption) -> Choice {
     let dmar = tables.and_then(|tables| tables.get(Signature::DMAR));
     let opt_out = match dmar.map(dmar::parse) {
@@ -240,16 +242,16 @@ fn choose(topology: &Topology, tables: Option<&Tables>, option: ModeOption) -> C
     })
 }
 
-/// Whether the processor does not let x2APIC mode be left (Intel, "`LEGACY_XAPIC_DISABLED`").
+/// Whether the processor is locked in x2APIC mode (Intel, "`LEGACY_XAPIC_DISABLED`").
 fn is_x2apic_locked() -> bool {
     const IA32_ARCH_CAPABILITIES: u32 = 0x10a;
     const IA32_XAPIC_DISABLE_STATUS: u32 = 0xbd;
     if cpuid(7, 0).edx & 1 << 29 == 0 {
         return false;
     }
-    // SAFETY: 1. CPUID reports the register.
+    // SAFETY: CPUID reports the register.
     let capabilities = unsafe { read_msr(IA32_ARCH_CAPABILITIES) };
-    // SAFETY: 1. Bit 21 says that the register is there.
+    // SAFETY: Bit 21 reports that the register exists.
     capabilities & 1 << 21 != 0 && unsafe { read_msr(IA32_XAPIC_DISABLE_STATUS) } & 1 != 0
 }
 

@@ -1,4 +1,4 @@
-//! From the loader to `main`: each step in the order that the ones after it need.
+//! The boot sequence from the loader to `main`: each step provides what the later ones need.
 
 use tocsin_logic::apic::Mode;
 use tocsin_logic::apic::base::State;
@@ -22,20 +22,21 @@ unsafe extern "Rust" {
     safe fn tocsin_main(machine: &'static Machine) -> !;
 }
 
-/// Called by the entry code of both protocols, on the boot stack, interrupts off.
+/// The kernel's entry point in Rust. Called by the entry code of both protocols, on the boot stack,
+/// with interrupts disabled.
 #[unsafe(no_mangle)]
 extern "C" fn kernel_start(protocol: u64, start_info: u64) -> ! {
     time::start();
-    // SAFETY: 1. This is the boot CPU, this code runs once, and no lock has been taken.
+    // SAFETY: This is the boot CPU, this code runs once, and no lock has been taken.
     unsafe { cpu::use_boot_block() };
-    // First what a fault report needs, then the tables whose gates lead to one. Until then the
-    // entry code counts NMIs.
+    // A fault report needs the console, so it is set up before the tables with the fault handlers.
+    // Until then the entry code counts NMIs.
     console::init();
-    // SAFETY: 1. This is the boot CPU, and this code runs once.
+    // SAFETY: This is the boot CPU, and this code runs once.
     unsafe { cpu::init_boot_cpu() };
     time::measure();
-    // SAFETY: 1. The arguments are those of the entry code. 2. Nothing has written to memory
-    // outside the image.
+    // SAFETY: The arguments are those of the entry code. Nothing has written to memory outside the
+    // image.
     let info = match unsafe { boot::collect(protocol, start_info) } {
         Ok(info) => info,
         Err(error) => stop::cannot_start(&error),
@@ -46,7 +47,7 @@ extern "C" fn kernel_start(protocol: u64, start_info: u64) -> ! {
     cpu::machine_check::set_up();
     log_frequency();
 
-    // SAFETY: 1. This is the boot CPU on the boot stack, and this code runs once.
+    // SAFETY: This is the boot CPU on the boot stack, and this code runs once.
     if let Err(error) = unsafe { memory::init(info) } {
         stop::cannot_start(&error);
     }
@@ -54,7 +55,7 @@ extern "C" fn kernel_start(protocol: u64, start_info: u64) -> ! {
     if let Err(error) = memory::stacks::allocate(cpu::current().id()) {
         stop::cannot_start(&error);
     }
-    // SAFETY: 1. The stacks were just mapped. 2. No exception is being handled.
+    // SAFETY: The stacks were just mapped. No exception is being handled.
     unsafe { cpu::use_own_stacks() };
     cpu::interrupts::add_cpu(cpu::current());
     load_symbols(info);
@@ -62,20 +63,20 @@ extern "C" fn kernel_start(protocol: u64, start_info: u64) -> ! {
     if let Err(error) = local::require() {
         stop::cannot_start(&error);
     }
-    // SAFETY: 1. This is the boot CPU, this code runs once, and the boot stack is large enough.
+    // SAFETY: This is the boot CPU, this code runs once, and the boot stack is large enough.
     unsafe { discover(info) };
-    // SAFETY: 1. The stack was just mapped, and nothing uses it yet.
+    // SAFETY: The stack was just mapped, and nothing uses it yet.
     unsafe { cpu::continue_on_thread_stack(run_main) }
 }
 
 extern "C" fn run_main() -> ! {
     let machine = machine().expect("discovered before the stack was switched");
-    // SAFETY: 1. This is the boot CPU, interrupts are off, and this code runs once.
+    // SAFETY: This is the boot CPU, interrupts are off, and this code runs once.
     unsafe { bring_up(machine) };
     tocsin_main(machine)
 }
 
-/// Sets up the controllers, starts the other CPUs, and lets interrupts go on.
+/// Sets up the controllers, starts the other CPUs, and enables interrupts.
 ///
 /// # Safety
 ///
@@ -84,7 +85,7 @@ unsafe fn bring_up(machine: &Machine) {
     if machine.topology.has_8259() {
         pic::set_up();
     }
-    // SAFETY: 1. Passed on to the caller.
+    // SAFETY: The caller guarantees it.
     let apic = match unsafe { set_up_local_apic(machine) } {
         Ok(apic) => apic,
         Err(error) => stop::cannot_start(&error),
@@ -99,15 +100,15 @@ unsafe fn bring_up(machine: &Machine) {
     ipi::tlb::set_up();
     ipi::nmi::set_up();
     let (options, _) = Options::parse(&machine.boot.command_line);
-    // SAFETY: 1. Passed on to the caller. 2. The local APIC is set up.
+    // SAFETY: The caller guarantees it. The local APIC is set up.
     log_cpus(unsafe { smp::start(&machine.topology, apic, &options) });
     timer::set_up();
     apic::io::enable_nmi_sources(&machine.topology, apic.id());
     smp::release(apic);
 }
 
-/// Measures this CPU's local APIC in the mode that firmware left it in, then puts it in the mode
-/// that all shall have.
+/// Measures this CPU's local APIC timer in the mode that firmware left, then enters the mode that
+/// all CPUs use.
 ///
 /// # Safety
 ///
@@ -119,11 +120,11 @@ unsafe fn set_up_local_apic(machine: &Machine) -> Result<&'static LocalApic, Api
         state => state,
     };
     let lints = smp::lint_entries(CpuId::BSP);
-    // SAFETY: 1. The address is the one that the processor gives.
+    // SAFETY: The address is the one that the processor reports.
     let first = unsafe { LocalApic::new(first_state, base.address)? };
-    // SAFETY: 1. Interrupts are off.
+    // SAFETY: Interrupts are off.
     unsafe { first.set_up(lints)? };
-    // SAFETY: 1. The tables are this machine's.
+    // SAFETY: The tables are this machine's.
     let reference = unsafe { Reference::find(machine.hpet.as_ref(), machine.fadt.as_ref()) };
     lapic::measure(&first, reference);
 
@@ -132,7 +133,7 @@ unsafe fn set_up_local_apic(machine: &Machine) -> Result<&'static LocalApic, Api
         Mode::X2Apic => State::X2Apic,
     };
     let apic = first.in_state(state).install();
-    // SAFETY: 1. Interrupts are off.
+    // SAFETY: Interrupts are off.
     unsafe { apic.set_up(lints)? };
     Ok(apic)
 }
@@ -199,7 +200,7 @@ fn log_features() {
         } else {
             &mut off
         };
-        // Four short names fit.
+        // The capacity suffices for four short names.
         let _ = list.try_push_str(" ");
         let _ = list.try_push_str(name);
     }
@@ -248,8 +249,9 @@ fn load_symbols(info: &BootInfo) {
         log::warn!("symbols: the loader gave no kernel file; addresses stay without names");
         return;
     };
-    // Most of it is mapped. QEMU lets it end in a page that firmware has reserved, on microvm.
-    // SAFETY: 1. The loader put the file there, so it is memory, and it is only read.
+    // Most of the file is mapped. On microvm, QEMU may let it end in a page that firmware has
+    // reserved.
+    // SAFETY: The loader put the file there, so it is memory, and it is only read.
     let start =
         unsafe { memory::paging::map_physical(physical, length, memory::paging::Use::Constant) };
     let start = match start {
@@ -259,8 +261,8 @@ fn load_symbols(info: &BootInfo) {
             return;
         }
     };
-    // SAFETY: 1. It was just mapped. 2. Its region is of kind `Kernel` or reserved: it is never given to
-    // the allocator.
+    // SAFETY: The range was just mapped. Its region is of kind `Kernel` or reserved, so it is never
+    // given to the allocator.
     let file = unsafe { core::slice::from_raw_parts(start, length as usize) };
     match cpu::symbols::load(file) {
         Ok(()) => {}

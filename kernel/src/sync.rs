@@ -1,11 +1,12 @@
 //! A lock for threads and handlers, and sections with interrupts disabled.
 //!
-//! A plain spin lock is not safe in handlers: one that takes a lock which its own CPU holds never
-//! returns. [`IrqMutex`] disables interrupts while it is held. It is for short, rare sections (the
-//! console, the page tables), not for the interrupt path.
+//! A plain spin lock is not safe in handlers: a handler that takes a lock which its own CPU holds
+//! deadlocks. [`IrqMutex`] disables interrupts while it is held. It is for short, rare sections
+//! (the console, the page tables), not for the interrupt path.
 //!
 //! The lock stores which CPU holds it. Code that masked interrupts do not exclude, a fault report
-//! or an NMI handler, checks by that whether it has interrupted the holder, and then must not wait.
+//! or an NMI handler, uses this to check whether it has interrupted the holder, and then must not
+//! wait.
 
 use core::arch::asm;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -31,7 +32,7 @@ pub type IrqMutex<T> = lock_api::Mutex<RawIrqMutex, T>;
 /// The guard of an [`IrqMutex`].
 pub type IrqGuard<'a, T> = lock_api::MutexGuard<'a, RawIrqMutex, T>;
 
-/// No CPU.
+/// The value of a free lock.
 const NOBODY: u32 = 0;
 
 /// The state of a CPU's sections with interrupts disabled: bits 0 to 15 count its locks, bits 16 to
@@ -40,7 +41,7 @@ mod state {
     pub(super) const LOCK: u32 = 1;
     pub(super) const LOCKS: u32 = 0xffff;
     pub(super) const SECTION: u32 = 1 << 16;
-    /// The watch was on when the outermost section or lock began.
+    /// IRQs-off sections were measured when the outermost section or lock began.
     pub(super) const WATCHED: u32 = 1 << 30;
     /// Interrupts were enabled before the outermost section or lock, and are enabled again when
     /// both counts are 0.
@@ -53,7 +54,7 @@ pub(crate) struct Local {
     /// The number of the CPU.
     number: u32,
     /// Written by the entry code. 0: no NMI handler is active; 1: one is; 2: one is, and another
-    /// NMI has come.
+    /// NMI has arrived.
     pub(crate) nmi_state: AtomicU32,
     /// See [`state`].
     state: AtomicU32,
@@ -111,8 +112,8 @@ impl Local {
             interrupts::enable();
         } else {
             self.end_inner_or_watched(left);
-            // So that the call is not a jump: the caller must be found on the stack.
-            // SAFETY: No instruction.
+            // Keeps the call from becoming a jump: the caller must be found on the stack.
+            // SAFETY: The string contains no instruction.
             unsafe { asm!("", options(nomem, nostack, preserves_flags)) };
         }
     }
@@ -132,12 +133,13 @@ impl Local {
 /// The offset of the locks' state in a per-CPU block, in bytes; `cpu::percpu` checks it.
 pub(crate) const LOCAL_OFFSET: usize = 8;
 
-/// The state of the CPU that runs this code. Also called before interrupts are disabled: a thread stays on its CPU.
+/// The state of the CPU that runs this code. Also called before interrupts are disabled: a thread
+/// stays on its CPU.
 #[inline]
 fn local() -> &'static Local {
     let block: usize;
-    // SAFETY: `kernel_start` and the entry of the APs set the GS base to a per-CPU block, which begins with
-    // its own address.
+    // SAFETY: `kernel_start` and the entry of the APs set the GS base to a per-CPU block, which
+    // begins with its own address.
     unsafe {
         asm!("mov {}, gs:[0]", out(reg) block, options(nostack, pure, readonly, preserves_flags));
     }
@@ -159,12 +161,12 @@ pub(crate) fn set_log(lock: &'static RawIrqMutex) {
     LOG.store(core::ptr::from_ref(lock).cast_mut(), Ordering::Relaxed);
 }
 
-/// The function that records how long interrupts were disabled.
+/// The function that records the length of IRQs-off sections.
 static WATCH: FnCell<fn(u64)> = FnCell::empty();
 
 /// Sets the function that is called at the end of each section with interrupts disabled, while they
-/// still are, with the time-stamp counter at the beginning of the section; `None` ends the watch. A
-/// section that began before the watch is not recorded.
+/// still are, with the time-stamp counter at the beginning of the section; `None` ends the
+/// measurement. A section that began before the measurement is not recorded.
 pub(crate) fn set_watch(note: Option<fn(u64)>) {
     WATCH.replace(note);
 }
@@ -174,7 +176,7 @@ fn is_watched() -> bool {
     WATCH.is_set()
 }
 
-/// Now, in TSC cycles, if sections are watched; else 0.
+/// The current time, in TSC cycles, if sections are measured; else 0.
 #[inline]
 pub(crate) fn now_if_watched() -> u64 {
     if is_watched() {
@@ -184,7 +186,7 @@ pub(crate) fn now_if_watched() -> u64 {
     }
 }
 
-/// Notes that a section ends which began at `since`.
+/// Records the end of a section that began at `since`.
 #[cold]
 fn note(since: u64) {
     if let Some(note) = WATCH.get() {
@@ -257,11 +259,11 @@ impl RawIrqMutex {
         }
     }
 
-    /// Logs a long wait, unless it is for the lock of the log itself or the CPU holds that.
+    /// Logs a long wait, except if it is for the lock of the log itself or the CPU holds that lock.
     #[cold]
     fn report_wait(&self, local: &Local) {
         let holder = self.holder.load(Ordering::Relaxed);
-        // SAFETY: it is null, or a static lock.
+        // SAFETY: the pointer is null or points to a static lock.
         let log = unsafe { LOG.load(Ordering::Relaxed).as_ref() };
         let is_for_log = log.is_some_and(|log| core::ptr::eq(self, log) || log.is_held_here());
         if holder != NOBODY && !is_for_log {
@@ -285,15 +287,15 @@ fn reject_in_nmi() -> ! {
     )
 }
 
-// SAFETY: 1. Only one CPU at a time changes the holder from `NOBODY` to itself, and only the holder
-// changes it back. 2. Interrupts are disabled from before the lock is taken until after it is
+// SAFETY: Only one CPU at a time changes the holder from `NOBODY` to itself, and only the holder
+// changes it back. Interrupts are disabled from before the lock is taken until after it is
 // released, so no handler can find it held by its own CPU.
 unsafe impl RawMutex for RawIrqMutex {
     const INIT: Self = Self {
         holder: AtomicU32::new(NOBODY),
     };
 
-    // Tied to the CPU whose interrupts it masks.
+    // The guard belongs to the CPU whose interrupts it masks.
     type GuardMarker = GuardNoSend;
 
     #[inline]

@@ -1,4 +1,4 @@
-//! Time since the kernel's first instruction, from the time-stamp counter.
+//! Time since the kernel started, from the time-stamp counter.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use tocsin_logic::apic::calibration::{Measurement, tsc_from_cpuid};
 
 use crate::hw::{pit, processor};
 
-/// How the frequency of the time-stamp counter was learnt.
+/// The source of the frequency of the time-stamp counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Source {
@@ -21,7 +21,7 @@ pub enum Source {
     PmTimer,
     /// Counted against channel 2 of the 8254.
     Pit,
-    /// Nothing could tell: 1 GHz is assumed, and every time printed is only a guess.
+    /// The frequency is unknown: 1 GHz is assumed, and all times are estimates.
     Assumed,
 }
 
@@ -49,12 +49,12 @@ impl fmt::Display for Source {
     }
 }
 
-/// Frequency of the time-stamp counter, in Hz, and how it is known.
+/// The frequency of the time-stamp counter, with its source.
 #[derive(Clone, Copy, Debug)]
 pub struct Frequency {
-    /// In Hz; never 0.
+    /// The frequency in Hz; never 0.
     pub hertz: u64,
-    /// Where the number comes from.
+    /// The source of the frequency.
     pub source: Source,
 }
 
@@ -80,8 +80,8 @@ pub(crate) fn measure() {
     SOURCE.store(first.source as u8, Ordering::Relaxed);
 }
 
-/// Goes on with a better frequency, from the time it is now. On the boot CPU, before there
-/// are others.
+/// Changes the frequency to a more exact one, from the current time on. On the boot CPU, before
+/// other CPUs run.
 pub(crate) fn set_frequency(better: Frequency) {
     let now = processor::timestamp();
     BASE_NANOSECONDS.store(nanoseconds_at(now), Ordering::Relaxed);
@@ -104,7 +104,7 @@ pub fn frequency() -> Frequency {
     }
 }
 
-/// Nanoseconds since the kernel began.
+/// Nanoseconds since the kernel started.
 ///
 /// Context: any.
 #[must_use]
@@ -112,12 +112,13 @@ pub fn nanoseconds() -> u64 {
     nanoseconds_at(processor::timestamp())
 }
 
-/// The time at which the time-stamp counter shows `timestamp`, in nanoseconds since the kernel began.
+/// The time at which the time-stamp counter reads `timestamp`, in nanoseconds since the kernel
+/// started.
 ///
 /// Context: any.
 #[must_use]
 pub fn nanoseconds_at(timestamp: u64) -> u64 {
-    // Another CPU's counter may be a little behind the one that the base was taken from.
+    // Another CPU's counter may be slightly behind the one from which the base was read.
     let cycles = timestamp.saturating_sub(BASE_CYCLES.load(Ordering::Relaxed));
     let since_base = cycles_to_nanoseconds(cycles);
     BASE_NANOSECONDS
@@ -143,8 +144,8 @@ pub fn nanoseconds_to_cycles(nanoseconds: u64) -> u64 {
     u64::try_from((u128::from(nanoseconds) * hertz).div_ceil(1_000_000_000)).unwrap_or(u64::MAX)
 }
 
-/// What the time-stamp counter shows first when [`nanoseconds`] tells `time` or more; `u64::MAX` for
-/// a time that it does not reach.
+/// The first value of the time-stamp counter at which [`nanoseconds`] returns `time` or more;
+/// `u64::MAX` for a time that the counter does not reach.
 ///
 /// Context: any.
 #[must_use]
@@ -154,7 +155,7 @@ pub fn timestamp_at(time: u64) -> u64 {
     BASE_CYCLES.load(Ordering::Relaxed).saturating_add(cycles)
 }
 
-/// Whether `nanoseconds` have passed since `start`, as [`nanoseconds`] told it.
+/// Whether `duration` nanoseconds have passed since `start`, a result of [`nanoseconds`].
 ///
 /// Context: any.
 #[must_use]
@@ -162,7 +163,7 @@ pub fn has_passed(start: u64, duration: u64) -> bool {
     nanoseconds().saturating_sub(start) >= duration
 }
 
-/// Waits, spinning, for a duration in nanoseconds.
+/// Spins for a duration in nanoseconds.
 ///
 /// Context: any.
 pub fn spin_for(duration: u64) {
@@ -172,16 +173,17 @@ pub fn spin_for(duration: u64) {
     }
 }
 
-/// The longest time between two polls that counts as waiting, in nanoseconds.
+/// The maximum time between two polls that is accounted as waiting, in nanoseconds.
 const TURN: u64 = 1_000_000;
 
 /// Time after which a wait for another CPU is logged, in nanoseconds.
 pub const WAIT_LIMIT: u64 = 3_000_000_000;
 
-/// The time for which this CPU has waited.
+/// The accumulated waiting time of this CPU.
 ///
-/// Only the time for which the CPU runs counts: if a host has more virtual CPUs than real ones, a
-/// virtual CPU that is not scheduled makes no progress, and neither may the one that it waits for.
+/// Only the time in which the CPU runs counts: if a host has more virtual CPUs than physical ones,
+/// a virtual CPU that is not scheduled makes no progress, and the CPU for which it waits may make
+/// none either.
 #[derive(Debug)]
 struct Waited {
     last: u64,
@@ -196,7 +198,7 @@ impl Waited {
         }
     }
 
-    /// Accounts for `looks` further polls. Returns the time so far.
+    /// Accounts for `looks` further polls. Returns the accumulated time.
     fn turn(&mut self, looks: u64) -> u64 {
         let now = nanoseconds();
         self.waited += now.saturating_sub(self.last).min(looks * TURN);
@@ -205,7 +207,7 @@ impl Waited {
     }
 }
 
-/// Polls of a wait between two readings of the clock, a power of two.
+/// Number of polls between two readings of the clock, a power of two.
 pub(crate) const LOOKS: u32 = 16;
 
 /// Detects, once, that a wait has taken [`WAIT_LIMIT`].
@@ -227,8 +229,8 @@ impl Patience {
         }
     }
 
-    /// Call between two polls of the wait. Returns whether the caller must now log that it takes
-    /// long.
+    /// Must be called between two polls of the wait. Returns whether the caller must now log the
+    /// long wait.
     #[inline]
     pub(crate) fn is_over(&mut self) -> bool {
         self.looks = self.looks.wrapping_add(1);
@@ -246,8 +248,8 @@ impl Patience {
     }
 }
 
-/// Spins until `condition` is true, but no longer than `limit` nanoseconds of the time for which
-/// this CPU runs. Returns whether it is true.
+/// Spins until `condition` is true, but for no longer than `limit` nanoseconds in which this CPU
+/// runs. Returns whether it is true.
 ///
 /// Context: any; the condition must be one that may be evaluated there.
 pub fn wait_until(limit: u64, condition: impl Fn() -> bool) -> bool {
@@ -279,7 +281,7 @@ fn learn_frequency() -> Frequency {
             };
         }
     }
-    // 10 ms: long enough for 0.1 % against a read that takes a few microseconds.
+    // 10 ms: long enough for an error below 0.1 % with a read that takes a few microseconds.
     let ticks = u16::try_from(pit::FREQUENCY / 100).expect("10 ms fit the 16-bit counter");
     match pit::measure(ticks, processor::timestamp) {
         Some(Measurement { start, end, .. }) if end > start => {
