@@ -1,4 +1,4 @@
-//! An AP's first steps in the kernel, and its idle loop.
+//! The initialisation of an AP in the kernel, and its idle loop.
 
 use core::sync::atomic::Ordering;
 
@@ -13,20 +13,20 @@ use crate::fn_cell::FnCell;
 use crate::hw::processor::{enable_and_halt, halt_forever};
 use crate::{apic, cpu, hw, memory};
 
-/// Holds back all but class 15: see the module above.
+/// Masks all classes except 15: see the documentation of [`smp`](super).
 const BARRIER_CLASS: PriorityClass = PriorityClass::new(14).expect("a class is 0 to 15");
 
 /// Called by the trampoline in 64-bit mode, on the AP's own stack.
 pub(super) unsafe extern "C" fn entry(slot: &'static Slot) -> ! {
     go_on(slot, Stage::Kernel);
-    // SAFETY: 1. This is the AP that the block was made for, and it comes here once. 2. Interrupts have
-    // been off since INIT. 3. Its stacks were mapped before it was started.
+    // SAFETY: This is the AP to which the block belongs, and it executes this once. Interrupts have
+    // been disabled since INIT. Its stacks were mapped before it was started.
     unsafe { cpu::init_ap(slot.cpu) };
     // The trampoline's page may still be in the TLB, at an address that is about to be unmapped.
     memory::tlb::flush_all();
     go_on(slot, Stage::Tables);
     let lints = super::lint_entries(CpuId(slot.cpu.id()));
-    // SAFETY: 1. Interrupts are off.
+    // SAFETY: Interrupts are off.
     if unsafe { apic::local().set_up(lints) }.is_err() {
         halt_forever();
     }
@@ -51,14 +51,14 @@ fn go_on(slot: &Slot, stage: Stage) {
     }
 }
 
-/// Executes a job that another CPU has given this one. Called with interrupts disabled. Returns true, with interrupts
-/// enabled, if there was one.
+/// Executes a job that another CPU has given to this one. Called with interrupts disabled. If there
+/// was a job, returns true with interrupts enabled.
 pub(crate) static NEXT_JOB: FnCell<fn() -> bool> = FnCell::empty();
 
 /// Executes jobs, and sleeps between them.
 fn idle() -> ! {
     loop {
-        // Disabled, so that a job that is given between the look and the `hlt` still wakes it.
+        // Disabled, so that a job given between the check and the `hlt` still wakes the CPU.
         interrupts::disable();
         if !NEXT_JOB.get().is_some_and(|execute| execute()) {
             enable_and_halt();

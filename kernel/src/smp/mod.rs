@@ -1,9 +1,10 @@
-//! CPU bring-up: all APs at once, each named if it fails.
+//! CPU bring-up: starts all APs at once, and reports each one that fails.
 //!
-//! The order is the SDM's (vol. 3A, 10.4.4): INIT to every AP, a wait where the processor needs one, a
-//! start-up IPI to every AP, 200 us, and a second one to those that have not answered. The waits are
-//! shared, so the time does not grow with the number of CPUs. IPIs go to the APIC IDs that the MADT gives
-//! and to no others: a broadcast would also start CPUs that firmware has disabled.
+//! The order is that of the SDM (vol. 3A, 10.4.4): INIT to every AP, a wait where the processor
+//! needs one, a start-up IPI to every AP, 200 us, and a second one to those that have not
+//! responded. The waits are shared, so the time does not grow with the number of CPUs. IPIs are
+//! sent only to the APIC IDs that the MADT lists: a broadcast would also start CPUs that firmware
+//! has disabled.
 //!
 //! An AP that is ready waits in the barrier with its priority (CR8) raised to class 14, so that it
 //! takes only the boot CPU's wake-up of class 15, until interrupts are released on all CPUs.
@@ -37,15 +38,15 @@ use trampoline::Trampoline;
 /// Time after the first start-up IPI before the second, in nanoseconds (SDM vol. 3A, 10.4.4.1).
 const SECOND_SIPI_WAIT: u64 = 200_000;
 
-/// Time without any AP getting a stage further after which the rest are given up, in nanoseconds.
-/// Long, because a virtual CPU may have to wait for its turn on the host.
+/// Time without progress of any AP after which the remaining ones are abandoned, in nanoseconds. It
+/// is long, because a virtual CPU may have to wait until the host schedules it.
 const TIMEOUT: u64 = 3_000_000_000;
 
 /// The vector that wakes an AP in the barrier, in class 15, the only class that is not masked. It
 /// only ends `hlt`.
 const RELEASE: Vector = fixed::RELEASE;
 
-/// The ID that addresses all CPUs and so is no CPU's.
+/// The broadcast ID, which belongs to no CPU.
 const NOBODY: ApicId = ApicId(u32::MAX);
 
 /// A CPU that failed to start.
@@ -99,14 +100,14 @@ pub struct OnlineCpus {
     pub failures: Vec<Failure>,
     /// Time from the first INIT until the last CPU was ready, in nanoseconds.
     pub duration: u64,
-    /// How IPIs to all CPUs are sent.
+    /// The method of sending IPIs to all CPUs.
     pub broadcast: Broadcast,
     /// As `online`, but empty if IPIs to all CPUs must not use shorthands.
     by_shorthand: &'static [Online],
 }
 
-/// What [`online`] gives; before the start, [`NONE`]. A pointer, and not a `Once`: every call of another
-/// CPU goes through it, and need not ask whether it is set.
+/// The result of bring-up; before the start, [`NONE`]. A pointer instead of a `Once`, because every
+/// call on another CPU reads it, and this saves the check whether it is set.
 static ONLINE: AtomicPtr<OnlineCpus> = AtomicPtr::new((&raw const NONE).cast_mut());
 
 static NONE: OnlineCpus = OnlineCpus {
@@ -117,10 +118,10 @@ static NONE: OnlineCpus = OnlineCpus {
     by_shorthand: &[],
 };
 
-/// Set when interrupts may go on.
+/// Set when the APs may enable interrupts.
 static RELEASED: AtomicBool = AtomicBool::new(false);
 
-/// The CPUs that are up; `None` until all have been started.
+/// The online CPUs and failures; `None` until all CPUs have been started.
 ///
 /// Context: any.
 #[inline]
@@ -130,10 +131,11 @@ pub fn online() -> Option<&'static OnlineCpus> {
     (!core::ptr::eq(cpus, &raw const NONE)).then_some(cpus)
 }
 
-/// The CPUs that are up; none until all have been started.
+/// The online CPUs and failures; empty until all CPUs have been started.
 #[inline]
 fn started() -> &'static OnlineCpus {
-    // SAFETY: 1. It points to what lives for ever, and is not changed any more once it is stored.
+    // SAFETY: The pointer leads to a value that lives forever and is not changed after it has been
+    // stored.
     unsafe { &*ONLINE.load(Ordering::Acquire) }
 }
 
@@ -153,7 +155,7 @@ pub(crate) fn by_shorthand() -> &'static [Online] {
     started().by_shorthand
 }
 
-/// How IPIs to all CPUs are sent.
+/// The method of sending IPIs to all CPUs.
 ///
 /// Context: any.
 #[must_use]
@@ -161,13 +163,13 @@ pub fn broadcast() -> Broadcast {
     started().broadcast
 }
 
-/// The CPU of this number, if it is online.
+/// The online CPU with this number, if there is one.
 ///
 /// Context: any.
 #[inline]
 #[must_use]
 pub fn find(cpu: u32) -> Option<&'static Online> {
-    // As a rule all have started, and the number is the place.
+    // Usually all CPUs have started, and the number is the index.
     match all().get(cpu as usize) {
         Some(online) if online.number == cpu => Some(online),
         _ => find_elsewhere(cpu),
@@ -179,7 +181,7 @@ fn find_elsewhere(cpu: u32) -> Option<&'static Online> {
     all().iter().find(|online| online.number == cpu)
 }
 
-/// Registers the vector that releases the APs. Once, before they run.
+/// Registers the vector that releases the APs. Called once, before they run.
 pub(crate) fn set_up() {
     extern "C" fn released(_: usize, _: u8) {}
     interrupts::register(RELEASE, released);
@@ -187,7 +189,7 @@ pub(crate) fn set_up() {
 
 /// Starts all enabled CPUs of `topology` and waits until each is ready or abandoned.
 ///
-/// An AP without memory for its stacks is left out, and so are those behind it.
+/// An AP without memory for its stacks is skipped, and so are all that follow it.
 ///
 /// # Safety
 ///
@@ -252,8 +254,9 @@ pub(crate) unsafe fn start(
     result
 }
 
-/// The trampoline of these APs; `None` if there are no APs or no usable page for it. Firmware may
-/// leave no usable memory below 1 MiB, where an AP begins: then the boot CPU runs alone.
+/// Installs the trampoline of these APs. Returns `None` if there are no APs or no usable page for
+/// it. Firmware may leave no usable memory below 1 MiB, where an AP begins to execute: then only
+/// the boot CPU runs.
 fn install_trampoline(aps: &[ApStart], x2apic: bool) -> Option<Trampoline> {
     if aps.is_empty() {
         return None;
@@ -286,7 +289,8 @@ fn log_unlisted(trampoline: &Trampoline, is_complete: bool) -> usize {
     unlisted.count as usize
 }
 
-/// Ends the barrier that [`start`] leaves the APs in: interrupts are released on all CPUs.
+/// Releases the APs from the barrier in which [`start`] leaves them, and thus interrupts on all
+/// CPUs.
 pub(crate) fn release(apic: &LocalApic) {
     RELEASED.store(true, Ordering::Release);
     for online in all().iter().skip(1) {
@@ -295,7 +299,7 @@ pub(crate) fn release(apic: &LocalApic) {
     x86_64::instructions::interrupts::enable();
 }
 
-/// Ends the `hlt` of an AP in the barrier.
+/// Wakes an AP in the barrier from `hlt`.
 fn wake_from_barrier(apic: &LocalApic, ap: &Online) {
     send(
         apic,
@@ -303,9 +307,9 @@ fn wake_from_barrier(apic: &LocalApic, ap: &Online) {
     );
 }
 
-/// The entries of the local APIC's pins on a CPU: NMI where the MADT says so, all else masked.
+/// The LVT entries of LINT0 and LINT1 on a CPU: NMI where the MADT specifies it, otherwise masked.
 pub(crate) fn lint_entries(cpu: CpuId) -> [Lvt; 2] {
-    // LINT0 carries what the 8259s deliver, which is nothing.
+    // LINT0 carries the output of the 8259s, which are masked.
     let mut entries = [Lvt::ext_int().with_mask(true); 2];
     for (lint, polarity, _) in machine()
         .into_iter()
@@ -316,7 +320,7 @@ pub(crate) fn lint_entries(cpu: CpuId) -> [Lvt; 2] {
     entries
 }
 
-/// Maps the stacks and makes the per-CPU block of every AP that is to be started.
+/// Maps the stacks and creates the per-CPU block of every AP to be started.
 fn prepare(
     topology: &Topology,
     apic: &LocalApic,
@@ -329,7 +333,7 @@ fn prepare(
         let number = cpu.number.get();
         let apic_id = cpu.apic_id;
         if apic_id == apic.id() {
-            // INIT to this ID would reset the machine.
+            // An INIT to this ID would reset the boot CPU, and thus the machine.
             log::error!("smp: CPU {number}: its APIC ID {apic_id} is the boot CPU's (not started)");
             failures.push(Failure {
                 cpu: number,
@@ -354,7 +358,7 @@ fn prepare(
             sabotage.map(|sabotage| sabotage.stage)
         };
         let die_at = for_this(options.failcpu);
-        // An AP whose ID is not in a slot halts.
+        // An AP whose ID is not in any slot halts.
         let is_silent = die_at == Some(Stage::Silent);
         let block: &PerCpu = Box::leak(Box::new(PerCpu::new(number)));
         interrupts::add_cpu(block);
@@ -370,8 +374,8 @@ fn prepare(
     aps
 }
 
-/// Sends INIT and the start-up IPIs. `init_delay` is the wait between them in microseconds, instead
-/// of the processor's default.
+/// Sends INIT and the start-up IPIs. `init_delay` is the wait between them in microseconds, and
+/// replaces the processor's default.
 fn wake(apic: &LocalApic, trampoline: &Trampoline, init_delay: Option<u32>) {
     let slots = trampoline.slots();
     for slot in slots {
@@ -399,12 +403,12 @@ fn wake(apic: &LocalApic, trampoline: &Trampoline, init_delay: Option<u32>) {
 
 /// Sends an IPI to a CPU of the topology.
 fn send(apic: &LocalApic, command: Icr) {
-    // CPUs whose ID the mode cannot express were left out of the topology. SAFETY: the kernel owns
-    // the CPUs of the topology, and sends INIT and start-up IPIs before they run.
+    // CPUs whose ID cannot be expressed in this mode are not in the topology. SAFETY: the kernel
+    // owns the CPUs of the topology, and sends INIT and start-up IPIs before they run.
     unsafe { apic.send(command) }.expect("the ID of a CPU that may be started fits the mode");
 }
 
-/// Waits until every AP is ready, or none has reached a further stage for [`TIMEOUT`].
+/// Waits until every AP is ready, or no AP has reached a further stage for [`TIMEOUT`].
 fn wait(slots: &[Slot]) {
     let progress = || slots.iter().map(|slot| slot.stage() as u64).sum::<u64>();
     let mut last_progress = progress();
@@ -420,7 +424,7 @@ fn wait(slots: &[Slot]) {
     }
 }
 
-/// The wait after INIT that this processor needs, in microseconds.
+/// The wait after INIT that this processor requires, in microseconds.
 fn own_init_wait() -> u64 {
     let vendor = processor::cpuid(0, 0);
     let signature = processor::cpuid(1, 0).eax;

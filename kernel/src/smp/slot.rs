@@ -21,10 +21,11 @@ pub(super) struct Slot {
     pub(super) cpu: &'static PerCpu,
     /// The stage at which it stops, for tests; [`Stage::NEVER`] otherwise.
     pub(super) die_at: u8,
-    /// The stage that it attempts only after it has been abandoned, for tests; [`Stage::NEVER`] otherwise.
+    /// The stage that it attempts only after it has been abandoned, for tests; [`Stage::NEVER`]
+    /// otherwise.
     pub(super) late_at: u8,
     reserved: u16,
-    /// The APIC ID to which its IPIs are sent: the same, except in tests.
+    /// The APIC ID to which its IPIs are sent: `listed_id`, except in tests.
     apic_id: u32,
 }
 
@@ -45,7 +46,7 @@ pub(super) struct ApStart {
 }
 
 impl Slot {
-    /// The slot of an AP that has shown no sign of life.
+    /// The slot of an AP that has not started yet.
     pub(super) fn new(ap: &ApStart) -> Self {
         let number = |stage: Option<Stage>| stage.map_or(Stage::NEVER, |stage| stage as u8);
         Self {

@@ -1,6 +1,6 @@
-//! The AP start-up code: real mode, at a page below 1 MiB (SDM vol. 3A, 10.4.4.1).
+//! The AP start-up code in real mode, in a page below 1 MiB (SDM vol. 3A, 10.4.4.1).
 //!
-//! The code is copied there together with one [`Slot`] for each AP. All APs run it at once. Each
+//! The code is copied there together with one [`Slot`] for each AP. All APs run it at once. Each AP
 //! finds its slot by the ID register of its own local APIC, to which INIT and start-up IPIs are
 //! addressed; the ID in CPUID may differ. It claims the slot by an atomic exchange of the stage, so
 //! that two CPUs never share a slot, and a CPU that has been abandoned cannot continue. A CPU that
@@ -21,7 +21,7 @@ use crate::memory::{MemoryError, frames, mapping, paging};
 
 const _: () = assert!(size_of::<Header>() == 64);
 
-/// What the code finds at its start, behind a jump over it.
+/// The header of the copy, which begins with a jump over it.
 #[repr(C)]
 #[derive(Debug)]
 struct Header {
@@ -30,20 +30,20 @@ struct Header {
     base: u32,
     /// Physical address of the kernel's top-level page table.
     root: u32,
-    /// What to set in EFER.
+    /// Bits to set in EFER.
     efer: u32,
     /// Number of slots.
     slots: u32,
-    /// Where the 32-bit and the 64-bit code is: offset, then selector.
+    /// Far pointers to the 32-bit and the 64-bit code: offset, then selector.
     far32: [u16; 4],
     far64: [u16; 4],
-    /// Limit and base of the GDT for the way up.
+    /// Limit and base of the temporary GDT.
     gdt_limit: u16,
     gdt_base: [u16; 2],
     reserved: u16,
     /// Whether the local APIC is put into x2APIC mode before its ID is read.
     x2apic: u32,
-    /// CPUs that have run the first instructions.
+    /// Number of CPUs that have run the first instructions.
     arrived: AtomicU32,
     /// Number of CPUs that have found no slot to claim.
     unlisted: AtomicU32,
@@ -56,8 +56,8 @@ struct Header {
 /// 32-bit mode.
 const HALT: u32 = u32::from_le_bytes([0xf4, 0xeb, 0xfd, 0x90]);
 
-// AT&T syntax: in Intel syntax the assembler cannot tell the 16-bit code's constants from
-// addresses.
+// AT&T syntax: in Intel syntax the assembler cannot distinguish constants from addresses in the
+// 16-bit code.
 global_asm!(
     r#"
     .section .rodata.trampoline, "a"
@@ -216,7 +216,7 @@ unsafe extern "C" {
     static trampoline_end: u8;
 }
 
-/// Bytes of code before the slots.
+/// Size of the code before the slots, in bytes.
 fn code_size() -> u64 {
     &raw const trampoline_end as u64 - &raw const trampoline_start as u64
 }
@@ -238,20 +238,22 @@ pub(super) struct Unlisted {
 }
 
 impl Trampoline {
-    /// Copies the code and writes the slots of `aps`, which start in x2APIC mode if `x2apic` is set.
+    /// Copies the code and writes the slots of `aps`, which start in x2APIC mode if `x2apic` is
+    /// set.
     ///
     /// # Errors
     ///
-    /// [`MemoryError`], if there is no room below 1 MiB.
+    /// [`MemoryError`], if there is no usable memory below 1 MiB.
     pub(super) fn install(aps: &[ApStart], x2apic: bool) -> Result<Self, MemoryError> {
         let code_size = code_size();
         let base = frames::allocate_low(code_size + (aps.len() * SLOT_SIZE) as u64)?;
-        // SAFETY: 1. The block is ours alone, in the direct map, and large enough for code and slots.
+        // SAFETY: The block belongs to this function alone, is in the direct map, and is large
+        // enough for code and slots.
         unsafe {
             frames::pointer::<u8>(base)
                 .copy_from_nonoverlapping(&raw const trampoline_start, code_size as usize);
         }
-        // Addresses below 1 MiB: 32 bits are plenty.
+        // Addresses below 1 MiB fit into 32 bits.
         let address = |symbol: *const u8| {
             (base + (symbol as u64 - &raw const trampoline_start as u64)) as u32
         };
@@ -266,8 +268,7 @@ impl Trampoline {
             0
         };
         let header = frames::pointer::<Header>(base);
-        // SAFETY: 1. The copy begins with a header. 2. Only its jump must not be changed. 3. No AP
-        // runs yet.
+        // SAFETY: The copy begins with a header. Only its jump must not be changed. No AP runs yet.
         let header = unsafe { &mut *header };
         header.base = base as u32;
         header.root = u32::try_from(paging::root()).map_err(|_| MemoryError::NoRoomForTables)?;
@@ -283,14 +284,14 @@ impl Trampoline {
         let first = frames::pointer::<Slot>(base + code_size);
         for (index, ap) in aps.iter().enumerate() {
             let place = first.wrapping_add(index);
-            // SAFETY: 1. The block has room for all slots behind the code, aligned to their size.
+            // SAFETY: The block has room for all slots behind the code, aligned to their size.
             unsafe { place.write(Slot::new(ap)) };
         }
-        // SAFETY: 1. All slots have been written, and the block is never freed. 2. APs change only the
+        // SAFETY: All slots have been written, and the block is never freed. APs change only the
         // stages, which are atomic.
         let slots = unsafe { core::slice::from_raw_parts(first, aps.len()) };
-        // SAFETY: 1. The page is the code just copied; the AP runs it at its physical address when
-        // paging comes on. It may execute, and not be written, there.
+        // SAFETY: The page is the code just copied; the AP runs it at its physical address when it
+        // enables paging. The mapping is executable and not writable.
         unsafe { mapping::map(base..base + FRAME, base, Use::Code)? };
         Ok(Self {
             base,
@@ -299,18 +300,18 @@ impl Trampoline {
         })
     }
 
-    /// Physical address of the code, the begin of a page below 1 MiB.
+    /// Physical address of the code, the beginning of a page below 1 MiB.
     pub(super) fn address(&self) -> u64 {
         self.base
     }
 
-    /// Replaces the first instruction by `hlt`, so that no further CPU runs the start-up code. CPUs that are
-    /// past it stop at their next stage, if they have been abandoned.
+    /// Replaces the first instruction by `hlt`, so that no further CPU runs the start-up code. CPUs
+    /// that have passed it stop at their next stage, if they have been abandoned.
     pub(super) fn disarm(&self) {
         self.header.jump.store(HALT, Ordering::SeqCst);
     }
 
-    /// CPUs that have run the first instructions.
+    /// Number of CPUs that have run the first instructions.
     pub(super) fn arrived(&self) -> u32 {
         self.header.arrived.load(Ordering::Acquire)
     }
@@ -322,7 +323,7 @@ impl Trampoline {
         (count > 0).then_some(Unlisted { count, last_id })
     }
 
-    /// The slots, in the order they were given.
+    /// The slots, in the order in which they were given.
     pub(super) fn slots(&self) -> &'static [Slot] {
         self.slots
     }

@@ -25,10 +25,10 @@ use crate::time::{self, cycles_to_nanoseconds, nanoseconds_to_cycles};
 /// The value that the processor adds to the counter (SDM vol. 3B, 19.17.3).
 const IA32_TSC_ADJUST: u32 = 0x3b;
 
-/// Most rounds of a measurement; each is a request and a reply.
+/// Maximum number of rounds of a measurement; each is a request and a reply.
 const ROUNDS: u32 = 12;
 
-/// The uncertainty that is good enough to end a measurement early, in nanoseconds.
+/// The uncertainty at which a measurement ends early, in nanoseconds.
 const NARROW: u64 = 1000;
 
 /// The time after which a measurement begins no further round, in nanoseconds. This permits dozens
@@ -84,15 +84,15 @@ fn adjust_own(cycles: i64) {
     unsafe { write_msr(IA32_TSC_ADJUST, old.wrapping_add_signed(cycles)) };
 }
 
-/// The boot CPU's end of an exchange.
+/// The boot CPU's side of an exchange.
 struct Partner<'a> {
     exchange: &'a Exchange,
     last: u32,
 }
 
 impl Partner<'_> {
-    /// Sends a request and waits for the reply: the boot CPU's counter before, the AP's, and the boot CPU's
-    /// after. `None` if no reply comes within [`TIMEOUT`].
+    /// Sends a request and waits for the reply. Returns the boot CPU's counter before, the AP's
+    /// counter, and the boot CPU's counter after; `None` if no reply arrives within [`TIMEOUT`].
     fn ask(&mut self, adjustment: i64, notify: impl FnOnce()) -> Option<[u64; 3]> {
         self.last += 1;
         let Self { exchange, last } = *self;
@@ -123,7 +123,7 @@ impl Partner<'_> {
             });
             let [sent, replied, received] = round?;
             offset = offset.narrowed(sent, replied, received);
-            // From the first reply on, because a CPU that has just been woken is slow to reply.
+            // Measured from the first reply, because a CPU that has just been woken replies slowly.
             let begin = *begin.get_or_insert(received);
             if offset.width() <= narrow || received.saturating_sub(begin) > budget {
                 break;
@@ -133,8 +133,8 @@ impl Partner<'_> {
     }
 }
 
-/// Measures the counters of these APs, corrects those that differ, and logs the result. On the boot CPU;
-/// the APs are in the barrier.
+/// Measures the counters of these APs, corrects those that differ, and logs the result. On the boot
+/// CPU, while the APs are in the barrier.
 pub(super) fn run(apic: &LocalApic, aps: &[Online]) {
     // The largest possible difference, and the CPU that has it.
     let mut worst: Option<(u64, u32)> = None;
