@@ -1,8 +1,9 @@
-//! The local APIC, in xAPIC and x2APIC mode behind one type.
+//! The local APIC driver, for xAPIC and x2APIC mode.
 //!
-//! The `x2apic` crate drives the I/O APICs here, but not this: in xAPIC mode it does not shift the
-//! ICR's destination (an INIT then hits APIC 0), and it unmasks LVT entries before the APIC is
-//! enabled, which hardware undoes. The order below is the one that hardware needs.
+//! The `x2apic` crate drives the I/O APICs, but not the local APIC: in xAPIC mode it does not shift
+//! the ICR's destination (an INIT is then sent to APIC 0), and it unmasks LVT entries before the
+//! APIC is enabled, which hardware undoes. The order of the steps below is the one that hardware
+//! requires.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -21,19 +22,20 @@ use crate::cpu::interrupts;
 use crate::hw::{control, mmio, processor};
 use crate::memory::{MemoryError, paging};
 
-/// The way all CPUs of the machine reach their local APICs. The registers behind it are those
-/// of the CPU that uses it.
+/// The access to the local APICs, common to all CPUs of the machine. The registers are those of the
+/// CPU that uses it.
 #[derive(Debug)]
 pub struct LocalApic {
     state: State,
-    /// Virtual address of the register page of xAPIC mode, at which each CPU sees its own.
+    /// Virtual address of the register page in xAPIC mode, where each CPU accesses its own
+    /// registers.
     pub(super) page: u64,
-    /// Whether EOIs of level-triggered interrupts are kept from the I/O APICs.
+    /// Whether EOIs of level-triggered interrupts are not broadcast to the I/O APICs.
     suppresses_eoi_broadcasts: bool,
 }
 
-/// What [`local`] gives; before the set-up, registers in memory that is not there. A pointer, and not
-/// a `Once`: everything that is sent goes through it, and need not ask whether it is set.
+/// The result of [`local`]; before the set-up, registers at unmapped addresses. A pointer instead
+/// of a `Once`, because every send reads it, and this saves the check whether it is set.
 static LOCAL: AtomicPtr<LocalApic> = AtomicPtr::new((&raw const NOT_SET_UP).cast_mut());
 
 static NOT_SET_UP: LocalApic = LocalApic {
@@ -42,33 +44,34 @@ static NOT_SET_UP: LocalApic = LocalApic {
     suppresses_eoi_broadcasts: false,
 };
 
-/// The local APIC of the CPU that runs this code. Any context, once the boot CPU has set it up; before,
-/// any use of it is a page fault.
+/// The local APIC of the CPU that runs this code. Before the boot CPU has set it up, any use of it
+/// is a page fault.
 ///
 /// Context: any.
 #[inline]
 #[must_use]
 pub fn local() -> &'static LocalApic {
-    // SAFETY: 1. It points to what lives for ever, and is not changed any more once it is stored.
+    // SAFETY: The pointer leads to a value that lives forever and is not changed after it has been
+    // stored.
     unsafe { &*LOCAL.load(Ordering::Acquire) }
 }
 
-/// The state this CPU's local APIC is in, and where its registers are.
+/// The state of this CPU's local APIC, and the address of its registers.
 ///
 /// Context: any.
 ///
 /// # Errors
 ///
-/// The register's value, if it makes no sense.
+/// The register's value, if it is invalid.
 pub fn base_register() -> Result<ApicBase, u64> {
-    // SAFETY: 1. Every processor with a local APIC has the register, and the kernel needs one.
+    // SAFETY: Every processor with a local APIC has the register, and the kernel needs one.
     let value = unsafe { control::read_msr(IA32_APIC_BASE) };
     ApicBase::decode(value).map_err(|_| value)
 }
 
-/// Checks that this CPU has a local APIC, through which all of the kernel's interrupts go. A local
-/// APIC that firmware has disabled counts: CPUID then does not report it, but `IA32_APIC_BASE` has
-/// its address (SDM vol. 3A, 12.4.3). Context: boot CPU, once.
+/// Checks that this CPU has a local APIC, through which all of the kernel's interrupts are
+/// delivered. A local APIC that firmware has disabled counts as present: CPUID then does not report
+/// it, but `IA32_APIC_BASE` has its address (SDM vol. 3A, 12.4.3). Context: boot CPU, once.
 ///
 /// # Errors
 ///
@@ -82,8 +85,8 @@ pub(crate) fn require() -> Result<(), ApicError> {
     }
 }
 
-/// The APIC ID of the CPU that runs this, from the ID register of its local APIC, to which IPIs are
-/// addressed.
+/// The APIC ID of the CPU that runs this code, from the ID register of its local APIC, to which
+/// IPIs are addressed.
 ///
 /// CPUID reports the ID that the CPU had at reset, which is wrong on some firmware and virtual
 /// machines. It is used only if the register cannot be read, because the local APIC is disabled.
@@ -101,13 +104,13 @@ pub(crate) fn own_id() -> ApicId {
     from_register().unwrap_or_else(|| ApicId(processor::initial_apic_id()))
 }
 
-/// Why the local APIC cannot be used.
+/// The reason why the local APIC cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ApicError {
-    /// The CPU has none.
+    /// The CPU has no local APIC.
     Absent,
-    /// `IA32_APIC_BASE` holds what no processor should.
+    /// `IA32_APIC_BASE` has an invalid value.
     Base(u64),
     /// The registers cannot be mapped.
     Memory(MemoryError),
@@ -132,17 +135,17 @@ impl fmt::Display for ApicError {
 impl core::error::Error for ApicError {}
 
 impl LocalApic {
-    /// The local APICs in mode `state`, with the xAPIC's registers at physical `address`.
+    /// Creates the driver for mode `state`, with the xAPIC's registers at physical `address`.
     ///
     /// # Errors
     ///
-    /// [`ApicError`], if they cannot be mapped.
+    /// [`ApicError`], if the registers cannot be mapped.
     ///
     /// # Safety
     ///
     /// `address` must be that of the registers.
     pub(crate) unsafe fn new(state: State, address: u64) -> Result<Self, ApicError> {
-        // SAFETY: 1. Passed on to the caller.
+        // SAFETY: The caller guarantees it.
         let page = unsafe { paging::map_physical(address, LENGTH, paging::Use::Device) };
         let page = page.map_err(ApicError::Memory)?;
         Ok(Self {
@@ -152,20 +155,20 @@ impl LocalApic {
         })
     }
 
-    /// The same in mode `state`, for all CPUs. This one must have been set up.
+    /// The same driver in mode `state`, for all CPUs. This CPU's local APIC must have been set up.
     #[must_use]
     pub(crate) fn in_state(&self, state: State) -> Self {
         Self {
             state,
             page: self.page,
-            // An EOI then ends the interrupt of one I/O APIC, not of all that have the vector (SDM
-            // vol. 3A, 12.8.5).
+            // An EOI then ends the interrupt of one I/O APIC only, not of all with the same vector
+            // (SDM vol. 3A, 12.8.5).
             suppresses_eoi_broadcasts: self.version().can_suppress_eoi_broadcast()
                 && io::all().iter().all(IoApic::has_eoi),
         }
     }
 
-    /// Whether handlers of level-triggered interrupts tell the I/O APIC of the end.
+    /// Whether handlers of level-triggered interrupts signal the end to the I/O APIC themselves.
     ///
     /// Context: any.
     #[must_use]
@@ -173,7 +176,8 @@ impl LocalApic {
         self.suppresses_eoi_broadcasts
     }
 
-    /// Makes this the local APIC that [`local`] gives, and answers its own vectors. Once.
+    /// Installs this as the result of [`local`], and registers the handlers of its own vectors.
+    /// Called once.
     pub(crate) fn install(self) -> &'static Self {
         service::set_up();
         let installed: &'static Self = Box::leak(Box::new(self));
@@ -189,34 +193,34 @@ impl LocalApic {
         self.state == State::X2Apic
     }
 
-    /// Puts this CPU's local APIC in the mode that all have, by legal steps only.
+    /// Puts this CPU's local APIC into the mode of all CPUs, by legal transitions only.
     fn enter_state(&self) -> Result<(), ApicError> {
         let mut base = base_register().map_err(ApicError::Base)?;
         for state in base.state.path(self.state) {
             base = base.with_state(state);
             let value = base.encode().map_err(|_| ApicError::Base(0))?;
-            // SAFETY: 1. The path has only transitions that the processor allows.
+            // SAFETY: The path has only transitions that the processor allows.
             unsafe { Msr::new(IA32_APIC_BASE).write(value) };
         }
         Ok(())
     }
 
-    /// Sets up this CPU's local APIC: enabled, everything masked but errors and the NMI pins.
-    /// `lints` are the entries of LINT0 and LINT1.
+    /// Sets up this CPU's local APIC: enabled, with all LVT entries masked except errors and the
+    /// NMI pins. `lints` are the entries of LINT0 and LINT1.
     ///
     /// # Errors
     ///
-    /// [`ApicError`], if it is in no valid state.
+    /// [`ApicError`], if its state is invalid.
     ///
     /// # Safety
     ///
-    /// Interrupts off.
+    /// Interrupts must be disabled.
     pub(crate) unsafe fn set_up(&self, lints: [Lvt; 2]) -> Result<(), ApicError> {
         self.enter_state()?;
         interrupts::set_apic_page(if self.is_x2apic() { 0 } else { self.page });
         self.write(Register::Tpr, 0);
         let lvt_entries = self.version().lvt_entries();
-        // The errors' entry first: masking another that has vector 0 can be an error itself.
+        // The error entry comes first: masking another entry with vector 0 can itself be an error.
         let maskable = [
             (Register::LvtError, 4),
             (Register::LvtTimer, 1),
@@ -226,8 +230,9 @@ impl LocalApic {
             (Register::LvtThermal, 6),
             (Register::LvtCmci, 7),
         ];
-        // What firmware left must not strike when the APIC is enabled; but what it has sent to itself, as
-        // SMI, such as the processor's heat, stays its own.
+        // Entries that firmware left must not deliver an interrupt when the APIC is enabled.
+        // Entries with delivery mode SMI, such as the thermal sensor's, still belong to firmware
+        // and do not change.
         for (register, _) in maskable.iter().filter(|(_, number)| *number <= lvt_entries) {
             let entry = self.read(*register);
             if !Lvt::is_smi(entry) {
@@ -236,11 +241,13 @@ impl LocalApic {
         }
         self.write(Register::TimerInitial, 0);
         if !self.is_x2apic() {
-            // Logical destinations are not used; a flat model with no member matches none.
+            // Logical destinations are not used: in the flat model, an empty logical ID matches
+            // none.
             self.write(Register::Dfr, Dfr::Flat.encode());
             self.write(Register::Ldr, 0);
         }
-        // Only now: while the APIC is disabled, all mask bits are forced to 1 (SDM vol. 3A, 12.4.7.2).
+        // Only after enabling: while the APIC is disabled, all mask bits are forced to 1 (SDM vol.
+        // 3A, 12.4.7.2).
         let svr = Svr {
             suppress_eoi_broadcast: self.suppresses_eoi_broadcasts,
             ..Svr::enabled(vectors::SPURIOUS.get())
@@ -250,7 +257,8 @@ impl LocalApic {
         let [lint0, lint1] = lints;
         self.write(Register::LvtLint0, lint0.encode());
         self.write(Register::LvtLint1, lint1.encode());
-        // Twice: the write latches the errors so far, the second drops them (SDM vol. 3A, 12.5.3).
+        // Twice: the first write latches the errors so far, the second clears them (SDM vol. 3A,
+        // 12.5.3).
         self.write(Register::Esr, 0);
         self.write(Register::Esr, 0);
         self.write(
@@ -260,7 +268,7 @@ impl LocalApic {
         Ok(())
     }
 
-    /// Ends whatever was in service when the loader or firmware was left.
+    /// Ends all interrupts that the loader or firmware left in service.
     fn finish_old_interrupts(&self) {
         for _ in 0..256 {
             let in_service = Part::ALL
@@ -269,13 +277,13 @@ impl LocalApic {
             if !in_service {
                 return;
             }
-            // SAFETY: nothing that the kernel handles is in service yet: the interrupt is left from
+            // SAFETY: no interrupt that the kernel handles is in service yet: this one is left from
             // firmware.
             unsafe { self.end_of_interrupt() };
         }
     }
 
-    /// Where the EOI register of xAPIC mode is.
+    /// The address of the EOI register in xAPIC mode.
     ///
     /// Context: any.
     #[must_use]
@@ -283,13 +291,13 @@ impl LocalApic {
         self.page + u64::from(EOI_OFFSET)
     }
 
-    /// Reads a register of this CPU's local APIC; 0 if the mode has it not.
+    /// Reads a register of this CPU's local APIC; returns 0 if the mode lacks it.
     ///
     /// Context: any.
     #[must_use]
     pub fn read(&self, register: Register) -> u32 {
         if self.is_x2apic() {
-            // SAFETY: 1. In x2APIC mode the register exists.
+            // SAFETY: In x2APIC mode the register exists.
             return register
                 .x2apic_msr()
                 .map_or(0, |msr| unsafe { control::read_msr(msr) as u32 });
@@ -301,17 +309,17 @@ impl LocalApic {
     #[inline]
     pub(super) fn read_memory(&self, register: Register) -> u32 {
         register.xapic_offset().map_or(0, |offset| {
-            // SAFETY: 1. The offset is within the mapped page and a multiple of 16.
+            // SAFETY: The offset is within the mapped page and a multiple of 16.
             unsafe { mmio::read(self.page + u64::from(offset)) }
         })
     }
 
-    /// Writes a register of this CPU's local APIC; does nothing if the mode has it not.
+    /// Writes a register of this CPU's local APIC; does nothing if the mode lacks it.
     pub(super) fn write(&self, register: Register, value: u32) {
         if self.is_x2apic() {
             if let Some(msr) = register.x2apic_msr() {
-                // SAFETY: 1. In x2APIC mode the register exists. 2. The values come from `logic`,
-                // which sets no reserved bit.
+                // SAFETY: In x2APIC mode the register exists. The values come from `logic`, which
+                // sets no reserved bit.
                 unsafe { Msr::new(msr).write(u64::from(value)) };
             }
         } else {
@@ -323,7 +331,7 @@ impl LocalApic {
     #[inline]
     pub(super) fn write_memory(&self, register: Register, value: u32) {
         if let Some(offset) = register.xapic_offset() {
-            // SAFETY: 1. The offset is within the mapped page and a multiple of 16.
+            // SAFETY: The offset is within the mapped page and a multiple of 16.
             unsafe { mmio::write(self.page + u64::from(offset), value) };
         }
     }
@@ -351,23 +359,21 @@ impl LocalApic {
 
     /// Ends the interrupt in service with the highest priority, whichever it is (EOI).
     ///
-    /// The kernel's entry code does this after each handler; the function is for the caller's own
-    /// entry code.
+    /// The kernel's entry code does this after each handler; the function is for entry code of the
+    /// caller.
     ///
     /// Context: any (an interrupt's entry code, interrupts disabled).
     ///
-    /// # Safety
-    ///
-    /// The interrupt must have been entered through the caller's own entry code, so that the
+    /// The interrupt must have been delivered through the caller's own entry code, so that the
     /// kernel's does not end it too, and its handler must have returned. An EOI in a handler lets
     /// the same handler run again inside itself, frees lines while their handlers run, and lets
-    /// more interrupts nest than there is stack for.
+    /// more interrupts nest than the stack has room for.
     #[inline]
     pub unsafe fn end_of_interrupt(&self) {
         self.write(Register::Eoi, 0);
     }
 
-    /// Whether `vector` waits to be delivered to this CPU (its bit in the IRR).
+    /// Whether `vector` is pending on this CPU (its bit in the IRR).
     ///
     /// Context: any.
     #[must_use]
@@ -387,12 +393,12 @@ impl LocalApic {
         self.read(register(Part::of(vector.get()))) & 1 << (vector.get() % 32) != 0
     }
 
-    /// Reads a register that does not exist, in xAPIC mode: an error that the local APIC notes.
+    /// Reads a reserved register in xAPIC mode, which the local APIC records as an error.
     ///
     /// Context: any.
     #[cfg(feature = "bench")]
     pub fn read_reserved(&self) {
-        // SAFETY: 1. The offset is within the mapped page and a multiple of 16.
+        // SAFETY: The offset is within the mapped page and a multiple of 16.
         let _ = unsafe { mmio::read::<u32>(self.page + RESERVED) };
     }
 
@@ -405,14 +411,14 @@ impl LocalApic {
         Esr(self.read(Register::Esr))
     }
 
-    /// Sets the timer: its LVT entry and divide configuration, then the count that starts it.
+    /// Starts the timer: writes its LVT entry and divide configuration, then the initial count.
     pub(crate) fn start_timer(&self, entry: Lvt, divide: u32, count: u32) {
         self.write(Register::LvtTimer, entry.encode());
         self.write(Register::TimerDivide, divide);
         self.write(Register::TimerInitial, count);
     }
 
-    /// Sets the count that starts the timer, in the mode that it is in; 0 stops it.
+    /// Writes the timer's initial count, which starts it in its current mode; 0 stops it.
     pub(crate) fn set_timer_count(&self, count: u32) {
         self.write(Register::TimerInitial, count);
     }
@@ -422,11 +428,11 @@ impl LocalApic {
 #[cfg(feature = "bench")]
 const RESERVED: u64 = 0x40;
 
-/// The xAPIC's EOI register (SDM vol. 3A, table 12-1).
+/// Offset of the xAPIC's EOI register (SDM vol. 3A, table 12-1).
 const EOI_OFFSET: u16 = 0xb0;
 
-/// Bytes of registers.
+/// Size of the registers, in bytes.
 const LENGTH: u64 = 0x400;
 
-/// Bit 16 of every LVT entry.
+/// The mask bit of every LVT entry.
 const MASKED: u32 = 1 << 16;

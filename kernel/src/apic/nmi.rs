@@ -1,4 +1,4 @@
-//! Sending NMIs, and the last write of a command on its own.
+//! Sending of NMIs, and commands with a separate last write.
 
 #[cfg(feature = "bench")]
 use tocsin_logic::apic::Register;
@@ -13,41 +13,42 @@ use super::send::{ICR_MSR, fence};
 #[cfg(feature = "bench")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LastWrite {
-    /// In x2APIC mode: `value` to this model-specific register.
+    /// In x2APIC mode: a write of `value` to this model-specific register.
     Msr {
-        /// Its number.
+        /// The number of the register.
         register: u32,
-        /// 64 bits.
+        /// The 64-bit value.
         value: u64,
     },
-    /// In xAPIC mode: `value` to this virtual address.
+    /// In xAPIC mode: a write of `value` to this virtual address.
     Memory {
-        /// A multiple of 16.
+        /// The address, a multiple of 16.
         address: u64,
-        /// 32 bits.
+        /// The 32-bit value.
         value: u32,
     },
 }
 
 impl LocalApic {
-    /// Sends an NMI. A request must have been posted to the receiver before: see `cpu::nmi`.
+    /// Sends an NMI. A request must have been posted to the receiver first: see `cpu::nmi`.
     ///
     /// # Errors
     ///
     /// [`EncodingError`], if this mode cannot express the destination.
     pub(crate) fn send_nmi(&self, destination: Destination) -> Result<(), EncodingError> {
-        // SAFETY: every CPU that is online has a handler for NMIs, which may interrupt anything.
+        // SAFETY: every online CPU has a handler for NMIs, which may interrupt any code.
         unsafe { self.send(Icr::nmi(destination)) }
     }
 
-    /// Does all that sending `command` takes but the last write, for code that must have a known
-    /// state when it makes that write. Nothing else may be sent from this CPU until then.
+    /// Performs all steps of sending `command` except the last write, for code that must have a
+    /// known state when it executes that write. No other command may be sent from this CPU before
+    /// the write.
     ///
     /// Context: any.
     ///
     /// # Errors
     ///
-    /// [`EncodingError`], if this mode cannot express it.
+    /// [`EncodingError`], if this mode cannot express the command.
     #[cfg(feature = "bench")]
     pub fn prepare(&self, command: Icr) -> Result<LastWrite, EncodingError> {
         if self.is_x2apic() {

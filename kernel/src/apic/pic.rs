@@ -1,9 +1,9 @@
-//! The two 8259 interrupt controllers of the PC: moved out of the way and masked.
+//! The two 8259A interrupt controllers (PIC): remapped and masked.
 //!
-//! Masked is not silent. An 8259 whose request goes away while the CPU acknowledges it delivers
-//! its input 7 all the same (8259A data sheet, "interrupt sequence"): IRQ 7 of the first, IRQ 15
-//! of the second. So their vectors are moved away from the exceptions', and these two are
-//! answered and counted.
+//! A masked 8259A can still interrupt. If its request is withdrawn while the CPU acknowledges it,
+//! it delivers its input 7 regardless of the mask (8259A data sheet, "interrupt sequence"):
+//! spurious IRQ 7 of the first controller, IRQ 15 of the second. So their vectors are moved away
+//! from the exceptions, and these two are handled and counted.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,10 +12,10 @@ use tocsin_logic::vector::Vector;
 use crate::cpu::interrupts;
 use crate::hw::port;
 
-/// Vector of IRQ 0; the 16 lines have 16 vectors in a row.
+/// Vector of IRQ 0; the 16 inputs have 16 consecutive vectors.
 pub const FIRST_VECTOR: u8 = 0x20;
 
-/// Input on which an 8259 reports a request that went away.
+/// Input on which an 8259A delivers spurious interrupts.
 const GHOST_INPUT: u8 = 7;
 
 /// One of the two controllers.
@@ -29,7 +29,7 @@ struct Pic {
 static FIRST: Pic = Pic::new(0x20, FIRST_VECTOR);
 static SECOND: Pic = Pic::new(0xa0, FIRST_VECTOR + 8);
 
-/// Requests that went away, of the first and the second controller.
+/// The counts of spurious interrupts of the first and the second controller.
 ///
 /// Context: any.
 #[must_use]
@@ -40,10 +40,10 @@ pub fn ghosts() -> (u64, u64) {
     )
 }
 
-/// Initialises both controllers, masks all their inputs and answers their ghosts. On the boot
-/// CPU, interrupts off.
+/// Initialises both controllers, masks all their inputs and registers the handlers of their
+/// spurious interrupts. On the boot CPU, interrupts off.
 pub(crate) fn set_up() {
-    // ICW3: the second controller hangs on input 2 of the first.
+    // ICW3: the second controller is connected to input 2 of the first.
     FIRST.initialise(1 << 2);
     SECOND.initialise(2);
     interrupts::register(FIRST.ghost_vector(), answer_first_ghost);
@@ -74,7 +74,7 @@ impl Pic {
 
     fn initialise(&self, icw3: u8) {
         // ICW1: begin, cascaded, edge-triggered, ICW4 follows. Then the vector, the wiring, and
-        // ICW4: 8086 mode. An old controller needs a moment between the writes.
+        // ICW4: 8086 mode. An old controller needs a delay between the writes.
         write(self.command, 0x11);
         for word in [self.first_vector, icw3, 0x01, 0xff] {
             pause();
@@ -83,10 +83,11 @@ impl Pic {
         pause();
     }
 
-    /// Ends an interrupt on the ghost vector. `parent` is the controller this one hangs on: it has
-    /// seen a real request, and waits for its EOI either way.
+    /// Handles an interrupt on the vector of spurious interrupts. `parent` is the controller to
+    /// which this one is connected: it has received a real request, and needs an EOI in either
+    /// case.
     fn answer_ghost(&self, parent: Option<&Self>) {
-        // OCW3: the next read gives the in-service register.
+        // OCW3: the next read returns the in-service register.
         write(self.command, 0x0b);
         if read(self.command) & 1 << GHOST_INPUT != 0 {
             write(self.command, 0x20);
@@ -99,18 +100,18 @@ impl Pic {
     }
 }
 
-/// About a microsecond: a write to a port that nothing answers.
+/// Waits about a microsecond, by a write to an unused port.
 fn pause() {
     write(0x80, 0);
 }
 
 fn write(port: u16, value: u8) {
-    // SAFETY: 1. The ports are the two controllers' and the diagnostic port 0x80, used by nobody
-    // else in the kernel.
+    // SAFETY: The ports belong to the two controllers, or are the diagnostic port 0x80, which no
+    // other code of the kernel uses.
     unsafe { port::write(port, value) };
 }
 
 fn read(port: u16) -> u8 {
-    // SAFETY: 1. As for `write`.
+    // SAFETY: As for `write`.
     unsafe { port::read(port) }
 }

@@ -1,4 +1,4 @@
-//! Sending interrupts from one CPU to others and to itself, through the ICR.
+//! Sending of IPIs through the ICR, including self-IPIs.
 
 use core::arch::asm;
 
@@ -11,40 +11,40 @@ use super::LocalApic;
 use crate::cpu::{self, interrupts};
 use crate::sync::without_interrupts;
 
-/// Polls of the ICR before a command that the bus does not take is given up: longer than any
-/// message takes.
+/// Polls of the ICR after which the wait for a pending command is abandoned: more than any message
+/// takes.
 const SEND_TRIES: u32 = 1 << 20;
 
 /// The x2APIC's ICR.
 pub(super) const ICR_MSR: u32 = 0x830;
 
-/// The x2APIC's register for interrupts to oneself.
+/// The x2APIC's SELF IPI register.
 const SELF_IPI_MSR: u32 = 0x83f;
 
 /// Makes earlier stores visible before a write to an x2APIC register, which does not wait for them
 /// (SDM vol. 3A, 12.12.3).
 #[inline]
 pub(super) fn fence() {
-    // SAFETY: 1. Only orders memory accesses.
+    // SAFETY: Only orders memory accesses.
     unsafe { asm!("mfence", "lfence", options(nostack, preserves_flags)) };
 }
 
 impl LocalApic {
-    /// Sends an interprocessor interrupt of any kind. Earlier writes of this CPU are visible to the
-    /// receiver. [`ipi::send`](crate::ipi::send) is the safe way to interrupt CPUs.
+    /// Sends an interprocessor interrupt of any kind. The receiver sees earlier stores of this CPU.
+    /// [`ipi::send`](crate::ipi::send) is the safe way to interrupt CPUs.
     ///
     /// Context: any.
     ///
     /// # Errors
     ///
-    /// [`EncodingError`], if this mode cannot express it.
+    /// [`EncodingError`], if this mode cannot express the command.
     ///
     /// # Safety
     ///
     /// The receivers must be able to take it: a fixed vector must be above 31 and have a handler
     /// that expects it, and must not be one of a level-triggered line; INIT and start-up IPIs end
-    /// the code that runs on a CPU, with its stack, locks and borrowed data, and may go only to
-    /// CPUs that the kernel does not use; an SMI runs firmware's handler.
+    /// the code that runs on a CPU, with its stack, locks and borrowed data, and may be sent only
+    /// to CPUs that the kernel does not use; an SMI runs firmware's handler.
     #[expect(
         clippy::inline_always,
         reason = "most commands are constants but for the destination"
@@ -54,7 +54,7 @@ impl LocalApic {
         if self.is_x2apic() {
             let value = command.encode_x2apic()?;
             fence();
-            // SAFETY: 1. The register exists in this mode. 2. `logic` sets no reserved bit.
+            // SAFETY: The register exists in this mode. `logic` sets no reserved bit.
             unsafe { Msr::new(ICR_MSR).write(value) };
             return Ok(());
         }
@@ -95,8 +95,8 @@ impl LocalApic {
         if own.in_nmi() {
             return self.send_by_registers_in_nmi(command);
         }
-        // The high half must not change while the last command is pending, and nothing may come
-        // between the two writes.
+        // The high half must not change while the last command is pending, and no other write may
+        // come between the two writes.
         without_interrupts(|| self.write_command(command));
         if own.interrupts.are_answered() {
             // The interrupted code may have waited until the ICR was idle, and be about to write to
@@ -126,8 +126,8 @@ impl LocalApic {
         self.write_memory(Register::Icr, low);
     }
 
-    /// Waits in a handler until the ICR is idle: the interrupted code may have waited for that, and be
-    /// about to write its own command.
+    /// Waits in a handler until the ICR is idle: the interrupted code may have waited for that, and
+    /// be about to write its own command.
     #[inline]
     fn leave_idle(&self) {
         let own = cpu::current();
@@ -136,8 +136,9 @@ impl LocalApic {
         }
     }
 
-    /// Sends this CPU an interrupt. It arrives soon, not at once. Any context: an NMI too, for it disturbs
-    /// no command that the interrupted code is sending.
+    /// Sends this CPU an interrupt. It is delivered soon, but not immediately. May be called in any
+    /// context, including NMI handlers, because it does not disturb a command that the interrupted
+    /// code is sending.
     ///
     /// # Panics
     ///
@@ -150,7 +151,7 @@ impl LocalApic {
         );
         if self.is_x2apic() {
             // No fence: a CPU sees its own stores in order.
-            // SAFETY: 1. The register exists in this mode, and takes a vector (SDM vol. 3A, 12.12.11).
+            // SAFETY: The register exists in this mode, and takes a vector (SDM vol. 3A, 12.12.11).
             unsafe { Msr::new(SELF_IPI_MSR).write(u64::from(vector.get())) };
             return;
         }
@@ -169,7 +170,7 @@ impl LocalApic {
         self.leave_idle();
     }
 
-    /// Waits until the last command is on its way, but not for ever. In xAPIC mode.
+    /// Waits until the last command has been sent, up to a limit. In xAPIC mode.
     pub(super) fn wait_until_sent(&self) {
         for _ in 0..SEND_TRIES {
             if self.read_memory(Register::Icr) & Icr::DELIVERY_PENDING == 0 {

@@ -1,4 +1,5 @@
-//! What is in service on a local APIC, and its own two vectors: spurious interrupts and errors.
+//! The interrupts in service on a local APIC, and its two internal vectors: spurious interrupts and
+//! errors.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -18,7 +19,7 @@ static LOGGED: AtomicU32 = AtomicU32::new(0);
 /// Whether an error interrupt without an error has been logged.
 static EMPTY_LOGGED: AtomicBool = AtomicBool::new(false);
 
-/// Error interrupts of all CPUs together.
+/// The number of error interrupts on all CPUs.
 ///
 /// Context: any.
 #[must_use]
@@ -26,14 +27,15 @@ pub fn error_interrupts() -> u64 {
     ERRORS.load(Ordering::Relaxed)
 }
 
-/// Answers the local APICs' own vectors, and lets the entry code look at what is in service. Once.
+/// Registers the handlers of the internal vectors and the entry code's access to the ISR. Called
+/// once.
 pub(super) fn set_up() {
     interrupts::register(vectors::SPURIOUS, answer_spurious);
     interrupts::register(vectors::ERROR, answer_error);
     stray::set_service(Service {
         highest: || local().highest_in_service(),
-        // SAFETY: the entry code calls this for the interrupt that it has entered, once, as its
-        // last step.
+        // SAFETY: the entry code calls this once, as its last step, for the interrupt that it has
+        // entered.
         end: || unsafe { local().end_of_interrupt() },
     });
 }
