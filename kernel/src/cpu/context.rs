@@ -1,7 +1,8 @@
-//! The execution context of the running code, and the check that rejects operations that are called
-//! above their limit; see [`tocsin_logic::irq::context`] for the rules.
+//! The execution context of the running code, and the check that rejects operations above their
+//! limit; see [`tocsin_logic::irq::context`] for the rules.
 //!
-//! The check is part of every build: it reads RFLAGS, CR8 and the per-CPU block, but not the local APIC.
+//! The check is part of every build: it reads RFLAGS, CR8 and the per-CPU block, but not the local
+//! APIC.
 
 use core::sync::atomic::Ordering;
 
@@ -67,8 +68,8 @@ pub(crate) fn require_class(operation: &'static str, class: PriorityClass) {
 #[track_caller]
 pub(crate) fn require_wait(operation: &'static str) {
     let cpu = percpu::current();
-    // The common case is a plain thread. A CPU that runs a called function without an interrupt has
-    // CR8 at the class of calls.
+    // The common case is a plain thread. A CPU that runs a called function outside the call
+    // interrupt has CR8 at the class of calls.
     let is_plain = !cpu.interrupts.are_answered()
         && !cpu.in_nmi()
         && cpu.locks.held() == 0

@@ -1,10 +1,10 @@
-//! The end of the kernel: one CPU reports it, and all others are stopped for it.
+//! The panic stop: one CPU reports the fatal error, and stops all others.
 //!
-//! The first CPU that panics or faults becomes the reporter. It asks all others by NMI to stop,
-//! takes the console, waits for them, and reports. So nothing comes between the lines of the report,
-//! and it can say where each CPU was. A CPU that is printing finishes its line first; one that ends
-//! at the same time leaves a note, which the reporter prints below its own report. No wait is
-//! without bound: a CPU that does not answer is named.
+//! The first CPU that panics or faults becomes the reporter. It requests all others by NMI to stop,
+//! takes the console, waits for them, and reports. So no other output mixes with the report, and
+//! the report shows where each CPU was. A CPU that is printing finishes its line first; a CPU that
+//! fails at the same time leaves a note, which the reporter prints below its own report. Every wait
+//! is bounded: a CPU that does not respond is named in the report.
 
 use core::cell::UnsafeCell;
 use core::fmt::{self, Write};
@@ -19,18 +19,20 @@ use super::symbols::Code;
 use crate::hw::processor;
 use crate::{console, time};
 
-/// How long, in nanoseconds, and how many looks the reporter waits without any CPU stopping before it
-/// goes on. Both: where virtual CPUs wait for their turn on the host, time alone says little.
+/// The time, in nanoseconds, and the number of polls after which the reporter continues if no
+/// further CPU has stopped. Both must pass: where virtual CPUs wait until the host schedules them,
+/// the time alone is not significant.
 const PATIENCE: u64 = 1_000_000_000;
 const LOOKS: u32 = 1 << 18;
 
-/// CPUs of each kind that have a line of their own in the report.
+/// Maximum number of CPUs of each kind with a line of their own in the report.
 const SHOWN: usize = 8;
 
-/// How the other CPUs are found, and interrupted by NMI. What is right of this module knows.
+/// The functions that find the other CPUs and send NMIs to them. They are set at run time, because
+/// this module must not depend on theirs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Others {
-    /// Calls the function for each CPU that is online but the one that runs this.
+    /// Calls the function for each online CPU except the calling one.
     pub(crate) each: fn(&mut dyn FnMut(&'static PerCpu)),
     /// Sends an NMI; any context.
     pub(crate) interrupt: fn(&'static PerCpu),
@@ -38,19 +40,19 @@ pub(crate) struct Others {
 
 static OTHERS: Once<Others> = Once::new();
 
-/// The number of the reporter plus 1, or 0 while the kernel goes on.
+/// The number of the reporter plus 1, or 0 if there is no panic stop.
 static REPORTER: AtomicU32 = AtomicU32::new(0);
 
-/// Whether the reporter has the console.
+/// Whether the reporter holds the console.
 static HAS_CONSOLE: AtomicBool = AtomicBool::new(false);
 
-/// How far a CPU has come to its end.
+/// The states of a CPU in a panic stop.
 mod state {
-    /// It goes on.
+    /// It is running.
     pub const RUNNING: u32 = 0;
-    /// It was asked to stop while it was printing. It is to be asked again.
+    /// It received the request while it was printing. The request must be repeated.
     pub const PRINTING: u32 = 1;
-    /// It comes to its end by itself.
+    /// It handles a fatal error of its own.
     pub const ENDING: u32 = 2;
     /// It has done so, and left a note.
     pub const NOTED: u32 = 3;
@@ -58,13 +60,13 @@ mod state {
     pub const STOPPED: u32 = 4;
 }
 
-/// A CPU's end.
+/// The panic-stop data of a CPU.
 #[derive(Debug)]
 pub(super) struct End {
     state: AtomicU32,
-    /// Where it was when it was stopped; stored before the state.
+    /// The RIP at which it was stopped; stored before the state.
     place: AtomicU64,
-    /// What it ended with; written before the state is `NOTED`.
+    /// Its own fatal error; written before the state is `NOTED`.
     note: UnsafeCell<ArrayString<192>>,
 }
 
@@ -80,28 +82,29 @@ impl End {
     /// The note, if there is one.
     fn note(&self) -> Option<&str> {
         let is_there = self.state.load(Ordering::Acquire) == state::NOTED;
-        // SAFETY: 1. A note that is there is not written any more.
+        // SAFETY: A note is not written any more after the state is `NOTED`.
         is_there.then(|| unsafe { &*self.note.get() }.as_str())
     }
 }
 
-/// What a CPU that comes to its end has to do.
+/// The role of a CPU with a fatal error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Report.
+    /// It writes the report.
     Reporter,
-    /// Say that its report has failed.
+    /// It reports that its report has failed.
     ReporterAgain,
-    /// Leave a note.
+    /// It leaves a note.
     Other,
 }
 
-/// Tells how the other CPUs are reached. Until then they are not stopped. Once.
+/// Sets the functions that reach the other CPUs. Before this, the other CPUs are not stopped.
+/// Called once.
 pub(crate) fn set_others(others: Others) {
     OTHERS.call_once(|| others);
 }
 
-/// Whether another CPU has begun to stop the kernel.
+/// Whether another CPU has started a panic stop.
 ///
 /// Context: any.
 #[must_use]
@@ -110,7 +113,7 @@ pub fn is_elsewhere() -> bool {
     reporter != 0 && reporter != percpu::current().id() + 1
 }
 
-/// Marks that `cpu`, which runs this, comes to its end; tells what it has to do.
+/// Records a fatal error of `cpu`, the calling CPU, and returns the CPU's role.
 pub(super) fn begin(cpu: &PerCpu) -> Role {
     cpu.end.state.store(state::ENDING, Ordering::Relaxed);
     let own = cpu.id() + 1;
@@ -121,22 +124,22 @@ pub(super) fn begin(cpu: &PerCpu) -> Role {
     }
 }
 
-/// Leaves a note for the reporter, and stops for good.
+/// Leaves a note for the reporter, and halts permanently.
 pub(super) fn leave_note(cpu: &PerCpu, note: fmt::Arguments<'_>) -> ! {
-    // SAFETY: 1. Only this CPU writes its note, before the state says that it is there. 2. It does so
-    // once: an exception here finds another reporter, and writes a whole note anew.
+    // SAFETY: Only this CPU writes its note, before the state is `NOTED`. An exception in this
+    // function writes a complete new note, because the reporter is another CPU.
     let place = unsafe { &mut *cpu.end.note.get() };
     place.clear();
-    // What is too long is cut.
+    // A note that is too long is truncated.
     let _ = place.write_fmt(note);
-    // SAFETY: 1. Nothing under this goes on.
+    // SAFETY: The code that holds the console never continues.
     unsafe { console::abandon() };
     cpu.end.state.store(state::NOTED, Ordering::Release);
     processor::halt_forever()
 }
 
-/// Stops for the reporter, if the kernel has come to its end elsewhere; called by an NMI, or by a
-/// report that need not be made any more, about the code at `rip`.
+/// Stops this CPU if another CPU has started a panic stop. Called by an NMI handler, or in place of
+/// a report that is no longer needed, about the code at `rip`.
 pub(super) fn stop_if_elsewhere(cpu: &PerCpu, rip: u64) {
     let end = &cpu.end;
     let by_itself = matches!(
@@ -150,14 +153,14 @@ pub(super) fn stop_if_elsewhere(cpu: &PerCpu, rip: u64) {
         end.state.store(state::PRINTING, Ordering::Release);
         return;
     }
-    // SAFETY: 1. Nothing under this goes on.
+    // SAFETY: The code that holds the console never continues.
     unsafe { console::abandon() };
     end.place.store(rip, Ordering::Relaxed);
     end.state.store(state::STOPPED, Ordering::Release);
     processor::halt_forever()
 }
 
-/// Asks all other CPUs to stop.
+/// Requests all other CPUs to stop.
 pub(super) fn ask_others() {
     each_other(ask);
 }
@@ -175,7 +178,7 @@ fn each_other(mut visit: impl FnMut(&'static PerCpu)) {
     }
 }
 
-/// Waits for the others. The reporter must have the console.
+/// Waits for the other CPUs. The reporter must hold the console.
 pub(super) fn wait_for_others() {
     HAS_CONSOLE.store(true, Ordering::Release);
     let (mut before, mut since, mut looks) = (usize::MAX, time::nanoseconds(), 0);
@@ -185,7 +188,7 @@ pub(super) fn wait_for_others() {
             state::NOTED | state::STOPPED => {}
             state::PRINTING => {
                 missing += 1;
-                // Unless it has come to its end in the meantime.
+                // Fails if the CPU has had a fatal error of its own in the meantime.
                 let again = cpu.end.state.compare_exchange(
                     state::PRINTING,
                     state::RUNNING,
@@ -209,7 +212,7 @@ pub(super) fn wait_for_others() {
     }
 }
 
-/// Writes what has become of the others.
+/// Writes the states of the other CPUs.
 pub(super) fn write_others(out: &mut dyn Write) -> fmt::Result {
     let is_silent = |cpu: &PerCpu| {
         let state = cpu.end.state.load(Ordering::Acquire);
@@ -236,7 +239,7 @@ pub(super) fn write_others(out: &mut dyn Write) -> fmt::Result {
     })
 }
 
-/// Writes a line for each of the others that `line` has something to say of, up to [`SHOWN`].
+/// Writes a line for each of the other CPUs for which `line` writes text, up to [`SHOWN`].
 fn write_kind(
     out: &mut dyn Write,
     name: &str,
@@ -246,7 +249,7 @@ fn write_kind(
     let mut result = Ok(());
     each_other(|cpu| {
         let mut text = ArrayString::<256>::new();
-        // A name that is too long is cut: an error then still means a line.
+        // A name that is too long is truncated: an error of `line` still counts as a line.
         if line(cpu, &mut text) != Ok(false) {
             count += 1;
             if count <= SHOWN {

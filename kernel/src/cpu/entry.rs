@@ -1,8 +1,9 @@
-//! The 256 entry points of the IDT, and the way back.
+//! The 256 entry points of the IDT, and the return path.
 //!
-//! The processor pushes SS, RSP, RFLAGS, CS and RIP, and for some exceptions an error code
-//! (SDM vol. 3A, 7.14.2). The stub of each vector makes that one form: it pushes a zero where
-//! there is no error code, then the vector. What the common part adds is [`TrapFrame`]:
+//! The processor pushes SS, RSP, RFLAGS, CS and RIP, and for some exceptions an error code (SDM
+//! vol. 3A, 7.14.2). The stub of each vector makes the frame uniform: it pushes a zero where there
+//! is no error code, then the vector. With the registers that the common part pushes, this is
+//! [`TrapFrame`]:
 //!
 //! ```text
 //!   higher   ss
@@ -16,24 +17,27 @@
 //!   lower    r8 ... r15               <- rsp at the call, a multiple of 16
 //! ```
 //!
-//! An NMI has an entry of its own, because a second one may come while the first is handled. A
-//! processor keeps NMIs back from the delivery of one until the next IRET (SDM vol. 3A, 7.7.1), but
+//! An NMI has an entry of its own, because a second NMI may arrive while the first is handled. The
+//! processor blocks NMIs from the delivery of one until the next IRET (SDM vol. 3A, 7.7.1), but
 //! that may be the IRET of an exception inside the handler; and each NMI's frame is written to the
-//! same place, the top of its IST stack. So the entry code treats that place as scratch.
+//! same location, the top of its IST stack. So the entry code treats that location as scratch
+//! memory.
 //!
-//! - The first instruction counts this NMI in `nmi_state`. If it is the only one, the frame is copied
-//!   lower on the stack, and the handler runs below the copy.
-//! - If not, this one came inside the handler. It leaves the state at 2, and returns at once.
-//! - When the handler has returned and only the copy of the frame is left, the state is counted down:
-//!   from 2 to 1, and the handler runs again for the one that came inside; or from 1 to 0.
-//! - One that comes after that, before the IRETQ, finds state 0 and a copy that is still needed. It
-//!   knows by where it came, and makes the interrupted code run the handler again, on the same copy.
+//! - The first instruction counts this NMI in `nmi_state`. If no other NMI is active, the frame is
+//!   copied to a lower location on the stack, and the handler runs below the copy.
+//! - Otherwise, this NMI arrived inside the handler. It leaves the state at 2, and returns at once.
+//! - When the handler has returned and only the copy of the frame is left, the state is
+//!   decremented: from 2 to 1, and the handler runs again for the nested NMI; or from 1 to 0.
+//! - An NMI that arrives after that, before the IRETQ, finds state 0 and a copy that is still
+//!   needed. It detects this by its return address, and makes the interrupted code run the handler
+//!   again, on the same copy.
 //!
-//! What is left is an exception whose IRET lets the next NMI through while the place at the top is in
-//! use, or while the state is 0 and the copy is needed. Only a machine check can come there by
-//! itself; the kernel does not go on after that one (see `needs_nmi_frame`).
+//! The remaining case is an exception whose IRET unblocks the next NMI while the location at the
+//! top is in use, or while the state is 0 and the copy is needed. The only such exception that can
+//! occur there is a machine check, after which the kernel does not continue (see
+//! `needs_nmi_frame`).
 //!
-//! Interrupts of the local APIC and software interrupts take a shorter way; see `interrupt_entry`.
+//! Interrupts of the local APIC and software interrupts have a shorter path; see `interrupt_entry`.
 
 use core::arch::{global_asm, naked_asm};
 use core::mem::offset_of;
@@ -44,7 +48,7 @@ use super::interrupts::{MEASURED, SOFTWARE, UNDEFINED, WITHOUT_EOI};
 use super::nmi::VECTOR as NMI;
 use super::percpu::PerCpu;
 
-/// What an interrupted context looks like on the stack; changes are seen when it goes on.
+/// The saved state of an interrupted context on the stack; changes take effect on return.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "the registers' own names say what they are")]
@@ -76,13 +80,13 @@ pub struct TrapFrame {
 /// Distance from one stub to the next, in bytes.
 const STUB_SIZE: u64 = 16;
 
-/// Where on the NMI stack the copy of the frame ends, in bytes below the top. A multiple of 16,
-/// because the processor aligns the stack so before it pushes a frame.
+/// End of the frame's copy on the NMI stack, in bytes below the top. A multiple of 16, because the
+/// processor aligns the stack to 16 before it pushes a frame.
 const NMI_COPY: u64 = 256;
 
 const _: () = assert!(NMI_COPY.is_multiple_of(16) && NMI_COPY > 2 * 40);
 
-/// `vector` if its stub jumps where benchmarks lead it; without them no vector.
+/// `vector` if benchmarks may redirect its stub; without the feature `bench`, no vector.
 const fn measured(vector: u8) -> u16 {
     if cfg!(feature = "bench") {
         vector as u16
@@ -245,9 +249,9 @@ unsafe extern "C" {
     static entry_nmi_end: u8;
 }
 
-/// The last instructions of the NMI's way back: the one that counts the state down, the one that
-/// looks at the result, and the return. At each of the last two, the state may be 0 while the frame
-/// is still needed.
+/// The last instructions of the NMI return path: the decrement of the state, the check of the
+/// result, and the return. At each of the last two, the state may be 0 while the frame is still
+/// needed.
 ///
 /// Context: any.
 #[must_use]
@@ -259,9 +263,9 @@ pub fn nmi_way_back() -> [u64; 3] {
     ]
 }
 
-/// Whether the code at `rip` is that of the NMI's entry that a second NMI must not follow: its frame
-/// would overwrite one that is needed. NMIs are kept back there, unless an exception's IRET lets them
-/// through.
+/// Whether the code at `rip` is the part of the NMI entry in which a second NMI must not arrive,
+/// because its frame would overwrite one that is needed. NMIs are blocked there, unless an
+/// exception's IRET unblocks them.
 pub(super) fn needs_nmi_frame(rip: u64) -> bool {
     let copying = &raw const entry_nmi as u64..&raw const entry_nmi_run as u64;
     let leaving = &raw const entry_nmi_left as u64..&raw const entry_nmi_end as u64;
@@ -276,7 +280,7 @@ pub fn stub(vector: u8) -> u64 {
     &raw const entry_stubs as u64 + u64::from(vector) * STUB_SIZE
 }
 
-/// Leaves the current stack for the one that ends at `top` and calls `next` there.
+/// Switches to the stack that ends at `top` and calls `next` on it.
 ///
 /// # Safety
 ///

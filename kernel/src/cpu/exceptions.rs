@@ -1,11 +1,12 @@
-//! What happens on each vector: which exceptions the kernel goes on after, and which end it.
+//! The handling of each vector: the exceptions after which the kernel continues, and the fatal
+//! ones.
 
 use super::entry::{self, TrapFrame};
 use super::interrupts::UNDEFINED;
 use super::nmi::{self, VECTOR as NMI};
 use super::{interrupts, machine_check, percpu, probe, report};
 
-/// Vector numbers that are treated apart.
+/// Vectors with special handling.
 const DEBUG: u8 = 1;
 const BREAKPOINT: u8 = 3;
 const PAGE_FAULT: u8 = 14;
@@ -19,7 +20,7 @@ const RESUME_FLAG: u64 = 1 << 16;
 
 /// Called by the entry code for every vector.
 pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
-    // The stubs push nothing above 255.
+    // The stubs push only values up to 255.
     let vector = frame.vector as u8;
     if vector >= interrupts::FIRST {
         return interrupts::dispatch_without_eoi(frame);
@@ -42,21 +43,21 @@ pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
         machine_check::clear_status();
     }
     if vector == DEBUG {
-        // Reported once is enough: without this, single-stepping reports every instruction.
+        // One report is enough: without this, single-stepping reports every instruction.
         frame.rflags &= !TRAP_FLAG;
-        // An instruction breakpoint strikes before its instruction, and would again (SDM vol. 3B,
-        // 19.3.1.1).
+        // An instruction breakpoint is reported before its instruction executes, and would be
+        // reported again (SDM vol. 3B, 19.3.1.1).
         frame.rflags |= RESUME_FLAG;
     }
     cpu.leave_report();
 }
 
-/// Whether the interrupted code can go on as if nothing had happened.
+/// Whether the interrupted code can continue.
 ///
-/// Breakpoints and debug traps are somebody's tool. An NMI says nothing about the code it
-/// interrupts. A machine check can be survived if the processor says so (`MCG_STATUS.RIPV`;
-/// SDM vol. 3B, 17.3.1.2) and every error in the banks was corrected or not enabled; but not where its IRET
-/// would let an NMI overwrite the frame of another.
+/// Breakpoints and debug traps belong to a debugging tool. An NMI is unrelated to the code that it
+/// interrupts. A machine check is survivable if the processor reports so (`MCG_STATUS.RIPV`; SDM
+/// vol. 3B, 17.3.1.2) and every error in the banks was corrected or not enabled, except where its
+/// IRET would let an NMI overwrite the frame of another.
 fn may_continue(frame: &TrapFrame) -> bool {
     match frame.vector as u8 {
         DEBUG | NMI | BREAKPOINT => true,

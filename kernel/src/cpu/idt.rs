@@ -1,9 +1,8 @@
 //! The interrupt descriptor table: one for all CPUs, in a page of its own, read-only.
 //!
-//! It is filled before the kernel's page tables exist; those map its page read-only and
-//! leave it out of the direct map, so from then on no address can change it while CR0.WP
-//! is set. A gate is never changed again: what a vector does is decided in tables that
-//! the entry code reads.
+//! It is filled before the kernel's page tables exist; those map its page read-only and omit it
+//! from the direct map, so from then on no address can change it while CR0.WP is set. A gate is
+//! never changed again: the handler of a vector is in tables that the entry code reads.
 
 use core::cell::UnsafeCell;
 
@@ -18,20 +17,20 @@ use super::{entry, segments};
 /// Vector of the breakpoint exception, the one gate that ring 3 may call.
 const BREAKPOINT: u8 = 3;
 
-/// The table. Exactly one page, so that its permission is nobody else's.
+/// The IDT. Exactly one page, so that no other data shares its permissions.
 #[repr(C, align(4096))]
 struct Idt(UnsafeCell<[[u64; 2]; 256]>);
 
-// SAFETY: 1. It is written once by `fill`, before a second CPU runs, and read by processors.
+// SAFETY: It is written once by `fill`, before a second CPU runs, and read by processors.
 unsafe impl Sync for Idt {}
 
 #[unsafe(link_section = ".idt")]
 static IDT: Idt = Idt(UnsafeCell::new([[0; 2]; 256]));
 
-/// The gate that `vector` gets.
+/// The gate of `vector`.
 ///
 /// All are interrupt gates (IF is cleared on entry), so that a handler starts with interrupts
-/// off and decides itself when others may nest. DPL is 0 but for #BP: with DPL 3, ring 3
+/// disabled and decides itself when others may nest. DPL is 0 except for #BP: with DPL 3, ring 3
 /// could fake a device's interrupt or a fault by `int n` (SDM vol. 3A, 7.12.1.2).
 fn gate(vector: u8) -> Result<Gate64, GateError> {
     let mut gate = Gate64::interrupt(entry::stub(vector), segments::KERNEL_CODE);
@@ -44,6 +43,20 @@ fn gate(vector: u8) -> Result<Gate64, GateError> {
     Ok(gate)
 }
 
+/// The IST stack of `vector`, if it has one.
+///
+/// Context: any.
+#[must_use]
+pub fn stack_of(vector: u8) -> Option<StackKind> {
+    match exception::exception(vector).map(|Exception { mnemonic, .. }| *mnemonic) {
+        Some("#DF") => Some(StackKind::DoubleFault),
+        Some("NMI") => Some(StackKind::Nmi),
+        Some("#MC") => Some(StackKind::MachineCheck),
+        Some("#DB") => Some(StackKind::Debug),
+        _ => None,
+    }
+}
+
 /// Writes all 256 gates.
 ///
 /// # Safety
@@ -52,7 +65,7 @@ fn gate(vector: u8) -> Result<Gate64, GateError> {
 pub(super) unsafe fn fill() {
     for vector in 0..=u8::MAX {
         let gate = gate(vector).expect("stub addresses are canonical; DPL and IST are constants");
-        // SAFETY: 1. Passed on to the caller. 2. `vector` is within the 256 entries.
+        // SAFETY: The caller guarantees it. `vector` is within the 256 entries.
         unsafe { (*IDT.0.get())[usize::from(vector)] = gate.to_words() };
     }
 }
@@ -63,7 +76,7 @@ pub(crate) fn load() {
         limit: 256 * 16 - 1,
         base: VirtAddr::new(address()),
     };
-    // SAFETY: 1. The table is static and its gates lead to the entry stubs.
+    // SAFETY: The table is static and its gates lead to the entry stubs.
     unsafe { lidt(&pointer) };
 }
 
@@ -75,7 +88,7 @@ pub fn address() -> u64 {
     IDT.0.get() as u64
 }
 
-/// Base and limit (last valid byte) as this CPU's IDTR holds them.
+/// Base and limit (last valid byte) in this CPU's IDTR.
 ///
 /// Context: any.
 #[must_use]
@@ -84,11 +97,11 @@ pub fn register() -> (u64, u16) {
     (pointer.base.as_u64(), pointer.limit)
 }
 
-/// The 16 bytes of `vector`'s gate as they are in memory, low half first.
+/// The 16 bytes of `vector`'s gate in memory, low half first.
 ///
 /// Context: any.
 #[must_use]
 pub fn words(vector: u8) -> [u64; 2] {
-    // SAFETY: 1. The table is not written any more. 2. `vector` is within the 256 entries.
+    // SAFETY: The table is not written any more. `vector` is within the 256 entries.
     unsafe { (*IDT.0.get())[usize::from(vector)] }
 }

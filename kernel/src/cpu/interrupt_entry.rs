@@ -1,14 +1,14 @@
-//! The way of interrupts from the stub to the handler and back: few instructions, no lock, and nothing
-//! that another CPU writes.
+//! The interrupt path from the stub to the handler and back. It has few instructions, takes no
+//! lock, and accesses no data that other CPUs write.
 //!
 //! It saves the nine registers that a function may change, and calls the function that the CPU's
-//! table has for the vector; see [`super::interrupts`]. A first interrupt goes to the interrupt
-//! stack, a nested one has it already; each has a path of its own, so that neither costs more. The
-//! entry code counts the interrupts of each vector, and stores the vector of each nesting depth,
-//! from which the class of the running code is known without reading the local APIC.
+//! table has for the vector; see [`super::interrupts`]. An interrupt of a thread switches to the
+//! interrupt stack, a nested one is on it already; each has a path of its own, so that neither
+//! costs more. The entry code counts the interrupts of each vector, and stores the vector of each
+//! nesting depth, from which the class of the running code is known without reading the local APIC.
 //!
-//! A software interrupt has no EOI and no priority: its function runs with interrupts off, on the stack
-//! that it finds.
+//! A software interrupt has no EOI and no priority: its function runs with interrupts disabled, on
+//! the current stack.
 
 use core::arch::global_asm;
 use core::mem::offset_of;
@@ -180,7 +180,7 @@ unsafe extern "C" {
     fn entry_unhandled();
 }
 
-/// What a table of handlers has for a vector that nobody answers. Only the entry code may call it.
+/// The table entry of a vector without a handler. Only the entry code may call it.
 pub(super) const fn unhandled() -> *mut () {
     entry_unhandled as *mut ()
 }

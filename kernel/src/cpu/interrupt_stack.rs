@@ -1,7 +1,7 @@
-//! How much of the interrupt stacks is used, and how much may be.
+//! The use of the interrupt stacks, and its bound.
 //!
-//! `tocsin_logic::irq::stack` has the bound, for which the stacks are large enough; that handlers keep
-//! to it is seen from the words that they have written.
+//! `tocsin_logic::irq::stack` has the bound, for which the stacks are large enough; the words that
+//! handlers have written show whether they observe it.
 
 use core::sync::atomic::Ordering;
 
@@ -11,22 +11,23 @@ use tocsin_logic::layout::StackKind;
 use super::percpu::PerCpu;
 use crate::memory::stacks;
 
-/// Words below the bound that [`check`] looks at: a handler that crosses it leaves no gap as large.
+/// Number of words below the bound that [`check`] reads: a handler that exceeds the bound leaves no
+/// gap of this size.
 const LOOKED_AT: u64 = 16;
 
-/// What the handlers of one CPU have used of its interrupt stack.
+/// The use of one CPU's interrupt stack by its handlers.
 #[derive(Clone, Copy, Debug)]
 pub struct StackUse {
-    /// How many handlers have been inside each other at most.
+    /// The maximum nesting depth of handlers.
     pub depth: u32,
-    /// The most bytes that have been used at once.
+    /// The maximum number of bytes in use at once.
     pub used: u64,
-    /// How many so many handlers may use.
+    /// The maximum number of bytes that handlers of this depth may use.
     pub bound: u64,
 }
 
 impl StackUse {
-    /// Of this CPU.
+    /// The stack use of this CPU.
     ///
     /// Context: any.
     #[must_use]
@@ -39,7 +40,7 @@ impl StackUse {
         }
     }
 
-    /// Whether a handler must have used more than [`HANDLER`] bytes.
+    /// Whether a handler has certainly used more than [`HANDLER`] bytes.
     ///
     /// Context: any.
     #[must_use]
@@ -59,12 +60,12 @@ impl core::fmt::Display for StackUse {
     }
 }
 
-/// Checks that the handlers of this CPU keep to the bound, those beneath the calling one now and all so
-/// far. For debug builds, before an EOI: interrupts off, on the interrupt stack.
+/// Checks that the handlers of this CPU observe the bound: those below the calling one now, and all
+/// so far. For debug builds, before an EOI: interrupts off, on the interrupt stack.
 ///
 /// # Panics
 ///
-/// If they do not.
+/// If they exceed it.
 pub(super) fn check(cpu: &PerCpu) {
     let here = 0_u8;
     let top = cpu.interrupts.stack.load(Ordering::Relaxed) + 8;
@@ -79,8 +80,9 @@ pub(super) fn check(cpu: &PerCpu) {
     let below = top - of_handlers(cpu.interrupts.max_depth());
     let is_unused = (1..=LOOKED_AT).all(|word| {
         let address = (below - word * 8) as *const u64;
-        // SAFETY: 1. The stack is mapped whole, or this would not run. 2. It has room for more than the
-        // bound of any depth, says `layout`. 3. Interrupts are off: nothing writes there meanwhile.
+        // SAFETY: The stack is completely mapped, otherwise this code would not run. According to
+        // `layout`, it has room for more than the bound of any depth. Interrupts are disabled, so
+        // nothing writes there meanwhile.
         unsafe { address.read_volatile() == 0 }
     });
     assert!(is_unused, "{}", StackUse::of(cpu));

@@ -1,11 +1,12 @@
-//! Each CPU's table of the functions that answer its interrupts.
+//! Each CPU's table of interrupt handlers.
 //!
 //! The entry code reads the table with single `gs:` accesses and takes no lock. It counts the
-//! interrupt, switches to the CPU's interrupt stack if it came from a thread, calls the function
-//! with interrupts enabled, and then ends the interrupt (EOI). The local APIC itself keeps
-//! interrupts of the same and lower classes back meanwhile, so higher ones nest and others wait.
+//! interrupt, switches to the CPU's interrupt stack if it interrupted a thread, calls the function
+//! with interrupts enabled, and then ends the interrupt (EOI). Meanwhile the local APIC itself
+//! masks interrupts of the same and lower classes, so higher ones nest and others stay pending.
 //!
-//! How handlers are installed and removed meanwhile is [`tocsin_logic::irq::table`]'s.
+//! [`tocsin_logic::irq::table`] has the protocol for installing and removing handlers during
+//! interrupts.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -22,47 +23,38 @@ use super::stray;
 use crate::fn_cell;
 use crate::sync::IrqMutex;
 
-/// Answers an interrupt: `context` is what was registered with it. It runs on the CPU's interrupt
-/// stack with interrupts enabled; the entry code ends the interrupt (EOI) when it returns.
+/// An interrupt handler: `context` is the value that was registered with it. It runs on the CPU's
+/// interrupt stack with interrupts enabled; the entry code ends the interrupt (EOI) when it
+/// returns.
 pub type Handler = extern "C" fn(context: usize, vector: u8);
 
-/// First vector that is not an exception's.
+/// The first vector above the exceptions.
 pub const FIRST: u8 = 32;
 
-/// Vectors that are not the local APIC's to deliver, and so take no EOI: the ghosts of the 8259s
-/// (IRQ 7 and 15), software interrupts, and the spurious vector (SDM vol. 3A, 12.9). Their functions run
-/// with interrupts disabled, on the stack of the code they interrupt. Should the local APIC deliver one
-/// after all, it is ended, and no function runs.
+/// Vectors that the local APIC does not deliver, and that take no EOI: the spurious interrupts of
+/// the 8259As (IRQ 7 and 15), software interrupts, and the spurious vector (SDM vol. 3A, 12.9).
+/// Their functions run with interrupts disabled, on the stack of the code they interrupt. If the
+/// local APIC delivers one nevertheless, it is ended, and no function runs.
 pub const WITHOUT_EOI: [u8; 4] = numbers(fixed::WITHOUT_EOI);
 
 /// The vector for software interrupts.
 pub const SOFTWARE: u8 = fixed::SOFTWARE.get();
 
-/// Vectors that belong to measurements: with the feature `bench`, their stubs jump where `measured_entry::set_measured`
-/// says. Two of class 13, and one of class 14, the timers'.
+/// Vectors for measurements: with the feature `bench`, their stubs jump to the address set by
+/// `measured_entry::set_measured`. Two are of class 13, and one is of class 14, the timers' class.
 pub const MEASURED: [u8; 3] = numbers(fixed::BENCH_STUBS);
-
-const fn numbers<const N: usize>(vectors: [Vector; N]) -> [u8; N] {
-    let mut numbers = [0; N];
-    let mut index = 0;
-    while index < N {
-        numbers[index] = vectors[index].get();
-        index += 1;
-    }
-    numbers
-}
 
 /// Vector of #UD, the exception that is measured.
 pub const UNDEFINED: u8 = 6;
 
-/// As many as there are classes, and so more than can nest.
+/// The number of classes, and so more than the maximum nesting depth.
 const DEPTHS: usize = 16;
 
 /// The part of a per-CPU block that the entry code uses.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Interrupts {
-    /// How many interrupts are being answered, less one: -1 in a thread.
+    /// The number of interrupts being handled, minus 1: -1 in a thread.
     pub(super) depth: AtomicI32,
     /// The vector of the last interrupt at each nesting depth; 0 at depths that were never reached.
     pub(super) vectors: [AtomicU8; DEPTHS],
@@ -91,21 +83,22 @@ impl Interrupts {
         self.stack.store(top - 8, Ordering::Relaxed);
     }
 
-    /// Makes `handler` answer `vector`, if nobody does and it is no exception's. Returns whether it
-    /// does now. Any CPU may call this, in any context.
+    /// Installs `handler` for `vector`, if the vector has none and is not an exception's. Returns
+    /// whether it has been installed. Any CPU may call this, in any context.
     #[must_use = "the vector may belong to others"]
     pub(crate) fn install(&self, vector: Vector, handler: Handler, context: usize) -> bool {
         vector.get() >= FIRST && self.table.install(vector, handler as *mut (), context)
     }
 
-    /// Puts `handler` in the place of the one that answers `vector`, with its context, and returns that and
-    /// the context; `None` if nobody answers.
+    /// Replaces the handler of `vector`, which keeps its context. Returns the previous handler and
+    /// the context; `None` if the vector has no handler.
     ///
     /// Context: any (on the CPU itself).
     ///
     /// # Safety
     ///
-    /// `handler` must be correct for the context, and the vector's owner must get its handler back.
+    /// `handler` must be correct for the context, and the previous handler must be restored for the
+    /// vector's owner.
     #[cfg(feature = "bench")]
     pub unsafe fn exchange(&self, vector: Vector, handler: Handler) -> Option<(Handler, usize)> {
         crate::sync::without_interrupts(|| {
@@ -114,25 +107,25 @@ impl Interrupts {
                 return None;
             }
             self.table.replace(vector, handler as *mut ());
-            // SAFETY: All others in the table are `Handler`s.
+            // SAFETY: All other functions in the table are `Handler`s.
             Some((unsafe { fn_cell::from_address(function) }, context))
         })
     }
 
-    /// Leaves `vector` unanswered: the first step of a removal, once for each installation. An
-    /// interrupt that is being answered may still use the context.
+    /// Removes the handler of `vector`: the first step of a removal, once for each installation. An
+    /// interrupt that is being handled may still use the context.
     pub(crate) fn begin_removal(&self, vector: Vector) {
         self.table.begin_removal(vector);
     }
 
-    /// Lets others have `vector`: the last step of a removal. Only when the CPU has been seen, by code
-    /// that ran on it after [`begin_removal`](Self::begin_removal) with interrupts enabled, to have
-    /// the vector neither requested nor in service.
+    /// Frees `vector`: the last step of a removal. It may be called only after code that ran on the
+    /// CPU after [`begin_removal`](Self::begin_removal), with interrupts enabled, has seen the
+    /// vector neither requested nor in service.
     pub(crate) fn end_removal(&self, vector: Vector) {
         self.table.end_removal(vector);
     }
 
-    /// Whether nobody answers `vector`, nor is still being removed from it.
+    /// Whether `vector` has no handler, and no removal of one is in progress.
     ///
     /// Context: any.
     #[must_use]
@@ -140,7 +133,7 @@ impl Interrupts {
         self.table.is_free(Vector(vector))
     }
 
-    /// How often `vector` has interrupted this CPU.
+    /// The number of interrupts on `vector` of this CPU.
     ///
     /// Context: any.
     #[must_use]
@@ -148,7 +141,7 @@ impl Interrupts {
         self.counts[usize::from(vector)].load(Ordering::Relaxed)
     }
 
-    /// Whether interrupts are being answered now. On this CPU.
+    /// Whether interrupts are being handled now. On this CPU.
     ///
     /// Context: any.
     #[inline]
@@ -157,7 +150,7 @@ impl Interrupts {
         self.depth.load(Ordering::Relaxed) >= 0
     }
 
-    /// How many interrupts are being answered now.
+    /// The number of interrupts being handled now.
     ///
     /// Context: any.
     #[must_use]
@@ -176,7 +169,8 @@ impl Interrupts {
         Some(Vector(vector.load(Ordering::Relaxed)))
     }
 
-    /// The vector of the interrupt that the innermost one has interrupted; `None` if that is a thread.
+    /// The vector of the interrupt that the innermost one has interrupted; `None` if that is a
+    /// thread.
     ///
     /// Context: any (in a handler, on this CPU).
     #[must_use]
@@ -186,7 +180,7 @@ impl Interrupts {
         Some(Vector(vector.load(Ordering::Relaxed)))
     }
 
-    /// The most interrupts that have been handled at once.
+    /// The maximum number of interrupts that have been handled at once.
     ///
     /// Context: any.
     #[must_use]
@@ -197,12 +191,12 @@ impl Interrupts {
     }
 }
 
-/// A number of interrupts, as it is kept: less one.
+/// The number of interrupts from a stored number, which is 1 less.
 fn level(depth: &AtomicI32) -> u32 {
     (depth.load(Ordering::Relaxed) + 1).unsigned_abs()
 }
 
-/// All blocks, and what each new one gets.
+/// All per-CPU blocks, and the state that each new one gets.
 struct Shared {
     blocks: Vec<&'static PerCpu>,
     /// Vectors reserved by callers.
@@ -295,13 +289,13 @@ pub(crate) fn free_everywhere() -> VectorSet {
     })
 }
 
-/// Makes `handler` answer `vector` on all CPUs, those to come too, instead of the handler that was
-/// registered before, if there was one. No interrupt goes unhandled meanwhile. The vector is one of
-/// the kernel's own, or reserved: no line gets it.
+/// Registers `handler` for `vector` on all CPUs, including those that come online later. It
+/// replaces a handler registered before; no interrupt is unhandled during the change. The vector is
+/// one of the kernel's own, or reserved: no line gets it.
 ///
 /// # Panics
 ///
-/// If it is neither, or has another kind of handler on a CPU: a bug in the kernel.
+/// If the vector is neither, or has another kind of handler on a CPU: a bug in the kernel.
 pub(crate) fn register(vector: Vector, handler: Handler) {
     let mut shared = SHARED.lock();
     assert!(
@@ -321,7 +315,7 @@ pub(crate) fn register(vector: Vector, handler: Handler) {
         refused = blocks.find(|block| !block.interrupts.install(vector, handler, 0));
     }
     let refused = refused.map(|block| block.id());
-    // The report of a panic may want the list.
+    // Unlocked first, because the panic report may need the list.
     drop(shared);
     assert!(
         refused.is_none(),
@@ -329,7 +323,7 @@ pub(crate) fn register(vector: Vector, handler: Handler) {
     );
 }
 
-/// Takes a block into account: it gets the handlers that all CPUs have.
+/// Adds a per-CPU block: it gets the handlers that all CPUs have.
 pub(crate) fn add_cpu(block: &'static PerCpu) {
     let mut shared = SHARED.lock();
     for vector in shared.reserved {
@@ -351,7 +345,7 @@ pub fn all_cpus() -> Vec<&'static PerCpu> {
     SHARED.lock().blocks.clone()
 }
 
-/// Sets how this CPU's entry code ends interrupts: by the xAPIC's registers at this virtual
+/// Sets how this CPU's entry code ends interrupts: through the xAPIC's registers at this virtual
 /// address, or, with 0, in x2APIC mode.
 pub(crate) fn set_apic_page(page: u64) {
     percpu::current()
@@ -360,7 +354,7 @@ pub(crate) fn set_apic_page(page: u64) {
         .store(page, Ordering::Relaxed);
 }
 
-/// How often an interrupt came on `vector` of the calling CPU without a handler.
+/// The number of interrupts on `vector` of the calling CPU without a handler.
 ///
 /// Context: any.
 #[must_use]
@@ -373,9 +367,9 @@ pub fn unhandled_count(vector: u8) -> u64 {
     }
 }
 
-/// Called for the vectors of [`WITHOUT_EOI`].
+/// Dispatches the vectors of [`WITHOUT_EOI`].
 pub(super) fn dispatch_without_eoi(frame: &TrapFrame) {
-    // The stubs push nothing above 255.
+    // The stubs push only values up to 255.
     let vector = frame.vector as u8;
     let interrupts = &percpu::current().interrupts;
     interrupts.counts[usize::from(vector)].fetch_add(1, Ordering::Relaxed);
@@ -386,7 +380,7 @@ pub(super) fn dispatch_without_eoi(frame: &TrapFrame) {
     if function == interrupt_entry::unhandled() {
         return stray::log_unhandled(vector);
     }
-    // SAFETY: All others in the table are `Handler`s.
+    // SAFETY: All other functions in the table are `Handler`s.
     let handler: Handler = unsafe { fn_cell::from_address(function) };
     handler(context, vector);
 }

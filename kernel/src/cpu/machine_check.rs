@@ -1,4 +1,4 @@
-//! The machine-check registers: switched on, read, and cleared.
+//! The machine-check registers: enabling, reading and clearing.
 
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -27,27 +27,29 @@ const BANK_STRIDE: u32 = 4;
 /// Held while a polled error is taken and cleared.
 static CLEARING: IrqMutex<()> = IrqMutex::new(());
 
-/// What the registers say, or `None` on a processor without them.
+/// The global status, or `None` on a processor without machine-check registers.
 pub(super) fn global_status() -> Option<GlobalStatus> {
     if !Features::get().contains(Features::MCA) {
         return None;
     }
-    // SAFETY: 1. CPUID reports MCA, and with it this register.
+    // SAFETY: CPUID reports MCA, and with it this register.
     Some(GlobalStatus(unsafe { read_msr(MCG_STATUS) }))
 }
 
-/// Has this CPU tell all its errors by #MC, in the order of the SDM (vol. 3B, 17.8). What firmware or an
-/// earlier system has left in the banks outlives a reset: it is logged and cleared, or the first
-/// machine check would be taken for that one. Once on each CPU, its IDT loaded.
+/// Enables the reporting of all errors of this CPU by #MC, in the order of the SDM (vol. 3B, 17.8).
+/// Errors that firmware or an earlier system has left in the banks survive a reset: they are logged
+/// and cleared, otherwise they would be attributed to the first machine check. Called once on each
+/// CPU, after its IDT has been loaded.
 pub(crate) fn set_up() {
     let capabilities = capabilities();
     if capabilities.has_control() {
-        // SAFETY: 1. MCG_CAP says that the register is there. 2. All ones is what the SDM writes.
+        // SAFETY: MCG_CAP reports the register. The SDM prescribes all ones.
         unsafe { write_msr(MCG_CTL, u64::MAX) };
     }
     let signature = cpuid(1, 0).eax;
     for bank in (0..capabilities.banks()).filter(|&bank| is_control_free(bank, signature)) {
-        // SAFETY: 1. The bank is there. 2. The SDM leaves the register to the system, and writes the same.
+        // SAFETY: The bank exists. The SDM leaves the register to the system, and prescribes the
+        // same value.
         unsafe { write_msr(MC0_CTL + bank * BANK_STRIDE, u64::MAX) };
     }
     for (bank, status, _) in banks() {
@@ -60,16 +62,17 @@ pub(crate) fn set_up() {
 
 fn clear_banks() {
     for (bank, _, _) in banks() {
-        // SAFETY: 1. The bank is there. 2. Zeros clear it, and nothing else may be written.
+        // SAFETY: The bank exists. Zeros clear it, and are the only valid value.
         unsafe { write_msr(MC0_STATUS + bank * BANK_STRIDE, 0) };
     }
 }
 
-/// Ends a machine check after which the code goes on, and lets another one come: one that comes before shuts
-/// the processor down (SDM vol. 3B, 17.3.1.2). The errors in the banks are left to [`poll`].
+/// Ends a machine check after which the code continues, and enables the next one: a machine check
+/// before this shuts the processor down (SDM vol. 3B, 17.3.1.2). The errors in the banks are left
+/// to [`poll`].
 pub(super) fn clear_status() {
     if global_status().is_some() {
-        // SAFETY: 1. The register is there. 2. The banks have been read before.
+        // SAFETY: The register exists. The banks have been read before.
         unsafe { write_msr(MCG_STATUS, 0) };
     }
 }
@@ -78,38 +81,38 @@ fn capabilities() -> Capabilities {
     if !Features::get().contains(Features::MCA) {
         return Capabilities(0);
     }
-    // SAFETY: 1. CPUID reports MCA, and with it this register.
+    // SAFETY: CPUID reports MCA, and with it this register.
     Capabilities(unsafe { read_msr(MCG_CAP) })
 }
 
-/// The banks that hold an error: number, status, and the address that belongs to it.
+/// The banks that hold an error: number, status, and its address, if valid.
 fn banks() -> impl Iterator<Item = (u32, BankStatus, Option<u64>)> {
     (0..capabilities().banks()).filter_map(|bank| {
-        // SAFETY: 1. The bank is one of those that MCG_CAP counts.
+        // SAFETY: The bank is one of those that MCG_CAP counts.
         let status = BankStatus(unsafe { read_msr(MC0_STATUS + bank * BANK_STRIDE) });
         let address = status.address_valid().then(|| {
-            // SAFETY: 1. As above; the register exists where ADDRV can be set.
+            // SAFETY: As above; the register exists where ADDRV can be set.
             unsafe { read_msr(MC0_ADDR + bank * BANK_STRIDE) }
         });
         status.valid().then_some((bank, status, address))
     })
 }
 
-/// Banks that are told apart in the counts; what further ones record counts for the last.
+/// Number of banks with separate counts; errors in further banks are counted for the last one.
 pub(crate) const BANKS: usize = 32;
 
-/// Errors that are logged at once, and the time after which another one is, in nanoseconds.
+/// Maximum number of errors logged at once, and the time between later ones, in nanoseconds.
 const BURST: u32 = 10;
 const INTERVAL: u64 = 60_000_000_000;
 
 static LIMIT: IrqMutex<RateLimit> = IrqMutex::new(RateLimit::new(BURST, INTERVAL));
 
-/// The errors of a CPU that polling found: corrected ones, those that need no action, and those that were
-/// not enabled.
+/// The errors that polling has found on a CPU: corrected ones, those that need no action, and those
+/// that were not enabled.
 #[derive(Debug)]
 pub struct Polled {
     counts: [AtomicU64; BANKS],
-    /// The last one's `IA32_MCi_STATUS`.
+    /// The `IA32_MCi_STATUS` of the last error.
     last: [AtomicU64; BANKS],
 }
 
@@ -121,7 +124,7 @@ impl Polled {
         }
     }
 
-    /// The banks in which errors were found: number, how many, and the last one. Context: any.
+    /// The banks in which errors were found: number, error count, and last status. Context: any.
     pub fn banks(&self) -> impl Iterator<Item = (usize, u64, BankStatus)> {
         let banks = self.counts.iter().zip(&self.last).enumerate();
         let banks = banks.map(|(bank, (count, last))| {
@@ -138,8 +141,8 @@ impl Polled {
     }
 }
 
-/// Reads this CPU's banks, and logs, counts and clears the errors that no machine check signals (SDM
-/// vol. 3B, 17.9.3). The log is limited to a few errors and one per minute after that.
+/// Reads this CPU's banks, and logs, counts and clears the errors that no machine check signals
+/// (SDM vol. 3B, 17.9.3). The log is limited to a few errors and one per minute after that.
 ///
 /// Context: any but NMI (on the CPU whose banks are read).
 pub fn poll() {
@@ -149,15 +152,16 @@ pub fn poll() {
         if !status.is_for_polling(recovery) {
             continue;
         }
-        // CPUs may share a bank, and are polled at the same times: one of them takes the error.
+        // CPUs may share a bank, and are polled at the same times: only one of them counts the
+        // error.
         let clearing = CLEARING.lock();
-        // SAFETY: the bank is there.
+        // SAFETY: the bank exists.
         if unsafe { read_msr(MC0_STATUS + bank * BANK_STRIDE) } != status.0 {
             continue;
         }
         cpu.polled.note(bank, status);
-        // SAFETY: 1. The bank is there. 2. Zeros clear it, and nothing else may be written. An error that
-        // came since the read is lost, or has set OVER before.
+        // SAFETY: The bank exists. Zeros clear it, and are the only valid value. An error that was
+        // recorded since the read is lost, or has set OVER before.
         unsafe { write_msr(MC0_STATUS + bank * BANK_STRIDE, 0) };
         drop(clearing);
         let allowed = LIMIT.lock().allow(time::nanoseconds());
@@ -169,7 +173,7 @@ pub fn poll() {
 
 fn log(bank: u32, status: BankStatus, address: Option<u64>, severity: Severity, suppressed: u64) {
     let mut text = ArrayString::<128>::new();
-    // What is too long is cut.
+    // A text that is too long is truncated.
     if let Some(address) = address {
         let _ = write!(text, ", at physical address {address:#x}");
     }
@@ -182,8 +186,8 @@ fn log(bank: u32, status: BankStatus, address: Option<u64>, severity: Severity, 
     log::warn!("machine check: bank {bank}: {severity} error: {status}{text}");
 }
 
-/// Whether the interrupted code can go on: the processor says that its state is valid, and every error
-/// is one that polling handles.
+/// Whether the interrupted code can continue: the processor reports that its state is valid, and
+/// every error is one that polling handles.
 pub(super) fn is_survivable() -> bool {
     let recovery = capabilities().has_recovery();
     global_status().is_some_and(GlobalStatus::restart_ip_valid)

@@ -1,8 +1,9 @@
-//! The stubs of three vectors and of #UD, which jump where a word of memory says: by default to the code that all
-//! others have. Benchmarks lead them to other entry code, to measure both in the same boot.
+//! The redirectable stubs of three vectors and of #UD, which jump to an address in memory: by
+//! default to the common entry code. Benchmarks redirect them to other entry code, to measure both
+//! in the same boot.
 //!
-//! Only with the feature `bench`: the words are writable, and an attacker who changes one executes code in the
-//! kernel.
+//! Only with the feature `bench`: the addresses are writable, and an attacker who changes one
+//! executes code in the kernel.
 
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -53,13 +54,13 @@ unsafe extern "C" {
     static entry_measured: [AtomicU64; MEASURED.len() + 1];
 }
 
-/// The default code of the stubs of the [`MEASURED`] vectors, and after them [`UNDEFINED`]'s.
+/// The default code of the stubs of the [`MEASURED`] vectors, followed by that of [`UNDEFINED`].
 ///
 /// Context: any.
 ///
 /// # Panics
 ///
-/// If there is no stub of this index.
+/// If there is no stub with this index.
 #[must_use]
 pub fn ordinary(index: usize) -> u64 {
     let own = [
@@ -71,19 +72,20 @@ pub fn ordinary(index: usize) -> u64 {
     own[index] as u64
 }
 
-/// Leads the stub of a [`MEASURED`] vector, or after them [`UNDEFINED`]'s, to the code at an address, on all CPUs.
+/// Redirects the stub of a [`MEASURED`] vector, or with the next index that of [`UNDEFINED`], to
+/// the code at an address, on all CPUs.
 ///
 /// Context: any.
 ///
 /// # Panics
 ///
-/// If there is no stub of this index.
+/// If there is no stub with this index.
 ///
 /// # Safety
 ///
-/// The code must do all that an interrupt's entry does, for whatever it may interrupt.
+/// The code must perform the complete interrupt entry, for any code that it may interrupt.
 pub unsafe fn set_measured(index: usize, code: u64) {
-    // SAFETY: The words are there, and only used as atomics and by the stubs.
+    // SAFETY: The words exist, and are only accessed as atomics and by the stubs.
     let words = unsafe { &entry_measured };
     words[index].store(code, Ordering::SeqCst);
 }

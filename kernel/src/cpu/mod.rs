@@ -1,10 +1,10 @@
-//! One processor: its descriptor tables, its stacks, its exceptions.
+//! The state of one processor: its descriptor tables, its stacks, its exceptions.
 //!
-//! All CPUs share one IDT, whose page is read-only before a second CPU loads it. Each has
-//! its own GDT, TSS and stacks. #DF, NMI, #MC and #DB run on IST stacks of their own, because
-//! they may strike while the stack is unusable or its pointer is not the kernel's; nothing else
-//! does, because a second delivery through the same IST entry starts at the same top and
-//! overwrites the first.
+//! All CPUs share one IDT, whose page is read-only before a second CPU loads it. Each has its own
+//! GDT, TSS and stacks. #DF, NMI, #MC and #DB run on IST stacks of their own, because they may
+//! occur while the stack is unusable or its pointer is not the kernel's. No other vector uses the
+//! IST, because a second delivery through the same IST entry starts at the same top and overwrites
+//! the first.
 
 pub mod context;
 pub mod ending;
@@ -37,7 +37,7 @@ pub use percpu::{PerCpu, current};
 ///
 /// Once, on the boot CPU, before any lock is taken.
 pub(crate) unsafe fn use_boot_block() {
-    // SAFETY: 1. Passed on to the caller.
+    // SAFETY: The caller guarantees it.
     unsafe { percpu::boot_cpu().install() };
 }
 
@@ -47,13 +47,14 @@ pub(crate) unsafe fn use_boot_block() {
 ///
 /// Once, on the boot CPU, interrupts off.
 pub(crate) unsafe fn init_boot_cpu() {
-    // SAFETY: 1. Interrupts are off. 2. The loaders' page tables have WP and NX semantics already:
-    // the image's sections are mapped with at least the rights they need.
+    // SAFETY: Interrupts are off. The loaders' page tables have WP and NX semantics already: the
+    // image's sections are mapped with at least the rights they need.
     unsafe { control::set_up() };
     let cpu = percpu::boot_cpu();
-    // SAFETY: 1. The block is this CPU's own, for good. 2. Nothing refers to its tables yet.
+    // SAFETY: The block belongs to this CPU permanently. Nothing refers to its tables yet.
     unsafe { segments::load(cpu, percpu::EARLY_EXCEPTION_STACK.top()) };
-    // SAFETY: 1. Nobody else uses the table yet. 2. It is writable: the loader's tables map it so.
+    // SAFETY: No other code uses the table yet. It is writable, because the loader's tables map it
+    // so.
     unsafe { idt::fill() };
     idt::load();
 }
@@ -64,17 +65,17 @@ pub(crate) unsafe fn init_boot_cpu() {
 ///
 /// Once on each AP, with its own block, interrupts off.
 pub(crate) unsafe fn init_ap(cpu: &'static PerCpu) {
-    // SAFETY: 1. Interrupts are off, and the page tables are the kernel's own.
+    // SAFETY: Interrupts are off, and the page tables are the kernel's own.
     unsafe { control::set_up() };
-    // SAFETY: 1. Passed on to the caller.
+    // SAFETY: The caller guarantees it.
     unsafe { segments::load(cpu, stack_range(cpu.id(), StackKind::DoubleFault).end) };
-    // SAFETY: 1. Passed on to the caller. 2. No exception has come yet.
+    // SAFETY: The caller guarantees it. No exception has occurred yet.
     unsafe { use_own_stacks() };
     idt::load();
     machine_check::set_up();
 }
 
-/// Gives this CPU the exception stacks and the interrupt stack that `memory::stacks` mapped for it.
+/// Sets the exception stacks and the interrupt stack that `memory::stacks` mapped for this CPU.
 ///
 /// # Safety
 ///
@@ -84,7 +85,7 @@ pub(crate) unsafe fn use_own_stacks() {
     for kind in StackKind::ALL {
         let top = stack_range(cpu.id(), kind).end;
         if let Some(ist) = kind.ist() {
-            // SAFETY: 1. Passed on to the caller. 2. The processor reads the TSS at each delivery.
+            // SAFETY: The caller guarantees it. The processor reads the TSS at each delivery.
             unsafe { segments::set_exception_stack(cpu, ist, top) };
         }
         if kind == StackKind::Interrupt {
@@ -93,13 +94,13 @@ pub(crate) unsafe fn use_own_stacks() {
     }
 }
 
-/// Goes on with `next` on this CPU's thread stack and never returns.
+/// Continues with `next` on this CPU's thread stack and never returns.
 ///
 /// # Safety
 ///
 /// The stack must be mapped and unused.
 pub(crate) unsafe fn continue_on_thread_stack(next: extern "C" fn() -> !) -> ! {
     let top = stack_range(current().id(), StackKind::Thread).end;
-    // SAFETY: 1. Passed on to the caller. 2. `next` never returns to the stack that is left.
+    // SAFETY: The caller guarantees it. `next` never returns to the previous stack.
     unsafe { entry::switch_stack(top, next) }
 }

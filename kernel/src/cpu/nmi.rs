@@ -1,8 +1,8 @@
-//! What a CPU does on an NMI: what it was asked to, and then it goes on.
+//! The NMI handler: it executes the CPU's pending requests and returns.
 //!
-//! The handler may interrupt anything, code that holds locks too. So it takes none, allocates
-//! nothing and prints nothing; only an NMI that nobody asked for is reported. The entry code sees to
-//! it that the handler never runs inside itself: see [`super::entry`].
+//! The handler may interrupt any code, including code that holds locks. So it takes no locks,
+//! allocates nothing and prints nothing; only an NMI without a request is reported. The entry code
+//! ensures that the handler never runs inside itself: see [`super::entry`].
 
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -19,31 +19,31 @@ use crate::time;
 /// The vector of NMI.
 pub(super) const VECTOR: u8 = 2;
 
-/// A function that a CPU can be made to call in its NMI handler: with all interrupts off, and
-/// perhaps in the middle of anything. It must take no lock.
+/// A function that a CPU can be made to call in its NMI handler: with all interrupts disabled, and
+/// between any two instructions of other code. It must take no lock.
 pub type Function = extern "C" fn(argument: usize);
 
-/// A CPU's NMIs.
+/// The NMI state of a CPU.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Nmi {
-    /// How many have been delivered. The entry code's.
+    /// The number of delivered NMIs. Written by the entry code.
     pub(super) count: AtomicU64,
-    /// How many of them while the handler ran. The entry code's.
+    /// The number of NMIs delivered while the handler ran. Written by the entry code.
     pub(super) nested: AtomicU64,
     requests: Requests,
     call: Call,
-    /// How often each of `Cause::ALL` was asked for.
+    /// The number of requests for each of `Cause::ALL`.
     causes: [AtomicU64; Cause::ALL.len()],
     late: AtomicU64,
     unknown: AtomicU64,
-    /// Unknown ones since the last report.
+    /// The number of unknown NMIs since the last report.
     unreported: AtomicU64,
-    /// When that ended, in nanoseconds.
+    /// The time at which the last report ended, in nanoseconds.
     last_report: AtomicU64,
 }
 
-/// The function to call. One at a time.
+/// A request for a call of a function. Only one may be pending.
 #[derive(Debug)]
 struct Call {
     busy: AtomicBool,
@@ -52,18 +52,18 @@ struct Call {
     argument: AtomicUsize,
 }
 
-/// How many NMIs a CPU has had.
+/// The NMI counts of a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
     /// Delivered by the processor.
     pub delivered: u64,
     /// Of these, delivered while the handler of another ran.
     pub nested: u64,
-    /// What they were for, in the order of [`Cause::ALL`]. One NMI can be for several.
+    /// Their causes, in the order of [`Cause::ALL`]. One NMI can have several.
     pub causes: [u64; Cause::ALL.len()],
-    /// Those whose causes an earlier one took.
+    /// Those whose causes an earlier NMI has handled.
     pub late: u64,
-    /// Those that nobody in the kernel asked for.
+    /// Those that the kernel has not requested.
     pub unknown: u64,
 }
 
@@ -86,13 +86,13 @@ impl Nmi {
         }
     }
 
-    /// Asks for `cause`; the NMI is to be sent after it. Any CPU.
+    /// Posts a request for `cause`; the caller must then send the NMI. Any CPU.
     pub(crate) fn ask(&self, cause: Cause) {
         self.requests.ask(cause);
     }
 
-    /// Asks for a call of `function`; the NMI is to be sent after it. Any CPU. Returns whether it could
-    /// be asked for: another one may be on its way.
+    /// Posts a request for a call of `function`; the caller must then send the NMI. Any CPU.
+    /// Returns whether it was posted; false if another call is pending.
     pub(crate) fn ask_call(&self, function: Function, argument: usize) -> bool {
         if self.call.busy.swap(true, Ordering::Acquire) {
             return false;
@@ -103,7 +103,7 @@ impl Nmi {
         true
     }
 
-    /// How many there have been. Any CPU; those that are being handled may be counted in part.
+    /// The NMI counts. Any CPU; an NMI that is being handled may be counted in part.
     ///
     /// Context: any.
     #[must_use]
@@ -118,7 +118,7 @@ impl Nmi {
         }
     }
 
-    /// Whether an unknown NMI is reported, which has been counted. In the handler.
+    /// Whether to report an unknown NMI, which has been counted. In the handler.
     fn is_reported(&self) -> bool {
         let unknown = self.unknown.load(Ordering::Relaxed);
         let last = self.last_report.load(Ordering::Relaxed);
@@ -129,7 +129,7 @@ impl Nmi {
         reported
     }
 
-    /// Writes what a report says of the source, once NMIs have been too many to report each.
+    /// Writes the number of unreported NMIs, if the unknown NMIs are too many to report each.
     pub(super) fn write(&self, out: &mut dyn Write) -> fmt::Result {
         if self.unknown.load(Ordering::Relaxed) < BURST {
             return Ok(());
@@ -143,13 +143,13 @@ impl Nmi {
         )
     }
 
-    /// A report has ended. In the handler.
+    /// Records the end of a report. In the handler.
     pub(super) fn end_report(&self) {
         self.last_report
             .store(time::nanoseconds(), Ordering::Relaxed);
     }
 
-    /// Makes the call that is asked for.
+    /// Makes the requested call.
     fn make_call(&self) {
         let call = &self.call;
         let Some(function) = call.function.replace(None) else {
@@ -161,12 +161,12 @@ impl Nmi {
     }
 }
 
-/// Counts; only on the CPU that the counter belongs to, in its NMI handler.
+/// Increments a counter. Only on the CPU to which the counter belongs, in its NMI handler.
 fn count(counter: &AtomicU64) {
     counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
-/// Answers an NMI. Returns whether that was all; otherwise it is one to report.
+/// Handles an NMI. Returns false if the NMI must be reported.
 pub(super) fn answer(cpu: &PerCpu, frame: &TrapFrame) -> bool {
     let nmi = &cpu.nmi;
     match nmi.requests.take(time::nanoseconds()) {
@@ -180,7 +180,7 @@ pub(super) fn answer(cpu: &PerCpu, frame: &TrapFrame) -> bool {
         }
         Sort::Unknown => {
             count(&nmi.unknown);
-            // A report that it interrupts must go on; then the counter has to do.
+            // A report that it interrupts must continue; then the NMI is only counted.
             if cpu.reports() > 0 {
                 count(&nmi.unreported);
                 return true;

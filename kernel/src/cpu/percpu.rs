@@ -1,4 +1,4 @@
-//! What each CPU has to itself, found through its GS base.
+//! The per-CPU block, found through the CPU's GS base.
 
 use core::arch::asm;
 use core::cell::UnsafeCell;
@@ -26,22 +26,49 @@ use x86_64::structures::tss::TaskStateSegment;
 /// Null, kernel code and data, user data and code, and the two halves of the TSS descriptor.
 pub(super) const GDT_ENTRIES: usize = 8;
 
-/// Calls that nobody waits for which one CPU may have.
+/// Maximum number of pending asynchronous calls of one CPU.
 pub const CALLS: usize = 64;
 
-/// Pieces of deferred work that may wait on one CPU.
+/// Maximum number of pending deferred work items of one CPU.
 pub const WORK: usize = 128;
 
-/// The value for no nesting depth.
+/// Vectors with a fixed use on all CPUs: the classes 14 and 15, software interrupts, and those that
+/// the kernel's own demonstrations use. Class 2 belongs to the 8259As' spurious interrupts and
+/// deferred work.
+pub(super) const FIXED: VectorSet = {
+    let mut fixed = VectorSet::range(Vector(0x20), Vector(0x2f))
+        .with(VectorSet::range(Vector(0xe0), Vector(0xff)));
+    let [measured, compared, _] = interrupts::MEASURED;
+    let singles = [
+        0x51,
+        0x52,
+        interrupts::SOFTWARE,
+        0x91,
+        0x92,
+        0xd0,
+        0xd1,
+        0xd8,
+        measured,
+        compared,
+    ];
+    let mut index = 0;
+    while index < singles.len() {
+        fixed.insert(Vector(singles[index]));
+        index += 1;
+    }
+    fixed
+};
+
+/// The value of `serves_at` outside a called function.
 pub(crate) const NOT_SERVING: u32 = u32::MAX;
 
 /// The states of a CPU's mailbox for jobs.
 pub(crate) mod mailbox_state {
-    /// The thread is occupied; no job is accepted.
+    /// The thread is busy; no job is accepted.
     pub(crate) const CLOSED: u32 = 0;
     /// A job is accepted.
     pub(crate) const OPEN: u32 = 1;
-    /// Another CPU has reserved it, or a job is waiting.
+    /// Another CPU has reserved the mailbox, or a job is pending.
     pub(crate) const TAKEN: u32 = 2;
     /// A job is running.
     pub(crate) const RUNNING: u32 = 3;
@@ -68,30 +95,30 @@ impl Assignment {
     }
 }
 
-/// A chain of calls that an NMI has noted for another CPU.
+/// The call chain that an NMI handler has recorded for another CPU.
 #[derive(Debug)]
 pub(crate) struct Trace {
-    /// Set while another CPU is asking.
+    /// Set while another CPU has a request in progress.
     pub(crate) taken: AtomicBool,
-    /// How many of the calls are noted; stored last. 0 until then.
+    /// The number of recorded calls; stored last. 0 until then.
     pub(crate) length: AtomicUsize,
     pub(crate) calls: [AtomicU64; backtrace::LIMIT],
 }
 
-/// Work that has been put off; see `deferred`.
+/// Deferred work; see `deferred`.
 #[derive(Debug)]
 pub(crate) struct Deferred {
     pub(crate) queue: Queue<WORK>,
     /// 0, or the address of the work that first found the queue full.
     pub(crate) refused: AtomicUsize,
-    /// Whether the CPU has said so.
+    /// Whether the CPU has logged it.
     pub(crate) is_reported: AtomicBool,
 }
 
-/// A sign of life; see `timer::watchdog`.
+/// The heartbeat of a CPU; see `timer::watchdog`.
 #[derive(Debug)]
 pub(crate) struct Heart {
-    /// When it last beat, in nanoseconds; 0 if it does not beat.
+    /// The time of the last heartbeat, in nanoseconds; 0 if there are no heartbeats.
     pub(crate) last: AtomicU64,
     /// Whether the CPU has been reported as stuck.
     pub(crate) stuck: AtomicBool,
@@ -102,7 +129,7 @@ pub(crate) struct Heart {
     /// Whether the CPU has been reported for a soft lockup: stuck in handlers, or not running its
     /// thread.
     pub(crate) soft: AtomicBool,
-    /// Whether deferred work that shows that it runs is pending.
+    /// Whether the deferred work that shows that deferred work runs is pending.
     pub(crate) is_asked: AtomicBool,
 }
 
@@ -134,7 +161,7 @@ impl Exchange {
     }
 }
 
-/// The block that the GS base of its CPU points at.
+/// The per-CPU block, to which the GS base of its CPU points.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct PerCpu {
@@ -143,7 +170,7 @@ pub struct PerCpu {
     /// The state of its `IrqMutex`es and sections with interrupts disabled.
     pub(crate) locks: Local,
     id: u32,
-    /// The nesting depth at which the CPU runs a called function without an interrupt, or
+    /// The nesting depth at which the CPU runs a called function outside the call interrupt, or
     /// [`NOT_SERVING`]; see `ipi::wait`.
     pub(crate) serves_at: AtomicU32,
     /// The innermost wait for a ceiling lock; null if there is none, and in release builds.
@@ -152,29 +179,29 @@ pub struct PerCpu {
     pub(crate) raised: Stack,
     /// Depth of fault reports being printed; above 1, a report has faulted itself.
     reports: AtomicU32,
-    /// How it ends.
+    /// Its panic-stop state.
     pub(super) end: End,
-    /// What the CPU is asked to do; see `ipi::jobs`.
+    /// Its mailbox for jobs; see `ipi::jobs`.
     pub(crate) job: Assignment,
-    /// What it was doing when another CPU last asked; see `ipi::nmi`.
+    /// Its last backtrace for another CPU; see `ipi::nmi`.
     pub(crate) trace: Trace,
-    /// What it is asked by NMI; see `cpu::nmi`.
+    /// Its NMI requests and counts; see `cpu::nmi`.
     pub nmi: Nmi,
-    /// Calls that other CPUs want of it; see `ipi::call`.
+    /// Its mailbox for calls from other CPUs; see `ipi::call`.
     pub(crate) calls: Mailbox<CALLS>,
-    /// How far it has read the board of what all are called for.
+    /// Its cursor in the broadcast ring of calls to all CPUs.
     pub(crate) reader: Reader,
-    /// Work that it has put off; see `deferred`.
+    /// Its deferred work; see `deferred`.
     pub(crate) deferred: Deferred,
-    /// Its vectors: which belong to somebody. Nothing on an interrupt's way looks at it.
+    /// The allocator of its vectors. The interrupt path does not use it.
     pub(crate) vectors: IrqMutex<Allocator>,
-    /// Its heart, which other CPUs watch.
+    /// Its heartbeat, which other CPUs check.
     pub(crate) heart: Heart,
-    /// How long it has held interrupts back.
+    /// Its longest IRQs-off and raised-priority sections.
     pub stretches: Stretches,
-    /// What has come to it uncalled.
+    /// Its spurious and unhandled interrupt counts.
     pub strays: Strays,
-    /// Its interrupts.
+    /// Its interrupt table and counts.
     pub interrupts: Interrupts,
     /// Messages of the synchronisation of its time-stamp counter.
     pub(crate) tsc: Exchange,
@@ -186,13 +213,13 @@ pub struct PerCpu {
 
 const _: () = assert!(core::mem::offset_of!(PerCpu, locks) == sync::LOCAL_OFFSET);
 
-// SAFETY: 1. GDT, TSS and `this` are written only by `segments`, on the CPU they belong to, when its
-// code is not using them; others never touch them. 2. The note of `end` is read only when it is not
-// written any more. 3. The rest is atomic or constant.
+// SAFETY: GDT, TSS and `this` are written only by `segments`, on the CPU to which they belong,
+// while its code does not use them; other CPUs never access them. The note of `end` is read only
+// after its last write. The rest is atomic or constant.
 unsafe impl Sync for PerCpu {}
 
 impl PerCpu {
-    /// The block of CPU number `id`, its tables still empty.
+    /// The block of CPU number `id`, with empty tables.
     #[must_use]
     pub(crate) const fn new(id: u32) -> Self {
         Self {
@@ -256,7 +283,7 @@ impl PerCpu {
         self.locks.in_nmi()
     }
 
-    /// Whether an NMI has come while the handler of another one was active, which will then run
+    /// Whether an NMI has arrived while the handler of another one was active, which will then run
     /// again.
     ///
     /// Context: any.
@@ -265,7 +292,7 @@ impl PerCpu {
         self.locks.nmi_state.load(Ordering::Relaxed) == 2
     }
 
-    /// Number of the CPU; 0 is the one that booted.
+    /// The number of the CPU; 0 is the boot CPU.
     ///
     /// Context: any.
     #[must_use]
@@ -273,17 +300,17 @@ impl PerCpu {
         self.id
     }
 
-    /// Marks the start of a fault report; returns how many there are now, 1 at the first.
+    /// Records the start of a fault report. Returns the number of active reports, 1 for the first.
     pub(super) fn enter_report(&self) -> u32 {
         self.reports.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// How many fault reports are being printed.
+    /// The number of fault reports being printed.
     pub(super) fn reports(&self) -> u32 {
         self.reports.load(Ordering::Relaxed)
     }
 
-    /// Marks the end of a report after which the CPU goes on.
+    /// Records the end of a report after which the CPU continues.
     pub(super) fn leave_report(&self) {
         self.reports.fetch_sub(1, Ordering::Relaxed);
     }
@@ -295,7 +322,7 @@ impl PerCpu {
     /// On the CPU to which the block belongs, before it calls [`current`], and again after loading
     /// a selector has cleared the GS base.
     pub(super) unsafe fn install(&'static self) {
-        // SAFETY: 1. Nobody reads it before the GS base leads here.
+        // SAFETY: The field is not read before the GS base points to this block.
         unsafe { *self.this.get() = self };
         x86_64::registers::model_specific::GsBase::write(x86_64::VirtAddr::from_ptr(self));
     }
@@ -317,22 +344,22 @@ pub(super) fn boot_cpu() -> &'static PerCpu {
 #[must_use]
 pub fn current() -> &'static PerCpu {
     let this: *const PerCpu;
-    // SAFETY: 1. GS points to this CPU's block from `install` on, and its first field to itself.
+    // SAFETY: GS points to this CPU's block from `install` on, and its first field to itself.
     unsafe {
         asm!("mov {}, gs:[0]", out(reg) this, options(nostack, pure, readonly, preserves_flags));
     }
-    // SAFETY: 1. Blocks live for ever. 2. All of a block is either constant or safely shared.
+    // SAFETY: Blocks live forever. All fields of a block are constant or may be shared.
     unsafe { &*this }
 }
 
-/// A small stack for exceptions in the first steps of booting, before stacks can be mapped.
+/// A small stack for exceptions early in the boot, before stacks can be mapped.
 #[repr(C, align(4096))]
 pub(super) struct EarlyStack(UnsafeCell<[u8; EARLY_STACK_SIZE]>);
 
 // A report needs about half of this.
 const EARLY_STACK_SIZE: usize = 16 * 1024;
 
-// SAFETY: 1. Only the processor uses it, through the TSS.
+// SAFETY: Only the processor uses it, through the TSS.
 unsafe impl Sync for EarlyStack {}
 
 impl EarlyStack {
@@ -342,6 +369,7 @@ impl EarlyStack {
     }
 }
 
-/// The boot CPU's early exception stack. Shared by all four: none of them is survived then.
+/// The boot CPU's early exception stack. All four IST entries share it, because each of these
+/// exceptions is fatal at that time.
 pub(super) static EARLY_EXCEPTION_STACK: EarlyStack =
     EarlyStack(UnsafeCell::new([0; EARLY_STACK_SIZE]));

@@ -1,7 +1,7 @@
-//! Accesses that may fault, and then only say so.
+//! Probing accesses, which return a failure if they fault.
 //!
-//! A page fault in one of the two instructions here continues at a place that returns the failure. It
-//! is for addresses of which nobody knows whether they are mapped, and for tests of the mapping.
+//! A page fault in one of the two access instructions here continues at code that returns the
+//! failure. The functions are for addresses that may be unmapped, and for tests of the mapping.
 
 use core::arch::global_asm;
 
@@ -43,47 +43,48 @@ unsafe extern "C" {
     static probe_failed: u8;
 }
 
-/// The 8 bytes at `address`; `None` if they are not mapped. Any context but NMI and #MC, whose stacks a
-/// fault must not leave by IRET.
+/// Reads the 8 bytes at `address`; `None` if they are not mapped. NMI and #MC handlers must not
+/// call it, because the IRET of a fault would unblock further NMIs.
 ///
 /// Context: any but NMI.
 ///
 /// # Safety
 ///
-/// If it is mapped, reading there must have no effect.
+/// If the address is mapped, a read there must have no side effect.
 #[must_use]
 pub unsafe fn read(address: u64) -> Option<u64> {
     let mut value = 0;
-    // SAFETY: 1. A fault of the access itself is caught. 2. The rest is the caller's to know.
+    // SAFETY: A fault of the access itself is handled. The caller guarantees the rest.
     unsafe { probe_read(address, &raw mut value) }.then_some(value)
 }
 
-/// Writes 8 bytes to `address`. Returns whether they are mapped so that this is allowed. Any context
-/// but NMI and #MC.
+/// Writes 8 bytes to `address`. Returns whether the address is mapped as writable. NMI and #MC
+/// handlers must not call it.
 ///
 /// Context: any but NMI.
 ///
 /// # Safety
 ///
-/// If it is mapped for writing, the memory must be the caller's to write.
+/// If the address is mapped as writable, the memory must belong to the caller.
 #[must_use]
 pub unsafe fn write(address: u64, value: u64) -> bool {
-    // SAFETY: 1. A fault of the access itself is caught. 2. The rest is the caller's to know.
+    // SAFETY: A fault of the access itself is handled. The caller guarantees the rest.
     unsafe { probe_write(address, value) }
 }
 
-/// Executes an undefined instruction, and goes on: for measuring what an exception costs. Any context but
-/// NMI and #MC.
+/// Executes an undefined instruction, and returns: for measuring the cost of an exception. NMI and
+/// #MC handlers must not call it.
 ///
 /// Context: any but NMI.
 #[cfg(feature = "bench")]
 #[inline]
 pub fn undefined() {
-    // SAFETY: 1. The fault is caught.
+    // SAFETY: The fault is handled.
     let _ = unsafe { probe_undefined() };
 }
 
-/// Lets a fault of one of the accesses go on where it is reported. Returns whether it was one.
+/// Redirects a fault of one of the accesses to the code that returns the failure. Returns whether
+/// the fault was one of these.
 pub(super) fn recover(frame: &mut TrapFrame) -> bool {
     let accesses = [
         #[cfg(feature = "bench")]

@@ -1,7 +1,7 @@
-//! The one readable report that a fault or panic leaves.
+//! The report of a fault or panic.
 //!
-//! It takes no lock that the faulting code may hold for ever, allocates nothing, and reads only
-//! memory that the page tables map. If it faults itself, a shorter one says so.
+//! It takes no lock that the faulting code may hold forever, allocates nothing, and reads only
+//! memory that the page tables map. If the report itself faults, a shorter one says so.
 
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
@@ -30,7 +30,7 @@ const DOUBLE_FAULT: u8 = 8;
 const PAGE_FAULT: u8 = 14;
 const MACHINE_CHECK: u8 = 18;
 
-/// Reports the exception that `frame` holds, after which the interrupted code goes on.
+/// Reports the exception in `frame`, after which the interrupted code continues.
 pub(super) fn exception(cpu: &PerCpu, frame: &TrapFrame) {
     match console::seize(|| !ending::is_elsewhere()) {
         // A console never reports an error.
@@ -39,8 +39,8 @@ pub(super) fn exception(cpu: &PerCpu, frame: &TrapFrame) {
     }
 }
 
-/// Reports the exception that `frame` holds, and stops the kernel. The CPU may be reporting already:
-/// then it says that its report has failed.
+/// Reports the exception in `frame`, and stops the kernel. If the CPU is already reporting, it
+/// reports that its report has failed.
 pub(super) fn fatal_exception(cpu: &PerCpu, frame: &TrapFrame) -> ! {
     let vector = frame.vector as u8;
     let (mnemonic, name) = exception::exception(vector).map_or(("interrupt", ""), |exception| {
@@ -80,7 +80,7 @@ pub(crate) fn panic(info: &PanicInfo<'_>) -> ! {
     })
 }
 
-/// A panic in one line.
+/// A panic message in one line.
 struct Short<'a>(&'a PanicInfo<'a>);
 
 impl fmt::Display for Short<'_> {
@@ -93,9 +93,9 @@ impl fmt::Display for Short<'_> {
     }
 }
 
-/// The end of the kernel on `cpu`: lets it `write` a report, if it is the first to come here, and what
-/// has become of the others; else leaves a `note` for the one that was. `write` is told whether
-/// the CPU was reporting already.
+/// Runs the panic stop on `cpu`: the first CPU calls `write` for a report, and adds the states of
+/// the others; any other CPU leaves a `note` for the first one. The argument of `write` is whether
+/// the CPU was already reporting.
 fn end(
     cpu: &PerCpu,
     note: fmt::Arguments<'_>,
@@ -123,7 +123,7 @@ fn end(
     stop()
 }
 
-/// The console, as soon as it can be had.
+/// Takes the console as soon as it is available.
 pub(crate) fn take_console() -> console::Report {
     loop {
         if let Some(report) = console::seize(|| true) {
@@ -132,8 +132,8 @@ pub(crate) fn take_console() -> console::Report {
     }
 }
 
-/// Stops the kernel after a report: says so below it, and QEMU ends with the status that
-/// says so too; a machine that cannot end itself halts.
+/// Stops the kernel after a report: prints a last line, and exits QEMU with the status for a fatal
+/// error; a machine that cannot exit halts.
 pub(crate) fn stop() -> ! {
     let _ = rule(
         &mut take_console(),
@@ -190,7 +190,7 @@ fn write_exception(out: &mut dyn Write, cpu: &PerCpu, frame: &TrapFrame) -> fmt:
     write_backtrace(out, frame.rip, frame.rbp, frame.rsp)
 }
 
-/// An address, said in words; within the kernel image, with its section.
+/// An address with its description; within the kernel image, with its section.
 struct Address(u64);
 
 impl fmt::Display for Address {
@@ -205,7 +205,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// Says which stack was in use, and how full it was.
+/// Writes which stack was in use, and how full it was.
 fn write_stack_use(out: &mut dyn Write, rsp: u64) -> fmt::Result {
     // RSP may be exactly the top of an empty stack, which is the next slot's address.
     let place = layout::describe(rsp.wrapping_sub(1));
@@ -248,7 +248,7 @@ fn cr3() -> u64 {
     frame.start_address().as_u64() | u64::from(flags)
 }
 
-/// Writes the chain of calls: `rip`, then the return addresses that the frame pointers lead to.
+/// Writes the backtrace: `rip`, then the return addresses found through the frame pointers.
 fn write_backtrace(out: &mut dyn Write, rip: u64, rbp: u64, rsp: u64) -> fmt::Result {
     writeln!(out, "  backtrace")?;
     let stack = stack_around(rsp);
@@ -268,8 +268,8 @@ fn write_backtrace(out: &mut dyn Write, rip: u64, rbp: u64, rsp: u64) -> fmt::Re
     }
 }
 
-/// Notes the chain of calls that `frame` interrupted, for another CPU to print: an NMI must not wait
-/// for the console, which the code it interrupts may hold.
+/// Records the call chain that `frame` interrupted, for another CPU to print: an NMI handler must
+/// not wait for the console, which the interrupted code may hold.
 pub(super) fn capture(cpu: &PerCpu, frame: &TrapFrame) {
     let stack = stack_around(frame.rsp);
     let on_stack = |address: u64| stack.contains(&address);
@@ -309,14 +309,14 @@ pub(super) fn read(address: u64) -> Option<u64> {
     {
         return None;
     }
-    // SAFETY: 1. Both ends are mapped and in one page, because the address is aligned.
+    // SAFETY: Both ends are mapped and in one page, because the address is aligned.
     Some(unsafe { (address as *const u64).read_volatile() })
 }
 
 /// Writes `title` in a line of the report's width.
 fn rule(out: &mut dyn Write, title: fmt::Arguments<'_>) -> fmt::Result {
     let mut line = arrayvec::ArrayString::<96>::new();
-    // A title that is too long is cut: the rest of the report matters more.
+    // A title that is too long is truncated: the rest of the report matters more.
     let _ = write!(line, "#### {title} ");
     writeln!(out, "{line:#<78}")
 }

@@ -1,11 +1,11 @@
-//! Interrupts that nobody sent or nobody answers, counted; and which of them take no EOI.
+//! Spurious and unhandled interrupt counts, and the check before an EOI.
 //!
-//! An EOI ends whatever interrupt in service has the highest priority (SDM vol. 3A, 12.8.5). Written
-//! on the way back from a gate that something else than the local APIC has entered, such as an INT
-//! instruction, it would end another one, whose handler still runs. So before the EOI of a vector
-//! without a handler, the local APIC is asked what is in service, and in a debug build before every
-//! EOI. The other way round, the vectors that take no EOI are ended if they are in service after
-//! all: else they would hold back everything for ever.
+//! An EOI ends the interrupt in service with the highest priority (SDM vol. 3A, 12.8.5). If a gate
+//! is entered by something other than the local APIC, such as an INT instruction, an EOI would end
+//! another interrupt, whose handler still runs. So the entry code checks the local APIC's ISR
+//! before the EOI of a vector without a handler, and in a debug build before every EOI. Conversely,
+//! the vectors that take no EOI are ended if they are in service nevertheless: otherwise they would
+//! mask all interrupts of their class and below forever.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -14,31 +14,31 @@ use tocsin_logic::vector::Vector;
 
 use super::{interrupt_stack, percpu};
 
-/// What the local APIC, which is right of this module, is asked to do.
+/// The functions of the local APIC driver, on which this module must not depend.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Service {
     /// The vector with the highest priority of those in service on this CPU.
     pub(crate) highest: fn() -> Option<Vector>,
-    /// Ends it.
+    /// Ends this interrupt.
     pub(crate) end: fn(),
 }
 
 static SERVICE: Once<Service> = Once::new();
 
-/// Tells how to learn what is in service. Until then, nothing is looked at. Once.
+/// Sets the functions. Before this, the ISR is not checked. Called once.
 pub(crate) fn set_service(service: Service) {
     SERVICE.call_once(|| service);
 }
 
-/// Kinds of error that a local APIC reports: the bits of its ESR.
+/// Number of kinds of errors that a local APIC reports: the bits of its ESR.
 pub const ERRORS: usize = 8;
 
-/// What has come to a CPU uncalled.
+/// The spurious and unhandled interrupt counters of a CPU.
 #[derive(Debug)]
 pub struct Strays {
-    /// Interrupts that went away before they were delivered.
+    /// Interrupts withdrawn before their delivery.
     spurious: AtomicU64,
-    /// Gates entered by something else than the interrupt in service, whose EOI was left out.
+    /// Gates entered by something other than the interrupt in service, whose EOI was omitted.
     eoi_mismatch: AtomicU64,
     /// Interrupts on vectors without a handler.
     unhandled: AtomicU64,
@@ -46,14 +46,14 @@ pub struct Strays {
     errors: [AtomicU64; ERRORS],
 }
 
-/// How many strays there have been.
+/// Spurious and unhandled interrupt counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Interrupts that went away before they were delivered.
+    /// Interrupts withdrawn before their delivery.
     pub spurious: u64,
-    /// Gates entered by something else than the interrupt in service, whose EOI was left out.
+    /// Gates entered by something other than the interrupt in service, whose EOI was omitted.
     pub eoi_mismatch: u64,
-    /// Interrupts on vectors without a handler, of those in service.
+    /// Interrupts on vectors without a handler that were in service.
     pub unhandled: u64,
     /// Errors of the local APIC, by their bits in the ESR.
     pub errors: [u64; ERRORS],
@@ -69,7 +69,7 @@ impl Strays {
         }
     }
 
-    /// The number of interrupts counted.
+    /// The counts of this CPU.
     ///
     /// Context: any.
     #[must_use]
@@ -83,7 +83,7 @@ impl Strays {
         }
     }
 
-    /// Counts an interrupt that went away before it was delivered.
+    /// Counts a spurious interrupt, which was withdrawn before its delivery.
     pub(crate) fn count_spurious(&self) {
         self.spurious.fetch_add(1, Ordering::Relaxed);
     }
@@ -98,11 +98,11 @@ impl Strays {
     }
 }
 
-/// Whether an EOI that was left out has been logged.
+/// Whether an omitted EOI has been logged.
 static LOGGED: AtomicBool = AtomicBool::new(false);
 
-/// Whether the interrupt that has been answered on `vector` is the one that an EOI would end. If not,
-/// it is counted, and the first is logged. Called by the entry code before an EOI.
+/// Whether the interrupt that has been handled on `vector` is the one that an EOI would end. If
+/// not, this is counted, and the first case is logged. Called by the entry code before an EOI.
 pub(super) extern "C" fn is_to_be_ended(vector: u8) -> bool {
     if cfg!(debug_assertions) {
         interrupt_stack::check(percpu::current());
@@ -132,8 +132,8 @@ pub(super) extern "C" fn is_to_be_ended(vector: u8) -> bool {
     false
 }
 
-/// Answers what nobody has registered for. Returns whether it is to be ended by an EOI. Called by the
-/// entry code.
+/// Handles an interrupt on a vector without a handler. Returns whether it must be ended by an EOI.
+/// Called by the entry code.
 pub(super) extern "C" fn answer_unhandled(_: usize, vector: u8) -> bool {
     let cpu = percpu::current();
     let in_service = is_to_be_ended(vector);
@@ -144,15 +144,15 @@ pub(super) extern "C" fn answer_unhandled(_: usize, vector: u8) -> bool {
     in_service
 }
 
-/// Once a vector and CPU is enough for the log; the counters have the rest.
+/// Logs an unhandled interrupt, only once for each vector and CPU; the counters have the rest.
 pub(super) fn log_unhandled(vector: u8) {
     if percpu::current().interrupts.count(vector) == 1 {
         log::warn!("interrupt on vector {vector}, which has no handler");
     }
 }
 
-/// Ends the interrupt on `vector`, which takes no EOI as a rule, if it is in service nevertheless:
-/// something has sent this vector. Returns whether it was.
+/// Ends the interrupt on `vector`, which normally takes no EOI, if it is in service, because it was
+/// delivered by the local APIC. Returns whether it was in service.
 pub(super) fn end_if_in_service(vector: u8) -> bool {
     let Some(service) = SERVICE.get() else {
         return false;

@@ -1,14 +1,14 @@
-//! The longest time that a CPU has held interrupts back, and where.
+//! The longest IRQs-off and raised-priority sections of a CPU, and their code.
 //!
-//! On request, because reading the clock costs more than a short section itself. Noted are sections
-//! under an [`IrqMutex`](crate::sync::IrqMutex), from before the wait for it; sections of
-//! [`without_interrupts`](crate::sync::without_interrupts); and sections under a raised priority
-//! (CR8), each from where interrupts were let through to where they are again.
+//! Measured on request only, because reading the clock costs more than a short section itself.
+//! Recorded are sections under an [`IrqMutex`](crate::sync::IrqMutex), from before the wait for it;
+//! sections of [`without_interrupts`](crate::sync::without_interrupts); and sections under a raised
+//! priority (CR8), each from the masking of interrupts to their unmasking.
 //!
-//! Not seen are the sections that no function ends: the instructions of the entry code before a
+//! Not recorded are the sections that no function ends: the instructions of the entry code before a
 //! handler and after it, handlers of exceptions and of the vectors without EOI, bring-up, and the
-//! few instructions before an idle CPU sleeps. Nor is the time in which a class is held back by a
-//! handler of its own class or a higher one: that is what priorities are for.
+//! few instructions before an idle CPU sleeps. The time in which a class is masked by a handler of
+//! its own class or a higher one is not recorded either: this is the purpose of priorities.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,10 +23,10 @@ use crate::fn_cell::{FnCell, FnPointer};
 use crate::hw::processor;
 use crate::{sync, time};
 
-/// Return addresses that are kept of a stretch: enough to leave the lock's own functions.
+/// Number of return addresses recorded for a section: enough to get past the lock's own functions.
 const CALLS: usize = 12;
 
-/// Functions that stand between a section and its end, by how their names begin.
+/// Functions between a section and its end, by the beginnings of their names.
 const MACHINERY: [&str; 9] = [
     "tocsin::cpu::stretch::",
     "tocsin::sync::",
@@ -39,18 +39,18 @@ const MACHINERY: [&str; 9] = [
     "x86_64::",
 ];
 
-/// When the watch began, in TSC cycles; what began before is not noted.
+/// The start of the measurement, in TSC cycles; sections that began before it are not recorded.
 static STARTED: AtomicU64 = AtomicU64::new(0);
 
-/// The longest stretch of one kind on one CPU.
+/// The longest section of one kind on one CPU.
 #[derive(Debug)]
 pub struct Stretch {
     longest: Longest,
-    /// The calls that its end was in, innermost first; the first is `longest`'s too.
+    /// The call chain at its end, innermost first; the first is also in `longest`.
     calls: [AtomicU64; CALLS],
 }
 
-/// The longest stretches of a CPU.
+/// The longest sections of a CPU.
 #[derive(Debug)]
 pub struct Stretches {
     /// With interrupts disabled.
@@ -76,7 +76,8 @@ impl Stretch {
         }
     }
 
-    /// The longest so far, in nanoseconds, above 4.29 s shown as 4.29 s, and the code that ended it.
+    /// The longest section so far, in nanoseconds, with a maximum of 4.29 s, and the code that
+    /// ended it.
     ///
     /// Context: any.
     #[must_use]
@@ -84,7 +85,7 @@ impl Stretch {
         let (duration, first) = self.longest.get()?;
         let calls = self.calls.each_ref();
         let calls = calls.map(|call| call.load(Ordering::Relaxed));
-        // While a longer one is being noted, the two may not fit together.
+        // While a longer section is being recorded, the two may not match.
         let place = if calls[0] == first {
             let mut calls = calls.into_iter().filter(|&call| call != 0);
             calls.find(|&call| !is_machinery(call))
@@ -94,7 +95,8 @@ impl Stretch {
         Some((duration, Code(place.unwrap_or(first))))
     }
 
-    /// Notes a stretch since `since` that ends now. With interrupts off, on the CPU that it belongs to.
+    /// Records a section from `since` to now. With interrupts disabled, on the CPU to which it
+    /// belongs.
     fn note(&self, since: u64) {
         if since < STARTED.load(Ordering::Relaxed) {
             return;
@@ -123,18 +125,18 @@ impl Stretch {
     }
 }
 
-/// Whether the code at `address` only ends sections of others.
+/// Whether the code at `address` only ends sections of other functions.
 fn is_machinery(address: u64) -> bool {
     use core::fmt::Write;
     let mut text = ArrayString::<96>::new();
-    // What is too long is cut; the beginning counts.
+    // A text that is too long is truncated; only its beginning matters.
     let _ = write!(text, "{}", Code(address));
-    // An address has 18 characters, then come two spaces and the name.
+    // An address has 18 characters, followed by two spaces and the name.
     let name = text.get(20..).unwrap_or_default();
     MACHINERY.iter().any(|begin| name.starts_with(begin))
 }
 
-/// Begins to record the longest sections, from none, or ends it and keeps the result.
+/// Starts to record the longest sections, from none, or stops and keeps the result.
 ///
 /// Context: thread.
 pub fn watch(on: bool) {
@@ -149,7 +151,7 @@ pub fn watch(on: bool) {
     sync::set_watch(Some(note_off));
 }
 
-/// What held interrupts back.
+/// The cause of a section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     /// IF = 0.
@@ -158,20 +160,22 @@ pub enum By {
     Raised(PriorityClass),
 }
 
-// SAFETY: It is a function pointer.
+// SAFETY: The type is a function pointer.
 unsafe impl FnPointer for fn(By, u64) {}
 
-/// The function that gets every section instead.
+/// The function that receives every section instead.
 static RECORD: FnCell<fn(By, u64)> = FnCell::empty();
 
-/// Lets `record` have every stretch that ends on any CPU, with the time-stamp counter at its begin, while
-/// interrupts are off; or nobody. Nothing is noted meanwhile, and the watch is over then.
+/// Sets the function that receives every section that ends on any CPU, with the time-stamp counter
+/// at its beginning, while interrupts are disabled; `None` removes it. With such a function, the
+/// longest sections are not recorded; when it is removed, the measurement is off.
 ///
 /// Context: thread.
 ///
 /// # Safety
 ///
-/// `record` may use only atomics and memory of its own: it runs inside other operations, with interrupts disabled.
+/// `record` may use only atomics and memory of its own: it runs inside other operations, with
+/// interrupts disabled.
 #[cfg(feature = "bench")]
 pub unsafe fn record(record: Option<fn(By, u64)>) {
     let is_on = record.is_some();
@@ -179,7 +183,7 @@ pub unsafe fn record(record: Option<fn(By, u64)>) {
     sync::set_watch(is_on.then_some(note_off as fn(u64)));
 }
 
-/// Passes a stretch on, if somebody gets them all.
+/// Passes a section to the function that receives all sections, if there is one.
 fn pass_on(by: By, since: u64) -> bool {
     let record = RECORD.get();
     if let Some(record) = record {
@@ -188,16 +192,17 @@ fn pass_on(by: By, since: u64) -> bool {
     record.is_some()
 }
 
-/// Notes that this CPU had its interrupts disabled since `since`.
+/// Records that this CPU had its interrupts disabled since `since`.
 fn note_off(since: u64) {
     if !pass_on(By::Off, since) {
         percpu::current().stretches.off.note(since);
     }
 }
 
-/// Notes that this CPU's priority was raised to `class` since `since`, in TSC cycles. Thread or handler.
+/// Records that this CPU's priority was raised to `class` since `since`, in TSC cycles. Thread or
+/// handler.
 pub(crate) fn note_raised(class: PriorityClass, since: u64) {
-    // Not a section that is to be noted itself.
+    // This section must not be recorded itself.
     x86_64::instructions::interrupts::without_interrupts(|| {
         if !pass_on(By::Raised(class), since) {
             percpu::current().stretches.raised.note(since);

@@ -1,4 +1,4 @@
-//! Names for addresses, from the symbol table of the kernel's own ELF file.
+//! Symbol names of addresses, from the symbol table of the kernel's own ELF file.
 
 use core::fmt;
 
@@ -7,11 +7,11 @@ use tocsin_logic::symbols::{Symbols, SymbolsError};
 
 static SYMBOLS: Once<Symbols<'static>> = Once::new();
 
-/// Takes the symbols of `file`, the ELF file that the loader left in memory.
+/// Loads the symbols of `file`, the ELF file that the loader left in memory.
 ///
 /// # Errors
 ///
-/// [`SymbolsError`], if it is no ELF file with symbols; addresses then stay without names.
+/// [`SymbolsError`], if the file is not an ELF file with symbols; addresses then have no names.
 pub(crate) fn load(file: &'static [u8]) -> Result<(), SymbolsError> {
     let symbols = Symbols::parse(file)?;
     SYMBOLS.call_once(|| symbols);
