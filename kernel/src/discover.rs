@@ -60,7 +60,7 @@ pub fn machine() -> Option<&'static Machine> {
 ///
 /// # Safety
 ///
-/// Once, on the boot CPU; needs about 96 KiB of stack.
+/// Must be called once, on the boot CPU; needs about 96 KiB of stack.
 pub(crate) unsafe fn discover(boot: &'static BootInfo) -> &'static Machine {
     let (options, _) = Options::parse(&boot.command_line);
     let mut placement = Placement::new(&boot.memory, physical_address_bits());

@@ -80,7 +80,7 @@ extern "C" fn run_main() -> ! {
 ///
 /// # Safety
 ///
-/// Once, on the boot CPU, interrupts off.
+/// Must be called once, on the boot CPU, interrupts off.
 unsafe fn bring_up(machine: &Machine) {
     if machine.topology.has_8259() {
         pic::set_up();
@@ -112,7 +112,7 @@ unsafe fn bring_up(machine: &Machine) {
 ///
 /// # Safety
 ///
-/// Once, on the boot CPU, interrupts off.
+/// Must be called once, on the boot CPU, interrupts off.
 unsafe fn set_up_local_apic(machine: &Machine) -> Result<&'static LocalApic, ApicError> {
     let base = local::base_register().map_err(ApicError::Base)?;
     let first_state = match base.state {

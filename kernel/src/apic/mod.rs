@@ -22,17 +22,4 @@ pub(crate) fn is_register(addresses: Range<u64>) -> bool {
 /// Size of a controller's registers, in bytes.
 const REGISTERS: u64 = 4096;
 
-/// Vectors that the controllers themselves use.
-///
-/// The low bits of the spurious vector are all set, because they are hardwired in old local APICs.
-/// The spurious and error vectors are in the highest class, so that no device delays them.
-pub mod vectors {
-    use tocsin_logic::vector::Vector;
-
-    /// The local APIC timer.
-    pub const TIMER: Vector = Vector(0xe0);
-    /// Internal errors of the local APIC.
-    pub const ERROR: Vector = Vector(0xfe);
-    /// Spurious interrupt: an interrupt withdrawn before its delivery; takes no EOI.
-    pub const SPURIOUS: Vector = Vector(0xff);
-}
+pub use tocsin_logic::vector::fixed as vectors;

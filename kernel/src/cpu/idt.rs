@@ -43,25 +43,11 @@ fn gate(vector: u8) -> Result<Gate64, GateError> {
     Ok(gate)
 }
 
-/// The IST stack of `vector`, if it has one.
-///
-/// Context: any.
-#[must_use]
-pub fn stack_of(vector: u8) -> Option<StackKind> {
-    match exception::exception(vector).map(|Exception { mnemonic, .. }| *mnemonic) {
-        Some("#DF") => Some(StackKind::DoubleFault),
-        Some("NMI") => Some(StackKind::Nmi),
-        Some("#MC") => Some(StackKind::MachineCheck),
-        Some("#DB") => Some(StackKind::Debug),
-        _ => None,
-    }
-}
-
 /// Writes all 256 gates.
 ///
 /// # Safety
 ///
-/// Once, while the page is still writable and no CPU uses the table.
+/// Must be called once, while the page is still writable and no CPU uses the table.
 pub(super) unsafe fn fill() {
     for vector in 0..=u8::MAX {
         let gate = gate(vector).expect("stub addresses are canonical; DPL and IST are constants");

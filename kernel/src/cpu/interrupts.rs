@@ -44,6 +44,16 @@ pub const SOFTWARE: u8 = fixed::SOFTWARE.get();
 /// `measured_entry::set_measured`. Two are of class 13, and one is of class 14, the timers' class.
 pub const MEASURED: [u8; 3] = numbers(fixed::BENCH_STUBS);
 
+const fn numbers<const N: usize>(vectors: [Vector; N]) -> [u8; N] {
+    let mut numbers = [0; N];
+    let mut index = 0;
+    while index < N {
+        numbers[index] = vectors[index].get();
+        index += 1;
+    }
+    numbers
+}
+
 /// Vector of #UD, the exception that is measured.
 pub const UNDEFINED: u8 = 6;
 

@@ -35,7 +35,7 @@ pub use percpu::{PerCpu, current};
 ///
 /// # Safety
 ///
-/// Once, on the boot CPU, before any lock is taken.
+/// Must be called once, on the boot CPU, before any lock is taken.
 pub(crate) unsafe fn use_boot_block() {
     // SAFETY: The caller guarantees it.
     unsafe { percpu::boot_cpu().install() };
@@ -45,7 +45,7 @@ pub(crate) unsafe fn use_boot_block() {
 ///
 /// # Safety
 ///
-/// Once, on the boot CPU, interrupts off.
+/// Must be called once, on the boot CPU, interrupts off.
 pub(crate) unsafe fn init_boot_cpu() {
     // SAFETY: Interrupts are off. The loaders' page tables have WP and NX semantics already: the
     // image's sections are mapped with at least the rights they need.

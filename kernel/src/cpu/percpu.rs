@@ -32,33 +32,6 @@ pub const CALLS: usize = 64;
 /// Maximum number of pending deferred work items of one CPU.
 pub const WORK: usize = 128;
 
-/// Vectors with a fixed use on all CPUs: the classes 14 and 15, software interrupts, and those that
-/// the kernel's own demonstrations use. Class 2 belongs to the 8259As' spurious interrupts and
-/// deferred work.
-pub(super) const FIXED: VectorSet = {
-    let mut fixed = VectorSet::range(Vector(0x20), Vector(0x2f))
-        .with(VectorSet::range(Vector(0xe0), Vector(0xff)));
-    let [measured, compared, _] = interrupts::MEASURED;
-    let singles = [
-        0x51,
-        0x52,
-        interrupts::SOFTWARE,
-        0x91,
-        0x92,
-        0xd0,
-        0xd1,
-        0xd8,
-        measured,
-        compared,
-    ];
-    let mut index = 0;
-    while index < singles.len() {
-        fixed.insert(Vector(singles[index]));
-        index += 1;
-    }
-    fixed
-};
-
 /// The value of `serves_at` outside a called function.
 pub(crate) const NOT_SERVING: u32 = u32::MAX;
 

@@ -193,7 +193,7 @@ pub(crate) fn set_up() {
 ///
 /// # Safety
 ///
-/// Once, on the boot CPU, interrupts off, its local APIC set up.
+/// Must be called once, on the boot CPU, interrupts off, its local APIC set up.
 pub(crate) unsafe fn start(
     topology: &Topology,
     apic: &LocalApic,
