@@ -1,31 +1,32 @@
-//! Moving a line to another CPU or vector while its interrupts keep coming.
+//! Moving a line to another CPU or vector while interrupts arrive.
 //!
-//! Until the last step, interrupts arrive at either place, so both have the handler.
-//! A [`Move`] is the list of steps; the kernel does one after the other and says when
-//! each is done. What differs between sources is how the route can be changed so that
-//! no interrupt goes to a mixture of the old one and the new one, or nowhere:
+//! Until the last step, interrupts can arrive at the old and the new target, so both have the
+//! handler. A [`Move`] is the list of steps; the kernel performs them in order and reports the
+//! completion of each. Sources differ in how the route can be changed without an interrupt being
+//! lost or delivered to a mixture of the old and the new route:
 //!
-//! | source | how |
+//! | source | method |
 //! |---|---|
-//! | message, maskable (MSI-X, MSI with mask bits) | masked: the device remembers what it would have sent (PCI Local Bus 3.0, 6.8.1.9) |
-//! | message, not maskable | one register at a time, by a third place |
-//! | pin, edge-triggered | the same: a masked pin forgets its edges (82093AA data sheet, 3.2.4) |
-//! | pin, level-triggered | masked, and not before remote IRR is clear |
+//! | message, maskable (MSI-X, MSI with mask bits) | masked: the device keeps it pending (PCI 3.0, 6.8.1.9) |
+//! | message, not maskable | one register at a time, through an intermediate target |
+//! | pin, edge-triggered | the same: a masked pin loses its edges (82093AA data sheet, 3.2.4) |
+//! | pin, level-triggered | masked, and only after remote IRR is clear |
 //!
-//! **The third place.** Vector and destination of an unmaskable message are two
-//! registers, those of a redirection entry two halves. Between the two writes
-//! interrupts go to the new vector on the old CPU: it gets the handler too. If the
-//! same vector is free on the new CPU, there is only one write and no third place:
-//! [`choose`] prefers it.
+//! **The intermediate target.** Vector and destination of an unmaskable message are two registers;
+//! those of a redirection entry are two halves. Between the two writes, interrupts are delivered
+//! with the new vector to the old CPU, so that vector of the old CPU has the handler too. If the
+//! same vector is free on the new CPU, one write suffices and there is no intermediate target:
+//! [`choose`] prefers this.
 //!
-//! **Remote IRR.** The EOI of a level-triggered interrupt is broadcast with its
-//! vector, and the I/O APIC compares it with the entry's (82093AA, 3.2.4; SDM vol. 3A,
-//! 12.8.5). If the entry were rewritten meanwhile, remote IRR would stay set, and the
-//! pin would be dead. That no other pin's EOI does it, [`Levels`](super::vectors::Levels) sees to.
+//! **Remote IRR.** The EOI of a level-triggered interrupt is broadcast with its vector, and the I/O
+//! APIC compares it with the vector of the entry (82093AA, 3.2.4; SDM vol. 3A, 12.8.5). If the
+//! entry were rewritten before the EOI, remote IRR would stay set, and the pin would deliver no
+//! further interrupts. [`Levels`](super::vectors::Levels) prevents the EOI of another pin from
+//! clearing it.
 //!
-//! **Old places.** A message that was sent before the change may still be on its way;
-//! then it waits in the old CPU's IRR; then it is in its ISR. Only after all
-//! three may the handler go, and the vector be given to others.
+//! **Old targets.** A message that was sent before the change may still be in transit, then pending
+//! in the old CPU's IRR, then in its ISR. The handler may be removed and the vector reused only
+//! when none of the three is the case.
 
 use super::vectors::VectorSet;
 use crate::topology::CpuId;
@@ -33,9 +34,8 @@ use crate::vector::{PriorityClass, Vector};
 use arrayvec::ArrayVec;
 use core::fmt;
 
-/// Where the interrupts of a line go: a vector of a CPU. For a device with several
-/// messages, the first vector of its block; what is said of a place is then to be done for
-/// each vector of the block.
+/// The target of a line's interrupts: a vector of a CPU. For a device with several messages, it is
+/// the first vector of the block, and each step applies to every vector of the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The CPU.
@@ -50,11 +50,11 @@ impl fmt::Display for Place {
     }
 }
 
-/// What sends the interrupts of a line.
+/// The kind of interrupt source of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// A message that can be masked, and is sent when the mask is taken away: MSI-X,
-    /// MSI with mask bits; a redirection entry or message that is remapped.
+    /// A message that can be masked and is sent when it is unmasked: MSI-X, MSI with mask bits, or
+    /// a remapped redirection entry or message.
     MaskableMessage,
     /// A message that cannot be masked: MSI without mask bits.
     PlainMessage,
@@ -65,15 +65,15 @@ pub enum Source {
 }
 
 impl Source {
-    /// Whether nothing is lost while it is masked.
+    /// Whether the source can be masked without losing interrupts.
     #[must_use]
     pub const fn can_be_masked(self) -> bool {
         matches!(self, Self::MaskableMessage | Self::LevelPin)
     }
 
-    /// Whether what it has sent must have been ended before its entry changes or its handler goes: the pin
-    /// waits for an EOI with the old vector, which where broadcasts are suppressed only the handler
-    /// sends (SDM vol. 3A, 12.8.5).
+    /// Whether an interrupt in service must receive its EOI before the entry changes or the handler
+    /// is removed: the pin waits for an EOI with the old vector, and where EOI broadcasts are
+    /// suppressed, only the handler sends it (SDM vol. 3A, 12.8.5).
     #[must_use]
     pub const fn waits_for_end(self) -> bool {
         matches!(self, Self::LevelPin)
@@ -83,34 +83,33 @@ impl Source {
 /// One step of a move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// Give this place the line's handler and context.
+    /// Install the line's handler and context at this target.
     Install(Place),
     /// Mask the source.
     Mask,
-    /// Wait until the pin has neither remote IRR nor an unsent message. The handler must be
-    /// able to run meanwhile.
+    /// Wait until the pin has neither remote IRR nor an unsent message. The handler must be able to
+    /// run during the wait.
     AwaitIdle,
-    /// Write vector and destination. The source is masked.
+    /// Write vector and destination while the source is masked.
     SetRoute(Place),
-    /// Write the vector alone, in one write: the message's data, the low half of a
-    /// redirection entry.
+    /// Write the vector alone, in one write: the message's data, or the low half of a redirection
+    /// entry.
     SetVector(Vector),
-    /// Write the destination alone, in one write: the message's address, the high
-    /// half of a redirection entry.
+    /// Write the destination alone, in one write: the message's address, or the high half of a
+    /// redirection entry.
     SetDestination(CpuId),
     /// Unmask the source.
     Unmask,
-    /// Wait until what has been sent has arrived: read from the device, whose answer pushes
-    /// its messages before it (PCI Local Bus 3.0, 3.2.5); read the redirection
-    /// entry until its delivery status is clear.
+    /// Wait until sent messages have arrived: read from the device, because the completion pushes
+    /// its earlier messages ahead (PCI Local Bus 3.0, 3.2.5); or read the redirection entry until
+    /// its delivery status is clear.
     Flush,
-    /// On the place's CPU, look whether its vector is clear in IRR and in ISR. If not, let
-    /// it handle its interrupts, and look again.
+    /// Check on the target's CPU whether the vector is clear in IRR and ISR. If not, let the CPU
+    /// handle its interrupts, and check again.
     Drain(Place),
-    /// Remove the handler from this place, by the protocol of
-    /// [`table`](super::table).
+    /// Remove the handler from this target, by the protocol of [`table`](super::table).
     Remove(Place),
-    /// Give the place's vector back.
+    /// Free the target's vector.
     Free(Place),
 }
 
@@ -132,25 +131,24 @@ impl fmt::Display for Action {
     }
 }
 
-/// The most steps that a move has.
+/// The maximum number of steps of a move.
 const MAX_STEPS: usize = 11;
 
-/// The move of a line. No two of one line at once.
+/// The move of a line. A line has at most one move at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Move {
     steps: ArrayVec<Action, MAX_STEPS>,
-    /// How many are done.
+    /// Number of completed steps.
     done: usize,
     new: Place,
     via: Option<Place>,
 }
 
 impl Move {
-    /// The move of a line of this source from `old` to `new`; `None` if both are the
-    /// same.
+    /// A move of a line with this source from `old` to `new`; `None` if both are equal.
     ///
-    /// The vectors of [`places`](Self::places) must have been taken for it; the first step
-    /// is to give them handlers. The vector of `old` is freed at the end.
+    /// The caller must have allocated the vectors of [`places`](Self::places); the first step
+    /// installs their handlers. The last step frees the vector of `old`.
     #[must_use]
     pub fn new(source: Source, old: Place, new: Place) -> Option<Self> {
         if old == new {
@@ -195,34 +193,33 @@ impl Move {
         })
     }
 
-    /// The places whose vectors are needed: the new one, and the third one if there is
-    /// any, which has the same vector.
+    /// The targets whose vectors the move needs: the new one and the intermediate one, if any,
+    /// which has the same vector.
     pub fn places(&self) -> impl Iterator<Item = Place> + use<> {
         [self.new].into_iter().chain(self.via)
     }
 
-    /// What is to be done now; `None` when all is.
+    /// The current action; `None` if the move is complete.
     #[must_use]
     pub fn action(&self) -> Option<Action> {
         self.steps.get(self.done).copied()
     }
 
-    /// The current action is done.
+    /// Marks the current action as completed.
     pub fn advance(&mut self) {
         self.done = (self.done + 1).min(self.steps.len());
     }
 
-    /// Gives up, when a handler cannot be installed or a pin does not become idle: from here
-    /// on the steps are those that undo what was done, the freeing of
-    /// [`places`](Self::places) included.
+    /// Abandons the move, because a handler cannot be installed or a pin does not become idle. The
+    /// remaining steps then undo those that were completed, and free the vectors of
+    /// [`places`](Self::places).
     ///
-    /// Returns false, and changes nothing, if the route has been changed already: only
-    /// going on helps. The later steps wait for nothing but the old CPU to handle
-    /// its interrupts.
+    /// Returns false and changes nothing if the route has already been changed: the move must then
+    /// be completed. Its later steps wait only for the old CPU to handle its interrupts.
     #[must_use = "a move that is past its change of route must go on"]
     pub fn abandon(&mut self) -> bool {
         if self.steps.first() != Some(&Action::Install(self.new)) {
-            // Given up already.
+            // Already abandoned.
             return true;
         }
         let past = &self.steps[..self.done];
@@ -251,11 +248,11 @@ impl Move {
     }
 }
 
-/// The vector to which a line moves that has `count` vectors from `old` on (`count` as
-/// in [`VectorSet::find_block`]): the first of a block of `class`.
+/// Chooses the new vector of a line that has `count` vectors from `old` on (`count` as in
+/// [`VectorSet::find_block`]): the first of a block of `class`.
 ///
-/// `on_old` and `on_new` are the vectors that the old and the new CPU can give out. Where
-/// the move needs a third place, the block is free on both. `None` if there is none.
+/// `on_old` and `on_new` are the vectors available on the old and the new CPU. If the move needs an
+/// intermediate target, the block is free on both. Returns `None` if there is no such block.
 #[must_use]
 pub fn choose(
     source: Source,

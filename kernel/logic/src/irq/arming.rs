@@ -11,11 +11,11 @@
 //!           renew .................. the function starts or stops the timer; fails likewise
 //! ```
 //!
-//! The handle is the code that has the `Timer`, on one CPU at a time. Each of its operations takes
-//! a new number, so an expiry that belongs to an earlier operation finds another number in the word
-//! and does nothing; the queue may be corrected later. A command that the owner has not taken is
-//! overwritten by the next one. A request of the function itself is valid only if the handle has
-//! done no operation since the call.
+//! The handle is the code that owns the `Timer`, on one CPU at a time. Each of its operations has a
+//! new number, so an expiry that belongs to an earlier operation finds another number in the word
+//! and does nothing; the queue may be corrected later. The next command overwrites one that the
+//! owner has not taken. A request of the function itself is valid only if the handle has done no
+//! operation since the call.
 //!
 //! | word | meaning |
 //! |---|---|
@@ -27,7 +27,7 @@ use super::sync::{AtomicUsize, Ordering, const_fn};
 /// The bit of the word that is set while the timer is started.
 const STARTED: usize = 1;
 
-/// State of the slot: the owner has taken the command, and has not been notified of another one.
+/// State of the slot: the owner has taken the command and has not been notified of another one.
 const TAKEN: usize = 0;
 /// State of the slot: it has a command, of which the owner has been or is being notified.
 const READY: usize = 1;

@@ -1,34 +1,36 @@
-//! Calling a function on all other CPUs, at a cost to the sender that does not grow with them.
+//! Calls of a function on all other CPUs, at a cost to the sender that does not grow with their
+//! number.
 //!
-//! The machine has one [`Board`], a ring of `N` notices with a number each. Each CPU has a
-//! [`Reader`], one word in a cache line of its own that only it writes: how many notices it has
-//! passed. That is also its answer: no counter is shared by those who answer.
+//! The machine has one [`Board`], a ring of `N` numbered entries. Each CPU has a [`Reader`], its
+//! cursor: one word in a separate cache line that only this CPU writes, with the number of entries
+//! it has passed. The cursor is also the acknowledgement, so the targets share no counter.
 //!
 //! ```text
-//! sender    post ................... claims the next number, fills the place, publishes it: IF = 0
-//!           one ICR write            to all but self
+//! sender    post ................... claims the next number, fills the slot, publishes it: IF = 0
+//!           one ICR write            to all excluding self
 //!           for each reader:
 //!               until has_passed ... reads that CPU's own word
 //!           end
 //! target    on the board's vector: serve
-//!           runs what is new on the board but not its own, and moves its word on after each
+//!           runs the new entries except its own, and advances its word after each
 //! ```
 //!
-//! A place is filled again when all readers have passed it, the sender's own included: it passes its
-//! own notice when it posts it, unless it still has to read others before. `N` senders can thus be
-//! waiting at once. Whoever finds the board full waits until there is room, serving.
+//! A slot is reused when all readers have passed it, the sender's own included: the sender passes
+//! its own entry when it posts it, unless it still has to read earlier ones. So `N` senders can
+//! wait at once. A sender that finds the ring full serves entries until there is room.
 //!
-//! The vector is another one of the class of a single call's, whose handler so need not look here.
-//! Neither interrupts the other. The order of one sender's calls is kept: it waits until its notice is
-//! passed, and posts nothing meanwhile; and for those that it has left in mailboxes before, [`serve`]
-//! looks how far the board goes, then at the mailbox, and then at the board so far.
+//! The vector differs from that of single calls but has the same class, so neither handler
+//! interrupts the other, and the handler of single calls need not check the ring. The calls of one
+//! sender stay in order: the sender waits until its entry has been passed, and posts nothing before
+//! that. For calls that it posted to mailboxes earlier without waiting, [`serve`] first reads the
+//! end of the ring, then the mailbox, and then the ring up to that end.
 //!
-//! What callers owe, beside what [`mailbox`](super::mailbox) says:
+//! Requirements on callers, in addition to those of [`mailbox`](super::mailbox):
 //!
-//! - **Post with this CPU's interrupts off.** Readers stop at a place that is claimed but not
-//!   published; an interrupt between the two that posts and waits would wait for ever.
-//! - **Tell all CPUs to look where the board is full.** A sender whose notice is there may have been
-//!   interrupted before its ICR write, by the one who finds it full.
+//! - **Post with this CPU's interrupts disabled.** Readers stop at a slot that is claimed but not
+//!   published; an interrupt handler between the two that posts and waits would deadlock.
+//! - **Send the vector to all CPUs when the ring is full.** A sender with an entry in the ring may
+//!   have been interrupted before its ICR write by the code that finds the ring full.
 
 use core::ptr;
 
@@ -36,30 +38,30 @@ use super::mailbox::{Call, Mailbox};
 use super::queue::Full;
 use super::sync::{AtomicUsize, Ordering, array, const_fn};
 
-/// What is called on all CPUs: at most `N` calls at once, a power of two.
+/// The broadcast ring: at most `N` calls at once, a power of two.
 #[derive(Debug)]
 pub struct Board<const N: usize> {
     counts: Counts,
     places: [Place; N],
 }
 
-/// What senders write: a cache line of its own.
+/// The counts that senders write, in a separate cache line.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Counts {
-    /// How many notices have been claimed, times 2: also the number of the next.
+    /// Twice the number of claimed entries: also the number of the next entry.
     claimed: AtomicUsize,
-    /// So many at least, times 2, have been passed by all.
+    /// Twice a lower bound of the number of entries that all readers have passed.
     passed: AtomicUsize,
 }
 
-/// Notice number 2 n is in place n % N.
+/// A slot: entry number 2 n is in slot n % N.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Place {
-    /// The number after the one of the notice that is published here.
+    /// The number that follows that of the entry published here.
     published: AtomicUsize,
-    /// The address of its sender's reader.
+    /// The address of the sender's reader.
     sender: AtomicUsize,
     function: AtomicUsize,
     argument: AtomicUsize,
@@ -78,32 +80,32 @@ impl Place {
     }
 }
 
-/// How far one CPU has read. Only that CPU writes it.
+/// The cursor of one CPU. Only that CPU writes it.
 #[derive(Debug)]
 #[repr(align(64))]
 pub struct Reader {
-    /// Twice the number of notices that it has passed; plus 1 while it runs the next one.
+    /// Twice the number of entries that it has passed, plus 1 while it runs the next one.
     state: AtomicUsize,
 }
 
-/// A notice on the board: how many there were up to it, itself included; times 2, as [`Reader`] counts.
+/// An entry: twice the number of entries up to and including it, as [`Reader`] counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Notice(usize);
 
-/// The amount that one notice adds to the counts.
+/// The amount that one entry adds to the counts.
 const ONE: usize = 2;
 
-/// The bit of a [`Reader`] that is set while it runs a notice.
+/// The bit of a [`Reader`] that is set while it runs an entry.
 const RUNNING: usize = 1;
 
-/// Whether `count` is `other` or more. They wrap, but are never far from each other.
+/// Whether `count` is at or after `other`. The counts wrap, but are never far apart.
 fn has_reached(count: usize, other: usize) -> bool {
     count.wrapping_sub(other).cast_signed() >= 0
 }
 
 impl Reader {
     const_fn! {
-        /// One that has read nothing.
+        /// A cursor that has passed no entry.
         #[must_use]
         pub fn new() -> Self {
             Self {
@@ -112,7 +114,8 @@ impl Reader {
         }
     }
 
-    /// Whether it has run this notice, or sent it. Any CPU. Then all that the function wrote is seen.
+    /// Whether this CPU has run or sent the entry. If so, all writes of the function are visible.
+    /// For any CPU.
     #[inline]
     #[must_use]
     pub fn has_passed(&self, notice: Notice) -> bool {
@@ -133,7 +136,7 @@ impl Default for Reader {
 
 impl<const N: usize> Board<N> {
     const_fn! {
-        /// One without notices.
+        /// An empty ring.
         #[must_use]
         pub fn new() -> Self {
             const { assert!(N.is_power_of_two(), "N must be 1, 2, 4, ...") };
@@ -147,16 +150,17 @@ impl<const N: usize> Board<N> {
         }
     }
 
-    /// Posts a notice to all CPUs but the own one. With this CPU's interrupts off. Then send them the
-    /// board's vector, wait until all of `readers` [have passed](Reader::has_passed) it, and
-    /// [`end`](Self::end) it. `readers` are those of all CPUs, the own one included.
+    /// Posts an entry to all CPUs except this one. This CPU's interrupts must be disabled. The
+    /// caller then sends the board's vector to the other CPUs, waits until all of `readers` [have
+    /// passed](Reader::has_passed) the entry, and calls [`end`](Self::end). `readers` are those of
+    /// all CPUs, this one included.
     ///
-    /// Whatever the caller wrote before, the function sees.
+    /// The function sees all earlier writes of the caller.
     ///
     /// # Errors
     ///
-    /// [`Full`] if `N` notices are not passed by all. Send the vector all the same, serve, and try
-    /// again.
+    /// [`Full`] if there are `N` entries that not all readers have passed. The caller must send the
+    /// vector nevertheless, serve, and retry.
     #[inline]
     pub fn post<'a>(
         &self,
@@ -169,12 +173,13 @@ impl<const N: usize> Board<N> {
         loop {
             let next = number.wrapping_add(ONE);
             let first = Notice(next.wrapping_sub(ONE * N));
-            // Acquire, here and there: they have read the place before it is filled again.
+            // Acquire, in both places: readers have read the slot before it is filled again.
             let passed = self.counts.passed.load(Ordering::Acquire);
             if !has_reached(passed, first.0) && !readers.clone().all(|it| it.has_passed(first)) {
                 return Err(Full { capacity: N });
             }
-            // Release: who sees the number sees what its sender has left in mailboxes before.
+            // Release: a CPU that sees the number also sees the calls that the sender has posted to
+            // mailboxes.
             let claimed = self.counts.claimed.compare_exchange_weak(
                 number,
                 next,
@@ -191,7 +196,7 @@ impl<const N: usize> Board<N> {
         place.sender.store(own.address(), Ordering::Relaxed);
         place.function.store(function, Ordering::Relaxed);
         place.argument.store(argument, Ordering::Relaxed);
-        // Release: the notice comes before.
+        // Release: the entry is written before.
         place.published.store(next, Ordering::Release);
         if own.state.load(Ordering::Relaxed) == number {
             own.state.store(next, Ordering::Release);
@@ -199,14 +204,15 @@ impl<const N: usize> Board<N> {
         Ok(Notice(next))
     }
 
-    /// Notes that all readers have passed `notice`, which spares the next senders to look.
+    /// Records that all readers have passed `notice`, so that later senders need not check them.
     #[inline]
     pub fn end(&self, notice: Notice) {
-        // It may be less than what another sender has noted; both are true.
+        // It may be less than the value that another sender has stored; both are valid lower
+        // bounds.
         self.counts.passed.store(notice.0, Ordering::Release);
     }
 
-    /// Whether there are notices that `own` has not passed. Only on its CPU; a hint for others.
+    /// Whether there are entries that `own` has not passed. Exact on its own CPU; a hint on others.
     #[inline]
     pub fn has_news(&self, own: &Reader) -> bool {
         self.last().0 != own.state.load(Ordering::Relaxed)
@@ -217,15 +223,15 @@ impl<const N: usize> Board<N> {
         &self.places[number / ONE % N]
     }
 
-    /// How far the board goes.
+    /// The last claimed entry.
     #[inline]
     fn last(&self) -> Notice {
         // Acquire: see `post`.
         Notice(self.counts.claimed.load(Ordering::Acquire))
     }
 
-    /// Runs the notices up to `last` that `own` has not passed. Runs none if it is called in a
-    /// function that it runs: a notice is passed only when its function has returned, and must not
+    /// Runs the entries up to `last` that `own` has not passed. Runs none if called within a
+    /// function that it runs: an entry is passed only when its function has returned, and must not
     /// run twice.
     #[inline]
     fn read(&self, own: &Reader, last: Notice, mut run: impl FnMut(usize, usize)) {
@@ -237,18 +243,19 @@ impl<const N: usize> Board<N> {
             let next = number.wrapping_add(ONE);
             let place = self.place(number);
             if place.published.load(Ordering::Acquire) != next {
-                // Its sender sends the vector when it is.
+                // The sender sends the vector after it publishes the entry.
                 return;
             }
             if place.sender.load(Ordering::Relaxed) != own.address() {
-                // Release: a CPU that sees this also sees that the notices before have been passed.
+                // Release: a CPU that sees this also sees that the earlier entries have been
+                // passed.
                 own.state.store(number | RUNNING, Ordering::Release);
                 run(
                     place.function.load(Ordering::Relaxed),
                     place.argument.load(Ordering::Relaxed),
                 );
             }
-            // Release: what it did comes before; and the place has been read.
+            // Release: the writes of the function and the read of the slot come before.
             own.state.store(next, Ordering::Release);
             number = next;
         }
@@ -261,9 +268,9 @@ impl<const N: usize> Default for Board<N> {
     }
 }
 
-/// Runs all calls and notices for a CPU, on that CPU. `run` gets the function and the argument.
-/// Within `run`, this runs the calls that have arrived since, but no notices. `at` returns the call
-/// at an address that was posted in the mailbox.
+/// Runs all pending calls and entries of a CPU, on that CPU. `run` receives the function and the
+/// argument. Within `run`, this runs calls that have arrived since, but no entries. `at` returns
+/// the call at an address that was posted in the mailbox.
 #[inline]
 pub fn serve<'a, const CALLS: usize, const NOTICES: usize>(
     mailbox: &Mailbox<CALLS>,
@@ -272,9 +279,10 @@ pub fn serve<'a, const CALLS: usize, const NOTICES: usize>(
     at: impl Fn(*const Call) -> &'a Call,
     mut run: impl FnMut(usize, usize),
 ) {
-    // First, so that whatever the senders of notices have left in the mailbox before is found there.
+    // First, so that the mailbox then contains everything that the senders of these entries posted
+    // to it before.
     let last = board.last();
-    // Looking costs less than taking.
+    // Checking costs less than taking.
     if !mailbox.is_empty() {
         mailbox.serve(at, &mut run);
     }

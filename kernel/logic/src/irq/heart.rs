@@ -7,21 +7,21 @@
 //! and its thread have not run. The unit is heartbeats and not time, because a virtual CPU that the
 //! host does not run has no heartbeats either.
 //!
-//! CPUs stand in a ring, and each watches the one after it. While that one is stuck it
-//! watches nobody, so its watcher looks further: at all that are stuck, and at the first one
-//! after them. Then every stuck CPU has a watcher, as long as one CPU is left.
+//! The CPUs form a ring, and each watches the next one. A stuck CPU watches no other CPU, so its
+//! watcher checks all consecutive stuck CPUs and the first CPU after them that is not stuck. Thus
+//! every stuck CPU has a watcher as long as one CPU still runs.
 
-/// A CPU's heart at one moment.
+/// The heartbeat state of a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heart {
-    /// When it last beat, in nanoseconds; 0 if it is not to beat.
+    /// Time of the last heartbeat, in nanoseconds; 0 if the CPU is not watched.
     pub last: u64,
-    /// Whether somebody has told that it does not beat any more.
+    /// Whether the lockup has been reported.
     pub is_reported: bool,
 }
 
 impl Heart {
-    /// For how long it has not beaten, if that is `limit` or longer.
+    /// The time without a heartbeat, if it is `limit` or longer.
     #[must_use]
     pub fn silence(&self, now: u64, limit: u64) -> Option<u64> {
         // The clocks of two CPUs may differ a little.
@@ -30,8 +30,8 @@ impl Heart {
     }
 }
 
-/// Of the CPUs after the watcher, in the order of the ring, those that must be reported now: their places,
-/// and for how long each has been silent.
+/// The CPUs that must be reported now, among those after the watcher in ring order: their indices,
+/// and the time for which each has had no heartbeat.
 pub fn newly_stuck(
     ring: impl IntoIterator<Item = Heart>,
     now: u64,
@@ -48,9 +48,9 @@ pub fn newly_stuck(
 /// What a CPU that still has heartbeats does not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lower {
-    /// Deferred work: a handler above it does not return, or the priority stays raised.
+    /// Deferred work: a handler of a higher class does not return, or the priority remains raised.
     Handlers,
-    /// The thread: handlers run without a pause.
+    /// The thread: handlers run without interruption.
     Thread,
 }
 
@@ -64,8 +64,8 @@ pub struct Beats {
 }
 
 impl Beats {
-    /// What does not run, if one of the counts has reached its limit. Stuck handlers come first:
-    /// they are then also the reason why the thread does not run.
+    /// The level that does not run, if one of the counts has reached its limit. Handlers take
+    /// precedence: if they are stuck, they are also the reason why the thread does not run.
     #[must_use]
     pub fn stuck(self, limits: Self) -> Option<Lower> {
         if self.handlers >= limits.handlers {
@@ -78,8 +78,8 @@ impl Beats {
     }
 }
 
-/// The CPU that the watcher checks for soft lockups: the first one after it, in the order of the
-/// ring, that has heartbeats.
+/// The CPU that the watcher checks for soft lockups: the first one after it, in ring order, that
+/// has heartbeats.
 pub fn first_beating(ring: impl IntoIterator<Item = Heart>, now: u64, limit: u64) -> Option<usize> {
     ring.into_iter()
         .position(|heart| heart.last != 0 && heart.silence(now, limit).is_none())
@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(stuck(&[]), []);
         assert_eq!(stuck(&[(901, false), (1, false)]), []);
         assert_eq!(stuck(&[(900, false)]), [(0, 100)]);
-        // From a clock that is ahead.
+        // The clock of the other CPU is ahead.
         assert_eq!(stuck(&[(1001, false), (1, false)]), []);
     }
 

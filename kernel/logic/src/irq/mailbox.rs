@@ -1,8 +1,8 @@
-//! Calling a function on one other CPU.
+//! Calls of a function on one other CPU.
 //!
-//! Each CPU has a [`Mailbox`]: the head of a list of [`Call`]s, its [`Posted`] calls. A call is a block
-//! of memory with the function, its argument, and one word that is the link while the call waits and
-//! then says that it is done.
+//! Each CPU has a [`Mailbox`]: the head of a list of [`Call`]s, its [`Posted`] calls. A call is a
+//! block of memory with the function, its argument, and one word that is the link while the call is
+//! pending and marks completion afterwards.
 //!
 //! ```text
 //! sender    fills a block
@@ -10,30 +10,30 @@
 //!           one ICR write
 //!           until is_done .......... reads that block alone
 //! target    on the call's vector: serve
-//!           takes the whole list by one exchange, turns it round, runs each, marks it as done
+//!           takes the whole list by one exchange, reverses it, runs each call, marks it as done
 //! ```
 //!
-//! Who waits brings the block, on its stack and in a cache line of its own ([`Waited`]): a call that is
-//! waited for always finds room. Who does not wait [leaves](Mailbox::leave) the call in a block of the
-//! target's, of which there are `N`, two in each line.
+//! A synchronous call lives on the caller's stack, in a separate cache line ([`Waited`]), so it
+//! always finds room. An asynchronous call is [posted](Mailbox::leave) in one of the target's `N`
+//! blocks, two in each cache line.
 //!
-//! A block is linked when it is complete, so nothing is ever half posted: a sender may be interrupted
-//! anywhere, by a handler that calls the same CPU and waits. Calls of one sender are served in its
-//! order; a sender is one CPU at one level, or several of whom each posts after having seen the
-//! other's post.
+//! A block is linked only when it is complete, so no call is ever half posted: a sender may be
+//! interrupted at any point by a handler that calls the same CPU and waits. Calls of one sender run
+//! in the order of posting. A sender is one CPU at one level, or several of which each posts only
+//! after it has observed the other's post.
 //!
-//! What callers owe:
+//! Requirements on callers:
 //!
-//! - **Send the vector after every post**, not only when the list was empty: whoever filled it may
-//!   have been interrupted before the ICR write, by the one who posts now and waits. Two vectors that
-//!   merge do no harm, for the target takes all that is there.
-//! - **Wait only below the class of the call's vector**, and with interrupts on; or serve one's own
-//!   mailbox in the loop. Two CPUs that call each other then serve each other.
-//! - **A called function does not wait for calls of its own.** Its CPU serves nothing meanwhile, and
-//!   two such CPUs would wait for each other. It may leave calls. Serving in it runs nothing twice: a call
-//!   is taken off the list before it runs.
-//! - In x2APIC mode, writing the ICR does not wait for earlier stores: `mfence; lfence` goes before it
-//!   (SDM vol. 3A, 12.12.3).
+//! - **Send the vector after every post**, not only when the list was empty: the code that posted
+//!   the earlier call may have been interrupted before its ICR write by the code that posts now and
+//!   waits. Merged vectors are harmless, because the target takes the whole list.
+//! - **Wait only below the class of the call's vector**, and with interrupts enabled; or serve the
+//!   own mailbox in the wait loop. Two CPUs that call each other then serve each other.
+//! - **A called function must not wait for calls of its own.** Its CPU serves no calls during the
+//!   wait, and two such CPUs would deadlock. It may post asynchronous calls. Serving within a
+//!   called function runs no call twice: a call is removed from the list before it runs.
+//! - In x2APIC mode, a write to the ICR does not wait for earlier stores: `mfence; lfence` must
+//!   precede it (SDM vol. 3A, 12.12.3).
 
 use core::ops::Deref;
 use core::ptr;
@@ -41,15 +41,15 @@ use core::ptr;
 use super::queue::Full;
 use super::sync::{AtomicPtr, AtomicUsize, Ordering, array, const_fn};
 
-/// What [`Call::next`] is when the call has run: the address of no call.
+/// The value of [`Call::next`] after the call has run: the address of no call.
 const DONE: *mut Call = ptr::without_provenance_mut(1);
 
-/// A function to run, with its argument; and whether it has run.
+/// A function to call, its argument, and whether it has run.
 #[derive(Debug)]
 #[repr(align(32))]
 pub struct Call {
-    /// The one that was posted before it; once the target has taken both, the one after it; [`DONE`]
-    /// when it has run.
+    /// The call that was posted before this one; after the target has taken both, the call after
+    /// it; [`DONE`] when the call has run.
     next: AtomicPtr<Call>,
     function: AtomicUsize,
     argument: AtomicUsize,
@@ -57,7 +57,7 @@ pub struct Call {
 
 impl Call {
     const_fn! {
-        /// A call of `function`, which waits to be run.
+        /// A pending call of `function`.
         #[inline]
         #[must_use]
         pub fn new(function: usize, argument: usize) -> Self {
@@ -70,7 +70,7 @@ impl Call {
     }
 
     const_fn! {
-        /// A block that holds no call: as one that has run.
+        /// A free block: the state of a call that has run.
         #[must_use]
         pub fn free() -> Self {
             Self {
@@ -81,30 +81,30 @@ impl Call {
         }
     }
 
-    /// Whether it has run. Any CPU. Then all that the function wrote is seen, and nobody looks at the
-    /// block any more.
+    /// Whether the call has run. If so, all writes of the function are visible, and no other CPU
+    /// accesses the block any more. For any CPU.
     #[inline]
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.next.load(Ordering::Acquire) == DONE
     }
 
-    /// Runs it.
+    /// Runs the call.
     #[inline]
     fn answer(&self, run: &mut impl FnMut(usize, usize)) {
         run(
             self.function.load(Ordering::Relaxed),
             self.argument.load(Ordering::Relaxed),
         );
-        // Release: what it did comes before. The block is its owner's again.
+        // Release: the writes of the function come before. The block belongs to its owner again.
         self.next.store(DONE, Ordering::Release);
     }
 
-    /// Makes one that has run a call of `function`, which waits to be run, unless somebody else has done so.
-    /// Returns whether it was free. Any context.
+    /// Turns a free block into a pending call of `function`. Returns whether it was free; it is not
+    /// if other code has taken it. Any context.
     #[must_use]
     pub fn take(&self, function: usize, argument: usize) -> bool {
-        // Acquire: the target has read the last call.
+        // Acquire: the target has read the previous call.
         let taken =
             self.next
                 .compare_exchange(DONE, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed);
@@ -116,15 +116,14 @@ impl Call {
     }
 }
 
-/// A call that somebody waits for, who looks at it again and again: no other call's words are in its
-/// cache line.
+/// A synchronous call, whose completion the caller polls. No other call shares its cache line.
 #[derive(Debug)]
 #[repr(align(64))]
 pub struct Waited(Call);
 
 impl Waited {
     const_fn! {
-        /// A call of `function`, which waits to be run.
+        /// A pending call of `function`.
         #[inline]
         #[must_use]
         pub fn new(function: usize, argument: usize) -> Self {
@@ -142,16 +141,16 @@ impl Deref for Waited {
     }
 }
 
-/// Calls that wait for one CPU, linked by themselves.
+/// The pending calls of one CPU, an intrusive list.
 #[derive(Debug)]
 pub struct Posted {
-    /// The call that was posted last; null if none waits.
+    /// The call that was posted last; null if none is pending.
     newest: AtomicPtr<Call>,
 }
 
 impl Posted {
     const_fn! {
-        /// None yet.
+        /// An empty list.
         #[must_use]
         pub fn new() -> Self {
             Self {
@@ -160,19 +159,20 @@ impl Posted {
         }
     }
 
-    /// Posts a call, which must have been made and not posted yet, and stay where it is until it is
-    /// done. From any CPU in any context. Then send the target the call's vector.
+    /// Posts a call. It must be new and not yet posted, and must not move until it is done. From
+    /// any CPU in any context. The caller must then send the call's vector to the target.
     ///
-    /// Whatever the caller wrote before, the function sees.
+    /// The function sees all earlier writes of the caller.
     #[inline]
     pub fn post(&self, call: &Call) {
-        // As a rule no other waits. Not to look first spares the line one way between the CPUs.
+        // The list is usually empty. Omitting the read saves one transfer of the cache line between
+        // CPUs.
         if let Err(newest) = self.link(call, ptr::null_mut()) {
             self.link_before(newest, call);
         }
     }
 
-    /// Links a call where others wait.
+    /// Links a call to a list that is not empty.
     #[cold]
     #[inline(never)]
     fn link_before(&self, mut newest: *mut Call, call: &Call) {
@@ -185,11 +185,12 @@ impl Posted {
         }
     }
 
-    /// Links a call whose link is `newest`, if that is the newest; otherwise tells what is.
+    /// Links a call whose link is `newest`, if that is the newest call; otherwise returns the
+    /// newest.
     #[inline]
     fn link(&self, call: &Call, newest: *mut Call) -> Result<(), *mut Call> {
-        // Release: the block is complete. What is there now is only compared: if it went and came
-        // again meanwhile, it is in the list again.
+        // Release: the block is complete. The current value is only compared: if that call was
+        // removed and posted again meanwhile, it is in the list again.
         let linked = self.newest.compare_exchange_weak(
             newest,
             ptr::from_ref(call).cast_mut(),
@@ -199,8 +200,9 @@ impl Posted {
         linked.map(drop)
     }
 
-    /// Runs what has been posted, in its order, by `run`, which gets the function and the argument.
-    /// Only on the target. In `run`, it runs what has been posted meanwhile. `at` gives the call at an address that was posted.
+    /// Runs the pending calls in the order of posting. `run` receives the function and the
+    /// argument. Within `run`, it runs the calls that have been posted since. `at` returns the call
+    /// at an address that was posted. Only on the target.
     #[inline]
     pub fn serve<'a>(
         &self,
@@ -234,7 +236,7 @@ impl Posted {
         });
     }
 
-    /// Whether nothing waits to be served. Only on the target; a hint for others.
+    /// Whether no call is pending. Exact on the target; a hint on other CPUs.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.newest.load(Ordering::Relaxed).is_null()
@@ -247,25 +249,25 @@ impl Default for Posted {
     }
 }
 
-/// One CPU's calls; at most `N` of those that nobody waits for, a power of two.
+/// The mailbox of one CPU, with blocks for at most `N` asynchronous calls, a power of two.
 #[derive(Debug)]
 pub struct Mailbox<const N: usize> {
     senders: Senders,
     blocks: [Call; N],
 }
 
-/// What senders write: a cache line of its own.
+/// The data that senders write, in a separate cache line.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Senders {
     posted: Posted,
-    /// Where the next free block is likely.
+    /// Index at which the search for a free block begins.
     cursor: AtomicUsize,
 }
 
 impl<const N: usize> Mailbox<N> {
     const_fn! {
-        /// A mailbox without calls.
+        /// An empty mailbox.
         #[must_use]
         pub fn new() -> Self {
             const { assert!(N.is_power_of_two(), "N must be 1, 2, 4, ...") };
@@ -279,11 +281,11 @@ impl<const N: usize> Mailbox<N> {
         }
     }
 
-    /// Posts a call that nobody waits for. As [`post`](Posted::post); and the mailbox must stay where it is.
+    /// Posts an asynchronous call, as [`post`](Posted::post) does. The mailbox must not move.
     ///
     /// # Errors
     ///
-    /// [`Full`] if `N` such calls wait or run.
+    /// [`Full`] if `N` such calls are pending or running.
     pub fn leave(&self, function: usize, argument: usize) -> Result<(), Full> {
         let cursor = self.senders.cursor.load(Ordering::Relaxed);
         for place in cursor..cursor + N {
@@ -334,7 +336,7 @@ fn in_order<'a>(
     }
     while !oldest.is_null() {
         let call = at(oldest);
-        // Before it is its owner's again.
+        // Read before the block belongs to its owner again.
         oldest = call.next.load(Ordering::Relaxed);
         visit(call);
     }

@@ -1,30 +1,29 @@
-//! The interrupt core's decisions: which vector, who preempts whom, who may be
-//! removed when, where a line goes, and when it has gone mad.
+//! The policy of the interrupt core: vector allocation, preemption, removal, routing and storms.
 //!
-//! | module | decides |
+//! | module | policy |
 //! |---|---|
-//! | [`vectors`] | which vector of a CPU a line gets |
-//! | [`context`] | what may be called where |
-//! | [`priority`] | what the local APIC delivers, and how deep it nests |
-//! | [`stack`] | how much stack that takes |
-//! | [`table`] | how a handler is installed and removed while interrupts arrive |
-//! | [`queue`] | how work is put off to a lower priority |
-//! | [`mailbox`] | how one CPU has another call a function |
-//! | [`board`] | how one CPU has all others call a function |
-//! | [`route`] | where the interrupt of a request arrives, and how |
-//! | [`timers`] | which timer of a CPU is due, and which comes next |
-//! | [`turns`] | whether the function of a timer runs, and who frees it |
-//! | [`heart`] | which CPUs have stopped answering |
+//! | [`vectors`] | vector allocation on a CPU |
+//! | [`context`] | the contexts in which an operation may be called |
+//! | [`priority`] | delivery by the local APIC, and the nesting depth |
+//! | [`stack`] | the size of the interrupt stack |
+//! | [`table`] | installation and removal of handlers while interrupts arrive |
+//! | [`queue`] | deferred work |
+//! | [`mailbox`] | function calls on one other CPU |
+//! | [`board`] | function calls on all other CPUs |
+//! | [`route`] | the input and mode of a requested interrupt |
+//! | [`timers`] | the timer queue of a CPU |
+//! | [`turns`] | the callback state of a timer |
+//! | [`heart`] | lockup detection |
 //! | [`arming`] | the armed state of a timer |
 //! | [`raised`] | the guards that raise a CPU's priority |
-//! | [`affinity`] | in which steps a line moves to another CPU |
-//! | [`nmi`] | why an NMI came |
-//! | [`storm`] | when a line is masked, and when it is tried again |
-//! | [`statistics`] | how the longest stretch and rates are kept |
+//! | [`affinity`] | the steps that move a line to another CPU |
+//! | [`nmi`] | the cause of an NMI |
+//! | [`storm`] | storm detection and recovery |
+//! | [`statistics`] | the longest section and rates |
 //!
-//! [`table`], [`queue`], [`mailbox`], [`board`] and [`arming`] are used by several CPUs at once, without
-//! locks. They take their atomics from `sync`, so that `tests/loom` can compile
-//! the same files with loom's and try every order in which the CPUs can run.
+//! Several CPUs use [`table`], [`queue`], [`mailbox`], [`board`] and [`arming`] at once, without
+//! locks. These modules take their atomics from `sync`, so that `tests/loom` can compile the same
+//! files with loom's atomics and test every order in which the CPUs can run.
 
 pub mod affinity;
 pub mod arming;

@@ -1,33 +1,33 @@
-//! Why an NMI came.
+//! The cause of an NMI.
 //!
-//! An NMI carries nothing: no vector, no sender. So who sends one says first what it is
-//! for, in [`Requests`] of the receiver, and the receiver takes all that is asked at
-//! once. A processor holds one NMI that waits behind another, and further ones are lost
-//! in it (SDM vol. 3A, 7.7.1); what they were for is not, because it is asked for here.
+//! An NMI carries neither a vector nor a sender. So a sender first records the cause in
+//! [`Requests`] of the receiver, and the receiver takes all recorded causes at once. A processor
+//! holds one pending NMI behind an active one and loses further ones (SDM vol. 3A, 7.7.1); their
+//! causes are not lost, because they are recorded here.
 //!
-//! The other way round, an NMI may find that an earlier one has already taken what it was
-//! for. It is told from one that nobody asked for by counting: each request may bring one.
+//! Conversely, an earlier NMI may already have taken the cause of a later one. Such an NMI is
+//! distinguished from one that the kernel did not send by counting: each request may cause one NMI.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// What an NMI is asked for.
+/// The cause of a requested NMI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// Somebody wants to know what the CPU is doing.
+    /// A CPU requests a backtrace.
     Backtrace,
-    /// The same, because the CPU has not answered interrupts.
+    /// The watchdog requests a backtrace, because the CPU has stopped taking interrupts.
     Watchdog,
-    /// Another CPU reports that the kernel has ended.
+    /// Panic stop: another CPU reports that the kernel has stopped.
     Stop,
-    /// A function is to be called.
+    /// A function must be called.
     Call,
 }
 
 impl Cause {
-    /// All, in the order of their bits.
+    /// All causes, in the order of their bits.
     pub const ALL: [Self; 4] = [Self::Backtrace, Self::Watchdog, Self::Stop, Self::Call];
 
-    /// Its name, for a table.
+    /// The name for tables.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -48,58 +48,60 @@ impl Cause {
 pub struct Causes(u32);
 
 impl Causes {
-    /// Whether `cause` is one of them.
+    /// Whether the set contains `cause`.
     #[must_use]
     pub const fn contains(self, cause: Cause) -> bool {
         self.0 & cause.bit() != 0
     }
 }
 
-/// What an NMI turns out to be.
+/// The classification of an NMI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sort {
-    /// Asked for, for these causes: at least one.
+    /// Requested for these causes: at least one.
     Asked(Causes),
-    /// Asked for, but an earlier one took its causes.
+    /// Requested, but an earlier NMI took its causes.
     Late,
-    /// Nobody in the kernel asked for it: it is the machine's.
+    /// Not requested by the kernel: the machine is the source.
     Unknown,
 }
 
-/// How long after a request its NMI may still come late, in nanoseconds. Beyond it, an NMI
-/// without a cause is unknown again: most of those that never came were merged with another.
+/// Time after a request during which its NMI may still arrive late, in nanoseconds. After it, an
+/// NMI without a cause is unknown again: most of the NMIs that never arrived were merged with
+/// another one.
 pub const LATE_LIMIT: u64 = 1_000_000_000;
 
-/// Unknown NMIs of a CPU that are all reported.
+/// Number of unknown NMIs of a CPU that are all reported.
 pub const BURST: u64 = 10;
 
-/// The least time between two reports of unknown NMIs after that, in nanoseconds.
+/// The minimum time between two reports of unknown NMIs after that, in nanoseconds.
 pub const REPORT_INTERVAL: u64 = 10_000_000_000;
 
-/// Whether an unknown NMI is reported: the CPU's one of number `unknown`, counted from 1, at time `now`, after
-/// a report that ended at time `last`. A report takes longer than a source takes to repeat, and the CPU would
-/// do nothing else.
+/// Whether to report an unknown NMI: number `unknown` of this CPU, counted from 1, at time `now`,
+/// after a report that ended at time `last`. A report takes longer than the source takes to repeat,
+/// so without a limit the CPU would do nothing else.
 #[must_use]
 pub const fn is_reported(unknown: u64, now: u64, last: u64) -> bool {
     unknown <= BURST || now.saturating_sub(last) >= REPORT_INTERVAL
 }
 
-/// What has been asked of one CPU by NMI.
+/// The pending NMI requests of one CPU.
 #[derive(Debug, Default)]
 pub struct Requests {
-    /// The causes that wait, by their bits.
+    /// The pending causes, as bits.
     waiting: AtomicU32,
-    /// How many requests there have been. May wrap.
+    /// Number of requests. May wrap.
     asked: AtomicU32,
-    /// How many the owner has seen. The owner's.
+    /// Number of requests that the owner has seen. Only the owner accesses it.
     seen: AtomicU32,
-    /// NMIs that may still come without a cause, and since when. The owner's.
+    /// Number of NMIs that may still arrive without a cause, and since when. Only the owner
+    /// accesses it.
     late: AtomicU32,
     since: AtomicU64,
 }
 
 impl Requests {
-    /// None.
+    /// No request is pending.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -111,15 +113,16 @@ impl Requests {
         }
     }
 
-    /// Asks for `cause`; the NMI is to be sent after it, once for each call. Any CPU, any context.
+    /// Requests an NMI for `cause`. The caller must then send one NMI for each call. Any CPU, any
+    /// context.
     pub fn ask(&self, cause: Cause) {
-        // In this order: who sees the count sees the cause.
+        // In this order: a CPU that sees the count also sees the cause.
         self.waiting.fetch_or(cause.bit(), Ordering::Release);
         self.asked.fetch_add(1, Ordering::Release);
     }
 
-    /// Takes all that is asked for, and says what the NMI is that came at `now` (nanoseconds of a
-    /// clock that does not go back). Only the owner, once for each run of its NMI handler.
+    /// Takes all pending causes, and classifies the NMI that arrived at `now` (nanoseconds of a
+    /// monotonic clock). Only for the owner, once for each run of its NMI handler.
     pub fn take(&self, now: u64) -> Sort {
         let asked = self.asked.load(Ordering::Acquire);
         let causes = Causes(self.waiting.swap(0, Ordering::Acquire));
@@ -140,7 +143,8 @@ impl Requests {
             _ => Sort::Asked(causes),
         };
         if new > 0 {
-            // This one is that of one request; the others' may follow, or have been merged with it.
+            // This NMI belongs to one request; those of the others may follow, or have been merged
+            // with it.
             late = late.saturating_add(new - 1);
             self.since.store(now, Ordering::Relaxed);
         }
@@ -166,7 +170,7 @@ mod tests {
         assert!(reported(1, 0) && reported(BURST, 1));
         assert!(!reported(BURST + 1, 0) && !reported(BURST + 1, REPORT_INTERVAL - 1));
         assert!(reported(BURST + 1, REPORT_INTERVAL) && reported(u64::MAX, REPORT_INTERVAL));
-        // A clock that went back.
+        // The clock went backwards.
         assert!(!is_reported(BURST + 1, 0, last));
     }
 
@@ -227,8 +231,8 @@ mod tests {
         assert_eq!(requests.take(0), Sort::Unknown);
     }
 
-    /// Every order of requests and NMIs, the processor keeping one at most: what is asked for is
-    /// always taken, and none is unknown.
+    /// In every order of requests and NMIs, with a processor that keeps at most one pending: every
+    /// requested cause is taken, and no NMI is unknown.
     #[test]
     fn no_request_is_lost_and_none_is_unknown() {
         for order in 0u32..1 << 12 {

@@ -1,44 +1,44 @@
-//! Work put off to a lower priority: a bounded queue, many producers, one consumer.
+//! Deferred work: a bounded queue with many producers and one consumer.
 //!
-//! Producers are all CPUs and all interrupt levels. A producer may be interrupted at
-//! any point by another one of the same CPU, which cannot wait for it; so nobody
-//! waits here. A place is claimed by one compare-and-exchange, then filled, then
-//! published. **The consumer stops at a place that is claimed but not published**,
-//! even if later ones are: it returns `None`, and the order is kept.
+//! Producers are all CPUs at all interrupt levels. A producer may be interrupted at any point by
+//! another one on the same CPU, which cannot wait for it; so no producer waits. A producer claims a
+//! slot by one compare-and-exchange, then fills it, then publishes it. **The consumer stops at a
+//! slot that is claimed but not published**, even if later ones are: it returns `None`, so the
+//! order is preserved.
 //!
-//! So the rule that loses nothing: **signal the consumer after every push** (as by a
-//! self-IPI, which merges with one that is pending). The producer that was
-//! interrupted publishes after the others have signalled, and its own signal then
-//! lets the consumer find all of them.
+//! To lose no item, a producer must **signal the consumer after every push** (for example by a
+//! self-IPI, which merges with one that is pending). A producer that was interrupted publishes
+//! after the others have signalled, and its own signal then lets the consumer find all items.
 //!
-//! Items of one producer come out in its order. A producer is one CPU at one level;
-//! or several, of whom each pushes after having seen the other's push.
+//! Items of one producer stay in order. A producer is one CPU at one level, or several of which
+//! each pushes only after it has observed the other's push.
 
 use super::sync::{AtomicUsize, Ordering, array, const_fn};
 use core::fmt;
 
-/// A queue of at most `N` items, a power of two, 2 or more. An item is two words: as a
-/// rule a function and its argument.
+/// A queue of at most `N` items, a power of two, at least 2. An item is two words: usually a
+/// function and its argument.
 #[derive(Debug)]
 pub struct Queue<const N: usize> {
-    /// The number of places claimed so far: also the number of the next.
+    /// Number of slots claimed so far: also the number of the next.
     claimed: Line<AtomicUsize>,
-    /// The number of items taken so far. Only the consumer writes it.
+    /// Number of items taken so far. Only the consumer writes it.
     taken: Line<AtomicUsize>,
     overflowed: AtomicUsize,
     cells: [Cell; N],
 }
 
-/// What producers write and what the consumer writes lie in different cache lines.
+/// A separate cache line: data written by producers does not share one with data written by the
+/// consumer.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Line<T>(T);
 
-/// A place: number n is cell n % N, in the lap that begins with number n - n % N.
+/// A slot: number n is cell n % N, in the lap that begins with number n - n % N.
 #[derive(Debug)]
 #[repr(align(32))]
 struct Cell {
-    /// The number that the lap begins with while free or claimed, one more while published.
+    /// The first number of the lap while free or claimed; plus 1 while published.
     state: AtomicUsize,
     first: AtomicUsize,
     second: AtomicUsize,
@@ -56,7 +56,7 @@ impl Cell {
     }
 }
 
-/// A place that a producer has claimed and must publish.
+/// A slot that a producer has claimed and must publish.
 #[derive(Debug)]
 #[must_use = "the consumer stops at a place that is never published"]
 pub(super) struct Claim {
@@ -78,20 +78,21 @@ impl<const N: usize> Queue<N> {
         }
     }
 
-    /// Appends an item. From any CPU in any context, NMI too. Then signal the consumer.
+    /// Appends an item. From any CPU in any context, including NMI. The caller must then signal the
+    /// consumer.
     ///
-    /// Whatever the caller wrote before, the consumer sees once it has the item.
+    /// The consumer of the item sees all earlier writes of the caller.
     ///
     /// # Errors
     ///
-    /// [`Full`] if `N` items wait; the queue counts it.
+    /// [`Full`] if `N` items are pending; the queue counts it.
     pub fn push(&self, first: usize, second: usize) -> Result<(), Full> {
         let claim = self.claim()?;
         self.publish(claim, first, second);
         Ok(())
     }
 
-    /// The first half of a push. Begins again only when another producer was faster.
+    /// The first half of a push. Retries only if another producer was faster.
     pub(super) fn claim(&self) -> Result<Claim, Full> {
         let mut number = self.claimed.0.load(Ordering::Relaxed);
         loop {
@@ -110,7 +111,7 @@ impl<const N: usize> Queue<N> {
                     Err(now) => number = now,
                 }
             } else {
-                // Either others have come round to this cell, or it is still in use.
+                // Either other producers have already claimed this cell, or it is still in use.
                 let now = self.claimed.0.load(Ordering::Relaxed);
                 if now == number {
                     self.overflowed.fetch_add(1, Ordering::Relaxed);
@@ -121,23 +122,22 @@ impl<const N: usize> Queue<N> {
         }
     }
 
-    /// The second half.
+    /// The second half of a push.
     #[allow(clippy::needless_pass_by_value, reason = "a claim is published once")]
     pub(super) fn publish(&self, claim: Claim, first: usize, second: usize) {
         let Claim { number } = claim;
         let cell = &self.cells[number % N];
         cell.first.store(first, Ordering::Relaxed);
         cell.second.store(second, Ordering::Relaxed);
-        // Release: the item comes before.
+        // Release: the item is written before.
         cell.state
             .store(Self::free_in(number).wrapping_add(1), Ordering::Release);
     }
 
-    /// Takes the oldest item; `None` if there is none, or if its producer has not
-    /// finished.
+    /// Takes the oldest item; `None` if there is none, or if its producer has not published it yet.
     ///
-    /// Only the consumer: one CPU, and one level of it, which nothing that pops
-    /// interrupts. Two at once might get one item twice.
+    /// Only for the consumer: one CPU at one level, at which no other code that pops interrupts it.
+    /// Two concurrent calls could return the same item.
     pub fn pop(&self) -> Option<(usize, usize)> {
         let number = self.taken.0.load(Ordering::Relaxed);
         let cell = &self.cells[number % N];
@@ -157,39 +157,38 @@ impl<const N: usize> Queue<N> {
         Some(item)
     }
 
-    /// Whether [`pop`](Self::pop) would give nothing. Only the consumer; a hint for
-    /// others.
+    /// Whether [`pop`](Self::pop) would return `None`. Exact for the consumer; a hint for others.
     pub fn is_empty(&self) -> bool {
         let number = self.taken.0.load(Ordering::Relaxed);
         let state = self.cells[number % N].state.load(Ordering::Acquire);
         state != Self::free_in(number).wrapping_add(1)
     }
 
-    /// How many items wait, 0 to `N`, those not yet published included. A hint: it
-    /// changes all the time.
+    /// Number of pending items, 0 to `N`, including those not yet published. A hint: it may change
+    /// at any time.
     pub fn len(&self) -> usize {
         let taken = self.taken.0.load(Ordering::Relaxed);
         let claimed = self.claimed.0.load(Ordering::Relaxed);
         claimed.wrapping_sub(taken).min(N)
     }
 
-    /// How many pushes found the queue full. Any CPU.
+    /// Number of pushes that found the queue full. Any CPU.
     pub fn overflowed(&self) -> usize {
         self.overflowed.load(Ordering::Relaxed)
     }
 
-    /// How many items have been taken. Any CPU; others than the consumer's see it late.
+    /// Number of items taken. Any CPU; CPUs other than the consumer's see it with a delay.
     pub fn taken(&self) -> usize {
         self.taken.0.load(Ordering::Relaxed)
     }
 
-    /// How many places have been claimed: at least those that happened before.
+    /// Number of slots claimed: at least those whose claims happened before the call.
     pub fn claimed(&self) -> usize {
         self.claimed.0.load(Ordering::Relaxed)
     }
 
-    /// What the state of the cell of place `number` is while it is free for it. It would repeat after
-    /// 2^64 pushes, which no machine lives to see.
+    /// The state of the cell of slot `number` while it is free for that number. The values repeat
+    /// only after 2^64 pushes, which does not occur in practice.
     const fn free_in(number: usize) -> usize {
         number & !(N - 1)
     }
@@ -201,10 +200,10 @@ impl<const N: usize> Default for Queue<N> {
     }
 }
 
-/// The queue has no room. Push later, or push less.
+/// The error of a push to a full queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full {
-    /// How many items it holds.
+    /// Number of items that the queue holds.
     pub capacity: usize,
 }
 

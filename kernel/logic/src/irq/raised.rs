@@ -4,7 +4,7 @@
 //! class to which the CPU returns without it. A guard that is dropped before later guards passes
 //! the latter class to the next one.
 //!
-//! Only the CPU itself uses its stack, but an interrupt may come between any two accesses. Its
+//! Only the CPU itself uses its stack, but an interrupt may arrive between any two accesses. Its
 //! handler pushes entries above the existing ones and removes them again, so the entries of the
 //! interrupted code do not change. A guard that a handler leaks stays in the stack.
 
@@ -17,7 +17,7 @@ use core::sync::atomic::{
 
 use crate::vector::PriorityClass;
 
-/// Most guards that a CPU can have at a time.
+/// Maximum number of guards of a CPU at a time.
 pub const GUARDS: usize = 64;
 
 /// One guard.
@@ -93,7 +93,7 @@ impl Stack {
         class(previous)
     }
 
-    /// Removes a guard that has these entries above it; the last of them is in use.
+    /// Removes a guard that has these entries above it, of which the last is in use.
     #[cold]
     #[inline(never)]
     fn remove_below(&self, above: Range<u8>, previous: u8, below: u8) -> PriorityClass {
@@ -113,7 +113,8 @@ impl Stack {
         class(level)
     }
 
-    /// How many entries are in use, those of guards that are gone but not the last included.
+    /// Number of entries in use, including those of dropped guards, except that the last is never
+    /// one.
     #[must_use]
     pub fn depth(&self) -> u8 {
         self.depth.load(Relaxed)
@@ -126,7 +127,7 @@ impl Default for Stack {
     }
 }
 
-/// The class with this number, which came from a class.
+/// The class with this number, which was obtained from a class.
 #[inline]
 fn class(number: u8) -> PriorityClass {
     PriorityClass::new(number).unwrap_or(PriorityClass::HIGHEST)
@@ -198,7 +199,7 @@ mod tests {
 
     #[test]
     fn raising_and_lowering_alternate() {
-        // A linear congruential generator, so that each run is the same.
+        // A linear congruential generator, so that all runs are equal.
         let mut random = 1_u64;
         let mut next = |limit: usize| {
             random = random

@@ -1,9 +1,9 @@
-//! Where the interrupt that a driver asks for arrives, and how.
+//! Interrupt routing: the input and the mode of an interrupt that a driver requests.
 //!
-//! Drivers know an ISA interrupt, or a GSI from ACPI, or that their device sends messages.
-//! The MADT may send an ISA interrupt elsewhere or give it another polarity; it may
-//! also contradict itself. What cannot be true is refused here with both sides named,
-//! because a pin with the wrong polarity or trigger mode is silent or screams.
+//! Drivers know an ISA interrupt, or a GSI from ACPI, or that their device sends messages. The MADT
+//! may route an ISA interrupt to another GSI or give it another polarity; it may also contradict
+//! itself. This module rejects contradictions and reports both sides, because a pin with the wrong
+//! polarity or trigger mode delivers no interrupts or a storm.
 
 use crate::acpi::Gsi;
 use crate::apic::{ApicId, EncodingError, Polarity, Rte, Trigger};
@@ -11,18 +11,17 @@ use crate::topology::{Input, Topology};
 use crate::vector::Vector;
 use core::fmt;
 
-/// What a driver asks for.
+/// The request of a driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Request {
     /// An interrupt of the ISA bus, 0 to 15: 0 is the PIT, 1 the keyboard, 4 COM1, 8 the RTC.
     Isa(u8),
-    /// A GSI, as ACPI's `_PRT` or a table names it.
+    /// A GSI, as given by ACPI's `_PRT` or a table.
     Gsi {
-        /// Which.
+        /// The GSI.
         gsi: Gsi,
-        /// How it arrives, where the source of the number says so. `None`: as an ISA
-        /// interrupt that arrives there, or else as PCI has it, active low and
-        /// level-triggered (ACPI 6.5, 6.2.13).
+        /// The mode, if the source of the GSI specifies it. `None`: that of the ISA interrupt with
+        /// this GSI, or else the PCI default, active low and level-triggered (ACPI 6.5, 6.2.13).
         mode: Option<Mode>,
     },
     /// Messages that the device writes itself (MSI, MSI-X).
@@ -43,22 +42,22 @@ impl fmt::Display for Request {
     }
 }
 
-/// How an interrupt arrives at its pin.
+/// The polarity and trigger mode of a pin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Mode {
     /// The level at which it is asserted.
     pub polarity: Polarity,
-    /// Whether edges count or the level.
+    /// Edge-triggered or level-triggered.
     pub trigger: Trigger,
 }
 
 impl Mode {
-    /// Of the ISA bus: active high, edge-triggered.
+    /// The mode of the ISA bus: active high, edge-triggered.
     pub const ISA: Self = Self {
         polarity: Polarity::High,
         trigger: Trigger::Edge,
     };
-    /// Of PCI's interrupt pins: active low, level-triggered.
+    /// The mode of PCI interrupt pins: active low, level-triggered.
     pub const PCI: Self = Self {
         polarity: Polarity::Low,
         trigger: Trigger::Level,
@@ -71,31 +70,31 @@ impl fmt::Display for Mode {
     }
 }
 
-/// Where an interrupt arrives.
+/// The route of an interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// At a pin of an I/O APIC.
+    /// To a pin of an I/O APIC.
     Pin(Pin),
-    /// Straight at a CPU.
+    /// A message, directly to a CPU.
     Message,
 }
 
-/// A pin that has been asked for.
+/// The pin of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pin {
     /// Its GSI.
     pub gsi: Gsi,
     /// The I/O APIC and its pin.
     pub input: Input,
-    /// How the interrupt arrives.
+    /// The mode of the interrupt.
     pub mode: Mode,
-    /// Why so.
+    /// The source of the mode.
     pub origin: Origin,
 }
 
 impl Pin {
-    /// The redirection entry that delivers the pin's interrupts to a CPU, unmasked.
-    /// `extended` as in [`Rte::fixed`].
+    /// The redirection entry that delivers the pin's interrupts to a CPU, unmasked. `extended` as
+    /// in [`Rte::fixed`].
     ///
     /// # Errors
     ///
@@ -121,16 +120,16 @@ impl fmt::Display for Pin {
     }
 }
 
-/// Who says how an interrupt arrives.
+/// The source of a pin's mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
-    /// It is this ISA interrupt, which the MADT does not override.
+    /// The pin has this ISA interrupt, which the MADT does not override.
     Isa(u8),
     /// The MADT's override of this ISA interrupt.
     Override(u8),
-    /// It is no ISA interrupt, so it is PCI's.
+    /// The pin has no ISA interrupt, so the PCI default applies.
     Pci,
-    /// Whoever asked.
+    /// The request.
     Request,
 }
 
@@ -145,43 +144,41 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Why there is no route.
+/// The reason why a request has no route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RouteError {
     /// ISA has interrupts 0 to 15.
     NoSuchIsaIrq(u8),
-    /// An ISA interrupt that the MADT does not mention would arrive at the GSI of its
-    /// number, but the MADT has another one there. So it is not connected, as IRQ 2 on
-    /// nearly all machines.
+    /// An ISA interrupt without an override would use the GSI of its number, but the MADT assigns
+    /// another interrupt to that GSI. So it is not connected, like IRQ 2 on nearly all machines.
     NotConnected {
-        /// The interrupt that was asked for; its GSI has the same number.
+        /// The requested interrupt; its GSI has the same number.
         irq: u8,
-        /// The one that arrives there.
+        /// The interrupt that uses the GSI.
         instead: u8,
     },
-    /// The MADT has two ISA interrupts at one GSI, and does not agree with itself on how
-    /// they arrive.
+    /// The MADT assigns two ISA interrupts to one GSI with different modes.
     Contradiction {
         /// The GSI.
         gsi: Gsi,
         /// One interrupt.
         irq: u8,
-        /// How it arrives.
+        /// Its mode.
         mode: Mode,
-        /// The other.
+        /// The other interrupt.
         other: u8,
-        /// How that one arrives.
+        /// Its mode.
         other_mode: Mode,
     },
-    /// The request has another mode than the MADT's override of this GSI.
+    /// The mode of the request differs from that of the MADT's override of this GSI.
     WrongMode {
         /// The GSI.
         gsi: Gsi,
         /// The mode of the request.
         asked: Mode,
-        /// The ISA interrupt that arrives there.
+        /// The ISA interrupt that uses the GSI.
         irq: u8,
-        /// How it does.
+        /// Its mode.
         mode: Mode,
     },
     /// The GSI is delivered as NMI.
@@ -239,11 +236,7 @@ impl fmt::Display for RouteError {
 
 impl core::error::Error for RouteError {}
 
-/// Finds where the interrupt of a request arrives, and how.
-///
-/// # Errors
-///
-/// [`RouteError`].
+/// Resolves a request to the route of its interrupt.
 pub fn resolve(request: Request, topology: &Topology) -> Result<Route, RouteError> {
     let (gsi, mode, origin) = match request {
         Request::Message => return Ok(Route::Message),
@@ -267,7 +260,7 @@ pub fn resolve(request: Request, topology: &Topology) -> Result<Route, RouteErro
 
 type Arrival = (Gsi, Mode, Origin);
 
-/// Where an ISA interrupt arrives.
+/// Resolves an ISA interrupt.
 fn isa(irq: u8, topology: &Topology) -> Result<Arrival, RouteError> {
     let route = topology.isa_irq(irq).ok_or(RouteError::NoSuchIsaIrq(irq))?;
     let gsi = route.gsi;
@@ -279,7 +272,7 @@ fn isa(irq: u8, topology: &Topology) -> Result<Arrival, RouteError> {
     }
 }
 
-/// How the interrupt of a GSI arrives.
+/// Resolves a GSI.
 fn global(gsi: Gsi, asked: Option<Mode>, topology: &Topology) -> Result<Arrival, RouteError> {
     if let Some((irq, mode)) = overridden_to(gsi, topology)? {
         return match asked {
@@ -295,7 +288,8 @@ fn global(gsi: Gsi, asked: Option<Mode>, topology: &Topology) -> Result<Arrival,
     if let Some(asked) = asked {
         return Ok((gsi, asked, Origin::Request));
     }
-    // Without an override, the ISA interrupt of the same number, unless that goes elsewhere.
+    // Without an override, the ISA interrupt of the same number, unless it is routed to another
+    // GSI.
     let irq = u8::try_from(gsi.0).ok();
     let here = irq.filter(|&irq| {
         topology
@@ -308,8 +302,8 @@ fn global(gsi: Gsi, asked: Option<Mode>, topology: &Topology) -> Result<Arrival,
     })
 }
 
-/// The ISA interrupt that the MADT has at this GSI, with its mode; the lowest, if there
-/// are several that agree.
+/// The ISA interrupt that the MADT assigns to this GSI, with its mode; the lowest, if several
+/// agree.
 fn overridden_to(gsi: Gsi, topology: &Topology) -> Result<Option<(u8, Mode)>, RouteError> {
     let mut found: Option<(u8, Mode)> = None;
     for (other, route) in topology.overrides().filter(|(_, route)| route.gsi == gsi) {

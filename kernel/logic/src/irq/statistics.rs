@@ -1,31 +1,29 @@
-//! How the longest stretch and rates are kept.
+//! Statistics: the longest section and rates.
 //!
-//! What is written here is written by one CPU, its owner, on the way of an interrupt,
-//! with ordinary loads and stores: no locked instruction, no line that others
-//! write. Others read while it is being written: each number is then a true one, but two
-//! of them may be from different moments.
+//! Only one CPU, the owner, writes the values, in the interrupt path, with ordinary loads and
+//! stores: no locked instruction, no cache line that other CPUs write. Other CPUs may read at the
+//! same time: each value is then valid, but two values may be from different moments.
 //!
-//! The owner's writes are not atomic against its own interrupts. A value that several
-//! priorities write is written with interrupts off, as the entry code does it.
+//! The owner's writes are not atomic with respect to its own interrupts. A value that several
+//! priorities write must be written with interrupts disabled, as in the entry code.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// The longest stretch of something, and where in the kernel's code it was.
+/// The longest section of a kind, with its address in the kernel's code.
 ///
-/// Both are one word, so that a reader never has the address of another stretch.
+/// Both are in one word, so that a reader never gets the address of another section.
 #[derive(Debug, Default)]
 pub struct Longest(AtomicU64);
 
 impl Longest {
-    /// None yet.
+    /// No section recorded.
     #[must_use]
     pub const fn new() -> Self {
         Self(AtomicU64::new(0))
     }
 
-    /// Notes a stretch of `nanoseconds`, above 4.29 s taken as 4.29 s, at a code address of
-    /// the kernel's image: in the last 2 GiB, where the
-    /// lower half says it all. Only the owner.
+    /// Records a section of `nanoseconds`, saturated at 4.29 s, at an address in the kernel's
+    /// image: it is in the last 2 GiB, so the lower half identifies it. Only for the owner.
     #[inline]
     pub fn note(&self, nanoseconds: u64, address: u64) {
         debug_assert!(address >= 0xffff_ffff_8000_0000, "not the kernel's code");
@@ -37,31 +35,32 @@ impl Longest {
         }
     }
 
-    /// The longest in nanoseconds, and the address; `None` if there was none. Any CPU.
+    /// The longest duration in nanoseconds, and the address; `None` if none is recorded. Any CPU.
     #[must_use]
     pub fn get(&self) -> Option<(u64, u64)> {
         let word = self.0.load(Ordering::Relaxed);
         (word != 0).then_some((word >> 32, 0xffff_ffff_0000_0000 | word & 0xffff_ffff))
     }
 
-    /// Begins again. From another CPU, a stretch that is noted meanwhile may stay or be lost.
+    /// Resets the value. If another CPU resets, a section that is recorded meanwhile may remain or
+    /// be lost.
     pub fn reset(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
 }
 
-/// A counter's value at a moment.
+/// The value of a counter at a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
     /// The counter. It may wrap.
     pub count: u64,
-    /// The moment, in nanoseconds.
+    /// The time, in nanoseconds.
     pub time: u64,
 }
 
 impl Sample {
-    /// How often it counted in each second since `before`, rounded to the nearest. `None`
-    /// if no time has passed. More than 64 bits hold is `u64::MAX`.
+    /// The rate per second since `before`, rounded to the nearest integer and saturated at
+    /// `u64::MAX`. `None` if no time has passed.
     #[must_use]
     pub fn rate_since(&self, before: &Self) -> Option<u64> {
         let elapsed = u128::from(self.time.checked_sub(before.time)?);

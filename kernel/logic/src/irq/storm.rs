@@ -1,44 +1,44 @@
-//! When a line has gone mad, and when it is trusted again.
+//! Interrupt storm detection and recovery.
 //!
-//! A level-triggered line that nobody answers interrupts again at once and for ever; a
-//! broken device may do so with messages. Such a line is masked. Since the cause
-//! may be gone later, it is unmasked on trial after a pause, and each further storm
-//! doubles the pause. If a trial lasts long enough, all is forgotten.
+//! A level-triggered line without a handler for its device interrupts again immediately and without
+//! end; a broken device may do so with messages. Such a line is masked. Since the cause may
+//! disappear, the line is unmasked on probation after a pause, and each further storm doubles the
+//! pause. If the line stays calm throughout the probation, its history is cleared.
 //!
 //! ```text
-//! watched --storm--> masked --pause over--> on trial --calm--> watched
+//! watched --storm--> masked --pause over--> probation --calm--> watched
 //!                      ^                       |
 //!                      +---storm, pause x 2----+
 //! ```
 //!
-//! The [`Detector`] counts nothing itself: it is shown the line's counters every so many
-//! interrupts and compares. What it says is the kernel's to do. Its times are
-//! nanoseconds of any clock that does not go back.
+//! The [`Detector`] does not count: the kernel passes it the line's counters every n interrupts,
+//! and it compares them. The kernel performs the actions that it returns. Times are in nanoseconds
+//! of any monotonic clock.
 
 use crate::units::Nanoseconds;
 use core::fmt;
 
-/// What makes a storm, and how it is waited out. All times in nanoseconds, above 0.
+/// The thresholds of a storm and the times of recovery. All times in nanoseconds, above 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// The time over which interrupts are counted.
     pub window: u64,
-    /// So many unclaimed interrupts in a window are a storm, if nine in ten are
+    /// The number of unclaimed interrupts in a window that is a storm, if nine in ten are
     /// unclaimed.
     pub unclaimed: u64,
-    /// So many interrupts in a window are a storm, claimed or not.
+    /// The number of interrupts in a window that is a storm, claimed or not.
     pub total: u64,
     /// The first pause.
     pub first_pause: u64,
     /// The longest pause.
     pub longest_pause: u64,
-    /// How long a trial lasts.
+    /// The duration of the probation.
     pub calm: u64,
 }
 
 impl Policy {
-    /// 100 ms; 1000 unclaimed, or 50000 in all (half a million a second); pauses from 100 ms to 60 s;
-    /// trials of 5 s.
+    /// 100 ms; 1000 unclaimed, or 50000 in all (half a million per second); pauses from 100 ms to
+    /// 60 s; probation of 5 s.
     pub const DEFAULT: Self = Self {
         window: 100_000_000,
         unclaimed: 1000,
@@ -55,37 +55,36 @@ impl Default for Policy {
     }
 }
 
-/// What a line has had since it was made. The counters may wrap.
+/// The interrupts of a line since its creation. The counters may wrap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Interrupts that a handler found to be its device's.
+    /// Interrupts that a handler claimed for its device.
     pub claimed: u64,
-    /// Interrupts that no handler did.
+    /// Interrupts that no handler claimed.
     pub unclaimed: u64,
 }
 
-/// What kind of storm.
+/// The kind of a storm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// Nobody claims the interrupts.
+    /// No handler claims the interrupts.
     Unclaimed,
-    /// There are too many.
+    /// The rate is too high.
     TooMany,
 }
 
-/// A storm: what was seen, and how long the line is masked.
+/// A storm: the interrupts counted, and the time for which the line is masked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Storm {
-    /// What kind.
+    /// The kind.
     pub cause: Cause,
-    /// The interrupts that were seen.
+    /// The interrupts counted.
     pub seen: Counts,
-    /// In how many nanoseconds.
+    /// The time in which they were counted, in nanoseconds.
     pub within: u64,
-    /// Nanoseconds until the next trial.
+    /// Nanoseconds until the next probation.
     pub pause: u64,
-    /// How many storms there have been since the line was last calm, this one
-    /// included.
+    /// Number of storms since the line was last calm, including this one.
     pub number: u32,
 }
 
@@ -104,12 +103,12 @@ impl fmt::Display for Storm {
     }
 }
 
-/// What has come with time.
+/// A change of state that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Unmask the line: its trial begins.
+    /// Unmask the line: its probation begins.
     Retry,
-    /// The trial was passed: the line is as if nothing had been.
+    /// The probation has passed without a storm: the history is cleared.
     Calm,
 }
 
@@ -120,20 +119,20 @@ enum State {
     Trial { until: u64 },
 }
 
-/// The watch over one line. For one CPU at a time.
+/// The storm detector of one line. For one CPU at a time.
 #[derive(Clone, Debug)]
 pub struct Detector {
     policy: Policy,
     state: State,
-    /// When the window began, and what the counters were.
+    /// The start of the window, and the counters at that time.
     window: Option<(u64, Counts)>,
-    /// Storms since the line was calm.
+    /// Number of storms since the line was calm.
     storms: u32,
     pause: u64,
 }
 
 impl Detector {
-    /// The watch over a line that has just been made.
+    /// The detector of a new line.
     #[must_use]
     pub const fn new(policy: Policy) -> Self {
         Self {
@@ -145,13 +144,13 @@ impl Detector {
         }
     }
 
-    /// Looks at the line's counters. If it returns a storm, mask the line now, and call
-    /// [`poll`](Self::poll) when [`next_event`](Self::next_event) says.
+    /// Evaluates the line's counters. If it returns a storm, the caller must mask the line at once,
+    /// and call [`poll`](Self::poll) at the time of [`next_event`](Self::next_event).
     ///
-    /// To be called at every n-th interrupt of the line, n well below the policy's
-    /// numbers, so that a storm that lets nothing else run is seen. Between calls a
-    /// longer time than the window may have passed: then the average counts. While
-    /// the line is masked, late interrupts are no storm.
+    /// Must be called at every n-th interrupt of the line, with n well below the numbers of the
+    /// policy, so that a storm that prevents all other code from running is detected. If more time
+    /// than the window has passed between calls, the average counts. While the line is masked, late
+    /// interrupts are no storm.
     #[must_use = "a storm goes on until the line is masked"]
     pub fn observe(&mut self, now: u64, counts: Counts) -> Option<Storm> {
         if matches!(self.state, State::Masked { .. }) {
@@ -191,7 +190,7 @@ impl Detector {
         })
     }
 
-    /// What has come with time, if anything.
+    /// Returns the change of state that is due at `now`, if any.
     #[must_use = "the line stays masked until it is unmasked"]
     pub fn poll(&mut self, now: u64) -> Option<Change> {
         match self.state {
@@ -210,8 +209,8 @@ impl Detector {
         }
     }
 
-    /// When [`poll`](Self::poll) has something to say next; `None` if never, unless a
-    /// storm comes.
+    /// The time at which [`poll`](Self::poll) must be called next; `None` if no change is due
+    /// before the next storm.
     #[must_use]
     pub const fn next_event(&self) -> Option<u64> {
         match self.state {
@@ -220,7 +219,7 @@ impl Detector {
         }
     }
 
-    /// Whether the line is to be masked.
+    /// Whether the line must be masked.
     #[must_use]
     pub const fn is_masked(&self) -> bool {
         matches!(self.state, State::Masked { .. })
@@ -228,11 +227,12 @@ impl Detector {
 }
 
 impl Policy {
-    /// Whether so many interrupts in so many nanoseconds are a storm.
+    /// Whether `seen` interrupts in `within` nanoseconds are a storm.
     fn judge(&self, seen: Counts, within: u64) -> Option<Cause> {
         let Counts { claimed, unclaimed } = seen;
         let total = claimed.saturating_add(unclaimed);
-        // Less than a window counts as a whole one: a storm is not waited for.
+        // Less than a window counts as a whole one, so that a storm is detected before the window
+        // ends.
         let within = within.max(self.window);
         let reaches = |count: u64, limit: u64| {
             u128::from(count) * u128::from(self.window) >= u128::from(limit) * u128::from(within)

@@ -1,8 +1,8 @@
-//! The atomics of the parts that loom checks.
+//! The atomics of the modules that loom checks.
 //!
-//! `tests/loom` compiles those parts with a `sync` of its own instead of this
-//! one. Loom's atomics cannot be made in a constant, so what makes them goes
-//! through the two macros here, which say `const`, and loom's, which do not.
+//! `tests/loom` compiles those modules with a `sync` of its own instead of this one. Loom's atomics
+//! cannot be created in a constant, so their constructors use the two macros here, which are
+//! `const`, and those of loom's module, which are not.
 
 pub(super) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 
@@ -13,7 +13,7 @@ macro_rules! const_fn {
     };
 }
 
-/// An array of `$length` times `$value`, made anew for each place.
+/// An array of `$length` copies of `$value`, created anew for each element.
 macro_rules! array {
     ($value:expr; $length:expr) => {
         [const { $value }; $length]

@@ -1,22 +1,4 @@
-//! Whether the function of a timer runs, and who frees it.
-//!
-//! ```text
-//!            begin                 end
-//!   IDLE ------------> INTERRUPT ----------> IDLE         in the interrupt
-//!
-//!           request           start           finish
-//!   IDLE ------------> QUEUED ------> RUNNING ------> IDLE         as deferred work
-//!                        ^               | request
-//!                        |  finish       v
-//!                        +------------ AGAIN
-//! ```
-//!
-//! All operations except [`release`](Turns::release) are for the timer's CPU, its owner; so QUEUED
-//! is the only state that can change while the owner looks at it. A drop first makes the owner
-//! remove the timer from the queue; after that there is no `begin` or `request` any more. Then it
-//! calls `release`. If the function only waits to run, or the drop is within the function or in an
-//! interrupt of it, where it cannot wait, the state becomes DEAD, and the owner frees the function
-//! when it returns or before it would be called.
+//! The callback state of a timer: whether its function runs, and which code frees it.
 
 use super::sync::{AtomicU8, Ordering, const_fn};
 
@@ -31,42 +13,42 @@ const INTERRUPT: u8 = 5;
 #[derive(Debug)]
 pub struct Turns(AtomicU8);
 
-/// What a timer that fires has to do for its function to run as deferred work.
+/// The action by which a timer that fires runs its function as deferred work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     /// Defer it. If that is not possible, [`refuse`](Turns::refuse).
     Defer,
-    /// Nothing: it runs, and runs again afterwards.
+    /// None: the function is running, and runs again afterwards.
     Again,
-    /// Nothing: it has not run since the last request.
+    /// None: the function has not run since the last request.
     Waits,
 }
 
-/// What becomes of a function that has returned.
+/// The next step after a function has returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
-    /// Nothing: it may be gone already.
+    /// None: the function may already have been freed.
     Idle,
-    /// To be deferred again. If that is not possible, to be [started](Turns::start) at once.
+    /// Defer it again. If that is not possible, [start](Turns::start) it at once.
     Queued,
     /// The caller of `finish` frees it.
     Dead,
 }
 
-/// What the code that drops the timer must do.
+/// The action required of the code that drops the timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Release {
-    /// Frees the function.
+    /// Free the function.
     Free,
-    /// Nothing: the owner frees it.
+    /// None: the owner frees it.
     Left,
-    /// Call `release` again: the function runs, and does not wait for the caller.
+    /// Call `release` again: the function is running, and does not wait for the caller.
     Wait,
 }
 
 impl Turns {
     const_fn! {
-        /// Of a function that has not been called.
+        /// The state of a function that has not been called.
         #[must_use]
         pub fn new() -> Self {
             Self(AtomicU8::new(IDLE))
@@ -108,14 +90,14 @@ impl Turns {
         }
     }
 
-    /// Withdraws the request that came while the function runs. Returns whether there was one.
+    /// Withdraws a request that arrived while the function runs. Returns whether there was one.
     pub fn withdraw(&self) -> bool {
         self.0
             .compare_exchange(AGAIN, RUNNING, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok()
     }
 
-    /// What was requested last could not be deferred.
+    /// The last request could not be deferred.
     pub fn refuse(&self) {
         self.0.store(IDLE, Ordering::Relaxed);
     }
@@ -124,7 +106,7 @@ impl Turns {
     /// the node.
     #[must_use]
     pub fn start(&self) -> bool {
-        // Acquire: the code that left it to the owner does not use the timer any more.
+        // Acquire: the code that left the function to the owner no longer uses the timer.
         let started =
             self.0
                 .compare_exchange(QUEUED, RUNNING, Ordering::Relaxed, Ordering::Acquire);
@@ -151,9 +133,9 @@ impl Turns {
         }
     }
 
-    /// The timer has been dropped and removed from the queue. `is_inside`: on the owner, the caller
-    /// may have interrupted the function. On any CPU, again until the result is not
-    /// [`Release::Wait`].
+    /// The timer has been dropped and removed from the queue. `is_inside`: the caller runs on the
+    /// owner and may have interrupted the function. For any CPU; must be repeated while the result
+    /// is [`Release::Wait`].
     #[must_use]
     pub fn release(&self, is_inside: bool) -> Release {
         // Acquire: the function has returned.
@@ -164,7 +146,7 @@ impl Turns {
             RUNNING | AGAIN | INTERRUPT if is_inside => {}
             _ => return Release::Wait,
         }
-        // Release: the owner sees that the timer is not used any more.
+        // Release: the owner sees that the timer is no longer used.
         let left = self
             .0
             .compare_exchange(state, DEAD, Ordering::Release, Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! The steps of a move: whole, given up at every point, and with every choice of vectors.
-//! That they lose nothing while interrupts come is tried in `tests/loom`.
+//! The steps of a move: completed, abandoned at every point, and with every choice of vectors.
+//! `tests/loom` tests that no interrupt is lost while interrupts arrive.
 
 use super::{class, classes};
 use crate::irq::affinity::{Action, Move, Place, Source, choose};
@@ -20,7 +20,7 @@ const SOURCES: [Source; 4] = [
 
 const OLD: Place = place(1, 0x41);
 
-/// Where it may go: another vector, another CPU, both.
+/// The new targets: another vector, another CPU, both.
 const NEW: [Place; 3] = [place(1, 0x52), place(2, 0x41), place(2, 0x52)];
 
 const fn place(cpu: u32, vector: u8) -> Place {
@@ -41,12 +41,12 @@ fn steps(mut it: Move) -> Vec<Action> {
     steps
 }
 
-/// A machine that does the steps, and refuses those that are wrong on any machine.
+/// A machine that performs the steps, and rejects those that are wrong on any machine.
 struct Machine {
     source: Source,
     route: Place,
     masked: bool,
-    /// Places with a handler, and those whose vector is taken.
+    /// Targets with a handler, and those whose vector is allocated.
     installed: BTreeSet<(u32, u8)>,
     taken: BTreeSet<(u32, u8)>,
     drained: BTreeSet<(u32, u8)>,
@@ -99,7 +99,7 @@ impl Machine {
                 assert!(self.taken.remove(&key(place)), "twice");
             }
         }
-        // Wherever an interrupt goes at this moment, it finds a handler.
+        // An interrupt finds a handler at every target that it may be delivered to now.
         assert!(
             self.masked || self.installed.contains(&key(self.route)),
             "{action}"
@@ -125,7 +125,7 @@ fn every_move() {
             assert_eq!(machine.route, new);
             assert_eq!(machine.installed, BTreeSet::from([key(new)]));
             assert_eq!(machine.taken, BTreeSet::from([key(new)]));
-            // What was left was seen to be quiet.
+            // Every abandoned target was observed to be idle.
             let left: BTreeSet<_> = used.difference(&machine.taken).copied().collect();
             assert_eq!(machine.drained, left);
         }
@@ -211,8 +211,8 @@ fn steps_in_words() {
 }
 
 proptest! {
-    /// What is chosen is a whole block of the class, free wherever the move needs it; and there is
-    /// none only if there is none.
+    /// The choice is a whole block of the class that is free on every CPU where the move needs it;
+    /// `None` is returned only if there is no such block.
     #[test]
     fn chosen_vectors(
         source in prop::sample::select(&SOURCES[..]),
@@ -221,7 +221,7 @@ proptest! {
         old in 0x20..=0xff_u8,
         registers in any::<[[u32; 8]; 4]>(),
     ) {
-        // Half the vectors would leave hardly a block of four.
+        // With half of the vectors free, there would hardly be a block of four.
         let [one, other, third, fourth] = registers.map(VectorSet::from_registers);
         let [on_old, on_new] = [one.with(other), third.with(fourth)];
         let old = Vector(old - old % size);
@@ -239,7 +239,7 @@ proptest! {
             let both = if can_be_masked { on_new } else { on_new.common(on_old) };
             prop_assert_eq!(both.find_block(class, size), None);
         }
-        // One write, if that can be.
+        // One write, if possible.
         let same = VectorSet::block(old, size);
         if !can_be_masked && old.priority_class() == class && same.without(on_new).is_empty() {
             prop_assert_eq!(chosen, Some(old));

@@ -1,4 +1,4 @@
-//! The queue, the mailbox, the board and the table, one call after the other.
+//! The queue, the mailbox, the broadcast ring and the table, with sequential calls.
 
 use crate::irq::board::{Board, Reader, serve};
 use crate::irq::mailbox::{Call, Mailbox};
@@ -33,7 +33,7 @@ fn a_full_queue_says_so() {
     assert_eq!(words, "all 4 places of the queue are taken");
 }
 
-/// A producer is interrupted between the halves of its push: what comes after it waits.
+/// A producer is interrupted between the halves of its push: later items wait.
 #[test]
 fn an_unfinished_push_keeps_the_order() {
     let queue = Queue::<4>::new();
@@ -69,7 +69,7 @@ fn calls_are_served_in_order_and_then_done() {
         mailbox.serve(among(posted), |function, argument| {
             assert_eq!(argument, 10 * function);
             ran.push(function);
-            // Those before are done, this one and those after are not.
+            // The earlier calls are done; this one and the later ones are not.
             let done = calls.iter().take_while(|call| call.is_done()).count();
             assert_eq!(done, function);
         });
@@ -79,7 +79,7 @@ fn calls_are_served_in_order_and_then_done() {
     mailbox.serve(among(&[]), |_, _| panic!("nothing waits"));
 }
 
-/// A called function that calls its own CPU: that is served next time.
+/// A function that calls its own CPU: the call is served next time.
 #[test]
 fn a_call_that_posts_a_call() {
     let mailbox = Mailbox::<1>::new();
@@ -96,19 +96,19 @@ fn a_mailbox_has_room_for_so_many_that_nobody_waits_for() {
     let mailbox = Mailbox::<2>::new();
     assert_eq!([mailbox.leave(0, 0), mailbox.leave(1, 1)], [Ok(()); 2]);
     assert_eq!(mailbox.leave(2, 2), Err(Full { capacity: 2 }));
-    // Who waits brings the room.
+    // A synchronous call brings its own block.
     let call = Call::new(3, 3);
     mailbox.post(&call);
     assert!(!call.is_done());
 }
 
-/// A board, and the readers of its CPUs.
+/// A broadcast ring, and the readers of its CPUs.
 fn board<const N: usize>(cpus: usize) -> (Board<N>, Vec<Reader>, Mailbox<1>) {
     let readers = (0..cpus).map(|_| Reader::new()).collect();
     (Board::new(), readers, Mailbox::new())
 }
 
-/// What a CPU runs.
+/// The calls and entries that a CPU runs.
 fn read<const N: usize>(board: &Board<N>, own: &Reader, mailbox: &Mailbox<1>) -> Vec<usize> {
     let mut ran = Vec::new();
     serve(mailbox, board, own, among(&[]), |function, argument| {
@@ -122,7 +122,7 @@ fn read<const N: usize>(board: &Board<N>, own: &Reader, mailbox: &Mailbox<1>) ->
 fn all_but_the_sender_read_a_notice_once() {
     let (board, readers, mailbox) = board::<4>(3);
     let read = |cpu: usize| read(&board, &readers[cpu], &mailbox);
-    // More than there is room for, one after the other.
+    // More entries than there are slots, one after the other.
     for number in 0..10 {
         let sender = number % 3;
         let others = (0..3).filter(|&cpu| cpu != sender);
@@ -141,7 +141,7 @@ fn all_but_the_sender_read_a_notice_once() {
     }
 }
 
-/// A sender that has not read another's notice passes its own when it has.
+/// A sender that has not read another's entry passes its own after it has.
 #[test]
 fn a_full_board_takes_no_notice() {
     let (board, readers, mailbox) = board::<2>(2);
@@ -154,7 +154,7 @@ fn a_full_board_takes_no_notice() {
     assert_eq!(post(0, 2), Err(Full { capacity: 2 }));
     assert_eq!(read(1), [0]);
     assert!(readers[1].has_passed(notices[1]), "its own comes after");
-    // CPU 0 has passed the first by sending it.
+    // CPU 0 has passed the first entry by sending it.
     let third = post(0, 2).expect("room");
     assert_eq!(post(1, 3), Err(Full { capacity: 2 }));
     assert_eq!((read(0), read(1)), (Vec::from([1]), Vec::from([2])));
@@ -182,7 +182,7 @@ fn each_vector_of_a_table_is_its_own() {
         assert_eq!(table.lookup(vector), (pointer(0x2000 + number), number));
         table.begin_removal(vector);
         assert_eq!(table.lookup(vector).0, unhandled);
-        // Taken until the end.
+        // Allocated until the end of the removal.
         assert!(!table.install(vector, pointer(1), 1) && !table.is_free(vector));
         table.end_removal(vector);
         assert!(table.install(vector, pointer(0x3000), 7));
@@ -190,14 +190,14 @@ fn each_vector_of_a_table_is_its_own() {
     }
 }
 
-/// What the entry code relies on.
+/// The layout that the entry code relies on.
 #[test]
 fn layout_of_a_table() {
     assert_eq!((<Table>::FUNCTIONS, <Table>::CONTEXTS), (0, 256 * 8));
 }
 
 proptest! {
-    /// Against a queue of the library.
+    /// Against a queue of the standard library.
     #[test]
     fn queue_is_a_queue(calls in prop::collection::vec(any::<Option<u8>>(), 0..200)) {
         let queue = Queue::<8>::new();

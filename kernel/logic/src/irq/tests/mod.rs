@@ -1,5 +1,5 @@
-//! The decisions of the interrupt core, against the manuals and against plainer models.
-//! What several CPUs do at once is in `tests/loom`.
+//! The policy of the interrupt core, compared with the manuals and with simpler models.
+//! `tests/loom` tests concurrent use by several CPUs.
 
 mod affinity;
 mod calls;

@@ -1,4 +1,4 @@
-//! Who preempts whom, for all vectors, all classes and all values of CR8.
+//! Preemption, for all vectors, all classes and all values of CR8.
 
 use super::{class, classes};
 use crate::irq::priority::{Accepted, ClassSet, Model, is_deliverable, max_depth, ppr};
@@ -26,7 +26,7 @@ fn ppr_of_every_tpr_and_isr() {
                 std::cmp::Ordering::Less => assert_eq!(ppr % 16, 0),
                 std::cmp::Ordering::Equal => assert!([0, tpr % 16].contains(&(ppr % 16))),
             }
-            // The lower bits decide nothing.
+            // The lower bits do not affect delivery.
             for vector in vectors() {
                 assert_eq!(is_deliverable(vector, ppr), vector.get() / 16 > ppr / 16);
             }
@@ -34,7 +34,7 @@ fn ppr_of_every_tpr_and_isr() {
     }
 }
 
-/// Every vector that arrives, every one in service, and every CR8.
+/// Every arriving vector, every vector in service, and every CR8.
 #[test]
 fn one_arrives_during_another() {
     for cr8 in classes() {
@@ -60,11 +60,12 @@ fn one_arrives_during_another() {
                 let waiting = (!is_taken).then_some(vector);
                 assert!(apic.irr.iter().eq(waiting), "{vector} during {service:?}");
                 if is_taken {
-                    // It ends first.
+                    // It receives its EOI first.
                     assert_eq!(apic.eoi(), Some(vector));
                     assert_eq!(apic.eoi(), service);
                 } else {
-                    // Waiting is over once what is above has ended and CR8 has fallen.
+                    // The pending interrupt is delivered after the higher one has ended and CR8 has
+                    // been lowered.
                     assert_eq!(apic.eoi(), service);
                     apic.set_cr8(PriorityClass::LOWEST);
                     let expected = Some(vector).filter(|it| it.priority_class().get() > 0);
@@ -122,8 +123,8 @@ fn nesting_of_all_classes() {
     }
 }
 
-/// Three classes of two vectors: every state that is reachable, by every order of arrivals,
-/// deliveries, ends and values of CR8.
+/// Three classes of two vectors: every reachable state, by every order of arrivals, deliveries,
+/// EOIs and values of CR8.
 #[test]
 fn nothing_is_lost_doubled_or_out_of_order() {
     let used = [0x20, 0x21, 0x50, 0x51, 0xf0, 0xf1].map(Vector);
@@ -161,7 +162,7 @@ fn nothing_is_lost_doubled_or_out_of_order() {
         assert!(state.depth() <= max_depth(of_use));
         assert_eq!(state.isr.classes().len(), state.depth(), "a class twice");
 
-        // From anywhere, all that waits comes once when it is let.
+        // From every state, each pending interrupt is delivered once when it is permitted.
         let mut run = state;
         run.set_cr8(PriorityClass::LOWEST);
         let mut came = VectorSet::EMPTY;

@@ -1,4 +1,4 @@
-//! Where interrupts arrive, on machines whose tables are sound and on others.
+//! Interrupt routing on machines with valid and invalid tables.
 
 use crate::acpi::build::Table;
 use crate::acpi::{Gsi, Madt};
@@ -50,7 +50,7 @@ fn pin(request: Request, topology: &Topology) -> Result<Pin, RouteError> {
     })
 }
 
-/// The overrides that nearly all PCs have.
+/// The overrides of nearly all PCs.
 #[test]
 fn an_ordinary_machine() {
     let topology = topology(&[(0, 2, 0), (9, 9, 0x0d)]);
@@ -85,13 +85,13 @@ fn an_ordinary_machine() {
     }
 }
 
-/// Every two overrides out of a hostile choice, in both orders, and every request: what is
-/// granted can be true of one machine, and what is refused cannot.
+/// Every pair of overrides from a hostile choice, in both orders, and every request: each accepted
+/// route is possible on some machine, and each rejected one is not.
 #[test]
 fn hostile_overrides() {
     let irqs = [0, 1, 2, 3];
     let gsis = [0, 1, 2, 20, 23, 1000];
-    // As the bus has it; high, level; low, edge; low, level; both reserved.
+    // Bus default; high, level; low, edge; low, level; both reserved.
     let flags = [0x0, 0xd, 0x7, 0xf, 0xa];
     let of_flags = |flags: u16| {
         let polarity = if flags & 3 == 3 {
@@ -141,11 +141,11 @@ fn hostile_overrides() {
                         assert_eq!(pin.gsi, Gsi(gsi));
                         assert_eq!(topology.input(pin.gsi), Some(pin.input));
                         assert!(gsi < PINS - 1 && !contradicts && !is_elsewhere, "{pin}");
-                        // The table's word, or else the bus's.
+                        // The mode of the table, or else that of the bus.
                         if let Some(&(_, mode)) = there.first() {
                             assert_eq!(pin.mode, mode);
                         }
-                        // One pin has one mode, whoever asks.
+                        // A pin has one mode, for all requests.
                         assert_eq!(*modes.entry(gsi).or_insert(pin.mode), pin.mode, "{pin}");
                     }
                     Err(RouteError::Contradiction {
@@ -163,7 +163,8 @@ fn hostile_overrides() {
                     Err(RouteError::NoSuchGsi(none)) => assert_eq!((none.0, gsi), (1000, 1000)),
                     Err(error) => panic!("{request} of {one:?}, {other:?}: {error}"),
                 }
-                // Asked for in each way, a pin that is overridden has the table's alone.
+                // A request with any mode for a pin with an override succeeds only with the mode of
+                // the table.
                 for polarity in [Polarity::High, Polarity::Low] {
                     for trigger in [Trigger::Edge, Trigger::Level] {
                         let asked = mode(polarity, trigger);
@@ -194,7 +195,7 @@ fn machines_without() {
     assert_eq!(pin(Request::Isa(4), &none), Err(RouteError::NoIoApic));
     assert_eq!(pin(at(4, None), &none), Err(RouteError::NoIoApic));
     assert_eq!(resolve(Request::Message, &none), Ok(Route::Message));
-    // Without 8259s nothing is ISA's by its number alone.
+    // Without 8259s, no interrupt is an ISA interrupt by its number alone.
     let flags = Table::new(*b"APIC", 3).u32(0xfee0_0000).u32(0);
     let reduced = of_table(flags.lapic(0, 0, 1).io_apic(0, 0xfec0_0000, 0));
     let found = pin(at(4, None), &reduced).expect("a pin");
@@ -217,7 +218,7 @@ fn pins_of_several_io_apics() {
             pin: pin as u8,
         });
         let found = pin(at(gsi, None), &topology).ok().map(|it| it.input);
-        // IRQ 5 goes to GSI 33, and what comes at GSI 5 is PCI's.
+        // IRQ 5 is routed to GSI 33, and the interrupt at GSI 5 has the PCI default.
         assert_eq!(found, input, "{gsi}");
     }
     let found = pin(Request::Isa(5), &topology).expect("a pin");

@@ -1,4 +1,4 @@
-//! What the interrupt stack must hold.
+//! The size of the interrupt stack.
 
 use super::classes;
 use crate::irq::priority::{ClassSet, Model};
@@ -6,7 +6,8 @@ use crate::irq::stack::{ENTRY, EXCEPTION, HANDLER, REPORT, bound, of_handlers};
 use crate::layout::StackKind;
 use crate::vector::{PriorityClass, Vector};
 
-/// Every set of classes: all that the local APIC lets nest, each handler as hungry as it may be.
+/// Every set of classes: the deepest nesting that the local APIC permits, with each handler at its
+/// limit.
 #[test]
 fn every_set_of_classes_fits_its_bound() {
     for bits in 0..=u16::MAX {
@@ -27,7 +28,7 @@ fn every_set_of_classes_fits_its_bound() {
     }
 }
 
-/// In both profiles: a release's handlers may use less.
+/// In both profiles: handlers of a release build may use less.
 #[test]
 fn figures() {
     assert_eq!((ENTRY, EXCEPTION), (144, 184));

@@ -1,4 +1,4 @@
-//! The longest stretch, and rates.
+//! The longest section, and rates.
 
 use crate::irq::statistics::{Longest, Sample};
 

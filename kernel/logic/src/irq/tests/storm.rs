@@ -1,4 +1,4 @@
-//! Storms: seen, waited out, and forgotten.
+//! Storms: detection, pauses, and clearing of the history.
 
 use crate::irq::storm::{Cause, Change, Counts, Detector, Policy};
 use proptest::prelude::*;
@@ -24,7 +24,7 @@ fn watching(before: Counts) -> Detector {
     detector
 }
 
-/// Every number of interrupts up to past both limits, within a window and over three.
+/// Every number of interrupts up to beyond both limits, within one window and over three.
 #[test]
 fn what_is_a_storm() {
     for claimed in 0..=320_u64 {
@@ -51,10 +51,10 @@ fn what_is_a_storm() {
 fn a_calm_window_is_forgotten() {
     let mut detector = watching(counts(0, 0));
     for window in 1..20 {
-        // Just too few each time.
+        // Just too few in each window.
         assert_eq!(detector.observe(window * 1000, counts(0, window * 9)), None);
     }
-    // Inside one, they add up.
+    // Within one window, they add up.
     assert_eq!(detector.observe(19_500, counts(0, 19 * 9 + 9)), None);
     assert!(detector.observe(19_600, counts(0, 19 * 9 + 10)).is_some());
 }
@@ -75,7 +75,7 @@ fn pauses_double_up_to_the_longest_and_start_again_after_calm() {
         let storm = detector.observe(now + 1, counts(0, 10)).expect("a storm");
         assert_eq!((storm.pause, storm.number), (pause, number as u32 + 1));
         assert!(detector.is_masked());
-        // Late ones are none.
+        // Late interrupts are no storm.
         assert_eq!(detector.observe(now + 2, counts(0, 1000)), None);
         let until = now + 1 + pause;
         assert_eq!(detector.next_event(), Some(until));
@@ -115,7 +115,7 @@ fn storms_in_words() {
 }
 
 proptest! {
-    /// With any clock and any counters: a line is never masked for ever, and never twice at once.
+    /// With any clock and any counters: a line is never masked forever, and never twice at once.
     #[test]
     fn it_always_comes_back(
         events in prop::collection::vec((0..2000_u64, 0..60_u64, 0..60_u64), 0..100),

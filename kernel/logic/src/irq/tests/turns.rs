@@ -1,4 +1,4 @@
-//! The turns of a timer's function on its own CPU, where one thing comes after the other.
+//! The callback state of a timer on its own CPU, with sequential operations.
 
 use crate::irq::turns::{Finish, Release, Request, Turns};
 
@@ -69,7 +69,7 @@ fn nothing_is_withdrawn_from_a_dropped_timer() {
     assert_eq!(turns.finish(), Finish::Dead);
 }
 
-/// The interrupt that only requests ends too.
+/// The end of an interrupt that only requests does not change the state of deferred work.
 #[test]
 fn the_end_of_an_interrupt_leaves_deferred_work_alone() {
     let turns = Turns::new();

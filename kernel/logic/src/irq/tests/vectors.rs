@@ -1,4 +1,4 @@
-//! Which vectors are given out.
+//! Vector allocation.
 
 use super::{class, classes};
 use crate::irq::vectors::{
@@ -12,7 +12,7 @@ use std::vec::Vec;
 
 const SIZES: [u8; 5] = [1, 2, 4, 8, 16];
 
-/// A set that holds these of the vectors of a class, bit n for its vector n.
+/// The set of these vectors of the class, bit n for its vector n.
 fn set_of(class: PriorityClass, bits: u16) -> VectorSet {
     (0..16)
         .filter(|n| bits >> n & 1 != 0)
@@ -34,7 +34,7 @@ fn each_class_to_its_last_vector() {
                     assert!(allocator.allocated().contains(Vector(vector)));
                 }
             }
-            // Classes 0 and 1 are the processor's.
+            // Classes 0 and 1 are reserved for exceptions.
             let expected = if class.is_usable() { 16 } else { 0 };
             assert_eq!(given.len(), expected);
             assert_eq!(allocator.allocated().len() as usize, expected);
@@ -87,7 +87,7 @@ fn blocks_come_from_the_smallest_gap() {
         let set = set_of(class, bits);
         let is_free = |first: u8, size: u8| (first..first + size).all(|n| bits >> n & 1 != 0);
         for size in SIZES {
-            // For each block that is free, the largest aligned block around it that is.
+            // For each free block, the largest aligned block around it that is free.
             let expected = (0..16)
                 .step_by(size.into())
                 .filter(|&first| is_free(first, size))
@@ -167,7 +167,8 @@ fn blocks_are_claimed_whole_or_not_at_all() {
     }
 }
 
-/// For every two classes that have room, the nearer one is named; of two as near, the higher.
+/// For every pair of classes that have room, the nearer one is reported; if both are equally near,
+/// the higher.
 #[test]
 fn the_nearest_class_with_room() {
     for asked in 2..16_u8 {
@@ -271,7 +272,7 @@ fn registers_are_vectors() {
 }
 
 proptest! {
-    /// Against a plain set, for any order of calls.
+    /// Compared with a plain set, for any order of calls.
     #[test]
     fn nothing_is_given_twice(calls in prop::collection::vec((0..16_u8, 0..5_usize, any::<bool>()), 0..200)) {
         let mut allocator = Allocator::new(VectorSet::of(Vector(0x80)));
@@ -295,8 +296,8 @@ proptest! {
         }
     }
 
-    /// Level-triggered inputs of several CPUs, made and dropped in any order: one gets a vector that
-    /// another has only where its CPU has no other.
+    /// Level-triggered inputs of several CPUs, created and dropped in any order: an input shares a
+    /// vector only if its CPU has no other one.
     #[test]
     fn levels_share_only_where_they_must(
         calls in prop::collection::vec((0..3_usize, 4..6_u8, any::<bool>()), 0..200),
@@ -336,6 +337,6 @@ fn two_levels_of_a_class_differ_on_two_cpus() {
         .each_mut()
         .map(|cpu| levels.allocate(cpu, class(5), 1).expect("all are free"));
     assert_eq!(vectors, [Vector(0x50), Vector(0x51)]);
-    // A block whose first is taken elsewhere is not the next one.
+    // If the first vector of the next block is in use elsewhere, the block after it is chosen.
     assert_eq!(levels.allocate(&mut cpus[1], class(5), 4), Ok(Vector(0x54)));
 }

@@ -1,42 +1,41 @@
-//! A CPU's timers in the order of their deadlines: a bounded priority queue.
+//! The timer queue of a CPU: a bounded priority queue ordered by deadline.
 //!
-//! A binary heap of deadlines over a fixed array, and for each timer a slot that knows
-//! where in the heap it is, so that any of them can be taken out. Nothing
-//! is allocated. All operations are O(log N) or better; looking at the first
-//! timer is a few instructions, because that is on an interrupt's way. Each CPU has
-//! such a queue, so nothing is in it twice: 16 bytes for a place in the heap, 2 and an
-//! item for a slot.
+//! It is a binary heap of deadlines over a fixed array. Each timer has a slot with its index in the
+//! heap, so that any timer can be removed. Nothing is allocated. All operations are O(log N) or
+//! better; reading the first timer takes a few instructions, because it is in the interrupt path.
+//! Each CPU has such a queue, so no data is stored twice: an entry in the heap takes 16 bytes, a
+//! slot takes 2 bytes and an item.
 //!
-//! Deadlines are plain numbers, here as a rule cycles of the time-stamp counter. Of
-//! equal deadlines, the one that was inserted first comes first.
+//! Deadlines are plain numbers, here usually cycles of the time-stamp counter. Of equal deadlines,
+//! the one that was inserted first comes first.
 
 use crate::irq::queue::Full;
 
 #[cfg(test)]
 mod tests;
 
-/// One timer of a queue, from its insertion until it is popped or cancelled. Ids of one
-/// queue are never the same again.
+/// The ID of a timer, from its insertion until it is popped or cancelled. A queue never reuses an
+/// ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Id(Key);
 
-/// How many timers were inserted before it, from 1 on, times the first power of two that `N` does
-/// not exceed; plus the slot. So a later one is larger, and none is 0. With 256 timers, the
-/// number has 56 bits, which at ten million insertions a second last for 228 years.
+/// Number of insertions up to this one, from 1 on, times the smallest power of two that is at least
+/// `N`, plus the slot. So a later key is larger, and none is 0. With 256 timers, the number has 56
+/// bits, which suffice for 228 years at ten million insertions per second.
 type Key = u64;
 
-/// A timer whose deadline has come.
+/// A timer whose deadline has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due<T> {
-    /// Which one.
+    /// The timer.
     pub id: Id,
-    /// When it was to come.
+    /// The deadline.
     pub deadline: u64,
-    /// What was inserted with it.
+    /// The item that was inserted with it.
     pub item: T,
 }
 
-/// A place in the heap.
+/// An entry of the heap.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     deadline: u64,
@@ -55,12 +54,12 @@ impl Entry {
     }
 }
 
-/// At most `N` timers, each with an item of type `T`. `N` is 1 to 65535.
+/// A queue of at most `N` timers, each with an item of type `T`. `N` is 1 to 65535.
 #[derive(Debug)]
 pub struct Timers<T, const N: usize> {
     length: usize,
     heap: [Entry; N],
-    /// By slot: where in the heap it is; of a free slot, the next free one.
+    /// By slot: its index in the heap; for a free slot, the next free slot.
     places: [u16; N],
     /// By slot; `None` in a free one.
     items: [Option<T>; N],
@@ -71,7 +70,7 @@ pub struct Timers<T, const N: usize> {
 }
 
 impl<T: Copy, const N: usize> Timers<T, N> {
-    /// What two insertions' keys differ by.
+    /// The difference between the keys of two consecutive insertions.
     const STEP: Key = (N as Key).next_power_of_two();
 
     /// A queue without timers.
@@ -95,7 +94,7 @@ impl<T: Copy, const N: usize> Timers<T, N> {
         }
     }
 
-    /// Adds a timer. A deadline in the past is due at once.
+    /// Inserts a timer. A deadline in the past is due at once.
     ///
     /// # Errors
     ///
@@ -113,7 +112,7 @@ impl<T: Copy, const N: usize> Timers<T, N> {
         Ok(Id(key))
     }
 
-    /// Takes a timer out. Returns whether it was still there: not popped and not cancelled.
+    /// Removes a timer. Returns whether it was still in the queue: neither popped nor cancelled.
     pub fn cancel(&mut self, id: Id) -> bool {
         let Some(place) = self.place_of(id) else {
             return false;
@@ -132,8 +131,8 @@ impl<T: Copy, const N: usize> Timers<T, N> {
         true
     }
 
-    /// Gives a timer another deadline, as if it were cancelled and inserted. `None` if it is no
-    /// longer there.
+    /// Changes the deadline of a timer, as if it were cancelled and inserted. `None` if it is no
+    /// longer in the queue.
     pub fn move_to(&mut self, id: Id, deadline: u64) -> Option<Id> {
         let place = self.place_of(id)?;
         let key = self.next_key(Self::slot(id.0));
@@ -158,37 +157,38 @@ impl<T: Copy, const N: usize> Timers<T, N> {
         })
     }
 
-    /// How many timers there are, 0 to `N`.
+    /// Number of timers, 0 to `N`.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.length
     }
 
-    /// Whether there is none.
+    /// Whether the queue is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// Where in the heap a timer is.
+    /// The index of a timer in the heap.
     fn place_of(&self, id: Id) -> Option<usize> {
         let place = usize::from(*self.places.get(Self::slot(id.0))?);
-        // That of a free slot is no place, but what is there has another slot, or is no timer.
+        // The value of a free slot is not an index, but the entry there has another slot or no
+        // timer.
         (self.heap.get(place)?.key == id.0).then_some(place)
     }
 
-    /// The key of another insertion.
+    /// The key of the next insertion.
     fn next_key(&mut self, slot: usize) -> Key {
         self.inserted = self.inserted.wrapping_add(Self::STEP);
         self.inserted | slot as Key
     }
 
-    /// The slot that is in a key.
+    /// The slot of a key.
     const fn slot(key: Key) -> usize {
         (key % Self::STEP) as usize
     }
 
-    /// Fills a place with another entry than was there.
+    /// Stores `entry` at index `place` of the heap, and updates its slot.
     fn put(&mut self, place: usize, entry: Entry) {
         if place > 0 && entry.is_before(&self.heap[(place - 1) / 2]) {
             self.sift_up(place, entry);
@@ -197,7 +197,7 @@ impl<T: Copy, const N: usize> Timers<T, N> {
         }
     }
 
-    /// Puts `entry` at `place` or nearer to the top.
+    /// Inserts `entry` at index `place` or closer to the top.
     fn sift_up(&mut self, mut place: usize, entry: Entry) {
         while place > 0 {
             let parent = (place - 1) / 2;
@@ -210,7 +210,7 @@ impl<T: Copy, const N: usize> Timers<T, N> {
         self.set(place, entry);
     }
 
-    /// Puts `entry` at `place` or further from the top.
+    /// Inserts `entry` at index `place` or further from the top.
     fn sift_down(&mut self, mut place: usize, entry: Entry) {
         loop {
             let mut child = 2 * place + 1;
@@ -243,12 +243,12 @@ impl<T: Copy, const N: usize> Default for Timers<T, N> {
     }
 }
 
-/// The deadline after `deadline` of a timer with a period, and how many periods were missed: those
-/// whose deadlines are `now` or earlier too. They are counted and left out, so that a late
-/// timer does not fire again and again, and the next deadline is still a whole number of periods
-/// after the first.
+/// The next deadline after `deadline` of a periodic timer, and the number of missed periods: those
+/// whose deadlines are also at or before `now`. They are counted and skipped, so that a late timer
+/// does not fire repeatedly, and the next deadline is still a whole number of periods after the
+/// first.
 ///
-/// `period` counts as 1 if it is 0. Where time ends, so do the deadlines.
+/// A `period` of 0 counts as 1. The deadline saturates at the maximum.
 #[must_use]
 pub fn next_period(deadline: u64, period: u64, now: u64) -> (u64, u64) {
     let period = period.max(1);

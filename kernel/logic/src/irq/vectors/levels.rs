@@ -1,19 +1,20 @@
-//! Which vectors level-triggered inputs have.
+//! Vectors of level-triggered inputs.
 //!
-//! An EOI names nothing but a vector: it ends the interrupts of all inputs that have it, on whichever CPU
-//! (82093AA data sheet, 3.2.4; SDM vol. 3A, 12.8.5). If two share one, the end of the first clears the
-//! remote IRR of the second, whose level, still asserted, is sent again: an interrupt without a reason. And
-//! who waits for the end of the second is told of it too early. Each CPU gives out its vectors in the same
-//! order, so two would share one as a rule.
+//! An EOI identifies only a vector: it ends the interrupts of all inputs with that vector, on any
+//! CPU (82093AA data sheet, 3.2.4; SDM vol. 3A, 12.8.5). If two inputs share a vector, the EOI of
+//! the first clears the remote IRR of the second, whose still-asserted level is then sent again: a
+//! spurious interrupt. In addition, code that waits for the EOI of the second sees it too early.
+//! All CPUs allocate their vectors in the same order, so without this module sharing would be the
+//! rule.
 
 use super::{Allocator, Exhausted, VectorSet};
 use crate::vector::{PriorityClass, Vector};
 
-/// The vectors of all level-triggered inputs of the machine. Like an [`Allocator`], it belongs under a
-/// lock.
+/// The vectors of all level-triggered inputs of the machine. Like an [`Allocator`], it must be
+/// protected by a lock.
 #[derive(Clone, Debug)]
 pub struct Levels {
-    /// How many inputs have each vector.
+    /// Number of inputs with each vector.
     inputs: [u16; 256],
 }
 
@@ -24,15 +25,15 @@ impl Default for Levels {
 }
 
 impl Levels {
-    /// No input has any.
+    /// No vector is in use.
     #[must_use]
     pub const fn new() -> Self {
         Self { inputs: [0; 256] }
     }
 
-    /// Gives out `count` vectors of `class` from a CPU's, as [`Allocator::allocate_block`] does, for an
-    /// input that interrupts with the first. It is one that no other input has, on any CPU, unless the CPU
-    /// has none left: then it is better to share than to do without.
+    /// Allocates `count` vectors of `class` from a CPU's, as [`Allocator::allocate_block`] does,
+    /// for an input that uses the first. No other input on any CPU has that vector, unless the CPU
+    /// has no such vector left: sharing is then better than failing.
     ///
     /// # Errors
     ///
@@ -52,13 +53,13 @@ impl Levels {
         Ok(first)
     }
 
-    /// An input has this vector no more. The CPU's own account is another thing.
+    /// Releases an input's use of this vector. The CPU's [`Allocator`] is not changed.
     pub fn release(&mut self, vector: Vector) {
         let inputs = &mut self.inputs[usize::from(vector.get())];
         *inputs = inputs.saturating_sub(1);
     }
 
-    /// The vectors that any input has.
+    /// The vectors that inputs use.
     #[must_use]
     pub fn vectors(&self) -> VectorSet {
         let all = (0..=u8::MAX).zip(&self.inputs);

@@ -1,8 +1,8 @@
-//! Which vector of a CPU a line gets.
+//! Vector allocation for lines.
 //!
-//! Each CPU has its own [`Allocator`], so the machine has about 200 vectors times
-//! its CPUs. A vector is chosen within the class that was asked for: the class is
-//! the priority, and no other one would do.
+//! Each CPU has its own [`Allocator`], so the machine has about 200 vectors per CPU. A vector is
+//! allocated only in the requested class: the class is the priority, so another class is no
+//! substitute.
 
 use crate::vector::{PriorityClass, Vector, fixed};
 use core::fmt;
@@ -13,27 +13,15 @@ mod set;
 pub use levels::Levels;
 pub use set::{Iter, VectorSet};
 
-/// The vectors that are the processor's: 0 to 31 (SDM vol. 3A, 7.2).
+/// The vectors reserved for exceptions: 0 to 31 (SDM vol. 3A, 7.2).
 pub const EXCEPTIONS: VectorSet = VectorSet::EMPTY
     .with_class(PriorityClass::LOWEST)
     .with(VectorSet::range(Vector(16), Vector(31)));
 
-/// The vectors that no line gets on any CPU: classes 2, 14 and 15, and the others of [`fixed::ALL`].
-pub const FIXED: VectorSet = {
-    let mut set = VectorSet::range(Vector(0x20), Vector(0x2f))
-        .with(VectorSet::range(Vector(0xe0), Vector(0xff)));
-    let mut index = 0;
-    while index < fixed::ALL.len() {
-        set.insert(fixed::ALL[index]);
-        index += 1;
-    }
-    set
-};
-
-/// The vectors of one CPU: which are given out.
+/// The vector allocator of one CPU.
 ///
-/// Not for use by two CPUs at once: it belongs under a lock. Nothing on the way
-/// of an interrupt looks at it.
+/// It must be protected by a lock against use by two CPUs at once. The interrupt path does not
+/// access it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allocator {
     reserved: VectorSet,
@@ -41,8 +29,8 @@ pub struct Allocator {
 }
 
 impl Allocator {
-    /// A CPU that has given out nothing. It never gives out those in `reserved` or
-    /// in [`EXCEPTIONS`].
+    /// An allocator with no vector allocated. It never allocates the vectors in `reserved` or in
+    /// [`EXCEPTIONS`].
     #[must_use]
     pub const fn new(reserved: VectorSet) -> Self {
         Self {
@@ -51,25 +39,24 @@ impl Allocator {
         }
     }
 
-    /// Gives out a vector of `class`.
+    /// Allocates a vector of `class`.
     ///
-    /// It is taken from the smallest gap between vectors in use, so that blocks
-    /// stay whole as long as possible.
+    /// It is taken from the smallest gap between vectors in use, to preserve larger blocks.
     ///
     /// # Errors
     ///
-    /// [`Exhausted`] if none is left, as always in the classes 0 and 1.
+    /// [`Exhausted`] if none is left, as always in classes 0 and 1.
     pub const fn allocate(&mut self, class: PriorityClass) -> Result<Vector, Exhausted> {
         self.allocate_block(class, 1)
     }
 
-    /// Gives out `count` consecutive vectors of `class` and returns the first, whose
-    /// number is a multiple of `count`.
+    /// Allocates `count` consecutive vectors of `class` and returns the first, whose number is a
+    /// multiple of `count`.
     ///
-    /// That is what a device with several MSI messages needs: it puts the number
-    /// of the message into the lowest bits of the vector (PCI Local Bus
-    /// specification 3.0, 6.8.1.6). `count` is 1, 2, 4, 8 or 16; any other is rounded up to
-    /// the next of these, 0 to 1. Above 16 there is never room.
+    /// A device with several MSI messages needs such a block: it puts the number of the message
+    /// into the lowest bits of the vector (PCI Local Bus specification 3.0, 6.8.1.6). `count` is 1,
+    /// 2, 4, 8 or 16; other values are rounded up to the next of these, 0 to 1. A `count` above 16
+    /// always fails.
     ///
     /// # Errors
     ///
@@ -88,14 +75,14 @@ impl Allocator {
         }
     }
 
-    /// Gives out the block of `count` vectors that begins with `first`: for a caller
-    /// that has chosen from [`available`](Self::available) of several CPUs. `count`
-    /// is rounded as in [`allocate_block`](Self::allocate_block).
+    /// Allocates the block of `count` vectors that begins with `first`, for a caller that has
+    /// chosen from [`available`](Self::available) of several CPUs. `count` is rounded as in
+    /// [`allocate_block`](Self::allocate_block).
     ///
     /// # Errors
     ///
-    /// [`NotAvailable`] with the first vector that is reserved or given out already, or
-    /// with `first` if it is no multiple of `count`. Nothing has changed then.
+    /// [`NotAvailable`] with the first vector that is reserved or already allocated, or with
+    /// `first` if it is not a multiple of `count`. The state is then unchanged.
     pub const fn claim(&mut self, first: Vector, count: u8) -> Result<(), NotAvailable> {
         let block = VectorSet::block(first, count);
         match block.without(self.available()).lowest() {
@@ -108,22 +95,22 @@ impl Allocator {
         }
     }
 
-    /// Takes back one vector.
+    /// Frees one vector.
     ///
     /// # Errors
     ///
-    /// [`NotAllocated`] if it was not given out; nothing has changed then.
+    /// [`NotAllocated`] if it was not allocated; the state is then unchanged.
     pub const fn free(&mut self, vector: Vector) -> Result<(), NotAllocated> {
         self.free_block(vector, 1)
     }
 
-    /// Takes back the block of `count` vectors that begins with `first`; `count` is
-    /// rounded as in [`allocate_block`](Self::allocate_block).
+    /// Frees the block of `count` vectors that begins with `first`; `count` is rounded as in
+    /// [`allocate_block`](Self::allocate_block).
     ///
     /// # Errors
     ///
-    /// [`NotAllocated`] with the first vector that was not given out, or with `first`
-    /// if it is no multiple of `count`. Nothing has changed then.
+    /// [`NotAllocated`] with the first vector that was not allocated, or with `first` if it is not
+    /// a multiple of `count`. The state is then unchanged.
     pub const fn free_block(&mut self, first: Vector, count: u8) -> Result<(), NotAllocated> {
         let block = VectorSet::block(first, count);
         match block.without(self.allocated).lowest() {
@@ -136,19 +123,19 @@ impl Allocator {
         }
     }
 
-    /// The vectors that are given out. Reserved ones are not among them.
+    /// The allocated vectors, without the reserved ones.
     #[must_use]
     pub const fn allocated(&self) -> VectorSet {
         self.allocated
     }
 
-    /// The vectors that are never given out, [`EXCEPTIONS`] among them.
+    /// The vectors that are never allocated, including [`EXCEPTIONS`].
     #[must_use]
     pub const fn reserved(&self) -> VectorSet {
         self.reserved
     }
 
-    /// The vectors that can be given out.
+    /// The vectors that can be allocated.
     #[must_use]
     pub const fn available(&self) -> VectorSet {
         VectorSet::ALL
@@ -156,7 +143,7 @@ impl Allocator {
             .without(self.allocated)
     }
 
-    /// How many vectors of a class can be given out, 0 to 16.
+    /// Number of vectors of a class that can be allocated, 0 to 16.
     #[must_use]
     pub const fn available_in(&self, class: PriorityClass) -> u8 {
         self.available().bits_of(class).count_ones() as u8
@@ -198,20 +185,20 @@ impl Allocator {
     }
 }
 
-/// There are not as many vectors left on this CPU as were asked for.
+/// The error of an allocation that this CPU has no vectors for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exhausted {
-    /// The class that was asked for.
+    /// The requested class.
     pub class: PriorityClass,
-    /// How many vectors in one block were asked for, as the caller gave it.
+    /// The requested number of vectors in one block, as passed by the caller.
     pub asked: u8,
-    /// How many vectors of the class are left, 0 to 16.
+    /// Number of vectors of the class that are free, 0 to 16.
     pub free_in_class: u8,
-    /// The largest block that the class has left: 0, 1, 2, 4 or 8 vectors, or 16 if more
-    /// than a class has were asked for.
+    /// Size of the largest free block of the class: 0, 1, 2, 4 or 8 vectors, or 16 if more vectors
+    /// were requested than a class has.
     pub largest_block: u8,
-    /// The nearest class of this CPU that has room for what was asked, if any: of
-    /// two equally near ones, the higher, because it makes no deadline worse.
+    /// The nearest class of this CPU that can satisfy the request, if any: of two equally near
+    /// ones, the higher, because it makes no deadline worse.
     pub nearest: Option<PriorityClass>,
 }
 
@@ -245,8 +232,8 @@ impl fmt::Display for Exhausted {
 
 impl core::error::Error for Exhausted {}
 
-/// A vector cannot be had: it is reserved, or given out, or it begins no block of
-/// the wanted size.
+/// The error of a claim of a vector that is reserved or already allocated, or that does not begin a
+/// block of the requested size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAvailable(pub Vector);
 
@@ -262,7 +249,7 @@ impl fmt::Display for NotAvailable {
 
 impl core::error::Error for NotAvailable {}
 
-/// A vector was to be taken back that had not been given out.
+/// The error of freeing a vector that was not allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAllocated(pub Vector);
 

@@ -14,14 +14,14 @@ pub struct VectorSet {
 }
 
 impl VectorSet {
-    /// None.
+    /// The empty set.
     pub const EMPTY: Self = Self { words: [0; 4] };
-    /// All 256.
+    /// All 256 vectors.
     pub const ALL: Self = Self {
         words: [u64::MAX; 4],
     };
 
-    /// This one alone.
+    /// The set of this vector alone.
     #[must_use]
     pub const fn of(vector: Vector) -> Self {
         let mut set = Self::EMPTY;
@@ -29,7 +29,7 @@ impl VectorSet {
         set
     }
 
-    /// From `first` to `last`, both included; none if `first` is above `last`.
+    /// The vectors from `first` to `last`, inclusive; empty if `first` is above `last`.
     #[must_use]
     pub const fn range(first: Vector, last: Vector) -> Self {
         let mut set = Self::EMPTY;
@@ -41,8 +41,8 @@ impl VectorSet {
         set
     }
 
-    /// The `count` vectors from `first` on, `count` rounded up to 1, 2, 4, 8 or 16; none
-    /// if `first` is no multiple of that, or if it is above 16.
+    /// The `count` vectors from `first` on, `count` rounded up to 1, 2, 4, 8 or 16; empty if
+    /// `first` is not a multiple of that, or if `count` is above 16.
     #[must_use]
     pub const fn block(first: Vector, count: u8) -> Self {
         match block_size(count) {
@@ -53,8 +53,8 @@ impl VectorSet {
         }
     }
 
-    /// From eight registers of 32 bits, the lowest vectors first: how the local APIC
-    /// shows IRR, ISR and TMR (SDM vol. 3A, 12.8.4).
+    /// The set in eight 32-bit registers, lowest vectors first: the format of IRR, ISR and TMR in
+    /// the local APIC (SDM vol. 3A, 12.8.4).
     #[must_use]
     pub const fn from_registers(registers: [u32; 8]) -> Self {
         let mut words = [0; 4];
@@ -66,14 +66,14 @@ impl VectorSet {
         Self { words }
     }
 
-    /// Whether the vector is in it.
+    /// Whether the set contains the vector.
     #[must_use]
     pub const fn contains(self, vector: Vector) -> bool {
         let (word, bit) = place(vector);
         self.words[word] & bit != 0
     }
 
-    /// Adds a vector. Returns whether it is new.
+    /// Adds a vector. Returns whether it was absent.
     pub const fn insert(&mut self, vector: Vector) -> bool {
         let (word, bit) = place(vector);
         let new = self.words[word] & bit == 0;
@@ -81,7 +81,7 @@ impl VectorSet {
         new
     }
 
-    /// Takes a vector out. Returns whether it was there.
+    /// Removes a vector. Returns whether it was present.
     pub const fn remove(&mut self, vector: Vector) -> bool {
         let (word, bit) = place(vector);
         let there = self.words[word] & bit != 0;
@@ -89,7 +89,7 @@ impl VectorSet {
         there
     }
 
-    /// What is in either.
+    /// The union of both sets.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
         let (mut words, mut at) = (self.words, 0);
@@ -100,7 +100,7 @@ impl VectorSet {
         Self { words }
     }
 
-    /// What is in this one and not in the other.
+    /// The vectors of this set that are not in `other`.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         let (mut words, mut at) = (self.words, 0);
@@ -111,20 +111,20 @@ impl VectorSet {
         Self { words }
     }
 
-    /// What is in both.
+    /// The intersection of both sets.
     #[must_use]
     pub const fn common(self, other: Self) -> Self {
         self.without(Self::ALL.without(other))
     }
 
-    /// With all sixteen vectors of a class.
+    /// The set with all sixteen vectors of a class added.
     #[must_use]
     pub const fn with_class(self, class: PriorityClass) -> Self {
         let first = class.get() << 4;
         self.with(Self::range(Vector(first), Vector(first | 0xf)))
     }
 
-    /// How many there are, 0 to 256.
+    /// Number of vectors, 0 to 256.
     #[must_use]
     pub const fn len(self) -> u32 {
         self.words[0].count_ones()
@@ -133,13 +133,13 @@ impl VectorSet {
             + self.words[3].count_ones()
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.len() == 0
     }
 
-    /// The lowest.
+    /// The lowest vector.
     #[must_use]
     pub const fn lowest(self) -> Option<Vector> {
         let mut at = 0;
@@ -154,7 +154,7 @@ impl VectorSet {
         None
     }
 
-    /// The highest: of the vectors in IRR or ISR, the one that counts.
+    /// The highest vector: of those in IRR or ISR, the one with priority.
     #[must_use]
     pub const fn highest(self) -> Option<Vector> {
         let mut at = 4;
@@ -169,7 +169,7 @@ impl VectorSet {
         None
     }
 
-    /// The classes that any of them has.
+    /// The priority classes of the vectors.
     #[must_use]
     pub const fn classes(self) -> ClassSet {
         let mut classes = ClassSet::EMPTY;
@@ -185,24 +185,24 @@ impl VectorSet {
         classes
     }
 
-    /// The vectors of a class: bit n is its vector n.
+    /// The vectors of a class: bit n is vector n of the class.
     pub(super) const fn bits_of(self, class: PriorityClass) -> u16 {
         let first = class.get() as usize * 16;
         (self.words[first / 64] >> (first % 64)) as u16
     }
 
-    /// The first vector of a block in this set: `count` consecutive vectors of
-    /// `class` (1, 2, 4, 8 or 16; others rounded up), from a multiple of `count` on.
+    /// The first vector of a block in this set: `count` consecutive vectors of `class` (1, 2, 4, 8
+    /// or 16; other values are rounded up), aligned to `count`.
     ///
-    /// Of several, one in the smallest whole block of the set, so that larger ones stay
-    /// whole; among those, the lowest.
+    /// Best fit: the block is taken from the smallest sufficient aligned block of the set, to
+    /// preserve larger ones; among equals, the lowest.
     #[must_use]
     pub const fn find_block(self, class: PriorityClass, count: u8) -> Option<Vector> {
         let bits = self.bits_of(class) as u32;
         let Some(size) = block_size(count) else {
             return None;
         };
-        // The least block of the set that has room is looked for first.
+        // Search the smallest sufficient block first.
         let mut whole = size;
         while whole <= 16 {
             let mut first = 0;
@@ -221,7 +221,7 @@ impl VectorSet {
         None
     }
 
-    /// All of them, in rising order.
+    /// Iterates over the vectors in ascending order.
     #[must_use]
     pub const fn iter(self) -> Iter {
         Iter(self)
@@ -242,7 +242,7 @@ const fn block_size(count: u8) -> Option<u8> {
     }
 }
 
-/// The word and the bit of a vector.
+/// The word index and the bit of a vector.
 const fn place(vector: Vector) -> (usize, u64) {
     (vector.get() as usize / 64, 1 << (vector.get() % 64))
 }
@@ -253,7 +253,7 @@ impl fmt::Debug for VectorSet {
     }
 }
 
-/// Runs joined: `0x20-0x2f 0x81`; `none` if there is none.
+/// Ranges are merged: `0x20-0x2f 0x81`; the empty set is `none`.
 impl fmt::Display for VectorSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
@@ -294,7 +294,7 @@ impl IntoIterator for VectorSet {
     }
 }
 
-/// The vectors of a set, in rising order.
+/// The iterator over the vectors of a set, in ascending order.
 #[derive(Clone, Debug)]
 pub struct Iter(VectorSet);
 
