@@ -1,8 +1,8 @@
-//! Which socket, core and thread an APIC ID is.
+//! CPU topology: the socket, core and thread of an APIC ID.
 //!
-//! An APIC ID is a number of bits for each level, threads lowest, and CPUID says
-//! how many bits each has. The answer is the same on all CPUs of a machine, so
-//! that the boot CPU's tells the place of every other before it runs.
+//! An APIC ID has a bit field for each level, threads lowest, and CPUID reports the width of each.
+//! The result is the same on all CPUs of a machine, so the CPUID of the boot CPU gives the location
+//! of every other CPU before it runs.
 //!
 //! | source | where |
 //! |---|---|
@@ -14,14 +14,14 @@ use crate::apic::ApicId;
 use crate::registers::Cpuid;
 use core::fmt;
 
-/// Where a CPU sits. The numbers are bits of the APIC ID: unique, but they need not
-/// be without gaps.
+/// The location of a CPU. The numbers are fields of the APIC ID: unique, but not necessarily
+/// without gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The socket.
     pub socket: u32,
-    /// The core in the socket. Levels between core and socket (module, tile, die)
-    /// are part of its number.
+    /// The core in the socket. Levels between core and socket (module, tile, die) are included in
+    /// its number.
     pub core: u32,
     /// The thread in the core.
     pub thread: u32,
@@ -33,19 +33,19 @@ impl fmt::Display for Place {
     }
 }
 
-/// How an APIC ID is made up.
+/// The layout of an APIC ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdLayout {
-    /// The bits of the thread, the lowest; 0 to 31.
+    /// The width of the thread field, the lowest; 0 to 31.
     pub thread_bits: u8,
-    /// The bits of thread and core together; [`IdLayout::thread_bits`] to 31. The
-    /// rest is the socket.
+    /// The width of the thread and core fields together; [`IdLayout::thread_bits`] to 31. The
+    /// remaining bits are the socket.
     pub socket_shift: u8,
-    /// Where it is from.
+    /// The source of the layout.
     pub source: Source,
 }
 
-/// What a layout is from.
+/// The source of a layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// Leaf 1Fh.
@@ -56,7 +56,7 @@ pub enum Source {
     AmdLeaves,
     /// Leaves 1 and 4.
     LegacyLeaves,
-    /// Nothing says it: each ID is taken as a socket of its own.
+    /// No source: each ID is taken as a separate socket.
     Nothing,
 }
 
@@ -73,7 +73,7 @@ impl fmt::Display for Source {
 }
 
 impl IdLayout {
-    /// Asks CPUID, given as a function of leaf and subleaf.
+    /// Reads the layout from CPUID, given as a function of leaf and subleaf.
     #[must_use]
     pub fn detect(mut cpuid: impl FnMut(u32, u32) -> Cpuid) -> Self {
         let (highest, b, c, d) = cpuid(0, 0);
@@ -99,7 +99,7 @@ impl IdLayout {
         }
     }
 
-    /// Where the CPU with this APIC ID sits.
+    /// The location of the CPU with this APIC ID.
     #[must_use]
     pub const fn place(self, id: ApicId) -> Place {
         let below_socket = id.0 & !(u32::MAX << self.socket_shift);
@@ -111,7 +111,7 @@ impl IdLayout {
     }
 }
 
-// The vendor's name in EBX, EDX and ECX: "AuthenticAMD" and "HygonGenuine".
+// The vendor string in EBX, EDX and ECX: "AuthenticAMD" and "HygonGenuine".
 const AUTH: u32 = u32::from_le_bytes(*b"Auth");
 const ENTI: u32 = u32::from_le_bytes(*b"enti");
 const CAMD: u32 = u32::from_le_bytes(*b"cAMD");
@@ -119,20 +119,20 @@ const HYGO: u32 = u32::from_le_bytes(*b"Hygo");
 const NGEN: u32 = u32::from_le_bytes(*b"nGen");
 const UINE: u32 = u32::from_le_bytes(*b"uine");
 
-/// Leaves 0Bh and 1Fh: the bits of the thread, and those below the socket.
+/// Leaves 0Bh and 1Fh: the width of the thread field, and that of all fields below the socket.
 ///
-/// Each subleaf has the type of its level in ECX\[15:8\] (0 ends the list, 1 is the
-/// thread), the CPUs in EBX\[15:0\], and in EAX\[4:0\] the bits up to and with it.
+/// Each subleaf has the type of its level in ECX\[15:8\] (0 ends the list, 1 is the thread), the
+/// number of CPUs in EBX\[15:0\], and in EAX\[4:0\] the number of bits up to and including it.
 fn extended(leaf: u32, cpuid: &mut impl FnMut(u32, u32) -> Cpuid) -> Option<(u8, u8)> {
     const THREAD: u32 = 1;
-    // The specification has six levels; whatever answers more is not believed.
+    // The specification defines six levels; a longer list is rejected.
     const MAX_LEVELS: u32 = 8;
     let mut thread_bits = 0;
     let mut socket_shift = None;
     for subleaf in 0..MAX_LEVELS {
         let (eax, ebx, ecx, _) = cpuid(leaf, subleaf);
         let level = ecx >> 8 & 0xff;
-        // A CPU that has the leaf's number but not the leaf gives zeros.
+        // A CPU whose maximum leaf includes this one but that does not implement it returns zeros.
         if level == 0 || (subleaf == 0 && ebx as u16 == 0) {
             break;
         }
@@ -152,7 +152,7 @@ fn amd_leaves(cpuid: &mut impl FnMut(u32, u32) -> Cpuid) -> IdLayout {
         return IdLayout::new(0, 0, Source::Nothing);
     }
     let (_, _, sizes, _) = cpuid(0x8000_0008, 0);
-    // ApicIdSize, or the count of threads where that is 0.
+    // ApicIdSize, or the number of threads if that is 0.
     let socket_shift = match (sizes >> 12 & 0xf) as u8 {
         0 => bits_for((sizes & 0xff) + 1),
         bits => bits,
@@ -173,14 +173,14 @@ fn legacy_leaves(highest: u32, cpuid: &mut impl FnMut(u32, u32) -> Cpuid) -> IdL
         return IdLayout::new(0, 0, Source::Nothing);
     }
     let (_, ebx, _, edx) = cpuid(1, 0);
-    // Without HTT the field does not count, and the socket has one CPU.
+    // Without HTT the field is not valid, and the socket has one CPU.
     let threads = if edx & HTT == 0 { 1 } else { ebx >> 16 & 0xff };
     let socket_shift = bits_for(threads);
     let cores = if highest < 4 {
         1
     } else {
         let (caches, ..) = cpuid(4, 0);
-        // No cache, no leaf.
+        // Without a cache, the leaf is not implemented.
         if caches % 32 == 0 {
             1
         } else {
@@ -191,7 +191,7 @@ fn legacy_leaves(highest: u32, cpuid: &mut impl FnMut(u32, u32) -> Cpuid) -> IdL
     IdLayout::new(thread_bits, socket_shift, Source::LegacyLeaves)
 }
 
-/// The bits that numbers from 0 to below `count` need.
+/// The number of bits for values from 0 to `count` - 1.
 fn bits_for(count: u32) -> u8 {
     count.max(1).next_power_of_two().trailing_zeros() as u8
 }

@@ -5,40 +5,40 @@ use crate::acpi::madt::{Entry, InterruptFlags, LocalApic, Madt};
 use crate::apic::{ApicId, Mode};
 use core::fmt;
 
-/// The most CPUs that are kept. Beyond it, CPUs that cannot be started give way
-/// first; how many were left out is reported.
+/// Maximum number of CPUs in the list. Beyond it, CPUs that cannot be started are dropped first;
+/// the number of dropped CPUs is reported.
 pub const MAX_CPUS: usize = 1024;
 
 /// A CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cpu {
-    /// The kernel's number of it, and its place in [`Topology::cpus`].
+    /// The kernel's number, and the index in [`Topology::cpus`].
     pub number: CpuId,
-    /// The ID of its local APIC. Of CPUs that are [`CpuState::Disabled`], it may be
-    /// anything, another CPU's ID too.
+    /// The ID of its local APIC. It is not reliable for CPUs that are [`CpuState::Disabled`], and
+    /// may even be another CPU's ID.
     pub apic_id: ApicId,
     /// Its ACPI UID; `None` only for a boot CPU that is not in the table.
     pub uid: Option<u32>,
-    /// Whether it is to be used.
+    /// Whether the kernel uses it.
     pub state: CpuState,
-    /// How the table lists it.
+    /// The form of its MADT entries.
     pub listed: Listed,
     /// The flags of its own NMI entries, for LINT0 and LINT1.
     pub(super) own_nmi: [Option<InterruptFlags>; 2],
 }
 
-/// Whether a CPU is to be used.
+/// Whether the kernel uses a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CpuState {
-    /// It is there and is to be used.
+    /// Present and used.
     Enabled,
-    /// It is there, but `maxcpus=` leaves it out.
+    /// Present, but excluded by `maxcpus=`.
     Limited,
-    /// It is there, but xAPIC mode cannot address it.
+    /// Present, but not addressable in xAPIC mode.
     Unreachable,
-    /// It is not there, but may be added while the system runs.
+    /// Absent, but may be added while the system runs.
     OnlineCapable,
-    /// It is not there, or cannot be used.
+    /// Absent or unusable.
     Disabled,
 }
 
@@ -54,16 +54,16 @@ impl fmt::Display for CpuState {
     }
 }
 
-/// In what form the MADT lists a CPU.
+/// The form in which the MADT lists a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Listed {
-    /// Not at all: the boot CPU was added.
+    /// Not listed: the boot CPU was added.
     Nowhere,
     /// As local APIC, type 0.
     LocalApic,
     /// As local x2APIC, type 9.
     LocalX2Apic,
-    /// In both forms.
+    /// Both.
     Both,
 }
 
@@ -80,7 +80,7 @@ impl Cpu {
         }
     }
 
-    /// Whether this is the CPU of an entry in the form that it is not yet listed in.
+    /// Whether the entry describes this CPU in the form in which it is not listed yet.
     fn is_other_form(&self, listed: Listed, entry: LocalApic) -> bool {
         self.uid == Some(entry.uid)
             && self.apic_id == entry.apic_id
@@ -91,7 +91,7 @@ impl Cpu {
     }
 }
 
-/// The entries that did not become a CPU of the list.
+/// The entries that did not become a CPU in the list.
 #[derive(Default)]
 struct LeftOut {
     /// Number of CPUs that can be started, but did not fit.
@@ -103,16 +103,14 @@ struct LeftOut {
 }
 
 impl Topology {
-    /// All CPUs, the boot CPU first, then those that are to be used, then the
-    /// others; each of these groups in the table's order. [`Cpu::number`] counts
-    /// from 0 in this order.
+    /// All CPUs: the boot CPU first, then those that the kernel uses, then the others; each of
+    /// these groups in the table's order. [`Cpu::number`] counts from 0 in this order.
     #[must_use]
     pub fn cpus(&self) -> &[Cpu] {
         &self.cpus
     }
 
-    /// The CPUs that are to be used, the boot CPU first: never empty, and without
-    /// gaps in their numbers.
+    /// The CPUs that the kernel uses, the boot CPU first: never empty, with consecutive numbers.
     #[must_use]
     pub fn enabled(&self) -> &[Cpu] {
         let count = self
@@ -123,14 +121,14 @@ impl Topology {
         &self.cpus[..count]
     }
 
-    /// How many CPUs are in this state.
+    /// Number of CPUs in this state.
     #[must_use]
     pub fn count(&self, state: CpuState) -> usize {
         self.cpus.iter().filter(|cpu| cpu.state == state).count()
     }
 
-    /// The CPU with this APIC ID among those that are there. Takes time in
-    /// proportion to their number.
+    /// The CPU with this APIC ID among those that are present. Takes time in proportion to their
+    /// number.
     #[must_use]
     pub fn find(&self, apic_id: ApicId) -> Option<&Cpu> {
         self.cpus
@@ -139,7 +137,7 @@ impl Topology {
             .find(|cpu| cpu.apic_id == apic_id)
     }
 
-    /// The highest APIC ID among the CPUs that are to be used.
+    /// The highest APIC ID among the CPUs that the kernel uses.
     #[must_use]
     pub fn highest_apic_id(&self) -> ApicId {
         self.enabled()
@@ -149,9 +147,9 @@ impl Topology {
             .unwrap_or(ApicId(0))
     }
 
-    /// Leaves out the CPUs that `mode` cannot address. Others that `maxcpus=` had
-    /// left out take their places, and numbers change accordingly: to be called
-    /// before the numbers are used. The boot CPU stays.
+    /// Excludes the CPUs that `mode` cannot address. CPUs that `maxcpus=` had excluded replace
+    /// them, and the numbers change accordingly: must be called before the numbers are used. The
+    /// boot CPU stays.
     pub fn restrict_to(&mut self, mode: Mode, problems: &mut Problems) {
         let mut left_out = 0;
         for cpu in self.cpus.iter_mut().skip(1) {
@@ -168,7 +166,7 @@ impl Topology {
         }
     }
 
-    /// Takes the first `max_cpus` of those that are there, and numbers them all.
+    /// Selects the first `max_cpus` of the present CPUs, and numbers all CPUs.
     fn limit(&mut self) {
         let mut used = 0;
         for cpu in &mut self.cpus {
@@ -181,7 +179,7 @@ impl Topology {
                 used += 1;
             }
         }
-        // The numbers so far keep the table's order within a state.
+        // The existing numbers preserve the table's order within a state.
         self.cpus
             .sort_unstable_by_key(|cpu| (cpu.state, cpu.number));
         for (number, cpu) in (0..).zip(&mut self.cpus) {
@@ -189,10 +187,10 @@ impl Topology {
         }
     }
 
-    /// Adds all CPUs of the table, and decides which are to be used.
+    /// Adds all CPUs of the table, and decides which of them the kernel uses.
     pub(super) fn add_cpus(&mut self, madt: &Madt<'_>, problems: &mut Problems) {
         let mut left_out = LeftOut::default();
-        // Those that can be started come first, so that nothing else takes their room.
+        // CPUs that can be started come first, so that no other entries take their room.
         for (offset, listed, entry) in listed_cpus(madt) {
             if entry.flags.enabled() {
                 self.add_enabled(offset, listed, entry, &mut left_out, problems);
@@ -286,12 +284,11 @@ impl Topology {
         }
     }
 
-    /// Adds a CPU that cannot be started now. `there` is the number of those before
-    /// it that can.
+    /// Adds a CPU that cannot be started now. `there` is the number of preceding CPUs that can.
     ///
-    /// Firmware fills the table up with such entries, and gives them IDs that are
-    /// no CPU's, or another CPU's: 0, 255. So their IDs are not compared with those
-    /// of other CPUs, except for an entry that repeats another.
+    /// Firmware pads the table with such entries, and gives them IDs of no CPU or of another CPU:
+    /// 0, 255. So their IDs are not compared with those of other CPUs, except to detect an entry
+    /// that repeats another.
     fn add_other(
         &mut self,
         offset: usize,
@@ -327,7 +324,7 @@ impl Topology {
     }
 }
 
-/// The CPUs of a table, in its order, with their offsets.
+/// The CPU entries of a table, in its order, with their offsets.
 fn listed_cpus<'a>(madt: &Madt<'a>) -> impl Iterator<Item = (usize, Listed, LocalApic)> + use<'a> {
     madt.entries()
         .flatten()

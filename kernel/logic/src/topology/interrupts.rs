@@ -1,4 +1,4 @@
-//! I/O APICs and the way of ISA interrupts to them.
+//! I/O APICs and the routing of ISA interrupts to them.
 
 use super::{Problem, ProblemKind, Problems, Topology};
 use crate::acpi::Gsi;
@@ -8,7 +8,7 @@ use crate::apic::{Polarity, Trigger};
 use arrayvec::ArrayVec;
 use core::fmt;
 
-/// The most I/O APICs that are kept. Machines with eight sockets have about 40.
+/// Maximum number of I/O APICs. Machines with eight sockets have about 40.
 pub const MAX_IO_APICS: usize = 128;
 
 /// Size of an I/O APIC's registers, in bytes.
@@ -23,29 +23,29 @@ pub struct IoApic {
     pub address: u32,
     /// The GSI of its first pin.
     pub gsi_base: Gsi,
-    /// The number of its pins, once [`Topology::set_pins`] has been called.
+    /// The number of its pins, after [`Topology::set_pins`] has been called.
     pub pins: Option<u8>,
 }
 
 /// A pin of an I/O APIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Input {
-    /// Its place in [`Topology::io_apics`].
+    /// The index in [`Topology::io_apics`].
     pub io_apic: usize,
     /// The pin.
     pub pin: u8,
 }
 
-/// How an interrupt arrives.
+/// The GSI and the mode of an interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// Where.
+    /// The GSI.
     pub gsi: Gsi,
-    /// At which level it is asserted.
+    /// The level at which it is asserted.
     pub polarity: Polarity,
-    /// Whether edge or level counts.
+    /// Edge-triggered or level-triggered.
     pub trigger: Trigger,
-    /// Whether the MADT overrides it; otherwise it is as ISA has it.
+    /// Whether the MADT overrides it; otherwise the ISA default applies.
     pub overridden: bool,
 }
 
@@ -147,8 +147,8 @@ impl Topology {
         Some(Input { io_apic, pin })
     }
 
-    /// The GSI of a pin; `None` for a pin that the I/O APIC does not have or that
-    /// another one's GSIs cover.
+    /// The GSI of a pin; `None` for a pin that the I/O APIC does not have or whose GSI belongs to
+    /// another I/O APIC.
     #[must_use]
     pub fn gsi(&self, input: Input) -> Option<Gsi> {
         let base = self.io_apics.get(input.io_apic)?.gsi_base;
@@ -156,8 +156,8 @@ impl Topology {
         (self.input(gsi) == Some(input)).then_some(gsi)
     }
 
-    /// Where ISA interrupt `irq` arrives, and how; `None` above 15. Without an
-    /// override that is the GSI of the same number, active high and edge-triggered.
+    /// The GSI and mode of ISA interrupt `irq`; `None` above 15. Without an override, it is the GSI
+    /// of the same number, active high and edge-triggered.
     #[must_use]
     pub fn isa_irq(&self, irq: u8) -> Option<Route> {
         let entry = *self.overrides.get(usize::from(irq))?;
@@ -193,7 +193,7 @@ impl Topology {
         if address == 0 || address % 16 != 0 {
             return report(ProblemKind::IoApicAddress { address });
         }
-        // Two with the same first GSI are both kept for now: one of them may not exist.
+        // Two with the same first GSI are both kept at this stage: one of them may not exist.
         if self
             .io_apics
             .iter()

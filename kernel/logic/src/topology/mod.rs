@@ -1,12 +1,12 @@
-//! Which CPUs and interrupt inputs the machine has, made reliable.
+//! The CPUs and interrupt inputs of the machine, from the MADT.
 //!
-//! A MADT lists what firmware believes. CPUs come in any order, the boot CPU
-//! anywhere among them; one CPU may be listed in two forms; disabled entries carry
-//! IDs of other CPUs; entries contradict each other. [`Topology::from_madt`] turns
-//! it into one answer, and reports in [`Problems`] whatever had to be decided or
-//! left out. It always succeeds: in the worst case there is the boot CPU alone.
+//! A MADT contains what firmware reports. CPUs are in any order, with the boot CPU at any position;
+//! a CPU may be listed in two forms; disabled entries may have IDs of other CPUs; entries
+//! contradict each other. [`Topology::from_madt`] converts it into one consistent result, and
+//! reports every conflict and every omission in [`Problems`]. It always succeeds: in the worst
+//! case, the result has only the boot CPU.
 //!
-//! | where entries disagree | what counts |
+//! | conflict | result |
 //! |---|---|
 //! | an APIC ID enabled in one entry, not enabled in another | enabled |
 //! | an APIC ID enabled twice | the first entry |
@@ -37,8 +37,8 @@ pub use interrupts::{Input, IoApic, MAX_IO_APICS, Route};
 pub use nmi::{Lint, MAX_NMI_SOURCES, NmiSource};
 pub use problem::{Problem, ProblemKind, Problems};
 
-/// The kernel's number of a CPU: 0 is the boot CPU, and those that can be started
-/// follow without gaps.
+/// The kernel's number of a CPU: 0 is the boot CPU, followed by those that can be started, without
+/// gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CpuId(pub u32);
 
@@ -46,13 +46,13 @@ impl CpuId {
     /// The boot CPU.
     pub const BSP: Self = Self(0);
 
-    /// Its number.
+    /// The number.
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0
     }
 
-    /// Its place in lists of CPUs.
+    /// The index in lists of CPUs.
     #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize
@@ -69,26 +69,26 @@ impl fmt::Display for CpuId {
 #[derive(Clone, Debug)]
 pub struct Topology {
     cpus: ArrayVec<Cpu, MAX_CPUS>,
-    /// How many CPUs may be used; the others are [`CpuState::Limited`].
+    /// Maximum number of CPUs to use; the others are [`CpuState::Limited`].
     max_cpus: u32,
     io_apics: ArrayVec<IoApic, MAX_IO_APICS>,
-    /// By ISA interrupt.
+    /// Indexed by ISA interrupt.
     overrides: [Option<(Gsi, InterruptFlags)>; 16],
     nmi_sources: ArrayVec<NmiSource, MAX_NMI_SOURCES>,
     /// The flags of LINT0 and LINT1 on CPUs that have no entry of their own.
     all_nmi: [Option<InterruptFlags>; 2],
     local_apic_address: u64,
     has_8259: bool,
-    /// The entries that are not kept, as [`Topology::census`] counts them.
+    /// The entries that are not in the list, for [`Topology::census`].
     unkept: census::Unkept,
 }
 
 impl Topology {
-    /// Reads a MADT. `bsp` is the APIC ID of the CPU that runs this; `max_cpus`
-    /// the most CPUs to use, the boot CPU included (`None` for all, 0 counts as 1).
+    /// Reads a MADT. `bsp` is the APIC ID of the CPU that runs this; `max_cpus` is the maximum
+    /// number of CPUs to use, including the boot CPU (`None` for all, 0 counts as 1).
     ///
-    /// Takes time in proportion to the entries times [`MAX_CPUS`], and about
-    /// 64 KiB of stack.
+    /// Takes time in proportion to the number of entries times [`MAX_CPUS`], and about 64 KiB of
+    /// stack.
     #[must_use]
     pub fn from_madt(madt: &Madt<'_>, bsp: ApicId, max_cpus: Option<u32>) -> (Self, Problems) {
         let mut problems = Problems::default();
@@ -123,7 +123,7 @@ impl Topology {
                 Entry::Unknown { kind, length } => {
                     problems.push(Problem::at(offset, ProblemKind::Skipped { kind, length }));
                 }
-                // These have walks of their own, in an order that is not the table's.
+                // These have separate passes, in an order that differs from the table's.
                 Entry::LocalApic(_)
                 | Entry::LocalX2Apic(_)
                 | Entry::LocalApicNmi(_)
@@ -138,7 +138,7 @@ impl Topology {
         (topology, problems)
     }
 
-    /// A machine without a MADT: the boot CPU, and neither I/O APIC nor NMI pins.
+    /// A machine without a MADT: the boot CPU, without I/O APICs and NMI pins.
     #[must_use]
     pub fn without_madt(bsp: ApicId) -> Self {
         Self::with_bsp(bsp, None)
@@ -160,8 +160,8 @@ impl Topology {
         }
     }
 
-    /// Physical address of the local APICs' page as the MADT gives it: for a
-    /// comparison, because the CPU's `IA32_APIC_BASE` decides.
+    /// Physical address of the local APIC registers according to the MADT. Only for comparison: the
+    /// CPU's `IA32_APIC_BASE` is authoritative.
     #[must_use]
     pub const fn local_apic_address(&self) -> u64 {
         self.local_apic_address

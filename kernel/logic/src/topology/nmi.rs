@@ -1,4 +1,4 @@
-//! Where non-maskable interrupts come in.
+//! NMI sources and the LINT pins that deliver NMIs.
 
 use super::{CpuId, Problem, ProblemKind, Problems, Topology};
 use crate::acpi::Gsi;
@@ -6,20 +6,20 @@ use crate::acpi::madt::{self, Entry, InterruptFlags, LocalNmi, Madt, NmiTarget};
 use crate::apic::{Polarity, Trigger};
 use core::fmt;
 
-/// The most NMI sources at I/O APICs that are kept.
+/// Maximum number of NMI sources at I/O APICs.
 pub const MAX_NMI_SOURCES: usize = 16;
 
 /// A pin of the local APIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lint {
-    /// LINT0, which the 8259 is wired to in most machines.
+    /// LINT0, connected to the 8259 in most machines.
     Lint0,
-    /// LINT1, which NMI is wired to in most machines.
+    /// LINT1, connected to NMI in most machines.
     Lint1,
 }
 
 impl Lint {
-    /// Both.
+    /// Both pins.
     pub const ALL: [Self; 2] = [Self::Lint0, Self::Lint1];
 
     const fn index(self) -> usize {
@@ -36,27 +36,26 @@ impl fmt::Display for Lint {
     }
 }
 
-/// A GSI that is to be delivered as NMI.
+/// A GSI that must be delivered as NMI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NmiSource {
-    /// Which.
+    /// The GSI.
     pub gsi: Gsi,
-    /// At which level it is asserted.
+    /// The level at which it is asserted.
     pub polarity: Polarity,
-    /// Whether edge or level counts.
+    /// Edge-triggered or level-triggered.
     pub trigger: Trigger,
 }
 
 impl Topology {
-    /// The GSIs that are to be delivered as NMI.
+    /// The GSIs that must be delivered as NMI.
     #[must_use]
     pub fn nmi_sources(&self) -> &[NmiSource] {
         &self.nmi_sources
     }
 
-    /// The LINT pins of a CPU that NMI is wired to, with polarity and trigger mode;
-    /// none for a CPU that does not exist. The CPU itself takes any NMI as
-    /// edge-triggered.
+    /// The LINT pins of a CPU that are connected to NMI, with polarity and trigger mode; none for a
+    /// CPU that does not exist. The CPU itself treats every NMI as edge-triggered.
     pub fn lint_nmi(&self, cpu: CpuId) -> impl Iterator<Item = (Lint, Polarity, Trigger)> + use<> {
         let flags = match self.cpus.get(cpu.index()) {
             Some(cpu) => Lint::ALL.map(|lint| {
@@ -103,8 +102,8 @@ impl Topology {
         }
     }
 
-    /// Reads the local NMI entries, once the CPUs are known. Those for all CPUs come
-    /// first, so that the others can be compared with them wherever they stand.
+    /// Reads the local NMI entries, after the CPUs are known. Those for all CPUs are read first, so
+    /// that the others can be compared with them wherever they are in the table.
     pub(super) fn add_local_nmis(&mut self, madt: &Madt<'_>, problems: &mut Problems) {
         for (offset, entry) in local_nmis(madt) {
             let Some(lint) = self.nmi_pin(offset, entry, problems) else {
@@ -181,7 +180,7 @@ impl Topology {
     }
 }
 
-/// Notes the flags of a pin unless an earlier entry has. Whether it did.
+/// Records the flags of a pin, unless an earlier entry has. Returns whether it did.
 fn set(
     place: &mut Option<InterruptFlags>,
     offset: usize,

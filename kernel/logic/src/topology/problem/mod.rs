@@ -1,4 +1,4 @@
-//! What had to be decided, left out or doubted in reading a MADT.
+//! Problems found in a MADT: conflicts, omissions and doubtful entries.
 
 use super::Lint;
 use crate::acpi::madt::{InterruptFlags, NmiTarget};
@@ -10,13 +10,13 @@ use core::mem::discriminant;
 
 mod words;
 
-/// Something wrong, and where.
+/// A problem, with its location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where the entry stands in the MADT, in bytes; `None` for what is not about
-    /// one entry.
+    /// The offset of the entry in the MADT, in bytes; `None` for a problem that does not concern a
+    /// single entry.
     pub offset: Option<usize>,
-    /// What.
+    /// The kind.
     pub kind: ProblemKind,
 }
 
@@ -32,7 +32,7 @@ impl Problem {
         Self { offset: None, kind }
     }
 
-    /// Whether it is only noted: nothing is lost by it, and sound tables have it too.
+    /// Whether it is only a note: it has no consequence, and valid tables have it too.
     #[must_use]
     pub const fn is_note(&self) -> bool {
         matches!(
@@ -48,7 +48,7 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.kind, self.offset) {
-            // Has the prefix itself.
+            // Its message contains the prefix.
             (ProblemKind::Entry(_), _) => {}
             (_, Some(offset)) => write!(f, "MADT: entry at offset {offset:#x}: ")?,
             (_, None) => f.write_str("MADT: ")?,
@@ -57,7 +57,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What can be wrong.
+/// The kind of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemKind {
     /// An entry cannot be read.
@@ -69,13 +69,13 @@ pub enum ProblemKind {
         /// Its length in bytes.
         length: u8,
     },
-    /// A type 5 entry gives an impossible address, or another one than an earlier
-    /// entry did. It is ignored.
+    /// A type 5 entry gives an impossible address, or one that differs from that of an earlier
+    /// entry. It is ignored.
     LocalApicAddress {
         /// The address.
         address: u64,
     },
-    /// A CPU stands in the table in both forms, types 0 and 9. It counts once.
+    /// A CPU is in the table in both forms, types 0 and 9. It counts once.
     CpuInBothForms {
         /// The CPU.
         apic_id: ApicId,
@@ -93,12 +93,12 @@ pub enum ProblemKind {
         /// Number of entries.
         entries: u32,
     },
-    /// Two CPUs have one UID. Entries that name it are for both.
+    /// Two CPUs have the same UID. Entries with this UID apply to both.
     DuplicateUid {
         /// The UID.
         uid: u32,
     },
-    /// An enabled CPU has the ID that addresses all. The entry is ignored.
+    /// An enabled CPU has the broadcast ID. The entry is ignored.
     BroadcastApicId {
         /// The ID: all ones, in 8 bits (type 0) or 32 (type 9).
         apic_id: ApicId,
@@ -108,14 +108,14 @@ pub enum ProblemKind {
         /// Its APIC ID.
         apic_id: ApicId,
     },
-    /// There are more CPUs than [`MAX_CPUS`](super::MAX_CPUS). These are left out.
+    /// There are more CPUs than [`MAX_CPUS`](super::MAX_CPUS). The excess CPUs are dropped.
     TooManyCpus {
-        /// How many that could be started.
+        /// Number of dropped CPUs that could be started.
         enabled: u32,
-        /// How many others.
+        /// Number of other dropped CPUs.
         others: u32,
     },
-    /// CPUs that xAPIC mode cannot address are left out.
+    /// CPUs that xAPIC mode cannot address are not used.
     Unreachable {
         /// Number of CPUs.
         cpus: u32,
@@ -132,7 +132,7 @@ pub enum ProblemKind {
         /// Its first GSI.
         gsi_base: Gsi,
     },
-    /// Two I/O APICs have one ID. They can still be told apart by address.
+    /// Two I/O APICs have the same ID. Their addresses still distinguish them.
     DuplicateIoApicId {
         /// The ID.
         id: u8,
@@ -220,17 +220,17 @@ pub enum ProblemKind {
     },
     /// Two entries for the same CPUs have different flags. The first counts.
     NmiTwice {
-        /// Whom both are for.
+        /// The CPUs that both entries are for.
         target: NmiTarget,
         /// The pin.
         lint: Lint,
-        /// The flags that count.
+        /// The flags that apply.
         first: InterruptFlags,
-        /// The flags that do not.
+        /// The flags that are ignored.
         second: InterruptFlags,
     },
-    /// A CPU's own NMI entry has other flags than the one for all CPUs. Its own
-    /// counts.
+    /// A CPU's own NMI entry has flags that differ from those of the entry for all CPUs. Its own
+    /// apply.
     NmiDiffers {
         /// The CPU's UID.
         uid: u32,
@@ -243,13 +243,13 @@ pub enum ProblemKind {
     },
 }
 
-/// Most problems that are kept.
+/// Maximum number of problems kept.
 const MOST: usize = 64;
-/// Most problems of one kind that are kept, so that a table full of one mistake leaves room for
-/// others.
+/// Maximum number of problems of one kind that are kept, so that a table with many equal mistakes
+/// leaves room for others.
 const MOST_OF_A_KIND: usize = 8;
 
-/// The problems found, in the order of finding.
+/// The problems, in the order in which they were found.
 #[derive(Clone, Debug, Default)]
 pub struct Problems {
     list: ArrayVec<Problem, MOST>,
@@ -283,13 +283,13 @@ impl Problems {
         self.list.is_empty()
     }
 
-    /// Number of problems beyond those, without [notes](Problem::is_note).
+    /// Number of problems that were not kept, without [notes](Problem::is_note).
     #[must_use]
     pub const fn dropped(&self) -> usize {
         self.dropped
     }
 
-    /// Number of notes beyond those.
+    /// Number of notes that were not kept.
     #[must_use]
     pub const fn dropped_notes(&self) -> usize {
         self.dropped_notes

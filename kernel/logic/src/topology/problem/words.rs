@@ -1,4 +1,4 @@
-//! The problems in words, for the boot log.
+//! The messages of the problems, for the boot log.
 
 use super::ProblemKind;
 use crate::acpi::madt::entry_name;
@@ -32,7 +32,7 @@ impl fmt::Display for ProblemKind {
 }
 
 impl ProblemKind {
-    /// The sentence, for those that are about CPUs.
+    /// The message of problems that concern CPUs.
     fn fmt_cpu(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::CpuInBothForms { apic_id } => write!(
@@ -69,7 +69,7 @@ impl ProblemKind {
         }
     }
 
-    /// The sentence, for those that are about NMIs.
+    /// The message of problems that concern NMIs.
     fn fmt_nmi(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::NmiSourceNowhere { gsi } => {
@@ -109,7 +109,7 @@ impl ProblemKind {
         }
     }
 
-    /// The sentence, for those that are about I/O APICs and overrides.
+    /// The message of problems that concern I/O APICs and overrides.
     fn fmt_io(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::IoApicAddress { address } => {

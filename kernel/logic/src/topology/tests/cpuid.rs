@@ -1,4 +1,4 @@
-//! The makeup of APIC IDs, on machines written down by hand.
+//! The layout of APIC IDs, on machines described by hand.
 
 use crate::apic::ApicId;
 use crate::registers::Cpuid;
@@ -10,9 +10,9 @@ const INTEL: Cpuid = (0, 0x756e_6547, 0x6c65_746e, 0x4965_6e69);
 const AMD: Cpuid = (0, 0x6874_7541, 0x444d_4163, 0x6974_6e65);
 const HYGON: Cpuid = (0, 0x6f67_7948, 0x656e_6975, 0x6e65_476e);
 
-/// A machine: its vendor, its highest basic and extended leaf, and (leaf, subleaf)
-/// with what they answer. Anything else is 0, as for leaves that a CPU does not
-/// have within its range. A leaf above the highest must not be asked for.
+/// The layout of a machine, given its vendor, its highest basic and extended leaf, and the values
+/// of (leaf, subleaf) pairs. Other leaves return 0, like unimplemented leaves within a CPU's range.
+/// A leaf above the highest must not be read.
 fn detect(vendor: Cpuid, highest: u32, extended: u32, leaves: &[(u32, u32, Cpuid)]) -> IdLayout {
     IdLayout::detect(|leaf, subleaf| match leaf {
         0 => (highest, vendor.1, vendor.2, vendor.3),
@@ -43,7 +43,7 @@ fn place(socket: u32, core: u32, thread: u32) -> Place {
     }
 }
 
-/// A level of leaf 0Bh or 1Fh: bits, CPUs, number and type.
+/// A level of leaf 0Bh or 1Fh: width, CPUs, number and type.
 const fn level(bits: u32, cpus: u32, number: u32, kind: u32) -> Cpuid {
     (bits, cpus, kind << 8 | number, 0)
 }
@@ -72,19 +72,19 @@ fn intel_with_leaf_1f() {
         (0x1f, 1, level(3, 8, 1, 2)),
         (0x1f, 2, level(5, 32, 2, 3)),
         (0x1f, 3, level(7, 64, 3, 5)),
-        // Leaf 0Bh leaves the dies out, and must not be asked.
+        // Leaf 0Bh lacks the dies, and must not be read.
         (0x0b, 0, level(1, 2, 0, 1)),
         (0x0b, 1, level(5, 32, 1, 2)),
     ];
     let found = detect(INTEL, 0x20, 0x8000_0008, &machine);
     assert_eq!(found, layout(1, 7, Source::Leaf1F));
     assert_eq!(found.place(ApicId(0x1_b5)), place(3, 0x1a, 1));
-    // Where leaf 1Fh is there in number only, 0Bh counts.
+    // If leaf 1Fh is in range but not implemented, 0Bh is used.
     let found = detect(INTEL, 0x20, 0x8000_0008, &machine[4..]);
     assert_eq!(found, layout(1, 5, Source::Leaf0B));
 }
 
-/// A level that claims fewer bits than one below it cannot be the whole.
+/// A level with fewer bits than one below it is invalid as the total.
 #[test]
 fn levels_that_shrink() {
     let machine = [
@@ -96,7 +96,7 @@ fn levels_that_shrink() {
     assert_eq!(found, layout(1, 4, Source::Leaf0B));
 }
 
-/// No threads: the level says 0 bits, or is left out.
+/// No threads: the level has 0 bits, or is absent.
 #[test]
 fn cores_without_threads() {
     let machine = [(0x0b, 0, level(0, 1, 0, 1)), (0x0b, 1, level(3, 6, 1, 2))];
@@ -140,12 +140,12 @@ fn amd_with_topology_extensions() {
         assert_eq!(found, layout(1, 6, Source::AmdLeaves));
         assert_eq!(found.place(ApicId(0x7f)), place(1, 31, 1));
     }
-    // Without the feature bit the leaf means something else.
+    // Without the feature bit, the leaf has another meaning.
     let found = detect(AMD, 0x0d, 0x8000_001f, &machine[1..]);
     assert_eq!(found, layout(0, 6, Source::AmdLeaves));
 }
 
-/// Barcelona to Bulldozer's time: `ApicIdSize`, or the count of cores without it.
+/// Barcelona to Bulldozer: `ApicIdSize`, or the number of cores without it.
 #[test]
 fn older_amd() {
     let sizes = |ecx| [(0x8000_0008, 0, (0, 0, ecx, 0))];
@@ -176,7 +176,7 @@ fn older_intel() {
         (4, 4, 0, 2),
         (16, 8, 1, 4),
         (6, 3, 1, 3),
-        // More cores than IDs cannot be.
+        // More cores than IDs is impossible.
         (2, 4, 0, 1),
     ] {
         let found = detect(INTEL, 0x0a, 0x8000_0008, &machine(ids, cores));
@@ -188,14 +188,14 @@ fn older_intel() {
     // The Pentium 4 before it had leaf 4.
     let found = detect(INTEL, 2, 0x8000_0004, &machine(2, 1)[..1]);
     assert_eq!(found, layout(1, 1, Source::LegacyLeaves));
-    // Without HTT the count of IDs means nothing.
+    // Without HTT, the number of IDs is not valid.
     let found = detect(INTEL, 2, 0x8000_0004, &[(1, 0, (0, 0xff << 16, 0, 0))]);
     assert_eq!(found, layout(0, 0, Source::LegacyLeaves));
     let found = detect(INTEL, 0, 0, &[]);
     assert_eq!(found, layout(0, 0, Source::Nothing));
 }
 
-/// Every layout takes every ID apart without loss, so that no two CPUs coincide.
+/// Every layout splits every ID without loss, so that no two CPUs have the same location.
 #[test]
 fn places_are_unique() {
     for socket_shift in 0..=31 {
@@ -222,7 +222,7 @@ fn places_are_unique() {
     assert_eq!(places.len(), 4096);
 }
 
-/// Leaves of all ones, as a broken hypervisor gives: an end, and no panic.
+/// Leaves of all ones, as from a broken hypervisor: detection terminates without a panic.
 #[test]
 fn nonsense() {
     for vendor in [INTEL, AMD] {

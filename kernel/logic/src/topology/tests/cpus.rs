@@ -1,4 +1,4 @@
-//! Which CPUs there are, and in what order.
+//! The list of CPUs and its order.
 
 use super::{enabled_ids, kinds, read, sound};
 use crate::acpi::build::Table;
@@ -30,7 +30,7 @@ fn the_boot_cpu_is_first_wherever_it_stands() {
     }
 }
 
-/// Numbers are without gaps among those to be used: the others come behind them.
+/// The CPUs that the kernel uses have consecutive numbers; the others follow.
 #[test]
 fn cpus_that_are_not_there_come_last() {
     let table = Table::madt(5)
@@ -60,7 +60,7 @@ fn cpus_that_are_not_there_come_last() {
     assert_eq!(topology.find(ApicId(3)), None);
 }
 
-/// The bit has a meaning since revision 5; an enabled CPU is enabled with it too.
+/// The bit is valid since revision 5; an enabled CPU remains enabled with it.
 #[test]
 fn online_capable_bit() {
     for (revision, state) in [(4, CpuState::Disabled), (5, CpuState::OnlineCapable)] {
@@ -97,7 +97,7 @@ fn one_cpu_in_both_forms() {
         "MADT: entry at offset 0x3c: APIC ID 0x00 is listed as local APIC and as local x2APIC: \
          one CPU"
     );
-    // The same for CPUs that are not there, in either order.
+    // The same for absent CPUs, in either order.
     let table = Table::madt(5)
         .lapic(0, 0, 1)
         .lapic(1, 1, 0)
@@ -130,7 +130,7 @@ fn duplicates_are_ignored_and_reported() {
         ));
         assert!(!problems[0].is_note());
     }
-    // A third entry, in the form that the first two have between them.
+    // A third entry, in a form in which the CPU is already listed.
     let table = Table::madt(3).lapic(0, 0, 1).x2apic(0, 0, 1).lapic(0, 0, 1);
     let (_, problems) = read(table, 0, None);
     assert!(matches!(
@@ -156,7 +156,7 @@ fn one_uid_for_two_cpus() {
     );
 }
 
-/// Firmware fills tables up with entries that carry another CPU's ID, or none.
+/// Firmware pads tables with entries that have another CPU's ID or an invalid one.
 #[test]
 fn placeholders_never_clash() {
     let table = Table::madt(5)
@@ -192,12 +192,12 @@ fn enabled_here_and_not_there() {
     }
 }
 
-/// Dozens of entries that repeat a CPU or each other are one note, and leave room for other
-/// problems.
+/// Dozens of entries that repeat a CPU or each other are reported in one note, and leave room for
+/// other problems.
 #[test]
 fn fillers_are_one_note() {
     let table = (0..200).fold(Table::madt(1).lapics([(0, 0), (1, 1)]), |table, number| {
-        // As the boot CPU, and as no CPU.
+        // With the ID of the boot CPU, and with an invalid ID.
         let (uid, id) = if number % 2 == 0 { (0, 0) } else { (0, 0xff) };
         table.lapic(uid, id, 0)
     });
@@ -223,7 +223,7 @@ fn ids_that_mean_all_cpus() {
         .lapic(0, 0, 1)
         .lapic(1, 0xff, 1)
         .x2apic(2, u32::MAX, 1)
-        // In this form 255 is a CPU like any other.
+        // In this form, 255 is an ordinary ID.
         .x2apic(3, 0xff, 1);
     let (topology, problems) = read(table, 0, None);
     assert_eq!(enabled_ids(&topology), [0, 255]);
@@ -239,7 +239,7 @@ fn ids_that_mean_all_cpus() {
 fn the_boot_cpu_is_missing() {
     for table in [
         Table::madt(3).lapics([(0, 0), (1, 1)]),
-        // Not enabled is as good as missing: which of such entries it is, nobody knows.
+        // Not enabled counts as missing: the matching entry cannot be determined.
         Table::madt(3).lapics([(0, 0), (1, 1)]).lapic(7, 9, 0),
     ] {
         let (topology, problems) = read(table, 9, None);
@@ -276,7 +276,7 @@ fn limit_of_cpus() {
         assert_eq!(enabled_ids(&topology), [1, 3, 2, 0][..enabled]);
         assert_eq!(topology.count(CpuState::Limited), 4 - enabled);
         assert_eq!(topology.count(CpuState::Disabled), 1);
-        // Those left out keep their numbers.
+        // The excluded CPUs keep their order.
         let ids: Vec<_> = topology.cpus().iter().map(|cpu| cpu.apic_id.0).collect();
         assert_eq!(ids, [1, 3, 2, 0, 4]);
         assert!(topology.find(ApicId(0)).is_some());
@@ -299,7 +299,7 @@ fn xapic_mode_leaves_large_ids_out() {
     topology.restrict_to(Mode::X2Apic, &mut problems);
     assert!(problems.is_empty());
     assert_eq!(enabled_ids(&topology), [0, 255, 256, 1]);
-    // Others take the places that become free.
+    // Other CPUs replace those that were excluded.
     topology.restrict_to(Mode::XApic, &mut problems);
     assert_eq!(enabled_ids(&topology), [0, 1, 2, 254]);
     assert_eq!(topology.count(CpuState::Unreachable), 2);
@@ -317,7 +317,7 @@ fn xapic_mode_leaves_large_ids_out() {
     assert_eq!(problems.iter().count(), 1);
 }
 
-/// Within a state the table's order is kept, however many there are.
+/// Within a state, the table's order is preserved for any number of CPUs.
 #[test]
 fn the_order_of_many() {
     let state = |n: u32| match n % 3 {
@@ -352,7 +352,7 @@ fn restricting_twice() {
 #[test]
 fn more_cpus_than_fit() {
     let many = MAX_CPUS as u32 + 76;
-    // 500 that are not there stand first, and must not take the room of the others.
+    // The table begins with 500 absent CPUs, which must not take the room of the others.
     let table = (0..500).fold(Table::madt(5), |table, n| {
         table.x2apic(10_000 + n, 10_000 + n, 0)
     });
@@ -360,7 +360,7 @@ fn more_cpus_than_fit() {
     let (topology, problems) = read(table, many - 1, None);
     assert_eq!(topology.enabled().len(), MAX_CPUS);
     assert_eq!(topology.cpus().len(), MAX_CPUS);
-    // The last one of the table is the boot CPU, and has its place.
+    // The last CPU of the table is the boot CPU, and has a slot.
     assert_eq!(topology.cpus()[0].apic_id, ApicId(many - 1));
     assert_eq!(topology.cpus()[0].listed, Listed::LocalX2Apic);
     assert_eq!(

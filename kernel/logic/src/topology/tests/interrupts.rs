@@ -63,7 +63,7 @@ fn isa_interrupts() {
     );
 }
 
-/// All sixteen flags on one interrupt.
+/// All sixteen flag values on one interrupt.
 #[test]
 fn override_flags() {
     for flags in 0..16_u16 {
@@ -109,7 +109,7 @@ fn hostile_overrides() {
     );
     assert_eq!(topology.isa_irq(0).map(|route| route.gsi), Some(Gsi(2)));
     assert_eq!(topology.isa_irq(3).map(|route| route.gsi), Some(Gsi(3)));
-    // That nothing has GSI 1000 can be said only now.
+    // That no I/O APIC has GSI 1000 is known only now.
     let problems = check(&mut topology, &[24]);
     assert_eq!(
         kinds(&problems),
@@ -124,7 +124,7 @@ fn hostile_overrides() {
     );
 }
 
-/// Several I/O APICs out of order, with holes between their GSIs.
+/// Several I/O APICs out of order, with gaps between their GSIs.
 #[test]
 fn gsis_and_pins() {
     let table = base()
@@ -132,7 +132,7 @@ fn gsis_and_pins() {
         .io_apic(0, 0xfec0_0000, 0)
         .io_apic(1, 0xfec0_1000, 32);
     let mut topology = sound(table, 0);
-    // Before the pins are known, each reaches up to the next.
+    // Before the pins are known, each I/O APIC extends to the next.
     assert_eq!(topology.input(Gsi(31)), Some(input(1, 31)));
     assert_eq!(topology.input(Gsi(183)), Some(input(0, 119)));
     assert_eq!(topology.input(Gsi(184)), None);
@@ -184,7 +184,7 @@ fn overlapping_gsis() {
         "MADT: the I/O APIC at GSI 0 has 24 pins, but another begins at GSI 16: the GSIs of both \
          are the latter's"
     );
-    // The one that begins later has them.
+    // They belong to the I/O APIC with the higher first GSI.
     assert_eq!(topology.input(Gsi(15)), Some(input(0, 15)));
     assert_eq!(topology.input(Gsi(16)), Some(input(1, 0)));
     assert_eq!(
@@ -194,11 +194,11 @@ fn overlapping_gsis() {
         }),
         None
     );
-    // Pins that meet without overlap are in order.
+    // Adjacent ranges without overlap are valid.
     assert_eq!(check(&mut topology, &[16, 26]), []);
 }
 
-/// An I/O APIC whose GSIs lie within another's: above them, the GSIs are the other's again.
+/// An I/O APIC whose GSIs lie within another's: the GSIs above them belong to the other again.
 #[test]
 fn gsis_within_others() {
     let table = base()

@@ -8,7 +8,7 @@ use crate::apic::{ApicId, Polarity, Trigger};
 use crate::topology::{CpuId, CpuState, Input, Lint, ProblemKind, Problems, Topology};
 use std::vec::Vec;
 
-/// Sets all pins, and checks that nothing is wrong with the GSIs.
+/// Sets all pins, and checks that no problem with the GSIs is reported.
 fn set_pins(topology: &mut Topology, pins: &[u8]) {
     assert_eq!(topology.io_apics().len(), pins.len());
     let mut pins = pins.iter().copied();
@@ -23,9 +23,9 @@ fn nmi_pins(topology: &Topology, cpu: CpuId) -> Vec<(Lint, Polarity, Trigger)> {
 
 const LINT1: [(Lint, Polarity, Trigger); 1] = [(Lint::Lint1, Polarity::High, Trigger::Edge)];
 
-/// Four sockets with ten cores of two threads: first threads, then siblings, each
-/// round the sockets; disabled entries behind; five I/O APICs, last in the table,
-/// whose IDs are also CPUs'.
+/// Four sockets with ten cores of two threads: first threads, then siblings, each round-robin over
+/// the sockets; then disabled entries; five I/O APICs at the end of the table, whose IDs are also
+/// CPUs'.
 #[test]
 fn four_sockets_round_robin() {
     let cores = [0, 2, 4, 6, 8, 0x10, 0x12, 0x14, 0x16, 0x18];
@@ -59,8 +59,8 @@ fn four_sockets_round_robin() {
     }
 }
 
-/// 32 threads, evens then odds, then 96 entries that all have the boot CPU's ID;
-/// I/O APICs far from the usual place; IRQ 9 active low and level-triggered.
+/// 32 threads, even then odd, then 96 entries that all have the boot CPU's ID; I/O APICs far from
+/// the usual address; IRQ 9 active low and level-triggered.
 #[test]
 fn placeholders_with_the_boot_cpus_id() {
     let ids = (0..32).step_by(2).chain((1..32).step_by(2));
@@ -90,8 +90,8 @@ fn placeholders_with_the_boot_cpus_id() {
     assert_eq!((sci.polarity, sci.trigger), (Polarity::Low, Trigger::Level));
 }
 
-/// UIDs that are APIC IDs, in an order of their own; IRQ 0 overridden with explicit
-/// flags; an NMI entry with the flags of the bus.
+/// UIDs that equal APIC IDs, in another order; IRQ 0 overridden with explicit flags; an NMI entry
+/// with the flags of the bus.
 #[test]
 fn explicit_flags_on_irq_0() {
     let ids = [0, 4, 2, 6, 1, 5, 3, 7];
@@ -113,7 +113,7 @@ fn explicit_flags_on_irq_0() {
     assert_eq!(nmi_pins(&topology, CpuId(7)), LINT1);
 }
 
-/// Four sockets whose IDs begin at 20h; two NMI entries that disagree.
+/// Four sockets whose IDs begin at 20h; two contradictory NMI entries.
 #[test]
 fn no_cpu_has_id_0() {
     let ids: Vec<u8> = [0x20, 0x40, 0x60, 0x80]
@@ -143,7 +143,7 @@ fn no_cpu_has_id_0() {
             all: InterruptFlags(0)
         }]
     );
-    // Both mean the same on the bus in question.
+    // Both have the same meaning on this bus.
     assert_eq!(nmi_pins(&topology, CpuId(0)), LINT1);
     assert_eq!(nmi_pins(&topology, CpuId(63)), LINT1);
     set_pins(&mut topology, &[24, 32, 32]);
@@ -164,8 +164,8 @@ fn an_nmi_entry_for_each_cpu() {
     assert_eq!(nmi_pins(&topology, CpuId(1)), LINT1);
 }
 
-/// An NMI entry behind each CPU, so that half of the entries are at odd words, for
-/// CPUs that are not there too; those have the ID 255.
+/// An NMI entry after each CPU, so that half of the entries are at odd words, also for absent CPUs;
+/// those have the ID 255.
 #[test]
 fn nmi_entries_between_the_cpus() {
     let table = (0..32_u8).fold(Table::madt(3), |table, n| {
@@ -180,8 +180,8 @@ fn nmi_entries_between_the_cpus() {
     }
 }
 
-/// What a machine with IDs beyond 8 bits has: type 0 up to 254, type 9 above, and
-/// the NMI entry in its 32-bit form only.
+/// A machine with IDs beyond 8 bits: type 0 up to 254, type 9 above, and the NMI entry only in its
+/// 32-bit form.
 #[test]
 fn more_than_254_cpus() {
     let table = (0..255_u8).fold(Table::madt(5), |table, id| table.lapic(id, id, 1));

@@ -13,7 +13,7 @@ use crate::apic::ApicId;
 use std::string::ToString;
 use std::vec::Vec;
 
-/// The topology of a table, and what was reported with it.
+/// The topology of a table, and the problems reported with it.
 fn read(table: Table, bsp: u32, max_cpus: Option<u32>) -> (Topology, Vec<Problem>) {
     let bytes = table.build();
     let madt = Madt::parse(&bytes).expect("sound as a whole");
@@ -22,14 +22,14 @@ fn read(table: Table, bsp: u32, max_cpus: Option<u32>) -> (Topology, Vec<Problem
     (topology, problems.iter().copied().collect())
 }
 
-/// The same, for a table in which nothing is wrong.
+/// The same, for a table without problems.
 fn sound(table: Table, bsp: u32) -> Topology {
     let (topology, problems) = read(table, bsp, None);
     assert_eq!(problems, []);
     topology
 }
 
-/// The APIC IDs of the CPUs to be used, by number.
+/// The APIC IDs of the CPUs that the kernel uses, by number.
 fn enabled_ids(topology: &Topology) -> Vec<u32> {
     let ids: Vec<_> = topology.enabled().iter().map(|cpu| cpu.apic_id.0).collect();
     assert_eq!(topology.count(CpuState::Enabled), ids.len());
@@ -56,7 +56,7 @@ fn address_of_the_local_apics() {
     let topology = sound(cpu(), 0);
     assert_eq!(topology.local_apic_address(), 0xfee0_0000);
     assert!(topology.has_8259());
-    // Wherever it stands, the entry counts.
+    // The entry is valid at any position.
     let topology = sound(Table::madt(1).address(0x1_fee0_0000).lapic(0, 0, 1), 0);
     assert_eq!(topology.local_apic_address(), 0x1_fee0_0000);
     for address in [0, 0xfee0_0800, 1 << 52] {
@@ -67,7 +67,7 @@ fn address_of_the_local_apics() {
             [ProblemKind::LocalApicAddress { address }]
         );
     }
-    // The first of two that differ counts; two alike are no problem.
+    // The first of two different entries applies; two equal ones are no problem.
     let (topology, problems) = read(
         cpu().address(0x1000).address(0x1000).address(0x2000),
         0,

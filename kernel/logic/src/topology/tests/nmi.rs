@@ -38,7 +38,7 @@ fn no_entry_no_pin() {
     }
 }
 
-/// In either form, before the CPUs or behind them.
+/// In either form, before or after the CPUs.
 #[test]
 fn one_entry_for_all() {
     for table in [
@@ -64,7 +64,7 @@ fn an_entry_for_each() {
         .nmi(11, 0x0f, 0)
         .x2nmi(12, 5, 0)
         .x2nmi(12, 0x0f, 1)
-        // For a CPU that is not there: no mistake.
+        // For an absent CPU: valid.
         .nmi(13, 5, 1);
     let topology = sound(table, 0);
     assert_eq!(pins(&topology, 0), [(Lint::Lint1, EDGE)]);
@@ -75,7 +75,7 @@ fn an_entry_for_each() {
     );
 }
 
-/// A boot CPU that is not in the table has no UID, and the pins of all CPUs.
+/// A boot CPU that is not in the table has no UID, and has the pins for all CPUs.
 #[test]
 fn boot_cpu_without_uid() {
     let (topology, _) = read(base().nmi(0xff, 5, 1).nmi(10, 0x0f, 0), 9, None);
@@ -109,7 +109,7 @@ fn a_cpu_of_its_own_mind() {
         "MADT: entry at offset 0x52: NMI of UID 11 at LINT1: active low, level, unlike that of \
          all CPUs (polarity of the bus, trigger of the bus): its own counts"
     );
-    // The same flags are no contradiction, and another pin is none either.
+    // Equal flags are no contradiction, and neither is another pin.
     let topology = sound(base().nmi(0xff, 5, 1).nmi(11, 5, 1).nmi(11, 0, 0), 0);
     assert_eq!(
         pins(&topology, 1),
