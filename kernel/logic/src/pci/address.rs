@@ -1,14 +1,14 @@
-//! The names of functions, and how the two ports select one of their registers.
+//! PCI function addresses, and the value of the address port for a register.
 
 use super::CONFIG_SIZE;
 use arrayvec::ArrayString;
 use core::fmt::{self, Write};
 use core::str::FromStr;
 
-/// Where a function sits: segment group, bus, device and function.
+/// The address of a function: segment group, bus, device and function.
 ///
-/// Shown and read as `0000:00:1f.2`, all but the function in hexadecimal; the segment can
-/// be left out when it is 0.
+/// Displayed and parsed as `0000:00:1f.2`, all but the function in hexadecimal; the segment can be
+/// omitted when it is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     segment: u16,
@@ -17,12 +17,12 @@ pub struct Address {
     function: u8,
 }
 
-/// Devices on a bus.
+/// Number of devices on a bus.
 pub const DEVICES: u8 = 32;
-/// Functions of a device.
+/// Number of functions of a device.
 pub const FUNCTIONS: u8 = 8;
 
-/// Bit 31 of the address port: what follows at the data port goes to configuration space.
+/// Bit 31 of the address port: accesses to the data port go to configuration space.
 const ENABLE: u32 = 1 << 31;
 
 impl Address {
@@ -64,20 +64,20 @@ impl Address {
         self.function
     }
 
-    /// The ID that the function's own requests carry, and by which remapping tables know
-    /// it (Express, 2.2.4.2).
+    /// The requester ID: the ID in the function's requests, by which remapping tables identify it
+    /// (Express, 2.2.4.2).
     #[must_use]
     pub const fn requester_id(self) -> u16 {
         (self.bus as u16) << 8 | (self.device as u16) << 3 | self.function as u16
     }
 
-    /// What the address port (0xcf8) gets to select the 32-bit register at `offset`
-    /// (PCI, 3.2.2.3.2).
+    /// The value for the address port (0xcf8) that selects the 32-bit register at `offset` (PCI,
+    /// 3.2.2.3.2).
     ///
     /// # Errors
     ///
-    /// [`AddressError::Segment`], because the ports reach segment 0 only;
-    /// [`AddressError::Offset`] above 0xfc or between registers.
+    /// [`AddressError::Segment`], because the ports reach segment 0 only; [`AddressError::Offset`]
+    /// above 0xfc or if not a multiple of 4.
     pub const fn port_value(self, offset: u16) -> Result<u32, AddressError> {
         if self.segment != 0 {
             return Err(AddressError::Segment(self.segment));
@@ -123,14 +123,14 @@ impl FromStr for Address {
     }
 }
 
-/// Why an address or a register cannot be named.
+/// The reason why an address or a register offset is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressError {
     /// Not of the form `0000:00:1f.2`.
     Form,
     /// A device above 31 or a function above 7.
     Range,
-    /// The ports reach no segment but 0.
+    /// The ports reach only segment 0.
     Segment(u16),
     /// No 32-bit register of the first 256 bytes begins here.
     Offset(u16),

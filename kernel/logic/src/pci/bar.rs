@@ -1,35 +1,35 @@
-//! Base address registers: which addresses a function answers at (PCI, 6.2.5.1).
+//! Base address registers: the address ranges that a function decodes (PCI, 6.2.5.1).
 //!
-//! A register tells its size by the bits that cannot be written. So sizing takes two readings:
-//! the value, and what is read after all ones were written. While that is in the register the
-//! function would answer somewhere else, so its decoding is switched off meanwhile and the
-//! value is written back first.
+//! The bits of a register that cannot be written determine its size. So sizing needs two values:
+//! the original value, and the value read after writing all ones. With that value the function
+//! would decode other addresses, so its decoding is disabled during sizing, and the original value
+//! is restored before it is enabled again.
 
 use core::fmt;
 use core::iter::FusedIterator;
 
-/// Where the first one lies. The others follow.
+/// The offset of the first base address register. The others follow it.
 pub const FIRST: u16 = 0x10;
 
-/// A range of addresses that a function answers at.
+/// A range of addresses that a function decodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bar {
     /// I/O ports.
     Io {
-        /// The first one.
+        /// The first port.
         port: u32,
-        /// How many.
+        /// Number of ports.
         size: u32,
     },
     /// Memory.
     Memory {
         /// Physical address of the first byte, a multiple of the size; 0 if firmware gave none.
         address: u64,
-        /// Bytes, a power of two, at least 16.
+        /// Size in bytes, a power of two, at least 16.
         size: u64,
-        /// Whether two registers hold the address.
+        /// Whether the address is in two registers.
         is_64_bit: bool,
-        /// Whether reading it changes nothing and writes may be merged.
+        /// Whether reads have no side effects and writes may be merged.
         prefetchable: bool,
     },
 }
@@ -56,17 +56,17 @@ impl fmt::Display for Bar {
     }
 }
 
-/// Why a base address register makes no sense.
+/// The reason why a base address register is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BarError {
-    /// A memory type (bits 2:1) that is neither 32 nor 64 bits. 1, "below 1 MiB", is reserved
+    /// A memory type (bits 2:1) that is neither 32-bit nor 64-bit. 1, "below 1 MiB", is reserved
     /// since PCI 3.0.
     Type(u8),
-    /// 64 bits, in the header's last register.
+    /// A 64-bit register that is the last one of the header.
     NoUpperHalf,
-    /// The bits that can be written are not one run up to the top; they are these.
+    /// The writable bits, given here, are not one contiguous run up to the top.
     Mask(u64),
-    /// The address is no multiple of the size.
+    /// The address is not a multiple of the size.
     Misaligned {
         /// The address or port.
         address: u64,
@@ -92,14 +92,14 @@ impl fmt::Display for BarError {
 
 impl core::error::Error for BarError {}
 
-/// Bit 0: ports instead of memory.
+/// Bit 0: I/O ports instead of memory.
 const IO: u32 = 1 << 0;
-/// Bit 3 of a memory address.
+/// Bit 3: prefetchable memory.
 const PREFETCHABLE: u32 = 1 << 3;
 
-/// Decodes a header's registers: `values` as they are, `masks` as they read after all ones
-/// were written. Gives the number of the (first) register with each range; registers that the
-/// function does not have are passed over.
+/// Decodes a header's registers: `values` are the original values, `masks` those read after writing
+/// all ones. Yields each range with the number of its (first) register; unimplemented registers are
+/// skipped.
 ///
 /// # Panics
 ///
@@ -123,7 +123,7 @@ pub struct Bars<'a> {
 }
 
 impl Bars<'_> {
-    /// The register at `index`, and how many it takes.
+    /// The register at `index`, and the number of registers that it uses.
     fn read(&self, index: usize) -> (Option<Result<Bar, BarError>>, usize) {
         let (value, mask) = (self.values[index], self.masks[index]);
         if value & IO != 0 {
@@ -168,13 +168,13 @@ impl Bars<'_> {
     }
 }
 
-/// A range of ports, if the register is there.
+/// A range of ports, if the register is implemented.
 fn io(value: u32, mask: u32) -> Result<Option<Bar>, BarError> {
     let mask = mask & !3;
     if mask == 0 {
         return Ok(None);
     }
-    // The upper half may be wired to 0, because PCs have 64 Ki ports (PCI, 6.2.5.1).
+    // The upper half may be hardwired to 0, because PCs have 64 Ki ports (PCI, 6.2.5.1).
     let upper = if mask >> 16 == 0 { 0xffff_0000 } else { 0 };
     let writable = u64::from(mask | upper) | !0xffff_ffff;
     let (port, size) = range(u64::from(value & !3), writable)?;
@@ -185,7 +185,7 @@ fn io(value: u32, mask: u32) -> Result<Option<Bar>, BarError> {
     }))
 }
 
-/// Address and size, from the address bits and those of them that can be written.
+/// Address and size, from the address bits and the writable ones among them.
 fn range(address: u64, writable: u64) -> Result<(u64, u64), BarError> {
     let size = writable & writable.wrapping_neg();
     if writable != size.wrapping_neg() {
@@ -206,7 +206,7 @@ impl Iterator for Bars<'_> {
             let (found, taken) = self.read(index);
             self.next += taken;
             if let Some(result) = found {
-                // A header has six at most; more are the caller's doing and still fit.
+                // A header has at most six; a larger number from the caller still fits.
                 return Some((index as u8, result));
             }
         }

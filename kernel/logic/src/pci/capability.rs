@@ -1,16 +1,17 @@
-//! The list of capabilities (PCI, 6.7): each names the next, and the last names 0.
+//! The capability list (PCI, 6.7): each capability points to the next, and the last has the pointer
+//! 0.
 
 use core::fmt;
 use core::iter::FusedIterator;
 
-/// The first offset at which one can lie: behind the header.
+/// The lowest valid offset of a capability: after the header.
 const LOWEST: u8 = 0x40;
 
-/// The ID of a message-signalled interrupt capability.
+/// The ID of an MSI capability.
 pub const MSI: u8 = 0x05;
-/// The ID of a vendor's own capability.
+/// The ID of a vendor-specific capability.
 pub const VENDOR: u8 = 0x09;
-/// The ID of PCI Express.
+/// The ID of a PCI Express capability.
 pub const PCI_EXPRESS: u8 = 0x10;
 /// The ID of an MSI-X capability.
 pub const MSI_X: u8 = 0x11;
@@ -18,14 +19,14 @@ pub const MSI_X: u8 = 0x11;
 /// One of a function's capabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capability {
-    /// What it is (codes, chapter 2).
+    /// The capability ID (codes, chapter 2).
     pub id: u8,
-    /// Where it begins: a multiple of 4, 0x40 to 0xfc.
+    /// The offset: a multiple of 4, 0x40 to 0xfc.
     pub offset: u8,
 }
 
 impl Capability {
-    /// What it is, for people.
+    /// A human-readable name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self.id {
@@ -54,28 +55,28 @@ impl Capability {
     }
 }
 
-/// Why a capability, or the rest of the list, cannot be used.
+/// The reason why a capability, or the rest of the list, cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CapabilityError {
-    /// The list leads into the header, to this offset.
+    /// A pointer leads into the header, to this offset.
     Pointer(u8),
-    /// The list comes back to this offset.
+    /// A pointer leads back to this offset.
     Loop(u16),
-    /// The list of extended capabilities leads to this offset, outside of where they lie.
+    /// A pointer of the extended capability list leads to this offset, outside its range.
     ExtendedPointer(u16),
-    /// The capability reads as all ones: the function does not answer any more.
+    /// The capability at this offset reads as all ones: the function no longer responds.
     Gone(u16),
-    /// The capability is larger than what is left of configuration space.
+    /// The capability extends beyond the end of configuration space.
     Truncated {
-        /// Which one.
+        /// The capability.
         capability: Capability,
-        /// The bytes that it needs.
+        /// Its size in bytes.
         size: u8,
     },
-    /// MSI: the field for the number of messages holds this reserved value, 6 or 7.
+    /// MSI: the field for the number of messages has this reserved value, 6 or 7.
     Messages(u8),
-    /// MSI-X: the table or the pending bits lie behind this base address register, of which
-    /// there are six, 0 to 5.
+    /// MSI-X: the table or the pending bits are in this base address register, but there are only
+    /// six, 0 to 5.
     Register(u8),
 }
 
@@ -122,12 +123,12 @@ impl fmt::Display for CapabilityError {
 
 impl core::error::Error for CapabilityError {}
 
-/// Walks the list that begins at `first`, which is [`Header::capabilities`](super::Header).
-/// `read` gives the 32-bit register at an offset.
+/// Walks the list that begins at `first`, which is [`Header::capabilities`](super::Header). `read`
+/// returns the 32-bit register at an offset.
 ///
-/// The two low bits of every pointer are reserved, and masked off as the specification asks
-/// (PCI, 6.7). The walk visits no offset twice, so that it ends after at most 48 capabilities;
-/// an error is its last item.
+/// The two low bits of every pointer are reserved and are masked off, as the specification requires
+/// (PCI, 6.7). The walk visits no offset twice, so it ends after at most 48 capabilities; an error
+/// is its last item.
 pub const fn capabilities<R: FnMut(u16) -> u32>(first: u8, read: R) -> Capabilities<R> {
     Capabilities {
         read,

@@ -1,18 +1,18 @@
-//! What a function is for: its class code, and names for people.
+//! PCI class codes and their names.
 
 /// A class code (PCI, 6.2.1; codes, chapter 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Class {
-    /// The kind of device.
+    /// The base class.
     pub base: u8,
-    /// Which of that kind.
+    /// The sub-class.
     pub sub: u8,
-    /// Which programming interface, where there are several.
+    /// The programming interface, if the sub-class has several.
     pub interface: u8,
 }
 
 impl Class {
-    /// From the register at offset 8, whose lowest byte is the revision.
+    /// Decodes the register at offset 8, whose lowest byte is the revision.
     #[must_use]
     pub const fn from_register(register: u32) -> Self {
         let [_, interface, sub, base] = register.to_le_bytes();
@@ -23,13 +23,13 @@ impl Class {
         }
     }
 
-    /// Base class and sub-class as one number, as `0x0604`.
+    /// Base class and sub-class as one number, such as `0x0604`.
     #[must_use]
     pub const fn number(self) -> u16 {
         (self.base as u16) << 8 | self.sub as u16
     }
 
-    /// The best name there is: of the sub-class, else of the base class.
+    /// The most specific name: that of the sub-class, else that of the base class.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match (self.base, self.sub) {

@@ -1,5 +1,5 @@
-//! The PCI Express capability (Express, 7.5.3), as far as interrupts go: what kind of port this is,
-//! and the slot behind it, whose events a port tells by an interrupt (6.7.3.4).
+//! The PCI Express capability (Express, 7.5.3), as far as interrupts need it: the port type, and
+//! the slot behind the port, whose events the port signals by an interrupt (6.7.3.4).
 //!
 //! ```text
 //!        31              16 15     0
@@ -8,7 +8,7 @@
 //!   +18  slot status        slot control
 //! ```
 
-/// Bytes up to and with the slot's registers.
+/// Size in bytes up to and including the slot registers.
 const SIZE: u16 = 0x1c;
 
 /// A PCI Express capability.
@@ -18,17 +18,17 @@ pub struct ExpressCapability {
     flags: u16,
 }
 
-/// Slot control bit 4: tell when a command is completed. A command is every write to the slot
-/// control.
+/// Slot control bit 4: signal the completion of a command. Every write to the slot control is a
+/// command.
 pub const COMMAND_COMPLETED_ENABLE: u16 = 1 << 4;
-/// Slot control bit 5: tell the slot's events by an interrupt.
+/// Slot control bit 5: signal slot events by an interrupt.
 pub const INTERRUPT_ENABLE: u16 = 1 << 5;
-/// Slot status bit 4: a command is completed. Cleared by writing 1.
+/// Slot status bit 4: a command has completed. Cleared by writing 1.
 pub const COMMAND_COMPLETED: u16 = 1 << 4;
 
 impl ExpressCapability {
-    /// The capability at `offset`, of which `first` is the first register. `None` if it reaches
-    /// out of configuration space.
+    /// Decodes the capability at `offset`, with its first register `first`. `None` if it extends
+    /// beyond configuration space.
     #[must_use]
     pub const fn decode(offset: u8, first: u32) -> Option<Self> {
         if offset as u16 + SIZE > super::CONFIG_SIZE {
@@ -40,8 +40,8 @@ impl ExpressCapability {
         })
     }
 
-    /// Whether this is a root port or a switch's downstream port with a slot, which can complete
-    /// commands: bit 18 of the slot capabilities, given here, says that it cannot.
+    /// Whether this is a root port or a switch's downstream port with a slot, and signals the
+    /// completion of commands: bit 18 of the slot capabilities, given here, is set if it does not.
     #[must_use]
     pub const fn tells_commands(self, slot_capabilities: u32) -> bool {
         let is_downstream = matches!(self.flags >> 4 & 0xf, 4 | 6);
@@ -49,27 +49,27 @@ impl ExpressCapability {
         is_downstream && has_slot && slot_capabilities & 1 << 18 == 0
     }
 
-    /// Which message tells the slot's events: bits 13:9 of the flags. It changes with the number of
-    /// messages that are on (Express, 7.5.3.2), so a driver reads it when they are.
+    /// The message number of slot events: bits 13:9 of the flags. It changes with the number of
+    /// enabled messages (Express, 7.5.3.2), so a driver must read it after enabling them.
     #[must_use]
     pub const fn message_number(self) -> u8 {
         (self.flags >> 9 & 0x1f) as u8
     }
 
-    /// Where the slot capabilities lie: a register of 32 bits.
+    /// The offset of the slot capabilities: a 32-bit register.
     #[must_use]
     pub const fn slot_capabilities(self) -> u16 {
         self.offset + 0x14
     }
 
-    /// Where the slot control lies: 16 bits.
+    /// The offset of the slot control: 16 bits.
     #[must_use]
     pub const fn slot_control(self) -> u16 {
         self.offset + 0x18
     }
 
-    /// Where the slot status lies: 16 bits, apart from the control, because every write to that is
-    /// a command.
+    /// The offset of the slot status: 16 bits, accessed separately from the control, because every
+    /// write to that is a command.
     #[must_use]
     pub const fn slot_status(self) -> u16 {
         self.offset + 0x1a

@@ -1,25 +1,25 @@
-//! The list of extended capabilities, in the part of configuration space that only PCI Express
-//! functions have and that only memory reaches (Express, 7.6).
+//! The extended capability list, in the part of configuration space that only PCI Express functions
+//! have and that only memory-mapped access reaches (Express, 7.6).
 
 use super::CapabilityError;
 use core::iter::FusedIterator;
 
-/// Where the list begins.
+/// The offset at which the list begins.
 pub const FIRST: u16 = 0x100;
 
 /// One of a function's extended capabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extended {
-    /// What it is (codes, chapter 3).
+    /// The capability ID (codes, chapter 3).
     pub id: u16,
     /// The version of its layout.
     pub version: u8,
-    /// Where it begins: a multiple of 4, 0x100 to 0xffc.
+    /// The offset: a multiple of 4, 0x100 to 0xffc.
     pub offset: u16,
 }
 
 impl Extended {
-    /// What it is, for people.
+    /// A human-readable name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self.id {
@@ -49,10 +49,10 @@ impl Extended {
     }
 }
 
-/// Walks the list. `read` gives the 32-bit register at an offset.
+/// Walks the list. `read` returns the 32-bit register at an offset.
 ///
-/// A first register of 0 or of all ones means that there are none. The walk visits no offset
-/// twice, so that it ends after at most 960 capabilities; an error is its last item.
+/// A first register of 0 or of all ones means that the list is empty. The walk visits no offset
+/// twice, so it ends after at most 960 capabilities; an error is its last item.
 pub const fn extended<R: FnMut(u16) -> u32>(read: R) -> ExtendedCapabilities<R> {
     ExtendedCapabilities {
         read,

@@ -1,4 +1,4 @@
-//! The header at the beginning of every function's configuration space (PCI, 6.1 and 6.2).
+//! The header of a function's configuration space (PCI, 6.1 and 6.2).
 
 use super::Class;
 use core::fmt;
@@ -18,7 +18,7 @@ pub enum Pin {
 }
 
 impl Pin {
-    /// From the interrupt pin register; 0 is no pin, and 5 up are reserved (PCI, 6.2.4).
+    /// Decodes the interrupt pin register; 0 is no pin, and 5 and above are reserved (PCI, 6.2.4).
     #[must_use]
     pub const fn from_register(value: u8) -> Option<Self> {
         match value {
@@ -42,33 +42,33 @@ impl fmt::Display for Pin {
     }
 }
 
-/// What the header's second part holds: bits 6:0 of the header type.
+/// The type-specific part of the header: bits 6:0 of the header type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// Type 0: a device.
     Device {
-        /// Vendor of the board.
+        /// The vendor of the subsystem.
         subsystem_vendor: u16,
-        /// The board.
+        /// The subsystem ID.
         subsystem: u16,
     },
     /// Type 1: a bridge to another PCI bus (PCI bridge, 3.2).
     Bridge {
-        /// The bus it sits on, as far as it knows.
+        /// The bus on which it is, according to its register.
         primary: u8,
-        /// The bus behind it; 0 until firmware has given it one.
+        /// The bus behind it; 0 until firmware has assigned one.
         secondary: u8,
         /// The highest bus behind it.
         subordinate: u8,
     },
     /// Type 2: a bridge to `CardBus`.
     CardBus,
-    /// A type that no specification has.
+    /// A header type that no specification defines.
     Reserved(u8),
 }
 
 impl Layout {
-    /// How many base address registers the header has.
+    /// Number of base address registers in the header.
     #[must_use]
     pub const fn bars(self) -> usize {
         match self {
@@ -83,33 +83,33 @@ impl Layout {
 /// A function's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Who made it.
+    /// The vendor ID.
     pub vendor: u16,
-    /// What it is, by its vendor's numbers.
+    /// The device ID, assigned by the vendor.
     pub device: u16,
-    /// Its revision.
+    /// The revision ID.
     pub revision: u8,
-    /// What it is for.
+    /// The class code.
     pub class: Class,
-    /// Header type, bit 7: whether the device has more functions than this. Counts in
-    /// function 0 only.
+    /// Header type, bit 7: whether the device has more functions than this. Only valid in function
+    /// 0.
     pub multifunction: bool,
-    /// What only its type of header has.
+    /// The type-specific part.
     pub layout: Layout,
-    /// Where its list of capabilities begins.
+    /// The offset of the first capability.
     pub capabilities: Option<u8>,
     /// Its interrupt pin.
     pub pin: Option<Pin>,
-    /// What firmware wrote into the interrupt line register: on a PC the 8259 input that
-    /// the pin was routed to. `None` for 255, "unknown or no connection" (PCI, 6.2.4).
+    /// The value that firmware wrote into the interrupt line register: on a PC, the 8259 input to
+    /// which the pin is routed. `None` for 255, "unknown or no connection" (PCI, 6.2.4).
     pub line: Option<u8>,
 }
 
 impl Header {
-    /// Reads a header through `read`, which gives the 32-bit register at an offset. `None` if
-    /// there is no such function: then its vendor ID reads as 0xffff (PCI, 6.1), and nothing
-    /// else is read. IDs of 0 are no function either: memory that is not configuration space
-    /// at all may read so.
+    /// Reads a header through `read`, which returns the 32-bit register at an offset. `None` if
+    /// there is no such function: its vendor ID then reads as 0xffff (PCI, 6.1), and no other
+    /// register is read. IDs of 0 are rejected too: memory that is not configuration space may read
+    /// as 0.
     pub fn read(mut read: impl FnMut(u16) -> u32) -> Option<Self> {
         let ids = read(0x00);
         if ids as u16 == 0xffff || ids == 0 {

@@ -1,16 +1,15 @@
-//! PCI configuration space as bits: who is there, what it decodes, how it interrupts.
+//! PCI configuration space: enumeration, resources and interrupts.
 //!
-//! Nothing here reads a register by itself. What has to be read comes through closures,
-//! always as aligned 32-bit registers, which both ways to configuration space can do and
-//! every function must answer. What has to be written is given as values, in the order in
-//! which they are to be written.
+//! This module accesses no registers. It reads through closures, always aligned 32-bit registers,
+//! which both access mechanisms provide and every function must support. It returns writes as
+//! values, in the required order.
 //!
-//! The contents of configuration space are a device's word and not to be trusted: every
-//! walk is bounded whatever it reads, and what makes no sense is an error with a name.
+//! The contents of configuration space come from devices and are not trusted: every walk is bounded
+//! for any contents, and invalid values are reported as specific errors.
 //!
-//! "PCI" is the *PCI Local Bus Specification*, revision 3.0; "PCI bridge" the *PCI-to-PCI
-//! Bridge Architecture Specification*, revision 1.2; "Express" the *PCI Express Base
-//! Specification*, revision 5.0; "codes" the *PCI Code and ID Assignment Specification*.
+//! "PCI" is the *PCI Local Bus Specification*, revision 3.0; "PCI bridge" the *PCI-to-PCI Bridge
+//! Architecture Specification*, revision 1.2; "Express" the *PCI Express Base Specification*,
+//! revision 5.0; "codes" the *PCI Code and ID Assignment Specification*.
 
 pub mod address;
 pub mod bar;
@@ -36,7 +35,7 @@ pub use msi::MsiCapability;
 pub use msix::MsixCapability;
 pub use walk::{Found, Walk, WalkProblem};
 
-/// Bytes of configuration space that every function has.
+/// Size in bytes of the configuration space of every function.
 pub const CONFIG_SIZE: u16 = 0x100;
-/// Bytes that a PCI Express function has, where configuration space is memory.
+/// Size in bytes of the configuration space of a PCI Express function, if it is memory-mapped.
 pub const EXTENDED_SIZE: u16 = 0x1000;

@@ -1,5 +1,5 @@
-//! The MSI capability (PCI, 6.8.1): one address, one datum, up to 32 messages that differ in
-//! the datum's low bits.
+//! The MSI capability (PCI, 6.8.1): one address and one data value, for up to 32 messages that
+//! differ in the low bits of the data.
 //!
 //! ```text
 //!        31       16 15  8 7   0
@@ -16,12 +16,12 @@ use crate::apic::msi::Message;
 use arrayvec::ArrayVec;
 use core::fmt;
 
-/// Control bit 0, as a bit of the whole register.
+/// Control bit 0, as a bit of the 32-bit register.
 const ENABLE: u32 = 1 << 16;
-/// Control bits 6:4: how many messages the function may send, as a power of two.
+/// Control bits 6:4: number of messages that the function may send, as a power of two.
 const ENABLED_MESSAGES: u32 = 7 << 20;
 
-/// A function's MSI capability: where its registers are and what it can do.
+/// The MSI capability of a function: its register offsets and features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MsiCapability {
     offset: u16,
@@ -30,24 +30,24 @@ pub struct MsiCapability {
     has_masks: bool,
 }
 
-/// Why messages cannot be set.
+/// The reason why messages cannot be configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MsiError {
-    /// More messages than the function can send.
+    /// More messages than the function supports.
     TooMany {
-        /// How many were asked for.
+        /// The requested number.
         wanted: u8,
-        /// How many it can send.
+        /// The supported number.
         most: u8,
     },
-    /// A number of messages that is no power of two.
+    /// A number of messages that is not a power of two.
     NotPowerOfTwo(u8),
-    /// The datum has more than 16 bits.
+    /// The data has more than 16 bits.
     Data(u32),
-    /// The function would overwrite low bits of the datum that are not 0: a block of messages
-    /// begins at a multiple of its size.
+    /// The function would overwrite low bits of the data that are not 0: a block of messages must
+    /// begin at a multiple of its size.
     Unaligned {
-        /// The datum.
+        /// The data.
         data: u32,
         /// The number of messages.
         messages: u8,
@@ -78,7 +78,7 @@ impl fmt::Display for MsiError {
 impl core::error::Error for MsiError {}
 
 impl MsiCapability {
-    /// Reads what the capability at `offset` can do. `first` is its first register.
+    /// Decodes the capability at `offset`. `first` is its first register.
     ///
     /// # Errors
     ///
@@ -103,44 +103,44 @@ impl MsiCapability {
         Ok(found)
     }
 
-    /// Its bytes, in whole registers.
+    /// Size in bytes, in whole registers.
     const fn size(self) -> u8 {
         let wide = if self.is_64_bit { 4 } else { 0 };
         let masks = if self.has_masks { 8 } else { 0 };
         0x0c + wide + masks
     }
 
-    /// How many messages the function can send: 1, 2, 4, 8, 16 or 32.
+    /// Number of messages that the function supports: 1, 2, 4, 8, 16 or 32.
     #[must_use]
     pub const fn messages(self) -> u8 {
         1 << self.messages_log2
     }
 
-    /// Whether the address has 64 bits.
+    /// Whether the capability has a 64-bit address.
     #[must_use]
     pub const fn is_64_bit(self) -> bool {
         self.is_64_bit
     }
 
-    /// The register of control, next and ID.
+    /// The offset of the register of control, next and ID.
     #[must_use]
     pub const fn control(self) -> u16 {
         self.offset
     }
 
-    /// The register of the address's low half.
+    /// The offset of the low half of the address.
     #[must_use]
     pub const fn address(self) -> u16 {
         self.offset + 4
     }
 
-    /// The register of the data.
+    /// The offset of the data.
     #[must_use]
     pub const fn data(self) -> u16 {
         self.offset + if self.is_64_bit { 0x0c } else { 8 }
     }
 
-    /// The register of the mask bits, if messages can be masked one by one.
+    /// The offset of the mask bits, if messages can be masked individually.
     #[must_use]
     pub const fn masks(self) -> Option<u16> {
         if self.has_masks {
@@ -150,7 +150,7 @@ impl MsiCapability {
         }
     }
 
-    /// The register of the pending bits; there if the masks are.
+    /// The offset of the pending bits, present if the mask bits are.
     #[must_use]
     pub const fn pending(self) -> Option<u16> {
         if self.has_masks {
@@ -160,8 +160,8 @@ impl MsiCapability {
         }
     }
 
-    /// What to write to the control register, given what it holds, so that the function sends
-    /// `count` messages (one is the least), or none.
+    /// The value of the control register, given its current value, that enables `count` messages,
+    /// at least one.
     ///
     /// # Errors
     ///
@@ -174,19 +174,19 @@ impl MsiCapability {
         Ok(register & !ENABLED_MESSAGES | field | ENABLE)
     }
 
-    /// What to write to the control register so that the function sends no messages.
+    /// The value of the control register that disables messages.
     #[must_use]
     pub const fn disabled(register: u32) -> u32 {
         register & !ENABLE
     }
 
-    /// Whether the control register says that messages are sent.
+    /// Whether messages are enabled in the control register.
     #[must_use]
     pub const fn is_enabled(register: u32) -> bool {
         register & ENABLE != 0
     }
 
-    /// Whether the function can send `count` messages.
+    /// Checks that the function can send `count` messages.
     const fn check(self, count: u8) -> Result<(), MsiError> {
         if !count.is_power_of_two() {
             return Err(MsiError::NotPowerOfTwo(count));
@@ -198,10 +198,10 @@ impl MsiCapability {
         Ok(())
     }
 
-    /// The registers and values that set `message` as the first of `count`, in the order in
-    /// which to write them. Message n has the same address and `data + n`.
+    /// The registers and values that set `message` as the first of `count`, in the required order
+    /// of writes. Message n has the same address and `data + n`.
     ///
-    /// They are not changed at one stroke: messages must be masked or off meanwhile.
+    /// The change is not atomic: messages must be masked or disabled meanwhile.
     ///
     /// # Errors
     ///

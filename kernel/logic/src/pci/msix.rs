@@ -1,5 +1,5 @@
-//! The MSI-X capability and its table (PCI, 6.8.2): up to 2048 messages, each with an address,
-//! a datum and a mask of its own, in the function's memory.
+//! The MSI-X capability and its table (PCI, 6.8.2): up to 2048 messages, each with its own address,
+//! data and mask, in the function's memory.
 //!
 //! ```text
 //!        31       16 15  8 7   0          an entry of the table
@@ -14,22 +14,22 @@ use core::ops::Range;
 use super::capability::{Capability, CapabilityError, MSI_X};
 use crate::apic::msi::Message;
 
-/// Control bit 15, as a bit of the whole register.
+/// Control bit 15, as a bit of the 32-bit register.
 const ENABLE: u32 = 1 << 31;
-/// Control bit 14: all messages are masked, whatever their own masks say.
+/// Control bit 14: all messages are masked, regardless of their own mask bits.
 const FUNCTION_MASK: u32 = 1 << 30;
 
-/// Bytes of an entry of the table.
+/// Size in bytes of a table entry.
 pub const ENTRY_SIZE: u32 = 16;
-/// Bytes of the capability.
+/// Size in bytes of the capability.
 const SIZE: u8 = 12;
 
-/// A place in the function's own memory.
+/// A location in the function's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The base address register, 0 to 5.
     pub bar: u8,
-    /// Bytes from its address; a multiple of 8.
+    /// Offset in bytes from its address; a multiple of 8.
     pub offset: u32,
 }
 
@@ -51,14 +51,14 @@ impl Place {
 pub struct MsixCapability {
     offset: u16,
     messages: u16,
-    /// Where its table is.
+    /// The location of the table.
     pub table: Place,
-    /// Where its pending bits are: 64 of them in each 64-bit word.
+    /// The location of the pending bits: 64 in each 64-bit word.
     pub pending: Place,
 }
 
 impl MsixCapability {
-    /// Reads the capability at `offset`. `registers` are its three.
+    /// Decodes the capability at `offset`. `registers` are its three registers.
     ///
     /// # Errors
     ///
@@ -80,39 +80,39 @@ impl MsixCapability {
         };
         Ok(Self {
             offset: offset as u16,
-            // The field holds the number less one.
+            // The field holds the number minus one.
             messages: ((control >> 16) as u16 & 0x7ff) + 1,
             table,
             pending,
         })
     }
 
-    /// How many messages the function can send: 1 to 2048.
+    /// Number of messages that the function supports: 1 to 2048.
     #[must_use]
     pub const fn messages(self) -> u16 {
         self.messages
     }
 
-    /// The register of control, next and ID.
+    /// The offset of the register of control, next and ID.
     #[must_use]
     pub const fn control(self) -> u16 {
         self.offset
     }
 
-    /// Bytes of the table.
+    /// Size in bytes of the table.
     #[must_use]
     pub const fn table_size(self) -> u32 {
         self.messages as u32 * ENTRY_SIZE
     }
 
-    /// Bytes of the pending bits.
+    /// Size in bytes of the pending bits.
     #[must_use]
     pub const fn pending_size(self) -> u32 {
         (self.messages as u32).div_ceil(64) * 8
     }
 
-    /// The part of a range of a BAR's memory that holds the table or the pending bits. A write to
-    /// it sets a message, or is undefined (PCI, 6.8.2 and 6.8.2.10).
+    /// The part of a range of a BAR's memory that contains the table or the pending bits. A write
+    /// to it sets a message, or is undefined (PCI, 6.8.2 and 6.8.2.10).
     #[must_use]
     pub fn reserved_in(self, bar: u8, range: &Range<u64>) -> Option<Range<u64>> {
         let places = [
@@ -126,14 +126,14 @@ impl MsixCapability {
         })
     }
 
-    /// Whether a place with this many bytes lies within a range of `available` bytes.
+    /// Whether `size` bytes at a location lie within a range of `available` bytes.
     #[must_use]
     pub const fn fits(place: Place, size: u32, available: u64) -> bool {
         place.offset as u64 + size as u64 <= available
     }
 
-    /// What to write to the control register, given what it holds, to have messages sent or
-    /// not, and all of them masked or not.
+    /// The value of the control register, given its current value, that enables or disables
+    /// messages, and masks all of them or not.
     #[must_use]
     pub const fn with(register: u32, enabled: bool, masked: bool) -> u32 {
         let enable = if enabled { ENABLE } else { 0 };
@@ -141,39 +141,40 @@ impl MsixCapability {
         register & !(ENABLE | FUNCTION_MASK) | enable | mask
     }
 
-    /// Whether the control register says that messages are sent.
+    /// Whether messages are enabled in the control register.
     #[must_use]
     pub const fn is_enabled(register: u32) -> bool {
         register & ENABLE != 0
     }
 
-    /// Whether the control register says that all messages are masked.
+    /// Whether all messages are masked in the control register.
     #[must_use]
     pub const fn is_masked(register: u32) -> bool {
         register & FUNCTION_MASK != 0
     }
 }
 
-/// Bytes from an entry's begin to its vector control.
+/// Offset in bytes of the vector control in an entry.
 pub const VECTOR_CONTROL: u32 = 12;
 
-/// What to write to an entry's vector control, given what it holds, to mask the message or not.
-/// The other bits are the function's (PCI Express uses some for steering tags) and stay.
+/// The value of an entry's vector control, given its current value, that masks the message or not.
+/// The other bits belong to the function (PCI Express uses some for steering tags) and are
+/// preserved.
 #[must_use]
 pub const fn with_mask(vector_control: u32, masked: bool) -> u32 {
     vector_control & !1 | masked as u32
 }
 
-/// Whether an entry's vector control says that the message is masked.
+/// Whether the message is masked in an entry's vector control.
 #[must_use]
 pub const fn is_masked(vector_control: u32) -> bool {
     vector_control & 1 != 0
 }
 
-/// The writes that give an entry a new message, each with its distance from the entry's begin,
-/// in their order: masked, then written, then as it was. An entry must not change while it is
-/// not masked, because the function may have kept a copy of it (PCI, 6.8.2.9 and 6.8.3.5).
-/// `vector_control` is what the entry holds.
+/// The writes that set a new message in an entry, each with its offset in the entry, in the
+/// required order: mask, write, restore the mask bit. An entry must not change while it is
+/// unmasked, because the function may have cached it (PCI, 6.8.2.9 and 6.8.3.5). `vector_control`
+/// is the current value.
 #[must_use]
 pub const fn entry_writes(message: Message, vector_control: u32) -> [(u32, u32); 5] {
     [

@@ -1,5 +1,5 @@
-//! Where a virtio device keeps its structures (Virtual I/O Device 1.2, 4.1.4): each is named by a
-//! vendor-specific capability.
+//! The structures of a virtio device (Virtual I/O Device 1.2, 4.1.4): a vendor-specific capability
+//! gives the location of each.
 //!
 //! ```text
 //!        31       24 23       16 15  8 7   0
@@ -10,38 +10,38 @@
 //!   +10  for notifications only: the multiplier
 //! ```
 
-/// The vendor of virtio devices.
+/// The vendor ID of virtio devices.
 pub const VENDOR: u16 = 0x1af4;
-/// Device ID of a modern device of type 0; type n is n above.
+/// Device ID of a modern device of type 0; that of type n is larger by n.
 pub const MODERN: u16 = 0x1040;
 
-/// The structures that a driver needs; there are others.
+/// The structures that a driver needs, among others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Structure {
     /// Features, status and queues.
     Common = 1,
-    /// Where the device is told that a queue has something for it.
+    /// Queue notifications from the driver to the device.
     Notify = 2,
 }
 
-/// A place in the device's memory.
+/// The location of a structure in the device's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StructurePlace {
-    /// What is there.
+    /// The structure.
     pub structure: Structure,
     /// The base address register, 0 to 5.
     pub bar: u8,
-    /// Bytes from its address.
+    /// Offset in bytes from its address.
     pub offset: u32,
-    /// Bytes.
+    /// Size in bytes.
     pub length: u32,
 }
 
 impl StructurePlace {
-    /// Reads a vendor-specific capability of a virtio device. `registers` are its first four. `None`
-    /// for another structure, and for one behind a register that there is not, both of which a
-    /// driver must pass over (4.1.4).
+    /// Decodes a vendor-specific capability of a virtio device. `registers` are its first four.
+    /// `None` for another structure, and for one in a base address register that does not exist; a
+    /// driver must ignore both (4.1.4).
     #[must_use]
     pub const fn decode(registers: [u32; 4]) -> Option<Self> {
         let [head, place, offset, length] = registers;

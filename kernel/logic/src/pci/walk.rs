@@ -1,11 +1,11 @@
-//! Finding every function of a segment.
+//! Enumeration of all functions of a segment.
 //!
-//! The walk goes along the buses as bridges connect them: bus by bus, device by device, and into
-//! what is behind a bridge as soon as the bridge is found. What firmware has numbered is taken
-//! as it is. Behind further host bridges there are buses that no bridge leads to, and only
-//! ACPI's language says which; so buses that were not reached are looked at too, in their order.
+//! The walk follows the buses as bridges connect them: bus by bus, device by device, and it enters
+//! the bus behind a bridge as soon as it finds the bridge. It uses the bus numbers that firmware
+//! has assigned. No bridge leads to the buses behind further host bridges, and only AML describes
+//! them; so the walk then visits the remaining buses in ascending order.
 //!
-//! Each bus is visited once, whatever the bridges say, and that bounds the walk: at most 256
+//! Each bus is visited once, for any contents of the bridges, which bounds the walk: at most 256
 //! buses, 65,536 functions and as many nested bridges as there are buses.
 
 use super::address::{DEVICES, FUNCTIONS};
@@ -14,10 +14,10 @@ use arrayvec::ArrayVec;
 use core::fmt;
 use core::iter::FusedIterator;
 
-/// A function that was found.
+/// A function found by the walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Where it sits.
+    /// Its address.
     pub address: Address,
     /// Its header.
     pub header: Header,
@@ -25,26 +25,27 @@ pub struct Found {
     pub bridge: Option<Address>,
 }
 
-/// What is wrong with a bridge or a function, which is found all the same.
+/// A problem of a bridge or a function; the walk reports the function nevertheless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WalkProblem {
-    /// Firmware has not given the bridge a bus, so nothing behind it can be reached.
+    /// Firmware has not assigned a bus to the bridge, so nothing behind it can be reached.
     NoBus(Address),
-    /// The bridge's bus is outside of those that its segment has.
+    /// The bus behind the bridge is not among the buses of its segment.
     BusOutside {
         /// The bridge.
         bridge: Address,
         /// The bus behind it.
         bus: u8,
     },
-    /// The bridge's bus was found before: another bridge has the same, or it is the bridge's own.
+    /// The bus behind the bridge was found before: another bridge has the same, or it is the
+    /// bridge's own.
     BusTwice {
         /// The bridge.
         bridge: Address,
         /// The bus behind it.
         bus: u8,
     },
-    /// A header type that no specification has.
+    /// A header type that no specification defines.
     HeaderType {
         /// The function.
         function: Address,
@@ -80,7 +81,7 @@ impl fmt::Display for WalkProblem {
 
 impl core::error::Error for WalkProblem {}
 
-/// A place on a bus that is being visited.
+/// The position on a bus that is being visited.
 #[derive(Clone, Copy, Debug)]
 struct Position {
     bus: u8,
@@ -92,10 +93,10 @@ struct Position {
     more: bool,
 }
 
-/// Walks the buses `buses` of segment `segment`. `read` gives the 32-bit register at an offset
-/// of a function, all ones where there is none.
+/// Walks the buses `buses` of segment `segment`. `read` returns the 32-bit register at an offset of
+/// a function, all ones if there is no such function.
 ///
-/// A function comes before its problems.
+/// A function precedes its problems.
 pub fn walk<R: FnMut(Address, u16) -> u32>(
     segment: u16,
     buses: impl IntoIterator<Item = u8>,
@@ -124,9 +125,9 @@ pub struct Walk<R> {
     outside: [u64; 4],
     /// One bit for each bus that is or was visited, or that the segment does not have.
     visited: [u64; 4],
-    /// The buses being visited, each behind a bridge on the one before.
+    /// The buses being visited, each behind a bridge on the previous one.
     open: ArrayVec<Position, 256>,
-    /// What is wrong with the function given last.
+    /// The problem of the last function returned.
     problem: Option<WalkProblem>,
 }
 
@@ -135,10 +136,10 @@ impl<R: FnMut(Address, u16) -> u32> Walk<R> {
         bits[usize::from(bus) / 64] >> (bus % 64) & 1 != 0
     }
 
-    /// Begins to visit a bus.
+    /// Begins the visit of a bus.
     fn enter(&mut self, bus: u8, bridge: Option<Address>) {
         self.visited[usize::from(bus) / 64] |= 1 << (bus % 64);
-        // Each bus is entered once, so there is room for all of them.
+        // Each bus is entered once, so there is room for all.
         self.open.push(Position {
             bus,
             bridge,
@@ -156,7 +157,7 @@ impl<R: FnMut(Address, u16) -> u32> Walk<R> {
             let address = Address::new(segment, position.bus, position.device, position.function)?;
             let header = Header::read(|offset| (self.read)(address, offset));
             if position.function == 0 {
-                // Without a function 0 there is no device.
+                // Without function 0, the device does not exist.
                 position.more = header.is_some_and(|header| header.multifunction);
             }
             position.function += 1;
@@ -176,7 +177,7 @@ impl<R: FnMut(Address, u16) -> u32> Walk<R> {
         None
     }
 
-    /// Follows a bridge, and notes what is wrong with a function.
+    /// Follows a bridge, and records the problem of a function.
     fn look_behind(&mut self, found: &Found) {
         let address = found.address;
         self.problem = match found.header.layout {

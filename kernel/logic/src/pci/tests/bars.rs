@@ -30,12 +30,12 @@ fn memory(address: u64, size: u64, is_64_bit: bool, prefetchable: bool) -> Bar {
 
 #[test]
 fn each_kind_is_decoded() {
-    // 1 MiB of memory, as QEMU's edu has it.
+    // 1 MiB of memory, as in QEMU's edu device.
     assert_eq!(
         one(0xfea0_0000, 0xfff0_0000),
         Some(Ok(memory(0xfea0_0000, 1 << 20, false, false)))
     );
-    // 16 MiB, prefetchable, as its VGA adapter.
+    // 16 MiB, prefetchable, as in its VGA adapter.
     assert_eq!(
         one(0xfd00_0008, 0xff00_0008),
         Some(Ok(memory(0xfd00_0000, 1 << 24, false, true)))
@@ -47,7 +47,7 @@ fn each_kind_is_decoded() {
     // The smallest of each.
     assert_eq!(one(1, 0xffff_fffd), ports(0, 4));
     assert_eq!(one(0, 0xffff_fff0), Some(Ok(memory(0, 16, false, false))));
-    // The largest: half of what the bits can say.
+    // The largest: half of the range of the bits.
     assert_eq!(
         one(0x8000_0000, 0x8000_0000),
         Some(Ok(memory(1 << 31, 1 << 31, false, false)))
@@ -72,7 +72,7 @@ fn a_64_bit_one_takes_two_registers() {
             ),
         ]
     );
-    // 8 GiB: no bit of the low half can be written.
+    // 8 GiB: no bit of the low half is writable.
     let found = all(&[0x4, 0x2], &[0x4, 0xffff_fffe]);
     assert_eq!(found, [(0, Ok(memory(2 << 32, 2 << 32, true, false)))]);
     assert_eq!(all(&[4, 0, 0, 4], &[4, 0, 0, 4]).len(), 1);
@@ -82,10 +82,10 @@ fn a_64_bit_one_takes_two_registers() {
 #[test]
 fn what_is_not_there_is_passed_over() {
     assert_eq!(all(&[0; 6], &[0; 6]), []);
-    // A function may show the kind of a register that it does not have.
+    // An unimplemented register may read as its kind.
     assert_eq!(one(0x0000_0001, 0x0000_0001), None);
     assert_eq!(one(0x0000_0008, 0x0000_0008), None);
-    // A 64-bit one that is not there still takes two.
+    // An unimplemented 64-bit BAR still uses two registers.
     assert_eq!(all(&[4, 0xfff0_0000], &[4, 0]), []);
 }
 
@@ -131,7 +131,7 @@ proptest! {
         }
     }
 
-    /// A register made as hardware makes it is decoded to what it was made from.
+    /// Decoding a register built as in hardware returns the values it was built from.
     #[test]
     fn a_sound_register_is_read_back(log2 in 4_u32..63, page: u64, prefetchable: bool) {
         let size = 1_u64 << log2;

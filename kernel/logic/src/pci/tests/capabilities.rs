@@ -1,4 +1,4 @@
-//! Both lists of capabilities, sound and hostile.
+//! Both capability lists, valid and hostile.
 
 use super::fake::{Space, at};
 use crate::pci::capability::capabilities;
@@ -112,7 +112,7 @@ fn the_extended_list_is_followed() {
         walk_extended(&list),
         [Ok((1, 2, 0x100)), Ok((2, 1, 0x148)), Ok((0xd, 1, 0xffc))]
     );
-    // None, in both ways to say so.
+    // An empty list, in both forms.
     assert_eq!(walk_extended(&[(0x100, 0)]), []);
     assert_eq!(walk_extended(&[(0x100, u32::MAX)]), []);
 }

@@ -1,17 +1,17 @@
-//! A configuration space that is strict about being read.
+//! A fake configuration space that checks every read.
 
 use crate::pci::Address;
 use std::collections::{BTreeMap, BTreeSet};
 use std::vec::Vec;
 
-/// Registers that a test has declared. A function that has none is absent: its first register
-/// reads as all ones, and reading any other is a mistake of the code under test, as is reading
-/// a register of a present function that the test did not declare.
+/// Registers that a test has declared. A function without any is absent: its first register reads
+/// as all ones, and a read of any other is a bug in the code under test, as is a read of an
+/// undeclared register of a present function.
 #[derive(Debug, Default)]
 pub struct Space {
     registers: BTreeMap<(Address, u16), u32>,
     present: BTreeSet<Address>,
-    /// The functions whose first register was read, in their order.
+    /// The functions whose first register was read, in order.
     pub asked: Vec<Address>,
 }
 
@@ -27,7 +27,7 @@ impl Space {
         self
     }
 
-    /// Declares a device with the least that a header needs. `kind` is the header type.
+    /// Declares a device with the minimum for a header. `kind` is the header type.
     pub fn device(&mut self, address: Address, kind: u8) -> &mut Self {
         self.set(address, 0x00, 0x11e8_1234)
             .set(address, 0x04, 0)

@@ -63,7 +63,7 @@ fn addresses_are_read_as_people_write_them() {
 
 #[test]
 fn an_absent_function_is_asked_for_its_vendor_only() {
-    // The space panics at any other register.
+    // The space panics on a read of any other register.
     let mut space = Space::default();
     assert_eq!(Header::read(|offset| space.read(at(0, 3, 0), offset)), None);
     for nothing in [0x0000_0000, 0x0000_ffff, 0x1234_ffff] {
@@ -133,7 +133,7 @@ fn every_type_of_header_has_its_own_registers() {
         if kind == 1 {
             space.set(address, 0x18, 0x0009_0403);
         }
-        // The other pointer is not declared, so that reading it is a panic.
+        // The other pointer is not declared, so that reading it panics.
         if let Some(pointer) = pointer {
             space.set(address, pointer, 0xdc);
         }
@@ -151,13 +151,13 @@ fn without_the_status_bit_there_are_no_capabilities() {
     space.device(address, 0).set(address, 0x3c, 0x0500_09ff);
     let header = Header::read(|offset| space.read(address, offset)).unwrap();
     assert_eq!(header.capabilities, None);
-    // Pin 9 is reserved, line 255 is no line.
+    // Pin 9 is reserved, line 255 means no line.
     assert_eq!((header.pin, header.line), (None, None));
 }
 
 #[test]
 fn the_command_changes_and_the_status_is_not_cleared() {
-    // Every status bit that is written as 1 would be cleared.
+    // Writing a 1 to a status bit would clear it.
     let register = 0xf910_0103;
     let written = command::changed(register, command::BUS_MASTER, command::IO);
     assert_eq!(written, 0x0000_0106);

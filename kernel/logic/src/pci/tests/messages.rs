@@ -1,4 +1,4 @@
-//! MSI, MSI-X, and where virtio devices keep things.
+//! MSI, MSI-X, and the structures of virtio devices.
 
 use crate::apic::msi::Message;
 use crate::apic::{ApicId, Msi};
@@ -75,7 +75,7 @@ fn the_number_of_messages() {
         );
     }
     let msi = MsiCapability::decode(0x40, control(3 << 1)).unwrap();
-    // Enabled with four of eight; what else is in the register stays.
+    // Enabled with four of eight; the other bits of the register are preserved.
     let register = control(0x0086 | 0x70);
     assert_eq!(msi.enabled(register, 4), Ok(control(0x0086 | 0x21)));
     assert_eq!(msi.enabled(register, 1), Ok(control(0x0087)));
@@ -137,7 +137,7 @@ fn msix_says_where_its_table_is() {
     assert!(MsixCapability::fits(msix.pending, 8, 0x808));
     assert!(!MsixCapability::fits(msix.pending, 8, 0x807));
 
-    // All 2048, and the reserved bits of the control left alone.
+    // All 2048, and the reserved bits of the control preserved.
     let full = MsixCapability::decode(0x40, [0x3fff_0011, 0xffff_fff8, 5]).unwrap();
     assert_eq!(full.messages(), 2048);
     assert_eq!((full.table_size(), full.pending_size()), (32768, 256));
@@ -192,7 +192,7 @@ fn msix_control_bits() {
 
 #[test]
 fn an_entry_is_masked_while_it_changes() {
-    // Bits 31:16 are steering tags, which are not ours.
+    // Bits 31:16 are steering tags, which must be preserved.
     for before in [0xabcd_0000, 0xabcd_0001] {
         let writes = msix::entry_writes(MESSAGE, before);
         let expected = [
@@ -219,7 +219,7 @@ fn virtio_structures_are_found() {
         (notify.structure, notify.offset),
         (Structure::Notify, 0x3000)
     );
-    // The interrupt status; a structure from the future; a register that there is not.
+    // The interrupt status; an unknown structure; a base address register that does not exist.
     assert_eq!(
         StructurePlace::decode([0x0310_6009, 4, 0x1000, 0x1000]),
         None

@@ -1,4 +1,4 @@
-//! Tests of PCI configuration space, over one that is made up.
+//! Tests of PCI configuration space, on a fake.
 
 mod bars;
 mod capabilities;

@@ -1,4 +1,4 @@
-//! The walk over the buses.
+//! The walk of the buses.
 
 use super::fake::{Space, at};
 use crate::pci::Address;
@@ -12,7 +12,7 @@ fn all(space: &mut Space) -> Vec<Result<Found, WalkProblem>> {
     walk(0, 0..=255, |address, offset| space.read(address, offset)).collect()
 }
 
-/// Addresses and the bridges above, of a walk without problems.
+/// The addresses and their bridges, from a walk without problems.
 fn places(space: &mut Space) -> Vec<(Address, Option<Address>)> {
     let found = all(space).into_iter().map(Result::unwrap);
     found.map(|it| (it.address, it.bridge)).collect()
@@ -21,7 +21,8 @@ fn places(space: &mut Space) -> Vec<(Address, Option<Address>)> {
 #[test]
 fn functions_are_asked_for_only_where_there_can_be_some() {
     let mut space = Space::default();
-    // Functions 1 and 3 of a device with several; function 2 of one without counts for nothing.
+    // Functions 1 and 3 of a multifunction device; function 2 of a single-function device is
+    // ignored.
     space
         .device(at(0, 0, 0), 0)
         .device(at(0, 0, 2), 0)
@@ -155,7 +156,7 @@ fn a_bridge_to_its_own_bus_is_not_followed() {
 
 #[test]
 fn the_deepest_chain_is_walked() {
-    // 256 buses, each with nothing but the bridge to the next.
+    // 256 buses, each with only the bridge to the next.
     let mut space = Space::default();
     for bus in 0..255 {
         space.bridge(at(bus, 0, 0), bus + 1, 255);
@@ -166,8 +167,8 @@ fn the_deepest_chain_is_walked() {
     assert_eq!(found[255], (at(255, 31, 0), Some(at(254, 0, 0))));
 }
 
-/// A space where every function of every device may be anything: the walk reads registers that
-/// come from the address alone.
+/// A space where every function of every device may have any contents: the walk reads registers
+/// that are computed from the address alone.
 fn noise(seed: u64, address: Address, offset: u16) -> u32 {
     let mut bits = seed ^ u64::from(address.requester_id()) << 20 ^ u64::from(offset);
     bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -207,7 +208,7 @@ proptest! {
             }
         }
         prop_assert!(!twice, "a function was asked twice");
-        // Function 0 of every device was.
+        // Function 0 of every device was read.
         prop_assert_eq!(asked.iter().filter(|it| it.function() == 0).count(), 256 * 32);
     }
 }
