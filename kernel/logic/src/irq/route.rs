@@ -237,6 +237,10 @@ impl fmt::Display for RouteError {
 impl core::error::Error for RouteError {}
 
 /// Resolves a request to the route of its interrupt.
+///
+/// # Errors
+///
+/// [`RouteError`].
 pub fn resolve(request: Request, topology: &Topology) -> Result<Route, RouteError> {
     let (gsi, mode, origin) = match request {
         Request::Message => return Ok(Route::Message),

@@ -1,4 +1,22 @@
 //! The callback state of a timer: whether its function runs, and which code frees it.
+//!
+//! ```text
+//!            begin                 end
+//!   IDLE ------------> INTERRUPT ----------> IDLE         in the interrupt
+//!
+//!           request           start           finish
+//!   IDLE ------------> QUEUED ------> RUNNING ------> IDLE         as deferred work
+//!                        ^               | request
+//!                        |  finish       v
+//!                        +------------ AGAIN
+//! ```
+//!
+//! All operations except [`release`](Turns::release) are for the timer's CPU, its owner; so QUEUED
+//! is the only state that can change while the owner examines it. A drop first makes the owner
+//! remove the timer from the queue; no `begin` or `request` follows. Then it calls `release`. If
+//! the function is only queued, or if the drop occurs within the function or in an interrupt of it,
+//! where it cannot wait, the state becomes DEAD, and the owner frees the function when it returns
+//! or before it would be called.
 
 use super::sync::{AtomicU8, Ordering, const_fn};
 

@@ -337,6 +337,6 @@ fn two_levels_of_a_class_differ_on_two_cpus() {
         .each_mut()
         .map(|cpu| levels.allocate(cpu, class(5), 1).expect("all are free"));
     assert_eq!(vectors, [Vector(0x50), Vector(0x51)]);
-    // If the first vector of the next block is in use elsewhere, the block after it is chosen.
+    // The block at 0x50 contains vectors in use, so the next one is chosen.
     assert_eq!(levels.allocate(&mut cpus[1], class(5), 4), Ok(Vector(0x54)));
 }
