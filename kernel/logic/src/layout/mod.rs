@@ -1,22 +1,22 @@
-//! The kernel's virtual address space, and what an address in it is.
+//! The layout of the kernel's virtual address space, and the classification of addresses.
 //!
-//! Everything has a fixed place (48-bit addresses, upper half), so that a fault
-//! report can say from the address alone what was hit: which CPU's stack, which
-//! guard page, which physical address.
+//! All regions have fixed addresses (48-bit addresses, upper half), so that a fault report can
+//! identify from the address alone what was accessed: which CPU's stack, which guard page, which
+//! physical address.
 //!
 //! ```text
 //! 0x0000_0000_0000_0000  unmapped; the first page is never mapped
 //! 0xffff_8000_0000_0000  direct map: physical memory, 64 TiB
 //! 0xffff_e000_0000_0000  stacks: 512 KiB for each CPU, 4096 CPUs
-//! 0xffff_f000_0000_0000  mappings that come and go: 1 TiB
+//! 0xffff_f000_0000_0000  temporary mappings: 1 TiB
 //! 0xffff_ffff_8000_0000  the kernel's image, to the top
 //! ```
 //!
-//! A CPU's half megabyte has a slot for each kind of stack: 128 KiB for threads and
-//! for interrupts, 64 KiB for each kind of exception. The stack is at the top of its
-//! slot; everything below it in the slot is guard, unmapped. Slots this large catch a
-//! stack overflow that skips a page. Address space is free, but a page table reaches
-//! only 2 MiB far: so four CPUs' stacks share one, and no slot is larger than it helps.
+//! The 512 KiB of a CPU have a slot for each kind of stack: 128 KiB for threads and for interrupts,
+//! 64 KiB for each kind of exception. The stack is at the top of its slot; the rest of the slot
+//! below it is an unmapped guard. Slots of this size catch a stack overflow that skips a page.
+//! Address space is plentiful, but a page table covers only 2 MiB: so the stacks of four CPUs share
+//! one, and slots are not larger than useful.
 
 use crate::exception;
 use crate::irq::priority::ClassSet;
@@ -35,32 +35,32 @@ pub const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;
 /// The size of the direct map: 64 TiB.
 pub const DIRECT_MAP_SIZE: u64 = 64 << 40;
 
-/// The first byte of the stacks' region.
+/// The first byte of the region for stacks.
 pub const STACKS: u64 = 0xffff_e000_0000_0000;
-/// The number of CPUs that the stacks' region has room for.
+/// The number of CPUs for which the region has room.
 pub const MAX_CPUS: u32 = 4096;
 
-/// The first byte of the region for mappings that come and go. The kernel has none there for good.
+/// The first byte of the region for temporary mappings. The kernel has no permanent mapping there.
 pub const MAPPINGS: u64 = 0xffff_f000_0000_0000;
 /// The size of that region: 1 TiB.
 pub const MAPPINGS_SIZE: u64 = 1 << 40;
 
-/// The last 2 GiB, which the kernel's code model can address. The image is linked
-/// 2 MiB up, at `0xffff_ffff_8020_0000`: its load address plus this.
+/// The last 2 GiB, which the kernel's code model can address. The image is linked at an offset of 2
+/// MiB, at `0xffff_ffff_8020_0000`: its load address plus this.
 pub const KERNEL: u64 = 0xffff_ffff_8000_0000;
 /// The physical address to which a PVH loader loads the image. Limine may choose another one.
 pub const IMAGE_PHYSICAL: u64 = 2 << 20;
 
-/// The bytes between two CPUs' slots.
+/// The distance in bytes between the slots of two CPUs.
 const CPU_STRIDE: u64 = 512 << 10;
 
-/// A CPU's stacks. Each has one use, because a stack that is entered twice loses
-/// the first frame.
+/// The kind of a stack. Each stack has one use, because entering a stack twice overwrites the first
+/// frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StackKind {
-    /// Where ordinary code runs.
+    /// The stack of threads.
     Thread,
-    /// Where interrupt handlers run, all nesting levels together.
+    /// The stack of interrupt handlers, for all nesting levels together.
     Interrupt,
     /// #DF, on IST 1: must work after any other stack has overflowed.
     DoubleFault,
@@ -95,8 +95,8 @@ impl StackKind {
         Self::Debug,
     ];
 
-    /// The stack's size in bytes, without its guard. That of interrupts holds all classes at once, with
-    /// a fault in the innermost handler.
+    /// The stack's size in bytes, without its guard. The interrupt stack holds handlers of all
+    /// classes at once, with a fault in the innermost one.
     #[must_use]
     pub const fn size(self) -> u64 {
         match self {
@@ -106,7 +106,7 @@ impl StackKind {
         }
     }
 
-    /// Its name, as in "thread stack".
+    /// The name, as in "thread stack".
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -119,8 +119,8 @@ impl StackKind {
         }
     }
 
-    /// Its index in the interrupt stack table, 1 to 7 (SDM vol. 3A, 7.14.5);
-    /// `None` for a stack that the CPU does not switch to by itself.
+    /// Its index in the interrupt stack table, 1 to 7 (SDM vol. 3A, 7.14.5); `None` for a stack
+    /// that the CPU does not switch to by itself.
     #[must_use]
     pub const fn ist(self) -> Option<u8> {
         match self {
@@ -132,7 +132,7 @@ impl StackKind {
         }
     }
 
-    /// The bytes of its slot, from the CPU's first byte on: stack and guard.
+    /// The slot, as offsets in bytes from the CPU's first byte: stack and guard.
     const fn slot(self) -> Range<u64> {
         const LARGE: u64 = 128 << 10;
         const SMALL: u64 = 64 << 10;
@@ -147,7 +147,7 @@ impl StackKind {
     }
 }
 
-// An exception's report fits each, and a guard beside each; and the slots are one behind the other.
+// Each exception stack has room for a report and a guard, and the slots are contiguous.
 const _: () = {
     let (mut index, mut end) = (0, 0);
     while index < StackKind::ALL.len() {
@@ -168,14 +168,14 @@ impl fmt::Display for StackKind {
     }
 }
 
-/// A slot: guard and stack.
+/// The slot of a stack: guard and stack.
 const fn slot_range(cpu: u32, kind: StackKind) -> Range<u64> {
     assert!(cpu < MAX_CPUS, "there are stacks for CPUs 0 to 4095 only");
     let (first, slot) = (STACKS + cpu as u64 * CPU_STRIDE, kind.slot());
     first + slot.start..first + slot.end
 }
 
-/// A stack's bytes: from its bottom to its top, which is the first value of RSP.
+/// The bytes of a stack: from its bottom to its top, which is the initial value of RSP.
 ///
 /// # Panics
 ///
@@ -196,46 +196,45 @@ pub const fn guard_range(cpu: u32, kind: StackKind) -> Range<u64> {
     slot_range(cpu, kind).start..stack_range(cpu, kind).start
 }
 
-/// What a virtual address is.
+/// The region of a virtual address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// In the first page, where null pointers point.
+    /// In the first page, as null pointers are.
     NullPage,
     /// In the lower half above the first page.
     LowerHalf,
-    /// Bits 63:47 are not all equal: no address at all.
+    /// Bits 63:47 are not all equal: not a valid address.
     NonCanonical,
     /// In the direct map.
     DirectMap {
-        /// The physical address behind it.
+        /// The corresponding physical address.
         phys: u64,
     },
     /// On a stack.
     Stack {
-        /// Whose stack.
+        /// The CPU that owns the stack.
         cpu: u32,
-        /// Which of its stacks.
+        /// The kind of stack.
         kind: StackKind,
-        /// Bytes above the stack's bottom.
+        /// Offset in bytes from the stack's bottom.
         offset: u64,
     },
     /// In the guard below a stack: that stack has overflowed.
     StackGuard {
-        /// Whose stack.
+        /// The CPU that owns the stack.
         cpu: u32,
-        /// Which of its stacks.
+        /// The kind of stack.
         kind: StackKind,
     },
-    /// In the region for mappings that come and go.
+    /// In the region for temporary mappings.
     Mapping,
     /// In the kernel's 2 GiB.
     Kernel,
-    /// In a part of the upper half that the kernel uses for nothing.
+    /// In an unused part of the upper half.
     Unused,
 }
 
-/// Says what an address is, by arithmetic alone: whether it is mapped is for the
-/// page tables to say.
+/// Classifies an address by arithmetic alone: only the page tables determine whether it is mapped.
 #[must_use]
 pub fn describe(addr: u64) -> Place {
     match addr {

@@ -184,7 +184,7 @@ fn each_ist_stack_has_an_index_of_its_own() {
 }
 
 proptest! {
-    /// Any address gets the place that the ranges give it.
+    /// Every address is classified as the ranges require.
     #[test]
     fn describe_agrees_with_the_ranges(
         address in prop_oneof![any::<u64>(), STACKS..STACKS + (1 << 32), any::<u64>().prop_map(|a| a >> 16 | 0xffff << 48)],
