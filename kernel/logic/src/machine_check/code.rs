@@ -7,75 +7,75 @@ use core::fmt;
 pub enum ErrorCode {
     /// No error.
     None,
-    /// Not in any class.
+    /// Unclassified error.
     Unclassified,
     /// Parity error in the microcode ROM.
     MicrocodeRomParity,
     /// BINIT# from another CPU.
     External,
-    /// The functional redundancy check found the two CPUs to differ.
+    /// The functional redundancy check found a difference between the two CPUs.
     RedundancyCheck,
     /// Internal parity error.
     InternalParity,
-    /// SMM code ran outside its ranges.
+    /// SMM code execution outside its ranges.
     SmmCodeAccess,
     /// Internal timer error.
     InternalTimer,
     /// I/O error.
     Io,
-    /// Internal, not in any class; the ten low bits.
+    /// Unclassified internal error; the ten low bits.
     Internal(u16),
     /// Generic cache hierarchy error.
     Cache {
-        /// Which cache.
+        /// The level of the cache.
         level: Level,
-        /// Whether later corrected errors of this kind are held back.
+        /// Whether later corrected errors of this kind are filtered.
         filtered: bool,
     },
     /// TLB error.
     Tlb {
         /// Instruction, data or both.
         transaction: Transaction,
-        /// Which TLB.
+        /// The level of the TLB.
         level: Level,
-        /// Whether later corrected errors of this kind are held back.
+        /// Whether later corrected errors of this kind are filtered.
         filtered: bool,
     },
     /// Memory controller error.
     Memory {
         /// Whether the memory is used as a cache (extended memory).
         extended: bool,
-        /// What the controller was doing.
+        /// The operation of the controller.
         transaction: MemoryTransaction,
-        /// The channel; `None` if it is not known.
+        /// The channel; `None` if it is unknown.
         channel: Option<u8>,
-        /// Whether later corrected errors of this kind are held back.
+        /// Whether later corrected errors of this kind are filtered.
         filtered: bool,
     },
-    /// Cache error with the request that met it.
+    /// Cache error with the request that caused it.
     CacheRequest {
-        /// What was asked for.
+        /// The request.
         request: Request,
         /// Instruction, data or both.
         transaction: Transaction,
-        /// Which cache.
+        /// The level of the cache.
         level: Level,
-        /// Whether later corrected errors of this kind are held back.
+        /// Whether later corrected errors of this kind are filtered.
         filtered: bool,
     },
     /// Bus or interconnect error.
     Bus {
-        /// This CPU's part in it.
+        /// The role of this CPU.
         participation: Participation,
         /// Whether the request timed out.
         timeout: bool,
-        /// What was asked for.
+        /// The request.
         request: Request,
         /// Memory, I/O or other.
         space: Space,
-        /// How far away.
+        /// The level in the hierarchy.
         level: Level,
-        /// Whether later corrected errors of this kind are held back.
+        /// Whether later corrected errors of this kind are filtered.
         filtered: bool,
     },
     /// None of the forms that the architecture defines.
@@ -141,7 +141,7 @@ field! {
     }
 }
 field! {
-    /// PP: this CPU's part in a bus transaction (table 17-14).
+    /// PP: the role of this CPU in a bus transaction (table 17-14).
     Participation {
         Source = "SRC", "It made the request.";
         Responder = "RES", "It answered the request.";
@@ -150,7 +150,7 @@ field! {
     }
 }
 field! {
-    /// II: what a bus transaction went to (table 17-14).
+    /// II: the target of a bus transaction (table 17-14).
     Space {
         Memory = "M", "Memory.";
         Reserved = "II01", "Not assigned.";
@@ -159,7 +159,7 @@ field! {
     }
 }
 field! {
-    /// MMM: what a memory controller was doing (table 17-15).
+    /// MMM: the operation of a memory controller (table 17-15).
     MemoryTransaction {
         Generic = "GEN", "Not known.";
         Read = "RD", "Reading.";
@@ -170,7 +170,7 @@ field! {
 }
 
 impl ErrorCode {
-    /// Reads MCACOD.
+    /// Decodes MCACOD.
     #[must_use]
     pub fn decode(code: u16) -> Self {
         Self::simple(code)
@@ -194,7 +194,7 @@ impl ErrorCode {
         })
     }
 
-    /// The compound codes. Bit 12, F, belongs to all of them.
+    /// The compound codes. All of them include bit 12, F.
     fn compound(code: u16) -> Option<Self> {
         let filtered = code & 1 << 12 != 0;
         let form = code & !(1 << 12);
@@ -244,7 +244,7 @@ impl ErrorCode {
     }
 }
 
-/// The compound codes have the names that the SDM builds for them, such as
+/// Displays compound codes by the names that the SDM constructs, such as
 /// `BUSLG_SRC_ERR_M_NOTIMEOUT_ERR`.
 impl fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,7 @@
-//! The machine-check banks, decoded (SDM vol. 3B chapter 17).
+//! Decoding of the machine-check banks (SDM vol. 3B chapter 17).
 //!
-//! Only what is architectural: the MCA error code and the status bits. The
-//! model-specific error code is shown as a number.
+//! Only the architectural part is decoded: the MCA error code and the status bits. The
+//! model-specific error code is displayed as a number.
 
 use crate::registers::{Flags, Names};
 use core::fmt;
@@ -12,24 +12,25 @@ mod tests;
 
 pub use code::{ErrorCode, Level, MemoryTransaction, Participation, Request, Space, Transaction};
 
-/// `IA32_MCG_CAP`: what of the architecture there is (SDM vol. 3B, 17.3.1.1).
+/// `IA32_MCG_CAP`: the machine-check features of the CPU (SDM vol. 3B, 17.3.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities(pub u64);
 
 impl Capabilities {
-    /// Bits 7:0: how many banks.
+    /// Bits 7:0: number of banks.
     #[must_use]
     pub const fn banks(self) -> u32 {
         self.0 as u32 & 0xff
     }
 
-    /// `MCG_SER_P`, bit 24: software error recovery, and with it S and AR in the banks.
+    /// `MCG_SER_P`, bit 24: software error recovery is supported, and S and AR are valid in the
+    /// banks.
     #[must_use]
     pub const fn has_recovery(self) -> bool {
         self.0 & 1 << 24 != 0
     }
 
-    /// `MCG_CTL_P`, bit 8: there is `IA32_MCG_CTL`.
+    /// `MCG_CTL_P`, bit 8: `IA32_MCG_CTL` is present.
     #[must_use]
     pub const fn has_control(self) -> bool {
         self.0 & 1 << 8 != 0
@@ -62,14 +63,14 @@ impl GlobalStatus {
         self.0 & 1 << 1 != 0
     }
 
-    /// MCIP, bit 2: a machine check is being handled. Another one while it is set
-    /// shuts the CPU down.
+    /// MCIP, bit 2: a machine check is being handled. Another one while it is set shuts down the
+    /// CPU.
     #[must_use]
     pub const fn in_progress(self) -> bool {
         self.0 & 1 << 2 != 0
     }
 
-    /// `LMCE_S`, bit 3: delivered to this CPU alone.
+    /// `LMCE_S`, bit 3: delivered only to this CPU.
     #[must_use]
     pub const fn local(self) -> bool {
         self.0 & 1 << 3 != 0
@@ -94,22 +95,22 @@ impl fmt::Display for GlobalStatus {
     }
 }
 
-/// `IA32_MCi_STATUS`: what a bank has recorded (SDM vol. 3B, 17.3.2.2).
+/// `IA32_MCi_STATUS`: the error recorded in a bank (SDM vol. 3B, 17.3.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BankStatus(pub u64);
 
-/// How bad a recorded error is (SDM vol. 3B, 17.6.3).
+/// The severity of a recorded error (SDM vol. 3B, 17.6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// The hardware corrected it.
+    /// Corrected by hardware.
     Corrected,
-    /// Uncorrected, but not enabled to be signalled: no machine check is its effect.
+    /// Uncorrected, but signalling is not enabled: it causes no machine-check exception.
     NotEnabled,
-    /// Uncorrected, but nothing has used the data yet: no action is required.
+    /// Uncorrected, but the data has not been used yet: no action is required.
     NoAction,
     /// Recovery is possible and not urgent.
     ActionOptional,
-    /// Software must act before the program goes on.
+    /// Software must handle the error before the program continues.
     ActionRequired,
     /// The CPU's state is corrupt, or recovery is not supported.
     Fatal,
@@ -133,13 +134,13 @@ impl BankStatus {
         self.0 >> bit & 1 != 0
     }
 
-    /// VAL, bit 63: the bank has recorded an error. Without it, nothing else counts.
+    /// VAL, bit 63: the bank has recorded an error. Otherwise the other bits are not valid.
     #[must_use]
     pub const fn valid(self) -> bool {
         self.bit(63)
     }
 
-    /// OVER, bit 62: another error came while one was recorded.
+    /// OVER, bit 62: another error occurred while one was recorded.
     #[must_use]
     pub const fn overflow(self) -> bool {
         self.bit(62)
@@ -157,13 +158,13 @@ impl BankStatus {
         self.bit(60)
     }
 
-    /// MISCV, bit 59: `IA32_MCi_MISC` has more.
+    /// MISCV, bit 59: `IA32_MCi_MISC` contains further information.
     #[must_use]
     pub const fn misc_valid(self) -> bool {
         self.bit(59)
     }
 
-    /// ADDRV, bit 58: `IA32_MCi_ADDR` has the address.
+    /// ADDRV, bit 58: `IA32_MCi_ADDR` contains the address.
     #[must_use]
     pub const fn address_valid(self) -> bool {
         self.bit(58)
@@ -175,21 +176,20 @@ impl BankStatus {
         self.bit(57)
     }
 
-    /// S, bit 56: signalled by a machine-check exception. Only where
-    /// `IA32_MCG_CAP` has `MCG_SER_P`.
+    /// S, bit 56: signalled by a machine-check exception. Only valid if `IA32_MCG_CAP` has
+    /// `MCG_SER_P`.
     #[must_use]
     pub const fn signalled(self) -> bool {
         self.bit(56)
     }
 
-    /// AR, bit 55: recovery is required. Only where `IA32_MCG_CAP` has `MCG_SER_P`.
+    /// AR, bit 55: recovery is required. Only valid if `IA32_MCG_CAP` has `MCG_SER_P`.
     #[must_use]
     pub const fn action_required(self) -> bool {
         self.bit(55)
     }
 
-    /// Bits 52:38: how many errors were corrected. Only where `IA32_MCG_CAP` has
-    /// `MCG_CMCI_P`.
+    /// Bits 52:38: number of corrected errors. Only valid if `IA32_MCG_CAP` has `MCG_CMCI_P`.
     #[must_use]
     pub const fn corrected_count(self) -> u16 {
         (self.0 >> 38) as u16 & 0x7fff
@@ -207,16 +207,17 @@ impl BankStatus {
         ErrorCode::decode(self.0 as u16)
     }
 
-    /// Whether polling reports and clears the error: nothing signals it, because it was corrected, needs no
-    /// action, or was not enabled (EN is 0), whatever its severity. The others belong to the machine-check
-    /// exception (SDM vol. 3B, 17.10.4.1). `recovery` as in [`severity`](Self::severity).
+    /// Whether polling must report and clear the error: it is not signalled because it was
+    /// corrected, needs no action, or was not enabled (EN is 0), regardless of its severity. Other
+    /// errors belong to the machine-check exception (SDM vol. 3B, 17.10.4.1). `recovery` as in
+    /// [`severity`](Self::severity).
     #[must_use]
     pub fn is_for_polling(self, recovery: bool) -> bool {
         self.valid() && self.severity(recovery) <= Severity::NoAction
     }
 
-    /// How bad the error is. `recovery` is `MCG_SER_P` of `IA32_MCG_CAP`: without
-    /// it, S and AR mean nothing and every uncorrected error is fatal.
+    /// The severity of the error. `recovery` is `MCG_SER_P` of `IA32_MCG_CAP`: without it, S and AR
+    /// are not valid and every uncorrected error is fatal.
     #[must_use]
     pub const fn severity(self, recovery: bool) -> Severity {
         if !self.uncorrected() {

@@ -6,7 +6,7 @@ use std::string::ToString;
 
 #[test]
 fn capabilities() {
-    // QEMU's: ten banks, MCG_CTL, and a bit above.
+    // QEMU's value: ten banks, MCG_CTL, and a higher bit.
     let found = Capabilities(0x0100_010a);
     assert_eq!((found.banks(), found.has_control()), (10, true));
     assert_eq!(Capabilities(0xfe16).banks(), 22);
@@ -42,7 +42,7 @@ fn global_status() {
     );
 }
 
-/// The status that QEMU's documentation of `mce` injects.
+/// The status in the example of QEMU's documentation of `mce`.
 #[test]
 fn bank_status_of_a_fatal_error() {
     let status = BankStatus(0xb200_0000_0000_0005);
@@ -210,8 +210,7 @@ fn compound_codes() {
     );
 }
 
-/// Every code: the form is decided by the highest bits, and unassigned field values
-/// are not guessed at.
+/// Every code: the highest bits determine the form, and unassigned field values are not guessed.
 #[test]
 fn all_codes_by_their_form() {
     for code in 0..=u16::MAX {
@@ -287,7 +286,7 @@ fn fields_have_the_values_of_their_tables() {
     let spaces = [Space::Memory, Space::Reserved, Space::Io, Space::Other];
     let levels = [Level::L0, Level::L1, Level::L2, Level::Generic];
     for n in 0..4_u16 {
-        // 0x0e0b is taken by the I/O error, so the other fields stay 0.
+        // 0x0e0b is the code of the I/O error, so the other fields stay 0.
         assert_eq!(bus(n << 9).0, parts[usize::from(n)]);
         assert_eq!(bus(n << 2).3, spaces[usize::from(n)]);
         assert_eq!(bus(n).4, levels[usize::from(n)]);
@@ -343,7 +342,7 @@ fn polling_takes_what_no_exception_signals() {
         (VAL | UC | EN, false, true),
         (VAL | UC | EN | S, false, false),
         (VAL | UC | EN | PCC, false, false),
-        // Not enabled: nothing signals them.
+        // Not enabled: not signalled.
         (VAL | UC, true, true),
         (VAL | UC | S, true, true),
         (VAL | UC | PCC, true, true),
@@ -359,7 +358,7 @@ fn what_no_machine_check_signals_is_for_polling() {
     for (status, recovery, expected) in [
         (0xb200_0000_0000_0000, false, false),
         (0xb000_0000_0000_0000, false, false),
-        // Needs no action: S is 0, which means something with recovery only.
+        // Needs no action: S is 0, which is only valid with recovery.
         (0xb000_0000_0000_0000, true, true),
         (0xb200_0000_0000_0000, true, false),
         // Not enabled, corrected, not valid.
