@@ -1,10 +1,9 @@
-//! The map of physical memory, made reliable.
+//! The physical memory map, normalised.
 //!
-//! What a boot loader hands over may overlap, be unsorted, be split into many
-//! pieces and not end at page boundaries. [`MemoryMap::normalise`] turns it into
-//! a sorted list of whole pages without overlaps, and whenever two entries
-//! disagree about a page, the more restrictive one wins: to lose a page is
-//! harmless, to use a device's page as memory is not.
+//! The memory map of a boot loader may overlap, be unsorted, be split into many pieces and not end
+//! at page boundaries. [`MemoryMap::normalise`] converts it into a sorted list of whole pages
+//! without overlaps. If two entries disagree about a page, the more restrictive one applies: losing
+//! a page is harmless, using a device's page as memory is not.
 
 use arrayvec::ArrayVec;
 use core::fmt;
@@ -18,12 +17,12 @@ pub use placement::{Misplaced, Placement};
 /// The size of a page, in bytes.
 const PAGE_SIZE: u64 = 4096;
 
-/// The first physical address that no CPU has: addresses have at most 52 bits
-/// (SDM vol. 3A, 5.1.4).
+/// The end of the physical address space of any CPU: addresses have at most 52 bits (SDM vol. 3A,
+/// 5.1.4).
 pub const PHYSICAL_LIMIT: u64 = 1 << 52;
 
-/// What a region is for, the more restrictive the later: where two entries
-/// overlap, the later kind wins.
+/// The use of a region, in ascending order of restriction: where two entries overlap, the later
+/// kind applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RegionKind {
     /// Free memory.
@@ -38,14 +37,14 @@ pub enum RegionKind {
     Framebuffer,
     /// ACPI firmware storage, never free.
     AcpiNvs,
-    /// Not memory to use: devices, firmware.
+    /// Not usable memory: devices, firmware.
     Reserved,
-    /// Memory that failed.
+    /// Defective memory.
     Bad,
 }
 
 impl RegionKind {
-    /// Every kind, the least restrictive first.
+    /// Every kind, in ascending order of restriction.
     pub const ALL: [Self; 8] = [
         Self::Usable,
         Self::BootReclaimable,
@@ -85,9 +84,9 @@ pub struct Region {
 }
 
 impl Region {
-    /// The first address behind the region.
+    /// The first address after the region.
     ///
-    /// For a region that reaches beyond 64 bits, the last address there is.
+    /// For a region that extends beyond 64 bits, the highest address.
     #[must_use]
     pub const fn end(&self) -> u64 {
         self.start.saturating_add(self.length)
@@ -102,7 +101,7 @@ impl Region {
     }
 }
 
-/// The map has no room for another entry.
+/// The error of a map that has no room for another entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MapFull;
 
@@ -114,14 +113,14 @@ impl fmt::Display for MapFull {
 
 impl core::error::Error for MapFull {}
 
-/// `n` overlapping entries come apart into at most `2 * n - 1` pieces, so a list
-/// of this length holds whatever [`MemoryMap::CAPACITY`] entries become.
+/// `n` overlapping entries split into at most `2 * n - 1` pieces, so a list of this length has room
+/// for the pieces of [`MemoryMap::CAPACITY`] entries.
 const PIECES: usize = 2 * MemoryMap::CAPACITY;
 
 type List = ArrayVec<Region, PIECES>;
 
-/// The map. It takes 60 KiB, and [`MemoryMap::normalise`] and
-/// [`MemoryMap::reserve`] need as much again on the stack.
+/// The memory map. It takes 60 KiB, and [`MemoryMap::normalise`] and [`MemoryMap::reserve`] need
+/// the same amount on the stack.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryMap {
     list: List,
@@ -142,8 +141,8 @@ impl MemoryMap {
         }
     }
 
-    /// Adds an entry as the boot loader gives it. Nothing is checked before
-    /// [`MemoryMap::normalise`]; a map that is full is normalised to make room.
+    /// Adds an entry as received from the boot loader. It is checked only by
+    /// [`MemoryMap::normalise`]; a full map is normalised to make room.
     ///
     /// # Errors
     ///
@@ -158,20 +157,19 @@ impl MemoryMap {
         self.list.try_push(region).map_err(|_| MapFull)
     }
 
-    /// Turns the entries into a sorted list of whole pages without overlaps, in
-    /// which neighbours of one kind are one region.
+    /// Converts the entries into a sorted list of whole pages without overlaps, in which adjacent
+    /// regions of one kind are merged.
     ///
-    /// - Entries that are empty, wrap around 2^64 or begin at or above
-    ///   [`PHYSICAL_LIMIT`] are dropped and counted ([`MemoryMap::dropped`]);
-    ///   entries that cross that limit are cut there.
-    /// - Usable entries shrink to the pages that they hold whole. All others grow
-    ///   to the pages that they touch.
-    /// - Of several entries for a page, the most restrictive kind wins.
+    /// - Entries that are empty, wrap around 2^64 or begin at or above [`PHYSICAL_LIMIT`] are
+    ///   dropped and counted ([`MemoryMap::dropped`]); entries that cross that limit are cut there.
+    /// - Usable entries shrink to the whole pages within them. All others grow to the pages that
+    ///   they touch.
+    /// - Of several entries for a page, the most restrictive kind applies.
     ///
-    /// Takes time in proportion to the number of entries times that of those that overlap.
+    /// Takes time in proportion to the number of entries times that of overlapping entries.
     pub fn normalise(&mut self) {
         let given = self.list.len();
-        // In place, because a second list would not be small on the stack.
+        // In place, because a second list would take much stack.
         self.list.retain(|region| {
             let pages = whole_pages(*region);
             if let Some(pages) = pages {
@@ -184,7 +182,7 @@ impl MemoryMap {
         self.list.sort_unstable_by_key(|region| region.start);
         let mut result = List::new();
         let (mut position, mut ended) = (0, 0);
-        // From one edge to the next nothing begins or ends, so each piece has one answer.
+        // No entry begins or ends between two edges, so each piece has one kind.
         while let (kind, Some(edge)) = piece_at(&self.list[ended..], position) {
             if let Some(kind) = kind {
                 append(&mut result, Region::between(position, edge, kind));
@@ -196,14 +194,14 @@ impl MemoryMap {
         self.list = result;
     }
 
-    /// Marks a range as used for `kind`, as far as it is usable: pages that
-    /// already have another use keep it. The range grows to whole pages and is
-    /// cut at [`PHYSICAL_LIMIT`]. The map is normalised first.
+    /// Reserves the usable pages of a range for `kind`: pages that already have another use keep
+    /// it. The range grows to whole pages and is cut at [`PHYSICAL_LIMIT`]. The map is normalised
+    /// first.
     ///
     /// # Errors
     ///
-    /// [`MapFull`] when splitting a region takes more room than there is. The map
-    /// is then only normalised.
+    /// [`MapFull`] if splitting a region needs more room than there is. The map is then only
+    /// normalised.
     pub fn reserve(&mut self, start: u64, length: u64, kind: RegionKind) -> Result<(), MapFull> {
         self.normalise();
         let end = start
@@ -232,18 +230,18 @@ impl MemoryMap {
         Ok(())
     }
 
-    /// The regions; sorted and apart once the map is normalised.
+    /// The regions; sorted and disjoint if the map is normalised.
     pub fn iter(&self) -> core::slice::Iter<'_, Region> {
         self.list.iter()
     }
 
-    /// How many entries were dropped because they made no sense.
+    /// Number of entries that were dropped because they were invalid.
     #[must_use]
     pub fn dropped(&self) -> usize {
         self.dropped
     }
 
-    /// The bytes of one kind; of a normalised map.
+    /// Number of bytes of one kind. The map must be normalised.
     #[must_use]
     pub fn total(&self, kind: RegionKind) -> u64 {
         self.list
@@ -263,9 +261,9 @@ impl<'a> IntoIterator for &'a MemoryMap {
     }
 }
 
-/// The whole pages of an entry, which may be none; `None` if it makes no sense.
+/// The whole pages of an entry, possibly none; `None` if the entry is invalid.
 fn whole_pages(region: Region) -> Option<Region> {
-    // The end is exclusive, so 2^64 itself is no wrap; one less than it is.
+    // The end is exclusive, so an end of 2^64 is valid; the last byte must not wrap.
     let last = region.start.checked_add(region.length.checked_sub(1)?)?;
     if region.start >= PHYSICAL_LIMIT {
         return None;
@@ -302,7 +300,7 @@ fn piece_at(list: &[Region], position: u64) -> (Option<RegionKind>, Option<u64>)
     (kind, (edge != u64::MAX).then_some(edge))
 }
 
-/// Adds a piece behind the last one, or to it. For lists that are known to fit.
+/// Adds a piece after the last one, or extends it. For lists that have enough room.
 fn append(list: &mut List, piece: Region) {
     let fits = try_append(list, piece);
     debug_assert!(

@@ -1,4 +1,4 @@
-//! Plausibility of the register addresses that firmware's tables give.
+//! Plausibility checks of the register addresses in firmware tables.
 //!
 //! Reading a device's registers can have side effects, and writing to memory instead of registers
 //! corrupts it. So an address from a table is compared with the memory map and with the known
@@ -9,10 +9,10 @@ use arrayvec::ArrayVec;
 use core::fmt;
 use core::ops::Range;
 
-/// The end of the memory and ROM that real mode reaches. No register page lies below it.
+/// The end of the memory and ROM that real mode can address. No registers are below it.
 const REAL_MODE_END: u64 = 1 << 20;
 
-/// Most register ranges that are kept.
+/// Maximum number of register ranges.
 const MAX_DEVICES: usize = 32;
 
 /// The reason why registers cannot be at an address.

@@ -26,7 +26,7 @@ fn normalised(regions: &[Region]) -> Vec<Region> {
     map.iter().copied().collect()
 }
 
-/// What QEMU's q35 gives with 512 MiB.
+/// The memory map of QEMU's q35 with 512 MiB.
 const Q35: [Region; 8] = [
     Region {
         start: 0,
@@ -75,7 +75,7 @@ fn a_pc_map_comes_out_in_whole_pages() {
     assert_eq!(
         normalised(&Q35),
         [
-            // The page that the EBDA begins in belongs to it.
+            // The page in which the EBDA begins belongs to it.
             region(0, 0x9_f000, Usable),
             region(0x9_f000, 0x1000, Reserved),
             region(0xf_0000, 0x1_0000, Reserved),
@@ -153,7 +153,7 @@ fn entries_without_sense_are_dropped_and_counted() {
     map.normalise();
     assert_eq!(map.dropped(), 4);
     assert_eq!(map.iter().count(), 1);
-    // Counted once, not at each call.
+    // Counted once, not on each call.
     map.normalise();
     assert_eq!(map.dropped(), 4);
 }
@@ -167,7 +167,7 @@ fn entries_are_cut_at_the_end_of_physical_memory() {
             [region(start, 0x1000, Reserved)]
         );
     }
-    // Exactly up to 2^64 is no wrap.
+    // An end of exactly 2^64 is not a wrap.
     assert_eq!(
         normalised(&[region(1, u64::MAX, Reserved)]),
         [region(0, PHYSICAL_LIMIT, Reserved)]
@@ -185,13 +185,13 @@ fn a_full_map_says_so_and_its_worst_case_still_fits() {
     assert_eq!(map.push(region(0, 1, Bad)), Err(MapFull));
     assert_eq!(MapFull.to_string(), "the memory map is full: 1280 entries");
     map.normalise();
-    // That many holes split one region into one more.
+    // This number of holes splits a region into one more.
     assert_eq!(map.iter().count() as u64, 2 * last + 1);
     assert_eq!(map.total(Reserved), last * 0x1000);
     assert_eq!(map.total(Usable), 0x100_0000 - last * 0x1000);
 }
 
-/// A map as servers list it: hundreds of entries, most of which merge with the next one.
+/// A map as on servers: hundreds of entries, most of which merge with the next one.
 #[test]
 fn pieces_of_one_region_do_not_fill_the_map() {
     let mut map = MemoryMap::new();
@@ -230,10 +230,10 @@ fn a_reservation_that_does_not_fit_changes_nothing() {
     map.normalise();
     let before: Vec<Region> = map.iter().copied().collect();
     assert_eq!(before.len(), 2 * MemoryMap::CAPACITY - 1);
-    // In the middle of a free region: two pieces more.
+    // In the middle of a free region: two more pieces.
     assert_eq!(map.reserve(0x3000, 0x1000, Kernel), Err(MapFull));
     assert!(map.iter().eq(&before));
-    // At its edge: one more.
+    // At its edge: one more piece.
     assert_eq!(map.reserve(0, 0x1000, Kernel), Ok(()));
     assert_eq!(map.iter().count(), 2 * MemoryMap::CAPACITY);
     assert_eq!(map.reserve(0x9000, 0x1000, Kernel), Err(MapFull));
@@ -385,7 +385,7 @@ proptest! {
         prop_assert!(map.iter().eq(&before), "a second time changes nothing");
     }
 
-    /// Anything a boot loader can hand over: no panic, no overflow, no overlap.
+    /// Any entries from a boot loader: no panic, no overflow, no overlap.
     #[test]
     fn any_entries_are_survived(
         entries in prop::collection::vec((any::<u64>(), any::<u64>(), 0_u32..64, 0..8_usize), 0..256),
