@@ -1,8 +1,8 @@
-//! A list with a bound, which counts what did not fit.
+//! A bounded list that counts the items that did not fit.
 
 use arrayvec::ArrayVec;
 
-/// The first `N` of what was pushed, and the number of the others.
+/// The first `N` items pushed, and the number of the others.
 #[derive(Clone, Debug)]
 pub struct Kept<T, const N: usize> {
     list: ArrayVec<T, N>,
@@ -10,7 +10,7 @@ pub struct Kept<T, const N: usize> {
 }
 
 impl<T, const N: usize> Kept<T, N> {
-    /// How many are kept.
+    /// Maximum number of items in the list.
     pub const CAPACITY: usize = N;
 
     pub(crate) fn push(&mut self, item: T) {
@@ -19,18 +19,18 @@ impl<T, const N: usize> Kept<T, N> {
         }
     }
 
-    /// Those that are kept.
+    /// Iterates over the items in the list.
     pub fn iter(&self) -> core::slice::Iter<'_, T> {
         self.list.iter()
     }
 
-    /// Whether there is none.
+    /// Whether the list is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// How many more there were.
+    /// Number of items that did not fit.
     #[must_use]
     pub fn dropped(&self) -> usize {
         self.dropped
