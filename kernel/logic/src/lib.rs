@@ -1,13 +1,11 @@
-//! Every decision and every encoding of the Tocsin kernel.
+//! The hardware-independent logic of the Tocsin kernel: decisions and encodings.
 //!
-//! What can be decided without touching the machine lives here, so that it can
-//! be tested on the host: descriptor formats, error codes, the command line,
-//! the memory map, the layout of the address space. The kernel adds the
-//! registers, the memory accesses and the order in which things happen.
+//! This crate contains everything that can be decided without access to the machine, so that it can
+//! be tested on the host: descriptor formats, error codes, the command line, the memory map, the
+//! layout of the address space. The kernel adds the register and memory accesses and their order.
 //!
-//! Nothing here allocates, contains `unsafe` or names a device register's
-//! address. Where the size of a list is not known, it has a bound, and what
-//! does not fit is reported.
+//! The crate does not allocate, contains no `unsafe`, and does not name addresses of device
+//! registers. Lists of unknown size are bounded, and items that do not fit are reported.
 //!
 //! "SDM" is Intel's *64 and IA-32 Architectures Software Developer's Manual*;
 //! its chapters are numbered as in the editions since 2023 (interrupts are
