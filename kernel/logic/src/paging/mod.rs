@@ -1,4 +1,4 @@
-//! How a range is cut into pages: the largest that alignment and length allow.
+//! Splitting of an address range into pages of the largest size that alignment and length permit.
 
 use core::ops::Range;
 
@@ -9,7 +9,7 @@ pub enum BlockSize {
     Page4KiB,
     /// 2 MiB, mapped by a page-directory entry.
     Page2MiB,
-    /// 1 GiB, mapped by a page-directory-pointer-table entry, where the processor can.
+    /// 1 GiB, mapped by a page-directory-pointer-table entry, if the processor supports it.
     Page1GiB,
 }
 
@@ -36,9 +36,10 @@ pub struct Block {
     pub size: BlockSize,
 }
 
-/// The pages that map `addresses` to physical memory from `physical` on, in ascending order.
+/// Splits the mapping of `addresses` to physical memory from `physical` on into pages, in ascending
+/// order.
 ///
-/// The bounds and `physical` must be multiples of 4 KiB; a rest below 4 KiB is left out.
+/// The bounds and `physical` must be multiples of 4 KiB; a remainder below 4 KiB is ignored.
 pub fn blocks(
     addresses: Range<u64>,
     physical: u64,

@@ -45,7 +45,7 @@ fn gigabyte_pages_only_where_allowed() {
 }
 
 proptest! {
-    // A case may have half a million pages.
+    // A case may have 500,000 pages.
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn covers_the_range_once_and_in_order(
