@@ -29,9 +29,9 @@ impl RateLimit {
         }
     }
 
-    /// Decides on an event at time `now`, in nanoseconds. `None` if it is suppressed. Otherwise
-    /// returns the number of events that were suppressed before it, and the caller must report the
-    /// event and that number.
+    /// Decides whether to report an event at time `now`, in nanoseconds. `None` if it is
+    /// suppressed. Otherwise returns the number of events that were suppressed before it, and the
+    /// caller must report the event and that number.
     pub fn allow(&mut self, now: u64) -> Option<u64> {
         if now >= self.next {
             // An interval without events restores the burst.

@@ -34,7 +34,7 @@ fn no_event_is_forgotten() {
         events += 1;
         reported += limit.allow(time).map_or(0, |suppressed| suppressed + 1);
     }
-    // An event that has not been reported is among those suppressed since.
+    // The events that no report accounts for are those suppressed since the last report.
     assert!(events - reported < 50, "{reported} of {events}");
 }
 
