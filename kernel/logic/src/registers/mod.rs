@@ -1,4 +1,4 @@
-//! The bits of RFLAGS, CR0, CR4 and DR6 by name, and the registers of CPUID.
+//! Names of the bits of RFLAGS, CR0, CR4 and DR6, and the registers of CPUID.
 
 use core::fmt;
 
@@ -8,21 +8,21 @@ mod tests;
 /// EAX, EBX, ECX and EDX of a CPUID leaf.
 pub type Cpuid = (u32, u32, u32, u32);
 
-/// Bit numbers with their names.
+/// Bit numbers and their names.
 pub type Names = &'static [(u8, &'static str)];
 
-/// A register: its value, then the names of its bits, the lowest first.
+/// A register value, displayed with the names of its bits, lowest first.
 ///
-/// `Display`: `0x00010246 PF ZF IF RF`. A set bit without a name is shown as
-/// `bit 40`, so that nothing of the value goes unseen.
+/// `Display`: `0x00010246 PF ZF IF RF`. A set bit without a name is displayed as `bit 40`, so that
+/// no set bit is hidden.
 #[derive(Clone, Copy, Debug)]
 pub struct Flags {
     /// The register's value.
     pub value: u64,
-    /// What its bits are called.
+    /// The names of the bits.
     pub names: Names,
-    /// The bits that are 1 when they report nothing. A name with such a bit is
-    /// shown when the bit is 0.
+    /// The active-low bits: they are 1 when they report nothing. The name of such a bit is
+    /// displayed when the bit is 0.
     pub ones_at_rest: u64,
 }
 
@@ -40,8 +40,7 @@ impl fmt::Display for Flags {
     }
 }
 
-/// RFLAGS (SDM vol. 1, 3.4.3). Bit 1 is always set. The two bits of IOPL have a
-/// name each.
+/// RFLAGS (SDM vol. 1, 3.4.3). Bit 1 is always set. Each of the two IOPL bits has a name.
 #[must_use]
 pub const fn rflags(value: u64) -> Flags {
     const NAMES: Names = &[
@@ -134,10 +133,10 @@ pub const fn cr4(value: u64) -> Flags {
     }
 }
 
-/// DR6: what a debug exception was raised for (SDM vol. 3B, 19.2.3).
+/// DR6: the cause of a debug exception (SDM vol. 3B, 19.2.3).
 ///
-/// Bits 4 to 11 and 16 to 31 are 1 when nothing happened; of those, BLD (bus
-/// lock, bit 11) and RTM (bit 16) become 0 to report their event.
+/// Bits 4 to 11 and 16 to 31 are 1 if no event occurred; of those, BLD (bus lock, bit 11) and RTM
+/// (bit 16) become 0 to report their event.
 #[must_use]
 pub const fn dr6(value: u64) -> Flags {
     const NAMES: Names = &[

@@ -4,7 +4,7 @@ use std::string::ToString;
 
 #[test]
 fn rflags_of_running_code() {
-    // Bit 1 is always set and no flag.
+    // Bit 1 is always set and is not a flag.
     assert_eq!(rflags(0x0002).to_string(), "0x00000002");
     assert_eq!(rflags(0x1_0246).to_string(), "0x00010246 PF ZF IF RF");
     assert_eq!(rflags(0x3202).to_string(), "0x00003202 IF IOPL.0 IOPL.1");
