@@ -1,31 +1,31 @@
-//! The monitor's line: commands separated by `;`, words by white space, numbers.
+//! Parsing of monitor input: commands separated by `;`, words separated by white space, numbers.
 //!
-//! A double quote protects white space and `;` up to the next double quote. A
-//! quote that is never closed protects the rest of the line. There is no escape
-//! character. Nothing is copied: what comes out are parts of the line.
+//! A double quote protects white space and `;` up to the next double quote. An unclosed quote
+//! protects the rest of the line. There is no escape character. The results are slices of the line,
+//! without copies.
 
 use core::fmt;
 
 #[cfg(test)]
 mod tests;
 
-/// The commands of a line: what stands between the `;`, without white space
-/// around it. Empty ones are left out.
+/// The commands of a line: the parts between `;`, without surrounding white space. Empty ones are
+/// omitted.
 pub fn commands(line: &str) -> impl Iterator<Item = &str> {
     pieces(line, |c| c == ';')
         .map(str::trim)
         .filter(|command| !command.is_empty())
 }
 
-/// The words of a command. A word that is one quoted text comes without its
-/// quotes and may be empty; any other word comes as it stands.
+/// The words of a command. A word that is a single quoted text is returned without its quotes and
+/// may be empty; any other word is returned unchanged.
 pub fn words(command: &str) -> impl Iterator<Item = &str> {
     pieces(command, char::is_whitespace)
         .filter(|word| !word.is_empty())
         .map(unquote)
 }
 
-/// Splits at the separators that stand outside quotes.
+/// Splits at the separators outside quotes.
 fn pieces(text: &str, separator: fn(char) -> bool) -> impl Iterator<Item = &str> {
     let mut quoted = false;
     text.split(move |c| {
@@ -39,14 +39,14 @@ fn unquote(word: &str) -> &str {
         return word;
     };
     match rest.split_once('"') {
-        // Never closed: the quote runs to the end.
+        // Unclosed: the quote extends to the end.
         None => rest,
         Some((inner, "")) => inner,
         Some(_) => word,
     }
 }
 
-/// Why a text is not a number.
+/// The reason why a text is not a valid number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NumberError {
     /// There is no digit.
@@ -83,12 +83,12 @@ impl fmt::Display for NumberError {
 
 impl core::error::Error for NumberError {}
 
-/// Reads a number: decimal, or with `0x`, `0o` or `0b` before it. Digits may be
-/// grouped with `_`, as in `0xffff_8000_0000_0000`.
+/// Parses a number: decimal, or with the prefix `0x`, `0o` or `0b`. Digits may be grouped with `_`,
+/// as in `0xffff_8000_0000_0000`.
 ///
 /// # Errors
 ///
-/// [`NumberError`] says what is wrong; signs and white space are wrong too.
+/// [`NumberError`]; signs and white space are also errors.
 pub fn parse_number(text: &str) -> Result<u64, NumberError> {
     let (digits, base) = match text.as_bytes() {
         [b'0', b'x' | b'X', ..] => (&text[2..], 16),

@@ -132,7 +132,7 @@ proptest! {
         }
     }
 
-    /// No panic on anything, and nothing but separators and quotes is lost.
+    /// No panic for any input, and only separators and quotes are removed.
     #[test]
     fn any_line_is_split_without_loss(line in "([a-c;\" \t=ü]|\\PC){0,40}") {
         let kept = |text: &str| -> usize {
@@ -148,7 +148,7 @@ proptest! {
         }
     }
 
-    /// Words that are quoted where they must be come back as they were.
+    /// Words that are quoted where necessary are returned unchanged.
     #[test]
     fn quoting_protects_every_word(given in prop::collection::vec("[a-z;= \t]{0,8}", 1..6)) {
         let quoted: Vec<_> = given.iter().map(|word| format!("\"{word}\"")).collect();
