@@ -3,7 +3,7 @@
 //! The shorthands "all including self" and "all excluding self" (SDM vol. 3A, 12.6.1) reach every
 //! local APIC of the machine, not only those of the CPUs that the kernel has started. A CPU that
 //! firmware still owns, that was left out or added later, or that failed in bring-up would take the
-//! interrupt without an IDT. So shorthands are used only where every CPU that can be present is
+//! interrupt without an IDT. So shorthands are used only if every CPU that can be present is
 //! online.
 
 use core::fmt;
@@ -11,7 +11,8 @@ use core::fmt;
 /// The CPUs that can be present but are not online.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
-    /// Whether the firmware's list may lack CPUs: no MADT, unreadable entries, no entry for the boot CPU.
+    /// Whether the firmware's list may be incomplete: no MADT, unreadable entries, or no entry for
+    /// the boot CPU.
     pub is_incomplete: bool,
     /// CPUs that did not start.
     pub failed: usize,

@@ -4,9 +4,9 @@
 /// EDX, ECX), the signature (CPUID leaf 1: EAX), and whether a hypervisor is present.
 ///
 /// The sequence of SDM vol. 3A, 10.4.4.1 waits 10 ms. Processors from Intel's family 6 and AMD's
-/// and Hygon's family 0FH on do not need that, and Linux does not wait on them either; others get
-/// the documented wait. A virtual CPU needs no wait, whatever family it reports: QEMU's model `max`
-/// reports AMD's family 6, whose processors have no 64-bit mode.
+/// and Hygon's family 0FH on do not need the wait, and Linux omits it on them too; other processors
+/// get the documented wait. A virtual CPU needs no wait, regardless of the family that it reports:
+/// QEMU's model `max` reports AMD's family 6, whose processors have no 64-bit mode.
 #[must_use]
 pub fn init_wait(vendor: [u32; 3], signature: u32, has_hypervisor: bool) -> u64 {
     const DOCUMENTED: u64 = 10_000;

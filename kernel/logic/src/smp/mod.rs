@@ -10,11 +10,11 @@ pub use broadcast::{Broadcast, Census, Unowned};
 pub use init::init_wait;
 pub use tsc::{Offset, Outcome, Synced, settle};
 
-/// The stages, in order. The numbers stand in memory that AP and boot CPU share.
+/// The stages, in order. AP and boot CPU exchange the numbers in shared memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u32)]
 pub enum Stage {
-    /// Nothing has been heard of it.
+    /// The AP has not reported anything.
     Silent = 0,
     /// It is in 32-bit protected mode, and has claimed its slot by its APIC ID.
     ProtectedMode = 1,
@@ -32,7 +32,7 @@ pub enum Stage {
     Abandoned = 7,
 }
 
-/// The stages with their names: as the command line has them, and in words.
+/// The stages with their names on the command line and their descriptions.
 const NAMES: [(Stage, &str, &str); 8] = [
     (Stage::Silent, "silent", "no sign of life"),
     (Stage::ProtectedMode, "protected", "protected mode"),

@@ -85,7 +85,7 @@ fn only_old_families_wait_after_init() {
         assert_eq!(found, expected, "{name:?} family {family:#x}");
         assert_eq!(init_wait(vendor(name), signature(family), true), 0);
     }
-    // The extended family of a processor whose family is not 0FH does not count.
+    // The extended family of a processor whose family is not 0FH is ignored.
     assert_eq!(
         init_wait(vendor(b"AuthenticAMD"), 0x0ff0_0600, false),
         10_000
@@ -135,7 +135,7 @@ fn shorthands_reach_only_cpus_that_are_online() {
     }
 }
 
-/// Two counters and messages between them. Time passes with each step.
+/// Two counters and messages between them. Time advances with each step.
 struct Counters {
     now: u64,
     /// The AP's counter minus the boot CPU's.
@@ -202,7 +202,7 @@ fn rounds_narrow_an_offset() {
     let slow = Counters::new(70, [5000, 100]).measure();
     let both = slow.narrowed(1000, 1000 + 70 + 50, 1000 + 6000);
     assert_eq!(both.to_string(), "-30 to 120 cycles");
-    // A counter that jumps between two rounds: no bound is claimed that a round contradicts.
+    // A counter that jumps between two rounds: the bounds must agree with both rounds.
     let jumped = both.narrowed(9000, 9000 + 900, 9000 + 10);
     assert_eq!(jumped.to_string(), "-30 to 900 cycles");
     assert_eq!(

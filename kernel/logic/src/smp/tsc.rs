@@ -1,9 +1,10 @@
 //! The offset between the time-stamp counters of two CPUs, measured by messages between them.
 //!
-//! The boot CPU reads its counter, sends a request, the AP replies with the value of its own counter, and
-//! the boot CPU reads its counter again. The reply was taken between the two readings, whatever the
-//! messages cost, so the offset lies in an interval as wide as the round trip. Each further round narrows
-//! the interval. Unlike a comparison of "who is later", this never reports an offset that is not there.
+//! The boot CPU reads its counter and sends a request, the AP replies with the value of its own
+//! counter, and the boot CPU reads its counter again. The reply was taken between the two readings,
+//! regardless of the latency of the messages, so the offset is in an interval as wide as the round
+//! trip. Each further round narrows the interval. Unlike a comparison of which counter is later,
+//! this never reports an offset that does not exist.
 
 use core::fmt;
 
@@ -89,7 +90,7 @@ impl Offset {
     }
 }
 
-/// `a - b`, limited to 64 bits with a sign.
+/// `a - b`, saturated to a signed 64-bit value.
 fn difference(a: u64, b: u64) -> i64 {
     let magnitude = i64::try_from(a.abs_diff(b)).unwrap_or(i64::MAX);
     if a < b { -magnitude } else { magnitude }
@@ -102,7 +103,7 @@ pub enum Outcome {
     Agreed,
     /// The counter differed by at least this number of cycles, and was corrected.
     Corrected(u64),
-    /// The counter differs and was not changed: there is no `IA32_TSC_ADJUST`, or a correction did
+    /// The counter differs and was not changed: `IA32_TSC_ADJUST` is absent, or a correction did
     /// not help.
     Differs,
 }
@@ -116,8 +117,8 @@ pub struct Synced {
     pub outcome: Outcome,
 }
 
-/// Most corrections of one counter: the second one removes the error that the uncertainty of the
-/// first one has left.
+/// Maximum number of corrections of one counter: the second one removes the error due to the
+/// uncertainty of the first.
 const CORRECTIONS: u32 = 2;
 
 /// Measures an AP's counter, and corrects it if it is wrong and the correction helps.
