@@ -1,9 +1,8 @@
-//! Names for addresses, from the kernel's own ELF file.
+//! Symbol lookup for addresses, in the kernel's own ELF file.
 //!
-//! The file is handed over by the boot loader, so it is read without trust: a
-//! wrong file gives an error or no names, never a panic. Nothing is built up
-//! beforehand; a look-up scans the symbol table, because it only happens in a
-//! fault report and must not need memory then.
+//! The boot loader provides the file, so it is not trusted: an invalid file causes an error or no
+//! names, never a panic. No index is built; a lookup scans the symbol table, because it occurs only
+//! in a fault report and must not need memory there.
 
 use core::fmt;
 use elf::abi::{SHF_EXECINSTR, SHN_LORESERVE, SHN_UNDEF, STT_FUNC, STT_NOTYPE};
@@ -17,14 +16,14 @@ use elf::{ElfBytes, ParseError};
 #[cfg(test)]
 mod tests;
 
-/// Why a file gives no symbols.
+/// The reason why a file has no symbols.
 #[derive(Debug)]
 pub enum SymbolsError {
     /// Not a little-endian ELF file, or damaged.
     Elf(ParseError),
-    /// ELF, but not of the 64-bit x86 kind.
+    /// A valid ELF file, but not for 64-bit x86.
     NotX86_64,
-    /// There is no `.symtab` section: the file was stripped of it.
+    /// There is no `.symtab` section: the file is stripped.
     NoSymbolTable,
 }
 
@@ -59,16 +58,16 @@ pub struct Symbols<'a> {
 /// A function or an assembly label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Symbol<'a> {
-    /// Its name as the linker has it, mangled.
+    /// The linker's name, mangled.
     pub name: &'a str,
     /// Its first address.
     pub address: u64,
-    /// Its size in bytes; 0 for a label that assembly code gave no size.
+    /// Its size in bytes; 0 for an assembly label without a size.
     pub size: u64,
 }
 
 impl<'a> Symbol<'a> {
-    /// Shows an address as this symbol and the distance from it: `trap_entry+0x1c`.
+    /// Displays an address as this symbol and the offset from it: `trap_entry+0x1c`.
     #[must_use]
     pub fn at(self, address: u64) -> impl fmt::Display + 'a {
         SymbolAt {
@@ -96,7 +95,7 @@ impl fmt::Display for SymbolAt<'_> {
     }
 }
 
-/// An entry of the table that can name code.
+/// A table entry that can name code.
 #[derive(Clone, Copy)]
 struct Candidate {
     name: u32,
@@ -134,11 +133,11 @@ impl<'a> Symbols<'a> {
         })
     }
 
-    /// The function that an address belongs to.
+    /// The function that contains an address.
     ///
-    /// That is the innermost symbol whose range covers the address; failing that,
-    /// the nearest label before it in its section, if that label has no size. A
-    /// sized function that ended before the address is not its name.
+    /// It is the innermost symbol whose range covers the address, or else the nearest preceding
+    /// label in the section, if that label has no size. A sized function that ends before the
+    /// address is not returned.
     #[must_use]
     pub fn lookup(&self, address: u64) -> Option<Symbol<'a>> {
         let section = self.section_of(address);
@@ -152,7 +151,7 @@ impl<'a> Symbols<'a> {
             } else {
                 continue;
             };
-            // A label at the start of a sized function does not outlast the function.
+            // A label at the start of a sized function does not extend beyond the function.
             let rank = |c: Candidate| (c.address, c.size);
             if best.is_none_or(|best| rank(best) < rank(candidate)) {
                 *best = Some(candidate);
@@ -167,8 +166,8 @@ impl<'a> Symbols<'a> {
         })
     }
 
-    /// The symbols that can name code: functions and untyped labels, defined in a
-    /// section, with a name.
+    /// The symbols that can name code: functions and untyped labels that are defined in a section
+    /// and have a name.
     fn candidates(&self) -> impl Iterator<Item = Candidate> {
         self.table
             .iter()
@@ -182,7 +181,7 @@ impl<'a> Symbols<'a> {
             })
     }
 
-    /// The index of the code section that holds an address.
+    /// The index of the code section that contains an address.
     fn section_of(&self, address: u64) -> Option<u16> {
         let holds = |section: &SectionHeader| {
             section.sh_flags & u64::from(SHF_EXECINSTR) != 0

@@ -129,7 +129,7 @@ fn a_label_without_a_size_reaches_to_the_next_symbol() {
         (0x20, Some("other_stub+0x0")),
         (0x3f, Some("other_stub+0x1f")),
         (0x4f, Some("sized+0xf")),
-        // A label before a function does not continue behind it.
+        // A label before a function does not extend beyond it.
         (0x50, None),
     ] {
         assert_eq!(
@@ -244,14 +244,14 @@ fn a_function_of_this_program() -> u64 {
     std::hint::black_box(7)
 }
 
-/// A real file from a real linker: this test program itself.
+/// A real file from a real linker: this test program.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[test]
 fn finds_a_function_of_the_running_program() {
     assert_eq!(a_function_of_this_program(), 7);
     let path = std::env::current_exe().unwrap();
     let file = std::fs::read(&path).unwrap();
-    // The program is position-independent: its addresses count from its first mapping.
+    // The program is position-independent: its addresses are relative to its first mapping.
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     let line = maps
         .lines()
@@ -269,7 +269,7 @@ fn finds_a_function_of_the_running_program() {
     );
 }
 
-/// Uses everything of a file that can be used.
+/// Uses every part of a file.
 fn exercise(file: &[u8], addresses: &[u64]) {
     match Symbols::parse(file) {
         Ok(symbols) => {
@@ -290,7 +290,7 @@ proptest! {
         exercise(&bytes, &[address]);
     }
 
-    /// Damage to a good file gets further than bytes by chance.
+    /// A damaged valid file passes more checks than random bytes.
     #[test]
     fn no_damage_makes_it_panic(
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
