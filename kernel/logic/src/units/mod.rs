@@ -1,4 +1,4 @@
-//! Sizes and durations as people read them.
+//! Human-readable sizes and durations.
 
 use arrayvec::ArrayString;
 use core::fmt::{self, Write};
@@ -6,11 +6,11 @@ use core::fmt::{self, Write};
 #[cfg(test)]
 mod tests;
 
-/// A number of bytes, shown in the largest binary unit that fits: `512 MiB`,
-/// `3.2 GiB`, `640 KiB`, `17 B`.
+/// A number of bytes, displayed in the largest binary unit that fits: `512 MiB`, `3.2 GiB`, `640
+/// KiB`, `17 B`.
 ///
-/// A whole number of units has no decimal; anything else is rounded to one
-/// decimal. Width and alignment of the format string are honoured.
+/// A whole number of units has no decimal; other values are rounded to one decimal. Width and
+/// alignment of the format string are respected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);
 
@@ -21,10 +21,10 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// A duration in nanoseconds, shown in the largest unit up to seconds that fits:
-/// `850 ns`, `12.3 us`, `4 ms`, `86400 s`. ASCII only, for a serial line.
+/// A duration in nanoseconds, displayed in the largest unit up to seconds that fits: `850 ns`,
+/// `12.3 us`, `4 ms`, `86400 s`. ASCII only, for serial lines.
 ///
-/// Rounded as [`Bytes`] is. Width and alignment of the format string are honoured.
+/// Rounded like [`Bytes`]. Width and alignment of the format string are respected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Nanoseconds(pub u64);
 
@@ -34,8 +34,8 @@ impl fmt::Display for Nanoseconds {
     }
 }
 
-/// Shows `value` in the largest of `units` (each `step` times the one before)
-/// in which it is at least 1.
+/// Writes `value` in the largest of `units` (each `step` times the previous one) in which it is at
+/// least 1.
 fn scaled(value: u64, step: u64, units: &[&str], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut scale = 1;
     let mut unit = 0;
@@ -47,10 +47,10 @@ fn scaled(value: u64, step: u64, units: &[&str], f: &mut fmt::Formatter<'_>) -> 
     if value.is_multiple_of(scale) {
         write!(text, "{} {}", value / scale, units[unit])?;
     } else {
-        // 64 bits do not hold ten times the largest value.
+        // Ten times the largest value does not fit into 64 bits.
         let mut tenths = (u128::from(value) * 10 + u128::from(scale / 2)) / u128::from(scale);
         if tenths >= u128::from(step) * 10 && unit + 1 < units.len() {
-            // Rounded up to a whole one of the next unit: 1023.97 KiB is 1.0 MiB.
+            // Rounded up to one of the next unit: 1023.97 KiB is 1.0 MiB.
             tenths = 10;
             unit += 1;
         }

@@ -61,7 +61,7 @@ fn width_and_alignment_are_honoured() {
 }
 
 proptest! {
-    /// The text, read back, is the value to within half of its last digit.
+    /// The displayed text differs from the value by at most half of its last digit.
     #[test]
     fn what_is_shown_is_near_the_value(value: u64, shift in 0_u32..64) {
         let value = value >> shift;
@@ -81,7 +81,7 @@ proptest! {
         prop_assert!(tenths >= 10 || value == 0, "{text} is below one unit");
         prop_assert!(tenths < 10_240 || unit == "EiB", "{text} is a whole larger unit");
         let difference = (tenths * scale).abs_diff(u128::from(value) * 10);
-        // Half of a tenth; one more for the halving of an odd scale.
+        // Half of a tenth, plus one for the division of an odd scale.
         prop_assert!(difference <= scale / 2 + 1, "{text} for {value}");
     }
 }
