@@ -1,8 +1,7 @@
 //! Interrupt vectors and their priority classes.
 //!
-//! A vector is the CPU's number for an event, 0 to 255, and nothing else: it is
-//! not a GSI and not an I/O APIC pin. Each of those has a type of its own, so
-//! that one cannot be passed for another.
+//! A vector is the CPU's number for an event, 0 to 255. It differs from a GSI and from an I/O APIC
+//! pin. Each of those has its own type, so that one cannot be passed for another.
 
 use core::fmt;
 use core::ops::RangeInclusive;
@@ -13,8 +12,7 @@ mod tests;
 
 /// The CPU's number of an interrupt or exception, 0 to 255.
 ///
-/// Every value is a valid index into the IDT. 0 to 31 belong to the
-/// architecture (SDM vol. 3A, 7.2).
+/// Every value is a valid index into the IDT. The architecture reserves 0 to 31 (SDM vol. 3A, 7.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Vector(pub u8);
 
@@ -25,7 +23,7 @@ impl Vector {
         Self(number)
     }
 
-    /// Its number.
+    /// The number.
     #[must_use]
     pub const fn get(self) -> u8 {
         self.0
@@ -44,22 +42,22 @@ impl fmt::Display for Vector {
     }
 }
 
-/// An interrupt-priority class, 0 to 15: sixteen vectors each, the higher class
-/// preempting the lower (SDM vol. 3A, 12.8.3).
+/// An interrupt-priority class, 0 to 15: each has sixteen vectors, and a higher class preempts a
+/// lower one (SDM vol. 3A, 12.8.3).
 ///
-/// The same numbers are the values of CR8 and of bits 7:4 of the TPR: an
-/// interrupt is held back while its class is not above that value.
+/// The same numbers are the values of CR8 and of bits 7:4 of the TPR: an interrupt is masked unless
+/// its class is above that value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PriorityClass(u8);
 
 impl PriorityClass {
-    /// The lowest class: holds back nothing when written to CR8.
+    /// The lowest class: masks no interrupts when written to CR8.
     pub const LOWEST: Self = Self(0);
-    /// The lowest class that an interrupt can have. Vectors 0 to 15 are illegal
-    /// for the local APIC, and 16 to 31 are reserved for exceptions (SDM vol. 3A,
-    /// 12.5.2, 12.8.3), which takes classes 0 and 1 away.
+    /// The lowest class that an interrupt can have. Vectors 0 to 15 are illegal for the local APIC,
+    /// and 16 to 31 are reserved for exceptions (SDM vol. 3A, 12.5.2, 12.8.3), which excludes
+    /// classes 0 and 1.
     pub const LOWEST_USABLE: Self = Self(2);
-    /// The highest class: holds back every maskable interrupt when written to CR8.
+    /// The highest class: masks every maskable interrupt when written to CR8.
     pub const HIGHEST: Self = Self(15);
 
     /// The class with this number, or `None` above 15.
@@ -72,7 +70,7 @@ impl PriorityClass {
         }
     }
 
-    /// Its number, 0 to 15.
+    /// The number, 0 to 15.
     #[must_use]
     pub const fn get(self) -> u8 {
         self.0
