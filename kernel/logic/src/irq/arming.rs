@@ -4,11 +4,11 @@
 //! in, changes the queue. One word decides between the two, so neither ever waits:
 //!
 //! ```text
-//! handle    replace ................ new number, started or not, in one exchange; returns the old state
-//!           publish ................ writes a command to the timer's slot; may require a notification
-//! owner     take ................... the command in the slot, if it is of the handle's last operation
-//!           claim .................. before a call of the function; fails if the number is not the last
-//!           renew .................. the function starts or stops the timer; fails likewise
+//! handle    replace .......... new number, started or not, in one exchange; returns the old state
+//!           publish .......... writes a command to the timer's slot; may require a notification
+//! owner     take ............. the command in the slot, if it is of the handle's last operation
+//!           claim ............ before a call of the function; fails if the number is not the last
+//!           renew ............ the function starts or stops the timer; fails likewise
 //! ```
 //!
 //! The handle is the code that owns the `Timer`, on one CPU at a time. Each of its operations has a

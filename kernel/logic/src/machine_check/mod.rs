@@ -37,8 +37,9 @@ impl Capabilities {
     }
 }
 
-/// Whether the system may write the `IA32_MCi_CTL` of a bank, on the processor with this signature (EAX of
-/// CPUID leaf 1). Bank 0's belongs to the firmware in family 6 before model 1AH (SDM vol. 3B, 17.3.2.1).
+/// Whether the operating system may write the `IA32_MCi_CTL` of a bank, on the processor with this
+/// signature (EAX of CPUID leaf 1). That of bank 0 belongs to the firmware in family 6 before model
+/// 1AH (SDM vol. 3B, 17.3.2.1).
 #[must_use]
 pub const fn is_control_free(bank: u32, signature: u32) -> bool {
     let family = signature >> 8 & 0xf;

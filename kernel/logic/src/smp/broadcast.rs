@@ -16,7 +16,8 @@ pub struct Census {
     pub is_incomplete: bool,
     /// CPUs that did not start.
     pub failed: usize,
-    /// CPUs that are present, but were left out: by `maxcpus=`, by xAPIC mode, or by the table's size.
+    /// CPUs that are present, but were left out: by `maxcpus=`, by xAPIC mode, or by the table's
+    /// size.
     pub left_out: usize,
     /// CPUs that may be added while the system runs.
     pub addable: usize,

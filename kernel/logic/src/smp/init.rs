@@ -1,7 +1,7 @@
 //! The wait between INIT and the start-up IPI.
 
-/// The wait between INIT and the first start-up IPI, in microseconds, by the vendor (CPUID leaf 0: EBX,
-/// EDX, ECX), the signature (CPUID leaf 1: EAX), and whether a hypervisor is present.
+/// The wait between INIT and the first start-up IPI, in microseconds, by the vendor (CPUID leaf 0:
+/// EBX, EDX, ECX), the signature (CPUID leaf 1: EAX), and whether a hypervisor is present.
 ///
 /// The sequence of SDM vol. 3A, 10.4.4.1 waits 10 ms. Processors from Intel's family 6 and AMD's
 /// and Hygon's family 0FH on do not need the wait, and Linux omits it on them too; other processors

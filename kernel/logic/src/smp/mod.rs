@@ -1,4 +1,4 @@
-//! Decisions of CPU bring-up: stages, test options, broadcast IPIs, the wait after INIT, TSC offsets.
+//! CPU bring-up: stages, test options, broadcast IPIs, the wait after INIT, TSC offsets.
 
 use core::fmt;
 
@@ -79,8 +79,8 @@ impl fmt::Display for Stage {
 pub struct Sabotage {
     /// The number of the AP.
     pub cpu: u32,
-    /// `failcpu=`: the last stage that it reaches. `latecpu=`: the stage that it attempts only after it
-    /// has been abandoned.
+    /// `failcpu=`: the last stage that it reaches. `latecpu=`: the stage that it attempts only
+    /// after it has been abandoned.
     pub stage: Stage,
 }
 

@@ -25,8 +25,8 @@ impl Offset {
     /// The offset after one more round: the boot CPU's counter was `sent` before the AP's was
     /// `replied`, and `received` after that.
     ///
-    /// A round that contradicts the earlier ones means that a counter does not run steadily. The offset
-    /// then covers both.
+    /// A round that contradicts the earlier ones means that a counter does not run steadily. The
+    /// offset then covers both.
     #[must_use]
     pub fn narrowed(self, sent: u64, replied: u64, received: u64) -> Self {
         let round = Self {
@@ -123,8 +123,8 @@ const CORRECTIONS: u32 = 2;
 
 /// Measures an AP's counter, and corrects it if it is wrong and the correction helps.
 ///
-/// `measure` returns the offset, or `None` if the AP does not reply. `adjust` adds to the counter, and
-/// returns whether that was possible. The result is `None` if the AP stopped replying.
+/// `measure` returns the offset, or `None` if the AP does not reply. `adjust` adds to the counter,
+/// and returns whether that was possible. The result is `None` if the AP stopped replying.
 pub fn settle(
     mut measure: impl FnMut() -> Option<Offset>,
     mut adjust: impl FnMut(i64) -> bool,

@@ -50,7 +50,7 @@ fn earliest_first_and_never_early() {
 #[test]
 fn equal_deadlines_in_order_of_insertion() {
     let mut timers = Timers::<u32, 100>::new();
-    // Some places are used before, so that the order of slots is not that of insertion.
+    // Some slots are used before, so that the order of slots is not that of insertion.
     let ids: Vec<Id> = (0..50).map(|n| timers.insert(5, n).unwrap()).collect();
     for id in ids.iter().step_by(3) {
         assert!(timers.cancel(*id));

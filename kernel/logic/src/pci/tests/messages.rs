@@ -150,7 +150,8 @@ fn msix_says_where_its_table_is() {
 
 #[test]
 fn msix_registers_are_found_in_a_part_of_a_bar() {
-    // Two messages: the table is the first 0x20 bytes of BAR 1, the pending bits are at 0x800 of BAR 2.
+    // Two messages: the table is the first 0x20 bytes of BAR 1, the pending bits are at 0x800 of
+    // BAR 2.
     let msix = MsixCapability::decode(0x70, [0x0001_0011, 0x0001, 0x0802]).unwrap();
     for (bar, part, expected) in [
         (1, 0..0x1000, Some(0..0x20)),

@@ -194,7 +194,8 @@ pub enum ProblemKind {
         /// The GSI.
         gsi: Gsi,
     },
-    /// There are more NMI sources than [`MAX_NMI_SOURCES`](super::MAX_NMI_SOURCES). This one is ignored.
+    /// There are more NMI sources than [`MAX_NMI_SOURCES`](super::MAX_NMI_SOURCES). This one is
+    /// ignored.
     TooManyNmiSources,
     /// Polarity or trigger mode has the reserved value 2, or a reserved bit is set. The reserved
     /// fields are replaced by the values of the bus; in an NMI entry, all fields are.

@@ -84,7 +84,7 @@ fn intel_with_leaf_1f() {
     assert_eq!(found, layout(1, 5, Source::Leaf0B));
 }
 
-/// A level with fewer bits than one below it is invalid as the total.
+/// A level with fewer bits than one below it cannot be the total.
 #[test]
 fn levels_that_shrink() {
     let machine = [
