@@ -1,11 +1,12 @@
-//! ACPI tables: finds them, maps them read-only, checks them, and passes their bytes to `logic`.
+//! ACPI tables: this module finds them, maps them read-only, checks them and passes their bytes to
+//! `logic`.
 //!
-//! `tocsin_logic::acpi` parses the tables, because it ends on any bytes; the `acpi` crate's walk of
-//! the MADT does not end on an entry of length zero. That crate does the search in BIOS memory, for
-//! a loader that passes no RSDP or a wrong one.
+//! `tocsin_logic::acpi` parses the tables because it terminates on any input; the `acpi` crate's
+//! iterator over the MADT does not terminate on an entry of length zero. The `acpi` crate searches
+//! BIOS memory if the loader passes no RSDP or an invalid one.
 //!
-//! The first root table that leads to a MADT is used: in the field, the XSDT or the RSDT may be
-//! invalid or empty.
+//! The first root table that leads to a MADT is used, because real firmware may provide an invalid
+//! or empty XSDT or RSDT.
 
 mod search;
 
@@ -25,15 +26,15 @@ use crate::memory::{MemoryError, paging};
 /// The reason why a table, or all tables, cannot be used.
 #[derive(Clone, Copy, Debug)]
 pub enum AcpiError {
-    /// No loader and no search gave an RSDP.
+    /// Neither the loader nor the search provided an RSDP.
     NoRsdp,
-    /// No table can be at this physical address.
+    /// This physical address cannot hold a table.
     Misplaced(u64, Misplaced),
     /// The memory at this physical address cannot be mapped.
     Unmapped(u64, MemoryError),
     /// The root table at this physical address leads to no valid MADT.
     NoMadt(u64, Signature),
-    /// The bytes are not as they should be.
+    /// The contents of the table at this physical address are invalid.
     Table(u64, Error),
 }
 
@@ -55,27 +56,27 @@ impl fmt::Display for AcpiError {
 
 impl core::error::Error for AcpiError {}
 
-/// A table that the root table names.
+/// A table that the root table lists.
 #[derive(Clone, Copy, Debug)]
 pub struct Table {
     /// Its physical address.
     pub address: u64,
     /// Its header.
     pub header: Header,
-    /// All of it, header included.
+    /// The whole table, including the header.
     pub bytes: &'static [u8],
 }
 
 /// The ACPI tables of the machine.
 #[derive(Debug)]
 pub struct Tables {
-    /// Physical address of the RSDP, and what it holds.
+    /// Physical address and contents of the RSDP.
     pub rsdp: (u64, Rsdp),
     /// The root table.
     pub root: Table,
-    /// The sound tables, in the root table's order.
+    /// The valid tables, in the root table's order.
     pub tables: Vec<Table>,
-    /// The tables that are invalid, or are not used because of that.
+    /// The tables that are invalid or misplaced, or that are unused for that reason.
     pub problems: Vec<AcpiError>,
 }
 
@@ -84,7 +85,7 @@ impl Tables {
     ///
     /// # Errors
     ///
-    /// The errors, if there is no RSDP or no valid root table.
+    /// All errors found, if there is no RSDP or no valid root table.
     pub(crate) fn find(boot: &BootInfo, placement: &Placement<'_>) -> Result<Self, Vec<AcpiError>> {
         let mut problems = Vec::new();
         let mut best: Option<Self> = None;
@@ -164,7 +165,7 @@ impl Tables {
         }
     }
 
-    /// The bytes of the first sound table with this signature.
+    /// The bytes of the first valid table with this signature.
     ///
     /// Context: any.
     #[must_use]
@@ -205,18 +206,18 @@ fn table(address: u64, placement: &Placement<'_>) -> Result<Table, AcpiError> {
     })
 }
 
-/// Memory that may hold a table.
+/// A mapping of physical memory that may hold a table.
 struct Mapped {
     probe: Probe,
     length: usize,
 }
 
-/// Maps `length` bytes of firmware's memory at physical `address`.
+/// Maps `length` bytes of firmware memory at physical `address`.
 fn map(address: u64, length: u64, placement: &Placement<'_>) -> Result<Mapped, AcpiError> {
     let placed = placement.check_devices(address, length);
     placed.map_err(|error| AcpiError::Misplaced(address, error))?;
-    // SAFETY: Firmware says that a table is here. Reading it has no side effects, whatever it is:
-    // it is not in the known registers.
+    // SAFETY: Firmware reports a table at this address. Reading it has no side effects in any case:
+    // the range is not in the known registers.
     let probe = unsafe { Probe::map(address, length, paging::Use::Constant) };
     let probe = probe.map_err(|error| AcpiError::Unmapped(address, error))?;
     let length = length as usize;
@@ -225,8 +226,8 @@ fn map(address: u64, length: u64, placement: &Placement<'_>) -> Result<Mapped, A
 
 impl Mapped {
     fn bytes(&self) -> &[u8] {
-        // SAFETY: The range is mapped as long as the probe lives. Firmware's tables do not change,
-        // and the kernel does not allocate from memory that the map lists as firmware's.
+        // SAFETY: The range is mapped as long as the probe lives. Firmware tables do not change,
+        // and the kernel does not allocate memory that the memory map assigns to firmware.
         unsafe { core::slice::from_raw_parts(self.probe.address() as *const u8, self.length) }
     }
 
