@@ -1,12 +1,13 @@
-//! Descriptor tables, fault messages and processor checks of the entry code.
+//! Descriptor tables, fault messages and CPU checks of the entry code.
 //!
 //! They are in use from the entry until `cpu::init_boot_cpu` loads the kernel's own tables. An NMI
 //! is counted in [`early_nmis`] and the entry code continues; any other exception prints one line
 //! on COM1 and stops.
 //!
-//! Both entries use them: the PVH entry in 32-bit mode at physical addresses, and then, as the Limine
-//! entry, in 64-bit mode. The message routines therefore consist of instructions that are encoded
-//! alike in both modes (no absolute addresses, no `inc reg`), and each message follows its call.
+//! Both entries use them: the PVH entry in 32-bit mode at physical addresses and then, like the
+//! Limine entry, in 64-bit mode. The message routines therefore consist of instructions that have
+//! the same encoding in both modes (no absolute addresses, no `inc reg`), and each message follows
+//! its call.
 
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -26,9 +27,9 @@ pub(crate) fn early_nmis() -> u32 {
     EARLY_NMIS.load(Ordering::Relaxed)
 }
 
-// The section begins the image (link.ld), so the addresses of the stubs are constants, which the
-// gates need: no relocation splits an address into the parts of a gate. It is loaded first, so a
-// machine whose memory ends within the image still has it.
+// The section is at the start of the image (link.ld), so the addresses of the stubs are constants.
+// The gates need constants, because no relocation splits an address into the fields of a gate. The
+// section is loaded first, so it is present even on a machine whose memory ends within the image.
 global_asm!(
     r#"
     .section .text.first, "ax"

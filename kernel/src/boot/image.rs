@@ -1,4 +1,4 @@
-//! Where the kernel image's sections are, from the linker script's symbols.
+//! Addresses of the kernel image's sections, from the linker script's symbols.
 
 use core::ops::Range;
 
@@ -17,7 +17,7 @@ unsafe extern "C" {
     static image_end: u8;
 }
 
-/// What a section may be used for; never both writing and executing.
+/// Access rights of a section; never both write and execute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Read and execute.
@@ -35,11 +35,11 @@ pub struct Section {
     pub name: &'static str,
     /// Page-aligned virtual addresses.
     pub range: Range<u64>,
-    /// What its pages allow.
+    /// Access rights of its pages.
     pub access: Access,
 }
 
-/// The whole image, page-aligned virtual addresses.
+/// Virtual addresses of the whole image, page-aligned.
 ///
 /// Context: any.
 #[must_use]

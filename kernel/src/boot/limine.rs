@@ -1,7 +1,7 @@
-//! The entry by Limine: 64-bit mode, paging on, answers to requests in memory.
+//! The entry from Limine: 64-bit mode, paging enabled, responses to requests in memory.
 //!
-//! Limine's multiprocessor request is not used: the kernel starts the other CPUs itself,
-//! from the MADT, so that one that fails is named and not left out without a word.
+//! Limine's multiprocessor request is not used: the kernel starts the APs itself, from the MADT, so
+//! that it can report an AP that fails to start.
 
 use core::arch::naked_asm;
 
@@ -15,11 +15,11 @@ use tocsin_logic::memory_map::{Region, RegionKind};
 
 use super::{BootError, BootInfo, Protocol, stack};
 
-/// All requests in one place: Limine finds them by their magic numbers between the markers.
+/// All requests in one place: Limine finds them between the markers by their magic numbers.
 #[repr(C)]
 pub struct Requests {
     start: RequestsStartMarker,
-    /// Revision 2 is the newest that Limine 8 speaks, and later ones still do.
+    /// Revision 2 is the newest that Limine 8 supports, and later versions still support it.
     revision: BaseRevision,
     loader: BootloaderInfoRequest,
     direct_map: HhdmRequest,
@@ -30,10 +30,10 @@ pub struct Requests {
     end: RequestsEndMarker,
 }
 
-// SAFETY: 1. The loader writes the answers before the kernel runs; afterwards they are only read.
+// SAFETY: The loader writes the responses before the kernel runs; afterwards they are only read.
 unsafe impl Sync for Requests {}
 
-/// The requests that Limine answers in place.
+/// The requests. Limine writes its responses into them.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".requests")]
 pub static LIMINE_REQUESTS: Requests = Requests {
@@ -48,8 +48,9 @@ pub static LIMINE_REQUESTS: Requests = Requests {
     end: RequestsEndMarker::new(),
 };
 
-/// Where Limine enters. It leaves its own stack behind at once, so that the loader's memory
-/// can be given to the allocator, and ends the chain of frame pointers for backtraces.
+/// The entry point for Limine. It switches away from Limine's stack immediately, so that the
+/// loader's memory can be passed to the allocator, and terminates the chain of frame pointers for
+/// backtraces.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text.boot")]
@@ -82,17 +83,17 @@ unsafe extern "C" fn limine_entry() -> ! {
     )
 }
 
-/// Copies Limine's answers.
+/// Copies Limine's responses.
 pub(super) fn collect(info: &mut BootInfo) -> Result<(), BootError> {
     let requests = &LIMINE_REQUESTS;
-    // Later versions answer with a newer revision than was asked for and say so.
+    // Later versions may respond with a newer revision than was requested, and report which.
     if !requests.revision.is_supported() && requests.revision.loaded_revision().is_none() {
         return Err(BootError::LimineRevision);
     }
     info.protocol = Protocol::Limine;
     if let Some(answer) = requests.loader.get_response() {
         for part in [answer.name(), " ", answer.version()] {
-            // A name that is too long is shown as far as it fits.
+            // A name that is too long is truncated.
             let _ = info.loader.try_push_str(part);
         }
     } else {
@@ -133,7 +134,8 @@ pub(super) fn collect(info: &mut BootInfo) -> Result<(), BootError> {
         info.kernel_file = Some((file.addr() as u64 - direct_map, file.size()));
     }
 
-    // Revision 3 gives the RSDP as a physical address, all others as one in the direct map.
+    // Revision 3 passes the RSDP as a physical address, all other revisions as an address in the
+    // direct map.
     info.rsdp = requests.rsdp.get_response().map(|answer| {
         let address = answer.address() as u64;
         address.checked_sub(direct_map).unwrap_or(address)

@@ -1,8 +1,8 @@
-//! How the kernel is entered, and what it is told.
+//! Kernel entry and the boot information.
 //!
-//! Limine and a PVH loader leave the processor in different states and describe the machine
-//! in different forms. Both entries end in the same call with the same [`BootInfo`]; nothing
-//! after it can tell them apart, but for the name in the log.
+//! Limine and a PVH loader leave the CPU in different states and describe the machine in different
+//! formats. Both entries make the same call with the same [`BootInfo`]; the code after it does not
+//! depend on the loader, except for its name in the log.
 
 pub(crate) mod early;
 pub mod image;
@@ -17,17 +17,17 @@ use arrayvec::ArrayString;
 use tocsin_logic::command_line::MAX_LENGTH;
 use tocsin_logic::memory_map::{MapFull, MemoryMap, Region, RegionKind};
 
-/// Which of the two entries was taken; passed in a register by the entry code.
+/// The boot protocol; the entry code passes it in a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// The Limine boot protocol.
     Limine,
-    /// Xen's PVH start, as QEMU's `-kernel` does it.
+    /// Xen's PVH start, as used by QEMU's `-kernel`.
     Pvh,
 }
 
 impl Protocol {
-    /// The number the entry code of this protocol passes on.
+    /// The number that the entry code of this protocol passes.
     const fn number(self) -> u64 {
         match self {
             Self::Limine => 1,
@@ -36,12 +36,12 @@ impl Protocol {
     }
 }
 
-/// What the loader said, copied out of its memory: physical addresses only, no pointers.
+/// The boot information, copied from the loader's memory: physical addresses only, no pointers.
 ///
 /// About 64 KiB, so it is filled in place and never moved.
 #[derive(Debug)]
 pub struct BootInfo {
-    /// The entry that was taken.
+    /// The boot protocol.
     pub protocol: Protocol,
     /// Name and version of the loader, for the log.
     pub loader: ArrayString<64>,
@@ -51,13 +51,13 @@ pub struct BootInfo {
     pub command_line_cut: bool,
     /// Physical memory, normalised.
     pub memory: MemoryMap,
-    /// Physical address of ACPI's RSDP, if the loader gave one.
+    /// Physical address of the RSDP, if the loader passed one.
     pub rsdp: Option<u64>,
-    /// Where the kernel image was put, as a physical address.
+    /// Physical address at which the kernel image was loaded.
     pub image: u64,
     /// The kernel's own ELF file, for symbols: physical address and length in bytes.
     pub kernel_file: Option<(u64, u64)>,
-    /// Virtual address at which the loader's page tables show physical address 0.
+    /// Virtual address to which the loader's page tables map physical address 0.
     pub loader_direct_map: u64,
 }
 
@@ -76,7 +76,7 @@ impl BootInfo {
         }
     }
 
-    /// Keeps as much of `text` as fits as the command line.
+    /// Stores as much of `text` as fits as the command line.
     fn set_command_line(&mut self, text: &[u8]) {
         let valid = text.utf8_chunks().next().map_or("", |chunk| chunk.valid());
         let mut cut = valid.len() < text.len();
@@ -90,28 +90,28 @@ impl BootInfo {
     }
 }
 
-/// Where the boot information lies; written by [`collect`] alone.
+/// The boot information; only [`collect`] writes it.
 struct Place(UnsafeCell<BootInfo>);
 
-// SAFETY: 1. `collect` runs once, on one CPU, and hands out a shared reference when it is done.
+// SAFETY: `collect` runs once, on one CPU, and returns a shared reference when it has finished.
 unsafe impl Sync for Place {}
 
 static INFO: Place = Place(UnsafeCell::new(BootInfo::empty()));
 
-/// Why the machine cannot be started from what the loader gave.
+/// The reason why the kernel cannot boot with the loader's information.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BootError {
-    /// The entry code passed a protocol number that nobody uses.
+    /// The entry code passed an undefined protocol number.
     Protocol(u64),
     /// The PVH start info does not begin with its magic number.
     PvhMagic(u32),
     /// The named part of the PVH start info has an address that a PVH loader cannot reach.
     PvhAddress(&'static str, u64),
-    /// The loader does not speak a base revision the kernel knows.
+    /// The loader does not support a base revision that the kernel knows.
     LimineRevision,
-    /// The loader did not answer a request the kernel cannot do without.
+    /// The loader did not respond to a mandatory request.
     LimineAnswer(&'static str),
-    /// The memory map has more regions than the kernel keeps.
+    /// The memory map has more regions than the kernel can store.
     MemoryMapFull,
     /// The memory map is missing or empty.
     NoMemory,
@@ -154,31 +154,32 @@ impl From<MapFull> for BootError {
     }
 }
 
-/// Reads what the loader left, given what the entry code passed.
+/// Collects the loader's information, given the entry code's arguments.
 ///
 /// # Errors
 ///
-/// [`BootError`], if the machine cannot be started from it.
+/// [`BootError`], if the kernel cannot boot with it.
 ///
 /// # Safety
 ///
-/// Once. The arguments must be the ones of the entry code, and the loader's memory untouched.
+/// Must be called once. The arguments must be those of the entry code, and the loader's memory must
+/// be unmodified.
 pub(crate) unsafe fn collect(
     protocol: u64,
     start_info: u64,
 ) -> Result<&'static BootInfo, BootError> {
-    // SAFETY: 1. This runs once, so there is no other reference.
+    // SAFETY: This runs once, so there is no other reference.
     let info = unsafe { &mut *INFO.0.get() };
     if protocol == Protocol::Limine.number() {
         limine::collect(info)?;
     } else if protocol == Protocol::Pvh.number() {
-        // SAFETY: 1. Passed on to the caller.
+        // SAFETY: Passed on to the caller.
         unsafe { pvh::collect(info, start_info)? };
     } else {
         return Err(BootError::Protocol(protocol));
     }
-    // What the kernel keeps is free memory to a PVH loader, and Limine has the file in
-    // memory that it counts as reclaimable.
+    // A PVH loader reports the memory of the modules as free, and Limine reports the memory of the
+    // file as reclaimable.
     let image = image::virtual_range();
     let kept = [
         Some((info.image, image.end - image.start)),

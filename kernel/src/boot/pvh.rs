@@ -1,7 +1,7 @@
-//! The entry by a PVH loader (QEMU's `-kernel`): 32-bit protected mode, paging off.
+//! The entry from a PVH loader (QEMU's `-kernel`): 32-bit protected mode, paging disabled.
 //!
-//! The start is Xen's: an ELF note gives the physical entry, EBX holds the physical address
-//! of `struct hvm_start_info` (xen/include/public/arch-x86/hvm/start_info.h).
+//! The protocol is Xen's: an ELF note specifies the physical entry point, and EBX holds the
+//! physical address of `struct hvm_start_info` (xen/include/public/arch-x86/hvm/start_info.h).
 
 use core::arch::global_asm;
 
@@ -11,9 +11,9 @@ use tocsin_logic::memory_map::{Region, RegionKind};
 
 use super::{BootError, BootInfo, Protocol, image, stack};
 
-// The entry code runs where the image was loaded, without paging, so every symbol is used at
-// its physical address, `symbol - KERNEL_BASE`. It maps the first 4 GiB with 2 MiB pages
-// three times: at 0 (where it runs), at the direct map, and the first GiB at KERNEL_BASE.
+// The entry code runs at the load address of the image, without paging, so it uses every symbol at
+// its physical address, `symbol - KERNEL_BASE`. It maps the first 4 GiB with 2 MiB pages at 0
+// (where it runs) and at the direct map, and the first GiB at KERNEL_BASE.
 global_asm!(
     r#"
     .section .note.Xen, "a", @note
@@ -196,7 +196,7 @@ struct MapEntry {
     reserved: u32,
 }
 
-/// Physical memory that the entry code maps: the first 4 GiB.
+/// Size of the physical memory that the entry code maps: the first 4 GiB.
 const MAPPED: u64 = 4 << 30;
 
 const MAGIC: u32 = 0x336e_c578;
@@ -205,19 +205,20 @@ const MAGIC: u32 = 0x336e_c578;
 ///
 /// # Errors
 ///
-/// [`BootError`], if it is not a start info, has no memory map, or has an address outside the first
-/// 4 GiB, where a PVH loader places everything (it enters the kernel in 32-bit mode).
+/// [`BootError`], if it is not a start info, has no memory map, or contains an address outside the
+/// first 4 GiB, where a PVH loader places everything (it enters the kernel in 32-bit mode).
 ///
 /// # Safety
 ///
-/// `start_info` must be what the loader passed, and its memory untouched.
+/// `start_info` must be the loader's argument, and the loader's memory must be unmodified.
 pub(super) unsafe fn collect(info: &mut BootInfo, start_info: u64) -> Result<(), BootError> {
-    // SAFETY: 1. The loader vouches for the address. 2. As above.
+    // SAFETY: The caller guarantees that the address is the loader's, and that its memory is
+    // unmodified.
     let start = unsafe { read::<StartInfo>("start info", start_info, 0)? };
     if start.magic != MAGIC {
         return Err(BootError::PvhMagic(start.magic));
     }
-    // The map came with version 1.
+    // Version 1 introduced the memory map.
     if start.version == 0 || start.memory_map_entries == 0 {
         return Err(BootError::NoMemory);
     }
@@ -227,7 +228,7 @@ pub(super) unsafe fn collect(info: &mut BootInfo, start_info: u64) -> Result<(),
     info.rsdp = (start.rsdp != 0).then_some(start.rsdp);
 
     for index in 0..u64::from(start.memory_map_entries) {
-        // SAFETY: 1. The loader says that this many entries are there. 2. As above.
+        // SAFETY: The loader reports this many entries, and its memory is unmodified.
         let entry = unsafe { read::<MapEntry>("memory map", start.memory_map, index)? };
         info.memory.push(Region {
             start: entry.address,
@@ -237,7 +238,7 @@ pub(super) unsafe fn collect(info: &mut BootInfo, start_info: u64) -> Result<(),
     }
     info.image = image::virtual_range().start - layout::KERNEL;
     if start.module_count > 0 {
-        // SAFETY: 1. The loader says that there is a first module. 2. As above.
+        // SAFETY: The loader reports at least one module, and its memory is unmodified.
         let module = unsafe { read::<Module>("module list", start.modules, 0)? };
         check("first module", module.address, module.length)?;
         info.kernel_file = Some((module.address, module.length));
@@ -249,10 +250,11 @@ pub(super) unsafe fn collect(info: &mut BootInfo, start_info: u64) -> Result<(),
         let length = longest.min(MAPPED.saturating_sub(address));
         check("command line", address, length.max(1))?;
         let text = (layout::DIRECT_MAP + address) as *const u8;
-        // SAFETY: 1. The loader gives a string there, and the range is mapped, as just checked.
+        // SAFETY: The loader passes a string at this address, and the range is mapped, as just
+        // checked.
         let bytes = unsafe { core::slice::from_raw_parts(text, length as usize) };
-        // A string that is cut off or has no end is longer than the kernel keeps, and is reported
-        // as too long.
+        // A string without a terminator in this range is longer than the kernel can store, and is
+        // reported as too long.
         let end = bytes.iter().position(|&byte| byte == 0);
         info.set_command_line(&bytes[..end.unwrap_or(bytes.len())]);
     }
@@ -267,7 +269,7 @@ fn check(what: &'static str, address: u64, length: u64) -> Result<(), BootError>
     }
 }
 
-/// The types of the BIOS call E820.
+/// Memory region types of the BIOS call E820.
 fn region_kind(e820: u32) -> RegionKind {
     match e820 {
         1 => RegionKind::Usable,
@@ -286,12 +288,13 @@ fn region_kind(e820: u32) -> RegionKind {
 ///
 /// # Safety
 ///
-/// The element must lie in memory, if it is mapped.
+/// If the element is mapped, it must be memory.
 unsafe fn read<T: Copy>(what: &'static str, table: u64, index: u64) -> Result<T, BootError> {
     let size = size_of::<T>() as u64;
     let offset = index.saturating_mul(size);
     check(what, table, offset.saturating_add(size))?;
     let address = layout::DIRECT_MAP + table + offset;
-    // SAFETY: 1. Passed on to the caller; unaligned, because the format promises nothing.
+    // SAFETY: Passed on to the caller. The read is unaligned because the format guarantees no
+    // alignment.
     Ok(unsafe { core::ptr::read_unaligned(address as *const T) })
 }
