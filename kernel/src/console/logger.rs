@@ -1,4 +1,4 @@
-//! The logger: a line on the console with the time, the CPU and the level.
+//! The logger: prints a line on the console with the time, the CPU and the level.
 
 use core::fmt::Write;
 
@@ -12,9 +12,9 @@ struct Logger;
 
 static LOGGER: Logger = Logger;
 
-/// Makes this the logger.
+/// Registers the logger.
 pub(super) fn set_up() {
-    // Fails only if a logger is set already, which then is this one.
+    // Fails only if a logger is set already, which is then this one.
     let _ = log::set_logger(&LOGGER);
 }
 

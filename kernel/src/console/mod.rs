@@ -1,6 +1,6 @@
-//! COM1: the log, what commands print, and the keys people type.
+//! The console on COM1: the log, the output of commands, and keyboard input.
 //!
-//! The kernel goes on without a serial port; then it is only silent.
+//! The kernel also runs without a serial port, but then it prints nothing.
 
 #[cfg(feature = "logger")]
 mod logger;
@@ -19,41 +19,42 @@ use crate::sync::{self, IrqGuard, IrqMutex};
 /// First port of COM1.
 pub(crate) const COM1: u16 = 0x3f8;
 
-/// Polls before the port counts as stalled, which take a few seconds, so that a reader that pauses
-/// loses nothing. After that, output is dropped without waiting until the port accepts a byte
-/// again.
+/// Number of polls before the port counts as stalled. They take a few seconds, so that no output is
+/// lost when the receiver pauses. After that, output is dropped without waiting until the port
+/// accepts a byte again.
 const SEND_TRIES: u32 = 1 << 22;
 
-/// Looks at a console whose holder sends nothing before a fault report goes out all the same. Looks,
-/// not time: where virtual CPUs wait for their turn on the host, the one that looks waits, too.
+/// Number of polls of a console whose holder sends nothing before a fault report is printed without
+/// the lock. A count and not a time: if the host deschedules virtual CPUs, the polling CPU is
+/// delayed, too.
 const SEIZE_TRIES: u32 = 1 << 20;
 
 static CONSOLE: IrqMutex<Option<Console>> = IrqMutex::new(None);
 static SENT: AtomicU64 = AtomicU64::new(0);
-/// Fault reports that wait for the console.
+/// Number of fault reports that wait for the console.
 static WAITING_REPORTS: AtomicU32 = AtomicU32::new(0);
 /// Number of times that the prompt was printed again.
 static REDRAWN: AtomicU32 = AtomicU32::new(0);
-/// Whether the line that interrupted a prompt is not finished yet.
+/// Whether the line that interrupted a prompt is still unfinished.
 static CONTINUES: AtomicBool = AtomicBool::new(false);
 
 /// Longest prompt with the line so far, in bytes.
 const PROMPT_MAX: usize = 320;
 
-/// The serial port, as something that text can be written to.
+/// The serial port, as a `Write` target.
 struct Console {
     uart: Uart16550<PioBackend>,
     /// Whether the last byte sent ended a line.
     at_line_start: bool,
-    /// Number of bytes dropped since the port stopped accepting any.
+    /// Number of bytes dropped since the port stalled.
     dropped: u64,
     /// The prompt and the line so far; empty while no prompt is open.
     prompt: ArrayString<PROMPT_MAX>,
 }
 
 impl Console {
-    /// Sends a byte. If the port accepts none, one call waits; the bytes of later calls are dropped
-    /// until the port accepts a byte again, and then the number of lost bytes is printed.
+    /// Sends a byte. If the port accepts none, one call waits; later calls drop their bytes until
+    /// the port accepts a byte again, and then the number of lost bytes is printed.
     fn send(&mut self, byte: u8) {
         self.at_line_start = byte == b'\n';
         let tries = if self.dropped == 0 { SEND_TRIES } else { 1 };
@@ -61,7 +62,7 @@ impl Console {
             self.dropped += 1;
         } else if self.dropped > 0 {
             let dropped = core::mem::take(&mut self.dropped);
-            // The message waits as any output does, and the port may stall again meanwhile.
+            // The message waits like any output, and the port may stall again in the meantime.
             let _ = write!(
                 self,
                 "\n[console: {dropped} bytes were dropped: the port took none]\n"
@@ -80,7 +81,7 @@ impl Console {
         false
     }
 
-    /// Ends a line that is not finished, such as a prompt.
+    /// Ends an unfinished line, such as a prompt.
     fn begin_line(&mut self) {
         if !self.at_line_start {
             self.send(b'\r');
@@ -88,8 +89,8 @@ impl Console {
         }
     }
 
-    /// Calls `write` while a prompt may be open: the output is on a line of its own, and the prompt
-    /// is printed again below it.
+    /// Calls `write` while a prompt may be open: the output begins on a new line, and the prompt is
+    /// printed again below it.
     fn interrupt_prompt<T>(&mut self, write: impl FnOnce(&mut Self) -> T) -> T {
         if self.prompt.is_empty() {
             return write(self);
@@ -132,7 +133,7 @@ pub(crate) fn init() -> bool {
         baud_rate: BaudRate::Baud115200,
         ..Config::DEFAULT
     };
-    // SAFETY: 1. COM1 is at this port on every PC. 2. Only the value in `CONSOLE` uses it.
+    // SAFETY: COM1 is at this port on every PC. Only the value in `CONSOLE` uses it.
     let uart = unsafe { Uart16550::new_port(COM1) };
     let Ok(mut uart) = uart else { return false };
     let present = uart.init(config).is_ok();
@@ -152,7 +153,7 @@ pub(crate) fn init() -> bool {
     present
 }
 
-/// Lets `f` use the console, if there is one. A fault report that waits for it goes first.
+/// Calls `f` with the console, if there is one. A waiting fault report takes precedence.
 fn with<T>(f: impl FnOnce(&mut Console) -> T) -> Option<T> {
     while WAITING_REPORTS.load(Ordering::Relaxed) > 0 {
         core::hint::spin_loop();
@@ -164,45 +165,45 @@ fn with<T>(f: impl FnOnce(&mut Console) -> T) -> Option<T> {
 ///
 /// Context: any but NMI.
 pub fn write(arguments: fmt::Arguments<'_>) {
-    // A console never reports an error.
+    // Writing to the console never fails.
     with(|console| console.interrupt_prompt(|console| console.write_fmt(arguments)));
 }
 
 /// Sets the text that is printed again after other output: the prompt and the line so far, with the
-/// cursor at its end; empty while no prompt is open. Sends `bytes`, which show it.
+/// cursor at its end; empty while no prompt is open. Sends `bytes`, which display it.
 ///
 /// Context: thread.
 pub fn set_prompt(text: &str, bytes: &[u8]) {
     with(|console| {
         console.prompt.clear();
         for character in text.chars() {
-            // Text beyond that is not printed again, but stays in the editor.
+            // Text beyond the capacity is not printed again, but stays in the editor.
             if console.prompt.try_push(character).is_err() {
                 break;
             }
         }
         CONTINUES.store(false, Ordering::Relaxed);
-        // After the text is set: the report of an NMI that comes as soon as the prompt is visible
-        // prints it again.
+        // This follows the update of the text, so that the report of an NMI that arrives as soon as
+        // the prompt is visible prints it again.
         for &byte in bytes {
             console.send(byte);
         }
     });
 }
 
-/// The number of times that the prompt was printed again. Context: any.
+/// Number of times that the prompt was printed again. Context: any.
 pub fn redrawn() -> u32 {
     REDRAWN.load(Ordering::Relaxed)
 }
 
-/// Sends bytes as they are.
+/// Sends bytes unchanged.
 ///
 /// Context: any but NMI.
 pub fn write_bytes(bytes: &[u8]) {
     with(|console| bytes.iter().for_each(|&byte| console.send(byte)));
 }
 
-/// The next byte received, if there is one.
+/// The next received byte, if any.
 ///
 /// Context: any but NMI.
 #[must_use]
@@ -210,7 +211,7 @@ pub fn read_byte() -> Option<u8> {
     with(|console| console.uart.try_receive_byte().ok())?
 }
 
-/// Lets the port interrupt when it has received something: at ISA interrupt [`ISA_IRQ`].
+/// Enables the port's interrupt for received data: ISA interrupt [`ISA_IRQ`].
 ///
 /// Context: any but NMI.
 pub fn enable_receive_interrupt() {
@@ -238,24 +239,24 @@ pub fn is_present() -> bool {
 /// ISA interrupt of COM1.
 pub const ISA_IRQ: u8 = 4;
 
-/// The console in the hands of a fault report.
+/// The console while a fault report owns it.
 pub struct Report {
     console: *mut Option<Console>,
-    /// What keeps others out; `None` if the report has interrupted the holder, or it is stuck.
+    /// The lock's guard; `None` if the report has interrupted the holder, or the holder is stuck.
     _guard: Option<IrqGuard<'static, Option<Console>>>,
 }
 
 impl Report {
     fn console(&mut self) -> Option<&mut Console> {
-        // SAFETY: 1. The console is a static. 2. The report holds the lock; or the holder does not run
-        // on, because it is under this report or stuck, and the UART driver has no state that a
-        // torn call breaks.
+        // SAFETY: The console is a static. Either the report holds the lock; or the holder does not
+        // continue, because the report interrupted it or it is stuck, and an interrupted call
+        // leaves no invalid state in the UART driver.
         unsafe { &mut *self.console }.as_mut()
     }
 }
 
 impl Report {
-    /// Prints no prompt from now on, because the kernel ends.
+    /// Stops printing the prompt, because the kernel stops.
     pub(crate) fn close_prompt(&mut self) {
         if let Some(console) = self.console() {
             console.prompt.clear();
@@ -284,11 +285,12 @@ impl Write for Report {
     }
 }
 
-/// Takes the console for a report, at the beginning of a line: before all who only print, and from
-/// the very code that the report is about. If its holder is another CPU that has sent nothing for
-/// long, the report goes out all the same: a torn line beats no report.
+/// Takes the console for a report, at the beginning of a line: with precedence over normal output,
+/// and also from the code that the report is about. If the holder is another CPU that has sent
+/// nothing for a long time, the report is printed without the lock: interleaved output is better
+/// than no report.
 ///
-/// While it waits it calls `waiting`, and gives up when that returns false.
+/// While it waits, it calls `waiting`, and returns `None` when that returns false.
 pub(crate) fn seize(waiting: impl Fn() -> bool) -> Option<Report> {
     WAITING_REPORTS.fetch_add(1, Ordering::Relaxed);
     let claim = wait_for_console(waiting);
@@ -308,31 +310,31 @@ pub(crate) fn seize(waiting: impl Fn() -> bool) -> Option<Report> {
     Some(report)
 }
 
-/// Whether the code that this interrupts holds the console, or the caller itself. Any context.
+/// Whether the interrupted code or the caller itself holds the console. Any context.
 pub(crate) fn is_held_here() -> bool {
-    // SAFETY: 1. The lock is only looked at.
+    // SAFETY: The lock is only read.
     unsafe { CONSOLE.raw() }.is_held_here()
 }
 
-/// Leaves the console to others, if the code that this interrupts holds it.
+/// Releases the console if the interrupted code holds it.
 ///
 /// # Safety
 ///
-/// That code must never go on.
+/// That code must never resume.
 pub(crate) unsafe fn abandon() {
     if is_held_here() {
         // SAFETY: It is used as a lock only.
         let lock = unsafe { CONSOLE.raw() };
-        // SAFETY: 1. The lock is held, and its holder does not continue. 2. The UART driver has no
-        // state that a torn call breaks.
+        // SAFETY: The lock is held, and its holder does not continue. An interrupted call leaves no
+        // invalid state in the UART driver.
         unsafe { lock.abandon() };
     }
 }
 
-/// How a wait for the console ends.
+/// Result of a wait for the console.
 enum Claim {
     Locked(IrqGuard<'static, Option<Console>>),
-    /// Its holder is the code under the report, or stuck.
+    /// The holder is the code that the report interrupted, or is stuck.
     Forced,
     GivenUp,
 }
@@ -340,13 +342,13 @@ enum Claim {
 fn wait_for_console(waiting: impl Fn() -> bool) -> Claim {
     let (mut sent, mut tries) = (SENT.load(Ordering::Relaxed), 0);
     loop {
-        // Looking first spares the holder the traffic.
+        // Reading first avoids cache-line traffic for the holder.
         if !CONSOLE.is_locked()
             && let Some(guard) = CONSOLE.try_lock()
         {
             return Claim::Locked(guard);
         }
-        // As long as something is being sent, somebody else is writing, and will be done.
+        // While bytes are being sent, the holder is making progress and will finish.
         let now = SENT.load(Ordering::Relaxed);
         tries = if now == sent { tries + 1 } else { 0 };
         sent = now;
