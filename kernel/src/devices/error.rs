@@ -1,4 +1,4 @@
-//! What can go wrong between a driver and its device.
+//! Errors of device drivers.
 
 use alloc::string::String;
 use core::fmt;
@@ -6,21 +6,21 @@ use core::fmt;
 use crate::line::LineError;
 use crate::memory::MemoryError;
 
-/// Why a device cannot be driven. All name it.
+/// The reason why a driver cannot operate its device. Each variant contains the device's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeviceError {
-    /// The machine does not have it; holds what tells so.
+    /// The machine lacks the device; contains the evidence.
     Absent(&'static str, &'static str),
-    /// Somebody else drives it.
+    /// Another driver has claimed the device.
     Taken(&'static str),
-    /// There is no line to answer its interrupt.
+    /// No line can be created for its interrupt.
     Line(&'static str, LineError),
-    /// Its registers or buffers cannot be had.
+    /// Its registers or buffers cannot be mapped or allocated.
     Memory(&'static str, MemoryError),
-    /// It cannot do what was asked; holds the whole sentence.
+    /// The device does not support the operation; contains the complete sentence.
     Cannot(&'static str, String),
-    /// It does not behave as its specification says; holds what was seen.
+    /// The device violates its specification; contains the observation.
     Wrong(&'static str, String),
 }
 

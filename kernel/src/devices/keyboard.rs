@@ -1,7 +1,7 @@
-//! The keyboard behind the i8042: an interrupt for each byte that it sends (ISA interrupt 1).
+//! The keyboard behind the i8042 controller: an interrupt for each byte (ISA interrupt 1).
 //!
-//! What the bytes mean is the `pc-keyboard` crate's to say. The controller's translation to the scan
-//! codes of the first PC is off.
+//! The `pc-keyboard` crate decodes the bytes. The controller's translation to scan code set 1 is
+//! disabled.
 
 use alloc::format;
 use alloc::sync::Arc;
@@ -24,39 +24,38 @@ const NAME: &str = "keyboard";
 const DATA: u16 = 0x60;
 const STATUS_AND_COMMAND: u16 = 0x64;
 
-/// How long the keyboard may take for the test that its reset begins, in nanoseconds: 0.75 s, and a
-/// little.
+/// Timeout for the keyboard's self-test after a reset, in nanoseconds: 0.75 s plus a margin.
 const TEST_PATIENCE: u64 = 2_000_000_000;
 
-/// How long a silence shows that nothing more was on its way when the devices were disabled, in
-/// nanoseconds: a byte takes less than 1.5 ms on the wire.
+/// Idle time that shows that no byte was in transit when the devices were disabled, in nanoseconds:
+/// a byte takes less than 1.5 ms on the wire.
 const LAST_BYTE: u64 = 2_000_000;
 
-/// How often a command is sent again when the keyboard asks for it.
+/// Number of times that a command is resent when the keyboard requests it.
 const TRIES: u32 = 3;
 
-/// Bytes that wait for somebody to read them; a power of two.
+/// Capacity of the queue of unread bytes; a power of two.
 const WAITING: usize = 256;
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 fn status() -> Status {
-    // SAFETY: 1. Reading the status has no side effect.
+    // SAFETY: Reading the status has no side effect.
     Status(unsafe { port::read(STATUS_AND_COMMAND) })
 }
 
 fn take_byte() -> u8 {
-    // SAFETY: 1. Reading takes the byte that waits, which is this driver's.
+    // SAFETY: The read removes the pending byte, which belongs to this driver.
     unsafe { port::read(DATA) }
 }
 
-/// Writes to a port of the controller when it is ready for it.
+/// Writes to a port of the controller when it is ready.
 fn write(port: u16, value: u8) -> Result<(), DeviceError> {
     if !time::wait_until(PATIENCE, || !status().is_busy()) {
         return wrong("the controller does not take what it is sent");
     }
-    // SAFETY: 1. The controller is this driver's. 2. None of the commands of this driver reaches beyond
-    // controller and keyboard.
+    // SAFETY: This driver owns the controller. Its commands affect only the controller and the
+    // keyboard.
     unsafe { port::write(port, value) };
     Ok(())
 }
@@ -65,12 +64,12 @@ fn wrong<T>(what: &str) -> Result<T, DeviceError> {
     Err(DeviceError::Wrong(NAME, what.into()))
 }
 
-/// The next byte that comes, polled for.
+/// The next received byte, by polling.
 fn next_byte(limit: u64) -> Option<u8> {
     time::wait_until(limit, || status().has_output()).then(take_byte)
 }
 
-/// Sends a command to the controller and takes its answer.
+/// Sends a command to the controller and returns the response.
 fn ask(command: u8) -> Result<u8, DeviceError> {
     write(STATUS_AND_COMMAND, command)?;
     let answer = next_byte(PATIENCE);
@@ -80,7 +79,7 @@ fn ask(command: u8) -> Result<u8, DeviceError> {
     })
 }
 
-/// Whether there is a controller, which accepts a command and replies to it.
+/// Whether there is a controller that accepts a command and responds to it.
 fn answers() -> bool {
     !status().is_nothing() && ask(command::READ_COMMAND_BYTE).is_ok()
 }
@@ -90,7 +89,7 @@ fn set_command_byte(byte: CommandByte) -> Result<(), DeviceError> {
     write(DATA, byte.0)
 }
 
-/// Sends a byte to the keyboard, again if it asks for that, until it acknowledges.
+/// Sends a byte to the keyboard, and resends it on request, until the keyboard acknowledges it.
 fn tell_keyboard(byte: u8) -> Result<(), DeviceError> {
     for _ in 0..TRIES {
         write(DATA, byte)?;
@@ -108,7 +107,7 @@ fn tell_keyboard(byte: u8) -> Result<(), DeviceError> {
     Err(DeviceError::Wrong(NAME, what))
 }
 
-/// What the handler has taken.
+/// Data and counts of the interrupt handler.
 #[derive(Debug)]
 struct Taken {
     bytes: Queue<WAITING>,
@@ -116,30 +115,31 @@ struct Taken {
     empty: AtomicU64,
 }
 
-/// A keyboard at work.
+/// The keyboard, with its interrupt enabled.
 pub struct Keyboard {
-    // First, so that silencing the controller needs nobody to answer.
+    // Dropped first, so that no interrupt needs handling while the controller is being silenced.
     line: Line,
     taken: Arc<Taken>,
     decoder: PS2Keyboard<Us104Key, ScancodeSet2>,
     controller: Controller,
 }
 
-/// The controller. It is silenced when this is dropped.
+/// The controller. Dropping it disables its interrupts.
 #[derive(Debug)]
 struct Controller {
-    /// How it works while it is silent.
+    /// The command byte with interrupts disabled.
     silent: CommandByte,
     _ownership: Ownership,
 }
 
 impl Controller {
-    /// Takes the controller and tests it, and brings the keyboard to send scan codes of set 2; all
-    /// without interrupts.
+    /// Claims and tests the controller, and sets the keyboard to scan code set 2, without
+    /// interrupts.
     fn start() -> Result<Self, DeviceError> {
         let ownership = Ownership::take(&TAKEN, NAME)?;
         if !answers() {
-            // Half of the FADTs in the field deny a controller that exists, so the flag is ignored.
+            // Half of the FADTs in the field report that an existing controller is absent, so the
+            // flag is ignored.
             return Err(DeviceError::Absent(
                 NAME,
                 "no 8042 controller answers at port 0x64",
@@ -147,7 +147,7 @@ impl Controller {
         }
         write(STATUS_AND_COMMAND, command::DISABLE_KEYBOARD)?;
         write(STATUS_AND_COMMAND, command::DISABLE_MOUSE)?;
-        // What has been typed so far is nobody's.
+        // Discards the keys typed so far.
         while next_byte(LAST_BYTE).is_some() {}
         let silent = CommandByte(ask(command::READ_COMMAND_BYTE)?).silent();
         set_command_byte(silent)?;
@@ -177,28 +177,28 @@ impl Controller {
 
 impl Drop for Controller {
     fn drop(&mut self) {
-        // As much of it as the controller still takes.
+        // Errors are ignored: the controller may no longer accept commands.
         let _ = write(STATUS_AND_COMMAND, command::DISABLE_KEYBOARD);
         let _ = set_command_byte(self.silent);
     }
 }
 
 impl Keyboard {
-    /// Its interrupt.
+    /// The interrupt of the keyboard.
     pub const SOURCE: Source = Source::Isa(1);
 
-    /// The byte that it sends when it is asked for an [`echo`](Self::echo).
+    /// The byte that the keyboard sends in response to an [`echo`](Self::echo).
     pub const ECHO: u8 = keyboard::ECHO;
 
-    /// Takes controller and keyboard, tests both, and has the keyboard's interrupts answered on CPU
-    /// number `cpu`. In a thread; takes up to a second.
+    /// Claims and tests the controller and the keyboard, and handles the keyboard's interrupts on
+    /// CPU number `cpu`. In a thread; takes up to a second.
     ///
     /// Context: thread.
     ///
     /// # Errors
     ///
-    /// [`DeviceError::Absent`], [`DeviceError::Taken`], [`DeviceError::Line`]; [`DeviceError::Wrong`], if
-    /// a test fails or an answer does not come.
+    /// [`DeviceError::Absent`], [`DeviceError::Taken`], [`DeviceError::Line`];
+    /// [`DeviceError::Wrong`], if a test fails or a response is missing.
     pub fn start(class: PriorityClass, cpu: u32) -> Result<Self, DeviceError> {
         let controller = Controller::start()?;
         let taken = Arc::new(Taken {
@@ -217,7 +217,7 @@ impl Keyboard {
             cpu,
         };
         let line = Line::new(request, handler).map_err(|error| DeviceError::Line(NAME, error))?;
-        // Polled for the last time; from the next byte on the handler takes them.
+        // The last polled byte; the handler receives all later ones.
         tell_keyboard(keyboard::ENABLE)?;
         set_command_byte(controller.silent.with_keyboard())?;
         Ok(Self {
@@ -232,7 +232,7 @@ impl Keyboard {
         })
     }
 
-    /// Its line.
+    /// The line of the keyboard.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -240,7 +240,7 @@ impl Keyboard {
         &self.line
     }
 
-    /// Bytes that the handler has taken: one an interrupt.
+    /// Number of bytes that the handler has received: one per interrupt.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -248,7 +248,7 @@ impl Keyboard {
         self.taken.count.load(Ordering::Acquire)
     }
 
-    /// Interrupts without a byte.
+    /// Number of interrupts without a byte.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -256,7 +256,7 @@ impl Keyboard {
         self.taken.empty.load(Ordering::Acquire)
     }
 
-    /// Bytes that came when too many waited.
+    /// Number of bytes dropped because the queue was full.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -274,7 +274,7 @@ impl Keyboard {
         without_interrupts(|| self.taken.take());
     }
 
-    /// The next byte that nobody has read.
+    /// The next unread byte.
     ///
     /// Context: any but NMI.
     pub fn next_byte(&mut self) -> Option<u8> {
@@ -282,8 +282,7 @@ impl Keyboard {
         Some(byte as u8)
     }
 
-    /// The next character that was typed, on a US keyboard. Other keys, and what makes no sense, are
-    /// left out.
+    /// The next typed character, on a US keyboard. Other keys and invalid codes are skipped.
     ///
     /// Context: any but NMI.
     pub fn next_character(&mut self) -> Option<char> {
@@ -297,13 +296,13 @@ impl Keyboard {
         None
     }
 
-    /// Asks the keyboard for one byte, which comes as any other does: [`ECHO`](Self::ECHO).
+    /// Requests one byte from the keyboard, [`ECHO`](Self::ECHO), which arrives like any other.
     ///
     /// Context: any but NMI.
     ///
     /// # Errors
     ///
-    /// [`DeviceError::Wrong`], if the controller does not take the command.
+    /// [`DeviceError::Wrong`], if the controller does not accept the command.
     pub fn echo(&mut self) -> Result<(), DeviceError> {
         write(DATA, keyboard::ECHO)
     }
@@ -320,8 +319,8 @@ impl fmt::Debug for Keyboard {
 }
 
 impl Taken {
-    /// Takes the byte that the interrupt is for. Each byte has its own: the controller's line falls when
-    /// one is read, and rises with the next.
+    /// Reads the byte of this interrupt. Each byte has its own interrupt: reading one deasserts the
+    /// controller's line, and the next byte asserts it again.
     fn take(&self) -> Claim {
         let status = status();
         if !status.has_output() {
@@ -330,7 +329,7 @@ impl Taken {
         }
         let byte = take_byte();
         if !status.is_from_mouse() {
-            // One too many is counted by the queue.
+            // The queue counts the overflow.
             let _ = self.bytes.push(byte.into(), 0);
             self.count.fetch_add(1, Ordering::Release);
         }

@@ -1,18 +1,17 @@
-//! The devices that a PC has always had, and those that the command line names: a small driver each,
-//! for its interrupt.
+//! Drivers for the interrupts of legacy PC devices and of devices that the command line names.
 //!
-//! A driver claims its device, and has its interrupt answered by a line, with polarity and trigger
-//! as the MADT has them:
+//! A driver claims its device and handles its interrupt through a line, with polarity and trigger
+//! mode from the MADT:
 //!
 //! ```ignore
 //! let mut timer = Pit::claim()?.answer(class, 0, || COUNTER.count_up())?;
 //! timer.every(1193); // Ticks: 1 kHz.
 //! ```
 //!
-//! What a device needs for its next interrupt (a status bit cleared, a byte taken) is done before
-//! the handler is called. A device is silent when its driver is dropped.
+//! The driver does what the device needs for its next interrupt (clearing a status bit, reading a
+//! byte) before it calls the handler. Dropping the driver disables the device's interrupts.
 //!
-//! A device that is not there is an error that says what told so.
+//! If a device is absent, the error states how the driver detected this.
 
 mod error;
 pub mod hpet;
@@ -25,16 +24,16 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 pub use error::DeviceError;
 
-/// How long a device may take for what it does at once, in nanoseconds. Long, because an emulated one
-/// may have to wait for its host.
+/// Timeout for operations that a device completes immediately, in nanoseconds. It is long because
+/// an emulated device may have to wait for its host.
 const PATIENCE: u64 = 2_000_000_000;
 
-/// Somebody drives a device; nobody when this is dropped.
+/// Exclusive ownership of a device; dropping it releases the device.
 #[derive(Debug)]
 struct Ownership(&'static AtomicBool);
 
 impl Ownership {
-    /// Takes the device called `name`, unless somebody has it.
+    /// Claims the device called `name`, unless it is already claimed.
     fn take(flag: &'static AtomicBool, name: &'static str) -> Result<Self, DeviceError> {
         if flag.swap(true, Ordering::Acquire) {
             return Err(DeviceError::Taken(name));

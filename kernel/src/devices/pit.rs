@@ -1,4 +1,4 @@
-//! Channel 0 of the 8254 interval timer, which interrupts when its output rises (ISA interrupt 0).
+//! Channel 0 of the 8254 PIT, which interrupts on the rising edge of its output (ISA interrupt 0).
 
 use core::sync::atomic::AtomicBool;
 
@@ -18,28 +18,28 @@ pub use tocsin_logic::devices::pit::{FREQUENCY, divisor, nanoseconds, ticks};
 const NAME: &str = "PIT";
 const CHANNEL: u8 = 0;
 
-/// The mode in which the output is high and nothing counts; see [`rest`].
+/// The mode in which the output is high and the counter is stopped; see [`rest`].
 const RESTING: Mode = Mode::Triggered;
 
-/// How long to wait for an interrupt that may arrive elsewhere, in nanoseconds.
+/// Timeout for the interrupt when probing its GSI, in nanoseconds.
 const TRIAL: u64 = 100_000_000;
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// The channel, silent.
+/// The channel, with its interrupt disabled.
 #[derive(Debug)]
 pub struct Pit {
     _ownership: Ownership,
 }
 
 impl Pit {
-    /// Takes the channel and silences it.
+    /// Claims the channel and stops it.
     ///
     /// Context: thread.
     ///
     /// # Errors
     ///
-    /// [`DeviceError::Taken`]; [`DeviceError::Absent`], if it does not take a mode.
+    /// [`DeviceError::Taken`]; [`DeviceError::Absent`], if the channel does not accept a mode.
     pub fn claim() -> Result<Self, DeviceError> {
         let ownership = Ownership::take(&TAKEN, NAME)?;
         rest();
@@ -52,7 +52,7 @@ impl Pit {
         })
     }
 
-    /// Sets `handler` for its interrupt, on CPU number `cpu`.
+    /// Sets `handler` for the channel's interrupt, on CPU number `cpu`.
     ///
     /// Context: thread.
     ///
@@ -84,14 +84,15 @@ impl Pit {
         })
     }
 
-    /// Where its interrupt arrives. Where the MADT says nothing of it, that is GSI 0; but there are
-    /// boards that wire it to GSI 2, as those do that say so, and QEMU's microvm is one. So it is tried.
+    /// The source of the interrupt. Without an interrupt source override in the MADT, it is GSI 0;
+    /// but some boards, such as QEMU's microvm, use GSI 2 without an override. The driver therefore
+    /// probes it.
     ///
     /// Context: any but NMI.
     ///
     /// # Errors
     ///
-    /// [`DeviceError::Line`]; [`DeviceError::Wrong`], if it arrives at neither.
+    /// [`DeviceError::Line`]; [`DeviceError::Wrong`], if the interrupt arrives at neither.
     pub fn source(&mut self, class: PriorityClass, cpu: u32) -> Result<Source, DeviceError> {
         let topology = machine().map(|machine| &machine.topology);
         let route = topology.and_then(|topology| topology.isa_irq(0));
@@ -121,10 +122,10 @@ impl Pit {
     }
 }
 
-/// Leaves the output high and the counter without effect: the next count raises nothing when its mode
-/// is set. In mode 1 the output is high until the gate rises, and this channel's always is high. The
-/// count is written because some emulated counters go on with the old one until then: an edge that
-/// such a counter owes comes now or never.
+/// Stops the channel with the output high, so that setting the next mode causes no rising edge. In
+/// mode 1 the output is high until the rising edge of the gate, and the gate of this channel is
+/// always high. The count is written because some emulated counters continue with the old one until
+/// then: a pending edge of such a counter occurs now or never.
 fn rest() {
     start(RESTING, 1);
 }
@@ -134,24 +135,24 @@ fn start(mode: Mode, count: u16) {
     pit::set_count(CHANNEL, count);
 }
 
-/// Whether the count of mode 0 is done.
+/// Whether the count of mode 0 has ended.
 fn is_done() -> bool {
     let status = pit::status(CHANNEL);
     status.output() && !status.is_count_pending()
 }
 
-/// The channel, with its interrupt answered.
+/// The channel, with a handler for its interrupt.
 #[derive(Debug)]
 pub struct Timer {
-    // First, so that coming to rest raises nothing any more.
+    // Dropped first, so that stopping the channel causes no interrupt.
     line: Line,
     _pit: Pit,
-    /// No count has been set, and the line is masked.
+    /// Whether no count is set and the line is masked.
     at_rest: bool,
 }
 
 impl Timer {
-    /// Its line.
+    /// The line of the channel.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -159,24 +160,25 @@ impl Timer {
         &self.line
     }
 
-    /// Interrupts once, after `count` + 1 ticks of 1 / [`FREQUENCY`] s; a count of 0 is 65536. What
-    /// was set before is forgotten.
+    /// Interrupts once, after `count` + 1 ticks of 1 / [`FREQUENCY`] s; a count of 0 is 65536.
+    /// Replaces the previous setting.
     ///
     /// Context: any but NMI.
     pub fn once(&mut self, count: u16) {
         self.start(Mode::OneShot, count);
     }
 
-    /// Interrupts every `count` ticks, 2 or more; 0 is 65536. While a count of [`once`](Self::once) has
-    /// not been done, setting the mode is itself an interrupt, because the output rises.
+    /// Interrupts every `count` ticks, 2 or more; 0 is 65536. If a count of [`once`](Self::once)
+    /// has not ended, setting the mode itself causes an interrupt, because the output rises.
     ///
     /// Context: any but NMI.
     pub fn every(&mut self, count: u16) {
         self.start(Mode::Rate, count);
     }
 
-    /// Emulators still count when the channel is at rest, and one whose host is late raises the output
-    /// for it once the mode has changed. The longest count (55 ms) ends that while the line is masked.
+    /// Emulators continue to count while the channel is stopped, and if the host is late, they may
+    /// raise the output for that count after the mode has changed. The longest count (55 ms), set
+    /// while the line is masked, prevents this.
     fn start(&mut self, mode: Mode, count: u16) {
         if self.at_rest {
             start(mode, 0);
@@ -186,7 +188,7 @@ impl Timer {
         start(mode, count);
     }
 
-    /// Whether the count of [`once`](Self::once) is done: the interrupt has been raised.
+    /// Whether the count of [`once`](Self::once) has ended: the interrupt has been raised.
     ///
     /// Context: any but NMI.
     #[must_use]

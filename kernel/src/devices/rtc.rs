@@ -1,5 +1,5 @@
-//! The real-time clock: an interrupt 2 to 8192 times a second, or when the time has been updated (ISA
-//! interrupt 8).
+//! The real-time clock: a periodic interrupt at 2 to 8192 Hz, or an interrupt after each update of
+//! the time (ISA interrupt 8).
 
 use alloc::format;
 use core::sync::atomic::AtomicBool;
@@ -23,44 +23,46 @@ const DATA: u16 = 0x71;
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// The index and the data port belong together, also when a handler comes in between.
+/// Serialises accesses to the index and data ports, also against handlers.
 static PORTS: IrqMutex<()> = IrqMutex::new(());
 
 /// Reads a register. Any context but NMI and #MC.
 fn read(register: u8) -> u8 {
     let _together = PORTS.lock();
-    // SAFETY: 1. Selecting a register changes nothing. Bit 7 of the port, which would hold NMIs back, is 0.
+    // SAFETY: Selecting a register has no effect. Bit 7 of the port, which would mask NMIs, is 0.
     unsafe { port::write(INDEX, register) };
-    // SAFETY: 1. The registers read here are A to D: only reading C does something, to its interrupt.
+    // SAFETY: The registers read here are A to D: only reading C has a side effect, on its
+    // interrupt.
     unsafe { port::read::<u8>(DATA) }
 }
 
 /// Writes register A or B. Any context but NMI and #MC.
 fn write(register: u8, value: u8) {
     let _together = PORTS.lock();
-    // SAFETY: 1. As for `read`.
+    // SAFETY: As for `read`.
     unsafe { port::write(INDEX, register) };
-    // SAFETY: 1. Registers A and B say when it interrupts; the time is left alone.
+    // SAFETY: Registers A and B control the interrupts; the time is not changed.
     unsafe { port::write(DATA, value) };
 }
 
-/// The clock, silent.
+/// The clock, with its interrupts disabled.
 #[derive(Debug)]
 pub struct Rtc {
     _ownership: Ownership,
 }
 
 impl Rtc {
-    /// Its interrupt.
+    /// The interrupt of the clock.
     pub const SOURCE: Source = Source::Isa(8);
 
-    /// Takes the clock's interrupts and silences them.
+    /// Claims the clock's interrupts and disables them.
     ///
     /// Context: thread.
     ///
     /// # Errors
     ///
-    /// [`DeviceError::Taken`]; [`DeviceError::Absent`], if the FADT says so or the registers do.
+    /// [`DeviceError::Taken`]; [`DeviceError::Absent`], if the FADT or the registers show that
+    /// there is no clock.
     pub fn claim() -> Result<Self, DeviceError> {
         let ownership = Ownership::take(&TAKEN, NAME)?;
         let fadt = machine().and_then(|machine| machine.fadt);
@@ -69,7 +71,7 @@ impl Rtc {
         {
             return Err(DeviceError::Absent(NAME, "the FADT says so"));
         }
-        // Bits 6:0 of D and 3:0 of C are 0 always; where nothing answers they read as 1.
+        // Bits 6:0 of D and 3:0 of C are always 0; without a device they read as 1.
         if read(REGISTER_D) & 0x7f != 0 || Cause(read(REGISTER_C)).is_impossible() {
             let why = "its registers do not answer at ports 0x70 and 0x71";
             return Err(DeviceError::Absent(NAME, why));
@@ -80,8 +82,8 @@ impl Rtc {
         })
     }
 
-    /// Has its interrupts answered by `handler` on CPU number `cpu`: acknowledged first, then told
-    /// why they came.
+    /// Handles the clock's interrupts on CPU number `cpu`: acknowledges each and passes its causes
+    /// to `handler`.
     ///
     /// Context: thread.
     ///
@@ -111,16 +113,16 @@ impl Rtc {
     }
 }
 
-/// The clock, with its interrupt answered.
+/// The clock, with a handler for its interrupt.
 #[derive(Debug)]
 pub struct Clock {
-    // First, so that nobody has to answer while the clock is silenced.
+    // Dropped first, so that no interrupt needs handling while the clock is being silenced.
     line: Line,
     _rtc: Rtc,
 }
 
 impl Clock {
-    /// Its line.
+    /// The line of the clock.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -128,13 +130,13 @@ impl Clock {
         &self.line
     }
 
-    /// Interrupts at this rate, or not any more.
+    /// Enables the periodic interrupt at this rate, or disables it.
     ///
     /// Context: any but NMI.
     ///
     /// # Errors
     ///
-    /// [`DeviceError::Wrong`], if the clock does not take the rate.
+    /// [`DeviceError::Wrong`], if the clock does not accept the rate.
     pub fn every(&mut self, rate: Option<Rate>) -> Result<(), DeviceError> {
         enable(PERIODIC, false);
         let Some(rate) = rate else { return Ok(()) };
@@ -151,15 +153,15 @@ impl Clock {
         Ok(())
     }
 
-    /// Interrupts each time when the time has been updated, once a second, or not any more.
+    /// Enables or disables the interrupt after each update of the time, once a second.
     ///
     /// Context: any but NMI.
     pub fn on_update(&mut self, wanted: bool) {
         enable(UPDATE_ENDED, wanted);
     }
 
-    /// Acknowledges outside of the handler, and says what there was. **Needed after the line was
-    /// masked**: the edge was lost, and without this there is no other.
+    /// Acknowledges the interrupt outside of the handler and returns the causes. **Required after
+    /// the line was masked**: the edge was lost, and no other follows without this.
     ///
     /// Context: any but NMI.
     pub fn acknowledge(&self) -> Cause {
@@ -173,15 +175,15 @@ impl Drop for Rtc {
     }
 }
 
-/// Enables an interrupt or disables it; the time goes on.
+/// Enables or disables an interrupt; the time keeps running.
 fn enable(interrupt: u8, wanted: bool) {
     let others = read(REGISTER_B) & !(interrupt | SET);
     write(REGISTER_B, others | if wanted { interrupt } else { 0 });
 }
 
-/// Disables all interrupts, and acknowledges what there is.
+/// Disables all interrupts and acknowledges pending ones.
 fn silence() {
     enable(INTERRUPTS, false);
-    // What it was for is of no interest.
+    // The causes are ignored.
     let _ = read(REGISTER_C);
 }

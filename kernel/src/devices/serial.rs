@@ -1,5 +1,5 @@
-//! A serial port that the console does not use: an interrupt when it can take a byte to send, and one
-//! when it has received some. COM1 is [`crate::console`]'s.
+//! Driver for COM2: an interrupt when the transmitter is empty, and one when data has been
+//! received. COM1 belongs to [`crate::console`].
 
 use alloc::format;
 use alloc::sync::Arc;
@@ -18,20 +18,20 @@ use crate::sync::IrqMutex;
 const NAME: &str = "COM2";
 const COM2: u16 = 0x2f8;
 
-/// Causes that one interrupt may have before the port counts as one that never ends: far more than
-/// bytes arrive at 115200 baud while they are taken.
+/// Limit of causes per interrupt before the port counts as permanently asserted: far more than the
+/// number of bytes that arrive at 115200 baud while they are read.
 const MOST_CAUSES: u32 = 256;
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// The port, silent.
+/// The port, with its interrupts disabled.
 #[derive(Debug)]
 pub struct Serial {
     uart: Uart16550<PioBackend>,
     ownership: Ownership,
 }
 
-/// What has come of the port's interrupts.
+/// Interrupt counts of the port.
 #[derive(Debug, Default)]
 struct Counts {
     emptied: AtomicU64,
@@ -40,20 +40,20 @@ struct Counts {
 }
 
 impl Serial {
-    /// Its interrupt.
+    /// The interrupt of COM2.
     pub const SOURCE: Source = Source::Isa(3);
 
-    /// Takes COM2 and sets it to 115200 baud, 8 data bits, no parity.
+    /// Claims COM2 and sets it to 115200 baud, 8 data bits, no parity.
     ///
     /// Context: thread.
     ///
     /// # Errors
     ///
-    /// [`DeviceError::Taken`]; [`DeviceError::Absent`], if no 16550 answers at port 0x2f8.
+    /// [`DeviceError::Taken`]; [`DeviceError::Absent`], if no 16550 responds at port 0x2f8.
     pub fn claim() -> Result<Self, DeviceError> {
         let ownership = Ownership::take(&TAKEN, NAME)?;
         let absent = DeviceError::Absent(NAME, "no 16550 answers at port 0x2f8");
-        // SAFETY: 1. COM2 is at this port on every PC that has it. 2. Only the owner uses it.
+        // SAFETY: COM2 is at this port on every PC that has it. Only the owner uses it.
         let mut uart = unsafe { Uart16550::new_port(COM2) }.map_err(|_| absent.clone())?;
         let config = Config {
             baud_rate: BaudRate::Baud115200,
@@ -64,9 +64,9 @@ impl Serial {
         Ok(Self { uart, ownership })
     }
 
-    /// Handles its interrupts on CPU number `cpu`; received bytes go to `handler`.
+    /// Handles the port's interrupts on CPU number `cpu`; received bytes are passed to `handler`.
     ///
-    /// Nothing to send is a reason to interrupt: with most ports one comes at once.
+    /// An empty transmitter is a cause, so most ports interrupt immediately.
     ///
     /// Context: thread.
     ///
@@ -101,13 +101,13 @@ impl Serial {
     }
 }
 
-/// Serves every cause that the port has: its line is edge-triggered, so one that is left would keep it
-/// from ever interrupting again.
+/// Handles every pending cause: the line is edge-triggered, so an unhandled cause would block all
+/// further interrupts.
 fn answer(uart: &IrqMutex<Uart16550<PioBackend>>, counts: &Counts, handler: &impl Fn(u8)) -> Claim {
     let mut claim = Claim::NotMine;
     let mut uart = uart.lock();
     for _ in 0..MOST_CAUSES {
-        // Reading it answers an emptied transmitter.
+        // This read acknowledges the empty-transmitter interrupt.
         let Some(cause) = uart.isr().interrupt_type() else {
             break;
         };
@@ -127,7 +127,7 @@ fn answer(uart: &IrqMutex<Uart16550<PioBackend>>, counts: &Counts, handler: &imp
     claim
 }
 
-/// The port at work.
+/// The port, with its interrupts enabled.
 #[derive(Debug)]
 pub struct Port {
     uart: Arc<IrqMutex<Uart16550<PioBackend>>>,
@@ -137,7 +137,7 @@ pub struct Port {
 }
 
 impl Port {
-    /// Its line.
+    /// The line of the port.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -145,7 +145,7 @@ impl Port {
         &self.line
     }
 
-    /// How often it had become empty, so that another byte could be sent.
+    /// Number of empty-transmitter interrupts.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -153,7 +153,7 @@ impl Port {
         self.counts.emptied.load(Ordering::Acquire)
     }
 
-    /// How often it had received something.
+    /// Number of received-data interrupts.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -161,7 +161,7 @@ impl Port {
         self.counts.received.load(Ordering::Acquire)
     }
 
-    /// How often it interrupted for another reason, though none was enabled.
+    /// Number of interrupts for other causes, although none was enabled.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -169,13 +169,13 @@ impl Port {
         self.counts.others.load(Ordering::Acquire)
     }
 
-    /// Sends a byte, which makes it interrupt when it can take the next.
+    /// Sends a byte; the port interrupts when it can accept the next one.
     ///
     /// Context: any but NMI.
     ///
     /// # Errors
     ///
-    /// [`DeviceError::Cannot`], if the one before has not been sent.
+    /// [`DeviceError::Cannot`], if the previous byte is still being sent.
     pub fn send(&mut self, byte: u8) -> Result<(), DeviceError> {
         let sent = self.uart.lock().try_send_byte(byte);
         sent.map_err(|error| DeviceError::Cannot(NAME, format!("byte {byte:#04x}: {error}")))

@@ -1,4 +1,4 @@
-//! One comparator.
+//! HPET comparators.
 
 use alloc::format;
 use alloc::sync::Arc;
@@ -17,13 +17,14 @@ use super::{Hpet, NAME, Periods};
 use crate::devices::DeviceError;
 use crate::line::{Claim, Line, Request, Source};
 
-/// How often a period is set whose first end passes meanwhile.
+/// Number of attempts to set up a period before giving up; an attempt fails if the first period
+/// ends during the setup.
 const ATTEMPTS: u32 = 10;
 
-/// How a comparator's interrupt travels.
+/// Delivery of a comparator's interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// To this input of an I/O APIC.
+    /// Through this input of an I/O APIC.
     Pin {
         /// Its GSI, one of [`Comparator::routes`].
         gsi: Gsi,
@@ -34,12 +35,12 @@ pub enum Way {
     Message,
 }
 
-/// A comparator, silent.
+/// A comparator that generates no interrupts.
 #[derive(Debug)]
 pub struct Comparator {
     core: Arc<Core>,
     is_wide: bool,
-    /// The GSIs that a line may be bound to, one bit each.
+    /// The GSIs that a line may use, one bit each.
     routes: u32,
 }
 
@@ -56,7 +57,7 @@ impl Comparator {
         }
     }
 
-    /// Its number, from 0.
+    /// The comparator's number, from 0.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -74,7 +75,7 @@ impl Comparator {
         (0..32).filter(move |gsi| routes >> gsi & 1 != 0).map(Gsi)
     }
 
-    /// Whether it can send messages.
+    /// Whether the comparator can send messages.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -82,7 +83,7 @@ impl Comparator {
         self.core.timer().can_send_messages()
     }
 
-    /// Whether it can interrupt periodically.
+    /// Whether the comparator supports periodic interrupts.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -90,14 +91,14 @@ impl Comparator {
         self.core.timer().can_repeat()
     }
 
-    /// Has its interrupts answered by `handler` on CPU number `cpu`; the status bit is cleared before.
-    ///
+    /// Handles the comparator's interrupts with `handler` on CPU number `cpu`; the status bit is
+    /// cleared first.
     ///
     /// Context: thread.
     ///
     /// # Errors
     ///
-    /// [`DeviceError::Cannot`], if it has no such way; [`DeviceError::Line`].
+    /// [`DeviceError::Cannot`], if the comparator lacks this delivery; [`DeviceError::Line`].
     pub fn answer<F>(
         self,
         way: Way,
@@ -120,8 +121,8 @@ impl Comparator {
                     return Claim::NotMine;
                 }
                 registers.write(STATUS, core.status_bit());
-                // An EOI by MSR may pass the write (SDM vol. 3A, 12.12.3), and the level be sent again. The
-                // answer to a read comes after it.
+                // An EOI by MSR may pass the write (SDM vol. 3A, 12.12.3), and the level-triggered
+                // interrupt would be sent again. A read completes only after the write.
                 let _: u32 = registers.read(STATUS);
                 counter.fetch_add(1, Ordering::Release);
             }
@@ -148,7 +149,7 @@ impl Comparator {
         })
     }
 
-    /// What a way means to the line, and to the comparator.
+    /// Converts a delivery to the source of the line and the configuration of the comparator.
     fn find(&self, way: Way) -> Result<(Source, Delivery), DeviceError> {
         let cannot = |what| {
             let what = format!("comparator {} cannot {what}", self.number());
@@ -173,7 +174,8 @@ impl Comparator {
                 "interrupt at GSI {gsi}{why}; `routes` lists the others"
             ));
         }
-        // Inputs above those of ISA are PCI's, which are active low; an edge has no polarity to share.
+        // Inputs above those of ISA belong to PCI and are active low; edge-triggered inputs are not
+        // shared, so their polarity is free.
         let is_pci = gsi.get() >= 16 && trigger == Trigger::Level;
         let polarity = if is_pci {
             Polarity::Low
@@ -193,7 +195,7 @@ impl Comparator {
     }
 }
 
-/// A comparator whose interrupts are answered.
+/// A comparator whose interrupts have a handler.
 #[derive(Debug)]
 pub struct Event {
     line: Line,
@@ -203,7 +205,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// Its line.
+    /// The line of the comparator.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -211,7 +213,8 @@ impl Event {
         &self.line
     }
 
-    /// How often the handler has found the status bit set, and has cleared it; of levels only.
+    /// Number of times that the handler has found the status bit set and cleared it; only for
+    /// level-triggered interrupts.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -219,7 +222,7 @@ impl Event {
         self.acknowledged.load(Ordering::Acquire)
     }
 
-    /// Whether a level is asserted: the status bit is set.
+    /// Whether a level-triggered interrupt is asserted: the status bit is set.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -228,7 +231,7 @@ impl Event {
         core.hpet.registers.read::<u32>(STATUS) & core.status_bit() != 0
     }
 
-    /// The counts for a time in nanoseconds, rounded up.
+    /// The number of counts for a time in nanoseconds, rounded up.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -236,7 +239,7 @@ impl Event {
         self.comparator.core.hpet.clock.counts(nanoseconds)
     }
 
-    /// What the main counter shows.
+    /// The value of the main counter.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -244,20 +247,21 @@ impl Event {
         self.comparator.core.hpet.counter()
     }
 
-    /// Interrupts once, in `counts` counts of the main counter. Returns whether that moment was still
-    /// to come when all was set; if not, the interrupt may have been missed.
+    /// Interrupts once, after `counts` counts of the main counter. Returns whether that time was
+    /// still in the future when the setup was complete; if not, the interrupt may have been missed.
     ///
     /// Context: any but NMI.
     ///
     /// # Errors
     ///
-    /// [`DeviceError::Wrong`], if the comparator does not take its configuration.
+    /// [`DeviceError::Wrong`], if the comparator does not accept its configuration.
     pub fn once(&mut self, counts: u64) -> Result<bool, DeviceError> {
         let begin = self.counter();
         self.at(begin, begin.wrapping_add(counts))
     }
 
-    /// As [`once`](Self::once), when the main counter shows `value`; `begin` is what it has just shown.
+    /// Like [`once`](Self::once), but at the main counter value `value`; `begin` is the value just
+    /// read.
     ///
     /// Context: any but NMI.
     ///
@@ -266,7 +270,8 @@ impl Event {
     /// Those of `once`.
     pub fn at(&mut self, begin: u64, value: u64) -> Result<bool, DeviceError> {
         self.stop();
-        // An old value would be met, or, by some, be taken as passed.
+        // The counter would match an old value, and some implementations treat it as already
+        // passed.
         self.write_comparator(value);
         self.arm(false)?;
         Ok(self.elapsed(begin, self.counter()) < self.elapsed(begin, value))
@@ -287,15 +292,16 @@ impl Event {
         }
         for _ in 0..ATTEMPTS {
             core.silence();
-            // First the mode with its permission to set the accumulator, then the accumulator, then the
-            // period (2.3.9.2.2), and the interrupt last.
+            // The order is: the mode, with the permission to set the accumulator; the accumulator;
+            // the period (2.3.9.2.2); and the interrupt enable last.
             let timer = core.timer();
             core.configure(Timer(timer.armed(self.arm_as(true))).muted());
             let begin = core.hpet.counter();
             let first = begin.wrapping_add(counts);
             self.write_comparator(first);
             self.write_comparator(counts);
-            // If it has been met already, then with another period, and is far ahead now.
+            // If the first value has already been matched, the accumulator may have advanced by the
+            // wrong period, far ahead of the counter.
             if self.elapsed(begin, self.counter()) < self.elapsed(begin, first) {
                 self.arm(true)?;
                 return Ok(Periods { first, counts });
@@ -305,7 +311,7 @@ impl Event {
         Err(DeviceError::Cannot(NAME, what))
     }
 
-    /// How many periods have ended: how often it has interrupted, or should have.
+    /// Number of periods that have ended: the expected number of interrupts.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -314,7 +320,7 @@ impl Event {
         self.elapsed(of.first, next) / of.counts
     }
 
-    /// Interrupts no more.
+    /// Stops the interrupts.
     ///
     /// Context: any but NMI.
     pub fn stop(&mut self) {
@@ -328,7 +334,7 @@ impl Event {
         }
     }
 
-    /// Sets the comparator to work, with the values that it has.
+    /// Enables the comparator with its current values.
     fn arm(&self, repeat: bool) -> Result<(), DeviceError> {
         let core = &self.comparator.core;
         let value = Timer(core.timer().armed(self.arm_as(repeat))).with_values_set();
@@ -354,7 +360,7 @@ impl Event {
         }
     }
 
-    /// The counts from one value of the main counter to a later one.
+    /// The number of counts from one value of the main counter to a later one.
     ///
     /// Context: any but NMI.
     #[must_use]

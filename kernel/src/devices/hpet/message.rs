@@ -1,4 +1,4 @@
-//! A comparator's messages ("FSB delivery"), as a line takes them.
+//! Message delivery ("FSB delivery") of an HPET comparator to a line.
 
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -15,8 +15,8 @@ pub(super) struct ComparatorMessage(pub(super) Arc<Core>);
 
 impl Messages for ComparatorMessage {
     fn can_mask(&self) -> bool {
-        // A match while the comparator's interrupt is disabled is not remembered, though QEMU makes up
-        // for it, and for one that was delivered before.
+        // A match while the comparator's interrupt is disabled is lost, though QEMU delivers it
+        // later, even if it was already delivered.
         false
     }
 
@@ -24,7 +24,8 @@ impl Messages for ComparatorMessage {
         if target.count() != 1 {
             return Err("an HPET's comparator has one message".to_string());
         }
-        // Address and data at once: it sends either the old message or the new one.
+        // One write changes address and data, so the device sends either the old message or the new
+        // one.
         self.0.write(timer_route, route(target.first()));
         Ok(())
     }
@@ -38,7 +39,7 @@ impl Messages for ComparatorMessage {
     }
 
     fn flush(&self) {
-        // A read from the device arrives after what it wrote before.
+        // A read completion from the device is ordered after its earlier writes.
         let _: u64 = self.0.read(timer_route);
     }
 }

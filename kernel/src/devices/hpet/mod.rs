@@ -1,8 +1,8 @@
-//! The HPET: comparators that interrupt once or again and again, through a pin of an I/O APIC or as a
+//! The HPET: comparators with one-shot or periodic interrupts, through a pin of an I/O APIC or as a
 //! message.
 //!
-//! Its counter runs already: the kernel's clocks have been measured with it. What firmware did with it
-//! was undone then.
+//! The counter is already running: the kernel used it to calibrate its clocks, and reset firmware's
+//! configuration then.
 
 mod comparator;
 mod message;
@@ -26,7 +26,7 @@ const NAME: &str = "HPET";
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// The HPET, its comparators silent.
+/// The HPET, with all comparators disabled.
 #[derive(Debug)]
 pub struct Hpet {
     registers: Mmio,
@@ -36,8 +36,8 @@ pub struct Hpet {
 }
 
 impl Hpet {
-    /// Takes the HPET that the ACPI table names, and silences all its comparators. They are free for
-    /// another driver when all of these are dropped.
+    /// Claims the HPET that the ACPI table describes, and disables the interrupts of all
+    /// comparators. Another driver can claim them when all of them are dropped.
     ///
     /// Context: thread.
     ///
@@ -49,7 +49,7 @@ impl Hpet {
         let found = machine().and_then(|machine| Some((machine, machine.hpet?)));
         let (machine, table) = found.ok_or(absent("there is no sound HPET table"))?;
         let ownership = Ownership::take(&TAKEN, NAME)?;
-        // SAFETY: 1. The machine's own table says that an HPET is there.
+        // SAFETY: The machine's ACPI table reports an HPET at this address.
         let registers = unsafe { reference::map_hpet(table.address) };
         let registers = registers.map_err(|error| DeviceError::Memory(NAME, error))?;
         let raw = registers.read(CAPABILITIES);
@@ -66,9 +66,9 @@ impl Hpet {
             .collect())
     }
 
-    /// The main counter.
+    /// The value of the main counter.
     fn counter(&self) -> u64 {
-        // Of one with 32 bits the upper half may be anything.
+        // The upper half of a 32-bit counter is undefined.
         if self.capabilities.is_wide() {
             self.registers.read(COUNTER)
         } else {
@@ -77,7 +77,7 @@ impl Hpet {
     }
 }
 
-/// What [`Event::every`] has begun.
+/// The first periodic interrupts, as set up by [`Event::every`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Periods {
     first: u64,

@@ -7,7 +7,7 @@ use tocsin_logic::devices::hpet::{STATUS, Timer, timer_configuration};
 use super::Hpet;
 use crate::sync::IrqMutex;
 
-/// The registers of one comparator, which the driver, the handler and the line share.
+/// The registers of one comparator, shared by the driver, the handler and the line.
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) hpet: Arc<Hpet>,
@@ -60,7 +60,7 @@ impl Core {
         1 << self.number
     }
 
-    /// Sets the configuration; while the comparator is masked, it takes effect when it is unmasked.
+    /// Sets the configuration; while the comparator is masked, it takes effect at the unmask.
     pub(super) fn configure(&self, value: u64) {
         let mut setting = self.configuration.lock();
         setting.value = value;
@@ -71,7 +71,7 @@ impl Core {
 
     pub(super) fn silence(&self) {
         self.configure(self.timer().disarmed());
-        // Status bits are cleared by writing them.
+        // Status bits are cleared by writing 1.
         self.hpet.registers.write(STATUS, self.status_bit());
     }
 
