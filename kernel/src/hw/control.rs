@@ -1,4 +1,4 @@
-//! The control registers and MSRs that every CPU sets alike: protection first.
+//! The control registers and MSRs that every CPU sets identically, including the protections.
 
 use core::sync::atomic::{Ordering, compiler_fence};
 
@@ -11,14 +11,14 @@ use x86_64::registers::model_specific::Msr;
 use super::processor::cpuid;
 
 bitflags! {
-    /// What of the optional protections and features this processor has.
+    /// The optional protections and features of this CPU.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Features: u32 {
         /// No-execute pages (EFER.NXE).
         const NX = 1 << 0;
         /// The kernel may not execute user pages (CR4.SMEP).
         const SMEP = 1 << 1;
-        /// The kernel may not touch user pages unless it says so (CR4.SMAP).
+        /// The kernel may not access user pages except explicitly (CR4.SMAP).
         const SMAP = 1 << 2;
         /// User code may not read descriptor-table addresses (CR4.UMIP).
         const UMIP = 1 << 3;
@@ -26,7 +26,7 @@ bitflags! {
         const GIGABYTE_PAGES = 1 << 4;
         /// Machine-check exceptions (CR4.MCE).
         const MCE = 1 << 5;
-        /// Machine-check banks, MCG_CAP and what follows it.
+        /// Machine-check banks: MCG_CAP and the registers after it.
         const MCA = 1 << 6;
         /// The page attribute table.
         const PAT = 1 << 7;
@@ -34,7 +34,7 @@ bitflags! {
         const PGE = 1 << 8;
         /// SSE, whose exceptions need CR4.OSXMMEXCPT.
         const SSE = 1 << 9;
-        /// What is added to the time-stamp counter (IA32_TSC_ADJUST).
+        /// The offset of the time-stamp counter (IA32_TSC_ADJUST).
         const TSC_ADJUST = 1 << 10;
     }
 }
@@ -48,7 +48,7 @@ impl Features {
         (Self::UMIP, "UMIP"),
     ];
 
-    /// What this processor has; asked once.
+    /// The features of this CPU, read once.
     ///
     /// Context: any.
     #[must_use]
@@ -57,7 +57,7 @@ impl Features {
         *FEATURES.call_once(Self::detect)
     }
 
-    /// Asks CPUID (SDM vol. 2A, CPUID; leaves 1, 7 and `8000_0001H`).
+    /// Reads the features from CPUID (SDM vol. 2A, CPUID; leaves 1, 7 and `8000_0001H`).
     fn detect() -> Self {
         let basic = cpuid(1, 0).edx;
         let structured = cpuid(7, 0);
@@ -86,15 +86,16 @@ impl Features {
 const IA32_PAT: u32 = 0x277;
 const PAT_DEFAULT: u64 = 0x0007_0406_0007_0406;
 
-/// Sets this CPU's control registers, whatever the loader or firmware left in them.
+/// Sets this CPU's control registers, whatever values the loader or firmware left.
 ///
 /// # Safety
 ///
-/// Ring 0, interrupts off. The page tables in force must be valid with CR0.WP and NX on.
+/// Must run in ring 0 with interrupts disabled. The active page tables must be valid with CR0.WP
+/// and NX set.
 pub(crate) unsafe fn set_up() {
     let features = Features::get();
-    // Write protection also for ring 0: the read-only IDT rests on it. Native FPU errors.
-    // The kernel itself uses no floating point, but a test does: emulation and TS off.
+    // Write protection also applies to ring 0: the read-only IDT depends on it. FPU errors are
+    // native. The kernel itself uses no floating point, but a test does, so EM and TS are clear.
     let cr0 = Cr0Flags::PROTECTED_MODE_ENABLE
         | Cr0Flags::MONITOR_COPROCESSOR
         | Cr0Flags::EXTENSION_TYPE
@@ -102,7 +103,7 @@ pub(crate) unsafe fn set_up() {
         | Cr0Flags::WRITE_PROTECT
         | Cr0Flags::ALIGNMENT_MASK
         | Cr0Flags::PAGING;
-    // SAFETY: 1. Paging and long mode stay as they are. 2. The caller vouches for the tables.
+    // SAFETY: Paging and long mode do not change. The caller guarantees that the tables are valid.
     unsafe { Cr0::write(cr0) };
 
     let mut cr4 = Cr4Flags::PHYSICAL_ADDRESS_EXTENSION | Cr4Flags::DEBUGGING_EXTENSIONS;
@@ -123,27 +124,28 @@ pub(crate) unsafe fn set_up() {
             cr4 |= flags;
         }
     }
-    // A loader may have turned on five-level paging, which cannot change in long mode; and machine
-    // checks, which without it shut the processor down.
+    // A loader may have enabled five-level paging, which cannot change in long mode, and machine
+    // checks; if CR4.MCE were clear, a machine check would shut the CPU down.
     cr4 |= Cr4::read() & (Cr4Flags::L5_PAGING | Cr4Flags::MACHINE_CHECK_EXCEPTION);
-    // SAFETY: 1. Every bit set is one that CPUID reports. 2. PAE stays on.
+    // SAFETY: Every bit set is reported by CPUID. PAE stays set.
     unsafe { Cr4::write(cr4) };
 
     if features.contains(Features::NX) {
-        // SAFETY: 1. CPUID reports NX. 2. Long mode stays as it is.
+        // SAFETY: CPUID reports NX. Long mode does not change.
         unsafe { Efer::update(|efer| efer.insert(EferFlags::NO_EXECUTE_ENABLE)) };
     }
     if features.contains(Features::PAT) {
-        // SAFETY: 1. CPUID reports the register. 2. It gets its power-up default, in which PCD and
-        // PWT together mean uncached, as every page table here assumes (SDM vol. 3A, 13.12.4).
+        // SAFETY: CPUID reports the register. It gets its power-up default, in which PCD and PWT
+        // together mean uncached, as every page table here assumes (SDM vol. 3A, 13.12.4).
         unsafe { write_msr(IA32_PAT, PAT_DEFAULT) };
     }
 }
 
-/// Lets machine checks come to this CPU, where it has them. Before, one shuts it down.
+/// Enables machine-check exceptions on this CPU, if it supports them. Before, a machine check shuts
+/// it down.
 pub(crate) fn enable_machine_checks() {
     if Features::get().contains(Features::MCE) {
-        // SAFETY: 1. CPUID reports the bit. 2. #MC has a gate in every IDT of the kernel's.
+        // SAFETY: CPUID reports the bit. #MC has a gate in every IDT of the kernel.
         unsafe { Cr4::update(|cr4| cr4.insert(Cr4Flags::MACHINE_CHECK_EXCEPTION)) };
     }
 }
@@ -154,10 +156,10 @@ pub(crate) fn enable_machine_checks() {
 ///
 /// # Safety
 ///
-/// The register must exist on this processor, else #GP.
+/// The register must exist on this CPU, otherwise the read raises #GP.
 #[must_use]
 pub unsafe fn read_msr(register: u32) -> u64 {
-    // SAFETY: 1. Passed on to the caller.
+    // SAFETY: Passed on to the caller.
     unsafe { Msr::new(register).read() }
 }
 
@@ -167,20 +169,20 @@ pub unsafe fn read_msr(register: u32) -> u64 {
 ///
 /// # Safety
 ///
-/// The register must exist on this processor and take the value, else #GP; and what it does must be
-/// meant.
+/// The register must exist on this CPU and accept the value, otherwise the write raises #GP; and
+/// its effects must be intended.
 pub unsafe fn write_msr(register: u32, value: u64) {
-    // SAFETY: 1. Passed on to the caller.
+    // SAFETY: Passed on to the caller.
     unsafe { Msr::new(register).write(value) };
 }
 
-/// Clears the debug status, DR6, to its value after a reset (SDM vol. 3A, 11.1.1).
+/// Resets the debug status register, DR6, to its value after a reset (SDM vol. 3A, 11.1.1).
 pub(crate) fn clear_debug_status() {
-    // SAFETY: 1. DR6 only reports; nothing depends on what it held.
+    // SAFETY: DR6 only reports status; nothing depends on its old value.
     unsafe { core::arch::asm!("mov dr6, {}", in(reg) 0xffff_0ff0u64, options(nomem, nostack)) };
 }
 
-/// The class that CR8 holds back on this CPU, with all lower ones.
+/// The priority class in CR8: this CPU masks it and all lower ones.
 ///
 /// Context: any.
 #[must_use]
@@ -189,14 +191,14 @@ pub fn priority_class() -> PriorityClass {
     PriorityClass::new(Cr8::read_raw() as u8).unwrap_or(PriorityClass::HIGHEST)
 }
 
-/// Holds back interrupts of this priority class and all lower ones on this CPU (CR8; SDM
-/// vol. 3A, 12.8.6). 0 holds back none.
+/// Masks interrupts of this priority class and all lower ones on this CPU (CR8; SDM vol. 3A,
+/// 12.8.6). 0 masks none.
 ///
-/// What the program does before and after it with memory stays before and after: that is what the
-/// interrupts are held back for.
+/// This is a compiler barrier: memory accesses do not move across it, because the masked section
+/// must contain them.
 #[inline]
 pub(crate) fn set_priority_class(class: PriorityClass) {
-    // The crate promises the compiler that the write touches no memory.
+    // The `x86_64` crate declares that the write does not access memory.
     compiler_fence(Ordering::SeqCst);
     Cr8::write_raw(u64::from(class.get()));
     compiler_fence(Ordering::SeqCst);

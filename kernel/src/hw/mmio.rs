@@ -1,4 +1,4 @@
-//! Registers in memory: volatile accesses of one width, with bounds.
+//! Memory-mapped registers: volatile accesses of one width, with bounds checks.
 //!
 //! A volatile access is ordered only with other volatile accesses. A device may read memory when a
 //! register is written, or have written it when a register is read, so each access here is also a
@@ -14,7 +14,7 @@ use core::sync::atomic::{Ordering, compiler_fence};
 /// A device's registers must be mapped there, and the side effects of the read must be intended.
 #[inline]
 pub(crate) unsafe fn read<T: Word>(address: u64) -> T {
-    // SAFETY: passed on to the caller. Every bit pattern is a `Word`.
+    // SAFETY: Passed on to the caller. Every bit pattern is a `Word`.
     let value = unsafe { (address as *const T).read_volatile() };
     compiler_fence(Ordering::SeqCst);
     value
@@ -29,15 +29,15 @@ pub(crate) unsafe fn read<T: Word>(address: u64) -> T {
 #[inline]
 pub(crate) unsafe fn write<T: Word>(address: u64, value: T) {
     compiler_fence(Ordering::SeqCst);
-    // SAFETY: passed on to the caller.
+    // SAFETY: Passed on to the caller.
     unsafe { (address as *mut T).write_volatile(value) };
     compiler_fence(Ordering::SeqCst);
 }
 
-/// Device registers that are mapped.
+/// Mapped device registers.
 ///
 /// Accesses are volatile, uncached, of exactly the requested width, and in order with each other
-/// and with other stores (SDM vol. 3A, 13.3). They may be made in handlers.
+/// and with other stores (SDM vol. 3A, 13.3). Handlers may use them.
 #[derive(Clone, Copy, Debug)]
 pub struct Mmio {
     /// Virtual address.
@@ -68,15 +68,15 @@ impl Mmio {
     ///
     /// # Safety
     ///
-    /// `size` bytes at the virtual address `start`, a multiple of 8, must be mapped as a device's
-    /// registers, for good. Whoever has the value, or a copy of it, may write to them: what that does
-    /// to memory is for the one who makes it to vouch for.
+    /// `size` bytes at the virtual address `start`, a multiple of 8, must be permanently mapped as
+    /// a device's registers. Code that has the value, or a copy of it, may write to them: the
+    /// caller must guarantee that the effects on memory are sound.
     #[must_use]
     pub unsafe fn new(start: u64, size: u64) -> Self {
         Self { start, size }
     }
 
-    /// How many bytes there are.
+    /// Size of the range, in bytes.
     ///
     /// Context: any.
     #[must_use]
@@ -94,7 +94,7 @@ impl Mmio {
     #[inline]
     #[must_use]
     pub fn read<T: Word>(&self, offset: u64) -> T {
-        // SAFETY: the register is within the range, which belongs to a device by the contract of
+        // SAFETY: The register is within the range, which belongs to a device by the contract of
         // `new`.
         unsafe { read(self.address::<T>(offset)) }
     }
@@ -105,21 +105,21 @@ impl Mmio {
     ///
     /// # Panics
     ///
-    /// As [`Mmio::read`].
+    /// As for [`Mmio::read`].
     #[inline]
     pub fn write<T: Word>(&self, offset: u64, value: T) {
-        // SAFETY: the register is within the range. The caller of `new` guarantees that it belongs
+        // SAFETY: The register is within the range. The caller of `new` guarantees that it belongs
         // to a device and that the effects of writes are intended.
         unsafe { write(self.address::<T>(offset), value) };
     }
 
-    /// The virtual address of the register at `offset`, for code in assembly.
+    /// The virtual address of the register at `offset`, for assembly code.
     ///
     /// Context: any.
     ///
     /// # Panics
     ///
-    /// As [`Mmio::read`].
+    /// As for [`Mmio::read`].
     #[must_use]
     pub fn address<T: Word>(&self, offset: u64) -> u64 {
         let width = size_of::<T>() as u64;

@@ -1,8 +1,8 @@
-//! The processor and the fixed ports, as thin wrappers.
+//! Thin wrappers of CPU instructions and fixed ports.
 //!
-//! All inline assembly lives here, but for the entry code of [`crate::boot`]
-//! and [`crate::cpu`]. Nothing here decides anything: decisions are in
-//! `tocsin-logic`, where the host can test them.
+//! All inline assembly is here, except for the entry code of [`crate::boot`] and [`crate::cpu`].
+//! This module contains no policy: decisions are in `tocsin-logic`, where they are tested on the
+//! host.
 
 pub mod control;
 pub mod machine;

@@ -1,7 +1,7 @@
 //! Accesses to I/O ports.
 //!
 //! The accesses of the `x86_64` crate are declared as not touching memory. A device may read or
-//! write memory on an access, so each access here is also a compiler barrier. The processor itself
+//! memory on an access, so each access here is also a compiler barrier. The CPU itself
 //! keeps the order (SDM vol. 1, 18.6).
 
 use core::sync::atomic::{Ordering, compiler_fence};
@@ -16,7 +16,7 @@ use x86_64::instructions::port::{Port, PortRead, PortWrite};
 #[inline]
 pub(crate) unsafe fn read<T: PortRead>(port: u16) -> T {
     compiler_fence(Ordering::SeqCst);
-    // SAFETY: passed on to the caller.
+    // SAFETY: Passed on to the caller.
     let value = unsafe { Port::new(port).read() };
     compiler_fence(Ordering::SeqCst);
     value
@@ -30,7 +30,7 @@ pub(crate) unsafe fn read<T: PortRead>(port: u16) -> T {
 #[inline]
 pub(crate) unsafe fn write<T: PortWrite>(port: u16, value: T) {
     compiler_fence(Ordering::SeqCst);
-    // SAFETY: passed on to the caller.
+    // SAFETY: Passed on to the caller.
     unsafe { Port::new(port).write(value) };
     compiler_fence(Ordering::SeqCst);
 }

@@ -1,4 +1,4 @@
-//! Instructions that have no better home: `hlt`, `rdtsc`, `cpuid`.
+//! CPU instructions: `hlt`, `rdtsc`, `cpuid`.
 
 use core::arch::x86_64::{__cpuid_count, _rdtsc};
 
@@ -14,11 +14,11 @@ use tocsin_logic::registers::Cpuid;
 /// Context: thread (one that masks nothing).
 #[inline]
 pub fn enable_and_halt() {
-    // SAFETY: handlers run as they do wherever interrupts are enabled.
+    // SAFETY: Handlers may run wherever interrupts are enabled.
     unsafe { core::arch::asm!("sti", "hlt", options(nostack)) };
 }
 
-/// Stops this processor for good: interrupts off, and `hlt` again after every NMI.
+/// Stops this CPU permanently: interrupts disabled, and `hlt` again after every NMI.
 ///
 /// Context: any.
 pub fn halt_forever() -> ! {
@@ -36,17 +36,17 @@ pub fn halt_forever() -> ! {
 #[inline]
 #[must_use]
 pub fn timestamp() -> u64 {
-    // SAFETY: 1. RDTSC exists on every 64-bit processor; CR4.TSD only matters outside ring 0.
+    // SAFETY: RDTSC exists on every 64-bit CPU; CR4.TSD only applies outside ring 0.
     unsafe { _rdtsc() }
 }
 
-/// CPUID of `leaf` and `subleaf`, or all zeros where the processor has no such leaf
-/// (it would answer with the data of its highest basic leaf instead; SDM vol. 2A, CPUID).
+/// CPUID of `leaf` and `subleaf`, or all zeros if the CPU lacks the leaf (CPUID would return the
+/// data of its highest basic leaf instead; SDM vol. 2A, CPUID).
 ///
 /// Context: any.
 #[must_use]
 pub fn cpuid(leaf: u32, subleaf: u32) -> CpuidResult {
-    // The hypervisor range has a maximum of its own, at its own base.
+    // The hypervisor range has its own maximum, at its own base.
     let highest = __cpuid_count(leaf & 0xffff_ff00, 0).eax;
     if leaf > highest {
         return CpuidResult {
@@ -59,7 +59,7 @@ pub fn cpuid(leaf: u32, subleaf: u32) -> CpuidResult {
     __cpuid_count(leaf, subleaf)
 }
 
-/// As [`cpuid`], in the form that `tocsin_logic` takes.
+/// Like [`cpuid`], in the form that `tocsin_logic` uses.
 ///
 /// Context: any.
 #[must_use]
@@ -83,7 +83,7 @@ pub fn has_local_apic() -> bool {
     cpuid(1, 0).edx & 1 << 9 != 0
 }
 
-/// Whether a hypervisor says it is there (CPUID.01H:ECX bit 31).
+/// Whether a hypervisor reports its presence (CPUID.01H:ECX bit 31).
 ///
 /// Context: any.
 #[must_use]
@@ -102,7 +102,7 @@ pub fn has_hypervisor() -> bool {
 #[must_use]
 pub fn position() -> (u64, u64, u64) {
     let (rip, rbp, rsp);
-    // SAFETY: 1. Only reads three registers.
+    // SAFETY: Only reads three registers.
     unsafe {
         core::arch::asm!("lea {}, [rip]", "mov {}, rbp", "mov {}, rsp",
             out(reg) rip, out(reg) rbp, out(reg) rsp,
@@ -111,7 +111,7 @@ pub fn position() -> (u64, u64, u64) {
     (rip, rbp, rsp)
 }
 
-/// This CPU's initial APIC ID: 32 bits of it where leaf 0BH is there, else 8 (SDM vol. 3A, 10.4.6).
+/// This CPU's initial APIC ID: 32 bits if leaf 0BH exists, otherwise 8 (SDM vol. 3A, 10.4.6).
 ///
 /// Context: any.
 #[must_use]
