@@ -1,7 +1,7 @@
-//! Physical memory in blocks of pages, from the `buddy_system_allocator` crate.
+//! The frame allocator: blocks of physical pages, from the `buddy_system_allocator` crate.
 //!
-//! The free lists live in the free memory itself, reached through the direct map. Memory
-//! below 1 MiB is a pool of its own: only there can a CPU start in real mode.
+//! The free lists are in the free memory itself, accessed through the direct map. Memory below 1
+//! MiB is a separate pool, because a CPU can start in real mode only there.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -34,13 +34,13 @@ static POOLS: IrqMutex<Pools> = IrqMutex::new(Pools {
 /// Frames of one pool, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// All that the pool was given.
+    /// Size of all memory in the pool.
     pub total: u64,
-    /// What is in use.
+    /// Size of the memory in use.
     pub used: u64,
 }
 
-/// Gives the free memory from `start` to `end` (physical, page-aligned) to the allocator.
+/// Adds the free memory from `start` to `end` (physical, page-aligned) to the allocator.
 ///
 /// # Safety
 ///
@@ -48,7 +48,7 @@ pub struct Usage {
 pub(super) unsafe fn add(start: u64, end: u64) {
     let mut pools = POOLS.lock();
     let boundary = REAL_MODE_END.clamp(start.min(end), end);
-    // The frame at 0 is left out: address 0 means "none" to real-mode code and firmware.
+    // The frame at 0 is excluded: real-mode code and firmware treat address 0 as "none".
     for (pool_is_low, start, end) in [(true, start.max(FRAME), boundary), (false, boundary, end)] {
         if start < end {
             let pool = if pool_is_low {
@@ -57,14 +57,14 @@ pub(super) unsafe fn add(start: u64, end: u64) {
                 &mut pools.high
             };
             let [start, end] = [start, end].map(|address| (DIRECT_MAP + address) as usize);
-            // SAFETY: 1. Passed on to the caller.
+            // SAFETY: Passed on to the caller.
             unsafe { pool.add_to_heap(start, end) };
         }
     }
 }
 
-/// Takes a block of at least `bytes` bytes (rounded up to a power of two of pages), aligned
-/// to its size, with unknown content. Returns its physical address.
+/// Allocates a block of at least `bytes` bytes (rounded up to a power of two of pages), aligned to
+/// its size, with undefined contents. Returns its physical address.
 ///
 /// Context: any but NMI.
 ///
@@ -82,7 +82,7 @@ pub fn allocate(bytes: u64) -> Result<u64, MemoryError> {
     Ok(block.as_ptr() as u64 - DIRECT_MAP)
 }
 
-/// As [`allocate`], but below 1 MiB, where real mode reaches.
+/// Like [`allocate`], but below 1 MiB, for real mode.
 ///
 /// Context: any but NMI.
 ///
@@ -96,7 +96,7 @@ pub fn allocate_low(bytes: u64) -> Result<u64, MemoryError> {
     Ok(block.as_ptr() as u64 - DIRECT_MAP)
 }
 
-/// Takes one page filled with zeros. Returns its physical address.
+/// Allocates one zeroed page. Returns its physical address.
 ///
 /// Context: any but NMI.
 ///
@@ -105,12 +105,12 @@ pub fn allocate_low(bytes: u64) -> Result<u64, MemoryError> {
 /// [`MemoryError::OutOfFrames`], if no page is free.
 pub fn allocate_zeroed_page() -> Result<u64, MemoryError> {
     let frame = allocate(FRAME)?;
-    // SAFETY: 1. The frame is free memory in the direct map, and ours alone.
+    // SAFETY: The frame is free memory in the direct map, and exclusively owned.
     unsafe { pointer::<u8>(frame).write_bytes(0, FRAME as usize) };
     Ok(frame)
 }
 
-/// Gives back a block.
+/// Frees a block.
 ///
 /// Context: any but NMI.
 ///
@@ -120,21 +120,21 @@ pub fn allocate_zeroed_page() -> Result<u64, MemoryError> {
 pub unsafe fn free(physical: u64, bytes: u64) {
     let block = NonNull::new(pointer(physical));
     if let (Some(block), Some(layout)) = (block, block_layout(bytes)) {
-        // SAFETY: 1. Passed on to the caller.
+        // SAFETY: Passed on to the caller.
         unsafe { POOLS.lock().high.dealloc(block, layout) };
     }
 }
 
 /// Checks that `bytes` above 1 MiB can be allocated in blocks of up to `reserve` bytes, a power of
-/// two, and that a block of `reserve` bytes is left then.
+/// two, and that a block of `reserve` bytes remains free.
 ///
 /// # Errors
 ///
-/// [`MemoryError::OutOfFrames`] with the size that is missing.
+/// [`MemoryError::OutOfFrames`] with the size of the failed allocation.
 pub(super) fn require(bytes: u64, reserve: u64) -> Result<(), MemoryError> {
     let block = allocate(reserve)?;
     let (_, high) = usage();
-    // SAFETY: just allocated with this size, and not used.
+    // SAFETY: The block was just allocated with this size, and is unused.
     unsafe { free(block, reserve) };
     if high.total - high.used < bytes {
         return Err(MemoryError::OutOfFrames(bytes));
@@ -142,7 +142,7 @@ pub(super) fn require(bytes: u64, reserve: u64) -> Result<(), MemoryError> {
     Ok(())
 }
 
-/// Where the direct map shows the physical address.
+/// The virtual address of a physical address in the direct map.
 ///
 /// Context: any.
 #[must_use]

@@ -1,7 +1,7 @@
-//! The kernel heap: the `talc` crate, fed with frames as it grows.
+//! The kernel heap: the `talc` crate, which grows by frames from the frame allocator.
 //!
-//! Nothing on the interrupt path allocates; the lock masks interrupts all the same, so that
-//! a handler which does allocate is slow but not stuck.
+//! No code on the interrupt path allocates. The lock masks interrupts nevertheless, so that a
+//! handler that allocates is slow but does not deadlock.
 
 use core::alloc::Layout;
 
@@ -14,32 +14,32 @@ use talc::sync::TalcLock;
 use super::frames;
 use crate::sync::RawIrqMutex;
 
-/// Least number of bytes the heap grows by.
+/// Minimum increment of the heap, in bytes.
 const GROWTH: u64 = 256 * 1024;
 
-/// Where the heap gets memory: from the frame allocator, for ever.
+/// The source of heap memory: frames that are never returned.
 #[derive(Debug)]
 struct Frames;
 
-// SAFETY: 1. `acquire` uses the frame allocator only, never the heap itself.
+// SAFETY: `acquire` uses only the frame allocator, never the heap itself.
 unsafe impl Source for Frames {
     fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
-        // Room for the request at its alignment, and for the heap's own headers.
+        // Space for the request at its alignment, and for the heap's own headers.
         let need = layout.size() + layout.align() + 4096;
         let bytes = (need as u64).max(GROWTH).next_power_of_two();
         let block = frames::allocate(bytes).map_err(|_| ())?;
-        // SAFETY: 1. The block is mapped, writable memory that is given to the heap for good.
+        // SAFETY: The block is mapped, writable memory that the heap owns permanently.
         unsafe { talc.claim(frames::pointer(block), bytes as usize) }
             .map(|_| ())
             .ok_or(())
     }
 }
 
-// The host checks and documents this library for its own target, where std has an allocator.
+// The host checks and documents this library for its own target, where std provides an allocator.
 #[cfg_attr(target_os = "none", global_allocator)]
 static HEAP: TalcLock<RawIrqMutex, Frames, DefaultBinning> = TalcLock::new(Frames);
 
-/// Bytes that the heap has from the frame allocator, and how many of them are handed out.
+/// Number of bytes that the heap has from the frame allocator, and number of allocated bytes.
 ///
 /// Context: any but NMI.
 #[must_use]

@@ -1,7 +1,7 @@
-//! Mappings that come and go while all CPUs run.
+//! Dynamic mappings, created and removed while all CPUs run.
 //!
-//! They are made of pages of 4 KiB, so that each page can change alone. What takes a mapping or some of
-//! its rights away returns when no CPU can use the old one any more.
+//! They consist of 4 KiB pages, so that each page can change separately. Functions that remove a
+//! mapping or some of its rights return when no CPU can use the old ones any more.
 
 use core::ops::Range;
 
@@ -13,37 +13,37 @@ use super::paging::{self, Use};
 use super::tables::Leaf;
 use super::tlb::{self, Translations};
 
-/// Maps `addresses` to the physical memory that begins at `physical`. Bounds and `physical` are
-/// multiples of 4096.
+/// Maps `addresses` to the physical memory that begins at `physical`. The bounds and `physical`
+/// must be multiples of 4096.
 ///
 /// Context: thread.
 ///
 /// # Errors
 ///
-/// [`MemoryError`], if frames for tables run out or a page is mapped already; pages before it in the
-/// range then stay mapped.
+/// [`MemoryError`], if frames for tables run out or a page is already mapped; the pages before it
+/// in the range then stay mapped.
 ///
 /// # Safety
 ///
-/// The memory must be what `usage` says, and Rust's rules for it must hold under both addresses.
+/// The memory must match `usage`, and Rust's aliasing rules must hold under both addresses.
 pub unsafe fn map(addresses: Range<u64>, physical: u64, usage: Use) -> Result<(), MemoryError> {
     check(&addresses, physical)?;
     let offset = physical.wrapping_sub(addresses.start);
-    // No CPU caches that a page is absent, so nobody must be told.
+    // CPUs do not cache non-present entries, so no flush is needed.
     paging::change(|tables| {
         pages(&addresses)
             .try_for_each(|page| paging::map_page(tables, page, page.wrapping_add(offset), usage))
     })
 }
 
-/// Takes mappings away. Returns when no CPU can reach the memory through them. In a thread that holds no
-/// lock which others want with their interrupts off.
+/// Removes mappings. Returns when no CPU can access the memory through them. The calling thread
+/// must not hold a lock for which other CPUs wait with interrupts disabled.
 ///
 /// Context: thread.
 ///
 /// # Errors
 ///
-/// [`MemoryError`], if a page is not mapped, or by a larger one. Then nothing has changed.
+/// [`MemoryError`], if a page is not mapped, or is part of a larger page. Then nothing has changed.
 ///
 /// # Safety
 ///
@@ -53,7 +53,7 @@ pub unsafe fn unmap(addresses: Range<u64>) -> Result<(), MemoryError> {
     tighten(&[addresses], Leaf::unmap)
 }
 
-/// As [`unmap`], for pages of the direct map that were mapped to probe an address.
+/// Like [`unmap`], for pages of the direct map that were mapped to probe an address.
 ///
 /// # Errors
 ///
@@ -66,34 +66,36 @@ pub(super) unsafe fn unmap_probed(ranges: &[Range<u64>]) -> Result<(), MemoryErr
     tighten(ranges, Leaf::unmap)
 }
 
-/// Changes what mappings are for. Returns when no CPU has rights to the memory that `usage` does not give.
-/// In a thread that holds no lock which others want with their interrupts off.
+/// Changes the use of mappings. Returns when no CPU has rights to the memory that `usage` does not
+/// permit. The calling thread must not hold a lock for which other CPUs wait with interrupts
+/// disabled.
 ///
 /// Context: thread.
 ///
 /// # Errors
 ///
-/// [`MemoryError`], if a page is not mapped, or by a larger one. Then nothing has changed.
+/// [`MemoryError`], if a page is not mapped, or is part of a larger page. Then nothing has changed.
 ///
 /// # Safety
 ///
-/// What uses the addresses must get along with the new rights, and the memory must be what `usage` says.
+/// All code that uses the addresses must be compatible with the new rights, and the memory must
+/// match `usage`.
 pub unsafe fn protect(addresses: Range<u64>, usage: Use) -> Result<(), MemoryError> {
     check(&addresses, 0)?;
     tighten(&[addresses], |page| page.protect(usage.flags()))
 }
 
-/// Changes each page of some ranges, and flushes them from the TLBs of all CPUs, all at once. On an
-/// error, the ranges before the one that the error names have changed.
+/// Changes each page of the ranges, and flushes them from the TLBs of all CPUs in one operation. On
+/// an error, the ranges before the one that the error names have changed.
 fn tighten(ranges: &[Range<u64>], change: impl Fn(&Leaf)) -> Result<(), MemoryError> {
-    // The lock is taken for each range separately, because interrupts are disabled meanwhile.
+    // The lock is taken separately for each range, because it disables interrupts.
     let result = ranges.iter().try_for_each(|addresses| {
         paging::change(|tables| {
             let found = |page| {
                 let leaf = tables.find(page).filter(Leaf::is_small);
                 leaf.ok_or(MemoryError::NotMapped(page))
             };
-            // Checked before anything changes.
+            // Checked before any change.
             for page in pages(addresses) {
                 found(page)?;
             }
@@ -103,7 +105,7 @@ fn tighten(ranges: &[Range<u64>], change: impl Fn(&Leaf)) -> Result<(), MemoryEr
             Ok(())
         })
     });
-    // After the lock is released: other CPUs may wait for it with interrupts disabled.
+    // After the lock is released, because other CPUs may wait for it with interrupts disabled.
     let starts = ranges.iter().map(|range| range.start);
     let ends = ranges.iter().map(|range| range.end);
     if let (Some(start), Some(end)) = (starts.min(), ends.max()) {
@@ -116,7 +118,8 @@ fn pages(addresses: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
     addresses.clone().step_by(FRAME as usize)
 }
 
-/// Whether dynamic mappings are permitted there: in their region, or in the lower half.
+/// Whether dynamic mappings are permitted at these addresses: in their region, or in the lower
+/// half.
 fn check(addresses: &Range<u64>, physical: u64) -> Result<(), MemoryError> {
     let aligned = (addresses.start | addresses.end | physical).is_multiple_of(FRAME);
     if !aligned || addresses.start >= addresses.end {

@@ -1,10 +1,9 @@
-//! Memory: page tables of the kernel's own, frames, stacks with guard pages, the heap.
+//! Memory management: page tables, frames, stacks with guard pages, the heap.
 //!
-//! Every physical address has one virtual address, `layout::DIRECT_MAP` above it. Usable
-//! memory is mapped there from the start, writable and not executable; device registers
-//! and firmware tables are mapped at that same address when somebody asks for them.
-//! The kernel image is left out of the direct map: its text would have a writable
-//! alias there, and so would the read-only IDT.
+//! Every physical address has one virtual address, `layout::DIRECT_MAP` above it. Usable memory is
+//! mapped there from the start, writable and not executable; device registers and firmware tables
+//! are mapped at that same address on request. The direct map excludes the kernel image, because
+//! the text and the read-only IDT would have a writable alias there.
 
 pub mod frames;
 #[cfg(feature = "heap")]
@@ -26,24 +25,25 @@ use crate::boot::BootInfo;
 #[cfg(feature = "heap")]
 pub use heap::usage as heap_usage;
 
-/// Why memory could not be set up or had.
+/// The reason why a memory operation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MemoryError {
     /// No region below 4 GiB is large enough for the first page tables.
     NoRoomForTables,
-    /// No free frame is left, or none of the size asked for (in bytes).
+    /// No free frame is left, or none of the requested size (in bytes).
     OutOfFrames(u64),
-    /// A page of this virtual address is mapped already, in another way.
+    /// A page at this virtual address is already mapped in a different way.
     AlreadyMapped(u64),
-    /// The range at this physical address is, or reaches into, where the kernel's image lies.
+    /// The range at this physical address overlaps the kernel image.
     Image(u64),
     /// The range at this virtual address overlaps addresses that the layout uses: the direct map,
     /// the stacks and their guards, the image, or the first page.
     Reserved(u64),
-    /// No page of 4 KiB is mapped at this virtual address.
+    /// No 4 KiB page is mapped at this virtual address.
     NotMapped(u64),
-    /// A range that is empty, wraps around, is out of bounds, or not whole pages where it must be.
+    /// A range that is empty, wraps around, is out of bounds, or is not page-aligned where it must
+    /// be.
     BadRange(u64),
 }
 
@@ -78,8 +78,8 @@ impl fmt::Display for MemoryError {
 
 impl core::error::Error for MemoryError {}
 
-/// Builds the kernel's page tables, switches to them, and gives the free memory to the
-/// frame allocator, but for what the loader still uses.
+/// Builds the kernel's page tables, switches to them, and gives the free memory to the frame
+/// allocator, except for the memory that the loader's data still occupies.
 ///
 /// # Errors
 ///
@@ -87,29 +87,29 @@ impl core::error::Error for MemoryError {}
 ///
 /// # Safety
 ///
-/// Once, on the boot CPU, on a stack inside the kernel image; the loader's page tables must
-/// be in force and map what `info` says.
+/// Must be called once, on the boot CPU, on a stack inside the kernel image; the loader's page
+/// tables must be active and map the memory that `info` describes.
 pub(crate) unsafe fn init(info: &BootInfo) -> Result<(), MemoryError> {
-    // SAFETY: 1. Passed on to the caller.
+    // SAFETY: Passed on to the caller.
     let used = unsafe { paging::init(info)? };
     for region in info.memory.iter().filter(|region| is_free(region.kind)) {
         // The first tables came from one of the usable regions.
         for (start, end) in without(region.start, region.start + region.length, &used) {
-            // SAFETY: 1. The loader says the region is free, and the loader's own memory is not
-            // used any more: its answers are copied and its tables and stack left behind.
-            // 2. It is mapped: the direct map has every region of these kinds.
+            // SAFETY: The loader reports the region as free, or it is the loader's own memory,
+            // which is no longer used: its responses are copied, and its tables and stack are no
+            // longer active. It is mapped: the direct map contains every region of these types.
             unsafe { frames::add(start, end) };
         }
     }
     Ok(())
 }
 
-/// Whether the kernel may use memory of this kind once it stands on its own.
+/// Whether the kernel may use memory of this type after it has stopped using the loader's data.
 fn is_free(kind: RegionKind) -> bool {
     matches!(kind, RegionKind::Usable | RegionKind::BootReclaimable)
 }
 
-/// What is left of `start..end` without `hole`: the part below and the part above, maybe empty.
+/// The parts of `start..end` below and above `hole`, possibly empty.
 fn without(start: u64, end: u64, hole: &core::ops::Range<u64>) -> [(u64, u64); 2] {
     [
         (start, end.min(hole.start).max(start)),

@@ -1,4 +1,4 @@
-//! The page tables of the kernel: built before they are loaded, W^X throughout.
+//! The kernel's page tables, W^X from the first load.
 
 use core::ops::Range;
 
@@ -18,22 +18,22 @@ use crate::hw::control::Features;
 use crate::hw::processor;
 use crate::sync::IrqMutex;
 
-/// Physical address of the top-level table, for the other CPUs' CR3.
+/// Physical address of the top-level table, for CR3 of the APs.
 static ROOT: Once<u64> = Once::new();
 
 /// Held while the tables change.
 static CHANGES: IrqMutex<()> = IrqMutex::new(());
 
-/// What a mapping is for; decides its flags and its cache type.
+/// The use of a mapping; determines its flags and memory type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     /// Code: readable and executable.
     Code,
     /// Constants and firmware tables: read-only.
     Constant,
-    /// Memory: read and written.
+    /// Memory: readable and writable.
     Data,
-    /// Device registers: read and written, uncached, in order.
+    /// Device registers: readable and writable, uncached, strongly ordered.
     Device,
 }
 
@@ -46,7 +46,7 @@ impl Use {
         match self {
             Self::Code | Self::Constant => {}
             Self::Data => flags |= PageTableFlags::WRITABLE,
-            // PAT entry 3: uncached, whatever the MTRRs say.
+            // PAT entry 3: uncached, regardless of the MTRRs.
             Self::Device => {
                 flags |= PageTableFlags::WRITABLE
                     | PageTableFlags::NO_CACHE
@@ -57,7 +57,7 @@ impl Use {
     }
 }
 
-/// Builds the tables and loads them. Returns the physical range that they took.
+/// Builds the tables and loads them. Returns the physical range of the tables.
 ///
 /// # Errors
 ///
@@ -74,8 +74,8 @@ pub(super) unsafe fn init(info: &BootInfo) -> Result<Range<u64>, MemoryError> {
         offset: info.loader_direct_map,
     };
     let root = frames.take().ok_or(MemoryError::NoRoomForTables)?;
-    // SAFETY: the frame is zeroed and nothing else uses it, and all tables below the root come from `frames`,
-    // which the loader maps at this offset.
+    // SAFETY: The frame is zeroed and nothing else uses it, and all tables below the root come from
+    // `frames`, which the loader maps at this offset.
     let tables = unsafe { Tables::new(root, info.loader_direct_map) };
     let mut take = || frames.take();
 
@@ -98,27 +98,28 @@ pub(super) unsafe fn init(info: &BootInfo) -> Result<Range<u64>, MemoryError> {
         }
     }
 
-    // Global entries of the loader's tables outlive a write to CR3, but not PGE (SDM vol. 3A, 5.10.4.1).
+    // Writing CR3 does not flush the global entries of the loader's tables, but clearing PGE does
+    // (SDM vol. 3A, 5.10.4.1).
     let frame = PhysFrame::containing_address(PhysAddr::new(root));
     let cr4 = Cr4::read();
-    // SAFETY: 1. Without PGE, global pages are just pages.
+    // SAFETY: Without PGE, pages are not global, which is always valid.
     unsafe { Cr4::write(cr4 & !Cr4Flags::PAGE_GLOBAL) };
-    // SAFETY: 1. The new tables map the image, this code and stack included, as it was.
-    // 2. Nothing of the loader's mappings is used from here on.
+    // SAFETY: The new tables map the image, including this code and the stack, at the same
+    // addresses. None of the loader's mappings is used from here on.
     unsafe { Cr3::write(frame, Cr3Flags::empty()) };
-    // SAFETY: 1. As it was.
+    // SAFETY: The original value is restored.
     unsafe { Cr4::write(cr4) };
 
     ROOT.call_once(|| root);
     Ok(start..frames.region.start)
 }
 
-/// Whether regions of this kind are in the direct map from the start.
+/// Whether regions of this type are in the direct map from the start.
 fn is_memory(kind: RegionKind) -> bool {
     super::is_free(kind) || matches!(kind, RegionKind::Kernel | RegionKind::AcpiReclaimable)
 }
 
-/// The largest usable region within what every loader maps: 1 MiB to 4 GiB.
+/// The largest usable region within the range that every loader maps: 1 MiB to 4 GiB.
 fn table_region(memory: &MemoryMap) -> Option<Range<u64>> {
     memory
         .iter()
@@ -128,7 +129,7 @@ fn table_region(memory: &MemoryMap) -> Option<Range<u64>> {
         .max_by_key(|range| range.end - range.start)
 }
 
-/// Frames for the first tables, reached through the loader's direct map.
+/// Frames for the first tables, accessed through the loader's direct map.
 struct FirstTables {
     region: Range<u64>,
     offset: u64,
@@ -142,19 +143,20 @@ impl FirstTables {
             return None;
         }
         self.region.start += frames::FRAME;
-        // SAFETY: 1. Usable memory, mapped by the loader at this offset, and nobody else's.
+        // SAFETY: The frame is usable memory, mapped by the loader at this offset, and nothing else
+        // uses it.
         unsafe { ((frame + self.offset) as *mut u8).write_bytes(0, frames::FRAME as usize) };
         Some(frame)
     }
 }
 
-/// A frame for a later table, from the allocator; never freed.
+/// Allocates a frame for a later table; never freed.
 fn later_table() -> Option<u64> {
     frames::allocate_zeroed_page().ok()
 }
 
-/// Maps `addresses` (page-aligned) to physical memory from `physical` on, in the largest
-/// pages that fit.
+/// Maps `addresses` (page-aligned) to physical memory starting at `physical`, with the largest
+/// possible pages.
 fn map(
     tables: &Tables,
     frame: &mut dyn FnMut() -> Option<u64>,
@@ -163,20 +165,20 @@ fn map(
     usage: Use,
 ) -> Result<(), MemoryError> {
     let gigabyte_pages = Features::get().contains(Features::GIGABYTE_PAGES);
-    // No existing mapping changes, and the processor does not cache absent ones.
+    // No existing mapping changes, and the CPU does not cache non-present entries.
     blocks(addresses, physical, gigabyte_pages)
         .try_for_each(|block| tables.map(block, usage.flags(), frame))
 }
 
-/// The tables in use. Any context.
+/// The active page tables. Any context.
 fn kernel_tables() -> Option<Tables> {
     let root = *ROOT.get()?;
-    // SAFETY: the root and all tables below it are in usable memory, which the direct map shows, and are never
-    // freed.
+    // SAFETY: The root and all tables below it are in usable memory, which is in the direct map,
+    // and are never freed.
     Some(unsafe { Tables::new(root, DIRECT_MAP) })
 }
 
-/// Physical address of the top-level page table: what every CPU's CR3 holds.
+/// Physical address of the top-level page table: the value of CR3 on every CPU.
 ///
 /// Context: any.
 ///
@@ -190,7 +192,7 @@ pub fn root() -> u64 {
         .expect("page tables are built before anybody asks for them")
 }
 
-/// Backs `addresses` (page-aligned) with new zeroed frames.
+/// Maps `addresses` (page-aligned) to new zeroed frames.
 ///
 /// # Errors
 ///
@@ -205,25 +207,26 @@ pub(super) fn map_new(addresses: Range<u64>) -> Result<(), MemoryError> {
     })
 }
 
-/// Makes `length` bytes at `physical` accessible at their place in the direct map, as device
-/// registers or as firmware tables. Mapping a range again for the same use changes nothing.
-/// Returns the virtual address. Context: thread.
+/// Maps `length` bytes at `physical` at their address in the direct map, as device registers or as
+/// firmware tables. Mapping a range again for the same use changes nothing. Returns the virtual
+/// address.
+/// Context: thread.
 ///
 /// # Errors
 ///
-/// [`MemoryError`], if the range is out of bounds, mapped for another use, or in the kernel's image, or if
-/// frames run out.
+/// [`MemoryError`], if the range is out of bounds, mapped for another use, or in the kernel image,
+/// or if frames run out.
 ///
 /// # Safety
 ///
-/// The range must be what `usage` says: device registers, or memory that the firmware set aside.
+/// The range must match `usage`: device registers, or memory that firmware reserved.
 pub unsafe fn map_physical(physical: u64, length: u64, usage: Use) -> Result<u64, MemoryError> {
     // SAFETY: Passed on to the caller.
     unsafe { map_physical_noting(physical, length, usage, |_| {}) }
 }
 
-/// As [`map_physical`]; also calls `new` with the virtual address of each page that was not mapped
-/// before, even if it fails later.
+/// Like [`map_physical`], but also calls `new` with the virtual address of each page that was not
+/// mapped before, even if a later page fails.
 ///
 /// # Errors
 ///
@@ -241,14 +244,15 @@ pub(super) unsafe fn map_physical_noting(
     const MASK: u64 = frames::FRAME - 1;
     let bad_range = MemoryError::BadRange(physical);
     let end = physical.checked_add(length).ok_or(bad_range)?;
-    // Address bits that the processor lacks are reserved in an entry (SDM vol. 3A, 5.4.1).
+    // Address bits above the CPU's physical-address width are reserved in an entry (SDM vol. 3A,
+    // 5.4.1).
     let limit = DIRECT_MAP_SIZE.min(1 << processor::physical_address_bits());
     if length == 0 || end > limit {
         return Err(bad_range);
     }
     let _changes = CHANGES.lock();
     let tables = kernel_tables().ok_or(MemoryError::NoRoomForTables)?;
-    // The image is not in the direct map. A second way to it would get round the first one's rights.
+    // The image is not in the direct map. An alias would bypass the protection of its mapping.
     let image = image::virtual_range();
     if let Some(first) = tables.find(image.start) {
         let start = first.physical();
@@ -263,7 +267,7 @@ pub(super) unsafe fn map_physical_noting(
                 map_page(&tables, address, page, usage)?;
                 new(address);
             }
-            // Tables in ordinary memory are there already, writable: reading them is fine.
+            // Tables in ordinary memory are already mapped writable, which suffices for reading.
             Some(leaf)
                 if leaf.flags().contains(PageTableFlags::NO_CACHE) == (usage == Use::Device) => {}
             Some(_) => return Err(MemoryError::AlreadyMapped(address)),
@@ -272,7 +276,7 @@ pub(super) unsafe fn map_physical_noting(
     Ok(DIRECT_MAP + physical)
 }
 
-/// Maps one page of 4 KiB. The caller must exclude other changes.
+/// Maps one 4 KiB page. The caller must exclude other changes.
 pub(super) fn map_page(
     tables: &Tables,
     address: u64,
@@ -287,7 +291,7 @@ pub(super) fn map_page(
     tables.map(page, usage.flags(), &mut later_table)
 }
 
-/// Changes the tables in use, to the exclusion of other changes.
+/// Changes the active tables, excluding other changes.
 pub(super) fn change(
     change: impl FnOnce(&Tables) -> Result<(), MemoryError>,
 ) -> Result<(), MemoryError> {
@@ -295,7 +299,7 @@ pub(super) fn change(
     change(&kernel_tables().ok_or(MemoryError::NoRoomForTables)?)
 }
 
-/// Whether reading a byte at `address` works.
+/// Whether the byte at `address` can be read.
 ///
 /// Context: any.
 #[must_use]
@@ -305,12 +309,12 @@ pub fn is_mapped(address: u64) -> bool {
     }
     match kernel_tables() {
         Some(tables) => tables.find(address).is_some(),
-        // Before there are tables of our own, only the image is known to be mapped.
+        // Before the kernel's own tables exist, only the image is known to be mapped.
         None => image::virtual_range().contains(&address),
     }
 }
 
-/// Bytes mapped in each way, added up over the whole of the page tables.
+/// Numbers of bytes mapped with each kind of access, in the whole page-table hierarchy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
     /// Read and execute.
@@ -325,7 +329,7 @@ pub struct Audit {
     pub user: u64,
 }
 
-/// Walks the page tables and adds up what they allow.
+/// Walks the page tables and adds up the mapped bytes by access rights.
 ///
 /// Context: any.
 ///

@@ -29,7 +29,7 @@ impl Probe {
     /// # Safety
     ///
     /// Reading the range, or for [`Use::Device`] the caller's accesses to it, must not have
-    /// relevant side effects, whatever is there.
+    /// relevant side effects, whatever device or memory is there.
     pub(crate) unsafe fn map(physical: u64, length: u64, usage: Use) -> Result<Self, MemoryError> {
         let mut probe = Self::default();
         // SAFETY: Passed on to the caller.
@@ -37,11 +37,11 @@ impl Probe {
         Ok(probe)
     }
 
-    /// Maps a further range. Returns its virtual address. Context: thread.
+    /// Maps another range. Returns its virtual address. Context: thread.
     ///
     /// # Errors
     ///
-    /// [`MemoryError`]; the ranges before it stay mapped until the drop.
+    /// [`MemoryError`]; earlier ranges stay mapped until the drop.
     ///
     /// # Safety
     ///

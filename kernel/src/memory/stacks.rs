@@ -1,8 +1,8 @@
-//! Stacks with guard pages, at addresses that say whose they are.
+//! Stacks with guard pages, at addresses that identify their CPU and kind.
 //!
-//! `tocsin_logic::layout` gives each CPU and kind its slot; the page below each stack stays
-//! unmapped, so that an overflow faults instead of running into a neighbour, and the
-//! report can name the stack from the address alone.
+//! `tocsin_logic::layout` assigns a slot to each CPU and kind; the page below each stack stays
+//! unmapped, so that an overflow faults and does not corrupt the adjacent stack, and the report can
+//! name the stack from the address alone.
 
 use tocsin_logic::layout::{StackKind, stack_range};
 
@@ -12,7 +12,7 @@ use super::{MemoryError, frames, paging};
 ///
 /// # Errors
 ///
-/// [`MemoryError`], if frames run out, or the CPU has its stacks already.
+/// [`MemoryError`], if frames run out, or the stacks of the CPU are already mapped.
 pub(crate) fn allocate(cpu: u32) -> Result<(), MemoryError> {
     for kind in StackKind::ALL {
         paging::map_new(stack_range(cpu, kind))?;
@@ -21,7 +21,7 @@ pub(crate) fn allocate(cpu: u32) -> Result<(), MemoryError> {
 }
 
 /// Memory that the kernel needs in addition to the stacks of APs, in bytes: for the heap, which
-/// grows in smaller steps.
+/// grows in smaller increments.
 const RESERVE: u64 = 1 << 20;
 
 /// The stacks of a CPU with their page tables, and its share of the heap, in bytes.
@@ -35,8 +35,8 @@ pub(crate) const PER_CPU: u64 = {
     bytes
 };
 
-/// Checks that there is memory for the stacks and the per-CPU block of a further CPU, and that
-/// enough is left then for everything else.
+/// Checks that there is memory for the stacks and the per-CPU block of a further CPU, with enough
+/// left for the rest of the kernel.
 ///
 /// # Errors
 ///
@@ -45,8 +45,8 @@ pub(crate) fn require() -> Result<(), MemoryError> {
     frames::require(PER_CPU, RESERVE)
 }
 
-/// Bytes of a stack that have ever been used: from its top down to the lowest word that is not 0 any
-/// more, as all were when it was mapped.
+/// Maximum use of a stack so far, in bytes: from its top down to the lowest nonzero word; all words
+/// were 0 when the stack was mapped.
 ///
 /// Context: any.
 #[must_use]
@@ -56,7 +56,7 @@ pub fn used(cpu: u32, kind: StackKind) -> u64 {
         return 0;
     }
     let is_used = |&address: &u64| {
-        // SAFETY: 1. The stack is mapped whole. 2. Words may change meanwhile; each is read once.
+        // SAFETY: The whole stack is mapped. Words may change concurrently; each is read once.
         unsafe { (address as *const u64).read_volatile() != 0 }
     };
     let lowest = range.clone().step_by(8).find(is_used);

@@ -1,9 +1,9 @@
-//! Page tables, walked and changed entry by entry.
+//! Page tables: walks and changes of single entries.
 //!
-//! An entry is an atomic word, for this code as for the processor's page walks. There is never an
-//! exclusive reference to a table: a fault report or an NMI handler may walk the tables while
-//! another CPU changes them, and reads each entry as it is before or after a change. Only changes
-//! exclude each other, by the lock in [`paging`](super::paging).
+//! An entry is an atomic word, for this code as for the CPU's page walks. No exclusive reference to
+//! a table ever exists: a fault report or an NMI handler may walk the tables while another CPU
+//! changes them, and reads each entry as it is before or after a change. Only changes exclude each
+//! other, by the lock in [`paging`](super::paging).
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,31 +13,31 @@ use x86_64::structures::paging::PageTableFlags;
 use super::MemoryError;
 use super::frames::FRAME;
 
-/// The physical address in an entry, bits 51:12 (SDM vol. 3A, table 5-15 and following).
+/// Mask of the physical address in an entry, bits 51:12 (SDM vol. 3A, table 5-15 and following).
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 const PRESENT: u64 = PageTableFlags::PRESENT.bits();
 const HUGE: u64 = PageTableFlags::HUGE_PAGE.bits();
 
-/// Flags of entries that lead to other tables: all rights that a page below may need. A page may
-/// change its use, and a processor may still use cached entries without rights that were added
+/// Flags of entries that refer to other tables: all rights that a page below may need. The use of a
+/// page may change, and a CPU may continue to use cached entries without rights that were added
 /// later (SDM vol. 3A, 5.10.3).
 const TABLE: u64 = PRESENT | PageTableFlags::WRITABLE.bits();
 
-/// The level of the top table; entries of level 1 map 4 KiB.
+/// The level of the top-level table; entries of level 1 map 4 KiB.
 const TOP: u32 = 4;
 
 #[repr(C, align(4096))]
 struct Table([AtomicU64; 512]);
 
 impl Table {
-    /// The entry for a virtual address in a table of this level.
+    /// Index of the entry for a virtual address in a table of this level.
     fn entry(&self, address: u64, level: u32) -> &AtomicU64 {
         &self.0[(address >> (12 + 9 * (level - 1))) as usize & 511]
     }
 }
 
-/// The tables below one top-level table.
+/// A page-table hierarchy.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tables {
     /// Physical address of the top-level table.
@@ -53,7 +53,7 @@ pub(super) struct Leaf {
     level: u32,
 }
 
-/// A page, as [`Tables::for_each`] passes it: its size in bytes, and the rights that its entry and
+/// A page, as passed by [`Tables::for_each`]: its size in bytes, and the rights that its entry and
 /// the entries above permit.
 pub(super) struct Rights {
     pub(super) bytes: u64,
@@ -65,15 +65,16 @@ pub(super) struct Rights {
 impl Tables {
     /// # Safety
     ///
-    /// `root` must be the physical address of a top-level table. It and the tables that its entries lead to
-    /// must be mapped at `offset`, never be freed, and be used through this type only.
+    /// `root` must be the physical address of a top-level table. It and the tables that its entries
+    /// refer to must be mapped at `offset`, never be freed, and be used through this type only.
     pub(super) unsafe fn new(root: u64, offset: u64) -> Self {
         Self { root, offset }
     }
 
     fn table(&self, physical: u64) -> &'static Table {
-        // SAFETY: callers have the root, or read `physical` from a present entry that maps no page, so it is
-        // a table; `new` has the rest. The reference is a shared one, of atomics.
+        // SAFETY: Callers pass the root, or an address from a present entry that maps no page, so
+        // it is a table; the caller of `new` guarantees the rest. The reference is a shared one, of
+        // atomics.
         unsafe { &*((physical + self.offset) as *const Table) }
     }
 
@@ -98,7 +99,7 @@ impl Tables {
         None
     }
 
-    /// Maps a page that is not mapped. Missing tables get zeroed frames from `frame`, which must be
+    /// Maps a page that is not mapped. Missing tables use zeroed frames from `frame`, which must be
     /// mapped at the offset. The caller must exclude other changes.
     pub(super) fn map(
         &self,
@@ -118,7 +119,7 @@ impl Tables {
             let mut value = entry.load(Ordering::Relaxed);
             if value & PRESENT == 0 {
                 value = frame().ok_or(MemoryError::OutOfFrames(FRAME))? | TABLE;
-                // Release: a walk that reads the entry finds the table zeroed.
+                // Release: a walk that reads the entry observes a zeroed table.
                 entry.store(value, Ordering::Release);
             } else if value & HUGE != 0 {
                 return Err(mapped);
@@ -178,9 +179,9 @@ impl Leaf {
         PageTableFlags::from_bits_truncate(self.value)
     }
 
-    /// The physical address behind the first byte of its page.
+    /// The physical address of the first byte of the page.
     pub(super) fn physical(&self) -> u64 {
-        // Bit 12 of a larger page's entry is PAT.
+        // Bit 12 is the PAT bit in the entry of a larger page.
         self.value & ADDRESS & !((FRAME << (9 * (self.level - 1))) - 1)
     }
 
@@ -189,8 +190,7 @@ impl Leaf {
         self.entry.store(0, Ordering::Release);
     }
 
-    /// Changes the flags of a page of 4 KiB. The caller must exclude other changes and flush the
-    /// TLBs.
+    /// Changes the flags of a 4 KiB page. The caller must exclude other changes and flush the TLBs.
     pub(super) fn protect(&self, flags: PageTableFlags) {
         self.entry
             .store(self.value & ADDRESS | flags.bits(), Ordering::Release);

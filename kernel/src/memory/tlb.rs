@@ -1,8 +1,8 @@
-//! Forgetting translations that a processor has cached: on this CPU, and on all.
+//! TLB flushes on this CPU and on all CPUs.
 //!
-//! A processor may use a translation that it has cached until it is told to forget it, whatever the
-//! tables say meanwhile (SDM vol. 3A, 5.10.4). Telling the other CPUs takes interrupts, which this
-//! module is not to know: `ipi::tlb` registers the function that does it.
+//! A CPU may use a cached translation until it is flushed, even if the page tables have changed
+//! (SDM vol. 3A, 5.10.4). Flushing the TLBs of other CPUs requires interrupts, on which this module
+//! must not depend: `ipi::tlb` registers the function for it.
 
 use crate::fn_cell::{FnCell, FnPointer};
 use core::ops::Range;
@@ -13,16 +13,16 @@ use x86_64::registers::control::{Cr4, Cr4Flags};
 
 use super::frames::FRAME;
 
-/// Most pages that are forgotten one by one. Above, forgetting everything costs less than so many
-/// INVLPG, and the entries that are lost with it come back soon.
+/// Maximum number of pages flushed individually. Above it, a full flush costs less than the
+/// INVLPGs, and the other entries that it drops are soon cached again.
 pub const PAGE_LIMIT: u64 = 32;
 
-/// Which translations are to be forgotten.
+/// The translations to flush.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Translations {
-    /// Those of the pages that these addresses are in.
+    /// Those of the pages that contain these addresses.
     Of(Range<u64>),
-    /// All, global ones too.
+    /// All, including global ones.
     All,
 }
 
@@ -38,7 +38,7 @@ impl Translations {
     }
 }
 
-/// Forgets the translations of a range on this CPU, one by one or, where there are many, all.
+/// Flushes the translations of a range on this CPU: page by page or, for many pages, all.
 fn forget_range_here(addresses: &Range<u64>) {
     if addresses.is_empty() {
         return;
@@ -48,37 +48,38 @@ fn forget_range_here(addresses: &Range<u64>) {
         return flush_all();
     }
     for page in (first..addresses.end).step_by(FRAME as usize) {
-        // Drops global entries, too, and all of a large page.
+        // Also drops global entries, and all entries of a large page.
         tlb::flush(VirtAddr::new_truncate(page));
     }
 }
 
-/// Forgets all translations that this CPU has cached, global ones too. Any context.
+/// Flushes all translations on this CPU, including global ones. Any context.
 pub(crate) fn flush_all() {
     let cr4 = Cr4::read();
-    // A change of PGE is what drops global entries (SDM vol. 3A, 5.10.4.1).
-    // SAFETY: 1. Without PGE, global pages are just pages.
+    // A change of CR4.PGE flushes global entries (SDM vol. 3A, 5.10.4.1).
+    // SAFETY: Without PGE, pages are not global, which is always valid.
     unsafe { Cr4::write(cr4 & !Cr4Flags::PAGE_GLOBAL) };
     tlb::flush_all();
-    // SAFETY: 1. As it was.
+    // SAFETY: The original value is restored.
     unsafe { Cr4::write(cr4) };
 }
 
-/// Forgets translations on all CPUs that are online and returns when none can use them any more.
+/// Flushes translations on all online CPUs and returns when no CPU can use them any more.
 pub type ForgetEverywhere = fn(&Translations);
 
-// SAFETY: It is a function pointer.
+// SAFETY: The value is a function pointer.
 unsafe impl FnPointer for ForgetEverywhere {}
 
-/// Set when the CPUs can be interrupted.
+/// Set when the other CPUs can be interrupted.
 pub(crate) static EVERYWHERE: FnCell<ForgetEverywhere> = FnCell::empty();
 
-/// Forgets translations on all CPUs. Who takes a mapping away, or some of its rights, calls this when the
-/// tables have changed, with no lock held that another CPU may want with its interrupts off.
+/// Flushes translations on all CPUs. Code that removes a mapping, or some of its rights, must call
+/// this after the tables have changed, without holding a lock for which another CPU may wait with
+/// interrupts disabled.
 pub(super) fn forget_everywhere(what: &Translations) {
     match EVERYWHERE.get() {
         Some(how) => how(what),
-        // No other CPU runs yet. Those that start later flush when they do.
+        // No other CPU is running yet. APs flush their TLBs when they start.
         None => what.forget_here(),
     }
 }
