@@ -178,8 +178,8 @@ pub(crate) unsafe fn collect(
     } else {
         return Err(BootError::Protocol(protocol));
     }
-    // A PVH loader reports the memory of the modules as free, and Limine reports the memory of the
-    // file as reclaimable.
+    // A PVH loader reports the image and the file as free memory, and Limine reports the memory of
+    // the file as reclaimable.
     let image = image::virtual_range();
     let kept = [
         Some((info.image, image.end - image.start)),

@@ -1,8 +1,8 @@
 //! Accesses to I/O ports.
 //!
 //! The accesses of the `x86_64` crate are declared as not touching memory. A device may read or
-//! memory on an access, so each access here is also a compiler barrier. The CPU itself
-//! keeps the order (SDM vol. 1, 18.6).
+//! write memory on an access, so each access here is also a compiler barrier. The CPU itself keeps
+//! the order (SDM vol. 1, 18.6).
 
 use core::sync::atomic::{Ordering, compiler_fence};
 
