@@ -1,10 +1,10 @@
-//! Reaching configuration space: as memory where the MCFG says so (ECAM), else through the two
-//! ports that every PC has. The ports reach segment 0 only, and all of its buses: where a range of the
-//! MCFG is unusable or has too few buses, the others are still found.
+//! Access to configuration space: memory-mapped where the MCFG provides it (ECAM), otherwise
+//! through the two ports that every PC has. The ports reach only segment 0, but all of its buses:
+//! if an MCFG range is unusable or has too few buses, the other buses are still found.
 //!
-//! As memory, each function has a page of its own. Pages are mapped one by one, when a function is
-//! first asked for; a whole segment would be 256 MiB of mappings for what is mostly not there. The
-//! search asks function 0 of every device, which takes 512 KiB of page tables for 256 buses.
+//! In ECAM, each function has its own page. A page is mapped at the first access to its function;
+//! mapping a whole segment would take 256 MiB, most of it for absent functions. The bus scan reads
+//! function 0 of every device, which takes 512 KiB of page tables for 256 buses.
 
 use alloc::vec::Vec;
 use core::arch::asm;
@@ -25,35 +25,37 @@ use crate::memory::probe::Probe;
 use crate::memory::{MemoryError, paging};
 use crate::sync::IrqMutex;
 
-/// The two ports (PCI, 3.2.2.3.2): one selects a register, through the other it is read or written.
+/// The two ports (PCI, 3.2.2.3.2): one selects a register, the other one accesses it.
 const SELECT: u16 = 0xcf8;
 const DATA: u16 = 0xcfc;
 
-/// Held from the selection until the access, between which nothing may come.
+/// Held from the selection of a register until its access, which must not be interleaved with
+/// others.
 static SELECTION: IrqMutex<()> = IrqMutex::new(());
 
-/// Selects a function's register and runs `access` to the data port. `None` if the ports do not reach
-/// the register.
+/// Selects a function's register and calls `access` with the data port. `None` if the ports do not
+/// reach the register.
 fn selected<T>(address: Address, offset: u16, access: impl FnOnce() -> T) -> Option<T> {
     let selection = address.port_value(offset).ok()?;
     let _selection = SELECTION.lock();
-    // SAFETY: 1. The port is that of configuration space on every PC, and selecting changes nothing.
+    // SAFETY: The port is that of configuration space on every PC, and the selection has no side
+    // effect.
     unsafe { port::write(SELECT, selection) };
     Some(access())
 }
 
-/// One function's configuration space. Through memory there is no lock; through ports there is
-/// one, so handlers leave it alone.
+/// One function's configuration space. Memory-mapped access takes no lock, but access through ports
+/// does, so handlers must not use it.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Registers {
-    /// Its page, mapped at this virtual address.
+    /// ECAM: the page is mapped at this virtual address.
     Memory(u64),
-    /// By its address.
+    /// Access through ports, by the function's address.
     Ports(Address),
 }
 
 impl Registers {
-    /// Bytes that there can be.
+    /// Size of the configuration space, in bytes.
     pub(super) fn size(self) -> u16 {
         match self {
             Self::Memory(_) => EXTENDED_SIZE,
@@ -61,14 +63,14 @@ impl Registers {
         }
     }
 
-    /// Reads the 32-bit register at `offset`, a multiple of 4. All ones if there is none.
+    /// Reads the 32-bit register at `offset`, a multiple of 4. Returns all ones if there is none.
     pub(super) fn read(self, offset: u16) -> u32 {
         match self {
             Self::Memory(page) if offset < EXTENDED_SIZE => {
                 let place = page + u64::from(offset & !3);
                 let value: u32;
-                // SAFETY: 1. The page is mapped as device registers, and the offset is within it.
-                // 2. EAX, because AMD's processors promise these accesses for no other register.
+                // SAFETY: The page is mapped as device registers, and the offset is within it. The
+                // access uses EAX, because AMD CPUs guarantee these accesses for no other register.
                 unsafe {
                     asm!("mov eax, [{}]", in(reg) place, out("eax") value, options(nostack, preserves_flags));
                 };
@@ -76,7 +78,7 @@ impl Registers {
             }
             Self::Memory(_) => u32::MAX,
             Self::Ports(address) => {
-                // SAFETY: 1. Reading configuration space changes nothing.
+                // SAFETY: Reading configuration space has no side effect.
                 let read = || unsafe { port::read::<u32>(DATA) };
                 selected(address, offset, read).unwrap_or(u32::MAX)
             }
@@ -87,38 +89,38 @@ impl Registers {
     ///
     /// # Safety
     ///
-    /// The caller must be the one who decides about this register of the function, and the value
-    /// must not make the function do what others rely on it not to do.
+    /// The caller must be the owner of this register of the function, and the value must not cause
+    /// the function to violate guarantees on which other code relies.
     pub(super) unsafe fn write(self, offset: u16, value: u32) {
         match self {
             Self::Memory(page) if offset < EXTENDED_SIZE => {
                 let place = page + u64::from(offset & !3);
-                // SAFETY: 1. The page is mapped as device registers, and the offset is within it.
-                // 2. The caller vouches for the effect. 3. EAX as for reading.
+                // SAFETY: The page is mapped as device registers, and the offset is within it. The
+                // caller guarantees that the effect is sound. The access uses EAX as for reading.
                 unsafe {
                     asm!("mov [{}], eax", in(reg) place, in("eax") value, options(nostack, preserves_flags));
                 };
             }
             Self::Memory(_) => {}
             Self::Ports(address) => {
-                // SAFETY: 1. Passed on to the caller.
+                // SAFETY: Passed on to the caller.
                 let write = || unsafe { port::write(DATA, value) };
                 let _ = selected(address, offset, write);
             }
         }
     }
 
-    /// Writes the 16-bit register at `offset`, a multiple of 2, alone: for those whose neighbour must not
-    /// be written.
+    /// Writes only the 16-bit register at `offset`, a multiple of 2: for registers whose other half
+    /// must not be written.
     ///
     /// # Safety
     ///
-    /// As [`Registers::write`].
+    /// As for [`Registers::write`].
     pub(super) unsafe fn write_half(self, offset: u16, value: u16) {
         match self {
             Self::Memory(page) if offset < EXTENDED_SIZE => {
                 let place = page + u64::from(offset & !1);
-                // SAFETY: 1. to 3. as for `write`.
+                // SAFETY: As for `write`.
                 unsafe {
                     asm!("mov [{}], ax", in(reg) place, in("ax") value, options(nostack, preserves_flags));
                 };
@@ -126,7 +128,7 @@ impl Registers {
             Self::Memory(_) => {}
             Self::Ports(address) => {
                 let port = DATA + (offset & 2);
-                // SAFETY: 1. Passed on to the caller.
+                // SAFETY: Passed on to the caller.
                 let write = || unsafe { port::write(port, value) };
                 let _ = selected(address, offset & !3, write);
             }
@@ -134,15 +136,16 @@ impl Registers {
     }
 }
 
-/// How the configuration space of this machine is reached.
+/// The access methods for this machine's configuration space.
 #[derive(Debug)]
 pub struct ConfigSpace {
-    /// What lies in memory. The other buses of segment 0 go through the ports.
+    /// The ECAM ranges. The other buses of segment 0 are accessed through the ports.
     segments: Vec<Segment>,
 }
 
 impl ConfigSpace {
-    /// As the MCFG says. What is wrong with the table is logged and left out.
+    /// Takes the ranges from the MCFG. Errors in the table are logged and the affected entries
+    /// ignored.
     pub(super) fn find(machine: &Machine) -> Self {
         let table = machine.tables.as_ref();
         let bytes = table.and_then(|tables| tables.get(Signature::MCFG));
@@ -164,7 +167,7 @@ impl ConfigSpace {
         Self { segments }
     }
 
-    /// The ranges that lie in memory.
+    /// The ECAM ranges.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -172,7 +175,7 @@ impl ConfigSpace {
         &self.segments
     }
 
-    /// Whether some buses of segment 0 are reached through the ports.
+    /// Whether some buses of segment 0 are accessed through the ports.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -180,7 +183,7 @@ impl ConfigSpace {
         (0..=u8::MAX).any(|bus| self.range(0, bus).is_none())
     }
 
-    /// The segments that there are, segment 0 first.
+    /// The segments of the machine, segment 0 first.
     pub(super) fn segments(&self) -> Vec<u16> {
         let mut groups: Vec<_> = self.segments.iter().map(|segment| segment.group).collect();
         groups.push(0);
@@ -189,12 +192,12 @@ impl ConfigSpace {
         groups
     }
 
-    /// The buses of a segment that can be reached.
+    /// The reachable buses of a segment.
     pub(super) fn buses(&self, segment: u16) -> impl Iterator<Item = u8> + '_ {
         (0..=u8::MAX).filter(move |&bus| segment == 0 || self.range(segment, bus).is_some())
     }
 
-    /// The range in memory that a bus is in.
+    /// The ECAM range that contains a bus.
     fn range(&self, segment: u16, bus: u8) -> Option<&Segment> {
         let mut ranges = self.segments.iter();
         ranges.find(|range| {
@@ -202,8 +205,8 @@ impl ConfigSpace {
         })
     }
 
-    /// The registers of a function, there or not. `None` if it is outside of every segment, or its
-    /// page cannot be mapped.
+    /// The registers of a function, whether it exists or not. `None` if it is outside of every
+    /// segment, or if its page cannot be mapped.
     pub(super) fn registers(&self, address: Address) -> Option<Registers> {
         match self.range(address.segment(), address.bus()) {
             Some(range) => {
@@ -215,8 +218,9 @@ impl ConfigSpace {
     }
 }
 
-/// Whether this is configuration space: it can be mapped as registers, and a device answers, the same
-/// as through the ports if these reach it. If not, the log says so, and nothing of it stays mapped.
+/// Whether the range is configuration space: it can be mapped as registers, and a device responds,
+/// with the same values as through the ports if these reach it. If not, a warning is logged, and no
+/// page of the range stays mapped.
 fn is_sound(segment: &Segment, machine: &Machine) -> bool {
     let mut placement = Placement::new(&machine.boot.memory, physical_address_bits());
     if let Ok(base) = local::base_register() {
@@ -239,8 +243,8 @@ fn is_sound(segment: &Segment, machine: &Machine) -> bool {
         let Some(page) = segment.function(bus, device, 0) else {
             continue;
         };
-        // SAFETY: The MCFG says that this is configuration space, where reads have no effects. Neither memory
-        // nor an interrupt controller is there.
+        // SAFETY: The MCFG reports configuration space here, where reads have no side effects. The
+        // range contains neither memory nor an interrupt controller.
         let page = match unsafe { probe.add(page, EXTENDED_SIZE.into(), paging::Use::Device) } {
             Ok(page) => page,
             Err(error) => {
@@ -268,8 +272,8 @@ fn is_sound(segment: &Segment, machine: &Machine) -> bool {
     false
 }
 
-/// Maps one function's page. Returns its virtual address.
+/// Maps the page of one function. Returns its virtual address.
 fn map(page: u64) -> Result<u64, MemoryError> {
-    // SAFETY: 1. The MCFG says that this is configuration space: device registers.
+    // SAFETY: The MCFG reports configuration space here: device registers.
     unsafe { paging::map_physical(page, EXTENDED_SIZE.into(), paging::Use::Device) }
 }

@@ -1,4 +1,4 @@
-//! Devices as a driver owns them.
+//! Claimed PCI devices.
 
 use alloc::sync::Arc;
 use core::ops::{Deref, Range};
@@ -12,12 +12,12 @@ use crate::apic;
 use crate::discover::machine;
 use crate::memory::paging;
 
-/// What keeps a function for one driver. When the last handle is gone, the function is silent, cannot
-/// write to memory, and can be claimed again.
+/// The claim of a function by one driver. When the last handle is dropped, the function's
+/// interrupts are disabled, it cannot write to memory, and it can be claimed again.
 #[derive(Debug)]
 pub(super) struct Claim {
     pub(super) function: &'static Function,
-    /// Whether there is a handle to its MSI or MSI-X. It must not use both (PCI, 6.8).
+    /// Whether a handle to its MSI or MSI-X exists. A driver must not use both (PCI, 6.8).
     has_messages: AtomicBool,
 }
 
@@ -37,7 +37,7 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         self.function.silence();
-        // A bridge passes on what those behind it write.
+        // A bridge forwards the writes of the functions behind it.
         if !self.function.is_bridge() {
             self.function.change_command(0, command::BUS_MASTER);
         }
@@ -45,8 +45,8 @@ impl Drop for Claim {
     }
 }
 
-/// A function that belongs to its driver. It stays so until this and all that came from it, windows and
-/// messages, are dropped.
+/// A function claimed by its driver. It stays claimed until this value and all windows and messages
+/// created from it are dropped.
 #[derive(Debug)]
 pub struct Device {
     claim: Arc<Claim>,
@@ -61,7 +61,7 @@ impl Deref for Device {
 }
 
 impl Device {
-    /// For who has just claimed the function.
+    /// Creates the device; the caller has just claimed the function.
     pub(super) fn new(function: &'static Function) -> Self {
         Self {
             claim: Arc::new(Claim {
@@ -84,16 +84,16 @@ impl Device {
         self.map_part(index, 0..size)
     }
 
-    /// Maps a part of the memory behind base address register `index`: these bytes of it, which begin at a
-    /// multiple of 8.
+    /// Maps part of the memory behind base address register `index`: this range of byte offsets,
+    /// which begins at a multiple of 8.
     ///
     /// Context: thread.
     ///
     /// # Errors
     ///
-    /// As [`Device::map`], and [`PciError::BadPart`]. [`PciError::MessageTable`] if the MSI-X table or the
-    /// pending bits are in the part: a write to the table is an interrupt of any kind, to any CPU, or a write
-    /// to memory.
+    /// As for [`Device::map`], and [`PciError::BadPart`]. [`PciError::MessageTable`] if the part
+    /// contains the MSI-X table or the pending bits: a write to the table can cause any interrupt
+    /// on any CPU, or a write to memory.
     pub fn map_part(&self, index: u8, part: Range<u64>) -> Result<Window, PciError> {
         let capability = self.msix.as_ref();
         if let Some(table) = capability.and_then(|msix| msix.reserved_in(index, &part)) {
@@ -114,7 +114,7 @@ impl Device {
         }
     }
 
-    /// As [`Device::map_part`], for the MSI-X table and its pending bits, too.
+    /// Like [`Device::map_part`], but also permits the MSI-X table and its pending bits.
     pub(super) fn map_any(&self, index: u8, part: Range<u64>) -> Result<Window, PciError> {
         let place = self.address;
         let (address, size) = self.range(index)?;
@@ -122,32 +122,34 @@ impl Device {
             return Err(PciError::BadPart(place, index, part));
         }
         let (address, size) = (address + part.start, part.end - part.start);
-        // Some chipsets show their interrupt controllers, the HPET or configuration space as functions. They are
-        // not a driver's: all of them can have something written to memory.
+        // Some chipsets expose their interrupt controllers, the HPET or configuration space as
+        // functions. Drivers must not map them, because all of them can cause writes to memory.
         let addresses = address..address.saturating_add(size);
         if apic::is_register(addresses.clone()) || is_platform_register(&addresses) {
             return Err(PciError::Controller(place, index));
         }
-        // SAFETY: 1. The function answers at these addresses, so they are its registers.
+        // SAFETY: The function decodes these addresses, so they are its registers.
         let start = unsafe { paging::map_physical(address, size, paging::Use::Device) };
         let start = start.map_err(|error| PciError::Memory(place, error))?;
-        // SAFETY: Just mapped, and the mapping stays. The BAR's address is a multiple of its size, which is at
-        // least 16, and the part's begin one of 8.
+        // SAFETY: Just mapped, and the mapping stays. The BAR's address is a multiple of its size,
+        // which is at least 16, and the part begins at a multiple of 8.
         Ok(unsafe { Window::new(start, size, Arc::clone(&self.claim)) })
     }
 
-    /// Lets the function, and the bridges above it for those behind them, write to memory by itself:
-    /// without that it sends no messages either.
+    /// Enables bus mastering for the function, and on the bridges above it for the functions behind
+    /// them: the function can then write to memory. Without bus mastering it sends no messages
+    /// either.
     ///
     /// Context: thread.
     ///
     /// # Safety
     ///
-    /// From here on the device may only be told addresses of memory that is its own to read and
-    /// write; it must have been reset or else hold none.
+    /// From here on the driver may pass to the device only addresses of memory that the device may
+    /// read and write; the device must have been reset or must hold no addresses.
     pub unsafe fn enable_bus_master(&self) {
         let mut next = self.bridge;
-        // Each bridge is above the one before, and no bus was found twice: this ends.
+        // Each bridge is above the previous one, and no bus was found twice, so the loop
+        // terminates.
         while let Some(bridge) = next.and_then(super::function) {
             bridge.change_command(command::BUS_MASTER | command::MEMORY, 0);
             next = bridge.bridge;
@@ -155,19 +157,21 @@ impl Device {
         self.change_command(command::BUS_MASTER, 0);
     }
 
-    /// Writes the 16-bit register at `offset`, a multiple of 2, and not the other half of its 32 bits.
+    /// Writes only the 16-bit register at `offset`, a multiple of 2, and not the other half of its
+    /// 32 bits.
     ///
     /// Context: any but NMI.
     ///
     /// # Safety
     ///
-    /// The write must not let the device reach memory or send messages that are not the driver's.
+    /// The write must not cause the device to access memory or send messages that do not belong to
+    /// the driver.
     pub unsafe fn write_half(&self, offset: u16, value: u16) {
         // SAFETY: Passed on to the caller.
         unsafe { self.claim.function.registers.write_half(offset, value) };
     }
 
-    /// Lets the function assert its interrupt pin, or not.
+    /// Enables or disables the function's interrupt pin.
     ///
     /// Context: any but NMI.
     pub fn set_pin_enabled(&self, enabled: bool) {
@@ -178,7 +182,7 @@ impl Device {
         }
     }
 
-    /// Its messages by MSI: off, until a line has them.
+    /// Takes the function's MSI messages: disabled until a line is attached.
     ///
     /// Context: thread.
     ///
@@ -189,7 +193,7 @@ impl Device {
         Msi::new(&self.claim)
     }
 
-    /// Its messages by MSI-X: all masked, until they are unmasked.
+    /// Takes the function's MSI-X messages: all masked until they are unmasked.
     ///
     /// Context: thread.
     ///
@@ -202,7 +206,7 @@ impl Device {
     }
 }
 
-/// Whether physical addresses reach into the HPET's registers or PCI configuration space.
+/// Whether a range of physical addresses overlaps the HPET's registers or PCI configuration space.
 fn is_platform_register(addresses: &Range<u64>) -> bool {
     let hpet = machine().and_then(|machine| machine.hpet.as_ref());
     let hpet = hpet.map(|hpet| (hpet.address, HPET_LENGTH));

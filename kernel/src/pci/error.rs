@@ -1,4 +1,4 @@
-//! What can go wrong between a driver and its device.
+//! Errors of PCI functions and their drivers.
 
 use core::fmt;
 use core::ops::Range;
@@ -10,38 +10,39 @@ use tocsin_logic::pci::msi::MsiError;
 use crate::line::LineError;
 use crate::memory::MemoryError;
 
-/// Why something cannot be had of a function.
+/// The reason why an operation on a function failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PciError {
     /// No function with these vendor and device IDs.
     NotFound(u16, u16),
-    /// No two free functions with these IDs have their pins at one input.
+    /// No two unclaimed functions with these IDs have their pins at one input.
     NoPair(u16, u16),
-    /// No free PCI Express port that completes commands to its slot and can mask its MSI.
+    /// No unclaimed PCI Express port supports command completion for its slot and can mask its MSI.
     NoPort,
-    /// Somebody else has the function.
+    /// Another driver has claimed the function.
     Claimed(Address),
-    /// There is no range of this kind behind this base address register.
+    /// The base address register has no range of this type.
     NoRange(Address, u8),
-    /// Behind this base address register are registers of an interrupt controller or the HPET, or configuration
-    /// space.
+    /// The base address register refers to registers of an interrupt controller or the HPET, or to
+    /// configuration space.
     Controller(Address, u8),
-    /// These bytes behind this base address register are the MSI-X table or its pending bits.
+    /// These bytes behind the base address register are the MSI-X table or its pending bits.
     MessageTable(Address, u8, Range<u64>),
-    /// The range is empty, does not begin at a multiple of 8, or is not behind this base address register.
+    /// The range is empty, does not begin at a multiple of 8, or is not behind this base address
+    /// register.
     BadPart(Address, u8, Range<u64>),
-    /// Firmware gave the base address register no address.
+    /// Firmware assigned no address to the base address register.
     Unassigned(Address, u8),
     /// The range cannot be mapped.
     Memory(Address, MemoryError),
-    /// No memory for what the device shall read and write.
+    /// No memory for the device's buffers.
     Buffers(Address, MemoryError),
-    /// The function sends no messages of this kind; holds the capability's name.
+    /// The function lacks this kind of message; contains the capability's name.
     NoMessages(Address, &'static str),
-    /// The function's messages are set up already.
+    /// The function's messages are already taken.
     MessagesTaken(Address),
-    /// The table of messages or the pending bits do not fit into the range that they shall be in.
+    /// The message table or the pending bits do not fit into their range.
     TableOutside(Address),
     /// The function has no message of this number.
     NoMessage {
@@ -49,33 +50,34 @@ pub enum PciError {
         address: Address,
         /// The number.
         message: u16,
-        /// How many it has.
+        /// Number of messages of the function.
         messages: u16,
     },
     /// The message cannot be set.
     Message(Address, MsiError),
-    /// The function cannot mask its messages one by one.
+    /// The function cannot mask its messages individually.
     CannotMask(Address),
-    /// Address and data of a message that cannot be masked would change at once, and a message in
-    /// between would be a mixture of old and new. Change one, then the other.
+    /// Address and data of an unmaskable message would both change, and the device could send a
+    /// message with the old value of one and the new value of the other. Change them one after the
+    /// other.
     Torn(Address),
-    /// The message cannot name the CPU.
+    /// The message cannot address the CPU.
     Target(EncodingError),
-    /// There is no line to answer the interrupt.
+    /// No line can be created for the interrupt.
     Line(LineError),
     /// The function has no interrupt pin.
     NoPin(Address),
-    /// Where the function's pin arrives is not known: the interrupt line register holds this.
+    /// The route of the function's pin is unknown; contains the interrupt line register.
     NoRoute(Address, Option<u8>),
-    /// The device does not behave as its specification says; holds what was seen.
+    /// The device violates its specification; contains the observation.
     Device(Address, &'static str),
-    /// Interrupts were lost or doubled.
+    /// Interrupts were lost or duplicated.
     Count {
         /// The function.
         address: Address,
-        /// How many it was made to send.
+        /// Number of interrupts requested.
         sent: u64,
-        /// How many came.
+        /// Number of interrupts received.
         received: u64,
     },
 }

@@ -1,4 +1,4 @@
-//! Functions as they were found, and what may be done with one that nobody drives.
+//! PCI functions as found by the bus scan, and the operations on an unclaimed function.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -18,7 +18,7 @@ use super::config::Registers;
 use super::{Device, PciError};
 use crate::sync::IrqMutex;
 
-/// What a function says that makes no sense. The rest of it is used.
+/// An invalid value in a function's configuration space. The rest of the function is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FunctionProblem {
     /// This base address register.
@@ -36,37 +36,39 @@ impl fmt::Display for FunctionProblem {
     }
 }
 
-/// A function of the machine, as it was found.
+/// A PCI function found by the bus scan.
 #[derive(Debug)]
 pub struct Function {
-    /// Where it sits.
+    /// Its segment, bus, device and function numbers.
     pub address: Address,
     /// Its header.
     pub header: Header,
     /// The bridge that leads to its bus; `None` on a root bus.
     pub bridge: Option<Address>,
-    /// The addresses that it answers at, by the number of the base address register.
+    /// The memory and I/O ranges that it decodes, by the number of the base address register.
     pub bars: Vec<(u8, Bar)>,
     /// Its capabilities, in the order of its list.
     pub capabilities: Vec<Capability>,
-    /// How it sends messages, if it has MSI.
+    /// Its MSI capability, if any.
     pub msi: Option<MsiCapability>,
-    /// How it sends messages, if it has MSI-X.
+    /// Its MSI-X capability, if any.
     pub msix: Option<MsixCapability>,
-    /// What was wrong with it.
+    /// The errors found in it.
     pub problems: Vec<FunctionProblem>,
     pub(super) registers: Registers,
     is_claimed: AtomicBool,
-    /// Held while a register is read, changed and written.
+    /// Held during a read-modify-write of a register.
     changes: IrqMutex<()>,
 }
 
 impl Function {
-    /// Reads all there is to know of a function, and silences it: nobody answers its interrupts yet.
+    /// Reads the description of a function, and disables its interrupts, because they have no
+    /// handler yet.
     ///
     /// # Safety
     ///
-    /// Once for a function, while nobody uses it: for a moment it does not answer at its addresses.
+    /// Must be called once for a function, while nothing uses it: for a moment it does not respond
+    /// at its addresses.
     pub(super) unsafe fn new(found: Found, registers: Registers) -> Self {
         let Found {
             address,
@@ -88,7 +90,7 @@ impl Function {
         };
         function.read_capabilities();
         function.silence();
-        // SAFETY: 1. Passed on to the caller.
+        // SAFETY: Passed on to the caller.
         unsafe { function.read_bars() };
         function
     }
@@ -107,7 +109,7 @@ impl Function {
         }
     }
 
-    /// Decodes the capabilities that concern interrupts. Of two of a kind the first counts.
+    /// Decodes the capabilities for interrupts. The first of each kind is used.
     fn decode(&mut self, found: Capability) -> Result<(), CapabilityError> {
         let offset = u16::from(found.offset);
         match found.id {
@@ -115,7 +117,7 @@ impl Function {
                 self.msi = Some(MsiCapability::decode(found.offset, self.read(offset))?);
             }
             capability::MSI_X if self.msix.is_none() => {
-                // What would lie behind the end is not looked at.
+                // Registers beyond the end of configuration space are not read.
                 let registers = [0, 4, 8].map(|distance| self.read(offset + distance));
                 self.msix = Some(MsixCapability::decode(found.offset, registers)?);
             }
@@ -126,22 +128,22 @@ impl Function {
 
     /// # Safety
     ///
-    /// As [`Function::new`].
+    /// As for [`Function::new`].
     unsafe fn read_bars(&mut self) {
         let count = self.header.layout.bars();
         let mut values = [0; 6];
         let mut masks = [0; 6];
         let old = self.read(command::OFFSET);
-        // While ones are in the registers, the function would answer at addresses of others.
+        // While the registers contain ones, the function would decode addresses of other devices.
         self.change_command(0, command::IO | command::MEMORY);
         for index in 0..count {
             let offset = bar::FIRST + 4 * index as u16;
             values[index] = self.read(offset);
-            // SAFETY: 1. It does not answer at any address, and the caller vouches that nobody
-            // expects it to.
+            // SAFETY: The function decodes no address, and the caller guarantees that nothing
+            // accesses it.
             unsafe { self.registers.write(offset, u32::MAX) };
             masks[index] = self.read(offset);
-            // SAFETY: 1. As it was.
+            // SAFETY: The original value is restored.
             unsafe { self.registers.write(offset, values[index]) };
         }
         self.change_command(old as u16 & (command::IO | command::MEMORY), 0);
@@ -153,7 +155,7 @@ impl Function {
         }
     }
 
-    /// Has the function send no interrupts: neither by messages nor by its pin.
+    /// Disables the function's interrupts: MSI, MSI-X and the interrupt pin.
     pub(super) fn silence(&self) {
         if let Some(msi) = self.msi {
             self.change(msi.control(), MsiCapability::disabled);
@@ -168,8 +170,8 @@ impl Function {
         }
     }
 
-    /// Reads the 32-bit register at `offset` of its configuration space, a multiple of 4; all ones
-    /// if it has none there.
+    /// Reads the 32-bit register at `offset` of its configuration space, a multiple of 4; returns
+    /// all ones if the register does not exist.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -177,8 +179,8 @@ impl Function {
         self.registers.read(offset)
     }
 
-    /// Its extended capabilities, and what was wrong with their list. None where configuration
-    /// space goes through ports, or for a function that is not PCI Express.
+    /// Its extended capabilities, and the errors in their list. None if configuration space is
+    /// accessed through ports, or if the function is not PCI Express.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -193,9 +195,9 @@ impl Function {
         extended::extended(|offset| self.read(offset)).collect()
     }
 
-    /// Where its interrupt pin arrives, as far as can be known without ACPI's language: at the ISA
-    /// interrupt that firmware put into the interrupt line register. That is the way to the
-    /// 8259s; chipsets such as QEMU's show the same on the I/O APIC's pin of that number.
+    /// The route of the interrupt pin, as far as it is known without AML: the ISA interrupt in the
+    /// interrupt line register, as set by firmware. That is the route to the 8259s; chipsets such
+    /// as QEMU's use the I/O APIC input of the same number.
     ///
     /// Context: any but NMI.
     ///
@@ -214,7 +216,7 @@ impl Function {
         if route.overridden {
             return Ok(route);
         }
-        // Not as ISA has it, but as PCI: active low, level-triggered (PCI, 2.2.6).
+        // PCI mode and not ISA mode: active low, level-triggered (PCI, 2.2.6).
         Ok(Route {
             gsi: Gsi(line.into()),
             polarity: Polarity::Low,
@@ -223,10 +225,10 @@ impl Function {
         })
     }
 
-    /// Makes the caller the function's only driver. The function cannot write to memory then, whatever
-    /// firmware or an earlier driver had it do: bus mastering is off, until
-    /// [`Device::enable_bus_master`] turns it on. That of a bridge stays, which passes on what the functions
-    /// behind it write.
+    /// Claims the function for one driver. This disables bus mastering, whatever firmware or an
+    /// earlier driver configured, so that the function cannot write to memory until
+    /// [`Device::enable_bus_master`] enables it. On a bridge it stays enabled, because the bridge
+    /// forwards writes of the functions behind it.
     ///
     /// Context: thread.
     ///
@@ -242,19 +244,19 @@ impl Function {
         } else {
             command::BUS_MASTER
         };
-        // Before there is a window through which anything could be written to the function.
+        // Before any window exists through which the function could be programmed.
         self.change_command(command::IO | command::MEMORY, clear);
-        // The answer to a read comes behind what the function wrote before (PCI, 3.2.5).
+        // A read completion is ordered after earlier writes of the function (PCI, 3.2.5).
         let _ = self.read(command::OFFSET);
         Ok(Device::new(self))
     }
 
-    /// Lets somebody else claim it.
+    /// Releases the function, so that it can be claimed again.
     pub(super) fn release(&self) {
         self.is_claimed.store(false, Ordering::Release);
     }
 
-    /// Whether somebody has claimed it.
+    /// Whether a driver has claimed the function.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -270,16 +272,16 @@ impl Function {
         matches!(self.header.layout, Layout::Bridge { .. })
     }
 
-    /// Replaces a register by what `new` makes of it. Not for handlers.
+    /// Replaces the value of a register with the result of `new`. Must not be called in handlers.
     pub(super) fn change(&self, offset: u16, new: impl FnOnce(u32) -> u32) {
         let _changes = self.changes.lock();
         let value = new(self.read(offset));
-        // SAFETY: 1. This module decides about the registers that it changes: the command, and
-        // those of MSI and MSI-X. 2. Bus mastering is turned on only by `enable_bus_master`.
+        // SAFETY: This module owns the registers that it changes: the command register, and those
+        // of MSI and MSI-X. Only `enable_bus_master` enables bus mastering.
         unsafe { self.registers.write(offset, value) };
     }
 
-    /// As [`Function::change`], with a value that does not depend on the old one.
+    /// Like [`Function::change`], with a value that does not depend on the old one.
     pub(super) fn set(&self, offset: u16, value: u32) {
         self.change(offset, |_| value);
     }

@@ -1,6 +1,6 @@
-//! PCI: what is there, and interrupts from it by message (MSI, MSI-X) or by pin.
+//! PCI: enumeration of functions, and their interrupts by message (MSI, MSI-X) or by pin.
 //!
-//! A driver finds its function, claims it, and has its messages answered by a line:
+//! A driver finds its function, claims it, and handles its messages through a line:
 //!
 //! ```ignore
 //! let device = pci::find(0x1234, 0x11e8)?.claim()?;
@@ -8,11 +8,11 @@
 //! line.attach(device.msi()?)?;
 //! ```
 //!
-//! The messages belong to the line then: dropping it turns them off first. Dropping the device silences
-//! it.
+//! The messages then belong to the line: dropping it disables them first. Dropping the device
+//! disables its interrupts.
 //!
-//! Functions are searched for when somebody first asks. Firmware has numbered the buses and given
-//! out the addresses; this kernel takes them as they are and assigns none.
+//! The first call that needs the functions scans the buses. Firmware has numbered the buses and
+//! assigned the addresses; this kernel uses these and assigns none.
 
 mod config;
 mod device;
@@ -40,20 +40,20 @@ pub use msi::Msi;
 pub use msix::{Msix, MsixMessage};
 pub use window::{Window, Word};
 
-/// All that was found.
+/// The result of the bus scan.
 #[derive(Debug)]
 pub struct Bus {
-    /// How configuration space is reached.
+    /// The access to configuration space.
     pub config: ConfigSpace,
-    /// Every function; what is behind a bridge comes after the bridge.
+    /// All functions; those behind a bridge follow the bridge.
     pub functions: Vec<Function>,
-    /// What was wrong with bridges.
+    /// The errors found in bridges.
     pub problems: Vec<WalkProblem>,
 }
 
 static BUS: Once<Bus> = Once::new();
 
-/// The functions of the machine, searched for at the first call. Not for handlers.
+/// The functions of the machine; the first call scans the buses. Must not be called in handlers.
 ///
 /// Context: thread.
 ///
@@ -98,7 +98,7 @@ fn search(config: ConfigSpace) -> Bus {
         let Some(registers) = config.registers(function.address) else {
             continue;
         };
-        // SAFETY: 1. The walk gives each function once, and drivers come later.
+        // SAFETY: The scan visits each function once, and before any driver claims one.
         let function = unsafe { Function::new(function, registers) };
         for problem in &function.problems {
             log::warn!("pci: function {}: {problem}", function.address);
@@ -121,7 +121,7 @@ pub fn function(address: Address) -> Option<&'static Function> {
     functions.find(|function| function.address == address)
 }
 
-/// The first function with these IDs that nobody has claimed; if all are claimed, the first one.
+/// The first unclaimed function with these IDs; if all are claimed, the first one.
 ///
 /// Context: thread.
 ///

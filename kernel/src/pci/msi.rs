@@ -1,5 +1,5 @@
-//! Sending messages by MSI: one address, one datum, and up to 32 messages that differ in the datum's
-//! low bits.
+//! Interrupt messages by MSI: one address, one data value, and up to 32 messages that differ in the
+//! low bits of the data.
 //!
 //! The registers are in configuration space.
 
@@ -14,15 +14,15 @@ use super::PciError;
 use super::device::Claim;
 use crate::line::{MessageTarget, Messages};
 
-/// A device's messages by MSI, for a line to be [attached](crate::line::Line::attach) to. Dropping it
-/// turns them off.
+/// The MSI messages of a device; a line can be [attached](crate::line::Line::attach) to them.
+/// Dropping it disables MSI.
 ///
-/// The device sends nothing unless it is a bus master too.
+/// The device sends messages only while bus mastering is enabled.
 #[derive(Debug)]
 pub struct Msi {
     claim: Arc<Claim>,
     capability: MsiCapability,
-    /// How many messages are on; 0 until they are set for the first time.
+    /// Number of enabled messages; 0 until they are set for the first time.
     count: u8,
     is_masked: bool,
 }
@@ -42,7 +42,7 @@ impl Msi {
         })
     }
 
-    /// How many messages the device can send: a power of two, 1 to 32.
+    /// Number of messages that the device can send: a power of two, 1 to 32.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -50,7 +50,7 @@ impl Msi {
         self.capability.messages()
     }
 
-    /// Sets the messages while they are off, and turns them on. The interrupt pin is turned off.
+    /// Sets the messages while MSI is disabled, and enables it. Disables the interrupt pin.
     fn turn_on(&mut self, first: Message, count: u8) -> Result<(), PciError> {
         let function = self.claim.function;
         let writes = self.writes(first, count)?;
@@ -68,9 +68,10 @@ impl Msi {
         Ok(())
     }
 
-    /// Changes the messages while they are on. With masks, all are masked meanwhile, and the device
-    /// sends afterwards what it would have sent. Without, only one of address and data may change, in
-    /// one write; so a message in between is either the old or the new one.
+    /// Changes the messages while MSI is enabled. With per-vector masking, all are masked during
+    /// the change, and the device sends pending messages afterwards. Without, only one of address
+    /// and data may change, in one write, so that the device sends either the old or the new
+    /// message.
     fn change(&self, first: Message) -> Result<(), PciError> {
         let function = self.claim.function;
         let writes = self.writes(first, self.count)?;
@@ -107,7 +108,7 @@ impl Msi {
         writes.map_err(|error| PciError::Message(address, error))
     }
 
-    /// Brings the device's mask, or what stands for it, to what it shall be.
+    /// Applies the mask state: by the mask register or, without one, by the enable bit.
     fn apply_mask(&self) {
         match self.capability.masks() {
             Some(register) => {
@@ -122,7 +123,7 @@ impl Msi {
         let function = self.claim.function;
         function.change(self.capability.control(), |register| {
             if enabled {
-                // The number was checked when the messages were set.
+                // The count was checked when the messages were set.
                 let on = self.capability.enabled(register, self.count);
                 on.unwrap_or(register)
             } else {
@@ -159,7 +160,7 @@ impl Messages for Msi {
         register.is_some_and(|register| self.claim.function.read(register) != 0)
     }
 
-    /// The answer to a read comes behind what was sent before (PCI, 3.2.5).
+    /// A read completion is ordered after earlier writes of the device (PCI, 3.2.5).
     fn flush(&self) {
         let _ = self.claim.function.read(self.capability.control());
     }

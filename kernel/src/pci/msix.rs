@@ -1,8 +1,8 @@
-//! Sending messages by MSI-X: a table in the device's memory, in which each message has an address,
-//! a datum and a mask of its own.
+//! Interrupt messages by MSI-X: a table in the device's memory, with a separate address, data and
+//! mask bit for each message.
 //!
-//! Each message is owned on its own, so that each can belong to another driver's queue and another
-//! CPU. Masking one takes no lock and may be done in a handler.
+//! Each message has its own owner, so that each can belong to a different driver queue and CPU.
+//! Masking a message takes no lock, and handlers may do it.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -18,7 +18,7 @@ use super::device::{Claim, Device};
 use super::{PciError, Window};
 use crate::line::{MessageTarget, Messages};
 
-/// A device's messages by MSI-X. They are turned off when this and all messages taken from it are
+/// The MSI-X messages of a device. MSI-X is disabled when this and all messages taken from it are
 /// dropped.
 #[derive(Debug)]
 pub struct Msix {
@@ -34,8 +34,8 @@ struct Table {
     taken: Box<[AtomicBool]>,
 }
 
-/// One message by MSI-X, masked until a line is [attached](crate::line::Line::attach) to it. Dropping it
-/// masks the message.
+/// One MSI-X message, masked until a line is [attached](crate::line::Line::attach) to it. Dropping
+/// it masks the message.
 #[derive(Debug)]
 pub struct MsixMessage {
     table: Arc<Table>,
@@ -59,7 +59,7 @@ impl Msix {
         let entries = window(capability.table, capability.table_size())?;
         let pending = window(capability.pending, capability.pending_size())?;
         claim.take_messages()?;
-        // From here on, dropping the table undoes what has been done.
+        // From here on, dropping the table reverts all changes.
         let table = Table {
             claim: Arc::clone(claim),
             capability,
@@ -72,8 +72,9 @@ impl Msix {
         function.change(command::OFFSET, |register| {
             command::changed(register, command::INTX_DISABLE, 0)
         });
-        // Some devices have a table only while MSI-X is on, so it goes on with all messages masked,
-        // then each is masked on its own, and only then the mask over all is taken away.
+        // On some devices the table exists only while MSI-X is enabled. MSI-X is therefore enabled
+        // with the function mask set, then each message is masked, and only then is the function
+        // mask cleared.
         table.set_control(true, true);
         for index in 0..capability.messages() {
             table.set_masked(index, true);
@@ -84,7 +85,7 @@ impl Msix {
         })
     }
 
-    /// How many messages the device can send: 1 to 2048.
+    /// Number of messages that the device can send: 1 to 2048.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -98,7 +99,7 @@ impl Msix {
     ///
     /// # Errors
     ///
-    /// [`PciError::NoMessage`]; [`PciError::MessagesTaken`], if somebody has it.
+    /// [`PciError::NoMessage`]; [`PciError::MessagesTaken`], if it is already taken.
     pub fn take(&self, index: u16) -> Result<MsixMessage, PciError> {
         let address = self.table.claim.function.address;
         let taken = self.table.taken.get(usize::from(index));
@@ -125,7 +126,7 @@ impl Table {
         });
     }
 
-    /// Where a register of an entry lies in its window.
+    /// Offset of an entry's register in its window.
     fn place(index: u16, register: u32) -> u64 {
         u64::from(u32::from(index) * ENTRY_SIZE + register)
     }
@@ -142,7 +143,7 @@ impl Table {
 }
 
 impl MsixMessage {
-    /// Its number.
+    /// The index of the message.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -156,7 +157,7 @@ impl Messages for MsixMessage {
         true
     }
 
-    /// The message is masked while it changes; the device then sends what it would have sent.
+    /// The message is masked while it changes; the device sends a pending message after the unmask.
     fn set(&mut self, target: &MessageTarget) -> Result<(), String> {
         let table = &self.table;
         if target.count() != 1 {
@@ -186,7 +187,7 @@ impl Messages for MsixMessage {
         table.pending.read::<u32>(word) >> (self.index % 32) & 1 != 0
     }
 
-    /// The answer to a read comes behind what was sent before (PCI, 3.2.5).
+    /// A read completion is ordered after earlier writes of the device (PCI, 3.2.5).
     fn flush(&self) {
         self.table.vector_control(self.index);
     }

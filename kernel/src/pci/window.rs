@@ -1,4 +1,4 @@
-//! A device's memory as a driver reads and writes it.
+//! Mapped device memory.
 
 use alloc::sync::Arc;
 
@@ -7,9 +7,9 @@ use crate::hw::mmio::Mmio;
 
 pub use crate::hw::mmio::Word;
 
-/// The registers behind a base address register. It keeps its device claimed.
+/// The registers behind a base address register. The device stays claimed while the window exists.
 ///
-/// Accesses are those of [`Mmio`]. They may come from handlers.
+/// Accesses are those of [`Mmio`]. Handlers may use them.
 #[derive(Clone, Debug)]
 pub struct Window {
     registers: Mmio,
@@ -19,18 +19,18 @@ pub struct Window {
 impl Window {
     /// # Safety
     ///
-    /// `size` bytes at the virtual address `start` must be mapped as the registers of the claimed
-    /// device, for good; `start` must be a multiple of 8.
+    /// `size` bytes at the virtual address `start` must be permanently mapped as the registers of
+    /// the claimed device; `start` must be a multiple of 8.
     pub(super) unsafe fn new(start: u64, size: u64, claim: Arc<Claim>) -> Self {
         Self {
-            // SAFETY: 1. Passed on to the caller. 2. The device cannot reach memory unless somebody
-            // turns bus mastering on, and vouches for it.
+            // SAFETY: Passed on to the caller. The device cannot access memory until its driver
+            // enables bus mastering, and that driver then guarantees that its accesses are sound.
             registers: unsafe { Mmio::new(start, size) },
             _claim: claim,
         }
     }
 
-    /// How many bytes there are.
+    /// Size of the window, in bytes.
     ///
     /// Context: any.
     #[must_use]
@@ -51,14 +51,14 @@ impl Window {
         self.registers.read(offset)
     }
 
-    /// Writes the register at `offset`. A device with bus mastering off can do nothing to memory;
-    /// whoever has turned it on vouches for what is written.
+    /// Writes the register at `offset`. A device with bus mastering disabled cannot access memory;
+    /// the driver that enabled it is responsible for the values written.
     ///
     /// Context: any.
     ///
     /// # Panics
     ///
-    /// As [`Window::read`].
+    /// As for [`Window::read`].
     #[inline]
     pub fn write<T: Word>(&self, offset: u64, value: T) {
         self.registers.write(offset, value);
