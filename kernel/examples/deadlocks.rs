@@ -1,4 +1,4 @@
-//! Programs that could deadlock. Each either ends, with `NAME: passed`, or is rejected with a
+//! Programs that could deadlock. Each either completes, with `NAME: passed`, or is rejected with a
 //! message that names the rule. `APPEND=NAME` selects one; `tests/boot/deadlocks.rs` has the
 //! expected results.
 #![no_std]
@@ -234,7 +234,7 @@ fn ceiling_above() {
     time::spin_for(SECOND);
 }
 
-/// Raised priorities that end in every order, with interrupts that are masked meanwhile.
+/// Raised priorities that end in every order, while interrupts are pending.
 fn order() {
     static HITS: AtomicU64 = AtomicU64::new(0);
     let line = Line::new(request("six", C6, 0), || {
@@ -267,7 +267,7 @@ fn order() {
     }
 }
 
-/// Hand over hand, from a lower ceiling to a higher one, against handlers that take the higher lock.
+/// Lock coupling, from a lower ceiling to a higher one, against handlers that take the higher lock.
 fn handover() {
     static A: CeilingMutex<u64> = CeilingMutex::new(C3, 1);
     static B: CeilingMutex<u64> = CeilingMutex::new(C6, 0);
@@ -305,7 +305,7 @@ fn mutex_order() {
     assert!(are_enabled());
 }
 
-/// Whether interrupts are enabled: this CPU takes an interrupt from itself at once.
+/// Whether interrupts are enabled: this CPU takes a self-IPI immediately.
 fn without_interrupts_are_enabled() -> bool {
     static COME: AtomicBool = AtomicBool::new(false);
     extern "C" fn come(_: usize) {
@@ -355,7 +355,7 @@ fn line_forget() {
     drop(line);
 }
 
-/// A member of a shared line that its own handler drops.
+/// A shared handler that its own line's handler drops.
 fn member_drop_self() {
     static MEMBER: IrqMutex<Option<Member>> = IrqMutex::new(None);
     // A level-triggered input without a device: making the line needs no interrupt.
@@ -371,7 +371,7 @@ fn member_drop_self() {
     let shared = SharedLine::new(request).unwrap();
     let other = Box::leak(Box::new(shared.join(|| Claim::Mine)));
     *MEMBER.lock() = Some(shared.join(|| Claim::NotMine));
-    // At the class at which its handlers run and hold the list.
+    // Runs at the class at which the handlers run and hold the list.
     let _raised = raise(C6);
     let member = MEMBER.lock().take();
     let _ = other;
@@ -384,7 +384,7 @@ fn long_wait() {
     fn busy(_: u64) {
         without_interrupts(|| {
             STEP.store(1, SeqCst);
-            // By the time for which this CPU runs, because the other CPU counts that too.
+            // The time is this CPU's running time, because the other CPU's timeout counts that too.
             time::wait_until(8 * SECOND, || false);
         });
         STEP.store(2, SeqCst);

@@ -1,8 +1,9 @@
-//! A kernel on Tocsin's library: a typewriter, whose keys are interrupts.
+//! A kernel on Tocsin's library: a typewriter whose keys cause interrupts.
 //!
-//! Each key interrupts the last CPU. Its handler, of class 6, takes the bytes from the serial port and
-//! puts them into a buffer that it shares with the printing. The printing is deferred work, of class 2:
-//! it never delays a key. Neither turns interrupts off: the buffer is under a ceiling lock.
+//! Each key interrupts the last CPU. Its handler, of class 6, reads the bytes from the serial port
+//! and puts them into a buffer that it shares with the printing code. Printing is deferred work, of
+//! class 2, so it never delays a key. Neither disables interrupts: a ceiling lock protects the
+//! buffer.
 //!
 //! ```sh
 //! make run EXAMPLE=typewriter      # Ctrl-D ends it
@@ -22,17 +23,17 @@ use x86_64::instructions::interrupts;
 
 tocsin::main!(kernel);
 
-/// Class of the keys: whoever takes the lock of [`TYPED`] is at most of this class.
+/// Class of the keys, and ceiling of [`TYPED`]: code that takes the lock is at most of this class.
 const KEYS: PriorityClass = PriorityClass::new(6).expect("a class is 0 to 15");
 
-/// What has been typed and is not printed.
+/// Text that has been typed and not yet printed.
 static TYPED: CeilingMutex<VecDeque<u8>> = CeilingMutex::new(KEYS, VecDeque::new());
 
 /// Set when Ctrl-D was typed.
 static IS_OVER: AtomicBool = AtomicBool::new(false);
 
 fn kernel(_: &'static Machine) -> ! {
-    // So that the handler never allocates.
+    // Allocated in advance, so that the handler never allocates.
     TYPED.lock().reserve(4096);
     let line = Line::new(
         Request {
@@ -53,7 +54,8 @@ fn kernel(_: &'static Machine) -> ! {
     console::enable_receive_interrupt();
     println!("Type, on CPU {}; Ctrl-D ends it.", line.cpu());
     loop {
-        // Off, so that the end cannot come between the look and the `hlt`.
+        // Interrupts are disabled, so that the last one cannot arrive between the check and the
+        // `hlt`.
         interrupts::disable();
         if IS_OVER.load(Ordering::Acquire) {
             break;
@@ -65,7 +67,7 @@ fn kernel(_: &'static Machine) -> ! {
     hw::machine::power_off(0)
 }
 
-/// Answers a key. Its CPU may be another one than the printing's.
+/// Handles a key, possibly on a different CPU than the one that prints.
 fn take_keys() {
     while let Some(byte) = console::read_byte() {
         let mut typed = TYPED.lock();
@@ -73,14 +75,14 @@ fn take_keys() {
             typed.push_back(byte);
         }
     }
-    // Where too much is put off already, that work prints this too.
+    // If the deferred-work queue is full, the pending work prints this key too.
     let _ = deferred::defer_on(0, print_typed, 0);
 }
 
-/// Prints what has been typed. Deferred.
+/// Prints the typed text. Runs as deferred work.
 extern "C" fn print_typed(_: usize) {
     loop {
-        // Taken out, so that the lock is free while the port is slow.
+        // The text is moved out, so that the lock is free while the port is slow.
         let Some(byte) = TYPED.lock().pop_front() else {
             return;
         };

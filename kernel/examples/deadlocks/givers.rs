@@ -1,4 +1,5 @@
-//! Functions that run in threads of CPUs 1 and 2 while CPU 0 goes on: CPUs 3 and 4 give them as jobs and wait.
+//! Functions that run in threads of CPUs 1 and 2 while CPU 0 continues: CPUs 3 and 4 queue them as
+//! jobs and wait.
 
 use core::mem::transmute;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -16,17 +17,17 @@ pub const PROGRAMS: [&str; 6] = [
     "long-wait",
 ];
 
-/// The functions that CPUs 3 and 4 give to CPUs 2 and 1, for CPU 0, which does not wait for them.
+/// The functions that CPUs 3 and 4 queue on CPUs 2 and 1 for CPU 0, which does not wait for them.
 static GIVEN: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 
-/// Runs a program while CPUs 3 and 4 wait for what [`begin`] gives them.
+/// Runs a program while CPUs 3 and 4 wait for the jobs from [`begin`].
 pub fn run(program: fn()) {
     static PROGRAM: AtomicUsize = AtomicUsize::new(0);
     static IS_OVER: AtomicBool = AtomicBool::new(false);
     fn part(_: u64) {
         let giver = current().id();
         if giver == 0 {
-            // SAFETY: It is what is stored below.
+            // SAFETY: `begin` stored this function.
             let program = unsafe { transmute::<usize, fn()>(PROGRAM.load(SeqCst)) };
             program();
             IS_OVER.store(true, SeqCst);
@@ -35,7 +36,7 @@ pub fn run(program: fn()) {
         while !IS_OVER.load(SeqCst) {
             let function = GIVEN[giver as usize - 3].swap(0, SeqCst);
             if function != 0 {
-                // SAFETY: It is what `begin` stores.
+                // SAFETY: The stores in `begin` have this type.
                 let function = unsafe { transmute::<usize, fn(u64)>(function) };
                 let job = Job {
                     function,
@@ -54,7 +55,7 @@ pub fn run(program: fn()) {
     run_on_each(&[0, 3, 4], job).expect("all are idle");
 }
 
-/// Has CPU 1 or 2 run a function in a thread, without waiting for it.
+/// Runs a function in a thread of CPU 1 or 2, without waiting for it.
 pub fn begin(cpu: u32, function: fn(u64)) {
     let giver = usize::from(cpu == 1);
     GIVEN[giver].store(function as usize, SeqCst);

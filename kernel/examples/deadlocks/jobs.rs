@@ -1,4 +1,4 @@
-//! Jobs given by a CPU for which a job waits.
+//! Jobs from a CPU for which another job waits.
 
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
@@ -11,12 +11,12 @@ use tocsin_logic::vector::PriorityClass;
 
 use crate::{NOTHING, SECOND, reached};
 
-/// Number of jobs given by `count` that have run, and of those that were refused.
+/// Number of jobs from `count` that have run, and number of those rejected.
 static RUN: AtomicU32 = AtomicU32::new(0);
 static REFUSED: AtomicU32 = AtomicU32::new(0);
 
-/// Gives CPU `cpu` a job that must run in its thread. If two CPUs do so while it runs no job, one
-/// is refused, and the other's job is reserved or waits.
+/// Queues a job on CPU `cpu` that must run in its thread. If two CPUs do so while they run no job,
+/// one job is rejected, and the other is reserved or waits.
 fn count(cpu: u32) {
     fn job(_: u64) {
         let context = context::current();
@@ -33,13 +33,14 @@ fn count(cpu: u32) {
     }
 }
 
-/// A thread that waits for jobs gives another one while a job waits for itself. It accepts jobs as before then.
+/// A thread that waits for jobs queues another one while a job waits for it. Afterwards it accepts
+/// jobs as before.
 pub fn give_while_one_waits() {
     fn part(cpu: u64) {
         match cpu {
             0 => {
                 assert!(reached(&REFUSED, 1));
-                // While this CPU waits for that job, it runs the one that waits here.
+                // While this CPU waits for that job, it runs its own pending job.
                 let until_run = Job {
                     function: |_| assert!(reached(&RUN, 1)),
                     argument: 0,
@@ -59,8 +60,8 @@ pub fn give_while_one_waits() {
     }
 }
 
-/// Deferred work gives a job. Two CPUs whose deferred work gave each other one would wait forever, because each
-/// would keep its own thread from running.
+/// Deferred work queues a job. Two CPUs whose deferred work queued jobs on each other would wait
+/// forever, because each would prevent its own thread from running.
 pub fn give_in_handler() {
     extern "C" fn give(_: usize) {
         let _ = run_on(2, NOTHING);
@@ -79,7 +80,7 @@ pub fn keep_lock() {
     let _ = run_on(1, job);
 }
 
-/// As [`keep_lock`], on the CPU that gives the job.
+/// Like [`keep_lock`], on the CPU that queues the job.
 pub fn keep_own_lock() {
     static LOCK: IrqMutex<()> = IrqMutex::new(());
     let _ = run_on_all(|cpu| {

@@ -82,7 +82,7 @@ pub fn drop_under_lock() {
         drop(guard);
         assert!(reached(&STEP, 2));
     }
-    // In a thread that holds no lock, the drop waits for the end.
+    // In a thread that holds no lock, the drop waits for the function to return.
     for mode in [Mode::Interrupt, Mode::Deferred] {
         STEP.store(0, SeqCst);
         let mut timer = Timer::on(1, "waited for", mode, |_| {
@@ -155,7 +155,7 @@ fn queued() -> usize {
     count
 }
 
-/// A CPU has the most timers that it can have, and one of them is dropped while the CPU takes no
+/// A CPU has the maximum number of timers, and one of them is dropped while the CPU handles no
 /// commands. A slot for a further timer is free only after that timer has been removed from the
 /// queue, which has as many entries as there are slots.
 pub fn full() {
@@ -248,7 +248,7 @@ pub fn renew() {
     assert_eq!(CALLS.load(SeqCst), 2, "called again");
 }
 
-/// The first timer of a CPU is made in a handler: its stack has room for it.
+/// The first timer of a CPU is created in a handler, whose stack must have room for it.
 pub fn first_in_handler() {
     static MADE: AtomicU32 = AtomicU32::new(0);
     let make = || {
