@@ -70,7 +70,7 @@ fn rejected<T>(what: impl fmt::Display, result: Result<T, impl fmt::Display>) {
     }
 }
 
-/// Ends the kernel with a failure, unless `is_right`.
+/// Stops the kernel with a failure unless `is_right`.
 fn check(is_right: bool, what: impl fmt::Display) {
     if !is_right {
         println!("rejected: wrong: {what}");
@@ -99,7 +99,7 @@ fn reserve_taken() {
     rejected("a line's", vectors::reserve(line.vector()));
     let own = vectors::reserve_in(CLASS).expect("the class has vectors");
     rejected("a reserved one", vectors::reserve(own.get()));
-    // The failure on CPU 1 has not changed CPU 0.
+    // The failure on CPU 1 has not affected CPU 0.
     let freed = line.vector();
     drop(line);
     check(
@@ -179,7 +179,7 @@ fn map_guard() {
         rejected(name, unsafe {
             mapping::map(page.clone(), frame, Use::Data)
         });
-        // SAFETY: it is rejected; the addresses are not the caller's.
+        // SAFETY: The call is rejected: the caller does not own the addresses.
         rejected(name, unsafe { mapping::unmap(page) });
     }
 }
@@ -188,8 +188,8 @@ fn is_master(function: &Function) -> bool {
     function.read(command::OFFSET) & u32::from(command::BUS_MASTER) != 0
 }
 
-/// A function that firmware left as a bus master is none after it has been claimed. A bridge stays
-/// one.
+/// A function that firmware left with bus mastering enabled has it disabled after it has been
+/// claimed. On a bridge it stays enabled.
 fn claim_bus_masters() {
     let all = pci::bus().functions.iter();
     let (bridges, others): (Vec<_>, Vec<_>) = all.partition(|function| function.is_bridge());
@@ -239,7 +239,7 @@ fn begin_transfer() {
     println!("rejected: {}: transfer to {physical:#x}", device.address);
 }
 
-/// No window contains the MSI-X table or its pending bits, and windows beside them end before them.
+/// No window contains the MSI-X table or its pending bits, and adjacent windows end before them.
 fn map_table() {
     let device = pci::find(0x1af4, 0x1005).and_then(Function::claim);
     let device = device.expect("the machine has a virtio-rng device");
@@ -259,18 +259,19 @@ fn map_table() {
     check(device.msix().is_ok(), "the device's messages");
 }
 
-/// No window covers the HPET's registers or configuration space, although firmware put a function there.
+/// No window covers the HPET's registers or configuration space, even if firmware assigned their
+/// address to a function.
 #[expect(
     unsafe_code,
     reason = "stands for firmware, before functions are found"
 )]
 fn map_registers() {
     use x86_64::instructions::port::Port;
-    /// Where QEMU's q35 has them.
+    /// Their addresses on QEMU's q35.
     const HPET: u32 = 0xfed0_0000;
     const CONFIG: u32 = 0xb000_0000;
     let place = |device, function| Address::new(0, 0, device, function).expect("a valid address");
-    // Name, function, number of the base address register, and the address that it gets.
+    // Name, function, number of the base address register, and the address assigned to it.
     let cases = [
         ("HPET", place(1, 0), 0, HPET),
         ("config", place(31, 2), 5, CONFIG + 0x1000),
@@ -278,9 +279,9 @@ fn map_registers() {
     let offset = |bar: u8| bar::FIRST + 4 * u16::from(bar);
     for (_, function, bar, address) in cases {
         let register = function.port_value(offset(bar)).expect("in segment 0");
-        // SAFETY: nothing uses these ports yet.
+        // SAFETY: Nothing uses these ports yet.
         unsafe { Port::new(0xcf8).write(register) };
-        // SAFETY: nothing uses the function yet.
+        // SAFETY: Nothing uses the function yet.
         unsafe { Port::new(0xcfc).write(address) };
     }
     for (name, function, bar, address) in cases {
@@ -292,7 +293,7 @@ fn map_registers() {
     }
 }
 
-/// Measurements replace handlers and entry code, so they are for a thread.
+/// Measurements replace handlers and entry code, so they are permitted only in threads.
 fn measure_in_handler() {
     extern "C" fn measure(_: usize) {
         let _ = bench::run(&bench::Options {
