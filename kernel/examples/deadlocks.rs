@@ -355,7 +355,7 @@ fn line_forget() {
     drop(line);
 }
 
-/// A shared handler that its own line's handler drops.
+/// A shared handler is dropped at the class of its own line, as its own handler would do.
 fn member_drop_self() {
     static MEMBER: IrqMutex<Option<Member>> = IrqMutex::new(None);
     // A level-triggered input without a device: making the line needs no interrupt.
@@ -384,7 +384,7 @@ fn long_wait() {
     fn busy(_: u64) {
         without_interrupts(|| {
             STEP.store(1, SeqCst);
-            // The time is this CPU's running time, because the other CPU's timeout counts that too.
+            // Measured in this CPU's running time, as the other CPU's timeout is.
             time::wait_until(8 * SECOND, || false);
         });
         STEP.store(2, SeqCst);

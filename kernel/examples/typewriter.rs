@@ -54,8 +54,7 @@ fn kernel(_: &'static Machine) -> ! {
     console::enable_receive_interrupt();
     println!("Type, on CPU {}; Ctrl-D ends it.", line.cpu());
     loop {
-        // Interrupts are disabled, so that the last one cannot arrive between the check and the
-        // `hlt`.
+        // Interrupts are disabled, so that Ctrl-D cannot arrive between the check and the `hlt`.
         interrupts::disable();
         if IS_OVER.load(Ordering::Acquire) {
             break;

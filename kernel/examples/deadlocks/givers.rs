@@ -27,7 +27,7 @@ pub fn run(program: fn()) {
     fn part(_: u64) {
         let giver = current().id();
         if giver == 0 {
-            // SAFETY: `begin` stored this function.
+            // SAFETY: The value stored below is a function of this type.
             let program = unsafe { transmute::<usize, fn()>(PROGRAM.load(SeqCst)) };
             program();
             IS_OVER.store(true, SeqCst);
@@ -36,7 +36,7 @@ pub fn run(program: fn()) {
         while !IS_OVER.load(SeqCst) {
             let function = GIVEN[giver as usize - 3].swap(0, SeqCst);
             if function != 0 {
-                // SAFETY: The stores in `begin` have this type.
+                // SAFETY: `begin` stored this function.
                 let function = unsafe { transmute::<usize, fn(u64)>(function) };
                 let job = Job {
                     function,
