@@ -1,5 +1,5 @@
-//! The console while commands run and without interrupts: Ctrl-C, and a machine whose IOMMU drops
-//! the interrupts of devices.
+//! The console while commands run and while interrupts do not arrive: Ctrl-C, and a machine whose
+//! IOMMU blocks the interrupts of devices.
 
 use libtest_mimic::Trial;
 use tocsin_tools::{Machine, Session};
@@ -8,7 +8,7 @@ use crate::{
     PATIENCE, Result, ensure, ensure_eq, machine, plain, power_off, power_off_failed, trial, with,
 };
 
-/// Commands that run far longer than a test waits, and the output of each before it is cancelled.
+/// Commands that run far longer than the test, and the output of each before it is cancelled.
 const LONG: [(&str, &str); 5] = [
     ("storm 600", "storm: 599 s to go"),
     ("bench", "[1/"),
@@ -17,8 +17,8 @@ const LONG: [(&str, &str); 5] = [
     ("timers wait 600000; idt 3", ""),
 ];
 
-/// Commands whose counts show that they ended early: what each prints before it is cancelled, and what only
-/// the whole of it prints.
+/// Commands whose counts show that they stopped early: the output of each before it is cancelled,
+/// and output that only a complete run prints.
 const COUNTED: [(&str, &str, &str); 4] = [
     ("pci edu 1000000", "MSI: vector", "1000000 sent"),
     ("pci virtio 1000000", "MSI-X: vector", "1000000 requests"),
@@ -74,7 +74,7 @@ fn counting() -> Result<Machine> {
     Ok(machine(2)?.args(args.chain(["-serial", "null"])))
 }
 
-/// Ctrl-C ends the command before it has done all that it was told to.
+/// Ctrl-C stops the command before it has completed.
 fn cancel_early(command: &str, begins: &str, whole: &str, session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     session.send_line(command)?;
@@ -88,7 +88,7 @@ fn cancel_early(command: &str, begins: &str, whole: &str, session: &mut Session)
     power_off_failed(session)
 }
 
-/// Ctrl-C ends the command and the rest of its line, and nothing of it is left.
+/// Ctrl-C stops the command and the rest of its line, and none of its state remains.
 fn cancel(command: &str, begins: &str, session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     let lines = session.command("lines", PATIENCE)?;
@@ -136,7 +136,7 @@ fn by_keyboard(session: &mut Session) -> Result {
     Ok(())
 }
 
-/// The rest of the script is not run.
+/// The rest of the script is not executed.
 fn in_script(session: &mut Session) -> Result {
     session.expect("tocsin> timers wait 600000\r\n", PATIENCE)?;
     session.send_line("\u{3}")?;
@@ -156,7 +156,7 @@ fn a_line(session: &mut Session) -> Result {
     power_off(session)
 }
 
-/// The kernel reports that interrupts do not arrive, and the reason, and remains usable.
+/// The kernel reports that interrupts do not arrive, with the reason, and remains usable.
 fn dropped(session: &mut Session) -> Result {
     let log = session.wait_prompt(PATIENCE)?;
     for part in [
@@ -173,7 +173,7 @@ fn dropped(session: &mut Session) -> Result {
     }
     let answer = session.wait_prompt(PATIENCE)?;
     ensure!(answer.contains("vector 5 (0x05)"), "found {answer:?}");
-    // Interrupts that do not pass the IOMMU arrive.
+    // Interrupts that do not pass through the IOMMU arrive.
     session.command("ipi", PATIENCE)?;
     power_off(session)
 }

@@ -1,12 +1,12 @@
-//! The programs of `kernel/examples/deadlocks.rs`: each ends, or is rejected with the rule that it
-//! violates.
+//! The programs of `kernel/examples/deadlocks.rs`: each completes, or is rejected with the rule
+//! that it violates.
 
 use libtest_mimic::Trial;
 use tocsin_tools::{Outcome, workspace};
 
 use crate::{PATIENCE, Result, STOPPED, ensure, machine, trial, with};
 
-/// The programs that end, and the messages that they must log.
+/// The programs that complete, and the messages that they must log.
 const END: [(&str, &str); 14] = [
     ("cancel", ""),
     ("mutual", ""),
@@ -32,7 +32,7 @@ const END: [(&str, &str); 14] = [
 const WAIT: &str =
     "(it is for threads and handlers up to class 12 that hold no IrqMutex, because it waits";
 
-/// Those that are rejected: what of the context, and what of the rule, the message has.
+/// The rejected programs: the context and the rule in the message.
 const REJECTED: [(&str, &str, &str); 20] = [
     (
         "call-in-call",

@@ -1,4 +1,4 @@
-//! `make debug`, by the protocol that gdb speaks.
+//! `make debug`, through the gdb remote serial protocol.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
@@ -10,10 +10,10 @@ use crate::command::command;
 use crate::gdb::Gdb;
 use crate::{Result, ensure, ensure_eq, trial};
 
-/// The status that the kernel is told to end with.
+/// The exit status requested from the kernel.
 const STATUS: i32 = 9;
 
-/// Where a processor begins, in its first segment (SDM vol. 3A, 11.1.4).
+/// The CPU's first instruction after reset, in its first segment (SDM vol. 3A, 11.1.4).
 const RESET: u64 = 0xfff0;
 
 pub fn trials() -> Vec<Trial> {
@@ -34,7 +34,7 @@ fn stops() -> Result {
     let output = child.stdout.take().ok_or("no standard output")?;
     let session = debug(&socket, BufReader::new(output));
     if session.is_err() {
-        // It may wait for gdb for ever.
+        // The command may wait for gdb indefinitely.
         child.kill()?;
     }
     let status = child.wait()?;

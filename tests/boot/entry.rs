@@ -1,5 +1,5 @@
-//! The entry code: NMIs from the first instructions on, and machines that cannot run the kernel,
-//! which must be reported in one line.
+//! The entry code: NMIs from the first instruction on, and machines that cannot run the kernel,
+//! which the kernel must report in one line.
 
 use libtest_mimic::Trial;
 use tocsin_tests::symbols::Symbols;
@@ -24,10 +24,10 @@ const PVH_STOPS: [(&str, u64); 4] = [
     ("kernel_start", 0),
 ];
 
-/// As above, for the Limine entry.
+/// The same for the Limine entry.
 const LIMINE_STOPS: [(&str, u64); 2] = [("boot_check_processor", 0), ("kernel_start", 0)];
 
-/// Features that the kernel needs and a processor may lack, with their names in QEMU and in the
+/// Features that the kernel requires and a CPU may lack, with their names in QEMU and in the
 /// kernel's message.
 const LACKS: [(&str, &str); 5] = [
     ("sse2", "the processor lacks SSE2 (CPUID.01H:EDX bit 26)"),
@@ -38,7 +38,7 @@ const LACKS: [(&str, &str); 5] = [
 ];
 
 /// Offsets in the PVH start info (xen/include/public/arch-x86/hvm/start_info.h), the values written
-/// there, and the kernel's expected message.
+/// there, and the expected message of the kernel.
 const START_INFOS: [(&str, u64, u64, &str); 5] = [
     (
         "magic",
@@ -117,7 +117,7 @@ fn small(memory: &str) -> Result<Machine> {
     Ok(plain().memory(Memory::parse(memory)?).module(None))
 }
 
-/// Boots `machine` stopped before its first instruction, with a debugger.
+/// Boots `machine`, stopped before its first instruction, with a debugger.
 fn debugged(machine: Machine, test: impl FnOnce(&mut Session, &mut Gdb) -> Result) -> Result {
     let directory = tempfile::tempdir()?;
     let socket = directory.path().join("gdb");
@@ -134,7 +134,7 @@ fn address(label: &str) -> Result<u64> {
     Ok(symbols.address(label).ok_or(format!("no {label}"))?)
 }
 
-/// An NMI at each of the stops is counted, and the kernel starts.
+/// An NMI at each of the stops is counted, and the kernel boots.
 fn nmis(machine: Machine, stops: &[(&str, u64)]) -> Result {
     debugged(machine, |session, gdb| {
         for &(label, offset) in stops {
@@ -149,7 +149,7 @@ fn nmis(machine: Machine, stops: &[(&str, u64)]) -> Result {
     })
 }
 
-/// NMIs without a pause from the kernel's first instruction in Rust until the prompt.
+/// Continuous NMIs from the kernel's first instruction in Rust until the prompt.
 fn nmi_many() -> Result {
     for _ in 0..3 {
         debugged(plain(), |session, gdb| {
@@ -172,7 +172,7 @@ fn nmi_many() -> Result {
     Ok(())
 }
 
-/// The kernel reports why it cannot run on `machine` in one line with this text, and stops.
+/// The kernel reports in one line with this text why it cannot run on `machine`, and stops.
 fn refused(machine: &Machine, why: &str) -> Result {
     with(machine, |session| stopped(session, why))
 }
@@ -191,7 +191,7 @@ fn stopped(session: &mut Session, why: &str) -> Result {
     Ok(())
 }
 
-/// As [`refused`], after `change` has changed the data that the PVH loader passes.
+/// Like [`refused`], after `change` has modified the data that the PVH loader passes.
 fn start_info(why: &str, change: impl FnOnce(&mut Gdb) -> Result) -> Result {
     debugged(plain(), |session, gdb| {
         gdb.run_to(address("pvh_entry")? - KERNEL)?;

@@ -1,4 +1,4 @@
-//! The kernels in `kernel/examples` and `kernel/monitor/examples`, which `make test` builds too.
+//! The kernels in `kernel/examples` and `kernel/monitor/examples`, which `make test` also builds.
 
 use libtest_mimic::Trial;
 use tocsin_logic::exit;
@@ -15,7 +15,7 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// A machine with three CPUs for the kernel of this example.
+/// A machine with three CPUs and the kernel of this example.
 fn example(name: &str) -> Result<Machine> {
     let image = workspace().join(format!("target/image/{name}.elf"));
     if !image.exists() {
@@ -24,7 +24,7 @@ fn example(name: &str) -> Result<Machine> {
     Ok(machine(3)?.image(image))
 }
 
-/// The library prints the log of the boot, and no tables.
+/// The library prints the boot log, and no tables.
 fn smallest() -> Result {
     with(&example("smallest")?, |session| {
         session.expect("3 CPUs in the MADT", PATIENCE)?;
@@ -50,7 +50,7 @@ fn own() -> Result {
     })
 }
 
-/// A command of the kernel's own is listed and executed, and the monitor's are there.
+/// The kernel's own command is listed and executed, and the monitor's commands exist.
 fn commands() -> Result {
     with(&example("commands")?, |session| {
         session.wait_prompt(PATIENCE)?;
@@ -68,7 +68,7 @@ fn commands() -> Result {
     })
 }
 
-/// What is typed is printed, and each key has interrupted.
+/// Typed text is printed, and each key has caused an interrupt.
 fn typewriter() -> Result {
     with(&example("typewriter")?, |session| {
         session.expect("Type, on CPU 2; Ctrl-D ends it.", PATIENCE)?;

@@ -1,5 +1,5 @@
-//! The gate of the benchmarks: nothing differs between two countings of one image, and one
-//! instruction more on the way of every interrupt is found.
+//! The regression check of the benchmarks: two counts of one image are equal, and one additional
+//! instruction on the path of every interrupt is detected.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,11 +10,11 @@ use tocsin_tools::workspace;
 
 use crate::{Result, ensure, ensure_eq, trial};
 
-/// What the stubs of all vectors jump to, and the first of them.
+/// The common target of all vector stubs, and the first stub.
 const ENTRY: &str = "entry_interrupt";
 const STUBS: &str = "entry_stubs";
 
-/// A vector's stub: PUSH RSI, MOV ESI, and a jump with a distance of 32 bits.
+/// A vector's stub: PUSH RSI, MOV ESI, and a jump with a 32-bit displacement.
 const PUSH: u8 = 0x56;
 const MOVE: u8 = 0xbe;
 const JUMP: u8 = 0xe9;
@@ -59,7 +59,7 @@ pub fn trials() -> Vec<Trial> {
             .split(|c: char| !c.is_ascii_digit())
             .filter_map(|word| word.parse().ok())
             .collect();
-        // Of x2apic, of the CPUs, before and now.
+        // For x2apic: the number of CPUs, the baseline and the current value.
         ensure!(
             matches!(numbers[..], [2, 4, before, now] if now == before + 1),
             "not one instruction more: {entry:?}"
@@ -68,7 +68,7 @@ pub fn trials() -> Vec<Trial> {
     })]
 }
 
-/// Runs the benchmarks' command; whether it succeeded, and what it said.
+/// Runs the benchmarks' command; returns whether it succeeded, and its output.
 fn run(command: &str, baseline: &Path, image: &Path) -> Result<(bool, String)> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
@@ -85,8 +85,8 @@ fn run(command: &str, baseline: &Path, image: &Path) -> Result<(bool, String)> {
     Ok((output.status.success(), said))
 }
 
-/// The image with a NOP before the common entry, where the linker left room, and all stubs
-/// jumping there: one instruction more for every interrupt, and no other difference.
+/// The image with a NOP before the common entry, in the linker's padding, and with all stubs
+/// jumping to it: one additional instruction for every interrupt, and no other difference.
 fn planted(image: &[u8]) -> Result<Vec<u8>> {
     let elf = object::File::parse(image)?;
     let address = |name: &str| {
@@ -106,7 +106,7 @@ fn planted(image: &[u8]) -> Result<Vec<u8>> {
     let mut changed = image.to_vec();
     let room = at(entry - 1)?;
     ensure!(
-        // Also the last byte of a long NOP, of which the bytes before are zeros.
+        // Also the last byte of a long NOP whose preceding bytes are zero.
         matches!(image[room], NOP | 0xcc | 0),
         "no room before {ENTRY}: {:#x}",
         image[room]

@@ -1,5 +1,5 @@
-//! The protocol that gdb speaks (the appendix "gdb Remote Serial Protocol" of its manual): this is
-//! gdb's end, so no gdb is needed.
+//! Client for the gdb remote serial protocol (the appendix "gdb Remote Serial Protocol" of gdb's
+//! manual), so that the tests do not need gdb.
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -10,17 +10,17 @@ use tocsin_tests::symbols::Symbols;
 
 use crate::{PATIENCE, Result, ensure, ensure_eq};
 
-/// Hexadecimal digits of a register in the answer to `g`.
+/// Number of hexadecimal digits of a register in the reply to `g`.
 const REGISTER: usize = 16;
 
 /// Indices of registers in that reply: RSI is the fifth, RIP follows the 16 general ones.
 const RSI: usize = 4;
 const RIP: usize = 16;
 
-/// Most bytes of memory in one packet.
+/// Maximum number of memory bytes in one packet.
 const CHUNK: usize = 1024;
 
-/// A debugger of a machine.
+/// A debugger connection to a machine.
 pub struct Gdb(BufReader<UnixStream>);
 
 impl Gdb {
@@ -30,11 +30,11 @@ impl Gdb {
         Ok(Self(BufReader::new(stream)))
     }
 
-    /// Sends a packet; the answer's.
+    /// Sends a packet and returns the reply.
     fn ask(&mut self, packet: &str) -> Result<String> {
         let sum = packet.bytes().fold(0_u8, u8::wrapping_add);
         write!(self.0.get_mut(), "+${packet}#{sum:02x}")?;
-        // Before it, the other end may acknowledge what it got.
+        // The server may acknowledge the packet before the reply.
         self.0.skip_until(b'$')?;
         let mut answer = Vec::new();
         self.0.read_until(b'#', &mut answer)?;
@@ -43,7 +43,7 @@ impl Gdb {
         Ok(String::from_utf8(answer)?)
     }
 
-    /// Sends a packet, whose answer begins so.
+    /// Sends a packet and checks that the reply has this prefix.
     pub fn expect(&mut self, packet: &str, beginning: &str) -> Result {
         let answer = self.ask(packet)?;
         ensure!(
@@ -53,14 +53,14 @@ impl Gdb {
         Ok(())
     }
 
-    /// Lets the machine run until the kernel begins, as tools/tocsin.gdb does.
+    /// Runs the machine to the kernel's entry point, like tools/tocsin.gdb.
     pub fn run_to_kernel(&mut self) -> Result {
         let symbols = Symbols::of_the_image()?;
         let start = symbols.address("kernel_start").ok_or("no kernel_start")?;
         self.run_to(start)
     }
 
-    /// Lets the machine run until this linear address.
+    /// Runs the machine to this linear address.
     pub fn run_to(&mut self, address: u64) -> Result {
         self.expect(&format!("Z1,{address:x},1"), "OK")?;
         self.expect("c", "T05")?;
@@ -68,20 +68,20 @@ impl Gdb {
         self.expect(&format!("z1,{address:x},1"), "OK")
     }
 
-    /// Sets a general register of the CPU that stopped.
+    /// Sets a general-purpose register of the stopped CPU.
     pub fn set_register(&mut self, number: usize, value: u64) -> Result {
         let bytes = value.swap_bytes();
         self.expect(&format!("P{number:x}={bytes:016x}"), "OK")
     }
 
-    /// Writes to a physical address, also to registers that are there.
+    /// Writes to a physical address, which may be a device register.
     pub fn write_physical(&mut self, address: u64, value: u64) -> Result {
         self.write_physical_bytes(address, &value.to_le_bytes())
     }
 
     /// Writes bytes to a physical address.
     pub fn write_physical_bytes(&mut self, address: u64, bytes: &[u8]) -> Result {
-        // QEMU's own packet (its manual, "GDB usage").
+        // A packet specific to QEMU (its manual, "GDB usage").
         self.expect("Qqemu.PhyMemMode:1", "OK")?;
         for (address, bytes) in (address..).step_by(CHUNK).zip(bytes.chunks(CHUNK)) {
             let mut packet = format!("M{address:x},{:x}:", bytes.len());
@@ -103,7 +103,7 @@ impl Gdb {
             .collect()
     }
 
-    /// The instruction pointer of the CPU that stopped.
+    /// The instruction pointer of the stopped CPU.
     pub fn rip(&mut self) -> Result<u64> {
         self.register(RIP)
     }
@@ -113,7 +113,7 @@ impl Gdb {
         self.register(RSI)
     }
 
-    /// A general register of the CPU that stopped, by gdb's number.
+    /// A general-purpose register of the stopped CPU, by gdb's number.
     pub fn register(&mut self, place: usize) -> Result<u64> {
         let registers = self.ask("g")?;
         let digits = registers.get(place * REGISTER..(place + 1) * REGISTER);

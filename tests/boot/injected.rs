@@ -1,4 +1,4 @@
-//! What comes to the CPU from outside: an NMI and machine checks, injected by QEMU.
+//! External events, injected by QEMU: an NMI and machine checks.
 
 use std::time::Instant;
 
@@ -44,8 +44,8 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// Waits for the report of the event that QEMU was made to inject. The kernel continues and prints
-/// the prompt again, after which the report is complete.
+/// Waits for the report of an injected event. The kernel continues and prints the prompt again,
+/// after which the report is complete.
 fn report(session: &mut Session) -> Result<Report> {
     session.expect("  backtrace\r\n", PATIENCE)?;
     session.wait_prompt(PATIENCE)?;
@@ -76,8 +76,8 @@ fn nmi_many(session: &mut Session) -> Result {
     power_off(session)
 }
 
-/// Of a source that repeats, some NMIs are reported each, and then one in a while, so that the CPU can do
-/// something else.
+/// If a source repeats, the first NMIs are reported individually, and then at a limited rate, so
+/// that the CPU can do other work.
 fn nmi_repeats(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     for _ in 0..tocsin_logic::irq::nmi::BURST {
@@ -110,7 +110,7 @@ fn nmi_repeats(session: &mut Session) -> Result {
     power_off(session)
 }
 
-/// After the report, the prompt and what was typed are there again, and Enter takes it.
+/// After the report, the prompt and the typed text are printed again, and Enter executes it.
 fn nmi_while_typing(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     for key in ["i", "d", "t", "spc", "3"] {
@@ -130,8 +130,8 @@ fn nmi_while_typing(session: &mut Session) -> Result {
 /// A corrected error in `MCi_STATUS`: VAL, EN, and a cache error.
 const CORRECTED: &str = "0x9000000000000151";
 
-/// Corrected errors are logged with CPU and bank, and counted; many of them do not flood the log;
-/// and they are found without a command.
+/// Corrected errors are logged with CPU and bank, and counted; the log is rate-limited; and they
+/// are found without a command.
 fn corrected(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     let answer = session.command("mce", PATIENCE)?;
@@ -157,7 +157,7 @@ fn corrected(session: &mut Session) -> Result {
             "errors of CPU {cpu}, bank {bank}"
         );
     }
-    // Found without a command.
+    // The kernel finds them without a command.
     session.command("mce every 1", PATIENCE)?;
     session.hmp(&format!("mce 1 5 {CORRECTED} 0 0 0"))?;
     session.expect(
@@ -237,7 +237,7 @@ fn not_enabled(session: &mut Session) -> Result {
         let answer = session.command("mce", PATIENCE)?;
         let logged =
             format!("machine check: bank 1: uncorrected, not enabled error: {STATUS} VAL UC PCC: ");
-        // Without OVER, so the first one was cleared.
+        // Without OVER, which shows that the first one was cleared.
         ensure!(answer.contains(&logged), "no {logged:?} in:\n{answer}");
     }
     let answer = session.command("mce", PATIENCE)?;
@@ -248,7 +248,7 @@ fn not_enabled(session: &mut Session) -> Result {
     Ok(())
 }
 
-/// As above with ADDRV, an address and a cache error in bank 2.
+/// The same with ADDRV, an address and a cache error in bank 2.
 fn with_address(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     session.hmp("mce 0 2 0xb600000000000134 0x4 0x12345000 0")?;
@@ -274,7 +274,8 @@ fn with_address(session: &mut Session) -> Result {
     Ok(())
 }
 
-/// Corrected errors in the banks when the kernel comes: told by the CPU that has them, and forgotten.
+/// Corrected errors that are in the banks before the kernel starts: their CPU reports and clears
+/// them.
 fn left_over(session: &mut Session) -> Result {
     let log = session.wait_prompt(PATIENCE)?;
     for (cpu, bank) in [(0, 3), (1, 4)] {

@@ -1,5 +1,5 @@
-//! Lines: every vector of a CPU, what is refused, and the storm in which all kinds of interrupts come
-//! while lines come, go and move.
+//! Lines: every vector of a CPU, rejected requests, and the storm of all kinds of interrupts while
+//! lines are created, dropped and moved.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,17 +10,17 @@ use tocsin_tools::{Machine, Outcome, Session};
 
 use crate::{MODES, PATIENCE, Result, SIZES, ensure, ensure_eq, power_off, trial, with};
 
-/// Vectors that a CPU has for lines: the classes 3 to 13, but for ten with a fixed use.
+/// Number of vectors for lines per CPU: classes 3 to 13, except for ten with a fixed use.
 const VECTORS: u64 = 11 * 16 - 10;
 
-/// What `lines test` is refused: one vector more than each class has, a CPU, an ISA interrupt and a GSI
-/// that there are not, a pin that is taken, and an IPI to a level-triggered one.
+/// The rejected requests of `lines test`: one vector more than each class has, a missing CPU, ISA
+/// interrupt and GSI, a pin that is in use, and an IPI to a level-triggered one.
 const REFUSED: u64 = 16 + 5;
 
-/// Level-triggered inputs among those of the ISA, by QEMU's MADT.
+/// Level-triggered inputs among those of the ISA, from QEMU's MADT.
 const LEVELS: u64 = 4;
 
-/// What takes part in the storm.
+/// The participants of the storm.
 const DEVICES: [&str; 6] = [
     "-device",
     "edu",
@@ -38,7 +38,7 @@ pub fn trials() -> Vec<Trial> {
             trials.push(trial(name, move || {
                 every_vector(&machine(mode, cpus, None)?, cpus - 1)
             }));
-            // The long one is where each vCPU has the largest share of the host.
+            // The long run is on the machine whose vCPUs have the largest share of the host.
             let seconds = if cpus == 2 { 10 } else { 2 };
             let name = format!("lines::storm::{mode}::smp{cpus}::{seconds}s");
             trials.push(trial(name, move || {
@@ -65,21 +65,21 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// With `run`, it does these commands by itself.
+/// With `run`, the machine executes these commands automatically.
 fn machine(mode: &str, cpus: u32, run: Option<String>) -> Result<Machine> {
     let run = run.map_or(String::new(), |run| format!(" run=\"{run}\""));
     let append = format!("apic={mode}{run}");
     Ok(crate::machine(cpus)?.append(append).args(DEVICES))
 }
 
-/// Each vector of the boot CPU and of the last is given out, delivers once and is given back, twice.
+/// Each vector of the boot CPU and of the last CPU is allocated, delivers once and is freed, twice.
 fn every_vector(machine: &Machine, last: u32) -> Result {
     with(machine, |session| {
         session.wait_prompt(PATIENCE)?;
         for _ in 0..2 {
             for cpu in [0, last] {
                 let answer = session.command(&format!("lines test {cpu}"), PATIENCE)?;
-                // The console and the keyboard have vectors of the boot CPU.
+                // The console and the keyboard use vectors of the boot CPU.
                 let expected = VECTORS - 2 * u64::from(cpu == 0);
                 for (what, expected) in [
                     ("vectors that had a line", expected),
@@ -103,7 +103,7 @@ fn every_vector(machine: &Machine, last: u32) -> Result {
     })
 }
 
-/// Nothing is lost or doubled by the kernel's account, which names the seed.
+/// By the kernel's counts, which include the seed, no interrupt is lost or duplicated.
 fn storm(machine: &Machine) -> Result {
     with(machine, |session| {
         session.expect("nothing lost, nothing doubled", PATIENCE)?;
@@ -112,10 +112,10 @@ fn storm(machine: &Machine) -> Result {
     })
 }
 
-/// A line that nobody answers is masked, which QEMU shows too, named and tried again; answered at last,
-/// it is as before.
+/// A line whose interrupts no handler claims is masked, which QEMU confirms, reported and retried;
+/// once handled, it works as before.
 fn unclaimed(machine: &Machine, cpu: u32) -> Result {
-    /// Where the pin of the first `edu` arrives.
+    /// The input of the first `edu`'s pin.
     const PIN: usize = 10;
     with(machine, |session| {
         session.wait_prompt(PATIENCE)?;
@@ -139,7 +139,7 @@ fn unclaimed(machine: &Machine, cpu: u32) -> Result {
     })
 }
 
-/// An edge that comes while its line is masked for a storm is made up for.
+/// An edge that arrives while its line is masked for a storm is replayed.
 fn latched(machine: &Machine) -> Result {
     with(machine, |session| {
         session.wait_prompt(PATIENCE)?;
@@ -149,7 +149,7 @@ fn latched(machine: &Machine) -> Result {
     })
 }
 
-/// What the kernel counted for each vector is what QEMU delivered.
+/// The kernel's count of each vector is the number that QEMU delivered.
 fn as_delivered(machine: &Machine) -> Result {
     with(machine, |session| {
         session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
@@ -159,7 +159,7 @@ fn as_delivered(machine: &Machine) -> Result {
     })
 }
 
-/// Each kind took part, but calls to others where there are none.
+/// Every kind took part, except for calls to others on a single CPU.
 fn every_kind(session: &Session) -> Result {
     let text = session.transcript().text_from(0);
     let alone = text.contains("ready: 1/1 CPUs");
@@ -186,7 +186,7 @@ fn every_kind(session: &Session) -> Result {
     Ok(())
 }
 
-/// Another one each time; the kernel prints it, and takes it as an argument.
+/// A different seed each time; the kernel prints it, and accepts it as an argument.
 fn seed() -> u32 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(1, |since| since.subsec_nanos())

@@ -1,5 +1,5 @@
-//! The matrix: on every machine the kernel comes to its prompt, sees the memory,
-//! protects itself, and explains a fault with its own symbols.
+//! The matrix: on every machine the kernel reaches its prompt, finds the memory, enables its
+//! protections, and reports a fault with its own symbols.
 
 use libtest_mimic::Trial;
 use tocsin_tests::matrix::{self, Cell};
@@ -11,7 +11,7 @@ use tocsin_tools::settings::BootWay;
 use crate::outside::{self, State};
 use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, trial_unless, with};
 
-/// Share of the memory, in percent, that firmware and loader may keep for themselves.
+/// Share of the memory, in percent, that firmware and loader may reserve.
 const KEPT: u64 = 25;
 
 pub fn trials() -> Vec<Trial> {
@@ -65,7 +65,7 @@ fn boot(cell: &Cell, session: &mut Session) -> Result {
     state.check_idt(session)?;
     state.check_stacks(&memory)?;
 
-    // The symbols came by another way than the code: as a module, or as the kernel's file.
+    // The symbols are loaded separately from the code: as a module, or as the kernel's file.
     session.send_line("fault ud")?;
     session.expect_exit(STOPPED, PATIENCE)?;
     let report = Report::parse(&session.transcript().text_from(0))?;

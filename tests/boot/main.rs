@@ -1,7 +1,7 @@
-//! Boots the kernel and watches it, from its own console and from outside.
+//! Boots the kernel and checks it through its console and through QEMU.
 //!
-//! Every test is one machine or a few and has a name, so that it can be run
-//! alone: `cargo test -p tocsin-tests --test boot -- machine::direct::q35`.
+//! Every test boots one machine or a few and has a name, so that it can be run separately: `cargo
+//! test -p tocsin-tests --test boot -- machine::direct::q35`.
 
 mod bench;
 mod bochs;
@@ -37,19 +37,19 @@ use tocsin_tests::{answers, matrix};
 use tocsin_tools::settings::{Accel, BootWay, Smp};
 use tocsin_tools::{Machine, Outcome, Session};
 
-/// Far more than anything here takes, also where two machines share a slow host.
+/// Time limit: far more than any test takes, even if two machines share a slow host.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Machines at a time, unless the command line says otherwise: each has a CPU of the host.
+/// Default number of concurrent machines: each uses a CPU of the host.
 const AT_A_TIME: usize = 2;
 
-/// The modes of the local APIC, as `apic=` names them.
+/// The modes of the local APIC, as named by `apic=`.
 const MODES: [&str; 2] = ["x2apic", "xapic"];
 
-/// Numbers of CPUs on which they are tried together.
+/// Numbers of CPUs for tests of both modes.
 const SIZES: [u32; 5] = [1, 2, 4, 8, 32];
 
-/// The status of a kernel that stopped after a fault.
+/// The exit status of a kernel that stopped after a fault.
 const STOPPED: Outcome = Outcome::Kernel(tocsin_logic::exit::STOPPED);
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
@@ -77,23 +77,23 @@ macro_rules! ensure_eq {
 
 use {ensure, ensure_eq};
 
-/// The machine for tests that need only one: booted directly, and under TCG, whose
-/// log tells what it delivered.
+/// The machine for tests that need only one: booted directly, and under TCG, whose log contains all
+/// deliveries.
 fn plain() -> Machine {
     Machine::new(BootWay::Direct).accel(Accel::Tcg)
 }
 
-/// The plain machine with this many CPUs.
+/// The default machine with this many CPUs.
 fn machine(cpus: u32) -> Result<Machine> {
     Ok(plain().smp(Smp::parse(&cpus.to_string())?))
 }
 
-/// As [`machine`], its local APICs in this one of the [`MODES`].
+/// Like [`machine`], with its local APICs in one of the [`MODES`].
 fn machine_in(mode: &str, cpus: u32) -> Result<Machine> {
     Ok(machine(cpus)?.append(format!("apic={mode}")))
 }
 
-/// Boots `machine`; what COM1 said is added to a failure of `test`.
+/// Boots `machine`; if `test` fails, the error includes the output of COM1.
 fn with(machine: &Machine, test: impl FnOnce(&mut Session) -> Result) -> Result {
     let mut session = Session::start(machine)?;
     test(&mut session).map_err(|e| {
@@ -110,17 +110,17 @@ fn with(machine: &Machine, test: impl FnOnce(&mut Session) -> Result) -> Result 
     })
 }
 
-/// Ends the kernel, in which no command has failed.
+/// Powers the kernel off; no command has failed.
 fn power_off(session: &mut Session) -> Result {
     leave(session, "poweroff", 0)
 }
 
-/// Ends the kernel, which says by its status that a command has failed, as the test wanted.
+/// Powers the kernel off; its status shows that a command has failed, as expected.
 fn power_off_failed(session: &mut Session) -> Result {
     leave(session, "poweroff", 1)
 }
 
-/// Ends the kernel with this status, whatever has failed.
+/// Powers the kernel off with this status, regardless of failed commands.
 fn power_off_with(session: &mut Session, status: u8) -> Result {
     leave(session, &format!("poweroff {status}"), status)
 }
@@ -131,7 +131,7 @@ fn leave(session: &mut Session, command: &str, status: u8) -> Result {
     Ok(())
 }
 
-/// The answer to `timer`, where there is no TSC-deadline mode: every interrupt that it wanted came.
+/// Checks the output of `timer` without TSC-deadline mode: every expected interrupt arrived.
 fn check_timer(answer: &str) -> Result {
     let counts = [("one-shot", 1), ("periodic", 10)];
     let counts = counts.map(|(mode, count)| (mode.to_owned(), count, count));
@@ -162,7 +162,7 @@ fn trial_unless(
     })
 }
 
-/// The reason why no machine can be booted by Limine here, if there is one.
+/// The reason why Limine cannot boot a machine here, if any.
 fn missing_limine() -> Result<Option<String>> {
     Ok(matrix::missing(BootWay::Limine)?)
 }

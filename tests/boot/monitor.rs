@@ -1,4 +1,4 @@
-//! The prompt, its commands and the kernel command line, as people meet them.
+//! The prompt, its commands and the kernel command line, from the user's view.
 
 use libtest_mimic::Trial;
 use tocsin_tools::{Machine, Outcome, PROMPT, Session};
@@ -8,7 +8,7 @@ use crate::{
     with,
 };
 
-/// Lines that are wrong, and what the kernel must say to each.
+/// Invalid lines, and the kernel's expected message for each.
 const MISTAKES: &[(&str, &str)] = &[
     (
         "nope",
@@ -98,7 +98,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Kernel command lines that are wrong, and what the boot log must say to each.
+/// Invalid kernel command lines, and the expected message in the boot log for each.
 const BAD_OPTIONS: &[(&str, &str)] = &[
     (
         "nope",
@@ -165,7 +165,7 @@ fn help(session: &mut Session) -> Result {
     let names: Vec<_> = answer
         .lines()
         .filter_map(|line| line.strip_prefix("  "))
-        // What is further in goes on with the line above.
+        // An indented line continues the previous one.
         .filter_map(|line| line.split(' ').next().filter(|word| !word.is_empty()))
         .collect();
     for name in ["help", "idt", "memory", "fault", "poweroff", "reboot"] {
@@ -202,7 +202,7 @@ fn mistakes(session: &mut Session) -> Result {
     Ok(())
 }
 
-/// An empty line, a mistyped one that is put right, and one that is too long.
+/// An empty line, a corrected typing error, and a line that is too long.
 fn editing(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     ensure_eq!(
@@ -251,7 +251,7 @@ fn poweroff(status: u8, session: &mut Session) -> Result {
     power_off_with(session, status)
 }
 
-/// Without a status, `poweroff` tells whether a command has failed.
+/// Without a status, the exit status of `poweroff` shows whether a command has failed.
 fn poweroff_after_a_mistake(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     session.command("nope", PATIENCE)?;
@@ -265,7 +265,7 @@ fn reboot(session: &mut Session) -> Result {
     ensure_eq!(event.reason(), "guest-reset", "reason of the reset");
     session.expect("tocsin 0.", PATIENCE)?;
     session.wait_prompt(PATIENCE)?;
-    // By the reset that was asked for, not by the fault that also resets a PC.
+    // By the requested reset, not by the triple fault that also resets a PC.
     ensure!(
         !session.log().contains("Triple fault"),
         "the reset was a triple fault"
@@ -317,7 +317,7 @@ fn run_then_prompt(session: &mut Session) -> Result {
     Ok(())
 }
 
-/// The mistake is named, and the kernel comes up all the same.
+/// The kernel reports the error and boots.
 fn bad_option(line: &str, message: &str, session: &mut Session) -> Result {
     let log = session.wait_prompt(PATIENCE)?;
     ensure!(

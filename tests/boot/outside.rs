@@ -1,6 +1,5 @@
-//! What the machine looks like from outside of the kernel: its control registers,
-//! its page tables and its IDT, read through QEMU and compared with what the
-//! kernel says of them.
+//! State of the machine as read through QEMU: control registers, page tables and IDT, compared with
+//! the kernel's output.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -19,10 +18,10 @@ const CR0_WP: u64 = 1 << 16;
 const EFER_NXE: u64 = 1 << 11;
 const CR4_LA57: u64 = 1 << 12;
 
-/// The bits of CR4 behind the names that the kernel shows.
+/// The CR4 bits of the protections that the kernel lists.
 const CR4_BITS: [(&str, u64); 3] = [("UMIP", 1 << 11), ("SMEP", 1 << 20), ("SMAP", 1 << 21)];
 
-/// Bytes of a gate and gates of an IDT (SDM vol. 3A, 7.14.1).
+/// Size of a gate, and number of gates of an IDT (SDM vol. 3A, 7.14.1).
 const GATE: usize = 16;
 const GATES: usize = 256;
 
@@ -37,7 +36,7 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// A CPU of a machine at its prompt, and its page tables, seen by QEMU.
+/// A CPU of a machine at its prompt, and its page tables, read through QEMU.
 pub struct State {
     processor: Processor,
     mappings: Vec<Mapping>,
@@ -97,13 +96,13 @@ impl State {
         })
     }
 
-    /// Address of the IDT's first byte and of its last one.
+    /// Address of the IDT's first and last byte.
     fn idt(&self) -> Result<(u64, u64)> {
         let (base, limit) = self.processor.table("IDT")?;
         Ok((base, base + limit))
     }
 
-    /// The protections are on, and no others: what the CPU lacks must not be claimed.
+    /// All protections of the CPU are enabled, and the kernel lists no others.
     pub fn check_control_registers(&self, protections: &[String]) -> Result {
         let has = |name: &str| protections.iter().any(|protection| protection == name);
         let register = |name| self.processor.register(name);
@@ -116,8 +115,8 @@ impl State {
         Ok(())
     }
 
-    /// Nothing is writable and executable, nothing is open to ring 3, address 0 is not
-    /// mapped, and what can be executed or holds the IDT can be written by no other address.
+    /// No page is writable and executable, no page is accessible from ring 3, address 0 is not
+    /// mapped, and executable memory and the IDT have no writable alias.
     pub fn check_rights(&self) -> Result {
         ensure!(self.at(0).is_none(), "address 0 is mapped");
         for mapping in &self.mappings {
@@ -151,7 +150,7 @@ impl State {
         Ok(())
     }
 
-    /// The IDT lies in one read-only mapping and its gates are all there, as the design has them.
+    /// The IDT is in one read-only mapping, and all its gates have the designed values.
     pub fn check_idt(&self, session: &Session) -> Result {
         let (base, last) = self.idt()?;
         ensure_eq!(last - base + 1, (GATE * GATES) as u64, "size of the IDT");
@@ -185,7 +184,8 @@ impl State {
         Ok(())
     }
 
-    /// Below every stack in the answer to `memory` there is a hole, and the stack is whole.
+    /// The page below every stack in the output of `memory` is unmapped, and the whole stack is
+    /// mapped.
     pub fn check_stacks(&self, memory: &str) -> Result {
         let stacks = stacks(memory);
         ensure!(
@@ -218,7 +218,7 @@ impl State {
             .find(|mapping| mapping.contains(address))
     }
 
-    /// Where `address` leads to.
+    /// The mapping of `address`.
     pub fn physical(&self, address: u64) -> Result<u64> {
         let mapping = self
             .at(address)
@@ -241,7 +241,7 @@ impl State {
     }
 }
 
-/// Bytes that the answer to `memory` counts as usable or as the kernel's own.
+/// Number of bytes that the output of `memory` lists as usable or as the kernel's own.
 pub fn usable_bytes(memory: &str) -> Result<u64> {
     static REGION: LazyLock<Regex> = LazyLock::new(|| {
         pattern(r"(?m)^  0x([0-9a-f]{16})  0x([0-9a-f]{16}) +[0-9.]+ \w+  (usable|kernel)$")
@@ -254,7 +254,7 @@ pub fn usable_bytes(memory: &str) -> Result<u64> {
     Ok(bytes)
 }
 
-/// Name and addresses of the stacks in the answer to `memory`.
+/// Names and addresses of the stacks in the output of `memory`.
 pub fn stacks(memory: &str) -> Vec<(String, Range<u64>)> {
     static STACK: LazyLock<Regex> = LazyLock::new(|| {
         pattern(r"(?m)^  0x([0-9a-f]{16})  0x([0-9a-f]{16}) +\d+ KiB  (\S+) +guard page unmapped$")

@@ -1,5 +1,5 @@
-//! Devices on PCI: found as QEMU has them, and interrupting by MSI, MSI-X and pin, each with both ends
-//! counted.
+//! PCI devices: enumeration compared with QEMU, and interrupts by MSI, MSI-X and pin, counted at
+//! both ends.
 
 use std::collections::BTreeSet;
 
@@ -13,18 +13,18 @@ use crate::{
     power_off_failed, trial, with,
 };
 
-/// The devices that interrupt: `edu` by MSI and pin, virtio by MSI-X, the port by MSI with masks and
-/// two messages.
+/// The devices that interrupt: `edu` by MSI and pin, virtio by MSI-X, the port by MSI with
+/// per-vector masking and two messages.
 const DEVICES: [&str; 3] = [
     "edu",
     "virtio-rng-pci,disable-legacy=on",
     "ioh3420,id=rootport,chassis=1,slot=1",
 ];
 
-/// Interrupts of each kind on each CPU it goes to.
+/// Number of interrupts of each kind on each target CPU.
 const COUNT: u64 = 20;
 
-/// An address, vendor and device.
+/// Address, vendor and device.
 type Found = (u64, u64, u64, u64, u64);
 
 pub fn trials() -> Vec<Trial> {
@@ -53,7 +53,7 @@ pub fn trials() -> Vec<Trial> {
     for mode in MODES {
         trials.push(trial(format!("pci::shared::{mode}"), move || {
             let run = format!("run=\"pci shared {COUNT} 1; irqs; poweroff\"");
-            // Four slots apart, where a board's pins repeat.
+            // Four slots apart, where the pin routing repeats.
             let edus = ["-device", "edu,addr=4", "-device", "edu,addr=8"];
             let machine = machine_in(mode, 2)?.args(edus).append(run);
             with(&machine.log("int"), shared)
@@ -77,7 +77,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn machine(board: &str, cpus: u32) -> Result<Machine> {
-    // A port of PCI Express needs a machine with it.
+    // A PCI Express port needs a PCI Express machine.
     let devices = DEVICES
         .iter()
         .filter(|device| board == "q35" || !device.starts_with("ioh"));
@@ -85,7 +85,7 @@ fn machine(board: &str, cpus: u32) -> Result<Machine> {
     Ok(crate::machine(cpus)?.board(board).args(args))
 }
 
-/// The kernel finds the functions that QEMU has, and no others.
+/// The kernel finds exactly the functions of QEMU.
 fn found(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     let answer = session.command("pci", PATIENCE)?;
@@ -143,7 +143,7 @@ fn parse(address: &str, ids: &str) -> Option<Found> {
     ))
 }
 
-/// Every kind interrupts the last CPU, and those it can be moved to.
+/// Every kind interrupts the last CPU, and the CPUs to which it can be moved.
 fn interrupts(session: &mut Session, cpus: u32) -> Result {
     session.wait_prompt(PATIENCE)?;
     let last = cpus - 1;
@@ -157,7 +157,7 @@ fn interrupts(session: &mut Session, cpus: u32) -> Result {
                     .count(),
                 2,
             ),
-            // There, and on another CPU and back, if there is one.
+            // On this CPU, and on another CPU and back, if there is one.
             _ => (
                 answer
                     .matches(&format!(": {COUNT} messages received"))
@@ -176,7 +176,8 @@ fn interrupts(session: &mut Session, cpus: u32) -> Result {
     power_off(session)
 }
 
-/// Two devices at one input: each interrupt is for whom it is, and one can be for both.
+/// Two devices at one input: each interrupt is claimed by its device, and one can be claimed by
+/// both.
 fn shared(session: &mut Session) -> Result {
     session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
     let text = session.transcript().text_from(0);
@@ -199,7 +200,7 @@ fn shared(session: &mut Session) -> Result {
     Ok(())
 }
 
-/// What the kernel counted for each vector is what QEMU delivered.
+/// The kernel's count of each vector is the number that QEMU delivered.
 fn as_delivered(session: &mut Session) -> Result {
     session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
     let counted = counted_by_both(&session.transcript().text_from(0), &session.log())?;

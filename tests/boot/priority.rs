@@ -1,4 +1,4 @@
-//! Interrupts by priority: nesting, holding back, and CPUs that watch each other.
+//! Interrupts by priority: nesting, masking, and lockup detection between CPUs.
 
 use libtest_mimic::Trial;
 use tocsin_logic::irq::stack;
@@ -10,8 +10,8 @@ use crate::{
     power_off_failed, trial, with,
 };
 
-/// The order in which `nest` makes the local APIC deliver: up through the classes from inside
-/// each handler, then those that had to wait, the highest class first.
+/// The order of delivery in `nest`: upwards through the classes from inside each handler, then the
+/// pending ones, the highest class first.
 const DELIVERED: [u8; 7] = [0x29, 0x51, 0x91, 0xe1, 0x92, 0x52, 0x2a];
 
 pub fn trials() -> Vec<Trial> {
@@ -36,7 +36,8 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// What the kernel says of the order, twice, because the second run finds what the first left.
+/// The kernel's output of the order, twice, because the second run starts with the state that the
+/// first left.
 fn nest(session: &mut Session, cpus: u32) -> Result {
     session.wait_prompt(PATIENCE)?;
     for _ in 0..2 {
@@ -47,7 +48,7 @@ fn nest(session: &mut Session, cpus: u32) -> Result {
         );
         ensure!(answer.contains(&expected), "no {expected:?} in:\n{answer}");
     }
-    // Each vector ran once a run on each CPU: nothing lost, nothing doubled.
+    // Each vector ran once per run on each CPU: none lost, none duplicated.
     let answer = session.command("irqs", PATIENCE)?;
     for vector in DELIVERED {
         let row = answer
@@ -64,7 +65,7 @@ fn nest(session: &mut Session, cpus: u32) -> Result {
     power_off(session)
 }
 
-/// QEMU's own log of what it delivered, in the order that the classes demand.
+/// QEMU's log of the deliveries, in the order that the classes require.
 fn nest_as_delivered(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     session.command("nest", PATIENCE)?;
@@ -76,7 +77,7 @@ fn nest_as_delivered(session: &mut Session) -> Result {
     Ok(())
 }
 
-/// Four classes nest, so the depth is four, and never more; before, none was inside another.
+/// Four classes nest, so the depth is four, and never more; before, there was no nesting.
 fn depth(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     for row in depths(session)? {
@@ -90,7 +91,7 @@ fn depth(session: &mut Session) -> Result {
         let [depth, most, used, bound] = row;
         ensure_eq!([depth, most], [0, 4], "depth now and most");
         ensure_eq!(bound, of_handlers(4), "bound of the interrupt stack");
-        // Three have pushed their entries onto it, the first onto the thread's.
+        // Three have pushed their entries onto it, the first onto the thread's stack.
         let least = 3 * (stack::ENTRY - 8);
         let is_sound = (least..=bound).contains(&used);
         ensure!(is_sound, "interrupt stack use {used}");
@@ -98,14 +99,14 @@ fn depth(session: &mut Session) -> Result {
     power_off(session)
 }
 
-/// What handlers may use in a release, `depth` of them inside each other and one without EOI on top;
-/// these tests may be a debug build, where handlers have more.
+/// Stack that handlers may use in a release build, with `depth` of them nested and one without EOI
+/// on top; these tests may use a debug build, where handlers have more.
 fn of_handlers(depth: u64) -> u64 {
     const HANDLER: u64 = 2048;
     depth * (stack::ENTRY + HANDLER) + stack::EXCEPTION + HANDLER
 }
 
-/// What `prio` says of each of the two CPUs: depth now and most, stack used and its bound.
+/// The output of `prio` for the two CPUs: current and maximum depth, stack use and its bound.
 fn depths(session: &mut Session) -> Result<[[u64; 4]; 2]> {
     let answer = session.command("prio", PATIENCE)?;
     let rows = answer.lines().filter_map(|line| {
@@ -118,7 +119,7 @@ fn depths(session: &mut Session) -> Result<[[u64; 4]; 2]> {
         .map_err(|rows| format!("rows of CPUs: {rows:?}").into())
 }
 
-/// Each CPU tells by NMI where it is: the boot CPU in the command, the others idle.
+/// Each CPU reports its location by NMI: the boot CPU in the command, the others idle.
 fn backtrace(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     let answer = session.command("backtrace all", PATIENCE)?;
@@ -138,7 +139,7 @@ fn backtrace(session: &mut Session) -> Result {
     power_off_failed(session)
 }
 
-/// A CPU with its interrupts off is named, with what it does, and named again when it is back.
+/// A CPU with interrupts disabled is reported with its activity, and again when it has recovered.
 fn watchdog(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     session.command("watchdog on", PATIENCE)?;

@@ -1,4 +1,4 @@
-//! What slow samples are made of: the parts make up the whole, and a known cause is found.
+//! Causes of slow samples: the parts add up to the whole, and a known cause is found.
 
 use serde_json::Value;
 
@@ -6,17 +6,19 @@ use crate::{Result, ensure, ensure_eq};
 
 const PARTS: [&str; 5] = ["if_off", "cr8", "in_service", "hardware", "dispatch"];
 
-/// How long each load of a known cause holds the interrupt back after its deadline, in instructions.
+/// Time for which each load of a known cause masks the interrupt after its deadline, in
+/// instructions.
 const HELD: u64 = 10_000;
 
-/// Most instructions without a known cause, and from the gate to the handler with no other timer due.
+/// Maximum number of instructions without a known cause, and from the gate to the handler with no
+/// other timer due.
 const UNKNOWN: u64 = 60;
 
-/// As [`UNKNOWN`], where a section may begin after the deadline: the timer is up to 25 instructions late, and the
-/// end of a section is not seen (50).
+/// Like [`UNKNOWN`], if a section may begin after the deadline: the timer is up to 25 instructions
+/// late, and the end of a section is not measured (50).
 const UNKNOWN_MIXED: u64 = 80;
 
-/// Looks at the causes among the records of a boot in which instructions were counted.
+/// Checks the causes among the records of a boot in which instructions were counted.
 pub fn are_told(records: &str) -> Result {
     let mut loads = Vec::new();
     for line in records.lines() {

@@ -1,9 +1,10 @@
-//! What figures in instructions must be: beside their rivals, as wholes of their parts, and at most.
+//! Checks of metrics in instructions: against their baselines, against the sum of their parts, and
+//! against limits.
 
 use super::Figures;
 use crate::{Result, ensure, ensure_eq};
 
-/// Figures that are measured for the rivals too.
+/// Metrics that are also measured for the baselines.
 const RIVALLED: &[&str] = &[
     "nest.arrival",
     "nest.entry",
@@ -17,8 +18,8 @@ const RIVALLED: &[&str] = &[
     "tlb.shootdown",
 ];
 
-/// Most instructions that a figure may take: what the design of the interrupt's way allows. A pin's edge is
-/// known to half a count of the HPET, which is 10 instructions.
+/// Maximum number of instructions for a metric: the limit from the design of the interrupt path.
+/// The edge of a pin is known to within half a count of the HPET, which is 10 instructions.
 const LIMITS: &[(&str, u64)] = &[
     ("self_ipi.entry", 25),
     ("self_ipi.to_handler", 30),
@@ -29,7 +30,7 @@ const LIMITS: &[(&str, u64)] = &[
     ("msi.edu", 35),
 ];
 
-/// The median of a figure, by its whole name.
+/// The median of a metric, by its full name.
 fn median(figures: &Figures, key: &str) -> Result<u64> {
     let record = figures.get(key).ok_or(format!("no {key}"))?;
     Ok(record["p50"].as_u64().ok_or("no median")?)
@@ -37,7 +38,7 @@ fn median(figures: &Figures, key: &str) -> Result<u64> {
 
 pub fn stand_beside_rivals(figures: &Figures, mode: &str) -> Result {
     let median = |key: &str| median(figures, key);
-    // The least that can be done is the least, and what small kernels do is more than this does.
+    // The minimal path is the shortest, and typical small kernels take more than this one.
     for name in [
         "self_ipi.to_handler",
         "self_ipi.round_trip",
@@ -52,7 +53,7 @@ pub fn stand_beside_rivals(figures: &Figures, mode: &str) -> Result {
             ensure!(own <= typical, "{name}: tocsin {own}, typical {typical}");
         }
     }
-    // Both rivals are there, and both are where they should be.
+    // Both baselines exist, and both have the expected values.
     for name in RIVALLED {
         let of = |variant: &str| {
             let own = figures
@@ -74,8 +75,8 @@ pub fn stand_beside_rivals(figures: &Figures, mode: &str) -> Result {
     Ok(())
 }
 
-/// To the gate and from there to the handler is the whole way, but for the jump that the kernel's own vectors
-/// do not have, and one that the compiler may place before the sending.
+/// Entry to the gate plus gate to handler is the whole path, except for the jump that the kernel's
+/// own vectors lack, and one that the compiler may place before the sending.
 pub fn parts_make_the_whole(figures: &Figures) -> Result {
     for (variant, more) in [("tocsin", 2), ("floor", 0), ("typical", 1)] {
         let of = |part: &str| median(figures, &format!("self_ipi.{part} {variant} {{}}"));
@@ -88,7 +89,7 @@ pub fn parts_make_the_whole(figures: &Figures) -> Result {
             ensure_eq!(variant, "typical", "the variant without parts");
         }
     }
-    // An entry is the same wherever it is measured.
+    // An entry costs the same wherever it is measured.
     ensure_eq!(
         median(figures, "nest.entry tocsin {\"depth\":0}")?,
         median(figures, "self_ipi.entry tocsin {}")?,
@@ -97,7 +98,7 @@ pub fn parts_make_the_whole(figures: &Figures) -> Result {
     Ok(())
 }
 
-/// A flood's interrupts come, and leave something to the thread, but not all.
+/// The interrupts of a flood arrive, and leave some but not all of the time to the thread.
 pub fn a_flood_comes(figures: &Figures) -> Result {
     for variant in ["tocsin", "floor"] {
         let of = |name: &str| {
@@ -110,7 +111,7 @@ pub fn a_flood_comes(figures: &Figures) -> Result {
             "{variant}: {came} came in a second, and left {share} %"
         );
     }
-    // The work that is put off runs before any of them comes.
+    // The deferred work runs before any of them arrives.
     let flooded = |key: &&String| key.starts_with("deferred.run") && key.contains("flood");
     ensure_eq!(
         figures.keys().find(flooded),
@@ -122,7 +123,7 @@ pub fn a_flood_comes(figures: &Figures) -> Result {
 
 pub fn latencies_hold(figures: &Figures) -> Result {
     let median = |key: &str| median(figures, key);
-    // The ceiling's line is flat, and that of `cli` is not.
+    // The ceiling's curve is flat, and that of `cli` is not.
     let latency = |variant: &str, section: u64| {
         median(&format!(
             "contention.latency {variant} {{\"section\":{section}}}"
@@ -142,7 +143,7 @@ pub fn latencies_hold(figures: &Figures) -> Result {
             "{variant}, {section} instructions: the handler waited for {waited}"
         );
     }
-    // A nested one costs no more than a first.
+    // A nested interrupt costs no more than the first.
     let first_entry = median("nest.entry tocsin {\"depth\":0}")?;
     for depth in 1..=8 {
         let entry = median(&format!("nest.entry tocsin {{\"depth\":{depth}}}"))?;

@@ -1,4 +1,4 @@
-//! The benchmarks: what they print can be read, nothing is missing, and instructions are exact.
+//! The benchmarks: the output can be parsed and is complete, and instruction counts are exact.
 
 mod causes;
 mod counted;
@@ -48,10 +48,10 @@ fn machine(mode: &str) -> Result<Machine> {
     Ok(machine.append(format!("apic={mode}")))
 }
 
-/// A figure: its name, variant and parameters as one text, and its record.
+/// A metric: its name, variant and parameters as one text, and its record.
 type Figures = BTreeMap<String, Value>;
 
-/// The figures of an answer, which must be whole.
+/// The metrics of an output, which must be complete.
 fn figures(answer: &str) -> Result<Figures> {
     let mut figures = Figures::new();
     let (mut ends, mut steps) = (Vec::new(), Vec::new());
@@ -93,7 +93,7 @@ fn figures(answer: &str) -> Result<Figures> {
     Ok(figures)
 }
 
-/// A figure's percentiles ascend, and its histogram has its samples.
+/// A metric's percentiles ascend, and its histogram contains all its samples.
 fn check(record: &Value) -> Result {
     let number = |key: &str| record[key].as_u64().ok_or(format!("no {key} in {record}"));
     let mut last = 0;
@@ -112,7 +112,7 @@ fn check(record: &Value) -> Result {
         number("samples")?,
         "samples of {record}"
     );
-    // What is below 0 is shown as 0.
+    // Negative values are printed as 0.
     let zeros = buckets.iter().filter(|bucket| bucket[0] == 0);
     let zeros: u64 = zeros.filter_map(|bucket| bucket[2].as_u64()).sum();
     ensure!(
@@ -130,7 +130,8 @@ fn check(record: &Value) -> Result {
     Ok(())
 }
 
-/// A cause's record without its sums: of deadlines in nanoseconds, some are rounded by a tick more or less.
+/// A cause's record without its sums: the rounding of deadlines in nanoseconds may differ by a
+/// tick.
 fn without_sums(record: &str) -> String {
     let mut pieces = record.split(",\"sum\":");
     let first = pieces.next().unwrap_or_default();
@@ -138,7 +139,7 @@ fn without_sums(record: &str) -> String {
     std::iter::once(first).chain(others).collect()
 }
 
-/// Runs everything in two machines, whose records must be the same, and looks at the figures.
+/// Runs all benchmarks on two machines, whose records must be equal, and checks the metrics.
 fn exact(mode: &str) -> Result {
     let machine = plain()
         .smp(Smp::parse("2")?)
@@ -164,8 +165,8 @@ fn exact(mode: &str) -> Result {
     };
     let (first, second) = (run()?, run()?);
     for (one, other) in first.lines().zip(second.lines()) {
-        // Booting waits for the serial port's other end, whose time is the host's.
-        // What a mixed load does depends on when the machine has booted, to the nanosecond.
+        // Booting waits for the receiver of the serial port, which runs on the host's time.
+        // The behaviour of a mixed load depends on the boot time, to the nanosecond.
         let may_differ = ["\"bringup.cpus\"", "{\"load\":\"mixed\"}"]
             .iter()
             .any(|word| one.contains(word) && other.contains(word));
@@ -198,7 +199,7 @@ fn exact(mode: &str) -> Result {
     Ok(())
 }
 
-/// Figures in cycles are whole too, and a group can be had alone.
+/// Metrics in cycles are complete too, and a group can be run separately.
 fn cycles(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     for (group, names) in GROUPS {
@@ -224,7 +225,7 @@ fn cycles(session: &mut Session) -> Result {
     Ok(())
 }
 
-/// `help bench` has every word that the command takes, and what each is.
+/// `help bench` lists every argument of the command, with its description.
 fn help(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     let answer = session.command("help bench", PATIENCE)?;

@@ -31,7 +31,7 @@ fn check(mode: &str, said: &str) -> Result {
         .split_once("Fired 10 ms after it was started, ")
         .unwrap_or_default();
     let (late, rest) = wait.split_once(" TSC cycles late").unwrap_or_default();
-    // Here a cycle is an instruction too.
+    // Under Bochs, too, a cycle is an instruction.
     let late: u64 = late.parse()?;
     ensure!((1..=LATENCY).contains(&late), "{late} cycles late");
     ensure!(

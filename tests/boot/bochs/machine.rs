@@ -1,4 +1,4 @@
-//! A machine of the matrix, under Bochs: all sources of interrupts.
+//! All interrupt sources of a machine of the matrix, under Bochs.
 
 use libtest_mimic::Trial;
 use tocsin_tests::sources::rows;
@@ -64,9 +64,9 @@ fn contains(answer: &str, expected: &str) -> Result {
     Ok(())
 }
 
-/// PIT, RTC, each comparator of the HPET with edge and level trigger, and the keyboard. The machine
-/// sends the comparators' edges for GSI 0 to input 2 and drops those for GSI 2, although their
-/// capabilities list both.
+/// PIT, RTC, each comparator of the HPET with edge and level trigger mode, and the keyboard. The
+/// machine sends the comparators' edges for GSI 0 to input 2 and drops those for GSI 2, although
+/// their capabilities list both.
 fn check_sources(answer: &str) -> Result {
     let rows = rows(answer);
     let count = |name: &str| rows.iter().filter(|row| row.what.starts_with(name)).count();

@@ -1,7 +1,8 @@
-//! The kernel under Bochs, which emulates the TSC deadline, unlike QEMU, and is stricter than QEMU.
+//! The kernel under Bochs, which emulates TSC-deadline mode, unlike QEMU, and is stricter than
+//! QEMU.
 //!
-//! Bochs boots the ISO. It serves its screen by the RFB protocol, which is not needed, so it runs
-//! in a network namespace of its own.
+//! Bochs boots the ISO. It serves its screen through the RFB protocol, which the tests do not use,
+//! so it runs in its own network namespace.
 
 mod deadline;
 mod machine;
@@ -66,19 +67,19 @@ fn missing() -> Result<Option<String>> {
 const BIOS: &str = "/usr/share/bochs/BIOS-bochs-latest";
 const VGA_BIOS: &str = "/usr/share/bochs/VGABIOS-lgpl-latest";
 
-/// A command in a network namespace of its own.
+/// A command in its own network namespace.
 fn apart() -> Command {
     let mut command = Command::new("unshare");
     command.args(["--map-root-user", "--net"]);
     command
 }
 
-/// Ends Bochs when the test ends.
+/// Stops Bochs when the test ends.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // Bochs may have exited already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -117,7 +118,7 @@ fn configuration() -> String {
     let lines = [
         "config_interface: textconfig",
         "display_library: rfb, options=\"timeout=0\"",
-        // The ALSA driver ends Bochs on a host without a sound card.
+        // The ALSA driver exits Bochs on a host without a sound card.
         "sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy",
         "megs: 128",
         &format!("romimage: file={BIOS}"),
@@ -135,7 +136,7 @@ fn configuration() -> String {
 /// The kernel's output up to the beginning of the last command's output.
 fn wait_for_last(running: &mut Running, directory: &Path) -> Result<String> {
     let read = |name: &str| {
-        // There is no file before the first byte.
+        // The file does not exist before the first byte.
         let bytes = std::fs::read(directory.join(name)).unwrap_or_default();
         tocsin_tools::text(&bytes)
     };

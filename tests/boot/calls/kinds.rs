@@ -1,4 +1,5 @@
-//! `ipi`: all that CPUs send each other has come, once, and what was refused was not sent.
+//! `ipi`: everything that CPUs send each other arrives exactly once, and rejected calls are not
+//! sent.
 
 use std::result;
 
@@ -12,15 +13,15 @@ pub fn trials() -> Vec<Trial> {
     everywhere("kinds", all_came)
 }
 
-/// Twice, because the second run finds what the first left; but once where there are many CPUs, each of
-/// which the host must wake for each interrupt.
+/// Runs twice, because the second run starts with the state that the first left; but only once with
+/// many CPUs, each of which the host must wake for each interrupt.
 fn all_came(session: &mut Session, cpus: u64) -> Result {
     let runs = if cpus > 8 { 1 } else { 2 };
     let mut answers = Vec::new();
     for _ in 0..runs {
         answers.push(session.command("ipi", PATIENCE)?);
     }
-    // A refusal is reported once for each CPU; here only the last is flooded.
+    // A rejection is logged once for each CPU; here only the last CPU is flooded.
     let warning = format!(
         "cpu{:<3} warning: CPU {}: 128 pieces of deferred work waited, and ",
         cpus - 1,
@@ -41,7 +42,7 @@ pub fn check(answer: &str, cpus: u64) -> Result {
     let rounds = (300 / (cpus * cpus)).clamp(1, 20);
     let pairs = rounds * cpus * cpus;
     let to_others = rounds * cpus * (cpus - 1);
-    // In every second round a CPU has every second CPU in its set, and in the others the rest.
+    // In every second round, a CPU's set contains every second CPU, and in the others the rest.
     let sets = (0..cpus)
         .flat_map(|own| (0..rounds).map(move |round| own + round))
         .map(|first| (first..first + cpus).filter(|place| place % 2 == 0).count() as u64)
@@ -81,7 +82,7 @@ pub fn check(answer: &str, cpus: u64) -> Result {
         };
         ensure_eq!(received, sent, "{what}, received of what was sent");
         ensure_eq!(sent + refused, made, "{what}, sent and refused");
-        // Only calls without waiting can find a mailbox full.
+        // Only calls without waiting can find a full mailbox.
         let may_refuse =
             what.starts_with("call") && !what.contains("wait") && !what.contains("NMI");
         ensure!(refused == 0 || may_refuse, "{what}: {refused} were refused");
@@ -93,7 +94,7 @@ pub fn check(answer: &str, cpus: u64) -> Result {
     check_flood(answer, cpus)
 }
 
-/// What was accepted was done once, in order; nothing is missing from the counts.
+/// Accepted work was done once, in order; the counts are complete.
 fn check_flood(answer: &str, cpus: u64) -> Result {
     let line = answer
         .lines()
@@ -124,8 +125,8 @@ fn check_flood(answer: &str, cpus: u64) -> Result {
         (accepted, refused, done),
         "what the queue counted"
     );
-    // In its thread alone the target makes 200, and its queue has room for 128 meanwhile. Handlers and
-    // called functions make one and a half for each of a thread's.
+    // In its thread alone the target makes 200, and its queue has room for 128 of them. Handlers
+    // and called functions make one and a half for each of a thread's.
     ensure!(refused > 0, "nothing was refused: {line}");
     let rounds = (400 / cpus).clamp(8, 200);
     ensure!(

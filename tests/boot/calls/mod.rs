@@ -1,4 +1,4 @@
-//! CPUs that call each other, and what is built on it.
+//! Calls between CPUs, and the functions based on them.
 
 pub mod kinds;
 mod outside;

@@ -1,4 +1,4 @@
-//! What the kernel says of its IPIs, and what QEMU says.
+//! The kernel's counts of its IPIs, compared with QEMU's.
 
 use libtest_mimic::Trial;
 use tocsin_tests::interrupts::{counted_by_kernel, delivered_by_qemu};
@@ -6,12 +6,12 @@ use tocsin_tools::Session;
 
 use crate::{MODES, PATIENCE, Result, ensure, ensure_eq, machine_in, power_off, trial, with};
 
-/// Vectors of calls, of calls to all that are waited for, of work, of rescheduling, and of the IPIs that
-/// `ipi` sends.
+/// Vectors of calls, of broadcast calls with waiting, of deferred work, of rescheduling, and of the
+/// IPIs that `ipi` sends.
 const VECTORS: [u8; 5] = [0xd0, 0xd1, 0x20, 0x21, 0x2b];
 
-/// The ICR's number, and what calls to all others write there, without waiting and with: the shorthand in
-/// bits 19:18, assert in bit 14, the vector (SDM vol. 3A, figure 12-12).
+/// Number of the ICR, and the values that calls to all others write there, without and with
+/// waiting: the shorthand in bits 19:18, assert in bit 14, the vector (SDM vol. 3A, figure 12-12).
 const ICR: &str = "apic_register_write register 0x30 = ";
 const CALLS_TO_OTHERS: [&str; 2] = ["0xc40d0", "0xc40d1"];
 
@@ -30,7 +30,7 @@ pub fn trials() -> Vec<Trial> {
     counts.into_iter().chain(writes).collect()
 }
 
-/// QEMU delivered as many as the kernel counted, of each vector.
+/// QEMU delivered as many interrupts of each vector as the kernel counted.
 fn counts(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     session.command("ipi", PATIENCE)?;
@@ -52,7 +52,7 @@ fn counts(session: &mut Session) -> Result {
     Ok(())
 }
 
-/// A call to all others is one write to the ICR, however many CPUs there are.
+/// A call to all others is one write to the ICR, for any number of CPUs.
 fn one_write(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     let before = broadcasts(session);
@@ -60,9 +60,9 @@ fn one_write(session: &mut Session) -> Result {
     power_off(session)?;
     let made = broadcasts(session) - before;
     let (cpus, rounds) = (4, 18);
-    // `call all others`, with and without waiting, and all at once; `call all and wait`, which does the
-    // caller's part itself; one at the end of the test of rescheduling. Whoever finds the board full
-    // sends one more.
+    // `call all others`, with and without waiting, and all at once; `call all and wait`, in which
+    // the caller runs its part itself; one at the end of the rescheduling test. A caller that finds
+    // the broadcast ring full sends one more.
     let least = 4 * cpus * rounds + 1;
     ensure!(
         (least..least + least / 4).contains(&made),

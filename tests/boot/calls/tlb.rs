@@ -1,4 +1,4 @@
-//! Mappings that change while all CPUs have them in their TLBs.
+//! Changes of mappings that all CPUs have in their TLBs.
 
 use libtest_mimic::Trial;
 use tocsin_tools::Session;
@@ -10,9 +10,9 @@ pub fn trials() -> Vec<Trial> {
     everywhere("tlb", forgotten_everywhere)
 }
 
-/// Before the CPUs are told of a change, QEMU lets them use what they have cached; after, none does.
+/// Before the TLB shootdown, QEMU's CPUs use their cached translations; afterwards, none does.
 fn forgotten_everywhere(session: &mut Session, cpus: u64) -> Result {
-    // Twice: the first run takes away what it maps.
+    // Runs twice: the first run removes its mappings.
     once(session, cpus)?;
     once(session, cpus)
 }
@@ -46,7 +46,7 @@ pub fn check(answer: &str, cpus: u64) -> Result {
             sizes.push(pages);
         }
         ensure_eq!(sizes, [1, 32, 33], "{change}, numbers of pages");
-        // QEMU drops some entries for its own reasons; but if it had dropped most, the test would
+        // QEMU evicts some entries for its own reasons; but if it had evicted most, the test would
         // be void.
         ensure!(
             (cached / 2..=cached).contains(&stale),

@@ -1,5 +1,5 @@
-//! Runs that the kernel does not end: signals to the runner and to QEMU, and outputs that are
-//! closed or full.
+//! Runs that the kernel does not end: signals to the runner and to QEMU, and closed or full
+//! outputs.
 
 use std::fs::{self, File};
 use std::io::{BufReader, Read as _};
@@ -36,7 +36,7 @@ fn kill(signal: &str, process: i64) -> Result {
     Ok(())
 }
 
-/// A run at its prompt, in a group of its own.
+/// A run at its prompt, in its own process group.
 struct Run {
     child: Child,
     _input: ChildStdin,
@@ -78,14 +78,14 @@ fn signal() -> Result {
     Ok(())
 }
 
-/// SIGKILL gives the runner no time to clean up, and SIGABRT is not caught. (Nor is SIGQUIT, but a job in the
-/// background of a script ignores it, and so do its children.)
+/// The runner cannot clean up after SIGKILL, and does not catch SIGABRT. (Nor SIGQUIT, but
+/// background jobs of a script and their children ignore it.)
 fn killed() -> Result {
     for (signal, is_group) in [("KILL", false), ("KILL", true), ("ABRT", false)] {
         let place = tempfile::tempdir()?;
         let temporary = place.path().join("temporary");
         fs::create_dir(&temporary)?;
-        // A connection to QEMU, which ends with QEMU.
+        // A connection to QEMU, which is closed when QEMU exits.
         let monitor = place.path().join("monitor");
         let arguments = format!(
             "-chardev socket,id=witness,path={},server=on,wait=off -mon witness",
@@ -114,7 +114,7 @@ fn killed() -> Result {
     Ok(())
 }
 
-/// QEMU ends with status 0 then, as if the guest had powered the machine off.
+/// QEMU then exits with status 0, as if the guest had powered the machine off.
 fn qemu_ended() -> Result {
     let place = tempfile::tempdir()?;
     let file = place.path().join("pid");
@@ -132,7 +132,7 @@ fn qemu_ended() -> Result {
     Ok(())
 }
 
-/// A panic would end the run with the status that is the kernel's for one.
+/// A panic of the runner would return the status of a kernel panic.
 fn lost_output() -> Result {
     let full = || File::options().write(true).open("/dev/full");
     let mut to_full = command("run=\"poweroff 3\"")?;
@@ -149,7 +149,7 @@ fn lost_output() -> Result {
     to_nobody.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = to_nobody.stderr(Stdio::piped()).spawn()?;
     let _input = child.stdin.take();
-    // As `head -1` does.
+    // Like `head -1`.
     let mut output = BufReader::new(child.stdout.take().ok_or("no standard output")?);
     until(&mut output, "\n", &mut Vec::new())?;
     drop(output);
@@ -162,7 +162,7 @@ fn lost_output() -> Result {
     );
     ensure_eq!(entries(temporary.path())?, 0, "temporary files after it");
 
-    // The message is lost, but the status remains.
+    // The message is lost, but the status is correct.
     let mut deaf = command("")?;
     deaf.env("SMP", "0").stdin(Stdio::null()).stderr(full()?);
     ensure_eq!(deaf.status()?.code(), Some(FAILED), "full standard error");

@@ -1,4 +1,5 @@
-//! Variables with wrong values: each message has the variable, its value, and what to do.
+//! Environment variables with wrong values: each message contains the variable, its value, and the
+//! remedy.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -112,8 +113,8 @@ fn mistakes() -> Result {
     Ok(())
 }
 
-/// A command line that the kernel would cut or QEMU's loader cannot hold is rejected; one of the
-/// permitted length reaches the kernel.
+/// A command line that the kernel would truncate or that does not fit into QEMU's loader is
+/// rejected; one of the maximum length reaches the kernel.
 fn too_long() -> Result {
     let line = |length: usize| format!("{:x<length$}", "run=\"poweroff 7\" ");
     for (length, status) in [(MAX_LENGTH, 7), (MAX_LENGTH + 1, FAILED)] {
@@ -135,8 +136,8 @@ fn too_long() -> Result {
     }
 }
 
-/// A variable that names a missing or wrong file is an error, and no packages are installed because
-/// of it.
+/// A variable that names a missing or wrong file is an error, and does not cause packages to be
+/// installed.
 fn set_up() -> Result {
     let place = tempfile::tempdir()?;
     let called = place.path().join("called");

@@ -1,5 +1,5 @@
-//! `tocsin-tools run` itself, as `make run` starts it: its variables, its input with
-//! and without a terminal, and its exit status.
+//! `tocsin-tools run`, as started by `make run`: its variables, its input with and without a
+//! terminal, and its exit status.
 
 mod ends;
 mod mistakes;
@@ -41,7 +41,7 @@ pub fn trials() -> Vec<Trial> {
 static PROGRAM: LazyLock<std::result::Result<PathBuf, String>> =
     LazyLock::new(|| program("tocsin-tools"));
 
-/// The variables of the command, none of them from whoever runs the tests.
+/// The variables of the command; the environment of the tests is not inherited.
 fn variables() -> Vec<(&'static str, &'static str)> {
     vec![
         ("SMP", "4"),
@@ -55,14 +55,14 @@ fn variables() -> Vec<(&'static str, &'static str)> {
     ]
 }
 
-/// The command, with this for the kernel.
+/// The command with this kernel.
 pub fn command(append: &str) -> Result<Command> {
     let mut command = Command::new(PROGRAM.clone()?);
     command.arg("run").envs(variables()).env("APPEND", append);
     Ok(command)
 }
 
-/// Runs the command with this on its standard input.
+/// Runs the command with this text as its standard input.
 fn run(append: &str, input: &[u8]) -> Result<Output> {
     let mut command = command(append)?;
     command
@@ -70,7 +70,7 @@ fn run(append: &str, input: &[u8]) -> Result<Output> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = command.spawn()?;
-    // The whole input is there before the kernel is.
+    // The whole input is available before the kernel starts.
     child
         .stdin
         .take()
@@ -84,7 +84,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn lines() -> Result {
-    // The last line has no end.
+    // The last line has no line end.
     let output = run("", b"idt 3\r\nmemory\n\nidt 14; poweroff 5")?;
     ensure_eq!(output.status.code(), Some(5), "exit status");
     let said = text(&output.stdout);
@@ -145,7 +145,7 @@ fn fault() -> Result {
     Ok(())
 }
 
-/// Input that is typed only when the prompt has been seen, through a pipe.
+/// Input through a pipe that is typed only after the prompt has appeared.
 fn late() -> Result {
     let mut command = command("")?;
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -163,7 +163,7 @@ fn late() -> Result {
     Ok(())
 }
 
-/// Reads until `pattern` ends what was read; the end of the output is an error.
+/// Reads until the output ends with `pattern`; the end of the output is an error.
 fn until(output: &mut impl std::io::BufRead, pattern: &str, said: &mut Vec<u8>) -> Result {
     let Some(&last) = pattern.as_bytes().last() else {
         return Ok(());
@@ -195,7 +195,7 @@ fn terminal() -> Result {
     drop(output);
     terminal.write_all(LEAVE)?;
     let mut output = BufReader::new(&terminal);
-    // The last reading fails with EIO, which is how a terminal ends.
+    // The last read fails with EIO, which is how a terminal ends.
     while output
         .read_until(b'\n', &mut said)
         .is_ok_and(|read| read > 0)
@@ -209,7 +209,7 @@ fn terminal() -> Result {
     Ok(())
 }
 
-/// A person's machine reboots on a reset, but not for ever on a triple fault.
+/// An interactive machine reboots on a reset, but stops on repeated triple faults.
 fn triple_fault() -> Result {
     let mut image = tempfile::NamedTempFile::new()?;
     image.write_all(&Guest::new().say("up\n").triple_fault().halt())?;
@@ -226,7 +226,7 @@ fn triple_fault() -> Result {
         "the message is\n{said}"
     );
     ensure_eq!(output.status.code(), Some(FAILED), "exit status");
-    // It may have begun to say so again when it was stopped.
+    // The machine may have started to print it again when it was stopped.
     ensure!(
         text(&output.stdout).contains("\nup\n"),
         "the output is missing"

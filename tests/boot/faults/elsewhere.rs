@@ -1,5 +1,5 @@
-//! The same faults on other CPUs: each has its own stacks, guard pages and TSS, and
-//! shares the gates.
+//! The same faults on APs: each CPU has its own stacks, guard pages and TSS, and all share the
+//! gates.
 
 use libtest_mimic::Trial;
 use tocsin_tests::qemu_log;
@@ -11,7 +11,7 @@ use super::check_delivery;
 use super::kinds::{Address, GOES_ON, KINDS, Kind, VECTORS};
 use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, machine, power_off, trial, with};
 
-/// CPUs of the machine, and which of them the faults happen on.
+/// Number of CPUs of the machine, and those on which the faults occur.
 const CPUS: u32 = 4;
 const OTHERS: [u32; 3] = [1, 2, 3];
 
@@ -52,13 +52,13 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// Types `fault NAME CPU` and gives the report of it.
+/// Types `fault NAME CPU` and returns its report.
 fn report_of(name: &str, goes_on: bool, cpu: u32, session: &mut Session) -> Result<Report> {
     session.wait_prompt(PATIENCE)?;
     let line = format!("fault {name} {cpu}");
     let output = if goes_on {
         let answer = session.command(&line, PATIENCE)?;
-        // It takes work again.
+        // The CPU accepts jobs again.
         let again = session.command(&format!("fault bp {cpu}"), PATIENCE)?;
         ensure_eq!(Report::parse(&again)?.cpu, cpu, "CPU of another breakpoint");
         power_off(session)?;
@@ -89,7 +89,7 @@ fn provoke(kind: &Kind, cpu: u32, session: &mut Session) -> Result {
     let words = words.map(|words| words.replace("CPU 0's", &format!("CPU {cpu}'s")));
     let told = report.address.as_ref().map(|(_, words)| words.clone());
     ensure_eq!(told, words, "what lies at the address");
-    // Left by the two that lose their stack.
+    // Remains of the two faults that lose their stack.
     if !matches!(kind.name, "df" | "stack-overflow") {
         let stack = format!("CPU {cpu}'s thread stack, ");
         ensure!(
@@ -139,7 +139,7 @@ fn enter(vector: u8, cpu: u32, session: &mut Session) -> Result {
     let delivery = log.iter().find(|delivery| delivery.vector == vector);
     match (delivery, error_code) {
         (Some(delivery), None) => check_delivery(&report, delivery),
-        // INT pushes no error code, so these gates are entered without the CPU's help.
+        // INT pushes no error code, so these gates are entered with a hand-made frame.
         (None, Some(_)) => Ok(()),
         _ => Err(format!("by QEMU's log: {delivery:x?}").into()),
     }
@@ -161,7 +161,7 @@ fn panic(session: &mut Session) -> Result {
     Ok(())
 }
 
-/// A job that gives jobs, including one to the CPU that waits for it: all are done.
+/// A job that queues jobs, including one on the CPU that waits for it: all complete.
 fn panic_all(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     session.send_line("fault panic-all 2")?;
@@ -204,7 +204,7 @@ fn on_a_cpu_twice(session: &mut Session) -> Result {
     Ok(())
 }
 
-/// Numbers that are no CPU's, and those that are none.
+/// Numbers of CPUs that do not exist, and words that are not numbers.
 fn on_no_cpu(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     for cpu in ["4", "255", "4294967295"] {

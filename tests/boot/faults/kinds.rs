@@ -1,29 +1,29 @@
-//! Everything that can be made to go wrong, and what the report of it must say.
+//! All injectable faults, and the expected content of their reports.
 //!
-//! Written down from the manuals and from what each provocation does, not from
-//! what the kernel printed.
+//! The expectations are derived from the manuals and from the effect of each fault, not from the
+//! kernel's output.
 
-/// What the kernel must say of the address in CR2.
+/// The expected text about the address in CR2.
 #[derive(Clone, Copy)]
 pub enum Address {
     /// None: the exception has no address.
     None,
-    /// This address, in these words.
+    /// This address, with this text.
     Is(u64, &'static str),
-    /// Wherever the kernel put it, in these words.
+    /// Any address, with this text.
     Within(&'static str),
 }
 
-/// A kind of fault with a name.
+/// An injectable fault with a name.
 pub struct Kind {
     pub name: &'static str,
     pub vector: u8,
     pub title: &'static str,
     pub error_code: Option<(u64, &'static str)>,
     pub address: Address,
-    /// The function it happens in; empty where the CPU was led out of all code.
+    /// The function in which the fault occurs; empty if RIP is outside of all code.
     pub at: &'static str,
-    /// Whether the kernel goes on after it.
+    /// Whether the kernel continues afterwards.
     pub goes_on: bool,
 }
 
@@ -64,7 +64,7 @@ const NO_SELECTOR: &str = "no selector, or the null selector";
 const WRITE: &str = "protection violation, write, supervisor, data";
 const NULL: Address = Address::Is(0, "null page");
 
-/// What the GDT copy of the provocations appends first.
+/// Start of the name of an injected fault with a selector from a modified GDT copy.
 const APPENDED: (u64, &str) = (0x38, "GDT selector 0x0038");
 
 pub const KINDS: &[Kind] = &[
@@ -92,7 +92,7 @@ pub const KINDS: &[Kind] = &[
             "unused part of the kernel's address space",
         )),
     kind("mf", 16, "#MF x87 floating-point error", "math_fault"),
-    // QEMU's translator computes with SSE, but raises no exception for it.
+    // QEMU's translator implements SSE, but raises no exception for it.
     kind(
         "xm",
         19,
@@ -129,8 +129,8 @@ pub const KINDS: &[Kind] = &[
         .address(Address::Within("guard page of CPU 0's thread stack")),
 ];
 
-/// All exceptions, by vector (SDM vol. 3A, table 7-1, and AMD's vol. 2, 8.2 for #HV, #VC
-/// and #SX), with the error code's meaning where there is one and it is 0.
+/// All exceptions, by vector (SDM vol. 3A, table 7-1, and AMD's vol. 2, 8.2 for #HV, #VC and #SX),
+/// with the meaning of error code 0 for exceptions with an error code.
 pub const VECTORS: [(&str, Option<&str>); 32] = [
     ("#DE divide error", None),
     ("#DB debug exception", None),
@@ -169,5 +169,6 @@ pub const VECTORS: [(&str, Option<&str>); 32] = [
     ("#31 reserved", None),
 ];
 
-/// Exceptions after which the interrupted code goes on: traps, and what says nothing of it.
+/// Exceptions after which the interrupted code continues: traps, and vectors that report nothing
+/// about it.
 pub const GOES_ON: [u8; 3] = [1, 2, 3];

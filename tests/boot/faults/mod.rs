@@ -1,5 +1,5 @@
-//! Every way to make something go wrong, and its report checked field by field
-//! against QEMU's log of what it delivered and the ELF file's symbols.
+//! Every injectable fault; each report is compared field by field with QEMU's delivery log and the
+//! ELF file's symbols.
 
 mod elsewhere;
 mod kinds;
@@ -14,7 +14,7 @@ use crate::outside::stacks;
 use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, plain, power_off, trial, with};
 use kinds::{Address, GOES_ON, KINDS, Kind, VECTORS};
 
-/// RFLAGS.RF, which the CPU sets in the pushed copy only (SDM vol. 3B, 19.3.1.1).
+/// RFLAGS.RF, which the CPU sets only in the pushed copy (SDM vol. 3B, 19.3.1.1).
 const RESUME_FLAG: u64 = 1 << 16;
 
 pub fn trials() -> Vec<Trial> {
@@ -37,7 +37,7 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// Types `fault NAME` and gives the report of it, with the answer to `memory` before.
+/// Types `fault NAME` and returns its report, with the output of `memory` before.
 fn report_of(name: &str, goes_on: bool, session: &mut Session) -> Result<(String, Report)> {
     session.wait_prompt(PATIENCE)?;
     let memory = session.command("memory", PATIENCE)?;
@@ -103,7 +103,7 @@ fn provoke(kind: &Kind, session: &mut Session) -> Result {
     check_delivery(&report, delivery)
 }
 
-/// Every exception by its number: an INT, or the gate entered with a frame made by hand.
+/// Every exception by its number: by INT, or by entry of the gate with a hand-made frame.
 fn enter(vector: u8, session: &mut Session) -> Result {
     let (title, error_code) = VECTORS[usize::from(vector)];
     let goes_on = GOES_ON.contains(&vector);
@@ -131,14 +131,14 @@ fn enter(vector: u8, session: &mut Session) -> Result {
             ensure!(delivery.software, "QEMU's log has no INT {vector}");
             check_delivery(&report, delivery)
         }
-        // INT pushes no error code, so these gates are entered without the CPU's help.
+        // INT pushes no error code, so these gates are entered with a hand-made frame.
         (None, Some(_)) => Ok(()),
         (None, None) => Err(format!("QEMU's log has no delivery of vector {vector}").into()),
         (Some(_), Some(_)) => Err(format!("QEMU's log has a delivery of vector {vector}").into()),
     }
 }
 
-/// The report and QEMU tell of the same event.
+/// The report and QEMU's log describe the same event.
 pub fn check_delivery(report: &Report, delivery: &Delivery) -> Result {
     let pairs = [
         ("rax", "RAX"),
@@ -168,7 +168,8 @@ pub fn check_delivery(report: &Report, delivery: &Delivery) -> Result {
     }
     let flags = report.register("rflags")? & !RESUME_FLAG;
     ensure_eq!(flags, delivery.register("RFL")? & !RESUME_FLAG, "rflags");
-    // After INT the frame points behind the instruction, which the log points at.
+    // After INT, the frame contains the address of the next instruction, and the log that of the
+    // INT.
     let behind = report
         .register("rip")?
         .wrapping_sub(delivery.register("RIP")?);
@@ -197,7 +198,7 @@ pub fn check_delivery(report: &Report, delivery: &Delivery) -> Result {
     Ok(())
 }
 
-/// The stack is named, and its use counted, as `memory` and RSP have it.
+/// The report names the stack and its use, consistent with `memory` and RSP.
 fn check_stack(memory: &str, report: &Report) -> Result {
     let rsp = report.register("rsp")?;
     let (stacks, within) = (stacks(memory), |address: u64| address.wrapping_sub(1));
@@ -209,7 +210,7 @@ fn check_stack(memory: &str, report: &Report) -> Result {
             let (used, size) = (stack.end - rsp, stack.end - stack.start);
             format!("CPU 0's {name} stack, {used} of {size} bytes in use")
         }
-        // Beyond all stacks: the words for CR2 fit RSP, which is next to it.
+        // Outside of all stacks, the description of CR2 also applies to RSP, which is near it.
         None => report
             .address
             .as_ref()
@@ -220,7 +221,7 @@ fn check_stack(memory: &str, report: &Report) -> Result {
     Ok(())
 }
 
-/// Every frame has the name that the ELF file gives it, from the fault to `main`.
+/// Every frame has its name in the ELF file, from the fault to `main`.
 fn check_backtrace(report: &Report) -> Result {
     let symbols = Symbols::of_the_image()?;
     let frames = &report.backtrace;
@@ -253,7 +254,7 @@ fn list(session: &mut Session) -> Result {
         .skip(1)
         .filter(|line| !line.contains(" vector"));
     let names = lines.filter_map(|line| line.split_whitespace().next());
-    // These are no exceptions, and have tests of their own.
+    // These are not exceptions, and have their own tests.
     let names: Vec<_> = names
         .filter(|name| !name.starts_with("panic") && !name.starts_with("lockup"))
         .collect();

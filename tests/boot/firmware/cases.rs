@@ -1,4 +1,4 @@
-//! What can be wrong with ACPI tables, and what the kernel must make of it.
+//! Errors in ACPI tables, and the expected reactions of the kernel.
 //!
 //! The machine has 4 CPUs with APIC IDs 0 to 3, and one I/O APIC of 24 pins.
 
@@ -7,29 +7,29 @@ use tocsin_tests::firmware::entry::{
 };
 use tocsin_tests::firmware::{Firmware, Root, claiming, corrupted, fadt, hpet, madt, table};
 
-/// Where the machine has its I/O APIC, HPET and PM timer.
+/// Addresses of the machine's I/O APIC, HPET and PM timer.
 pub const IO_APIC: u32 = 0xfec0_0000;
 pub const HPET: u64 = 0xfed0_0000;
 pub const PM_TIMER: u16 = 0x608;
-/// Where it has its configuration space.
+/// Address of its configuration space.
 pub const ECAM: u64 = 0xb000_0000;
 
-/// Tables, and what must become of them.
+/// Tables, and the expected results.
 pub struct Case {
     pub name: &'static str,
     pub firmware: Firmware,
-    /// CPUs that come up, and that are there.
+    /// Number of CPUs that come online, and number of CPUs found.
     pub online: u32,
     pub present: u32,
-    /// I/O APICs and their pins.
+    /// Number of I/O APICs and of their pins.
     pub io_apics: (u32, u32),
     /// Words of each warning in the log, then of each error.
     pub complaints: Vec<String>,
-    /// Commands, and words of their answers.
+    /// Commands, and words of their output.
     pub shown: Vec<(&'static str, &'static str)>,
 }
 
-/// All CPUs and the I/O APIC, and nothing to complain of.
+/// All CPUs and the I/O APIC, and no warnings.
 pub fn sound(name: &'static str, firmware: Firmware) -> Case {
     Case {
         name,
@@ -77,7 +77,7 @@ pub fn cpus(ids: impl IntoIterator<Item = u8>) -> Vec<Vec<u8>> {
     ids.into_iter().map(|id| local_apic(id, id)).collect()
 }
 
-/// A machine whose MADT has these entries behind those of all CPUs and the I/O APIC.
+/// A machine whose MADT has these entries after those of all CPUs and the I/O APIC.
 pub fn with(name: &'static str, entries: &[Vec<u8>]) -> Case {
     let mut all = cpus(0..4);
     all.push(io_apic(0, IO_APIC, 0));
@@ -90,7 +90,7 @@ pub fn of(name: &'static str, entries: &[Vec<u8>]) -> Case {
     sound(name, Firmware::new().table(madt(entries)))
 }
 
-/// A sound MADT.
+/// A valid MADT.
 pub fn good() -> Vec<u8> {
     let mut all = cpus(0..4);
     all.push(io_apic(0, IO_APIC, 0));
@@ -107,7 +107,7 @@ pub fn cases() -> Vec<Case> {
     all
 }
 
-/// Tables that are missing, cut or false as a whole.
+/// Tables that are missing, truncated or invalid as a whole.
 fn whole_tables() -> Vec<Case> {
     let with_table = |name, bytes| sound(name, Firmware::new().table(bytes));
     let rootless = |name, root| {
@@ -176,7 +176,7 @@ fn whole_tables() -> Vec<Case> {
     ]
 }
 
-/// Entries that are not what their type or length says.
+/// Entries whose content does not match their type or length.
 fn broken_entries() -> Vec<Case> {
     let between = |name, middle: Vec<u8>| {
         let mut entries = cpus([0, 1]);
@@ -208,7 +208,7 @@ fn broken_entries() -> Vec<Case> {
     ]
 }
 
-/// CPUs that are listed in odd ways, or not there.
+/// CPUs that are listed in unusual ways, or do not exist.
 fn doubtful_cpus() -> Vec<Case> {
     let mut reversed = cpus([3, 2, 1, 0]);
     reversed.push(io_apic(0, IO_APIC, 0));
@@ -225,7 +225,7 @@ fn doubtful_cpus() -> Vec<Case> {
         disabled(4, 0xff),
         io_apic(0, IO_APIC, 0),
     ];
-    // CPUs of which all but four are not there, more than the kernel keeps.
+    // More CPUs than the kernel can store, of which all except four do not exist.
     let crowd: Vec<_> = (4..1100)
         .map(|number| local_x2apic(number, number))
         .collect();
@@ -267,7 +267,7 @@ fn doubtful_cpus() -> Vec<Case> {
     ]
 }
 
-/// I/O APICs, overrides and NMI pins that cannot be.
+/// Invalid I/O APICs, overrides and NMI pins.
 fn doubtful_inputs() -> Vec<Case> {
     vec![
         with("io_apic_at_an_odd_address", &[io_apic(1, 0xfec0_1001, 24)])
@@ -301,7 +301,7 @@ fn doubtful_inputs() -> Vec<Case> {
     ]
 }
 
-/// Clocks to measure against, from the best to the worst.
+/// Reference clocks for calibration, from the best to the worst.
 fn clocks() -> Vec<Case> {
     let clock = |name, tables: &[Vec<u8>], told| {
         let firmware = Firmware::new().table(good());

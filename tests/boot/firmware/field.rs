@@ -1,4 +1,4 @@
-//! Firmware tables with errors found in the field, and similar ones.
+//! Firmware tables with errors found on real machines, and similar ones.
 
 use tocsin_tests::firmware::entry::{
     disabled, interrupt_override, io_apic, local_apic, nmi, nmi_source, raw,
@@ -50,7 +50,7 @@ fn pointers() -> Vec<Case> {
         ..second
     };
     let beside = |name, pointer| {
-        // Of the two root tables, the one that the extended part names has no CPUs.
+        // Of the two root tables, the one in the extended part has no CPUs.
         let firmware = Firmware::new().table(good()).xsdt(Xsdt::Empty);
         sound(name, firmware.pointer(pointer))
     };

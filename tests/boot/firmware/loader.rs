@@ -1,5 +1,5 @@
-//! Errors in the data that the loader passes, the RSDP and the memory map, which are changed when
-//! the kernel begins.
+//! Errors in the data that the loader passes, the RSDP and the memory map, which are modified at
+//! the kernel's entry.
 
 use libtest_mimic::Trial;
 use tocsin_tests::answers::{self, Ready};
@@ -56,9 +56,9 @@ pub fn changed(
     })
 }
 
-/// An RSDP whose extended part is invalid. The BIOS gives the kernel an RSDP of its own, so bytes
-/// of it are replaced after the BIOS has finished. All CPUs are found by the root table that is
-/// left.
+/// An RSDP whose extended part is invalid. The BIOS passes its own RSDP to the kernel, so bytes of
+/// it are replaced after the BIOS has finished. All CPUs are found through the remaining root
+/// table.
 fn wrong_extension(xsdt: Xsdt, at: u64, bytes: &[u8], said: &str) -> Result {
     let firmware = Firmware::new().table(good()).xsdt(xsdt);
     let (_files, machine) = firmware.install(machine(4)?, "q35")?;
@@ -104,7 +104,7 @@ fn word(bytes: &[u8]) -> Result<u64> {
 
 /// Replaces the kernel's memory map by the result of `change`.
 fn change_map(gdb: &mut Gdb, change: impl FnOnce(&mut Vec<Entry>)) -> Result {
-    // Memory that is free when the kernel begins, far above the image.
+    // Memory that is free at the kernel's entry, far above the image.
     const PLACE: u64 = 0x0400_0000;
     let start_info = gdb.second_argument()?;
     let map = word(&gdb.read_physical(start_info + MAP, 8)?)?;
@@ -126,7 +126,7 @@ fn change_map(gdb: &mut Gdb, change: impl FnOnce(&mut Vec<Entry>)) -> Result {
     gdb.write_physical(start_info + MAP_ENTRIES, entries.len() as u64)
 }
 
-/// Without memory that real mode reaches, no AP can be started.
+/// Without memory that real mode can address, no AP can be started.
 fn no_low_memory() -> Result {
     let reserve = |entries: &mut Vec<Entry>| {
         for (_, _, kind) in entries.iter_mut().filter(|(start, ..)| *start < 1 << 20) {
@@ -153,7 +153,7 @@ fn no_low_memory() -> Result {
     )
 }
 
-/// Splits the largest usable region into `regions` more, every other of which is reserved, so that
+/// Splits the largest usable region into `regions` more, every second of which is reserved, so that
 /// no two merge.
 fn split(entries: &mut Vec<Entry>, regions: u64) {
     const PIECE: u64 = 0x2000;

@@ -1,5 +1,5 @@
-//! Unusual machines: registers as firmware left them, no local APIC, PCI buses that the MCFG leaves
-//! out, and a COM1 that accepts no bytes.
+//! Unusual machines: registers configured by firmware, no local APIC, PCI buses that the MCFG
+//! omits, and a COM1 that accepts no bytes.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -21,7 +21,7 @@ use crate::{
     trial, with,
 };
 
-/// Where QEMU's q35 has nothing.
+/// Addresses without a device on QEMU's q35.
 const NOWHERE: u64 = 0xd000_0000;
 
 pub fn trials() -> Vec<Trial> {
@@ -83,7 +83,7 @@ fn no_local_apic() -> Result {
     })
 }
 
-/// A machine with a port that leads to bus 1.
+/// A machine with a port to bus 1.
 fn root_port() -> Result<Machine> {
     Ok(machine(1)?.args(["-device", "pcie-root-port,id=r1,chassis=1"]))
 }
@@ -108,7 +108,7 @@ fn found_behind(machine: Machine, ranges: &[(u64, u8, u8)], said: &str, function
     })
 }
 
-/// No page of a range that is not configuration space stays mapped; the pages of one that is do.
+/// No page of an invalid configuration space range stays mapped; the pages of a valid one do.
 fn rejected_mcfg() -> Result {
     let firmware = Firmware::new().table(good());
     // The second range would begin at bus 32, whose registers QEMU has.
@@ -134,7 +134,7 @@ fn rejected_mcfg() -> Result {
 /// The pin of the RTC on QEMU's machines.
 const RTC: u64 = 8;
 
-/// A redirection entry that delivers SMIs stays as firmware left it, and no driver gets it.
+/// A redirection entry that delivers SMIs keeps firmware's value, and no driver can claim it.
 fn smi_entry() -> Result {
     let select = u64::from(IO_APIC);
     changed(
@@ -165,9 +165,9 @@ fn smi_entry() -> Result {
     )
 }
 
-/// A GSI that the MADT lists as NMI source delivers NMIs. It is the keyboard's pin, and an override
-/// gives its driver another one. The keyboard sends one byte, which is not read, so there is one
-/// NMI.
+/// A GSI that the MADT lists as an NMI source delivers NMIs. It is the keyboard's pin, and an
+/// override assigns another one to its driver. The keyboard sends one byte, which is not read, so
+/// there is one NMI.
 fn nmi_source_delivers() -> Result {
     let mut entries = cpus(0..2);
     entries.extend([
@@ -201,12 +201,12 @@ fn nmi_source_delivers() -> Result {
     })
 }
 
-/// The comparator of the HPET's first timer, from which the test sees that a command has run.
+/// The comparator of the HPET's first timer, which shows the test that a command has run.
 fn comparator(session: &Session) -> Result<String> {
     Ok(session.hmp(&format!("xp /1gx {:#x}", HPET + 0x108))?)
 }
 
-/// Waits for a condition of which QEMU sends no event.
+/// Waits for a condition for which QEMU sends no event.
 fn poll(mut is_over: impl FnMut() -> Result<bool>) -> Result {
     let start = Instant::now();
     while !is_over()? {
@@ -222,7 +222,7 @@ fn stalled_console() -> Result {
     const NONBLOCKING: i32 = 0o4000;
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("pipe");
-    // QEMU reads from one pipe, and writes to the other until that is full.
+    // QEMU reads from one pipe, and writes to the other until it is full.
     let ends = ["in", "out"].map(|end| path.with_extension(end));
     let status = Command::new("mkfifo").args(&ends).status()?;
     ensure!(status.success(), "mkfifo: {status}");

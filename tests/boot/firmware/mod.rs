@@ -1,4 +1,4 @@
-//! Firmware that is wrong: the kernel says what, and runs on with what is left.
+//! Firmware errors: the kernel reports them, and runs with the remaining hardware.
 
 mod cases;
 mod field;
@@ -16,7 +16,7 @@ use tocsin_tools::Session;
 use crate::{PATIENCE, Result, check_timer, ensure, ensure_eq, machine, power_off, trial, with};
 use cases::{Case, cases};
 
-/// CPUs that QEMU really has, whatever the tables say.
+/// Actual number of CPUs in QEMU, whatever the tables report.
 const CPUS: u32 = 4;
 
 pub fn trials() -> Vec<Trial> {
@@ -51,7 +51,7 @@ fn look(case: &Case, session: &mut Session) -> Result {
         );
     }
 
-    // Those that are online are so for QEMU, too, and no others.
+    // The CPUs that the kernel lists as online are those that are online in QEMU.
     let processors = Processor::all(session)?;
     let idt = processors[0].table("IDT")?;
     let inside = |processor: &&Processor| processor.table("IDT") == Ok(idt);
@@ -63,11 +63,11 @@ fn look(case: &Case, session: &mut Session) -> Result {
     power_off(session)
 }
 
-/// The log complains of what is wrong, in the order of the case, and of nothing else.
+/// The log reports the errors, in the order of the case, and no others.
 fn check_complaints(case: &Case, log: &str) -> Result {
     let mut found = answers::of_level(log, "warning");
     found.extend(answers::of_level(log, "error"));
-    // Without an I/O APIC there is no interrupt for the console.
+    // Without an I/O APIC, the console has no interrupt.
     found.retain(|message| !(case.io_apics.0 == 0 && message.starts_with("console: ")));
     let all_there = found.len() == case.complaints.len()
         && found
@@ -82,8 +82,7 @@ fn check_complaints(case: &Case, log: &str) -> Result {
     Ok(())
 }
 
-/// Tables that QEMU's own come before: a second MADT does not count, and an unknown table
-/// is listed.
+/// Tables placed before QEMU's own: a second MADT is ignored, and an unknown table is listed.
 fn beside() -> Result {
     let mut body = NamedTempFile::new()?;
     body.write_all(&[0; 16])?;

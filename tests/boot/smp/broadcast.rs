@@ -13,7 +13,7 @@ use crate::{MODES, Result, ensure, machine, machine_in, plain, power_off, trial,
 const CPUS: &str = "2,maxcpus=6";
 const ADDED: std::ops::Range<u32> = 2..6;
 
-/// On the second one, a CPU that is added while shorthands are in use resets the machine.
+/// On the second machine, a CPU that is added while shorthands are in use resets the machine.
 const BOARDS: [&str; 2] = ["q35", "pc"];
 
 const SHORTHAND: &str = "by destination shorthand (every CPU is online)";
@@ -61,7 +61,7 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// `ipi` shows how it sends, and everything that it sent has arrived.
+/// `ipi` prints how it sends, and everything that it sent has arrived.
 fn check_choice(session: &mut Session, choice: &str) -> Result {
     let answer = session.command("ipi", PATIENCE)?;
     let line = format!("interrupts to all CPUs are sent {choice}");
@@ -90,8 +90,8 @@ fn check_choice(session: &mut Session, choice: &str) -> Result {
     Ok(())
 }
 
-/// CPUs that are added while the kernel runs get none of its interrupts. An interrupt would make
-/// such a CPU run firmware's code at the reset vector, and reset the machine.
+/// CPUs that are added while the kernel runs receive none of its interrupts. An interrupt would
+/// make such a CPU run firmware code at the reset vector, and reset the machine.
 fn hot_added(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     session.send_line("storm 3")?;

@@ -1,5 +1,5 @@
-//! CPUs that do not come up: by the kernel's own option that stops one at each stage of
-//! its way, seen from outside; and options that ask for what cannot be.
+//! CPUs that fail to start: a kernel option stops one at each stage of its bring-up, checked from
+//! outside; and invalid values of options.
 
 use libtest_mimic::Trial;
 use tocsin_tests::answers::{self, Ready};
@@ -12,14 +12,14 @@ use super::PATIENCE;
 use crate::outside::State;
 use crate::{Result, ensure, ensure_eq, machine, power_off, power_off_failed, trial, with};
 
-/// CPUs of the machine, and the one that dies.
+/// Number of CPUs of the machine, and the failing one.
 const CPUS: u32 = 4;
 const VICTIM: u32 = 2;
 
-/// A stage to die at, and what shows from outside how far the CPU came.
+/// A stage of failure, and its externally visible state.
 struct Stage {
     name: &'static str,
-    /// As the kernel puts it.
+    /// The kernel's name of the stage.
     words: &'static str,
     mode: Mode,
     /// Whether it has the kernel's IDT and a TSS.
@@ -54,7 +54,7 @@ const STAGES: [Stage; 6] = [
     },
 ];
 
-/// Values of `failcpu=` that are none.
+/// Invalid values of `failcpu=`.
 const MISTAKES: [&str; 8] = [
     "",
     "2@real",
@@ -85,7 +85,7 @@ pub fn trials() -> Vec<Trial> {
     trials.push(trial("smp::code_for_a_late_cpu_is_not_writable", || {
         with(&machine(CPUS)?.append("failcpu=2@silent"), |session| {
             session.wait_prompt(PATIENCE)?;
-            // The page that CPUs start in stays mapped, for this one might come yet.
+            // The trampoline page stays mapped, because this CPU might still start.
             State::of(session)?.check_rights()
         })
     }));
@@ -93,7 +93,7 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// The others come up; the dead one is named, and lies where it died.
+/// The other CPUs come online; the failed one is reported, and halts where it failed.
 fn dies(stage: &Stage, session: &mut Session) -> Result {
     let log = session.wait_prompt(PATIENCE)?;
     let ready = Ready::parse(&log)?;
@@ -103,7 +103,7 @@ fn dies(stage: &Stage, session: &mut Session) -> Result {
     let error = format!("smp: CPU {VICTIM} (APIC ID 0x02) did not start; last seen: {words}");
     let mut errors = vec![error];
     if stage.name == "silent" {
-        // It did run the start-up code, and found no slot.
+        // It ran the start-up code, and found no slot.
         errors.insert(
             0,
             "smp: 1 CPU(s) with unknown or duplicate APIC IDs ran the start-up code, the last with ID 0x02 \
@@ -132,7 +132,7 @@ fn dies(stage: &Stage, session: &mut Session) -> Result {
     }
     let apic = LocalApic::of(session, VICTIM)?;
     ensure_eq!(!apic.unmasked().is_empty(), stage.apic, "its local APIC");
-    // It cannot be given work, and the others can.
+    // It accepts no jobs, and the others do.
     let answer = session.command(&format!("fault bp {VICTIM}"), PATIENCE)?;
     let offline = format!("fault: CPU {VICTIM} is not online; `cpus` lists those that are");
     ensure!(answer.starts_with(&offline), "found {answer:?}");
@@ -144,7 +144,7 @@ fn dies(stage: &Stage, session: &mut Session) -> Result {
             "CPU {other} is out of reach: {answer}"
         );
     }
-    // A command has failed: the one for the dead CPU.
+    // A command has failed: the one for the failed CPU.
     power_off_failed(session)
 }
 
@@ -156,7 +156,7 @@ fn last_dies(session: &mut Session) -> Result {
     Ok(())
 }
 
-/// A bad value is named, and all CPUs come up.
+/// An invalid value is reported, and all CPUs come online.
 fn mistakes() -> Result {
     for value in MISTAKES {
         let item = format!("failcpu={value}");
@@ -176,7 +176,7 @@ fn mistakes() -> Result {
     Ok(())
 }
 
-/// CPUs without memory for their stacks are left out, and the others run.
+/// CPUs without memory for their stacks are skipped, and the others run.
 fn no_memory() -> Result {
     const CPUS: u32 = 48;
     let machine = machine(CPUS)?.memory(Memory::parse("8M")?);
@@ -199,7 +199,7 @@ fn no_memory() -> Result {
         let answer = session.command("cpus", PATIENCE)?;
         let left_out = answer.matches("  no memory ").count();
         ensure_eq!(left_out, errors.len(), "CPUs without memory in:\n{answer}");
-        // The CPUs that run have enough memory.
+        // The online CPUs have enough memory.
         session.command("ipi; nest; timer", PATIENCE)?;
         power_off(session)
     })

@@ -1,4 +1,4 @@
-//! CPUs whose ID in CPUID differs from that of their local APIC, and CPUs that are late.
+//! CPUs whose ID in CPUID differs from that of their local APIC, and CPUs that start late.
 
 use libtest_mimic::Trial;
 use tocsin_tests::answers::{self, Ready};
@@ -19,8 +19,7 @@ const MODEL: &str = "max,cpuid-0xb=off";
 const REMAPPING: [&str; 2] = ["-device", "intel-iommu,intremap=on,eim=on"];
 const SECOND_SOCKET: &str = "max-x86_64-cpu,cpuid-0xb=off,socket-id=1,die-id=0,thread-id=0";
 
-/// The CPU that is late, and the stages for which it can be late, each with the stage reached
-/// before.
+/// The late CPU, and the stages at which it can be late, each with the stage reached before.
 const LATE: u32 = 2;
 const STAGES: [(&str, &str); 4] = [
     ("long", "protected mode"),
@@ -31,7 +30,8 @@ const STAGES: [(&str, &str); 4] = [
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![trial("smp::cpuid_has_a_part_of_the_apic_id", || {
-        // The cores' IDs are 257 and 258: CPUID says 1, which is another CPU's, and 2, which is none.
+        // The cores' IDs are 257 and 258: CPUID reports 1, which is another CPU's, and 2, which is
+        // unused.
         let cores = [1, 2].map(|core| format!("{SECOND_SOCKET},core-id={core}"));
         let machine = plain()
             .board("q35,kernel-irqchip=split")
@@ -50,7 +50,7 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// All CPUs come online, each with the block and the stacks of its own number.
+/// All CPUs come online, each with its own per-CPU block and stacks.
 fn same_low_bits(session: &mut Session) -> Result {
     let log = session.wait_prompt(PATIENCE)?;
     let ready = Ready::parse(&log)?;

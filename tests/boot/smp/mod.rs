@@ -1,5 +1,5 @@
-//! Every CPU of the machine, on machines of many shapes: what the kernel says of them,
-//! what QEMU says of them, and what its `-smp` means.
+//! All CPUs of machines with many topologies: the kernel's output, QEMU's state, and the meaning of
+//! `-smp`.
 
 mod broadcast;
 mod failures;
@@ -21,15 +21,15 @@ use tocsin_tools::{Outcome, Session};
 
 use crate::{Result, check_timer, ensure, ensure_eq, machine, trial, trial_unless, with};
 
-/// Hundreds of CPUs share the host's few.
+/// Hundreds of CPUs share the few CPUs of the host.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(480);
 
-/// Rows of the table that is shown after booting.
+/// Rows of the table that is printed after booting.
 const SHOWN_AT_BOOT: usize = 16;
 
-/// ISA interrupt of COM1, which the prompt waits for.
+/// ISA interrupt of COM1, on which the prompt waits.
 const COM1_PIN: usize = 4;
-/// And of the keyboard, at which one can type as well.
+/// ISA interrupt of the keyboard, which is also an input of the prompt.
 const KEYBOARD_PIN: usize = 1;
 
 /// Names of a local APIC's registers: the kernel's and QEMU's.
@@ -44,7 +44,7 @@ const REGISTERS: [(&str, &str); 8] = [
     ("TPR", "TPR"),
 ];
 
-/// Boots in a row that must all come to the same.
+/// Number of successive boots that must have the same result.
 const BOOTS: u32 = 50;
 
 pub fn trials() -> Vec<Trial> {
@@ -52,7 +52,7 @@ pub fn trials() -> Vec<Trial> {
         let way = shape.way();
         let missing = move || Ok(matrix::missing(way)?);
         trial_unless(missing, format!("smp::{}", shape.name()), move || {
-            // QEMU notes every change of a local APIC's mode.
+            // QEMU logs every change of a local APIC's mode.
             let machine = shape.machine().log("trace:cpu_set_apic_base");
             with(&machine, |session| {
                 look(&shape, &model.protections, session)
@@ -94,13 +94,13 @@ fn look(shape: &Shape, protections: &[String], session: &mut Session) -> Result 
     processors::check(&rows, protections, session)?;
     check_timer(&session.command("timer", PATIENCE)?)?;
     let refused = check_offline(&rows, session)?;
-    // The status tells that a command was refused.
+    // The status shows that a command was rejected.
     session.send_line("poweroff")?;
     session.expect_exit(Outcome::Kernel(refused.into()), PATIENCE)?;
     Ok(())
 }
 
-/// The first CPU that is not online takes no work. Gives whether there is one.
+/// The first CPU that is not online accepts no jobs. Returns whether there is one.
 fn check_offline(rows: &[CpuRow], session: &mut Session) -> Result<bool> {
     let Some(row) = rows.iter().find(|row| row.state != "online") else {
         return Ok(false);
@@ -112,7 +112,7 @@ fn check_offline(rows: &[CpuRow], session: &mut Session) -> Result<bool> {
     Ok(true)
 }
 
-/// QEMU made the CPUs that its `-smp` means.
+/// QEMU created the CPUs that its `-smp` specifies.
 fn check_qemu(all: &[Cpu], session: &Session) -> Result {
     let list = session.qmp("query-cpus-fast", &Value::Null)?;
     let list = list.as_array().ok_or("QEMU lists no CPUs")?;
@@ -136,7 +136,7 @@ fn check_qemu(all: &[Cpu], session: &Session) -> Result {
     Ok(())
 }
 
-/// The log has no error, and the warning that the shape asks for.
+/// The log has no error, and only the warning that the shape expects.
 fn check_complaints(shape: &Shape, log: &str) -> Result {
     let errors = answers::of_level(log, "error");
     ensure!(errors.is_empty(), "the log has errors: {errors:?}");
@@ -194,7 +194,7 @@ fn check_table(
     Ok(rows)
 }
 
-/// The tables are those in memory, and the MADT is put into words as it lies there.
+/// The listed tables are those in memory, and the MADT's output matches its content there.
 fn check_acpi(session: &mut Session) -> Result {
     let answer = session.command("acpi", PATIENCE)?;
     ensure!(
@@ -205,7 +205,7 @@ fn check_acpi(session: &mut Session) -> Result {
     let found = if let Some(found) = tables::find(session)? {
         found
     } else {
-        // UEFI hands the RSDP to the loader; what the kernel says of each table can be read.
+        // UEFI passes the RSDP to the loader; the kernel's output for each table is valid.
         let read = rows.iter().map(|row| Table::read(session, row.address));
         read.collect::<std::result::Result<_, _>>()?
     };
@@ -240,7 +240,7 @@ fn check_acpi(session: &mut Session) -> Result {
     Ok(())
 }
 
-/// `apic` tells what QEMU tells, and that is what it should be.
+/// `apic` matches QEMU's state, which has the expected values.
 fn check_controllers(mode: &str, session: &mut Session) -> Result {
     let told = Apic::parse(&session.command("apic", PATIENCE)?)?;
     ensure_eq!(told.mode, mode, "mode of the local APICs");
@@ -268,7 +268,7 @@ fn check_controllers(mode: &str, session: &mut Session) -> Result {
     Ok(())
 }
 
-/// `lapic` tells the same of CPUs near the boot CPU and far from it.
+/// `lapic` matches QEMU's state on CPUs near the boot CPU and far from it.
 fn check_local_apics(rows: &[CpuRow], session: &mut Session) -> Result {
     let online: Vec<_> = rows.iter().filter(|row| row.state == "online").collect();
     for index in BTreeSet::from([0, 1, online.len() / 2, online.len() - 1]) {
@@ -284,7 +284,7 @@ fn check_local_apics(rows: &[CpuRow], session: &mut Session) -> Result {
     Ok(())
 }
 
-/// The registers are those that QEMU shows.
+/// The registers are those that QEMU reports.
 fn check_local_apic(told: &answers::LocalApic, session: &Session) -> Result {
     let there = LocalApic::of(session, told.id)?;
     for (ours, theirs) in REGISTERS {
@@ -294,7 +294,7 @@ fn check_local_apic(told: &answers::LocalApic, session: &Session) -> Result {
     Ok(())
 }
 
-/// By QEMU's log of `IA32_APIC_BASE`, all local APICs that are online are in this mode.
+/// By QEMU's log of `IA32_APIC_BASE`, the local APICs of all online CPUs are in this mode.
 fn check_modes(mode: &str, online: u32, session: &Session) -> Result {
     const X2APIC: u64 = 1 << 10;
     const ENABLED: u64 = 1 << 11;
@@ -313,7 +313,7 @@ fn check_modes(mode: &str, online: u32, session: &Session) -> Result {
             "not all local APICs entered x2APIC mode for good: {values:x?}"
         );
     } else if let Some(last) = last {
-        // Firmware had entered it.
+        // Firmware had enabled it.
         let left = values[last..].iter().filter(|value| *value & ENABLED != 0);
         ensure!(
             left.count() > online as usize,
@@ -323,7 +323,7 @@ fn check_modes(mode: &str, online: u32, session: &Session) -> Result {
     Ok(())
 }
 
-/// One boot after the other, all CPUs online in each.
+/// Successive boots, with all CPUs online in each.
 fn boots() -> Result {
     let machine = machine(4)?.append("run=poweroff");
     for boot in 1..=BOOTS {

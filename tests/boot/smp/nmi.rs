@@ -1,6 +1,6 @@
-//! NMIs reach the CPUs whose pin the MADT names, and no others.
+//! NMIs reach only the CPUs whose pin the MADT lists.
 //!
-//! QEMU's `nmi` pulses LINT1 of every CPU: its documentation calls that an NMI on all,
+//! QEMU's `nmi` command pulses LINT1 of every CPU: its documentation calls this an NMI on all CPUs,
 //! but the LVT entry decides.
 
 use std::collections::BTreeSet;
@@ -17,14 +17,15 @@ use crate::{Result, ensure, ensure_eq, machine, power_off, trial, with};
 
 const CPUS: u8 = 4;
 
-/// NMI entries of a MADT: UID and pin; and the CPUs whose LINT1 delivers an NMI then. LINT0 never does.
+/// NMI entries of a MADT: UID and pin; and the CPUs whose LINT1 then delivers an NMI. LINT0 never
+/// does.
 struct Case {
     name: &'static str,
     entries: &'static [(u8, u8)],
     lint1: &'static [u32],
 }
 
-/// UIDs are 10 and up here, so that a CPU's number cannot be mistaken for one.
+/// UIDs start at 10 here, so that they differ from CPU numbers.
 const CASES: &[Case] = &[
     Case {
         name: "of_none",
@@ -54,7 +55,7 @@ pub fn trials() -> Vec<Trial> {
         .iter()
         .map(|case| trial(format!("nmi::{}", case.name), move || boot(case)))
         .collect();
-    // With many, each waits long for its turn to report.
+    // With many CPUs, each waits long before it can report.
     trials.extend([CPUS, 64].map(|cpus| {
         trial(format!("nmi::of_all_{cpus}"), move || {
             with(&machine(cpus.into())?.log("int"), |session| {
@@ -90,7 +91,7 @@ fn boot(case: &Case) -> Result {
     })
 }
 
-/// Injects an NMI; the kernel reports it on these CPUs and on no others, and goes on.
+/// Injects an NMI; the kernel reports it on these CPUs only, and continues.
 fn inject(targets: &[u32], session: &mut Session) -> Result {
     let before = session.transcript().bytes().len();
     session.hmp("nmi")?;
@@ -99,7 +100,7 @@ fn inject(targets: &[u32], session: &mut Session) -> Result {
     }
     session.send_line("")?;
     session.wait_prompt(PATIENCE)?;
-    // The others had as much time as this takes; the NMI was theirs before `nmi` returned.
+    // The other CPUs had as much time as this takes; QEMU delivered the NMI before `nmi` returned.
     session.command("cpus", PATIENCE)?;
     let log = qemu_log::deliveries(&session.log());
     let delivered = log.iter().filter(|delivery| delivery.vector == 2).count();

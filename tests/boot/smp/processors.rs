@@ -1,4 +1,4 @@
-//! The CPUs from outside: what they share, what each has to itself, and that they sleep.
+//! The CPUs from outside: shared state, per-CPU state, and idle CPUs that halt.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -13,20 +13,21 @@ use super::PATIENCE;
 use crate::outside::State;
 use crate::{Result, ensure, ensure_eq};
 
-/// Bytes of a 64-bit TSS, and where its IST begins (SDM vol. 3A, 9.7).
+/// Size of a 64-bit TSS, and offset of its IST (SDM vol. 3A, 9.7).
 const TSS: u64 = 0x68;
 const IST: usize = 36;
 
 /// IST entries that the kernel's gates use, of 7.
 const ISTS_IN_USE: usize = 4;
 
-/// Stacks of a CPU, and their bytes: thread, interrupt, and one for each IST entry in use.
+/// Number of stacks of a CPU, and their sizes: thread, interrupt, and one for each IST entry in
+/// use.
 const STACKS: [u64; 6] = [64 << 10, 48 << 10, 16 << 10, 16 << 10, 16 << 10, 16 << 10];
 
 /// SVR: the software-enable bit, and the vector (SDM vol. 3A, 12.9).
 const SVR: u64 = 0x1ff;
 
-/// Looks at all CPUs. `rows` are those of the kernel's table, in QEMU's order.
+/// Checks all CPUs. `rows` are those of the kernel's table, in QEMU's order.
 pub fn check(rows: &[CpuRow], protections: &[String], session: &Session) -> Result {
     let online: Vec<_> = rows.iter().filter(|row| row.state == "online").collect();
     let processors = at_rest(&online, session)?;
@@ -55,7 +56,7 @@ pub fn check(rows: &[CpuRow], protections: &[String], session: &Session) -> Resu
     stacks.sort_unstable_by_key(|stack| stack.start);
     let apart = stacks.windows(2).all(|pair| pair[0].end <= pair[1].start);
     ensure!(apart, "stacks of two CPUs overlap: {stacks:x?}");
-    // The others have never been in the kernel.
+    // The other CPUs have never run the kernel.
     for processor in &processors[online.len()..] {
         ensure!(
             processor.mode()? != Mode::Long,
@@ -66,8 +67,8 @@ pub fn check(rows: &[CpuRow], protections: &[String], session: &Session) -> Resu
     Ok(())
 }
 
-/// Waits until all CPUs that are online, but for the boot CPU, are through with coming up:
-/// they sleep, take interrupts, and hold none back.
+/// Waits until all online CPUs, except the boot CPU, have completed bring-up: they halt with
+/// interrupts enabled, and mask none.
 fn at_rest(online: &[&CpuRow], session: &Session) -> Result<Vec<Processor>> {
     let start = Instant::now();
     loop {
@@ -125,8 +126,8 @@ fn check_online(
     Ok(())
 }
 
-/// Its tables are no code, and the IST entries in use are the ends of its exception stacks, which
-/// follow those for threads and interrupts.
+/// The CPU's tables are not executable, and the IST entries in use are the tops of its exception
+/// stacks, which follow those for threads and interrupts.
 fn check_tables(
     processor: &Processor,
     stacks: &[Range<u64>],
@@ -150,8 +151,8 @@ fn check_tables(
     Ok(())
 }
 
-/// Between these bounds there are as many stacks as there should be, with holes between them
-/// and in front; gives them from the lowest up.
+/// Checks that there is the expected number of stacks between these bounds, with unmapped pages
+/// between them and below the first; returns them in ascending order.
 fn check_stacks(bounds: &Range<u64>, state: &State) -> Result<Vec<Range<u64>>> {
     let pages = (bounds.start - 4096..bounds.end).step_by(4096);
     let mut found: Vec<Range<u64>> = Vec::new();

@@ -1,5 +1,5 @@
-//! What firmware may leave behind: a machine that is stopped where the kernel begins, and whose devices
-//! are set to work then, by gdb's protocol.
+//! State left by firmware: a machine is stopped at the kernel's entry, and its devices are then
+//! programmed through the gdb protocol.
 
 use libtest_mimic::Trial;
 use tocsin_tools::Session;
@@ -19,7 +19,7 @@ const ROUTE: u64 = 0x110;
 /// The bits of a comparator's configuration that software writes.
 const WRITABLE: u64 = 0x7f4e;
 
-/// A vector that nobody has.
+/// An unused vector.
 const VECTOR: u64 = 0x43;
 
 pub fn trials() -> Vec<Trial> {
@@ -29,7 +29,7 @@ pub fn trials() -> Vec<Trial> {
     )]
 }
 
-/// Messages of an HPET that firmware used do not go on, and the PIT has its pin again.
+/// HPET messages configured by firmware stop, and the PIT has its pin again.
 fn hpet_at_work() -> Result {
     let directory = tempfile::tempdir()?;
     let socket = directory.path().join("gdb");
@@ -40,14 +40,14 @@ fn hpet_at_work() -> Result {
         let mut gdb = Gdb::connect(&socket)?;
         gdb.run_to_kernel()?;
         for (register, value) in [
-            // A message to the boot CPU: the address above the data.
+            // A message to the boot CPU: the address in the upper half, the data in the lower.
             (ROUTE, 0xfee0_0000 << 32 | VECTOR),
-            // Messages, periodic with its next value set, enabled.
+            // Message delivery, periodic with the next value set, enabled.
             (TIMER, 1 << 14 | 1 << 6 | 1 << 3 | 1 << 2),
-            // Periods of a millisecond.
+            // A period of 1 ms.
             (COMPARATOR, 100_000),
             (COMPARATOR, 100_000),
-            // Legacy replacement, and on.
+            // Legacy replacement, and overall enable.
             (CONFIGURATION, 0b11),
         ] {
             gdb.write_physical(HPET + register, value)?;
@@ -58,7 +58,7 @@ fn hpet_at_work() -> Result {
         ensure_eq!(register(CONFIGURATION)?, 1, "configuration of the HPET");
         ensure_eq!(register(TIMER)? & WRITABLE, 0, "what comparator 0 does");
         let before = messages(session)?;
-        // Those sent before the kernel looked are one in its local APIC.
+        // The messages sent before the kernel disabled them are one request in its local APIC.
         ensure!(before <= 1, "{before} messages of the HPET");
         drive(session, &PIT, 1)?;
         ensure_eq!(messages(session)?, before, "messages of the HPET");
@@ -66,14 +66,14 @@ fn hpet_at_work() -> Result {
     })
 }
 
-/// A register of the HPET, by QEMU's account.
+/// A register of the HPET, read through QEMU.
 fn register(session: &Session, at: u64) -> Result<u64> {
     let answer = session.hmp(&format!("xp /1gx {:#x}", HPET + at))?;
     let value = answer.trim().rsplit_once("0x").ok_or("no value")?.1;
     Ok(u64::from_str_radix(value, 16)?)
 }
 
-/// What has come to the boot CPU with a vector that nobody has.
+/// Number of interrupts on the boot CPU with an unused vector.
 fn messages(session: &mut Session) -> Result<u64> {
     let answer = session.command("stray", PATIENCE)?;
     let row = answer.lines().nth(1).ok_or("no row of CPU 0")?;

@@ -1,10 +1,10 @@
-//! The machines, and what their sources are expected to show.
+//! The machines, and the expected results of their sources.
 
 use tocsin_tools::Machine;
 
 use crate::{Result, machine, plain};
 
-/// A board with the sources that it has, but for the RTC, which is slow.
+/// A machine with its sources, except for the RTC, which is slow.
 #[derive(Clone, Copy)]
 pub struct Board {
     pub name: &'static str,
@@ -22,7 +22,7 @@ impl Board {
         Ok(machine.append(append).args(self.args.to_vec()))
     }
 
-    /// Without devices and command line.
+    /// Without additional devices and command line.
     pub fn bare(&self) -> Machine {
         plain().board(self.machine)
     }
@@ -44,7 +44,7 @@ pub const PC: Board = Board {
     ..Q35
 };
 
-/// QEMU gives the first virtio device that it is told of the last of its places.
+/// QEMU assigns the last slot to the first virtio device of its command line.
 pub const TWO_IO_APICS: Board = Board {
     name: "microvm",
     machine: "microvm,ioapic2=on",
@@ -60,16 +60,16 @@ pub const TWO_IO_APICS: Board = Board {
 
 /// A source.
 pub struct Source {
-    /// Its name to `sources`.
+    /// Its name for `sources`.
     pub name: &'static str,
-    /// How it is driven: the beginnings of the rows, the ends, and where it arrives.
+    /// How it is driven: the beginnings of the rows, the ends, and its input.
     ways: &'static [Way],
 }
 
 type Way = (&'static str, &'static [&'static str], &'static str);
 
 impl Source {
-    /// What its rows say it is, and where it arrives.
+    /// The description and the input in its rows.
     pub fn rows(&self) -> Vec<(String, &'static str)> {
         let ways = self.ways.iter();
         ways.flat_map(|(begin, ends, place)| {
@@ -95,7 +95,7 @@ pub const PIT: Source = Source {
     ways: &[("PIT ", PIT_ROWS, PIT_PLACE)],
 };
 
-/// The MADT has no override here, and QEMU has the PIT at pin 2 all the same.
+/// The MADT has no override here, but QEMU connects the PIT to pin 2.
 const PIT_OF_MICROVM: Source = Source {
     name: "pit",
     ways: &[(
@@ -105,7 +105,7 @@ const PIT_OF_MICROVM: Source = Source {
     )],
 };
 
-/// Its comparators also list GSI 2 and 8, which ISA interrupts have.
+/// Its comparators also list GSIs 2 and 8, which belong to ISA interrupts.
 const HPET: Source = Source {
     name: "hpet",
     ways: &[
@@ -118,7 +118,7 @@ const HPET: Source = Source {
     ],
 };
 
-/// It has the PIT's pin only.
+/// It has only the PIT's pin.
 pub const HPET_OF_PC: Source = Source {
     name: "hpet",
     ways: &[

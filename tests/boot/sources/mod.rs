@@ -1,5 +1,5 @@
-//! Every source that a machine has, really driven: what it raises is what the kernel receives, and what
-//! QEMU says that it delivered.
+//! Every interrupt source of a machine: the interrupts it raises are the interrupts that the kernel
+//! receives and that QEMU reports as delivered.
 
 mod firmware;
 mod machines;
@@ -14,7 +14,7 @@ use crate::{
 };
 use machines::{Board, PC, Q35, Source, TWO_IO_APICS};
 
-/// Interrupts of each source.
+/// Number of interrupts of each source.
 const COUNT: u64 = 20;
 
 pub fn trials() -> Vec<Trial> {
@@ -43,7 +43,7 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// All that is fast, each on another CPU.
+/// All fast sources, each on another CPU.
 fn driven(board: Board, mode: &'static str, cpus: u32) -> Trial {
     let name = format!("sources::driven::{}::{mode}::smp{cpus}", board.name);
     trial(name, move || {
@@ -59,7 +59,7 @@ fn driven(board: Board, mode: &'static str, cpus: u32) -> Trial {
     })
 }
 
-/// Drives one source and checks its rows. Returns them.
+/// Drives one source, checks its rows and returns them.
 fn drive(session: &mut Session, source: &Source, cpu: u32) -> Result<Vec<Row>> {
     let answer = session.command(&format!("sources {} {COUNT} {cpu}", source.name), PATIENCE)?;
     ensure!(!answer.contains("problem"), "{answer}");
@@ -74,12 +74,12 @@ fn drive(session: &mut Session, source: &Source, cpu: u32) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Both ends have counted the same, as far as that source can.
+/// Both ends have the same count, as far as the source permits.
 fn check(row: &Row, place: &str, cpu: u32) -> Result {
     let what = &row.what;
     ensure_eq!(row.cpu, cpu, "{what}: CPU");
     ensure_eq!(row.vector >> 4, 5, "{what}: class of vector");
-    // One that is on its way when its source is stopped finds nothing to answer.
+    // An interrupt that is in flight when its source is stopped finds no cause.
     let most = u64::from(what.ends_with("level periodic"));
     ensure!(row.empty <= most, "{what}: {} without a reason", row.empty);
     ensure!(
@@ -97,15 +97,15 @@ pub fn check_counts(row: &Row, count: u64) -> Result {
     if what.ends_with("edge masked") || what == "PIT masked" {
         ensure_eq!(found, (1, 0), "{what}");
     } else if what.ends_with("level masked") || what == "virtio-mmio masked" {
-        // A level waits.
+        // A level-triggered interrupt stays pending.
         ensure_eq!(found, (1, 1), "{what}");
     } else if what.ends_with("message masked") {
         ensure!(row.received <= 1, "{what}: {found:?}");
     } else if what == "PIT 1000 Hz" {
-        // What was raised is an estimate.
+        // The number raised is an estimate.
         ensure!(row.received >= count, "{what}: {found:?}");
     } else if what.ends_with("edge periodic") || what.ends_with("message periodic") {
-        // The host may be late, and then edges merge; more than were raised there must not be.
+        // If the host is late, edges merge; but there must not be more than were raised.
         ensure!(row.received >= 1, "{what}: {found:?}");
         ensure!(row.received <= row.raised + 1, "{what}: {found:?}");
     } else {
@@ -115,7 +115,8 @@ pub fn check_counts(row: &Row, count: u64) -> Result {
     Ok(())
 }
 
-/// The RTC: every rate, the update, and a masked edge that must be acknowledged by hand.
+/// The RTC: every rate, the update interrupt, and a masked edge that requires a manual
+/// acknowledgement.
 fn clock(board: Board) -> Result {
     with(&board.machine("x2apic", 2)?, |session| {
         session.wait_prompt(PATIENCE)?;
@@ -146,7 +147,7 @@ fn clock(board: Board) -> Result {
     })
 }
 
-/// The HPET's messages go to a CPU without an I/O APIC.
+/// The HPET's messages reach a CPU without an I/O APIC.
 fn messages() -> Result {
     let machine = Q35.machine("x2apic", 3)?.args(["-global", "hpet.msi=on"]);
     with(&machine, |session| {
@@ -156,7 +157,7 @@ fn messages() -> Result {
     })
 }
 
-/// Where no host is late, every period is an interrupt.
+/// If the host is not late, every period causes an interrupt.
 fn in_virtual_time() -> Result {
     let machine = Q35.machine("x2apic", 2)?.icount("shift=0,sleep=off");
     let machine = machine.args(["-rtc", "base=2020-01-01,clock=vm"]);
@@ -170,7 +171,8 @@ fn in_virtual_time() -> Result {
     })
 }
 
-/// What a machine does not have is an error that says what told so; all together, only a note.
+/// A source that the machine lacks is an error with the evidence; for all sources together, only a
+/// note.
 fn absent() -> Result {
     let q35 = plain().board("q35,hpet=off");
     with(&q35, |session| {
@@ -197,7 +199,7 @@ fn absent() -> Result {
         // A command has failed.
         power_off_failed(session)
     })?;
-    // An old table does not tell of the controller; it does not answer.
+    // An old FADT does not mention the controller; it does not respond.
     with(&plain().board("pc,i8042=off"), |session| {
         session.wait_prompt(PATIENCE)?;
         let answer = session.command("sources keyboard", PATIENCE)?;
@@ -224,7 +226,7 @@ fn absent() -> Result {
     })
 }
 
-/// Words that make no sense, and devices that are not where the command line has them.
+/// Invalid arguments, and devices that are not at the address in the command line.
 fn wrong_words() -> Result {
     let machine = TWO_IO_APICS.bare();
     let machine = machine.args(["-global", "virtio-mmio.force-legacy=false"]);
@@ -257,7 +259,7 @@ fn wrong_words() -> Result {
     })
 }
 
-/// Registers that would lie in the kernel's image, whose IDT and code would be writable there, or in
+/// Registers that would overlap the kernel image, which would make its IDT and code writable, or
 /// other memory.
 fn no_registers_in_memory() -> Result {
     for (address, message) in [
@@ -277,8 +279,8 @@ fn no_registers_in_memory() -> Result {
     Ok(())
 }
 
-/// On `pc` the HPET has only the PIT's pin: one after the other they have it, and the level that the
-/// MADT excludes there is refused.
+/// On `pc` the HPET has only the PIT's pin: both use it in turn, and the level trigger that the
+/// MADT excludes there is rejected.
 fn two_at_one_pin() -> Result {
     with(&PC.machine("x2apic", 1)?, |session| {
         session.wait_prompt(PATIENCE)?;

@@ -1,4 +1,4 @@
-//! The same, seen from outside: QEMU's log of deliveries, keys that QMP presses, bytes that leave COM2.
+//! The same from outside: QEMU's log of deliveries, keys pressed through QMP, bytes sent on COM2.
 
 use libtest_mimic::Trial;
 use serde_json::json;
@@ -9,7 +9,7 @@ use tocsin_tools::Session;
 use super::machines::{Board, PC, Q35, TWO_IO_APICS};
 use crate::{PATIENCE, Result, ensure, ensure_eq, power_off, trial, with};
 
-/// The vector that every source gets: the first of class 5 that a line can have.
+/// The vector of every source: the first of class 5 for lines.
 const VECTOR: u8 = 0x50;
 
 pub fn trials() -> Vec<Trial> {
@@ -25,8 +25,8 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// What the kernel has counted of all sources is what QEMU has delivered, and the rows tell of it; the
-/// levels among it are as many as the I/O APICs have noted.
+/// The kernel's counts of all sources match QEMU's deliveries and the rows; the number of
+/// level-triggered ones matches the I/O APICs' records.
 fn as_delivered(board: Board, cpus: u32) -> Result {
     let machine = board.machine("x2apic", cpus)?;
     let machine = machine.log("int").log("trace:ioapic_set_remote_irr");
@@ -46,8 +46,8 @@ fn as_delivered(board: Board, cpus: u32) -> Result {
         let delivered = delivered_by_qemu(&log).remove(&VECTOR);
         let counted = counted_by_kernel(&table)?.remove(&VECTOR);
         ensure_eq!(counted, delivered, "interrupts, kernel and QEMU");
-        // Some come before a row or between two: a port that has nothing to send, a PIT that is looked
-        // for, an edge that was not masked any more.
+        // Some arrive before a row or between two: an empty transmitter, the probing of the PIT, an
+        // edge after an unmask.
         let in_rows: u64 = rows.iter().map(|row| row.received + row.empty).sum();
         let others = delivered.unwrap_or(0).checked_sub(in_rows);
         ensure!(
@@ -63,7 +63,7 @@ fn as_delivered(board: Board, cpus: u32) -> Result {
     })
 }
 
-/// Keys that QMP presses are interrupts, bytes and letters at the prompt.
+/// Keys pressed through QMP cause interrupts, bytes and letters at the prompt.
 fn keys() -> Result {
     with(&Q35.machine("x2apic", 2)?.log("int"), |session| {
         session.wait_prompt(PATIENCE)?;
@@ -72,7 +72,7 @@ fn keys() -> Result {
             for down in [true, false] {
                 press(session, key, down)?;
             }
-            // The keyboard has room for 16 bytes only, so each letter is waited for.
+            // The keyboard buffers only 16 bytes, so the test waits for each letter.
             let shown = match key {
                 "spc" => " ",
                 "ret" => "\n",
@@ -88,7 +88,7 @@ fn keys() -> Result {
             .find(|line| line.trim_start().starts_with("keyboard "))
             .ok_or(format!("no keyboard in:\n{answer}"))?;
         let words: Vec<&str> = row.split_whitespace().collect();
-        // One byte when a key goes down, two when it goes up.
+        // One byte when a key is pressed, two when it is released.
         let bytes = 3 * text.len() as u64;
         let counts = [words[4].parse::<u64>()?, words[5].parse()?];
         ensure_eq!(counts, [bytes, 0], "claimed and unclaimed in {row:?}");
@@ -112,7 +112,7 @@ fn press(session: &Session, key: &str, down: bool) -> Result {
     Ok(())
 }
 
-/// What COM2 has sent has left it, once and in order.
+/// The bytes sent on COM2 have left it, once and in order.
 fn com2_bytes() -> Result {
     let machine = super::plain().args([
         "-chardev",

@@ -1,4 +1,5 @@
-//! Timers: the queue of each CPU on every machine, what QEMU says of it, and who uses it.
+//! Timers: the queue of each CPU on every machine, compared with QEMU's log, and the users of
+//! timers.
 
 mod watchdog;
 
@@ -11,10 +12,10 @@ use crate::{
     power_off, trial, with,
 };
 
-/// The vectors of the timer and of other CPUs' commands for it.
+/// The vectors of the timer interrupt and of the IPI for timer commands.
 const VECTORS: [u8; 2] = [0xe0, 0xe2];
 
-/// Instructions from a deadline to the first one of the timer's function.
+/// Number of instructions from a deadline to the first one of the timer's function.
 pub const LATENCY: u64 = 80;
 
 pub fn trials() -> Vec<Trial> {
@@ -26,7 +27,7 @@ pub fn trials() -> Vec<Trial> {
             with(&machine(2)?, outlive)
         }),
         trial("timers::before_the_first", || {
-            // In a script, because the prompt comes with timers.
+            // In a script, because the prompt uses timers.
             let sent = VECTORS.map(|it| format!("stray ipi {it} 0; stray ipi {it} 1; "));
             let script = format!("run=\"{}timer; timers\"", sent.concat());
             with(&machine(2)?.append(script), before_the_first)
@@ -53,7 +54,7 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// The kernel's own test of all timers; its answer tells the seed, should it fail.
+/// The kernel's own test of all timers; its output contains the seed for a failure.
 fn test(session: &mut Session, cpus: u64) -> Result {
     // It has a timer on each CPU.
     session.command("mce off", PATIENCE)?;
@@ -63,7 +64,7 @@ fn test(session: &mut Session, cpus: u64) -> Result {
     Ok(())
 }
 
-/// All counts of `timers test` are as they must be.
+/// All counts of `timers test` have the expected values.
 pub fn check_test(answer: &str, cpus: u64) -> Result {
     let row = |what: &str| -> Result<[u64; 2]> {
         let row = answer
@@ -78,7 +79,7 @@ pub fn check_test(answer: &str, cpus: u64) -> Result {
             .try_into()
             .map_err(|_| format!("{what:?} has not two counts in:\n{answer}").into())
     };
-    // At least so many on each CPU.
+    // At least this many on each CPU.
     for (what, least) in [
         ("fired or cancelled, of many", 200),
         ("periods fired or missed", 12),
@@ -113,7 +114,7 @@ pub fn check_test(answer: &str, cpus: u64) -> Result {
     Ok(())
 }
 
-/// QEMU delivered as many interrupts of the timer, and of commands for it, as the kernel counted.
+/// QEMU delivered as many timer interrupts and command IPIs as the kernel counted.
 fn as_delivered(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     test(session, 2)?;
@@ -133,8 +134,8 @@ fn as_delivered(session: &mut Session) -> Result {
     Ok(())
 }
 
-/// A CPU that has had no timer yet has no tables of them. Its timer's interrupts and the interrupts for
-/// commands do no harm, its hardware can be borrowed, and then its first timers work.
+/// A CPU without a timer so far has no timer tables. Timer interrupts and command IPIs have no
+/// effect on it, its hardware can be borrowed, and its first timers then work.
 fn before_the_first(session: &mut Session) -> Result {
     for vector in VECTORS {
         for cpu in 0..2 {
@@ -150,7 +151,7 @@ fn before_the_first(session: &mut Session) -> Result {
     power_off(session)
 }
 
-/// The `timer` command takes the hardware and gives it back: the watchdog's timers fire again.
+/// The `timer` command takes the hardware and returns it: the watchdog's timers fire again.
 fn outlive(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     session.command("watchdog on", PATIENCE)?;
@@ -158,7 +159,7 @@ fn outlive(session: &mut Session) -> Result {
         let before = fired(session)?;
         ensure_eq!(before.len(), 2, "timers of the watchdog");
         check_timer(&session.command("timer", PATIENCE)?)?;
-        // The answer takes its time; were the timer gone, this would not end.
+        // This output takes time; without the timer, the command would not end.
         let begin = std::time::Instant::now();
         while fired(session)?
             .iter()
@@ -186,10 +187,10 @@ fn fired(session: &mut Session) -> Result<Vec<u64>> {
     .collect()
 }
 
-/// Under `-icount` a cycle is an instruction, and the figure is the same each time.
+/// With `-icount`, a cycle is an instruction, and the result is the same each time.
 fn latency(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
-    // Its timers would count, too.
+    // The timers of other code would count, too.
     session.command("mce off", PATIENCE)?;
     let answer = session.command("bench timer clock=instructions", PATIENCE)?;
     let row = answer
@@ -207,7 +208,7 @@ fn latency(session: &mut Session) -> Result {
         cycles[1] <= LATENCY && cycles[3] <= LATENCY,
         "more than {LATENCY} instructions: {row}"
     );
-    // Of 32 bits at 1 GHz, the counter reaches 4.29 s far.
+    // A 32-bit counter at 1 GHz wraps after 4.29 s.
     for (milliseconds, time, interrupts) in [(1, "1 ms", 1), (4000, "4 s", 1), (60_000, "60 s", 14)]
     {
         let answer = session.command(&format!("timers wait {milliseconds}"), PATIENCE)?;

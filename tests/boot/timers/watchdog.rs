@@ -1,4 +1,5 @@
-//! CPUs that are stuck together: each is named with what it does, and named again when it is back.
+//! CPUs that are stuck at the same time: the kernel names each with its activity, and again when it
+//! has recovered.
 
 use libtest_mimic::Trial;
 use tocsin_tools::Session;
@@ -6,7 +7,7 @@ use tocsin_tools::Session;
 use super::{machine, power_off};
 use crate::{PATIENCE, Result, ensure, ensure_eq, trial, with};
 
-/// Who is stuck, on how many CPUs.
+/// The stuck CPU, and the number of CPUs.
 const CASES: [(&str, u32, &[u32]); 4] = [
     ("neighbours", 4, &[1, 2]),
     ("around_the_ring", 4, &[3, 0]),
@@ -70,7 +71,7 @@ fn all_named(session: &mut Session, stuck: &[u32]) -> Result {
     let line = format!("fault lockup {}", numbers.join(" "));
     let begin = session.transcript().bytes().len();
     session.send_line(&line)?;
-    // Who comes back says so at its next beat, which may be after the prompt.
+    // A recovered CPU reports this at its next heartbeat, which may be after the prompt.
     for _ in stuck {
         session.expect("answers interrupts again", PATIENCE)?;
     }
@@ -101,8 +102,8 @@ fn all_named(session: &mut Session, stuck: &[u32]) -> Result {
     power_off(session)
 }
 
-/// A CPU that has heartbeats is reported with the kind of code that it does not run, and again when
-/// it runs it. Another CPU's report has its backtrace.
+/// A CPU that has heartbeats is reported with the context that does not run on it, and again when
+/// it does. The report of another CPU has a backtrace.
 fn soft(
     session: &mut Session,
     cpu: u32,
@@ -116,11 +117,11 @@ fn soft(
     session.send_line(&format!("fault {kind} {cpu}"))?;
     session.expect(&format!("error: watchdog: CPU {cpu} {problem}"), PATIENCE)?;
     session.expect(place, PATIENCE)?;
-    // If work is deferred again and again, the NMI interrupts one of several functions.
+    // If work is deferred repeatedly, the NMI may interrupt any of several functions.
     if cpu > 0 && kind != "lockup-thread" {
         session.expect("tocsin_monitor::commands::provoke::stay+0x", PATIENCE)?;
     }
-    // At the next beat, which may be after the prompt, and redraws it.
+    // At the next heartbeat, which may be after the prompt and then redraws it.
     session.expect(&format!("warning: watchdog: CPU {cpu} {back}"), PATIENCE)?;
     session.send_line("watchdog show")?;
     session.expect("ran so long ago", PATIENCE)?;
@@ -131,7 +132,7 @@ fn soft(
     power_off(session)
 }
 
-/// One CPU has nobody to watch it, and the command says so.
+/// No other CPU can watch a single CPU, and the command reports this.
 fn alone(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     let answer = session.command("watchdog on", PATIENCE)?;

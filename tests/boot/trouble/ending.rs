@@ -1,4 +1,4 @@
-//! The end of the kernel on several CPUs at once: one report, whole, that names all others.
+//! Panic stop on several CPUs at once: one complete report, which names all other CPUs.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -9,7 +9,7 @@ use tocsin_tools::Session;
 
 use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, machine_in, trial, with};
 
-/// Other CPUs that a report names, of each kind.
+/// Maximum number of other CPUs of each kind that a report names.
 const SHOWN: usize = 8;
 
 pub fn trials() -> Vec<Trial> {
@@ -41,16 +41,16 @@ fn one(kind: &'static str, cpus: u32, mode: &'static str, check: fn(&Ending) -> 
     )
 }
 
-/// How the kernel ended.
+/// The result of a panic stop.
 struct Ending {
     cpus: u32,
-    /// What was said before the report.
+    /// Output before the report.
     before: Vec<String>,
-    /// The CPU that reported.
+    /// The reporting CPU.
     reporter: u32,
-    /// What it panicked with.
+    /// The panic message.
     what: String,
-    /// What it says of others: the field's name, and the rest.
+    /// The lines about other CPUs: the field's name, and the rest.
     others: Vec<(String, String)>,
 }
 
@@ -59,7 +59,8 @@ fn regex(pattern: &str) -> Regex {
 }
 
 impl Ending {
-    /// Ends the kernel by `fault KIND`, and reads its report: every line must be one that belongs there.
+    /// Stops the kernel by `fault KIND`, and reads its report: every line must belong to the
+    /// report.
     fn of(kind: &str, cpus: u32, session: &mut Session) -> Result<Self> {
         static TITLE: LazyLock<Regex> =
             LazyLock::new(|| regex(r"^#### CPU (\d+): kernel panic #+$"));
@@ -110,7 +111,7 @@ impl Ending {
         Ok(ending)
     }
 
-    /// Checks that all CPUs but the reporter are named, each once, or counted.
+    /// Checks that all CPUs except the reporter are named, each once, or counted.
     fn check_all_named(&self) -> Result {
         let mut named = BTreeSet::new();
         let mut more = 0;
@@ -141,7 +142,8 @@ impl Ending {
         of_kind.map(|(_, text)| text.as_str())
     }
 
-    /// Checks that the first of a kind are as `expected` has them by their numbers, and the rest counted.
+    /// Checks that the first CPUs of a kind match `expected` by their numbers, and that the rest is
+    /// counted.
     fn check_kind(&self, kind: &str, expected: impl Fn(u32) -> String) -> Result {
         let others: Vec<_> = (0..self.cpus).filter(|&cpu| cpu != self.reporter).collect();
         let found: Vec<_> = self.of_kind(kind).collect();
@@ -162,7 +164,7 @@ impl Ending {
     }
 }
 
-/// Each CPU reports, was stopped on its way there, or has left its note.
+/// Each CPU reports, was stopped before it could report, or has left its record.
 fn all(ending: &Ending) -> Result {
     let expected = format!("CPU {} panics with all others", ending.reporter);
     ensure_eq!(ending.what, expected, "what");
@@ -180,7 +182,7 @@ fn all(ending: &Ending) -> Result {
     ending.check_all_named()
 }
 
-/// All lines of the others are whole; none comes after the report has begun.
+/// All lines of other CPUs are complete, and none follows the start of the report.
 fn printing(ending: &Ending) -> Result {
     ensure_eq!(ending.reporter, 0, "reporter");
     ensure_eq!(ending.what, "CPU 0 panics while others print", "what");
@@ -200,7 +202,8 @@ fn printing(ending: &Ending) -> Result {
     ending.check_all_named()
 }
 
-/// Those that end after the reporter has begun leave a note each: odd ones a panic, even ones #UD.
+/// CPUs that stop after the reporter has begun leave a record each: odd ones a panic, even ones
+/// #UD.
 fn first(ending: &Ending) -> Result {
     ensure_eq!(ending.reporter, 0, "reporter");
     ensure_eq!(ending.what, "CPU 0 panics before the others", "what");
@@ -214,7 +217,7 @@ fn first(ending: &Ending) -> Result {
     ending.check_all_named()
 }
 
-/// Those that answer no NMI are named, and not waited for for ever.
+/// CPUs that do not respond to the NMI are named, after a bounded wait.
 fn silent(ending: &Ending) -> Result {
     ensure_eq!(ending.reporter, 0, "reporter");
     ending.check_kind("silent", |cpu| format!("^CPU {cpu} did not answer an NMI$"))?;

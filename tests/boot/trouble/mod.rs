@@ -1,5 +1,5 @@
-//! What must not happen and does: NMIs that meet, CPUs that panic together, interrupts that
-//! nobody sent, and sections that hold interrupts back for long.
+//! Abnormal events: nested NMIs, simultaneous panics, spurious and unhandled interrupts, and long
+//! sections with interrupts masked.
 
 mod ending;
 mod nmi;

@@ -1,5 +1,5 @@
-//! A second NMI while the first is handled: QEMU's log tells when each was delivered, and what
-//! was interrupted.
+//! A second NMI while the first is handled: QEMU's log contains the time of each delivery and the
+//! interrupted code.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -20,7 +20,7 @@ const DEBUG: u8 = 1;
 const NMI: u8 = 2;
 const BREAKPOINT: u8 = 3;
 
-/// NMIs that the storm injects into every CPU.
+/// Number of NMIs that the storm injects into every CPU.
 const INJECTED: usize = 16;
 
 /// RFLAGS.IF.
@@ -49,7 +49,7 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// What the kernel says of a meeting: target, sender, during another, runs, at once, registers.
+/// The columns of a meeting of NMIs: target, sender, during another, runs, at once, registers.
 fn meetings(answer: &str) -> Vec<[String; 6]> {
     static MEETING: LazyLock<Regex> = LazyLock::new(|| {
         let pattern = r"CPU (\d+): sent by CPU (\d+); NMIs during another: (\d+); the handler ran (\d+) times, (\d+) at once; the interrupted registers are (.+)";
@@ -61,8 +61,8 @@ fn meetings(answer: &str) -> Vec<[String; 6]> {
         .collect()
 }
 
-/// The second NMI comes after the handler's INT3 has returned, and is put off; the handler runs once
-/// more for it.
+/// The second NMI arrives after the handler's INT3 has returned, and is deferred; the handler runs
+/// once more for it.
 fn nest(cpus: u32, session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     let nmi_stack = nmi_stack(session)?;
@@ -105,7 +105,7 @@ fn nest(cpus: u32, session: &mut Session) -> Result {
     power_off(session)
 }
 
-/// The second NMI comes between the last instructions of the first one's way back.
+/// The second NMI arrives between the last instructions of the first one's return path.
 fn edge(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     let nmi_stack = nmi_stack(session)?;
@@ -142,14 +142,14 @@ fn edge(session: &mut Session) -> Result {
     power_off(session)
 }
 
-/// NMIs from outside into all CPUs, while they call each other, and while NMIs of the kernel's own meet.
+/// External NMIs to all CPUs, while they call each other, and during the kernel's own nested NMIs.
 fn storm(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     session.send_line("ipi; nmi nest 1; nmi edge 2; ipi; nmi nest 3; nmi edge 0; ipi; idt 3")?;
     for _ in 0..INJECTED {
         session.qmp("inject-nmi", &Value::Null)?;
     }
-    // Not by a prompt, because a report while one is open prints it again.
+    // Not detected by a prompt, because a report during an open prompt prints it again.
     session.expect("vector 3 (0x03)", PATIENCE)?;
     session.send_line("ipi; idt 5")?;
     let answer = session.expect("vector 5 (0x05)", PATIENCE)?;
@@ -173,7 +173,7 @@ fn storm(session: &mut Session) -> Result {
     power_off(session)
 }
 
-/// The rows of `nmi`, of numbers only.
+/// The rows of `nmi` that consist of numbers.
 fn rows(answer: &str) -> Vec<Vec<u64>> {
     let rows = answer.lines().map(|line| {
         let numbers = line.split_whitespace().map(str::parse);
@@ -184,7 +184,7 @@ fn rows(answer: &str) -> Vec<Vec<u64>> {
         .collect()
 }
 
-/// The kernel has counted what QEMU delivered, on each CPU: its log tells CPUs apart by the GS base.
+/// The kernel has counted what QEMU delivered, on each CPU: the log identifies CPUs by the GS base.
 fn check_counts(session: &mut Session) -> Result {
     let answer = session.command("nmi", PATIENCE)?;
     let rows = rows(&answer);
@@ -193,7 +193,8 @@ fn check_counts(session: &mut Session) -> Result {
     let nmis = log.iter().filter(|delivery| delivery.vector == NMI).count();
     ensure_eq!(counted, nmis as u64, "NMIs by the kernel and by QEMU's log");
     for row in rows {
-        // One NMI may be for several causes, and one run for several NMIs, but none is for nothing.
+        // One NMI may have several causes, and one run may handle several NMIs, but no NMI lacks a
+        // cause.
         let causes: u64 = row[3..].iter().sum();
         ensure!(
             row[1] == 0 || causes > 0 && row[2] < row[1],
@@ -203,14 +204,15 @@ fn check_counts(session: &mut Session) -> Result {
     Ok(())
 }
 
-/// Where CPU 0's NMI stack is.
+/// The address range of CPU 0's NMI stack.
 fn nmi_stack(session: &mut Session) -> Result<Range<u64>> {
     let memory = session.command("memory", PATIENCE)?;
     let stack = stacks(&memory).into_iter().find(|(name, _)| name == "NMI");
     Ok(stack.ok_or("`memory` shows no NMI stack")?.1)
 }
 
-/// Whether what `delivery` interrupted was on the NMI stack, and that it had interrupts off.
+/// Whether the code that `delivery` interrupted was on the NMI stack; checks that its interrupts
+/// were disabled.
 fn check_place(delivery: &Delivery, nmi_stack: &Range<u64>, inside: bool) -> Result {
     let rsp = delivery.register("RSP")?;
     ensure_eq!(

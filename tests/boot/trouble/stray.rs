@@ -1,15 +1,17 @@
-//! Interrupts that nobody sent or answers: counted, named once, never fatal, and never ended in the
-//! place of another one.
+//! Spurious and unhandled interrupts: counted, reported once, never fatal, and never acknowledged
+//! with the EOI of another interrupt.
 //!
-//! In a debug build every EOI is checked, so these tests also boot one, which the first of them builds.
+//! A debug build checks every EOI, so these tests also boot one, which the first of them builds.
 //!
-//! What QEMU's local APIC and 8259s cannot be led to under TCG is not tested with real ones:
+//! QEMU's local APIC and 8259s cannot generate the following under TCG, so the tests do not use
+//! real ones:
 //!
-//! - a spurious interrupt and an 8259's ghost, which need a request that goes away between the CPU's
-//!   acceptance and its acknowledgement: QEMU takes both in one step. INT enters their gates instead.
-//! - the errors "send illegal vector", "receive illegal vector" and "redirectable IPI": QEMU delivers such
-//!   interrupts. It notes only "illegal register address", and does not interrupt for it; the
-//!   kernel then sends the error's vector itself.
+//! - a spurious interrupt of the local APIC or an 8259, which needs a request that is withdrawn
+//! between the CPU's acceptance and its acknowledgement: QEMU does both in one step. INT enters
+//! their gates instead.
+//! - the errors "send illegal vector", "receive illegal vector" and "redirectable IPI": QEMU
+//! delivers such interrupts. It records only "illegal register address", without an interrupt; the
+//! kernel then sends the error vector itself.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -23,11 +25,11 @@ use crate::{
     MODES, PATIENCE, Result, ensure, ensure_eq, machine_in, power_off, power_off_with, trial, with,
 };
 
-/// A vector that nobody answers, and one that has a handler (of calls).
+/// A vector without a handler, and one with a handler (that of calls).
 const FREE: u8 = 0x43;
 const TAKEN: u8 = 0xd0;
 
-/// The vector of the local APIC's errors.
+/// The vector of local APIC errors.
 const ERROR: u8 = 0xfe;
 
 pub fn trials() -> Vec<Trial> {
@@ -58,7 +60,7 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// The machine with the kernel of a debug build, or as it is.
+/// The machine with a debug build of the kernel, or with the default build.
 pub fn built(machine: Machine, dev: bool) -> Result<Machine> {
     static IMAGE: LazyLock<std::result::Result<PathBuf, String>> = LazyLock::new(debug_image);
     if !dev {
@@ -102,8 +104,8 @@ fn quiet(no_handler: u64, left_out: u64) -> Row {
     }
 }
 
-/// INT on vectors that are the local APIC's: without a handler, no EOI goes out in either build;
-/// with one, a debug build leaves it out.
+/// INT on vectors of the local APIC: without a handler, neither build sends an EOI; with one, a
+/// debug build skips it.
 fn eoi(dev: bool, session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     for cpu in [0, 1] {
@@ -121,7 +123,7 @@ fn eoi(dev: bool, session: &mut Session) -> Result {
                 "CPU {cpu}, free vector"
             );
         }
-        // A real one is ended, so another one comes.
+        // A real interrupt gets its EOI, so another one arrives.
         for round in 1..=2 {
             let answer = session.command(&format!("stray ipi {FREE} {cpu}"), PATIENCE)?;
             let came = format!("Vector {FREE:#04x} came to CPU {cpu} 1 times.");
@@ -145,17 +147,17 @@ fn eoi(dev: bool, session: &mut Session) -> Result {
                 .lines()
                 .find(|line| line.trim_start().starts_with(set));
             let line = line.ok_or(format!("`lapic` shows no {set}"))?;
-            // While it is shown, the CPU may be answering the call that asked for it.
+            // While the table is printed, the CPU may be handling the call that requested it.
             ensure!(!line.contains("0x43"), "left over in {line}");
         }
     }
-    // Interrupts still come, on both.
+    // Interrupts still arrive on both CPUs.
     session.command("ipi", PATIENCE)?;
     power_off(session)?;
-    // An EOI for each interrupt that QEMU delivered, and no other; but in a release build, INT on a
-    // vector with a handler is not looked at.
+    // One EOI for each interrupt that QEMU delivered, and no other; but a release build does not
+    // check INT on a vector with a handler.
     let log = session.log();
-    // Firmware's come from the 8259s.
+    // The firmware's interrupts come from the 8259s.
     let delivered = vectors_by_qemu(&log).filter(|&vector| vector >= 0x20);
     let delivered = delivered.count();
     let ended = log.matches("apic_register_write register 0x0b = ").count();
@@ -164,8 +166,8 @@ fn eoi(dev: bool, session: &mut Session) -> Result {
     Ok(())
 }
 
-/// The gates that take no EOI: entered by INT, each counts its own kind; delivered by the local APIC, they
-/// are ended, so that they hold nothing back.
+/// The gates without an EOI: entered by INT, each increments its own count; interrupts delivered by
+/// the local APIC get an EOI, so that they do not block others.
 fn gates(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     session.command("fault 0xff 1", PATIENCE)?;
@@ -194,14 +196,14 @@ fn gates(session: &mut Session) -> Result {
     session.command("nest", PATIENCE)?;
     let answer = session.command("stray ipi 31", PATIENCE)?;
     ensure!(answer.contains("`31` will not do"), "{answer}");
-    // With its status, because of the command that was wrong.
+    // With the status of a failed command, because one was wrong.
     power_off_with(session, 0)
 }
 
-/// An error of the local APIC is named and counted.
+/// An error of the local APIC is reported and counted.
 fn errors(mode: &str, session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
-    // The vector of errors, without an error: it must not suppress the log of a real one.
+    // The error vector without an error: it must not suppress the log of a real one.
     let answer = session.command(&format!("stray ipi {ERROR}"), PATIENCE)?;
     ensure!(
         answer.contains("error interrupt, but the ESR is empty"),
@@ -230,7 +232,7 @@ fn errors(mode: &str, session: &mut Session) -> Result {
     power_off(session)
 }
 
-/// What interrupts do in a debug build passes its checks: no EOI is left out.
+/// Interrupts in a debug build pass its checks: no EOI is missing.
 fn everything(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     for command in ["nest", "ipi", "timer", "nmi nest", "nmi edge 1", "storm 1"] {
@@ -238,7 +240,7 @@ fn everything(session: &mut Session) -> Result {
     }
     for cpu in 0..4 {
         let row = row(cpu, session)?;
-        // `ipi` takes a line away while a message to it is on its way, which may find no handler.
+        // `ipi` drops a line while a message to it is in flight, which may find no handler.
         let expected = quiet(row.no_handler.min(1), 0);
         ensure_eq!(row, expected, "CPU {cpu}");
     }

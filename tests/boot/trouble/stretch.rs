@@ -1,5 +1,5 @@
-//! The longest time that interrupts are held back: sections that are long on purpose are found, on
-//! every CPU, with the name of their own function.
+//! The longest section with interrupts masked: deliberately long sections are found, on every CPU,
+//! with the name of their function.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ use crate::{PATIENCE, Result, ensure, ensure_eq, machine_in, power_off_with, tri
 
 const CPUS: u32 = 4;
 
-/// How long a section on purpose is, in milliseconds; the kernel's constant.
+/// Duration of a deliberate section, in milliseconds; the kernel's constant.
 const HOLD: f64 = 400.0;
 
 pub fn trials() -> Vec<Trial> {
@@ -25,7 +25,7 @@ pub fn trials() -> Vec<Trial> {
     cells.into()
 }
 
-/// Rows of `prio`: CPU, what is held back, milliseconds, and the function.
+/// Rows of `prio`: CPU, masked interrupts, milliseconds, and function.
 fn rows(answer: &str) -> Vec<(u32, String, f64, String)> {
     static ROW: LazyLock<Regex> = LazyLock::new(|| {
         let pattern =
@@ -68,13 +68,13 @@ fn find(session: &mut Session) -> Result {
             let expected = format!("tocsin_monitor::commands::stretch::{function}");
             ensure_eq!(*name, expected, "{what}: function on CPU {cpu}");
         }
-        // The other kind has nothing so long, nor so named.
+        // The other kind has no section of this duration or name.
         let other = found.iter().filter(|row| row.1 != kind);
         for (cpu, _, _, name) in other {
             ensure!(!name.contains("hold_"), "{what}: CPU {cpu} has {name}");
         }
     }
-    // Off, nothing new is noted, and what was is kept.
+    // While the measurement is off, no new section is recorded, and the old ones are kept.
     session.command("prio watch off", PATIENCE)?;
     session.command("prio hold priority", PATIENCE)?;
     let answer = session.command("prio", PATIENCE)?;
