@@ -64,7 +64,7 @@ const NO_SELECTOR: &str = "no selector, or the null selector";
 const WRITE: &str = "protection violation, write, supervisor, data";
 const NULL: Address = Address::Is(0, "null page");
 
-/// Start of the name of an injected fault with a selector from a modified GDT copy.
+/// The first selector that the injected faults append to their copy of the GDT.
 const APPENDED: (u64, &str) = (0x38, "GDT selector 0x0038");
 
 pub const KINDS: &[Kind] = &[
