@@ -18,17 +18,17 @@ pub enum Refusal {
     Unsafe,
     /// The item, method or field is private.
     Private,
-    /// E0308: it has another type than required.
+    /// E0308: the type differs from the required one.
     Type,
 }
 
 use Refusal::{Private, Type, Unsafe};
 
-/// Name, refusal, and the program's only statement.
+/// Name, expected rejection, and the program's only statement.
 type Case = (&'static str, Refusal, &'static str);
 
 pub const CASES: &[Case] = &[
-    // Interrupt commands and their ends.
+    // Interrupt commands and EOIs.
     ("eoi", Unsafe, "tocsin::apic::local().end_of_interrupt()"),
     (
         "init",
@@ -100,7 +100,7 @@ pub const CASES: &[Case] = &[
         "tocsin::cpu::current().interrupts.end_removal(Vector(0x60))",
     ),
     ("entry_code", Unsafe, "tocsin::hooks::set_measured(0, 0)"),
-    // The benchmarks' access.
+    // Access for the benchmarks.
     (
         "hooks_install",
         Unsafe,
@@ -178,7 +178,7 @@ pub const CASES: &[Case] = &[
         "tocsin::pci::find(0, 0).unwrap().claim().unwrap().write_half(4, 0)",
     ),
     ("nmi_call", Unsafe, "tocsin::ipi::nmi::call(1, in_nmi, 0)"),
-    // The processor.
+    // The CPU.
     (
         "priority",
         Private,
@@ -245,7 +245,7 @@ pub const CASES: &[Case] = &[
     ),
 ];
 
-/// The code of every program before its statement. Only the statement may be wrong.
+/// The code of every program before its statement. Only the statement may be invalid.
 const HEADER: &str = "\
 #![no_std]
 #![allow(unused)]
@@ -259,12 +259,12 @@ extern \"C\" fn handler(_: usize, _: u8) {}
 extern \"C\" fn in_nmi(_: usize) {}
 ";
 
-/// A compiler with the kernel's library, as the kernel itself was built.
+/// A compiler with the kernel's library, built like the kernel itself.
 pub struct Compiler {
     rustc: PathBuf,
     /// Names and files of the libraries that programs use.
     libraries: Vec<(String, PathBuf)>,
-    /// The directories of the libraries that these use.
+    /// The directories of the dependencies of these libraries.
     folders: BTreeSet<PathBuf>,
     directory: TempDir,
 }
@@ -273,8 +273,8 @@ pub struct Compiler {
 type Error = (Option<String>, u64, String);
 
 impl Compiler {
-    /// Builds the library, or finds it built. `None` if Rust's own library is built with the
-    /// kernel: then only Cargo can use it.
+    /// Builds the library, unless it is already built. `None` if Rust's own library is built with
+    /// the kernel: then only Cargo can use it.
     pub fn new() -> Result<Option<Self>> {
         let setup = std::fs::read_to_string(workspace().join("target/setup/env"))?;
         let value = |name: &str| {
@@ -301,7 +301,7 @@ impl Compiler {
         for artifact in artifacts {
             let files = artifact["filenames"].as_array().into_iter().flatten();
             for file in files.filter_map(|file| file.as_str().map(PathBuf::from)) {
-                // The libraries of procedural macros are for the host, and elsewhere.
+                // The libraries of procedural macros are built for the host, in another directory.
                 folders.extend(file.parent().map(PathBuf::from));
                 let name = artifact["target"]["name"].as_str().unwrap_or_default();
                 if ["tocsin", "tocsin_logic", "tocsin_monitor"].contains(&name)

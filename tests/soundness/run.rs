@@ -8,10 +8,10 @@ use tocsin_tools::{Machine, Outcome, Session, workspace};
 
 use crate::Result;
 
-/// Far more time than any case takes, even if two machines share a slow host.
+/// Time limit: far more than any case takes, even if two machines share a slow host.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Cases after which the kernel continues: the name, and the expected messages in this order.
+/// Cases after which the kernel continues: the name, and the expected messages in order.
 const RETURNED: &[(&str, &[&str])] = &[
     (
         "vectors",
