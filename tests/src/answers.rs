@@ -1,4 +1,4 @@
-//! Reads what the kernel says of its CPUs and controllers back into fields.
+//! Parsers for the kernel's output about its CPUs and interrupt controllers.
 
 #[cfg(test)]
 mod tests;
@@ -21,27 +21,27 @@ fn number(digits: &str) -> u32 {
     digits.parse().unwrap_or_default()
 }
 
-/// The line that says that the kernel has started.
+/// The line that reports a completed boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ready {
-    /// CPUs that run.
+    /// Number of online CPUs.
     pub online: u32,
-    /// CPUs that are there.
+    /// Number of CPUs found.
     pub present: u32,
-    /// The mode of the local APICs, as `x2apic`.
+    /// The mode of the local APICs, such as `x2apic`.
     pub mode: String,
-    /// I/O APICs.
+    /// Number of I/O APICs.
     pub io_apics: u32,
-    /// Pins of all of them.
+    /// Number of pins of all I/O APICs.
     pub pins: u32,
 }
 
 impl Ready {
-    /// Reads it from the boot log.
+    /// Parses the line in the boot log.
     ///
     /// # Errors
     ///
-    /// It is not there, or there twice.
+    /// The line is missing, or occurs twice.
     pub fn parse(log: &str) -> Result<Self, String> {
         static LINE: LazyLock<Regex> = LazyLock::new(|| {
             regex(
@@ -65,11 +65,11 @@ impl Ready {
     }
 }
 
-/// How many CPUs the log says were started, and of how many.
+/// The number of CPUs that the log reports as started, and the total.
 ///
 /// # Errors
 ///
-/// The log does not say it.
+/// The log does not contain it.
 pub fn started(log: &str) -> Result<(u32, u32), String> {
     static LINE: LazyLock<Regex> =
         LazyLock::new(|| regex(r"\bsmp: (\d+) of (\d+) other CPUs started in [0-9.]+ [mun]?s\b"));
@@ -78,7 +78,7 @@ pub fn started(log: &str) -> Result<(u32, u32), String> {
     Ok((number(&line[1]), number(&line[2])))
 }
 
-/// The log's lines of this level: `warning` or `error`, without level and time.
+/// The log's lines of this level, `warning` or `error`, without level and time.
 #[must_use]
 pub fn of_level(log: &str, level: &str) -> Vec<String> {
     let mark = format!(" {level}: ");
@@ -90,21 +90,21 @@ pub fn of_level(log: &str, level: &str) -> Vec<String> {
 /// A row of the table of CPUs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CpuRow {
-    /// The kernel's number.
+    /// The kernel's CPU number.
     pub number: u32,
     /// The ID of its local APIC.
     pub apic_id: u32,
     /// Its ACPI UID.
     pub uid: Option<u32>,
-    /// As `online`.
+    /// State, such as `online`.
     pub state: String,
     /// Socket, core and thread.
     pub place: (u32, u32, u32),
-    /// From its lowest stack's first byte to its highest stack's end.
+    /// From the first byte of its lowest stack to the end of its highest one.
     pub stacks: Option<Range<u64>>,
 }
 
-/// The rows of every table of CPUs in `text`, which has one.
+/// The rows of every table of CPUs in `text`, which contains one.
 #[must_use]
 pub fn cpu_rows(text: &str) -> Vec<CpuRow> {
     static ROW: LazyLock<Regex> = LazyLock::new(|| {
@@ -126,10 +126,10 @@ pub fn cpu_rows(text: &str) -> Vec<CpuRow> {
     ROW.captures_iter(text).map(read).collect()
 }
 
-/// A row of the answer to `acpi`.
+/// A row of the output of `acpi`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableRow {
-    /// As `APIC`.
+    /// Signature, such as `APIC`.
     pub signature: String,
     /// Its physical address.
     pub address: u64,
@@ -139,7 +139,7 @@ pub struct TableRow {
     pub revision: u32,
 }
 
-/// The tables in the answer to `acpi`, the root table first.
+/// The tables in the output of `acpi`, the root table first.
 #[must_use]
 pub fn tables(text: &str) -> Vec<TableRow> {
     static ROW: LazyLock<Regex> =
@@ -153,23 +153,23 @@ pub fn tables(text: &str) -> Vec<TableRow> {
     ROW.captures_iter(text).map(read).collect()
 }
 
-/// A local APIC in the answer to `apic` or `lapic`.
+/// A local APIC in the output of `apic` or `lapic`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LocalApic {
-    /// The kernel's number of the CPU.
+    /// The kernel's CPU number.
     pub cpu: u32,
     /// Its APIC ID.
     pub id: u32,
-    /// Its registers by the kernel's names, as `LVT LINT0` or `SVR`.
+    /// Its registers by the kernel's names, such as `LVT LINT0` or `SVR`.
     pub registers: BTreeMap<String, u64>,
 }
 
 impl LocalApic {
-    /// Reads the answer.
+    /// Parses the output.
     ///
     /// # Errors
     ///
-    /// It shows no local APIC.
+    /// The output contains no local APIC.
     pub fn parse(text: &str) -> Result<Self, String> {
         static HEAD: LazyLock<Regex> =
             LazyLock::new(|| regex(r"(?m)^Local APIC of CPU (\d+): ID 0x([0-9a-f]+), "));
@@ -188,25 +188,25 @@ impl LocalApic {
     }
 }
 
-/// The answer to `apic`.
+/// The output of `apic`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Apic {
-    /// As `x2apic`.
+    /// The mode, such as `x2apic`.
     pub mode: String,
     /// The boot CPU's local APIC.
     pub local: LocalApic,
-    /// For each I/O APIC its address, masked pins and all pins.
+    /// For each I/O APIC, its address, number of masked pins and number of pins.
     pub io_apics: Vec<(u64, u32, u32)>,
-    /// Spurious interrupts, errors, and ghosts of either 8259.
+    /// Numbers of spurious interrupts and errors, and of spurious interrupts of either 8259.
     pub mishaps: [u32; 4],
 }
 
 impl Apic {
-    /// Reads the answer.
+    /// Parses the output.
     ///
     /// # Errors
     ///
-    /// Something is missing in it.
+    /// The output is incomplete.
     pub fn parse(text: &str) -> Result<Self, String> {
         static MODE: LazyLock<Regex> = LazyLock::new(|| regex(r"(?m)^Mode (\w+): "));
         static IO_APIC: LazyLock<Regex> = LazyLock::new(|| {
@@ -230,7 +230,7 @@ impl Apic {
     }
 }
 
-/// What the answer to `timer` counts: mode, interrupts seen, interrupts wanted.
+/// The output of `timer`: mode, number of received interrupts, number of expected interrupts.
 #[must_use]
 pub fn timer_counts(text: &str) -> Vec<(String, u32, u32)> {
     static ROW: LazyLock<Regex> =

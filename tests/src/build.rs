@@ -1,15 +1,16 @@
-//! What the tests build: kernels beside the one under `target/image/tocsin.elf`, and programs of the host.
+//! Builds for the tests: kernels other than the one in `target/image/tocsin.elf`, and host
+//! programs.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use tocsin_tools::workspace;
 
-/// Builds the kernel in a debug build; its image.
+/// Builds a debug build of the kernel and returns its image.
 ///
 /// # Errors
 ///
-/// If the build fails; has what it said.
+/// If the build fails; contains its output.
 pub fn debug_image() -> Result<PathBuf, String> {
     let image = workspace().join("target/image/tocsin-dev.elf");
     let mut build = Command::new(workspace().join("tools/build-kernel.sh"));
@@ -22,12 +23,13 @@ pub fn debug_image() -> Result<PathBuf, String> {
     Err(format!("the debug build of the kernel failed:\n{said}"))
 }
 
-/// Builds the host's program of this name in the package of the same name; where it is. A package's
-/// tests may use another one's library, but Cargo does not build its programs for them.
+/// Builds the host program of this name in the package of the same name, and returns its path.
+/// Cargo makes another package's library available to tests, but does not build its programs for
+/// them.
 ///
 /// # Errors
 ///
-/// If the build fails; Cargo has said why.
+/// If the build fails; Cargo has printed the reason.
 pub fn program(name: &str) -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);

@@ -1,4 +1,4 @@
-//! What QEMU tells of the interrupt controllers (HMP `info lapic` and `info pic`).
+//! State of the interrupt controllers in QEMU (HMP `info lapic` and `info pic`).
 
 #[cfg(test)]
 mod tests;
@@ -12,18 +12,18 @@ use tocsin_tools::Session;
 /// The mask bit of an LVT entry and of a redirection entry (SDM vol. 3A, 12.5.1; 82093AA, 3.2.4).
 const MASKED: u64 = 1 << 16;
 
-/// The delivery mode of either, and the mode that delivers an NMI.
+/// The delivery mode field of either, and its value for NMI.
 const DELIVERY_MODE: u64 = 7 << 8;
 const NMI: u64 = 4 << 8;
 
 /// One local APIC.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LocalApic {
-    /// All registers that QEMU shows, by its names: `LVT0`, `LVTERR`, `SPIV`, `ESR`, `TPR`, ...
+    /// All registers that QEMU lists, by its names: `LVT0`, `LVTERR`, `SPIV`, `ESR`, `TPR`, ...
     pub registers: BTreeMap<String, u64>,
     /// Whether an interrupt is in service.
     pub in_service: bool,
-    /// Whether one is requested.
+    /// Whether an interrupt is pending.
     pub requested: bool,
 }
 
@@ -40,17 +40,17 @@ impl LocalApic {
     ///
     /// # Errors
     ///
-    /// QEMU does not answer, or has no such local APIC.
+    /// QEMU does not respond, or has no such local APIC.
     pub fn of(session: &Session, id: u32) -> Result<Self, String> {
         let text = session.hmp(&format!("info lapic {id}"));
         Self::parse(&text.map_err(|e| e.to_string())?)
     }
 
-    /// Reads the answer to `info lapic`.
+    /// Parses the output of `info lapic`.
     ///
     /// # Errors
     ///
-    /// It shows no local APIC.
+    /// The output contains no local APIC.
     pub fn parse(text: &str) -> Result<Self, String> {
         static REGISTER: LazyLock<Regex> =
             LazyLock::new(|| regex(r"\b([A-Z]+[0-2]?)[ \t]+0x([0-9a-f]+)"));
@@ -74,13 +74,13 @@ impl LocalApic {
     ///
     /// # Errors
     ///
-    /// QEMU does not show it.
+    /// QEMU does not list it.
     pub fn register(&self, name: &str) -> Result<u64, String> {
         let value = self.registers.get(name).copied();
         value.ok_or_else(|| format!("QEMU does not show {name} of a local APIC"))
     }
 
-    /// The names of the LVT entries that are not masked.
+    /// The names of the unmasked LVT entries.
     #[must_use]
     pub fn unmasked(&self) -> Vec<&str> {
         let entries = self.registers.iter();
@@ -93,7 +93,7 @@ impl LocalApic {
     ///
     /// # Errors
     ///
-    /// QEMU does not show the entry.
+    /// QEMU does not list the entry.
     pub fn delivers_nmi(&self, name: &str) -> Result<bool, String> {
         Ok(self.register(name)? & (DELIVERY_MODE | MASKED) == NMI)
     }
@@ -102,7 +102,7 @@ impl LocalApic {
 /// The redirection entries of an I/O APIC, by pin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IoApic {
-    /// Its version register's low byte.
+    /// The low byte of its version register.
     pub version: u64,
     /// The entries.
     pub entries: Vec<u64>,
@@ -118,7 +118,7 @@ impl IoApic {
     }
 }
 
-/// The controllers that the whole machine shares.
+/// The interrupt controllers shared by the whole machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shared {
     /// The I/O APICs.
@@ -128,17 +128,17 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Those of a running machine.
+    /// Reads them from a running machine.
     ///
     /// # Errors
     ///
-    /// QEMU does not answer.
+    /// QEMU does not respond.
     pub fn of(session: &Session) -> Result<Self, String> {
         let text = session.hmp("info pic");
         Ok(Self::parse(&text.map_err(|e| e.to_string())?))
     }
 
-    /// Reads the answer to `info pic`.
+    /// Parses the output of `info pic`.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         static IO_APIC: LazyLock<Regex> =

@@ -1,11 +1,9 @@
-//! Firmware of our own making: ACPI tables, sound or broken, given to a machine in place
-//! of its own.
+//! Test firmware: ACPI tables, valid or invalid, that replace a machine's own.
 //!
-//! QEMU describes its tables to the BIOS by three files of its firmware configuration
-//! device: the tables, the RSDP, and a script that says where to put and how to link
-//! them (QEMU's `hw/acpi/bios-linker-loader.c`). With `acpi=off` it leaves them out, and
-//! the names are free for files from the command line. `-acpitable` would not do: it
-//! mends each table's length and checksum.
+//! QEMU passes its tables to the BIOS in three files of its firmware configuration device: the
+//! tables, the RSDP, and a script for their placement and linking (QEMU's
+//! `hw/acpi/bios-linker-loader.c`). With `acpi=off` it omits them, and files from the command line
+//! can use their names. `-acpitable` is unsuitable: it corrects each table's length and checksum.
 
 mod tables;
 #[cfg(test)]
@@ -18,7 +16,7 @@ use tocsin_tools::Machine;
 
 pub use tables::{claiming, corrupted, dmar, fadt, fadt_with_boot_flags, hpet, madt, mcfg, table};
 
-/// Bytes of a table's header.
+/// Size of a table header, in bytes.
 const HEADER: usize = 36;
 
 /// Sizes of an RSDP of revision 0, and of one with the extended part of revision 2, in bytes.
@@ -28,7 +26,7 @@ const EXTENDED_SIZE: usize = 36;
 /// Number of bytes before an RSDP that follows a false one.
 const FALSE_SIZE: usize = 48;
 
-/// Bytes of a command of the script, and of a file's name in it.
+/// Size of a command of the script, and of a file name in it, in bytes.
 const COMMAND: usize = 128;
 const NAME: usize = 56;
 
@@ -37,7 +35,7 @@ const TABLES: &str = "etc/acpi/tables";
 const RSDP: &str = "etc/acpi/rsdp";
 const SCRIPT: &str = "etc/table-loader";
 
-/// Commands of the script, and the memory that a file may go to.
+/// Commands of the script, and the memory zone for a file.
 const ALLOCATE: u32 = 1;
 const ADD_POINTER: u32 = 2;
 const ADD_CHECKSUM: u32 = 3;
@@ -78,30 +76,30 @@ pub enum Xsdt {
     Empty,
 }
 
-/// What is wrong with the root table.
+/// The error in the root table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Root {
-    /// Nothing.
+    /// No error.
     #[default]
     Sound,
-    /// Its checksum.
+    /// Wrong checksum.
     Corrupted,
-    /// The RSDP has no address of it.
+    /// The RSDP lacks its address.
     Missing,
 }
 
-/// The files that a machine reads; they go when this is dropped.
+/// The files that a machine reads; dropping this removes them.
 #[derive(Debug)]
 pub struct Files(TempDir);
 
 impl Firmware {
-    /// No tables but an empty root table.
+    /// No tables except an empty root table.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a table as it is: checksum and length may be wrong.
+    /// Adds a table unchanged: checksum and length may be wrong.
     #[must_use]
     pub fn table(mut self, bytes: Vec<u8>) -> Self {
         self.tables.push(bytes);
@@ -130,14 +128,14 @@ impl Firmware {
         self
     }
 
-    /// Makes the root table like this.
+    /// Sets the error in the root table.
     #[must_use]
     pub fn root(mut self, root: Root) -> Self {
         self.root = root;
         self
     }
 
-    /// Gives these tables to `machine`, whose board is `board`.
+    /// Passes these tables to `machine`, whose board is `board`.
     ///
     /// # Errors
     ///
@@ -160,7 +158,7 @@ impl Firmware {
         Ok((Files(directory), machine))
     }
 
-    /// The root tables and all others after the RSDT. The loader script adds the address of the
+    /// The root tables, and after the RSDT all others. The loader script adds the address of the
     /// tables, and then sets the checksums.
     fn blob(&self, script: &mut Script) -> Blob {
         let entries = self.tables.len() + self.strays.len();
@@ -247,7 +245,7 @@ struct Blob {
 }
 
 impl Files {
-    /// Where they are.
+    /// Their memory zone.
     #[must_use]
     pub fn path(&self) -> &std::path::Path {
         self.0.path()

@@ -1,11 +1,10 @@
-//! Guests of a few instructions, written byte by byte, whose behaviour is known
-//! without a kernel: they show that the runner tells a hang from a reset from a
-//! triple fault before anybody relies on it to judge the kernel.
+//! Hand-assembled guests of a few instructions with known behaviour: they verify that the runner
+//! distinguishes a hang, a reset and a triple fault.
 //!
-//! They are flat Multiboot images: QEMU enters them in 32-bit protected mode
-//! with paging off, through the same `-kernel` that boots the kernel directly.
+//! They are flat Multiboot images: QEMU enters them in 32-bit protected mode with paging disabled,
+//! through the same `-kernel` option that boots the kernel directly.
 
-/// Where a guest is loaded.
+/// Load address of a guest.
 const LOAD_ADDRESS: u32 = 0x10_0000;
 
 /// Size of the Multiboot header, with the address fields.
@@ -15,7 +14,7 @@ const HEADER_SIZE: u32 = 32;
 const COM1: u16 = 0x3f8;
 const COM1_STATUS: u16 = COM1 + 5;
 
-/// A program being written.
+/// A program under construction.
 #[derive(Debug, Default)]
 pub struct Guest {
     code: Vec<u8>,
@@ -38,7 +37,7 @@ impl Guest {
         self
     }
 
-    /// Writes `value` to the 32-bit port at 0xf4, which ends QEMU.
+    /// Writes `value` to the 32-bit port at 0xf4, which exits QEMU.
     #[must_use]
     pub fn exit(mut self, value: u32) -> Self {
         self.set_port(0xf4);
@@ -48,14 +47,14 @@ impl Guest {
         self
     }
 
-    /// Asks the keyboard controller for a reset.
+    /// Requests a reset from the keyboard controller.
     #[must_use]
     pub fn reset(mut self) -> Self {
         self.code.extend([0xb0, 0xfe, 0xe6, 0x64]); // mov al, 0xfe; out 0x64, al
         self
     }
 
-    /// Loads an IDT of no gates and raises an exception.
+    /// Loads an empty IDT and raises an exception.
     #[must_use]
     pub fn triple_fault(mut self) -> Self {
         self.code.extend([0x6a, 0, 0x6a, 0]); // push 0; push 0: limit and base 0
@@ -64,7 +63,7 @@ impl Guest {
         self
     }
 
-    /// Waits for a byte on COM1 and sends it back, `count` times.
+    /// Waits for a byte on COM1 and echoes it, `count` times.
     #[must_use]
     pub fn echo(mut self, count: u8) -> Self {
         for _ in 0..count {
@@ -76,14 +75,14 @@ impl Guest {
         self
     }
 
-    /// Stops for good, and ends the program: the image to give to QEMU.
+    /// Halts permanently, and completes the program. Returns the image for QEMU.
     #[must_use]
     pub fn halt(mut self) -> Vec<u8> {
         self.code.extend([0xfa, 0xf4, 0xeb, 0xfd]); // cli; again: hlt; jmp again
         self.image()
     }
 
-    /// Sends `byte` on COM1 for ever, and ends the program, as [`halt`](Self::halt) does.
+    /// Sends `byte` on COM1 forever, and completes the program, like [`halt`](Self::halt).
     #[must_use]
     pub fn babble(mut self, byte: u8) -> Vec<u8> {
         self.set_port(COM1);
@@ -96,7 +95,8 @@ impl Guest {
         let mut entry = vec![0xbc]; // mov esp, stack_top
         entry.extend(stack_top.to_le_bytes());
         entry.extend(self.code);
-        // Multiboot 1, section 3.1: bit 16 of the flags means that the addresses are here.
+        // Multiboot 1, section 3.1: bit 16 of the flags means that the header contains the
+        // addresses.
         let (magic, flags) = (0x1bad_b002_u32, 1_u32 << 16);
         let checksum = 0_u32.wrapping_sub(magic).wrapping_sub(flags);
         let whole_file = 0;

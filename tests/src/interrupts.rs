@@ -1,15 +1,15 @@
-//! Interrupts, counted twice: by the kernel (`irqs`) and by QEMU (its log of what it delivered).
+//! Interrupt counts of the kernel (`irqs`) and of QEMU (its delivery log).
 
 use std::collections::BTreeMap;
 
-/// How often each vector from 32 up was delivered, on all CPUs together.
+/// Number of deliveries of each vector from 32 up, on all CPUs together.
 pub type Counts = BTreeMap<u8, u64>;
 
 /// The sums of the table that `irqs` prints.
 ///
 /// # Errors
 ///
-/// If a row has no sum.
+/// If a row lacks a sum.
 pub fn counted_by_kernel(text: &str) -> Result<Counts, String> {
     let table = text
         .lines()
@@ -31,7 +31,7 @@ pub fn counted_by_kernel(text: &str) -> Result<Counts, String> {
             break;
         };
         let vector = u8::from_str_radix(vector, 16).map_err(|e| format!("{line}: {e}"))?;
-        // Behind the class come the CPUs that have a column, then all CPUs.
+        // After the class come the CPUs that have a column, then all CPUs.
         let sum = rest.split_whitespace().nth(1 + columns);
         let sum = sum.and_then(|sum| sum.parse().ok());
         counts.insert(vector, sum.ok_or(format!("no sum in {line:?}"))?);
@@ -39,8 +39,8 @@ pub fn counted_by_kernel(text: &str) -> Result<Counts, String> {
     Ok(counts)
 }
 
-/// The vectors that QEMU delivered, in the order of its log, made with `-d int`. Those that firmware got
-/// from the 8259s are among them.
+/// The vectors that QEMU delivered, in the order of its log, made with `-d int`. They include those
+/// that the 8259s delivered to firmware.
 pub fn vectors_by_qemu(log: &str) -> impl Iterator<Item = u8> {
     let vectors = log
         .lines()
@@ -48,7 +48,7 @@ pub fn vectors_by_qemu(log: &str) -> impl Iterator<Item = u8> {
     vectors.filter_map(|(_, vector)| u8::from_str_radix(vector.trim(), 16).ok())
 }
 
-/// How often QEMU's log, made with `-d int`, says that it delivered each vector.
+/// Number of deliveries of each vector in QEMU's log, made with `-d int`.
 #[must_use]
 pub fn delivered_by_qemu(log: &str) -> Counts {
     let mut counts = Counts::new();
@@ -58,16 +58,16 @@ pub fn delivered_by_qemu(log: &str) -> Counts {
     counts
 }
 
-/// What the kernel counted, if that is what QEMU delivered. `text` holds the table of `irqs`, and `log`
-/// is QEMU's.
+/// The kernel's counts, if they match QEMU's deliveries. `text` contains the table of `irqs`, and
+/// `log` is QEMU's.
 ///
 /// # Errors
 ///
-/// If there is no table, or they differ; names a vector in which they do.
+/// If there is no table, or the counts differ; names a vector for which they do.
 pub fn counted_by_both(text: &str, log: &str) -> Result<Counts, String> {
     let counted = counted_by_kernel(text)?;
     let mut delivered = delivered_by_qemu(log);
-    // What came before the table was kept, and the vectors below 32, are not in it.
+    // Deliveries before the counting began, and vectors below 32, are not in the table.
     delivered.retain(|&vector, _| vector >= 32);
     let count = |counts: &Counts, vector| counts.get(vector).copied().unwrap_or_default();
     for vector in counted.keys().chain(delivered.keys()) {

@@ -1,5 +1,5 @@
-//! What the tests share: the machines to boot and the kernels to build, and readers for everything that a
-//! test compares: the kernel's reports, its symbols, its page tables, QEMU's log.
+//! Common code of the tests: the machines to boot, the kernels to build, and parsers for the data
+//! that tests compare: the kernel's reports, symbols and page tables, and QEMU's log.
 
 pub mod answers;
 pub mod build;

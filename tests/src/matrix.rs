@@ -11,25 +11,25 @@ use crate::shape::Shape;
 /// One machine to boot.
 #[derive(Debug, Clone)]
 pub struct Cell {
-    /// The way into the kernel.
+    /// The boot method.
     pub way: BootWay,
     /// QEMU's `-machine`.
     pub board: String,
-    /// The CPU, and what must be on there.
+    /// The CPU model, and the protections expected on it.
     pub cpu: Cpu,
-    /// As `64M`.
+    /// Memory size, such as `64M`.
     pub memory: String,
 }
 
-/// A CPU model of QEMU's.
+/// A CPU model of QEMU.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cpu {
     /// QEMU's `-cpu`.
     pub name: String,
-    /// Protections that it has, in the order in which the kernel lists them.
+    /// Protections that the model has, in the kernel's order.
     pub protections: Vec<String>,
-    /// Protections that it has not, in the same order.
+    /// Protections that the model lacks, in the same order.
     pub missing: Vec<String>,
 }
 
@@ -53,7 +53,8 @@ fn read() -> Matrix {
     toml::from_str(include_str!("../matrix.toml")).expect("matrix.toml")
 }
 
-/// The machines of several CPUs, each with what its CPU model has, in the order of the file.
+/// The multiprocessor machines, each with the protections of its CPU model, in the order of the
+/// file.
 ///
 /// # Panics
 ///
@@ -73,7 +74,7 @@ pub fn shapes() -> Vec<(Shape, Cpu)> {
 ///
 /// # Panics
 ///
-/// The file is part of this program; one that does not say machines is a mistake in it.
+/// If the file, which is part of this program, is invalid.
 #[must_use]
 pub fn cells() -> Vec<Cell> {
     let matrix = read();
@@ -98,7 +99,7 @@ pub fn cells() -> Vec<Cell> {
 }
 
 impl Cell {
-    /// As `direct::q35::max::64M`.
+    /// The name, such as `direct::q35::max::64M`.
     #[must_use]
     pub fn name(&self) -> String {
         format!(
@@ -110,7 +111,7 @@ impl Cell {
         )
     }
 
-    /// The memory it has.
+    /// The memory size.
     ///
     /// # Panics
     ///
@@ -130,15 +131,15 @@ impl Cell {
     }
 }
 
-/// Why this way to boot cannot be tried here; `None` where it can.
+/// The reason why this boot method cannot be tested here; `None` if it can.
 ///
 /// # Errors
 ///
-/// Limine or the firmware was asked for by name, in the environment, and is not there.
+/// The environment specifies Limine or the firmware, and it does not exist.
 pub fn missing(way: BootWay) -> Result<Option<String>, String> {
     use tocsin_tools::{FirmwareError, NoLimine};
 
-    // One search for all tests: it may ask the network.
+    // One search for all tests, because it may access the network.
     static LIMINE: LazyLock<Result<Limine, NoLimine>> = LazyLock::new(Limine::find);
     if way == BootWay::Direct {
         return Ok(None);

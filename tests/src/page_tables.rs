@@ -1,7 +1,7 @@
-//! Walks the guest's page tables from outside, from the bytes of its memory.
+//! Page-table walker on the host, which reads the guest's memory.
 //!
-//! Written from the manual (SDM vol. 3A, 5.5, "4-Level Paging and 5-Level Paging")
-//! and sharing no code with the kernel: it is there to contradict it.
+//! Written from the manual (SDM vol. 3A, 5.5, "4-Level Paging and 5-Level Paging"), without code
+//! shared with the kernel, so that it is an independent check.
 
 #[cfg(test)]
 mod tests;
@@ -16,45 +16,45 @@ const LARGE: u64 = 1 << 7;
 const NO_EXECUTE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
-/// What an entry allows, with all entries above it.
+/// The access rights of an entry combined with all entries above it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rights {
-    /// Writing.
+    /// Writes.
     pub write: bool,
-    /// Fetching instructions.
+    /// Instruction fetches.
     pub execute: bool,
-    /// Ring 3.
+    /// Accesses from ring 3.
     pub user: bool,
 }
 
-/// What an address may be used for before any table was asked.
+/// All rights, before any table restricts them.
 const ALL: Rights = Rights {
     write: true,
     execute: true,
     user: true,
 };
 
-/// A range of linear addresses that are mapped alike and in one piece.
+/// A contiguous range of linear addresses with the same rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mapping {
     /// First linear address.
     pub start: u64,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
     /// Physical address of the first byte.
     pub physical: u64,
-    /// What is allowed there.
+    /// The access rights.
     pub rights: Rights,
 }
 
 impl Mapping {
-    /// Whether `address` lies in it.
+    /// Whether `address` is in the range.
     #[must_use]
     pub fn contains(&self, address: u64) -> bool {
         address.wrapping_sub(self.start) < self.size
     }
 
-    /// Whether it maps the physical address.
+    /// Whether the range maps the physical address.
     #[must_use]
     pub fn maps(&self, physical: u64) -> bool {
         physical.wrapping_sub(self.physical) < self.size
@@ -67,11 +67,11 @@ impl Mapping {
     }
 }
 
-/// All that is mapped by four levels of tables from `cr3`, by ascending linear address.
+/// All mappings of the four-level tables at `cr3`, by ascending linear address.
 ///
 /// # Errors
 ///
-/// QEMU does not hand out the guest's memory.
+/// QEMU does not return the guest's memory.
 pub fn walk(session: &Session, cr3: u64) -> Result<Vec<Mapping>, SessionError> {
     let mut found = Vec::new();
     let mut read = |table| session.physical_memory(table, 4096);
@@ -104,7 +104,7 @@ fn walk_table<E>(
             walk_table(read, entry & ADDRESS, level - 1, start, rights, found)?;
             continue;
         }
-        // In a large page, the low bits of the address hold PAT and reserved bits.
+        // In the entry of a large page, the low bits of the address contain PAT and reserved bits.
         let physical = entry & ADDRESS & !(size - 1);
         let mapping = Mapping {
             start,
@@ -120,7 +120,7 @@ fn walk_table<E>(
     Ok(())
 }
 
-/// Bit 47 copied into those above it (SDM vol. 1, 3.3.7.1).
+/// The canonical form: bit 47 copied into the bits above it (SDM vol. 1, 3.3.7.1).
 fn canonical(address: u64) -> u64 {
     ((address << 16).cast_signed() >> 16).cast_unsigned()
 }

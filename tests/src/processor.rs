@@ -1,4 +1,4 @@
-//! What QEMU tells of every CPU's registers (HMP `info registers`).
+//! Registers of all CPUs, as reported by QEMU (HMP `info registers`).
 
 #[cfg(test)]
 mod tests;
@@ -15,14 +15,14 @@ const CR0_PE: u64 = 1;
 const CR0_PG: u64 = 1 << 31;
 const EFER_LMA: u64 = 1 << 10;
 
-/// The mode that a CPU is in.
+/// The operating mode of a CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Paging and protection are off.
+    /// Real mode: paging and protection are disabled.
     Real,
     /// Protected mode without paging.
     Protected,
-    /// IA-32e mode: 64-bit, or compatibility.
+    /// IA-32e mode: 64-bit or compatibility mode.
     Long,
     /// Protected mode with 32-bit paging.
     Paged,
@@ -33,18 +33,18 @@ pub enum Mode {
 pub struct Segment {
     /// The selector.
     pub selector: u16,
-    /// The first address.
+    /// The base address.
     pub base: u64,
-    /// The last offset.
+    /// The limit.
     pub limit: u64,
 }
 
-/// One CPU's registers.
+/// The registers of one CPU.
 #[derive(Debug, Clone, Default)]
 pub struct Processor {
-    /// QEMU's number of it.
+    /// QEMU's CPU number.
     pub index: u32,
-    /// Whether it waits in HLT.
+    /// Whether it is halted.
     pub halted: bool,
     registers: BTreeMap<String, u64>,
     segments: BTreeMap<String, Segment>,
@@ -64,17 +64,17 @@ impl Processor {
     ///
     /// # Errors
     ///
-    /// QEMU does not answer, or not with registers.
+    /// QEMU does not respond, or not with registers.
     pub fn all(session: &Session) -> Result<Vec<Self>, String> {
         let text = session.hmp("info registers -a");
         Self::parse_all(&text.map_err(|e| e.to_string())?)
     }
 
-    /// Reads the answer to `info registers -a`.
+    /// Parses the output of `info registers -a`.
     ///
     /// # Errors
     ///
-    /// There is no CPU in it.
+    /// The output contains no CPU.
     pub fn parse_all(text: &str) -> Result<Vec<Self>, String> {
         let mut found: Vec<Self> = Vec::new();
         for line in text.lines() {
@@ -114,7 +114,7 @@ impl Processor {
             self.tables.insert(parts[1].to_owned(), table);
         } else {
             for parts in REGISTER.captures_iter(line) {
-                // QEMU has other names outside of 64-bit mode.
+                // QEMU uses other names outside of 64-bit mode.
                 let name = match &parts[1] {
                     "EIP" => "RIP",
                     "EFL" | "RFL" => "RFLAGS",
@@ -130,50 +130,50 @@ impl Processor {
         }
     }
 
-    /// A register, as `RIP`, `RSP`, `RFLAGS`, `CR3`, `EFER`.
+    /// A register, such as `RIP`, `RSP`, `RFLAGS`, `CR3`, `EFER`.
     ///
     /// # Errors
     ///
-    /// QEMU does not show it.
+    /// QEMU does not list it.
     pub fn register(&self, name: &str) -> Result<u64, String> {
         let value = self.registers.get(name).copied();
         value.ok_or_else(|| format!("QEMU does not show {name} of CPU {}", self.index))
     }
 
-    /// A segment register, as `CS`, `GS`, `TR`.
+    /// A segment register, such as `CS`, `GS`, `TR`.
     ///
     /// # Errors
     ///
-    /// QEMU does not show it.
+    /// QEMU does not list it.
     pub fn segment(&self, name: &str) -> Result<Segment, String> {
         let value = self.segments.get(name).copied();
         value.ok_or_else(|| format!("QEMU does not show {name} of CPU {}", self.index))
     }
 
-    /// First address and last offset of the table `GDT` or `IDT`.
+    /// Base and limit of the `GDT` or `IDT`.
     ///
     /// # Errors
     ///
-    /// QEMU does not show it.
+    /// QEMU does not list it.
     pub fn table(&self, name: &str) -> Result<(u64, u64), String> {
         let value = self.tables.get(name).copied();
         value.ok_or_else(|| format!("QEMU does not show the {name} of CPU {}", self.index))
     }
 
-    /// Whether it takes interrupts.
+    /// Whether interrupts are enabled.
     ///
     /// # Errors
     ///
-    /// QEMU does not show RFLAGS.
+    /// QEMU does not list RFLAGS.
     pub fn takes_interrupts(&self) -> Result<bool, String> {
         Ok(self.register("RFLAGS")? & RFLAGS_IF != 0)
     }
 
-    /// The mode it is in.
+    /// The operating mode.
     ///
     /// # Errors
     ///
-    /// QEMU does not show CR0 or EFER.
+    /// QEMU does not list CR0 or EFER.
     pub fn mode(&self) -> Result<Mode, String> {
         let (cr0, efer) = (self.register("CR0")?, self.register("EFER")?);
         Ok(match (cr0 & CR0_PE != 0, cr0 & CR0_PG != 0) {

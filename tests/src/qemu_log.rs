@@ -1,5 +1,5 @@
-//! Reads QEMU's log of interrupts and exceptions (`-d int`): what QEMU delivered,
-//! told by QEMU and not by the kernel.
+//! Parser for QEMU's log of interrupts and exceptions (`-d int`): deliveries as reported by QEMU
+//! and not by the kernel.
 
 #[cfg(test)]
 mod tests;
@@ -14,9 +14,9 @@ use regex::Regex;
 pub struct Delivery {
     /// The vector.
     pub vector: u8,
-    /// The error code; 0 where the vector has none.
+    /// The error code; 0 for vectors without one.
     pub error_code: u64,
-    /// Whether an INT instruction asked for it.
+    /// Whether an INT instruction caused it.
     pub software: bool,
     /// The registers, by QEMU's names: `RAX`, `RIP`, `RFL`, `CR2`, ...
     pub registers: BTreeMap<String, u64>,
@@ -29,7 +29,7 @@ impl Delivery {
     ///
     /// # Errors
     ///
-    /// The log does not show it.
+    /// The log does not contain it.
     pub fn register(&self, name: &str) -> Result<u64, String> {
         let value = self.registers.get(name).copied();
         value.ok_or_else(|| format!("QEMU's log does not show {name}"))
@@ -54,7 +54,7 @@ pub fn deliveries(log: &str) -> Vec<Delivery> {
     let number = |text: &str| u64::from_str_radix(text, 16).unwrap_or_default();
     let mut found: Vec<Delivery> = Vec::new();
     let mut raised = Vec::new();
-    // Whether the lines are the registers of the last delivery.
+    // Whether the next lines are the registers of the last delivery.
     let mut registers = false;
     for line in log.lines() {
         if let Some(head) = HEAD.captures(line) {

@@ -1,4 +1,4 @@
-//! Reads the kernel's fault reports back into fields.
+//! Parser for the kernel's fault reports.
 
 #[cfg(test)]
 mod tests;
@@ -8,45 +8,45 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// A report of an exception, as the kernel wrote it.
+/// A report of an exception.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// The CPU that reports.
+    /// The reporting CPU.
     pub cpu: u32,
-    /// Mnemonic and name, as `#DE divide error`.
+    /// Mnemonic and name, such as `#DE divide error`.
     pub title: String,
     /// The vector.
     pub vector: u8,
-    /// The instruction that the exception points at.
+    /// The address of the instruction in the report.
     pub at: Code,
-    /// Number and meaning.
+    /// Error code and its meaning.
     pub error_code: Option<(u64, String)>,
-    /// CR2 and what lies there.
+    /// CR2 and a description of that address.
     pub address: Option<(u64, String)>,
-    /// What the exception's own status register says.
+    /// The exception's own status register.
     pub status: Option<String>,
     /// Further lines of a machine check, by bank.
     pub banks: Vec<String>,
-    /// The stack that was in use.
+    /// The current stack.
     pub stack: String,
-    /// All registers by name, `rflags`, `cr0` and `cr4` among them.
+    /// All registers by name, including `rflags`, `cr0` and `cr4`.
     pub registers: BTreeMap<String, u64>,
     /// The names of the bits that are set in `rflags`, `cr0` and `cr4`.
     pub bits: BTreeMap<String, Vec<String>>,
-    /// The chain of calls.
+    /// The backtrace.
     pub backtrace: Vec<Code>,
-    /// What became of other CPUs: `stopped`, `silent` or `also`, and what follows.
+    /// The state of other CPUs: `stopped`, `silent` or `also`, and the rest of the line.
     pub others: Vec<(String, String)>,
-    /// Whether the CPU stopped after it.
+    /// Whether the CPU stopped after the report.
     pub stopped: bool,
 }
 
-/// An address in the code, as `0xffffffff80200000  name+0x10`.
+/// A code address, such as `0xffffffff80200000  name+0x10`.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Code {
     /// The address.
     pub address: u64,
-    /// The function and the offset in it, where the kernel knew them.
+    /// The function and the offset in it, if the kernel found them.
     pub symbol: Option<(String, u64)>,
 }
 
@@ -63,7 +63,7 @@ impl Code {
         Some(Self { address, symbol })
     }
 
-    /// Whether it is in a function whose path ends so.
+    /// Whether it is in a function whose path ends with this text.
     #[must_use]
     pub fn is_in(&self, function: &str) -> bool {
         self.symbol
@@ -80,7 +80,7 @@ fn hex(digits: &str) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok()
 }
 
-/// `0x0003: text` as number and text.
+/// Splits `0x0003: text` into number and text.
 fn number_and_text(text: &str) -> Option<(u64, String)> {
     let (number, text) = text.split_once(": ")?;
     let number = number.strip_suffix(" (CR2)").unwrap_or(number);
@@ -92,7 +92,7 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// There is none, or a line in it is not of the form that it should have.
+    /// There is none, or a line in it has an invalid form.
     pub fn parse(output: &str) -> Result<Self, String> {
         static TITLE: LazyLock<Regex> =
             LazyLock::new(|| regex(r"^#### CPU (\d+): (.+) \(vector (\d+)\) #+$"));
@@ -158,7 +158,7 @@ impl Report {
                     self.registers.insert(value[1].to_owned(), hex(&value[2])?);
                 }
             }
-            // "backtrace", and what is said about its end or about a bank.
+            // "backtrace", and lines about its end or about a bank.
             _ => {}
         }
         Some(())
@@ -168,7 +168,7 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// The report does not show it.
+    /// The report does not contain it.
     pub fn register(&self, name: &str) -> Result<u64, String> {
         let value = self.registers.get(name).copied();
         value.ok_or_else(|| format!("the report does not show {name}"))

@@ -1,16 +1,16 @@
-//! A machine of several CPUs in `matrix.toml`, and what must become of them.
+//! A multiprocessor machine in `matrix.toml`, and the expected state of its CPUs.
 
 use serde::Deserialize;
 use tocsin_tools::Machine;
 use tocsin_tools::settings::{Accel, BootWay, Memory, Smp};
 
-/// One machine to start all CPUs of.
+/// A machine on which all CPUs are started.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shape {
     /// QEMU's `-smp`.
     pub cpus: String,
-    /// The way into the kernel.
+    /// The boot method.
     #[serde(default = "direct")]
     pub boot: String,
     /// QEMU's `-machine`.
@@ -19,7 +19,7 @@ pub struct Shape {
     /// QEMU's `-cpu`.
     #[serde(default = "max")]
     pub cpu: String,
-    /// As `512M`.
+    /// Memory size, such as `512M`.
     #[serde(default = "half_a_gigabyte")]
     pub memory: String,
     /// The kernel command line.
@@ -28,15 +28,15 @@ pub struct Shape {
     /// More arguments for QEMU, separated by spaces.
     #[serde(default)]
     pub args: String,
-    /// The mode that the local APICs come to be in.
+    /// The expected mode of the local APICs.
     #[serde(default = "x2apic")]
     pub mode: String,
-    /// How many CPUs come to be online; all, if it is not given.
+    /// Expected number of online CPUs; all if absent.
     pub online: Option<u32>,
-    /// The state of those that are there and not online.
+    /// The state of the CPUs that are found but not online.
     #[serde(default)]
     pub left_out: String,
-    /// What the kernel must warn of, as words of its warning; of nothing, if it is not given.
+    /// Words of the kernel's expected warning; none if absent.
     pub warning: Option<String>,
 }
 
@@ -61,7 +61,7 @@ fn x2apic() -> String {
 }
 
 impl Shape {
-    /// As `direct::q35::max::6,sockets=2,cores=3`, with the command line if there is one.
+    /// The name, such as `direct::q35::max::6,sockets=2,cores=3`, with the command line, if any.
     #[must_use]
     pub fn name(&self) -> String {
         let board = self.board.split(',').next().unwrap_or_default();
@@ -72,18 +72,18 @@ impl Shape {
         name
     }
 
-    /// The way into the kernel.
+    /// The boot method.
     ///
     /// # Panics
     ///
-    /// The file is part of this program; a way that is none is a mistake in it.
+    /// If the file, which is part of this program, has an invalid boot method.
     #[must_use]
     pub fn way(&self) -> BootWay {
         let way = BootWay::parse(&self.boot).expect("matrix.toml");
         way.expect("matrix.toml: `auto` is not one way to boot")
     }
 
-    /// The machine, under TCG, whose APICs tell what is written to them.
+    /// The machine, under TCG, whose log contains writes to the APICs.
     ///
     /// # Panics
     ///

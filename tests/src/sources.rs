@@ -1,4 +1,4 @@
-//! The table that `sources` prints: what each source has raised, and what has been received of it.
+//! The table that `sources` prints: the interrupts that each source has raised, and those received.
 
 use std::sync::LazyLock;
 
@@ -7,23 +7,23 @@ use regex::Regex;
 /// A row of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// The source, and how it was driven: `PIT one-shot`.
+    /// The source and its mode, such as `PIT one-shot`.
     pub what: String,
-    /// The CPU that answered.
+    /// The CPU that handled the interrupts.
     pub cpu: u32,
-    /// Its vector there.
+    /// The vector on that CPU.
     pub vector: u8,
-    /// What the source has raised; an estimate, if the row says so with a `~`.
+    /// Number of interrupts raised; an estimate if the row has a `~`.
     pub raised: u64,
-    /// What has come for a reason that the device showed.
+    /// Number of interrupts received with a cause in the device.
     pub received: u64,
-    /// What has come for none.
+    /// Number of interrupts received without a cause.
     pub empty: u64,
-    /// Where it arrives: `GSI 2, pin 2 of I/O APIC 0, active high, edge (...)`.
+    /// The input: `GSI 2, pin 2 of I/O APIC 0, active high, edge (...)`.
     pub arrives: String,
 }
 
-/// The rows in what `sources` has printed.
+/// The rows in the output of `sources`.
 #[must_use]
 pub fn rows(text: &str) -> Vec<Row> {
     static ROW: LazyLock<Regex> = LazyLock::new(|| {

@@ -14,21 +14,21 @@ pub struct Symbols {
 }
 
 impl Symbols {
-    /// Reads those of the image that all tests boot.
+    /// Reads the functions of the image that all tests boot.
     ///
     /// # Errors
     ///
-    /// The image cannot be read, or is no ELF file.
+    /// The image cannot be read, or is not an ELF file.
     pub fn of_the_image() -> Result<Self, String> {
         let path = workspace().join("target/image/tocsin.elf");
         let bytes = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         let file = object::File::parse(&*bytes).map_err(|e| format!("{}: {e}", path.display()))?;
-        // Assembly's labels are of no kind.
+        // Assembly labels have no type.
         let of_code = |kind| matches!(kind, SymbolKind::Text | SymbolKind::Unknown);
         let functions = file.symbols().filter(|symbol| of_code(symbol.kind()));
         let functions = functions.map(|symbol| {
             let name = symbol.name().unwrap_or_default();
-            // Without the hash that rustc adds: the kernel leaves it out, too.
+            // Without rustc's hash, which the kernel also omits.
             let name = format!("{:#}", rustc_demangle::demangle(name));
             (symbol.address()..symbol.address() + symbol.size(), name)
         });
@@ -37,7 +37,7 @@ impl Symbols {
         })
     }
 
-    /// Where the function of this name begins.
+    /// The address of the function of this name.
     #[must_use]
     pub fn address(&self, name: &str) -> Option<u64> {
         let mut known = self.functions.iter();
@@ -46,12 +46,12 @@ impl Symbols {
             .map(|(range, _)| range.start)
     }
 
-    /// Checks what the kernel called an address in its code. Where several
-    /// functions became one, any of their names is right.
+    /// Checks the kernel's name for an address in its code. If the linker merged several functions,
+    /// any of their names is valid.
     ///
     /// # Errors
     ///
-    /// The ELF file says otherwise.
+    /// The ELF file has a different name.
     pub fn check(&self, code: &Code) -> Result<(), String> {
         let here = || {
             self.functions
@@ -62,7 +62,7 @@ impl Symbols {
             Some((name, offset)) => {
                 let right = here()
                     .any(|(range, known)| known == name && range.start + offset == code.address);
-                // Assembly's labels have no size; then the name must begin where the kernel says.
+                // Assembly labels have no size; then the name must begin at the kernel's address.
                 let label = self.functions.iter().any(|(range, known)| {
                     known == name && range.is_empty() && range.start + offset == code.address
                 });

@@ -1,7 +1,7 @@
-//! The ACPI tables as they lie in the guest's memory, found and decoded from outside.
+//! The ACPI tables in the guest's memory, found and decoded on the host.
 //!
-//! Written from the ACPI specification (6.5, 5.2.5 to 5.2.12) and sharing no code with
-//! the kernel. Only for sound tables: it is there to say what the kernel must find in them.
+//! Written from the ACPI specification (6.5, 5.2.5 to 5.2.12), without code shared with the kernel.
+//! It supports only valid tables and produces the kernel's expected output for them.
 
 #[cfg(test)]
 mod tests;
@@ -10,22 +10,22 @@ use std::fmt::Write as _;
 
 use tocsin_tools::{Session, SessionError};
 
-/// Where a BIOS puts the RSDP (5.2.5.1), and the bytes it has in revision 0.
+/// The BIOS area that contains the RSDP (5.2.5.1), and its size in revision 0.
 const BIOS: std::ops::Range<u64> = 0xe_0000..0x10_0000;
 const RSDP_SIZE: usize = 20;
 
-/// Bytes of a table's header, and of the MADT's own fields behind it.
+/// Size of a table header, and of the MADT's own fields after it.
 const HEADER: usize = 36;
 const MADT_ENTRIES: usize = HEADER + 8;
 
 /// One table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    /// As `APIC`.
+    /// Signature, such as `APIC`.
     pub signature: String,
     /// Its physical address.
     pub address: u64,
-    /// All of it.
+    /// The whole table.
     pub bytes: Vec<u8>,
 }
 
@@ -34,7 +34,7 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// QEMU does not hand out the guest's memory.
+    /// QEMU does not return the guest's memory.
     pub fn read(session: &Session, address: u64) -> Result<Self, SessionError> {
         let header = session.physical_memory(address, HEADER as u64)?;
         let bytes = session.physical_memory(address, u64::from(word(&header, 4)))?;
@@ -52,12 +52,12 @@ impl Table {
     }
 }
 
-/// The root table and all that it names, in its order; `None` where no RSDP is in the
-/// BIOS's memory, as under UEFI.
+/// The root table and all tables that it lists, in its order; `None` if BIOS memory has no RSDP, as
+/// under UEFI.
 ///
 /// # Errors
 ///
-/// QEMU does not hand out the guest's memory.
+/// QEMU does not return the guest's memory.
 pub fn find(session: &Session) -> Result<Option<Vec<Table>>, SessionError> {
     let bios = session.physical_memory(BIOS.start, BIOS.end - BIOS.start)?;
     let mut places = bios.chunks_exact(16).enumerate();
@@ -76,11 +76,11 @@ pub fn find(session: &Session) -> Result<Option<Vec<Table>>, SessionError> {
     Ok(Some(tables))
 }
 
-/// What `madt` must say of the entries of a sound MADT, line by line, offsets included.
+/// The expected output of `madt` for the entries of a valid MADT, line by line, including offsets.
 ///
 /// # Panics
 ///
-/// If the table is not sound.
+/// If the table is invalid.
 #[must_use]
 pub fn madt_lines(madt: &[u8]) -> Vec<String> {
     let mut lines = Vec::new();
@@ -163,7 +163,7 @@ fn input(flags: u16) -> String {
     format!("{}, {}", polarity[bits(0)], trigger[bits(2)])
 }
 
-/// The sum of all bytes, which is 0 in a sound table.
+/// The sum of all bytes, which is 0 in a valid table.
 fn sum(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0, |sum, byte| sum.wrapping_add(*byte))
 }

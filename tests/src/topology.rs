@@ -1,28 +1,28 @@
-//! Which CPUs QEMU makes of a value of `-smp`, and how it numbers them.
+//! The CPUs that QEMU creates for a value of `-smp`, and their numbers.
 //!
-//! Written from QEMU's documentation (`-smp` in its manual page) and the manual's rule
-//! for APIC IDs: each level has as many bits as its count needs (SDM vol. 3A, 10.9.1).
-//! It shares no code with the kernel.
+//! Written from QEMU's documentation (`-smp` in its manual page) and the SDM's rule for APIC IDs:
+//! each level has as many bits as its count needs (SDM vol. 3A, 10.9.1). It shares no code with the
+//! kernel.
 
 #[cfg(test)]
 mod tests;
 
-/// A CPU that a machine has or may get.
+/// A CPU that a machine has, or that can be hot-plugged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cpu {
-    /// Its number for QEMU, which is also its ACPI UID.
+    /// QEMU's CPU number, which is also its ACPI UID.
     pub index: u32,
     /// The ID of its local APIC.
     pub apic_id: u32,
     /// Socket, core and thread. Dies are part of the core's number, as bits above it.
     pub place: (u32, u32, u32),
-    /// Socket, die, core in the die and thread, as QEMU counts them.
+    /// Socket, die, core in the die and thread, by QEMU's numbers.
     pub counted: (u32, u32, u32, u32),
-    /// Whether it is there from the start.
+    /// Whether it is present at boot.
     pub present: bool,
 }
 
-/// Numbers of a value of `-smp`; 0 where it says nothing.
+/// The numbers in a value of `-smp`; 0 for omitted ones.
 #[derive(Debug, Default)]
 struct Counts {
     cpus: u32,
@@ -37,7 +37,7 @@ struct Counts {
 ///
 /// # Errors
 ///
-/// A part of the value is not understood.
+/// A part of the value cannot be parsed.
 pub fn cpus(value: &str) -> Result<Vec<Cpu>, String> {
     let Counts {
         cpus,
@@ -69,7 +69,7 @@ pub fn cpus(value: &str) -> Result<Vec<Cpu>, String> {
     Ok(all.collect())
 }
 
-/// Reads the value, and fills in what it leaves out as QEMU does: more cores before more sockets.
+/// Parses the value, and fills in omitted numbers like QEMU: more cores before more sockets.
 fn counts(value: &str) -> Result<Counts, String> {
     let mut counts = Counts::default();
     for part in value.split(',') {
@@ -108,7 +108,7 @@ fn counts(value: &str) -> Result<Counts, String> {
     Ok(counts)
 }
 
-/// The bits that numbers from 0 to below `count` need.
+/// Number of bits for values from 0 to below `count`.
 fn bits(count: u32) -> u32 {
     count.next_power_of_two().trailing_zeros()
 }

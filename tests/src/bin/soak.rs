@@ -1,5 +1,6 @@
-//! `make soak`: random machines, one after the other, on which everything interrupts at once, until the
-//! time is up. Each has a number from which all of it is drawn, so that it can be had again alone.
+//! `make soak`: random machines, one after the other, on which all sources interrupt at once, until
+//! the time limit. All properties of a machine derive from its number, so that it can be reproduced
+//! separately.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -16,16 +17,17 @@ use tocsin_tests::interrupts::counted_by_both;
 use tocsin_tools::settings::{Accel, BootWay, Memory, Smp};
 use tocsin_tools::{Machine, Outcome, Session, workspace};
 
-/// Far more than a machine takes, also with the most CPUs and on a busy host.
+/// Time limit: far more than a machine takes, even with the maximum number of CPUs and on a busy
+/// host.
 const PATIENCE: Duration = Duration::from_secs(900);
 
-/// The most CPUs that are drawn, as a power of two.
+/// Maximum number of CPUs, as a power of two.
 const MOST_CPUS: u32 = 7;
 
-/// The most CPUs of a machine whose interrupts QEMU logs.
+/// Maximum number of CPUs of a machine whose interrupts QEMU logs.
 const MOST_LOGGED: u32 = 8;
 
-/// What interrupts, beside the CPUs and the chipset.
+/// Interrupt sources in addition to the CPUs and the chipset.
 const DEVICES: [&str; 8] = [
     "-device",
     "edu,addr=4",
@@ -51,7 +53,7 @@ struct Options {
     at_a_time: u64,
 }
 
-/// A machine, and what is done on it.
+/// A machine, and the commands that it runs.
 struct Draw {
     number: u64,
     board: &'static str,
@@ -66,7 +68,7 @@ struct Draw {
 impl Draw {
     fn new(number: u64) -> Self {
         let mut rng = Rng::with_seed(number);
-        // As many small ones as large ones.
+        // Small and large machines are equally likely.
         let largest = 1 << rng.u32(0..=MOST_CPUS);
         let cpus = rng.u32(largest / 2 + 1..=largest);
         let cpu = rng.choice(["max", "max", "qemu64"]).unwrap_or("max");
@@ -89,7 +91,7 @@ impl Draw {
             number,
             board: rng.choice(["q35", "pc"]).unwrap_or("q35"),
             cpu,
-            // Without the feature there is one mode.
+            // Without the feature there is only one mode.
             mode: if cpu == "max" { mode } else { "auto" },
             cpus,
             is_debug: rng.u8(..4) == 0,
@@ -119,7 +121,7 @@ impl Draw {
         })
     }
 
-    /// Boots it and waits for its end.
+    /// Boots it and waits until it powers off.
     fn run(&self, debug_image: &PathBuf) -> Result<(), Box<dyn Error>> {
         let mut session = Session::start(&self.machine(debug_image)?)?;
         let ended = session.expect_exit(Outcome::Kernel(0), PATIENCE);
@@ -162,7 +164,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             scope.spawn(|| {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    // One is booted even if there is no time.
+                    // At least one machine is booted, even if the time limit is 0.
                     if number != first && is_over() {
                         break;
                     }

@@ -16,7 +16,7 @@ pub fn table(signature: [u8; 4], revision: u8, body: &[u8]) -> Vec<u8> {
     mended(table)
 }
 
-/// `table` with another length in its header, and a valid checksum of its bytes.
+/// `table` with a different length in its header, and a valid checksum of its bytes.
 #[must_use]
 pub fn claiming(mut table: Vec<u8>, length: u32) -> Vec<u8> {
     table[4..8].copy_from_slice(&length.to_le_bytes());
@@ -49,7 +49,7 @@ pub fn madt(entries: &[Vec<u8>]) -> Vec<u8> {
 /// The description of an HPET at this physical address (HPET specification 1.0a, 3.2.4).
 #[must_use]
 pub fn hpet(address: u64) -> Vec<u8> {
-    // One of Intel's, revision 1, three 64-bit comparators; in system memory.
+    // Intel's, revision 1, three 64-bit comparators; in system memory.
     let mut body = 0x8086_a201_u32.to_le_bytes().to_vec();
     body.extend([0, 64, 0, 0]);
     body.extend(address.to_le_bytes());

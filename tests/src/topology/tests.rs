@@ -1,4 +1,4 @@
-//! Tests of `topology`, against what QEMU 10.0.2 puts into a MADT.
+//! Tests of `topology`, against the MADT of QEMU 10.0.2.
 
 use super::*;
 
