@@ -364,6 +364,8 @@ impl LocalApic {
     ///
     /// Context: any (an interrupt's entry code, interrupts disabled).
     ///
+    /// # Safety
+    ///
     /// The interrupt must have been delivered through the caller's own entry code, so that the
     /// kernel's does not end it too, and its handler must have returned. An EOI in a handler lets
     /// the same handler run again inside itself, frees lines while their handlers run, and lets
