@@ -1,4 +1,4 @@
-//! What the kernel's interrupts should cost at most, held against what was measured.
+//! Targets for the cost of the kernel's interrupts, compared with the measurements.
 
 #[cfg(test)]
 mod tests;
@@ -9,35 +9,35 @@ use crate::peers::Peer;
 use crate::record::{Clock, Value};
 use crate::results::{Figure, Key, Results, float};
 
-/// An aim that could be judged.
+/// A target with its measurement.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Aim {
-    /// What is held to it.
+    /// The object of the target.
     pub what: String,
-    /// What was measured, in the unit of the limit.
+    /// The measured value, in the unit of the limit.
     pub measured: f64,
-    /// The most that it may be.
+    /// The limit.
     pub limit: f64,
-    /// Of both: instructions, or times what.
+    /// Unit of both: instructions, or a ratio to another value.
     pub unit: String,
-    /// The figure that is held to it.
+    /// The metric of the target.
     pub figure: Key,
 }
 
 impl Aim {
-    /// Whether it is reached.
+    /// Whether the target is met.
     pub fn is_reached(&self) -> bool {
         self.measured <= self.limit
     }
 }
 
-/// A parameter and the value of it that an aim is for; none for all.
+/// A parameter and its value to which a target applies; none for all.
 type One = Option<(&'static str, &'static str)>;
 
-/// What a CPU does that is interrupted by another.
+/// The cost on the interrupted CPU.
 const POLLING: (&str, &str) = ("target", "polling");
 
-/// Most instructions, of the median: name, a parameter's value, limit.
+/// Limits of the median in instructions: name, a parameter's value, limit.
 const COUNTED: &[(&str, One, f64)] = &[
     ("self_ipi.entry", None, 25.0),
     ("self_ipi.to_handler", None, 30.0),
@@ -48,14 +48,14 @@ const COUNTED: &[(&str, One, f64)] = &[
     ("timer.queue", Some(("load", "idle")), 80.0),
 ];
 
-/// Most cycles, in those of the floor: name, a parameter's value, limit.
+/// Limits in cycles relative to the floor: name, a parameter's value, limit.
 const TO_FLOOR: &[(&str, One, f64)] = &[
     ("self_ipi.round_trip", None, 1.15),
     ("ipi.one_way", Some(POLLING), 1.2),
     ("call.wait", None, 1.5),
 ];
 
-/// Most cycles, in those of another kernel: peer, its test, limit.
+/// Limits in cycles relative to another kernel: peer, its test, limit.
 const TO_PEER: &[(&str, &str, f64)] = &[
     ("kvm-unit-tests", "x2apic_self_ipi_sti_nop", 0.65),
     ("Linux", "irq_work", 0.6),
@@ -63,13 +63,14 @@ const TO_PEER: &[(&str, &str, f64)] = &[
     ("Linux", "bring_up", 0.1),
 ];
 
-/// Instructions to reach N CPUs with all acknowledgements: the first, and each other.
+/// Instructions to reach N CPUs with all acknowledgements: for the first, and for each further one.
 const BROADCAST: (f64, f64) = (60.0, 25.0);
 
-/// The worst latency under a ceiling lock, in that without a lock: in cycles the 99th percentile.
+/// Limit of the worst latency under a ceiling lock relative to that without a lock: in cycles, of
+/// the 99th percentile.
 const CEILING: f64 = 1.1;
 
-/// All aims that these results can be held to.
+/// All targets that can be checked with these results.
 pub fn of(results: &Results) -> Vec<Aim> {
     let mut aims = Vec::new();
     for &(name, param, limit) in COUNTED {
@@ -117,7 +118,7 @@ pub fn of(results: &Results) -> Vec<Aim> {
     aims
 }
 
-/// The kernel's own figures of this name, in x2APIC mode.
+/// The kernel's own metrics of this name, in x2APIC mode.
 fn own<'r>(
     results: &'r Results,
     clock: Clock,
@@ -134,7 +135,7 @@ fn own<'r>(
 }
 
 fn has(key: &Key, (name, value): (&str, &str)) -> bool {
-    // A figure without the parameter was measured in one way only.
+    // A metric without the parameter was measured in only one way.
     key.param
         .get(name)
         .is_none_or(|own| own.to_string() == value)
@@ -160,7 +161,8 @@ fn ratio(figure: &Figure, times: f64, limit: f64, of: &str) -> Aim {
     }
 }
 
-/// That a figure is the same for every value of its parameter: the most against the first.
+/// Checks that a metric is the same for every value of its parameter: the maximum relative to the
+/// first.
 fn independent(results: &Results, name: &str, what: &str) -> Option<Aim> {
     let figures: Vec<_> = own(results, Clock::Instructions, name, None).collect();
     let most = figures.iter().max_by_key(|figure| figure.summary.p50)?;
@@ -173,8 +175,8 @@ fn independent(results: &Results, name: &str, what: &str) -> Option<Aim> {
     })
 }
 
-/// The ceiling's line is flat: for each section, its worst latency to that without a lock, in cycles
-/// the 99th percentiles.
+/// Checks that the curve of the ceiling lock is flat: for each section, its worst latency relative
+/// to that without a lock; in cycles, the 99th percentiles.
 fn ceilings(results: &Results) -> Vec<Aim> {
     let ceilings = results.figures.iter().filter(|figure| {
         figure.key.name == "contention.latency" && figure.key.variant == "ceiling"
@@ -185,7 +187,7 @@ fn ceilings(results: &Results) -> Vec<Aim> {
             Clock::Cycles => CEILING,
             Clock::Instructions => 1.0,
         };
-        // The greatest of all cycles measures the host: 99 % of them do not.
+        // The maximum in cycles reflects the host: the 99th percentile does not.
         let (of, own, none) = match figure.key.clock {
             Clock::Cycles => ("p99", figure.summary.p99, none.summary.p99),
             Clock::Instructions => ("worst", figure.summary.max, none.summary.max),

@@ -1,7 +1,7 @@
-//! Booting, measured from outside: QEMU's start to the prompt, by every way into the kernel;
-//! bringing all CPUs online; and how much memory each CPU takes.
+//! Boot measurements from the host: QEMU's start to the prompt, by every boot method; bringing all
+//! CPUs online; and the memory use of each CPU.
 //!
-//! The ways take turns, so that whatever else the host does falls on all of them.
+//! The boot methods alternate, so that other load on the host affects all of them.
 
 pub mod bring_up;
 pub mod memory;
@@ -20,10 +20,10 @@ use bring_up::BringUp;
 use memory::PerCpu;
 use series::Series;
 
-/// Far more than a boot takes.
+/// Time limit: far more than a boot takes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// One way to boot, and what was measured; or why it was not.
+/// One boot method and its measurements, or the reason why there are none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Way {
     name: String,
@@ -32,18 +32,18 @@ struct Way {
     skipped: Option<String>,
 }
 
-/// All that is measured here.
+/// The results of these measurements.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BootTimes {
     /// The machine that was booted.
     machine: String,
     ways: Vec<Way>,
     bring_up: BringUp,
-    /// What the kernel takes for each CPU beyond its stacks.
+    /// The memory use of each CPU in addition to its stacks.
     per_cpu: PerCpu,
 }
 
-/// Why this way cannot be measured here.
+/// The reason why this boot method cannot be measured here.
 fn missing(way: BootWay) -> Option<String> {
     if way == BootWay::Direct {
         return None;
@@ -56,7 +56,8 @@ fn missing(way: BootWay) -> Option<String> {
     limine.or(firmware)
 }
 
-/// Measures on machines like `base`, `runs` times each; less often where it takes long or comes out alike.
+/// Measures on machines like `base`, `runs` times each; fewer times for long or reproducible
+/// measurements.
 ///
 /// # Errors
 ///
@@ -97,7 +98,7 @@ fn boot(machine: &Machine) -> Result<Duration, SessionError> {
 }
 
 impl BootTimes {
-    /// Whether all that is held to a limit keeps it.
+    /// Whether all values with a limit are within it.
     pub fn is_within_limits(&self) -> bool {
         self.bring_up.is_within_limit() && self.per_cpu.is_within_limit()
     }

@@ -1,10 +1,10 @@
-//! Tables for the terminal: columns as wide as what is in them.
+//! Tables for the terminal, with columns as wide as their contents.
 
 #[cfg(test)]
 mod tests;
 
-/// Lays out rows, the first of which is the head: `left` names the columns that begin at the left,
-/// all others end at the right. A column that is empty below its head is left out.
+/// Lays out rows, the first of which is the header: `left` names the left-aligned columns, all
+/// others are right-aligned. A column without contents is omitted.
 pub fn aligned(rows: &[Vec<String>], left: &[&str]) -> String {
     let Some((head, body)) = rows.split_first() else {
         return String::new();

@@ -1,15 +1,14 @@
-//! Two sittings compared, and how sure a difference is.
+//! Comparison of two runs, and the confidence of each difference.
 //!
-//! Instructions are exact: any difference is one. Cycles are compared by the medians of
-//! rounds, not by single samples: samples of one boot share its translated code and the
-//! host's mood, so ten thousand of them are not ten thousand independent observations;
-//! rounds, which take turns with all others, nearly are. Two small groups of numbers of
-//! unknown distribution call for the exact Mann-Whitney test, which assumes none. The
-//! difference itself is told by the Hodges-Lehmann estimate, which belongs to that test.
+//! Instructions are exact: any difference is real. Cycles are compared by the medians of rounds,
+//! not by single samples: samples of one boot share its translated code and the load of the host,
+//! so ten thousand of them are not ten thousand independent observations; rounds, which alternate
+//! with all others, nearly are. For two small groups of numbers with an unknown distribution, the
+//! exact Mann-Whitney test applies, which assumes none. The difference itself is the Hodges-Lehmann
+//! estimate, which belongs to that test.
 //!
-//! A sitting has a speed of its own, which no number of its rounds averages out. Where a
-//! floor was measured in the same boots, the ratio to it is compared too: what slows both
-//! cancels.
+//! Each run has its own speed, which averaging over its rounds does not remove. If a floor was
+//! measured in the same boots, the ratio to it is compared too: factors that slow both cancel.
 
 mod ranks;
 mod show;
@@ -21,20 +20,20 @@ pub use self::ranks::reach;
 use crate::record::Clock;
 use crate::results::{Figure, Results, float};
 
-/// How sure one has to be before a difference is marked.
+/// Minimum confidence for marking a difference.
 pub const SURE: f64 = 0.95;
 
-/// How one group of numbers differs from another.
+/// The difference between two groups of numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Shift {
-    /// The second group's to the first's: the median of all differences between them,
-    /// as a part of the first group's median.
+    /// The difference of the second group from the first: the median of all pairwise differences,
+    /// relative to the first group's median.
     pub change: f64,
-    /// How sure it is that they differ: 1 less the two-sided p of the exact test.
+    /// Confidence that they differ: 1 minus the two-sided p-value of the exact test.
     pub confidence: f64,
 }
 
-/// A figure in both sittings.
+/// A metric in both runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     pub label: String,
@@ -42,50 +41,50 @@ pub struct Row {
     pub old: u64,
     pub new: u64,
     pub raw: Shift,
-    /// Of the ratios to the floor, round by round.
+    /// Difference of the ratios to the floor, round by round.
     pub to_floor: Option<Shift>,
-    /// In instructions, what moved though the median did not: `p99 36, now 37`.
+    /// In instructions, the values that changed although the median did not: `p99 36, now 37`.
     pub moved: Vec<String>,
     pub more_is_better: bool,
-    /// How many there were, in the old sitting and in the new.
+    /// Number of rounds in the old run and in the new one.
     pub rounds: (usize, usize),
-    /// The surest that so many rounds can differ.
+    /// The maximum confidence for this number of rounds.
     pub reach: f64,
-    /// How often chance alone would mark it.
+    /// Probability that chance alone causes a mark.
     pub by_chance: f64,
 }
 
 impl Row {
-    /// Whether the difference is more than noise.
+    /// Whether the difference is significant.
     pub fn is_sure(&self) -> bool {
         self.judged().confidence >= SURE
     }
 
-    /// What the mark goes by.
+    /// The difference that determines the mark.
     fn judged(&self) -> Shift {
         self.to_floor.unwrap_or(self.raw)
     }
 
-    /// Whether the change of the median is for the worse; `None` where it did not change.
+    /// Whether the change of the median is a regression; `None` if it did not change.
     pub fn is_worse(&self) -> Option<bool> {
         let change = self.judged().change;
         (change != 0.0).then_some((change > 0.0) != self.more_is_better)
     }
 }
 
-/// A comparison of sittings.
+/// A comparison of runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
     pub rows: Vec<Row>,
-    /// Figures that only the old one has.
+    /// Metrics that only the old run has.
     pub gone: Vec<String>,
-    /// Figures that only the new one has.
+    /// Metrics that only the new run has.
     pub added: Vec<String>,
-    /// Where the two were not measured alike.
+    /// Differences between the environments of the two runs.
     pub unlike: Vec<String>,
 }
 
-/// Compares, figure by figure.
+/// Compares the runs, metric by metric.
 pub fn compare(old: &Results, new: &Results) -> Comparison {
     let find = |results: &Results, figure: &Figure| {
         results
@@ -125,7 +124,7 @@ fn unlike(old: &Results, new: &Results) -> Vec<String> {
         ("compiler", &old.compiler, &new.compiler),
         ("profile", &old.profile, &new.profile),
     ];
-    // Files of before it was kept have no profile; nor what else is kept since then.
+    // Older files lack the profile, and the fields added since then.
     let is_older = old.profile.is_empty();
     let unlike = pairs.into_iter().filter(|(_, old, new)| old != new);
     unlike
@@ -182,7 +181,7 @@ fn row(old_results: &Results, old: &Figure, new_results: &Results, new: &Figure)
     }
 }
 
-/// Which of a figure's numbers differ.
+/// The values of a metric that differ.
 fn moved(old: &Figure, new: &Figure) -> Vec<String> {
     let names = ["min", "median", "p90", "p99", "p99.9", "max"];
     let values = old.summary.values().into_iter().zip(new.summary.values());
@@ -210,7 +209,7 @@ fn middle(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// How the second group differs from the first.
+/// The difference of the second group from the first.
 pub fn shift(before: &[f64], after: &[f64]) -> Shift {
     let pairs = after
         .iter()

@@ -1,4 +1,4 @@
-//! Figures as comma-separated values, one row each, for spreadsheets and scripts.
+//! Results as comma-separated values, one row per metric, for spreadsheets and scripts.
 
 #[cfg(test)]
 mod tests;
@@ -31,11 +31,11 @@ const HEAD: [&str; 22] = [
     "beside",
 ];
 
-/// The whole file: this kernel's figures, then those of others, which name the figure that they
-/// stand beside.
+/// The whole file: this kernel's metrics, then those of other kernels, which name the metric that
+/// they are compared with.
 pub fn of(results: &Results) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    // Writing to memory cannot fail, and all rows are as long as the head.
+    // Writing to memory cannot fail, and all rows are as long as the header.
     let fits = "memory takes every row";
     writer.write_record(HEAD).expect(fits);
     for figure in &results.figures {
@@ -76,7 +76,7 @@ fn own(figure: &Figure) -> Vec<String> {
     row
 }
 
-/// A peer tells one value of a test: its median or its mean.
+/// A peer reports one value of a test: its median or its mean.
 fn others(results: &Results, peer: &Peer, figure: &PeerFigure) -> Vec<String> {
     let ours = figure.ours(results);
     let param = ours.map(|ours| ours.key.params());

@@ -1,11 +1,11 @@
-//! Why a measurement could not be made, kept or compared.
+//! Errors of measurements, of their storage and of their comparison.
 
 use std::path::{Path, PathBuf};
 
 use tocsin_tools::SessionError;
 use tocsin_tools::settings::BadSetting;
 
-/// What stops the suite.
+/// An error that stops the suite.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
     #[error(transparent)]
@@ -26,7 +26,7 @@ pub enum BenchError {
     #[error("the kernel's records cannot be used: {why}\n{scene}")]
     Records {
         why: crate::record::BadRecord,
-        /// What the machine said last, and the command line.
+        /// The last output of the machine, and the command line.
         scene: String,
     },
     #[error("{machine}: {why}")]
@@ -39,7 +39,7 @@ pub enum BenchError {
     Name {
         setting: String,
         name: String,
-        /// All groups and figures.
+        /// All groups and metrics.
         known: String,
     },
     #[error(
@@ -77,7 +77,7 @@ pub enum BenchError {
 }
 
 impl BenchError {
-    /// For a file that could not be read or written.
+    /// Creates the error for a file that could not be read or written.
     pub fn file(doing: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let what = format!("cannot {doing} {}", path.display());
         move |source| Self::Files { what, source }

@@ -1,5 +1,4 @@
-//! Records as the kernel writes them, for tests: of two rounds in cycles and one in
-//! instructions.
+//! Records in the kernel's format, for tests: of two rounds in cycles and one in instructions.
 
 use crate::host::Host;
 use crate::peers::{Peer, PeerFigure};
@@ -33,7 +32,7 @@ pub fn results() -> Results {
     Results::new(host(), &boots)
 }
 
-/// Two other kernels with a test each, and one that was left out.
+/// Two other kernels with a test each, and one that was skipped.
 pub fn peers() -> Vec<Peer> {
     let figure = |test: &str, statistic: &str, value| PeerFigure {
         test: test.to_owned(),

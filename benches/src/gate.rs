@@ -1,5 +1,5 @@
-//! The gate: figures in instructions, which come out alike in every run, held against those
-//! that were accepted.
+//! The regression check: metrics in instructions, which are reproducible, compared with the
+//! accepted baseline.
 
 mod counted;
 #[cfg(test)]
@@ -18,22 +18,22 @@ use crate::results::{Figure, Key, Results};
 
 pub use counted::Counted;
 
-/// What to do about a difference.
+/// Advice for a difference.
 const NEXT: &str = "if the change is meant, `make bench-accept` takes the new numbers into benches/baseline.json; \
      commit them with the change and say why";
 
-/// The accepted figures.
+/// The accepted metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Baseline {
     pub qemu: String,
     pub compiler: String,
-    /// How the kernel was built.
+    /// The build of the kernel.
     #[serde(default = "release")]
     pub profile: String,
     pub figures: Vec<Accepted>,
 }
 
-/// One accepted figure, in instructions or as its unit says.
+/// One accepted metric, in instructions or in its unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
     pub name: String,
@@ -47,7 +47,7 @@ pub struct Accepted {
     pub p50: u64,
     pub p99: u64,
     pub max: u64,
-    /// By how much each may be worse.
+    /// The permitted increase of each metric.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub allow: u64,
 }
@@ -107,25 +107,25 @@ impl Accepted {
     }
 }
 
-/// What the gate found.
+/// The result of the regression check.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// Rises that are not allowed, and figures that are not measured any more.
+    /// Increases that are not permitted, and metrics that are no longer measured.
     pub worse: Vec<String>,
-    /// Falls, rises that are allowed, and figures that are new.
+    /// Decreases, permitted increases, and new metrics.
     pub other: Vec<String>,
-    /// Tools that differ: nothing can be held against the baseline then.
+    /// Different tools, which make the baseline incomparable.
     pub unlike: Vec<String>,
     pub compared: usize,
 }
 
 impl Verdict {
-    /// Whether a change must not land.
+    /// Whether the change must be rejected.
     pub fn fails(&self) -> bool {
         self.unlike.is_empty() && !self.worse.is_empty()
     }
 
-    /// For the terminal.
+    /// Formats the result for the terminal.
     pub fn show(&self) -> String {
         let mut out = String::new();
         for line in &self.unlike {
@@ -153,17 +153,17 @@ impl Verdict {
     }
 }
 
-/// Where the accepted figures are.
+/// Path of the baseline.
 pub fn path() -> PathBuf {
     workspace().join("benches/baseline.json")
 }
 
 impl Baseline {
-    /// Reads the accepted figures.
+    /// Reads the baseline.
     ///
     /// # Errors
     ///
-    /// There are none, or they are not understood.
+    /// It does not exist, or cannot be parsed.
     pub fn load(path: &Path) -> Result<Self, BenchError> {
         let text = std::fs::read_to_string(path).map_err(BenchError::file(
             "read (`make bench-accept` writes it)",
@@ -177,13 +177,13 @@ impl Baseline {
         })
     }
 
-    /// Those whose names begin with one of `names`; all if there are none.
+    /// The metrics whose names begin with one of `names`; all if `names` is empty.
     fn only(mut self, names: &[String]) -> Self {
         self.figures.retain(|figure| is_asked(&figure.name, names));
         self
     }
 
-    /// Takes what was measured; what rises are allowed stays as it was in `old`.
+    /// Takes the measured values; permitted increases are taken from `old`.
     pub fn accept(results: &Results, old: Option<&Self>) -> Self {
         let allowed = |key: &Key| {
             let known = old.and_then(|old| old.figures.iter().find(|known| known.key() == *key));
@@ -201,11 +201,11 @@ impl Baseline {
         }
     }
 
-    /// These figures, and those of `old` that `names` do not ask for.
+    /// These metrics, and those of `old` that `names` does not select.
     ///
     /// # Errors
     ///
-    /// The old ones are of other tools: a baseline is of one.
+    /// The old ones were measured with other tools: a baseline has one set of tools.
     fn beside(mut self, old: Self, names: &[String]) -> Result<Self, String> {
         let unlike = old.unlike(&self);
         if !unlike.is_empty() {
@@ -221,7 +221,7 @@ impl Baseline {
         Ok(self)
     }
 
-    /// Where figures are not to be held against these, because they were made by other tools.
+    /// The reasons why values cannot be compared with these, because the tools differ.
     fn unlike(&self, new: &Self) -> Vec<String> {
         let pairs = [
             ("QEMU", &self.qemu, &new.qemu),
@@ -234,7 +234,7 @@ impl Baseline {
             .collect()
     }
 
-    /// As JSON, one figure a line, so that a change shows which.
+    /// As JSON, one metric per line, so that a diff shows which one changed.
     pub fn to_json(&self) -> String {
         let quoted = |text: &str| serde_json::to_string(text).expect("text is JSON");
         let lines = self.figures.iter().map(|figure| {
@@ -250,7 +250,7 @@ impl Baseline {
         )
     }
 
-    /// Holds what was measured against what was accepted.
+    /// Compares the measured values with the baseline.
     pub fn judge(&self, results: &Results) -> Verdict {
         let mut verdict = Verdict {
             unlike: self.unlike(&Self::accept(results, None)),
@@ -283,7 +283,7 @@ impl Baseline {
     }
 }
 
-/// What can be held against a baseline.
+/// The metrics that can be compared with a baseline.
 fn counted(results: &Results) -> impl Iterator<Item = &Figure> {
     results
         .figures

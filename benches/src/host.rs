@@ -1,4 +1,4 @@
-//! Where figures were measured: what they depend on besides the kernel.
+//! The environment of a measurement, apart from the kernel.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,17 +7,17 @@ use object::{Object as _, ObjectSymbol as _};
 use serde::{Deserialize, Serialize};
 use tocsin_tools::{Machine, workspace};
 
-/// The image that is measured.
+/// The measured image.
 pub const IMAGE: &str = "target/image/tocsin.elf";
 
-/// What tools/setup.sh found; its line for the kernel's compiler.
+/// The file written by tools/setup.sh, and its line for the kernel's compiler.
 const SETUP: &str = "target/setup/env";
 const COMPILER: &str = "KERNEL_BIN=";
 
-/// Part of the name of a function that is only in an image with all checks.
+/// Part of a function's name that only images with all checks contain.
 const CHECKED: &str = "panic_const_add_overflow";
 
-/// How the kernel is built for figures that are to be kept.
+/// The build profile for metrics that are kept.
 pub const RELEASE: &str = "release";
 
 /// The host, its tools and the image.
@@ -28,34 +28,34 @@ pub struct Host {
     /// QEMU's `-cpu`.
     #[serde(default)]
     pub cpu: String,
-    /// What was added to QEMU's command line.
+    /// Additional arguments of QEMU.
     #[serde(default)]
     pub qemu_args: String,
-    /// What was added to the kernel's command line.
+    /// Additional text on the kernel's command line.
     #[serde(default)]
     pub append: String,
-    /// The host's processor, and how many of it.
+    /// The host's CPU model, and the number of CPUs.
     pub processor: String,
-    /// The host's own kernel.
+    /// The host's kernel.
     #[serde(default)]
     pub system: String,
     /// QEMU's version.
     pub qemu: String,
-    /// Version of the compiler that built the kernel.
+    /// Version of the compiler of the kernel.
     pub compiler: String,
-    /// How the image was built: `release` or `dev`.
+    /// The build profile of the image: `release` or `dev`.
     #[serde(default)]
     pub profile: String,
-    /// The kernel's version, and of what source.
+    /// The kernel's version and source revision.
     pub kernel: String,
     /// Size of the image, in bytes.
     pub image_bytes: u64,
-    /// When the sitting began, in seconds since 1970, UTC.
+    /// Start of the run, in seconds since 1970, UTC.
     pub began: u64,
 }
 
 impl Host {
-    /// What it is now; `append` is what was added to the kernel's command line.
+    /// The current environment; `append` is the addition to the kernel's command line.
     pub fn now(machine: &Machine, append: &str) -> Self {
         let began = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let image = machine.image_path();
@@ -76,7 +76,7 @@ impl Host {
     }
 }
 
-/// The first line that a program says, or that it says none.
+/// The first line of a program's output, or a note that there is none.
 fn says(program: impl AsRef<Path>, arguments: &[&str]) -> String {
     let program = program.as_ref();
     let said = Command::new(program)
@@ -88,7 +88,7 @@ fn says(program: impl AsRef<Path>, arguments: &[&str]) -> String {
     line.unwrap_or_else(|| format!("unknown: {} does not tell", program.display()))
 }
 
-/// The version of the QEMU that is used.
+/// The version of QEMU.
 pub fn qemu() -> String {
     let qemu = std::env::var_os("QEMU").filter(|qemu| !qemu.is_empty());
     says(
@@ -126,7 +126,7 @@ fn system() -> String {
     format!("{} {}", read("ostype"), read("osrelease"))
 }
 
-/// How an image was built, which is seen in it: whoever measures may not be who built it.
+/// The build profile, detected from the image, because it may have been built elsewhere.
 fn profile(image: &Path) -> String {
     let bytes = std::fs::read(image).unwrap_or_default();
     let Ok(elf) = object::File::parse(bytes.as_slice()) else {

@@ -1,9 +1,9 @@
-//! Which instructions a figure is made of.
+//! The instructions that a metric consists of.
 //!
-//! The group that measures it runs once more, with each instruction logged by the emulator as
-//! it runs, on any CPU. A window is what ran from one reading of the time-stamp counter to
-//! another; the figure's is one that has as many instructions as the figure told in the same
-//! run, with what measuring costs. So a listing that is shown is of what was counted.
+//! The group that measures the metric runs once more, while the emulator logs each instruction on
+//! every CPU. A window is the code between two reads of the time-stamp counter; the metric's window
+//! is one with as many instructions as the metric reported in the same run, including the overhead
+//! of the measurement. A listing therefore shows exactly the counted code.
 
 #[cfg(test)]
 mod tests;
@@ -27,8 +27,8 @@ use crate::run::{Ticker, records};
 use crate::settings::Settings;
 use trace::Trace;
 
-/// Parts of the kernel that wait for long, or are large, and are in no interrupt's way: they
-/// are not logged, or the log would be of gigabytes.
+/// Parts of the kernel that wait for a long time, or are large, and are not on an interrupt path:
+/// they are not logged, because the log would grow to gigabytes.
 const NOT_LOGGED: &[&str] = &[
     "tocsin::start::",
     "tocsin::memory::",
@@ -36,33 +36,33 @@ const NOT_LOGGED: &[&str] = &[
     "__udivti3",
 ];
 
-/// How the names of the kernel's gates begin: every figure that has an aim goes through one.
+/// Prefix of the names of the kernel's gates: every metric with a target passes through one.
 const ENTRY: &str = "entry_";
 
-/// Part of the names of all functions that measure.
+/// Part of the names of all measuring functions.
 const MEASURING: &str = "::bench::";
 
-/// Above so many instructions there is a table alone.
+/// Above this number of instructions, there is only a table.
 const LISTED: usize = 2_000;
 
-/// The instructions of a figure.
+/// The instructions of a metric.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listing {
-    /// Of the figure that is listed, by the clock of instructions.
+    /// The listed metric, in instructions.
     pub key: Key,
-    /// How many there are, with those that measure.
+    /// Number of instructions, including those of the measurement.
     pub instructions: usize,
-    /// Those that measuring costs, and the figure is without.
+    /// The overhead of the measurement, which the metric excludes.
     pub overhead: u64,
-    /// Where they are, in the order in which each is first come to.
+    /// The functions that contain them, in the order of first execution.
     pub stages: Vec<Stage>,
-    /// All of them; none where they are very many.
+    /// All of them; empty if there are very many.
     pub lines: Vec<Line>,
 }
 
 impl Listing {
-    /// Why there are so many: those of the gates, which are the way of every interrupt in and
-    /// out, those that measure, and those of what the kernel does in between.
+    /// Breakdown of the number: instructions of the gates, which are the entry and exit of every
+    /// interrupt, of the measurement, and of the kernel in between.
     pub fn why(&self) -> String {
         let sum = |of: &dyn Fn(&Stage) -> bool| -> usize {
             let stages = self.stages.iter().filter(|stage| of(stage));
@@ -102,20 +102,21 @@ pub struct Stage {
     pub instructions: usize,
 }
 
-/// An instruction as it ran.
+/// An executed instruction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     pub cpu: u32,
     pub address: u64,
-    /// As QEMU wrote it.
+    /// QEMU's disassembly.
     pub text: String,
     pub function: String,
 }
 
-/// Names of the kernel's functions, by where they begin.
+/// Names of the kernel's functions, by their addresses.
 struct Functions(BTreeMap<u64, String>);
 
-/// Lists what each missed aim is made of; what cannot be listed is told, and left out.
+/// Lists the instructions of each missed target; those that cannot be listed are reported and
+/// skipped.
 pub fn of_missed(results: &Results, settings: &Settings, ticker: &Ticker) -> Vec<Listing> {
     let mut listings: Vec<Listing> = Vec::new();
     for key in wanted(results) {
@@ -132,11 +133,11 @@ pub fn of_missed(results: &Results, settings: &Settings, ticker: &Ticker) -> Vec
     listings
 }
 
-/// The figures of missed aims, each name once: on the machine with the fewest CPUs.
+/// The metrics of missed targets, each name once: on the machine with the fewest CPUs.
 fn wanted(results: &Results) -> Vec<Key> {
     let mut wanted: Vec<Key> = Vec::new();
     for aim in aims::of(results) {
-        // Under contention the way is that of the interrupt, and the sections are long.
+        // Under contention the path is the same as the interrupt's, and the sections are long.
         if aim.is_reached() || aim.figure.variant != "tocsin" {
             continue;
         }
@@ -160,7 +161,7 @@ fn wanted(results: &Results) -> Vec<Key> {
     wanted
 }
 
-/// Runs the figure's group with a log of instructions, and finds the figure in it.
+/// Runs the metric's group with a log of instructions, and finds the metric in it.
 fn listing(key: &Key, settings: &Settings) -> Result<Listing, BenchError> {
     let functions = Functions::of_image()?;
     let ranges = functions.logged();
@@ -211,7 +212,7 @@ fn listing(key: &Key, settings: &Settings) -> Result<Listing, BenchError> {
     })
 }
 
-/// How many instructions are where.
+/// Number of instructions in each function.
 fn stages(lines: &[Line]) -> Vec<Stage> {
     let mut stages: Vec<Stage> = Vec::new();
     for line in lines {
@@ -229,7 +230,7 @@ fn stages(lines: &[Line]) -> Vec<Stage> {
 }
 
 impl Functions {
-    /// Of the image that is measured.
+    /// The symbols of the measured image.
     fn of_image() -> Result<Self, BenchError> {
         let path = workspace().join(host::IMAGE);
         let bytes = std::fs::read(&path).map_err(BenchError::file("read", &path))?;
@@ -237,7 +238,7 @@ impl Functions {
             path: path.clone(),
             why: e.to_string(),
         })?;
-        // Those of assembly have no type.
+        // Assembly symbols have no type.
         let is_code = |index| {
             elf.section_by_index(index)
                 .is_ok_and(|section| section.kind() == SectionKind::Text)
@@ -252,13 +253,13 @@ impl Functions {
         Ok(Self(named.collect()))
     }
 
-    /// The function that an address is in, as far as the symbols tell.
+    /// The function that contains an address, according to the symbols.
     fn at(&self, address: u64) -> &str {
         let below = self.0.range(..=address).next_back();
         below.map_or("?", |(_, name)| name)
     }
 
-    /// What is to be logged, as QEMU's -dfilter has it.
+    /// The logged address ranges, in the format of QEMU's -dfilter.
     fn logged(&self) -> String {
         let mut ranges: Vec<(u64, u64)> = Vec::new();
         let ends = self.0.keys().skip(1);

@@ -1,5 +1,5 @@
-//! The latency suite: boots the kernel, lets it measure, and makes of the figures a table, a
-//! report, files for other programs, a comparison, and a gate for changes.
+//! The latency suite: boots the kernel, runs its benchmarks, and produces a table, a report,
+//! machine-readable files, a comparison, and a regression check.
 
 #![expect(
     clippy::format_push_string,
@@ -98,7 +98,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Does it; whether all is as it should be.
+/// Executes the command; returns whether all checks succeeded.
 fn run(command: &Command) -> Result<bool, BenchError> {
     match command {
         Command::Suite(args) => suite(&args.check()?, false),
@@ -121,9 +121,9 @@ fn run(command: &Command) -> Result<bool, BenchError> {
     }
 }
 
-/// The whole suite, or what `BENCH` names of it.
+/// The whole suite, or the part that `BENCH` selects.
 fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
-    // Before minutes are spent on what it is to be compared with.
+    // The old results are read first, before the measurements take minutes.
     let old = settings.compare.as_deref().map(Results::load).transpose()?;
     let folder = Folder::prepare(&settings.into)?;
     let ticker = Ticker::new();
@@ -165,7 +165,7 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
                     Err(why) => failures.push(failure(label, &why, &ticker)),
                 }
             }
-            // Whatever it is, more rounds will not mend it; and what is there from before is worth more.
+            // More rounds cannot correct this error, and the existing results are kept.
             if boots.is_empty() {
                 return Err(BenchError::Nothing);
             }
@@ -180,13 +180,13 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
     results.skips.extend(failures);
     others.extend(contenders.into_iter().map(Contender::into_peer));
     results.peers = others;
-    // That is the host's time, as cycles are.
+    // This is host time, as are cycles.
     let in_cycles = settings.clocks.contains(&Clock::Cycles);
     if settings.only.is_empty() && settings.smp.is_none() && in_cycles && !with_peers {
         let boot = boot::measure(&settings.machine, settings.rounds, &ticker)?;
         results.boot = Some(boot);
     }
-    // What was measured is kept, whatever comes of the listings.
+    // The measurements are kept even if the listings fail.
     save(&results, &folder)?;
     results.listings = listing::of_missed(&results, settings, &ticker);
     ticker.tell("");
@@ -200,11 +200,12 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
             compare::compare(&old, &results).show()
         ));
     }
-    // A missed aim is told, with what it is made of; what must not get worse is the gate's.
+    // A missed target is reported with its instructions; regressions are left to the regression
+    // check.
     Ok(is_whole)
 }
 
-/// That no difference of cycles can be marked, with so few rounds.
+/// The note that so few rounds cannot mark any difference in cycles.
 fn too_few(old: &Results, settings: &Settings) -> Option<String> {
     let in_cycles = old.figures.iter();
     let in_cycles =
@@ -222,7 +223,7 @@ fn too_few(old: &Results, settings: &Settings) -> Option<String> {
     })
 }
 
-/// A machine that did not measure to its end: the others' figures are not lost for it.
+/// A machine that did not complete its measurements: the metrics of the others are kept.
 fn failure(label: String, why: &BenchError, ticker: &Ticker) -> Skip {
     ticker.leave(&format!("{label}: FAILED {why}"));
     let why = why

@@ -1,7 +1,6 @@
-//! The figures' names, the groups that the kernel measures them in, and which of them somebody
-//! asks for.
+//! The metrics' names, the groups in which the kernel measures them, and the selection of metrics.
 //!
-//! They are known before a machine is booted, so that a misspelt name is told at once.
+//! They are known before a machine is booted, so that a misspelt name is reported immediately.
 
 #[cfg(test)]
 mod tests;
@@ -11,20 +10,20 @@ use tocsin_tools::settings::BadSetting;
 
 use crate::error::BenchError;
 
-/// Whether `name` asks for this figure of this group: it is the group's, or how the figure's
-/// begins.
+/// Whether `name` selects this metric of this group: it is the group's name, or a prefix of the
+/// metric's.
 fn asks(name: &str, group: &str, figure: &str) -> bool {
     group == name || figure.starts_with(name)
 }
 
-/// The group that measures a figure.
+/// The group that measures a metric.
 fn group_of(figure: &str) -> &str {
     let known = GROUPS.iter().find(|(_, figures)| figures.contains(&figure));
     let prefix = || figure.split('.').next().unwrap_or_default();
     known.map_or_else(prefix, |&(group, _)| group)
 }
 
-/// Whether one of `names` asks for a figure, or there are none.
+/// Whether one of `names` selects a metric, or `names` is empty.
 pub fn is_asked(figure: &str, names: &[String]) -> bool {
     names.is_empty()
         || names
@@ -32,7 +31,7 @@ pub fn is_asked(figure: &str, names: &[String]) -> bool {
             .any(|name| asks(name, group_of(figure), figure))
 }
 
-/// The groups that measure what `names` ask for, each once, in the order of the names.
+/// The groups that measure the metrics selected by `names`, each once, in the order of the names.
 pub fn groups(names: &[String]) -> Vec<String> {
     let mut groups: Vec<String> = Vec::new();
     for name in names {
@@ -46,11 +45,11 @@ pub fn groups(names: &[String]) -> Vec<String> {
     groups
 }
 
-/// The names in a variable or option, which end up on the kernel's command line between quotes.
+/// The names in a variable or option, which are passed on the kernel's command line in quotes.
 ///
 /// # Errors
 ///
-/// One of them is no group's, and no figure's begins so.
+/// One of them is neither a group nor a prefix of a metric.
 pub fn parse(variable: &'static str, value: &str) -> Result<Vec<String>, BenchError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._".contains(c);
     let names = value.split([',', ' ']).filter(|name| !name.is_empty());
@@ -74,7 +73,7 @@ pub fn parse(variable: &'static str, value: &str) -> Result<Vec<String>, BenchEr
     }
 }
 
-/// All groups and their figures, a group a line.
+/// All groups and their metrics, one group per line.
 fn known() -> String {
     let lines = GROUPS
         .iter()

@@ -1,5 +1,5 @@
-//! Files that are written whole or not at all: what was there before stays until the new one is
-//! complete, whatever ends the program.
+//! Atomic writes of output files: the old file remains until the new one is complete, however the
+//! program ends.
 
 #[cfg(test)]
 mod tests;
@@ -13,24 +13,25 @@ use tocsin_tools::workspace;
 
 use crate::error::BenchError;
 
-/// What a sitting leaves.
+/// The output files of a run.
 const FILES: [&str; 3] = ["results.json", "results.csv", "report.html"];
 
-/// Where nobody chose.
+/// The default directory.
 pub fn usual() -> PathBuf {
     workspace().join("target/bench")
 }
 
-/// A folder for results, into which they can be written.
+/// A writable directory for results.
 #[derive(Debug)]
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// Makes the folder, and tries it: better than to fail when all is measured.
+    /// Creates the directory and checks that it is writable, so that an error occurs before the
+    /// measurements.
     ///
     /// # Errors
     ///
-    /// It cannot be made, or nothing be written in it.
+    /// It cannot be created, or is not writable.
     pub fn prepare(path: &Path) -> Result<Self, BenchError> {
         std::fs::create_dir_all(path).map_err(BenchError::file("make the folder", path))?;
         for name in FILES {
@@ -46,11 +47,11 @@ impl Folder {
         Ok(Self(path.to_owned()))
     }
 
-    /// Writes a file of it.
+    /// Writes a file in the directory.
     ///
     /// # Errors
     ///
-    /// As [`whole`].
+    /// As for [`whole`].
     pub fn write(&self, name: &str, content: &str) -> Result<(), BenchError> {
         whole(&self.0.join(name), content)
     }
@@ -63,22 +64,22 @@ impl fmt::Display for Folder {
     }
 }
 
-/// Writes a file, whole or not at all.
+/// Writes a file atomically.
 ///
 /// # Errors
 ///
-/// It cannot be written; then it is as it was.
+/// It cannot be written; then it is unchanged.
 pub fn whole(file: &Path, content: &str) -> Result<(), BenchError> {
     let part = part(file);
     let written = std::fs::write(&part, content).and_then(|()| std::fs::rename(&part, file));
     written.map_err(|why| {
-        // Of no use; where it cannot be removed, the next writing replaces it.
+        // The temporary file is useless; if it cannot be removed, the next write replaces it.
         let _ = std::fs::remove_file(&part);
         BenchError::file("write", file)(why)
     })
 }
 
-/// Where a file is written until it is whole.
+/// Path of the temporary file.
 fn part(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(".part");

@@ -1,6 +1,6 @@
-//! Other kernels, measured on the same machine in the same sitting.
+//! Other kernels (peers), measured on the same machine in the same run.
 //!
-//! Each takes its turn in every round, so that whatever else the host does falls on all.
+//! Each is measured once in every round, so that other load on the host affects all kernels.
 
 mod bz_image;
 pub mod guest;
@@ -24,11 +24,11 @@ use crate::results::{Figure, Results, float, lesser_median};
 use crate::run::Ticker;
 use crate::settings::Settings;
 
-/// A peer says nothing while it measures: all of it may take so many times as long as a machine of
-/// ours may say nothing.
+/// A peer prints nothing while it measures: its time limit is this multiple of the silence limit
+/// for this kernel's machines.
 const PATIENCE: u32 = 4;
 
-/// What a peer measured in one boot.
+/// A peer's measurement in one boot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {
     /// The peer's name for it.
@@ -36,19 +36,19 @@ pub struct Measured {
     pub value: f64,
 }
 
-/// How a peer's test is to be read beside ours.
+/// The description of a peer's test and its counterpart.
 #[derive(Debug, Clone, Copy)]
 pub struct Meaning {
     /// The peer's name for it.
     pub test: &'static str,
-    /// Our figure that comes nearest, if one does; with a parameter's value.
+    /// The closest metric of this kernel, if any; with a parameter's value.
     pub beside: &'static str,
     pub param: Option<(&'static str, &'static str)>,
-    /// What of it is told.
+    /// The reported statistic.
     pub statistic: &'static str,
-    /// If it is not what the clock counts.
+    /// The unit, if it is not that of the clock.
     pub unit: Option<&'static str>,
-    /// What it is, and where it differs from ours.
+    /// Description, and differences from this kernel's metric.
     pub what: &'static str,
 }
 
@@ -57,14 +57,14 @@ pub struct Meaning {
 pub struct PeerFigure {
     pub test: String,
     pub clock: Clock,
-    /// CPUs of the machine.
+    /// Number of CPUs of the machine.
     pub cpus: u64,
     pub statistic: String,
     pub unit: String,
     pub what: String,
-    /// Name of our figure beside it.
+    /// Name of this kernel's corresponding metric.
     pub beside: String,
-    /// A parameter of ours and its value.
+    /// A parameter of that metric and its value.
     pub param: Option<(String, String)>,
     /// Median of the rounds, in the unit.
     pub value: f64,
@@ -72,7 +72,7 @@ pub struct PeerFigure {
 }
 
 impl PeerFigure {
-    /// Ours that comes nearest.
+    /// The closest metric of this kernel.
     pub fn ours<'r>(&self, results: &'r Results) -> Option<&'r Figure> {
         results.figures.iter().find(|figure| {
             let key = &figure.key;
@@ -86,7 +86,7 @@ impl PeerFigure {
         })
     }
 
-    /// Ours as a part of theirs.
+    /// This kernel's value as a fraction of the peer's.
     pub fn ratio(&self, results: &Results) -> Option<f64> {
         Some(float(self.ours(results)?.summary.p50) / self.value)
     }
@@ -97,48 +97,48 @@ impl PeerFigure {
 pub struct Peer {
     pub name: String,
     pub version: String,
-    /// Why it was left out.
+    /// The reason why it was skipped.
     pub absent: Option<String>,
     pub figures: Vec<PeerFigure>,
 }
 
 impl Peer {
-    /// What it measured; nothing if it was left out.
+    /// Its measurements; empty if it was skipped.
     pub fn figures(&self) -> impl Iterator<Item = &PeerFigure> {
         self.figures.iter()
     }
 }
 
-/// A peer that can be booted.
+/// A bootable peer.
 pub trait Runs {
     fn name(&self) -> &'static str;
-    /// The machine, from one with the sitting's options.
+    /// The machine, derived from one with the run's options.
     fn machine(&self, machine: Machine, clock: Clock) -> Machine;
-    /// The machine to bring its CPUs online and no more, from one with the sitting's options;
-    /// `None` if the peer does not tell how long that takes.
+    /// The machine that only brings its CPUs online, derived from one with the run's options;
+    /// `None` if the peer does not report the time of bring-up.
     fn starting(&self, machine: Machine) -> Option<Machine>;
-    /// What it said, understood.
+    /// Parses its output.
     ///
     /// # Errors
     ///
-    /// It did not say what it should have.
+    /// The output is incomplete or invalid.
     fn read(&self, text: &str) -> Result<Vec<Measured>, String>;
-    /// How its tests are to be read.
+    /// The descriptions of its tests.
     fn meanings(&self) -> Vec<Meaning>;
     fn version(&self, text: &str) -> String;
 }
 
-/// A peer taking part in a sitting.
+/// A peer that takes part in a run.
 pub struct Contender {
     runs: Box<dyn Runs>,
     version: String,
-    /// With the machine's CPUs.
+    /// With the number of CPUs of the machine.
     rounds: Vec<(Clock, u64, Measured)>,
-    /// Why a round failed.
+    /// The reason why a round failed.
     trouble: Option<String>,
 }
 
-/// Those that are present, and those that are not.
+/// The available peers, and the unavailable ones.
 pub fn find() -> Result<(Vec<Contender>, Vec<Peer>), BenchError> {
     let (mut present, mut absent) = (Vec::new(), Vec::new());
     let found = [
@@ -165,8 +165,8 @@ pub fn find() -> Result<(Vec<Contender>, Vec<Peer>), BenchError> {
 }
 
 impl Contender {
-    /// Boots it on each of its machines once. What goes wrong is kept, and the peer left out
-    /// from then on.
+    /// Boots it once on each of its machines. An error is recorded, and the peer is skipped from
+    /// then on.
     pub fn round(&mut self, settings: &Settings, clock: Clock, first: bool, ticker: &Ticker) {
         let name = self.runs.name();
         let (cpus, machine) = plan::bare(settings, clock);
@@ -211,7 +211,7 @@ impl Contender {
         Ok(())
     }
 
-    /// All rounds, merged.
+    /// Merges all rounds.
     pub fn into_peer(self) -> Peer {
         let mut figures = Vec::new();
         let machines: BTreeSet<_> = self.rounds.iter().map(|round| (round.0, round.1)).collect();
@@ -233,7 +233,7 @@ impl Contender {
     }
 }
 
-/// A test's rounds, merged; `None` if there are none.
+/// Merges the rounds of a test; `None` if there are none.
 fn figure(meaning: &Meaning, clock: Clock, cpus: u64, rounds: Vec<f64>) -> Option<PeerFigure> {
     let value = lesser_median(rounds.clone(), f64::total_cmp)?;
     let param = meaning

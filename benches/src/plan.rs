@@ -1,7 +1,7 @@
-//! Which machines are booted, and what each is measured for.
+//! The machines to boot, and the metrics measured on each.
 //!
-//! One machine is measured for everything. Others differ from it in what some figures depend
-//! on: the way to the local APIC, and the number of CPUs.
+//! One machine runs all benchmarks. Others differ from it in a property on which some metrics
+//! depend: the local APIC mode, and the number of CPUs.
 
 #[cfg(test)]
 mod tests;
@@ -15,51 +15,50 @@ use crate::record::{Boot, Clock};
 use crate::results::Key;
 use crate::settings::{Settings, USUAL_CPUS};
 
-/// Groups of figures that differ between xAPIC and x2APIC.
+/// Groups whose metrics differ between xAPIC and x2APIC.
 const BY_APIC: &[&str] = &["self_ipi", "ipi"];
 
-/// Groups that grow with the CPUs, and the machines on which they are seen to, beside the usual.
+/// Groups that scale with the number of CPUs, and the additional machines for them.
 const BY_CPUS: &[&str] = &["broadcast", "call"];
 const MANY: [u32; 4] = [2, 8, 16, 32];
 
-/// Samples where one is looked at.
+/// Number of samples for a listing.
 const FEWEST_SAMPLES: &str = "samples=2";
 
-/// What processors of machines in xAPIC mode do without: where there is the other mode, the `x2apic` crate,
-/// which the typical way uses, takes it.
+/// CPU features that machines in xAPIC mode disable: if the CPU has x2APIC, the `x2apic` crate,
+/// which the typical path uses, selects it.
 const X2APIC: &str = "x2apic";
 
-/// Bringing CPUs online, which a machine does once; and the counts that it is measured for, beside the
-/// usual.
+/// The bring-up of CPUs, which a machine does once; and the additional numbers of CPUs for it.
 const ONCE: &[&str] = &["bringup"];
 const COUNTS: [u32; 7] = [2, 8, 16, 32, 64, 128, 255];
 
-/// The counts for other kernels, which take far longer.
+/// The numbers of CPUs for other kernels, which take far longer.
 const OTHERS_COUNTS: [u32; 4] = [2, 8, 32, 64];
 
-/// Above so many CPUs the usual memory does not hold their stacks.
+/// Above this number of CPUs, the default memory is too small for their stacks.
 const MEMORY_HOLDS: u32 = 100;
 
-/// A device that sends a message when it is told to.
+/// A device that sends a message on command.
 const MESSENGER: [&str; 2] = ["-device", "edu"];
 
-/// QEMU's clock for counting instructions: one is one nanosecond and one tick of the TSC.
+/// QEMU's clock for counting instructions: each is one nanosecond and one tick of the TSC.
 const ICOUNT: &str = "shift=0,sleep=off";
 const CLOCK: &str = "base=2020-01-01,clock=vm";
 
-/// A machine, and what it is measured for.
+/// A machine, and its benchmarks.
 #[derive(Debug, Clone)]
 pub struct Leg {
-    /// For people: `4 CPUs, xapic`.
+    /// A display name: `4 CPUs, xapic`.
     pub label: String,
     pub machine: Machine,
     pub clock: Clock,
-    /// Whether it is measured in the first round only: where the host has fewer cores, every CPU
-    /// waits for the host's scheduler, which takes minutes and is no property of a kernel.
+    /// Whether it is measured only in the first round: if the host has fewer cores, every CPU waits
+    /// for the host's scheduler, which takes minutes and is not a property of the kernel.
     pub once: bool,
 }
 
-/// What `make bench` boots in one round by this clock.
+/// The machines that `make bench` boots in one round with this clock.
 pub fn suite(settings: &Settings, clock: Clock) -> Vec<Leg> {
     let usual = number(USUAL_CPUS);
     let chosen = settings.smp.clone().unwrap_or(usual);
@@ -91,9 +90,9 @@ pub fn suite(settings: &Settings, clock: Clock) -> Vec<Leg> {
     legs
 }
 
-/// The machine of the first of them, with nothing on its command line: for other kernels.
+/// The first of these machines, with an empty command line: for other kernels.
 ///
-/// With the number of its CPUs, as far as they are told by one.
+/// With its number of CPUs, if it is a plain number.
 pub fn bare(settings: &Settings, clock: Clock) -> (u64, Machine) {
     let smp = settings.smp.clone().unwrap_or(number(USUAL_CPUS));
     let cpus = smp.cpus().unwrap_or_default();
@@ -101,8 +100,8 @@ pub fn bare(settings: &Settings, clock: Clock) -> (u64, Machine) {
     (cpus.into(), by_clock(machine, clock))
 }
 
-/// As [`bare`], for bringing CPUs online: some of the counts that this kernel does it for; all of
-/// them in the `first` round.
+/// Like [`bare`], for bringing CPUs online: some of this kernel's numbers of CPUs; all of them in
+/// the `first` round.
 pub fn bare_counts(settings: &Settings, clock: Clock, first: bool) -> Vec<(u64, Machine)> {
     let is_asked = narrowed(ONCE, &groups(&settings.only)).is_some();
     if !is_asked || settings.smp.is_some() || clock != Clock::Cycles {
@@ -116,13 +115,13 @@ pub fn bare_counts(settings: &Settings, clock: Clock, first: bool) -> Vec<(u64, 
         .collect()
 }
 
-/// Whether there are far more CPUs than the host has cores for.
+/// Whether there are far more CPUs than host cores.
 fn is_crowded(cpus: u32) -> bool {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     cpus as usize > cores.max(USUAL_CPUS as usize)
 }
 
-/// The machine with so many CPUs, and memory for them.
+/// The machine with this number of CPUs, and enough memory for them.
 pub fn with_cpus(machine: &Machine, cpus: u32) -> Machine {
     let machine = machine.clone().smp(number(cpus));
     if cpus < MEMORY_HOLDS {
@@ -135,8 +134,8 @@ fn number(cpus: u32) -> Smp {
     Smp::parse(&cpus.to_string()).expect("a number of CPUs")
 }
 
-/// The machine that this figure was measured on, to be measured for its group by instructions,
-/// each of which is translated alone and logged.
+/// The machine on which this metric was measured, to count the instructions of its group, each of
+/// which is translated and logged separately.
 pub fn traced(settings: &Settings, key: &Key) -> Machine {
     let smp = number(u32::try_from(key.cpus).unwrap_or(USUAL_CPUS));
     let names = [
@@ -153,7 +152,7 @@ pub fn traced(settings: &Settings, key: &Key) -> Machine {
     logged.into_iter().fold(machine, Machine::log)
 }
 
-/// The machine as it counts by this clock.
+/// The machine as it counts with this clock.
 pub fn by_clock(machine: Machine, clock: Clock) -> Machine {
     match clock {
         Clock::Cycles => machine,
@@ -161,7 +160,7 @@ pub fn by_clock(machine: Machine, clock: Clock) -> Machine {
     }
 }
 
-/// Whether a sitting with these settings is to measure a figure that another one has.
+/// Whether a run with these settings measures a metric of another run.
 pub fn covers(settings: &Settings, key: &Key) -> bool {
     let cpus = settings.smp.as_ref().and_then(Smp::cpus);
     settings.clocks.contains(&key.clock)
@@ -169,11 +168,11 @@ pub fn covers(settings: &Settings, key: &Key) -> bool {
         && cpus.is_none_or(|cpus| u64::from(cpus) == key.cpus)
 }
 
-/// Leaves those figures that were asked for; a group is measured as a whole.
+/// Keeps only the requested metrics; a group is measured as a whole.
 ///
 /// # Errors
 ///
-/// None is left.
+/// No metric is left.
 pub fn narrow(boots: &mut [Boot], names: &[String]) -> Result<(), BenchError> {
     for boot in &mut *boots {
         boot.figures.retain(|figure| is_asked(&figure.name, names));
@@ -190,7 +189,7 @@ pub fn narrow(boots: &mut [Boot], names: &[String]) -> Result<(), BenchError> {
     Err(BenchError::Figureless(skips.concat()))
 }
 
-/// Which of `some` groups are asked for, all if none is named; `None` if none of them is.
+/// Which of `some` groups are requested, all if none is named; `None` if none of them is.
 fn narrowed(some: &[&str], asked: &[String]) -> Option<Vec<String>> {
     let wanted = some
         .iter()
@@ -199,7 +198,7 @@ fn narrowed(some: &[&str], asked: &[String]) -> Option<Vec<String>> {
     (!names.is_empty()).then_some(names)
 }
 
-/// The same with processors that have no x2APIC mode.
+/// The same with CPUs that lack x2APIC mode.
 fn in_xapic(mut leg: Leg) -> Leg {
     leg.label = leg.label.replacen(':', ", xAPIC:", 1);
     leg.machine = leg.machine.without_feature(X2APIC);

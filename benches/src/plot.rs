@@ -1,7 +1,7 @@
-//! Plots as SVG, to stand inside the report.
+//! Plots as SVG, embedded in the report.
 //!
-//! Colours are written as numbers by the plotting library, and replaced by the report's style
-//! sheet, which knows whether the page is dark: it selects shapes by those numbers.
+//! The plotting library writes colours as numbers, which the report's style sheet selects and
+//! replaces, depending on whether the page is dark.
 
 pub mod bars;
 #[cfg(test)]
@@ -16,13 +16,14 @@ use crate::error::BenchError;
 use crate::record::Bucket;
 use crate::results::float;
 
-/// Size of a plot, in pixels: two beside one another in 1280.
+/// Size of a plot, in pixels: two side by side in 1280.
 const SIZE: (u32, u32) = (596, 330);
 
 /// Height of its title and legend.
 const HEAD: i32 = 48;
 
-/// Text and axes, lines behind the curves, and the curves; the style sheet names them too.
+/// Colours of text and axes, of lines behind the curves, and of the curves; the style sheet uses
+/// them too.
 pub const INK: RGBColor = RGBColor(1, 1, 1);
 pub const GRID: RGBColor = RGBColor(2, 2, 2);
 pub const CURVES: [RGBColor; 5] = [
@@ -40,7 +41,7 @@ pub struct Curve {
     pub points: Vec<(f64, f64)>,
 }
 
-/// What a plot shows.
+/// The contents of a plot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plot {
     pub title: String,
@@ -48,12 +49,12 @@ pub struct Plot {
     pub y: String,
     pub log_x: bool,
     pub log_y: bool,
-    /// Whether points are marked: where each was measured, and nothing between.
+    /// Whether points are marked: only the marked points were measured.
     pub marks: bool,
     pub curves: Vec<Curve>,
 }
 
-/// The curve's place in the palette: the same variant has the same colour everywhere.
+/// The curve's index in the palette: the same variant has the same colour everywhere.
 fn colour(name: &str, index: usize) -> RGBColor {
     let of = match name {
         "tocsin" | "ceiling" => 0,
@@ -66,18 +67,18 @@ fn colour(name: &str, index: usize) -> RGBColor {
 }
 
 impl Plot {
-    /// Draws it.
+    /// Draws the plot.
     ///
     /// # Errors
     ///
-    /// The plotting library refuses.
+    /// The plotting library fails.
     pub fn draw(&self) -> Result<String, BenchError> {
         let (x, y) = (
             self.range(|point| point.0, self.log_x),
             self.range(|point| point.1, self.log_y),
         );
         let log = |range: (f64, f64)| (range.0..range.1).log_scale().base(base(range));
-        // The library's logarithmic axis is another type than its linear one.
+        // The library's logarithmic axis has a different type than its linear one.
         match (self.log_x, self.log_y) {
             (false, false) => self.on(x.0..x.1, y.0..y.1),
             (true, false) => self.on(log(x), y.0..y.1),
@@ -86,7 +87,7 @@ impl Plot {
         }
     }
 
-    /// Writes the title, and below it the curves' names beside their colours.
+    /// Writes the title, and below it the legend.
     fn head<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>) -> Result<(), BenchError> {
         let title = ("sans-serif", 15).into_font().color(&INK);
         drawn(area.draw_text(&self.title, &title, (70, 8)))?;
@@ -101,8 +102,8 @@ impl Plot {
         Ok(())
     }
 
-    /// The least and greatest of all points, with room; a linear axis begins at 0, a logarithmic
-    /// one, which has no 0, at the least that is more.
+    /// The minimum and maximum of all points, with a margin; a linear axis begins at 0, a
+    /// logarithmic one, which has no 0, at the smallest positive value.
     fn range(&self, of: fn(&(f64, f64)) -> f64, log: bool) -> (f64, f64) {
         let values = || self.curves.iter().flat_map(|curve| &curve.points).map(of);
         let values = || values().filter(|&value| value > 0.0);
@@ -114,7 +115,7 @@ impl Plot {
         (0.0, most * 1.08)
     }
 
-    /// The points that have a place on the axes.
+    /// The points that the axes can show.
     fn points<'c>(&self, curve: &'c Curve) -> impl Iterator<Item = (f64, f64)> + use<'c> {
         let (log_x, log_y) = (self.log_x, self.log_y);
         let points = curve.points.iter().copied();
@@ -155,7 +156,7 @@ impl Plot {
                 .y_label_formatter(&|value| number(*value))
                 .draw();
             drawn(mesh)?;
-            // The kernel's own last, or another that is alike would hide it.
+            // The kernel's own curve is drawn last, so that no equal curve hides it.
             let mut curves: Vec<_> = self.curves.iter().enumerate().collect();
             curves.sort_by_key(|&(index, curve)| colour(&curve.name, index) == CURVES[0]);
             for (index, curve) in curves {
@@ -174,13 +175,13 @@ impl Plot {
     }
 }
 
-/// The base of a logarithmic axis, which has ticks at its powers: of 10 there are too few below
-/// two decades.
+/// The base of a logarithmic axis, which has ticks at its powers: base 10 gives too few below two
+/// decades.
 fn base((least, most): (f64, f64)) -> f64 {
     if most / least < 100.0 { 2.0 } else { 10.0 }
 }
 
-/// What the plotting library did, as this program's error.
+/// Converts an error of the plotting library.
 fn drawn<T, E>(result: Result<T, DrawingAreaErrorKind<E>>) -> Result<T, BenchError>
 where
     E: std::error::Error + Send + Sync,
@@ -204,8 +205,8 @@ pub fn number(value: f64) -> String {
     format!("{text}{unit}")
 }
 
-/// Of a histogram's buckets, how many samples are within each of about forty steps, in percent;
-/// steps are alike on a logarithmic axis.
+/// The percentage of a histogram's samples in each of about forty steps; steps are equal on a
+/// logarithmic axis.
 pub fn distribution(histogram: &[Bucket], range: (u64, u64)) -> Vec<(f64, f64)> {
     const STEPS: u32 = 40;
     let (low, high) = (float(range.0.max(1)), float(range.1.max(2)));
@@ -226,7 +227,7 @@ pub fn distribution(histogram: &[Bucket], range: (u64, u64)) -> Vec<(f64, f64)> 
     points
 }
 
-/// Of a histogram's buckets, how many samples in percent are at most so large.
+/// The percentage of a histogram's samples at or below each value.
 pub fn cumulative(histogram: &[Bucket]) -> Vec<(f64, f64)> {
     let mut buckets = histogram.to_vec();
     buckets.sort_by_key(|&(_, last, _)| last);
@@ -243,7 +244,7 @@ pub fn cumulative(histogram: &[Bucket]) -> Vec<(f64, f64)> {
     points
 }
 
-/// Of a histogram's buckets, how many samples in percent are above so much, down to the last.
+/// The percentage of a histogram's samples above each value, down to the last.
 pub fn tail(histogram: &[Bucket]) -> Vec<(f64, f64)> {
     let mut buckets = histogram.to_vec();
     buckets.sort_by_key(|&(first, _, _)| first);

@@ -1,5 +1,5 @@
-//! What the kernel's `bench` command says for other programs: lines on COM1 that begin
-//! with `@json `, each with one JSON object.
+//! Machine-readable output of the kernel's `bench` command: lines on COM1 that begin with `@json `,
+//! each with one JSON object.
 
 #[cfg(test)]
 mod tests;
@@ -9,14 +9,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How a record's line begins.
+/// Prefix of a record's line.
 const MARK: &str = "@json ";
 
-/// What a figure is counted in by the guest's time-stamp counter.
+/// The unit of the guest's time-stamp counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Clock {
-    /// Ticks of the host's counter: noisy, but time.
+    /// Ticks of the host's counter: noisy, but real time.
     Cycles,
     /// Guest instructions, under QEMU's `-icount shift=0`: the same in every run.
     Instructions,
@@ -48,7 +48,7 @@ impl fmt::Display for Value {
     }
 }
 
-/// What a figure was measured for, as the number of CPUs.
+/// The parameters of a metric, such as the number of CPUs.
 pub type Param = BTreeMap<String, Value>;
 
 /// One record.
@@ -61,26 +61,26 @@ pub enum Record {
     Cause(Cause),
     Skip(Skip),
     End(End),
-    /// Of another command.
+    /// A record of another command.
     #[serde(other)]
     Other,
 }
 
-/// The first record: what is measured, and how.
+/// The first record: the machine and the clock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// Of the kernel.
+    /// The kernel's version.
     pub version: String,
     /// `x2apic` or `xapic`.
     pub apic: String,
     pub cpus: u64,
     pub tsc_hz: u64,
     pub clock: Clock,
-    /// The step in which the clock goes.
+    /// The step of the clock.
     pub resolution: u64,
 }
 
-/// A benchmark begins.
+/// Start of a benchmark.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Progress {
     pub name: String,
@@ -88,7 +88,7 @@ pub struct Progress {
     pub of: u64,
 }
 
-/// Percentiles; what measuring costs is taken off already.
+/// Percentiles; the overhead of the measurement is already subtracted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Summary {
     pub min: u64,
@@ -99,17 +99,17 @@ pub struct Summary {
     pub max: u64,
 }
 
-/// Fewest samples that tell each of them.
+/// Minimum number of samples for each of them.
 const NEEDED: [u64; 6] = [1, 1, 10, 100, 1000, 1];
 
 impl Summary {
-    /// All of them, ascending.
+    /// All percentiles, ascending.
     pub fn values(&self) -> [u64; 6] {
         [self.min, self.p50, self.p90, self.p99, self.p99_9, self.max]
     }
 
-    /// Those of them that so many samples tell: of fewer than a hundred the 99th percentile is the
-    /// greatest, unless all are alike.
+    /// The percentiles that this number of samples supports: with fewer than a hundred samples, the
+    /// 99th percentile equals the maximum, unless all are equal.
     pub fn told(&self, samples: u64) -> [Option<u64>; 6] {
         let are_alike = samples > 1 && self.min == self.max;
         let values = self.values().into_iter().zip(NEEDED);
@@ -121,10 +121,10 @@ impl Summary {
     }
 }
 
-/// A bucket: its first value, its last, and how many samples were within.
+/// A bucket: its first value, its last value, and the number of samples.
 pub type Bucket = (u64, u64, u64);
 
-/// A figure of one boot.
+/// A metric of one boot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
     pub name: String,
@@ -132,20 +132,21 @@ pub struct Figure {
     pub unit: String,
     #[serde(default)]
     pub param: Param,
-    /// What measuring costs, in the figure's unit.
+    /// The overhead of the measurement, in the metric's unit.
     pub overhead: u64,
     pub samples: u64,
-    /// How many of them the overhead would have made less than 0, which they are shown as.
+    /// Number of samples that the overhead would have made negative; they are shown as 0.
     #[serde(default)]
     pub below_zero: u64,
     #[serde(flatten)]
     pub summary: Summary,
-    /// Buckets that are not empty, ascending.
+    /// The non-empty buckets, ascending.
     #[serde(default)]
     pub histogram: Vec<Bucket>,
 }
 
-/// Percentiles of one part of a latency, and the sum of all samples': percentiles of parts do not add up.
+/// Percentiles of one part of a latency, and the sum over all samples, because percentiles of parts
+/// do not add up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Part {
     pub min: u64,
@@ -156,7 +157,7 @@ pub struct Part {
     pub sum: u64,
 }
 
-/// What the latencies of a load run are made of.
+/// The parts of the latencies of a load run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cause {
     pub name: String,
@@ -164,7 +165,7 @@ pub struct Cause {
     pub param: Param,
     #[serde(default)]
     pub samples: u64,
-    /// How many of them would have had a part below 0, which is shown as 0.
+    /// Number of samples that would have had a negative part, which is shown as 0.
     #[serde(default)]
     pub below_zero: u64,
     pub total: Part,
@@ -174,7 +175,7 @@ pub struct Cause {
     pub worst: Vec<BTreeMap<String, u64>>,
 }
 
-/// What this machine cannot be measured for.
+/// Metrics that this machine does not support.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Skip {
     pub name: String,
@@ -184,11 +185,11 @@ pub struct Skip {
 /// The last record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct End {
-    /// How many figures there were.
+    /// Number of metrics.
     pub figures: u64,
 }
 
-/// Records that cannot be what the kernel measured.
+/// Records with inconsistent values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadRecord {
     #[error("{why} in {line:?}")]
@@ -203,11 +204,11 @@ pub enum BadRecord {
     Impossible { figure: String, what: String },
 }
 
-/// The record in a line of COM1; `None` for a line for people.
+/// Parses the record in a line of COM1; `None` for ordinary output.
 ///
 /// # Errors
 ///
-/// The line is marked as a record and is none.
+/// The line is marked as a record but is not valid.
 pub fn in_line(line: &str) -> Result<Option<Record>, BadRecord> {
     let Some((_, json)) = line.split_once(MARK) else {
         return Ok(None);
@@ -225,7 +226,7 @@ pub fn in_line(line: &str) -> Result<Option<Record>, BadRecord> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Boot {
     pub run: Run,
-    /// QEMU's command line; empty where a text alone is read.
+    /// QEMU's command line; empty if only text is parsed.
     pub command: String,
     pub figures: Vec<Figure>,
     pub causes: Vec<Cause>,
@@ -233,11 +234,11 @@ pub struct Boot {
 }
 
 impl Boot {
-    /// From everything that COM1 said.
+    /// Parses the complete output of COM1.
     ///
     /// # Errors
     ///
-    /// A record is missing, unreadable, or cannot be.
+    /// A record is missing, unreadable, or inconsistent.
     pub fn parse(text: &str) -> Result<Self, BadRecord> {
         let (mut run, mut end) = (None, None);
         let (mut figures, mut causes, mut skips) = (Vec::new(), Vec::new(), Vec::new());
@@ -276,7 +277,7 @@ impl Boot {
     }
 }
 
-/// A name for people: `broadcast.all tocsin cpus=8`.
+/// A display name: `broadcast.all tocsin cpus=8`.
 pub fn label(name: &str, variant: &str, param: &Param) -> String {
     let mut label = format!("{name} {variant}");
     for (key, value) in param {
@@ -285,7 +286,7 @@ pub fn label(name: &str, variant: &str, param: &Param) -> String {
     label
 }
 
-/// Whether the figure's numbers agree with one another.
+/// Whether the metric's values are consistent.
 fn check(figure: &Figure) -> Result<(), BadRecord> {
     let impossible = |what: String| {
         let figure = label(&figure.name, &figure.variant, &figure.param);

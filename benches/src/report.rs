@@ -1,4 +1,4 @@
-//! The report: one HTML file that needs no other.
+//! The report: one self-contained HTML file.
 
 mod plots;
 #[cfg(test)]
@@ -15,27 +15,27 @@ use crate::results::{Causes, Figure, Key, Results, float, machines};
 use crate::table::{UNTOLD, short};
 use plots::{Group, contention, group, scaling};
 
-/// A row of a table of figures.
+/// A row of a table of metrics.
 struct Row<'r> {
     figure: &'r Figure,
-    /// Of the anchor in the page.
+    /// The anchor in the page.
     id: String,
     label: String,
     machine: String,
     unit: String,
-    /// From the least to the greatest.
+    /// The percentiles from the minimum to the maximum.
     values: [String; 6],
-    /// The least and the greatest of the rounds' medians.
+    /// The minimum and maximum of the rounds' medians.
     spread: String,
-    /// Rounds, and samples of each.
+    /// Number of rounds, and of samples in each.
     samples: String,
     below_zero: String,
     floor: String,
-    /// What each peer has beside it.
+    /// Each peer's value for this metric.
     others: Vec<String>,
 }
 
-/// The figures by one clock.
+/// The metrics for one clock.
 struct Section<'r> {
     clock: Clock,
     rows: Vec<Row<'r>>,
@@ -46,7 +46,7 @@ struct Section<'r> {
 struct Share {
     name: String,
     part: crate::record::Part,
-    /// Of the time of all samples together, in percent.
+    /// Share of the time of all samples together, in percent.
     percent: String,
 }
 
@@ -98,7 +98,7 @@ struct Page<'r> {
 ///
 /// # Errors
 ///
-/// A plot cannot be drawn, or the template not be filled in.
+/// A plot cannot be drawn, or the template cannot be rendered.
 pub fn of(results: &Results) -> Result<String, BenchError> {
     let clocks = [Clock::Cycles, Clock::Instructions];
     let mut sections = Vec::new();
@@ -139,7 +139,7 @@ pub fn of(results: &Results) -> Result<String, BenchError> {
     Ok(page.render()?)
 }
 
-/// The anchor of a figure: letters, digits, dots and dashes.
+/// The anchor of a metric: letters, digits, dots and dashes.
 pub fn id(key: &Key) -> String {
     let text = format!(
         "{}-{}-{}-{}-{}",
@@ -163,7 +163,7 @@ pub fn id(key: &Key) -> String {
     )
 }
 
-/// A unit in few letters.
+/// The abbreviation of a unit.
 fn unit(unit: &str) -> String {
     match unit {
         "per_second" => "per s".to_owned(),
@@ -172,7 +172,7 @@ fn unit(unit: &str) -> String {
     }
 }
 
-/// `5 × 10000`; the mean where rounds have not all as many.
+/// `5 × 10000`; the mean if the rounds have different numbers of samples.
 fn samples(figure: &Figure) -> String {
     let (rounds, all) = (figure.rounds.len(), figure.samples);
     let rounds = u64::try_from(rounds).unwrap_or(1).max(1);
@@ -310,8 +310,8 @@ fn grouped(value: u64) -> String {
 
 /// Seconds since 1970 as a date and time.
 fn date(seconds: u64) -> String {
-    // Days since 1 March of the year 0, by which leap days come last in a year: after
-    // Howard Hinnant, "chrono-compatible low-level date algorithms", civil_from_days.
+    // Days since 1 March of the year 0, so that leap days are at the end of a year: after Howard
+    // Hinnant, "chrono-compatible low-level date algorithms", civil_from_days.
     let (days, time) = (seconds / 86_400 + 719_468, seconds % 86_400);
     let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;

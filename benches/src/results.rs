@@ -1,4 +1,4 @@
-//! All that was measured in one sitting: rounds merged into figures, and where it was measured.
+//! The results of one run: rounds merged into metrics, and the environment.
 
 pub mod machines;
 mod merge;
@@ -18,16 +18,16 @@ use crate::listing::Listing;
 use crate::peers::{Peer, PeerFigure};
 use crate::record::{Boot, Bucket, Cause, Clock, Param, Skip, Summary, label};
 
-/// Of the file; changes when its fields do.
+/// Version of the file format; changes with its fields.
 const FORMAT: u32 = 1;
 
-/// What tells a figure from all others of a sitting.
+/// The key of a metric in a run.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Key {
     pub clock: Clock,
     pub name: String,
     pub param: Param,
-    /// Of the machine.
+    /// Local APIC mode or CPUs of the machine.
     pub apic: String,
     /// Of the machine.
     pub cpus: u64,
@@ -35,7 +35,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// For people: `self_ipi.entry floor (x2apic, 4 CPUs)`.
+    /// A display name: `self_ipi.entry floor (x2apic, 4 CPUs)`.
     pub fn describe(&self) -> String {
         let label = label(&self.name, &self.variant, &self.param);
         let plural = if self.cpus == 1 { "" } else { "s" };
@@ -47,7 +47,7 @@ impl Key {
         params(&self.param)
     }
 
-    /// Whether both were measured alike, but for the variant.
+    /// Whether both were measured alike except for the variant.
     pub fn is_beside(&self, other: &Self) -> bool {
         let variant = other.variant.clone();
         *other
@@ -58,47 +58,48 @@ impl Key {
     }
 }
 
-/// Parameters for people: `cpus=8 load=idle`.
+/// Parameters for display: `cpus=8 load=idle`.
 fn params(param: &Param) -> String {
     let params = param.iter().map(|(key, value)| format!("{key}={value}"));
     params.collect::<Vec<_>>().join(" ")
 }
 
-/// A figure of the sitting.
+/// A metric of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
     #[serde(flatten)]
     pub key: Key,
     pub unit: String,
-    /// What measuring costs, which is taken off; the rounds' median.
+    /// The overhead of the measurement, which is subtracted; the median of the rounds.
     pub overhead: u64,
     /// Of all rounds.
     pub samples: u64,
-    /// How many of them the overhead would have made less than 0.
+    /// Number of samples that the overhead would have made negative.
     #[serde(default)]
     pub below_zero: u64,
-    /// The least of all rounds, the greatest of all, and between them the rounds' medians.
+    /// The minimum of all rounds, the maximum of all, and between them the medians of the rounds.
     #[serde(flatten)]
     pub summary: Summary,
-    /// Each round's own.
+    /// The values of each round.
     pub rounds: Vec<Summary>,
     /// Of all rounds.
     pub histogram: Vec<Bucket>,
 }
 
 impl Figure {
-    /// Whether more is better, as of a rate.
+    /// Whether higher values are better, as for a rate.
     pub fn more_is_better(&self) -> bool {
         matches!(self.unit.as_str(), "per_second" | "percent")
     }
 
-    /// What its samples tell, from the least to the greatest: percentiles are of a round.
+    /// The supported percentiles, from the minimum to the maximum; percentiles are those of a
+    /// round.
     pub fn told(&self) -> [Option<u64>; 6] {
         let rounds = u64::try_from(self.rounds.len()).unwrap_or(1).max(1);
         self.summary.told(self.samples / rounds)
     }
 
-    /// How many samples were below 0; empty for none.
+    /// Number of negative samples; empty for none.
     pub fn told_below_zero(&self) -> String {
         match self.below_zero {
             0 => String::new(),
@@ -106,15 +107,15 @@ impl Figure {
         }
     }
 
-    /// The least and the greatest of the rounds' medians, where there are several.
+    /// The minimum and maximum of the rounds' medians, if there are several.
     pub fn spread(&self) -> Option<(u64, u64)> {
         let medians = || self.rounds.iter().map(|round| round.p50);
         (self.rounds.len() > 1).then_some((medians().min()?, medians().max()?))
     }
 }
 
-/// Where the time of a load run went: in the round whose total is the median one; the least, the
-/// greatest and the slowest samples are of all rounds.
+/// Breakdown of a load run's time: in the round with the median total; the minimum, maximum and
+/// slowest samples are those of all rounds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Causes {
     pub clock: Clock,
@@ -131,12 +132,12 @@ impl Causes {
     }
 }
 
-/// A sitting.
+/// A run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Results {
     pub format: u32,
     pub host: Host,
-    /// What was booted; older files have none.
+    /// The booted machines; older files have none.
     #[serde(default)]
     pub machines: Vec<Machines>,
     pub figures: Vec<Figure>,
@@ -146,16 +147,16 @@ pub struct Results {
     pub skips: Vec<Skip>,
     #[serde(default)]
     pub peers: Vec<Peer>,
-    /// What missed aims are made of.
+    /// The instruction listings of missed targets.
     #[serde(default)]
     pub listings: Vec<Listing>,
-    /// Measured from outside; absent where only some figures were asked for.
+    /// Measurements from the host; absent if only some metrics were requested.
     #[serde(default)]
     pub boot: Option<BootTimes>,
 }
 
 impl Results {
-    /// From all boots of a sitting, in the order in which they were made.
+    /// Merges all boots of a run, in boot order.
     pub fn new(host: Host, boots: &[Boot]) -> Self {
         Self {
             format: FORMAT,
@@ -170,20 +171,20 @@ impl Results {
         }
     }
 
-    /// The figure that was measured as this one, but of another variant.
+    /// The metric measured like this one, but of another variant.
     pub fn beside(&self, key: &Key, variant: &str) -> Option<&Figure> {
         self.figures
             .iter()
             .find(|figure| figure.key.variant == variant && figure.key.is_beside(key))
     }
 
-    /// The peers that took part.
+    /// The peers that were measured.
     pub fn present(&self) -> impl Iterator<Item = &Peer> {
         self.peers.iter().filter(|peer| !peer.figures.is_empty())
     }
 
-    /// What a peer has beside this figure, and the figure as a part of it: `4313 (x0.30)`. Of
-    /// several tests it is the first, which comes nearest; empty if there is none.
+    /// A peer's value for this metric, and the metric as a fraction of it: `4313 (x0.30)`. If there
+    /// are several tests, the first is used, which is the closest; empty if there is none.
     pub fn of_peer(&self, peer: &Peer, figure: &Figure) -> String {
         let beside = |other: &&PeerFigure| {
             let ours = other.ours(self);
@@ -196,8 +197,8 @@ impl Results {
         format!("{:.0} (x{ratio:.2})", other.value)
     }
 
-    /// How many times the floor's median a figure's is, round by round: a round is a boot, which has a
-    /// speed of its own.
+    /// Ratio of a metric's median to the floor's, round by round: each round is a boot with its own
+    /// speed.
     pub fn to_floor_by_round(&self, figure: &Figure) -> Option<Vec<f64>> {
         let floor = self.beside(&figure.key, "floor")?;
         let is_base = floor.rounds.len() == figure.rounds.len()
@@ -212,11 +213,11 @@ impl Results {
         lesser_median(self.to_floor_by_round(figure)?, f64::total_cmp)
     }
 
-    /// Reads what `make bench` wrote.
+    /// Reads an output file of `make bench`.
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or is of another kind or version.
+    /// The file cannot be read, or has a different type or version.
     pub fn load(path: &Path) -> Result<Self, BenchError> {
         let text = std::fs::read_to_string(path).map_err(BenchError::file("read", path))?;
         let content = |why| BenchError::Content {
@@ -243,13 +244,13 @@ impl Results {
     }
 }
 
-/// A number of ticks for arithmetic: none is anywhere near 2^53.
+/// Converts a number of ticks for arithmetic: none is near 2^53.
 #[expect(clippy::cast_precision_loss, reason = "see above")]
 pub fn float(value: u64) -> f64 {
     value as f64
 }
 
-/// The middle value by an order; of two in the middle, the lesser.
+/// The median by an order; of two in the middle, the lower one.
 pub fn lesser_median<T: Copy>(mut values: Vec<T>, order: fn(&T, &T) -> Ordering) -> Option<T> {
     values.sort_unstable_by(order);
     values.get(values.len().saturating_sub(1) / 2).copied()

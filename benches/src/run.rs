@@ -1,4 +1,4 @@
-//! Boots machines, reads their records, and shows how far they are.
+//! Boots machines, reads their records, and shows the progress.
 
 use std::io::{IsTerminal as _, Write, stderr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,13 +11,13 @@ use crate::plan::Leg;
 use crate::record::{self, Boot, Record};
 use crate::table;
 
-/// Far more than any figure takes, in seconds: how long a machine may say nothing.
+/// Maximum time without output from a machine, in seconds: far more than any metric takes.
 pub const PATIENCE: u64 = 180;
 
-/// How much a message shows of what a machine said last.
+/// Maximum length of a machine's last output in a message.
 const SHOWN_LINES: usize = 10;
 
-/// One line on the terminal that tells how far the suite is. Not shown to a pipe or a file.
+/// A progress line on the terminal. Not written to a pipe or a file.
 #[derive(Clone)]
 pub struct Ticker {
     shown: bool,
@@ -25,11 +25,11 @@ pub struct Ticker {
     line: Arc<Mutex<Line>>,
 }
 
-/// What is on the line now.
+/// The current text of the line.
 #[derive(Default)]
 struct Line {
     width: usize,
-    /// A signal ends the program: the line belongs to the shell.
+    /// When a signal ends the program, the line belongs to the shell.
     is_closed: bool,
 }
 
@@ -72,7 +72,7 @@ impl Ticker {
         self.line().replace(&text);
     }
 
-    /// Leaves a line for good, which a pipe or a file gets too.
+    /// Writes a permanent line, also to a pipe or a file.
     pub fn leave(&self, what: &str) {
         let mut line = self.line();
         if self.shown {
@@ -90,19 +90,19 @@ impl Ticker {
     }
 }
 
-/// What a machine said last.
+/// The last output of a machine.
 struct Said {
     when: Instant,
     group: String,
     figure: String,
 }
 
-/// Takes COM1 as it comes, and shows which benchmark runs and what it found.
+/// Reads COM1 as it arrives, and shows the current benchmark and its results.
 struct Listener {
     line: Vec<u8>,
     label: String,
     ticker: Ticker,
-    /// Whether each figure is shown.
+    /// Whether each metric is shown.
     shows: bool,
     machine: String,
     said: Arc<Mutex<Said>>,
@@ -140,7 +140,7 @@ impl Write for Listener {
                 self.line.push(byte);
                 continue;
             }
-            // What cannot be read is told of when the machine has ended.
+            // Unreadable records are reported when the machine has exited.
             let line = std::mem::take(&mut self.line);
             if let Ok(Some(record)) = record::in_line(&String::from_utf8_lossy(&line)) {
                 self.take(record);
@@ -154,24 +154,24 @@ impl Write for Listener {
     }
 }
 
-/// A machine's records, or why there are none, and the machine's label.
+/// A machine's records, or the reason why there are none, and the machine's label.
 pub type Booted = (String, Result<Boot, BenchError>);
 
-/// How machines are booted.
+/// Settings for booting machines.
 #[derive(Clone, Copy)]
 pub struct Runner<'t> {
     pub ticker: &'t Ticker,
-    /// How long a machine may say nothing.
+    /// Maximum time without output from a machine.
     pub patience: Duration,
-    /// Whether figures are shown as they come.
+    /// Whether metrics are shown as they arrive.
     pub shows: bool,
 }
 
-/// Boots one machine and gives its records. `turn` is told with its label.
+/// Boots one machine and returns its records. `turn` is shown with its label.
 ///
 /// # Errors
 ///
-/// The machine does not end well, says nothing for too long, or its records cannot be used.
+/// The machine fails, prints nothing for too long, or its records are invalid.
 fn boot(leg: &Leg, turn: &str, runner: Runner<'_>) -> Result<Boot, BenchError> {
     let ticker = runner.ticker;
     let label = format!("{turn}{} in {}", leg.label, leg.clock);
@@ -199,11 +199,11 @@ fn boot(leg: &Leg, turn: &str, runner: Runner<'_>) -> Result<Boot, BenchError> {
     Ok(boot)
 }
 
-/// The records of a machine that has ended.
+/// The records of a machine that has exited.
 ///
 /// # Errors
 ///
-/// They cannot be used.
+/// They are invalid.
 pub fn records(session: &Session) -> Result<Boot, BenchError> {
     let transcript = session.transcript();
     let command = session.command_line();
@@ -213,13 +213,13 @@ pub fn records(session: &Session) -> Result<Boot, BenchError> {
             format!("--- last output of COM1 (seconds | line)\n{last}--- command line\n{command}");
         BenchError::Records { why, scene }
     })?;
-    // The log goes with the session.
+    // The log is deleted with the session.
     let log = session.log_path().to_string_lossy();
     boot.command = command.replace(&*log, "qemu.log");
     Ok(boot)
 }
 
-/// Waits for the end for as long as the machine says something now and then.
+/// Waits until the machine exits, as long as it continues to print output.
 fn end(session: &mut Session, said: &Mutex<Said>, patience: Duration) -> Result<(), BenchError> {
     let lock = || said.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
@@ -269,8 +269,8 @@ pub fn in_turn(legs: &[Leg], round: (u32, u32), runner: Runner<'_>) -> Vec<Boote
     boots.collect()
 }
 
-/// All machines once, several at a time: what is counted in instructions does not depend on
-/// what else the host does.
+/// All machines once, several concurrently: instruction counts do not depend on other load on the
+/// host.
 pub fn at_once(legs: &[Leg], runner: Runner<'_>) -> Vec<Booted> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let next = std::sync::atomic::AtomicUsize::new(0);

@@ -1,4 +1,4 @@
-//! The variables that people set for `make bench`: which machine, which figures, by which clock.
+//! The variables of `make bench`: the machine, the metrics and the clock.
 
 #[cfg(test)]
 mod tests;
@@ -15,7 +15,7 @@ use crate::output;
 use crate::record::Clock;
 use crate::run::PATIENCE;
 
-/// CPUs of a machine that nobody chose.
+/// Default number of CPUs of a machine.
 pub const USUAL_CPUS: u32 = 4;
 
 /// Arguments; each is a variable of the environment too.
@@ -49,12 +49,12 @@ pub struct Args {
 /// The variables, checked.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Nothing but the CPUs, the kernel's command line and the clock is to be added.
+    /// Whether only the CPUs, the kernel's command line and the clock may be added.
     pub machine: Machine,
-    /// As somebody chose.
+    /// The user's settings of the machine.
     pub smp: Option<Smp>,
     pub append: String,
-    /// Beginnings of figures' names, and groups; none for all.
+    /// Prefixes of metrics' names, and groups; empty for all.
     pub only: Vec<String>,
     pub clocks: Vec<Clock>,
     pub rounds: u32,
@@ -68,7 +68,7 @@ impl Args {
     ///
     /// # Errors
     ///
-    /// A value that cannot be used.
+    /// A value is invalid.
     pub fn check(&self) -> Result<Settings, BenchError> {
         let clocks = match self.mode.as_str() {
             "cycles" => vec![Clock::Cycles],
@@ -104,8 +104,8 @@ impl Args {
 }
 
 impl Settings {
-    /// Those of the gate, whatever the environment says: figures must be of the same machines
-    /// everywhere.
+    /// The settings of the regression check, which ignore the environment: metrics must come from
+    /// the same machines on every host.
     pub fn fixed() -> Self {
         Self {
             machine: Machine::new(BootWay::Direct).accel(Accel::Tcg),

@@ -5,7 +5,7 @@ use crate::columns::aligned;
 use crate::record::{self, Clock};
 use crate::results::{Figure, Results, machines};
 
-/// A number in few characters: `1.15`, `42`.
+/// A number in short form: `1.15`, `42`.
 pub fn short(value: f64) -> String {
     if value.fract() == 0.0 {
         format!("{value:.0}")
@@ -14,21 +14,21 @@ pub fn short(value: f64) -> String {
     }
 }
 
-/// Columns of the tables that begin at the left.
+/// Left-aligned columns of the tables.
 const LEFT: [&str; 4] = ["figure", "aim", "unit", ""];
 
-/// What is to be known of rates beside times.
+/// Notes on rates and times.
 const RATES: &str =
     "of what is per_second more is better: above x1 of the floor, and their min is the bad end\n";
 
-/// What stands where there is too little to tell a number from.
+/// Placeholder where there are too few samples for a value.
 pub const UNTOLD: &str = "-";
 
 fn told(value: Option<u64>) -> String {
     value.map_or_else(|| UNTOLD.to_owned(), |value| value.to_string())
 }
 
-/// All figures by this clock; nothing if there are none.
+/// All metrics for this clock; empty if there are none.
 pub fn figures(results: &Results, clock: Clock) -> String {
     let figures = results.figures.iter();
     let figures = figures.filter(|figure| figure.key.clock == clock);
@@ -87,7 +87,7 @@ fn row(results: &Results, figure: &Figure) -> Vec<String> {
     row
 }
 
-/// A figure in one line, as it comes.
+/// A metric in one line, as it arrives.
 pub fn brief(label: &str, figure: &record::Figure) -> String {
     let [min, median, _, p99, _, max] = figure.summary.told(figure.samples).map(told);
     let (samples, unit) = (figure.samples, &figure.unit);
@@ -105,7 +105,7 @@ pub fn skips(results: &Results) -> String {
     skips.collect()
 }
 
-/// The aims, reached or missed.
+/// The targets, met or missed.
 pub fn aims(results: &Results) -> String {
     let aims = aims::of(results);
     if aims.is_empty() {
@@ -138,7 +138,7 @@ pub fn aims(results: &Results) -> String {
     out
 }
 
-/// Other kernels beside this one.
+/// Other kernels compared with this one.
 pub fn peers(results: &Results) -> String {
     let mut out = String::new();
     for peer in &results.peers {

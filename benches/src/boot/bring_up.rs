@@ -1,9 +1,8 @@
-//! How long it takes to bring the other CPUs online, by the kernel's own clock: from the
-//! first INIT until the last of them is ready.
+//! AP bring-up time, by the kernel's own clock: from the first INIT until the last AP is ready.
 //!
-//! Measured twice. With a thread of the host for each CPU it is what a person sees, and
-//! depends on the host. With all CPUs in one thread and a clock that counts instructions
-//! (QEMU's `-icount`) it comes out alike every time, so that it can be held to a limit.
+//! Measured in two ways. With a host thread for each CPU, it is the time that a user experiences,
+//! and depends on the host. With all CPUs in one thread and a clock that counts instructions
+//! (QEMU's `-icount`), it is reproducible and can be checked against a limit.
 
 #[cfg(test)]
 mod tests;
@@ -21,24 +20,24 @@ use crate::run::Ticker;
 /// CPUs of the machine whose boot is timed up to the ready line.
 const READY_CPUS: u32 = 4;
 
-/// Other CPUs to bring online: what most machines have, and the most that APIC IDs of 8 bits
-/// can address; 4 and 64 are those that are compared.
+/// Numbers of APs to bring online: typical ones, and the maximum that 8-bit APIC IDs can address; 4
+/// and 64 are compared.
 const OTHERS: [u32; 8] = [1, 3, 4, 7, 31, 63, 64, 254];
 
-/// Above this many, a boot takes seconds: fewer runs must do.
+/// Above this number, a boot takes seconds, so there are fewer runs.
 const MANY: u32 = 100;
 const RUNS_OF_MANY: u32 = 5;
 
-/// Runs of what comes out alike: enough to see that it does.
+/// Number of runs of a reproducible measurement: enough to verify that it is reproducible.
 const COUNTED_RUNS: u32 = 3;
 
-/// The counts that are compared, and how many times the lesser one's time the greater one's
-/// may be: one round of waits for all, not one for each.
+/// The numbers of APs that are compared, and the maximum ratio of their times: the kernel waits
+/// once for all APs, not once for each.
 const FEW: u32 = 4;
 const MANY_MORE: u32 = 64;
 const LIMIT: f64 = 3.0;
 
-/// A number of other CPUs, and what bringing them online takes.
+/// A number of APs, and their bring-up time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Row {
     others: u32,
@@ -46,22 +45,22 @@ struct Row {
     milliseconds: Series,
 }
 
-/// All that is measured here.
+/// The results of these measurements.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BringUp {
-    /// The machine that is timed up to the ready line.
+    /// The machine whose boot is timed up to the ready line.
     machine: String,
     /// Seconds from QEMU's start to the ready line.
     ready_seconds: Option<Series>,
-    /// A thread for each CPU.
+    /// With a host thread for each CPU.
     threads: Vec<Row>,
-    /// One thread, an instruction taking a nanosecond.
+    /// With one thread, and one nanosecond per instruction.
     counted: Vec<Row>,
-    /// The time that 64 others take to that of 4, in instructions.
+    /// Ratio of the times for 64 and for 4 APs, in instructions.
     ratio: Option<f64>,
 }
 
-/// Measures; the machines take turns.
+/// Measures; the machines alternate.
 ///
 /// # Errors
 ///
@@ -108,7 +107,7 @@ fn seconds_to_ready(machine: &Machine) -> Result<f64, SessionError> {
     Ok(session.time_of_match().as_secs_f64())
 }
 
-/// Boots once, and reads the kernel's line about the other CPUs.
+/// Boots once, and parses the kernel's line about the APs.
 fn milliseconds(machine: &Machine, others: u32) -> Result<f64, BenchError> {
     let mut session = Session::start(machine)?;
     let line = format!("smp: {others} of {others} other CPUs started in ");
@@ -118,7 +117,7 @@ fn milliseconds(machine: &Machine, others: u32) -> Result<f64, BenchError> {
     in_milliseconds(&duration).ok_or(BenchError::Duration(duration))
 }
 
-/// A duration as the kernel writes it: `11.9 ms`.
+/// Parses a duration in the kernel's format: `11.9 ms`.
 fn in_milliseconds(text: &str) -> Option<f64> {
     let (number, unit) = text.split_once(' ')?;
     let scale = match unit {
@@ -178,7 +177,7 @@ impl BringUp {
         }
     }
 
-    /// Whether the time does not grow with the number of CPUs by more than it may.
+    /// Whether the growth of the time with the number of CPUs is within the limit.
     pub fn is_within_limit(&self) -> bool {
         self.ratio.is_some_and(|ratio| ratio <= LIMIT)
     }

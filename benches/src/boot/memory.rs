@@ -1,5 +1,5 @@
-//! How much memory the kernel takes for each CPU beyond its stacks: page tables, the
-//! per-CPU block and the heap's growth.
+//! Memory use per CPU in addition to its stacks: page tables, the per-CPU block and the heap's
+//! growth.
 
 #[cfg(test)]
 mod tests;
@@ -11,41 +11,41 @@ use tocsin_tools::{Machine, Outcome, Session};
 use crate::boot::PATIENCE;
 use crate::error::BenchError;
 
-/// CPUs of the two machines that are compared.
+/// Numbers of CPUs of the two machines that are compared.
 const FEW: u32 = 1;
 const MANY: u32 = 129;
 
-/// What each may take at most beyond them.
+/// Maximum memory per CPU in addition to its stacks.
 const LIMIT: u64 = 16 << 10;
 
-/// The figure.
+/// The metric.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PerCpu {
-    /// Bytes of each CPU's stacks, as the kernel says.
+    /// Size of each CPU's stacks, from the kernel's output, in bytes.
     stacks: u64,
-    /// Bytes for each CPU beyond its stacks, to about 400.
+    /// Memory per CPU in addition to its stacks, in bytes, to about 400.
     bytes: u64,
 }
 
-/// What `memory` says that matters here.
+/// The relevant output of `memory`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Said {
-    /// Bytes of the frames in use.
+    /// Size of the frames in use, in bytes.
     used: u64,
-    /// Bytes of one CPU's stacks. All have the same.
+    /// Size of one CPU's stacks, in bytes. It is the same for all CPUs.
     stacks: u64,
 }
 
-/// Measures it, from what `memory` says of the frames in use.
+/// Measures the metric, from the frames in use that `memory` reports.
 ///
 /// # Errors
 ///
-/// A machine does not start, or `memory` is not understood.
+/// A machine does not start, or the output of `memory` cannot be parsed.
 pub fn measure(base: &Machine) -> Result<PerCpu, BenchError> {
     Ok(PerCpu::between(ask(base, FEW)?, ask(base, MANY)?))
 }
 
-/// What `memory` says on a machine with this many CPUs.
+/// The output of `memory` on a machine with this many CPUs.
 fn ask(base: &Machine, cpus: u32) -> Result<Said, BenchError> {
     let smp = Smp::parse(&cpus.to_string()).expect("a number of CPUs");
     let machine = base.clone().smp(smp);
@@ -78,7 +78,7 @@ impl Said {
     }
 }
 
-/// The bytes of a stack, from the addresses of its first and its last.
+/// The size of a stack in bytes, from the addresses of its first and last byte.
 fn stack_bytes(row: &str) -> Option<u64> {
     let mut words = row.split_whitespace();
     let mut address = || u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();
@@ -86,7 +86,7 @@ fn stack_bytes(row: &str) -> Option<u64> {
     last.checked_sub(first)?.checked_add(1)
 }
 
-/// The second of two sizes, as `509.8 MiB   440 KiB`, in bytes.
+/// The second of two sizes, such as `509.8 MiB   440 KiB`, in bytes.
 fn used_bytes(sizes: &str) -> Option<u64> {
     let mut words = sizes.split_whitespace().skip(2);
     let number: f64 = words.next()?.parse().ok()?;
@@ -103,7 +103,7 @@ fn used_bytes(sizes: &str) -> Option<u64> {
 }
 
 impl PerCpu {
-    /// From what was said on a machine with [`FEW`] CPUs and on one with [`MANY`].
+    /// Computes the metric from the output on a machine with [`FEW`] CPUs and on one with [`MANY`].
     fn between(few: Said, many: Said) -> Self {
         let each = many.used.saturating_sub(few.used) / u64::from(MANY - FEW);
         Self {
@@ -128,7 +128,7 @@ impl PerCpu {
         );
     }
 
-    /// Whether each CPU takes no more than it may.
+    /// Whether the memory per CPU is within the limit.
     pub fn is_within_limit(&self) -> bool {
         self.bytes <= LIMIT
     }

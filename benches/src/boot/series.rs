@@ -1,4 +1,4 @@
-//! What is told of a series of measurements.
+//! Summary statistics of a series of measurements.
 
 #[cfg(test)]
 mod tests;
@@ -8,20 +8,20 @@ use serde::{Deserialize, Serialize};
 /// A series and its summary, all in the series' unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Series {
-    /// The middle one.
+    /// The median.
     pub median: f64,
-    /// From the first quartile to the third: half of the series lies within.
+    /// The first and third quartiles: half of the series is between them.
     pub spread: f64,
-    /// The least.
+    /// The minimum.
     pub least: f64,
-    /// The most.
+    /// The maximum.
     pub most: f64,
-    /// The series, in the order in which it was measured.
+    /// The series, in the order of measurement.
     pub all: Vec<f64>,
 }
 
 impl Series {
-    /// Sums up a series; `None` for an empty one.
+    /// Summarises a series; `None` for an empty one.
     pub fn of(all: &[f64]) -> Option<Self> {
         let mut sorted = all.to_vec();
         sorted.sort_by(f64::total_cmp);
@@ -35,8 +35,8 @@ impl Series {
     }
 }
 
-/// The value below which `quarters` quarters of a sorted series lie, between two of
-/// its values in proportion.
+/// The value below which `quarters` quarters of a sorted series lie, interpolated linearly between
+/// two of its values.
 fn quantile(sorted: &[f64], quarters: usize) -> Option<f64> {
     let position = sorted.len().checked_sub(1)? * quarters;
     let (below, part) = (position / 4, position % 4);

@@ -1,24 +1,24 @@
-//! The exact Mann-Whitney test, for groups so small that all ways to choose them can be counted.
+//! The exact Mann-Whitney test, for groups small enough to count all choices.
 
 use crate::results::float;
 
-/// All choices of a group of one size from two groups' numbers, by the sum of their ranks.
+/// All choices of a group of one size from two groups' numbers, by their rank sum.
 #[derive(Debug)]
 pub struct Ranks {
-    /// How many choices have this sum of doubled ranks.
+    /// Number of choices with each sum of doubled ranks.
     choices: Vec<f64>,
     /// The first group's own sum.
     observed: usize,
-    /// How many numbers there are, and how many are chosen.
+    /// The total number of values, and the number chosen.
     all: usize,
     chosen: usize,
 }
 
 impl Ranks {
-    /// Of two groups; ties share their ranks.
+    /// Builds the distribution for two groups; ties share their ranks.
     pub fn of(first: &[f64], second: &[f64]) -> Self {
         let all: Vec<f64> = first.iter().chain(second).copied().collect();
-        // Twice the rank of each, so that shared ranks are whole numbers too.
+        // Twice the rank of each value, so that shared ranks are integers too.
         let twice_rank = |value: f64| {
             let below = all.iter().filter(|&&other| other < value).count();
             let alike = all
@@ -29,7 +29,7 @@ impl Ranks {
         };
         let ranks: Vec<_> = all.iter().map(|&value| twice_rank(value)).collect();
         let total: usize = ranks.iter().sum();
-        // ways[n][s]: how many choices of n of the ranks add up to s.
+        // ways[n][s]: number of choices of n of the ranks with the sum s.
         let mut ways = vec![vec![0.0_f64; total + 1]; first.len() + 1];
         ways[0][0] = 1.0;
         for &rank in &ranks {
@@ -48,14 +48,14 @@ impl Ranks {
         }
     }
 
-    /// How far a sum is from the middle, scaled so that the middle is a whole number: the
-    /// distribution lies about it, also with ties.
+    /// Distance of a sum from the centre, scaled so that the centre is an integer: the distribution
+    /// is symmetric about it, also with ties.
     fn distance(&self, sum: usize) -> usize {
         let total = self.choices.len() - 1;
         (sum * self.all).abs_diff(self.chosen * total)
     }
 
-    /// The part of all choices with these sums.
+    /// The fraction of all choices with these sums.
     fn part(&self, is_meant: impl Fn(usize) -> bool) -> f64 {
         let count: f64 = self.choices.iter().sum();
         let meant = self.choices.iter().enumerate();
@@ -66,26 +66,26 @@ impl Ranks {
         meant / count
     }
 
-    /// The two-sided p of a sum: how likely groups from one distribution are to differ in rank at
-    /// least so much.
+    /// The two-sided p-value of a sum: the probability that groups from one distribution differ in
+    /// rank at least this much.
     fn p_of(&self, sum: usize) -> f64 {
         let least = self.distance(sum);
         self.part(|sum| self.distance(sum) >= least).min(1.0)
     }
 
-    /// That of the groups as they are.
+    /// The p-value of the two groups.
     pub fn p(&self) -> f64 {
         self.p_of(self.observed)
     }
 
-    /// How often groups from one distribution have a p of at most `level`: as there are few choices,
-    /// mostly less often than that.
+    /// The probability that groups from one distribution have a p-value of at most `level`: usually
+    /// lower than that, because there are few choices.
     pub fn rate(&self, level: f64) -> f64 {
         self.part(|sum| self.choices[sum] > 0.0 && self.p_of(sum) <= level)
     }
 }
 
-/// The surest that groups of these sizes can differ: where one is wholly above the other.
+/// The maximum confidence for groups of these sizes: one is entirely above the other.
 pub fn reach(first: usize, second: usize) -> f64 {
     let choose = |n: usize, k: usize| {
         let factors = (1..=k).map(|i| float((n - k + i) as u64) / float(i as u64));

@@ -1,14 +1,14 @@
-//! A comparison for the terminal.
+//! Terminal output of a comparison.
 
 use super::{Comparison, Row, SURE, Shift};
 use crate::columns::aligned;
 use crate::record::Clock;
 
-/// Columns that begin at the left.
+/// Left-aligned columns.
 const LEFT: [&str; 2] = ["figure", ""];
 
 impl Comparison {
-    /// For the terminal.
+    /// Formats the comparison for the terminal.
     pub fn show(&self) -> String {
         let mut out = String::new();
         for line in &self.unlike {
@@ -30,7 +30,7 @@ impl Comparison {
                  (to the floor's, where there is one). Of {} figures in cycles chance alone would mark {:.1}.\n",
                 SURE * 100.0,
                 cycles().count(),
-                // Of nothing but zeros the sum is -0.
+                // The sum of zeros is -0.
                 cycles().map(|row| row.by_chance).sum::<f64>().abs()
             );
         }
@@ -45,7 +45,7 @@ impl Comparison {
         out
     }
 
-    /// The rows by one clock.
+    /// The rows for one clock.
     fn show_rows(&self, clock: Clock) -> String {
         let rows = self.rows.iter().filter(|row| row.clock == clock);
         let rows: Vec<_> = rows.map(cells).collect();
@@ -78,7 +78,8 @@ fn cells(row: &Row) -> Vec<String> {
     ]
 }
 
-/// The mark of a row, which way it differs, and in what if not in its median; or why it cannot be marked.
+/// The mark of a row, its direction, and the changed value if it is not the median; or the reason
+/// why the row cannot be marked.
 fn note(row: &Row) -> String {
     if !row.is_sure() {
         return match row.clock {

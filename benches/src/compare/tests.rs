@@ -3,7 +3,7 @@
 use super::*;
 use crate::fixtures;
 
-/// The two-sided p.
+/// The two-sided p-value.
 fn mann_whitney(first: &[f64], second: &[f64]) -> f64 {
     Ranks::of(first, second).p()
 }
@@ -12,7 +12,7 @@ fn close(left: f64, right: f64) -> bool {
     (left - right).abs() < 1e-9
 }
 
-/// All ways to choose the first group from both: an independent computation of the exact test.
+/// All choices of the first group from both: an independent computation of the exact test.
 fn brute_force(first: &[f64], second: &[f64]) -> f64 {
     let all: Vec<f64> = first.iter().chain(second).copied().collect();
     let u = |chosen: u32| -> f64 {
@@ -48,7 +48,7 @@ fn the_test_is_exact() {
     // Of the 252 ways to choose 5 of 10, two are as extreme: all below, and all above.
     let (low, high) = ([1.0, 2.0, 3.0, 4.0, 5.0], [6.0, 7.0, 8.0, 9.0, 10.0]);
     assert!(close(mann_whitney(&low, &high), 2.0 / 252.0));
-    // A table's value: U = 2 for groups of 5 has a two-sided p of 0.0317.
+    // From a published table: U = 2 for groups of 5 has a two-sided p-value of 0.0317.
     let p = mann_whitney(&[1.0, 2.0, 3.0, 4.0, 7.0], &[5.0, 6.0, 8.0, 9.0, 10.0]);
     assert!((p - 0.0317).abs() < 1e-3, "{p}");
     assert!(close(mann_whitney(&[1.0; 4], &[1.0; 4]), 1.0));
@@ -117,7 +117,7 @@ fn too_few_rounds_are_said() {
     assert!(shown.contains("chance alone would mark 0.0"), "{shown}");
     let all = compare(&old, &old).show();
     assert!(!all.contains("too few rounds"), "{all}");
-    // Less often than 5 %, with 5 rounds in all, of which each has one alike in the other.
+    // Less often than 5 %, with 5 rounds in total, each with a tie in the other group.
     let (_, marked) = all.split_once("chance alone would mark ").unwrap();
     let marked: f64 = marked.split(".\n").next().unwrap().parse().unwrap();
     let most = float(cycles as u64) * (1.0 - SURE);
@@ -155,7 +155,7 @@ fn a_change_is_told_in_parts_of_the_old() {
     assert!(close(shift.confidence, 1.0 - 2.0 / 20.0));
 }
 
-/// Results with five rounds of everything in cycles, each of which `slow` may change.
+/// Results with five rounds of every metric in cycles, each of which `slow` may change.
 fn five(slow: impl Fn(&str, &str, u64) -> u64) -> Results {
     let mut results = fixtures::results();
     for figure in results
@@ -180,7 +180,7 @@ fn five(slow: impl Fn(&str, &str, u64) -> u64) -> Results {
 #[test]
 fn a_slower_sitting_is_not_a_slower_kernel() {
     let old = five(|_, _, p50| p50);
-    // Everything takes half as long again, and one figure twice that.
+    // Every metric takes half as long again, and one of them twice that.
     let new = five(|name, variant, p50| match (name, variant) {
         ("self_ipi.entry", "tocsin") => p50 * 3,
         _ => p50 * 3 / 2,

@@ -1,4 +1,5 @@
-//! The gate's measuring: always of the same machines, so that figures are alike everywhere.
+//! Measurements of the regression check: always on the same machines, so that metrics are
+//! reproducible on every host.
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +31,8 @@ pub struct Counted {
 }
 
 impl Counted {
-    /// Counts, unless there are `results`, and judges; whether nothing is worse.
+    /// Counts, unless there are `results`, and checks for regressions; returns whether there is
+    /// none.
     ///
     /// # Errors
     ///
@@ -49,11 +51,11 @@ impl Counted {
         Ok(!verdict.fails())
     }
 
-    /// Counts, and takes what comes out into the baseline.
+    /// Counts, and stores the results in the baseline.
     ///
     /// # Errors
     ///
-    /// As [`gate`](Self::gate).
+    /// As for [`gate`](Self::gate).
     pub fn accept(&self) -> Result<bool, BenchError> {
         let path = &self.baseline;
         let old = path.exists().then(|| Baseline::load(path)).transpose()?;

@@ -145,7 +145,7 @@ fn another_profile_is_another_tool() {
         verdict.unlike,
         ["profile \"dev\", accepted with \"release\""]
     );
-    // Baselines were made of nothing else before they told.
+    // Baselines without this field had the default.
     let json = baseline
         .to_json()
         .replace("  \"profile\": \"release\",\n", "");

@@ -3,7 +3,7 @@
 use super::*;
 use crate::fixtures;
 
-/// As QEMU 10 logs, shortened: two stamps with one instruction of another CPU between.
+/// Like QEMU 10's log, shortened: two stamps with one instruction of another CPU between.
 const LOG: &str = "\
 ----------------
 IN: 
@@ -44,7 +44,7 @@ fn a_window_is_as_long_as_was_counted() {
     // From the first reading to the third, over the second.
     assert_eq!(trace.window(4, |_| true).map(<[_]>::len), Some(4));
     assert_eq!(trace.window(2, |_| true), None);
-    // The other of the two with one instruction.
+    // The other pair of reads with one instruction between.
     let shorter = trace.window(1, |window| window[0].0 == 0);
     assert_eq!(shorter.map(<[_]>::len), Some(1));
     assert_eq!(trace.window(3, |window| window.len() > 3), None);

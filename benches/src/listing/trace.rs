@@ -3,30 +3,30 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
-/// How a line of an executed block begins, and of a translated instruction.
+/// Prefix of a line of an executed block, and of a translated instruction.
 const EXECUTED: &str = "Trace ";
 const TRANSLATED: &str = "0x";
 
-/// What reads the time-stamp counter.
+/// The instructions that read the time-stamp counter.
 const STAMP: &str = "rdtsc";
 
-/// How many readings of the counter may be inside a window: those of other CPUs.
+/// Maximum number of counter reads inside a window: those of other CPUs.
 const INSIDE: usize = 8;
 
-/// What ran, and what it is.
+/// The executed instructions and their disassembly.
 #[derive(Debug, Default)]
 pub struct Trace {
-    /// CPU and address of each instruction.
+    /// CPU and address of each executed instruction.
     ran: Vec<(u32, u64)>,
     texts: BTreeMap<u64, String>,
 }
 
 impl Trace {
-    /// Reads a log.
+    /// Parses a log.
     ///
     /// # Errors
     ///
-    /// The reader's own.
+    /// The errors of the reader.
     pub fn read(mut log: impl BufRead) -> io::Result<Self> {
         let mut trace = Self::default();
         let mut line = Vec::new();
@@ -47,14 +47,14 @@ impl Trace {
         }
     }
 
-    /// An instruction as the log has it.
+    /// The disassembly of an instruction.
     pub fn text(&self, address: u64) -> &str {
         self.texts.get(&address).map_or("", String::as_str)
     }
 
-    /// The last `length` instructions that begin with a reading of the counter, and that such a
-    /// reading follows; if it can be, without another between. Only those that `are_right`: what
-    /// is between two samples can be as long as a sample.
+    /// The last `length` instructions between two reads of the counter, preferably without another
+    /// read between. Only those that `are_right`, because the code between two samples can be as
+    /// long as a sample.
     pub fn window(
         &self,
         length: usize,
@@ -72,7 +72,7 @@ impl Trace {
     }
 }
 
-/// Of `0: 0x7f15f4306e40 [00000000/ffffffff80200114/0000c0b0/ff022201]`, the CPU and the second
+/// From `0: 0x7f15f4306e40 [00000000/ffffffff80200114/0000c0b0/ff022201]`, the CPU and the second
 /// of the numbers in brackets.
 fn executed_at(line: &str) -> Option<(u32, u64)> {
     let (cpu, rest) = line.split_once(": ")?;
@@ -80,8 +80,8 @@ fn executed_at(line: &str) -> Option<(u32, u64)> {
     Some((cpu.parse().ok()?, u64::from_str_radix(address, 16).ok()?))
 }
 
-/// Of `0xffffffff80200114:  b8 10 00 00 00           movl     $0x10, %eax`, the address and what
-/// follows the bytes.
+/// From `0xffffffff80200114:  b8 10 00 00 00           movl     $0x10, %eax`, the address and the
+/// text after the bytes.
 fn translated(line: &str) -> Option<(u64, String)> {
     let (address, rest) = line.strip_prefix(TRANSLATED)?.split_once(':')?;
     let address = u64::from_str_radix(address, 16).ok()?;

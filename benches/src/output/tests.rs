@@ -22,7 +22,7 @@ fn what_cannot_be_written_stays_as_it_was() {
     let folder = Folder::prepare(place.path()).unwrap();
     let file = place.path().join("results.csv");
     folder.write("results.csv", "old").unwrap();
-    // In the way of the new one.
+    // Blocks the new file.
     std::fs::create_dir(part(&file)).unwrap();
     let why = folder.write("results.csv", "new").unwrap_err().to_string();
     let begin = format!("cannot write {}: ", file.display());

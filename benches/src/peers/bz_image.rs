@@ -1,20 +1,21 @@
-//! What a bzImage says of itself: Linux's Documentation/arch/x86/boot.rst, "The Real-Mode Kernel
-//! Header".
+//! The header of a bzImage: Linux's Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header".
 
 #[cfg(test)]
 mod tests;
 
 use std::ops::Range;
 
-/// Where the header's magic number is, and what it is.
+/// Offset and value of the header's magic number.
 const MAGIC_AT: Range<usize> = 0x202..0x206;
 const MAGIC: &[u8] = b"HdrS";
 
-/// Where it says where its version is: an offset from the second sector, or 0 for none.
+/// Offset of the field that locates the version string: an offset from the second sector, or 0 for
+/// none.
 const VERSION_AT: Range<usize> = 0x20e..0x210;
 const SECTOR: usize = 0x200;
 
-/// The kernel's release, as `6.1.0-56-amd64`; empty if it does not tell, `None` if this is no bzImage.
+/// The kernel's release, such as `6.1.0-56-amd64`; empty if it has none, `None` if this is not a
+/// bzImage.
 pub fn release(image: &[u8]) -> Option<String> {
     if image.get(MAGIC_AT)? != MAGIC {
         return None;

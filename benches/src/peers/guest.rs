@@ -1,4 +1,4 @@
-//! Builds what runs inside the Linux peer: a program that is its `init`, and a module.
+//! Builds the code inside the Linux peer: a program that is its `init`, and a module.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,17 +9,17 @@ use crate::error::BenchError;
 
 const INIT: &str = "tocsin-bench-init";
 
-/// Where the module's source is; it is built in a copy, which the kernel's make fills.
+/// Directory of the module's source; it is built in a copy, because the kernel's make writes there.
 const MODULE: &str = "benches/peers/module";
 
-/// What a module built with headers says it is for: `#define UTS_RELEASE "6.1.0-56-amd64"`.
+/// The release for which headers build a module: `#define UTS_RELEASE "6.1.0-56-amd64"`.
 const RELEASE: &str = "include/generated/utsrelease.h";
 
-/// The program, linked so that it needs no other file.
+/// Builds the statically linked program.
 ///
 /// # Errors
 ///
-/// It does not build.
+/// The build fails.
 pub fn init() -> Result<PathBuf, BenchError> {
     let target = workspace().join("target/bench/peers");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -38,11 +38,11 @@ pub fn init() -> Result<PathBuf, BenchError> {
     Ok(target.join("release").join(INIT))
 }
 
-/// Whether these are headers, and of the kernel of this release, as far as both tell.
+/// Checks that these are headers of the kernel of this release, as far as both contain it.
 ///
 /// # Errors
 ///
-/// They are not: that kernel would refuse the module.
+/// They are not: the kernel would reject the module.
 pub fn check(headers: &Path, release: &str) -> Result<(), BenchError> {
     let bad = |why: String| {
         let why = format!("LINUX_HEADERS={}: {why}", headers.display());
@@ -61,11 +61,11 @@ pub fn check(headers: &Path, release: &str) -> Result<(), BenchError> {
     ))
 }
 
-/// The module, for the kernel whose headers these are.
+/// Builds the module for the kernel with these headers.
 ///
 /// # Errors
 ///
-/// It does not build.
+/// The build fails.
 pub fn module(headers: &Path) -> Result<PathBuf, BenchError> {
     let copy = workspace().join("target/bench/peers/module");
     std::fs::create_dir_all(&copy).map_err(BenchError::file("make", &copy))?;
@@ -75,7 +75,7 @@ pub fn module(headers: &Path) -> Result<PathBuf, BenchError> {
         std::fs::copy(from, &to).map_err(BenchError::file("write", &to))?;
     }
     let mut make = Command::new("make");
-    // The variables of our own make are not for that one.
+    // The variables of this project's make must not reach that one.
     make.env_remove("MAKEFLAGS").env_remove("MFLAGS");
     make.arg("-s").arg("-C").arg(headers);
     make.arg(format!("M={}", copy.display())).arg("modules");

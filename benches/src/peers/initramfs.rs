@@ -1,14 +1,14 @@
-//! Writes the archive that a Linux kernel unpacks as its first file system: "newc" cpio, as
-//! the kernel's Documentation/driver-api/early-userspace/buffer-format.rst has it.
+//! Writes the archive that a Linux kernel unpacks as its initial file system: "newc" cpio, as
+//! specified in the kernel's Documentation/driver-api/early-userspace/buffer-format.rst.
 
 #[cfg(test)]
 mod tests;
 
-/// A regular file, a directory, a character device.
+/// File modes: a regular file, a directory, a character device.
 const FILE: u32 = 0o100_000;
 const DIRECTORY: u32 = 0o040_000;
 
-/// An archive being written.
+/// An archive under construction.
 #[derive(Default)]
 pub struct Archive {
     bytes: Vec<u8>,
@@ -21,12 +21,12 @@ impl Archive {
         self.entry(name, DIRECTORY | 0o755, &[]);
     }
 
-    /// Adds a file that can be run.
+    /// Adds an executable file.
     pub fn program(&mut self, name: &str, content: &[u8]) {
         self.entry(name, FILE | 0o755, content);
     }
 
-    /// The archive, ended.
+    /// Completes and returns the archive.
     pub fn finish(mut self) -> Vec<u8> {
         self.entry("TRAILER!!!", 0, &[]);
         self.bytes

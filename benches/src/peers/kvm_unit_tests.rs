@@ -14,7 +14,7 @@ use crate::record::Clock;
 /// The image, below `KUT_DIR`.
 const IMAGE: &str = "x86/vmexit.flat";
 
-/// Those of its tests that measure interrupts.
+/// Its tests of interrupts.
 const TESTS: &[Meaning] = &[
     Meaning {
         test: "x2apic_self_ipi_sti_nop",
@@ -46,11 +46,11 @@ struct KvmUnitTests {
     image: PathBuf,
 }
 
-/// The build in `KUT_DIR`, or why there is none.
+/// The build in `KUT_DIR`, or the reason why there is none.
 ///
 /// # Errors
 ///
-/// The variable is set and names no build.
+/// The variable is set and does not name a build.
 pub fn find() -> Result<Result<Box<dyn Runs>, String>, BenchError> {
     let Some(dir) = super::variable("KUT_DIR") else {
         let why = "not measured: KUT_DIR=... names a built kvm-unit-tests".to_owned();
@@ -78,8 +78,8 @@ impl Runs for KvmUnitTests {
     fn machine(&self, machine: Machine, clock: Clock) -> Machine {
         let mut names: Vec<_> = TESTS.iter().map(|meaning| meaning.test).collect();
         if clock == Clock::Instructions {
-            // Halting lets virtual time jump, which is no instructions; and these wait for another
-            // CPU without PAUSE, which is then run when their turn is over and not before.
+            // A halted CPU lets virtual time advance without instructions; and these tests wait for
+            // another CPU without PAUSE, so that it runs only when their time slice has ended.
             names.retain(|name| !name.starts_with("ipi"));
         }
         machine
@@ -118,7 +118,7 @@ impl Runs for KvmUnitTests {
     }
 }
 
-/// Lines as `ipi 6543`.
+/// Parses lines such as `ipi 6543`.
 fn read(text: &str) -> Result<Vec<Measured>, String> {
     let lines = text.lines().filter_map(|line| {
         let (name, value) = line.trim().split_once(' ')?;

@@ -1,8 +1,8 @@
-//! A Linux kernel as its distribution built it, with an initramfs that measures and powers off.
+//! A distribution's Linux kernel, with an initramfs that measures and powers off.
 //!
-//! What an unmodified kernel lets a program measure is measured by that program; each such
-//! figure holds a system call too, and says so. What only the kernel itself can measure takes
-//! a small module, which is built where the kernel's headers are given.
+//! A program measures what an unmodified kernel exposes to programs; each such metric includes a
+//! system call, which its description states. A small module measures what only the kernel can
+//! measure; it is built if the kernel's headers are available.
 
 #[cfg(test)]
 mod tests;
@@ -16,13 +16,13 @@ use super::{Meaning, Measured, Runs, bz_image, guest};
 use crate::error::BenchError;
 use crate::record::Clock;
 
-/// How a line of the measuring program or module begins.
+/// Prefix of a line from the measuring program or module.
 const MARK: &str = "tocsin-peer: ";
 
 const MEMBARRIER: &str = "the membarrier system call that interrupts one other CPU and waits, less the same call \
      with nobody to interrupt";
 
-/// What is measured, on any machine.
+/// The tests, on any machine.
 const TESTS: &[Meaning] = &[
     Meaning {
         test: "irq_work",
@@ -90,7 +90,7 @@ const TESTS: &[Meaning] = &[
     },
 ];
 
-/// To all other CPUs; the number of all is the parameter of ours.
+/// To all other CPUs; the corresponding parameter of this kernel is the number of all CPUs.
 const WIDE: &[Meaning] = &[
     Meaning {
         test: "smp_call_function_many",
@@ -131,11 +131,11 @@ struct Linux {
     initramfs: PathBuf,
 }
 
-/// The kernel in `LINUX_KERNEL`, or why there is none.
+/// The kernel in `LINUX_KERNEL`, or the reason why there is none.
 ///
 /// # Errors
 ///
-/// A variable is set and names no kernel, or not its headers; or the initramfs cannot be made.
+/// A variable is set and does not name a kernel or its headers; or the initramfs cannot be created.
 pub fn find() -> Result<Result<Box<dyn Runs>, String>, BenchError> {
     let Some(kernel) = super::variable("LINUX_KERNEL") else {
         let why = "not measured: LINUX_KERNEL=... names a bzImage, as /boot/vmlinuz-...".to_owned();
@@ -170,9 +170,10 @@ pub fn find() -> Result<Result<Box<dyn Runs>, String>, BenchError> {
 }
 
 impl Linux {
-    /// The machine with the kernel and this more on its command line, which the program gets too.
+    /// The machine with the kernel and this addition to its command line, which the program also
+    /// receives.
     fn booted(&self, machine: Machine, more: &str) -> Machine {
-        // The TSC is what is read; the watchdog would call QEMU's unstable, or disturb.
+        // The measurement reads the TSC; the watchdog would mark QEMU's as unstable, or disturb it.
         let append = format!("console=ttyS0 quiet panic=-1 tsc=reliable nowatchdog{more}");
         let machine = machine.image(&self.kernel).append(append);
         machine.module(Some(self.initramfs.clone()))
@@ -185,7 +186,7 @@ impl Runs for Linux {
     }
 
     fn machine(&self, machine: Machine, clock: Clock) -> Machine {
-        // The program's spinners give way when one thread runs all CPUs in turn.
+        // The program's spinning threads yield when one host thread runs all CPUs in turn.
         self.booted(
             machine,
             match clock {
@@ -215,8 +216,8 @@ impl Runs for Linux {
     }
 }
 
-/// Lines as `tocsin-peer: irq_work 10000 210 215 220 231 260 9000`: the test, its samples, and
-/// the percentiles from the least to the greatest. The median counts.
+/// Parses lines such as `tocsin-peer: irq_work 10000 210 215 220 231 260 9000`: the test, its
+/// samples, and the percentiles from the minimum to the maximum. The median is used.
 fn read(text: &str) -> Result<Vec<Measured>, String> {
     let mut measured = Vec::new();
     let (mut ended, mut log) = (false, Vec::new());

@@ -1,16 +1,16 @@
-//! Bars that are made of parts, each as long as the whole: what share of a latency is what.
+//! Stacked bars of equal length: the share of each part in a latency.
 
 use plotters::prelude::*;
 
 use super::{GRID, INK, colour, drawn};
 use crate::error::BenchError;
 
-/// Width of a plot, height of its head and of a bar, in pixels.
+/// Width of a plot, height of its header and of a bar, in pixels.
 const WIDTH: i32 = 900;
 const HEAD: i32 = 56;
 const BAR: i32 = 24;
 
-/// Where the bars begin and end.
+/// Left and right ends of the bars.
 const LEFT: i32 = 250;
 const RIGHT: i32 = WIDTH - 20;
 
@@ -19,16 +19,16 @@ const RIGHT: i32 = WIDTH - 20;
 pub struct Bars {
     pub title: String,
     pub parts: Vec<String>,
-    /// A name, and each part's size.
+    /// A name, and the size of each part.
     pub rows: Vec<(String, Vec<f64>)>,
 }
 
 impl Bars {
-    /// Draws them.
+    /// Draws the bars.
     ///
     /// # Errors
     ///
-    /// The plotting library refuses.
+    /// The plotting library fails.
     pub fn draw(&self) -> Result<String, BenchError> {
         let mut svg = String::new();
         let rows = i32::try_from(self.rows.len()).unwrap_or_default();
@@ -60,7 +60,7 @@ impl Bars {
     }
 }
 
-/// Where each part begins and ends; all at the left if there is nothing.
+/// Start and end of each part; all at the left if the sum is 0.
 fn ends(sizes: &[f64]) -> Vec<[i32; 2]> {
     let sum: f64 = sizes.iter().sum();
     let mut before = 0.0;

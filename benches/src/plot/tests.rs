@@ -43,7 +43,7 @@ fn a_tail_goes_down_to_its_last_sample() {
     assert!(plot.range(|point| point.1, true).0 < 0.01);
     let svg = plot.draw().unwrap();
     let heights = heights(&svg, 6);
-    // 100 %, 1 % and 0.01 %: as far from one another on a logarithmic axis.
+    // 100 %, 1 % and 0.01 %: equidistant on a logarithmic axis.
     let steps = [heights[2] - heights[0], heights[4] - heights[2]];
     assert!(steps[0] > 50 && (steps[0] - steps[1]).abs() <= 2, "{svg}");
     for tick in ["100", "10", "1", "0.1", "0.01"] {

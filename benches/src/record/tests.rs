@@ -37,7 +37,7 @@ fn lines_for_people_and_of_other_commands_are_passed_over() {
     ));
 }
 
-/// The recorded lines, with those replaced that contain `with`.
+/// The recorded lines, with replacements for those that contain `with`.
 fn changed(with: &str, change: impl Fn(&str) -> String) -> Result<Boot, BadRecord> {
     let lines = CYCLES.lines().map(|line| {
         if line.contains(with) {
@@ -87,7 +87,7 @@ fn records_that_cannot_be_are_refused() {
     }
 }
 
-/// COM1 of a boot that ran `bench clock=instructions json`, whole.
+/// The complete COM1 output of a boot that ran `bench clock=instructions json`.
 #[test]
 fn a_recorded_boot_is_read_whole() {
     let recorded = include_str!("../fixtures/recorded.txt");

@@ -1,4 +1,4 @@
-//! Which plots the report has.
+//! The plots of the report.
 
 use super::machine;
 use crate::error::BenchError;
@@ -7,7 +7,7 @@ use crate::plot::{Curve, Plot, cumulative, distribution, number, tail};
 use crate::record::{Cause, Clock, Value};
 use crate::results::{Causes, Figure, Results, float};
 
-/// Figures over a parameter: name, parameter, axis, whether it doubles from point to point.
+/// Metrics over a parameter: name, parameter, axis, whether it doubles from point to point.
 const SCALING: &[(&str, &str, &str, bool)] = &[
     ("broadcast.all", "cpus", "CPUs", true),
     ("broadcast.sender", "cpus", "CPUs", true),
@@ -16,17 +16,16 @@ const SCALING: &[(&str, &str, &str, bool)] = &[
     ("nest.entry", "depth", "nesting depth", false),
 ];
 
-/// The one that is shown first.
+/// The plot that is shown first.
 const CONTENTION: &str = "contention.latency";
 
-/// Figures that were measured alike, but for the variant, and their plots.
+/// Metrics measured alike except for the variant, and their plots.
 pub struct Group {
     pub title: String,
     pub plots: Vec<String>,
 }
 
-/// Histogram and cumulative distribution of figures that were measured alike; `None` if they
-/// have no spread to show.
+/// Histogram and cumulative distribution of metrics measured alike; `None` if they have no spread.
 pub fn group(figures: &[&Figure]) -> Result<Option<Group>, BenchError> {
     let with: Vec<_> = figures
         .iter()
@@ -40,7 +39,7 @@ pub fn group(figures: &[&Figure]) -> Result<Option<Group>, BenchError> {
     let title = format!("{} {}", key.name, key.params())
         .trim_end()
         .to_owned();
-    // Single samples far away would leave no room for the others: they are in the last plot.
+    // Distant outliers would compress the rest of the plot: they are in the last plot.
     let least = with.iter().map(|figure| figure.summary.min).min();
     let most = with.iter().map(|figure| figure.summary.p99_9).max();
     let least = least.unwrap_or_default().max(1);
@@ -90,7 +89,7 @@ pub fn group(figures: &[&Figure]) -> Result<Option<Group>, BenchError> {
     Ok(Some(Group { title, plots }))
 }
 
-/// A parameter that is a number.
+/// A numeric parameter.
 fn numeric(figure: &Figure, param: &str) -> Option<f64> {
     match figure.key.param.get(param)? {
         Value::Number(number) => Some(float(*number)),
@@ -125,7 +124,7 @@ fn over(figures: &[&Figure], param: &str, of: fn(&Figure) -> u64, what: &str) ->
     curves
 }
 
-/// Latency under contention over the length of the section.
+/// Latency under contention as a function of the section's duration.
 pub fn contention(results: &Results, clock: Clock) -> Result<Vec<String>, BenchError> {
     let figures = results
         .figures
@@ -133,7 +132,7 @@ pub fn contention(results: &Results, clock: Clock) -> Result<Vec<String>, BenchE
         .filter(|figure| figure.key.clock == clock && figure.key.name == CONTENTION);
     let figures: Vec<_> = figures.collect();
     let mut plots = Vec::new();
-    // The host's own doings make the greatest of all cycles.
+    // The maximum in cycles is dominated by noise from the host.
     let (of, what): (fn(&Figure) -> u64, _) = match clock {
         Clock::Cycles => (|figure| figure.summary.p99, "p99"),
         Clock::Instructions => (|figure| figure.summary.max, "worst"),
@@ -157,13 +156,13 @@ pub fn contention(results: &Results, clock: Clock) -> Result<Vec<String>, BenchE
     Ok(plots)
 }
 
-/// What each of the slowest samples of a load run is made of, and what all of them together are.
+/// The parts of each of the slowest samples of a load run, and of all samples together.
 pub fn shares(causes: &Causes) -> Result<String, BenchError> {
     let Cause {
         name, parts, worst, ..
     } = &causes.cause;
     let all: Vec<_> = parts.values().map(|part| float(part.sum)).collect();
-    // Files of before the sums were kept have none.
+    // Older files lack the sums.
     let has_sums = all.iter().any(|&sum| sum > 0.0);
     let mut bars = Vec::new();
     if has_sums {
@@ -188,7 +187,7 @@ pub fn shares(causes: &Causes) -> Result<String, BenchError> {
     bars.draw()
 }
 
-/// Whatever has a number as its parameter.
+/// The metrics with a numeric parameter.
 pub fn scaling(results: &Results, clock: Clock) -> Result<Vec<String>, BenchError> {
     let mut plots = Vec::new();
     for &(name, param, axis, doubles) in SCALING {
@@ -197,8 +196,8 @@ pub fn scaling(results: &Results, clock: Clock) -> Result<Vec<String>, BenchErro
             .iter()
             .filter(|figure| (figure.key.clock, figure.key.name.as_str()) == (clock, name));
         let figures: Vec<_> = figures.collect();
-        // What is measured for so many CPUs is of the machine that has just so many, if there is
-        // one; else of the largest.
+        // A metric for a number of CPUs is taken from the machine with exactly this number, if
+        // there is one; otherwise from the largest.
         let most = figures.iter().map(|figure| figure.key.cpus).max();
         let has_own = |cpus: u64| {
             figures.iter().any(|figure| {

@@ -148,7 +148,7 @@ fn the_page_needs_no_other_file() {
         assert_eq!(page.select(&select(element)).count(), 0, "{element}");
     }
     assert!(!text.contains("url(") && !text.contains("@import"));
-    // The host's own words are text, and not markup.
+    // Text from the host is escaped.
     assert!(text.contains("A &#60;fast&#62; &#38;") || text.contains("A &lt;fast&gt; &amp;"));
 }
 

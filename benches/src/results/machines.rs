@@ -1,11 +1,11 @@
-//! The machines of a sitting, and how fast their counters ran.
+//! The machines of a run, and the frequencies of their counters.
 
 use serde::{Deserialize, Serialize};
 
 use super::float;
 use crate::record::{Boot, Clock};
 
-/// A machine, which was booted once in each round.
+/// A machine, booted once in each round.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machines {
     pub clock: Clock,
@@ -13,13 +13,13 @@ pub struct Machines {
     pub cpus: u64,
     /// QEMU's command line.
     pub command: String,
-    /// The time-stamp counter's ticks in a second as the kernel measured them, of each boot.
+    /// Frequency of the time-stamp counter as measured by the kernel, in Hz, for each boot.
     pub tsc_hz: Vec<u64>,
-    /// The greatest step in which one of them went.
+    /// The largest step of one of the counters.
     pub resolution: u64,
 }
 
-/// All that were booted, in that order.
+/// All machines, in boot order.
 pub fn of(boots: &[Boot]) -> Vec<Machines> {
     let mut machines: Vec<Machines> = Vec::new();
     for Boot { run, command, .. } in boots {
@@ -45,8 +45,8 @@ pub fn of(boots: &[Boot]) -> Vec<Machines> {
     machines
 }
 
-/// The counters of machines that were measured by the host's time, for people: `2595 to 2601 MHz, 0.385 ns a
-/// tick, in steps of 26 ticks`; `None` if there are none.
+/// The counter frequencies of machines measured in host time, for display: `2595 to 2601 MHz, 0.385
+/// ns a tick, in steps of 26 ticks`; `None` if there are none.
 pub fn frequency<'m>(machines: impl IntoIterator<Item = &'m Machines>) -> Option<String> {
     let machines = machines.into_iter();
     let in_cycles = machines.filter(|machine| machine.clock == Clock::Cycles);

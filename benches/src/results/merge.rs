@@ -1,4 +1,4 @@
-//! The rounds of a sitting, each a boot, made into one.
+//! Merges the rounds of a run, each of which is a boot.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ fn median(values: impl Iterator<Item = u64>) -> u64 {
     lesser_median(values.collect(), u64::cmp).unwrap_or_default()
 }
 
-/// A figure of several rounds.
+/// A metric of several rounds.
 pub(super) fn summary(rounds: &[Summary]) -> Summary {
     let of = |value: fn(&Summary) -> u64| median(rounds.iter().map(value));
     Summary {
@@ -74,7 +74,7 @@ pub fn figures(boots: &[Boot]) -> Vec<Figure> {
     figures.collect()
 }
 
-/// The most samples that are kept of those that were slowest.
+/// Maximum number of slowest samples that are kept.
 const WORST: usize = 5;
 
 /// The causes of each load run.
@@ -107,7 +107,7 @@ pub fn causes(boots: &[Boot]) -> Vec<Causes> {
     found.into_iter().map(one).collect()
 }
 
-/// Of the rounds of one load run, of which there is one at least.
+/// Merges the rounds of one load run; there is at least one.
 fn one(mut rounds: Vec<Causes>) -> Causes {
     rounds.sort_by_key(|round| round.cause.total.p50);
     let mut middle = rounds[(rounds.len() - 1) / 2].clone();
@@ -134,7 +134,7 @@ fn one(mut rounds: Vec<Causes>) -> Causes {
     middle
 }
 
-/// A round's part, with the least and the greatest of all, and all their sum.
+/// Merges a part of all rounds, with the minimum, the maximum and the sum over all.
 fn extremes<'p>(middle: Part, all: impl Iterator<Item = &'p Part>) -> Part {
     let none = Part { sum: 0, ..middle };
     all.fold(none, |one, part| Part {

@@ -26,7 +26,7 @@ fn the_slowest_samples_are_of_all_rounds() {
         let parts = |sample: &BTreeMap<String, u64>| cause.parts.keys().map(|it| sample[it]).sum();
         samples.map(parts).collect()
     };
-    // The middle one is the first of two.
+    // The median is the first of two.
     boots[1].causes[0].total.p50 = boots[0].causes[0].total.p50 + 1;
     let most = boots[0].causes[0].total.max + 7;
     boots[1].causes[0].total.max = most;

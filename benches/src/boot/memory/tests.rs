@@ -12,7 +12,8 @@ fn the_second_size_counts() {
     assert_eq!(used_bytes("1 GiB 1 TiB"), None);
 }
 
-/// The end of what the kernel says, with this much in use and an interrupt stack of so many bytes.
+/// The end of the kernel's output, with this much memory in use and this size of an interrupt
+/// stack.
 fn said(used: &str, interrupt: u64) -> String {
     let first = 0xffff_e000_0004_0000 - interrupt;
     format!(
@@ -34,7 +35,8 @@ fn the_stacks_are_those_that_the_kernel_has() {
     let few = Said::parse(&said("456 KiB", 48 << 10)).unwrap();
     let stacks = (64 + 48 + 16) << 10;
     assert_eq!((few.used, few.stacks), (456 << 10, stacks));
-    // Each interrupt stack larger by 16 KiB, and the frames in use with it: no byte more beyond them.
+    // Each interrupt stack is 16 KiB larger, and so are the frames in use: the difference is
+    // unchanged.
     for interrupt in [48 << 10, 64 << 10] {
         let each = stacks - (48 << 10) + interrupt + (20 << 10);
         let used = ((456 << 10) + 128 * each) >> 10;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// An image that says that its version is at this offset from the second sector, and ends with it.
+/// An image whose version string is at this offset from the second sector, at the end of the image.
 fn image(version_at: u16, version: &str) -> Vec<u8> {
     let mut image = vec![0; SECTOR + usize::from(version_at.max(0x100))];
     image[MAGIC_AT].copy_from_slice(MAGIC);

@@ -13,7 +13,7 @@ fn archive() -> Vec<u8> {
 fn entries_are_aligned_and_ended() {
     let bytes = archive();
     assert_eq!(bytes.len() % 4, 0);
-    // 110 bytes of head, the name with its end, filled up to a multiple of 4.
+    // 110 bytes of header, the NUL-terminated name, padded to a multiple of 4.
     assert_eq!(&bytes[..14], b"07070100000001");
     assert_eq!(&bytes[110..114], b"dev\0");
     assert_eq!(&bytes[116..122], b"070701");
