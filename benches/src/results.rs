@@ -27,9 +27,9 @@ pub struct Key {
     pub clock: Clock,
     pub name: String,
     pub param: Param,
-    /// Local APIC mode or CPUs of the machine.
+    /// Local APIC mode of the machine.
     pub apic: String,
-    /// Of the machine.
+    /// Number of CPUs of the machine.
     pub cpus: u64,
     pub variant: String,
 }
@@ -82,7 +82,7 @@ pub struct Figure {
     pub summary: Summary,
     /// The values of each round.
     pub rounds: Vec<Summary>,
-    /// Of all rounds.
+    /// The histogram of all rounds.
     pub histogram: Vec<Bucket>,
 }
 

@@ -49,9 +49,9 @@ pub struct Args {
 /// The variables, checked.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Whether only the CPUs, the kernel's command line and the clock may be added.
+    /// The machine; only the CPUs, the kernel's command line and the clock remain to be set.
     pub machine: Machine,
-    /// The user's settings of the machine.
+    /// The CPUs that the user requested.
     pub smp: Option<Smp>,
     pub append: String,
     /// Prefixes of metrics' names, and groups; empty for all.
