@@ -1,4 +1,4 @@
-//! Turns a way to boot into the files that QEMU is given.
+//! Creates the files for QEMU from a boot method.
 
 use std::path::Path;
 
@@ -9,11 +9,11 @@ use crate::limine;
 use crate::machine::{Machine, Media};
 use crate::settings::BootWay;
 
-/// The longest kernel command line of a direct boot, in bytes: QEMU's option ROM (pvh.bin) copies it
-/// with its NUL into a buffer of 4096 bytes, without a check.
+/// Maximum length of the kernel command line of a direct boot, in bytes: QEMU's option ROM
+/// (pvh.bin) copies it with its NUL into a buffer of 4096 bytes, without a check.
 const DIRECT_LIMIT: usize = 4095;
 
-/// Makes what `machine` boots from; temporary files go into `dir`.
+/// Creates the boot files of `machine`; temporary files are created in `dir`.
 pub(crate) fn prepare(machine: &Machine, dir: &Path) -> Result<Media, SessionError> {
     if !machine.image.exists() {
         return Err(SessionError::NoImage(machine.image.clone()));
@@ -49,7 +49,7 @@ pub(crate) fn prepare(machine: &Machine, dir: &Path) -> Result<Media, SessionErr
     }
 }
 
-/// Whether QEMU can load the kernel and its module into the machine's memory.
+/// Checks that QEMU can load the kernel and its module into the machine's memory.
 fn check_memory(machine: &Machine) -> Result<(), SessionError> {
     let least = footprint::least_mib(&machine.image, machine.module.as_deref());
     match least {

@@ -1,8 +1,8 @@
-//! Takes QEMU and the temporary files along when this program is told to end.
+//! Stops QEMU and removes the temporary files when a signal ends this program.
 //!
-//! A signal runs no destructors: without this, Ctrl-C during the tests would leave machines running
-//! and their disks in the temporary directory. For signals that cannot be handled, there is the
-//! [`guard`].
+//! A signal runs no destructors: without this module, Ctrl-C during the tests would leave machines
+//! running and their disks in the temporary directory. The [`guard`] handles signals that cannot be
+//! caught.
 
 mod guard;
 
@@ -21,18 +21,18 @@ use tempfile::TempDir;
 
 use guard::Guard;
 
-/// How long all QEMUs together may take to end by themselves, which restores the terminal.
+/// Time limit for all QEMUs together to exit by themselves, which restores the terminal.
 const GRACE: Duration = Duration::from_secs(2);
 
 struct Live {
     id: u64,
-    /// QEMU, once it was started.
+    /// QEMU, once it has been started.
     child: Option<Arc<SharedChild>>,
     files: PathBuf,
     guard: Guard,
 }
 
-/// What is done last, when the machines are gone.
+/// The last action, after the machines have been stopped.
 type Farewell = Box<dyn Fn() + Send>;
 
 static LIVE: Mutex<Vec<Live>> = Mutex::new(Vec::new());
@@ -44,13 +44,13 @@ fn live() -> MutexGuard<'static, Vec<Live>> {
     LIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An entry in the list of what to take along; leaves it when dropped.
+/// An entry in the clean-up list; dropping it removes the entry.
 pub(crate) struct Registered(u64);
 
 impl Registered {
-    /// Starts QEMU, and enters it too.
+    /// Starts QEMU, and adds it to the entry.
     pub(crate) fn spawn(&self, command: &mut Command) -> io::Result<Arc<SharedChild>> {
-        // Held as for the files.
+        // Locked for the same reason as for the files.
         let mut live = live();
         let child = Arc::new(SharedChild::spawn(command)?);
         if let Some(entry) = live.iter_mut().find(|entry| entry.id == self.0) {
@@ -60,7 +60,7 @@ impl Registered {
         Ok(child)
     }
 
-    /// Returns a function for QEMU's end, callable on any thread.
+    /// Returns a function that stops QEMU, callable on any thread.
     pub(crate) fn ended(&self) -> impl FnOnce() + Send + 'static {
         let id = self.0;
         move || {
@@ -77,23 +77,23 @@ impl Drop for Registered {
         let own = live.iter().position(|entry| entry.id == self.0);
         let own = own.map(|at| live.swap_remove(at));
         drop(live);
-        // Not with the list locked: it waits for the guard's end.
+        // Without the lock of the list, because it waits for the guard's exit.
         drop(own);
     }
 }
 
-/// Has `farewell` called when a signal ends this program, after the machines are gone. It must not
-/// start one.
+/// Registers `farewell` to be called when a signal ends this program, after the machines have been
+/// stopped. It must not start a machine.
 pub fn before_end(farewell: impl Fn() + Send + 'static) {
     watch();
     let mut farewells = FAREWELLS.lock().unwrap_or_else(PoisonError::into_inner);
     farewells.push(Box::new(farewell));
 }
 
-/// Makes a directory for a machine's files, and enters it.
+/// Creates a directory for a machine's files, and adds it to the list.
 pub(crate) fn files() -> io::Result<(TempDir, Registered)> {
     watch();
-    // Held from before it is made: what is not entered would outlive a signal.
+    // Locked before the creation: a directory that is not in the list would remain after a signal.
     let mut live = live();
     let files = tempfile::Builder::new().prefix("tocsin-").tempdir()?;
     let guard = Guard::of(files.path())?;
@@ -107,10 +107,10 @@ pub(crate) fn files() -> io::Result<(TempDir, Registered)> {
     Ok((files, Registered(id)))
 }
 
-/// Watches for signals, from the first call on.
+/// Starts handling signals at the first call.
 fn watch() {
     HANDLER.call_once(|| {
-        // Where signals cannot be watched, a signal ends this program as it would have anyway.
+        // If signals cannot be handled, a signal ends this program as usual.
         if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) {
             thread::spawn(move || {
                 if let Some(signal) = signals.forever().next() {
@@ -122,12 +122,12 @@ fn watch() {
     });
 }
 
-/// Ends every machine, removes its files, and ends this program with `status`.
+/// Stops every machine, removes its files, and exits this program with `status`.
 pub(crate) fn end(status: i32) -> ! {
-    // Kept until the exit: whoever waits for a machine sees it end, and must not end the
-    // program with another status. Its session cannot be dropped while this is held.
+    // Locked until the exit: a thread that waits for a machine observes its end, and must not exit
+    // the program with a different status. Its session cannot be dropped while the lock is held.
     let mut live = live();
-    // Each step fails only where its work is done already.
+    // Each step fails only if its work is already done.
     let children = || live.iter().filter_map(|entry| entry.child.as_deref());
     for child in children() {
         let _ = child.send_signal(SIGTERM);

@@ -1,5 +1,5 @@
-//! What can go wrong with a run, each failure with all that is needed to look
-//! into it: the last output, QEMU's own words and the command line to repeat it.
+//! Errors of a run, with the data for their analysis: the last output, QEMU's messages and the
+//! command line to repeat the run.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,19 +9,19 @@ use crate::firmware::FirmwareError;
 use crate::limine::NoLimine;
 use crate::outcome::Outcome;
 
-/// A run that did not go as it should.
+/// A failed run.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// There is no kernel to boot.
     #[error("{} is not there; `make build` makes it", .0.display())]
     NoImage(PathBuf),
-    /// The boot medium could not be made.
+    /// The boot medium could not be created.
     #[error("no ISO with Limine: {0}")]
     Iso(#[from] NoLimine),
-    /// UEFI was asked for and there is no firmware.
+    /// UEFI was requested, but there is no firmware.
     #[error(transparent)]
     Firmware(#[from] FirmwareError),
-    /// The kernel command line does not fit where the loader puts it.
+    /// The kernel command line does not fit into the loader's buffer.
     #[error(
         "the kernel command line is {length} bytes long, and {limit} are the most that a direct \
          boot passes on (QEMU's PVH loader overwrites the boot information behind them); shorten \
@@ -41,18 +41,18 @@ pub enum SessionError {
     Memory {
         /// The value of `MEM`.
         memory: String,
-        /// The least, in MiB.
+        /// The minimum, in MiB.
         least: u64,
     },
-    /// A temporary file could not be made.
+    /// A temporary file could not be created.
     #[error("{what}: {source}")]
     Files {
-        /// What was being done.
+        /// The operation.
         what: &'static str,
         /// The error of the system.
         source: std::io::Error,
     },
-    /// The temporary directory cannot be made.
+    /// The temporary directory cannot be created.
     #[error(
         "cannot make a temporary directory in {}: {source}; set TMPDIR to a directory that can be \
          written to",
@@ -64,7 +64,7 @@ pub enum SessionError {
         /// The error of the system.
         source: std::io::Error,
     },
-    /// QEMU could not be run at all.
+    /// QEMU could not be started.
     #[error(
         "QEMU={}: cannot be run: {source}; name a QEMU, or leave QEMU unset for the one that `make \
          setup` installs",
@@ -76,32 +76,32 @@ pub enum SessionError {
         /// The error of the system.
         source: std::io::Error,
     },
-    /// QEMU ended before the machine began to run.
+    /// QEMU exited before the machine ran.
     #[error("QEMU did not start the machine: {outcome}\n{scene}")]
     NotStarted {
-        /// How it ended.
+        /// Its outcome.
         outcome: Outcome,
-        /// Its words and its command line.
+        /// Its messages and its command line.
         scene: Box<Scene>,
     },
-    /// QEMU itself did not answer in time.
+    /// QEMU itself did not respond in time.
     #[error(
         "QEMU: no {what} within {} s (it hangs, or the host is too slow for this machine; try fewer \
          CPUs or less memory)\n{scene}",
         limit.as_secs_f64()
     )]
     Silent {
-        /// The event that was waited for.
+        /// The expected event.
         what: String,
         /// The time limit.
         limit: Duration,
-        /// Details, if there are any.
+        /// Details, if any.
         scene: Box<Scene>,
     },
-    /// The event that was waited for did not come in time: the guest hangs.
+    /// The expected event did not occur in time: the guest hangs.
     #[error("no {what} within {} s: the guest hangs\n{scene}", limit.as_secs_f64())]
     TimedOut {
-        /// The event that was waited for.
+        /// The expected event.
         what: String,
         /// The time limit.
         limit: Duration,
@@ -111,32 +111,32 @@ pub enum SessionError {
     /// The guest triple-faulted.
     #[error("triple fault while waiting for {what}\n{scene}")]
     TripleFault {
-        /// The event that was waited for.
+        /// The expected event.
         what: String,
         /// The last output.
         scene: Box<Scene>,
     },
-    /// The machine ended before what was waited for came.
+    /// The machine ended before the expected event.
     #[error("{outcome} while waiting for {what}\n{scene}")]
     Ended {
-        /// How it ended.
+        /// Its outcome.
         outcome: Outcome,
-        /// The event that was waited for.
+        /// The expected event.
         what: String,
         /// The last output.
         scene: Box<Scene>,
     },
-    /// The machine ended otherwise than it should have.
+    /// The machine ended with an unexpected outcome.
     #[error("{got}, expected: {wanted}\n{scene}")]
     WrongEnd {
-        /// How it ended.
+        /// Its outcome.
         got: Outcome,
-        /// How it should have ended.
+        /// The expected outcome.
         wanted: Outcome,
         /// The last output.
         scene: Box<Scene>,
     },
-    /// QEMU refused a command of its control protocol.
+    /// QEMU rejected a command of its control protocol.
     #[error("QEMU refused {command}: {reason}")]
     Refused {
         /// The command.
@@ -146,16 +146,16 @@ pub enum SessionError {
     },
 }
 
-/// The state of a machine when something went wrong.
+/// The state of a machine at a failure.
 #[derive(Debug, Clone, Default)]
 pub struct Scene {
     /// The last lines from COM1, with their times in seconds since QEMU's start.
     pub serial: String,
-    /// What QEMU wrote on its standard error.
+    /// QEMU's output on standard error.
     pub stderr: String,
-    /// Where each CPU was, if QEMU could still be asked.
+    /// The state of each CPU, if QEMU still responded.
     pub cpus: String,
-    /// The tail of QEMU's log.
+    /// The last lines of QEMU's log.
     pub log: String,
     /// QEMU's command line, quoted for a shell.
     pub command: String,

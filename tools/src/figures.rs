@@ -1,6 +1,7 @@
-//! What the kernel's `bench` measures: for those who ask for it, and for those who see that it comes.
+//! The metrics of the kernel's `bench` command, for their selection and for the check that all are
+//! measured.
 
-/// Each group as the command calls it, and its figures, as a machine with more than one CPU has them.
+/// Each group by the command's name for it, and its metrics on a machine with more than one CPU.
 pub const GROUPS: &[(&str, &[&str])] = &[
     ("exception", &["exception.int_n", "exception.ud"]),
     (

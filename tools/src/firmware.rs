@@ -1,7 +1,7 @@
-//! Finds UEFI firmware for QEMU, wherever a distribution puts it.
+//! Finds UEFI firmware for QEMU in the directories of various distributions.
 //!
-//! OVMF comes as two flash images: code, mapped read-only, and variables, which
-//! the firmware writes, so every run gets its own copy.
+//! OVMF consists of two flash images: code, mapped read-only, and variables, which the firmware
+//! writes, so every run gets its own copy.
 
 #[cfg(test)]
 mod tests;
@@ -13,25 +13,25 @@ use std::path::{Path, PathBuf};
 pub struct Firmware {
     /// The code image.
     pub code: PathBuf,
-    /// The image of empty variables; `None` where the code image holds them too.
+    /// The image of empty variables; `None` if the code image contains them.
     pub vars: Option<PathBuf>,
 }
 
-/// Why there is no firmware to boot UEFI with.
+/// The reason why there is no UEFI firmware.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FirmwareError {
-    /// No known place has it.
+    /// No known directory contains it.
     #[error(
         "no OVMF firmware found; install it (Debian, Ubuntu: apt-get install ovmf; Fedora: dnf \
          install edk2-ovmf; Arch: pacman -S edk2-ovmf) or set OVMF to its code image"
     )]
     NotFound,
-    /// `OVMF` names a file that is not there.
+    /// `OVMF` names a file that does not exist.
     #[error("OVMF={}: there is no such file; set it to OVMF's code image or leave it out", .0.display())]
     NoSuchFile(PathBuf),
 }
 
-/// Code and variables, by who ships them there.
+/// Paths of code and variables, by distribution.
 const PLACES: &[(&str, &str)] = &[
     // Debian, Ubuntu
     (
@@ -72,11 +72,11 @@ const PLACES: &[(&str, &str)] = &[
 ];
 
 impl Firmware {
-    /// The firmware that the environment's `OVMF` names, or else the first one found.
+    /// The firmware in the environment variable `OVMF`, or else the first one found.
     ///
     /// # Errors
     ///
-    /// There is none, or `OVMF` names no file.
+    /// There is none, or `OVMF` does not name a file.
     pub fn find() -> Result<Self, FirmwareError> {
         let chosen = std::env::var_os("OVMF").filter(|path| !path.is_empty());
         Self::find_with(chosen.as_deref().map(Path::new), Path::exists)
@@ -87,7 +87,8 @@ impl Firmware {
         let Self { code, vars } = self;
         let copy = |from: &Path| {
             let to = dir.join("ovmf-variables.fd");
-            // Read and written, not copied: the original's read-only mode must not come along.
+            // Read and written, not copied, because the original's read-only mode must not be
+            // preserved.
             std::fs::read(from)
                 .and_then(|bytes| std::fs::write(&to, bytes))
                 .map(|()| to)
@@ -128,7 +129,7 @@ impl Firmware {
     }
 }
 
-/// Where the variables of a code image are, going by its name.
+/// The path of the variables of a code image, derived from its name.
 fn vars_beside(code: &Path) -> Option<PathBuf> {
     let name = code.file_name()?.to_str()?;
     let vars = match name {

@@ -1,8 +1,8 @@
-//! The memory that QEMU needs to load a kernel by itself.
+//! The memory that QEMU needs for a direct kernel boot.
 //!
-//! QEMU's option ROM copies the kernel's segments to their physical addresses and the first module to
-//! the top of memory, without a check: where the module reaches into the image, or the image is beyond the
-//! memory, the machine runs what is not the kernel, and resets.
+//! QEMU's option ROM copies the kernel's segments to their physical addresses and the first module
+//! to the top of memory, without a check: if the module overlaps the image, or the image is beyond
+//! the memory, the machine executes other data, and resets.
 
 use std::path::Path;
 
@@ -12,13 +12,14 @@ use object::read::elf::{FileHeader as _, ProgramHeader as _};
 
 const MIB: u64 = 1 << 20;
 
-/// What QEMU keeps above the first module for ACPI tables (`acpi_data_size` of its PC machines).
+/// Memory that QEMU reserves above the first module for ACPI tables (`acpi_data_size` of its PC
+/// machines).
 const ACPI_DATA: u64 = 0x2_8000;
 
 const PAGE: u64 = 4096;
 
-/// The least memory, in whole MiB, with which QEMU loads `image` and `module`. `None` for an image that
-/// has no 64-bit program headers: QEMU itself says what is wrong with it.
+/// The minimum memory, in whole MiB, with which QEMU loads `image` and `module`. `None` for an
+/// image without 64-bit program headers: QEMU itself reports the error.
 pub(crate) fn least_mib(image: &Path, module: Option<&Path>) -> Option<u64> {
     let data = std::fs::read(image).ok()?;
     let module = match module {
@@ -28,7 +29,7 @@ pub(crate) fn least_mib(image: &Path, module: Option<&Path>) -> Option<u64> {
     least(&segments(&data)?, module).map(|bytes| bytes.div_ceil(MIB))
 }
 
-/// Physical address and size in memory of the segments that are loaded.
+/// Physical address and memory size of the loaded segments.
 fn segments(data: &[u8]) -> Option<Vec<(u64, u64)>> {
     let header = FileHeader64::<Endianness>::parse(data).ok()?;
     let endian = header.endian().ok()?;
@@ -38,8 +39,8 @@ fn segments(data: &[u8]) -> Option<Vec<(u64, u64)>> {
     Some(ranges.collect())
 }
 
-/// In bytes. Without a module, the first page of the image is enough: the kernel itself reports that
-/// the rest does not fit.
+/// The minimum memory in bytes. Without a module, the first page of the image is enough: the kernel
+/// itself reports that the rest does not fit.
 fn least(segments: &[(u64, u64)], module: Option<u64>) -> Option<u64> {
     match module {
         None => segments
@@ -51,7 +52,7 @@ fn least(segments: &[(u64, u64)], module: Option<u64>) -> Option<u64> {
                 .iter()
                 .map(|(start, size)| start.checked_add(*size));
             let end = ends.collect::<Option<Vec<_>>>()?.into_iter().max()?;
-            // The module begins at a page, and its end is one byte below the tables.
+            // The module is page-aligned, and its end is one byte below the tables.
             end.checked_next_multiple_of(PAGE)?
                 .checked_add(size)?
                 .checked_add(PAGE + ACPI_DATA)

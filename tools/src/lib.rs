@@ -1,6 +1,6 @@
-//! What runs on the host: the one place that knows how to start QEMU, talk to
-//! the kernel in it and judge how it ended. `make run`, the tests and the
-//! benchmarks all use this library, so that they boot the same machine.
+//! Host library: the only code that starts QEMU, communicates with the kernel in it and evaluates
+//! its outcome. `make run`, the tests and the benchmarks all use it, so that they boot the same
+//! machine.
 
 use std::path::Path;
 
@@ -30,11 +30,11 @@ pub use qmp::Event;
 pub use session::{Output, PROMPT, READY, Session, Waker};
 pub use transcript::{Transcript, text};
 
-/// The directory of the whole project, which holds `kernel`, `tools` and `target`.
+/// The project's root directory, which contains `kernel`, `tools` and `target`.
 ///
 /// # Panics
 ///
-/// Never: this package lies one below it.
+/// Never: this package is one directory below it.
 #[must_use]
 pub fn workspace() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));

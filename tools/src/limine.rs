@@ -1,5 +1,5 @@
-//! Limine's released files and the ISO made from them, both left to the scripts
-//! that know where they come from: `tools/limine.sh` and `tools/iso.sh`.
+//! Limine's release files and the ISO made from them, through the scripts `tools/limine.sh` and
+//! `tools/iso.sh`.
 
 #[cfg(test)]
 mod tests;
@@ -9,39 +9,39 @@ use std::process::{Command, Output, Stdio};
 
 use crate::workspace;
 
-/// Limine's files, found.
+/// The installed files of Limine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limine {
-    /// The directory that holds them.
+    /// Their directory.
     pub directory: PathBuf,
-    /// As `8.2.0`; empty if the files do not say.
+    /// Version, such as `8.2.0`; empty if the files do not contain it.
     pub version: String,
 }
 
-/// Why Limine cannot be used.
+/// The reason why Limine cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoLimine {
-    /// There is none to be had here; booting directly needs none.
+    /// It is not available here; a direct boot does not need it.
     #[error("{0}")]
     NotToBeHad(String),
-    /// Somebody said where to take it from, and it is not there.
+    /// The user specified its location, but it is not there.
     #[error("{0}")]
     Misdirected(String),
-    /// The script that looks for it, or makes the ISO, failed otherwise.
+    /// The script that finds it, or creates the ISO, failed for another reason.
     #[error("{0}")]
     Failed(String),
 }
 
-/// Exit statuses of `tools/limine.sh`, which `tools/iso.sh` keeps.
+/// Exit statuses of `tools/limine.sh`, which `tools/iso.sh` passes on.
 const MISDIRECTED: i32 = 1;
 const NOT_TO_BE_HAD: i32 = 2;
 
 impl Limine {
-    /// Finds Limine's files, or fetches them: offline, this takes a few seconds once.
+    /// Finds Limine's files, or downloads them: offline, this takes a few seconds once.
     ///
     /// # Errors
     ///
-    /// There are none, in the script's own words.
+    /// There are none; contains the script's message.
     pub fn find() -> Result<Self, NoLimine> {
         let output = run(script("limine.sh"))?;
         match output.status.code() {
@@ -57,7 +57,7 @@ impl Limine {
     }
 }
 
-/// Makes an ISO at `iso` that boots `image` at once with this kernel command line.
+/// Creates an ISO at `iso` that boots `image` immediately with this kernel command line.
 pub(crate) fn make_iso(image: &Path, append: &str, iso: &Path) -> Result<(), NoLimine> {
     let mut command = script("iso.sh");
     command.arg("--image").arg(image).arg("--output").arg(iso);
@@ -85,7 +85,7 @@ fn run(mut command: Command) -> Result<Output, NoLimine> {
     })
 }
 
-/// What a script wrote on its standard error, in one line and without its name.
+/// A script's standard error, in one line and without its name.
 fn complaint(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     let lines = text.lines().map(|line| {
@@ -102,7 +102,7 @@ fn complaint(output: &Output) -> String {
     }
 }
 
-/// The version that Limine's second stage announces, as `8.2.0`.
+/// The version in Limine's second stage, such as `8.2.0`.
 fn version_in(stage: &[u8]) -> Option<String> {
     let name = b"Limine ";
     stage

@@ -1,4 +1,4 @@
-//! The machine to be run, and the one place that writes QEMU's command line.
+//! The description of a machine, and the only code that builds QEMU's command line.
 
 #[cfg(test)]
 mod tests;
@@ -10,10 +10,10 @@ use std::time::Duration;
 use crate::firmware::Firmware;
 use crate::settings::{Accel, BootWay, GdbPlace, Memory, Smp};
 
-/// I/O port and width of the device through which the kernel ends QEMU.
+/// I/O port and width of the device through which the kernel exits QEMU.
 const EXIT_DEVICE: &str = "isa-debug-exit,iobase=0xf4,iosize=4";
 
-/// A machine, described but not running. Built up from [`Machine::new`].
+/// A machine that is described but not running. Start with [`Machine::new`].
 #[derive(Debug, Clone)]
 pub struct Machine {
     pub(crate) qemu: PathBuf,
@@ -33,26 +33,26 @@ pub struct Machine {
     reboots: bool,
     pub(crate) patience: Option<Duration>,
     pub(crate) gdb: Option<GdbPlace>,
-    /// Commands of QEMU's monitor, for before the first instruction.
+    /// Commands of QEMU's monitor that run before the first instruction.
     pub(crate) first: Vec<String>,
 }
 
-/// What the machine boots from, as files on the host.
+/// The boot files of the machine, on the host.
 #[derive(Debug, Clone)]
 pub(crate) enum Media {
-    /// A kernel that QEMU loads itself, and its first module (Linux's initramfs).
+    /// A kernel for QEMU's `-kernel`, and its first module (Linux's initramfs).
     Kernel {
         kernel: PathBuf,
         module: Option<PathBuf>,
         append: String,
     },
-    /// A CD under BIOS.
+    /// A CD with BIOS firmware.
     Cd { iso: PathBuf },
-    /// A CD under UEFI; the firmware's variables are already a copy.
+    /// A CD with UEFI firmware, whose variables are already a copy.
     UefiCd { iso: PathBuf, firmware: Firmware },
 }
 
-/// Where COM1 and QEMU's control channel go. Numbers are inherited file descriptors.
+/// The connections of COM1 and QEMU's control channel. Numbers are inherited file descriptors.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Wiring {
     /// COM1 and QMP each on a socket.
@@ -64,7 +64,7 @@ pub(crate) enum Wiring {
 impl Machine {
     /// A q35 with 1 CPU and 512 MiB that boots the kernel image in `target/image`.
     ///
-    /// QEMU is the environment's `QEMU`, or `qemu-system-x86_64`.
+    /// QEMU is the value of the environment variable `QEMU`, or `qemu-system-x86_64`.
     #[must_use]
     pub fn new(way: BootWay) -> Self {
         let qemu = std::env::var_os("QEMU").filter(|qemu| !qemu.is_empty());
@@ -91,21 +91,21 @@ impl Machine {
         }
     }
 
-    /// Another way to boot.
+    /// Sets the boot method.
     #[must_use]
     pub fn by(mut self, way: BootWay) -> Self {
         self.way = way;
         self
     }
 
-    /// Another QEMU.
+    /// Sets the QEMU program.
     #[must_use]
     pub fn qemu(mut self, qemu: impl Into<PathBuf>) -> Self {
         self.qemu = qemu.into();
         self
     }
 
-    /// Another kernel image, which is its own first module too.
+    /// Sets the kernel image, which is also its own first module.
     #[must_use]
     pub fn image(mut self, image: impl Into<PathBuf>) -> Self {
         self.image = image.into();
@@ -113,56 +113,56 @@ impl Machine {
         self
     }
 
-    /// Another first module for a direct boot, or none; to be said after the image.
+    /// Sets the first module for a direct boot, or none; must be called after setting the image.
     #[must_use]
     pub fn module(mut self, module: Option<PathBuf>) -> Self {
         self.module = module;
         self
     }
 
-    /// The kernel command line.
+    /// Sets the kernel command line.
     #[must_use]
     pub fn append(mut self, append: impl Into<String>) -> Self {
         self.append = append.into();
         self
     }
 
-    /// QEMU's `-machine`, as `pc` or `q35,kernel-irqchip=split`.
+    /// Sets QEMU's `-machine`, such as `pc` or `q35,kernel-irqchip=split`.
     #[must_use]
     pub fn board(mut self, board: impl Into<String>) -> Self {
         self.board = board.into();
         self
     }
 
-    /// The CPUs.
+    /// Sets the CPUs.
     #[must_use]
     pub fn smp(mut self, smp: Smp) -> Self {
         self.smp = smp;
         self
     }
 
-    /// The memory.
+    /// Sets the memory size.
     #[must_use]
     pub fn memory(mut self, memory: Memory) -> Self {
         self.memory = memory;
         self
     }
 
-    /// QEMU's `-cpu`.
+    /// Sets QEMU's `-cpu`.
     #[must_use]
     pub fn cpu(mut self, cpu: impl Into<String>) -> Self {
         self.cpu = cpu.into();
         self
     }
 
-    /// Takes a feature from the CPU model chosen so far: `x2apic`.
+    /// Disables a feature of the CPU model set so far, such as `x2apic`.
     #[must_use]
     pub fn without_feature(mut self, feature: &str) -> Self {
         self.cpu = format!("{},-{feature}", self.cpu);
         self
     }
 
-    /// What runs the guest's instructions.
+    /// Sets the accelerator.
     #[must_use]
     pub fn accel(mut self, accel: Accel) -> Self {
         self.accel = accel;
@@ -177,7 +177,8 @@ impl Machine {
         self
     }
 
-    /// Lets TCG translate each instruction alone, so that a log of what runs is of instructions.
+    /// Makes TCG translate each instruction separately, so that the execution log lists single
+    /// instructions.
     #[must_use]
     pub fn single_instructions(mut self) -> Self {
         self.single = true;
@@ -185,55 +186,56 @@ impl Machine {
         self
     }
 
-    /// Adds an item to QEMU's log, as `int`; read it with `Session::log`.
+    /// Adds an item to QEMU's log, such as `int`; read the log with `Session::log`.
     #[must_use]
     pub fn log(mut self, item: impl Into<String>) -> Self {
         self.log.push(item.into());
         self
     }
 
-    /// Gives QEMU's own monitor a command before the machine runs.
+    /// Adds a command for QEMU's monitor that runs before the machine starts.
     #[must_use]
     pub fn first(mut self, line: impl Into<String>) -> Self {
         self.first.push(line.into());
         self
     }
 
-    /// More arguments for QEMU, after all others.
+    /// Adds arguments for QEMU, after all others.
     #[must_use]
     pub fn args(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.extra.extend(args.into_iter().map(Into::into));
         self
     }
 
-    /// Lets a reset restart the machine; otherwise it ends QEMU.
+    /// Makes a reset restart the machine; otherwise it exits QEMU.
     #[must_use]
     pub fn reboots(mut self) -> Self {
         self.reboots = true;
         self
     }
 
-    /// Time limit for QEMU to start the machine and to reply, instead of the default for its CPUs.
+    /// Sets QEMU's time limit for starting the machine and for replies, instead of the default for
+    /// its CPUs.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = Some(patience);
         self
     }
 
-    /// Lets gdb start the machine and stop it.
+    /// Makes the machine wait for gdb, which starts and stops it.
     #[must_use]
     pub fn held_for_gdb(mut self, place: GdbPlace) -> Self {
         self.gdb = Some(place);
         self
     }
 
-    /// QEMU's `-cpu`, as it was chosen.
+    /// QEMU's `-cpu`.
     #[must_use]
     pub fn cpu_model(&self) -> &str {
         &self.cpu
     }
 
-    /// The arguments that were added for QEMU.
+    /// The additional arguments for QEMU.
     #[must_use]
     pub fn added(&self) -> &[String] {
         &self.extra
@@ -245,7 +247,7 @@ impl Machine {
         &self.image
     }
 
-    /// For people: `q35, 4 CPUs, 512 MiB, TCG`.
+    /// A display name: `q35, 4 CPUs, 512 MiB, TCG`.
     #[must_use]
     pub fn describe(&self) -> String {
         let board = self.board.split(',').next().unwrap_or_default();
@@ -261,7 +263,8 @@ impl Machine {
         } else {
             ""
         };
-        // Without defaults there is no network card, whose boot ROM would only be waited for.
+        // Without QEMU's defaults there is no network card, whose boot ROM would only delay the
+        // boot.
         line.flag("-nodefaults").option("-display", "none");
         line.option("-machine", &self.board)
             .option("-accel", format!("{}{single}", self.accel))
@@ -281,7 +284,7 @@ impl Machine {
         if !self.reboots {
             line.flag("-no-reboot");
         }
-        // The session starts it, when it can hear how it ends.
+        // The session starts it when it can receive its exit status.
         line.flag("-S");
         if let Some(place) = &self.gdb {
             line.option("-gdb", place.for_qemu());
@@ -297,8 +300,8 @@ impl Machine {
                 append,
             } => {
                 line.option("-kernel", kernel);
-                // On a microvm QEMU puts a module where the firmware has the ACPI tables: there the
-                // kernel goes without its symbols.
+                // On a microvm, QEMU loads a module over the firmware's ACPI tables, so the kernel
+                // runs without its symbols.
                 let fits = !self.board.starts_with("microvm");
                 if let Some(module) = module.as_ref().filter(|_| fits) {
                     line.option("-initrd", module);
@@ -314,7 +317,7 @@ impl Machine {
             Media::UefiCd { iso, firmware } => {
                 line.display_adapter();
                 let Firmware { code, vars } = firmware;
-                // An image that holds its own variables is written to.
+                // The firmware writes to an image that contains its variables.
                 let access = if vars.is_some() { ",readonly=on" } else { "" };
                 line.drive(&format!("if=pflash,unit=0,format=raw{access}"), code);
                 if let Some(vars) = vars {
@@ -328,7 +331,7 @@ impl Machine {
     }
 }
 
-/// A command line being written.
+/// A command line under construction.
 struct Arguments(Vec<OsString>);
 
 impl Arguments {
@@ -347,7 +350,7 @@ impl Arguments {
             .option("-mon", "chardev=qmp,mode=control")
     }
 
-    /// Boot loaders and firmware draw on one; the kernel needs none.
+    /// Boot loaders and firmware draw on a display; the kernel needs none.
     fn display_adapter(&mut self) -> &mut Self {
         self.option("-vga", "std")
     }
@@ -360,7 +363,7 @@ impl Arguments {
     }
 }
 
-/// A path inside one of QEMU's option lists, where a comma is written twice.
+/// A path in one of QEMU's option lists, where commas are doubled.
 pub(crate) fn escaped(path: &Path) -> OsString {
     match path.to_str() {
         Some(path) => path.replace(',', ",,").into(),

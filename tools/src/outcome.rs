@@ -1,4 +1,4 @@
-//! How a machine ended.
+//! The outcome of a machine.
 
 #[cfg(test)]
 mod tests;
@@ -7,28 +7,28 @@ use std::fmt;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
-/// The end of a machine, from QEMU's exit status and what it said before.
+/// The outcome of a machine, from QEMU's exit status and its earlier events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The kernel ended QEMU with this status: 0 for success.
+    /// The kernel exited QEMU with this status: 0 for success.
     Kernel(u8),
-    /// A CPU met a fault while delivering a double fault.
+    /// A fault occurred during the delivery of a double fault.
     TripleFault,
-    /// The guest reset the machine, and it was not to reboot.
+    /// The guest reset the machine, which was not configured to reboot.
     Reset,
     /// The machine was powered off, by the guest or by QEMU's `quit`.
     Off,
-    /// QEMU ended because of a signal of the host, such as SIGTERM.
+    /// QEMU exited because of a signal of the host, such as SIGTERM.
     Terminated,
     /// QEMU was killed by this signal.
     Signal(i32),
-    /// QEMU ended with this exit status, which the kernel did not choose.
+    /// QEMU exited with this status, which the kernel did not request.
     Qemu(i32),
 }
 
 impl Outcome {
-    /// From QEMU's exit status, the reason in its last `SHUTDOWN` event, and
-    /// whether its log told of a triple fault.
+    /// Determines the outcome from QEMU's exit status, the reason in its last `SHUTDOWN` event, and
+    /// whether its log contains a triple fault.
     pub(crate) fn new(status: ExitStatus, reason: Option<&str>, triple_fault: bool) -> Self {
         if let Some(signal) = status.signal() {
             return Self::Signal(signal);

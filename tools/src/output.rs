@@ -1,8 +1,9 @@
-//! Standard output and standard error that may be closed or full.
+//! Writes to a standard output and standard error that may be closed or full.
 //!
 //! `println!` and `eprintln!` panic if they cannot write, and a panic ends the program with status
-//! 101, which means a panic of the kernel. Here lost output ends the program and its machines with
-//! [`FAILED`] and a message, and temporary files are removed; a lost message is ignored.
+//! 101, which means a panic of the kernel. This module instead reports lost output with a message,
+//! stops the machines, removes temporary files and exits with [`FAILED`]; a lost message is
+//! ignored.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -27,7 +28,7 @@ macro_rules! complain {
 
 /// Writes to standard output without buffering; ends the program if that fails.
 pub fn write(text: impl fmt::Display) {
-    // In one piece, so that a closed pipe is noticed once.
+    // One write, so that a closed pipe is detected once.
     let text = text.to_string();
     // An error ends the program.
     let _ = Checked(io::stdout()).write_all(text.as_bytes());
@@ -45,7 +46,7 @@ pub struct Checked<W>(pub W);
 
 impl<W: Write> Write for Checked<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Flushed here, because a buffer would hide an error until it cannot be handled any more.
+        // Flushed here, because a buffer would delay an error until it cannot be handled.
         let written = self.0.write(bytes);
         Ok(kept(written.and_then(|size| self.0.flush().map(|()| size))))
     }

@@ -1,8 +1,8 @@
-//! QEMU's control protocol, as far as the runner needs it: one JSON value a line.
+//! QEMU's control protocol, as far as the runner needs it: one JSON value per line.
 //!
-//! The `qapi` crate reads the socket only while a command waits for its answer.
-//! Here events (a reset, a shutdown) must be seen the moment they come, next to
-//! the serial line, so a thread reads and this module only gives lines a meaning.
+//! The `qapi` crate reads the socket only while a command waits for its response. Here, events (a
+//! reset, a shutdown) must be detected as soon as they arrive, together with the serial output, so
+//! a thread reads and this module only parses lines.
 
 #[cfg(test)]
 mod tests;
@@ -10,19 +10,19 @@ mod tests;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Something that happened to the machine, as `RESET` or `SHUTDOWN`.
+/// An event of the machine, such as `RESET` or `SHUTDOWN`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Event {
     /// QEMU's name of it.
     #[serde(rename = "event")]
     pub name: String,
-    /// What belongs to it.
+    /// Its data.
     #[serde(default)]
     pub data: Value,
 }
 
 impl Event {
-    /// Why, for the events that say so, as `guest-reset`.
+    /// The reason, for events that have one, such as `guest-reset`.
     #[must_use]
     pub fn reason(&self) -> &str {
         self.data["reason"].as_str().unwrap_or_default()
@@ -50,13 +50,13 @@ pub(crate) enum Message {
     },
 }
 
-/// QEMU's answer to a command it would not do.
+/// QEMU's error response to a command.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Refusal {
     pub desc: String,
 }
 
-/// A command as a line to send.
+/// Formats a command as a line.
 pub(crate) fn command(name: &str, arguments: &Value, id: u64) -> Vec<u8> {
     let mut command = serde_json::json!({ "execute": name, "id": id });
     if !arguments.is_null() {

@@ -1,8 +1,8 @@
-//! The variables that people set for `make` (or in the environment): what each
-//! may be, and the message for a value that it may not be.
+//! The variables of `make` (or in the environment): their valid values, and the messages for
+//! invalid ones.
 //!
-//! They are checked here, before QEMU sees them, because QEMU's own complaints
-//! name its options and not the variable that somebody typed.
+//! They are checked before QEMU starts, because QEMU's messages name its options and not the
+//! variable that the user set.
 
 mod gdb;
 mod machine;
@@ -17,22 +17,22 @@ pub use gdb::GdbPlace;
 pub use machine::MachineArgs;
 pub use refusal::Setting;
 
-/// A variable whose value cannot be used.
+/// A variable with an invalid value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name}={value}: {reason}; {accepted}")]
 pub struct BadSetting {
-    /// The variable, as `SMP`.
+    /// The variable, such as `SMP`.
     pub name: &'static str,
-    /// What it was set to.
+    /// Its value.
     pub value: String,
-    /// Why that cannot be.
+    /// The reason why the value is invalid.
     pub reason: String,
-    /// What is accepted, with an example.
+    /// The accepted values, with an example.
     pub accepted: &'static str,
 }
 
 impl BadSetting {
-    /// A value that cannot be, why, and what could.
+    /// Creates the error for an invalid value, its reason, and the accepted values.
     #[must_use]
     pub fn new(name: &'static str, value: &str, reason: &str, accepted: &'static str) -> Self {
         let (value, reason) = (value.to_owned(), reason.to_owned());
@@ -50,7 +50,7 @@ impl BadSetting {
 pub struct Smp {
     value: String,
     cpus: Option<u32>,
-    /// The CPUs that there can be.
+    /// The maximum number of CPUs.
     most: u32,
 }
 
@@ -59,7 +59,7 @@ impl Smp {
     ///
     /// # Errors
     ///
-    /// A count of CPUs that is 0 or no number, or a part that is not `name=number`.
+    /// The number of CPUs is 0 or not a number, or a part is not `name=number`.
     pub fn parse(value: &str) -> Result<Self, BadSetting> {
         let bad = |reason| {
             let accepted = "give a number of CPUs from 1 up, as SMP=4, or QEMU's -smp form, \
@@ -88,19 +88,19 @@ impl Smp {
         Ok(Self { value, cpus, most })
     }
 
-    /// The number of CPUs that there can be, hot-plugged ones included.
+    /// The maximum number of CPUs, including hot-plugged ones.
     #[must_use]
     pub fn most(&self) -> u32 {
         self.most
     }
 
-    /// The number of CPUs that are there from the start; `None` where a topology tells it.
+    /// The number of CPUs at boot; `None` if a topology determines it.
     #[must_use]
     pub fn cpus(&self) -> Option<u32> {
         self.cpus
     }
 
-    /// For people: `4 CPUs`.
+    /// A display name: `4 CPUs`.
     #[must_use]
     pub fn describe(&self) -> String {
         match self.cpus {
@@ -139,7 +139,7 @@ impl Memory {
     ///
     /// # Errors
     ///
-    /// No number, an unknown unit, nothing at all, or more than 2^64 bytes.
+    /// It is not a number, has an unknown unit, is empty, or exceeds 2^64 bytes.
     pub fn parse(value: &str) -> Result<Self, BadSetting> {
         let bad = |reason: &str| {
             let accepted = "give a size in M, G or T, as MEM=512M or MEM=2G";
@@ -168,7 +168,7 @@ impl Memory {
         self.mib << 20
     }
 
-    /// For people: `512 MiB`, `8 GiB`.
+    /// A display name: `512 MiB`, `8 GiB`.
     #[must_use]
     pub fn describe(self) -> String {
         if self.mib >= 1024 && self.mib.is_multiple_of(1024) {
@@ -192,21 +192,21 @@ impl fmt::Display for Memory {
     }
 }
 
-/// What runs the guest's instructions.
+/// The accelerator, which executes the guest's instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accel {
-    /// QEMU's own translator: everywhere, and the same everywhere.
+    /// TCG, QEMU's own translator: available on every host, with the same behaviour.
     Tcg,
-    /// The processor itself, through Linux.
+    /// KVM: the host CPU itself, through Linux.
     Kvm,
 }
 
 impl Accel {
-    /// Checks the value of `ACCEL` against this machine.
+    /// Checks the value of `ACCEL` against this host.
     ///
     /// # Errors
     ///
-    /// An unknown word, or `kvm` where KVM cannot work.
+    /// An unknown word, or `kvm` where KVM does not work.
     pub fn parse(value: &str) -> Result<Self, BadSetting> {
         let accepted = "give auto, tcg or kvm";
         match value {
@@ -223,14 +223,14 @@ impl Accel {
         }
     }
 
-    /// KVM where it is real: `/dev/kvm` can be opened on machines without
-    /// virtualisation too, and guests crawl there.
+    /// Selects KVM only with hardware virtualisation: `/dev/kvm` can also be opened on hosts
+    /// without it, where guests are very slow.
     #[must_use]
     pub fn best() -> Self {
         kvm_trouble().map_or(Self::Kvm, |_| Self::Tcg)
     }
 
-    /// For people: `TCG`.
+    /// A display name: `TCG`.
     #[must_use]
     pub fn describe(self) -> &'static str {
         match self {
@@ -249,7 +249,7 @@ impl fmt::Display for Accel {
     }
 }
 
-/// Why KVM cannot be used here; `None` where it can.
+/// The reason why KVM cannot be used here; `None` if it can.
 fn kvm_trouble() -> Option<String> {
     let kvm = Path::new("/dev/kvm");
     if let Err(e) = std::fs::OpenOptions::new().read(true).write(true).open(kvm) {
@@ -266,7 +266,7 @@ fn kvm_trouble() -> Option<String> {
     }
 }
 
-/// `BOOT`: the ways into the kernel.
+/// `BOOT`: the boot methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BootWay {
     /// QEMU's `-kernel`, through the PVH note.
@@ -298,7 +298,7 @@ impl BootWay {
         }
     }
 
-    /// The value of `BOOT` that asks for this way.
+    /// The value of `BOOT` for this boot method.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

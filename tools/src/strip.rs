@@ -1,12 +1,10 @@
-//! Turns the linked kernel into the image that is booted: the same ELF without
-//! its DWARF sections.
+//! Creates the boot image from the linked kernel: the same ELF file without its DWARF sections.
 //!
-//! The image is loaded twice, as the kernel and as its own symbol module, and
-//! debug information is ten times the size of the code. `.symtab` and `.strtab`
-//! stay, because the kernel's backtraces read them. Segments must not move: the
-//! kernel is linked for fixed physical addresses and QEMU finds the PVH entry
-//! through `PT_NOTE`. The result is therefore read back and compared with the
-//! input, program header by program header and byte by byte.
+//! The image is loaded twice, as the kernel and as its own symbol module, and debug information is
+//! ten times the size of the code. `.symtab` and `.strtab` are kept, because the kernel's
+//! backtraces read them. Segments must not move: the kernel is linked for fixed physical addresses
+//! and QEMU finds the PVH entry through `PT_NOTE`. The result is therefore read back and compared
+//! with the input, program header by program header and byte by byte.
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +17,7 @@ use object::build::elf::{Builder, SectionData};
 use object::elf::{FileHeader64, SHF_ALLOC};
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 
-/// Why an image could not be made.
+/// The reason why an image could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum StripError {
     /// The input could not be read.
@@ -27,7 +25,7 @@ pub enum StripError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// The output could not be written.
@@ -35,7 +33,7 @@ pub enum StripError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// The input is not an ELF file that can be rewritten.
@@ -43,7 +41,7 @@ pub enum StripError {
     Elf {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The parser's error.
         reason: String,
     },
     /// A loaded segment would have changed; nothing was written.
@@ -62,26 +60,25 @@ pub enum StripError {
     },
 }
 
-/// What [`strip`] did.
+/// The result of [`strip`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stripped {
     /// Size of the input in bytes.
     pub before: usize,
     /// Size of the image in bytes.
     pub after: usize,
-    /// False if the image already held exactly these bytes and was left alone.
+    /// Whether the image was written; false if it already had these contents.
     pub written: bool,
 }
 
 /// Writes the ELF at `input` to `output` without debug sections.
-///
-/// The output appears whole or not at all, and keeps its time stamp when
-/// nothing changed, so that what is made from it is not made again.
+/// The output is written atomically, and keeps its time stamp if nothing changed, so that its
+/// dependents are not rebuilt.
 ///
 /// # Errors
 ///
-/// A file that cannot be read or written, an input that is no ELF, or segments
-/// that would not survive: see [`StripError`].
+/// A file that cannot be read or written, an input that is not an ELF file, or segments that would
+/// change: see [`StripError`].
 pub fn strip(input: &Path, output: &Path) -> Result<Stripped, StripError> {
     let before = std::fs::read(input).map_err(|source| StripError::Read {
         path: input.to_owned(),
@@ -116,14 +113,14 @@ pub fn strip(input: &Path, output: &Path) -> Result<Stripped, StripError> {
     })
 }
 
-/// The ELF file `elf` without its debug sections and what refers to them only.
+/// The ELF file `elf` without its debug sections and the sections that refer only to them.
 fn without_debug(elf: &[u8]) -> Result<Vec<u8>, object::build::Error> {
     let mut builder = Builder::read(elf)?;
     let mut debug = Vec::new();
     for section in &mut builder.sections {
         let name = section.name.as_slice();
         let is_debug = name.starts_with(b".debug_") || name.starts_with(b".zdebug_");
-        // An allocated section is part of a segment, whatever its name.
+        // An allocated section is part of a segment, regardless of its name.
         if is_debug && !section.sh_flags.contains(SHF_ALLOC) {
             section.delete = true;
             debug.push(section.id());
@@ -163,7 +160,7 @@ fn changed_segment(
         if object::bytes_of(old) != object::bytes_of(new) {
             return Ok(Some((index, "header")));
         }
-        // A segment may cover the file header, which names the new section table.
+        // A segment may contain the file header, which refers to the new section table.
         let header_bytes = size_of::<FileHeader64<Endianness>>() as u64;
         let skip = header_bytes.saturating_sub(old.p_offset(endian)) as usize;
         let loaded = |data: Result<&[u8], ()>| data.map(|d| d.get(skip..).map(<[u8]>::to_vec));
@@ -174,7 +171,7 @@ fn changed_segment(
     Ok(None)
 }
 
-/// Replaces `path` by `bytes` in one step.
+/// Atomically replaces the file `path` with `bytes`.
 fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let dir = match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,

@@ -1,4 +1,4 @@
-//! Everything a machine said on COM1, byte for byte, with the host's time.
+//! The complete output of a machine on COM1, byte by byte, with the host's time stamps.
 
 #[cfg(test)]
 mod tests;
@@ -10,7 +10,7 @@ use std::time::Duration;
 #[derive(Debug, Default, Clone)]
 pub struct Transcript {
     bytes: Vec<u8>,
-    /// Where each received piece begins, and when it came.
+    /// Offset and arrival time of each received piece.
     pieces: Vec<(usize, Duration)>,
 }
 
@@ -20,13 +20,13 @@ impl Transcript {
         self.bytes.extend_from_slice(piece);
     }
 
-    /// All bytes, line ends as the kernel sent them.
+    /// All bytes, with line ends as sent by the kernel.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// When the byte at `offset` reached the host; `None` past the end.
+    /// The arrival time of the byte at `offset`; `None` past the end.
     #[must_use]
     pub fn time_of(&self, offset: usize) -> Option<Duration> {
         if offset >= self.bytes.len() {
@@ -36,7 +36,7 @@ impl Transcript {
         Some(self.pieces[after - 1].1)
     }
 
-    /// Where `pattern` next begins at or after `from`.
+    /// The offset of the next occurrence of `pattern` at or after `from`.
     #[must_use]
     pub fn find(&self, pattern: &[u8], from: usize) -> Option<usize> {
         if pattern.is_empty() {
@@ -81,8 +81,8 @@ impl Transcript {
     }
 }
 
-/// Bytes as text: `\n` ends a line whether or not `\r` came before it, and
-/// other control characters are shown and not obeyed.
+/// Bytes as text: `
+/// ` ends a line with or without `\r` before it, and other control characters are escaped.
 #[must_use]
 pub fn text(bytes: &[u8]) -> String {
     let raw = String::from_utf8_lossy(bytes);

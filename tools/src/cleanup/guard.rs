@@ -2,15 +2,15 @@
 //!
 //! No code of this program runs after SIGKILL, and a parent-death signal (`PR_SET_PDEATHSIG`)
 //! belongs to a thread, removes no files, and exists only on Linux. A shell that reads a pipe
-//! notices any end of this program, because the pipe closes.
+//! detects any end of this program, because the pipe closes.
 
 use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-/// Reads the number of the process to end, or an empty line for none, and finally `end`. If the
-/// pipe closes without that word, this program was killed. QEMU gets time to restore the terminal.
+/// Reads the ID of the process to kill, or an empty line for none, and finally `end`. If the pipe
+/// closes without that word, this program was killed. QEMU gets time to restore the terminal.
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP QUIT
 process=
@@ -42,19 +42,19 @@ impl Guard {
         command.args(["-c", SCRIPT, "sh"]).arg(files);
         command.stdin(Stdio::piped());
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        // A signal to this program's group must not reach it.
+        // A signal to this program's process group must not reach it.
         command.process_group(0);
         let mut shell = command.spawn()?;
         let pipe = shell.stdin.take().expect("the input is piped");
         Ok(Self { shell, pipe })
     }
 
-    /// Adds a process that is ended too.
+    /// Adds a process to kill.
     pub(super) fn add(&mut self, process: u32) {
         self.tell(&process.to_string());
     }
 
-    /// Removes the process, which has ended; its number may be reused.
+    /// Removes the process, which has exited; its ID may be reused.
     pub(super) fn forget_process(&mut self) {
         self.tell("");
     }

@@ -1,4 +1,4 @@
-//! QEMU's side of a session: what can be asked and seen from outside the guest.
+//! QEMU's side of a session: queries and observations from outside the guest.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,7 +14,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// It does not come within `limit`, or the machine ends first.
+    /// It does not arrive within `limit`, or the machine ends first.
     pub fn expect_event(
         &self,
         name: &str,
@@ -31,7 +31,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// QEMU refuses it, does not answer, or has ended.
+    /// QEMU rejects it, does not respond, or has exited.
     pub fn qmp(&self, name: &str, arguments: &Value) -> Result<Value, SessionError> {
         let what = format!("answer from QEMU to {name}");
         match self.exchange(name, arguments, self.patience) {
@@ -45,7 +45,7 @@ impl Session {
         }
     }
 
-    /// Sends a QMP command and waits for the answer to it.
+    /// Sends a QMP command and waits for its response.
     pub(super) fn exchange(
         &self,
         name: &str,
@@ -58,11 +58,11 @@ impl Session {
         self.wait(Some(limit), |state| state.replies.remove(&id))
     }
 
-    /// Runs a command of QEMU's own monitor, as `info registers`, and gives its text.
+    /// Runs a command of QEMU's monitor, such as `info registers`, and returns its output.
     ///
     /// # Errors
     ///
-    /// As [`Session::qmp`]; what the monitor itself complains of is in the text.
+    /// As for [`Session::qmp`]; errors of the monitor itself are in its output.
     pub fn hmp(&self, line: &str) -> Result<String, SessionError> {
         let answer = self.qmp("human-monitor-command", &json!({ "command-line": line }))?;
         Ok(text(answer.as_str().unwrap_or_default().as_bytes()))
@@ -72,7 +72,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// As [`Session::qmp`], or QEMU's file cannot be read.
+    /// As for [`Session::qmp`], or QEMU's file cannot be read.
     pub fn physical_memory(&self, address: u64, size: u64) -> Result<Vec<u8>, SessionError> {
         let id = self.next_id.load(Ordering::Relaxed);
         let file = self.files.path().join(format!("memory-{id}"));
@@ -83,7 +83,7 @@ impl Session {
         )?;
         let what = "cannot read the memory that QEMU saved";
         let bytes = std::fs::read(&file).map_err(|source| SessionError::Files { what, source })?;
-        // Its only reader is gone; a file that cannot be removed goes with the directory.
+        // It has no other reader; a file that cannot be removed is deleted with the directory.
         let _ = std::fs::remove_file(&file);
         Ok(bytes)
     }

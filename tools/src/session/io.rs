@@ -1,4 +1,4 @@
-//! The threads of a session and the state that they fill.
+//! The threads of a session and their shared state.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read, Write, stderr};
@@ -16,18 +16,18 @@ use shared_child::SharedChild;
 use crate::qmp::{Event, Message, Refusal};
 use crate::transcript::Transcript;
 
-/// Where a copy of COM1 goes.
+/// Destination of a copy of COM1.
 pub type Output = Box<dyn Write + Send>;
 
-/// What COM1 is connected to.
+/// The connection of COM1.
 pub(super) enum Console {
-    /// The session, which keeps everything and may copy it.
+    /// The session, which stores all output and may copy it.
     Captured(Option<Output>),
-    /// The terminal that this program was started on.
+    /// The terminal of this program.
     Terminal,
 }
 
-/// What is known of a machine. Grows until it ended.
+/// The recorded state of a machine. Grows until the machine has ended.
 #[derive(Default)]
 pub(super) struct State {
     pub(super) greeted: bool,
@@ -35,17 +35,17 @@ pub(super) struct State {
     pub(super) stderr: Vec<u8>,
     pub(super) events: Vec<Event>,
     pub(super) replies: HashMap<u64, Result<Value, Refusal>>,
-    /// Resets after which the machine ran on.
+    /// Number of resets after which the machine continued.
     pub(super) resets: usize,
     pub(super) triple_fault: bool,
     pub(super) exit: Option<ExitStatus>,
-    /// QEMU's messages are passed on to standard error once the machine runs.
+    /// Whether QEMU's messages are copied to standard error once the machine runs.
     messages: Messages,
-    /// Threads that may still have something to add.
+    /// Number of threads that may still add output.
     readers: usize,
 }
 
-/// Whether QEMU's messages are shown, and how many bytes of them were.
+/// Whether QEMU's messages are shown, and the number of bytes already shown.
 #[derive(Default)]
 struct Messages {
     are_wanted: bool,
@@ -54,22 +54,22 @@ struct Messages {
 }
 
 impl State {
-    /// Shows QEMU's messages that have not been shown.
+    /// Shows the new messages of QEMU.
     fn show_messages(&mut self) {
         if self.messages.are_wanted && self.messages.has_begun {
             let new = &self.stderr[self.messages.shown..];
-            // A message that cannot be shown stays with the session.
+            // A message that cannot be shown remains in the session.
             let _ = stderr().write_all(new);
             self.messages.shown = self.stderr.len();
         }
     }
 
-    /// Whether QEMU is gone and everything it said has been read.
+    /// Whether QEMU has exited and all its output has been read.
     pub(super) fn ended(&self) -> bool {
         self.exit.is_some() && self.readers == 0
     }
 
-    /// Why the machine was shut down, if QEMU said so.
+    /// The reason for the machine's shutdown, if QEMU reported it.
     pub(super) fn shutdown_reason(&self) -> Option<&str> {
         let mut shutdowns = self
             .events
@@ -80,7 +80,7 @@ impl State {
     }
 }
 
-/// The state, and the bell that rings at every change of it.
+/// The state, and the condition variable for its changes.
 pub(super) struct Shared {
     state: Mutex<State>,
     pub(super) changed: Condvar,
@@ -99,7 +99,7 @@ impl Shared {
         })
     }
 
-    /// Call when the machine runs: QEMU's messages are shown from now on, if requested.
+    /// Must be called when the machine runs: QEMU's messages are shown from now on, if requested.
     pub(super) fn show_messages(&self) {
         let mut state = self.lock();
         state.messages.has_begun = true;
@@ -107,7 +107,7 @@ impl Shared {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // A reader that panicked left the state as far as it had read.
+        // The state is valid even if a reader panicked: it holds what was read so far.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -116,7 +116,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Runs `read` on its own thread, to be waited for before the machine has ended.
+    /// Runs `read` on its own thread, which must finish before the machine counts as ended.
     fn reader(self: &Arc<Self>, read: impl FnOnce(&Self) + Send + 'static) {
         self.lock().readers += 1;
         let shared = Arc::clone(self);
@@ -127,25 +127,25 @@ impl Shared {
     }
 }
 
-/// Wakes whoever waits on a session, after something outside of it changed.
+/// Wakes the waits on a session after a change outside of it.
 #[derive(Clone)]
 pub struct Waker(pub(super) Arc<Shared>);
 
 impl Waker {
-    /// Wakes.
+    /// Wakes the waits.
     pub fn wake(&self) {
         self.0.change(|_| {});
     }
 }
 
-/// Our ends of the sockets to QEMU.
+/// This program's ends of the sockets to QEMU.
 pub(super) struct Link {
     qmp: UnixStream,
     serial: Option<UnixStream>,
 }
 
 impl Link {
-    /// Makes the sockets; gives QEMU's ends too, QMP's first.
+    /// Creates the sockets; also returns QEMU's ends, QMP's first.
     pub(super) fn new(console: &Console) -> std::io::Result<(Self, Vec<OwnedFd>)> {
         let (qmp, qemu_end) = UnixStream::pair()?;
         let mut theirs = vec![OwnedFd::from(qemu_end)];
@@ -172,7 +172,8 @@ impl Link {
         (&self.qmp).write_all(line)
     }
 
-    /// Starts all threads of a session. Times count from `started`; `ended` is called at QEMU's end.
+    /// Starts all threads of a session. Times count from `started`; `ended` is called when QEMU
+    /// exits.
     pub(super) fn listen(
         &self,
         shared: &Arc<Shared>,
@@ -188,7 +189,7 @@ impl Link {
             shared.reader(move |shared| {
                 pump(serial, |piece| {
                     if let Some(to) = &mut copy {
-                        // An output for which errors matter handles them itself.
+                        // Outputs for which errors matter handle them themselves.
                         let _ = to.write_all(piece).and_then(|()| to.flush());
                     }
                     shared.change(|state| state.serial.push(piece, started.elapsed()));
@@ -216,7 +217,7 @@ impl Link {
     }
 }
 
-/// Hands on what comes from `from` until it ends.
+/// Passes on the data from `from` until its end.
 fn pump(mut from: impl Read, mut to: impl FnMut(&[u8])) {
     let mut buffer = [0; 4096];
     loop {
@@ -224,7 +225,7 @@ fn pump(mut from: impl Read, mut to: impl FnMut(&[u8])) {
             Ok(0) => return,
             Ok(size) => to(&buffer[..size]),
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            // A reset connection: QEMU is gone.
+            // A reset connection: QEMU has exited.
             Err(_) => return,
         }
     }
@@ -252,7 +253,7 @@ fn read_qmp(qmp: BufReader<UnixStream>, shared: &Shared) {
             }) => {
                 shared.change(|state| drop(state.replies.insert(id, Err(error))));
             }
-            // Not of the protocol; shown with QEMU's other messages if something fails.
+            // Not part of the protocol; shown with QEMU's other messages after a failure.
             Ok(Message::Error { .. }) | Err(_) => shared.change(|state| {
                 state.stderr.extend_from_slice(line.as_bytes());
                 state.stderr.push(b'\n');
@@ -261,8 +262,8 @@ fn read_qmp(qmp: BufReader<UnixStream>, shared: &Shared) {
     }
 }
 
-/// QEMU gives a triple fault the same reason as a reset that the guest asked
-/// for; only its log tells them apart.
+/// QEMU reports the same reason for a triple fault as for a reset requested by the guest; only its
+/// log distinguishes them.
 fn logged_triple_fault(shared: &Shared) -> bool {
     let log = std::fs::read(&shared.log).unwrap_or_default();
     log.windows(12).any(|window| window == b"Triple fault")

@@ -1,8 +1,7 @@
-//! A running machine: its serial line, its control channel and its end.
+//! A running machine: its serial port, its control channel and its exit.
 //!
-//! Threads read COM1, QMP, QEMU's messages and its exit status into one state;
-//! whoever waits, waits on that state and is woken by every change. Nothing
-//! sleeps and nothing polls.
+//! Threads read COM1, QMP, QEMU's messages and its exit status into one state; all waits are for
+//! changes of that state. No thread sleeps or polls.
 
 mod control;
 mod io;
@@ -32,20 +31,20 @@ use io::{Console, Link, Shared, State};
 pub use io::{Output, Waker};
 use report::shown;
 
-/// What the kernel's monitor shows when it is ready for a line.
+/// The prompt of the kernel's monitor.
 pub const PROMPT: &str = "tocsin> ";
 
-/// What the kernel says before its first prompt, when all that `run=` asked for is done.
+/// The kernel's output before its first prompt, when the commands of `run=` have completed.
 pub const READY: &str = "\ntocsin: ready";
 
-/// How long QEMU may take for anything of its own: starting, answering, quitting.
+/// Time limit of QEMU for its own operations: starting, responding, quitting.
 const QEMU_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Additional time for each CPU that the machine can have. QEMU makes and resets CPUs one by one,
+/// Additional time for each CPU that the machine can have. QEMU creates and resets CPUs one by one,
 /// which takes a minute for a thousand.
 const QEMU_PATIENCE_PER_CPU: Duration = Duration::from_millis(250);
 
-/// Lines of serial output that an error shows.
+/// Number of lines of serial output in an error.
 const SHOWN_LINES: usize = 40;
 
 /// Time limit of QEMU for a machine with these CPUs.
@@ -53,7 +52,7 @@ fn patience(smp: &Smp) -> Duration {
     QEMU_PATIENCE + QEMU_PATIENCE_PER_CPU * smp.most()
 }
 
-/// A machine that runs until it ends itself or this value is dropped.
+/// A machine that runs until it ends or this value is dropped.
 pub struct Session {
     shared: Arc<Shared>,
     child: Arc<SharedChild>,
@@ -61,14 +60,14 @@ pub struct Session {
     next_id: AtomicU64,
     /// Time limit of QEMU for its own operations.
     patience: Duration,
-    /// Everything before this offset of the transcript has been expected.
+    /// The offset in the transcript up to which all output has been expected.
     cursor: usize,
     command: String,
     files: TempDir,
     _registered: cleanup::Registered,
 }
 
-/// Why a wait ended without what was waited for.
+/// The reason why a wait failed.
 enum Stop {
     Ended,
     TimedOut,
@@ -85,8 +84,8 @@ impl Session {
         Self::start_on(machine, Console::Captured(None))
     }
 
-    /// Starts `machine` with COM1 captured and copied to `output` as it comes;
-    /// QEMU's own messages go to standard error.
+    /// Starts `machine` with COM1 captured and copied to `output` as it arrives; QEMU's own
+    /// messages are copied to standard error.
     ///
     /// # Errors
     ///
@@ -130,14 +129,14 @@ impl Session {
             .fd_mappings(mappings.collect())
             .expect("3 and 4 are different");
         if !matches!(console, Console::Terminal) {
-            // Ctrl-C goes to the whole group in the foreground: QEMU would be gone before this
-            // program knows why, and would be taken for a machine that ended by itself.
+            // Ctrl-C signals the whole foreground process group: QEMU would exit before this
+            // program learns the reason, and would be treated as a machine that ended by itself.
             command.process_group(0);
         }
         if !matches!(console, Console::Terminal) {
             command.stdin(Stdio::null()).stdout(Stdio::null());
         }
-        // Read here, because a message about a machine that does not start is explained first.
+        // Read here, because a message about a failed start is explained first.
         command.stderr(Stdio::piped());
         let started = Instant::now();
         let child = registered.spawn(&mut command);
@@ -145,7 +144,8 @@ impl Session {
             qemu: machine.qemu.clone(),
             source,
         })?;
-        // The command holds our copies of QEMU's ends: an end of file would never come.
+        // The command holds this program's copies of QEMU's ends, which would prevent the end of
+        // file.
         drop(command);
         let shared = Shared::new(log, !matches!(console, Console::Captured(None)));
         let ended = registered.ended();
@@ -166,10 +166,10 @@ impl Session {
         Ok(session)
     }
 
-    /// Waits for QEMU's greeting, begins to speak QMP and, unless it is held, lets the machine run.
+    /// Waits for QEMU's greeting, negotiates QMP and, unless the machine is held, starts it.
     fn begin(&self, machine: &Machine) -> Result<(), SessionError> {
         self.prepare(machine).map_err(|error| match error {
-            // QEMU sends its greeting before it has made the machine.
+            // QEMU sends its greeting before it has created the machine.
             SessionError::Ended { outcome, scene, .. } => {
                 SessionError::NotStarted { outcome, scene }
             }
@@ -180,7 +180,7 @@ impl Session {
             return Ok(());
         }
         match self.qmp("cont", &Value::Null) {
-            // A guest may end QEMU within microseconds; that is for the next call to tell.
+            // A guest may exit QEMU within microseconds; the next call reports that.
             Ok(_) | Err(SessionError::Ended { .. } | SessionError::TripleFault { .. }) => Ok(()),
             Err(e) => Err(e),
         }
@@ -194,7 +194,8 @@ impl Session {
             Err(Stop::TimedOut) => return Err(self.silent("greeting")),
             Err(Stop::Ended | Stop::TripleFault) => return Err(self.ended("greeting from QEMU")),
         }
-        // From now on QEMU sends events of the machine. It replies after it has made it.
+        // From now on QEMU sends events of the machine. It replies after it has created the
+        // machine.
         self.qmp("qmp_capabilities", &Value::Null)?;
         for line in &machine.first {
             self.hmp(line)?;
@@ -202,7 +203,7 @@ impl Session {
         Ok(())
     }
 
-    /// Waits until `ready` gives a value; checked again after every change.
+    /// Waits until `ready` returns a value; it is called again after every change.
     fn wait<T>(
         &self,
         limit: Option<Duration>,
@@ -238,7 +239,7 @@ impl Session {
         }
     }
 
-    /// As [`Session::wait`], with the failure made readable.
+    /// Like [`Session::wait`], with a descriptive error.
     fn wait_for<T>(
         &self,
         what: &str,
@@ -256,13 +257,13 @@ impl Session {
         }
     }
 
-    /// Waits for `pattern` on COM1, after what was expected before, and gives the
-    /// text in front of it.
+    /// Waits for `pattern` on COM1, after the previous expected text, and returns the text before
+    /// it.
     ///
     /// # Errors
     ///
-    /// The machine ends first, says nothing at all for `limit`, or talks for ten times that without saying
-    /// it: a busy host makes machines slow, not silent.
+    /// The machine ends first, prints nothing for `limit`, or prints other output for ten times
+    /// that: a busy host makes machines slow, not silent.
     pub fn expect(&mut self, pattern: &str, limit: Duration) -> Result<String, SessionError> {
         let start = self.cursor;
         let mut searched = start;
@@ -288,7 +289,7 @@ impl Session {
         Ok(text(&self.lock().serial.bytes()[start..at]))
     }
 
-    /// Waits for the monitor's prompt and gives the text in front of it.
+    /// Waits for the monitor's prompt and returns the text before it.
     ///
     /// # Errors
     ///
@@ -297,8 +298,8 @@ impl Session {
         self.expect(PROMPT, limit)
     }
 
-    /// Types `line` at the prompt and gives what the kernel answers, up to the
-    /// next prompt, without its echo of the line.
+    /// Types `line` at the prompt and returns the kernel's output up to the next prompt, without
+    /// the echo of the line.
     ///
     /// # Errors
     ///
@@ -336,11 +337,11 @@ impl Session {
         }
     }
 
-    /// Waits for the machine to end in just this way.
+    /// Waits for the machine to end with exactly this outcome.
     ///
     /// # Errors
     ///
-    /// It ends otherwise, or not within `limit`.
+    /// It ends differently, or not within `limit`.
     pub fn expect_exit(&mut self, wanted: Outcome, limit: Duration) -> Result<(), SessionError> {
         let got = self.wait_exit(limit)?;
         if got == wanted {
@@ -350,26 +351,26 @@ impl Session {
         Err(SessionError::WrongEnd { got, wanted, scene })
     }
 
-    /// Everything COM1 said until now.
+    /// All output of COM1 so far.
     #[must_use]
     pub fn transcript(&self) -> Transcript {
         self.lock().serial.clone()
     }
 
-    /// When the last byte that was expected reached the host, from QEMU's start.
+    /// Time from QEMU's start until the last byte of the expected text reached the host.
     #[must_use]
     pub fn time_of_match(&self) -> Duration {
         let at = self.lock().serial.time_of(self.cursor.saturating_sub(1));
         at.unwrap_or_default()
     }
 
-    /// QEMU's log until now: resets, and what `Machine::log` added.
+    /// QEMU's log so far: resets, and the items of `Machine::log`.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
-    /// The file that QEMU logs to; it goes with the session.
+    /// QEMU's log file; it is deleted with the session.
     #[must_use]
     pub fn log_path(&self) -> &Path {
         &self.shared.log

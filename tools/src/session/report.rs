@@ -1,4 +1,4 @@
-//! How a session tells what became of its machine, and how it is put away.
+//! How a session reports the outcome of its machine, and how it shuts it down.
 
 use std::process::Command;
 use std::time::Duration;
@@ -9,33 +9,32 @@ use super::io::Waker;
 use super::{Outcome, SHOWN_LINES, Scene, Session, SessionError, Stop};
 use crate::transcript::text;
 
-/// Lines of QEMU's log that an error shows: about one CPU's registers.
+/// Number of lines of QEMU's log in an error: about one CPU's registers.
 const SHOWN_LOG_LINES: usize = 24;
 
-/// How long QEMU may take to say where the CPUs are, when something failed already.
+/// Time limit for QEMU to report the CPUs' state after a failure.
 const ASIDE_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Session {
-    /// Waits without a limit for the machine to end, or to triple-fault.
+    /// Waits without a limit until the machine ends or triple-faults.
     pub fn run_to_end(&self) -> Outcome {
         self.wait_unless_ended(|| None::<()>);
         self.outcome()
     }
 
-    /// Waits without a limit until `ready` gives a value, which is asked again
-    /// whenever the machine or a [`Waker`] changes something; `None` if the
-    /// machine ends first.
+    /// Waits without a limit until `ready` returns a value; it is called again after each change by
+    /// the machine or a [`Waker`]. `None` if the machine ends first.
     pub fn wait_unless_ended<T>(&self, mut ready: impl FnMut() -> Option<T>) -> Option<T> {
         self.wait(None, |_| ready()).ok()
     }
 
-    /// What wakes the waits of this session from another thread.
+    /// The waker for waits of this session, for use by other threads.
     #[must_use]
     pub fn waker(&self) -> Waker {
         Waker(self.shared.clone())
     }
 
-    /// How the machine ended; a triple fault counts as an end before QEMU's.
+    /// The machine's outcome; a triple fault counts as an end before QEMU exits.
     pub(super) fn outcome(&self) -> Outcome {
         let state = self.lock();
         match state.exit {
@@ -54,7 +53,7 @@ impl Session {
         }
     }
 
-    /// QEMU itself does not answer.
+    /// The error for a QEMU that does not respond.
     pub(super) fn silent(&self, what: &str) -> SessionError {
         SessionError::Silent {
             what: what.to_owned(),
@@ -63,7 +62,7 @@ impl Session {
         }
     }
 
-    /// The machine ended, or is about to: a write to QEMU can fail before its
+    /// The error for a machine that has ended, or is about to: a write to QEMU can fail before its
     /// exit status is known.
     pub(super) fn ended(&self, what: &str) -> SessionError {
         if let Err(Stop::TimedOut) = self.wait(Some(self.patience), |_| None::<()>) {
@@ -85,7 +84,7 @@ impl Session {
         let skipped = log.lines().count().saturating_sub(SHOWN_LOG_LINES);
         let mut shown_log: Vec<_> = log.lines().skip(skipped).collect();
         let state = self.lock();
-        // The log begins with the registers at power-on, which explain nothing.
+        // The log begins with the registers at power-on, which are irrelevant.
         if !state.triple_fault {
             shown_log.clear();
         }
@@ -98,7 +97,7 @@ impl Session {
         }
     }
 
-    /// Where every CPU is; empty if QEMU does not answer either.
+    /// The state of every CPU; empty if QEMU does not respond.
     fn cpus(&self) -> String {
         let arguments = json!({ "command-line": "info registers -a" });
         let answer = self.exchange("human-monitor-command", &arguments, ASIDE_PATIENCE);
@@ -121,13 +120,13 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // Both fail only for a process that is gone already.
+        // Both fail only for a process that has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A command line as it could be typed.
+/// A command line in shell syntax.
 pub(super) fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     shell_words::join(words.map(|word| word.to_string_lossy()))

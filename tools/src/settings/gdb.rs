@@ -1,4 +1,4 @@
-//! `GDB`: where a machine that is debugged waits for gdb.
+//! `GDB`: the address at which a debugged machine waits for gdb.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::path::Path;
 use super::BadSetting;
 use crate::machine::escaped;
 
-/// The place where QEMU listens and gdb connects.
+/// The address at which QEMU listens and to which gdb connects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GdbPlace {
     /// This TCP port.
     Port(u16),
-    /// The socket of this path.
+    /// The socket with this path.
     Socket(String),
 }
 
@@ -20,7 +20,7 @@ impl GdbPlace {
     ///
     /// # Errors
     ///
-    /// Neither a port nor a path.
+    /// It is neither a port nor a path.
     pub fn parse(value: &str) -> Result<Self, BadSetting> {
         match value.parse() {
             Ok(port) if port > 0 => Ok(Self::Port(port)),
@@ -47,7 +47,7 @@ impl GdbPlace {
         }
     }
 
-    /// What gdb calls the `target remote`.
+    /// The argument of gdb's `target remote`.
     #[must_use]
     pub fn for_gdb(&self) -> String {
         match self {

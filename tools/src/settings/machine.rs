@@ -1,6 +1,6 @@
-//! The variables that describe a machine, for every command that boots one.
+//! The environment variables that describe a machine, for every command that boots one.
 //!
-//! They are checked here, not by clap: its messages name options, and people set variables.
+//! They are checked here, not by clap, because its messages name options, but users set variables.
 
 use tocsin_logic::command_line::MAX_LENGTH;
 
@@ -41,7 +41,7 @@ impl MachineArgs {
     ///
     /// # Errors
     ///
-    /// A value that cannot be used.
+    /// A value is invalid.
     pub fn machine(&self, way: BootWay) -> Result<Machine, BadSetting> {
         Ok(Machine::new(way)
             .memory(Memory::parse(&self.mem)?)
@@ -52,7 +52,7 @@ impl MachineArgs {
             .args(split_words("QEMU_ARGS", &self.extra)?))
     }
 
-    /// The variables that QEMU's start depends on, with their values.
+    /// The variables that affect the start of QEMU, with their values.
     #[must_use]
     pub fn settings(&self) -> Vec<Setting> {
         [
@@ -67,7 +67,7 @@ impl MachineArgs {
     }
 }
 
-/// A kernel command line that the kernel keeps whole.
+/// Checks that the kernel can store the whole command line.
 fn command_line(value: &str) -> Result<&str, BadSetting> {
     if value.len() <= MAX_LENGTH {
         return Ok(value);
@@ -86,7 +86,7 @@ fn command_line(value: &str) -> Result<&str, BadSetting> {
     ))
 }
 
-/// Splits a variable that holds several arguments, with a shell's quoting.
+/// Splits a variable with several arguments by a shell's quoting rules.
 fn split_words(name: &'static str, value: &str) -> Result<Vec<String>, BadSetting> {
     shell_words::split(value).map_err(|e| {
         let accepted = "quote it as for a shell";
@@ -94,7 +94,7 @@ fn split_words(name: &'static str, value: &str) -> Result<Vec<String>, BadSettin
     })
 }
 
-/// A variable that must not be empty, as `MACHINE` and `CPU`.
+/// Checks a variable that must not be empty, such as `MACHINE` and `CPU`.
 fn nonempty(name: &'static str, value: &str) -> Result<String, BadSetting> {
     if value.is_empty() {
         let accepted = "leave it out for the default";

@@ -1,18 +1,18 @@
-//! Assigns a message that QEMU ended with to the variables it is about.
+//! Finds the variables that caused an error message of QEMU.
 //!
-//! QEMU names its options and objects, not the variable that was set. The words of a message tell
-//! which variable it is; of a message with none of these words, every variable is shown.
+//! QEMU names its options and objects, not the variable that was set. The words of a message
+//! identify the variable; for a message with none of these words, every variable is listed.
 
-/// A variable and its value, as they were given to the machine.
+/// A variable and its value, as passed to the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
-    /// The variable, as `SMP`.
+    /// The variable, such as `SMP`.
     pub name: &'static str,
     /// Its value.
     pub value: String,
 }
 
-/// A variable, the words (in lower case) by which a message is about it, and what to do.
+/// A variable, the words (in lower case) that identify it in a message, and the remedy.
 const VARIABLES: &[(&str, &[&str], &str)] = &[
     (
         "MACHINE",
@@ -46,8 +46,8 @@ impl Setting {
         Self { name, value }
     }
 
-    /// Explains that QEMU ended with `message` before the machine ran: the variables of `all` that
-    /// the message is about, QEMU's own words, and what to do.
+    /// Explains that QEMU exited with `message` before the machine ran: the variables of `all` to
+    /// which the message refers, QEMU's own text, and the remedy.
     #[must_use]
     pub fn explain(all: &[Self], message: &str) -> String {
         let lower = message.to_lowercase();
@@ -107,7 +107,7 @@ impl Setting {
 mod tests {
     use super::*;
 
-    /// QEMU 10's messages, and the variables that each is about.
+    /// QEMU 10's messages, and the variables to which each refers.
     #[test]
     fn messages_are_about_variables() {
         let all = [

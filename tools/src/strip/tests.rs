@@ -4,7 +4,7 @@ use super::*;
 
 use object::elf;
 
-/// A kernel in small: text with relocations, a note, debug information, symbols.
+/// A minimal kernel: text with relocations, a note, debug information, symbols.
 fn kernel() -> Vec<u8> {
     let mut builder = Builder::new(Endianness::Little, true);
     builder.header.e_type = elf::ET_EXEC;

@@ -1,10 +1,9 @@
-//! A run without a terminal: lines of standard input, typed at the prompt.
+//! A run without a terminal: lines of standard input are typed at the prompt.
 //!
-//! A UART holds 16 bytes and the kernel empties it when it starts, so input is
-//! not sent before somebody reads it: each line waits for a prompt, and the first
-//! one for the end of what `run=` started, which keys would disturb. The end of
-//! the input at a prompt powers the machine off, as a shell ends there; so
-//! `make run </dev/null` boots, does what `run=` says, and ends.
+//! A UART holds 16 bytes and the kernel empties it when it starts, so input is sent only when it is
+//! read: each line waits for a prompt, and the first one for the end of the commands of `run=`,
+//! which input would disturb. The end of the input at a prompt powers the machine off, as it exits
+//! a shell. `make run </dev/null` therefore boots, executes `run=`, and ends.
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, stdin};
@@ -14,7 +13,7 @@ use std::time::Duration;
 
 use tocsin_tools::{Outcome, READY, Session, Waker};
 
-/// What is typed when the input has ended.
+/// The line typed when the input has ended.
 const LEAVE: &str = "poweroff";
 
 #[derive(Default)]
@@ -24,7 +23,7 @@ struct Input {
 }
 
 impl Input {
-    /// The next line to type; `None` while there may be one to come.
+    /// The next line to type; `None` while more input may arrive.
     fn next(&mut self) -> Option<String> {
         let line = self.lines.pop_front();
         line.or_else(|| self.ended.then(|| LEAVE.to_owned()))
@@ -37,13 +36,13 @@ fn lock(input: &SharedInput) -> MutexGuard<'_, Input> {
     input.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs `session` to its end, typing what standard input holds.
+/// Runs `session` to its end, typing the lines of standard input.
 pub fn run(session: &mut Session) -> Outcome {
     let input = SharedInput::default();
     let (reader, waker) = (Arc::clone(&input), session.waker());
     // Left behind when the machine ends first: standard input cannot be told to stop.
     thread::spawn(move || read(&reader, &waker));
-    // A wait that fails is the end of the machine, and `run_to_end` says which.
+    // A wait fails only when the machine has ended, and `run_to_end` reports how.
     if session.expect(READY, Duration::MAX).is_err() {
         return session.run_to_end();
     }
