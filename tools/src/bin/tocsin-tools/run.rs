@@ -1,8 +1,8 @@
-//! `tocsin-tools run`: one machine, for a person or for a script.
+//! `tocsin-tools run`: one machine, for interactive use or a script.
 //!
-//! On a terminal, COM1 and QEMU's monitor share it and Ctrl-A X leaves. Without
-//! one, lines of the input are typed at the kernel's prompt (see `feed`). Either
-//! way the exit status is the kernel's.
+//! On a terminal, COM1 and QEMU's monitor share it and Ctrl-A X exits. Without one, lines of the
+//! input are typed at the kernel's prompt (see `feed`). In both cases the exit status is the
+//! kernel's.
 
 use std::fmt::Display;
 use std::io::{IsTerminal as _, stdin, stdout};
@@ -15,10 +15,10 @@ use tocsin_tools::{Firmware, Limine, NoLimine, Outcome, Session, SessionError, w
 
 use crate::feed;
 
-/// Where the kernels with debug information are, each in a folder named by its profile.
+/// Directory of the kernels with debug information, each in a subdirectory named after its profile.
 const BUILT: &str = "target/kernel/x86_64-unknown-none";
 
-/// What gdb reads first.
+/// The script for gdb.
 const GDB_SCRIPT: &str = "tools/tocsin.gdb";
 
 /// The variables that `make run` takes.
@@ -43,7 +43,7 @@ pub struct Args {
     gdb: String,
 }
 
-/// What stops a run before or outside of the kernel.
+/// An error before or outside of the kernel.
 #[derive(Debug, thiserror::Error)]
 enum RunError {
     #[error(transparent)]
@@ -71,11 +71,11 @@ fn fail(why: &dyn Display) -> ExitCode {
     ExitCode::from(FAILED)
 }
 
-/// The exit status for an outcome, with a message where the kernel gave none.
+/// The exit status for an outcome, with a message if the kernel provided no status.
 fn tell(outcome: Outcome) -> ExitCode {
     match outcome {
         Outcome::Kernel(status) => ExitCode::from(status),
-        // Somebody left, or the guest powered the machine off.
+        // The user quit QEMU, or the guest powered the machine off.
         Outcome::Off => ExitCode::SUCCESS,
         Outcome::TripleFault => fail(
             &"triple fault: a CPU faulted while delivering a double fault, and the machine would \
@@ -89,7 +89,7 @@ fn tell(outcome: Outcome) -> ExitCode {
 
 fn boot(args: &Args) -> Result<Outcome, RunError> {
     let smp = Smp::parse(&args.smp)?;
-    // A bad value is told before Limine is looked for.
+    // Invalid values are reported before the search for Limine.
     args.machine.machine(BootWay::Direct)?;
     let gdb = args.debug.then(|| GdbPlace::parse(&args.gdb)).transpose()?;
     let (way, loader) = choose(BootWay::parse(&args.boot)?)?;
@@ -126,7 +126,7 @@ fn boot(args: &Args) -> Result<Outcome, RunError> {
     })
 }
 
-/// The error for a machine that QEMU does not start, with the variables that may be the cause.
+/// The error for a machine that QEMU does not start, with the variables that may have caused it.
 fn not_started(args: &Args, error: SessionError) -> RunError {
     let SessionError::NotStarted { scene, .. } = error else {
         return error.into();
@@ -161,7 +161,7 @@ fn debugger(place: &GdbPlace, built: &Path) -> String {
     ])
 }
 
-/// The way to boot, and what to call it. `None` asks for Limine where it can be had.
+/// The boot method and its display name. `None` selects Limine if it is available.
 fn choose(asked: Option<BootWay>) -> Result<(BootWay, String), RunError> {
     let way = asked.unwrap_or(BootWay::Limine);
     if way == BootWay::Direct {

@@ -1,8 +1,8 @@
-//! `tocsin-tools test`: the host's tests and the matrix of machines, one after
-//! the other, and one count of them all.
+//! `tocsin-tools test`: the host's tests and the matrix of machines, one after the other, with a
+//! total count.
 //!
-//! Cargo prints a result line for every test program; this adds them up. The gate of the
-//! benchmarks is a test like the others.
+//! Cargo prints a result line for every test program; this command adds them up. The benchmarks'
+//! regression check counts as a test.
 
 #[cfg(test)]
 mod tests;
@@ -20,7 +20,7 @@ pub struct Args {
     filter: Option<String>,
 }
 
-/// The packages with tests, quickest first.
+/// The packages with tests, fastest first.
 const PACKAGES: [&str; 4] = [
     "tocsin-logic",
     "tocsin-tools",
@@ -28,7 +28,7 @@ const PACKAGES: [&str; 4] = [
     "tocsin-tests",
 ];
 
-/// The name by which the gate is chosen.
+/// The name that selects the regression check.
 const GATE: &str = "bench-gate";
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Counts {
     }
 }
 
-/// Runs the tests of every package, also after a failure.
+/// Runs the tests of every package, even after a failure.
 pub fn run(args: &Args) -> ExitCode {
     let started = Instant::now();
     let mut total = Counts::default();
@@ -98,7 +98,7 @@ pub fn run(args: &Args) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Counts instructions; whether none are more than was accepted.
+/// Counts instructions; returns whether there is no regression.
 fn gate() -> std::io::Result<bool> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     tocsin_tools::say!("{GATE}");
@@ -115,7 +115,7 @@ fn gate() -> std::io::Result<bool> {
     Ok(command.status()?.success())
 }
 
-/// Runs one package's tests, showing their output as it comes.
+/// Runs one package's tests, showing their output as it arrives.
 fn test(package: &str, filter: Option<&str>) -> std::io::Result<(Counts, bool)> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -129,7 +129,7 @@ fn test(package: &str, filter: Option<&str>) -> std::io::Result<(Counts, bool)> 
         "--",
     ]);
     if package == "tocsin-tests" {
-        // One line for each machine: their tests take seconds.
+        // One line per machine, because their tests take seconds.
         command.arg("--format=pretty");
     }
     command.args(filter);
@@ -147,7 +147,7 @@ fn test(package: &str, filter: Option<&str>) -> std::io::Result<(Counts, bool)> 
     Ok((counts, child.wait()?.success()))
 }
 
-/// The counts in a line as `test result: ok. 3 passed; 0 failed; 1 ignored; ...`.
+/// Parses the counts in a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; ...`.
 fn counts_in(line: &str) -> Option<Counts> {
     let (_, results) = line.strip_prefix("test result: ")?.split_once(". ")?;
     let count = |name| {
