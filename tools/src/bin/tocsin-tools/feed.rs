@@ -40,7 +40,7 @@ fn lock(input: &SharedInput) -> MutexGuard<'_, Input> {
 pub fn run(session: &mut Session) -> Outcome {
     let input = SharedInput::default();
     let (reader, waker) = (Arc::clone(&input), session.waker());
-    // Left behind when the machine ends first: standard input cannot be told to stop.
+    // Not joined if the machine ends first: a read of standard input cannot be cancelled.
     thread::spawn(move || read(&reader, &waker));
     // A wait fails only when the machine has ended, and `run_to_end` reports how.
     if session.expect(READY, Duration::MAX).is_err() {
