@@ -53,9 +53,7 @@ options=(--quiet --target "$target" --profile "$profile")
 case $command in
 build) options+=("${product[@]}") ;;
 clippy)
-    # The library by itself: with the monitor it has more features.
-    if [ -z "${PACKAGE:-}" ]; then PACKAGE=tocsin tools/build-kernel.sh clippy "$@"; fi
-    options+=(--package "${PACKAGE:-tocsin-monitor}" --bins --lib --examples)
+    options+=(--bins --lib --examples)
     ;;
 doc) options+=(--package tocsin --package tocsin-monitor --lib --no-deps) ;;
 *)
@@ -74,6 +72,11 @@ esac
         # Lets a stable compiler build its own library; the kernel's source uses no unstable feature.
         export RUSTC_BOOTSTRAP=1
         options+=('-Zbuild-std=core,alloc' -Zbuild-std-features=compiler-builtins-mem)
+    fi
+    if [ "$command" = clippy ]; then
+        # The library by itself: with the monitor it has more features.
+        cargo clippy --package tocsin "${options[@]}" "$@"
+        options+=(--package tocsin-monitor)
     fi
     exec cargo "$command" "${options[@]}" "$@"
 )
