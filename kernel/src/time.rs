@@ -248,8 +248,8 @@ impl Patience {
     }
 }
 
-/// Spins until `condition` is true, but for no longer than `limit` nanoseconds in which this CPU
-/// runs. Returns whether it is true.
+/// Spins until `condition` is true or this CPU has run for `limit` nanoseconds. Returns whether the
+/// condition is true.
 ///
 /// Context: any; the condition must be one that may be evaluated there.
 pub fn wait_until(limit: u64, condition: impl Fn() -> bool) -> bool {

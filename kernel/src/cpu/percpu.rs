@@ -19,6 +19,7 @@ use super::machine_check::Polled;
 use super::nmi::Nmi;
 use super::stray::Strays;
 use super::stretch::Stretches;
+use crate::fn_cell::FnCell;
 use crate::sync::{self, IrqMutex, Local};
 use x86_64::structures::gdt::GlobalDescriptorTable;
 use x86_64::structures::tss::TaskStateSegment;
@@ -52,8 +53,8 @@ pub(crate) mod mailbox_state {
 pub(crate) struct Assignment {
     /// One of [`mailbox_state`].
     pub(crate) state: AtomicU32,
-    /// The function, stored last; or null.
-    pub(crate) function: AtomicPtr<()>,
+    /// The function, stored last.
+    pub(crate) function: FnCell<fn(u64)>,
     pub(crate) argument: AtomicU64,
     /// The flag that is set when the job is done; it belongs to the CPU that gave the job.
     pub(crate) done: AtomicPtr<AtomicBool>,
@@ -211,7 +212,7 @@ impl PerCpu {
                 } else {
                     mailbox_state::OPEN
                 }),
-                function: AtomicPtr::new(core::ptr::null_mut()),
+                function: FnCell::empty(),
                 argument: AtomicU64::new(0),
                 done: AtomicPtr::new(core::ptr::null_mut()),
             },

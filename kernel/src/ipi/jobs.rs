@@ -22,7 +22,7 @@ use crate::ipi::reschedule;
 use crate::smp::{
     self, {Online, all},
 };
-use crate::{fn_cell, time};
+use crate::time;
 
 /// Time after which a wait for a job is logged, in nanoseconds. A job is permitted to take longer.
 const LONG: u64 = 10_000_000_000;
@@ -216,8 +216,7 @@ impl Given {
             mailbox.argument.store(job.argument, Ordering::Relaxed);
             let done = core::ptr::from_ref(done).cast_mut();
             mailbox.done.store(done, Ordering::Relaxed);
-            let function = job.function as *mut ();
-            mailbox.function.store(function, Ordering::Release);
+            mailbox.function.replace(Some(job.function));
             reschedule::signal(online);
         }
         Ok(Self {
@@ -277,15 +276,15 @@ pub(crate) fn set_up() {
 ///
 /// Context: thread.
 fn run_next() -> bool {
-    let mailbox = &cpu::current().job;
-    if mailbox.function.load(Ordering::Relaxed).is_null() {
+    // A wait calls this in a loop: without a job, it must not write to the mailbox.
+    if !is_given() {
         return false;
     }
-    let pointer = mailbox
-        .function
-        .swap(core::ptr::null_mut(), Ordering::Acquire);
-    // SAFETY: Only `Given` stores here, and it stores a `fn(u64)`; only this CPU takes it.
-    let function: fn(u64) = unsafe { fn_cell::from_address(pointer) };
+    let mailbox = &cpu::current().job;
+    // Only this CPU takes it.
+    let Some(function) = mailbox.function.replace(None) else {
+        return false;
+    };
     let argument = mailbox.argument.load(Ordering::Relaxed);
     let done = mailbox.done.load(Ordering::Relaxed);
     mailbox.state.store(state::RUNNING, Ordering::Relaxed);
@@ -309,9 +308,5 @@ fn execute(function: fn(u64), argument: u64) {
 
 /// Whether this CPU has received a job that it has not begun.
 fn is_given() -> bool {
-    !cpu::current()
-        .job
-        .function
-        .load(Ordering::Acquire)
-        .is_null()
+    cpu::current().job.function.is_set()
 }

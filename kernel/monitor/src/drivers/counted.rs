@@ -7,12 +7,10 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use tocsin_logic::vector::PriorityClass;
 
+use super::PATIENCE;
 use tocsin::line::{Line, Messages, Request, Source};
 use tocsin::pci::PciError;
 use tocsin::time;
-
-/// The timeout for a device, in nanoseconds.
-const PATIENCE: u64 = 2_000_000_000;
 
 /// The maximum number of messages of one line.
 const MESSAGES: usize = 16;

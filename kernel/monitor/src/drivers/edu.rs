@@ -9,6 +9,7 @@ use tocsin_logic::irq::route::Mode;
 use tocsin_logic::topology::Topology;
 use tocsin_logic::vector::PriorityClass;
 
+use super::PATIENCE;
 use tocsin::line::{Claim, Line, Member, Request, SharedLine, Source};
 use tocsin::pci::{Device, Function, PciError, Window, find};
 use tocsin::{cancel, time};
@@ -40,9 +41,6 @@ mod register {
 const INTERRUPT_WHEN_COMPUTED: u32 = 1 << 7;
 /// The value that the end of a computation raises.
 const COMPUTED: u32 = 1;
-
-/// The timeout after which an interrupt counts as lost, in nanoseconds.
-const PATIENCE: u64 = 2_000_000_000;
 
 /// An `edu` device that this driver controls.
 #[derive(Debug)]
