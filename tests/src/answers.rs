@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
+use serde::Deserialize;
 
 fn regex(pattern: &str) -> Regex {
     Regex::new(pattern).expect("the pattern is part of this program")
@@ -87,9 +88,9 @@ pub fn of_level(log: &str, level: &str) -> Vec<String> {
     lines.map(|(_, message)| message.to_owned()).collect()
 }
 
-/// A row of the table of CPUs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CpuRow {
+/// A record of `cpus json`, of kind `cpu`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct CpuRecord {
     /// The kernel's CPU number.
     pub number: u32,
     /// The ID of its local APIC.
@@ -100,30 +101,8 @@ pub struct CpuRow {
     pub state: String,
     /// Socket, core and thread.
     pub place: (u32, u32, u32),
-    /// From the first byte of its lowest stack to the end of its highest one.
+    /// From its lowest stack to the end of its highest one.
     pub stacks: Option<Range<u64>>,
-}
-
-/// The rows of every table of CPUs in `text`, which contains one.
-#[must_use]
-pub fn cpu_rows(text: &str) -> Vec<CpuRow> {
-    static ROW: LazyLock<Regex> = LazyLock::new(|| {
-        regex(
-            r"(?m)^ +(\d+) +0x([0-9a-f]+) +(\d+|-) +(\S.*?) +(\d+)/(\d+)/(\d+) *(?:0x([0-9a-f]{16}) to 0x([0-9a-f]{16}))?$",
-        )
-    });
-    let read = |row: Captures<'_>| CpuRow {
-        number: number(&row[1]),
-        apic_id: hex(&row[2]) as u32,
-        uid: row[3].parse().ok(),
-        state: row[4].to_owned(),
-        place: (number(&row[5]), number(&row[6]), number(&row[7])),
-        stacks: match (row.get(8), row.get(9)) {
-            (Some(first), Some(last)) => Some(hex(first.as_str())..hex(last.as_str()) + 1),
-            _ => None,
-        },
-    };
-    ROW.captures_iter(text).map(read).collect()
 }
 
 /// A row of the output of `acpi`.

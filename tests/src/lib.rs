@@ -11,6 +11,7 @@ pub mod matrix;
 pub mod page_tables;
 pub mod processor;
 pub mod qemu_log;
+pub mod records;
 pub mod report;
 pub mod shape;
 pub mod sources;

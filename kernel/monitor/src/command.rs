@@ -10,6 +10,8 @@ use tocsin::ipi::jobs::JobError;
 use tocsin::pci::PciError;
 use tocsin_logic::script;
 
+use crate::record::Output;
+
 /// The reason why a command failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -129,6 +131,18 @@ impl<'a> Arguments<'a> {
                 given: word.to_string(),
                 expected: alloc::format!("a number from 0 to {max}"),
             }),
+        }
+    }
+
+    /// Takes the last word, if it is `json`. Returns the form of output that it selects.
+    ///
+    /// Context: thread.
+    pub fn output(&mut self) -> Output {
+        if self.words.back() == Some(&"json") {
+            self.words.pop_back();
+            Output::Records
+        } else {
+            Output::Text
         }
     }
 

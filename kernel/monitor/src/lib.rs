@@ -7,7 +7,7 @@
 //!
 //! # Modules
 //!
-//! Modules import only from those before them: `raw`, `command`, `drivers`, `stress`, `bench`,
+//! Modules import only from those before them: `raw`, `record`, `command`, `drivers`, `stress`, `bench`,
 //! `shell`, `commands`.
 
 #![no_std]
@@ -19,6 +19,7 @@ pub mod command;
 mod commands;
 pub mod drivers;
 mod raw;
+pub mod record;
 mod shell;
 pub mod stress;
 

@@ -2,9 +2,10 @@
 //! outside; and invalid values of options.
 
 use libtest_mimic::Trial;
-use tocsin_tests::answers::{self, Ready};
+use tocsin_tests::answers::{self, CpuRecord, Ready};
 use tocsin_tests::controllers::LocalApic;
 use tocsin_tests::processor::{Mode, Processor};
+use tocsin_tests::records;
 use tocsin_tools::Session;
 use tocsin_tools::settings::Memory;
 
@@ -112,7 +113,7 @@ fn dies(stage: &Stage, session: &mut Session) -> Result {
         );
     }
     ensure_eq!(answers::of_level(&log, "error"), errors, "errors");
-    let rows = answers::cpu_rows(&session.command("cpus", PATIENCE)?);
+    let rows = records::all::<CpuRecord>(&session.command("cpus json", PATIENCE)?, "cpu")?;
     let states: Vec<_> = rows.iter().map(|row| row.state.as_str()).collect();
     let dead = format!("dead: {words}");
     ensure_eq!(states, ["online", "online", &dead, "online"], "states");

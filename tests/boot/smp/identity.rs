@@ -1,8 +1,9 @@
 //! CPUs whose ID in CPUID differs from that of their local APIC, and CPUs that start late.
 
 use libtest_mimic::Trial;
-use tocsin_tests::answers::{self, Ready};
+use tocsin_tests::answers::{self, CpuRecord, Ready};
 use tocsin_tests::processor::Processor;
+use tocsin_tests::records;
 use tocsin_tools::Session;
 use tocsin_tools::settings::Smp;
 
@@ -57,7 +58,7 @@ fn same_low_bits(session: &mut Session) -> Result {
     ensure_eq!((ready.online, ready.present), (4, 4), "CPUs");
     let errors = answers::of_level(&log, "error");
     ensure!(errors.is_empty(), "the log has errors: {errors:?}");
-    let rows = answers::cpu_rows(&session.command("cpus", PATIENCE)?);
+    let rows = records::all::<CpuRecord>(&session.command("cpus json", PATIENCE)?, "cpu")?;
     let ids: Vec<_> = rows.iter().take(4).map(|row| row.apic_id).collect();
     ensure_eq!(ids, [0, 1, 257, 258], "APIC IDs");
     for (number, row) in (0..).zip(&rows[..4]) {
@@ -95,7 +96,7 @@ fn late(before: &str, session: &mut Session) -> Result {
     let late = &Processor::all(session)?[LATE as usize];
     ensure!(late.halted, "it runs: {late:x?}");
     ensure!(!late.takes_interrupts()?, "it would wake up: {late:x?}");
-    let rows = answers::cpu_rows(&session.command("cpus", PATIENCE)?);
+    let rows = records::all::<CpuRecord>(&session.command("cpus json", PATIENCE)?, "cpu")?;
     ensure_eq!(
         rows[LATE as usize].state,
         format!("dead: {before}"),

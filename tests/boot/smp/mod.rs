@@ -11,12 +11,12 @@ use std::collections::BTreeSet;
 
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
-use tocsin_tests::answers::{self, Apic, CpuRow, Ready};
+use tocsin_tests::answers::{self, Apic, CpuRecord, Ready};
 use tocsin_tests::controllers::{LocalApic, Shared};
-use tocsin_tests::matrix;
 use tocsin_tests::shape::Shape;
 use tocsin_tests::tables::{self, Table};
 use tocsin_tests::topology::{self, Cpu};
+use tocsin_tests::{matrix, records};
 use tocsin_tools::{Outcome, Session};
 
 use crate::{Result, check_timer, ensure, ensure_eq, machine, trial, trial_unless, with};
@@ -101,7 +101,7 @@ fn look(shape: &Shape, protections: &[String], session: &mut Session) -> Result 
 }
 
 /// The first CPU that is not online accepts no jobs. Returns whether there is one.
-fn check_offline(rows: &[CpuRow], session: &mut Session) -> Result<bool> {
+fn check_offline(rows: &[CpuRecord], session: &mut Session) -> Result<bool> {
     let Some(row) = rows.iter().find(|row| row.state != "online") else {
         return Ok(false);
     };
@@ -158,11 +158,13 @@ fn check_table(
     online: u32,
     log: &str,
     session: &mut Session,
-) -> Result<Vec<CpuRow>> {
-    let rows = answers::cpu_rows(&session.command("cpus", PATIENCE)?);
-    let mut shown = answers::cpu_rows(log);
+) -> Result<Vec<CpuRecord>> {
+    let rows = records::all::<CpuRecord>(&session.command("cpus json", PATIENCE)?, "cpu")?;
     let count = rows.len().min(SHOWN_AT_BOOT);
-    ensure_eq!(shown, rows[..count], "the first CPUs in the log");
+    let text = session.command("cpus", PATIENCE)?;
+    for line in text.lines().take(1 + count) {
+        ensure!(log.contains(line), "the log does not contain {line:?}");
+    }
     let more = format!("... and {} more; `cpus` shows all", rows.len() - count);
     ensure_eq!(
         log.contains(&more),
@@ -174,7 +176,7 @@ fn check_table(
         true if cpu.index < online => "online",
         true => &shape.left_out,
     };
-    let expected = all.iter().map(|cpu| CpuRow {
+    let expected = all.iter().map(|cpu| CpuRecord {
         number: cpu.index,
         apic_id: cpu.apic_id,
         uid: Some(cpu.index),
@@ -182,7 +184,7 @@ fn check_table(
         place: cpu.place,
         stacks: None,
     });
-    shown.clone_from(&rows);
+    let mut shown = rows.clone();
     for row in &mut shown {
         row.stacks = None;
     }
@@ -269,7 +271,7 @@ fn check_controllers(mode: &str, session: &mut Session) -> Result {
 }
 
 /// `lapic` matches QEMU's state on CPUs near the boot CPU and far from it.
-fn check_local_apics(rows: &[CpuRow], session: &mut Session) -> Result {
+fn check_local_apics(rows: &[CpuRecord], session: &mut Session) -> Result {
     let online: Vec<_> = rows.iter().filter(|row| row.state == "online").collect();
     for index in BTreeSet::from([0, 1, online.len() / 2, online.len() - 1]) {
         let Some(row) = online.get(index) else {

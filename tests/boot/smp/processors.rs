@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Instant;
 
-use tocsin_tests::answers::CpuRow;
+use tocsin_tests::answers::CpuRecord;
 use tocsin_tests::controllers::LocalApic;
 use tocsin_tests::processor::{Mode, Processor};
 use tocsin_tools::Session;
@@ -28,7 +28,7 @@ const STACKS: [u64; 6] = [64 << 10, 48 << 10, 16 << 10, 16 << 10, 16 << 10, 16 <
 const SVR: u64 = 0x1ff;
 
 /// Checks all CPUs. `rows` are those of the kernel's table, in QEMU's order.
-pub fn check(rows: &[CpuRow], protections: &[String], session: &Session) -> Result {
+pub fn check(rows: &[CpuRecord], protections: &[String], session: &Session) -> Result {
     let online: Vec<_> = rows.iter().filter(|row| row.state == "online").collect();
     let processors = at_rest(&online, session)?;
     let there = rows.iter().filter(|row| row.state != "disabled").count();
@@ -69,7 +69,7 @@ pub fn check(rows: &[CpuRow], protections: &[String], session: &Session) -> Resu
 
 /// Waits until all online CPUs, except the boot CPU, have completed bring-up: they halt with
 /// interrupts enabled, and mask none.
-fn at_rest(online: &[&CpuRow], session: &Session) -> Result<Vec<Processor>> {
+fn at_rest(online: &[&CpuRecord], session: &Session) -> Result<Vec<Processor>> {
     let start = Instant::now();
     loop {
         let all = Processor::all(session)?;
@@ -91,7 +91,7 @@ fn at_rest(online: &[&CpuRow], session: &Session) -> Result<Vec<Processor>> {
 }
 
 fn check_online(
-    row: &CpuRow,
+    row: &CpuRecord,
     processor: &Processor,
     boot: &Processor,
     state: &State,

@@ -9,14 +9,6 @@ const LOG: &str = "\
 tocsin: ready: 3/4 CPUs online, x2apic, 2 I/O APICs (48 pins)
 ";
 
-const CPUS: &str = "\
-  CPU  APIC ID  ACPI UID  state                    place    stacks
-    0     0x00         -  online                   0/0/0    0xffffe00000010000 to 0xffffe000000bffff
-    1    0x10e        12  dead: no sign of life    0/10/1   0xffffe00000110000 to 0xffffe000001bffff
-    2     0x02         2  left out by maxcpus      1/2/0    
-Socket, core and thread are read from the APIC ID by CPUID 0Bh.
-";
-
 #[test]
 fn the_log_is_read() {
     let ready = Ready {
@@ -35,23 +27,6 @@ fn the_log_is_read() {
         ["acpi: MADT: 33 CPUs are left out"]
     );
     assert_eq!(of_level(LOG, "error").len(), 1);
-}
-
-#[test]
-fn cpus_are_read() {
-    let rows = cpu_rows(CPUS);
-    assert_eq!(rows.len(), 3);
-    assert_eq!(rows[0].uid, None);
-    assert_eq!(
-        rows[0].stacks,
-        Some(0xffff_e000_0001_0000..0xffff_e000_000c_0000)
-    );
-    assert_eq!(rows[1].apic_id, 0x10e);
-    assert_eq!(rows[1].uid, Some(12));
-    assert_eq!(rows[1].state, "dead: no sign of life");
-    assert_eq!(rows[1].place, (0, 10, 1));
-    assert_eq!(rows[2].state, "left out by maxcpus");
-    assert_eq!(rows[2].stacks, None);
 }
 
 #[test]

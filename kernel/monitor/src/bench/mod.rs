@@ -56,8 +56,8 @@ use tocsin_logic::irq::context::Level;
 
 use tocsin::cpu::{self, context};
 
+use crate::record::Output;
 pub use clock::{Clock, NotCounted};
-pub use runner::Output;
 
 use runner::Bench;
 use tocsin::cancel;

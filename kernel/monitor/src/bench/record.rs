@@ -1,4 +1,4 @@
-//! The machine-readable records: one line each, `@json ` followed by a JSON object.
+//! The records of `bench`.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use serde::{Serialize, Serializer};
 use tocsin_logic::bench::{Histogram, Split, Summary};
 
-use tocsin::println;
+use crate::record::print_line;
 
 /// A record.
 #[derive(Debug, Serialize)]
@@ -99,10 +99,7 @@ impl<'a> Record<'a> {
 
     /// Prints the record.
     pub(super) fn print(&self) {
-        // Cannot fail: every name and number has a JSON representation.
-        if let Ok(text) = serde_json::to_string(self) {
-            println!("@json {text}");
-        }
+        print_line(self);
     }
 }
 

@@ -10,6 +10,7 @@ use tocsin_logic::bench::{Histogram, Split, Summary, correct, median};
 use super::clock::{self, Clock, stamp};
 use super::record::{self, About, Parameter, Parameters, Part, Record, Sample};
 use super::{Group, Options, settle};
+use crate::record::Output;
 use tocsin::apic::local;
 use tocsin::{cancel, println, smp, time};
 
@@ -30,15 +31,6 @@ const LIMIT: u64 = 5_000_000_000;
 
 /// The number of samples that are taken even after [`BUDGET`], up to that limit.
 const LEAST: usize = 100;
-
-/// The output format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// A human-readable table.
-    Table,
-    /// Machine-readable records.
-    Records,
-}
 
 /// A benchmark run.
 #[derive(Debug)]
@@ -130,7 +122,7 @@ impl Bench {
     }
 
     fn shows_table(&self) -> bool {
-        self.output == Output::Table
+        self.output == Output::Text
     }
 
     fn record(&self, record: &Record<'_>) {

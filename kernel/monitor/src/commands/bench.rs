@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 
 use tocsin_logic::script;
 
-use crate::bench::{self, Clock, GROUPS, Options, Output};
+use crate::bench::{self, Clock, GROUPS, Options};
 use crate::command::{Arguments, CommandError};
+use crate::record::Output;
 use tocsin::{Machine, println};
 
 /// The maximum number of samples of a metric. All samples are stored until they are summarized.
@@ -31,7 +32,10 @@ pub(super) fn words() {
             Clock::Instructions.samples()
         ),
     );
-    line("json", "records for other programs instead of the table");
+    line(
+        "json",
+        "the last word: records for programs instead of the table",
+    );
     println!("Without a group, all of them are measured.");
 }
 
@@ -42,7 +46,7 @@ pub(super) fn bench(
     let mut options = Options {
         clock: Clock::Cycles,
         samples: None,
-        output: Output::Table,
+        output: arguments.output(),
         groups: Vec::new(),
     };
     while let Some(word) = arguments.next_word() {
@@ -66,7 +70,6 @@ pub(super) fn bench(
                         bad(&alloc::format!("samples= and a number from 1 to {MOST}"))
                     })? as usize);
             }
-            _ if word == "json" => options.output = Output::Records,
             _ => options.groups.push(bench::find(word).ok_or_else(|| {
                 let names: Vec<&str> = GROUPS.iter().map(|group| group.name).collect();
                 let names: String = names.join(", ");
@@ -77,7 +80,7 @@ pub(super) fn bench(
     let figures = bench::run(&options);
     let figures =
         figures.map_err(|why| CommandError::Failed(alloc::format!("clock=instructions: {why}")))?;
-    if options.output == Output::Table {
+    if options.output == Output::Text {
         println!("{figures} figures");
     }
     Ok(())

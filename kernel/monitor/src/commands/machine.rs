@@ -2,12 +2,15 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use core::ops::Range;
 
+use serde::Serialize;
 use tocsin_logic::acpi::{Madt, Signature};
 use tocsin_logic::layout::{StackKind, stack_range};
 use tocsin_logic::topology::{Cpu, CpuState};
 
 use crate::command::{Arguments, CommandError};
+use crate::record::{self, Output};
 use tocsin::apic::io;
 use tocsin::smp::Cause;
 use tocsin::{Machine, println, smp};
@@ -38,7 +41,14 @@ pub(super) fn cpus(
     machine: &'static Machine,
     arguments: &mut Arguments<'_>,
 ) -> Result<(), CommandError> {
+    let output = arguments.output();
     arguments.end()?;
+    if output == Output::Records {
+        for cpu in machine.topology.cpus() {
+            record::print("cpu", &CpuRecord::of(machine, cpu));
+        }
+        return Ok(());
+    }
     show_cpus(machine, usize::MAX);
     println!(
         "Socket, core and thread are read from the APIC ID by {}.",
@@ -58,20 +68,52 @@ fn show_cpus(machine: &Machine, most: usize) {
     }
 }
 
+/// A CPU, as a record.
+#[derive(Serialize)]
+struct CpuRecord {
+    number: u32,
+    apic_id: u32,
+    uid: Option<u32>,
+    state: String,
+    /// Socket, core and thread.
+    place: (u32, u32, u32),
+    /// From its lowest stack to the end of its highest one.
+    stacks: Option<Range<u64>>,
+}
+
+impl CpuRecord {
+    fn of(machine: &Machine, cpu: &Cpu) -> Self {
+        let number = cpu.number.get();
+        let place = machine.id_layout.place(cpu.apic_id);
+        Self {
+            number,
+            apic_id: cpu.apic_id.get(),
+            uid: cpu.uid,
+            state: state(cpu),
+            place: (place.socket, place.core, place.thread),
+            stacks: (cpu.state == CpuState::Enabled).then(|| {
+                let first = stack_range(number, StackKind::Thread).start;
+                first..stack_range(number, StackKind::Debug).end
+            }),
+        }
+    }
+}
+
 fn show_cpu(machine: &Machine, cpu: &Cpu) {
-    let number = cpu.number.get();
-    let uid = cpu.uid.map_or("-".into(), |uid| uid.to_string());
-    let stacks = if cpu.state == CpuState::Enabled {
-        let first = stack_range(number, StackKind::Thread).start;
-        let last = stack_range(number, StackKind::Debug).end - 1;
-        format!("{first:#x} to {last:#x}")
-    } else {
-        String::new()
-    };
+    let CpuRecord {
+        number,
+        uid,
+        state,
+        stacks,
+        ..
+    } = CpuRecord::of(machine, cpu);
+    let uid = uid.map_or("-".into(), |uid| uid.to_string());
+    let stacks = stacks.map_or(String::new(), |stacks| {
+        format!("{:#x} to {:#x}", stacks.start, stacks.end - 1)
+    });
     println!(
-        "  {number:>3}  {:>7}  {uid:>8}  {:<23}  {:<7}  {stacks}",
+        "  {number:>3}  {:>7}  {uid:>8}  {state:<23}  {:<7}  {stacks}",
         cpu.apic_id.to_string(),
-        state(cpu),
         machine.id_layout.place(cpu.apic_id).to_string(),
     );
 }
