@@ -9,17 +9,38 @@
 //! the log's lock or be an NMI handler.
 
 use core::fmt;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tocsin_logic::irq::queue::Full;
+use tocsin_logic::irq::queue::Queue;
 use tocsin_logic::vector::{Vector, fixed};
 
 use crate::apic::local;
-use crate::cpu::percpu::{Deferred, WORK};
 use crate::cpu::symbols::Code;
 use crate::cpu::{self, PerCpu, interrupts};
 use crate::fn_cell;
 use crate::ipi::{self, Offline, physical};
+
+/// Maximum number of pending deferred work items of one CPU.
+pub const WORK: usize = 128;
+
+/// The deferred work of a CPU.
+#[derive(Debug)]
+struct Deferred {
+    queue: Queue<WORK>,
+    /// 0, or the address of the work that first found the queue full.
+    refused: AtomicUsize,
+    /// Whether the CPU has logged it.
+    is_reported: AtomicBool,
+}
+
+crate::cpu_local! {
+    static DEFERRED: Deferred = Deferred {
+        queue: Queue::new(),
+        refused: AtomicUsize::new(0),
+        is_reported: AtomicBool::new(false),
+    };
+}
 
 /// Vector of the deferred-work interrupt, in the lowest usable class.
 pub const VECTOR: Vector = fixed::DEFERRED;
@@ -96,8 +117,8 @@ pub fn defer_on(cpu: u32, work: Work, argument: usize) -> Result<(), DeferError>
 ///
 /// Context: any.
 #[must_use]
-pub fn counts(cpu: &PerCpu) -> Counts {
-    let Deferred { queue, .. } = &cpu.deferred;
+pub fn counts(cpu: PerCpu) -> Counts {
+    let Deferred { queue, .. } = DEFERRED.of(cpu);
     // The refusals are read first: an item is never in both counts.
     let refused = queue.overflowed() as u64;
     let done = queue.taken() as u64;
@@ -109,8 +130,8 @@ pub fn counts(cpu: &PerCpu) -> Counts {
 }
 
 #[inline]
-fn push(cpu: &PerCpu, work: Work, argument: usize) -> Result<(), DeferError> {
-    let Deferred { queue, refused, .. } = &cpu.deferred;
+fn push(cpu: PerCpu, work: Work, argument: usize) -> Result<(), DeferError> {
+    let Deferred { queue, refused, .. } = DEFERRED.of(cpu);
     queue.push(work as usize, argument).map_err(|Full { .. }| {
         // Only the first refused function is kept.
         let _ = refused.compare_exchange(0, work as usize, Ordering::Relaxed, Ordering::Relaxed);
@@ -124,7 +145,7 @@ extern "C" fn run(_: usize, _: u8) {
         queue,
         refused,
         is_reported,
-    } = &cpu.deferred;
+    } = DEFERRED.of(cpu);
     while let Some((work, argument)) = queue.pop() {
         // SAFETY: Only `Work` is queued.
         let work: Work = unsafe { fn_cell::from_address(work as *mut ()) };

@@ -3,6 +3,9 @@
 //! A kernel does not need it. The functions do what their safe counterparts do, without the checks that a vector,
 //! a handler or a destination belongs to the caller.
 
+use crate::cpu::interrupts::INTERRUPTS;
+use crate::cpu::interrupts::VECTORS;
+use crate::cpu::nmi::NMI;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::apic::{ApicId, EncodingError};
 use tocsin_logic::irq::vectors::VectorSet;
@@ -32,8 +35,8 @@ pub use crate::memory::tlb::ForgetEverywhere;
 ///
 /// The vector must be the caller's, and `handler` must be correct for `context`.
 #[must_use = "the vector may belong to others"]
-pub unsafe fn install(cpu: &PerCpu, vector: Vector, handler: Handler, context: usize) -> bool {
-    cpu.interrupts.install(vector, handler, context)
+pub unsafe fn install(cpu: PerCpu, vector: Vector, handler: Handler, context: usize) -> bool {
+    INTERRUPTS.of(cpu).install(vector, handler, context)
 }
 
 /// Leaves `vector` without a handler: the first step of a removal.
@@ -43,8 +46,8 @@ pub unsafe fn install(cpu: &PerCpu, vector: Vector, handler: Handler, context: u
 /// # Safety
 ///
 /// The handler must be the caller's, by [`install`].
-pub unsafe fn begin_removal(cpu: &PerCpu, vector: Vector) {
-    cpu.interrupts.begin_removal(vector);
+pub unsafe fn begin_removal(cpu: PerCpu, vector: Vector) {
+    INTERRUPTS.of(cpu).begin_removal(vector);
 }
 
 /// Lets others have `vector`: the last step of a removal.
@@ -54,8 +57,8 @@ pub unsafe fn begin_removal(cpu: &PerCpu, vector: Vector) {
 /// # Safety
 ///
 /// After [`begin_removal`], the CPU must have been seen with the vector neither requested nor in service.
-pub unsafe fn end_removal(cpu: &PerCpu, vector: Vector) {
-    cpu.interrupts.end_removal(vector);
+pub unsafe fn end_removal(cpu: PerCpu, vector: Vector) {
+    INTERRUPTS.of(cpu).end_removal(vector);
 }
 
 /// Makes `handler` answer a reserved vector on all CPUs, with the context 0.
@@ -141,8 +144,8 @@ pub unsafe fn send_to_others_in_turn(vector: Vector) {
 ///
 /// Context: thread.
 #[must_use]
-pub fn allocate(cpu: &PerCpu, class: PriorityClass) -> Option<Vector> {
-    cpu.vectors.lock().allocate_block(class, 1).ok()
+pub fn allocate(cpu: PerCpu, class: PriorityClass) -> Option<Vector> {
+    VECTORS.of(cpu).lock().allocate_block(class, 1).ok()
 }
 
 /// Frees a vector of [`allocate`]. Returns whether it was allocated.
@@ -152,24 +155,24 @@ pub fn allocate(cpu: &PerCpu, class: PriorityClass) -> Option<Vector> {
 /// # Safety
 ///
 /// It must have no handler, and nothing may send it any more.
-pub unsafe fn free(cpu: &PerCpu, vector: Vector) -> bool {
-    cpu.vectors.lock().free_block(vector, 1).is_ok()
+pub unsafe fn free(cpu: PerCpu, vector: Vector) -> bool {
+    VECTORS.of(cpu).lock().free_block(vector, 1).is_ok()
 }
 
 /// The vectors of one CPU that are free.
 ///
 /// Context: thread.
 #[must_use]
-pub fn available(cpu: &PerCpu) -> VectorSet {
-    cpu.vectors.lock().available()
+pub fn available(cpu: PerCpu) -> VectorSet {
+    VECTORS.of(cpu).lock().available()
 }
 
 /// The number of free vectors of `class` on one CPU.
 ///
 /// Context: thread.
 #[must_use]
-pub fn available_in(cpu: &PerCpu, class: PriorityClass) -> u8 {
-    cpu.vectors.lock().available_in(class)
+pub fn available_in(cpu: PerCpu, class: PriorityClass) -> u8 {
+    VECTORS.of(cpu).lock().available_in(class)
 }
 
 /// Prepares this CPU's timer for deadlines at `vector`, whose handler ends the interrupt itself.
@@ -209,8 +212,8 @@ pub unsafe fn message_target(
 /// # Safety
 ///
 /// The function must be fit for an NMI, which may interrupt any code; and an NMI must be sent to the CPU then.
-pub unsafe fn request_nmi_call(cpu: &PerCpu, function: NmiFunction, argument: usize) -> bool {
-    cpu.nmi.ask_call(function, argument)
+pub unsafe fn request_nmi_call(cpu: PerCpu, function: NmiFunction, argument: usize) -> bool {
+    NMI.of(cpu).ask_call(function, argument)
 }
 
 /// The function that invalidates translations on all CPUs; `None` before it is set at boot.

@@ -49,7 +49,7 @@
 //! # Modules
 //!
 //! Modules import only from those before them:
-//! `fn_cell`, `hw`, `time`, `sync`, `cancel`, `console`, `boot`, `memory`, `cpu`, `stop`, `acpi`, `apic`, `discover`, `smp`,
+//! `fn_cell`, `hw`, `cpu_local`, `time`, `sync`, `cancel`, `console`, `boot`, `memory`, `cpu`, `stop`, `acpi`, `apic`, `discover`, `smp`,
 //! `priority`, `ipi`, `deferred`, `timer`, `line`, `hooks`, `devices`, `pci`, `prelude`, `start`.
 
 #![no_std]
@@ -62,6 +62,7 @@ pub mod boot;
 pub mod cancel;
 pub mod console;
 pub mod cpu;
+pub mod cpu_local;
 pub mod deferred;
 pub mod devices;
 mod discover;

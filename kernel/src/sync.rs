@@ -16,6 +16,7 @@ use x86_64::instructions::interrupts;
 
 use tocsin_logic::units::Nanoseconds;
 
+use crate::cpu_local::{PerCpu, current};
 use crate::fn_cell::FnCell;
 use crate::hw::processor;
 use crate::time::{Patience, WAIT_LIMIT};
@@ -51,8 +52,6 @@ mod state {
 /// The per-CPU state of the locks. Only the CPU itself changes it, and NMI handlers restore it.
 #[derive(Debug)]
 pub(crate) struct Local {
-    /// The number of the CPU.
-    number: u32,
     /// Written by the entry code. 0: no NMI handler is active; 1: one is; 2: one is, and another
     /// NMI has arrived.
     pub(crate) nmi_state: AtomicU32,
@@ -64,10 +63,9 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    /// The state of CPU number `number`, which holds no lock.
-    pub(crate) const fn new(number: u32) -> Self {
+    /// The state of a CPU that holds no lock.
+    const fn new() -> Self {
         Self {
-            number,
             nmi_state: AtomicU32::new(0),
             state: AtomicU32::new(0),
             since: AtomicU64::new(0),
@@ -130,27 +128,8 @@ impl Local {
     }
 }
 
-/// The offset of the locks' state in a per-CPU block, in bytes; `cpu::percpu` checks it.
-pub(crate) const LOCAL_OFFSET: usize = 8;
-
-/// The state of the CPU that runs this code. Also called before interrupts are disabled: a thread
-/// stays on its CPU.
-#[inline]
-fn local() -> &'static Local {
-    let block: usize;
-    // SAFETY: `kernel_start` and the entry of the APs set the GS base to a per-CPU block, which
-    // begins with its own address.
-    unsafe {
-        asm!("mov {}, gs:[0]", out(reg) block, options(nostack, pure, readonly, preserves_flags));
-    }
-    // SAFETY: The block has the state at this offset and is never freed. All fields are atomic or
-    // constant.
-    unsafe { &*((block + LOCAL_OFFSET) as *const Local) }
-}
-
-/// The number of the CPU that runs this code.
-pub(crate) fn cpu_number() -> u32 {
-    local().number
+crate::cpu_local! {
+    pub(crate) static LOCAL: Local = Local::new();
 }
 
 /// The lock that logging takes; null until it is set.
@@ -200,7 +179,7 @@ fn note(since: u64) {
 /// Context: any.
 #[inline]
 pub fn without_interrupts<T>(section: impl FnOnce() -> T) -> T {
-    let local = local();
+    let local = LOCAL.here();
     local.begin(state::SECTION);
     let result = section();
     local.end(state::SECTION);
@@ -217,7 +196,7 @@ pub struct RawIrqMutex {
 impl RawIrqMutex {
     /// Whether the CPU that runs this code holds the lock. Any context.
     pub(crate) fn is_held_here(&self) -> bool {
-        self.holder.load(Ordering::Relaxed) == cpu_number() + 1
+        self.holder.load(Ordering::Relaxed) == current().id() + 1
     }
 
     /// Unlocks the lock for other CPUs, without ending the holder's section.
@@ -230,38 +209,33 @@ impl RawIrqMutex {
     }
 
     #[inline]
-    fn take(&self, local: &Local) -> bool {
+    fn take(&self, cpu: PerCpu) -> bool {
         self.holder
-            .compare_exchange(
-                NOBODY,
-                local.number + 1,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            )
+            .compare_exchange(NOBODY, cpu.id() + 1, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()
     }
 
     /// Waits until the lock is free.
     #[cold]
-    fn wait(&self, local: &Local) {
+    fn wait(&self, cpu: PerCpu) {
         assert!(
-            self.holder.load(Ordering::Relaxed) != local.number + 1,
+            self.holder.load(Ordering::Relaxed) != cpu.id() + 1,
             "sync: IrqMutex: CPU {} takes a lock that it holds (it would wait forever; drop the first guard \
              before)",
-            local.number
+            cpu.id()
         );
         let mut patience = Patience::new();
         while self.is_locked() {
             core::hint::spin_loop();
             if cfg!(debug_assertions) && patience.is_over() {
-                self.report_wait(local);
+                self.report_wait(cpu);
             }
         }
     }
 
     /// Logs a long wait, except if it is for the lock of the log itself or the CPU holds that lock.
     #[cold]
-    fn report_wait(&self, local: &Local) {
+    fn report_wait(&self, cpu: PerCpu) {
         let holder = self.holder.load(Ordering::Relaxed);
         // SAFETY: the pointer is null or points to a static lock.
         let log = unsafe { LOG.load(Ordering::Relaxed).as_ref() };
@@ -271,7 +245,7 @@ impl RawIrqMutex {
             log::warn!(
                 "sync: IrqMutex: CPU {} has waited {} for CPU {holder}, which holds the lock (interrupts are \
                  disabled meanwhile; `backtrace {holder}` shows where)",
-                local.number,
+                cpu.id(),
                 Nanoseconds(WAIT_LIMIT),
             );
         }
@@ -300,21 +274,23 @@ unsafe impl RawMutex for RawIrqMutex {
 
     #[inline]
     fn lock(&self) {
-        let local = local();
+        let cpu = current();
+        let local = LOCAL.of(cpu);
         if local.in_nmi() {
             reject_in_nmi();
         }
         local.begin(state::LOCK);
-        while !self.take(local) {
-            self.wait(local);
+        while !self.take(cpu) {
+            self.wait(cpu);
         }
     }
 
     #[inline]
     fn try_lock(&self) -> bool {
-        let local = local();
+        let cpu = current();
+        let local = LOCAL.of(cpu);
         local.begin(state::LOCK);
-        let taken = self.take(local);
+        let taken = self.take(cpu);
         if !taken {
             local.end(state::LOCK);
         }
@@ -324,7 +300,7 @@ unsafe impl RawMutex for RawIrqMutex {
     #[inline]
     unsafe fn unlock(&self) {
         self.holder.store(NOBODY, Ordering::Release);
-        local().end(state::LOCK);
+        LOCAL.here().end(state::LOCK);
     }
 
     fn is_locked(&self) -> bool {

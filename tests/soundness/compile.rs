@@ -20,9 +20,11 @@ pub enum Refusal {
     Private,
     /// E0308: the type differs from the required one.
     Type,
+    /// E0277: the type lacks a required trait.
+    Bound,
 }
 
-use Refusal::{Private, Type, Unsafe};
+use Refusal::{Bound, Private, Type, Unsafe};
 
 /// Name, expected rejection, and the program's only statement.
 type Case = (&'static str, Refusal, &'static str);
@@ -82,22 +84,22 @@ pub const CASES: &[Case] = &[
     (
         "install",
         Private,
-        "tocsin::cpu::current().interrupts.install(Vector(0x60), handler, 0)",
+        "tocsin::cpu::interrupts::INTERRUPTS.here().install(Vector(0x60), handler, 0)",
     ),
     (
         "exchange",
         Unsafe,
-        "tocsin::cpu::current().interrupts.exchange(Vector(0x60), handler)",
+        "tocsin::cpu::interrupts::INTERRUPTS.here().exchange(Vector(0x60), handler)",
     ),
     (
         "begin_removal",
         Private,
-        "tocsin::cpu::current().interrupts.begin_removal(Vector(0x60))",
+        "tocsin::cpu::interrupts::INTERRUPTS.here().begin_removal(Vector(0x60))",
     ),
     (
         "end_removal",
         Private,
-        "tocsin::cpu::current().interrupts.end_removal(Vector(0x60))",
+        "tocsin::cpu::interrupts::INTERRUPTS.here().end_removal(Vector(0x60))",
     ),
     ("entry_code", Unsafe, "tocsin::hooks::set_measured(0, 0)"),
     // Access for the benchmarks.
@@ -192,7 +194,19 @@ pub const CASES: &[Case] = &[
         "tocsin::hw::mmio::Mmio::new(0xffff_8000_0010_0000, 8)",
     ),
     ("probe", Unsafe, "tocsin::cpu::probe::write(0x10_0000, 0)"),
-    ("per_cpu_block", Private, "tocsin::cpu::PerCpu::new(7)"),
+    // Per-CPU variables.
+    ("per_cpu_area", Private, "tocsin::cpu::PerCpu::new(7)"),
+    ("per_cpu_offset", Private, "tocsin::cpu::current().offset"),
+    (
+        "per_cpu_variable",
+        Unsafe,
+        "tocsin::cpu_local::CpuLocal::new(7_u32)",
+    ),
+    (
+        "per_cpu_cell",
+        Bound,
+        "{ const fn shared<T: Sync>() {} shared::<tocsin::cpu_local::CpuLocal<core::cell::Cell<u32>>>() }",
+    ),
     // Memory.
     ("map_new", Private, "tocsin::memory::paging::map_new"),
     (
@@ -375,6 +389,7 @@ impl Compiler {
             Unsafe => code.as_deref() == Some("E0133"),
             Private => message.contains("private"),
             Type => code.as_deref() == Some("E0308"),
+            Bound => code.as_deref() == Some("E0277"),
         };
         if !is_expected || *at != line {
             return Err(format!("{refusal:?} in line {line} is expected, not {errors:#?}").into());

@@ -26,13 +26,10 @@ const CIRCLES: &[(&str, &[&str])] = &[
             "cpu::interrupt_entry",
             "cpu::interrupt_stack",
             "cpu::interrupts",
-            "cpu::machine_check",
             "cpu::nmi",
-            "cpu::percpu",
             "cpu::probe",
             "cpu::report",
             "cpu::stray",
-            "cpu::stretch",
         ],
     ),
     (

@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use tocsin::cpu::interrupts::INTERRUPTS;
 use tocsin::ipi;
 use tocsin::ipi::vectors::{self, ReservedVector};
 use tocsin::line::{Line, LineError, Request, Source};
@@ -145,7 +146,10 @@ extern "C" fn came(_: usize, _: u8) {
 fn send_to_reserved() {
     let vector = vectors::reserve(Vector(0x60)).expect("0x60 is free");
     let all = smp::all();
-    let counts = || all.iter().map(|online| online.cpu.interrupts.count(0x60));
+    let counts = || {
+        all.iter()
+            .map(|online| INTERRUPTS.of(online.cpu).count(0x60))
+    };
     ipi::send(vector, ipi::Targets::All).expect("all are online");
     let once = time::wait_until(TIMEOUT, || counts().all(|count| count == 1));
     check(once, "the vector without a handler");
@@ -299,7 +303,7 @@ fn measure_in_handler() {
         let _ = bench::run(&bench::Options {
             clock: bench::Clock::Cycles,
             samples: None,
-            output: bench::Output::Table,
+            output: tocsin_monitor::record::Output::Text,
             groups: Vec::new(),
         });
     }

@@ -6,6 +6,7 @@
 //! a thread of the CPU has run after [`begin_removal`].
 
 use tocsin::cpu::PerCpu;
+use tocsin::cpu::interrupts::INTERRUPTS;
 use tocsin::hooks::{self, By, Handler};
 use tocsin::ipi::jobs::{Given, Job, JobError};
 use tocsin::ipi::{IpiError, Targets};
@@ -17,23 +18,23 @@ use tocsin_logic::vector::Vector;
 pub(crate) use tocsin::hooks::{allocate, available, available_in};
 
 #[must_use]
-pub(crate) fn install(cpu: &PerCpu, vector: Vector, handler: Handler, context: usize) -> bool {
+pub(crate) fn install(cpu: PerCpu, vector: Vector, handler: Handler, context: usize) -> bool {
     // SAFETY: See the module.
     unsafe { hooks::install(cpu, vector, handler, context) }
 }
 
 /// Replaces a handler of this CPU, and keeps its context.
-pub(crate) fn exchange(cpu: &PerCpu, vector: Vector, handler: Handler) -> Option<(Handler, usize)> {
+pub(crate) fn exchange(cpu: PerCpu, vector: Vector, handler: Handler) -> Option<(Handler, usize)> {
     // SAFETY: See the module. The replacements use no context, or pass it to the previous handler.
-    unsafe { cpu.interrupts.exchange(vector, handler) }
+    unsafe { INTERRUPTS.of(cpu).exchange(vector, handler) }
 }
 
-pub(crate) fn begin_removal(cpu: &PerCpu, vector: Vector) {
+pub(crate) fn begin_removal(cpu: PerCpu, vector: Vector) {
     // SAFETY: See the module.
     unsafe { hooks::begin_removal(cpu, vector) }
 }
 
-pub(crate) fn end_removal(cpu: &PerCpu, vector: Vector) {
+pub(crate) fn end_removal(cpu: PerCpu, vector: Vector) {
     // SAFETY: See the module.
     unsafe { hooks::end_removal(cpu, vector) }
 }
@@ -44,7 +45,7 @@ pub(crate) fn register(vector: Vector, handler: Handler) {
 }
 
 /// Frees a vector from [`allocate`] whose handler has been removed.
-pub(crate) fn free(cpu: &PerCpu, vector: Vector) {
+pub(crate) fn free(cpu: PerCpu, vector: Vector) {
     // SAFETY: See the module.
     let freed = unsafe { hooks::free(cpu, vector) };
     debug_assert!(freed, "vector {vector} was not allocated");

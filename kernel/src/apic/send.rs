@@ -8,7 +8,8 @@ use tocsin_logic::vector::Vector;
 use x86_64::registers::model_specific::Msr;
 
 use super::LocalApic;
-use crate::cpu::{self, interrupts};
+use crate::cpu::interrupts::INTERRUPTS;
+use crate::cpu::{self, context, interrupts};
 use crate::sync::without_interrupts;
 
 /// Polls of the ICR after which the wait for a pending command is abandoned: more than any message
@@ -92,13 +93,13 @@ impl LocalApic {
     #[inline(never)]
     fn send_by_registers(&self, command: [u32; 2]) {
         let own = cpu::current();
-        if own.in_nmi() {
+        if context::in_nmi(own) {
             return self.send_by_registers_in_nmi(command);
         }
         // The high half must not change while the last command is pending, and no other write may
         // come between the two writes.
         without_interrupts(|| self.write_command(command));
-        if own.interrupts.are_answered() {
+        if INTERRUPTS.of(own).are_answered() {
             // The interrupted code may have waited until the ICR was idle, and be about to write to
             // it.
             self.wait_until_sent();
@@ -131,7 +132,7 @@ impl LocalApic {
     #[inline]
     fn leave_idle(&self) {
         let own = cpu::current();
-        if own.interrupts.are_answered() || own.in_nmi() {
+        if INTERRUPTS.of(own).are_answered() || context::in_nmi(own) {
             self.wait_until_sent();
         }
     }

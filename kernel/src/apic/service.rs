@@ -8,8 +8,8 @@ use tocsin_logic::apic::register::Part;
 use tocsin_logic::vector::Vector;
 
 use super::{LocalApic, local, vectors};
-use crate::cpu::stray::{self, Service};
-use crate::cpu::{self, interrupts};
+use crate::cpu::interrupts;
+use crate::cpu::stray::{self, STRAYS, Service};
 
 static ERRORS: AtomicU64 = AtomicU64::new(0);
 
@@ -55,13 +55,13 @@ impl LocalApic {
 }
 
 extern "C" fn answer_spurious(_: usize, _: u8) {
-    cpu::current().strays.count_spurious();
+    STRAYS.here().count_spurious();
 }
 
 /// Each kind of error is logged once.
 extern "C" fn answer_error(_: usize, _: u8) {
     let errors = local().take_errors();
-    cpu::current().strays.count_errors(errors.0);
+    STRAYS.here().count_errors(errors.0);
     ERRORS.fetch_add(1, Ordering::Relaxed);
     if errors.0 == 0 {
         if !EMPTY_LOGGED.swap(true, Ordering::Relaxed) {

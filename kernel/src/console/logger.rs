@@ -5,7 +5,7 @@ use core::fmt::Write;
 use log::{Level, Log, Metadata, Record};
 
 use super::with;
-use crate::sync::cpu_number;
+use crate::cpu_local::current;
 use crate::time;
 
 struct Logger;
@@ -37,7 +37,7 @@ impl Log for Logger {
                 writeln!(
                     console,
                     "[{seconds:>4}.{rest:06}] cpu{:<3} {level}{}",
-                    cpu_number(),
+                    current().id(),
                     record.args()
                 )
             })

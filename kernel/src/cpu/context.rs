@@ -4,14 +4,34 @@
 //! The check is part of every build: it reads RFLAGS, CR8 and the per-CPU block, but not the local
 //! APIC.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use tocsin_logic::irq::context::{self, Context, Level, Limit, WAIT_CLASS};
 use tocsin_logic::vector::PriorityClass;
 use x86_64::instructions::interrupts;
 
-use super::percpu;
+use super::interrupts::INTERRUPTS;
+use crate::cpu_local::{self, PerCpu};
 use crate::hw::control;
+use crate::sync::LOCAL;
+
+/// The value of [`SERVES_AT`] outside a called function.
+pub(crate) const NOT_SERVING: u32 = u32::MAX;
+
+crate::cpu_local! {
+    /// The nesting depth at which the CPU runs a called function outside the call interrupt, or
+    /// [`NOT_SERVING`]; see `ipi::wait`.
+    pub(crate) static SERVES_AT: AtomicU32 = AtomicU32::new(NOT_SERVING);
+}
+
+/// Whether an NMI handler is active on this CPU.
+///
+/// Context: any.
+#[inline]
+#[must_use]
+pub fn in_nmi(cpu: PerCpu) -> bool {
+    LOCAL.of(cpu).in_nmi()
+}
 
 /// The context of the running code.
 ///
@@ -19,14 +39,15 @@ use crate::hw::control;
 #[inline]
 #[must_use]
 pub fn current() -> Context {
-    let cpu = percpu::current();
+    let cpu = cpu_local::current();
+    let (interrupts, locks) = (INTERRUPTS.of(cpu), LOCAL.of(cpu));
     Context {
-        in_nmi: cpu.in_nmi(),
+        in_nmi: locks.in_nmi(),
         interrupts_enabled: interrupts::are_enabled(),
         cr8: control::priority_class(),
-        in_service: cpu.interrupts.innermost(),
-        is_serving: cpu.serves_at.load(Ordering::Relaxed) == cpu.interrupts.depth(),
-        irq_locks: cpu.locks.held(),
+        in_service: interrupts.innermost(),
+        is_serving: SERVES_AT.of(cpu).load(Ordering::Relaxed) == interrupts.depth(),
+        irq_locks: locks.held(),
     }
 }
 
@@ -67,12 +88,13 @@ pub(crate) fn require_class(operation: &'static str, class: PriorityClass) {
 #[inline]
 #[track_caller]
 pub(crate) fn require_wait(operation: &'static str) {
-    let cpu = percpu::current();
+    let cpu = cpu_local::current();
+    let locks = LOCAL.of(cpu);
     // The common case is a plain thread. A CPU that runs a called function outside the call
     // interrupt has CR8 at the class of calls.
-    let is_plain = !cpu.interrupts.are_answered()
-        && !cpu.in_nmi()
-        && cpu.locks.held() == 0
+    let is_plain = !INTERRUPTS.of(cpu).are_answered()
+        && !locks.in_nmi()
+        && locks.held() == 0
         && control::priority_class() <= WAIT_CLASS;
     if !is_plain {
         require_special(operation);

@@ -14,8 +14,9 @@ use arrayvec::ArrayString;
 use spin::Once;
 use tocsin_logic::irq::nmi::Cause;
 
-use super::percpu::{self, PerCpu};
+use super::nmi::NMI;
 use super::symbols::Code;
+use crate::cpu_local::{PerCpu, current};
 use crate::hw::processor;
 use crate::{console, time};
 
@@ -33,9 +34,9 @@ const SHOWN: usize = 8;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Others {
     /// Calls the function for each online CPU except the calling one.
-    pub(crate) each: fn(&mut dyn FnMut(&'static PerCpu)),
+    pub(crate) each: fn(&mut dyn FnMut(PerCpu)),
     /// Sends an NMI; any context.
-    pub(crate) interrupt: fn(&'static PerCpu),
+    pub(crate) interrupt: fn(PerCpu),
 }
 
 static OTHERS: Once<Others> = Once::new();
@@ -62,7 +63,7 @@ mod state {
 
 /// The panic-stop data of a CPU.
 #[derive(Debug)]
-pub(super) struct End {
+struct End {
     state: AtomicU32,
     /// The RIP at which it was stopped; stored before the state.
     place: AtomicU64,
@@ -71,7 +72,7 @@ pub(super) struct End {
 }
 
 impl End {
-    pub(super) const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             state: AtomicU32::new(state::RUNNING),
             place: AtomicU64::new(0),
@@ -85,6 +86,13 @@ impl End {
         // SAFETY: A note is not written any more after the state is `NOTED`.
         is_there.then(|| unsafe { &*self.note.get() }.as_str())
     }
+}
+
+// SAFETY: A note is read only after its last write. The rest is atomic.
+unsafe impl Sync for End {}
+
+crate::cpu_local! {
+    static END: End = End::new();
 }
 
 /// The role of a CPU with a fatal error.
@@ -110,12 +118,12 @@ pub(crate) fn set_others(others: Others) {
 #[must_use]
 pub fn is_elsewhere() -> bool {
     let reporter = REPORTER.load(Ordering::Acquire);
-    reporter != 0 && reporter != percpu::current().id() + 1
+    reporter != 0 && reporter != current().id() + 1
 }
 
 /// Records a fatal error of `cpu`, the calling CPU, and returns the CPU's role.
-pub(super) fn begin(cpu: &PerCpu) -> Role {
-    cpu.end.state.store(state::ENDING, Ordering::Relaxed);
+pub(super) fn begin(cpu: PerCpu) -> Role {
+    END.of(cpu).state.store(state::ENDING, Ordering::Relaxed);
     let own = cpu.id() + 1;
     match REPORTER.compare_exchange(0, own, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => Role::Reporter,
@@ -125,23 +133,23 @@ pub(super) fn begin(cpu: &PerCpu) -> Role {
 }
 
 /// Leaves a note for the reporter, and halts permanently.
-pub(super) fn leave_note(cpu: &PerCpu, note: fmt::Arguments<'_>) -> ! {
+pub(super) fn leave_note(cpu: PerCpu, note: fmt::Arguments<'_>) -> ! {
     // SAFETY: Only this CPU writes its note, before the state is `NOTED`. An exception in this
     // function writes a complete new note, because the reporter is another CPU.
-    let place = unsafe { &mut *cpu.end.note.get() };
+    let place = unsafe { &mut *END.of(cpu).note.get() };
     place.clear();
     // A note that is too long is truncated.
     let _ = place.write_fmt(note);
     // SAFETY: The code that holds the console never continues.
     unsafe { console::abandon() };
-    cpu.end.state.store(state::NOTED, Ordering::Release);
+    END.of(cpu).state.store(state::NOTED, Ordering::Release);
     processor::halt_forever()
 }
 
 /// Stops this CPU if another CPU has started a panic stop. Called by an NMI handler, or in place of
 /// a report that is no longer needed, about the code at `rip`.
-pub(super) fn stop_if_elsewhere(cpu: &PerCpu, rip: u64) {
-    let end = &cpu.end;
+pub(super) fn stop_if_elsewhere(cpu: PerCpu, rip: u64) {
+    let end = END.of(cpu);
     let by_itself = matches!(
         end.state.load(Ordering::Relaxed),
         state::ENDING | state::NOTED
@@ -165,14 +173,14 @@ pub(super) fn ask_others() {
     each_other(ask);
 }
 
-fn ask(cpu: &'static PerCpu) {
-    cpu.nmi.ask(Cause::Stop);
+fn ask(cpu: PerCpu) {
+    NMI.of(cpu).ask(Cause::Stop);
     if let Some(others) = OTHERS.get() {
         (others.interrupt)(cpu);
     }
 }
 
-fn each_other(mut visit: impl FnMut(&'static PerCpu)) {
+fn each_other(mut visit: impl FnMut(PerCpu)) {
     if let Some(others) = OTHERS.get() {
         (others.each)(&mut visit);
     }
@@ -184,12 +192,12 @@ pub(super) fn wait_for_others() {
     let (mut before, mut since, mut looks) = (usize::MAX, time::nanoseconds(), 0);
     loop {
         let mut missing = 0;
-        each_other(|cpu| match cpu.end.state.load(Ordering::Acquire) {
+        each_other(|cpu| match END.of(cpu).state.load(Ordering::Acquire) {
             state::NOTED | state::STOPPED => {}
             state::PRINTING => {
                 missing += 1;
                 // Fails if the CPU has had a fatal error of its own in the meantime.
-                let again = cpu.end.state.compare_exchange(
+                let again = END.of(cpu).state.compare_exchange(
                     state::PRINTING,
                     state::RUNNING,
                     Ordering::Relaxed,
@@ -214,12 +222,12 @@ pub(super) fn wait_for_others() {
 
 /// Writes the states of the other CPUs.
 pub(super) fn write_others(out: &mut dyn Write) -> fmt::Result {
-    let is_silent = |cpu: &PerCpu| {
-        let state = cpu.end.state.load(Ordering::Acquire);
+    let is_silent = |cpu: PerCpu| {
+        let state = END.of(cpu).state.load(Ordering::Acquire);
         !matches!(state, state::NOTED | state::STOPPED)
     };
     write_kind(out, "also", |cpu, out| {
-        let Some(note) = cpu.end.note() else {
+        let Some(note) = END.of(cpu).note() else {
             return Ok(false);
         };
         write!(out, "CPU {}: {note}", cpu.id()).map(|()| true)
@@ -231,10 +239,10 @@ pub(super) fn write_others(out: &mut dyn Write) -> fmt::Result {
         write!(out, "CPU {} did not answer an NMI", cpu.id()).map(|()| true)
     })?;
     write_kind(out, "stopped", |cpu, out| {
-        if cpu.end.state.load(Ordering::Acquire) != state::STOPPED {
+        if END.of(cpu).state.load(Ordering::Acquire) != state::STOPPED {
             return Ok(false);
         }
-        let place = Code(cpu.end.place.load(Ordering::Relaxed));
+        let place = Code(END.of(cpu).place.load(Ordering::Relaxed));
         write!(out, "CPU {} at {place}", cpu.id()).map(|()| true)
     })
 }
@@ -243,7 +251,7 @@ pub(super) fn write_others(out: &mut dyn Write) -> fmt::Result {
 fn write_kind(
     out: &mut dyn Write,
     name: &str,
-    line: impl Fn(&PerCpu, &mut ArrayString<256>) -> Result<bool, fmt::Error>,
+    line: impl Fn(PerCpu, &mut ArrayString<256>) -> Result<bool, fmt::Error>,
 ) -> fmt::Result {
     let mut count = 0;
     let mut result = Ok(());

@@ -45,8 +45,8 @@ use core::mem::offset_of;
 use tocsin_logic::exception::ERROR_CODE_VECTORS;
 
 use super::interrupts::{MEASURED, SOFTWARE, UNDEFINED, WITHOUT_EOI};
-use super::nmi::VECTOR as NMI;
-use super::percpu::PerCpu;
+use super::nmi::{NMI, Nmi, VECTOR};
+use crate::sync::{LOCAL, Local};
 
 /// The saved state of an interrupted context on the stack; changes take effect on return.
 #[repr(C)]
@@ -184,9 +184,9 @@ entry_common:
     .balign 64
     .global entry_nmi, entry_nmi_run, entry_nmi_done, entry_nmi_left, entry_nmi_return, entry_nmi_end
 entry_nmi:
-    inc dword ptr gs:[{nmi_state}]
-    inc qword ptr gs:[{nmi_count}]
-    cmp dword ptr gs:[{nmi_state}], 1
+    inc dword ptr gs:[{local} + {nmi_state}]
+    inc qword ptr gs:[{counts} + {nmi_count}]
+    cmp dword ptr gs:[{local} + {nmi_state}], 1
     jne 2f
     cmp qword ptr [rsp], offset entry_nmi_left
     jb 1f
@@ -206,16 +206,16 @@ entry_nmi_run:
     restore_registers
     add rsp, 16
 entry_nmi_done:
-    dec dword ptr gs:[{nmi_state}]
+    dec dword ptr gs:[{local} + {nmi_state}]
 entry_nmi_left:
     jnz entry_nmi_run
 entry_nmi_return:
     iretq
-2:  mov dword ptr gs:[{nmi_state}], 2 // Inside the handler, which will run again.
-    inc qword ptr gs:[{nmi_nested}]
+2:  mov dword ptr gs:[{local} + {nmi_state}], 2 // Inside the handler, which will run again.
+    inc qword ptr gs:[{counts} + {nmi_nested}]
     iretq
 3:  mov qword ptr [rsp], offset entry_nmi_run // Between `dec` and `iretq`.
-    inc qword ptr gs:[{nmi_nested}]
+    inc qword ptr gs:[{counts} + {nmi_nested}]
     iretq
 entry_nmi_end:
     .text
@@ -230,10 +230,12 @@ entry_nmi_end:
     m2 = const measured(MEASURED[2]),
     undefined = const measured(UNDEFINED),
     software = const SOFTWARE,
-    nmi = const NMI,
-    nmi_state = const offset_of!(PerCpu, locks.nmi_state),
-    nmi_count = const offset_of!(PerCpu, nmi.count),
-    nmi_nested = const offset_of!(PerCpu, nmi.nested),
+    nmi = const VECTOR,
+    local = sym LOCAL,
+    nmi_state = const offset_of!(Local, nmi_state),
+    counts = sym NMI,
+    nmi_count = const offset_of!(Nmi, count),
+    nmi_nested = const offset_of!(Nmi, nested),
     copy = const NMI_COPY,
     error_codes = const ERROR_CODE_VECTORS,
     handler = sym super::exceptions::handle,

@@ -3,8 +3,9 @@
 
 use super::entry::{self, TrapFrame};
 use super::interrupts::UNDEFINED;
-use super::nmi::{self, VECTOR as NMI};
-use super::{interrupts, machine_check, percpu, probe, report};
+use super::nmi::{self, NMI, VECTOR};
+use super::{interrupts, machine_check, probe, report};
+use crate::cpu_local::current;
 
 /// Vectors with special handling.
 const DEBUG: u8 = 1;
@@ -25,19 +26,19 @@ pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
     if vector >= interrupts::FIRST {
         return interrupts::dispatch_without_eoi(frame);
     }
-    let cpu = percpu::current();
-    if vector == NMI && nmi::answer(cpu, frame) {
+    let cpu = current();
+    if vector == VECTOR && nmi::answer(cpu, frame) {
         return;
     }
     if matches!(vector, UNDEFINED | PAGE_FAULT) && probe::recover(frame) {
         return;
     }
-    if cpu.enter_report() > 1 || !may_continue(frame) {
+    if report::enter(cpu) > 1 || !may_continue(frame) {
         report::fatal_exception(cpu, frame);
     }
     report::exception(cpu, frame);
-    if vector == NMI {
-        cpu.nmi.end_report();
+    if vector == VECTOR {
+        NMI.of(cpu).end_report();
     }
     if vector == MACHINE_CHECK {
         machine_check::clear_status();
@@ -49,7 +50,7 @@ pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
         // reported again (SDM vol. 3B, 19.3.1.1).
         frame.rflags |= RESUME_FLAG;
     }
-    cpu.leave_report();
+    report::leave(cpu);
 }
 
 /// Whether the interrupted code can continue.
@@ -60,7 +61,7 @@ pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
 /// IRET would let an NMI overwrite the frame of another.
 fn may_continue(frame: &TrapFrame) -> bool {
     match frame.vector as u8 {
-        DEBUG | NMI | BREAKPOINT => true,
+        DEBUG | VECTOR | BREAKPOINT => true,
         MACHINE_CHECK => machine_check::is_survivable() && !entry::needs_nmi_frame(frame.rip),
         _ => false,
     }

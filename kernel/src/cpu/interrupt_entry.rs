@@ -15,8 +15,7 @@ use core::mem::offset_of;
 
 use tocsin_logic::irq::table::Table;
 
-use super::interrupts::SOFTWARE;
-use super::percpu::PerCpu;
+use super::interrupts::{INTERRUPTS, Interrupts, SOFTWARE};
 
 global_asm!(
     r#"
@@ -50,9 +49,9 @@ global_asm!(
 
     // The vector is kept in a debug build only, twice, because the stack must stay aligned.
     .macro call_function
-    inc qword ptr gs:[{counts} + rsi * 8]
-    mov rax, gs:[{functions} + rsi * 8]
-    mov rdi, gs:[{contexts} + rsi * 8]
+    inc qword ptr gs:[{cpu} + {counts} + rsi * 8]
+    mov rax, gs:[{cpu} + {functions} + rsi * 8]
+    mov rdi, gs:[{cpu} + {contexts} + rsi * 8]
     .if {check_eoi}
         push rsi
         push rsi
@@ -70,7 +69,7 @@ global_asm!(
         test al, al
         jz \ended
     .endif
-    cmp qword ptr gs:[{apic_page}], 0
+    cmp qword ptr gs:[{cpu} + {apic_page}], 0
     jne \by_register
     mov ecx, 0x80b                  // EOI, as MSR.
     xor eax, eax
@@ -80,7 +79,7 @@ global_asm!(
     .endm
 
     .macro end_by_register ended
-    mov rax, gs:[{apic_page}]
+    mov rax, gs:[{cpu} + {apic_page}]
     mov dword ptr [rax + 0xb0], 0
     jmp \ended
     .endm
@@ -90,27 +89,27 @@ global_asm!(
     .global entry_interrupt
 entry_interrupt:
     save_volatile
-    inc dword ptr gs:[{depth}]
+    inc dword ptr gs:[{cpu} + {depth}]
     jnz entry_nested
-    mov byte ptr gs:[{vectors}], sil
+    mov byte ptr gs:[{cpu} + {vectors}], sil
     mov rdx, rsp
-    mov rsp, gs:[{stack}]
+    mov rsp, gs:[{cpu} + {stack}]
     push rdx
     call_function
     end_interrupt 1f, entry_first_end
     pop rsp
-    dec dword ptr gs:[{depth}]
+    dec dword ptr gs:[{cpu} + {depth}]
     restore_volatile
     iretq
 1:  end_by_register entry_first_end
 
     // From a handler: the stack is the right one, and aligned by now.
 entry_nested:
-    mov eax, gs:[{depth}]
-    mov byte ptr gs:[{vectors} + rax], sil
+    mov eax, gs:[{cpu} + {depth}]
+    mov byte ptr gs:[{cpu} + {vectors} + rax], sil
     call_function
     end_interrupt 1f, entry_nested_end
-    dec dword ptr gs:[{depth}]
+    dec dword ptr gs:[{cpu} + {depth}]
     restore_volatile
     iretq
 1:  end_by_register entry_nested_end
@@ -121,21 +120,21 @@ entry_nested:
     .global entry_software
 entry_software:
     save_volatile
-    cmp qword ptr gs:[{apic_page}], 0
+    cmp qword ptr gs:[{cpu} + {apic_page}], 0
     jne 2f
     mov ecx, 0x810 + {software} / 32 // ISR, as MSR.
     rdmsr
 1:  test eax, 1 << ({software} % 32)
     jnz 3f
-    mov rax, gs:[{functions} + rsi * 8]
+    mov rax, gs:[{cpu} + {functions} + rsi * 8]
     cmp rax, offset entry_unhandled
     je 3f
-    inc qword ptr gs:[{counts} + rsi * 8]
-    mov rdi, gs:[{contexts} + rsi * 8]
+    inc qword ptr gs:[{cpu} + {counts} + rsi * 8]
+    mov rdi, gs:[{cpu} + {contexts} + rsi * 8]
     call rax
     restore_volatile
     iretq
-2:  mov rax, gs:[{apic_page}]
+2:  mov rax, gs:[{cpu} + {apic_page}]
     mov eax, [rax + 0x100 + {software} / 32 * 16] // ISR, as register.
     jmp 1b
 3:  restore_volatile
@@ -158,19 +157,20 @@ entry_unhandled:
         add rsp, 16
     .endif
     cli
-    cmp dword ptr gs:[{depth}], 0
+    cmp dword ptr gs:[{cpu} + {depth}], 0
     je entry_first_end
     jmp entry_nested_end
     .text
     "#,
     software = const SOFTWARE,
-    depth = const offset_of!(PerCpu, interrupts.depth),
-    vectors = const offset_of!(PerCpu, interrupts.vectors),
-    stack = const offset_of!(PerCpu, interrupts.stack),
-    apic_page = const offset_of!(PerCpu, interrupts.apic_page),
-    functions = const offset_of!(PerCpu, interrupts.table) + <Table>::FUNCTIONS,
-    contexts = const offset_of!(PerCpu, interrupts.table) + <Table>::CONTEXTS,
-    counts = const offset_of!(PerCpu, interrupts.counts),
+    cpu = sym INTERRUPTS,
+    depth = const offset_of!(Interrupts, depth),
+    vectors = const offset_of!(Interrupts, vectors),
+    stack = const offset_of!(Interrupts, stack),
+    apic_page = const offset_of!(Interrupts, apic_page),
+    functions = const offset_of!(Interrupts, table) + <Table>::FUNCTIONS,
+    contexts = const offset_of!(Interrupts, table) + <Table>::CONTEXTS,
+    counts = const offset_of!(Interrupts, counts),
     check_eoi = const cfg!(debug_assertions) as u8,
     is_to_be_ended = sym super::stray::is_to_be_ended,
     answer_unhandled = sym super::stray::answer_unhandled,

@@ -8,7 +8,8 @@ use core::sync::atomic::Ordering;
 use tocsin_logic::irq::stack::{ENTRY, HANDLER, of_handlers};
 use tocsin_logic::layout::StackKind;
 
-use super::percpu::PerCpu;
+use super::interrupts::INTERRUPTS;
+use crate::cpu_local::PerCpu;
 use crate::memory::stacks;
 
 /// Number of words below the bound that [`check`] reads: a handler that exceeds the bound leaves no
@@ -31,8 +32,8 @@ impl StackUse {
     ///
     /// Context: any.
     #[must_use]
-    pub fn of(cpu: &PerCpu) -> Self {
-        let depth = cpu.interrupts.max_depth();
+    pub fn of(cpu: PerCpu) -> Self {
+        let depth = INTERRUPTS.of(cpu).max_depth();
         Self {
             depth,
             used: stacks::used(cpu.id(), StackKind::Interrupt),
@@ -66,18 +67,18 @@ impl core::fmt::Display for StackUse {
 /// # Panics
 ///
 /// If they exceed it.
-pub(super) fn check(cpu: &PerCpu) {
+pub(super) fn check(cpu: PerCpu) {
     let here = 0_u8;
-    let top = cpu.interrupts.stack.load(Ordering::Relaxed) + 8;
+    let top = INTERRUPTS.of(cpu).stack.load(Ordering::Relaxed) + 8;
     let now = top - &raw const here as u64;
-    let depth = cpu.interrupts.depth();
+    let depth = INTERRUPTS.of(cpu).depth();
     let bound = u64::from(depth) * (ENTRY + HANDLER);
     assert!(
         now <= bound,
         "{now} bytes of interrupt stack are in use at depth {depth}, where {bound} are the bound: a \
          handler beneath this one takes more than the {HANDLER} that it may"
     );
-    let below = top - of_handlers(cpu.interrupts.max_depth());
+    let below = top - of_handlers(INTERRUPTS.of(cpu).max_depth());
     let is_unused = (1..=LOOKED_AT).all(|word| {
         let address = (below - word * 8) as *const u64;
         // SAFETY: The stack is completely mapped, otherwise this code would not run. According to

@@ -13,13 +13,13 @@ use core::fmt;
 use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering};
 
 use tocsin_logic::irq::table::Table;
-use tocsin_logic::irq::vectors::{EXCEPTIONS, FIXED, VectorSet};
+use tocsin_logic::irq::vectors::{Allocator, EXCEPTIONS, FIXED, VectorSet};
 use tocsin_logic::vector::{PriorityClass, Vector, fixed};
 
 use super::entry::TrapFrame;
 use super::interrupt_entry;
-use super::percpu::{self, PerCpu};
 use super::stray;
+use crate::cpu_local::PerCpu;
 use crate::fn_cell;
 use crate::sync::IrqMutex;
 
@@ -77,7 +77,7 @@ pub struct Interrupts {
 }
 
 impl Interrupts {
-    pub(super) const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             depth: AtomicI32::new(-1),
             vectors: [const { AtomicU8::new(0) }; DEPTHS],
@@ -201,6 +201,14 @@ impl Interrupts {
     }
 }
 
+crate::cpu_local! {
+    /// The interrupt table and counts of each CPU.
+    pub static INTERRUPTS: Interrupts = Interrupts::new();
+
+    /// The allocator of each CPU's vectors. The interrupt path does not use it.
+    pub(crate) static VECTORS: IrqMutex<Allocator> = IrqMutex::new(Allocator::new(FIXED));
+}
+
 /// The number of interrupts from a stored number, which is 1 less.
 fn level(depth: &AtomicI32) -> u32 {
     (depth.load(Ordering::Relaxed) + 1).unsigned_abs()
@@ -208,7 +216,7 @@ fn level(depth: &AtomicI32) -> u32 {
 
 /// All per-CPU blocks, and the state that each new one gets.
 struct Shared {
-    blocks: Vec<&'static PerCpu>,
+    blocks: Vec<PerCpu>,
     /// Vectors reserved by callers.
     reserved: VectorSet,
     everywhere: Vec<(Vector, Handler)>,
@@ -275,11 +283,11 @@ pub(crate) fn reserve(vector: Vector) -> Result<(), ReserveError> {
     if FIXED.with(EXCEPTIONS).contains(vector) {
         return Err(ReserveError::Fixed(vector));
     }
-    for (index, block) in shared.blocks.iter().enumerate() {
-        if block.vectors.lock().claim(vector, 1).is_err() {
-            for block in &shared.blocks[..index] {
+    for (index, &block) in shared.blocks.iter().enumerate() {
+        if VECTORS.of(block).lock().claim(vector, 1).is_err() {
+            for &block in &shared.blocks[..index] {
                 // The vectors that were just claimed.
-                let _ = block.vectors.lock().free(vector);
+                let _ = VECTORS.of(block).lock().free(vector);
             }
             let cpu = block.id();
             return Err(ReserveError::InUse { vector, cpu });
@@ -293,8 +301,8 @@ pub(crate) fn reserve(vector: Vector) -> Result<(), ReserveError> {
 pub(crate) fn free_everywhere() -> VectorSet {
     let shared = SHARED.lock();
     let all = shared.blocks.iter();
-    all.fold(VectorSet::ALL, |free, block| {
-        let available = block.vectors.lock().available();
+    all.fold(VectorSet::ALL, |free, &block| {
+        let available = VECTORS.of(block).lock().available();
         free.without(VectorSet::ALL.without(available))
     })
 }
@@ -316,13 +324,16 @@ pub(crate) fn register(vector: Vector, handler: Handler) {
     let mut refused = None;
     if let Some(index) = known {
         shared.everywhere[index].1 = handler;
-        for block in &shared.blocks {
-            block.interrupts.table.replace(vector, handler as *mut ());
+        for &block in &shared.blocks {
+            INTERRUPTS
+                .of(block)
+                .table
+                .replace(vector, handler as *mut ());
         }
     } else {
         shared.everywhere.push((vector, handler));
         let mut blocks = shared.blocks.iter();
-        refused = blocks.find(|block| !block.interrupts.install(vector, handler, 0));
+        refused = blocks.find(|&&block| !INTERRUPTS.of(block).install(vector, handler, 0));
     }
     let refused = refused.map(|block| block.id());
     // Unlocked first, because the panic report may need the list.
@@ -334,14 +345,14 @@ pub(crate) fn register(vector: Vector, handler: Handler) {
 }
 
 /// Adds a per-CPU block: it gets the handlers that all CPUs have.
-pub(crate) fn add_cpu(block: &'static PerCpu) {
+pub(crate) fn add_cpu(block: PerCpu) {
     let mut shared = SHARED.lock();
     for vector in shared.reserved {
-        let claimed = block.vectors.lock().claim(vector, 1);
+        let claimed = VECTORS.of(block).lock().claim(vector, 1);
         debug_assert!(claimed.is_ok(), "a new CPU has lines already");
     }
     let mut all = shared.everywhere.iter();
-    let installed = all.all(|&(vector, handler)| block.interrupts.install(vector, handler, 0));
+    let installed = all.all(|&(vector, handler)| INTERRUPTS.of(block).install(vector, handler, 0));
     shared.blocks.push(block);
     drop(shared);
     assert!(installed, "a new CPU has handlers already");
@@ -351,17 +362,14 @@ pub(crate) fn add_cpu(block: &'static PerCpu) {
 ///
 /// Context: any but NMI.
 #[must_use]
-pub fn all_cpus() -> Vec<&'static PerCpu> {
+pub fn all_cpus() -> Vec<PerCpu> {
     SHARED.lock().blocks.clone()
 }
 
 /// Sets how this CPU's entry code ends interrupts: through the xAPIC's registers at this virtual
 /// address, or, with 0, in x2APIC mode.
 pub(crate) fn set_apic_page(page: u64) {
-    percpu::current()
-        .interrupts
-        .apic_page
-        .store(page, Ordering::Relaxed);
+    INTERRUPTS.here().apic_page.store(page, Ordering::Relaxed);
 }
 
 /// The number of interrupts on `vector` of the calling CPU without a handler.
@@ -369,7 +377,7 @@ pub(crate) fn set_apic_page(page: u64) {
 /// Context: any.
 #[must_use]
 pub fn unhandled_count(vector: u8) -> u64 {
-    let interrupts = &percpu::current().interrupts;
+    let interrupts = INTERRUPTS.here();
     if interrupts.is_free(vector) {
         interrupts.count(vector)
     } else {
@@ -381,7 +389,7 @@ pub fn unhandled_count(vector: u8) -> u64 {
 pub(super) fn dispatch_without_eoi(frame: &TrapFrame) {
     // The stubs push only values up to 255.
     let vector = frame.vector as u8;
-    let interrupts = &percpu::current().interrupts;
+    let interrupts = INTERRUPTS.here();
     interrupts.counts[usize::from(vector)].fetch_add(1, Ordering::Relaxed);
     if stray::end_if_in_service(vector) {
         return;

@@ -9,7 +9,7 @@ use tocsin_logic::machine_check::{
 };
 use tocsin_logic::rate_limit::RateLimit;
 
-use super::percpu;
+use crate::cpu_local::current;
 use crate::hw::control::{self, Features, read_msr, write_msr};
 use crate::hw::processor::cpuid;
 use crate::sync::IrqMutex;
@@ -117,7 +117,7 @@ pub struct Polled {
 }
 
 impl Polled {
-    pub(super) const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             counts: [const { AtomicU64::new(0) }; BANKS],
             last: [const { AtomicU64::new(0) }; BANKS],
@@ -141,12 +141,17 @@ impl Polled {
     }
 }
 
+crate::cpu_local! {
+    /// The errors that polling has found on each CPU.
+    pub static POLLED: Polled = Polled::new();
+}
+
 /// Reads this CPU's banks, and logs, counts and clears the errors that no machine check signals
 /// (SDM vol. 3B, 17.9.3). The log is limited to a few errors and one per minute after that.
 ///
 /// Context: any but NMI (on the CPU whose banks are read).
 pub fn poll() {
-    let cpu = percpu::current();
+    let polled = POLLED.of(current());
     let recovery = capabilities().has_recovery();
     for (bank, status, address) in banks() {
         if !status.is_for_polling(recovery) {
@@ -159,7 +164,7 @@ pub fn poll() {
         if unsafe { read_msr(MC0_STATUS + bank * BANK_STRIDE) } != status.0 {
             continue;
         }
-        cpu.polled.note(bank, status);
+        polled.note(bank, status);
         // SAFETY: The bank exists. Zeros clear it, and are the only valid value. An error that was
         // recorded since the read is lost, or has set OVER before.
         unsafe { write_msr(MC0_STATUS + bank * BANK_STRIDE, 0) };

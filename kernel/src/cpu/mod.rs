@@ -18,7 +18,6 @@ pub mod machine_check;
 #[cfg(feature = "bench")]
 pub(crate) mod measured_entry;
 pub mod nmi;
-pub mod percpu;
 pub mod probe;
 pub mod report;
 mod segments;
@@ -28,8 +27,9 @@ pub mod symbols;
 
 use tocsin_logic::layout::{StackKind, stack_range};
 
+pub use crate::cpu_local::{PerCpu, current};
 use crate::hw::control;
-pub use percpu::{PerCpu, current};
+use interrupts::INTERRUPTS;
 
 /// Sets the boot CPU's per-CPU block, in which locks keep their state.
 ///
@@ -38,7 +38,9 @@ pub use percpu::{PerCpu, current};
 /// Must be called once, on the boot CPU, before any lock is taken.
 pub(crate) unsafe fn use_boot_block() {
     // SAFETY: The caller guarantees it.
-    unsafe { percpu::boot_cpu().install() };
+    let cpu = unsafe { PerCpu::boot_cpu() };
+    // SAFETY: The area belongs to this CPU.
+    unsafe { cpu.install() };
 }
 
 /// Makes the boot CPU able to report a fault: control registers, GDT, TSS, IDT.
@@ -50,9 +52,9 @@ pub(crate) unsafe fn init_boot_cpu() {
     // SAFETY: Interrupts are off. The loaders' page tables have WP and NX semantics already: the
     // image's sections are mapped with at least the rights they need.
     unsafe { control::set_up() };
-    let cpu = percpu::boot_cpu();
+    let cpu = current();
     // SAFETY: The block belongs to this CPU permanently. Nothing refers to its tables yet.
-    unsafe { segments::load(cpu, percpu::EARLY_EXCEPTION_STACK.top()) };
+    unsafe { segments::load(cpu, segments::EARLY_EXCEPTION_STACK.top()) };
     // SAFETY: No other code uses the table yet. It is writable, because the loader's tables map it
     // so.
     unsafe { idt::fill() };
@@ -64,7 +66,7 @@ pub(crate) unsafe fn init_boot_cpu() {
 /// # Safety
 ///
 /// Once on each AP, with its own block, interrupts off.
-pub(crate) unsafe fn init_ap(cpu: &'static PerCpu) {
+pub(crate) unsafe fn init_ap(cpu: PerCpu) {
     // SAFETY: Interrupts are off, and the page tables are the kernel's own.
     unsafe { control::set_up() };
     // SAFETY: The caller guarantees it.
@@ -89,7 +91,7 @@ pub(crate) unsafe fn use_own_stacks() {
             unsafe { segments::set_exception_stack(cpu, ist, top) };
         }
         if kind == StackKind::Interrupt {
-            cpu.interrupts.set_stack(top);
+            INTERRUPTS.of(cpu).set_stack(top);
         }
     }
 }

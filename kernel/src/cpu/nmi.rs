@@ -11,9 +11,10 @@ use tocsin_logic::irq::nmi::{BURST, Cause, Causes, REPORT_INTERVAL, Requests, So
 use tocsin_logic::units::Nanoseconds;
 
 use super::entry::TrapFrame;
-use super::percpu::PerCpu;
 use super::{ending, report};
+use crate::cpu_local::PerCpu;
 use crate::fn_cell::FnCell;
+use crate::sync::LOCAL;
 use crate::time;
 
 /// The vector of NMI.
@@ -68,7 +69,7 @@ pub struct Counts {
 }
 
 impl Nmi {
-    pub(super) const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             count: AtomicU64::new(0),
             nested: AtomicU64::new(0),
@@ -161,14 +162,28 @@ impl Nmi {
     }
 }
 
+crate::cpu_local! {
+    /// The NMI state of each CPU.
+    pub static NMI: Nmi = Nmi::new();
+}
+
+/// Whether an NMI has arrived on this CPU while the handler of another one was active, which will
+/// then run again.
+///
+/// Context: any.
+#[must_use]
+pub fn is_latched(cpu: PerCpu) -> bool {
+    LOCAL.of(cpu).nmi_state.load(Ordering::Relaxed) == 2
+}
+
 /// Increments a counter. Only on the CPU to which the counter belongs, in its NMI handler.
 fn count(counter: &AtomicU64) {
     counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
 /// Handles an NMI. Returns false if the NMI must be reported.
-pub(super) fn answer(cpu: &PerCpu, frame: &TrapFrame) -> bool {
-    let nmi = &cpu.nmi;
+pub(super) fn answer(cpu: PerCpu, frame: &TrapFrame) -> bool {
+    let nmi = NMI.of(cpu);
     match nmi.requests.take(time::nanoseconds()) {
         Sort::Asked(causes) => {
             serve(cpu, frame, causes);
@@ -181,7 +196,7 @@ pub(super) fn answer(cpu: &PerCpu, frame: &TrapFrame) -> bool {
         Sort::Unknown => {
             count(&nmi.unknown);
             // A report that it interrupts must continue; then the NMI is only counted.
-            if cpu.reports() > 0 {
+            if report::depth(cpu) > 0 {
                 count(&nmi.unreported);
                 return true;
             }
@@ -190,8 +205,8 @@ pub(super) fn answer(cpu: &PerCpu, frame: &TrapFrame) -> bool {
     }
 }
 
-fn serve(cpu: &PerCpu, frame: &TrapFrame, causes: Causes) {
-    for (cause, counter) in Cause::ALL.into_iter().zip(&cpu.nmi.causes) {
+fn serve(cpu: PerCpu, frame: &TrapFrame, causes: Causes) {
+    for (cause, counter) in Cause::ALL.into_iter().zip(&NMI.of(cpu).causes) {
         if causes.contains(cause) {
             count(counter);
         }
@@ -203,6 +218,6 @@ fn serve(cpu: &PerCpu, frame: &TrapFrame, causes: Causes) {
         report::capture(cpu, frame);
     }
     if causes.contains(Cause::Call) {
-        cpu.nmi.make_call();
+        NMI.of(cpu).make_call();
     }
 }

@@ -5,7 +5,7 @@
 
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use tocsin_logic::backtrace;
 use tocsin_logic::error_code::ErrorCode;
@@ -19,9 +19,9 @@ use x86_64::registers::debug::Dr6;
 use super::ending::{self, Role};
 use super::entry::TrapFrame;
 use super::machine_check;
-use super::nmi::VECTOR as NMI;
-use super::percpu::{self, PerCpu};
+use super::nmi::{NMI, VECTOR};
 use super::symbols::Code;
+use crate::cpu_local::{PerCpu, current};
 use crate::hw::{machine, processor};
 use crate::{boot, console, memory};
 
@@ -30,8 +30,44 @@ const DOUBLE_FAULT: u8 = 8;
 const PAGE_FAULT: u8 = 14;
 const MACHINE_CHECK: u8 = 18;
 
+/// The call chain that an NMI handler has recorded for another CPU; see `ipi::nmi`.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    /// Set while another CPU has a request in progress.
+    pub(crate) taken: AtomicBool,
+    /// The number of recorded calls; stored last. 0 until then.
+    pub(crate) length: AtomicUsize,
+    pub(crate) calls: [AtomicU64; backtrace::LIMIT],
+}
+
+crate::cpu_local! {
+    /// The depth of fault reports being printed; above 1, a report has faulted itself.
+    static REPORTS: AtomicU32 = AtomicU32::new(0);
+
+    pub(crate) static TRACE: Trace = Trace {
+        taken: AtomicBool::new(false),
+        length: AtomicUsize::new(0),
+        calls: [const { AtomicU64::new(0) }; backtrace::LIMIT],
+    };
+}
+
+/// Records the start of a fault report. Returns the number of active reports, 1 for the first.
+pub(super) fn enter(cpu: PerCpu) -> u32 {
+    REPORTS.of(cpu).fetch_add(1, Ordering::Relaxed) + 1
+}
+
+/// The number of fault reports being printed.
+pub(super) fn depth(cpu: PerCpu) -> u32 {
+    REPORTS.of(cpu).load(Ordering::Relaxed)
+}
+
+/// Records the end of a report after which the CPU continues.
+pub(super) fn leave(cpu: PerCpu) {
+    REPORTS.of(cpu).fetch_sub(1, Ordering::Relaxed);
+}
+
 /// Reports the exception in `frame`, after which the interrupted code continues.
-pub(super) fn exception(cpu: &PerCpu, frame: &TrapFrame) {
+pub(super) fn exception(cpu: PerCpu, frame: &TrapFrame) {
     match console::seize(|| !ending::is_elsewhere()) {
         // A console never reports an error.
         Some(mut out) => drop(write_exception(&mut out, cpu, frame)),
@@ -41,7 +77,7 @@ pub(super) fn exception(cpu: &PerCpu, frame: &TrapFrame) {
 
 /// Reports the exception in `frame`, and stops the kernel. If the CPU is already reporting, it
 /// reports that its report has failed.
-pub(super) fn fatal_exception(cpu: &PerCpu, frame: &TrapFrame) -> ! {
+pub(super) fn fatal_exception(cpu: PerCpu, frame: &TrapFrame) -> ! {
     let vector = frame.vector as u8;
     let (mnemonic, name) = exception::exception(vector).map_or(("interrupt", ""), |exception| {
         (exception.mnemonic, exception.name)
@@ -62,8 +98,8 @@ pub(super) fn fatal_exception(cpu: &PerCpu, frame: &TrapFrame) -> ! {
 
 /// Reports a panic of the code that calls it, and stops the kernel.
 pub(crate) fn panic(info: &PanicInfo<'_>) -> ! {
-    let cpu = percpu::current();
-    cpu.enter_report();
+    let cpu = current();
+    enter(cpu);
     let (rip, rbp, rsp) = processor::position();
     let message = info.message();
     let location = info.location();
@@ -97,7 +133,7 @@ impl fmt::Display for Short<'_> {
 /// the others; any other CPU leaves a `note` for the first one. The argument of `write` is whether
 /// the CPU was already reporting.
 fn end(
-    cpu: &PerCpu,
+    cpu: PerCpu,
     note: fmt::Arguments<'_>,
     write: impl FnOnce(&mut console::Report, bool) -> fmt::Result,
 ) -> ! {
@@ -113,7 +149,7 @@ fn end(
     if role == Role::Reporter {
         ending::wait_for_others();
     }
-    let again = role == Role::ReporterAgain || cpu.reports() > 1;
+    let again = role == Role::ReporterAgain || depth(cpu) > 1;
     // A console never reports an error.
     let _ = write(&mut out, again);
     if role == Role::Reporter {
@@ -137,12 +173,12 @@ pub(crate) fn take_console() -> console::Report {
 pub(crate) fn stop() -> ! {
     let _ = rule(
         &mut take_console(),
-        format_args!("CPU {} stopped", percpu::current().id()),
+        format_args!("CPU {} stopped", current().id()),
     );
     machine::power_off(exit::STOPPED)
 }
 
-fn write_exception(out: &mut dyn Write, cpu: &PerCpu, frame: &TrapFrame) -> fmt::Result {
+fn write_exception(out: &mut dyn Write, cpu: PerCpu, frame: &TrapFrame) -> fmt::Result {
     let vector = frame.vector as u8;
     let Some(exception) = exception::exception(vector) else {
         return Ok(());
@@ -182,7 +218,7 @@ fn write_exception(out: &mut dyn Write, cpu: &PerCpu, frame: &TrapFrame) -> fmt:
             crate::hw::control::clear_debug_status();
         }
         MACHINE_CHECK => machine_check::write(out)?,
-        NMI => cpu.nmi.write(out)?,
+        VECTOR => NMI.of(cpu).write(out)?,
         _ => {}
     }
     write_stack_use(out, frame.rsp)?;
@@ -270,12 +306,12 @@ fn write_backtrace(out: &mut dyn Write, rip: u64, rbp: u64, rsp: u64) -> fmt::Re
 
 /// Records the call chain that `frame` interrupted, for another CPU to print: an NMI handler must
 /// not wait for the console, which the interrupted code may hold.
-pub(super) fn capture(cpu: &PerCpu, frame: &TrapFrame) {
+pub(super) fn capture(cpu: PerCpu, frame: &TrapFrame) {
     let stack = stack_around(frame.rsp);
     let on_stack = |address: u64| stack.contains(&address);
     let mut length = 0;
     for (address, place) in
-        backtrace::walk(frame.rip, frame.rbp, on_stack, read).zip(&cpu.trace.calls)
+        backtrace::walk(frame.rip, frame.rbp, on_stack, read).zip(&TRACE.of(cpu).calls)
     {
         // As in a report: the call is before its return address.
         let call = if length == 0 {
@@ -286,7 +322,7 @@ pub(super) fn capture(cpu: &PerCpu, frame: &TrapFrame) {
         place.store(call, Ordering::Relaxed);
         length += 1;
     }
-    cpu.trace.length.store(length, Ordering::Release);
+    TRACE.of(cpu).length.store(length, Ordering::Release);
 }
 
 /// The bounds of the stack that `rsp` points into.

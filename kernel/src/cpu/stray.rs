@@ -12,7 +12,9 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use spin::Once;
 use tocsin_logic::vector::Vector;
 
-use super::{interrupt_stack, percpu};
+use super::interrupt_stack;
+use super::interrupts::INTERRUPTS;
+use crate::cpu_local::current;
 
 /// The functions of the local APIC driver, on which this module must not depend.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +62,7 @@ pub struct Counts {
 }
 
 impl Strays {
-    pub(super) const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             spurious: AtomicU64::new(0),
             eoi_mismatch: AtomicU64::new(0),
@@ -98,6 +100,11 @@ impl Strays {
     }
 }
 
+crate::cpu_local! {
+    /// The spurious and unhandled interrupt counters of each CPU.
+    pub static STRAYS: Strays = Strays::new();
+}
+
 /// Whether an omitted EOI has been logged.
 static LOGGED: AtomicBool = AtomicBool::new(false);
 
@@ -105,7 +112,7 @@ static LOGGED: AtomicBool = AtomicBool::new(false);
 /// not, this is counted, and the first case is logged. Called by the entry code before an EOI.
 pub(super) extern "C" fn is_to_be_ended(vector: u8) -> bool {
     if cfg!(debug_assertions) {
-        interrupt_stack::check(percpu::current());
+        interrupt_stack::check(current());
     }
     let Some(service) = SERVICE.get() else {
         return true;
@@ -114,10 +121,7 @@ pub(super) extern "C" fn is_to_be_ended(vector: u8) -> bool {
     if highest == Some(Vector(vector)) {
         return true;
     }
-    percpu::current()
-        .strays
-        .eoi_mismatch
-        .fetch_add(1, Ordering::Relaxed);
+    STRAYS.here().eoi_mismatch.fetch_add(1, Ordering::Relaxed);
     if !LOGGED.swap(true, Ordering::Relaxed) {
         match highest {
             Some(other) => log::warn!(
@@ -135,10 +139,9 @@ pub(super) extern "C" fn is_to_be_ended(vector: u8) -> bool {
 /// Handles an interrupt on a vector without a handler. Returns whether it must be ended by an EOI.
 /// Called by the entry code.
 pub(super) extern "C" fn answer_unhandled(_: usize, vector: u8) -> bool {
-    let cpu = percpu::current();
     let in_service = is_to_be_ended(vector);
     if in_service {
-        cpu.strays.unhandled.fetch_add(1, Ordering::Relaxed);
+        STRAYS.here().unhandled.fetch_add(1, Ordering::Relaxed);
     }
     log_unhandled(vector);
     in_service
@@ -146,7 +149,7 @@ pub(super) extern "C" fn answer_unhandled(_: usize, vector: u8) -> bool {
 
 /// Logs an unhandled interrupt, only once for each vector and CPU; the counters have the rest.
 pub(super) fn log_unhandled(vector: u8) {
-    if percpu::current().interrupts.count(vector) == 1 {
+    if INTERRUPTS.here().count(vector) == 1 {
         log::warn!("interrupt on vector {vector}, which has no handler");
     }
 }
@@ -159,10 +162,7 @@ pub(super) fn end_if_in_service(vector: u8) -> bool {
     };
     let in_service = (service.highest)() == Some(Vector(vector));
     if in_service {
-        percpu::current()
-            .strays
-            .unhandled
-            .fetch_add(1, Ordering::Relaxed);
+        STRAYS.here().unhandled.fetch_add(1, Ordering::Relaxed);
         log_unhandled(vector);
         (service.end)();
     }

@@ -18,7 +18,7 @@ use tocsin_logic::irq::statistics::Longest;
 use tocsin_logic::vector::PriorityClass;
 
 use super::symbols::Code;
-use super::{interrupts, percpu, report};
+use super::{interrupts, report};
 use crate::fn_cell::{FnCell, FnPointer};
 use crate::hw::processor;
 use crate::{sync, time};
@@ -60,12 +60,17 @@ pub struct Stretches {
 }
 
 impl Stretches {
-    pub(super) const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             off: Stretch::new(),
             raised: Stretch::new(),
         }
     }
+}
+
+crate::cpu_local! {
+    /// The longest sections of each CPU.
+    pub static STRETCHES: Stretches = Stretches::new();
 }
 
 impl Stretch {
@@ -145,8 +150,8 @@ pub fn watch(on: bool) {
     }
     STARTED.store(processor::timestamp(), Ordering::Relaxed);
     for cpu in interrupts::all_cpus() {
-        cpu.stretches.off.reset();
-        cpu.stretches.raised.reset();
+        STRETCHES.of(cpu).off.reset();
+        STRETCHES.of(cpu).raised.reset();
     }
     sync::set_watch(Some(note_off));
 }
@@ -195,7 +200,7 @@ fn pass_on(by: By, since: u64) -> bool {
 /// Records that this CPU had its interrupts disabled since `since`.
 fn note_off(since: u64) {
     if !pass_on(By::Off, since) {
-        percpu::current().stretches.off.note(since);
+        STRETCHES.here().off.note(since);
     }
 }
 
@@ -205,7 +210,7 @@ pub(crate) fn note_raised(class: PriorityClass, since: u64) {
     // This section must not be recorded itself.
     x86_64::instructions::interrupts::without_interrupts(|| {
         if !pass_on(By::Raised(class), since) {
-            percpu::current().stretches.raised.note(since);
+            STRETCHES.here().raised.note(since);
         }
     });
 }

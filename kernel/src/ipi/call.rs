@@ -16,12 +16,11 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::cpu_set::CpuSet;
-use tocsin_logic::irq::board::{self, Board, Notice};
+use tocsin_logic::irq::board::{self, Board, Notice, Reader};
 use tocsin_logic::irq::context::CALL_CLASS;
-use tocsin_logic::irq::mailbox::{Call, Waited};
+use tocsin_logic::irq::mailbox::{Call, Mailbox, Waited};
 use tocsin_logic::vector::{PriorityClass, Vector, fixed};
 
-use crate::cpu::percpu::CALLS;
 use crate::cpu::{self, PerCpu, context, interrupts};
 use crate::fn_cell;
 use crate::ipi::wait::{self, For};
@@ -42,6 +41,17 @@ pub const CLASS: PriorityClass = CALL_CLASS;
 
 const _: () = assert!(VECTOR.priority_class().get() == CLASS.get());
 const _: () = assert!(VECTOR_TO_ALL.priority_class().get() == CLASS.get());
+
+/// Maximum number of pending asynchronous calls of one CPU.
+pub const PENDING: usize = 64;
+
+crate::cpu_local! {
+    /// Each CPU's mailbox for calls from other CPUs.
+    static CALLS: Mailbox<PENDING> = Mailbox::new();
+
+    /// Each CPU's cursor in the broadcast ring.
+    static READER: Reader = Reader::new();
+}
 
 /// Maximum number of CPUs of a set that are called before the caller waits for the first of them.
 const AT_A_TIME: usize = 16;
@@ -95,7 +105,7 @@ impl fmt::Display for CallError {
             Self::Offline(offline) => offline.fmt(f),
             Self::Full(cpus) => write!(
                 f,
-                "{CALLS} calls that nobody waits for are under way already to each of the CPUs \
+                "{PENDING} calls that nobody waits for are under way already to each of the CPUs \
                  {cpus}, which were not called; all others were"
             ),
         }
@@ -138,7 +148,10 @@ pub fn start<'a>(
 ) -> Result<(), CallError> {
     let mut refused = None;
     let mut leave = |target: &Online| {
-        let is_left = target.cpu.calls.leave(function as usize, argument).is_ok();
+        let is_left = CALLS
+            .of(target.cpu)
+            .leave(function as usize, argument)
+            .is_ok();
         if !is_left {
             // The number belongs to a CPU, so the set has room for it.
             let _ = refused.get_or_insert(CpuSet::EMPTY).insert(target.cpu.id());
@@ -253,7 +266,7 @@ fn call_one_from_here(cpu: u32, function: Function, argument: usize) -> Result<(
     }
     let target = ipi::find(cpu)?;
     let call = Waited::new(function as usize, argument);
-    target.cpu.calls.post(&call);
+    CALLS.of(target.cpu).post(&call);
     send(physical(target));
     wait_until(target, || call.is_done());
     Ok(())
@@ -274,7 +287,7 @@ fn call_set(set: &CpuSet, function: Function, argument: usize) -> Result<(), Off
             core::array::from_fn(|_| Waited::new(function as usize, argument));
         let mut called = [None; AT_A_TIME];
         for ((call, called), target) in calls.iter().zip(&mut called).zip(&mut others) {
-            target.cpu.calls.post(call);
+            CALLS.of(target.cpu).post(call);
             send(physical(target));
             *called = Some(target);
         }
@@ -323,7 +336,7 @@ fn post_and_wait(function: Function, argument: usize, meanwhile: impl FnOnce()) 
 /// not online.
 #[cold]
 fn post_and_wait_in_turn(
-    own: &PerCpu,
+    own: PerCpu,
     function: Function,
     argument: usize,
     meanwhile: impl FnOnce(),
@@ -343,7 +356,7 @@ fn post_and_wait_in_turn(
 #[inline]
 fn wait_for_all(online: &[Online], notice: Notice) {
     for target in online {
-        let reader = &target.cpu.reader;
+        let reader = READER.of(target.cpu);
         if !reader.has_passed(notice) {
             wait_until(target, || reader.has_passed(notice));
         }
@@ -353,15 +366,15 @@ fn wait_for_all(online: &[Online], notice: Notice) {
 
 /// Posts to the broadcast ring. Returns `None` if the ring is full.
 #[inline(never)]
-fn post_to_others(own: &PerCpu, function: Function, argument: usize) -> Option<Notice> {
-    let readers = smp::all().iter().map(|it| &it.cpu.reader);
+fn post_to_others(own: PerCpu, function: Function, argument: usize) -> Option<Notice> {
+    let readers = smp::all().iter().map(|it| READER.of(it.cpu));
     // Interrupts are disabled between the two halves of the post: see the protocol.
-    without_interrupts(|| BOARD.post(&own.reader, &readers, function as usize, argument)).ok()
+    without_interrupts(|| BOARD.post(READER.of(own), &readers, function as usize, argument)).ok()
 }
 
 /// As [`post_to_others`], but waits for a free entry.
 #[cold]
-fn post_later(own: &PerCpu, function: Function, argument: usize) -> Notice {
+fn post_later(own: PerCpu, function: Function, argument: usize) -> Notice {
     // Other CPUs may wait for an entry that this CPU has posted but not signalled.
     ipi::signal_others(VECTOR_TO_ALL);
     let mut notice = None;
@@ -399,23 +412,23 @@ fn wait_until(target: &Online, mut is_done: impl FnMut() -> bool) {
 }
 
 /// Serves the calls that are pending for this CPU, in a wait with interrupts disabled.
-pub(crate) fn serve_here(own: &PerCpu) {
-    if !own.calls.is_empty() || BOARD.has_news(&own.reader) {
+pub(crate) fn serve_here(own: PerCpu) {
+    if !CALLS.of(own).is_empty() || BOARD.has_news(READER.of(own)) {
         let _raised = priority::raise(CLASS);
         wait::as_called(|| serve(own));
     }
 }
 
 extern "C" fn answer(_: usize, _: u8) {
-    cpu::current().calls.serve(at, run_call);
+    CALLS.here().serve(at, run_call);
 }
 
 extern "C" fn answer_all(_: usize, _: u8) {
     serve(cpu::current());
 }
 
-fn serve(own: &PerCpu) {
-    board::serve(&own.calls, &BOARD, &own.reader, at, run_call);
+fn serve(own: PerCpu) {
+    board::serve(CALLS.of(own), &BOARD, READER.of(own), at, run_call);
 }
 
 /// The call at a posted address.

@@ -10,19 +10,62 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
+use crate::fn_cell::FnCell;
 use tocsin_logic::irq::context::Level;
 use tocsin_logic::units::Nanoseconds;
 use x86_64::instructions::interrupts;
 
-use crate::cpu::percpu::mailbox_state as state;
 use crate::cpu::{self, context};
 use crate::ipi::reschedule;
 use crate::smp::{
     self, {Online, all},
 };
 use crate::time;
+
+/// The states of a CPU's mailbox for jobs.
+mod state {
+    /// The thread is busy; no job is accepted.
+    pub(super) const CLOSED: u32 = 0;
+    /// A job is accepted.
+    pub(super) const OPEN: u32 = 1;
+    /// Another CPU has reserved the mailbox, or a job is pending.
+    pub(super) const TAKEN: u32 = 2;
+    /// A job is running.
+    pub(super) const RUNNING: u32 = 3;
+}
+
+/// One job for a CPU: a function and its argument.
+#[derive(Debug)]
+struct Assignment {
+    /// One of [`state`].
+    state: AtomicU32,
+    /// The function, stored last.
+    function: FnCell<fn(u64)>,
+    argument: AtomicU64,
+    /// The flag that is set when the job is done; it belongs to the CPU that gave the job.
+    done: AtomicPtr<AtomicBool>,
+}
+
+impl Assignment {
+    /// Changes the state if it is `from`. Returns whether it has changed.
+    fn change(&self, from: u32, to: u32) -> bool {
+        let order = (Ordering::AcqRel, Ordering::Relaxed);
+        let changed = self.state.compare_exchange(from, to, order.0, order.1);
+        changed.is_ok()
+    }
+}
+
+crate::cpu_local! {
+    /// Each CPU's mailbox for jobs: open, except that of the boot CPU, which runs `main`.
+    static MAILBOX: Assignment = Assignment {
+        state: AtomicU32::new(state::OPEN),
+        function: FnCell::empty(),
+        argument: AtomicU64::new(0),
+        done: AtomicPtr::new(core::ptr::null_mut()),
+    };
+}
 
 /// Time after which a wait for a job is logged, in nanoseconds. A job is permitted to take longer.
 const LONG: u64 = 10_000_000_000;
@@ -188,10 +231,13 @@ impl Given {
         context::require("jobs: giving", LIMIT);
         let mut targets = Vec::new();
         for online in cpus {
-            let mailbox = &online.cpu.job;
+            let mailbox = MAILBOX.of(online.cpu);
             if !mailbox.change(state::OPEN, state::TAKEN) {
                 for Target { online, .. } in targets {
-                    online.cpu.job.state.store(state::OPEN, Ordering::Release);
+                    MAILBOX
+                        .of(online.cpu)
+                        .state
+                        .store(state::OPEN, Ordering::Release);
                 }
                 return Err(JobError::Busy(online.cpu.id()));
             }
@@ -200,7 +246,7 @@ impl Given {
         }
         // From here on this CPU accepts jobs too, because it will wait: the jobs that it gives may
         // need that.
-        let own = &cpu::current().job;
+        let own = MAILBOX.here();
         let before = match own.state.load(Ordering::Relaxed) {
             before @ (state::CLOSED | state::RUNNING) => {
                 own.state.store(state::OPEN, Ordering::Release);
@@ -212,7 +258,7 @@ impl Given {
         let targets = targets.into_boxed_slice();
         for Target { online, done } in &targets {
             let job = job(online.cpu.id());
-            let mailbox = &online.cpu.job;
+            let mailbox = MAILBOX.of(online.cpu);
             mailbox.argument.store(job.argument, Ordering::Relaxed);
             let done = core::ptr::from_ref(done).cast_mut();
             mailbox.done.store(done, Ordering::Relaxed);
@@ -254,7 +300,7 @@ impl Drop for Given {
             core::hint::spin_loop();
         }
         // A job that has been received in the meantime is run first.
-        let own = &cpu::current().job;
+        let own = MAILBOX.here();
         while self.before != state::OPEN && !own.change(state::OPEN, self.before) {
             run_next();
             core::hint::spin_loop();
@@ -264,6 +310,7 @@ impl Drop for Given {
 
 /// Sets the function with which APs execute jobs. Called once, before any AP starts.
 pub(crate) fn set_up() {
+    MAILBOX.here().state.store(state::CLOSED, Ordering::Relaxed);
     smp::ap::NEXT_JOB.replace(Some(|| {
         is_given() && {
             interrupts::enable();
@@ -280,7 +327,7 @@ fn run_next() -> bool {
     if !is_given() {
         return false;
     }
-    let mailbox = &cpu::current().job;
+    let mailbox = MAILBOX.here();
     // Only this CPU takes it.
     let Some(function) = mailbox.function.replace(None) else {
         return false;
@@ -308,5 +355,5 @@ fn execute(function: fn(u64), argument: u64) {
 
 /// Whether this CPU has received a job that it has not begun.
 fn is_given() -> bool {
-    cpu::current().job.function.is_set()
+    MAILBOX.here().function.is_set()
 }

@@ -147,9 +147,7 @@ fn has_shorthands() -> bool {
 pub(crate) fn others() -> impl Iterator<Item = &'static Online> {
     let own = cpu::current();
     // Compared by address: the numbers are in the other CPUs' cache lines.
-    smp::all()
-        .iter()
-        .filter(move |it| !core::ptr::eq(it.cpu, own))
+    smp::all().iter().filter(move |it| it.cpu != own)
 }
 
 /// Sends a self-IPI, which is faster than [`send`].

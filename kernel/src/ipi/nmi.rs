@@ -5,6 +5,8 @@
 use core::fmt;
 use core::sync::atomic::Ordering;
 
+use crate::cpu::nmi::NMI;
+use crate::cpu::report::TRACE;
 use arrayvec::ArrayVec;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::backtrace;
@@ -87,19 +89,19 @@ pub(crate) fn backtrace_for_watchdog(cpu: u32) -> Result<Backtrace, NmiError> {
 
 fn ask_for_calls(cpu: u32, cause: Cause) -> Result<Backtrace, NmiError> {
     let target = find(cpu)?;
-    let trace = &target.cpu.trace;
+    let trace = TRACE.of(target.cpu);
     if trace.taken.swap(true, Ordering::Acquire) {
         return Err(NmiError::Busy(cpu));
     }
     trace.length.store(0, Ordering::Release);
-    target.cpu.nmi.ask(cause);
+    NMI.of(target.cpu).ask(cause);
     let result = send(target).and_then(|()| wait_for_calls(target));
     trace.taken.store(false, Ordering::Release);
     result
 }
 
 fn wait_for_calls(target: &Online) -> Result<Backtrace, NmiError> {
-    let trace = &target.cpu.trace;
+    let trace = TRACE.of(target.cpu);
     let length = || trace.length.load(Ordering::Acquire);
     if !time::wait_until(PATIENCE, || length() > 0) {
         return Err(NmiError::Silent(target.cpu.id()));
@@ -124,7 +126,7 @@ fn wait_for_calls(target: &Online) -> Result<Backtrace, NmiError> {
 /// "any": it must not take locks, wait, allocate, print, use timers, lines or calls, or fault.
 pub unsafe fn call(cpu: u32, function: Function, argument: usize) -> Result<(), NmiError> {
     let target = find(cpu)?;
-    if !target.cpu.nmi.ask_call(function, argument) {
+    if !NMI.of(target.cpu).ask_call(function, argument) {
         return Err(NmiError::Busy(cpu));
     }
     send(target)
@@ -149,7 +151,7 @@ pub(crate) fn set_up() {
     });
 }
 
-fn each_other(visit: &mut dyn FnMut(&'static PerCpu)) {
+fn each_other(visit: &mut dyn FnMut(PerCpu)) {
     let own = cpu::current().id();
     smp::all()
         .iter()
@@ -158,7 +160,7 @@ fn each_other(visit: &mut dyn FnMut(&'static PerCpu)) {
         .for_each(visit);
 }
 
-fn interrupt_in_any_context(cpu: &'static PerCpu) {
+fn interrupt_in_any_context(cpu: PerCpu) {
     // A failed send is treated as a missing reply, which the report shows.
     let _ = find(cpu.id()).and_then(send);
 }

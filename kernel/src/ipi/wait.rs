@@ -15,7 +15,8 @@ use core::sync::atomic::Ordering;
 use tocsin_logic::units::Nanoseconds;
 use x86_64::instructions::interrupts as flag;
 
-use crate::cpu::percpu::NOT_SERVING;
+use crate::cpu::context::{NOT_SERVING, SERVES_AT};
+use crate::cpu::interrupts::INTERRUPTS;
 use crate::fn_cell::FnCell;
 use crate::ipi::call;
 use crate::time::{LOOKS, Patience, WAIT_LIMIT};
@@ -106,11 +107,12 @@ fn serve() {
 /// be raised to the class of calls.
 pub(crate) fn as_called(run: impl FnOnce()) {
     let own = cpu::current();
-    own.serves_at
-        .store(own.interrupts.depth(), Ordering::Relaxed);
+    SERVES_AT
+        .of(own)
+        .store(INTERRUPTS.of(own).depth(), Ordering::Relaxed);
     run();
     // A wait in a called function is rejected, so no other called function was running here.
-    own.serves_at.store(NOT_SERVING, Ordering::Relaxed);
+    SERVES_AT.of(own).store(NOT_SERVING, Ordering::Relaxed);
 }
 
 #[cold]
@@ -136,7 +138,7 @@ pub(crate) struct State(pub(crate) u32);
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let in_service = smp::find(self.0).and_then(|it| it.cpu.interrupts.innermost());
+        let in_service = smp::find(self.0).and_then(|it| INTERRUPTS.of(it.cpu).innermost());
         match in_service {
             None => f.write_str("it runs a thread"),
             Some(vector) => write!(

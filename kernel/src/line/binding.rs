@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::cpu::interrupts::INTERRUPTS;
 use crossbeam_utils::CachePadded;
 use tocsin_logic::irq::storm::Counts;
 use tocsin_logic::vector::Vector;
@@ -124,7 +125,7 @@ impl Installation {
             arrivals,
         };
         for vector in installation.vectors() {
-            let table = &target.cpu.interrupts;
+            let table = INTERRUPTS.of(target.cpu);
             let installed = table.install(vector, enter::<F, C> as Handler, installation.context);
             assert!(installed, "a vector that was free has a handler");
         }
@@ -163,12 +164,12 @@ impl Installation {
     /// must be masked or routed elsewhere.
     pub(super) fn remove(self, shared: &Shared) {
         for vector in self.vectors() {
-            self.target.cpu.interrupts.begin_removal(vector);
+            INTERRUPTS.of(self.target.cpu).begin_removal(vector);
         }
         // Interrupts that arrived before may still be pending or in service.
         self.wait_until_quiet(shared.name);
         for vector in self.vectors() {
-            self.target.cpu.interrupts.end_removal(vector);
+            INTERRUPTS.of(self.target.cpu).end_removal(vector);
         }
         shared.leave_place(&self.arrivals);
         (self.free)(self.context);

@@ -2,6 +2,7 @@
 //! `tocsin_logic::irq::affinity` defines the steps and shows that they suffice; this module
 //! executes them.
 
+use crate::cpu::interrupts::VECTORS;
 use arrayvec::ArrayVec;
 use tocsin_logic::irq::affinity::{self, Action, Move, Place, choose};
 use tocsin_logic::topology::CpuId;
@@ -73,16 +74,16 @@ impl Line {
             return taken.map_err(|exhausted| LineError::Vectors { cpu, exhausted });
         }
         for _ in 0..TRIES {
-            let on_old = old.cpu.vectors.lock().available();
-            let on_new = new.cpu.vectors.lock().available();
+            let on_old = VECTORS.of(old.cpu).lock().available();
+            let on_new = VECTORS.of(new.cpu).lock().available();
             let Some(first) = choose(kind, class, count, old_first, on_old, on_new) else {
                 break;
             };
-            if new.cpu.vectors.lock().claim(first, count).is_err() {
+            if VECTORS.of(new.cpu).lock().claim(first, count).is_err() {
                 // The vectors have been allocated by another caller in the meantime.
                 continue;
             }
-            if first == old_first || old.cpu.vectors.lock().claim(first, count).is_ok() {
+            if first == old_first || VECTORS.of(old.cpu).lock().claim(first, count).is_ok() {
                 return Ok(first);
             }
             vectors::free(new, first, count, false);

@@ -1,6 +1,7 @@
 //! Allocation of vectors for lines. Vectors of level-triggered inputs also depend on each other,
 //! across all CPUs: see [`Levels`].
 
+use crate::cpu::interrupts::VECTORS;
 use tocsin_logic::irq::vectors::{Exhausted, Levels};
 use tocsin_logic::vector::{PriorityClass, Vector};
 
@@ -19,9 +20,9 @@ pub(super) fn take(
 ) -> Result<Vector, Exhausted> {
     if is_level {
         let mut levels = LEVELS.lock();
-        return levels.allocate(&mut online.cpu.vectors.lock(), class, count);
+        return levels.allocate(&mut VECTORS.of(online.cpu).lock(), class, count);
     }
-    online.cpu.vectors.lock().allocate_block(class, count)
+    VECTORS.of(online.cpu).lock().allocate_block(class, count)
 }
 
 /// Frees vectors that [`take`] allocated, or that were claimed for a source other than a
@@ -30,6 +31,6 @@ pub(super) fn free(online: &Online, first: Vector, count: u8, is_level: bool) {
     if is_level {
         LEVELS.lock().release(first);
     }
-    let freed = online.cpu.vectors.lock().free_block(first, count);
+    let freed = VECTORS.of(online.cpu).lock().free_block(first, count);
     debug_assert!(freed.is_ok(), "the vectors were the line's");
 }

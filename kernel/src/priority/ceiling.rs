@@ -26,6 +26,8 @@
 //! locks of the same ceiling in the same order.
 
 use core::ops::{Deref, DerefMut};
+#[cfg(debug_assertions)]
+use core::sync::atomic::AtomicPtr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use spin::mutex::{TicketMutex, TicketMutexGuard};
@@ -140,14 +142,20 @@ impl<T> CeilingMutex<T> {
             holder: &self.holder,
         };
         #[cfg(debug_assertions)]
-        let before = cpu
-            .lock_wait
+        let before = LOCK_WAIT
+            .of(cpu)
             .swap((&raw mut wait).cast(), Ordering::Relaxed);
         let guard = self.lock.lock();
         #[cfg(debug_assertions)]
-        cpu.lock_wait.store(before, Ordering::Relaxed);
+        LOCK_WAIT.of(cpu).store(before, Ordering::Relaxed);
         guard
     }
+}
+
+#[cfg(debug_assertions)]
+crate::cpu_local! {
+    /// The innermost wait for a ceiling lock; null if there is none.
+    static LOCK_WAIT: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 }
 
 /// A wait for a ceiling lock.
@@ -173,7 +181,7 @@ impl spin::RelaxStrategy for Watched {
 
 #[cfg(debug_assertions)]
 fn watch() {
-    let wait = cpu::current().lock_wait.load(Ordering::Relaxed);
+    let wait = LOCK_WAIT.here().load(Ordering::Relaxed);
     // SAFETY: The pointer is null or points to the wait of the running code: handlers that wait
     // meanwhile restore it. Only this CPU uses it, and the code that created the wait has no
     // reference to it.

@@ -11,6 +11,7 @@ pub use ceiling::{CeilingGuard, CeilingMutex};
 use core::marker::PhantomData;
 
 use tocsin_logic::irq::context::Level;
+use tocsin_logic::irq::raised::Stack;
 use tocsin_logic::irq::raised::{GUARDS, Index};
 use tocsin_logic::vector::PriorityClass;
 
@@ -34,6 +35,11 @@ pub struct Raised {
     not_send: PhantomData<*mut ()>,
 }
 
+crate::cpu_local! {
+    /// The guards that raise a CPU's priority.
+    static RAISED: Stack = Stack::new();
+}
+
 /// Raises this CPU's priority to `class`, unless it is higher already.
 ///
 /// Interrupts of the classes up to `class` that arrive meanwhile stay pending in the local APIC and
@@ -48,11 +54,11 @@ pub struct Raised {
 #[inline]
 pub fn raise(class: PriorityClass) -> Raised {
     let own = cpu::current();
-    if own.in_nmi() {
+    if context::in_nmi(own) {
         reject_in_nmi();
     }
     let previous = control::priority_class();
-    let Some(index) = own.raised.push(class, previous) else {
+    let Some(index) = RAISED.of(own).push(class, previous) else {
         reject();
     };
     let mut since = 0;
@@ -91,7 +97,7 @@ impl Drop for Raised {
         if self.since != 0 {
             stretch::note_raised(now, self.since);
         }
-        let class = cpu::current().raised.remove(self.index);
+        let class = RAISED.here().remove(self.index);
         if class != now {
             control::set_priority_class(class);
         }

@@ -73,7 +73,7 @@ pub enum Cause {
 #[derive(Clone, Copy, Debug)]
 pub struct Online {
     /// Its per-CPU block.
-    pub cpu: &'static PerCpu,
+    pub cpu: PerCpu,
     /// Its APIC ID.
     pub apic_id: ApicId,
     /// Its number, here too because the block is in another CPU's cache.
@@ -81,7 +81,7 @@ pub struct Online {
 }
 
 impl Online {
-    fn new(cpu: &'static PerCpu, apic_id: ApicId) -> Self {
+    fn new(cpu: PerCpu, apic_id: ApicId) -> Self {
         let number = cpu.id();
         Self {
             cpu,
@@ -360,7 +360,7 @@ fn prepare(
         let die_at = for_this(options.failcpu);
         // An AP whose ID is not in any slot halts.
         let is_silent = die_at == Some(Stage::Silent);
-        let block: &PerCpu = Box::leak(Box::new(PerCpu::new(number)));
+        let block = PerCpu::new(number);
         interrupts::add_cpu(block);
         aps.push(ApStart {
             apic_id,

@@ -18,7 +18,7 @@ pub(super) struct Slot {
     /// The initial value of its stack pointer.
     stack_top: u64,
     /// Its per-CPU block.
-    pub(super) cpu: &'static PerCpu,
+    pub(super) cpu: PerCpu,
     /// The stage at which it stops, for tests; [`Stage::NEVER`] otherwise.
     pub(super) die_at: u8,
     /// The stage that it attempts only after it has been abandoned, for tests; [`Stage::NEVER`]
@@ -40,7 +40,7 @@ pub(super) struct ApStart {
     pub(super) apic_id: ApicId,
     pub(super) listed_id: ApicId,
     pub(super) stack_top: u64,
-    pub(super) cpu: &'static PerCpu,
+    pub(super) cpu: PerCpu,
     pub(super) die_at: Option<Stage>,
     pub(super) late_at: Option<Stage>,
 }

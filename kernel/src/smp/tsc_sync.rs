@@ -9,18 +9,47 @@
 //! APs wait in the barrier, halted, until their exchange begins: one exchange at a time occupies
 //! only two CPUs, whatever their number.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use tocsin_logic::smp::{Offset, Outcome, settle};
 use tocsin_logic::units::Nanoseconds;
 
 use super::{Online, TIMEOUT, wake_from_barrier};
 use crate::apic::LocalApic;
-use crate::cpu;
-use crate::cpu::percpu::Exchange;
 use crate::hw::control::{Features, read_msr, write_msr};
 use crate::hw::processor::timestamp;
 use crate::time::{self, cycles_to_nanoseconds, nanoseconds_to_cycles};
+
+/// The messages of the TSC measurement between the boot CPU and an AP.
+#[derive(Debug)]
+struct Exchange {
+    /// The number of the request, stored by the boot CPU; [`NONE`](Self::NONE) outside an exchange.
+    request: AtomicU32,
+    /// The number of the request that the AP has handled last, stored after `counter`.
+    reply: AtomicU32,
+    /// The number that the AP must add to its counter; 0 for no change.
+    adjustment: AtomicI64,
+    /// The AP's counter, read after the request had arrived.
+    counter: AtomicU64,
+}
+
+impl Exchange {
+    /// The request number that ends an exchange.
+    const NONE: u32 = 0;
+
+    const fn new() -> Self {
+        Self {
+            request: AtomicU32::new(Self::NONE),
+            reply: AtomicU32::new(Self::NONE),
+            adjustment: AtomicI64::new(0),
+            counter: AtomicU64::new(0),
+        }
+    }
+}
+
+crate::cpu_local! {
+    static EXCHANGE: Exchange = Exchange::new();
+}
 
 /// The value that the processor adds to the counter (SDM vol. 3B, 19.17.3).
 const IA32_TSC_ADJUST: u32 = 0x3b;
@@ -49,7 +78,7 @@ fn ordered_timestamp() -> u64 {
 /// Handles the boot CPU's requests until the exchange ends; returns at once if there is none. On an
 /// AP in the barrier, with interrupts disabled.
 pub(super) fn serve() {
-    let exchange = &cpu::current().tsc;
+    let exchange = EXCHANGE.here();
     let mut handled = Exchange::NONE;
     let mut polls = 0;
     loop {
@@ -156,7 +185,7 @@ pub(super) fn run(apic: &LocalApic, aps: &[Online]) {
 
 /// Measures and corrects one AP's counter. Returns its largest possible difference, in cycles.
 fn sync(apic: &LocalApic, ap: &Online) -> Option<u64> {
-    let exchange = &ap.cpu.tsc;
+    let exchange = EXCHANGE.of(ap.cpu);
     let mut partner = Partner {
         exchange,
         last: Exchange::NONE,

@@ -20,6 +20,7 @@ use tocsin_logic::irq::timers::next_period;
 use tocsin_logic::vector::{Vector, fixed};
 
 use crate::apic::{local as apic, vectors};
+use crate::cpu::interrupts::INTERRUPTS;
 use crate::cpu::{self, PerCpu, context, interrupts};
 use crate::hw::processor::timestamp;
 use crate::ipi::wait;
@@ -51,7 +52,7 @@ pub(super) struct Queue {
     pub(super) tables: Tables,
     /// Commands from other CPUs.
     inbox: Inbox,
-    cpu: &'static PerCpu,
+    cpu: PerCpu,
     apic_id: ApicId,
 }
 
@@ -75,9 +76,8 @@ pub(crate) fn set_up() {
             queues.resize_with(queues.len().max(index + 1), || None);
             let queue: &Queue = Box::leak(Box::new(Queue::new(online.cpu, online.apic_id)));
             let context = &raw const *queue as usize;
-            let is_free = online
-                .cpu
-                .interrupts
+            let is_free = INTERRUPTS
+                .of(online.cpu)
                 .install(vectors::TIMER, expire, context);
             assert!(is_free, "the timer's vector has a handler already");
             queues[index] = Some(queue);
@@ -140,7 +140,7 @@ extern "C" fn answer(_: usize, _: u8) {
 }
 
 impl Queue {
-    fn new(cpu: &'static PerCpu, apic_id: ApicId) -> Self {
+    fn new(cpu: PerCpu, apic_id: ApicId) -> Self {
         Self {
             due: Cell::new(u64::MAX),
             first: Cell::new(NonNull::dangling()),
@@ -155,7 +155,7 @@ impl Queue {
         }
     }
 
-    pub(super) fn cpu(&self) -> &'static PerCpu {
+    pub(super) fn cpu(&self) -> PerCpu {
         self.cpu
     }
 

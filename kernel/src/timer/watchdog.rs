@@ -15,17 +15,47 @@
 
 use alloc::vec::Vec;
 use core::mem;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use tocsin_logic::irq::heart::{self, Beats, Heart, Lower};
+use tocsin_logic::irq::heartbeat::{self, Beats, Heartbeat, Lower};
 use tocsin_logic::units::Nanoseconds;
 
-use crate::cpu::{self, PerCpu, percpu};
+use crate::cpu::interrupts::INTERRUPTS;
+use crate::cpu::{self, PerCpu};
 use crate::ipi::nmi;
 use crate::ipi::wait::State;
 use crate::sync::IrqMutex;
 use crate::timer::{Expiry, Mode, Timer, TimerError};
 use crate::{deferred, print, smp, time};
+
+/// The heartbeat of a CPU, which other CPUs check.
+#[derive(Debug)]
+struct Watched {
+    /// The time of the last heartbeat, in nanoseconds; 0 if there are no heartbeats.
+    last: AtomicU64,
+    /// Whether the CPU has been reported as stuck.
+    stuck: AtomicBool,
+    /// Heartbeats since deferred work ran, and since one of them interrupted the thread. Only the
+    /// CPU itself writes them.
+    handlers: AtomicU32,
+    thread: AtomicU32,
+    /// Whether the CPU has been reported for a soft lockup: stuck in handlers, or not running its
+    /// thread.
+    soft: AtomicBool,
+    /// Whether the deferred work that shows that deferred work runs is pending.
+    is_asked: AtomicBool,
+}
+
+crate::cpu_local! {
+    static HEARTBEAT: Watched = Watched {
+        last: AtomicU64::new(0),
+        stuck: AtomicBool::new(false),
+        handlers: AtomicU32::new(0),
+        thread: AtomicU32::new(0),
+        soft: AtomicBool::new(false),
+        is_asked: AtomicBool::new(false),
+    };
+}
 
 /// Time between two heartbeats, in nanoseconds.
 pub const PERIOD: u64 = 250_000_000;
@@ -75,8 +105,8 @@ fn start_all() -> Result<usize, TimerError> {
     for block in ring_from(0) {
         let mut timer = Timer::on(block.id(), "watchdog", Mode::Interrupt, beat)?;
         // The limits begin now, even if the CPU is stuck already.
-        block.heart.last.store(now(), Ordering::Relaxed);
-        forget_soft(&block.heart);
+        HEARTBEAT.of(block).last.store(now(), Ordering::Relaxed);
+        forget_soft(HEARTBEAT.of(block));
         timer.every(PERIOD)?;
         beats.push(timer);
     }
@@ -92,16 +122,16 @@ pub fn stop() {
     let beats = mem::take(&mut *BEATS.lock());
     drop(beats);
     for block in ring_from(0) {
-        block.heart.last.store(0, Ordering::Relaxed);
-        block.heart.stuck.store(false, Ordering::Relaxed);
-        forget_soft(&block.heart);
+        HEARTBEAT.of(block).last.store(0, Ordering::Relaxed);
+        HEARTBEAT.of(block).stuck.store(false, Ordering::Relaxed);
+        forget_soft(HEARTBEAT.of(block));
     }
 }
 
-fn forget_soft(heart: &percpu::Heart) {
-    heart.handlers.store(0, Ordering::Relaxed);
-    heart.thread.store(0, Ordering::Relaxed);
-    heart.soft.store(false, Ordering::Relaxed);
+fn forget_soft(state: &Watched) {
+    state.handlers.store(0, Ordering::Relaxed);
+    state.thread.store(0, Ordering::Relaxed);
+    state.soft.store(false, Ordering::Relaxed);
 }
 
 /// The times since each kind of code last ran on a CPU, in nanoseconds.
@@ -122,15 +152,15 @@ pub struct Silence {
 /// Context: any but NMI.
 pub fn for_each(mut show: impl FnMut(Silence)) {
     for block in ring_from(0) {
-        let heart = &block.heart;
-        let last = heart.last.load(Ordering::Relaxed);
+        let state = HEARTBEAT.of(block);
+        let last = state.last.load(Ordering::Relaxed);
         if last != 0 {
             let time = |beats: &AtomicU32| u64::from(beats.load(Ordering::Relaxed)) * PERIOD;
             show(Silence {
                 cpu: block.id(),
                 interrupts: now().saturating_sub(last),
-                handlers: time(&heart.handlers),
-                thread: time(&heart.thread),
+                handlers: time(&state.handlers),
+                thread: time(&state.thread),
             });
         }
     }
@@ -145,8 +175,8 @@ fn now() -> u64 {
 fn beat(_: &Expiry<'_>) {
     let cpu = cpu::current();
     let (now, own) = (now(), cpu.id());
-    let last = cpu.heart.last.swap(now, Ordering::Relaxed);
-    if cpu.heart.stuck.swap(false, Ordering::Relaxed) {
+    let last = HEARTBEAT.of(cpu).last.swap(now, Ordering::Relaxed);
+    if HEARTBEAT.of(cpu).stuck.swap(false, Ordering::Relaxed) {
         log::warn!(
             "watchdog: CPU {own} answers interrupts again, after {}",
             Nanoseconds(now.saturating_sub(last))
@@ -154,70 +184,72 @@ fn beat(_: &Expiry<'_>) {
     }
     count(cpu);
     let others = || ring_from(own).skip(1);
-    let hearts = others().map(|block| Heart {
-        last: block.heart.last.load(Ordering::Relaxed),
-        is_reported: block.heart.stuck.load(Ordering::Relaxed),
+    let heartbeats = others().map(|block| Heartbeat {
+        last: HEARTBEAT.of(block).last.load(Ordering::Relaxed),
+        is_reported: HEARTBEAT.of(block).stuck.load(Ordering::Relaxed),
     });
-    for (place, silence) in heart::newly_stuck(hearts, now, LIMIT) {
+    for (place, silence) in heartbeat::newly_stuck(heartbeats, now, LIMIT) {
         let Some(block) = others().nth(place) else {
             continue;
         };
-        if !block.heart.stuck.swap(true, Ordering::Relaxed) {
-            cpu.heart
+        if !HEARTBEAT.of(block).stuck.swap(true, Ordering::Relaxed) {
+            HEARTBEAT
+                .of(cpu)
                 .last
                 .store(crate::timer::watchdog::now() + REPORT, Ordering::Relaxed);
             report(block.id(), silence);
-            cpu.heart
+            HEARTBEAT
+                .of(cpu)
                 .last
                 .store(crate::timer::watchdog::now(), Ordering::Relaxed);
         }
     }
     // The CPU checks itself last, when no other CPU is left.
     let all = || others().chain([cpu]);
-    let hearts = all().map(|block| Heart {
-        last: block.heart.last.load(Ordering::Relaxed),
+    let heartbeats = all().map(|block| Heartbeat {
+        last: HEARTBEAT.of(block).last.load(Ordering::Relaxed),
         is_reported: false,
     });
-    let watched = heart::first_beating(hearts, now, LIMIT);
+    let watched = heartbeat::first_beating(heartbeats, now, LIMIT);
     if let Some(block) = watched.and_then(|place| all().nth(place)) {
         look_below(block, own);
     }
 }
 
 /// Counts a heartbeat of this CPU, and defers the work that shows that deferred work runs.
-fn count(cpu: &PerCpu) {
-    let heart = &cpu.heart;
+fn count(cpu: PerCpu) {
+    let state = HEARTBEAT.of(cpu);
     let more = |beats: &AtomicU32| {
         let count = beats.load(Ordering::Relaxed).saturating_add(1);
         beats.store(count, Ordering::Relaxed);
     };
-    more(&heart.handlers);
-    if cpu.interrupts.interrupted().is_none() {
-        let before = heart.thread.swap(0, Ordering::Relaxed);
-        if before >= LIMITS.thread && heart.handlers.load(Ordering::Relaxed) < LIMITS.handlers {
+    more(&state.handlers);
+    if INTERRUPTS.of(cpu).interrupted().is_none() {
+        let before = state.thread.swap(0, Ordering::Relaxed);
+        if before >= LIMITS.thread && state.handlers.load(Ordering::Relaxed) < LIMITS.handlers {
             note_return(cpu, "its thread", before);
         }
     } else {
-        more(&heart.thread);
+        more(&state.thread);
     }
-    if !heart.is_asked.swap(true, Ordering::Relaxed) && deferred::defer(show_life, 0).is_err() {
-        heart.is_asked.store(false, Ordering::Relaxed);
+    if !state.is_asked.swap(true, Ordering::Relaxed) && deferred::defer(show_life, 0).is_err() {
+        state.is_asked.store(false, Ordering::Relaxed);
     }
 }
 
 /// The deferred function that shows that deferred work runs.
 extern "C" fn show_life(_: usize) {
     let cpu = cpu::current();
-    cpu.heart.is_asked.store(false, Ordering::Relaxed);
-    let before = cpu.heart.handlers.swap(0, Ordering::Relaxed);
+    HEARTBEAT.of(cpu).is_asked.store(false, Ordering::Relaxed);
+    let before = HEARTBEAT.of(cpu).handlers.swap(0, Ordering::Relaxed);
     if before >= LIMITS.handlers {
         note_return(cpu, "deferred work", before);
     }
 }
 
 /// Logs that code runs again that had not run for this number of heartbeats.
-fn note_return(cpu: &PerCpu, what: &str, beats: u32) {
-    if cpu.heart.soft.swap(false, Ordering::Relaxed) {
+fn note_return(cpu: PerCpu, what: &str, beats: u32) {
+    if HEARTBEAT.of(cpu).soft.swap(false, Ordering::Relaxed) {
         log::warn!(
             "watchdog: CPU {} runs {what} again, after {}",
             cpu.id(),
@@ -227,16 +259,16 @@ fn note_return(cpu: &PerCpu, what: &str, beats: u32) {
 }
 
 /// Checks a CPU that has heartbeats, possibly the calling one, for a soft lockup.
-fn look_below(block: &PerCpu, own: u32) {
-    let heart = &block.heart;
+fn look_below(block: PerCpu, own: u32) {
+    let state = HEARTBEAT.of(block);
     let beats = Beats {
-        handlers: heart.handlers.load(Ordering::Relaxed),
-        thread: heart.thread.load(Ordering::Relaxed),
+        handlers: state.handlers.load(Ordering::Relaxed),
+        thread: state.thread.load(Ordering::Relaxed),
     };
     let Some(lower) = beats.stuck(LIMITS) else {
         return;
     };
-    if heart.soft.swap(true, Ordering::Relaxed) {
+    if state.soft.swap(true, Ordering::Relaxed) {
         return;
     }
     let cpu = block.id();
@@ -256,7 +288,7 @@ fn look_below(block: &PerCpu, own: u32) {
         log::error!("watchdog: CPU {cpu} {problem} for {time}: {state}");
         return show_calls(cpu);
     }
-    match block.interrupts.interrupted() {
+    match INTERRUPTS.of(block).interrupted() {
         None => log::error!("watchdog: CPU {cpu} {problem} for {time}: it runs a thread"),
         Some(vector) => log::error!(
             "watchdog: CPU {cpu} {problem} for {time}: it is in a handler of class {} (vector {vector})",
@@ -282,7 +314,7 @@ fn show_calls(stuck: u32) {
 
 /// The online CPUs in a ring, in the order of their numbers, from `first` or the next higher number
 /// on.
-fn ring_from(first: u32) -> impl Iterator<Item = &'static PerCpu> {
+fn ring_from(first: u32) -> impl Iterator<Item = PerCpu> {
     let online = smp::all();
     let place = online
         .iter()

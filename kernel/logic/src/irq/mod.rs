@@ -13,7 +13,7 @@
 //! | [`route`] | the input and mode of a requested interrupt |
 //! | [`timers`] | the timer queue of a CPU |
 //! | [`turns`] | the callback state of a timer |
-//! | [`heart`] | lockup detection |
+//! | [`heartbeat`] | lockup detection |
 //! | [`arming`] | the armed state of a timer |
 //! | [`raised`] | the guards that raise a CPU's priority |
 //! | [`affinity`] | the steps that move a line to another CPU |
@@ -29,7 +29,7 @@ pub mod affinity;
 pub mod arming;
 pub mod board;
 pub mod context;
-pub mod heart;
+pub mod heartbeat;
 pub mod mailbox;
 pub mod nmi;
 pub mod priority;

@@ -16,7 +16,7 @@
 
 use crate::raw;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
 use tocsin_logic::bench::{Held, Stretch};
@@ -25,9 +25,9 @@ use x86_64::instructions::interrupts;
 
 use super::clock::stamp;
 use super::rivals::Handler;
+use tocsin::cpu;
 use tocsin::cpu::interrupts::{FIRST, WITHOUT_EOI};
 use tocsin::cpu::stretch::By;
-use tocsin::cpu::{self, PerCpu};
 use tocsin::sync;
 
 /// The measured priority class, which is that of the timers.
@@ -74,8 +74,8 @@ static LOG: Owned = Owned(UnsafeCell::new(Log {
     handlers: [None; 256],
 }));
 
-/// The address of the per-CPU block of the measured CPU, or 0 if no CPU is measured.
-static MEASURED: AtomicUsize = AtomicUsize::new(0);
+/// The number of the measured CPU plus 1, or 0 if no CPU is measured.
+static MEASURED: AtomicU32 = AtomicU32::new(0);
 
 /// The fields of [`Ends`].
 static BEFORE: AtomicU64 = AtomicU64::new(0);
@@ -83,7 +83,7 @@ static AFTER: AtomicU64 = AtomicU64::new(0);
 
 /// Calls `action` with the log if this CPU is the measured one; otherwise returns `None`.
 fn with<R>(action: impl FnOnce(&mut Log) -> R) -> Option<R> {
-    let own = core::ptr::from_ref::<PerCpu>(cpu::current()) as usize;
+    let own = cpu::current().id() + 1;
     if MEASURED.load(Ordering::Relaxed) != own {
         return None;
     }
@@ -130,7 +130,7 @@ impl Recording {
         BEFORE.store(ends.before, Ordering::Relaxed);
         AFTER.store(ends.after, Ordering::Relaxed);
         let this = cpu::current();
-        MEASURED.store(core::ptr::from_ref(this) as usize, Ordering::SeqCst);
+        MEASURED.store(this.id() + 1, Ordering::SeqCst);
         for vector in vectors() {
             // With interrupts disabled, so that no handler is entered through `around` before it is
             // stored in the log.

@@ -51,9 +51,7 @@ impl Partner {
 /// Returns all online CPUs except this one.
 pub(super) fn others() -> impl Iterator<Item = &'static Online> {
     let own = cpu::current();
-    smp::all()
-        .iter()
-        .filter(move |online| !core::ptr::eq(online.cpu, own))
+    smp::all().iter().filter(move |online| online.cpu != own)
 }
 
 /// The activity of the remote CPUs during a measurement. The code of each declares the three

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use core::fmt::Write;
 
+use tocsin::cpu::stray::STRAYS;
 use tocsin_logic::apic::register::Part;
 use tocsin_logic::apic::{Lvt, Register};
 
@@ -37,7 +38,7 @@ pub(super) fn apic(
     }
     let errors = service::error_interrupts();
     let cpus = interrupts::all_cpus();
-    let spurious = cpus.iter().map(|cpu| cpu.strays.counts().spurious);
+    let spurious = cpus.iter().map(|cpu| STRAYS.of(*cpu).counts().spurious);
     let spurious = spurious.sum::<u64>();
     let (first, second) = pic::ghosts();
     println!("Spurious interrupts {spurious}, errors {errors}, 8259 ghosts {first} and {second}");

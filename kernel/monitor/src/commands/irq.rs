@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Once;
+use tocsin::cpu::interrupts::INTERRUPTS;
 use tocsin_logic::irq::priority::ClassSet;
 use tocsin_logic::irq::stack;
 use tocsin_logic::layout::StackKind;
@@ -51,7 +52,7 @@ pub(super) fn prio(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result
     println!("  CPU  depth  most  stack used  bound at that depth");
     let mut problems = Vec::new();
     for cpu in interrupts::all_cpus() {
-        let (depth, most) = (cpu.interrupts.depth(), cpu.interrupts.max_depth());
+        let (depth, most) = (INTERRUPTS.of(cpu).depth(), INTERRUPTS.of(cpu).max_depth());
         let stack = StackUse::of(cpu);
         println!(
             "  {:>3}  {depth:>5}  {most:>4}  {:>10}  {:>19}",
@@ -108,7 +109,7 @@ pub(super) fn nest(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result
         );
         depth += usize::from(begins);
     }
-    let took_part: Vec<&&PerCpu> = cpus
+    let took_part: Vec<&PerCpu> = cpus
         .iter()
         .filter(|cpu| lines[cpu.id() as usize].began())
         .collect();

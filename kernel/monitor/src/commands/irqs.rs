@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
+use tocsin::cpu::interrupts::INTERRUPTS;
 use tocsin_logic::irq::statistics::Sample;
 use tocsin_logic::vector::Vector;
 
@@ -38,7 +39,7 @@ pub(super) fn irqs(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result
     for vector in interrupts::FIRST..=u8::MAX {
         let counts: Vec<u64> = cpus
             .iter()
-            .map(|cpu| cpu.interrupts.count(vector))
+            .map(|cpu| INTERRUPTS.of(*cpu).count(vector))
             .collect();
         let sample = Sample {
             count: counts.iter().sum::<u64>(),
@@ -68,7 +69,7 @@ pub(super) fn irqs(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result
 }
 
 /// Returns the owner of a vector: the kernel, lines, or none.
-fn owners(vector: u8, lines: &[line::Description], cpus: &[&PerCpu]) -> String {
+fn owners(vector: u8, lines: &[line::Description], cpus: &[PerCpu]) -> String {
     let fixed = [
         (vectors::TIMER, "timer"),
         (vectors::ERROR, "local APIC error"),
@@ -90,7 +91,7 @@ fn owners(vector: u8, lines: &[line::Description], cpus: &[&PerCpu]) -> String {
     if !names.is_empty() {
         return names.join(", ");
     }
-    let answered = cpus.iter().any(|cpu| !cpu.interrupts.is_free(vector));
+    let answered = cpus.iter().any(|cpu| !INTERRUPTS.of(*cpu).is_free(vector));
     String::from(if answered {
         "the kernel"
     } else {

@@ -2,6 +2,7 @@
 
 use alloc::string::ToString;
 
+use tocsin::cpu::machine_check::POLLED;
 use tocsin_logic::units::Nanoseconds;
 
 use crate::command::{Arguments, CommandError};
@@ -49,7 +50,7 @@ fn show() {
     println!("  CPU  bank     errors  last");
     let mut any = false;
     for cpu in interrupts::all_cpus() {
-        for (bank, count, last) in cpu.polled.banks() {
+        for (bank, count, last) in POLLED.of(cpu).banks() {
             any = true;
             println!("  {:>3}  {bank:>4}  {count:>9}  {last}", cpu.id());
         }

@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt::Write;
 
+use tocsin::cpu::nmi::NMI;
 use tocsin_logic::irq::nmi::Cause;
 
 use crate::command::{Arguments, CommandError};
@@ -68,7 +69,7 @@ fn show_counts() {
     }
     println!("{header}       late    unknown");
     for cpu in interrupts::all_cpus() {
-        let counts = cpu.nmi.counts();
+        let counts = NMI.of(cpu).counts();
         let mut row = format!(
             "  {:>3}  {:>9}  {:>14}",
             cpu.id(),

@@ -5,6 +5,8 @@
 
 use alloc::string::ToString;
 
+use tocsin::cpu::interrupts::INTERRUPTS;
+use tocsin::cpu::stray::STRAYS;
 use tocsin_logic::apic::Icr;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::apic::status::Esr;
@@ -60,7 +62,7 @@ pub(super) fn stray(
 fn show() {
     println!("  CPU  spurious  no handler  EOI left out  APIC errors");
     for cpu in interrupts::all_cpus() {
-        let counts = cpu.strays.counts();
+        let counts = STRAYS.of(cpu).counts();
         tocsin::print!(
             "  {:>3}  {:>8}  {:>10}  {:>12} ",
             cpu.id(),
@@ -86,7 +88,7 @@ fn show() {
 /// Sends `vector` to CPU number `target`, and waits until it has been delivered and handled.
 fn send(vector: u8, target: u32) -> Result<(), CommandError> {
     let target = smp::find(target).ok_or(CommandError::Cpu(JobError::Offline(target)))?;
-    let count = || target.cpu.interrupts.count(vector);
+    let count = || INTERRUPTS.of(target.cpu).count(vector);
     let before = count();
     let command = Icr::fixed(vector, Destination::Physical(target.apic_id));
     // SAFETY: The command rejects the vectors of exceptions, and every other vector is handled,
@@ -112,7 +114,7 @@ fn read_reserved_register() -> Result<(), CommandError> {
         return Ok(());
     }
     let own = cpu::current();
-    let count = || own.interrupts.count(vectors::ERROR.get());
+    let count = || INTERRUPTS.of(own).count(vectors::ERROR.get());
     let before = count();
     local().read_reserved();
     if time::wait_until(PATIENCE / 100, || count() > before) {

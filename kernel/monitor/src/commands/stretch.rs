@@ -4,6 +4,7 @@
 use alloc::format;
 use alloc::string::ToString;
 
+use tocsin::cpu::stretch::STRETCHES;
 use tocsin_logic::units::Nanoseconds;
 use tocsin_logic::vector::PriorityClass;
 
@@ -88,7 +89,7 @@ fn hold_ceiling(lock: &CeilingMutex<()>) {
 pub(super) fn show() {
     let cpus = interrupts::all_cpus();
     let none = cpus.iter().all(|cpu| {
-        let stretches = &cpu.stretches;
+        let stretches = STRETCHES.of(*cpu);
         stretches.off.longest().is_none() && stretches.raised.longest().is_none()
     });
     if none {
@@ -98,8 +99,8 @@ pub(super) fn show() {
     println!("  CPU  held back          for  ended at");
     for cpu in cpus {
         for (what, stretch) in [
-            ("all", &cpu.stretches.off),
-            ("by CR8", &cpu.stretches.raised),
+            ("all", &STRETCHES.of(cpu).off),
+            ("by CR8", &STRETCHES.of(cpu).raised),
         ] {
             if let Some((duration, place)) = stretch.longest() {
                 let duration = format!("{}", Nanoseconds(duration));

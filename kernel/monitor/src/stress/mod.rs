@@ -23,6 +23,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use fastrand::Rng;
 
 use devices::Devices;
+use tocsin::cpu::interrupts::INTERRUPTS;
 use tocsin::cpu::{self, interrupts};
 use tocsin::ipi::{jobs, nmi};
 use tocsin::{cancel, pci, smp, time};
@@ -102,7 +103,7 @@ pub fn run(seconds: u64, seed: u64) -> Result<Outcome, String> {
     }
     result.map_err(|error| format!("{error}"))?;
     let blocks = interrupts::all_cpus();
-    let depths = blocks.iter().map(|block| block.interrupts.max_depth());
+    let depths = blocks.iter().map(|block| INTERRUPTS.of(*block).max_depth());
     Ok(Outcome {
         account: account::sums(),
         moves: account::moves(),

@@ -8,6 +8,7 @@
 use core::arch::naked_asm;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use tocsin::cpu::nmi::{self, NMI};
 use tocsin::hooks;
 
 use tocsin_logic::apic::Icr;
@@ -156,7 +157,7 @@ fn play(cpu: u64) {
 /// The job of the target: it sends the first NMI to itself, with known values in all registers.
 fn be_interrupted(_own: u32) {
     let block = cpu::current();
-    let nested = block.nmi.counts().nested;
+    let nested = NMI.of(block).counts().nested;
     // No other command may be sent between the preparation of this one and its write.
     sync::without_interrupts(|| {
         let prepared = local()
@@ -174,7 +175,7 @@ fn be_interrupted(_own: u32) {
     });
     SCENE
         .nested
-        .store(block.nmi.counts().nested - nested, Ordering::Relaxed);
+        .store(NMI.of(block).counts().nested - nested, Ordering::Relaxed);
 }
 
 /// The handler of both NMIs.
@@ -206,7 +207,7 @@ fn wait_inside() {
         send_second();
     }
     SCENE.open.store(true, Ordering::Release);
-    time::wait_until(PATIENCE, || cpu::current().is_nmi_latched());
+    time::wait_until(PATIENCE, || nmi::is_latched(cpu::current()));
 }
 
 /// Sends the second NMI to this CPU. If the send fails, the number of runs shows it.

@@ -6,6 +6,7 @@ mod test;
 use alloc::string::ToString;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use tocsin::cpu::interrupts::INTERRUPTS;
 use tocsin_logic::script;
 use tocsin_logic::units::Nanoseconds;
 use x86_64::instructions::interrupts;
@@ -14,7 +15,7 @@ use crate::command::{Arguments, CommandError};
 use tocsin::apic::vectors;
 use tocsin::hw::processor;
 use tocsin::timer::{self, Mode, Row, Timer, TimerError};
-use tocsin::{Machine, cancel, cpu, println, time};
+use tocsin::{Machine, cancel, println, time};
 
 /// The maximum wait, in milliseconds: one day.
 const LONGEST: u64 = 86_400_000;
@@ -59,7 +60,7 @@ static FIRED: AtomicU64 = AtomicU64::new(0);
 
 /// Halts until a timer of this CPU has fired, `time` nanoseconds from now.
 fn wait(time: u64) -> Result<(), TimerError> {
-    let table = &cpu::current().interrupts;
+    let table = INTERRUPTS.here();
     let mut timer = Timer::new("wait", Mode::Interrupt, |_| {
         FIRED.store(processor::timestamp(), Ordering::Relaxed);
     })?;

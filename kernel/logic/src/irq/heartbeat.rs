@@ -13,14 +13,14 @@
 
 /// The heartbeat state of a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Heart {
+pub struct Heartbeat {
     /// Time of the last heartbeat, in nanoseconds; 0 if the CPU is not watched.
     pub last: u64,
     /// Whether the lockup has been reported.
     pub is_reported: bool,
 }
 
-impl Heart {
+impl Heartbeat {
     /// The time without a heartbeat, if it is `limit` or longer.
     #[must_use]
     pub fn silence(&self, now: u64, limit: u64) -> Option<u64> {
@@ -33,15 +33,15 @@ impl Heart {
 /// The CPUs that must be reported now, among those after the watcher in ring order: their indices,
 /// and the time for which each has had no heartbeat.
 pub fn newly_stuck(
-    ring: impl IntoIterator<Item = Heart>,
+    ring: impl IntoIterator<Item = Heartbeat>,
     now: u64,
     limit: u64,
 ) -> impl Iterator<Item = (usize, u64)> {
     ring.into_iter()
         .enumerate()
-        .map(move |(place, heart)| (place, heart, heart.silence(now, limit)))
-        .take_while(|(_, heart, silence)| silence.is_some() || heart.last == 0)
-        .filter(|(_, heart, _)| !heart.is_reported)
+        .map(move |(place, heartbeat)| (place, heartbeat, heartbeat.silence(now, limit)))
+        .take_while(|(_, heartbeat, silence)| silence.is_some() || heartbeat.last == 0)
+        .filter(|(_, heartbeat, _)| !heartbeat.is_reported)
         .filter_map(|(place, _, silence)| Some((place, silence?)))
 }
 
@@ -80,24 +80,28 @@ impl Beats {
 
 /// The CPU that the watcher checks for soft lockups: the first one after it, in ring order, that
 /// has heartbeats.
-pub fn first_beating(ring: impl IntoIterator<Item = Heart>, now: u64, limit: u64) -> Option<usize> {
+pub fn first_beating(
+    ring: impl IntoIterator<Item = Heartbeat>,
+    now: u64,
+    limit: u64,
+) -> Option<usize> {
     ring.into_iter()
-        .position(|heart| heart.last != 0 && heart.silence(now, limit).is_none())
+        .position(|heartbeat| heartbeat.last != 0 && heartbeat.silence(now, limit).is_none())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Beats, Heart, Lower, first_beating, newly_stuck};
+    use super::{Beats, Heartbeat, Lower, first_beating, newly_stuck};
     use std::vec::Vec;
 
     const LIMIT: u64 = 100;
     const NOW: u64 = 1000;
 
     fn stuck(ring: &[(u64, bool)]) -> Vec<(usize, u64)> {
-        let hearts = ring
+        let heartbeats = ring
             .iter()
-            .map(|&(last, is_reported)| Heart { last, is_reported });
-        newly_stuck(hearts, NOW, LIMIT).collect()
+            .map(|&(last, is_reported)| Heartbeat { last, is_reported });
+        newly_stuck(heartbeats, NOW, LIMIT).collect()
     }
 
     #[test]
@@ -151,11 +155,11 @@ mod tests {
     #[test]
     fn soft_lockups_are_looked_for_where_a_heart_beats() {
         let beating = |ring: &[u64]| {
-            let hearts = ring.iter().map(|&last| Heart {
+            let heartbeats = ring.iter().map(|&last| Heartbeat {
                 last,
                 is_reported: false,
             });
-            first_beating(hearts, NOW, LIMIT)
+            first_beating(heartbeats, NOW, LIMIT)
         };
         assert_eq!(beating(&[]), None);
         assert_eq!(beating(&[950, 960]), Some(0));
