@@ -15,5 +15,5 @@ set disassembly-flavor intel
 # memory would be overwritten with it.
 hbreak *kernel_start
 hbreak tocsin::cpu::exceptions::handle
-hbreak tocsin::cpu::report::panic
+hbreak tocsin::panic::report::panic
 continue

@@ -220,7 +220,7 @@ fn run_cell(operation: &str, context: &str) {
     let context = CONTEXTS.iter().find(|(name, _)| *name == context);
     let (Some((name, operation)), Some((place, run))) = (operation, context) else {
         println!("contexts: no such cell");
-        hw::machine::power_off(1)
+        hw::power::power_off(1)
     };
     println!("cell {name}/{place}");
     run(*operation);
@@ -251,5 +251,5 @@ fn kernel(machine: &'static tocsin::Machine) -> ! {
             .count()
     };
     println!("{count} cells passed");
-    hw::machine::power_off(0)
+    hw::power::power_off(0)
 }

@@ -89,7 +89,7 @@ fn kernel(machine: &'static tocsin::Machine) -> ! {
             println!("{name}: passed");
         }
     }
-    tocsin::hw::machine::power_off(0)
+    tocsin::hw::power::power_off(0)
 }
 
 /// A job that does nothing: when it is done, the CPU's thread has run.

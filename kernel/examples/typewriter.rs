@@ -48,7 +48,7 @@ fn kernel(_: &'static Machine) -> ! {
         Ok(line) => line,
         Err(error) => {
             println!("typewriter: {error}");
-            hw::machine::power_off(1)
+            hw::power::power_off(1)
         }
     };
     console::enable_receive_interrupt();
@@ -63,7 +63,7 @@ fn kernel(_: &'static Machine) -> ! {
     }
     interrupts::enable();
     println!("\n{} interrupts", line.counts().claimed);
-    hw::machine::power_off(0)
+    hw::power::power_off(0)
 }
 
 /// Handles a key, possibly on a different CPU than the one that prints.

@@ -16,10 +16,10 @@ use tocsin_logic::irq::queue::Queue;
 use tocsin_logic::vector::{Vector, fixed};
 
 use crate::apic::local;
-use crate::cpu::symbols::Code;
-use crate::cpu::{self, PerCpu, interrupts};
+use crate::cpu::{self, PerCpu, handlers};
 use crate::fn_cell;
 use crate::ipi::{self, Offline, physical};
+use crate::panic::symbols::Code;
 
 /// Maximum number of pending deferred work items of one CPU.
 pub const WORK: usize = 128;
@@ -82,7 +82,7 @@ pub struct Counts {
 
 /// Registers the handler. Called once, before any work is deferred.
 pub(crate) fn set_up() {
-    interrupts::register(VECTOR, run);
+    handlers::register(VECTOR, run);
 }
 
 /// Defers `work` on this CPU until nothing more urgent is in service.

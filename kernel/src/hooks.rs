@@ -3,16 +3,15 @@
 //! A kernel does not need it. The functions do what their safe counterparts do, without the checks that a vector,
 //! a handler or a destination belongs to the caller.
 
-use crate::cpu::interrupts::INTERRUPTS;
-use crate::cpu::interrupts::VECTORS;
-use crate::cpu::nmi::NMI;
+use crate::cpu::handlers::{INTERRUPTS, VECTORS};
+use crate::trap::nmi::NMI;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::apic::{ApicId, EncodingError};
 use tocsin_logic::irq::vectors::VectorSet;
 use tocsin_logic::vector::{PriorityClass, Vector};
 
 use crate::apic::local;
-use crate::cpu::{self, PerCpu, interrupts};
+use crate::cpu::{self, PerCpu, handlers};
 use crate::ipi::jobs::{Given, Job, JobError};
 use crate::ipi::{self, IpiError, Targets};
 use crate::line::MessageTarget;
@@ -20,12 +19,12 @@ use crate::memory::tlb;
 use crate::smp::Online;
 use crate::timer::lapic;
 
-pub use crate::cpu::interrupts::Handler;
-pub use crate::cpu::measured_entry::{entry_measured_3, ordinary, set_measured};
-pub use crate::cpu::nmi::Function as NmiFunction;
-pub use crate::cpu::probe::{probe_undefined, undefined};
-pub use crate::cpu::stretch::{By, record};
+pub use crate::cpu::handlers::Handler;
 pub use crate::memory::tlb::ForgetEverywhere;
+pub use crate::priority::latency::{By, record};
+pub use crate::trap::fixup::{probe_undefined, undefined};
+pub use crate::trap::measured_entry::{entry_measured_3, ordinary, set_measured};
+pub use crate::trap::nmi::Function as NmiFunction;
 
 /// Makes `handler` answer `vector` on one CPU. Returns false if the vector has a handler, or is an exception's.
 ///
@@ -73,7 +72,7 @@ pub unsafe fn end_removal(cpu: PerCpu, vector: Vector) {
 ///
 /// The vector must be the caller's, and `handler` must be correct for the context 0.
 pub unsafe fn register(vector: Vector, handler: Handler) {
-    interrupts::register(vector, handler);
+    handlers::register(vector, handler);
 }
 
 /// Sends `vector` from this CPU.

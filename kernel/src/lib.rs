@@ -49,7 +49,7 @@
 //! # Modules
 //!
 //! Modules import only from those before them:
-//! `fn_cell`, `hw`, `cpu_local`, `time`, `sync`, `cancel`, `console`, `boot`, `memory`, `cpu`, `stop`, `acpi`, `apic`, `discover`, `smp`,
+//! `fn_cell`, `hw`, `cpu_local`, `time`, `sync`, `cancel`, `console`, `boot`, `memory`, `cpu`, `panic`, `trap`, `acpi`, `apic`, `discover`, `smp`,
 //! `priority`, `ipi`, `deferred`, `timer`, `line`, `hooks`, `devices`, `pci`, `prelude`, `start`.
 
 #![no_std]
@@ -73,18 +73,19 @@ pub mod hw;
 pub mod ipi;
 pub mod line;
 pub mod memory;
+pub mod panic;
 pub mod pci;
 pub mod prelude;
 pub mod priority;
 pub mod smp;
 mod start;
-mod stop;
 pub mod sync;
 pub mod time;
 pub mod timer;
+pub mod trap;
 
 pub use discover::{Machine, machine};
-pub use stop::report_panic;
+pub use panic::report_panic;
 
 /// Names the function that the kernel runs when it is set up: `fn(&'static Machine) -> !`,
 /// on the boot CPU's thread stack, interrupts on.

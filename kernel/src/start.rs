@@ -12,10 +12,11 @@ use crate::apic::{self, pic};
 use crate::boot::{self, BootInfo};
 use crate::discover::{Machine, discover, machine};
 use crate::hw::control::Features;
+use crate::panic::{handler, symbols};
 use crate::smp::{self, Cause, Failure, OnlineCpus};
-use crate::timer::lapic;
 use crate::timer::reference::Reference;
-use crate::{console, cpu, deferred, ipi, memory, stop, time, timer};
+use crate::timer::{self, lapic};
+use crate::{console, cpu, deferred, ipi, memory, time, trap};
 
 unsafe extern "Rust" {
     /// Defined by [`main!`](crate::main).
@@ -33,13 +34,13 @@ extern "C" fn kernel_start(protocol: u64, start_info: u64) -> ! {
     // Until then the entry code counts NMIs.
     console::init();
     // SAFETY: This is the boot CPU, and this code runs once.
-    unsafe { cpu::init_boot_cpu() };
+    unsafe { trap::init_boot_cpu() };
     time::measure();
     // SAFETY: The arguments are those of the entry code. Nothing has written to memory outside the
     // image.
     let info = match unsafe { boot::collect(protocol, start_info) } {
         Ok(info) => info,
-        Err(error) => stop::cannot_start(&error),
+        Err(error) => handler::cannot_start(&error),
     };
     log::info!("tocsin {} by {}", env!("CARGO_PKG_VERSION"), info.loader);
     log_early_nmis();
@@ -49,19 +50,19 @@ extern "C" fn kernel_start(protocol: u64, start_info: u64) -> ! {
 
     // SAFETY: This is the boot CPU on the boot stack, and this code runs once.
     if let Err(error) = unsafe { memory::init(info) } {
-        stop::cannot_start(&error);
+        handler::cannot_start(&error);
     }
     log_memory(info);
     if let Err(error) = memory::stacks::allocate(cpu::current().id()) {
-        stop::cannot_start(&error);
+        handler::cannot_start(&error);
     }
     // SAFETY: The stacks were just mapped. No exception is being handled.
     unsafe { cpu::use_own_stacks() };
-    cpu::interrupts::add_cpu(cpu::current());
+    cpu::handlers::add_cpu(cpu::current());
     load_symbols(info);
     check_command_line(info);
     if let Err(error) = local::require() {
-        stop::cannot_start(&error);
+        handler::cannot_start(&error);
     }
     // SAFETY: This is the boot CPU, this code runs once, and the boot stack is large enough.
     unsafe { discover(info) };
@@ -88,7 +89,7 @@ unsafe fn bring_up(machine: &Machine) {
     // SAFETY: The caller guarantees it.
     let apic = match unsafe { set_up_local_apic(machine) } {
         Ok(apic) => apic,
-        Err(error) => stop::cannot_start(&error),
+        Err(error) => handler::cannot_start(&error),
     };
     log_frequency();
     log_controllers(machine, apic);
@@ -211,7 +212,7 @@ fn log_features() {
     }
     log::info!(
         "cpu: 256 gates at {:#018x}, one table for all CPUs",
-        cpu::idt::address()
+        trap::idt::address()
     );
 }
 
@@ -264,7 +265,7 @@ fn load_symbols(info: &BootInfo) {
     // SAFETY: The range was just mapped. Its region is of kind `Kernel` or reserved, so it is never
     // given to the allocator.
     let file = unsafe { core::slice::from_raw_parts(start, length as usize) };
-    match cpu::symbols::load(file) {
+    match symbols::load(file) {
         Ok(()) => {}
         Err(error) => log::warn!("symbols: {error}; addresses stay without names"),
     }

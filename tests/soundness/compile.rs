@@ -80,26 +80,26 @@ pub const CASES: &[Case] = &[
         "|line: &tocsin::line::Line| line.divert(Vector(17))",
     ),
     // Handlers.
-    ("register", Private, "tocsin::cpu::interrupts::register"),
+    ("register", Private, "tocsin::cpu::handlers::register"),
     (
         "install",
         Private,
-        "tocsin::cpu::interrupts::INTERRUPTS.here().install(Vector(0x60), handler, 0)",
+        "tocsin::cpu::handlers::INTERRUPTS.here().install(Vector(0x60), handler, 0)",
     ),
     (
         "exchange",
         Unsafe,
-        "tocsin::cpu::interrupts::INTERRUPTS.here().exchange(Vector(0x60), handler)",
+        "tocsin::cpu::handlers::INTERRUPTS.here().exchange(Vector(0x60), handler)",
     ),
     (
         "begin_removal",
         Private,
-        "tocsin::cpu::interrupts::INTERRUPTS.here().begin_removal(Vector(0x60))",
+        "tocsin::cpu::handlers::INTERRUPTS.here().begin_removal(Vector(0x60))",
     ),
     (
         "end_removal",
         Private,
-        "tocsin::cpu::interrupts::INTERRUPTS.here().end_removal(Vector(0x60))",
+        "tocsin::cpu::handlers::INTERRUPTS.here().end_removal(Vector(0x60))",
     ),
     ("entry_code", Unsafe, "tocsin::hooks::set_measured(0, 0)"),
     // Access for the benchmarks.
@@ -193,7 +193,7 @@ pub const CASES: &[Case] = &[
         Unsafe,
         "tocsin::hw::mmio::Mmio::new(0xffff_8000_0010_0000, 8)",
     ),
-    ("probe", Unsafe, "tocsin::cpu::probe::write(0x10_0000, 0)"),
+    ("probe", Unsafe, "tocsin::trap::fixup::write(0x10_0000, 0)"),
     // Per-CPU variables.
     ("per_cpu_area", Private, "tocsin::cpu::PerCpu::new(7)"),
     ("per_cpu_offset", Private, "tocsin::cpu::current().offset"),

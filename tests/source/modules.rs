@@ -18,21 +18,6 @@ const LIST_BEGINS: &str = "Modules import only from those before them:";
 /// The groups of files that import each other, each with its reason. No other file may join one.
 const CIRCLES: &[(&str, &[&str])] = &[
     (
-        "the per-CPU block has the state of all these",
-        &[
-            "cpu::ending",
-            "cpu::entry",
-            "cpu::exceptions",
-            "cpu::interrupt_entry",
-            "cpu::interrupt_stack",
-            "cpu::interrupts",
-            "cpu::nmi",
-            "cpu::probe",
-            "cpu::report",
-            "cpu::stray",
-        ],
-    ),
-    (
         "an EOI may belong to an I/O APIC's input",
         &["apic::io", "apic::local", "apic::service"],
     ),

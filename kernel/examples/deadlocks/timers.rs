@@ -3,7 +3,6 @@
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 
-use tocsin::cpu::interrupt_stack::StackUse;
 use tocsin::ipi::jobs;
 use tocsin::line::Line;
 use tocsin::priority::{CeilingMutex, raise};
@@ -11,6 +10,7 @@ use tocsin::smp::find;
 use tocsin::sync::{IrqMutex, without_interrupts};
 use tocsin::time;
 use tocsin::timer::{CAPACITY, CLASS, Mode, Timer, TimerError, for_each_of};
+use tocsin::trap::stack_use::StackUse;
 
 use crate::{C6, NOTHING, SECOND, begin, reached, request};
 

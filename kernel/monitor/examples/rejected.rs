@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use tocsin::cpu::interrupts::INTERRUPTS;
+use tocsin::cpu::handlers::INTERRUPTS;
 use tocsin::ipi;
 use tocsin::ipi::vectors::{self, ReservedVector};
 use tocsin::line::{Line, LineError, Request, Source};
@@ -54,10 +54,10 @@ fn kernel(machine: &'static tocsin::Machine) -> ! {
     let name = machine.boot.command_line.as_str().trim();
     let Some((_, case)) = CASES.iter().find(|(known, _)| *known == name) else {
         println!("rejected: no case {name:?}");
-        hw::machine::power_off(1)
+        hw::power::power_off(1)
     };
     case();
-    hw::machine::power_off(0)
+    hw::power::power_off(0)
 }
 
 /// Prints the message with which an operation was rejected.
@@ -65,7 +65,7 @@ fn rejected<T>(what: impl fmt::Display, result: Result<T, impl fmt::Display>) {
     match result {
         Ok(_) => {
             println!("rejected: {what}: it was not");
-            hw::machine::power_off(1)
+            hw::power::power_off(1)
         }
         Err(error) => println!("rejected: {what}: {error}"),
     }
@@ -75,7 +75,7 @@ fn rejected<T>(what: impl fmt::Display, result: Result<T, impl fmt::Display>) {
 fn check(is_right: bool, what: impl fmt::Display) {
     if !is_right {
         println!("rejected: wrong: {what}");
-        hw::machine::power_off(1)
+        hw::power::power_off(1)
     }
 }
 

@@ -1,12 +1,12 @@
 //! The library's unchecked access to the interrupt path ([`tocsin::hooks`]), for this crate.
 //!
 //! SAFETY of all functions here: this crate passes only vectors that are reserved for it
-//! (`tocsin::cpu::interrupts`, `FIXED`), or that it has allocated with [`allocate`]. Its handlers
+//! (`tocsin::cpu::handlers`, `FIXED`), or that it has allocated with [`allocate`]. Its handlers
 //! use their context only as the value that was installed with them. It removes a handler only when
 //! a thread of the CPU has run after [`begin_removal`].
 
 use tocsin::cpu::PerCpu;
-use tocsin::cpu::interrupts::INTERRUPTS;
+use tocsin::cpu::handlers::INTERRUPTS;
 use tocsin::hooks::{self, By, Handler};
 use tocsin::ipi::jobs::{Given, Job, JobError};
 use tocsin::ipi::{IpiError, Targets};

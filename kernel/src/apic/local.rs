@@ -18,7 +18,7 @@ use x86_64::registers::model_specific::Msr;
 
 use super::io::{self, IoApic};
 use super::{service, vectors};
-use crate::cpu::interrupts;
+use crate::cpu::handlers;
 use crate::hw::{control, mmio, processor};
 use crate::memory::{MemoryError, paging};
 
@@ -217,7 +217,7 @@ impl LocalApic {
     /// Interrupts must be disabled.
     pub(crate) unsafe fn set_up(&self, lints: [Lvt; 2]) -> Result<(), ApicError> {
         self.enter_state()?;
-        interrupts::set_apic_page(if self.is_x2apic() { 0 } else { self.page });
+        handlers::set_apic_page(if self.is_x2apic() { 0 } else { self.page });
         self.write(Register::Tpr, 0);
         let lvt_entries = self.version().lvt_entries();
         // The error entry comes first: masking another entry with vector 0 can itself be an error.

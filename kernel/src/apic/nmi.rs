@@ -30,7 +30,7 @@ pub enum LastWrite {
 }
 
 impl LocalApic {
-    /// Sends an NMI. A request must have been posted to the receiver first: see `cpu::nmi`.
+    /// Sends an NMI. A request must have been posted to the receiver first: see `trap::nmi`.
     ///
     /// # Errors
     ///

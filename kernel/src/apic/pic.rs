@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use tocsin_logic::vector::Vector;
 
-use crate::cpu::interrupts;
+use crate::cpu::handlers;
 use crate::hw::port;
 
 /// Vector of IRQ 0; the 16 inputs have 16 consecutive vectors.
@@ -46,8 +46,8 @@ pub(crate) fn set_up() {
     // ICW3: the second controller is connected to input 2 of the first.
     FIRST.initialise(1 << 2);
     SECOND.initialise(2);
-    interrupts::register(FIRST.ghost_vector(), answer_first_ghost);
-    interrupts::register(SECOND.ghost_vector(), answer_second_ghost);
+    handlers::register(FIRST.ghost_vector(), answer_first_ghost);
+    handlers::register(SECOND.ghost_vector(), answer_second_ghost);
 }
 
 extern "C" fn answer_first_ghost(_: usize, _: u8) {

@@ -8,8 +8,8 @@ use tocsin_logic::vector::Vector;
 use x86_64::registers::model_specific::Msr;
 
 use super::LocalApic;
-use crate::cpu::interrupts::INTERRUPTS;
-use crate::cpu::{self, context, interrupts};
+use crate::cpu::handlers::{self, INTERRUPTS};
+use crate::cpu::{self, context};
 use crate::sync::without_interrupts;
 
 /// Polls of the ICR after which the wait for a pending command is abandoned: more than any message
@@ -80,7 +80,7 @@ impl LocalApic {
         destination: Destination,
     ) -> Result<(), EncodingError> {
         assert!(
-            vector.get() >= interrupts::FIRST,
+            vector.get() >= handlers::FIRST,
             "apic: an IPI with the vector of an exception"
         );
         // SAFETY: the vector is not that of an exception, so its stub expects no error code, and it
@@ -147,7 +147,7 @@ impl LocalApic {
     #[inline]
     pub(crate) fn send_to_self(&self, vector: Vector) {
         assert!(
-            vector.get() >= interrupts::FIRST,
+            vector.get() >= handlers::FIRST,
             "apic: an IPI with the vector of an exception"
         );
         if self.is_x2apic() {

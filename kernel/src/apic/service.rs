@@ -8,8 +8,8 @@ use tocsin_logic::apic::register::Part;
 use tocsin_logic::vector::Vector;
 
 use super::{LocalApic, local, vectors};
-use crate::cpu::interrupts;
-use crate::cpu::stray::{self, STRAYS, Service};
+use crate::cpu::handlers;
+use crate::trap::spurious::{self, STRAYS, Service};
 
 static ERRORS: AtomicU64 = AtomicU64::new(0);
 
@@ -30,9 +30,9 @@ pub fn error_interrupts() -> u64 {
 /// Registers the handlers of the internal vectors and the entry code's access to the ISR. Called
 /// once.
 pub(super) fn set_up() {
-    interrupts::register(vectors::SPURIOUS, answer_spurious);
-    interrupts::register(vectors::ERROR, answer_error);
-    stray::set_service(Service {
+    handlers::register(vectors::SPURIOUS, answer_spurious);
+    handlers::register(vectors::ERROR, answer_error);
+    spurious::set_service(Service {
         highest: || local().highest_in_service(),
         // SAFETY: the entry code calls this once, as its last step, for the interrupt that it has
         // entered.

@@ -1,6 +1,6 @@
 //! Descriptor tables, fault messages and CPU checks of the entry code.
 //!
-//! They are in use from the entry until `cpu::init_boot_cpu` loads the kernel's own tables. An NMI
+//! They are in use from the entry until `trap::init_boot_cpu` loads the kernel's own tables. An NMI
 //! is counted in [`early_nmis`] and the entry code continues; any other exception prints one line
 //! on COM1 and stops.
 //!
@@ -239,6 +239,6 @@ boot_lacks_end:
     base_low = const layout::KERNEL & 0xffff_ffff,
     physical = const layout::IMAGE_PHYSICAL,
     stopped = const exit::BASE + exit::STOPPED as u32,
-    debug_exit = const crate::hw::machine::DEBUG_EXIT,
+    debug_exit = const crate::hw::power::DEBUG_EXIT,
     com1 = const crate::console::COM1,
 );

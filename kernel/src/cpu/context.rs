@@ -10,7 +10,7 @@ use tocsin_logic::irq::context::{self, Context, Level, Limit, WAIT_CLASS};
 use tocsin_logic::vector::PriorityClass;
 use x86_64::instructions::interrupts;
 
-use super::interrupts::INTERRUPTS;
+use super::handlers::INTERRUPTS;
 use crate::cpu_local::{self, PerCpu};
 use crate::hw::control;
 use crate::sync::LOCAL;

@@ -28,7 +28,7 @@ const BANK_STRIDE: u32 = 4;
 static CLEARING: IrqMutex<()> = IrqMutex::new(());
 
 /// The global status, or `None` on a processor without machine-check registers.
-pub(super) fn global_status() -> Option<GlobalStatus> {
+pub(crate) fn global_status() -> Option<GlobalStatus> {
     if !Features::get().contains(Features::MCA) {
         return None;
     }
@@ -70,7 +70,7 @@ fn clear_banks() {
 /// Ends a machine check after which the code continues, and enables the next one: a machine check
 /// before this shuts the processor down (SDM vol. 3B, 17.3.1.2). The errors in the banks are left
 /// to [`poll`].
-pub(super) fn clear_status() {
+pub(crate) fn clear_status() {
     if global_status().is_some() {
         // SAFETY: The register exists. The banks have been read before.
         unsafe { write_msr(MCG_STATUS, 0) };
@@ -193,14 +193,14 @@ fn log(bank: u32, status: BankStatus, address: Option<u64>, severity: Severity, 
 
 /// Whether the interrupted code can continue: the processor reports that its state is valid, and
 /// every error is one that polling handles.
-pub(super) fn is_survivable() -> bool {
+pub(crate) fn is_survivable() -> bool {
     let recovery = capabilities().has_recovery();
     global_status().is_some_and(GlobalStatus::restart_ip_valid)
         && banks().all(|(_, status, _)| status.is_for_polling(recovery))
 }
 
 /// Writes the registers for a report.
-pub(super) fn write(out: &mut dyn Write) -> fmt::Result {
+pub(crate) fn write(out: &mut dyn Write) -> fmt::Result {
     let Some(status) = global_status() else {
         return writeln!(out, "  status      no machine-check registers");
     };

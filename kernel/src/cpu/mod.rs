@@ -1,35 +1,23 @@
-//! The state of one processor: its descriptor tables, its stacks, its exceptions.
+//! The state of a CPU: its descriptor tables, its stacks, its handler table, its machine-check
+//! registers and its execution context.
 //!
-//! All CPUs share one IDT, whose page is read-only before a second CPU loads it. Each has its own
-//! GDT, TSS and stacks. #DF, NMI, #MC and #DB run on IST stacks of their own, because they may
-//! occur while the stack is unusable or its pointer is not the kernel's. No other vector uses the
-//! IST, because a second delivery through the same IST entry starts at the same top and overwrites
-//! the first.
+//! Each CPU has its own GDT, TSS and stacks. #DF, NMI, #MC and #DB run on IST stacks of their own,
+//! because they may occur while the stack is unusable or its pointer is not the kernel's. No other
+//! vector uses the IST, because a second delivery through the same IST entry starts at the same top
+//! and overwrites the first.
 
 pub mod context;
-pub mod ending;
-pub mod entry;
-pub mod exceptions;
-pub mod idt;
-mod interrupt_entry;
-pub mod interrupt_stack;
-pub mod interrupts;
+pub mod handlers;
 pub mod machine_check;
-#[cfg(feature = "bench")]
-pub(crate) mod measured_entry;
-pub mod nmi;
-pub mod probe;
-pub mod report;
-mod segments;
-pub mod stray;
-pub mod stretch;
-pub mod symbols;
+pub(crate) mod segments;
+pub mod trap_frame;
+
+use core::arch::naked_asm;
 
 use tocsin_logic::layout::{StackKind, stack_range};
 
 pub use crate::cpu_local::{PerCpu, current};
-use crate::hw::control;
-use interrupts::INTERRUPTS;
+use handlers::INTERRUPTS;
 
 /// Sets the boot CPU's per-CPU block, in which locks keep their state.
 ///
@@ -41,40 +29,6 @@ pub(crate) unsafe fn use_boot_block() {
     let cpu = unsafe { PerCpu::boot_cpu() };
     // SAFETY: The area belongs to this CPU.
     unsafe { cpu.install() };
-}
-
-/// Makes the boot CPU able to report a fault: control registers, GDT, TSS, IDT.
-///
-/// # Safety
-///
-/// Must be called once, on the boot CPU, interrupts off.
-pub(crate) unsafe fn init_boot_cpu() {
-    // SAFETY: Interrupts are off. The loaders' page tables have WP and NX semantics already: the
-    // image's sections are mapped with at least the rights they need.
-    unsafe { control::set_up() };
-    let cpu = current();
-    // SAFETY: The block belongs to this CPU permanently. Nothing refers to its tables yet.
-    unsafe { segments::load(cpu, segments::EARLY_EXCEPTION_STACK.top()) };
-    // SAFETY: No other code uses the table yet. It is writable, because the loader's tables map it
-    // so.
-    unsafe { idt::fill() };
-    idt::load();
-}
-
-/// Makes an AP able to report a fault, with `cpu` as its per-CPU block and stacks that are mapped.
-///
-/// # Safety
-///
-/// Once on each AP, with its own block, interrupts off.
-pub(crate) unsafe fn init_ap(cpu: PerCpu) {
-    // SAFETY: Interrupts are off, and the page tables are the kernel's own.
-    unsafe { control::set_up() };
-    // SAFETY: The caller guarantees it.
-    unsafe { segments::load(cpu, stack_range(cpu.id(), StackKind::DoubleFault).end) };
-    // SAFETY: The caller guarantees it. No exception has occurred yet.
-    unsafe { use_own_stacks() };
-    idt::load();
-    machine_check::set_up();
 }
 
 /// Sets the exception stacks and the interrupt stack that `memory::stacks` mapped for this CPU.
@@ -104,5 +58,16 @@ pub(crate) unsafe fn use_own_stacks() {
 pub(crate) unsafe fn continue_on_thread_stack(next: extern "C" fn() -> !) -> ! {
     let top = stack_range(current().id(), StackKind::Thread).end;
     // SAFETY: The caller guarantees it. `next` never returns to the previous stack.
-    unsafe { entry::switch_stack(top, next) }
+    unsafe { switch_stack(top, next) }
+}
+
+/// Switches to the stack that ends at `top` and calls `next` on it.
+///
+/// # Safety
+///
+/// `top` must be the end of mapped, unused memory, a multiple of 16.
+#[unsafe(naked)]
+unsafe extern "C" fn switch_stack(top: u64, next: extern "C" fn() -> !) -> ! {
+    // The zeroed RBP ends the chain of frame pointers.
+    naked_asm!("mov rsp, rdi", "xor ebp, ebp", "call rsi", "ud2")
 }

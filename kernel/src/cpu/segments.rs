@@ -11,7 +11,7 @@ use x86_64::structures::tss::TaskStateSegment;
 use crate::cpu_local::PerCpu;
 
 /// Selector of the kernel's code segment: the first entry after the null descriptor.
-pub(super) const KERNEL_CODE: u16 = 0x08;
+pub(crate) const KERNEL_CODE: u16 = 0x08;
 
 /// Null, kernel code and data, user data and code, and the two halves of the TSS descriptor.
 const GDT_ENTRIES: usize = 8;
@@ -35,7 +35,7 @@ crate::cpu_local! {
 
 /// A small stack for exceptions early in the boot, before stacks can be mapped.
 #[repr(C, align(4096))]
-pub(super) struct EarlyStack(UnsafeCell<[u8; EARLY_STACK_SIZE]>);
+pub(crate) struct EarlyStack(UnsafeCell<[u8; EARLY_STACK_SIZE]>);
 
 // A report needs about half of this.
 const EARLY_STACK_SIZE: usize = 16 * 1024;
@@ -45,14 +45,14 @@ unsafe impl Sync for EarlyStack {}
 
 impl EarlyStack {
     /// The address above its last byte.
-    pub(super) fn top(&self) -> u64 {
+    pub(crate) fn top(&self) -> u64 {
         self.0.get() as u64 + EARLY_STACK_SIZE as u64
     }
 }
 
 /// The boot CPU's early exception stack. All four IST entries share it, because each of these
 /// exceptions is fatal at that time.
-pub(super) static EARLY_EXCEPTION_STACK: EarlyStack =
+pub(crate) static EARLY_EXCEPTION_STACK: EarlyStack =
     EarlyStack(UnsafeCell::new([0; EARLY_STACK_SIZE]));
 
 /// Fills `cpu`'s GDT and TSS on the calling CPU, and loads them, the segment registers and the GS
@@ -61,7 +61,7 @@ pub(super) static EARLY_EXCEPTION_STACK: EarlyStack =
 /// # Safety
 ///
 /// `cpu` must be this CPU's block, and no other code may use it. Interrupts off.
-pub(super) unsafe fn load(cpu: PerCpu, exception_stack: u64) {
+pub(crate) unsafe fn load(cpu: PerCpu, exception_stack: u64) {
     for ist in 1..=4 {
         // SAFETY: The caller guarantees it.
         unsafe { set_exception_stack(cpu, ist, exception_stack) };
@@ -101,7 +101,7 @@ pub(super) unsafe fn load(cpu: PerCpu, exception_stack: u64) {
 ///
 /// `top` must be the end of memory that may be used as a stack. No exception of that entry may be
 /// in service.
-pub(super) unsafe fn set_exception_stack(cpu: PerCpu, ist: u8, top: u64) {
+pub(crate) unsafe fn set_exception_stack(cpu: PerCpu, ist: u8, top: u64) {
     // SAFETY: The TSS belongs to this CPU; the processor reads it only at a delivery.
     let tss = unsafe { &mut *TABLES.of(cpu).tss.get() };
     tss.interrupt_stack_table[usize::from(ist) - 1] = VirtAddr::new(top);

@@ -21,13 +21,12 @@ use tocsin_logic::irq::context::CALL_CLASS;
 use tocsin_logic::irq::mailbox::{Call, Mailbox, Waited};
 use tocsin_logic::vector::{PriorityClass, Vector, fixed};
 
-use crate::cpu::{self, PerCpu, context, interrupts};
-use crate::fn_cell;
+use crate::cpu::{self, PerCpu, context, handlers};
 use crate::ipi::wait::{self, For};
 use crate::ipi::{self, Offline, Targets, physical};
-use crate::priority;
 use crate::smp::{self, Online};
 use crate::sync::without_interrupts;
+use crate::{fn_cell, priority};
 
 /// Vector of the call IPI: high, so that calls are handled fast, but below the most urgent
 /// interrupts.
@@ -126,8 +125,8 @@ pub fn set_eager_looks(count: u32) {
 
 /// Registers the handlers of calls. Called once, before the first call.
 pub(crate) fn set_up() {
-    interrupts::register(VECTOR, answer);
-    interrupts::register(VECTOR_TO_ALL, answer_all);
+    handlers::register(VECTOR, answer);
+    handlers::register(VECTOR_TO_ALL, answer_all);
 }
 
 /// Calls `function` on the CPUs, and does not wait.

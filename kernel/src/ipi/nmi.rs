@@ -1,12 +1,12 @@
 //! NMIs from CPU to CPU, which are delivered even while interrupts are disabled.
 //!
-//! [`crate::cpu::nmi`] has the handler; this module has the senders.
+//! [`crate::trap::nmi`] has the handler; this module has the senders.
 
 use core::fmt;
 use core::sync::atomic::Ordering;
 
-use crate::cpu::nmi::NMI;
-use crate::cpu::report::TRACE;
+use crate::panic::backtrace::TRACE;
+use crate::trap::nmi::NMI;
 use arrayvec::ArrayVec;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::backtrace;
@@ -14,13 +14,12 @@ use tocsin_logic::irq::context::Level;
 use tocsin_logic::irq::nmi::Cause;
 
 use crate::apic::local;
-use crate::cpu::PerCpu;
-use crate::cpu::context;
-use crate::cpu::ending::{self, Others};
-use crate::cpu::nmi::Function;
-use crate::cpu::symbols::Code;
+use crate::cpu::{self, PerCpu, context};
+use crate::panic::stop_cpus::{self, Others};
+use crate::panic::symbols::Code;
 use crate::smp::{self, Online};
-use crate::{cpu, time};
+use crate::time;
+use crate::trap::nmi::Function;
 
 /// Timeout of a reply to an NMI, in nanoseconds. It is long, because a virtual CPU may have to wait
 /// until the host schedules it.
@@ -145,9 +144,9 @@ fn find(cpu: u32) -> Result<&'static Online, NmiError> {
 /// Registers the functions with which a panic stop stops the other CPUs. Called once, before other
 /// CPUs run.
 pub(crate) fn set_up() {
-    ending::set_others(Others {
+    stop_cpus::set_others(Others {
         each: each_other,
-        interrupt: interrupt_in_any_context,
+        stop: request_stop,
     });
 }
 
@@ -160,7 +159,8 @@ fn each_other(visit: &mut dyn FnMut(PerCpu)) {
         .for_each(visit);
 }
 
-fn interrupt_in_any_context(cpu: PerCpu) {
+fn request_stop(cpu: PerCpu) {
+    NMI.of(cpu).ask(Cause::Stop);
     // A failed send is treated as a missing reply, which the report shows.
     let _ = find(cpu.id()).and_then(send);
 }

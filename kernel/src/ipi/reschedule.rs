@@ -16,7 +16,7 @@ use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::vector::{Vector, fixed};
 
 use crate::apic;
-use crate::cpu::interrupts;
+use crate::cpu::handlers;
 use crate::fn_cell::FnCell;
 use crate::ipi::{self, IpiError, Offline, Targets};
 use crate::smp::Online;
@@ -33,7 +33,7 @@ static HOOK: FnCell<Hook> = FnCell::empty();
 
 /// Registers the handler. Called once, before other CPUs run.
 pub(crate) fn set_up() {
-    interrupts::register(VECTOR, handle);
+    handlers::register(VECTOR, handle);
 }
 
 /// Sets the hook that runs on a CPU when it receives the IPI. Replaces an earlier hook.

@@ -11,9 +11,9 @@
 
 use tocsin_logic::vector::{PriorityClass, Vector};
 
-use crate::cpu::interrupts::{self, Handler};
+use crate::cpu::handlers::{self, Handler};
 
-pub use crate::cpu::interrupts::ReserveError;
+pub use crate::cpu::handlers::ReserveError;
 
 /// A vector that belongs to the caller on all CPUs, permanently: no line gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct ReservedVector(Vector);
 /// [`ReserveError`], if the vector belongs to an exception, the kernel or a line, or is reserved
 /// already. The kernel owns classes 2, 14 and 15 and some vectors of other classes.
 pub fn reserve(vector: Vector) -> Result<ReservedVector, ReserveError> {
-    interrupts::reserve(vector)?;
+    handlers::reserve(vector)?;
     Ok(ReservedVector(vector))
 }
 
@@ -41,7 +41,7 @@ pub fn reserve(vector: Vector) -> Result<ReservedVector, ReserveError> {
 /// [`ReserveError::Exhausted`], if no vector of the class is free on all CPUs.
 pub fn reserve_in(class: PriorityClass) -> Result<ReservedVector, ReserveError> {
     loop {
-        let free = interrupts::free_everywhere();
+        let free = handlers::free_everywhere();
         let vector = free
             .find_block(class, 1)
             .ok_or(ReserveError::Exhausted(class))?;
@@ -67,6 +67,6 @@ impl ReservedVector {
     ///
     /// Context: any but NMI.
     pub fn set_handler(self, handler: Handler) {
-        interrupts::register(self.0, handler);
+        handlers::register(self.0, handler);
     }
 }

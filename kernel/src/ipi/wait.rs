@@ -16,7 +16,7 @@ use tocsin_logic::units::Nanoseconds;
 use x86_64::instructions::interrupts as flag;
 
 use crate::cpu::context::{NOT_SERVING, SERVES_AT};
-use crate::cpu::interrupts::INTERRUPTS;
+use crate::cpu::handlers::INTERRUPTS;
 use crate::fn_cell::FnCell;
 use crate::ipi::call;
 use crate::time::{LOOKS, Patience, WAIT_LIMIT};

@@ -4,14 +4,14 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::cpu::interrupts::INTERRUPTS;
+use crate::cpu::handlers::INTERRUPTS;
 use crossbeam_utils::CachePadded;
 use tocsin_logic::irq::storm::Counts;
 use tocsin_logic::vector::Vector;
 
 use crate::apic::io::EndRegister;
 use crate::apic::local;
-use crate::cpu::interrupts::Handler;
+use crate::cpu::handlers::Handler;
 use crate::ipi::call;
 use crate::ipi::wait::{self, For};
 use crate::line::inner::Shared;

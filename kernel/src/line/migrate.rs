@@ -2,7 +2,7 @@
 //! `tocsin_logic::irq::affinity` defines the steps and shows that they suffice; this module
 //! executes them.
 
-use crate::cpu::interrupts::VECTORS;
+use crate::cpu::handlers::VECTORS;
 use arrayvec::ArrayVec;
 use tocsin_logic::irq::affinity::{self, Action, Move, Place, choose};
 use tocsin_logic::topology::CpuId;

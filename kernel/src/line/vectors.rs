@@ -1,7 +1,7 @@
 //! Allocation of vectors for lines. Vectors of level-triggered inputs also depend on each other,
 //! across all CPUs: see [`Levels`].
 
-use crate::cpu::interrupts::VECTORS;
+use crate::cpu::handlers::VECTORS;
 use tocsin_logic::irq::vectors::{Exhausted, Levels};
 use tocsin_logic::vector::{PriorityClass, Vector};
 

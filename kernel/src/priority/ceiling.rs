@@ -36,8 +36,8 @@ use tocsin_logic::irq::context::Limit;
 use tocsin_logic::units::Nanoseconds;
 use tocsin_logic::vector::PriorityClass;
 
+use super::Raised;
 use crate::cpu::{self, context};
-use crate::priority::{self, Raised};
 #[cfg(debug_assertions)]
 use crate::time::{Patience, WAIT_LIMIT};
 
@@ -108,7 +108,7 @@ impl<T> CeilingMutex<T> {
     #[track_caller]
     pub fn lock(&self) -> CeilingGuard<'_, T> {
         context::require_limit("CeilingMutex::lock", Limit::Ceiling(self.ceiling));
-        let raised = priority::raise(self.ceiling);
+        let raised = super::raise(self.ceiling);
         // No closure, so that the report of a violation names the caller.
         let guard = match self.lock.try_lock() {
             Some(guard) => guard,

@@ -5,17 +5,17 @@
 //! devices that it must exclude stays interruptible by all higher classes.
 
 pub mod ceiling;
+pub mod latency;
 
 pub use ceiling::{CeilingGuard, CeilingMutex};
 
 use core::marker::PhantomData;
 
 use tocsin_logic::irq::context::Level;
-use tocsin_logic::irq::raised::Stack;
-use tocsin_logic::irq::raised::{GUARDS, Index};
+use tocsin_logic::irq::raised::{GUARDS, Index, Stack};
 use tocsin_logic::vector::PriorityClass;
 
-use crate::cpu::{self, context, stretch};
+use crate::cpu::{self, context};
 use crate::hw::control;
 use crate::sync;
 
@@ -95,7 +95,7 @@ impl Drop for Raised {
     fn drop(&mut self) {
         let now = control::priority_class();
         if self.since != 0 {
-            stretch::note_raised(now, self.since);
+            latency::note_raised(now, self.since);
         }
         let class = RAISED.here().remove(self.index);
         if class != now {

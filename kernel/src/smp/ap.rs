@@ -11,7 +11,7 @@ use super::slot::Slot;
 use super::{RELEASED, tsc_sync};
 use crate::fn_cell::FnCell;
 use crate::hw::processor::{enable_and_halt, halt_forever};
-use crate::{apic, cpu, hw, memory};
+use crate::{apic, hw, memory, trap};
 
 /// Masks all classes except 15: see the documentation of [`smp`](super).
 const BARRIER_CLASS: PriorityClass = PriorityClass::new(14).expect("a class is 0 to 15");
@@ -21,7 +21,7 @@ pub(super) unsafe extern "C" fn entry(slot: &'static Slot) -> ! {
     go_on(slot, Stage::Kernel);
     // SAFETY: This is the AP to which the block belongs, and it executes this once. Interrupts have
     // been disabled since INIT. Its stacks were mapped before it was started.
-    unsafe { cpu::init_ap(slot.cpu) };
+    unsafe { trap::init_ap(slot.cpu) };
     // The trampoline's page may still be in the TLB, at an address that is about to be unmapped.
     memory::tlb::flush_all();
     go_on(slot, Stage::Tables);

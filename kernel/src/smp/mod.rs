@@ -27,7 +27,7 @@ use tocsin_logic::topology::{CpuId, Topology};
 use tocsin_logic::vector::{Vector, fixed};
 
 use crate::apic::LocalApic;
-use crate::cpu::{self, PerCpu, interrupts};
+use crate::cpu::{self, PerCpu, handlers};
 use crate::discover::machine;
 use crate::hw::processor;
 use crate::memory::{self, MemoryError};
@@ -184,7 +184,7 @@ fn find_elsewhere(cpu: u32) -> Option<&'static Online> {
 /// Registers the vector that releases the APs. Called once, before they run.
 pub(crate) fn set_up() {
     extern "C" fn released(_: usize, _: u8) {}
-    interrupts::register(RELEASE, released);
+    handlers::register(RELEASE, released);
 }
 
 /// Starts all enabled CPUs of `topology` and waits until each is ready or abandoned.
@@ -361,7 +361,7 @@ fn prepare(
         // An AP whose ID is not in any slot halts.
         let is_silent = die_at == Some(Stage::Silent);
         let block = PerCpu::new(number);
-        interrupts::add_cpu(block);
+        handlers::add_cpu(block);
         aps.push(ApStart {
             apic_id,
             listed_id: if is_silent { NOBODY } else { apic_id },

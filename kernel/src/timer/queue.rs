@@ -20,8 +20,8 @@ use tocsin_logic::irq::timers::next_period;
 use tocsin_logic::vector::{Vector, fixed};
 
 use crate::apic::{local as apic, vectors};
-use crate::cpu::interrupts::INTERRUPTS;
-use crate::cpu::{self, PerCpu, context, interrupts};
+use crate::cpu::handlers::{self, INTERRUPTS};
+use crate::cpu::{self, PerCpu, context};
 use crate::hw::processor::timestamp;
 use crate::ipi::wait;
 use crate::timer::inbox::{Command, Inbox};
@@ -67,7 +67,7 @@ static QUEUES: Once<Vec<Option<&'static Queue>>> = Once::new();
 
 /// Creates the queue of each online CPU. Called once, before interrupts are enabled.
 pub(crate) fn set_up() {
-    interrupts::register(COMMANDS, answer);
+    handlers::register(COMMANDS, answer);
     wait::SERVE_TIMERS.replace(Some(serve_if_asked));
     QUEUES.call_once(|| {
         let mut queues = Vec::new();

@@ -20,7 +20,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use tocsin_logic::irq::heartbeat::{self, Beats, Heartbeat, Lower};
 use tocsin_logic::units::Nanoseconds;
 
-use crate::cpu::interrupts::INTERRUPTS;
+use crate::cpu::handlers::INTERRUPTS;
 use crate::cpu::{self, PerCpu};
 use crate::ipi::nmi;
 use crate::ipi::wait::State;

@@ -13,11 +13,11 @@ use tocsin_logic::vector::Vector;
 use super::clock::stamp;
 use super::rivals::{self, FLOOR, Installed, TYPICAL, dispatch, saving_all};
 use super::runner::Bench;
-use tocsin::cpu::interrupts::{self, MEASURED, UNDEFINED};
+use tocsin::cpu::handlers::{self, MEASURED, UNDEFINED};
 
 pub(super) fn run(bench: &mut Bench) {
     let overhead = bench.overhead;
-    raw::register(Vector(interrupts::SOFTWARE), rivals::nothing);
+    raw::register(Vector(handlers::SOFTWARE), rivals::nothing);
     let installed = Installed::new();
     Installed::lead(
         floor_of_int as *const () as u64,
@@ -25,7 +25,7 @@ pub(super) fn run(bench: &mut Bench) {
     );
     let mut ways = installed.ways(
         overhead,
-        int::<{ interrupts::SOFTWARE }>,
+        int::<{ handlers::SOFTWARE }>,
         int::<{ FLOOR.get() }>,
         int::<{ TYPICAL.get() }>,
     );

@@ -1,7 +1,7 @@
 //! A log of every section that delays interrupts on the measured CPU, with an entry for each
 //! section when it ends.
 //!
-//! - IF = 0 and CR8: the kernel's own accounting of both (`cpu::stretch`), which its locks,
+//! - IF = 0 and CR8: the kernel's own accounting of both (`priority::latency`), which its locks,
 //!   ceilings and IRQs-off sections update.
 //! - Handlers: while a [`Recording`] lives, each handler in the CPU's table is entered through
 //!   [`around`], which reads the TSC before and after it. The entry code before the handler and the
@@ -25,10 +25,9 @@ use x86_64::instructions::interrupts;
 
 use super::clock::stamp;
 use super::rivals::Handler;
-use tocsin::cpu;
-use tocsin::cpu::interrupts::{FIRST, WITHOUT_EOI};
-use tocsin::cpu::stretch::By;
-use tocsin::sync;
+use tocsin::cpu::handlers::{FIRST, WITHOUT_EOI};
+use tocsin::priority::latency::By;
+use tocsin::{cpu, sync};
 
 /// The measured priority class, which is that of the timers.
 pub(super) const CLASS: PriorityClass = PriorityClass::new(14).expect("a class is 0 to 15");

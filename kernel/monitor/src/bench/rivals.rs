@@ -2,7 +2,7 @@
 //! the design of small kernels. Also the handler that all variants call, which records when it
 //! began.
 //!
-//! The entry stubs of two vectors are reserved for measurements (`cpu::interrupt_entry`): one leads
+//! The entry stubs of two vectors are reserved for measurements (`trap::interrupt`): one leads
 //! to `floor`, the other to `typical`, while an [`Installed`] lives.
 
 use crate::raw;
@@ -20,7 +20,7 @@ use x2apic::lapic::{LocalApic as CrateApic, LocalApicBuilder};
 use super::runner::Case;
 use tocsin::apic::{local, vectors};
 use tocsin::cpu;
-use tocsin::cpu::interrupts::MEASURED;
+use tocsin::cpu::handlers::MEASURED;
 use tocsin::hw::processor;
 
 /// The vector that the kernel handles in its own way: class 13.

@@ -14,7 +14,7 @@ use super::runner::Bench;
 use super::self_ipi::{GateCost, to_self};
 use tocsin::apic::vectors;
 use tocsin::cpu;
-use tocsin::cpu::interrupts::MEASURED;
+use tocsin::cpu::handlers::MEASURED;
 use tocsin::sync::without_interrupts;
 use tocsin::timer::Timer;
 

@@ -3,13 +3,13 @@
 use alloc::string::String;
 use core::fmt::Write;
 
-use tocsin::cpu::stray::STRAYS;
+use tocsin::trap::spurious::STRAYS;
 use tocsin_logic::apic::register::Part;
 use tocsin_logic::apic::{Lvt, Register};
 
 use crate::command::{Arguments, CommandError};
 use tocsin::apic::{io, local, pic, service};
-use tocsin::cpu::{self, interrupts};
+use tocsin::cpu::{self, handlers};
 use tocsin::ipi::jobs::{self, Job};
 use tocsin::{Machine, println};
 
@@ -37,7 +37,7 @@ pub(super) fn apic(
         );
     }
     let errors = service::error_interrupts();
-    let cpus = interrupts::all_cpus();
+    let cpus = handlers::all_cpus();
     let spurious = cpus.iter().map(|cpu| STRAYS.of(*cpu).counts().spurious);
     let spurious = spurious.sum::<u64>();
     let (first, second) = pic::ghosts();

@@ -6,8 +6,10 @@ use tocsin_logic::layout::StackKind;
 use x86_64::structures::paging::PageTableFlags;
 
 use crate::command::{Arguments, CommandError};
-use tocsin::cpu::{idt, interrupts, symbols::Code};
+use tocsin::cpu::handlers;
 use tocsin::memory::paging;
+use tocsin::panic::symbols::Code;
+use tocsin::trap::idt;
 use tocsin::{Machine, println};
 
 /// The number of exception vectors, which are shown one by one.
@@ -84,7 +86,7 @@ fn show_one(vector: u8) {
         }
         Err(error) => println!("  invalid     {error}"),
     }
-    println!("  unhandled   {}", interrupts::unhandled_count(vector));
+    println!("  unhandled   {}", handlers::unhandled_count(vector));
 }
 
 fn rings(dpl: u8) -> &'static str {

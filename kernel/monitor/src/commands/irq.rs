@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Once;
-use tocsin::cpu::interrupts::INTERRUPTS;
+use tocsin::cpu::handlers::INTERRUPTS;
 use tocsin_logic::irq::priority::ClassSet;
 use tocsin_logic::irq::stack;
 use tocsin_logic::layout::StackKind;
@@ -17,12 +17,12 @@ use tocsin_logic::vector::Vector;
 use super::stretch;
 use crate::command::{Arguments, CommandError};
 use crate::stress::priority_nesting::{self, Step, TimeLine};
-use tocsin::cpu::interrupt_stack::StackUse;
-use tocsin::cpu::{self, PerCpu, interrupts};
+use tocsin::cpu::{self, PerCpu, handlers};
 use tocsin::hw::control;
 use tocsin::ipi::jobs;
 use tocsin::ipi::nmi::{self, NmiError};
 use tocsin::timer::watchdog;
+use tocsin::trap::stack_use::StackUse;
 use tocsin::{Machine, println, priority, smp};
 
 pub(super) fn prio(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
@@ -51,7 +51,7 @@ pub(super) fn prio(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result
     );
     println!("  CPU  depth  most  stack used  bound at that depth");
     let mut problems = Vec::new();
-    for cpu in interrupts::all_cpus() {
+    for cpu in handlers::all_cpus() {
         let (depth, most) = (INTERRUPTS.of(cpu).depth(), INTERRUPTS.of(cpu).max_depth());
         let stack = StackUse::of(cpu);
         println!(
@@ -80,7 +80,7 @@ static NOT_HELD: AtomicU64 = AtomicU64::new(0);
 
 pub(super) fn nest(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
     arguments.end()?;
-    let cpus = interrupts::all_cpus();
+    let cpus = handlers::all_cpus();
     let lines: &'static [TimeLine] = LINES.call_once(|| {
         // Indexed by CPU number, including the numbers of CPUs that did not start.
         let most = cpus.iter().map(|cpu| cpu.id() as usize).max().unwrap_or(0);

@@ -5,13 +5,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-use tocsin::cpu::interrupts::INTERRUPTS;
+use tocsin::cpu::handlers::INTERRUPTS;
 use tocsin_logic::irq::statistics::Sample;
 use tocsin_logic::vector::Vector;
 
 use crate::command::{Arguments, CommandError};
 use tocsin::apic::vectors;
-use tocsin::cpu::{PerCpu, interrupts};
+use tocsin::cpu::{PerCpu, handlers};
 use tocsin::ipi::call;
 use tocsin::sync::IrqMutex;
 use tocsin::{Machine, deferred, line, println, time, timer};
@@ -19,12 +19,12 @@ use tocsin::{Machine, deferred, line, println, time, timer};
 /// The number of CPUs with a column; the sum includes the others.
 const COLUMNS: usize = 8;
 
-/// The samples of the last table, by vector from [`interrupts::FIRST`] up.
+/// The samples of the last table, by vector from [`handlers::FIRST`] up.
 static LAST: IrqMutex<Vec<Sample>> = IrqMutex::new(Vec::new());
 
 pub(super) fn irqs(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
     arguments.end()?;
-    let cpus = interrupts::all_cpus();
+    let cpus = handlers::all_cpus();
     let shown = &cpus[..cpus.len().min(COLUMNS)];
     let mut header = String::from("  vector  class");
     for cpu in shown {
@@ -36,7 +36,7 @@ pub(super) fn irqs(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result
     let mut samples = Vec::new();
     let before = core::mem::take(&mut *LAST.lock());
     let lines = line::all();
-    for vector in interrupts::FIRST..=u8::MAX {
+    for vector in handlers::FIRST..=u8::MAX {
         let counts: Vec<u64> = cpus
             .iter()
             .map(|cpu| INTERRUPTS.of(*cpu).count(vector))

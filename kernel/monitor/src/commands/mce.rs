@@ -6,7 +6,7 @@ use tocsin::cpu::machine_check::POLLED;
 use tocsin_logic::units::Nanoseconds;
 
 use crate::command::{Arguments, CommandError};
-use tocsin::cpu::{interrupts, machine_check};
+use tocsin::cpu::{handlers, machine_check};
 use tocsin::ipi::jobs;
 use tocsin::timer::machine_checks;
 use tocsin::{Machine, println};
@@ -49,7 +49,7 @@ pub(super) fn mce(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
 fn show() {
     println!("  CPU  bank     errors  last");
     let mut any = false;
-    for cpu in interrupts::all_cpus() {
+    for cpu in handlers::all_cpus() {
         for (bank, count, last) in POLLED.of(cpu).banks() {
             any = true;
             println!("  {:>3}  {bank:>4}  {count:>9}  {last}", cpu.id());

@@ -237,10 +237,10 @@ fn poweroff(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), Co
     arguments.end()?;
     let default = u8::from(shell::has_failed());
     // The cast is lossless: `number` limits the value to 8 bits.
-    hw::machine::power_off(status.map_or(default, |status| status as u8))
+    hw::power::power_off(status.map_or(default, |status| status as u8))
 }
 
 fn reboot(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
     arguments.end()?;
-    hw::machine::reset()
+    hw::power::reset()
 }

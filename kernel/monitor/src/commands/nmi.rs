@@ -4,13 +4,13 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt::Write;
 
-use tocsin::cpu::nmi::NMI;
 use tocsin_logic::irq::nmi::Cause;
 
 use crate::command::{Arguments, CommandError};
 use crate::stress::nmi_nesting::{self, Moment, Outcome};
-use tocsin::cpu::symbols::Code;
-use tocsin::cpu::{self, entry, interrupts};
+use tocsin::cpu::{self, handlers};
+use tocsin::panic::symbols::Code;
+use tocsin::trap::nmi::{NMI, return_path};
 use tocsin::{Machine, println};
 
 pub(super) fn nmi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
@@ -31,7 +31,7 @@ pub(super) fn nmi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
     if word == "nest" {
         return meet(target, Moment::Inside);
     }
-    for address in entry::nmi_way_back() {
+    for address in return_path() {
         meet(target, Moment::Before(address))?;
     }
     Ok(())
@@ -68,7 +68,7 @@ fn show_counts() {
         let _ = write!(header, "  {:>9}", cause.name());
     }
     println!("{header}       late    unknown");
-    for cpu in interrupts::all_cpus() {
+    for cpu in handlers::all_cpus() {
         let counts = NMI.of(cpu).counts();
         let mut row = format!(
             "  {:>3}  {:>9}  {:>14}",

@@ -18,12 +18,12 @@ use x86_64::structures::DescriptorTablePointer;
 use tocsin_logic::vector::PriorityClass;
 
 use tocsin::boot::image;
-use tocsin::cpu::{self, entry, idt};
 use tocsin::hw::control::Features;
 use tocsin::hw::processor;
 use tocsin::line::{Line, Request, Source};
 use tocsin::priority::raise;
-use tocsin::{deferred, println, sync, time};
+use tocsin::trap::{entry, idt};
+use tocsin::{cpu, deferred, println, sync, time};
 
 /// A function that raises an exception.
 pub(super) type Provocation = fn();

@@ -5,8 +5,8 @@
 
 use alloc::string::ToString;
 
-use tocsin::cpu::interrupts::INTERRUPTS;
-use tocsin::cpu::stray::STRAYS;
+use tocsin::cpu::handlers::INTERRUPTS;
+use tocsin::trap::spurious::STRAYS;
 use tocsin_logic::apic::Icr;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::apic::status::Esr;
@@ -14,7 +14,7 @@ use tocsin_logic::script;
 
 use crate::command::{Arguments, CommandError};
 use tocsin::apic::{local, pic, vectors};
-use tocsin::cpu::{self, interrupts};
+use tocsin::cpu::{self, handlers};
 use tocsin::ipi::jobs::{self, JobError};
 use tocsin::{Machine, println, smp, time};
 
@@ -35,7 +35,7 @@ pub(super) fn stray(
             let vector = script::parse_number(vector)
                 .ok()
                 .and_then(|number| u8::try_from(number).ok())
-                .filter(|&vector| vector >= interrupts::FIRST)
+                .filter(|&vector| vector >= handlers::FIRST)
                 .ok_or_else(|| CommandError::BadArgument {
                     given: vector.to_string(),
                     expected: "a vector from 32 to 255; those below are exceptions'".into(),
@@ -61,7 +61,7 @@ pub(super) fn stray(
 
 fn show() {
     println!("  CPU  spurious  no handler  EOI left out  APIC errors");
-    for cpu in interrupts::all_cpus() {
+    for cpu in handlers::all_cpus() {
         let counts = STRAYS.of(cpu).counts();
         tocsin::print!(
             "  {:>3}  {:>8}  {:>10}  {:>12} ",

@@ -4,14 +4,14 @@
 use alloc::format;
 use alloc::string::ToString;
 
-use tocsin::cpu::stretch::STRETCHES;
+use tocsin::priority::latency::SECTIONS;
 use tocsin_logic::units::Nanoseconds;
 use tocsin_logic::vector::PriorityClass;
 
 use crate::command::{Arguments, CommandError};
-use tocsin::cpu::{interrupts, stretch};
+use tocsin::cpu::handlers;
 use tocsin::ipi::jobs;
-use tocsin::priority::{self, CeilingMutex};
+use tocsin::priority::{self, CeilingMutex, latency};
 use tocsin::sync::{self, IrqMutex};
 use tocsin::{println, time};
 
@@ -26,8 +26,8 @@ pub(super) fn watch(arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
     let word = arguments.required()?;
     arguments.end()?;
     match word {
-        "on" => stretch::watch(true),
-        "off" => stretch::watch(false),
+        "on" => latency::watch(true),
+        "off" => latency::watch(false),
         _ => {
             return Err(CommandError::BadArgument {
                 given: word.to_string(),
@@ -87,9 +87,9 @@ fn hold_ceiling(lock: &CeilingMutex<()>) {
 
 /// Prints the longest sections of all CPUs, if there are any.
 pub(super) fn show() {
-    let cpus = interrupts::all_cpus();
+    let cpus = handlers::all_cpus();
     let none = cpus.iter().all(|cpu| {
-        let stretches = STRETCHES.of(*cpu);
+        let stretches = SECTIONS.of(*cpu);
         stretches.off.longest().is_none() && stretches.raised.longest().is_none()
     });
     if none {
@@ -99,8 +99,8 @@ pub(super) fn show() {
     println!("  CPU  held back          for  ended at");
     for cpu in cpus {
         for (what, stretch) in [
-            ("all", &STRETCHES.of(cpu).off),
-            ("by CR8", &STRETCHES.of(cpu).raised),
+            ("all", &SECTIONS.of(cpu).off),
+            ("by CR8", &SECTIONS.of(cpu).raised),
         ] {
             if let Some((duration, place)) = stretch.longest() {
                 let duration = format!("{}", Nanoseconds(duration));

@@ -11,12 +11,12 @@ use tocsin::hooks;
 use tocsin_logic::layout::MAPPINGS;
 
 use crate::command::{Arguments, CommandError};
-use tocsin::cpu::probe;
 use tocsin::ipi::{Targets, call};
 use tocsin::memory::frames::{self, FRAME};
 use tocsin::memory::paging::Use;
 use tocsin::memory::tlb::{ForgetEverywhere, PAGE_LIMIT, Translations};
 use tocsin::memory::{MemoryError, mapping};
+use tocsin::trap::fixup;
 use tocsin::{Machine, cancel, println};
 
 /// The contents of the old frame.
@@ -45,11 +45,11 @@ impl Change {
     /// change.
     fn is_stale(self, address: u64) -> bool {
         // SAFETY: The page is mapped to a frame of `run` or not at all.
-        let read = || unsafe { probe::read(address) };
+        let read = || unsafe { fixup::read(address) };
         match self {
             Self::Absent => read().is_some(),
             // SAFETY: As above. All CPUs write the same value.
-            Self::ReadOnly => unsafe { probe::write(address, OLD) },
+            Self::ReadOnly => unsafe { fixup::write(address, OLD) },
             Self::AnotherFrame => read() != Some(NEW),
         }
     }

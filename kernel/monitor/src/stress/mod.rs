@@ -23,8 +23,8 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use fastrand::Rng;
 
 use devices::Devices;
-use tocsin::cpu::interrupts::INTERRUPTS;
-use tocsin::cpu::{self, interrupts};
+use tocsin::cpu;
+use tocsin::cpu::handlers::{self, INTERRUPTS};
 use tocsin::ipi::{jobs, nmi};
 use tocsin::{cancel, pci, smp, time};
 
@@ -102,7 +102,7 @@ pub fn run(seconds: u64, seed: u64) -> Result<Outcome, String> {
         account::error("not everything that was sent arrived within 5 s of the end");
     }
     result.map_err(|error| format!("{error}"))?;
-    let blocks = interrupts::all_cpus();
+    let blocks = handlers::all_cpus();
     let depths = blocks.iter().map(|block| INTERRUPTS.of(*block).max_depth());
     Ok(Outcome {
         account: account::sums(),

@@ -8,8 +8,8 @@
 use core::arch::naked_asm;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use tocsin::cpu::nmi::{self, NMI};
 use tocsin::hooks;
+use tocsin::trap::nmi::{self, NMI};
 
 use tocsin_logic::apic::Icr;
 use tocsin_logic::apic::icr::Destination;
@@ -27,7 +27,7 @@ pub enum Moment {
     /// In the handler, after an exception in it has returned.
     Inside,
     /// Before the instruction at this address, which must be one of
-    /// [`nmi_way_back`](tocsin::cpu::entry::nmi_way_back).
+    /// [`return_path`](tocsin::trap::nmi::return_path).
     Before(u64),
 }
 

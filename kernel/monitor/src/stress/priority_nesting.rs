@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use tocsin_logic::vector::{Vector, fixed};
 
 use tocsin::apic::local;
-use tocsin::cpu::{self, interrupts};
+use tocsin::cpu::{self, handlers};
 use tocsin::hw::processor::timestamp;
 use tocsin::{priority, time};
 
@@ -229,4 +229,4 @@ fn is_pending(vector: u8) -> bool {
 /// The number of interrupts of the steps on each CPU.
 pub const INTERRUPTS: u64 = (A.len() + B.len()) as u64;
 
-const _: () = assert!(interrupts::FIRST < A[0]);
+const _: () = assert!(handlers::FIRST < A[0]);

@@ -6,7 +6,7 @@ mod test;
 use alloc::string::ToString;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use tocsin::cpu::interrupts::INTERRUPTS;
+use tocsin::cpu::handlers::INTERRUPTS;
 use tocsin_logic::script;
 use tocsin_logic::units::Nanoseconds;
 use x86_64::instructions::interrupts;

@@ -8,7 +8,7 @@
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::interrupts::{MEASURED, UNDEFINED};
+use crate::cpu::handlers::{MEASURED, UNDEFINED};
 
 global_asm!(
     r#"

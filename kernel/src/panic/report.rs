@@ -5,9 +5,8 @@
 
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
-use tocsin_logic::backtrace;
 use tocsin_logic::error_code::ErrorCode;
 use tocsin_logic::exception::{self, ErrorCodeKind};
 use tocsin_logic::exit;
@@ -16,68 +15,55 @@ use tocsin_logic::registers;
 use x86_64::registers::control::{Cr0, Cr2, Cr3, Cr4};
 use x86_64::registers::debug::Dr6;
 
-use super::ending::{self, Role};
-use super::entry::TrapFrame;
-use super::machine_check;
-use super::nmi::{NMI, VECTOR};
+use super::backtrace;
+use super::stop_cpus::{self, Role};
 use super::symbols::Code;
+use crate::cpu::machine_check;
+use crate::cpu::trap_frame::TrapFrame;
 use crate::cpu_local::{PerCpu, current};
-use crate::hw::{machine, processor};
-use crate::{boot, console, memory};
+use crate::hw::{power, processor};
+use crate::{boot, console};
 
 const DEBUG: u8 = 1;
 const DOUBLE_FAULT: u8 = 8;
 const PAGE_FAULT: u8 = 14;
 const MACHINE_CHECK: u8 = 18;
 
-/// The call chain that an NMI handler has recorded for another CPU; see `ipi::nmi`.
-#[derive(Debug)]
-pub(crate) struct Trace {
-    /// Set while another CPU has a request in progress.
-    pub(crate) taken: AtomicBool,
-    /// The number of recorded calls; stored last. 0 until then.
-    pub(crate) length: AtomicUsize,
-    pub(crate) calls: [AtomicU64; backtrace::LIMIT],
-}
-
 crate::cpu_local! {
     /// The depth of fault reports being printed; above 1, a report has faulted itself.
     static REPORTS: AtomicU32 = AtomicU32::new(0);
-
-    pub(crate) static TRACE: Trace = Trace {
-        taken: AtomicBool::new(false),
-        length: AtomicUsize::new(0),
-        calls: [const { AtomicU64::new(0) }; backtrace::LIMIT],
-    };
 }
 
 /// Records the start of a fault report. Returns the number of active reports, 1 for the first.
-pub(super) fn enter(cpu: PerCpu) -> u32 {
+pub(crate) fn enter(cpu: PerCpu) -> u32 {
     REPORTS.of(cpu).fetch_add(1, Ordering::Relaxed) + 1
 }
 
 /// The number of fault reports being printed.
-pub(super) fn depth(cpu: PerCpu) -> u32 {
+pub(crate) fn depth(cpu: PerCpu) -> u32 {
     REPORTS.of(cpu).load(Ordering::Relaxed)
 }
 
 /// Records the end of a report after which the CPU continues.
-pub(super) fn leave(cpu: PerCpu) {
+pub(crate) fn leave(cpu: PerCpu) {
     REPORTS.of(cpu).fetch_sub(1, Ordering::Relaxed);
 }
 
+/// Writes further lines of a report, if the exception has any.
+pub(crate) type Details<'a> = &'a dyn Fn(&mut dyn Write) -> fmt::Result;
+
 /// Reports the exception in `frame`, after which the interrupted code continues.
-pub(super) fn exception(cpu: PerCpu, frame: &TrapFrame) {
-    match console::seize(|| !ending::is_elsewhere()) {
+pub(crate) fn exception(cpu: PerCpu, frame: &TrapFrame, details: Details<'_>) {
+    match console::seize(|| !stop_cpus::is_elsewhere()) {
         // A console never reports an error.
-        Some(mut out) => drop(write_exception(&mut out, cpu, frame)),
-        None => ending::stop_if_elsewhere(cpu, frame.rip),
+        Some(mut out) => drop(write_exception(&mut out, cpu, frame, details)),
+        None => stop_cpus::stop_if_elsewhere(cpu, frame.rip),
     }
 }
 
 /// Reports the exception in `frame`, and stops the kernel. If the CPU is already reporting, it
 /// reports that its report has failed.
-pub(super) fn fatal_exception(cpu: PerCpu, frame: &TrapFrame) -> ! {
+pub(crate) fn fatal_exception(cpu: PerCpu, frame: &TrapFrame, details: Details<'_>) -> ! {
     let vector = frame.vector as u8;
     let (mnemonic, name) = exception::exception(vector).map_or(("interrupt", ""), |exception| {
         (exception.mnemonic, exception.name)
@@ -92,7 +78,7 @@ pub(super) fn fatal_exception(cpu: PerCpu, frame: &TrapFrame) -> ! {
                 frame.rip
             );
         }
-        write_exception(out, cpu, frame)
+        write_exception(out, cpu, frame, details)
     })
 }
 
@@ -112,7 +98,7 @@ pub(crate) fn panic(info: &PanicInfo<'_>) -> ! {
         if again {
             return Ok(());
         }
-        write_backtrace(out, rip, rbp, rsp)
+        backtrace::write(out, rip, rbp, rsp)
     })
 }
 
@@ -137,23 +123,23 @@ fn end(
     note: fmt::Arguments<'_>,
     write: impl FnOnce(&mut console::Report, bool) -> fmt::Result,
 ) -> ! {
-    let role = ending::begin(cpu);
+    let role = stop_cpus::begin(cpu);
     if role == Role::Other {
-        ending::leave_note(cpu, note);
+        stop_cpus::leave_note(cpu, note);
     }
     if role == Role::Reporter {
-        ending::ask_others();
+        stop_cpus::ask_others();
     }
     let mut out = take_console();
     out.close_prompt();
     if role == Role::Reporter {
-        ending::wait_for_others();
+        stop_cpus::wait_for_others();
     }
     let again = role == Role::ReporterAgain || depth(cpu) > 1;
     // A console never reports an error.
     let _ = write(&mut out, again);
     if role == Role::Reporter {
-        let _ = ending::write_others(&mut out);
+        let _ = stop_cpus::write_others(&mut out);
     }
     drop(out);
     stop()
@@ -175,10 +161,15 @@ pub(crate) fn stop() -> ! {
         &mut take_console(),
         format_args!("CPU {} stopped", current().id()),
     );
-    machine::power_off(exit::STOPPED)
+    power::power_off(exit::STOPPED)
 }
 
-fn write_exception(out: &mut dyn Write, cpu: PerCpu, frame: &TrapFrame) -> fmt::Result {
+fn write_exception(
+    out: &mut dyn Write,
+    cpu: PerCpu,
+    frame: &TrapFrame,
+    details: Details<'_>,
+) -> fmt::Result {
     let vector = frame.vector as u8;
     let Some(exception) = exception::exception(vector) else {
         return Ok(());
@@ -218,12 +209,11 @@ fn write_exception(out: &mut dyn Write, cpu: PerCpu, frame: &TrapFrame) -> fmt::
             crate::hw::control::clear_debug_status();
         }
         MACHINE_CHECK => machine_check::write(out)?,
-        VECTOR => NMI.of(cpu).write(out)?,
-        _ => {}
+        _ => details(out)?,
     }
     write_stack_use(out, frame.rsp)?;
     write_registers(out, frame)?;
-    write_backtrace(out, frame.rip, frame.rbp, frame.rsp)
+    backtrace::write(out, frame.rip, frame.rbp, frame.rsp)
 }
 
 /// An address with its description; within the kernel image, with its section.
@@ -282,71 +272,6 @@ fn write_registers(out: &mut dyn Write, frame: &TrapFrame) -> fmt::Result {
 fn cr3() -> u64 {
     let (frame, flags) = Cr3::read_raw();
     frame.start_address().as_u64() | u64::from(flags)
-}
-
-/// Writes the backtrace: `rip`, then the return addresses found through the frame pointers.
-fn write_backtrace(out: &mut dyn Write, rip: u64, rbp: u64, rsp: u64) -> fmt::Result {
-    writeln!(out, "  backtrace")?;
-    let stack = stack_around(rsp);
-    let mut frames = backtrace::walk(rip, rbp, |address| stack.contains(&address), read);
-    for (number, address) in frames.by_ref().enumerate() {
-        // A return address may be the first of the next function; the call is before it.
-        let call = if number == 0 {
-            address
-        } else {
-            address.wrapping_sub(1)
-        };
-        writeln!(out, "    {number:>2}  {}", Code(call))?;
-    }
-    match frames.stop() {
-        Some(stop) if !stop.is_complete() => writeln!(out, "        {stop}"),
-        _ => Ok(()),
-    }
-}
-
-/// Records the call chain that `frame` interrupted, for another CPU to print: an NMI handler must
-/// not wait for the console, which the interrupted code may hold.
-pub(super) fn capture(cpu: PerCpu, frame: &TrapFrame) {
-    let stack = stack_around(frame.rsp);
-    let on_stack = |address: u64| stack.contains(&address);
-    let mut length = 0;
-    for (address, place) in
-        backtrace::walk(frame.rip, frame.rbp, on_stack, read).zip(&TRACE.of(cpu).calls)
-    {
-        // As in a report: the call is before its return address.
-        let call = if length == 0 {
-            address
-        } else {
-            address.wrapping_sub(1)
-        };
-        place.store(call, Ordering::Relaxed);
-        length += 1;
-    }
-    TRACE.of(cpu).length.store(length, Ordering::Release);
-}
-
-/// The bounds of the stack that `rsp` points into.
-pub(super) fn stack_around(rsp: u64) -> core::ops::Range<u64> {
-    match layout::describe(rsp) {
-        Place::Stack { cpu, kind, .. } | Place::StackGuard { cpu, kind } => {
-            layout::stack_range(cpu, kind)
-        }
-        // The first stack is inside the image.
-        _ => boot::image::virtual_range(),
-    }
-}
-
-/// The word at `address`, if it can be read without a fault.
-pub(super) fn read(address: u64) -> Option<u64> {
-    let last = address.checked_add(7)?;
-    if !address.is_multiple_of(8)
-        || !memory::paging::is_mapped(address)
-        || !memory::paging::is_mapped(last)
-    {
-        return None;
-    }
-    // SAFETY: Both ends are mapped and in one page, because the address is aligned.
-    Some(unsafe { (address as *const u64).read_volatile() })
 }
 
 /// Writes `title` in a line of the report's width.

@@ -3,7 +3,7 @@
 use core::fmt::Write;
 use core::panic::PanicInfo;
 
-use crate::cpu::report;
+use super::report;
 
 /// Reports that the kernel cannot be started, and stops.
 pub(crate) fn cannot_start(reason: &dyn core::fmt::Display) -> ! {

@@ -2,7 +2,7 @@
 //! lock, and accesses no data that other CPUs write.
 //!
 //! It saves the nine registers that a function may change, and calls the function that the CPU's
-//! table has for the vector; see [`super::interrupts`]. An interrupt of a thread switches to the
+//! table has for the vector; see [`crate::cpu::handlers`]. An interrupt of a thread switches to the
 //! interrupt stack, a nested one is on it already; each has a path of its own, so that neither
 //! costs more. The entry code counts the interrupts of each vector, and stores the vector of each
 //! nesting depth, from which the class of the running code is known without reading the local APIC.
@@ -13,9 +13,15 @@
 use core::arch::global_asm;
 use core::mem::offset_of;
 
-use tocsin_logic::irq::table::Table;
+use core::sync::atomic::Ordering;
 
-use super::interrupts::{INTERRUPTS, Interrupts, SOFTWARE};
+use tocsin_logic::irq::table::Table;
+use tocsin_logic::vector::Vector;
+
+use super::spurious;
+use crate::cpu::handlers::{self, Handler, INTERRUPTS, Interrupts, SOFTWARE};
+use crate::cpu::trap_frame::TrapFrame;
+use crate::fn_cell;
 
 global_asm!(
     r#"
@@ -172,15 +178,24 @@ entry_unhandled:
     contexts = const offset_of!(Interrupts, table) + <Table>::CONTEXTS,
     counts = const offset_of!(Interrupts, counts),
     check_eoi = const cfg!(debug_assertions) as u8,
-    is_to_be_ended = sym super::stray::is_to_be_ended,
-    answer_unhandled = sym super::stray::answer_unhandled,
+    is_to_be_ended = sym spurious::is_to_be_ended,
+    answer_unhandled = sym spurious::answer_unhandled,
 );
 
-unsafe extern "C" {
-    fn entry_unhandled();
-}
-
-/// The table entry of a vector without a handler. Only the entry code may call it.
-pub(super) const fn unhandled() -> *mut () {
-    entry_unhandled as *mut ()
+/// Dispatches the vectors of [`handlers::WITHOUT_EOI`].
+pub(crate) fn dispatch_without_eoi(frame: &TrapFrame) {
+    // The stubs push only values up to 255.
+    let vector = frame.vector as u8;
+    let interrupts = INTERRUPTS.here();
+    interrupts.counts[usize::from(vector)].fetch_add(1, Ordering::Relaxed);
+    if spurious::end_if_in_service(vector) {
+        return;
+    }
+    let (function, context) = interrupts.table.lookup(Vector(vector));
+    if function == handlers::unhandled() {
+        return spurious::log_unhandled(vector);
+    }
+    // SAFETY: All other functions in the table are `Handler`s.
+    let handler: Handler = unsafe { fn_cell::from_address(function) };
+    handler(context, vector);
 }

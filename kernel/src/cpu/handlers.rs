@@ -16,10 +16,8 @@ use tocsin_logic::irq::table::Table;
 use tocsin_logic::irq::vectors::{Allocator, EXCEPTIONS, FIXED, VectorSet};
 use tocsin_logic::vector::{PriorityClass, Vector, fixed};
 
-use super::entry::TrapFrame;
-use super::interrupt_entry;
-use super::stray;
 use crate::cpu_local::PerCpu;
+#[cfg(feature = "bench")]
 use crate::fn_cell;
 use crate::sync::IrqMutex;
 
@@ -65,15 +63,15 @@ const DEPTHS: usize = 16;
 #[derive(Debug)]
 pub struct Interrupts {
     /// The number of interrupts being handled, minus 1: -1 in a thread.
-    pub(super) depth: AtomicI32,
+    pub(crate) depth: AtomicI32,
     /// The vector of the last interrupt at each nesting depth; 0 at depths that were never reached.
-    pub(super) vectors: [AtomicU8; DEPTHS],
+    pub(crate) vectors: [AtomicU8; DEPTHS],
     /// First value of RSP on the interrupt stack: 8 below the top, so that a push aligns it.
-    pub(super) stack: AtomicU64,
+    pub(crate) stack: AtomicU64,
     /// The xAPIC's registers, or 0 in x2APIC mode.
-    pub(super) apic_page: AtomicU64,
-    pub(super) table: Table,
-    pub(super) counts: [AtomicU64; 256],
+    pub(crate) apic_page: AtomicU64,
+    pub(crate) table: Table,
+    pub(crate) counts: [AtomicU64; 256],
 }
 
 impl Interrupts {
@@ -83,13 +81,13 @@ impl Interrupts {
             vectors: [const { AtomicU8::new(0) }; DEPTHS],
             stack: AtomicU64::new(0),
             apic_page: AtomicU64::new(0),
-            table: Table::new(interrupt_entry::unhandled()),
+            table: Table::new(unhandled()),
             counts: [const { AtomicU64::new(0) }; 256],
         }
     }
 
     /// Sets the interrupt stack, given the address above it.
-    pub(super) fn set_stack(&self, top: u64) {
+    pub(crate) fn set_stack(&self, top: u64) {
         self.stack.store(top - 8, Ordering::Relaxed);
     }
 
@@ -113,7 +111,7 @@ impl Interrupts {
     pub unsafe fn exchange(&self, vector: Vector, handler: Handler) -> Option<(Handler, usize)> {
         crate::sync::without_interrupts(|| {
             let (function, context) = self.table.lookup(vector);
-            if function == interrupt_entry::unhandled() {
+            if function == unhandled() {
                 return None;
             }
             self.table.replace(vector, handler as *mut ());
@@ -207,6 +205,16 @@ crate::cpu_local! {
 
     /// The allocator of each CPU's vectors. The interrupt path does not use it.
     pub(crate) static VECTORS: IrqMutex<Allocator> = IrqMutex::new(Allocator::new(FIXED));
+}
+
+unsafe extern "C" {
+    /// In `trap::interrupt`.
+    fn entry_unhandled();
+}
+
+/// The table entry of a vector without a handler. Only the entry code may call it.
+pub(crate) const fn unhandled() -> *mut () {
+    entry_unhandled as *mut ()
 }
 
 /// The number of interrupts from a stored number, which is 1 less.
@@ -383,22 +391,4 @@ pub fn unhandled_count(vector: u8) -> u64 {
     } else {
         0
     }
-}
-
-/// Dispatches the vectors of [`WITHOUT_EOI`].
-pub(super) fn dispatch_without_eoi(frame: &TrapFrame) {
-    // The stubs push only values up to 255.
-    let vector = frame.vector as u8;
-    let interrupts = INTERRUPTS.here();
-    interrupts.counts[usize::from(vector)].fetch_add(1, Ordering::Relaxed);
-    if stray::end_if_in_service(vector) {
-        return;
-    }
-    let (function, context) = interrupts.table.lookup(Vector(vector));
-    if function == interrupt_entry::unhandled() {
-        return stray::log_unhandled(vector);
-    }
-    // SAFETY: All other functions in the table are `Handler`s.
-    let handler: Handler = unsafe { fn_cell::from_address(function) };
-    handler(context, vector);
 }

@@ -12,9 +12,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use arrayvec::ArrayString;
 use spin::Once;
-use tocsin_logic::irq::nmi::Cause;
 
-use super::nmi::NMI;
 use super::symbols::Code;
 use crate::cpu_local::{PerCpu, current};
 use crate::hw::processor;
@@ -29,14 +27,14 @@ const LOOKS: u32 = 1 << 18;
 /// Maximum number of CPUs of each kind with a line of their own in the report.
 const SHOWN: usize = 8;
 
-/// The functions that find the other CPUs and send NMIs to them. They are set at run time, because
+/// The functions that find the other CPUs and request them to stop. They are set at run time, because
 /// this module must not depend on theirs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Others {
     /// Calls the function for each online CPU except the calling one.
     pub(crate) each: fn(&mut dyn FnMut(PerCpu)),
-    /// Sends an NMI; any context.
-    pub(crate) interrupt: fn(PerCpu),
+    /// Requests a CPU to stop, by an NMI; any context.
+    pub(crate) stop: fn(PerCpu),
 }
 
 static OTHERS: Once<Others> = Once::new();
@@ -97,7 +95,7 @@ crate::cpu_local! {
 
 /// The role of a CPU with a fatal error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(crate) enum Role {
     /// It writes the report.
     Reporter,
     /// It reports that its report has failed.
@@ -122,7 +120,7 @@ pub fn is_elsewhere() -> bool {
 }
 
 /// Records a fatal error of `cpu`, the calling CPU, and returns the CPU's role.
-pub(super) fn begin(cpu: PerCpu) -> Role {
+pub(crate) fn begin(cpu: PerCpu) -> Role {
     END.of(cpu).state.store(state::ENDING, Ordering::Relaxed);
     let own = cpu.id() + 1;
     match REPORTER.compare_exchange(0, own, Ordering::AcqRel, Ordering::Acquire) {
@@ -133,7 +131,7 @@ pub(super) fn begin(cpu: PerCpu) -> Role {
 }
 
 /// Leaves a note for the reporter, and halts permanently.
-pub(super) fn leave_note(cpu: PerCpu, note: fmt::Arguments<'_>) -> ! {
+pub(crate) fn leave_note(cpu: PerCpu, note: fmt::Arguments<'_>) -> ! {
     // SAFETY: Only this CPU writes its note, before the state is `NOTED`. An exception in this
     // function writes a complete new note, because the reporter is another CPU.
     let place = unsafe { &mut *END.of(cpu).note.get() };
@@ -148,7 +146,7 @@ pub(super) fn leave_note(cpu: PerCpu, note: fmt::Arguments<'_>) -> ! {
 
 /// Stops this CPU if another CPU has started a panic stop. Called by an NMI handler, or in place of
 /// a report that is no longer needed, about the code at `rip`.
-pub(super) fn stop_if_elsewhere(cpu: PerCpu, rip: u64) {
+pub(crate) fn stop_if_elsewhere(cpu: PerCpu, rip: u64) {
     let end = END.of(cpu);
     let by_itself = matches!(
         end.state.load(Ordering::Relaxed),
@@ -169,14 +167,13 @@ pub(super) fn stop_if_elsewhere(cpu: PerCpu, rip: u64) {
 }
 
 /// Requests all other CPUs to stop.
-pub(super) fn ask_others() {
+pub(crate) fn ask_others() {
     each_other(ask);
 }
 
 fn ask(cpu: PerCpu) {
-    NMI.of(cpu).ask(Cause::Stop);
     if let Some(others) = OTHERS.get() {
-        (others.interrupt)(cpu);
+        (others.stop)(cpu);
     }
 }
 
@@ -187,7 +184,7 @@ fn each_other(mut visit: impl FnMut(PerCpu)) {
 }
 
 /// Waits for the other CPUs. The reporter must hold the console.
-pub(super) fn wait_for_others() {
+pub(crate) fn wait_for_others() {
     HAS_CONSOLE.store(true, Ordering::Release);
     let (mut before, mut since, mut looks) = (usize::MAX, time::nanoseconds(), 0);
     loop {
@@ -221,7 +218,7 @@ pub(super) fn wait_for_others() {
 }
 
 /// Writes the states of the other CPUs.
-pub(super) fn write_others(out: &mut dyn Write) -> fmt::Result {
+pub(crate) fn write_others(out: &mut dyn Write) -> fmt::Result {
     let is_silent = |cpu: PerCpu| {
         let state = END.of(cpu).state.load(Ordering::Acquire);
         !matches!(state, state::NOTED | state::STOPPED)

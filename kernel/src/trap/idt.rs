@@ -12,7 +12,8 @@ use x86_64::VirtAddr;
 use x86_64::instructions::tables::{lidt, sidt};
 use x86_64::structures::DescriptorTablePointer;
 
-use super::{entry, segments};
+use super::entry;
+use crate::cpu::segments;
 
 /// Vector of the breakpoint exception, the one gate that ring 3 may call.
 const BREAKPOINT: u8 = 3;
@@ -48,7 +49,7 @@ fn gate(vector: u8) -> Result<Gate64, GateError> {
 /// # Safety
 ///
 /// Must be called once, while the page is still writable and no CPU uses the table.
-pub(super) unsafe fn fill() {
+pub(crate) unsafe fn fill() {
     for vector in 0..=u8::MAX {
         let gate = gate(vector).expect("stub addresses are canonical; DPL and IST are constants");
         // SAFETY: The caller guarantees it. `vector` is within the 256 entries.

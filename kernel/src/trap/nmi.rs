@@ -2,7 +2,7 @@
 //!
 //! The handler may interrupt any code, including code that holds locks. So it takes no locks,
 //! allocates nothing and prints nothing; only an NMI without a request is reported. The entry code
-//! ensures that the handler never runs inside itself: see [`super::entry`].
+//! ensures that the handler never runs inside itself: see [`crate::trap::entry`].
 
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -10,15 +10,15 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tocsin_logic::irq::nmi::{BURST, Cause, Causes, REPORT_INTERVAL, Requests, Sort, is_reported};
 use tocsin_logic::units::Nanoseconds;
 
-use super::entry::TrapFrame;
-use super::{ending, report};
+use crate::cpu::trap_frame::TrapFrame;
 use crate::cpu_local::PerCpu;
 use crate::fn_cell::FnCell;
+use crate::panic::{backtrace, report, stop_cpus};
 use crate::sync::LOCAL;
 use crate::time;
 
 /// The vector of NMI.
-pub(super) const VECTOR: u8 = 2;
+pub(crate) const VECTOR: u8 = 2;
 
 /// A function that a CPU can be made to call in its NMI handler: with all interrupts disabled, and
 /// between any two instructions of other code. It must take no lock.
@@ -29,9 +29,9 @@ pub type Function = extern "C" fn(argument: usize);
 #[derive(Debug)]
 pub struct Nmi {
     /// The number of delivered NMIs. Written by the entry code.
-    pub(super) count: AtomicU64,
+    pub(crate) count: AtomicU64,
     /// The number of NMIs delivered while the handler ran. Written by the entry code.
-    pub(super) nested: AtomicU64,
+    pub(crate) nested: AtomicU64,
     requests: Requests,
     call: Call,
     /// The number of requests for each of `Cause::ALL`.
@@ -131,7 +131,7 @@ impl Nmi {
     }
 
     /// Writes the number of unreported NMIs, if the unknown NMIs are too many to report each.
-    pub(super) fn write(&self, out: &mut dyn Write) -> fmt::Result {
+    pub(crate) fn write(&self, out: &mut dyn Write) -> fmt::Result {
         if self.unknown.load(Ordering::Relaxed) < BURST {
             return Ok(());
         }
@@ -145,7 +145,7 @@ impl Nmi {
     }
 
     /// Records the end of a report. In the handler.
-    pub(super) fn end_report(&self) {
+    pub(crate) fn end_report(&self) {
         self.last_report
             .store(time::nanoseconds(), Ordering::Relaxed);
     }
@@ -182,7 +182,7 @@ fn count(counter: &AtomicU64) {
 }
 
 /// Handles an NMI. Returns false if the NMI must be reported.
-pub(super) fn answer(cpu: PerCpu, frame: &TrapFrame) -> bool {
+pub(crate) fn answer(cpu: PerCpu, frame: &TrapFrame) -> bool {
     let nmi = NMI.of(cpu);
     match nmi.requests.take(time::nanoseconds()) {
         Sort::Asked(causes) => {
@@ -212,12 +212,45 @@ fn serve(cpu: PerCpu, frame: &TrapFrame, causes: Causes) {
         }
     }
     if causes.contains(Cause::Stop) {
-        ending::stop_if_elsewhere(cpu, frame.rip);
+        stop_cpus::stop_if_elsewhere(cpu, frame.rip);
     }
     if causes.contains(Cause::Backtrace) || causes.contains(Cause::Watchdog) {
-        report::capture(cpu, frame);
+        backtrace::capture(cpu, frame);
     }
     if causes.contains(Cause::Call) {
         NMI.of(cpu).make_call();
     }
+}
+
+unsafe extern "C" {
+    // The NMI entry, in `entry`.
+    static entry_nmi: u8;
+    static entry_nmi_run: u8;
+    static entry_nmi_done: u8;
+    static entry_nmi_left: u8;
+    static entry_nmi_return: u8;
+    static entry_nmi_end: u8;
+}
+
+/// The last instructions of the NMI return path: the decrement of the state, the check of the
+/// result, and the return. At each of the last two, the state may be 0 while the frame is still
+/// needed.
+///
+/// Context: any.
+#[must_use]
+pub fn return_path() -> [u64; 3] {
+    [
+        &raw const entry_nmi_done as u64,
+        &raw const entry_nmi_left as u64,
+        &raw const entry_nmi_return as u64,
+    ]
+}
+
+/// Whether the code at `rip` is the part of the NMI entry in which a second NMI must not arrive,
+/// because its frame would overwrite one that is needed. NMIs are blocked there, unless an
+/// exception's IRET unblocks them.
+pub(crate) fn needs_frame(rip: u64) -> bool {
+    let copying = &raw const entry_nmi as u64..&raw const entry_nmi_run as u64;
+    let leaving = &raw const entry_nmi_left as u64..&raw const entry_nmi_end as u64;
+    copying.contains(&rip) || leaving.contains(&rip)
 }

@@ -1,11 +1,15 @@
 //! The handling of each vector: the exceptions after which the kernel continues, and the fatal
 //! ones.
 
-use super::entry::{self, TrapFrame};
-use super::interrupts::UNDEFINED;
+use core::fmt::Write;
+
 use super::nmi::{self, NMI, VECTOR};
-use super::{interrupts, machine_check, probe, report};
+use super::{fixup, interrupt};
+use crate::cpu::handlers::{self, UNDEFINED};
+use crate::cpu::machine_check;
+use crate::cpu::trap_frame::TrapFrame;
 use crate::cpu_local::current;
+use crate::panic::report;
 
 /// Vectors with special handling.
 const DEBUG: u8 = 1;
@@ -20,23 +24,27 @@ const TRAP_FLAG: u64 = 1 << 8;
 const RESUME_FLAG: u64 = 1 << 16;
 
 /// Called by the entry code for every vector.
-pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
+pub(crate) extern "C" fn handle(frame: &mut TrapFrame) {
     // The stubs push only values up to 255.
     let vector = frame.vector as u8;
-    if vector >= interrupts::FIRST {
-        return interrupts::dispatch_without_eoi(frame);
+    if vector >= handlers::FIRST {
+        return interrupt::dispatch_without_eoi(frame);
     }
     let cpu = current();
     if vector == VECTOR && nmi::answer(cpu, frame) {
         return;
     }
-    if matches!(vector, UNDEFINED | PAGE_FAULT) && probe::recover(frame) {
+    if matches!(vector, UNDEFINED | PAGE_FAULT) && fixup::recover(frame) {
         return;
     }
+    let details = |out: &mut dyn Write| match vector {
+        VECTOR => NMI.of(cpu).write(out),
+        _ => Ok(()),
+    };
     if report::enter(cpu) > 1 || !may_continue(frame) {
-        report::fatal_exception(cpu, frame);
+        report::fatal_exception(cpu, frame, &details);
     }
-    report::exception(cpu, frame);
+    report::exception(cpu, frame, &details);
     if vector == VECTOR {
         NMI.of(cpu).end_report();
     }
@@ -62,7 +70,7 @@ pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
 fn may_continue(frame: &TrapFrame) -> bool {
     match frame.vector as u8 {
         DEBUG | VECTOR | BREAKPOINT => true,
-        MACHINE_CHECK => machine_check::is_survivable() && !entry::needs_nmi_frame(frame.rip),
+        MACHINE_CHECK => machine_check::is_survivable() && !nmi::needs_frame(frame.rip),
         _ => false,
     }
 }

@@ -8,7 +8,7 @@ use core::sync::atomic::Ordering;
 use tocsin_logic::irq::stack::{ENTRY, HANDLER, of_handlers};
 use tocsin_logic::layout::StackKind;
 
-use super::interrupts::INTERRUPTS;
+use crate::cpu::handlers::INTERRUPTS;
 use crate::cpu_local::PerCpu;
 use crate::memory::stacks;
 
@@ -67,7 +67,7 @@ impl core::fmt::Display for StackUse {
 /// # Panics
 ///
 /// If they exceed it.
-pub(super) fn check(cpu: PerCpu) {
+pub(crate) fn check(cpu: PerCpu) {
     let here = 0_u8;
     let top = INTERRUPTS.of(cpu).stack.load(Ordering::Relaxed) + 8;
     let now = top - &raw const here as u64;

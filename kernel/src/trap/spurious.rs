@@ -12,8 +12,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use spin::Once;
 use tocsin_logic::vector::Vector;
 
-use super::interrupt_stack;
-use super::interrupts::INTERRUPTS;
+use super::stack_use;
+use crate::cpu::handlers::INTERRUPTS;
 use crate::cpu_local::current;
 
 /// The functions of the local APIC driver, on which this module must not depend.
@@ -110,9 +110,9 @@ static LOGGED: AtomicBool = AtomicBool::new(false);
 
 /// Whether the interrupt that has been handled on `vector` is the one that an EOI would end. If
 /// not, this is counted, and the first case is logged. Called by the entry code before an EOI.
-pub(super) extern "C" fn is_to_be_ended(vector: u8) -> bool {
+pub(crate) extern "C" fn is_to_be_ended(vector: u8) -> bool {
     if cfg!(debug_assertions) {
-        interrupt_stack::check(current());
+        stack_use::check(current());
     }
     let Some(service) = SERVICE.get() else {
         return true;
@@ -138,7 +138,7 @@ pub(super) extern "C" fn is_to_be_ended(vector: u8) -> bool {
 
 /// Handles an interrupt on a vector without a handler. Returns whether it must be ended by an EOI.
 /// Called by the entry code.
-pub(super) extern "C" fn answer_unhandled(_: usize, vector: u8) -> bool {
+pub(crate) extern "C" fn answer_unhandled(_: usize, vector: u8) -> bool {
     let in_service = is_to_be_ended(vector);
     if in_service {
         STRAYS.here().unhandled.fetch_add(1, Ordering::Relaxed);
@@ -148,7 +148,7 @@ pub(super) extern "C" fn answer_unhandled(_: usize, vector: u8) -> bool {
 }
 
 /// Logs an unhandled interrupt, only once for each vector and CPU; the counters have the rest.
-pub(super) fn log_unhandled(vector: u8) {
+pub(crate) fn log_unhandled(vector: u8) {
     if INTERRUPTS.here().count(vector) == 1 {
         log::warn!("interrupt on vector {vector}, which has no handler");
     }
@@ -156,7 +156,7 @@ pub(super) fn log_unhandled(vector: u8) {
 
 /// Ends the interrupt on `vector`, which normally takes no EOI, if it is in service, because it was
 /// delivered by the local APIC. Returns whether it was in service.
-pub(super) fn end_if_in_service(vector: u8) -> bool {
+pub(crate) fn end_if_in_service(vector: u8) -> bool {
     let Some(service) = SERVICE.get() else {
         return false;
     };

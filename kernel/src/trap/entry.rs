@@ -1,21 +1,7 @@
 //! The 256 entry points of the IDT, and the return path.
 //!
-//! The processor pushes SS, RSP, RFLAGS, CS and RIP, and for some exceptions an error code (SDM
-//! vol. 3A, 7.14.2). The stub of each vector makes the frame uniform: it pushes a zero where there
-//! is no error code, then the vector. With the registers that the common part pushes, this is
-//! [`TrapFrame`]:
-//!
-//! ```text
-//!   higher   ss
-//!            rsp
-//!            rflags
-//!            cs
-//!            rip
-//!            error code or 0
-//!            vector
-//!            rax rcx rdx rbx rbp rsi rdi
-//!   lower    r8 ... r15               <- rsp at the call, a multiple of 16
-//! ```
+//! The stub of each vector makes the frame uniform, and the common part completes the
+//! [`TrapFrame`](crate::cpu::trap_frame::TrapFrame).
 //!
 //! An NMI has an entry of its own, because a second NMI may arrive while the first is handled. The
 //! processor blocks NMIs from the delivery of one until the next IRET (SDM vol. 3A, 7.7.1), but
@@ -35,47 +21,18 @@
 //! The remaining case is an exception whose IRET unblocks the next NMI while the location at the
 //! top is in use, or while the state is 0 and the copy is needed. The only such exception that can
 //! occur there is a machine check, after which the kernel does not continue (see
-//! `needs_nmi_frame`).
+//! `nmi::needs_frame`).
 //!
 //! Interrupts of the local APIC and software interrupts have a shorter path; see `interrupt_entry`.
 
-use core::arch::{global_asm, naked_asm};
+use core::arch::global_asm;
 use core::mem::offset_of;
 
 use tocsin_logic::exception::ERROR_CODE_VECTORS;
 
-use super::interrupts::{MEASURED, SOFTWARE, UNDEFINED, WITHOUT_EOI};
 use super::nmi::{NMI, Nmi, VECTOR};
+use crate::cpu::handlers::{MEASURED, SOFTWARE, UNDEFINED, WITHOUT_EOI};
 use crate::sync::{LOCAL, Local};
-
-/// The saved state of an interrupted context on the stack; changes take effect on return.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-#[expect(missing_docs, reason = "the registers' own names say what they are")]
-pub struct TrapFrame {
-    pub r15: u64,
-    pub r14: u64,
-    pub r13: u64,
-    pub r12: u64,
-    pub r11: u64,
-    pub r10: u64,
-    pub r9: u64,
-    pub r8: u64,
-    pub rdi: u64,
-    pub rsi: u64,
-    pub rbp: u64,
-    pub rbx: u64,
-    pub rdx: u64,
-    pub rcx: u64,
-    pub rax: u64,
-    pub vector: u64,
-    pub error_code: u64,
-    pub rip: u64,
-    pub cs: u64,
-    pub rflags: u64,
-    pub rsp: u64,
-    pub ss: u64,
-}
 
 /// Distance from one stub to the next, in bytes.
 const STUB_SIZE: u64 = 16;
@@ -238,40 +195,11 @@ entry_nmi_end:
     nmi_nested = const offset_of!(Nmi, nested),
     copy = const NMI_COPY,
     error_codes = const ERROR_CODE_VECTORS,
-    handler = sym super::exceptions::handle,
+    handler = sym crate::trap::exceptions::handle,
 );
 
 unsafe extern "C" {
     static entry_stubs: u8;
-    static entry_nmi: u8;
-    static entry_nmi_run: u8;
-    static entry_nmi_done: u8;
-    static entry_nmi_left: u8;
-    static entry_nmi_return: u8;
-    static entry_nmi_end: u8;
-}
-
-/// The last instructions of the NMI return path: the decrement of the state, the check of the
-/// result, and the return. At each of the last two, the state may be 0 while the frame is still
-/// needed.
-///
-/// Context: any.
-#[must_use]
-pub fn nmi_way_back() -> [u64; 3] {
-    [
-        &raw const entry_nmi_done as u64,
-        &raw const entry_nmi_left as u64,
-        &raw const entry_nmi_return as u64,
-    ]
-}
-
-/// Whether the code at `rip` is the part of the NMI entry in which a second NMI must not arrive,
-/// because its frame would overwrite one that is needed. NMIs are blocked there, unless an
-/// exception's IRET unblocks them.
-pub(super) fn needs_nmi_frame(rip: u64) -> bool {
-    let copying = &raw const entry_nmi as u64..&raw const entry_nmi_run as u64;
-    let leaving = &raw const entry_nmi_left as u64..&raw const entry_nmi_end as u64;
-    copying.contains(&rip) || leaving.contains(&rip)
 }
 
 /// Address of the entry point of `vector`.
@@ -280,15 +208,4 @@ pub(super) fn needs_nmi_frame(rip: u64) -> bool {
 #[must_use]
 pub fn stub(vector: u8) -> u64 {
     &raw const entry_stubs as u64 + u64::from(vector) * STUB_SIZE
-}
-
-/// Switches to the stack that ends at `top` and calls `next` on it.
-///
-/// # Safety
-///
-/// `top` must be the end of mapped, unused memory, a multiple of 16.
-#[unsafe(naked)]
-pub(super) unsafe extern "C" fn switch_stack(top: u64, next: extern "C" fn() -> !) -> ! {
-    // The zeroed RBP ends the chain of frame pointers.
-    naked_asm!("mov rsp, rdi", "xor ebp, ebp", "call rsi", "ud2")
 }

@@ -5,7 +5,7 @@
 
 use core::arch::global_asm;
 
-use super::entry::TrapFrame;
+use crate::cpu::trap_frame::TrapFrame;
 
 global_asm!(
     r#"
@@ -85,7 +85,7 @@ pub fn undefined() {
 
 /// Redirects a fault of one of the accesses to the code that returns the failure. Returns whether
 /// the fault was one of these.
-pub(super) fn recover(frame: &mut TrapFrame) -> bool {
+pub(crate) fn recover(frame: &mut TrapFrame) -> bool {
     let accesses = [
         #[cfg(feature = "bench")]
         {

@@ -17,18 +17,18 @@ use tocsin_logic::backtrace;
 use tocsin_logic::irq::statistics::Longest;
 use tocsin_logic::vector::PriorityClass;
 
-use super::symbols::Code;
-use super::{interrupts, report};
+use crate::cpu::handlers;
 use crate::fn_cell::{FnCell, FnPointer};
 use crate::hw::processor;
+use crate::panic::backtrace::{read, stack_around};
+use crate::panic::symbols::Code;
 use crate::{sync, time};
 
 /// Number of return addresses recorded for a section: enough to get past the lock's own functions.
 const CALLS: usize = 12;
 
 /// Functions between a section and its end, by the beginnings of their names.
-const MACHINERY: [&str; 9] = [
-    "tocsin::cpu::stretch::",
+const MACHINERY: [&str; 8] = [
     "tocsin::sync::",
     "tocsin::priority::",
     "<tocsin::sync::",
@@ -44,7 +44,7 @@ static STARTED: AtomicU64 = AtomicU64::new(0);
 
 /// The longest section of one kind on one CPU.
 #[derive(Debug)]
-pub struct Stretch {
+pub struct Section {
     longest: Longest,
     /// The call chain at its end, innermost first; the first is also in `longest`.
     calls: [AtomicU64; CALLS],
@@ -52,28 +52,28 @@ pub struct Stretch {
 
 /// The longest sections of a CPU.
 #[derive(Debug)]
-pub struct Stretches {
+pub struct Sections {
     /// With interrupts disabled.
-    pub off: Stretch,
+    pub off: Section,
     /// With the priority raised.
-    pub raised: Stretch,
+    pub raised: Section,
 }
 
-impl Stretches {
+impl Sections {
     const fn new() -> Self {
         Self {
-            off: Stretch::new(),
-            raised: Stretch::new(),
+            off: Section::new(),
+            raised: Section::new(),
         }
     }
 }
 
 crate::cpu_local! {
     /// The longest sections of each CPU.
-    pub static STRETCHES: Stretches = Stretches::new();
+    pub static SECTIONS: Sections = Sections::new();
 }
 
-impl Stretch {
+impl Section {
     const fn new() -> Self {
         Self {
             longest: Longest::new(),
@@ -111,8 +111,8 @@ impl Stretch {
             return;
         }
         let (rip, rbp, rsp) = processor::position();
-        let stack = report::stack_around(rsp);
-        let calls = backtrace::walk(rip, rbp, |address| stack.contains(&address), report::read);
+        let stack = stack_around(rsp);
+        let calls = backtrace::walk(rip, rbp, |address| stack.contains(&address), read);
         let mut calls = calls.enumerate().map(|(number, call)| {
             // A return address may be the first of the next function; the call is before it.
             call - u64::from(number > 0)
@@ -149,9 +149,9 @@ pub fn watch(on: bool) {
         return sync::set_watch(None);
     }
     STARTED.store(processor::timestamp(), Ordering::Relaxed);
-    for cpu in interrupts::all_cpus() {
-        STRETCHES.of(cpu).off.reset();
-        STRETCHES.of(cpu).raised.reset();
+    for cpu in handlers::all_cpus() {
+        SECTIONS.of(cpu).off.reset();
+        SECTIONS.of(cpu).raised.reset();
     }
     sync::set_watch(Some(note_off));
 }
@@ -200,7 +200,7 @@ fn pass_on(by: By, since: u64) -> bool {
 /// Records that this CPU had its interrupts disabled since `since`.
 fn note_off(since: u64) {
     if !pass_on(By::Off, since) {
-        STRETCHES.here().off.note(since);
+        SECTIONS.here().off.note(since);
     }
 }
 
@@ -210,7 +210,7 @@ pub(crate) fn note_raised(class: PriorityClass, since: u64) {
     // This section must not be recorded itself.
     x86_64::instructions::interrupts::without_interrupts(|| {
         if !pass_on(By::Raised(class), since) {
-            STRETCHES.here().raised.note(since);
+            SECTIONS.here().raised.note(since);
         }
     });
 }

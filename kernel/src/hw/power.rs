@@ -2,8 +2,8 @@
 
 use tocsin_logic::exit;
 
-use super::port;
-use super::processor::halt_forever;
+use crate::hw::port;
+use crate::hw::processor::halt_forever;
 
 /// Exits QEMU with `status` through its `isa-debug-exit` device; see `tocsin_logic::exit` for the
 /// encoding. On a machine without that device the CPU halts.
