@@ -23,8 +23,17 @@ const TRAP_FLAG: u64 = 1 << 8;
 /// RFLAGS.RF: pass an instruction breakpoint.
 const RESUME_FLAG: u64 = 1 << 16;
 
-/// Called by the entry code for every vector.
-pub(crate) extern "C" fn handle(frame: &mut TrapFrame) {
+/// Called by the entry code for every vector that it does not dispatch itself.
+pub(super) extern "C" fn handle(frame: &mut TrapFrame) {
+    // First, because it is the only one that may be frequent.
+    if matches!(frame.vector as u8, UNDEFINED | PAGE_FAULT) && fixup::recover(frame) {
+        return;
+    }
+    handle_other(frame);
+}
+
+#[inline(never)]
+fn handle_other(frame: &mut TrapFrame) {
     // The stubs push only values up to 255.
     let vector = frame.vector as u8;
     if vector >= handlers::FIRST {
@@ -32,9 +41,6 @@ pub(crate) extern "C" fn handle(frame: &mut TrapFrame) {
     }
     let cpu = current();
     if vector == VECTOR && nmi::answer(cpu, frame) {
-        return;
-    }
-    if matches!(vector, UNDEFINED | PAGE_FAULT) && fixup::recover(frame) {
         return;
     }
     let details = |out: &mut dyn Write| match vector {

@@ -10,23 +10,25 @@ use crate::cpu::trap_frame::TrapFrame;
 global_asm!(
     r#"
     .section .text.entry, "ax"
+    // Three functions that begin with an instruction that may fault. No other instruction from
+    // the first to the third can raise #PF or #UD.
     // rdi: address, rsi: where the value goes. Returns whether it was read.
 probe_read:
     mov rax, [rdi]
-    mov [rsi], rax
-    mov eax, 1
-    ret
+    jmp 1f
     // rdi: address, rsi: value. Returns whether it was written.
 probe_write:
     mov [rdi], rsi
-    mov eax, 1
-    ret
+    jmp 2f
     // Raises #UD, with an instruction of two bytes.
     .global probe_undefined
 probe_undefined:
     ud2
 probe_failed:
     xor eax, eax
+    ret
+1:  mov [rsi], rax
+2:  mov eax, 1
     ret
     .text
     "#
@@ -38,7 +40,6 @@ unsafe extern "C" {
     /// Executes UD2. Returns through the handler of the exception.
     ///
     /// Context: any but NMI.
-    #[cfg(feature = "bench")]
     pub fn probe_undefined() -> bool;
     static probe_failed: u8;
 }
@@ -83,20 +84,15 @@ pub fn undefined() {
     let _ = unsafe { probe_undefined() };
 }
 
-/// Redirects a fault of one of the accesses to the code that returns the failure. Returns whether
-/// the fault was one of these.
-pub(crate) fn recover(frame: &mut TrapFrame) -> bool {
-    let accesses = [
-        #[cfg(feature = "bench")]
-        {
-            probe_undefined as *const () as u64
-        },
-        probe_read as *const () as u64,
-        probe_write as *const () as u64,
-    ];
-    let is_access = accesses.contains(&frame.rip);
-    if is_access {
+/// Redirects a fault of one of the three instructions to the code that returns the failure. Returns
+/// whether the fault was one of these.
+#[inline]
+pub(super) fn recover(frame: &mut TrapFrame) -> bool {
+    let first = probe_read as *const () as u64;
+    let last = probe_undefined as *const () as u64;
+    let is_probe = (first..=last).contains(&frame.rip);
+    if is_probe {
         frame.rip = &raw const probe_failed as u64;
     }
-    is_access
+    is_probe
 }
