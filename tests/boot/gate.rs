@@ -10,9 +10,9 @@ use tocsin_tools::workspace;
 
 use crate::{Result, ensure, ensure_eq, trial};
 
-/// The common target of all vector stubs, and the first stub.
-const ENTRY: &str = "entry_interrupt";
-const STUBS: &str = "entry_stubs";
+/// In x2APIC mode, the common target of the stubs of interrupts, and the first stub.
+const ENTRY: &str = "entry_interrupt_x2apic";
+const STUBS: &str = "entry_stubs_x2apic";
 
 /// A vector's stub: PUSH RSI, MOV ESI, and a jump with a 32-bit displacement.
 const PUSH: u8 = 0x56;

@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use tocsin_logic::apic::base::IA32_APIC_BASE;
 use tocsin_logic::apic::register::Part;
 use tocsin_logic::apic::status::{Dfr, Esr, Svr};
-use tocsin_logic::apic::{ApicBase, ApicId, Lvt, Register, State};
+use tocsin_logic::apic::{ApicBase, ApicId, Lvt, Mode, Register, State};
 use tocsin_logic::vector::Vector;
 use x86_64::registers::model_specific::Msr;
 
@@ -21,6 +21,7 @@ use super::{service, vectors};
 use crate::cpu::handlers;
 use crate::hw::{control, mmio, processor};
 use crate::memory::{MemoryError, paging};
+use crate::trap::idt;
 
 /// The access to the local APICs, common to all CPUs of the machine. The registers are those of the
 /// CPU that uses it.
@@ -218,6 +219,11 @@ impl LocalApic {
     pub(crate) unsafe fn set_up(&self, lints: [Lvt; 2]) -> Result<(), ApicError> {
         self.enter_state()?;
         handlers::set_apic_page(if self.is_x2apic() { 0 } else { self.page });
+        idt::set_mode(if self.is_x2apic() {
+            Mode::X2Apic
+        } else {
+            Mode::XApic
+        });
         self.write(Register::Tpr, 0);
         let lvt_entries = self.version().lvt_entries();
         // The error entry comes first: masking another entry with vector 0 can itself be an error.

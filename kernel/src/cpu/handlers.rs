@@ -66,8 +66,10 @@ pub struct Interrupts {
     pub(crate) depth: AtomicI32,
     /// The vector of the last interrupt at each nesting depth; 0 at depths that were never reached.
     pub(crate) vectors: [AtomicU8; DEPTHS],
-    /// First value of RSP on the interrupt stack: 8 below the top, so that a push aligns it.
+    /// First value of RSP on the interrupt stack.
     pub(crate) stack: AtomicU64,
+    /// The stack pointer of the interrupted thread.
+    pub(crate) thread_stack: AtomicU64,
     /// The xAPIC's registers, or 0 in x2APIC mode.
     pub(crate) apic_page: AtomicU64,
     pub(crate) table: Table,
@@ -80,6 +82,7 @@ impl Interrupts {
             depth: AtomicI32::new(-1),
             vectors: [const { AtomicU8::new(0) }; DEPTHS],
             stack: AtomicU64::new(0),
+            thread_stack: AtomicU64::new(0),
             apic_page: AtomicU64::new(0),
             table: Table::new(unhandled()),
             counts: [const { AtomicU64::new(0) }; 256],
@@ -88,7 +91,7 @@ impl Interrupts {
 
     /// Sets the interrupt stack, given the address above it.
     pub(crate) fn set_stack(&self, top: u64) {
-        self.stack.store(top - 8, Ordering::Relaxed);
+        self.stack.store(top, Ordering::Relaxed);
     }
 
     /// Installs `handler` for `vector`, if the vector has none and is not an exception's. Returns

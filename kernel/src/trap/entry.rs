@@ -28,6 +28,7 @@
 use core::arch::global_asm;
 use core::mem::offset_of;
 
+use tocsin_logic::apic::Mode;
 use tocsin_logic::exception::ERROR_CODE_VECTORS;
 
 use super::nmi::{NMI, Nmi, VECTOR};
@@ -91,21 +92,22 @@ global_asm!(
     .endm
 
     .section .text.entry, "ax"
+    .macro stubs mode
     .balign {size}
-    .global entry_stubs
-entry_stubs:
+    .global entry_stubs_\mode
+entry_stubs_\mode:
     .set vector, 0
     .rept 256
-        .org entry_stubs + vector * {size}, 0xcc // An error, if a stub is longer.
+        .org entry_stubs_\mode + vector * {size}, 0xcc // An error, if a stub is longer.
         .set without_eoi, (vector == {n0}) | (vector == {n1}) | (vector == {n2}) | (vector == {n3})
         .if vector == {m0}
-            jmp qword ptr [rip + entry_measured]
+            jmp qword ptr [rip + entry_measured_\mode]
         .elseif vector == {m1}
-            jmp qword ptr [rip + entry_measured + 8]
+            jmp qword ptr [rip + entry_measured_\mode + 8]
         .elseif vector == {m2}
-            jmp qword ptr [rip + entry_measured + 16]
+            jmp qword ptr [rip + entry_measured_\mode + 16]
         .elseif vector == {undefined}
-            jmp qword ptr [rip + entry_measured + 24]
+            jmp qword ptr [rip + entry_measured_\mode + 24]
         .elseif vector == {software}
             push rsi
             mov esi, vector
@@ -113,7 +115,7 @@ entry_stubs:
         .elseif vector > 31 && !without_eoi
             push rsi
             mov esi, vector
-            jmp entry_interrupt
+            jmp entry_interrupt_\mode
         .elseif vector == {nmi}
             jmp entry_nmi
         .else
@@ -125,6 +127,10 @@ entry_stubs:
         .endif
         .set vector, vector + 1
     .endr
+    .endm
+
+    stubs x2apic
+    stubs xapic
 
     .balign 64
     .global entry_common
@@ -199,13 +205,16 @@ entry_nmi_end:
 );
 
 unsafe extern "C" {
-    static entry_stubs: u8;
+    static entry_stubs_x2apic: u8;
+    static entry_stubs_xapic: u8;
 }
 
-/// Address of the entry point of `vector`.
-///
-/// Context: any.
+/// Address of the entry point of `vector` in a mode of the local APIC.
 #[must_use]
-pub fn stub(vector: u8) -> u64 {
-    &raw const entry_stubs as u64 + u64::from(vector) * STUB_SIZE
+pub(super) fn stub(mode: Mode, vector: u8) -> u64 {
+    let stubs = match mode {
+        Mode::X2Apic => &raw const entry_stubs_x2apic,
+        Mode::XApic => &raw const entry_stubs_xapic,
+    };
+    stubs as u64 + u64::from(vector) * STUB_SIZE
 }

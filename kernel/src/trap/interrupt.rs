@@ -4,7 +4,8 @@
 //! It saves the nine registers that a function may change, and calls the function that the CPU's
 //! table has for the vector; see [`crate::cpu::handlers`]. An interrupt of a thread switches to the
 //! interrupt stack, a nested one is on it already; each has a path of its own, so that neither
-//! costs more. The entry code counts the interrupts of each vector, and stores the vector of each
+//! costs more. The paths exist twice, because the EOI is a different instruction in xAPIC and x2APIC
+//! mode; each mode has an IDT (see [`super::idt`]). The entry code counts the interrupts of each vector, and stores the vector of each
 //! nesting depth, from which the class of the running code is known without reading the local APIC.
 //!
 //! A software interrupt has no EOI and no priority: its function runs with interrupts disabled, on
@@ -67,7 +68,8 @@ global_asm!(
     cli
     .endm
 
-    .macro end_interrupt by_register, ended
+    // \x2apic selects the register of the local APIC.
+    .macro end_interrupt x2apic, ended
     .if {check_eoi}
         mov edi, [rsp]
         call {is_to_be_ended}
@@ -75,50 +77,50 @@ global_asm!(
         test al, al
         jz \ended
     .endif
-    cmp qword ptr gs:[{cpu} + {apic_page}], 0
-    jne \by_register
-    mov ecx, 0x80b                  // EOI, as MSR.
-    xor eax, eax
-    xor edx, edx
-    wrmsr
+    .if \x2apic
+        mov ecx, 0x80b              // EOI, as MSR.
+        xor eax, eax
+        xor edx, edx
+        wrmsr
+    .else
+        mov rax, gs:[{cpu} + {apic_page}]
+        mov dword ptr [rax + 0xb0], 0
+    .endif
 \ended:
     .endm
 
-    .macro end_by_register ended
-    mov rax, gs:[{cpu} + {apic_page}]
-    mov dword ptr [rax + 0xb0], 0
-    jmp \ended
-    .endm
-
-    // An interrupt of the local APIC, first from a thread: to the interrupt stack.
+    .macro interrupt_path mode, x2apic
+    // An interrupt of the local APIC, first from a thread: to the interrupt stack. The thread's
+    // stack pointer is kept outside of it, because only one thread can be interrupted.
     .balign 64
-    .global entry_interrupt
-entry_interrupt:
+    .global entry_interrupt_\mode
+entry_interrupt_\mode:
     save_volatile
     inc dword ptr gs:[{cpu} + {depth}]
-    jnz entry_nested
+    jnz entry_nested_\mode
     mov byte ptr gs:[{cpu} + {vectors}], sil
-    mov rdx, rsp
+    mov gs:[{cpu} + {thread_stack}], rsp
     mov rsp, gs:[{cpu} + {stack}]
-    push rdx
     call_function
-    end_interrupt 1f, entry_first_end
-    pop rsp
+    end_interrupt \x2apic, entry_first_end_\mode
+    mov rsp, gs:[{cpu} + {thread_stack}]
     dec dword ptr gs:[{cpu} + {depth}]
     restore_volatile
     iretq
-1:  end_by_register entry_first_end
 
     // From a handler: the stack is the right one, and aligned by now.
-entry_nested:
+entry_nested_\mode:
     mov eax, gs:[{cpu} + {depth}]
     mov byte ptr gs:[{cpu} + {vectors} + rax], sil
     call_function
-    end_interrupt 1f, entry_nested_end
+    end_interrupt \x2apic, entry_nested_end_\mode
     dec dword ptr gs:[{cpu} + {depth}]
     restore_volatile
     iretq
-1:  end_by_register entry_nested_end
+    .endm
+
+    interrupt_path x2apic, 1
+    interrupt_path xapic, 0
 
     // A software interrupt, on the stack that it finds, interrupts off. The common way is for those
     // that nobody answers, and for one that is no software interrupt: its vector is in service.
@@ -164,8 +166,8 @@ entry_unhandled:
     .endif
     cli
     cmp dword ptr gs:[{cpu} + {depth}], 0
-    je entry_first_end
-    jmp entry_nested_end
+    je entry_first_end_x2apic
+    jmp entry_nested_end_x2apic     // Beyond the EOI, the modes do not differ.
     .text
     "#,
     software = const SOFTWARE,
@@ -173,6 +175,7 @@ entry_unhandled:
     depth = const offset_of!(Interrupts, depth),
     vectors = const offset_of!(Interrupts, vectors),
     stack = const offset_of!(Interrupts, stack),
+    thread_stack = const offset_of!(Interrupts, thread_stack),
     apic_page = const offset_of!(Interrupts, apic_page),
     functions = const offset_of!(Interrupts, table) + <Table>::FUNCTIONS,
     contexts = const offset_of!(Interrupts, table) + <Table>::CONTEXTS,

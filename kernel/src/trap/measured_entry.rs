@@ -8,35 +8,53 @@
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use tocsin_logic::apic::Mode;
+
+use super::idt;
 use crate::cpu::handlers::{MEASURED, UNDEFINED};
 
 global_asm!(
     r#"
     .section .text.entry, "ax"
-    .global entry_measured_0, entry_measured_1, entry_measured_2, entry_measured_3
-entry_measured_0:
+    .macro measured_entry mode
+entry_measured_0_\mode:
     push rsi
     mov esi, {m0}
-    jmp entry_interrupt
-entry_measured_1:
+    jmp entry_interrupt_\mode
+entry_measured_1_\mode:
     push rsi
     mov esi, {m1}
-    jmp entry_interrupt
-entry_measured_2:
+    jmp entry_interrupt_\mode
+entry_measured_2_\mode:
     push rsi
     mov esi, {m2}
-    jmp entry_interrupt
+    jmp entry_interrupt_\mode
+
+    .pushsection .data.entry_measured, "aw"
+    .balign 8
+    .global entry_measured_\mode
+entry_measured_\mode:
+    .quad entry_measured_0_\mode, entry_measured_1_\mode, entry_measured_2_\mode
+    .quad entry_measured_3
+    .popsection
+
+    .pushsection .rodata.entry_measured, "a"
+    .balign 8
+    .global entry_ordinary_\mode
+entry_ordinary_\mode:
+    .quad entry_measured_0_\mode, entry_measured_1_\mode, entry_measured_2_\mode
+    .quad entry_measured_3
+    .popsection
+    .endm
+
+    measured_entry x2apic
+    measured_entry xapic
+
+    .global entry_measured_3
 entry_measured_3:
     push 0
     push {undefined}
     jmp entry_common
-
-    .pushsection .data.entry_measured, "aw"
-    .balign 8
-    .global entry_measured
-entry_measured:
-    .quad entry_measured_0, entry_measured_1, entry_measured_2, entry_measured_3
-    .popsection
     .text
     "#,
     m0 = const MEASURED[0],
@@ -45,16 +63,20 @@ entry_measured:
     undefined = const UNDEFINED,
 );
 
+/// A code address for each stub.
+type Codes<T> = [T; MEASURED.len() + 1];
+
 unsafe extern "C" {
-    static entry_measured_0: u8;
-    static entry_measured_1: u8;
-    static entry_measured_2: u8;
     /// The default code of #UD's stub.
     pub static entry_measured_3: u8;
-    static entry_measured: [AtomicU64; MEASURED.len() + 1];
+    static entry_measured_x2apic: Codes<AtomicU64>;
+    static entry_measured_xapic: Codes<AtomicU64>;
+    safe static entry_ordinary_x2apic: Codes<u64>;
+    safe static entry_ordinary_xapic: Codes<u64>;
 }
 
-/// The default code of the stubs of the [`MEASURED`] vectors, followed by that of [`UNDEFINED`].
+/// The default code of the stubs of the [`MEASURED`] vectors, followed by that of [`UNDEFINED`], in
+/// the mode of the local APICs.
 ///
 /// Context: any.
 ///
@@ -63,13 +85,10 @@ unsafe extern "C" {
 /// If there is no stub with this index.
 #[must_use]
 pub fn ordinary(index: usize) -> u64 {
-    let own = [
-        &raw const entry_measured_0,
-        &raw const entry_measured_1,
-        &raw const entry_measured_2,
-        &raw const entry_measured_3,
-    ];
-    own[index] as u64
+    match idt::mode() {
+        Mode::X2Apic => entry_ordinary_x2apic[index],
+        Mode::XApic => entry_ordinary_xapic[index],
+    }
 }
 
 /// Redirects the stub of a [`MEASURED`] vector, or with the next index that of [`UNDEFINED`], to
@@ -85,7 +104,11 @@ pub fn ordinary(index: usize) -> u64 {
 ///
 /// The code must perform the complete interrupt entry, for any code that it may interrupt.
 pub unsafe fn set_measured(index: usize, code: u64) {
-    // SAFETY: The words exist, and are only accessed as atomics and by the stubs.
-    let words = unsafe { &entry_measured };
+    let words = match idt::mode() {
+        // SAFETY: The words exist, and are only accessed as atomics and by the stubs.
+        Mode::X2Apic => unsafe { &entry_measured_x2apic },
+        // SAFETY: As above.
+        Mode::XApic => unsafe { &entry_measured_xapic },
+    };
     words[index].store(code, Ordering::SeqCst);
 }

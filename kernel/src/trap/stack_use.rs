@@ -69,7 +69,7 @@ impl core::fmt::Display for StackUse {
 /// If they exceed it.
 pub(crate) fn check(cpu: PerCpu) {
     let here = 0_u8;
-    let top = INTERRUPTS.of(cpu).stack.load(Ordering::Relaxed) + 8;
+    let top = INTERRUPTS.of(cpu).stack.load(Ordering::Relaxed);
     let now = top - &raw const here as u64;
     let depth = INTERRUPTS.of(cpu).depth();
     let bound = u64::from(depth) * (ENTRY + HANDLER);

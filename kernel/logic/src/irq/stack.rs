@@ -22,11 +22,11 @@ use super::priority::{ClassSet, max_depth};
 
 /// The bytes that an interrupt of the local APIC pushes on top of another handler: up to 8 to align
 /// the stack, 40 for SS, RSP, RFLAGS, CS and RIP (SDM vol. 3A, 7.14.2), 16 for the vector in a
-/// debug build, 72 for the nine caller-saved registers, and 8 for the stack pointer to restore.
-pub const ENTRY: u64 = 8 + 40 + 16 + 9 * 8 + 8;
+/// debug build, and 72 for the nine caller-saved registers.
+pub const ENTRY: u64 = 8 + 40 + 16 + 9 * 8;
 
 /// The bytes that the other vectors push: the same, except with all fifteen registers and with an
-/// error code or a placeholder for it, and without a second stack pointer.
+/// error code or a placeholder for it.
 pub const EXCEPTION: u64 = 8 + 40 + 8 + 8 + 15 * 8;
 
 /// The limit of a handler, counted from the return address of its call. Logging a line takes 0.7

@@ -22,7 +22,7 @@ use tocsin::hw::control::Features;
 use tocsin::hw::processor;
 use tocsin::line::{Line, Request, Source};
 use tocsin::priority::raise;
-use tocsin::trap::{entry, idt};
+use tocsin::trap::idt;
 use tocsin::{cpu, deferred, println, sync, time};
 
 /// A function that raises an exception.
@@ -154,7 +154,7 @@ pub(super) fn null_call() {
 }
 
 pub(super) fn text_write() {
-    write(entry::stub(255));
+    write(idt::stub(255));
 }
 
 pub(super) fn rodata_write() {
@@ -326,7 +326,7 @@ pub(super) fn built_frame(vector: u8, error_code: u64) {
             ss = in(reg) u64::from(SS::get_reg().0),
             cs = in(reg) u64::from(CS::get_reg().0),
             error_code = in(reg) error_code,
-            stub = in(reg) entry::stub(vector),
+            stub = in(reg) idt::stub(vector),
         );
     }
 }
