@@ -10,7 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// Prefix of a record's line.
-const MARK: &str = "@json ";
+pub const MARK: &str = "@json ";
 
 /// The unit of the guest's time-stamp counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

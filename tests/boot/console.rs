@@ -2,10 +2,15 @@
 //! IOMMU blocks the interrupts of devices.
 
 use libtest_mimic::Trial;
+use serde::Deserialize;
+use tocsin_tests::answers::LineRecord;
+use tocsin_tests::records;
 use tocsin_tools::{Machine, Session};
 
+use crate::timers::timers;
 use crate::{
-    PATIENCE, Result, ensure, ensure_eq, machine, plain, power_off, power_off_failed, trial, with,
+    PATIENCE, Result, ensure, ensure_eq, gate_record, machine, plain, power_off, power_off_failed,
+    trial, with,
 };
 
 /// Commands that run far longer than the test, and the output of each before it is cancelled.
@@ -13,17 +18,16 @@ const LONG: [(&str, &str); 5] = [
     ("storm 600", "storm: 599 s to go"),
     ("bench", "[1/"),
     ("timers wait 600000", ""),
-    ("sources rtc 10000", "RTC 8192 Hz"),
-    ("timers wait 600000; idt 3", ""),
+    ("sources rtc 10000 json", "\"kind\":\"source_run\""),
+    ("timers wait 600000; idt 3 json", ""),
 ];
 
-/// Commands whose counts show that they stopped early: the output of each before it is cancelled,
-/// and output that only a complete run prints.
-const COUNTED: [(&str, &str, &str); 4] = [
-    ("pci edu 1000000", "MSI: vector", "1000000 sent"),
-    ("pci virtio 1000000", "MSI-X: vector", "1000000 requests"),
-    ("pci port 1000000", "messages, vector", "1000000 commands"),
-    ("pci shared 1000000", "of CPU 0", "1000000 sent"),
+/// Commands whose counts show that they stopped early, and the kind of record of their runs.
+const COUNTED: [(&str, &str); 4] = [
+    ("pci edu 1000000 json", "edu_run"),
+    ("pci virtio 1000000 json", "message_run"),
+    ("pci port 1000000 json", "message_run"),
+    ("pci shared 1000000 json", "edu_run"),
 ];
 
 pub fn trials() -> Vec<Trial> {
@@ -36,14 +40,10 @@ pub fn trials() -> Vec<Trial> {
             )
         })
         .collect();
-    trials.extend(COUNTED.iter().map(|&(command, begins, whole)| {
+    trials.extend(COUNTED.iter().map(|&(command, kind)| {
         trial(
             format!("console::cancel::{}", command.replace(' ', "_")),
-            move || {
-                with(&counting()?, |session| {
-                    cancel_early(command, begins, whole, session)
-                })
-            },
+            move || with(&counting()?, |session| cancel_early(command, kind, session)),
         )
     }));
     trials.extend([
@@ -75,23 +75,40 @@ fn counting() -> Result<Machine> {
 }
 
 /// Ctrl-C stops the command before it has completed.
-fn cancel_early(command: &str, begins: &str, whole: &str, session: &mut Session) -> Result {
+fn cancel_early(command: &str, kind: &str, session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     session.send_line(command)?;
     session.expect("\n", PATIENCE)?;
-    session.expect(begins, PATIENCE)?;
+    session.expect("\"kind\":\"pci_binding\"", PATIENCE)?;
     session.send_line("\u{3}")?;
     let name = command.split(' ').next().unwrap_or_default();
     let mut said = session.expect(&format!("{name}: cancelled by Ctrl-C"), PATIENCE)?;
     said.push_str(&session.wait_prompt(PATIENCE)?);
-    ensure!(!said.contains(whole), "all of it was done:\n{said}");
+    let runs: Vec<Run> = records::all(&said, kind)?;
+    ensure!(
+        runs.iter().all(|run| run.sent < 1_000_000),
+        "all of it was done:\n{said}"
+    );
     power_off_failed(session)
+}
+
+/// A record of one of [`COUNTED`]'s kinds.
+#[derive(Deserialize)]
+struct Run {
+    sent: u64,
+}
+
+/// The names of all lines.
+fn lines(session: &mut Session) -> Result<Vec<String>> {
+    let answer = session.command("lines json", PATIENCE)?;
+    let lines: Vec<LineRecord> = records::all(&answer, "line")?;
+    Ok(lines.into_iter().map(|line| line.name).collect())
 }
 
 /// Ctrl-C stops the command and the rest of its line, and none of its state remains.
 fn cancel(command: &str, begins: &str, session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
-    let lines = session.command("lines", PATIENCE)?;
+    let before = lines(session)?;
     session.send_line(command)?;
     session.expect("\n", PATIENCE)?;
     session.expect(begins, PATIENCE)?;
@@ -100,24 +117,12 @@ fn cancel(command: &str, begins: &str, session: &mut Session) -> Result {
     let name = command.split(' ').next().unwrap_or_default();
     session.expect(&format!("{name}: cancelled by Ctrl-C"), PATIENCE)?;
     let rest = session.wait_prompt(PATIENCE)?;
-    ensure!(!rest.contains("vector 3"), "the line goes on: {rest}");
+    ensure!(!rest.contains(&gate_record(3)), "the line goes on: {rest}");
     session.wait_prompt(PATIENCE)?;
-    // The same lines as before; the counts may differ.
-    let owners = |lines: &str| -> Vec<String> {
-        let names = lines
-            .lines()
-            .skip(1)
-            .filter_map(|row| row.split_whitespace().next());
-        names.map(str::to_owned).collect()
-    };
-    let after = session.command("lines", PATIENCE)?;
-    ensure_eq!(owners(&after), owners(&lines), "lines after the command");
-    let timers = session.command("timers", PATIENCE)?;
-    let left = timers
-        .lines()
-        .skip(1)
-        .find(|row| !row.contains("machine checks"));
-    ensure_eq!(left, None, "timers after the command");
+    ensure_eq!(lines(session)?, before, "lines after the command");
+    let mut left = timers(session)?;
+    left.retain(|timer| timer.name != "machine checks");
+    ensure!(left.is_empty(), "timers after the command: {left:?}");
     // All CPUs and their interrupts work.
     let answer = session.command("storm 1", PATIENCE)?;
     ensure!(answer.contains("nothing lost, nothing doubled"), "{answer}");
@@ -148,11 +153,11 @@ fn in_script(session: &mut Session) -> Result {
 /// At the prompt, Ctrl-C discards the line.
 fn a_line(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
-    session.send_line("reboot\u{3}idt 3")?;
+    session.send_line("reboot\u{3}idt 3 json")?;
     session.expect("^C", PATIENCE)?;
     session.wait_prompt(PATIENCE)?;
     let answer = session.wait_prompt(PATIENCE)?;
-    ensure!(answer.contains("vector 3 (0x03)"), "found {answer:?}");
+    ensure!(answer.contains(&gate_record(3)), "found {answer:?}");
     power_off(session)
 }
 
@@ -166,13 +171,14 @@ fn dropped(session: &mut Session) -> Result {
     ] {
         ensure!(log.contains(part), "no {part:?} in:\n{log}");
     }
-    let answer = session.command("idt 3", PATIENCE)?;
-    ensure!(answer.contains("vector 3 (0x03)"), "found {answer:?}");
-    for key in ["i", "d", "t", "spc", "5", "ret"] {
+    let answer = session.command("idt 3 json", PATIENCE)?;
+    ensure!(answer.contains(&gate_record(3)), "found {answer:?}");
+    let keys = ["i", "d", "t", "spc", "5", "spc", "j", "s", "o", "n", "ret"];
+    for key in keys {
         session.hmp(&format!("sendkey {key}"))?;
     }
     let answer = session.wait_prompt(PATIENCE)?;
-    ensure!(answer.contains("vector 5 (0x05)"), "found {answer:?}");
+    ensure!(answer.contains(&gate_record(5)), "found {answer:?}");
     // Interrupts that do not pass through the IOMMU arrive.
     session.command("ipi", PATIENCE)?;
     power_off(session)

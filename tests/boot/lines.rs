@@ -4,8 +4,10 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use libtest_mimic::Trial;
+use serde_json::json;
 use tocsin_tests::controllers::Shared;
 use tocsin_tests::interrupts::counted_by_both;
+use tocsin_tests::records;
 use tocsin_tools::{Machine, Outcome, Session};
 
 use crate::{MODES, PATIENCE, Result, SIZES, ensure, ensure_eq, power_off, trial, with};
@@ -15,7 +17,7 @@ const VECTORS: u64 = 11 * 16 - 10;
 
 /// The rejected requests of `lines test`: one vector more than each class has, a missing CPU, ISA
 /// interrupt and GSI, a pin that is in use, and an IPI to a level-triggered one.
-const REFUSED: u64 = 16 + 5;
+const REJECTED: u64 = 16 + 5;
 
 /// Level-triggered inputs among those of the ISA, from QEMU's MADT.
 const LEVELS: u64 = 4;
@@ -78,25 +80,22 @@ fn every_vector(machine: &Machine, last: u32) -> Result {
         session.wait_prompt(PATIENCE)?;
         for _ in 0..2 {
             for cpu in [0, last] {
-                let answer = session.command(&format!("lines test {cpu}"), PATIENCE)?;
+                let answer = session.command(&format!("lines test {cpu} json"), PATIENCE)?;
                 // The console and the keyboard use vectors of the boot CPU.
-                let expected = VECTORS - 2 * u64::from(cpu == 0);
-                for (what, expected) in [
-                    ("vectors that had a line", expected),
-                    ("interrupts sent and arrived", expected),
-                    ("requests refused", REFUSED),
-                    ("level-triggered, kept apart", LEVELS),
-                ] {
-                    let row = answer
-                        .lines()
-                        .find_map(|line| line.trim_start().strip_prefix(what));
-                    let found: u64 = row
-                        .ok_or(format!("no {what:?} in {answer}"))?
-                        .trim()
-                        .parse()?;
-                    ensure_eq!(found, expected, "{what}");
-                }
-                ensure!(!answer.contains("error"), "{answer}");
+                let vectors = VECTORS - 2 * u64::from(cpu == 0);
+                let expected = json!({
+                    "kind": "lines_test",
+                    "cpu": cpu,
+                    "vectors": vectors,
+                    "received": vectors,
+                    "rejected_requests": REJECTED,
+                    "level_triggered": LEVELS,
+                    "errors": [],
+                });
+                ensure!(
+                    records::contain(&answer, &expected)?,
+                    "found {answer}, expected {expected}"
+                );
             }
         }
         power_off(session)

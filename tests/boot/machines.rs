@@ -50,7 +50,7 @@ fn boot(cell: &Cell, session: &mut Session) -> Result {
         "protections that are missing"
     );
 
-    let memory = session.command("memory", PATIENCE)?;
+    let memory = session.command("memory json", PATIENCE)?;
     let seen = outside::usable_bytes(&memory)?;
     let there = cell.memory().bytes();
     let least = there / 100 * (100 - KEPT);

@@ -33,7 +33,8 @@ use std::error::Error;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use tocsin_tests::{answers, matrix};
+use tocsin_tests::answers::TimerRun;
+use tocsin_tests::{matrix, records};
 use tocsin_tools::settings::{Accel, BootWay, Smp};
 use tocsin_tools::{Machine, Outcome, Session};
 
@@ -131,11 +132,25 @@ fn leave(session: &mut Session, command: &str, status: u8) -> Result {
     Ok(())
 }
 
-/// Checks the output of `timer` without TSC-deadline mode: every expected interrupt arrived.
+/// The beginning of the record that `idt VECTOR json` prints, for tests of the prompt.
+fn gate_record(vector: u8) -> String {
+    format!("@json {{\"kind\":\"gate\",\"vector\":{vector},")
+}
+
+/// Checks the records of `timer` without TSC-deadline mode: every expected interrupt arrived.
 fn check_timer(answer: &str) -> Result {
-    let counts = [("one-shot", 1), ("periodic", 10)];
-    let counts = counts.map(|(mode, count)| (mode.to_owned(), count, count));
-    ensure_eq!(answers::timer_counts(answer), counts, "timer interrupts");
+    check_timer_modes(answer, &[("one_shot", 1), ("periodic", 10)])
+}
+
+/// The local APIC timer interrupted this often in each of these modes.
+fn check_timer_modes(answer: &str, modes: &[(&str, u32)]) -> Result {
+    let runs: Vec<TimerRun> = records::all(answer, "timer_run")?;
+    let expected = modes.iter().map(|&(mode, count)| TimerRun {
+        mode: mode.to_owned(),
+        expected: count,
+        received: count,
+    });
+    ensure_eq!(runs, expected.collect::<Vec<_>>(), "timer interrupts");
     Ok(())
 }
 

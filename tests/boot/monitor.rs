@@ -4,8 +4,8 @@ use libtest_mimic::Trial;
 use tocsin_tools::{Machine, Outcome, PROMPT, Session};
 
 use crate::{
-    PATIENCE, Result, ensure, ensure_eq, plain, power_off, power_off_failed, power_off_with, trial,
-    with,
+    PATIENCE, Result, ensure, ensure_eq, gate_record, plain, power_off, power_off_failed,
+    power_off_with, trial, with,
 };
 
 /// Invalid lines, and the kernel's expected message for each.
@@ -137,12 +137,14 @@ pub fn trials() -> Vec<Trial> {
         }),
         trial("monitor::reboot", || with(&plain().reboots(), reboot)),
         trial("run::in_order_and_with_status", || {
-            run("memory; idt 3; poweroff 7", run_in_order)
+            run("memory json; idt 3 json; poweroff 7", run_in_order)
         }),
         trial("run::goes_on_after_a_mistake", || {
-            run("nope; idt 3; poweroff", run_after_a_mistake)
+            run("nope; idt 3 json; poweroff", run_after_a_mistake)
         }),
-        trial("run::ends_at_the_prompt", || run("idt 3", run_then_prompt)),
+        trial("run::ends_at_the_prompt", || {
+            run("idt 3 json", run_then_prompt)
+        }),
     ];
     trials.extend([0_u8, 1, 42, 100].map(|status| {
         trial(format!("monitor::poweroff_{status}"), move || {
@@ -210,17 +212,17 @@ fn editing(session: &mut Session) -> Result {
         "",
         "answer to an empty line"
     );
-    session.send_line("idxt\u{8}\u{8}t 3")?;
+    session.send_line("idxt\u{8}\u{8}t 3 json")?;
     let answer = session.wait_prompt(PATIENCE)?;
     ensure!(
-        answer.contains("vector 3 (0x03)"),
+        answer.contains(&gate_record(3)),
         "backspace did not put it right:\n{answer}"
     );
     session.send_line(&"x".repeat(1000))?;
     session.wait_prompt(PATIENCE)?;
-    let answer = session.command("idt 3", PATIENCE)?;
+    let answer = session.command("idt 3 json", PATIENCE)?;
     ensure!(
-        answer.contains("vector 3 (0x03)"),
+        answer.contains(&gate_record(3)),
         "no answer after a long line:\n{answer}"
     );
     Ok(())
@@ -228,13 +230,13 @@ fn editing(session: &mut Session) -> Result {
 
 fn joined(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
-    let answer = session.command("idt 3;nope ; idt 14;", PATIENCE)?;
+    let answer = session.command("idt 3 json;nope ; idt 14 json;", PATIENCE)?;
     let places = [
-        "vector 3 (0x03)",
-        "unknown command `nope`",
-        "vector 14 (0x0e)",
+        gate_record(3),
+        "unknown command `nope`".to_owned(),
+        gate_record(14),
     ];
-    let places: Vec<_> = places.map(|part| answer.find(part)).into();
+    let places: Vec<_> = places.map(|part| answer.find(&part)).into();
     ensure!(
         places.iter().all(Option::is_some),
         "an answer is missing:\n{answer}"
@@ -283,11 +285,11 @@ fn run_in_order(session: &mut Session) -> Result {
     session.expect_exit(Outcome::Kernel(7), PATIENCE)?;
     let output = session.transcript().text_from(0);
     let places = [
-        "tocsin> memory\nPhysical memory",
-        "tocsin> idt 3\nvector 3",
-        "tocsin> poweroff 7",
+        "tocsin> memory json\n@json ".to_owned(),
+        format!("tocsin> idt 3 json\n{}", gate_record(3)),
+        "tocsin> poweroff 7".to_owned(),
     ];
-    let places: Vec<_> = places.map(|part| output.find(part)).into();
+    let places: Vec<_> = places.map(|part| output.find(&part)).into();
     ensure!(
         places.iter().all(Option::is_some),
         "a command or its answer is missing"
@@ -300,18 +302,18 @@ fn run_in_order(session: &mut Session) -> Result {
 fn run_after_a_mistake(session: &mut Session) -> Result {
     session.expect_exit(Outcome::Kernel(1), PATIENCE)?;
     let output = session.transcript().text_from(0);
-    for part in ["nope: unknown command `nope`", "vector 3 (0x03)"] {
+    for part in ["nope: unknown command `nope`", &gate_record(3)] {
         ensure!(output.contains(part), "{part:?} is missing");
     }
     Ok(())
 }
 
 fn run_then_prompt(session: &mut Session) -> Result {
-    session.expect("vector 3 (0x03)", PATIENCE)?;
+    session.expect(&gate_record(3), PATIENCE)?;
     session.wait_prompt(PATIENCE)?;
-    let answer = session.command("idt 14", PATIENCE)?;
+    let answer = session.command("idt 14 json", PATIENCE)?;
     ensure!(
-        answer.contains("vector 14 (0x0e)"),
+        answer.contains(&gate_record(14)),
         "no answer at the prompt:\n{answer}"
     );
     Ok(())

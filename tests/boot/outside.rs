@@ -2,12 +2,13 @@
 //! the kernel's output.
 
 use std::ops::Range;
-use std::sync::LazyLock;
 
 use libtest_mimic::Trial;
-use regex::Regex;
+use serde_json::json;
+use tocsin_tests::answers::{GateRecord, RegionRecord, StackRecord};
 use tocsin_tests::page_tables::{self, Mapping};
 use tocsin_tests::processor::Processor;
+use tocsin_tests::records;
 use tocsin_tools::Session;
 use tocsin_tools::settings::Memory;
 
@@ -40,14 +41,6 @@ pub fn trials() -> Vec<Trial> {
 pub struct State {
     processor: Processor,
     mappings: Vec<Mapping>,
-}
-
-fn number(text: &str) -> u64 {
-    u64::from_str_radix(text, 16).unwrap_or_default()
-}
-
-fn pattern(pattern: &str) -> Regex {
-    Regex::new(pattern).expect("the pattern is part of this program")
 }
 
 /// A gate of an IDT in long mode.
@@ -184,10 +177,10 @@ impl State {
         Ok(())
     }
 
-    /// The page below every stack in the output of `memory` is unmapped, and the whole stack is
+    /// The page below every stack in the records of `memory` is unmapped, and the whole stack is
     /// mapped.
     pub fn check_stacks(&self, memory: &str) -> Result {
-        let stacks = stacks(memory);
+        let stacks = stacks(memory)?;
         ensure!(
             stacks.len() >= 6,
             "`memory` shows {} stacks: {stacks:x?}",
@@ -241,103 +234,80 @@ impl State {
     }
 }
 
-/// Number of bytes that the output of `memory` lists as usable or as the kernel's own.
+/// Number of bytes that `memory` lists as usable or as the kernel's own.
 pub fn usable_bytes(memory: &str) -> Result<u64> {
-    static REGION: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"(?m)^  0x([0-9a-f]{16})  0x([0-9a-f]{16}) +[0-9.]+ \w+  (usable|kernel)$")
-    });
-    let regions = REGION.captures_iter(memory);
+    let mut regions: Vec<RegionRecord> = records::all(memory, "memory_region")?;
+    regions.retain(|region| matches!(region.usage.as_str(), "usable" | "kernel"));
     let bytes: u64 = regions
-        .map(|region| number(&region[2]) - number(&region[1]) + 1)
+        .iter()
+        .map(|region| region.range.end - region.range.start)
         .sum();
     ensure!(bytes > 0, "`memory` shows no usable memory");
     Ok(bytes)
 }
 
-/// Names and addresses of the stacks in the output of `memory`.
-pub fn stacks(memory: &str) -> Vec<(String, Range<u64>)> {
-    static STACK: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"(?m)^  0x([0-9a-f]{16})  0x([0-9a-f]{16}) +\d+ KiB  (\S+) +guard page unmapped$")
-    });
-    let stacks = STACK.captures_iter(memory);
-    let stacks = stacks.map(|s| (s[3].to_owned(), number(&s[1])..number(&s[2]) + 1));
-    stacks.collect()
+/// Names and addresses of the stacks that `memory` lists, whose guard pages are not mapped.
+pub fn stacks(memory: &str) -> Result<Vec<(String, Range<u64>)>> {
+    let stacks: Vec<StackRecord> = records::all(memory, "stack")?;
+    for stack in &stacks {
+        ensure!(
+            !stack.guard_is_mapped,
+            "the guard page is mapped: {stack:x?}"
+        );
+    }
+    let stacks = stacks.into_iter().map(|stack| (stack.stack, stack.range));
+    Ok(stacks.collect())
 }
 
 fn idt_command(session: &mut Session) -> Result {
-    static LINE: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"^ +(\d+)  \S+ +interrupt +(\d) +(\d)  0x([0-9a-f]{16})$"));
     session.wait_prompt(PATIENCE)?;
-    let answer = session.command("idt", PATIENCE)?;
+    let answer = session.command("idt json", PATIENCE)?;
     let state = State::of(session)?;
     let gates = state.gates(session)?;
     let base = state.idt()?.0;
-    let head = format!("IDTR base {base:#018x}, limit 0x0fff: 256 gates, page read-only");
-    ensure!(
-        answer.contains(&head),
-        "`idt` does not begin with {head:?}\n{answer}"
-    );
-    let mut shown = 0;
-    for line in answer.lines().filter_map(|line| LINE.captures(line)) {
-        let vector: usize = line[1].parse()?;
-        ensure_eq!(vector, shown, "order of the gates");
-        let gate = &gates[vector];
-        let told = (line[2].parse()?, line[3].parse()?, number(&line[4]));
-        ensure_eq!(told, (gate.dpl, gate.ist, gate.entry), "gate {vector}");
-        shown += 1;
-    }
-    ensure_eq!(shown, 32, "gates of exceptions in the answer");
-
+    let head = json!({
+        "kind": "idt", "base": base, "limit": 0xfff, "gates": 256, "is_writable": false,
+    });
+    ensure!(records::contain(&answer, &head)?, "no {head} in:\n{answer}");
+    let told: Vec<GateRecord> = records::all(&answer, "gate")?;
+    let there = gates.iter().enumerate().map(|(vector, gate)| GateRecord {
+        vector: vector as u8,
+        address: base + (vector * GATE) as u64,
+        r#type: "interrupt".to_owned(),
+        dpl: gate.dpl,
+        ist: gate.ist,
+        selector: gate.selector,
+        entry: gate.entry,
+    });
+    let there: Vec<_> = there.collect();
+    ensure_eq!(told, there, "gates");
     for vector in [0, 3, 8, 14, 32, 255] {
-        let answer = session.command(&format!("idt {vector}"), PATIENCE)?;
-        let gate = &gates[vector];
-        for part in [
-            format!(
-                "vector {vector} ({vector:#04x}), gate at {:#018x}",
-                base + (vector * GATE) as u64
-            ),
-            format!("entry       {:#018x}", gate.entry),
-            format!("selector    {:#06x}", gate.selector),
-            format!("DPL         {}", gate.dpl),
-            format!("IST         {}", gate.ist),
-        ] {
-            ensure!(
-                answer.contains(&part),
-                "`idt {vector}` does not say {part:?}\n{answer}"
-            );
-        }
+        let answer = session.command(&format!("idt {vector} json"), PATIENCE)?;
+        let gate: GateRecord = records::one(&answer, "gate")?;
+        ensure_eq!(gate, there[vector], "gate {vector}");
     }
     Ok(())
 }
 
 fn memory_command(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
-    let answer = session.command("memory", PATIENCE)?;
+    let answer = session.command("memory json", PATIENCE)?;
     let state = State::of(session)?;
     let rights =
         |write, execute| move |m: &Mapping| (m.rights.write, m.rights.execute) == (write, execute);
-    for (what, bytes) in [
-        ("read and execute", state.bytes_where(rights(false, true))),
-        ("read only", state.bytes_where(rights(false, false))),
-        ("read and write", state.bytes_where(rights(true, false))),
-        ("write and execute", state.bytes_where(rights(true, true))),
-        (
-            "open to ring 3",
-            state.bytes_where(|mapping| mapping.rights.user),
-        ),
-    ] {
-        let line = answer
-            .lines()
-            .find_map(|line| line.trim().strip_prefix(what));
-        let told = line
-            .ok_or(format!("`memory` does not say how much is {what}"))?
-            .trim();
-        ensure_eq!(
-            told,
-            tocsin_logic::units::Bytes(bytes).to_string(),
-            "{what}"
-        );
-    }
+    let tables = json!({
+        "kind": "page_tables",
+        "execute": state.bytes_where(rights(false, true)),
+        "read": state.bytes_where(rights(false, false)),
+        "write": state.bytes_where(rights(true, false)),
+        "write_and_execute": state.bytes_where(rights(true, true)),
+        "user": state.bytes_where(|mapping| mapping.rights.user),
+        "null_page_is_mapped": state.at(0).is_some(),
+    });
+    ensure!(
+        records::contain(&answer, &tables)?,
+        "no {tables} in:\n{answer}"
+    );
     let there = Memory::default().bytes();
     ensure!(
         usable_bytes(&answer)? > there / 10 * 9,

@@ -4,8 +4,10 @@
 use std::collections::BTreeSet;
 
 use libtest_mimic::Trial;
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tocsin_tests::interrupts::counted_by_both;
+use tocsin_tests::records;
 use tocsin_tools::{Machine, Outcome, Session};
 
 use crate::{
@@ -52,7 +54,7 @@ pub fn trials() -> Vec<Trial> {
     }));
     for mode in MODES {
         trials.push(trial(format!("pci::shared::{mode}"), move || {
-            let run = format!("run=\"pci shared {COUNT} 1; irqs; poweroff\"");
+            let run = format!("run=\"pci shared {COUNT} 1 json; irqs; poweroff\"");
             // Four slots apart, where the pin routing repeats.
             let edus = ["-device", "edu,addr=4", "-device", "edu,addr=8"];
             let machine = machine_in(mode, 2)?.args(edus).append(run);
@@ -88,16 +90,11 @@ fn machine(board: &str, cpus: u32) -> Result<Machine> {
 /// The kernel finds exactly the functions of QEMU.
 fn found(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
-    let answer = session.command("pci", PATIENCE)?;
+    let answer = session.command("pci json", PATIENCE)?;
+    let functions: Vec<FunctionRecord> = records::all(&answer, "pci_function")?;
     let mut by_kernel = BTreeSet::new();
-    for line in answer.lines() {
-        let mut words = line.split_whitespace();
-        let (Some(address), Some(ids)) = (words.next(), words.next()) else {
-            continue;
-        };
-        if let Some(found) = parse(address, ids) {
-            by_kernel.insert(found);
-        }
+    for function in functions {
+        by_kernel.insert(function.found()?);
     }
     let mut by_qemu = BTreeSet::new();
     let buses = session.qmp("query-pci", &Value::Null)?;
@@ -127,20 +124,40 @@ fn devices(bus: &Value) -> impl Iterator<Item = &Value> {
     devices.into_iter().flatten()
 }
 
-/// `0000:00:1f.2` and `8086:2922`.
-fn parse(address: &str, ids: &str) -> Option<Found> {
-    let hex = |text: &str| u64::from_str_radix(text, 16).ok();
-    let (bus_and_before, rest) = address.rsplit_once(':')?;
-    let (_, bus) = bus_and_before.split_once(':')?;
-    let (slot, function) = rest.split_once('.')?;
-    let (vendor, device) = ids.split_once(':')?;
-    Some((
-        hex(bus)?,
-        hex(slot)?,
-        hex(function)?,
-        hex(vendor)?,
-        hex(device)?,
-    ))
+/// A record of kind `pci_function`.
+#[derive(Deserialize)]
+struct FunctionRecord {
+    /// The address, such as `0000:00:1f.2`.
+    address: String,
+    vendor: u64,
+    device: u64,
+}
+
+impl FunctionRecord {
+    fn found(&self) -> Result<Found> {
+        let parts: Vec<_> = self.address.split([':', '.']).collect();
+        let hex = |text| u64::from_str_radix(text, 16);
+        let [_, bus, slot, function] = parts[..] else {
+            return Err(format!("the address is {:?}", self.address).into());
+        };
+        let (bus, slot, function) = (hex(bus)?, hex(slot)?, hex(function)?);
+        Ok((bus, slot, function, self.vendor, self.device))
+    }
+}
+
+/// A record of kind `edu_run` or `message_run`.
+#[derive(Debug, Deserialize)]
+struct RunRecord {
+    /// The kind of run of an `edu` device.
+    run: Option<String>,
+    sent: u64,
+    received: u64,
+}
+
+impl RunRecord {
+    fn is_complete(&self) -> bool {
+        self.sent == COUNT && self.received == COUNT
+    }
 }
 
 /// Every kind interrupts the last CPU, and the CPUs to which it can be moved.
@@ -149,29 +166,30 @@ fn interrupts(session: &mut Session, cpus: u32) -> Result {
     let last = cpus - 1;
     let commands = ["edu", "virtio", "port"];
     for command in commands {
-        let answer = session.command(&format!("pci {command} {COUNT} {last}"), PATIENCE)?;
-        let (sent, expected) = match command {
-            "edu" => (
-                answer
-                    .matches(&format!("raised: {COUNT} sent, {COUNT} received"))
-                    .count(),
-                2,
-            ),
+        let answer = session.command(&format!("pci {command} {COUNT} {last} json"), PATIENCE)?;
+        let (kind, expected) = match command {
+            "edu" => ("edu_run", 2),
             // On this CPU, and on another CPU and back, if there is one.
-            _ => (
-                answer
-                    .matches(&format!(": {COUNT} messages received"))
-                    .count(),
-                if cpus > 1 { 3 } else { 1 },
-            ),
+            _ => ("message_run", if cpus > 1 { 3 } else { 1 }),
         };
-        ensure_eq!(sent, expected, "rounds of {command} in:\n{answer}");
+        let runs: Vec<RunRecord> = records::all(&answer, kind)?;
+        let complete = runs.iter().filter(|run| run.is_complete()).count();
+        ensure_eq!(complete, expected, "runs of {command} in:\n{answer}");
+        let bound = json!({ "kind": "pci_binding", "cpu": last });
         ensure!(
-            answer.contains(&format!(" of CPU {last}")),
+            records::contain(&answer, &bound)?,
             "not on CPU {last}:\n{answer}"
         );
-        let held = answer.contains("masked: pending yes, 0 received; unmasked: received yes");
-        ensure!(command == "edu" || held, "no mask in:\n{answer}");
+        let masked = json!({
+            "kind": "masked_message",
+            "pending": true,
+            "received_masked": 0,
+            "received_unmasked": true,
+        });
+        ensure!(
+            command == "edu" || records::contain(&answer, &masked)?,
+            "no mask in:\n{answer}"
+        );
     }
     power_off(session)
 }
@@ -181,16 +199,18 @@ fn interrupts(session: &mut Session, cpus: u32) -> Result {
 fn shared(session: &mut Session) -> Result {
     session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
     let text = session.transcript().text_from(0);
-    let both = format!(
-        "both at once, {COUNT} times: {COUNT} interrupts, {COUNT} for the first, {COUNT} for the second"
-    );
-    ensure!(text.contains(&both), "no {both:?} in:\n{text}");
-    let alone = format!(": {COUNT} sent, {COUNT} received;");
-    ensure_eq!(
-        text.matches(&alone).count(),
-        3,
-        "rounds of one device in:\n{text}"
-    );
+    let both = json!({
+        "kind": "shared_run",
+        "rounds": COUNT,
+        "interrupts": COUNT,
+        "claimed": [COUNT, COUNT],
+    });
+    ensure!(records::contain(&text, &both)?, "no {both} in:\n{text}");
+    let runs: Vec<RunRecord> = records::all(&text, "edu_run")?;
+    ensure!(runs.iter().all(RunRecord::is_complete), "found {runs:?}");
+    let names: Vec<_> = runs.iter().filter_map(|run| run.run.as_deref()).collect();
+    let expected = ["first_alone", "second_alone", "handler_added_and_removed"];
+    ensure_eq!(names, expected, "runs of one device");
     let counted = counted_by_both(&text, &session.log())?;
     ensure_eq!(
         counted.get(&0x50),

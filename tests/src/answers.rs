@@ -1,21 +1,16 @@
-//! Parsers for the kernel's output about its CPUs and interrupt controllers.
+//! The kernel's output: its log, and the records of the monitor's commands.
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use regex::{Captures, Regex};
+use regex::Regex;
 use serde::Deserialize;
 
 fn regex(pattern: &str) -> Regex {
     Regex::new(pattern).expect("the pattern is part of this program")
-}
-
-fn hex(digits: &str) -> u64 {
-    u64::from_str_radix(digits, 16).unwrap_or_default()
 }
 
 fn number(digits: &str) -> u32 {
@@ -105,9 +100,9 @@ pub struct CpuRecord {
     pub stacks: Option<Range<u64>>,
 }
 
-/// A row of the output of `acpi`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableRow {
+/// A record of `acpi json`, of kind `acpi_table`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct TableRecord {
     /// Signature, such as `APIC`.
     pub signature: String,
     /// Its physical address.
@@ -115,106 +110,129 @@ pub struct TableRow {
     /// Its size in bytes.
     pub length: u64,
     /// Its revision.
-    pub revision: u32,
+    pub revision: u8,
 }
 
-/// The tables in the output of `acpi`, the root table first.
-#[must_use]
-pub fn tables(text: &str) -> Vec<TableRow> {
-    static ROW: LazyLock<Regex> =
-        LazyLock::new(|| regex(r"(?m)^  (\S{4}) +0x([0-9a-f]{16}) +(\d+) +(\d+)  "));
-    let read = |row: Captures<'_>| TableRow {
-        signature: row[1].to_owned(),
-        address: hex(&row[2]),
-        length: u64::from(number(&row[3])),
-        revision: number(&row[4]),
-    };
-    ROW.captures_iter(text).map(read).collect()
-}
-
-/// A local APIC in the output of `apic` or `lapic`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LocalApic {
+/// A record of `lapic json` or `apic json`, of kind `local_apic`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct LocalApicRecord {
     /// The kernel's CPU number.
     pub cpu: u32,
     /// Its APIC ID.
-    pub id: u32,
-    /// Its registers by the kernel's names, such as `LVT LINT0` or `SVR`.
-    pub registers: BTreeMap<String, u64>,
+    pub apic_id: u32,
+    /// The spurious-interrupt vector register.
+    pub svr: u64,
+    /// The task-priority register.
+    pub tpr: u64,
+    /// The vectors of requested interrupts.
+    pub irr: Vec<u8>,
+    /// The vectors of interrupts in service.
+    pub isr: Vec<u8>,
 }
 
-impl LocalApic {
-    /// Parses the output.
-    ///
-    /// # Errors
-    ///
-    /// The output contains no local APIC.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        static HEAD: LazyLock<Regex> =
-            LazyLock::new(|| regex(r"(?m)^Local APIC of CPU (\d+): ID 0x([0-9a-f]+), "));
-        static REGISTER: LazyLock<Regex> =
-            LazyLock::new(|| regex(r"(?m)^  ([A-Z]+(?: \w+)?) +0x([0-9a-f]{8})\b"));
-        let head = HEAD.captures(text);
-        let head = head.ok_or_else(|| format!("there is no local APIC in:\n{text}"))?;
-        let registers = REGISTER.captures_iter(text);
-        Ok(Self {
-            cpu: number(&head[1]),
-            id: hex(&head[2]) as u32,
-            registers: registers
-                .map(|parts| (parts[1].to_owned(), hex(&parts[2])))
-                .collect(),
-        })
-    }
+/// A record of `lapic json` or `apic json`, of kind `lvt_entry`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct LvtRecord {
+    /// The entry, such as `lint0`.
+    pub entry: String,
+    /// The register.
+    pub value: u64,
 }
 
-/// The output of `apic`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Apic {
-    /// The mode, such as `x2apic`.
+/// The record of `apic json` of kind `apic`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ApicRecord {
+    /// The mode of the local APICs, such as `x2apic`.
     pub mode: String,
-    /// The boot CPU's local APIC.
-    pub local: LocalApic,
-    /// For each I/O APIC, its address, number of masked pins and number of pins.
-    pub io_apics: Vec<(u64, u32, u32)>,
-    /// Numbers of spurious interrupts and errors, and of spurious interrupts of either 8259.
-    pub mishaps: [u32; 4],
+    /// Number of spurious interrupts of the local APICs.
+    pub spurious: u64,
+    /// Number of their error interrupts.
+    pub error_interrupts: u64,
+    /// Number of spurious interrupts of either 8259.
+    pub pic_spurious: (u64, u64),
 }
 
-impl Apic {
-    /// Parses the output.
-    ///
-    /// # Errors
-    ///
-    /// The output is incomplete.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        static MODE: LazyLock<Regex> = LazyLock::new(|| regex(r"(?m)^Mode (\w+): "));
-        static IO_APIC: LazyLock<Regex> = LazyLock::new(|| {
-            regex(r"(?m)^I/O APIC ID .* at 0x([0-9a-f]+): .*, (\d+) of (\d+) masked$")
-        });
-        static MISHAPS: LazyLock<Regex> = LazyLock::new(|| {
-            regex(r"(?m)^Spurious interrupts (\d+), errors (\d+), 8259 ghosts (\d+) and (\d+)$")
-        });
-        let missing = |what: &str| format!("`apic` does not show {what}:\n{text}");
-        let mode = MODE.captures(text).ok_or_else(|| missing("the mode"))?;
-        let mishaps = MISHAPS.captures(text).ok_or_else(|| missing("mishaps"))?;
-        let io_apics = IO_APIC.captures_iter(text);
-        Ok(Self {
-            mode: mode[1].to_owned(),
-            local: LocalApic::parse(text)?,
-            io_apics: io_apics
-                .map(|parts| (hex(&parts[1]), number(&parts[2]), number(&parts[3])))
-                .collect(),
-            mishaps: [1, 2, 3, 4].map(|field| number(&mishaps[field])),
-        })
-    }
+/// A record of `apic json` or `ioapic json`, of kind `io_apic`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct IoApicRecord {
+    /// Physical address of its registers.
+    pub address: u64,
+    /// Number of its pins.
+    pub pins: u32,
+    /// Number of masked pins.
+    pub masked_pins: u32,
 }
 
-/// The output of `timer`: mode, number of received interrupts, number of expected interrupts.
-#[must_use]
-pub fn timer_counts(text: &str) -> Vec<(String, u32, u32)> {
-    static ROW: LazyLock<Regex> =
-        LazyLock::new(|| regex(r"(?m)^  (\S+): (\d+) of (\d+) interrupts in "));
-    let rows = ROW.captures_iter(text);
-    rows.map(|row| (row[1].to_owned(), number(&row[2]), number(&row[3])))
-        .collect()
+/// A record of `timer json`, of kind `timer_run`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct TimerRun {
+    /// The mode, such as `one_shot`.
+    pub mode: String,
+    /// Number of expected interrupts.
+    pub expected: u32,
+    /// Number of received interrupts.
+    pub received: u32,
+}
+
+/// A record of `timers json`, of kind `timer`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct TimerRecord {
+    /// The number of its CPU.
+    pub cpu: u32,
+    /// Its name.
+    pub name: String,
+    /// How often it has fired.
+    pub fired: u64,
+}
+
+/// A record of `lines json`, of kind `line`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct LineRecord {
+    /// Its name.
+    pub name: String,
+    /// Its first vector.
+    pub vector: u8,
+    /// Number of interrupts that a handler claimed.
+    pub claimed: u64,
+    /// Number of the others.
+    pub unclaimed: u64,
+}
+
+/// A record of `memory json`, of kind `memory_region`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct RegionRecord {
+    /// Physical addresses.
+    pub range: Range<u64>,
+    /// Its use, such as `usable`.
+    pub usage: String,
+}
+
+/// A record of `memory json`, of kind `stack`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct StackRecord {
+    /// Its use, such as `thread`.
+    pub stack: String,
+    /// Virtual addresses.
+    pub range: Range<u64>,
+    /// Whether its guard page is mapped.
+    pub guard_is_mapped: bool,
+}
+
+/// A record of `idt json`, of kind `gate`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct GateRecord {
+    /// Its vector.
+    pub vector: u8,
+    /// Its virtual address.
+    pub address: u64,
+    /// `interrupt` or `trap`.
+    pub r#type: String,
+    /// The descriptor privilege level.
+    pub dpl: u8,
+    /// The index in the interrupt stack table.
+    pub ist: u8,
+    /// The selector of the code segment.
+    pub selector: u16,
+    /// The address of the handler.
+    pub entry: u64,
 }

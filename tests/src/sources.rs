@@ -1,75 +1,105 @@
-//! The table that `sources` prints: the interrupts that each source has raised, and those received.
+//! The records of `sources json`: the interrupts that each source has raised, and those received.
 
-use std::sync::LazyLock;
+use serde::Deserialize;
+use serde_json::Value;
 
-use regex::Regex;
+use crate::records;
 
-/// A row of the table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    /// The source and its mode, such as `PIT one-shot`.
-    pub what: String,
+/// A record of kind `source_run`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct SourceRun {
+    /// The source, such as `pit`.
+    pub source: String,
+    /// The number of the HPET's comparator.
+    pub comparator: Option<u8>,
+    /// The trigger mode of the comparator's input, or `message`.
+    pub trigger: Option<String>,
+    /// The mode, such as `one_shot`.
+    pub mode: String,
+    /// The rate of a periodic source.
+    pub hertz: Option<u32>,
     /// The CPU that handled the interrupts.
     pub cpu: u32,
     /// The vector on that CPU.
     pub vector: u8,
-    /// Number of interrupts raised; an estimate if the row has a `~`.
+    /// Number of interrupts raised.
     pub raised: u64,
+    /// Whether that number is an estimate.
+    pub is_estimate: bool,
     /// Number of interrupts received with a cause in the device.
     pub received: u64,
     /// Number of interrupts received without a cause.
-    pub empty: u64,
-    /// The input: `GSI 2, pin 2 of I/O APIC 0, active high, edge (...)`.
-    pub arrives: String,
+    pub unclaimed: u64,
+    /// The route of the pin; `None` for messages.
+    pub route: Option<Route>,
 }
 
-/// The rows in the output of `sources`.
-#[must_use]
-pub fn rows(text: &str) -> Vec<Row> {
-    static ROW: LazyLock<Regex> = LazyLock::new(|| {
-        let pattern = r"(?m)^  (\S.*?) +(\d+)  +0x([0-9a-f]{2})  +~?(\d+)  +(\d+)  +(\d+)  +[0-9.]+ [num]?s  (.*?)\r?$";
-        Regex::new(pattern).expect("the pattern is part of this program")
-    });
-    let number = |text: &str| text.parse().unwrap_or(u64::MAX);
-    let rows = ROW.captures_iter(text).map(|row| Row {
-        what: row[1].to_owned(),
-        cpu: row[2].parse().unwrap_or(u32::MAX),
-        vector: u8::from_str_radix(&row[3], 16).unwrap_or_default(),
-        raised: number(&row[4]),
-        received: number(&row[5]),
-        empty: number(&row[6]),
-        arrives: row[7].to_owned(),
-    });
-    rows.collect()
+/// The route of a pin's interrupts.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Route {
+    /// The GSI.
+    pub gsi: u32,
+    /// The index of the I/O APIC.
+    pub io_apic: usize,
+    /// The pin.
+    pub pin: u8,
+    /// `high` or `low`.
+    pub polarity: String,
+    /// `edge` or `level`.
+    pub trigger: String,
+    /// The source of polarity and trigger mode, such as `override`.
+    pub mode_source: String,
+}
+
+impl SourceRun {
+    /// The source, the comparator with its trigger mode, and the mode.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let comparator = self.comparator.map(|number| number.to_string());
+        let hertz = self.hertz.map(|hertz| hertz.to_string());
+        let parts = [
+            Some(&self.source),
+            comparator.as_ref(),
+            self.trigger.as_ref(),
+            Some(&self.mode),
+            hertz.as_ref(),
+        ];
+        let parts: Vec<_> = parts.into_iter().flatten().map(String::as_str).collect();
+        parts.join(" ")
+    }
+}
+
+/// The runs in the output of `sources json`.
+///
+/// # Errors
+///
+/// There is none, or a problem.
+pub fn runs(output: &str) -> Result<Vec<SourceRun>, String> {
+    let problems: Vec<Value> = records::list(output, "source_problem")?;
+    if let Some(problem) = problems.first() {
+        return Err(format!("{problem} in:\n{output}"));
+    }
+    records::all(output, "source_run")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::runs;
+
+    const RUN: &str = r#"@json {"kind":"source_run","source":"hpet","comparator":2,"trigger":"edge","mode":"one_shot","hertz":null,"cpu":1,"vector":80,"raised":2,"is_estimate":false,"received":2,"unclaimed":0,"duration_ns":9,"route":null}"#;
 
     #[test]
-    fn reads_the_rows_and_nothing_else() {
-        let text = "  source                     CPU  vector  raised  received  empty      time  arrives at\r\n  \
-                    PIT masked                   1  0x50      ~2         1      0    2.8 ms  GSI 2, pin 2\r\n  \
-                    HPET 0 message one-shot     12  0x51      20        20      3      12 s  message of HPET comparator 0\n  \
-                    com2: this machine has no COM2: no 16550 answers at port 0x2f8\n";
-        let found = rows(text);
-        assert_eq!(found.len(), 2);
-        assert_eq!(
-            found[0],
-            Row {
-                what: "PIT masked".to_owned(),
-                cpu: 1,
-                vector: 0x50,
-                raised: 2,
-                received: 1,
-                empty: 0,
-                arrives: "GSI 2, pin 2".to_owned(),
-            }
-        );
-        assert_eq!(
-            (found[1].cpu, found[1].vector, found[1].empty),
-            (12, 0x51, 3)
-        );
+    fn runs_are_named() {
+        let runs = runs(RUN).unwrap();
+        assert_eq!(runs[0].name(), "hpet 2 edge one_shot");
+        assert_eq!(runs[0].route, None);
+    }
+
+    #[test]
+    fn problems_are_errors() {
+        let problem = r#"@json {"kind":"source_problem","description":"it is late"}"#;
+        let error = runs(&format!("{RUN}\n{problem}")).unwrap_err();
+        assert!(error.contains("it is late"), "{error}");
+        assert!(runs("").is_err());
     }
 }

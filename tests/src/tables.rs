@@ -1,13 +1,12 @@
 //! The ACPI tables in the guest's memory, found and decoded on the host.
 //!
 //! Written from the ACPI specification (6.5, 5.2.5 to 5.2.12), without code shared with the kernel.
-//! It supports only valid tables and produces the kernel's expected output for them.
+//! It supports only valid tables and produces the kernel's expected records for them.
 
 #[cfg(test)]
 mod tests;
 
-use std::fmt::Write as _;
-
+use serde_json::{Value, json};
 use tocsin_tools::{Session, SessionError};
 
 /// The BIOS area that contains the RSDP (5.2.5.1), and its size in revision 0.
@@ -76,91 +75,87 @@ pub fn find(session: &Session) -> Result<Option<Vec<Table>>, SessionError> {
     Ok(Some(tables))
 }
 
-/// The expected output of `madt` for the entries of a valid MADT, line by line, including offsets.
+/// The expected members of the `madt_entry` records of a valid MADT.
 ///
 /// # Panics
 ///
 /// If the table is invalid.
 #[must_use]
-pub fn madt_lines(madt: &[u8]) -> Vec<String> {
-    let mut lines = Vec::new();
+pub fn madt_entries(madt: &[u8]) -> Vec<Value> {
+    let mut entries = Vec::new();
     let mut offset = MADT_ENTRIES;
     while offset < madt.len() {
-        let entry = &madt[offset..offset + usize::from(madt[offset + 1])];
-        lines.push(format!("  {offset:#06x}  {}", entry_line(entry)));
-        offset += entry.len();
+        let bytes = &madt[offset..offset + usize::from(madt[offset + 1])];
+        let mut entry = entry(bytes);
+        entry["kind"] = json!("madt_entry");
+        entry["offset"] = json!(offset);
+        entries.push(entry);
+        offset += bytes.len();
     }
-    lines
+    entries
 }
 
 /// One entry (5.2.12.2 and following), by its type.
-fn entry_line(entry: &[u8]) -> String {
-    let mut line = String::new();
-    let nmi = |uid: Option<u32>, flags: u16, lint: u8| {
-        let target = uid.map_or("all CPUs".to_owned(), |uid| format!("UID {uid}"));
-        format!("{target}, LINT{lint}, {}", input(flags))
+fn entry(entry: &[u8]) -> Value {
+    let nmi = |form: &str, uid: Option<u32>, flags: u16, lint: u8| {
+        with_input(json!({ "entry": form, "uid": uid, "lint": lint }), flags)
     };
-    let written = match entry[0] {
-        0 => write!(
-            line,
-            "local APIC: UID {}, APIC ID {:#04x}, {}",
-            entry[2],
-            entry[3],
-            state(word(entry, 4))
-        ),
-        1 => write!(
-            line,
-            "I/O APIC: ID {:#04x}, address {:#010x}, GSIs from {}",
-            entry[2],
+    match entry[0] {
+        0 => cpu(
+            "local_apic",
+            entry[2].into(),
+            entry[3].into(),
             word(entry, 4),
-            word(entry, 8)
         ),
-        2 => write!(
-            line,
-            "override: bus {} IRQ {} is GSI {}, {}",
-            entry[2],
-            entry[3],
-            word(entry, 4),
-            input(half(entry, 8))
-        ),
+        1 => json!({
+            "entry": "io_apic",
+            "id": entry[2],
+            "address": word(entry, 4),
+            "gsi_base": word(entry, 8),
+        }),
+        2 => {
+            let (bus, irq, gsi) = (entry[2], entry[3], word(entry, 4));
+            let members = json!({ "entry": "override", "bus": bus, "irq": irq, "gsi": gsi });
+            with_input(members, half(entry, 8))
+        }
         4 => {
             let uid = Some(entry[2]).filter(|&uid| uid != u8::MAX).map(u32::from);
-            let nmi = nmi(uid, half(entry, 3), entry[5]);
-            write!(line, "local APIC NMI: {nmi}")
+            nmi("local_apic_nmi", uid, half(entry, 3), entry[5])
         }
-        9 => write!(
-            line,
-            "local x2APIC: UID {}, APIC ID {:#04x}, {}",
+        9 => cpu(
+            "local_x2apic",
             word(entry, 12),
             word(entry, 4),
-            state(word(entry, 8))
+            word(entry, 8),
         ),
         10 => {
             let uid = Some(word(entry, 4)).filter(|&uid| uid != u32::MAX);
-            let nmi = nmi(uid, half(entry, 2), entry[8]);
-            write!(line, "local x2APIC NMI: {nmi}")
+            nmi("local_x2apic_nmi", uid, half(entry, 2), entry[8])
         }
-        kind => write!(line, "type {kind} is not known here"),
-    };
-    written.expect("a string takes any text");
-    line
-}
-
-/// The flags of a local APIC (table 5.22).
-fn state(flags: u32) -> &'static str {
-    match flags & 3 {
-        0 => "not enabled",
-        2 => "online-capable",
-        _ => "enabled",
+        kind => json!({ "entry": format!("type {kind} is not known here") }),
     }
 }
 
-/// The flags of an input (table 5.26).
-fn input(flags: u16) -> String {
-    let polarity = ["polarity of the bus", "active high", "?", "active low"];
-    let trigger = ["trigger of the bus", "edge", "?", "level"];
+/// A CPU with the flags of a local APIC (table 5.22).
+fn cpu(form: &str, uid: u32, apic_id: u32, flags: u32) -> Value {
+    json!({
+        "entry": form,
+        "uid": uid,
+        "apic_id": apic_id,
+        "enabled": flags & 1 != 0,
+        "online_capable": flags & 2 != 0,
+    })
+}
+
+/// Adds the flags of an input (table 5.26).
+fn with_input(mut members: Value, flags: u16) -> Value {
+    let polarity = ["conforming", "high", "reserved", "low"];
+    let trigger = ["conforming", "edge", "reserved", "level"];
     let bits = |shift: u16| usize::from(flags >> shift & 3);
-    format!("{}, {}", polarity[bits(0)], trigger[bits(2)])
+    members["polarity"] = json!(polarity[bits(0)]);
+    members["trigger"] = json!(trigger[bits(2)]);
+    members["reserved_bits"] = json!(flags & !0xf);
+    members
 }
 
 /// The sum of all bytes, which is 0 in a valid table.

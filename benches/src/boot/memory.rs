@@ -4,12 +4,15 @@
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use tocsin_tools::settings::Smp;
 use tocsin_tools::{Machine, Outcome, Session};
 
 use crate::boot::PATIENCE;
 use crate::error::BenchError;
+use crate::record::MARK;
 
 /// Numbers of CPUs of the two machines that are compared.
 const FEW: u32 = 1;
@@ -27,7 +30,7 @@ pub struct PerCpu {
     bytes: u64,
 }
 
-/// The relevant output of `memory`.
+/// The relevant records of `memory`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Said {
     /// Size of the frames in use, in bytes.
@@ -40,66 +43,53 @@ struct Said {
 ///
 /// # Errors
 ///
-/// A machine does not start, or the output of `memory` cannot be parsed.
+/// A machine does not start, or the records of `memory` cannot be parsed.
 pub fn measure(base: &Machine) -> Result<PerCpu, BenchError> {
     Ok(PerCpu::between(ask(base, FEW)?, ask(base, MANY)?))
 }
 
-/// The output of `memory` on a machine with this many CPUs.
+/// The records of `memory` on a machine with this many CPUs.
 fn ask(base: &Machine, cpus: u32) -> Result<Said, BenchError> {
     let smp = Smp::parse(&cpus.to_string()).expect("a number of CPUs");
     let machine = base.clone().smp(smp);
-    let mut session = Session::start(&machine.append("run=\"memory; poweroff\""))?;
+    let mut session = Session::start(&machine.append("run=\"memory json; poweroff\""))?;
     session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
     Said::parse(&session.transcript().text_from(0))
 }
 
+/// The records of `memory` that count here.
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Record {
+    /// An allocator.
+    Allocator { name: String, used: u64 },
+    /// A stack of the CPU that runs the command.
+    Stack { range: Range<u64> },
+    #[serde(other)]
+    Other,
+}
+
 impl Said {
     fn parse(text: &str) -> Result<Self, BenchError> {
-        let not_understood = |line: Option<&str>| {
-            let line = line.unwrap_or("nothing").trim();
-            BenchError::Memory(line.to_owned())
-        };
-        let line = text
-            .lines()
-            .find_map(|line| line.trim().strip_prefix("frames above 1 MiB"));
-        let used = line.and_then(used_bytes);
-        let used = used.ok_or_else(|| not_understood(line))?;
-        let mut rows = text
-            .lines()
-            .skip_while(|line| !line.starts_with("Stacks of CPU"))
-            .skip(1)
-            .take_while(|line| line.starts_with("  "))
-            .peekable();
-        rows.peek().ok_or_else(|| not_understood(None))?;
-        let stacks = rows.map(|row| stack_bytes(row).ok_or_else(|| not_understood(Some(row))));
-        let stacks = stacks.sum::<Result<u64, BenchError>>()?;
-        Ok(Self { used, stacks })
+        let (mut used, mut stacks) = (None, 0);
+        for line in text.lines().filter_map(|line| line.strip_prefix(MARK)) {
+            let not_understood = || BenchError::Memory(line.to_owned());
+            match serde_json::from_str(line).map_err(|_| not_understood())? {
+                Record::Allocator { name, used: bytes } if name == "high_frames" => {
+                    used = Some(bytes);
+                }
+                Record::Stack { range } => {
+                    let size = range.end.checked_sub(range.start);
+                    stacks += size.ok_or_else(not_understood)?;
+                }
+                Record::Allocator { .. } | Record::Other => {}
+            }
+        }
+        match used {
+            Some(used) if stacks > 0 => Ok(Self { used, stacks }),
+            _ => Err(BenchError::Memory("nothing".to_owned())),
+        }
     }
-}
-
-/// The size of a stack in bytes, from the addresses of its first and last byte.
-fn stack_bytes(row: &str) -> Option<u64> {
-    let mut words = row.split_whitespace();
-    let mut address = || u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();
-    let (first, last) = (address()?, address()?);
-    last.checked_sub(first)?.checked_add(1)
-}
-
-/// The second of two sizes, such as `509.8 MiB   440 KiB`, in bytes.
-fn used_bytes(sizes: &str) -> Option<u64> {
-    let mut words = sizes.split_whitespace().skip(2);
-    let number: f64 = words.next()?.parse().ok()?;
-    let scale = match words.next()? {
-        "B" => 1.0,
-        "KiB" => 1024.0,
-        "MiB" => 1024.0 * 1024.0,
-        "GiB" => 1024.0 * 1024.0 * 1024.0,
-        _ => return None,
-    };
-    // No size of a frame allocator is negative, or has more than 53 bits.
-    #[expect(clippy::cast_sign_loss, reason = "see above")]
-    Some((number * scale) as u64)
 }
 
 impl PerCpu {

@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use crossbeam_utils::CachePadded;
 use tocsin_logic::apic::Trigger;
 use tocsin_logic::apic::icr::Destination;
+use tocsin_logic::irq::route::Pin;
 use tocsin_logic::irq::storm::Counts;
 use tocsin_logic::vector::{PriorityClass, Vector};
 
@@ -63,6 +64,8 @@ pub struct Description {
     pub name: &'static str,
     /// Its source.
     pub source: String,
+    /// The pin of its source; `None` for messages and IPIs.
+    pub pin: Option<Pin>,
     /// The number of the CPU that handles it.
     pub cpu: u32,
     /// Its first vector on this CPU.
@@ -276,6 +279,7 @@ impl Shared {
         Description {
             name: self.name,
             source: alloc::format!("{}", state.origin),
+            pin: state.origin.pin(),
             cpu: state.target.cpu.id(),
             first: state.first,
             count: self.count,

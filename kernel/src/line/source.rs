@@ -81,9 +81,18 @@ impl Origin {
         }
     }
 
+    /// The pin, if the source is one.
+    pub(super) fn pin(&self) -> Option<Pin> {
+        match self {
+            Self::Pin(pin, _) => Some(*pin),
+            Self::Ipi | Self::Messages(_) => None,
+        }
+    }
+
     /// Whether it is a level-triggered input.
     pub(super) fn is_level(&self) -> bool {
-        matches!(self, Self::Pin(pin, _) if pin.mode.trigger == Trigger::Level)
+        self.pin()
+            .is_some_and(|pin| pin.mode.trigger == Trigger::Level)
     }
 
     /// The kind of source, which determines the steps of a move.

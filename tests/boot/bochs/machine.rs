@@ -1,7 +1,9 @@
 //! All interrupt sources of a machine of the matrix, under Bochs.
 
 use libtest_mimic::Trial;
-use tocsin_tests::sources::rows;
+use serde_json::json;
+use tocsin_tests::records;
+use tocsin_tests::sources::runs;
 use tocsin_tools::PROMPT;
 
 use super::{CPUS, said, trial};
@@ -14,8 +16,8 @@ const COMMANDS: [&str; 7] = [
     "tlb",
     "nmi nest",
     "storm 2",
-    "lapic",
-    "sources 10",
+    "lapic json",
+    "sources 10 json",
 ];
 
 pub fn trials() -> Vec<Trial> {
@@ -38,7 +40,10 @@ fn check(said: &str) -> Result {
     contains(nmi, "NMIs during another: 1; the handler ran 2 times")?;
     contains(nmi, "the interrupted registers are intact")?;
     contains(storm, "nothing lost, nothing doubled")?;
-    contains(lapic, "TSC-deadline")?;
+    let timer = json!({
+        "kind": "lvt_entry", "entry": "timer", "timer_mode": "tsc_deadline",
+    });
+    ensure!(records::contain(lapic, &timer)?, "no {timer} in:\n{lapic}");
     check_sources(driven)
 }
 
@@ -68,14 +73,14 @@ fn contains(answer: &str, expected: &str) -> Result {
 /// machine sends the comparators' edges for GSI 0 to input 2 and drops those for GSI 2, although
 /// their capabilities list both.
 fn check_sources(answer: &str) -> Result {
-    let rows = rows(answer);
-    let count = |name: &str| rows.iter().filter(|row| row.what.starts_with(name)).count();
-    for (name, expected) in [("PIT ", 3), ("RTC ", 5), ("HPET ", 18), ("keyboard ", 1)] {
-        ensure_eq!(count(name), expected, "rows of {name}in:\n{answer}");
+    let runs = runs(answer)?;
+    let count = |source: &str| runs.iter().filter(|run| run.source == source).count();
+    for (source, expected) in [("pit", 3), ("rtc", 5), ("hpet", 18), ("keyboard", 1)] {
+        ensure_eq!(count(source), expected, "runs of {source} in:\n{answer}");
     }
-    for row in &rows {
-        if !row.what.starts_with("RTC ") {
-            sources::check_counts(row, 10)?;
+    for run in &runs {
+        if run.source != "rtc" {
+            sources::check_counts(run, 10)?;
         }
     }
     Ok(())

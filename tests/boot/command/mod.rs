@@ -14,7 +14,7 @@ use tocsin_tests::build::program;
 use tocsin_tests::guest::Guest;
 use tocsin_tools::PROMPT;
 
-use crate::{Result, ensure, ensure_eq, trial};
+use crate::{Result, ensure, ensure_eq, gate_record, trial};
 
 /// Exit status of a run that the kernel did not end.
 const FAILED: i32 = 125;
@@ -85,7 +85,7 @@ fn text(bytes: &[u8]) -> String {
 
 fn lines() -> Result {
     // The last line has no line end.
-    let output = run("", b"idt 3\r\nmemory\n\nidt 14; poweroff 5")?;
+    let output = run("", b"idt 3 json\r\nmemory json\n\nidt 14 json; poweroff 5")?;
     ensure_eq!(output.status.code(), Some(5), "exit status");
     let said = text(&output.stdout);
     let first = said.lines().next().unwrap_or_default();
@@ -94,8 +94,12 @@ fn lines() -> Result {
         "tocsin: direct boot, q35, 4 CPUs, 128 MiB, TCG",
         "first line"
     );
-    let places = ["vector 3 (0x03)", "Physical memory", "vector 14 (0x0e)"];
-    let places: Vec<_> = places.map(|part| said.find(part)).into();
+    let places = [
+        gate_record(3),
+        "@json {\"kind\":\"memory\",".to_owned(),
+        gate_record(14),
+    ];
+    let places: Vec<_> = places.map(|part| said.find(&part)).into();
     ensure!(
         places.iter().all(Option::is_some),
         "an answer is missing in\n{said}"
@@ -122,12 +126,9 @@ fn end_of_input() -> Result {
 }
 
 fn run_needs_no_input() -> Result {
-    let output = run("run=\"idt 3; poweroff 4\"", b"")?;
+    let output = run("run=\"idt 3 json; poweroff 4\"", b"")?;
     ensure_eq!(output.status.code(), Some(4), "exit status");
-    ensure!(
-        text(&output.stdout).contains("vector 3 (0x03)"),
-        "no answer"
-    );
+    ensure!(text(&output.stdout).contains(&gate_record(3)), "no answer");
     Ok(())
 }
 
@@ -153,10 +154,13 @@ fn late() -> Result {
     let mut input = child.stdin.take().ok_or("no standard input")?;
     let mut output = BufReader::new(child.stdout.take().ok_or("no standard output")?);
     let mut said = Vec::new();
-    for (line, answer) in [("idt 3", "vector 3 (0x03)"), ("poweroff 6", "")] {
+    for (line, answer) in [
+        ("idt 3 json", gate_record(3)),
+        ("poweroff 6", String::new()),
+    ] {
         until(&mut output, PROMPT, &mut said)?;
         writeln!(input, "{line}")?;
-        until(&mut output, answer, &mut said)?;
+        until(&mut output, &answer, &mut said)?;
     }
     output.read_to_end(&mut said)?;
     ensure_eq!(child.wait()?.code(), Some(6), "exit status");
@@ -188,9 +192,9 @@ fn terminal() -> Result {
     until(&mut output, "; leave with Ctrl-A X\r\n", &mut said)?;
     until(&mut output, PROMPT, &mut said)?;
     drop(output);
-    terminal.write_all(b"idt 3\r")?;
+    terminal.write_all(b"idt 3 json\r")?;
     let mut output = BufReader::new(&terminal);
-    until(&mut output, "vector 3 (0x03)", &mut said)?;
+    until(&mut output, &gate_record(3), &mut said)?;
     until(&mut output, PROMPT, &mut said)?;
     drop(output);
     terminal.write_all(LEAVE)?;

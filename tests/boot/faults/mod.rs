@@ -37,10 +37,10 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// Types `fault NAME` and returns its report, with the output of `memory` before.
+/// Types `fault NAME` and returns its report, with the records of `memory` before.
 fn report_of(name: &str, goes_on: bool, session: &mut Session) -> Result<(String, Report)> {
     session.wait_prompt(PATIENCE)?;
-    let memory = session.command("memory", PATIENCE)?;
+    let memory = session.command("memory json", PATIENCE)?;
     let line = format!("fault {name}");
     let output = if goes_on {
         let answer = session.command(&line, PATIENCE)?;
@@ -201,13 +201,14 @@ pub fn check_delivery(report: &Report, delivery: &Delivery) -> Result {
 /// The report names the stack and its use, consistent with `memory` and RSP.
 fn check_stack(memory: &str, report: &Report) -> Result {
     let rsp = report.register("rsp")?;
-    let (stacks, within) = (stacks(memory), |address: u64| address.wrapping_sub(1));
+    let (stacks, within) = (stacks(memory)?, |address: u64| address.wrapping_sub(1));
     let expected = match stacks
         .iter()
         .find(|(_, stack)| stack.contains(&within(rsp)))
     {
         Some((name, stack)) => {
             let (used, size) = (stack.end - rsp, stack.end - stack.start);
+            let name = name.replace('_', "-").replace("nmi", "NMI");
             format!("CPU 0's {name} stack, {used} of {size} bytes in use")
         }
         // Outside of all stacks, the description of CR2 also applies to RSP, which is near it.

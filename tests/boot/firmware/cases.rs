@@ -2,6 +2,7 @@
 //!
 //! The machine has 4 CPUs with APIC IDs 0 to 3, and one I/O APIC of 24 pins.
 
+use serde_json::{Value, json};
 use tocsin_tests::firmware::entry::{
     disabled, interrupt_override, io_apic, local_apic, local_apic_address, local_x2apic, nmi, raw,
 };
@@ -25,8 +26,8 @@ pub struct Case {
     pub io_apics: (u32, u32),
     /// Words of each warning in the log, then of each error.
     pub complaints: Vec<String>,
-    /// Commands, and words of their output.
-    pub shown: Vec<(&'static str, &'static str)>,
+    /// Commands, and members of a record of their output.
+    pub shown: Vec<(&'static str, Value)>,
 }
 
 /// All CPUs and the I/O APIC, and no warnings.
@@ -58,9 +59,21 @@ impl Case {
         self
     }
 
-    pub fn shows(mut self, command: &'static str, words: &'static str) -> Self {
-        self.shown.push((command, words));
+    pub fn shows(mut self, command: &'static str, members: Value) -> Self {
+        self.shown.push((command, members));
         self
+    }
+
+    /// The local APIC timer is measured against this clock.
+    pub fn measured_against(self, reference: &str) -> Self {
+        self.shows(
+            "timer json",
+            json!({ "kind": "local_apic_timer", "reference": reference }),
+        )
+    }
+
+    fn has_no_madt(self) -> Self {
+        self.shows("madt json", json!({ "kind": "madt", "state": "absent" }))
     }
 
     /// Without a usable MADT there is only the boot CPU.
@@ -68,7 +81,7 @@ impl Case {
         self.cpus(1, 1)
             .no_io_apic()
             .complains("acpi: there is no MADT; only this CPU will run")
-            .shows("madt", "There is no MADT.")
+            .has_no_madt()
     }
 }
 
@@ -114,8 +127,8 @@ fn whole_tables() -> Vec<Case> {
         sound(name, Firmware::new().table(good()).root(root))
             .cpus(1, 1)
             .no_io_apic()
-            .shows("acpi", "There are no ACPI tables; the log says why.")
-            .shows("madt", "There is no MADT.")
+            .shows("acpi json", json!({ "kind": "rsdp", "state": "absent" }))
+            .has_no_madt()
     };
     let cut = {
         let whole = good();
@@ -130,9 +143,10 @@ fn whole_tables() -> Vec<Case> {
             .complains("acpi: there is no sound root table; only this CPU will run"),
         sound("no_tables", Firmware::new()).alone(),
         {
+            let left_out = json!({ "kind": "acpi_problem", "problem": "invalid", "table": "APIC" });
             let case = with_table("madt_with_a_bad_checksum", corrupted(good()));
             case.complains("MADT: bad checksum: its 88 bytes add up to 0x01, not 0; left out")
-                .shows("acpi", "left out: table at 0x")
+                .shows("acpi json", left_out)
                 .alone()
         },
         {
@@ -185,27 +199,40 @@ fn broken_entries() -> Vec<Case> {
         entries.push(io_apic(0, IO_APIC, 0));
         of(name, &entries)
     };
+    let invalid = json!({ "kind": "madt_entry", "offset": 0x3c, "entry": "invalid" });
     vec![
         between("entry_of_length_0", raw(0, 0, &[]))
             .cpus(2, 2)
             .no_io_apic()
             .complains("entry at offset 0x3c: type 0 needs 8 bytes, its length field says 0")
-            .shows("madt", "  0x003c  skipped: "),
+            .shows("madt json", invalid.clone()),
         between("entry_of_length_1", raw(0x80, 1, &[]))
             .cpus(2, 2)
             .no_io_apic()
             .complains("entry at offset 0x3c: type 128 needs 2 bytes, its length field says 1"),
         between("entry_that_is_too_short", raw(0, 4, &[9, 9]))
             .complains("entry at offset 0x3c: type 0 needs 8 bytes, its length field says 4")
-            .shows("madt", "  0x003c  skipped: "),
+            .shows("madt json", invalid.clone()),
         between("entry_beyond_the_table", raw(9, 200, &[]))
             .cpus(2, 2)
             .no_io_apic()
             .complains("entry at offset 0x3c: type 9 of 200 bytes, but the table ends after 30"),
-        between("entry_of_an_unknown_type", raw(0x7f, 6, &[1, 2, 3, 4]))
-            .shows("madt", "  0x003c  skipped: type 0x7f, 6 bytes"),
+        between("entry_of_an_unknown_type", raw(0x7f, 6, &[1, 2, 3, 4])).shows(
+            "madt json",
+            json!({
+                "kind": "madt_entry",
+                "offset": 0x3c,
+                "entry": "unknown",
+                "type": 0x7f,
+                "length": 6,
+            }),
+        ),
         with("trailing_byte", &[vec![0]]).complains("1 bytes are left, an entry has 2"),
     ]
+}
+
+fn cpu(number: u32, apic_id: u32, uid: Option<u32>, state: &str) -> Value {
+    json!({ "kind": "cpu", "number": number, "apic_id": apic_id, "uid": uid, "state": state })
 }
 
 /// CPUs that are listed in unusual ways, or do not exist.
@@ -242,11 +269,11 @@ fn doubtful_cpus() -> Vec<Case> {
         of("boot_cpu_last", &reversed),
         of("boot_cpu_missing", &boot_missing)
             .complains("the boot CPU, APIC ID 0x00, is not listed as enabled: added")
-            .shows("cpus", "    0     0x00         -  online"),
+            .shows("cpus json", cpu(0, 0, None, "online")),
         of("x2apic_entries_alone", &x2apic_only),
         with("every_cpu_in_both_forms", &x2apic).shows(
-            "madt",
-            "is listed as local APIC and as local x2APIC: one CPU",
+            "madt json",
+            json!({ "kind": "madt_problem", "problem": "cpu_in_both_forms", "is_note": true }),
         ),
         with("cpu_listed_twice", &[local_apic(9, 1)])
             .complains("APIC ID 0x01 is listed before (here with UID 9): ignored"),
@@ -254,7 +281,7 @@ fn doubtful_cpus() -> Vec<Case> {
             .complains("APIC ID 0xff means all CPUs, not one: ignored"),
         of("disabled_cpus", &some)
             .cpus(2, 2)
-            .shows("cpus", "    2     0x01         1  disabled"),
+            .shows("cpus json", cpu(2, 1, Some(1), "disabled")),
         with(
             "cpus_that_are_not_there",
             &[local_apic(9, 77), local_x2apic(10, 5000)],
@@ -263,7 +290,10 @@ fn doubtful_cpus() -> Vec<Case> {
         .complains("smp: 3 of 5 CPUs ran the first instruction")
         .complains("smp: CPU 4 (APIC ID 0x4d) did not start; last seen: no sign of life")
         .complains("smp: CPU 5 (APIC ID 0x1388) did not start; last seen: no sign of life")
-        .shows("cpus", "    5   0x1388        10  dead: no sign of life"),
+        .shows(
+            "cpus json",
+            cpu(5, 0x1388, Some(10), "dead: no sign of life"),
+        ),
     ]
 }
 
@@ -303,16 +333,12 @@ fn doubtful_inputs() -> Vec<Case> {
 
 /// Reference clocks for calibration, from the best to the worst.
 fn clocks() -> Vec<Case> {
-    let clock = |name, tables: &[Vec<u8>], told| {
+    let clock = |name, tables: &[Vec<u8>], reference| {
         let firmware = Firmware::new().table(good());
         let firmware = tables.iter().cloned().fold(firmware, Firmware::table);
-        sound(name, firmware).shows("timer", told)
+        sound(name, firmware).measured_against(reference)
     };
-    let (by_hpet, by_pit) = (
-        " Hz, measured against the HPET",
-        " Hz, measured against the PIT",
-    );
-    let by_pm_timer = " Hz, measured against the ACPI PM timer";
+    let (by_hpet, by_pm_timer, by_pit) = ("hpet", "pm_timer", "pit");
     vec![
         clock("clock_hpet", &[hpet(HPET), fadt(PM_TIMER)], by_hpet),
         clock("clock_pm_timer", &[fadt(PM_TIMER)], by_pm_timer),

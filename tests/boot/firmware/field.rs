@@ -1,5 +1,6 @@
 //! Firmware tables with errors found on real machines, and similar ones.
 
+use serde_json::json;
 use tocsin_tests::firmware::entry::{
     disabled, interrupt_override, io_apic, local_apic, nmi, nmi_source, raw,
 };
@@ -16,8 +17,8 @@ const ROM: u32 = 0xfffc_0000;
 const LOCAL_APIC: u32 = 0xfee0_0000;
 const MEMORY: u32 = 0x0080_0000;
 
-/// The row of `sources keyboard 10` if all interrupts arrive.
-const TEN: &str = "      10        10      0  ";
+/// The command that lets the keyboard interrupt ten times.
+const KEYBOARD: &str = "sources keyboard 10 json";
 
 pub fn cases() -> Vec<Case> {
     let mut all = pointers();
@@ -26,6 +27,24 @@ pub fn cases() -> Vec<Case> {
     all.extend(bad_addresses());
     all.extend(flags());
     all
+}
+
+impl Case {
+    /// An entry of the boot CPU's LVT has this value.
+    fn has_lint(self, entry: &str, value: u32) -> Self {
+        self.shows(
+            "lapic 0 json",
+            json!({ "kind": "lvt_entry", "entry": entry, "value": value }),
+        )
+    }
+
+    /// All interrupts of the keyboard arrive.
+    fn drives_the_keyboard(self) -> Self {
+        self.shows(
+            KEYBOARD,
+            json!({ "kind": "source_run", "raised": 10, "received": 10, "unclaimed": 0 }),
+        )
+    }
 }
 
 fn pointed(name: &'static str, pointer: Pointer) -> Case {
@@ -120,10 +139,16 @@ fn gsis() -> Vec<Case> {
     let mut all = vec![
         of("gsis_of_two_io_apics", &overlapping)
             .complains("24 pins, but another begins at GSI 20")
-            .shows("sources keyboard 10", TEN)
-            .shows("sources keyboard 10", "GSI 21, pin 1 of I/O APIC 1"),
+            .drives_the_keyboard()
+            .shows(
+                KEYBOARD,
+                json!({
+                    "kind": "source_run",
+                    "route": { "gsi": 21, "pin": 1, "io_apic": 1 },
+                }),
+            ),
         case.complains("24 pins, of which 8 are beyond the last GSI: not used")
-            .shows("ioapic", "I/O APIC ID 0x01"),
+            .shows("ioapic json", json!({ "kind": "io_apic", "id": 1 })),
     ];
     for case in &mut all {
         case.io_apics = (2, 48);
@@ -131,10 +156,10 @@ fn gsis() -> Vec<Case> {
     all.extend([
         with("dead_io_apic_inside_another", &[io_apic(2, NOTHING, 16)])
             .complains(dead)
-            .shows("sources keyboard 10", TEN),
+            .drives_the_keyboard(),
         of("dead_io_apic_with_another_ones_gsis", &dead_first)
             .complains(dead)
-            .shows("sources keyboard 10", TEN),
+            .drives_the_keyboard(),
     ]);
     all
 }
@@ -149,7 +174,7 @@ fn bad_addresses() -> Vec<Case> {
         };
         sound(name, firmware)
             .complains(format!("I/O APIC 1 at {address:#x} {said}; left out"))
-            .shows("sources keyboard 10", TEN)
+            .drives_the_keyboard()
     };
     let hpet_at = |name, address| {
         let firmware = Firmware::new().table(good()).table(hpet(address));
@@ -161,8 +186,16 @@ fn bad_addresses() -> Vec<Case> {
         let firmware = firmware.table(hpet(ECAM)).table(mcfg(&[(ECAM, 0, 255)]));
         sound("hpet_in_configuration_space", firmware)
             .complains("HPET at 0xb0000000: in PCI configuration space, with ID 0x")
-            .shows("timer", " Hz, measured against the ACPI PM timer")
-            .shows("pci", "0000:00:00.0  8086:29c0")
+            .measured_against("pm_timer")
+            .shows(
+                "pci json",
+                json!({
+                    "kind": "pci_function",
+                    "address": "0000:00:00.0",
+                    "vendor": 0x8086,
+                    "device": 0x29c0,
+                }),
+            )
     };
     vec![
         at("io_apic_in_memory", MEMORY, "cannot be in memory (usable)"),
@@ -184,13 +217,13 @@ fn bad_addresses() -> Vec<Case> {
         ),
         hpet_at("hpet_in_memory", u64::from(MEMORY))
             .complains("HPET at 0x800000 cannot be in memory (usable); not used")
-            .shows("timer", " Hz, measured against the ACPI PM timer"),
+            .measured_against("pm_timer"),
         hpet_at("hpet_at_the_local_apics", u64::from(LOCAL_APIC))
             .complains("HPET at 0xfee00000 cannot be in the registers of the local APIC; not used"),
         hpet_at("hpet_at_the_io_apic", u64::from(IO_APIC))
             .complains("HPET at 0xfec00000: capabilities 0x0 are impossible; not used")
-            .shows("timer", " Hz, measured against the ACPI PM timer")
-            .shows("sources keyboard 10", TEN),
+            .measured_against("pm_timer")
+            .drives_the_keyboard(),
         in_config_space,
         hpet_at("hpet_beyond_the_processor", 1 << 48)
             .complains("HPET at 0x1000000000000 cannot be above the "),
@@ -207,25 +240,33 @@ fn flags() -> Vec<Case> {
     crowded.push(local_apic(9, 1));
     let garbage = raw(4, 6, &[0, 0xc9, 0x0f, 0]);
     vec![
-        beside("x2apic_opt_out_without_remapping", dmar(2)).shows("apic", "Mode x2apic: "),
-        beside("x2apic_opt_out", dmar(3))
-            .shows("apic", "Mode xapic: firmware asks not to use x2apic"),
-        beside("keyboard_that_the_fadt_denies", denied).shows("sources keyboard 10", TEN),
+        beside("x2apic_opt_out_without_remapping", dmar(2))
+            .shows("apic json", json!({ "kind": "apic", "mode": "x2apic" })),
+        beside("x2apic_opt_out", dmar(3)).shows(
+            "apic json",
+            json!({ "kind": "apic", "mode": "xapic", "reason": "opt_out" }),
+        ),
+        beside("keyboard_that_the_fadt_denies", denied).drives_the_keyboard(),
         with("fillers", &fillers).shows(
-            "madt",
-            "note: MADT: 56 entries that are not enabled repeat an earlier one: ignored",
+            "madt json",
+            json!({
+                "kind": "madt_problem",
+                "problem": "fillers",
+                "is_note": true,
+                "entries": 56,
+            }),
         ),
         with("fillers_before_a_mistake", &crowded)
             .complains("APIC ID 0x01 is listed before (here with UID 9): ignored"),
         with("nmi_of_garbage", &[garbage])
             .complains("NMI of UID 0 at LINT0, which is the 8259s' input: ignored")
-            .shows("lapic 0", "LVT LINT0         0x00010700  ExtINT, masked"),
+            .has_lint("lint0", 0x0001_0700),
         with("nmi_with_reserved_flags", &[raw(4, 6, &[0, 0xcf, 0x0f, 1])])
             .complains("reserved bits 0x0fc0: taken as that of the bus")
-            .shows("lapic 0", "LVT LINT1         0x00000400  NMI"),
+            .has_lint("lint1", 0x0000_0400),
         with("nmi_at_lint0", &[nmi(0xff, 0), nmi(0xff, 1)])
             .complains("NMI of all CPUs at LINT0, which is the 8259s' input: ignored")
-            .shows("lapic 0", "LVT LINT1         0x00000400  NMI"),
+            .has_lint("lint1", 0x0000_0400),
         with("nmi_source_that_is_nowhere", &[nmi_source(40, 0)])
             .complains("NMI source GSI 40: no I/O APIC has it"),
     ]

@@ -8,10 +8,12 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
+use serde_json::json;
 use tocsin_logic::layout::DIRECT_MAP;
 use tocsin_tests::answers;
 use tocsin_tests::firmware::entry::{interrupt_override, io_apic, nmi_source, raw};
 use tocsin_tests::firmware::{Firmware, hpet, madt, mcfg};
+use tocsin_tests::records;
 use tocsin_tools::{Machine, Outcome, Session};
 
 use super::cases::{ECAM, HPET, IO_APIC, cpus, good};
@@ -34,37 +36,22 @@ pub fn trials() -> Vec<Trial> {
             let machine = machine(1)?.args(second);
             let machine = machine.args(["pcie-root-port,bus=p1,id=r1,chassis=1"]);
             let ranges = [(ECAM, 0, 31), (ECAM, 64, 255)];
-            found_behind(machine, &ranges, "", "0000:65:00.0  1af4:")
+            found_behind(machine, &ranges, "", "0000:65:00.0")
         }),
         trial("firmware::mcfg_with_too_few_buses", || {
-            found_behind(root_port()?, &[(ECAM, 0, 0)], "", "0000:01:00.0  1af4:")
+            found_behind(root_port()?, &[(ECAM, 0, 0)], "", "0000:01:00.0")
         }),
         trial("firmware::mcfg_in_memory", || {
             let said = "buses 0 to 255 at 0x800000 cannot be in memory (usable); left out";
-            found_behind(
-                root_port()?,
-                &[(0x80_0000, 0, 255)],
-                said,
-                "0000:01:00.0  1af4:",
-            )
+            found_behind(root_port()?, &[(0x80_0000, 0, 255)], said, "0000:01:00.0")
         }),
         trial("firmware::mcfg_at_the_local_apics", || {
             let said = "cannot be in the registers of the ";
-            found_behind(
-                root_port()?,
-                &[(0xfed0_0000, 0, 1)],
-                said,
-                "0000:01:00.0  1af4:",
-            )
+            found_behind(root_port()?, &[(0xfed0_0000, 0, 1)], said, "0000:01:00.0")
         }),
         trial("firmware::mcfg_where_nothing_is", || {
             let said = "no device answers on any of its buses; left out";
-            found_behind(
-                root_port()?,
-                &[(NOWHERE, 0, 7)],
-                said,
-                "0000:01:00.0  1af4:",
-            )
+            found_behind(root_port()?, &[(NOWHERE, 0, 7)], said, "0000:01:00.0")
         }),
         trial("firmware::rejected_mcfg_is_unmapped", rejected_mcfg),
         trial("firmware::com1_that_takes_nothing", stalled_console),
@@ -88,22 +75,22 @@ fn root_port() -> Result<Machine> {
     Ok(machine(1)?.args(["-device", "pcie-root-port,id=r1,chassis=1"]))
 }
 
-/// With this MCFG, `pci` prints this warning, and finds this function behind the port `r1`.
+/// With this MCFG, `pci` logs this warning, and finds this function behind the port `r1`.
 fn found_behind(machine: Machine, ranges: &[(u64, u8, u8)], said: &str, function: &str) -> Result {
     let machine = machine.args(["-device", "virtio-rng-pci,bus=r1"]);
     let firmware = Firmware::new().table(good()).table(mcfg(ranges));
     let (_files, machine) = firmware.install(machine, "q35")?;
     with(&machine, |session| {
         session.wait_prompt(PATIENCE)?;
-        let answer = session.command("pci", PATIENCE)?;
+        let answer = session.command("pci json", PATIENCE)?;
         let warnings = answers::of_level(&answer, "warning");
         ensure_eq!(warnings.len(), usize::from(!said.is_empty()), "warnings");
-        for words in [said, function] {
-            ensure!(
-                answer.contains(words),
-                "`pci` does not say {words:?}:\n{answer}"
-            );
-        }
+        ensure!(answer.contains(said), "no {said:?} in:\n{answer}");
+        let found = json!({ "kind": "pci_function", "address": function, "vendor": 0x1af4 });
+        ensure!(
+            records::contain(&answer, &found)?,
+            "no {found} in:\n{answer}"
+        );
         power_off(session)
     })
 }
@@ -152,11 +139,16 @@ fn smi_entry() -> Result {
             let answer = session.command("sources rtc 3", PATIENCE)?;
             let words = "GSI 8 belongs to firmware, which has it deliver SMIs";
             ensure!(answer.contains(words), "the RTC is used:\n{answer}");
-            let answer = session.command("ioapic", PATIENCE)?;
-            let mut rows = answer.lines().filter(|line| line.contains("SMI"));
-            let row = rows.next().unwrap_or_default();
+            let answer = session.command("ioapic json", PATIENCE)?;
+            let entry = json!({
+                "kind": "redirection_entry",
+                "pin": RTC,
+                "gsi": RTC,
+                "delivery": "smi",
+                "masked": false,
+            });
             ensure!(
-                row.trim_start().starts_with("8    8  SMI") && !row.contains("masked"),
+                records::contain(&answer, &entry)?,
                 "the entry has changed:\n{answer}"
             );
             session.command("sources keyboard 3", PATIENCE)?;
@@ -183,8 +175,12 @@ fn nmi_source_delivers() -> Result {
             log.contains("ioapic: GSI 1 delivers NMI to CPU 0"),
             "the NMI source is not set up"
         );
-        let answer = session.command("ioapic", PATIENCE)?;
-        ensure!(answer.contains("  1    1  NMI"), "no NMI entry:\n{answer}");
+        let answer = session.command("ioapic json", PATIENCE)?;
+        let entry = json!({ "kind": "redirection_entry", "pin": 1, "gsi": 1, "delivery": "nmi" });
+        ensure!(
+            records::contain(&answer, &entry)?,
+            "no NMI entry:\n{answer}"
+        );
         let answer = session.command("sources keyboard 1", PATIENCE)?;
         ensure!(
             answer.contains("NMI non-maskable interrupt"),

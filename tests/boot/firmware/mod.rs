@@ -8,9 +8,11 @@ mod machines;
 use std::io::Write as _;
 
 use libtest_mimic::Trial;
+use serde_json::json;
 use tempfile::NamedTempFile;
-use tocsin_tests::answers::{self, Ready};
+use tocsin_tests::answers::{self, Ready, TableRecord};
 use tocsin_tests::processor::Processor;
+use tocsin_tests::records;
 use tocsin_tools::Session;
 
 use crate::{PATIENCE, Result, check_timer, ensure, ensure_eq, machine, power_off, trial, with};
@@ -43,11 +45,11 @@ fn look(case: &Case, session: &mut Session) -> Result {
     let inputs = (ready.io_apics, ready.pins);
     ensure_eq!(inputs, case.io_apics, "I/O APICs and pins");
     check_complaints(case, &log)?;
-    for (command, words) in &case.shown {
+    for (command, members) in &case.shown {
         let answer = session.command(command, PATIENCE)?;
         ensure!(
-            answer.contains(words),
-            "`{command}` does not say {words:?}:\n{answer}"
+            records::contain(&answer, members)?,
+            "`{command}` prints no {members}:\n{answer}"
         );
     }
 
@@ -59,7 +61,7 @@ fn look(case: &Case, session: &mut Session) -> Result {
     ensure_eq!(inside, case.online as usize, "CPUs in the kernel");
     session.command("acpi", PATIENCE)?;
     session.command("madt", PATIENCE)?;
-    check_timer(&session.command("timer", PATIENCE)?)?;
+    check_timer(&session.command("timer json", PATIENCE)?)?;
     power_off(session)
 }
 
@@ -93,15 +95,18 @@ fn beside() -> Result {
     with(&machine, |session| {
         let ready = Ready::parse(&session.wait_prompt(PATIENCE)?)?;
         ensure_eq!((ready.online, ready.present), (4, 4), "CPUs");
-        let answer = session.command("acpi", PATIENCE)?;
-        let rows = answers::tables(&answer);
-        let signatures: Vec<_> = rows.iter().map(|row| row.signature.as_str()).collect();
-        let madts = signatures.iter().filter(|name| **name == "APIC").count();
-        ensure_eq!(madts, 2, "MADTs in {signatures:?}");
-        ensure!(signatures.contains(&"ZZZZ"), "ZZZZ is missing:\n{answer}");
+        let answer = session.command("acpi json", PATIENCE)?;
+        let tables: Vec<TableRecord> = records::all(&answer, "acpi_table")?;
+        let is_madt = |table: &&TableRecord| table.signature == "APIC";
+        ensure_eq!(
+            tables.iter().filter(is_madt).count(),
+            2,
+            "MADTs in {answer}"
+        );
+        let unknown = json!({ "kind": "acpi_table", "signature": "ZZZZ", "contents": null });
         ensure!(
-            answer.contains("not known to this kernel"),
-            "ZZZZ is known:\n{answer}"
+            records::contain(&answer, &unknown)?,
+            "no {unknown} in:\n{answer}"
         );
         Ok(())
     })

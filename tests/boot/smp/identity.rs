@@ -1,7 +1,7 @@
 //! CPUs whose ID in CPUID differs from that of their local APIC, and CPUs that start late.
 
 use libtest_mimic::Trial;
-use tocsin_tests::answers::{self, CpuRecord, Ready};
+use tocsin_tests::answers::{self, CpuRecord, LocalApicRecord, Ready};
 use tocsin_tests::processor::Processor;
 use tocsin_tests::records;
 use tocsin_tools::Session;
@@ -62,9 +62,13 @@ fn same_low_bits(session: &mut Session) -> Result {
     let ids: Vec<_> = rows.iter().take(4).map(|row| row.apic_id).collect();
     ensure_eq!(ids, [0, 1, 257, 258], "APIC IDs");
     for (number, row) in (0..).zip(&rows[..4]) {
-        let answer = session.command(&format!("lapic {number}"), PATIENCE)?;
-        let apic = answers::LocalApic::parse(&answer)?;
-        ensure_eq!((apic.cpu, apic.id), (number, row.apic_id), "its local APIC");
+        let answer = session.command(&format!("lapic {number} json"), PATIENCE)?;
+        let apic: LocalApicRecord = records::one(&answer, "local_apic")?;
+        ensure_eq!(
+            (apic.cpu, apic.apic_id),
+            (number, row.apic_id),
+            "its local APIC"
+        );
     }
     let processors = Processor::all(session)?;
     for (row, processor) in rows.iter().zip(&processors).skip(1) {

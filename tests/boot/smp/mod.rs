@@ -11,7 +11,9 @@ use std::collections::BTreeSet;
 
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
-use tocsin_tests::answers::{self, Apic, CpuRecord, Ready};
+use tocsin_tests::answers::{
+    self, ApicRecord, CpuRecord, IoApicRecord, LocalApicRecord, LvtRecord, Ready, TableRecord,
+};
 use tocsin_tests::controllers::{LocalApic, Shared};
 use tocsin_tests::shape::Shape;
 use tocsin_tests::tables::{self, Table};
@@ -32,16 +34,14 @@ const COM1_PIN: usize = 4;
 /// ISA interrupt of the keyboard, which is also an input of the prompt.
 const KEYBOARD_PIN: usize = 1;
 
-/// Names of a local APIC's registers: the kernel's and QEMU's.
-const REGISTERS: [(&str, &str); 8] = [
-    ("LVT timer", "LVTT"),
-    ("LVT LINT0", "LVT0"),
-    ("LVT LINT1", "LVT1"),
-    ("LVT error", "LVTERR"),
-    ("LVT performance", "LVTPC"),
-    ("LVT thermal", "LVTTHMR"),
-    ("SVR", "SPIV"),
-    ("TPR", "TPR"),
+/// Names of the entries of a local APIC's LVT: the kernel's and QEMU's.
+const LVT: [(&str, &str); 6] = [
+    ("timer", "LVTT"),
+    ("lint0", "LVT0"),
+    ("lint1", "LVT1"),
+    ("error", "LVTERR"),
+    ("performance", "LVTPC"),
+    ("thermal", "LVTTHMR"),
 ];
 
 /// Number of successive boots that must have the same result.
@@ -92,7 +92,7 @@ fn look(shape: &Shape, protections: &[String], session: &mut Session) -> Result 
     check_local_apics(&rows, session)?;
     check_modes(&shape.mode, online, session)?;
     processors::check(&rows, protections, session)?;
-    check_timer(&session.command("timer", PATIENCE)?)?;
+    check_timer(&session.command("timer json", PATIENCE)?)?;
     let refused = check_offline(&rows, session)?;
     // The status shows that a command was rejected.
     session.send_line("poweroff")?;
@@ -196,14 +196,12 @@ fn check_table(
     Ok(rows)
 }
 
-/// The listed tables are those in memory, and the MADT's output matches its content there.
+/// The listed tables are those in memory, and the MADT's records match its content there.
 fn check_acpi(session: &mut Session) -> Result {
-    let answer = session.command("acpi", PATIENCE)?;
-    ensure!(
-        !answer.contains("left out"),
-        "a table is left out:\n{answer}"
-    );
-    let rows = answers::tables(&answer);
+    let answer = session.command("acpi json", PATIENCE)?;
+    let problems: Vec<Value> = records::list(&answer, "acpi_problem")?;
+    ensure!(problems.is_empty(), "a table is left out: {problems:?}");
+    let rows: Vec<TableRecord> = records::all(&answer, "acpi_table")?;
     let found = if let Some(found) = tables::find(session)? {
         found
     } else {
@@ -211,50 +209,59 @@ fn check_acpi(session: &mut Session) -> Result {
         let read = rows.iter().map(|row| Table::read(session, row.address));
         read.collect::<std::result::Result<_, _>>()?
     };
-    let told = rows.iter().map(|row| {
-        let revision = row.revision as u8;
-        (row.signature.clone(), row.address, row.length, revision)
+    let there = found.iter().map(|table| TableRecord {
+        signature: table.signature.clone(),
+        address: table.address,
+        length: table.bytes.len() as u64,
+        revision: table.revision(),
     });
-    let there = found.iter().map(|table| {
-        let length = table.bytes.len() as u64;
-        let signature = table.signature.clone();
-        (signature, table.address, length, table.revision())
-    });
-    ensure_eq!(
-        told.collect::<Vec<_>>(),
-        there.collect::<Vec<_>>(),
-        "ACPI tables"
-    );
+    ensure_eq!(rows, there.collect::<Vec<_>>(), "ACPI tables");
     let madt = found.iter().find(|table| table.signature == "APIC");
     let madt = madt.ok_or("there is no MADT")?;
-    let answer = session.command("madt", PATIENCE)?;
-    let head = format!(
-        "MADT revision {}, {} bytes, local APICs at 0xfee00000, two 8259s",
-        madt.revision(),
-        madt.bytes.len()
+    let answer = session.command("madt json", PATIENCE)?;
+    let head = json!({
+        "kind": "madt",
+        "state": "valid",
+        "revision": madt.revision(),
+        "length": madt.bytes.len(),
+        "local_apic_address": 0xfee0_0000_u32,
+        "has_8259": true,
+    });
+    ensure!(records::contain(&answer, &head)?, "no {head} in:\n{answer}");
+    let told: Vec<Value> = records::all(&answer, "madt_entry")?;
+    ensure_eq!(
+        told,
+        tables::madt_entries(&madt.bytes),
+        "entries of the MADT"
     );
-    ensure_eq!(answer.lines().next(), Some(head.as_str()), "head of `madt`");
-    let told: Vec<_> = answer
-        .lines()
-        .filter(|line| line.starts_with("  0x"))
-        .collect();
-    ensure_eq!(told, tables::madt_lines(&madt.bytes), "entries of the MADT");
     Ok(())
 }
 
 /// `apic` matches QEMU's state, which has the expected values.
 fn check_controllers(mode: &str, session: &mut Session) -> Result {
-    let told = Apic::parse(&session.command("apic", PATIENCE)?)?;
-    ensure_eq!(told.mode, mode, "mode of the local APICs");
-    ensure_eq!((told.local.cpu, told.local.id), (0, 0), "whose local APIC");
-    check_local_apic(&told.local, session)?;
+    let answer = session.command("apic json", PATIENCE)?;
+    let apic: ApicRecord = records::one(&answer, "apic")?;
+    let expected = ApicRecord {
+        mode: mode.to_owned(),
+        spurious: 0,
+        error_interrupts: 0,
+        pic_spurious: (0, 0),
+    };
+    ensure_eq!(apic, expected, "mode and counts");
+    let local: LocalApicRecord = records::one(&answer, "local_apic")?;
+    ensure_eq!((local.cpu, local.apic_id), (0, 0), "whose local APIC");
+    check_local_apic(&answer, session)?;
     let shared = Shared::of(session)?;
     let there = shared.io_apics.iter().map(|io_apic| {
         let pins = io_apic.entries.len();
-        let masked = pins - io_apic.unmasked().len();
-        (0xfec0_0000, masked as u32, pins as u32)
+        IoApicRecord {
+            address: 0xfec0_0000,
+            pins: pins as u32,
+            masked_pins: (pins - io_apic.unmasked().len()) as u32,
+        }
     });
-    ensure_eq!(told.io_apics, there.collect::<Vec<_>>(), "I/O APICs");
+    let told: Vec<IoApicRecord> = records::all(&answer, "io_apic")?;
+    ensure_eq!(told, there.collect::<Vec<_>>(), "I/O APICs");
     ensure_eq!(
         shared.io_apics[0].unmasked(),
         [KEYBOARD_PIN, COM1_PIN],
@@ -266,7 +273,6 @@ fn check_controllers(mode: &str, session: &mut Session) -> Result {
         [(0xff, 0x20), (0xff, 0x28)],
         "masks and vectors of the 8259s"
     );
-    ensure_eq!(told.mishaps, [0; 4], "spurious interrupts, errors, ghosts");
     Ok(())
 }
 
@@ -277,22 +283,27 @@ fn check_local_apics(rows: &[CpuRecord], session: &mut Session) -> Result {
         let Some(row) = online.get(index) else {
             continue;
         };
-        let answer = session.command(&format!("lapic {}", row.number), PATIENCE)?;
-        let told = answers::LocalApic::parse(&answer)?;
-        let whose = (told.cpu, told.id);
+        let answer = session.command(&format!("lapic {} json", row.number), PATIENCE)?;
+        let told: LocalApicRecord = records::one(&answer, "local_apic")?;
+        let whose = (told.cpu, told.apic_id);
         ensure_eq!(whose, (row.number, row.apic_id), "whose local APIC");
-        check_local_apic(&told, session)?;
+        check_local_apic(&answer, session)?;
     }
     Ok(())
 }
 
-/// The registers are those that QEMU reports.
-fn check_local_apic(told: &answers::LocalApic, session: &Session) -> Result {
-    let there = LocalApic::of(session, told.id)?;
-    for (ours, theirs) in REGISTERS {
-        let value = told.registers.get(ours).copied();
-        ensure_eq!(value, Some(there.register(theirs)?), "{ours}");
+/// The registers of the local APIC in this output are those that QEMU reports.
+fn check_local_apic(answer: &str, session: &Session) -> Result {
+    let told: LocalApicRecord = records::one(answer, "local_apic")?;
+    let lvt: Vec<LvtRecord> = records::all(answer, "lvt_entry")?;
+    let there = LocalApic::of(session, told.apic_id)?;
+    for (ours, theirs) in LVT {
+        let entry = lvt.iter().find(|entry| entry.entry == ours);
+        let value = entry.map(|entry| entry.value);
+        ensure_eq!(value, Some(there.register(theirs)?), "LVT entry {ours}");
     }
+    let registers = (there.register("SPIV")?, there.register("TPR")?);
+    ensure_eq!((told.svr, told.tpr), registers, "SVR and TPR");
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The machines, and the expected results of their sources.
 
+use tocsin_tests::sources::Route;
 use tocsin_tools::Machine;
 
 use crate::{Result, machine, plain};
@@ -62,59 +63,103 @@ pub const TWO_IO_APICS: Board = Board {
 pub struct Source {
     /// Its name for `sources`.
     pub name: &'static str,
-    /// How it is driven: the beginnings of the rows, the ends, and its input.
+    /// How it is driven.
     ways: &'static [Way],
 }
 
-type Way = (&'static str, &'static [&'static str], &'static str);
+/// The beginning of the names of a source's runs, the ends, and its input; `None` for messages.
+type Way = (
+    &'static str,
+    &'static [&'static str],
+    Option<&'static Place>,
+);
+
+/// The pin that receives the interrupts of a source, and their mode.
+#[derive(Debug)]
+pub struct Place {
+    gsi: u32,
+    io_apic: usize,
+    pin: u8,
+    polarity: &'static str,
+    trigger: &'static str,
+    mode_source: &'static str,
+}
+
+impl Place {
+    const fn edge(gsi: u32, mode_source: &'static str) -> Self {
+        Self {
+            gsi,
+            io_apic: 0,
+            pin: gsi as u8,
+            polarity: "high",
+            trigger: "edge",
+            mode_source,
+        }
+    }
+
+    const fn level(gsi: u32) -> Self {
+        Self {
+            polarity: "low",
+            trigger: "level",
+            ..Self::edge(gsi, "request")
+        }
+    }
+
+    /// Whether a route leads there.
+    pub fn is_of(&self, route: &Route) -> bool {
+        route.gsi == self.gsi
+            && route.io_apic == self.io_apic
+            && route.pin == self.pin
+            && route.polarity == self.polarity
+            && route.trigger == self.trigger
+            && route.mode_source == self.mode_source
+    }
+}
 
 impl Source {
-    /// The description and the input in its rows.
-    pub fn rows(&self) -> Vec<(String, &'static str)> {
+    /// The names of its runs, and their input.
+    pub fn runs(&self) -> Vec<(String, Option<&'static Place>)> {
         let ways = self.ways.iter();
         ways.flat_map(|(begin, ends, place)| {
             ends.iter()
-                .map(move |end| (format!("{begin}{end}"), *place))
+                .map(move |end| (format!("{begin} {end}"), *place))
         })
         .collect()
     }
 }
 
-const PIT_ROWS: &[&str] = &["one-shot", "masked", "1000 Hz"];
-const HPET_ROWS: &[&str] = &["one-shot", "masked", "periodic"];
-const PIT_PLACE: &str = "GSI 2, pin 2 of I/O APIC 0, active high, edge (ISA IRQ 0, overridden)";
-const EDGE_AT_16: &str = "GSI 16, pin 16 of I/O APIC 0, active high, edge";
-const LEVEL_AT_16: &str = "GSI 16, pin 16 of I/O APIC 0, active low, level";
-const EDGE_AT_17: &str = "GSI 17, pin 17 of I/O APIC 0, active high, edge";
-const LEVEL_AT_17: &str = "GSI 17, pin 17 of I/O APIC 0, active low, level";
-const EDGE_AT_18: &str = "GSI 18, pin 18 of I/O APIC 0, active high, edge";
-const LEVEL_AT_18: &str = "GSI 18, pin 18 of I/O APIC 0, active low, level";
+const PIT_RUNS: &[&str] = &["one_shot", "masked", "periodic 1000"];
+const HPET_RUNS: &[&str] = &["one_shot", "masked", "periodic"];
+const PIT_PLACE: Option<&Place> = Some(&Place::edge(2, "override"));
+const EDGE_AT_16: Option<&Place> = Some(&Place::edge(16, "request"));
+const LEVEL_AT_16: Option<&Place> = Some(&Place::level(16));
+const EDGE_AT_17: Option<&Place> = Some(&Place::edge(17, "request"));
+const LEVEL_AT_17: Option<&Place> = Some(&Place::level(17));
+const EDGE_AT_18: Option<&Place> = Some(&Place::edge(18, "request"));
+const LEVEL_AT_18: Option<&Place> = Some(&Place::level(18));
+pub const RTC_PLACE: Place = Place::edge(8, "isa");
 
 pub const PIT: Source = Source {
     name: "pit",
-    ways: &[("PIT ", PIT_ROWS, PIT_PLACE)],
+    ways: &[("pit", PIT_RUNS, PIT_PLACE)],
 };
 
 /// The MADT has no override here, but QEMU connects the PIT to pin 2.
 const PIT_OF_MICROVM: Source = Source {
     name: "pit",
-    ways: &[(
-        "PIT ",
-        PIT_ROWS,
-        "GSI 2, pin 2 of I/O APIC 0, active high, edge (as requested)",
-    )],
+    ways: &[("pit", PIT_RUNS, Some(&Place::edge(2, "request")))],
 };
 
 /// Its comparators also list GSIs 2 and 8, which belong to ISA interrupts.
 const HPET: Source = Source {
     name: "hpet",
     ways: &[
-        ("HPET 0 edge ", HPET_ROWS, EDGE_AT_16),
-        ("HPET 0 level ", HPET_ROWS, LEVEL_AT_16),
-        ("HPET 1 edge ", HPET_ROWS, EDGE_AT_17),
-        ("HPET 1 level ", HPET_ROWS, LEVEL_AT_17),
-        ("HPET 2 edge ", HPET_ROWS, EDGE_AT_18),
-        ("HPET 2 level ", HPET_ROWS, LEVEL_AT_18),
+        ("hpet 0 edge", HPET_RUNS, EDGE_AT_16),
+        ("hpet 0 level", HPET_RUNS, LEVEL_AT_16),
+        ("hpet 1 edge", HPET_RUNS, EDGE_AT_17),
+        ("hpet 1 level", HPET_RUNS, LEVEL_AT_17),
+        ("hpet 2 edge", HPET_RUNS, EDGE_AT_18),
+        ("hpet 2 level", HPET_RUNS, LEVEL_AT_18),
     ],
 };
 
@@ -122,9 +167,9 @@ const HPET: Source = Source {
 pub const HPET_OF_PC: Source = Source {
     name: "hpet",
     ways: &[
-        ("HPET 0 edge ", HPET_ROWS, PIT_PLACE),
-        ("HPET 1 edge ", HPET_ROWS, PIT_PLACE),
-        ("HPET 2 edge ", HPET_ROWS, PIT_PLACE),
+        ("hpet 0 edge", HPET_RUNS, PIT_PLACE),
+        ("hpet 1 edge", HPET_RUNS, PIT_PLACE),
+        ("hpet 2 edge", HPET_RUNS, PIT_PLACE),
     ],
 };
 
@@ -133,39 +178,38 @@ pub const HPET_WITH_MESSAGES: Source = Source {
     ways: &[
         HPET.ways[0],
         HPET.ways[1],
-        ("HPET 0 message ", HPET_ROWS, "message of HPET comparator 0"),
+        ("hpet 0 message", HPET_RUNS, None),
         HPET.ways[2],
         HPET.ways[3],
-        ("HPET 1 message ", HPET_ROWS, "message of HPET comparator 1"),
+        ("hpet 1 message", HPET_RUNS, None),
         HPET.ways[4],
         HPET.ways[5],
-        ("HPET 2 message ", HPET_ROWS, "message of HPET comparator 2"),
+        ("hpet 2 message", HPET_RUNS, None),
     ],
 };
 
 const KEYBOARD: Source = Source {
     name: "keyboard",
-    ways: &[(
-        "keyboard echo",
-        &[""],
-        "GSI 1, pin 1 of I/O APIC 0, active high, edge",
-    )],
+    ways: &[("keyboard", &["echo"], Some(&Place::edge(1, "isa")))],
 };
 
 const COM2: Source = Source {
     name: "com2",
-    ways: &[(
-        "COM2 transmit",
-        &[""],
-        "GSI 3, pin 3 of I/O APIC 0, active high, edge",
-    )],
+    ways: &[("com2", &["transmit"], Some(&Place::edge(3, "isa")))],
 };
 
 const VIRTIO: Source = Source {
     name: "virtio",
     ways: &[(
-        "virtio-mmio ",
+        "virtio",
         &["requests", "masked"],
-        "GSI 47, pin 23 of I/O APIC 1, active high, level",
+        Some(&Place {
+            gsi: 47,
+            io_apic: 1,
+            pin: 23,
+            polarity: "high",
+            trigger: "level",
+            mode_source: "request",
+        }),
     )],
 };

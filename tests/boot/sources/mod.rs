@@ -6,13 +6,16 @@ mod machines;
 mod outside;
 
 use libtest_mimic::Trial;
-use tocsin_tests::sources::{Row, rows};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tocsin_tests::records;
+use tocsin_tests::sources::{SourceRun, runs};
 use tocsin_tools::Session;
 
 use crate::{
     MODES, PATIENCE, Result, ensure, ensure_eq, plain, power_off, power_off_failed, trial, with,
 };
-use machines::{Board, PC, Q35, Source, TWO_IO_APICS};
+use machines::{Board, PC, Place, Q35, RTC_PLACE, Source, TWO_IO_APICS};
 
 /// Number of interrupts of each source.
 const COUNT: u64 = 20;
@@ -59,58 +62,75 @@ fn driven(board: Board, mode: &'static str, cpus: u32) -> Trial {
     })
 }
 
-/// Drives one source, checks its rows and returns them.
-fn drive(session: &mut Session, source: &Source, cpu: u32) -> Result<Vec<Row>> {
-    let answer = session.command(&format!("sources {} {COUNT} {cpu}", source.name), PATIENCE)?;
-    ensure!(!answer.contains("problem"), "{answer}");
-    let rows = rows(&answer);
-    let expected = source.rows();
-    let found: Vec<&str> = rows.iter().map(|row| row.what.as_str()).collect();
-    let names: Vec<&str> = expected.iter().map(|(what, _)| what.as_str()).collect();
-    ensure_eq!(found, names, "rows of {}", source.name);
-    for (row, (_, place)) in rows.iter().zip(&expected) {
-        check(row, place, cpu)?;
+/// Drives one source, checks its runs and returns them.
+fn drive(session: &mut Session, source: &Source, cpu: u32) -> Result<Vec<SourceRun>> {
+    let command = format!("sources {} {COUNT} {cpu} json", source.name);
+    let runs = runs(&session.command(&command, PATIENCE)?)?;
+    let expected = source.runs();
+    let found: Vec<_> = runs.iter().map(SourceRun::name).collect();
+    let names: Vec<_> = expected.iter().map(|(name, _)| name.clone()).collect();
+    ensure_eq!(found, names, "runs of {}", source.name);
+    for (run, (_, place)) in runs.iter().zip(expected) {
+        check(run, place, cpu)?;
     }
-    Ok(rows)
+    Ok(runs)
 }
 
 /// Both ends have the same count, as far as the source permits.
-fn check(row: &Row, place: &str, cpu: u32) -> Result {
-    let what = &row.what;
-    ensure_eq!(row.cpu, cpu, "{what}: CPU");
-    ensure_eq!(row.vector >> 4, 5, "{what}: class of vector");
+fn check(run: &SourceRun, place: Option<&Place>, cpu: u32) -> Result {
+    let name = run.name();
+    ensure_eq!(run.cpu, cpu, "{name}: CPU");
+    ensure_eq!(run.vector >> 4, 5, "{name}: class of vector");
     // An interrupt that is in flight when its source is stopped finds no cause.
-    let most = u64::from(what.ends_with("level periodic"));
-    ensure!(row.empty <= most, "{what}: {} without a reason", row.empty);
+    let most = u64::from(run.trigger.as_deref() == Some("level") && run.mode == "periodic");
     ensure!(
-        row.arrives.starts_with(place),
-        "{what}: arrives at {}, expected {place}",
-        row.arrives
+        run.unclaimed <= most,
+        "{name}: {} without a reason",
+        run.unclaimed
     );
-    check_counts(row, COUNT)
+    let is_there = match (&run.route, place) {
+        (Some(route), Some(place)) => place.is_of(route),
+        (route, place) => route.is_none() && place.is_none(),
+    };
+    ensure!(
+        is_there,
+        "{name}: its route is {:?}, expected {place:?}",
+        run.route
+    );
+    check_counts(run, COUNT)
 }
 
 /// The number received is the number raised: `count`, or 1 while masked.
-pub fn check_counts(row: &Row, count: u64) -> Result {
-    let what = &row.what;
-    let found = (row.raised, row.received);
-    if what.ends_with("edge masked") || what == "PIT masked" {
-        ensure_eq!(found, (1, 0), "{what}");
-    } else if what.ends_with("level masked") || what == "virtio-mmio masked" {
+pub fn check_counts(run: &SourceRun, count: u64) -> Result {
+    let name = run.name();
+    let found = (run.raised, run.received);
+    let source = run.source.as_str();
+    let trigger = run.trigger.as_deref().unwrap_or(match source {
+        "virtio" => "level",
+        _ => "edge",
+    });
+    match (run.mode.as_str(), trigger) {
+        ("masked", "edge") => {
+            ensure_eq!(found, (1, 0), "{name}");
+        }
         // A level-triggered interrupt stays pending.
-        ensure_eq!(found, (1, 1), "{what}");
-    } else if what.ends_with("message masked") {
-        ensure!(row.received <= 1, "{what}: {found:?}");
-    } else if what == "PIT 1000 Hz" {
-        // The number raised is an estimate.
-        ensure!(row.received >= count, "{what}: {found:?}");
-    } else if what.ends_with("edge periodic") || what.ends_with("message periodic") {
+        ("masked", "level") => {
+            ensure_eq!(found, (1, 1), "{name}");
+        }
+        ("masked", _) => ensure!(run.received <= 1, "{name}: {found:?}"),
+        ("periodic", _) if source == "pit" => {
+            ensure!(run.is_estimate, "{name}: the PIT counts no periods");
+            ensure!(run.received >= count, "{name}: {found:?}");
+        }
         // If the host is late, edges merge; but there must not be more than were raised.
-        ensure!(row.received >= 1, "{what}: {found:?}");
-        ensure!(row.received <= row.raised + 1, "{what}: {found:?}");
-    } else {
-        ensure_eq!(row.received, row.raised, "{what}: received");
-        ensure!(row.raised >= count, "{what}: {found:?}");
+        ("periodic", "edge" | "message") => {
+            ensure!(run.received >= 1, "{name}: {found:?}");
+            ensure!(run.received <= run.raised + 1, "{name}: {found:?}");
+        }
+        _ => {
+            ensure_eq!(run.received, run.raised, "{name}: received");
+            ensure!(run.raised >= count, "{name}: {found:?}");
+        }
     }
     Ok(())
 }
@@ -120,27 +140,25 @@ pub fn check_counts(row: &Row, count: u64) -> Result {
 fn clock(board: Board) -> Result {
     with(&board.machine("x2apic", 2)?, |session| {
         session.wait_prompt(PATIENCE)?;
-        let answer = session.command(&format!("sources rtc {COUNT} 1"), PATIENCE)?;
-        ensure!(!answer.contains("problem"), "{answer}");
-        let rows = rows(&answer);
+        let answer = session.command(&format!("sources rtc {COUNT} 1 json"), PATIENCE)?;
+        let runs = runs(&answer)?;
         let expected = [
-            ("RTC 8192 Hz", COUNT),
-            ("RTC 1024 Hz", COUNT),
-            ("RTC 2 Hz", 1),
-            ("RTC update ended", 1),
-            ("RTC after masked ones", 1),
+            ("rtc periodic 8192", COUNT),
+            ("rtc periodic 1024", COUNT),
+            ("rtc periodic 2", 1),
+            ("rtc update_ended", 1),
+            ("rtc after_masked", 1),
         ];
-        ensure_eq!(rows.len(), expected.len(), "rows in {answer}");
-        for (row, (what, least)) in rows.iter().zip(expected) {
-            ensure_eq!(row.what, what, "row");
-            ensure_eq!(row.cpu, 1, "{what}: CPU");
-            ensure_eq!(row.received, row.raised, "{what}: received");
-            ensure!(row.raised >= least, "{what}: {} raised", row.raised);
+        ensure_eq!(runs.len(), expected.len(), "runs in {answer}");
+        for (run, (name, least)) in runs.iter().zip(expected) {
+            ensure_eq!(run.name(), name, "run");
+            ensure_eq!(run.cpu, 1, "{name}: CPU");
+            ensure_eq!(run.received, run.raised, "{name}: received");
+            ensure!(run.raised >= least, "{name}: {} raised", run.raised);
+            let route = run.route.as_ref();
             ensure!(
-                row.arrives
-                    .starts_with("GSI 8, pin 8 of I/O APIC 0, active high, edge"),
-                "{what}: arrives at {}",
-                row.arrives
+                route.is_some_and(|route| RTC_PLACE.is_of(route)),
+                "{name}: its route is {route:?}"
             );
         }
         power_off(session)
@@ -163,12 +181,18 @@ fn in_virtual_time() -> Result {
     let machine = machine.args(["-rtc", "base=2020-01-01,clock=vm"]);
     with(&machine, |session| {
         session.wait_prompt(PATIENCE)?;
-        let rows = drive(session, &machines::PIT, 1)?;
-        let periodic = rows.last().ok_or("no row")?;
+        let runs = drive(session, &machines::PIT, 1)?;
+        let periodic = runs.last().ok_or("no run")?;
         let found = (periodic.raised, periodic.received);
-        ensure_eq!(found, (COUNT, COUNT), "{}", periodic.what);
+        ensure_eq!(found, (COUNT, COUNT), "{}", periodic.name());
         power_off(session)
     })
+}
+
+/// A record of kind `source_absent`.
+#[derive(Deserialize)]
+struct Absent {
+    source: String,
 }
 
 /// A source that the machine lacks is an error with the evidence; for all sources together, only a
@@ -210,18 +234,13 @@ fn absent() -> Result {
     let bare = plain().board("microvm,pit=off,rtc=off");
     with(&bare, |session| {
         session.wait_prompt(PATIENCE)?;
-        let answer = session.command("sources", PATIENCE)?;
-        for message in [
-            "pit: this machine has no PIT: channel 0 of an 8254 does not take the mode",
-            "rtc: this machine has no RTC: ",
-            "hpet: this machine has no HPET: ",
-            "keyboard: this machine has no keyboard: no 8042 controller",
-            "com2: this machine has no COM2: ",
-            "virtio: this machine has no virtio-mmio entropy device: ",
-        ] {
-            ensure!(answer.contains(message), "no {message:?} in:\n{answer}");
-        }
-        ensure!(!answer.contains("problem"), "{answer}");
+        let answer = session.command("sources json", PATIENCE)?;
+        let absent: Vec<Absent> = records::all(&answer, "source_absent")?;
+        let absent: Vec<_> = absent.iter().map(|it| it.source.as_str()).collect();
+        let all = ["pit", "rtc", "hpet", "keyboard", "com2", "virtio"];
+        ensure_eq!(absent, all, "absent sources");
+        let problems: Vec<Value> = records::list(&answer, "source_problem")?;
+        ensure!(problems.is_empty(), "{problems:?}");
         power_off(session)
     })
 }
@@ -287,9 +306,19 @@ fn two_at_one_pin() -> Result {
         for source in [&machines::PIT, &machines::HPET_OF_PC, &machines::PIT] {
             drive(session, source, 0)?;
         }
-        let answer = session.command("sources hpet 1", PATIENCE)?;
-        let expected = "GSI 2 was asked for as active high, level, but the MADT has IRQ 0 there";
-        ensure!(answer.contains(expected), "no {expected:?} in:\n{answer}");
+        let answer = session.command("sources hpet 1 json", PATIENCE)?;
+        for comparator in 0..3 {
+            let expected = json!({
+                "kind": "source_unsupported",
+                "source": "hpet",
+                "comparator": comparator,
+                "trigger": "level",
+            });
+            ensure!(
+                records::contain(&answer, &expected)?,
+                "no {expected} in:\n{answer}"
+            );
+        }
         power_off(session)
     })
 }

@@ -2,8 +2,10 @@
 
 use libtest_mimic::Trial;
 use serde_json::json;
+use tocsin_tests::answers::LineRecord;
 use tocsin_tests::interrupts::{counted_by_kernel, delivered_by_qemu};
-use tocsin_tests::sources::rows;
+use tocsin_tests::records;
+use tocsin_tests::sources::{SourceRun, runs};
 use tocsin_tools::Session;
 
 use super::machines::{Board, PC, Q35, TWO_IO_APICS};
@@ -25,38 +27,41 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// The kernel's counts of all sources match QEMU's deliveries and the rows; the number of
+/// The kernel's counts of all sources match QEMU's deliveries and the runs; the number of
 /// level-triggered ones matches the I/O APICs' records.
 fn as_delivered(board: Board, cpus: u32) -> Result {
     let machine = board.machine("x2apic", cpus)?;
     let machine = machine.log("int").log("trace:ioapic_set_remote_irr");
     with(&machine, |session| {
         session.wait_prompt(PATIENCE)?;
-        let answer = session.command(&format!("sources 10 {}", cpus - 1), PATIENCE)?;
-        ensure!(!answer.contains("problem"), "{answer}");
+        let answer = session.command(&format!("sources 10 {} json", cpus - 1), PATIENCE)?;
+        let runs = runs(&answer)?;
         let table = session.command("irqs", PATIENCE)?;
         power_off(session)?;
-        let rows = rows(&answer);
-        ensure!(rows.len() > 6, "rows in {answer}");
+        ensure!(runs.len() > 6, "runs in {answer}");
         ensure!(
-            rows.iter().all(|row| row.vector == VECTOR),
+            runs.iter().all(|run| run.vector == VECTOR),
             "other vectors in {answer}"
         );
         let log = session.log();
         let delivered = delivered_by_qemu(&log).remove(&VECTOR);
         let counted = counted_by_kernel(&table)?.remove(&VECTOR);
         ensure_eq!(counted, delivered, "interrupts, kernel and QEMU");
-        // Some arrive before a row or between two: an empty transmitter, the probing of the PIT, an
+        // Some arrive before a run or between two: an empty transmitter, the probing of the PIT, an
         // edge after an unmask.
-        let in_rows: u64 = rows.iter().map(|row| row.received + row.empty).sum();
-        let others = delivered.unwrap_or(0).checked_sub(in_rows);
+        let count = |run: &SourceRun| run.received + run.unclaimed;
+        let in_runs: u64 = runs.iter().map(count).sum();
+        let others = delivered.unwrap_or(0).checked_sub(in_runs);
         ensure!(
-            others.is_some_and(|others| others <= rows.len() as u64),
-            "{delivered:?} delivered, {in_rows} in the rows"
+            others.is_some_and(|others| others <= runs.len() as u64),
+            "{delivered:?} delivered, {in_runs} in the runs"
         );
 
-        let levels = rows.iter().filter(|row| row.arrives.contains(", level"));
-        let levels: u64 = levels.map(|row| row.received + row.empty).sum();
+        let is_level = |run: &&SourceRun| {
+            let route = run.route.as_ref();
+            route.is_some_and(|route| route.trigger == "level")
+        };
+        let levels: u64 = runs.iter().filter(is_level).map(count).sum();
         let noted = log.matches("ioapic_set_remote_irr").count() as u64;
         ensure_eq!(noted, levels, "levels that the I/O APICs noted");
         Ok(())
@@ -82,22 +87,18 @@ fn keys() -> Result {
         }
         let answer = session.wait_prompt(PATIENCE)?;
         ensure!(answer.contains("show priorities"), "{answer}");
-        let answer = session.command("lines", PATIENCE)?;
-        let row = answer
-            .lines()
-            .find(|line| line.trim_start().starts_with("keyboard "))
-            .ok_or(format!("no keyboard in:\n{answer}"))?;
-        let words: Vec<&str> = row.split_whitespace().collect();
+        let answer = session.command("lines json", PATIENCE)?;
+        let lines: Vec<LineRecord> = records::all(&answer, "line")?;
+        let line = lines.iter().find(|line| line.name == "keyboard");
+        let line = line.ok_or(format!("no keyboard in:\n{answer}"))?;
         // One byte when a key is pressed, two when it is released.
         let bytes = 3 * text.len() as u64;
-        let counts = [words[4].parse::<u64>()?, words[5].parse()?];
-        ensure_eq!(counts, [bytes, 0], "claimed and unclaimed in {row:?}");
-        let vector = words[2].trim_start_matches("0x");
-        let vector = u8::from_str_radix(vector, 16)?;
+        let counts = [line.claimed, line.unclaimed];
+        ensure_eq!(counts, [bytes, 0], "claimed and unclaimed in {line:?}");
         power_off(session)?;
         let delivered = delivered_by_qemu(&session.log());
         ensure_eq!(
-            delivered.get(&vector),
+            delivered.get(&line.vector),
             Some(&bytes),
             "interrupts of the keyboard that QEMU delivered"
         );

@@ -4,7 +4,10 @@
 mod watchdog;
 
 use libtest_mimic::Trial;
+use serde::Deserialize;
+use tocsin_tests::answers::TimerRecord;
 use tocsin_tests::interrupts::{counted_by_kernel, delivered_by_qemu};
+use tocsin_tests::records;
 use tocsin_tools::Session;
 
 use crate::{
@@ -29,7 +32,7 @@ pub fn trials() -> Vec<Trial> {
         trial("timers::before_the_first", || {
             // In a script, because the prompt uses timers.
             let sent = VECTORS.map(|it| format!("stray ipi {it} 0; stray ipi {it} 1; "));
-            let script = format!("run=\"{}timer; timers\"", sent.concat());
+            let script = format!("run=\"{}timer json; timers json\"", sent.concat());
             with(&machine(2)?.append(script), before_the_first)
         }),
         trial("timers::mistakes", || with(&plain(), mistakes)),
@@ -58,59 +61,77 @@ pub fn trials() -> Vec<Trial> {
 fn test(session: &mut Session, cpus: u64) -> Result {
     // It has a timer on each CPU.
     session.command("mce off", PATIENCE)?;
-    check_test(&session.command("timers test", PATIENCE)?, cpus)?;
-    let answer = session.command("timers", PATIENCE)?;
-    ensure!(answer.contains("  none"), "a timer is left:\n{answer}");
+    check_test(&session.command("timers test json", PATIENCE)?, cpus)?;
+    let left = timers(session)?;
+    ensure!(left.is_empty(), "timers are left: {left:?}");
     Ok(())
+}
+
+/// The timers of all CPUs.
+pub fn timers(session: &mut Session) -> Result<Vec<TimerRecord>> {
+    let answer = session.command("timers json", PATIENCE)?;
+    Ok(records::list(&answer, "timer")?)
+}
+
+/// A record of kind `timers_case`.
+#[derive(Deserialize)]
+struct Case {
+    case: String,
+    expected: u64,
+    received: u64,
+}
+
+/// A record of kind `timers_violation`.
+#[derive(Deserialize)]
+struct Violation {
+    violation: String,
+    count: u64,
 }
 
 /// All counts of `timers test` have the expected values.
 pub fn check_test(answer: &str, cpus: u64) -> Result {
-    let row = |what: &str| -> Result<[u64; 2]> {
-        let row = answer
-            .lines()
-            .find_map(|line| line.trim_start().strip_prefix(what))
-            .ok_or(format!("no row {what:?} in:\n{answer}"))?;
-        let counts: Vec<u64> = row
-            .split_whitespace()
-            .map(str::parse)
-            .collect::<std::result::Result<_, _>>()?;
-        counts
-            .try_into()
-            .map_err(|_| format!("{what:?} has not two counts in:\n{answer}").into())
-    };
     // At least this many on each CPU.
-    for (what, least) in [
-        ("fired or cancelled, of many", 200),
-        ("periods fired or missed", 12),
-        ("on other CPUs, fired or cancelled", 6),
-        ("calls before a drop returned", 1),
-        ("started by their own function", 12),
-        ("dropped by their own function", 6),
-        ("started by handlers", 12),
-        ("started by another's function", 6),
-        ("places, all in use", 250),
-    ] {
-        let [expected, came] = row(what)?;
-        ensure_eq!(came, expected, "{what}, in:\n{answer}");
+    let least = [
+        ("scattered", 200),
+        ("periodic", 12),
+        ("elsewhere", 6),
+        ("dropped_while_firing", 1),
+        ("restarted_inside", 12),
+        ("dropped_inside", 6),
+        ("from_handlers", 12),
+        ("from_a_function", 6),
+        ("full", 250),
+    ];
+    let cases: Vec<Case> = records::all(answer, "timers_case")?;
+    ensure_eq!(cases.len(), least.len(), "cases");
+    for (case, (name, least)) in cases.iter().zip(least) {
+        ensure_eq!(case.case, name, "case");
+        ensure_eq!(case.received, case.expected, "{name}, in:\n{answer}");
         ensure!(
-            expected >= least * cpus,
-            "{what}: only {expected}, in:\n{answer}"
+            case.expected >= least * cpus,
+            "{name}: only {}, in:\n{answer}",
+            case.expected
         );
     }
-    for what in [
-        "fired early",
-        "fired out of order",
-        "fired twice",
-        "fired when cancelled",
-        "fired when dropped",
-        "fired on another CPU",
-        "refused",
-        "functions not freed",
-        "off the period's grid",
-    ] {
-        ensure_eq!(row(what)?, [0, 0], "{what}, in:\n{answer}");
-    }
+    let violations: Vec<Violation> = records::all(answer, "timers_violation")?;
+    let kinds: Vec<_> = violations
+        .iter()
+        .map(|kind| kind.violation.as_str())
+        .collect();
+    let expected = [
+        "early",
+        "out_of_order",
+        "twice",
+        "after_cancel",
+        "after_drop",
+        "other_cpu",
+        "rejected",
+        "not_freed",
+        "drift",
+    ];
+    ensure_eq!(kinds, expected, "kinds of violations");
+    let all: u64 = violations.iter().map(|kind| kind.count).sum();
+    ensure_eq!(all, 0, "violations in:\n{answer}");
     Ok(())
 }
 
@@ -143,10 +164,11 @@ fn before_the_first(session: &mut Session) -> Result {
             session.expect(&counted, PATIENCE)?;
         }
     }
-    session.expect("tocsin> timer\r\n", PATIENCE)?;
-    check_timer(&session.expect("tocsin> timers\r\n", PATIENCE)?)?;
+    session.expect("tocsin> timer json\r\n", PATIENCE)?;
+    check_timer(&session.expect("tocsin> timers json\r\n", PATIENCE)?)?;
     let answer = session.wait_prompt(PATIENCE)?;
-    ensure!(answer.contains("  none"), "a timer is there:\n{answer}");
+    let timers: Vec<TimerRecord> = records::list(&answer, "timer")?;
+    ensure!(timers.is_empty(), "a timer is there: {timers:?}");
     test(session, 2)?;
     power_off(session)
 }
@@ -158,7 +180,7 @@ fn outlive(session: &mut Session) -> Result {
     for _ in 0..2 {
         let before = fired(session)?;
         ensure_eq!(before.len(), 2, "timers of the watchdog");
-        check_timer(&session.command("timer", PATIENCE)?)?;
+        check_timer(&session.command("timer json", PATIENCE)?)?;
         // This output takes time; without the timer, the command would not end.
         let begin = std::time::Instant::now();
         while fired(session)?
@@ -176,15 +198,17 @@ fn outlive(session: &mut Session) -> Result {
 
 /// How often each of the watchdog's timers has fired.
 fn fired(session: &mut Session) -> Result<Vec<u64>> {
-    let answer = session.command("timers", PATIENCE)?;
-    let rows = answer.lines().filter(|line| line.contains("watchdog"));
-    rows.map(|row| {
-        let words: Vec<&str> = row.split_whitespace().collect();
-        // Fired, then missed.
-        let fired = words.iter().rev().nth(1).ok_or("a row without counts")?;
-        Ok(fired.parse()?)
-    })
-    .collect()
+    let mut timers = timers(session)?;
+    timers.retain(|timer| timer.name == "watchdog");
+    Ok(timers.iter().map(|timer| timer.fired).collect())
+}
+
+/// A record of kind `timer_wait`.
+#[derive(Debug, Deserialize)]
+pub struct Wait {
+    pub duration_ns: u64,
+    pub late_cycles: u64,
+    pub interrupts: u64,
 }
 
 /// With `-icount`, a cycle is an instruction, and the result is the same each time.
@@ -209,17 +233,12 @@ fn latency(session: &mut Session) -> Result {
         "more than {LATENCY} instructions: {row}"
     );
     // A 32-bit counter at 1 GHz wraps after 4.29 s.
-    for (milliseconds, time, interrupts) in [(1, "1 ms", 1), (4000, "4 s", 1), (60_000, "60 s", 14)]
-    {
-        let answer = session.command(&format!("timers wait {milliseconds}"), PATIENCE)?;
-        let rest = answer
-            .trim()
-            .strip_prefix(&format!("Fired {time} after it was started, "))
-            .ok_or(format!("found {answer:?}"))?;
-        let (late, rest) = rest.split_once(" TSC cycles late").unwrap_or_default();
-        ensure!(late.parse::<u64>()? <= LATENCY, "too late: {answer}");
-        let expected = format!(", at interrupt {interrupts} of the local APIC's timer.");
-        ensure_eq!(rest, expected, "interrupts in {time}");
+    for (milliseconds, interrupts) in [(1, 1), (4000, 1), (60_000, 14)] {
+        let answer = session.command(&format!("timers wait {milliseconds} json"), PATIENCE)?;
+        let wait: Wait = records::one(&answer, "timer_wait")?;
+        ensure_eq!(wait.duration_ns, milliseconds * 1_000_000, "duration");
+        ensure!(wait.late_cycles <= LATENCY, "too late: {wait:?}");
+        ensure_eq!(wait.interrupts, interrupts, "interrupts in {wait:?}");
     }
     power_off(session)
 }

@@ -13,7 +13,9 @@ use tocsin_tests::symbols::Symbols;
 use tocsin_tools::Session;
 
 use crate::outside::stacks;
-use crate::{MODES, PATIENCE, Result, ensure, ensure_eq, machine_in, power_off, trial, with};
+use crate::{
+    MODES, PATIENCE, Result, ensure, ensure_eq, gate_record, machine_in, power_off, trial, with,
+};
 
 /// The vectors of #DB, NMI and #BP.
 const DEBUG: u8 = 1;
@@ -145,14 +147,15 @@ fn edge(session: &mut Session) -> Result {
 /// External NMIs to all CPUs, while they call each other, and during the kernel's own nested NMIs.
 fn storm(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
-    session.send_line("ipi; nmi nest 1; nmi edge 2; ipi; nmi nest 3; nmi edge 0; ipi; idt 3")?;
+    session
+        .send_line("ipi; nmi nest 1; nmi edge 2; ipi; nmi nest 3; nmi edge 0; ipi; idt 3 json")?;
     for _ in 0..INJECTED {
         session.qmp("inject-nmi", &Value::Null)?;
     }
     // Not detected by a prompt, because a report during an open prompt prints it again.
-    session.expect("vector 3 (0x03)", PATIENCE)?;
-    session.send_line("ipi; idt 5")?;
-    let answer = session.expect("vector 5 (0x05)", PATIENCE)?;
+    session.expect(&gate_record(3), PATIENCE)?;
+    session.send_line("ipi; idt 5 json")?;
+    let answer = session.expect(&gate_record(5), PATIENCE)?;
     session.wait_prompt(PATIENCE)?;
     for line in answer.lines().skip(1).filter(|line| !line.contains(':')) {
         // Sent, received and refused are the last three.
@@ -206,8 +209,8 @@ fn check_counts(session: &mut Session) -> Result {
 
 /// The address range of CPU 0's NMI stack.
 fn nmi_stack(session: &mut Session) -> Result<Range<u64>> {
-    let memory = session.command("memory", PATIENCE)?;
-    let stack = stacks(&memory).into_iter().find(|(name, _)| name == "NMI");
+    let memory = session.command("memory json", PATIENCE)?;
+    let stack = stacks(&memory)?.into_iter().find(|(name, _)| name == "nmi");
     Ok(stack.ok_or("`memory` shows no NMI stack")?.1)
 }
 

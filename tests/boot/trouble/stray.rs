@@ -17,8 +17,10 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use libtest_mimic::Trial;
+use tocsin_tests::answers::{ApicRecord, LocalApicRecord};
 use tocsin_tests::build::debug_image;
 use tocsin_tests::interrupts::vectors_by_qemu;
+use tocsin_tests::records;
 use tocsin_tools::{Machine, Session};
 
 use crate::{
@@ -141,14 +143,11 @@ fn eoi(dev: bool, session: &mut Session) -> Result {
             quiet(2, left_out),
             "CPU {cpu}, taken vector"
         );
-        let answer = session.command(&format!("lapic {cpu}"), PATIENCE)?;
-        for set in ["IRR", "ISR"] {
-            let line = answer
-                .lines()
-                .find(|line| line.trim_start().starts_with(set));
-            let line = line.ok_or(format!("`lapic` shows no {set}"))?;
-            // While the table is printed, the CPU may be handling the call that requested it.
-            ensure!(!line.contains("0x43"), "left over in {line}");
+        let answer = session.command(&format!("lapic {cpu} json"), PATIENCE)?;
+        let apic: LocalApicRecord = records::one(&answer, "local_apic")?;
+        // While the registers are read, the CPU may be handling the call that requested it.
+        for set in [apic.irr, apic.isr] {
+            ensure!(!set.contains(&0x43), "left over in {set:x?}");
         }
     }
     // Interrupts still arrive on both CPUs.
@@ -227,8 +226,9 @@ fn errors(mode: &str, session: &mut Session) -> Result {
         ..quiet(0, 0)
     };
     ensure_eq!(row(0, session)?, error, "row");
-    let answer = session.command("apic", PATIENCE)?;
-    ensure!(answer.contains("errors 2,"), "{answer}");
+    let answer = session.command("apic json", PATIENCE)?;
+    let apic: ApicRecord = records::one(&answer, "apic")?;
+    ensure_eq!(apic.error_interrupts, 2, "error interrupts");
     power_off(session)
 }
 

@@ -1,8 +1,9 @@
 //! Tests of `records`.
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
-use super::{all, one};
+use super::{all, contain, list, one};
 
 #[derive(Debug, Deserialize, PartialEq)]
 struct Cpu {
@@ -24,7 +25,20 @@ fn records_of_a_kind_are_read() {
     };
     assert_eq!((first.number, first.uid), (0, None));
     assert_eq!((second.number, second.uid), (1, Some(7)));
-    assert!(one::<serde_json::Value>(OUTPUT, "end").is_ok());
+    assert!(one::<Value>(OUTPUT, "end").is_ok());
+    assert_eq!(list::<Cpu>(OUTPUT, "line"), Ok(Vec::new()));
+}
+
+#[test]
+fn members_are_compared() {
+    let output = r#"@json {"kind":"line","name":"a","route":{"gsi":4,"pin":4},"cpus":[1,2]}"#;
+    let line = |expected| contain(output, &expected).unwrap();
+    assert!(line(json!({ "kind": "line", "route": { "pin": 4 } })));
+    assert!(line(json!({ "kind": "line", "cpus": [1, 2] })));
+    assert!(!line(json!({ "kind": "line", "cpus": [1] })));
+    assert!(!line(json!({ "kind": "line", "route": null })));
+    assert!(!line(json!({ "kind": "line", "name": "a", "cpu": 1 })));
+    assert!(contain(output, &json!({ "kind": "cpu" })).is_err());
 }
 
 #[test]

@@ -1,25 +1,166 @@
-//! `lines` and `ioapic`: the owner of each interrupt, and its delivery by the I/O APICs.
+//! `lines`: the lines, their routes and their counts, and the test of every vector.
 
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
 
+use serde::Serialize;
+use tocsin_logic::irq::route::{Origin, Pin};
+
+use super::names;
 use crate::command::{Arguments, CommandError};
-use crate::stress::lines;
-use tocsin::apic::io::{self, IoApic};
+use crate::record::{self, Output};
+use crate::stress::lines::{self, Tried};
 use tocsin::line::{self, Description};
 use tocsin::{Machine, cpu, println};
+
+/// The route of a pin's interrupts.
+#[derive(Serialize)]
+pub(super) struct RouteRecord {
+    gsi: u32,
+    /// The index of the I/O APIC in the MADT's order.
+    io_apic: usize,
+    pin: u8,
+    polarity: &'static str,
+    trigger: &'static str,
+    /// The source of polarity and trigger mode.
+    mode_source: &'static str,
+    /// The ISA interrupt of the pin.
+    isa_irq: Option<u8>,
+}
+
+impl RouteRecord {
+    pub(super) fn of(pin: Pin) -> Self {
+        let (mode_source, isa_irq) = match pin.origin {
+            Origin::Isa(irq) => ("isa", Some(irq)),
+            Origin::Override(irq) => ("override", Some(irq)),
+            Origin::Pci => ("pci", None),
+            Origin::Request => ("request", None),
+        };
+        Self {
+            gsi: pin.gsi.0,
+            io_apic: pin.input.io_apic,
+            pin: pin.input.pin,
+            polarity: names::polarity(pin.mode.polarity),
+            trigger: names::trigger(pin.mode.trigger),
+            mode_source,
+            isa_irq,
+        }
+    }
+}
+
+/// A line.
+#[derive(Serialize)]
+struct LineRecord {
+    name: &'static str,
+    cpu: u32,
+    /// The first vector, and the number of vectors.
+    vector: u8,
+    vectors: u8,
+    class: u8,
+    claimed: u64,
+    unclaimed: u64,
+    storms: u32,
+    masked: bool,
+    source: String,
+    /// The route of a pin; none for messages and IPIs.
+    route: Option<RouteRecord>,
+}
+
+impl LineRecord {
+    fn of(line: Description) -> Self {
+        Self {
+            name: line.name,
+            cpu: line.cpu,
+            vector: line.first.get(),
+            vectors: line.count,
+            class: line.class.get(),
+            claimed: line.counts.claimed,
+            unclaimed: line.counts.unclaimed,
+            storms: line.storms,
+            masked: line.is_masked,
+            source: line.source,
+            route: line.pin.map(RouteRecord::of),
+        }
+    }
+}
+
+impl fmt::Display for LineRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = self.vector;
+        let vectors = match self.vectors {
+            1 => format!("{first:#04x}"),
+            count => format!("{first:#04x}-{:#04x}", first + (count - 1)),
+        };
+        write!(
+            f,
+            "  {:<12}  {:>3}  {vectors:<9}  {:>5}  {:>11}  {:>9}  {:>6}  {:<6}  {}",
+            self.name,
+            self.cpu,
+            self.class,
+            self.claimed,
+            self.unclaimed,
+            self.storms,
+            if self.masked { "masked" } else { "open" },
+            self.source,
+        )
+    }
+}
+
+/// The result of the test of a CPU's vectors.
+#[derive(Serialize)]
+struct TestRecord {
+    cpu: u32,
+    vectors: u64,
+    received: u64,
+    blocks: u64,
+    rejected_requests: u64,
+    level_triggered: u64,
+    errors: Vec<String>,
+}
+
+impl TestRecord {
+    fn of(cpu: u32, tried: Tried) -> Self {
+        Self {
+            cpu,
+            vectors: tried.vectors,
+            received: tried.arrived,
+            blocks: tried.blocks,
+            rejected_requests: tried.refused,
+            level_triggered: tried.levels,
+            errors: tried.errors,
+        }
+    }
+
+    fn show(&self) {
+        println!("  vectors that had a line      {:>5}", self.vectors);
+        println!("  interrupts sent and arrived  {:>5}", self.received);
+        println!("  blocks of vectors            {:>5}", self.blocks);
+        println!(
+            "  requests rejected            {:>5}",
+            self.rejected_requests
+        );
+        println!("  level-triggered, kept apart  {:>5}", self.level_triggered);
+        for error in &self.errors {
+            println!("  error: {error}");
+        }
+    }
+}
 
 pub(super) fn lines(
     _: &'static Machine,
     arguments: &mut Arguments<'_>,
 ) -> Result<(), CommandError> {
+    let output = arguments.output();
     match arguments.next_word() {
-        None => show_lines(),
+        None => show_lines(output),
         Some("test") => {
             let cpu = arguments.number(u64::from(u32::MAX))?;
             arguments.end()?;
             // The cast is lossless: `number` limits the value to 32 bits.
-            return test(cpu.map_or_else(|| cpu::current().id(), |cpu| cpu as u32));
+            let cpu = cpu.map_or_else(|| cpu::current().id(), |cpu| cpu as u32);
+            return test(cpu, output);
         }
         Some(other) => {
             return Err(CommandError::BadArgument {
@@ -32,17 +173,14 @@ pub(super) fn lines(
 }
 
 /// Tests every vector of a CPU.
-fn test(cpu: u32) -> Result<(), CommandError> {
+fn test(cpu: u32, output: Output) -> Result<(), CommandError> {
     let tried = lines::try_all(cpu).map_err(|error| CommandError::Failed(error.to_string()))?;
-    println!("  vectors that had a line      {:>5}", tried.vectors);
-    println!("  interrupts sent and arrived  {:>5}", tried.arrived);
-    println!("  blocks of vectors            {:>5}", tried.blocks);
-    println!("  requests refused             {:>5}", tried.refused);
-    println!("  level-triggered, kept apart  {:>5}", tried.levels);
-    for error in &tried.errors {
-        println!("  error: {error}");
+    let test = TestRecord::of(cpu, tried);
+    match output {
+        Output::Text => test.show(),
+        Output::Records => record::print("lines_test", &test),
     }
-    if tried.errors.is_empty() && tried.vectors == tried.arrived {
+    if test.errors.is_empty() && test.vectors == test.received {
         return Ok(());
     }
     Err(CommandError::Failed(format!(
@@ -50,69 +188,11 @@ fn test(cpu: u32) -> Result<(), CommandError> {
     )))
 }
 
-fn show_lines() {
-    println!(
-        "  name          CPU  vectors    class      claimed  unclaimed  storms  state   source"
+fn show_lines(output: Output) {
+    output.heading(
+        "  name          CPU  vectors    class      claimed  unclaimed  storms  state   source",
     );
     for line in line::all() {
-        let vectors = match line.count {
-            1 => format!("{}", line.first),
-            _ => format!("{}-{}", line.first, line.last()),
-        };
-        let Description {
-            name,
-            source,
-            cpu,
-            class,
-            counts,
-            is_masked,
-            storms,
-            ..
-        } = line;
-        println!(
-            "  {name:<12}  {cpu:>3}  {vectors:<9}  {:>5}  {:>11}  {:>9}  {storms:>6}  {:<6}  {source}",
-            class.get(),
-            counts.claimed,
-            counts.unclaimed,
-            if is_masked { "masked" } else { "open" },
-        );
+        output.print("line", &LineRecord::of(line));
     }
-}
-
-pub(super) fn ioapic(
-    _: &'static Machine,
-    arguments: &mut Arguments<'_>,
-) -> Result<(), CommandError> {
-    arguments.end()?;
-    if io::all().is_empty() {
-        println!("The machine has no I/O APIC, or none that answers.");
-    }
-    io::all().iter().for_each(show);
-    Ok(())
-}
-
-fn show(io_apic: &IoApic) {
-    println!(
-        "I/O APIC ID {:#04x} (register {:#04x}) at {:#x}: version {:#04x}, {}",
-        io_apic.id,
-        io_apic.register_id,
-        io_apic.address,
-        io_apic.version.number(),
-        if io_apic.has_eoi() {
-            "with an EOI register"
-        } else {
-            "without an EOI register"
-        }
-    );
-    println!("  pin  GSI  entry");
-    let mut untouched = 0;
-    for (pin, entry) in (0..).zip(io_apic.entries()) {
-        if entry.masked && entry.vector == 0 {
-            untouched += 1;
-            continue;
-        }
-        let gsi = io_apic.gsi(pin).map_or("-".into(), |gsi| gsi.to_string());
-        println!("  {pin:>3}  {gsi:>3}  {entry}");
-    }
-    println!("  {untouched} pins are masked and have no vector");
 }

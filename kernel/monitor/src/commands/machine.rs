@@ -1,11 +1,10 @@
-//! `cpus`, `madt`, `acpi`: the hardware of the machine.
+//! `cpus`, and the boot summary.
 
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::ops::Range;
 
 use serde::Serialize;
-use tocsin_logic::acpi::{Madt, Signature};
 use tocsin_logic::layout::{StackKind, stack_range};
 use tocsin_logic::topology::{Cpu, CpuState};
 
@@ -151,88 +150,4 @@ fn show_inputs(machine: &Machine) {
     for (irq, route) in machine.topology.overrides() {
         println!("  ISA IRQ {irq:>2} is {route}");
     }
-}
-
-pub(super) fn madt(
-    machine: &'static Machine,
-    arguments: &mut Arguments<'_>,
-) -> Result<(), CommandError> {
-    arguments.end()?;
-    let Some(bytes) = machine
-        .tables
-        .as_ref()
-        .and_then(|tables| tables.get(Signature::MADT))
-    else {
-        println!("There is no MADT.");
-        return Ok(());
-    };
-    let madt = match Madt::parse(bytes) {
-        Ok(madt) => madt,
-        Err(error) => {
-            println!("{error}");
-            return Ok(());
-        }
-    };
-    println!(
-        "MADT revision {}, {} bytes, local APICs at {:#010x}, {}",
-        madt.header.revision,
-        madt.header.length,
-        madt.local_apic_address,
-        if madt.has_8259() {
-            "two 8259s"
-        } else {
-            "no 8259"
-        }
-    );
-    println!("  offset  entry");
-    for entry in madt.entries() {
-        match entry {
-            Ok(found) => {
-                println!("  {:#06x}  {}", found.offset, found.value);
-            }
-            Err(error) => println!("  {:#06x}  skipped: {error}", error.offset),
-        }
-    }
-    for problem in &machine.problems {
-        let label = if problem.is_note() { "note" } else { "problem" };
-        println!("  {label}: {problem}");
-    }
-    Ok(())
-}
-
-pub(super) fn acpi(
-    machine: &'static Machine,
-    arguments: &mut Arguments<'_>,
-) -> Result<(), CommandError> {
-    arguments.end()?;
-    let Some(tables) = &machine.tables else {
-        println!("There are no ACPI tables; the log says why.");
-        return Ok(());
-    };
-    let (address, rsdp) = tables.rsdp;
-    println!(
-        "RSDP at {address:#x}, revision {}, OEM {}",
-        rsdp.revision, rsdp.oem_id
-    );
-    println!("  table  address             length  revision  OEM     OEM table  contents");
-    for table in core::iter::once(&tables.root).chain(&tables.tables) {
-        let header = &table.header;
-        println!(
-            "  {:<5}  {:#018x}  {:>6}  {:>8}  {:<6}  {:<9}  {}",
-            header.signature.to_string(),
-            table.address,
-            header.length,
-            header.revision,
-            header.oem_id.to_string(),
-            header.oem_table_id.to_string(),
-            header
-                .signature
-                .describe()
-                .unwrap_or("not known to this kernel"),
-        );
-    }
-    for problem in &tables.problems {
-        println!("  left out: {problem}");
-    }
-    Ok(())
 }

@@ -3,17 +3,21 @@
 
 use tocsin_logic::exit;
 
+mod acpi;
 mod apic;
 mod bench;
 mod fault;
 mod gates;
+mod ioapic;
 mod ipi;
 mod irq;
 mod irqs;
 mod lines;
 mod machine;
+mod madt;
 mod mce;
 mod memory;
+mod names;
 mod nmi;
 mod pci;
 mod provoke;
@@ -66,14 +70,14 @@ pub(crate) const COMMANDS: &[Command] = &[
         name: "madt",
         usage: "madt",
         help: "show every entry of the MADT, and what was wrong with it",
-        run: machine::madt,
+        run: madt::madt,
         details: None,
     },
     Command {
         name: "acpi",
         usage: "acpi",
         help: "list the ACPI tables",
-        run: machine::acpi,
+        run: acpi::acpi,
         details: None,
     },
     Command {
@@ -101,7 +105,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         name: "ioapic",
         usage: "ioapic",
         help: "show how the I/O APICs deliver each pin",
-        run: lines::ioapic,
+        run: ioapic::ioapic,
         details: None,
     },
     Command {

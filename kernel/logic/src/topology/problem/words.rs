@@ -1,9 +1,49 @@
-//! The messages of the problems, for the boot log.
+//! The names of the problems, for programs, and their messages, for the boot log.
 
 use super::ProblemKind;
 use crate::acpi::madt::entry_name;
 use crate::topology::{MAX_CPUS, MAX_IO_APICS, MAX_NMI_SOURCES};
 use core::fmt;
+
+impl ProblemKind {
+    /// An identifier of the kind, for programs.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Entry(_) => "entry",
+            Self::Skipped { .. } => "skipped",
+            Self::LocalApicAddress { .. } => "local_apic_address",
+            Self::CpuInBothForms { .. } => "cpu_in_both_forms",
+            Self::DuplicateApicId { .. } => "duplicate_apic_id",
+            Self::Fillers { .. } => "fillers",
+            Self::DuplicateUid { .. } => "duplicate_uid",
+            Self::BroadcastApicId { .. } => "broadcast_apic_id",
+            Self::BspMissing { .. } => "bsp_missing",
+            Self::TooManyCpus { .. } => "too_many_cpus",
+            Self::Unreachable { .. } => "unreachable",
+            Self::IoApicAddress { .. } => "io_apic_address",
+            Self::DuplicateIoApic { .. } => "duplicate_io_apic",
+            Self::DuplicateIoApicId { .. } => "duplicate_io_apic_id",
+            Self::TooManyIoApics => "too_many_io_apics",
+            Self::GsiOverlap { .. } => "gsi_overlap",
+            Self::GsiEnd { .. } => "gsi_end",
+            Self::OverrideBus { .. } => "override_bus",
+            Self::OverrideSource { .. } => "override_source",
+            Self::DuplicateOverride { .. } => "duplicate_override",
+            Self::SharedGsi { .. } => "shared_gsi",
+            Self::OverrideNowhere { .. } => "override_nowhere",
+            Self::NmiSourceNowhere { .. } => "nmi_source_nowhere",
+            Self::DuplicateNmiSource { .. } => "duplicate_nmi_source",
+            Self::TooManyNmiSources => "too_many_nmi_sources",
+            Self::ReservedFlags { .. } => "reserved_flags",
+            Self::NmiPin { .. } => "nmi_pin",
+            Self::NmiAtExtInt { .. } => "nmi_at_ext_int",
+            Self::NmiUid { .. } => "nmi_uid",
+            Self::NmiTwice { .. } => "nmi_twice",
+            Self::NmiDiffers { .. } => "nmi_differs",
+        }
+    }
+}
 
 impl fmt::Display for ProblemKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,20 +1,21 @@
 //! `pci edu`, `pci port`, `pci virtio`: devices that interrupt by message and by pin, counted on
 //! both ends.
 
-use alloc::format;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use tocsin_logic::pci::Address;
 use tocsin_logic::vector::PriorityClass;
 
+use super::Run;
+use super::records::{BindingRecord, DeviceRecord, EduRunRecord, MaskedRecord, MessageRunRecord};
 use crate::drivers::edu::{Answered, Edu, Tally, Way};
 use crate::drivers::port::Port;
 use crate::drivers::virtio_rng::VirtioRng;
 use crate::drivers::{CountedLine, Held};
+use crate::record::Output;
 use tocsin::pci::PciError;
-use tocsin::{Machine, cancel, println, smp, time};
+use tocsin::{cancel, smp, time};
 
 /// The timeout after which an interrupt counts as lost, in nanoseconds.
 const PATIENCE: u64 = 2_000_000_000;
@@ -25,37 +26,47 @@ pub(super) const CLASS: PriorityClass = PriorityClass::new(5).expect("a class is
 /// The number whose factorial `edu` computes, and the expected result.
 const FACTORIAL: (u32, u32) = (10, 3_628_800);
 
-pub(super) fn edu(machine: &Machine, count: u32, cpu: u32) -> Result<(), PciError> {
+pub(super) fn edu(run: &Run<'_>) -> Result<(), PciError> {
     let edu = Arc::new(Edu::claim()?);
-    let (major, minor) = edu.version();
-    println!("edu {}, version {major}.{minor}", edu.function().address);
     let address = edu.function().address;
-    let ways = [("MSI", Way::Msi), ("pin", Way::Pin)];
-    for (name, way) in ways {
-        let how = match way {
-            Way::Msi => String::new(),
-            Way::Pin => format!(", {}", edu.function().pin_route(&machine.topology)?),
-        };
-        let answered = Arc::clone(&edu).answer(way, CLASS, cpu, &machine.topology)?;
-        println!(
-            "  {name}: vector {} of CPU {}{how}",
-            answered.line().vector(),
-            answered.line().cpu()
-        );
-        check(address, "raised", answered.raise(count))?;
+    show_device(run.output, "edu", address, Some(edu.version()));
+    for (method, way) in [("msi", Way::Msi), ("pin", Way::Pin)] {
+        let edu = Arc::clone(&edu);
+        let answered = edu.answer(way, CLASS, run.cpu, &run.machine.topology)?;
+        let binding = BindingRecord::of(method, answered.line());
+        run.output.print("pci_binding", &binding);
+        let tally = answered.raise(run.count);
+        let record = EduRunRecord::of(address, "raised", &tally);
+        check(run.output, &record, &tally)?;
         if cancel::was_requested() {
             return Ok(());
         }
-        computed(address, &answered)?;
+        computed(run.output, address, &answered)?;
     }
     Ok(())
 }
 
+pub(super) fn show_device(
+    output: Output,
+    device: &'static str,
+    address: Address,
+    version: Option<(u8, u8)>,
+) {
+    let record = DeviceRecord {
+        device,
+        address,
+        version,
+    };
+    output.print("pci_device", &record);
+}
+
 /// Makes the device compute, and checks the result and the interrupt that reports it.
-fn computed(address: Address, answered: &Answered) -> Result<(), PciError> {
+fn computed(output: Output, address: Address, answered: &Answered) -> Result<(), PciError> {
     let (number, expected) = FACTORIAL;
     let (result, tally) = answered.factorial(number);
-    check(address, &format!("factorial({number}) = {result}"), tally)?;
+    let mut record = EduRunRecord::of(address, "factorial", &tally);
+    record.factorial = Some((number, result));
+    check(output, &record, &tally)?;
     if result == expected {
         Ok(())
     } else {
@@ -63,34 +74,32 @@ fn computed(address: Address, answered: &Answered) -> Result<(), PciError> {
     }
 }
 
-pub(super) fn check(address: Address, what: &str, tally: Tally) -> Result<(), PciError> {
-    println!(
-        "    {what}: {} sent, {} received; values {} sent, {} received; {} without value",
-        tally.sent, tally.received, tally.values_sent, tally.values_received, tally.empty
-    );
+/// Prints the record of a run, and checks its counts.
+pub(super) fn check(output: Output, run: &EduRunRecord, tally: &Tally) -> Result<(), PciError> {
+    output.print("edu_run", run);
     let agrees = tally.sent == tally.received && tally.values_sent == tally.values_received;
     if agrees && tally.empty == 0 {
         return Ok(());
     }
     Err(PciError::Count {
-        address,
+        address: run.address,
         sent: tally.sent,
         received: tally.received + tally.empty,
     })
 }
 
-pub(super) fn virtio(_: &Machine, count: u32, cpu: u32) -> Result<(), PciError> {
-    let rng = VirtioRng::start(CLASS, cpu)?;
+pub(super) fn virtio(run: &Run<'_>) -> Result<(), PciError> {
+    let rng = VirtioRng::start(CLASS, run.cpu)?;
     let address = rng.function().address;
-    println!("virtio entropy device {address}");
-    fill(&rng, count)?;
-    show_held(address, rng.fill_masked()?)?;
-    for target in there_and_back(cpu) {
+    show_device(run.output, "virtio_rng", address, None);
+    fill(&rng, run)?;
+    show_held(run.output, address, rng.fill_masked()?)?;
+    for target in there_and_back(run.cpu) {
         rng.counted()
             .line()
             .move_to(target)
             .map_err(PciError::Line)?;
-        fill(&rng, count)?;
+        fill(&rng, run)?;
     }
     Ok(())
 }
@@ -102,96 +111,97 @@ fn there_and_back(cpu: u32) -> Vec<u32> {
     other.map_or(Vec::new(), |other| alloc::vec![other, cpu])
 }
 
-/// Makes `count` requests, or fewer if cancelled, and checks that each causes one message.
-fn fill(rng: &VirtioRng, count: u32) -> Result<(), PciError> {
-    let before = begin("MSI-X", rng.counted());
+/// Makes the requests of a run, or fewer if cancelled, and checks that each causes one message.
+fn fill(rng: &VirtioRng, run: &Run<'_>) -> Result<(), PciError> {
+    let before = begin(run.output, "msix", rng.counted());
     let (mut sent, mut bytes, mut answered) = (0, 0, 0);
-    while sent < count && !cancel::is_requested() {
+    while sent < run.count && !cancel::is_requested() {
         let filled = rng.fill()?;
         sent += 1;
         bytes += u64::from(filled.bytes);
         answered += u64::from(filled.interrupted);
     }
-    let what = format!("{sent} requests, {bytes} random bytes");
-    end(
-        rng.function().address,
-        &what,
-        sent,
-        answered,
-        before,
-        rng.counted(),
-    )
+    let record = MessageRunRecord {
+        bytes: Some(bytes),
+        ..end(rng.function().address, sent, before, rng.counted())
+    };
+    check_messages(run.output, &record, answered, before, rng.counted())
 }
 
-pub(super) fn port(_: &Machine, count: u32, cpu: u32) -> Result<(), PciError> {
-    let port = Port::claim(CLASS, cpu)?;
+pub(super) fn port(run: &Run<'_>) -> Result<(), PciError> {
+    let port = Port::claim(CLASS, run.cpu)?;
     let address = port.function().address;
-    println!("PCI Express port {address}");
-    command(&port, count)?;
-    show_held(address, port.command_masked()?)?;
-    for target in there_and_back(cpu) {
+    show_device(run.output, "port", address, None);
+    command(&port, run)?;
+    show_held(run.output, address, port.command_masked()?)?;
+    for target in there_and_back(run.cpu) {
         port.counted()
             .line()
             .move_to(target)
             .map_err(PciError::Line)?;
-        command(&port, count)?;
+        command(&port, run)?;
     }
     Ok(())
 }
 
-/// Sends `count` commands, or fewer if cancelled, and checks that each causes one message.
-fn command(port: &Port, count: u32) -> Result<(), PciError> {
-    let before = begin("MSI", port.counted());
+/// Sends the commands of a run, or fewer if cancelled, and checks that each causes one message.
+fn command(port: &Port, run: &Run<'_>) -> Result<(), PciError> {
+    let before = begin(run.output, "msi", port.counted());
     let (mut sent, mut answered) = (0, 0);
-    while sent < count && !cancel::is_requested() {
+    while sent < run.count && !cancel::is_requested() {
         answered += u64::from(port.command());
         sent += 1;
     }
-    let what = format!("{sent} commands");
-    end(
-        port.function().address,
-        &what,
-        sent,
-        answered,
-        before,
-        port.counted(),
-    )
+    let record = end(port.function().address, sent, before, port.counted());
+    check_messages(run.output, &record, answered, before, port.counted())
 }
 
 /// The number of interrupts that the line counted, and the number of messages that the driver
 /// counted.
 type Counts = (u64, u64);
 
-/// Prints the target of the messages, and returns the current counts.
-fn begin(kind: &str, counted: &CountedLine) -> Counts {
-    let line = counted.line();
-    let (vector, cpu) = (line.vector(), line.cpu());
-    match counted.number() {
-        (1, _) => println!("  {kind}: vector {vector} of CPU {cpu}"),
-        (count, number) => println!(
-            "  {kind}: {count} messages, vector {vector} of CPU {cpu} and up; message {number}"
-        ),
-    }
-    (line.counts().claimed, counted.received())
+/// Prints the binding of the messages, and returns the current counts.
+fn begin(output: Output, method: &'static str, counted: &CountedLine) -> Counts {
+    let binding = BindingRecord::of_message(method, counted);
+    output.print("pci_binding", &binding);
+    (counted.line().counts().claimed, counted.received())
 }
 
-/// Prints the number of messages received since `before`, and checks that it equals the number
-/// sent.
-fn end(
-    address: Address,
-    what: &str,
-    count: u32,
+/// The number of interrupts that the line has counted since `before`.
+fn claimed(counted: &CountedLine, before: Counts) -> u64 {
+    counted.line().counts().claimed - before.0
+}
+
+/// Waits until the messages have been counted, and returns the counts since `before`.
+fn end(address: Address, sent: u32, before: Counts, counted: &CountedLine) -> MessageRunRecord {
+    let sent = u64::from(sent);
+    // The line counts an interrupt after the handler has counted it.
+    time::wait_until(PATIENCE, || claimed(counted, before) >= sent);
+    MessageRunRecord {
+        address,
+        cpu: counted.line().cpu(),
+        sent,
+        received: counted.received() - before.1,
+        bytes: None,
+    }
+}
+
+/// Prints the record of a run, and checks that each message was received, counted and answered.
+fn check_messages(
+    output: Output,
+    run: &MessageRunRecord,
     answered: u64,
     before: Counts,
     counted: &CountedLine,
 ) -> Result<(), PciError> {
-    let sent = u64::from(count);
-    let claimed = || counted.line().counts().claimed - before.0;
-    // The line counts an interrupt after the handler has counted it.
-    time::wait_until(PATIENCE, || claimed() >= sent);
-    let received = counted.received() - before.1;
-    println!("    {what}: {received} messages received");
-    if [answered, received, claimed()] == [sent; 3] {
+    output.print("message_run", run);
+    let MessageRunRecord {
+        address,
+        sent,
+        received,
+        ..
+    } = *run;
+    if [answered, received, claimed(counted, before)] == [sent; 3] {
         return Ok(());
     }
     Err(PciError::Count {
@@ -201,14 +211,8 @@ fn end(
     })
 }
 
-fn show_held(address: Address, held: Held) -> Result<(), PciError> {
-    let yes = |it| if it { "yes" } else { "no" };
-    println!(
-        "    masked: pending {}, {} received; unmasked: received {}",
-        yes(held.pending),
-        held.came_masked,
-        yes(held.came_after)
-    );
+fn show_held(output: Output, address: Address, held: Held) -> Result<(), PciError> {
+    output.print("masked_message", &MaskedRecord::of(address, held));
     if held.is_right() {
         return Ok(());
     }

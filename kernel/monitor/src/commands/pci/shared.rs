@@ -3,11 +3,13 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::devices::{CLASS, check};
+use super::Run;
+use super::devices::{CLASS, check, show_device};
+use super::records::{BindingRecord, EduRunRecord, SharedRunRecord};
 use crate::drivers::edu::{Answered, Edu, IDS, Tally};
 use tocsin::line::{Claim, Member, Request, SharedLine, Source};
 use tocsin::pci::PciError;
-use tocsin::{Machine, cancel, println, time};
+use tocsin::{Machine, cancel, time};
 
 /// The values that the devices raise at the same time. They must not be 0 or have bit 0 set.
 const VALUES: (u32, u32) = (2, 4);
@@ -15,36 +17,42 @@ const VALUES: (u32, u32) = (2, 4);
 /// The timeout after which an interrupt counts as lost, in nanoseconds.
 const PATIENCE: u64 = 2_000_000_000;
 
-pub(super) fn shared(machine: &Machine, count: u32, cpu: u32) -> Result<(), PciError> {
-    let (source, first, second) = pair(machine)?;
-    let addresses = (first.function().address, second.function().address);
+pub(super) fn shared(run: &Run<'_>) -> Result<(), PciError> {
+    let (source, first, second) = pair(run.machine)?;
     let request = Request {
         name: "edus",
         source,
         class: CLASS,
-        cpu,
+        cpu: run.cpu,
     };
     let line = SharedLine::new(request).map_err(PciError::Line)?;
-    println!(
-        "edu {} and edu {}: {}, vector {} of CPU {}",
-        addresses.0,
-        addresses.1,
-        first.function().pin_route(&machine.topology)?,
-        line.line().vector(),
-        line.line().cpu()
-    );
+    for edu in [&first, &second] {
+        show_device(
+            run.output,
+            "edu",
+            edu.function().address,
+            Some(edu.version()),
+        );
+    }
+    let binding = BindingRecord::of("pin", line.line());
+    run.output.print("pci_binding", &binding);
+    let check = |edu: &Edu, name, tally: &Tally| {
+        let record = EduRunRecord::of(edu.function().address, name, tally);
+        check(run.output, &record, tally)
+    };
+    let (first_edu, second_edu) = (Arc::clone(&first), Arc::clone(&second));
     let (first, second) = (first.join(&line), second.join(&line));
-    check(addresses.0, "first alone", first.raise(count))?;
-    check(addresses.1, "second alone", second.raise(count))?;
-    at_once(&line, &first, &second, count)?;
+    check(&first_edu, "first_alone", &first.raise(run.count))?;
+    check(&second_edu, "second_alone", &second.raise(run.count))?;
+    at_once(&line, &first, &second, run)?;
 
     // A handler is added and removed while interrupts are in transit.
     drop(first);
     let mut all = Tally::default();
-    for _ in (0..count).take_while(|_| !cancel::is_requested()) {
+    for _ in (0..run.count).take_while(|_| !cancel::is_requested()) {
         all += second.raise_with(VALUES.1, || drop(line.join(|| Claim::NotMine)));
     }
-    check(addresses.1, "second, while a handler comes and goes", all)
+    check(&second_edu, "handler_added_and_removed", &all)
 }
 
 /// Returns two devices with the same input, and that input.
@@ -69,7 +77,7 @@ fn at_once(
     line: &SharedLine,
     first: &Answered<Member>,
     second: &Answered<Member>,
-    count: u32,
+    run: &Run<'_>,
 ) -> Result<(), PciError> {
     let counts = || {
         (
@@ -80,7 +88,7 @@ fn at_once(
     };
     let before = counts();
     let mut number = 0;
-    while number < u64::from(count) && !cancel::is_requested() {
+    while number < u64::from(run.count) && !cancel::is_requested() {
         number += 1;
         line.line().set_masked(true);
         first.assert(VALUES.0);
@@ -91,10 +99,12 @@ fn at_once(
     }
     let after = counts();
     let came = (after.0 - before.0, after.1 - before.1, after.2 - before.2);
-    println!(
-        "    both at once, {number} times: {} interrupts, {} for the first, {} for the second",
-        came.0, came.1, came.2
-    );
+    let record = SharedRunRecord {
+        rounds: number,
+        interrupts: came.0,
+        claimed: alloc::vec![came.1, came.2],
+    };
+    run.output.print("shared_run", &record);
     if came == (number, number, number) {
         return Ok(());
     }

@@ -6,11 +6,12 @@ use alloc::vec::Vec;
 use tocsin_logic::acpi::Gsi;
 use tocsin_logic::apic::Trigger;
 
-use super::{Begin, Ends, GRACE, PATIENCE, Run, arrives, mask_an_edge, received};
+use super::{Begin, Ends, GRACE, PATIENCE, Run, What, arrives, mask_an_edge, received};
+use crate::commands::names;
 use tocsin::devices::DeviceError;
 use tocsin::devices::hpet::{Comparator, Event, Hpet, Way};
 use tocsin::devices::pit::Pit;
-use tocsin::{cancel, println, time};
+use tocsin::{cancel, time};
 
 /// The one-shot time and the period, in nanoseconds.
 const TIME: u64 = 1_000_000;
@@ -26,9 +27,10 @@ pub(super) fn hpet(run: &mut Run<'_>) -> Result<(), DeviceError> {
     drop(comparators);
     for (number, can_send_messages) in abilities {
         for trigger in [Trigger::Edge, Trigger::Level] {
+            let name = names::trigger(trigger);
             match at_any_pin(run, number, trigger) {
-                Ok(event) => drive(run, number, &format!("{trigger}"), event)?,
-                Err(error) => println!("  HPET {number} {trigger}: not here: {error}"),
+                Ok(event) => drive(run, number, name, event)?,
+                Err(error) => run.unsupported(What::comparator(number, name, "one_shot"), &error),
             }
         }
         if can_send_messages {
@@ -68,7 +70,12 @@ fn at_any_pin(run: &Run<'_>, number: u8, trigger: Trigger) -> Result<Event, Devi
     Err(refused.expect("there was a route"))
 }
 
-fn drive(run: &mut Run<'_>, number: u8, way: &str, mut event: Event) -> Result<(), DeviceError> {
+fn drive(
+    run: &mut Run<'_>,
+    number: u8,
+    way: &'static str,
+    mut event: Event,
+) -> Result<(), DeviceError> {
     let (is_level, is_message) = (way == "level", way == "message");
     let counts = event.counts(TIME);
 
@@ -92,19 +99,20 @@ fn drive(run: &mut Run<'_>, number: u8, way: &str, mut event: Event) -> Result<(
             raised = received(event.line()) - begin.received;
         }
     }
-    let what = format!("HPET {number} {way} one-shot");
-    run.row(&what, event.line(), &begin, &Ends::all(raised));
+    let what = What::comparator(number, way, "one_shot");
+    run.row(what, event.line(), &begin, &Ends::all(raised));
 
-    let what = format!("HPET {number} {way} masked");
+    let what = What::comparator(number, way, "masked");
     if is_level || is_message {
-        masked(run, &what, is_level, &mut event, counts)?;
+        masked(run, what, is_level, &mut event, counts)?;
     } else {
         let begin = mask_an_edge(run, &mut event, Event::line, |event| {
             event.once(counts).map(|_| ())
         })?;
-        run.row(&what, event.line(), &begin, &Ends::lost());
+        run.row(what, event.line(), &begin, &Ends::lost());
     }
 
+    let what = What::comparator(number, way, "periodic");
     let begin = Begin::new(event.line());
     let before = event.acknowledged();
     match event.every(counts) {
@@ -130,10 +138,9 @@ fn drive(run: &mut Run<'_>, number: u8, way: &str, mut event: Event) -> Result<(
             } else {
                 Ends::merging(ended)
             };
-            let what = format!("HPET {number} {way} periodic");
-            run.row(&what, event.line(), &begin, &ends);
+            run.row(what, event.line(), &begin, &ends);
         }
-        Err(error @ DeviceError::Cannot(..)) => println!("  {error}"),
+        Err(error @ DeviceError::Cannot(..)) => run.unsupported(what, &error),
         Err(error) => return Err(error),
     }
     Ok(())
@@ -143,7 +150,7 @@ fn drive(run: &mut Run<'_>, number: u8, way: &str, mut event: Event) -> Result<(
 /// it when the comparator is unmasked.
 fn masked(
     run: &mut Run<'_>,
-    what: &str,
+    what: What,
     is_level: bool,
     event: &mut Event,
     counts: u64,

@@ -3,6 +3,7 @@
 
 mod hpet;
 mod others;
+mod records;
 mod timers;
 
 use alloc::format;
@@ -12,15 +13,16 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use tocsin_logic::script;
-use tocsin_logic::units::Nanoseconds;
 use tocsin_logic::vector::PriorityClass;
 
 use crate::command::{Arguments, CommandError};
+use crate::record::Output;
+use records::{AbsentRecord, ProblemRecord, RunRecord, UnsupportedRecord, What};
 use tocsin::devices::DeviceError;
 use tocsin::ipi::jobs;
 use tocsin::line::Line;
 use tocsin::timer::{Mode, Timer};
-use tocsin::{Machine, cancel, cpu, println, time};
+use tocsin::{Machine, cancel, cpu, time};
 
 /// The default number of interrupts.
 const COUNT: u64 = 10;
@@ -55,6 +57,7 @@ struct Run<'a> {
     count: u64,
     class: PriorityClass,
     cpu: u32,
+    output: Output,
     /// The number of rows with incorrect counts.
     problems: usize,
 }
@@ -63,6 +66,7 @@ pub(super) fn sources(
     machine: &'static Machine,
     arguments: &mut Arguments<'_>,
 ) -> Result<(), CommandError> {
+    let output = arguments.output();
     let mut word = arguments.next_word();
     let chosen = word.and_then(|word| SOURCES.iter().find(|(name, _)| *name == word));
     if chosen.is_some() {
@@ -77,10 +81,11 @@ pub(super) fn sources(
         class: CLASS,
         // The cast is lossless: `number` limits the value to 32 bits.
         cpu: cpu.map_or_else(|| cpu::current().id(), |cpu| cpu as u32),
+        output,
         problems: 0,
     };
-    println!(
-        "  source                     CPU  vector  raised  received  empty      time  arrives at"
+    output.heading(
+        "  source                     CPU  vector  raised  received  empty      time  arrives at",
     );
     if let Some((_, driver)) = chosen {
         driver(&mut run).map_err(CommandError::Device)?;
@@ -91,7 +96,17 @@ pub(super) fn sources(
             }
             match driver(&mut run) {
                 Ok(()) => {}
-                Err(error @ DeviceError::Absent(..)) => println!("  {name}: {error}"),
+                Err(error @ DeviceError::Absent(..)) => {
+                    let description = error.to_string();
+                    let source = name;
+                    output.print(
+                        "source_absent",
+                        &AbsentRecord {
+                            source,
+                            description,
+                        },
+                    );
+                }
                 Err(error) => run.problem(&format!("{name}: {error}")),
             }
         }
@@ -200,20 +215,10 @@ impl Ends {
 
 impl Run<'_> {
     /// Prints a row, and checks it.
-    fn row(&mut self, what: &str, line: &Line, begin: &Begin, ends: &Ends) {
-        let seen = line.describe();
-        let received = seen.counts.claimed - begin.received;
-        let empty = seen.counts.unclaimed - begin.empty;
-        let took = time::nanoseconds() - begin.time;
-        let about = if ends.is_estimate { "~" } else { "" };
-        println!(
-            "  {what:<25}  {:>3}  {:>6}  {:>6}  {received:>8}  {empty:>5}  {:>8}  {}",
-            seen.cpu,
-            seen.first,
-            format!("{about}{}", ends.raised),
-            Nanoseconds(took),
-            seen.source
-        );
+    fn row(&mut self, what: What, line: &Line, begin: &Begin, ends: &Ends) {
+        let row = RunRecord::of(what, line, begin, ends);
+        self.output.print("source_run", &row);
+        let (received, empty) = (row.received, row.unclaimed);
         if !(ends.least..=ends.most).contains(&received) {
             let expected = if ends.least == ends.most {
                 format!("{}", ends.least)
@@ -251,7 +256,7 @@ impl Run<'_> {
             Ok(())
         });
         if let Err(error) = started {
-            println!("  no timer to wait by: {error}");
+            log::warn!("sources: no timer to wait by: {error}");
             time::spin_for(duration.max(GRACE));
         }
         // Cannot fail: if the CPU were offline, the line could not have been created.
@@ -264,7 +269,18 @@ impl Run<'_> {
             return;
         }
         self.problems += 1;
-        println!("  problem: {what}");
+        let description = what.to_string();
+        self.output
+            .print("source_problem", &ProblemRecord { description });
+    }
+
+    /// Reports that the source does not support a mode.
+    fn unsupported(&self, what: What, error: &DeviceError) {
+        let description = error.to_string();
+        self.output.print(
+            "source_unsupported",
+            &UnsupportedRecord { what, description },
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 //! Devices that interrupt when they get a request.
 
-use super::{Begin, Ends, PATIENCE, Run, arrives, received};
+use super::{Begin, Ends, PATIENCE, Run, What, arrives, received};
 use crate::drivers::virtio_mmio::VirtioRng;
 use crate::shell::keys;
 use tocsin::devices::DeviceError;
@@ -28,7 +28,8 @@ fn echo(run: &mut Run<'_>) -> Result<(), DeviceError> {
         wrong += u64::from(keyboard.next_byte() != Some(Keyboard::ECHO));
     }
     let bytes = keyboard.bytes();
-    run.row("keyboard echo", keyboard.line(), &begin, &Ends::all(bytes));
+    let what = What::new("keyboard", "echo");
+    run.row(what, keyboard.line(), &begin, &Ends::all(bytes));
     if bytes < run.count || wrong != 0 {
         let count = run.count;
         run.problem(&alloc::format!(
@@ -51,7 +52,8 @@ pub(super) fn com2(run: &mut Run<'_>) -> Result<(), DeviceError> {
         }
     }
     let raised = port.emptied() - before;
-    run.row("COM2 transmit", port.line(), &begin, &Ends::all(raised));
+    let what = What::new("com2", "transmit");
+    run.row(what, port.line(), &begin, &Ends::all(raised));
     if raised < run.count || port.others() != 0 {
         let (count, others) = (run.count, port.others());
         run.problem(&alloc::format!(
@@ -72,12 +74,8 @@ pub(super) fn virtio(run: &mut Run<'_>) -> Result<(), DeviceError> {
         }
     }
     let raised = rng.raised();
-    run.row(
-        "virtio-mmio requests",
-        rng.line(),
-        &begin,
-        &Ends::all(raised),
-    );
+    let what = What::new("virtio", "requests");
+    run.row(what, rng.line(), &begin, &Ends::all(raised));
     if raised != run.count {
         let count = run.count;
         run.problem(&alloc::format!(
@@ -92,7 +90,8 @@ pub(super) fn virtio(run: &mut Run<'_>) -> Result<(), DeviceError> {
     let came_masked = received(rng.line()) - begin.received;
     rng.line().set_masked(false);
     arrives(rng.line(), &begin, 1, PATIENCE);
-    run.row("virtio-mmio masked", rng.line(), &begin, &Ends::all(1));
+    let what = What::new("virtio", "masked");
+    run.row(what, rng.line(), &begin, &Ends::all(1));
     if !asserted || came_masked != 0 {
         run.problem("virtio-mmio: an interrupt did not wait while it was masked");
     }

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Begin, Ends, GRACE, PATIENCE, Run, arrives, mask_an_edge, received};
+use super::{Begin, Ends, GRACE, PATIENCE, Run, What, arrives, mask_an_edge, received};
 use tocsin::devices::DeviceError;
 use tocsin::devices::pit::{self, Pit, Timer};
 use tocsin::devices::rtc::{Cause, Clock, Rate, Rtc};
@@ -35,7 +35,8 @@ pub(super) fn pit(run: &mut Run<'_>) -> Result<(), DeviceError> {
             break;
         }
     }
-    run.row("PIT one-shot", timer.line(), &begin, &Ends::all(raised));
+    let what = What::new("pit", "one_shot");
+    run.row(what, timer.line(), &begin, &Ends::all(raised));
     if received(timer.line()) == 0 && raised > 0 {
         return Ok(());
     }
@@ -44,7 +45,8 @@ pub(super) fn pit(run: &mut Run<'_>) -> Result<(), DeviceError> {
         timer.once(ONE_SHOT);
         Ok(())
     })?;
-    run.row("PIT masked", timer.line(), &begin, &Ends::lost());
+    let what = What::new("pit", "masked");
+    run.row(what, timer.line(), &begin, &Ends::lost());
 
     let begin = Begin::new(timer.line());
     if let Some(count) = pit::divisor(PIT_HERTZ) {
@@ -59,8 +61,8 @@ pub(super) fn pit(run: &mut Run<'_>) -> Result<(), DeviceError> {
         let periods = (time::nanoseconds() - begin.time) / period.max(1);
         // The timer continues, and would interrupt while the row is printed.
         timer.line().set_masked(true);
-        let what = format!("PIT {PIT_HERTZ} Hz");
-        run.row(&what, timer.line(), &begin, &Ends::estimated(periods));
+        let what = What::periodic("pit", PIT_HERTZ);
+        run.row(what, timer.line(), &begin, &Ends::estimated(periods));
     }
     Ok(())
 }
@@ -97,7 +99,7 @@ pub(super) fn rtc(run: &mut Run<'_>) -> Result<(), DeviceError> {
         let time = count * 2_000_000_000 / u64::from(hertz);
         arrives(clock.line(), &row.begin, count, PATIENCE + time);
         clock.every(None)?;
-        row.end(run, &format!("RTC {hertz} Hz"), &clock);
+        row.end(run, What::periodic("rtc", hertz), &clock);
     }
 
     let count = run.count.min(1);
@@ -106,7 +108,7 @@ pub(super) fn rtc(run: &mut Run<'_>) -> Result<(), DeviceError> {
     // An update occurs every second.
     arrives(clock.line(), &row.begin, count, 2 * PATIENCE);
     clock.on_update(false);
-    row.end(run, "RTC update ended", &clock);
+    row.end(run, What::new("rtc", "update_ended"), &clock);
 
     // A masked edge is lost. The RTC's output then stays asserted, and no other edge occurs until
     // it is acknowledged, although some emulators generate one.
@@ -122,7 +124,7 @@ pub(super) fn rtc(run: &mut Run<'_>) -> Result<(), DeviceError> {
     clock.acknowledge();
     arrives(clock.line(), &row.begin, 1, PATIENCE);
     clock.every(None)?;
-    row.end(run, "RTC after masked ones", &clock);
+    row.end(run, What::new("rtc", "after_masked"), &clock);
     Ok(())
 }
 
@@ -151,7 +153,7 @@ impl<'a> RtcRow<'a> {
     /// An interrupt that was in transit when the RTC was stopped finds no cause in register C. An
     /// emulator on a slow host generates more of these, one for each period that ends before the
     /// previous one is handled, so any number is accepted.
-    fn end(self, run: &mut Run<'_>, what: &str, clock: &Clock) {
+    fn end(self, run: &mut Run<'_>, what: What, clock: &Clock) {
         run.settle(0);
         let raised = self.told.load(Ordering::Acquire) - self.before;
         let ends = Ends {

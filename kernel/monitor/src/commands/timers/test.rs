@@ -2,13 +2,16 @@
 //! counts.
 
 use core::cell::RefCell;
+use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use fastrand::Rng;
+use serde::Serialize;
 use x86_64::instructions::interrupts;
 
 use super::cases;
 use crate::command::CommandError;
+use crate::record::{self, Output};
 use tocsin::hw::processor;
 use tocsin::ipi::jobs;
 use tocsin::timer::{Mode, Timer};
@@ -23,14 +26,16 @@ const NAP: u64 = 100_000;
 /// A test case and its counts.
 struct Case {
     name: &'static str,
+    title: &'static str,
     run: fn(&Ground),
     expected: AtomicU64,
     came: AtomicU64,
 }
 
-const fn case(name: &'static str, run: fn(&Ground)) -> Case {
+const fn case(name: &'static str, title: &'static str, run: fn(&Ground)) -> Case {
     Case {
         name,
+        title,
         run,
         expected: AtomicU64::new(0),
         came: AtomicU64::new(0),
@@ -38,15 +43,35 @@ const fn case(name: &'static str, run: fn(&Ground)) -> Case {
 }
 
 static CASES: [Case; 9] = [
-    case("fired or cancelled, of many", cases::scattered),
-    case("periods fired or missed", cases::periodic),
-    case("on other CPUs, fired or cancelled", cases::elsewhere),
-    case("calls before a drop returned", cases::dropped_while_firing),
-    case("started by their own function", cases::restarted_inside),
-    case("dropped by their own function", cases::dropped_inside),
-    case("started by handlers", cases::from_handlers),
-    case("started by another's function", cases::from_a_function),
-    case("places, all in use", cases::full),
+    case("scattered", "fired or cancelled, of many", cases::scattered),
+    case("periodic", "periods fired or missed", cases::periodic),
+    case(
+        "elsewhere",
+        "on other CPUs, fired or cancelled",
+        cases::elsewhere,
+    ),
+    case(
+        "dropped_while_firing",
+        "calls before a drop returned",
+        cases::dropped_while_firing,
+    ),
+    case(
+        "restarted_inside",
+        "started by their own function",
+        cases::restarted_inside,
+    ),
+    case(
+        "dropped_inside",
+        "dropped by their own function",
+        cases::dropped_inside,
+    ),
+    case("from_handlers", "started by handlers", cases::from_handlers),
+    case(
+        "from_a_function",
+        "started by another's function",
+        cases::from_a_function,
+    ),
+    case("full", "slots, all in use", cases::full),
 ];
 
 /// A violation that must never occur.
@@ -63,17 +88,17 @@ pub(super) enum Wrong {
     Drift,
 }
 
-/// The names of the violations, in the order of [`Wrong`].
-const WRONGS: [&str; 9] = [
-    "fired early",
-    "fired out of order",
-    "fired twice",
-    "fired when cancelled",
-    "fired when dropped",
-    "fired on another CPU",
-    "refused",
-    "functions not freed",
-    "off the period's grid",
+/// The names and titles of the violations, in the order of [`Wrong`].
+const WRONGS: [(&str, &str); 9] = [
+    ("early", "fired early"),
+    ("out_of_order", "fired out of order"),
+    ("twice", "fired twice"),
+    ("after_cancel", "fired when cancelled"),
+    ("after_drop", "fired when dropped"),
+    ("other_cpu", "fired on another CPU"),
+    ("rejected", "rejected"),
+    ("not_freed", "functions not freed"),
+    ("drift", "off the period's grid"),
 ];
 
 static WRONG: [AtomicU64; WRONGS.len()] = [const { AtomicU64::new(0) }; WRONGS.len()];
@@ -136,31 +161,74 @@ impl Ground {
 
 static SEED: AtomicU64 = AtomicU64::new(0);
 
+/// The start of a test.
+#[derive(Serialize)]
+struct TestRecord {
+    seed: u64,
+}
+
+impl fmt::Display for TestRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seed = self.seed;
+        write!(
+            f,
+            "seed {seed}; `timers test {seed}` draws the same deadlines"
+        )
+    }
+}
+
+/// The counts of a case.
+#[derive(Serialize)]
+struct CaseRecord {
+    case: &'static str,
+    expected: u64,
+    received: u64,
+    #[serde(skip)]
+    title: &'static str,
+}
+
+/// The number of violations of a kind, which must be 0.
+#[derive(Serialize)]
+struct ViolationRecord {
+    violation: &'static str,
+    count: u64,
+}
+
+/// Prints a row of the table.
+fn row(title: &str, expected: impl fmt::Display, received: impl fmt::Display) {
+    println!("  {title:<36}  {expected:>9}  {received:>9}");
+}
+
 /// Runs all cases with deadlines derived from `seed`.
-pub(super) fn run(seed: u64) -> Result<(), CommandError> {
+pub(super) fn run(seed: u64, output: Output) -> Result<(), CommandError> {
     SEED.store(seed, Ordering::Relaxed);
     for count in &WRONG {
         count.store(0, Ordering::Relaxed);
     }
-    println!("seed {seed}; `timers test {seed}` draws the same deadlines");
-    println!("  {:<36}  {:>9}  {:>9}", "what", "expected", "came");
+    output.print("timers_test", &TestRecord { seed });
+    if output == Output::Text {
+        row("what", "expected", "received");
+    }
     let mut failed = 0;
-    for (index, case) in CASES.iter().enumerate() {
-        case.expected.store(0, Ordering::Relaxed);
-        case.came.store(0, Ordering::Relaxed);
-        INDEX.store(index as u64, Ordering::Relaxed);
+    for index in 0..CASES.len() {
         if cancel::is_requested() {
             return Err(CommandError::Cancelled);
         }
-        jobs::run_on_all(run_here).map_err(CommandError::Cpu)?;
-        let [expected, came] =
-            [&case.expected, &case.came].map(|count| count.load(Ordering::Relaxed));
-        println!("  {:<36}  {expected:>9}  {came:>9}", case.name);
-        failed += u64::from(expected != came);
+        let case = run_case(index)?;
+        match output {
+            Output::Text => row(case.title, case.expected, case.received),
+            Output::Records => record::print("timers_case", &case),
+        }
+        failed += u64::from(case.expected != case.received);
     }
-    for (name, count) in WRONGS.iter().zip(&WRONG) {
+    for (&(violation, title), count) in WRONGS.iter().zip(&WRONG) {
         let count = count.load(Ordering::Relaxed);
-        println!("  {name:<36}  {:>9}  {count:>9}", 0);
+        match output {
+            Output::Text => row(title, 0, count),
+            Output::Records => {
+                record::print("timers_violation", &ViolationRecord { violation, count });
+            }
+        }
         failed += u64::from(count != 0);
     }
     if failed > 0 {
@@ -168,6 +236,21 @@ pub(super) fn run(seed: u64) -> Result<(), CommandError> {
         return Err(CommandError::Failed(why));
     }
     Ok(())
+}
+
+/// Runs a case on all CPUs.
+fn run_case(index: usize) -> Result<CaseRecord, CommandError> {
+    let case = &CASES[index];
+    case.expected.store(0, Ordering::Relaxed);
+    case.came.store(0, Ordering::Relaxed);
+    INDEX.store(index as u64, Ordering::Relaxed);
+    jobs::run_on_all(run_here).map_err(CommandError::Cpu)?;
+    Ok(CaseRecord {
+        case: case.name,
+        expected: case.expected.load(Ordering::Relaxed),
+        received: case.came.load(Ordering::Relaxed),
+        title: case.title,
+    })
 }
 
 static INDEX: AtomicU64 = AtomicU64::new(0);

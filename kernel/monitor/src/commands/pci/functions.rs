@@ -1,0 +1,419 @@
+//! `pci` without a device: the functions, all of them in a table, or one with all that is known.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::Serialize;
+use tocsin_logic::acpi::mcfg::Segment;
+use tocsin_logic::pci::extended::Extended;
+use tocsin_logic::pci::msix::Place;
+use tocsin_logic::pci::{Address, Bar, Capability, Layout, MsiCapability, MsixCapability};
+
+use crate::record::{self, Output, as_text};
+use tocsin::pci::{self, Function};
+use tocsin::println;
+
+/// A part of configuration space.
+#[derive(Serialize)]
+struct ConfigSpaceRecord {
+    access: &'static str,
+    segment: u16,
+    /// The first and the last bus; none for the buses of the segment that no other part has.
+    buses: Option<(u8, u8)>,
+    /// The physical address of the first bus; none for the ports.
+    address: Option<u64>,
+    #[serde(skip)]
+    text: String,
+}
+
+impl ConfigSpaceRecord {
+    fn memory(segment: &Segment) -> Self {
+        Self {
+            access: "memory",
+            segment: segment.group,
+            buses: Some((segment.first_bus, segment.last_bus)),
+            address: Some(segment.memory().0),
+            text: format!("in memory: {segment}"),
+        }
+    }
+
+    /// The buses of segment 0 that are not among `ranges`.
+    fn ports(ranges: &[Segment]) -> Self {
+        let rest = if ranges.iter().any(|segment| segment.group == 0) {
+            "the other buses of segment 0"
+        } else {
+            "segment 0"
+        };
+        Self {
+            access: "ports",
+            segment: 0,
+            buses: None,
+            address: None,
+            text: format!("of {rest} through ports 0xcf8 and 0xcfc"),
+        }
+    }
+}
+
+impl fmt::Display for ConfigSpaceRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Configuration space {}", self.text)
+    }
+}
+
+/// A base address register.
+#[derive(Serialize)]
+struct BarRecord {
+    bar: u8,
+    space: &'static str,
+    /// The physical address, or the first port.
+    address: u64,
+    size: u64,
+    is_64_bit: bool,
+    prefetchable: bool,
+}
+
+impl BarRecord {
+    fn of(number: u8, bar: Bar) -> Self {
+        let (space, address, size, is_64_bit, prefetchable) = match bar {
+            Bar::Io { port, size } => ("io", port.into(), size.into(), false, false),
+            Bar::Memory {
+                address,
+                size,
+                is_64_bit,
+                prefetchable,
+            } => ("memory", address, size, is_64_bit, prefetchable),
+        };
+        Self {
+            bar: number,
+            space,
+            address,
+            size,
+            is_64_bit,
+            prefetchable,
+        }
+    }
+}
+
+/// A function.
+#[derive(Serialize)]
+struct FunctionRecord {
+    #[serde(serialize_with = "as_text")]
+    address: Address,
+    requester_id: u16,
+    vendor: u16,
+    device: u16,
+    revision: u8,
+    /// Base class and sub-class.
+    class: u16,
+    interface: u8,
+    class_name: &'static str,
+    /// Vendor and ID of the subsystem.
+    subsystem: Option<(u16, u16)>,
+    /// The bridge that leads to the function's bus.
+    bridge: Option<String>,
+    pin: Option<String>,
+    /// The interrupt line register, which has no meaning without a pin.
+    line: Option<u8>,
+    msi_messages: Option<u8>,
+    msix_messages: Option<u16>,
+    bars: Vec<BarRecord>,
+    /// The first and the last bus behind a bridge.
+    buses: Option<(u8, u8)>,
+    claimed: bool,
+}
+
+impl FunctionRecord {
+    fn of(function: &Function) -> Self {
+        let header = &function.header;
+        let (subsystem, buses) = match header.layout {
+            Layout::Device {
+                subsystem_vendor,
+                subsystem,
+            } => (Some((subsystem_vendor, subsystem)), None),
+            Layout::Bridge {
+                secondary,
+                subordinate,
+                ..
+            } => (None, Some((secondary, subordinate))),
+            Layout::CardBus | Layout::Reserved(_) => (None, None),
+        };
+        let bars = function.bars.iter();
+        Self {
+            address: function.address,
+            requester_id: function.address.requester_id(),
+            vendor: header.vendor,
+            device: header.device,
+            revision: header.revision,
+            class: header.class.number(),
+            interface: header.class.interface,
+            class_name: header.class.name(),
+            subsystem,
+            bridge: function.bridge.map(|bridge| bridge.to_string()),
+            pin: header.pin.map(|pin| pin.to_string()),
+            line: header.pin.and(header.line),
+            msi_messages: function.msi.map(MsiCapability::messages),
+            msix_messages: function.msix.map(MsixCapability::messages),
+            bars: bars
+                .map(|&(number, bar)| BarRecord::of(number, bar))
+                .collect(),
+            buses,
+            claimed: function.is_claimed(),
+        }
+    }
+
+    /// The row of the table, without the addresses.
+    fn row(&self) -> String {
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+        format!(
+            "  {}  {:04x}:{:04x}  {:<20}  {:<3}  {:>4}  {:>3}  {:>5}",
+            self.address,
+            self.vendor,
+            self.device,
+            self.class_name,
+            self.pin.as_deref().unwrap_or("-"),
+            or_dash(self.line.map(|line| line.to_string())),
+            or_dash(self.msi_messages.map(|messages| messages.to_string())),
+            or_dash(self.msix_messages.map(|messages| messages.to_string())),
+        )
+    }
+
+    fn show(&self, function: &Function) {
+        println!(
+            "function {}, requester ID {:#06x}: {}",
+            self.address, self.requester_id, self.class_name
+        );
+        println!(
+            "  IDs           {:04x}:{:04x}, revision {:#04x}",
+            self.vendor, self.device, self.revision
+        );
+        if let Some((vendor, subsystem)) = self.subsystem {
+            println!("  subsystem     {vendor:04x}:{subsystem:04x}");
+        }
+        println!(
+            "  class         {:#06x}, interface {:#04x}",
+            self.class, self.interface
+        );
+        if let Some(bridge) = &self.bridge {
+            println!("  behind        bridge {bridge}");
+        }
+        if let Some(pin) = &self.pin {
+            match self.line {
+                Some(line) => println!("  interrupt     pin {pin}, line {line}"),
+                None => println!("  interrupt     pin {pin}, no line"),
+            }
+        }
+        for place in self.places(function) {
+            println!("  answers at    {place}");
+        }
+        let driver = if self.claimed { "yes" } else { "none" };
+        println!("  driver        {driver}");
+    }
+
+    /// The BARs and the secondary buses.
+    fn places(&self, function: &Function) -> Vec<String> {
+        let bars = function.bars.iter();
+        let mut places: Vec<_> = bars
+            .map(|(number, bar)| format!("{number}: {bar}"))
+            .collect();
+        if let Some((first, last)) = self.buses {
+            places.push(format!("buses {first:#04x} to {last:#04x}"));
+        }
+        places
+    }
+}
+
+/// A problem of the bus or of a function.
+#[derive(Serialize)]
+struct ProblemRecord {
+    /// None for a problem of the bus.
+    address: Option<String>,
+    description: String,
+}
+
+impl ProblemRecord {
+    fn of_function(function: &Function) -> impl Iterator<Item = Self> + '_ {
+        function.problems.iter().map(|problem| Self {
+            address: Some(function.address.to_string()),
+            description: problem.to_string(),
+        })
+    }
+}
+
+impl fmt::Display for ProblemRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("  problem: ")?;
+        if let Some(address) = &self.address {
+            write!(f, "function {address}: ")?;
+        }
+        f.write_str(&self.description)
+    }
+}
+
+pub(super) fn show_all(output: Output) {
+    let bus = pci::bus();
+    let ranges = bus.config.memory();
+    for segment in ranges {
+        output.print("pci_config_space", &ConfigSpaceRecord::memory(segment));
+    }
+    if bus.config.uses_ports() {
+        output.print("pci_config_space", &ConfigSpaceRecord::ports(ranges));
+    }
+    output.heading(
+        "  address       ids        class                 pin  line  MSI  MSI-X  what it answers at",
+    );
+    for function in &bus.functions {
+        let record = FunctionRecord::of(function);
+        match output {
+            Output::Text => show_row(&record, function),
+            Output::Records => record::print("pci_function", &record),
+        }
+    }
+    for problem in &bus.problems {
+        let problem = ProblemRecord {
+            address: None,
+            description: problem.to_string(),
+        };
+        output.print("pci_problem", &problem);
+    }
+    for problem in bus.functions.iter().flat_map(ProblemRecord::of_function) {
+        output.print("pci_problem", &problem);
+    }
+}
+
+/// Prints the row, with an address in each line.
+fn show_row(record: &FunctionRecord, function: &Function) {
+    let mut start = record.row();
+    let width = start.len();
+    let places = record.places(function);
+    if places.is_empty() {
+        println!("{start}");
+    }
+    for place in places {
+        println!("{start:width$}  {place}");
+        start.clear();
+    }
+}
+
+/// A capability.
+#[derive(Serialize)]
+struct CapabilityRecord {
+    #[serde(serialize_with = "as_text")]
+    address: Address,
+    offset: u16,
+    id: u16,
+    /// The version of an extended capability; none for the others.
+    version: Option<u8>,
+    name: &'static str,
+    msi: Option<MsiRecord>,
+    msix: Option<MsixRecord>,
+}
+
+#[derive(Serialize)]
+struct MsiRecord {
+    messages: u8,
+    is_64_bit: bool,
+    has_masks: bool,
+}
+
+/// Each location is the number of a BAR and an offset.
+#[derive(Serialize)]
+struct MsixRecord {
+    messages: u16,
+    table: (u8, u32),
+    pending: (u8, u32),
+}
+
+impl CapabilityRecord {
+    fn of(function: &Function, found: Capability) -> Self {
+        let offset = u16::from(found.offset);
+        let msi = function.msi.filter(|msi| msi.control() == offset);
+        let msix = function.msix.filter(|msix| msix.control() == offset);
+        let location = |place: Place| (place.bar, place.offset);
+        Self {
+            address: function.address,
+            offset,
+            id: found.id.into(),
+            version: None,
+            name: found.name(),
+            msi: msi.map(|msi| MsiRecord {
+                messages: msi.messages(),
+                is_64_bit: msi.is_64_bit(),
+                has_masks: msi.masks().is_some(),
+            }),
+            msix: msix.map(|msix| MsixRecord {
+                messages: msix.messages(),
+                table: location(msix.table),
+                pending: location(msix.pending),
+            }),
+        }
+    }
+
+    fn extended(function: &Function, found: Extended) -> Self {
+        Self {
+            address: function.address,
+            offset: found.offset,
+            id: found.id,
+            version: Some(found.version),
+            name: found.name(),
+            msi: None,
+            msix: None,
+        }
+    }
+}
+
+impl fmt::Display for CapabilityRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { offset, name, .. } = self;
+        if let Some(version) = self.version {
+            return write!(f, "  {offset:#05x}         {name}, version {version}");
+        }
+        write!(f, "  {offset:#04x}          {name}")?;
+        if let Some(msi) = &self.msi {
+            let width = if msi.is_64_bit { 64 } else { 32 };
+            let masks = if msi.has_masks { "with" } else { "no" };
+            let messages = msi.messages;
+            write!(
+                f,
+                ": {messages} messages, {width}-bit address, {masks} masks"
+            )?;
+        }
+        if let Some(msix) = &self.msix {
+            let (table, pending) = (msix.table, msix.pending);
+            write!(
+                f,
+                ": {} messages, table in BAR {} at {:#x}, pending bits in BAR {} at {:#x}",
+                msix.messages, table.0, table.1, pending.0, pending.1
+            )?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn show_one(function: &Function, output: Output) {
+    let record = FunctionRecord::of(function);
+    match output {
+        Output::Text => record.show(function),
+        Output::Records => record::print("pci_function", &record),
+    }
+    for &found in &function.capabilities {
+        output.print("pci_capability", &CapabilityRecord::of(function, found));
+    }
+    let mut problems: Vec<_> = ProblemRecord::of_function(function).collect();
+    for item in function.extended_capabilities() {
+        match item {
+            Ok(found) => {
+                let record = CapabilityRecord::extended(function, found);
+                output.print("pci_capability", &record);
+            }
+            Err(error) => problems.push(ProblemRecord {
+                address: Some(function.address.to_string()),
+                description: error.to_string(),
+            }),
+        }
+    }
+    for problem in &problems {
+        output.print("pci_problem", problem);
+    }
+}
