@@ -8,13 +8,12 @@ use serde_json::Value;
 
 const MARK: &str = "@json ";
 
-/// The records of this kind in the output of a command whose last argument is `json`, in order;
-/// there may be none.
+/// The records of this kind in the output of a command whose last argument is `json`, in order.
 ///
 /// # Errors
 ///
 /// A record is not JSON or lacks a member of `T`.
-pub fn list<T: DeserializeOwned>(output: &str, kind: &str) -> Result<Vec<T>, String> {
+pub fn any<T: DeserializeOwned>(output: &str, kind: &str) -> Result<Vec<T>, String> {
     let mut found = Vec::new();
     for line in output.lines().filter_map(|line| line.strip_prefix(MARK)) {
         let of_line = |error: serde_json::Error| format!("{error}: {line}");
@@ -26,13 +25,13 @@ pub fn list<T: DeserializeOwned>(output: &str, kind: &str) -> Result<Vec<T>, Str
     Ok(found)
 }
 
-/// As [`list`], but there is at least one.
+/// As [`any`], with at least one record.
 ///
 /// # Errors
 ///
-/// Those of [`list`]; or there is no record of this kind.
+/// As [`any`]; or there is no record of this kind.
 pub fn all<T: DeserializeOwned>(output: &str, kind: &str) -> Result<Vec<T>, String> {
-    let found = list(output, kind)?;
+    let found = any(output, kind)?;
     if found.is_empty() {
         return Err(format!("there is no record of kind {kind:?} in:\n{output}"));
     }

@@ -75,7 +75,7 @@ impl SourceRun {
 ///
 /// There is none, or a problem.
 pub fn runs(output: &str) -> Result<Vec<SourceRun>, String> {
-    let problems: Vec<Value> = records::list(output, "source_problem")?;
+    let problems: Vec<Value> = records::any(output, "source_problem")?;
     if let Some(problem) = problems.first() {
         return Err(format!("{problem} in:\n{output}"));
     }

@@ -70,7 +70,7 @@ fn test(session: &mut Session, cpus: u64) -> Result {
 /// The timers of all CPUs.
 pub fn timers(session: &mut Session) -> Result<Vec<TimerRecord>> {
     let answer = session.command("timers json", PATIENCE)?;
-    Ok(records::list(&answer, "timer")?)
+    Ok(records::any(&answer, "timer")?)
 }
 
 /// A record of kind `timers_case`.
@@ -167,7 +167,7 @@ fn before_the_first(session: &mut Session) -> Result {
     session.expect("tocsin> timer json\r\n", PATIENCE)?;
     check_timer(&session.expect("tocsin> timers json\r\n", PATIENCE)?)?;
     let answer = session.wait_prompt(PATIENCE)?;
-    let timers: Vec<TimerRecord> = records::list(&answer, "timer")?;
+    let timers: Vec<TimerRecord> = records::any(&answer, "timer")?;
     ensure!(timers.is_empty(), "a timer is there: {timers:?}");
     test(session, 2)?;
     power_off(session)

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{all, contain, list, one};
+use super::{all, any, contain, one};
 
 #[derive(Debug, Deserialize, PartialEq)]
 struct Cpu {
@@ -26,7 +26,7 @@ fn records_of_a_kind_are_read() {
     assert_eq!((first.number, first.uid), (0, None));
     assert_eq!((second.number, second.uid), (1, Some(7)));
     assert!(one::<Value>(OUTPUT, "end").is_ok());
-    assert_eq!(list::<Cpu>(OUTPUT, "line"), Ok(Vec::new()));
+    assert_eq!(any::<Cpu>(OUTPUT, "line"), Ok(Vec::new()));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `pci`: the PCI functions of the machine, and the drivers of those that interrupt.
 
+mod capabilities;
 mod devices;
 mod functions;
 mod records;
