@@ -75,7 +75,7 @@ pub fn timers(session: &mut Session) -> Result<Vec<TimerRecord>> {
 
 /// A record of kind `timers_case`.
 #[derive(Deserialize)]
-struct Case {
+struct CaseRecord {
     case: String,
     expected: u64,
     received: u64,
@@ -83,7 +83,7 @@ struct Case {
 
 /// A record of kind `timers_violation`.
 #[derive(Deserialize)]
-struct Violation {
+struct ViolationRecord {
     violation: String,
     count: u64,
 }
@@ -102,7 +102,7 @@ pub fn check_test(answer: &str, cpus: u64) -> Result {
         ("from_a_function", 6),
         ("full", 250),
     ];
-    let cases: Vec<Case> = records::all(answer, "timers_case")?;
+    let cases: Vec<CaseRecord> = records::all(answer, "timers_case")?;
     ensure_eq!(cases.len(), least.len(), "cases");
     for (case, (name, least)) in cases.iter().zip(least) {
         ensure_eq!(case.case, name, "case");
@@ -113,7 +113,7 @@ pub fn check_test(answer: &str, cpus: u64) -> Result {
             case.expected
         );
     }
-    let violations: Vec<Violation> = records::all(answer, "timers_violation")?;
+    let violations: Vec<ViolationRecord> = records::all(answer, "timers_violation")?;
     let kinds: Vec<_> = violations
         .iter()
         .map(|kind| kind.violation.as_str())
