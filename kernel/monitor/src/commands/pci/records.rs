@@ -1,7 +1,6 @@
 //! The records of the drivers' runs, which `edu`, `port`, `shared` and `virtio` have in common.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::fmt;
 
 use serde::Serialize;
@@ -216,7 +215,7 @@ pub(super) struct SharedRunRecord {
     pub(super) rounds: u64,
     pub(super) interrupts: u64,
     /// The interrupts that the handler of each device claimed.
-    pub(super) claimed: Vec<u64>,
+    pub(super) claimed: (u64, u64),
 }
 
 impl fmt::Display for SharedRunRecord {
@@ -226,9 +225,11 @@ impl fmt::Display for SharedRunRecord {
             interrupts,
             claimed,
         } = self;
+        let (first, second) = claimed;
         write!(
             f,
-            "    both at once, {rounds} times: {interrupts} interrupts, claimed {claimed:?}"
+            "    both at once, {rounds} times: {interrupts} interrupts, {first} for the first, \
+             {second} for the second"
         )
     }
 }

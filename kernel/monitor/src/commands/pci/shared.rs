@@ -36,14 +36,13 @@ pub(super) fn shared(run: &Run<'_>) -> Result<(), PciError> {
     }
     let binding = BindingRecord::of("pin", line.line());
     run.output.print("pci_binding", &binding);
-    let check = |edu: &Edu, name, tally: &Tally| {
-        let record = EduRunRecord::of(edu.function().address, name, tally);
-        check(run.output, &record, tally)
+    let check = |address, name, tally: &Tally| {
+        check(run.output, &EduRunRecord::of(address, name, tally), tally)
     };
-    let (first_edu, second_edu) = (Arc::clone(&first), Arc::clone(&second));
+    let addresses = (first.function().address, second.function().address);
     let (first, second) = (first.join(&line), second.join(&line));
-    check(&first_edu, "first_alone", &first.raise(run.count))?;
-    check(&second_edu, "second_alone", &second.raise(run.count))?;
+    check(addresses.0, "first_alone", &first.raise(run.count))?;
+    check(addresses.1, "second_alone", &second.raise(run.count))?;
     at_once(&line, &first, &second, run)?;
 
     // A handler is added and removed while interrupts are in transit.
@@ -52,7 +51,7 @@ pub(super) fn shared(run: &Run<'_>) -> Result<(), PciError> {
     for _ in (0..run.count).take_while(|_| !cancel::is_requested()) {
         all += second.raise_with(VALUES.1, || drop(line.join(|| Claim::NotMine)));
     }
-    check(&second_edu, "handler_added_and_removed", &all)
+    check(addresses.1, "handler_added_and_removed", &all)
 }
 
 /// Returns two devices with the same input, and that input.
@@ -102,7 +101,7 @@ fn at_once(
     let record = SharedRunRecord {
         rounds: number,
         interrupts: came.0,
-        claimed: alloc::vec![came.1, came.2],
+        claimed: (came.1, came.2),
     };
     run.output.print("shared_run", &record);
     if came == (number, number, number) {
