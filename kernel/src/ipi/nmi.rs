@@ -31,10 +31,19 @@ pub struct Backtrace {
     calls: ArrayVec<u64, { backtrace::LIMIT }>,
 }
 
+impl Backtrace {
+    /// The addresses in the functions, innermost first.
+    ///
+    /// Context: any.
+    pub fn calls(&self) -> impl Iterator<Item = Code> {
+        self.calls.iter().map(|&call| Code(call))
+    }
+}
+
 impl fmt::Display for Backtrace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, &call) in self.calls.iter().enumerate() {
-            writeln!(f, "    {number:>2}  {}", Code(call))?;
+        for (number, call) in self.calls().enumerate() {
+            writeln!(f, "    {number:>2}  {call}")?;
         }
         Ok(())
     }

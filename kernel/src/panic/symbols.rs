@@ -3,7 +3,7 @@
 use core::fmt;
 
 use spin::Once;
-use tocsin_logic::symbols::{Symbols, SymbolsError};
+use tocsin_logic::symbols::{Symbol, Symbols, SymbolsError};
 
 static SYMBOLS: Once<Symbols<'static>> = Once::new();
 
@@ -22,10 +22,20 @@ pub(crate) fn load(file: &'static [u8]) -> Result<(), SymbolsError> {
 #[derive(Clone, Copy, Debug)]
 pub struct Code(pub u64);
 
+impl Code {
+    /// The function that contains the address, if its name is known.
+    ///
+    /// Context: any.
+    #[must_use]
+    pub fn symbol(self) -> Option<Symbol<'static>> {
+        SYMBOLS.get()?.lookup(self.0)
+    }
+}
+
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#018x}", self.0)?;
-        match SYMBOLS.get().and_then(|symbols| symbols.lookup(self.0)) {
+        match self.symbol() {
             Some(symbol) => write!(f, "  {}", symbol.at(self.0)),
             None => Ok(()),
         }

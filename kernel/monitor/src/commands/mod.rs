@@ -5,21 +5,24 @@ use tocsin_logic::exit;
 
 mod acpi;
 mod apic;
+mod backtrace;
 mod bench;
 mod fault;
 mod gates;
 mod ioapic;
 mod ipi;
-mod irq;
 mod irqs;
 mod lines;
 mod machine;
 mod madt;
 mod mce;
+mod members;
 mod memory;
 mod names;
+mod nest;
 mod nmi;
 mod pci;
+mod prio;
 mod provoke;
 mod sources;
 mod storm;
@@ -29,6 +32,7 @@ mod timer;
 mod timers;
 mod tlb;
 mod together;
+mod watchdog;
 
 use crate::command::{Arguments, Command, CommandError};
 use crate::shell;
@@ -41,7 +45,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command {
         name: "idt",
         usage: "idt [vector]",
-        help: "show the gates of the IDT, or all of one gate",
+        help: "show the gates of the IDT, or all members of one gate",
         run: gates::idt,
         details: None,
     },
@@ -55,14 +59,14 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command {
         name: "fault",
         usage: "fault <kind> [cpu]...",
-        help: "make something go wrong on purpose; `fault list` shows what can",
+        help: "inject a fault; `fault list` shows the kinds",
         run: fault::fault,
         details: None,
     },
     Command {
         name: "cpus",
         usage: "cpus",
-        help: "list the CPUs and the state they are in",
+        help: "list the CPUs and their states",
         run: machine::cpus,
         details: None,
     },
@@ -82,8 +86,8 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "pci",
-        usage: "pci [what]",
-        help: "list the PCI functions, show one by its address, or let `edu`, `port`, `shared` or `virtio` interrupt",
+        usage: "pci [address|edu|port|shared|virtio]",
+        help: "list the PCI functions, show one of them, or test the interrupts of a device",
         run: pci::pci,
         details: None,
     },
@@ -97,133 +101,133 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command {
         name: "lapic",
         usage: "lapic [cpu]",
-        help: "show a CPU's local APIC, with what waits and what is in service",
+        help: "show a CPU's local APIC, with its pending and in-service interrupts",
         run: apic::lapic,
         details: None,
     },
     Command {
         name: "ioapic",
         usage: "ioapic",
-        help: "show how the I/O APICs deliver each pin",
+        help: "show the redirection entries of the I/O APICs",
         run: ioapic::ioapic,
         details: None,
     },
     Command {
         name: "timer",
         usage: "timer",
-        help: "show the clocks, and let the local APIC's timer interrupt",
+        help: "show the clocks, and test the local APIC's timer",
         run: timer::timer,
         details: None,
     },
     Command {
         name: "timers",
-        usage: "timers [what]",
-        help: "list the timers of all CPUs, `wait <ms>` for one, or `test [seed]` many and check each",
+        usage: "timers [wait <ms>|test [seed]]",
+        help: "list the timers of all CPUs, wait for one, or test many",
         run: timers::timers,
         details: None,
     },
     Command {
         name: "irqs",
         usage: "irqs",
-        help: "count the interrupts by vector and CPU, with their rate since the last time",
+        help: "count the interrupts by vector and CPU, with the rate since the last call",
         run: irqs::irqs,
         details: None,
     },
     Command {
         name: "lines",
         usage: "lines [test [cpu]]",
-        help: "show who owns which interrupt, or try every vector of a CPU",
+        help: "show the interrupt lines and their vectors, or test every vector of a CPU",
         run: lines::lines,
         details: None,
     },
     Command {
         name: "sources",
         usage: "sources [what] [count] [cpu]",
-        help: "let pit, rtc, hpet, keyboard, com2, virtio or all of them interrupt a CPU, and count both ends",
+        help: "test pit, rtc, hpet, keyboard, com2, virtio, or all of them, on a CPU",
         run: sources::sources,
         details: None,
     },
     Command {
         name: "prio",
         usage: "prio [watch on|off|hold <what>]",
-        help: "show priorities, nesting depths, stacks, and who holds interrupts back longest",
-        run: irq::prio,
+        help: "show priorities, nesting, interrupt stacks, and the longest IRQs-off sections",
+        run: prio::prio,
         details: None,
     },
     Command {
         name: "nest",
         usage: "nest",
-        help: "let interrupts nest on all CPUs, and show the order they run in",
-        run: irq::nest,
+        help: "nest interrupts on all CPUs, and show their order on this one",
+        run: nest::nest,
         details: None,
     },
     Command {
         name: "ipi",
         usage: "ipi",
-        help: "let CPUs call each other, and compare what was sent with what came",
+        help: "test IPIs, calls and deferred work from each CPU to each",
         run: ipi::ipi,
         details: None,
     },
     Command {
         name: "storm",
         usage: "storm [seconds] [seed]|unclaimed [cpu]|latched",
-        help: "send interrupts of all kinds at once and see that each arrives once; or leave a line unanswered, or mask one that interrupts once",
+        help: "test interrupts of all kinds at once, an unclaimed line, or a latched edge",
         run: storm::storm,
         details: None,
     },
     Command {
         name: "tlb",
         usage: "tlb",
-        help: "change mappings that all CPUs have cached, and see that none uses the old ones",
+        help: "change mappings that all CPUs have cached, and count the stale translations",
         run: tlb::tlb,
         details: None,
     },
     Command {
         name: "backtrace",
         usage: "backtrace <cpu>|all",
-        help: "ask CPUs by NMI what they are doing",
-        run: irq::backtrace,
+        help: "show the call stacks of CPUs, by NMI",
+        run: backtrace::backtrace,
         details: None,
     },
     Command {
         name: "nmi",
         usage: "nmi [nest|edge [cpu]]",
-        help: "count the NMIs by CPU and cause, or let a second one come during the first",
+        help: "count the NMIs by CPU and cause, or test nested NMIs",
         run: nmi::nmi,
         details: None,
     },
     Command {
         name: "stray",
         usage: "stray [ipi <vector> [cpu]|register]",
-        help: "count the interrupts that nobody sent or answers, or make one",
+        help: "count spurious and unhandled interrupts and APIC errors, or cause one",
         run: stray::stray,
         details: None,
     },
     Command {
         name: "mce",
         usage: "mce [every <seconds>|off]",
-        help: "poll the machine-check banks of all CPUs now, or regularly, and count the corrected errors",
+        help: "poll the machine-check banks now or regularly, and count their errors",
         run: mce::mce,
         details: None,
     },
     Command {
         name: "watchdog",
         usage: "watchdog on|off|show",
-        help: "let CPUs watch each other for lockups, or show when each last ran what",
-        run: irq::watchdog,
+        help: "detect lockups of CPUs, or show when each last ran which code",
+        run: watchdog::watchdog,
         details: None,
     },
     Command {
         name: "bench",
         usage: "bench [group ...] [clock=cycles|instructions] [samples=N] [json]",
-        help: "measure what interrupts cost; `help bench` has the groups",
+        help: "measure the cost of interrupts; `help bench` lists the groups",
         run: bench::bench,
         details: Some(bench::words),
     },
     Command {
         name: "poweroff",
         usage: "poweroff [code]",
-        help: "end QEMU with an exit status (default 0, or 1 if a command has failed)",
+        help: "end QEMU with an exit status (default: 1 if a command has failed, else 0)",
         run: poweroff,
         details: None,
     },

@@ -1,21 +1,24 @@
 //! `nmi`: the causes of the NMIs of each CPU, and a test of nested NMIs.
 
-use alloc::format;
 use alloc::string::String;
-use core::fmt::Write;
+use core::fmt::{self, Write};
 
+use serde::Serialize;
 use tocsin_logic::irq::nmi::Cause;
 
+use super::members::{CodeAddress, Counters};
 use crate::command::{Arguments, CommandError};
-use crate::stress::nmi_nesting::{self, Moment, Outcome};
-use tocsin::cpu::{self, handlers};
+use crate::record::Output;
+use crate::stress::nmi_nesting::{self, Moment};
+use tocsin::Machine;
+use tocsin::cpu::{self, PerCpu, handlers};
 use tocsin::panic::symbols::Code;
 use tocsin::trap::nmi::{NMI, return_path};
-use tocsin::{Machine, println};
 
 pub(super) fn nmi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
+    let output = arguments.output();
     let Some(word) = arguments.next_word() else {
-        show_counts();
+        show_counts(output);
         return Ok(());
     };
     if !matches!(word, "nest" | "edge") {
@@ -29,60 +32,145 @@ pub(super) fn nmi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
     // The cast is lossless: `number` limits the value to 32 bits.
     let target = target.map_or_else(|| cpu::current().id(), |cpu| cpu as u32);
     if word == "nest" {
-        return meet(target, Moment::Inside);
+        return run_nested(target, Moment::Inside, output);
     }
     for address in return_path() {
-        meet(target, Moment::Before(address))?;
+        run_nested(target, Moment::Before(address), output)?;
     }
     Ok(())
 }
 
-fn meet(target: u32, moment: Moment) -> Result<(), CommandError> {
-    let Outcome {
-        sender,
-        runs,
-        at_once,
-        nested,
-        intact,
-    } = nmi_nesting::run(target, moment).map_err(CommandError::Cpu)?;
-    match moment {
-        Moment::Inside => {
-            println!("A second NMI while the handler of the first runs, after an INT3 in it:");
-        }
-        Moment::Before(address) => {
-            println!("A second NMI before the instruction at {}:", Code(address));
-        }
-    }
-    println!(
-        "  CPU {target}: sent by CPU {sender}; NMIs during another: {nested}; the handler ran {runs} times, \
-         {at_once} at once; the interrupted registers are {}",
-        if intact { "intact" } else { "NOT intact" }
-    );
-    Ok(())
+/// The result of a test of nested NMIs.
+#[derive(Serialize)]
+struct Nested {
+    cpu: u32,
+    /// The instruction before which the second NMI was delivered; none if it was delivered in the
+    /// handler, after an INT3.
+    before: Option<CodeAddress>,
+    #[serde(flatten)]
+    outcome: nmi_nesting::Outcome,
 }
 
-fn show_counts() {
-    let mut header = String::from("  CPU       NMIs  during another");
-    for cause in Cause::ALL {
-        // Cannot fail: writing to a string never fails.
-        let _ = write!(header, "  {:>9}", cause.name());
+impl fmt::Display for Nested {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.before {
+            None => writeln!(
+                f,
+                "A second NMI in the handler of the first, after an INT3 in it:"
+            )?,
+            Some(address) => writeln!(f, "A second NMI before the instruction at {address}:")?,
+        }
+        let nmi_nesting::Outcome {
+            sender,
+            runs,
+            concurrent,
+            nested,
+            intact,
+        } = self.outcome;
+        write!(
+            f,
+            "  CPU {}: sent by CPU {sender}; nested NMIs: {nested}; runs of the handler: {runs}, \
+             concurrent: {concurrent}; the interrupted registers are {}",
+            self.cpu,
+            if intact { "intact" } else { "NOT intact" }
+        )
     }
-    println!("{header}       late    unknown");
-    for cpu in handlers::all_cpus() {
+}
+
+fn run_nested(target: u32, moment: Moment, output: Output) -> Result<(), CommandError> {
+    let outcome = nmi_nesting::run(target, moment).map_err(CommandError::Cpu)?;
+    let nested = Nested {
+        cpu: target,
+        before: match moment {
+            Moment::Inside => None,
+            Moment::Before(address) => Some(CodeAddress(Code(address))),
+        },
+        outcome,
+    };
+    output.print("nested_nmi", &nested);
+    if outcome.is_right() {
+        Ok(())
+    } else {
+        Err(CommandError::Failed(
+            "the second NMI was not handled once, after the first".into(),
+        ))
+    }
+}
+
+/// The NMIs of a CPU.
+#[derive(Serialize)]
+struct Nmis {
+    cpu: u32,
+    delivered: u64,
+    /// NMIs that were delivered while another was handled.
+    nested: u64,
+    /// The NMIs by cause. One NMI can have several.
+    causes: Counters,
+    /// NMIs whose causes an earlier NMI has handled.
+    late: u64,
+    unknown: u64,
+}
+
+impl Nmis {
+    fn of(cpu: PerCpu) -> Self {
         let counts = NMI.of(cpu).counts();
-        let mut row = format!(
-            "  {:>3}  {:>9}  {:>14}",
-            cpu.id(),
-            counts.delivered,
-            counts.nested
-        );
-        for count in counts.causes.iter().chain([&counts.late, &counts.unknown]) {
-            let _ = write!(row, "  {count:>9}");
+        let causes = Cause::ALL.iter().zip(counts.causes);
+        Self {
+            cpu: cpu.id(),
+            delivered: counts.delivered,
+            nested: counts.nested,
+            causes: Counters(causes.map(|(cause, count)| (cause.name(), count)).collect()),
+            late: counts.late,
+            unknown: counts.unknown,
         }
-        println!("{row}");
     }
-    let (all, right) = nmi_nesting::totals();
-    if all > 0 {
-        println!("Made to meet {all} times, {right} as they must.");
+}
+
+impl fmt::Display for Nmis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            cpu,
+            delivered,
+            nested,
+            causes,
+            late,
+            unknown,
+        } = self;
+        write!(f, "  {cpu:>3}  {delivered:>9}  {nested:>9}")?;
+        let causes = causes.0.iter().map(|(_, count)| count);
+        for count in causes.chain([late, unknown]) {
+            write!(f, "  {count:>9}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The tests of nested NMIs so far.
+#[derive(Serialize)]
+struct NestedTests {
+    runs: u64,
+    passed: u64,
+}
+
+impl fmt::Display for NestedTests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "nested NMIs: {}/{} passed", self.passed, self.runs)
+    }
+}
+
+fn show_counts(output: Output) {
+    let mut header = String::from("  CPU  delivered     nested");
+    let causes = Cause::ALL.iter().map(|cause| cause.name());
+    for name in causes.chain(["late", "unknown"]) {
+        // Cannot fail: writing to a string never fails.
+        let _ = write!(header, "  {name:>9}");
+    }
+    output.heading(&header);
+    for cpu in handlers::all_cpus() {
+        output.print("nmi", &Nmis::of(cpu));
+    }
+    let (runs, passed) = nmi_nesting::totals();
+    if runs > 0 {
+        output.print("nested_nmi_tests", &NestedTests { runs, passed });
     }
 }

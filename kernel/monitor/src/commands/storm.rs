@@ -1,16 +1,18 @@
 //! `storm`: interrupts of all kinds at once, counted on both ends.
 
-use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
+use core::fmt;
 
-use tocsin_logic::units::Nanoseconds;
+use serde::Serialize;
 
 use crate::command::{Arguments, CommandError};
+use crate::record::Output;
 use crate::stress::unclaimed::Step;
-use crate::stress::{self, Outcome, Sums};
+use crate::stress::{self, Kind, Outcome, Sums};
+use tocsin::Machine;
 use tocsin::hw::processor::timestamp;
-use tocsin::{Machine, println};
 
 /// The default duration, in seconds.
 const SECONDS: u64 = 10;
@@ -22,67 +24,134 @@ pub(super) fn storm(
     _: &'static Machine,
     arguments: &mut Arguments<'_>,
 ) -> Result<(), CommandError> {
+    let output = arguments.output();
     if arguments.take("unclaimed") {
         let cpu = arguments.number(u64::from(u32::MAX))?;
         arguments.end()?;
         // The cast is lossless: `number` limits the value to 32 bits.
         let cpu = cpu.map_or(0, |cpu| cpu as u32);
-        return tell(stress::unclaimed::run(cpu));
+        return show_steps(stress::unclaimed::run(cpu), output);
     }
     if arguments.take("latched") {
         arguments.end()?;
-        return tell(stress::latched::run());
+        return show_steps(stress::latched::run(), output);
     }
     let seconds = arguments.number(MOST_SECONDS)?.unwrap_or(SECONDS);
     let seed = arguments.number(u64::MAX)?;
     arguments.end()?;
     let seed = seed.unwrap_or_else(|| timestamp() & 0xffff_ffff);
-    println!(
-        "{seconds} s, seed {seed:#x}; `storm {seconds} {seed:#x}` makes the same choices again"
-    );
+    output.print("storm_start", &Start { seconds, seed });
     let outcome = stress::run(seconds, seed).map_err(CommandError::Failed)?;
-    show(&outcome);
+    show(&outcome, output);
     if outcome.is_right() {
-        println!("nothing lost, nothing doubled");
+        output.heading("no interrupt lost or duplicated");
         Ok(())
     } else {
         Err(CommandError::Failed(
-            "interrupts were lost or doubled, or something else went wrong".into(),
+            "interrupts were lost or duplicated, or another error occurred".into(),
         ))
     }
 }
 
-fn show(outcome: &Outcome) {
-    println!("  what                           sent     received");
-    for (kind, Sums { sent, received }) in &outcome.account {
-        let verdict = match sent.cmp(received) {
-            core::cmp::Ordering::Greater => "  LOST",
-            core::cmp::Ordering::Less => "  DOUBLED",
-            core::cmp::Ordering::Equal => "",
-        };
-        println!("  {kind:<24}  {sent:>9}    {received:>9}{verdict}");
-    }
-    let (moved, moving) = outcome.moves;
-    println!("  lines moved {moved} times; {moving} times one was moving already");
-    let (least, most) = outcome.actions;
-    println!(
-        "  each CPU did {least} to {most} things; deepest nesting {}",
-        outcome.depth
-    );
-    for error in &outcome.errors {
-        println!("  error: {error}");
+/// The parameters of a run.
+#[derive(Serialize)]
+struct Start {
+    seconds: u64,
+    seed: u64,
+}
+
+impl fmt::Display for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seconds, seed } = self;
+        write!(
+            f,
+            "{seconds} s, seed {seed:#x}; `storm {seconds} {seed:#x}` makes the same choices again"
+        )
     }
 }
 
-/// Prints the steps of the test of a line.
-fn tell(steps: Result<Vec<Step>, String>) -> Result<(), CommandError> {
-    for step in steps.map_err(CommandError::Failed)? {
-        println!(
-            "  {:>10}  {}",
-            format!("{}", Nanoseconds(step.time)),
-            step.what
-        );
+/// The interrupts of one kind.
+#[derive(Serialize)]
+struct Interrupts {
+    interrupt: Kind,
+    #[serde(flatten)]
+    sums: Sums,
+}
+
+impl fmt::Display for Interrupts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Sums { sent, received } = self.sums;
+        let verdict = match sent.cmp(&received) {
+            Ordering::Greater => "  LOST",
+            Ordering::Less => "  DUPLICATED",
+            Ordering::Equal => "",
+        };
+        write!(
+            f,
+            "  {:<24}  {sent:>9}    {received:>9}{verdict}",
+            self.interrupt
+        )
     }
-    println!("masked, tried again and restored");
+}
+
+/// The results besides the interrupts.
+#[derive(Serialize)]
+struct Summary<'a> {
+    passed: bool,
+    /// The number of moves of lines, and of those that failed because the line was already moving.
+    line_moves: u64,
+    line_moves_busy: u64,
+    /// The minimum and maximum number of actions of a CPU.
+    min_actions: u64,
+    max_actions: u64,
+    max_depth: u32,
+    errors: &'a [String],
+}
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            passed: _,
+            line_moves,
+            line_moves_busy,
+            min_actions,
+            max_actions,
+            max_depth,
+            errors,
+        } = self;
+        write!(
+            f,
+            "  lines moved {line_moves} times; {line_moves_busy} times one was moving already\n  \
+             actions of each CPU: {min_actions} to {max_actions}; maximum nesting depth {max_depth}"
+        )?;
+        errors
+            .iter()
+            .try_for_each(|error| write!(f, "\n  error: {error}"))
+    }
+}
+
+fn show(outcome: &Outcome, output: Output) {
+    output.heading("  interrupt                      sent     received");
+    for &(interrupt, sums) in &outcome.account {
+        output.print("storm_interrupts", &Interrupts { interrupt, sums });
+    }
+    let summary = Summary {
+        passed: outcome.is_right(),
+        line_moves: outcome.moves.0,
+        line_moves_busy: outcome.moves.1,
+        min_actions: outcome.actions.0,
+        max_actions: outcome.actions.1,
+        max_depth: outcome.depth,
+        errors: &outcome.errors,
+    };
+    output.print("storm", &summary);
+}
+
+/// Prints the steps of the test of a line.
+fn show_steps(steps: Result<Vec<Step>, String>, output: Output) -> Result<(), CommandError> {
+    for step in steps.map_err(CommandError::Failed)? {
+        output.print("storm_step", &step);
+    }
+    output.heading("masked, unmasked and restored: passed");
     Ok(())
 }

@@ -3,17 +3,21 @@
 
 use alloc::format;
 use alloc::string::ToString;
+use core::fmt;
 
-use tocsin::priority::latency::SECTIONS;
+use serde::Serialize;
 use tocsin_logic::units::Nanoseconds;
 use tocsin_logic::vector::PriorityClass;
 
+use super::members::CodeAddress;
 use crate::command::{Arguments, CommandError};
+use crate::record::Output;
 use tocsin::cpu::handlers;
 use tocsin::ipi::jobs;
-use tocsin::priority::{self, CeilingMutex, latency};
+use tocsin::priority::latency::{self, SECTIONS};
+use tocsin::priority::{self, CeilingMutex};
 use tocsin::sync::{self, IrqMutex};
-use tocsin::{println, time};
+use tocsin::time;
 
 /// The duration of a deliberate section, in nanoseconds. It is longer than any other section, even
 /// where a virtual CPU is descheduled by the host.
@@ -85,27 +89,65 @@ fn hold_ceiling(lock: &CeilingMutex<()>) {
     core::hint::black_box(());
 }
 
-/// Prints the longest sections of all CPUs, if there are any.
-pub(super) fn show() {
-    let cpus = handlers::all_cpus();
-    let none = cpus.iter().all(|cpu| {
-        let stretches = SECTIONS.of(*cpu);
-        stretches.off.longest().is_none() && stretches.raised.longest().is_none()
-    });
-    if none {
-        return;
+/// The longest section of a CPU in which interrupts were masked.
+#[derive(Serialize)]
+struct Section {
+    cpu: u32,
+    masked_by: MaskedBy,
+    duration_ns: u64,
+    /// The code that ended it.
+    end: CodeAddress,
+}
+
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum MaskedBy {
+    /// Interrupts were disabled.
+    If,
+    /// The priority was raised.
+    Cr8,
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let masked_by = match self.masked_by {
+            MaskedBy::If => "IF",
+            MaskedBy::Cr8 => "CR8",
+        };
+        let Self {
+            cpu,
+            duration_ns,
+            end,
+            ..
+        } = self;
+        let duration = format!("{}", Nanoseconds(*duration_ns));
+        write!(f, "  {cpu:>3}  {masked_by:<9}  {duration:>10}  {end}")
     }
-    println!("Longest stretches since `prio watch on`:");
-    println!("  CPU  held back          for  ended at");
-    for cpu in cpus {
-        for (what, stretch) in [
-            ("all", &SECTIONS.of(cpu).off),
-            ("by CR8", &SECTIONS.of(cpu).raised),
-        ] {
-            if let Some((duration, place)) = stretch.longest() {
-                let duration = format!("{}", Nanoseconds(duration));
-                println!("  {:>3}  {what:<9}  {duration:>10}  {place}", cpu.id());
-            }
+}
+
+/// Prints the longest sections of all CPUs, if there are any.
+pub(super) fn show(output: Output) {
+    let sections = handlers::all_cpus().into_iter().flat_map(|cpu| {
+        let sections = SECTIONS.of(cpu);
+        let kinds = [
+            (MaskedBy::If, &sections.off),
+            (MaskedBy::Cr8, &sections.raised),
+        ];
+        kinds.into_iter().filter_map(move |(masked_by, section)| {
+            let (duration_ns, end) = section.longest()?;
+            Some(Section {
+                cpu: cpu.id(),
+                masked_by,
+                duration_ns,
+                end: CodeAddress(end),
+            })
+        })
+    });
+    for (index, section) in sections.enumerate() {
+        if index == 0 {
+            output.heading("Longest IRQs-off sections since `prio watch on`:");
+            output.heading("  CPU  masked by    duration  end");
         }
+        output.print("irqs_off_section", &section);
     }
 }

@@ -4,20 +4,22 @@
 //! the shootdown, each CPU checks which pages still have their old translations; after the
 //! shootdown, it checks again.
 
+use alloc::format;
+use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
-use tocsin::fn_cell::FnCell;
-use tocsin::hooks;
 
+use serde::Serialize;
 use tocsin_logic::layout::MAPPINGS;
 
 use crate::command::{Arguments, CommandError};
+use tocsin::fn_cell::FnCell;
 use tocsin::ipi::{Targets, call};
 use tocsin::memory::frames::{self, FRAME};
 use tocsin::memory::paging::Use;
 use tocsin::memory::tlb::{ForgetEverywhere, PAGE_LIMIT, Translations};
 use tocsin::memory::{MemoryError, mapping};
 use tocsin::trap::fixup;
-use tocsin::{Machine, cancel, println};
+use tocsin::{Machine, cancel, hooks};
 
 /// The contents of the old frame.
 const OLD: u64 = 0x0123_4567_89ab_cdef;
@@ -26,8 +28,9 @@ const OLD: u64 = 0x0123_4567_89ab_cdef;
 const NEW: u64 = !OLD;
 
 /// The change of a mapping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[repr(u64)]
+#[serde(rename_all = "snake_case")]
 enum Change {
     Absent,
     ReadOnly,
@@ -35,11 +38,15 @@ enum Change {
 }
 
 impl Change {
-    const ALL: [(Self, &'static str); 3] = [
-        (Self::AnotherFrame, "another frame"),
-        (Self::ReadOnly, "read-only"),
-        (Self::Absent, "absent"),
-    ];
+    const ALL: [Self; 3] = [Self::AnotherFrame, Self::ReadOnly, Self::Absent];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::ReadOnly => "read-only",
+            Self::AnotherFrame => "another frame",
+        }
+    }
 
     /// Returns whether the CPU that runs this function can use the page at `address` as before the
     /// change.
@@ -65,28 +72,67 @@ static STALE_BEFORE: AtomicU64 = AtomicU64::new(0);
 /// The kernel's TLB shootdown.
 static TELL: FnCell<ForgetEverywhere> = FnCell::empty();
 
+/// The result of a change.
+#[derive(Serialize)]
+struct Shootdown {
+    change: Change,
+    pages: u64,
+    /// The number of stale pages of all CPUs before the shootdown, and after it.
+    stale_before: u64,
+    stale_after: u64,
+    /// Whether the CPUs flushed their whole TLBs.
+    full_flush: bool,
+}
+
+impl fmt::Display for Shootdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            change,
+            pages,
+            stale_before,
+            stale_after,
+            full_flush,
+        } = self;
+        write!(
+            f,
+            "  {:<13}  {pages:>7}  {stale_before:>13}  {stale_after:>12}{}",
+            change.name(),
+            if *full_flush { "  full flush" } else { "" }
+        )
+    }
+}
+
 pub(super) fn tlb(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
+    let output = arguments.output();
     arguments.end()?;
-    println!("  change           pages   stale before   stale after");
-    for (change, name) in Change::ALL {
+    output.heading("  change           pages   stale before   stale after");
+    let mut stale = 0;
+    for change in Change::ALL {
         for pages in [1, PAGE_LIMIT, PAGE_LIMIT + 1] {
             if cancel::is_requested() {
                 return Err(CommandError::Cancelled);
             }
-            match run(change, pages) {
-                Ok((before, after)) => println!(
-                    "  {name:<13}  {pages:>7}  {before:>13}  {after:>12}{}",
-                    if pages > PAGE_LIMIT {
-                        "  all forgotten"
-                    } else {
-                        ""
-                    }
-                ),
-                Err(error) => println!("  {name:<13}  {pages:>7}  {error}"),
-            }
+            let (stale_before, stale_after) = run(change, pages).map_err(|error| {
+                CommandError::Failed(format!("{}, {pages} pages: {error}", change.name()))
+            })?;
+            stale += stale_after;
+            let shootdown = Shootdown {
+                change,
+                pages,
+                stale_before,
+                stale_after,
+                full_flush: pages > PAGE_LIMIT,
+            };
+            output.print("tlb_shootdown", &shootdown);
         }
     }
-    Ok(())
+    if stale == 0 {
+        Ok(())
+    } else {
+        Err(CommandError::Failed(format!(
+            "{stale} stale translations were used after a shootdown"
+        )))
+    }
 }
 
 /// Makes a change while all CPUs check it. Returns the number of stale pages of all CPUs before the

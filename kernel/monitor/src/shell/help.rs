@@ -53,5 +53,6 @@ fn help(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), Comman
     println!(
         "Commands can be joined with `;`. Tab completes, the arrow keys recall earlier lines."
     );
+    println!("With `json` as its last word, a command prints records for programs.");
     Ok(())
 }

@@ -6,74 +6,76 @@ use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
+use serde::Serialize;
 
 use tocsin::sync::IrqMutex;
 use tocsin::time;
 
 /// A kind of interrupt in the storm test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// IPIs to the vector of a line.
-    Line,
+    LineIpi,
     /// Synchronous calls.
-    WaitedCall,
-    /// Asynchronous calls.
     Call,
+    /// Asynchronous calls.
+    AsyncCall,
     /// Calls to all other CPUs at once.
-    Broadcast,
+    BroadcastCall,
     /// Deferred work.
-    Work,
+    DeferredWork,
     /// Timers.
     Timer,
     /// IPIs to lines that are created and dropped.
-    ShortLine,
+    ShortLivedLine,
     /// NMIs that request a backtrace of a CPU.
     Nmi,
     /// Messages by MSI.
     Msi,
     /// Messages by MSI-X.
-    Msix,
+    MsiX,
     /// A level-triggered pin.
-    Level,
+    LevelPin,
 }
 
 impl Kind {
     /// All kinds.
     pub const ALL: [Self; 11] = [
-        Self::Line,
-        Self::WaitedCall,
+        Self::LineIpi,
         Self::Call,
-        Self::Broadcast,
-        Self::Work,
+        Self::AsyncCall,
+        Self::BroadcastCall,
+        Self::DeferredWork,
         Self::Timer,
-        Self::ShortLine,
+        Self::ShortLivedLine,
         Self::Nmi,
         Self::Msi,
-        Self::Msix,
-        Self::Level,
+        Self::MsiX,
+        Self::LevelPin,
     ];
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::Line => "IPI to a line",
-            Self::WaitedCall => "call and wait",
-            Self::Call => "call",
-            Self::Broadcast => "call to all others",
-            Self::Work => "work put off",
+            Self::LineIpi => "IPI to a line",
+            Self::Call => "synchronous call",
+            Self::AsyncCall => "asynchronous call",
+            Self::BroadcastCall => "call to all others",
+            Self::DeferredWork => "deferred work",
             Self::Timer => "timer",
-            Self::ShortLine => "line that comes and goes",
+            Self::ShortLivedLine => "short-lived line",
             Self::Nmi => "NMI",
             Self::Msi => "MSI",
-            Self::Msix => "MSI-X",
-            Self::Level => "level-triggered pin",
+            Self::MsiX => "MSI-X",
+            Self::LevelPin => "level-triggered pin",
         })
     }
 }
 
 /// The totals of one kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Sums {
     /// The number of interrupts sent.
     pub sent: u64,

@@ -58,7 +58,7 @@ impl Devices {
     fn interrupt(&self, number: u32, rng: &mut Rng) {
         match number {
             0 => raise(self.msi.as_ref(), Kind::Msi, rng),
-            1 => raise(self.level.as_ref(), Kind::Level, rng),
+            1 => raise(self.level.as_ref(), Kind::LevelPin, rng),
             2 => fill(self.rng.as_ref(), rng),
             _ => {}
         }
@@ -96,11 +96,11 @@ fn fill(device: Option<&VirtioRng>, rng: &mut Rng) {
     let Some(device) = device else { return };
     let target = rng.bool().then(|| any_cpu(rng));
     let before = device.counted().received();
-    sent(Kind::Msix, 1);
+    sent(Kind::MsiX, 1);
     if let Err(error) = device.fill_with(|| move_to(device.counted().line(), target)) {
         account::error(format!("{error}"));
     }
-    received(Kind::Msix, device.counted().received() - before);
+    received(Kind::MsiX, device.counted().received() - before);
 }
 
 fn move_to(line: &Line, target: Option<u32>) {

@@ -66,7 +66,7 @@ pub(super) fn set_up(seed: u64) -> Result<(), String> {
             }
             // This is the last step, so that the account is not balanced while another interrupt is
             // about to be sent.
-            received(Kind::Line, 1);
+            received(Kind::LineIpi, 1);
         };
         let line = Line::new(request, handler).map_err(|error| format!("{error}"))?;
         pool.push(Target {
@@ -93,7 +93,7 @@ fn trigger(index: usize) {
         return;
     };
     if !target.is_on_its_way.swap(true, Ordering::Acquire) {
-        sent(Kind::Line, 1);
+        sent(Kind::LineIpi, 1);
         target.line.trigger().expect("it has no input");
     }
 }
@@ -154,13 +154,13 @@ pub(super) fn come_and_go(cpu: u32, rng: &mut Rng) {
     let handler = {
         let came = alloc::sync::Arc::clone(&came);
         move || {
-            received(Kind::ShortLine, 1);
+            received(Kind::ShortLivedLine, 1);
             came.store(true, Ordering::Release);
         }
     };
     match Line::new(request, handler) {
         Ok(line) => {
-            sent(Kind::ShortLine, 1);
+            sent(Kind::ShortLivedLine, 1);
             line.trigger().expect("it has no input");
             time::wait_until(PATIENCE, || came.load(Ordering::Acquire));
         }
@@ -175,7 +175,7 @@ pub(super) fn call(cpu: u32, wait: bool) {
     extern "C" fn called(kind: usize) {
         received(Kind::ALL[kind], 1);
     }
-    let kind = if wait { Kind::WaitedCall } else { Kind::Call };
+    let kind = if wait { Kind::Call } else { Kind::AsyncCall };
     sent(kind, 1);
     let argument = kind as usize;
     let made = if wait {
@@ -192,8 +192,8 @@ pub(super) fn call(cpu: u32, wait: bool) {
 /// Calls a function on all other CPUs.
 pub(super) fn call_all() {
     let others = smp::all().len() - 1;
-    sent(Kind::Broadcast, others as u64);
-    if let Err(error) = call::run(Targets::Others, || received(Kind::Broadcast, 1)) {
+    sent(Kind::BroadcastCall, others as u64);
+    if let Err(error) = call::run(Targets::Others, || received(Kind::BroadcastCall, 1)) {
         account::error(format!("a call to all others: {error}"));
     }
 }
@@ -201,11 +201,11 @@ pub(super) fn call_all() {
 /// Defers work to a CPU.
 pub(super) fn put_off(cpu: u32) {
     extern "C" fn work(_: usize) {
-        received(Kind::Work, 1);
+        received(Kind::DeferredWork, 1);
     }
-    sent(Kind::Work, 1);
+    sent(Kind::DeferredWork, 1);
     if deferred::defer_on(cpu, work, 0).is_err() {
         // The CPU already has too much pending work.
-        not_sent(Kind::Work);
+        not_sent(Kind::DeferredWork);
     }
 }

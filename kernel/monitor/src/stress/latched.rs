@@ -6,10 +6,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use tocsin_logic::units::Nanoseconds;
 use tocsin_logic::vector::PriorityClass;
 
-use super::unclaimed::{CLASS, Step, WATCH, wait_for};
+use super::unclaimed::{CLASS, Event, Step, WATCH, wait_for};
 use tocsin::devices::serial::{Port, Serial};
 use tocsin::{cpu, time};
 
@@ -32,14 +31,14 @@ pub fn run() -> Result<Vec<Step>, String> {
     let mut port = port.map_err(|error| format!("{error}"))?;
     let begin = time::nanoseconds();
     let mut steps = Vec::new();
-    let mut step = |what| {
-        let time = time::nanoseconds() - begin;
-        steps.push(Step { time, what });
+    let mut step = |event| {
+        let time_ns = time::nanoseconds() - begin;
+        steps.push(Step { time_ns, event });
     };
     // An empty transmitter is a reason to interrupt, but not on all ports.
     time::wait_until(WATCH, || port.emptied() > 0);
     ordinary(&mut port)?;
-    step(format!("{ORDINARY} bytes sent"));
+    step(Event::Handled { count: ORDINARY });
     // Interrupts without a reason, as a broken device sends them.
     wait_for("the line is masked", || {
         // The line is edge-triggered. If a trigger fails, the check below shows it.
@@ -47,10 +46,10 @@ pub fn run() -> Result<Vec<Step>, String> {
         port.line().describe().is_masked
     })?;
     let line = port.line().describe();
-    step(format!(
-        "masked; {} unclaimed so far",
-        line.counts.unclaimed
-    ));
+    step(Event::Masked {
+        storm: line.storms,
+        unclaimed: line.counts.unclaimed,
+    });
     let before = port.emptied();
     send(&mut port)?;
     time::spin_for(WATCH);
@@ -58,15 +57,12 @@ pub fn run() -> Result<Vec<Step>, String> {
         if port.emptied() != before {
             return Err("the line is masked, but an interrupt came".into());
         }
-        step(format!(
-            "a byte sent, and nothing came in {}",
-            Nanoseconds(WATCH)
-        ));
+        step(Event::Silent { duration_ns: WATCH });
     }
     wait_for("the interrupt of the byte", || port.emptied() == before + 1)?;
-    step("tried again, and answered".into());
+    step(Event::Retried);
     ordinary(&mut port)?;
-    step(format!("{ORDINARY} bytes sent"));
+    step(Event::Handled { count: ORDINARY });
     Ok(steps)
 }
 

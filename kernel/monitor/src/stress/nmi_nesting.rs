@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use tocsin::hooks;
 use tocsin::trap::nmi::{self, NMI};
 
+use serde::Serialize;
 use tocsin_logic::apic::Icr;
 use tocsin_logic::apic::icr::Destination;
 use x86_64::registers::debug::{DebugAddressRegister, Dr0, Dr7, Dr7Flags, Dr7Value};
@@ -32,14 +33,14 @@ pub enum Moment {
 }
 
 /// The result of the test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Outcome {
     /// The CPU that sent the second NMI.
     pub sender: u32,
     /// The number of times the handler ran; 2 is correct.
     pub runs: u32,
     /// The maximum number of concurrent runs of the handler; 1 is correct.
-    pub at_once: u32,
+    pub concurrent: u32,
     /// NMIs delivered on the CPU before the first one's return was complete.
     pub nested: u64,
     /// Whether the interrupted code found its registers, stack and flags unchanged.
@@ -52,7 +53,7 @@ impl Outcome {
     /// Context: any.
     #[must_use]
     pub fn is_right(&self) -> bool {
-        self.runs == 2 && self.at_once == 1 && self.nested > 0 && self.intact
+        self.runs == 2 && self.concurrent == 1 && self.nested > 0 && self.intact
     }
 }
 
@@ -82,7 +83,7 @@ struct Scene {
     moment: AtomicU64,
     runs: AtomicU32,
     now: AtomicU32,
-    at_once: AtomicU32,
+    concurrent: AtomicU32,
     nested: AtomicU64,
     /// Whether the handler waits for the second NMI.
     open: AtomicBool,
@@ -95,7 +96,7 @@ static SCENE: Scene = Scene {
     moment: AtomicU64::new(0),
     runs: AtomicU32::new(0),
     now: AtomicU32::new(0),
-    at_once: AtomicU32::new(0),
+    concurrent: AtomicU32::new(0),
     nested: AtomicU64::new(0),
     open: AtomicBool::new(false),
     intact: AtomicBool::new(false),
@@ -121,7 +122,7 @@ pub(crate) fn run(target: u32, moment: Moment) -> Result<Outcome, jobs::JobError
     SCENE.target.store(target, Ordering::Relaxed);
     SCENE.sender.store(sender, Ordering::Relaxed);
     SCENE.moment.store(address, Ordering::Relaxed);
-    for counter in [&SCENE.runs, &SCENE.now, &SCENE.at_once] {
+    for counter in [&SCENE.runs, &SCENE.now, &SCENE.concurrent] {
         counter.store(0, Ordering::Relaxed);
     }
     SCENE.intact.store(false, Ordering::Relaxed);
@@ -130,7 +131,7 @@ pub(crate) fn run(target: u32, moment: Moment) -> Result<Outcome, jobs::JobError
     let outcome = Outcome {
         sender,
         runs: SCENE.runs.load(Ordering::Acquire),
-        at_once: SCENE.at_once.load(Ordering::Relaxed),
+        concurrent: SCENE.concurrent.load(Ordering::Relaxed),
         nested: SCENE.nested.load(Ordering::Relaxed),
         intact: SCENE.intact.load(Ordering::Relaxed),
     };
@@ -181,7 +182,7 @@ fn be_interrupted(_own: u32) {
 /// The handler of both NMIs.
 extern "C" fn handler(_: usize) {
     let now = SCENE.now.fetch_add(1, Ordering::Relaxed) + 1;
-    SCENE.at_once.fetch_max(now, Ordering::Relaxed);
+    SCENE.concurrent.fetch_max(now, Ordering::Relaxed);
     let runs = SCENE.runs.load(Ordering::Relaxed);
     if runs == 0 {
         match SCENE.moment.load(Ordering::Relaxed) {

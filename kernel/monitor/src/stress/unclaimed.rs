@@ -6,7 +6,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 
+use serde::Serialize;
 use tocsin_logic::units::Nanoseconds;
 use tocsin_logic::vector::PriorityClass;
 
@@ -34,12 +36,55 @@ const VALUE: u32 = 2;
 pub(super) const CLASS: u8 = 5;
 
 /// A step that has succeeded.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Step {
     /// The time in nanoseconds since the start of the test.
-    pub time: u64,
-    /// What happened.
-    pub what: String,
+    pub time_ns: u64,
+    /// The event.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// An event of the test of a line.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// Interrupts were sent one by one and handled.
+    Handled {
+        /// Their number.
+        count: u32,
+    },
+    /// The kernel masked the line.
+    Masked {
+        /// The number of storms so far.
+        storm: u32,
+        /// The number of unclaimed interrupts so far.
+        unclaimed: u64,
+    },
+    /// No interrupt arrived while the line was masked.
+    Silent {
+        /// The time in nanoseconds for which this was observed.
+        duration_ns: u64,
+    },
+    /// The kernel unmasked the line, and the pending interrupt was handled.
+    Retried,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = format!("{}", Nanoseconds(self.time_ns));
+        write!(f, "  {time:>10}  ")?;
+        match self.event {
+            Event::Handled { count } => write!(f, "{count} interrupts sent and handled"),
+            Event::Masked { storm, unclaimed } => {
+                write!(f, "masked, storm {storm}; {unclaimed} unclaimed so far")
+            }
+            Event::Silent { duration_ns } => {
+                write!(f, "no interrupt in {}", Nanoseconds(duration_ns))
+            }
+            Event::Retried => f.write_str("unmasked, and the pending interrupt handled"),
+        }
+    }
 }
 
 /// Runs the test with an `edu` device, whose line is on CPU number `cpu`. The caller runs in a
@@ -59,12 +104,12 @@ pub fn run(cpu: u32) -> Result<Vec<Step>, String> {
         .map_err(|error| format!("{error}"))?;
     let begin = time::nanoseconds();
     let mut steps = Vec::new();
-    let mut step = |what| {
-        let time = time::nanoseconds() - begin;
-        steps.push(Step { time, what });
+    let mut step = |event| {
+        let time_ns = time::nanoseconds() - begin;
+        steps.push(Step { time_ns, event });
     };
     ordinary(&answered)?;
-    step(format!("{ORDINARY} interrupts answered"));
+    step(Event::Handled { count: ORDINARY });
     answered.ignore(true);
     answered.assert(VALUE);
     for storm in 1..=STORMS {
@@ -73,22 +118,22 @@ pub fn run(cpu: u32) -> Result<Vec<Step>, String> {
             line.storms >= storm && line.is_masked
         })?;
         let line = answered.line().describe();
-        step(format!(
-            "masked, storm {storm}; {} unclaimed so far",
-            line.counts.unclaimed
-        ));
-        let silent = stays_silent(&answered)?;
-        if silent > 0 {
-            step(format!("nothing came in {}", Nanoseconds(silent)));
+        step(Event::Masked {
+            storm,
+            unclaimed: line.counts.unclaimed,
+        });
+        let duration_ns = stays_silent(&answered)?;
+        if duration_ns > 0 {
+            step(Event::Silent { duration_ns });
         }
     }
     let before = answered.answered();
     answered.ignore(false);
     wait_for("the line is tried again", || answered.answered() > before)?;
-    step("tried again, and answered".into());
+    step(Event::Retried);
     wait_for("the line is open", || !answered.line().describe().is_masked)?;
     ordinary(&answered)?;
-    step(format!("{ORDINARY} interrupts answered"));
+    step(Event::Handled { count: ORDINARY });
     Ok(steps)
 }
 

@@ -5,10 +5,11 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use serde::Serialize;
 use spin::Once;
 use tocsin_logic::vector::PriorityClass;
 
-use super::{PATIENCE, call_here, numbers};
+use super::{PATIENCE, WorkCounts, call_here, numbers};
 use crate::command::CommandError;
 use tocsin::ipi::{jobs, nmi};
 use tocsin::line::{Line, Request, Source};
@@ -46,31 +47,40 @@ static OUT_OF_ORDER: AtomicU64 = AtomicU64::new(0);
 static TARGET: AtomicU32 = AtomicU32::new(0);
 
 /// The result of the test.
+#[derive(Serialize)]
 pub(super) struct Outcome {
-    target: u32,
+    /// The CPU that received all the work.
+    cpu: u32,
     accepted: u64,
     refused: u64,
     done: u64,
     out_of_order: u64,
     /// The counts of the queue itself.
-    counted: deferred::Counts,
+    queue: WorkCounts,
+}
+
+impl Outcome {
+    /// Returns whether all accepted work was done once and in order.
+    pub(super) fn is_right(&self) -> bool {
+        self.done == self.accepted && self.out_of_order == 0
+    }
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            target,
+            cpu,
             accepted,
             refused,
             done,
             out_of_order,
-            counted,
+            queue,
         } = self;
         write!(
             f,
-            "  flood of work for CPU {target}: {accepted} accepted, {refused} refused, {done} done, \
-             {out_of_order} out of order; counted there: {} accepted, {} refused, {} done",
-            counted.accepted, counted.refused, counted.done
+            "  flood of deferred work for CPU {cpu}: {accepted} accepted, {refused} refused, {done} \
+             done, {out_of_order} out of order; counts of its queue: {} accepted, {} refused, {} done",
+            queue.accepted, queue.refused, queue.done
         )
     }
 }
@@ -96,12 +106,12 @@ pub(super) fn run() -> Result<Outcome, CommandError> {
     time::wait_until(PATIENCE, || sum(|it| &it.done) >= sum(|it| &it.accepted));
     let now = deferred::counts(target);
     Ok(Outcome {
-        target: last,
+        cpu: last,
         accepted: sum(|it| &it.accepted),
         refused: sum(|it| &it.refused),
         done: sum(|it| &it.done),
         out_of_order: OUT_OF_ORDER.load(Ordering::Relaxed),
-        counted: deferred::Counts {
+        queue: WorkCounts {
             accepted: now.accepted - before.accepted,
             done: now.done - before.done,
             refused: now.refused - before.refused,

@@ -4,6 +4,7 @@ use crate::raw;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use serde::Serialize;
 use tocsin_logic::cpu_set::CpuSet;
 use tocsin_logic::vector::{PriorityClass, Vector, fixed};
 
@@ -16,75 +17,76 @@ use tocsin::{cpu, deferred, priority};
 const VECTOR: Vector = fixed::IPI_TEST;
 
 /// A kind of interrupt between CPUs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[repr(usize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Kind {
-    CallOneAndWait,
     CallOne,
-    CallSetAndWait,
+    AsyncCallOne,
     CallSet,
-    CallOthersAndWait,
+    AsyncCallSet,
     CallOthers,
-    CallAllAndWait,
+    AsyncCallOthers,
     CallAll,
-    Together,
+    AsyncCallAll,
+    ConcurrentCallOthers,
     IpiOne,
     IpiSelf,
     IpiSet,
     IpiOthers,
     IpiAll,
-    Nmi,
-    Work,
-    WorkElsewhere,
+    NmiCall,
+    DeferredWork,
+    RemoteDeferredWork,
     Reschedule,
-    Line,
+    LineMessage,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers.
     pub(super) const ALL: [Self; 19] = [
-        Self::CallOneAndWait,
         Self::CallOne,
-        Self::CallSetAndWait,
+        Self::AsyncCallOne,
         Self::CallSet,
-        Self::CallOthersAndWait,
+        Self::AsyncCallSet,
         Self::CallOthers,
-        Self::CallAllAndWait,
+        Self::AsyncCallOthers,
         Self::CallAll,
-        Self::Together,
+        Self::AsyncCallAll,
+        Self::ConcurrentCallOthers,
         Self::IpiOne,
         Self::IpiSelf,
         Self::IpiSet,
         Self::IpiOthers,
         Self::IpiAll,
-        Self::Nmi,
-        Self::Work,
-        Self::WorkElsewhere,
+        Self::NmiCall,
+        Self::DeferredWork,
+        Self::RemoteDeferredWork,
         Self::Reschedule,
-        Self::Line,
+        Self::LineMessage,
     ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::CallOneAndWait => "call one CPU and wait",
-            Self::CallOne => "call one CPU",
-            Self::CallSetAndWait => "call a set and wait",
-            Self::CallSet => "call a set",
-            Self::CallOthersAndWait => "call all others and wait",
-            Self::CallOthers => "call all others",
-            Self::CallAllAndWait => "call all and wait",
-            Self::CallAll => "call all",
-            Self::Together => "call all others and wait, all at once",
-            Self::IpiOne => "interrupt one CPU",
-            Self::IpiSelf => "interrupt oneself",
-            Self::IpiSet => "interrupt a set",
-            Self::IpiOthers => "interrupt all others",
-            Self::IpiAll => "interrupt all",
-            Self::Nmi => "call by NMI",
-            Self::Reschedule => "reschedule one CPU",
-            Self::Work => "work put off",
-            Self::WorkElsewhere => "work put off on one CPU",
-            Self::Line => "message to a line",
+            Self::CallOne => "call to one CPU",
+            Self::AsyncCallOne => "asynchronous call to one CPU",
+            Self::CallSet => "call to a set",
+            Self::AsyncCallSet => "asynchronous call to a set",
+            Self::CallOthers => "call to all others",
+            Self::AsyncCallOthers => "asynchronous call to all others",
+            Self::CallAll => "call to all",
+            Self::AsyncCallAll => "asynchronous call to all",
+            Self::ConcurrentCallOthers => "concurrent calls to all others",
+            Self::IpiOne => "IPI to one CPU",
+            Self::IpiSelf => "self-IPI",
+            Self::IpiSet => "IPI to a set",
+            Self::IpiOthers => "IPI to all others",
+            Self::IpiAll => "IPI to all",
+            Self::NmiCall => "call by NMI",
+            Self::Reschedule => "reschedule IPI to one CPU",
+            Self::DeferredWork => "deferred work",
+            Self::RemoteDeferredWork => "deferred work on one CPU",
+            Self::LineMessage => "message to a line",
         }
     }
 }
@@ -126,10 +128,10 @@ pub(super) fn send(kind: u64) {
             return;
         }
         match kind {
-            Kind::CallOneAndWait | Kind::CallOne => {
+            Kind::CallOne | Kind::AsyncCallOne => {
                 numbers().for_each(|cpu| make_call(kind, cpu, 1));
             }
-            Kind::CallSetAndWait | Kind::CallSet | Kind::IpiSet => {
+            Kind::CallSet | Kind::AsyncCallSet | Kind::IpiSet => {
                 let set = set_for(own, round);
                 if kind == Kind::IpiSet {
                     interrupt(kind, &set, set.len().into());
@@ -137,10 +139,10 @@ pub(super) fn send(kind: u64) {
                     make_call(kind, &set, set.len().into());
                 }
             }
-            Kind::CallOthersAndWait | Kind::CallOthers => {
+            Kind::CallOthers | Kind::AsyncCallOthers => {
                 make_call(kind, Targets::Others, count - 1);
             }
-            Kind::CallAllAndWait | Kind::CallAll => make_call(kind, Targets::All, count),
+            Kind::CallAll | Kind::AsyncCallAll => make_call(kind, Targets::All, count),
             Kind::IpiOne => numbers().for_each(|cpu| interrupt(kind, cpu, 1)),
             Kind::IpiSelf => {
                 CURRENT_IPI.store(kind as usize, Ordering::Relaxed);
@@ -150,13 +152,13 @@ pub(super) fn send(kind: u64) {
             }
             Kind::IpiOthers => interrupt(kind, Targets::Others, count - 1),
             Kind::IpiAll => interrupt(kind, Targets::All, count),
-            Kind::Nmi => numbers().filter(|&cpu| cpu != own).for_each(call_by_nmi),
-            Kind::Work => {
+            Kind::NmiCall => numbers().filter(|&cpu| cpu != own).for_each(call_by_nmi),
+            Kind::DeferredWork => {
                 begin(kind, 1);
                 end(kind, 1, deferred::defer(called, kind as usize).is_ok());
                 account(kind).wait();
             }
-            Kind::WorkElsewhere => numbers().for_each(|cpu| {
+            Kind::RemoteDeferredWork => numbers().for_each(|cpu| {
                 begin(kind, 1);
                 end(
                     kind,
@@ -165,10 +167,10 @@ pub(super) fn send(kind: u64) {
                 );
                 account(kind).wait();
             }),
-            Kind::Reschedule | Kind::Line | Kind::Together => {}
+            Kind::Reschedule | Kind::LineMessage | Kind::ConcurrentCallOthers => {}
         }
     }
-    if kind == Kind::Line {
+    if kind == Kind::LineMessage {
         through_line(own, rounds(count));
     }
 }
@@ -177,7 +179,7 @@ pub(super) fn send(kind: u64) {
 pub(super) fn send_together(_: u64) {
     let count = numbers().count() as u64;
     for _ in 0..rounds(count) {
-        make_call(Kind::Together, Targets::Others, count - 1);
+        make_call(Kind::ConcurrentCallOthers, Targets::Others, count - 1);
     }
 }
 
@@ -237,7 +239,7 @@ fn make_call<'a>(kind: Kind, targets: impl Into<Targets<'a>>, count: u64) {
     begin(kind, count);
     let argument = kind as usize;
     match kind {
-        Kind::CallOne | Kind::CallSet | Kind::CallOthers | Kind::CallAll => {
+        Kind::AsyncCallOne | Kind::AsyncCallSet | Kind::AsyncCallOthers | Kind::AsyncCallAll => {
             let refused = match call::start(targets, called, argument) {
                 Ok(()) => 0,
                 Err(call::CallError::Full(cpus)) => cpus.len().into(),
@@ -262,11 +264,11 @@ fn interrupt<'a>(kind: Kind, targets: impl Into<Targets<'a>>, count: u64) {
 }
 
 fn call_by_nmi(cpu: u32) {
-    begin(Kind::Nmi, 1);
+    begin(Kind::NmiCall, 1);
     // SAFETY: The function only increments an atomic counter.
-    let is_sent = unsafe { nmi::call(cpu, called, Kind::Nmi as usize) }.is_ok();
-    end(Kind::Nmi, 1, is_sent);
-    account(Kind::Nmi).wait();
+    let is_sent = unsafe { nmi::call(cpu, called, Kind::NmiCall as usize) }.is_ok();
+    end(Kind::NmiCall, 1, is_sent);
+    account(Kind::NmiCall).wait();
 }
 
 /// Sends messages to a line of its own on `cpu`, each when the last one has been received.
@@ -280,42 +282,41 @@ fn through_line(cpu: u32, rounds: u64) {
         class,
         cpu,
     };
-    let Ok(line) = Line::new(request, || received(Kind::Line as usize)) else {
+    let Ok(line) = Line::new(request, || received(Kind::LineMessage as usize)) else {
         // The table then shows that nothing was sent.
         return;
     };
     for _ in 0..rounds {
-        begin(Kind::Line, 1);
+        begin(Kind::LineMessage, 1);
         line.trigger().expect("it has no input");
-        account(Kind::Line).wait();
+        account(Kind::LineMessage).wait();
     }
 }
 
-/// The result of reschedule IPIs that merged while they were pending.
+/// Reschedule IPIs that merged while CR8 masked them.
+#[derive(Serialize)]
 pub(super) struct Merged {
     sent: u64,
-    ran: u64,
+    handled: u64,
 }
 
 impl fmt::Display for Merged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sent, handled } = self;
         write!(
             f,
-            "  this CPU was told to reschedule {} times while CR8 held all back: it did {} time{}",
-            self.sent,
-            self.ran,
-            if self.ran == 1 { "" } else { "s" }
+            "  reschedule IPIs to this CPU while CR8 masked them: {sent} sent, {handled} handled"
         )
     }
 }
 
-/// Sends reschedule IPIs to this CPU while CR8 masks them. Returns how often it then rescheduled.
+/// Sends reschedule IPIs to this CPU while CR8 masks them. Returns how many it then handled.
 pub(super) fn merged() -> Merged {
-    static RAN: AtomicU64 = AtomicU64::new(0);
+    static HANDLED: AtomicU64 = AtomicU64::new(0);
     const SENT: u64 = 5;
-    RAN.store(0, Ordering::Relaxed);
+    HANDLED.store(0, Ordering::Relaxed);
     reschedule::set_hook(|| {
-        RAN.fetch_add(1, Ordering::Relaxed);
+        HANDLED.fetch_add(1, Ordering::Relaxed);
     });
     let raised = priority::raise(PriorityClass::HIGHEST);
     for _ in 0..SENT {
@@ -329,6 +330,6 @@ pub(super) fn merged() -> Merged {
     reschedule::set_hook(|| ());
     Merged {
         sent: SENT,
-        ran: RAN.load(Ordering::Relaxed),
+        handled: HANDLED.load(Ordering::Relaxed),
     }
 }

@@ -4,12 +4,18 @@
 mod flood;
 mod kinds;
 
+use alloc::format;
+use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use serde::{Serialize, Serializer};
+use tocsin_logic::smp::{Broadcast, Unowned};
 
 use crate::command::{Arguments, CommandError};
 use kinds::Kind;
+use tocsin::cpu::PerCpu;
 use tocsin::ipi::{call, jobs};
-use tocsin::{Machine, cancel, cpu, deferred, println, smp, time};
+use tocsin::{Machine, cancel, cpu, deferred, smp, time};
 
 /// The timeout for an interrupt to be received, in nanoseconds.
 const PATIENCE: u64 = 5_000_000_000;
@@ -62,6 +68,7 @@ fn account(kind: Kind) -> &'static Account {
 }
 
 pub(super) fn ipi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
+    let output = arguments.output();
     arguments.end()?;
     let online = smp::all();
     ACCOUNTS.iter().for_each(Account::reset);
@@ -70,7 +77,7 @@ pub(super) fn ipi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
         if cancel::is_requested() {
             return Err(CommandError::Cancelled);
         }
-        if kind == Kind::Together {
+        if kind == Kind::ConcurrentCallOthers {
             jobs::run_on_all(kinds::send_together).map_err(CommandError::Cpu)?;
         } else if kind == Kind::Reschedule {
             kinds::reschedule_each();
@@ -88,44 +95,150 @@ pub(super) fn ipi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
     let merged = kinds::merged();
     let flood = flood::run()?;
 
-    println!("  interrupts to all CPUs are sent {}", smp::broadcast());
-    // The table is printed at the end, so that duplicates show too.
-    println!(
+    output.print("ipi_broadcast", &BroadcastMethod(smp::broadcast()));
+    output.heading(&format!(
         "  {:<40}  {:>7}  {:>8}  {:>7}",
-        "what", "sent", "received", "refused"
-    );
+        "interrupt", "sent", "received", "refused"
+    ));
+    // The table is printed at the end, so that duplicates show too.
+    let mut is_right = flood.is_right();
     for kind in Kind::ALL {
-        let Account {
+        let counts = Counts::of(kind);
+        is_right &= counts.received == counts.sent;
+        output.print("ipi", &counts);
+    }
+    output.print("merged_reschedule_ipis", &merged);
+    output.print("deferred_work_flood", &flood);
+    output.heading("  deferred work  accepted       done    refused");
+    for online in smp::all() {
+        output.print("deferred_work", &Work::of(online.cpu));
+    }
+    if is_right {
+        Ok(())
+    } else {
+        Err(CommandError::Failed(
+            "interrupts or deferred work were lost or duplicated".into(),
+        ))
+    }
+}
+
+/// The method of sending IPIs to all CPUs.
+struct BroadcastMethod(Broadcast);
+
+impl Serialize for BroadcastMethod {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Members {
+            method: &'static str,
+            /// The reason why no shorthand is used, and the number of CPUs that are the reason.
+            reason: Option<&'static str>,
+            cpus: Option<usize>,
+        }
+        let (method, reason, cpus) = match self.0 {
+            Broadcast::Shorthand => ("shorthand", None, None),
+            Broadcast::EachCpu(unowned) => {
+                let (reason, cpus) = match unowned {
+                    Unowned::Incomplete => ("incomplete", None),
+                    Unowned::Failed(cpus) => ("failed", Some(cpus)),
+                    Unowned::LeftOut(cpus) => ("left_out", Some(cpus)),
+                    Unowned::Addable(cpus) => ("addable", Some(cpus)),
+                };
+                ("each_cpu", Some(reason), cpus)
+            }
+        };
+        let members = Members {
+            method,
+            reason,
+            cpus,
+        };
+        members.serialize(to)
+    }
+}
+
+impl fmt::Display for BroadcastMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  interrupts to all CPUs are sent {}", self.0)
+    }
+}
+
+/// The interrupts of one kind.
+#[derive(Serialize)]
+struct Counts {
+    interrupt: Kind,
+    sent: u64,
+    received: u64,
+    /// Interrupts that the receiver refused because its queue was full. They are not in `sent`.
+    refused: u64,
+}
+
+impl Counts {
+    fn of(kind: Kind) -> Self {
+        let account = account(kind);
+        Self {
+            interrupt: kind,
+            sent: account.sent.load(Ordering::Relaxed),
+            received: account.received.load(Ordering::Relaxed),
+            refused: account.refused.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            interrupt,
             sent,
             received,
             refused,
-            ..
-        } = account(kind);
-        println!(
-            "  {:<40}  {:>7}  {:>8}  {:>7}",
-            kind.name(),
-            sent.load(Ordering::Relaxed),
-            received.load(Ordering::Relaxed),
-            refused.load(Ordering::Relaxed)
-        );
+        } = self;
+        let name = interrupt.name();
+        write!(f, "  {name:<40}  {sent:>7}  {received:>8}  {refused:>7}")
     }
-    println!("{merged}");
-    println!("{flood}");
-    show_work();
-    Ok(())
 }
 
-/// Prints the counts of deferred work of each CPU since the kernel started.
-fn show_work() {
-    println!("  work put off   accepted       done    refused");
-    for online in smp::all() {
+/// The deferred work of a CPU since the kernel started.
+#[derive(Serialize)]
+struct Work {
+    cpu: u32,
+    #[serde(flatten)]
+    counts: WorkCounts,
+}
+
+/// The counts of deferred work.
+#[derive(Clone, Copy, Serialize)]
+struct WorkCounts {
+    accepted: u64,
+    done: u64,
+    refused: u64,
+}
+
+impl Work {
+    fn of(cpu: PerCpu) -> Self {
         let deferred::Counts {
             accepted,
             done,
             refused,
-        } = deferred::counts(online.cpu);
-        let name = alloc::format!("CPU {}", online.cpu.id());
-        println!("  {name:<12}  {accepted:>9}  {done:>9}  {refused:>9}");
+        } = deferred::counts(cpu);
+        Self {
+            cpu: cpu.id(),
+            counts: WorkCounts {
+                accepted,
+                done,
+                refused,
+            },
+        }
+    }
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let WorkCounts {
+            accepted,
+            done,
+            refused,
+        } = self.counts;
+        let name = format!("CPU {}", self.cpu);
+        write!(f, "  {name:<12}  {accepted:>9}  {done:>9}  {refused:>9}")
     }
 }
 
