@@ -4,6 +4,7 @@
 use libtest_mimic::Trial;
 use serde::Deserialize;
 use tocsin_tests::answers::LineRecord;
+use tocsin_tests::interrupt_records::Storm;
 use tocsin_tests::records;
 use tocsin_tools::{Machine, Session};
 
@@ -124,8 +125,9 @@ fn cancel(command: &str, begins: &str, session: &mut Session) -> Result {
     left.retain(|timer| timer.name != "machine checks");
     ensure!(left.is_empty(), "timers after the command: {left:?}");
     // All CPUs and their interrupts work.
-    let answer = session.command("storm 1", PATIENCE)?;
-    ensure!(answer.contains("nothing lost, nothing doubled"), "{answer}");
+    let answer = session.command("storm 1 json", PATIENCE)?;
+    let storm: Storm = records::one(&answer, "storm")?;
+    ensure!(storm.passed, "the storm has not passed:\n{answer}");
     session.send_line("poweroff 0")?;
     session.expect_exit(tocsin_tools::Outcome::Kernel(0), PATIENCE)?;
     Ok(())

@@ -3,8 +3,10 @@
 use std::time::Instant;
 
 use libtest_mimic::Trial;
-use tocsin_tests::qemu_log;
+use serde::Deserialize;
+use tocsin_tests::interrupt_records::Nmis;
 use tocsin_tests::report::Report;
+use tocsin_tests::{qemu_log, records};
 use tocsin_tools::Session;
 
 use crate::faults::check_delivery;
@@ -103,10 +105,8 @@ fn nmi_repeats(session: &mut Session) -> Result {
             .contains("  repeats     0 NMIs not reported"),
         "the report does not say that others will not be reported"
     );
-    let answer = session.command("nmi", PATIENCE)?;
-    let row = answer.lines().nth(1).unwrap_or_default();
-    let unknown = row.split_whitespace().last();
-    ensure_eq!(unknown, Some("50"), "unknown NMIs in:\n{answer}");
+    let nmis: Nmis = records::one(&session.command("nmi json", PATIENCE)?, "nmi")?;
+    ensure_eq!(nmis.unknown, 50, "unknown NMIs");
     power_off(session)
 }
 
@@ -128,6 +128,8 @@ fn nmi_while_typing(session: &mut Session) -> Result {
     power_off(session)
 }
 
+const SECOND: u64 = 1_000_000_000;
+
 /// A corrected error in `MCi_STATUS`: VAL, EN, and a cache error.
 const CORRECTED: &str = "0x9000000000000151";
 
@@ -135,15 +137,13 @@ const CORRECTED: &str = "0x9000000000000151";
 /// are found without a command.
 fn corrected(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
-    let answer = session.command("mce", PATIENCE)?;
-    ensure!(answer.contains("  none"), "errors at first:\n{answer}");
-    ensure!(
-        answer.contains("polled every 60 s"),
-        "not polled:\n{answer}"
-    );
+    let answer = session.command("mce json", PATIENCE)?;
+    let banks: Vec<BankErrors> = records::any(&answer, BANK)?;
+    ensure!(banks.is_empty(), "errors at first: {banks:?}");
+    ensure_eq!(period(&answer)?, Some(60 * SECOND), "period");
     for (cpu, bank) in [(0, 3), (1, 4)] {
         session.hmp(&format!("mce {cpu} {bank} {CORRECTED} 0 0 0"))?;
-        let answer = session.command("mce", PATIENCE)?;
+        let answer = session.command("mce json", PATIENCE)?;
         let logged = format!(
             "cpu{cpu}   warning: machine check: bank {bank}: corrected error: {CORRECTED} VAL EN: "
         );
@@ -152,11 +152,9 @@ fn corrected(session: &mut Session) -> Result {
             1,
             "{logged:?} in:\n{answer}"
         );
-        ensure_eq!(
-            counted(&answer, cpu, bank)?,
-            1,
-            "errors of CPU {cpu}, bank {bank}"
-        );
+        let found = counted(&answer, cpu, bank)?;
+        ensure_eq!(found.errors, 1, "errors of CPU {cpu}, bank {bank}");
+        ensure_eq!(format!("{:#x}", found.last_status), CORRECTED, "status");
     }
     // The kernel finds them without a command.
     session.command("mce every 1", PATIENCE)?;
@@ -170,10 +168,14 @@ fn corrected(session: &mut Session) -> Result {
     let mut logged = 0;
     for number in 2..=30 {
         session.hmp(&format!("mce 0 3 {CORRECTED} 0 0 0"))?;
-        let answer = session.command("mce", PATIENCE)?;
+        let answer = session.command("mce json", PATIENCE)?;
         logged += answer.matches("bank 3: corrected error").count();
-        ensure_eq!(counted(&answer, 0, 3)?, number, "errors of CPU 0, bank 3");
-        ensure!(answer.contains("only by this command"), "polled:\n{answer}");
+        ensure_eq!(
+            counted(&answer, 0, 3)?.errors,
+            number,
+            "errors of CPU 0, bank 3"
+        );
+        ensure_eq!(period(&answer)?, None, "period");
     }
     // The kernel logs ten at first, and then one per minute.
     ensure!(
@@ -183,15 +185,34 @@ fn corrected(session: &mut Session) -> Result {
     power_off(session)
 }
 
-/// The errors of a bank, from the answer to `mce`.
-fn counted(answer: &str, cpu: u32, bank: u32) -> Result<u64> {
-    for line in answer.lines() {
-        let words: Vec<_> = line.split_whitespace().collect();
-        if words.len() > 3 && words[0] == cpu.to_string() && words[1] == bank.to_string() {
-            return Ok(words[2].parse()?);
-        }
+/// The kind of the records of banks.
+const BANK: &str = "machine_check_bank";
+
+/// A record of `mce json`, of kind [`BANK`].
+#[derive(Debug, Deserialize)]
+struct BankErrors {
+    cpu: u32,
+    bank: u32,
+    errors: u64,
+    last_status: u64,
+}
+
+/// The errors of a bank, from the output of `mce json`.
+fn counted(answer: &str, cpu: u32, bank: u32) -> Result<BankErrors> {
+    let banks: Vec<BankErrors> = records::all(answer, BANK)?;
+    let of_bank = banks
+        .into_iter()
+        .find(|it| (it.cpu, it.bank) == (cpu, bank));
+    Ok(of_bank.ok_or(format!("no errors of CPU {cpu}, bank {bank}"))?)
+}
+
+/// The period at which the banks are polled, from the output of `mce json`.
+fn period(answer: &str) -> Result<Option<u64>> {
+    #[derive(Deserialize)]
+    struct Polling {
+        period_ns: Option<u64>,
     }
-    Err(format!("no row of CPU {cpu}, bank {bank} in:\n{answer}").into())
+    Ok(records::one::<Polling>(answer, "machine_check_polling")?.period_ns)
 }
 
 /// `MCi_STATUS`: VAL, UC, EN, PCC (SDM vol. 3B, 17.3.2.2); `MCG_STATUS`: RIPV, MCIP.
@@ -235,14 +256,14 @@ fn not_enabled(session: &mut Session) -> Result {
         ensure_eq!(report.title, "#MC machine check", "title");
         ensure!(!report.stopped, "CPU 0 has stopped");
         ensure_eq!(report.banks.len(), 1, "banks of {:?}", report.banks);
-        let answer = session.command("mce", PATIENCE)?;
+        let answer = session.command("mce json", PATIENCE)?;
         let logged =
             format!("machine check: bank 1: uncorrected, not enabled error: {STATUS} VAL UC PCC: ");
         // Without OVER, which shows that the first one was cleared.
         ensure!(answer.contains(&logged), "no {logged:?} in:\n{answer}");
     }
-    let answer = session.command("mce", PATIENCE)?;
-    ensure_eq!(counted(&answer, 0, 1)?, 2, "errors of CPU 0, bank 1");
+    let answer = session.command("mce json", PATIENCE)?;
+    ensure_eq!(counted(&answer, 0, 1)?.errors, 2, "errors of CPU 0, bank 1");
     // An error that is enabled is fatal.
     session.hmp("mce 0 1 0xb200000000000000 0x5 0 0")?;
     session.expect_exit(STOPPED, PATIENCE)?;

@@ -170,6 +170,10 @@ fn help(session: &mut Session) -> Result {
         // An indented line continues the previous one.
         .filter_map(|line| line.split(' ').next().filter(|word| !word.is_empty()))
         .collect();
+    for line in answer.lines() {
+        let width = line.chars().count();
+        ensure!(width <= 100, "{width} characters: {line}");
+    }
     for name in ["help", "idt", "memory", "fault", "poweroff", "reboot"] {
         ensure!(
             names.contains(&name),

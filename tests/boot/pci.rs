@@ -54,7 +54,7 @@ pub fn trials() -> Vec<Trial> {
     }));
     for mode in MODES {
         trials.push(trial(format!("pci::shared::{mode}"), move || {
-            let run = format!("run=\"pci shared {COUNT} 1 json; irqs; poweroff\"");
+            let run = format!("run=\"pci shared {COUNT} 1 json; irqs json; poweroff\"");
             // Four slots apart, where the pin routing repeats.
             let edus = ["-device", "edu,addr=4", "-device", "edu,addr=8"];
             let machine = machine_in(mode, 2)?.args(edus).append(run);
@@ -70,7 +70,7 @@ pub fn trials() -> Vec<Trial> {
         let name = format!("pci::interrupts::{mode}::as_delivered");
         trials.push(trial(name, move || {
             let run = format!(
-                "apic={mode} run=\"pci edu {COUNT} 1; pci virtio {COUNT}; pci port {COUNT}; irqs; poweroff\""
+                "apic={mode} run=\"pci edu {COUNT} 1; pci virtio {COUNT}; pci port {COUNT}; irqs json; poweroff\""
             );
             with(&machine("q35", 2)?.append(run).log("int"), as_delivered)
         }));

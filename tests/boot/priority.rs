@@ -1,8 +1,11 @@
 //! Interrupts by priority: nesting, masking, and lockup detection between CPUs.
 
 use libtest_mimic::Trial;
+use serde::Deserialize;
 use tocsin_logic::irq::stack;
-use tocsin_tests::interrupts::vectors_by_qemu;
+use tocsin_tests::interrupt_records::CodeAddress;
+use tocsin_tests::interrupts::{CpuCount, Irq, vectors_by_qemu};
+use tocsin_tests::records;
 use tocsin_tools::Session;
 
 use crate::{
@@ -36,33 +39,56 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// The kernel's output of the order, twice, because the second run starts with the state that the
-/// first left.
+/// A record of `nest json`, of kind `nesting_test`.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+struct NestingTest {
+    /// The number of CPUs that took part.
+    cpus: u64,
+    /// The number of CPUs on which handlers nested in the order of their priorities.
+    in_order: u64,
+    /// The number of CPUs on which CR8 masked lower classes.
+    masked: u64,
+}
+
+/// Runs twice, because the second run starts with the state that the first left.
 fn nest(session: &mut Session, cpus: u32) -> Result {
     session.wait_prompt(PATIENCE)?;
     for _ in 0..2 {
-        let answer = session.command("nest", PATIENCE)?;
-        let expected = format!(
-            "{cpus} of {cpus} CPUs nested in the order of the priorities; \
-             on {cpus}, CR8 held back what it must"
-        );
-        ensure!(answer.contains(&expected), "no {expected:?} in:\n{answer}");
+        check_nest(&session.command("nest json", PATIENCE)?, cpus.into())?;
     }
     // Each vector ran once per run on each CPU: none lost, none duplicated.
-    let answer = session.command("irqs", PATIENCE)?;
+    let irqs: Vec<Irq> = records::all(&session.command("irqs json", PATIENCE)?, "irq")?;
     for vector in DELIVERED {
-        let row = answer
-            .lines()
-            .find(|line| line.trim_start().starts_with(&format!("{vector:#06x}")))
-            .ok_or(format!("no row for {vector:#04x} in:\n{answer}"))?;
-        let sum = format!(" {}", 2 * cpus);
-        ensure!(
-            row.contains(&sum) && row.ends_with("nobody answers now"),
-            "{vector:#04x} did not run {} times: {row}",
-            2 * cpus
-        );
+        let irq = irqs.iter().find(|irq| irq.vector == vector);
+        let irq = irq.ok_or(format!("no record of {vector:#04x} in {irqs:?}"))?;
+        let expected = (0..cpus).map(|cpu| CpuCount { cpu, count: 2 });
+        ensure_eq!(irq.cpus, expected.collect::<Vec<_>>(), "{vector:#04x}");
+        ensure_eq!(irq.owner, "none", "owner of {vector:#04x}");
     }
     power_off(session)
+}
+
+/// Checks that the output of `nest json` shows that all CPUs have passed, and shows the order of
+/// one.
+pub fn check_nest(answer: &str, cpus: u64) -> Result {
+    #[derive(Deserialize)]
+    struct Step {
+        begins: bool,
+        vector: u8,
+    }
+    let expected = NestingTest {
+        cpus,
+        in_order: cpus,
+        masked: cpus,
+    };
+    let found: NestingTest = records::one(answer, "nesting_test")?;
+    ensure_eq!(found, expected, "CPUs that have passed");
+    let steps = records::all::<Step>(answer, "nesting_step")?;
+    let begun: Vec<_> = steps.iter().filter(|step| step.begins).collect();
+    let begun: Vec<_> = begun.iter().map(|step| step.vector).collect();
+    ensure_eq!(begun, DELIVERED, "vectors by the kernel");
+    ensure_eq!(steps.len(), 2 * DELIVERED.len(), "steps");
+    Ok(())
 }
 
 /// QEMU's log of the deliveries, in the order that the classes require.
@@ -108,30 +134,45 @@ fn of_handlers(depth: u64) -> u64 {
 
 /// The output of `prio` for the two CPUs: current and maximum depth, stack use and its bound.
 fn depths(session: &mut Session) -> Result<[[u64; 4]; 2]> {
-    let answer = session.command("prio", PATIENCE)?;
-    let rows = answer.lines().filter_map(|line| {
-        let words = line.split_whitespace();
-        let numbers: Vec<u64> = words.map_while(|word| word.parse().ok()).collect();
-        numbers.get(1..)?.try_into().ok()
-    });
+    #[derive(Deserialize)]
+    struct Nesting {
+        depth: u64,
+        max_depth: u64,
+        stack_used: u64,
+        stack_bound: u64,
+    }
+    let answer = session.command("prio json", PATIENCE)?;
+    let rows = records::all::<Nesting>(&answer, "nesting")?.into_iter();
+    let rows = rows.map(|it| [it.depth, it.max_depth, it.stack_used, it.stack_bound]);
     let rows: Vec<[u64; 4]> = rows.collect();
     rows.try_into()
         .map_err(|rows| format!("rows of CPUs: {rows:?}").into())
 }
 
+/// A record of `backtrace json`, of kind `backtrace`.
+#[derive(Debug, Deserialize)]
+struct Backtrace {
+    cpu: u32,
+    calls: Vec<CodeAddress>,
+}
+
 /// Each CPU reports its location by NMI: the boot CPU in the command, the others idle.
 fn backtrace(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
-    let answer = session.command("backtrace all", PATIENCE)?;
-    ensure_eq!(
-        answer.matches("tocsin::smp::ap::idle+0x").count(),
-        2,
-        "idle CPUs"
-    );
-    ensure!(
-        answer.contains("tocsin_monitor::shell::execute+0x"),
-        "the boot CPU is not in its command:\n{answer}"
-    );
+    let answer = session.command("backtrace all json", PATIENCE)?;
+    let backtraces: Vec<Backtrace> = records::all(&answer, "backtrace")?;
+    ensure_eq!(backtraces.len(), 3, "backtraces");
+    for (cpu, backtrace) in (0..).zip(&backtraces) {
+        ensure_eq!(backtrace.cpu, cpu, "CPU");
+        let function = match cpu {
+            0 => "tocsin_monitor::shell::execute",
+            _ => "tocsin::smp::ap::idle",
+        };
+        ensure!(
+            backtrace.calls.iter().any(|call| call.is_in(function)),
+            "CPU {cpu} is not in {function}: {backtrace:x?}"
+        );
+    }
     let answer = session.command("backtrace 7", PATIENCE)?;
     ensure!(answer.contains("CPU 7 is not online"), "{answer}");
     let answer = session.command("backtrace x", PATIENCE)?;

@@ -1,40 +1,48 @@
-//! Interrupt counts of the kernel (`irqs`) and of QEMU (its delivery log).
+//! Interrupt counts of the kernel (`irqs json`) and of QEMU (its delivery log).
 
 use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::records;
 
 /// Number of deliveries of each vector from 32 up, on all CPUs together.
 pub type Counts = BTreeMap<u8, u64>;
 
-/// The sums of the table that `irqs` prints.
+/// A record of `irqs json`, of kind `irq`.
+#[derive(Debug, Deserialize)]
+pub struct Irq {
+    /// The vector.
+    pub vector: u8,
+    /// The number of interrupts of each CPU.
+    pub cpus: Vec<CpuCount>,
+    /// The number of interrupts of all CPUs.
+    pub count: u64,
+    /// `kernel`, `lines` or `none`.
+    pub owner: String,
+}
+
+/// The number of interrupts of a CPU.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+pub struct CpuCount {
+    /// The kernel's CPU number.
+    pub cpu: u32,
+    /// The number of interrupts.
+    pub count: u64,
+}
+
+/// The sums of all CPUs, from the output of `irqs json`.
 ///
 /// # Errors
 ///
-/// If a row lacks a sum.
+/// If there is no record, or a sum is not that of the CPUs.
 pub fn counted_by_kernel(text: &str) -> Result<Counts, String> {
-    let table = text
-        .lines()
-        .skip_while(|line| !line.trim_start().starts_with("vector  class "));
-    let Some(columns) = table
-        .clone()
-        .next()
-        .map(|header| header.matches("CPU ").count())
-    else {
-        return Err(format!("no table of interrupts in:\n{text}"));
-    };
     let mut counts = Counts::new();
-    for line in table.skip(1) {
-        let Some((vector, rest)) = line
-            .trim_start()
-            .strip_prefix("0x")
-            .and_then(|row| row.split_once(' '))
-        else {
-            break;
-        };
-        let vector = u8::from_str_radix(vector, 16).map_err(|e| format!("{line}: {e}"))?;
-        // After the class come the CPUs that have a column, then all CPUs.
-        let sum = rest.split_whitespace().nth(1 + columns);
-        let sum = sum.and_then(|sum| sum.parse().ok());
-        counts.insert(vector, sum.ok_or(format!("no sum in {line:?}"))?);
+    for irq in records::all::<Irq>(text, "irq")? {
+        if irq.count != irq.cpus.iter().map(|cpu| cpu.count).sum::<u64>() {
+            return Err(format!("the sum is wrong: {irq:?}"));
+        }
+        counts.insert(irq.vector, irq.count);
     }
     Ok(counts)
 }
@@ -58,16 +66,16 @@ pub fn delivered_by_qemu(log: &str) -> Counts {
     counts
 }
 
-/// The kernel's counts, if they match QEMU's deliveries. `text` contains the table of `irqs`, and
-/// `log` is QEMU's.
+/// The kernel's counts, if they match QEMU's deliveries. `text` contains the output of `irqs json`,
+/// and `log` is QEMU's.
 ///
 /// # Errors
 ///
-/// If there is no table, or the counts differ; names a vector for which they do.
+/// If there is no record, or the counts differ; names a vector for which they do.
 pub fn counted_by_both(text: &str, log: &str) -> Result<Counts, String> {
     let counted = counted_by_kernel(text)?;
     let mut delivered = delivered_by_qemu(log);
-    // Deliveries before the counting began, and vectors below 32, are not in the table.
+    // Deliveries before the counting began, and vectors below 32, are not in the records.
     delivered.retain(|&vector, _| vector >= 32);
     let count = |counts: &Counts, vector| counts.get(vector).copied().unwrap_or_default();
     for vector in counted.keys().chain(delivered.keys()) {
@@ -85,19 +93,32 @@ pub fn counted_by_both(text: &str, log: &str) -> Result<Counts, String> {
 mod tests {
     use super::*;
 
+    /// A record of a vector that CPU 0 and CPU 1 counted.
+    fn irq(vector: u8, cpus: [u64; 2], count: u64) -> String {
+        let [first, second] = cpus;
+        format!(
+            "@json {{\"kind\":\"irq\",\"vector\":{vector},\"cpus\":[{{\"cpu\":0,\"count\":{first}}},\
+             {{\"cpu\":1,\"count\":{second}}}],\"count\":{count},\"owner\":\"none\"}}\n"
+        )
+    }
+
     #[test]
-    fn reads_the_sums_of_the_table() {
-        let text = "  vectors that had a line        167\ntocsin> irqs\n  vector  class      CPU 0      CPU 1   all CPUs\n  \
-                    0x0020      2         40         45         85\n  \
-                    0x00f0     15          0          2          2  nobody answers now\ntocsin> ";
+    fn reads_the_sums() {
+        let text = format!(
+            "tocsin> irqs json\n{}{}",
+            irq(0x20, [40, 45], 85),
+            irq(0xf0, [0, 2], 2)
+        );
         let expected = Counts::from([(0x20, 85), (0xf0, 2)]);
-        assert_eq!(counted_by_kernel(text), Ok(expected));
+        assert_eq!(counted_by_kernel(&text), Ok(expected));
         assert!(counted_by_kernel("nothing").is_err());
+        let error = counted_by_kernel(&irq(0x20, [1, 2], 2)).unwrap_err();
+        assert!(error.starts_with("the sum is wrong"), "{error}");
     }
 
     #[test]
     fn both_must_agree() {
-        let text = "  vector  class      CPU 0   all CPUs\n  0x0020      2          2          2\n";
+        let text = &irq(0x20, [2, 0], 2);
         let line = "Servicing hardware INT=0x";
         let log = format!("{line}08\n{line}20\n{line}20\n");
         assert_eq!(counted_by_both(text, &log), Ok(Counts::from([(0x20, 2)])));

@@ -6,6 +6,7 @@ pub mod build;
 pub mod controllers;
 pub mod firmware;
 pub mod guest;
+pub mod interrupt_records;
 pub mod interrupts;
 pub mod matrix;
 pub mod page_tables;

@@ -2,20 +2,21 @@
 
 use libtest_mimic::Trial;
 use serde_json::json;
+use tocsin_tests::interrupt_records::{NestedNmi, Storm};
 use tocsin_tests::records;
 use tocsin_tests::sources::runs;
 use tocsin_tools::PROMPT;
 
 use super::{CPUS, said, trial};
-use crate::{Result, calls, ensure, ensure_eq, sources};
+use crate::{Result, calls, ensure, ensure_eq, priority, sources};
 
 /// The commands. Each source interrupts ten times.
 const COMMANDS: [&str; 7] = [
-    "nest",
-    "ipi",
-    "tlb",
-    "nmi nest",
-    "storm 2",
+    "nest json",
+    "ipi json",
+    "tlb json",
+    "nmi nest json",
+    "storm 2 json",
     "lapic json",
     "sources 10 json",
 ];
@@ -33,13 +34,14 @@ fn check(said: &str) -> Result {
         *place = answer(said, command)?;
     }
     let [nest, ipi, tlb, nmi, storm, lapic, driven] = answers;
-    contains(nest, &format!("{CPUS} of {CPUS} CPUs nested"))?;
-    contains(nest, &format!("on {CPUS}, CR8 held back what it must"))?;
+    priority::check_nest(nest, CPUS)?;
     calls::kinds::check(ipi, CPUS)?;
     calls::tlb::check(tlb, CPUS)?;
-    contains(nmi, "NMIs during another: 1; the handler ran 2 times")?;
-    contains(nmi, "the interrupted registers are intact")?;
-    contains(storm, "nothing lost, nothing doubled")?;
+    let nmi: NestedNmi = records::one(nmi, "nested_nmi")?;
+    ensure_eq!((nmi.nested, nmi.runs), (1, 2), "nested NMIs and runs");
+    ensure!(nmi.intact, "the interrupted registers: {nmi:?}");
+    let storm: Storm = records::one(storm, "storm")?;
+    ensure!(storm.passed, "the storm has not passed");
     let timer = json!({
         "kind": "lvt_entry", "entry": "timer", "timer_mode": "tsc_deadline",
     });
@@ -62,11 +64,6 @@ fn answer<'a>(said: &'a str, command: &str) -> std::result::Result<&'a str, Stri
         .lines()
         .find(|line| line.starts_with(&format!("{name}: ")));
     failure.map_or(Ok(answer), |line| Err(line.to_owned()))
-}
-
-fn contains(answer: &str, expected: &str) -> Result {
-    ensure!(answer.contains(expected), "no {expected:?} in:\n{answer}");
-    Ok(())
 }
 
 /// PIT, RTC, each comparator of the HPET with edge and level trigger mode, and the keyboard. The

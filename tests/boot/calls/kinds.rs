@@ -1,9 +1,10 @@
 //! `ipi`: everything that CPUs send each other arrives exactly once, and rejected calls are not
 //! sent.
 
-use std::result;
-
 use libtest_mimic::Trial;
+use serde::Deserialize;
+use tocsin_tests::interrupt_records::Ipi;
+use tocsin_tests::records;
 use tocsin_tools::Session;
 
 use super::everywhere;
@@ -19,7 +20,7 @@ fn all_came(session: &mut Session, cpus: u64) -> Result {
     let runs = if cpus > 8 { 1 } else { 2 };
     let mut answers = Vec::new();
     for _ in 0..runs {
-        answers.push(session.command("ipi", PATIENCE)?);
+        answers.push(session.command("ipi json", PATIENCE)?);
     }
     // A rejection is logged once for each CPU; here only the last CPU is flooded.
     let warning = format!(
@@ -37,7 +38,7 @@ fn all_came(session: &mut Session, cpus: u64) -> Result {
     answers.iter().try_for_each(|answer| check(answer, cpus))
 }
 
-/// Checks that the output of `ipi` shows that everything arrived.
+/// Checks that the output of `ipi json` shows that everything arrived.
 pub fn check(answer: &str, cpus: u64) -> Result {
     let rounds = (300 / (cpus * cpus)).clamp(1, 20);
     let pairs = rounds * cpus * cpus;
@@ -48,90 +49,105 @@ pub fn check(answer: &str, cpus: u64) -> Result {
         .map(|first| (first..first + cpus).filter(|place| place % 2 == 0).count() as u64)
         .sum();
     let expected = [
-        ("call one CPU and wait", pairs),
-        ("call one CPU", pairs),
-        ("call a set and wait", sets),
-        ("call a set", sets),
-        ("call all others and wait", to_others),
-        ("call all others", to_others),
-        ("call all and wait", pairs),
-        ("call all", pairs),
-        ("call all others and wait, all at once", to_others),
-        ("interrupt one CPU", pairs),
-        ("interrupt oneself", rounds * cpus),
-        ("interrupt a set", sets),
-        ("interrupt all others", to_others),
-        ("interrupt all", pairs),
-        ("call by NMI", to_others),
-        ("work put off", rounds * cpus),
-        ("work put off on one CPU", pairs),
-        ("reschedule one CPU", pairs),
-        ("message to a line", rounds * cpus),
+        ("call_one", pairs),
+        ("async_call_one", pairs),
+        ("call_set", sets),
+        ("async_call_set", sets),
+        ("call_others", to_others),
+        ("async_call_others", to_others),
+        ("call_all", pairs),
+        ("async_call_all", pairs),
+        ("concurrent_call_others", to_others),
+        ("ipi_one", pairs),
+        ("ipi_self", rounds * cpus),
+        ("ipi_set", sets),
+        ("ipi_others", to_others),
+        ("ipi_all", pairs),
+        ("nmi_call", to_others),
+        ("deferred_work", rounds * cpus),
+        ("remote_deferred_work", pairs),
+        ("reschedule", pairs),
+        ("line_message", rounds * cpus),
     ];
-    for (what, made) in expected {
-        let row = answer
-            .lines()
-            .find_map(|line| line.trim_start().strip_prefix(what)?.strip_prefix("  "))
-            .ok_or(format!("no row {what:?} in:\n{answer}"))?;
-        let figures: Vec<u64> = row
-            .split_whitespace()
-            .map(str::parse)
-            .collect::<result::Result<_, _>>()?;
-        let &[sent, received, refused] = figures.as_slice() else {
-            return Err(format!("{what:?} has not three figures: {row:?}").into());
-        };
-        ensure_eq!(received, sent, "{what}, received of what was sent");
-        ensure_eq!(sent + refused, made, "{what}, sent and refused");
-        // Only calls without waiting can find a full mailbox.
-        let may_refuse =
-            what.starts_with("call") && !what.contains("wait") && !what.contains("NMI");
-        ensure!(refused == 0 || may_refuse, "{what}: {refused} were refused");
+    let found: Vec<Ipi> = records::all(answer, "ipi")?;
+    ensure_eq!(found.len(), expected.len(), "kinds of interrupts");
+    for (ipi, (interrupt, made)) in found.iter().zip(expected) {
+        ensure_eq!(ipi.interrupt, interrupt, "kind of interrupt");
+        ensure_eq!(
+            ipi.received,
+            ipi.sent,
+            "{interrupt}, received of what was sent"
+        );
+        ensure_eq!(
+            ipi.sent + ipi.refused,
+            made,
+            "{interrupt}, sent and refused"
+        );
+        // Only asynchronous calls can find a full mailbox.
+        ensure!(
+            ipi.refused == 0 || interrupt.starts_with("async_call"),
+            "were refused: {ipi:?}"
+        );
     }
-    ensure!(
-        answer.contains("reschedule 5 times while CR8 held all back: it did 1 time\n"),
-        "five signals did not become one:\n{answer}"
+    let merged: Merged = records::one(answer, "merged_reschedule_ipis")?;
+    ensure_eq!(
+        (merged.sent, merged.handled),
+        (5, 1),
+        "reschedule IPIs sent and handled"
     );
-    check_flood(answer, cpus)
+    check_flood(&records::one(answer, "deferred_work_flood")?, cpus)
+}
+
+/// A record of kind `merged_reschedule_ipis`.
+#[derive(Deserialize)]
+struct Merged {
+    sent: u64,
+    handled: u64,
+}
+
+/// A record of kind `deferred_work_flood`.
+#[derive(Debug, Deserialize)]
+struct Flood {
+    cpu: u64,
+    accepted: u64,
+    refused: u64,
+    done: u64,
+    out_of_order: u64,
+    queue: Queue,
+}
+
+/// The counts of the queue itself.
+#[derive(Debug, Deserialize)]
+struct Queue {
+    accepted: u64,
+    refused: u64,
+    done: u64,
 }
 
 /// Accepted work was done once, in order; the counts are complete.
-fn check_flood(answer: &str, cpus: u64) -> Result {
-    let line = answer
-        .lines()
-        .find(|line| line.contains("flood of work"))
-        .ok_or(format!("no flood in:\n{answer}"))?;
-    let figures: Vec<u64> = line
-        .split(|c: char| !c.is_ascii_digit())
-        .filter_map(|number| number.parse().ok())
-        .collect();
-    let &[
-        target,
+fn check_flood(flood: &Flood, cpus: u64) -> Result {
+    let Flood {
         accepted,
         refused,
         done,
-        out_of_order,
-        accepted_there,
-        refused_there,
-        done_there,
-    ] = figures.as_slice()
-    else {
-        return Err(format!("not all figures in {line:?}").into());
-    };
-    ensure_eq!(target, cpus - 1, "the CPU that is flooded");
+        ref queue,
+        ..
+    } = *flood;
+    ensure_eq!(flood.cpu, cpus - 1, "the CPU that is flooded");
     ensure_eq!(done, accepted, "pieces done of those accepted");
-    ensure_eq!(out_of_order, 0, "pieces out of order");
+    ensure_eq!(flood.out_of_order, 0, "pieces out of order");
     ensure_eq!(
-        (accepted_there, refused_there, done_there),
+        (queue.accepted, queue.refused, queue.done),
         (accepted, refused, done),
         "what the queue counted"
     );
     // In its thread alone the target makes 200, and its queue has room for 128 of them. Handlers
     // and called functions make one and a half for each of a thread's.
-    ensure!(refused > 0, "nothing was refused: {line}");
+    ensure!(refused > 0, "nothing was refused: {flood:?}");
     let rounds = (400 / cpus).clamp(8, 200);
     ensure!(
         accepted + refused >= 200 + 100 + (cpus - 1) * rounds * 3 / 2,
-        "only {} pieces were made: {line}",
+        "only {} pieces were made: {flood:?}",
         accepted + refused
     );
     Ok(())

@@ -34,7 +34,7 @@ pub fn trials() -> Vec<Trial> {
 fn counts(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     session.command("ipi", PATIENCE)?;
-    let kernel = counted_by_kernel(&session.command("irqs", PATIENCE)?)?;
+    let kernel = counted_by_kernel(&session.command("irqs json", PATIENCE)?)?;
     power_off(session)?;
     let qemu = delivered_by_qemu(&session.log());
     for vector in VECTORS {

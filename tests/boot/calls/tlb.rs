@@ -1,6 +1,8 @@
 //! Changes of mappings that all CPUs have in their TLBs.
 
 use libtest_mimic::Trial;
+use serde::Deserialize;
+use tocsin_tests::records;
 use tocsin_tools::Session;
 
 use super::everywhere;
@@ -18,31 +20,31 @@ fn forgotten_everywhere(session: &mut Session, cpus: u64) -> Result {
 }
 
 fn once(session: &mut Session, cpus: u64) -> Result {
-    check(&session.command("tlb", PATIENCE)?, cpus)
+    check(&session.command("tlb json", PATIENCE)?, cpus)
 }
 
-/// Checks that the output of `tlb` shows that no CPU used a translation that had changed.
+/// A record of `tlb json`, of kind `tlb_shootdown`.
+#[derive(Deserialize)]
+struct Shootdown {
+    change: String,
+    pages: u64,
+    stale_before: u64,
+    stale_after: u64,
+    full_flush: bool,
+}
+
+/// Checks that the output of `tlb json` shows that no CPU used a translation that had changed.
 pub fn check(answer: &str, cpus: u64) -> Result {
-    const CHANGES: [&str; 3] = ["another frame", "read-only", "absent"];
-    for change in CHANGES {
+    let shootdowns: Vec<Shootdown> = records::all(answer, "tlb_shootdown")?;
+    for change in ["another_frame", "read_only", "absent"] {
         let mut sizes = Vec::new();
         let (mut cached, mut stale) = (0, 0);
-        for row in answer
-            .lines()
-            .filter_map(|it| it.trim().strip_prefix(change))
-        {
-            let mut numbers = row.split_whitespace().map_while(|it| it.parse().ok());
-            let (Some(pages), Some(before), Some(after)) =
-                (numbers.next(), numbers.next(), numbers.next())
-            else {
-                return Err(format!("{change:?} is without figures:\n{answer}").into());
-            };
-            let (pages, before, after): (u64, u64, u64) = (pages, before, after);
+        for it in shootdowns.iter().filter(|it| it.change == change) {
+            let pages = it.pages;
             cached += pages * cpus;
-            stale += before;
-            ensure_eq!(after, 0, "{change}, {pages} pages, used after the change");
-            let all = row.ends_with("all forgotten");
-            ensure_eq!(all, pages > 32, "{change}, {pages} pages, all forgotten");
+            stale += it.stale_before;
+            ensure_eq!(it.stale_after, 0, "{change}, {pages} pages, used after it");
+            ensure_eq!(it.full_flush, pages > 32, "{change}, {pages} pages, flush");
             sizes.push(pages);
         }
         ensure_eq!(sizes, [1, 32, 33], "{change}, numbers of pages");
@@ -50,7 +52,7 @@ pub fn check(answer: &str, cpus: u64) -> Result {
         // be void.
         ensure!(
             (cached / 2..=cached).contains(&stale),
-            "{change}: {stale} of {cached} cached pages were still used before the CPUs were told:\n{answer}"
+            "{change}: {stale} of {cached} cached pages were used before the shootdown:\n{answer}"
         );
     }
     Ok(())

@@ -13,6 +13,7 @@ use tocsin_logic::layout::DIRECT_MAP;
 use tocsin_tests::answers;
 use tocsin_tests::firmware::entry::{interrupt_override, io_apic, nmi_source, raw};
 use tocsin_tests::firmware::{Firmware, hpet, madt, mcfg};
+use tocsin_tests::interrupt_records::Nmis;
 use tocsin_tests::records;
 use tocsin_tools::{Machine, Outcome, Session};
 
@@ -186,13 +187,10 @@ fn nmi_source_delivers() -> Result {
             answer.contains("NMI non-maskable interrupt"),
             "no NMI is reported:\n{answer}"
         );
-        let answer = session.command("nmi", PATIENCE)?;
-        let unknown = |cpu: usize| {
-            let row = answer.lines().nth(1 + cpu)?;
-            row.split_whitespace().last()?.parse::<u64>().ok()
-        };
-        ensure!(unknown(0) >= Some(1), "CPU 0 had no NMI:\n{answer}");
-        ensure_eq!(unknown(1), Some(0), "NMIs of CPU 1");
+        let nmis: Vec<Nmis> = records::all(&session.command("nmi json", PATIENCE)?, "nmi")?;
+        let unknown: Vec<_> = nmis.iter().map(|nmis| nmis.unknown).collect();
+        ensure!(unknown[0] >= 1, "CPU 0 had no NMI: {nmis:?}");
+        ensure_eq!(unknown[1..], [0], "NMIs of CPU 1");
         power_off_failed(session)
     })
 }

@@ -1,13 +1,16 @@
 //! Interrupts to all CPUs while the machine has CPUs that the kernel does not own.
 
 use libtest_mimic::Trial;
+use serde::Deserialize;
 use serde_json::json;
+use tocsin_tests::interrupt_records::{Ipi, Storm};
 use tocsin_tests::processor::Processor;
+use tocsin_tests::records;
 use tocsin_tools::Session;
 use tocsin_tools::settings::Smp;
 
 use super::PATIENCE;
-use crate::{MODES, Result, ensure, machine, machine_in, plain, power_off, trial, with};
+use crate::{MODES, Result, ensure, ensure_eq, machine, machine_in, plain, power_off, trial, with};
 
 /// The number of CPUs at the start, and after CPUs were added in all of QEMU's free slots.
 const CPUS: &str = "2,maxcpus=6";
@@ -16,13 +19,12 @@ const ADDED: std::ops::Range<u32> = 2..6;
 /// On the second machine, a CPU that is added while shorthands are in use resets the machine.
 const BOARDS: [&str; 2] = ["q35", "pc"];
 
-const SHORTHAND: &str = "by destination shorthand (every CPU is online)";
-
-/// Machines without shorthands: the number of CPUs, an option, and the reason.
-const IN_TURN: [(&str, &str, &str); 3] = [
-    (CPUS, "", "4 CPUs may be added"),
-    ("4", "maxcpus=2", "2 CPUs were left out"),
-    ("4", "failcpu=3@kernel", "1 CPU did not start"),
+/// Machines without shorthands: the number of CPUs, an option, and the reason with its
+/// number of CPUs.
+const IN_TURN: [(&str, &str, &str, u32); 3] = [
+    (CPUS, "", "addable", 4),
+    ("4", "maxcpus=2", "left_out", 2),
+    ("4", "failcpu=3@kernel", "failed", 1),
 ];
 
 pub fn trials() -> Vec<Trial> {
@@ -42,17 +44,17 @@ pub fn trials() -> Vec<Trial> {
         trial(format!("smp::shorthands_are_used::{mode}"), move || {
             with(&machine_in(mode, 2)?, |session| {
                 session.wait_prompt(PATIENCE)?;
-                check_choice(session, SHORTHAND)?;
+                check_method(session, &BroadcastMethod::shorthand())?;
                 power_off(session)
             })
         })
     }));
     trials.push(trial("smp::shorthands_are_not_used", || {
-        for (cpus, option, reason) in IN_TURN {
+        for (cpus, option, reason, others) in IN_TURN {
             let machine = machine(1)?.smp(Smp::parse(cpus)?).append(option);
             with(&machine, |session| {
                 session.wait_prompt(PATIENCE)?;
-                check_choice(session, &format!("to each online CPU in turn ({reason})"))?;
+                check_method(session, &BroadcastMethod::each_cpu(reason, others))?;
                 power_off(session)
             })?;
         }
@@ -61,30 +63,47 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// `ipi` prints how it sends, and everything that it sent has arrived.
-fn check_choice(session: &mut Session, choice: &str) -> Result {
-    let answer = session.command("ipi", PATIENCE)?;
-    let line = format!("interrupts to all CPUs are sent {choice}");
-    ensure!(answer.contains(&line), "{line:?} is not in:\n{answer}");
-    let rows: Vec<_> = answer
-        .lines()
-        .map(str::trim_start)
-        .filter(|line| line.starts_with("call all") || line.starts_with("interrupt all"))
-        .collect();
-    ensure!(rows.len() == 7, "kinds to all: {rows:?}");
-    for row in rows {
-        let numbers: Vec<u64> = row
-            .split_whitespace()
-            .rev()
-            .take(3)
-            .filter_map(|number| number.parse().ok())
-            .collect();
-        let [refused, received, sent] = numbers[..] else {
-            return Err(format!("no numbers in {row:?}").into());
-        };
+/// A record of `ipi json`, of kind `ipi_broadcast`.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+struct BroadcastMethod {
+    method: String,
+    reason: Option<String>,
+    cpus: Option<u32>,
+}
+
+impl BroadcastMethod {
+    /// One write with a destination shorthand.
+    fn shorthand() -> Self {
+        Self {
+            method: "shorthand".to_owned(),
+            reason: None,
+            cpus: None,
+        }
+    }
+
+    /// One write for each CPU, because of this number of other CPUs.
+    fn each_cpu(reason: &str, cpus: u32) -> Self {
+        Self {
+            method: "each_cpu".to_owned(),
+            reason: Some(reason.to_owned()),
+            cpus: Some(cpus),
+        }
+    }
+}
+
+/// `ipi` sends by this method, and everything that it sent to all CPUs has arrived.
+fn check_method(session: &mut Session, method: &BroadcastMethod) -> Result {
+    let answer = session.command("ipi json", PATIENCE)?;
+    let found: BroadcastMethod = records::one(&answer, "ipi_broadcast")?;
+    ensure_eq!(found, *method, "method");
+    let all: Vec<Ipi> = records::all(&answer, "ipi")?;
+    let to_all = |ipi: &&Ipi| ipi.interrupt.ends_with("_all") || ipi.interrupt.ends_with("_others");
+    let to_all: Vec<_> = all.iter().filter(to_all).collect();
+    ensure_eq!(to_all.len(), 7, "kinds to all, of {all:?}");
+    for ipi in to_all {
         ensure!(
-            sent > 0 && sent == received && refused == 0,
-            "not all came: {row:?}"
+            ipi.sent > 0 && ipi.sent == ipi.received && ipi.refused == 0,
+            "not all came: {ipi:?}"
         );
     }
     Ok(())
@@ -94,8 +113,8 @@ fn check_choice(session: &mut Session, choice: &str) -> Result {
 /// make such a CPU run firmware code at the reset vector, and reset the machine.
 fn hot_added(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
-    session.send_line("storm 3")?;
-    session.expect("makes the same choices again", PATIENCE)?;
+    session.send_line("storm 3 json")?;
+    session.expect("storm_start", PATIENCE)?;
     for core in ADDED {
         let device = json!({
             "driver": "max-x86_64-cpu", "id": format!("cpu{core}"),
@@ -108,10 +127,10 @@ fn hot_added(session: &mut Session) -> Result {
         count.as_array().is_some_and(|cpus| cpus.len() == 6),
         "QEMU has other CPUs: {count}"
     );
-    session.expect("nothing lost", PATIENCE)?;
-    session.wait_prompt(PATIENCE)?;
+    let storm: Storm = records::one(&session.wait_prompt(PATIENCE)?, "storm")?;
+    ensure!(storm.passed, "the storm has not passed");
     session.command("tlb", PATIENCE)?;
-    check_choice(session, "to each online CPU in turn (4 CPUs may be added)")?;
+    check_method(session, &BroadcastMethod::each_cpu("addable", 4))?;
     // All of them are still in the state in which QEMU adds them.
     let processors = Processor::all(session)?;
     for added in &processors[2..] {

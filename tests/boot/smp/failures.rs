@@ -197,9 +197,9 @@ fn no_memory() -> Result {
                 format!("smp: CPU {cpu} (APIC ID {cpu:#04x}) was not started: no free block of ");
             ensure!(error.starts_with(&begin), "not {begin:?}: {error}");
         }
-        let answer = session.command("cpus", PATIENCE)?;
-        let left_out = answer.matches("  no memory ").count();
-        ensure_eq!(left_out, errors.len(), "CPUs without memory in:\n{answer}");
+        let cpus = records::all::<CpuRecord>(&session.command("cpus json", PATIENCE)?, "cpu")?;
+        let left_out = cpus.iter().filter(|cpu| cpu.state == "no memory");
+        ensure_eq!(left_out.count(), errors.len(), "CPUs without memory");
         // The online CPUs have enough memory.
         session.command("ipi; nest; timer", PATIENCE)?;
         power_off(session)

@@ -2,6 +2,8 @@
 //! programmed through the gdb protocol.
 
 use libtest_mimic::Trial;
+use tocsin_tests::interrupt_records::Spurious;
+use tocsin_tests::records;
 use tocsin_tools::Session;
 use tocsin_tools::settings::GdbPlace;
 
@@ -75,8 +77,7 @@ fn register(session: &Session, at: u64) -> Result<u64> {
 
 /// Number of interrupts on the boot CPU with an unused vector.
 fn messages(session: &mut Session) -> Result<u64> {
-    let answer = session.command("stray", PATIENCE)?;
-    let row = answer.lines().nth(1).ok_or("no row of CPU 0")?;
-    let number = row.split_whitespace().nth(2).ok_or("too few columns")?;
-    Ok(number.parse()?)
+    let counts: Vec<Spurious> =
+        records::all(&session.command("stray json", PATIENCE)?, "spurious")?;
+    Ok(counts[0].unhandled)
 }

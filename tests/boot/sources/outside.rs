@@ -36,7 +36,7 @@ fn as_delivered(board: Board, cpus: u32) -> Result {
         session.wait_prompt(PATIENCE)?;
         let answer = session.command(&format!("sources 10 {} json", cpus - 1), PATIENCE)?;
         let runs = runs(&answer)?;
-        let table = session.command("irqs", PATIENCE)?;
+        let table = session.command("irqs json", PATIENCE)?;
         power_off(session)?;
         ensure!(runs.len() > 6, "runs in {answer}");
         ensure!(

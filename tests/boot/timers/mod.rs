@@ -6,6 +6,7 @@ mod watchdog;
 use libtest_mimic::Trial;
 use serde::Deserialize;
 use tocsin_tests::answers::TimerRecord;
+use tocsin_tests::interrupt_records::Delivery;
 use tocsin_tests::interrupts::{counted_by_kernel, delivered_by_qemu};
 use tocsin_tests::records;
 use tocsin_tools::Session;
@@ -31,7 +32,7 @@ pub fn trials() -> Vec<Trial> {
         }),
         trial("timers::before_the_first", || {
             // In a script, because the prompt uses timers.
-            let sent = VECTORS.map(|it| format!("stray ipi {it} 0; stray ipi {it} 1; "));
+            let sent = VECTORS.map(|it| format!("stray ipi {it} 0 json; stray ipi {it} 1 json; "));
             let script = format!("run=\"{}timer json; timers json\"", sent.concat());
             with(&machine(2)?.append(script), before_the_first)
         }),
@@ -139,7 +140,7 @@ pub fn check_test(answer: &str, cpus: u64) -> Result {
 fn as_delivered(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     test(session, 2)?;
-    let answer = session.command("irqs", PATIENCE)?;
+    let answer = session.command("irqs json", PATIENCE)?;
     power_off(session)?;
     let counted = counted_by_kernel(&answer)?;
     let delivered = delivered_by_qemu(&session.log());
@@ -158,13 +159,12 @@ fn as_delivered(session: &mut Session) -> Result {
 /// A CPU without a timer so far has no timer tables. Timer interrupts and command IPIs have no
 /// effect on it, its hardware can be borrowed, and its first timers then work.
 fn before_the_first(session: &mut Session) -> Result {
-    for vector in VECTORS {
-        for cpu in 0..2 {
-            let counted = format!("Vector {vector:#04x} came to CPU {cpu} 1 times");
-            session.expect(&counted, PATIENCE)?;
-        }
-    }
-    session.expect("tocsin> timer json\r\n", PATIENCE)?;
+    let answer = session.expect("tocsin> timer json\r\n", PATIENCE)?;
+    let count = 1;
+    let expected = VECTORS.map(|vector| [0, 1].map(|cpu| Delivery { cpu, vector, count }));
+    let expected: Vec<_> = expected.into_iter().flatten().collect();
+    let found: Vec<Delivery> = records::all(&answer, "delivery")?;
+    ensure_eq!(found, expected, "interrupts");
     check_timer(&session.expect("tocsin> timers json\r\n", PATIENCE)?)?;
     let answer = session.wait_prompt(PATIENCE)?;
     let timers: Vec<TimerRecord> = records::any(&answer, "timer")?;

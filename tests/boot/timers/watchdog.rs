@@ -2,6 +2,8 @@
 //! has recovered.
 
 use libtest_mimic::Trial;
+use serde::Deserialize;
+use tocsin_tests::records;
 use tocsin_tools::Session;
 
 use super::{machine, power_off};
@@ -64,6 +66,18 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
+/// A record of `watchdog show json`, of kind `watchdog`.
+#[derive(Deserialize)]
+struct Watched {
+    cpu: u32,
+}
+
+/// A record of `watchdog on json`, of kind `watchdog_limits`.
+#[derive(Deserialize)]
+struct Limits {
+    cpus: u32,
+}
+
 fn all_named(session: &mut Session, stuck: &[u32]) -> Result {
     session.wait_prompt(PATIENCE)?;
     session.command("watchdog on", PATIENCE)?;
@@ -123,11 +137,12 @@ fn soft(
     }
     // At the next heartbeat, which may be after the prompt and then redraws it.
     session.expect(&format!("warning: watchdog: CPU {cpu} {back}"), PATIENCE)?;
-    session.send_line("watchdog show")?;
-    session.expect("ran so long ago", PATIENCE)?;
-    for number in 0..=cpu {
-        session.expect(&format!("\n  {number}  "), PATIENCE)?;
-    }
+    // Not detected by a prompt, which may be redrawn.
+    session.send_line("watchdog show json; idt 3")?;
+    let answer = session.expect("vector 3 (0x03)", PATIENCE)?;
+    let watched: Vec<Watched> = records::all(&answer, "watchdog")?;
+    let cpus: Vec<_> = watched.iter().map(|watched| watched.cpu).collect();
+    ensure_eq!(cpus, (0..=cpu).collect::<Vec<_>>(), "CPUs that are watched");
     session.send_line("watchdog off")?;
     power_off(session)
 }
@@ -135,10 +150,8 @@ fn soft(
 /// No other CPU can watch a single CPU, and the command reports this.
 fn alone(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
-    let answer = session.command("watchdog on", PATIENCE)?;
-    ensure!(
-        answer.contains("Only one CPU is online: there is none to see"),
-        "{answer}"
-    );
+    let answer = session.command("watchdog on json", PATIENCE)?;
+    let limits: Limits = records::one(&answer, "watchdog_limits")?;
+    ensure_eq!(limits.cpus, 1, "CPUs that are watched");
     power_off(session)
 }

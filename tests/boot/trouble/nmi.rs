@@ -2,12 +2,13 @@
 //! interrupted code.
 
 use std::ops::Range;
-use std::sync::LazyLock;
 
 use libtest_mimic::Trial;
-use regex::Regex;
+use serde::Deserialize;
 use serde_json::Value;
+use tocsin_tests::interrupt_records::{Ipi, NestedNmi, Nmis};
 use tocsin_tests::qemu_log::{self, Delivery};
+use tocsin_tests::records;
 use tocsin_tests::report::Report;
 use tocsin_tests::symbols::Symbols;
 use tocsin_tools::Session;
@@ -51,16 +52,16 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-/// The columns of a meeting of NMIs: target, sender, during another, runs, at once, registers.
-fn meetings(answer: &str) -> Vec<[String; 6]> {
-    static MEETING: LazyLock<Regex> = LazyLock::new(|| {
-        let pattern = r"CPU (\d+): sent by CPU (\d+); NMIs during another: (\d+); the handler ran (\d+) times, (\d+) at once; the interrupted registers are (.+)";
-        Regex::new(pattern).expect("the pattern is part of this program")
-    });
-    let meetings = MEETING.captures_iter(answer);
-    meetings
-        .map(|words| std::array::from_fn(|index| words[index + 1].trim_end().to_owned()))
-        .collect()
+/// The expected result of a test of nested NMIs.
+fn nested(cpu: u32, sender: u32) -> NestedNmi {
+    NestedNmi {
+        cpu,
+        sender,
+        runs: 2,
+        concurrent: 1,
+        nested: 1,
+        intact: true,
+    }
 }
 
 /// The second NMI arrives after the handler's INT3 has returned, and is deferred; the handler runs
@@ -69,16 +70,9 @@ fn nest(cpus: u32, session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     let nmi_stack = nmi_stack(session)?;
     let (target, sender) = (0, cpus - 1);
-    let answer = session.command("nmi nest", PATIENCE)?;
-    let expected = [target, sender, 1, 2, 1].map(|number| number.to_string());
-    let found = meetings(&answer);
-    ensure_eq!(found.len(), 1, "meetings in\n{answer}");
-    ensure_eq!(
-        found[0][..5],
-        expected,
-        "target, sender, nested, runs, at once"
-    );
-    ensure_eq!(found[0][5], "intact", "registers");
+    let answer = session.command("nmi nest json", PATIENCE)?;
+    let found: NestedNmi = records::one(&answer, "nested_nmi")?;
+    ensure_eq!(found, nested(target, sender), "result");
     let report = Report::parse(&answer)?;
     ensure_eq!(report.title, "#BP breakpoint", "title");
     ensure!(
@@ -97,11 +91,9 @@ fn nest(cpus: u32, session: &mut Session) -> Result {
     }
     // The other CPUs, too.
     for target in 1..cpus {
-        let answer = session.command(&format!("nmi nest {target}"), PATIENCE)?;
-        let found = meetings(&answer);
-        let target = target.to_string();
-        ensure_eq!(found[0][0], target, "target");
-        ensure_eq!(found[0][2..], ["1", "2", "1", "intact"], "CPU {target}");
+        let answer = session.command(&format!("nmi nest {target} json"), PATIENCE)?;
+        let found: NestedNmi = records::one(&answer, "nested_nmi")?;
+        ensure_eq!(found, nested(target, found.sender), "result");
     }
     check_counts(session)?;
     power_off(session)
@@ -111,12 +103,9 @@ fn nest(cpus: u32, session: &mut Session) -> Result {
 fn edge(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     let nmi_stack = nmi_stack(session)?;
-    let answer = session.command("nmi edge", PATIENCE)?;
-    let found = meetings(&answer);
-    ensure_eq!(found.len(), 3, "meetings in\n{answer}");
-    for meeting in found {
-        ensure_eq!(meeting, ["0", "0", "1", "2", "1", "intact"], "meeting");
-    }
+    let answer = session.command("nmi edge json", PATIENCE)?;
+    let found: Vec<NestedNmi> = records::all(&answer, "nested_nmi")?;
+    ensure_eq!(found, [0; 3].map(|cpu| nested(cpu, cpu)), "results");
     let log = qemu_log::deliveries(&session.log());
     let here = [NMI, DEBUG];
     let seen: Vec<_> = log.iter().filter(|it| here.contains(&it.vector)).collect();
@@ -147,61 +136,55 @@ fn edge(session: &mut Session) -> Result {
 /// External NMIs to all CPUs, while they call each other, and during the kernel's own nested NMIs.
 fn storm(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
-    session
-        .send_line("ipi; nmi nest 1; nmi edge 2; ipi; nmi nest 3; nmi edge 0; ipi; idt 3 json")?;
+    session.send_line(
+        "ipi json; nmi nest 1; nmi edge 2; ipi json; nmi nest 3; nmi edge 0; ipi json; idt 3 json",
+    )?;
     for _ in 0..INJECTED {
         session.qmp("inject-nmi", &Value::Null)?;
     }
     // Not detected by a prompt, because a report during an open prompt prints it again.
-    session.expect(&gate_record(3), PATIENCE)?;
-    session.send_line("ipi; idt 5 json")?;
-    let answer = session.expect(&gate_record(5), PATIENCE)?;
+    let mut answer = session.expect(&gate_record(3), PATIENCE)?;
+    session.send_line("ipi json; idt 5 json")?;
+    answer.push_str(&session.expect(&gate_record(5), PATIENCE)?);
     session.wait_prompt(PATIENCE)?;
-    for line in answer.lines().skip(1).filter(|line| !line.contains(':')) {
-        // Sent, received and refused are the last three.
-        let counts = line.split_whitespace().rev().take(3);
-        let counts: Vec<u64> = counts.filter_map(|word| word.parse().ok()).collect();
-        if let [_, received, sent] = counts[..] {
-            ensure_eq!(sent, received, "sent and received in {line:?}");
-        }
+    let counts: Vec<Ipi> = records::all(&answer, "ipi")?;
+    let first = &counts[0].interrupt;
+    let runs = counts.iter().filter(|ipi| ipi.interrupt == *first);
+    ensure_eq!(runs.count(), 4, "runs of `ipi`");
+    for ipi in counts {
+        ensure_eq!(ipi.sent, ipi.received, "sent and received in {ipi:?}");
     }
-    let answer = session.command("nmi", PATIENCE)?;
-    ensure!(
-        answer.contains("Made to meet 8 times, 8 as they must."),
-        "{answer}"
-    );
-    let unknown: u64 = rows(&answer).iter().map(|row| row[8]).sum();
+    let answer = session.command("nmi json", PATIENCE)?;
+    let tests: NestedTests = records::one(&answer, "nested_nmi_tests")?;
+    ensure_eq!((tests.runs, tests.passed), (8, 8), "tests of nested NMIs");
+    let nmis = records::all::<Nmis>(&answer, "nmi")?;
+    let unknown: u64 = nmis.iter().map(|nmis| nmis.unknown).sum();
     ensure!(unknown > 0, "no NMI came from outside:\n{answer}");
     check_counts(session)?;
     power_off(session)
 }
 
-/// The rows of `nmi` that consist of numbers.
-fn rows(answer: &str) -> Vec<Vec<u64>> {
-    let rows = answer.lines().map(|line| {
-        let numbers = line.split_whitespace().map(str::parse);
-        numbers.collect::<std::result::Result<Vec<_>, _>>()
-    });
-    rows.filter_map(std::result::Result::ok)
-        .filter(|row| row.len() == 9)
-        .collect()
+/// A record of `nmi json`, of kind `nested_nmi_tests`.
+#[derive(Deserialize)]
+struct NestedTests {
+    runs: u64,
+    passed: u64,
 }
 
 /// The kernel has counted what QEMU delivered, on each CPU: the log identifies CPUs by the GS base.
 fn check_counts(session: &mut Session) -> Result {
-    let answer = session.command("nmi", PATIENCE)?;
-    let rows = rows(&answer);
-    let counted: u64 = rows.iter().map(|row| row[1]).sum();
+    let all: Vec<Nmis> = records::all(&session.command("nmi json", PATIENCE)?, "nmi")?;
+    let counted: u64 = all.iter().map(|nmis| nmis.delivered).sum();
     let log = qemu_log::deliveries(&session.log());
     let nmis = log.iter().filter(|delivery| delivery.vector == NMI).count();
     ensure_eq!(counted, nmis as u64, "NMIs by the kernel and by QEMU's log");
-    for row in rows {
+    for nmis in all {
         // One NMI may have several causes, and one run may handle several NMIs, but no NMI lacks a
         // cause.
-        let causes: u64 = row[3..].iter().sum();
+        let causes = nmis.causes.values().sum::<u64>() + nmis.late + nmis.unknown;
         ensure!(
-            row[1] == 0 || causes > 0 && row[2] < row[1],
-            "the counts do not fit together:\n{answer}"
+            nmis.delivered == 0 || causes > 0 && nmis.nested < nmis.delivered,
+            "the counts do not fit together: {nmis:?}"
         );
     }
     Ok(())

@@ -1,10 +1,10 @@
 //! The longest section with interrupts masked: deliberately long sections are found, on every CPU,
 //! with the name of their function.
 
-use std::sync::LazyLock;
-
 use libtest_mimic::Trial;
-use regex::Regex;
+use serde::Deserialize;
+use tocsin_tests::interrupt_records::CodeAddress;
+use tocsin_tests::records;
 use tocsin_tools::Session;
 
 use super::stray::built;
@@ -12,8 +12,8 @@ use crate::{PATIENCE, Result, ensure, ensure_eq, machine_in, power_off_with, tri
 
 const CPUS: u32 = 4;
 
-/// Duration of a deliberate section, in milliseconds; the kernel's constant.
-const HOLD: f64 = 400.0;
+/// Duration of a deliberate section, in nanoseconds; the kernel's constant.
+const HOLD: u64 = 400_000_000;
 
 pub fn trials() -> Vec<Trial> {
     let cells = [false, true].map(|dev| {
@@ -25,65 +25,66 @@ pub fn trials() -> Vec<Trial> {
     cells.into()
 }
 
-/// Rows of `prio`: CPU, masked interrupts, milliseconds, and function.
-fn rows(answer: &str) -> Vec<(u32, String, f64, String)> {
-    static ROW: LazyLock<Regex> = LazyLock::new(|| {
-        let pattern =
-            r"(?m)^ +(\d+)  (all|by CR8) +([\d.]+) (ns|us|ms|s)  0x[0-9a-f]{16}  (\S.*)\+0x";
-        Regex::new(pattern).expect("the pattern is part of this program")
-    });
-    let rows = ROW.captures_iter(answer).map(|words| {
-        let unit = match &words[4] {
-            "ns" => 1e-6,
-            "us" => 1e-3,
-            "ms" => 1.0,
-            _ => 1e3,
-        };
-        let duration = words[3].parse::<f64>().unwrap_or_default() * unit;
-        let cpu = words[1].parse().unwrap_or(u32::MAX);
-        (cpu, words[2].to_owned(), duration, words[5].to_owned())
-    });
-    rows.collect()
+/// A record of `prio json`, of kind `irqs_off_section`.
+#[derive(Debug, Deserialize)]
+struct Section {
+    cpu: u32,
+    masked_by: String,
+    duration_ns: u64,
+    end: CodeAddress,
 }
+
+impl Section {
+    fn is_in(&self, function: &str) -> bool {
+        self.end
+            .is_in(&format!("tocsin_monitor::commands::stretch::{function}"))
+    }
+}
+
+fn sections(session: &mut Session) -> Result<Vec<Section>> {
+    let answer = session.command("prio json", PATIENCE)?;
+    Ok(records::any(&answer, "irqs_off_section")?)
+}
+
+/// The kinds of deliberate sections: the argument of `prio hold`, the mask, and the function.
+const KINDS: [(&str, &str, &str); 4] = [
+    ("lock", "if", "hold_lock"),
+    ("interrupts", "if", "hold_interrupts"),
+    ("priority", "cr8", "hold_priority"),
+    ("ceiling", "cr8", "hold_ceiling"),
+];
 
 fn find(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
-    let answer = session.command("prio", PATIENCE)?;
-    ensure!(!answer.contains("Longest"), "found before asked:\n{answer}");
-    for (what, kind, function) in [
-        ("lock", "all", "hold_lock"),
-        ("interrupts", "all", "hold_interrupts"),
-        ("priority", "by CR8", "hold_priority"),
-        ("ceiling", "by CR8", "hold_ceiling"),
-    ] {
+    let found = sections(session)?;
+    ensure!(found.is_empty(), "found before asked: {found:x?}");
+    for (what, masked_by, function) in KINDS {
         session.command("prio watch on", PATIENCE)?;
         session.command(&format!("prio hold {what}"), PATIENCE)?;
-        let answer = session.command("prio", PATIENCE)?;
-        let found = rows(&answer);
+        let (found, others): (Vec<_>, Vec<_>) = sections(session)?
+            .into_iter()
+            .partition(|section| section.masked_by == masked_by);
         for cpu in 0..CPUS {
-            let row = found.iter().find(|row| row.0 == cpu && row.1 == kind);
-            let (_, _, duration, name) = row.ok_or(format!("{what}: CPU {cpu} in\n{answer}"))?;
-            let is_long = *duration >= HOLD;
-            ensure!(is_long, "{what}: {duration} ms on CPU {cpu}");
-            let expected = format!("tocsin_monitor::commands::stretch::{function}");
-            ensure_eq!(*name, expected, "{what}: function on CPU {cpu}");
+            let section = found.iter().find(|section| section.cpu == cpu);
+            let section = section.ok_or(format!("{what}: CPU {cpu} is not in {found:x?}"))?;
+            ensure!(
+                section.duration_ns >= HOLD && section.is_in(function),
+                "{what}: {section:x?}"
+            );
         }
-        // The other kind has no section of this duration or name.
-        let other = found.iter().filter(|row| row.1 != kind);
-        for (cpu, _, _, name) in other {
-            ensure!(!name.contains("hold_"), "{what}: CPU {cpu} has {name}");
+        // The other mask has no section of this name.
+        for (_, _, function) in KINDS {
+            let has_section = others.iter().any(|section| section.is_in(function));
+            ensure!(!has_section, "{what}: {others:x?}");
         }
     }
     // While the measurement is off, no new section is recorded, and the old ones are kept.
     session.command("prio watch off", PATIENCE)?;
     session.command("prio hold priority", PATIENCE)?;
-    let answer = session.command("prio", PATIENCE)?;
-    ensure!(
-        !answer.contains("hold_priority"),
-        "noted when off:\n{answer}"
-    );
-    let kept = answer.matches("stretch::hold_ceiling+").count();
-    ensure_eq!(kept, CPUS as usize, "stretches that are kept");
+    let found = sections(session)?;
+    let count = |function| found.iter().filter(|it| it.is_in(function)).count();
+    ensure_eq!(count("hold_priority"), 0, "sections that were recorded");
+    ensure_eq!(count("hold_ceiling"), CPUS as usize, "old sections");
     let answer = session.command("prio watch maybe", PATIENCE)?;
     ensure!(answer.contains("`maybe` will not do"), "{answer}");
     power_off_with(session, 0)

@@ -86,7 +86,7 @@ impl Draw {
         ];
         rng.shuffle(&mut parts);
         let storm = format!("storm {} {}", rng.u32(1..=8), rng.u32(..));
-        let script = format!("{}; {storm}; irqs; poweroff", parts.join("; "));
+        let script = format!("{}; {storm}; irqs json; poweroff", parts.join("; "));
         Self {
             number,
             board: rng.choice(["q35", "pc"]).unwrap_or("q35"),

@@ -50,5 +50,6 @@ fn wrong_records_are_rejected() {
             .contains("no record")
     );
     assert!(all::<Cpu>(OUTPUT, "end").unwrap_err().contains("number"));
+    assert!(any::<Cpu>(OUTPUT, "end").unwrap_err().contains("number"));
     assert!(all::<Cpu>("@json {", "cpu").unwrap_err().contains("EOF"));
 }
