@@ -3,8 +3,8 @@
 
 mod ending;
 mod nmi;
+mod sections;
 mod stray;
-mod stretch;
 
 use libtest_mimic::Trial;
 
@@ -12,6 +12,6 @@ pub fn trials() -> Vec<Trial> {
     let mut trials = nmi::trials();
     trials.extend(ending::trials());
     trials.extend(stray::trials());
-    trials.extend(stretch::trials());
+    trials.extend(sections::trials());
     trials
 }

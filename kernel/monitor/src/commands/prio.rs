@@ -9,7 +9,7 @@ use tocsin_logic::irq::priority::ClassSet;
 use tocsin_logic::irq::stack;
 use tocsin_logic::layout::StackKind;
 
-use super::stretch;
+use super::sections;
 use crate::command::{Arguments, CommandError};
 use tocsin::cpu::handlers::{self, INTERRUPTS};
 use tocsin::cpu::{self, PerCpu};
@@ -92,8 +92,8 @@ pub(super) fn prio(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result
     let output = arguments.output();
     match arguments.next_word() {
         None => {}
-        Some("watch") => return stretch::watch(arguments),
-        Some("hold") => return stretch::hold(arguments),
+        Some("watch") => return sections::watch(arguments),
+        Some("hold") => return sections::hold(arguments),
         Some(word) => {
             return Err(CommandError::BadArgument {
                 given: word.into(),
@@ -119,7 +119,7 @@ pub(super) fn prio(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result
             problems.push(format!("CPU {}: {stack}", cpu.id()));
         }
     }
-    stretch::show(output);
+    sections::show(output);
     if problems.is_empty() {
         Ok(())
     } else {

@@ -18,7 +18,7 @@ const HOLD: u64 = 400_000_000;
 pub fn trials() -> Vec<Trial> {
     let cells = [false, true].map(|dev| {
         let profile = if dev { "dev" } else { "release" };
-        trial(format!("trouble::stretch::{profile}"), move || {
+        trial(format!("trouble::sections::{profile}"), move || {
             with(&built(machine_in("x2apic", CPUS)?, dev)?, find)
         })
     });
@@ -37,7 +37,7 @@ struct Section {
 impl Section {
     fn is_in(&self, function: &str) -> bool {
         self.end
-            .is_in(&format!("tocsin_monitor::commands::stretch::{function}"))
+            .is_in(&format!("tocsin_monitor::commands::sections::{function}"))
     }
 }
 
