@@ -116,7 +116,7 @@ pub fn a_flood_comes(figures: &Figures) -> Result {
     ensure_eq!(
         figures.keys().find(flooded),
         None,
-        "work put off in a flood"
+        "deferred work in a flood"
     );
     Ok(())
 }

@@ -72,7 +72,7 @@ struct Owner {
     is_left: bool,
     /// Whether its function waits to run.
     is_deferred: bool,
-    /// Whether there is room for work to be put off.
+    /// Whether there is room for deferred work.
     has_room: bool,
     calls: usize,
 }
@@ -112,7 +112,7 @@ impl Owner {
         }
     }
 
-    /// Does the work that was put off, if there is any; the timer fires `again` meanwhile.
+    /// Does the deferred work, if there is any; the timer fires `again` meanwhile.
     fn work(&mut self, again: bool) {
         if !std::mem::take(&mut self.is_deferred) {
             return;
