@@ -16,27 +16,27 @@ use crate::hw::port;
 pub const FIRST_VECTOR: u8 = 0x20;
 
 /// Input on which an 8259A delivers spurious interrupts.
-const GHOST_INPUT: u8 = 7;
+const SPURIOUS_INPUT: u8 = 7;
 
 /// One of the two controllers.
 struct Pic {
     command: u16,
     data: u16,
     first_vector: u8,
-    ghosts: AtomicU64,
+    spurious_irqs: AtomicU64,
 }
 
 static FIRST: Pic = Pic::new(0x20, FIRST_VECTOR);
 static SECOND: Pic = Pic::new(0xa0, FIRST_VECTOR + 8);
 
-/// The counts of spurious interrupts of the first and the second controller.
+/// The counts of spurious IRQs of the first and the second controller.
 ///
 /// Context: any.
 #[must_use]
-pub fn ghosts() -> (u64, u64) {
+pub fn spurious_irqs() -> (u64, u64) {
     (
-        FIRST.ghosts.load(Ordering::Relaxed),
-        SECOND.ghosts.load(Ordering::Relaxed),
+        FIRST.spurious_irqs.load(Ordering::Relaxed),
+        SECOND.spurious_irqs.load(Ordering::Relaxed),
     )
 }
 
@@ -46,16 +46,16 @@ pub(crate) fn set_up() {
     // ICW3: the second controller is connected to input 2 of the first.
     FIRST.initialise(1 << 2);
     SECOND.initialise(2);
-    handlers::register(FIRST.ghost_vector(), answer_first_ghost);
-    handlers::register(SECOND.ghost_vector(), answer_second_ghost);
+    handlers::register(FIRST.spurious_vector(), handle_first_spurious);
+    handlers::register(SECOND.spurious_vector(), handle_second_spurious);
 }
 
-extern "C" fn answer_first_ghost(_: usize, _: u8) {
-    FIRST.answer_ghost(None);
+extern "C" fn handle_first_spurious(_: usize, _: u8) {
+    FIRST.handle_spurious(None);
 }
 
-extern "C" fn answer_second_ghost(_: usize, _: u8) {
-    SECOND.answer_ghost(Some(&FIRST));
+extern "C" fn handle_second_spurious(_: usize, _: u8) {
+    SECOND.handle_spurious(Some(&FIRST));
 }
 
 impl Pic {
@@ -64,12 +64,12 @@ impl Pic {
             command,
             data: command + 1,
             first_vector,
-            ghosts: AtomicU64::new(0),
+            spurious_irqs: AtomicU64::new(0),
         }
     }
 
-    fn ghost_vector(&self) -> Vector {
-        Vector(self.first_vector + GHOST_INPUT)
+    fn spurious_vector(&self) -> Vector {
+        Vector(self.first_vector + SPURIOUS_INPUT)
     }
 
     fn initialise(&self, icw3: u8) {
@@ -86,13 +86,13 @@ impl Pic {
     /// Handles an interrupt on the vector of spurious interrupts. `parent` is the controller to
     /// which this one is connected: it has received a real request, and needs an EOI in either
     /// case.
-    fn answer_ghost(&self, parent: Option<&Self>) {
+    fn handle_spurious(&self, parent: Option<&Self>) {
         // OCW3: the next read returns the in-service register.
         write(self.command, 0x0b);
-        if read(self.command) & 1 << GHOST_INPUT != 0 {
+        if read(self.command) & 1 << SPURIOUS_INPUT != 0 {
             write(self.command, 0x20);
         } else {
-            self.ghosts.fetch_add(1, Ordering::Relaxed);
+            self.spurious_irqs.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(parent) = parent {
             write(parent.command, 0x20);

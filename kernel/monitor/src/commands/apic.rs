@@ -27,7 +27,7 @@ struct ApicRecord {
     /// Spurious interrupts of the local APICs.
     spurious: u64,
     error_interrupts: u64,
-    /// Spurious interrupts of the first and the second 8259.
+    /// Spurious IRQs of the first and the second 8259.
     pic_spurious: (u64, u64),
     #[serde(skip)]
     reason_text: Reason,
@@ -56,7 +56,7 @@ impl ApicRecord {
                 .map(|cpu| STRAYS.of(*cpu).counts().spurious)
                 .sum(),
             error_interrupts: service::error_interrupts(),
-            pic_spurious: pic::ghosts(),
+            pic_spurious: pic::spurious_irqs(),
             reason_text: choice.reason,
         }
     }
@@ -67,7 +67,7 @@ impl fmt::Display for ApicRecord {
         let (first, second) = self.pic_spurious;
         write!(
             f,
-            "Mode {}: {}\nSpurious interrupts {}, of the 8259s {first} and {second}; \
+            "Mode {}: {}\nSpurious interrupts {}, spurious 8259 IRQs {first} and {second}; \
              error interrupts {}",
             self.mode, self.reason_text, self.spurious, self.error_interrupts
         )

@@ -111,7 +111,7 @@ impl fmt::Display for Counts {
     }
 }
 
-/// The spurious interrupts of the two 8259s.
+/// The spurious IRQs of the two 8259s.
 #[derive(Serialize)]
 struct PicCounts {
     first: u64,
@@ -123,7 +123,7 @@ impl fmt::Display for PicCounts {
         let Self { first, second } = self;
         write!(
             f,
-            "Spurious interrupts of the 8259s: {first} of the first, {second} of the second"
+            "Spurious 8259 IRQs: {first} of the first, {second} of the second"
         )
     }
 }
@@ -133,7 +133,7 @@ fn show(output: Output) {
     for cpu in handlers::all_cpus() {
         output.print("spurious", &Counts::of(cpu));
     }
-    let (first, second) = pic::ghosts();
+    let (first, second) = pic::spurious_irqs();
     output.print("spurious_8259", &PicCounts { first, second });
 }
 
