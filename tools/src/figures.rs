@@ -19,6 +19,7 @@ pub const GROUPS: &[(&str, &[&str])] = &[
     ("deferred", &["deferred.run"]),
     ("timer", &["timer.queue"]),
     ("load", &["timer.jitter"]),
+    ("wake", &["wake.thread"]),
     ("pin", &["pin.hpet"]),
     ("msi", &["msi.edu"]),
     ("ipi", &["ipi.one_way", "ipi.round_trip"]),

@@ -159,3 +159,20 @@ fn the_file_is_read_back_one_figure_a_line() {
     assert_eq!(serde_json::from_str::<Baseline>(&json).unwrap(), baseline);
     assert_eq!(json.lines().count(), baseline.figures.len() + 7);
 }
+
+#[test]
+fn metrics_under_a_pseudo_random_load_are_not_compared() {
+    let loaded = |load: &str| {
+        changed("self_ipi.entry", |figure| {
+            let load = crate::record::Value::Text(load.to_owned());
+            figure.key.name = "wake.thread".to_owned();
+            figure.key.param.insert("load".to_owned(), load);
+        })
+    };
+    let is_accepted = |results: &Results| {
+        let figures = Baseline::accept(results, None).figures;
+        figures.iter().any(|figure| figure.name == "wake.thread")
+    };
+    assert!(is_accepted(&loaded("idle")));
+    assert!(!is_accepted(&loaded("interrupts")));
+}

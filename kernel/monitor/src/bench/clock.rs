@@ -1,4 +1,4 @@
-//! TSC timestamps, and the wait loop.
+//! TSC timestamps, and the wait loops.
 
 use core::arch::asm;
 use core::fmt;
@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use alloc::vec::Vec;
 
 use tocsin_logic::bench::resolution;
+use x86_64::instructions::interrupts;
 
 use tocsin::ipi::call;
 use tocsin::sync::without_interrupts;
@@ -182,6 +183,28 @@ pub(super) fn pauses() -> bool {
 pub(super) fn relax() {
     if pauses() {
         core::hint::spin_loop();
+    }
+}
+
+/// Sleeps until an interrupt handler of this CPU has made `is_done` true.
+///
+/// Where instructions are counted, the CPU does not halt. QEMU's main thread advances the time to
+/// the next deadline as soon as all CPUs are halted. If it is fast, it does not yet know the
+/// instructions that the last CPU executed before HLT, and the interrupt is late by that number of
+/// instructions.
+pub(super) fn sleep_until(is_done: impl Fn() -> bool) {
+    if pauses() {
+        while !is_done() {
+            relax();
+        }
+        return;
+    }
+    loop {
+        interrupts::disable();
+        if is_done() {
+            return interrupts::enable();
+        }
+        tocsin::hw::processor::enable_and_halt();
     }
 }
 

@@ -15,31 +15,23 @@
 
 use crate::raw;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use tocsin_logic::apic::ApicId;
-use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::bench::{Split, split};
-use tocsin_logic::vector::{PriorityClass, Vector, fixed};
-use x86_64::instructions::interrupts;
+use tocsin_logic::vector::PriorityClass;
 
-use super::clock::{Clock, pauses, relax, stamp};
+use super::clock::{Clock, sleep_until, stamp};
 use super::held::{self, CLASS, Ends, Recording};
-use super::partner::{self, AtWork, Partner};
+use super::interrupt_load::{self, InterruptLoad, PIECE, WORKS, random, spin_until, work_until};
 use super::record::{About, Value};
-use super::rivals::{self, GATE, Installed, OWN};
+use super::rivals::{GATE, Installed};
 use super::runner::Bench;
 use super::settle::settle;
 use super::stamped::{self, Stamped};
-use tocsin::apic::local;
-use tocsin::hw::processor;
 use tocsin::priority::{self, CeilingMutex};
 use tocsin::sync::{IrqMutex, without_interrupts};
 use tocsin::time;
 use tocsin::timer::{Expiry, Mode, Timer, TimerError};
-
-/// A vector of the timers' class, whose handler spins.
-const WORKS: Vector = fixed::BENCH_URGENT;
 
 /// The factor for the number of samples where instructions are counted: these samples differ.
 const COUNTED: usize = 6;
@@ -49,13 +41,6 @@ const WARM_UP: usize = 100;
 
 /// The maximum time for one load, in nanoseconds.
 const BUDGET: u64 = 3_000_000_000;
-
-/// The seed of the pseudo-random numbers.
-const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
-static RANDOM: AtomicU64 = AtomicU64::new(SEED);
-
-/// The APIC ID of the measured CPU.
-static TARGET: AtomicU32 = AtomicU32::new(0);
 
 /// The minimum time from the start of the timer to its deadline, and the range of the random time
 /// added to it, in nanoseconds.
@@ -67,19 +52,10 @@ const SPREAD: u64 = 60_000;
 const BEFORE: u64 = 2_000;
 const AFTER: u64 = 10_000;
 
-/// The maximum length of one piece of the mixed load, in cycles.
-const PIECE: u64 = 8_000;
-
-/// The periods of the mixed load's timers, in nanoseconds.
-const PERIODS: [u64; 3] = [61_000, 97_000, 151_000];
-
 /// The time at which the measured function began; 0 before. And the time at which its gate was
 /// entered.
 static FIRED: AtomicU64 = AtomicU64::new(0);
 static GATE_OF: AtomicU64 = AtomicU64::new(0);
-
-/// The time until which [`work`] spins; 0 for a pseudo-random time.
-static UNTIL: AtomicU64 = AtomicU64::new(0);
 
 /// A lock below the timer's class, one of its class, and one that disables interrupts.
 static LOW: CeilingMutex<()> = CeilingMutex::new(class(5), ());
@@ -129,18 +105,7 @@ fn measure(bench: &mut Bench) -> Result<(), TimerError> {
         GATE_OF.store(GATE.load(Ordering::Relaxed), Ordering::Relaxed);
     };
     let mut timer = Timer::new("bench", Mode::Interrupt, begin)?;
-    let mut others = Vec::new();
-    for _ in PERIODS {
-        let random = AtomicU64::new(SEED ^ others.len() as u64);
-        let function = move |_: &Expiry<'_>| {
-            let begin = stamp();
-            spin_until(begin + next(&random) % (PIECE / 4));
-            held::note_service(begin);
-        };
-        others.push(Timer::new("bench load", Mode::Interrupt, function)?);
-    }
-    let has_works = rivals::install_handler(WORKS, work);
-    assert!(has_works, "the urgent vector has another handler");
+    let mut others = InterruptLoad::new()?;
     let mut stamped = Stamped::begin(&mut timer);
     for (load, name) in Load::ALL {
         let param = [("load", Value::Word(name))];
@@ -165,7 +130,6 @@ fn measure(bench: &mut Bench) -> Result<(), TimerError> {
         bench.cause("load.timer", &param, &splits, below_zero);
     }
     drop(stamped);
-    rivals::remove(WORKS);
     Ok(())
 }
 
@@ -175,26 +139,23 @@ fn under(
     bench: &Bench,
     load: Load,
     stamped: &mut Stamped<'_>,
-    others: &mut [Timer],
+    others: &mut InterruptLoad,
     (ends, measuring): (Ends, u64),
 ) -> (Vec<Split>, usize) {
     let count = match bench.clock {
         Clock::Cycles => bench.samples,
         Clock::Instructions => bench.samples * COUNTED,
     };
-    RANDOM.store(SEED, Ordering::Relaxed);
-    UNTIL.store(0, Ordering::Relaxed);
+    interrupt_load::restart();
     settle();
-    let pest = Partner::find().filter(|_| load == Load::Mixed).map(|_| {
-        TARGET.store(local().id().0, Ordering::Relaxed);
-        AtWork::with(1, pester)
-    });
+    let pest = if load == Load::Mixed {
+        interrupt_load::pester_this_cpu()
+    } else {
+        None
+    };
     let recording = Recording::begin(ends);
     if load == Load::Mixed {
-        for (other, period) in others.iter_mut().zip(PERIODS) {
-            // Cannot fail: these are timers of this CPU too.
-            let _ = other.every(period);
-        }
+        others.start();
     }
     let mut splits = Vec::with_capacity(count);
     let mut below_zero = 0;
@@ -210,9 +171,7 @@ fn under(
             break;
         }
     }
-    for other in others {
-        other.cancel();
-    }
+    others.stop();
     drop(recording);
     drop(pest);
     (splits, below_zero)
@@ -222,7 +181,7 @@ fn under(
 /// were more sections than the log can hold.
 fn sample(load: Load, timer: &mut Timer) -> Option<Split> {
     FIRED.store(0, Ordering::Relaxed);
-    let due = time::nanoseconds() + SOON + next(&RANDOM) % SPREAD;
+    let due = time::nanoseconds() + SOON + random() % SPREAD;
     let deadline = time::timestamp_at(due);
     let _ = timer.at(due);
     let hold = || spin_until(deadline + AFTER);
@@ -230,15 +189,14 @@ fn sample(load: Load, timer: &mut Timer) -> Option<Split> {
         spin_until(deadline - BEFORE);
     }
     match load {
-        Load::Idle => sleep(),
+        Load::Idle => sleep_until(|| FIRED.load(Ordering::Relaxed) != 0),
         Load::Off => without_interrupts(hold),
         Load::Cr8 => {
             let _raised = priority::raise(CLASS);
             hold();
         }
         Load::Service => {
-            UNTIL.store(deadline + AFTER, Ordering::Relaxed);
-            raw::send_to_self(WORKS);
+            work_until(deadline + AFTER);
         }
         Load::Mixed => {
             while FIRED.load(Ordering::Relaxed) == 0 {
@@ -257,33 +215,11 @@ fn sample(load: Load, timer: &mut Timer) -> Option<Split> {
     Some(split(deadline, gate, began, &stretches))
 }
 
-/// Waits until the timer's function has run.
-///
-/// Where instructions are counted, the CPU does not halt. QEMU's main thread advances the time to
-/// the next deadline as soon as all CPUs are halted. If it is fast, it does not yet know the
-/// instructions that the last CPU executed before HLT, and the interrupt is late by that number of
-/// instructions.
-fn sleep() {
-    if pauses() {
-        while FIRED.load(Ordering::Relaxed) == 0 {
-            relax();
-        }
-        return;
-    }
-    loop {
-        interrupts::disable();
-        if FIRED.load(Ordering::Relaxed) != 0 {
-            return interrupts::enable();
-        }
-        processor::enable_and_halt();
-    }
-}
-
 /// A piece of the mixed load, of a pseudo-random kind and length.
 fn piece() {
-    let length = next(&RANDOM) % PIECE;
+    let length = random() % PIECE;
     let spin = || spin_until(stamp() + length);
-    match next(&RANDOM) % 7 {
+    match random() % 7 {
         0 => without_interrupts(spin),
         1 => {
             let _guard = MASKING.lock();
@@ -305,46 +241,4 @@ fn piece() {
         5 => raw::send_to_self(WORKS),
         _ => spin(),
     }
-}
-
-/// Spins until [`UNTIL`], or for a pseudo-random time.
-extern "C" fn work(_: usize, _: u8) {
-    let until = match UNTIL.load(Ordering::Relaxed) {
-        0 => stamp() + next(&RANDOM) % PIECE,
-        until => until,
-    };
-    spin_until(until);
-}
-
-/// The job of the remote CPU: it sends interrupts of the timers' class, and of the class below.
-fn pester(_: u64) {
-    let random = AtomicU64::new(SEED + 1);
-    let target = ApicId(TARGET.load(Ordering::Relaxed));
-    partner::is_ready();
-    while partner::goes_on() {
-        spin_until(stamp() + PIECE + next(&random) % (8 * PIECE));
-        let vector = if next(&random).is_multiple_of(4) {
-            WORKS
-        } else {
-            OWN
-        };
-        // Cannot fail: the target is online.
-        let _ = raw::send(vector, Destination::Physical(target));
-    }
-}
-
-fn spin_until(time: u64) {
-    while stamp() < time {
-        relax();
-    }
-}
-
-/// Returns the next pseudo-random number (xorshift; Marsaglia 2003). `state` must not be 0.
-fn next(state: &AtomicU64) -> u64 {
-    let mut value = state.load(Ordering::Relaxed);
-    value ^= value << 13;
-    value ^= value >> 7;
-    value ^= value << 17;
-    state.store(value, Ordering::Relaxed);
-    value
 }

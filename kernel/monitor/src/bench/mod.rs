@@ -12,13 +12,14 @@
 //!
 //! | module | purpose |
 //! |---|---|
-//! | `clock` | timestamps, and the wait loop |
+//! | `clock` | timestamps, and the wait loops |
 //! | `runner` | takes samples, and reports them |
 //! | `record` | the machine-readable records |
 //! | `rivals` | the baselines `floor` and `typical` |
 //! | `answers` | the baselines' handlers on remote CPUs |
 //! | `partner` | a remote CPU that takes part |
 //! | `flood` | a remote CPU that sends interrupts as fast as it can |
+//! | `interrupt_load` | timers and a remote CPU that interrupt this CPU |
 //! | `held` | a log of the sections that delay interrupts |
 //! | `settle` | a reproducible initial state |
 //! | `stamped` | a timer interrupt with a timestamp at the gate |
@@ -34,6 +35,7 @@ mod deferred;
 mod exception;
 mod flood;
 mod held;
+mod interrupt_load;
 mod ipi;
 mod load;
 mod msi;
@@ -48,6 +50,7 @@ mod settle;
 mod stamped;
 mod throughput;
 mod timer;
+mod wake;
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -122,6 +125,11 @@ pub const GROUPS: &[Group] = &[
         name: "load",
         about: "a timer under loads, and what its lateness is made of",
         run: load::run,
+    },
+    Group {
+        name: "wake",
+        about: "a thread that sleeps until a deadline, until it runs",
+        run: wake::run,
     },
     Group {
         name: "pin",

@@ -20,7 +20,7 @@ use super::rivals::{BEGAN, FLOOR, Installed, TYPICAL};
 use super::runner::Bench;
 use super::self_ipi::wait;
 use tocsin::time;
-use tocsin::timer::{self, Expiry, Mode, Timer};
+use tocsin::timer::{self, Borrowed, Expiry, Mode, Timer};
 
 /// The time from the start of a timer to its deadline, in nanoseconds. It is long enough that the
 /// timer is pending before the deadline passes.
@@ -88,19 +88,9 @@ fn late(timer: &mut Timer) -> u64 {
 
 /// Returns the delay of a baseline, which uses the hardware directly.
 fn late_alone(vector: Vector) -> u64 {
-    let Ok(hardware) = timer::borrow() else {
+    let Some((_hardware, deadline)) = arm_alone(vector, WAIT) else {
         return 0;
     };
-    BEGAN.store(0, Ordering::Relaxed);
-    raw::prepare_timer(vector);
-    let start = time::timestamp_at(time::nanoseconds() + WAIT);
-    if vector == TYPICAL {
-        TIMERS
-            .lock()
-            .insert(start, || BEGAN.store(stamp(), Ordering::Relaxed));
-    }
-    interrupts::disable();
-    hardware.set_deadline(start);
     // SAFETY: Interrupts were enabled before. All registers that a handler may change are declared,
     // and no interrupt arrives before the first line.
     unsafe {
@@ -111,11 +101,29 @@ fn late_alone(vector: Vector) -> u64 {
             out("rax") _, out("rcx") _, out("rdx") _,
         );
     }
-    BEGAN.load(Ordering::Relaxed).wrapping_sub(start)
+    BEGAN.load(Ordering::Relaxed).wrapping_sub(deadline)
+}
+
+/// Disables interrupts and sets the hardware's deadline for a baseline, `nanoseconds` from now.
+/// Returns the deadline, in cycles. The caller enables interrupts in code whose registers the
+/// baseline's handler may change.
+pub(super) fn arm_alone(vector: Vector, nanoseconds: u64) -> Option<(Borrowed, u64)> {
+    let hardware = timer::borrow().ok()?;
+    BEGAN.store(0, Ordering::Relaxed);
+    raw::prepare_timer(vector);
+    let deadline = time::timestamp_at(time::nanoseconds() + nanoseconds);
+    if vector == TYPICAL {
+        TIMERS
+            .lock()
+            .insert(deadline, || BEGAN.store(stamp(), Ordering::Relaxed));
+    }
+    interrupts::disable();
+    hardware.set_deadline(deadline);
+    Some((hardware, deadline))
 }
 
 /// The timer handler of the typical baseline.
-extern "C" fn expire(_: usize, _: u8) {
+pub(super) extern "C" fn expire(_: usize, _: u8) {
     let now = stamp();
     let mut timers = TIMERS.lock();
     while let Some(first) = timers

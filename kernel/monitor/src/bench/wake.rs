@@ -1,0 +1,139 @@
+//! Thread wake-up latency (`wake.thread`): the time from the expiry of a timer to the next
+//! instruction of the thread that sleeps until then, as cyclictest measures it.
+//!
+//! The thread of a CPU has the lowest priority: it runs when no handler is in service and no
+//! interrupt is pending. Therefore the load consists of interrupts, see the module
+//! `interrupt_load`; the samples include the handlers that run between the expiry and the thread.
+//!
+//! The baselines use the hardware directly, without load: the library's timers cannot run while
+//! the hardware is borrowed.
+
+use alloc::vec::Vec;
+use core::arch::asm;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use tocsin_logic::bench::correct;
+use tocsin_logic::vector::Vector;
+
+use super::clock::{Clock, pauses, sleep_until, stamp};
+use super::interrupt_load::{self, InterruptLoad, random};
+use super::record::{About, Value};
+use super::rivals::{BEGAN, FLOOR, Installed, TYPICAL};
+use super::runner::Bench;
+use super::settle::settle;
+use super::timer::{arm_alone, expire};
+use tocsin::timer::{Expiry, Mode, Timer, TimerError};
+use tocsin::{cancel, time};
+
+/// The minimum time from the start of the timer to its deadline, and the range of the random time
+/// added to it, in nanoseconds.
+const SOON: u64 = 20_000;
+const SPREAD: u64 = 60_000;
+
+/// The factor for the number of samples under load where instructions are counted: these samples
+/// differ.
+const COUNTED: usize = 6;
+
+/// The number of samples under load before the first that is recorded.
+const WARM_UP: usize = 100;
+
+/// The maximum time for the samples under load, in nanoseconds.
+const BUDGET: u64 = 3_000_000_000;
+
+/// Whether the function of the timer has run.
+static FIRED: AtomicBool = AtomicBool::new(false);
+
+pub(super) fn run(bench: &mut Bench) {
+    if let Err(error) = measure(bench) {
+        bench.skip("wake.thread", &alloc::format!("{error}"));
+    }
+}
+
+fn measure(bench: &mut Bench) -> Result<(), TimerError> {
+    let installed = Installed::new();
+    Installed::set_typical(expire);
+    let wake = |_: &Expiry<'_>| FIRED.store(true, Ordering::Relaxed);
+    let mut timer = Timer::new("bench", Mode::Interrupt, wake)?;
+    interrupt_load::restart();
+    let mut ways = installed.ways(
+        bench.overhead,
+        || late(&mut timer),
+        || late_alone(FLOOR),
+        || late_alone(TYPICAL),
+    );
+    bench.compare("wake.thread", &[("load", Value::Word("idle"))], &mut ways);
+    drop(ways);
+    under_interrupts(bench, &mut timer)
+}
+
+fn under_interrupts(bench: &mut Bench, timer: &mut Timer) -> Result<(), TimerError> {
+    let mut load = InterruptLoad::new()?;
+    let count = match bench.clock {
+        Clock::Cycles => bench.samples,
+        Clock::Instructions => bench.samples * COUNTED,
+    };
+    interrupt_load::restart();
+    settle();
+    let pest = interrupt_load::pester_this_cpu();
+    load.start();
+    let mut samples = Vec::with_capacity(count);
+    let begin = time::nanoseconds();
+    for number in 0..count + count.min(WARM_UP) {
+        let sample = late(timer);
+        if number >= count.min(WARM_UP) {
+            samples.push(sample);
+        }
+        let is_over = bench.clock == Clock::Cycles && time::has_passed(begin, BUDGET);
+        if !samples.is_empty() && (is_over || cancel::is_requested()) {
+            break;
+        }
+    }
+    load.stop();
+    drop(pest);
+    let below_zero = correct(&mut samples, bench.overhead);
+    let about = About {
+        name: "wake.thread",
+        variant: "tocsin",
+        unit: bench.clock.name(),
+        param: &[("load", Value::Word("interrupts"))],
+        overhead: bench.overhead,
+        below_zero,
+    };
+    bench.figure(about, &mut samples);
+    Ok(())
+}
+
+/// Returns the delay from the expiry of the timer to the next instruction of this thread.
+fn late(timer: &mut Timer) -> u64 {
+    FIRED.store(false, Ordering::Relaxed);
+    let due = time::nanoseconds() + SOON + random() % SPREAD;
+    let deadline = time::timestamp_at(due);
+    // Cannot fail: it is this CPU's own timer.
+    let _ = timer.at(due);
+    sleep_until(|| FIRED.load(Ordering::Relaxed));
+    stamp().wrapping_sub(deadline)
+}
+
+/// Returns the delay of a baseline, which uses the hardware directly and sleeps in the same way.
+fn late_alone(vector: Vector) -> u64 {
+    let Some((_hardware, deadline)) = arm_alone(vector, SOON + random() % SPREAD) else {
+        return 0;
+    };
+    // SAFETY: Interrupts were enabled before `arm_alone`, and are enabled at the end. They stay
+    // inhibited between STI and HLT (SDM vol. 2B, STI), so an interrupt that arrives after the check
+    // ends the halt. All registers that a handler may change are declared, and no interrupt arrives
+    // before the first line.
+    unsafe {
+        asm!(
+            "test {pauses:e}, {pauses:e}", "jne 4f",
+            "2: cmp qword ptr [rip + {began}], 0", "jne 3f", "sti", "hlt", "cli", "jmp 2b",
+            "4: sti",
+            "5: pause", "cmp qword ptr [rip + {began}], 0", "je 5b",
+            "3: sti",
+            pauses = in(reg) u32::from(pauses()),
+            began = sym BEGAN,
+            out("rax") _, out("rcx") _, out("rdx") _,
+        );
+    }
+    stamp().wrapping_sub(deadline)
+}
