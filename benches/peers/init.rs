@@ -3,29 +3,35 @@
 //!
 //! A line is: test, samples, then min, median, p90, p99, p99.9 and max in TSC ticks.
 
+mod log;
+mod quiet;
+mod wake;
+
 use std::arch::asm;
 use std::arch::x86_64::_rdtsc;
 use std::ffi::CStr;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _};
+use std::fs::File;
+use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use libc::c_long;
 
+use log::Log;
+
+/// The beginning of a line for the suite.
+const MARK: &str = "tocsin-peer: ";
+
 const SAMPLES: usize = 10_000;
 const WARM_UP: usize = 500;
-const TIMERS: usize = 200;
 
 /// How long a series may take; where CPUs wait for a host's core it would take minutes.
 const ENOUGH: Duration = Duration::from_secs(3);
 
-/// How long a timer is set, in nanoseconds.
-const SLEEP: i64 = 1_000_000;
+/// In nanoseconds.
 const SECOND: i64 = 1_000_000_000;
 
 /// Of linux/membarrier.h.
@@ -37,8 +43,8 @@ static SPINNING: AtomicUsize = AtomicUsize::new(0);
 
 fn main() {
     match measure() {
-        Ok(()) => println!("tocsin-peer: end"),
-        Err(why) => println!("tocsin-peer: trouble {why}"),
+        Ok(()) => println!("{MARK}end"),
+        Err(why) => println!("{MARK}trouble {why}"),
     }
     // SAFETY: 1. Nothing is left to be written anywhere.
     unsafe { libc::reboot(libc::RB_POWER_OFF) };
@@ -52,13 +58,15 @@ fn measure() -> io::Result<()> {
         libc::mount(device, place, device, 0, ptr::null())
     };
     told(c_long::from(mounted))?;
-    println!("tocsin-peer: version {}", release()?);
-    kernel_log()?;
+    println!("{MARK}version {}", release()?);
+    let mut log = Log::open()?;
+    log.pass_on();
     if std::env::var_os("bring_up_only").is_some() {
         return Ok(());
     }
     let cpus = std::thread::available_parallelism()?.get();
     pin(0)?;
+    quiet::wait(cpus)?;
     let overhead = median(sampled(|| Ok(()))?);
     let system_call = || {
         invalid_system_call();
@@ -68,22 +76,22 @@ fn measure() -> io::Result<()> {
     membarrier(REGISTER_PRIVATE_EXPEDITED)?;
     let barrier = || membarrier(PRIVATE_EXPEDITED);
     let alone = median(sampled(barrier)?);
-    tell("nanosleep", 0, naps()?);
-    module(c"stage=1")?;
+    wake::measure(cpus)?;
+    module(c"stage=1", &mut log)?;
     if cpus > 1 {
         spin(1..2);
         tell("membarrier_1", alone, sampled(barrier)?);
-        module(c"stage=2")?;
+        module(c"stage=2", &mut log)?;
         spin(2..cpus);
         tell("membarrier_all", alone, sampled(barrier)?);
         tell("mprotect", overhead, protections()?);
-        module(c"stage=3")?;
+        module(c"stage=3", &mut log)?;
     }
     Ok(())
 }
 
-/// Lets the module measure, if there is one. It tells in the kernel's log, and refuses to stay.
-fn module(parameters: &CStr) -> io::Result<()> {
+/// Lets the module measure, if there is one. It writes to the kernel's log, and refuses to stay.
+fn module(parameters: &CStr, log: &mut Log) -> io::Result<()> {
     let Ok(module) = File::open("/peer.ko") else {
         return Ok(());
     };
@@ -96,7 +104,9 @@ fn module(parameters: &CStr) -> io::Result<()> {
             0,
         )
     };
-    match told(loaded) {
+    let loaded = told(loaded);
+    log.pass_on();
+    match loaded {
         Err(why) if why.raw_os_error() == Some(libc::ECANCELED) => Ok(()),
         Err(why) => Err(io::Error::other(format!("the module: {why}"))),
         Ok(()) => Err(io::Error::other("the module stayed")),
@@ -167,7 +177,7 @@ fn tell(test: &str, overhead: u64, mut samples: Vec<u64>) {
         samples[index].saturating_sub(overhead).to_string()
     };
     let values = [0, 500, 900, 990, 999, 1000].map(at);
-    println!("tocsin-peer: {test} {count} {}", values.join(" "));
+    println!("{MARK}{test} {count} {}", values.join(" "));
 }
 
 /// `INT 0x80` with a number that no system call has.
@@ -256,61 +266,10 @@ fn now() -> io::Result<i64> {
     Ok(time.tv_sec * SECOND + time.tv_nsec)
 }
 
-/// How much later than its deadline a sleeping thread runs, in TSC ticks.
-fn naps() -> io::Result<Vec<u64>> {
+/// TSC ticks in a nanosecond.
+fn rate() -> io::Result<f64> {
     let (ns, ticks) = (now()?, tsc());
     while now()? - ns < SECOND / 10 {}
     #[expect(clippy::cast_precision_loss, reason = "both are far below 2^53")]
-    let rate = (tsc() - ticks) as f64 / (now()? - ns) as f64;
-    let mut samples = Vec::with_capacity(TIMERS);
-    for _ in 0..TIMERS {
-        let due = now()? + SLEEP;
-        let time = libc::timespec {
-            tv_sec: due / SECOND,
-            tv_nsec: due % SECOND,
-        };
-        let absolute = libc::TIMER_ABSTIME;
-        // SAFETY: 1. The time is read only. 2. What would be left of it is not asked for.
-        let slept = unsafe {
-            libc::clock_nanosleep(
-                libc::CLOCK_MONOTONIC,
-                absolute,
-                &raw const time,
-                ptr::null_mut(),
-            )
-        };
-        if slept != 0 {
-            return Err(io::Error::from_raw_os_error(slept));
-        }
-        let late = now()? - due;
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_sign_loss,
-            reason = "it is not early"
-        )]
-        samples.push((late as f64 * rate) as u64);
-    }
-    Ok(samples)
-}
-
-/// Passes on what the kernel's log says of the other CPUs, with its times.
-fn kernel_log() -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut log = options
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open("/dev/kmsg")?;
-    // A read gives one record: priority, number and microseconds before the text.
-    let mut record = [0; 8192];
-    while let Ok(length) = log.read(&mut record) {
-        let text = String::from_utf8_lossy(&record[..length]);
-        if let Some((head, text)) = text.split_once(";smp: Br") {
-            let time = head.split(',').nth(2).unwrap_or_default();
-            println!(
-                "tocsin-peer: log {time} smp: Br{}",
-                text.lines().next().unwrap_or_default()
-            );
-        }
-    }
-    Ok(())
+    Ok((tsc() - ticks) as f64 / (now()? - ns) as f64)
 }

@@ -5,7 +5,6 @@ mod tests;
 
 use serde::Serialize;
 
-use crate::peers::Peer;
 use crate::record::{Clock, Value};
 use crate::results::{Figure, Key, Results, float};
 
@@ -104,15 +103,14 @@ pub fn of(results: &Results) -> Vec<Aim> {
     }
     aims.extend(ceilings(results));
     for &(peer, test, limit) in TO_PEER {
-        let known = results.peers.iter().filter(|known| known.name == peer);
-        for theirs in known.flat_map(Peer::figures) {
+        let known = results.peers.iter().filter(|known| known.is(peer));
+        for (known, theirs) in known.flat_map(|known| known.figures().map(move |it| (known, it))) {
             if (theirs.test.as_str(), theirs.clock) != (test, Clock::Cycles) {
                 continue;
             }
-            let base = format!("{peer}'s {test}");
-            let ours = theirs.ours(results);
-            let times = |ours: &Figure| float(ours.summary.p50) / theirs.value;
-            aims.extend(ours.map(|ours| ratio(ours, times(ours), limit, &base)));
+            let base = format!("{}'s {test}", known.name);
+            let pair = theirs.ours(results).zip(theirs.ratio(results));
+            aims.extend(pair.map(|(ours, times)| ratio(ours, times, limit, &base)));
         }
     }
     aims

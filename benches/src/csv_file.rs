@@ -6,7 +6,7 @@ mod tests;
 use crate::peers::{Peer, PeerFigure};
 use crate::results::{Figure, Results};
 
-const HEAD: [&str; 22] = [
+const HEAD: [&str; 23] = [
     "kernel",
     "clock",
     "name",
@@ -29,6 +29,7 @@ const HEAD: [&str; 22] = [
     "p50_most",
     "mean",
     "beside",
+    "rejected",
 ];
 
 /// The whole file: this kernel's metrics, then those of other kernels, which name the metric that
@@ -72,11 +73,12 @@ fn own(figure: &Figure) -> Vec<String> {
     row.extend(figure.told().map(text));
     let (least, most) = figure.spread().unzip();
     row.extend([least, most].map(text));
-    row.extend([String::new(), String::new()]);
+    row.extend([String::new(), String::new(), String::new()]);
     row
 }
 
-/// A peer reports one value of a test: its median or its mean.
+/// A peer reports a mean, or a median with the tail of its distribution. A value that cannot be right
+/// has the reason in the last column.
 fn others(results: &Results, peer: &Peer, figure: &PeerFigure) -> Vec<String> {
     let ours = figure.ours(results);
     let param = ours.map(|ours| ours.key.params());
@@ -86,6 +88,7 @@ fn others(results: &Results, peer: &Peer, figure: &PeerFigure) -> Vec<String> {
         _ => (value, String::new()),
     };
     let none = String::new;
+    let tail = |value: Option<f64>| value.map_or_else(none, |value| format!("{value:.0}"));
     vec![
         peer.name.clone(),
         figure.clock.to_string(),
@@ -102,12 +105,13 @@ fn others(results: &Results, peer: &Peer, figure: &PeerFigure) -> Vec<String> {
         none(),
         median,
         none(),
+        tail(figure.p99),
         none(),
-        none(),
-        none(),
+        tail(figure.max),
         none(),
         none(),
         mean,
         figure.beside.clone(),
+        figure.doubt.clone().unwrap_or_default(),
     ]
 }

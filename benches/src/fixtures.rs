@@ -45,6 +45,9 @@ pub fn peers() -> Vec<Peer> {
         param: None,
         value,
         rounds: vec![value],
+        p99: None,
+        max: None,
+        doubt: None,
     };
     let present = |name: &str, figure| Peer {
         name: name.to_owned(),

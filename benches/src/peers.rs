@@ -7,11 +7,14 @@ pub mod guest;
 pub mod initramfs;
 pub mod kvm_unit_tests;
 pub mod linux;
+mod release;
+mod value;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -24,17 +27,12 @@ use crate::results::{Figure, Results, float, lesser_median};
 use crate::run::Ticker;
 use crate::settings::Settings;
 
+use value::Case;
+pub use value::Measured;
+
 /// A peer prints nothing while it measures: its time limit is this multiple of the silence limit
 /// for this kernel's machines.
 const PATIENCE: u32 = 4;
-
-/// A peer's measurement in one boot.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Measured {
-    /// The peer's name for it.
-    pub test: String,
-    pub value: f64,
-}
 
 /// The description of a peer's test and its counterpart.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +46,8 @@ pub struct Meaning {
     pub statistic: &'static str,
     /// The unit, if it is not that of the clock.
     pub unit: Option<&'static str>,
+    /// Whether every sample executes the same code.
+    pub steady: bool,
     /// Description, and differences from this kernel's metric.
     pub what: &'static str,
 }
@@ -69,6 +69,15 @@ pub struct PeerFigure {
     /// Median of the rounds, in the unit.
     pub value: f64,
     pub rounds: Vec<f64>,
+    /// Median of the rounds' 99th percentiles, and the maximum of all rounds; `None` if the peer
+    /// reports one value only.
+    #[serde(default)]
+    pub p99: Option<f64>,
+    #[serde(default)]
+    pub max: Option<f64>,
+    /// The reason why the value cannot be right and is not compared.
+    #[serde(default)]
+    pub doubt: Option<String>,
 }
 
 impl PeerFigure {
@@ -86,9 +95,10 @@ impl PeerFigure {
         })
     }
 
-    /// This kernel's value as a fraction of the peer's.
+    /// This kernel's value as a fraction of the peer's; `None` if either is missing or rejected.
     pub fn ratio(&self, results: &Results) -> Option<f64> {
-        Some(float(self.ours(results)?.summary.p50) / self.value)
+        let ours = self.ours(results).filter(|_| self.doubt.is_none())?;
+        Some(float(ours.summary.p50) / self.value)
     }
 }
 
@@ -103,6 +113,11 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Whether this is the peer with this name, in any version: `Linux 6.12 rt` is a `Linux`.
+    pub fn is(&self, name: &str) -> bool {
+        self.name == name || self.name.split(' ').next() == Some(name)
+    }
+
     /// Its measurements; empty if it was skipped.
     pub fn figures(&self) -> impl Iterator<Item = &PeerFigure> {
         self.figures.iter()
@@ -111,7 +126,7 @@ impl Peer {
 
 /// A bootable peer.
 pub trait Runs {
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
     /// The machine, derived from one with the run's options.
     fn machine(&self, machine: Machine, clock: Clock) -> Machine;
     /// The machine that only brings its CPUs online, derived from one with the run's options;
@@ -141,18 +156,19 @@ pub struct Contender {
 /// The available peers, and the unavailable ones.
 pub fn find() -> Result<(Vec<Contender>, Vec<Peer>), BenchError> {
     let (mut present, mut absent) = (Vec::new(), Vec::new());
+    let kvm_unit_tests = kvm_unit_tests::find()?.map(|runs| vec![runs]);
     let found = [
-        ("kvm-unit-tests", kvm_unit_tests::find()?),
+        ("kvm-unit-tests", kvm_unit_tests),
         ("Linux", linux::find()?),
     ];
-    for (name, peer) in found {
-        match peer {
-            Ok(runs) => present.push(Contender {
+    for (name, peers) in found {
+        match peers {
+            Ok(peers) => present.extend(peers.into_iter().map(|runs| Contender {
                 runs,
                 version: String::new(),
                 rounds: Vec::new(),
                 trouble: None,
-            }),
+            })),
             Err(why) => absent.push(Peer {
                 name: name.to_owned(),
                 version: String::new(),
@@ -168,7 +184,7 @@ impl Contender {
     /// Boots it once on each of its machines. An error is recorded, and the peer is skipped from
     /// then on.
     pub fn round(&mut self, settings: &Settings, clock: Clock, first: bool, ticker: &Ticker) {
-        let name = self.runs.name();
+        let name = self.runs.name().to_owned();
         let (cpus, machine) = plan::bare(settings, clock);
         let mut machines = vec![(cpus, self.runs.machine(machine, clock))];
         let counts = plan::bare_counts(settings, clock, first).into_iter();
@@ -220,8 +236,8 @@ impl Contender {
                 let rounds = self.rounds.iter().filter(|(of, on, measured)| {
                     (*of, *on, measured.test.as_str()) == (clock, cpus, meaning.test)
                 });
-                let rounds: Vec<_> = rounds.map(|(_, _, measured)| measured.value).collect();
-                figures.extend(figure(&meaning, clock, cpus, rounds));
+                let rounds: Vec<_> = rounds.map(|(_, _, measured)| measured).collect();
+                figures.extend(figure(&meaning, clock, cpus, &rounds));
             }
         }
         Peer {
@@ -233,9 +249,18 @@ impl Contender {
     }
 }
 
-/// Merges the rounds of a test; `None` if there are none.
-fn figure(meaning: &Meaning, clock: Clock, cpus: u64, rounds: Vec<f64>) -> Option<PeerFigure> {
-    let value = lesser_median(rounds.clone(), f64::total_cmp)?;
+/// Merges the rounds of a test; `None` if there are none. One implausible round is enough to reject
+/// the value.
+fn figure(meaning: &Meaning, clock: Clock, cpus: u64, rounds: &[&Measured]) -> Option<PeerFigure> {
+    let values: Vec<_> = rounds.iter().map(|round| round.value).collect();
+    let value = lesser_median(values.clone(), f64::total_cmp)?;
+    let case = Case {
+        clock: meaning.unit.is_none().then_some(clock),
+        cpus,
+        steady: meaning.steady,
+    };
+    let spreads = || rounds.iter().filter_map(|round| round.spread);
+    let p99 = spreads().map(|spread| spread.p99).collect();
     let param = meaning
         .param
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -251,13 +276,21 @@ fn figure(meaning: &Meaning, clock: Clock, cpus: u64, rounds: Vec<f64>) -> Optio
         beside: meaning.beside.to_owned(),
         param,
         value,
-        rounds,
+        rounds: values,
+        p99: lesser_median(p99, f64::total_cmp),
+        max: spreads().map(|spread| spread.max).reduce(f64::max),
+        doubt: rounds.iter().find_map(|round| round.doubt(case)),
     })
 }
 
 /// A variable that names a file or a directory; `None` if it is not set.
-fn variable(name: &str) -> Option<std::path::PathBuf> {
-    std::env::var_os(name)
-        .filter(|value| !value.is_empty())
-        .map(Into::into)
+fn variable(name: &str) -> Option<PathBuf> {
+    variables(name).into_iter().next()
+}
+
+/// A variable that names files or directories, separated by colons; empty if it is not set.
+fn variables(name: &str) -> Vec<PathBuf> {
+    let value = std::env::var_os(name).unwrap_or_default();
+    let paths = std::env::split_paths(&value);
+    paths.filter(|path| !path.as_os_str().is_empty()).collect()
 }

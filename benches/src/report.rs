@@ -63,9 +63,13 @@ struct PeerRow {
     cpus: u64,
     what: String,
     value: String,
+    /// The 99th percentile and the maximum, if the peer reports them.
+    tail: [String; 2],
     unit: String,
     ours: String,
-    median: String,
+    /// The median, 99th percentile and maximum.
+    own: [String; 3],
+    /// The ratio, or the reason why the value is rejected.
     ratio: String,
 }
 
@@ -270,22 +274,23 @@ fn cause(causes: &Causes) -> Result<CauseTable<'_>, BenchError> {
 fn peer_table<'r>(results: &Results, peer: &'r Peer) -> PeerTable<'r> {
     let rows = peer.figures().map(|figure| {
         let ours = figure.ours(results);
+        let [_, median, _, p99, _, max] = ours.map(Figure::told).unwrap_or_default();
+        let ratio = figure.ratio(results).map(|ratio| format!("{ratio:.2}"));
+        let doubt = figure.doubt.as_ref().map(|why| format!("rejected: {why}"));
         PeerRow {
             test: figure.test.clone(),
             cpus: figure.cpus,
             what: figure.what.clone(),
             value: format!("{:.0}", figure.value),
+            tail: [figure.p99, figure.max]
+                .map(|value| value.map_or_else(String::new, |value| format!("{value:.0}"))),
             unit: format!("{}, {}", figure.unit, figure.statistic),
             ours: ours
                 .map(|ours| format!("{} {}", ours.key.name, ours.key.params()))
                 .unwrap_or_default(),
-            median: ours
-                .map(|ours| ours.summary.p50.to_string())
-                .unwrap_or_default(),
-            ratio: figure
-                .ratio(results)
-                .map(|ratio| format!("{ratio:.2}"))
-                .unwrap_or_default(),
+            own: [median, p99, max]
+                .map(|value| value.map_or_else(String::new, |value| value.to_string())),
+            ratio: doubt.or(ratio).unwrap_or_default(),
         }
     });
     let rows = rows.collect();

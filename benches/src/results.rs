@@ -184,7 +184,8 @@ impl Results {
     }
 
     /// A peer's value for this metric, and the metric as a fraction of it: `4313 (x0.30)`. If there
-    /// are several tests, the first is used, which is the closest; empty if there is none.
+    /// are several tests, the first is used, which is the closest; empty if there is none. A value
+    /// that cannot be right has `rejected` in place of the fraction.
     pub fn of_peer(&self, peer: &Peer, figure: &Figure) -> String {
         let beside = |other: &&PeerFigure| {
             let ours = other.ours(self);
@@ -193,8 +194,9 @@ impl Results {
         let Some(other) = peer.figures().find(beside) else {
             return String::new();
         };
-        let ratio = float(figure.summary.p50) / other.value;
-        format!("{:.0} (x{ratio:.2})", other.value)
+        let ratio = other.ratio(self).map(|ratio| format!("x{ratio:.2}"));
+        let ratio = ratio.unwrap_or_else(|| "rejected".to_owned());
+        format!("{:.0} ({ratio})", other.value)
     }
 
     /// Ratio of a metric's median to the floor's, round by round: each round is a boot with its own

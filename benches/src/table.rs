@@ -2,6 +2,7 @@
 
 use crate::aims;
 use crate::columns::aligned;
+use crate::peers::PeerFigure;
 use crate::record::{self, Clock};
 use crate::results::{Figure, Results, machines};
 
@@ -138,6 +139,11 @@ pub fn aims(results: &Results) -> String {
     out
 }
 
+/// Columns of [`peers`].
+const PEERS: [&str; 10] = [
+    "test", "CPUs", "value", "p99", "max", "unit", "ours", "median", "ours p99", "ours max",
+];
+
 /// Other kernels compared with this one.
 pub fn peers(results: &Results) -> String {
     let mut out = String::new();
@@ -147,22 +153,38 @@ pub fn peers(results: &Results) -> String {
         if let Some(why) = &peer.absent {
             out += &format!("  {why}\n");
         }
-        for figure in peer.figures() {
-            let unit = &figure.unit;
-            let ours = match (figure.ours(results), figure.ratio(results)) {
-                (Some(ours), Some(ratio)) => {
-                    format!(
-                        "{:<32}{:>9}  x{ratio:.2}",
-                        format!("{} {}", ours.key.name, ours.key.params()),
-                        ours.summary.p50
-                    )
-                }
-                _ => String::new(),
-            };
-            let (value, statistic) = (figure.value, &figure.statistic);
-            let test = format!("{}, {} CPUs", figure.test, figure.cpus);
-            out += &format!("  {test:<40}{value:>11.0} {unit} ({statistic})  {ours}\n");
+        let head = PEERS.into_iter().chain(["ratio"]).map(str::to_owned);
+        let rows = peer.figures().map(|figure| peer_row(results, figure));
+        let rows: Vec<_> = std::iter::once(head.collect()).chain(rows).collect();
+        if rows.len() > 1 {
+            out += &aligned(&rows, &["test", "unit", "ours", "ratio"]);
         }
     }
     out
+}
+
+/// A peer's test and the corresponding metric of this kernel; for a value that cannot be right, the
+/// reason in place of the ratio.
+fn peer_row(results: &Results, figure: &PeerFigure) -> Vec<String> {
+    let number = |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.0}"));
+    let ours = figure.ours(results);
+    let [_, median, _, p99, _, max] = ours.map(Figure::told).unwrap_or_default();
+    let ratio = figure.ratio(results).map(|ratio| format!("x{ratio:.2}"));
+    let doubt = figure.doubt.as_ref().map(|why| format!("rejected: {why}"));
+    let has_tail = figure.p99.is_some();
+    let own = |value: Option<u64>| value.map_or_else(String::new, |value| value.to_string());
+    vec![
+        figure.test.clone(),
+        figure.cpus.to_string(),
+        number(Some(figure.value)),
+        number(figure.p99),
+        number(figure.max),
+        format!("{} ({})", figure.unit, figure.statistic),
+        ours.map(|ours| format!("{} {}", ours.key.name, ours.key.params()))
+            .unwrap_or_default(),
+        own(median),
+        own(p99.filter(|_| has_tail)),
+        own(max.filter(|_| has_tail)),
+        doubt.or(ratio).unwrap_or_default(),
+    ]
 }

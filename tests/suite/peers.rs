@@ -27,17 +27,20 @@ fn what_is_no_other_kernel_is_told_before_measuring() {
     let place = Place::new();
     let kernel = place.path("bzImage");
     bz_image(&kernel, "6.1.0-56-amd64 (somebody)");
+    bz_image(&place.path("other"), "6.12-rt (somebody)");
     let text = place.path("text");
     fs::write(&text, "no kernel ".repeat(1000)).unwrap();
-    for release in ["5.10", "6.1"] {
-        let headers = place.path(release);
+    for (name, release) in [("5.10", "5.10"), ("6.1", "6.1"), ("6.12", "6.12-rt")] {
+        let headers = place.path(name);
         fs::create_dir_all(headers.join("include/generated")).unwrap();
         let line = format!("#define UTS_RELEASE \"{release}\"\n");
         fs::write(headers.join("include/generated/utsrelease.h"), line).unwrap();
     }
-    fs::write(place.path("5.10/Makefile"), "").unwrap();
+    for name in ["5.10", "6.12"] {
+        fs::write(place.path(name).join("Makefile"), "").unwrap();
+    }
     let at = |name: &str| place.path(name).display().to_string();
-    let cases: [(&[(&str, String)], String); 6] = [
+    let cases: [(&[(&str, String)], String); 8] = [
         (
             &[("KUT_DIR", at("nowhere"))],
             format!(
@@ -79,6 +82,22 @@ fn what_is_no_other_kernel_is_told_before_measuring() {
                 "Linux: LINUX_HEADERS={}: those are of 5.10, and LINUX_KERNEL is 6.1.0-56-amd64; \
                  give the headers of that, or none",
                 at("5.10")
+            ),
+        ),
+        (
+            &[("LINUX_KERNEL", format!("{}:{}", at("bzImage"), at("text")))],
+            format!("Linux: LINUX_KERNEL={}: that is no bzImage", at("text")),
+        ),
+        (
+            // One kernel has both of these headers.
+            &[
+                ("LINUX_KERNEL", format!("{}:{}", at("bzImage"), at("other"))),
+                ("LINUX_HEADERS", format!("{}:{}", at("6.12"), at("6.12"))),
+            ],
+            format!(
+                "Linux: LINUX_HEADERS={}: those are of 6.12-rt, and LINUX_KERNEL is 6.1.0-56-amd64, \
+                 6.12-rt; give",
+                at("6.12")
             ),
         ),
     ];

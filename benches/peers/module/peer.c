@@ -56,7 +56,7 @@ static bool more(int count, unsigned long began_at)
 static void tell(const char *test, size_t count)
 {
 	sort(samples, count, sizeof(*samples), compare, NULL);
-	pr_emerg("tocsin-peer: %s %zu %llu %llu %llu %llu %llu %llu\n", test, count,
+	pr_info("tocsin-peer: %s %zu %llu %llu %llu %llu %llu %llu\n", test, count,
 		 at(count, 0), at(count, 500), at(count, 900), at(count, 990),
 		 at(count, 999), at(count, 1000));
 }
@@ -101,7 +101,8 @@ static void measure_irq_work(bool whole)
 	unsigned long from = jiffies;
 	int i;
 
-	init_irq_work(&own, work);
+	/* On PREEMPT_RT another kind runs in a thread, which cannot run while this spins. */
+	own = IRQ_WORK_INIT_HARD(work);
 	for (i = -WARM_UP; more(i, from); i++) {
 		u64 start, end;
 
@@ -205,7 +206,7 @@ static int __init measure(void)
 		measure_irq_work(true);
 		measure_timer();
 	} else if (target >= nr_cpu_ids) {
-		pr_emerg("tocsin-peer: trouble no other CPU\n");
+		pr_info("tocsin-peer: trouble no other CPU\n");
 	} else if (stage == 2) {
 		measure_calls(target);
 	} else {

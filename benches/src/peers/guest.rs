@@ -38,36 +38,39 @@ pub fn init() -> Result<PathBuf, BenchError> {
     Ok(target.join("release").join(INIT))
 }
 
-/// Checks that these are headers of the kernel of this release, as far as both contain it.
+/// The release of the kernel with these headers; empty if they do not contain it.
 ///
 /// # Errors
 ///
-/// They are not: the kernel would reject the module.
-pub fn check(headers: &Path, release: &str) -> Result<(), BenchError> {
-    let bad = |why: String| {
-        let why = format!("LINUX_HEADERS={}: {why}", headers.display());
-        Err(BenchError::Peer { peer: "Linux", why })
-    };
+/// These are no headers.
+pub fn release(headers: &Path) -> Result<String, BenchError> {
     if !headers.join("Makefile").is_file() {
-        return bad("no Makefile there; give /usr/src/linux-headers-...".to_owned());
+        let why = "no Makefile there; give /usr/src/linux-headers-...";
+        return Err(bad_headers(headers, why));
     }
-    let own = std::fs::read_to_string(headers.join(RELEASE)).unwrap_or_default();
-    let own = own.split('"').nth(1).unwrap_or_default();
-    if own.is_empty() || release.is_empty() || own == release {
-        return Ok(());
-    }
-    bad(format!(
-        "those are of {own}, and LINUX_KERNEL is {release}; give the headers of that, or none"
-    ))
+    let text = std::fs::read_to_string(headers.join(RELEASE)).unwrap_or_default();
+    Ok(text.split('"').nth(1).unwrap_or_default().to_owned())
 }
 
-/// Builds the module for the kernel with these headers.
+/// Whether headers of one release belong to a kernel of the other, as far as both are known: the
+/// kernel rejects a module of another release.
+pub fn is_alike(headers: &str, kernel: &str) -> bool {
+    headers.is_empty() || kernel.is_empty() || headers == kernel
+}
+
+/// The error that `LINUX_HEADERS` is wrong.
+pub fn bad_headers(headers: &Path, why: &str) -> BenchError {
+    let why = format!("LINUX_HEADERS={}: {why}", headers.display());
+    BenchError::Peer { peer: "Linux", why }
+}
+
+/// Builds the module for the kernel with these headers, below `place`.
 ///
 /// # Errors
 ///
 /// The build fails.
-pub fn module(headers: &Path) -> Result<PathBuf, BenchError> {
-    let copy = workspace().join("target/bench/peers/module");
+pub fn module(headers: &Path, place: &Path) -> Result<PathBuf, BenchError> {
+    let copy = place.join("module");
     std::fs::create_dir_all(&copy).map_err(BenchError::file("make", &copy))?;
     for name in ["peer.c", "Makefile"] {
         let to = copy.join(name);
@@ -79,6 +82,8 @@ pub fn module(headers: &Path) -> Result<PathBuf, BenchError> {
     make.env_remove("MAKEFLAGS").env_remove("MFLAGS");
     make.arg("-s").arg("-C").arg(headers);
     make.arg(format!("M={}", copy.display())).arg("modules");
+    // The module needs no BTF, which only pahole can generate.
+    make.arg("CONFIG_DEBUG_INFO_BTF_MODULES=");
     run(make)?;
     Ok(copy.join("peer.ko"))
 }

@@ -22,6 +22,7 @@ const TESTS: &[Meaning] = &[
         param: None,
         statistic: "mean",
         unit: None,
+        steady: true,
         what: "an interrupt to itself with IF clear, then STI and NOP: round trip to a bare C handler",
     },
     Meaning {
@@ -30,6 +31,7 @@ const TESTS: &[Meaning] = &[
         param: Some(("target", "polling")),
         statistic: "mean",
         unit: None,
+        steady: true,
         what: "an interrupt to another CPU, which polls with PAUSE, and its answer through memory",
     },
     Meaning {
@@ -38,6 +40,7 @@ const TESTS: &[Meaning] = &[
         param: Some(("target", "halted")),
         statistic: "mean",
         unit: None,
+        steady: true,
         what: "an interrupt to another CPU, which is halted, and its answer through memory",
     },
 ];
@@ -127,6 +130,7 @@ fn read(text: &str) -> Result<Vec<Measured>, String> {
         known.then(|| Measured {
             test: name.to_owned(),
             value,
+            spread: None,
         })
     });
     let measured: Vec<_> = lines.collect();

@@ -4,143 +4,80 @@
 //! system call, which its description states. A small module measures what only the kernel can
 //! measure; it is built if the kernel's headers are available.
 
+mod meanings;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tocsin_tools::{Machine, workspace};
 
 use super::initramfs::Archive;
-use super::{Meaning, Measured, Runs, bz_image, guest};
+use super::value::Spread;
+use super::{Meaning, Measured, Runs, bz_image, guest, release};
 use crate::error::BenchError;
 use crate::record::Clock;
 
 /// Prefix of a line from the measuring program or module.
 const MARK: &str = "tocsin-peer: ";
 
-const MEMBARRIER: &str = "the membarrier system call that interrupts one other CPU and waits, less the same call \
-     with nobody to interrupt";
-
-/// The tests, on any machine.
-const TESTS: &[Meaning] = &[
-    Meaning {
-        test: "irq_work",
-        beside: "self_ipi.round_trip",
-        param: None,
-        statistic: "median",
-        unit: None,
-        what: "irq_work_queue on the own CPU until its function has run (module)",
-    },
-    Meaning {
-        test: "irq_work_entry",
-        beside: "self_ipi.to_handler",
-        param: None,
-        statistic: "median",
-        unit: None,
-        what: "irq_work_queue on the own CPU to its function's first line (module)",
-    },
-    Meaning {
-        test: "smp_call_function_single_async",
-        beside: "ipi.one_way",
-        param: Some(("target", "polling")),
-        statistic: "median",
-        unit: None,
-        what: "a call on another CPU, whose thread spins in user mode, to the function's first line (module)",
-    },
-    Meaning {
-        test: "smp_call_function_single",
-        beside: "call.wait",
-        param: None,
-        statistic: "median",
-        unit: None,
-        what: "a call on another CPU with wait (module)",
-    },
-    Meaning {
-        test: "membarrier_1",
-        beside: "call.wait",
-        param: None,
-        statistic: "median",
-        unit: None,
-        what: MEMBARRIER,
-    },
-    Meaning {
-        test: "hrtimer",
-        beside: "timer.queue",
-        param: Some(("load", "idle")),
-        statistic: "median",
-        unit: None,
-        what: "a timer's deadline to its function's first line, in interrupt context (module)",
-    },
-    Meaning {
-        test: "nanosleep",
-        beside: "timer.queue",
-        param: Some(("load", "idle")),
-        statistic: "median",
-        unit: None,
-        what: "clock_nanosleep's deadline to the thread that slept (as cyclictest): a wake-up and a switch more than ours",
-    },
-    Meaning {
-        test: "int80",
-        beside: "exception.int_n",
-        param: None,
-        statistic: "median",
-        unit: None,
-        what: "INT 0x80 from user mode with no such system call, and back: a change of privilege more than ours",
-    },
-];
-
-/// To all other CPUs; the corresponding parameter of this kernel is the number of all CPUs.
-const WIDE: &[Meaning] = &[
-    Meaning {
-        test: "smp_call_function_many",
-        beside: "broadcast.all",
-        param: None,
-        statistic: "median",
-        unit: None,
-        what: "a call on all other CPUs with wait (module)",
-    },
-    Meaning {
-        test: "membarrier_all",
-        beside: "broadcast.all",
-        param: None,
-        statistic: "median",
-        unit: None,
-        what: "the membarrier system call that interrupts all other CPUs and waits, less the same call with nobody to interrupt",
-    },
-    Meaning {
-        test: "mprotect",
-        beside: "tlb.shootdown",
-        param: None,
-        statistic: "median",
-        unit: None,
-        what: "mprotect of one page while all other CPUs use the address space: the system call and the shootdown",
-    },
-    Meaning {
-        test: "bring_up",
-        beside: "bringup.cpus",
-        param: None,
-        statistic: "one boot",
-        unit: Some("nanoseconds"),
-        what: "from `smp: Bringing up secondary CPUs` to `smp: Brought up` in the kernel's log",
-    },
-];
-
 struct Linux {
+    name: String,
     kernel: PathBuf,
     initramfs: PathBuf,
 }
 
-/// The kernel in `LINUX_KERNEL`, or the reason why there is none.
+/// A kernel that takes part, before its initramfs is created.
+struct Found {
+    kernel: PathBuf,
+    release: String,
+    headers: Option<PathBuf>,
+}
+
+/// The kernels in `LINUX_KERNEL`, or the reason why there is none.
 ///
 /// # Errors
 ///
-/// A variable is set and does not name a kernel or its headers; or the initramfs cannot be created.
-pub fn find() -> Result<Result<Box<dyn Runs>, String>, BenchError> {
-    let Some(kernel) = super::variable("LINUX_KERNEL") else {
-        let why = "not measured: LINUX_KERNEL=... names a bzImage, as /boot/vmlinuz-...".to_owned();
+/// A variable is set and does not name kernels or their headers; or an initramfs cannot be created.
+pub fn find() -> Result<Result<Vec<Box<dyn Runs>>, String>, BenchError> {
+    let kernels = super::variables("LINUX_KERNEL");
+    if kernels.is_empty() {
+        let why =
+            "not measured: LINUX_KERNEL=... names a bzImage, as /boot/vmlinuz-..., or several \
+                   with colons"
+                .to_owned();
         return Ok(Err(why));
-    };
+    }
+    let mut found = kernels
+        .into_iter()
+        .map(kernel)
+        .collect::<Result<Vec<_>, _>>()?;
+    for headers in super::variables("LINUX_HEADERS") {
+        let own = guest::release(&headers)?;
+        let fits =
+            |found: &&mut Found| found.headers.is_none() && guest::is_alike(&own, &found.release);
+        let Some(kernel) = found.iter_mut().find(fits) else {
+            let releases: Vec<_> = found.iter().map(|found| found.release.as_str()).collect();
+            let why = format!(
+                "those are of {own}, and LINUX_KERNEL is {}; give the headers of that, or none",
+                releases.join(", ")
+            );
+            return Err(guest::bad_headers(&headers, &why));
+        };
+        kernel.headers = Some(headers);
+    }
+    let releases: Vec<_> = found.iter().map(|found| found.release.clone()).collect();
+    let init = guest::init()?;
+    let named = release::names(&releases).into_iter().zip(found);
+    let built = named.enumerate().map(|(number, (name, found))| {
+        let built: Box<dyn Runs> = Box::new(found.build(name, number, &init)?);
+        Ok(built)
+    });
+    built.collect::<Result<Vec<_>, _>>().map(Ok)
+}
+
+/// Checks that this is a kernel.
+fn kernel(kernel: PathBuf) -> Result<Found, BenchError> {
     let bad = |why: String| {
         let why = format!("LINUX_KERNEL={}: {why}", kernel.display());
         BenchError::Peer { peer: "Linux", why }
@@ -148,25 +85,40 @@ pub fn find() -> Result<Result<Box<dyn Runs>, String>, BenchError> {
     let image = std::fs::read(&kernel).map_err(|e| bad(e.to_string()))?;
     let release = bz_image::release(&image)
         .ok_or_else(|| bad("that is no bzImage; give one, as /boot/vmlinuz-...".to_owned()))?;
-    let headers = super::variable("LINUX_HEADERS");
-    if let Some(headers) = &headers {
-        guest::check(headers, &release)?;
+    Ok(Found {
+        kernel,
+        release,
+        headers: None,
+    })
+}
+
+impl Found {
+    /// Creates the kernel's initramfs, with the module if there are headers for it. `number`
+    /// distinguishes the kernels of a run.
+    fn build(self, name: String, number: usize, init: &Path) -> Result<Linux, BenchError> {
+        let place = workspace().join(format!("target/bench/peers/linux-{number}"));
+        std::fs::create_dir_all(&place).map_err(BenchError::file("make", &place))?;
+        let mut archive = Archive::default();
+        archive.directory("dev");
+        archive.directory("proc");
+        let mut program = |name: &str, path: &Path| {
+            let content = std::fs::read(path).map_err(BenchError::file("read", path))?;
+            archive.program(name, &content);
+            Ok::<_, BenchError>(())
+        };
+        program("init", init)?;
+        if let Some(headers) = &self.headers {
+            program("peer.ko", &guest::module(headers, &place)?)?;
+        }
+        let initramfs = place.join("initramfs.cpio");
+        std::fs::write(&initramfs, archive.finish())
+            .map_err(BenchError::file("write", &initramfs))?;
+        Ok(Linux {
+            name,
+            kernel: self.kernel,
+            initramfs,
+        })
     }
-    let mut archive = Archive::default();
-    archive.directory("dev");
-    let init = guest::init()?;
-    archive.program(
-        "init",
-        &std::fs::read(&init).map_err(BenchError::file("read", &init))?,
-    );
-    if let Some(headers) = headers {
-        let module = guest::module(&headers)?;
-        let content = std::fs::read(&module).map_err(BenchError::file("read", &module))?;
-        archive.program("peer.ko", &content);
-    }
-    let initramfs = workspace().join("target/bench/peers/initramfs.cpio");
-    std::fs::write(&initramfs, archive.finish()).map_err(BenchError::file("write", &initramfs))?;
-    Ok(Ok(Box::new(Linux { kernel, initramfs })))
 }
 
 impl Linux {
@@ -181,8 +133,8 @@ impl Linux {
 }
 
 impl Runs for Linux {
-    fn name(&self) -> &'static str {
-        "Linux"
+    fn name(&self) -> &str {
+        &self.name
     }
 
     fn machine(&self, machine: Machine, clock: Clock) -> Machine {
@@ -205,7 +157,7 @@ impl Runs for Linux {
     }
 
     fn meanings(&self) -> Vec<Meaning> {
-        [TESTS, WIDE].concat()
+        meanings::MEANINGS.to_vec()
     }
 
     fn version(&self, text: &str) -> String {
@@ -217,7 +169,7 @@ impl Runs for Linux {
 }
 
 /// Parses lines such as `tocsin-peer: irq_work 10000 210 215 220 231 260 9000`: the test, its
-/// samples, and the percentiles from the minimum to the maximum. The median is used.
+/// samples, and the percentiles from the minimum to the maximum. The median is the value.
 fn read(text: &str) -> Result<Vec<Measured>, String> {
     let mut measured = Vec::new();
     let (mut ended, mut log) = (false, Vec::new());
@@ -230,13 +182,18 @@ fn read(text: &str) -> Result<Vec<Measured>, String> {
             ["end"] => ended = true,
             ["trouble", ..] => return Err(said.to_owned()),
             ["log", time, "smp:", word, ..] => log.push((word, time)),
-            [name, _samples, _min, median, _p90, _p99, _p99_9, _max] => {
-                let value = median
-                    .parse()
-                    .map_err(|_| format!("{said:?} is no figure"))?;
+            [name, samples, min, median, _p90, p99, _p99_9, max] => {
+                let bad = || format!("{said:?} is no figure");
+                let number = |word: &str| word.parse().map_err(|_| bad());
                 measured.push(Measured {
                     test: name.to_owned(),
-                    value,
+                    value: number(median)?,
+                    spread: Some(Spread {
+                        samples: samples.parse().map_err(|_| bad())?,
+                        min: number(min)?,
+                        p99: number(p99)?,
+                        max: number(max)?,
+                    }),
                 });
             }
             _ => {}
@@ -250,6 +207,7 @@ fn read(text: &str) -> Result<Vec<Measured>, String> {
         measured.push(Measured {
             test: "bring_up".to_owned(),
             value: (to - from) * 1000.0,
+            spread: None,
         });
     }
     if !ended {

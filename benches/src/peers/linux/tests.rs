@@ -26,6 +26,33 @@ fn medians_are_read() {
 }
 
 #[test]
+fn distributions_are_read() {
+    let measured =
+        read("tocsin-peer: wake_idle 2000 3598 3654 4630 4688 6646 6838\ntocsin-peer: end\n");
+    let expected = Measured {
+        test: "wake_idle".to_owned(),
+        value: 3654.0,
+        spread: Some(Spread {
+            samples: 2000,
+            min: 3598.0,
+            p99: 4688.0,
+            max: 6838.0,
+        }),
+    };
+    assert_eq!(measured, Ok(vec![expected]));
+}
+
+#[test]
+fn every_test_is_compared_with_a_metric_of_this_kernel() {
+    for meaning in meanings::MEANINGS {
+        let known = tocsin_tools::figures::GROUPS
+            .iter()
+            .any(|(_, figures)| figures.contains(&meaning.beside));
+        assert!(known, "{}: {}", meaning.test, meaning.beside);
+    }
+}
+
+#[test]
 fn a_run_that_broke_off_is_no_run() {
     assert!(read(SAID.strip_suffix("tocsin-peer: end\n").unwrap()).is_err());
     let trouble = read("tocsin-peer: trouble the module: Exec format error\n");
@@ -33,5 +60,13 @@ fn a_run_that_broke_off_is_no_run() {
         trouble,
         Err("trouble the module: Exec format error".to_owned())
     );
-    assert!(read("tocsin-peer: int80 1 2 x 4 5 6 7\ntocsin-peer: end\n").is_err());
+    for bad in [
+        "1 2 x 4 5 6 7",
+        "x 2 3 4 5 6 7",
+        "1 2 3 4 5 6 x",
+        "1 x 3 4 5 6 7",
+    ] {
+        let said = format!("tocsin-peer: int80 {bad}\ntocsin-peer: end\n");
+        assert!(read(&said).is_err(), "{bad}");
+    }
 }

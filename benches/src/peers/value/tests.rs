@@ -1,0 +1,107 @@
+//! Tests of `value`.
+
+use super::*;
+
+const COUNTED: Case = Case {
+    clock: Some(Clock::Instructions),
+    cpus: 4,
+    steady: true,
+};
+
+fn measured(value: f64, spread: Option<(u64, f64, f64, f64)>) -> Measured {
+    Measured {
+        test: "hrtimer".to_owned(),
+        value,
+        spread: spread.map(|(samples, min, p99, max)| Spread {
+            samples,
+            min,
+            p99,
+            max,
+        }),
+    }
+}
+
+fn doubt(value: f64, spread: Option<(u64, f64, f64, f64)>, case: Case) -> String {
+    measured(value, spread).doubt(case).unwrap_or_default()
+}
+
+#[test]
+fn measured_paths_are_plausible() {
+    for (value, spread) in [
+        (235.0, Some((10_000, 235.0, 235.0, 546_327.0))),
+        (479.0, Some((10_000, 421.0, 479.0, 20_879.0))),
+        (5128.0, Some((10_000, 5124.0, 5128.0, 20_791.0))),
+        (3654.0, Some((2_000, 3598.0, 4688.0, 6838.0))),
+        (123.0, None),
+    ] {
+        assert_eq!(measured(value, spread).doubt(COUNTED), None);
+    }
+}
+
+#[test]
+fn a_median_far_above_the_minimum_includes_waiting() {
+    let timer = Some((200, 394.0, 717_352.0, 717_355.0));
+    let why = doubt(226_556.0, timer, COUNTED);
+    assert!(why.contains("the minimum is 394"), "{why}");
+    // The limit itself is plausible.
+    let close = Some((200, 400.0, 1300.0, 1300.0));
+    assert_eq!(doubt(1200.0, close, COUNTED), "");
+    assert_ne!(doubt(1201.0, close, COUNTED), "");
+}
+
+#[test]
+fn a_path_of_very_many_instructions_includes_waiting() {
+    let why = doubt(149_485.0, None, COUNTED);
+    assert!(why.contains("more than 40000 instructions"), "{why}");
+    let all_alike = Some((200, 149_000.0, 149_500.0, 149_500.0));
+    assert_ne!(doubt(149_485.0, all_alike, COUNTED), "");
+    // A broadcast reaches every CPU.
+    let wide = Case {
+        cpus: 16,
+        ..COUNTED
+    };
+    assert_eq!(doubt(149_485.0, all_alike, wide), "");
+}
+
+#[test]
+fn waiting_is_plausible_in_cycles_under_load_and_in_other_units() {
+    let timer = Some((200, 394.0, 717_352.0, 717_355.0));
+    for case in [
+        Case {
+            clock: Some(Clock::Cycles),
+            ..COUNTED
+        },
+        Case {
+            clock: None,
+            ..COUNTED
+        },
+        Case {
+            steady: false,
+            ..COUNTED
+        },
+    ] {
+        assert_eq!(doubt(226_556.0, timer, case), "");
+    }
+}
+
+#[test]
+fn what_is_no_distribution_is_rejected_by_every_clock() {
+    for clock in [Some(Clock::Cycles), Some(Clock::Instructions), None] {
+        let case = Case { clock, ..COUNTED };
+        for value in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let why = doubt(value, None, case);
+            assert_eq!(why, "not more than the cost of measuring");
+        }
+        for spread in [
+            (100, 301.0, 400.0, 500.0),
+            (100, 200.0, 299.0, 500.0),
+            (100, 200.0, 400.0, 399.0),
+            (100, f64::NAN, 400.0, 500.0),
+        ] {
+            let why = doubt(300.0, Some(spread), case);
+            assert_eq!(why, "its percentiles are out of order");
+        }
+        assert_ne!(doubt(300.0, Some((49, 300.0, 300.0, 300.0)), case), "");
+        assert_eq!(doubt(300.0, Some((50, 300.0, 300.0, 300.0)), case), "");
+    }
+}
