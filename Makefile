@@ -42,8 +42,8 @@ help: ## This list
 #: ROUNDS  5  bench: how often each machine is measured in cycles
 #: COMPARE  -  bench: a results.json to compare with
 #: KUT_DIR  -  bench-peers: a built kvm-unit-tests
-#: LINUX_KERNEL  -  bench-peers: a bzImage, as /boot/vmlinuz-6.1.0-amd64
-#: LINUX_HEADERS  -  bench-peers: its headers, for what only a module can measure
+#: LINUX_KERNEL  -  bench-peers: bzImages, as /boot/vmlinuz-6.1.0-amd64; tools/linux.sh downloads some
+#: LINUX_HEADERS  -  bench-peers: their headers, for what only a module can measure
 #: EXAMPLE  -  build and run a kernel of kernel/examples or kernel/monitor/examples: EXAMPLE=typewriter
 #: PROFILE  release  how the kernel is built: release, dev
 #: QEMU  -  the QEMU to use instead of qemu-system-x86_64

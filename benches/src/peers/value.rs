@@ -9,13 +9,31 @@ use crate::results::float;
 /// The minimum number of samples from which a percentile is used.
 const FEWEST: u64 = 50;
 
-/// In instructions, the maximum ratio of the median to the minimum if every sample executes the
-/// same code.
-const SPREAD: f64 = 3.0;
+/// The limits for a test whose every sample executes the same code.
+struct Limits {
+    /// The maximum ratio of the median to the minimum.
+    spread: f64,
+    /// The maximum value for each CPU of the machine: far more than any path through a kernel from
+    /// an interrupt to its handler, a woken thread or an acknowledgement.
+    longest: f64,
+}
 
-/// In instructions, the maximum number for each CPU of the machine: far more than any path through
-/// a kernel from an interrupt to its handler, a woken thread or an acknowledgement.
-const LONGEST: f64 = 10_000.0;
+impl Limits {
+    /// Cycles include caches, the translation of code and the emulator's own work, so that their
+    /// limits only reject samples that waited for the host's scheduler.
+    const fn of(clock: Clock) -> Self {
+        match clock {
+            Clock::Instructions => Self {
+                spread: 3.0,
+                longest: 10_000.0,
+            },
+            Clock::Cycles => Self {
+                spread: 100.0,
+                longest: 1_000_000.0,
+            },
+        }
+    }
+}
 
 /// A peer's measurement in one boot.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,8 +67,6 @@ pub struct Case {
 
 impl Measured {
     /// The reason why the value cannot be right; `None` if it is plausible.
-    ///
-    /// In cycles a median far above the minimum is plausible: it may be the host's scheduler.
     pub fn doubt(&self, case: Case) -> Option<String> {
         let value = self.value;
         if !(value.is_finite() && value > 0.0) {
@@ -70,17 +86,15 @@ impl Measured {
                 return Some(format!("of {samples} samples, fewer than {FEWEST}"));
             }
         }
-        if case.clock != Some(Clock::Instructions) || !case.steady {
-            return None;
-        }
+        let clock = case.clock.filter(|_| case.steady)?;
+        let limits = Limits::of(clock);
         let min = self.spread.map_or(value, |spread| spread.min);
-        if value > SPREAD * min.max(1.0) {
+        if value > limits.spread * min.max(1.0) {
             return Some(format!(
                 "the minimum is {min:.0}: most samples include waiting or other work"
             ));
         }
-        let most = LONGEST * float(case.cpus.max(1));
-        (value > most)
-            .then(|| format!("more than {most:.0} instructions: the samples include waiting"))
+        let most = limits.longest * float(case.cpus.max(1));
+        (value > most).then(|| format!("more than {most:.0} {clock}: the samples include waiting"))
     }
 }

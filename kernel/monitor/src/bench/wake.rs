@@ -30,8 +30,7 @@ use tocsin::{cancel, time};
 const SOON: u64 = 20_000;
 const SPREAD: u64 = 60_000;
 
-/// The factor for the number of samples under load where instructions are counted: these samples
-/// differ.
+/// The factor for the number of samples where instructions are counted: these samples differ.
 const COUNTED: usize = 6;
 
 /// The number of samples under load before the first that is recorded.
@@ -52,6 +51,16 @@ pub(super) fn run(bench: &mut Bench) {
 fn measure(bench: &mut Bench) -> Result<(), TimerError> {
     let installed = Installed::new();
     Installed::set_typical(expire);
+    let samples = bench.samples;
+    if bench.clock == Clock::Instructions {
+        bench.samples *= COUNTED;
+    }
+    let result = under_all(bench, &installed);
+    bench.samples = samples;
+    result
+}
+
+fn under_all(bench: &mut Bench, installed: &Installed) -> Result<(), TimerError> {
     let wake = |_: &Expiry<'_>| FIRED.store(true, Ordering::Relaxed);
     let mut timer = Timer::new("bench", Mode::Interrupt, wake)?;
     interrupt_load::restart();
@@ -68,10 +77,7 @@ fn measure(bench: &mut Bench) -> Result<(), TimerError> {
 
 fn under_interrupts(bench: &mut Bench, timer: &mut Timer) -> Result<(), TimerError> {
     let mut load = InterruptLoad::new()?;
-    let count = match bench.clock {
-        Clock::Cycles => bench.samples,
-        Clock::Instructions => bench.samples * COUNTED,
-    };
+    let count = bench.samples;
     interrupt_load::restart();
     settle();
     let pest = interrupt_load::pester_this_cpu();
