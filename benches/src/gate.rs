@@ -23,8 +23,8 @@ const NEXT: &str = "if the change is meant, `make bench-accept` takes the new nu
      commit them with the change and say why";
 
 /// Metrics that are reported in instructions and not compared, with a parameter's value. Their load
-/// is pseudo-random: an additional instruction anywhere changes which of its interrupts delay a
-/// sample.
+/// is pseudo-random: an additional instruction anywhere, or another boot time, changes which of its
+/// interrupts delay a sample.
 const UNCOMPARED: &[(&str, &str, &str)] = &[("wake.thread", "load", "interrupts")];
 
 /// The accepted metrics.

@@ -6,20 +6,21 @@
 //! `interrupt_load`; the samples include the handlers that run between the expiry and the thread.
 //!
 //! The baselines use the hardware directly, without load: the library's timers cannot run while
-//! the hardware is borrowed.
+//! the hardware is borrowed. They are measured in cycles only: their number of instructions depends
+//! on the instruction of the waiting thread that the deadline hits.
 
 use alloc::vec::Vec;
 use core::arch::asm;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tocsin_logic::bench::correct;
 use tocsin_logic::vector::Vector;
 
-use super::clock::{Clock, pauses, sleep_until, stamp};
+use super::clock::{Clock, sleep_until, stamp};
 use super::interrupt_load::{self, InterruptLoad, random};
 use super::record::{About, Value};
 use super::rivals::{BEGAN, FLOOR, Installed, TYPICAL};
-use super::runner::Bench;
+use super::runner::{Bench, Case};
 use super::settle::settle;
 use super::timer::{arm_alone, expire};
 use tocsin::timer::{Expiry, Mode, Timer, TimerError};
@@ -42,6 +43,10 @@ const BUDGET: u64 = 3_000_000_000;
 /// Whether the function of the timer has run.
 static FIRED: AtomicBool = AtomicBool::new(false);
 
+/// The target of the jump in [`repeat_one_instruction`], and the target that ends it.
+static TARGET: AtomicU64 = AtomicU64::new(0);
+static EXIT: AtomicU64 = AtomicU64::new(0);
+
 pub(super) fn run(bench: &mut Bench) {
     if let Err(error) = measure(bench) {
         bench.skip("wake.thread", &alloc::format!("{error}"));
@@ -61,15 +66,25 @@ fn measure(bench: &mut Bench) -> Result<(), TimerError> {
 }
 
 fn under_all(bench: &mut Bench, installed: &Installed) -> Result<(), TimerError> {
-    let wake = |_: &Expiry<'_>| FIRED.store(true, Ordering::Relaxed);
+    let wake = |_: &Expiry<'_>| {
+        FIRED.store(true, Ordering::Relaxed);
+        TARGET.store(EXIT.load(Ordering::Relaxed), Ordering::Relaxed);
+    };
     let mut timer = Timer::new("bench", Mode::Interrupt, wake)?;
     interrupt_load::restart();
-    let mut ways = installed.ways(
-        bench.overhead,
-        || late(&mut timer),
-        || late_alone(FLOOR),
-        || late_alone(TYPICAL),
-    );
+    let overhead = bench.overhead;
+    let mut ways = match bench.clock {
+        Clock::Cycles => installed.ways(
+            overhead,
+            || late(&mut timer, sleep),
+            || late_alone(FLOOR),
+            || late_alone(TYPICAL),
+        ),
+        Clock::Instructions => {
+            let own = || late(&mut timer, repeat_one_instruction);
+            alloc::vec![Case::new("tocsin", overhead, own)]
+        }
+    };
     bench.compare("wake.thread", &[("load", Value::Word("idle"))], &mut ways);
     drop(ways);
     under_interrupts(bench, &mut timer)
@@ -85,7 +100,7 @@ fn under_interrupts(bench: &mut Bench, timer: &mut Timer) -> Result<(), TimerErr
     let mut samples = Vec::with_capacity(count);
     let begin = time::nanoseconds();
     for number in 0..count + count.min(WARM_UP) {
-        let sample = late(timer);
+        let sample = late(timer, sleep);
         if number >= count.min(WARM_UP) {
             samples.push(sample);
         }
@@ -109,18 +124,47 @@ fn under_interrupts(bench: &mut Bench, timer: &mut Timer) -> Result<(), TimerErr
     Ok(())
 }
 
-/// Returns the delay from the expiry of the timer to the next instruction of this thread.
-fn late(timer: &mut Timer) -> u64 {
+/// Returns the delay from the expiry of the timer to the next instruction of this thread, which
+/// waits in `wait`.
+fn late(timer: &mut Timer, wait: impl Fn()) -> u64 {
     FIRED.store(false, Ordering::Relaxed);
     let due = time::nanoseconds() + SOON + random() % SPREAD;
     let deadline = time::timestamp_at(due);
     // Cannot fail: it is this CPU's own timer.
     let _ = timer.at(due);
-    sleep_until(|| FIRED.load(Ordering::Relaxed));
+    wait();
     stamp().wrapping_sub(deadline)
 }
 
-/// Returns the delay of a baseline, which uses the hardware directly and sleeps in the same way.
+/// Sleeps until the function of the timer has run.
+fn sleep() {
+    sleep_until(|| FIRED.load(Ordering::Relaxed));
+}
+
+/// Executes one instruction again and again until the function of the timer has run.
+///
+/// Every sample then has the same number of instructions, whichever instruction the deadline hits.
+/// That instruction is a jump, whose target the function of the timer changes.
+fn repeat_one_instruction() {
+    // SAFETY: The code writes only the statics that belong to this measurement, and a register that
+    // is declared. Both targets of the jump are in this block. A function of the timer that has run
+    // before the first target was stored is noticed by the comparison.
+    unsafe {
+        asm!(
+            "lea {at}, [rip + 3f]", "mov [rip + {exit}], {at}",
+            "lea {at}, [rip + 2f]", "mov [rip + {target}], {at}",
+            "cmp byte ptr [rip + {fired}], 0", "jne 3f",
+            "2: jmp qword ptr [rip + {target}]",
+            "3:",
+            at = out(reg) _,
+            exit = sym EXIT,
+            target = sym TARGET,
+            fired = sym FIRED,
+        );
+    }
+}
+
+/// Returns the delay of a baseline, which uses the hardware directly and halts in the same way.
 fn late_alone(vector: Vector) -> u64 {
     let Some((_hardware, deadline)) = arm_alone(vector, SOON + random() % SPREAD) else {
         return 0;
@@ -131,12 +175,8 @@ fn late_alone(vector: Vector) -> u64 {
     // before the first line.
     unsafe {
         asm!(
-            "test {pauses:e}, {pauses:e}", "jne 4f",
             "2: cmp qword ptr [rip + {began}], 0", "jne 3f", "sti", "hlt", "cli", "jmp 2b",
-            "4: sti",
-            "5: pause", "cmp qword ptr [rip + {began}], 0", "je 5b",
             "3: sti",
-            pauses = in(reg) u32::from(pauses()),
             began = sym BEGAN,
             out("rax") _, out("rcx") _, out("rdx") _,
         );
