@@ -48,6 +48,7 @@ pub fn peers() -> Vec<Peer> {
         p99: None,
         max: None,
         doubt: None,
+        other_load: false,
     };
     let present = |name: &str, figure| Peer {
         name: name.to_owned(),

@@ -46,7 +46,7 @@ pub struct Meaning {
     pub statistic: &'static str,
     /// The unit, if it is not that of the clock.
     pub unit: Option<&'static str>,
-    /// Whether every sample executes the same code.
+    /// Whether every sample executes the same code; if not, the peer has a load of its own.
     pub steady: bool,
     /// Description, and differences from this kernel's metric.
     pub what: &'static str,
@@ -78,6 +78,9 @@ pub struct PeerFigure {
     /// The reason why the value cannot be right and is not compared.
     #[serde(default)]
     pub doubt: Option<String>,
+    /// Whether the peer was measured under a load of its own, so that a ratio would compare loads.
+    #[serde(default)]
+    pub other_load: bool,
 }
 
 impl PeerFigure {
@@ -95,10 +98,20 @@ impl PeerFigure {
         })
     }
 
-    /// This kernel's value as a fraction of the peer's; `None` if either is missing or rejected.
+    /// This kernel's value as a fraction of the peer's; `None` if either is missing, rejected, or
+    /// measured under another load.
     pub fn ratio(&self, results: &Results) -> Option<f64> {
-        let ours = self.ours(results).filter(|_| self.doubt.is_none())?;
+        let is_comparable = self.doubt.is_none() && !self.other_load;
+        let ours = self.ours(results).filter(|_| is_comparable)?;
         Some(float(ours.summary.p50) / self.value)
+    }
+
+    /// Why there is no ratio of two values that were measured: in a word, and the reason.
+    pub fn no_ratio(&self) -> Option<(&'static str, String)> {
+        let doubt = self.doubt.as_ref();
+        let rejected = doubt.map(|why| ("rejected", format!("rejected: {why}")));
+        let other_load = || ("other load", "other load".to_owned());
+        rejected.or_else(|| self.other_load.then(other_load))
     }
 }
 
@@ -280,6 +293,7 @@ fn figure(meaning: &Meaning, clock: Clock, cpus: u64, rounds: &[&Measured]) -> O
         p99: lesser_median(p99, f64::total_cmp),
         max: spreads().map(|spread| spread.max).reduce(f64::max),
         doubt: rounds.iter().find_map(|round| round.doubt(case)),
+        other_load: !meaning.steady,
     })
 }
 

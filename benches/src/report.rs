@@ -276,7 +276,7 @@ fn peer_table<'r>(results: &Results, peer: &'r Peer) -> PeerTable<'r> {
         let ours = figure.ours(results);
         let [_, median, _, p99, _, max] = ours.map(Figure::told).unwrap_or_default();
         let ratio = figure.ratio(results).map(|ratio| format!("{ratio:.2}"));
-        let doubt = figure.doubt.as_ref().map(|why| format!("rejected: {why}"));
+        let none = figure.no_ratio().map(|(_, why)| why);
         PeerRow {
             test: figure.test.clone(),
             cpus: figure.cpus,
@@ -290,7 +290,7 @@ fn peer_table<'r>(results: &Results, peer: &'r Peer) -> PeerTable<'r> {
                 .unwrap_or_default(),
             own: [median, p99, max]
                 .map(|value| value.map_or_else(String::new, |value| value.to_string())),
-            ratio: doubt.or(ratio).unwrap_or_default(),
+            ratio: none.or(ratio).unwrap_or_default(),
         }
     });
     let rows = rows.collect();

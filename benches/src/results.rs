@@ -185,7 +185,8 @@ impl Results {
 
     /// A peer's value for this metric, and the metric as a fraction of it: `4313 (x0.30)`. If there
     /// are several tests, the first is used, which is the closest; empty if there is none. A value
-    /// that cannot be right has `rejected` in place of the fraction.
+    /// that cannot be right has `rejected` in place of the fraction, one under a load of the peer's
+    /// own `other load`.
     pub fn of_peer(&self, peer: &Peer, figure: &Figure) -> String {
         let beside = |other: &&PeerFigure| {
             let ours = other.ours(self);
@@ -195,7 +196,8 @@ impl Results {
             return String::new();
         };
         let ratio = other.ratio(self).map(|ratio| format!("x{ratio:.2}"));
-        let ratio = ratio.unwrap_or_else(|| "rejected".to_owned());
+        let none = || other.no_ratio().map_or("", |(word, _)| word).to_owned();
+        let ratio = ratio.unwrap_or_else(none);
         format!("{:.0} ({ratio})", other.value)
     }
 

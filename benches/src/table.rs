@@ -163,14 +163,14 @@ pub fn peers(results: &Results) -> String {
     out
 }
 
-/// A peer's test and the corresponding metric of this kernel; for a value that cannot be right, the
+/// A peer's test and the corresponding metric of this kernel; for values that are not compared, the
 /// reason in place of the ratio.
 fn peer_row(results: &Results, figure: &PeerFigure) -> Vec<String> {
     let number = |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.0}"));
     let ours = figure.ours(results);
     let [_, median, _, p99, _, max] = ours.map(Figure::told).unwrap_or_default();
     let ratio = figure.ratio(results).map(|ratio| format!("x{ratio:.2}"));
-    let doubt = figure.doubt.as_ref().map(|why| format!("rejected: {why}"));
+    let none = figure.no_ratio().map(|(_, why)| why);
     let has_tail = figure.p99.is_some();
     let own = |value: Option<u64>| value.map_or_else(String::new, |value| value.to_string());
     vec![
@@ -185,6 +185,6 @@ fn peer_row(results: &Results, figure: &PeerFigure) -> Vec<String> {
         own(median),
         own(p99.filter(|_| has_tail)),
         own(max.filter(|_| has_tail)),
-        doubt.or(ratio).unwrap_or_default(),
+        none.or(ratio).unwrap_or_default(),
     ]
 }

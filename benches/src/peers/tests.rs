@@ -18,6 +18,7 @@ fn figure(beside: &str, param: Option<(&str, &str)>) -> PeerFigure {
         p99: None,
         max: None,
         doubt: None,
+        other_load: false,
     }
 }
 
@@ -56,6 +57,25 @@ fn a_rejected_value_has_no_ratio_and_is_shown_with_its_reason() {
     assert!(shown.contains(reason) && !shown.contains("x0."), "{shown}");
     assert!(crate::csv_file::of(&results).contains("most samples include waiting"));
     assert!(crate::report::of(&results).unwrap().contains(reason));
+}
+
+#[test]
+fn a_value_under_a_load_of_the_peer_has_no_ratio() {
+    let results = fixtures::results();
+    let mut peer = fixtures::peers().remove(0);
+    let mut loaded = figure("ipi.one_way", Some(("target", "polling")));
+    let ours = loaded.ours(&results).unwrap().clone();
+    (loaded.other_load, loaded.unit) = (true, ours.unit.clone());
+    assert_eq!(loaded.ratio(&results), None);
+    peer.figures = vec![loaded];
+    assert_eq!(results.of_peer(&peer, &ours), "96 (other load)");
+    let meaning = Meaning {
+        steady: false,
+        ..STEADY
+    };
+    let merged = |meaning| super::figure(meaning, Clock::Cycles, 4, &[&round(300.0, 290.0)]);
+    assert!(merged(&meaning).unwrap().other_load);
+    assert!(!merged(&STEADY).unwrap().other_load);
 }
 
 /// A meaning whose samples all execute the same code.
