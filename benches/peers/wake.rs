@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{PRIVATE_EXPEDITED, SECOND, membarrier, now, pin, rate, tell, told};
+use crate::{PRIVATE_EXPEDITED, SECOND, median, membarrier, now, pin, rate, tell, told};
 
 const SAMPLES: usize = 2_000;
 const WARM_UP: usize = 50;
@@ -40,13 +40,14 @@ pub fn measure(cpus: usize) -> io::Result<()> {
     // SAFETY: No memory is passed.
     told(unsafe { libc::mlockall(libc::MCL_CURRENT) }.into())?;
     let rate = rate()?;
+    let overhead = clock_reading(rate)?;
     let idle = real_time(|| sleeps(rate))?;
-    tell("wake_idle", 0, idle);
+    tell("wake_idle", overhead, idle);
     if cpus > 1 {
         let load = Load::begin();
         let loaded = real_time(|| sleeps(rate));
         drop(load);
-        tell("wake_load", 0, loaded?);
+        tell("wake_load", overhead, loaded?);
     }
     Ok(())
 }
@@ -66,6 +67,27 @@ fn schedule(policy: i32, priority: i32) -> io::Result<()> {
     // SAFETY: The parameters are only read.
     let set = unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) };
     told(set.into())
+}
+
+/// The median time from one reading of the clock to the next, in TSC ticks.
+fn clock_reading(rate: f64) -> io::Result<u64> {
+    let readings = (0..WARM_UP + SAMPLES).map(|_| {
+        let start = now()?;
+        Ok(ticks(now()? - start, rate))
+    });
+    let readings = readings.collect::<io::Result<Vec<_>>>()?;
+    Ok(median(readings[WARM_UP..].to_vec()))
+}
+
+/// A time in nanoseconds as TSC ticks; 0 if it is negative.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the time is far below 2^53 ns, and the conversion saturates"
+)]
+fn ticks(time: i64, rate: f64) -> u64 {
+    (time as f64 * rate) as u64
 }
 
 /// The time from each deadline until the thread runs, in TSC ticks.
@@ -93,15 +115,8 @@ fn sleeps(rate: f64) -> io::Result<Vec<u64>> {
         if slept != 0 {
             return Err(io::Error::from_raw_os_error(slept));
         }
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "it is a small time, and not early"
-        )]
-        let ticks = (late as f64 * rate) as u64;
         if round >= WARM_UP {
-            samples.push(ticks);
+            samples.push(ticks(late, rate));
         }
         if began.elapsed() > ENOUGH && samples.len() >= FEWEST {
             break;

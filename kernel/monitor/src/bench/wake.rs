@@ -2,7 +2,7 @@
 //! instruction of the thread that sleeps until then, as cyclictest measures it.
 //!
 //! The thread of a CPU has the lowest priority: it runs when no handler is in service and no
-//! interrupt is pending. Therefore the load consists of interrupts, see the module
+//! interrupt is pending. There is one on each CPU, so that a wake-up switches no thread. Therefore the load consists of interrupts, see the module
 //! `interrupt_load`; the samples include the handlers that run between the expiry and the thread.
 //!
 //! The baselines use the hardware directly, without load: the library's timers cannot run while
@@ -28,11 +28,21 @@ use tocsin::{cancel, time};
 
 /// The minimum time from the start of the timer to its deadline, and the range of the random time
 /// added to it, in nanoseconds.
-const SOON: u64 = 20_000;
-const SPREAD: u64 = 60_000;
+///
+/// In cycles it is as long as that of the Linux peer: after a short sleep the caches hold more of
+/// the path. An instruction count does not depend on it.
+const fn times(clock: Clock) -> (u64, u64) {
+    match clock {
+        Clock::Cycles => (500_000, 1 << 18),
+        Clock::Instructions => (20_000, 60_000),
+    }
+}
 
-/// The factor for the number of samples where instructions are counted: these samples differ.
-const COUNTED: usize = 6;
+/// The divisor for the number of samples in cycles, and the factor for those under load where
+/// instructions are counted. The default is then 2,000 for both, as of the Linux peer: a maximum
+/// grows with the number of samples.
+const FEWER: usize = 5;
+const MORE: usize = 40;
 
 /// The number of samples under load before the first that is recorded.
 const WARM_UP: usize = 100;
@@ -57,8 +67,8 @@ fn measure(bench: &mut Bench) -> Result<(), TimerError> {
     let installed = Installed::new();
     Installed::set_typical(expire);
     let samples = bench.samples;
-    if bench.clock == Clock::Instructions {
-        bench.samples *= COUNTED;
+    if bench.clock == Clock::Cycles {
+        bench.samples = samples.div_ceil(FEWER);
     }
     let result = under_all(bench, &installed);
     bench.samples = samples;
@@ -72,16 +82,16 @@ fn under_all(bench: &mut Bench, installed: &Installed) -> Result<(), TimerError>
     };
     let mut timer = Timer::new("bench", Mode::Interrupt, wake)?;
     interrupt_load::restart();
-    let overhead = bench.overhead;
-    let mut ways = match bench.clock {
+    let (overhead, clock) = (bench.overhead, bench.clock);
+    let mut ways = match clock {
         Clock::Cycles => installed.ways(
             overhead,
-            || late(&mut timer, sleep),
-            || late_alone(FLOOR),
-            || late_alone(TYPICAL),
+            || late(&mut timer, clock, sleep),
+            || late_alone(FLOOR, clock),
+            || late_alone(TYPICAL, clock),
         ),
         Clock::Instructions => {
-            let own = || late(&mut timer, repeat_one_instruction);
+            let own = || late(&mut timer, clock, repeat_one_instruction);
             alloc::vec![Case::new("tocsin", overhead, own)]
         }
     };
@@ -92,7 +102,10 @@ fn under_all(bench: &mut Bench, installed: &Installed) -> Result<(), TimerError>
 
 fn under_interrupts(bench: &mut Bench, timer: &mut Timer) -> Result<(), TimerError> {
     let mut load = InterruptLoad::new()?;
-    let count = bench.samples;
+    let count = match bench.clock {
+        Clock::Cycles => bench.samples,
+        Clock::Instructions => bench.samples * MORE,
+    };
     interrupt_load::restart();
     settle();
     let pest = interrupt_load::pester_this_cpu();
@@ -100,7 +113,7 @@ fn under_interrupts(bench: &mut Bench, timer: &mut Timer) -> Result<(), TimerErr
     let mut samples = Vec::with_capacity(count);
     let begin = time::nanoseconds();
     for number in 0..count + count.min(WARM_UP) {
-        let sample = late(timer, sleep);
+        let sample = late(timer, bench.clock, sleep);
         if number >= count.min(WARM_UP) {
             samples.push(sample);
         }
@@ -126,9 +139,9 @@ fn under_interrupts(bench: &mut Bench, timer: &mut Timer) -> Result<(), TimerErr
 
 /// Returns the delay from the expiry of the timer to the next instruction of this thread, which
 /// waits in `wait`.
-fn late(timer: &mut Timer, wait: impl Fn()) -> u64 {
+fn late(timer: &mut Timer, clock: Clock, wait: impl Fn()) -> u64 {
     FIRED.store(false, Ordering::Relaxed);
-    let due = time::nanoseconds() + SOON + random() % SPREAD;
+    let due = time::nanoseconds() + pseudo_random_time(clock);
     let deadline = time::timestamp_at(due);
     // Cannot fail: it is this CPU's own timer.
     let _ = timer.at(due);
@@ -136,26 +149,35 @@ fn late(timer: &mut Timer, wait: impl Fn()) -> u64 {
     stamp().wrapping_sub(deadline)
 }
 
+fn pseudo_random_time(clock: Clock) -> u64 {
+    let (soonest, range) = times(clock);
+    soonest + random() % range
+}
+
 /// Sleeps until the function of the timer has run.
 fn sleep() {
     sleep_until(|| FIRED.load(Ordering::Relaxed));
 }
 
-/// Executes one instruction again and again until the function of the timer has run.
+/// Executes one instruction again and again until the function of the timer has run, and then those
+/// that [`sleep`] executes after a halt.
 ///
-/// Every sample then has the same number of instructions, whichever instruction the deadline hits.
-/// That instruction is a jump, whose target the function of the timer changes.
+/// Every sample then has the same number of instructions, whichever instruction the deadline hits,
+/// and as many as that of a CPU that was halted. The repeated instruction is a jump, whose target
+/// the function of the timer changes.
 fn repeat_one_instruction() {
     // SAFETY: The code writes only the statics that belong to this measurement, and a register that
     // is declared. Both targets of the jump are in this block. A function of the timer that has run
-    // before the first target was stored is noticed by the comparison.
+    // before the first target was stored is noticed by the comparison. Interrupts are enabled before
+    // and after.
     unsafe {
         asm!(
             "lea {at}, [rip + 3f]", "mov [rip + {exit}], {at}",
             "lea {at}, [rip + 2f]", "mov [rip + {target}], {at}",
             "cmp byte ptr [rip + {fired}], 0", "jne 3f",
             "2: jmp qword ptr [rip + {target}]",
-            "3:",
+            "3: cli", "cmp byte ptr [rip + {fired}], 0", "jne 4f", "sti", "jmp 2b",
+            "4: sti",
             at = out(reg) _,
             exit = sym EXIT,
             target = sym TARGET,
@@ -165,8 +187,8 @@ fn repeat_one_instruction() {
 }
 
 /// Returns the delay of a baseline, which uses the hardware directly and halts in the same way.
-fn late_alone(vector: Vector) -> u64 {
-    let Some((_hardware, deadline)) = arm_alone(vector, SOON + random() % SPREAD) else {
+fn late_alone(vector: Vector, clock: Clock) -> u64 {
+    let Some((_hardware, deadline)) = arm_alone(vector, pseudo_random_time(clock)) else {
         return 0;
     };
     // SAFETY: Interrupts were enabled before `arm_alone`, and are enabled at the end. They stay
