@@ -24,6 +24,7 @@ unsafe impl FnPointer for extern "C" fn(usize) {}
 unsafe impl FnPointer for extern "C" fn(usize, u8) {}
 
 /// A function pointer, or none, which may be replaced while other CPUs read it.
+#[repr(transparent)]
 #[derive(Debug)]
 pub struct FnCell<F>(AtomicPtr<()>, PhantomData<fn(F) -> F>);
 

@@ -98,6 +98,7 @@ unsafe fn bring_up(machine: &Machine) {
     ipi::jobs::set_up();
     ipi::call::set_up();
     deferred::set_up();
+    ipi::request::set_up();
     ipi::tlb::set_up();
     ipi::nmi::set_up();
     let (options, _) = Options::parse(&machine.boot.command_line);

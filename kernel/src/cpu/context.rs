@@ -77,7 +77,7 @@ pub(crate) fn require_class(operation: &'static str, class: PriorityClass) {
     require_limit(operation, Limit::Class(class));
 }
 
-/// Rejects `operation`, which waits for another CPU, if that CPU could wait for this one: see
+/// Rejects `operation` of the calling CPU, which waits for another CPU, if that CPU could wait for this one: see
 /// [`Limit::Wait`].
 ///
 /// Context: any.
@@ -87,8 +87,7 @@ pub(crate) fn require_class(operation: &'static str, class: PriorityClass) {
 /// As [`require`].
 #[inline]
 #[track_caller]
-pub(crate) fn require_wait(operation: &'static str) {
-    let cpu = cpu_local::current();
+pub(crate) fn require_wait(cpu: PerCpu, operation: &'static str) {
     let locks = LOCAL.of(cpu);
     // The common case is a plain thread. A CPU that runs a called function outside the call
     // interrupt has CR8 at the class of calls.

@@ -12,13 +12,12 @@
 //! watchdog names that CPU.
 
 use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering};
 
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::cpu_set::CpuSet;
 use tocsin_logic::irq::board::{self, Board, Notice, Reader};
 use tocsin_logic::irq::context::CALL_CLASS;
-use tocsin_logic::irq::mailbox::{Call, Mailbox, Waited};
+use tocsin_logic::irq::mailbox::Waited;
 use tocsin_logic::vector::{PriorityClass, Vector, fixed};
 
 use crate::cpu::{self, PerCpu, context, handlers};
@@ -26,7 +25,8 @@ use crate::ipi::wait::{self, For};
 use crate::ipi::{self, Offline, Targets, physical};
 use crate::smp::{self, Online};
 use crate::sync::without_interrupts;
-use crate::{fn_cell, priority};
+use crate::priority;
+use crate::trap::call::{self, CALLS};
 
 /// Vector of the call IPI: high, so that calls are handled fast, but below the most urgent
 /// interrupts.
@@ -42,12 +42,9 @@ const _: () = assert!(VECTOR.priority_class().get() == CLASS.get());
 const _: () = assert!(VECTOR_TO_ALL.priority_class().get() == CLASS.get());
 
 /// Maximum number of pending asynchronous calls of one CPU.
-pub const PENDING: usize = 64;
+pub const PENDING: usize = call::PENDING;
 
 crate::cpu_local! {
-    /// Each CPU's mailbox for calls from other CPUs.
-    static CALLS: Mailbox<PENDING> = Mailbox::new();
-
     /// Each CPU's cursor in the broadcast ring.
     static READER: Reader = Reader::new();
 }
@@ -60,13 +57,6 @@ const TO_ALL: usize = 16;
 
 /// The name of the operation in reports of a violation.
 const OPERATION: &str = "call::and_wait";
-
-/// Default number of polls of a waiting CPU before it executes PAUSE and serves calls in its loop;
-/// [`set_eager_looks`] changes it. The polls take about as long as a reply. PAUSE is slow on some
-/// processors, and slowest under an emulator.
-pub const EAGER_LOOKS: u32 = 3000;
-
-static LOOKS: AtomicU32 = AtomicU32::new(EAGER_LOOKS);
 
 /// The broadcast ring.
 static BOARD: Board<TO_ALL> = Board::new();
@@ -113,19 +103,9 @@ impl fmt::Display for CallError {
 
 impl core::error::Error for CallError {}
 
-/// Sets the number of polls of a waiting CPU before it executes PAUSE.
-///
-/// Use 0 where all CPUs share one thread of an emulator, as under QEMU's `-icount`: there PAUSE
-/// lets the other CPUs run, and polling does not.
-///
-/// Context: any.
-pub fn set_eager_looks(count: u32) {
-    LOOKS.store(count, Ordering::Relaxed);
-}
-
 /// Registers the handlers of calls. Called once, before the first call.
 pub(crate) fn set_up() {
-    handlers::register(VECTOR, answer);
+    handlers::register(VECTOR, call::answer);
     handlers::register(VECTOR_TO_ALL, answer_all);
 }
 
@@ -199,7 +179,7 @@ pub fn start<'a>(
 /// # Panics
 ///
 /// In another context; the message names the rule.
-#[inline]
+#[inline(always)]
 #[track_caller]
 pub fn and_wait<'a>(
     targets: impl Into<Targets<'a>>,
@@ -248,18 +228,16 @@ where
 }
 
 /// Calls one CPU, which may be the calling CPU.
-#[inline(never)]
+#[expect(
+    clippy::inline_always,
+    reason = "most of its instructions would save and restore registers"
+)]
+#[inline(always)]
 #[track_caller]
 fn call_one(cpu: u32, function: Function, argument: usize) -> Result<(), Offline> {
-    // Separate from the rest, which then needs no registers saved for a violation report.
-    context::require_wait(OPERATION);
-    call_one_from_here(cpu, function, argument)
-}
-
-/// As [`call_one`], after the context check.
-#[inline(never)]
-fn call_one_from_here(cpu: u32, function: Function, argument: usize) -> Result<(), Offline> {
-    if cpu == cpu::current().id() {
+    let own = cpu::current();
+    context::require_wait(own, OPERATION);
+    if cpu == own.id() {
         call_here(function, argument);
         return Ok(());
     }
@@ -267,7 +245,7 @@ fn call_one_from_here(cpu: u32, function: Function, argument: usize) -> Result<(
     let call = Waited::new(function as usize, argument);
     CALLS.of(target.cpu).post(&call);
     send(physical(target));
-    wait_until(target, || call.is_done());
+    wait::soon(|| For::Call(cpu), || call.is_done());
     Ok(())
 }
 
@@ -275,9 +253,9 @@ fn call_one_from_here(cpu: u32, function: Function, argument: usize) -> Result<(
 #[inline(never)]
 #[track_caller]
 fn call_set(set: &CpuSet, function: Function, argument: usize) -> Result<(), Offline> {
-    context::require_wait(OPERATION);
-    ipi::check(set)?;
     let own = cpu::current();
+    context::require_wait(own, OPERATION);
+    ipi::check(set)?;
     let others = set.iter().filter(|&cpu| cpu != own.id());
     let mut others = others.filter_map(smp::find).peekable();
     let mut is_own_due = set.contains(own.id());
@@ -294,7 +272,7 @@ fn call_set(set: &CpuSet, function: Function, argument: usize) -> Result<(), Off
             call_here(function, argument);
         }
         for (call, target) in calls.iter().zip(called.into_iter().flatten()) {
-            wait_until(target, || call.is_done());
+            wait::soon(|| For::Call(target.cpu.id()), || call.is_done());
         }
     }
     Ok(())
@@ -304,22 +282,28 @@ fn call_set(set: &CpuSet, function: Function, argument: usize) -> Result<(), Off
 #[inline(never)]
 #[track_caller]
 fn call_others(function: Function, argument: usize) {
-    context::require_wait(OPERATION);
-    post_and_wait(function, argument, || ());
+    let own = cpu::current();
+    context::require_wait(own, OPERATION);
+    post_and_wait(own, function, argument, || ());
 }
 
 /// Calls all CPUs.
 #[inline(never)]
 #[track_caller]
 fn call_all(function: Function, argument: usize) {
-    context::require_wait(OPERATION);
-    post_and_wait(function, argument, || call_here(function, argument));
+    let own = cpu::current();
+    context::require_wait(own, OPERATION);
+    post_and_wait(own, function, argument, || call_here(function, argument));
 }
 
 /// Calls all other CPUs by one IPI, runs `meanwhile`, and waits.
 #[inline]
-fn post_and_wait(function: Function, argument: usize, meanwhile: impl FnOnce()) {
-    let own = cpu::current();
+fn post_and_wait(
+    own: PerCpu,
+    function: Function,
+    argument: usize,
+    meanwhile: impl FnOnce(),
+) {
     let online = smp::by_shorthand();
     if online.len() <= 1 {
         return post_and_wait_in_turn(own, function, argument, meanwhile);
@@ -357,7 +341,7 @@ fn wait_for_all(online: &[Online], notice: Notice) {
     for target in online {
         let reader = READER.of(target.cpu);
         if !reader.has_passed(notice) {
-            wait_until(target, || reader.has_passed(notice));
+            wait::soon(|| For::Call(target.cpu.id()), || reader.has_passed(notice));
         }
     }
     BOARD.end(notice);
@@ -396,20 +380,6 @@ fn call_here(function: Function, argument: usize) {
     wait::as_called(|| function(argument));
 }
 
-/// Waits until a CPU has handled a call.
-#[inline]
-fn wait_until(target: &Online, mut is_done: impl FnMut() -> bool) {
-    for _ in 0..LOOKS.load(Ordering::Relaxed) {
-        if is_done() {
-            return;
-        }
-    }
-    core::hint::spin_loop();
-    if !is_done() {
-        wait::until(For::Call(target.cpu.id()), is_done);
-    }
-}
-
 /// Serves the calls that are pending for this CPU, in a wait with interrupts disabled.
 pub(crate) fn serve_here(own: PerCpu) {
     if !CALLS.of(own).is_empty() || BOARD.has_news(READER.of(own)) {
@@ -418,30 +388,10 @@ pub(crate) fn serve_here(own: PerCpu) {
     }
 }
 
-extern "C" fn answer(_: usize, _: u8) {
-    CALLS.here().serve(at, run_call);
-}
-
 extern "C" fn answer_all(_: usize, _: u8) {
     serve(cpu::current());
 }
 
 fn serve(own: PerCpu) {
-    board::serve(CALLS.of(own), &BOARD, READER.of(own), at, run_call);
-}
-
-/// The call at a posted address.
-#[inline]
-fn at(call: *const Call) -> &'static Call {
-    // SAFETY: Calls are posted by `and_wait` and `call_set`, which wait until they are done, and by
-    // mailboxes themselves, which are never freed; serving keeps no reference after the call is
-    // done. All fields of a call are atomic.
-    unsafe { &*call }
-}
-
-#[inline]
-fn run_call(function: usize, argument: usize) {
-    // SAFETY: Only `Function`s are posted.
-    let function: Function = unsafe { fn_cell::from_address(function as *mut ()) };
-    function(argument);
+    board::serve(CALLS.of(own), &BOARD, READER.of(own), call::at, call::run);
 }

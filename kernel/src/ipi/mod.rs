@@ -9,17 +9,20 @@
 //! sends may cause one interrupt. [`call`], [`deferred`](crate::deferred) and [`reschedule`] do not
 //! depend on the number of interrupts.
 
+pub mod barrier;
 pub mod call;
 pub mod jobs;
 pub mod nmi;
+pub mod request;
 pub mod reschedule;
 pub mod tlb;
 pub mod vectors;
-pub(crate) mod wait;
+pub mod wait;
 
 use core::fmt;
 
 use tocsin_logic::apic::EncodingError;
+use tocsin_logic::apic::ApicId;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::cpu_set::CpuSet;
 use tocsin_logic::vector::Vector;
@@ -205,5 +208,7 @@ pub(crate) fn check(set: &CpuSet) -> Result<(), Offline> {
 
 #[inline]
 pub(crate) fn physical(target: &Online) -> Destination {
+    // SAFETY: `Online::new` checks it. This saves each sender the check.
+    unsafe { core::hint::assert_unchecked(target.apic_id <= ApicId::X2APIC_MAX) };
     Destination::Physical(target.apic_id)
 }

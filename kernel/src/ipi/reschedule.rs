@@ -2,7 +2,8 @@
 //!
 //! Its class is the lowest, so the CPU handles it when no other interrupt is in service: it
 //! interrupts a thread, never a handler. Several IPIs that arrive before the CPU handles one merge
-//! into one (SDM vol. 3A, 12.8.4). A CPU in `hlt` wakes.
+//! into one (SDM vol. 3A, 12.8.4). A CPU in `hlt` wakes. Without a hook, the entry code does no more
+//! than that.
 //!
 //! ```ignore
 //! reschedule::set_hook(|| my_scheduler::current_cpu().look_again());
@@ -17,9 +18,9 @@ use tocsin_logic::vector::{Vector, fixed};
 
 use crate::apic;
 use crate::cpu::handlers;
-use crate::fn_cell::FnCell;
 use crate::ipi::{self, IpiError, Offline, Targets};
 use crate::smp::Online;
+use crate::trap::leaf::RESCHEDULE;
 
 /// The vector of the reschedule IPI.
 pub const VECTOR: Vector = fixed::RESCHEDULE;
@@ -27,9 +28,6 @@ pub const VECTOR: Vector = fixed::RESCHEDULE;
 /// The hook that runs on a CPU that receives the IPI: in class 2, on its interrupt stack,
 /// interrupts enabled.
 pub type Hook = fn();
-
-/// Empty in a kernel without a scheduler, which only needs the wake-up from `hlt`.
-static HOOK: FnCell<Hook> = FnCell::empty();
 
 /// Registers the handler. Called once, before other CPUs run.
 pub(crate) fn set_up() {
@@ -40,7 +38,7 @@ pub(crate) fn set_up() {
 ///
 /// Context: any.
 pub fn set_hook(hook: Hook) {
-    HOOK.replace(Some(hook));
+    RESCHEDULE.replace(Some(hook));
 }
 
 /// Sends the IPI to one CPU, whose handler sees all stores that precede the send.
@@ -51,7 +49,7 @@ pub(super) fn signal(target: &Online) {
 }
 
 extern "C" fn handle(_: usize, _: u8) {
-    if let Some(hook) = HOOK.get() {
+    if let Some(hook) = RESCHEDULE.get() {
         hook();
     }
 }

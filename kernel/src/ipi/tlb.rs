@@ -1,10 +1,10 @@
-//! TLB shootdown: invalidation of translations on other CPUs, by a call.
+//! TLB shootdown: invalidation of translations on other CPUs.
 //!
 //! Changes of the kernel's page tables through [`crate::memory::mapping`] do it implicitly. Code
 //! with page tables of its own must call [`forget`] after it changes an entry and before the memory
 //! behind the entry is reused.
 
-use crate::ipi::{Offline, Targets, call};
+use super::{Offline, Targets, request};
 use crate::memory::tlb;
 
 pub use crate::memory::tlb::{PAGE_LIMIT, Translations};
@@ -21,7 +21,7 @@ pub(crate) fn set_up() {
 ///
 /// The calling CPU invalidates them too, if it is among the targets.
 ///
-/// Context: thread or handler up to class 12; as [`call::and_wait`].
+/// Context: thread or handler up to class 12; as [`call::and_wait`](super::call::and_wait).
 ///
 /// # Errors
 ///
@@ -29,10 +29,15 @@ pub(crate) fn set_up() {
 ///
 /// # Panics
 ///
-/// As [`call::and_wait`].
+/// In another context; the message names the rule.
+#[inline]
 #[track_caller]
 pub fn forget<'a>(what: &Translations, targets: impl Into<Targets<'a>>) -> Result<(), Offline> {
-    call::run(targets, || what.forget_here())
+    let targets = targets.into();
+    match what.range() {
+        None => request::check(targets),
+        range => request::send("tlb::forget", range, targets, || what.forget_here()),
+    }
 }
 
 fn forget_everywhere(what: &Translations) {

@@ -10,7 +10,7 @@
 //! [`require_wait`](crate::cpu::context::require_wait).
 
 use core::fmt;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use tocsin_logic::units::Nanoseconds;
 use x86_64::instructions::interrupts as flag;
@@ -19,8 +19,16 @@ use crate::cpu::context::{NOT_SERVING, SERVES_AT};
 use crate::cpu::handlers::INTERRUPTS;
 use crate::fn_cell::FnCell;
 use crate::ipi::call;
+use crate::memory::tlb;
 use crate::time::{LOOKS, Patience, WAIT_LIMIT};
 use crate::{cpu, smp};
+
+/// Default number of polls of a waiting CPU before it executes PAUSE and serves calls in its loop;
+/// [`set_spin_limit`] changes it. The polls take about as long as a reply. PAUSE is slow on some
+/// processors, and slowest under an emulator.
+pub const SPIN_LIMIT: u32 = 3000;
+
+static SPINS: AtomicU32 = AtomicU32::new(SPIN_LIMIT);
 
 /// Executes pending timer commands of other CPUs on this CPU.
 pub(crate) static SERVE_TIMERS: FnCell<fn()> = FnCell::empty();
@@ -30,6 +38,8 @@ pub(crate) static SERVE_TIMERS: FnCell<fn()> = FnCell::empty();
 pub(crate) enum For {
     /// The return of a called function on the CPU.
     Call(u32),
+    /// The acknowledgement of a request by the CPU.
+    Acknowledgement(u32),
     /// A free entry for a call to all CPUs, which any CPU may delay.
     Room,
     /// The removal of the timer with this name.
@@ -43,7 +53,10 @@ impl For {
     fn cpu(self) -> Option<u32> {
         match self {
             Self::Room => None,
-            Self::Call(cpu) | Self::Timer(cpu, _) | Self::Line(cpu, _) => Some(cpu),
+            Self::Call(cpu)
+            | Self::Acknowledgement(cpu)
+            | Self::Timer(cpu, _)
+            | Self::Line(cpu, _) => Some(cpu),
         }
     }
 }
@@ -52,10 +65,35 @@ impl fmt::Display for For {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Call(cpu) => write!(f, "CPU {cpu} to run a called function"),
+            Self::Acknowledgement(cpu) => write!(f, "CPU {cpu} to take an interrupt"),
             Self::Room => f.write_str("room for a call to all CPUs"),
             Self::Timer(cpu, name) => write!(f, "CPU {cpu} to let go of the timer `{name}`"),
             Self::Line(cpu, name) => write!(f, "CPU {cpu} to end the interrupts of line {name}"),
         }
+    }
+}
+
+/// Sets the number of polls of a waiting CPU before it executes PAUSE.
+///
+/// Use 0 where all CPUs share one thread of an emulator, as under QEMU's `-icount`: there PAUSE
+/// lets the other CPUs run, and polling does not.
+///
+/// Context: any.
+pub fn set_spin_limit(count: u32) {
+    SPINS.store(count, Ordering::Relaxed);
+}
+
+/// Waits until `is_done`, which is probably soon: polls without PAUSE at first.
+#[inline]
+pub(crate) fn soon(what: impl FnOnce() -> For, mut is_done: impl FnMut() -> bool) {
+    for _ in 0..SPINS.load(Ordering::Relaxed) {
+        if is_done() {
+            return;
+        }
+    }
+    core::hint::spin_loop();
+    if !is_done() {
+        until(what(), is_done);
     }
 }
 
@@ -97,6 +135,7 @@ pub(crate) fn turn(what: For, patience: &mut Patience) {
 /// Serves calls and timer commands from other CPUs on this CPU, whose interrupts are disabled.
 #[cold]
 fn serve() {
+    tlb::serve_requests();
     call::serve_here(cpu::current());
     if let Some(serve) = SERVE_TIMERS.get() {
         serve();

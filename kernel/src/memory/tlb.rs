@@ -7,15 +7,30 @@
 use crate::fn_cell::{FnCell, FnPointer};
 use core::ops::Range;
 
+use tocsin_logic::irq::shootdown::{self, Acknowledged, Invalidate, LIMIT, Requests};
 use x86_64::VirtAddr;
 use x86_64::instructions::tlb;
 use x86_64::registers::control::{Cr4, Cr4Flags};
 
-use super::frames::FRAME;
+/// Maximum number of pages flushed individually. Other CPUs flush them with interrupts disabled, so
+/// the number is small.
+pub const PAGE_LIMIT: u64 = LIMIT as u64;
 
-/// Maximum number of pages flushed individually. Above it, a full flush costs less than the
-/// INVLPGs, and the other entries that it drops are soon cached again.
-pub const PAGE_LIMIT: u64 = 32;
+/// The requests of all CPUs to others. `ipi::request` posts them, and the entry code serves them.
+pub(crate) static REQUESTS: Requests = Requests::new();
+
+crate::cpu_local! {
+    /// The number up to which each CPU has served requests.
+    pub(crate) static ACKNOWLEDGED: Acknowledged = Acknowledged::new();
+}
+
+/// Serves the requests to this CPU, if there are any. Interrupts disabled.
+pub(crate) fn serve_requests() {
+    let own = ACKNOWLEDGED.here();
+    if REQUESTS.has_news(own) {
+        REQUESTS.serve(own, flush);
+    }
+}
 
 /// The translations to flush.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,25 +46,29 @@ impl Translations {
     ///
     /// Context: any.
     pub fn forget_here(&self) {
+        if let Some(range) = self.range() {
+            range.each(flush);
+        }
+    }
+
+    /// The range of a request for the same to other CPUs; `None` if there are no addresses.
+    #[inline]
+    pub(crate) fn range(&self) -> Option<shootdown::Range> {
         match self {
-            Self::Of(addresses) => forget_range_here(addresses),
-            Self::All => flush_all(),
+            Self::Of(addresses) => {
+                shootdown::Range::pages(addresses.start as usize, addresses.end as usize)
+            }
+            Self::All => Some(shootdown::Range::ALL),
         }
     }
 }
 
-/// Flushes the translations of a range on this CPU: page by page or, for many pages, all.
-fn forget_range_here(addresses: &Range<u64>) {
-    if addresses.is_empty() {
-        return;
-    }
-    let first = addresses.start & !(FRAME - 1);
-    if addresses.end - first > PAGE_LIMIT * FRAME {
-        return flush_all();
-    }
-    for page in (first..addresses.end).step_by(FRAME as usize) {
+/// Flushes translations on this CPU.
+fn flush(what: Invalidate) {
+    match what {
         // Also drops global entries, and all entries of a large page.
-        tlb::flush(VirtAddr::new_truncate(page));
+        Invalidate::Page(address) => tlb::flush(VirtAddr::new_truncate(address as u64)),
+        Invalidate::All => flush_all(),
     }
 }
 

@@ -18,7 +18,7 @@ use x86_64::VirtAddr;
 use x86_64::instructions::tables::{lidt, sidt};
 use x86_64::structures::DescriptorTablePointer;
 
-use super::entry;
+use super::{entry, interrupt, leaf};
 use crate::cpu::segments;
 
 /// Vector of the breakpoint exception, the one gate that ring 3 may call.
@@ -58,7 +58,7 @@ fn index(mode: Mode) -> usize {
 /// disabled and decides itself when others may nest. DPL is 0 except for #BP: with DPL 3, ring 3
 /// could fake a device's interrupt or a fault by `int n` (SDM vol. 3A, 7.12.1.2).
 fn gate(mode: Mode, vector: u8) -> Result<Gate64, GateError> {
-    let mut gate = Gate64::interrupt(entry::stub(mode, vector), segments::KERNEL_CODE);
+    let mut gate = Gate64::interrupt(entry_point(mode, vector), segments::KERNEL_CODE);
     if vector == BREAKPOINT {
         gate = gate.with_dpl(3)?;
     }
@@ -114,7 +114,13 @@ pub fn address() -> u64 {
 /// Context: any.
 #[must_use]
 pub fn stub(vector: u8) -> u64 {
-    entry::stub(mode(), vector)
+    entry_point(mode(), vector)
+}
+
+fn entry_point(mode: Mode, vector: u8) -> u64 {
+    leaf::entry(mode, vector)
+        .or_else(|| interrupt::entry(mode, vector))
+        .unwrap_or_else(|| entry::stub(mode, vector))
 }
 
 /// Base and limit (last valid byte) in this CPU's IDTR.

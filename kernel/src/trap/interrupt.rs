@@ -5,20 +5,26 @@
 //! table has for the vector; see [`crate::cpu::handlers`]. An interrupt of a thread switches to the
 //! interrupt stack, a nested one is on it already; each has a path of its own, so that neither
 //! costs more. The paths exist twice, because the EOI is a different instruction in xAPIC and x2APIC
-//! mode; each mode has an IDT (see [`super::idt`]). The entry code counts the interrupts of each vector, and stores the vector of each
-//! nesting depth, from which the class of the running code is known without reading the local APIC.
+//! mode; each mode has an IDT (see [`super::idt`]). The entry code counts the interrupts of each
+//! vector, and stores the vector of each nesting depth, from which the class of the running code is
+//! known without reading the local APIC.
+//!
+//! The vector of calls has a path that takes the call from the mailbox and runs its function
+//! directly. It saves 13 of 61 instructions.
 //!
 //! A software interrupt has no EOI and no priority: its function runs with interrupts disabled, on
 //! the current stack.
 
 use core::arch::global_asm;
 use core::mem::offset_of;
-
 use core::sync::atomic::Ordering;
 
+use tocsin_logic::apic::Mode;
+use tocsin_logic::irq::mailbox::{self, Call, Mailbox};
 use tocsin_logic::irq::table::Table;
-use tocsin_logic::vector::Vector;
+use tocsin_logic::vector::{Vector, fixed};
 
+use super::call::{self, CALLS, PENDING, RUNNING};
 use super::spurious;
 use crate::cpu::handlers::{self, Handler, INTERRUPTS, Interrupts, SOFTWARE};
 use crate::cpu::trap_frame::TrapFrame;
@@ -122,6 +128,53 @@ entry_nested_\mode:
     interrupt_path x2apic, 1
     interrupt_path xapic, 0
 
+    .macro call_path mode, x2apic
+    // A call, from a thread, as `Posted::serve`. The vector is stored in a debug build, as above.
+    .balign 64
+    .global entry_call_\mode
+entry_call_\mode:
+    push rsi
+    save_volatile
+    inc dword ptr gs:[{cpu} + {depth}]
+    jnz 3f
+    mov byte ptr gs:[{cpu} + {vectors}], {call}
+    mov gs:[{cpu} + {thread_stack}], rsp
+    mov rsp, gs:[{cpu} + {stack}]
+    inc qword ptr gs:[{cpu} + {counts} + {call} * 8]
+    .if {check_eoi}
+        push {call}
+        push {call}
+    .endif
+    xor eax, eax
+    xchg gs:[{calls} + {newest}], rax
+    test rax, rax
+    jz 1f
+    cmp qword ptr [rax + {next}], 0
+    jne 2f
+    mov gs:[{running}], rax
+    mov rdi, [rax + {argument}]
+    sti
+    call [rax + {function}]
+    cli
+    mov rax, gs:[{running}]
+    mov qword ptr [rax + {next}], {run}
+1:  end_interrupt \x2apic, entry_call_end_\mode
+    mov rsp, gs:[{cpu} + {thread_stack}]
+    dec dword ptr gs:[{cpu} + {depth}]
+    restore_volatile
+    iretq
+2:  mov rdi, rax                    // Several calls.
+    sti
+    call {answer_list}
+    cli
+    jmp 1b
+3:  mov esi, {call}
+    jmp entry_nested_\mode
+    .endm
+
+    call_path x2apic, 1
+    call_path xapic, 0
+
     // A software interrupt, on the stack that it finds, interrupts off. The common way is for those
     // that nobody answers, and for one that is no software interrupt: its vector is in service.
     .balign 64
@@ -180,10 +233,34 @@ entry_unhandled:
     functions = const offset_of!(Interrupts, table) + <Table>::FUNCTIONS,
     contexts = const offset_of!(Interrupts, table) + <Table>::CONTEXTS,
     counts = const offset_of!(Interrupts, counts),
+    call = const fixed::CALL.get(),
+    calls = sym CALLS,
+    newest = const <Mailbox<PENDING>>::NEWEST,
+    next = const Call::NEXT,
+    function = const Call::FUNCTION,
+    argument = const Call::ARGUMENT,
+    run = const mailbox::RUN,
+    running = sym RUNNING,
+    answer_list = sym call::answer_list,
     check_eoi = const cfg!(debug_assertions) as u8,
     is_to_be_ended = sym spurious::is_to_be_ended,
     answer_unhandled = sym spurious::answer_unhandled,
 );
+
+unsafe extern "C" {
+    static entry_call_x2apic: u8;
+    static entry_call_xapic: u8;
+}
+
+/// Address of the entry point of `vector`, if it has one here.
+pub(super) fn entry(mode: Mode, vector: u8) -> Option<u64> {
+    let code = match (Vector(vector), mode) {
+        (fixed::CALL, Mode::X2Apic) => &raw const entry_call_x2apic,
+        (fixed::CALL, Mode::XApic) => &raw const entry_call_xapic,
+        _ => return None,
+    };
+    Some(code as u64)
+}
 
 /// Dispatches the vectors of [`handlers::WITHOUT_EOI`].
 pub(crate) fn dispatch_without_eoi(frame: &TrapFrame) {

@@ -5,11 +5,13 @@
 //! interrupts of the local APIC in `interrupt`, which calls the handlers in the CPU's table
 //! ([`cpu::handlers`]).
 
+pub(crate) mod call;
 pub mod entry;
 pub mod exceptions;
 pub mod fixup;
 pub mod idt;
 mod interrupt;
+pub mod leaf;
 #[cfg(feature = "bench")]
 pub(crate) mod measured_entry;
 pub mod nmi;

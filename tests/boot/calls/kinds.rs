@@ -95,7 +95,28 @@ pub fn check(answer: &str, cpus: u64) -> Result {
         (5, 1),
         "reschedule IPIs sent and handled"
     );
+    check_barriers(&records::one(answer, "barriers")?, cpus)?;
     check_flood(&records::one(answer, "deferred_work_flood")?, cpus)
+}
+
+/// A record of kind `barriers`.
+#[derive(Debug, Deserialize)]
+struct Barriers {
+    barriers: u64,
+    running_before: u64,
+    running_after: u64,
+}
+
+/// No section of a target that was running before a barrier was running after it.
+fn check_barriers(found: &Barriers, cpus: u64) -> Result {
+    let rounds = (400 / cpus).clamp(8, 100);
+    ensure_eq!(found.barriers, rounds * (cpus + 1), "barriers");
+    ensure_eq!(found.running_after, 0, "sections that a barrier did not wait for");
+    ensure!(
+        cpus == 1 || found.running_before > found.barriers / 2,
+        "too few sections were running before a barrier: {found:?}"
+    );
+    Ok(())
 }
 
 /// A record of kind `merged_reschedule_ipis`.

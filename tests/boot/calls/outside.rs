@@ -6,14 +6,17 @@ use tocsin_tools::Session;
 
 use crate::{MODES, PATIENCE, Result, ensure, ensure_eq, machine_in, power_off, trial, with};
 
-/// Vectors of calls, of broadcast calls with waiting, of deferred work, of rescheduling, and of the
-/// IPIs that `ipi` sends.
-const VECTORS: [u8; 5] = [0xd0, 0xd1, 0x20, 0x21, 0x2b];
+/// Vectors of calls, of broadcast calls with waiting, of barriers, of deferred work, of rescheduling,
+/// and of the IPIs that `ipi` sends.
+const VECTORS: [u8; 6] = [0xd0, 0xd1, 0xd2, 0x20, 0x21, 0x2b];
 
 /// Number of the ICR, and the values that calls to all others write there, without and with
 /// waiting: the shorthand in bits 19:18, assert in bit 14, the vector (SDM vol. 3A, figure 12-12).
 const ICR: &str = "apic_register_write register 0x30 = ";
 const CALLS_TO_OTHERS: [&str; 2] = ["0xc40d0", "0xc40d1"];
+
+/// As [`CALLS_TO_OTHERS`], for a barrier with all others.
+const BARRIER_WITH_OTHERS: [&str; 1] = ["0xc40d2"];
 
 pub fn trials() -> Vec<Trial> {
     let counts = MODES.map(|mode| {
@@ -52,13 +55,13 @@ fn counts(session: &mut Session) -> Result {
     Ok(())
 }
 
-/// A call to all others is one write to the ICR, for any number of CPUs.
+/// A call to all others and a barrier with them are one write to the ICR, for any number of CPUs.
 fn one_write(session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
-    let before = broadcasts(session);
+    let before = [&CALLS_TO_OTHERS[..], &BARRIER_WITH_OTHERS].map(|it| writes(session, it));
     session.command("ipi", PATIENCE)?;
     power_off(session)?;
-    let made = broadcasts(session) - before;
+    let made = writes(session, &CALLS_TO_OTHERS) - before[0];
     let (cpus, rounds) = (4, 18);
     // `call all others`, with and without waiting, and all at once; `call all and wait`, in which
     // the caller runs its part itself; one at the end of the rescheduling test. A caller that finds
@@ -68,13 +71,14 @@ fn one_write(session: &mut Session) -> Result {
         (least..least + least / 4).contains(&made),
         "{made} writes for {least} calls to all others"
     );
+    let made = writes(session, &BARRIER_WITH_OTHERS) - before[1];
+    ensure_eq!(made, 100, "writes for 100 barriers with all others");
     Ok(())
 }
 
-fn broadcasts(session: &Session) -> u64 {
+/// The number of writes of one of the values to the ICR.
+fn writes(session: &Session, values: &[&str]) -> u64 {
     let log = session.log();
-    let values = log.lines().filter_map(|line| line.strip_prefix(ICR));
-    values
-        .filter(|value| CALLS_TO_OTHERS.contains(value))
-        .count() as u64
+    let written = log.lines().filter_map(|line| line.strip_prefix(ICR));
+    written.filter(|value| values.contains(value)).count() as u64
 }

@@ -35,14 +35,18 @@
 //! - In x2APIC mode, a write to the ICR does not wait for earlier stores: `mfence; lfence` must
 //!   precede it (SDM vol. 3A, 12.12.3).
 
+use core::mem::offset_of;
 use core::ops::Deref;
 use core::ptr;
 
 use super::queue::Full;
 use super::sync::{AtomicPtr, AtomicUsize, Ordering, array, const_fn};
 
-/// The value of [`Call::next`] after the call has run: the address of no call.
-const DONE: *mut Call = ptr::without_provenance_mut(1);
+/// The link of a call that has run: the address of no call.
+const DONE: *mut Call = ptr::without_provenance_mut(RUN);
+
+/// [`DONE`] as a number, for the entry code.
+pub const RUN: usize = 1;
 
 /// A function to call, its argument, and whether it has run.
 #[derive(Debug)]
@@ -56,6 +60,13 @@ pub struct Call {
 }
 
 impl Call {
+    /// Offset of the link, for the entry code. It is null, if the call is the only one of a list.
+    pub const NEXT: usize = offset_of!(Self, next);
+    /// Offset of the function, for the entry code.
+    pub const FUNCTION: usize = offset_of!(Self, function);
+    /// Offset of the argument, for the entry code.
+    pub const ARGUMENT: usize = offset_of!(Self, argument);
+
     const_fn! {
         /// A pending call of `function`.
         #[inline]
@@ -266,6 +277,9 @@ struct Senders {
 }
 
 impl<const N: usize> Mailbox<N> {
+    /// Offset of the pointer to the newest call, for the entry code.
+    pub const NEWEST: usize = offset_of!(Self, senders) + offset_of!(Senders, posted);
+
     const_fn! {
         /// An empty mailbox.
         #[must_use]
@@ -310,10 +324,11 @@ impl<const N: usize> Deref for Mailbox<N> {
     }
 }
 
-/// Runs a list that begins with the newest call, in the order in which they were posted.
+/// Runs a list that was taken from a mailbox and begins with the newest call, in the order in which
+/// they were posted.
 #[cold]
 #[inline(never)]
-fn serve_list<'a>(
+pub fn serve_list<'a>(
     newest: *mut Call,
     at: impl Fn(*const Call) -> &'a Call,
     mut run: impl FnMut(usize, usize),

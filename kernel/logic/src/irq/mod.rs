@@ -10,6 +10,7 @@
 //! | [`queue`] | deferred work |
 //! | [`mailbox`] | function calls on one other CPU |
 //! | [`board`] | function calls on all other CPUs |
+//! | [`shootdown`] | invalidation of translations on other CPUs |
 //! | [`route`] | the input and mode of a requested interrupt |
 //! | [`timers`] | the timer queue of a CPU |
 //! | [`turns`] | the callback state of a timer |
@@ -21,7 +22,8 @@
 //! | [`storm`] | storm detection and recovery |
 //! | [`statistics`] | the longest section and rates |
 //!
-//! Several CPUs use [`table`], [`queue`], [`mailbox`], [`board`] and [`arming`] at once, without
+//! Several CPUs use [`table`], [`queue`], [`mailbox`], [`board`], [`shootdown`] and
+//! [`arming`] at once, without
 //! locks. These modules take their atomics from `sync`, so that `tests/loom` can compile the same
 //! files with loom's atomics and test every order in which the CPUs can run.
 
@@ -36,6 +38,7 @@ pub mod priority;
 pub mod queue;
 pub mod raised;
 pub mod route;
+pub mod shootdown;
 pub mod stack;
 pub mod statistics;
 pub mod storm;

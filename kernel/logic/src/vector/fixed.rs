@@ -25,6 +25,8 @@ pub const SOFTWARE: Vector = Vector(0x80);
 pub const CALL: Vector = Vector(0xd0);
 /// Calls to all CPUs.
 pub const CALL_ALL: Vector = Vector(0xd1);
+/// Requests to invalidate translations.
+pub const TLB: Vector = Vector(0xd2);
 /// The vector that benchmarks measure.
 pub const BENCH: Vector = Vector(0xd8);
 /// Vectors whose stubs benchmarks lead to other code: two of class 13, and one of class 14, the timers'.
@@ -47,7 +49,7 @@ pub const SPURIOUS: Vector = Vector(0xff);
 pub const WITHOUT_EOI: [Vector; 4] = [SPURIOUS_IRQ_7, SPURIOUS_IRQ_15, SOFTWARE, SPURIOUS];
 
 /// All of them.
-pub const ALL: [Vector; 25] = [
+pub const ALL: [Vector; 26] = [
     DEFERRED,
     RESCHEDULE,
     SPURIOUS_IRQ_7,
@@ -62,6 +64,7 @@ pub const ALL: [Vector; 25] = [
     NESTING_SECOND[2],
     CALL,
     CALL_ALL,
+    TLB,
     BENCH,
     BENCH_STUBS[0],
     BENCH_STUBS[1],

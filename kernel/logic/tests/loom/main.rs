@@ -29,6 +29,9 @@ mod mailbox;
 #[path = "../../src/irq/queue.rs"]
 #[allow(dead_code, reason = "the models need only a part")]
 mod queue;
+#[path = "../../src/irq/shootdown.rs"]
+#[allow(dead_code, reason = "the models need only a part")]
+mod shootdown;
 #[path = "../../src/irq/table.rs"]
 #[allow(dead_code, reason = "the models need only a part")]
 mod table;
@@ -45,6 +48,7 @@ mod interrupted;
 mod moves;
 mod notices;
 mod removal;
+mod shootdowns;
 mod sync;
 mod timers;
 mod work;

@@ -8,6 +8,7 @@ use spin::Mutex;
 use super::clock::relax;
 use super::rivals::EOI;
 use tocsin::apic::local;
+use tocsin::memory::tlb::Translations;
 
 /// The number of interrupts that have been handled.
 pub(super) static ANSWERED: AtomicU64 = AtomicU64::new(0);
@@ -31,6 +32,12 @@ pub(super) extern "C" fn nothing(_: usize) {
 
 /// A variable whose address [`flush`] invalidates.
 static DATA: u64 = 0;
+
+/// Returns the page of [`DATA`].
+pub(super) fn page() -> Translations {
+    let address = &raw const DATA as u64;
+    Translations::Of(address..address + 1)
+}
 
 /// Invalidates the TLB entry for the address of [`DATA`] on this CPU. It preserves all registers.
 #[unsafe(naked)]

@@ -1,6 +1,6 @@
-//! The latency of one interrupt to all other CPUs, until all have handled it: by destination
-//! shorthand, and to each CPU in turn, which is used where shorthands would reach CPUs that the
-//! kernel does not own.
+//! The latency of an interrupt to all other CPUs, until all have taken it: of a barrier, which has
+//! entry code of its own; of an interrupt with a handler, by destination shorthand; and of one to
+//! each CPU in turn, which is used where shorthands would reach CPUs that the kernel does not own.
 
 use crate::raw;
 use alloc::format;
@@ -16,7 +16,7 @@ use super::partner::{self, Activity, AtWork};
 use super::record::Value;
 use super::rivals::{self, FLOOR, Installed, OWN, TYPICAL};
 use super::runner::{Bench, Case, Parts};
-use tocsin::ipi::{Targets, call};
+use tocsin::ipi::{Targets, barrier, call};
 use tocsin::{cpu, smp};
 
 pub(super) fn run(bench: &mut Bench) {
@@ -38,8 +38,11 @@ pub(super) fn run(bench: &mut Bench) {
     if let Broadcast::EachCpu(reason) = smp::broadcast() {
         bench.skip("broadcast.all", &format!("no shorthands: {reason}"));
     } else {
+        let all = |vector: Vector| measure(count, || by_shorthand(vector)).0;
+        let mut ways = installed.ways(overhead, wait_at_barrier, || all(FLOOR), || all(TYPICAL));
+        bench.compare("broadcast.all", &param, &mut ways);
         let parts: Parts<(u64, u64), 2> = [
-            ("broadcast.all", |(all, _)| all),
+            ("broadcast.handlers", |(all, _)| all),
             ("broadcast.sender", |(_, sender)| sender),
         ];
         let send = |vector: Vector| measure(count, || by_shorthand(vector));
@@ -62,6 +65,15 @@ pub(super) fn run(bench: &mut Bench) {
         let _ = cpu::current();
     });
     cpus().for_each(|cpu| raw::end_removal(cpu, OWN));
+}
+
+/// Returns the duration of a barrier with all other CPUs.
+#[inline]
+fn wait_at_barrier() -> u64 {
+    let start = stamp();
+    // Cannot fail: all other CPUs are online.
+    let _ = barrier::wait(Targets::Others);
+    stamp() - start
 }
 
 /// Returns the time until all CPUs have handled the interrupt, and the time of the send alone.

@@ -16,7 +16,7 @@ use super::record::Value;
 use super::rivals::{self, FLOOR, Installed, TYPICAL};
 use super::runner::Bench;
 use tocsin::apic::local;
-use tocsin::ipi::{Targets, call};
+use tocsin::ipi::{Targets, call, tlb};
 use tocsin::smp;
 
 pub(super) fn run(bench: &mut Bench) {
@@ -51,13 +51,14 @@ pub(super) fn run(bench: &mut Bench) {
     let _polling = AtWork::begin(count as usize, Activity::Polling);
     Installed::lead(floor_that_calls(flush), rivals::typical_here());
     set_call(flush);
+    let page = answers::page();
     let to_all = |vector: Vector| Icr::fixed(vector.get(), Destination::Others);
     let mut ways = installed.ways(
         overhead,
         || {
             let start = stamp();
             // Cannot fail: all targets are online.
-            let _ = call::and_wait(Targets::Others, flush, 0);
+            let _ = tlb::forget(&page, Targets::Others);
             stamp() - start
         },
         || sent(to_all(FLOOR), count),

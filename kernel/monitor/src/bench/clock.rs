@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use tocsin_logic::bench::resolution;
 use x86_64::instructions::interrupts;
 
-use tocsin::ipi::call;
+use tocsin::ipi::wait;
 use tocsin::sync::without_interrupts;
 
 /// Iterations of the runs whose number of instructions is known.
@@ -163,8 +163,8 @@ static PAUSES: AtomicBool = AtomicBool::new(true);
 /// Sets the clock that [`relax`] and the wait for call completion use.
 pub(super) fn set(clock: Clock) {
     PAUSES.store(clock == Clock::Instructions, Ordering::Relaxed);
-    call::set_eager_looks(match clock {
-        Clock::Cycles => call::EAGER_LOOKS,
+    wait::set_spin_limit(match clock {
+        Clock::Cycles => wait::SPIN_LIMIT,
         Clock::Instructions => 0,
     });
 }

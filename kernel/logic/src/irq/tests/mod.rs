@@ -6,6 +6,7 @@ mod calls;
 mod context;
 mod priority;
 mod route;
+mod shootdown;
 mod stack;
 mod statistics;
 mod storm;

@@ -1,6 +1,7 @@
 //! `ipi`: all kinds of interrupts between CPUs, from each to each, with a comparison of the numbers
 //! sent and received.
 
+mod barrier;
 mod flood;
 mod kinds;
 
@@ -93,6 +94,7 @@ pub(super) fn ipi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
         account(kind).wait();
     }
     let merged = kinds::merged();
+    let barriers = barrier::run()?;
     let flood = flood::run()?;
 
     output.print("ipi_broadcast", &BroadcastMethod(smp::broadcast()));
@@ -101,13 +103,14 @@ pub(super) fn ipi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
         "interrupt", "sent", "received", "refused"
     ));
     // The table is printed at the end, so that duplicates show too.
-    let mut is_right = flood.is_right();
+    let mut is_right = flood.is_right() && barriers.is_right();
     for kind in Kind::ALL {
         let counts = Counts::of(kind);
         is_right &= counts.received == counts.sent;
         output.print("ipi", &counts);
     }
     output.print("merged_reschedule_ipis", &merged);
+    output.print("barriers", &barriers);
     output.print("deferred_work_flood", &flood);
     output.heading("  deferred work  accepted       done    refused");
     for online in smp::all() {
@@ -117,7 +120,7 @@ pub(super) fn ipi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
         Ok(())
     } else {
         Err(CommandError::Failed(
-            "interrupts or deferred work were lost or duplicated".into(),
+            "interrupts or deferred work were lost or duplicated, or a barrier did not wait".into(),
         ))
     }
 }

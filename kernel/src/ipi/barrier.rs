@@ -1,0 +1,25 @@
+//! Barriers: waits until other CPUs have taken an interrupt.
+
+use super::{Offline, Targets, request};
+
+/// Waits until every target has taken an interrupt that was sent by this call. Then each has executed
+/// a full memory barrier, and no section with interrupts disabled (or with class 13 masked) that it
+/// was in when the call began is still running.
+///
+/// The targets serve the interrupt in [`leaf::LONGEST`](crate::trap::leaf::LONGEST) instructions and
+/// run no function. The calling CPU is not interrupted, if it is among the targets.
+///
+/// Context: thread or handler up to class 12; as [`call::and_wait`](super::call::and_wait).
+///
+/// # Errors
+///
+/// [`Offline`], if one of the CPUs is not online. No CPU has been interrupted.
+///
+/// # Panics
+///
+/// In another context; the message names the rule.
+#[inline]
+#[track_caller]
+pub fn wait<'a>(targets: impl Into<Targets<'a>>) -> Result<(), Offline> {
+    request::send("barrier::wait", None, targets.into(), || ())
+}

@@ -1,0 +1,53 @@
+//! The target's side of calls to one CPU: the mailboxes, and the code that serves them.
+//!
+//! A call that interrupts a thread and is the only one in the mailbox is run by the entry code in
+//! [`interrupt`](super::interrupt), with the protocol of [`Posted::serve`]. All others are run here.
+//!
+//! [`Posted::serve`]: tocsin_logic::irq::mailbox::Posted::serve
+
+use core::sync::atomic::AtomicU64;
+
+use tocsin_logic::irq::mailbox::{self, Call, Mailbox};
+
+use crate::fn_cell;
+
+/// A function that can be called on other CPUs; see [`ipi::call`](crate::ipi::call::Function).
+pub(crate) type Function = extern "C" fn(argument: usize);
+
+/// Maximum number of pending asynchronous calls of one CPU.
+pub(crate) const PENDING: usize = 64;
+
+crate::cpu_local! {
+    /// Each CPU's mailbox for calls from other CPUs.
+    pub(crate) static CALLS: Mailbox<PENDING> = Mailbox::new();
+
+    /// The call that the entry code runs.
+    pub(super) static RUNNING: AtomicU64 = AtomicU64::new(0);
+}
+
+/// The handler of the vector of calls.
+pub(crate) extern "C" fn answer(_: usize, _: u8) {
+    CALLS.here().serve(at, run);
+}
+
+/// Runs a list of calls that the entry code has taken from the mailbox.
+pub(super) extern "C" fn answer_list(newest: *mut Call) {
+    mailbox::serve_list(newest, at, run);
+}
+
+/// The call at a posted address.
+#[inline]
+pub(crate) fn at(call: *const Call) -> &'static Call {
+    // SAFETY: Calls are posted by `ipi::call`, which waits until they are done, and by mailboxes
+    // themselves, which are never freed; serving keeps no reference after the call is done. All
+    // fields of a call are atomic.
+    unsafe { &*call }
+}
+
+/// Runs a posted function.
+#[inline]
+pub(crate) fn run(function: usize, argument: usize) {
+    // SAFETY: Only `Function`s are posted.
+    let function: Function = unsafe { fn_cell::from_address(function as *mut ()) };
+    function(argument);
+}
