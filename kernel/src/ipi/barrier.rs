@@ -18,7 +18,8 @@ use super::{Offline, Targets, request};
 /// # Panics
 ///
 /// In another context; the message names the rule.
-#[inline]
+#[expect(clippy::inline_always, reason = "as `call_one` of `ipi::call`")]
+#[inline(always)]
 #[track_caller]
 pub fn wait<'a>(targets: impl Into<Targets<'a>>) -> Result<(), Offline> {
     request::send("barrier::wait", None, targets.into(), || ())

@@ -179,6 +179,7 @@ pub fn start<'a>(
 /// # Panics
 ///
 /// In another context; the message names the rule.
+#[expect(clippy::inline_always, reason = "as `call_one`")]
 #[inline(always)]
 #[track_caller]
 pub fn and_wait<'a>(

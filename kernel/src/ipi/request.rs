@@ -39,7 +39,8 @@ pub(super) fn check(targets: Targets<'_>) -> Result<(), Offline> {
 
 /// Requests the invalidation of `range`, or only an acknowledgement, from the targets and waits until all have acknowledged it. If the calling CPU is
 /// among them, it runs `here` meanwhile.
-#[inline]
+#[expect(clippy::inline_always, reason = "as `call_one` of `ipi::call`")]
+#[inline(always)]
 #[track_caller]
 pub(super) fn send(
     operation: &'static str,
@@ -74,7 +75,8 @@ pub(super) fn send(
 }
 
 /// Requests `range` from all other CPUs.
-#[inline]
+#[expect(clippy::inline_always, reason = "as `call_one` of `ipi::call`")]
+#[inline(always)]
 fn send_to_others(own: PerCpu, range: Option<Range>, meanwhile: impl FnOnce()) {
     let online = smp::by_shorthand();
     if online.len() <= 1 {

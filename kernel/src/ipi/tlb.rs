@@ -30,7 +30,8 @@ pub(crate) fn set_up() {
 /// # Panics
 ///
 /// In another context; the message names the rule.
-#[inline]
+#[expect(clippy::inline_always, reason = "as `call_one` of `ipi::call`")]
+#[inline(always)]
 #[track_caller]
 pub fn forget<'a>(what: &Translations, targets: impl Into<Targets<'a>>) -> Result<(), Offline> {
     let targets = targets.into();
