@@ -76,8 +76,7 @@ impl<'a> Dmar<'a> {
     ///   ends after the last two, and after a length below 4;
     /// - [`ErrorKind::NoAddress`] and [`ErrorKind::Address`] for registers that are not aligned to
     ///   their size;
-    /// - [`ErrorKind::MemoryRange`] for reserved memory that is not a range of pages;
-    /// - [`ErrorKind::Name`] for the name of an ACPI device without an end.
+    /// - [`ErrorKind::MemoryRange`] for reserved memory that is not a range of pages.
     #[must_use]
     pub const fn structures(&self) -> Structures<'a> {
         Structures {

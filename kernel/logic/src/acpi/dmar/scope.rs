@@ -77,6 +77,7 @@ pub struct Path<'a>(&'a [u8]);
 
 impl Path<'_> {
     /// The device and function numbers. They may be out of range.
+    #[must_use]
     pub fn elements(&self) -> impl ExactSizeIterator<Item = (u8, u8)> {
         self.0
             .chunks_exact(2)

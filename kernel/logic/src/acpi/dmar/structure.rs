@@ -146,7 +146,7 @@ impl<'a> Structure<'a> {
         let byte = |at: usize| bytes.get(at).copied();
         let scopes = |at: usize| Some(Scopes::new(bytes.get(at..)?, offset + at));
         let segment = u16_at(bytes, 6);
-        Some(match kind {
+        let structure = match kind {
             0 => Self::Drhd(Drhd {
                 includes_all: byte(4)? & 1 != 0,
                 // Bits 3:0 are the logarithm of the number of pages; reserved, and 0, before 4.0.
@@ -187,18 +187,18 @@ impl<'a> Structure<'a> {
                 kind,
                 length: u16_at(bytes, 2)?,
             },
-        })
-        .and_then(Self::terminated)
+        };
+        Some(structure.terminated())
     }
 
     /// Removes the terminator of a name. A name without one remains as it is, for [`check`](Self::check).
-    fn terminated(mut self) -> Option<Self> {
+    fn terminated(mut self) -> Self {
         if let Self::Andd(device) = &mut self
             && let Some(end) = device.name.iter().position(|&byte| byte == 0)
         {
             device.name = &device.name[..end];
         }
-        Some(self)
+        self
     }
 
     /// Checks the values.
