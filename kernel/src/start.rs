@@ -16,7 +16,7 @@ use crate::panic::{handler, symbols};
 use crate::smp::{self, Cause, Failure, OnlineCpus};
 use crate::timer::reference::Reference;
 use crate::timer::{self, lapic};
-use crate::{console, cpu, deferred, ipi, memory, time, trap};
+use crate::{console, cpu, deferred, iommu, ipi, memory, time, trap};
 
 unsafe extern "Rust" {
     /// Defined by [`main!`](crate::main).
@@ -106,6 +106,8 @@ unsafe fn bring_up(machine: &Machine) {
     log_cpus(unsafe { smp::start(&machine.topology, apic, &options) });
     timer::set_up();
     apic::io::enable_nmi_sources(&machine.topology, apic.id());
+    // SAFETY: The caller guarantees it, and `main` has not started drivers.
+    unsafe { iommu::start(machine) };
     smp::release(apic);
 }
 

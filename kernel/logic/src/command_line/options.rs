@@ -16,6 +16,8 @@ pub struct Options<'a> {
     pub run: Option<&'a str>,
     /// `apic=`: the local APIC mode.
     pub apic: ModeOption,
+    /// `iommu=`: the use of IOMMUs.
+    pub iommu: IommuOption,
     /// `maxcpus=`: the maximum number of CPUs to use, including the boot CPU; at least 1.
     pub maxcpus: Option<u32>,
     /// `cpu_init_udelay=`: the delay between INIT and the start-up IPI, in microseconds, instead of
@@ -25,6 +27,21 @@ pub struct Options<'a> {
     pub failcpu: Option<Sabotage>,
     /// `latecpu=`: for tests, a CPU that attempts a stage only after it has been abandoned.
     pub latecpu: Option<Sabotage>,
+}
+
+/// The use of IOMMUs, and the consequence of a fault.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum IommuOption {
+    /// IOMMUs are not used: devices can access all memory.
+    Off,
+    /// Faults are reported.
+    Report,
+    /// Faults are reported, and a function that makes many loses its access to the bus.
+    #[default]
+    Isolate,
+    /// The first fault stops the system.
+    Panic,
 }
 
 /// An option: its key, its accepted values, and its parser.
@@ -47,7 +64,7 @@ const REFUSED: Refusal = Refusal(None);
 /// The key of [`virtio_mmio`].
 const VIRTIO_MMIO: &str = "virtio_mmio.device";
 
-pub(super) const KNOWN: [Known; 7] = [
+pub(super) const KNOWN: [Known; 8] = [
     Known {
         name: "run",
         accepts: "a list of monitor commands, such as \"memory; poweroff\",",
@@ -66,6 +83,21 @@ pub(super) const KNOWN: [Known; 7] = [
                 "auto" => ModeOption::Auto,
                 "xapic" => ModeOption::XApic,
                 "x2apic" => ModeOption::X2Apic,
+                _ => return Err(REFUSED),
+            };
+            Ok(())
+        },
+    },
+    Known {
+        name: "iommu",
+        accepts: "off, report, isolate or panic",
+        repeats: false,
+        set: |options, value| {
+            options.iommu = match value {
+                "off" => IommuOption::Off,
+                "report" => IommuOption::Report,
+                "isolate" => IommuOption::Isolate,
+                "panic" => IommuOption::Panic,
                 _ => return Err(REFUSED),
             };
             Ok(())

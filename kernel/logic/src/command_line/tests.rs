@@ -111,14 +111,14 @@ fn unknown_options_are_named_with_their_place_and_the_known_ones() {
     assert_eq!(
         messages("apic=xapic foo=1"),
         [
-            "unknown option `foo` at column 12; known: run, apic, maxcpus, failcpu, latecpu, cpu_init_udelay, \
+            "unknown option `foo` at column 12; known: run, apic, iommu, maxcpus, failcpu, latecpu, cpu_init_udelay, \
              virtio_mmio.device"
         ]
     );
     assert_eq!(
         messages("RUN=x"),
         [
-            "unknown option `RUN` at column 1; known: run, apic, maxcpus, failcpu, latecpu, cpu_init_udelay, \
+            "unknown option `RUN` at column 1; known: run, apic, iommu, maxcpus, failcpu, latecpu, cpu_init_udelay, \
              virtio_mmio.device"
         ]
     );

@@ -1,5 +1,8 @@
 //! The registers of a unit: offsets, and the bits that the kernel uses (11.4).
 
+use crate::apic::ApicId;
+use crate::vector::Vector;
+
 /// Version, 32 bits.
 pub const VERSION: u64 = 0x00;
 /// Capabilities, 64 bits.
@@ -90,6 +93,18 @@ pub mod fault_status {
 
 /// IM: the event sends no message (11.4.10).
 pub const EVENT_MASKED: u32 = 1 << 31;
+
+/// Data, address and upper address of an event's message: fixed delivery of a vector to a CPU (5.1.6). The
+/// upper address has bits 31:8 of the APIC ID, which are 0 in xAPIC mode.
+#[must_use]
+pub const fn event_message(vector: Vector, cpu: ApicId) -> [u32; 3] {
+    let id = cpu.get();
+    [
+        vector.get() as u32,
+        0xfee0_0000 | (id & 0xff) << 12,
+        id & !0xff,
+    ]
+}
 
 /// The value of [`QUEUE_ADDRESS`] for a queue of `256 << size` commands of 128 bits.
 #[must_use]

@@ -3,7 +3,7 @@
 use crate::apic::{ApicId, EncodingError, Trigger};
 use crate::vector::Vector;
 use crate::vtd::irte::{Accepts, Irte};
-use crate::vtd::register::{fault_status, global, interrupt_table, queue_address};
+use crate::vtd::register::{event_message, fault_status, global, interrupt_table, queue_address};
 use crate::vtd::table::{Context, Invalid, context_table, root_entry};
 use crate::vtd::{Capability, DomainId, Extended, Levels, SourceId};
 use proptest::prelude::*;
@@ -18,20 +18,27 @@ fn source_ids() {
     assert_eq!(std::format!("{source}"), "f0:1f.7");
 }
 
-/// The capabilities of a unit of QEMU 10 with the default number of address bits, and others with single
-/// bits.
+/// The capabilities of units of QEMU 10.0.2, and others with single bits.
 #[test]
 fn capabilities() {
-    let capability = Capability(0x00d2_008c_2226_0286);
-    assert_eq!(capability.levels(), Some(Levels::Three));
-    assert_eq!(capability.address_bits(), 39);
+    let capability = Capability(0x00d2_008c_222f_0606);
+    assert_eq!(capability.levels(), Some(Levels::Four));
+    assert!(capability.supports(Levels::Three) && !capability.supports(Levels::Five));
+    assert_eq!(capability.address_bits(), 48);
     assert_eq!(capability.domains(), 65536);
     assert_eq!(capability.fault_records(), (0x220, 1));
-    assert!(capability.caching_mode() && !capability.needs_write_flush());
+    assert!(!capability.caching_mode() && !capability.needs_write_flush());
     assert_eq!(capability.page_mask(), Some(18));
     assert!(capability.maps_2m() && capability.maps_1g());
     assert!(capability.drains_reads() && capability.drains_writes());
     assert!(!capability.root_pointer_invalidates());
+    // With aw-bits=39, and with caching-mode=on.
+    let narrow = Capability(0x00d2_008c_2226_0206);
+    assert_eq!(
+        (narrow.levels(), narrow.address_bits()),
+        (Some(Levels::Three), 39)
+    );
+    assert!(Capability(0x00d2_008c_222f_0686).caching_mode());
     let domains = |field: u64| Capability(field).domains();
     assert_eq!([0, 1, 6, 7].map(domains), [16, 64, 65536, 65536]);
     assert!(Capability(1 << 63).root_pointer_invalidates());
@@ -57,6 +64,8 @@ fn registers() {
         global::command(status, global::ROOT_TABLE, true),
         0xc000_0000
     );
+    let message = event_message(Vector(0xc0), ApicId(0x1_23ab));
+    assert_eq!(message, [0xc0, 0xfeea_b000, 0x1_2300]);
     assert_eq!(fault_status::first_record(0x0000_1203), 0x12);
     assert_eq!(queue_address(0x1_2345_6000, 1), 0x1_2345_6001);
     assert_eq!(interrupt_table(0x1_2345_6000, 15, true), 0x1_2345_680f);
