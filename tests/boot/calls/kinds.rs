@@ -101,17 +101,21 @@ pub fn check(answer: &str, cpus: u64) -> Result {
 
 /// A record of kind `barriers`.
 #[derive(Debug, Deserialize)]
-struct Barriers {
+struct BarrierCounts {
     barriers: u64,
     running_before: u64,
     running_after: u64,
 }
 
 /// No section of a target that was running before a barrier was running after it.
-fn check_barriers(found: &Barriers, cpus: u64) -> Result {
+fn check_barriers(found: &BarrierCounts, cpus: u64) -> Result {
     let rounds = (400 / cpus).clamp(8, 100);
     ensure_eq!(found.barriers, rounds * (cpus + 1), "barriers");
-    ensure_eq!(found.running_after, 0, "sections that a barrier did not wait for");
+    ensure_eq!(
+        found.running_after,
+        0,
+        "sections that a barrier did not wait for"
+    );
     ensure!(
         cpus == 1 || found.running_before > found.barriers / 2,
         "too few sections were running before a barrier: {found:?}"

@@ -212,6 +212,7 @@ impl Requests {
     }
 
     /// Ends a request that all targets have acknowledged.
+    #[expect(clippy::needless_pass_by_value, reason = "a request is released once")]
     #[inline]
     pub fn release(&self, request: Posted) {
         if let Some(Range(word)) = request.range

@@ -115,7 +115,7 @@ macro_rules! arithmetic {
     };
 }
 
-arithmetic!(fetch_add fetch_sub fetch_or fetch_and);
+arithmetic!(fetch_add);
 
 macro_rules! const_fn {
     ($($function:tt)*) => {
