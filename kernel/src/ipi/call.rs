@@ -1,7 +1,7 @@
 //! Calls of functions on other CPUs, in an interrupt of class 13.
 //!
 //! Each CPU has a mailbox, and the machine has one broadcast ring for calls to all CPUs;
-//! `tocsin_logic::irq::mailbox` and `tocsin_logic::irq::board` have the protocols. A synchronous
+//! `tocsin_logic::irq::mailbox` and `tocsin_logic::irq::broadcast` have the protocols. A synchronous
 //! call to one CPU or a set lives on the caller's stack. A synchronous call to all CPUs is posted
 //! once, at the same cost for any number of CPUs. A call to all other CPUs is one write to the ICR.
 //!
@@ -15,7 +15,7 @@ use core::fmt;
 
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::cpu_set::CpuSet;
-use tocsin_logic::irq::board::{self, Board, Notice, Reader};
+use tocsin_logic::irq::broadcast::{self, Cursor, Entry, Ring};
 use tocsin_logic::irq::context::CALL_CLASS;
 use tocsin_logic::irq::mailbox::Waited;
 use tocsin_logic::vector::{PriorityClass, Vector, fixed};
@@ -33,33 +33,33 @@ use crate::trap::call::{self, CALLS};
 pub const VECTOR: Vector = fixed::CALL;
 
 /// Vector of the IPI that signals an entry in the broadcast ring.
-pub const VECTOR_TO_ALL: Vector = fixed::CALL_ALL;
+pub const BROADCAST_VECTOR: Vector = fixed::CALL_ALL;
 
 /// The priority class of called functions.
 pub const CLASS: PriorityClass = CALL_CLASS;
 
 const _: () = assert!(VECTOR.priority_class().get() == CLASS.get());
-const _: () = assert!(VECTOR_TO_ALL.priority_class().get() == CLASS.get());
+const _: () = assert!(BROADCAST_VECTOR.priority_class().get() == CLASS.get());
 
 /// Maximum number of pending asynchronous calls of one CPU.
 pub const PENDING: usize = call::PENDING;
 
 crate::cpu_local! {
     /// Each CPU's cursor in the broadcast ring.
-    static READER: Reader = Reader::new();
+    static CURSOR: Cursor = Cursor::new();
 }
 
 /// Maximum number of CPUs of a set that are called before the caller waits for the first of them.
 const AT_A_TIME: usize = 16;
 
 /// Maximum number of concurrent calls to all CPUs; further callers wait for a free entry.
-const TO_ALL: usize = 16;
+const RING_SIZE: usize = 16;
 
 /// The name of the operation in reports of a violation.
 const OPERATION: &str = "call::and_wait";
 
 /// The broadcast ring.
-static BOARD: Board<TO_ALL> = Board::new();
+static RING: Ring<RING_SIZE> = Ring::new();
 
 /// A function that can be called on other CPUs.
 ///
@@ -106,7 +106,7 @@ impl core::error::Error for CallError {}
 /// Registers the handlers of calls. Called once, before the first call.
 pub(crate) fn set_up() {
     handlers::register(VECTOR, call::answer);
-    handlers::register(VECTOR_TO_ALL, answer_all);
+    handlers::register(BROADCAST_VECTOR, answer_all);
 }
 
 /// Calls `function` on the CPUs, and does not wait.
@@ -307,11 +307,11 @@ fn post_and_wait(own: PerCpu, function: Function, argument: usize, meanwhile: im
     if online.len() <= 1 {
         return post_and_wait_in_turn(own, function, argument, meanwhile);
     }
-    let notice = post_to_others(own, function, argument)
-        .unwrap_or_else(|| post_later(own, function, argument));
-    ipi::signal(VECTOR_TO_ALL, Destination::Others);
+    let entry = post_entry(own, function, argument)
+        .unwrap_or_else(|| wait_and_post_entry(own, function, argument));
+    ipi::signal(BROADCAST_VECTOR, Destination::Others);
     meanwhile();
-    wait_for_all(online, notice);
+    wait_for_all(online, entry);
 }
 
 /// As [`post_and_wait`], with one IPI to each CPU, where the shorthand would reach CPUs that are
@@ -327,44 +327,44 @@ fn post_and_wait_in_turn(
     if online.len() <= 1 {
         return meanwhile();
     }
-    let notice = post_to_others(own, function, argument)
-        .unwrap_or_else(|| post_later(own, function, argument));
-    ipi::signal_others_in_turn(VECTOR_TO_ALL);
+    let entry = post_entry(own, function, argument)
+        .unwrap_or_else(|| wait_and_post_entry(own, function, argument));
+    ipi::signal_others_in_turn(BROADCAST_VECTOR);
     meanwhile();
-    wait_for_all(online, notice);
+    wait_for_all(online, entry);
 }
 
 /// Waits until all CPUs have handled an entry of the broadcast ring, and frees the entry.
 #[inline]
-fn wait_for_all(online: &[Online], notice: Notice) {
+fn wait_for_all(online: &[Online], entry: Entry) {
     for target in online {
-        let reader = READER.of(target.cpu);
-        if !reader.has_passed(notice) {
-            wait::soon(|| For::Call(target.cpu.id()), || reader.has_passed(notice));
+        let cursor = CURSOR.of(target.cpu);
+        if !cursor.has_passed(entry) {
+            wait::soon(|| For::Call(target.cpu.id()), || cursor.has_passed(entry));
         }
     }
-    BOARD.end(notice);
+    RING.release(entry);
 }
 
 /// Posts to the broadcast ring. Returns `None` if the ring is full.
 #[inline(never)]
-fn post_to_others(own: PerCpu, function: Function, argument: usize) -> Option<Notice> {
-    let readers = smp::all().iter().map(|it| READER.of(it.cpu));
+fn post_entry(own: PerCpu, function: Function, argument: usize) -> Option<Entry> {
+    let cursors = smp::all().iter().map(|it| CURSOR.of(it.cpu));
     // Interrupts are disabled between the two halves of the post: see the protocol.
-    without_interrupts(|| BOARD.post(READER.of(own), &readers, function as usize, argument)).ok()
+    without_interrupts(|| RING.post(CURSOR.of(own), &cursors, function as usize, argument)).ok()
 }
 
-/// As [`post_to_others`], but waits for a free entry.
+/// As [`post_entry`], but waits for a free entry.
 #[cold]
-fn post_later(own: PerCpu, function: Function, argument: usize) -> Notice {
+fn wait_and_post_entry(own: PerCpu, function: Function, argument: usize) -> Entry {
     // Other CPUs may wait for an entry that this CPU has posted but not signalled.
-    ipi::signal_others(VECTOR_TO_ALL);
-    let mut notice = None;
-    wait::until(For::Room, || {
-        notice = post_to_others(own, function, argument);
-        notice.is_some()
+    ipi::signal_others(BROADCAST_VECTOR);
+    let mut entry = None;
+    wait::until(For::RingEntry, || {
+        entry = post_entry(own, function, argument);
+        entry.is_some()
     });
-    notice.expect("this was waited for")
+    entry.expect("this was waited for")
 }
 
 #[inline]
@@ -381,7 +381,7 @@ fn call_here(function: Function, argument: usize) {
 
 /// Serves the calls that are pending for this CPU, in a wait with interrupts disabled.
 pub(crate) fn serve_here(own: PerCpu) {
-    if !CALLS.of(own).is_empty() || BOARD.has_news(READER.of(own)) {
+    if !CALLS.of(own).is_empty() || RING.has_pending(CURSOR.of(own)) {
         let _raised = priority::raise(CLASS);
         wait::as_called(|| serve(own));
     }
@@ -392,5 +392,5 @@ extern "C" fn answer_all(_: usize, _: u8) {
 }
 
 fn serve(own: PerCpu) {
-    board::serve(CALLS.of(own), &BOARD, READER.of(own), call::at, call::run);
+    broadcast::serve(CALLS.of(own), &RING, CURSOR.of(own), call::at, call::run);
 }

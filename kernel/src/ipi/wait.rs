@@ -41,7 +41,7 @@ pub(crate) enum For {
     /// The acknowledgement of a request by the CPU.
     Acknowledgement(u32),
     /// A free entry for a call to all CPUs, which any CPU may delay.
-    Room,
+    RingEntry,
     /// The removal of the timer with this name.
     Timer(u32, &'static str),
     /// The return of the handlers of the line with this name.
@@ -52,7 +52,7 @@ impl For {
     /// The CPU that is waited for.
     fn cpu(self) -> Option<u32> {
         match self {
-            Self::Room => None,
+            Self::RingEntry => None,
             Self::Call(cpu)
             | Self::Acknowledgement(cpu)
             | Self::Timer(cpu, _)
@@ -66,7 +66,7 @@ impl fmt::Display for For {
         match self {
             Self::Call(cpu) => write!(f, "CPU {cpu} to run a called function"),
             Self::Acknowledgement(cpu) => write!(f, "CPU {cpu} to take an interrupt"),
-            Self::Room => f.write_str("room for a call to all CPUs"),
+            Self::RingEntry => f.write_str("a free entry in the broadcast ring"),
             Self::Timer(cpu, name) => write!(f, "CPU {cpu} to let go of the timer `{name}`"),
             Self::Line(cpu, name) => write!(f, "CPU {cpu} to end the interrupts of line {name}"),
         }
