@@ -56,7 +56,7 @@ const AT_A_TIME: usize = 16;
 const RING_SIZE: usize = 16;
 
 /// The name of the operation in reports of a violation.
-const OPERATION: &str = "call::and_wait";
+const OPERATION: &str = "call::sync";
 
 /// The broadcast ring.
 static RING: Ring<RING_SIZE> = Ring::new();
@@ -94,8 +94,8 @@ impl fmt::Display for CallError {
             Self::Offline(offline) => offline.fmt(f),
             Self::Full(cpus) => write!(
                 f,
-                "{PENDING} calls that nobody waits for are under way already to each of the CPUs \
-                 {cpus}, which were not called; all others were"
+                "CPUs {cpus}: {PENDING} asynchronous calls are pending on each (these CPUs were \
+                 not called, all others were; retry with these)"
             ),
         }
     }
@@ -120,25 +120,25 @@ pub(crate) fn set_up() {
 ///
 /// [`CallError`], with the CPUs that were not called. The caller may retry with those.
 #[expect(clippy::result_large_err, reason = "as above")]
-pub fn start<'a>(
+pub fn post<'a>(
     targets: impl Into<Targets<'a>>,
     function: Function,
     argument: usize,
 ) -> Result<(), CallError> {
-    let mut refused = None;
-    let mut leave = |target: &Online| {
-        let is_left = CALLS
+    let mut full = None;
+    let mut post_to = |target: &Online| {
+        let is_posted = CALLS
             .of(target.cpu)
-            .leave(function as usize, argument)
+            .post_async(function as usize, argument)
             .is_ok();
-        if !is_left {
+        if !is_posted {
             // The number belongs to a CPU, so the set has room for it.
-            let _ = refused.get_or_insert(CpuSet::EMPTY).insert(target.cpu.id());
+            let _ = full.get_or_insert(CpuSet::EMPTY).insert(target.cpu.id());
         }
-        is_left
+        is_posted
     };
     let mut call_one = |target: &Online| {
-        if leave(target) {
+        if post_to(target) {
             send(physical(target));
         }
     };
@@ -150,18 +150,18 @@ pub fn start<'a>(
         }
         Targets::Others => {
             for target in ipi::others() {
-                leave(target);
+                post_to(target);
             }
             ipi::signal_others(VECTOR);
         }
         Targets::All => {
             for target in smp::all() {
-                leave(target);
+                post_to(target);
             }
             ipi::signal_all(VECTOR);
         }
     }
-    refused.map_or(Ok(()), |refused| Err(CallError::Full(refused)))
+    full.map_or(Ok(()), |full| Err(CallError::Full(full)))
 }
 
 /// Calls `function` on the CPUs, and waits until it has returned on all of them.
@@ -185,7 +185,7 @@ pub fn start<'a>(
 )]
 #[inline(always)]
 #[track_caller]
-pub fn and_wait<'a>(
+pub fn sync<'a>(
     targets: impl Into<Targets<'a>>,
     function: Function,
     argument: usize,
@@ -205,17 +205,17 @@ pub fn and_wait<'a>(
     }
 }
 
-/// As [`and_wait`], for a closure, which may borrow from the caller.
+/// As [`sync`], for a closure, which may borrow from the caller.
 ///
-/// Context: thread or handler up to class 12. As [`and_wait`].
+/// Context: thread or handler up to class 12. As [`sync`].
 ///
 /// # Errors
 ///
-/// As [`and_wait`].
+/// As [`sync`].
 ///
 /// # Panics
 ///
-/// As [`and_wait`].
+/// As [`sync`].
 #[inline]
 #[track_caller]
 pub fn run<'a, F>(targets: impl Into<Targets<'a>>, function: F) -> Result<(), Offline>
@@ -228,7 +228,7 @@ where
         let function = unsafe { &*(argument as *const F) };
         function();
     }
-    and_wait(targets, enter::<F>, &raw const function as usize)
+    sync(targets, enter::<F>, &raw const function as usize)
 }
 
 /// Calls one CPU, which may be the calling CPU.

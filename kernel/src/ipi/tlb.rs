@@ -21,7 +21,7 @@ pub(crate) fn set_up() {
 ///
 /// The calling CPU invalidates them too, if it is among the targets.
 ///
-/// Context: thread or handler up to class 12; as [`call::and_wait`](super::call::and_wait).
+/// Context: thread or handler up to class 12; as [`call::sync`](super::call::sync).
 ///
 /// # Errors
 ///

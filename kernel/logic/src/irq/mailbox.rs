@@ -14,7 +14,7 @@
 //! ```
 //!
 //! A synchronous call lives on the caller's stack, in a separate cache line ([`Waited`]), so it
-//! always finds room. An asynchronous call is [posted](Mailbox::leave) in one of the target's `N`
+//! always finds room. An asynchronous call is [posted](Mailbox::post_async) in one of the target's `N`
 //! blocks, two in each cache line.
 //!
 //! A block is linked only when it is complete, so no call is ever half posted: a sender may be
@@ -300,7 +300,7 @@ impl<const N: usize> Mailbox<N> {
     /// # Errors
     ///
     /// [`Full`] if `N` such calls are pending or running.
-    pub fn leave(&self, function: usize, argument: usize) -> Result<(), Full> {
+    pub fn post_async(&self, function: usize, argument: usize) -> Result<(), Full> {
         let cursor = self.senders.cursor.load(Ordering::Relaxed);
         for place in cursor..cursor + N {
             let call = &self.blocks[place % N];

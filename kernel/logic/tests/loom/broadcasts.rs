@@ -108,7 +108,7 @@ fn one_entry_for_several_cpus() {
         let early = targets.map(|it| it.join().unwrap());
         for (cpu, mut ran) in (1..).zip(early) {
             ran.extend(machine.take(cpu));
-            assert_eq!(ran, [0], "left behind or doubled");
+            assert_eq!(ran, [0], "lost or repeated");
         }
         assert!(machine.serve(0).is_empty(), "its own");
         assert!(machine.use_results(0, entry));
@@ -132,7 +132,7 @@ fn two_cpus_call_all_at_once() {
         let mut all_done = true;
         for (cpu, (mut ran, entry, is_done)) in [own, other].into_iter().enumerate() {
             ran.extend(machine.serve(cpu));
-            assert_eq!(ran, [1 - cpu], "left behind or doubled");
+            assert_eq!(ran, [1 - cpu], "lost or repeated");
             all_done &= is_done;
             assert!(machine.cursors[cpu].has_passed(entry), "its own");
         }
@@ -165,11 +165,11 @@ fn a_slot_is_reused() {
         assert!(posted[0] || posted[1], "each kept the other out");
         for (own, (_, mut ran)) in senders.into_iter().enumerate() {
             ran.extend(machine.serve(own));
-            assert_eq!(ran.len(), usize::from(posted[1 - own]), "lost or doubled");
+            assert_eq!(ran.len(), usize::from(posted[1 - own]), "lost or repeated");
         }
         third.sort_unstable();
         let expected: Vec<_> = [0, 1].into_iter().filter(|&own| posted[own]).collect();
-        assert_eq!(third, expected, "lost or doubled");
+        assert_eq!(third, expected, "lost or repeated");
         posted == [true, true]
     });
 }
@@ -194,7 +194,7 @@ fn in_order(take: fn(&Machine<2, 2>) -> Vec<usize>) {
     explore(Some(3), move || {
         let machine = Machine::<2, 2>::new();
         let sender = beside(&machine, |machine| {
-            machine.mailboxes[1].leave(ASYNC, 7).unwrap();
+            machine.mailboxes[1].post_async(ASYNC, 7).unwrap();
             machine.post(0).unwrap();
         });
         // By hand: its interrupts are off.
@@ -272,7 +272,7 @@ fn a_function_that_serves_runs_once() {
         let is_done = machine.use_results(0, entry);
         let mut ran = target.join().unwrap();
         ran.extend(machine.take(1));
-        assert_eq!(ran, [0], "left behind or doubled");
+        assert_eq!(ran, [0], "lost or repeated");
         is_done
     });
 }

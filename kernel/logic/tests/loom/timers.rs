@@ -69,7 +69,7 @@ struct Owner {
     timer: Arc<Timer>,
     is_closed: bool,
     /// Whether the drop leaves the timer to the owner.
-    is_left: bool,
+    is_posted: bool,
     /// Whether its function waits to run.
     is_deferred: bool,
     /// Whether there is room for deferred work.
@@ -82,7 +82,7 @@ impl Owner {
         Self {
             timer: timer.clone(),
             is_closed: false,
-            is_left: false,
+            is_posted: false,
             is_deferred: false,
             has_room,
             calls: 0,
@@ -91,7 +91,7 @@ impl Owner {
 
     /// Interrupts of the timers' class come here: commands.
     fn point(&mut self) {
-        if !self.is_left {
+        if !self.is_posted {
             self.timer.inbox.serve(at, |_, _| self.is_closed = true);
             return;
         }
@@ -209,7 +209,7 @@ fn a_timer_is_left_to_its_owner() {
     explore(Some(3), || {
         let timer = Timer::new();
         let mut owner = Owner::new(&timer, true);
-        owner.is_left = true;
+        owner.is_posted = true;
         let owner = spawn(move || {
             owner.fire();
             owner.point();

@@ -94,8 +94,11 @@ fn a_call_that_posts_a_call() {
 #[test]
 fn asynchronous_calls_are_limited() {
     let mailbox = Mailbox::<2>::new();
-    assert_eq!([mailbox.leave(0, 0), mailbox.leave(1, 1)], [Ok(()); 2]);
-    assert_eq!(mailbox.leave(2, 2), Err(Full { capacity: 2 }));
+    assert_eq!(
+        [mailbox.post_async(0, 0), mailbox.post_async(1, 1)],
+        [Ok(()); 2]
+    );
+    assert_eq!(mailbox.post_async(2, 2), Err(Full { capacity: 2 }));
     // A synchronous call brings its own block.
     let call = Call::new(3, 3);
     mailbox.post(&call);

@@ -252,5 +252,5 @@ fn numbers() -> impl Iterator<Item = u32> + Clone {
 
 /// Makes this CPU call a function, in class 13.
 fn call_here(function: call::Function, argument: usize) -> bool {
-    call::start(cpu::current().id(), function, argument).is_ok()
+    call::post(cpu::current().id(), function, argument).is_ok()
 }
