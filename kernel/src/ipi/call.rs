@@ -17,7 +17,7 @@ use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::cpu_set::CpuSet;
 use tocsin_logic::irq::broadcast::{self, Cursor, Entry, Ring};
 use tocsin_logic::irq::context::CALL_CLASS;
-use tocsin_logic::irq::mailbox::Waited;
+use tocsin_logic::irq::mailbox::SyncCall;
 use tocsin_logic::vector::{PriorityClass, Vector, fixed};
 
 use crate::cpu::{self, PerCpu, context, handlers};
@@ -246,7 +246,7 @@ fn call_one(cpu: u32, function: Function, argument: usize) -> Result<(), Offline
         return Ok(());
     }
     let target = ipi::find(cpu)?;
-    let call = Waited::new(function as usize, argument);
+    let call = SyncCall::new(function as usize, argument);
     CALLS.of(target.cpu).post(&call);
     send(physical(target));
     wait::soon(|| For::Call(cpu), || call.is_done());
@@ -265,7 +265,7 @@ fn call_set(set: &CpuSet, function: Function, argument: usize) -> Result<(), Off
     let mut is_own_due = set.contains(own.id());
     while is_own_due || others.peek().is_some() {
         let calls: [_; AT_A_TIME] =
-            core::array::from_fn(|_| Waited::new(function as usize, argument));
+            core::array::from_fn(|_| SyncCall::new(function as usize, argument));
         let mut called = [None; AT_A_TIME];
         for ((call, called), target) in calls.iter().zip(&mut called).zip(&mut others) {
             CALLS.of(target.cpu).post(call);

@@ -129,7 +129,7 @@ entry_nested_\mode:
     interrupt_path xapic, 0
 
     .macro call_path mode, x2apic
-    // A call, from a thread, as `Posted::serve`. The vector is stored in a debug build, as above.
+    // A call, from a thread, as `CallList::serve`. The vector is stored in a debug build, as above.
     .balign 64
     .global entry_call_\mode
 entry_call_\mode:

@@ -1,7 +1,7 @@
 //! A timer that one CPU drops while its function runs, or waits to run, on another.
 
 use crate::calls::at;
-use crate::mailbox::{Call, Posted};
+use crate::mailbox::{Call, CallList};
 use crate::turns::{Finish, Release, Request, Turns};
 use crate::{beside, explore};
 use loom::cell::UnsafeCell;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// A timer whose function runs as deferred work, and what its owner is asked to do with it.
 struct Timer {
     turns: Turns,
-    inbox: Posted,
+    inbox: CallList,
     close: Call,
     /// Stands for the function: who calls it or frees it writes it.
     function: UnsafeCell<()>,
@@ -26,7 +26,7 @@ impl Timer {
     fn new() -> Arc<Self> {
         Arc::new(Self {
             turns: Turns::new(),
-            inbox: Posted::new(),
+            inbox: CallList::new(),
             close: Call::new(0, 0),
             function: UnsafeCell::new(()),
             node: UnsafeCell::new(()),
