@@ -26,7 +26,7 @@ pub use crate::trap::fixup::{probe_undefined, undefined};
 pub use crate::trap::measured_entry::{entry_measured_3, ordinary, set_measured};
 pub use crate::trap::nmi::Function as NmiFunction;
 
-/// Makes `handler` answer `vector` on one CPU. Returns false if the vector has a handler, or is an exception's.
+/// Installs `handler` for `vector` on one CPU. Returns false if the vector has a handler, or is an exception's.
 ///
 /// Context: any.
 ///
@@ -38,7 +38,7 @@ pub unsafe fn install(cpu: PerCpu, vector: Vector, handler: Handler, context: us
     INTERRUPTS.of(cpu).install(vector, handler, context)
 }
 
-/// Leaves `vector` without a handler: the first step of a removal.
+/// Removes the handler of `vector`: the first step of a removal.
 ///
 /// Context: any.
 ///
@@ -49,7 +49,7 @@ pub unsafe fn begin_removal(cpu: PerCpu, vector: Vector) {
     INTERRUPTS.of(cpu).begin_removal(vector);
 }
 
-/// Lets others have `vector`: the last step of a removal.
+/// Frees `vector`: the last step of a removal.
 ///
 /// Context: any.
 ///
@@ -60,7 +60,7 @@ pub unsafe fn end_removal(cpu: PerCpu, vector: Vector) {
     INTERRUPTS.of(cpu).end_removal(vector);
 }
 
-/// Makes `handler` answer a reserved vector on all CPUs, with the context 0.
+/// Registers `handler` for a reserved vector on all CPUs, with the context 0.
 ///
 /// Context: thread.
 ///

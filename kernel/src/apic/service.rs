@@ -30,8 +30,8 @@ pub fn error_interrupts() -> u64 {
 /// Registers the handlers of the internal vectors and the entry code's access to the ISR. Called
 /// once.
 pub(super) fn set_up() {
-    handlers::register(vectors::SPURIOUS, answer_spurious);
-    handlers::register(vectors::ERROR, answer_error);
+    handlers::register(vectors::SPURIOUS, handle_spurious);
+    handlers::register(vectors::ERROR, handle_error);
     spurious::set_service(Service {
         highest: || local().highest_in_service(),
         // SAFETY: the entry code calls this once, as its last step, for the interrupt that it has
@@ -54,12 +54,12 @@ impl LocalApic {
     }
 }
 
-extern "C" fn answer_spurious(_: usize, _: u8) {
+extern "C" fn handle_spurious(_: usize, _: u8) {
     STRAYS.here().count_spurious();
 }
 
 /// Each kind of error is logged once.
-extern "C" fn answer_error(_: usize, _: u8) {
+extern "C" fn handle_error(_: usize, _: u8) {
     let errors = local().take_errors();
     STRAYS.here().count_errors(errors.0);
     ERRORS.fetch_add(1, Ordering::Relaxed);

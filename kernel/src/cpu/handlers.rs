@@ -157,7 +157,7 @@ impl Interrupts {
     /// Context: any.
     #[inline]
     #[must_use]
-    pub fn are_answered(&self) -> bool {
+    pub fn is_in_handler(&self) -> bool {
         self.depth.load(Ordering::Relaxed) >= 0
     }
 

@@ -105,8 +105,8 @@ impl core::error::Error for CallError {}
 
 /// Registers the handlers of calls. Called once, before the first call.
 pub(crate) fn set_up() {
-    handlers::register(VECTOR, call::answer);
-    handlers::register(BROADCAST_VECTOR, answer_all);
+    handlers::register(VECTOR, call::handle);
+    handlers::register(BROADCAST_VECTOR, handle_broadcast);
 }
 
 /// Calls `function` on the CPUs, and does not wait.
@@ -387,7 +387,7 @@ pub(crate) fn serve_here(own: PerCpu) {
     }
 }
 
-extern "C" fn answer_all(_: usize, _: u8) {
+extern "C" fn handle_broadcast(_: usize, _: u8) {
     serve(cpu::current());
 }
 

@@ -26,12 +26,12 @@ crate::cpu_local! {
 }
 
 /// The handler of the vector of calls.
-pub(crate) extern "C" fn answer(_: usize, _: u8) {
+pub(crate) extern "C" fn handle(_: usize, _: u8) {
     CALLS.here().serve(at, run);
 }
 
 /// Runs a list of calls that the entry code has taken from the mailbox.
-pub(super) extern "C" fn answer_list(newest: *mut Call) {
+pub(super) extern "C" fn run_list(newest: *mut Call) {
     mailbox::serve_list(newest, at, run);
 }
 

@@ -182,7 +182,7 @@ fn count(counter: &AtomicU64) {
 }
 
 /// Handles an NMI. Returns false if the NMI must be reported.
-pub(crate) fn answer(cpu: PerCpu, frame: &TrapFrame) -> bool {
+pub(crate) fn handle(cpu: PerCpu, frame: &TrapFrame) -> bool {
     let nmi = NMI.of(cpu);
     match nmi.requests.take(time::nanoseconds()) {
         Sort::Asked(causes) => {

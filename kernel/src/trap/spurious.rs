@@ -110,7 +110,7 @@ static LOGGED: AtomicBool = AtomicBool::new(false);
 
 /// Whether the interrupt that has been handled on `vector` is the one that an EOI would end. If
 /// not, this is counted, and the first case is logged. Called by the entry code before an EOI.
-pub(crate) extern "C" fn is_to_be_ended(vector: u8) -> bool {
+pub(crate) extern "C" fn needs_eoi(vector: u8) -> bool {
     if cfg!(debug_assertions) {
         stack_use::check(current());
     }
@@ -125,11 +125,13 @@ pub(crate) extern "C" fn is_to_be_ended(vector: u8) -> bool {
     if !LOGGED.swap(true, Ordering::Relaxed) {
         match highest {
             Some(other) => log::warn!(
-                "vector {vector:#04x} is to be ended, but {:#04x} is in service: no EOI; others will only be counted",
+                "interrupt: vector {vector:#04x}: not in service, but {:#04x} is (no EOI sent; further cases are \
+                 only counted)",
                 other.get()
             ),
             None => log::warn!(
-                "vector {vector:#04x} is to be ended, but nothing is in service: no EOI; others will only be counted"
+                "interrupt: vector {vector:#04x}: not in service, nor is another (no EOI sent; further cases are \
+                 only counted)"
             ),
         }
     }
@@ -138,8 +140,8 @@ pub(crate) extern "C" fn is_to_be_ended(vector: u8) -> bool {
 
 /// Handles an interrupt on a vector without a handler. Returns whether it must be ended by an EOI.
 /// Called by the entry code.
-pub(crate) extern "C" fn answer_unhandled(_: usize, vector: u8) -> bool {
-    let in_service = is_to_be_ended(vector);
+pub(crate) extern "C" fn handle_unhandled(_: usize, vector: u8) -> bool {
+    let in_service = needs_eoi(vector);
     if in_service {
         STRAYS.here().unhandled.fetch_add(1, Ordering::Relaxed);
     }
@@ -150,7 +152,7 @@ pub(crate) extern "C" fn answer_unhandled(_: usize, vector: u8) -> bool {
 /// Logs an unhandled interrupt, only once for each vector and CPU; the counters have the rest.
 pub(crate) fn log_unhandled(vector: u8) {
     if INTERRUPTS.here().count(vector) == 1 {
-        log::warn!("interrupt on vector {vector}, which has no handler");
+        log::warn!("interrupt: vector {vector}: no handler (later ones are only counted)");
     }
 }
 
