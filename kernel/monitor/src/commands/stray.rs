@@ -19,7 +19,7 @@ use tocsin::apic::{local, pic, vectors};
 use tocsin::cpu::handlers::{self, INTERRUPTS};
 use tocsin::cpu::{self, PerCpu};
 use tocsin::ipi::jobs::{self, JobError};
-use tocsin::trap::spurious::STRAYS;
+use tocsin::trap::spurious::SPURIOUS;
 use tocsin::{Machine, smp, time};
 
 /// The timeout after which an interrupt counts as missing, in nanoseconds.
@@ -75,7 +75,7 @@ struct Counts {
 
 impl Counts {
     fn of(cpu: PerCpu) -> Self {
-        let counts = STRAYS.of(cpu).counts();
+        let counts = SPURIOUS.of(cpu).counts();
         let errors = Esr::NAMES
             .iter()
             .map(|&(bit, name)| (name, counts.errors[bit as usize]));

@@ -9,7 +9,7 @@ use tocsin_logic::vector::Vector;
 
 use super::{LocalApic, local, vectors};
 use crate::cpu::handlers;
-use crate::trap::spurious::{self, STRAYS, Service};
+use crate::trap::spurious::{self, IsrAccess, SPURIOUS};
 
 static ERRORS: AtomicU64 = AtomicU64::new(0);
 
@@ -32,7 +32,7 @@ pub fn error_interrupts() -> u64 {
 pub(super) fn set_up() {
     handlers::register(vectors::SPURIOUS, handle_spurious);
     handlers::register(vectors::ERROR, handle_error);
-    spurious::set_service(Service {
+    spurious::set_isr_access(IsrAccess {
         highest: || local().highest_in_service(),
         // SAFETY: the entry code calls this once, as its last step, for the interrupt that it has
         // entered.
@@ -55,13 +55,13 @@ impl LocalApic {
 }
 
 extern "C" fn handle_spurious(_: usize, _: u8) {
-    STRAYS.here().count_spurious();
+    SPURIOUS.here().count_spurious();
 }
 
 /// Each kind of error is logged once.
 extern "C" fn handle_error(_: usize, _: u8) {
     let errors = local().take_errors();
-    STRAYS.here().count_errors(errors.0);
+    SPURIOUS.here().count_errors(errors.0);
     ERRORS.fetch_add(1, Ordering::Relaxed);
     if errors.0 == 0 {
         if !EMPTY_LOGGED.swap(true, Ordering::Relaxed) {
