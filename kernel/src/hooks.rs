@@ -21,7 +21,7 @@ use crate::timer::lapic;
 
 pub use crate::cpu::handlers::Handler;
 pub use crate::memory::tlb::ForgetEverywhere;
-pub use crate::priority::latency::{By, record};
+pub use crate::priority::latency::{SectionKind, record};
 pub use crate::trap::fixup::{probe_undefined, undefined};
 pub use crate::trap::measured_entry::{entry_measured_3, ordinary, set_measured};
 pub use crate::trap::nmi::Function as NmiFunction;

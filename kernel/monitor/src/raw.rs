@@ -7,7 +7,7 @@
 
 use tocsin::cpu::PerCpu;
 use tocsin::cpu::handlers::INTERRUPTS;
-use tocsin::hooks::{self, By, Handler};
+use tocsin::hooks::{self, Handler, SectionKind};
 use tocsin::ipi::jobs::{Given, Job, JobError};
 use tocsin::ipi::{IpiError, Targets};
 use tocsin::smp::Online;
@@ -90,7 +90,7 @@ pub(crate) fn give(
 }
 
 /// Has `record` called at the end of each section, or no function.
-pub(crate) fn record(record: Option<fn(By, u64)>) {
+pub(crate) fn record(record: Option<fn(SectionKind, u64)>) {
     // SAFETY: The only function that is passed writes to memory of its own.
     unsafe { hooks::record(record) }
 }

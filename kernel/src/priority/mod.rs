@@ -95,7 +95,7 @@ impl Drop for Raised {
     fn drop(&mut self) {
         let now = control::priority_class();
         if self.since != 0 {
-            latency::note_raised(now, self.since);
+            latency::record_raised(now, self.since);
         }
         let class = RAISED.here().remove(self.index);
         if class != now {
