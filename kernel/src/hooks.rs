@@ -20,7 +20,7 @@ use crate::smp::Online;
 use crate::timer::lapic;
 
 pub use crate::cpu::handlers::Handler;
-pub use crate::memory::tlb::ForgetEverywhere;
+pub use crate::memory::tlb::FlushAllCpus;
 pub use crate::priority::latency::{SectionKind, record};
 pub use crate::trap::fixup::{probe_undefined, undefined};
 pub use crate::trap::measured_entry::{entry_measured_3, ordinary, set_measured};
@@ -219,8 +219,8 @@ pub unsafe fn request_nmi_call(cpu: PerCpu, function: NmiFunction, argument: usi
 ///
 /// Context: any.
 #[must_use]
-pub fn forget_everywhere() -> Option<ForgetEverywhere> {
-    tlb::EVERYWHERE.get()
+pub fn flush_all_cpus() -> Option<FlushAllCpus> {
+    tlb::FLUSH_ALL_CPUS.get()
 }
 
 /// Replaces the function that invalidates translations on all CPUs.
@@ -230,8 +230,8 @@ pub fn forget_everywhere() -> Option<ForgetEverywhere> {
 /// # Safety
 ///
 /// `how` must call the one before, or be one that was there before.
-pub unsafe fn set_forget_everywhere(how: ForgetEverywhere) {
-    tlb::EVERYWHERE.replace(Some(how));
+pub unsafe fn set_flush_all_cpus(how: FlushAllCpus) {
+    tlb::FLUSH_ALL_CPUS.replace(Some(how));
 }
 
 /// Gives these CPUs the job that `job` makes for the number of each, and does not wait.

@@ -162,7 +162,7 @@ pub const CASES: &[Case] = &[
     (
         "hooks_shootdown",
         Unsafe,
-        "tocsin::hooks::set_forget_everywhere(|_| ())",
+        "tocsin::hooks::set_flush_all_cpus(|_| ())",
     ),
     (
         "hooks_jobs",

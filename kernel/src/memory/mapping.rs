@@ -109,7 +109,7 @@ fn tighten(ranges: &[Range<u64>], change: impl Fn(&Leaf)) -> Result<(), MemoryEr
     let starts = ranges.iter().map(|range| range.start);
     let ends = ranges.iter().map(|range| range.end);
     if let (Some(start), Some(end)) = (starts.min(), ends.max()) {
-        tlb::forget_everywhere(&Translations::Of(start..end));
+        tlb::flush_all_cpus(&Translations::Of(start..end));
     }
     result
 }

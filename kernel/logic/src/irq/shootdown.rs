@@ -248,7 +248,7 @@ impl Requests {
     /// Whether there are requests that `own` has not acknowledged. Exact on its own CPU.
     #[inline]
     #[must_use]
-    pub fn has_news(&self, own: &Acknowledged) -> bool {
+    pub fn has_pending(&self, own: &Acknowledged) -> bool {
         self.number.load(Ordering::Relaxed) != own.0.load(Ordering::Relaxed)
     }
 

@@ -58,7 +58,7 @@ pub(super) fn run(bench: &mut Bench) {
         || {
             let start = stamp();
             // Cannot fail: all targets are online.
-            let _ = tlb::forget(&page, Targets::Others);
+            let _ = tlb::flush(&page, Targets::Others);
             stamp() - start
         },
         || sent(to_all(FLOOR), count),
