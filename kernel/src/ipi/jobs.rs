@@ -18,7 +18,7 @@ use tocsin_logic::units::Nanoseconds;
 use x86_64::instructions::interrupts;
 
 use crate::cpu::{self, context};
-use crate::ipi::reschedule;
+use crate::ipi::{self, Offline, reschedule};
 use crate::smp::{
     self, {Online, all},
 };
@@ -94,18 +94,24 @@ pub const NOTHING: Job = Job {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JobError {
-    /// No CPU with this number is online.
-    Offline(u32),
+    /// One of the CPUs is not online.
+    Offline(Offline),
     /// The CPU's thread is busy: it runs a job, or its own `main`.
     Busy(u32),
     /// The CPU is in the list twice.
     Repeated(u32),
 }
 
+impl From<Offline> for JobError {
+    fn from(offline: Offline) -> Self {
+        Self::Offline(offline)
+    }
+}
+
 impl fmt::Display for JobError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Offline(cpu) => write!(f, "CPU {cpu} is not online; `cpus` lists those that are"),
+            Self::Offline(offline) => offline.fmt(f),
             Self::Busy(cpu) => write!(
                 f,
                 "CPU {cpu} is busy and accepts no job; nothing was started"
@@ -155,7 +161,7 @@ pub fn run_on_each(cpus: &[u32], job: Job) -> Result<(), JobError> {
         if cpus[..index].contains(&cpu) {
             return Err(JobError::Repeated(cpu));
         }
-        let target = smp::find(cpu).ok_or(JobError::Offline(cpu))?;
+        let target = ipi::find(cpu)?;
         if cpu != own {
             others.push(target);
         }

@@ -15,6 +15,7 @@ use tocsin_logic::irq::nmi::Cause;
 
 use crate::apic::local;
 use crate::cpu::{self, PerCpu, context};
+use crate::ipi::{self, Offline};
 use crate::panic::stop_cpus::{self, Others};
 use crate::panic::symbols::Code;
 use crate::smp::{self, Online};
@@ -53,18 +54,24 @@ impl fmt::Display for Backtrace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NmiError {
-    /// No CPU with this number is online.
-    Offline(u32),
+    /// The CPU is not online.
+    Offline(Offline),
     /// Another CPU has a request in progress on this CPU.
     Busy(u32),
     /// The CPU did not reply, not even to an NMI.
     Silent(u32),
 }
 
+impl From<Offline> for NmiError {
+    fn from(offline: Offline) -> Self {
+        Self::Offline(offline)
+    }
+}
+
 impl fmt::Display for NmiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Offline(cpu) => write!(f, "CPU {cpu} is not online; `cpus` lists those that are"),
+            Self::Offline(offline) => offline.fmt(f),
             Self::Busy(cpu) => write!(f, "CPU {cpu} is being asked by another CPU"),
             Self::Silent(cpu) => write!(f, "CPU {cpu} does not answer an NMI"),
         }
@@ -96,7 +103,7 @@ pub(crate) fn backtrace_for_watchdog(cpu: u32) -> Result<Backtrace, NmiError> {
 }
 
 fn ask_for_calls(cpu: u32, cause: Cause) -> Result<Backtrace, NmiError> {
-    let target = find(cpu)?;
+    let target = ipi::find(cpu)?;
     let trace = TRACE.of(target.cpu);
     if trace.taken.swap(true, Ordering::Acquire) {
         return Err(NmiError::Busy(cpu));
@@ -133,7 +140,7 @@ fn wait_for_calls(target: &Online) -> Result<Backtrace, NmiError> {
 /// taken and per-CPU data half changed. It may only use atomics and functions whose `Context` is
 /// "any": it must not take locks, wait, allocate, print, use timers, lines or calls, or fault.
 pub unsafe fn call(cpu: u32, function: Function, argument: usize) -> Result<(), NmiError> {
-    let target = find(cpu)?;
+    let target = ipi::find(cpu)?;
     if !NMI.of(target.cpu).ask_call(function, argument) {
         return Err(NmiError::Busy(cpu));
     }
@@ -143,11 +150,7 @@ pub unsafe fn call(cpu: u32, function: Function, argument: usize) -> Result<(), 
 fn send(target: &Online) -> Result<(), NmiError> {
     local()
         .send_nmi(Destination::Physical(target.apic_id))
-        .map_err(|_| NmiError::Offline(target.cpu.id()))
-}
-
-fn find(cpu: u32) -> Result<&'static Online, NmiError> {
-    smp::find(cpu).ok_or(NmiError::Offline(cpu))
+        .map_err(|_| NmiError::Offline(Offline(target.cpu.id())))
 }
 
 /// Registers the functions with which a panic stop stops the other CPUs. Called once, before other
@@ -171,5 +174,7 @@ fn each_other(visit: &mut dyn FnMut(PerCpu)) {
 fn request_stop(cpu: PerCpu) {
     NMI.of(cpu).ask(Cause::Stop);
     // A failed send is treated as a missing reply, which the report shows.
-    let _ = find(cpu.id()).and_then(send);
+    let _ = ipi::find(cpu.id())
+        .map_err(NmiError::Offline)
+        .and_then(send);
 }

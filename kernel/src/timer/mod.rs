@@ -56,6 +56,7 @@ use tocsin_logic::vector::PriorityClass;
 
 use crate::apic::vectors;
 use crate::cpu::{self, context};
+use crate::ipi::Offline;
 use crate::ipi::wait::{self, For};
 use crate::time;
 use crate::timer::inbox::Command;
@@ -139,7 +140,7 @@ impl Timer {
         if !lapic::is_usable() {
             return Err(TimerError::NotMeasured);
         }
-        let queue = queue::of(cpu).ok_or(TimerError::Offline(cpu))?;
+        let queue = queue::of(cpu).ok_or(TimerError::Offline(Offline(cpu)))?;
         let registry = queue.tables.registry_for_one();
         let node = node::make(name, cpu, mode, function);
         match registry.add(cpu, node) {

@@ -18,6 +18,7 @@ use crate::record::Output;
 use tocsin::apic::{local, pic, vectors};
 use tocsin::cpu::handlers::{self, INTERRUPTS};
 use tocsin::cpu::{self, PerCpu};
+use tocsin::ipi::Offline;
 use tocsin::ipi::jobs::{self, JobError};
 use tocsin::trap::spurious::SPURIOUS;
 use tocsin::{Machine, smp, time};
@@ -157,7 +158,7 @@ impl fmt::Display for Delivery {
 
 /// Sends `vector` to CPU number `target`, and waits until it has been delivered and handled.
 fn send(vector: u8, target: u32, output: Output) -> Result<(), CommandError> {
-    let target = smp::find(target).ok_or(CommandError::Cpu(JobError::Offline(target)))?;
+    let target = smp::find(target).ok_or(CommandError::Cpu(JobError::Offline(Offline(target))))?;
     let count = || INTERRUPTS.of(target.cpu).count(vector);
     let before = count();
     let command = Icr::fixed(vector, Destination::Physical(target.apic_id));
