@@ -19,12 +19,12 @@ use crate::memory::tlb;
 use crate::smp::Online;
 use crate::timer::lapic;
 
+pub use crate::cpu::Callback;
 pub use crate::cpu::handlers::Handler;
 pub use crate::memory::tlb::FlushAllCpus;
 pub use crate::priority::latency::{SectionKind, record};
 pub use crate::trap::fixup::{probe_undefined, undefined};
 pub use crate::trap::measured_entry::{entry_measured_3, ordinary, set_measured};
-pub use crate::trap::nmi::Function as NmiFunction;
 
 /// Installs `handler` for `vector` on one CPU. Returns false if the vector has a handler, or is an exception's.
 ///
@@ -211,7 +211,7 @@ pub unsafe fn message_target(
 /// # Safety
 ///
 /// The function must be fit for an NMI, which may interrupt any code; and an NMI must be sent to the CPU then.
-pub unsafe fn request_nmi_call(cpu: PerCpu, function: NmiFunction, argument: usize) -> bool {
+pub unsafe fn request_nmi_call(cpu: PerCpu, function: Callback, argument: usize) -> bool {
     NMI.of(cpu).ask_call(function, argument)
 }
 

@@ -5,6 +5,10 @@
 //! call to one CPU or a set lives on the caller's stack. A synchronous call to all CPUs is posted
 //! once, at the same cost for any number of CPUs. A call to all other CPUs is one write to the ICR.
 //!
+//! A called function runs in class [`CLASS`]. Interrupts are enabled, except on a CPU that waits for
+//! another CPU with interrupts disabled. The function may take locks like any handler of its class:
+//! a waiting CPU holds no lock that such a handler takes.
+//!
 //! Two CPUs that wait for calls to each other serve each other: see `ipi::wait`. A called function
 //! must not wait for another CPU. A CPU must not wait while it holds an `IrqMutex`, because the
 //! other CPU may spin for it with interrupts disabled. Both are rejected. A wait for a CPU that
@@ -22,7 +26,7 @@ use tocsin_logic::vector::{PriorityClass, Vector, fixed};
 
 use crate::cpu::{self, PerCpu, context, handlers};
 use crate::ipi::wait::{self, For};
-use crate::ipi::{self, Offline, Targets, physical};
+use crate::ipi::{self, Callback, Offline, Targets, physical};
 use crate::priority;
 use crate::smp::{self, Online};
 use crate::sync::without_interrupts;
@@ -60,13 +64,6 @@ const OPERATION: &str = "call::sync";
 
 /// The broadcast ring.
 static RING: Ring<RING_SIZE> = Ring::new();
-
-/// A function that can be called on other CPUs.
-///
-/// It runs in class [`CLASS`]. Interrupts are enabled, except on a CPU that waits for another CPU
-/// with interrupts disabled. A wait for other CPUs in the function is rejected. The function may
-/// take locks like any handler of its class: a waiting CPU holds no lock that such a handler takes.
-pub type Function = extern "C" fn(argument: usize);
 
 /// The reason why a call was not made, or not on all CPUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +119,7 @@ pub(crate) fn set_up() {
 #[expect(clippy::result_large_err, reason = "as above")]
 pub fn post<'a>(
     targets: impl Into<Targets<'a>>,
-    function: Function,
+    function: Callback,
     argument: usize,
 ) -> Result<(), CallError> {
     let mut full = None;
@@ -187,7 +184,7 @@ pub fn post<'a>(
 #[track_caller]
 pub fn sync<'a>(
     targets: impl Into<Targets<'a>>,
-    function: Function,
+    function: Callback,
     argument: usize,
 ) -> Result<(), Offline> {
     // Most callers pass a constant kind of targets, so the compiler keeps only one of these arms.
@@ -238,7 +235,7 @@ where
 )]
 #[inline(always)]
 #[track_caller]
-fn call_one(cpu: u32, function: Function, argument: usize) -> Result<(), Offline> {
+fn call_one(cpu: u32, function: Callback, argument: usize) -> Result<(), Offline> {
     let own = cpu::current();
     context::require_wait(own, OPERATION);
     if cpu == own.id() {
@@ -256,7 +253,7 @@ fn call_one(cpu: u32, function: Function, argument: usize) -> Result<(), Offline
 /// Calls a set of CPUs, which may contain the calling CPU.
 #[inline(never)]
 #[track_caller]
-fn call_set(set: &CpuSet, function: Function, argument: usize) -> Result<(), Offline> {
+fn call_set(set: &CpuSet, function: Callback, argument: usize) -> Result<(), Offline> {
     let own = cpu::current();
     context::require_wait(own, OPERATION);
     ipi::check(set)?;
@@ -285,7 +282,7 @@ fn call_set(set: &CpuSet, function: Function, argument: usize) -> Result<(), Off
 /// Calls all other CPUs.
 #[inline(never)]
 #[track_caller]
-fn call_others(function: Function, argument: usize) {
+fn call_others(function: Callback, argument: usize) {
     let own = cpu::current();
     context::require_wait(own, OPERATION);
     post_and_wait(own, function, argument, || ());
@@ -294,7 +291,7 @@ fn call_others(function: Function, argument: usize) {
 /// Calls all CPUs.
 #[inline(never)]
 #[track_caller]
-fn call_all(function: Function, argument: usize) {
+fn call_all(function: Callback, argument: usize) {
     let own = cpu::current();
     context::require_wait(own, OPERATION);
     post_and_wait(own, function, argument, || call_here(function, argument));
@@ -302,7 +299,7 @@ fn call_all(function: Function, argument: usize) {
 
 /// Calls all other CPUs by one IPI, runs `meanwhile`, and waits.
 #[inline]
-fn post_and_wait(own: PerCpu, function: Function, argument: usize, meanwhile: impl FnOnce()) {
+fn post_and_wait(own: PerCpu, function: Callback, argument: usize, meanwhile: impl FnOnce()) {
     let online = smp::by_shorthand();
     if online.len() <= 1 {
         return post_and_wait_in_turn(own, function, argument, meanwhile);
@@ -319,7 +316,7 @@ fn post_and_wait(own: PerCpu, function: Function, argument: usize, meanwhile: im
 #[cold]
 fn post_and_wait_in_turn(
     own: PerCpu,
-    function: Function,
+    function: Callback,
     argument: usize,
     meanwhile: impl FnOnce(),
 ) {
@@ -348,7 +345,7 @@ fn wait_for_all(online: &[Online], entry: Entry) {
 
 /// Posts to the broadcast ring. Returns `None` if the ring is full.
 #[inline(never)]
-fn post_entry(own: PerCpu, function: Function, argument: usize) -> Option<Entry> {
+fn post_entry(own: PerCpu, function: Callback, argument: usize) -> Option<Entry> {
     let cursors = smp::all().iter().map(|it| CURSOR.of(it.cpu));
     // Interrupts are disabled between the two halves of the post: see the protocol.
     without_interrupts(|| RING.post(CURSOR.of(own), &cursors, function as usize, argument)).ok()
@@ -356,7 +353,7 @@ fn post_entry(own: PerCpu, function: Function, argument: usize) -> Option<Entry>
 
 /// As [`post_entry`], but waits for a free entry.
 #[cold]
-fn wait_and_post_entry(own: PerCpu, function: Function, argument: usize) -> Entry {
+fn wait_and_post_entry(own: PerCpu, function: Callback, argument: usize) -> Entry {
     // Other CPUs may wait for an entry that this CPU has posted but not signalled.
     ipi::signal_others(BROADCAST_VECTOR);
     let mut entry = None;
@@ -374,7 +371,7 @@ fn send(destination: Destination) {
 
 /// Calls a function on this CPU in the same context as a call from another CPU.
 #[inline(never)]
-fn call_here(function: Function, argument: usize) {
+fn call_here(function: Callback, argument: usize) {
     let _raised = priority::raise(CLASS);
     wait::as_called(|| function(argument));
 }

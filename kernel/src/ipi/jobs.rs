@@ -77,7 +77,8 @@ const LIMIT: Level = Level::THREAD;
 /// A job for a CPU.
 #[derive(Clone, Copy, Debug)]
 pub struct Job {
-    /// The function, called on the CPU's thread stack with interrupts enabled.
+    /// The function, called on the CPU's thread stack with interrupts enabled. It is not a
+    /// [`Callback`](super::Callback): no entry code calls it, so a closure may be used.
     pub function: fn(u64),
     /// The argument of the function.
     pub argument: u64,

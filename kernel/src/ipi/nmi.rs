@@ -15,12 +15,11 @@ use tocsin_logic::irq::nmi::Cause;
 
 use crate::apic::local;
 use crate::cpu::{self, PerCpu, context};
-use crate::ipi::{self, Offline};
+use crate::ipi::{self, Callback, Offline};
 use crate::panic::stop_cpus::{self, Others};
 use crate::panic::symbols::Code;
 use crate::smp::{self, Online};
 use crate::time;
-use crate::trap::nmi::Function;
 
 /// Timeout of a reply to an NMI, in nanoseconds. It is long, because a virtual CPU may have to wait
 /// until the host schedules it.
@@ -136,10 +135,11 @@ fn wait_for_calls(target: &Online) -> Result<Backtrace, NmiError> {
 ///
 /// # Safety
 ///
-/// The function may interrupt its CPU between any two instructions, with interrupts disabled, locks
+/// The type of the function does not show that it is suitable: the caller guarantees it. The function
+/// may interrupt its CPU between any two instructions, with interrupts disabled, locks
 /// taken and per-CPU data half changed. It may only use atomics and functions whose `Context` is
 /// "any": it must not take locks, wait, allocate, print, use timers, lines or calls, or fault.
-pub unsafe fn call(cpu: u32, function: Function, argument: usize) -> Result<(), NmiError> {
+pub unsafe fn call(cpu: u32, function: Callback, argument: usize) -> Result<(), NmiError> {
     let target = ipi::find(cpu)?;
     if !NMI.of(target.cpu).ask_call(function, argument) {
         return Err(NmiError::Busy(cpu));

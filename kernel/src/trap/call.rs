@@ -9,10 +9,8 @@ use core::sync::atomic::AtomicU64;
 
 use tocsin_logic::irq::mailbox::{self, Call, Mailbox};
 
+use crate::cpu::Callback;
 use crate::fn_cell;
-
-/// A function that can be called on other CPUs; see [`ipi::call`](crate::ipi::call::Function).
-pub(crate) type Function = extern "C" fn(argument: usize);
 
 /// Maximum number of pending asynchronous calls of one CPU.
 pub(crate) const PENDING: usize = 64;
@@ -47,7 +45,7 @@ pub(crate) fn at(call: *const Call) -> &'static Call {
 /// Runs a posted function.
 #[inline]
 pub(crate) fn run(function: usize, argument: usize) {
-    // SAFETY: Only `Function`s are posted.
-    let function: Function = unsafe { fn_cell::from_address(function as *mut ()) };
+    // SAFETY: Only `Callback`s are posted.
+    let function: Callback = unsafe { fn_cell::from_address(function as *mut ()) };
     function(argument);
 }

@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tocsin_logic::irq::nmi::{BURST, Cause, Causes, REPORT_INTERVAL, Requests, Sort, is_reported};
 use tocsin_logic::units::Nanoseconds;
 
+use crate::cpu::Callback;
 use crate::cpu::trap_frame::TrapFrame;
 use crate::cpu_local::PerCpu;
 use crate::fn_cell::FnCell;
@@ -19,10 +20,6 @@ use crate::time;
 
 /// The vector of NMI.
 pub(crate) const VECTOR: u8 = 2;
-
-/// A function that a CPU can be made to call in its NMI handler: with all interrupts disabled, and
-/// between any two instructions of other code. It must take no lock.
-pub type Function = extern "C" fn(argument: usize);
 
 /// The NMI state of a CPU.
 #[repr(C)]
@@ -49,7 +46,7 @@ pub struct Nmi {
 struct Call {
     busy: AtomicBool,
     /// The function; stored after the argument.
-    function: FnCell<Function>,
+    function: FnCell<Callback>,
     argument: AtomicUsize,
 }
 
@@ -94,7 +91,7 @@ impl Nmi {
 
     /// Posts a request for a call of `function`; the caller must then send the NMI. Any CPU.
     /// Returns whether it was posted; false if another call is pending.
-    pub(crate) fn ask_call(&self, function: Function, argument: usize) -> bool {
+    pub(crate) fn ask_call(&self, function: Callback, argument: usize) -> bool {
         if self.call.busy.swap(true, Ordering::Acquire) {
             return false;
         }

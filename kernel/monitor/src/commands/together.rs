@@ -97,7 +97,7 @@ pub(super) fn panic_among_silent() {
 }
 
 /// Makes all other CPUs call `function` in their NMI handlers, and waits until they do.
-fn interrupt_others(function: tocsin::trap::nmi::Function) {
+fn interrupt_others(function: tocsin::ipi::Callback) {
     ARRIVED.store(0, Ordering::Release);
     for cpu in others() {
         // SAFETY: The functions in this module increment an atomic counter, and do not return.
