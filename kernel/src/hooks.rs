@@ -212,7 +212,7 @@ pub unsafe fn message_target(
 ///
 /// The function must be fit for an NMI, which may interrupt any code; and an NMI must be sent to the CPU then.
 pub unsafe fn request_nmi_call(cpu: PerCpu, function: Callback, argument: usize) -> bool {
-    NMI.of(cpu).ask_call(function, argument)
+    NMI.of(cpu).request_call(function, argument)
 }
 
 /// The function that invalidates translations on all CPUs; `None` before it is set at boot.

@@ -23,7 +23,7 @@ use crate::time;
 
 /// Timeout of a reply to an NMI, in nanoseconds. It is long, because a virtual CPU may have to wait
 /// until the host schedules it.
-const PATIENCE: u64 = 2_000_000_000;
+const TIMEOUT: u64 = 2_000_000_000;
 
 /// The call stack of a CPU, innermost call first.
 #[derive(Clone, Debug)]
@@ -71,8 +71,8 @@ impl fmt::Display for NmiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Offline(offline) => offline.fmt(f),
-            Self::Busy(cpu) => write!(f, "CPU {cpu} is being asked by another CPU"),
-            Self::Silent(cpu) => write!(f, "CPU {cpu} does not answer an NMI"),
+            Self::Busy(cpu) => write!(f, "CPU {cpu} serves a request of another CPU (retry)"),
+            Self::Silent(cpu) => write!(f, "CPU {cpu} does not respond to an NMI"),
         }
     }
 }
@@ -93,31 +93,31 @@ impl core::error::Error for NmiError {}
 #[track_caller]
 pub fn backtrace_of(cpu: u32) -> Result<Backtrace, NmiError> {
     context::require("nmi::backtrace_of", Level::InterruptsOff);
-    ask_for_calls(cpu, Cause::Backtrace)
+    request_backtrace(cpu, Cause::Backtrace)
 }
 
 /// As [`backtrace_of`], counted as a request of the watchdog.
 pub(crate) fn backtrace_for_watchdog(cpu: u32) -> Result<Backtrace, NmiError> {
-    ask_for_calls(cpu, Cause::Watchdog)
+    request_backtrace(cpu, Cause::Watchdog)
 }
 
-fn ask_for_calls(cpu: u32, cause: Cause) -> Result<Backtrace, NmiError> {
+fn request_backtrace(cpu: u32, cause: Cause) -> Result<Backtrace, NmiError> {
     let target = ipi::find(cpu)?;
     let trace = TRACE.of(target.cpu);
     if trace.taken.swap(true, Ordering::Acquire) {
         return Err(NmiError::Busy(cpu));
     }
     trace.length.store(0, Ordering::Release);
-    NMI.of(target.cpu).ask(cause);
-    let result = send(target).and_then(|()| wait_for_calls(target));
+    NMI.of(target.cpu).request(cause);
+    let result = send(target).and_then(|()| wait_for_backtrace(target));
     trace.taken.store(false, Ordering::Release);
     result
 }
 
-fn wait_for_calls(target: &Online) -> Result<Backtrace, NmiError> {
+fn wait_for_backtrace(target: &Online) -> Result<Backtrace, NmiError> {
     let trace = TRACE.of(target.cpu);
     let length = || trace.length.load(Ordering::Acquire);
-    if !time::wait_until(PATIENCE, || length() > 0) {
+    if !time::wait_until(TIMEOUT, || length() > 0) {
         return Err(NmiError::Silent(target.cpu.id()));
     }
     let calls = trace.calls[..length()].iter();
@@ -141,7 +141,7 @@ fn wait_for_calls(target: &Online) -> Result<Backtrace, NmiError> {
 /// "any": it must not take locks, wait, allocate, print, use timers, lines or calls, or fault.
 pub unsafe fn call(cpu: u32, function: Callback, argument: usize) -> Result<(), NmiError> {
     let target = ipi::find(cpu)?;
-    if !NMI.of(target.cpu).ask_call(function, argument) {
+    if !NMI.of(target.cpu).request_call(function, argument) {
         return Err(NmiError::Busy(cpu));
     }
     send(target)
@@ -172,7 +172,7 @@ fn each_other(visit: &mut dyn FnMut(PerCpu)) {
 }
 
 fn request_stop(cpu: PerCpu) {
-    NMI.of(cpu).ask(Cause::Stop);
+    NMI.of(cpu).request(Cause::Stop);
     // A failed send is treated as a missing reply, which the report shows.
     let _ = ipi::find(cpu.id())
         .map_err(NmiError::Offline)

@@ -233,7 +233,7 @@ pub(crate) fn write_others(out: &mut dyn Write) -> fmt::Result {
         if !is_silent(cpu) {
             return Ok(false);
         }
-        write!(out, "CPU {} did not answer an NMI", cpu.id()).map(|()| true)
+        write!(out, "CPU {} did not respond to an NMI", cpu.id()).map(|()| true)
     })?;
     write_kind(out, "stopped", |cpu, out| {
         if END.of(cpu).state.load(Ordering::Acquire) != state::STOPPED {

@@ -7,7 +7,7 @@
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use tocsin_logic::irq::nmi::{BURST, Cause, Causes, REPORT_INTERVAL, Requests, Sort, is_reported};
+use tocsin_logic::irq::nmi::{BURST, Cause, Causes, Kind, REPORT_INTERVAL, Requests, is_reported};
 use tocsin_logic::units::Nanoseconds;
 
 use crate::cpu::Callback;
@@ -85,19 +85,19 @@ impl Nmi {
     }
 
     /// Posts a request for `cause`; the caller must then send the NMI. Any CPU.
-    pub(crate) fn ask(&self, cause: Cause) {
-        self.requests.ask(cause);
+    pub(crate) fn request(&self, cause: Cause) {
+        self.requests.request(cause);
     }
 
     /// Posts a request for a call of `function`; the caller must then send the NMI. Any CPU.
     /// Returns whether it was posted; false if another call is pending.
-    pub(crate) fn ask_call(&self, function: Callback, argument: usize) -> bool {
+    pub(crate) fn request_call(&self, function: Callback, argument: usize) -> bool {
         if self.call.busy.swap(true, Ordering::Acquire) {
             return false;
         }
         self.call.argument.store(argument, Ordering::Relaxed);
         self.call.function.replace(Some(function));
-        self.ask(Cause::Call);
+        self.request(Cause::Call);
         true
     }
 
@@ -182,15 +182,15 @@ fn count(counter: &AtomicU64) {
 pub(crate) fn handle(cpu: PerCpu, frame: &TrapFrame) -> bool {
     let nmi = NMI.of(cpu);
     match nmi.requests.take(time::nanoseconds()) {
-        Sort::Asked(causes) => {
+        Kind::Requested(causes) => {
             serve(cpu, frame, causes);
             true
         }
-        Sort::Late => {
+        Kind::Late => {
             count(&nmi.late);
             true
         }
-        Sort::Unknown => {
+        Kind::Unknown => {
             count(&nmi.unknown);
             // A report that it interrupts must continue; then the NMI is only counted.
             if report::depth(cpu) > 0 {

@@ -220,6 +220,8 @@ fn first(ending: &Ending) -> Result {
 /// CPUs that do not respond to the NMI are named, after a bounded wait.
 fn silent(ending: &Ending) -> Result {
     ensure_eq!(ending.reporter, 0, "reporter");
-    ending.check_kind("silent", |cpu| format!("^CPU {cpu} did not answer an NMI$"))?;
+    ending.check_kind("silent", |cpu| {
+        format!("^CPU {cpu} did not respond to an NMI$")
+    })?;
     ending.check_all_named()
 }
