@@ -157,12 +157,12 @@ fn send(target: &Online) -> Result<(), NmiError> {
 /// CPUs run.
 pub(crate) fn set_up() {
     stop_cpus::set_others(Others {
-        each: each_other,
+        each: for_each_other,
         stop: request_stop,
     });
 }
 
-fn each_other(visit: &mut dyn FnMut(PerCpu)) {
+fn for_each_other(visit: &mut dyn FnMut(PerCpu)) {
     let own = cpu::current().id();
     smp::all()
         .iter()

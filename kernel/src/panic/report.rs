@@ -54,10 +54,10 @@ pub(crate) type Details<'a> = &'a dyn Fn(&mut dyn Write) -> fmt::Result;
 
 /// Reports the exception in `frame`, after which the interrupted code continues.
 pub(crate) fn exception(cpu: PerCpu, frame: &TrapFrame, details: Details<'_>) {
-    match console::seize(|| !stop_cpus::is_elsewhere()) {
+    match console::seize(|| !stop_cpus::is_requested()) {
         // A console never reports an error.
         Some(mut out) => drop(write_exception(&mut out, cpu, frame, details)),
-        None => stop_cpus::stop_if_elsewhere(cpu, frame.rip),
+        None => stop_cpus::stop_if_requested(cpu, frame.rip),
     }
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn fatal_exception(cpu: PerCpu, frame: &TrapFrame, details: Details<'
         (exception.mnemonic, exception.name)
     });
     let note = format_args!("{mnemonic} {name} at {}", Code(frame.rip));
-    end(cpu, note, |out, again| {
+    panic_stop(cpu, note, |out, again| {
         if again {
             return writeln!(
                 out,
@@ -89,7 +89,7 @@ pub(crate) fn panic(info: &PanicInfo<'_>) -> ! {
     let (rip, rbp, rsp) = processor::position();
     let message = info.message();
     let location = info.location();
-    end(cpu, format_args!("{}", Short(info)), |out, again| {
+    panic_stop(cpu, format_args!("{}", Short(info)), |out, again| {
         rule(out, format_args!("CPU {}: kernel panic", cpu.id()))?;
         writeln!(out, "  what        {message}")?;
         if let Some(location) = location {
@@ -118,24 +118,24 @@ impl fmt::Display for Short<'_> {
 /// Runs the panic stop on `cpu`: the first CPU calls `write` for a report, and adds the states of
 /// the others; any other CPU leaves a `note` for the first one. The argument of `write` is whether
 /// the CPU was already reporting.
-fn end(
+fn panic_stop(
     cpu: PerCpu,
     note: fmt::Arguments<'_>,
     write: impl FnOnce(&mut console::Report, bool) -> fmt::Result,
 ) -> ! {
     let role = stop_cpus::begin(cpu);
     if role == Role::Other {
-        stop_cpus::leave_note(cpu, note);
+        stop_cpus::halt_with_note(cpu, note);
     }
     if role == Role::Reporter {
-        stop_cpus::ask_others();
+        stop_cpus::stop_others();
     }
     let mut out = take_console();
     out.close_prompt();
     if role == Role::Reporter {
         stop_cpus::wait_for_others();
     }
-    let again = role == Role::ReporterAgain || depth(cpu) > 1;
+    let again = role == Role::NestedReporter || depth(cpu) > 1;
     // A console never reports an error.
     let _ = write(&mut out, again);
     if role == Role::Reporter {

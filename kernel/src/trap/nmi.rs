@@ -209,7 +209,7 @@ fn serve(cpu: PerCpu, frame: &TrapFrame, causes: Causes) {
         }
     }
     if causes.contains(Cause::Stop) {
-        stop_cpus::stop_if_elsewhere(cpu, frame.rip);
+        stop_cpus::stop_if_requested(cpu, frame.rip);
     }
     if causes.contains(Cause::Backtrace) || causes.contains(Cause::Watchdog) {
         backtrace::capture(cpu, frame);
