@@ -25,7 +25,7 @@ use tocsin_logic::irq::mailbox::SyncCall;
 use tocsin_logic::vector::{PriorityClass, Vector, fixed};
 
 use crate::cpu::{self, PerCpu, context, handlers};
-use crate::ipi::wait::{self, For};
+use crate::ipi::wait::{self, Awaited};
 use crate::ipi::{self, Callback, Offline, Targets, physical};
 use crate::priority;
 use crate::smp::{self, Online};
@@ -246,7 +246,7 @@ fn call_one(cpu: u32, function: Callback, argument: usize) -> Result<(), Offline
     let call = SyncCall::new(function as usize, argument);
     CALLS.of(target.cpu).post(&call);
     send(physical(target));
-    wait::soon(|| For::Call(cpu), || call.is_done());
+    wait::spin_until(|| Awaited::Call(cpu), || call.is_done());
     Ok(())
 }
 
@@ -273,7 +273,7 @@ fn call_set(set: &CpuSet, function: Callback, argument: usize) -> Result<(), Off
             call_here(function, argument);
         }
         for (call, target) in calls.iter().zip(called.into_iter().flatten()) {
-            wait::soon(|| For::Call(target.cpu.id()), || call.is_done());
+            wait::spin_until(|| Awaited::Call(target.cpu.id()), || call.is_done());
         }
     }
     Ok(())
@@ -337,7 +337,10 @@ fn wait_for_all(online: &[Online], entry: Entry) {
     for target in online {
         let cursor = CURSOR.of(target.cpu);
         if !cursor.has_passed(entry) {
-            wait::soon(|| For::Call(target.cpu.id()), || cursor.has_passed(entry));
+            wait::spin_until(
+                || Awaited::Call(target.cpu.id()),
+                || cursor.has_passed(entry),
+            );
         }
     }
     RING.release(entry);
@@ -357,7 +360,7 @@ fn wait_and_post_entry(own: PerCpu, function: Callback, argument: usize) -> Entr
     // Other CPUs may wait for an entry that this CPU has posted but not signalled.
     ipi::signal_others(BROADCAST_VECTOR);
     let mut entry = None;
-    wait::until(For::RingEntry, || {
+    wait::until(Awaited::RingEntry, || {
         entry = post_entry(own, function, argument);
         entry.is_some()
     });
@@ -373,14 +376,14 @@ fn send(destination: Destination) {
 #[inline(never)]
 fn call_here(function: Callback, argument: usize) {
     let _raised = priority::raise(CLASS);
-    wait::as_called(|| function(argument));
+    wait::in_call_context(|| function(argument));
 }
 
 /// Serves the calls that are pending for this CPU, in a wait with interrupts disabled.
 pub(crate) fn serve_here(own: PerCpu) {
     if !CALLS.of(own).is_empty() || RING.has_pending(CURSOR.of(own)) {
         let _raised = priority::raise(CLASS);
-        wait::as_called(|| serve(own));
+        wait::in_call_context(|| serve(own));
     }
 }
 

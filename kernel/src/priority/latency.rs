@@ -146,14 +146,14 @@ fn is_guard_function(address: u64) -> bool {
 /// Context: thread.
 pub fn set_measured(on: bool) {
     if !on {
-        return sync::set_watch(None);
+        return sync::set_section_hook(None);
     }
     STARTED.store(processor::timestamp(), Ordering::Relaxed);
     for cpu in handlers::all_cpus() {
         SECTIONS.of(cpu).irqs_off.reset();
         SECTIONS.of(cpu).raised.reset();
     }
-    sync::set_watch(Some(record_irqs_off));
+    sync::set_section_hook(Some(record_irqs_off));
 }
 
 /// How a section masks interrupts.
@@ -185,7 +185,7 @@ static RECORD: FnCell<fn(SectionKind, u64)> = FnCell::empty();
 pub unsafe fn record(record: Option<fn(SectionKind, u64)>) {
     let is_on = record.is_some();
     RECORD.replace(record);
-    sync::set_watch(is_on.then_some(record_irqs_off as fn(u64)));
+    sync::set_section_hook(is_on.then_some(record_irqs_off as fn(u64)));
 }
 
 /// Passes a section to the function that receives all sections, if there is one.

@@ -64,7 +64,7 @@ pub fn raise(class: PriorityClass) -> Raised {
     let mut since = 0;
     if class > previous {
         control::set_priority_class(class);
-        since = sync::now_if_watched();
+        since = sync::now_if_measured();
     }
     Raised {
         index,
