@@ -12,7 +12,7 @@ use tocsin_logic::vector::{PriorityClass, Vector};
 
 use crate::apic::local;
 use crate::cpu::{self, PerCpu, handlers};
-use crate::ipi::jobs::{Given, Job, JobError};
+use crate::ipi::jobs::{Job, JobError, RunningJobs};
 use crate::ipi::{self, IpiError, Targets};
 use crate::line::MessageTarget;
 use crate::memory::tlb;
@@ -250,13 +250,13 @@ pub unsafe fn set_flush_all_cpus(how: FlushAllCpus) {
 ///
 /// The result must be dropped by the same thread, and before the job that calls this, if there is one, returns.
 #[track_caller]
-pub unsafe fn give(
+pub unsafe fn start_jobs(
     cpus: impl Iterator<Item = &'static Online>,
     job: impl Fn(u32) -> Job,
-) -> Result<Given, JobError> {
+) -> Result<RunningJobs, JobError> {
     let own = cpu::current().id();
     let others = cpus.inspect(|online| {
         assert_ne!(online.cpu.id(), own, "jobs: a CPU does not wait for itself");
     });
-    Given::to(others, job)
+    RunningJobs::start(others, job)
 }

@@ -167,7 +167,7 @@ pub const CASES: &[Case] = &[
     (
         "hooks_jobs",
         Unsafe,
-        "tocsin::hooks::give(core::iter::empty(), |_| tocsin::ipi::jobs::NOTHING)",
+        "tocsin::hooks::start_jobs(core::iter::empty(), |_| tocsin::ipi::jobs::NO_OP)",
     ),
     (
         "function_at_an_address",

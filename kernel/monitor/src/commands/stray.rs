@@ -167,7 +167,7 @@ fn send(vector: u8, target: u32, output: Output) -> Result<(), CommandError> {
     unsafe { local().send(command) }.expect("the ID of a CPU that is online fits the mode");
     time::wait_until(PATIENCE, || count() > before);
     // The interrupt is counted before it is handled; the CPU's thread runs after both.
-    jobs::run_on(target.cpu.id(), jobs::NOTHING).map_err(CommandError::Cpu)?;
+    jobs::run_on(target.cpu.id(), jobs::NO_OP).map_err(CommandError::Cpu)?;
     let delivery = Delivery {
         cpu: target.cpu.id(),
         vector,
