@@ -5,7 +5,7 @@
 
 use core::ops::Range;
 
-use tocsin_logic::layout::{Place, describe};
+use tocsin_logic::layout::{AddressKind, describe};
 
 use super::MemoryError;
 use super::frames::FRAME;
@@ -126,7 +126,8 @@ fn check(addresses: &Range<u64>, physical: u64) -> Result<(), MemoryError> {
         return Err(MemoryError::BadRange(addresses.start));
     }
     match [addresses.start, addresses.end - 1].map(describe) {
-        [Place::LowerHalf, Place::LowerHalf] | [Place::Mapping, Place::Mapping] => Ok(()),
+        [AddressKind::LowerHalf, AddressKind::LowerHalf]
+        | [AddressKind::Mapping, AddressKind::Mapping] => Ok(()),
         _ => Err(MemoryError::Reserved(addresses.start)),
     }
 }

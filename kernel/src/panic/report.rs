@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use tocsin_logic::error_code::ErrorCode;
 use tocsin_logic::exception::{self, ErrorCodeKind};
 use tocsin_logic::exit;
-use tocsin_logic::layout::{self, Place};
+use tocsin_logic::layout::{self, AddressKind};
 use tocsin_logic::registers;
 use x86_64::registers::control::{Cr0, Cr2, Cr3, Cr4};
 use x86_64::registers::debug::Dr6;
@@ -234,8 +234,8 @@ impl fmt::Display for Address {
 /// Writes which stack was in use, and how full it was.
 fn write_stack_use(out: &mut dyn Write, rsp: u64) -> fmt::Result {
     // RSP may be exactly the top of an empty stack, which is the next slot's address.
-    let place = layout::describe(rsp.wrapping_sub(1));
-    if let Place::Stack { cpu, kind, .. } = place {
+    let described = layout::describe(rsp.wrapping_sub(1));
+    if let AddressKind::Stack { cpu, kind, .. } = described {
         let range = layout::stack_range(cpu, kind);
         return writeln!(
             out,
@@ -245,7 +245,7 @@ fn write_stack_use(out: &mut dyn Write, rsp: u64) -> fmt::Result {
             range.end - range.start
         );
     }
-    writeln!(out, "  stack       {place}")
+    writeln!(out, "  stack       {described}")
 }
 
 fn write_registers(out: &mut dyn Write, frame: &TrapFrame) -> fmt::Result {

@@ -91,13 +91,13 @@ impl Section {
         let calls = self.calls.each_ref();
         let calls = calls.map(|call| call.load(Ordering::Relaxed));
         // While a longer section is being recorded, the two may not match.
-        let place = if calls[0] == first {
+        let caller = if calls[0] == first {
             let mut calls = calls.into_iter().filter(|&call| call != 0);
             calls.find(|&call| !is_guard_function(call))
         } else {
             None
         };
-        Some((duration, Code(place.unwrap_or(first))))
+        Some((duration, Code(caller.unwrap_or(first))))
     }
 
     /// Records a section from `since` to now. With interrupts disabled, on the CPU to which it
@@ -119,8 +119,8 @@ impl Section {
         });
         let first = calls.next().unwrap_or(rip);
         self.calls[0].store(first, Ordering::Relaxed);
-        for place in &self.calls[1..] {
-            place.store(calls.next().unwrap_or(0), Ordering::Relaxed);
+        for slot in &self.calls[1..] {
+            slot.store(calls.next().unwrap_or(0), Ordering::Relaxed);
         }
         self.longest.note(duration, first);
     }

@@ -269,7 +269,7 @@ fn install_trampoline(aps: &[ApStart], x2apic: bool) -> Option<Trampoline> {
     Trampoline::install(aps, x2apic)
         .inspect_err(|error| {
             log::error!(
-                "smp: no place below 1 MiB for the code that CPUs start with: {error} (only CPU 0 \
+                "smp: no memory below 1 MiB for the start-up code: {error} (only CPU 0 \
                  runs; the memory map has too little usable memory there)"
             );
         })

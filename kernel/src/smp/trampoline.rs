@@ -283,9 +283,9 @@ impl Trampoline {
 
         let first = frames::pointer::<Slot>(base + code_size);
         for (index, ap) in aps.iter().enumerate() {
-            let place = first.wrapping_add(index);
+            let slot = first.wrapping_add(index);
             // SAFETY: The block has room for all slots behind the code, aligned to their size.
-            unsafe { place.write(Slot::new(ap)) };
+            unsafe { slot.write(Slot::new(ap)) };
         }
         // SAFETY: All slots have been written, and the block is never freed. APs change only the
         // stages, which are atomic.

@@ -165,8 +165,8 @@ mod tests {
             self.held.push((index, number));
         }
 
-        fn lower(&mut self, place: usize) {
-            let (index, _) = self.held.remove(place);
+        fn lower(&mut self, index: usize) {
+            let (index, _) = self.held.remove(index);
             self.cr8 = self.stack.remove(index);
         }
 
