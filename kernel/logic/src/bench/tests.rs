@@ -157,7 +157,7 @@ fn slowly(deadline: u64, gate: u64, began: u64, periods: &[MaskedPeriod]) -> Spl
 
 proptest! {
     #[test]
-    fn a_lateness_is_split_without_remainder(
+    fn a_latency_is_split_without_remainder(
         deadline in 0_u64..300,
         gate in 0_u64..400,
         began in 0_u64..400,

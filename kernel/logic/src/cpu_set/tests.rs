@@ -15,7 +15,7 @@ fn made_of(numbers: impl IntoIterator<Item = u32>) -> CpuSet {
 }
 
 #[test]
-fn an_empty_set_has_nobody() {
+fn an_empty_set_has_no_cpus() {
     assert!(CpuSet::EMPTY.is_empty());
     assert_eq!(CpuSet::EMPTY.len(), 0);
     assert_eq!(CpuSet::EMPTY.iter().count(), 0);
@@ -41,7 +41,7 @@ fn sets_are_written_as_ranges() {
 }
 
 #[test]
-fn numbers_that_no_cpu_has_are_refused() {
+fn numbers_out_of_range_are_rejected() {
     let mut set = CpuSet::EMPTY;
     assert_eq!(set.insert(MAX_CPUS), Err(OutOfRange(MAX_CPUS)));
     assert_eq!(set.insert(u32::MAX), Err(OutOfRange(u32::MAX)));
@@ -140,7 +140,7 @@ fn apply(steps: &[Step]) -> (CpuSet, BTreeSet<u32>) {
 
 proptest! {
     #[test]
-    fn a_set_is_what_a_set_is(first in steps(), second in steps()) {
+    fn sets_agree_with_a_model(first in steps(), second in steps()) {
         let (set, model) = apply(&first);
         prop_assert_eq!(set.len() as usize, model.len());
         prop_assert_eq!(set.is_empty(), model.is_empty());
@@ -157,7 +157,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_is_too_strange(text in "[-0-9, x]{0,12}") {
+    fn any_text_is_parsed_or_rejected(text in "[-0-9, x]{0,12}") {
         let text: String = text;
         if let Ok(set) = text.parse::<CpuSet>() {
             prop_assert_eq!(set.to_string().parse(), Ok(set));

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_interrupts_a_guard_that_is_being_made() {
+    fn a_handler_interrupts_a_guard_that_is_being_created() {
         // The guard is in the stack, but CR8 is not raised yet.
         let cpu = Cpu::new();
         let outer = cpu.stack.push(class(9), class(2)).unwrap();
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_an_end_to_the_guards_that_leak() {
+    fn leaked_guards_are_limited() {
         let stack = Stack::new();
         for _ in 0..GUARDS {
             assert!(stack.push(class(6), class(6)).is_some());

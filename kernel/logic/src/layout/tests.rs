@@ -49,7 +49,7 @@ fn stacks_have_their_size_a_guard_right_below_and_page_alignment() {
 }
 
 #[test]
-fn the_first_slots_are_where_the_picture_says() {
+fn the_first_slots_are_as_documented() {
     assert_eq!(
         stack_range(0, StackKind::Thread),
         STACKS + 0x1_0000..STACKS + 0x2_0000
@@ -77,7 +77,7 @@ fn no_two_stacks_or_guards_overlap() {
 }
 
 #[test]
-fn every_edge_of_every_stack_is_told_apart() {
+fn every_edge_of_every_stack_is_distinguished() {
     for cpu in CPUS {
         for kind in StackKind::ALL {
             let (stack, guard) = (stack_range(cpu, kind), guard_range(cpu, kind));

@@ -6,7 +6,7 @@ use super::{
 };
 
 #[test]
-fn numbers_lead_back_to_their_stages() {
+fn stage_numbers_round_trip() {
     for (index, (stage, ..)) in NAMES.into_iter().enumerate() {
         assert_eq!(stage as usize, index, "{stage:?} is out of order");
         assert_eq!(Stage::from_number(stage as u32), Some(stage));
@@ -24,7 +24,7 @@ fn every_stage_has_words() {
 }
 
 #[test]
-fn sabotage_names_an_ap_and_a_stage_before_the_last() {
+fn an_injected_fault_names_an_ap_and_a_stage_before_the_last() {
     let expected = InjectedFault {
         cpu: 2,
         stage: Stage::LongMode,
@@ -246,7 +246,7 @@ fn a_counter_that_differs_is_corrected() {
 }
 
 #[test]
-fn an_adjustment_that_does_not_help_is_taken_back() {
+fn an_adjustment_that_does_not_help_is_reverted() {
     for effect in [0, -100, 300] {
         let mut counters = Counters::new(40_000, [50, 50]);
         counters.effect = effect;
@@ -257,7 +257,7 @@ fn an_adjustment_that_does_not_help_is_taken_back() {
 }
 
 #[test]
-fn without_an_adjustment_a_difference_is_told() {
+fn without_an_adjustment_a_difference_is_reported() {
     let mut counters = Counters::new(-40_000, [50, 50]);
     let synced = synchronize(|| Some(counters.measure()), |_| false).expect("it replies");
     assert_eq!(synced.outcome, Outcome::Differs);

@@ -96,7 +96,7 @@ fn two_producers_keep_their_orders() {
 }
 
 #[test]
-fn cells_are_used_again_when_they_are_free() {
+fn free_cells_are_reused() {
     explore(Some(4), || {
         let deferred = Deferred::<2>::new();
         let producer = beside(&deferred, |deferred| deferred.push_all(0, 4));
@@ -114,7 +114,7 @@ fn cells_are_used_again_when_they_are_free() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_and_counted() {
+fn items_that_do_not_fit_are_rejected_and_counted() {
     explore(Some(2), || {
         let deferred = Deferred::<2>::new();
         let producers = [0, 1]
@@ -136,7 +136,7 @@ fn what_does_not_fit_is_refused_and_counted() {
 /// Level 1 interrupts level 0 of the same CPU in the middle of a push. The consumer, another CPU, is
 /// signalled meanwhile.
 #[test]
-fn an_interrupted_producer_holds_up_nobody_and_loses_nothing() {
+fn an_interrupted_producer_does_not_block_others() {
     explore(Some(4), || {
         let deferred = Deferred::<4>::new();
         let producer = beside(&deferred, |deferred| {

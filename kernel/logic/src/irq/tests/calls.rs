@@ -12,7 +12,7 @@ use std::string::ToString;
 use std::vec::Vec;
 
 #[test]
-fn a_full_queue_says_so() {
+fn a_full_queue_rejects_a_push() {
     let queue = Queue::<4>::new();
     for lap in 0..10 {
         for item in 0..4 {
