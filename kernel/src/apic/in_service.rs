@@ -65,11 +65,9 @@ extern "C" fn handle_error(_: usize, _: u8) {
     ERRORS.fetch_add(1, Ordering::Relaxed);
     if errors.0 == 0 {
         if !EMPTY_LOGGED.swap(true, Ordering::Relaxed) {
-            log::warn!(
-                "local APIC: error interrupt, but the ESR is empty; later ones are only counted"
-            );
+            log::warn!("apic: error interrupt: the ESR is empty (later ones are only counted)");
         }
     } else if errors.0 & !LOGGED.fetch_or(errors.0, Ordering::Relaxed) != 0 {
-        log::warn!("local APIC: {errors}; later errors of these kinds are only counted");
+        log::warn!("apic: {errors} (later errors of these kinds are only counted)");
     }
 }

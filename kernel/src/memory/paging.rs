@@ -189,7 +189,7 @@ fn kernel_tables() -> Option<Tables> {
 pub fn root() -> u64 {
     *ROOT
         .get()
-        .expect("page tables are built before anybody asks for them")
+        .expect("page tables are built before their first use")
 }
 
 /// Maps `addresses` (page-aligned) to new zeroed frames.

@@ -221,7 +221,7 @@ fn errors(mode: &str, session: &mut Session) -> Result {
     // The error vector without an error: it must not suppress the log of a real one.
     let answer = session.command(&format!("stray ipi {ERROR}"), PATIENCE)?;
     ensure!(
-        answer.contains("error interrupt, but the ESR is empty"),
+        answer.contains("error interrupt: the ESR is empty"),
         "{answer}"
     );
     let (effect, answer) = read_reserved(session)?;

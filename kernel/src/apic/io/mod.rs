@@ -99,11 +99,11 @@ pub(crate) fn enable_nmi_sources(topology: &Topology, target: ApicId) {
         match result {
             Ok(Ok(())) => log::info!("ioapic: GSI {} delivers NMI to CPU 0", source.gsi),
             Ok(Err(error)) => {
-                log::warn!("ioapic: NMI source GSI {}: {error}; not used", source.gsi);
+                log::warn!("ioapic: NMI source GSI {}: {error} (not used)", source.gsi);
             }
             // The topology has reported it.
             Err(InputError::NoPin(_)) => {}
-            Err(error) => log::warn!("ioapic: NMI source: {error}; not used"),
+            Err(error) => log::warn!("ioapic: NMI source: {error} (not used)"),
         }
     }
 }
@@ -125,7 +125,7 @@ fn nmi_entry(source: NmiSource, target: ApicId) -> Rte {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InputError {
-    /// No I/O APIC that answers has this GSI.
+    /// No responding I/O APIC has this GSI.
     NoPin(Gsi),
     /// Somebody has it.
     Taken(Gsi),
@@ -136,7 +136,7 @@ pub enum InputError {
 impl fmt::Display for InputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoPin(gsi) => write!(f, "no I/O APIC that answers has GSI {gsi}"),
+            Self::NoPin(gsi) => write!(f, "no responding I/O APIC has GSI {gsi}"),
             Self::Taken(gsi) => write!(f, "GSI {gsi} belongs to another line; `lines` shows which"),
             Self::Firmware(gsi) => {
                 write!(
