@@ -24,7 +24,7 @@ pub use crate::cpu::handlers::Handler;
 pub use crate::memory::tlb::FlushAllCpus;
 pub use crate::priority::latency::{SectionKind, record};
 pub use crate::trap::fixup::{probe_undefined, undefined};
-pub use crate::trap::measured_entry::{entry_measured_3, ordinary, set_measured};
+pub use crate::trap::measured_entry::{default_entry, entry_measured_3, set_measured};
 
 /// Installs `handler` for `vector` on one CPU. Returns false if the vector has a handler, or is an exception's.
 ///

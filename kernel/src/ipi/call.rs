@@ -54,7 +54,7 @@ crate::cpu_local! {
 }
 
 /// Maximum number of CPUs of a set that are called before the caller waits for the first of them.
-const AT_A_TIME: usize = 16;
+const BATCH_SIZE: usize = 16;
 
 /// Maximum number of concurrent calls to all CPUs; further callers wait for a free entry.
 const RING_SIZE: usize = 16;
@@ -261,9 +261,9 @@ fn call_set(set: &CpuSet, function: Callback, argument: usize) -> Result<(), Off
     let mut others = others.filter_map(smp::find).peekable();
     let mut is_own_due = set.contains(own.id());
     while is_own_due || others.peek().is_some() {
-        let calls: [_; AT_A_TIME] =
+        let calls: [_; BATCH_SIZE] =
             core::array::from_fn(|_| SyncCall::new(function as usize, argument));
-        let mut called = [None; AT_A_TIME];
+        let mut called = [None; BATCH_SIZE];
         for ((call, called), target) in calls.iter().zip(&mut called).zip(&mut others) {
             CALLS.of(target.cpu).post(call);
             send(physical(target));

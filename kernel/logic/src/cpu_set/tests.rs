@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn made_of(numbers: impl IntoIterator<Item = u32>) -> CpuSet {
+fn set_of(numbers: impl IntoIterator<Item = u32>) -> CpuSet {
     let mut set = CpuSet::EMPTY;
     for number in numbers {
         set.insert(number).unwrap();
@@ -32,8 +32,8 @@ fn sets_are_written_as_ranges() {
         (&[5, 63, 64, 65, 128], "5,63-65,128"),
         (&[4095], "4095"),
     ] {
-        assert_eq!(made_of(numbers.iter().copied()).to_string(), text);
-        assert_eq!(text.parse(), Ok(made_of(numbers.iter().copied())));
+        assert_eq!(set_of(numbers.iter().copied()).to_string(), text);
+        assert_eq!(text.parse(), Ok(set_of(numbers.iter().copied())));
     }
     let all = CpuSet::from_range(0..=MAX_CPUS - 1).unwrap();
     assert_eq!(all.to_string(), "0-4095");
@@ -146,14 +146,14 @@ proptest! {
         prop_assert_eq!(set.is_empty(), model.is_empty());
         prop_assert!(set.iter().eq(model.iter().copied()));
         // Equal regardless of the order of the operations.
-        prop_assert_eq!(set, made_of(model.iter().copied()));
+        prop_assert_eq!(set, set_of(model.iter().copied()));
         if !set.is_empty() {
             prop_assert_eq!(set.to_string().parse(), Ok(set));
         }
         let (other, other_model) = apply(&second);
         let rest = set.without(&other);
         prop_assert!(rest.iter().eq(model.difference(&other_model).copied()));
-        prop_assert_eq!(rest, made_of(rest.iter()));
+        prop_assert_eq!(rest, set_of(rest.iter()));
     }
 
     #[test]
