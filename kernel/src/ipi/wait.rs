@@ -7,7 +7,7 @@
 //!
 //! Serving is impossible in a called function and at a higher class, and does not help while the
 //! CPU holds an `IrqMutex` for which the other CPU may spin. Those waits are rejected, see
-//! [`require_wait`](crate::cpu::context::require_wait).
+//! `cpu::context::require_wait`.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};

@@ -45,7 +45,7 @@ use super::sync::{AtomicPtr, AtomicUsize, Ordering, array, const_fn};
 /// The link of a call that has run: the address of no call.
 const DONE: *mut Call = ptr::without_provenance_mut(RUN);
 
-/// [`DONE`] as a number, for the entry code.
+/// `DONE` as a number, for the entry code.
 pub const RUN: usize = 1;
 
 /// A function to call, its argument, and whether it has run.

@@ -33,7 +33,7 @@ pub const LIMIT: usize = 4;
 /// The size of a page in bytes.
 const PAGE: usize = 4096;
 
-/// The bit of [`Requests::pending`] that means all translations. The bits from [`PAGE`] on are then
+/// The bit of `Requests::pending` that means all translations. The bits from `PAGE` on are then
 /// the number of pending requests.
 pub const ALL: usize = PAGE / 2;
 
@@ -42,7 +42,7 @@ const ONE: NonZeroUsize = NonZeroUsize::new(ALL | PAGE).unwrap();
 
 const _: () = assert!(LIMIT < ALL);
 
-/// The translations that a request invalidates, in the form of [`Requests::pending`].
+/// The translations that a request invalidates, in the form of `Requests::pending`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range(NonZeroUsize);
 
