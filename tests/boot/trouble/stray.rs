@@ -231,7 +231,7 @@ fn errors(mode: &str, session: &mut Session) -> Result {
         return power_off(session);
     }
     ensure!(
-        answer.contains("warning: local APIC: 0x00000080 illegal-register-address"),
+        answer.contains("warning: apic: 0x00000080 illegal-register-address"),
         "{answer}"
     );
     // QEMU sends no interrupt.
