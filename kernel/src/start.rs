@@ -250,7 +250,7 @@ fn log_memory(info: &BootInfo) {
 
 fn load_symbols(info: &BootInfo) {
     let Some((physical, length)) = info.kernel_file else {
-        log::warn!("symbols: the loader gave no kernel file; addresses stay without names");
+        log::warn!("symbols: the loader passed no kernel file (addresses have no names)");
         return;
     };
     // Most of the file is mapped. On microvm, QEMU may let it end in a page that firmware has
@@ -261,7 +261,7 @@ fn load_symbols(info: &BootInfo) {
     let start = match start {
         Ok(start) => start as *const u8,
         Err(error) => {
-            log::warn!("symbols: {error}; addresses stay without names");
+            log::warn!("symbols: {error} (addresses have no names)");
             return;
         }
     };
@@ -270,7 +270,7 @@ fn load_symbols(info: &BootInfo) {
     let file = unsafe { core::slice::from_raw_parts(start, length as usize) };
     match symbols::load(file) {
         Ok(()) => {}
-        Err(error) => log::warn!("symbols: {error}; addresses stay without names"),
+        Err(error) => log::warn!("symbols: {error} (addresses have no names)"),
     }
 }
 

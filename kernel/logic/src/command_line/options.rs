@@ -7,7 +7,7 @@ use super::{Problem, ProblemKind, Problems, Quoting, items};
 use crate::apic::ModeOption;
 use crate::devices::virtio_mmio::{Place, PlaceError};
 use crate::script::parse_number;
-use crate::smp::Sabotage;
+use crate::smp::InjectedFault;
 
 /// The options of a command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,9 +24,9 @@ pub struct Options<'a> {
     /// the default for the CPU family.
     pub cpu_init_udelay: Option<u32>,
     /// `failcpu=`: for tests, a CPU that stops at a stage of its bring-up.
-    pub failcpu: Option<Sabotage>,
+    pub failcpu: Option<InjectedFault>,
     /// `latecpu=`: for tests, a CPU that attempts a stage only after it has been abandoned.
-    pub latecpu: Option<Sabotage>,
+    pub latecpu: Option<InjectedFault>,
 }
 
 /// The use of IOMMUs, and the consequence of a fault.
@@ -118,7 +118,7 @@ pub(super) const KNOWN: [Known; 8] = [
         accepts: "CPU@STAGE, the stage silent, protected, long, kernel, tables or apic,",
         repeats: false,
         set: |options, value| {
-            options.failcpu = Some(Sabotage::parse(value).ok_or(REFUSED)?);
+            options.failcpu = Some(InjectedFault::parse(value).ok_or(REFUSED)?);
             Ok(())
         },
     },
@@ -127,7 +127,7 @@ pub(super) const KNOWN: [Known; 8] = [
         accepts: "CPU@STAGE, the stage long, kernel, tables or apic,",
         repeats: false,
         set: |options, value| {
-            options.latecpu = Some(Sabotage::parse_late(value).ok_or(REFUSED)?);
+            options.latecpu = Some(InjectedFault::parse_late(value).ok_or(REFUSED)?);
             Ok(())
         },
     },

@@ -1,7 +1,7 @@
 use crate::apic::ModeOption;
 
 use super::{Item, Options, ProblemKind, Problems, Quoting, items, virtio_mmio};
-use crate::smp::{Sabotage, Stage};
+use crate::smp::{InjectedFault, Stage};
 use proptest::prelude::*;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -170,7 +170,7 @@ fn bad_values_say_what_is_needed() {
 #[test]
 fn failcpu_takes_a_cpu_and_a_stage() {
     let (options, problems) = Options::parse("failcpu=3@apic");
-    let expected = Sabotage {
+    let expected = InjectedFault {
         cpu: 3,
         stage: Stage::LocalApic,
     };
@@ -184,7 +184,7 @@ fn failcpu_takes_a_cpu_and_a_stage() {
 #[test]
 fn latecpu_takes_a_stage_after_the_claim() {
     let (options, problems) = Options::parse("latecpu=3@long");
-    let expected = Sabotage {
+    let expected = InjectedFault {
         cpu: 3,
         stage: Stage::LongMode,
     };

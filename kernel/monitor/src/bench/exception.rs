@@ -31,7 +31,7 @@ pub(super) fn run(bench: &mut Bench) {
     );
     bench.compare("exception.int_n", &[], &mut ways);
     Installed::set_typical_at(UNDEFINED, skip);
-    let ordinary = hooks::ordinary(LED);
+    let ordinary = hooks::default_entry(LED);
     let mut ways = installed.ways(
         overhead,
         || undefined(ordinary),

@@ -19,14 +19,14 @@ use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
-use tocsin_logic::bench::{Held, Stretch};
+use tocsin_logic::bench::{LatencyCause, MaskedPeriod};
 use tocsin_logic::vector::{PriorityClass, Vector};
 use x86_64::instructions::interrupts;
 
 use super::clock::stamp;
 use super::rivals::Handler;
 use tocsin::cpu::handlers::{FIRST, WITHOUT_EOI};
-use tocsin::priority::latency::By;
+use tocsin::priority::latency::SectionKind;
 use tocsin::{cpu, sync};
 
 /// The measured priority class, which is that of the timers.
@@ -41,7 +41,7 @@ pub(super) const MOST: usize = 64;
 
 #[derive(Clone, Copy)]
 struct Entry {
-    stretch: Stretch,
+    period: MaskedPeriod,
     /// The TSC value at which the section was logged.
     noted: u64,
 }
@@ -63,8 +63,8 @@ unsafe impl Sync for Owned {}
 static LOG: Owned = Owned(UnsafeCell::new(Log {
     count: 0,
     entries: [Entry {
-        stretch: Stretch {
-            held: Held::Off,
+        period: MaskedPeriod {
+            cause: LatencyCause::IfOff,
             begin: 0,
             end: 0,
         },
@@ -101,9 +101,9 @@ fn with<R>(action: impl FnOnce(&mut Log) -> R) -> Option<R> {
 impl Log {
     /// Appends a section. The entries are in the order of their `noted`, even if an interrupt
     /// arrives between the end of the section and this call.
-    fn push(&mut self, held: Held, begin: u64, end: u64) {
+    fn push(&mut self, cause: LatencyCause, begin: u64, end: u64) {
         self.entries[self.count as usize % KEPT] = Entry {
-            stretch: Stretch { held, begin, end },
+            period: MaskedPeriod { cause, begin, end },
             noted: stamp(),
         };
         self.count += 1;
@@ -164,19 +164,19 @@ fn vectors() -> impl Iterator<Item = Vector> {
 }
 
 /// The hook that the kernel calls at the end of a section, with interrupts disabled.
-fn note(by: By, since: u64) {
-    let held = match by {
-        By::Off => Held::Off,
-        By::Raised(class) if class >= CLASS => Held::Raised,
+fn note(kind: SectionKind, since: u64) {
+    let cause = match kind {
+        SectionKind::IrqsOff => LatencyCause::IfOff,
+        SectionKind::Raised(class) if class >= CLASS => LatencyCause::Cr8,
         // A lower class does not delay the measured interrupt.
-        By::Raised(_) => return,
+        SectionKind::Raised(_) => return,
     };
-    with(|log| log.push(held, since, stamp()));
+    with(|log| log.push(cause, since, stamp()));
 }
 
 /// Logs that the function of a timer has run since `begin`.
 pub(super) fn note_service(begin: u64) {
-    with(|log| log.push(Held::Service, begin, stamp()));
+    with(|log| log.push(LatencyCause::InService, begin, stamp()));
 }
 
 /// Calls the handler that was in the table, and logs when it ran.
@@ -188,7 +188,7 @@ extern "C" fn around(context: usize, vector: u8) {
     let handler = with(|log| {
         if !holds_back {
             // Logged now, because a pending interrupt can arrive in the middle of the handler.
-            log.push(Held::Off, entered, begin);
+            log.push(LatencyCause::IfOff, entered, begin);
         }
         log.handlers[usize::from(vector)]
     });
@@ -201,9 +201,9 @@ extern "C" fn around(context: usize, vector: u8) {
     with(|log| {
         let end = stamp();
         if holds_back {
-            log.push(Held::Service, entered, end + after);
+            log.push(LatencyCause::InService, entered, end + after);
         } else {
-            log.push(Held::Off, end, end + after);
+            log.push(LatencyCause::IfOff, end, end + after);
         }
     });
 }
@@ -211,24 +211,28 @@ extern "C" fn around(context: usize, vector: u8) {
 /// Returns the sections that delayed an interrupt between its `deadline` and the start of the
 /// measured function at `began`. The CPU entered the interrupt's gate at `gate`. Returns `None` if
 /// there were more sections than the log or the result can hold.
-pub(super) fn between(deadline: u64, gate: u64, began: u64) -> Option<ArrayVec<Stretch, MOST>> {
+pub(super) fn between(
+    deadline: u64,
+    gate: u64,
+    began: u64,
+) -> Option<ArrayVec<MaskedPeriod, MOST>> {
     let after = AFTER.load(Ordering::Relaxed);
     with(|log| {
         let mut found = ArrayVec::new();
         for back in 1..=log.count.min(KEPT as u64) {
-            let Entry { mut stretch, noted } = log.entries[(log.count - back) as usize % KEPT];
+            let Entry { mut period, noted } = log.entries[(log.count - back) as usize % KEPT];
             if noted + after < deadline {
                 return Some(found);
             }
-            if stretch.begin < gate {
+            if period.begin < gate {
                 // It had ended when the interrupt was delivered, whatever the estimate of its exit
                 // code is.
-                stretch.end = stretch.end.min(gate);
+                period.end = period.end.min(gate);
             } else if noted >= began {
                 // It is a section of the measured function itself.
                 continue;
             }
-            if stretch.end > deadline && found.try_push(stretch).is_err() {
+            if period.end > deadline && found.try_push(period).is_err() {
                 return None;
             }
         }

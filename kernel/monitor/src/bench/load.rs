@@ -211,8 +211,8 @@ fn sample(load: Load, timer: &mut Timer) -> Option<Split> {
         }
     };
     let gate = GATE_OF.load(Ordering::Relaxed);
-    let stretches = held::between(deadline, gate, began)?;
-    Some(split(deadline, gate, began, &stretches))
+    let periods = held::between(deadline, gate, began)?;
+    Some(split(deadline, gate, began, &periods))
 }
 
 /// A piece of the mixed load, of a pseudo-random kind and length.

@@ -78,7 +78,7 @@ fn measure(bench: &mut Bench, installed: &Installed) {
         };
         let mut ways = installed.ways(
             cost.after,
-            way(hooks::ordinary(0), FLOOR, false),
+            way(hooks::default_entry(0), FLOOR, false),
             way(rivals::floor_here(), FLOOR, true),
             way(rivals::typical_here(), TYPICAL, false),
         );
@@ -108,7 +108,7 @@ fn arrival(bench: &mut Bench, installed: &Installed) {
     );
     let param = [("class", Value::Number(14)), ("inside", Value::Number(3))];
     bench.compare("nest.arrival", &param, &mut ways);
-    Installed::lead_urgent(hooks::ordinary(2));
+    Installed::lead_urgent(hooks::default_entry(2));
 }
 
 /// Sends an interrupt from inside `depth` handlers, and returns its latency.

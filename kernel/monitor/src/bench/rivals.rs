@@ -264,8 +264,8 @@ impl Installed {
 
 impl Drop for Installed {
     fn drop(&mut self) {
-        Self::lead(hooks::ordinary(0), hooks::ordinary(1));
-        Self::lead_urgent(hooks::ordinary(2));
+        Self::lead(hooks::default_entry(0), hooks::default_entry(1));
+        Self::lead_urgent(hooks::default_entry(2));
         remove(OWN);
     }
 }

@@ -16,7 +16,7 @@ use tocsin::fn_cell::FnCell;
 use tocsin::ipi::{Targets, call};
 use tocsin::memory::frames::{self, FRAME};
 use tocsin::memory::paging::Use;
-use tocsin::memory::tlb::{ForgetEverywhere, PAGE_LIMIT, Translations};
+use tocsin::memory::tlb::{FlushAllCpus, PAGE_LIMIT, Translations};
 use tocsin::memory::{MemoryError, mapping};
 use tocsin::trap::fixup;
 use tocsin::{Machine, cancel, hooks};
@@ -70,7 +70,7 @@ static PAGES: AtomicU64 = AtomicU64::new(0);
 static STALE_BEFORE: AtomicU64 = AtomicU64::new(0);
 
 /// The kernel's TLB shootdown.
-static TELL: FnCell<ForgetEverywhere> = FnCell::empty();
+static TELL: FnCell<FlushAllCpus> = FnCell::empty();
 
 /// The result of a change.
 #[derive(Serialize)]
@@ -177,10 +177,10 @@ fn change_watched(
     let writable = on_all_cpus(Change::ReadOnly);
     assert!(writable >= pages, "rights that were given are not there");
 
-    let tell = hooks::forget_everywhere().expect("the kernel has set it");
+    let tell = hooks::flush_all_cpus().expect("the kernel has set it");
     TELL.replace(Some(tell));
     // SAFETY: `watch` calls the previous function.
-    unsafe { hooks::set_forget_everywhere(watch) };
+    unsafe { hooks::set_flush_all_cpus(watch) };
     let changed = match change {
         // SAFETY: Only this test uses the pages, and it expects the change.
         Change::ReadOnly => unsafe { mapping::protect(all.clone(), Use::Constant) },
@@ -188,7 +188,7 @@ fn change_watched(
         Change::Absent | Change::AnotherFrame => unsafe { mapping::unmap(all.clone()) },
     };
     // SAFETY: This is the previous function.
-    unsafe { hooks::set_forget_everywhere(tell) };
+    unsafe { hooks::set_flush_all_cpus(tell) };
     changed?;
     if change == Change::AnotherFrame {
         for page in each() {

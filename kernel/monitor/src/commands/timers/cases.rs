@@ -331,7 +331,7 @@ pub(super) fn from_handlers(ground: &Ground) {
                 check(deferred::defer(start, argument).is_ok(), Wrong::Refused);
             } else {
                 check(
-                    call::start(ground.cpu, start, argument).is_ok(),
+                    call::post(ground.cpu, start, argument).is_ok(),
                     Wrong::Refused,
                 );
             }
