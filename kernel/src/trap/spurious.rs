@@ -37,7 +37,7 @@ pub const ERRORS: usize = 8;
 
 /// The spurious and unhandled interrupt counters of a CPU.
 #[derive(Debug)]
-pub struct Strays {
+pub struct SpuriousCounters {
     /// Interrupts withdrawn before their delivery.
     spurious: AtomicU64,
     /// Gates entered by something other than the interrupt in service, whose EOI was omitted.
@@ -61,7 +61,7 @@ pub struct Counts {
     pub errors: [u64; ERRORS],
 }
 
-impl Strays {
+impl SpuriousCounters {
     const fn new() -> Self {
         Self {
             spurious: AtomicU64::new(0),
@@ -102,7 +102,7 @@ impl Strays {
 
 crate::cpu_local! {
     /// The spurious and unhandled interrupt counters of each CPU.
-    pub static STRAYS: Strays = Strays::new();
+    pub static SPURIOUS_COUNTERS: SpuriousCounters = SpuriousCounters::new();
 }
 
 /// Whether an omitted EOI has been logged.
@@ -121,7 +121,10 @@ pub(crate) extern "C" fn is_to_be_ended(vector: u8) -> bool {
     if highest == Some(Vector(vector)) {
         return true;
     }
-    STRAYS.here().eoi_mismatch.fetch_add(1, Ordering::Relaxed);
+    SPURIOUS_COUNTERS
+        .here()
+        .eoi_mismatch
+        .fetch_add(1, Ordering::Relaxed);
     if !LOGGED.swap(true, Ordering::Relaxed) {
         match highest {
             Some(other) => log::warn!(
@@ -141,7 +144,10 @@ pub(crate) extern "C" fn is_to_be_ended(vector: u8) -> bool {
 pub(crate) extern "C" fn answer_unhandled(_: usize, vector: u8) -> bool {
     let in_service = is_to_be_ended(vector);
     if in_service {
-        STRAYS.here().unhandled.fetch_add(1, Ordering::Relaxed);
+        SPURIOUS_COUNTERS
+            .here()
+            .unhandled
+            .fetch_add(1, Ordering::Relaxed);
     }
     log_unhandled(vector);
     in_service
@@ -162,7 +168,10 @@ pub(crate) fn end_if_in_service(vector: u8) -> bool {
     };
     let in_service = (service.highest)() == Some(Vector(vector));
     if in_service {
-        STRAYS.here().unhandled.fetch_add(1, Ordering::Relaxed);
+        SPURIOUS_COUNTERS
+            .here()
+            .unhandled
+            .fetch_add(1, Ordering::Relaxed);
         log_unhandled(vector);
         (service.end)();
     }

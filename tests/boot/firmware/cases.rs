@@ -179,10 +179,13 @@ fn whole_tables() -> Vec<Case> {
             sound("second_madt_does_not_count", firmware)
         },
         {
-            let firmware = Firmware::new().stray(0).stray(0xffff_fff0).table(good());
+            let firmware = Firmware::new()
+                .dangling(0)
+                .dangling(0xffff_fff0)
+                .table(good());
             sound(
                 "root_entries_that_lead_nowhere",
-                firmware.stray(0xd000_0000),
+                firmware.dangling(0xd000_0000),
             )
             .complains("table at 0xfffffff0")
             .complains("table at 0xd0000000")

@@ -97,10 +97,10 @@ fn roots() -> Vec<Case> {
     let beside = |name, xsdt| sound(name, Firmware::new().table(good()).xsdt(xsdt));
     let high = |name, address| {
         let firmware = Firmware::new().table(good()).xsdt(Xsdt::Alone);
-        sound(name, firmware.stray(address))
+        sound(name, firmware.dangling(address))
     };
     let low = |name, address: u32| {
-        let firmware = Firmware::new().stray(address.into());
+        let firmware = Firmware::new().dangling(address.into());
         sound(name, firmware.table(good()))
     };
     vec![

@@ -4,14 +4,14 @@
 mod ending;
 mod nmi;
 mod sections;
-mod stray;
+mod spurious;
 
 use libtest_mimic::Trial;
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = nmi::trials();
     trials.extend(ending::trials());
-    trials.extend(stray::trials());
+    trials.extend(spurious::trials());
     trials.extend(sections::trials());
     trials
 }

@@ -16,7 +16,7 @@ use crate::record::{self, Output};
 use tocsin::apic::{io, local, pic, service};
 use tocsin::cpu::{self, handlers};
 use tocsin::ipi::jobs::{self, Job};
-use tocsin::trap::spurious::STRAYS;
+use tocsin::trap::spurious::SPURIOUS_COUNTERS;
 use tocsin::{Machine, println};
 
 /// The mode of the local APICs, and the counts of what no device sent.
@@ -53,7 +53,7 @@ impl ApicRecord {
             },
             spurious: cpus
                 .iter()
-                .map(|cpu| STRAYS.of(*cpu).counts().spurious)
+                .map(|cpu| SPURIOUS_COUNTERS.of(*cpu).counts().spurious)
                 .sum(),
             error_interrupts: service::error_interrupts(),
             pic_spurious: pic::spurious_irqs(),
