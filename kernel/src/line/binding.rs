@@ -83,7 +83,7 @@ struct Context<F> {
 
 /// The binding of a line's handlers to the vectors of one CPU.
 #[derive(Debug)]
-pub(super) struct Installation {
+pub(super) struct Binding {
     target: &'static Online,
     first: Vector,
     count: u8,
@@ -92,7 +92,7 @@ pub(super) struct Installation {
     arrivals: Arc<CachePadded<Arrivals>>,
 }
 
-impl Installation {
+impl Binding {
     /// Binds `handler` to the `count` vectors from `first` on, which belong to the line.
     ///
     /// # Panics
@@ -116,7 +116,7 @@ impl Installation {
             first,
             end: shared.end_register(),
         };
-        let installation = Self {
+        let binding = Self {
             target,
             first,
             count: shared.count,
@@ -124,12 +124,12 @@ impl Installation {
             free: free::<F>,
             arrivals,
         };
-        for vector in installation.vectors() {
+        for vector in binding.vectors() {
             let table = INTERRUPTS.of(target.cpu);
-            let installed = table.install(vector, enter::<F, C> as Handler, installation.context);
+            let installed = table.install(vector, enter::<F, C> as Handler, binding.context);
             assert!(installed, "a vector that was free has a handler");
         }
-        installation
+        binding
     }
 
     fn vectors(&self) -> impl Iterator<Item = Vector> + use<> {

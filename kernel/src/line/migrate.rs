@@ -8,7 +8,7 @@ use tocsin_logic::irq::affinity::{self, Action, Move, Place, choose};
 use tocsin_logic::topology::CpuId;
 use tocsin_logic::vector::Vector;
 
-use crate::line::binding::Installation;
+use crate::line::binding::Binding;
 use crate::line::inner::Masker;
 use crate::line::{Line, LineError, find, vectors};
 use crate::smp::Online;
@@ -103,9 +103,9 @@ impl Line {
         from: Place,
         cpus: [&'static Online; 2],
     ) -> Result<(), LineError> {
-        let mut installed: ArrayVec<(Place, Installation), PLACES> = ArrayVec::new();
-        let first = self.installation.lock().take();
-        installed.extend(first.map(|installation| (from, installation)));
+        let mut installed: ArrayVec<(Place, Binding), PLACES> = ArrayVec::new();
+        let first = self.binding.lock().take();
+        installed.extend(first.map(|binding| (from, binding)));
         let mut result = Ok(());
         while let Some(action) = steps.action() {
             match self.act(action, cpus, &mut installed) {
@@ -118,7 +118,7 @@ impl Line {
             }
         }
         // One binding is left: the new one, or the old one if the move was abandoned.
-        *self.installation.lock() = installed.pop().map(|(_, installation)| installation);
+        *self.binding.lock() = installed.pop().map(|(_, binding)| binding);
         result
     }
 
@@ -126,7 +126,7 @@ impl Line {
         &self,
         action: Action,
         cpus: [&'static Online; 2],
-        installed: &mut ArrayVec<(Place, Installation), PLACES>,
+        installed: &mut ArrayVec<(Place, Binding), PLACES>,
     ) -> Result<(), LineError> {
         let shared = &self.shared;
         let online = |cpu: CpuId| {
@@ -134,7 +134,7 @@ impl Line {
             cpus.find(|online| online.cpu.id() == cpu.get())
                 .expect("a move is between its two CPUs")
         };
-        let index = |installed: &ArrayVec<(Place, Installation), PLACES>, place| {
+        let index = |installed: &ArrayVec<(Place, Binding), PLACES>, place| {
             let mut places = installed.iter();
             places
                 .position(|(known, _)| *known == place)
@@ -142,8 +142,8 @@ impl Line {
         };
         match action {
             Action::Install(place) => {
-                let installation = (self.install)(online(place.cpu), place.vector, shared);
-                installed.push((place, installation));
+                let binding = (self.bind)(online(place.cpu), place.vector, shared);
+                installed.push((place, binding));
             }
             Action::Mask => shared.set_masked(Masker::Move, true),
             Action::Unmask => shared.set_masked(Masker::Move, false),
@@ -172,8 +172,8 @@ impl Line {
                     .wait_until_quiet(shared.name);
             }
             Action::Remove(place) => {
-                let (_, installation) = installed.remove(index(installed, place));
-                installation.remove(shared);
+                let (_, binding) = installed.remove(index(installed, place));
+                binding.remove(shared);
             }
             Action::Free(place) => {
                 let is_level = shared.with(|state| state.origin.is_level());

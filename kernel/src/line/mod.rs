@@ -34,7 +34,7 @@ use tocsin_logic::irq::storm::Counts;
 use tocsin_logic::vector::{PriorityClass, Vector};
 
 use crate::cpu::context;
-use crate::line::binding::Installation;
+use crate::line::binding::Binding;
 use crate::line::inner::{Masker, Shared};
 use crate::line::source::Origin;
 use crate::smp::{self, Online};
@@ -71,12 +71,12 @@ pub struct Request {
 pub struct Line {
     shared: Arc<Shared>,
     /// Always `Some`, except during the drop and a move.
-    installation: IrqMutex<Option<Installation>>,
-    install: Box<Install>,
+    binding: IrqMutex<Option<Binding>>,
+    bind: Box<Bind>,
 }
 
 /// Binds the line's handlers to vectors of a CPU.
-type Install = dyn Fn(&'static Online, Vector, &Arc<Shared>) -> Installation + Send + Sync;
+type Bind = dyn Fn(&'static Online, Vector, &Arc<Shared>) -> Binding + Send + Sync;
 
 impl Line {
     /// Allocates a vector of the class on the CPU, binds `handler` to it, and unmasks the source.
@@ -111,12 +111,12 @@ impl Line {
         C: Into<Claim> + 'static,
     {
         let handler = Arc::new(handler);
-        let install =
-            move |target, first, shared: &_| Installation::new(target, first, &handler, shared);
-        Self::make(request, count, Box::new(install))
+        let bind =
+            move |target, first, shared: &_| Binding::new(target, first, &handler, shared);
+        Self::make(request, count, Box::new(bind))
     }
 
-    fn make(request: Request, count: u8, install: Box<Install>) -> Result<Self, LineError> {
+    fn make(request: Request, count: u8, bind: Box<Bind>) -> Result<Self, LineError> {
         let Request {
             name,
             source,
@@ -129,12 +129,12 @@ impl Line {
         let first = vectors::take(target, class, count, origin.is_level())
             .map_err(|exhausted| LineError::Vectors { cpu, exhausted })?;
         let shared = Shared::new(name, class, count, target, first, origin);
-        let installation = install(target, first, &shared);
+        let binding = bind(target, first, &shared);
         // From here on, dropping the line undoes the previous steps.
         let line = Self {
             shared,
-            installation: IrqMutex::new(Some(installation)),
-            install,
+            binding: IrqMutex::new(Some(binding)),
+            bind,
         };
         line.shared.open()?;
         Ok(line)
@@ -281,9 +281,9 @@ impl Drop for Line {
             .shared
             .with(|state| (state.target, state.first, state.origin.is_level()));
         // Interrupts must be enabled during the wait.
-        let installation = self.installation.lock().take();
-        if let Some(installation) = installation {
-            installation.remove(&self.shared);
+        let binding = self.binding.lock().take();
+        if let Some(binding) = binding {
+            binding.remove(&self.shared);
         }
         self.shared.retire();
         vectors::free(target, first, self.shared.count, is_level);
