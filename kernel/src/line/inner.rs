@@ -16,7 +16,7 @@ use crate::apic::io::EndRegister;
 use crate::apic::local;
 use crate::line::LineError;
 use crate::line::binding::Arrivals;
-use crate::line::source::{Messages, Origin};
+use crate::line::source::{Messages, LineSource};
 use crate::line::storm::Watch;
 use crate::smp::Online;
 use crate::sync::IrqMutex;
@@ -48,7 +48,7 @@ pub(super) struct State {
     /// The CPU that receives its interrupts.
     pub(super) target: &'static Online,
     pub(super) first: Vector,
-    pub(super) origin: Origin,
+    pub(super) source: LineSource,
     /// The set of [`Masker`] reasons.
     masks: u8,
     /// The counts of its current bindings.
@@ -114,7 +114,7 @@ impl Shared {
         count: u8,
         target: &'static Online,
         first: Vector,
-        origin: Origin,
+        source: LineSource,
     ) -> Arc<Self> {
         let shared = Arc::new(Self {
             name,
@@ -123,7 +123,7 @@ impl Shared {
             state: IrqMutex::new(State {
                 target,
                 first,
-                origin,
+                source,
                 masks: 0,
                 arrivals: Vec::new(),
                 past: Counts::default(),
@@ -141,13 +141,13 @@ impl Shared {
     pub(super) fn stop(&self) {
         let mut state = self.state.lock();
         state.set_masked(Masker::Owner, true);
-        if let Origin::Messages(_) = state.origin {
-            let messages = core::mem::replace(&mut state.origin, Origin::Ipi);
+        if let LineSource::Messages(_) = state.source {
+            let messages = core::mem::replace(&mut state.source, LineSource::Ipi);
             drop(state);
             drop(messages);
             return;
         }
-        let waits_for_end = state.origin.kind().waits_for_end();
+        let waits_for_end = state.source.kind().waits_for_end();
         drop(state);
         if !self.wait_until_idle(waits_for_end) && waits_for_end {
             let error = self.with(|state| state.unended());
@@ -160,14 +160,14 @@ impl Shared {
         LINES
             .lock()
             .retain(|line| !core::ptr::eq(&raw const **line, self));
-        let origin = core::mem::replace(&mut self.state.lock().origin, Origin::Ipi);
-        drop(origin);
+        let source = core::mem::replace(&mut self.state.lock().source, LineSource::Ipi);
+        drop(source);
     }
 
     /// Waits until no interrupt of the source is in flight and, with `ended`, until its interrupt
     /// has been ended. Returns whether this happened within the timeout.
     pub(super) fn wait_until_idle(&self, ended: bool) -> bool {
-        time::wait_until(PATIENCE, || self.state.lock().origin.is_idle(ended))
+        time::wait_until(PATIENCE, || self.state.lock().source.is_idle(ended))
     }
 
     /// Calls `act` with the state locked.
@@ -190,7 +190,7 @@ impl Shared {
         // An IPI clears its vector's bit in the TMR. If the input's own message is already in the
         // IRR, the two merge into one interrupt whose EOI is not broadcast, and remote IRR stays
         // set (SDM vol. 3A, 12.8.4 and 12.8.5).
-        if state.origin.is_level() {
+        if state.source.is_level() {
             return Err(LineError::Level);
         }
         state.send(0);
@@ -203,7 +203,7 @@ impl Shared {
     pub(super) fn let_through_again(&self) {
         let mut state = self.state.lock();
         state.set_masked(Masker::Storm, false);
-        if state.masks == 0 && !state.origin.kind().can_be_masked() {
+        if state.masks == 0 && !state.source.kind().can_be_masked() {
             (0..self.count).for_each(|number| state.send(number));
         }
     }
@@ -213,7 +213,7 @@ impl Shared {
         let mut state = self.state.lock();
         let (target, first) = (state.target, state.first);
         state.aim(target, first, self.count)?;
-        state.origin.set_masked(false);
+        state.source.set_masked(false);
         Ok(())
     }
 
@@ -222,21 +222,21 @@ impl Shared {
         mut messages: alloc::boxed::Box<dyn Messages>,
     ) -> Result<(), LineError> {
         let mut state = self.state.lock();
-        if !matches!(state.origin, Origin::Ipi) {
+        if !matches!(state.source, LineSource::Ipi) {
             return Err(LineError::HasSource);
         }
         messages.set_masked(true);
-        state.origin = Origin::Messages(messages);
+        state.source = LineSource::Messages(messages);
         let (target, first) = (state.target, state.first);
         let aimed = state.aim(target, first, self.count);
         match aimed {
             Ok(()) => {
                 let masked = state.masks != 0;
-                state.origin.set_masked(masked);
+                state.source.set_masked(masked);
                 Ok(())
             }
             Err(error) => {
-                let refused = core::mem::replace(&mut state.origin, Origin::Ipi);
+                let refused = core::mem::replace(&mut state.source, LineSource::Ipi);
                 drop(state);
                 drop(refused);
                 Err(error)
@@ -268,8 +268,8 @@ impl Shared {
 
     /// The register with which handlers signal the end of an interrupt, if they must.
     pub(super) fn end_register(&self) -> Option<EndRegister> {
-        match &self.state.lock().origin {
-            Origin::Pin(pin, input) if pin.mode.trigger == Trigger::Level => input.end_register(),
+        match &self.state.lock().source {
+            LineSource::Pin(pin, input) if pin.mode.trigger == Trigger::Level => input.end_register(),
             _ => None,
         }
     }
@@ -278,8 +278,8 @@ impl Shared {
         let state = self.state.lock();
         Description {
             name: self.name,
-            source: alloc::format!("{}", state.origin),
-            pin: state.origin.pin(),
+            source: alloc::format!("{}", state.source),
+            pin: state.source.pin(),
             cpu: state.target.cpu.id(),
             first: state.first,
             count: self.count,
@@ -299,7 +299,7 @@ impl State {
         first: Vector,
         count: u8,
     ) -> Result<(), LineError> {
-        self.origin.aim(first, count, target.apic_id)?;
+        self.source.aim(first, count, target.apic_id)?;
         self.target = target;
         self.first = first;
         Ok(())
@@ -316,9 +316,9 @@ impl State {
 
     /// The error for an interrupt of the input that is not ended.
     pub(super) fn unended(&self) -> LineError {
-        match &self.origin {
-            Origin::Pin(pin, _) => LineError::Unended(pin.gsi),
-            Origin::Ipi | Origin::Messages(_) => LineError::Moving,
+        match &self.source {
+            LineSource::Pin(pin, _) => LineError::Unended(pin.gsi),
+            LineSource::Ipi | LineSource::Messages(_) => LineError::Moving,
         }
     }
 
@@ -331,7 +331,7 @@ impl State {
         }
         let now = self.masks != 0;
         if before != now {
-            self.origin.set_masked(now);
+            self.source.set_masked(now);
         }
     }
 

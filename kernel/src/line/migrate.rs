@@ -40,12 +40,12 @@ impl Line {
         let _moving = self.shared.begin_move()?;
         let (old, old_first, kind) = self
             .shared
-            .with(|state| (state.target, state.first, state.origin.kind()));
+            .with(|state| (state.target, state.first, state.source.kind()));
         if old.cpu.id() == cpu {
             return Ok(());
         }
         self.shared
-            .with(|state| state.origin.check(old_first, new.apic_id))?;
+            .with(|state| state.source.check(old_first, new.apic_id))?;
         let new_first = self.take_vectors(kind, old, old_first, new)?;
         let place = |online: &Online, vector| Place {
             cpu: CpuId(online.cpu.id()),
@@ -176,7 +176,7 @@ impl Line {
                 binding.remove(shared);
             }
             Action::Free(place) => {
-                let is_level = shared.with(|state| state.origin.is_level());
+                let is_level = shared.with(|state| state.source.is_level());
                 vectors::free(online(place.cpu), place.vector, shared.count, is_level);
             }
         }

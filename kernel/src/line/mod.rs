@@ -36,7 +36,7 @@ use tocsin_logic::vector::{PriorityClass, Vector};
 use crate::cpu::context;
 use crate::line::binding::Binding;
 use crate::line::inner::{Masker, Shared};
-use crate::line::source::Origin;
+use crate::line::source::LineSource;
 use crate::smp::{self, Online};
 use crate::sync::IrqMutex;
 
@@ -124,11 +124,11 @@ impl Line {
             cpu,
         } = request;
         let target = find(cpu)?;
-        let origin = Origin::take(source)?;
+        let source = LineSource::allocate(source)?;
         let count = count.max(1).checked_next_power_of_two().unwrap_or(u8::MAX);
-        let first = vectors::take(target, class, count, origin.is_level())
+        let first = vectors::take(target, class, count, source.is_level())
             .map_err(|exhausted| LineError::Vectors { cpu, exhausted })?;
-        let shared = Shared::new(name, class, count, target, first, origin);
+        let shared = Shared::new(name, class, count, target, first, source);
         let binding = bind(target, first, &shared);
         // From here on, dropping the line undoes the previous steps.
         let line = Self {
@@ -192,7 +192,7 @@ impl Line {
     pub unsafe fn divert(&self, vector: Vector) -> Result<(), LineError> {
         self.shared.with(|state| {
             let target = state.target.apic_id;
-            state.origin.aim(vector, self.shared.count, target)
+            state.source.aim(vector, self.shared.count, target)
         })
     }
 
@@ -201,9 +201,9 @@ impl Line {
     /// Context: any but NMI.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        self.shared.with(|state| match &state.origin {
-            Origin::Messages(messages) => messages.is_pending(),
-            Origin::Ipi | Origin::Pin(..) => false,
+        self.shared.with(|state| match &state.source {
+            LineSource::Messages(messages) => messages.is_pending(),
+            LineSource::Ipi | LineSource::Pin(..) => false,
         })
     }
 
@@ -212,9 +212,9 @@ impl Line {
     /// Context: any but NMI.
     #[must_use]
     pub fn gsi(&self) -> Option<Gsi> {
-        self.shared.with(|state| match &state.origin {
-            Origin::Pin(pin, _) => Some(pin.gsi),
-            Origin::Ipi | Origin::Messages(_) => None,
+        self.shared.with(|state| match &state.source {
+            LineSource::Pin(pin, _) => Some(pin.gsi),
+            LineSource::Ipi | LineSource::Messages(_) => None,
         })
     }
 
@@ -223,7 +223,7 @@ impl Line {
     /// Context: any but NMI.
     #[must_use]
     pub fn is_level(&self) -> bool {
-        self.shared.with(|state| state.origin.is_level())
+        self.shared.with(|state| state.source.is_level())
     }
 
     /// Its first vector on its CPU.
@@ -279,7 +279,7 @@ impl Drop for Line {
         self.shared.stop();
         let (target, first, is_level) = self
             .shared
-            .with(|state| (state.target, state.first, state.origin.is_level()));
+            .with(|state| (state.target, state.first, state.source.is_level()));
         // Interrupts must be enabled during the wait.
         let binding = self.binding.lock().take();
         if let Some(binding) = binding {

@@ -58,16 +58,16 @@ pub trait Messages: fmt::Debug + fmt::Display + Send {
 
 /// The source of a line's interrupts.
 #[derive(Debug)]
-pub(super) enum Origin {
+pub(super) enum LineSource {
     /// IPIs only, at least until messages are attached.
     Ipi,
     Pin(Pin, Input),
     Messages(Box<dyn Messages>),
 }
 
-impl Origin {
+impl LineSource {
     /// Finds and allocates the requested source.
-    pub(super) fn take(source: Source) -> Result<Self, LineError> {
+    pub(super) fn allocate(source: Source) -> Result<Self, LineError> {
         if source == Source::Message {
             return Ok(Self::Ipi);
         }
@@ -168,7 +168,7 @@ impl Origin {
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for LineSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ipi => f.write_str("IPIs"),

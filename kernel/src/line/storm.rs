@@ -56,7 +56,7 @@ impl Watch {
 /// Checks whether the line is storming, and masks it if so. Called in its handler.
 #[cold]
 pub(super) fn look(shared: &Arc<Shared>) {
-    if !shared.with(|state| state.origin.can_be_stopped()) {
+    if !shared.with(|state| state.source.can_be_stopped()) {
         return;
     }
     let counts = shared.counts();

@@ -89,7 +89,7 @@ pub struct Pin {
     /// The mode of the interrupt.
     pub mode: Mode,
     /// The source of the mode.
-    pub origin: Origin,
+    pub mode_source: ModeSource,
 }
 
 impl Pin {
@@ -115,14 +115,14 @@ impl fmt::Display for Pin {
         write!(
             f,
             "GSI {}, pin {} of I/O APIC {}, {} ({})",
-            self.gsi, self.input.pin, self.input.io_apic, self.mode, self.origin
+            self.gsi, self.input.pin, self.input.io_apic, self.mode, self.mode_source
         )
     }
 }
 
 /// The source of a pin's mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Origin {
+pub enum ModeSource {
     /// The pin has this ISA interrupt, which the MADT does not override.
     Isa(u8),
     /// The MADT's override of this ISA interrupt.
@@ -133,7 +133,7 @@ pub enum Origin {
     Request,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for ModeSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Isa(irq) => write!(f, "ISA IRQ {irq}"),
@@ -242,7 +242,7 @@ impl core::error::Error for RouteError {}
 ///
 /// [`RouteError`].
 pub fn resolve(request: Request, topology: &Topology) -> Result<Route, RouteError> {
-    let (gsi, mode, origin) = match request {
+    let (gsi, mode, mode_source) = match request {
         Request::Message => return Ok(Route::Message),
         Request::Isa(irq) => isa(irq, topology)?,
         Request::Gsi { gsi, mode } => global(gsi, mode, topology)?,
@@ -258,11 +258,11 @@ pub fn resolve(request: Request, topology: &Topology) -> Result<Route, RouteErro
         gsi,
         input,
         mode,
-        origin,
+        mode_source,
     }))
 }
 
-type Arrival = (Gsi, Mode, Origin);
+type Arrival = (Gsi, Mode, ModeSource);
 
 /// Resolves an ISA interrupt.
 fn isa(irq: u8, topology: &Topology) -> Result<Arrival, RouteError> {
@@ -271,8 +271,8 @@ fn isa(irq: u8, topology: &Topology) -> Result<Arrival, RouteError> {
     let overridden = overridden_to(gsi, topology)?;
     match overridden {
         Some((instead, _)) if !route.overridden => Err(RouteError::NotConnected { irq, instead }),
-        Some((_, mode)) => Ok((gsi, mode, Origin::Override(irq))),
-        None => Ok((gsi, Mode::ISA, Origin::Isa(irq))),
+        Some((_, mode)) => Ok((gsi, mode, ModeSource::Override(irq))),
+        None => Ok((gsi, Mode::ISA, ModeSource::Isa(irq))),
     }
 }
 
@@ -286,11 +286,11 @@ fn global(gsi: Gsi, asked: Option<Mode>, topology: &Topology) -> Result<Arrival,
                 irq,
                 mode,
             }),
-            _ => Ok((gsi, mode, Origin::Override(irq))),
+            _ => Ok((gsi, mode, ModeSource::Override(irq))),
         };
     }
     if let Some(asked) = asked {
-        return Ok((gsi, asked, Origin::Request));
+        return Ok((gsi, asked, ModeSource::Request));
     }
     // Without an override, the ISA interrupt of the same number, unless it is routed to another
     // GSI.
@@ -301,8 +301,8 @@ fn global(gsi: Gsi, asked: Option<Mode>, topology: &Topology) -> Result<Arrival,
             .is_some_and(|route| !route.overridden && topology.has_8259())
     });
     Ok(match here {
-        Some(irq) => (gsi, Mode::ISA, Origin::Isa(irq)),
-        None => (gsi, Mode::PCI, Origin::Pci),
+        Some(irq) => (gsi, Mode::ISA, ModeSource::Isa(irq)),
+        None => (gsi, Mode::PCI, ModeSource::Pci),
     })
 }
 

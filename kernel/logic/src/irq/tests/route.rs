@@ -3,7 +3,7 @@
 use crate::acpi::build::Table;
 use crate::acpi::{Gsi, Madt};
 use crate::apic::{ApicId, EncodingError, Polarity, Trigger};
-use crate::irq::route::{Mode, Origin, Pin, Request, Route, RouteError, resolve};
+use crate::irq::route::{Mode, ModeSource, Pin, Request, Route, RouteError, resolve};
 use crate::topology::{Input, Problems, Topology};
 use crate::vector::Vector;
 use std::collections::HashMap;
@@ -57,12 +57,12 @@ fn an_ordinary_machine() {
     for irq in 0..16 {
         let found = pin(Request::Isa(irq), &topology);
         let expected = match irq {
-            0 => Ok((2, Mode::ISA, Origin::Override(0))),
+            0 => Ok((2, Mode::ISA, ModeSource::Override(0))),
             2 => Err(RouteError::NotConnected { irq: 2, instead: 0 }),
-            9 => Ok((9, mode(Polarity::High, Trigger::Level), Origin::Override(9))),
-            _ => Ok((irq.into(), Mode::ISA, Origin::Isa(irq))),
+            9 => Ok((9, mode(Polarity::High, Trigger::Level), ModeSource::Override(9))),
+            _ => Ok((irq.into(), Mode::ISA, ModeSource::Isa(irq))),
         };
-        let found = found.map(|pin| (pin.gsi.0, pin.mode, pin.origin));
+        let found = found.map(|pin| (pin.gsi.0, pin.mode, pin.mode_source));
         assert_eq!(found, expected);
     }
     for irq in 16..=u8::MAX {
@@ -72,9 +72,9 @@ fn an_ordinary_machine() {
     assert_eq!(resolve(Request::Message, &topology), Ok(Route::Message));
     for gsi in 16..23 {
         let found = pin(at(gsi, None), &topology).expect("PCI's");
-        assert_eq!((found.mode, found.origin), (Mode::PCI, Origin::Pci));
+        assert_eq!((found.mode, found.mode_source), (Mode::PCI, ModeSource::Pci));
         let found = pin(at(gsi, Some(Mode::ISA)), &topology).expect("as asked");
-        assert_eq!((found.mode, found.origin), (Mode::ISA, Origin::Request));
+        assert_eq!((found.mode, found.mode_source), (Mode::ISA, ModeSource::Request));
     }
     assert_eq!(pin(at(23, None), &topology), Err(RouteError::Nmi(Gsi(23))));
     for gsi in [24, 1000, u32::MAX] {
@@ -199,7 +199,7 @@ fn machines_without() {
     let flags = Table::new(*b"APIC", 3).u32(0xfee0_0000).u32(0);
     let reduced = of_table(flags.lapic(0, 0, 1).io_apic(0, 0xfec0_0000, 0));
     let found = pin(at(4, None), &reduced).expect("a pin");
-    assert_eq!((found.mode, found.origin), (Mode::PCI, Origin::Pci));
+    assert_eq!((found.mode, found.mode_source), (Mode::PCI, ModeSource::Pci));
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn pins_of_several_io_apics() {
         "GSI 33, pin 1 of I/O APIC 0, active low, level (ISA IRQ 5, overridden)"
     );
     let found = pin(at(5, None), &topology).expect("a pin");
-    assert_eq!((found.mode, found.origin), (Mode::PCI, Origin::Pci));
+    assert_eq!((found.mode, found.mode_source), (Mode::PCI, ModeSource::Pci));
 }
 
 #[test]
