@@ -61,14 +61,14 @@ impl Line {
     /// Allocates vectors for the new target, and for the intermediate one if there is one.
     fn take_vectors(
         &self,
-        kind: affinity::Source,
+        kind: affinity::SourceKind,
         old: &'static Online,
         old_first: Vector,
         new: &'static Online,
     ) -> Result<Vector, LineError> {
         let (class, count) = (self.shared.class, self.shared.count);
         if kind.can_be_masked() {
-            let is_level = kind == affinity::Source::LevelPin;
+            let is_level = kind == affinity::SourceKind::LevelPin;
             let taken = vectors::take(new, class, count, is_level);
             let cpu = new.cpu.id();
             return taken.map_err(|exhausted| LineError::Vectors { cpu, exhausted });

@@ -96,13 +96,13 @@ impl LineSource {
     }
 
     /// The kind of source, which determines the steps of a move.
-    pub(super) fn kind(&self) -> affinity::Source {
+    pub(super) fn kind(&self) -> affinity::SourceKind {
         match self {
-            Self::Pin(..) if self.is_level() => affinity::Source::LevelPin,
-            Self::Pin(..) => affinity::Source::EdgePin,
-            Self::Messages(messages) if !messages.can_mask() => affinity::Source::PlainMessage,
+            Self::Pin(..) if self.is_level() => affinity::SourceKind::LevelPin,
+            Self::Pin(..) => affinity::SourceKind::EdgePin,
+            Self::Messages(messages) if !messages.can_mask() => affinity::SourceKind::PlainMessage,
             // Senders of IPIs wait while the target changes.
-            Self::Messages(_) | Self::Ipi => affinity::Source::MaskableMessage,
+            Self::Messages(_) | Self::Ipi => affinity::SourceKind::MaskableMessage,
         }
     }
 

@@ -52,7 +52,7 @@ impl fmt::Display for Place {
 
 /// The kind of interrupt source of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Source {
+pub enum SourceKind {
     /// A message that can be masked and is sent when it is unmasked: MSI-X, MSI with mask bits, or
     /// a remapped redirection entry or message.
     MaskableMessage,
@@ -64,7 +64,7 @@ pub enum Source {
     LevelPin,
 }
 
-impl Source {
+impl SourceKind {
     /// Whether the source can be masked without losing interrupts.
     #[must_use]
     pub const fn can_be_masked(self) -> bool {
@@ -150,7 +150,7 @@ impl Move {
     /// The caller must have allocated the vectors of [`places`](Self::places); the first step
     /// installs their handlers. The last step frees the vector of `old`.
     #[must_use]
-    pub fn new(source: Source, old: Place, new: Place) -> Option<Self> {
+    pub fn new(source: SourceKind, old: Place, new: Place) -> Option<Self> {
         if old == new {
             return None;
         }
@@ -255,7 +255,7 @@ impl Move {
 /// intermediate target, the block is free on both. Returns `None` if there is no such block.
 #[must_use]
 pub fn choose(
-    source: Source,
+    source: SourceKind,
     class: PriorityClass,
     count: u8,
     old: Vector,

@@ -4,13 +4,13 @@ use crate::sync::point;
 use crate::vector::Vector;
 use loom::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use tocsin_logic::irq::affinity::{Place, Source};
+use tocsin_logic::irq::affinity::{Place, SourceKind};
 use tocsin_logic::topology::CpuId;
 
 /// The device, with the registers of its message or those of its pin. Each access is one
 /// transaction of the bus; so is the device's own look at them when it sends.
 pub(crate) struct Device {
-    source: Source,
+    source: SourceKind,
     registers: Mutex<Registers>,
     /// Reasons to interrupt so far, and how many of them the handlers have seen. Not part of
     /// what is tried in different orders.
@@ -53,7 +53,7 @@ impl Registers {
 }
 
 impl Device {
-    pub(crate) fn new(source: Source, place: Place) -> Self {
+    pub(crate) fn new(source: SourceKind, place: Place) -> Self {
         Self {
             source,
             registers: Mutex::new(Registers {
@@ -82,11 +82,11 @@ impl Device {
         self.access(|registers| {
             self.events.fetch_add(1, SeqCst);
             match self.source {
-                Source::LevelPin => {
+                SourceKind::LevelPin => {
                     registers.asserted = true;
                     registers.send_level()
                 }
-                Source::MaskableMessage if registers.masked => {
+                SourceKind::MaskableMessage if registers.masked => {
                     registers.pending = true;
                     None
                 }
@@ -102,7 +102,7 @@ impl Device {
 
     /// The handler looks what the device wants, which then has it.
     pub(crate) fn serve(&self) {
-        if self.source == Source::LevelPin {
+        if self.source == SourceKind::LevelPin {
             self.access(|registers| {
                 registers.asserted = false;
                 self.seen.store(self.events.load(SeqCst), SeqCst);
@@ -114,7 +114,7 @@ impl Device {
 
     /// A CPU's EOI reaches the I/O APIC. May send, as `event`.
     pub(crate) fn end(&self, vector: Vector) -> Option<Place> {
-        if self.source != Source::LevelPin {
+        if self.source != SourceKind::LevelPin {
             return None;
         }
         self.access(|registers| {

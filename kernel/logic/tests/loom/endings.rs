@@ -7,7 +7,7 @@ use crate::vector::Vector;
 use crate::{beside, explore};
 use loom::thread::spawn;
 use std::sync::Arc;
-use tocsin_logic::irq::affinity::{Place, Source};
+use tocsin_logic::irq::affinity::{Place, SourceKind};
 use tocsin_logic::topology::CpuId;
 
 const VECTOR: Vector = Vector(0);
@@ -111,7 +111,7 @@ fn explore_end(waits_for_end: bool) {
         let machine = Arc::new(Machine {
             cpu: Cpu::new(),
             contexts: Contexts::new(),
-            device: Device::new(Source::LevelPin, PLACE),
+            device: Device::new(SourceKind::LevelPin, PLACE),
         });
         machine.install(0);
         let device = beside(&machine, |machine| {
@@ -154,7 +154,7 @@ fn explore_end(waits_for_end: bool) {
 
 #[test]
 fn a_level_triggered_pin_changes_hands() {
-    explore_end(Source::LevelPin.waits_for_end());
+    explore_end(SourceKind::LevelPin.waits_for_end());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::vector::Vector;
 use crate::{beside, explore};
 use loom::thread::spawn;
 use std::sync::Arc;
-use tocsin_logic::irq::affinity::{Action, Move, Place, Source};
+use tocsin_logic::irq::affinity::{Action, Move, Place, SourceKind};
 use tocsin_logic::topology::CpuId;
 
 const OLD: Place = place(0, 0);
@@ -124,7 +124,7 @@ fn take(owner: &mut Owner<Machine>) -> bool {
 
 /// Moves a line but for the steps that `skip` says, while there are so many reasons to interrupt. Of
 /// the more, the fewer preemptions are tried.
-fn explore_move(source: Source, events: usize, skip: fn(&Action) -> bool) {
+fn explore_move(source: SourceKind, events: usize, skip: fn(&Action) -> bool) {
     explore(Some(4 - events), move || {
         let machine = Arc::new(Machine {
             cpus: [Cpu::new(), Cpu::new()],
@@ -192,31 +192,31 @@ fn nothing(_: &Action) -> bool {
 
 #[test]
 fn a_message_that_can_be_masked() {
-    explore_move(Source::MaskableMessage, 1, nothing);
-    explore_move(Source::MaskableMessage, 2, nothing);
+    explore_move(SourceKind::MaskableMessage, 1, nothing);
+    explore_move(SourceKind::MaskableMessage, 2, nothing);
 }
 
 /// An edge-triggered pin has the same steps.
 #[test]
 fn a_message_that_cannot_be_masked() {
-    explore_move(Source::PlainMessage, 2, nothing);
+    explore_move(SourceKind::PlainMessage, 2, nothing);
 }
 
 #[test]
 fn a_level_triggered_pin() {
-    explore_move(Source::LevelPin, 2, nothing);
+    explore_move(SourceKind::LevelPin, 2, nothing);
 }
 
 #[test]
 #[should_panic(expected = "lost")]
 fn the_mask_is_needed() {
-    explore_move(Source::MaskableMessage, 2, |action| *action == Action::Mask);
+    explore_move(SourceKind::MaskableMessage, 2, |action| *action == Action::Mask);
 }
 
 #[test]
 #[should_panic(expected = "lost")]
 fn the_third_place_is_needed() {
-    explore_move(Source::PlainMessage, 2, |action| {
+    explore_move(SourceKind::PlainMessage, 2, |action| {
         [
             Action::Install(VIA),
             Action::Drain(VIA),
@@ -229,13 +229,13 @@ fn the_third_place_is_needed() {
 #[test]
 #[should_panic(expected = "the line is dead")]
 fn the_clear_remote_irr_is_needed() {
-    explore_move(Source::LevelPin, 2, |action| *action == Action::AwaitIdle);
+    explore_move(SourceKind::LevelPin, 2, |action| *action == Action::AwaitIdle);
 }
 
 #[test]
 #[should_panic(expected = "lost")]
 fn the_flush_is_needed() {
-    explore_move(Source::MaskableMessage, 1, |action| {
+    explore_move(SourceKind::MaskableMessage, 1, |action| {
         *action == Action::Flush
     });
 }
@@ -243,7 +243,7 @@ fn the_flush_is_needed() {
 #[test]
 #[should_panic(expected = "lost")]
 fn the_drain_is_needed() {
-    explore_move(Source::PlainMessage, 2, |action| {
+    explore_move(SourceKind::PlainMessage, 2, |action| {
         matches!(action, Action::Drain(_))
     });
 }

@@ -2,7 +2,7 @@
 //! `tests/loom` tests that no interrupt is lost while interrupts arrive.
 
 use super::{class, classes};
-use crate::irq::affinity::{Action, Move, Place, Source, choose};
+use crate::irq::affinity::{Action, Move, Place, SourceKind, choose};
 use crate::irq::vectors::VectorSet;
 use crate::topology::CpuId;
 use crate::vector::Vector;
@@ -11,11 +11,11 @@ use std::collections::BTreeSet;
 use std::string::ToString;
 use std::vec::Vec;
 
-const SOURCES: [Source; 4] = [
-    Source::MaskableMessage,
-    Source::PlainMessage,
-    Source::EdgePin,
-    Source::LevelPin,
+const SOURCES: [SourceKind; 4] = [
+    SourceKind::MaskableMessage,
+    SourceKind::PlainMessage,
+    SourceKind::EdgePin,
+    SourceKind::LevelPin,
 ];
 
 const OLD: Place = place(1, 0x41);
@@ -43,7 +43,7 @@ fn steps(mut it: Move) -> Vec<Action> {
 
 /// A machine that performs the steps, and rejects those that are wrong on any machine.
 struct Machine {
-    source: Source,
+    source: SourceKind,
     route: Place,
     masked: bool,
     /// Targets with a handler, and those whose vector is allocated.
@@ -54,7 +54,7 @@ struct Machine {
 }
 
 impl Machine {
-    fn new(source: Source, places: impl Iterator<Item = Place>) -> Self {
+    fn new(source: SourceKind, places: impl Iterator<Item = Place>) -> Self {
         Self {
             source,
             route: OLD,
@@ -67,7 +67,7 @@ impl Machine {
     }
 
     fn act(&mut self, action: Action) {
-        let can_mask = matches!(self.source, Source::MaskableMessage | Source::LevelPin);
+        let can_mask = matches!(self.source, SourceKind::MaskableMessage | SourceKind::LevelPin);
         match action {
             Action::Install(place) => {
                 assert!(self.taken.contains(&key(place)));
@@ -77,7 +77,7 @@ impl Machine {
                 assert!(can_mask, "it forgets what comes");
                 self.masked = true;
             }
-            Action::AwaitIdle => assert!(self.masked && self.source == Source::LevelPin),
+            Action::AwaitIdle => assert!(self.masked && self.source == SourceKind::LevelPin),
             Action::SetRoute(place) => {
                 assert!(self.masked, "two writes");
                 self.route = place;
@@ -168,7 +168,7 @@ fn every_move_given_up_at_every_step() {
 #[test]
 fn a_pin_that_forgets_moves_like_a_message_that_cannot_wait() {
     for new in NEW {
-        let [edge, plain] = [Source::EdgePin, Source::PlainMessage]
+        let [edge, plain] = [SourceKind::EdgePin, SourceKind::PlainMessage]
             .map(|source| Move::new(source, OLD, new).map(steps));
         assert_eq!(edge, plain);
     }
@@ -176,7 +176,7 @@ fn a_pin_that_forgets_moves_like_a_message_that_cannot_wait() {
 
 #[test]
 fn steps_in_words() {
-    let [level, message] = [Source::LevelPin, Source::PlainMessage].map(|source| {
+    let [level, message] = [SourceKind::LevelPin, SourceKind::PlainMessage].map(|source| {
         let it = Move::new(source, OLD, NEW[2]).expect("two places");
         steps(it)
             .iter()
@@ -226,7 +226,7 @@ proptest! {
         let [on_old, on_new] = [one.with(other), third.with(fourth)];
         let old = Vector(old - old % size);
         let class = class(class_number);
-        let can_be_masked = matches!(source, Source::MaskableMessage | Source::LevelPin);
+        let can_be_masked = matches!(source, SourceKind::MaskableMessage | SourceKind::LevelPin);
         let chosen = choose(source, class, size, old, on_old, on_new);
         if let Some(first) = chosen {
             let block = VectorSet::block(first, size);
