@@ -4,7 +4,7 @@
 
 use crate::cpu::handlers::VECTORS;
 use arrayvec::ArrayVec;
-use tocsin_logic::irq::affinity::{self, Action, Move, Place, choose};
+use tocsin_logic::irq::affinity::{self, Action, Move, Target, choose_vector};
 use tocsin_logic::topology::CpuId;
 use tocsin_logic::vector::Vector;
 
@@ -14,7 +14,7 @@ use crate::line::{Line, LineError, find, vectors};
 use crate::smp::Online;
 
 /// Maximum number of simultaneous bindings of a line: the old, the new, and an intermediate one.
-const PLACES: usize = 3;
+const MAX_BINDINGS: usize = 3;
 
 /// Maximum number of attempts to allocate vectors that were free on both CPUs before.
 const TRIES: usize = 16;
@@ -47,11 +47,11 @@ impl Line {
         self.shared
             .with(|state| state.source.check(old_first, new.apic_id))?;
         let new_first = self.take_vectors(kind, old, old_first, new)?;
-        let place = |online: &Online, vector| Place {
+        let target = |online: &Online, vector| Target {
             cpu: CpuId(online.cpu.id()),
             vector,
         };
-        let (from, to) = (place(old, old_first), place(new, new_first));
+        let (from, to) = (target(old, old_first), target(new, new_first));
         let Some(steps) = Move::new(kind, from, to) else {
             return Ok(());
         };
@@ -76,7 +76,7 @@ impl Line {
         for _ in 0..TRIES {
             let on_old = VECTORS.of(old.cpu).lock().available();
             let on_new = VECTORS.of(new.cpu).lock().available();
-            let Some(first) = choose(kind, class, count, old_first, on_old, on_new) else {
+            let Some(first) = choose_vector(kind, class, count, old_first, on_old, on_new) else {
                 break;
             };
             if VECTORS.of(new.cpu).lock().claim(first, count).is_err() {
@@ -100,10 +100,10 @@ impl Line {
     fn go(
         &self,
         mut steps: Move,
-        from: Place,
+        from: Target,
         cpus: [&'static Online; 2],
     ) -> Result<(), LineError> {
-        let mut installed: ArrayVec<(Place, Binding), PLACES> = ArrayVec::new();
+        let mut installed: ArrayVec<(Target, Binding), MAX_BINDINGS> = ArrayVec::new();
         let first = self.binding.lock().take();
         installed.extend(first.map(|binding| (from, binding)));
         let mut result = Ok(());
@@ -126,7 +126,7 @@ impl Line {
         &self,
         action: Action,
         cpus: [&'static Online; 2],
-        installed: &mut ArrayVec<(Place, Binding), PLACES>,
+        installed: &mut ArrayVec<(Target, Binding), MAX_BINDINGS>,
     ) -> Result<(), LineError> {
         let shared = &self.shared;
         let online = |cpu: CpuId| {
@@ -134,16 +134,16 @@ impl Line {
             cpus.find(|online| online.cpu.id() == cpu.get())
                 .expect("a move is between its two CPUs")
         };
-        let index = |installed: &ArrayVec<(Place, Binding), PLACES>, place| {
-            let mut places = installed.iter();
-            places
-                .position(|(known, _)| *known == place)
-                .expect("a place that is left was installed")
+        let index = |installed: &ArrayVec<(Target, Binding), MAX_BINDINGS>, target| {
+            let mut targets = installed.iter();
+            targets
+                .position(|(known, _)| *known == target)
+                .expect("a target that remains was bound")
         };
         match action {
-            Action::Install(place) => {
-                let binding = (self.bind)(online(place.cpu), place.vector, shared);
-                installed.push((place, binding));
+            Action::Install(target) => {
+                let binding = (self.bind)(online(target.cpu), target.vector, shared);
+                installed.push((target, binding));
             }
             Action::Mask => shared.set_masked(Masker::Move, true),
             Action::Unmask => shared.set_masked(Masker::Move, false),
@@ -152,9 +152,9 @@ impl Line {
                     return Err(shared.with(|state| state.unended()));
                 }
             }
-            Action::SetRoute(place) => {
+            Action::SetRoute(target) => {
                 return shared
-                    .with(|state| state.aim(online(place.cpu), place.vector, shared.count));
+                    .with(|state| state.aim(online(target.cpu), target.vector, shared.count));
             }
             Action::SetVector(vector) => {
                 return shared.with(|state| state.aim(state.target, vector, shared.count));
@@ -166,18 +166,18 @@ impl Line {
                 // After a second, a message that the input still has to send is accepted by no CPU.
                 let _ = shared.wait_until_idle(false);
             }
-            Action::Drain(place) => {
-                installed[index(installed, place)]
+            Action::Drain(target) => {
+                installed[index(installed, target)]
                     .1
                     .wait_until_quiet(shared.name);
             }
-            Action::Remove(place) => {
-                let (_, binding) = installed.remove(index(installed, place));
+            Action::Remove(target) => {
+                let (_, binding) = installed.remove(index(installed, target));
                 binding.remove(shared);
             }
-            Action::Free(place) => {
+            Action::Free(target) => {
                 let is_level = shared.with(|state| state.source.is_level());
-                vectors::free(online(place.cpu), place.vector, shared.count, is_level);
+                vectors::free(online(target.cpu), target.vector, shared.count, is_level);
             }
         }
         Ok(())

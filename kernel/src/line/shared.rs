@@ -123,11 +123,11 @@ impl Drop for Member {
         // The lock is held while handlers run, at the line's class.
         context::require("Member::drop", below(self.class));
         let mut list = self.members.0.lock();
-        let place = list
+        let index = list
             .handlers
             .iter()
             .position(|(number, _)| *number == self.number);
-        let handler = place.map(|place| list.handlers.remove(place));
+        let handler = index.map(|index| list.handlers.remove(index));
         drop(list);
         // Outside the lock, because dropping the closure's data may take long.
         drop(handler);

@@ -4,7 +4,7 @@ use crate::sync::point;
 use crate::vector::Vector;
 use loom::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use tocsin_logic::irq::affinity::{Place, SourceKind};
+use tocsin_logic::irq::affinity::{Target, SourceKind};
 use tocsin_logic::topology::CpuId;
 
 /// The device, with the registers of its message or those of its pin. Each access is one
@@ -34,16 +34,16 @@ struct Registers {
 
 impl Registers {
     /// Sends a message.
-    fn send(&mut self) -> Place {
+    fn send(&mut self) -> Target {
         self.in_flight += 1;
-        Place {
+        Target {
             cpu: self.cpu,
             vector: self.vector,
         }
     }
 
     /// What a level-triggered pin does after each change.
-    fn send_level(&mut self) -> Option<Place> {
+    fn send_level(&mut self) -> Option<Target> {
         let sends = self.asserted && !self.masked && !self.remote_irr;
         sends.then(|| {
             self.remote_irr = true;
@@ -53,12 +53,12 @@ impl Registers {
 }
 
 impl Device {
-    pub(crate) fn new(source: SourceKind, place: Place) -> Self {
+    pub(crate) fn new(source: SourceKind, target: Target) -> Self {
         Self {
             source,
             registers: Mutex::new(Registers {
-                cpu: place.cpu,
-                vector: place.vector,
+                cpu: target.cpu,
+                vector: target.vector,
                 masked: false,
                 pending: false,
                 asserted: false,
@@ -78,7 +78,7 @@ impl Device {
 
     /// A reason to interrupt. Returns where a message goes now, if one does; when it has arrived,
     /// [`arrived`](Self::arrived).
-    pub(crate) fn event(&self) -> Option<Place> {
+    pub(crate) fn event(&self) -> Option<Target> {
         self.access(|registers| {
             self.events.fetch_add(1, SeqCst);
             match self.source {
@@ -113,7 +113,7 @@ impl Device {
     }
 
     /// A CPU's EOI reaches the I/O APIC. May send, as `event`.
-    pub(crate) fn end(&self, vector: Vector) -> Option<Place> {
+    pub(crate) fn end(&self, vector: Vector) -> Option<Target> {
         if self.source != SourceKind::LevelPin {
             return None;
         }
@@ -130,7 +130,7 @@ impl Device {
     }
 
     /// May send, as `event`.
-    pub(crate) fn unmask(&self) -> Option<Place> {
+    pub(crate) fn unmask(&self) -> Option<Target> {
         self.access(|registers| {
             registers.masked = false;
             let is_pending = std::mem::take(&mut registers.pending);

@@ -7,11 +7,11 @@ use crate::vector::Vector;
 use crate::{beside, explore};
 use loom::thread::spawn;
 use std::sync::Arc;
-use tocsin_logic::irq::affinity::{Place, SourceKind};
+use tocsin_logic::irq::affinity::{Target, SourceKind};
 use tocsin_logic::topology::CpuId;
 
 const VECTOR: Vector = Vector(0);
-const PLACE: Place = Place {
+const TARGET: Target = Target {
     cpu: CpuId(0),
     vector: VECTOR,
 };
@@ -41,7 +41,7 @@ impl cpu::Machine for Machine {
 
 impl Machine {
     /// A message travels.
-    fn deliver(&self, message: Option<Place>, handler: usize) {
+    fn deliver(&self, message: Option<Target>, handler: usize) {
         if message.is_some() {
             self.cpu.request(VECTOR, handler);
             self.device.arrived();
@@ -111,7 +111,7 @@ fn explore_end(waits_for_end: bool) {
         let machine = Arc::new(Machine {
             cpu: Cpu::new(),
             contexts: Contexts::new(),
-            device: Device::new(SourceKind::LevelPin, PLACE),
+            device: Device::new(SourceKind::LevelPin, TARGET),
         });
         machine.install(0);
         let device = beside(&machine, |machine| {

@@ -7,30 +7,30 @@ use crate::vector::Vector;
 use crate::{beside, explore};
 use loom::thread::spawn;
 use std::sync::Arc;
-use tocsin_logic::irq::affinity::{Action, Move, Place, SourceKind};
+use tocsin_logic::irq::affinity::{Action, Move, Target, SourceKind};
 use tocsin_logic::topology::CpuId;
 
-const OLD: Place = place(0, 0);
-const NEW: Place = place(1, 1);
-/// Where both halves of a route have changed but one.
-const VIA: Place = place(0, 1);
-const PLACES: [Place; 3] = [OLD, NEW, VIA];
+const OLD: Target = target(0, 0);
+const NEW: Target = target(1, 1);
+/// The intermediate target: of the route, only the vector has changed.
+const INTERMEDIATE: Target = target(0, 1);
+const TARGETS: [Target; 3] = [OLD, NEW, INTERMEDIATE];
 
 /// More than a move needs when all that it waits for happens.
 const PATIENCE: usize = 40;
 
-const fn place(cpu: u32, vector: u8) -> Place {
-    Place {
+const fn target(cpu: u32, vector: u8) -> Target {
+    Target {
         cpu: CpuId(cpu),
         vector: Vector(vector),
     }
 }
 
-/// The handler of a place: each has a context of its own, to see which are used.
-fn handler(place: Place) -> usize {
-    PLACES
+/// The handler of a target: each has a context of its own, to see which are used.
+fn handler(target: Target) -> usize {
+    TARGETS
         .iter()
-        .position(|it| *it == place)
+        .position(|it| *it == target)
         .expect("a mixture of routes")
 }
 
@@ -57,14 +57,14 @@ impl cpu::Machine for Machine {
 }
 
 impl Machine {
-    fn at(&self, place: Place) -> &Cpu {
-        &self.cpus[place.cpu.0 as usize]
+    fn at(&self, target: Target) -> &Cpu {
+        &self.cpus[target.cpu.0 as usize]
     }
 
     /// A message travels.
-    fn deliver(&self, message: Option<Place>) {
-        if let Some(place) = message {
-            self.at(place).request(place.vector, handler(place));
+    fn deliver(&self, message: Option<Target>) {
+        if let Some(target) = message {
+            self.at(target).request(target.vector, handler(target));
             self.device.arrived();
         }
     }
@@ -72,41 +72,41 @@ impl Machine {
     /// Does a step, `question` being what it has asked a CPU. Returns false if it has to wait.
     fn step(&self, action: Action, question: &mut Option<usize>) -> bool {
         match action {
-            Action::Install(place) => {
-                self.contexts.write(handler(place));
+            Action::Install(target) => {
+                self.contexts.write(handler(target));
                 assert!(
-                    self.at(place).install(place.vector, handler(place)),
+                    self.at(target).install(target.vector, handler(target)),
                     "not free"
                 );
             }
             Action::Mask => self.device.mask(),
             Action::AwaitIdle => return self.device.is_idle(),
-            Action::SetRoute(place) => {
-                self.device.set_vector(place.vector);
-                self.device.set_destination(place.cpu);
+            Action::SetRoute(target) => {
+                self.device.set_vector(target.vector);
+                self.device.set_destination(target.cpu);
             }
             Action::SetVector(vector) => self.device.set_vector(vector),
             Action::SetDestination(cpu) => self.device.set_destination(cpu),
             Action::Unmask => self.deliver(self.device.unmask()),
             Action::Flush => return self.device.is_flushed(),
-            Action::Drain(place) => return self.look(place, question),
-            Action::Remove(place) => {
-                self.at(place).table.begin_removal(place.vector);
-                if !self.look(place, question) {
+            Action::Drain(target) => return self.look(target, question),
+            Action::Remove(target) => {
+                self.at(target).table.begin_removal(target.vector);
+                if !self.look(target, question) {
                     return false;
                 }
-                self.contexts.write(handler(place));
-                self.at(place).table.end_removal(place.vector);
+                self.contexts.write(handler(target));
+                self.at(target).table.end_removal(target.vector);
             }
-            Action::Free(place) => assert!(self.at(place).table.is_free(place.vector)),
+            Action::Free(target) => assert!(self.at(target).table.is_free(target.vector)),
         }
         true
     }
 
-    /// Whether the place's CPU has been seen to have the vector neither requested nor in service.
-    fn look(&self, place: Place, question: &mut Option<usize>) -> bool {
-        let cpu = self.at(place);
-        let asked = *question.get_or_insert_with(|| cpu.ask(place.vector));
+    /// Whether the target's CPU has been seen to have the vector neither requested nor in service.
+    fn look(&self, target: Target, question: &mut Option<usize>) -> bool {
+        let cpu = self.at(target);
+        let asked = *question.get_or_insert_with(|| cpu.ask(target.vector));
         let found = cpu.answer(asked);
         if found.is_some() {
             *question = None;
@@ -174,9 +174,9 @@ fn explore_move(source: SourceKind, events: usize, skip: fn(&Action) -> bool) {
         let ran = [&old, &new].map(|it| it.ran.len());
         assert!(ran[0] + ran[1] <= events, "doubled");
 
-        // From now on, at the new place alone.
+        // From now on, at the new target alone.
         machine.deliver(machine.device.event());
-        assert!(!take(&mut old), "at the old place");
+        assert!(!take(&mut old), "at the old target");
         assert!(take(&mut new), "the line is dead");
         assert_eq!(machine.device.seen(), events + 1);
         assert!(!take(&mut old) && !take(&mut new), "doubled");
@@ -215,12 +215,12 @@ fn the_mask_is_needed() {
 
 #[test]
 #[should_panic(expected = "lost")]
-fn the_third_place_is_needed() {
+fn the_intermediate_target_is_needed() {
     explore_move(SourceKind::PlainMessage, 2, |action| {
         [
-            Action::Install(VIA),
-            Action::Drain(VIA),
-            Action::Remove(VIA),
+            Action::Install(INTERMEDIATE),
+            Action::Drain(INTERMEDIATE),
+            Action::Remove(INTERMEDIATE),
         ]
         .contains(action)
     });
