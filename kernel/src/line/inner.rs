@@ -212,7 +212,7 @@ impl Shared {
     pub(super) fn open(&self) -> Result<(), LineError> {
         let mut state = self.state.lock();
         let (target, first) = (state.target, state.first);
-        state.aim(target, first, self.count)?;
+        state.set_route(target, first, self.count)?;
         state.source.set_masked(false);
         Ok(())
     }
@@ -228,8 +228,8 @@ impl Shared {
         messages.set_masked(true);
         state.source = LineSource::Messages(messages);
         let (target, first) = (state.target, state.first);
-        let aimed = state.aim(target, first, self.count);
-        match aimed {
+        let routed = state.set_route(target, first, self.count);
+        match routed {
             Ok(()) => {
                 let masked = state.masks != 0;
                 state.source.set_masked(masked);
@@ -293,13 +293,13 @@ impl Shared {
 
 impl State {
     /// Routes the line's interrupts to these vectors of `target`.
-    pub(super) fn aim(
+    pub(super) fn set_route(
         &mut self,
         target: &'static Online,
         first: Vector,
         count: u8,
     ) -> Result<(), LineError> {
-        self.source.aim(first, count, target.apic_id)?;
+        self.source.set_route(first, count, target.apic_id)?;
         self.target = target;
         self.first = first;
         Ok(())

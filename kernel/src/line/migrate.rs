@@ -154,13 +154,13 @@ impl Line {
             }
             Action::SetRoute(target) => {
                 return shared
-                    .with(|state| state.aim(online(target.cpu), target.vector, shared.count));
+                    .with(|state| state.set_route(online(target.cpu), target.vector, shared.count));
             }
             Action::SetVector(vector) => {
-                return shared.with(|state| state.aim(state.target, vector, shared.count));
+                return shared.with(|state| state.set_route(state.target, vector, shared.count));
             }
             Action::SetDestination(cpu) => {
-                return shared.with(|state| state.aim(online(cpu), state.first, shared.count));
+                return shared.with(|state| state.set_route(online(cpu), state.first, shared.count));
             }
             Action::Flush => {
                 // After a second, a message that the input still has to send is accepted by no CPU.

@@ -192,7 +192,7 @@ impl Line {
     pub unsafe fn divert(&self, vector: Vector) -> Result<(), LineError> {
         self.shared.with(|state| {
             let target = state.target.apic_id;
-            state.source.aim(vector, self.shared.count, target)
+            state.source.set_route(vector, self.shared.count, target)
         })
     }
 

@@ -116,7 +116,7 @@ impl LineSource {
     }
 
     /// Routes its interrupts to these vectors of the CPU. Masks do not change.
-    pub(super) fn aim(
+    pub(super) fn set_route(
         &mut self,
         vector: Vector,
         count: u8,
