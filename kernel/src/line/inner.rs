@@ -24,7 +24,7 @@ use crate::time;
 
 /// The reasons for masking a line. It is masked while at least one is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Masker {
+pub(super) enum MaskReason {
     Owner = 1,
     Move = 2,
     Storm = 4,
@@ -49,7 +49,7 @@ pub(super) struct State {
     pub(super) target: &'static Online,
     pub(super) first: Vector,
     pub(super) source: LineSource,
-    /// The set of [`Masker`] reasons.
+    /// The set of [`MaskReason`]s.
     masks: u8,
     /// The counts of its current bindings.
     arrivals: Vec<Arc<CachePadded<Arrivals>>>,
@@ -140,7 +140,7 @@ impl Shared {
     /// messages.
     pub(super) fn stop(&self) {
         let mut state = self.state.lock();
-        state.set_masked(Masker::Owner, true);
+        state.set_masked(MaskReason::Owner, true);
         if let LineSource::Messages(_) = state.source {
             let messages = core::mem::replace(&mut state.source, LineSource::Ipi);
             drop(state);
@@ -202,7 +202,7 @@ impl Shared {
     /// interrupt of the line is sent once.
     pub(super) fn let_through_again(&self) {
         let mut state = self.state.lock();
-        state.set_masked(Masker::Storm, false);
+        state.set_masked(MaskReason::Storm, false);
         if state.masks == 0 && !state.source.kind().can_be_masked() {
             (0..self.count).for_each(|number| state.send(number));
         }
@@ -244,8 +244,8 @@ impl Shared {
         }
     }
 
-    pub(super) fn set_masked(&self, by: Masker, masked: bool) {
-        self.state.lock().set_masked(by, masked);
+    pub(super) fn set_masked(&self, reason: MaskReason, masked: bool) {
+        self.state.lock().set_masked(reason, masked);
     }
 
     /// The sum of the counts of all bindings.
@@ -322,12 +322,12 @@ impl State {
         }
     }
 
-    pub(super) fn set_masked(&mut self, by: Masker, masked: bool) {
+    pub(super) fn set_masked(&mut self, reason: MaskReason, masked: bool) {
         let before = self.masks != 0;
         if masked {
-            self.masks |= by as u8;
+            self.masks |= reason as u8;
         } else {
-            self.masks &= !(by as u8);
+            self.masks &= !(reason as u8);
         }
         let now = self.masks != 0;
         if before != now {

@@ -9,7 +9,7 @@ use tocsin_logic::topology::CpuId;
 use tocsin_logic::vector::Vector;
 
 use crate::line::binding::Binding;
-use crate::line::inner::Masker;
+use crate::line::inner::MaskReason;
 use crate::line::{Line, LineError, find, vectors};
 use crate::smp::Online;
 
@@ -145,8 +145,8 @@ impl Line {
                 let binding = (self.bind)(online(target.cpu), target.vector, shared);
                 installed.push((target, binding));
             }
-            Action::Mask => shared.set_masked(Masker::Move, true),
-            Action::Unmask => shared.set_masked(Masker::Move, false),
+            Action::Mask => shared.set_masked(MaskReason::Move, true),
+            Action::Unmask => shared.set_masked(MaskReason::Move, false),
             Action::AwaitIdle => {
                 if !shared.wait_until_idle(true) {
                     return Err(shared.with(|state| state.unended()));

@@ -35,7 +35,7 @@ use tocsin_logic::vector::{PriorityClass, Vector};
 
 use crate::cpu::context;
 use crate::line::binding::Binding;
-use crate::line::inner::{Masker, Shared};
+use crate::line::inner::{MaskReason, Shared};
 use crate::line::source::LineSource;
 use crate::smp::{self, Online};
 use crate::sync::IrqMutex;
@@ -172,7 +172,7 @@ impl Line {
     ///
     /// Context: any but NMI.
     pub fn set_masked(&self, masked: bool) {
-        self.shared.set_masked(Masker::Owner, masked);
+        self.shared.set_masked(MaskReason::Owner, masked);
     }
 
     /// Routes the source's interrupts to another vector of its CPU, until a call with the line's

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use tocsin_logic::irq::storm::{Change, Detector, Policy, Storm};
 
-use crate::line::inner::{Masker, Shared};
+use crate::line::inner::{MaskReason, Shared};
 use crate::sync::IrqMutex;
 use crate::timer::{Expiry, Mode, Timer, TimerError};
 use crate::{deferred, time};
@@ -68,7 +68,7 @@ pub(super) fn look(shared: &Arc<Shared>) {
         return;
     };
     drop(detector);
-    shared.set_masked(Masker::Storm, true);
+    shared.set_masked(MaskReason::Storm, true);
     shared.watch.storms.fetch_add(1, Ordering::Relaxed);
     *shared.watch.last.lock() = Some(storm);
     let argument = Arc::into_raw(Arc::clone(shared)) as usize;
