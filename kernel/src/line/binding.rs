@@ -14,7 +14,7 @@ use crate::apic::local;
 use crate::cpu::handlers::Handler;
 use crate::ipi::call;
 use crate::ipi::wait::{self, For};
-use crate::line::inner::Shared;
+use crate::line::inner::Inner;
 use crate::line::storm;
 use crate::smp::Online;
 use crate::time::Patience;
@@ -74,7 +74,7 @@ impl Arrivals {
 struct Context<F> {
     handler: Arc<F>,
     arrivals: Arc<CachePadded<Arrivals>>,
-    shared: Arc<Shared>,
+    inner: Arc<Inner>,
     first: Vector,
     /// The register for the end of a level-triggered interrupt, if the local APIC does not
     /// broadcast it.
@@ -102,24 +102,24 @@ impl Binding {
         target: &'static Online,
         first: Vector,
         handler: &Arc<F>,
-        shared: &Arc<Shared>,
+        inner: &Arc<Inner>,
     ) -> Self
     where
         F: Fn(u8) -> C + Send + Sync + 'static,
         C: Into<Claim>,
     {
-        let arrivals = shared.arrivals_at_new_place();
+        let arrivals = inner.arrivals_at_new_place();
         let context = Context {
             handler: Arc::clone(handler),
             arrivals: Arc::clone(&arrivals),
-            shared: Arc::clone(shared),
+            inner: Arc::clone(inner),
             first,
-            end: shared.end_register(),
+            end: inner.end_register(),
         };
         let binding = Self {
             target,
             first,
-            count: shared.count,
+            count: inner.count,
             context: Box::into_raw(Box::new(context)) as usize,
             free: free::<F>,
             arrivals,
@@ -162,16 +162,16 @@ impl Binding {
 
     /// Removes the handlers, and returns when no CPU can be executing them. In a thread. The source
     /// must be masked or routed elsewhere.
-    pub(super) fn remove(self, shared: &Shared) {
+    pub(super) fn remove(self, inner: &Inner) {
         for vector in self.vectors() {
             INTERRUPTS.of(self.target.cpu).begin_removal(vector);
         }
         // Interrupts that arrived before may still be pending or in service.
-        self.wait_until_quiet(shared.name);
+        self.wait_until_quiet(inner.name);
         for vector in self.vectors() {
             INTERRUPTS.of(self.target.cpu).end_removal(vector);
         }
-        shared.leave_place(&self.arrivals);
+        inner.leave_place(&self.arrivals);
         (self.free)(self.context);
     }
 }
@@ -195,7 +195,7 @@ where
 #[cold]
 #[inline(never)]
 fn look<F>(context: &Context<F>, vector: u8) {
-    storm::look(&context.shared);
+    storm::look(&context.inner);
     context.end(vector);
 }
 

@@ -16,7 +16,7 @@ use crate::apic::io::EndRegister;
 use crate::apic::local;
 use crate::line::LineError;
 use crate::line::binding::Arrivals;
-use crate::line::source::{Messages, LineSource};
+use crate::line::source::{LineSource, Messages};
 use crate::line::storm::Watch;
 use crate::smp::Online;
 use crate::sync::IrqMutex;
@@ -32,7 +32,7 @@ pub(super) enum MaskReason {
 
 /// A line, without its handlers.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct Inner {
     pub(super) name: &'static str,
     pub(super) class: PriorityClass,
     pub(super) count: u8,
@@ -96,7 +96,7 @@ impl Description {
 }
 
 /// All lines, in the order of creation.
-static LINES: IrqMutex<Vec<Arc<Shared>>> = IrqMutex::new(Vec::new());
+static LINES: IrqMutex<Vec<Arc<Inner>>> = IrqMutex::new(Vec::new());
 
 /// The current state of all lines, in the order in which they were made.
 ///
@@ -107,7 +107,7 @@ pub fn all() -> Vec<Description> {
     lines.iter().map(|line| line.describe()).collect()
 }
 
-impl Shared {
+impl Inner {
     pub(super) fn new(
         name: &'static str,
         class: PriorityClass,
@@ -116,7 +116,7 @@ impl Shared {
         first: Vector,
         source: LineSource,
     ) -> Arc<Self> {
-        let shared = Arc::new(Self {
+        let inner = Arc::new(Self {
             name,
             class,
             count,
@@ -131,8 +131,8 @@ impl Shared {
             watch: Watch::new(),
             is_moving: AtomicBool::new(false),
         });
-        LINES.lock().push(Arc::clone(&shared));
-        shared
+        LINES.lock().push(Arc::clone(&inner));
+        inner
     }
 
     /// Stops the source. When this returns, no interrupt of the source is in flight, and those of
@@ -269,7 +269,9 @@ impl Shared {
     /// The register with which handlers signal the end of an interrupt, if they must.
     pub(super) fn end_register(&self) -> Option<EndRegister> {
         match &self.state.lock().source {
-            LineSource::Pin(pin, input) if pin.mode.trigger == Trigger::Level => input.end_register(),
+            LineSource::Pin(pin, input) if pin.mode.trigger == Trigger::Level => {
+                input.end_register()
+            }
             _ => None,
         }
     }
@@ -350,7 +352,7 @@ fn sum(left: Counts, right: Counts) -> Counts {
 
 /// A move in progress.
 #[derive(Debug)]
-pub(super) struct Moving<'a>(&'a Shared);
+pub(super) struct Moving<'a>(&'a Inner);
 
 impl Drop for Moving<'_> {
     fn drop(&mut self) {

@@ -37,14 +37,14 @@ impl Line {
     pub fn move_to(&self, cpu: u32) -> Result<(), LineError> {
         self.require_below("Line::move_to");
         let new = find(cpu)?;
-        let _moving = self.shared.begin_move()?;
+        let _moving = self.inner.begin_move()?;
         let (old, old_first, kind) = self
-            .shared
+            .inner
             .with(|state| (state.target, state.first, state.source.kind()));
         if old.cpu.id() == cpu {
             return Ok(());
         }
-        self.shared
+        self.inner
             .with(|state| state.source.check(old_first, new.apic_id))?;
         let new_first = self.take_vectors(kind, old, old_first, new)?;
         let target = |online: &Online, vector| Target {
@@ -66,7 +66,7 @@ impl Line {
         old_first: Vector,
         new: &'static Online,
     ) -> Result<Vector, LineError> {
-        let (class, count) = (self.shared.class, self.shared.count);
+        let (class, count) = (self.inner.class, self.inner.count);
         if kind.can_be_masked() {
             let is_level = kind == affinity::SourceKind::LevelPin;
             let taken = vectors::take(new, class, count, is_level);
@@ -128,7 +128,7 @@ impl Line {
         cpus: [&'static Online; 2],
         installed: &mut ArrayVec<(Target, Binding), MAX_BINDINGS>,
     ) -> Result<(), LineError> {
-        let shared = &self.shared;
+        let inner = &self.inner;
         let online = |cpu: CpuId| {
             let mut cpus = cpus.into_iter();
             cpus.find(|online| online.cpu.id() == cpu.get())
@@ -142,42 +142,42 @@ impl Line {
         };
         match action {
             Action::Install(target) => {
-                let binding = (self.bind)(online(target.cpu), target.vector, shared);
+                let binding = (self.bind)(online(target.cpu), target.vector, inner);
                 installed.push((target, binding));
             }
-            Action::Mask => shared.set_masked(MaskReason::Move, true),
-            Action::Unmask => shared.set_masked(MaskReason::Move, false),
+            Action::Mask => inner.set_masked(MaskReason::Move, true),
+            Action::Unmask => inner.set_masked(MaskReason::Move, false),
             Action::AwaitIdle => {
-                if !shared.wait_until_idle(true) {
-                    return Err(shared.with(|state| state.unended()));
+                if !inner.wait_until_idle(true) {
+                    return Err(inner.with(|state| state.unended()));
                 }
             }
             Action::SetRoute(target) => {
-                return shared
-                    .with(|state| state.set_route(online(target.cpu), target.vector, shared.count));
+                return inner
+                    .with(|state| state.set_route(online(target.cpu), target.vector, inner.count));
             }
             Action::SetVector(vector) => {
-                return shared.with(|state| state.set_route(state.target, vector, shared.count));
+                return inner.with(|state| state.set_route(state.target, vector, inner.count));
             }
             Action::SetDestination(cpu) => {
-                return shared.with(|state| state.set_route(online(cpu), state.first, shared.count));
+                return inner.with(|state| state.set_route(online(cpu), state.first, inner.count));
             }
             Action::Flush => {
                 // After a second, a message that the input still has to send is accepted by no CPU.
-                let _ = shared.wait_until_idle(false);
+                let _ = inner.wait_until_idle(false);
             }
             Action::Drain(target) => {
                 installed[index(installed, target)]
                     .1
-                    .wait_until_quiet(shared.name);
+                    .wait_until_quiet(inner.name);
             }
             Action::Remove(target) => {
                 let (_, binding) = installed.remove(index(installed, target));
-                binding.remove(shared);
+                binding.remove(inner);
             }
             Action::Free(target) => {
-                let is_level = shared.with(|state| state.source.is_level());
-                vectors::free(online(target.cpu), target.vector, shared.count, is_level);
+                let is_level = inner.with(|state| state.source.is_level());
+                vectors::free(online(target.cpu), target.vector, inner.count, is_level);
             }
         }
         Ok(())

@@ -35,7 +35,7 @@ use tocsin_logic::vector::{PriorityClass, Vector};
 
 use crate::cpu::context;
 use crate::line::binding::Binding;
-use crate::line::inner::{MaskReason, Shared};
+use crate::line::inner::{Inner, MaskReason};
 use crate::line::source::LineSource;
 use crate::smp::{self, Online};
 use crate::sync::IrqMutex;
@@ -69,14 +69,14 @@ pub struct Request {
 /// ceiling lock, that class counts. In other contexts, such as the line's own handler, the drop
 /// panics with this rule, and so does [`move_to`](Self::move_to).
 pub struct Line {
-    shared: Arc<Shared>,
+    inner: Arc<Inner>,
     /// Always `Some`, except during the drop and a move.
     binding: IrqMutex<Option<Binding>>,
     bind: Box<Bind>,
 }
 
 /// Binds the line's handlers to vectors of a CPU.
-type Bind = dyn Fn(&'static Online, Vector, &Arc<Shared>) -> Binding + Send + Sync;
+type Bind = dyn Fn(&'static Online, Vector, &Arc<Inner>) -> Binding + Send + Sync;
 
 impl Line {
     /// Allocates a vector of the class on the CPU, binds `handler` to it, and unmasks the source.
@@ -111,8 +111,7 @@ impl Line {
         C: Into<Claim> + 'static,
     {
         let handler = Arc::new(handler);
-        let bind =
-            move |target, first, shared: &_| Binding::new(target, first, &handler, shared);
+        let bind = move |target, first, inner: &_| Binding::new(target, first, &handler, inner);
         Self::make(request, count, Box::new(bind))
     }
 
@@ -128,15 +127,15 @@ impl Line {
         let count = count.max(1).checked_next_power_of_two().unwrap_or(u8::MAX);
         let first = vectors::take(target, class, count, source.is_level())
             .map_err(|exhausted| LineError::Vectors { cpu, exhausted })?;
-        let shared = Shared::new(name, class, count, target, first, source);
-        let binding = bind(target, first, &shared);
+        let inner = Inner::new(name, class, count, target, first, source);
+        let binding = bind(target, first, &inner);
         // From here on, dropping the line undoes the previous steps.
         let line = Self {
-            shared,
+            inner,
             binding: IrqMutex::new(Some(binding)),
             bind,
         };
-        line.shared.open()?;
+        line.inner.open()?;
         Ok(line)
     }
 
@@ -149,7 +148,7 @@ impl Line {
     ///
     /// [`LineError::HasSource`], [`LineError::Target`], [`LineError::Messages`].
     pub fn attach(&self, messages: impl Messages + 'static) -> Result<(), LineError> {
-        self.shared.attach(Box::new(messages))
+        self.inner.attach(Box::new(messages))
     }
 
     /// Sends the line's first interrupt, as a device would, from the calling CPU.
@@ -164,7 +163,7 @@ impl Line {
     ///
     /// If the mode of the local APICs cannot express the CPU's ID, which then would not be online.
     pub fn trigger(&self) -> Result<(), LineError> {
-        self.shared.trigger()
+        self.inner.trigger()
     }
 
     /// Masks or unmasks the source. While it is masked, maskable messages and levels stay pending;
@@ -172,7 +171,7 @@ impl Line {
     ///
     /// Context: any but NMI.
     pub fn set_masked(&self, masked: bool) {
-        self.shared.set_masked(MaskReason::Owner, masked);
+        self.inner.set_masked(MaskReason::Owner, masked);
     }
 
     /// Routes the source's interrupts to another vector of its CPU, until a call with the line's
@@ -190,9 +189,9 @@ impl Line {
     /// The vector must belong to the caller.
     #[cfg(feature = "bench")]
     pub unsafe fn divert(&self, vector: Vector) -> Result<(), LineError> {
-        self.shared.with(|state| {
+        self.inner.with(|state| {
             let target = state.target.apic_id;
-            state.source.set_route(vector, self.shared.count, target)
+            state.source.set_route(vector, self.inner.count, target)
         })
     }
 
@@ -201,7 +200,7 @@ impl Line {
     /// Context: any but NMI.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        self.shared.with(|state| match &state.source {
+        self.inner.with(|state| match &state.source {
             LineSource::Messages(messages) => messages.is_pending(),
             LineSource::Ipi | LineSource::Pin(..) => false,
         })
@@ -212,7 +211,7 @@ impl Line {
     /// Context: any but NMI.
     #[must_use]
     pub fn gsi(&self) -> Option<Gsi> {
-        self.shared.with(|state| match &state.source {
+        self.inner.with(|state| match &state.source {
             LineSource::Pin(pin, _) => Some(pin.gsi),
             LineSource::Ipi | LineSource::Messages(_) => None,
         })
@@ -223,7 +222,7 @@ impl Line {
     /// Context: any but NMI.
     #[must_use]
     pub fn is_level(&self) -> bool {
-        self.shared.with(|state| state.source.is_level())
+        self.inner.with(|state| state.source.is_level())
     }
 
     /// Its first vector on its CPU.
@@ -231,7 +230,7 @@ impl Line {
     /// Context: any but NMI.
     #[must_use]
     pub fn vector(&self) -> Vector {
-        self.shared.with(|state| state.first)
+        self.inner.with(|state| state.first)
     }
 
     /// The number of the CPU that handles it.
@@ -239,7 +238,7 @@ impl Line {
     /// Context: any but NMI.
     #[must_use]
     pub fn cpu(&self) -> u32 {
-        self.shared.with(|state| state.target.cpu.id())
+        self.inner.with(|state| state.target.cpu.id())
     }
 
     /// Its interrupt counts, summed over all bindings and vectors.
@@ -247,14 +246,14 @@ impl Line {
     /// Context: any but NMI.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.shared.counts()
+        self.inner.counts()
     }
 
     /// Rejects an operation that waits until no handler of the line runs, if it could wait for the
     /// running code: at the line's class or above, or with interrupts disabled.
     #[track_caller]
     fn require_below(&self, operation: &'static str) {
-        context::require(operation, below(self.shared.class));
+        context::require(operation, below(self.inner.class));
     }
 
     /// A snapshot of the line, as `lines` shows it.
@@ -262,7 +261,7 @@ impl Line {
     /// Context: any but NMI.
     #[must_use]
     pub fn describe(&self) -> Description {
-        self.shared.describe()
+        self.inner.describe()
     }
 }
 
@@ -275,18 +274,18 @@ impl fmt::Debug for Line {
 impl Drop for Line {
     fn drop(&mut self) {
         self.require_below("Line::drop");
-        self.shared.watch.close();
-        self.shared.stop();
+        self.inner.watch.close();
+        self.inner.stop();
         let (target, first, is_level) = self
-            .shared
+            .inner
             .with(|state| (state.target, state.first, state.source.is_level()));
         // Interrupts must be enabled during the wait.
         let binding = self.binding.lock().take();
         if let Some(binding) = binding {
-            binding.remove(&self.shared);
+            binding.remove(&self.inner);
         }
-        self.shared.retire();
-        vectors::free(target, first, self.shared.count, is_level);
+        self.inner.retire();
+        vectors::free(target, first, self.inner.count, is_level);
     }
 }
 

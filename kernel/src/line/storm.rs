@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use tocsin_logic::irq::storm::{Change, Detector, Policy, Storm};
 
-use crate::line::inner::{MaskReason, Shared};
+use crate::line::inner::{Inner, MaskReason};
 use crate::sync::IrqMutex;
 use crate::timer::{Expiry, Mode, Timer, TimerError};
 use crate::{deferred, time};
@@ -55,23 +55,23 @@ impl Watch {
 
 /// Checks whether the line is storming, and masks it if so. Called in its handler.
 #[cold]
-pub(super) fn look(shared: &Arc<Shared>) {
-    if !shared.with(|state| state.source.can_be_stopped()) {
+pub(super) fn look(inner: &Arc<Inner>) {
+    if !inner.with(|state| state.source.can_be_stopped()) {
         return;
     }
-    let counts = shared.counts();
+    let counts = inner.counts();
     // Another CPU to which the line is bound during a move is checking already.
-    let Some(mut detector) = shared.watch.detector.try_lock() else {
+    let Some(mut detector) = inner.watch.detector.try_lock() else {
         return;
     };
     let Some(storm) = detector.observe(time::nanoseconds(), counts) else {
         return;
     };
     drop(detector);
-    shared.set_masked(MaskReason::Storm, true);
-    shared.watch.storms.fetch_add(1, Ordering::Relaxed);
-    *shared.watch.last.lock() = Some(storm);
-    let argument = Arc::into_raw(Arc::clone(shared)) as usize;
+    inner.set_masked(MaskReason::Storm, true);
+    inner.watch.storms.fetch_add(1, Ordering::Relaxed);
+    *inner.watch.last.lock() = Some(storm);
+    let argument = Arc::into_raw(Arc::clone(inner)) as usize;
     if deferred::defer(report, argument).is_err() {
         // The queue is full, which the queue itself logs.
         report(argument);
@@ -81,23 +81,23 @@ pub(super) fn look(shared: &Arc<Shared>) {
 /// Logs the storm, and starts the timer for the probation. Deferred.
 extern "C" fn report(argument: usize) {
     // SAFETY: `look` passed this reference to the deferred work.
-    let shared = unsafe { Arc::from_raw(argument as *const Shared) };
-    let storm = shared.watch.last.lock().take();
+    let inner = unsafe { Arc::from_raw(argument as *const Inner) };
+    let storm = inner.watch.last.lock().take();
     let Some(storm) = storm else { return };
-    let line = shared.describe();
+    let line = inner.describe();
     log::warn!("line {} ({}): {storm}", line.name, line.source);
-    if let Err(error) = start_retry(&shared) {
+    if let Err(error) = start_retry(&inner) {
         log::error!("line {}: it stays masked: {error}", line.name);
     }
 }
 
-fn start_retry(shared: &Arc<Shared>) -> Result<(), TimerError> {
-    let Some(deadline) = next_event(shared) else {
+fn start_retry(inner: &Arc<Inner>) -> Result<(), TimerError> {
+    let Some(deadline) = next_event(inner) else {
         return Ok(());
     };
-    let mut retry = shared.watch.retry.lock();
+    let mut retry = inner.watch.retry.lock();
     if matches!(*retry, Retry::None) {
-        let line = Arc::downgrade(shared);
+        let line = Arc::downgrade(inner);
         let function = move |expiry: &Expiry<'_>| retry_line(&line, expiry);
         *retry = Retry::Timer(Timer::new("line on trial", Mode::Deferred, function)?);
     }
@@ -107,23 +107,23 @@ fn start_retry(shared: &Arc<Shared>) -> Result<(), TimerError> {
     }
 }
 
-fn next_event(shared: &Shared) -> Option<u64> {
-    shared.watch.detector.lock().next_event()
+fn next_event(inner: &Inner) -> Option<u64> {
+    inner.watch.detector.lock().next_event()
 }
 
 /// Handles the begin or the end of a probation. Deferred.
-fn retry_line(line: &Weak<Shared>, expiry: &Expiry<'_>) {
-    let Some(shared) = line.upgrade() else { return };
-    let change = shared.watch.detector.lock().poll(time::nanoseconds());
+fn retry_line(line: &Weak<Inner>, expiry: &Expiry<'_>) {
+    let Some(inner) = line.upgrade() else { return };
+    let change = inner.watch.detector.lock().poll(time::nanoseconds());
     match change {
         Some(Change::Retry) => {
-            log::info!("line {}: let through again, on trial", shared.name);
-            shared.let_through_again();
+            log::info!("line {}: let through again, on trial", inner.name);
+            inner.let_through_again();
         }
-        Some(Change::Calm) => log::info!("line {}: calm again", shared.name),
+        Some(Change::Calm) => log::info!("line {}: calm again", inner.name),
         None => {}
     }
-    if let Some(next) = next_event(&shared) {
+    if let Some(next) = next_event(&inner) {
         expiry.at(next);
     }
 }
