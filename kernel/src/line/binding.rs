@@ -43,7 +43,7 @@ pub(super) struct Arrivals {
 }
 
 /// Number of interrupts between two storm checks, a power of two.
-const LOOK_EVERY: u64 = 64;
+const STORM_CHECK_INTERVAL: u64 = 64;
 
 impl Arrivals {
     /// Counts one interrupt. Returns whether to check for a storm.
@@ -56,7 +56,7 @@ impl Arrivals {
         }
         // Release: a CPU that sees the count sees the handler's stores.
         self.all.store(all, Ordering::Release);
-        all.is_multiple_of(LOOK_EVERY)
+        all.is_multiple_of(STORM_CHECK_INTERVAL)
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -140,19 +140,19 @@ impl Binding {
     /// Waits until no interrupt of the binding, for line `name`, is pending or in service. Logs
     /// once if that takes long, because the CPU's priority stays raised or a handler does not
     /// return.
-    pub(super) fn wait_until_quiet(&self, name: &'static str) {
+    pub(super) fn wait_until_drained(&self, name: &'static str) {
         let mut patience = Patience::new();
         let cpu = self.target.cpu.id();
         let is_busy = AtomicBool::new(true);
         // This runs on the line's CPU in class 13, so a handler of a higher class has returned by
         // then.
-        let look = || {
+        let check = || {
             let apic = local();
             let busy = |vector: Vector| apic.is_requested(vector) || apic.is_in_service(vector);
             is_busy.store(self.vectors().any(busy), Ordering::Release);
         };
         loop {
-            call::run(cpu, look).expect("a CPU that is online stays so");
+            call::run(cpu, check).expect("a CPU that is online stays so");
             if !is_busy.load(Ordering::Acquire) {
                 return;
             }
@@ -167,7 +167,7 @@ impl Binding {
             INTERRUPTS.of(self.target.cpu).begin_removal(vector);
         }
         // Interrupts that arrived before may still be pending or in service.
-        self.wait_until_quiet(inner.name);
+        self.wait_until_drained(inner.name);
         for vector in self.vectors() {
             INTERRUPTS.of(self.target.cpu).end_removal(vector);
         }
@@ -187,15 +187,15 @@ where
     let claim = (context.handler)(number).into();
     if context.arrivals.note(claim) {
         // A separate function, so that no registers are saved for it where it is not called.
-        return look(context, vector);
+        return check_storm(context, vector);
     }
     context.end(vector);
 }
 
 #[cold]
 #[inline(never)]
-fn look<F>(context: &Context<F>, vector: u8) {
-    storm::look(&context.inner);
+fn check_storm<F>(context: &Context<F>, vector: u8) {
+    storm::check(&context.inner);
     context.end(vector);
 }
 

@@ -17,7 +17,7 @@ use crate::apic::local;
 use crate::line::LineError;
 use crate::line::binding::Arrivals;
 use crate::line::source::{LineSource, Messages};
-use crate::line::storm::Watch;
+use crate::line::storm::StormState;
 use crate::smp::Online;
 use crate::sync::IrqMutex;
 use crate::time;
@@ -38,7 +38,7 @@ pub(super) struct Inner {
     pub(super) count: u8,
     /// Held during a few register accesses, also in handlers.
     state: IrqMutex<State>,
-    pub(super) watch: Watch,
+    pub(super) storm: StormState,
     is_moving: AtomicBool,
 }
 
@@ -128,7 +128,7 @@ impl Inner {
                 arrivals: Vec::new(),
                 past: Counts::default(),
             }),
-            watch: Watch::new(),
+            storm: StormState::new(),
             is_moving: AtomicBool::new(false),
         });
         LINES.lock().push(Arc::clone(&inner));
@@ -200,7 +200,7 @@ impl Inner {
     /// Removes the mask of a storm. If the source does not record interrupts while it is masked,
     /// its device may send no further interrupt until the lost one is handled; therefore each
     /// interrupt of the line is sent once.
-    pub(super) fn let_through_again(&self) {
+    pub(super) fn unmask_after_storm(&self) {
         let mut state = self.state.lock();
         state.set_masked(MaskReason::Storm, false);
         if state.masks == 0 && !state.source.kind().can_be_masked() {
@@ -288,7 +288,7 @@ impl Inner {
             class: self.class,
             counts: state.counts(),
             is_masked: state.masks != 0,
-            storms: self.watch.storms(),
+            storms: self.storm.storms(),
         }
     }
 }

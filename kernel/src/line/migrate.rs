@@ -169,7 +169,7 @@ impl Line {
             Action::Drain(target) => {
                 installed[index(installed, target)]
                     .1
-                    .wait_until_quiet(inner.name);
+                    .wait_until_drained(inner.name);
             }
             Action::Remove(target) => {
                 let (_, binding) = installed.remove(index(installed, target));

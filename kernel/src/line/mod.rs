@@ -274,7 +274,7 @@ impl fmt::Debug for Line {
 impl Drop for Line {
     fn drop(&mut self) {
         self.require_below("Line::drop");
-        self.inner.watch.close();
+        self.inner.storm.close();
         self.inner.stop();
         let (target, first, is_level) = self
             .inner

@@ -163,7 +163,7 @@ impl LineSource {
     }
 
     /// Whether storms can be stopped: IPIs cannot be masked.
-    pub(super) fn can_be_stopped(&self) -> bool {
+    pub(super) fn can_stop_storms(&self) -> bool {
         !matches!(self, Self::Ipi)
     }
 }

@@ -13,10 +13,10 @@ use crate::{deferred, time};
 
 /// The storm detection of one line.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct StormState {
     detector: IrqMutex<Detector>,
     /// The storm that has not been logged yet.
-    last: IrqMutex<Option<Storm>>,
+    unreported: IrqMutex<Option<Storm>>,
     storms: AtomicU32,
     retry: IrqMutex<Retry>,
 }
@@ -31,11 +31,11 @@ enum Retry {
     Closed,
 }
 
-impl Watch {
+impl StormState {
     pub(super) fn new() -> Self {
         Self {
             detector: IrqMutex::new(Detector::new(Policy::DEFAULT)),
-            last: IrqMutex::new(None),
+            unreported: IrqMutex::new(None),
             storms: AtomicU32::new(0),
             retry: IrqMutex::new(Retry::None),
         }
@@ -55,13 +55,13 @@ impl Watch {
 
 /// Checks whether the line is storming, and masks it if so. Called in its handler.
 #[cold]
-pub(super) fn look(inner: &Arc<Inner>) {
-    if !inner.with(|state| state.source.can_be_stopped()) {
+pub(super) fn check(inner: &Arc<Inner>) {
+    if !inner.with(|state| state.source.can_stop_storms()) {
         return;
     }
     let counts = inner.counts();
     // Another CPU to which the line is bound during a move is checking already.
-    let Some(mut detector) = inner.watch.detector.try_lock() else {
+    let Some(mut detector) = inner.storm.detector.try_lock() else {
         return;
     };
     let Some(storm) = detector.observe(time::nanoseconds(), counts) else {
@@ -69,8 +69,8 @@ pub(super) fn look(inner: &Arc<Inner>) {
     };
     drop(detector);
     inner.set_masked(MaskReason::Storm, true);
-    inner.watch.storms.fetch_add(1, Ordering::Relaxed);
-    *inner.watch.last.lock() = Some(storm);
+    inner.storm.storms.fetch_add(1, Ordering::Relaxed);
+    *inner.storm.unreported.lock() = Some(storm);
     let argument = Arc::into_raw(Arc::clone(inner)) as usize;
     if deferred::defer(report, argument).is_err() {
         // The queue is full, which the queue itself logs.
@@ -80,14 +80,17 @@ pub(super) fn look(inner: &Arc<Inner>) {
 
 /// Logs the storm, and starts the timer for the probation. Deferred.
 extern "C" fn report(argument: usize) {
-    // SAFETY: `look` passed this reference to the deferred work.
+    // SAFETY: `check` passed this reference to the deferred work.
     let inner = unsafe { Arc::from_raw(argument as *const Inner) };
-    let storm = inner.watch.last.lock().take();
+    let storm = inner.storm.unreported.lock().take();
     let Some(storm) = storm else { return };
     let line = inner.describe();
     log::warn!("line {} ({}): {storm}", line.name, line.source);
     if let Err(error) = start_retry(&inner) {
-        log::error!("line {}: it stays masked: {error}", line.name);
+        log::error!(
+            "line {}: no timer for the probation: {error} (it stays masked)",
+            line.name
+        );
     }
 }
 
@@ -95,11 +98,11 @@ fn start_retry(inner: &Arc<Inner>) -> Result<(), TimerError> {
     let Some(deadline) = next_event(inner) else {
         return Ok(());
     };
-    let mut retry = inner.watch.retry.lock();
+    let mut retry = inner.storm.retry.lock();
     if matches!(*retry, Retry::None) {
         let line = Arc::downgrade(inner);
         let function = move |expiry: &Expiry<'_>| retry_line(&line, expiry);
-        *retry = Retry::Timer(Timer::new("line on trial", Mode::Deferred, function)?);
+        *retry = Retry::Timer(Timer::new("storm probation", Mode::Deferred, function)?);
     }
     match &mut *retry {
         Retry::Timer(timer) => timer.at(deadline),
@@ -108,19 +111,19 @@ fn start_retry(inner: &Arc<Inner>) -> Result<(), TimerError> {
 }
 
 fn next_event(inner: &Inner) -> Option<u64> {
-    inner.watch.detector.lock().next_event()
+    inner.storm.detector.lock().next_event()
 }
 
 /// Handles the begin or the end of a probation. Deferred.
 fn retry_line(line: &Weak<Inner>, expiry: &Expiry<'_>) {
     let Some(inner) = line.upgrade() else { return };
-    let change = inner.watch.detector.lock().poll(time::nanoseconds());
+    let change = inner.storm.detector.lock().poll(time::nanoseconds());
     match change {
-        Some(Change::Retry) => {
-            log::info!("line {}: let through again, on trial", inner.name);
-            inner.let_through_again();
+        Some(Change::Unmask) => {
+            log::info!("line {}: unmasked on probation", inner.name);
+            inner.unmask_after_storm();
         }
-        Some(Change::Calm) => log::info!("line {}: calm again", inner.name),
+        Some(Change::Recovered) => log::info!("line {}: no storm during the probation", inner.name),
         None => {}
     }
     if let Some(next) = next_event(&inner) {
