@@ -44,7 +44,7 @@ pub use crate::line::binding::Claim;
 pub use crate::line::error::LineError;
 pub use crate::line::inner::{Description, all};
 pub use crate::line::message::MessageTarget;
-pub use crate::line::shared::{Member, SharedLine};
+pub use crate::line::shared::{SharedHandler, SharedLine};
 pub use crate::line::source::{Messages, Source};
 
 /// A request for a line.

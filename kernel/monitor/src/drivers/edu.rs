@@ -10,7 +10,7 @@ use tocsin_logic::topology::Topology;
 use tocsin_logic::vector::PriorityClass;
 
 use super::PATIENCE;
-use tocsin::line::{Claim, Line, Member, Request, SharedLine, Source};
+use tocsin::line::{Claim, Line, Request, SharedHandler, SharedLine, Source};
 use tocsin::pci::{Device, Function, PciError, Window, find};
 use tocsin::{cancel, time};
 
@@ -223,9 +223,9 @@ impl Edu {
     ///
     /// Context: thread.
     #[must_use]
-    pub fn join(self: Arc<Self>, line: &SharedLine) -> Answered<Member> {
+    pub fn join(self: Arc<Self>, line: &SharedLine) -> Answered<SharedHandler> {
         let seen = Arc::new(Seen::default());
-        let line = line.join(self.handler(Arc::clone(&seen)));
+        let line = line.add_handler(self.handler(Arc::clone(&seen)));
         self.device.set_pin_enabled(true);
         Answered {
             edu: self,
