@@ -369,8 +369,8 @@ fn shared_handler_drop_self() {
         cpu: 0,
     };
     let shared = SharedLine::new(request).unwrap();
-    let other = Box::leak(Box::new(shared.add_handler(|| Claim::Mine)));
-    *SHARED_HANDLER.lock() = Some(shared.add_handler(|| Claim::NotMine));
+    let other = Box::leak(Box::new(shared.add_handler(|| Claim::Claimed)));
+    *SHARED_HANDLER.lock() = Some(shared.add_handler(|| Claim::Unclaimed));
     // Runs at the class at which the handlers run and hold the list.
     let _raised = raise(C6);
     let shared_handler = SHARED_HANDLER.lock().take();

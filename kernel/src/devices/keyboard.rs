@@ -325,7 +325,7 @@ impl Taken {
         let status = status();
         if !status.has_output() {
             self.empty.fetch_add(1, Ordering::Release);
-            return Claim::NotMine;
+            return Claim::Unclaimed;
         }
         let byte = take_byte();
         if !status.is_from_mouse() {
@@ -333,6 +333,6 @@ impl Taken {
             let _ = self.bytes.push(byte.into(), 0);
             self.count.fetch_add(1, Ordering::Release);
         }
-        Claim::Mine
+        Claim::Claimed
     }
 }

@@ -103,10 +103,10 @@ impl Rtc {
         let answer = move || {
             let cause = Cause(read(REGISTER_C));
             if !cause.interrupts() {
-                return Claim::NotMine;
+                return Claim::Unclaimed;
             }
             handler(cause);
-            Claim::Mine
+            Claim::Claimed
         };
         let line = Line::new(request, answer).map_err(|error| DeviceError::Line(NAME, error))?;
         Ok(Clock { line, _rtc: self })

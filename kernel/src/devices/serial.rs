@@ -104,14 +104,14 @@ impl Serial {
 /// Handles every pending cause: the line is edge-triggered, so an unhandled cause would block all
 /// further interrupts.
 fn answer(uart: &IrqMutex<Uart16550<PioBackend>>, counts: &Counts, handler: &impl Fn(u8)) -> Claim {
-    let mut claim = Claim::NotMine;
+    let mut claim = Claim::Unclaimed;
     let mut uart = uart.lock();
     for _ in 0..MOST_CAUSES {
         // This read acknowledges the empty-transmitter interrupt.
         let Some(cause) = uart.isr().interrupt_type() else {
             break;
         };
-        claim = Claim::Mine;
+        claim = Claim::Claimed;
         let counter = match cause {
             InterruptType::TransmitterHoldingRegisterEmpty => &counts.emptied,
             InterruptType::ReceivedDataReady | InterruptType::ReceptionTimeout => {

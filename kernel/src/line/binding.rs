@@ -23,14 +23,14 @@ use crate::time::Patience;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// The device had a reason to interrupt, and the handler has handled it.
-    Mine,
+    Claimed,
     /// The device has no reason to interrupt.
-    NotMine,
+    Unclaimed,
 }
 
 impl From<()> for Claim {
     fn from((): ()) -> Self {
-        Self::Mine
+        Self::Claimed
     }
 }
 
@@ -50,7 +50,7 @@ impl Arrivals {
     #[inline]
     fn note(&self, claim: Claim) -> bool {
         let all = self.all.load(Ordering::Relaxed) + 1;
-        if claim == Claim::NotMine {
+        if claim == Claim::Unclaimed {
             let unclaimed = self.unclaimed.load(Ordering::Relaxed) + 1;
             self.unclaimed.store(unclaimed, Ordering::Relaxed);
         }

@@ -111,9 +111,9 @@ impl SharedHandlers {
         let list = self.0.lock();
         let claims = list.handlers.iter().map(|(_, handler)| handler());
         // Not `any`, which would skip the handlers after the first that claims.
-        claims.fold(Claim::NotMine, |all, claim| match claim {
-            Claim::Mine => Claim::Mine,
-            Claim::NotMine => all,
+        claims.fold(Claim::Unclaimed, |all, claim| match claim {
+            Claim::Claimed => Claim::Claimed,
+            Claim::Unclaimed => all,
         })
     }
 }

@@ -256,12 +256,12 @@ impl Edu {
         let registers = self.registers.clone();
         move || {
             if seen.ignores.load(Ordering::Relaxed) {
-                return Claim::NotMine;
+                return Claim::Unclaimed;
             }
             let value = registers.read::<u32>(register::INTERRUPT_STATUS);
             if value == 0 {
                 seen.empty.fetch_add(1, Ordering::Relaxed);
-                return Claim::NotMine;
+                return Claim::Unclaimed;
             }
             // This precedes the EOI, because the pin must be deasserted by then. A write to the EOI
             // MSR may pass this write (SDM vol. 3A, 12.12.3), but the read completes only after the
@@ -270,7 +270,7 @@ impl Edu {
             let _: u32 = registers.read(register::INTERRUPT_STATUS);
             seen.values.fetch_add(value.into(), Ordering::Relaxed);
             seen.count.fetch_add(1, Ordering::Release);
-            Claim::Mine
+            Claim::Claimed
         }
     }
 }

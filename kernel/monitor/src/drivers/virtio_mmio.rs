@@ -107,14 +107,14 @@ impl VirtioRng {
         let answer = move || {
             let status = mmio.read::<u32>(register::INTERRUPT_STATUS);
             if status == 0 {
-                return Claim::NotMine;
+                return Claim::Unclaimed;
             }
             mmio.write(register::INTERRUPT_ACKNOWLEDGE, status);
             // A write to the EOI MSR may pass this write (SDM vol. 3A, 12.12.3), and the interrupt
             // would be delivered again. The read completes only after the write.
             let _: u32 = mmio.read(register::INTERRUPT_STATUS);
             counter.fetch_add(1, Ordering::Release);
-            Claim::Mine
+            Claim::Claimed
         };
         // The device asserts its interrupt until it is acknowledged (4.2.2), so it is
         // level-triggered.

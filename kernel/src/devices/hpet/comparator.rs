@@ -118,7 +118,7 @@ impl Comparator {
             if is_level {
                 let registers = &core.hpet.registers;
                 if registers.read::<u32>(STATUS) & core.status_bit() == 0 {
-                    return Claim::NotMine;
+                    return Claim::Unclaimed;
                 }
                 registers.write(STATUS, core.status_bit());
                 // An EOI by MSR may pass the write (SDM vol. 3A, 12.12.3), and the level-triggered
@@ -127,7 +127,7 @@ impl Comparator {
                 counter.fetch_add(1, Ordering::Release);
             }
             handler();
-            Claim::Mine
+            Claim::Claimed
         };
         let request = Request {
             name: "hpet",

@@ -49,7 +49,7 @@ pub(super) fn shared(run: &Run<'_>) -> Result<(), PciError> {
     drop(first);
     let mut all = Tally::default();
     for _ in (0..run.count).take_while(|_| !cancel::is_requested()) {
-        all += second.raise_with(VALUES.1, || drop(line.add_handler(|| Claim::NotMine)));
+        all += second.raise_with(VALUES.1, || drop(line.add_handler(|| Claim::Unclaimed)));
     }
     check(addresses.1, "handler_added_and_removed", &all)
 }
