@@ -37,7 +37,7 @@ impl From<()> for Claim {
 /// The interrupt counts of one binding. Only its CPU writes; all vectors of a line are of one
 /// class, so no handler of the line interrupts another.
 #[derive(Debug, Default)]
-pub(super) struct Arrivals {
+pub(super) struct InterruptCounters {
     all: AtomicU64,
     unclaimed: AtomicU64,
 }
@@ -45,10 +45,10 @@ pub(super) struct Arrivals {
 /// Number of interrupts between two storm checks, a power of two.
 const STORM_CHECK_INTERVAL: u64 = 64;
 
-impl Arrivals {
+impl InterruptCounters {
     /// Counts one interrupt. Returns whether to check for a storm.
     #[inline]
-    fn note(&self, claim: Claim) -> bool {
+    fn count(&self, claim: Claim) -> bool {
         let all = self.all.load(Ordering::Relaxed) + 1;
         if claim == Claim::Unclaimed {
             let unclaimed = self.unclaimed.load(Ordering::Relaxed) + 1;
@@ -73,7 +73,7 @@ impl Arrivals {
 /// The context of a vector's entry in the interrupt table.
 struct Context<F> {
     handler: Arc<F>,
-    arrivals: Arc<CachePadded<Arrivals>>,
+    counters: Arc<CachePadded<InterruptCounters>>,
     inner: Arc<Inner>,
     first: Vector,
     /// The register for the end of a level-triggered interrupt, if the local APIC does not
@@ -89,7 +89,7 @@ pub(super) struct Binding {
     count: u8,
     context: usize,
     free: fn(usize),
-    arrivals: Arc<CachePadded<Arrivals>>,
+    counters: Arc<CachePadded<InterruptCounters>>,
 }
 
 impl Binding {
@@ -108,10 +108,10 @@ impl Binding {
         F: Fn(u8) -> C + Send + Sync + 'static,
         C: Into<Claim>,
     {
-        let arrivals = inner.arrivals_at_new_place();
+        let counters = inner.add_counters();
         let context = Context {
             handler: Arc::clone(handler),
-            arrivals: Arc::clone(&arrivals),
+            counters: Arc::clone(&counters),
             inner: Arc::clone(inner),
             first,
             end: inner.end_register(),
@@ -122,7 +122,7 @@ impl Binding {
             count: inner.count,
             context: Box::into_raw(Box::new(context)) as usize,
             free: free::<F>,
-            arrivals,
+            counters,
         };
         for vector in binding.vectors() {
             let table = INTERRUPTS.of(target.cpu);
@@ -171,7 +171,7 @@ impl Binding {
         for vector in self.vectors() {
             INTERRUPTS.of(self.target.cpu).end_removal(vector);
         }
-        inner.leave_place(&self.arrivals);
+        inner.retire_counters(&self.counters);
         (self.free)(self.context);
     }
 }
@@ -185,7 +185,7 @@ where
     let context = unsafe { &*(context as *const Context<F>) };
     let number = vector.wrapping_sub(context.first.get());
     let claim = (context.handler)(number).into();
-    if context.arrivals.note(claim) {
+    if context.counters.count(claim) {
         // A separate function, so that no registers are saved for it where it is not called.
         return check_storm(context, vector);
     }

@@ -15,7 +15,7 @@ use tocsin_logic::vector::{PriorityClass, Vector};
 use crate::apic::io::EndRegister;
 use crate::apic::local;
 use crate::line::LineError;
-use crate::line::binding::Arrivals;
+use crate::line::binding::InterruptCounters;
 use crate::line::source::{LineSource, Messages};
 use crate::line::storm::StormState;
 use crate::smp::Online;
@@ -52,9 +52,9 @@ pub(super) struct State {
     /// The set of [`MaskReason`]s.
     masks: u8,
     /// The counts of its current bindings.
-    arrivals: Vec<Arc<CachePadded<Arrivals>>>,
+    counters: Vec<Arc<CachePadded<InterruptCounters>>>,
     /// The sum of the counts of removed bindings.
-    past: Counts,
+    retired: Counts,
 }
 
 /// A snapshot of a line.
@@ -125,8 +125,8 @@ impl Inner {
                 first,
                 source,
                 masks: 0,
-                arrivals: Vec::new(),
-                past: Counts::default(),
+                counters: Vec::new(),
+                retired: Counts::default(),
             }),
             storm: StormState::new(),
             is_moving: AtomicBool::new(false),
@@ -253,17 +253,17 @@ impl Inner {
         self.state.lock().counts()
     }
 
-    pub(super) fn arrivals_at_new_place(&self) -> Arc<CachePadded<Arrivals>> {
-        let arrivals = Arc::new(CachePadded::<Arrivals>::default());
-        self.state.lock().arrivals.push(Arc::clone(&arrivals));
-        arrivals
+    pub(super) fn add_counters(&self) -> Arc<CachePadded<InterruptCounters>> {
+        let counters = Arc::new(CachePadded::<InterruptCounters>::default());
+        self.state.lock().counters.push(Arc::clone(&counters));
+        counters
     }
 
-    /// Moves the counts of a removed binding to the sum of past counts.
-    pub(super) fn leave_place(&self, arrivals: &Arc<CachePadded<Arrivals>>) {
+    /// Moves the counts of a removed binding to the retired counts.
+    pub(super) fn retire_counters(&self, counters: &Arc<CachePadded<InterruptCounters>>) {
         let mut state = self.state.lock();
-        state.arrivals.retain(|known| !Arc::ptr_eq(known, arrivals));
-        state.past = sum(state.past, arrivals.counts());
+        state.counters.retain(|known| !Arc::ptr_eq(known, counters));
+        state.retired = sum(state.retired, counters.counts());
     }
 
     /// The register with which handlers signal the end of an interrupt, if they must.
@@ -338,8 +338,8 @@ impl State {
     }
 
     fn counts(&self) -> Counts {
-        let present = self.arrivals.iter().map(|arrivals| arrivals.counts());
-        present.fold(self.past, sum)
+        let current = self.counters.iter().map(|counters| counters.counts());
+        current.fold(self.retired, sum)
     }
 }
 

@@ -262,10 +262,10 @@ pub fn resolve(request: Request, topology: &Topology) -> Result<Route, RouteErro
     }))
 }
 
-type Arrival = (Gsi, Mode, ModeSource);
+type ResolvedGsi = (Gsi, Mode, ModeSource);
 
 /// Resolves an ISA interrupt.
-fn isa(irq: u8, topology: &Topology) -> Result<Arrival, RouteError> {
+fn isa(irq: u8, topology: &Topology) -> Result<ResolvedGsi, RouteError> {
     let route = topology.isa_irq(irq).ok_or(RouteError::NoSuchIsaIrq(irq))?;
     let gsi = route.gsi;
     let overridden = overridden_to(gsi, topology)?;
@@ -277,7 +277,7 @@ fn isa(irq: u8, topology: &Topology) -> Result<Arrival, RouteError> {
 }
 
 /// Resolves a GSI.
-fn global(gsi: Gsi, asked: Option<Mode>, topology: &Topology) -> Result<Arrival, RouteError> {
+fn global(gsi: Gsi, asked: Option<Mode>, topology: &Topology) -> Result<ResolvedGsi, RouteError> {
     if let Some((irq, mode)) = overridden_to(gsi, topology)? {
         return match asked {
             Some(asked) if asked != mode => Err(RouteError::WrongMode {
