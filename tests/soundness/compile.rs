@@ -55,7 +55,7 @@ pub const CASES: &[Case] = &[
     (
         "io_apic_eoi",
         Private,
-        "tocsin::apic::io::Input::take(Gsi(4)).unwrap().end_register()",
+        "tocsin::apic::io::Input::take(Gsi(4)).unwrap().eoi_register()",
     ),
     // Vectors.
     ("exception_ipi", Type, "tocsin::ipi::send(Vector(17), 1)"),

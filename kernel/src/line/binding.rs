@@ -9,7 +9,7 @@ use crossbeam_utils::CachePadded;
 use tocsin_logic::irq::storm::Counts;
 use tocsin_logic::vector::Vector;
 
-use crate::apic::io::EndRegister;
+use crate::apic::io::EoiRegister;
 use crate::apic::local;
 use crate::cpu::handlers::Handler;
 use crate::ipi::call;
@@ -78,7 +78,7 @@ struct Context<F> {
     first: Vector,
     /// The register for the end of a level-triggered interrupt, if the local APIC does not
     /// broadcast it.
-    end: Option<EndRegister>,
+    eoi: Option<EoiRegister>,
 }
 
 /// The binding of a line's handlers to the vectors of one CPU.
@@ -114,7 +114,7 @@ impl Binding {
             counters: Arc::clone(&counters),
             inner: Arc::clone(inner),
             first,
-            end: inner.end_register(),
+            eoi: inner.eoi_register(),
         };
         let binding = Self {
             target,
@@ -189,22 +189,22 @@ where
         // A separate function, so that no registers are saved for it where it is not called.
         return check_storm(context, vector);
     }
-    context.end(vector);
+    context.signal_eoi(vector);
 }
 
 #[cold]
 #[inline(never)]
 fn check_storm<F>(context: &Context<F>, vector: u8) {
     storm::check(&context.inner);
-    context.end(vector);
+    context.signal_eoi(vector);
 }
 
 impl<F> Context<F> {
     /// Signals the end of the interrupt to the I/O APIC, if the local APIC does not broadcast it.
     #[inline]
-    fn end(&self, vector: u8) {
-        if let Some(end) = self.end {
-            end.write(Vector(vector));
+    fn signal_eoi(&self, vector: u8) {
+        if let Some(register) = self.eoi {
+            register.write(Vector(vector));
         }
     }
 }

@@ -52,7 +52,7 @@ pub enum LineError {
     /// A level-triggered input cannot be replaced by an IPI.
     Level,
     /// The interrupt of this input was not ended within a second: its handler does not return.
-    Unended(Gsi),
+    EoiTimeout(Gsi),
 }
 
 impl fmt::Display for LineError {
@@ -85,7 +85,7 @@ impl fmt::Display for LineError {
                 "the source is a level-triggered input, to which an IPI could do harm: the end of both \
                  might not reach the I/O APIC; have the device interrupt",
             ),
-            Self::Unended(gsi) => write!(
+            Self::EoiTimeout(gsi) => write!(
                 f,
                 "the interrupt of GSI {gsi} was not ended within a second: its handler does not return"
             ),

@@ -12,7 +12,7 @@ use tocsin_logic::irq::route::Pin;
 use tocsin_logic::irq::storm::Counts;
 use tocsin_logic::vector::{PriorityClass, Vector};
 
-use crate::apic::io::EndRegister;
+use crate::apic::io::EoiRegister;
 use crate::apic::local;
 use crate::line::LineError;
 use crate::line::binding::InterruptCounters;
@@ -83,7 +83,7 @@ pub struct Description {
 }
 
 /// Timeout of the end of an interrupt, in nanoseconds.
-const PATIENCE: u64 = 1_000_000_000;
+const EOI_TIMEOUT: u64 = 1_000_000_000;
 
 impl Description {
     /// Its last vector.
@@ -147,10 +147,10 @@ impl Inner {
             drop(messages);
             return;
         }
-        let waits_for_end = state.source.kind().waits_for_end();
+        let waits_for_eoi = state.source.kind().waits_for_eoi();
         drop(state);
-        if !self.wait_until_idle(waits_for_end) && waits_for_end {
-            let error = self.with(|state| state.unended());
+        if !self.wait_until_idle(waits_for_eoi) && waits_for_eoi {
+            let error = self.with(|state| state.eoi_timeout());
             log::warn!("line {}: {error}; taken away all the same", self.name);
         }
     }
@@ -164,10 +164,10 @@ impl Inner {
         drop(source);
     }
 
-    /// Waits until no interrupt of the source is in flight and, with `ended`, until its interrupt
-    /// has been ended. Returns whether this happened within the timeout.
-    pub(super) fn wait_until_idle(&self, ended: bool) -> bool {
-        time::wait_until(PATIENCE, || self.state.lock().source.is_idle(ended))
+    /// Waits until no interrupt of the source is in flight and, with `with_eoi`, until its EOI
+    /// has arrived. Returns whether this happened within the timeout.
+    pub(super) fn wait_until_idle(&self, with_eoi: bool) -> bool {
+        time::wait_until(EOI_TIMEOUT, || self.state.lock().source.is_idle(with_eoi))
     }
 
     /// Calls `act` with the state locked.
@@ -176,11 +176,11 @@ impl Inner {
     }
 
     /// Begins a move. Only one move may be in progress.
-    pub(super) fn begin_move(&self) -> Result<Moving<'_>, LineError> {
+    pub(super) fn begin_move(&self) -> Result<MoveGuard<'_>, LineError> {
         if self.is_moving.swap(true, Ordering::Acquire) {
             return Err(LineError::Moving);
         }
-        Ok(Moving(self))
+        Ok(MoveGuard(self))
     }
 
     /// Sends the line's first interrupt, as a device would.
@@ -209,7 +209,7 @@ impl Inner {
     }
 
     /// Unmasks an input for the first time.
-    pub(super) fn open(&self) -> Result<(), LineError> {
+    pub(super) fn enable(&self) -> Result<(), LineError> {
         let mut state = self.state.lock();
         let (target, first) = (state.target, state.first);
         state.set_route(target, first, self.count)?;
@@ -267,10 +267,10 @@ impl Inner {
     }
 
     /// The register with which handlers signal the end of an interrupt, if they must.
-    pub(super) fn end_register(&self) -> Option<EndRegister> {
+    pub(super) fn eoi_register(&self) -> Option<EoiRegister> {
         match &self.state.lock().source {
             LineSource::Pin(pin, input) if pin.mode.trigger == Trigger::Level => {
-                input.end_register()
+                input.eoi_register()
             }
             _ => None,
         }
@@ -316,10 +316,10 @@ impl State {
             .expect("the ID of a CPU that is online fits the mode");
     }
 
-    /// The error for an interrupt of the input that is not ended.
-    pub(super) fn unended(&self) -> LineError {
+    /// The error for an interrupt of the input whose EOI does not arrive.
+    pub(super) fn eoi_timeout(&self) -> LineError {
         match &self.source {
-            LineSource::Pin(pin, _) => LineError::Unended(pin.gsi),
+            LineSource::Pin(pin, _) => LineError::EoiTimeout(pin.gsi),
             LineSource::Ipi | LineSource::Messages(_) => LineError::Moving,
         }
     }
@@ -352,9 +352,9 @@ fn sum(left: Counts, right: Counts) -> Counts {
 
 /// A move in progress.
 #[derive(Debug)]
-pub(super) struct Moving<'a>(&'a Inner);
+pub(super) struct MoveGuard<'a>(&'a Inner);
 
-impl Drop for Moving<'_> {
+impl Drop for MoveGuard<'_> {
     fn drop(&mut self) {
         self.0.is_moving.store(false, Ordering::Release);
     }

@@ -17,7 +17,7 @@ use crate::smp::Online;
 const MAX_BINDINGS: usize = 3;
 
 /// Maximum number of attempts to allocate vectors that were free on both CPUs before.
-const TRIES: usize = 16;
+const MAX_ATTEMPTS: usize = 16;
 
 impl Line {
     /// Moves the line to another CPU. No interrupt is lost or duplicated, whatever arrives
@@ -55,7 +55,7 @@ impl Line {
         let Some(steps) = Move::new(kind, from, to) else {
             return Ok(());
         };
-        self.go(steps, from, [old, new])
+        self.execute(steps, from, [old, new])
     }
 
     /// Allocates vectors for the new target, and for the intermediate one if there is one.
@@ -73,7 +73,7 @@ impl Line {
             let cpu = new.cpu.id();
             return taken.map_err(|exhausted| LineError::Vectors { cpu, exhausted });
         }
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             let on_old = VECTORS.of(old.cpu).lock().available();
             let on_new = VECTORS.of(new.cpu).lock().available();
             let Some(first) = choose_vector(kind, class, count, old_first, on_old, on_new) else {
@@ -97,18 +97,18 @@ impl Line {
     }
 
     /// Executes the steps. If one fails, executes those that undo the previous ones.
-    fn go(
+    fn execute(
         &self,
         mut steps: Move,
         from: Target,
         cpus: [&'static Online; 2],
     ) -> Result<(), LineError> {
-        let mut installed: ArrayVec<(Target, Binding), MAX_BINDINGS> = ArrayVec::new();
+        let mut bindings: ArrayVec<(Target, Binding), MAX_BINDINGS> = ArrayVec::new();
         let first = self.binding.lock().take();
-        installed.extend(first.map(|binding| (from, binding)));
+        bindings.extend(first.map(|binding| (from, binding)));
         let mut result = Ok(());
         while let Some(action) = steps.action() {
-            match self.act(action, cpus, &mut installed) {
+            match self.perform(action, cpus, &mut bindings) {
                 Ok(()) => steps.advance(),
                 Err(error) => {
                     let abandoned = steps.abandon();
@@ -118,15 +118,15 @@ impl Line {
             }
         }
         // One binding is left: the new one, or the old one if the move was abandoned.
-        *self.binding.lock() = installed.pop().map(|(_, binding)| binding);
+        *self.binding.lock() = bindings.pop().map(|(_, binding)| binding);
         result
     }
 
-    fn act(
+    fn perform(
         &self,
         action: Action,
         cpus: [&'static Online; 2],
-        installed: &mut ArrayVec<(Target, Binding), MAX_BINDINGS>,
+        bindings: &mut ArrayVec<(Target, Binding), MAX_BINDINGS>,
     ) -> Result<(), LineError> {
         let inner = &self.inner;
         let online = |cpu: CpuId| {
@@ -134,8 +134,8 @@ impl Line {
             cpus.find(|online| online.cpu.id() == cpu.get())
                 .expect("a move is between its two CPUs")
         };
-        let index = |installed: &ArrayVec<(Target, Binding), MAX_BINDINGS>, target| {
-            let mut targets = installed.iter();
+        let index = |bindings: &ArrayVec<(Target, Binding), MAX_BINDINGS>, target| {
+            let mut targets = bindings.iter();
             targets
                 .position(|(known, _)| *known == target)
                 .expect("a target that remains was bound")
@@ -143,13 +143,13 @@ impl Line {
         match action {
             Action::Install(target) => {
                 let binding = (self.bind)(online(target.cpu), target.vector, inner);
-                installed.push((target, binding));
+                bindings.push((target, binding));
             }
             Action::Mask => inner.set_masked(MaskReason::Move, true),
             Action::Unmask => inner.set_masked(MaskReason::Move, false),
             Action::AwaitIdle => {
                 if !inner.wait_until_idle(true) {
-                    return Err(inner.with(|state| state.unended()));
+                    return Err(inner.with(|state| state.eoi_timeout()));
                 }
             }
             Action::SetRoute(target) => {
@@ -167,12 +167,12 @@ impl Line {
                 let _ = inner.wait_until_idle(false);
             }
             Action::Drain(target) => {
-                installed[index(installed, target)]
+                bindings[index(bindings, target)]
                     .1
                     .wait_until_drained(inner.name);
             }
             Action::Remove(target) => {
-                let (_, binding) = installed.remove(index(installed, target));
+                let (_, binding) = bindings.remove(index(bindings, target));
                 binding.remove(inner);
             }
             Action::Free(target) => {

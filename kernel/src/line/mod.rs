@@ -135,7 +135,7 @@ impl Line {
             binding: IrqMutex::new(Some(binding)),
             bind,
         };
-        line.inner.open()?;
+        line.inner.enable()?;
         Ok(line)
     }
 

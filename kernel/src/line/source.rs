@@ -146,14 +146,14 @@ impl LineSource {
     }
 
     /// Whether none of its interrupts is in flight: no message of an input is pending delivery and,
-    /// with `ended`, no level-triggered interrupt awaits its EOI. For messages, this waits until
+    /// with `with_eoi`, no level-triggered interrupt awaits its EOI. For messages, this waits until
     /// those sent have arrived.
-    pub(super) fn is_idle(&self, ended: bool) -> bool {
+    pub(super) fn is_idle(&self, with_eoi: bool) -> bool {
         match self {
             Self::Ipi => true,
             Self::Pin(_, input) => {
                 let entry = input.entry();
-                !(entry.pending || ended && entry.remote_irr)
+                !(entry.pending || with_eoi && entry.remote_irr)
             }
             Self::Messages(messages) => {
                 messages.flush();

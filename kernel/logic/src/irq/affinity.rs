@@ -75,7 +75,7 @@ impl SourceKind {
     /// is removed: the pin waits for an EOI with the old vector, and where EOI broadcasts are
     /// suppressed, only the handler sends it (SDM vol. 3A, 12.8.5).
     #[must_use]
-    pub const fn waits_for_end(self) -> bool {
+    pub const fn waits_for_eoi(self) -> bool {
         matches!(self, Self::LevelPin)
     }
 }
@@ -163,7 +163,7 @@ impl Move {
         steps.push(Action::Install(new));
         if source.can_be_masked() {
             steps.push(Action::Mask);
-            if source.waits_for_end() {
+            if source.waits_for_eoi() {
                 steps.push(Action::AwaitIdle);
             }
             steps.push(Action::SetRoute(new));

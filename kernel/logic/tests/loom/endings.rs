@@ -7,7 +7,7 @@ use crate::vector::Vector;
 use crate::{beside, explore};
 use loom::thread::spawn;
 use std::sync::Arc;
-use tocsin_logic::irq::affinity::{Target, SourceKind};
+use tocsin_logic::irq::affinity::{SourceKind, Target};
 use tocsin_logic::topology::CpuId;
 
 const VECTOR: Vector = Vector(0);
@@ -62,14 +62,14 @@ struct Ending {
 
 impl Ending {
     /// Goes on until it has to wait. Returns whether all is done.
-    fn go_on(&mut self, machine: &Machine, waits_for_end: bool) -> bool {
+    fn go_on(&mut self, machine: &Machine, waits_for_eoi: bool) -> bool {
         loop {
             let is_done = match self.done {
                 0 => {
                     machine.device.mask();
                     true
                 }
-                1 if waits_for_end => machine.device.is_idle(),
+                1 if waits_for_eoi => machine.device.is_idle(),
                 1 => machine.device.is_flushed(),
                 2 => {
                     machine.cpu.table.begin_removal(VECTOR);
@@ -106,7 +106,7 @@ fn take(owner: &mut Owner<Machine>) -> bool {
 }
 
 /// Takes a line away while its device interrupts, and gives the pin to another.
-fn explore_end(waits_for_end: bool) {
+fn explore_end(waits_for_eoi: bool) {
     explore(Some(3), move || {
         let machine = Arc::new(Machine {
             cpu: Cpu::new(),
@@ -129,12 +129,12 @@ fn explore_end(waits_for_end: bool) {
             done: 0,
             question: None,
         };
-        ending.go_on(&machine, waits_for_end);
+        ending.go_on(&machine, waits_for_eoi);
         let is_early = ending.done < 2;
         device.join().unwrap();
         let mut owner = owner.join().unwrap();
         let mut patience = 0..PATIENCE;
-        while !ending.go_on(&machine, waits_for_end) {
+        while !ending.go_on(&machine, waits_for_eoi) {
             assert!(patience.next().is_some(), "for ever: step {}", ending.done);
             take(&mut owner);
         }
@@ -154,7 +154,7 @@ fn explore_end(waits_for_end: bool) {
 
 #[test]
 fn a_level_triggered_pin_changes_hands() {
-    explore_end(SourceKind::LevelPin.waits_for_end());
+    explore_end(SourceKind::LevelPin.waits_for_eoi());
 }
 
 #[test]

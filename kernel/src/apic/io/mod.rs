@@ -239,17 +239,17 @@ impl Input {
 
     /// Where a CPU tells of the end of a level-triggered interrupt, if that is not left to the local APICs.
     #[must_use]
-    pub(crate) fn end_register(&self) -> Option<EndRegister> {
+    pub(crate) fn eoi_register(&self) -> Option<EoiRegister> {
         let is_needed = local().suppresses_eoi_broadcasts();
-        is_needed.then_some(EndRegister(self.io_apic))
+        is_needed.then_some(EoiRegister(self.io_apic))
     }
 }
 
 /// The register with which a CPU ends the level-triggered interrupts of one I/O APIC itself (EOIR).
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct EndRegister(&'static IoApic);
+pub(crate) struct EoiRegister(&'static IoApic);
 
-impl EndRegister {
+impl EoiRegister {
     /// Ends the interrupts that have this vector. In their handler.
     #[inline]
     pub(crate) fn write(self, vector: Vector) {
