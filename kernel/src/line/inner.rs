@@ -151,7 +151,7 @@ impl Inner {
         drop(state);
         if !self.wait_until_idle(waits_for_eoi) && waits_for_eoi {
             let error = self.with(|state| state.eoi_timeout());
-            log::warn!("line {}: {error}; taken away all the same", self.name);
+            log::warn!("line {}: {error} (removed nevertheless)", self.name);
         }
     }
 

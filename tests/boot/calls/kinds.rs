@@ -24,7 +24,7 @@ fn all_came(session: &mut Session, cpus: u64) -> Result {
     }
     // A rejection is logged once for each CPU; here only the last CPU is flooded.
     let warning = format!(
-        "cpu{:<3} warning: CPU {}: 128 pieces of deferred work waited, and ",
+        "cpu{:<3} warning: deferred work: CPU {}: the queue was full with 128 items, and ",
         cpus - 1,
         cpus - 1
     );
@@ -111,7 +111,11 @@ struct Barriers {
 fn check_barriers(found: &Barriers, cpus: u64) -> Result {
     let rounds = (400 / cpus).clamp(8, 100);
     ensure_eq!(found.barriers, rounds * (cpus + 1), "barriers");
-    ensure_eq!(found.running_after, 0, "sections that a barrier did not wait for");
+    ensure_eq!(
+        found.running_after,
+        0,
+        "sections that a barrier did not wait for"
+    );
     ensure!(
         cpus == 1 || found.running_before > found.barriers / 2,
         "too few sections were running before a barrier: {found:?}"

@@ -138,7 +138,7 @@ impl fmt::Display for ModeSource {
         match self {
             Self::Isa(irq) => write!(f, "ISA IRQ {irq}"),
             Self::Override(irq) => write!(f, "ISA IRQ {irq}, overridden"),
-            Self::Pci => f.write_str("as PCI has it"),
+            Self::Pci => f.write_str("PCI default"),
             Self::Request => f.write_str("as requested"),
         }
     }
@@ -175,7 +175,7 @@ pub enum RouteError {
         /// The GSI.
         gsi: Gsi,
         /// The mode of the request.
-        asked: Mode,
+        requested: Mode,
         /// The ISA interrupt that uses the GSI.
         irq: u8,
         /// Its mode.
@@ -193,7 +193,7 @@ impl fmt::Display for RouteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSuchIsaIrq(irq) => {
-                write!(f, "there is no ISA IRQ {irq}: they are 0 to 15")
+                write!(f, "there is no ISA IRQ {irq} (they are 0 to 15)")
             }
             Self::NotConnected { irq, instead } => write!(
                 f,
@@ -212,23 +212,23 @@ impl fmt::Display for RouteError {
             ),
             Self::WrongMode {
                 gsi,
-                asked,
+                requested,
                 irq,
                 mode,
             } => write!(
                 f,
-                "GSI {gsi} was asked for as {asked}, but the MADT has IRQ {irq} there, {mode}; \
-                 ask without a mode to take the MADT's"
+                "GSI {gsi} was requested as {requested}, but the MADT has IRQ {irq} there, {mode} \
+                 (request it without a mode)"
             ),
-            Self::Nmi(gsi) => write!(f, "GSI {gsi} is delivered as NMI: no handler can have it"),
+            Self::Nmi(gsi) => write!(
+                f,
+                "GSI {gsi} is delivered as NMI (it cannot have a handler)"
+            ),
             Self::NoIoApic => {
-                f.write_str("the machine has no I/O APIC; only messages (MSI) can be had")
+                f.write_str("the machine has no I/O APIC (only messages, MSI, are possible)")
             }
             Self::NoSuchGsi(gsi) => {
-                write!(
-                    f,
-                    "no I/O APIC has GSI {gsi}; `ioapic` lists those there are"
-                )
+                write!(f, "no I/O APIC has GSI {gsi} (`ioapic` lists the GSIs)")
             }
         }
     }
@@ -277,20 +277,24 @@ fn isa(irq: u8, topology: &Topology) -> Result<ResolvedGsi, RouteError> {
 }
 
 /// Resolves a GSI.
-fn global(gsi: Gsi, asked: Option<Mode>, topology: &Topology) -> Result<ResolvedGsi, RouteError> {
+fn global(
+    gsi: Gsi,
+    requested: Option<Mode>,
+    topology: &Topology,
+) -> Result<ResolvedGsi, RouteError> {
     if let Some((irq, mode)) = overridden_to(gsi, topology)? {
-        return match asked {
-            Some(asked) if asked != mode => Err(RouteError::WrongMode {
+        return match requested {
+            Some(requested) if requested != mode => Err(RouteError::WrongMode {
                 gsi,
-                asked,
+                requested,
                 irq,
                 mode,
             }),
             _ => Ok((gsi, mode, ModeSource::Override(irq))),
         };
     }
-    if let Some(asked) = asked {
-        return Ok((gsi, asked, ModeSource::Request));
+    if let Some(requested) = requested {
+        return Ok((gsi, requested, ModeSource::Request));
     }
     // Without an override, the ISA interrupt of the same number, unless it is routed to another
     // GSI.

@@ -30,7 +30,7 @@ fn a_full_queue_says_so() {
         assert_eq!(queue.pop(), None);
     }
     let words = Full { capacity: 4 }.to_string();
-    assert_eq!(words, "all 4 places of the queue are taken");
+    assert_eq!(words, "all 4 slots of the queue are in use");
 }
 
 /// A producer is interrupted between the halves of its push: later items wait.
