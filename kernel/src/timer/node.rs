@@ -3,7 +3,7 @@
 //! Only the owner, the CPU whose queue the node is in, changes it, with its priority raised to the
 //! timers' class; so no lock is needed. Other CPUs read its counts and write commands to its slot.
 //!
-//! [`Arming`] decides whether the function is called; [`Turns`] records whether it runs, and which
+//! [`Arming`] decides whether the function is called; [`CallbackState`] records whether it runs, and which
 //! CPU frees the node.
 
 use alloc::boxed::Box;
@@ -13,10 +13,10 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tocsin_logic::irq::arming::{Arming, Claim, Number};
+use tocsin_logic::irq::callback::{CallbackState, Finish, Release, Request};
 use tocsin_logic::irq::context::{Level, Limit, WAIT_CLASS};
 use tocsin_logic::irq::mailbox::Call;
 use tocsin_logic::irq::timers::Id;
-use tocsin_logic::irq::turns::{Finish, Release, Request as Turn, Turns};
 
 use tocsin_logic::vector::PriorityClass;
 
@@ -45,7 +45,7 @@ pub(super) struct Node {
     pub(super) period_cycles: Cell<u64>,
     /// Owner only: whether the timer with ID `id` has just fired and is still in the queue.
     pub(super) firing: Cell<bool>,
-    turns: Turns,
+    callback: CallbackState,
     /// Owner only: the claim for the next call of its function.
     pub(super) claim: Cell<Claim>,
     pub(super) arming: Arming,
@@ -102,8 +102,8 @@ impl Node {
 
     /// Withdraws a call for an expiry during the function's run, because the function has set its
     /// next deadline. On the owner, at the timers' class.
-    pub(super) fn withdraw_second_run(&self) {
-        if self.turns.withdraw() {
+    pub(super) fn withdraw_rerun(&self) {
+        if self.callback.withdraw() {
             self.missed_since.set(0);
         }
     }
@@ -141,7 +141,7 @@ where
         },
         period_cycles: Cell::new(u64::MAX),
         firing: Cell::new(false),
-        turns: Turns::new(),
+        callback: CallbackState::new(),
         claim: Cell::new(Claim::new(Number::FIRST, true)),
         arming: Arming::new(),
         number: Cell::new(Number::FIRST),
@@ -180,7 +180,7 @@ unsafe fn run_now<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>, missed: u64) {
     if !node.arming.claim(claim) {
         return remove_stale(pointer);
     }
-    node.turns.begin();
+    node.callback.begin();
     let expiry = Expiry::new(
         pointer,
         claim.number(),
@@ -208,7 +208,7 @@ fn remove_stale(pointer: NonNull<Node>) {
 pub(super) unsafe fn finish(pointer: NonNull<Node>) {
     // SAFETY: The caller guarantees it.
     let node = unsafe { pointer.as_ref() };
-    if node.turns.end() {
+    if node.callback.end() {
         // SAFETY: The timer has been dropped and has left the node to this call.
         unsafe { free_later(pointer) };
     }
@@ -232,20 +232,20 @@ unsafe fn put_off(pointer: NonNull<Node>, missed: u64) {
         node.deadline.set(deadline);
         node.missed_since.set(node.missed_since.get() + missed);
     };
-    match node.turns.request() {
-        Turn::Defer => {
+    match node.callback.request() {
+        Request::Defer => {
             if deferred::defer(run_later, pointer.as_ptr() as usize).is_ok() {
                 return tell(missed);
             }
-            node.turns.refuse();
+            node.callback.refuse();
             if node.period.load(Ordering::Relaxed) == 0 {
                 // The expiry is not lost, only late.
                 let deadline = time::nanoseconds().saturating_add(RETRY);
                 return queue::local(|queue| queue.insert(pointer, deadline, 0));
             }
         }
-        Turn::Again => return tell(missed),
-        Turn::Waits => {}
+        Request::Rerun => return tell(missed),
+        Request::Pending => {}
     }
     add(&node.missed, 1);
     tell(missed + 1);
@@ -271,7 +271,7 @@ extern "C" fn run_later(pointer: usize) {
 unsafe fn work<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>) {
     // SAFETY: Until the function has run, only this function frees the node.
     let node = unsafe { pointer.as_ref() };
-    while node.turns.start() {
+    while node.callback.start() {
         let expiry = queue::local(|_| {
             let number = node.deferred.get();
             let missed = node.missed_since.take();
@@ -286,15 +286,15 @@ unsafe fn work<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>) {
             unsafe { call::<F>(pointer, &expiry) };
             add(&node.fired, 1);
         }
-        match node.turns.finish() {
+        match node.callback.finish() {
             Finish::Idle => return,
             // Queued behind other work, so as not to delay it; run at once, if the queue is full.
-            Finish::Queued => {
+            Finish::Requeue => {
                 if deferred::defer(run_later, pointer.as_ptr() as usize).is_ok() {
                     return;
                 }
             }
-            Finish::Dead => break,
+            Finish::Free => break,
         }
     }
     // SAFETY: The timer has been dropped and has left the node to this call.
@@ -330,10 +330,10 @@ unsafe fn free<F>(pointer: NonNull<Node>) {
 pub(super) unsafe fn release_here(pointer: NonNull<Node>) {
     // SAFETY: The caller guarantees it.
     let node = unsafe { pointer.as_ref() };
-    match node.turns.release(true) {
+    match node.callback.release(true) {
         // SAFETY: The timer is closed, so it does not fire again. Its function does not run.
         Release::Free => unsafe { (node.free)(pointer) },
-        Release::Left | Release::Wait => {}
+        Release::OwnerFrees | Release::Retry => {}
     }
 }
 
@@ -346,10 +346,10 @@ pub(super) unsafe fn release_here(pointer: NonNull<Node>) {
 pub(super) unsafe fn release_left(pointer: NonNull<Node>) {
     // SAFETY: The caller guarantees it.
     let node = unsafe { pointer.as_ref() };
-    match node.turns.release(true) {
+    match node.callback.release(true) {
         // SAFETY: The timer is closed, so it does not fire again. Its function does not run.
         Release::Free => unsafe { free_later(pointer) },
-        Release::Left | Release::Wait => {}
+        Release::OwnerFrees | Release::Retry => {}
     }
 }
 
@@ -377,11 +377,11 @@ pub(super) unsafe fn release_there(pointer: NonNull<Node>) {
     let node = unsafe { pointer.as_ref() };
     let mut patience = Patience::new();
     loop {
-        match node.turns.release(false) {
+        match node.callback.release(false) {
             // SAFETY: The timer is closed, so it does not fire again. Its function does not run.
             Release::Free => return unsafe { (node.free)(pointer) },
-            Release::Left => return,
-            Release::Wait => wait::turn(For::Timer(node.cpu, node.name), &mut patience),
+            Release::OwnerFrees => return,
+            Release::Retry => wait::turn(For::Timer(node.cpu, node.name), &mut patience),
         }
     }
 }

@@ -283,7 +283,7 @@ impl Queue {
         let node = unsafe { pointer.as_ref() };
         let is_started = matches!(command, Command::Arm { .. });
         if node.arming.renew(number, is_started) {
-            node.withdraw_second_run();
+            node.withdraw_rerun();
             self.execute(pointer, number, command);
         }
     }

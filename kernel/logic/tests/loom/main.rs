@@ -23,6 +23,9 @@ mod arming;
 #[path = "../../src/irq/board.rs"]
 #[allow(dead_code, reason = "the models need only a part")]
 mod board;
+#[path = "../../src/irq/callback.rs"]
+#[allow(dead_code, reason = "the models need only a part")]
+mod callback;
 #[path = "../../src/irq/mailbox.rs"]
 #[allow(dead_code, reason = "the models need only a part")]
 mod mailbox;
@@ -35,9 +38,6 @@ mod shootdown;
 #[path = "../../src/irq/table.rs"]
 #[allow(dead_code, reason = "the models need only a part")]
 mod table;
-#[path = "../../src/irq/turns.rs"]
-#[allow(dead_code, reason = "the models need only a part")]
-mod turns;
 
 mod armings;
 mod calls;

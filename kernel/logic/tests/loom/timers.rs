@@ -1,8 +1,8 @@
 //! A timer that one CPU drops while its function runs, or waits to run, on another.
 
+use crate::callback::{CallbackState, Finish, Release, Request};
 use crate::calls::at;
 use crate::mailbox::{Call, Posted};
-use crate::turns::{Finish, Release, Request, Turns};
 use crate::{beside, explore};
 use loom::cell::UnsafeCell;
 use loom::thread::{JoinHandle, spawn};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A timer whose function runs as deferred work, and what its owner is asked to do with it.
 struct Timer {
-    turns: Turns,
+    callback: CallbackState,
     inbox: Posted,
     close: Call,
     /// Stands for the function: who calls it or frees it writes it.
@@ -25,7 +25,7 @@ struct Timer {
 impl Timer {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            turns: Turns::new(),
+            callback: CallbackState::new(),
             inbox: Posted::new(),
             close: Call::new(0, 0),
             function: UnsafeCell::new(()),
@@ -43,13 +43,13 @@ impl Timer {
     /// Looks whether the timer can go. Returns whether it is gone, or left to its owner.
     fn release(&self) -> bool {
         self.node.with(|_| ());
-        match self.turns.release(false) {
+        match self.callback.release(false) {
             Release::Free => {
                 self.free();
                 true
             }
-            Release::Left => true,
-            Release::Wait => false,
+            Release::OwnerFrees => true,
+            Release::Retry => false,
         }
     }
 
@@ -98,7 +98,7 @@ impl Owner {
         let timer = self.timer.clone();
         timer.inbox.release(at, |_| {
             self.is_closed = true;
-            if timer.turns.release(true) == Release::Free {
+            if timer.callback.release(true) == Release::Free {
                 timer.free();
             }
         });
@@ -106,7 +106,7 @@ impl Owner {
 
     /// The timer fires, if it is in the queue.
     fn fire(&mut self) {
-        if !self.is_closed && self.timer.turns.request() == Request::Defer {
+        if !self.is_closed && self.timer.callback.request() == Request::Defer {
             assert!(!self.is_deferred, "deferred twice");
             self.is_deferred = true;
         }
@@ -118,24 +118,24 @@ impl Owner {
             return;
         }
         let timer = self.timer.clone();
-        let mut runs = timer.turns.start();
+        let mut runs = timer.callback.start();
         while runs {
             timer.function.with_mut(|_| self.point());
             self.calls += 1;
             if again && self.calls == 1 {
                 self.fire();
             }
-            match timer.turns.finish() {
+            match timer.callback.finish() {
                 Finish::Idle => return,
-                Finish::Queued if self.has_room => {
+                Finish::Requeue if self.has_room => {
                     self.is_deferred = true;
                     return;
                 }
-                Finish::Queued => {
+                Finish::Requeue => {
                     self.point();
-                    runs = timer.turns.start();
+                    runs = timer.callback.start();
                 }
-                Finish::Dead => runs = false,
+                Finish::Free => runs = false,
             }
         }
         timer.free();
