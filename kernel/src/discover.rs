@@ -261,7 +261,7 @@ fn log_problems(problems: &Problems) {
     }
     if problems.dropped() > 0 {
         log::warn!(
-            "acpi: MADT: {} more problems are not kept",
+            "acpi: MADT: {} more problems (the list is full)",
             problems.dropped()
         );
     }

@@ -1,8 +1,8 @@
 //! Problems in a command line, with messages for the boot log.
 
 use super::options::KNOWN;
+use crate::bounded_list::BoundedList;
 use crate::devices::virtio_mmio::PlaceError;
-use crate::kept::Kept;
 use core::fmt;
 
 /// A problem in the command line.
@@ -84,4 +84,4 @@ impl fmt::Display for Problem<'_> {
 }
 
 /// The problems of a command line, in order.
-pub type Problems<'a> = Kept<Problem<'a>, 8>;
+pub type Problems<'a> = BoundedList<Problem<'a>, 8>;
