@@ -331,10 +331,10 @@ pub struct Row {
 ///
 /// Context: any but NMI.
 pub fn for_each_of(cpu: u32, mut show: impl FnMut(Row)) {
-    let mut place = 0;
+    let mut index = 0;
     let registry = queue::of(cpu).and_then(|queue| queue.tables.registry());
-    while let Some((found, row)) = registry.and_then(|registry| registry.next(place)) {
-        place = found + 1;
+    while let Some((found, row)) = registry.and_then(|registry| registry.next(index)) {
+        index = found + 1;
         show(row);
     }
 }
