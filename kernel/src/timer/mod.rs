@@ -141,7 +141,7 @@ impl Timer {
         }
         let queue = queue::of(cpu).ok_or(TimerError::Offline(cpu))?;
         let registry = queue.tables.registry_for_one();
-        let node = node::make(name, cpu, mode, function);
+        let node = node::allocate(name, cpu, mode, function);
         match registry.add(cpu, node) {
             Ok(()) => Ok(Self {
                 queue,
@@ -295,7 +295,7 @@ impl Drop for Timer {
             if is_closed {
                 // SAFETY: This is the owner. The timer is closed, and this was the last use of the
                 // node.
-                unsafe { node::release_here(self.node) };
+                unsafe { node::release_on_owner(self.node) };
             }
         } else if self.node().can_be_waited_for() {
             self.command(Command::Close { leave: false });
@@ -303,7 +303,7 @@ impl Drop for Timer {
             let what = For::Timer(node.cpu, node.name);
             wait::until(what, || node.closed.load(Ordering::Acquire));
             // SAFETY: The timer is closed, and this was the last use of the node.
-            unsafe { node::release_there(self.node) };
+            unsafe { node::release_from_other_cpu(self.node) };
         } else {
             self.command(Command::Close { leave: true });
         }

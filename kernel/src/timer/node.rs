@@ -39,7 +39,7 @@ pub(super) const LATEST: u64 = NEVER - 1;
 /// The part of a timer that does not depend on its function's type.
 #[repr(C)]
 pub(super) struct Node {
-    /// The function that fires the timer: [`run_now`] or [`put_off`].
+    /// The function that fires the timer: [`fire_now`] or [`defer_call`].
     pub(super) fire: unsafe fn(NonNull<Node>, missed: u64),
     /// Owner only: the period in TSC cycles, rounded down, or `u64::MAX`. For a fast check only.
     pub(super) period_cycles: Cell<u64>,
@@ -76,7 +76,7 @@ pub(super) struct Node {
     mode: Mode,
     /// The notification to the owner that there is a command.
     pub(super) told: Call,
-    work: unsafe fn(NonNull<Node>),
+    run: unsafe fn(NonNull<Node>),
     free: unsafe fn(NonNull<Node>),
 }
 
@@ -124,20 +124,20 @@ impl Node {
 
 /// A node with its function, which only the owner calls, one call at a time.
 #[repr(C)]
-struct Whole<F> {
+struct TypedNode<F> {
     node: Node,
     function: UnsafeCell<F>,
 }
 
 /// Creates a node without other pointers to it.
-pub(super) fn make<F>(name: &'static str, cpu: u32, mode: Mode, function: F) -> NonNull<Node>
+pub(super) fn allocate<F>(name: &'static str, cpu: u32, mode: Mode, function: F) -> NonNull<Node>
 where
     F: FnMut(&Expiry<'_>) + Send + 'static,
 {
     let node = Node {
         fire: match mode {
-            Mode::Interrupt => run_now::<F>,
-            Mode::Deferred => put_off,
+            Mode::Interrupt => fire_now::<F>,
+            Mode::Deferred => defer_call,
         },
         period_cycles: Cell::new(u64::MAX),
         firing: Cell::new(false),
@@ -158,22 +158,22 @@ where
         cpu,
         mode,
         told: Call::free(),
-        work: work::<F>,
+        run: run::<F>,
         free: free::<F>,
     };
-    let whole = Box::new(Whole {
+    let typed = Box::new(TypedNode {
         node,
         function: UnsafeCell::new(function),
     });
-    NonNull::from(Box::leak(whole)).cast()
+    NonNull::from(Box::leak(typed)).cast()
 }
 
 /// Fires in the interrupt: calls the function.
 ///
 /// # Safety
 ///
-/// On the owner, in the timers' class; the node is a `Whole<F>`, not freed before [`finish`].
-unsafe fn run_now<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>, missed: u64) {
+/// On the owner, in the timers' class; the node is a `TypedNode<F>`, not freed before [`finish`].
+unsafe fn fire_now<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>, missed: u64) {
     // SAFETY: The caller guarantees it.
     let node = unsafe { pointer.as_ref() };
     let claim = node.claim.get();
@@ -219,7 +219,7 @@ pub(super) unsafe fn finish(pointer: NonNull<Node>) {
 /// # Safety
 ///
 /// On the owner, in the timers' class; the node is not freed.
-unsafe fn put_off(pointer: NonNull<Node>, missed: u64) {
+unsafe fn defer_call(pointer: NonNull<Node>, missed: u64) {
     // SAFETY: The caller guarantees it.
     let node = unsafe { pointer.as_ref() };
     let number = node.number.get();
@@ -228,14 +228,14 @@ unsafe fn put_off(pointer: NonNull<Node>, missed: u64) {
     }
     node.deferred.set(number);
     let deadline = node.next.load(Ordering::Relaxed);
-    let tell = |missed| {
+    let record = |missed| {
         node.deadline.set(deadline);
         node.missed_since.set(node.missed_since.get() + missed);
     };
     match node.callback.request() {
         Request::Defer => {
-            if deferred::defer(run_later, pointer.as_ptr() as usize).is_ok() {
-                return tell(missed);
+            if deferred::defer(run_deferred, pointer.as_ptr() as usize).is_ok() {
+                return record(missed);
             }
             node.callback.refuse();
             if node.period.load(Ordering::Relaxed) == 0 {
@@ -244,22 +244,22 @@ unsafe fn put_off(pointer: NonNull<Node>, missed: u64) {
                 return queue::local(|queue| queue.insert(pointer, deadline, 0));
             }
         }
-        Request::Rerun => return tell(missed),
+        Request::Rerun => return record(missed),
         Request::Pending => {}
     }
     add(&node.missed, 1);
-    tell(missed + 1);
+    record(missed + 1);
 }
 
 /// The deferred work of a timer: in class 2, on the owner.
-extern "C" fn run_later(pointer: usize) {
+extern "C" fn run_deferred(pointer: usize) {
     let Some(pointer) = NonNull::new(pointer as *mut Node) else {
         return;
     };
     // SAFETY: Until the function has run, only this function frees the node.
     let node = unsafe { pointer.as_ref() };
     // SAFETY: The node was deferred, and this is the call for that.
-    unsafe { (node.work)(pointer) };
+    unsafe { (node.run)(pointer) };
 }
 
 /// Calls the function, unless the timer has been dropped, cancelled or started again in the
@@ -267,8 +267,8 @@ extern "C" fn run_later(pointer: usize) {
 ///
 /// # Safety
 ///
-/// On the owner; the node is a `Whole<F>`, and was deferred.
-unsafe fn work<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>) {
+/// On the owner; the node is a `TypedNode<F>`, and was deferred.
+unsafe fn run<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>) {
     // SAFETY: Until the function has run, only this function frees the node.
     let node = unsafe { pointer.as_ref() };
     while node.callback.start() {
@@ -290,7 +290,7 @@ unsafe fn work<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>) {
             Finish::Idle => return,
             // Queued behind other work, so as not to delay it; run at once, if the queue is full.
             Finish::Requeue => {
-                if deferred::defer(run_later, pointer.as_ptr() as usize).is_ok() {
+                if deferred::defer(run_deferred, pointer.as_ptr() as usize).is_ok() {
                     return;
                 }
             }
@@ -303,22 +303,22 @@ unsafe fn work<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>) {
 
 /// # Safety
 ///
-/// The node is a `Whole<F>`, and there is no other reference to the function.
+/// The node is a `TypedNode<F>`, and there is no other reference to the function.
 #[inline]
 unsafe fn call<F: FnMut(&Expiry<'_>)>(pointer: NonNull<Node>, expiry: &Expiry<'_>) {
-    // SAFETY: The caller guarantees it. The pointer was made from one to the whole.
-    let whole = unsafe { pointer.cast::<Whole<F>>().as_ref() };
+    // SAFETY: The caller guarantees it. The pointer was made from one to the `TypedNode`.
+    let typed = unsafe { pointer.cast::<TypedNode<F>>().as_ref() };
     // SAFETY: The caller guarantees it.
-    let function = unsafe { &mut *whole.function.get() };
+    let function = unsafe { &mut *typed.function.get() };
     function(expiry);
 }
 
 /// # Safety
 ///
-/// The node is a `Whole<F>`, and is not used any more.
+/// The node is a `TypedNode<F>`, and is not used any more.
 unsafe fn free<F>(pointer: NonNull<Node>) {
     // SAFETY: It came from `Box::leak`, and the caller has the only pointer that is still used.
-    drop(unsafe { Box::from_raw(pointer.cast::<Whole<F>>().as_ptr()) });
+    drop(unsafe { Box::from_raw(pointer.cast::<TypedNode<F>>().as_ptr()) });
 }
 
 /// Frees a closed node as soon as its function does not run: now, or when the function returns, if
@@ -327,7 +327,7 @@ unsafe fn free<F>(pointer: NonNull<Node>) {
 /// # Safety
 ///
 /// On the owner. The timer is closed, and the node is not used elsewhere any more.
-pub(super) unsafe fn release_here(pointer: NonNull<Node>) {
+pub(super) unsafe fn release_on_owner(pointer: NonNull<Node>) {
     // SAFETY: The caller guarantees it.
     let node = unsafe { pointer.as_ref() };
     match node.callback.release(true) {
@@ -337,13 +337,13 @@ pub(super) unsafe fn release_here(pointer: NonNull<Node>) {
     }
 }
 
-/// As [`release_here`], for a timer that another CPU has dropped: frees it in the lowest class, so
-/// that the values that its function owns are not dropped in a handler of the timers' class.
+/// As [`release_on_owner`], for a timer that another CPU has dropped: frees it in the lowest class,
+/// so that the values that its function owns are not dropped in a handler of the timers' class.
 ///
 /// # Safety
 ///
-/// As [`release_here`].
-pub(super) unsafe fn release_left(pointer: NonNull<Node>) {
+/// As [`release_on_owner`].
+pub(super) unsafe fn release_for_dropper(pointer: NonNull<Node>) {
     // SAFETY: The caller guarantees it.
     let node = unsafe { pointer.as_ref() };
     match node.callback.release(true) {
@@ -372,7 +372,7 @@ pub(super) unsafe fn discard(pointer: NonNull<Node>) {
 ///
 /// On another CPU than the owner. The timer is closed, and the caller does not use the node any
 /// more.
-pub(super) unsafe fn release_there(pointer: NonNull<Node>) {
+pub(super) unsafe fn release_from_other_cpu(pointer: NonNull<Node>) {
     // SAFETY: The node is freed only after `release` below has permitted it.
     let node = unsafe { pointer.as_ref() };
     let mut patience = Patience::new();
@@ -394,13 +394,13 @@ pub(super) unsafe fn release_there(pointer: NonNull<Node>) {
 /// The node is not used any more.
 unsafe fn free_later(pointer: NonNull<Node>) {
     let argument = pointer.as_ptr() as usize;
-    if deferred::defer(free_now, argument).is_err() {
-        free_now(argument);
+    if deferred::defer(free_deferred, argument).is_err() {
+        free_deferred(argument);
     }
 }
 
 /// The deferred function of [`free_later`].
-extern "C" fn free_now(pointer: usize) {
+extern "C" fn free_deferred(pointer: usize) {
     let Some(pointer) = NonNull::new(pointer as *mut Node) else {
         return;
     };

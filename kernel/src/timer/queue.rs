@@ -249,7 +249,7 @@ impl Queue {
                 self.withdraw(pointer);
                 // SAFETY: This is the owner. The node is out of the queue, and this was the last
                 // command.
-                unsafe { node::release_left(pointer) };
+                unsafe { node::release_for_dropper(pointer) };
             }
         }
     }
