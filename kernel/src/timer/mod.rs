@@ -298,14 +298,14 @@ impl Drop for Timer {
                 unsafe { node::release_on_owner(self.node) };
             }
         } else if self.node().can_be_waited_for() {
-            self.command(Command::Close { leave: false });
+            self.command(Command::Close { owner_frees: false });
             let node = self.node();
             let what = For::Timer(node.cpu, node.name);
             wait::until(what, || node.closed.load(Ordering::Acquire));
             // SAFETY: The timer is closed, and this was the last use of the node.
             unsafe { node::release_from_other_cpu(self.node) };
         } else {
-            self.command(Command::Close { leave: true });
+            self.command(Command::Close { owner_frees: true });
         }
     }
 }

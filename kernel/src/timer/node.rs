@@ -75,7 +75,7 @@ pub(super) struct Node {
     pub(super) cpu: u32,
     mode: Mode,
     /// The notification to the owner that there is a command.
-    pub(super) told: Call,
+    pub(super) notification: Call,
     run: unsafe fn(NonNull<Node>),
     free: unsafe fn(NonNull<Node>),
 }
@@ -157,7 +157,7 @@ where
         name,
         cpu,
         mode,
-        told: Call::free(),
+        notification: Call::free(),
         run: run::<F>,
         free: free::<F>,
     };

@@ -240,12 +240,12 @@ impl Queue {
         match command {
             Command::Arm { deadline, period } => self.insert(pointer, deadline, period),
             Command::Cancel => self.insert(pointer, NEVER, 0),
-            Command::Close { leave: false } => {
+            Command::Close { owner_frees: false } => {
                 self.withdraw(pointer);
                 // Release: a handle that reads `true` may free the node, unless its function runs.
                 node.closed.store(true, Ordering::Release);
             }
-            Command::Close { leave: true } => {
+            Command::Close { owner_frees: true } => {
                 self.withdraw(pointer);
                 // SAFETY: This is the owner. The node is out of the queue, and this was the last
                 // command.
@@ -268,21 +268,21 @@ impl Queue {
     pub(super) fn close_here(&self, pointer: NonNull<Node>, number: Number) -> bool {
         // SAFETY: The handle has not closed it yet.
         let arming = unsafe { &pointer.as_ref().arming };
-        if arming.is_told() {
-            self.post(pointer, number, Command::Close { leave: true });
+        if arming.is_notified() {
+            self.post(pointer, number, Command::Close { owner_frees: true });
             return false;
         }
-        self.execute(pointer, number, Command::Close { leave: false });
+        self.execute(pointer, number, Command::Close { owner_frees: false });
         true
     }
 
     /// Executes a command of the function, which was called for operation `number`, unless the
     /// handle has done another operation since. On the owner, at the timers' class.
-    pub(super) fn renew(&self, pointer: NonNull<Node>, number: Number, command: Command) {
+    pub(super) fn rearm(&self, pointer: NonNull<Node>, number: Number, command: Command) {
         // SAFETY: The function runs, so the node is not freed.
         let node = unsafe { pointer.as_ref() };
         let is_started = matches!(command, Command::Arm { .. });
-        if node.arming.renew(number, is_started) {
+        if node.arming.rearm(number, is_started) {
             node.withdraw_rerun();
             self.execute(pointer, number, command);
         }
