@@ -70,7 +70,7 @@ impl Inbox {
 
     /// Calls `take` with each node that has a command, the earliest first; `take` may free the
     /// nodes. Only the owner may call this.
-    pub(super) fn answer(&self, mut take: impl FnMut(NonNull<Node>)) {
+    pub(super) fn drain(&self, mut take: impl FnMut(NonNull<Node>)) {
         if self.is_empty() {
             return;
         }

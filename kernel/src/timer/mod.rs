@@ -140,7 +140,7 @@ impl Timer {
             return Err(TimerError::NotMeasured);
         }
         let queue = queue::of(cpu).ok_or(TimerError::Offline(cpu))?;
-        let registry = queue.tables.registry_for_one();
+        let registry = queue.storage.registry_or_allocate();
         let node = node::allocate(name, cpu, mode, function);
         match registry.add(cpu, node) {
             Ok(()) => Ok(Self {
@@ -218,8 +218,8 @@ impl Timer {
     #[track_caller]
     pub fn cancel(&mut self) -> bool {
         context::require_class("Timer::cancel", CLASS);
-        let was_started = self.replace(false);
-        if self.is_here() {
+        let was_started = self.set_started(false);
+        if self.is_on_owner() {
             queue::local(|queue| queue.execute(self.node, self.number, Command::Cancel));
         }
         // Another CPU removes the timer from its queue at its deadline, or when it is started
@@ -256,13 +256,13 @@ impl Timer {
         unsafe { self.node.as_ref() }
     }
 
-    fn is_here(&self) -> bool {
+    fn is_on_owner(&self) -> bool {
         self.node().cpu == cpu::current().id()
     }
 
     /// Marks the timer as started or cancelled, in the word that its CPU checks. Returns whether it
     /// was started.
-    fn replace(&mut self, is_started: bool) -> bool {
+    fn set_started(&mut self, is_started: bool) -> bool {
         self.number = self.number.next();
         self.node().arming.replace(self.number, is_started)
     }
@@ -271,14 +271,14 @@ impl Timer {
     fn arm(&mut self, deadline: u64, period: u64) {
         context::require_class("Timer::at", CLASS);
         let deadline = deadline.min(node::LATEST);
-        self.replace(true);
+        self.set_started(true);
         self.command(Command::Arm { deadline, period });
     }
 
     /// Executes a command on the timer's CPU: directly if that is this CPU, else as a post. Does
     /// not wait.
     fn command(&self, command: Command) {
-        if self.is_here() {
+        if self.is_on_owner() {
             queue::local(|queue| queue.execute(self.node, self.number, command));
         } else {
             self.queue.post(self.node, self.number, command);
@@ -289,9 +289,9 @@ impl Timer {
 impl Drop for Timer {
     fn drop(&mut self) {
         context::require_class("Timer::drop", CLASS);
-        self.replace(false);
-        if self.is_here() {
-            let is_closed = queue::local(|queue| queue.close_here(self.node, self.number));
+        self.set_started(false);
+        if self.is_on_owner() {
+            let is_closed = queue::local(|queue| queue.close_on_owner(self.node, self.number));
             if is_closed {
                 // SAFETY: This is the owner. The timer is closed, and this was the last use of the
                 // node.
@@ -327,23 +327,23 @@ pub struct Row {
     pub missed: u64,
 }
 
-/// Calls `show` with each timer of CPU number `cpu`.
+/// Calls `visit` with each timer of CPU number `cpu`.
 ///
 /// Context: any but NMI.
-pub fn for_each_of(cpu: u32, mut show: impl FnMut(Row)) {
+pub fn for_each_of(cpu: u32, mut visit: impl FnMut(Row)) {
     let mut index = 0;
-    let registry = queue::of(cpu).and_then(|queue| queue.tables.registry());
+    let registry = queue::of(cpu).and_then(|queue| queue.storage.registry());
     while let Some((found, row)) = registry.and_then(|registry| registry.next(index)) {
         index = found + 1;
-        show(row);
+        visit(row);
     }
 }
 
-/// Calls `show` with each timer of each CPU.
+/// Calls `visit` with each timer of each CPU.
 ///
 /// Context: any but NMI.
-pub fn for_each(mut show: impl FnMut(Row)) {
+pub fn for_each(mut visit: impl FnMut(Row)) {
     for queue in queue::all() {
-        for_each_of(queue.cpu().id(), &mut show);
+        for_each_of(queue.cpu().id(), &mut visit);
     }
 }

@@ -26,7 +26,7 @@ use crate::hw::processor::timestamp;
 use crate::ipi::wait;
 use crate::timer::inbox::{Command, Inbox};
 use crate::timer::node::{self, NEVER, Node};
-use crate::timer::storage::Tables;
+use crate::timer::storage::Storage;
 use crate::timer::{CAPACITY, CLASS, lapic};
 use crate::{priority, smp, time};
 
@@ -43,13 +43,13 @@ pub(super) struct Queue {
     /// The timer with this deadline.
     first: Cell<NonNull<Node>>,
     /// Whether the hardware must not be programmed: functions are running, or it is borrowed.
-    held: Cell<bool>,
+    suspended: Cell<bool>,
     /// Whether the hardware has been prepared for deadlines.
     prepared: Cell<bool>,
     pub(super) borrowed: Cell<bool>,
     /// Interrupts that arrived while the hardware was borrowed.
     pub(super) ticks: AtomicU64,
-    pub(super) tables: Tables,
+    pub(super) storage: Storage,
     /// Commands from other CPUs.
     inbox: Inbox,
     cpu: PerCpu,
@@ -67,8 +67,8 @@ static QUEUES: Once<Vec<Option<&'static Queue>>> = Once::new();
 
 /// Creates the queue of each online CPU. Called once, before interrupts are enabled.
 pub(crate) fn set_up() {
-    handlers::register(COMMANDS, answer);
-    wait::SERVE_TIMERS.replace(Some(serve_if_asked));
+    handlers::register(COMMANDS, handle_commands);
+    wait::SERVE_TIMERS.replace(Some(execute_pending_commands));
     QUEUES.call_once(|| {
         let mut queues = Vec::new();
         for online in smp::all() {
@@ -112,10 +112,10 @@ pub(super) fn local<R>(action: impl FnOnce(&'static Queue) -> R) -> R {
 
 /// Executes other CPUs' pending commands, in a wait for another CPU during which this CPU's
 /// interrupts may be masked. The priority is raised only if there is a command.
-fn serve_if_asked() {
+fn execute_pending_commands() {
     let queue = of(cpu::current().id());
     if queue.is_some_and(|queue| !queue.inbox.is_empty()) {
-        local(Queue::serve);
+        local(Queue::execute_commands);
     }
 }
 
@@ -126,17 +126,17 @@ extern "C" fn expire(queue: usize, _: u8) {
     let now = timestamp();
     let due = queue.due.get();
     if due > now {
-        return queue.woken_early();
+        return queue.handle_early_interrupt();
     }
-    queue.held.set(true);
+    queue.suspended.set(true);
     let first = queue.first.get();
     let missed = Queue::fire(first, due, now);
-    queue.go_on(first, missed, now);
+    queue.fire_remaining(first, missed, now);
 }
 
 /// Handles the interrupt for other CPUs' commands.
-extern "C" fn answer(_: usize, _: u8) {
-    local(Queue::serve);
+extern "C" fn handle_commands(_: usize, _: u8) {
+    local(Queue::execute_commands);
 }
 
 impl Queue {
@@ -144,11 +144,11 @@ impl Queue {
         Self {
             due: Cell::new(u64::MAX),
             first: Cell::new(NonNull::dangling()),
-            held: Cell::new(false),
+            suspended: Cell::new(false),
             prepared: Cell::new(false),
             borrowed: Cell::new(false),
             ticks: AtomicU64::new(0),
-            tables: Tables::new(),
+            storage: Storage::new(),
             inbox: Inbox::new(),
             cpu,
             apic_id,
@@ -180,28 +180,28 @@ impl Queue {
     /// are due. Timers that become due meanwhile get an interrupt of their own, so that this one
     /// ends.
     #[inline(never)]
-    fn go_on(&self, first: NonNull<Node>, missed: u64, now: u64) {
-        self.put_back(first, missed);
+    fn fire_remaining(&self, first: NonNull<Node>, missed: u64, now: u64) {
+        self.requeue(first, missed);
         for _ in 1..CAPACITY {
             // SAFETY: On the owner, in the timers' class.
-            let Some(due) = unsafe { self.tables.timers() }.first_due(now) else {
+            let Some(due) = unsafe { self.storage.timers() }.first_due(now) else {
                 break;
             };
             let missed = Self::fire(due.item, due.deadline, now);
-            self.put_back(due.item, missed);
+            self.requeue(due.item, missed);
         }
-        self.held.set(false);
-        self.program_anew();
+        self.suspended.set(false);
+        self.reprogram();
     }
 
     /// Removes a timer that has fired from the queue, or moves it to its next period, unless its
     /// function has given another command.
-    fn put_back(&self, pointer: NonNull<Node>, missed: u64) {
+    fn requeue(&self, pointer: NonNull<Node>, missed: u64) {
         // SAFETY: The node is not freed before it is finished.
         let node = unsafe { pointer.as_ref() };
         if let (true, Some(id)) = (node.firing.replace(false), node.id.get()) {
             // SAFETY: On the owner, in the timers' class.
-            let timers = unsafe { self.tables.timers() };
+            let timers = unsafe { self.storage.timers() };
             let period = node.period.load(Ordering::Relaxed);
             if period == 0 {
                 timers.cancel(id);
@@ -223,11 +223,11 @@ impl Queue {
     /// was changed after the interrupt was sent. The interrupt may also belong to a borrower of the
     /// timer.
     #[cold]
-    fn woken_early(&self) {
+    fn handle_early_interrupt(&self) {
         if self.borrowed.get() {
             self.ticks.fetch_add(1, Ordering::Relaxed);
-        } else if self.tables.registry().is_some() {
-            self.program_anew();
+        } else if self.storage.registry().is_some() {
+            self.reprogram();
         }
     }
 
@@ -241,12 +241,12 @@ impl Queue {
             Command::Arm { deadline, period } => self.insert(pointer, deadline, period),
             Command::Cancel => self.insert(pointer, NEVER, 0),
             Command::Close { owner_frees: false } => {
-                self.withdraw(pointer);
+                self.remove(pointer);
                 // Release: a handle that reads `true` may free the node, unless its function runs.
                 node.closed.store(true, Ordering::Release);
             }
             Command::Close { owner_frees: true } => {
-                self.withdraw(pointer);
+                self.remove(pointer);
                 // SAFETY: This is the owner. The node is out of the queue, and this was the last
                 // command.
                 unsafe { node::release_for_dropper(pointer) };
@@ -255,9 +255,9 @@ impl Queue {
     }
 
     /// Removes a dropped timer from the queue and the registry.
-    fn withdraw(&self, pointer: NonNull<Node>) {
+    fn remove(&self, pointer: NonNull<Node>) {
         self.insert(pointer, NEVER, 0);
-        if let Some(registry) = self.tables.registry() {
+        if let Some(registry) = self.storage.registry() {
             registry.remove(pointer);
         }
     }
@@ -265,7 +265,7 @@ impl Queue {
     /// Closes a timer that is dropped on this CPU, by the handle's operation `number`. Returns
     /// whether it is closed. If not, a notification of an earlier command is pending, and this CPU
     /// closes and frees the timer when it handles that. On the owner, at the timers' class.
-    pub(super) fn close_here(&self, pointer: NonNull<Node>, number: Number) -> bool {
+    pub(super) fn close_on_owner(&self, pointer: NonNull<Node>, number: Number) -> bool {
         // SAFETY: The handle has not closed it yet.
         let arming = unsafe { &pointer.as_ref().arming };
         if arming.is_notified() {
@@ -295,7 +295,7 @@ impl Queue {
         let node = unsafe { pointer.as_ref() };
         // SAFETY: This is the owner, at the timers' class. The functions called meanwhile use no
         // timers.
-        let timers = unsafe { self.tables.timers() };
+        let timers = unsafe { self.storage.timers() };
         // A timer that has just fired no longer needs an update after its call.
         node.firing.set(false);
         if let Some(id) = node.id.take() {
@@ -317,8 +317,8 @@ impl Queue {
     }
 
     /// Executes other CPUs' commands. On the owner, at the timers' class.
-    pub(super) fn serve(&self) {
-        self.inbox.answer(|pointer| {
+    pub(super) fn execute_commands(&self) {
+        self.inbox.drain(|pointer| {
             // SAFETY: The node is not freed before its last command is executed.
             let node = unsafe { pointer.as_ref() };
             if let Some(command) = node.arming.take() {
@@ -346,18 +346,18 @@ impl Queue {
     /// Programs the next deadline, if it has changed. On the owner, at the timers' class, after one
     /// of its timers has been created.
     fn program(&self) {
-        if !self.held.get() && self.note_first() {
-            self.program_anew();
+        if !self.suspended.get() && self.update_first() {
+            self.reprogram();
         }
     }
 
     /// Programs the next deadline. On the owner, at the timers' class, after one of its timers has
     /// been created.
-    fn program_anew(&self) {
+    fn reprogram(&self) {
         if !self.prepared.replace(true) {
             lapic::prepare();
         }
-        self.note_first();
+        self.update_first();
         match self.due.get() {
             u64::MAX => lapic::clear_deadline(),
             due => lapic::set_deadline(due),
@@ -366,9 +366,9 @@ impl Queue {
 
     /// Records the first timer. Returns whether the deadline has changed. On the owner, at the
     /// timers' class, after one of its timers has been created.
-    fn note_first(&self) -> bool {
+    fn update_first(&self) -> bool {
         // SAFETY: On the owner, at the timers' class.
-        let first = unsafe { self.tables.timers() }.first_due(u64::MAX);
+        let first = unsafe { self.storage.timers() }.first_due(u64::MAX);
         let due = first.map_or(u64::MAX, |first| {
             self.first.set(first.item);
             first.deadline
@@ -382,7 +382,7 @@ impl Queue {
         if self.borrowed.replace(true) {
             return false;
         }
-        self.held.set(true);
+        self.suspended.set(true);
         // From now on every interrupt of the timer counts as early.
         self.due.set(u64::MAX);
         lapic::stop();
@@ -393,9 +393,9 @@ impl Queue {
     pub(super) fn take_back(&self) {
         lapic::stop();
         self.borrowed.set(false);
-        self.held.set(false);
+        self.suspended.set(false);
         self.prepared.set(false);
-        if self.tables.registry().is_some() {
+        if self.storage.registry().is_some() {
             self.program();
         }
     }
