@@ -41,12 +41,12 @@ impl core::error::Error for TimerError {}
 
 /// The error that this CPU's timer is borrowed already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lent;
+pub struct AlreadyBorrowed;
 
-impl fmt::Display for Lent {
+impl fmt::Display for AlreadyBorrowed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("this CPU's timer is borrowed already; it comes back when that command ends")
     }
 }
 
-impl core::error::Error for Lent {}
+impl core::error::Error for AlreadyBorrowed {}

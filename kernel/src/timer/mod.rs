@@ -62,7 +62,7 @@ use crate::timer::inbox::Command;
 use crate::timer::node::Node;
 use crate::timer::queue::Queue;
 
-pub use crate::timer::error::{Lent, TimerError};
+pub use crate::timer::error::{AlreadyBorrowed, TimerError};
 pub use crate::timer::expiry::Expiry;
 pub use crate::timer::queue::COMMANDS;
 pub(crate) use crate::timer::queue::set_up;
@@ -312,7 +312,7 @@ impl Drop for Timer {
 
 /// The current state of a timer.
 #[derive(Clone, Copy, Debug)]
-pub struct Row {
+pub struct Snapshot {
     /// The number of its CPU.
     pub cpu: u32,
     /// Its name.
@@ -330,19 +330,19 @@ pub struct Row {
 /// Calls `visit` with each timer of CPU number `cpu`.
 ///
 /// Context: any but NMI.
-pub fn for_each_of(cpu: u32, mut visit: impl FnMut(Row)) {
+pub fn for_each_of(cpu: u32, mut visit: impl FnMut(Snapshot)) {
     let mut index = 0;
     let registry = queue::of(cpu).and_then(|queue| queue.storage.registry());
-    while let Some((found, row)) = registry.and_then(|registry| registry.next(index)) {
+    while let Some((found, snapshot)) = registry.and_then(|registry| registry.next(index)) {
         index = found + 1;
-        visit(row);
+        visit(snapshot);
     }
 }
 
 /// Calls `visit` with each timer of each CPU.
 ///
 /// Context: any but NMI.
-pub fn for_each(mut visit: impl FnMut(Row)) {
+pub fn for_each(mut visit: impl FnMut(Snapshot)) {
     for queue in queue::all() {
         for_each_of(queue.cpu().id(), &mut visit);
     }

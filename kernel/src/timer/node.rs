@@ -24,7 +24,7 @@ use crate::cpu::context;
 use crate::deferred;
 use crate::ipi::wait::{self, For};
 use crate::time::{self, Patience};
-use crate::timer::{Expiry, Mode, Row, queue};
+use crate::timer::{Expiry, Mode, Snapshot, queue};
 
 /// Time after which the kernel retries to defer a timer's function because the queue was full, in
 /// nanoseconds.
@@ -109,9 +109,9 @@ impl Node {
     }
 
     /// The state for lists of timers.
-    pub(super) fn row(&self) -> Row {
+    pub(super) fn snapshot(&self) -> Snapshot {
         let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
-        Row {
+        Snapshot {
             cpu: self.cpu,
             name: self.name,
             next: Some(load(&self.next)).filter(|&next| next != NEVER && self.arming.is_started()),

@@ -378,7 +378,7 @@ impl Queue {
 
     /// Takes the hardware from the timers; returns false if it is borrowed already. On the owner,
     /// at the timers' class.
-    pub(super) fn lend(&self) -> bool {
+    pub(super) fn borrow(&self) -> bool {
         if self.borrowed.replace(true) {
             return false;
         }

@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 
 use crate::sync::IrqMutex;
 use crate::timer::node::Node;
-use crate::timer::{CAPACITY, Row, TimerError};
+use crate::timer::{CAPACITY, Snapshot, TimerError};
 
 /// The slots of a CPU's timers. The interrupt path does not use it. Its lock may be taken in every
 /// context in which timers may be used, with interrupts disabled too.
@@ -50,11 +50,11 @@ impl Registry {
     }
 
     /// The first timer at this index or after it, and its index.
-    pub(super) fn next(&self, index: usize) -> Option<(usize, Row)> {
+    pub(super) fn next(&self, index: usize) -> Option<(usize, Snapshot)> {
         let slots = self.slots.lock();
         let mut after = slots.iter().enumerate().skip(index);
         let (found, node) = after.find_map(|(index, slot)| Some((index, slot.0?)))?;
         // SAFETY: A node in the registry is not freed while the lock is held.
-        Some((found, unsafe { node.as_ref() }.row()))
+        Some((found, unsafe { node.as_ref() }.snapshot()))
     }
 }
