@@ -20,7 +20,7 @@ fn next_deadline<T: Copy, const N: usize>(timers: &Timers<T, N>) -> Option<u64> 
 }
 
 fn deadline_of<T: Copy, const N: usize>(timers: &Timers<T, N>, id: Id) -> Option<u64> {
-    Some(timers.heap[timers.place_of(id)?].deadline)
+    Some(timers.heap[timers.index_of(id)?].deadline)
 }
 
 fn item<T>(due: Option<Due<T>>) -> Option<T> {

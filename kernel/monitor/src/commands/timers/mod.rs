@@ -165,9 +165,9 @@ impl fmt::Display for TimerRecord {
 fn list(output: Output) {
     output.heading("  CPU  timer                   next in      period       fired      missed");
     let mut any = false;
-    timer::for_each(|row| {
+    timer::for_each(|snapshot| {
         any = true;
-        output.print("timer", &TimerRecord::of(row));
+        output.print("timer", &TimerRecord::of(snapshot));
     });
     if !any {
         output.heading("  none");
