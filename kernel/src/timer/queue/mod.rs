@@ -6,6 +6,9 @@
 //!
 //! Other CPUs put commands in the owner's inbox, and send it an interrupt of the same class.
 
+mod commands;
+mod hardware;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -14,20 +17,19 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Once;
 use tocsin_logic::apic::ApicId;
-use tocsin_logic::apic::icr::Destination;
-use tocsin_logic::irq::arming::{self as slot, Claim, Number};
+use tocsin_logic::irq::arming::Claim;
 use tocsin_logic::irq::timers::next_period;
 use tocsin_logic::vector::{Vector, fixed};
 
-use crate::apic::{local as apic, vectors};
+use crate::apic::vectors;
 use crate::cpu::handlers::{self, INTERRUPTS};
 use crate::cpu::{self, PerCpu, context};
 use crate::hw::processor::timestamp;
 use crate::ipi::wait;
-use crate::timer::inbox::{Command, Inbox};
+use crate::timer::inbox::Inbox;
 use crate::timer::node::{self, NEVER, Node};
 use crate::timer::storage::Storage;
-use crate::timer::{CAPACITY, CLASS, lapic};
+use crate::timer::{CAPACITY, CLASS};
 use crate::{priority, smp, time};
 
 /// Vector of the interrupt for commands. It has the timers' class, so that it is not delivered
@@ -231,63 +233,6 @@ impl Queue {
         }
     }
 
-    /// Executes the command of the handle's operation `number`. The node may be freed afterwards.
-    /// On the owner, at the timers' class.
-    pub(super) fn execute(&self, pointer: NonNull<Node>, number: Number, command: Command) {
-        // SAFETY: A node with a command is only freed by the code that executes the command.
-        let node = unsafe { pointer.as_ref() };
-        node.number.set(number);
-        match command {
-            Command::Arm { deadline, period } => self.insert(pointer, deadline, period),
-            Command::Cancel => self.insert(pointer, NEVER, 0),
-            Command::Close { owner_frees: false } => {
-                self.remove(pointer);
-                // Release: a handle that reads `true` may free the node, unless its function runs.
-                node.closed.store(true, Ordering::Release);
-            }
-            Command::Close { owner_frees: true } => {
-                self.remove(pointer);
-                // SAFETY: This is the owner. The node is out of the queue, and this was the last
-                // command.
-                unsafe { node::release_for_dropper(pointer) };
-            }
-        }
-    }
-
-    /// Removes a dropped timer from the queue and the registry.
-    fn remove(&self, pointer: NonNull<Node>) {
-        self.insert(pointer, NEVER, 0);
-        if let Some(registry) = self.storage.registry() {
-            registry.remove(pointer);
-        }
-    }
-
-    /// Closes a timer that is dropped on this CPU, by the handle's operation `number`. Returns
-    /// whether it is closed. If not, a notification of an earlier command is pending, and this CPU
-    /// closes and frees the timer when it handles that. On the owner, at the timers' class.
-    pub(super) fn close_on_owner(&self, pointer: NonNull<Node>, number: Number) -> bool {
-        // SAFETY: The handle has not closed it yet.
-        let arming = unsafe { &pointer.as_ref().arming };
-        if arming.is_notified() {
-            self.post(pointer, number, Command::Close { owner_frees: true });
-            return false;
-        }
-        self.execute(pointer, number, Command::Close { owner_frees: false });
-        true
-    }
-
-    /// Executes a command of the function, which was called for operation `number`, unless the
-    /// handle has done another operation since. On the owner, at the timers' class.
-    pub(super) fn rearm(&self, pointer: NonNull<Node>, number: Number, command: Command) {
-        // SAFETY: The function runs, so the node is not freed.
-        let node = unsafe { pointer.as_ref() };
-        let is_started = matches!(command, Command::Arm { .. });
-        if node.arming.rearm(number, is_started) {
-            node.withdraw_rerun();
-            self.execute(pointer, number, command);
-        }
-    }
-
     /// Moves a timer to its position in the queue, or removes it if `deadline` is [`NEVER`]. On the
     /// owner, at the timers' class.
     pub(super) fn insert(&self, pointer: NonNull<Node>, deadline: u64, period: u64) {
@@ -314,90 +259,6 @@ impl Queue {
             node.id.set(inserted.ok());
         }
         self.program();
-    }
-
-    /// Executes other CPUs' commands. On the owner, at the timers' class.
-    pub(super) fn execute_commands(&self) {
-        self.inbox.drain(|pointer| {
-            // SAFETY: The node is not freed before its last command is executed.
-            let node = unsafe { pointer.as_ref() };
-            if let Some(command) = node.arming.take() {
-                self.execute(pointer, command.number, Command::from_words(command.words));
-            }
-        });
-    }
-
-    /// Posts a command to the owner, another CPU. Does not wait. After the last command, the node
-    /// belongs to the owner.
-    pub(super) fn post(&self, pointer: NonNull<Node>, number: Number, command: Command) {
-        // SAFETY: The node is not freed before its last command is executed, which may be this one.
-        let arming = unsafe { &pointer.as_ref().arming };
-        let words = command.to_words();
-        if !arming.publish(slot::Command { number, words }) {
-            // A notification is pending, and the owner takes this command.
-            return;
-        }
-        self.inbox.push(pointer);
-        apic()
-            .send_fixed(COMMANDS, Destination::Physical(self.apic_id))
-            .expect("the ID of a CPU that is online fits the mode");
-    }
-
-    /// Programs the next deadline, if it has changed. On the owner, at the timers' class, after one
-    /// of its timers has been created.
-    fn program(&self) {
-        if !self.suspended.get() && self.update_first() {
-            self.reprogram();
-        }
-    }
-
-    /// Programs the next deadline. On the owner, at the timers' class, after one of its timers has
-    /// been created.
-    fn reprogram(&self) {
-        if !self.prepared.replace(true) {
-            lapic::prepare();
-        }
-        self.update_first();
-        match self.due.get() {
-            u64::MAX => lapic::clear_deadline(),
-            due => lapic::set_deadline(due),
-        }
-    }
-
-    /// Records the first timer. Returns whether the deadline has changed. On the owner, at the
-    /// timers' class, after one of its timers has been created.
-    fn update_first(&self) -> bool {
-        // SAFETY: On the owner, at the timers' class.
-        let first = unsafe { self.storage.timers() }.first_due(u64::MAX);
-        let due = first.map_or(u64::MAX, |first| {
-            self.first.set(first.item);
-            first.deadline
-        });
-        self.due.replace(due) != due
-    }
-
-    /// Takes the hardware from the timers; returns false if it is borrowed already. On the owner,
-    /// at the timers' class.
-    pub(super) fn borrow(&self) -> bool {
-        if self.borrowed.replace(true) {
-            return false;
-        }
-        self.suspended.set(true);
-        // From now on every interrupt of the timer counts as early.
-        self.due.set(u64::MAX);
-        lapic::stop();
-        true
-    }
-
-    /// Returns the hardware to the timers. On the owner, at the timers' class.
-    pub(super) fn take_back(&self) {
-        lapic::stop();
-        self.borrowed.set(false);
-        self.suspended.set(false);
-        self.prepared.set(false);
-        if self.storage.registry().is_some() {
-            self.program();
-        }
     }
 }
 
