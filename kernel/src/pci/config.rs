@@ -67,12 +67,12 @@ impl Registers {
     pub(super) fn read(self, offset: u16) -> u32 {
         match self {
             Self::Memory(page) if offset < EXTENDED_SIZE => {
-                let place = page + u64::from(offset & !3);
+                let pointer = page + u64::from(offset & !3);
                 let value: u32;
                 // SAFETY: The page is mapped as device registers, and the offset is within it. The
                 // access uses EAX, because AMD CPUs guarantee these accesses for no other register.
                 unsafe {
-                    asm!("mov eax, [{}]", in(reg) place, out("eax") value, options(nostack, preserves_flags));
+                    asm!("mov eax, [{}]", in(reg) pointer, out("eax") value, options(nostack, preserves_flags));
                 };
                 value
             }
@@ -94,11 +94,11 @@ impl Registers {
     pub(super) unsafe fn write(self, offset: u16, value: u32) {
         match self {
             Self::Memory(page) if offset < EXTENDED_SIZE => {
-                let place = page + u64::from(offset & !3);
+                let pointer = page + u64::from(offset & !3);
                 // SAFETY: The page is mapped as device registers, and the offset is within it. The
                 // caller guarantees that the effect is sound. The access uses EAX as for reading.
                 unsafe {
-                    asm!("mov [{}], eax", in(reg) place, in("eax") value, options(nostack, preserves_flags));
+                    asm!("mov [{}], eax", in(reg) pointer, in("eax") value, options(nostack, preserves_flags));
                 };
             }
             Self::Memory(_) => {}
@@ -119,10 +119,10 @@ impl Registers {
     pub(super) unsafe fn write_half(self, offset: u16, value: u16) {
         match self {
             Self::Memory(page) if offset < EXTENDED_SIZE => {
-                let place = page + u64::from(offset & !1);
+                let pointer = page + u64::from(offset & !1);
                 // SAFETY: As for `write`.
                 unsafe {
-                    asm!("mov [{}], ax", in(reg) place, in("ax") value, options(nostack, preserves_flags));
+                    asm!("mov [{}], ax", in(reg) pointer, in("ax") value, options(nostack, preserves_flags));
                 };
             }
             Self::Memory(_) => {}

@@ -116,21 +116,21 @@ impl Device {
 
     /// Like [`Device::map_part`], but also permits the MSI-X table and its pending bits.
     pub(super) fn map_any(&self, index: u8, part: Range<u64>) -> Result<Window, PciError> {
-        let place = self.address;
+        let function = self.address;
         let (address, size) = self.range(index)?;
         if part.is_empty() || !part.start.is_multiple_of(8) || part.end > size {
-            return Err(PciError::BadPart(place, index, part));
+            return Err(PciError::BadPart(function, index, part));
         }
         let (address, size) = (address + part.start, part.end - part.start);
         // Some chipsets expose their interrupt controllers, the HPET or configuration space as
         // functions. Drivers must not map them, because all of them can cause writes to memory.
         let addresses = address..address.saturating_add(size);
         if apic::is_register(addresses.clone()) || is_platform_register(&addresses) {
-            return Err(PciError::Controller(place, index));
+            return Err(PciError::Controller(function, index));
         }
         // SAFETY: The function decodes these addresses, so they are its registers.
         let start = unsafe { paging::map_physical(address, size, paging::Use::Device) };
-        let start = start.map_err(|error| PciError::Memory(place, error))?;
+        let start = start.map_err(|error| PciError::Memory(function, error))?;
         // SAFETY: Just mapped, and the mapping stays. The BAR's address is a multiple of its size,
         // which is at least 16, and the part begins at a multiple of 8.
         Ok(unsafe { Window::new(start, size, Arc::clone(&self.claim)) })

@@ -11,7 +11,7 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use tocsin_logic::pci::msix::{self, ENTRY_SIZE, Place, VECTOR_CONTROL};
+use tocsin_logic::pci::msix::{self, ENTRY_SIZE, Location, VECTOR_CONTROL};
 use tocsin_logic::pci::{MsixCapability, command};
 
 use super::device::{Claim, Device};
@@ -48,13 +48,13 @@ impl Msix {
         let capability = function
             .msix
             .ok_or(PciError::NoMessages(function.address, "MSI-X"))?;
-        let window = |place: Place, bytes| {
-            let (_, size) = device.range(place.bar)?;
-            if !MsixCapability::fits(place, bytes, size) {
+        let window = |location: Location, bytes| {
+            let (_, size) = device.range(location.bar)?;
+            if !MsixCapability::fits(location, bytes, size) {
                 return Err(PciError::TableOutside(function.address));
             }
-            let start = u64::from(place.offset);
-            device.map_any(place.bar, start..start + u64::from(bytes))
+            let start = u64::from(location.offset);
+            device.map_any(location.bar, start..start + u64::from(bytes))
         };
         let entries = window(capability.table, capability.table_size())?;
         let pending = window(capability.pending, capability.pending_size())?;
@@ -127,18 +127,18 @@ impl Table {
     }
 
     /// Offset of an entry's register in its window.
-    fn place(index: u16, register: u32) -> u64 {
+    fn location(index: u16, register: u32) -> u64 {
         u64::from(u32::from(index) * ENTRY_SIZE + register)
     }
 
     fn vector_control(&self, index: u16) -> u32 {
-        self.entries.read(Self::place(index, VECTOR_CONTROL))
+        self.entries.read(Self::location(index, VECTOR_CONTROL))
     }
 
     fn set_masked(&self, index: u16, masked: bool) {
         let value = msix::with_mask(self.vector_control(index), masked);
         self.entries
-            .write(Self::place(index, VECTOR_CONTROL), value);
+            .write(Self::location(index, VECTOR_CONTROL), value);
     }
 }
 
@@ -170,7 +170,7 @@ impl Messages for MsixMessage {
         for (register, value) in msix::entry_writes(target.first(), control) {
             table
                 .entries
-                .write(Table::place(self.index, register), value);
+                .write(Table::location(self.index, register), value);
         }
         self.flush();
         Ok(())

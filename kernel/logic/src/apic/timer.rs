@@ -122,7 +122,7 @@ impl Rate {
     /// would stop the timer. A wait that does not fit is reduced to the longest possible one; the
     /// timer's handler must compare the time and wait for the rest.
     ///
-    /// BoundedList short, because its execution time adds to the wait.
+    /// Kept short, because its execution time adds to the wait.
     #[inline]
     #[must_use]
     pub fn count(self, cycles: u64) -> u32 {

@@ -236,13 +236,13 @@ impl Topology {
             .iter()
             .flatten()
             .any(|&(other, _)| other == gsi);
-        let Some(place) = self.overrides.get_mut(usize::from(source)) else {
+        let Some(slot) = self.overrides.get_mut(usize::from(source)) else {
             return report(ProblemKind::OverrideSource { source });
         };
-        if place.is_some() {
+        if slot.is_some() {
             return report(ProblemKind::DuplicateOverride { source });
         }
-        *place = Some((gsi, flags));
+        *slot = Some((gsi, flags));
         if shared {
             report(ProblemKind::SharedGsi { gsi });
         }

@@ -114,8 +114,8 @@ impl Topology {
                 problems.push(Problem::at(offset, kind));
             }
             if entry.target == NmiTarget::All {
-                let place = &mut self.all_nmi[lint.index()];
-                set(place, offset, lint, with_sound_flags(entry), problems);
+                let slot = &mut self.all_nmi[lint.index()];
+                set(slot, offset, lint, with_sound_flags(entry), problems);
             }
         }
         for (offset, entry) in local_nmis(madt) {
@@ -155,8 +155,8 @@ impl Topology {
         let mut found = false;
         for cpu in &mut self.cpus {
             if cpu.uid == Some(uid) {
-                let place = &mut cpu.own_nmi[lint.index()];
-                found |= set(place, offset, lint, entry, problems);
+                let slot = &mut cpu.own_nmi[lint.index()];
+                found |= set(slot, offset, lint, entry, problems);
             }
         }
         if !found && !self.cpus.iter().any(|cpu| cpu.uid == Some(uid)) {
@@ -182,15 +182,15 @@ impl Topology {
 
 /// Records the flags of a pin, unless an earlier entry has. Returns whether it did.
 fn set(
-    place: &mut Option<InterruptFlags>,
+    slot: &mut Option<InterruptFlags>,
     offset: usize,
     lint: Lint,
     entry: LocalNmi,
     problems: &mut Problems,
 ) -> bool {
-    match *place {
+    match *slot {
         None => {
-            *place = Some(entry.flags);
+            *slot = Some(entry.flags);
             true
         }
         Some(first) => {

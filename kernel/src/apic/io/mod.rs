@@ -66,11 +66,11 @@ pub fn all() -> &'static [IoApic] {
 pub(crate) fn install(mut found: Vec<IoApic>, topology: &Topology) {
     let mut sorted = Vec::new();
     for (index, entry) in topology.io_apics().iter().enumerate() {
-        let place = found
+        let position = found
             .iter()
             .position(|io_apic| io_apic.address == u64::from(entry.address));
-        let place = place.expect("only those that answer are left in the topology");
-        let mut io_apic = found.swap_remove(place);
+        let position = position.expect("the topology has only those that respond");
+        let mut io_apic = found.swap_remove(position);
         let gsi = |pin| {
             let io_apic = index;
             topology.gsi(topology::Input { io_apic, pin })

@@ -142,12 +142,12 @@ fn ports_with_slots_complete_commands() {
     let port = ExpressCapability::decode(0x90, 0x0142_6010).unwrap();
     assert!(port.tells_commands(0x0000_007f));
     assert!(!port.tells_commands(0x0004_007f));
-    let places = (
+    let locations = (
         port.slot_capabilities(),
         port.slot_control(),
         port.slot_status(),
     );
-    assert_eq!(places, (0xa4, 0xa8, 0xaa));
+    assert_eq!(locations, (0xa4, 0xa8, 0xaa));
     // Without a slot; an endpoint; an upstream port; a downstream port.
     for (flags, expected) in [
         (0x0042, false),

@@ -13,7 +13,7 @@ fn all(space: &mut Space) -> Vec<Result<Found, WalkProblem>> {
 }
 
 /// The addresses and their bridges, from a walk without problems.
-fn places(space: &mut Space) -> Vec<(Address, Option<Address>)> {
+fn locations(space: &mut Space) -> Vec<(Address, Option<Address>)> {
     let found = all(space).into_iter().map(Result::unwrap);
     found.map(|it| (it.address, it.bridge)).collect()
 }
@@ -30,7 +30,7 @@ fn functions_are_asked_for_only_where_there_can_be_some() {
         .device(at(0, 31, 1), 0)
         .device(at(0, 31, 3), 0x80)
         .device(at(0, 7, 1), 0x80);
-    let found = places(&mut space);
+    let found = locations(&mut space);
     let expected = [at(0, 0, 0), at(0, 31, 0), at(0, 31, 1), at(0, 31, 3)];
     assert_eq!(found, expected.map(|address| (address, None)));
     // Function 0 of every device of every bus, and seven more of one device.
@@ -52,7 +52,7 @@ fn what_is_behind_a_bridge_comes_after_the_bridge() {
         .device(at(3, 0, 0), 0)
         .device(at(0, 2, 0), 0);
     assert_eq!(
-        places(&mut space),
+        locations(&mut space),
         [
             (outer, None),
             (at(1, 0, 0), Some(outer)),
@@ -75,7 +75,7 @@ fn further_root_buses_are_found() {
         .bridge(bridge, 0x81, 0x81)
         .device(at(0x81, 0, 0), 0);
     assert_eq!(
-        places(&mut space),
+        locations(&mut space),
         [
             (at(0, 0, 0), None),
             (bridge, None),
@@ -162,7 +162,7 @@ fn the_deepest_chain_is_walked() {
         space.bridge(at(bus, 0, 0), bus + 1, 255);
     }
     space.device(at(255, 31, 0), 0);
-    let found = places(&mut space);
+    let found = locations(&mut space);
     assert_eq!(found.len(), 256);
     assert_eq!(found[255], (at(255, 31, 0), Some(at(254, 0, 0))));
 }
