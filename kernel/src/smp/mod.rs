@@ -84,7 +84,10 @@ impl Online {
     fn new(cpu: PerCpu, apic_id: ApicId) -> Self {
         let number = cpu.id();
         // `ipi::physical` relies on it.
-        assert!(apic_id <= ApicId::X2APIC_MAX, "smp: CPU {number}: no CPU can have APIC ID {apic_id}");
+        assert!(
+            apic_id <= ApicId::X2APIC_MAX,
+            "smp: CPU {number}: no CPU can have APIC ID {apic_id}"
+        );
         Self {
             cpu,
             apic_id,
@@ -240,7 +243,7 @@ pub(crate) unsafe fn start(
         tsc_sync::run(apic, &online[1..]);
     }
     let online: &'static [Online] = online.leak();
-    let broadcast = Broadcast::choose(topology.census(failures.len().max(unlisted)));
+    let broadcast = Broadcast::choose(topology.possible_cpus(failures.len().max(unlisted)));
     let by_shorthand = match broadcast {
         Broadcast::Shorthand => online,
         Broadcast::EachCpu(_) => &[],

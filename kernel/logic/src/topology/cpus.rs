@@ -224,8 +224,8 @@ impl Topology {
             others,
             fillers,
         } = left_out;
-        self.unkept.enabled = enabled;
-        self.unkept.others = others;
+        self.omissions.enabled = enabled;
+        self.omissions.others = others;
         if fillers > 0 {
             let kind = ProblemKind::Fillers { entries: fillers };
             problems.push(Problem::general(kind));
