@@ -234,8 +234,8 @@ fn bad_addresses() -> Vec<Case> {
 fn flags() -> Vec<Case> {
     let beside = |name, table| sound(name, Firmware::new().table(good()).table(table));
     let denied = fadt_with_boot_flags(PM_TIMER, 1 << 0 | 1 << 4);
-    let fillers: Vec<_> = (0..56).map(|_| disabled(0, 0)).collect();
-    let mut crowded = fillers.clone();
+    let padding: Vec<_> = (0..56).map(|_| disabled(0, 0)).collect();
+    let mut crowded = padding.clone();
     crowded.extend((0..80).map(|_| raw(0x80, 2, &[])));
     crowded.push(local_apic(9, 1));
     let garbage = raw(4, 6, &[0, 0xc9, 0x0f, 0]);
@@ -247,16 +247,16 @@ fn flags() -> Vec<Case> {
             json!({ "kind": "apic", "mode": "xapic", "reason": "opt_out" }),
         ),
         beside("keyboard_that_the_fadt_denies", denied).drives_the_keyboard(),
-        with("fillers", &fillers).shows(
+        with("padding_entries", &padding).shows(
             "madt json",
             json!({
                 "kind": "madt_problem",
-                "problem": "fillers",
+                "problem": "padding_entries",
                 "is_note": true,
                 "entries": 56,
             }),
         ),
-        with("fillers_before_a_mistake", &crowded)
+        with("padding_before_a_mistake", &crowded)
             .complains("APIC ID 0x01 is listed before (here with UID 9): ignored"),
         with("nmi_of_garbage", &[garbage])
             .complains("NMI of UID 0 at LINT0, which is the 8259s' input: ignored")
@@ -267,7 +267,7 @@ fn flags() -> Vec<Case> {
         with("nmi_at_lint0", &[nmi(0xff, 0), nmi(0xff, 1)])
             .complains("NMI of all CPUs at LINT0, which is the 8259s' input: ignored")
             .has_lint("lint1", 0x0000_0400),
-        with("nmi_source_that_is_nowhere", &[nmi_source(40, 0)])
+        with("nmi_source_without_input", &[nmi_source(40, 0)])
             .complains("NMI source GSI 40: no I/O APIC has it"),
     ]
 }

@@ -197,7 +197,7 @@ fn set(
             if first != entry.flags {
                 problems.push(Problem::at(
                     offset,
-                    ProblemKind::NmiTwice {
+                    ProblemKind::NmiConflict {
                         target: entry.target,
                         lint,
                         first,

@@ -43,7 +43,7 @@ impl Topology {
         };
         let left_out = self.count(CpuState::Limited) + self.count(CpuState::Unreachable);
         PossibleCpus {
-            is_incomplete: self.omissions.is_incomplete || self.cpus[0].listed == Listed::Nowhere,
+            is_incomplete: self.omissions.is_incomplete || self.cpus[0].listed == Listed::NotListed,
             failed,
             left_out: left_out + self.omissions.enabled as usize,
             addable: self.cpus.iter().filter(is_addable).count() + self.omissions.others as usize,

@@ -188,14 +188,17 @@ fn enabled_here_and_not_there() {
         let (topology, problems) = read(table, 0, None);
         assert_eq!(enabled_ids(&topology), [0, 1]);
         assert_eq!(topology.cpus().len(), 2);
-        assert_eq!(kinds(&problems), [ProblemKind::Fillers { entries: 1 }]);
+        assert_eq!(
+            kinds(&problems),
+            [ProblemKind::PaddingEntries { entries: 1 }]
+        );
     }
 }
 
 /// Dozens of entries that repeat a CPU or each other are reported in one note, and leave room for
 /// other problems.
 #[test]
-fn fillers_are_one_note() {
+fn padding_entries_are_one_note() {
     let table = (0..200).fold(Table::madt(1).lapics([(0, 0), (1, 1)]), |table, number| {
         // With the ID of the boot CPU, and with an invalid ID.
         let (uid, id) = if number % 2 == 0 { (0, 0) } else { (0, 0xff) };
@@ -204,12 +207,12 @@ fn fillers_are_one_note() {
     let (topology, problems) = read(table.lapic(7, 1, 1), 0, None);
     assert_eq!(enabled_ids(&topology), [0, 1]);
     assert_eq!(topology.cpus().len(), 3);
-    let fillers = ProblemKind::Fillers { entries: 199 };
+    let padding = ProblemKind::PaddingEntries { entries: 199 };
     let twice = ProblemKind::DuplicateApicId {
         apic_id: ApicId(1),
         uid: 7,
     };
-    assert_eq!(kinds(&problems), [twice, fillers]);
+    assert_eq!(kinds(&problems), [twice, padding]);
     assert!(problems[1].is_note());
     assert_eq!(
         problems[1].to_string(),
@@ -245,7 +248,7 @@ fn the_boot_cpu_is_missing() {
         let (topology, problems) = read(table, 9, None);
         assert_eq!(enabled_ids(&topology), [9, 0, 1]);
         assert_eq!(topology.cpus()[0].uid, None);
-        assert_eq!(topology.cpus()[0].listed, Listed::Nowhere);
+        assert_eq!(topology.cpus()[0].listed, Listed::NotListed);
         assert_eq!(
             problems,
             [Problem {

@@ -113,7 +113,7 @@ fn hostile_overrides() {
     let problems = check(&mut topology, &[24]);
     assert_eq!(
         kinds(&problems),
-        [ProblemKind::OverrideNowhere {
+        [ProblemKind::OverrideWithoutInput {
             source: 5,
             gsi: Gsi(1000)
         }]
@@ -176,7 +176,7 @@ fn overlapping_gsis() {
                 pins: 24,
                 next: Gsi(16)
             },
-            ProblemKind::NmiSourceNowhere { gsi: Gsi(41) },
+            ProblemKind::NmiSourceWithoutInput { gsi: Gsi(41) },
         ]
     );
     assert_eq!(

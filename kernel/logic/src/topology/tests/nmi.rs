@@ -134,7 +134,7 @@ fn the_first_of_two_counts() {
         pins(&topology, 2),
         [(Lint::Lint0, EDGE), (Lint::Lint1, LOW_LEVEL)]
     );
-    let twice = |target, lint, first, second| ProblemKind::NmiTwice {
+    let twice = |target, lint, first, second| ProblemKind::NmiConflict {
         target,
         lint,
         first: InterruptFlags(first),

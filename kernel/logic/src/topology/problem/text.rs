@@ -15,7 +15,7 @@ impl ProblemKind {
             Self::LocalApicAddress { .. } => "local_apic_address",
             Self::CpuInBothForms { .. } => "cpu_in_both_forms",
             Self::DuplicateApicId { .. } => "duplicate_apic_id",
-            Self::Fillers { .. } => "fillers",
+            Self::PaddingEntries { .. } => "padding_entries",
             Self::DuplicateUid { .. } => "duplicate_uid",
             Self::BroadcastApicId { .. } => "broadcast_apic_id",
             Self::BspMissing { .. } => "bsp_missing",
@@ -31,15 +31,15 @@ impl ProblemKind {
             Self::OverrideSource { .. } => "override_source",
             Self::DuplicateOverride { .. } => "duplicate_override",
             Self::SharedGsi { .. } => "shared_gsi",
-            Self::OverrideNowhere { .. } => "override_nowhere",
-            Self::NmiSourceNowhere { .. } => "nmi_source_nowhere",
+            Self::OverrideWithoutInput { .. } => "override_without_input",
+            Self::NmiSourceWithoutInput { .. } => "nmi_source_without_input",
             Self::DuplicateNmiSource { .. } => "duplicate_nmi_source",
             Self::TooManyNmiSources => "too_many_nmi_sources",
             Self::ReservedFlags { .. } => "reserved_flags",
             Self::NmiPin { .. } => "nmi_pin",
             Self::NmiAtExtInt { .. } => "nmi_at_ext_int",
             Self::NmiUid { .. } => "nmi_uid",
-            Self::NmiTwice { .. } => "nmi_twice",
+            Self::NmiConflict { .. } => "nmi_conflict",
             Self::NmiDiffers { .. } => "nmi_differs",
         }
     }
@@ -83,7 +83,7 @@ impl ProblemKind {
                 f,
                 "APIC ID {apic_id} is listed before (here with UID {uid}): ignored"
             ),
-            Self::Fillers { entries } => write!(
+            Self::PaddingEntries { entries } => write!(
                 f,
                 "{entries} entries that are not enabled repeat an earlier one: ignored"
             ),
@@ -112,7 +112,7 @@ impl ProblemKind {
     /// The message of problems that concern NMIs.
     fn fmt_nmi(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::NmiSourceNowhere { gsi } => {
+            Self::NmiSourceWithoutInput { gsi } => {
                 write!(f, "NMI source GSI {gsi}: no I/O APIC has it")
             }
             Self::DuplicateNmiSource { gsi } => {
@@ -127,7 +127,7 @@ impl ProblemKind {
                 "NMI of {target} at LINT0, which is the 8259s' input: ignored"
             ),
             Self::NmiUid { uid } => write!(f, "no CPU has UID {uid}: ignored"),
-            Self::NmiTwice {
+            Self::NmiConflict {
                 target,
                 lint,
                 first,
@@ -194,7 +194,7 @@ impl ProblemKind {
             Self::SharedGsi { gsi } => {
                 write!(f, "another ISA IRQ is overridden to GSI {gsi} too")
             }
-            Self::OverrideNowhere { source, gsi } => {
+            Self::OverrideWithoutInput { source, gsi } => {
                 write!(f, "ISA IRQ {source} is GSI {gsi}, which no I/O APIC has")
             }
             _ => Ok(()),
