@@ -271,7 +271,7 @@ fn doubtful_cpus() -> Vec<Case> {
         ),
         of("boot_cpu_last", &reversed),
         of("boot_cpu_missing", &boot_missing)
-            .complains("the boot CPU, APIC ID 0x00, is not listed as enabled: added")
+            .complains("the boot CPU, APIC ID 0x00, is not listed as enabled (added)")
             .shows("cpus json", cpu(0, 0, None, "online")),
         of("x2apic_entries_alone", &x2apic_only),
         with("every_cpu_in_both_forms", &x2apic).shows(
@@ -279,9 +279,9 @@ fn doubtful_cpus() -> Vec<Case> {
             json!({ "kind": "madt_problem", "problem": "cpu_in_both_forms", "is_note": true }),
         ),
         with("cpu_listed_twice", &[local_apic(9, 1)])
-            .complains("APIC ID 0x01 is listed before (here with UID 9): ignored"),
+            .complains("APIC ID 0x01 is already listed (the entry with UID 9 is ignored)"),
         with("broadcast_as_a_cpu", &[local_apic(9, 0xff)])
-            .complains("APIC ID 0xff means all CPUs, not one: ignored"),
+            .complains("APIC ID 0xff is the broadcast ID (ignored)"),
         of("disabled_cpus", &some)
             .cpus(2, 2)
             .shows("cpus json", cpu(2, 1, Some(1), "disabled")),
@@ -304,16 +304,16 @@ fn doubtful_cpus() -> Vec<Case> {
 fn doubtful_inputs() -> Vec<Case> {
     vec![
         with("io_apic_at_an_odd_address", &[io_apic(1, 0xfec0_1001, 24)])
-            .complains("an I/O APIC cannot be at 0xfec01001: ignored"),
+            .complains("an I/O APIC cannot be at 0xfec01001 (ignored)"),
         with("io_apic_listed_twice", &[io_apic(1, IO_APIC, 24)])
-            .complains("an earlier one has registers or GSI: ignored"),
+            .complains("an earlier one has registers or GSI (ignored)"),
         with("io_apic_that_is_not_there", &[io_apic(1, 0xd000_0000, 24)])
             .complains("I/O APIC 1 at 0xd0000000 does not answer; left out"),
         with(
             "local_apics_at_an_odd_address",
             &[local_apic_address(0xfee0_0001)],
         )
-        .complains("the local APICs cannot be at 0xfee00001: ignored"),
+        .complains("the local APICs cannot be at 0xfee00001 (ignored)"),
         with(
             "overrides_that_cannot_be",
             &[
@@ -324,13 +324,13 @@ fn doubtful_inputs() -> Vec<Case> {
                 interrupt_override(11, 22, 0),
             ],
         )
-        .complains("there is no ISA IRQ 16 to override: ignored")
-        .complains("taken as that of the bus")
-        .complains("ISA IRQ 11 is overridden before: ignored")
+        .complains("there is no ISA IRQ 16 to override (ignored)")
+        .complains("(the bus default applies)")
+        .complains("ISA IRQ 11 is already overridden (ignored)")
         .complains("ISA IRQ 9"),
         with("nmi_pins_that_cannot_be", &[nmi(0xff, 2), nmi(77, 1)])
-            .complains("there is no pin LINT2: ignored")
-            .complains("no CPU has UID 77: ignored"),
+            .complains("there is no pin LINT2 (ignored)")
+            .complains("no CPU has UID 77 (ignored)"),
     ]
 }
 

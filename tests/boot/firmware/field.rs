@@ -147,7 +147,7 @@ fn gsis() -> Vec<Case> {
                     "route": { "gsi": 21, "pin": 1, "io_apic": 1 },
                 }),
             ),
-        case.complains("24 pins, of which 8 are beyond the last GSI: not used")
+        case.complains("24 pins, of which 8 are beyond the last GSI (not used)")
             .shows("ioapic json", json!({ "kind": "io_apic", "id": 1 })),
     ];
     for case in &mut all {
@@ -257,15 +257,15 @@ fn flags() -> Vec<Case> {
             }),
         ),
         with("padding_before_a_mistake", &crowded)
-            .complains("APIC ID 0x01 is listed before (here with UID 9): ignored"),
+            .complains("APIC ID 0x01 is already listed (the entry with UID 9 is ignored)"),
         with("nmi_of_garbage", &[garbage])
-            .complains("NMI of UID 0 at LINT0, which is the 8259s' input: ignored")
+            .complains("NMI of UID 0 at LINT0, which is the 8259s' input (ignored)")
             .has_lint("lint0", 0x0001_0700),
         with("nmi_with_reserved_flags", &[raw(4, 6, &[0, 0xcf, 0x0f, 1])])
-            .complains("reserved bits 0x0fc0: taken as that of the bus")
+            .complains("reserved bits 0x0fc0 (the bus default applies)")
             .has_lint("lint1", 0x0000_0400),
         with("nmi_at_lint0", &[nmi(0xff, 0), nmi(0xff, 1)])
-            .complains("NMI of all CPUs at LINT0, which is the 8259s' input: ignored")
+            .complains("NMI of all CPUs at LINT0, which is the 8259s' input (ignored)")
             .has_lint("lint1", 0x0000_0400),
         with("nmi_source_without_input", &[nmi_source(40, 0)])
             .complains("NMI source GSI 40: no I/O APIC has it"),

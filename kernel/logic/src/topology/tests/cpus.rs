@@ -94,8 +94,8 @@ fn one_cpu_in_both_forms() {
     assert!(problems.iter().all(Problem::is_note));
     assert_eq!(
         problems[0].to_string(),
-        "MADT: entry at offset 0x3c: APIC ID 0x00 is listed as local APIC and as local x2APIC: \
-         one CPU"
+        "MADT: entry at offset 0x3c: APIC ID 0x00 is listed as local APIC and as local x2APIC \
+         (one CPU)"
     );
     // The same for absent CPUs, in either order.
     let table = Table::madt(5)
@@ -139,7 +139,7 @@ fn duplicates_are_ignored_and_reported() {
     ));
     assert_eq!(
         problems[1].to_string(),
-        "MADT: entry at offset 0x44: APIC ID 0x00 is listed before (here with UID 0): ignored"
+        "MADT: entry at offset 0x44: APIC ID 0x00 is already listed (the entry with UID 0 is ignored)"
     );
 }
 
@@ -216,7 +216,7 @@ fn padding_entries_are_one_note() {
     assert!(problems[1].is_note());
     assert_eq!(
         problems[1].to_string(),
-        "MADT: 199 entries that are not enabled repeat an earlier one: ignored"
+        "MADT: 199 entries that are not enabled repeat an earlier one (ignored)"
     );
 }
 
@@ -258,7 +258,7 @@ fn the_boot_cpu_is_missing() {
         );
         assert_eq!(
             problems[0].to_string(),
-            "MADT: the boot CPU, APIC ID 0x09, is not listed as enabled: added"
+            "MADT: the boot CPU, APIC ID 0x09, is not listed as enabled (added)"
         );
     }
     let (topology, problems) = read(Table::madt(3), 0, None);
@@ -311,7 +311,7 @@ fn xapic_mode_leaves_large_ids_out() {
     let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(
         lines,
-        ["MADT: 2 CPUs with APIC IDs above 254 are left out: xapic mode cannot reach them"]
+        ["MADT: 2 CPUs with APIC IDs above 254 are left out (xapic mode cannot address them)"]
     );
     // The boot CPU stays, whatever its ID.
     let (mut topology, _) = read(Table::madt(3).x2apic(0, 300, 1).lapic(1, 1, 1), 300, None);

@@ -76,7 +76,7 @@ fn address_of_the_local_apics() {
     assert_eq!(topology.local_apic_address(), 0x1000);
     assert_eq!(
         problems[0].to_string(),
-        "MADT: entry at offset 0x4c: the local APICs cannot be at 0x2000: ignored"
+        "MADT: entry at offset 0x4c: the local APICs cannot be at 0x2000 (ignored)"
     );
     assert_eq!(problems.len(), 1);
 }
