@@ -5,6 +5,7 @@ mod cpus;
 mod interrupts;
 mod machines;
 mod nmi;
+mod possible;
 
 use super::{CpuState, Problem, ProblemKind, Topology};
 use crate::acpi::build::Table;
