@@ -4,7 +4,7 @@
 //! mode from the MADT:
 //!
 //! ```ignore
-//! let mut timer = Pit::claim()?.answer(class, 0, || COUNTER.count_up())?;
+//! let mut timer = Pit::claim()?.with_handler(class, 0, || COUNTER.count_up())?;
 //! timer.every(1193); // Ticks: 1 kHz.
 //! ```
 //!
@@ -26,7 +26,7 @@ pub use error::DeviceError;
 
 /// Timeout for operations that a device completes immediately, in nanoseconds. It is long because
 /// an emulated device may have to wait for its host.
-const PATIENCE: u64 = 2_000_000_000;
+const TIMEOUT: u64 = 2_000_000_000;
 
 /// Exclusive ownership of a device; dropping it releases the device.
 #[derive(Debug)]
@@ -34,9 +34,9 @@ struct Ownership(&'static AtomicBool);
 
 impl Ownership {
     /// Claims the device called `name`, unless it is already claimed.
-    fn take(flag: &'static AtomicBool, name: &'static str) -> Result<Self, DeviceError> {
+    fn claim(flag: &'static AtomicBool, name: &'static str) -> Result<Self, DeviceError> {
         if flag.swap(true, Ordering::Acquire) {
-            return Err(DeviceError::Taken(name));
+            return Err(DeviceError::Claimed(name));
         }
         Ok(Self(flag))
     }

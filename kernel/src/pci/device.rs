@@ -36,7 +36,7 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.function.silence();
+        self.function.disable_interrupts();
         // A bridge forwards the writes of the functions behind it.
         if !self.function.is_bridge() {
             self.function.change_command(0, command::BUS_MASTER);

@@ -38,7 +38,7 @@ impl Ownership {
     fn take(address: u64) -> Result<Self, DeviceError> {
         let mut taken = TAKEN.lock();
         if taken.contains(&address) {
-            return Err(DeviceError::Taken(NAME));
+            return Err(DeviceError::Claimed(NAME));
         }
         taken.push(address);
         Ok(Self(address))

@@ -52,11 +52,11 @@ fn an_armed_timer_keeps_what_is_read_only() {
                 assert_eq!(value >> 3 & 1 == 1, repeat);
                 assert_eq!(value >> 6 & 1 == 1, repeat);
                 assert_eq!(value >> 14 & 1, 0);
-                assert!(Timer(value & !(1 << 6)).took(value));
+                assert!(Timer(value & !(1 << 6)).accepted(value));
                 // An unsupported route reads back as another one.
-                assert!(!Timer(value ^ 1 << 9).took(value));
+                assert!(!Timer(value ^ 1 << 9).accepted(value));
                 assert_eq!(Timer(value).disarmed(), QEMU_TIMER.0);
-                assert_eq!(Timer(value).muted(), value & !(1 << 2));
+                assert_eq!(Timer(value).with_interrupt_disabled(), value & !(1 << 2));
                 assert_eq!(Timer(value).with_values_set(), value & !(1 << 6));
             }
         }
