@@ -47,7 +47,7 @@ impl fmt::Display for AcpiError {
             }
             Self::Unmapped(address, error) => write!(f, "table at {address:#x}: {error}"),
             Self::NoMadt(address, root) => {
-                write!(f, "{root} at {address:#x}: no sound MADT is listed")
+                write!(f, "{root} at {address:#x}: it lists no valid MADT")
             }
             Self::Table(address, error) => write!(f, "table at {address:#x}: {error}"),
         }

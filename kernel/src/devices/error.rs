@@ -27,8 +27,8 @@ pub enum DeviceError {
 impl fmt::Display for DeviceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Absent(name, why) => write!(f, "this machine has no {name}: {why}"),
-            Self::Claimed(name) => write!(f, "the {name} belongs to another driver"),
+            Self::Absent(name, why) => write!(f, "{name}: this machine has none ({why})"),
+            Self::Claimed(name) => write!(f, "{name}: claimed by another driver"),
             Self::Line(name, error) => write!(f, "{name}: {error}"),
             Self::Memory(name, error) => write!(f, "{name}: {error}"),
             Self::Cannot(name, what) | Self::Wrong(name, what) => write!(f, "{name}: {what}"),

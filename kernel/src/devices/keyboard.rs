@@ -52,7 +52,7 @@ fn take_byte() -> u8 {
 /// Writes to a port of the controller when it is ready.
 fn write(port: u16, value: u8) -> Result<(), DeviceError> {
     if !time::wait_until(TIMEOUT, || !status().is_busy()) {
-        return wrong("the controller does not take what it is sent");
+        return wrong("the controller stays busy");
     }
     // SAFETY: This driver owns the controller. Its commands affect only the controller and the
     // keyboard.
@@ -74,7 +74,7 @@ fn request(command: u8) -> Result<u8, DeviceError> {
     write(STATUS_AND_COMMAND, command)?;
     let response = next_byte(TIMEOUT);
     response.ok_or_else(|| {
-        let what = format!("the controller does not answer command {command:#04x}");
+        let what = format!("the controller does not respond to command {command:#04x}");
         DeviceError::Wrong(NAME, what)
     })
 }
@@ -97,7 +97,7 @@ fn send_to_keyboard(byte: u8) -> Result<(), DeviceError> {
             Some(keyboard::ACKNOWLEDGE) => return Ok(()),
             Some(keyboard::RESEND) => {}
             Some(other) => {
-                let what = format!("it answers {byte:#04x} with {other:#04x}");
+                let what = format!("its response to {byte:#04x} is {other:#04x}");
                 return Err(DeviceError::Wrong(NAME, what));
             }
             None => break,
@@ -142,7 +142,7 @@ impl Controller {
             // flag is ignored.
             return Err(DeviceError::Absent(
                 NAME,
-                "no 8042 controller answers at port 0x64",
+                "no 8042 controller responds at port 0x64",
             ));
         }
         write(STATUS_AND_COMMAND, command::DISABLE_KEYBOARD)?;
@@ -156,17 +156,17 @@ impl Controller {
             _ownership: ownership,
         };
         if request(command::TEST)? != TEST_PASSED {
-            return wrong("the controller fails its own test");
+            return wrong("the self-test of the controller fails");
         }
         // The test may have reset the controller.
         set_command_byte(disabled)?;
         if request(command::TEST_KEYBOARD_PORT)? != 0 {
-            return wrong("the controller finds fault with the keyboard's lines");
+            return wrong("the test of the keyboard port fails");
         }
         write(STATUS_AND_COMMAND, command::ENABLE_KEYBOARD)?;
         send_to_keyboard(keyboard::RESET)?;
         if next_byte(TEST_TIMEOUT) != Some(keyboard::TEST_PASSED) {
-            return wrong("it fails its own test");
+            return wrong("its self-test fails");
         }
         send_to_keyboard(keyboard::DISABLE)?;
         send_to_keyboard(keyboard::SELECT_SET)?;

@@ -44,7 +44,7 @@ impl Pit {
         let ownership = Ownership::claim(&CLAIMED, NAME)?;
         stop_channel();
         if !pit::status(CHANNEL).is_set_as(control(CHANNEL, STOPPED)) {
-            let why = "channel 0 of an 8254 does not take the mode that it is given";
+            let why = "channel 0 of an 8254 does not accept a mode";
             return Err(DeviceError::Absent(NAME, why));
         }
         Ok(Self {

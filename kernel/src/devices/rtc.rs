@@ -69,11 +69,11 @@ impl Rtc {
         if let Some(architecture) = fadt.and_then(|fadt| fadt.boot_architecture)
             && !architecture.has_cmos_rtc()
         {
-            return Err(DeviceError::Absent(NAME, "the FADT says so"));
+            return Err(DeviceError::Absent(NAME, "the FADT excludes it"));
         }
         // Bits 6:0 of D and 3:0 of C are always 0; without a device they read as 1.
         if read(REGISTER_D) & 0x7f != 0 || Cause(read(REGISTER_C)).is_impossible() {
-            let why = "its registers do not answer at ports 0x70 and 0x71";
+            let why = "its registers do not respond at ports 0x70 and 0x71";
             return Err(DeviceError::Absent(NAME, why));
         }
         disable_interrupts();

@@ -52,7 +52,7 @@ impl Serial {
     /// [`DeviceError::Claimed`]; [`DeviceError::Absent`], if no 16550 responds at port 0x2f8.
     pub fn claim() -> Result<Self, DeviceError> {
         let ownership = Ownership::claim(&CLAIMED, NAME)?;
-        let absent = DeviceError::Absent(NAME, "no 16550 answers at port 0x2f8");
+        let absent = DeviceError::Absent(NAME, "no 16550 responds at port 0x2f8");
         // SAFETY: COM2 is at this port on every PC that has it. Only the owner uses it.
         let mut uart = unsafe { Uart16550::new_port(COM2) }.map_err(|_| absent.clone())?;
         let config = Config {

@@ -150,7 +150,7 @@ impl ConfigSpace {
         let table = machine.tables.as_ref();
         let bytes = table.and_then(|tables| tables.get(Signature::MCFG));
         let mut segments = Vec::new();
-        let warn = |error: Error| log::warn!("pci: {error}; left out");
+        let warn = |error: Error| log::warn!("pci: {error} (ignored)");
         match bytes.map(mcfg::parse) {
             Some(Ok(table)) => {
                 for segment in table.segments() {
@@ -234,7 +234,7 @@ fn is_sound(segment: &Segment, machine: &Machine) -> bool {
     }
     let (start, length) = segment.memory();
     if let Err(error) = placement.check(start, length) {
-        log::warn!("pci: {segment} cannot be {error}; left out");
+        log::warn!("pci: {segment} cannot be {error} (ignored)");
         return false;
     }
     let mut probe = Probe::default();
@@ -248,7 +248,7 @@ fn is_sound(segment: &Segment, machine: &Machine) -> bool {
         let page = match unsafe { probe.add(page, EXTENDED_SIZE.into(), paging::Use::Device) } {
             Ok(page) => page,
             Err(error) => {
-                log::warn!("pci: {segment} cannot be mapped: {error}; left out");
+                log::warn!("pci: {segment} cannot be mapped: {error} (ignored)");
                 return false;
             }
         };
@@ -261,14 +261,14 @@ fn is_sound(segment: &Segment, machine: &Machine) -> bool {
         if segment.group == 0 && by_ports != u32::MAX && by_ports != ids {
             log::warn!(
                 "pci: {segment}: bus {bus:#04x}, device {device:#04x} has the IDs {ids:#010x}, but \
-                 {by_ports:#010x} through the ports; left out"
+                 {by_ports:#010x} through the ports (ignored)"
             );
             return false;
         }
         probe.keep();
         return true;
     }
-    log::warn!("pci: {segment}: no device answers on any of its buses; left out");
+    log::warn!("pci: {segment}: no device responds on any of its buses (ignored)");
     false
 }
 

@@ -97,7 +97,7 @@ impl Reference {
         let timer = table.pm_timer?;
         if timer.register.space != AddressSpace::Io {
             log::warn!(
-                "ACPI PM timer at {}: not an I/O port; not used",
+                "ACPI PM timer at {}: not an I/O port (not used)",
                 timer.register
             );
             return None;
@@ -115,7 +115,7 @@ impl Reference {
         let start = self.count();
         let runs = (0..READS).any(|_| self.count() != start);
         if !runs {
-            log::warn!("{}: the counter stands still; not used", self.clock);
+            log::warn!("{}: the counter does not count (not used)", self.clock);
         }
         runs.then_some(self)
     }

@@ -114,7 +114,7 @@ fn roots() -> Vec<Case> {
             .complains("table at 0xfffffffffffffffb: a table cannot be above the "),
         low("root_entry_at_the_io_apic", IO_APIC).complains("table at 0xfec00000: "),
         low("root_entry_at_the_local_apics", LOCAL_APIC)
-            .complains("a table cannot be in the registers of the local APIC; left out"),
+            .complains("a table cannot be in the registers of the local APIC (ignored)"),
         low("root_entry_in_memory", MEMORY).complains("table at 0x800000: "),
     ]
 }
@@ -133,7 +133,7 @@ fn gsis() -> Vec<Case> {
     ]);
     let mut dead_first = cpus(0..4);
     dead_first.extend([io_apic(2, NOTHING, 0), io_apic(0, IO_APIC, 0)]);
-    let dead = "I/O APIC 2 at 0xfec01000 does not answer; left out";
+    let dead = "I/O APIC 2 at 0xfec01000 does not respond (ignored)";
     let mut case = aliased("gsis_up_to_the_last", 0xffff_fff0);
     case.complaints.clear();
     let mut all = vec![
@@ -173,7 +173,7 @@ fn bad_addresses() -> Vec<Case> {
             Firmware::new().table(madt(&entries)).table(hpet(HPET))
         };
         sound(name, firmware)
-            .complains(format!("I/O APIC 1 at {address:#x} {said}; left out"))
+            .complains(format!("I/O APIC 1 at {address:#x} {said} (ignored)"))
             .drives_the_keyboard()
     };
     let hpet_at = |name, address| {
@@ -199,7 +199,7 @@ fn bad_addresses() -> Vec<Case> {
     };
     vec![
         at("io_apic_in_memory", MEMORY, "cannot be in memory (usable)"),
-        at("io_apic_in_rom", ROM, "does not answer"),
+        at("io_apic_in_rom", ROM, "does not respond"),
         at(
             "io_apic_in_the_first_megabyte",
             0xf_0000,
@@ -216,12 +216,13 @@ fn bad_addresses() -> Vec<Case> {
             "cannot be in the registers of the HPET",
         ),
         hpet_at("hpet_in_memory", u64::from(MEMORY))
-            .complains("HPET at 0x800000 cannot be in memory (usable); not used")
+            .complains("HPET at 0x800000 cannot be in memory (usable) (not used)")
             .measured_against("pm_timer"),
-        hpet_at("hpet_at_the_local_apics", u64::from(LOCAL_APIC))
-            .complains("HPET at 0xfee00000 cannot be in the registers of the local APIC; not used"),
+        hpet_at("hpet_at_the_local_apics", u64::from(LOCAL_APIC)).complains(
+            "HPET at 0xfee00000 cannot be in the registers of the local APIC (not used)",
+        ),
         hpet_at("hpet_at_the_io_apic", u64::from(IO_APIC))
-            .complains("HPET at 0xfec00000: capabilities 0x0 are impossible; not used")
+            .complains("HPET at 0xfec00000: capabilities 0x0 are impossible (not used)")
             .measured_against("pm_timer")
             .drives_the_keyboard(),
         in_config_space,

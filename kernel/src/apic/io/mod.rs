@@ -99,11 +99,11 @@ pub(crate) fn enable_nmi_sources(topology: &Topology, target: ApicId) {
         match result {
             Ok(Ok(())) => log::info!("ioapic: GSI {} delivers NMI to CPU 0", source.gsi),
             Ok(Err(error)) => {
-                log::warn!("ioapic: NMI source GSI {}: {error}; not used", source.gsi);
+                log::warn!("ioapic: NMI source GSI {}: {error} (not used)", source.gsi);
             }
             // The topology has reported it.
             Err(InputError::NoPin(_)) => {}
-            Err(error) => log::warn!("ioapic: NMI source: {error}; not used"),
+            Err(error) => log::warn!("ioapic: NMI source: {error} (not used)"),
         }
     }
 }

@@ -38,7 +38,7 @@ pub(crate) unsafe fn probe(topology: &Topology, placement: &Placement<'_>) -> Ve
         found
             .inspect_err(|problem| {
                 let topology::IoApic { id, address, .. } = entry;
-                log::warn!("I/O APIC {id} at {address:#x} {problem}; left out");
+                log::warn!("ioapic: I/O APIC {id} at {address:#x} {problem} (ignored)");
             })
             .ok()
     });
@@ -57,7 +57,7 @@ impl fmt::Display for ProbeError {
         match self {
             Self::Misplaced(error) => write!(f, "cannot be {error}"),
             Self::Unmapped(error) => write!(f, "cannot be mapped: {error}"),
-            Self::Silent => f.write_str("does not answer"),
+            Self::Silent => f.write_str("does not respond"),
         }
     }
 }

@@ -166,12 +166,12 @@ impl Comparator {
             let listed = self.core.timer().routes();
             let is_listed = listed.checked_shr(gsi.get()).unwrap_or(0) & 1 != 0;
             let why = if is_listed {
-                ": ISA interrupts have this input"
+                ", the input of ISA interrupts"
             } else {
                 ""
             };
             return cannot(format!(
-                "interrupt at GSI {gsi}{why}; `routes` lists the others"
+                "interrupt at GSI {gsi}{why} (`routes` lists the possible ones)"
             ));
         }
         // Inputs above those of ISA belong to PCI and are active low; edge-triggered inputs are not

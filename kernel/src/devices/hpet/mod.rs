@@ -47,7 +47,7 @@ impl Hpet {
     pub fn claim() -> Result<Vec<Comparator>, DeviceError> {
         let absent = |why| DeviceError::Absent(NAME, why);
         let found = machine().and_then(|machine| Some((machine, machine.hpet?)));
-        let (machine, table) = found.ok_or(absent("there is no sound HPET table"))?;
+        let (machine, table) = found.ok_or(absent("no valid HPET table"))?;
         let ownership = Ownership::claim(&CLAIMED, NAME)?;
         // SAFETY: The machine's ACPI table reports an HPET at this address.
         let registers = unsafe { reference::map_hpet(table.address) };
