@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_byte_keeps_what_it_is_not_about() {
+    fn unrelated_bits_of_a_command_byte_are_preserved() {
         for byte in 0..=u8::MAX {
             let disabled = CommandByte(byte).without_interrupts().0;
             assert_eq!(disabled & 0b0100_0011, 0);

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn linux_words_are_taken() {
+    fn the_syntax_of_linux_is_accepted() {
         assert_eq!(
             Location::parse("512@0xfeb00e00:31"),
             Ok(location(512, 0xfeb0_0e00, 31))
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_wrong_part() {
         for (text, message) in [
             ("", "there is no @ between size and address"),
             ("512", "there is no @ between size and address"),
@@ -264,12 +264,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_a_place_or_an_error(text in "\\PC*") {
+        fn any_text_is_a_location_or_an_error(text in "\\PC*") {
             let _ = Location::parse(&text);
         }
 
         #[test]
-        fn a_place_is_read_as_it_is_shown(
+        fn a_location_parses_back_from_its_text(
             size in LENGTH..1 << 40,
             address in 0_u64..1 << 40,
             gsi in any::<u32>(),

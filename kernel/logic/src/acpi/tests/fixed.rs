@@ -102,7 +102,7 @@ fn mcfg_segments() {
 }
 
 #[test]
-fn bad_mcfg_entries_are_reported_one_by_one() {
+fn invalid_mcfg_entries_are_reported() {
     let bytes = mcfg_table([
         (0xe000_0000, 0, 9, 3),
         (0, 0, 0, 255),

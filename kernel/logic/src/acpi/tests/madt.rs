@@ -250,7 +250,7 @@ fn entries_beyond_the_table_end_the_walk() {
 }
 
 #[test]
-fn one_byte_behind_the_last_entry() {
+fn one_byte_after_the_last_entry() {
     let found = walk(&Table::madt(1).lapic(0, 0, 1).raw(&[0]).build());
     assert_eq!(found.len(), 2);
     let error = found[1].expect_err("one byte is no entry");

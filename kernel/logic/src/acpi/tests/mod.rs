@@ -4,4 +4,4 @@ mod fixed;
 mod hostile;
 mod madt;
 mod roots;
-mod words;
+mod text;

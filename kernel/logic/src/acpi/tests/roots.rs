@@ -66,7 +66,7 @@ fn null_xsdt_falls_back_to_the_rsdt() {
 }
 
 #[test]
-fn longer_pointers_are_summed_whole() {
+fn checksum_covers_longer_pointers() {
     for length in [37, 40, 64, 4096] {
         let mut bytes = pointer(3, 0, length, 0x1000);
         let length = length as usize;
@@ -99,7 +99,7 @@ fn longer_pointers_are_summed_whole() {
 }
 
 #[test]
-fn bad_pointers_say_why() {
+fn errors_of_invalid_rsdps() {
     let good = pointer(2, 0x1000, 36, 0x2000);
     for size in 0..36 {
         let error = rsdp::parse(&good[..size]).expect_err("too short");
@@ -134,7 +134,7 @@ fn bad_pointers_say_why() {
 
 /// A valid first part is sufficient.
 #[test]
-fn extended_part_that_is_wrong() {
+fn invalid_extended_part() {
     let mut bytes = pointer(2, 0x1000, 36, 0x2000);
     bytes[25] ^= 0x10;
     let parsed = rsdp::parse(&bytes).expect("its first part is sound");
@@ -212,7 +212,7 @@ fn header_fields() {
 }
 
 #[test]
-fn bad_tables_say_why() {
+fn errors_of_invalid_tables() {
     let good = Table::new(*b"TEST", 3).raw(b"body").build();
     for size in 0..good.len() {
         let error = sdt::check(&good[..size]).expect_err("too short");
@@ -284,7 +284,7 @@ fn xsdt_has_entries_of_8_bytes() {
 }
 
 #[test]
-fn odd_bytes_behind_the_entries_are_reported() {
+fn trailing_bytes_are_reported() {
     for (signature, size) in [(*b"RSDT", 4), (*b"XSDT", 8)] {
         for odd in 1..size {
             let bytes = Table::new(signature, 1)

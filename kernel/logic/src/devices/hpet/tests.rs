@@ -39,7 +39,7 @@ fn registers_are_where_the_specification_has_them() {
 }
 
 #[test]
-fn an_armed_timer_keeps_what_is_read_only() {
+fn an_armed_timer_preserves_read_only_bits() {
     for gsi in 0..32 {
         for level in [false, true] {
             for repeat in [false, true] {
@@ -124,7 +124,7 @@ impl Registers for Fake {
 }
 
 #[test]
-fn whatever_firmware_left_is_silent_when_the_counter_runs() {
+fn timers_of_firmware_are_disabled_before_the_counter_runs() {
     // Reserved bits of the configuration are kept.
     const RESERVED: u64 = 0x50;
     for comparators in [1_u8, 3, 32] {

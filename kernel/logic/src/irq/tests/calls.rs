@@ -12,7 +12,7 @@ use std::string::ToString;
 use std::vec::Vec;
 
 #[test]
-fn a_full_queue_says_so() {
+fn a_full_queue_is_an_error() {
     let queue = Queue::<4>::new();
     for lap in 0..10 {
         for item in 0..4 {
@@ -199,7 +199,7 @@ fn layout_of_a_table() {
 proptest! {
     /// Against a queue of the standard library.
     #[test]
-    fn queue_is_a_queue(calls in prop::collection::vec(any::<Option<u8>>(), 0..200)) {
+    fn random_operations_agree_with_a_model(calls in prop::collection::vec(any::<Option<u8>>(), 0..200)) {
         let queue = Queue::<8>::new();
         let mut model = VecDeque::new();
         let mut refused = 0;

@@ -190,7 +190,7 @@ fn the_nearest_class_with_room() {
 }
 
 #[test]
-fn refusals_in_words() {
+fn refusals_texts() {
     let all_but = |room: VectorSet| Allocator::new(VectorSet::ALL.without(room));
     let words = |mut allocator: Allocator, number, count| {
         let refusal = allocator.allocate_block(class(number), count);

@@ -74,7 +74,7 @@ const Q35: [Region; 8] = [
 ];
 
 #[test]
-fn a_pc_map_comes_out_in_whole_pages() {
+fn the_map_of_a_pc_has_whole_pages() {
     assert_eq!(
         normalised(&Q35),
         [
@@ -96,7 +96,7 @@ fn a_pc_map_comes_out_in_whole_pages() {
 }
 
 #[test]
-fn order_does_not_matter_and_neighbours_become_one() {
+fn regions_are_sorted_and_merged() {
     let regions = [
         region(0x3000, 0x1000, Usable),
         region(0x1000, 0x1000, Usable),
@@ -132,7 +132,7 @@ fn the_more_restrictive_kind_wins() {
 }
 
 #[test]
-fn partial_pages_are_lost_to_usable_memory_only() {
+fn only_usable_regions_shrink_to_whole_pages() {
     assert_eq!(
         normalised(&[region(0x1800, 0x2000, Usable)]),
         [region(0x2000, 0x1000, Usable)]
@@ -145,7 +145,7 @@ fn partial_pages_are_lost_to_usable_memory_only() {
 }
 
 #[test]
-fn entries_without_sense_are_dropped_and_counted() {
+fn invalid_entries_are_dropped_and_counted() {
     let mut map = map_of(&[
         region(0x1000, 0, Usable),
         region(u64::MAX, 2, Reserved),
@@ -178,7 +178,7 @@ fn entries_are_cut_at_the_end_of_physical_memory() {
 }
 
 #[test]
-fn a_full_map_says_so_and_its_worst_case_still_fits() {
+fn a_full_map_is_an_error_and_its_worst_case_fits() {
     let mut map = MemoryMap::new();
     let last = MemoryMap::CAPACITY as u64 - 1;
     map.push(region(0, 0x100_0000, Usable)).unwrap();
@@ -273,7 +273,7 @@ fn reservations_come_out_of_usable_memory_only() {
 }
 
 #[test]
-fn kinds_in_words() {
+fn kinds_texts() {
     let names: Vec<_> = RegionKind::ALL.iter().map(ToString::to_string).collect();
     assert_eq!(
         names,

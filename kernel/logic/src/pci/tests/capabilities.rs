@@ -51,7 +51,7 @@ fn reserved_bits_of_pointers_are_masked() {
 }
 
 #[test]
-fn a_list_that_leads_astray_ends() {
+fn an_invalid_pointer_ends_the_list() {
     let into_header = walk(0x40, &[(0x40, 0x0000_3c05)]);
     assert_eq!(
         into_header,
@@ -118,7 +118,7 @@ fn the_extended_list_is_followed() {
 }
 
 #[test]
-fn the_extended_list_that_leads_astray_ends() {
+fn an_invalid_pointer_ends_the_extended_list() {
     assert_eq!(
         walk_extended(&[(0x100, 0x0fc1_0001)]),
         [

@@ -120,7 +120,7 @@ fn a_block_of_messages_is_aligned() {
 }
 
 #[test]
-fn msix_says_where_its_table_is() {
+fn msix_table_location() {
     // QEMU's virtio-rng-pci: two messages, table and pending bits in register 1.
     let msix = MsixCapability::decode(0x98, [0x0001_8411, 0x0000_0001, 0x0000_0801]).unwrap();
     assert_eq!(msix.messages(), 2);
@@ -170,7 +170,7 @@ fn msix_registers_are_found_in_a_part_of_a_bar() {
 }
 
 #[test]
-fn msix_that_makes_no_sense_is_an_error() {
+fn invalid_msix_is_an_error() {
     let decode = |table, pending| MsixCapability::decode(0x40, [0x11, table, pending]);
     assert_eq!(decode(6, 0), Err(CapabilityError::Register(6)));
     assert_eq!(decode(0, 7), Err(CapabilityError::Register(7)));

@@ -19,7 +19,7 @@ fn locations(space: &mut Space) -> Vec<(Address, Option<Address>)> {
 }
 
 #[test]
-fn functions_are_asked_for_only_where_there_can_be_some() {
+fn functions_are_read_only_where_they_can_exist() {
     let mut space = Space::default();
     // Functions 1 and 3 of a multifunction device; function 2 of a single-function device is
     // ignored.
@@ -38,7 +38,7 @@ fn functions_are_asked_for_only_where_there_can_be_some() {
 }
 
 #[test]
-fn what_is_behind_a_bridge_comes_after_the_bridge() {
+fn functions_behind_a_bridge_follow_it() {
     let mut space = Space::default();
     let (outer, inner, other) = (at(0, 1, 0), at(1, 2, 0), at(0, 1, 3));
     space
@@ -106,7 +106,7 @@ fn a_segment_may_begin_at_any_bus() {
 }
 
 #[test]
-fn problems_are_told_after_their_function() {
+fn problems_follow_their_function() {
     let mut space = Space::default();
     let bridges = [at(0, 0, 0), at(0, 1, 0), at(0, 2, 0), at(0, 3, 0)];
     space

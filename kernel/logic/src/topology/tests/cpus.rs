@@ -10,7 +10,7 @@ use std::vec::Vec;
 const ONLINE_CAPABLE: u32 = 2;
 
 #[test]
-fn the_boot_cpu_is_first_wherever_it_stands() {
+fn the_boot_cpu_is_first_in_any_table_order() {
     let ids = [4_u8, 2, 0, 6, 1];
     for bsp in ids {
         let cpus = ids.into_iter().map(|id| (id + 10, id));
@@ -32,7 +32,7 @@ fn the_boot_cpu_is_first_wherever_it_stands() {
 
 /// The CPUs that the kernel uses have consecutive numbers; the others follow.
 #[test]
-fn cpus_that_are_not_there_come_last() {
+fn absent_cpus_come_last() {
     let table = Table::madt(5)
         .lapic(1, 1, 0)
         .lapic(2, 2, 1)
@@ -158,7 +158,7 @@ fn one_uid_for_two_cpus() {
 
 /// Firmware pads tables with entries that have another CPU's ID or an invalid one.
 #[test]
-fn placeholders_never_clash() {
+fn padding_entries_do_not_conflict() {
     let table = Table::madt(5)
         .lapic(9, 0, 0)
         .lapic(10, 0, 0)
@@ -180,7 +180,7 @@ fn placeholders_never_clash() {
 }
 
 #[test]
-fn enabled_here_and_not_there() {
+fn enabled_in_one_entry_and_disabled_in_another() {
     for table in [
         Table::madt(3).lapics([(0, 0), (1, 1)]).x2apic(1, 1, 0),
         Table::madt(3).x2apic(1, 1, 0).lapics([(0, 0), (1, 1)]),
@@ -287,7 +287,7 @@ fn limit_of_cpus() {
 }
 
 #[test]
-fn xapic_mode_leaves_large_ids_out() {
+fn xapic_mode_excludes_large_ids() {
     let table = Table::madt(3)
         .lapic(0, 0, 1)
         .x2apic(255, 255, 1)

@@ -227,7 +227,7 @@ fn gsis_within_others() {
 
 /// An I/O APIC that does not exist has no GSIs, and another one is not ignored because of it.
 #[test]
-fn dead_io_apics_count_for_nothing() {
+fn absent_io_apics_are_ignored() {
     let table = base()
         .io_apic(2, 0xfec0_1000, 16)
         .io_apic(0, 0xfec0_0000, 0)

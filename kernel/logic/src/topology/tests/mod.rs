@@ -83,7 +83,7 @@ fn address_of_the_local_apics() {
 }
 
 #[test]
-fn bad_and_unknown_entries_are_reported_and_passed_over() {
+fn invalid_and_unknown_entries_are_reported_and_skipped() {
     let table = Table::madt(3)
         .raw(&[0, 6, 1, 1, 1, 0])
         .raw(&[0x10, 16])

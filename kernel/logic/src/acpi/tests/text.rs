@@ -7,7 +7,7 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 #[test]
-fn messages_name_table_place_and_reason() {
+fn messages_name_table_offset_and_reason() {
     let bytes = Table::madt(3)
         .lapics((0..6).map(|n| (n, n)))
         .raw(&[0, 0])
@@ -155,7 +155,7 @@ fn the_list_of_signatures_is_sorted() {
 }
 
 #[test]
-fn addresses_in_words() {
+fn addresses_texts() {
     let at = |space, address| GenericAddress {
         space,
         bit_width: 8,
@@ -184,7 +184,7 @@ fn addresses_in_words() {
 }
 
 #[test]
-fn entries_in_words() {
+fn entries_texts() {
     let bytes = Table::madt(5)
         .lapic(1, 0, 1)
         .x2apic(300, 0x12c, 2)
