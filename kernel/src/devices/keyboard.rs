@@ -117,7 +117,8 @@ struct HandlerData {
 
 /// The keyboard, with its interrupt enabled.
 pub struct Keyboard {
-    // Dropped first, so that no interrupt needs handling while the interrupts of the controller are being disabled.
+    // Dropped first, so that no interrupt needs handling while the interrupts of the controller are
+    // being disabled.
     line: Line,
     data: Arc<HandlerData>,
     decoder: PS2Keyboard<Us104Key, ScancodeSet2>,

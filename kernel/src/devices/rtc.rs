@@ -121,7 +121,8 @@ impl Rtc {
 /// The clock, with a handler for its interrupt.
 #[derive(Debug)]
 pub struct Clock {
-    // Dropped first, so that no interrupt needs handling while the interrupts of the clock are being disabled.
+    // Dropped first, so that no interrupt needs handling while the interrupts of the clock are
+    // being disabled.
     line: Line,
     _rtc: Rtc,
 }

@@ -51,7 +51,8 @@ pub enum LineError {
     NotLevel,
     /// A level-triggered input cannot be replaced by an IPI.
     Level,
-    /// The interrupt of this input has received no EOI within a second: its handler does not return.
+    /// The interrupt of this input has received no EOI within a second: its handler does not
+    /// return.
     EoiTimeout(Gsi),
 }
 

@@ -199,8 +199,8 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`PciError::NoMessages`], [`PciError::MessagesTaken`], [`PciError::TableOutside`] and those of
-    /// [`Device::map`].
+    /// [`PciError::NoMessages`], [`PciError::MessagesTaken`], [`PciError::TableOutside`] and those
+    /// of [`Device::map`].
     pub fn msix(&self) -> Result<Msix, PciError> {
         Msix::new(&self.claim, self)
     }

@@ -310,12 +310,12 @@ impl Topology {
             left_out.padding = left_out.padding.saturating_add(1);
             return;
         }
-        if let Some(twin) = others
+        if let Some(repeated) = others
             .iter_mut()
             .find(|other| other.is_other_form(cpu.listed, entry))
         {
-            twin.listed = Listed::Both;
-            twin.state = twin.state.min(cpu.state);
+            repeated.listed = Listed::Both;
+            repeated.state = repeated.state.min(cpu.state);
             return problems.push(Problem::at(offset, ProblemKind::CpuInBothForms { apic_id }));
         }
         if self.cpus.try_push(cpu).is_err() {

@@ -19,8 +19,8 @@ pub(super) struct Omissions {
 }
 
 impl Topology {
-    /// Counts the CPUs that can be present but are not enabled here. `failed` is the number of enabled CPUs
-    /// that did not start.
+    /// Counts the CPUs that can be present but are not enabled here. `failed` is the number of
+    /// enabled CPUs that did not start.
     ///
     /// A disabled entry counts as a CPU that may be added, unless the table excludes that (the
     /// online-capable bit: ACPI 6.3, 5.2.12.2), or its APIC ID is invalid or that of an enabled

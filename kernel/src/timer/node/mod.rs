@@ -3,8 +3,8 @@
 //! Only the owner, the CPU whose queue the node is in, changes it, with its priority raised to the
 //! timers' class; so no lock is needed. Other CPUs read its counts and write commands to its slot.
 //!
-//! [`Arming`] decides whether the function is called; [`CallbackState`] records whether it runs, and
-//! which CPU frees the node.
+//! [`Arming`] decides whether the function is called; [`CallbackState`] records whether it runs,
+//! and which CPU frees the node.
 
 mod call;
 mod release;

@@ -2,7 +2,7 @@
 
 use crate::acpi::build::{Table, seal, set_checksum};
 use crate::acpi::rsdp::{self, Root, Rsdp};
-use crate::acpi::{Blame, ErrorKind, Signature, Text, root, sdt};
+use crate::acpi::{ErrorKind, Fault, Signature, Text, root, sdt};
 use std::string::ToString;
 use std::vec::Vec;
 
@@ -111,7 +111,7 @@ fn errors_of_invalid_rsdps() {
                 available: size
             }
         );
-        assert_eq!(error.blame(), Blame::Caller);
+        assert_eq!(error.fault(), Fault::Caller);
     }
     let mut other = good.clone();
     other[7] = b'_';
@@ -144,7 +144,7 @@ fn invalid_extended_part() {
         problem.kind,
         ErrorKind::Checksum { length: 36, .. }
     ));
-    assert_eq!(problem.blame(), Blame::Firmware);
+    assert_eq!(problem.fault(), Fault::Firmware);
     for length in [0, 20, 35, 4097, u32::MAX] {
         let mut bytes = pointer(2, 0x1000, 36, 0x2000);
         bytes[20..24].copy_from_slice(&length.to_le_bytes());
@@ -224,7 +224,7 @@ fn errors_of_invalid_tables() {
                 available: size
             }
         );
-        assert_eq!(error.blame(), Blame::Caller);
+        assert_eq!(error.fault(), Fault::Caller);
     }
     for length in [0_u32, 1, 35, (16 << 20) + 1, u32::MAX] {
         let mut bytes = good.clone();
@@ -239,7 +239,7 @@ fn errors_of_invalid_tables() {
                 max: 16 << 20
             }
         );
-        assert_eq!((error.offset, error.blame()), (4, Blame::Firmware));
+        assert_eq!((error.offset, error.fault()), (4, Fault::Firmware));
     }
     // Every single-byte change alters the sum.
     for at in 8..good.len() {

@@ -1,6 +1,6 @@
 //! Tests of frequency measurement on a machine whose CPU is preempted at random.
 
-use crate::apic::calibration::{ATTEMPTS, Clock, Measurement, SHARP, attempt, sharpest};
+use crate::apic::calibration::{ATTEMPTS, Clock, Measurement, PRECISE, attempt, most_precise};
 use core::cell::Cell;
 use proptest::prelude::*;
 
@@ -60,8 +60,8 @@ fn is_near(hertz: u64, part: u64) -> bool {
 #[test]
 fn undisturbed() {
     let host = Host::new(&[]);
-    let found = sharpest(|| host.attempt()).expect("the clock runs");
-    assert!(found.is_sharp());
+    let found = most_precise(|| host.attempt()).expect("the clock runs");
+    assert!(found.is_precise());
     assert!(is_near(hertz(&found), 10_000), "{found:?}");
     // One attempt was sufficient.
     assert!(found.length < 2 * WANTED * 26);
@@ -74,9 +74,12 @@ fn undisturbed() {
 fn away_at_the_start() {
     let host = Host::new(&[(3, HERTZ)]);
     let first = host.attempt().expect("the clock runs");
-    assert!(!first.is_sharp() && !is_near(hertz(&first), 2), "{first:?}");
+    assert!(
+        !first.is_precise() && !is_near(hertz(&first), 2),
+        "{first:?}"
+    );
     let host = Host::new(&[(3, HERTZ)]);
-    let found = sharpest(|| host.attempt()).expect("the clock runs");
+    let found = most_precise(|| host.attempt()).expect("the clock runs");
     assert!(is_near(hertz(&found), 10_000), "{found:?}");
 }
 
@@ -85,7 +88,7 @@ fn away_at_the_start() {
 fn never_left_alone() {
     let away = |number: u32| u64::from(number + 1) * 200_000;
     let mut number = 0;
-    let found = sharpest(|| {
+    let found = most_precise(|| {
         let cycles = away((number + 3) % ATTEMPTS);
         number += 1;
         Host::new(&[(3, cycles)]).attempt()
@@ -99,16 +102,16 @@ fn never_left_alone() {
 fn a_clock_that_stands_still() {
     let host = Host::new(&[]);
     let attempt = || attempt(HPET, WANTED, || host.read(), || 7, || host.read());
-    assert_eq!(sharpest(attempt), None);
+    assert_eq!(most_precise(attempt), None);
     // If the clock stops later, the earlier result remains.
     let mut number = 0;
-    let found = sharpest(|| {
+    let found = most_precise(|| {
         number += 1;
         (number == 1).then_some(Measurement {
             start: 0,
             end: 1,
             counts: 1,
-            length: SHARP,
+            length: PRECISE,
             doubt: 2,
         })
     });
@@ -120,12 +123,12 @@ proptest! {
     #[test]
     fn the_error_is_within_the_doubt(away in proptest::collection::vec((0_usize..80_000, 1_u64..10_000_000_000), 0..12)) {
         let host = Host::new(&away);
-        let found = sharpest(|| host.attempt()).expect("the clock runs");
+        let found = most_precise(|| host.attempt()).expect("the clock runs");
         let exact = u128::from(found.counts) * 26;
         let error = u128::from(found.end - found.start).abs_diff(exact);
         prop_assert!(error <= u128::from(found.doubt) + 26, "{:?}", found);
-        if found.is_sharp() {
-            prop_assert!(is_near(hertz(&found), SHARP - 2), "{:?}", found);
+        if found.is_precise() {
+            prop_assert!(is_near(hertz(&found), PRECISE - 2), "{:?}", found);
         }
     }
 }

@@ -73,9 +73,9 @@ fn an_invalid_pointer_ends_the_list() {
             Err(CapabilityError::Loop(0x50))
         ]
     );
-    let gone = walk(0x40, &[(0x40, 0x8005), (0x80, u32::MAX)]);
+    let absent = walk(0x40, &[(0x40, 0x8005), (0x80, u32::MAX)]);
     assert_eq!(
-        gone,
+        absent,
         [Ok(capability(5, 0x40)), Err(CapabilityError::Gone(0x80))]
     );
 }
@@ -140,8 +140,8 @@ fn an_invalid_pointer_ends_the_extended_list() {
 fn ports_with_slots_complete_commands() {
     // QEMU's ioh3420: a root port with a slot.
     let port = ExpressCapability::decode(0x90, 0x0142_6010).unwrap();
-    assert!(port.tells_commands(0x0000_007f));
-    assert!(!port.tells_commands(0x0004_007f));
+    assert!(port.supports_command_completion(0x0000_007f));
+    assert!(!port.supports_command_completion(0x0004_007f));
     let locations = (
         port.slot_capabilities(),
         port.slot_control(),
@@ -156,7 +156,11 @@ fn ports_with_slots_complete_commands() {
         (0x0162, true),
     ] {
         let port = ExpressCapability::decode(0x40, flags << 16 | 0x10).unwrap();
-        assert_eq!(port.tells_commands(0), expected, "{flags:#06x}");
+        assert_eq!(
+            port.supports_command_completion(0),
+            expected,
+            "{flags:#06x}"
+        );
     }
     assert!(ExpressCapability::decode(0xe4, 0x10).is_some());
     assert_eq!(ExpressCapability::decode(0xe8, 0x10), None);

@@ -81,10 +81,7 @@ fn the_number_of_messages() {
     assert_eq!(msi.enabled(register, 1), Ok(control(0x0087)));
     assert_eq!(msi.enabled(register, 3), Err(MsiError::NotPowerOfTwo(3)));
     assert_eq!(msi.enabled(register, 0), Err(MsiError::NotPowerOfTwo(0)));
-    let too_many = MsiError::TooMany {
-        wanted: 16,
-        most: 8,
-    };
+    let too_many = MsiError::TooMany { wanted: 16, max: 8 };
     assert_eq!(msi.enabled(register, 16), Err(too_many));
     assert_eq!(msi.writes(MESSAGE, 16), Err(too_many));
     assert!(MsiCapability::is_enabled(control(1)));

@@ -34,7 +34,7 @@ fn functions_are_read_only_where_they_can_exist() {
     let expected = [at(0, 0, 0), at(0, 31, 0), at(0, 31, 1), at(0, 31, 3)];
     assert_eq!(found, expected.map(|address| (address, None)));
     // Function 0 of every device of every bus, and seven more of one device.
-    assert_eq!(space.asked.len(), 256 * 32 + 7);
+    assert_eq!(space.read.len(), 256 * 32 + 7);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_segment_may_begin_at_any_bus() {
     assert_eq!(found, [address(0x40), address(0x41)]);
     assert!(
         space
-            .asked
+            .read
             .iter()
             .all(|it| (0x40..=0x42).contains(&it.bus()))
     );
@@ -187,11 +187,11 @@ proptest! {
 
     #[test]
     fn any_machine_is_walked_once(seed: u64) {
-        let mut asked = BTreeSet::new();
+        let mut visited = BTreeSet::new();
         let mut twice = false;
         let read = |address, offset| {
             if offset == 0 {
-                twice |= !asked.insert(address);
+                twice |= !visited.insert(address);
             }
             noise(seed, address, offset)
         };
@@ -207,8 +207,8 @@ proptest! {
                 Err(problem) => prop_assert!(!problem.to_string().is_empty()),
             }
         }
-        prop_assert!(!twice, "a function was asked twice");
+        prop_assert!(!twice, "a function was read twice");
         // Function 0 of every device was read.
-        prop_assert_eq!(asked.iter().filter(|it| it.function() == 0).count(), 256 * 32);
+        prop_assert_eq!(visited.iter().filter(|it| it.function() == 0).count(), 256 * 32);
     }
 }

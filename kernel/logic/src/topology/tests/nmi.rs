@@ -84,7 +84,7 @@ fn boot_cpu_without_uid() {
 }
 
 #[test]
-fn a_cpu_of_its_own_mind() {
+fn a_cpu_with_its_own_nmi_entry() {
     for table in [
         base().nmi(0xff, 0, 1).nmi(11, 0x0f, 1),
         base().nmi(11, 0x0f, 1).nmi(0xff, 0, 1),
@@ -184,7 +184,7 @@ fn hostile_entries() {
 
 /// On a machine with 8259s LINT0 is their input, and flags with reserved bits are ignored.
 #[test]
-fn garbage_in_entries() {
+fn invalid_flags_in_entries() {
     let (topology, problems) = read(
         cpus(Table::madt(3))
             .nmi(10, 0x0fc9, 0)
