@@ -75,7 +75,7 @@ impl LineSource {
         match resolve(source, topology).map_err(LineError::Route)? {
             Route::Message => Ok(Self::Ipi),
             Route::Pin(pin) => {
-                let input = Input::take(pin.gsi).map_err(LineError::Input)?;
+                let input = Input::claim(pin.gsi).map_err(LineError::Input)?;
                 Ok(Self::Pin(pin, input))
             }
         }

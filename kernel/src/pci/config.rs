@@ -163,7 +163,7 @@ impl ConfigSpace {
             Some(Err(error)) => warn(error),
             None => {}
         }
-        segments.retain(|segment| is_sound(segment, machine));
+        segments.retain(|segment| is_valid(segment, machine));
         Self { segments }
     }
 
@@ -221,7 +221,7 @@ impl ConfigSpace {
 /// Whether the range is configuration space: it can be mapped as registers, and a device responds,
 /// with the same values as through the ports if these reach it. If not, a warning is logged, and no
 /// page of the range stays mapped.
-fn is_sound(segment: &Segment, machine: &Machine) -> bool {
+fn is_valid(segment: &Segment, machine: &Machine) -> bool {
     let mut placement = Placement::new(&machine.boot.memory, physical_address_bits());
     if let Ok(base) = local::base_register() {
         placement.add("local APIC", base.address, FRAME);

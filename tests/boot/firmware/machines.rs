@@ -138,7 +138,7 @@ fn smi_entry() -> Result {
         |session| {
             session.wait_prompt(PATIENCE)?;
             let answer = session.command("sources rtc 3", PATIENCE)?;
-            let words = "GSI 8 belongs to firmware, which has it deliver SMIs";
+            let words = "GSI 8 belongs to firmware (it delivers SMIs)";
             ensure!(answer.contains(words), "the RTC is used:\n{answer}");
             let answer = session.command("ioapic json", PATIENCE)?;
             let entry = json!({

@@ -115,14 +115,14 @@ impl Topology {
             }
             if entry.target == NmiTarget::All {
                 let slot = &mut self.all_nmi[lint.index()];
-                set(slot, offset, lint, with_sound_flags(entry), problems);
+                set(slot, offset, lint, with_valid_flags(entry), problems);
             }
         }
         for (offset, entry) in local_nmis(madt) {
             // The problem with the pin has been reported.
             let lint = self.nmi_pin(offset, entry, &mut Problems::default());
             if let (Some(lint), NmiTarget::Uid(uid)) = (lint, entry.target) {
-                self.add_own_nmi(offset, uid, lint, with_sound_flags(entry), problems);
+                self.add_own_nmi(offset, uid, lint, with_valid_flags(entry), problems);
             }
         }
     }
@@ -212,7 +212,7 @@ fn set(
 
 /// The entry. If any of its flags has a reserved value, the flags of the bus replace all of them,
 /// because the others are then probably invalid too.
-fn with_sound_flags(entry: LocalNmi) -> LocalNmi {
+fn with_valid_flags(entry: LocalNmi) -> LocalNmi {
     let flags = if entry.flags.has_reserved() {
         InterruptFlags(0)
     } else {

@@ -216,7 +216,7 @@ fn refuse(target: &Online, tried: &mut Tried) {
     let source = Source::Isa(3);
     if let Ok(first) = Line::new(Request { source, ..good }, || {}) {
         let Some(gsi) = first.gsi() else { return };
-        let expected = LineError::Input(InputError::Taken(gsi)).to_string();
+        let expected = LineError::Input(InputError::Claimed(gsi)).to_string();
         expect_refusal(Request { source, ..good }, &expected, tried);
         drop(first);
         match Line::new(Request { source, ..good }, || {}) {

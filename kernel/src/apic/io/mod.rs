@@ -1,7 +1,7 @@
-//! The I/O APICs: found, every entry masked, and inputs given to those who ask.
+//! I/O APICs: their discovery, the masking of their entries, and the ownership of their inputs.
 //!
-//! Register access is the `x2apic` crate's. It writes the low half of an entry before the high one: an
-//! entry is changed while it is masked, or in one half only.
+//! The `x2apic` crate accesses the registers. It writes the low half of an entry before the high
+//! one, so an entry is changed only while it is masked, or in one half only.
 
 mod entry;
 mod probe;
@@ -24,25 +24,25 @@ use entry::{from_crate, to_crate};
 
 pub(crate) use probe::probe;
 
-/// Bytes of registers, up to and with the EOI register.
+/// Length of the registers in bytes, including the EOI register.
 const LENGTH: u64 = io_apic::EOI + 4;
 
 /// One I/O APIC of the machine.
 #[derive(Debug)]
 pub struct IoApic {
-    /// The ID that the MADT gives it.
+    /// Its ID in the MADT.
     pub id: u8,
-    /// The ID that its own register holds.
+    /// The ID in its own register.
     pub register_id: u8,
     /// Physical address of its registers.
     pub address: u64,
-    /// The first GSI it serves.
+    /// The GSI of its first pin.
     pub gsi_base: u32,
-    /// Number of its pins; it serves as many GSIs.
+    /// Number of its pins, each with one GSI.
     pub pins: u32,
     /// Its version register.
     pub version: IoApicVersion,
-    /// The GSI of each pin; `None` for a pin whose GSI another I/O APIC serves.
+    /// The GSI of each pin; `None` for a pin whose GSI belongs to another I/O APIC.
     gsis: Vec<Option<Gsi>>,
     /// The pins that firmware has set to deliver SMIs, one bit each.
     smi_pins: u128,
@@ -53,7 +53,7 @@ pub struct IoApic {
 
 static ALL: Once<Vec<IoApic>> = Once::new();
 
-/// All I/O APICs, in the MADT's order; none before they are set up.
+/// All I/O APICs, in the order of the MADT; none before they are set up.
 ///
 /// Context: any.
 #[must_use]
@@ -84,8 +84,8 @@ pub(crate) fn install(mut found: Vec<IoApic>, topology: &Topology) {
 /// Routes the NMI sources of `topology` to the CPU with this APIC ID. Context: boot CPU, once.
 pub(crate) fn enable_nmi_sources(topology: &Topology, target: ApicId) {
     for source in topology.nmi_sources() {
-        let result = Input::take(source.gsi).map(|input| {
-            // SAFETY: An NMI has no vector of its own, and every CPU that is online has a handler for it.
+        let result = Input::claim(source.gsi).map(|input| {
+            // SAFETY: An NMI uses no vector, and every online CPU has a handler for it.
             let set = unsafe { input.set(nmi_entry(*source, target)) };
             if set.is_ok() {
                 // Unmasked after both halves of the entry are written: the low half is written
@@ -108,8 +108,8 @@ pub(crate) fn enable_nmi_sources(topology: &Topology, target: ApicId) {
     }
 }
 
-/// The entry of an NMI source. NMIs are edge-triggered, whatever the table says (82093AA data sheet,
-/// 3.2.4, delivery mode).
+/// The entry of an NMI source. NMIs are edge-triggered, regardless of the table (82093AA data
+/// sheet, 3.2.4, delivery mode).
 fn nmi_entry(source: NmiSource, target: ApicId) -> Rte {
     Rte {
         delivery: Delivery::Nmi,
@@ -121,14 +121,14 @@ fn nmi_entry(source: NmiSource, target: ApicId) -> Rte {
     }
 }
 
-/// Why an input cannot be had.
+/// The reason why an input cannot be claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InputError {
-    /// No I/O APIC that answers has this GSI.
+    /// No I/O APIC that responds has this GSI.
     NoPin(Gsi),
-    /// Somebody has it.
-    Taken(Gsi),
+    /// Another line owns it.
+    Claimed(Gsi),
     /// Firmware has set the input to deliver SMIs.
     Firmware(Gsi),
 }
@@ -136,13 +136,12 @@ pub enum InputError {
 impl fmt::Display for InputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoPin(gsi) => write!(f, "no I/O APIC that answers has GSI {gsi}"),
-            Self::Taken(gsi) => write!(f, "GSI {gsi} belongs to another line; `lines` shows which"),
+            Self::NoPin(gsi) => write!(f, "no I/O APIC that responds has GSI {gsi}"),
+            Self::Claimed(gsi) => {
+                write!(f, "GSI {gsi} belongs to another line (`lines` shows which)")
+            }
             Self::Firmware(gsi) => {
-                write!(
-                    f,
-                    "GSI {gsi} belongs to firmware, which has it deliver SMIs"
-                )
+                write!(f, "GSI {gsi} belongs to firmware (it delivers SMIs)")
             }
         }
     }
@@ -150,11 +149,13 @@ impl fmt::Display for InputError {
 
 impl core::error::Error for InputError {}
 
-/// Inputs that somebody owns.
+/// The inputs that are claimed.
 static OWNED: IrqMutex<Vec<Gsi>> = IrqMutex::new(Vec::new());
 
-/// An input of an I/O APIC that belongs to the holder. It is masked until it is unmasked, and again
-/// when this is dropped. All of it may be done in threads and handlers, but the taking and dropping.
+/// An input of an I/O APIC with exclusive ownership. It is masked at first, and again when this is
+/// dropped.
+///
+/// Context: its functions are for threads and handlers, except claiming and dropping.
 #[derive(Debug)]
 pub struct Input {
     io_apic: &'static IoApic,
@@ -163,14 +164,14 @@ pub struct Input {
 }
 
 impl Input {
-    /// Takes the input `gsi`.
+    /// Claims the input `gsi`.
     ///
     /// Context: any but NMI.
     ///
     /// # Errors
     ///
-    /// [`InputError`], if there is none or somebody has it.
-    pub fn take(gsi: Gsi) -> Result<Self, InputError> {
+    /// [`InputError`], if it does not exist or is already claimed.
+    pub fn claim(gsi: Gsi) -> Result<Self, InputError> {
         let mut io_apics = all().iter();
         let input = io_apics.find_map(|io_apic| Some((io_apic, io_apic.pin(gsi)?)));
         let (io_apic, pin) = input.ok_or(InputError::NoPin(gsi))?;
@@ -179,7 +180,7 @@ impl Input {
         }
         let mut owned = OWNED.lock();
         if owned.contains(&gsi) {
-            return Err(InputError::Taken(gsi));
+            return Err(InputError::Claimed(gsi));
         }
         owned.push(gsi);
         io_apic.reset(pin);
@@ -194,42 +195,43 @@ impl Input {
         self.gsi
     }
 
-    /// Writes the whole entry. One that is masked stays so for the time of the writing.
+    /// Writes the whole entry. A masked entry stays masked during the write.
     ///
     /// Context: any but NMI.
     ///
     /// # Errors
     ///
-    /// [`EncodingError`], if `entry` names what this I/O APIC cannot address; nothing is written then.
+    /// [`EncodingError`], if this I/O APIC cannot address the destination of `entry`; nothing is
+    /// written then.
     ///
     /// # Safety
     ///
-    /// The CPUs that the entry names must be able to take what it sends, as for
-    /// [`LocalApic::send`](super::LocalApic::send): a fixed vector must be above 31 and have a handler
-    /// that expects it; only a level-triggered entry may share its vector with one.
+    /// The target CPUs must be able to handle the interrupt, as for
+    /// [`LocalApic::send`](super::LocalApic::send): a fixed vector must be above 31 and have a
+    /// handler for it; only a level-triggered entry may share its vector with another.
     pub unsafe fn set(&self, entry: Rte) -> Result<(), EncodingError> {
         let raw = to_crate(entry)?;
         let mut registers = self.io_apic.registers.lock();
-        // SAFETY: 1. The I/O APIC has this entry, and it is the holder's.
+        // SAFETY: The I/O APIC has this entry, and the caller owns it.
         unsafe { registers.set_table_entry(self.pin, raw) };
         Ok(())
     }
 
-    /// Masks or unmasks the input. While it is masked, an edge is lost, and a level waits.
+    /// Masks or unmasks the input. While it is masked, edges are lost, and a level stays pending.
     ///
     /// Context: any but NMI.
     pub fn set_masked(&self, masked: bool) {
         let mut registers = self.io_apic.registers.lock();
         if masked {
-            // SAFETY: 1. The I/O APIC has this entry, and it is the holder's.
+            // SAFETY: The I/O APIC has this entry, and the caller owns it.
             unsafe { registers.disable_irq(self.pin) };
         } else {
-            // SAFETY: 1. As above. 2. Both halves are in place; the holder has a handler.
+            // SAFETY: As above. Both halves are written, and the owner has a handler.
             unsafe { registers.enable_irq(self.pin) };
         }
     }
 
-    /// The entry as it is now.
+    /// The current entry.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -237,7 +239,8 @@ impl Input {
         self.io_apic.entry(self.pin)
     }
 
-    /// Where a CPU tells of the end of a level-triggered interrupt, if that is not left to the local APICs.
+    /// The register for the EOI of a level-triggered interrupt, if the local APICs do not broadcast
+    /// it.
     #[must_use]
     pub(crate) fn eoi_register(&self) -> Option<EoiRegister> {
         let is_needed = local().suppresses_eoi_broadcasts();
@@ -245,44 +248,43 @@ impl Input {
     }
 }
 
-/// The register with which a CPU ends the level-triggered interrupts of one I/O APIC itself (EOIR).
+/// The register for a directed EOI of the level-triggered interrupts of one I/O APIC (EOIR).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EoiRegister(&'static IoApic);
 
 impl EoiRegister {
-    /// Ends the interrupts that have this vector. In their handler.
+    /// Ends the interrupts with this vector. For their handler.
     #[inline]
     pub(crate) fn write(self, vector: Vector) {
-        // SAFETY: 1. Broadcasts are suppressed only where all I/O APICs have the register.
+        // SAFETY: Broadcasts are suppressed only if all I/O APICs have the register.
         unsafe { write_eoi(self.0.page, vector.get()) };
     }
 }
 
-/// Writes the EOI register, which ends the interrupts of all entries that have this vector.
+/// Writes the EOI register, which ends the interrupts of all entries with this vector.
 ///
 /// # Safety
 ///
-/// `page` must be where the registers are mapped of an I/O APIC that has this one.
+/// `page` must be the mapping of the registers of an I/O APIC that has an EOI register.
 #[inline]
 unsafe fn write_eoi(page: u64, vector: u8) {
-    // SAFETY: 1. Passed on to the caller; it lies in the page. 2. It takes one write, without the window
-    // that the others need a lock for.
+    // SAFETY: Passed on to the caller; the register is in the page. It takes one write and not the
+    // index and data registers, which need a lock.
     unsafe { mmio::write::<u32>(page + io_apic::EOI, vector.into()) };
 }
 
-/// Masks the entry of a pin and makes it what it is after a reset, whatever it was: see
-/// [`io_apic::reset`].
+/// Masks the entry of a pin and restores its reset value: see [`io_apic::reset`].
 ///
 /// # Safety
 ///
-/// The I/O APIC, whose registers are at `page`, must have the pin, and nobody may use it.
+/// The I/O APIC, whose registers are at `page`, must have the pin, and the pin must be unused.
 unsafe fn reset(registers: &mut Registers, page: u64, version: IoApicVersion, pin: u8) {
-    // First, so that nothing is sent after the look.
-    // SAFETY: 1. Passed on to the caller.
+    // First, so that nothing is sent after the read below.
+    // SAFETY: Passed on to the caller.
     unsafe { registers.disable_irq(pin) };
-    // SAFETY: 1. As above: reading changes nothing.
+    // SAFETY: As above; reading has no side effect.
     let shown = unsafe { registers.table_entry(pin) };
-    // Not all of it: firmware's delivery mode may be one that there is not.
+    // Not all fields: firmware's delivery mode may be an invalid one.
     let entry = Rte {
         vector: shown.vector(),
         remote_irr: shown.flags().contains(IrqFlags::REMOTE_IRR),
@@ -291,11 +293,11 @@ unsafe fn reset(registers: &mut Registers, page: u64, version: IoApicVersion, pi
     for write in io_apic::reset(entry, version) {
         match write {
             io_apic::Write::Entry(entry) => {
-                let raw = to_crate(entry).expect("a reset entry names no destination");
-                // SAFETY: 1. Passed on to the caller. 2. It stays masked.
+                let raw = to_crate(entry).expect("a reset entry has no destination");
+                // SAFETY: Passed on to the caller. The entry stays masked.
                 unsafe { registers.set_table_entry(pin, raw) };
             }
-            // SAFETY: 1. Passed on to the caller; the version says that there is the register.
+            // SAFETY: Passed on to the caller; according to the version, the register exists.
             io_apic::Write::Eoi(vector) => unsafe { write_eoi(page, vector) },
         }
     }
@@ -309,7 +311,7 @@ impl Drop for Input {
 }
 
 impl IoApic {
-    /// The last GSI that the I/O APIC could serve, even if another one serves it.
+    /// The GSI of its last pin, even if the GSI belongs to another I/O APIC.
     ///
     /// Context: any.
     #[must_use]
@@ -325,13 +327,13 @@ impl IoApic {
         *self.gsis.get(usize::from(pin))?
     }
 
-    /// The pin that serves this GSI, if the I/O APIC has it.
+    /// The pin of this GSI, if the I/O APIC has it.
     fn pin(&self, gsi: Gsi) -> Option<u8> {
         let pin = self.gsis.iter().position(|&known| known == Some(gsi))?;
         u8::try_from(pin).ok()
     }
 
-    /// Whether it has the register with which CPUs end level-triggered interrupts themselves (EOIR).
+    /// Whether it has the register for directed EOIs (EOIR).
     ///
     /// Context: any.
     #[must_use]
@@ -339,14 +341,14 @@ impl IoApic {
         self.version.has_eoi()
     }
 
-    /// Makes a pin that nobody uses any more what it is after a reset.
+    /// Restores the reset value of an unused pin.
     fn reset(&self, pin: u8) {
         let mut registers = self.registers.lock();
-        // SAFETY: 1. Callers have a pin that there is, and that becomes theirs.
+        // SAFETY: The callers pass an existing pin, which becomes theirs.
         unsafe { reset(&mut registers, self.page, self.version, pin) };
     }
 
-    /// The entries of all pins, as they are now.
+    /// The current entries of all pins.
     ///
     /// Context: any but NMI.
     pub fn entries(&self) -> impl Iterator<Item = Rte> + '_ {
@@ -355,7 +357,7 @@ impl IoApic {
     }
 
     fn entry(&self, pin: u8) -> Rte {
-        // SAFETY: 1. Callers have a pin that there is; reading its entry changes nothing.
+        // SAFETY: The callers pass an existing pin; reading its entry has no side effect.
         from_crate(&unsafe { self.registers.lock().table_entry(pin) })
     }
 }
