@@ -46,7 +46,7 @@ impl Line {
         }
         self.inner
             .with(|state| state.source.check(old_first, new.apic_id))?;
-        let new_first = self.take_vectors(kind, old, old_first, new)?;
+        let new_first = self.allocate_vectors(kind, old, old_first, new)?;
         let target = |online: &Online, vector| Target {
             cpu: CpuId(online.cpu.id()),
             vector,
@@ -59,7 +59,7 @@ impl Line {
     }
 
     /// Allocates vectors for the new target, and for the intermediate one if there is one.
-    fn take_vectors(
+    fn allocate_vectors(
         &self,
         kind: affinity::SourceKind,
         old: &'static Online,
@@ -69,9 +69,9 @@ impl Line {
         let (class, count) = (self.inner.class, self.inner.count);
         if kind.can_be_masked() {
             let is_level = kind == affinity::SourceKind::LevelPin;
-            let taken = vectors::take(new, class, count, is_level);
+            let allocated = vectors::allocate(new, class, count, is_level);
             let cpu = new.cpu.id();
-            return taken.map_err(|exhausted| LineError::Vectors { cpu, exhausted });
+            return allocated.map_err(|exhausted| LineError::Vectors { cpu, exhausted });
         }
         for _ in 0..MAX_ATTEMPTS {
             let on_old = VECTORS.of(old.cpu).lock().available();

@@ -125,7 +125,7 @@ impl Line {
         let target = find(cpu)?;
         let source = LineSource::allocate(source)?;
         let count = count.max(1).checked_next_power_of_two().unwrap_or(u8::MAX);
-        let first = vectors::take(target, class, count, source.is_level())
+        let first = vectors::allocate(target, class, count, source.is_level())
             .map_err(|exhausted| LineError::Vectors { cpu, exhausted })?;
         let inner = Inner::new(name, class, count, target, first, source);
         let binding = bind(target, first, &inner);

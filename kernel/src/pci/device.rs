@@ -22,9 +22,9 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    pub(super) fn take_messages(&self) -> Result<(), PciError> {
+    pub(super) fn claim_messages(&self) -> Result<(), PciError> {
         if self.has_messages.swap(true, Ordering::Acquire) {
-            return Err(PciError::MessagesTaken(self.function.address));
+            return Err(PciError::MessagesClaimed(self.function.address));
         }
         Ok(())
     }
@@ -188,7 +188,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`PciError::NoMessages`], [`PciError::MessagesTaken`].
+    /// [`PciError::NoMessages`], [`PciError::MessagesClaimed`].
     pub fn msi(&self) -> Result<Msi, PciError> {
         Msi::new(&self.claim)
     }
@@ -199,7 +199,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`PciError::NoMessages`], [`PciError::MessagesTaken`], [`PciError::TableOutside`] and those
+    /// [`PciError::NoMessages`], [`PciError::MessagesClaimed`], [`PciError::TableOutside`] and those
     /// of [`Device::map`].
     pub fn msix(&self) -> Result<Msix, PciError> {
         Msix::new(&self.claim, self)

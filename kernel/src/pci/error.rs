@@ -40,8 +40,8 @@ pub enum PciError {
     Buffers(Address, MemoryError),
     /// The function lacks this kind of message; contains the capability's name.
     NoMessages(Address, &'static str),
-    /// The function's messages are already taken.
-    MessagesTaken(Address),
+    /// The function's messages are already claimed.
+    MessagesClaimed(Address),
     /// The message table or the pending bits do not fit into their range.
     TableOutside(Address),
     /// The function has no message of this number.
@@ -130,7 +130,7 @@ impl fmt::Display for PciError {
             Self::NoMessages(address, kind) => {
                 write!(f, "function {address} has no usable {kind} capability")
             }
-            Self::MessagesTaken(address) => {
+            Self::MessagesClaimed(address) => {
                 write!(f, "function {address}: its messages are already in use")
             }
             Self::TableOutside(address) => write!(

@@ -18,7 +18,7 @@ use super::device::{Claim, Device};
 use super::{PciError, Window};
 use crate::line::{MessageTarget, Messages};
 
-/// The MSI-X messages of a device. MSI-X is disabled when this and all messages taken from it are
+/// The MSI-X messages of a device. MSI-X is disabled when this and all messages claimed from it are
 /// dropped.
 #[derive(Debug)]
 pub struct Msix {
@@ -31,7 +31,7 @@ struct Table {
     capability: MsixCapability,
     entries: Window,
     pending: Window,
-    taken: Box<[AtomicBool]>,
+    claimed: Box<[AtomicBool]>,
 }
 
 /// One MSI-X message, masked until a line is [attached](crate::line::Line::attach) to it. Dropping
@@ -58,14 +58,14 @@ impl Msix {
         };
         let entries = window(capability.table, capability.table_size())?;
         let pending = window(capability.pending, capability.pending_size())?;
-        claim.take_messages()?;
+        claim.claim_messages()?;
         // From here on, dropping the table reverts all changes.
         let table = Table {
             claim: Arc::clone(claim),
             capability,
             entries,
             pending,
-            taken: (0..capability.messages())
+            claimed: (0..capability.messages())
                 .map(|_| AtomicBool::new(false))
                 .collect(),
         };
@@ -99,17 +99,17 @@ impl Msix {
     ///
     /// # Errors
     ///
-    /// [`PciError::NoMessage`]; [`PciError::MessagesTaken`], if it is already taken.
-    pub fn take(&self, index: u16) -> Result<MsixMessage, PciError> {
+    /// [`PciError::NoMessage`]; [`PciError::MessagesClaimed`], if it is already claimed.
+    pub fn claim(&self, index: u16) -> Result<MsixMessage, PciError> {
         let address = self.table.claim.function.address;
-        let taken = self.table.taken.get(usize::from(index));
-        let taken = taken.ok_or(PciError::NoMessage {
+        let claimed = self.table.claimed.get(usize::from(index));
+        let claimed = claimed.ok_or(PciError::NoMessage {
             address,
             message: index,
             messages: self.messages(),
         })?;
-        if taken.swap(true, Ordering::Acquire) {
-            return Err(PciError::MessagesTaken(address));
+        if claimed.swap(true, Ordering::Acquire) {
+            return Err(PciError::MessagesClaimed(address));
         }
         Ok(MsixMessage {
             table: Arc::clone(&self.table),
@@ -204,7 +204,7 @@ impl Drop for MsixMessage {
     fn drop(&mut self) {
         self.table.set_masked(self.index, true);
         self.flush();
-        self.table.taken[usize::from(self.index)].store(false, Ordering::Release);
+        self.table.claimed[usize::from(self.index)].store(false, Ordering::Release);
     }
 }
 

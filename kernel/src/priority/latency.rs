@@ -122,7 +122,7 @@ impl Section {
         for place in &self.calls[1..] {
             place.store(calls.next().unwrap_or(0), Ordering::Relaxed);
         }
-        self.longest.note(duration, first);
+        self.longest.record(duration, first);
     }
 
     fn reset(&self) {

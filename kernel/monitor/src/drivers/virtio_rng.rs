@@ -78,7 +78,7 @@ impl VirtioRng {
         let device = found?.claim()?;
         let (common, common_offset, _) = structure(&device, Structure::Common)?;
         let (notify, notify_offset, multiplier) = structure(&device, Structure::Notify)?;
-        let message = device.msix()?.take(MESSAGE)?;
+        let message = device.msix()?.claim(MESSAGE)?;
         let address = device.address;
         let counted = CountedLine::new("virtio-rng", class, cpu, message, 1, 0)?;
         let registers = Registers {

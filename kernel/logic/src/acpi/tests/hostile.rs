@@ -195,7 +195,7 @@ fn the_largest_table_ends() {
     ] {
         let body: Vec<u8> = pattern.iter().copied().cycle().take(most).collect();
         let bytes = Table::madt(5).raw(&body).build();
-        let madt = Madt::parse(&bytes).expect("sound as a whole");
+        let madt = Madt::parse(&bytes).expect("a valid table");
         assert_eq!(madt.entries().count(), items);
     }
 }

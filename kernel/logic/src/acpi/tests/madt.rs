@@ -13,7 +13,7 @@ use std::vec::Vec;
 /// All items of the walk.
 fn walk(bytes: &[u8]) -> Vec<Result<Located<Entry>, Error>> {
     Madt::parse(bytes)
-        .expect("sound as a whole")
+        .expect("a valid table")
         .entries()
         .collect()
 }
@@ -21,7 +21,7 @@ fn walk(bytes: &[u8]) -> Vec<Result<Located<Entry>, Error>> {
 /// The only entry of a table.
 fn only(table: Table) -> Entry {
     let bytes = table.build();
-    let mut entries = Madt::parse(&bytes).expect("sound as a whole").entries();
+    let mut entries = Madt::parse(&bytes).expect("a valid table").entries();
     let found = entries.next().expect("an entry").expect("a good entry");
     assert_eq!(found.offset, 44);
     assert_eq!(entries.next(), None);

@@ -12,7 +12,7 @@ fn messages_name_table_offset_and_reason() {
         .lapics((0..6).map(|n| (n, n)))
         .raw(&[0, 0])
         .build();
-    let madt = Madt::parse(&bytes).expect("sound as a whole");
+    let madt = Madt::parse(&bytes).expect("a valid table");
     let error = madt
         .entries()
         .last()
@@ -32,7 +32,7 @@ fn messages_name_table_offset_and_reason() {
             "MADT: offset 0x2c: 1 bytes are left, an entry has 2",
         ),
     ] {
-        let madt = Madt::parse(&bytes).expect("sound as a whole");
+        let madt = Madt::parse(&bytes).expect("a valid table");
         let error = madt.entries().last().expect("an item").expect_err("bad");
         assert_eq!(error.to_string(), message);
     }
@@ -197,7 +197,7 @@ fn entries_texts() {
         .raw(&[0x10, 4, 0, 0])
         .raw(&[0x55, 2])
         .build();
-    let madt = Madt::parse(&bytes).expect("sound as a whole");
+    let madt = Madt::parse(&bytes).expect("a valid table");
     let lines: Vec<_> = madt
         .entries()
         .map(|entry| entry.expect("good").value.to_string())

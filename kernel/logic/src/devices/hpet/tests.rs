@@ -167,7 +167,7 @@ fn inputs_of_isa_interrupts_are_the_last_resort() {
             .iter()
             .fold(table, |table, &(irq, gsi)| table.iso(0, irq, gsi, 0));
         let bytes = table.build();
-        let madt = Madt::parse(&bytes).expect("sound as a whole");
+        let madt = Madt::parse(&bytes).expect("a valid table");
         Topology::from_madt(&madt, ApicId(0), None).0
     };
     let pc = topology(&[(0, 2)]);

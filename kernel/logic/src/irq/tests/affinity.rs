@@ -2,7 +2,7 @@
 //! `tests/loom` tests that no interrupt is lost while interrupts arrive.
 
 use super::{class, classes};
-use crate::irq::affinity::{Action, Move, Target, SourceKind, choose_vector};
+use crate::irq::affinity::{Action, Move, SourceKind, Target, choose_vector};
 use crate::irq::vectors::VectorSet;
 use crate::topology::CpuId;
 use crate::vector::Vector;
@@ -67,7 +67,10 @@ impl Machine {
     }
 
     fn act(&mut self, action: Action) {
-        let can_mask = matches!(self.source, SourceKind::MaskableMessage | SourceKind::LevelPin);
+        let can_mask = matches!(
+            self.source,
+            SourceKind::MaskableMessage | SourceKind::LevelPin
+        );
         match action {
             Action::Install(target) => {
                 assert!(self.taken.contains(&key(target)));

@@ -26,7 +26,7 @@ fn topology(overrides: &[Override]) -> Topology {
 
 fn of_table(table: Table) -> Topology {
     let bytes = table.build();
-    let madt = Madt::parse(&bytes).expect("sound as a whole");
+    let madt = Madt::parse(&bytes).expect("a valid table");
     let (mut topology, _) = Topology::from_madt(&madt, ApicId(0), None);
     topology.set_pins(|_| Some(PINS as u8), &mut Problems::default());
     topology

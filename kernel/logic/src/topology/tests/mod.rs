@@ -17,7 +17,7 @@ use std::vec::Vec;
 /// The topology of a table, and the problems reported with it.
 fn read(table: Table, bsp: u32, max_cpus: Option<u32>) -> (Topology, Vec<Problem>) {
     let bytes = table.build();
-    let madt = Madt::parse(&bytes).expect("sound as a whole");
+    let madt = Madt::parse(&bytes).expect("a valid table");
     let (topology, problems) = Topology::from_madt(&madt, ApicId(bsp), max_cpus);
     assert_eq!(problems.dropped(), 0);
     (topology, problems.iter().copied().collect())
@@ -119,7 +119,7 @@ fn problems_beyond_the_bound_are_counted() {
         table.raw(&[0x33, 2]).io_apic(0, 0, 0)
     });
     let bytes = table.iso(1, 3, 40, 0).build();
-    let madt = Madt::parse(&bytes).expect("sound as a whole");
+    let madt = Madt::parse(&bytes).expect("a valid table");
     let (_, problems) = Topology::from_madt(&madt, ApicId(0), None);
     assert_eq!(problems.iter().count(), 17);
     assert_eq!((problems.dropped(), problems.dropped_notes()), (92, 92));
