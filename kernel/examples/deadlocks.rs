@@ -21,7 +21,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 use tocsin::cpu::current;
 use tocsin::ipi::jobs::Job;
 use tocsin::ipi::{Targets, call};
-use tocsin::line::{Claim, Line, Member, Request, SharedLine, Source};
+use tocsin::line::{Claim, Line, Request, SharedHandler, SharedLine, Source};
 use tocsin::priority::{self, CeilingMutex, raise};
 use tocsin::sync::{IrqMutex, without_interrupts};
 use tocsin::timer::{Expiry, Mode, Timer};
@@ -72,7 +72,7 @@ const PROGRAMS: [(&str, fn()); 34] = [
     ("line-drop-self", line_drop_self),
     ("line-move-self", line_move_self),
     ("line-forget", line_forget),
-    ("member-drop-self", member_drop_self),
+    ("shared-handler-drop-self", shared_handler_drop_self),
     ("long-wait", long_wait),
 ];
 
@@ -356,8 +356,8 @@ fn line_forget() {
 }
 
 /// A shared handler is dropped at the class of its own line, as its own handler would do.
-fn member_drop_self() {
-    static MEMBER: IrqMutex<Option<Member>> = IrqMutex::new(None);
+fn shared_handler_drop_self() {
+    static SHARED_HANDLER: IrqMutex<Option<SharedHandler>> = IrqMutex::new(None);
     // A level-triggered input without a device: making the line needs no interrupt.
     let request = Request {
         name: "shared",
@@ -369,13 +369,13 @@ fn member_drop_self() {
         cpu: 0,
     };
     let shared = SharedLine::new(request).unwrap();
-    let other = Box::leak(Box::new(shared.join(|| Claim::Mine)));
-    *MEMBER.lock() = Some(shared.join(|| Claim::NotMine));
+    let other = Box::leak(Box::new(shared.add_handler(|| Claim::Claimed)));
+    *SHARED_HANDLER.lock() = Some(shared.add_handler(|| Claim::Unclaimed));
     // Runs at the class at which the handlers run and hold the list.
     let _raised = raise(C6);
-    let member = MEMBER.lock().take();
+    let shared_handler = SHARED_HANDLER.lock().take();
     let _ = other;
-    drop(member);
+    drop(shared_handler);
 }
 
 /// A long wait is logged, with its object and its cause.

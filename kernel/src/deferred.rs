@@ -59,7 +59,10 @@ impl fmt::Display for DeferError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Offline(offline) => offline.fmt(f),
-            Self::Full(cpu) => write!(f, "{WORK} pieces of work wait for CPU {cpu} already"),
+            Self::Full(cpu) => write!(
+                f,
+                "the queue of CPU {cpu} is full: {WORK} items are pending"
+            ),
         }
     }
 }
@@ -154,8 +157,8 @@ extern "C" fn run(_: usize, _: u8) {
     if refused != 0 && !is_reported.load(Ordering::Relaxed) {
         is_reported.store(true, Ordering::Relaxed);
         log::warn!(
-            "CPU {}: {WORK} pieces of deferred work waited, and {} was refused; later refusals are \
-             only counted",
+            "deferred work: CPU {}: the queue was full with {WORK} items, and {} was refused (later \
+             refusals are only counted)",
             cpu.id(),
             Code(refused as u64)
         );

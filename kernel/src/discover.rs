@@ -103,15 +103,15 @@ fn find_tables(boot: &BootInfo, placement: &Placement<'_>) -> Option<Tables> {
     match Tables::find(boot, placement) {
         Ok(tables) => {
             for problem in &tables.problems {
-                log::warn!("acpi: {problem}; left out");
+                log::warn!("acpi: {problem} (ignored)");
             }
             Some(tables)
         }
         Err(problems) => {
             for problem in problems {
-                log::warn!("acpi: {problem}; left out");
+                log::warn!("acpi: {problem} (ignored)");
             }
-            log::warn!("acpi: there is no sound root table; only this CPU will run");
+            log::warn!("acpi: no valid root table (only this CPU will run)");
             None
         }
     }
@@ -123,13 +123,13 @@ fn read_madt(tables: Option<&Tables>, max_cpus: Option<u32>) -> (Topology, Probl
     let alone = || (Topology::without_madt(bsp), Problems::default());
     let Some(tables) = tables else { return alone() };
     let Some(bytes) = tables.get(Signature::MADT) else {
-        log::warn!("acpi: there is no MADT; only this CPU will run");
+        log::warn!("acpi: no MADT (only this CPU will run)");
         return alone();
     };
     match Madt::parse(bytes) {
         Ok(madt) => Topology::from_madt(&madt, bsp, max_cpus),
         Err(error) => {
-            log::warn!("acpi: {error}; only this CPU will run");
+            log::warn!("acpi: {error} (only this CPU will run)");
             alone()
         }
     }
@@ -144,7 +144,7 @@ fn read_fadt(tables: Option<&Tables>) -> Option<Fadt> {
             Some(fadt)
         }
         Err(error) => {
-            log::warn!("acpi: {error}; left out");
+            log::warn!("acpi: {error} (ignored)");
             None
         }
     }
@@ -156,13 +156,13 @@ fn read_hpet(tables: Option<&Tables>, placement: &mut Placement<'_>) -> Option<H
     let hpet = match hpet::parse(tables.get(Signature::HPET)?) {
         Ok(hpet) => hpet,
         Err(error) => {
-            log::warn!("acpi: {error}; left out");
+            log::warn!("acpi: {error} (ignored)");
             return None;
         }
     };
     let address = hpet.address;
     if let Err(error) = placement.check(address, HPET_LENGTH) {
-        log::warn!("acpi: HPET at {address:#x} cannot be {error}; not used");
+        log::warn!("acpi: HPET at {address:#x} cannot be {error} (not used)");
         return None;
     }
     // An I/O APIC or configuration space may be there instead.
@@ -172,7 +172,7 @@ fn read_hpet(tables: Option<&Tables>, placement: &mut Placement<'_>) -> Option<H
     let probe = unsafe { Probe::map(address, HPET_LENGTH, Use::Device) };
     let probe = probe
         .inspect_err(|error| {
-            log::warn!("acpi: HPET at {address:#x} cannot be mapped: {error}; not used");
+            log::warn!("acpi: HPET at {address:#x} cannot be mapped: {error} (not used)");
         })
         .ok()?;
     // SAFETY: The range stays mapped while `probe` lives, and is only read.
@@ -180,14 +180,14 @@ fn read_hpet(tables: Option<&Tables>, placement: &mut Placement<'_>) -> Option<H
     let capabilities = registers.read(CAPABILITIES);
     if Clock::hpet(capabilities).is_none() {
         log::warn!(
-            "acpi: HPET at {address:#x}: capabilities {capabilities:#x} are impossible; not used"
+            "acpi: HPET at {address:#x}: capabilities {capabilities:#x} are impossible (not used)"
         );
         return None;
     }
     let id = capabilities as u32;
     if id != hpet.hardware_id && is_in_config_space(tables, address) {
         log::warn!(
-            "acpi: HPET at {address:#x}: in PCI configuration space, with ID {id:#x} instead of {:#x}; not used",
+            "acpi: HPET at {address:#x}: in PCI configuration space, with ID {id:#x} instead of {:#x} (not used)",
             hpet.hardware_id
         );
         return None;
@@ -215,7 +215,7 @@ fn choose(topology: &Topology, tables: Option<&Tables>, option: ModeOption) -> C
     let opt_out = match dmar.map(Dmar::parse) {
         Some(Ok(table)) => table.opts_out_of_x2apic(),
         Some(Err(error)) => {
-            log::warn!("acpi: {error}; left out");
+            log::warn!("acpi: {error} (ignored)");
             false
         }
         None => false,
@@ -230,7 +230,7 @@ fn choose(topology: &Topology, tables: Option<&Tables>, option: ModeOption) -> C
         opt_out,
     };
     choose_mode(&situation(option)).unwrap_or_else(|refusal| {
-        log::warn!("apic: {refusal}; chosen as with apic=auto");
+        log::warn!("apic: {refusal} (chosen as with apic=auto)");
         choose_mode(&situation(ModeOption::Auto)).unwrap_or_else(|refusal| {
             log::warn!("apic: {refusal}");
             Choice {
@@ -261,7 +261,7 @@ fn log_problems(problems: &Problems) {
     }
     if problems.dropped() > 0 {
         log::warn!(
-            "acpi: MADT: {} more problems are not kept",
+            "acpi: MADT: {} more problems (the list is full)",
             problems.dropped()
         );
     }

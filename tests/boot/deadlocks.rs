@@ -130,8 +130,8 @@ const REJECTED: [(&str, &str, &str); 20] = [
         "(it is for threads and handlers up to class 5",
     ),
     (
-        "member-drop-self",
-        "Member::drop: called in a thread with CR8 raised to class 6",
+        "shared-handler-drop-self",
+        "SharedHandler::drop: called in a thread with CR8 raised to class 6",
         "(it is for threads and handlers up to class 5",
     ),
 ];

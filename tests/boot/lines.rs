@@ -131,7 +131,7 @@ fn unclaimed(machine: &Machine, cpu: u32) -> Result {
         }
         session.expect("masked for 400 ms, storm 3 in a row", PATIENCE)?;
         ensure!(!is_open(session)?, "QEMU's pin {PIN} is not masked");
-        session.expect("line edu: let through again, on trial", PATIENCE)?;
+        session.expect("line edu: unmasked on probation", PATIENCE)?;
         let events = events(&session.wait_prompt(PATIENCE)?)?;
         let storms: Vec<_> = events.iter().filter_map(|event| event.storm).collect();
         ensure_eq!(storms, [1, 2, 3], "storms");

@@ -89,8 +89,8 @@ const MISTAKES: &[(&str, &str)] = &[
         "sources: `0` will not do; expected a number from 1 to 10000",
     ),
     (
-        "stray ipi 31",
-        "stray: `31` will not do; expected a vector from 32 to 255; those below are exceptions'",
+        "spurious ipi 31",
+        "spurious: `31` will not do; expected a vector from 32 to 255; those below are exceptions'",
     ),
     (
         "watchdog",

@@ -186,12 +186,12 @@ fn watchdog(session: &mut Session) -> Result {
     session.command("watchdog on", PATIENCE)?;
     session.send_line("fault lockup 2")?;
     session.expect(
-        "error: watchdog: CPU 2 has not answered interrupts for",
+        "error: watchdog: CPU 2: hard lockup: no interrupts for",
         PATIENCE,
     )?;
     session.expect("tocsin_monitor::commands::provoke::lock_up+0x", PATIENCE)?;
     session.expect(
-        "warning: watchdog: CPU 2 answers interrupts again",
+        "warning: watchdog: CPU 2: handles interrupts again",
         PATIENCE,
     )?;
     session.expect("fault: the kernel goes on", PATIENCE)?;

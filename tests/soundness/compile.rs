@@ -50,12 +50,12 @@ pub const CASES: &[Case] = &[
     (
         "redirection_entry",
         Unsafe,
-        "tocsin::apic::io::Input::take(Gsi(4)).unwrap().set(Rte::MASKED)",
+        "tocsin::apic::io::Input::claim(Gsi(4)).unwrap().set(Rte::MASKED)",
     ),
     (
         "io_apic_eoi",
         Private,
-        "tocsin::apic::io::Input::take(Gsi(4)).unwrap().end_register()",
+        "tocsin::apic::io::Input::claim(Gsi(4)).unwrap().eoi_register()",
     ),
     // Vectors.
     ("exception_ipi", Type, "tocsin::ipi::send(Vector(17), 1)"),

@@ -30,16 +30,6 @@ const CIRCLES: &[(&str, &[&str])] = &[
         &["line::binding", "line::inner", "line::storm"],
     ),
     (
-        "a timer is in the queue that executes its commands",
-        &[
-            "timer::inbox",
-            "timer::node",
-            "timer::queue",
-            "timer::registry",
-            "timer::storage",
-        ],
-    ),
-    (
         "the cases call what runs them",
         &["commands::timers::cases", "commands::timers::test"],
     ),

@@ -47,7 +47,7 @@ const F_SEGMENT: u8 = 2;
 pub struct Firmware {
     tables: Vec<Vec<u8>>,
     /// Entries of the root tables that are not addresses of the tables here.
-    strays: Vec<u64>,
+    dangling: Vec<u64>,
     root: Root,
     xsdt: Option<Xsdt>,
     pointer: Pointer,
@@ -108,8 +108,8 @@ impl Firmware {
 
     /// Adds the entry `address` to the root tables; an RSDT has its low 32 bits.
     #[must_use]
-    pub fn stray(mut self, address: u64) -> Self {
-        self.strays.push(address);
+    pub fn dangling(mut self, address: u64) -> Self {
+        self.dangling.push(address);
         self
     }
 
@@ -161,7 +161,7 @@ impl Firmware {
     /// The root tables, and after the RSDT all others. The loader script adds the address of the
     /// tables, and then sets the checksums.
     fn blob(&self, script: &mut Script) -> Blob {
-        let entries = self.tables.len() + self.strays.len();
+        let entries = self.tables.len() + self.dangling.len();
         let mut bytes = table(*b"RSDT", 1, &vec![0; 4 * entries]);
         let mut offsets = Vec::new();
         for table in &self.tables {
@@ -169,7 +169,7 @@ impl Firmware {
             offsets.push(bytes.len() as u64);
             bytes.extend(table);
         }
-        let values: Vec<_> = offsets.iter().chain(&self.strays).copied().collect();
+        let values: Vec<_> = offsets.iter().chain(&self.dangling).copied().collect();
         for (index, value) in values.iter().enumerate() {
             let at = HEADER + 4 * index;
             bytes[at..at + 4].copy_from_slice(&(*value as u32).to_le_bytes());

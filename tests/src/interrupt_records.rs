@@ -58,7 +58,7 @@ pub struct NestedNmi {
     pub intact: bool,
 }
 
-/// A record of `stray json`, of kind `spurious`.
+/// A record of `spurious json`, of kind `spurious`.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Spurious {
     /// The kernel's CPU number.
@@ -73,7 +73,7 @@ pub struct Spurious {
     pub apic_errors: BTreeMap<String, u64>,
 }
 
-/// A record of `stray ipi json`, of kind `delivery`.
+/// A record of `spurious ipi json`, of kind `delivery`.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 pub struct Delivery {
     /// The kernel's CPU number.

@@ -15,7 +15,7 @@
 //! # Modules
 //!
 //! Modules import only from those before them:
-//! `units`, `kept`, `rate_limit`, `script`, `registers`, `exit`, `vector`, `exception`, `error_code`, `gate`, `backtrace`,
+//! `units`, `bounded_list`, `rate_limit`, `script`, `registers`, `exit`, `vector`, `exception`, `error_code`, `gate`, `backtrace`,
 //! `symbols`, `memory_map`, `paging`, `smp`, `bench`, `machine_check`, `apic`, `acpi`, `pci`, `topology`, `devices`, `irq`,
 //! `command_line`, `layout`, `cpu_set`, `vtd`.
 #![no_std]
@@ -28,6 +28,7 @@ pub mod acpi;
 pub mod apic;
 pub mod backtrace;
 pub mod bench;
+pub mod bounded_list;
 pub mod command_line;
 pub mod cpu_set;
 pub mod devices;
@@ -36,7 +37,6 @@ pub mod exception;
 pub mod exit;
 pub mod gate;
 pub mod irq;
-pub mod kept;
 pub mod layout;
 pub mod machine_check;
 pub mod memory_map;

@@ -47,7 +47,7 @@ impl fmt::Display for AcpiError {
             }
             Self::Unmapped(address, error) => write!(f, "table at {address:#x}: {error}"),
             Self::NoMadt(address, root) => {
-                write!(f, "{root} at {address:#x}: no sound MADT is listed")
+                write!(f, "{root} at {address:#x}: it lists no valid MADT")
             }
             Self::Table(address, error) => write!(f, "table at {address:#x}: {error}"),
         }
@@ -193,12 +193,12 @@ fn read_rsdp(address: u64, placement: &Placement<'_>) -> Result<Rsdp, AcpiError>
 
 /// Maps and checks the table at physical `address`. It stays mapped if it is valid.
 fn table(address: u64, placement: &Placement<'_>) -> Result<Table, AcpiError> {
-    let unsound = |error| AcpiError::Table(address, error);
+    let invalid = |error| AcpiError::Table(address, error);
     let start = map(address, HEADER_SIZE as u64, placement)?;
-    let length = Header::parse(start.bytes()).map_err(unsound)?.length;
+    let length = Header::parse(start.bytes()).map_err(invalid)?.length;
     drop(start);
     let whole = map(address, length.into(), placement)?;
-    let header = sdt::check(whole.bytes()).map_err(unsound)?;
+    let header = sdt::check(whole.bytes()).map_err(invalid)?;
     Ok(Table {
         address,
         header,

@@ -9,7 +9,7 @@ use tocsin_logic::vector::Vector;
 
 use super::{LocalApic, local, vectors};
 use crate::cpu::handlers;
-use crate::trap::spurious::{self, IsrAccess, SPURIOUS};
+use crate::trap::spurious::{self, IsrAccess, SPURIOUS_COUNTERS};
 
 static ERRORS: AtomicU64 = AtomicU64::new(0);
 
@@ -55,13 +55,13 @@ impl LocalApic {
 }
 
 extern "C" fn handle_spurious(_: usize, _: u8) {
-    SPURIOUS.here().count_spurious();
+    SPURIOUS_COUNTERS.here().count_spurious();
 }
 
 /// Each kind of error is logged once.
 extern "C" fn handle_error(_: usize, _: u8) {
     let errors = local().take_errors();
-    SPURIOUS.here().count_errors(errors.0);
+    SPURIOUS_COUNTERS.here().count_errors(errors.0);
     ERRORS.fetch_add(1, Ordering::Relaxed);
     if errors.0 == 0 {
         if !EMPTY_LOGGED.swap(true, Ordering::Relaxed) {

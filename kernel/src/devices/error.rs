@@ -13,7 +13,7 @@ pub enum DeviceError {
     /// The machine lacks the device; contains the evidence.
     Absent(&'static str, &'static str),
     /// Another driver has claimed the device.
-    Taken(&'static str),
+    Claimed(&'static str),
     /// No line can be created for its interrupt.
     Line(&'static str, LineError),
     /// Its registers or buffers cannot be mapped or allocated.
@@ -27,8 +27,8 @@ pub enum DeviceError {
 impl fmt::Display for DeviceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Absent(name, why) => write!(f, "this machine has no {name}: {why}"),
-            Self::Taken(name) => write!(f, "the {name} belongs to another driver"),
+            Self::Absent(name, why) => write!(f, "{name}: this machine has none ({why})"),
+            Self::Claimed(name) => write!(f, "{name}: claimed by another driver"),
             Self::Line(name, error) => write!(f, "{name}: {error}"),
             Self::Memory(name, error) => write!(f, "{name}: {error}"),
             Self::Cannot(name, what) | Self::Wrong(name, what) => write!(f, "{name}: {what}"),

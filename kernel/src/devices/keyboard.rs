@@ -25,19 +25,19 @@ const DATA: u16 = 0x60;
 const STATUS_AND_COMMAND: u16 = 0x64;
 
 /// Timeout for the keyboard's self-test after a reset, in nanoseconds: 0.75 s plus a margin.
-const TEST_PATIENCE: u64 = 2_000_000_000;
+const TEST_TIMEOUT: u64 = 2_000_000_000;
 
 /// Idle time that shows that no byte was in transit when the devices were disabled, in nanoseconds:
 /// a byte takes less than 1.5 ms on the wire.
 const LAST_BYTE: u64 = 2_000_000;
 
 /// Number of times that a command is resent when the keyboard requests it.
-const TRIES: u32 = 3;
+const MAX_ATTEMPTS: u32 = 3;
 
 /// Capacity of the queue of unread bytes; a power of two.
-const WAITING: usize = 256;
+const CAPACITY: usize = 256;
 
-static TAKEN: AtomicBool = AtomicBool::new(false);
+static CLAIMED: AtomicBool = AtomicBool::new(false);
 
 fn status() -> Status {
     // SAFETY: Reading the status has no side effect.
@@ -52,7 +52,7 @@ fn take_byte() -> u8 {
 /// Writes to a port of the controller when it is ready.
 fn write(port: u16, value: u8) -> Result<(), DeviceError> {
     if !time::wait_until(TIMEOUT, || !status().is_busy()) {
-        return wrong("the controller does not take what it is sent");
+        return wrong("the controller stays busy");
     }
     // SAFETY: This driver owns the controller. Its commands affect only the controller and the
     // keyboard.
@@ -70,18 +70,18 @@ fn next_byte(limit: u64) -> Option<u8> {
 }
 
 /// Sends a command to the controller and returns the response.
-fn ask(command: u8) -> Result<u8, DeviceError> {
+fn request(command: u8) -> Result<u8, DeviceError> {
     write(STATUS_AND_COMMAND, command)?;
-    let answer = next_byte(TIMEOUT);
-    answer.ok_or_else(|| {
-        let what = format!("the controller does not answer command {command:#04x}");
+    let response = next_byte(TIMEOUT);
+    response.ok_or_else(|| {
+        let what = format!("the controller does not respond to command {command:#04x}");
         DeviceError::Wrong(NAME, what)
     })
 }
 
 /// Whether there is a controller that accepts a command and responds to it.
-fn answers() -> bool {
-    !status().is_nothing() && ask(command::READ_COMMAND_BYTE).is_ok()
+fn responds() -> bool {
+    !status().is_nothing() && request(command::READ_COMMAND_BYTE).is_ok()
 }
 
 fn set_command_byte(byte: CommandByte) -> Result<(), DeviceError> {
@@ -90,14 +90,14 @@ fn set_command_byte(byte: CommandByte) -> Result<(), DeviceError> {
 }
 
 /// Sends a byte to the keyboard, and resends it on request, until the keyboard acknowledges it.
-fn tell_keyboard(byte: u8) -> Result<(), DeviceError> {
-    for _ in 0..TRIES {
+fn send_to_keyboard(byte: u8) -> Result<(), DeviceError> {
+    for _ in 0..MAX_ATTEMPTS {
         write(DATA, byte)?;
         match next_byte(TIMEOUT) {
             Some(keyboard::ACKNOWLEDGE) => return Ok(()),
             Some(keyboard::RESEND) => {}
             Some(other) => {
-                let what = format!("it answers {byte:#04x} with {other:#04x}");
+                let what = format!("its response to {byte:#04x} is {other:#04x}");
                 return Err(DeviceError::Wrong(NAME, what));
             }
             None => break,
@@ -109,17 +109,18 @@ fn tell_keyboard(byte: u8) -> Result<(), DeviceError> {
 
 /// Data and counts of the interrupt handler.
 #[derive(Debug)]
-struct Taken {
-    bytes: Queue<WAITING>,
+struct HandlerData {
+    bytes: Queue<CAPACITY>,
     count: AtomicU64,
     empty: AtomicU64,
 }
 
 /// The keyboard, with its interrupt enabled.
 pub struct Keyboard {
-    // Dropped first, so that no interrupt needs handling while the controller is being silenced.
+    // Dropped first, so that no interrupt needs handling while the interrupts of the controller are
+    // being disabled.
     line: Line,
-    taken: Arc<Taken>,
+    data: Arc<HandlerData>,
     decoder: PS2Keyboard<Us104Key, ScancodeSet2>,
     controller: Controller,
 }
@@ -128,7 +129,7 @@ pub struct Keyboard {
 #[derive(Debug)]
 struct Controller {
     /// The command byte with interrupts disabled.
-    silent: CommandByte,
+    disabled: CommandByte,
     _ownership: Ownership,
 }
 
@@ -136,41 +137,41 @@ impl Controller {
     /// Claims and tests the controller, and sets the keyboard to scan code set 2, without
     /// interrupts.
     fn start() -> Result<Self, DeviceError> {
-        let ownership = Ownership::take(&TAKEN, NAME)?;
-        if !answers() {
+        let ownership = Ownership::claim(&CLAIMED, NAME)?;
+        if !responds() {
             // Half of the FADTs in the field report that an existing controller is absent, so the
             // flag is ignored.
             return Err(DeviceError::Absent(
                 NAME,
-                "no 8042 controller answers at port 0x64",
+                "no 8042 controller responds at port 0x64",
             ));
         }
         write(STATUS_AND_COMMAND, command::DISABLE_KEYBOARD)?;
         write(STATUS_AND_COMMAND, command::DISABLE_MOUSE)?;
         // Discards the keys typed so far.
         while next_byte(LAST_BYTE).is_some() {}
-        let silent = CommandByte(ask(command::READ_COMMAND_BYTE)?).silent();
-        set_command_byte(silent)?;
+        let disabled = CommandByte(request(command::READ_COMMAND_BYTE)?).without_interrupts();
+        set_command_byte(disabled)?;
         let controller = Self {
-            silent,
+            disabled,
             _ownership: ownership,
         };
-        if ask(command::TEST)? != TEST_PASSED {
-            return wrong("the controller fails its own test");
+        if request(command::TEST)? != TEST_PASSED {
+            return wrong("the self-test of the controller fails");
         }
         // The test may have reset the controller.
-        set_command_byte(silent)?;
-        if ask(command::TEST_KEYBOARD_PORT)? != 0 {
-            return wrong("the controller finds fault with the keyboard's lines");
+        set_command_byte(disabled)?;
+        if request(command::TEST_KEYBOARD_PORT)? != 0 {
+            return wrong("the test of the keyboard port fails");
         }
         write(STATUS_AND_COMMAND, command::ENABLE_KEYBOARD)?;
-        tell_keyboard(keyboard::RESET)?;
-        if next_byte(TEST_PATIENCE) != Some(keyboard::TEST_PASSED) {
-            return wrong("it fails its own test");
+        send_to_keyboard(keyboard::RESET)?;
+        if next_byte(TEST_TIMEOUT) != Some(keyboard::TEST_PASSED) {
+            return wrong("its self-test fails");
         }
-        tell_keyboard(keyboard::DISABLE)?;
-        tell_keyboard(keyboard::SELECT_SET)?;
-        tell_keyboard(2)?;
+        send_to_keyboard(keyboard::DISABLE)?;
+        send_to_keyboard(keyboard::SELECT_SET)?;
+        send_to_keyboard(2)?;
         Ok(controller)
     }
 }
@@ -179,7 +180,7 @@ impl Drop for Controller {
     fn drop(&mut self) {
         // Errors are ignored: the controller may no longer accept commands.
         let _ = write(STATUS_AND_COMMAND, command::DISABLE_KEYBOARD);
-        let _ = set_command_byte(self.silent);
+        let _ = set_command_byte(self.disabled);
     }
 }
 
@@ -197,18 +198,18 @@ impl Keyboard {
     ///
     /// # Errors
     ///
-    /// [`DeviceError::Absent`], [`DeviceError::Taken`], [`DeviceError::Line`];
+    /// [`DeviceError::Absent`], [`DeviceError::Claimed`], [`DeviceError::Line`];
     /// [`DeviceError::Wrong`], if a test fails or a response is missing.
     pub fn start(class: PriorityClass, cpu: u32) -> Result<Self, DeviceError> {
         let controller = Controller::start()?;
-        let taken = Arc::new(Taken {
+        let data = Arc::new(HandlerData {
             bytes: Queue::new(),
             count: AtomicU64::new(0),
             empty: AtomicU64::new(0),
         });
         let handler = {
-            let taken = Arc::clone(&taken);
-            move || taken.take()
+            let data = Arc::clone(&data);
+            move || data.handle()
         };
         let request = Request {
             name: "keyboard",
@@ -218,11 +219,11 @@ impl Keyboard {
         };
         let line = Line::new(request, handler).map_err(|error| DeviceError::Line(NAME, error))?;
         // The last polled byte; the handler receives all later ones.
-        tell_keyboard(keyboard::ENABLE)?;
-        set_command_byte(controller.silent.with_keyboard())?;
+        send_to_keyboard(keyboard::ENABLE)?;
+        set_command_byte(controller.disabled.with_keyboard())?;
         Ok(Self {
             line,
-            taken,
+            data,
             decoder: PS2Keyboard::new(
                 ScancodeSet2::new(),
                 Us104Key,
@@ -245,7 +246,7 @@ impl Keyboard {
     /// Context: any but NMI.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.taken.count.load(Ordering::Acquire)
+        self.data.count.load(Ordering::Acquire)
     }
 
     /// Number of interrupts without a byte.
@@ -253,7 +254,7 @@ impl Keyboard {
     /// Context: any but NMI.
     #[must_use]
     pub fn empty(&self) -> u64 {
-        self.taken.empty.load(Ordering::Acquire)
+        self.data.empty.load(Ordering::Acquire)
     }
 
     /// Number of bytes dropped because the queue was full.
@@ -261,7 +262,7 @@ impl Keyboard {
     /// Context: any but NMI.
     #[must_use]
     pub fn overflowed(&self) -> u64 {
-        self.taken.bytes.overflowed() as u64
+        self.data.bytes.overflowed() as u64
     }
 
     /// Reads a byte in place of the handler, if there is one: for a machine whose interrupts do not
@@ -271,14 +272,14 @@ impl Keyboard {
     pub fn poll(&self) {
         // Interrupts are disabled so that no handler on this CPU runs between the two reads. No
         // handler runs on another CPU, because interrupts do not arrive.
-        without_interrupts(|| self.taken.take());
+        without_interrupts(|| self.data.handle());
     }
 
     /// The next unread byte.
     ///
     /// Context: any but NMI.
     pub fn next_byte(&mut self) -> Option<u8> {
-        let (byte, _) = self.taken.bytes.pop()?;
+        let (byte, _) = self.data.bytes.pop()?;
         Some(byte as u8)
     }
 
@@ -312,20 +313,20 @@ impl fmt::Debug for Keyboard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keyboard")
             .field("line", &self.line)
-            .field("taken", &self.taken)
+            .field("data", &self.data)
             .field("controller", &self.controller)
             .finish_non_exhaustive()
     }
 }
 
-impl Taken {
+impl HandlerData {
     /// Reads the byte of this interrupt. Each byte has its own interrupt: reading one deasserts the
     /// controller's line, and the next byte asserts it again.
-    fn take(&self) -> Claim {
+    fn handle(&self) -> Claim {
         let status = status();
         if !status.has_output() {
             self.empty.fetch_add(1, Ordering::Release);
-            return Claim::NotMine;
+            return Claim::Unclaimed;
         }
         let byte = take_byte();
         if !status.is_from_mouse() {
@@ -333,6 +334,6 @@ impl Taken {
             let _ = self.bytes.push(byte.into(), 0);
             self.count.fetch_add(1, Ordering::Release);
         }
-        Claim::Mine
+        Claim::Claimed
     }
 }

@@ -4,7 +4,7 @@
 //! mode from the MADT:
 //!
 //! ```ignore
-//! let mut timer = Pit::claim()?.answer(class, 0, || COUNTER.count_up())?;
+//! let mut timer = Pit::claim()?.with_handler(class, 0, || COUNTER.count_up())?;
 //! timer.every(1193); // Ticks: 1 kHz.
 //! ```
 //!
@@ -34,9 +34,9 @@ struct Ownership(&'static AtomicBool);
 
 impl Ownership {
     /// Claims the device called `name`, unless it is already claimed.
-    fn take(flag: &'static AtomicBool, name: &'static str) -> Result<Self, DeviceError> {
+    fn claim(flag: &'static AtomicBool, name: &'static str) -> Result<Self, DeviceError> {
         if flag.swap(true, Ordering::Acquire) {
-            return Err(DeviceError::Taken(name));
+            return Err(DeviceError::Claimed(name));
         }
         Ok(Self(flag))
     }

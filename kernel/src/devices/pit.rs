@@ -18,13 +18,13 @@ pub use tocsin_logic::devices::pit::{FREQUENCY, divisor, nanoseconds, ticks};
 const NAME: &str = "PIT";
 const CHANNEL: u8 = 0;
 
-/// The mode in which the output is high and the counter is stopped; see [`rest`].
-const RESTING: Mode = Mode::Triggered;
+/// The mode in which the output is high and the counter is stopped; see [`stop_channel`].
+const STOPPED: Mode = Mode::Triggered;
 
 /// Timeout for the interrupt when probing its GSI, in nanoseconds.
-const TRIAL: u64 = 100_000_000;
+const PROBE_TIMEOUT: u64 = 100_000_000;
 
-static TAKEN: AtomicBool = AtomicBool::new(false);
+static CLAIMED: AtomicBool = AtomicBool::new(false);
 
 /// The channel, with its interrupt disabled.
 #[derive(Debug)]
@@ -39,12 +39,12 @@ impl Pit {
     ///
     /// # Errors
     ///
-    /// [`DeviceError::Taken`]; [`DeviceError::Absent`], if the channel does not accept a mode.
+    /// [`DeviceError::Claimed`]; [`DeviceError::Absent`], if the channel does not accept a mode.
     pub fn claim() -> Result<Self, DeviceError> {
-        let ownership = Ownership::take(&TAKEN, NAME)?;
-        rest();
-        if !pit::status(CHANNEL).is_set_as(control(CHANNEL, RESTING)) {
-            let why = "channel 0 of an 8254 does not take the mode that it is given";
+        let ownership = Ownership::claim(&CLAIMED, NAME)?;
+        stop_channel();
+        if !pit::status(CHANNEL).is_set_as(control(CHANNEL, STOPPED)) {
+            let why = "channel 0 of an 8254 does not accept a mode";
             return Err(DeviceError::Absent(NAME, why));
         }
         Ok(Self {
@@ -59,7 +59,7 @@ impl Pit {
     /// # Errors
     ///
     /// Those of [`source`](Self::source).
-    pub fn answer<F>(
+    pub fn with_handler<F>(
         mut self,
         class: PriorityClass,
         cpu: u32,
@@ -80,7 +80,7 @@ impl Pit {
         Ok(Timer {
             line,
             _pit: self,
-            at_rest: true,
+            is_stopped: true,
         })
     }
 
@@ -96,15 +96,15 @@ impl Pit {
     pub fn source(&mut self, class: PriorityClass, cpu: u32) -> Result<Source, DeviceError> {
         let topology = machine().map(|machine| &machine.topology);
         let route = topology.and_then(|topology| topology.isa_irq(0));
-        let reported = Source::Isa(0);
+        let listed = Source::Isa(0);
         if route.is_some_and(|route| route.overridden) {
-            return Ok(reported);
+            return Ok(listed);
         }
         let other = Source::Gsi {
             gsi: Gsi(2),
             mode: Some(route::Mode::ISA),
         };
-        for source in [reported, other] {
+        for source in [listed, other] {
             let request = Request {
                 name: "pit",
                 source,
@@ -113,7 +113,7 @@ impl Pit {
             };
             let line = Line::new(request, || {}).map_err(|error| DeviceError::Line(NAME, error))?;
             start(Mode::OneShot, 1);
-            if time::wait_until(TRIAL, || line.counts().claimed > 0) {
+            if time::wait_until(PROBE_TIMEOUT, || line.counts().claimed > 0) {
                 return Ok(source);
             }
         }
@@ -126,8 +126,8 @@ impl Pit {
 /// mode 1 the output is high until the rising edge of the gate, and the gate of this channel is
 /// always high. The count is written because some emulated counters continue with the old one until
 /// then: a pending edge of such a counter occurs now or never.
-fn rest() {
-    start(RESTING, 1);
+fn stop_channel() {
+    start(STOPPED, 1);
 }
 
 fn start(mode: Mode, count: u16) {
@@ -148,7 +148,7 @@ pub struct Timer {
     line: Line,
     _pit: Pit,
     /// Whether no count is set and the line is masked.
-    at_rest: bool,
+    is_stopped: bool,
 }
 
 impl Timer {
@@ -180,10 +180,10 @@ impl Timer {
     /// raise the output for that count after the mode has changed. The longest count (55 ms), set
     /// while the line is masked, prevents this.
     fn start(&mut self, mode: Mode, count: u16) {
-        if self.at_rest {
+        if self.is_stopped {
             start(mode, 0);
             self.line.set_masked(false);
-            self.at_rest = false;
+            self.is_stopped = false;
         }
         start(mode, count);
     }
@@ -199,6 +199,6 @@ impl Timer {
 
 impl Drop for Pit {
     fn drop(&mut self) {
-        rest();
+        stop_channel();
     }
 }

@@ -21,14 +21,14 @@ const NAME: &str = "RTC";
 const INDEX: u16 = 0x70;
 const DATA: u16 = 0x71;
 
-static TAKEN: AtomicBool = AtomicBool::new(false);
+static CLAIMED: AtomicBool = AtomicBool::new(false);
 
 /// Serialises accesses to the index and data ports, also against handlers.
 static PORTS: IrqMutex<()> = IrqMutex::new(());
 
 /// Reads a register. Any context but NMI and #MC.
 fn read(register: u8) -> u8 {
-    let _together = PORTS.lock();
+    let _guard = PORTS.lock();
     // SAFETY: Selecting a register has no effect. Bit 7 of the port, which would mask NMIs, is 0.
     unsafe { port::write(INDEX, register) };
     // SAFETY: The registers read here are A to D: only reading C has a side effect, on its
@@ -38,7 +38,7 @@ fn read(register: u8) -> u8 {
 
 /// Writes register A or B. Any context but NMI and #MC.
 fn write(register: u8, value: u8) {
-    let _together = PORTS.lock();
+    let _guard = PORTS.lock();
     // SAFETY: As for `read`.
     unsafe { port::write(INDEX, register) };
     // SAFETY: Registers A and B control the interrupts; the time is not changed.
@@ -61,22 +61,22 @@ impl Rtc {
     ///
     /// # Errors
     ///
-    /// [`DeviceError::Taken`]; [`DeviceError::Absent`], if the FADT or the registers show that
+    /// [`DeviceError::Claimed`]; [`DeviceError::Absent`], if the FADT or the registers show that
     /// there is no clock.
     pub fn claim() -> Result<Self, DeviceError> {
-        let ownership = Ownership::take(&TAKEN, NAME)?;
+        let ownership = Ownership::claim(&CLAIMED, NAME)?;
         let fadt = machine().and_then(|machine| machine.fadt);
         if let Some(architecture) = fadt.and_then(|fadt| fadt.boot_architecture)
             && !architecture.has_cmos_rtc()
         {
-            return Err(DeviceError::Absent(NAME, "the FADT says so"));
+            return Err(DeviceError::Absent(NAME, "the FADT excludes it"));
         }
         // Bits 6:0 of D and 3:0 of C are always 0; without a device they read as 1.
         if read(REGISTER_D) & 0x7f != 0 || Cause(read(REGISTER_C)).is_impossible() {
-            let why = "its registers do not answer at ports 0x70 and 0x71";
+            let why = "its registers do not respond at ports 0x70 and 0x71";
             return Err(DeviceError::Absent(NAME, why));
         }
-        silence();
+        disable_interrupts();
         Ok(Self {
             _ownership: ownership,
         })
@@ -90,7 +90,12 @@ impl Rtc {
     /// # Errors
     ///
     /// [`DeviceError::Line`].
-    pub fn answer<F>(self, class: PriorityClass, cpu: u32, handler: F) -> Result<Clock, DeviceError>
+    pub fn with_handler<F>(
+        self,
+        class: PriorityClass,
+        cpu: u32,
+        handler: F,
+    ) -> Result<Clock, DeviceError>
     where
         F: Fn(Cause) + Send + Sync + 'static,
     {
@@ -100,15 +105,15 @@ impl Rtc {
             class,
             cpu,
         };
-        let answer = move || {
+        let handle = move || {
             let cause = Cause(read(REGISTER_C));
             if !cause.interrupts() {
-                return Claim::NotMine;
+                return Claim::Unclaimed;
             }
             handler(cause);
-            Claim::Mine
+            Claim::Claimed
         };
-        let line = Line::new(request, answer).map_err(|error| DeviceError::Line(NAME, error))?;
+        let line = Line::new(request, handle).map_err(|error| DeviceError::Line(NAME, error))?;
         Ok(Clock { line, _rtc: self })
     }
 }
@@ -116,7 +121,8 @@ impl Rtc {
 /// The clock, with a handler for its interrupt.
 #[derive(Debug)]
 pub struct Clock {
-    // Dropped first, so that no interrupt needs handling while the clock is being silenced.
+    // Dropped first, so that no interrupt needs handling while the interrupts of the clock are
+    // being disabled.
     line: Line,
     _rtc: Rtc,
 }
@@ -171,7 +177,7 @@ impl Clock {
 
 impl Drop for Rtc {
     fn drop(&mut self) {
-        silence();
+        disable_interrupts();
     }
 }
 
@@ -182,7 +188,7 @@ fn enable(interrupt: u8, wanted: bool) {
 }
 
 /// Disables all interrupts and acknowledges pending ones.
-fn silence() {
+fn disable_interrupts() {
     enable(INTERRUPTS, false);
     // The causes are ignored.
     let _ = read(REGISTER_C);

@@ -20,9 +20,9 @@ const COM2: u16 = 0x2f8;
 
 /// Limit of causes per interrupt before the port counts as permanently asserted: far more than the
 /// number of bytes that arrive at 115200 baud while they are read.
-const MOST_CAUSES: u32 = 256;
+const MAX_CAUSES: u32 = 256;
 
-static TAKEN: AtomicBool = AtomicBool::new(false);
+static CLAIMED: AtomicBool = AtomicBool::new(false);
 
 /// The port, with its interrupts disabled.
 #[derive(Debug)]
@@ -49,10 +49,10 @@ impl Serial {
     ///
     /// # Errors
     ///
-    /// [`DeviceError::Taken`]; [`DeviceError::Absent`], if no 16550 responds at port 0x2f8.
+    /// [`DeviceError::Claimed`]; [`DeviceError::Absent`], if no 16550 responds at port 0x2f8.
     pub fn claim() -> Result<Self, DeviceError> {
-        let ownership = Ownership::take(&TAKEN, NAME)?;
-        let absent = DeviceError::Absent(NAME, "no 16550 answers at port 0x2f8");
+        let ownership = Ownership::claim(&CLAIMED, NAME)?;
+        let absent = DeviceError::Absent(NAME, "no 16550 responds at port 0x2f8");
         // SAFETY: COM2 is at this port on every PC that has it. Only the owner uses it.
         let mut uart = unsafe { Uart16550::new_port(COM2) }.map_err(|_| absent.clone())?;
         let config = Config {
@@ -73,7 +73,12 @@ impl Serial {
     /// # Errors
     ///
     /// [`DeviceError::Line`].
-    pub fn answer<F>(self, class: PriorityClass, cpu: u32, handler: F) -> Result<Port, DeviceError>
+    pub fn with_handler<F>(
+        self,
+        class: PriorityClass,
+        cpu: u32,
+        handler: F,
+    ) -> Result<Port, DeviceError>
     where
         F: Fn(u8) + Send + Sync + 'static,
     {
@@ -85,11 +90,11 @@ impl Serial {
             class,
             cpu,
         };
-        let answer = {
+        let handle = {
             let (uart, counts) = (Arc::clone(&uart), Arc::clone(&counts));
-            move || answer(&uart, &counts, &handler)
+            move || handle_causes(&uart, &counts, &handler)
         };
-        let line = Line::new(request, answer).map_err(|error| DeviceError::Line(NAME, error))?;
+        let line = Line::new(request, handle).map_err(|error| DeviceError::Line(NAME, error))?;
         let interrupts = IER::THR_EMPTY | IER::DATA_READY;
         uart.lock().enable_interrupts(interrupts);
         Ok(Port {
@@ -103,15 +108,19 @@ impl Serial {
 
 /// Handles every pending cause: the line is edge-triggered, so an unhandled cause would block all
 /// further interrupts.
-fn answer(uart: &IrqMutex<Uart16550<PioBackend>>, counts: &Counts, handler: &impl Fn(u8)) -> Claim {
-    let mut claim = Claim::NotMine;
+fn handle_causes(
+    uart: &IrqMutex<Uart16550<PioBackend>>,
+    counts: &Counts,
+    handler: &impl Fn(u8),
+) -> Claim {
+    let mut claim = Claim::Unclaimed;
     let mut uart = uart.lock();
-    for _ in 0..MOST_CAUSES {
+    for _ in 0..MAX_CAUSES {
         // This read acknowledges the empty-transmitter interrupt.
         let Some(cause) = uart.isr().interrupt_type() else {
             break;
         };
-        claim = Claim::Mine;
+        claim = Claim::Claimed;
         let counter = match cause {
             InterruptType::TransmitterHoldingRegisterEmpty => &counts.emptied,
             InterruptType::ReceivedDataReady | InterruptType::ReceptionTimeout => {

@@ -9,12 +9,12 @@ use crossbeam_utils::CachePadded;
 use tocsin_logic::irq::storm::Counts;
 use tocsin_logic::vector::Vector;
 
-use crate::apic::io::EndRegister;
+use crate::apic::io::EoiRegister;
 use crate::apic::local;
 use crate::cpu::handlers::Handler;
 use crate::ipi::call;
 use crate::ipi::wait::{self, Awaited};
-use crate::line::inner::Shared;
+use crate::line::inner::Inner;
 use crate::line::storm;
 use crate::smp::Online;
 use crate::time::LongWait;
@@ -23,40 +23,40 @@ use crate::time::LongWait;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// The device had a reason to interrupt, and the handler has handled it.
-    Mine,
+    Claimed,
     /// The device has no reason to interrupt.
-    NotMine,
+    Unclaimed,
 }
 
 impl From<()> for Claim {
     fn from((): ()) -> Self {
-        Self::Mine
+        Self::Claimed
     }
 }
 
 /// The interrupt counts of one binding. Only its CPU writes; all vectors of a line are of one
 /// class, so no handler of the line interrupts another.
 #[derive(Debug, Default)]
-pub(super) struct Arrivals {
+pub(super) struct InterruptCounters {
     all: AtomicU64,
     unclaimed: AtomicU64,
 }
 
 /// Number of interrupts between two storm checks, a power of two.
-const LOOK_EVERY: u64 = 64;
+const STORM_CHECK_INTERVAL: u64 = 64;
 
-impl Arrivals {
+impl InterruptCounters {
     /// Counts one interrupt. Returns whether to check for a storm.
     #[inline]
-    fn note(&self, claim: Claim) -> bool {
+    fn count(&self, claim: Claim) -> bool {
         let all = self.all.load(Ordering::Relaxed) + 1;
-        if claim == Claim::NotMine {
+        if claim == Claim::Unclaimed {
             let unclaimed = self.unclaimed.load(Ordering::Relaxed) + 1;
             self.unclaimed.store(unclaimed, Ordering::Relaxed);
         }
         // Release: a CPU that sees the count sees the handler's stores.
         self.all.store(all, Ordering::Release);
-        all.is_multiple_of(LOOK_EVERY)
+        all.is_multiple_of(STORM_CHECK_INTERVAL)
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -73,26 +73,26 @@ impl Arrivals {
 /// The context of a vector's entry in the interrupt table.
 struct Context<F> {
     handler: Arc<F>,
-    arrivals: Arc<CachePadded<Arrivals>>,
-    shared: Arc<Shared>,
+    counters: Arc<CachePadded<InterruptCounters>>,
+    inner: Arc<Inner>,
     first: Vector,
     /// The register for the end of a level-triggered interrupt, if the local APIC does not
     /// broadcast it.
-    end: Option<EndRegister>,
+    eoi: Option<EoiRegister>,
 }
 
 /// The binding of a line's handlers to the vectors of one CPU.
 #[derive(Debug)]
-pub(super) struct Installation {
+pub(super) struct Binding {
     target: &'static Online,
     first: Vector,
     count: u8,
     context: usize,
     free: fn(usize),
-    arrivals: Arc<CachePadded<Arrivals>>,
+    counters: Arc<CachePadded<InterruptCounters>>,
 }
 
-impl Installation {
+impl Binding {
     /// Binds `handler` to the `count` vectors from `first` on, which belong to the line.
     ///
     /// # Panics
@@ -102,34 +102,34 @@ impl Installation {
         target: &'static Online,
         first: Vector,
         handler: &Arc<F>,
-        shared: &Arc<Shared>,
+        inner: &Arc<Inner>,
     ) -> Self
     where
         F: Fn(u8) -> C + Send + Sync + 'static,
         C: Into<Claim>,
     {
-        let arrivals = shared.arrivals_at_new_place();
+        let counters = inner.add_counters();
         let context = Context {
             handler: Arc::clone(handler),
-            arrivals: Arc::clone(&arrivals),
-            shared: Arc::clone(shared),
+            counters: Arc::clone(&counters),
+            inner: Arc::clone(inner),
             first,
-            end: shared.end_register(),
+            eoi: inner.eoi_register(),
         };
-        let installation = Self {
+        let binding = Self {
             target,
             first,
-            count: shared.count,
+            count: inner.count,
             context: Box::into_raw(Box::new(context)) as usize,
             free: free::<F>,
-            arrivals,
+            counters,
         };
-        for vector in installation.vectors() {
+        for vector in binding.vectors() {
             let table = INTERRUPTS.of(target.cpu);
-            let installed = table.install(vector, enter::<F, C> as Handler, installation.context);
+            let installed = table.install(vector, enter::<F, C> as Handler, binding.context);
             assert!(installed, "a vector that was free has a handler");
         }
-        installation
+        binding
     }
 
     fn vectors(&self) -> impl Iterator<Item = Vector> + use<> {
@@ -140,19 +140,19 @@ impl Installation {
     /// Waits until no interrupt of the binding, for line `name`, is pending or in service. Logs
     /// once if that takes long, because the CPU's priority stays raised or a handler does not
     /// return.
-    pub(super) fn wait_until_quiet(&self, name: &'static str) {
+    pub(super) fn wait_until_drained(&self, name: &'static str) {
         let mut long_wait = LongWait::new();
         let cpu = self.target.cpu.id();
         let is_busy = AtomicBool::new(true);
         // This runs on the line's CPU in class 13, so a handler of a higher class has returned by
         // then.
-        let look = || {
+        let check = || {
             let apic = local();
             let busy = |vector: Vector| apic.is_requested(vector) || apic.is_in_service(vector);
             is_busy.store(self.vectors().any(busy), Ordering::Release);
         };
         loop {
-            call::run(cpu, look).expect("a CPU that is online stays so");
+            call::run(cpu, check).expect("a CPU that is online stays so");
             if !is_busy.load(Ordering::Acquire) {
                 return;
             }
@@ -162,16 +162,16 @@ impl Installation {
 
     /// Removes the handlers, and returns when no CPU can be executing them. In a thread. The source
     /// must be masked or routed elsewhere.
-    pub(super) fn remove(self, shared: &Shared) {
+    pub(super) fn remove(self, inner: &Inner) {
         for vector in self.vectors() {
             INTERRUPTS.of(self.target.cpu).begin_removal(vector);
         }
         // Interrupts that arrived before may still be pending or in service.
-        self.wait_until_quiet(shared.name);
+        self.wait_until_drained(inner.name);
         for vector in self.vectors() {
             INTERRUPTS.of(self.target.cpu).end_removal(vector);
         }
-        shared.leave_place(&self.arrivals);
+        inner.retire_counters(&self.counters);
         (self.free)(self.context);
     }
 }
@@ -185,26 +185,26 @@ where
     let context = unsafe { &*(context as *const Context<F>) };
     let number = vector.wrapping_sub(context.first.get());
     let claim = (context.handler)(number).into();
-    if context.arrivals.note(claim) {
+    if context.counters.count(claim) {
         // A separate function, so that no registers are saved for it where it is not called.
-        return look(context, vector);
+        return check_storm(context, vector);
     }
-    context.end(vector);
+    context.signal_eoi(vector);
 }
 
 #[cold]
 #[inline(never)]
-fn look<F>(context: &Context<F>, vector: u8) {
-    storm::look(&context.shared);
-    context.end(vector);
+fn check_storm<F>(context: &Context<F>, vector: u8) {
+    storm::check(&context.inner);
+    context.signal_eoi(vector);
 }
 
 impl<F> Context<F> {
     /// Signals the end of the interrupt to the I/O APIC, if the local APIC does not broadcast it.
     #[inline]
-    fn end(&self, vector: u8) {
-        if let Some(end) = self.end {
-            end.write(Vector(vector));
+    fn signal_eoi(&self, vector: u8) {
+        if let Some(register) = self.eoi {
+            register.write(Vector(vector));
         }
     }
 }

@@ -52,8 +52,9 @@ pub enum LineError {
     NotLevel,
     /// A level-triggered input cannot be replaced by an IPI.
     Level,
-    /// The interrupt of this input was not ended within a second: its handler does not return.
-    Unended(Gsi),
+    /// The interrupt of this input has received no EOI within a second: its handler does not
+    /// return.
+    EoiTimeout(Gsi),
 }
 
 impl fmt::Display for LineError {
@@ -68,27 +69,27 @@ impl fmt::Display for LineError {
                 count,
             } => write!(
                 f,
-                "CPU {from} and CPU {to} have no {count} vectors of class {} free in common, \
-                 without which a source that cannot be masked does not move",
+                "CPU {from} and CPU {to}: no {count} vectors of class {} are free on both (a source \
+                 that cannot be masked needs them to move)",
                 class.get()
             ),
             Self::Route(error) => error.fmt(f),
             Self::Input(error) => error.fmt(f),
             Self::Target(error) => error.fmt(f),
-            Self::HasSource => f.write_str("the line has a source already"),
+            Self::HasSource => f.write_str("the line already has a source"),
             Self::Messages(reason) => f.write_str(reason),
-            Self::Moving => f.write_str("the line is being moved already"),
+            Self::Moving => f.write_str("the line is already being moved"),
             Self::NotLevel => f.write_str(
-                "the source is no level-triggered input; devices can share no other, because edges \
-                 of two can be one",
+                "the source is not a level-triggered input (only those can be shared: edges of two \
+                 devices may merge)",
             ),
             Self::Level => f.write_str(
-                "the source is a level-triggered input, to which an IPI could do harm: the end of both \
-                 might not reach the I/O APIC; have the device interrupt",
+                "the source is a level-triggered input (an IPI cannot replace its interrupt, because \
+                 the EOI of both may not reach the I/O APIC; let the device interrupt)",
             ),
-            Self::Unended(gsi) => write!(
+            Self::EoiTimeout(gsi) => write!(
                 f,
-                "the interrupt of GSI {gsi} was not ended within a second: its handler does not return"
+                "GSI {gsi}: no EOI within a second (its handler does not return)"
             ),
         }
     }

@@ -12,19 +12,19 @@ use tocsin_logic::irq::route::Pin;
 use tocsin_logic::irq::storm::Counts;
 use tocsin_logic::vector::{PriorityClass, Vector};
 
-use crate::apic::io::EndRegister;
+use crate::apic::io::EoiRegister;
 use crate::apic::local;
 use crate::line::LineError;
-use crate::line::binding::Arrivals;
-use crate::line::source::{Messages, Origin};
-use crate::line::storm::Watch;
+use crate::line::binding::InterruptCounters;
+use crate::line::source::{LineSource, Messages};
+use crate::line::storm::StormState;
 use crate::smp::Online;
 use crate::sync::IrqMutex;
 use crate::time;
 
 /// The reasons for masking a line. It is masked while at least one is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Masker {
+pub(super) enum MaskReason {
     Owner = 1,
     Move = 2,
     Storm = 4,
@@ -32,13 +32,13 @@ pub(super) enum Masker {
 
 /// A line, without its handlers.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct Inner {
     pub(super) name: &'static str,
     pub(super) class: PriorityClass,
     pub(super) count: u8,
     /// Held during a few register accesses, also in handlers.
     state: IrqMutex<State>,
-    pub(super) watch: Watch,
+    pub(super) storm: StormState,
     is_moving: AtomicBool,
 }
 
@@ -48,13 +48,13 @@ pub(super) struct State {
     /// The CPU that receives its interrupts.
     pub(super) target: &'static Online,
     pub(super) first: Vector,
-    pub(super) origin: Origin,
-    /// The set of [`Masker`] reasons.
+    pub(super) source: LineSource,
+    /// The set of [`MaskReason`]s.
     masks: u8,
     /// The counts of its current bindings.
-    arrivals: Vec<Arc<CachePadded<Arrivals>>>,
+    counters: Vec<Arc<CachePadded<InterruptCounters>>>,
     /// The sum of the counts of removed bindings.
-    past: Counts,
+    retired: Counts,
 }
 
 /// A snapshot of a line.
@@ -83,7 +83,7 @@ pub struct Description {
 }
 
 /// Timeout of the end of an interrupt, in nanoseconds.
-const PATIENCE: u64 = 1_000_000_000;
+const EOI_TIMEOUT: u64 = 1_000_000_000;
 
 impl Description {
     /// Its last vector.
@@ -96,7 +96,7 @@ impl Description {
 }
 
 /// All lines, in the order of creation.
-static LINES: IrqMutex<Vec<Arc<Shared>>> = IrqMutex::new(Vec::new());
+static LINES: IrqMutex<Vec<Arc<Inner>>> = IrqMutex::new(Vec::new());
 
 /// The current state of all lines, in the order in which they were made.
 ///
@@ -107,32 +107,32 @@ pub fn all() -> Vec<Description> {
     lines.iter().map(|line| line.describe()).collect()
 }
 
-impl Shared {
+impl Inner {
     pub(super) fn new(
         name: &'static str,
         class: PriorityClass,
         count: u8,
         target: &'static Online,
         first: Vector,
-        origin: Origin,
+        source: LineSource,
     ) -> Arc<Self> {
-        let shared = Arc::new(Self {
+        let inner = Arc::new(Self {
             name,
             class,
             count,
             state: IrqMutex::new(State {
                 target,
                 first,
-                origin,
+                source,
                 masks: 0,
-                arrivals: Vec::new(),
-                past: Counts::default(),
+                counters: Vec::new(),
+                retired: Counts::default(),
             }),
-            watch: Watch::new(),
+            storm: StormState::new(),
             is_moving: AtomicBool::new(false),
         });
-        LINES.lock().push(Arc::clone(&shared));
-        shared
+        LINES.lock().push(Arc::clone(&inner));
+        inner
     }
 
     /// Stops the source. When this returns, no interrupt of the source is in flight, and those of
@@ -140,18 +140,18 @@ impl Shared {
     /// messages.
     pub(super) fn stop(&self) {
         let mut state = self.state.lock();
-        state.set_masked(Masker::Owner, true);
-        if let Origin::Messages(_) = state.origin {
-            let messages = core::mem::replace(&mut state.origin, Origin::Ipi);
+        state.set_masked(MaskReason::Owner, true);
+        if let LineSource::Messages(_) = state.source {
+            let messages = core::mem::replace(&mut state.source, LineSource::Ipi);
             drop(state);
             drop(messages);
             return;
         }
-        let waits_for_end = state.origin.kind().waits_for_end();
+        let waits_for_eoi = state.source.kind().waits_for_eoi();
         drop(state);
-        if !self.wait_until_idle(waits_for_end) && waits_for_end {
-            let error = self.with(|state| state.unended());
-            log::warn!("line {}: {error}; taken away all the same", self.name);
+        if !self.wait_until_idle(waits_for_eoi) && waits_for_eoi {
+            let error = self.with(|state| state.eoi_timeout());
+            log::warn!("line {}: {error} (removed nevertheless)", self.name);
         }
     }
 
@@ -160,14 +160,14 @@ impl Shared {
         LINES
             .lock()
             .retain(|line| !core::ptr::eq(&raw const **line, self));
-        let origin = core::mem::replace(&mut self.state.lock().origin, Origin::Ipi);
-        drop(origin);
+        let source = core::mem::replace(&mut self.state.lock().source, LineSource::Ipi);
+        drop(source);
     }
 
-    /// Waits until no interrupt of the source is in flight and, with `ended`, until its interrupt
-    /// has been ended. Returns whether this happened within the timeout.
-    pub(super) fn wait_until_idle(&self, ended: bool) -> bool {
-        time::wait_until(PATIENCE, || self.state.lock().origin.is_idle(ended))
+    /// Waits until no interrupt of the source is in flight and, with `with_eoi`, until its EOI
+    /// has arrived. Returns whether this happened within the timeout.
+    pub(super) fn wait_until_idle(&self, with_eoi: bool) -> bool {
+        time::wait_until(EOI_TIMEOUT, || self.state.lock().source.is_idle(with_eoi))
     }
 
     /// Calls `act` with the state locked.
@@ -176,11 +176,11 @@ impl Shared {
     }
 
     /// Begins a move. Only one move may be in progress.
-    pub(super) fn begin_move(&self) -> Result<Moving<'_>, LineError> {
+    pub(super) fn begin_move(&self) -> Result<MoveGuard<'_>, LineError> {
         if self.is_moving.swap(true, Ordering::Acquire) {
             return Err(LineError::Moving);
         }
-        Ok(Moving(self))
+        Ok(MoveGuard(self))
     }
 
     /// Sends the line's first interrupt, as a device would.
@@ -190,7 +190,7 @@ impl Shared {
         // An IPI clears its vector's bit in the TMR. If the input's own message is already in the
         // IRR, the two merge into one interrupt whose EOI is not broadcast, and remote IRR stays
         // set (SDM vol. 3A, 12.8.4 and 12.8.5).
-        if state.origin.is_level() {
+        if state.source.is_level() {
             return Err(LineError::Level);
         }
         state.send(0);
@@ -200,20 +200,20 @@ impl Shared {
     /// Removes the mask of a storm. If the source does not record interrupts while it is masked,
     /// its device may send no further interrupt until the lost one is handled; therefore each
     /// interrupt of the line is sent once.
-    pub(super) fn let_through_again(&self) {
+    pub(super) fn unmask_after_storm(&self) {
         let mut state = self.state.lock();
-        state.set_masked(Masker::Storm, false);
-        if state.masks == 0 && !state.origin.kind().can_be_masked() {
+        state.set_masked(MaskReason::Storm, false);
+        if state.masks == 0 && !state.source.kind().can_be_masked() {
             (0..self.count).for_each(|number| state.send(number));
         }
     }
 
     /// Unmasks an input for the first time.
-    pub(super) fn open(&self) -> Result<(), LineError> {
+    pub(super) fn enable(&self) -> Result<(), LineError> {
         let mut state = self.state.lock();
         let (target, first) = (state.target, state.first);
-        state.aim(target, first, self.count)?;
-        state.origin.set_masked(false);
+        state.set_route(target, first, self.count)?;
+        state.source.set_masked(false);
         Ok(())
     }
 
@@ -222,21 +222,21 @@ impl Shared {
         mut messages: alloc::boxed::Box<dyn Messages>,
     ) -> Result<(), LineError> {
         let mut state = self.state.lock();
-        if !matches!(state.origin, Origin::Ipi) {
+        if !matches!(state.source, LineSource::Ipi) {
             return Err(LineError::HasSource);
         }
         messages.set_masked(true);
-        state.origin = Origin::Messages(messages);
+        state.source = LineSource::Messages(messages);
         let (target, first) = (state.target, state.first);
-        let aimed = state.aim(target, first, self.count);
-        match aimed {
+        let routed = state.set_route(target, first, self.count);
+        match routed {
             Ok(()) => {
                 let masked = state.masks != 0;
-                state.origin.set_masked(masked);
+                state.source.set_masked(masked);
                 Ok(())
             }
             Err(error) => {
-                let refused = core::mem::replace(&mut state.origin, Origin::Ipi);
+                let refused = core::mem::replace(&mut state.source, LineSource::Ipi);
                 drop(state);
                 drop(refused);
                 Err(error)
@@ -244,8 +244,8 @@ impl Shared {
         }
     }
 
-    pub(super) fn set_masked(&self, by: Masker, masked: bool) {
-        self.state.lock().set_masked(by, masked);
+    pub(super) fn set_masked(&self, reason: MaskReason, masked: bool) {
+        self.state.lock().set_masked(reason, masked);
     }
 
     /// The sum of the counts of all bindings.
@@ -253,23 +253,25 @@ impl Shared {
         self.state.lock().counts()
     }
 
-    pub(super) fn arrivals_at_new_place(&self) -> Arc<CachePadded<Arrivals>> {
-        let arrivals = Arc::new(CachePadded::<Arrivals>::default());
-        self.state.lock().arrivals.push(Arc::clone(&arrivals));
-        arrivals
+    pub(super) fn add_counters(&self) -> Arc<CachePadded<InterruptCounters>> {
+        let counters = Arc::new(CachePadded::<InterruptCounters>::default());
+        self.state.lock().counters.push(Arc::clone(&counters));
+        counters
     }
 
-    /// Moves the counts of a removed binding to the sum of past counts.
-    pub(super) fn leave_place(&self, arrivals: &Arc<CachePadded<Arrivals>>) {
+    /// Moves the counts of a removed binding to the retired counts.
+    pub(super) fn retire_counters(&self, counters: &Arc<CachePadded<InterruptCounters>>) {
         let mut state = self.state.lock();
-        state.arrivals.retain(|known| !Arc::ptr_eq(known, arrivals));
-        state.past = sum(state.past, arrivals.counts());
+        state.counters.retain(|known| !Arc::ptr_eq(known, counters));
+        state.retired = sum(state.retired, counters.counts());
     }
 
     /// The register with which handlers signal the end of an interrupt, if they must.
-    pub(super) fn end_register(&self) -> Option<EndRegister> {
-        match &self.state.lock().origin {
-            Origin::Pin(pin, input) if pin.mode.trigger == Trigger::Level => input.end_register(),
+    pub(super) fn eoi_register(&self) -> Option<EoiRegister> {
+        match &self.state.lock().source {
+            LineSource::Pin(pin, input) if pin.mode.trigger == Trigger::Level => {
+                input.eoi_register()
+            }
             _ => None,
         }
     }
@@ -278,28 +280,28 @@ impl Shared {
         let state = self.state.lock();
         Description {
             name: self.name,
-            source: alloc::format!("{}", state.origin),
-            pin: state.origin.pin(),
+            source: alloc::format!("{}", state.source),
+            pin: state.source.pin(),
             cpu: state.target.cpu.id(),
             first: state.first,
             count: self.count,
             class: self.class,
             counts: state.counts(),
             is_masked: state.masks != 0,
-            storms: self.watch.storms(),
+            storms: self.storm.storms(),
         }
     }
 }
 
 impl State {
     /// Routes the line's interrupts to these vectors of `target`.
-    pub(super) fn aim(
+    pub(super) fn set_route(
         &mut self,
         target: &'static Online,
         first: Vector,
         count: u8,
     ) -> Result<(), LineError> {
-        self.origin.aim(first, count, target.apic_id)?;
+        self.source.set_route(first, count, target.apic_id)?;
         self.target = target;
         self.first = first;
         Ok(())
@@ -314,30 +316,30 @@ impl State {
             .expect("the ID of a CPU that is online fits the mode");
     }
 
-    /// The error for an interrupt of the input that is not ended.
-    pub(super) fn unended(&self) -> LineError {
-        match &self.origin {
-            Origin::Pin(pin, _) => LineError::Unended(pin.gsi),
-            Origin::Ipi | Origin::Messages(_) => LineError::Moving,
+    /// The error for an interrupt of the input whose EOI does not arrive.
+    pub(super) fn eoi_timeout(&self) -> LineError {
+        match &self.source {
+            LineSource::Pin(pin, _) => LineError::EoiTimeout(pin.gsi),
+            LineSource::Ipi | LineSource::Messages(_) => LineError::Moving,
         }
     }
 
-    pub(super) fn set_masked(&mut self, by: Masker, masked: bool) {
+    pub(super) fn set_masked(&mut self, reason: MaskReason, masked: bool) {
         let before = self.masks != 0;
         if masked {
-            self.masks |= by as u8;
+            self.masks |= reason as u8;
         } else {
-            self.masks &= !(by as u8);
+            self.masks &= !(reason as u8);
         }
         let now = self.masks != 0;
         if before != now {
-            self.origin.set_masked(now);
+            self.source.set_masked(now);
         }
     }
 
     fn counts(&self) -> Counts {
-        let present = self.arrivals.iter().map(|arrivals| arrivals.counts());
-        present.fold(self.past, sum)
+        let current = self.counters.iter().map(|counters| counters.counts());
+        current.fold(self.retired, sum)
     }
 }
 
@@ -350,9 +352,9 @@ fn sum(left: Counts, right: Counts) -> Counts {
 
 /// A move in progress.
 #[derive(Debug)]
-pub(super) struct Moving<'a>(&'a Shared);
+pub(super) struct MoveGuard<'a>(&'a Inner);
 
-impl Drop for Moving<'_> {
+impl Drop for MoveGuard<'_> {
     fn drop(&mut self) {
         self.0.is_moving.store(false, Ordering::Release);
     }

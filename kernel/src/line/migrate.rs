@@ -4,20 +4,20 @@
 
 use crate::cpu::handlers::VECTORS;
 use arrayvec::ArrayVec;
-use tocsin_logic::irq::affinity::{self, Action, Move, Place, choose};
+use tocsin_logic::irq::affinity::{self, Action, Move, Target, choose_vector};
 use tocsin_logic::topology::CpuId;
 use tocsin_logic::vector::Vector;
 
-use crate::line::binding::Installation;
-use crate::line::inner::Masker;
+use crate::line::binding::Binding;
+use crate::line::inner::MaskReason;
 use crate::line::{Line, LineError, find, vectors};
 use crate::smp::Online;
 
 /// Maximum number of simultaneous bindings of a line: the old, the new, and an intermediate one.
-const PLACES: usize = 3;
+const MAX_BINDINGS: usize = 3;
 
 /// Maximum number of attempts to allocate vectors that were free on both CPUs before.
-const TRIES: usize = 16;
+const MAX_ATTEMPTS: usize = 16;
 
 impl Line {
     /// Moves the line to another CPU. No interrupt is lost or duplicated, whatever arrives
@@ -37,46 +37,46 @@ impl Line {
     pub fn move_to(&self, cpu: u32) -> Result<(), LineError> {
         self.require_below("Line::move_to");
         let new = find(cpu)?;
-        let _moving = self.shared.begin_move()?;
+        let _moving = self.inner.begin_move()?;
         let (old, old_first, kind) = self
-            .shared
-            .with(|state| (state.target, state.first, state.origin.kind()));
+            .inner
+            .with(|state| (state.target, state.first, state.source.kind()));
         if old.cpu.id() == cpu {
             return Ok(());
         }
-        self.shared
-            .with(|state| state.origin.check(old_first, new.apic_id))?;
-        let new_first = self.take_vectors(kind, old, old_first, new)?;
-        let place = |online: &Online, vector| Place {
+        self.inner
+            .with(|state| state.source.check(old_first, new.apic_id))?;
+        let new_first = self.allocate_vectors(kind, old, old_first, new)?;
+        let target = |online: &Online, vector| Target {
             cpu: CpuId(online.cpu.id()),
             vector,
         };
-        let (from, to) = (place(old, old_first), place(new, new_first));
+        let (from, to) = (target(old, old_first), target(new, new_first));
         let Some(steps) = Move::new(kind, from, to) else {
             return Ok(());
         };
-        self.go(steps, from, [old, new])
+        self.execute(steps, from, [old, new])
     }
 
     /// Allocates vectors for the new target, and for the intermediate one if there is one.
-    fn take_vectors(
+    fn allocate_vectors(
         &self,
-        kind: affinity::Source,
+        kind: affinity::SourceKind,
         old: &'static Online,
         old_first: Vector,
         new: &'static Online,
     ) -> Result<Vector, LineError> {
-        let (class, count) = (self.shared.class, self.shared.count);
+        let (class, count) = (self.inner.class, self.inner.count);
         if kind.can_be_masked() {
-            let is_level = kind == affinity::Source::LevelPin;
-            let taken = vectors::take(new, class, count, is_level);
+            let is_level = kind == affinity::SourceKind::LevelPin;
+            let allocated = vectors::allocate(new, class, count, is_level);
             let cpu = new.cpu.id();
-            return taken.map_err(|exhausted| LineError::Vectors { cpu, exhausted });
+            return allocated.map_err(|exhausted| LineError::Vectors { cpu, exhausted });
         }
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             let on_old = VECTORS.of(old.cpu).lock().available();
             let on_new = VECTORS.of(new.cpu).lock().available();
-            let Some(first) = choose(kind, class, count, old_first, on_old, on_new) else {
+            let Some(first) = choose_vector(kind, class, count, old_first, on_old, on_new) else {
                 break;
             };
             if VECTORS.of(new.cpu).lock().claim(first, count).is_err() {
@@ -97,18 +97,18 @@ impl Line {
     }
 
     /// Executes the steps. If one fails, executes those that undo the previous ones.
-    fn go(
+    fn execute(
         &self,
         mut steps: Move,
-        from: Place,
+        from: Target,
         cpus: [&'static Online; 2],
     ) -> Result<(), LineError> {
-        let mut installed: ArrayVec<(Place, Installation), PLACES> = ArrayVec::new();
-        let first = self.installation.lock().take();
-        installed.extend(first.map(|installation| (from, installation)));
+        let mut bindings: ArrayVec<(Target, Binding), MAX_BINDINGS> = ArrayVec::new();
+        let first = self.binding.lock().take();
+        bindings.extend(first.map(|binding| (from, binding)));
         let mut result = Ok(());
         while let Some(action) = steps.action() {
-            match self.act(action, cpus, &mut installed) {
+            match self.perform(action, cpus, &mut bindings) {
                 Ok(()) => steps.advance(),
                 Err(error) => {
                     let abandoned = steps.abandon();
@@ -118,66 +118,66 @@ impl Line {
             }
         }
         // One binding is left: the new one, or the old one if the move was abandoned.
-        *self.installation.lock() = installed.pop().map(|(_, installation)| installation);
+        *self.binding.lock() = bindings.pop().map(|(_, binding)| binding);
         result
     }
 
-    fn act(
+    fn perform(
         &self,
         action: Action,
         cpus: [&'static Online; 2],
-        installed: &mut ArrayVec<(Place, Installation), PLACES>,
+        bindings: &mut ArrayVec<(Target, Binding), MAX_BINDINGS>,
     ) -> Result<(), LineError> {
-        let shared = &self.shared;
+        let inner = &self.inner;
         let online = |cpu: CpuId| {
             let mut cpus = cpus.into_iter();
             cpus.find(|online| online.cpu.id() == cpu.get())
                 .expect("a move is between its two CPUs")
         };
-        let index = |installed: &ArrayVec<(Place, Installation), PLACES>, place| {
-            let mut places = installed.iter();
-            places
-                .position(|(known, _)| *known == place)
-                .expect("a place that is left was installed")
+        let index = |bindings: &ArrayVec<(Target, Binding), MAX_BINDINGS>, target| {
+            let mut targets = bindings.iter();
+            targets
+                .position(|(known, _)| *known == target)
+                .expect("a target that remains was bound")
         };
         match action {
-            Action::Install(place) => {
-                let installation = (self.install)(online(place.cpu), place.vector, shared);
-                installed.push((place, installation));
+            Action::Install(target) => {
+                let binding = (self.bind)(online(target.cpu), target.vector, inner);
+                bindings.push((target, binding));
             }
-            Action::Mask => shared.set_masked(Masker::Move, true),
-            Action::Unmask => shared.set_masked(Masker::Move, false),
+            Action::Mask => inner.set_masked(MaskReason::Move, true),
+            Action::Unmask => inner.set_masked(MaskReason::Move, false),
             Action::AwaitIdle => {
-                if !shared.wait_until_idle(true) {
-                    return Err(shared.with(|state| state.unended()));
+                if !inner.wait_until_idle(true) {
+                    return Err(inner.with(|state| state.eoi_timeout()));
                 }
             }
-            Action::SetRoute(place) => {
-                return shared
-                    .with(|state| state.aim(online(place.cpu), place.vector, shared.count));
+            Action::SetRoute(target) => {
+                return inner
+                    .with(|state| state.set_route(online(target.cpu), target.vector, inner.count));
             }
             Action::SetVector(vector) => {
-                return shared.with(|state| state.aim(state.target, vector, shared.count));
+                return inner.with(|state| state.set_route(state.target, vector, inner.count));
             }
             Action::SetDestination(cpu) => {
-                return shared.with(|state| state.aim(online(cpu), state.first, shared.count));
+                return inner.with(|state| state.set_route(online(cpu), state.first, inner.count));
             }
             Action::Flush => {
                 // After a second, a message that the input still has to send is accepted by no CPU.
-                let _ = shared.wait_until_idle(false);
+                let _ = inner.wait_until_idle(false);
             }
-            Action::Drain(place) => {
-                installed[index(installed, place)]
+            Action::Drain(target) => {
+                bindings[index(bindings, target)]
                     .1
-                    .wait_until_quiet(shared.name);
+                    .wait_until_drained(inner.name);
             }
-            Action::Remove(place) => {
-                let (_, installation) = installed.remove(index(installed, place));
-                installation.remove(shared);
+            Action::Remove(target) => {
+                let (_, binding) = bindings.remove(index(bindings, target));
+                binding.remove(inner);
             }
-            Action::Free(place) => {
-                let is_level = shared.with(|state| state.origin.is_level());
-                vectors::free(online(place.cpu), place.vector, shared.count, is_level);
+            Action::Free(target) => {
+                let is_level = inner.with(|state| state.source.is_level());
+                vectors::free(online(target.cpu), target.vector, inner.count, is_level);
             }
         }
         Ok(())

@@ -35,9 +35,9 @@ use tocsin_logic::vector::{PriorityClass, Vector};
 
 use crate::cpu::context;
 use crate::ipi;
-use crate::line::binding::Installation;
-use crate::line::inner::{Masker, Shared};
-use crate::line::source::Origin;
+use crate::line::binding::Binding;
+use crate::line::inner::{Inner, MaskReason};
+use crate::line::source::LineSource;
 use crate::smp::Online;
 use crate::sync::IrqMutex;
 
@@ -45,7 +45,7 @@ pub use crate::line::binding::Claim;
 pub use crate::line::error::LineError;
 pub use crate::line::inner::{Description, all};
 pub use crate::line::message::MessageTarget;
-pub use crate::line::shared::{Member, SharedLine};
+pub use crate::line::shared::{SharedHandler, SharedLine};
 pub use crate::line::source::{Messages, Source};
 
 /// A request for a line.
@@ -70,14 +70,14 @@ pub struct Request {
 /// ceiling lock, that class counts. In other contexts, such as the line's own handler, the drop
 /// panics with this rule, and so does [`move_to`](Self::move_to).
 pub struct Line {
-    shared: Arc<Shared>,
+    inner: Arc<Inner>,
     /// Always `Some`, except during the drop and a move.
-    installation: IrqMutex<Option<Installation>>,
-    install: Box<Install>,
+    binding: IrqMutex<Option<Binding>>,
+    bind: Box<Bind>,
 }
 
 /// Binds the line's handlers to vectors of a CPU.
-type Install = dyn Fn(&'static Online, Vector, &Arc<Shared>) -> Installation + Send + Sync;
+type Bind = dyn Fn(&'static Online, Vector, &Arc<Inner>) -> Binding + Send + Sync;
 
 impl Line {
     /// Allocates a vector of the class on the CPU, binds `handler` to it, and unmasks the source.
@@ -112,12 +112,11 @@ impl Line {
         C: Into<Claim> + 'static,
     {
         let handler = Arc::new(handler);
-        let install =
-            move |target, first, shared: &_| Installation::new(target, first, &handler, shared);
-        Self::make(request, count, Box::new(install))
+        let bind = move |target, first, inner: &_| Binding::new(target, first, &handler, inner);
+        Self::make(request, count, Box::new(bind))
     }
 
-    fn make(request: Request, count: u8, install: Box<Install>) -> Result<Self, LineError> {
+    fn make(request: Request, count: u8, bind: Box<Bind>) -> Result<Self, LineError> {
         let Request {
             name,
             source,
@@ -125,19 +124,19 @@ impl Line {
             cpu,
         } = request;
         let target = find(cpu)?;
-        let origin = Origin::take(source)?;
+        let source = LineSource::allocate(source)?;
         let count = count.max(1).checked_next_power_of_two().unwrap_or(u8::MAX);
-        let first = vectors::take(target, class, count, origin.is_level())
+        let first = vectors::allocate(target, class, count, source.is_level())
             .map_err(|exhausted| LineError::Vectors { cpu, exhausted })?;
-        let shared = Shared::new(name, class, count, target, first, origin);
-        let installation = install(target, first, &shared);
+        let inner = Inner::new(name, class, count, target, first, source);
+        let binding = bind(target, first, &inner);
         // From here on, dropping the line undoes the previous steps.
         let line = Self {
-            shared,
-            installation: IrqMutex::new(Some(installation)),
-            install,
+            inner,
+            binding: IrqMutex::new(Some(binding)),
+            bind,
         };
-        line.shared.open()?;
+        line.inner.enable()?;
         Ok(line)
     }
 
@@ -150,7 +149,7 @@ impl Line {
     ///
     /// [`LineError::HasSource`], [`LineError::Target`], [`LineError::Messages`].
     pub fn attach(&self, messages: impl Messages + 'static) -> Result<(), LineError> {
-        self.shared.attach(Box::new(messages))
+        self.inner.attach(Box::new(messages))
     }
 
     /// Sends the line's first interrupt, as a device would, from the calling CPU.
@@ -165,7 +164,7 @@ impl Line {
     ///
     /// If the mode of the local APICs cannot express the CPU's ID, which then would not be online.
     pub fn trigger(&self) -> Result<(), LineError> {
-        self.shared.trigger()
+        self.inner.trigger()
     }
 
     /// Masks or unmasks the source. While it is masked, maskable messages and levels stay pending;
@@ -173,7 +172,7 @@ impl Line {
     ///
     /// Context: any but NMI.
     pub fn set_masked(&self, masked: bool) {
-        self.shared.set_masked(Masker::Owner, masked);
+        self.inner.set_masked(MaskReason::Owner, masked);
     }
 
     /// Routes the source's interrupts to another vector of its CPU, until a call with the line's
@@ -191,9 +190,9 @@ impl Line {
     /// The vector must belong to the caller.
     #[cfg(feature = "bench")]
     pub unsafe fn divert(&self, vector: Vector) -> Result<(), LineError> {
-        self.shared.with(|state| {
+        self.inner.with(|state| {
             let target = state.target.apic_id;
-            state.origin.aim(vector, self.shared.count, target)
+            state.source.set_route(vector, self.inner.count, target)
         })
     }
 
@@ -202,9 +201,9 @@ impl Line {
     /// Context: any but NMI.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        self.shared.with(|state| match &state.origin {
-            Origin::Messages(messages) => messages.is_pending(),
-            Origin::Ipi | Origin::Pin(..) => false,
+        self.inner.with(|state| match &state.source {
+            LineSource::Messages(messages) => messages.is_pending(),
+            LineSource::Ipi | LineSource::Pin(..) => false,
         })
     }
 
@@ -213,9 +212,9 @@ impl Line {
     /// Context: any but NMI.
     #[must_use]
     pub fn gsi(&self) -> Option<Gsi> {
-        self.shared.with(|state| match &state.origin {
-            Origin::Pin(pin, _) => Some(pin.gsi),
-            Origin::Ipi | Origin::Messages(_) => None,
+        self.inner.with(|state| match &state.source {
+            LineSource::Pin(pin, _) => Some(pin.gsi),
+            LineSource::Ipi | LineSource::Messages(_) => None,
         })
     }
 
@@ -224,7 +223,7 @@ impl Line {
     /// Context: any but NMI.
     #[must_use]
     pub fn is_level(&self) -> bool {
-        self.shared.with(|state| state.origin.is_level())
+        self.inner.with(|state| state.source.is_level())
     }
 
     /// Its first vector on its CPU.
@@ -232,7 +231,7 @@ impl Line {
     /// Context: any but NMI.
     #[must_use]
     pub fn vector(&self) -> Vector {
-        self.shared.with(|state| state.first)
+        self.inner.with(|state| state.first)
     }
 
     /// The number of the CPU that handles it.
@@ -240,7 +239,7 @@ impl Line {
     /// Context: any but NMI.
     #[must_use]
     pub fn cpu(&self) -> u32 {
-        self.shared.with(|state| state.target.cpu.id())
+        self.inner.with(|state| state.target.cpu.id())
     }
 
     /// Its interrupt counts, summed over all bindings and vectors.
@@ -248,14 +247,14 @@ impl Line {
     /// Context: any but NMI.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.shared.counts()
+        self.inner.counts()
     }
 
     /// Rejects an operation that waits until no handler of the line runs, if it could wait for the
     /// running code: at the line's class or above, or with interrupts disabled.
     #[track_caller]
     fn require_below(&self, operation: &'static str) {
-        context::require(operation, below(self.shared.class));
+        context::require(operation, below(self.inner.class));
     }
 
     /// A snapshot of the line, as `lines` shows it.
@@ -263,7 +262,7 @@ impl Line {
     /// Context: any but NMI.
     #[must_use]
     pub fn describe(&self) -> Description {
-        self.shared.describe()
+        self.inner.describe()
     }
 }
 
@@ -276,18 +275,18 @@ impl fmt::Debug for Line {
 impl Drop for Line {
     fn drop(&mut self) {
         self.require_below("Line::drop");
-        self.shared.watch.close();
-        self.shared.stop();
+        self.inner.storm.close();
+        self.inner.stop();
         let (target, first, is_level) = self
-            .shared
-            .with(|state| (state.target, state.first, state.origin.is_level()));
+            .inner
+            .with(|state| (state.target, state.first, state.source.is_level()));
         // Interrupts must be enabled during the wait.
-        let installation = self.installation.lock().take();
-        if let Some(installation) = installation {
-            installation.remove(&self.shared);
+        let binding = self.binding.lock().take();
+        if let Some(binding) = binding {
+            binding.remove(&self.inner);
         }
-        self.shared.retire();
-        vectors::free(target, first, self.shared.count, is_level);
+        self.inner.retire();
+        vectors::free(target, first, self.inner.count, is_level);
     }
 }
 

@@ -20,7 +20,7 @@ use crate::priority::CeilingMutex;
 pub struct SharedLine {
     line: Line,
     class: PriorityClass,
-    members: Arc<Members>,
+    handlers: Arc<SharedHandlers>,
 }
 
 /// A shared handler of a [`SharedLine`]. Dropping it removes the handler, and returns when no CPU
@@ -29,17 +29,17 @@ pub struct SharedLine {
 /// Context: thread or handler below the line's class and class 13, with interrupts enabled.
 /// Elsewhere, as in a handler of the line, the drop panics with this rule.
 #[derive(Debug)]
-pub struct Member {
+pub struct SharedHandler {
     number: u64,
     class: PriorityClass,
-    members: Arc<Members>,
+    handlers: Arc<SharedHandlers>,
 }
 
 type Handler = Box<dyn Fn() -> Claim + Send>;
 
 /// The handlers run under the lock, whose ceiling is their class. So code that holds the lock to
 /// remove a handler knows that the handler runs nowhere.
-struct Members(CeilingMutex<List>);
+struct SharedHandlers(CeilingMutex<List>);
 
 #[derive(Default)]
 struct List {
@@ -48,7 +48,7 @@ struct List {
 }
 
 impl SharedLine {
-    /// Creates the line. Until the first handler has joined, its interrupts are unclaimed.
+    /// Creates the line. Until the first handler is added, its interrupts are unclaimed.
     ///
     /// Context: thread or handler below the line's class, interrupts enabled.
     ///
@@ -58,15 +58,15 @@ impl SharedLine {
     /// of two devices may merge into one.
     pub fn new(request: Request) -> Result<Self, LineError> {
         let class = request.class;
-        let members = Members(CeilingMutex::new(request.class, List::default()));
-        let members = Arc::new(members);
-        let asked = Arc::clone(&members);
-        let line = Line::new(request, move || asked.ask())?;
+        let handlers = SharedHandlers(CeilingMutex::new(request.class, List::default()));
+        let handlers = Arc::new(handlers);
+        let dispatched = Arc::clone(&handlers);
+        let line = Line::new(request, move || dispatched.dispatch())?;
         if line.is_level() {
             Ok(Self {
                 line,
                 class,
-                members,
+                handlers,
             })
         } else {
             Err(LineError::NotLevel)
@@ -83,17 +83,17 @@ impl SharedLine {
     /// In another context, such as a handler of the line; the message names the rule.
     #[must_use]
     #[track_caller]
-    pub fn join(&self, handler: impl Fn() -> Claim + Send + 'static) -> Member {
-        context::require("SharedLine::join", below(self.class));
+    pub fn add_handler(&self, handler: impl Fn() -> Claim + Send + 'static) -> SharedHandler {
+        context::require("SharedLine::add_handler", below(self.class));
         let handler = Box::new(handler);
-        let mut list = self.members.0.lock();
+        let mut list = self.handlers.0.lock();
         let number = list.next;
         list.next += 1;
         list.handlers.push((number, handler));
-        Member {
+        SharedHandler {
             number,
             class: self.class,
-            members: Arc::clone(&self.members),
+            handlers: Arc::clone(&self.handlers),
         }
     }
 
@@ -106,37 +106,37 @@ impl SharedLine {
     }
 }
 
-impl Members {
-    fn ask(&self) -> Claim {
+impl SharedHandlers {
+    fn dispatch(&self) -> Claim {
         let list = self.0.lock();
         let claims = list.handlers.iter().map(|(_, handler)| handler());
         // Not `any`, which would skip the handlers after the first that claims.
-        claims.fold(Claim::NotMine, |all, claim| match claim {
-            Claim::Mine => Claim::Mine,
-            Claim::NotMine => all,
+        claims.fold(Claim::Unclaimed, |all, claim| match claim {
+            Claim::Claimed => Claim::Claimed,
+            Claim::Unclaimed => all,
         })
     }
 }
 
-impl Drop for Member {
+impl Drop for SharedHandler {
     fn drop(&mut self) {
         // The lock is held while handlers run, at the line's class.
-        context::require("Member::drop", below(self.class));
-        let mut list = self.members.0.lock();
-        let place = list
+        context::require("SharedHandler::drop", below(self.class));
+        let mut list = self.handlers.0.lock();
+        let index = list
             .handlers
             .iter()
             .position(|(number, _)| *number == self.number);
-        let handler = place.map(|place| list.handlers.remove(place));
+        let handler = index.map(|index| list.handlers.remove(index));
         drop(list);
         // Outside the lock, because dropping the closure's data may take long.
         drop(handler);
     }
 }
 
-impl fmt::Debug for Members {
+impl fmt::Debug for SharedHandlers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Members")
+        f.debug_tuple("SharedHandlers")
             .field(&self.0.ceiling())
             .finish_non_exhaustive()
     }

@@ -58,16 +58,16 @@ pub trait Messages: fmt::Debug + fmt::Display + Send {
 
 /// The source of a line's interrupts.
 #[derive(Debug)]
-pub(super) enum Origin {
+pub(super) enum LineSource {
     /// IPIs only, at least until messages are attached.
     Ipi,
     Pin(Pin, Input),
     Messages(Box<dyn Messages>),
 }
 
-impl Origin {
+impl LineSource {
     /// Finds and allocates the requested source.
-    pub(super) fn take(source: Source) -> Result<Self, LineError> {
+    pub(super) fn allocate(source: Source) -> Result<Self, LineError> {
         if source == Source::Message {
             return Ok(Self::Ipi);
         }
@@ -75,7 +75,7 @@ impl Origin {
         match resolve(source, topology).map_err(LineError::Route)? {
             Route::Message => Ok(Self::Ipi),
             Route::Pin(pin) => {
-                let input = Input::take(pin.gsi).map_err(LineError::Input)?;
+                let input = Input::claim(pin.gsi).map_err(LineError::Input)?;
                 Ok(Self::Pin(pin, input))
             }
         }
@@ -96,13 +96,13 @@ impl Origin {
     }
 
     /// The kind of source, which determines the steps of a move.
-    pub(super) fn kind(&self) -> affinity::Source {
+    pub(super) fn kind(&self) -> affinity::SourceKind {
         match self {
-            Self::Pin(..) if self.is_level() => affinity::Source::LevelPin,
-            Self::Pin(..) => affinity::Source::EdgePin,
-            Self::Messages(messages) if !messages.can_mask() => affinity::Source::PlainMessage,
+            Self::Pin(..) if self.is_level() => affinity::SourceKind::LevelPin,
+            Self::Pin(..) => affinity::SourceKind::EdgePin,
+            Self::Messages(messages) if !messages.can_mask() => affinity::SourceKind::PlainMessage,
             // Senders of IPIs wait while the target changes.
-            Self::Messages(_) | Self::Ipi => affinity::Source::MaskableMessage,
+            Self::Messages(_) | Self::Ipi => affinity::SourceKind::MaskableMessage,
         }
     }
 
@@ -116,7 +116,7 @@ impl Origin {
     }
 
     /// Routes its interrupts to these vectors of the CPU. Masks do not change.
-    pub(super) fn aim(
+    pub(super) fn set_route(
         &mut self,
         vector: Vector,
         count: u8,
@@ -146,14 +146,14 @@ impl Origin {
     }
 
     /// Whether none of its interrupts is in flight: no message of an input is pending delivery and,
-    /// with `ended`, no level-triggered interrupt awaits its EOI. For messages, this waits until
+    /// with `with_eoi`, no level-triggered interrupt awaits its EOI. For messages, this waits until
     /// those sent have arrived.
-    pub(super) fn is_idle(&self, ended: bool) -> bool {
+    pub(super) fn is_idle(&self, with_eoi: bool) -> bool {
         match self {
             Self::Ipi => true,
             Self::Pin(_, input) => {
                 let entry = input.entry();
-                !(entry.pending || ended && entry.remote_irr)
+                !(entry.pending || with_eoi && entry.remote_irr)
             }
             Self::Messages(messages) => {
                 messages.flush();
@@ -163,12 +163,12 @@ impl Origin {
     }
 
     /// Whether storms can be stopped: IPIs cannot be masked.
-    pub(super) fn can_be_stopped(&self) -> bool {
+    pub(super) fn can_stop_storms(&self) -> bool {
         !matches!(self, Self::Ipi)
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for LineSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ipi => f.write_str("IPIs"),

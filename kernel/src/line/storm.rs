@@ -6,17 +6,17 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use tocsin_logic::irq::storm::{Change, Detector, Policy, Storm};
 
-use crate::line::inner::{Masker, Shared};
+use crate::line::inner::{Inner, MaskReason};
 use crate::sync::IrqMutex;
 use crate::timer::{Expiry, Mode, Timer, TimerError};
 use crate::{deferred, time};
 
 /// The storm detection of one line.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct StormState {
     detector: IrqMutex<Detector>,
     /// The storm that has not been logged yet.
-    last: IrqMutex<Option<Storm>>,
+    unreported: IrqMutex<Option<Storm>>,
     storms: AtomicU32,
     retry: IrqMutex<Retry>,
 }
@@ -31,11 +31,11 @@ enum Retry {
     Closed,
 }
 
-impl Watch {
+impl StormState {
     pub(super) fn new() -> Self {
         Self {
             detector: IrqMutex::new(Detector::new(Policy::DEFAULT)),
-            last: IrqMutex::new(None),
+            unreported: IrqMutex::new(None),
             storms: AtomicU32::new(0),
             retry: IrqMutex::new(Retry::None),
         }
@@ -55,23 +55,23 @@ impl Watch {
 
 /// Checks whether the line is storming, and masks it if so. Called in its handler.
 #[cold]
-pub(super) fn look(shared: &Arc<Shared>) {
-    if !shared.with(|state| state.origin.can_be_stopped()) {
+pub(super) fn check(inner: &Arc<Inner>) {
+    if !inner.with(|state| state.source.can_stop_storms()) {
         return;
     }
-    let counts = shared.counts();
+    let counts = inner.counts();
     // Another CPU to which the line is bound during a move is checking already.
-    let Some(mut detector) = shared.watch.detector.try_lock() else {
+    let Some(mut detector) = inner.storm.detector.try_lock() else {
         return;
     };
     let Some(storm) = detector.observe(time::nanoseconds(), counts) else {
         return;
     };
     drop(detector);
-    shared.set_masked(Masker::Storm, true);
-    shared.watch.storms.fetch_add(1, Ordering::Relaxed);
-    *shared.watch.last.lock() = Some(storm);
-    let argument = Arc::into_raw(Arc::clone(shared)) as usize;
+    inner.set_masked(MaskReason::Storm, true);
+    inner.storm.storms.fetch_add(1, Ordering::Relaxed);
+    *inner.storm.unreported.lock() = Some(storm);
+    let argument = Arc::into_raw(Arc::clone(inner)) as usize;
     if deferred::defer(report, argument).is_err() {
         // The queue is full, which the queue itself logs.
         report(argument);
@@ -80,26 +80,29 @@ pub(super) fn look(shared: &Arc<Shared>) {
 
 /// Logs the storm, and starts the timer for the probation. Deferred.
 extern "C" fn report(argument: usize) {
-    // SAFETY: `look` passed this reference to the deferred work.
-    let shared = unsafe { Arc::from_raw(argument as *const Shared) };
-    let storm = shared.watch.last.lock().take();
+    // SAFETY: `check` passed this reference to the deferred work.
+    let inner = unsafe { Arc::from_raw(argument as *const Inner) };
+    let storm = inner.storm.unreported.lock().take();
     let Some(storm) = storm else { return };
-    let line = shared.describe();
+    let line = inner.describe();
     log::warn!("line {} ({}): {storm}", line.name, line.source);
-    if let Err(error) = start_retry(&shared) {
-        log::error!("line {}: it stays masked: {error}", line.name);
+    if let Err(error) = start_retry(&inner) {
+        log::error!(
+            "line {}: no timer for the probation: {error} (it stays masked)",
+            line.name
+        );
     }
 }
 
-fn start_retry(shared: &Arc<Shared>) -> Result<(), TimerError> {
-    let Some(deadline) = next_event(shared) else {
+fn start_retry(inner: &Arc<Inner>) -> Result<(), TimerError> {
+    let Some(deadline) = next_event(inner) else {
         return Ok(());
     };
-    let mut retry = shared.watch.retry.lock();
+    let mut retry = inner.storm.retry.lock();
     if matches!(*retry, Retry::None) {
-        let line = Arc::downgrade(shared);
+        let line = Arc::downgrade(inner);
         let function = move |expiry: &Expiry<'_>| retry_line(&line, expiry);
-        *retry = Retry::Timer(Timer::new("line on trial", Mode::Deferred, function)?);
+        *retry = Retry::Timer(Timer::new("storm probation", Mode::Deferred, function)?);
     }
     match &mut *retry {
         Retry::Timer(timer) => timer.at(deadline),
@@ -107,23 +110,23 @@ fn start_retry(shared: &Arc<Shared>) -> Result<(), TimerError> {
     }
 }
 
-fn next_event(shared: &Shared) -> Option<u64> {
-    shared.watch.detector.lock().next_event()
+fn next_event(inner: &Inner) -> Option<u64> {
+    inner.storm.detector.lock().next_event()
 }
 
 /// Handles the begin or the end of a probation. Deferred.
-fn retry_line(line: &Weak<Shared>, expiry: &Expiry<'_>) {
-    let Some(shared) = line.upgrade() else { return };
-    let change = shared.watch.detector.lock().poll(time::nanoseconds());
+fn retry_line(line: &Weak<Inner>, expiry: &Expiry<'_>) {
+    let Some(inner) = line.upgrade() else { return };
+    let change = inner.storm.detector.lock().poll(time::nanoseconds());
     match change {
-        Some(Change::Retry) => {
-            log::info!("line {}: let through again, on trial", shared.name);
-            shared.let_through_again();
+        Some(Change::Unmask) => {
+            log::info!("line {}: unmasked on probation", inner.name);
+            inner.unmask_after_storm();
         }
-        Some(Change::Calm) => log::info!("line {}: calm again", shared.name),
+        Some(Change::Recovered) => log::info!("line {}: no storm during the probation", inner.name),
         None => {}
     }
-    if let Some(next) = next_event(&shared) {
+    if let Some(next) = next_event(&inner) {
         expiry.at(next);
     }
 }

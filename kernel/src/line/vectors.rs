@@ -12,7 +12,7 @@ use crate::sync::IrqMutex;
 static LEVELS: IrqMutex<Levels> = IrqMutex::new(Levels::new());
 
 /// Allocates `count` vectors of a class, for a level-triggered input or another source.
-pub(super) fn take(
+pub(super) fn allocate(
     online: &Online,
     class: PriorityClass,
     count: u8,
@@ -25,7 +25,7 @@ pub(super) fn take(
     VECTORS.of(online.cpu).lock().allocate_block(class, count)
 }
 
-/// Frees vectors that [`take`] allocated, or that were claimed for a source other than a
+/// Frees vectors that [`allocate`] allocated, or that were claimed for a source other than a
 /// level-triggered input.
 pub(super) fn free(online: &Online, first: Vector, count: u8, is_level: bool) {
     if is_level {

@@ -67,12 +67,12 @@ impl Registers {
     pub(super) fn read(self, offset: u16) -> u32 {
         match self {
             Self::Memory(page) if offset < EXTENDED_SIZE => {
-                let place = page + u64::from(offset & !3);
+                let pointer = page + u64::from(offset & !3);
                 let value: u32;
                 // SAFETY: The page is mapped as device registers, and the offset is within it. The
                 // access uses EAX, because AMD CPUs guarantee these accesses for no other register.
                 unsafe {
-                    asm!("mov eax, [{}]", in(reg) place, out("eax") value, options(nostack, preserves_flags));
+                    asm!("mov eax, [{}]", in(reg) pointer, out("eax") value, options(nostack, preserves_flags));
                 };
                 value
             }
@@ -94,11 +94,11 @@ impl Registers {
     pub(super) unsafe fn write(self, offset: u16, value: u32) {
         match self {
             Self::Memory(page) if offset < EXTENDED_SIZE => {
-                let place = page + u64::from(offset & !3);
+                let pointer = page + u64::from(offset & !3);
                 // SAFETY: The page is mapped as device registers, and the offset is within it. The
                 // caller guarantees that the effect is sound. The access uses EAX as for reading.
                 unsafe {
-                    asm!("mov [{}], eax", in(reg) place, in("eax") value, options(nostack, preserves_flags));
+                    asm!("mov [{}], eax", in(reg) pointer, in("eax") value, options(nostack, preserves_flags));
                 };
             }
             Self::Memory(_) => {}
@@ -119,10 +119,10 @@ impl Registers {
     pub(super) unsafe fn write_half(self, offset: u16, value: u16) {
         match self {
             Self::Memory(page) if offset < EXTENDED_SIZE => {
-                let place = page + u64::from(offset & !1);
+                let pointer = page + u64::from(offset & !1);
                 // SAFETY: As for `write`.
                 unsafe {
-                    asm!("mov [{}], ax", in(reg) place, in("ax") value, options(nostack, preserves_flags));
+                    asm!("mov [{}], ax", in(reg) pointer, in("ax") value, options(nostack, preserves_flags));
                 };
             }
             Self::Memory(_) => {}
@@ -150,7 +150,7 @@ impl ConfigSpace {
         let table = machine.tables.as_ref();
         let bytes = table.and_then(|tables| tables.get(Signature::MCFG));
         let mut segments = Vec::new();
-        let warn = |error: Error| log::warn!("pci: {error}; left out");
+        let warn = |error: Error| log::warn!("pci: {error} (ignored)");
         match bytes.map(mcfg::parse) {
             Some(Ok(table)) => {
                 for segment in table.segments() {
@@ -163,7 +163,7 @@ impl ConfigSpace {
             Some(Err(error)) => warn(error),
             None => {}
         }
-        segments.retain(|segment| is_sound(segment, machine));
+        segments.retain(|segment| is_valid(segment, machine));
         Self { segments }
     }
 
@@ -221,7 +221,7 @@ impl ConfigSpace {
 /// Whether the range is configuration space: it can be mapped as registers, and a device responds,
 /// with the same values as through the ports if these reach it. If not, a warning is logged, and no
 /// page of the range stays mapped.
-fn is_sound(segment: &Segment, machine: &Machine) -> bool {
+fn is_valid(segment: &Segment, machine: &Machine) -> bool {
     let mut placement = Placement::new(&machine.boot.memory, physical_address_bits());
     if let Ok(base) = local::base_register() {
         placement.add("local APIC", base.address, FRAME);
@@ -234,7 +234,7 @@ fn is_sound(segment: &Segment, machine: &Machine) -> bool {
     }
     let (start, length) = segment.memory();
     if let Err(error) = placement.check(start, length) {
-        log::warn!("pci: {segment} cannot be {error}; left out");
+        log::warn!("pci: {segment} cannot be {error} (ignored)");
         return false;
     }
     let mut probe = Probe::default();
@@ -248,7 +248,7 @@ fn is_sound(segment: &Segment, machine: &Machine) -> bool {
         let page = match unsafe { probe.add(page, EXTENDED_SIZE.into(), paging::Use::Device) } {
             Ok(page) => page,
             Err(error) => {
-                log::warn!("pci: {segment} cannot be mapped: {error}; left out");
+                log::warn!("pci: {segment} cannot be mapped: {error} (ignored)");
                 return false;
             }
         };
@@ -261,14 +261,14 @@ fn is_sound(segment: &Segment, machine: &Machine) -> bool {
         if segment.group == 0 && by_ports != u32::MAX && by_ports != ids {
             log::warn!(
                 "pci: {segment}: bus {bus:#04x}, device {device:#04x} has the IDs {ids:#010x}, but \
-                 {by_ports:#010x} through the ports; left out"
+                 {by_ports:#010x} through the ports (ignored)"
             );
             return false;
         }
         probe.keep();
         return true;
     }
-    log::warn!("pci: {segment}: no device answers on any of its buses; left out");
+    log::warn!("pci: {segment}: no device responds on any of its buses (ignored)");
     false
 }
 

@@ -30,9 +30,9 @@ pub(crate) struct Hold {
 }
 
 impl Claim {
-    pub(super) fn take_messages(&self) -> Result<(), PciError> {
+    pub(super) fn claim_messages(&self) -> Result<(), PciError> {
         if self.has_messages.swap(true, Ordering::Acquire) {
-            return Err(PciError::MessagesTaken(self.function.address));
+            return Err(PciError::MessagesClaimed(self.function.address));
         }
         Ok(())
     }
@@ -44,7 +44,7 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.function.silence();
+        self.function.disable_interrupts();
         // A bridge forwards the writes of the functions behind it.
         if !self.function.is_bridge() {
             self.function.change_command(0, command::BUS_MASTER);
@@ -125,21 +125,21 @@ impl Device {
 
     /// Like [`Device::map_part`], but also permits the MSI-X table and its pending bits.
     pub(super) fn map_any(&self, index: u8, part: Range<u64>) -> Result<Window, PciError> {
-        let place = self.address;
+        let function = self.address;
         let (address, size) = self.range(index)?;
         if part.is_empty() || !part.start.is_multiple_of(8) || part.end > size {
-            return Err(PciError::BadPart(place, index, part));
+            return Err(PciError::BadPart(function, index, part));
         }
         let (address, size) = (address + part.start, part.end - part.start);
         // Some chipsets expose their interrupt controllers, the HPET or configuration space as
         // functions. Drivers must not map them, because all of them can cause writes to memory.
         let addresses = address..address.saturating_add(size);
         if apic::is_register(addresses.clone()) || is_platform_register(&addresses) {
-            return Err(PciError::Controller(place, index));
+            return Err(PciError::Controller(function, index));
         }
         // SAFETY: The function decodes these addresses, so they are its registers.
         let start = unsafe { paging::map_physical(address, size, paging::Use::Device) };
-        let start = start.map_err(|error| PciError::Memory(place, error))?;
+        let start = start.map_err(|error| PciError::Memory(function, error))?;
         // SAFETY: Just mapped, and the mapping stays. The BAR's address is a multiple of its size,
         // which is at least 16, and the part begins at a multiple of 8.
         Ok(unsafe { Window::new(start, size, Arc::clone(&self.claim)) })
@@ -220,7 +220,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`PciError::NoMessages`], [`PciError::MessagesTaken`].
+    /// [`PciError::NoMessages`], [`PciError::MessagesClaimed`].
     pub fn msi(&self) -> Result<Msi, PciError> {
         Msi::new(&self.claim)
     }
@@ -231,8 +231,8 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`PciError::NoMessages`], [`PciError::MessagesTaken`], [`PciError::TableOutside`] and those of
-    /// [`Device::map`].
+    /// [`PciError::NoMessages`], [`PciError::MessagesClaimed`], [`PciError::TableOutside`] and those
+    /// of [`Device::map`].
     pub fn msix(&self) -> Result<Msix, PciError> {
         Msix::new(&self.claim, self)
     }

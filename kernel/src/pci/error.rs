@@ -40,8 +40,8 @@ pub enum PciError {
     Buffers(Address, MemoryError),
     /// The function lacks this kind of message; contains the capability's name.
     NoMessages(Address, &'static str),
-    /// The function's messages are already taken.
-    MessagesTaken(Address),
+    /// The function's messages are already claimed.
+    MessagesClaimed(Address),
     /// The message table or the pending bits do not fit into their range.
     TableOutside(Address),
     /// The function has no message of this number.
@@ -87,19 +87,19 @@ impl fmt::Display for PciError {
         match self {
             Self::NotFound(vendor, device) => write!(
                 f,
-                "there is no function {vendor:04x}:{device:04x}; `pci` lists those there are"
+                "no function {vendor:04x}:{device:04x} (`pci` lists the functions)"
             ),
             Self::NoPair(vendor, device) => write!(
                 f,
-                "there are no two free functions {vendor:04x}:{device:04x} with their pins at one input; \
-                 QEMU has them with `-device edu,addr=4 -device edu,addr=8`"
+                "no two unclaimed functions {vendor:04x}:{device:04x} with their pins at one input \
+                 (QEMU: `-device edu,addr=4 -device edu,addr=8`)"
             ),
-            Self::NoPort => f.write_str(
-                "there is no free PCI Express port with a slot and an MSI that can be masked",
-            ),
-            Self::Claimed(address) => write!(f, "function {address} belongs to another driver"),
+            Self::NoPort => {
+                f.write_str("no unclaimed PCI Express port with a slot and a maskable MSI")
+            }
+            Self::Claimed(address) => write!(f, "function {address}: claimed by another driver"),
             Self::NoRange(address, bar) => {
-                write!(f, "function {address} has no memory behind BAR {bar}")
+                write!(f, "function {address}: BAR {bar}: no memory range")
             }
             Self::Controller(address, bar) => write!(
                 f,
@@ -121,7 +121,7 @@ impl fmt::Display for PciError {
             ),
             Self::Unassigned(address, bar) => write!(
                 f,
-                "function {address}: firmware gave BAR {bar} no address, and this kernel assigns none"
+                "function {address}: BAR {bar}: no address assigned by firmware (this kernel assigns none)"
             ),
             Self::Memory(address, error) => write!(f, "function {address}: {error}"),
             Self::Buffers(address, error) => {
@@ -130,12 +130,12 @@ impl fmt::Display for PciError {
             Self::NoMessages(address, kind) => {
                 write!(f, "function {address} has no usable {kind} capability")
             }
-            Self::MessagesTaken(address) => {
-                write!(f, "function {address}: its messages are set up already")
+            Self::MessagesClaimed(address) => {
+                write!(f, "function {address}: its messages are already in use")
             }
             Self::TableOutside(address) => write!(
                 f,
-                "function {address}: its MSI-X table or pending bits are not in the memory it names"
+                "function {address}: its MSI-X table or pending bits are outside of their BAR"
             ),
             Self::NoMessage {
                 address,
@@ -143,7 +143,7 @@ impl fmt::Display for PciError {
                 messages,
             } => write!(
                 f,
-                "function {address} has {messages} messages, from 0 on, and so no message {message}"
+                "function {address} has {messages} messages, from 0 on; no message {message}"
             ),
             Self::Message(address, error) => write!(f, "function {address}: {error}"),
             Self::CannotMask(address) => {
@@ -151,19 +151,19 @@ impl fmt::Display for PciError {
             }
             Self::Torn(address) => write!(
                 f,
-                "function {address} cannot mask its messages: change address and data one after the other"
+                "function {address} cannot mask its messages (change address and data one after the other)"
             ),
-            Self::Target(error) => write!(f, "no message can name the CPU: {error}"),
+            Self::Target(error) => write!(f, "no message can address the CPU: {error}"),
             Self::Line(error) => error.fmt(f),
             Self::NoPin(address) => write!(f, "function {address} has no interrupt pin"),
             Self::NoRoute(address, None) => write!(
                 f,
-                "function {address}: where its interrupt pin arrives is not known (interrupt line 255); \
-                 only ACPI's language could tell"
+                "function {address}: the route of its interrupt pin is unknown (interrupt line 255; only \
+                 AML describes it)"
             ),
             Self::NoRoute(address, Some(line)) => write!(
                 f,
-                "function {address}: its interrupt line register holds {line}, which is no ISA interrupt"
+                "function {address}: its interrupt line register has {line}, which is not an ISA interrupt"
             ),
             Self::Device(address, what) => write!(f, "function {address}: {what}"),
             Self::Count {

@@ -92,7 +92,7 @@ impl Function {
             changes: IrqMutex::new(()),
         };
         function.read_capabilities();
-        function.silence();
+        function.disable_interrupts();
         // SAFETY: Passed on to the caller.
         unsafe { function.read_bars() };
         function
@@ -159,7 +159,7 @@ impl Function {
     }
 
     /// Disables the function's interrupts: MSI, MSI-X and the interrupt pin.
-    pub(super) fn silence(&self) {
+    pub(super) fn disable_interrupts(&self) {
         if let Some(msi) = self.msi {
             self.change(msi.control(), MsiCapability::disabled);
         }

@@ -33,7 +33,7 @@ impl Msi {
         let capability = function
             .msi
             .ok_or(PciError::NoMessages(function.address, "MSI"))?;
-        claim.take_messages()?;
+        claim.claim_messages()?;
         Ok(Self {
             claim: Arc::clone(claim),
             capability,

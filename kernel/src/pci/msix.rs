@@ -11,14 +11,14 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use tocsin_logic::pci::msix::{self, ENTRY_SIZE, Place, VECTOR_CONTROL};
+use tocsin_logic::pci::msix::{self, ENTRY_SIZE, Location, VECTOR_CONTROL};
 use tocsin_logic::pci::{MsixCapability, command};
 
 use super::device::{Claim, Device};
 use super::{PciError, Window};
 use crate::line::{MessageTarget, Messages};
 
-/// The MSI-X messages of a device. MSI-X is disabled when this and all messages taken from it are
+/// The MSI-X messages of a device. MSI-X is disabled when this and all messages claimed from it are
 /// dropped.
 #[derive(Debug)]
 pub struct Msix {
@@ -31,7 +31,7 @@ struct Table {
     capability: MsixCapability,
     entries: Window,
     pending: Window,
-    taken: Box<[AtomicBool]>,
+    claimed: Box<[AtomicBool]>,
 }
 
 /// One MSI-X message, masked until a line is [attached](crate::line::Line::attach) to it. Dropping
@@ -48,24 +48,24 @@ impl Msix {
         let capability = function
             .msix
             .ok_or(PciError::NoMessages(function.address, "MSI-X"))?;
-        let window = |place: Place, bytes| {
-            let (_, size) = device.range(place.bar)?;
-            if !MsixCapability::fits(place, bytes, size) {
+        let window = |location: Location, bytes| {
+            let (_, size) = device.range(location.bar)?;
+            if !MsixCapability::fits(location, bytes, size) {
                 return Err(PciError::TableOutside(function.address));
             }
-            let start = u64::from(place.offset);
-            device.map_any(place.bar, start..start + u64::from(bytes))
+            let start = u64::from(location.offset);
+            device.map_any(location.bar, start..start + u64::from(bytes))
         };
         let entries = window(capability.table, capability.table_size())?;
         let pending = window(capability.pending, capability.pending_size())?;
-        claim.take_messages()?;
+        claim.claim_messages()?;
         // From here on, dropping the table reverts all changes.
         let table = Table {
             claim: Arc::clone(claim),
             capability,
             entries,
             pending,
-            taken: (0..capability.messages())
+            claimed: (0..capability.messages())
                 .map(|_| AtomicBool::new(false))
                 .collect(),
         };
@@ -99,17 +99,17 @@ impl Msix {
     ///
     /// # Errors
     ///
-    /// [`PciError::NoMessage`]; [`PciError::MessagesTaken`], if it is already taken.
-    pub fn take(&self, index: u16) -> Result<MsixMessage, PciError> {
+    /// [`PciError::NoMessage`]; [`PciError::MessagesClaimed`], if it is already claimed.
+    pub fn claim(&self, index: u16) -> Result<MsixMessage, PciError> {
         let address = self.table.claim.function.address;
-        let taken = self.table.taken.get(usize::from(index));
-        let taken = taken.ok_or(PciError::NoMessage {
+        let claimed = self.table.claimed.get(usize::from(index));
+        let claimed = claimed.ok_or(PciError::NoMessage {
             address,
             message: index,
             messages: self.messages(),
         })?;
-        if taken.swap(true, Ordering::Acquire) {
-            return Err(PciError::MessagesTaken(address));
+        if claimed.swap(true, Ordering::Acquire) {
+            return Err(PciError::MessagesClaimed(address));
         }
         Ok(MsixMessage {
             table: Arc::clone(&self.table),
@@ -127,18 +127,18 @@ impl Table {
     }
 
     /// Offset of an entry's register in its window.
-    fn place(index: u16, register: u32) -> u64 {
+    fn location(index: u16, register: u32) -> u64 {
         u64::from(u32::from(index) * ENTRY_SIZE + register)
     }
 
     fn vector_control(&self, index: u16) -> u32 {
-        self.entries.read(Self::place(index, VECTOR_CONTROL))
+        self.entries.read(Self::location(index, VECTOR_CONTROL))
     }
 
     fn set_masked(&self, index: u16, masked: bool) {
         let value = msix::with_mask(self.vector_control(index), masked);
         self.entries
-            .write(Self::place(index, VECTOR_CONTROL), value);
+            .write(Self::location(index, VECTOR_CONTROL), value);
     }
 }
 
@@ -170,7 +170,7 @@ impl Messages for MsixMessage {
         for (register, value) in msix::entry_writes(target.first(), control) {
             table
                 .entries
-                .write(Table::place(self.index, register), value);
+                .write(Table::location(self.index, register), value);
         }
         self.flush();
         Ok(())
@@ -204,7 +204,7 @@ impl Drop for MsixMessage {
     fn drop(&mut self) {
         self.table.set_masked(self.index, true);
         self.flush();
-        self.table.taken[usize::from(self.index)].store(false, Ordering::Release);
+        self.table.claimed[usize::from(self.index)].store(false, Ordering::Release);
     }
 }
 

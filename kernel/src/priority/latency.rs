@@ -122,7 +122,7 @@ impl Section {
         for slot in &self.calls[1..] {
             slot.store(calls.next().unwrap_or(0), Ordering::Relaxed);
         }
-        self.longest.note(duration, first);
+        self.longest.record(duration, first);
     }
 
     fn reset(&self) {

@@ -243,7 +243,7 @@ pub(crate) unsafe fn start(
         tsc_sync::run(apic, &online[1..]);
     }
     let online: &'static [Online] = online.leak();
-    let broadcast = Broadcast::choose(topology.census(failures.len().max(unlisted)));
+    let broadcast = Broadcast::choose(topology.possible_cpus(failures.len().max(unlisted)));
     let by_shorthand = match broadcast {
         Broadcast::Shorthand => online,
         Broadcast::EachCpu(_) => &[],

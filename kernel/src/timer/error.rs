@@ -25,14 +25,14 @@ impl fmt::Display for TimerError {
             Self::Offline(offline) => offline.fmt(f),
             Self::Full(cpu) => write!(
                 f,
-                "CPU {cpu} has {CAPACITY} timers, which is all it can; `timers` lists them"
+                "CPU {cpu} has the maximum of {CAPACITY} timers (`timers` lists them)"
             ),
             Self::NotMeasured => f.write_str(
-                "the local APIC's timer could not be measured and takes no deadlines; `timer` tells more",
+                "the local APIC's timer has neither a measured rate nor TSC deadlines (see `timer`)",
             ),
             Self::Period(period) => write!(
                 f,
-                "a period of {period} ns is too short; the shortest is {SHORTEST_PERIOD} ns"
+                "a period of {period} ns is too short (the minimum is {SHORTEST_PERIOD} ns)"
             ),
         }
     }
@@ -42,12 +42,12 @@ impl core::error::Error for TimerError {}
 
 /// The error that this CPU's timer is borrowed already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lent;
+pub struct AlreadyBorrowed;
 
-impl fmt::Display for Lent {
+impl fmt::Display for AlreadyBorrowed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("this CPU's timer is borrowed already; it comes back when that command ends")
+        f.write_str("this CPU's timer is already borrowed (until the other command ends)")
     }
 }
 
-impl core::error::Error for Lent {}
+impl core::error::Error for AlreadyBorrowed {}

@@ -80,6 +80,6 @@ impl Expiry<'_> {
     }
 
     fn command(&self, command: Command) {
-        queue::local(|queue| queue.renew(self.pointer, self.number, command));
+        queue::local(|queue| queue.rearm(self.pointer, self.number, command));
     }
 }

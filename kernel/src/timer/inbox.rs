@@ -15,9 +15,9 @@ pub(super) enum Command {
     Arm { deadline: u64, period: u64 },
     /// Do not fire.
     Cancel,
-    /// Do not fire, and accept no more commands. With `leave`, the owner frees the timer as soon as
-    /// its function does not run.
-    Close { leave: bool },
+    /// Do not fire, and accept no more commands. With `owner_frees`, the owner frees the timer as
+    /// soon as its function does not run.
+    Close { owner_frees: bool },
 }
 
 impl Command {
@@ -27,14 +27,16 @@ impl Command {
         match self {
             Self::Arm { deadline, period } => [deadline as usize, period as usize],
             Self::Cancel => [NEVER as usize, 0],
-            Self::Close { leave } => [NEVER as usize, 1 + usize::from(leave)],
+            Self::Close { owner_frees } => [NEVER as usize, 1 + usize::from(owner_frees)],
         }
     }
 
     pub(super) fn from_words([first, second]: [usize; 2]) -> Self {
         match (first as u64, second) {
             (NEVER, 0) => Self::Cancel,
-            (NEVER, second) => Self::Close { leave: second == 2 },
+            (NEVER, second) => Self::Close {
+                owner_frees: second == 2,
+            },
             (deadline, period) => Self::Arm {
                 deadline,
                 period: period as u64,
@@ -60,15 +62,15 @@ impl Inbox {
     /// and the node must not be freed before the owner takes the command.
     pub(super) fn push(&self, pointer: NonNull<Node>) {
         // SAFETY: The owner frees the node only when it handles this notification.
-        let call = unsafe { &pointer.as_ref().told };
+        let call = unsafe { &pointer.as_ref().notification };
         let is_free = call.take(0, pointer.as_ptr() as usize);
-        debug_assert!(is_free, "the owner has been told, and has not looked");
+        debug_assert!(is_free, "a notification of the node is pending");
         self.0.post(call);
     }
 
     /// Calls `take` with each node that has a command, the earliest first; `take` may free the
     /// nodes. Only the owner may call this.
-    pub(super) fn answer(&self, mut take: impl FnMut(NonNull<Node>)) {
+    pub(super) fn drain(&self, mut take: impl FnMut(NonNull<Node>)) {
         if self.is_empty() {
             return;
         }

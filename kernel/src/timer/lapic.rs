@@ -31,12 +31,12 @@ pub struct Timer {
     /// The clock against which it was measured.
     pub reference: Reference,
     /// How deadlines are programmed; `None` if the timer cannot wait for deadlines.
-    way: Option<Way>,
+    method: Option<Method>,
 }
 
 /// How a deadline, in TSC cycles, is programmed into the timer.
 #[derive(Clone, Copy, Debug)]
-enum Way {
+enum Method {
     /// Unchanged, in TSC-deadline mode.
     TscDeadline,
     /// As a count from now, in one-shot mode, limited by the width of the counter.
@@ -57,11 +57,11 @@ pub fn info() -> Option<&'static Timer> {
 /// Context: any.
 #[must_use]
 pub fn is_usable() -> bool {
-    way().is_some()
+    method().is_some()
 }
 
-fn way() -> Option<Way> {
-    TIMER.get()?.way
+fn method() -> Option<Method> {
+    TIMER.get()?.method
 }
 
 /// The reason why the timer was not started.
@@ -110,17 +110,17 @@ pub(crate) fn measure(apic: &LocalApic, reference: Reference) {
     }
     let hertz = interval.and_then(|interval| interval.frequency(1));
     let has_deadline = processor::cpuid(1, 0).ecx & 1 << 24 != 0;
-    let way = if has_deadline {
-        Some(Way::TscDeadline)
+    let method = if has_deadline {
+        Some(Method::TscDeadline)
     } else {
         let rate = hertz.and_then(|hertz| Rate::new(hertz, time::frequency().hertz));
-        rate.map(Way::Count)
+        rate.map(Method::Count)
     };
     TIMER.call_once(|| Timer {
         hertz,
         has_deadline,
         reference,
-        way,
+        method,
     });
 }
 
@@ -139,8 +139,8 @@ pub(crate) fn prepare() {
 
 /// As [`prepare`], with another vector.
 pub(crate) fn prepare_at(vector: Vector) {
-    let mode = match way() {
-        Some(Way::TscDeadline) => TimerMode::TscDeadline,
+    let mode = match method() {
+        Some(Method::TscDeadline) => TimerMode::TscDeadline,
         _ => TimerMode::OneShot,
     };
     let entry = Lvt::timer(vector.get(), mode);
@@ -154,9 +154,9 @@ pub(crate) fn prepare_at(vector: Vector) {
 /// Programs this CPU's timer to interrupt at `deadline`, in TSC cycles; at once if the deadline is
 /// past. It may interrupt earlier where the counter is too short. Must be called after [`prepare`].
 pub(crate) fn set_deadline(deadline: u64) {
-    match way() {
-        Some(Way::TscDeadline) => write_deadline(deadline.max(1)),
-        Some(Way::Count(rate)) => {
+    match method() {
+        Some(Method::TscDeadline) => write_deadline(deadline.max(1)),
+        Some(Method::Count(rate)) => {
             let apic = local();
             // The time from here to the write is added to the wait.
             let wait = deadline.saturating_sub(processor::timestamp());
@@ -168,8 +168,8 @@ pub(crate) fn set_deadline(deadline: u64) {
 
 /// Clears the deadline. An interrupt that has been accepted already is still delivered.
 pub(crate) fn clear_deadline() {
-    match way() {
-        Some(Way::TscDeadline) => write_deadline(0),
+    match method() {
+        Some(Method::TscDeadline) => write_deadline(0),
         _ => local().set_timer_count(0),
     }
 }
@@ -204,7 +204,7 @@ pub(crate) fn start_periodic(nanoseconds: u64) -> Result<(), CountError> {
 ///
 /// [`CountError`], if the timer lacks TSC-deadline mode.
 pub(crate) fn start_deadline(nanoseconds: u64) -> Result<(), CountError> {
-    let Some(Way::TscDeadline) = way() else {
+    let Some(Method::TscDeadline) = method() else {
         return Err(CountError::NoDeadlines);
     };
     prepare();

@@ -63,7 +63,7 @@ use crate::timer::inbox::Command;
 use crate::timer::node::Node;
 use crate::timer::queue::Queue;
 
-pub use crate::timer::error::{Lent, TimerError};
+pub use crate::timer::error::{AlreadyBorrowed, TimerError};
 pub use crate::timer::expiry::Expiry;
 pub use crate::timer::queue::COMMANDS;
 pub(crate) use crate::timer::queue::set_up;
@@ -141,8 +141,8 @@ impl Timer {
             return Err(TimerError::NotMeasured);
         }
         let queue = queue::of(cpu).ok_or(TimerError::Offline(Offline(cpu)))?;
-        let registry = queue.tables.registry_for_one();
-        let node = node::make(name, cpu, mode, function);
+        let registry = queue.storage.registry_or_allocate();
+        let node = node::allocate(name, cpu, mode, function);
         match registry.add(cpu, node) {
             Ok(()) => Ok(Self {
                 queue,
@@ -219,8 +219,8 @@ impl Timer {
     #[track_caller]
     pub fn cancel(&mut self) -> bool {
         context::require_class("Timer::cancel", CLASS);
-        let was_started = self.replace(false);
-        if self.is_here() {
+        let was_started = self.set_started(false);
+        if self.is_on_owner() {
             queue::local(|queue| queue.execute(self.node, self.number, Command::Cancel));
         }
         // Another CPU removes the timer from its queue at its deadline, or when it is started
@@ -257,13 +257,13 @@ impl Timer {
         unsafe { self.node.as_ref() }
     }
 
-    fn is_here(&self) -> bool {
+    fn is_on_owner(&self) -> bool {
         self.node().cpu == cpu::current().id()
     }
 
     /// Marks the timer as started or cancelled, in the word that its CPU checks. Returns whether it
     /// was started.
-    fn replace(&mut self, is_started: bool) -> bool {
+    fn set_started(&mut self, is_started: bool) -> bool {
         self.number = self.number.next();
         self.node().arming.replace(self.number, is_started)
     }
@@ -272,14 +272,14 @@ impl Timer {
     fn arm(&mut self, deadline: u64, period: u64) {
         context::require_class("Timer::at", CLASS);
         let deadline = deadline.min(node::LATEST);
-        self.replace(true);
+        self.set_started(true);
         self.command(Command::Arm { deadline, period });
     }
 
     /// Executes a command on the timer's CPU: directly if that is this CPU, else as a post. Does
     /// not wait.
     fn command(&self, command: Command) {
-        if self.is_here() {
+        if self.is_on_owner() {
             queue::local(|queue| queue.execute(self.node, self.number, command));
         } else {
             self.queue.post(self.node, self.number, command);
@@ -290,30 +290,30 @@ impl Timer {
 impl Drop for Timer {
     fn drop(&mut self) {
         context::require_class("Timer::drop", CLASS);
-        self.replace(false);
-        if self.is_here() {
-            let is_closed = queue::local(|queue| queue.close_here(self.node, self.number));
+        self.set_started(false);
+        if self.is_on_owner() {
+            let is_closed = queue::local(|queue| queue.close_on_owner(self.node, self.number));
             if is_closed {
                 // SAFETY: This is the owner. The timer is closed, and this was the last use of the
                 // node.
-                unsafe { node::release_here(self.node) };
+                unsafe { node::release_on_owner(self.node) };
             }
         } else if self.node().can_be_waited_for() {
-            self.command(Command::Close { leave: false });
+            self.command(Command::Close { owner_frees: false });
             let node = self.node();
             let what = Awaited::Timer(node.cpu, node.name);
             wait::until(what, || node.closed.load(Ordering::Acquire));
             // SAFETY: The timer is closed, and this was the last use of the node.
-            unsafe { node::release_there(self.node) };
+            unsafe { node::release_from_other_cpu(self.node) };
         } else {
-            self.command(Command::Close { leave: true });
+            self.command(Command::Close { owner_frees: true });
         }
     }
 }
 
 /// The current state of a timer.
 #[derive(Clone, Copy, Debug)]
-pub struct Row {
+pub struct Snapshot {
     /// The number of its CPU.
     pub cpu: u32,
     /// Its name.
@@ -328,23 +328,23 @@ pub struct Row {
     pub missed: u64,
 }
 
-/// Calls `show` with each timer of CPU number `cpu`.
+/// Calls `visit` with each timer of CPU number `cpu`.
 ///
 /// Context: any but NMI.
-pub fn for_each_of(cpu: u32, mut show: impl FnMut(Row)) {
-    let mut place = 0;
-    let registry = queue::of(cpu).and_then(|queue| queue.tables.registry());
-    while let Some((found, row)) = registry.and_then(|registry| registry.next(place)) {
-        place = found + 1;
-        show(row);
+pub fn for_each_of(cpu: u32, mut visit: impl FnMut(Snapshot)) {
+    let mut index = 0;
+    let registry = queue::of(cpu).and_then(|queue| queue.storage.registry());
+    while let Some((found, snapshot)) = registry.and_then(|registry| registry.next(index)) {
+        index = found + 1;
+        visit(snapshot);
     }
 }
 
-/// Calls `show` with each timer of each CPU.
+/// Calls `visit` with each timer of each CPU.
 ///
 /// Context: any but NMI.
-pub fn for_each(mut show: impl FnMut(Row)) {
+pub fn for_each(mut visit: impl FnMut(Snapshot)) {
     for queue in queue::all() {
-        for_each_of(queue.cpu().id(), &mut show);
+        for_each_of(queue.cpu().id(), &mut visit);
     }
 }

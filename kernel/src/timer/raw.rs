@@ -7,7 +7,7 @@ use tocsin_logic::irq::context::{CALL_CLASS, Level};
 
 use crate::apic::{local, vectors};
 use crate::cpu::context;
-use crate::timer::Lent;
+use crate::timer::AlreadyBorrowed;
 use crate::timer::lapic::{self, CountError};
 use crate::timer::queue::{self, Queue};
 
@@ -27,15 +27,15 @@ pub struct Borrowed {
 ///
 /// # Errors
 ///
-/// [`Lent`], if the timer is borrowed already.
+/// [`AlreadyBorrowed`], if the timer is borrowed already.
 ///
 /// # Panics
 ///
 /// In another context; the message names the rule.
 #[track_caller]
-pub fn borrow() -> Result<Borrowed, Lent> {
+pub fn borrow() -> Result<Borrowed, AlreadyBorrowed> {
     context::require("timer::borrow", Level::Class(CALL_CLASS));
-    let queue = queue::local(|queue| queue.lend().then_some(queue)).ok_or(Lent)?;
+    let queue = queue::local(|queue| queue.borrow().then_some(queue)).ok_or(AlreadyBorrowed)?;
     // An interrupt that the queue has caused may still be pending, and must not be counted.
     while local().is_requested(vectors::TIMER) {
         core::hint::spin_loop();

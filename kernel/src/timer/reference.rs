@@ -17,12 +17,12 @@ use crate::time::Source;
 pub struct Reference {
     /// The kind of clock.
     pub clock: Clock,
-    place: Place,
+    location: Location,
 }
 
 /// The location of a counter.
 #[derive(Clone, Copy, Debug)]
-enum Place {
+enum Location {
     /// The HPET's registers.
     Memory(Mmio),
     Port(u16),
@@ -60,7 +60,7 @@ impl Reference {
             .or_else(|| fadt.and_then(Self::pm_timer))
             .unwrap_or(Self {
                 clock: Clock::Pit,
-                place: Place::Pit,
+                location: Location::Pit,
             })
     }
 
@@ -88,7 +88,7 @@ impl Reference {
         hpet::take_over(&registers);
         Self {
             clock,
-            place: Place::Memory(registers),
+            location: Location::Memory(registers),
         }
         .if_running()
     }
@@ -97,7 +97,7 @@ impl Reference {
         let timer = table.pm_timer?;
         if timer.register.space != AddressSpace::Io {
             log::warn!(
-                "ACPI PM timer at {}: not an I/O port; not used",
+                "ACPI PM timer at {}: not an I/O port (not used)",
                 timer.register
             );
             return None;
@@ -106,7 +106,7 @@ impl Reference {
         let clock = Clock::PmTimer { wide: timer.wide };
         Self {
             clock,
-            place: Place::Port(port),
+            location: Location::Port(port),
         }
         .if_running()
     }
@@ -115,17 +115,17 @@ impl Reference {
         let start = self.count();
         let runs = (0..READS).any(|_| self.count() != start);
         if !runs {
-            log::warn!("{}: the counter stands still; not used", self.clock);
+            log::warn!("{}: the counter does not count (not used)", self.clock);
         }
         runs.then_some(self)
     }
 
     fn count(&self) -> u64 {
-        match self.place {
-            Place::Memory(registers) => registers.read(hpet::COUNTER),
+        match self.location {
+            Location::Memory(registers) => registers.read(hpet::COUNTER),
             // SAFETY: The FADT lists the timer at this port; reading has no side effect.
-            Place::Port(port) => u64::from(unsafe { port::read::<u32>(port) }),
-            Place::Pit => 0,
+            Location::Port(port) => u64::from(unsafe { port::read::<u32>(port) }),
+            Location::Pit => 0,
         }
     }
 
@@ -138,9 +138,9 @@ impl Reference {
     ) -> Option<Interval> {
         let clock = self.clock;
         let wanted = clock.counts(milliseconds * 1_000_000);
-        let found = match self.place {
-            Place::Pit => pit::measure(u16::try_from(wanted).ok()?, counters)?,
-            Place::Memory(_) | Place::Port(_) => {
+        let found = match self.location {
+            Location::Pit => pit::measure(u16::try_from(wanted).ok()?, counters)?,
+            Location::Memory(_) | Location::Port(_) => {
                 let count = || self.count();
                 most_precise(|| attempt(clock, wanted, processor::timestamp, count, &counters))?
             }

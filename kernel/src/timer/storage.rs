@@ -14,10 +14,10 @@ use crate::timer::registry::Registry;
 
 /// The tables of one CPU, which may not be allocated yet.
 #[derive(Debug)]
-pub(super) struct Tables(AtomicPtr<Both>);
+pub(super) struct Storage(AtomicPtr<Tables>);
 
 #[derive(Debug)]
-struct Both {
+struct Tables {
     /// The started timers, which belong to the owner.
     timers: UnsafeCell<Timers<NonNull<Node>, CAPACITY>>,
     /// All timers, started or not.
@@ -25,18 +25,18 @@ struct Both {
 }
 
 /// The tables of a CPU without timers.
-struct Empty(Both);
+struct Empty(Tables);
 
 // SAFETY: The value is only read.
 unsafe impl Sync for Empty {}
 
-static EMPTY: Empty = Empty(Both {
+static EMPTY: Empty = Empty(Tables {
     timers: UnsafeCell::new(Timers::new()),
     registry: Registry::new(),
 });
 
-impl Tables {
-    /// Tables that are not allocated yet.
+impl Storage {
+    /// Storage whose tables are not allocated yet.
     pub(super) const fn new() -> Self {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
@@ -44,14 +44,14 @@ impl Tables {
     /// The registry of the CPU's timers, if the CPU has ever had one. Any context.
     pub(super) fn registry(&self) -> Option<&'static Registry> {
         // SAFETY: The tables were complete when the pointer was stored, and are never freed.
-        let both = unsafe { self.0.load(Ordering::Acquire).as_ref() };
-        both.map(|both| &both.registry)
+        let tables = unsafe { self.0.load(Ordering::Acquire).as_ref() };
+        tables.map(|tables| &tables.registry)
     }
 
     /// As [`registry`](Self::registry), for a CPU that is about to get a timer. Allocates.
-    pub(super) fn registry_for_one(&self) -> &'static Registry {
+    pub(super) fn registry_or_allocate(&self) -> &'static Registry {
         self.registry().unwrap_or_else(|| {
-            let mut own = Box::<Both>::new_uninit();
+            let mut own = Box::<Tables>::new_uninit();
             // Not built on the stack, because a handler's stack is too small for it.
             // SAFETY: `EMPTY` is only read, and a bitwise copy of it is valid: it owns nothing.
             unsafe { ptr::copy_nonoverlapping(&raw const EMPTY.0, own.as_mut_ptr(), 1) };
@@ -67,9 +67,9 @@ impl Tables {
                 // SAFETY: The pointer came from a box, and no other CPU has seen it.
                 drop(unsafe { Box::from_raw(own) });
             }
-            let both = stored.map_or_else(|others| others, |_| own);
+            let tables = stored.map_or_else(|existing| existing, |_| own);
             // SAFETY: As in `registry`.
-            unsafe { &(*both).registry }
+            unsafe { &(*tables).registry }
         })
     }
 
@@ -82,9 +82,9 @@ impl Tables {
     #[expect(clippy::mut_from_ref, reason = "the owner has them alone")]
     #[inline]
     pub(super) unsafe fn timers(&self) -> &mut Timers<NonNull<Node>, CAPACITY> {
-        let both = self.0.load(Ordering::Acquire);
+        let tables = self.0.load(Ordering::Acquire);
         // SAFETY: The tables were allocated with the first timer, and are never freed.
-        let timers = unsafe { &(*both).timers };
+        let timers = unsafe { &(*tables).timers };
         // SAFETY: The caller guarantees it.
         unsafe { &mut *timers.get() }
     }

@@ -1,7 +1,7 @@
 //! The watchdog: CPUs watch each other for lockups.
 //!
 //! A timer on each CPU is its heartbeat, in class 14. It checks the CPUs that follow in a ring; see
-//! `tocsin_logic::irq::heart`.
+//! `tocsin_logic::irq::heartbeat`.
 //!
 //! | lockup | sign | after |
 //! |---|---|---|
@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 use core::mem;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use tocsin_logic::irq::heartbeat::{self, Beats, Heartbeat, Lower};
+use tocsin_logic::irq::heartbeat::{self, Heartbeat, HeartbeatCounts, SoftLockup};
 use tocsin_logic::units::Nanoseconds;
 
 use crate::cpu::handlers::INTERRUPTS;
@@ -30,7 +30,7 @@ use crate::{deferred, print, smp, time};
 
 /// The heartbeat of a CPU, which other CPUs check.
 #[derive(Debug)]
-struct Watched {
+struct HeartbeatState {
     /// The time of the last heartbeat, in nanoseconds; 0 if there are no heartbeats.
     last: AtomicU64,
     /// Whether the CPU has been reported as stuck.
@@ -43,17 +43,17 @@ struct Watched {
     /// thread.
     soft: AtomicBool,
     /// Whether the deferred work that shows that deferred work runs is pending.
-    is_asked: AtomicBool,
+    is_pending: AtomicBool,
 }
 
 crate::cpu_local! {
-    static HEARTBEAT: Watched = Watched {
+    static HEARTBEAT: HeartbeatState = HeartbeatState {
         last: AtomicU64::new(0),
         stuck: AtomicBool::new(false),
         handlers: AtomicU32::new(0),
         thread: AtomicU32::new(0),
         soft: AtomicBool::new(false),
-        is_asked: AtomicBool::new(false),
+        is_pending: AtomicBool::new(false),
     };
 }
 
@@ -71,17 +71,17 @@ pub const HANDLERS_LIMIT: u64 = 5_000_000_000;
 pub const THREAD_LIMIT: u64 = 10_000_000_000;
 
 /// The last two limits, in heartbeats.
-const LIMITS: Beats = Beats {
+const LIMITS: HeartbeatCounts = HeartbeatCounts {
     handlers: (HANDLERS_LIMIT / PERIOD) as u32,
     thread: (THREAD_LIMIT / PERIOD) as u32,
 };
 
 /// Time that a report of another CPU may take, during which this CPU has no heartbeat, in
 /// nanoseconds.
-const REPORT: u64 = 3_000_000_000;
+const REPORT_TIME: u64 = 3_000_000_000;
 
 /// The timers of the heartbeats; empty while the watchdog is off.
-static BEATS: IrqMutex<Vec<Timer>> = IrqMutex::new(Vec::new());
+static TIMERS: IrqMutex<Vec<Timer>> = IrqMutex::new(Vec::new());
 
 /// Starts the watchdog on all online CPUs. Returns their number.
 ///
@@ -101,17 +101,17 @@ pub fn start() -> Result<usize, TimerError> {
 }
 
 fn start_all() -> Result<usize, TimerError> {
-    let mut beats = Vec::new();
+    let mut timers = Vec::new();
     for block in ring_from(0) {
-        let mut timer = Timer::on(block.id(), "watchdog", Mode::Interrupt, beat)?;
+        let mut timer = Timer::on(block.id(), "watchdog", Mode::Interrupt, heartbeat)?;
         // The limits begin now, even if the CPU is stuck already.
         HEARTBEAT.of(block).last.store(now(), Ordering::Relaxed);
-        forget_soft(HEARTBEAT.of(block));
+        reset_soft(HEARTBEAT.of(block));
         timer.every(PERIOD)?;
-        beats.push(timer);
+        timers.push(timer);
     }
-    let watching = beats.len();
-    *BEATS.lock() = beats;
+    let watching = timers.len();
+    *TIMERS.lock() = timers;
     Ok(watching)
 }
 
@@ -119,16 +119,16 @@ fn start_all() -> Result<usize, TimerError> {
 ///
 /// Context: thread.
 pub fn stop() {
-    let beats = mem::take(&mut *BEATS.lock());
-    drop(beats);
+    let timers = mem::take(&mut *TIMERS.lock());
+    drop(timers);
     for block in ring_from(0) {
         HEARTBEAT.of(block).last.store(0, Ordering::Relaxed);
         HEARTBEAT.of(block).stuck.store(false, Ordering::Relaxed);
-        forget_soft(HEARTBEAT.of(block));
+        reset_soft(HEARTBEAT.of(block));
     }
 }
 
-fn forget_soft(state: &Watched) {
+fn reset_soft(state: &HeartbeatState) {
     state.handlers.store(0, Ordering::Relaxed);
     state.thread.store(0, Ordering::Relaxed);
     state.soft.store(false, Ordering::Relaxed);
@@ -136,7 +136,7 @@ fn forget_soft(state: &Watched) {
 
 /// The times since each kind of code last ran on a CPU, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
-pub struct Silence {
+pub struct TimesSinceRun {
     /// The number of the CPU.
     pub cpu: u32,
     /// Time since its heartbeat.
@@ -147,16 +147,16 @@ pub struct Silence {
     pub thread: u64,
 }
 
-/// Calls `show` for each CPU that is watched.
+/// Calls `visit` for each CPU that is watched.
 ///
 /// Context: any but NMI.
-pub fn for_each(mut show: impl FnMut(Silence)) {
+pub fn for_each(mut visit: impl FnMut(TimesSinceRun)) {
     for block in ring_from(0) {
         let state = HEARTBEAT.of(block);
         let last = state.last.load(Ordering::Relaxed);
         if last != 0 {
-            let time = |beats: &AtomicU32| u64::from(beats.load(Ordering::Relaxed)) * PERIOD;
-            show(Silence {
+            let time = |counter: &AtomicU32| u64::from(counter.load(Ordering::Relaxed)) * PERIOD;
+            visit(TimesSinceRun {
                 cpu: block.id(),
                 interrupts: now().saturating_sub(last),
                 handlers: time(&state.handlers),
@@ -172,13 +172,13 @@ fn now() -> u64 {
 }
 
 /// The heartbeat: records the time, and checks the CPUs that follow.
-fn beat(_: &Expiry<'_>) {
+fn heartbeat(_: &Expiry<'_>) {
     let cpu = cpu::current();
     let (now, own) = (now(), cpu.id());
     let last = HEARTBEAT.of(cpu).last.swap(now, Ordering::Relaxed);
     if HEARTBEAT.of(cpu).stuck.swap(false, Ordering::Relaxed) {
         log::warn!(
-            "watchdog: CPU {own} answers interrupts again, after {}",
+            "watchdog: CPU {own}: handles interrupts again, after {}",
             Nanoseconds(now.saturating_sub(last))
         );
     }
@@ -188,16 +188,16 @@ fn beat(_: &Expiry<'_>) {
         last: HEARTBEAT.of(block).last.load(Ordering::Relaxed),
         is_reported: HEARTBEAT.of(block).stuck.load(Ordering::Relaxed),
     });
-    for (place, silence) in heartbeat::newly_stuck(heartbeats, now, LIMIT) {
-        let Some(block) = others().nth(place) else {
+    for (index, overdue) in heartbeat::new_lockups(heartbeats, now, LIMIT) {
+        let Some(block) = others().nth(index) else {
             continue;
         };
         if !HEARTBEAT.of(block).stuck.swap(true, Ordering::Relaxed) {
-            HEARTBEAT
-                .of(cpu)
-                .last
-                .store(crate::timer::watchdog::now() + REPORT, Ordering::Relaxed);
-            report(block.id(), silence);
+            HEARTBEAT.of(cpu).last.store(
+                crate::timer::watchdog::now() + REPORT_TIME,
+                Ordering::Relaxed,
+            );
+            report_hard_lockup(block.id(), overdue);
             HEARTBEAT
                 .of(cpu)
                 .last
@@ -210,102 +210,104 @@ fn beat(_: &Expiry<'_>) {
         last: HEARTBEAT.of(block).last.load(Ordering::Relaxed),
         is_reported: false,
     });
-    let watched = heartbeat::first_beating(heartbeats, now, LIMIT);
-    if let Some(block) = watched.and_then(|place| all().nth(place)) {
-        look_below(block, own);
+    let watched = heartbeat::first_alive(heartbeats, now, LIMIT);
+    if let Some(block) = watched.and_then(|index| all().nth(index)) {
+        check_soft_lockup(block, own);
     }
 }
 
 /// Counts a heartbeat of this CPU, and defers the work that shows that deferred work runs.
 fn count(cpu: PerCpu) {
     let state = HEARTBEAT.of(cpu);
-    let more = |beats: &AtomicU32| {
-        let count = beats.load(Ordering::Relaxed).saturating_add(1);
-        beats.store(count, Ordering::Relaxed);
+    let more = |counter: &AtomicU32| {
+        let count = counter.load(Ordering::Relaxed).saturating_add(1);
+        counter.store(count, Ordering::Relaxed);
     };
     more(&state.handlers);
     if INTERRUPTS.of(cpu).interrupted().is_none() {
         let before = state.thread.swap(0, Ordering::Relaxed);
         if before >= LIMITS.thread && state.handlers.load(Ordering::Relaxed) < LIMITS.handlers {
-            note_return(cpu, "its thread", before);
+            log_recovery(cpu, "its thread", before);
         }
     } else {
         more(&state.thread);
     }
-    if !state.is_asked.swap(true, Ordering::Relaxed) && deferred::defer(show_life, 0).is_err() {
-        state.is_asked.store(false, Ordering::Relaxed);
+    if !state.is_pending.swap(true, Ordering::Relaxed)
+        && deferred::defer(deferred_work_ran, 0).is_err()
+    {
+        state.is_pending.store(false, Ordering::Relaxed);
     }
 }
 
 /// The deferred function that shows that deferred work runs.
-extern "C" fn show_life(_: usize) {
+extern "C" fn deferred_work_ran(_: usize) {
     let cpu = cpu::current();
-    HEARTBEAT.of(cpu).is_asked.store(false, Ordering::Relaxed);
+    HEARTBEAT.of(cpu).is_pending.store(false, Ordering::Relaxed);
     let before = HEARTBEAT.of(cpu).handlers.swap(0, Ordering::Relaxed);
     if before >= LIMITS.handlers {
-        note_return(cpu, "deferred work", before);
+        log_recovery(cpu, "deferred work", before);
     }
 }
 
 /// Logs that code runs again that had not run for this number of heartbeats.
-fn note_return(cpu: PerCpu, what: &str, beats: u32) {
+fn log_recovery(cpu: PerCpu, what: &str, heartbeats: u32) {
     if HEARTBEAT.of(cpu).soft.swap(false, Ordering::Relaxed) {
         log::warn!(
-            "watchdog: CPU {} runs {what} again, after {}",
+            "watchdog: CPU {}: runs {what} again, after {}",
             cpu.id(),
-            Nanoseconds(u64::from(beats) * PERIOD)
+            Nanoseconds(u64::from(heartbeats) * PERIOD)
         );
     }
 }
 
 /// Checks a CPU that has heartbeats, possibly the calling one, for a soft lockup.
-fn look_below(block: PerCpu, own: u32) {
+fn check_soft_lockup(block: PerCpu, own: u32) {
     let state = HEARTBEAT.of(block);
-    let beats = Beats {
+    let counts = HeartbeatCounts {
         handlers: state.handlers.load(Ordering::Relaxed),
         thread: state.thread.load(Ordering::Relaxed),
     };
-    let Some(lower) = beats.stuck(LIMITS) else {
+    let Some(lockup) = counts.stuck(LIMITS) else {
         return;
     };
     if state.soft.swap(true, Ordering::Relaxed) {
         return;
     }
     let cpu = block.id();
-    let (count, problem) = match lower {
-        Lower::Handlers => (
-            beats.handlers,
-            "has not run deferred work (a handler does not return, or the priority stays raised)",
+    let (count, missing, cause) = match lockup {
+        SoftLockup::Handlers => (
+            counts.handlers,
+            "deferred work",
+            "a handler does not return, or the priority stays raised",
         ),
-        Lower::Thread => (
-            beats.thread,
-            "has not run its thread (handlers run all the time)",
-        ),
+        SoftLockup::Thread => (counts.thread, "thread", "handlers run without a pause"),
     };
     let time = Nanoseconds(u64::from(count) * PERIOD);
+    let problem =
+        format_args!("watchdog: CPU {cpu}: soft lockup: no {missing} for {time} ({cause})");
     if cpu != own {
         let state = State(cpu);
-        log::error!("watchdog: CPU {cpu} {problem} for {time}: {state}");
-        return show_calls(cpu);
+        log::error!("{problem}: {state}");
+        return print_backtrace(cpu);
     }
     match INTERRUPTS.of(block).interrupted() {
-        None => log::error!("watchdog: CPU {cpu} {problem} for {time}: it runs a thread"),
+        None => log::error!("{problem}: it runs a thread"),
         Some(vector) => log::error!(
-            "watchdog: CPU {cpu} {problem} for {time}: it is in a handler of class {} (vector {vector})",
+            "{problem}: it is in a handler of class {} (vector {vector})",
             vector.priority_class()
         ),
     }
 }
 
-fn report(stuck: u32, silence: u64) {
+fn report_hard_lockup(stuck: u32, overdue: u64) {
     log::error!(
-        "watchdog: CPU {stuck} has not answered interrupts for {}",
-        Nanoseconds(silence)
+        "watchdog: CPU {stuck}: hard lockup: no interrupts for {}",
+        Nanoseconds(overdue)
     );
-    show_calls(stuck);
+    print_backtrace(stuck);
 }
 
-fn show_calls(stuck: u32) {
+fn print_backtrace(stuck: u32) {
     match nmi::backtrace_for_watchdog(stuck) {
         Ok(backtrace) => print!("{backtrace}"),
         Err(error) => log::error!("watchdog: {error}"),
@@ -316,10 +318,10 @@ fn show_calls(stuck: u32) {
 /// on.
 fn ring_from(first: u32) -> impl Iterator<Item = PerCpu> {
     let online = smp::all();
-    let place = online
+    let index = online
         .iter()
         .position(|online| online.cpu.id() >= first)
         .unwrap_or(0);
-    let (before, after) = online.split_at(place);
+    let (before, after) = online.split_at(index);
     after.iter().chain(before).map(|online| online.cpu)
 }

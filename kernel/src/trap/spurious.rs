@@ -37,7 +37,7 @@ pub const ERRORS: usize = 8;
 
 /// The spurious and unhandled interrupt counters of a CPU.
 #[derive(Debug)]
-pub struct Counters {
+pub struct SpuriousCounters {
     /// Interrupts withdrawn before their delivery.
     spurious: AtomicU64,
     /// Gates entered by something other than the interrupt in service, whose EOI was omitted.
@@ -61,7 +61,7 @@ pub struct Counts {
     pub errors: [u64; ERRORS],
 }
 
-impl Counters {
+impl SpuriousCounters {
     const fn new() -> Self {
         Self {
             spurious: AtomicU64::new(0),
@@ -102,7 +102,7 @@ impl Counters {
 
 crate::cpu_local! {
     /// The spurious and unhandled interrupt counters of each CPU.
-    pub static SPURIOUS: Counters = Counters::new();
+    pub static SPURIOUS_COUNTERS: SpuriousCounters = SpuriousCounters::new();
 }
 
 /// Whether an omitted EOI has been logged.
@@ -121,7 +121,10 @@ pub(crate) extern "C" fn needs_eoi(vector: u8) -> bool {
     if highest == Some(Vector(vector)) {
         return true;
     }
-    SPURIOUS.here().eoi_mismatch.fetch_add(1, Ordering::Relaxed);
+    SPURIOUS_COUNTERS
+        .here()
+        .eoi_mismatch
+        .fetch_add(1, Ordering::Relaxed);
     if !LOGGED.swap(true, Ordering::Relaxed) {
         match highest {
             Some(other) => log::warn!(
@@ -143,7 +146,10 @@ pub(crate) extern "C" fn needs_eoi(vector: u8) -> bool {
 pub(crate) extern "C" fn handle_unhandled(_: usize, vector: u8) -> bool {
     let in_service = needs_eoi(vector);
     if in_service {
-        SPURIOUS.here().unhandled.fetch_add(1, Ordering::Relaxed);
+        SPURIOUS_COUNTERS
+            .here()
+            .unhandled
+            .fetch_add(1, Ordering::Relaxed);
     }
     log_unhandled(vector);
     in_service
@@ -164,7 +170,10 @@ pub(crate) fn end_if_in_service(vector: u8) -> bool {
     };
     let in_service = (access.highest)() == Some(Vector(vector));
     if in_service {
-        SPURIOUS.here().unhandled.fetch_add(1, Ordering::Relaxed);
+        SPURIOUS_COUNTERS
+            .here()
+            .unhandled
+            .fetch_add(1, Ordering::Relaxed);
         log_unhandled(vector);
         (access.end)();
     }

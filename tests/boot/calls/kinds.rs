@@ -24,7 +24,7 @@ fn all_came(session: &mut Session, cpus: u64) -> Result {
     }
     // A rejection is logged once for each CPU; here only the last CPU is flooded.
     let warning = format!(
-        "cpu{:<3} warning: CPU {}: 128 pieces of deferred work waited, and ",
+        "cpu{:<3} warning: deferred work: CPU {}: the queue was full with 128 items, and ",
         cpus - 1,
         cpus - 1
     );

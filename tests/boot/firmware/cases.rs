@@ -80,7 +80,7 @@ impl Case {
     fn alone(self) -> Self {
         self.cpus(1, 1)
             .no_io_apic()
-            .complains("acpi: there is no MADT; only this CPU will run")
+            .complains("acpi: no MADT (only this CPU will run)")
             .has_no_madt()
     }
 }
@@ -137,15 +137,15 @@ fn whole_tables() -> Vec<Case> {
     vec![
         rootless("root_table_with_a_bad_checksum", Root::Corrupted)
             .complains("RSDT: bad checksum: its 40 bytes add up to")
-            .complains("acpi: there is no sound root table; only this CPU will run"),
+            .complains("acpi: no valid root table (only this CPU will run)"),
         rootless("root_table_that_is_nowhere", Root::Missing)
-            .complains(": RSDP: offset 0x10: the address is 0; left out")
-            .complains("acpi: there is no sound root table; only this CPU will run"),
+            .complains(": RSDP: offset 0x10: the address is 0 (ignored)")
+            .complains("acpi: no valid root table (only this CPU will run)"),
         sound("no_tables", Firmware::new()).alone(),
         {
             let left_out = json!({ "kind": "acpi_problem", "problem": "invalid", "table": "APIC" });
             let case = with_table("madt_with_a_bad_checksum", corrupted(good()));
-            case.complains("MADT: bad checksum: its 88 bytes add up to 0x01, not 0; left out")
+            case.complains("MADT: bad checksum: its 88 bytes add up to 0x01, not 0 (ignored)")
                 .shows("acpi json", left_out)
                 .alone()
         },
@@ -179,10 +179,13 @@ fn whole_tables() -> Vec<Case> {
             sound("second_madt_does_not_count", firmware)
         },
         {
-            let firmware = Firmware::new().stray(0).stray(0xffff_fff0).table(good());
+            let firmware = Firmware::new()
+                .dangling(0)
+                .dangling(0xffff_fff0)
+                .table(good());
             sound(
                 "root_entries_that_lead_nowhere",
-                firmware.stray(0xd000_0000),
+                firmware.dangling(0xd000_0000),
             )
             .complains("table at 0xfffffff0")
             .complains("table at 0xd0000000")
@@ -268,7 +271,7 @@ fn doubtful_cpus() -> Vec<Case> {
         ),
         of("boot_cpu_last", &reversed),
         of("boot_cpu_missing", &boot_missing)
-            .complains("the boot CPU, APIC ID 0x00, is not listed as enabled: added")
+            .complains("the boot CPU, APIC ID 0x00, is not listed as enabled (added)")
             .shows("cpus json", cpu(0, 0, None, "online")),
         of("x2apic_entries_alone", &x2apic_only),
         with("every_cpu_in_both_forms", &x2apic).shows(
@@ -276,9 +279,9 @@ fn doubtful_cpus() -> Vec<Case> {
             json!({ "kind": "madt_problem", "problem": "cpu_in_both_forms", "is_note": true }),
         ),
         with("cpu_listed_twice", &[local_apic(9, 1)])
-            .complains("APIC ID 0x01 is listed before (here with UID 9): ignored"),
+            .complains("APIC ID 0x01 is already listed (the entry with UID 9 is ignored)"),
         with("broadcast_as_a_cpu", &[local_apic(9, 0xff)])
-            .complains("APIC ID 0xff means all CPUs, not one: ignored"),
+            .complains("APIC ID 0xff is the broadcast ID (ignored)"),
         of("disabled_cpus", &some)
             .cpus(2, 2)
             .shows("cpus json", cpu(2, 1, Some(1), "disabled")),
@@ -298,16 +301,16 @@ fn doubtful_cpus() -> Vec<Case> {
 fn doubtful_inputs() -> Vec<Case> {
     vec![
         with("io_apic_at_an_odd_address", &[io_apic(1, 0xfec0_1001, 24)])
-            .complains("an I/O APIC cannot be at 0xfec01001: ignored"),
+            .complains("an I/O APIC cannot be at 0xfec01001 (ignored)"),
         with("io_apic_listed_twice", &[io_apic(1, IO_APIC, 24)])
-            .complains("an earlier one has registers or GSI: ignored"),
+            .complains("an earlier one has registers or GSI (ignored)"),
         with("io_apic_that_is_not_there", &[io_apic(1, 0xd000_0000, 24)])
             .complains("I/O APIC 1 at 0xd0000000 does not respond (ignored)"),
         with(
             "local_apics_at_an_odd_address",
             &[local_apic_address(0xfee0_0001)],
         )
-        .complains("the local APICs cannot be at 0xfee00001: ignored"),
+        .complains("the local APICs cannot be at 0xfee00001 (ignored)"),
         with(
             "overrides_that_cannot_be",
             &[
@@ -318,13 +321,13 @@ fn doubtful_inputs() -> Vec<Case> {
                 interrupt_override(11, 22, 0),
             ],
         )
-        .complains("there is no ISA IRQ 16 to override: ignored")
-        .complains("taken as that of the bus")
-        .complains("ISA IRQ 11 is overridden before: ignored")
+        .complains("there is no ISA IRQ 16 to override (ignored)")
+        .complains("(the bus default applies)")
+        .complains("ISA IRQ 11 is already overridden (ignored)")
         .complains("ISA IRQ 9"),
         with("nmi_pins_that_cannot_be", &[nmi(0xff, 2), nmi(77, 1)])
-            .complains("there is no pin LINT2: ignored")
-            .complains("no CPU has UID 77: ignored"),
+            .complains("there is no pin LINT2 (ignored)")
+            .complains("no CPU has UID 77 (ignored)"),
     ]
 }
 
@@ -345,9 +348,9 @@ fn clocks() -> Vec<Case> {
             &[hpet(0xfed8_0000), fadt(PM_TIMER)],
             by_pm_timer,
         )
-        .complains("HPET at 0xfed80000: capabilities 0x0 are impossible; not used"),
+        .complains("HPET at 0xfed80000: capabilities 0x0 are impossible (not used)"),
         clock("pm_timer_that_is_not_there", &[fadt(0x1234)], by_pit)
-            .complains("the counter stands still; not used"),
+            .complains("the counter does not count (not used)"),
         clock("fadt_that_is_cut", &[table(*b"FACP", 1, &[0; 20])], by_pit)
             .complains("FADT: offset 0x4: the length field says 56 bytes"),
         clock("hpet_that_is_cut", &[table(*b"HPET", 1, &[0; 4])], by_pit)

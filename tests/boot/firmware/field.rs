@@ -97,10 +97,10 @@ fn roots() -> Vec<Case> {
     let beside = |name, xsdt| sound(name, Firmware::new().table(good()).xsdt(xsdt));
     let high = |name, address| {
         let firmware = Firmware::new().table(good()).xsdt(Xsdt::Alone);
-        sound(name, firmware.stray(address))
+        sound(name, firmware.dangling(address))
     };
     let low = |name, address: u32| {
-        let firmware = Firmware::new().stray(address.into());
+        let firmware = Firmware::new().dangling(address.into());
         sound(name, firmware.table(good()))
     };
     vec![
@@ -114,7 +114,7 @@ fn roots() -> Vec<Case> {
             .complains("table at 0xfffffffffffffffb: a table cannot be above the "),
         low("root_entry_at_the_io_apic", IO_APIC).complains("table at 0xfec00000: "),
         low("root_entry_at_the_local_apics", LOCAL_APIC)
-            .complains("a table cannot be in the registers of the local APIC; left out"),
+            .complains("a table cannot be in the registers of the local APIC (ignored)"),
         low("root_entry_in_memory", MEMORY).complains("table at 0x800000: "),
     ]
 }
@@ -147,7 +147,7 @@ fn gsis() -> Vec<Case> {
                     "route": { "gsi": 21, "pin": 1, "io_apic": 1 },
                 }),
             ),
-        case.complains("24 pins, of which 8 are beyond the last GSI: not used")
+        case.complains("24 pins, of which 8 are beyond the last GSI (not used)")
             .shows("ioapic json", json!({ "kind": "io_apic", "id": 1 })),
     ];
     for case in &mut all {
@@ -216,12 +216,13 @@ fn bad_addresses() -> Vec<Case> {
             "cannot be in the registers of the HPET",
         ),
         hpet_at("hpet_in_memory", u64::from(MEMORY))
-            .complains("HPET at 0x800000 cannot be in memory (usable); not used")
+            .complains("HPET at 0x800000 cannot be in memory (usable) (not used)")
             .measured_against("pm_timer"),
-        hpet_at("hpet_at_the_local_apics", u64::from(LOCAL_APIC))
-            .complains("HPET at 0xfee00000 cannot be in the registers of the local APIC; not used"),
+        hpet_at("hpet_at_the_local_apics", u64::from(LOCAL_APIC)).complains(
+            "HPET at 0xfee00000 cannot be in the registers of the local APIC (not used)",
+        ),
         hpet_at("hpet_at_the_io_apic", u64::from(IO_APIC))
-            .complains("HPET at 0xfec00000: capabilities 0x0 are impossible; not used")
+            .complains("HPET at 0xfec00000: capabilities 0x0 are impossible (not used)")
             .measured_against("pm_timer")
             .drives_the_keyboard(),
         in_config_space,
@@ -234,8 +235,8 @@ fn bad_addresses() -> Vec<Case> {
 fn flags() -> Vec<Case> {
     let beside = |name, table| sound(name, Firmware::new().table(good()).table(table));
     let denied = fadt_with_boot_flags(PM_TIMER, 1 << 0 | 1 << 4);
-    let fillers: Vec<_> = (0..56).map(|_| disabled(0, 0)).collect();
-    let mut crowded = fillers.clone();
+    let padding: Vec<_> = (0..56).map(|_| disabled(0, 0)).collect();
+    let mut crowded = padding.clone();
     crowded.extend((0..80).map(|_| raw(0x80, 2, &[])));
     crowded.push(local_apic(9, 1));
     let garbage = raw(4, 6, &[0, 0xc9, 0x0f, 0]);
@@ -247,27 +248,27 @@ fn flags() -> Vec<Case> {
             json!({ "kind": "apic", "mode": "xapic", "reason": "opt_out" }),
         ),
         beside("keyboard_that_the_fadt_denies", denied).drives_the_keyboard(),
-        with("fillers", &fillers).shows(
+        with("padding_entries", &padding).shows(
             "madt json",
             json!({
                 "kind": "madt_problem",
-                "problem": "fillers",
+                "problem": "padding_entries",
                 "is_note": true,
                 "entries": 56,
             }),
         ),
-        with("fillers_before_a_mistake", &crowded)
-            .complains("APIC ID 0x01 is listed before (here with UID 9): ignored"),
+        with("padding_before_a_mistake", &crowded)
+            .complains("APIC ID 0x01 is already listed (the entry with UID 9 is ignored)"),
         with("nmi_of_garbage", &[garbage])
-            .complains("NMI of UID 0 at LINT0, which is the 8259s' input: ignored")
+            .complains("NMI of UID 0 at LINT0, which is the 8259s' input (ignored)")
             .has_lint("lint0", 0x0001_0700),
         with("nmi_with_reserved_flags", &[raw(4, 6, &[0, 0xcf, 0x0f, 1])])
-            .complains("reserved bits 0x0fc0: taken as that of the bus")
+            .complains("reserved bits 0x0fc0 (the bus default applies)")
             .has_lint("lint1", 0x0000_0400),
         with("nmi_at_lint0", &[nmi(0xff, 0), nmi(0xff, 1)])
-            .complains("NMI of all CPUs at LINT0, which is the 8259s' input: ignored")
+            .complains("NMI of all CPUs at LINT0, which is the 8259s' input (ignored)")
             .has_lint("lint1", 0x0000_0400),
-        with("nmi_source_that_is_nowhere", &[nmi_source(40, 0)])
+        with("nmi_source_without_input", &[nmi_source(40, 0)])
             .complains("NMI source GSI 40: no I/O APIC has it"),
     ]
 }

@@ -43,7 +43,7 @@ pub fn trials() -> Vec<Trial> {
             found_behind(root_port()?, &[(ECAM, 0, 0)], "", "0000:01:00.0")
         }),
         trial("firmware::mcfg_in_memory", || {
-            let said = "buses 0 to 255 at 0x800000 cannot be in memory (usable); left out";
+            let said = "buses 0 to 255 at 0x800000 cannot be in memory (usable) (ignored)";
             found_behind(root_port()?, &[(0x80_0000, 0, 255)], said, "0000:01:00.0")
         }),
         trial("firmware::mcfg_at_the_local_apics", || {
@@ -51,7 +51,7 @@ pub fn trials() -> Vec<Trial> {
             found_behind(root_port()?, &[(0xfed0_0000, 0, 1)], said, "0000:01:00.0")
         }),
         trial("firmware::mcfg_where_nothing_is", || {
-            let said = "no device answers on any of its buses; left out";
+            let said = "no device responds on any of its buses (ignored)";
             found_behind(root_port()?, &[(NOWHERE, 0, 7)], said, "0000:01:00.0")
         }),
         trial("firmware::rejected_mcfg_is_unmapped", rejected_mcfg),
@@ -138,7 +138,7 @@ fn smi_entry() -> Result {
         |session| {
             session.wait_prompt(PATIENCE)?;
             let answer = session.command("sources rtc 3", PATIENCE)?;
-            let words = "GSI 8 belongs to firmware, which has it deliver SMIs";
+            let words = "GSI 8 belongs to firmware (it delivers SMIs)";
             ensure!(answer.contains(words), "the RTC is used:\n{answer}");
             let answer = session.command("ioapic json", PATIENCE)?;
             let entry = json!({

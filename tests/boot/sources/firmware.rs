@@ -78,6 +78,6 @@ fn register(session: &Session, at: u64) -> Result<u64> {
 /// Number of interrupts on the boot CPU with an unused vector.
 fn messages(session: &mut Session) -> Result<u64> {
     let counts: Vec<Spurious> =
-        records::all(&session.command("stray json", PATIENCE)?, "spurious")?;
+        records::all(&session.command("spurious json", PATIENCE)?, "spurious")?;
     Ok(counts[0].unhandled)
 }

@@ -32,7 +32,8 @@ pub fn trials() -> Vec<Trial> {
         }),
         trial("timers::before_the_first", || {
             // In a script, because the prompt uses timers.
-            let sent = VECTORS.map(|it| format!("stray ipi {it} 0 json; stray ipi {it} 1 json; "));
+            let sent =
+                VECTORS.map(|it| format!("spurious ipi {it} 0 json; spurious ipi {it} 1 json; "));
             let script = format!("run=\"{}timer json; timers json\"", sent.concat());
             with(&machine(2)?.append(script), before_the_first)
         }),

@@ -21,19 +21,19 @@ const CASES: [(&str, u32, &[u32]); 4] = [
 const SOFT: [(&str, &str, &str, &str); 3] = [
     (
         "lockup-handler",
-        "has not run deferred work (a handler does not return, or the priority stays raised) for 5",
+        "soft lockup: no deferred work for 5",
         "it is in a handler of class 6 (vector 0x6",
         "runs deferred work again, after",
     ),
     (
         "lockup-raised",
-        "has not run deferred work (a handler does not return, or the priority stays raised) for 5",
+        "soft lockup: no deferred work for 5",
         "it runs a thread",
         "runs deferred work again, after",
     ),
     (
         "lockup-thread",
-        "has not run its thread (handlers run all the time) for 10",
+        "soft lockup: no thread for 10",
         "it is in a handler of class 2 (vector 0x20)",
         "runs its thread again, after",
     ),
@@ -87,15 +87,15 @@ fn all_named(session: &mut Session, stuck: &[u32]) -> Result {
     session.send_line(&line)?;
     // A recovered CPU reports this at its next heartbeat, which may be after the prompt.
     for _ in stuck {
-        session.expect("answers interrupts again", PATIENCE)?;
+        session.expect("handles interrupts again", PATIENCE)?;
     }
     session.send_line("")?;
     session.wait_prompt(PATIENCE)?;
     session.command("watchdog off", PATIENCE)?;
     let said = session.transcript().text_from(begin);
     for &cpu in stuck {
-        let named = format!("error: watchdog: CPU {cpu} has not answered interrupts for ");
-        let back = format!("warning: watchdog: CPU {cpu} answers interrupts again, after ");
+        let named = format!("error: watchdog: CPU {cpu}: hard lockup: no interrupts for ");
+        let back = format!("warning: watchdog: CPU {cpu}: handles interrupts again, after ");
         ensure_eq!(said.matches(&named).count(), 1, "{named:?} in:\n{said}");
         ensure_eq!(said.matches(&back).count(), 1, "{back:?} in:\n{said}");
         let (_, after) = said.split_once(&named).unwrap_or_default();
@@ -109,7 +109,7 @@ fn all_named(session: &mut Session, stuck: &[u32]) -> Result {
         );
     }
     ensure_eq!(
-        said.matches("has not answered").count(),
+        said.matches("hard lockup: no interrupts").count(),
         stuck.len(),
         "CPUs that were named, in:\n{said}"
     );
@@ -129,14 +129,14 @@ fn soft(
     session.wait_prompt(PATIENCE)?;
     session.command("watchdog on", PATIENCE)?;
     session.send_line(&format!("fault {kind} {cpu}"))?;
-    session.expect(&format!("error: watchdog: CPU {cpu} {problem}"), PATIENCE)?;
+    session.expect(&format!("error: watchdog: CPU {cpu}: {problem}"), PATIENCE)?;
     session.expect(place, PATIENCE)?;
     // If work is deferred repeatedly, the NMI may interrupt any of several functions.
     if cpu > 0 && kind != "lockup-thread" {
         session.expect("tocsin_monitor::commands::provoke::stay+0x", PATIENCE)?;
     }
     // At the next heartbeat, which may be after the prompt and then redraws it.
-    session.expect(&format!("warning: watchdog: CPU {cpu} {back}"), PATIENCE)?;
+    session.expect(&format!("warning: watchdog: CPU {cpu}: {back}"), PATIENCE)?;
     // Not detected by a prompt, which may be redrawn.
     session.send_line("watchdog show json; idt 3")?;
     let answer = session.expect("vector 3 (0x03)", PATIENCE)?;

@@ -4,14 +4,14 @@
 mod nmi;
 mod panic_stop;
 mod sections;
-mod stray;
+mod spurious;
 
 use libtest_mimic::Trial;
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = nmi::trials();
     trials.extend(panic_stop::trials());
-    trials.extend(stray::trials());
+    trials.extend(spurious::trials());
     trials.extend(sections::trials());
     trials
 }

@@ -7,7 +7,7 @@ use tocsin_tests::interrupt_records::CodeAddress;
 use tocsin_tests::records;
 use tocsin_tools::Session;
 
-use super::stray::built;
+use super::spurious::built;
 use crate::{PATIENCE, Result, ensure, ensure_eq, machine_in, power_off_with, trial, with};
 
 const CPUS: u32 = 4;

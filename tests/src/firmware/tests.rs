@@ -41,7 +41,7 @@ fn entries_are_as_long_as_they_say() {
 #[test]
 fn the_root_table_names_them_in_order() {
     let firmware = Firmware::new().table(vec![7; 20]).table(vec![8; 4]);
-    let firmware = firmware.stray(0xdead_0000);
+    let firmware = firmware.dangling(0xdead_0000);
     let mut script = Script(Vec::new());
     let blob = firmware.blob(&mut script);
     assert_eq!(blob.bytes[HEADER..HEADER + 4], 48_u32.to_le_bytes());
@@ -60,7 +60,7 @@ fn the_root_table_names_them_in_order() {
 
 #[test]
 fn an_xsdt_is_beside_the_rsdt() {
-    let firmware = Firmware::new().table(vec![7; 20]).stray(1 << 40);
+    let firmware = Firmware::new().table(vec![7; 20]).dangling(1 << 40);
     for (xsdt, entries, commands) in [
         (Xsdt::Alone, 2, 4),
         (Xsdt::Corrupted, 2, 3),

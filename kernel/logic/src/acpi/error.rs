@@ -123,14 +123,14 @@ pub enum ErrorKind {
 
 /// The component that must be fixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
+pub enum Fault {
     /// Firmware: the table itself is wrong.
     Firmware,
     /// The caller: it mapped too few bytes.
     Caller,
 }
 
-impl fmt::Display for Blame {
+impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Firmware => "firmware",
@@ -150,10 +150,10 @@ impl Error {
 
     /// Returns the component that caused the error.
     #[must_use]
-    pub const fn blame(&self) -> Blame {
+    pub const fn fault(&self) -> Fault {
         match self.kind {
-            ErrorKind::NotMapped { .. } => Blame::Caller,
-            _ => Blame::Firmware,
+            ErrorKind::NotMapped { .. } => Fault::Caller,
+            _ => Fault::Firmware,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Firmware provides these tables, and firmware has bugs. Each function takes the mapped bytes and
 //! returns typed values or an [`Error`] that identifies the table, the offset, the problem and [the
-//! component that caused it](Error::blame). None of them panics, loops forever or reads out of
+//! component that caused it](Error::fault). None of them panics, loops forever or reads out of
 //! bounds, whatever the bytes are.
 //!
 //! In a table that is valid as a whole, an invalid entry does not affect the others: the iterators
@@ -34,7 +34,7 @@ mod tests;
 mod text;
 
 pub use dmar::Dmar;
-pub use error::{Blame, Error, ErrorKind};
+pub use error::{Error, ErrorKind, Fault};
 pub use gas::{AddressSpace, GenericAddress};
 pub use madt::Madt;
 pub use signature::Signature;

@@ -198,7 +198,7 @@ pub fn attempt<T>(
     let running = timestamp();
     let (mut last, mut same) = (begin, 0);
     loop {
-        let asked = timestamp();
+        let requested = timestamp();
         let now = read();
         let counts = clock.elapsed(begin, now);
         if counts >= wanted {
@@ -209,7 +209,7 @@ pub fn attempt<T>(
                 end,
                 counts,
                 length: ended - before,
-                uncertainty: (running - before) + (ended - asked),
+                uncertainty: (running - before) + (ended - requested),
             });
         }
         same = if now == last { same + 1 } else { 0 };

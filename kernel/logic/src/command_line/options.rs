@@ -5,7 +5,7 @@
 
 use super::{Problem, ProblemKind, Problems, Quoting, items};
 use crate::apic::ModeOption;
-use crate::devices::virtio_mmio::{Place, PlaceError};
+use crate::devices::virtio_mmio::{Location, LocationError};
 use crate::script::parse_number;
 use crate::smp::InjectedFault;
 
@@ -56,7 +56,7 @@ pub(super) struct Known {
 }
 
 /// The reason why a value is not accepted.
-struct Refusal(Option<PlaceError>);
+struct Refusal(Option<LocationError>);
 
 /// A refusal without details beyond [`Known::accepts`].
 const REFUSED: Refusal = Refusal(None);
@@ -146,18 +146,18 @@ pub(super) const KNOWN: [Known; 8] = [
         accepts: "SIZE@ADDRESS:GSI, such as 512@0xfeb00e00:31,",
         repeats: true,
         set: |_, value| {
-            let place = Place::parse(value);
-            place.map(drop).map_err(|error| Refusal(Some(error)))
+            let location = Location::parse(value);
+            location.map(drop).map_err(|error| Refusal(Some(error)))
         },
     },
 ];
 
 /// The virtio devices of `virtio_mmio.device=`, in the order of the line; the syntax is that of
 /// Linux. Invalid items are skipped; [`Options::parse`] reports them.
-pub fn virtio_mmio(line: &str) -> impl Iterator<Item = Place> + '_ {
+pub fn virtio_mmio(line: &str) -> impl Iterator<Item = Location> + '_ {
     items(line)
         .filter(|item| item.key == VIRTIO_MMIO)
-        .filter_map(|item| Place::parse(item.value?).ok())
+        .filter_map(|item| Location::parse(item.value?).ok())
 }
 
 impl<'a> Options<'a> {
@@ -188,9 +188,10 @@ impl<'a> Options<'a> {
             };
             let known = &KNOWN[index];
             let value = item.value.ok_or(REFUSED);
-            if let Err(Refusal(place)) = value.and_then(|value| (known.set)(&mut options, value)) {
+            if let Err(Refusal(location)) = value.and_then(|value| (known.set)(&mut options, value))
+            {
                 let accepts = known.accepts;
-                report(item.offset, ProblemKind::Value { accepts, place });
+                report(item.offset, ProblemKind::Value { accepts, location });
                 continue;
             }
             if seen & 1 << index != 0 && !known.repeats {

@@ -1,8 +1,8 @@
 //! Problems in a command line, with messages for the boot log.
 
 use super::options::KNOWN;
-use crate::devices::virtio_mmio::PlaceError;
-use crate::kept::Kept;
+use crate::bounded_list::BoundedList;
+use crate::devices::virtio_mmio::LocationError;
 use core::fmt;
 
 /// A problem in the command line.
@@ -29,7 +29,7 @@ pub enum ProblemKind<'a> {
         /// The accepted values.
         accepts: &'static str,
         /// The invalid part of a device location.
-        place: Option<PlaceError>,
+        location: Option<LocationError>,
     },
     /// The option occurred before. The new value takes effect.
     Duplicate {
@@ -54,9 +54,9 @@ impl fmt::Display for Problem<'_> {
                 }
                 Ok(())
             }
-            ProblemKind::Value { accepts, place } => {
+            ProblemKind::Value { accepts, location } => {
                 write!(f, "`{item}` at column {column}: ")?;
-                if let Some(error) = place {
+                if let Some(error) = location {
                     write!(f, "{error}; ")?;
                 }
                 write!(f, "{accepts} is needed")
@@ -84,4 +84,4 @@ impl fmt::Display for Problem<'_> {
 }
 
 /// The problems of a command line, in order.
-pub type Problems<'a> = Kept<Problem<'a>, 8>;
+pub type Problems<'a> = BoundedList<Problem<'a>, 8>;

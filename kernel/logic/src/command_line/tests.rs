@@ -99,7 +99,7 @@ fn all_options_are_taken() {
 fn devices_may_be_given_several_times() {
     let line = "virtio_mmio.device=512@0x1000:5 apic=auto virtio_mmio.device=4K@0x2000:6:1 \
                 virtio_mmio.device=oops";
-    let gsis: Vec<u32> = virtio_mmio(line).map(|place| place.gsi).collect();
+    let gsis: Vec<u32> = virtio_mmio(line).map(|location| location.gsi).collect();
     assert_eq!(gsis, [5, 6]);
     let problems = messages(line);
     assert_eq!(problems.len(), 1);

@@ -81,14 +81,14 @@ impl CommandByte {
     /// Returns the byte with the mouse, all interrupts and the translation disabled; the other bits
     /// are preserved.
     #[must_use]
-    pub const fn silent(self) -> Self {
+    pub const fn without_interrupts(self) -> Self {
         Self(self.0 & !(KEYBOARD_INTERRUPT | MOUSE_INTERRUPT | TRANSLATE) | MOUSE_DISABLED)
     }
 
     /// Returns the byte with the keyboard and its interrupt enabled, without scan-code translation.
     #[must_use]
     pub const fn with_keyboard(self) -> Self {
-        Self(self.silent().0 & !KEYBOARD_DISABLED | KEYBOARD_INTERRUPT)
+        Self(self.without_interrupts().0 & !KEYBOARD_DISABLED | KEYBOARD_INTERRUPT)
     }
 }
 
@@ -112,12 +112,12 @@ mod tests {
     }
 
     #[test]
-    fn a_command_byte_keeps_what_it_is_not_about() {
+    fn unrelated_bits_of_a_command_byte_are_preserved() {
         for byte in 0..=u8::MAX {
-            let silent = CommandByte(byte).silent().0;
-            assert_eq!(silent & 0b0100_0011, 0);
-            assert_eq!(silent & 0b0010_0000, 0b0010_0000);
-            assert_eq!(silent & 0b1001_1100, byte & 0b1001_1100);
+            let disabled = CommandByte(byte).without_interrupts().0;
+            assert_eq!(disabled & 0b0100_0011, 0);
+            assert_eq!(disabled & 0b0010_0000, 0b0010_0000);
+            assert_eq!(disabled & 0b1001_1100, byte & 0b1001_1100);
             let working = CommandByte(byte).with_keyboard().0;
             assert_eq!(working & 0b0111_0011, 0b0010_0001);
             assert_eq!(working & 0b1000_1100, byte & 0b1000_1100);

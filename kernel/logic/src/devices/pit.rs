@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_had_to_half_a_tick_or_refused() {
+    fn a_rate_is_exact_to_half_a_tick_or_rejected() {
         assert_eq!(divisor(0), None);
         assert_eq!(divisor(18), None);
         assert_eq!(divisor(1_193_182), None);

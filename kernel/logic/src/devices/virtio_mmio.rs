@@ -59,7 +59,7 @@ pub const LENGTH: u64 = 0x100;
 
 /// The location of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct Location {
     /// The size of the registers in bytes, at least [`LENGTH`].
     pub size: u64,
     /// Physical address of the registers, a multiple of 8.
@@ -68,9 +68,9 @@ pub struct Place {
     pub gsi: u32,
 }
 
-/// An error in the text of a [`Place`].
+/// An error in the text of a [`Location`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlaceError {
+pub enum LocationError {
     /// There is no `@` after the size.
     NoAddress,
     /// There is no `:` after the address.
@@ -85,7 +85,7 @@ pub enum PlaceError {
     Gsi(u64),
 }
 
-/// A part of a [`Place`].
+/// A part of a [`Location`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The number before the `@`.
@@ -98,15 +98,15 @@ pub enum Part {
     Id,
 }
 
-impl Place {
+impl Location {
     /// Parses `SIZE@ADDRESS:GSI` or `SIZE@ADDRESS:GSI:ID`.
     ///
     /// # Errors
     ///
-    /// [`PlaceError`], which names the invalid part.
-    pub fn parse(text: &str) -> Result<Self, PlaceError> {
-        let (size, rest) = text.split_once('@').ok_or(PlaceError::NoAddress)?;
-        let (address, rest) = rest.split_once(':').ok_or(PlaceError::NoGsi)?;
+    /// [`LocationError`], which names the invalid part.
+    pub fn parse(text: &str) -> Result<Self, LocationError> {
+        let (size, rest) = text.split_once('@').ok_or(LocationError::NoAddress)?;
+        let (address, rest) = rest.split_once(':').ok_or(LocationError::NoGsi)?;
         let (gsi, id) = match rest.split_once(':') {
             Some((gsi, id)) => (gsi, Some(id)),
             None => (rest, None),
@@ -118,20 +118,20 @@ impl Place {
             number(id, Part::Id)?;
         }
         if size < LENGTH {
-            return Err(PlaceError::Small(size));
+            return Err(LocationError::Small(size));
         }
         let end = address.checked_add(size);
         if address % 8 != 0 || end.is_none_or(|end| end > 1 << 52) {
-            return Err(PlaceError::Address(address));
+            return Err(LocationError::Address(address));
         }
-        let gsi = u32::try_from(gsi).map_err(|_| PlaceError::Gsi(gsi))?;
+        let gsi = u32::try_from(gsi).map_err(|_| LocationError::Gsi(gsi))?;
         Ok(Self { size, address, gsi })
     }
 }
 
 /// Parses a number with an optional suffix K, M or G.
-fn number(text: &str, part: Part) -> Result<u64, PlaceError> {
-    let error = |error| PlaceError::Number(part, error);
+fn number(text: &str, part: Part) -> Result<u64, LocationError> {
+    let error = |error| LocationError::Number(part, error);
     let (digits, shift) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
         Some(b'm' | b'M') => (&text[..text.len() - 1], 20),
@@ -144,13 +144,13 @@ fn number(text: &str, part: Part) -> Result<u64, PlaceError> {
         .ok_or(error(NumberError::TooLarge))
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{:#x}:{}", self.size, self.address, self.gsi)
     }
 }
 
-impl fmt::Display for PlaceError {
+impl fmt::Display for LocationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoAddress => f.write_str("there is no @ between size and address"),
@@ -171,7 +171,7 @@ impl fmt::Display for PlaceError {
     }
 }
 
-impl core::error::Error for PlaceError {}
+impl core::error::Error for LocationError {}
 
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -190,25 +190,28 @@ mod tests {
     use proptest::prelude::*;
     use std::string::ToString;
 
-    fn place(size: u64, address: u64, gsi: u32) -> Place {
-        Place { size, address, gsi }
+    fn location(size: u64, address: u64, gsi: u32) -> Location {
+        Location { size, address, gsi }
     }
 
     #[test]
-    fn linux_words_are_taken() {
+    fn the_syntax_of_linux_is_accepted() {
         assert_eq!(
-            Place::parse("512@0xfeb00e00:31"),
-            Ok(place(512, 0xfeb0_0e00, 31))
+            Location::parse("512@0xfeb00e00:31"),
+            Ok(location(512, 0xfeb0_0e00, 31))
         );
         assert_eq!(
-            Place::parse("4K@0xd0000000:5:0"),
-            Ok(place(4096, 0xd000_0000, 5))
+            Location::parse("4K@0xd0000000:5:0"),
+            Ok(location(4096, 0xd000_0000, 5))
         );
-        assert_eq!(Place::parse("0x200@1g:0x2f"), Ok(place(512, 1 << 30, 47)));
+        assert_eq!(
+            Location::parse("0x200@1g:0x2f"),
+            Ok(location(512, 1 << 30, 47))
+        );
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_wrong_part() {
         for (text, message) in [
             ("", "there is no @ between size and address"),
             ("512", "there is no @ between size and address"),
@@ -254,25 +257,25 @@ mod tests {
                 "the size: the number is above 0xffffffffffffffff",
             ),
         ] {
-            let error = Place::parse(text).unwrap_err();
+            let error = Location::parse(text).unwrap_err();
             assert_eq!(error.to_string(), message, "{text:?}");
         }
     }
 
     proptest! {
         #[test]
-        fn any_text_is_a_place_or_an_error(text in "\\PC*") {
-            let _ = Place::parse(&text);
+        fn any_text_is_a_location_or_an_error(text in "\\PC*") {
+            let _ = Location::parse(&text);
         }
 
         #[test]
-        fn a_place_is_read_as_it_is_shown(
+        fn a_location_parses_back_from_its_text(
             size in LENGTH..1 << 40,
             address in 0_u64..1 << 40,
             gsi in any::<u32>(),
         ) {
-            let place = Place { size, address: address * 8, gsi };
-            prop_assert_eq!(Place::parse(&place.to_string()), Ok(place));
+            let location = Location { size, address: address * 8, gsi };
+            prop_assert_eq!(Location::parse(&location.to_string()), Ok(location));
         }
     }
 }

@@ -16,7 +16,7 @@
 //! those of a redirection entry are two halves. Between the two writes, interrupts are delivered
 //! with the new vector to the old CPU, so that vector of the old CPU has the handler too. If the
 //! same vector is free on the new CPU, one write suffices and there is no intermediate target:
-//! [`choose`] prefers this.
+//! [`choose_vector`] prefers this.
 //!
 //! **Remote IRR.** The EOI of a level-triggered interrupt is broadcast with its vector, and the I/O
 //! APIC compares it with the vector of the entry (82093AA, 3.2.4; SDM vol. 3A, 12.8.5). If the
@@ -37,14 +37,14 @@ use core::fmt;
 /// The target of a line's interrupts: a vector of a CPU. For a device with several messages, it is
 /// the first vector of the block, and each step applies to every vector of the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct Target {
     /// The CPU.
     pub cpu: CpuId,
     /// The vector.
     pub vector: Vector,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "vector {} of CPU {}", self.vector, self.cpu)
     }
@@ -52,7 +52,7 @@ impl fmt::Display for Place {
 
 /// The kind of interrupt source of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Source {
+pub enum SourceKind {
     /// A message that can be masked and is sent when it is unmasked: MSI-X, MSI with mask bits, or
     /// a remapped redirection entry or message.
     MaskableMessage,
@@ -64,7 +64,7 @@ pub enum Source {
     LevelPin,
 }
 
-impl Source {
+impl SourceKind {
     /// Whether the source can be masked without losing interrupts.
     #[must_use]
     pub const fn can_be_masked(self) -> bool {
@@ -75,7 +75,7 @@ impl Source {
     /// is removed: the pin waits for an EOI with the old vector, and where EOI broadcasts are
     /// suppressed, only the handler sends it (SDM vol. 3A, 12.8.5).
     #[must_use]
-    pub const fn waits_for_end(self) -> bool {
+    pub const fn waits_for_eoi(self) -> bool {
         matches!(self, Self::LevelPin)
     }
 }
@@ -84,14 +84,14 @@ impl Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Install the line's handler and context at this target.
-    Install(Place),
+    Install(Target),
     /// Mask the source.
     Mask,
     /// Wait until the pin has neither remote IRR nor an unsent message. The handler must be able to
     /// run during the wait.
     AwaitIdle,
     /// Write vector and destination while the source is masked.
-    SetRoute(Place),
+    SetRoute(Target),
     /// Write the vector alone, in one write: the message's data, or the low half of a redirection
     /// entry.
     SetVector(Vector),
@@ -106,27 +106,27 @@ pub enum Action {
     Flush,
     /// Check on the target's CPU whether the vector is clear in IRR and ISR. If not, let the CPU
     /// handle its interrupts, and check again.
-    Drain(Place),
+    Drain(Target),
     /// Remove the handler from this target, by the protocol of [`table`](super::table).
-    Remove(Place),
+    Remove(Target),
     /// Free the target's vector.
-    Free(Place),
+    Free(Target),
 }
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Install(place) => write!(f, "install the handler at {place}"),
+            Self::Install(target) => write!(f, "install the handler at {target}"),
             Self::Mask => f.write_str("mask"),
             Self::AwaitIdle => f.write_str("wait for remote IRR to clear"),
-            Self::SetRoute(place) => write!(f, "route to {place}"),
+            Self::SetRoute(target) => write!(f, "route to {target}"),
             Self::SetVector(vector) => write!(f, "set vector {vector}"),
             Self::SetDestination(cpu) => write!(f, "set destination CPU {cpu}"),
             Self::Unmask => f.write_str("unmask"),
             Self::Flush => f.write_str("wait for messages on their way"),
-            Self::Drain(place) => write!(f, "wait for IRR and ISR to clear at {place}"),
-            Self::Remove(place) => write!(f, "remove the handler from {place}"),
-            Self::Free(place) => write!(f, "free {place}"),
+            Self::Drain(target) => write!(f, "wait for IRR and ISR to clear at {target}"),
+            Self::Remove(target) => write!(f, "remove the handler from {target}"),
+            Self::Free(target) => write!(f, "free {target}"),
         }
     }
 }
@@ -140,22 +140,22 @@ pub struct Move {
     steps: ArrayVec<Action, MAX_STEPS>,
     /// Number of completed steps.
     done: usize,
-    new: Place,
-    via: Option<Place>,
+    new: Target,
+    intermediate: Option<Target>,
 }
 
 impl Move {
     /// A move of a line with this source from `old` to `new`; `None` if both are equal.
     ///
-    /// The caller must have allocated the vectors of [`places`](Self::places); the first step
+    /// The caller must have allocated the vectors of [`targets`](Self::targets); the first step
     /// installs their handlers. The last step frees the vector of `old`.
     #[must_use]
-    pub fn new(source: Source, old: Place, new: Place) -> Option<Self> {
+    pub fn new(source: SourceKind, old: Target, new: Target) -> Option<Self> {
         if old == new {
             return None;
         }
         let both_differ = old.cpu != new.cpu && old.vector != new.vector;
-        let via = (both_differ && !source.can_be_masked()).then_some(Place {
+        let intermediate = (both_differ && !source.can_be_masked()).then_some(Target {
             cpu: old.cpu,
             vector: new.vector,
         });
@@ -163,13 +163,13 @@ impl Move {
         steps.push(Action::Install(new));
         if source.can_be_masked() {
             steps.push(Action::Mask);
-            if source.waits_for_end() {
+            if source.waits_for_eoi() {
                 steps.push(Action::AwaitIdle);
             }
             steps.push(Action::SetRoute(new));
             steps.push(Action::Unmask);
         } else {
-            steps.extend(via.map(Action::Install));
+            steps.extend(intermediate.map(Action::Install));
             if old.vector != new.vector {
                 steps.push(Action::SetVector(new.vector));
             }
@@ -178,25 +178,25 @@ impl Move {
             }
         }
         steps.push(Action::Flush);
-        for place in via.into_iter().chain([old]) {
+        for target in intermediate.into_iter().chain([old]) {
             steps.extend([
-                Action::Drain(place),
-                Action::Remove(place),
-                Action::Free(place),
+                Action::Drain(target),
+                Action::Remove(target),
+                Action::Free(target),
             ]);
         }
         Some(Self {
             steps,
             done: 0,
             new,
-            via,
+            intermediate,
         })
     }
 
     /// The targets whose vectors the move needs: the new one and the intermediate one, if any,
     /// which has the same vector.
-    pub fn places(&self) -> impl Iterator<Item = Place> + use<> {
-        [self.new].into_iter().chain(self.via)
+    pub fn targets(&self) -> impl Iterator<Item = Target> + use<> {
+        [self.new].into_iter().chain(self.intermediate)
     }
 
     /// The current action; `None` if the move is complete.
@@ -212,7 +212,7 @@ impl Move {
 
     /// Abandons the move, because a handler cannot be installed or a pin does not become idle. The
     /// remaining steps then undo those that were completed, and free the vectors of
-    /// [`places`](Self::places).
+    /// [`targets`](Self::targets).
     ///
     /// Returns false and changes nothing if the route has already been changed: the move must then
     /// be completed. Its later steps wait only for the old CPU to handle its interrupts.
@@ -236,11 +236,11 @@ impl Move {
         if past.contains(&Action::Mask) {
             steps.push(Action::Unmask);
         }
-        for place in self.places() {
-            if past.contains(&Action::Install(place)) {
-                steps.push(Action::Remove(place));
+        for target in self.targets() {
+            if past.contains(&Action::Install(target)) {
+                steps.push(Action::Remove(target));
             }
-            steps.push(Action::Free(place));
+            steps.push(Action::Free(target));
         }
         self.steps = steps;
         self.done = 0;
@@ -254,8 +254,8 @@ impl Move {
 /// `on_old` and `on_new` are the vectors available on the old and the new CPU. If the move needs an
 /// intermediate target, the block is free on both. Returns `None` if there is no such block.
 #[must_use]
-pub fn choose(
-    source: Source,
+pub fn choose_vector(
+    source: SourceKind,
     class: PriorityClass,
     count: u8,
     old: Vector,

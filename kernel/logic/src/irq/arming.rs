@@ -8,7 +8,7 @@
 //!           publish .......... writes a command to the timer's slot; may require a notification
 //! owner     take ............. the command in the slot, if it is of the handle's last operation
 //!           claim ............ before a call of the function; fails if the number is not the last
-//!           renew ............ the function starts or stops the timer; fails likewise
+//!           rearm ............ the function starts or stops the timer; fails likewise
 //! ```
 //!
 //! The handle is the code that owns the `Timer`, on one CPU at a time. Each of its operations has a
@@ -146,7 +146,7 @@ impl Arming {
     /// Whether the owner has been notified of a command that it has not taken. Must not be called
     /// while the handle publishes.
     #[must_use]
-    pub fn is_told(&self) -> bool {
+    pub fn is_notified(&self) -> bool {
         self.slot.load(Ordering::Acquire) & STATE == READY
     }
 
@@ -210,7 +210,7 @@ impl Arming {
     /// Starts or stops the timer on behalf of its function, if `number` is still the handle's last
     /// operation. Returns whether it is. For the owner.
     #[must_use]
-    pub fn renew(&self, number: Number, is_started: bool) -> bool {
+    pub fn rearm(&self, number: Number, is_started: bool) -> bool {
         let new = number.0 | usize::from(is_started);
         let old = self.word.load(Ordering::Relaxed);
         old & !STARTED == number.0

@@ -23,31 +23,31 @@ pub struct Heartbeat {
 impl Heartbeat {
     /// The time without a heartbeat, if it is `limit` or longer.
     #[must_use]
-    pub fn silence(&self, now: u64, limit: u64) -> Option<u64> {
+    pub fn overdue(&self, now: u64, limit: u64) -> Option<u64> {
         // The clocks of two CPUs may differ a little.
-        let silence = now.saturating_sub(self.last);
-        (self.last != 0 && silence >= limit).then_some(silence)
+        let overdue = now.saturating_sub(self.last);
+        (self.last != 0 && overdue >= limit).then_some(overdue)
     }
 }
 
 /// The CPUs that must be reported now, among those after the watcher in ring order: their indices,
 /// and the time for which each has had no heartbeat.
-pub fn newly_stuck(
+pub fn new_lockups(
     ring: impl IntoIterator<Item = Heartbeat>,
     now: u64,
     limit: u64,
 ) -> impl Iterator<Item = (usize, u64)> {
     ring.into_iter()
         .enumerate()
-        .map(move |(place, heartbeat)| (place, heartbeat, heartbeat.silence(now, limit)))
-        .take_while(|(_, heartbeat, silence)| silence.is_some() || heartbeat.last == 0)
+        .map(move |(index, heartbeat)| (index, heartbeat, heartbeat.overdue(now, limit)))
+        .take_while(|(_, heartbeat, overdue)| overdue.is_some() || heartbeat.last == 0)
         .filter(|(_, heartbeat, _)| !heartbeat.is_reported)
-        .filter_map(|(place, _, silence)| Some((place, silence?)))
+        .filter_map(|(index, _, overdue)| Some((index, overdue?)))
 }
 
 /// What a CPU that still has heartbeats does not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lower {
+pub enum SoftLockup {
     /// Deferred work: a handler of a higher class does not return, or the priority remains raised.
     Handlers,
     /// The thread: handlers run without interruption.
@@ -56,22 +56,22 @@ pub enum Lower {
 
 /// Heartbeats of a CPU since it last ran deferred work and its thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Beats {
+pub struct HeartbeatCounts {
     /// Heartbeats since deferred work ran.
     pub handlers: u32,
     /// Heartbeats since one of them interrupted the thread.
     pub thread: u32,
 }
 
-impl Beats {
+impl HeartbeatCounts {
     /// The level that does not run, if one of the counts has reached its limit. Handlers take
     /// precedence: if they are stuck, they are also the reason why the thread does not run.
     #[must_use]
-    pub fn stuck(self, limits: Self) -> Option<Lower> {
+    pub fn stuck(self, limits: Self) -> Option<SoftLockup> {
         if self.handlers >= limits.handlers {
-            Some(Lower::Handlers)
+            Some(SoftLockup::Handlers)
         } else if self.thread >= limits.thread {
-            Some(Lower::Thread)
+            Some(SoftLockup::Thread)
         } else {
             None
         }
@@ -80,18 +80,18 @@ impl Beats {
 
 /// The CPU that the watcher checks for soft lockups: the first one after it, in ring order, that
 /// has heartbeats.
-pub fn first_beating(
+pub fn first_alive(
     ring: impl IntoIterator<Item = Heartbeat>,
     now: u64,
     limit: u64,
 ) -> Option<usize> {
     ring.into_iter()
-        .position(|heartbeat| heartbeat.last != 0 && heartbeat.silence(now, limit).is_none())
+        .position(|heartbeat| heartbeat.last != 0 && heartbeat.overdue(now, limit).is_none())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Beats, Heartbeat, Lower, first_beating, newly_stuck};
+    use super::{Heartbeat, HeartbeatCounts, SoftLockup, first_alive, new_lockups};
     use std::vec::Vec;
 
     const LIMIT: u64 = 100;
@@ -101,11 +101,11 @@ mod tests {
         let heartbeats = ring
             .iter()
             .map(|&(last, is_reported)| Heartbeat { last, is_reported });
-        newly_stuck(heartbeats, NOW, LIMIT).collect()
+        new_lockups(heartbeats, NOW, LIMIT).collect()
     }
 
     #[test]
-    fn a_beating_heart_ends_the_watch() {
+    fn a_cpu_with_heartbeats_ends_the_search() {
         assert_eq!(stuck(&[]), []);
         assert_eq!(stuck(&[(901, false), (1, false)]), []);
         assert_eq!(stuck(&[(900, false)]), [(0, 100)]);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_found_together() {
+    fn consecutive_stuck_cpus_are_found_together() {
         assert_eq!(
             stuck(&[(1, false), (2, false), (950, false)]),
             [(0, 999), (1, 998)]
@@ -123,46 +123,46 @@ mod tests {
     }
 
     #[test]
-    fn one_after_the_other_too() {
+    fn consecutive_lockups_at_different_times() {
         assert_eq!(stuck(&[(1, true), (2, false), (950, false)]), [(1, 998)]);
         assert_eq!(stuck(&[(1, true), (2, true), (3, false)]), [(2, 997)]);
         assert_eq!(stuck(&[(1, true), (2, true)]), []);
     }
 
     #[test]
-    fn who_is_back_watches_again() {
+    fn a_recovered_cpu_watches_again() {
         assert_eq!(stuck(&[(990, true), (2, false)]), []);
     }
 
     #[test]
-    fn who_is_not_to_beat_is_passed_over() {
+    fn an_unwatched_cpu_is_skipped() {
         assert_eq!(stuck(&[(0, false), (2, false), (0, false)]), [(1, 998)]);
     }
 
     #[test]
     fn lower_levels_have_their_own_limits() {
-        let limits = Beats {
+        let limits = HeartbeatCounts {
             handlers: 20,
             thread: 40,
         };
-        let stuck = |handlers, thread| Beats { handlers, thread }.stuck(limits);
+        let stuck = |handlers, thread| HeartbeatCounts { handlers, thread }.stuck(limits);
         assert_eq!(stuck(19, 39), None);
-        assert_eq!(stuck(20, 20), Some(Lower::Handlers));
-        assert_eq!(stuck(0, 40), Some(Lower::Thread));
-        assert_eq!(stuck(40, 40), Some(Lower::Handlers), "its cause");
+        assert_eq!(stuck(20, 20), Some(SoftLockup::Handlers));
+        assert_eq!(stuck(0, 40), Some(SoftLockup::Thread));
+        assert_eq!(stuck(40, 40), Some(SoftLockup::Handlers), "its cause");
     }
 
     #[test]
-    fn soft_lockups_are_looked_for_where_a_heart_beats() {
-        let beating = |ring: &[u64]| {
+    fn soft_lockups_are_checked_on_the_first_cpu_with_heartbeats() {
+        let alive = |ring: &[u64]| {
             let heartbeats = ring.iter().map(|&last| Heartbeat {
                 last,
                 is_reported: false,
             });
-            first_beating(heartbeats, NOW, LIMIT)
+            first_alive(heartbeats, NOW, LIMIT)
         };
-        assert_eq!(beating(&[]), None);
-        assert_eq!(beating(&[950, 960]), Some(0));
-        assert_eq!(beating(&[1, 0, 960]), Some(2));
+        assert_eq!(alive(&[]), None);
+        assert_eq!(alive(&[950, 960]), Some(0));
+        assert_eq!(alive(&[1, 0, 960]), Some(2));
     }
 }

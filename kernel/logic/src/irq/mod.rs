@@ -13,7 +13,7 @@
 //! | [`shootdown`] | invalidation of translations on other CPUs |
 //! | [`route`] | the input and mode of a requested interrupt |
 //! | [`timers`] | the timer queue of a CPU |
-//! | [`turns`] | the callback state of a timer |
+//! | [`callback`] | the callback state of a timer |
 //! | [`heartbeat`] | lockup detection |
 //! | [`arming`] | the armed state of a timer |
 //! | [`raised`] | the guards that raise a CPU's priority |
@@ -30,6 +30,7 @@
 pub mod affinity;
 pub mod arming;
 pub mod broadcast;
+pub mod callback;
 pub mod context;
 pub mod heartbeat;
 pub mod mailbox;
@@ -45,7 +46,6 @@ pub mod storm;
 mod sync;
 pub mod table;
 pub mod timers;
-pub mod turns;
 pub mod vectors;
 
 #[cfg(test)]

@@ -209,7 +209,7 @@ pub struct Full {
 
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "all {} cells of the queue are in use", self.capacity)
+        write!(f, "all {} slots of the queue are in use", self.capacity)
     }
 }
 

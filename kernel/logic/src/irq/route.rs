@@ -89,7 +89,7 @@ pub struct Pin {
     /// The mode of the interrupt.
     pub mode: Mode,
     /// The source of the mode.
-    pub origin: Origin,
+    pub mode_source: ModeSource,
 }
 
 impl Pin {
@@ -115,14 +115,14 @@ impl fmt::Display for Pin {
         write!(
             f,
             "GSI {}, pin {} of I/O APIC {}, {} ({})",
-            self.gsi, self.input.pin, self.input.io_apic, self.mode, self.origin
+            self.gsi, self.input.pin, self.input.io_apic, self.mode, self.mode_source
         )
     }
 }
 
 /// The source of a pin's mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Origin {
+pub enum ModeSource {
     /// The pin has this ISA interrupt, which the MADT does not override.
     Isa(u8),
     /// The MADT's override of this ISA interrupt.
@@ -133,12 +133,12 @@ pub enum Origin {
     Request,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for ModeSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Isa(irq) => write!(f, "ISA IRQ {irq}"),
             Self::Override(irq) => write!(f, "ISA IRQ {irq}, overridden"),
-            Self::Pci => f.write_str("as PCI has it"),
+            Self::Pci => f.write_str("PCI default"),
             Self::Request => f.write_str("as requested"),
         }
     }
@@ -175,7 +175,7 @@ pub enum RouteError {
         /// The GSI.
         gsi: Gsi,
         /// The mode of the request.
-        asked: Mode,
+        requested: Mode,
         /// The ISA interrupt that uses the GSI.
         irq: u8,
         /// Its mode.
@@ -193,7 +193,7 @@ impl fmt::Display for RouteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSuchIsaIrq(irq) => {
-                write!(f, "there is no ISA IRQ {irq}: they are 0 to 15")
+                write!(f, "there is no ISA IRQ {irq} (they are 0 to 15)")
             }
             Self::NotConnected { irq, instead } => write!(
                 f,
@@ -212,23 +212,23 @@ impl fmt::Display for RouteError {
             ),
             Self::WrongMode {
                 gsi,
-                asked,
+                requested,
                 irq,
                 mode,
             } => write!(
                 f,
-                "GSI {gsi} was asked for as {asked}, but the MADT has IRQ {irq} there, {mode}; \
-                 ask without a mode to take the MADT's"
+                "GSI {gsi} was requested as {requested}, but the MADT has IRQ {irq} there, {mode} \
+                 (request it without a mode)"
             ),
-            Self::Nmi(gsi) => write!(f, "GSI {gsi} is delivered as NMI: no handler can have it"),
+            Self::Nmi(gsi) => write!(
+                f,
+                "GSI {gsi} is delivered as NMI (it cannot have a handler)"
+            ),
             Self::NoIoApic => {
-                f.write_str("the machine has no I/O APIC; only messages (MSI) can be had")
+                f.write_str("the machine has no I/O APIC (only messages, MSI, are possible)")
             }
             Self::NoSuchGsi(gsi) => {
-                write!(
-                    f,
-                    "no I/O APIC has GSI {gsi}; `ioapic` lists those there are"
-                )
+                write!(f, "no I/O APIC has GSI {gsi} (`ioapic` lists the GSIs)")
             }
         }
     }
@@ -242,7 +242,7 @@ impl core::error::Error for RouteError {}
 ///
 /// [`RouteError`].
 pub fn resolve(request: Request, topology: &Topology) -> Result<Route, RouteError> {
-    let (gsi, mode, origin) = match request {
+    let (gsi, mode, mode_source) = match request {
         Request::Message => return Ok(Route::Message),
         Request::Isa(irq) => isa(irq, topology)?,
         Request::Gsi { gsi, mode } => global(gsi, mode, topology)?,
@@ -258,39 +258,43 @@ pub fn resolve(request: Request, topology: &Topology) -> Result<Route, RouteErro
         gsi,
         input,
         mode,
-        origin,
+        mode_source,
     }))
 }
 
-type Arrival = (Gsi, Mode, Origin);
+type ResolvedGsi = (Gsi, Mode, ModeSource);
 
 /// Resolves an ISA interrupt.
-fn isa(irq: u8, topology: &Topology) -> Result<Arrival, RouteError> {
+fn isa(irq: u8, topology: &Topology) -> Result<ResolvedGsi, RouteError> {
     let route = topology.isa_irq(irq).ok_or(RouteError::NoSuchIsaIrq(irq))?;
     let gsi = route.gsi;
     let overridden = overridden_to(gsi, topology)?;
     match overridden {
         Some((instead, _)) if !route.overridden => Err(RouteError::NotConnected { irq, instead }),
-        Some((_, mode)) => Ok((gsi, mode, Origin::Override(irq))),
-        None => Ok((gsi, Mode::ISA, Origin::Isa(irq))),
+        Some((_, mode)) => Ok((gsi, mode, ModeSource::Override(irq))),
+        None => Ok((gsi, Mode::ISA, ModeSource::Isa(irq))),
     }
 }
 
 /// Resolves a GSI.
-fn global(gsi: Gsi, asked: Option<Mode>, topology: &Topology) -> Result<Arrival, RouteError> {
+fn global(
+    gsi: Gsi,
+    requested: Option<Mode>,
+    topology: &Topology,
+) -> Result<ResolvedGsi, RouteError> {
     if let Some((irq, mode)) = overridden_to(gsi, topology)? {
-        return match asked {
-            Some(asked) if asked != mode => Err(RouteError::WrongMode {
+        return match requested {
+            Some(requested) if requested != mode => Err(RouteError::WrongMode {
                 gsi,
-                asked,
+                requested,
                 irq,
                 mode,
             }),
-            _ => Ok((gsi, mode, Origin::Override(irq))),
+            _ => Ok((gsi, mode, ModeSource::Override(irq))),
         };
     }
-    if let Some(asked) = asked {
-        return Ok((gsi, asked, Origin::Request));
+    if let Some(requested) = requested {
+        return Ok((gsi, requested, ModeSource::Request));
     }
     // Without an override, the ISA interrupt of the same number, unless it is routed to another
     // GSI.
@@ -301,8 +305,8 @@ fn global(gsi: Gsi, asked: Option<Mode>, topology: &Topology) -> Result<Arrival,
             .is_some_and(|route| !route.overridden && topology.has_8259())
     });
     Ok(match here {
-        Some(irq) => (gsi, Mode::ISA, Origin::Isa(irq)),
-        None => (gsi, Mode::PCI, Origin::Pci),
+        Some(irq) => (gsi, Mode::ISA, ModeSource::Isa(irq)),
+        None => (gsi, Mode::PCI, ModeSource::Pci),
     })
 }
 

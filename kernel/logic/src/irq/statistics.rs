@@ -25,7 +25,7 @@ impl Longest {
     /// Records a section of `nanoseconds`, saturated at 4.29 s, at an address in the kernel's
     /// image: it is in the last 2 GiB, so the lower half identifies it. Only for the owner.
     #[inline]
-    pub fn note(&self, nanoseconds: u64, address: u64) {
+    pub fn record(&self, nanoseconds: u64, address: u64) {
         debug_assert!(address >= 0xffff_ffff_8000_0000, "not the kernel's code");
         let duration = nanoseconds.min(u32::MAX.into());
         // Equal durations are no reason to write.

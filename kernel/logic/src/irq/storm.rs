@@ -3,12 +3,12 @@
 //! A level-triggered line without a handler for its device interrupts again immediately and without
 //! end; a broken device may do so with messages. Such a line is masked. Since the cause may
 //! disappear, the line is unmasked on probation after a pause, and each further storm doubles the
-//! pause. If the line stays calm throughout the probation, its history is cleared.
+//! pause. If no storm occurs during the probation, its history is cleared.
 //!
 //! ```text
-//! watched --storm--> masked --pause over--> probation --calm--> watched
-//!                      ^                       |
-//!                      +---storm, pause x 2----+
+//! normal --storm--> masked --pause over--> probation --no storm--> normal
+//!                     ^                       |
+//!                     +---storm, pause x 2----+
 //! ```
 //!
 //! The [`Detector`] does not count: the kernel passes it the line's counters every n interrupts,
@@ -33,7 +33,7 @@ pub struct Policy {
     /// The longest pause.
     pub longest_pause: u64,
     /// The duration of the probation.
-    pub calm: u64,
+    pub probation: u64,
 }
 
 impl Policy {
@@ -45,7 +45,7 @@ impl Policy {
         total: 50_000,
         first_pause: 100_000_000,
         longest_pause: 60_000_000_000,
-        calm: 5_000_000_000,
+        probation: 5_000_000_000,
     };
 }
 
@@ -84,7 +84,7 @@ pub struct Storm {
     pub within: u64,
     /// Nanoseconds until the next probation.
     pub pause: u64,
-    /// Number of storms since the line was last calm, including this one.
+    /// Number of storms since the last recovery, including this one.
     pub number: u32,
 }
 
@@ -107,16 +107,16 @@ impl fmt::Display for Storm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Unmask the line: its probation begins.
-    Retry,
+    Unmask,
     /// The probation has passed without a storm: the history is cleared.
-    Calm,
+    Recovered,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Watched,
+    Normal,
     Masked { until: u64 },
-    Trial { until: u64 },
+    Probation { until: u64 },
 }
 
 /// The storm detector of one line. For one CPU at a time.
@@ -126,7 +126,7 @@ pub struct Detector {
     state: State,
     /// The start of the window, and the counters at that time.
     window: Option<(u64, Counts)>,
-    /// Number of storms since the line was calm.
+    /// Number of storms since the last recovery.
     storms: u32,
     pause: u64,
 }
@@ -137,7 +137,7 @@ impl Detector {
     pub const fn new(policy: Policy) -> Self {
         Self {
             policy,
-            state: State::Watched,
+            state: State::Normal,
             window: None,
             storms: 0,
             pause: 0,
@@ -165,7 +165,7 @@ impl Detector {
             claimed: counts.claimed.wrapping_sub(before.claimed),
             unclaimed: counts.unclaimed.wrapping_sub(before.unclaimed),
         };
-        let Some(cause) = self.policy.judge(seen, within) else {
+        let Some(cause) = self.policy.evaluate(seen, within) else {
             if within >= self.policy.window {
                 self.window = Some((now, counts));
             }
@@ -195,15 +195,15 @@ impl Detector {
     pub fn poll(&mut self, now: u64) -> Option<Change> {
         match self.state {
             State::Masked { until } if now >= until => {
-                self.state = State::Trial {
-                    until: now.saturating_add(self.policy.calm),
+                self.state = State::Probation {
+                    until: now.saturating_add(self.policy.probation),
                 };
-                Some(Change::Retry)
+                Some(Change::Unmask)
             }
-            State::Trial { until } if now >= until => {
-                self.state = State::Watched;
+            State::Probation { until } if now >= until => {
+                self.state = State::Normal;
                 self.storms = 0;
-                Some(Change::Calm)
+                Some(Change::Recovered)
             }
             _ => None,
         }
@@ -214,8 +214,8 @@ impl Detector {
     #[must_use]
     pub const fn next_event(&self) -> Option<u64> {
         match self.state {
-            State::Watched => None,
-            State::Masked { until } | State::Trial { until } => Some(until),
+            State::Normal => None,
+            State::Masked { until } | State::Probation { until } => Some(until),
         }
     }
 
@@ -228,7 +228,7 @@ impl Detector {
 
 impl Policy {
     /// Whether `seen` interrupts in `within` nanoseconds are a storm.
-    fn judge(&self, seen: Counts, within: u64) -> Option<Cause> {
+    fn evaluate(&self, seen: Counts, within: u64) -> Option<Cause> {
         let Counts { claimed, unclaimed } = seen;
         let total = claimed.saturating_add(unclaimed);
         // Less than a window counts as a whole one, so that a storm is detected before the window

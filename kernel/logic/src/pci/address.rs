@@ -113,12 +113,12 @@ impl FromStr for Address {
             value.filter(|_| plain).ok_or(AddressError::Form)
         };
         let byte = |digits| number(digits, 2).map(|value| value as u8);
-        let (buses, place) = text.rsplit_once(':').ok_or(AddressError::Form)?;
+        let (buses, location) = text.rsplit_once(':').ok_or(AddressError::Form)?;
         let (segment, bus) = match buses.split_once(':') {
             Some((segment, bus)) => (number(segment, 4)?, bus),
             None => (0, buses),
         };
-        let (device, function) = place.split_once('.').ok_or(AddressError::Form)?;
+        let (device, function) = location.split_once('.').ok_or(AddressError::Form)?;
         Self::new(segment, byte(bus)?, byte(device)?, byte(function)?).ok_or(AddressError::Range)
     }
 }

@@ -99,7 +99,7 @@ impl fmt::Display for CapabilityError {
             Self::Gone(offset) => {
                 write!(
                     f,
-                    "the capability at {offset:#04x} reads as all ones: the function is gone"
+                    "the capability at {offset:#04x} reads as all ones (the function has been removed)"
                 )
             }
             Self::Truncated { capability, size } => write!(

@@ -43,7 +43,7 @@ impl ExpressCapability {
     /// Whether this is a root port or a switch's downstream port with a slot, and signals the
     /// completion of commands: bit 18 of the slot capabilities, given here, is set if it does not.
     #[must_use]
-    pub const fn tells_commands(self, slot_capabilities: u32) -> bool {
+    pub const fn supports_command_completion(self, slot_capabilities: u32) -> bool {
         let is_downstream = matches!(self.flags >> 4 & 0xf, 4 | 6);
         let has_slot = self.flags & 1 << 8 != 0;
         is_downstream && has_slot && slot_capabilities & 1 << 18 == 0

@@ -38,7 +38,7 @@ pub enum MsiError {
         /// The requested number.
         wanted: u8,
         /// The supported number.
-        most: u8,
+        max: u8,
     },
     /// A number of messages that is not a power of two.
     NotPowerOfTwo(u8),
@@ -57,10 +57,10 @@ pub enum MsiError {
 impl fmt::Display for MsiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooMany { wanted, most } => {
+            Self::TooMany { wanted, max } => {
                 write!(
                     f,
-                    "{wanted} messages are wanted, and the function can send {most}"
+                    "{wanted} messages requested, but the function can send {max}"
                 )
             }
             Self::NotPowerOfTwo(count) => {
@@ -192,8 +192,8 @@ impl MsiCapability {
             return Err(MsiError::NotPowerOfTwo(count));
         }
         if count > self.messages() {
-            let (wanted, most) = (count, self.messages());
-            return Err(MsiError::TooMany { wanted, most });
+            let (wanted, max) = (count, self.messages());
+            return Err(MsiError::TooMany { wanted, max });
         }
         Ok(())
     }

@@ -26,14 +26,14 @@ const SIZE: u8 = 12;
 
 /// A location in the function's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     /// The base address register, 0 to 5.
     pub bar: u8,
     /// Offset in bytes from its address; a multiple of 8.
     pub offset: u32,
 }
 
-impl Place {
+impl Location {
     const fn decode(register: u32) -> Result<Self, CapabilityError> {
         let bar = register as u8 & 7;
         if bar > 5 {
@@ -52,9 +52,9 @@ pub struct MsixCapability {
     offset: u16,
     messages: u16,
     /// The location of the table.
-    pub table: Place,
+    pub table: Location,
     /// The location of the pending bits: 64 in each 64-bit word.
-    pub pending: Place,
+    pub pending: Location,
 }
 
 impl MsixCapability {
@@ -70,12 +70,12 @@ impl MsixCapability {
             return Err(CapabilityError::Truncated { capability, size });
         }
         let [control, table, pending] = registers;
-        let table = match Place::decode(table) {
-            Ok(place) => place,
+        let table = match Location::decode(table) {
+            Ok(location) => location,
             Err(error) => return Err(error),
         };
-        let pending = match Place::decode(pending) {
-            Ok(place) => place,
+        let pending = match Location::decode(pending) {
+            Ok(location) => location,
             Err(error) => return Err(error),
         };
         Ok(Self {
@@ -115,21 +115,21 @@ impl MsixCapability {
     /// to it sets a message, or is undefined (PCI, 6.8.2 and 6.8.2.10).
     #[must_use]
     pub fn reserved_in(self, bar: u8, range: &Range<u64>) -> Option<Range<u64>> {
-        let places = [
+        let locations = [
             (self.table, self.table_size()),
             (self.pending, self.pending_size()),
         ];
-        places.into_iter().find_map(|(place, size)| {
-            let start = u64::from(place.offset).max(range.start);
-            let end = (u64::from(place.offset) + u64::from(size)).min(range.end);
-            (place.bar == bar && start < end).then_some(start..end)
+        locations.into_iter().find_map(|(location, size)| {
+            let start = u64::from(location.offset).max(range.start);
+            let end = (u64::from(location.offset) + u64::from(size)).min(range.end);
+            (location.bar == bar && start < end).then_some(start..end)
         })
     }
 
     /// Whether `size` bytes at a location lie within a range of `available` bytes.
     #[must_use]
-    pub const fn fits(place: Place, size: u32, available: u64) -> bool {
-        place.offset as u64 + size as u64 <= available
+    pub const fn fits(location: Location, size: u32, available: u64) -> bool {
+        location.offset as u64 + size as u64 <= available
     }
 
     /// The value of the control register, given its current value, that enables or disables

@@ -27,7 +27,7 @@ pub enum Structure {
 
 /// The location of a structure in the device's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StructurePlace {
+pub struct StructureLocation {
     /// The structure.
     pub structure: Structure,
     /// The base address register, 0 to 5.
@@ -38,19 +38,19 @@ pub struct StructurePlace {
     pub length: u32,
 }
 
-impl StructurePlace {
+impl StructureLocation {
     /// Decodes a vendor-specific capability of a virtio device. `registers` are its first four.
     /// `None` for another structure, and for one in a base address register that does not exist; a
     /// driver must ignore both (4.1.4).
     #[must_use]
     pub const fn decode(registers: [u32; 4]) -> Option<Self> {
-        let [head, place, offset, length] = registers;
+        let [head, location, offset, length] = registers;
         let structure = match head >> 24 {
             1 => Structure::Common,
             2 => Structure::Notify,
             _ => return None,
         };
-        let bar = place as u8;
+        let bar = location as u8;
         if bar > 5 {
             return None;
         }

@@ -59,15 +59,15 @@ impl fmt::Display for WalkProblem {
         match self {
             Self::NoBus(bridge) => write!(
                 f,
-                "bridge {bridge}: firmware has given it no bus; what is behind it is left out"
+                "bridge {bridge}: no bus assigned by firmware (the functions behind it are ignored)"
             ),
             Self::BusOutside { bridge, bus } => write!(
                 f,
-                "bridge {bridge}: its bus {bus:#04x} is outside of the segment; left out"
+                "bridge {bridge}: its bus {bus:#04x} is outside of the segment (ignored)"
             ),
             Self::BusTwice { bridge, bus } => write!(
                 f,
-                "bridge {bridge}: its bus {bus:#04x} was found before; not followed again"
+                "bridge {bridge}: its bus {bus:#04x} was found before (not followed again)"
             ),
             Self::HeaderType { function, kind } => {
                 write!(

@@ -10,7 +10,7 @@ use core::fmt;
 
 /// The CPUs that can be present but are not online.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Census {
+pub struct PossibleCpus {
     /// Whether the firmware's list may be incomplete: no MADT, unreadable entries, or no entry for
     /// the boot CPU.
     pub is_incomplete: bool,
@@ -48,12 +48,12 @@ pub enum Unowned {
 impl Broadcast {
     /// Chooses the method by the CPUs that are not online.
     #[must_use]
-    pub const fn choose(census: Census) -> Self {
-        match census {
-            Census { failed: 1.., .. } => Self::EachCpu(Unowned::Failed(census.failed)),
-            Census { left_out: 1.., .. } => Self::EachCpu(Unowned::LeftOut(census.left_out)),
-            Census { addable: 1.., .. } => Self::EachCpu(Unowned::Addable(census.addable)),
-            Census {
+    pub const fn choose(cpus: PossibleCpus) -> Self {
+        match cpus {
+            PossibleCpus { failed: 1.., .. } => Self::EachCpu(Unowned::Failed(cpus.failed)),
+            PossibleCpus { left_out: 1.., .. } => Self::EachCpu(Unowned::LeftOut(cpus.left_out)),
+            PossibleCpus { addable: 1.., .. } => Self::EachCpu(Unowned::Addable(cpus.addable)),
+            PossibleCpus {
                 is_incomplete: true,
                 ..
             } => Self::EachCpu(Unowned::Incomplete),

@@ -6,7 +6,7 @@ mod broadcast;
 mod init;
 mod tsc;
 
-pub use broadcast::{Broadcast, Census, Unowned};
+pub use broadcast::{Broadcast, PossibleCpus, Unowned};
 pub use init::init_wait;
 pub use tsc::{Offset, Outcome, Synced, synchronize};
 

@@ -1,8 +1,8 @@
 use std::string::ToString;
 
 use super::{
-    Broadcast, Census, InjectedFault, NAMES, Offset, Outcome, Stage, Synced, Unowned, init_wait,
-    synchronize,
+    Broadcast, InjectedFault, NAMES, Offset, Outcome, PossibleCpus, Stage, Synced, Unowned,
+    init_wait, synchronize,
 };
 
 #[test]
@@ -98,7 +98,7 @@ fn only_old_families_wait_after_init() {
 
 #[test]
 fn shorthands_reach_only_cpus_that_are_online() {
-    let all = Census::default();
+    let all = PossibleCpus::default();
     let choices = [
         (
             all,
@@ -106,12 +106,12 @@ fn shorthands_reach_only_cpus_that_are_online() {
             "by destination shorthand (every CPU is online)",
         ),
         (
-            Census { failed: 1, ..all },
+            PossibleCpus { failed: 1, ..all },
             Broadcast::EachCpu(Unowned::Failed(1)),
             "to each online CPU in turn (1 CPU did not start)",
         ),
         (
-            Census {
+            PossibleCpus {
                 left_out: 3,
                 addable: 2,
                 ..all
@@ -120,12 +120,12 @@ fn shorthands_reach_only_cpus_that_are_online() {
             "to each online CPU in turn (3 CPUs were left out)",
         ),
         (
-            Census { addable: 4, ..all },
+            PossibleCpus { addable: 4, ..all },
             Broadcast::EachCpu(Unowned::Addable(4)),
             "to each online CPU in turn (4 CPUs may be added)",
         ),
         (
-            Census {
+            PossibleCpus {
                 is_incomplete: true,
                 ..all
             },
@@ -133,8 +133,8 @@ fn shorthands_reach_only_cpus_that_are_online() {
             "to each online CPU in turn (firmware's list of CPUs may be incomplete)",
         ),
     ];
-    for (census, expected, words) in choices {
-        assert_eq!(Broadcast::choose(census), expected, "{census:?}");
+    for (cpus, expected, words) in choices {
+        assert_eq!(Broadcast::choose(cpus), expected, "{cpus:?}");
         assert_eq!(expected.to_string(), words);
     }
 }

@@ -58,7 +58,7 @@ impl fmt::Display for CpuState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Listed {
     /// Not listed: the boot CPU was added.
-    Nowhere,
+    NotListed,
     /// As local APIC, type 0.
     LocalApic,
     /// As local x2APIC, type 9.
@@ -75,7 +75,7 @@ impl Cpu {
             apic_id,
             uid: None,
             state: CpuState::Enabled,
-            listed: Listed::Nowhere,
+            listed: Listed::NotListed,
             own_nmi: [None; 2],
         }
     }
@@ -93,13 +93,13 @@ impl Cpu {
 
 /// The entries that did not become a CPU in the list.
 #[derive(Default)]
-struct LeftOut {
+struct OmittedEntries {
     /// Number of CPUs that can be started, but did not fit.
     enabled: u32,
     /// Number of other CPUs that did not fit.
     others: u32,
     /// Number of entries that repeat an earlier one.
-    fillers: u32,
+    padding: u32,
 }
 
 impl Topology {
@@ -153,8 +153,8 @@ impl Topology {
     pub fn restrict_to(&mut self, mode: Mode, problems: &mut Problems) {
         let mut left_out = 0;
         for cpu in self.cpus.iter_mut().skip(1) {
-            let there = matches!(cpu.state, CpuState::Enabled | CpuState::Limited);
-            if mode == Mode::XApic && there && cpu.apic_id > ApicId::XAPIC_MAX {
+            let present = matches!(cpu.state, CpuState::Enabled | CpuState::Limited);
+            if mode == Mode::XApic && present && cpu.apic_id > ApicId::XAPIC_MAX {
                 cpu.state = CpuState::Unreachable;
                 left_out += 1;
             }
@@ -189,18 +189,18 @@ impl Topology {
 
     /// Adds all CPUs of the table, and decides which of them the kernel uses.
     pub(super) fn add_cpus(&mut self, madt: &Madt<'_>, problems: &mut Problems) {
-        let mut left_out = LeftOut::default();
+        let mut left_out = OmittedEntries::default();
         // CPUs that can be started come first, so that no other entries take their room.
         for (offset, listed, entry) in listed_cpus(madt) {
             if entry.flags.enabled() {
                 self.add_enabled(offset, listed, entry, &mut left_out, problems);
             }
         }
-        if self.cpus[0].listed == Listed::Nowhere {
+        if self.cpus[0].listed == Listed::NotListed {
             let apic_id = self.cpus[0].apic_id;
             problems.push(Problem::general(ProblemKind::BspMissing { apic_id }));
         }
-        let there = self.cpus.len();
+        let present = self.cpus.len();
         for (offset, listed, entry) in listed_cpus(madt) {
             if !entry.flags.enabled() {
                 let state = if madt.has_online_capable() && entry.flags.online_capable() {
@@ -216,18 +216,18 @@ impl Topology {
                     listed,
                     own_nmi: [None; 2],
                 };
-                self.add_other(offset, entry, cpu, there, &mut left_out, problems);
+                self.add_other(offset, entry, cpu, present, &mut left_out, problems);
             }
         }
-        let LeftOut {
+        let OmittedEntries {
             enabled,
             others,
-            fillers,
+            padding,
         } = left_out;
-        self.unkept.enabled = enabled;
-        self.unkept.others = others;
-        if fillers > 0 {
-            let kind = ProblemKind::Fillers { entries: fillers };
+        self.omissions.enabled = enabled;
+        self.omissions.others = others;
+        if padding > 0 {
+            let kind = ProblemKind::PaddingEntries { entries: padding };
             problems.push(Problem::general(kind));
         }
         if enabled > 0 || others > 0 {
@@ -242,7 +242,7 @@ impl Topology {
         offset: usize,
         listed: Listed,
         entry: LocalApic,
-        left_out: &mut LeftOut,
+        left_out: &mut OmittedEntries,
         problems: &mut Problems,
     ) {
         let LocalApic { uid, apic_id, .. } = entry;
@@ -256,7 +256,7 @@ impl Topology {
         }
         let same_uid = self.cpus.iter().any(|cpu| cpu.uid == Some(uid));
         match self.cpus.iter_mut().find(|cpu| cpu.apic_id == apic_id) {
-            Some(cpu) if cpu.listed == Listed::Nowhere => {
+            Some(cpu) if cpu.listed == Listed::NotListed => {
                 cpu.listed = listed;
                 cpu.uid = Some(uid);
             }
@@ -284,7 +284,7 @@ impl Topology {
         }
     }
 
-    /// Adds a CPU that cannot be started now. `there` is the number of preceding CPUs that can.
+    /// Adds a CPU that cannot be started now. `present` is the number of preceding CPUs that can.
     ///
     /// Firmware pads the table with such entries, and gives them IDs of no CPU or of another CPU:
     /// 0, 255. So their IDs are not compared with those of other CPUs, except to detect an entry
@@ -294,12 +294,12 @@ impl Topology {
         offset: usize,
         entry: LocalApic,
         cpu: Cpu,
-        there: usize,
-        left_out: &mut LeftOut,
+        present: usize,
+        left_out: &mut OmittedEntries,
         problems: &mut Problems,
     ) {
         let LocalApic { uid, apic_id, .. } = entry;
-        let (enabled, others) = self.cpus.split_at_mut(there);
+        let (enabled, others) = self.cpus.split_at_mut(present);
         let repeats = |other: &Cpu| other.apic_id == apic_id && other.uid == Some(uid);
         let same_form = |other: &Cpu| other.listed == cpu.listed && other.state == cpu.state;
         if enabled.iter().any(repeats)
@@ -307,15 +307,15 @@ impl Topology {
                 .iter()
                 .any(|other| repeats(other) && same_form(other))
         {
-            left_out.fillers = left_out.fillers.saturating_add(1);
+            left_out.padding = left_out.padding.saturating_add(1);
             return;
         }
-        if let Some(twin) = others
+        if let Some(repeated) = others
             .iter_mut()
             .find(|other| other.is_other_form(cpu.listed, entry))
         {
-            twin.listed = Listed::Both;
-            twin.state = twin.state.min(cpu.state);
+            repeated.listed = Listed::Both;
+            repeated.state = repeated.state.min(cpu.state);
             return problems.push(Problem::at(offset, ProblemKind::CpuInBothForms { apic_id }));
         }
         if self.cpus.try_push(cpu).is_err() {

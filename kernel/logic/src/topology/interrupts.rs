@@ -85,22 +85,22 @@ impl Topology {
         problems: &mut Problems,
     ) {
         let mut report = |kind| problems.push(Problem::general(kind));
-        let mut there = ArrayVec::<IoApic, MAX_IO_APICS>::new();
+        let mut present = ArrayVec::<IoApic, MAX_IO_APICS>::new();
         for io_apic in &self.io_apics {
             let Some(pins) = pins(io_apic) else { continue };
             let IoApic {
                 address, gsi_base, ..
             } = *io_apic;
-            if there.iter().any(|other| other.gsi_base == gsi_base) {
+            if present.iter().any(|other| other.gsi_base == gsi_base) {
                 report(ProblemKind::DuplicateIoApic { address, gsi_base });
             } else {
-                there.push(IoApic {
+                present.push(IoApic {
                     pins: Some(pins),
                     ..*io_apic
                 });
             }
         }
-        self.io_apics = there;
+        self.io_apics = present;
         self.check_gsis(report);
     }
 
@@ -123,12 +123,12 @@ impl Topology {
         }
         for (source, &entry) in (0..).zip(&self.overrides) {
             if let Some((gsi, _)) = entry.filter(|&(gsi, _)| self.input(gsi).is_none()) {
-                report(ProblemKind::OverrideNowhere { source, gsi });
+                report(ProblemKind::OverrideWithoutInput { source, gsi });
             }
         }
         for nmi in &self.nmi_sources {
             if self.input(nmi.gsi).is_none() {
-                report(ProblemKind::NmiSourceNowhere { gsi: nmi.gsi });
+                report(ProblemKind::NmiSourceWithoutInput { gsi: nmi.gsi });
             }
         }
     }
@@ -236,13 +236,13 @@ impl Topology {
             .iter()
             .flatten()
             .any(|&(other, _)| other == gsi);
-        let Some(place) = self.overrides.get_mut(usize::from(source)) else {
+        let Some(slot) = self.overrides.get_mut(usize::from(source)) else {
             return report(ProblemKind::OverrideSource { source });
         };
-        if place.is_some() {
+        if slot.is_some() {
             return report(ProblemKind::DuplicateOverride { source });
         }
-        *place = Some((gsi, flags));
+        *slot = Some((gsi, flags));
         if shared {
             report(ProblemKind::SharedGsi { gsi });
         }

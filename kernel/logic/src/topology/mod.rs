@@ -23,11 +23,11 @@ use crate::apic::ApicId;
 use arrayvec::ArrayVec;
 use core::fmt;
 
-mod census;
 pub mod cpuid;
 mod cpus;
 mod interrupts;
 mod nmi;
+mod possible;
 mod problem;
 #[cfg(test)]
 mod tests;
@@ -79,8 +79,8 @@ pub struct Topology {
     all_nmi: [Option<InterruptFlags>; 2],
     local_apic_address: u64,
     has_8259: bool,
-    /// The entries that are not in the list, for [`Topology::census`].
-    unkept: census::Unkept,
+    /// The entries that are not in the list, for [`Topology::possible_cpus`].
+    omissions: possible::Omissions,
 }
 
 impl Topology {
@@ -95,13 +95,13 @@ impl Topology {
         let mut topology = Self::with_bsp(bsp, max_cpus);
         topology.local_apic_address = madt.local_apic_address.into();
         topology.has_8259 = madt.has_8259();
-        topology.unkept.has_online_capable = madt.has_online_capable();
+        topology.omissions.has_online_capable = madt.has_online_capable();
         let mut addressed = None;
         for item in madt.entries() {
             let found = match item {
                 Ok(found) => found,
                 Err(error) => {
-                    topology.unkept.is_incomplete = true;
+                    topology.omissions.is_incomplete = true;
                     problems.push(Problem::general(ProblemKind::Entry(error)));
                     continue;
                 }
@@ -156,7 +156,7 @@ impl Topology {
             all_nmi: [None; 2],
             local_apic_address: 0xfee0_0000,
             has_8259: true,
-            unkept: census::Unkept::default(),
+            omissions: possible::Omissions::default(),
         }
     }
 

@@ -114,15 +114,15 @@ impl Topology {
                 problems.push(Problem::at(offset, kind));
             }
             if entry.target == NmiTarget::All {
-                let place = &mut self.all_nmi[lint.index()];
-                set(place, offset, lint, with_sound_flags(entry), problems);
+                let slot = &mut self.all_nmi[lint.index()];
+                set(slot, offset, lint, with_valid_flags(entry), problems);
             }
         }
         for (offset, entry) in local_nmis(madt) {
             // The problem with the pin has been reported.
             let lint = self.nmi_pin(offset, entry, &mut Problems::default());
             if let (Some(lint), NmiTarget::Uid(uid)) = (lint, entry.target) {
-                self.add_own_nmi(offset, uid, lint, with_sound_flags(entry), problems);
+                self.add_own_nmi(offset, uid, lint, with_valid_flags(entry), problems);
             }
         }
     }
@@ -155,8 +155,8 @@ impl Topology {
         let mut found = false;
         for cpu in &mut self.cpus {
             if cpu.uid == Some(uid) {
-                let place = &mut cpu.own_nmi[lint.index()];
-                found |= set(place, offset, lint, entry, problems);
+                let slot = &mut cpu.own_nmi[lint.index()];
+                found |= set(slot, offset, lint, entry, problems);
             }
         }
         if !found && !self.cpus.iter().any(|cpu| cpu.uid == Some(uid)) {
@@ -182,22 +182,22 @@ impl Topology {
 
 /// Records the flags of a pin, unless an earlier entry has. Returns whether it did.
 fn set(
-    place: &mut Option<InterruptFlags>,
+    slot: &mut Option<InterruptFlags>,
     offset: usize,
     lint: Lint,
     entry: LocalNmi,
     problems: &mut Problems,
 ) -> bool {
-    match *place {
+    match *slot {
         None => {
-            *place = Some(entry.flags);
+            *slot = Some(entry.flags);
             true
         }
         Some(first) => {
             if first != entry.flags {
                 problems.push(Problem::at(
                     offset,
-                    ProblemKind::NmiTwice {
+                    ProblemKind::NmiConflict {
                         target: entry.target,
                         lint,
                         first,
@@ -212,7 +212,7 @@ fn set(
 
 /// The entry. If any of its flags has a reserved value, the flags of the bus replace all of them,
 /// because the others are then probably invalid too.
-fn with_sound_flags(entry: LocalNmi) -> LocalNmi {
+fn with_valid_flags(entry: LocalNmi) -> LocalNmi {
     let flags = if entry.flags.has_reserved() {
         InterruptFlags(0)
     } else {

@@ -23,7 +23,7 @@ fn run(folder: &Path) {
         match show::table(&bytes) {
             Ok(text) => print!("{text}"),
             // A table may well be bad; that it is said is what counts.
-            Err(error) => println!("   ! {error} ({}'s fault)", error.blame()),
+            Err(error) => println!("   ! {error} ({}'s fault)", error.fault()),
         }
         if let Some(entries) = reference::compare(&bytes) {
             println!("   = the acpi crate reads the same {entries} entries");

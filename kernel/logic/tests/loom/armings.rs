@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// A timer and the inbox of its owner.
 struct Timer {
     arming: Arming,
-    told: Call,
+    notification: Call,
     inbox: CallList,
     interrupt: Interrupt,
     /// Data that the handle prepares before it starts the timer, and that the function reads.
@@ -41,7 +41,7 @@ impl Timer {
     fn new() -> Arc<Self> {
         Arc::new(Self {
             arming: Arming::new(),
-            told: Call::free(),
+            notification: Call::free(),
             inbox: CallList::new(),
             interrupt: Interrupt::new(),
             prepared: UnsafeCell::new(0),
@@ -59,8 +59,8 @@ impl Timer {
         let words = [deadline; 2];
         if self.arming.publish(Command { number, words }) {
             self.node.with(|_| ());
-            assert!(self.told.take(0, 0), "told twice");
-            self.inbox.post(&self.told);
+            assert!(self.notification.take(0, 0), "notified twice");
+            self.inbox.post(&self.notification);
             self.interrupt.send();
         }
     }
@@ -126,7 +126,7 @@ fn numbers<const N: usize>() -> [Number; N] {
 /// A cancel at any moment: either the function is called, or `replace` returns that the timer was
 /// started.
 #[test]
-fn a_cancel_or_a_call_but_not_both() {
+fn a_cancel_excludes_a_call() {
     explore(Some(3), || {
         let timer = Timer::new();
         let owner = beside_owner(&timer, |owner| {
@@ -230,7 +230,7 @@ fn a_command_is_taken_once_for_each_notification() {
         let mut owner = owner.join().unwrap();
         owner.point();
         assert_eq!(owner.deadline, Some(3), "lost");
-        assert!(!timer.arming.is_told(), "taken, and still notified");
+        assert!(!timer.arming.is_notified(), "taken, and still notified");
         // One notification came too early, and had no command.
         owner.answered > owner.taken.len()
     });
@@ -240,7 +240,7 @@ fn a_command_is_taken_once_for_each_notification() {
 /// overwrites that command without another notification, and the timer is freed when the
 /// notification is handled. Without a pending notification it is freed at once.
 #[test]
-fn a_timer_that_is_closed_where_it_runs_is_freed_after_its_notification() {
+fn a_timer_closed_on_its_cpu_is_freed_after_its_notification() {
     explore(Some(3), || {
         let timer = Timer::new();
         let [first, second] = numbers();
@@ -250,27 +250,27 @@ fn a_timer_that_is_closed_where_it_runs_is_freed_after_its_notification() {
         // The timer is handed to its CPU.
         control.join().unwrap();
         timer.arming.replace(second, false);
-        let is_told = timer.arming.is_told();
-        if is_told {
+        let is_notified = timer.arming.is_notified();
+        if is_notified {
             let words = [CLOSE; 2];
             let number = second;
             assert!(
                 !timer.arming.publish(Command { number, words }),
-                "told twice"
+                "notified twice"
             );
         } else {
             timer.node.with_mut(|_| ());
         }
         owner.point();
-        assert_eq!(owner.is_freed, is_told, "not freed once");
+        assert_eq!(owner.is_freed, is_notified, "not freed once");
         assert!(timer.inbox.is_empty(), "freed with a notification");
-        is_told
+        is_notified
     });
 }
 
 /// The function starts the timer again while the handle cancels it: the cancel takes precedence.
 #[test]
-fn a_cancel_counts_more_than_the_function() {
+fn a_cancel_takes_precedence_over_the_function() {
     explore(Some(3), || {
         let timer = Timer::new();
         let [first, second] = numbers();
@@ -278,16 +278,16 @@ fn a_cancel_counts_more_than_the_function() {
         let owner = beside_owner(&timer, |owner| {
             owner.point();
             owner.fire();
-            if owner.called == [1] && owner.timer.arming.renew(owner.number, true) {
+            if owner.called == [1] && owner.timer.arming.rearm(owner.number, true) {
                 owner.deadline = Some(2);
             }
         });
         timer.arming.replace(second, false);
         let mut owner = owner.join().unwrap();
-        let is_renewed = owner.deadline == Some(2);
+        let is_rearmed = owner.deadline == Some(2);
         owner.fire();
         assert!(!owner.called.contains(&2), "called after the cancel");
-        is_renewed
+        is_rearmed
     });
 }
 
@@ -311,7 +311,7 @@ fn the_claim_is_needed() {
 /// Without the required notification, a start is lost.
 #[test]
 #[should_panic(expected = "lost")]
-fn telling_the_owner_is_needed() {
+fn the_notification_is_needed() {
     explore(Some(3), || {
         let timer = Timer::new();
         let [first, second] = numbers();

@@ -1,4 +1,4 @@
-//! A CPU as far as others can interrupt it.
+//! A model of a CPU: its interrupts and its table of handlers.
 
 use crate::sync::{AtomicUsize, Ordering};
 use crate::table::Table;
@@ -7,8 +7,8 @@ use loom::cell::UnsafeCell;
 use std::ptr;
 use std::sync::Arc;
 
-/// The interrupts that one CPU is sent, of one vector: IRR has one bit for it, so those that
-/// come before the first is taken are one.
+/// The interrupts of one vector that are sent to one CPU. IRR has one bit for it, so interrupts
+/// that arrive before the first is taken merge with it.
 pub(crate) struct Interrupt {
     requested: AtomicUsize,
     taken: AtomicUsize,
@@ -22,12 +22,12 @@ impl Interrupt {
         }
     }
 
-    /// Sends it: what the sender did before, the target sees when it takes it.
+    /// Sends it. The target sees the sender's earlier writes when it takes the interrupt.
     pub(crate) fn send(&self) {
         self.requested.fetch_add(1, Ordering::Release);
     }
 
-    /// The CPU can be interrupted here. Returns whether it is. Only on that CPU.
+    /// Takes a pending interrupt. Returns whether there was one. Only on the target CPU.
     pub(crate) fn point(&self) -> bool {
         let requested = self.requested.load(Ordering::Acquire);
         let is_new = requested != self.taken.load(Ordering::Relaxed);
@@ -37,20 +37,20 @@ impl Interrupt {
         is_new
     }
 
-    /// The same, with what the handler finds to do.
+    /// As `point`, and calls `serve` as the handler.
     pub(crate) fn take<T: Default>(&self, serve: impl FnOnce() -> T) -> T {
         if self.point() { serve() } else { T::default() }
     }
 }
 
-/// Vectors that a CPU of the models has.
+/// Number of vectors of a CPU.
 pub(crate) const VECTORS: usize = 2;
 
-/// Address of the function of handler 0; handler n's is n above, and its context is n.
+/// Address of the function of handler 0. That of handler n is n above, and its context is n.
 const FUNCTION: usize = 0x1000;
 const UNHANDLED: usize = 0xdead;
 
-/// What a look finds, one bit each.
+/// The result of a check, one bit each.
 pub(crate) const IN_IRR: usize = 1;
 pub(crate) const IN_ISR: usize = 2;
 
@@ -61,12 +61,12 @@ fn pointer(address: usize) -> *mut () {
 /// A CPU with its table of handlers and its local APIC, as other CPUs and devices see them.
 pub(crate) struct Cpu {
     pub(crate) table: Table<VECTORS>,
-    /// For each vector, 0 or 1 plus the handler that is meant by who sent it.
+    /// For each vector, 0 or 1 plus the handler for which the interrupt was sent.
     irr: [AtomicUsize; VECTORS],
-    /// Questions of others, the last one's number and vector (its parity), and the last answer:
-    /// 4 times the question and what was found.
-    asked: AtomicUsize,
-    answered: AtomicUsize,
+    /// The last check that another CPU has requested: its number, whose parity is the vector; and
+    /// the last completed one: 4 times the check plus its result.
+    requested_check: AtomicUsize,
+    completed_check: AtomicUsize,
 }
 
 impl Cpu {
@@ -74,8 +74,8 @@ impl Cpu {
         Self {
             table: Table::new(pointer(UNHANDLED)),
             irr: std::array::from_fn(|_| AtomicUsize::new(0)),
-            asked: AtomicUsize::new(0),
-            answered: AtomicUsize::new(0),
+            requested_check: AtomicUsize::new(0),
+            completed_check: AtomicUsize::new(0),
         }
     }
 
@@ -85,45 +85,44 @@ impl Cpu {
             .install(vector, pointer(FUNCTION + number), number)
     }
 
-    /// An interrupt arrives, meant for handler `number`. Returns whether it is one of its own:
-    /// otherwise it merges with one that waits.
+    /// An interrupt for handler `number` arrives. Returns false if it merges with a pending one.
     pub(crate) fn request(&self, vector: Vector, number: usize) -> bool {
         let before = self.irr[usize::from(vector.0)].swap(number + 1, Ordering::AcqRel);
         before == 0
     }
 
-    /// Asks the CPU to look at a vector. One asker at a time. Returns the question's number.
-    pub(crate) fn ask(&self, vector: Vector) -> usize {
-        let last = self.asked.load(Ordering::Relaxed);
-        let question = (last / VECTORS + 1) * VECTORS + usize::from(vector.0);
-        self.asked.store(question, Ordering::Release);
-        question
+    /// Requests a check of a vector, for one CPU at a time. Returns the number of the check.
+    pub(crate) fn request_check(&self, vector: Vector) -> usize {
+        let last = self.requested_check.load(Ordering::Relaxed);
+        let check = (last / VECTORS + 1) * VECTORS + usize::from(vector.0);
+        self.requested_check.store(check, Ordering::Release);
+        check
     }
 
-    /// What the look found, if there was one yet.
-    pub(crate) fn answer(&self, question: usize) -> Option<usize> {
-        let answer = self.answered.load(Ordering::Acquire);
-        (answer / 4 == question).then_some(answer % 4)
+    /// The result of the check, if it is complete.
+    pub(crate) fn check_result(&self, check: usize) -> Option<usize> {
+        let completed = self.completed_check.load(Ordering::Acquire);
+        (completed / 4 == check).then_some(completed % 4)
     }
 }
 
-/// What the CPUs of a model share.
+/// The state that the CPUs of a model share.
 pub(crate) trait Machine {
     fn cpu(&self, number: usize) -> &Cpu;
 
-    /// What handler number `handler` does.
+    /// Runs handler number `handler`.
     fn handle(&self, handler: usize);
 
     /// A CPU ends an interrupt.
     fn end(&self, _: Vector) {}
 }
 
-/// What only CPU number `number` itself has: it belongs to the thread that is the CPU.
+/// The state of CPU number `number` alone, owned by the thread that models the CPU.
 pub(crate) struct Owner<M> {
     machine: Arc<M>,
     number: usize,
     isr: [bool; VECTORS],
-    answered: usize,
+    completed_check: usize,
     /// The handlers that ran; `None` for `unhandled`.
     pub(crate) ran: Vec<Option<usize>>,
 }
@@ -134,38 +133,39 @@ impl<M: Machine> Owner<M> {
             machine: machine.clone(),
             number,
             isr: [false; VECTORS],
-            answered: 0,
+            completed_check: 0,
             ran: Vec::new(),
         }
     }
 
-    /// Interrupts are on here, and nothing that is in service keeps a call back: the look may come.
+    /// A point with interrupts enabled, where the call of a check can be delivered.
     pub(crate) fn point(&mut self) {
         let cpu = self.machine.cpu(self.number);
-        let question = cpu.asked.load(Ordering::Acquire);
-        if question != self.answered {
-            self.answered = question;
-            let at = question % VECTORS;
+        let check = cpu.requested_check.load(Ordering::Acquire);
+        if check != self.completed_check {
+            self.completed_check = check;
+            let at = check % VECTORS;
             let in_irr = cpu.irr[at].load(Ordering::Relaxed) != 0;
             let found = usize::from(in_irr) * IN_IRR + usize::from(self.isr[at]) * IN_ISR;
-            cpu.answered.store(question * 4 + found, Ordering::Release);
+            cpu.completed_check
+                .store(check * 4 + found, Ordering::Release);
         }
     }
 
-    /// Takes the interrupt of `vector`, if one waits, as the entry code does. Returns whether there was
+    /// Takes the pending interrupt of `vector`, as the entry code does. Returns whether there was
     /// one.
     pub(crate) fn dispatch(&mut self, vector: Vector) -> bool {
         let at = usize::from(vector.0);
         let machine = self.machine.clone();
         let cpu = machine.cpu(self.number);
-        // From IRR to ISR, through the gate: interrupts are off.
+        // From IRR to ISR, through the gate: interrupts are disabled.
         let meant = cpu.irr[at].swap(0, Ordering::AcqRel);
         if meant == 0 {
             return false;
         }
         self.isr[at] = true;
         let (function, context) = cpu.table.lookup(vector);
-        // On.
+        // Interrupts enabled.
         self.point();
         if function.addr() == UNHANDLED {
             self.ran.push(None);
@@ -180,14 +180,14 @@ impl<M: Machine> Owner<M> {
             self.ran.push(Some(context));
         }
         self.point();
-        // Off; EOI.
+        // Interrupts disabled; EOI.
         self.isr[at] = false;
         machine.end(vector);
         true
     }
 }
 
-/// What contexts stand for: who frees one or prepares one writes it, handlers read it.
+/// The contexts of handlers. Preparing or freeing one writes it; handlers read it.
 pub(crate) struct Contexts([UnsafeCell<()>; 3]);
 
 impl Contexts {

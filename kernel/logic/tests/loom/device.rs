@@ -1,19 +1,18 @@
-//! A device that interrupts, and the registers that say where.
+//! A device that interrupts, and the registers with its route.
 
 use crate::sync::point;
 use crate::vector::Vector;
 use loom::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use tocsin_logic::irq::affinity::{Place, Source};
+use tocsin_logic::irq::affinity::{SourceKind, Target};
 use tocsin_logic::topology::CpuId;
 
-/// The device, with the registers of its message or those of its pin. Each access is one
-/// transaction of the bus; so is the device's own look at them when it sends.
+/// The device, with the registers of its message or of its pin. Each access is one transaction of
+/// the bus, also that of the device itself when it sends.
 pub(crate) struct Device {
-    source: Source,
+    source: SourceKind,
     registers: Mutex<Registers>,
-    /// Reasons to interrupt so far, and how many of them the handlers have seen. Not part of
-    /// what is tried in different orders.
+    /// Numbers of events so far, and of events that the handlers have seen. Not part of the model.
     events: AtomicUsize,
     seen: AtomicUsize,
 }
@@ -23,27 +22,27 @@ struct Registers {
     cpu: CpuId,
     vector: Vector,
     masked: bool,
-    /// A message that was not sent because of the mask.
+    /// Whether a message was not sent because of the mask.
     pending: bool,
-    /// Of a level-triggered pin: its level, and that an interrupt has been sent and not ended.
+    /// Of a level-triggered pin: its level, and whether an interrupt has been sent and not ended.
     asserted: bool,
     remote_irr: bool,
-    /// Messages that have been sent and not arrived.
+    /// Number of messages that have been sent and have not arrived.
     in_flight: usize,
 }
 
 impl Registers {
     /// Sends a message.
-    fn send(&mut self) -> Place {
+    fn send(&mut self) -> Target {
         self.in_flight += 1;
-        Place {
+        Target {
             cpu: self.cpu,
             vector: self.vector,
         }
     }
 
-    /// What a level-triggered pin does after each change.
-    fn send_level(&mut self) -> Option<Place> {
+    /// Sends the interrupt of a level-triggered pin, if a change requires it.
+    fn send_level(&mut self) -> Option<Target> {
         let sends = self.asserted && !self.masked && !self.remote_irr;
         sends.then(|| {
             self.remote_irr = true;
@@ -53,12 +52,12 @@ impl Registers {
 }
 
 impl Device {
-    pub(crate) fn new(source: Source, place: Place) -> Self {
+    pub(crate) fn new(source: SourceKind, target: Target) -> Self {
         Self {
             source,
             registers: Mutex::new(Registers {
-                cpu: place.cpu,
-                vector: place.vector,
+                cpu: target.cpu,
+                vector: target.vector,
                 masked: false,
                 pending: false,
                 asserted: false,
@@ -76,21 +75,21 @@ impl Device {
         access(&mut self.registers.lock().unwrap())
     }
 
-    /// A reason to interrupt. Returns where a message goes now, if one does; when it has arrived,
-    /// [`arrived`](Self::arrived).
-    pub(crate) fn event(&self) -> Option<Place> {
+    /// An event. Returns the target of its message, if one is sent now; after its arrival, the
+    /// caller must call [`arrived`](Self::arrived).
+    pub(crate) fn event(&self) -> Option<Target> {
         self.access(|registers| {
             self.events.fetch_add(1, SeqCst);
             match self.source {
-                Source::LevelPin => {
+                SourceKind::LevelPin => {
                     registers.asserted = true;
                     registers.send_level()
                 }
-                Source::MaskableMessage if registers.masked => {
+                SourceKind::MaskableMessage if registers.masked => {
                     registers.pending = true;
                     None
                 }
-                // A masked pin forgets its edges.
+                // A masked pin loses its edges.
                 _ => (!registers.masked).then(|| registers.send()),
             }
         })
@@ -100,9 +99,9 @@ impl Device {
         self.access(|registers| registers.in_flight -= 1);
     }
 
-    /// The handler looks what the device wants, which then has it.
+    /// The handler reads and clears the cause.
     pub(crate) fn serve(&self) {
-        if self.source == Source::LevelPin {
+        if self.source == SourceKind::LevelPin {
             self.access(|registers| {
                 registers.asserted = false;
                 self.seen.store(self.events.load(SeqCst), SeqCst);
@@ -112,9 +111,9 @@ impl Device {
         }
     }
 
-    /// A CPU's EOI reaches the I/O APIC. May send, as `event`.
-    pub(crate) fn end(&self, vector: Vector) -> Option<Place> {
-        if self.source != Source::LevelPin {
+    /// The EOI of a CPU arrives at the I/O APIC. May send, as `event`.
+    pub(crate) fn end(&self, vector: Vector) -> Option<Target> {
+        if self.source != SourceKind::LevelPin {
             return None;
         }
         self.access(|registers| {
@@ -130,7 +129,7 @@ impl Device {
     }
 
     /// May send, as `event`.
-    pub(crate) fn unmask(&self) -> Option<Place> {
+    pub(crate) fn unmask(&self) -> Option<Target> {
         self.access(|registers| {
             registers.masked = false;
             let is_pending = std::mem::take(&mut registers.pending);
@@ -147,17 +146,17 @@ impl Device {
         self.access(|registers| registers.cpu = cpu);
     }
 
-    /// Whether nothing is on its way.
+    /// Whether no message is in flight.
     pub(crate) fn is_flushed(&self) -> bool {
         self.access(|registers| registers.in_flight == 0)
     }
 
-    /// Whether the pin waits for no EOI either.
+    /// As `is_flushed`, and whether the pin awaits no EOI.
     pub(crate) fn is_idle(&self) -> bool {
         self.access(|registers| registers.in_flight == 0 && !registers.remote_irr)
     }
 
-    /// How many reasons to interrupt the handlers have seen.
+    /// Number of events that the handlers have seen.
     pub(crate) fn seen(&self) -> usize {
         self.seen.load(SeqCst)
     }

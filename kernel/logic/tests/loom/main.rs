@@ -1,17 +1,17 @@
-//! Tries every order in which CPUs can run through the lock-free parts.
+//! Models of the lock-free parts, tested in every order in which CPUs can execute them.
 //!
-//! The files under test are the crate's own, compiled here once more: they take
-//! their atomics from `super::sync`, which in this program is loom's. Loom runs a model
-//! again and again, each time in another order and with other values that the memory model
-//! allows a load to see. It also reports a cell that two threads use without one use
-//! happening before the other: that is how a freed context or a lost result shows.
+//! The files under test are the crate's own, compiled a second time: they take their atomics from
+//! `super::sync`, which in this program is loom's. Loom runs a model repeatedly, each time in
+//! another order and with other values that the memory model allows a load to return. It also
+//! reports a cell that two threads use without one use happening before the other, such as a
+//! context that is used after it was freed.
 //!
-//! A CPU is a thread. An interrupt of the same CPU, such as the look of a removal, is a
-//! point in that thread's program at which it may come: see `cpu`. In `interrupted`, it comes
-//! between any two accesses.
+//! A CPU is a thread. An interrupt of the same CPU, such as the check of a removal, is delivered at
+//! certain points of that thread's program: see `cpu`. In `interrupted`, it is delivered between
+//! any two accesses.
 //!
-//! Some models leave out a step of a protocol and must fail: they show that the step is
-//! needed, and that the model would notice.
+//! Some models omit a step of a protocol and must fail: they show that the step is needed, and that
+//! the model detects its absence.
 #![allow(
     clippy::arc_with_non_send_sync,
     reason = "loom's cells say that they cannot be shared, and loom checks that they are not"
@@ -23,6 +23,9 @@ mod arming;
 #[path = "../../src/irq/broadcast.rs"]
 #[allow(dead_code, reason = "the models need only a part")]
 mod broadcast;
+#[path = "../../src/irq/callback.rs"]
+#[allow(dead_code, reason = "the models need only a part")]
+mod callback;
 #[path = "../../src/irq/mailbox.rs"]
 #[allow(dead_code, reason = "the models need only a part")]
 mod mailbox;
@@ -35,17 +38,14 @@ mod shootdown;
 #[path = "../../src/irq/table.rs"]
 #[allow(dead_code, reason = "the models need only a part")]
 mod table;
-#[path = "../../src/irq/turns.rs"]
-#[allow(dead_code, reason = "the models need only a part")]
-mod turns;
 
 mod armings;
 mod broadcasts;
 mod calls;
 mod cpu;
 mod device;
-mod endings;
 mod interrupted;
+mod line_drop;
 mod moves;
 mod removal;
 mod shootdowns;
@@ -58,7 +58,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tocsin_logic::vector;
 
-/// Another CPU, or a device: a thread with a part in the model.
+/// Runs another CPU or a device of the model, in a thread.
 fn beside<M, R>(machine: &Arc<M>, part: impl FnOnce(&M) -> R + 'static) -> JoinHandle<R>
 where
     M: 'static,
@@ -68,13 +68,13 @@ where
     spawn(move || part(&machine))
 }
 
-/// Runs `model` in every order, with at most `preemptions` switches between threads that could
-/// have gone on (`None`: any number). The model returns whether it came to what it is about; it
-/// must, in some orders.
+/// Runs `model` in every order, with at most `preemptions` preemptions of runnable threads (`None`:
+/// any number). The model returns whether it reached the case that it tests; it must, in some
+/// orders.
 ///
-/// Models look once and go another way if it is too early, rather than wait in a loop: the
-/// orders in which they wait long enough are among those that are tried, and loom passes over
-/// some orders where a thread yields.
+/// Models check a condition once and take another path if it does not hold, instead of waiting in a
+/// loop: the orders in which it holds are among those that are tried, and loom skips some orders
+/// where a thread yields.
 fn explore(preemptions: Option<usize>, model: impl Fn() -> bool + Send + Sync + 'static) {
     let orders = Arc::new([const { AtomicUsize::new(0) }; 2]);
     let mut builder = loom::model::Builder::new();

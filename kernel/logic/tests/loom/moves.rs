@@ -1,5 +1,5 @@
-//! A line that moves to another CPU while its device interrupts: the real steps, done by that
-//! CPU in a thread, which the line's interrupts interrupt.
+//! A line that moves to another CPU while its device interrupts. That CPU performs the real steps
+//! in a thread, which the line's interrupts interrupt.
 
 use crate::cpu::{self, Contexts, Cpu, Owner};
 use crate::device::Device;
@@ -7,30 +7,30 @@ use crate::vector::Vector;
 use crate::{beside, explore};
 use loom::thread::spawn;
 use std::sync::Arc;
-use tocsin_logic::irq::affinity::{Action, Move, Place, Source};
+use tocsin_logic::irq::affinity::{Action, Move, SourceKind, Target};
 use tocsin_logic::topology::CpuId;
 
-const OLD: Place = place(0, 0);
-const NEW: Place = place(1, 1);
-/// Where both halves of a route have changed but one.
-const VIA: Place = place(0, 1);
-const PLACES: [Place; 3] = [OLD, NEW, VIA];
+const OLD: Target = target(0, 0);
+const NEW: Target = target(1, 1);
+/// The intermediate target: of the route, only the vector has changed.
+const INTERMEDIATE: Target = target(0, 1);
+const TARGETS: [Target; 3] = [OLD, NEW, INTERMEDIATE];
 
-/// More than a move needs when all that it waits for happens.
-const PATIENCE: usize = 40;
+/// More steps than a move needs if none of its waits is endless.
+const MAX_STEPS: usize = 40;
 
-const fn place(cpu: u32, vector: u8) -> Place {
-    Place {
+const fn target(cpu: u32, vector: u8) -> Target {
+    Target {
         cpu: CpuId(cpu),
         vector: Vector(vector),
     }
 }
 
-/// The handler of a place: each has a context of its own, to see which are used.
-fn handler(place: Place) -> usize {
-    PLACES
+/// The handler of a target. Each has its own context, which shows which handlers run.
+fn handler(target: Target) -> usize {
+    TARGETS
         .iter()
-        .position(|it| *it == place)
+        .position(|it| *it == target)
         .expect("a mixture of routes")
 }
 
@@ -57,74 +57,74 @@ impl cpu::Machine for Machine {
 }
 
 impl Machine {
-    fn at(&self, place: Place) -> &Cpu {
-        &self.cpus[place.cpu.0 as usize]
+    fn at(&self, target: Target) -> &Cpu {
+        &self.cpus[target.cpu.0 as usize]
     }
 
-    /// A message travels.
-    fn deliver(&self, message: Option<Place>) {
-        if let Some(place) = message {
-            self.at(place).request(place.vector, handler(place));
+    /// Delivers a message.
+    fn deliver(&self, message: Option<Target>) {
+        if let Some(target) = message {
+            self.at(target).request(target.vector, handler(target));
             self.device.arrived();
         }
     }
 
-    /// Does a step, `question` being what it has asked a CPU. Returns false if it has to wait.
-    fn step(&self, action: Action, question: &mut Option<usize>) -> bool {
+    /// Performs a step; `check` is the pending check of a CPU. Returns false if it must wait.
+    fn step(&self, action: Action, check: &mut Option<usize>) -> bool {
         match action {
-            Action::Install(place) => {
-                self.contexts.write(handler(place));
+            Action::Install(target) => {
+                self.contexts.write(handler(target));
                 assert!(
-                    self.at(place).install(place.vector, handler(place)),
+                    self.at(target).install(target.vector, handler(target)),
                     "not free"
                 );
             }
             Action::Mask => self.device.mask(),
             Action::AwaitIdle => return self.device.is_idle(),
-            Action::SetRoute(place) => {
-                self.device.set_vector(place.vector);
-                self.device.set_destination(place.cpu);
+            Action::SetRoute(target) => {
+                self.device.set_vector(target.vector);
+                self.device.set_destination(target.cpu);
             }
             Action::SetVector(vector) => self.device.set_vector(vector),
             Action::SetDestination(cpu) => self.device.set_destination(cpu),
             Action::Unmask => self.deliver(self.device.unmask()),
             Action::Flush => return self.device.is_flushed(),
-            Action::Drain(place) => return self.look(place, question),
-            Action::Remove(place) => {
-                self.at(place).table.begin_removal(place.vector);
-                if !self.look(place, question) {
+            Action::Drain(target) => return self.is_drained(target, check),
+            Action::Remove(target) => {
+                self.at(target).table.begin_removal(target.vector);
+                if !self.is_drained(target, check) {
                     return false;
                 }
-                self.contexts.write(handler(place));
-                self.at(place).table.end_removal(place.vector);
+                self.contexts.write(handler(target));
+                self.at(target).table.end_removal(target.vector);
             }
-            Action::Free(place) => assert!(self.at(place).table.is_free(place.vector)),
+            Action::Free(target) => assert!(self.at(target).table.is_free(target.vector)),
         }
         true
     }
 
-    /// Whether the place's CPU has been seen to have the vector neither requested nor in service.
-    fn look(&self, place: Place, question: &mut Option<usize>) -> bool {
-        let cpu = self.at(place);
-        let asked = *question.get_or_insert_with(|| cpu.ask(place.vector));
-        let found = cpu.answer(asked);
+    /// Whether a check of the target's CPU has found the vector neither requested nor in service.
+    fn is_drained(&self, target: Target, check: &mut Option<usize>) -> bool {
+        let cpu = self.at(target);
+        let requested_check = *check.get_or_insert_with(|| cpu.request_check(target.vector));
+        let found = cpu.check_result(requested_check);
         if found.is_some() {
-            *question = None;
+            *check = None;
         }
         found == Some(0)
     }
 }
 
-/// A CPU that can be interrupted: takes what waits. Returns whether something did.
-fn take(owner: &mut Owner<Machine>) -> bool {
+/// Takes the pending interrupts of a CPU that can be interrupted. Returns whether there was one.
+fn take_interrupt(owner: &mut Owner<Machine>) -> bool {
     let is_new = owner.dispatch(Vector(1)) | owner.dispatch(Vector(0));
     owner.point();
     is_new
 }
 
-/// Moves a line but for the steps that `skip` says, while there are so many reasons to interrupt. Of
-/// the more, the fewer preemptions are tried.
-fn explore_move(source: Source, events: usize, skip: fn(&Action) -> bool) {
+/// Moves a line during `events` events of its device, without the steps that `skip` selects. With
+/// more events, fewer preemptions are tried.
+fn explore_move(source: SourceKind, events: usize, skip: fn(&Action) -> bool) {
     explore(Some(4 - events), move || {
         let machine = Arc::new(Machine {
             cpus: [Cpu::new(), Cpu::new()],
@@ -139,16 +139,16 @@ fn explore_move(source: Source, events: usize, skip: fn(&Action) -> bool) {
             let mut owner = Owner::new(&machine, OLD.cpu.0 as usize);
             spawn(move || {
                 for _ in 0..events {
-                    take(&mut owner);
+                    take_interrupt(&mut owner);
                 }
                 owner
             })
         };
         let mut new = Owner::new(&machine, NEW.cpu.0 as usize);
-        let mut question = None;
+        let mut check = None;
         let mut it = Move::new(source, OLD, NEW).unwrap();
         while let Some(action) = it.action()
-            && (skip(&action) || machine.step(action, &mut question))
+            && (skip(&action) || machine.step(action, &mut check))
         {
             it.advance();
             new.dispatch(NEW.vector);
@@ -157,16 +157,16 @@ fn explore_move(source: Source, events: usize, skip: fn(&Action) -> bool) {
 
         device.join().unwrap();
         let mut old = old.join().unwrap();
-        let mut patience = 0..PATIENCE;
+        let mut steps = 0..MAX_STEPS;
         while let Some(action) = it.action() {
-            assert!(patience.next().is_some(), "for ever: {action}");
-            take(&mut old);
-            take(&mut new);
-            if skip(&action) || machine.step(action, &mut question) {
+            assert!(steps.next().is_some(), "endless: {action}");
+            take_interrupt(&mut old);
+            take_interrupt(&mut new);
+            if skip(&action) || machine.step(action, &mut check) {
                 it.advance();
             }
         }
-        while take(&mut old) | take(&mut new) {}
+        while take_interrupt(&mut old) | take_interrupt(&mut new) {}
         assert_eq!(machine.device.seen(), events, "lost");
         let moved = rest
             .action()
@@ -174,14 +174,17 @@ fn explore_move(source: Source, events: usize, skip: fn(&Action) -> bool) {
         let ran = [&old, &new].map(|it| it.ran.len());
         assert!(ran[0] + ran[1] <= events, "doubled");
 
-        // From now on, at the new place alone.
+        // From now on, interrupts arrive at the new target only.
         machine.deliver(machine.device.event());
-        assert!(!take(&mut old), "at the old place");
-        assert!(take(&mut new), "the line is dead");
+        assert!(!take_interrupt(&mut old), "at the old target");
+        assert!(take_interrupt(&mut new), "the line is dead");
         assert_eq!(machine.device.seen(), events + 1);
-        assert!(!take(&mut old) && !take(&mut new), "doubled");
+        assert!(
+            !take_interrupt(&mut old) && !take_interrupt(&mut new),
+            "doubled"
+        );
         let all = old.ran.iter().chain(&new.ran);
-        assert!(all.copied().all(|it| it.is_some()), "unanswered");
+        assert!(all.copied().all(|it| it.is_some()), "unhandled");
         moved && ran.iter().sum::<usize>() == events && ran[1] == 1
     });
 }
@@ -192,35 +195,37 @@ fn nothing(_: &Action) -> bool {
 
 #[test]
 fn a_message_that_can_be_masked() {
-    explore_move(Source::MaskableMessage, 1, nothing);
-    explore_move(Source::MaskableMessage, 2, nothing);
+    explore_move(SourceKind::MaskableMessage, 1, nothing);
+    explore_move(SourceKind::MaskableMessage, 2, nothing);
 }
 
 /// An edge-triggered pin has the same steps.
 #[test]
 fn a_message_that_cannot_be_masked() {
-    explore_move(Source::PlainMessage, 2, nothing);
+    explore_move(SourceKind::PlainMessage, 2, nothing);
 }
 
 #[test]
 fn a_level_triggered_pin() {
-    explore_move(Source::LevelPin, 2, nothing);
+    explore_move(SourceKind::LevelPin, 2, nothing);
 }
 
 #[test]
 #[should_panic(expected = "lost")]
 fn the_mask_is_needed() {
-    explore_move(Source::MaskableMessage, 2, |action| *action == Action::Mask);
+    explore_move(SourceKind::MaskableMessage, 2, |action| {
+        *action == Action::Mask
+    });
 }
 
 #[test]
 #[should_panic(expected = "lost")]
-fn the_third_place_is_needed() {
-    explore_move(Source::PlainMessage, 2, |action| {
+fn the_intermediate_target_is_needed() {
+    explore_move(SourceKind::PlainMessage, 2, |action| {
         [
-            Action::Install(VIA),
-            Action::Drain(VIA),
-            Action::Remove(VIA),
+            Action::Install(INTERMEDIATE),
+            Action::Drain(INTERMEDIATE),
+            Action::Remove(INTERMEDIATE),
         ]
         .contains(action)
     });
@@ -229,13 +234,15 @@ fn the_third_place_is_needed() {
 #[test]
 #[should_panic(expected = "the line is dead")]
 fn the_clear_remote_irr_is_needed() {
-    explore_move(Source::LevelPin, 2, |action| *action == Action::AwaitIdle);
+    explore_move(SourceKind::LevelPin, 2, |action| {
+        *action == Action::AwaitIdle
+    });
 }
 
 #[test]
 #[should_panic(expected = "lost")]
 fn the_flush_is_needed() {
-    explore_move(Source::MaskableMessage, 1, |action| {
+    explore_move(SourceKind::MaskableMessage, 1, |action| {
         *action == Action::Flush
     });
 }
@@ -243,7 +250,7 @@ fn the_flush_is_needed() {
 #[test]
 #[should_panic(expected = "lost")]
 fn the_drain_is_needed() {
-    explore_move(Source::PlainMessage, 2, |action| {
+    explore_move(SourceKind::PlainMessage, 2, |action| {
         matches!(action, Action::Drain(_))
     });
 }

@@ -1,4 +1,4 @@
-//! Handlers installed and removed while their CPU takes interrupts.
+//! Installation and removal of handlers while their CPU takes interrupts.
 
 use crate::cpu::{self, Contexts, Cpu, IN_IRR, IN_ISR, Owner};
 use crate::vector::Vector;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 const VECTOR: Vector = Vector(0);
 
-/// What must be clear before a removal ends.
+/// The bits that must be clear before a removal ends.
 const BOTH: usize = IN_IRR | IN_ISR;
 
 /// One CPU.
@@ -42,8 +42,8 @@ impl Machine {
         machine
     }
 
-    /// With handler 0 installed and its interrupt sent, and the owner, which looks so many times for
-    /// one.
+    /// With handler 0 installed and its interrupt sent, and the owner, which polls for interrupts
+    /// `times` times.
     fn interrupted(times: usize) -> (Arc<Self>, JoinHandle<Owner<Machine>>) {
         let machine = Self::new();
         machine.cpu.request(VECTOR, 0);
@@ -51,7 +51,7 @@ impl Machine {
         (machine, owner)
     }
 
-    /// The owner, which looks so many times for an interrupt.
+    /// The owner, which polls for interrupts `times` times.
     fn own(self: &Arc<Self>, times: usize) -> JoinHandle<Owner<Machine>> {
         let mut owner = Owner::new(self, 0);
         spawn(move || {
@@ -63,13 +63,12 @@ impl Machine {
         })
     }
 
-    /// Removes handler `number` by the whole protocol but that the look cares only for `what`, and
-    /// frees its context. Returns false if the removal has to wait for the owner, now and in
-    /// what follows.
+    /// Removes handler `number` by the protocol, except that the check covers only the bits `what`,
+    /// and frees its context. Returns false if the removal must wait for the owner.
     fn remove(&self, number: usize, what: usize) -> bool {
         self.cpu.table.begin_removal(VECTOR);
-        let question = self.cpu.ask(VECTOR);
-        let found = self.cpu.answer(question);
+        let check = self.cpu.request_check(VECTOR);
+        let found = self.cpu.check_result(check);
         let is_over = found.is_some_and(|found| found & what == 0);
         if is_over {
             self.contexts.write(number);
@@ -86,7 +85,7 @@ impl Machine {
     }
 }
 
-/// The handlers that ran, `None` being `unhandled`, when all that waits has been taken.
+/// The handlers that ran (`None` for `unhandled`) after all pending interrupts have been taken.
 fn finish(owner: JoinHandle<Owner<Machine>>) -> Vec<Option<usize>> {
     let mut owner = owner.join().unwrap();
     while owner.dispatch(VECTOR) {}
@@ -170,8 +169,8 @@ fn one_of_two_installers_succeeds() {
     });
 }
 
-/// Another CPU wants the vector meanwhile: it gets it before or after, not in between, and then all
-/// of the old handler lies behind.
+/// Another CPU installs a handler meanwhile: this succeeds before or after the removal, not during
+/// it, and then no call of the old handler follows.
 #[test]
 fn an_installer_waits_for_the_end_of_a_removal() {
     explore(Some(2), || {
@@ -214,7 +213,7 @@ fn the_check_is_needed() {
     });
 }
 
-/// The call of the look interrupts the handler.
+/// The check interrupts the handler.
 #[test]
 #[should_panic(expected = "Causality violation")]
 fn the_check_of_the_isr_is_needed() {
@@ -226,7 +225,7 @@ fn the_check_of_the_isr_is_needed() {
     });
 }
 
-/// An interrupt waits for longer than the removal takes.
+/// An interrupt stays pending longer than the removal takes.
 #[test]
 #[should_panic(expected = "the interrupt of another handler")]
 fn the_check_of_the_irr_is_needed() {
@@ -244,7 +243,7 @@ fn the_check_of_the_irr_is_needed() {
     });
 }
 
-/// Installed again before the end: the handler of the first lookup gets the second context.
+/// A handler is installed before the removal ends: the first handler gets the second context.
 #[test]
 #[should_panic(expected = "two installations mixed")]
 fn the_end_of_the_removal_is_needed() {

@@ -1,31 +1,31 @@
-//! A timer that one CPU drops while its function runs, or waits to run, on another.
+//! A timer that one CPU drops while its function runs or is queued on another.
 
+use crate::callback::{CallbackState, Finish, Release, Request};
 use crate::calls::at;
 use crate::mailbox::{Call, CallList};
-use crate::turns::{Finish, Release, Request, Turns};
 use crate::{beside, explore};
 use loom::cell::UnsafeCell;
 use loom::thread::{JoinHandle, spawn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A timer whose function runs as deferred work, and what its owner is asked to do with it.
+/// A timer whose function runs as deferred work, and the commands to its owner.
 struct Timer {
-    turns: Turns,
+    callback: CallbackState,
     inbox: CallList,
     close: Call,
-    /// Stands for the function: who calls it or frees it writes it.
+    /// Represents the function: calling it or freeing it writes it.
     function: UnsafeCell<()>,
-    /// Stands for the rest: who drops it reads it, and who frees it writes it.
+    /// Represents the rest of the node: dropping the timer reads it, and freeing it writes it.
     node: UnsafeCell<()>,
-    /// How often it was freed; no part of the model.
+    /// Number of times it was freed; not part of the model.
     freed: AtomicUsize,
 }
 
 impl Timer {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            turns: Turns::new(),
+            callback: CallbackState::new(),
             inbox: CallList::new(),
             close: Call::new(0, 0),
             function: UnsafeCell::new(()),
@@ -40,20 +40,20 @@ impl Timer {
         self.freed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Looks whether the timer can go. Returns whether it is gone, or left to its owner.
+    /// Frees the timer, if possible. Returns whether it is freed or left to its owner.
     fn release(&self) -> bool {
         self.node.with(|_| ());
-        match self.turns.release(false) {
+        match self.callback.release(false) {
             Release::Free => {
                 self.free();
                 true
             }
-            Release::Left => true,
-            Release::Wait => false,
+            Release::OwnerFrees => true,
+            Release::Retry => false,
         }
     }
 
-    /// Drops it as another CPU does, but for the waiting. Returns whether it came to an end.
+    /// Drops it as another CPU does, without the wait. Returns whether the drop is complete.
     fn begin_drop(&self) -> bool {
         self.inbox.post(&self.close);
         self.close.is_done() && self.release()
@@ -70,7 +70,7 @@ struct Owner {
     is_closed: bool,
     /// Whether the drop leaves the timer to the owner.
     is_posted: bool,
-    /// Whether its function waits to run.
+    /// Whether its function is queued.
     is_deferred: bool,
     /// Whether there is room for deferred work.
     has_room: bool,
@@ -89,7 +89,7 @@ impl Owner {
         }
     }
 
-    /// Interrupts of the timers' class come here: commands.
+    /// A point where interrupts of the timers' class can be delivered: commands.
     fn point(&mut self) {
         if !self.is_posted {
             self.timer.inbox.serve(at, |_, _| self.is_closed = true);
@@ -98,7 +98,7 @@ impl Owner {
         let timer = self.timer.clone();
         timer.inbox.release(at, |_| {
             self.is_closed = true;
-            if timer.turns.release(true) == Release::Free {
+            if timer.callback.release(true) == Release::Free {
                 timer.free();
             }
         });
@@ -106,42 +106,42 @@ impl Owner {
 
     /// The timer fires, if it is in the queue.
     fn fire(&mut self) {
-        if !self.is_closed && self.timer.turns.request() == Request::Defer {
+        if !self.is_closed && self.timer.callback.request() == Request::Defer {
             assert!(!self.is_deferred, "deferred twice");
             self.is_deferred = true;
         }
     }
 
-    /// Does the deferred work, if there is any; the timer fires `again` meanwhile.
+    /// Runs the pending deferred work; with `again`, the timer fires meanwhile.
     fn work(&mut self, again: bool) {
         if !std::mem::take(&mut self.is_deferred) {
             return;
         }
         let timer = self.timer.clone();
-        let mut runs = timer.turns.start();
+        let mut runs = timer.callback.start();
         while runs {
             timer.function.with_mut(|_| self.point());
             self.calls += 1;
             if again && self.calls == 1 {
                 self.fire();
             }
-            match timer.turns.finish() {
+            match timer.callback.finish() {
                 Finish::Idle => return,
-                Finish::Queued if self.has_room => {
+                Finish::Requeue if self.has_room => {
                     self.is_deferred = true;
                     return;
                 }
-                Finish::Queued => {
+                Finish::Requeue => {
                     self.point();
-                    runs = timer.turns.start();
+                    runs = timer.callback.start();
                 }
-                Finish::Dead => runs = false,
+                Finish::Free => runs = false,
             }
         }
         timer.free();
     }
 
-    /// The timer fires twice, the second time in its function; the rest comes in its time.
+    /// The timer fires twice, the second time in its function.
     fn run(timer: &Arc<Timer>, has_room: bool) -> JoinHandle<Self> {
         let mut owner = Self::new(timer, has_room);
         spawn(move || {
@@ -154,13 +154,13 @@ impl Owner {
         })
     }
 
-    /// What is still to be done on either side. Returns how often the function was called.
+    /// Completes the work of both sides. Returns the number of calls of the function.
     fn end(mut self, is_dropped: bool) -> usize {
         self.point();
         self.work(false);
         assert!(self.is_closed && self.timer.close.is_done());
         if !is_dropped {
-            assert!(self.timer.release(), "it runs for ever");
+            assert!(self.timer.release(), "endless run");
         }
         self.work(false);
         let freed = self.timer.freed.load(Ordering::Relaxed);
@@ -169,7 +169,7 @@ impl Owner {
     }
 }
 
-/// It is freed once, and by nobody while it runs; and the drop comes to an end.
+/// It is freed once, and not while its function runs; and the drop ends.
 fn drops_it_at_any_time(has_room: bool, calls: usize, is_to_the_point: fn(bool) -> bool) {
     explore(Some(3), move || {
         let timer = Timer::new();
@@ -188,7 +188,7 @@ fn a_timer_is_freed_once_when_it_has_run_twice() {
 }
 
 #[test]
-fn a_timer_that_waits_to_run_is_left_to_its_owner() {
+fn the_owner_frees_a_queued_timer() {
     drops_it_at_any_time(true, 0, |is_dropped| is_dropped);
 }
 
@@ -198,14 +198,14 @@ fn a_function_that_runs_is_waited_for() {
 }
 
 #[test]
-fn nothing_changes_where_work_finds_no_room() {
+fn a_full_queue_of_work_changes_nothing() {
     drops_it_at_any_time(false, 2, |is_dropped| is_dropped);
 }
 
 /// A drop under a lock that the function may take does not wait: the owner frees the timer once,
 /// and not while the function runs.
 #[test]
-fn a_timer_is_left_to_its_owner() {
+fn the_owner_frees_a_dropped_timer() {
     explore(Some(3), || {
         let timer = Timer::new();
         let mut owner = Owner::new(&timer, true);
@@ -229,7 +229,7 @@ fn a_timer_is_left_to_its_owner() {
     });
 }
 
-/// Who does not ask the owner to close the timer first frees it although it fires again.
+/// Without the command to close it, the timer is freed although it fires again.
 #[test]
 #[should_panic(expected = "Causality violation")]
 fn the_command_to_close_is_needed() {

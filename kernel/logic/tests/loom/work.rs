@@ -1,4 +1,4 @@
-//! Work queued by several CPUs and levels.
+//! Deferred work from several CPUs and levels.
 
 use crate::cpu::Interrupt;
 use crate::queue::Queue;
@@ -6,7 +6,7 @@ use crate::{beside, explore};
 use loom::cell::UnsafeCell;
 use std::sync::Arc;
 
-/// A queue, its signal, and for each item (producer, number) what its producer has prepared.
+/// A queue, its signal, and the data that the producer has prepared for each (producer, number).
 struct Deferred<const N: usize> {
     queue: Queue<N>,
     signal: Interrupt,
@@ -22,7 +22,7 @@ impl<const N: usize> Deferred<N> {
         })
     }
 
-    /// Pushes an item and signals. Returns whether there was room.
+    /// Pushes an item and signals. Returns whether it fitted.
     fn push(&self, producer: usize, number: usize) -> bool {
         self.prepared[producer][number].with_mut(|_| ());
         let is_pushed = self.queue.push(producer, number).is_ok();
@@ -30,14 +30,14 @@ impl<const N: usize> Deferred<N> {
         is_pushed
     }
 
-    /// Pushes so many items; how many there was room for.
+    /// Pushes `count` items. Returns the number that fitted.
     fn push_all(&self, producer: usize, count: usize) -> usize {
         let pushes = (0..count).filter(|&number| self.push(producer, number));
         pushes.count()
     }
 
-    /// As [`push`](Self::push) with item (0, 0), in the middle of which its CPU is interrupted. The signal
-    /// is left out.
+    /// As [`push`](Self::push) of item (0, 0), interrupted in the middle by `interrupt`, without
+    /// the signal.
     fn push_around(&self, interrupt: impl FnOnce()) {
         self.prepared[0][0].with_mut(|_| ());
         let claim = self.queue.claim().unwrap();
@@ -45,7 +45,7 @@ impl<const N: usize> Deferred<N> {
         self.queue.publish(claim, 0, 0);
     }
 
-    /// Takes an item, which must be a later one of its producer than the last.
+    /// Takes an item, which must be later than the last one of its producer.
     fn pop(&self, last: &mut [Option<usize>; 2]) -> bool {
         let Some((producer, number)) = self.queue.pop() else {
             return false;
@@ -60,12 +60,12 @@ impl<const N: usize> Deferred<N> {
         true
     }
 
-    /// Takes items until there is none; how many.
+    /// Takes all items. Returns their number.
     fn drain(&self, last: &mut [Option<usize>; 2]) -> usize {
         core::iter::from_fn(|| self.pop(last).then_some(())).count()
     }
 
-    /// As the consumer does, if it is signalled.
+    /// Takes all items, if the consumer is signalled.
     fn drain_if_signalled(&self, last: &mut [Option<usize>; 2]) -> usize {
         if self.signal.point() {
             self.drain(last)
@@ -133,10 +133,10 @@ fn items_that_do_not_fit_are_rejected_and_counted() {
     });
 }
 
-/// Level 1 interrupts level 0 of the same CPU in the middle of a push. The consumer, another CPU, is
-/// signalled meanwhile.
+/// Level 1 interrupts level 0 of the same CPU in the middle of a push. The consumer, another CPU,
+/// is signalled meanwhile.
 #[test]
-fn an_interrupted_producer_does_not_block_others() {
+fn an_interrupted_producer_delays_no_other_and_loses_nothing() {
     explore(Some(4), || {
         let deferred = Deferred::<4>::new();
         let producer = beside(&deferred, |deferred| {
@@ -152,7 +152,7 @@ fn an_interrupted_producer_does_not_block_others() {
     });
 }
 
-/// The interrupted producer does not signal: what it holds up stays where it is.
+/// The interrupted producer does not signal: the items that it delays stay in the queue.
 #[test]
 #[should_panic(expected = "lost")]
 fn the_signal_after_each_push_is_needed() {

@@ -25,7 +25,7 @@ use super::rivals::{BEGAN, FLOOR, Installed, TYPICAL};
 use super::runner::Bench;
 use tocsin::cpu;
 use tocsin::devices::DeviceError;
-use tocsin::devices::hpet::{Event, Hpet, Way};
+use tocsin::devices::hpet::{Connection, Event, Hpet};
 use tocsin::hw::processor;
 
 const NAME: &str = "pin.hpet";
@@ -79,12 +79,12 @@ fn any_pin() -> Result<Event, String> {
             let Some(comparator) = claim()?.into_iter().nth(number) else {
                 break;
             };
-            let way = Way::Pin {
+            let connection = Connection::Pin {
                 gsi,
                 trigger: Trigger::Edge,
             };
             let answer = || BEGAN.store(stamp(), Ordering::Relaxed);
-            match comparator.answer(way, class, cpu::current().id(), answer) {
+            match comparator.with_handler(connection, class, cpu::current().id(), answer) {
                 Ok(event) => return Ok(event),
                 Err(error) => note(error),
             }

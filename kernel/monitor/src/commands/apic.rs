@@ -16,7 +16,7 @@ use crate::record::{self, Output};
 use tocsin::apic::{in_service, io, local, pic};
 use tocsin::cpu::{self, handlers};
 use tocsin::ipi::jobs::{self, Job};
-use tocsin::trap::spurious::SPURIOUS;
+use tocsin::trap::spurious::SPURIOUS_COUNTERS;
 use tocsin::{Machine, println};
 
 /// The mode of the local APICs, and the counts of what no device sent.
@@ -53,7 +53,7 @@ impl ApicRecord {
             },
             spurious: cpus
                 .iter()
-                .map(|cpu| SPURIOUS.of(*cpu).counts().spurious)
+                .map(|cpu| SPURIOUS_COUNTERS.of(*cpu).counts().spurious)
                 .sum(),
             error_interrupts: in_service::error_interrupts(),
             pic_spurious: pic::spurious_irqs(),

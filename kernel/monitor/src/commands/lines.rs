@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use serde::Serialize;
-use tocsin_logic::irq::route::{Origin, Pin};
+use tocsin_logic::irq::route::{ModeSource, Pin};
 
 use super::names;
 use crate::command::{Arguments, CommandError};
@@ -32,11 +32,11 @@ pub(super) struct RouteRecord {
 
 impl RouteRecord {
     pub(super) fn of(pin: Pin) -> Self {
-        let (mode_source, isa_irq) = match pin.origin {
-            Origin::Isa(irq) => ("isa", Some(irq)),
-            Origin::Override(irq) => ("override", Some(irq)),
-            Origin::Pci => ("pci", None),
-            Origin::Request => ("request", None),
+        let (mode_source, isa_irq) = match pin.mode_source {
+            ModeSource::Isa(irq) => ("isa", Some(irq)),
+            ModeSource::Override(irq) => ("override", Some(irq)),
+            ModeSource::Pci => ("pci", None),
+            ModeSource::Request => ("request", None),
         };
         Self {
             gsi: pin.gsi.0,

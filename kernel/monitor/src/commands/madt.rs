@@ -264,7 +264,7 @@ impl ProblemRecord {
             is_note: problem.is_note(),
             offset: problem.offset,
             entries: match problem.kind {
-                ProblemKind::Fillers { entries } => Some(entries),
+                ProblemKind::PaddingEntries { entries } => Some(entries),
                 _ => None,
             },
             description: problem.to_string(),

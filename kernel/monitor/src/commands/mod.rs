@@ -27,8 +27,8 @@ mod prio;
 mod provoke;
 mod sections;
 mod sources;
+mod spurious;
 mod storm;
-mod stray;
 mod timer;
 mod timers;
 mod tlb;
@@ -205,10 +205,10 @@ pub(crate) const COMMANDS: &[Command] = &[
         details: None,
     },
     Command {
-        name: "stray",
-        usage: "stray [ipi <vector> [cpu]|register]",
+        name: "spurious",
+        usage: "spurious [ipi <vector> [cpu]|register]",
         help: "count spurious and unhandled interrupts and APIC errors, or cause one",
-        run: stray::stray,
+        run: spurious::spurious,
         details: None,
     },
     Command {

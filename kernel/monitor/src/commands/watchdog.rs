@@ -8,7 +8,7 @@ use tocsin_logic::units::Nanoseconds;
 
 use crate::command::{Arguments, CommandError};
 use tocsin::Machine;
-use tocsin::timer::watchdog::{self, Silence};
+use tocsin::timer::watchdog::{self, TimesSinceRun};
 
 /// The limits of the watchdog, in nanoseconds.
 #[derive(Serialize)]
@@ -52,12 +52,12 @@ struct Watched {
 }
 
 impl Watched {
-    fn of(silence: Silence) -> Self {
+    fn of(times: TimesSinceRun) -> Self {
         Self {
-            cpu: silence.cpu,
-            heartbeat_ns: silence.interrupts,
-            deferred_work_ns: silence.handlers,
-            thread_ns: silence.thread,
+            cpu: times.cpu,
+            heartbeat_ns: times.interrupts,
+            deferred_work_ns: times.handlers,
+            thread_ns: times.thread,
         }
     }
 }
@@ -101,7 +101,7 @@ pub(super) fn watchdog(
             output.heading(
                 "CPU  heartbeat     deferred work  thread        (time since each last ran)",
             );
-            watchdog::for_each(|silence| output.print("watchdog", &Watched::of(silence)));
+            watchdog::for_each(|times| output.print("watchdog", &Watched::of(times)));
         }
         _ => {
             return Err(CommandError::BadArgument {

@@ -12,7 +12,7 @@ use tocsin_logic::topology::Topology;
 use tocsin_logic::vector::PriorityClass;
 
 use super::PATIENCE;
-use tocsin::line::{Claim, Line, Member, Request, SharedLine, Source};
+use tocsin::line::{Claim, Line, Request, SharedHandler, SharedLine, Source};
 use tocsin::pci::{Device, Function, PciError, Window, find};
 use tocsin::{cancel, time};
 
@@ -231,9 +231,9 @@ impl Edu {
     ///
     /// Context: thread.
     #[must_use]
-    pub fn join(self: Arc<Self>, line: &SharedLine) -> Answered<Member> {
+    pub fn join(self: Arc<Self>, line: &SharedLine) -> Answered<SharedHandler> {
         let seen = Arc::new(Seen::default());
-        let line = line.join(self.handler(Arc::clone(&seen)));
+        let line = line.add_handler(self.handler(Arc::clone(&seen)));
         self.device.set_pin_enabled(true);
         Answered {
             edu: self,
@@ -264,12 +264,12 @@ impl Edu {
         let registers = self.registers.clone();
         move || {
             if seen.ignores.load(Ordering::Relaxed) {
-                return Claim::NotMine;
+                return Claim::Unclaimed;
             }
             let value = registers.read::<u32>(register::INTERRUPT_STATUS);
             if value == 0 {
                 seen.empty.fetch_add(1, Ordering::Relaxed);
-                return Claim::NotMine;
+                return Claim::Unclaimed;
             }
             // This precedes the EOI, because the pin must be deasserted by then. A write to the EOI
             // MSR may pass this write (SDM vol. 3A, 12.12.3), but the read completes only after the
@@ -278,7 +278,7 @@ impl Edu {
             let _: u32 = registers.read(register::INTERRUPT_STATUS);
             seen.values.fetch_add(value.into(), Ordering::Relaxed);
             seen.count.fetch_add(1, Ordering::Release);
-            Claim::Mine
+            Claim::Claimed
         }
     }
 }

@@ -129,6 +129,6 @@ fn commanded(function: &Function) -> Option<ExpressCapability> {
     let found = all.find(|found| found.id == PCI_EXPRESS)?;
     let express = ExpressCapability::decode(found.offset, function.read(found.offset.into()))?;
     express
-        .tells_commands(function.read(express.slot_capabilities()))
+        .supports_command_completion(function.read(express.slot_capabilities()))
         .then_some(express)
 }

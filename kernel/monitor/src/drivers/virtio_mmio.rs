@@ -23,7 +23,7 @@ use tocsin::line::{Claim, Line, Request, Source};
 use tocsin::memory::paging;
 use tocsin::sync::IrqMutex;
 
-pub use tocsin_logic::devices::virtio_mmio::Place;
+pub use tocsin_logic::devices::virtio_mmio::Location;
 
 const NAME: &str = "virtio-mmio entropy device";
 
@@ -38,7 +38,7 @@ impl Ownership {
     fn take(address: u64) -> Result<Self, DeviceError> {
         let mut taken = TAKEN.lock();
         if taken.contains(&address) {
-            return Err(DeviceError::Taken(NAME));
+            return Err(DeviceError::Claimed(NAME));
         }
         taken.push(address);
         Ok(Self(address))
@@ -58,7 +58,7 @@ struct Registers(Mmio);
 /// Returns the devices on the command line.
 ///
 /// Context: any but NMI.
-pub fn places(machine: &Machine) -> impl Iterator<Item = Place> + use<'_> {
+pub fn locations(machine: &Machine) -> impl Iterator<Item = Location> + use<'_> {
     command_line::virtio_mmio(&machine.boot.command_line)
 }
 
@@ -68,7 +68,7 @@ pub struct VirtioRng {
     // The first field, so that the device is reset before its line is dropped.
     entropy: Entropy<Registers>,
     line: Line,
-    place: Place,
+    location: Location,
     raised: Arc<AtomicU64>,
     _ownership: Ownership,
 }
@@ -84,8 +84,8 @@ impl VirtioRng {
     /// [`DeviceError`]: there is no device, it is of another type, or it does not work.
     pub fn start(machine: &Machine, class: PriorityClass, cpu: u32) -> Result<Self, DeviceError> {
         let mut refused = None;
-        for place in places(machine) {
-            match Self::start_at(place, class, cpu) {
+        for location in locations(machine) {
+            match Self::start_at(location, class, cpu) {
                 Ok(rng) => return Ok(rng),
                 Err(error) => {
                     refused.get_or_insert(error);
@@ -98,23 +98,23 @@ impl VirtioRng {
         )))
     }
 
-    fn start_at(place: Place, class: PriorityClass, cpu: u32) -> Result<Self, DeviceError> {
-        let ownership = Ownership::take(place.address)?;
-        let registers = Registers::find(place)?;
+    fn start_at(location: Location, class: PriorityClass, cpu: u32) -> Result<Self, DeviceError> {
+        let ownership = Ownership::take(location.address)?;
+        let registers = Registers::find(location)?;
         let raised = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&raised);
         let mmio = registers.0;
         let answer = move || {
             let status = mmio.read::<u32>(register::INTERRUPT_STATUS);
             if status == 0 {
-                return Claim::NotMine;
+                return Claim::Unclaimed;
             }
             mmio.write(register::INTERRUPT_ACKNOWLEDGE, status);
             // A write to the EOI MSR may pass this write (SDM vol. 3A, 12.12.3), and the interrupt
             // would be delivered again. The read completes only after the write.
             let _: u32 = mmio.read(register::INTERRUPT_STATUS);
             counter.fetch_add(1, Ordering::Release);
-            Claim::Mine
+            Claim::Claimed
         };
         // The device asserts its interrupt until it is acknowledged (4.2.2), so it is
         // level-triggered.
@@ -125,7 +125,7 @@ impl VirtioRng {
         let request = Request {
             name: "virtio-mmio",
             source: Source::Gsi {
-                gsi: Gsi(place.gsi),
+                gsi: Gsi(location.gsi),
                 mode: Some(mode),
             },
             class,
@@ -135,13 +135,13 @@ impl VirtioRng {
         let entropy = Entropy::start(registers).map_err(|error| match error {
             VirtioError::Memory(error) => DeviceError::Memory(NAME, error),
             VirtioError::Device(what) => {
-                DeviceError::Wrong(NAME, format!("at {:#x}: {what}", place.address))
+                DeviceError::Wrong(NAME, format!("at {:#x}: {what}", location.address))
             }
         })?;
         Ok(Self {
             entropy,
             line,
-            place,
+            location,
             raised,
             _ownership: ownership,
         })
@@ -159,8 +159,8 @@ impl VirtioRng {
     ///
     /// Context: any but NMI.
     #[must_use]
-    pub fn place(&self) -> Place {
-        self.place
+    pub fn location(&self) -> Location {
+        self.location
     }
 
     /// Returns how often the handler found the device's interrupt status set.
@@ -199,18 +199,19 @@ impl VirtioRng {
 impl Registers {
     /// Maps the registers and checks that they are those of an entropy device that conforms to
     /// virtio 1.
-    fn find(place: Place) -> Result<Self, DeviceError> {
+    fn find(location: Location) -> Result<Self, DeviceError> {
         // SAFETY: The command line states that registers are at this address. Memory that the
         // kernel uses is refused.
-        let start = unsafe { paging::map_physical(place.address, place.size, paging::Use::Device) };
+        let start =
+            unsafe { paging::map_physical(location.address, location.size, paging::Use::Device) };
         let start = start.map_err(|error| DeviceError::Memory(NAME, error))?;
         // SAFETY: The registers have just been mapped. A reset device accesses no memory, and a
         // driver gives it only the addresses of its queue. The address of the device is a multiple
         // of 8.
-        let registers = unsafe { Mmio::new(start, place.size) };
+        let registers = unsafe { Mmio::new(start, location.size) };
         let read = |register| registers.read::<u32>(register);
         let absent = |what| {
-            let what = format!("nothing of the kind at {:#x}: {what}", place.address);
+            let what = format!("nothing of the kind at {:#x}: {what}", location.address);
             Err(DeviceError::Cannot(NAME, what))
         };
         let (magic, version) = (read(register::MAGIC), read(register::VERSION));
@@ -258,7 +259,7 @@ impl Transport for Registers {
         self.0.read(register::QUEUE_SIZE_MAX)
     }
 
-    fn start_queue(&mut self, entries: u16, places: [u64; 3]) -> Result<(), &'static str> {
+    fn start_queue(&mut self, entries: u16, locations: [u64; 3]) -> Result<(), &'static str> {
         // 4.2.3.2: the driver must not configure a queue that is already in use.
         if self.0.read::<u32>(register::QUEUE_READY) != 0 {
             return Err("the queue is in use after the device's reset");
@@ -269,7 +270,7 @@ impl Transport for Registers {
             register::QUEUE_DRIVER,
             register::QUEUE_DEVICE,
         ];
-        for (register, address) in registers.into_iter().zip(places) {
+        for (register, address) in registers.into_iter().zip(locations) {
             self.0.write(register, address as u32);
             self.0.write(register + 4, (address >> 32) as u32);
         }

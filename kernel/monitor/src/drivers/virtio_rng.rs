@@ -3,7 +3,7 @@
 //! with a device that operates independently.
 
 use tocsin_logic::pci::capability;
-use tocsin_logic::pci::virtio::{MODERN, Structure, StructurePlace, VENDOR};
+use tocsin_logic::pci::virtio::{MODERN, Structure, StructureLocation, VENDOR};
 use tocsin_logic::vector::PriorityClass;
 
 use super::counted::{CountedLine, Held};
@@ -78,7 +78,7 @@ impl VirtioRng {
         let device = found?.claim()?;
         let (common, common_offset, _) = structure(&device, Structure::Common)?;
         let (notify, notify_offset, multiplier) = structure(&device, Structure::Notify)?;
-        let message = device.msix()?.take(MESSAGE)?;
+        let message = device.msix()?.claim(MESSAGE)?;
         let address = device.address;
         let counted = CountedLine::new("virtio-rng", class, cpu, message, 1, 0)?;
         let registers = Registers {
@@ -203,7 +203,7 @@ impl Transport for Registers {
         self.read::<u16>(common::QUEUE_SIZE).into()
     }
 
-    fn start_queue(&mut self, entries: u16, places: [u64; 3]) -> Result<(), &'static str> {
+    fn start_queue(&mut self, entries: u16, addresses: [u64; 3]) -> Result<(), &'static str> {
         self.write(common::QUEUE_SIZE, entries);
         self.write(common::QUEUE_MSIX_VECTOR, MESSAGE);
         if self.read::<u16>(common::QUEUE_MSIX_VECTOR) != MESSAGE {
@@ -214,7 +214,7 @@ impl Transport for Registers {
             common::QUEUE_DRIVER,
             common::QUEUE_DEVICE,
         ];
-        for (register, address) in registers.into_iter().zip(places) {
+        for (register, address) in registers.into_iter().zip(addresses) {
             self.write(register, address as u32);
             self.write(register + 4, (address >> 32) as u32);
         }
@@ -240,22 +240,22 @@ fn structure(device: &Device, wanted: Structure) -> Result<(Window, u64, u32), P
         .capabilities
         .iter()
         .filter(|found| found.id == capability::VENDOR && found.offset <= 0xec);
-    let place = vendor.find_map(|found| {
+    let location = vendor.find_map(|found| {
         let register = |number: u16| device.read(u16::from(found.offset) + 4 * number);
-        let place = StructurePlace::decode([0, 1, 2, 3].map(register))?;
-        (place.structure == wanted).then(|| (place, register(4)))
+        let location = StructureLocation::decode([0, 1, 2, 3].map(register))?;
+        (location.structure == wanted).then(|| (location, register(4)))
     });
-    let (place, multiplier) = place.ok_or(missing.clone())?;
+    let (location, multiplier) = location.ok_or(missing.clone())?;
     let least = match wanted {
         Structure::Common => common::QUEUE_DEVICE + 8,
         Structure::Notify => 2,
     };
-    let (offset, length) = (u64::from(place.offset), u64::from(place.length));
+    let (offset, length) = (u64::from(location.offset), u64::from(location.length));
     if length < least || !offset.is_multiple_of(4) {
         return Err(missing);
     }
     // Maps only part of the BAR, which may contain the MSI-X table too.
     let start = offset & !7;
-    let window = device.map_part(place.bar, start..offset + length)?;
+    let window = device.map_part(location.bar, start..offset + length)?;
     Ok((window, offset - start, multiplier))
 }

@@ -217,7 +217,7 @@ fn refuse(target: &Online, tried: &mut Tried) {
     let source = Source::Isa(3);
     if let Ok(first) = Line::new(Request { source, ..good }, || {}) {
         let Some(gsi) = first.gsi() else { return };
-        let expected = LineError::Input(InputError::Taken(gsi)).to_string();
+        let expected = LineError::Input(InputError::Claimed(gsi)).to_string();
         expect_refusal(Request { source, ..good }, &expected, tried);
         drop(first);
         match Line::new(Request { source, ..good }, || {}) {
@@ -235,7 +235,7 @@ fn refuse(target: &Online, tried: &mut Tried) {
 fn refuse_ipi(good: Request, tried: &mut Tried) {
     let lines = (0..16).filter_map(|irq| {
         let source = Source::Isa(irq);
-        Line::new(Request { source, ..good }, || Claim::NotMine).ok()
+        Line::new(Request { source, ..good }, || Claim::Unclaimed).ok()
     });
     let Some(line) = lines.into_iter().find(Line::is_level) else {
         return;
@@ -260,7 +260,7 @@ fn keep_apart(cpu: u32, tried: &mut Tried) {
             source: Source::Isa(irq),
             ..request([0, cpu][lines.len() % 2], class)
         };
-        if let Ok(line) = Line::new(asked, || Claim::NotMine)
+        if let Ok(line) = Line::new(asked, || Claim::Unclaimed)
             && line.is_level()
         {
             lines.push(line);

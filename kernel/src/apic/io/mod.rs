@@ -1,7 +1,7 @@
-//! The I/O APICs: discovery, masking of all entries, and exclusive ownership of inputs.
+//! I/O APICs: their discovery, the masking of their entries, and the ownership of their inputs.
 //!
-//! Registers are accessed through the `x2apic` crate. It writes the low half of an entry before the
-//! high half, so an entry is changed while it is masked, or in one half only.
+//! The `x2apic` crate accesses the registers. It writes the low half of an entry before the high
+//! one, so an entry is changed only while it is masked, or in one half only.
 
 mod entry;
 mod probe;
@@ -24,25 +24,25 @@ use entry::{from_crate, to_crate};
 
 pub(crate) use probe::probe;
 
-/// Length of the registers in bytes, up to and including the EOI register.
+/// Length of the registers in bytes, including the EOI register.
 const LENGTH: u64 = io_apic::EOI + 4;
 
 /// One I/O APIC of the machine.
 #[derive(Debug)]
 pub struct IoApic {
-    /// The ID in the MADT.
+    /// Its ID in the MADT.
     pub id: u8,
     /// The ID in its own register.
     pub register_id: u8,
     /// Physical address of its registers.
     pub address: u64,
-    /// Its first GSI.
+    /// The GSI of its first pin.
     pub gsi_base: u32,
-    /// Number of pins, which is the number of GSIs.
+    /// Number of its pins, each with one GSI.
     pub pins: u32,
     /// Its version register.
     pub version: IoApicVersion,
-    /// The GSI of each pin; `None` for a pin whose GSI another I/O APIC serves.
+    /// The GSI of each pin; `None` for a pin whose GSI belongs to another I/O APIC.
     gsis: Vec<Option<Gsi>>,
     /// The pins that firmware has set to deliver SMIs, one bit each.
     smi_pins: u128,
@@ -53,7 +53,7 @@ pub struct IoApic {
 
 static ALL: Once<Vec<IoApic>> = Once::new();
 
-/// All I/O APICs, in the MADT's order; none before they are set up.
+/// All I/O APICs, in the order of the MADT; none before they are set up.
 ///
 /// Context: any.
 #[must_use]
@@ -84,8 +84,8 @@ pub(crate) fn install(mut found: Vec<IoApic>, topology: &Topology) {
 /// Routes the NMI sources of `topology` to the CPU with this APIC ID. Context: boot CPU, once.
 pub(crate) fn enable_nmi_sources(topology: &Topology, target: ApicId) {
     for source in topology.nmi_sources() {
-        let result = Input::take(source.gsi).map(|input| {
-            // SAFETY: An NMI has no vector of its own, and every CPU that is online has a handler for it.
+        let result = Input::claim(source.gsi).map(|input| {
+            // SAFETY: An NMI uses no vector, and every online CPU has a handler for it.
             let set = unsafe { input.set(nmi_entry(*source, target)) };
             if set.is_ok() {
                 // Unmasked after both halves of the entry are written: the low half is written
@@ -108,8 +108,8 @@ pub(crate) fn enable_nmi_sources(topology: &Topology, target: ApicId) {
     }
 }
 
-/// The entry of an NMI source. NMIs are edge-triggered, whatever the table says (82093AA data sheet,
-/// 3.2.4, delivery mode).
+/// The entry of an NMI source. NMIs are edge-triggered, regardless of the table (82093AA data
+/// sheet, 3.2.4, delivery mode).
 fn nmi_entry(source: NmiSource, target: ApicId) -> Rte {
     Rte {
         delivery: Delivery::Nmi,
@@ -121,14 +121,14 @@ fn nmi_entry(source: NmiSource, target: ApicId) -> Rte {
     }
 }
 
-/// The reason why an input cannot be taken.
+/// The reason why an input cannot be claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InputError {
-    /// No responding I/O APIC has this GSI.
+    /// No I/O APIC that responds has this GSI.
     NoPin(Gsi),
-    /// The input belongs to another owner.
-    Taken(Gsi),
+    /// Another line owns it.
+    Claimed(Gsi),
     /// Firmware has set the input to deliver SMIs.
     Firmware(Gsi),
 }
@@ -136,13 +136,12 @@ pub enum InputError {
 impl fmt::Display for InputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoPin(gsi) => write!(f, "no responding I/O APIC has GSI {gsi}"),
-            Self::Taken(gsi) => write!(f, "GSI {gsi} belongs to another line; `lines` shows which"),
+            Self::NoPin(gsi) => write!(f, "no I/O APIC that responds has GSI {gsi}"),
+            Self::Claimed(gsi) => {
+                write!(f, "GSI {gsi} belongs to another line (`lines` shows which)")
+            }
             Self::Firmware(gsi) => {
-                write!(
-                    f,
-                    "GSI {gsi} belongs to firmware, which has it deliver SMIs"
-                )
+                write!(f, "GSI {gsi} belongs to firmware (it delivers SMIs)")
             }
         }
     }
@@ -150,11 +149,13 @@ impl fmt::Display for InputError {
 
 impl core::error::Error for InputError {}
 
-/// The inputs that have an owner.
+/// The inputs that are claimed.
 static OWNED: IrqMutex<Vec<Gsi>> = IrqMutex::new(Vec::new());
 
-/// An input of an I/O APIC that belongs to the holder. It is masked at first, and masked by the drop.
-/// All operations except taking and dropping are for threads and handlers.
+/// An input of an I/O APIC with exclusive ownership. It is masked at first, and again when this is
+/// dropped.
+///
+/// Context: its functions are for threads and handlers, except claiming and dropping.
 #[derive(Debug)]
 pub struct Input {
     io_apic: &'static IoApic,
@@ -163,14 +164,14 @@ pub struct Input {
 }
 
 impl Input {
-    /// Takes the input `gsi`.
+    /// Claims the input `gsi`.
     ///
     /// Context: any but NMI.
     ///
     /// # Errors
     ///
-    /// [`InputError`], if the input does not exist or has an owner.
-    pub fn take(gsi: Gsi) -> Result<Self, InputError> {
+    /// [`InputError`], if it does not exist or is already claimed.
+    pub fn claim(gsi: Gsi) -> Result<Self, InputError> {
         let mut io_apics = all().iter();
         let input = io_apics.find_map(|io_apic| Some((io_apic, io_apic.pin(gsi)?)));
         let (io_apic, pin) = input.ok_or(InputError::NoPin(gsi))?;
@@ -179,7 +180,7 @@ impl Input {
         }
         let mut owned = OWNED.lock();
         if owned.contains(&gsi) {
-            return Err(InputError::Taken(gsi));
+            return Err(InputError::Claimed(gsi));
         }
         owned.push(gsi);
         io_apic.reset(pin);
@@ -194,37 +195,38 @@ impl Input {
         self.gsi
     }
 
-    /// Writes the entry, both halves. A masked entry stays masked meanwhile.
+    /// Writes the whole entry. A masked entry stays masked during the write.
     ///
     /// Context: any but NMI.
     ///
     /// # Errors
     ///
-    /// [`EncodingError`], if this I/O APIC cannot encode `entry`. Then nothing is written.
+    /// [`EncodingError`], if this I/O APIC cannot address the destination of `entry`; nothing is
+    /// written then.
     ///
     /// # Safety
     ///
-    /// The destination CPUs must be able to take the interrupt, as for
-    /// [`LocalApic::send`](super::LocalApic::send): a fixed vector must be above 31 and have a handler
-    /// that expects it; only a level-triggered entry may share its vector with one.
+    /// The target CPUs must be able to handle the interrupt, as for
+    /// [`LocalApic::send`](super::LocalApic::send): a fixed vector must be above 31 and have a
+    /// handler for it; only a level-triggered entry may share its vector with another.
     pub unsafe fn set(&self, entry: Rte) -> Result<(), EncodingError> {
         let raw = to_crate(entry)?;
         let mut registers = self.io_apic.registers.lock();
-        // SAFETY: 1. The I/O APIC has this entry, and it is the holder's.
+        // SAFETY: The I/O APIC has this entry, and the caller owns it.
         unsafe { registers.set_table_entry(self.pin, raw) };
         Ok(())
     }
 
-    /// Masks or unmasks the input. While it is masked, an edge is lost, and a level stays pending.
+    /// Masks or unmasks the input. While it is masked, edges are lost, and a level stays pending.
     ///
     /// Context: any but NMI.
     pub fn set_masked(&self, masked: bool) {
         let mut registers = self.io_apic.registers.lock();
         if masked {
-            // SAFETY: 1. The I/O APIC has this entry, and it is the holder's.
+            // SAFETY: The I/O APIC has this entry, and the caller owns it.
             unsafe { registers.disable_irq(self.pin) };
         } else {
-            // SAFETY: 1. As above. 2. Both halves are in place; the holder has a handler.
+            // SAFETY: As above. Both halves are written, and the owner has a handler.
             unsafe { registers.enable_irq(self.pin) };
         }
     }
@@ -237,23 +239,24 @@ impl Input {
         self.io_apic.entry(self.pin)
     }
 
-    /// The register with which a CPU ends a level-triggered interrupt, unless the local APICs do.
+    /// The register for the EOI of a level-triggered interrupt, if the local APICs do not broadcast
+    /// it.
     #[must_use]
-    pub(crate) fn end_register(&self) -> Option<EndRegister> {
+    pub(crate) fn eoi_register(&self) -> Option<EoiRegister> {
         let is_needed = local().suppresses_eoi_broadcasts();
-        is_needed.then_some(EndRegister(self.io_apic))
+        is_needed.then_some(EoiRegister(self.io_apic))
     }
 }
 
-/// The register with which a CPU ends the level-triggered interrupts of one I/O APIC itself (EOIR).
+/// The register for a directed EOI of the level-triggered interrupts of one I/O APIC (EOIR).
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct EndRegister(&'static IoApic);
+pub(crate) struct EoiRegister(&'static IoApic);
 
-impl EndRegister {
-    /// Ends the interrupts that have this vector. In their handler.
+impl EoiRegister {
+    /// Ends the interrupts with this vector. For their handler.
     #[inline]
     pub(crate) fn write(self, vector: Vector) {
-        // SAFETY: 1. Broadcasts are suppressed only where all I/O APICs have the register.
+        // SAFETY: Broadcasts are suppressed only if all I/O APICs have the register.
         unsafe { write_eoi(self.0.page, vector.get()) };
     }
 }
@@ -262,26 +265,26 @@ impl EndRegister {
 ///
 /// # Safety
 ///
-/// `page` must be the mapped registers of an I/O APIC with this register.
+/// `page` must be the mapping of the registers of an I/O APIC that has an EOI register.
 #[inline]
 unsafe fn write_eoi(page: u64, vector: u8) {
-    // SAFETY: 1. Passed on to the caller; it lies in the page. 2. It takes one write, without the window
-    // that the others need a lock for.
+    // SAFETY: Passed on to the caller; the register is in the page. It takes one write and not the
+    // index and data registers, which need a lock.
     unsafe { mmio::write::<u32>(page + io_apic::EOI, vector.into()) };
 }
 
-/// Masks the entry of a pin and resets it, in any state: see [`io_apic::reset`].
+/// Masks the entry of a pin and restores its reset value: see [`io_apic::reset`].
 ///
 /// # Safety
 ///
-/// The I/O APIC with the registers at `page` must have the pin, and the pin must have no user.
+/// The I/O APIC, whose registers are at `page`, must have the pin, and the pin must be unused.
 unsafe fn reset(registers: &mut Registers, page: u64, version: IoApicVersion, pin: u8) {
-    // First, so that nothing is sent after the read.
-    // SAFETY: 1. Passed on to the caller.
+    // First, so that nothing is sent after the read below.
+    // SAFETY: Passed on to the caller.
     unsafe { registers.disable_irq(pin) };
-    // SAFETY: 1. As above: reading changes nothing.
+    // SAFETY: As above; reading has no side effect.
     let shown = unsafe { registers.table_entry(pin) };
-    // Not decoded: firmware's delivery mode may be reserved.
+    // Not all fields: firmware's delivery mode may be an invalid one.
     let entry = Rte {
         vector: shown.vector(),
         remote_irr: shown.flags().contains(IrqFlags::REMOTE_IRR),
@@ -290,11 +293,11 @@ unsafe fn reset(registers: &mut Registers, page: u64, version: IoApicVersion, pi
     for write in io_apic::reset(entry, version) {
         match write {
             io_apic::Write::Entry(entry) => {
-                let raw = to_crate(entry).expect("a reset entry names no destination");
-                // SAFETY: 1. Passed on to the caller. 2. It stays masked.
+                let raw = to_crate(entry).expect("a reset entry has no destination");
+                // SAFETY: Passed on to the caller. The entry stays masked.
                 unsafe { registers.set_table_entry(pin, raw) };
             }
-            // SAFETY: 1. Passed on to the caller; the version says that there is the register.
+            // SAFETY: Passed on to the caller; according to the version, the register exists.
             io_apic::Write::Eoi(vector) => unsafe { write_eoi(page, vector) },
         }
     }
@@ -308,7 +311,7 @@ impl Drop for Input {
 }
 
 impl IoApic {
-    /// The last GSI that the I/O APIC could serve, even if another one serves it.
+    /// The GSI of its last pin, even if the GSI belongs to another I/O APIC.
     ///
     /// Context: any.
     #[must_use]
@@ -324,13 +327,13 @@ impl IoApic {
         *self.gsis.get(usize::from(pin))?
     }
 
-    /// The pin that serves this GSI, if the I/O APIC has it.
+    /// The pin of this GSI, if the I/O APIC has it.
     fn pin(&self, gsi: Gsi) -> Option<u8> {
         let pin = self.gsis.iter().position(|&known| known == Some(gsi))?;
         u8::try_from(pin).ok()
     }
 
-    /// Whether it has the EOI register, with which CPUs end level-triggered interrupts directly.
+    /// Whether it has the register for directed EOIs (EOIR).
     ///
     /// Context: any.
     #[must_use]
@@ -338,10 +341,10 @@ impl IoApic {
         self.version.has_eoi()
     }
 
-    /// Resets a pin that has no user any more.
+    /// Restores the reset value of an unused pin.
     fn reset(&self, pin: u8) {
         let mut registers = self.registers.lock();
-        // SAFETY: 1. Callers have a pin that there is, and that becomes theirs.
+        // SAFETY: The callers pass an existing pin, which becomes theirs.
         unsafe { reset(&mut registers, self.page, self.version, pin) };
     }
 
@@ -354,7 +357,7 @@ impl IoApic {
     }
 
     fn entry(&self, pin: u8) -> Rte {
-        // SAFETY: 1. Callers have a pin that there is; reading its entry changes nothing.
+        // SAFETY: The callers pass an existing pin; reading its entry has no side effect.
         from_crate(&unsafe { self.registers.lock().table_entry(pin) })
     }
 }

@@ -1,4 +1,4 @@
-//! Finding the I/O APICs that the MADT lists, and taking them from firmware.
+//! Discovery of the I/O APICs that the MADT lists, and the reset of firmware's entries.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -25,8 +25,8 @@ impl io_apic::Registers for Mmio {
 }
 
 /// Finds the I/O APICs of `topology` and masks their entries, except those that deliver SMIs, which
-/// firmware uses. An I/O APIC that has an impossible address or does not respond is ignored and
-/// logged. Returns the others.
+/// firmware uses. An I/O APIC that has an impossible address or does not respond is logged and
+/// ignored. Returns the others.
 ///
 /// # Safety
 ///
@@ -49,7 +49,7 @@ pub(crate) unsafe fn probe(topology: &Topology, placement: &Placement<'_>) -> Ve
 enum ProbeError {
     Misplaced(Misplaced),
     Unmapped(MemoryError),
-    Silent,
+    NoResponse,
 }
 
 impl fmt::Display for ProbeError {
@@ -57,7 +57,7 @@ impl fmt::Display for ProbeError {
         match self {
             Self::Misplaced(error) => write!(f, "cannot be {error}"),
             Self::Unmapped(error) => write!(f, "cannot be mapped: {error}"),
-            Self::Silent => f.write_str("does not respond"),
+            Self::NoResponse => f.write_str("does not respond"),
         }
     }
 }
@@ -72,13 +72,13 @@ unsafe fn probe_one(
     let address = u64::from(entry.address);
     let placed = placement.check(address, LENGTH);
     placed.map_err(ProbeError::Misplaced)?;
-    // SAFETY: Firmware says that registers are here, and neither the memory map nor another table
-    // contradicts it.
+    // SAFETY: Firmware reports registers at this address, and neither the memory map nor another
+    // table contradicts this.
     let mapping = unsafe { Probe::map(address, LENGTH, paging::Use::Device) };
     let mapping = mapping.map_err(ProbeError::Unmapped)?;
     // SAFETY: The range is mapped as long as `mapping` lives.
     let window = unsafe { Mmio::new(mapping.address(), LENGTH) };
-    let version = io_apic::identify(&window).ok_or(ProbeError::Silent)?;
+    let version = io_apic::identify(&window).ok_or(ProbeError::NoResponse)?;
     let smi_pins = io_apic::smi_pins(&window, version);
     let page = mapping.keep();
     // SAFETY: The registers stay mapped, and this is the only handle to them from now on.
@@ -90,7 +90,7 @@ unsafe fn probe_one(
     }
     Ok(IoApic {
         id: entry.id,
-        // SAFETY: As above: reading changes nothing.
+        // SAFETY: As above; reading has no side effect.
         register_id: unsafe { registers.id() },
         address,
         gsi_base: entry.gsi_base.get(),

@@ -23,7 +23,7 @@ const ATTEMPTS: u32 = 10;
 
 /// Delivery of a comparator's interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum Connection {
     /// Through this input of an I/O APIC.
     Pin {
         /// Its GSI, one of [`Comparator::routes`].
@@ -47,7 +47,7 @@ pub struct Comparator {
 impl Comparator {
     pub(super) fn new(hpet: Arc<Hpet>, number: u8, topology: &Topology) -> Self {
         let core = Core::new(hpet, number);
-        core.silence();
+        core.disable_interrupts();
         let is_wide = core.hpet.capabilities.is_wide() && core.timer().is_wide();
         let routes = usable_routes(core.timer().routes(), topology);
         Self {
@@ -99,9 +99,9 @@ impl Comparator {
     /// # Errors
     ///
     /// [`DeviceError::Cannot`], if the comparator lacks this delivery; [`DeviceError::Line`].
-    pub fn answer<F>(
+    pub fn with_handler<F>(
         self,
-        way: Way,
+        connection: Connection,
         class: PriorityClass,
         cpu: u32,
         handler: F,
@@ -109,16 +109,16 @@ impl Comparator {
     where
         F: Fn() + Send + Sync + 'static,
     {
-        let (source, delivery) = self.find(way)?;
+        let (source, delivery) = self.find(connection)?;
         let is_level = matches!(delivery, Delivery::Pin { level: true, .. });
         let acknowledged = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&acknowledged);
         let core = Arc::clone(&self.core);
-        let answer = move || {
+        let handle = move || {
             if is_level {
                 let registers = &core.hpet.registers;
                 if registers.read::<u32>(STATUS) & core.status_bit() == 0 {
-                    return Claim::NotMine;
+                    return Claim::Unclaimed;
                 }
                 registers.write(STATUS, core.status_bit());
                 // An EOI by MSR may pass the write (SDM vol. 3A, 12.12.3), and the level-triggered
@@ -127,7 +127,7 @@ impl Comparator {
                 counter.fetch_add(1, Ordering::Release);
             }
             handler();
-            Claim::Mine
+            Claim::Claimed
         };
         let request = Request {
             name: "hpet",
@@ -136,8 +136,8 @@ impl Comparator {
             cpu,
         };
         let failed = |error| DeviceError::Line(NAME, error);
-        let line = Line::new(request, answer).map_err(failed)?;
-        if way == Way::Message {
+        let line = Line::new(request, handle).map_err(failed)?;
+        if connection == Connection::Message {
             let message = ComparatorMessage(Arc::clone(&self.core));
             line.attach(message).map_err(failed)?;
         }
@@ -150,28 +150,28 @@ impl Comparator {
     }
 
     /// Converts a delivery to the source of the line and the configuration of the comparator.
-    fn find(&self, way: Way) -> Result<(Source, Delivery), DeviceError> {
+    fn find(&self, connection: Connection) -> Result<(Source, Delivery), DeviceError> {
         let cannot = |what| {
             let what = format!("comparator {} cannot {what}", self.number());
             Err(DeviceError::Cannot(NAME, what))
         };
-        let (gsi, trigger) = match way {
-            Way::Message if self.can_send_messages() => {
+        let (gsi, trigger) = match connection {
+            Connection::Message if self.can_send_messages() => {
                 return Ok((Source::Message, Delivery::Message));
             }
-            Way::Message => return cannot("send messages".into()),
-            Way::Pin { gsi, trigger } => (gsi, trigger),
+            Connection::Message => return cannot("send messages".into()),
+            Connection::Pin { gsi, trigger } => (gsi, trigger),
         };
         if !self.routes().any(|route| route == gsi) {
             let listed = self.core.timer().routes();
             let is_listed = listed.checked_shr(gsi.get()).unwrap_or(0) & 1 != 0;
             let why = if is_listed {
-                ": ISA interrupts have this input"
+                ", the input of ISA interrupts"
             } else {
                 ""
             };
             return cannot(format!(
-                "interrupt at GSI {gsi}{why}; `routes` lists the others"
+                "interrupt at GSI {gsi}{why} (`routes` lists the possible ones)"
             ));
         }
         // Inputs above those of ISA belong to PCI and are active low; edge-triggered inputs are not
@@ -291,11 +291,11 @@ impl Event {
             return Err(DeviceError::Cannot(NAME, what));
         }
         for _ in 0..ATTEMPTS {
-            core.silence();
+            core.disable_interrupts();
             // The order is: the mode, with the permission to set the accumulator; the accumulator;
             // the period (2.3.9.2.2); and the interrupt enable last.
             let timer = core.timer();
-            core.configure(Timer(timer.armed(self.arm_as(true))).muted());
+            core.configure(Timer(timer.armed(self.arm_as(true))).with_interrupt_disabled());
             let begin = core.hpet.counter();
             let first = begin.wrapping_add(counts);
             self.write_comparator(first);
@@ -324,7 +324,7 @@ impl Event {
     ///
     /// Context: any but NMI.
     pub fn stop(&mut self) {
-        self.comparator.core.silence();
+        self.comparator.core.disable_interrupts();
     }
 
     fn arm_as(&self, repeat: bool) -> Arm {
@@ -340,7 +340,7 @@ impl Event {
         let value = Timer(core.timer().armed(self.arm_as(repeat))).with_values_set();
         core.configure(value);
         let shown = core.timer();
-        if shown.took(value) || core.is_masked() {
+        if shown.accepted(value) || core.is_masked() {
             return Ok(());
         }
         let what = format!(
@@ -376,6 +376,6 @@ impl Event {
 
 impl Drop for Comparator {
     fn drop(&mut self) {
-        self.core.silence();
+        self.core.disable_interrupts();
     }
 }

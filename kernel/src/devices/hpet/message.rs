@@ -46,7 +46,7 @@ impl Messages for ComparatorMessage {
 
 impl Drop for ComparatorMessage {
     fn drop(&mut self) {
-        self.0.silence();
+        self.0.disable_interrupts();
         self.flush();
     }
 }

@@ -20,11 +20,11 @@ use crate::discover::machine;
 use crate::hw::mmio::Mmio;
 use crate::timer::reference;
 
-pub use comparator::{Comparator, Event, Way};
+pub use comparator::{Comparator, Connection, Event};
 
 const NAME: &str = "HPET";
 
-static TAKEN: AtomicBool = AtomicBool::new(false);
+static CLAIMED: AtomicBool = AtomicBool::new(false);
 
 /// The HPET, with all comparators disabled.
 #[derive(Debug)]
@@ -43,12 +43,12 @@ impl Hpet {
     ///
     /// # Errors
     ///
-    /// [`DeviceError::Absent`], [`DeviceError::Taken`], [`DeviceError::Memory`].
+    /// [`DeviceError::Absent`], [`DeviceError::Claimed`], [`DeviceError::Memory`].
     pub fn claim() -> Result<Vec<Comparator>, DeviceError> {
         let absent = |why| DeviceError::Absent(NAME, why);
         let found = machine().and_then(|machine| Some((machine, machine.hpet?)));
-        let (machine, table) = found.ok_or(absent("there is no sound HPET table"))?;
-        let ownership = Ownership::take(&TAKEN, NAME)?;
+        let (machine, table) = found.ok_or(absent("no valid HPET table"))?;
+        let ownership = Ownership::claim(&CLAIMED, NAME)?;
         // SAFETY: The machine's ACPI table reports an HPET at this address.
         let registers = unsafe { reference::map_hpet(table.address) };
         let registers = registers.map_err(|error| DeviceError::Memory(NAME, error))?;

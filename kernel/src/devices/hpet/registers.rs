@@ -69,7 +69,7 @@ impl Core {
         }
     }
 
-    pub(super) fn silence(&self) {
+    pub(super) fn disable_interrupts(&self) {
         self.configure(self.timer().disarmed());
         // Status bits are cleared by writing 1.
         self.hpet.registers.write(STATUS, self.status_bit());
@@ -79,7 +79,11 @@ impl Core {
         let mut setting = self.configuration.lock();
         setting.is_masked = masked;
         let value = Timer(setting.value);
-        let value = if masked { value.muted() } else { value.0 };
+        let value = if masked {
+            value.with_interrupt_disabled()
+        } else {
+            value.0
+        };
         self.write(timer_configuration, value);
     }
 }

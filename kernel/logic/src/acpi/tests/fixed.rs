@@ -19,7 +19,7 @@ fn hpet_table(id: u32, space: u8, address: u64) -> Vec<u8> {
 #[test]
 fn hpet_fields() {
     let bytes = hpet_table(0x8086_a201, 0, 0xfed0_0000);
-    let hpet = hpet::parse(&bytes).expect("a sound table");
+    let hpet = hpet::parse(&bytes).expect("a valid table");
     assert_eq!(hpet.address, 0xfed0_0000);
     assert_eq!(hpet.number, 2);
     assert_eq!(hpet.minimum_tick, 0x80);
@@ -29,7 +29,7 @@ fn hpet_fields() {
     assert!(hpet.is_64_bit() && hpet.legacy_replacement());
     assert_eq!(hpet.vendor(), 0x8086);
     let bytes = hpet_table(0x1022_1f10, 0, 0xfed0_0000);
-    let hpet = hpet::parse(&bytes).expect("a sound table");
+    let hpet = hpet::parse(&bytes).expect("a valid table");
     assert_eq!(hpet.comparators(), 32);
     assert!(!hpet.is_64_bit() && !hpet.legacy_replacement());
 }
@@ -71,7 +71,7 @@ fn mcfg_table(entries: impl IntoIterator<Item = (u64, u16, u8, u8)>) -> Vec<u8> 
 
 fn segments(bytes: &[u8]) -> Vec<Result<Segment, Error>> {
     mcfg::parse(bytes)
-        .expect("sound as a whole")
+        .expect("a valid table")
         .segments()
         .map(|item| item.map(|found| found.value))
         .collect()
@@ -102,7 +102,7 @@ fn mcfg_segments() {
 }
 
 #[test]
-fn bad_mcfg_entries_are_reported_one_by_one() {
+fn invalid_mcfg_entries_are_reported() {
     let bytes = mcfg_table([
         (0xe000_0000, 0, 9, 3),
         (0, 0, 0, 255),
@@ -119,7 +119,7 @@ fn bad_mcfg_entries_are_reported_one_by_one() {
         (0xf000_0000, 1, 0, 7),
     ]);
     let kinds: Vec<_> = mcfg::parse(&bytes)
-        .expect("sound as a whole")
+        .expect("a valid table")
         .segments()
         .map(|item| item.map(|_| ()).map_err(|error| (error.offset, error.kind)))
         .collect();
@@ -214,7 +214,7 @@ fn fadt_of_acpi_1() {
             (112, &RESET_SUPPORTED),
         ],
     );
-    let (fadt, problem) = fadt::parse(&bytes).expect("a sound table");
+    let (fadt, problem) = fadt::parse(&bytes).expect("a valid table");
     assert_eq!(problem, None);
     assert_eq!(fadt.sci_interrupt, 9);
     let timer = fadt.pm_timer.expect("a timer");
@@ -241,7 +241,7 @@ fn fadt_of_acpi_2_and_later() {
         (208, &gas),
     ];
     for length in [244, 268, 276, 300] {
-        let (fadt, problem) = fadt::parse(&fadt_table(6, length, &fields)).expect("sound");
+        let (fadt, problem) = fadt::parse(&fadt_table(6, length, &fields)).expect("valid");
         assert_eq!(problem, None);
         // The extended address takes precedence.
         let timer = fadt.pm_timer.expect("a timer");
@@ -259,12 +259,12 @@ fn fadt_of_acpi_2_and_later() {
     // If the table ends within the extended address, the port is used.
     for length in [132, 208, 219] {
         let fields = &fields[..6];
-        let (fadt, _) = fadt::parse(&fadt_table(3, length, fields)).expect("sound");
+        let (fadt, _) = fadt::parse(&fadt_table(3, length, fields)).expect("valid");
         assert_eq!(fadt.pm_timer.expect("a timer").register.address, 0xb008);
         assert!(fadt.reset.is_some());
     }
     // A table that ends before the reset value has no reset register.
-    let (fadt, _) = fadt::parse(&fadt_table(3, 128, &fields[..5])).expect("sound");
+    let (fadt, _) = fadt::parse(&fadt_table(3, 128, &fields[..5])).expect("valid");
     assert_eq!(fadt.reset, None);
 }
 
@@ -294,7 +294,7 @@ fn pm_timer_problems_cost_only_the_timer() {
         (&[port, (91, &[255])], 91, ErrorKind::TimerLength(255)),
     ];
     for (fields, offset, kind) in cases {
-        let (fadt, problem) = fadt::parse(&fadt_table(4, 244, fields)).expect("sound");
+        let (fadt, problem) = fadt::parse(&fadt_table(4, 244, fields)).expect("valid");
         assert_eq!(fadt.pm_timer, None);
         let problem = problem.expect("a problem");
         assert_eq!((problem.offset, problem.kind), (offset, kind));
@@ -304,7 +304,7 @@ fn pm_timer_problems_cost_only_the_timer() {
         &[port] as &[Field<'_>],
         &[port, (91, &[4]), (112, &[0, 0, 0x10, 0])],
     ] {
-        let (fadt, problem) = fadt::parse(&fadt_table(5, 268, fields)).expect("sound");
+        let (fadt, problem) = fadt::parse(&fadt_table(5, 268, fields)).expect("valid");
         assert_eq!((fadt.pm_timer, problem), (None, None));
     }
 }
@@ -326,7 +326,7 @@ fn reset_registers() {
         (register(0x7f, 1), RESET_SUPPORTED, false),
     ] {
         let bytes = fadt_table(3, 244, &[(112, &flags), (116, &gas), (128, &[6])]);
-        let (fadt, _) = fadt::parse(&bytes).expect("sound");
+        let (fadt, _) = fadt::parse(&bytes).expect("valid");
         assert_eq!(fadt.reset.is_some(), usable, "{gas:?}");
         if let Some(reset) = fadt.reset {
             assert_eq!(reset.value, 6);

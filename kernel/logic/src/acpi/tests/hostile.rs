@@ -35,7 +35,7 @@ fn walk_dmar(table: &Dmar<'_>, length: usize) {
 
 /// Runs every parser on the bytes, walks all entries, and formats all results. The number of items
 /// is limited by the number of bytes.
-fn devour(bytes: &[u8]) {
+fn parse_all(bytes: &[u8]) {
     let _ = rsdp::parse(bytes).map(|pointer| {
         assert!((1..=2).contains(&pointer.roots().count()));
         assert!(bytes.len() >= rsdp::size(bytes));
@@ -202,7 +202,7 @@ fn every_single_byte_change() {
                 } else if at != 9 {
                     seal(&mut bytes);
                 }
-                devour(&bytes);
+                parse_all(&bytes);
             }
         }
     }
@@ -212,13 +212,13 @@ fn every_single_byte_change() {
 fn every_truncation() {
     for sample in samples() {
         for size in 0..sample.len() {
-            devour(&sample[..size]);
+            parse_all(&sample[..size]);
             // The same, with a length field that matches.
             if size >= 36 && !sample.starts_with(b"RSD ") {
                 let mut bytes = sample[..size].to_vec();
                 bytes[4..8].copy_from_slice(&(size as u32).to_le_bytes());
                 seal(&mut bytes);
-                devour(&bytes);
+                parse_all(&bytes);
             }
         }
     }
@@ -234,7 +234,7 @@ fn the_largest_table_ends() {
     ] {
         let body: Vec<u8> = pattern.iter().copied().cycle().take(most).collect();
         let bytes = Table::madt(5).raw(&body).build();
-        let madt = Madt::parse(&bytes).expect("sound as a whole");
+        let madt = Madt::parse(&bytes).expect("a valid table");
         assert_eq!(madt.entries().count(), items);
     }
 }
@@ -242,7 +242,7 @@ fn the_largest_table_ends() {
 proptest! {
     #[test]
     fn arbitrary_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-        devour(&bytes);
+        parse_all(&bytes);
     }
 
     /// Valid headers before arbitrary bodies, so that the walks run.
@@ -254,7 +254,7 @@ proptest! {
         revision in any::<u8>(),
         body in proptest::collection::vec(any::<u8>(), 0..600),
     ) {
-        devour(&Table::new(signature, revision).raw(&body).build());
+        parse_all(&Table::new(signature, revision).raw(&body).build());
     }
 
     /// Entries of the known types with arbitrary contents, some with a wrong length.
@@ -278,7 +278,7 @@ proptest! {
             let length = if *odd < 4 { *odd * 5 } else { size };
             table.raw(&[*kind, length]).raw(&body[..usize::from(size) - 2])
         });
-        devour(&table.build());
+        parse_all(&table.build());
     }
 
     #[test]
@@ -295,6 +295,6 @@ proptest! {
         if mend && which > 0 {
             seal(&mut bytes);
         }
-        devour(&bytes);
+        parse_all(&bytes);
     }
 }

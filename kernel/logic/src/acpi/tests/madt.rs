@@ -13,7 +13,7 @@ use std::vec::Vec;
 /// All items of the walk.
 fn walk(bytes: &[u8]) -> Vec<Result<Located<Entry>, Error>> {
     Madt::parse(bytes)
-        .expect("sound as a whole")
+        .expect("a valid table")
         .entries()
         .collect()
 }
@@ -21,7 +21,7 @@ fn walk(bytes: &[u8]) -> Vec<Result<Located<Entry>, Error>> {
 /// The only entry of a table.
 fn only(table: Table) -> Entry {
     let bytes = table.build();
-    let mut entries = Madt::parse(&bytes).expect("sound as a whole").entries();
+    let mut entries = Madt::parse(&bytes).expect("a valid table").entries();
     let found = entries.next().expect("an entry").expect("a good entry");
     assert_eq!(found.offset, 44);
     assert_eq!(entries.next(), None);
@@ -250,7 +250,7 @@ fn entries_beyond_the_table_end_the_walk() {
 }
 
 #[test]
-fn one_byte_behind_the_last_entry() {
+fn one_byte_after_the_last_entry() {
     let found = walk(&Table::madt(1).lapic(0, 0, 1).raw(&[0]).build());
     assert_eq!(found.len(), 2);
     let error = found[1].expect_err("one byte is no entry");

@@ -5,4 +5,4 @@ mod fixed;
 mod hostile;
 mod madt;
 mod roots;
-mod words;
+mod text;

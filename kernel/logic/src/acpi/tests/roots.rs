@@ -2,7 +2,7 @@
 
 use crate::acpi::build::{Table, seal, set_checksum};
 use crate::acpi::rsdp::{self, Root, Rsdp};
-use crate::acpi::{Blame, ErrorKind, Signature, Text, root, sdt};
+use crate::acpi::{ErrorKind, Fault, Signature, Text, root, sdt};
 use std::string::ToString;
 use std::vec::Vec;
 
@@ -34,7 +34,7 @@ fn kind(bytes: &[u8]) -> ErrorKind {
 #[test]
 fn first_revision_is_20_bytes() {
     let bytes = pointer(0, 0x7fe_1234, 0, 0);
-    let parsed = rsdp::parse(&bytes[..20]).expect("a sound pointer");
+    let parsed = rsdp::parse(&bytes[..20]).expect("a valid pointer");
     assert_eq!((parsed.revision, parsed.problem), (0, None));
     assert_eq!(roots(&parsed), [Root::Rsdt(0x7fe_1234)]);
     assert_eq!(parsed.oem_id.to_string(), "OEM");
@@ -45,7 +45,7 @@ fn first_revision_is_20_bytes() {
 #[test]
 fn second_revision_prefers_the_xsdt() {
     let bytes = pointer(2, 0x1000, 36, 0x1_2345_6789);
-    let parsed = rsdp::parse(&bytes).expect("a sound pointer");
+    let parsed = rsdp::parse(&bytes).expect("a valid pointer");
     assert_eq!(
         roots(&parsed),
         [Root::Xsdt(0x1_2345_6789), Root::Rsdt(0x1000)]
@@ -57,7 +57,7 @@ fn second_revision_prefers_the_xsdt() {
 
 #[test]
 fn null_xsdt_falls_back_to_the_rsdt() {
-    let parsed = rsdp::parse(&pointer(2, 0x1000, 36, 0)).expect("a sound pointer");
+    let parsed = rsdp::parse(&pointer(2, 0x1000, 36, 0)).expect("a valid pointer");
     assert_eq!(roots(&parsed), [Root::Rsdt(0x1000)]);
     assert_eq!(roots(&parsed)[0].address(), 0x1000);
     let error = rsdp::parse(&pointer(2, 0, 36, 0)).expect_err("no address");
@@ -66,7 +66,7 @@ fn null_xsdt_falls_back_to_the_rsdt() {
 }
 
 #[test]
-fn longer_pointers_are_summed_whole() {
+fn checksum_covers_longer_pointers() {
     for length in [37, 40, 64, 4096] {
         let mut bytes = pointer(3, 0, length, 0x1000);
         let length = length as usize;
@@ -75,13 +75,13 @@ fn longer_pointers_are_summed_whole() {
             (rsdp::size(&bytes[..15]), rsdp::size(&bytes[..20])),
             (20, 36)
         );
-        let parsed = rsdp::parse(&bytes).expect("a sound pointer");
+        let parsed = rsdp::parse(&bytes).expect("a valid pointer");
         assert_eq!(
             (roots(&parsed), parsed.problem),
             ([Root::Xsdt(0x1000)].into(), None)
         );
         bytes[36] ^= 1;
-        let parsed = rsdp::parse(&bytes).expect("its first part is sound");
+        let parsed = rsdp::parse(&bytes).expect("its first part is valid");
         assert_eq!(roots(&parsed), [Root::Xsdt(0x1000)]);
         assert!(matches!(
             parsed.problem.map(|error| error.kind),
@@ -99,7 +99,7 @@ fn longer_pointers_are_summed_whole() {
 }
 
 #[test]
-fn bad_pointers_say_why() {
+fn errors_of_invalid_rsdps() {
     let good = pointer(2, 0x1000, 36, 0x2000);
     for size in 0..36 {
         let error = rsdp::parse(&good[..size]).expect_err("too short");
@@ -111,7 +111,7 @@ fn bad_pointers_say_why() {
                 available: size
             }
         );
-        assert_eq!(error.blame(), Blame::Caller);
+        assert_eq!(error.fault(), Fault::Caller);
     }
     let mut other = good.clone();
     other[7] = b'_';
@@ -134,22 +134,22 @@ fn bad_pointers_say_why() {
 
 /// A valid first part is sufficient.
 #[test]
-fn extended_part_that_is_wrong() {
+fn invalid_extended_part() {
     let mut bytes = pointer(2, 0x1000, 36, 0x2000);
     bytes[25] ^= 0x10;
-    let parsed = rsdp::parse(&bytes).expect("its first part is sound");
+    let parsed = rsdp::parse(&bytes).expect("its first part is valid");
     assert_eq!(roots(&parsed), [Root::Rsdt(0x1000), Root::Xsdt(0x3000)]);
     let problem = parsed.problem.expect("a bad checksum");
     assert!(matches!(
         problem.kind,
         ErrorKind::Checksum { length: 36, .. }
     ));
-    assert_eq!(problem.blame(), Blame::Firmware);
+    assert_eq!(problem.fault(), Fault::Firmware);
     for length in [0, 20, 35, 4097, u32::MAX] {
         let mut bytes = pointer(2, 0x1000, 36, 0x2000);
         bytes[20..24].copy_from_slice(&length.to_le_bytes());
         assert_eq!(rsdp::size(&bytes), 36);
-        let parsed = rsdp::parse(&bytes).expect("its first part is sound");
+        let parsed = rsdp::parse(&bytes).expect("its first part is valid");
         assert_eq!(roots(&parsed), [Root::Rsdt(0x1000)]);
         let said = parsed.problem.map(|error| error.kind);
         assert!(
@@ -159,7 +159,7 @@ fn extended_part_that_is_wrong() {
     }
     let bytes = pointer(1, 0x1000, 36, 0x2000);
     assert_eq!(rsdp::size(&bytes), 20);
-    let parsed = rsdp::parse(&bytes[..20]).expect("its first part is sound");
+    let parsed = rsdp::parse(&bytes[..20]).expect("its first part is valid");
     assert_eq!(roots(&parsed), [Root::Rsdt(0x1000)]);
     let problem = parsed.problem.map(|error| error.kind);
     assert_eq!(problem, Some(ErrorKind::Revision(1)));
@@ -180,7 +180,7 @@ fn memory_to_search_is_simplified() {
     let mut expected = area.clone();
     (expected[64], expected[240]) = (0, 0);
     rsdp::simplify(&mut area);
-    let pointer = rsdp::parse(&area[16..]).expect("a sound pointer");
+    let pointer = rsdp::parse(&area[16..]).expect("a valid pointer");
     assert_eq!((pointer.revision, pointer.oem_id), (0, Text([0; 6])));
     assert_eq!(roots(&pointer), [Root::Rsdt(0x1000)]);
     area[24..32].copy_from_slice(&expected[24..32]);
@@ -193,7 +193,7 @@ fn memory_to_search_is_simplified() {
 #[test]
 fn header_fields() {
     let bytes = Table::new(*b"TEST", 3).raw(b"body").build();
-    let header = sdt::check(&bytes).expect("a sound table");
+    let header = sdt::check(&bytes).expect("a valid table");
     assert_eq!(header.signature, Signature(*b"TEST"));
     assert_eq!(header.length, 40);
     assert_eq!(header.revision, 3);
@@ -212,7 +212,7 @@ fn header_fields() {
 }
 
 #[test]
-fn bad_tables_say_why() {
+fn errors_of_invalid_tables() {
     let good = Table::new(*b"TEST", 3).raw(b"body").build();
     for size in 0..good.len() {
         let error = sdt::check(&good[..size]).expect_err("too short");
@@ -224,7 +224,7 @@ fn bad_tables_say_why() {
                 available: size
             }
         );
-        assert_eq!(error.blame(), Blame::Caller);
+        assert_eq!(error.fault(), Fault::Caller);
     }
     for length in [0_u32, 1, 35, (16 << 20) + 1, u32::MAX] {
         let mut bytes = good.clone();
@@ -239,7 +239,7 @@ fn bad_tables_say_why() {
                 max: 16 << 20
             }
         );
-        assert_eq!((error.offset, error.blame()), (4, Blame::Firmware));
+        assert_eq!((error.offset, error.fault()), (4, Fault::Firmware));
     }
     // Every single-byte change alters the sum.
     for at in 8..good.len() {
@@ -258,7 +258,7 @@ fn rsdt_has_entries_of_4_bytes() {
         .u32(0xffff_ffff)
         .u32(0)
         .build();
-    let table = root::entries(&bytes).expect("a sound table");
+    let table = root::entries(&bytes).expect("a valid table");
     let addresses: Vec<_> = table.addresses().collect();
     assert_eq!(addresses, [0x1000, 0xffff_ffff]);
     assert_eq!(table.null_entries(), 2);
@@ -276,7 +276,7 @@ fn xsdt_has_entries_of_8_bytes() {
     for shift in 0..8 {
         let mut moved = std::vec![0; shift];
         moved.extend(&bytes);
-        let table = root::entries(&moved[shift..]).expect("a sound table");
+        let table = root::entries(&moved[shift..]).expect("a valid table");
         let addresses: Vec<_> = table.addresses().collect();
         assert_eq!(addresses, [0x1_0000_0000, u64::MAX]);
         assert_eq!(table.null_entries(), 1);
@@ -284,14 +284,14 @@ fn xsdt_has_entries_of_8_bytes() {
 }
 
 #[test]
-fn odd_bytes_behind_the_entries_are_reported() {
+fn trailing_bytes_are_reported() {
     for (signature, size) in [(*b"RSDT", 4), (*b"XSDT", 8)] {
         for odd in 1..size {
             let bytes = Table::new(signature, 1)
                 .raw(&std::vec![0x11; size])
                 .raw(&std::vec![0x22; odd])
                 .build();
-            let table = root::entries(&bytes).expect("a sound table");
+            let table = root::entries(&bytes).expect("a valid table");
             assert_eq!(table.addresses().count(), 1);
             let error = table.trailing().expect("an error");
             assert_eq!(error.offset, 36 + size);

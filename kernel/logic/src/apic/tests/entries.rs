@@ -62,7 +62,7 @@ fn lvt_layout() {
         assert_eq!(lvt.to_string(), words);
     }
     // The read-only bits are decoded, but never encoded.
-    let lvt = Lvt::decode(0x0000_d031).expect("a sound entry");
+    let lvt = Lvt::decode(0x0000_d031).expect("a valid entry");
     assert!(lvt.pending && lvt.remote_irr);
     assert_eq!(lvt.encode(), 0x0000_8031);
     assert_eq!(lvt.to_string(), "vector 0x31, level, remote IRR, pending");
@@ -139,7 +139,7 @@ fn rte_layout() {
         assert_eq!(Rte::decode(bits), Ok(rte));
         assert_eq!(rte.to_string(), words);
     }
-    let busy = Rte::decode(0x0000_0000_0000_d031).expect("a sound entry");
+    let busy = Rte::decode(0x0000_0000_0000_d031).expect("a valid entry");
     assert!(busy.pending && busy.remote_irr);
     assert_eq!(busy.encode(), Ok(0x8031));
 }

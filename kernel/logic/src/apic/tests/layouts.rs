@@ -75,7 +75,7 @@ fn every_lower_half_of_an_rte() {
         } else if is_set(low, 17) {
             assert_eq!(decoded, Err(EncodingError::Reserved(1 << 17)));
         } else {
-            let rte = decoded.expect("sound");
+            let rte = decoded.expect("valid");
             assert_eq!(u64::from(rte.vector), bits(low, 7, 0));
             assert_eq!(rte.delivery as u8, mode);
             assert_eq!(rte.logical, is_set(low, 11));
@@ -135,7 +135,7 @@ fn every_message_taken_apart() {
             assert_eq!(decoded, Err(EncodingError::Format));
             continue;
         }
-        let msi = decoded.expect("sound");
+        let msi = decoded.expect("valid");
         let id = bits(low, 19, 12) | bits(low, 11, 5) << 8;
         assert_eq!(u64::from(msi.destination), id);
         assert_eq!(msi.redirection_hint, is_set(low, 3));
@@ -150,7 +150,7 @@ fn every_message_taken_apart() {
             assert_eq!(decoded, Err(EncodingError::Delivery(mode)));
             continue;
         }
-        let msi = decoded.expect("sound");
+        let msi = decoded.expect("valid");
         assert_eq!(u64::from(msi.vector), bits_of(7, 0));
         assert_eq!(msi.delivery as u8, mode);
         assert_eq!(msi.trigger == Trigger::Level, bits_of(15, 15) == 1);

@@ -17,7 +17,7 @@ fn base_layout() {
         (0xfee0_0d00, true, State::X2Apic),
         (0xfee0_0c00, false, State::X2Apic),
     ] {
-        let base = ApicBase::decode(value).expect("a sound value");
+        let base = ApicBase::decode(value).expect("a valid value");
         assert_eq!(
             base,
             ApicBase {
@@ -28,7 +28,7 @@ fn base_layout() {
         );
         assert_eq!(base.encode(), Ok(value));
     }
-    let high = ApicBase::decode(0x000f_ffff_ffff_f800).expect("a sound value");
+    let high = ApicBase::decode(0x000f_ffff_ffff_f800).expect("a valid value");
     assert_eq!(high.address, 0x000f_ffff_ffff_f000);
     assert_eq!(ApicBase::decode(0xfee0_0400), Err(BaseError::Invalid));
     for bit in [0, 1, 2, 3, 4, 5, 6, 7, 9, 52, 63] {

@@ -238,7 +238,7 @@ impl io_apic::Registers for Answers {
 }
 
 #[test]
-fn io_apics_are_identified() {
+fn io_apics_are_distinguished_from_other_registers() {
     for (version, id) in [
         (0x0017_0011, 0x0200_0000),
         (0x0017_0020, 0),

@@ -152,7 +152,7 @@ impl Timer {
 
     /// Returns this value with the interrupt disabled.
     #[must_use]
-    pub const fn muted(self) -> u64 {
+    pub const fn with_interrupt_disabled(self) -> u64 {
         self.0 & !INTERRUPT
     }
 
@@ -166,7 +166,7 @@ impl Timer {
     /// Whether the register, read again, shows that the comparator accepted the value `written`. An
     /// unsupported route reads back as another one.
     #[must_use]
-    pub const fn took(self, written: u64) -> bool {
+    pub const fn accepted(self, written: u64) -> bool {
         let shown = WRITABLE & !SET_VALUE;
         self.0 & shown == written & shown
     }

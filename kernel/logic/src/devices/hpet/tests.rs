@@ -39,7 +39,7 @@ fn registers_are_where_the_specification_has_them() {
 }
 
 #[test]
-fn an_armed_timer_keeps_what_is_read_only() {
+fn an_armed_timer_preserves_read_only_bits() {
     for gsi in 0..32 {
         for level in [false, true] {
             for repeat in [false, true] {
@@ -52,11 +52,11 @@ fn an_armed_timer_keeps_what_is_read_only() {
                 assert_eq!(value >> 3 & 1 == 1, repeat);
                 assert_eq!(value >> 6 & 1 == 1, repeat);
                 assert_eq!(value >> 14 & 1, 0);
-                assert!(Timer(value & !(1 << 6)).took(value));
+                assert!(Timer(value & !(1 << 6)).accepted(value));
                 // An unsupported route reads back as another one.
-                assert!(!Timer(value ^ 1 << 9).took(value));
+                assert!(!Timer(value ^ 1 << 9).accepted(value));
                 assert_eq!(Timer(value).disarmed(), QEMU_TIMER.0);
-                assert_eq!(Timer(value).muted(), value & !(1 << 2));
+                assert_eq!(Timer(value).with_interrupt_disabled(), value & !(1 << 2));
                 assert_eq!(Timer(value).with_values_set(), value & !(1 << 6));
             }
         }
@@ -124,7 +124,7 @@ impl Registers for Fake {
 }
 
 #[test]
-fn whatever_firmware_left_is_silent_when_the_counter_runs() {
+fn timers_of_firmware_are_disabled_before_the_counter_runs() {
     // Reserved bits of the configuration are kept.
     const RESERVED: u64 = 0x50;
     for comparators in [1_u8, 3, 32] {
@@ -167,7 +167,7 @@ fn inputs_of_isa_interrupts_are_the_last_resort() {
             .iter()
             .fold(table, |table, &(irq, gsi)| table.iso(0, irq, gsi, 0));
         let bytes = table.build();
-        let madt = Madt::parse(&bytes).expect("sound as a whole");
+        let madt = Madt::parse(&bytes).expect("a valid table");
         Topology::from_madt(&madt, ApicId(0), None).0
     };
     let pc = topology(&[(0, 2)]);

@@ -2,7 +2,7 @@
 //! `tests/loom` tests that no interrupt is lost while interrupts arrive.
 
 use super::{class, classes};
-use crate::irq::affinity::{Action, Move, Place, Source, choose};
+use crate::irq::affinity::{Action, Move, SourceKind, Target, choose_vector};
 use crate::irq::vectors::VectorSet;
 use crate::topology::CpuId;
 use crate::vector::Vector;
@@ -11,20 +11,20 @@ use std::collections::BTreeSet;
 use std::string::ToString;
 use std::vec::Vec;
 
-const SOURCES: [Source; 4] = [
-    Source::MaskableMessage,
-    Source::PlainMessage,
-    Source::EdgePin,
-    Source::LevelPin,
+const SOURCES: [SourceKind; 4] = [
+    SourceKind::MaskableMessage,
+    SourceKind::PlainMessage,
+    SourceKind::EdgePin,
+    SourceKind::LevelPin,
 ];
 
-const OLD: Place = place(1, 0x41);
+const OLD: Target = target(1, 0x41);
 
 /// The new targets: another vector, another CPU, both.
-const NEW: [Place; 3] = [place(1, 0x52), place(2, 0x41), place(2, 0x52)];
+const NEW: [Target; 3] = [target(1, 0x52), target(2, 0x41), target(2, 0x52)];
 
-const fn place(cpu: u32, vector: u8) -> Place {
-    Place {
+const fn target(cpu: u32, vector: u8) -> Target {
+    Target {
         cpu: CpuId(cpu),
         vector: Vector(vector),
     }
@@ -43,8 +43,8 @@ fn steps(mut it: Move) -> Vec<Action> {
 
 /// A machine that performs the steps, and rejects those that are wrong on any machine.
 struct Machine {
-    source: Source,
-    route: Place,
+    source: SourceKind,
+    route: Target,
     masked: bool,
     /// Targets with a handler, and those whose vector is allocated.
     installed: BTreeSet<(u32, u8)>,
@@ -54,49 +54,52 @@ struct Machine {
 }
 
 impl Machine {
-    fn new(source: Source, places: impl Iterator<Item = Place>) -> Self {
+    fn new(source: SourceKind, targets: impl Iterator<Item = Target>) -> Self {
         Self {
             source,
             route: OLD,
             masked: false,
             installed: BTreeSet::from([key(OLD)]),
-            taken: places.chain([OLD]).map(key).collect(),
+            taken: targets.chain([OLD]).map(key).collect(),
             drained: BTreeSet::new(),
             flushed: false,
         }
     }
 
     fn act(&mut self, action: Action) {
-        let can_mask = matches!(self.source, Source::MaskableMessage | Source::LevelPin);
+        let can_mask = matches!(
+            self.source,
+            SourceKind::MaskableMessage | SourceKind::LevelPin
+        );
         match action {
-            Action::Install(place) => {
-                assert!(self.taken.contains(&key(place)));
-                assert!(self.installed.insert(key(place)), "twice");
+            Action::Install(target) => {
+                assert!(self.taken.contains(&key(target)));
+                assert!(self.installed.insert(key(target)), "twice");
             }
             Action::Mask => {
-                assert!(can_mask, "it forgets what comes");
+                assert!(can_mask, "it loses interrupts");
                 self.masked = true;
             }
-            Action::AwaitIdle => assert!(self.masked && self.source == Source::LevelPin),
-            Action::SetRoute(place) => {
+            Action::AwaitIdle => assert!(self.masked && self.source == SourceKind::LevelPin),
+            Action::SetRoute(target) => {
                 assert!(self.masked, "two writes");
-                self.route = place;
+                self.route = target;
             }
             Action::SetVector(vector) => self.route.vector = vector,
             Action::SetDestination(cpu) => self.route.cpu = cpu,
             Action::Unmask => self.masked = false,
             Action::Flush => self.flushed = true,
-            Action::Drain(place) => {
-                assert!(self.flushed && self.route != place);
-                self.drained.insert(key(place));
+            Action::Drain(target) => {
+                assert!(self.flushed && self.route != target);
+                self.drained.insert(key(target));
             }
-            Action::Remove(place) => {
-                assert!(self.route != place);
-                assert!(self.installed.remove(&key(place)));
+            Action::Remove(target) => {
+                assert!(self.route != target);
+                assert!(self.installed.remove(&key(target)));
             }
-            Action::Free(place) => {
-                assert!(!self.installed.contains(&key(place)), "with a handler");
-                assert!(self.taken.remove(&key(place)), "twice");
+            Action::Free(target) => {
+                assert!(!self.installed.contains(&key(target)), "with a handler");
+                assert!(self.taken.remove(&key(target)), "twice");
             }
         }
         // An interrupt finds a handler at every target that it may be delivered to now.
@@ -107,8 +110,8 @@ impl Machine {
     }
 }
 
-fn key(place: Place) -> (u32, u8) {
-    (place.cpu.0, place.vector.get())
+fn key(target: Target) -> (u32, u8) {
+    (target.cpu.0, target.vector.get())
 }
 
 #[test]
@@ -116,8 +119,8 @@ fn every_move() {
     for source in SOURCES {
         assert_eq!(Move::new(source, OLD, OLD), None);
         for new in NEW {
-            let it = Move::new(source, OLD, new).expect("two places");
-            let mut machine = Machine::new(source, it.places());
+            let it = Move::new(source, OLD, new).expect("two targets");
+            let mut machine = Machine::new(source, it.targets());
             let used = machine.taken.clone();
             for action in steps(it) {
                 machine.act(action);
@@ -133,13 +136,13 @@ fn every_move() {
 }
 
 #[test]
-fn every_move_given_up_at_every_step() {
+fn every_move_abandoned_at_every_step() {
     for source in SOURCES {
         for new in NEW {
-            let whole = Move::new(source, OLD, new).expect("two places");
+            let whole = Move::new(source, OLD, new).expect("two targets");
             for done in 0..=steps(whole.clone()).len() {
                 let mut it = whole.clone();
-                let mut machine = Machine::new(source, it.places());
+                let mut machine = Machine::new(source, it.targets());
                 for _ in 0..done {
                     machine.act(it.action().expect("a step"));
                     it.advance();
@@ -166,18 +169,18 @@ fn every_move_given_up_at_every_step() {
 }
 
 #[test]
-fn a_pin_that_forgets_moves_like_a_message_that_cannot_wait() {
+fn an_edge_pin_moves_like_an_unmaskable_message() {
     for new in NEW {
-        let [edge, plain] = [Source::EdgePin, Source::PlainMessage]
+        let [edge, plain] = [SourceKind::EdgePin, SourceKind::PlainMessage]
             .map(|source| Move::new(source, OLD, new).map(steps));
         assert_eq!(edge, plain);
     }
 }
 
 #[test]
-fn steps_in_words() {
-    let [level, message] = [Source::LevelPin, Source::PlainMessage].map(|source| {
-        let it = Move::new(source, OLD, NEW[2]).expect("two places");
+fn step_texts() {
+    let [level, message] = [SourceKind::LevelPin, SourceKind::PlainMessage].map(|source| {
+        let it = Move::new(source, OLD, NEW[2]).expect("two targets");
         steps(it)
             .iter()
             .map(ToString::to_string)
@@ -226,8 +229,8 @@ proptest! {
         let [on_old, on_new] = [one.with(other), third.with(fourth)];
         let old = Vector(old - old % size);
         let class = class(class_number);
-        let can_be_masked = matches!(source, Source::MaskableMessage | Source::LevelPin);
-        let chosen = choose(source, class, size, old, on_old, on_new);
+        let can_be_masked = matches!(source, SourceKind::MaskableMessage | SourceKind::LevelPin);
+        let chosen = choose_vector(source, class, size, old, on_old, on_new);
         if let Some(first) = chosen {
             let block = VectorSet::block(first, size);
             prop_assert_eq!(block.len(), u32::from(size));
@@ -248,10 +251,10 @@ proptest! {
 }
 
 #[test]
-fn nothing_to_choose() {
+fn no_vector_is_free() {
     for source in SOURCES {
         for class in classes() {
-            let chosen = choose(
+            let chosen = choose_vector(
                 source,
                 class,
                 1,

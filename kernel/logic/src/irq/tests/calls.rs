@@ -12,7 +12,7 @@ use std::string::ToString;
 use std::vec::Vec;
 
 #[test]
-fn a_full_queue_rejects_a_push() {
+fn a_full_queue_is_an_error() {
     let queue = Queue::<4>::new();
     for lap in 0..10 {
         for item in 0..4 {
@@ -30,7 +30,7 @@ fn a_full_queue_rejects_a_push() {
         assert_eq!(queue.pop(), None);
     }
     let words = Full { capacity: 4 }.to_string();
-    assert_eq!(words, "all 4 cells of the queue are in use");
+    assert_eq!(words, "all 4 slots of the queue are in use");
 }
 
 /// A producer is interrupted between the halves of its push: later items wait.
@@ -202,7 +202,7 @@ fn layout_of_a_table() {
 proptest! {
     /// Against a queue of the standard library.
     #[test]
-    fn queue_is_a_queue(calls in prop::collection::vec(any::<Option<u8>>(), 0..200)) {
+    fn random_operations_agree_with_a_model(calls in prop::collection::vec(any::<Option<u8>>(), 0..200)) {
         let queue = Queue::<8>::new();
         let mut model = VecDeque::new();
         let mut refused = 0;

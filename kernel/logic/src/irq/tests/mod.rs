@@ -2,6 +2,7 @@
 //! `tests/loom` tests concurrent use by several CPUs.
 
 mod affinity;
+mod callback;
 mod calls;
 mod context;
 mod priority;
@@ -10,7 +11,6 @@ mod shootdown;
 mod stack;
 mod statistics;
 mod storm;
-mod turns;
 mod vectors;
 
 use crate::vector::PriorityClass;

@@ -3,7 +3,7 @@
 use crate::acpi::build::Table;
 use crate::acpi::{Gsi, Madt};
 use crate::apic::{ApicId, EncodingError, Polarity, Trigger};
-use crate::irq::route::{Mode, Origin, Pin, Request, Route, RouteError, resolve};
+use crate::irq::route::{Mode, ModeSource, Pin, Request, Route, RouteError, resolve};
 use crate::topology::{Input, Problems, Topology};
 use crate::vector::Vector;
 use std::collections::HashMap;
@@ -26,7 +26,7 @@ fn topology(overrides: &[Override]) -> Topology {
 
 fn of_table(table: Table) -> Topology {
     let bytes = table.build();
-    let madt = Madt::parse(&bytes).expect("sound as a whole");
+    let madt = Madt::parse(&bytes).expect("a valid table");
     let (mut topology, _) = Topology::from_madt(&madt, ApicId(0), None);
     topology.set_pins(|_| Some(PINS as u8), &mut Problems::default());
     topology
@@ -57,12 +57,16 @@ fn an_ordinary_machine() {
     for irq in 0..16 {
         let found = pin(Request::Isa(irq), &topology);
         let expected = match irq {
-            0 => Ok((2, Mode::ISA, Origin::Override(0))),
+            0 => Ok((2, Mode::ISA, ModeSource::Override(0))),
             2 => Err(RouteError::NotConnected { irq: 2, instead: 0 }),
-            9 => Ok((9, mode(Polarity::High, Trigger::Level), Origin::Override(9))),
-            _ => Ok((irq.into(), Mode::ISA, Origin::Isa(irq))),
+            9 => Ok((
+                9,
+                mode(Polarity::High, Trigger::Level),
+                ModeSource::Override(9),
+            )),
+            _ => Ok((irq.into(), Mode::ISA, ModeSource::Isa(irq))),
         };
-        let found = found.map(|pin| (pin.gsi.0, pin.mode, pin.origin));
+        let found = found.map(|pin| (pin.gsi.0, pin.mode, pin.mode_source));
         assert_eq!(found, expected);
     }
     for irq in 16..=u8::MAX {
@@ -72,9 +76,15 @@ fn an_ordinary_machine() {
     assert_eq!(resolve(Request::Message, &topology), Ok(Route::Message));
     for gsi in 16..23 {
         let found = pin(at(gsi, None), &topology).expect("PCI's");
-        assert_eq!((found.mode, found.origin), (Mode::PCI, Origin::Pci));
-        let found = pin(at(gsi, Some(Mode::ISA)), &topology).expect("as asked");
-        assert_eq!((found.mode, found.origin), (Mode::ISA, Origin::Request));
+        assert_eq!(
+            (found.mode, found.mode_source),
+            (Mode::PCI, ModeSource::Pci)
+        );
+        let found = pin(at(gsi, Some(Mode::ISA)), &topology).expect("as requested");
+        assert_eq!(
+            (found.mode, found.mode_source),
+            (Mode::ISA, ModeSource::Request)
+        );
     }
     assert_eq!(pin(at(23, None), &topology), Err(RouteError::Nmi(Gsi(23))));
     for gsi in [24, 1000, u32::MAX] {
@@ -130,7 +140,7 @@ fn hostile_overrides() {
                 let gsi = match request {
                     Request::Isa(irq) => own.map_or(irq.into(), |it| it.1),
                     Request::Gsi { gsi, .. } => gsi.0,
-                    Request::Message => unreachable!("not asked"),
+                    Request::Message => unreachable!("not requested"),
                 };
                 let there = to(gsi);
                 let contradicts = there.iter().any(|it| it.1 != there[0].1);
@@ -167,12 +177,12 @@ fn hostile_overrides() {
                 // the table.
                 for polarity in [Polarity::High, Polarity::Low] {
                     for trigger in [Trigger::Edge, Trigger::Level] {
-                        let asked = mode(polarity, trigger);
-                        let found = pin(at(gsi, Some(asked)), &topology);
-                        let is_wrong = there.first().is_some_and(|it| it.1 != asked);
+                        let requested = mode(polarity, trigger);
+                        let found = pin(at(gsi, Some(requested)), &topology);
+                        let is_wrong = there.first().is_some_and(|it| it.1 != requested);
                         if gsi < PINS - 1 && !contradicts {
                             match found {
-                                Ok(pin) => assert!(!is_wrong && pin.mode == asked),
+                                Ok(pin) => assert!(!is_wrong && pin.mode == requested),
                                 Err(error) => {
                                     assert!(is_wrong, "{error}");
                                     assert!(matches!(error, RouteError::WrongMode { .. }));
@@ -199,7 +209,10 @@ fn machines_without() {
     let flags = Table::new(*b"APIC", 3).u32(0xfee0_0000).u32(0);
     let reduced = of_table(flags.lapic(0, 0, 1).io_apic(0, 0xfec0_0000, 0));
     let found = pin(at(4, None), &reduced).expect("a pin");
-    assert_eq!((found.mode, found.origin), (Mode::PCI, Origin::Pci));
+    assert_eq!(
+        (found.mode, found.mode_source),
+        (Mode::PCI, ModeSource::Pci)
+    );
 }
 
 #[test]
@@ -227,7 +240,10 @@ fn pins_of_several_io_apics() {
         "GSI 33, pin 1 of I/O APIC 0, active low, level (ISA IRQ 5, overridden)"
     );
     let found = pin(at(5, None), &topology).expect("a pin");
-    assert_eq!((found.mode, found.origin), (Mode::PCI, Origin::Pci));
+    assert_eq!(
+        (found.mode, found.mode_source),
+        (Mode::PCI, ModeSource::Pci)
+    );
 }
 
 #[test]
@@ -244,10 +260,13 @@ fn entry_of_a_pin() {
 }
 
 #[test]
-fn refusals_in_words() {
+fn error_texts() {
     let topology = topology(&[(0, 2, 0), (3, 7, 0x0f), (4, 7, 0), (9, 9, 0x0d)]);
     for (request, words) in [
-        (Request::Isa(16), "there is no ISA IRQ 16: they are 0 to 15"),
+        (
+            Request::Isa(16),
+            "there is no ISA IRQ 16 (they are 0 to 15)",
+        ),
         (
             Request::Isa(2),
             "ISA IRQ 2 is not connected: the MADT has IRQ 0 at GSI 2",
@@ -259,16 +278,16 @@ fn refusals_in_words() {
         ),
         (
             at(9, Some(Mode::PCI)),
-            "GSI 9 was asked for as active low, level, but the MADT has IRQ 9 there, active \
-             high, level; ask without a mode to take the MADT's",
+            "GSI 9 was requested as active low, level, but the MADT has IRQ 9 there, active \
+             high, level (request it without a mode)",
         ),
         (
             at(23, None),
-            "GSI 23 is delivered as NMI: no handler can have it",
+            "GSI 23 is delivered as NMI (it cannot have a handler)",
         ),
         (
             at(24, None),
-            "no I/O APIC has GSI 24; `ioapic` lists those there are",
+            "no I/O APIC has GSI 24 (`ioapic` lists the GSIs)",
         ),
     ] {
         let error = pin(request, &topology).expect_err(words);

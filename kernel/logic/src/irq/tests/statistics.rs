@@ -8,10 +8,10 @@ fn the_longest() {
     assert_eq!(longest.get(), None);
     let code = 0xffff_ffff_8020_1234;
     for (nanoseconds, address) in [(7, code), (7, code + 1), (6, code + 2)] {
-        longest.note(nanoseconds, address);
+        longest.record(nanoseconds, address);
         assert_eq!(longest.get(), Some((7, code)));
     }
-    longest.note(u64::MAX, code + 3);
+    longest.record(u64::MAX, code + 3);
     assert_eq!(longest.get(), Some((u32::MAX.into(), code + 3)));
     longest.reset();
     assert_eq!(longest.get(), None);

@@ -10,7 +10,7 @@ const POLICY: Policy = Policy {
     total: 100,
     first_pause: 500,
     longest_pause: 3000,
-    calm: 2000,
+    probation: 2000,
 };
 
 const fn counts(claimed: u64, unclaimed: u64) -> Counts {
@@ -26,7 +26,7 @@ fn watching(before: Counts) -> Detector {
 
 /// Every number of interrupts up to beyond both limits, within one window and over three.
 #[test]
-fn what_is_a_storm() {
+fn thresholds_of_a_storm() {
     for claimed in 0..=320_u64 {
         for unclaimed in 0..=40_u64 {
             for (within, windows) in [(1, 1), (999, 1), (1000, 1), (3000, 3)] {
@@ -48,7 +48,7 @@ fn what_is_a_storm() {
 }
 
 #[test]
-fn a_calm_window_is_forgotten() {
+fn a_window_without_a_storm_is_forgotten() {
     let mut detector = watching(counts(0, 0));
     for window in 1..20 {
         // Just too few in each window.
@@ -67,7 +67,7 @@ fn counters_that_wrap() {
 }
 
 #[test]
-fn pauses_double_up_to_the_longest_and_start_again_after_calm() {
+fn pauses_double_up_to_the_longest_and_start_again_after_recovery() {
     let mut detector = Detector::new(POLICY);
     let mut now = 0;
     for (number, pause) in [500, 1000, 2000, 3000, 3000].into_iter().enumerate() {
@@ -80,13 +80,13 @@ fn pauses_double_up_to_the_longest_and_start_again_after_calm() {
         let until = now + 1 + pause;
         assert_eq!(detector.next_event(), Some(until));
         assert_eq!(detector.poll(until - 1), None);
-        assert_eq!(detector.poll(until), Some(Change::Retry));
+        assert_eq!(detector.poll(until), Some(Change::Unmask));
         assert!(!detector.is_masked());
         now = until;
     }
     assert_eq!(detector.next_event(), Some(now + 2000));
     assert_eq!(detector.poll(now + 1999), None);
-    assert_eq!(detector.poll(now + 2000), Some(Change::Calm));
+    assert_eq!(detector.poll(now + 2000), Some(Change::Recovered));
     assert_eq!(detector.next_event(), None);
     assert_eq!(detector.poll(u64::MAX), None);
     assert_eq!(detector.observe(now + 2000, counts(0, 0)), None);
@@ -97,7 +97,7 @@ fn pauses_double_up_to_the_longest_and_start_again_after_calm() {
 }
 
 #[test]
-fn storms_in_words() {
+fn storm_texts() {
     let storm = watching(counts(0, 0))
         .observe(1000, counts(1, 19))
         .expect("a storm");
@@ -117,7 +117,7 @@ fn storms_in_words() {
 proptest! {
     /// With any clock and any counters: a line is never masked forever, and never twice at once.
     #[test]
-    fn it_always_comes_back(
+    fn a_masked_line_is_always_unmasked_again(
         events in prop::collection::vec((0..2000_u64, 0..60_u64, 0..60_u64), 0..100),
     ) {
         let mut detector = Detector::new(POLICY);

@@ -48,7 +48,7 @@ fn each_class_to_its_last_vector() {
                 allocator.allocate_block(class, size),
                 Err(Exhausted {
                     class,
-                    asked: size,
+                    requested: size,
                     free_in_class: 0,
                     largest_block: 0,
                     nearest: Some(super::class(nearest)),
@@ -171,26 +171,26 @@ fn blocks_are_claimed_whole_or_not_at_all() {
 /// the higher.
 #[test]
 fn the_nearest_class_with_room() {
-    for asked in 2..16_u8 {
+    for requested in 2..16_u8 {
         for one in 2..16_u8 {
-            for other in (2..16).filter(|&other| other != asked && one != asked) {
+            for other in (2..16).filter(|&other| other != requested && one != requested) {
                 let room = VectorSet::EMPTY
                     .with_class(class(one))
                     .with_class(class(other));
                 let mut allocator = Allocator::new(VectorSet::ALL.without(room));
-                let exhausted = allocator.allocate(class(asked)).expect_err("no room");
+                let exhausted = allocator.allocate(class(requested)).expect_err("no room");
                 let nearest = [one, other]
                     .into_iter()
-                    .min_by_key(|&it| (it.abs_diff(asked), u8::MAX - it))
+                    .min_by_key(|&it| (it.abs_diff(requested), u8::MAX - it))
                     .map(class);
-                assert_eq!(exhausted.nearest, nearest, "{asked} {one} {other}");
+                assert_eq!(exhausted.nearest, nearest, "{requested} {one} {other}");
             }
         }
     }
 }
 
 #[test]
-fn refusals_in_words() {
+fn refusals_texts() {
     let all_but = |room: VectorSet| Allocator::new(VectorSet::ALL.without(room));
     let words = |mut allocator: Allocator, number, count| {
         let refusal = allocator.allocate_block(class(number), count);
@@ -209,7 +209,7 @@ fn refusals_in_words() {
     assert_eq!(
         words(all_but(VectorSet::ALL), 5, 32),
         "no block of 32 vectors of class 5 is free on this CPU: 16 free, the largest block has \
-         16; a class has 16 vectors: ask for fewer"
+         16; a class has 16 vectors (request fewer)"
     );
     assert_eq!(
         words(all_but(VectorSet::ALL), 1, 1),
@@ -277,8 +277,8 @@ proptest! {
     fn nothing_is_allocated_twice(calls in prop::collection::vec((0..16_u8, 0..5_usize, any::<bool>()), 0..200)) {
         let mut allocator = Allocator::new(VectorSet::of(Vector(0x80)));
         let mut blocks: Vec<(Vector, u8)> = Vec::new();
-        for (number, size, give) in calls {
-            if give {
+        for (number, size, allocates) in calls {
+            if allocates {
                 if let Ok(first) = allocator.allocate_block(class(number), SIZES[size]) {
                     blocks.push((first, SIZES[size]));
                 }
@@ -305,8 +305,8 @@ proptest! {
         let mut cpus: Vec<Allocator> = (0..3).map(|_| Allocator::new(VectorSet::EMPTY)).collect();
         let mut levels = Levels::new();
         let mut inputs: Vec<(usize, Vector)> = Vec::new();
-        for (at, number, give) in calls {
-            if give {
+        for (at, number, allocates) in calls {
+            if allocates {
                 let before = levels.vectors();
                 let own = cpus[at].available().without(before);
                 let Ok(vector) = levels.allocate(&mut cpus[at], class(number), 1) else {

@@ -60,7 +60,7 @@ pub struct Timers<T, const N: usize> {
     length: usize,
     heap: [Entry; N],
     /// By slot: its index in the heap; for a free slot, the next free slot.
-    places: [u16; N],
+    indices: [u16; N],
     /// By slot; `None` in a free one.
     items: [Option<T>; N],
     /// The first free slot, if `length` is below `N`.
@@ -77,17 +77,17 @@ impl<T: Copy, const N: usize> Timers<T, N> {
     #[must_use]
     pub const fn new() -> Self {
         const { assert!(N > 0 && N <= u16::MAX as usize, "N must be 1 to 65535") };
-        let mut places = [0; N];
+        let mut indices = [0; N];
         let mut index = 0;
         while index < N {
             // Below 65536, as asserted.
-            places[index] = index as u16 + 1;
+            indices[index] = index as u16 + 1;
             index += 1;
         }
         Self {
             length: 0,
             heap: [Entry::NONE; N],
-            places,
+            indices,
             items: [None; N],
             free: 0,
             inserted: 0,
@@ -104,7 +104,7 @@ impl<T: Copy, const N: usize> Timers<T, N> {
             return Err(Full { capacity: N });
         }
         let slot = usize::from(self.free);
-        self.free = self.places[slot];
+        self.free = self.indices[slot];
         self.items[slot] = Some(item);
         self.length += 1;
         let key = self.next_key(slot);
@@ -114,18 +114,18 @@ impl<T: Copy, const N: usize> Timers<T, N> {
 
     /// Removes a timer. Returns whether it was still in the queue: neither popped nor cancelled.
     pub fn cancel(&mut self, id: Id) -> bool {
-        let Some(place) = self.place_of(id) else {
+        let Some(index) = self.index_of(id) else {
             return false;
         };
         self.length -= 1;
         let last = self.heap[self.length];
         self.heap[self.length] = Entry::NONE;
-        if place < self.length {
-            self.put(place, last);
+        if index < self.length {
+            self.put(index, last);
         }
         let slot = Self::slot(id.0);
         self.items[slot] = None;
-        self.places[slot] = self.free;
+        self.indices[slot] = self.free;
         // Below 65536.
         self.free = slot as u16;
         true
@@ -134,9 +134,9 @@ impl<T: Copy, const N: usize> Timers<T, N> {
     /// Changes the deadline of a timer, as if it were cancelled and inserted. `None` if it is no
     /// longer in the queue.
     pub fn move_to(&mut self, id: Id, deadline: u64) -> Option<Id> {
-        let place = self.place_of(id)?;
+        let index = self.index_of(id)?;
         let key = self.next_key(Self::slot(id.0));
-        self.put(place, Entry { deadline, key });
+        self.put(index, Entry { deadline, key });
         Some(Id(key))
     }
 
@@ -170,11 +170,11 @@ impl<T: Copy, const N: usize> Timers<T, N> {
     }
 
     /// The index of a timer in the heap.
-    fn place_of(&self, id: Id) -> Option<usize> {
-        let place = usize::from(*self.places.get(Self::slot(id.0))?);
+    fn index_of(&self, id: Id) -> Option<usize> {
+        let index = usize::from(*self.indices.get(Self::slot(id.0))?);
         // The value of a free slot is not an index, but the entry there has another slot or no
         // timer.
-        (self.heap.get(place)?.key == id.0).then_some(place)
+        (self.heap.get(index)?.key == id.0).then_some(index)
     }
 
     /// The key of the next insertion.
@@ -188,32 +188,32 @@ impl<T: Copy, const N: usize> Timers<T, N> {
         (key % Self::STEP) as usize
     }
 
-    /// Stores `entry` at index `place` of the heap, and updates its slot.
-    fn put(&mut self, place: usize, entry: Entry) {
-        if place > 0 && entry.is_before(&self.heap[(place - 1) / 2]) {
-            self.sift_up(place, entry);
+    /// Stores `entry` at `index` of the heap, and updates its slot.
+    fn put(&mut self, index: usize, entry: Entry) {
+        if index > 0 && entry.is_before(&self.heap[(index - 1) / 2]) {
+            self.sift_up(index, entry);
         } else {
-            self.sift_down(place, entry);
+            self.sift_down(index, entry);
         }
     }
 
-    /// Inserts `entry` at index `place` or closer to the top.
-    fn sift_up(&mut self, mut place: usize, entry: Entry) {
-        while place > 0 {
-            let parent = (place - 1) / 2;
+    /// Inserts `entry` at `index` or closer to the top.
+    fn sift_up(&mut self, mut index: usize, entry: Entry) {
+        while index > 0 {
+            let parent = (index - 1) / 2;
             if !entry.is_before(&self.heap[parent]) {
                 break;
             }
-            self.set(place, self.heap[parent]);
-            place = parent;
+            self.set(index, self.heap[parent]);
+            index = parent;
         }
-        self.set(place, entry);
+        self.set(index, entry);
     }
 
-    /// Inserts `entry` at index `place` or further from the top.
-    fn sift_down(&mut self, mut place: usize, entry: Entry) {
+    /// Inserts `entry` at `index` or further from the top.
+    fn sift_down(&mut self, mut index: usize, entry: Entry) {
         loop {
-            let mut child = 2 * place + 1;
+            let mut child = 2 * index + 1;
             if child >= self.length {
                 break;
             }
@@ -224,16 +224,16 @@ impl<T: Copy, const N: usize> Timers<T, N> {
             if !self.heap[child].is_before(&entry) {
                 break;
             }
-            self.set(place, self.heap[child]);
-            place = child;
+            self.set(index, self.heap[child]);
+            index = child;
         }
-        self.set(place, entry);
+        self.set(index, entry);
     }
 
-    fn set(&mut self, place: usize, entry: Entry) {
-        self.heap[place] = entry;
+    fn set(&mut self, index: usize, entry: Entry) {
+        self.heap[index] = entry;
         // Below 65536.
-        self.places[Self::slot(entry.key)] = place as u16;
+        self.indices[Self::slot(entry.key)] = index as u16;
     }
 }
 

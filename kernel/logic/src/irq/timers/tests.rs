@@ -20,7 +20,7 @@ fn next_deadline<T: Copy, const N: usize>(timers: &Timers<T, N>) -> Option<u64> 
 }
 
 fn deadline_of<T: Copy, const N: usize>(timers: &Timers<T, N>, id: Id) -> Option<u64> {
-    Some(timers.heap[timers.place_of(id)?].deadline)
+    Some(timers.heap[timers.index_of(id)?].deadline)
 }
 
 fn item<T>(due: Option<Due<T>>) -> Option<T> {
@@ -64,7 +64,7 @@ fn equal_deadlines_in_order_of_insertion() {
 }
 
 #[test]
-fn the_last_place_and_one_more() {
+fn the_last_slot_and_one_more() {
     let mut timers = Timers::<(), 2>::new();
     let first = timers.insert(1, ()).unwrap();
     timers.insert(u64::MAX, ()).unwrap();
@@ -159,7 +159,7 @@ impl Naive {
 
 proptest! {
     #[test]
-    fn as_a_list_that_is_searched(steps in prop::collection::vec(step(), 0..300)) {
+    fn agrees_with_a_searched_list(steps in prop::collection::vec(step(), 0..300)) {
         let mut timers = Timers::<usize, { Naive::CAPACITY }>::new();
         let mut naive = Naive::default();
         let mut ids: Vec<Id> = Vec::new();

@@ -189,7 +189,7 @@ impl Allocator {
         }
         Exhausted {
             class,
-            asked: count,
+            requested: count,
             free_in_class: self.available_in(class),
             largest_block: largest,
             nearest,
@@ -203,7 +203,7 @@ pub struct Exhausted {
     /// The requested class.
     pub class: PriorityClass,
     /// The requested number of vectors in one block, as passed by the caller.
-    pub asked: u8,
+    pub requested: u8,
     /// Number of vectors of the class that are free, 0 to 16.
     pub free_in_class: u8,
     /// Size of the largest free block of the class: 0, 1, 2, 4 or 8 vectors, or 16 if more vectors
@@ -218,21 +218,21 @@ impl fmt::Display for Exhausted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             class,
-            asked,
+            requested,
             free_in_class,
             largest_block,
             nearest,
         } = *self;
-        match asked {
+        match requested {
             0 | 1 => write!(f, "no vector of class {class} is free on this CPU")?,
             _ => write!(
                 f,
-                "no block of {asked} vectors of class {class} is free on this CPU: \
+                "no block of {requested} vectors of class {class} is free on this CPU: \
                  {free_in_class} free, the largest block has {largest_block}"
             )?,
         }
         match nearest {
-            _ if asked > 16 => f.write_str("; a class has 16 vectors: ask for fewer"),
+            _ if requested > 16 => f.write_str("; a class has 16 vectors (request fewer)"),
             _ if !class.is_usable() => {
                 f.write_str("; classes 0 and 1 are the processor's: ask for 2 to 15")
             }

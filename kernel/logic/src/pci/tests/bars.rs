@@ -80,7 +80,7 @@ fn a_64_bit_one_takes_two_registers() {
 }
 
 #[test]
-fn what_is_not_there_is_passed_over() {
+fn absent_bars_are_skipped() {
     assert_eq!(all(&[0; 6], &[0; 6]), []);
     // An unimplemented register may read as its kind.
     assert_eq!(one(0x0000_0001, 0x0000_0001), None);
@@ -90,7 +90,7 @@ fn what_is_not_there_is_passed_over() {
 }
 
 #[test]
-fn what_makes_no_sense_is_an_error() {
+fn invalid_bars_are_errors() {
     assert_eq!(one(0x2, 0xffff_f002), Some(Err(BarError::Type(1))));
     assert_eq!(one(0x6, 0xffff_f006), Some(Err(BarError::Type(3))));
     assert_eq!(

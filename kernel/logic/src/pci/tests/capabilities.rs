@@ -51,7 +51,7 @@ fn reserved_bits_of_pointers_are_masked() {
 }
 
 #[test]
-fn a_list_that_leads_astray_ends() {
+fn an_invalid_pointer_ends_the_list() {
     let into_header = walk(0x40, &[(0x40, 0x0000_3c05)]);
     assert_eq!(
         into_header,
@@ -73,9 +73,9 @@ fn a_list_that_leads_astray_ends() {
             Err(CapabilityError::Loop(0x50))
         ]
     );
-    let gone = walk(0x40, &[(0x40, 0x8005), (0x80, u32::MAX)]);
+    let absent = walk(0x40, &[(0x40, 0x8005), (0x80, u32::MAX)]);
     assert_eq!(
-        gone,
+        absent,
         [Ok(capability(5, 0x40)), Err(CapabilityError::Gone(0x80))]
     );
 }
@@ -118,7 +118,7 @@ fn the_extended_list_is_followed() {
 }
 
 #[test]
-fn the_extended_list_that_leads_astray_ends() {
+fn an_invalid_pointer_ends_the_extended_list() {
     assert_eq!(
         walk_extended(&[(0x100, 0x0fc1_0001)]),
         [
@@ -140,14 +140,14 @@ fn the_extended_list_that_leads_astray_ends() {
 fn ports_with_slots_complete_commands() {
     // QEMU's ioh3420: a root port with a slot.
     let port = ExpressCapability::decode(0x90, 0x0142_6010).unwrap();
-    assert!(port.tells_commands(0x0000_007f));
-    assert!(!port.tells_commands(0x0004_007f));
-    let places = (
+    assert!(port.supports_command_completion(0x0000_007f));
+    assert!(!port.supports_command_completion(0x0004_007f));
+    let locations = (
         port.slot_capabilities(),
         port.slot_control(),
         port.slot_status(),
     );
-    assert_eq!(places, (0xa4, 0xa8, 0xaa));
+    assert_eq!(locations, (0xa4, 0xa8, 0xaa));
     // Without a slot; an endpoint; an upstream port; a downstream port.
     for (flags, expected) in [
         (0x0042, false),
@@ -156,7 +156,11 @@ fn ports_with_slots_complete_commands() {
         (0x0162, true),
     ] {
         let port = ExpressCapability::decode(0x40, flags << 16 | 0x10).unwrap();
-        assert_eq!(port.tells_commands(0), expected, "{flags:#06x}");
+        assert_eq!(
+            port.supports_command_completion(0),
+            expected,
+            "{flags:#06x}"
+        );
     }
     assert!(ExpressCapability::decode(0xe4, 0x10).is_some());
     assert_eq!(ExpressCapability::decode(0xe8, 0x10), None);

@@ -12,7 +12,7 @@ pub struct Space {
     registers: BTreeMap<(Address, u16), u32>,
     present: BTreeSet<Address>,
     /// The functions whose first register was read, in order.
-    pub asked: Vec<Address>,
+    pub read: Vec<Address>,
 }
 
 pub fn at(bus: u8, device: u8, function: u8) -> Address {
@@ -51,7 +51,7 @@ impl Space {
 
     pub fn read(&mut self, address: Address, offset: u16) -> u32 {
         if offset == 0 {
-            self.asked.push(address);
+            self.read.push(address);
         }
         if offset == 0 && !self.present.contains(&address) {
             return u32::MAX;

@@ -28,7 +28,7 @@ fn ports_select_by_bus_device_function_and_register() {
 }
 
 #[test]
-fn addresses_are_read_as_people_write_them() {
+fn addresses_parse_in_the_usual_forms() {
     assert_eq!("0000:00:1f.2".parse(), Ok(at(0, 31, 2)));
     assert_eq!("ff:1F.7".parse(), Ok(at(255, 31, 7)));
     assert_eq!(
@@ -62,7 +62,7 @@ fn addresses_are_read_as_people_write_them() {
 }
 
 #[test]
-fn an_absent_function_is_asked_for_its_vendor_only() {
+fn only_the_vendor_of_an_absent_function_is_read() {
     // The space panics on a read of any other register.
     let mut space = Space::default();
     assert_eq!(Header::read(|offset| space.read(at(0, 3, 0), offset)), None);

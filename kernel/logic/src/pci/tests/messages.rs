@@ -3,8 +3,8 @@
 use crate::apic::msi::Message;
 use crate::apic::{ApicId, Msi};
 use crate::pci::msi::MsiError;
-use crate::pci::msix::{self, Place};
-use crate::pci::virtio::{Structure, StructurePlace};
+use crate::pci::msix::{self, Location};
+use crate::pci::virtio::{Structure, StructureLocation};
 use crate::pci::{Capability, CapabilityError, MsiCapability, MsixCapability};
 use proptest::prelude::*;
 
@@ -81,10 +81,7 @@ fn the_number_of_messages() {
     assert_eq!(msi.enabled(register, 1), Ok(control(0x0087)));
     assert_eq!(msi.enabled(register, 3), Err(MsiError::NotPowerOfTwo(3)));
     assert_eq!(msi.enabled(register, 0), Err(MsiError::NotPowerOfTwo(0)));
-    let too_many = MsiError::TooMany {
-        wanted: 16,
-        most: 8,
-    };
+    let too_many = MsiError::TooMany { wanted: 16, max: 8 };
     assert_eq!(msi.enabled(register, 16), Err(too_many));
     assert_eq!(msi.writes(MESSAGE, 16), Err(too_many));
     assert!(MsiCapability::is_enabled(control(1)));
@@ -120,15 +117,15 @@ fn a_block_of_messages_is_aligned() {
 }
 
 #[test]
-fn msix_says_where_its_table_is() {
+fn msix_table_location() {
     // QEMU's virtio-rng-pci: two messages, table and pending bits in register 1.
     let msix = MsixCapability::decode(0x98, [0x0001_8411, 0x0000_0001, 0x0000_0801]).unwrap();
     assert_eq!(msix.messages(), 2);
     assert_eq!(msix.control(), 0x98);
-    assert_eq!(msix.table, Place { bar: 1, offset: 0 });
+    assert_eq!(msix.table, Location { bar: 1, offset: 0 });
     assert_eq!(
         msix.pending,
-        Place {
+        Location {
             bar: 1,
             offset: 0x800
         }
@@ -170,7 +167,7 @@ fn msix_registers_are_found_in_a_part_of_a_bar() {
 }
 
 #[test]
-fn msix_that_makes_no_sense_is_an_error() {
+fn invalid_msix_is_an_error() {
     let decode = |table, pending| MsixCapability::decode(0x40, [0x11, table, pending]);
     assert_eq!(decode(6, 0), Err(CapabilityError::Register(6)));
     assert_eq!(decode(0, 7), Err(CapabilityError::Register(7)));
@@ -212,21 +209,21 @@ fn an_entry_is_masked_while_it_changes() {
 #[test]
 fn virtio_structures_are_found() {
     // QEMU's virtio-rng-pci.
-    let common = StructurePlace::decode([0x0110_6009, 4, 0, 0x1000]).unwrap();
+    let common = StructureLocation::decode([0x0110_6009, 4, 0, 0x1000]).unwrap();
     assert_eq!((common.structure, common.bar), (Structure::Common, 4));
     assert_eq!((common.offset, common.length), (0, 0x1000));
-    let notify = StructurePlace::decode([0x0214_4009, 4, 0x3000, 0x1000]).unwrap();
+    let notify = StructureLocation::decode([0x0214_4009, 4, 0x3000, 0x1000]).unwrap();
     assert_eq!(
         (notify.structure, notify.offset),
         (Structure::Notify, 0x3000)
     );
     // The interrupt status; an unknown structure; a base address register that does not exist.
     assert_eq!(
-        StructurePlace::decode([0x0310_6009, 4, 0x1000, 0x1000]),
+        StructureLocation::decode([0x0310_6009, 4, 0x1000, 0x1000]),
         None
     );
-    assert_eq!(StructurePlace::decode([0x0910_6009, 4, 0, 0x1000]), None);
-    assert_eq!(StructurePlace::decode([0x0110_6009, 6, 0, 0x1000]), None);
+    assert_eq!(StructureLocation::decode([0x0910_6009, 4, 0, 0x1000]), None);
+    assert_eq!(StructureLocation::decode([0x0110_6009, 6, 0, 0x1000]), None);
 }
 
 proptest! {
@@ -257,8 +254,8 @@ proptest! {
     fn any_msix_has_a_sound_table(offset: u8, registers: [u32; 3]) {
         let Ok(msix) = MsixCapability::decode(offset & !3, registers) else { return Ok(()) };
         prop_assert!((1..=2048).contains(&msix.messages()));
-        for place in [msix.table, msix.pending] {
-            prop_assert!(place.bar <= 5 && place.offset.is_multiple_of(8));
+        for location in [msix.table, msix.pending] {
+            prop_assert!(location.bar <= 5 && location.offset.is_multiple_of(8));
         }
     }
 }

@@ -13,13 +13,13 @@ fn all(space: &mut Space) -> Vec<Result<Found, WalkProblem>> {
 }
 
 /// The addresses and their bridges, from a walk without problems.
-fn places(space: &mut Space) -> Vec<(Address, Option<Address>)> {
+fn locations(space: &mut Space) -> Vec<(Address, Option<Address>)> {
     let found = all(space).into_iter().map(Result::unwrap);
     found.map(|it| (it.address, it.bridge)).collect()
 }
 
 #[test]
-fn functions_are_asked_for_only_where_there_can_be_some() {
+fn functions_are_read_only_where_they_can_exist() {
     let mut space = Space::default();
     // Functions 1 and 3 of a multifunction device; function 2 of a single-function device is
     // ignored.
@@ -30,15 +30,15 @@ fn functions_are_asked_for_only_where_there_can_be_some() {
         .device(at(0, 31, 1), 0)
         .device(at(0, 31, 3), 0x80)
         .device(at(0, 7, 1), 0x80);
-    let found = places(&mut space);
+    let found = locations(&mut space);
     let expected = [at(0, 0, 0), at(0, 31, 0), at(0, 31, 1), at(0, 31, 3)];
     assert_eq!(found, expected.map(|address| (address, None)));
     // Function 0 of every device of every bus, and seven more of one device.
-    assert_eq!(space.asked.len(), 256 * 32 + 7);
+    assert_eq!(space.read.len(), 256 * 32 + 7);
 }
 
 #[test]
-fn what_is_behind_a_bridge_comes_after_the_bridge() {
+fn functions_behind_a_bridge_follow_it() {
     let mut space = Space::default();
     let (outer, inner, other) = (at(0, 1, 0), at(1, 2, 0), at(0, 1, 3));
     space
@@ -52,7 +52,7 @@ fn what_is_behind_a_bridge_comes_after_the_bridge() {
         .device(at(3, 0, 0), 0)
         .device(at(0, 2, 0), 0);
     assert_eq!(
-        places(&mut space),
+        locations(&mut space),
         [
             (outer, None),
             (at(1, 0, 0), Some(outer)),
@@ -75,7 +75,7 @@ fn further_root_buses_are_found() {
         .bridge(bridge, 0x81, 0x81)
         .device(at(0x81, 0, 0), 0);
     assert_eq!(
-        places(&mut space),
+        locations(&mut space),
         [
             (at(0, 0, 0), None),
             (bridge, None),
@@ -99,14 +99,14 @@ fn a_segment_may_begin_at_any_bus() {
     assert_eq!(found, [address(0x40), address(0x41)]);
     assert!(
         space
-            .asked
+            .read
             .iter()
             .all(|it| (0x40..=0x42).contains(&it.bus()))
     );
 }
 
 #[test]
-fn problems_are_told_after_their_function() {
+fn problems_follow_their_function() {
     let mut space = Space::default();
     let bridges = [at(0, 0, 0), at(0, 1, 0), at(0, 2, 0), at(0, 3, 0)];
     space
@@ -162,7 +162,7 @@ fn the_deepest_chain_is_walked() {
         space.bridge(at(bus, 0, 0), bus + 1, 255);
     }
     space.device(at(255, 31, 0), 0);
-    let found = places(&mut space);
+    let found = locations(&mut space);
     assert_eq!(found.len(), 256);
     assert_eq!(found[255], (at(255, 31, 0), Some(at(254, 0, 0))));
 }
@@ -187,11 +187,11 @@ proptest! {
 
     #[test]
     fn any_machine_is_walked_once(seed: u64) {
-        let mut asked = BTreeSet::new();
+        let mut visited = BTreeSet::new();
         let mut twice = false;
         let read = |address, offset| {
             if offset == 0 {
-                twice |= !asked.insert(address);
+                twice |= !visited.insert(address);
             }
             noise(seed, address, offset)
         };
@@ -207,8 +207,8 @@ proptest! {
                 Err(problem) => prop_assert!(!problem.to_string().is_empty()),
             }
         }
-        prop_assert!(!twice, "a function was asked twice");
+        prop_assert!(!twice, "a function was read twice");
         // Function 0 of every device was read.
-        prop_assert_eq!(asked.iter().filter(|it| it.function() == 0).count(), 256 * 32);
+        prop_assert_eq!(visited.iter().filter(|it| it.function() == 0).count(), 256 * 32);
     }
 }

@@ -8,7 +8,7 @@ use arrayvec::ArrayVec;
 use core::fmt;
 use core::mem::discriminant;
 
-mod words;
+mod text;
 
 /// A problem, with its location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Problem {
             self.kind,
             ProblemKind::Skipped { .. }
                 | ProblemKind::CpuInBothForms { .. }
-                | ProblemKind::Fillers { .. }
+                | ProblemKind::PaddingEntries { .. }
                 | ProblemKind::NmiDiffers { .. }
         )
     }
@@ -89,7 +89,7 @@ pub enum ProblemKind {
     },
     /// Entries for CPUs that cannot be started repeat an earlier one: firmware pads the table with
     /// them. They are ignored; a CPU that another entry enables counts as enabled.
-    Fillers {
+    PaddingEntries {
         /// Number of entries.
         entries: u32,
     },
@@ -178,14 +178,14 @@ pub enum ProblemKind {
         gsi: Gsi,
     },
     /// No I/O APIC has the GSI of an override. The interrupt cannot be used.
-    OverrideNowhere {
+    OverrideWithoutInput {
         /// The ISA interrupt.
         source: u8,
         /// The GSI.
         gsi: Gsi,
     },
     /// No I/O APIC has the GSI of an NMI source. It is not used.
-    NmiSourceNowhere {
+    NmiSourceWithoutInput {
         /// The GSI.
         gsi: Gsi,
     },
@@ -220,7 +220,7 @@ pub enum ProblemKind {
         uid: u32,
     },
     /// Two entries for the same CPUs have different flags. The first counts.
-    NmiTwice {
+    NmiConflict {
         /// The CPUs that both entries are for.
         target: NmiTarget,
         /// The pin.
@@ -245,15 +245,15 @@ pub enum ProblemKind {
 }
 
 /// Maximum number of problems kept.
-const MOST: usize = 64;
+const MAX_PROBLEMS: usize = 64;
 /// Maximum number of problems of one kind that are kept, so that a table with many equal mistakes
 /// leaves room for others.
-const MOST_OF_A_KIND: usize = 8;
+const MAX_PER_KIND: usize = 8;
 
 /// The problems, in the order in which they were found.
 #[derive(Clone, Debug, Default)]
 pub struct Problems {
-    list: ArrayVec<Problem, MOST>,
+    list: ArrayVec<Problem, MAX_PROBLEMS>,
     dropped: usize,
     dropped_notes: usize,
 }
@@ -262,7 +262,7 @@ impl Problems {
     pub(super) fn push(&mut self, problem: Problem) {
         let kind = discriminant(&problem.kind);
         let alike = |other: &&Problem| discriminant(&other.kind) == kind;
-        let has_room = self.list.iter().filter(alike).count() < MOST_OF_A_KIND;
+        let has_room = self.list.iter().filter(alike).count() < MAX_PER_KIND;
         if !has_room || self.list.try_push(problem).is_err() {
             let counter = if problem.is_note() {
                 &mut self.dropped_notes

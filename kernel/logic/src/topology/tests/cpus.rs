@@ -10,7 +10,7 @@ use std::vec::Vec;
 const ONLINE_CAPABLE: u32 = 2;
 
 #[test]
-fn the_boot_cpu_is_first_wherever_it_stands() {
+fn the_boot_cpu_is_first_in_any_table_order() {
     let ids = [4_u8, 2, 0, 6, 1];
     for bsp in ids {
         let cpus = ids.into_iter().map(|id| (id + 10, id));
@@ -32,7 +32,7 @@ fn the_boot_cpu_is_first_wherever_it_stands() {
 
 /// The CPUs that the kernel uses have consecutive numbers; the others follow.
 #[test]
-fn cpus_that_are_not_there_come_last() {
+fn absent_cpus_come_last() {
     let table = Table::madt(5)
         .lapic(1, 1, 0)
         .lapic(2, 2, 1)
@@ -94,8 +94,8 @@ fn one_cpu_in_both_forms() {
     assert!(problems.iter().all(Problem::is_note));
     assert_eq!(
         problems[0].to_string(),
-        "MADT: entry at offset 0x3c: APIC ID 0x00 is listed as local APIC and as local x2APIC: \
-         one CPU"
+        "MADT: entry at offset 0x3c: APIC ID 0x00 is listed as local APIC and as local x2APIC \
+         (one CPU)"
     );
     // The same for absent CPUs, in either order.
     let table = Table::madt(5)
@@ -139,7 +139,7 @@ fn duplicates_are_ignored_and_reported() {
     ));
     assert_eq!(
         problems[1].to_string(),
-        "MADT: entry at offset 0x44: APIC ID 0x00 is listed before (here with UID 0): ignored"
+        "MADT: entry at offset 0x44: APIC ID 0x00 is already listed (the entry with UID 0 is ignored)"
     );
 }
 
@@ -158,7 +158,7 @@ fn one_uid_for_two_cpus() {
 
 /// Firmware pads tables with entries that have another CPU's ID or an invalid one.
 #[test]
-fn placeholders_never_clash() {
+fn padding_entries_do_not_conflict() {
     let table = Table::madt(5)
         .lapic(9, 0, 0)
         .lapic(10, 0, 0)
@@ -180,7 +180,7 @@ fn placeholders_never_clash() {
 }
 
 #[test]
-fn enabled_here_and_not_there() {
+fn enabled_in_one_entry_and_disabled_in_another() {
     for table in [
         Table::madt(3).lapics([(0, 0), (1, 1)]).x2apic(1, 1, 0),
         Table::madt(3).x2apic(1, 1, 0).lapics([(0, 0), (1, 1)]),
@@ -188,14 +188,17 @@ fn enabled_here_and_not_there() {
         let (topology, problems) = read(table, 0, None);
         assert_eq!(enabled_ids(&topology), [0, 1]);
         assert_eq!(topology.cpus().len(), 2);
-        assert_eq!(kinds(&problems), [ProblemKind::Fillers { entries: 1 }]);
+        assert_eq!(
+            kinds(&problems),
+            [ProblemKind::PaddingEntries { entries: 1 }]
+        );
     }
 }
 
 /// Dozens of entries that repeat a CPU or each other are reported in one note, and leave room for
 /// other problems.
 #[test]
-fn fillers_are_one_note() {
+fn padding_entries_are_one_note() {
     let table = (0..200).fold(Table::madt(1).lapics([(0, 0), (1, 1)]), |table, number| {
         // With the ID of the boot CPU, and with an invalid ID.
         let (uid, id) = if number % 2 == 0 { (0, 0) } else { (0, 0xff) };
@@ -204,16 +207,16 @@ fn fillers_are_one_note() {
     let (topology, problems) = read(table.lapic(7, 1, 1), 0, None);
     assert_eq!(enabled_ids(&topology), [0, 1]);
     assert_eq!(topology.cpus().len(), 3);
-    let fillers = ProblemKind::Fillers { entries: 199 };
+    let padding = ProblemKind::PaddingEntries { entries: 199 };
     let twice = ProblemKind::DuplicateApicId {
         apic_id: ApicId(1),
         uid: 7,
     };
-    assert_eq!(kinds(&problems), [twice, fillers]);
+    assert_eq!(kinds(&problems), [twice, padding]);
     assert!(problems[1].is_note());
     assert_eq!(
         problems[1].to_string(),
-        "MADT: 199 entries that are not enabled repeat an earlier one: ignored"
+        "MADT: 199 entries that are not enabled repeat an earlier one (ignored)"
     );
 }
 
@@ -245,7 +248,7 @@ fn the_boot_cpu_is_missing() {
         let (topology, problems) = read(table, 9, None);
         assert_eq!(enabled_ids(&topology), [9, 0, 1]);
         assert_eq!(topology.cpus()[0].uid, None);
-        assert_eq!(topology.cpus()[0].listed, Listed::Nowhere);
+        assert_eq!(topology.cpus()[0].listed, Listed::NotListed);
         assert_eq!(
             problems,
             [Problem {
@@ -255,7 +258,7 @@ fn the_boot_cpu_is_missing() {
         );
         assert_eq!(
             problems[0].to_string(),
-            "MADT: the boot CPU, APIC ID 0x09, is not listed as enabled: added"
+            "MADT: the boot CPU, APIC ID 0x09, is not listed as enabled (added)"
         );
     }
     let (topology, problems) = read(Table::madt(3), 0, None);
@@ -284,7 +287,7 @@ fn limit_of_cpus() {
 }
 
 #[test]
-fn xapic_mode_leaves_large_ids_out() {
+fn xapic_mode_excludes_large_ids() {
     let table = Table::madt(3)
         .lapic(0, 0, 1)
         .x2apic(255, 255, 1)
@@ -308,7 +311,7 @@ fn xapic_mode_leaves_large_ids_out() {
     let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(
         lines,
-        ["MADT: 2 CPUs with APIC IDs above 254 are left out: xapic mode cannot reach them"]
+        ["MADT: 2 CPUs with APIC IDs above 254 are left out (xapic mode cannot address them)"]
     );
     // The boot CPU stays, whatever its ID.
     let (mut topology, _) = read(Table::madt(3).x2apic(0, 300, 1).lapic(1, 1, 1), 300, None);
@@ -373,60 +376,5 @@ fn more_cpus_than_fit() {
     assert_eq!(
         problems[0].to_string(),
         "MADT: more than 1024 CPUs: 76 enabled and 500 others are left out"
-    );
-}
-
-/// The result of `census` for these entries, the first of which is the boot CPU.
-fn census(table: Table, max_cpus: Option<u32>) -> [usize; 3] {
-    let (topology, _) = read(table, 0, max_cpus);
-    let census = topology.census(2);
-    assert!(!census.is_incomplete);
-    [census.failed, census.left_out, census.addable]
-}
-
-#[test]
-fn cpus_that_can_be_present_are_counted() {
-    let both = || Table::madt(3).lapics([(0, 0), (1, 1)]);
-    assert_eq!(census(both(), None), [2, 0, 0]);
-    assert_eq!(census(both(), Some(1)), [2, 1, 0]);
-    // Without the online-capable bit, a disabled entry may be a CPU that is added later.
-    let table = both().lapic(2, 2, 0).lapic(3, 3, 0).x2apic(4, 300, 0);
-    assert_eq!(census(table, None), [2, 0, 3]);
-    // Padding does not count: invalid IDs, and IDs of other CPUs.
-    let table = both()
-        .lapic(0, 0xff, 0)
-        .lapic(7, 0, 0)
-        .x2apic(8, u32::MAX, 0);
-    assert_eq!(census(table, Some(1)), [2, 1, 0]);
-    // With the bit, the table says which CPUs may be added.
-    let table = Table::madt(5)
-        .lapics([(0, 0), (1, 1)])
-        .lapic(2, 2, 0)
-        .lapic(3, 3, ONLINE_CAPABLE);
-    assert_eq!(census(table, None), [2, 0, 1]);
-}
-
-#[test]
-fn cpus_beyond_the_lists_size_are_counted() {
-    let cpus = (0..MAX_CPUS as u32 + 3).fold(Table::madt(5), |table, id| table.x2apic(id, id, 1));
-    assert_eq!(census(cpus, None), [2, 3, 0]);
-}
-
-#[test]
-fn cpus_that_xapic_mode_cannot_address_are_counted() {
-    let table = Table::madt(3).lapic(0, 0, 1).x2apic(1, 256, 1);
-    let (mut topology, _) = read(table, 0, None);
-    topology.restrict_to(Mode::XApic, &mut Problems::default());
-    assert_eq!(topology.census(0).left_out, 1);
-}
-
-#[test]
-fn a_list_without_the_boot_cpu_is_incomplete() {
-    let (topology, _) = read(Table::madt(3).lapic(1, 1, 1), 0, None);
-    assert!(topology.census(0).is_incomplete);
-    assert!(
-        super::Topology::without_madt(ApicId(0))
-            .census(0)
-            .is_incomplete
     );
 }

@@ -100,10 +100,10 @@ fn hostile_overrides() {
     assert_eq!(
         lines,
         [
-            "MADT: entry at offset 0x4a: ISA IRQ 0 is overridden before: ignored",
-            "MADT: entry at offset 0x54: there is no ISA IRQ 16 to override: ignored",
-            "MADT: entry at offset 0x5e: there is no ISA IRQ 255 to override: ignored",
-            "MADT: entry at offset 0x68: an override for bus 1, which is not ISA: ignored",
+            "MADT: entry at offset 0x4a: ISA IRQ 0 is already overridden (ignored)",
+            "MADT: entry at offset 0x54: there is no ISA IRQ 16 to override (ignored)",
+            "MADT: entry at offset 0x5e: there is no ISA IRQ 255 to override (ignored)",
+            "MADT: entry at offset 0x68: an override for bus 1, which is not ISA (ignored)",
             "MADT: entry at offset 0x72: another ISA IRQ is overridden to GSI 2 too",
         ]
     );
@@ -113,7 +113,7 @@ fn hostile_overrides() {
     let problems = check(&mut topology, &[24]);
     assert_eq!(
         kinds(&problems),
-        [ProblemKind::OverrideNowhere {
+        [ProblemKind::OverrideWithoutInput {
             source: 5,
             gsi: Gsi(1000)
         }]
@@ -176,13 +176,13 @@ fn overlapping_gsis() {
                 pins: 24,
                 next: Gsi(16)
             },
-            ProblemKind::NmiSourceNowhere { gsi: Gsi(41) },
+            ProblemKind::NmiSourceWithoutInput { gsi: Gsi(41) },
         ]
     );
     assert_eq!(
         problems[0].to_string(),
-        "MADT: the I/O APIC at GSI 0 has 24 pins, but another begins at GSI 16: the GSIs of both \
-         are the latter's"
+        "MADT: the I/O APIC at GSI 0 has 24 pins, but another begins at GSI 16 \
+         (the latter has the GSIs of both)"
     );
     // They belong to the I/O APIC with the higher first GSI.
     assert_eq!(topology.input(Gsi(15)), Some(input(0, 15)));
@@ -227,7 +227,7 @@ fn gsis_within_others() {
 
 /// An I/O APIC that does not exist has no GSIs, and another one is not ignored because of it.
 #[test]
-fn dead_io_apics_count_for_nothing() {
+fn absent_io_apics_are_ignored() {
     let table = base()
         .io_apic(2, 0xfec0_1000, 16)
         .io_apic(0, 0xfec0_0000, 0)
@@ -260,8 +260,7 @@ fn gsis_at_the_end_of_their_range() {
     let problems = check(&mut topology, &[24]);
     assert_eq!(
         problems[0].to_string(),
-        "MADT: the I/O APIC at GSI 4294967292 has 24 pins, of which 20 are beyond the last GSI: \
-         not used"
+        "MADT: the I/O APIC at GSI 4294967292 has 24 pins, of which 20 are beyond the last GSI (not used)"
     );
     assert_eq!(problems.len(), 1);
     assert_eq!(check(&mut topology, &[4]), []);
@@ -317,11 +316,11 @@ fn hostile_io_apics() {
     assert_eq!(
         problems[1].to_string(),
         "MADT: entry at offset 0x4c: I/O APIC at 0xfec00040, GSI 24: an earlier one has \
-         registers or GSI: ignored"
+         registers or GSI (ignored)"
     );
     assert_eq!(
         problems[3].to_string(),
-        "MADT: entry at offset 0x64: an I/O APIC cannot be at 0xfec02001: ignored"
+        "MADT: entry at offset 0x64: an I/O APIC cannot be at 0xfec02001 (ignored)"
     );
 }
 

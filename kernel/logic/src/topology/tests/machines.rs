@@ -62,7 +62,7 @@ fn four_sockets_round_robin() {
 /// 32 threads, even then odd, then 96 entries that all have the boot CPU's ID; I/O APICs far from
 /// the usual address; IRQ 9 active low and level-triggered.
 #[test]
-fn placeholders_with_the_boot_cpus_id() {
+fn padding_entries_with_the_boot_cpus_id() {
     let ids = (0..32).step_by(2).chain((1..32).step_by(2));
     let table = Table::madt(3).lapics(ids.clone().map(|id| (id, id)));
     let table = (32..128).fold(table, |table, uid| table.lapic(uid, 0, 0));

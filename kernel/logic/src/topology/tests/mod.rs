@@ -5,6 +5,7 @@ mod cpus;
 mod interrupts;
 mod machines;
 mod nmi;
+mod possible;
 
 use super::{CpuState, Problem, ProblemKind, Topology};
 use crate::acpi::build::Table;
@@ -16,7 +17,7 @@ use std::vec::Vec;
 /// The topology of a table, and the problems reported with it.
 fn read(table: Table, bsp: u32, max_cpus: Option<u32>) -> (Topology, Vec<Problem>) {
     let bytes = table.build();
-    let madt = Madt::parse(&bytes).expect("sound as a whole");
+    let madt = Madt::parse(&bytes).expect("a valid table");
     let (topology, problems) = Topology::from_madt(&madt, ApicId(bsp), max_cpus);
     assert_eq!(problems.dropped(), 0);
     (topology, problems.iter().copied().collect())
@@ -76,13 +77,13 @@ fn address_of_the_local_apics() {
     assert_eq!(topology.local_apic_address(), 0x1000);
     assert_eq!(
         problems[0].to_string(),
-        "MADT: entry at offset 0x4c: the local APICs cannot be at 0x2000: ignored"
+        "MADT: entry at offset 0x4c: the local APICs cannot be at 0x2000 (ignored)"
     );
     assert_eq!(problems.len(), 1);
 }
 
 #[test]
-fn bad_and_unknown_entries_are_reported_and_passed_over() {
+fn invalid_and_unknown_entries_are_reported_and_skipped() {
     let table = Table::madt(3)
         .raw(&[0, 6, 1, 1, 1, 0])
         .raw(&[0x10, 16])
@@ -118,7 +119,7 @@ fn problems_beyond_the_bound_are_counted() {
         table.raw(&[0x33, 2]).io_apic(0, 0, 0)
     });
     let bytes = table.iso(1, 3, 40, 0).build();
-    let madt = Madt::parse(&bytes).expect("sound as a whole");
+    let madt = Madt::parse(&bytes).expect("a valid table");
     let (_, problems) = Topology::from_madt(&madt, ApicId(0), None);
     assert_eq!(problems.iter().count(), 17);
     assert_eq!((problems.dropped(), problems.dropped_notes()), (92, 92));

@@ -84,7 +84,7 @@ fn boot_cpu_without_uid() {
 }
 
 #[test]
-fn a_cpu_of_its_own_mind() {
+fn a_cpu_with_its_own_nmi_entry() {
     for table in [
         base().nmi(0xff, 0, 1).nmi(11, 0x0f, 1),
         base().nmi(11, 0x0f, 1).nmi(0xff, 0, 1),
@@ -106,8 +106,8 @@ fn a_cpu_of_its_own_mind() {
     let (_, problems) = read(base().nmi(0xff, 0, 1).nmi(11, 0x0f, 1), 0, None);
     assert_eq!(
         problems[0].to_string(),
-        "MADT: entry at offset 0x52: NMI of UID 11 at LINT1: active low, level, unlike that of \
-         all CPUs (polarity of the bus, trigger of the bus): its own counts"
+        "MADT: entry at offset 0x52: NMI of UID 11 at LINT1: active low, level, unlike \
+         polarity of the bus, trigger of the bus of all CPUs (its own flags apply)"
     );
     // Equal flags are no contradiction, and neither is another pin.
     let topology = sound(base().nmi(0xff, 5, 1).nmi(11, 5, 1).nmi(11, 0, 0), 0);
@@ -134,7 +134,7 @@ fn the_first_of_two_counts() {
         pins(&topology, 2),
         [(Lint::Lint0, EDGE), (Lint::Lint1, LOW_LEVEL)]
     );
-    let twice = |target, lint, first, second| ProblemKind::NmiTwice {
+    let twice = |target, lint, first, second| ProblemKind::NmiConflict {
         target,
         lint,
         first: InterruptFlags(first),
@@ -149,8 +149,8 @@ fn the_first_of_two_counts() {
     );
     assert_eq!(
         problems[0].to_string(),
-        "MADT: entry at offset 0x52: NMI of all CPUs at LINT1: active high, edge; \
-         an earlier entry counts: active low, level"
+        "MADT: entry at offset 0x52: NMI of all CPUs at LINT1: active high, edge \
+         (an earlier entry applies: active low, level)"
     );
 }
 
@@ -172,19 +172,19 @@ fn hostile_entries() {
     assert_eq!(
         lines,
         [
-            "MADT: entry at offset 0x4c: there is no pin LINT2: ignored",
-            "MADT: entry at offset 0x52: there is no pin LINT255: ignored",
-            "MADT: entry at offset 0x6a: reserved polarity 2, reserved trigger 2: taken as that \
-             of the bus",
-            "MADT: entry at offset 0x58: no CPU has UID 77: ignored",
-            "MADT: entry at offset 0x5e: no CPU has UID 255: ignored",
+            "MADT: entry at offset 0x4c: there is no pin LINT2 (ignored)",
+            "MADT: entry at offset 0x52: there is no pin LINT255 (ignored)",
+            "MADT: entry at offset 0x6a: reserved polarity 2, reserved trigger 2 (the bus \
+             default applies)",
+            "MADT: entry at offset 0x58: no CPU has UID 77 (ignored)",
+            "MADT: entry at offset 0x5e: no CPU has UID 255 (ignored)",
         ]
     );
 }
 
 /// On a machine with 8259s LINT0 is their input, and flags with reserved bits are ignored.
 #[test]
-fn garbage_in_entries() {
+fn invalid_flags_in_entries() {
     let (topology, problems) = read(
         cpus(Table::madt(3))
             .nmi(10, 0x0fc9, 0)
@@ -201,12 +201,12 @@ fn garbage_in_entries() {
     assert_eq!(
         lines,
         [
-            "MADT: entry at offset 0x5e: active low, level, reserved bits 0xf000: taken as that of \
-             the bus",
-            "MADT: entry at offset 0x4c: NMI of UID 10 at LINT0, which is the 8259s' input: ignored",
-            "MADT: entry at offset 0x52: NMI of all CPUs at LINT0, which is the 8259s' input: ignored",
-            "MADT: entry at offset 0x58: active low, level, reserved bits 0x0fc0: taken as that of \
-             the bus",
+            "MADT: entry at offset 0x5e: active low, level, reserved bits 0xf000 (the \
+             bus default applies)",
+            "MADT: entry at offset 0x4c: NMI of UID 10 at LINT0, which is the 8259s' input (ignored)",
+            "MADT: entry at offset 0x52: NMI of all CPUs at LINT0, which is the 8259s' input (ignored)",
+            "MADT: entry at offset 0x58: active low, level, reserved bits 0x0fc0 (the \
+             bus default applies)",
         ]
     );
 }
@@ -255,6 +255,6 @@ fn sources_at_io_apics() {
     assert_eq!(kinds(&problems), [ProblemKind::TooManyNmiSources]);
     assert_eq!(
         problems[0].to_string(),
-        "MADT: entry at offset 0xcc: more than 16 NMI sources: ignored"
+        "MADT: entry at offset 0xcc: more than 16 NMI sources (ignored)"
     );
 }

@@ -4,7 +4,7 @@ use core::fmt;
 
 use serde::Serialize;
 use tocsin_logic::pci::extended::Extended;
-use tocsin_logic::pci::msix::Place;
+use tocsin_logic::pci::msix::Location;
 use tocsin_logic::pci::{Address, Capability};
 
 use crate::record::as_text;
@@ -44,7 +44,7 @@ impl CapabilityRecord {
         let offset = u16::from(found.offset);
         let msi = function.msi.filter(|msi| msi.control() == offset);
         let msix = function.msix.filter(|msix| msix.control() == offset);
-        let location = |place: Place| (place.bar, place.offset);
+        let location = |location: Location| (location.bar, location.offset);
         Self {
             address: function.address,
             offset,

@@ -203,23 +203,23 @@ impl FunctionRecord {
                 None => println!("  interrupt     pin {pin}, no line"),
             }
         }
-        for place in self.places(function) {
-            println!("  answers at    {place}");
+        for location in self.locations(function) {
+            println!("  answers at    {location}");
         }
         let driver = if self.claimed { "yes" } else { "none" };
         println!("  driver        {driver}");
     }
 
     /// The BARs and the secondary buses.
-    fn places(&self, function: &Function) -> Vec<String> {
+    fn locations(&self, function: &Function) -> Vec<String> {
         let bars = function.bars.iter();
-        let mut places: Vec<_> = bars
+        let mut locations: Vec<_> = bars
             .map(|(number, bar)| format!("{number}: {bar}"))
             .collect();
         if let Some((first, last)) = self.buses {
-            places.push(format!("buses {first:#04x} to {last:#04x}"));
+            locations.push(format!("buses {first:#04x} to {last:#04x}"));
         }
-        places
+        locations
     }
 }
 
@@ -285,12 +285,12 @@ pub(super) fn show_all(output: Output) {
 fn show_row(record: &FunctionRecord, function: &Function) {
     let mut start = record.row();
     let width = start.len();
-    let places = record.places(function);
-    if places.is_empty() {
+    let locations = record.locations(function);
+    if locations.is_empty() {
         println!("{start}");
     }
-    for place in places {
-        println!("{start:width$}  {place}");
+    for location in locations {
+        println!("{start:width$}  {location}");
         start.clear();
     }
 }

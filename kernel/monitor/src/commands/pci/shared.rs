@@ -7,7 +7,7 @@ use super::Run;
 use super::devices::{CLASS, check, show_device};
 use super::records::{BindingRecord, EduRunRecord, SharedRunRecord};
 use crate::drivers::edu::{Answered, Edu, IDS, Tally};
-use tocsin::line::{Claim, Member, Request, SharedLine, Source};
+use tocsin::line::{Claim, Request, SharedHandler, SharedLine, Source};
 use tocsin::pci::PciError;
 use tocsin::{Machine, cancel, time};
 
@@ -49,7 +49,7 @@ pub(super) fn shared(run: &Run<'_>) -> Result<(), PciError> {
     drop(first);
     let mut all = Tally::default();
     for _ in (0..run.count).take_while(|_| !cancel::is_requested()) {
-        all += second.raise_with(VALUES.1, || drop(line.join(|| Claim::NotMine)));
+        all += second.raise_with(VALUES.1, || drop(line.add_handler(|| Claim::Unclaimed)));
     }
     check(addresses.1, "handler_added_and_removed", &all)
 }
@@ -63,8 +63,8 @@ fn pair(machine: &Machine) -> Result<(Source, Arc<Edu>, Arc<Edu>), PciError> {
             other => other,
         })?);
         let source = edu.source(&machine.topology)?;
-        if let Some(place) = seen.iter().position(|(other, _)| *other == source) {
-            return Ok((source, seen.swap_remove(place).1, edu));
+        if let Some(index) = seen.iter().position(|(other, _)| *other == source) {
+            return Ok((source, seen.swap_remove(index).1, edu));
         }
         seen.push((source, edu));
     }
@@ -74,8 +74,8 @@ fn pair(machine: &Machine) -> Result<(Source, Arc<Edu>, Arc<Edu>), PciError> {
 /// interrupt.
 fn at_once(
     line: &SharedLine,
-    first: &Answered<Member>,
-    second: &Answered<Member>,
+    first: &Answered<SharedHandler>,
+    second: &Answered<SharedHandler>,
     run: &Run<'_>,
 ) -> Result<(), PciError> {
     let counts = || {

@@ -9,7 +9,7 @@ use tocsin_logic::apic::Trigger;
 use super::{Begin, Ends, GRACE, PATIENCE, Run, What, arrives, mask_an_edge, received};
 use crate::commands::names;
 use tocsin::devices::DeviceError;
-use tocsin::devices::hpet::{Comparator, Event, Hpet, Way};
+use tocsin::devices::hpet::{Comparator, Connection, Event, Hpet};
 use tocsin::devices::pit::Pit;
 use tocsin::{cancel, time};
 
@@ -34,7 +34,8 @@ pub(super) fn hpet(run: &mut Run<'_>) -> Result<(), DeviceError> {
             }
         }
         if can_send_messages {
-            let event = take(number)?.answer(Way::Message, run.class, run.cpu, || {})?;
+            let event =
+                take(number)?.with_handler(Connection::Message, run.class, run.cpu, || {})?;
             drive(run, number, "message", event)?;
         }
     }
@@ -60,7 +61,12 @@ fn at_any_pin(run: &Run<'_>, number: u8, trigger: Trigger) -> Result<Event, Devi
     routes.rotate_left(first);
     let mut refused = None;
     for gsi in routes {
-        match take(number)?.answer(Way::Pin { gsi, trigger }, run.class, run.cpu, || {}) {
+        match take(number)?.with_handler(
+            Connection::Pin { gsi, trigger },
+            run.class,
+            run.cpu,
+            || {},
+        ) {
             Ok(event) => return Ok(event),
             Err(error) => {
                 refused.get_or_insert(error);

@@ -17,7 +17,7 @@ use crate::command::{Arguments, CommandError};
 use crate::record::Output;
 use tocsin::apic::vectors;
 use tocsin::hw::processor;
-use tocsin::timer::{self, Mode, Row, Timer, TimerError};
+use tocsin::timer::{self, Mode, Snapshot, Timer, TimerError};
 use tocsin::{Machine, cancel, time};
 
 /// The maximum wait, in milliseconds: one day.
@@ -132,15 +132,15 @@ struct TimerRecord {
 }
 
 impl TimerRecord {
-    fn of(row: Row) -> Self {
+    fn of(snapshot: Snapshot) -> Self {
         let now = time::nanoseconds();
         Self {
-            cpu: row.cpu,
-            name: row.name,
-            next_ns: row.next.map(|next| next.saturating_sub(now)),
-            period_ns: row.period,
-            fired: row.fired,
-            missed: row.missed,
+            cpu: snapshot.cpu,
+            name: snapshot.name,
+            next_ns: snapshot.next.map(|next| next.saturating_sub(now)),
+            period_ns: snapshot.period,
+            fired: snapshot.fired,
+            missed: snapshot.missed,
         }
     }
 }
@@ -165,9 +165,9 @@ impl fmt::Display for TimerRecord {
 fn list(output: Output) {
     output.heading("  CPU  timer                   next in      period       fired      missed");
     let mut any = false;
-    timer::for_each(|row| {
+    timer::for_each(|snapshot| {
         any = true;
-        output.print("timer", &TimerRecord::of(row));
+        output.print("timer", &TimerRecord::of(snapshot));
     });
     if !any {
         output.heading("  none");

@@ -1,5 +1,6 @@
-//! A level-triggered pin that changes hands where broadcasts of EOIs are suppressed: only a handler of the
-//! line ends its interrupts, so it has to stay for the last one.
+//! The drop of a line with a level-triggered pin, and the next line of that pin, where EOI
+//! broadcasts are suppressed: only the line's handler sends the EOI, so it must stay bound until
+//! the last interrupt has ended.
 
 use crate::cpu::{self, Contexts, Cpu, Owner};
 use crate::device::Device;
@@ -7,17 +8,17 @@ use crate::vector::Vector;
 use crate::{beside, explore};
 use loom::thread::spawn;
 use std::sync::Arc;
-use tocsin_logic::irq::affinity::{Place, Source};
+use tocsin_logic::irq::affinity::{SourceKind, Target};
 use tocsin_logic::topology::CpuId;
 
 const VECTOR: Vector = Vector(0);
-const PLACE: Place = Place {
+const TARGET: Target = Target {
     cpu: CpuId(0),
     vector: VECTOR,
 };
 
-/// More looks than an end needs when all that it waits for happens.
-const PATIENCE: usize = 20;
+/// More steps than a drop needs if none of its waits is endless.
+const MAX_STEPS: usize = 20;
 
 struct Machine {
     cpu: Cpu,
@@ -40,8 +41,8 @@ impl cpu::Machine for Machine {
 }
 
 impl Machine {
-    /// A message travels.
-    fn deliver(&self, message: Option<Place>, handler: usize) {
+    /// Delivers a message.
+    fn deliver(&self, message: Option<Target>, handler: usize) {
         if message.is_some() {
             self.cpu.request(VECTOR, handler);
             self.device.arrived();
@@ -54,32 +55,34 @@ impl Machine {
     }
 }
 
-/// The end of a line, step by step.
-struct Ending {
+/// The steps of a drop.
+struct LineDrop {
     done: usize,
-    question: Option<usize>,
+    check: Option<usize>,
 }
 
-impl Ending {
-    /// Goes on until it has to wait. Returns whether all is done.
-    fn go_on(&mut self, machine: &Machine, waits_for_end: bool) -> bool {
+impl LineDrop {
+    /// Performs steps until one must wait. Returns whether all are done.
+    fn advance(&mut self, machine: &Machine, waits_for_eoi: bool) -> bool {
         loop {
             let is_done = match self.done {
                 0 => {
                     machine.device.mask();
                     true
                 }
-                1 if waits_for_end => machine.device.is_idle(),
+                1 if waits_for_eoi => machine.device.is_idle(),
                 1 => machine.device.is_flushed(),
                 2 => {
                     machine.cpu.table.begin_removal(VECTOR);
                     true
                 }
                 3 => {
-                    let asked = *self.question.get_or_insert_with(|| machine.cpu.ask(VECTOR));
-                    let found = machine.cpu.answer(asked);
+                    let requested_check = *self
+                        .check
+                        .get_or_insert_with(|| machine.cpu.request_check(VECTOR));
+                    let found = machine.cpu.check_result(requested_check);
                     if found.is_some() {
-                        self.question = None;
+                        self.check = None;
                     }
                     found == Some(0)
                 }
@@ -98,20 +101,20 @@ impl Ending {
     }
 }
 
-/// A CPU that can be interrupted: takes what waits. Returns whether something did.
-fn take(owner: &mut Owner<Machine>) -> bool {
+/// Takes the pending interrupt of a CPU that can be interrupted. Returns whether there was one.
+fn take_interrupt(owner: &mut Owner<Machine>) -> bool {
     let is_new = owner.dispatch(VECTOR);
     owner.point();
     is_new
 }
 
-/// Takes a line away while its device interrupts, and gives the pin to another.
-fn explore_end(waits_for_end: bool) {
+/// Drops a line while its device interrupts, and gives the pin to another line.
+fn explore_drop(waits_for_eoi: bool) {
     explore(Some(3), move || {
         let machine = Arc::new(Machine {
             cpu: Cpu::new(),
             contexts: Contexts::new(),
-            device: Device::new(Source::LevelPin, PLACE),
+            device: Device::new(SourceKind::LevelPin, TARGET),
         });
         machine.install(0);
         let device = beside(&machine, |machine| {
@@ -120,45 +123,45 @@ fn explore_end(waits_for_end: bool) {
         let owner = {
             let mut owner = Owner::new(&machine, 0);
             spawn(move || {
-                take(&mut owner);
-                take(&mut owner);
+                take_interrupt(&mut owner);
+                take_interrupt(&mut owner);
                 owner
             })
         };
-        let mut ending = Ending {
+        let mut line_drop = LineDrop {
             done: 0,
-            question: None,
+            check: None,
         };
-        ending.go_on(&machine, waits_for_end);
-        let is_early = ending.done < 2;
+        line_drop.advance(&machine, waits_for_eoi);
+        let is_early = line_drop.done < 2;
         device.join().unwrap();
         let mut owner = owner.join().unwrap();
-        let mut patience = 0..PATIENCE;
-        while !ending.go_on(&machine, waits_for_end) {
-            assert!(patience.next().is_some(), "for ever: step {}", ending.done);
-            take(&mut owner);
+        let mut steps = 0..MAX_STEPS;
+        while !line_drop.advance(&machine, waits_for_eoi) {
+            assert!(steps.next().is_some(), "endless: step {}", line_drop.done);
+            take_interrupt(&mut owner);
         }
-        assert!(!take(&mut owner), "after the removal");
+        assert!(!take_interrupt(&mut owner), "after the removal");
 
-        // The next owner. What was asserted while the pin was masked is the first that it gets.
+        // The next line. Its first interrupt is the one that was asserted while the pin was masked.
         machine.install(1);
         machine.deliver(machine.device.unmask(), 1);
-        while take(&mut owner) {}
+        while take_interrupt(&mut owner) {}
         machine.deliver(machine.device.event(), 1);
-        while take(&mut owner) {}
+        while take_interrupt(&mut owner) {}
         assert_eq!(machine.device.seen(), 2, "the pin is dead");
-        assert!(owner.ran.iter().all(Option::is_some), "unanswered");
+        assert!(owner.ran.iter().all(Option::is_some), "unhandled");
         is_early
     });
 }
 
 #[test]
-fn a_level_triggered_pin_changes_hands() {
-    explore_end(Source::LevelPin.waits_for_end());
+fn a_level_triggered_pin_gets_a_new_line() {
+    explore_drop(SourceKind::LevelPin.waits_for_eoi());
 }
 
 #[test]
 #[should_panic(expected = "the pin is dead")]
-fn the_end_of_the_last_interrupt_is_needed() {
-    explore_end(false);
+fn the_eoi_of_the_last_interrupt_is_needed() {
+    explore_drop(false);
 }

@@ -7,12 +7,12 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 #[test]
-fn messages_name_table_place_and_reason() {
+fn messages_name_table_offset_and_reason() {
     let bytes = Table::madt(3)
         .lapics((0..6).map(|n| (n, n)))
         .raw(&[0, 0])
         .build();
-    let madt = Madt::parse(&bytes).expect("sound as a whole");
+    let madt = Madt::parse(&bytes).expect("a valid table");
     let error = madt
         .entries()
         .last()
@@ -32,7 +32,7 @@ fn messages_name_table_place_and_reason() {
             "MADT: offset 0x2c: 1 bytes are left, an entry has 2",
         ),
     ] {
-        let madt = Madt::parse(&bytes).expect("sound as a whole");
+        let madt = Madt::parse(&bytes).expect("a valid table");
         let error = madt.entries().last().expect("an item").expect_err("bad");
         assert_eq!(error.to_string(), message);
     }
@@ -155,7 +155,7 @@ fn the_list_of_signatures_is_sorted() {
 }
 
 #[test]
-fn addresses_in_words() {
+fn addresses_texts() {
     let at = |space, address| GenericAddress {
         space,
         bit_width: 8,
@@ -184,7 +184,7 @@ fn addresses_in_words() {
 }
 
 #[test]
-fn entries_in_words() {
+fn entries_texts() {
     let bytes = Table::madt(5)
         .lapic(1, 0, 1)
         .x2apic(300, 0x12c, 2)
@@ -197,7 +197,7 @@ fn entries_in_words() {
         .raw(&[0x10, 4, 0, 0])
         .raw(&[0x55, 2])
         .build();
-    let madt = Madt::parse(&bytes).expect("sound as a whole");
+    let madt = Madt::parse(&bytes).expect("a valid table");
     let lines: Vec<_> = madt
         .entries()
         .map(|entry| entry.expect("good").value.to_string())

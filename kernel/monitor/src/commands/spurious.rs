@@ -1,6 +1,6 @@
-//! `stray`: spurious and unhandled interrupt counts, and commands that cause such interrupts.
+//! `spurious`: spurious and unhandled interrupt counts, and commands that cause such interrupts.
 //!
-//! `fault 0x31` enters a gate by INT n, without the local APIC; `stray ipi 0x31` sends a real
+//! `fault 0x31` enters a gate by INT n, without the local APIC; `spurious ipi 0x31` sends a real
 //! interrupt.
 
 use alloc::string::ToString;
@@ -20,13 +20,13 @@ use tocsin::cpu::handlers::{self, INTERRUPTS};
 use tocsin::cpu::{self, PerCpu};
 use tocsin::ipi::Offline;
 use tocsin::ipi::jobs::{self, JobError};
-use tocsin::trap::spurious::SPURIOUS;
+use tocsin::trap::spurious::SPURIOUS_COUNTERS;
 use tocsin::{Machine, smp, time};
 
 /// The timeout after which an interrupt counts as missing, in nanoseconds.
 const PATIENCE: u64 = 2_000_000_000;
 
-pub(super) fn stray(
+pub(super) fn spurious(
     _: &'static Machine,
     arguments: &mut Arguments<'_>,
 ) -> Result<(), CommandError> {
@@ -76,7 +76,7 @@ struct Counts {
 
 impl Counts {
     fn of(cpu: PerCpu) -> Self {
-        let counts = SPURIOUS.of(cpu).counts();
+        let counts = SPURIOUS_COUNTERS.of(cpu).counts();
         let errors = Esr::NAMES
             .iter()
             .map(|&(bit, name)| (name, counts.errors[bit as usize]));

@@ -4,12 +4,12 @@ use arrayvec::ArrayVec;
 
 /// The first `N` items pushed, and the number of the others.
 #[derive(Clone, Debug)]
-pub struct Kept<T, const N: usize> {
+pub struct BoundedList<T, const N: usize> {
     list: ArrayVec<T, N>,
     dropped: usize,
 }
 
-impl<T, const N: usize> Kept<T, N> {
+impl<T, const N: usize> BoundedList<T, N> {
     /// Maximum number of items in the list.
     pub const CAPACITY: usize = N;
 
@@ -37,7 +37,7 @@ impl<T, const N: usize> Kept<T, N> {
     }
 }
 
-impl<T, const N: usize> Default for Kept<T, N> {
+impl<T, const N: usize> Default for BoundedList<T, N> {
     fn default() -> Self {
         Self {
             list: ArrayVec::new(),
@@ -46,7 +46,7 @@ impl<T, const N: usize> Default for Kept<T, N> {
     }
 }
 
-impl<'a, T, const N: usize> IntoIterator for &'a Kept<T, N> {
+impl<'a, T, const N: usize> IntoIterator for &'a BoundedList<T, N> {
     type Item = &'a T;
     type IntoIter = core::slice::Iter<'a, T>;
 

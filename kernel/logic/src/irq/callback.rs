@@ -8,38 +8,38 @@
 //!   IDLE ------------> QUEUED ------> RUNNING ------> IDLE         as deferred work
 //!                        ^               | request
 //!                        |  finish       v
-//!                        +------------ AGAIN
+//!                        +------------ RERUN
 //! ```
 //!
-//! All operations except [`release`](Turns::release) are for the timer's CPU, its owner; so QUEUED
-//! is the only state that can change while the owner examines it. A drop first makes the owner
-//! remove the timer from the queue; no `begin` or `request` follows. Then it calls `release`. If
-//! the function is only queued, or if the drop occurs within the function or in an interrupt of it,
-//! where it cannot wait, the state becomes DEAD, and the owner frees the function when it returns
-//! or before it would be called.
+//! All operations except [`release`](CallbackState::release) are for the timer's CPU, its owner; so
+//! QUEUED is the only state that can change while the owner examines it. A drop first makes the
+//! owner remove the timer from the queue; no `begin` or `request` follows. Then it calls `release`.
+//! If the function is only queued, or if the drop occurs within the function or in an interrupt of
+//! it, where it cannot wait, the state becomes DEAD, and the owner frees the function when it
+//! returns or before it would be called.
 
 use super::sync::{AtomicU8, Ordering, const_fn};
 
 const IDLE: u8 = 0;
 const QUEUED: u8 = 1;
 const RUNNING: u8 = 2;
-const AGAIN: u8 = 3;
+const RERUN: u8 = 3;
 const DEAD: u8 = 4;
 const INTERRUPT: u8 = 5;
 
 /// The state of one timer's function.
 #[derive(Debug)]
-pub struct Turns(AtomicU8);
+pub struct CallbackState(AtomicU8);
 
 /// The action by which a timer that fires runs its function as deferred work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Defer it. If that is not possible, [`refuse`](Turns::refuse).
+    /// Defer it. If that is not possible, [`refuse`](CallbackState::refuse).
     Defer,
     /// None: the function is running, and runs again afterwards.
-    Again,
+    Rerun,
     /// None: the function has not run since the last request.
-    Waits,
+    Pending,
 }
 
 /// The next step after a function has returned.
@@ -47,10 +47,10 @@ pub enum Request {
 pub enum Finish {
     /// None: the function may already have been freed.
     Idle,
-    /// Defer it again. If that is not possible, [start](Turns::start) it at once.
-    Queued,
+    /// Defer it again. If that is not possible, [start](CallbackState::start) it at once.
+    Requeue,
     /// The caller of `finish` frees it.
-    Dead,
+    Free,
 }
 
 /// The action required of the code that drops the timer.
@@ -59,12 +59,12 @@ pub enum Release {
     /// Free the function.
     Free,
     /// None: the owner frees it.
-    Left,
+    OwnerFrees,
     /// Call `release` again: the function is running, and does not wait for the caller.
-    Wait,
+    Retry,
 }
 
-impl Turns {
+impl CallbackState {
     const_fn! {
         /// The state of a function that has not been called.
         #[must_use]
@@ -101,17 +101,17 @@ impl Turns {
                 Request::Defer
             }
             RUNNING => {
-                self.0.store(AGAIN, Ordering::Relaxed);
-                Request::Again
+                self.0.store(RERUN, Ordering::Relaxed);
+                Request::Rerun
             }
-            _ => Request::Waits,
+            _ => Request::Pending,
         }
     }
 
     /// Withdraws a request that arrived while the function runs. Returns whether there was one.
     pub fn withdraw(&self) -> bool {
         self.0
-            .compare_exchange(AGAIN, RUNNING, Ordering::Relaxed, Ordering::Relaxed)
+            .compare_exchange(RERUN, RUNNING, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok()
     }
 
@@ -140,20 +140,20 @@ impl Turns {
             .compare_exchange(RUNNING, IDLE, Ordering::Release, Ordering::Relaxed);
         let queued = || {
             self.0
-                .compare_exchange(AGAIN, QUEUED, Ordering::Relaxed, Ordering::Relaxed)
+                .compare_exchange(RERUN, QUEUED, Ordering::Relaxed, Ordering::Relaxed)
         };
         if idle.is_ok() {
             Finish::Idle
         } else if queued().is_ok() {
-            Finish::Queued
+            Finish::Requeue
         } else {
-            Finish::Dead
+            Finish::Free
         }
     }
 
     /// The timer has been dropped and removed from the queue. `is_inside`: the caller runs on the
     /// owner and may have interrupted the function. For any CPU; must be repeated while the result
-    /// is [`Release::Wait`].
+    /// is [`Release::Retry`].
     #[must_use]
     pub fn release(&self, is_inside: bool) -> Release {
         // Acquire: the function has returned.
@@ -161,21 +161,21 @@ impl Turns {
         match state {
             IDLE => return Release::Free,
             QUEUED => {}
-            RUNNING | AGAIN | INTERRUPT if is_inside => {}
-            _ => return Release::Wait,
+            RUNNING | RERUN | INTERRUPT if is_inside => {}
+            _ => return Release::Retry,
         }
         // Release: the owner sees that the timer is no longer used.
         let left = self
             .0
             .compare_exchange(state, DEAD, Ordering::Release, Ordering::Relaxed);
         match left {
-            Ok(_) => Release::Left,
-            Err(_) => Release::Wait,
+            Ok(_) => Release::OwnerFrees,
+            Err(_) => Release::Retry,
         }
     }
 }
 
-impl Default for Turns {
+impl Default for CallbackState {
     fn default() -> Self {
         Self::new()
     }

@@ -6,6 +6,9 @@
 //!
 //! Other CPUs put commands in the owner's inbox, and send it an interrupt of the same class.
 
+mod commands;
+mod hardware;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -14,20 +17,19 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Once;
 use tocsin_logic::apic::ApicId;
-use tocsin_logic::apic::icr::Destination;
-use tocsin_logic::irq::arming::{self as slot, Claim, Number};
+use tocsin_logic::irq::arming::Claim;
 use tocsin_logic::irq::timers::next_period;
 use tocsin_logic::vector::{Vector, fixed};
 
-use crate::apic::{local as apic, vectors};
+use crate::apic::vectors;
 use crate::cpu::handlers::{self, INTERRUPTS};
 use crate::cpu::{self, PerCpu, context};
 use crate::hw::processor::timestamp;
 use crate::ipi::wait;
-use crate::timer::inbox::{Command, Inbox};
+use crate::timer::inbox::Inbox;
 use crate::timer::node::{self, NEVER, Node};
-use crate::timer::storage::Tables;
-use crate::timer::{CAPACITY, CLASS, lapic};
+use crate::timer::storage::Storage;
+use crate::timer::{CAPACITY, CLASS};
 use crate::{priority, smp, time};
 
 /// Vector of the interrupt for commands. It has the timers' class, so that it is not delivered
@@ -43,13 +45,13 @@ pub(super) struct Queue {
     /// The timer with this deadline.
     first: Cell<NonNull<Node>>,
     /// Whether the hardware must not be programmed: functions are running, or it is borrowed.
-    held: Cell<bool>,
+    suspended: Cell<bool>,
     /// Whether the hardware has been prepared for deadlines.
     prepared: Cell<bool>,
     pub(super) borrowed: Cell<bool>,
     /// Interrupts that arrived while the hardware was borrowed.
     pub(super) ticks: AtomicU64,
-    pub(super) tables: Tables,
+    pub(super) storage: Storage,
     /// Commands from other CPUs.
     inbox: Inbox,
     cpu: PerCpu,
@@ -67,8 +69,8 @@ static QUEUES: Once<Vec<Option<&'static Queue>>> = Once::new();
 
 /// Creates the queue of each online CPU. Called once, before interrupts are enabled.
 pub(crate) fn set_up() {
-    handlers::register(COMMANDS, answer);
-    wait::SERVE_TIMERS.replace(Some(serve_if_asked));
+    handlers::register(COMMANDS, handle_commands);
+    wait::SERVE_TIMERS.replace(Some(execute_pending_commands));
     QUEUES.call_once(|| {
         let mut queues = Vec::new();
         for online in smp::all() {
@@ -112,10 +114,10 @@ pub(super) fn local<R>(action: impl FnOnce(&'static Queue) -> R) -> R {
 
 /// Executes other CPUs' pending commands, in a wait for another CPU during which this CPU's
 /// interrupts may be masked. The priority is raised only if there is a command.
-fn serve_if_asked() {
+fn execute_pending_commands() {
     let queue = of(cpu::current().id());
     if queue.is_some_and(|queue| !queue.inbox.is_empty()) {
-        local(Queue::serve);
+        local(Queue::execute_commands);
     }
 }
 
@@ -126,17 +128,17 @@ extern "C" fn expire(queue: usize, _: u8) {
     let now = timestamp();
     let due = queue.due.get();
     if due > now {
-        return queue.woken_early();
+        return queue.handle_early_interrupt();
     }
-    queue.held.set(true);
+    queue.suspended.set(true);
     let first = queue.first.get();
     let missed = Queue::fire(first, due, now);
-    queue.go_on(first, missed, now);
+    queue.fire_remaining(first, missed, now);
 }
 
 /// Handles the interrupt for other CPUs' commands.
-extern "C" fn answer(_: usize, _: u8) {
-    local(Queue::serve);
+extern "C" fn handle_commands(_: usize, _: u8) {
+    local(Queue::execute_commands);
 }
 
 impl Queue {
@@ -144,11 +146,11 @@ impl Queue {
         Self {
             due: Cell::new(u64::MAX),
             first: Cell::new(NonNull::dangling()),
-            held: Cell::new(false),
+            suspended: Cell::new(false),
             prepared: Cell::new(false),
             borrowed: Cell::new(false),
             ticks: AtomicU64::new(0),
-            tables: Tables::new(),
+            storage: Storage::new(),
             inbox: Inbox::new(),
             cpu,
             apic_id,
@@ -180,28 +182,28 @@ impl Queue {
     /// are due. Timers that become due meanwhile get an interrupt of their own, so that this one
     /// ends.
     #[inline(never)]
-    fn go_on(&self, first: NonNull<Node>, missed: u64, now: u64) {
-        self.put_back(first, missed);
+    fn fire_remaining(&self, first: NonNull<Node>, missed: u64, now: u64) {
+        self.requeue(first, missed);
         for _ in 1..CAPACITY {
             // SAFETY: On the owner, in the timers' class.
-            let Some(due) = unsafe { self.tables.timers() }.first_due(now) else {
+            let Some(due) = unsafe { self.storage.timers() }.first_due(now) else {
                 break;
             };
             let missed = Self::fire(due.item, due.deadline, now);
-            self.put_back(due.item, missed);
+            self.requeue(due.item, missed);
         }
-        self.held.set(false);
-        self.program_anew();
+        self.suspended.set(false);
+        self.reprogram();
     }
 
     /// Removes a timer that has fired from the queue, or moves it to its next period, unless its
     /// function has given another command.
-    fn put_back(&self, pointer: NonNull<Node>, missed: u64) {
+    fn requeue(&self, pointer: NonNull<Node>, missed: u64) {
         // SAFETY: The node is not freed before it is finished.
         let node = unsafe { pointer.as_ref() };
         if let (true, Some(id)) = (node.firing.replace(false), node.id.get()) {
             // SAFETY: On the owner, in the timers' class.
-            let timers = unsafe { self.tables.timers() };
+            let timers = unsafe { self.storage.timers() };
             let period = node.period.load(Ordering::Relaxed);
             if period == 0 {
                 timers.cancel(id);
@@ -223,68 +225,11 @@ impl Queue {
     /// was changed after the interrupt was sent. The interrupt may also belong to a borrower of the
     /// timer.
     #[cold]
-    fn woken_early(&self) {
+    fn handle_early_interrupt(&self) {
         if self.borrowed.get() {
             self.ticks.fetch_add(1, Ordering::Relaxed);
-        } else if self.tables.registry().is_some() {
-            self.program_anew();
-        }
-    }
-
-    /// Executes the command of the handle's operation `number`. The node may be freed afterwards.
-    /// On the owner, at the timers' class.
-    pub(super) fn execute(&self, pointer: NonNull<Node>, number: Number, command: Command) {
-        // SAFETY: A node with a command is only freed by the code that executes the command.
-        let node = unsafe { pointer.as_ref() };
-        node.number.set(number);
-        match command {
-            Command::Arm { deadline, period } => self.insert(pointer, deadline, period),
-            Command::Cancel => self.insert(pointer, NEVER, 0),
-            Command::Close { leave: false } => {
-                self.withdraw(pointer);
-                // Release: a handle that reads `true` may free the node, unless its function runs.
-                node.closed.store(true, Ordering::Release);
-            }
-            Command::Close { leave: true } => {
-                self.withdraw(pointer);
-                // SAFETY: This is the owner. The node is out of the queue, and this was the last
-                // command.
-                unsafe { node::release_left(pointer) };
-            }
-        }
-    }
-
-    /// Removes a dropped timer from the queue and the registry.
-    fn withdraw(&self, pointer: NonNull<Node>) {
-        self.insert(pointer, NEVER, 0);
-        if let Some(registry) = self.tables.registry() {
-            registry.remove(pointer);
-        }
-    }
-
-    /// Closes a timer that is dropped on this CPU, by the handle's operation `number`. Returns
-    /// whether it is closed. If not, a notification of an earlier command is pending, and this CPU
-    /// closes and frees the timer when it handles that. On the owner, at the timers' class.
-    pub(super) fn close_here(&self, pointer: NonNull<Node>, number: Number) -> bool {
-        // SAFETY: The handle has not closed it yet.
-        let arming = unsafe { &pointer.as_ref().arming };
-        if arming.is_told() {
-            self.post(pointer, number, Command::Close { leave: true });
-            return false;
-        }
-        self.execute(pointer, number, Command::Close { leave: false });
-        true
-    }
-
-    /// Executes a command of the function, which was called for operation `number`, unless the
-    /// handle has done another operation since. On the owner, at the timers' class.
-    pub(super) fn renew(&self, pointer: NonNull<Node>, number: Number, command: Command) {
-        // SAFETY: The function runs, so the node is not freed.
-        let node = unsafe { pointer.as_ref() };
-        let is_started = matches!(command, Command::Arm { .. });
-        if node.arming.renew(number, is_started) {
-            node.withdraw_second_run();
-            self.execute(pointer, number, command);
+        } else if self.storage.registry().is_some() {
+            self.reprogram();
         }
     }
 
@@ -295,7 +240,7 @@ impl Queue {
         let node = unsafe { pointer.as_ref() };
         // SAFETY: This is the owner, at the timers' class. The functions called meanwhile use no
         // timers.
-        let timers = unsafe { self.tables.timers() };
+        let timers = unsafe { self.storage.timers() };
         // A timer that has just fired no longer needs an update after its call.
         node.firing.set(false);
         if let Some(id) = node.id.take() {
@@ -314,90 +259,6 @@ impl Queue {
             node.id.set(inserted.ok());
         }
         self.program();
-    }
-
-    /// Executes other CPUs' commands. On the owner, at the timers' class.
-    pub(super) fn serve(&self) {
-        self.inbox.answer(|pointer| {
-            // SAFETY: The node is not freed before its last command is executed.
-            let node = unsafe { pointer.as_ref() };
-            if let Some(command) = node.arming.take() {
-                self.execute(pointer, command.number, Command::from_words(command.words));
-            }
-        });
-    }
-
-    /// Posts a command to the owner, another CPU. Does not wait. After the last command, the node
-    /// belongs to the owner.
-    pub(super) fn post(&self, pointer: NonNull<Node>, number: Number, command: Command) {
-        // SAFETY: The node is not freed before its last command is executed, which may be this one.
-        let arming = unsafe { &pointer.as_ref().arming };
-        let words = command.to_words();
-        if !arming.publish(slot::Command { number, words }) {
-            // A notification is pending, and the owner takes this command.
-            return;
-        }
-        self.inbox.push(pointer);
-        apic()
-            .send_fixed(COMMANDS, Destination::Physical(self.apic_id))
-            .expect("the ID of a CPU that is online fits the mode");
-    }
-
-    /// Programs the next deadline, if it has changed. On the owner, at the timers' class, after one
-    /// of its timers has been created.
-    fn program(&self) {
-        if !self.held.get() && self.note_first() {
-            self.program_anew();
-        }
-    }
-
-    /// Programs the next deadline. On the owner, at the timers' class, after one of its timers has
-    /// been created.
-    fn program_anew(&self) {
-        if !self.prepared.replace(true) {
-            lapic::prepare();
-        }
-        self.note_first();
-        match self.due.get() {
-            u64::MAX => lapic::clear_deadline(),
-            due => lapic::set_deadline(due),
-        }
-    }
-
-    /// Records the first timer. Returns whether the deadline has changed. On the owner, at the
-    /// timers' class, after one of its timers has been created.
-    fn note_first(&self) -> bool {
-        // SAFETY: On the owner, at the timers' class.
-        let first = unsafe { self.tables.timers() }.first_due(u64::MAX);
-        let due = first.map_or(u64::MAX, |first| {
-            self.first.set(first.item);
-            first.deadline
-        });
-        self.due.replace(due) != due
-    }
-
-    /// Takes the hardware from the timers; returns false if it is borrowed already. On the owner,
-    /// at the timers' class.
-    pub(super) fn lend(&self) -> bool {
-        if self.borrowed.replace(true) {
-            return false;
-        }
-        self.held.set(true);
-        // From now on every interrupt of the timer counts as early.
-        self.due.set(u64::MAX);
-        lapic::stop();
-        true
-    }
-
-    /// Returns the hardware to the timers. On the owner, at the timers' class.
-    pub(super) fn take_back(&self) {
-        lapic::stop();
-        self.borrowed.set(false);
-        self.held.set(false);
-        self.prepared.set(false);
-        if self.tables.registry().is_some() {
-            self.program();
-        }
     }
 }
 

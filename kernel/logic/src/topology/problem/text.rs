@@ -15,7 +15,7 @@ impl ProblemKind {
             Self::LocalApicAddress { .. } => "local_apic_address",
             Self::CpuInBothForms { .. } => "cpu_in_both_forms",
             Self::DuplicateApicId { .. } => "duplicate_apic_id",
-            Self::Fillers { .. } => "fillers",
+            Self::PaddingEntries { .. } => "padding_entries",
             Self::DuplicateUid { .. } => "duplicate_uid",
             Self::BroadcastApicId { .. } => "broadcast_apic_id",
             Self::BspMissing { .. } => "bsp_missing",
@@ -31,15 +31,15 @@ impl ProblemKind {
             Self::OverrideSource { .. } => "override_source",
             Self::DuplicateOverride { .. } => "duplicate_override",
             Self::SharedGsi { .. } => "shared_gsi",
-            Self::OverrideNowhere { .. } => "override_nowhere",
-            Self::NmiSourceNowhere { .. } => "nmi_source_nowhere",
+            Self::OverrideWithoutInput { .. } => "override_without_input",
+            Self::NmiSourceWithoutInput { .. } => "nmi_source_without_input",
             Self::DuplicateNmiSource { .. } => "duplicate_nmi_source",
             Self::TooManyNmiSources => "too_many_nmi_sources",
             Self::ReservedFlags { .. } => "reserved_flags",
             Self::NmiPin { .. } => "nmi_pin",
             Self::NmiAtExtInt { .. } => "nmi_at_ext_int",
             Self::NmiUid { .. } => "nmi_uid",
-            Self::NmiTwice { .. } => "nmi_twice",
+            Self::NmiConflict { .. } => "nmi_conflict",
             Self::NmiDiffers { .. } => "nmi_differs",
         }
     }
@@ -57,10 +57,10 @@ impl fmt::Display for ProblemKind {
                 }
             }
             Self::LocalApicAddress { address } => {
-                write!(f, "the local APICs cannot be at {address:#x}: ignored")
+                write!(f, "the local APICs cannot be at {address:#x} (ignored)")
             }
             Self::ReservedFlags { flags } => {
-                write!(f, "{flags}: taken as that of the bus")
+                write!(f, "{flags} (the bus default applies)")
             }
             _ => {
                 self.fmt_cpu(f)?;
@@ -77,25 +77,25 @@ impl ProblemKind {
         match *self {
             Self::CpuInBothForms { apic_id } => write!(
                 f,
-                "APIC ID {apic_id} is listed as local APIC and as local x2APIC: one CPU"
+                "APIC ID {apic_id} is listed as local APIC and as local x2APIC (one CPU)"
             ),
             Self::DuplicateApicId { apic_id, uid } => write!(
                 f,
-                "APIC ID {apic_id} is listed before (here with UID {uid}): ignored"
+                "APIC ID {apic_id} is already listed (the entry with UID {uid} is ignored)"
             ),
-            Self::Fillers { entries } => write!(
+            Self::PaddingEntries { entries } => write!(
                 f,
-                "{entries} entries that are not enabled repeat an earlier one: ignored"
+                "{entries} entries that are not enabled repeat an earlier one (ignored)"
             ),
             Self::DuplicateUid { uid } => {
-                write!(f, "UID {uid} belongs to another CPU already")
+                write!(f, "UID {uid} already belongs to another CPU")
             }
             Self::BroadcastApicId { apic_id } => {
-                write!(f, "APIC ID {apic_id} means all CPUs, not one: ignored")
+                write!(f, "APIC ID {apic_id} is the broadcast ID (ignored)")
             }
             Self::BspMissing { apic_id } => write!(
                 f,
-                "the boot CPU, APIC ID {apic_id}, is not listed as enabled: added"
+                "the boot CPU, APIC ID {apic_id}, is not listed as enabled (added)"
             ),
             Self::TooManyCpus { enabled, others } => write!(
                 f,
@@ -103,7 +103,7 @@ impl ProblemKind {
             ),
             Self::Unreachable { cpus } => write!(
                 f,
-                "{cpus} CPUs with APIC IDs above 254 are left out: xapic mode cannot reach them"
+                "{cpus} CPUs with APIC IDs above 254 are left out (xapic mode cannot address them)"
             ),
             _ => Ok(()),
         }
@@ -112,29 +112,29 @@ impl ProblemKind {
     /// The message of problems that concern NMIs.
     fn fmt_nmi(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::NmiSourceNowhere { gsi } => {
+            Self::NmiSourceWithoutInput { gsi } => {
                 write!(f, "NMI source GSI {gsi}: no I/O APIC has it")
             }
             Self::DuplicateNmiSource { gsi } => {
-                write!(f, "NMI source GSI {gsi} is listed before: ignored")
+                write!(f, "NMI source GSI {gsi} is already listed (ignored)")
             }
             Self::TooManyNmiSources => {
-                write!(f, "more than {MAX_NMI_SOURCES} NMI sources: ignored")
+                write!(f, "more than {MAX_NMI_SOURCES} NMI sources (ignored)")
             }
-            Self::NmiPin { lint } => write!(f, "there is no pin LINT{lint}: ignored"),
+            Self::NmiPin { lint } => write!(f, "there is no pin LINT{lint} (ignored)"),
             Self::NmiAtExtInt { target } => write!(
                 f,
-                "NMI of {target} at LINT0, which is the 8259s' input: ignored"
+                "NMI of {target} at LINT0, which is the 8259s' input (ignored)"
             ),
-            Self::NmiUid { uid } => write!(f, "no CPU has UID {uid}: ignored"),
-            Self::NmiTwice {
+            Self::NmiUid { uid } => write!(f, "no CPU has UID {uid} (ignored)"),
+            Self::NmiConflict {
                 target,
                 lint,
                 first,
                 second,
             } => write!(
                 f,
-                "NMI of {target} at {lint}: {second}; an earlier entry counts: {first}"
+                "NMI of {target} at {lint}: {second} (an earlier entry applies: {first})"
             ),
             Self::NmiDiffers {
                 uid,
@@ -143,7 +143,7 @@ impl ProblemKind {
                 all,
             } => write!(
                 f,
-                "NMI of UID {uid} at {lint}: {own}, unlike that of all CPUs ({all}): its own counts"
+                "NMI of UID {uid} at {lint}: {own}, unlike {all} of all CPUs (its own flags apply)"
             ),
             _ => Ok(()),
         }
@@ -153,19 +153,19 @@ impl ProblemKind {
     fn fmt_io(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::IoApicAddress { address } => {
-                write!(f, "an I/O APIC cannot be at {address:#x}: ignored")
+                write!(f, "an I/O APIC cannot be at {address:#x} (ignored)")
             }
             Self::DuplicateIoApic {
                 address, gsi_base, ..
             } => write!(
                 f,
-                "I/O APIC at {address:#x}, GSI {gsi_base}: an earlier one has registers or GSI: ignored"
+                "I/O APIC at {address:#x}, GSI {gsi_base}: an earlier one has registers or GSI (ignored)"
             ),
             Self::DuplicateIoApicId { id } => {
                 write!(f, "I/O APIC ID {id:#04x} is that of an earlier one")
             }
             Self::TooManyIoApics => {
-                write!(f, "more than {MAX_IO_APICS} I/O APICs: ignored")
+                write!(f, "more than {MAX_IO_APICS} I/O APICs (ignored)")
             }
             Self::GsiOverlap {
                 gsi_base,
@@ -173,28 +173,27 @@ impl ProblemKind {
                 next,
             } => write!(
                 f,
-                "the I/O APIC at GSI {gsi_base} has {pins} pins, but another begins at GSI {next}: \
-                 the GSIs of both are the latter's"
+                "the I/O APIC at GSI {gsi_base} has {pins} pins, but another begins at GSI {next} \
+                 (the latter has the GSIs of both)"
             ),
             Self::GsiEnd { gsi_base, pins } => write!(
                 f,
-                "the I/O APIC at GSI {gsi_base} has {pins} pins, of which {} are beyond the last GSI: \
-                 not used",
+                "the I/O APIC at GSI {gsi_base} has {pins} pins, of which {} are beyond the last GSI (not used)",
                 u64::from(gsi_base.0) + u64::from(pins) - (1 << 32)
             ),
             Self::OverrideBus { bus } => {
-                write!(f, "an override for bus {bus}, which is not ISA: ignored")
+                write!(f, "an override for bus {bus}, which is not ISA (ignored)")
             }
             Self::OverrideSource { source } => {
-                write!(f, "there is no ISA IRQ {source} to override: ignored")
+                write!(f, "there is no ISA IRQ {source} to override (ignored)")
             }
             Self::DuplicateOverride { source } => {
-                write!(f, "ISA IRQ {source} is overridden before: ignored")
+                write!(f, "ISA IRQ {source} is already overridden (ignored)")
             }
             Self::SharedGsi { gsi } => {
                 write!(f, "another ISA IRQ is overridden to GSI {gsi} too")
             }
-            Self::OverrideNowhere { source, gsi } => {
+            Self::OverrideWithoutInput { source, gsi } => {
                 write!(f, "ISA IRQ {source} is GSI {gsi}, which no I/O APIC has")
             }
             _ => Ok(()),

@@ -46,19 +46,20 @@ pub fn trials() -> Vec<Trial> {
                 with(&machine, |session| eoi(dev, session))
             };
             trials.push(trial(
-                format!("trouble::stray::eoi::{mode}::{profile}"),
+                format!("trouble::spurious::eoi::{mode}::{profile}"),
                 run,
             ));
         }
-        trials.push(trial(format!("trouble::stray::gates::{mode}"), move || {
-            with(&machine_in(mode, 2)?, gates)
-        }));
         trials.push(trial(
-            format!("trouble::stray::errors::{mode}"),
+            format!("trouble::spurious::gates::{mode}"),
+            move || with(&machine_in(mode, 2)?, gates),
+        ));
+        trials.push(trial(
+            format!("trouble::spurious::errors::{mode}"),
             move || with(&machine_in(mode, 2)?, move |session| errors(mode, session)),
         ));
     }
-    trials.push(trial("trouble::stray::dev_goes_through_all", || {
+    trials.push(trial("trouble::spurious::dev_goes_through_all", || {
         with(&built(machine_in("x2apic", 4)?, true)?, everything)
     }));
     trials
@@ -75,9 +76,10 @@ pub fn built(machine: Machine, dev: bool) -> Result<Machine> {
 
 /// The counts of a CPU, with the errors that have occurred.
 fn counts(cpu: u32, session: &mut Session) -> Result<Spurious> {
-    let all: Vec<Spurious> = records::all(&session.command("stray json", PATIENCE)?, "spurious")?;
+    let all: Vec<Spurious> =
+        records::all(&session.command("spurious json", PATIENCE)?, "spurious")?;
     let counts = all.into_iter().find(|counts| counts.cpu == cpu);
-    let mut counts = counts.ok_or(format!("`stray` has no record of CPU {cpu}"))?;
+    let mut counts = counts.ok_or(format!("`spurious` has no record of CPU {cpu}"))?;
     ensure_eq!(counts.apic_errors.len(), 8, "errors of the local APIC");
     counts.apic_errors.retain(|_, count| *count > 0);
     Ok(counts)
@@ -94,7 +96,7 @@ fn quiet(cpu: u32, unhandled: u64, eoi_mismatch: u64) -> Spurious {
 
 /// Sends an interrupt, which is delivered once.
 fn send(vector: u8, cpu: u32, session: &mut Session) -> Result {
-    let answer = session.command(&format!("stray ipi {vector} {cpu} json"), PATIENCE)?;
+    let answer = session.command(&format!("spurious ipi {vector} {cpu} json"), PATIENCE)?;
     let delivery: Delivery = records::one(&answer, "delivery")?;
     let count = 1;
     ensure_eq!(delivery, Delivery { cpu, vector, count }, "delivery");
@@ -186,7 +188,7 @@ fn gates(session: &mut Session) -> Result {
     ensure_eq!(spurious_8259(session)?, (1, 2), "of the 8259s");
     session.command("ipi", PATIENCE)?;
     session.command("nest", PATIENCE)?;
-    let answer = session.command("stray ipi 31", PATIENCE)?;
+    let answer = session.command("spurious ipi 31", PATIENCE)?;
     ensure!(answer.contains("`31` will not do"), "{answer}");
     // With the status of a failed command, because one was wrong.
     power_off_with(session, 0)
@@ -199,7 +201,7 @@ fn spurious_8259(session: &mut Session) -> Result<(u64, u64)> {
         first: u64,
         second: u64,
     }
-    let answer = session.command("stray json", PATIENCE)?;
+    let answer = session.command("spurious json", PATIENCE)?;
     let counts: Counts = records::one(&answer, "spurious_8259")?;
     Ok((counts.first, counts.second))
 }
@@ -210,7 +212,7 @@ fn read_reserved(session: &mut Session) -> Result<(String, String)> {
     struct Read {
         effect: String,
     }
-    let answer = session.command("stray register json", PATIENCE)?;
+    let answer = session.command("spurious register json", PATIENCE)?;
     let read: Read = records::one(&answer, "reserved_read")?;
     Ok((read.effect, answer))
 }
@@ -219,7 +221,7 @@ fn read_reserved(session: &mut Session) -> Result<(String, String)> {
 fn errors(mode: &str, session: &mut Session) -> Result {
     session.wait_prompt(PATIENCE)?;
     // The error vector without an error: it must not suppress the log of a real one.
-    let answer = session.command(&format!("stray ipi {ERROR}"), PATIENCE)?;
+    let answer = session.command(&format!("spurious ipi {ERROR}"), PATIENCE)?;
     ensure!(
         answer.contains("error interrupt: the ESR is empty"),
         "{answer}"
