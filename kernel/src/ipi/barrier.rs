@@ -2,9 +2,16 @@
 
 use super::{Offline, Targets, request};
 
-/// Waits until every target has taken an interrupt that was sent by this call. Then each has executed
-/// a full memory barrier, and no section with interrupts disabled (or with class 13 masked) that it
-/// was in when the call began is still running.
+/// Waits until every target has taken an interrupt that was sent by this call, or has served the
+/// request in a wait with interrupts disabled. Then each has executed a full memory barrier, and
+/// these have ended on it, if they were running when the call began:
+///
+/// - sections with interrupts disabled, except one that itself waits for another CPU: a CPU serves
+///   barriers in such a wait, and the section continues after it;
+/// - sections with class 13 masked, handlers and called functions of class 13 and above, and NMI
+///   handlers.
+///
+/// Threads and handlers of lower classes may be anywhere.
 ///
 /// The targets serve the interrupt in [`leaf::LONGEST`](crate::trap::leaf::LONGEST) instructions and
 /// run no function. The calling CPU is not interrupted, if it is among the targets.

@@ -7,6 +7,7 @@
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use tocsin_logic::apic::icr::Destination;
+use tocsin_logic::irq::context::{CALL_CLASS, WAIT_CLASS};
 use tocsin_logic::irq::shootdown::{Posted, Range};
 use tocsin_logic::vector::{Vector, fixed};
 
@@ -18,6 +19,10 @@ use crate::smp::{self, Online};
 
 /// The vector of the requests.
 pub const VECTOR: Vector = fixed::TLB;
+
+// A CPU that waits with interrupts enabled takes the IPI, and a called function does not.
+const _: () = assert!(VECTOR.priority_class().get() > WAIT_CLASS.get());
+const _: () = assert!(VECTOR.priority_class().get() == CALL_CLASS.get());
 
 /// Registers a handler that serves requests, for code that looks the vector up. Called once.
 pub(crate) fn set_up() {

@@ -3,9 +3,10 @@
 //! An EOI ends the interrupt in service with the highest priority (SDM vol. 3A, 12.8.5). If a gate
 //! is entered by something other than the local APIC, such as an INT instruction, an EOI would end
 //! another interrupt, whose handler still runs. So the entry code checks the local APIC's ISR
-//! before the EOI of a vector without a handler, and in a debug build before every EOI. Conversely,
-//! the vectors that take no EOI are ended if they are in service nevertheless: otherwise they would
-//! mask all interrupts of their class and below forever.
+//! before the EOI of a vector without a handler, and in a debug build before every EOI except those
+//! of [`leaf`](super::leaf), which calls no function. Conversely, the vectors that take no EOI are
+//! ended if they are in service nevertheless: otherwise they would mask all interrupts of their
+//! class and below forever.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

@@ -25,7 +25,7 @@
 
 use core::num::NonZeroUsize;
 
-use super::sync::{AtomicUsize, Ordering, const_fn};
+use super::sync::{AtomicUsize, Ordering, const_fn, fence};
 
 /// Maximum number of pages that are invalidated one by one.
 pub const LIMIT: usize = 4;
@@ -253,10 +253,14 @@ impl Requests {
     }
 
     /// Serves all requests on this CPU, whose interrupts must be disabled: calls `invalidate` for each
-    /// page, or once for all, and acknowledges. The entry code does the same.
+    /// page, or once for all, and acknowledges. It is a full memory barrier. The entry code does the
+    /// same; there, IRET is the barrier (SDM vol. 3A, 10.3).
     pub fn serve(&self, own: &Acknowledged, invalidate: impl FnMut(Invalidate)) {
         // Acquire: see `post`.
         let number = self.number.load(Ordering::Acquire);
+        // A request without a range orders the accesses of this CPU for all CPUs, not only for the
+        // sender.
+        fence(Ordering::SeqCst);
         let pending = self.pending.load(Ordering::Relaxed);
         each(pending, invalidate);
         // Release: the translations are invalid before.

@@ -4,7 +4,9 @@
 //! cannot be created in a constant, so their constructors use the two macros here, which are
 //! `const`, and those of loom's module, which are not.
 
-pub(super) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
+pub(super) use core::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering, fence,
+};
 
 /// A function that is `const`, except under loom.
 macro_rules! const_fn {

@@ -2,7 +2,7 @@
 
 use crate::cpu::Interrupt;
 use crate::shootdown::{Acknowledged, Invalidate, LIMIT, Posted, Range, Requests};
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicUsize, Ordering, fence};
 use crate::{beside, explore};
 use std::sync::Arc;
 
@@ -169,6 +169,72 @@ fn one_request_after_another() {
             target.join().unwrap();
         }
         is_early
+    });
+}
+
+/// Two CPUs request pages of a third, which may serve both at once. Each releases its range when the
+/// third has acknowledged it.
+#[test]
+fn two_requests_to_a_third_cpu() {
+    explore(Some(3), || {
+        let machine = Machine::<3>::new();
+        let run = |machine: &Machine<3>, own: usize| {
+            machine.entries[own].store(1, Ordering::Relaxed);
+            let request = machine.requests.post(page(own));
+            machine.interrupts[2].send();
+            let is_early = machine.acknowledged[2].has(request.number());
+            if is_early {
+                let cached = machine.cached[own][2].load(Ordering::Relaxed);
+                assert_eq!(cached, 1, "page {own} is still used");
+                machine.requests.release(request);
+                return None;
+            }
+            Some(request)
+        };
+        let other = beside(&machine, move |machine| run(machine, 1));
+        let target = beside(&machine, |machine| machine.take(2));
+        let own = run(&machine, 0);
+        let left = [own, other.join().unwrap()];
+        target.join().unwrap();
+        machine.take(2);
+        let has_early = left.iter().any(Option::is_none);
+        for (index, request) in left.into_iter().enumerate() {
+            let cached = machine.cached[index][2].load(Ordering::Relaxed);
+            assert_eq!(cached, 1, "lost: page {index}");
+            if let Some(request) = request {
+                assert!(machine.acknowledged[2].has(request.number()), "lost");
+                machine.requests.release(request);
+            }
+        }
+        let newcomer = Acknowledged::new();
+        machine
+            .requests
+            .serve(&newcomer, |what| panic!("{what:?} is still pending"));
+        has_early
+    });
+}
+
+/// The accesses of a CPU that serves a request are in order for a CPU that has not sent it: one of
+/// the two CPUs, each of which writes one word and then reads the other, reads the new value.
+#[test]
+fn serving_is_a_full_memory_barrier() {
+    explore(Some(3), || {
+        let machine = Machine::<1>::new();
+        let target = beside(&machine, |machine| {
+            machine.entries[0].store(1, Ordering::Relaxed);
+            machine.serve(0);
+            machine.entries[1].load(Ordering::Relaxed)
+        });
+        let third = beside(&machine, |machine| {
+            machine.entries[1].store(1, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
+            machine.entries[0].load(Ordering::Relaxed)
+        });
+        let request = machine.requests.post(None);
+        let values = [target, third].map(|it| it.join().unwrap());
+        let is_served = machine.acknowledged[0].has(request.number());
+        assert!(!is_served || values != [0, 0], "the barrier orders nothing");
+        is_served && values.contains(&0)
     });
 }
 

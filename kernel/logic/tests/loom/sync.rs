@@ -8,7 +8,7 @@
 //! and none is. The point is relaxed: it makes nothing visible to anyone.
 
 use loom::sync::atomic;
-pub(crate) use loom::sync::atomic::Ordering;
+pub(crate) use loom::sync::atomic::{Ordering, fence};
 use std::cell::RefCell;
 
 loom::lazy_static! {
