@@ -33,8 +33,30 @@ struct Shootdown {
     full_flush: bool,
 }
 
+/// A record of `tlb json`, of kind `concurrent_shootdowns`.
+#[derive(Debug, Deserialize)]
+struct Concurrent {
+    shootdowns: u64,
+    mapped: u64,
+    stale: u64,
+}
+
+/// Shootdowns of all CPUs at once: no CPU used a page after its shootdown.
+fn check_concurrent(found: &Concurrent, cpus: u64) -> Result {
+    let rounds = (100 / cpus).clamp(1, 30);
+    ensure_eq!(found.shootdowns, rounds * cpus, "concurrent shootdowns");
+    ensure_eq!(found.stale, 0, "pages used after a concurrent shootdown");
+    // A CPU waits after each change until another one has read its pages.
+    ensure!(
+        cpus == 1 || found.mapped >= rounds * cpus,
+        "too few reads of mapped pages: {found:?}"
+    );
+    Ok(())
+}
+
 /// Checks that the output of `tlb json` shows that no CPU used a translation that had changed.
 pub fn check(answer: &str, cpus: u64) -> Result {
+    check_concurrent(&records::one(answer, "concurrent_shootdowns")?, cpus)?;
     let shootdowns: Vec<Shootdown> = records::all(answer, "tlb_shootdown")?;
     for change in ["another_frame", "read_only", "absent"] {
         let mut sizes = Vec::new();

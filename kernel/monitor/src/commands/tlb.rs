@@ -2,7 +2,9 @@
 //!
 //! The test observes the kernel's own TLB shootdown. After the change of the page tables and before
 //! the shootdown, each CPU checks which pages still have their old translations; after the
-//! shootdown, it checks again.
+//! shootdown, it checks again. [`concurrent`] has shootdowns of all CPUs at once.
+
+mod concurrent;
 
 use alloc::format;
 use core::fmt;
@@ -126,6 +128,9 @@ pub(super) fn tlb(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
             output.print("tlb_shootdown", &shootdown);
         }
     }
+    let concurrent = concurrent::run()?;
+    output.print("concurrent_shootdowns", &concurrent);
+    stale += concurrent.stale;
     if stale == 0 {
         Ok(())
     } else {
