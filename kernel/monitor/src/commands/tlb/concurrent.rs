@@ -1,5 +1,5 @@
-//! Shootdowns of all CPUs at once. Each CPU maps and unmaps pages of its own, with interrupts enabled
-//! and disabled, and reads those of the others.
+//! Shootdowns of all CPUs at once. Each CPU maps and unmaps pages of its own, with interrupts
+//! enabled and disabled, and reads those of the others.
 
 use alloc::vec::Vec;
 use core::fmt;
