@@ -23,9 +23,9 @@ use tocsin_logic::vector::{PriorityClass, Vector, fixed};
 use crate::cpu::{self, PerCpu, context, handlers};
 use crate::ipi::wait::{self, For};
 use crate::ipi::{self, Offline, Targets, physical};
+use crate::priority;
 use crate::smp::{self, Online};
 use crate::sync::without_interrupts;
-use crate::priority;
 use crate::trap::call::{self, CALLS};
 
 /// Vector of the call IPI: high, so that calls are handled fast, but below the most urgent
@@ -298,12 +298,7 @@ fn call_all(function: Function, argument: usize) {
 
 /// Calls all other CPUs by one IPI, runs `meanwhile`, and waits.
 #[inline]
-fn post_and_wait(
-    own: PerCpu,
-    function: Function,
-    argument: usize,
-    meanwhile: impl FnOnce(),
-) {
+fn post_and_wait(own: PerCpu, function: Function, argument: usize, meanwhile: impl FnOnce()) {
     let online = smp::by_shorthand();
     if online.len() <= 1 {
         return post_and_wait_in_turn(own, function, argument, meanwhile);

@@ -21,8 +21,8 @@ pub mod wait;
 
 use core::fmt;
 
-use tocsin_logic::apic::EncodingError;
 use tocsin_logic::apic::ApicId;
+use tocsin_logic::apic::EncodingError;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::cpu_set::CpuSet;
 use tocsin_logic::vector::Vector;

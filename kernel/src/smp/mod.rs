@@ -84,7 +84,10 @@ impl Online {
     fn new(cpu: PerCpu, apic_id: ApicId) -> Self {
         let number = cpu.id();
         // `ipi::physical` relies on it.
-        assert!(apic_id <= ApicId::X2APIC_MAX, "smp: CPU {number}: no CPU can have APIC ID {apic_id}");
+        assert!(
+            apic_id <= ApicId::X2APIC_MAX,
+            "smp: CPU {number}: no CPU can have APIC ID {apic_id}"
+        );
         Self {
             cpu,
             apic_id,

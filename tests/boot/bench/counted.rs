@@ -5,7 +5,7 @@ use super::Figures;
 use crate::{Result, ensure, ensure_eq};
 
 /// Metrics that are also measured for the baselines.
-const RIVALLED: &[&str] = &[
+const WITH_BASELINES: &[&str] = &[
     "nest.arrival",
     "nest.entry",
     "deferred.run",
@@ -36,7 +36,7 @@ fn median(figures: &Figures, key: &str) -> Result<u64> {
     Ok(record["p50"].as_u64().ok_or("no median")?)
 }
 
-pub fn stand_beside_rivals(figures: &Figures, mode: &str) -> Result {
+pub fn match_baselines(figures: &Figures, mode: &str) -> Result {
     let median = |key: &str| median(figures, key);
     // The minimal path is the shortest, and typical small kernels take more than this one.
     for name in [
@@ -54,7 +54,7 @@ pub fn stand_beside_rivals(figures: &Figures, mode: &str) -> Result {
         }
     }
     // Both baselines exist, and both have the expected values.
-    for name in RIVALLED {
+    for name in WITH_BASELINES {
         let of = |variant: &str| {
             let own = figures
                 .iter()

@@ -193,7 +193,7 @@ fn exact(mode: &str) -> Result {
             .any(|key| key.starts_with(&format!("{name} ")));
         ensure!(is_there, "no figure {name} in:\n{first}");
     }
-    counted::stand_beside_rivals(&figures, mode)?;
+    counted::match_baselines(&figures, mode)?;
     counted::parts_make_the_whole(&figures)?;
     counted::a_flood_comes(&figures)?;
     counted::latencies_hold(&figures)?;

@@ -111,7 +111,11 @@ struct Barriers {
 fn check_barriers(found: &Barriers, cpus: u64) -> Result {
     let rounds = (400 / cpus).clamp(8, 100);
     ensure_eq!(found.barriers, rounds * (cpus + 1), "barriers");
-    ensure_eq!(found.running_after, 0, "sections that a barrier did not wait for");
+    ensure_eq!(
+        found.running_after,
+        0,
+        "sections that a barrier did not wait for"
+    );
     ensure!(
         cpus == 1 || found.running_before > found.barriers / 2,
         "too few sections were running before a barrier: {found:?}"

@@ -140,7 +140,9 @@ fn two_cpus_request_at_once() {
             machine.requests.release(request);
         }
         let newcomer = Acknowledged::new();
-        machine.requests.serve(&newcomer, |what| panic!("{what:?} is still pending"));
+        machine
+            .requests
+            .serve(&newcomer, |what| panic!("{what:?} is still pending"));
         all_done
     });
 }

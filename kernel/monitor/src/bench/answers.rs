@@ -5,8 +5,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Mutex;
 
+use super::baselines::EOI;
 use super::clock::relax;
-use super::rivals::EOI;
 use tocsin::apic::local;
 use tocsin::memory::tlb::Translations;
 
@@ -45,7 +45,7 @@ pub(super) extern "C" fn flush(_: usize) {
     naked_asm!("invlpg [rip + {data}]", "ret", data = sym DATA)
 }
 
-/// The floor baseline that only increments the counter. Like [`floor`](super::rivals::floor), it
+/// The floor baseline that only increments the counter. Like [`floor`](super::baselines::floor), it
 /// clobbers RAX, RCX and RDX.
 #[unsafe(naked)]
 extern "C" fn floor_counts<const BY_REGISTER: u8>() {

@@ -11,10 +11,10 @@ use tocsin_logic::smp::Broadcast;
 use tocsin_logic::vector::Vector;
 
 use super::answers::{ANSWERED, count, floor_that_counts, wait_for};
+use super::baselines::{self, FLOOR, Installed, OWN, TYPICAL};
 use super::clock::stamp;
 use super::partner::{self, Activity, AtWork};
 use super::record::Value;
-use super::rivals::{self, FLOOR, Installed, OWN, TYPICAL};
 use super::runner::{Bench, Case, Parts};
 use tocsin::ipi::{Targets, barrier, call};
 use tocsin::{cpu, smp};
@@ -31,7 +31,7 @@ pub(super) fn run(bench: &mut Bench) {
     let overhead = bench.overhead;
     let param = [("cpus", Value::Number(others as u64 + 1))];
     let installed = Installed::new();
-    Installed::lead(floor_that_counts(), rivals::typical_here());
+    Installed::lead(floor_that_counts(), baselines::typical_here());
     Installed::set_typical(count);
     let at_work = AtWork::begin(others, Activity::Polling);
     let count = others as u64;

@@ -10,10 +10,10 @@ use tocsin_logic::vector::Vector;
 use super::answers::{
     self, ANSWERED, floor_that_calls, floor_that_counts, flush, nothing, set_call, wait_for,
 };
+use super::baselines::{self, FLOOR, Installed, TYPICAL};
 use super::clock::stamp;
 use super::partner::{Activity, AtWork, Partner, others};
 use super::record::Value;
-use super::rivals::{self, FLOOR, Installed, TYPICAL};
 use super::runner::Bench;
 use tocsin::apic::local;
 use tocsin::ipi::{Targets, call, tlb};
@@ -31,7 +31,7 @@ pub(super) fn run(bench: &mut Bench) {
         // Only the called CPU polls: other polling CPUs would compete with it for the host's CPUs.
         let _polling = AtWork::begin(1, Activity::Polling);
         // The floor baseline only increments the counter, which measures the minimum round trip.
-        Installed::lead(floor_that_counts(), rivals::typical_here());
+        Installed::lead(floor_that_counts(), baselines::typical_here());
         set_call(nothing);
         let mut ways = installed.ways(
             overhead,
@@ -49,7 +49,7 @@ pub(super) fn run(bench: &mut Bench) {
     }
     let count = others().count() as u64;
     let _polling = AtWork::begin(count as usize, Activity::Polling);
-    Installed::lead(floor_that_calls(flush), rivals::typical_here());
+    Installed::lead(floor_that_calls(flush), baselines::typical_here());
     set_call(flush);
     let page = answers::page();
     let to_all = |vector: Vector| Icr::fixed(vector.get(), Destination::Others);
@@ -77,7 +77,7 @@ pub(super) fn run(bench: &mut Bench) {
 fn sent(command: Icr, count: u64) -> u64 {
     ANSWERED.store(0, Ordering::Relaxed);
     let start = stamp();
-    // SAFETY: The vectors are those of `rivals`, which have handlers. The CPUs are online.
+    // SAFETY: The vectors are those of `baselines`, which have handlers. The CPUs are online.
     let _ = unsafe { local().send(command) };
     wait_for(count);
     stamp() - start

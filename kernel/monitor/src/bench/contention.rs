@@ -18,10 +18,10 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use spin::Mutex;
 use tocsin_logic::vector::{PriorityClass, Vector, fixed};
 
+use super::baselines::{self, BEGAN, Installed, OWN};
 use super::clock::{relax, stamp};
 use super::partner::{self, AtWork, Partner};
 use super::record::Value;
-use super::rivals::{self, BEGAN, Installed, OWN};
 use super::runner::{Bench, Case};
 use super::self_ipi::wait;
 use tocsin::cpu;
@@ -63,7 +63,7 @@ static STOLEN: AtomicU64 = AtomicU64::new(0);
 
 pub(super) fn run(bench: &mut Bench) {
     let installed = Installed::new();
-    let taken = rivals::install_handler(TAKES, take_plain);
+    let taken = baselines::install_handler(TAKES, take_plain);
     assert!(taken, "the urgent vector has another handler");
     let partner = Partner::find();
     if partner.is_none() {
@@ -75,7 +75,7 @@ pub(super) fn run(bench: &mut Bench) {
     for length in SECTIONS {
         measure(bench, length, partner);
     }
-    rivals::remove(TAKES);
+    baselines::remove(TAKES);
     drop(installed);
 }
 

@@ -11,11 +11,11 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Mutex;
 
+use super::baselines::{FLOOR, Installed, OWN, TYPICAL};
 use super::clock::{Clock, stamp};
 use super::flood::Flood;
 use super::partner::Partner;
 use super::record::Value;
-use super::rivals::{FLOOR, Installed, OWN, TYPICAL};
 use super::runner::Bench;
 use super::self_ipi::bare_to_self;
 use tocsin::deferred;

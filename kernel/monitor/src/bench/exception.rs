@@ -10,14 +10,14 @@ use tocsin::hooks;
 
 use tocsin_logic::vector::Vector;
 
+use super::baselines::{self, FLOOR, Installed, TYPICAL, dispatch, saving_all};
 use super::clock::stamp;
-use super::rivals::{self, FLOOR, Installed, TYPICAL, dispatch, saving_all};
 use super::runner::Bench;
 use tocsin::cpu::handlers::{self, MEASURED, UNDEFINED};
 
 pub(super) fn run(bench: &mut Bench) {
     let overhead = bench.overhead;
-    raw::register(Vector(handlers::SOFTWARE), rivals::nothing);
+    raw::register(Vector(handlers::SOFTWARE), baselines::nothing);
     let installed = Installed::new();
     Installed::lead(
         floor_of_int as *const () as u64,

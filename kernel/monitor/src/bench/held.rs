@@ -23,8 +23,8 @@ use tocsin_logic::bench::{Held, Stretch};
 use tocsin_logic::vector::{PriorityClass, Vector};
 use x86_64::instructions::interrupts;
 
+use super::baselines::Handler;
 use super::clock::stamp;
-use super::rivals::Handler;
 use tocsin::cpu::handlers::{FIRST, WITHOUT_EOI};
 use tocsin::priority::latency::By;
 use tocsin::{cpu, sync};

@@ -9,10 +9,10 @@ use tocsin_logic::apic::ApicId;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::vector::{Vector, fixed};
 
+use super::baselines::{self, OWN};
 use super::clock::{relax, stamp};
 use super::held;
 use super::partner::{self, AtWork, Partner};
-use super::rivals::{self, OWN};
 use tocsin::apic::local;
 use tocsin::timer::{Expiry, Mode, Timer, TimerError};
 
@@ -54,7 +54,7 @@ impl InterruptLoad {
             };
             timers.push(Timer::new("bench load", Mode::Interrupt, function)?);
         }
-        let has_works = rivals::install_handler(WORKS, work);
+        let has_works = baselines::install_handler(WORKS, work);
         assert!(has_works, "the urgent vector has another handler");
         Ok(Self { timers })
     }
@@ -77,7 +77,7 @@ impl InterruptLoad {
 
 impl Drop for InterruptLoad {
     fn drop(&mut self) {
-        rivals::remove(WORKS);
+        baselines::remove(WORKS);
     }
 }
 

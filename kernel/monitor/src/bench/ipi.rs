@@ -6,11 +6,11 @@ use core::sync::atomic::Ordering;
 
 use tocsin_logic::vector::Vector;
 
+use super::baselines;
+use super::baselines::{BEGAN, FLOOR, Installed, OWN, TYPICAL};
 use super::clock::{relax, stamp};
 use super::partner::{Activity, AtWork, Partner};
 use super::record::Value;
-use super::rivals;
-use super::rivals::{BEGAN, FLOOR, Installed, OWN, TYPICAL};
 use super::runner::{Bench, Parts};
 use tocsin::apic::local;
 
@@ -28,7 +28,7 @@ pub(super) fn run(bench: &mut Bench) {
         return bench.skip("ipi", "there is no other CPU");
     };
     let installed = Installed::new();
-    let taken = raw::install(partner.0.cpu, OWN, rivals::note, 0);
+    let taken = raw::install(partner.0.cpu, OWN, baselines::note, 0);
     assert!(taken, "the vector that is measured has another handler");
     for (target, activity) in [
         ("polling", Activity::Polling),

@@ -20,11 +20,11 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use tocsin_logic::bench::{Split, split};
 use tocsin_logic::vector::PriorityClass;
 
+use super::baselines::{GATE, Installed};
 use super::clock::{Clock, sleep_until, stamp};
 use super::held::{self, CLASS, Ends, Recording};
 use super::interrupt_load::{self, InterruptLoad, PIECE, WORKS, random, spin_until, work_until};
 use super::record::{About, Value};
-use super::rivals::{GATE, Installed};
 use super::runner::Bench;
 use super::settle::settle;
 use super::stamped::{self, Stamped};

@@ -6,7 +6,7 @@
 //!
 //! Each metric is the time between two timestamps, minus the cost of a timestamp. The same
 //! operation is measured in the same boot with two baselines: `floor`, which does only the required
-//! minimum, and `typical`, which does what small kernels do (see the module `rivals`). Their rounds
+//! minimum, and `typical`, which does what small kernels do (see the module `baselines`). Their rounds
 //! alternate with those of the kernel's own code, so that disturbances by the host affect all
 //! variants equally.
 //!
@@ -15,7 +15,7 @@
 //! | `clock` | timestamps, and the wait loops |
 //! | `runner` | takes samples, and reports them |
 //! | `record` | the machine-readable records |
-//! | `rivals` | the baselines `floor` and `typical` |
+//! | `baselines` | the baselines `floor` and `typical` |
 //! | `answers` | the baselines' handlers on remote CPUs |
 //! | `partner` | a remote CPU that takes part |
 //! | `flood` | a remote CPU that sends interrupts as fast as it can |
@@ -26,6 +26,7 @@
 //! | the others | a group of metrics each |
 
 mod answers;
+mod baselines;
 mod bringup;
 mod broadcast;
 mod call;
@@ -43,7 +44,6 @@ mod nest;
 mod partner;
 mod pin;
 mod record;
-mod rivals;
 mod runner;
 mod self_ipi;
 mod settle;
@@ -217,7 +217,7 @@ fn run_alone(options: &Options) -> Result<u32, NotCounted> {
     // The interrupts of machine-check polling would disturb the measurements.
     let polling = machine_checks::stop();
     let mut bench = Bench::new(options);
-    if let Some(why) = rivals::no_typical() {
+    if let Some(why) = baselines::no_typical() {
         bench.skip("the typical way", why);
     }
     for (step, group) in groups.iter().enumerate() {

@@ -12,8 +12,8 @@ use tocsin::hooks;
 
 use tocsin_logic::vector::{PriorityClass, Vector};
 
+use super::baselines::{BEGAN, FLOOR, Installed, TYPICAL};
 use super::clock::stamp;
-use super::rivals::{BEGAN, FLOOR, Installed, TYPICAL};
 use super::runner::Bench;
 use crate::drivers::edu::Edu;
 use tocsin::apic::local;

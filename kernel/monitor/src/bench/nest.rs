@@ -8,8 +8,8 @@ use tocsin::hooks;
 
 use tocsin_logic::vector::{PriorityClass, Vector, fixed};
 
+use super::baselines::{self, BEGAN, FLOOR, GATE, Installed, NEXT, TYPICAL};
 use super::record::Value;
-use super::rivals::{self, BEGAN, FLOOR, GATE, Installed, NEXT, TYPICAL};
 use super::runner::Bench;
 use super::self_ipi::{self, GateCost};
 use tocsin::cpu;
@@ -37,7 +37,7 @@ static IS_BARE: AtomicBool = AtomicBool::new(false);
 
 pub(super) fn run(bench: &mut Bench) {
     let installed = Installed::new();
-    let has_urgent = rivals::install(URGENT);
+    let has_urgent = baselines::install(URGENT);
     assert!(has_urgent, "the urgent vector has another handler");
     let this = cpu::current();
     let mut vectors = [None; CLASSES.len()];
@@ -58,16 +58,16 @@ pub(super) fn run(bench: &mut Bench) {
         bench.skip("nest", "a class has no vector left");
     }
     for vector in vectors.into_iter().flatten() {
-        rivals::remove(vector);
+        baselines::remove(vector);
         raw::free(this, vector);
     }
-    rivals::remove(URGENT);
+    baselines::remove(URGENT);
 }
 
 fn measure(bench: &mut Bench, installed: &Installed) {
     arrival(bench, installed);
     let cost = GateCost::measured(bench.overhead);
-    let table_has_it = rivals::install(FLOOR);
+    let table_has_it = baselines::install(FLOOR);
     for depth in 0..=CLASSES.len() {
         let way = |next, vector, is_bare| {
             move || {
@@ -79,32 +79,32 @@ fn measure(bench: &mut Bench, installed: &Installed) {
         let mut ways = installed.ways(
             cost.after,
             way(hooks::ordinary(0), FLOOR, false),
-            way(rivals::floor_here(), FLOOR, true),
-            way(rivals::typical_here(), TYPICAL, false),
+            way(baselines::floor_here(), FLOOR, true),
+            way(baselines::typical_here(), TYPICAL, false),
         );
         let param = [("depth", Value::Number(depth as u64))];
         bench.compare("nest.entry", &param, &mut ways);
     }
     if table_has_it {
-        rivals::remove(FLOOR);
+        baselines::remove(FLOOR);
     }
 }
 
 /// Measures an interrupt of class 14 while a handler of class 3 runs. The baselines interrupt the
 /// same handler, because their own handlers do not nest: they run with interrupts disabled.
 fn arrival(bench: &mut Bench, installed: &Installed) {
-    Installed::set_typical_at(rivals::URGENT.get(), rivals::note);
+    Installed::set_typical_at(baselines::URGENT.get(), baselines::note);
     let way = |code, is_bare| {
         move || {
             Installed::lead_urgent(code);
-            at_depth(rivals::URGENT, is_bare, 1)
+            at_depth(baselines::URGENT, is_bare, 1)
         }
     };
     let mut ways = installed.ways(
         bench.overhead,
         || at_depth(URGENT, false, 1),
-        way(rivals::floor_here(), true),
-        way(rivals::typical_urgent_here(), false),
+        way(baselines::floor_here(), true),
+        way(baselines::typical_urgent_here(), false),
     );
     let param = [("class", Value::Number(14)), ("inside", Value::Number(3))];
     bench.compare("nest.arrival", &param, &mut ways);

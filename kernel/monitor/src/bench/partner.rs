@@ -55,7 +55,7 @@ pub(super) fn others() -> impl Iterator<Item = &'static Online> {
 }
 
 /// The activity of the remote CPUs during a measurement. The code of each declares the three
-/// registers that [`floor`](super::rivals::floor) clobbers.
+/// registers that [`floor`](super::baselines::floor) clobbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Activity {
     /// Poll whether they may stop, and nothing else.

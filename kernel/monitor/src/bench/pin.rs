@@ -20,8 +20,8 @@ use tocsin_logic::apic::Trigger;
 use tocsin_logic::vector::{PriorityClass, Vector};
 use x86_64::instructions::interrupts;
 
+use super::baselines::{BEGAN, FLOOR, Installed, TYPICAL};
 use super::clock::{pauses, stamp};
-use super::rivals::{BEGAN, FLOOR, Installed, TYPICAL};
 use super::runner::Bench;
 use tocsin::cpu;
 use tocsin::devices::DeviceError;

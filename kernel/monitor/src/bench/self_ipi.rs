@@ -10,8 +10,8 @@ use core::sync::atomic::Ordering;
 use tocsin_logic::bench::median;
 use tocsin_logic::vector::Vector;
 
+use super::baselines::{self, BEGAN, FLOOR, GATE, Installed, NEXT, OWN, TYPICAL};
 use super::clock::stamp;
-use super::rivals::{self, BEGAN, FLOOR, GATE, Installed, NEXT, OWN, TYPICAL};
 use super::runner::{Bench, Parts};
 use tocsin::apic::local;
 use tocsin::hooks;
@@ -73,13 +73,13 @@ impl GateCost {
     /// Measures the cost with the floor baseline, whose handler is at the gate: alternately with
     /// and without a timestamp before it. The gates of the baselines remain stamped.
     pub(super) fn measured(overhead: u64) -> Self {
-        let stamped = rivals::stamped as *const () as u64;
+        let stamped = baselines::stamped as *const () as u64;
         let (mut plain, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..CALIBRATION {
-            Installed::lead(rivals::floor_here(), stamped);
+            Installed::lead(baselines::floor_here(), stamped);
             plain.push(bare_to_self(FLOOR).to_handler());
             Installed::lead(stamped, stamped);
-            let gate = gate(rivals::floor_here(), || bare_to_self(FLOOR));
+            let gate = gate(baselines::floor_here(), || bare_to_self(FLOOR));
             before.push(gate.before);
             after.push(gate.after);
         }
@@ -114,10 +114,10 @@ fn gate(next: u64, send: impl Fn() -> Times) -> Gate {
 /// instruction more than the kernel's own `to_handler`.
 fn parts(bench: &mut Bench, installed: &Installed) {
     let cost = GateCost::measured(bench.overhead);
-    let table_has_it = rivals::install(FLOOR);
+    let table_has_it = baselines::install(FLOOR);
     let own = || gate(hooks::ordinary(0), || to_self(FLOOR));
-    let floor = || gate(rivals::floor_here(), || bare_to_self(FLOOR));
-    let typical = || gate(rivals::typical_here(), || to_self(TYPICAL));
+    let floor = || gate(baselines::floor_here(), || bare_to_self(FLOOR));
+    let typical = || gate(baselines::typical_here(), || to_self(TYPICAL));
     let parts: Parts<Gate, 2> = [
         ("self_ipi.to_gate", |it| it.before),
         ("self_ipi.entry", |it| it.after),
@@ -132,7 +132,7 @@ fn parts(bench: &mut Bench, installed: &Installed) {
         bench.compare(name, &[], &mut ways);
     }
     if table_has_it {
-        rivals::remove(FLOOR);
+        baselines::remove(FLOOR);
     }
 }
 

@@ -8,8 +8,8 @@ use tocsin::hooks;
 use tocsin_logic::bench::median;
 use tocsin_logic::vector::Vector;
 
+use super::baselines::{self, BEGAN, GATE, NEXT, OWN};
 use super::held::{Ends, Recording};
-use super::rivals::{self, BEGAN, GATE, NEXT, OWN};
 use super::runner::Bench;
 use super::self_ipi::{GateCost, to_self};
 use tocsin::apic::vectors;
@@ -26,7 +26,7 @@ fn set_stamped(on: bool) {
     let ordinary = hooks::ordinary(2);
     let code = if on {
         NEXT.store(ordinary, Ordering::Relaxed);
-        rivals::stamped as *const () as u64
+        baselines::stamped as *const () as u64
     } else {
         ordinary
     };
@@ -47,7 +47,7 @@ pub(super) fn costs(bench: &Bench) -> (Ends, u64) {
         BEGAN.load(Ordering::Relaxed).saturating_sub(gate)
     };
     let straight = GateCost::measured(bench.overhead).after;
-    let is_free = rivals::install(STAMPED);
+    let is_free = baselines::install(STAMPED);
     assert!(is_free, "the timer's other vector has a handler");
     set_stamped(true);
     let through = || {
@@ -63,7 +63,7 @@ pub(super) fn costs(bench: &Bench) -> (Ends, u64) {
     let recorded = median(&through);
     drop(recording);
     set_stamped(false);
-    rivals::remove(STAMPED);
+    baselines::remove(STAMPED);
     (ends, straight + recorded.saturating_sub(plain))
 }
 
@@ -79,7 +79,7 @@ impl<'a> Stamped<'a> {
         // vector changes.
         fire(timer);
         without_interrupts(|| {
-            let queue = raw::exchange(this, vectors::TIMER, rivals::nothing);
+            let queue = raw::exchange(this, vectors::TIMER, baselines::nothing);
             let (expire, context) = queue.expect("the queue answers the timer");
             let _ = raw::exchange(this, vectors::TIMER, expire);
             let is_free = raw::install(this, STAMPED, expire, context);
@@ -103,7 +103,7 @@ impl Drop for Stamped<'_> {
     fn drop(&mut self) {
         self.lead(vectors::TIMER);
         set_stamped(false);
-        rivals::remove(STAMPED);
+        baselines::remove(STAMPED);
     }
 }
 

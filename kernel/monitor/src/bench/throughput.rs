@@ -8,11 +8,11 @@ use tocsin_logic::bench::median;
 use tocsin_logic::vector::Vector;
 
 use super::answers;
+use super::baselines::{self, FLOOR, Installed, OWN, TYPICAL};
 use super::clock::{Clock, stamp};
 use super::flood::{self, Flood, Worked};
 use super::partner::Partner;
 use super::record::{About, Parameter, Value};
-use super::rivals::{self, FLOOR, Installed, OWN, TYPICAL};
 use super::runner::{Bench, Case};
 use super::self_ipi::{bare_to_self, to_self};
 use tocsin::cpu;
@@ -69,7 +69,7 @@ fn thread_left(bench: &mut Bench, installed: &Installed) {
     };
     let _ = raw::exchange(cpu::current(), OWN, answers::count);
     Installed::set_typical(answers::count);
-    Installed::lead(answers::floor_that_counts(), rivals::typical_here());
+    Installed::lead(answers::floor_that_counts(), baselines::typical_here());
     let flooder = Flood::prepare(partner);
     let left = |vector| work(turns, Some((&flooder, vector)));
     let mut ways = installed.ways(0, || left(OWN), || left(FLOOR), || left(TYPICAL));

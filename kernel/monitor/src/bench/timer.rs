@@ -14,9 +14,9 @@ use spin::Mutex;
 use tocsin_logic::vector::Vector;
 use x86_64::instructions::interrupts;
 
+use super::baselines::{BEGAN, FLOOR, Installed, TYPICAL};
 use super::clock::stamp;
 use super::record::Value;
-use super::rivals::{BEGAN, FLOOR, Installed, TYPICAL};
 use super::runner::Bench;
 use super::self_ipi::wait;
 use tocsin::time;

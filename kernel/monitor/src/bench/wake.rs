@@ -16,10 +16,10 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tocsin_logic::bench::correct;
 use tocsin_logic::vector::Vector;
 
+use super::baselines::{BEGAN, FLOOR, Installed, TYPICAL};
 use super::clock::{Clock, sleep_until, stamp};
 use super::interrupt_load::{self, InterruptLoad, random};
 use super::record::{About, Value};
-use super::rivals::{BEGAN, FLOOR, Installed, TYPICAL};
 use super::runner::{Bench, Case};
 use super::settle::settle;
 use super::timer::{arm_alone, expire};

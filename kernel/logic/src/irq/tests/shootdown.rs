@@ -26,7 +26,12 @@ fn page(address: usize) -> Range {
 #[test]
 fn a_range_is_the_pages_of_its_addresses() {
     let edges = |page: usize| [page * PAGE, page * PAGE + 1, page * PAGE + PAGE - 1];
-    let bases = [0, 0x1000_0000, 0xffff_8000_0000_0000, usize::MAX - 8 * PAGE + 1];
+    let bases = [
+        0,
+        0x1000_0000,
+        0xffff_8000_0000_0000,
+        usize::MAX - 8 * PAGE + 1,
+    ];
     for base in bases {
         for start in (0..3).flat_map(edges) {
             for end in (0..8).flat_map(edges) {

@@ -125,10 +125,13 @@ fn send() {
 
 /// Executes a barrier when at least one of the targets is in a section.
 fn check<'a>(targets: impl Into<Targets<'a>>, is_target: impl Fn(u32) -> bool) {
-    let of = |number: u32| smp::find(number).map_or(0, |it| SECTIONS.of(it.cpu).load(Ordering::Relaxed));
+    let of =
+        |number: u32| smp::find(number).map_or(0, |it| SECTIONS.of(it.cpu).load(Ordering::Relaxed));
     let running = || {
         let targets = numbers().filter(|&it| is_target(it));
-        targets.map(|it| (it, of(it))).filter(|(_, count)| count % 2 != 0)
+        targets
+            .map(|it| (it, of(it)))
+            .filter(|(_, count)| count % 2 != 0)
     };
     if numbers().any(&is_target) {
         time::wait_until(PATIENCE, || running().next().is_some());
