@@ -31,7 +31,7 @@ pub(super) fn run(bench: &mut Bench) {
     let overhead = bench.overhead;
     let param = [("cpus", Value::Number(others as u64 + 1))];
     let installed = Installed::new();
-    Installed::lead(floor_that_counts(), baselines::typical_here());
+    Installed::set_entry(floor_that_counts(), baselines::typical_address());
     Installed::set_typical(count);
     let at_work = AtWork::begin(others, Activity::Polling);
     let count = others as u64;
@@ -39,23 +39,25 @@ pub(super) fn run(bench: &mut Bench) {
         bench.skip("broadcast.all", &format!("no shorthands: {reason}"));
     } else {
         let all = |vector: Vector| measure(count, || by_shorthand(vector)).0;
-        let mut ways = installed.ways(overhead, wait_at_barrier, || all(FLOOR), || all(TYPICAL));
-        bench.compare("broadcast.all", &param, &mut ways);
+        let mut variants =
+            installed.variants(overhead, wait_at_barrier, || all(FLOOR), || all(TYPICAL));
+        bench.compare("broadcast.all", &param, &mut variants);
         let parts: Parts<(u64, u64), 2> = [
             ("broadcast.handlers", |(all, _)| all),
             ("broadcast.sender", |(_, sender)| sender),
         ];
         let send = |vector: Vector| measure(count, || by_shorthand(vector));
-        let mut ways = installed.ways(overhead, || send(OWN), || send(FLOOR), || send(TYPICAL));
-        bench.compare_parts(&parts, &param, &mut ways);
+        let mut variants =
+            installed.variants(overhead, || send(OWN), || send(FLOOR), || send(TYPICAL));
+        bench.compare_parts(&parts, &param, &mut variants);
     }
     let parts: Parts<(u64, u64), 2> = [
         ("broadcast.each_all", |(all, _)| all),
         ("broadcast.each_sender", |(_, sender)| sender),
     ];
     let in_turn = || measure(count, || raw::send_to_others_in_turn(OWN));
-    let mut ways = [Case::new("tocsin", overhead, in_turn)];
-    bench.compare_parts(&parts, &param, &mut ways);
+    let mut variants = [Case::new("tocsin", overhead, in_turn)];
+    bench.compare_parts(&parts, &param, &mut variants);
     drop(at_work);
     let cpus = || partner::others().map(|other| other.cpu);
     cpus().for_each(|cpu| raw::begin_removal(cpu, OWN));

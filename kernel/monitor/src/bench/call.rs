@@ -31,9 +31,9 @@ pub(super) fn run(bench: &mut Bench) {
         // Only the called CPU polls: other polling CPUs would compete with it for the host's CPUs.
         let _polling = AtWork::begin(1, Activity::Polling);
         // The floor baseline only increments the counter, which measures the minimum round trip.
-        Installed::lead(floor_that_counts(), baselines::typical_here());
+        Installed::set_entry(floor_that_counts(), baselines::typical_address());
         set_call(nothing);
-        let mut ways = installed.ways(
+        let mut variants = installed.variants(
             overhead,
             move || {
                 let start = stamp();
@@ -45,15 +45,15 @@ pub(super) fn run(bench: &mut Bench) {
             || sent(partner.command(TYPICAL), 1),
         );
         let param = [("cpus", Value::Number(2))];
-        bench.compare("call.wait", &param, &mut ways);
+        bench.compare("call.wait", &param, &mut variants);
     }
     let count = others().count() as u64;
     let _polling = AtWork::begin(count as usize, Activity::Polling);
-    Installed::lead(floor_that_calls(flush), baselines::typical_here());
+    Installed::set_entry(floor_that_calls(flush), baselines::typical_address());
     set_call(flush);
     let page = answers::page();
     let to_all = |vector: Vector| Icr::fixed(vector.get(), Destination::Others);
-    let mut ways = installed.ways(
+    let mut variants = installed.variants(
         overhead,
         || {
             let start = stamp();
@@ -66,10 +66,10 @@ pub(super) fn run(bench: &mut Bench) {
     );
     if smp::broadcast() != Broadcast::Shorthand {
         // The baselines' interrupt would reach CPUs that are not online.
-        ways.truncate(1);
+        variants.truncate(1);
     }
     let param = [("cpus", Value::Number(count + 1))];
-    bench.compare("tlb.shootdown", &param, &mut ways);
+    bench.compare("tlb.shootdown", &param, &mut variants);
 }
 
 /// Returns the time from the send of the baselines' interrupt until `count` CPUs have called the

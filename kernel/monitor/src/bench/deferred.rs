@@ -49,14 +49,14 @@ pub(super) fn run(bench: &mut Bench) {
 
 fn measure(bench: &mut Bench, load: &'static str, installed: &Installed) {
     let overhead = bench.overhead;
-    let mut ways = installed.ways(
+    let mut variants = installed.variants(
         overhead,
         raise,
         || bare_to_self(FLOOR).to_handler(),
         raise_typically,
     );
     let param = [("load", Value::Word(load))];
-    bench.compare("deferred.run", &param, &mut ways);
+    bench.compare("deferred.run", &param, &mut variants);
 }
 
 extern "C" fn work(_: usize) {

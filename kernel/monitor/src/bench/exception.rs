@@ -19,27 +19,27 @@ pub(super) fn run(bench: &mut Bench) {
     let overhead = bench.overhead;
     raw::register(Vector(handlers::SOFTWARE), baselines::nothing);
     let installed = Installed::new();
-    Installed::lead(
+    Installed::set_entry(
         floor_of_int as *const () as u64,
         typical_of_int as *const () as u64,
     );
-    let mut ways = installed.ways(
+    let mut variants = installed.variants(
         overhead,
         int::<{ handlers::SOFTWARE }>,
         int::<{ FLOOR.get() }>,
         int::<{ TYPICAL.get() }>,
     );
-    bench.compare("exception.int_n", &[], &mut ways);
+    bench.compare("exception.int_n", &[], &mut variants);
     Installed::set_typical_at(UNDEFINED, skip);
-    let ordinary = hooks::ordinary(LED);
-    let mut ways = installed.ways(
+    let ordinary = hooks::ordinary(UD_STUB);
+    let mut variants = installed.variants(
         overhead,
         || undefined(ordinary),
         || undefined(floor_of_undefined as *const () as u64),
         || undefined(typical_of_undefined as *const () as u64),
     );
-    bench.compare("exception.ud", &[], &mut ways);
-    lead(ordinary);
+    bench.compare("exception.ud", &[], &mut variants);
+    set_ud_entry(ordinary);
 }
 
 fn int<const VECTOR: u8>() -> u64 {
@@ -51,19 +51,19 @@ fn int<const VECTOR: u8>() -> u64 {
 
 /// Executes an undefined instruction that the code at the address `code` handles.
 fn undefined(code: u64) -> u64 {
-    lead(code);
+    set_ud_entry(code);
     let start = stamp();
     hooks::undefined();
     stamp() - start
 }
 
 /// The index of the entry stub of [`UNDEFINED`] among the measured stubs.
-const LED: usize = MEASURED.len();
+const UD_STUB: usize = MEASURED.len();
 
-fn lead(code: u64) {
+fn set_ud_entry(code: u64) {
     // SAFETY: The address is the normal entry code or code of this module. Both preserve all
     // registers, and the latter passes every other #UD to the normal entry code.
-    unsafe { hooks::set_measured(LED, code) };
+    unsafe { hooks::set_measured(UD_STUB, code) };
 }
 
 /// The floor baseline of INT n: only IRETQ.

@@ -55,8 +55,8 @@ fn measure(
         }
         send(partner, vector)
     };
-    let mut ways = installed.ways(overhead, || send(OWN), || send(FLOOR), || send(TYPICAL));
-    bench.compare_parts(&PARTS, &param, &mut ways);
+    let mut variants = installed.variants(overhead, || send(OWN), || send(FLOOR), || send(TYPICAL));
+    bench.compare_parts(&PARTS, &param, &mut variants);
 }
 
 fn rest() {

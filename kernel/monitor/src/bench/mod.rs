@@ -218,7 +218,7 @@ fn run_alone(options: &Options) -> Result<u32, NotCounted> {
     let polling = machine_checks::stop();
     let mut bench = Bench::new(options);
     if let Some(why) = baselines::no_typical() {
-        bench.skip("the typical way", why);
+        bench.skip("the typical baseline", why);
     }
     for (step, group) in groups.iter().enumerate() {
         if cancel::is_requested() {

@@ -62,8 +62,8 @@ fn measure(bench: &mut Bench) -> Result<(), PciError> {
         took
     };
     let overhead = bench.overhead;
-    let mut ways = installed.ways(overhead, || take(own), || take(FLOOR), || take(TYPICAL));
-    bench.compare(NAME, &[], &mut ways);
+    let mut variants = installed.variants(overhead, || take(own), || take(FLOOR), || take(TYPICAL));
+    bench.compare(NAME, &[], &mut variants);
     Ok(())
 }
 

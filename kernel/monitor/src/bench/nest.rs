@@ -69,21 +69,21 @@ fn measure(bench: &mut Bench, installed: &Installed) {
     let cost = GateCost::measured(bench.overhead);
     let table_has_it = baselines::install(FLOOR);
     for depth in 0..=CLASSES.len() {
-        let way = |next, vector, is_bare| {
+        let variant = |next, vector, is_bare| {
             move || {
                 NEXT.store(next, Ordering::Relaxed);
                 at_depth(vector, is_bare, depth);
                 BEGAN.load(Ordering::Relaxed) - GATE.load(Ordering::Relaxed)
             }
         };
-        let mut ways = installed.ways(
+        let mut variants = installed.variants(
             cost.after,
-            way(hooks::ordinary(0), FLOOR, false),
-            way(baselines::floor_here(), FLOOR, true),
-            way(baselines::typical_here(), TYPICAL, false),
+            variant(hooks::ordinary(0), FLOOR, false),
+            variant(baselines::floor_address(), FLOOR, true),
+            variant(baselines::typical_address(), TYPICAL, false),
         );
         let param = [("depth", Value::Number(depth as u64))];
-        bench.compare("nest.entry", &param, &mut ways);
+        bench.compare("nest.entry", &param, &mut variants);
     }
     if table_has_it {
         baselines::remove(FLOOR);
@@ -94,21 +94,21 @@ fn measure(bench: &mut Bench, installed: &Installed) {
 /// same handler, because their own handlers do not nest: they run with interrupts disabled.
 fn arrival(bench: &mut Bench, installed: &Installed) {
     Installed::set_typical_at(baselines::URGENT.get(), baselines::note);
-    let way = |code, is_bare| {
+    let variant = |code, is_bare| {
         move || {
-            Installed::lead_urgent(code);
+            Installed::set_urgent_entry(code);
             at_depth(baselines::URGENT, is_bare, 1)
         }
     };
-    let mut ways = installed.ways(
+    let mut variants = installed.variants(
         bench.overhead,
         || at_depth(URGENT, false, 1),
-        way(baselines::floor_here(), true),
-        way(baselines::typical_urgent_here(), false),
+        variant(baselines::floor_address(), true),
+        variant(baselines::typical_urgent_address(), false),
     );
     let param = [("class", Value::Number(14)), ("inside", Value::Number(3))];
-    bench.compare("nest.arrival", &param, &mut ways);
-    Installed::lead_urgent(hooks::ordinary(2));
+    bench.compare("nest.arrival", &param, &mut variants);
+    Installed::set_urgent_entry(hooks::ordinary(2));
 }
 
 /// Sends an interrupt from inside `depth` handlers, and returns its latency.

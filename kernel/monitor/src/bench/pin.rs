@@ -50,14 +50,14 @@ pub(super) fn run(bench: &mut Bench) {
         })
     };
     let own = event.borrow().line().vector();
-    let mut ways = installed.ways(
+    let mut variants = installed.variants(
         bench.overhead,
         || take(own),
         || take(FLOOR),
         || take(TYPICAL),
     );
-    bench.compare(NAME, &[], &mut ways);
-    drop(ways);
+    bench.compare(NAME, &[], &mut variants);
+    drop(variants);
     if let Some(error) = refused.take() {
         bench.skip(NAME, &format!("some samples are 0: {error}"));
     }

@@ -47,13 +47,13 @@ const PARTS: Parts<Times, 3> = [
 pub(super) fn run(bench: &mut Bench) {
     let installed = Installed::new();
     let overhead = bench.overhead;
-    let mut ways = installed.ways(
+    let mut variants = installed.variants(
         overhead,
         || to_self(OWN),
         || bare_to_self(FLOOR),
         || to_self(TYPICAL),
     );
-    bench.compare_parts(&PARTS, &[], &mut ways);
+    bench.compare_parts(&PARTS, &[], &mut variants);
     parts(bench, &installed);
 }
 
@@ -76,10 +76,10 @@ impl GateCost {
         let stamped = baselines::stamped as *const () as u64;
         let (mut plain, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..CALIBRATION {
-            Installed::lead(baselines::floor_here(), stamped);
+            Installed::set_entry(baselines::floor_address(), stamped);
             plain.push(bare_to_self(FLOOR).to_handler());
-            Installed::lead(stamped, stamped);
-            let gate = gate(baselines::floor_here(), || bare_to_self(FLOOR));
+            Installed::set_entry(stamped, stamped);
+            let gate = gate(baselines::floor_address(), || bare_to_self(FLOOR));
             before.push(gate.before);
             after.push(gate.after);
         }
@@ -116,20 +116,20 @@ fn parts(bench: &mut Bench, installed: &Installed) {
     let cost = GateCost::measured(bench.overhead);
     let table_has_it = baselines::install(FLOOR);
     let own = || gate(hooks::ordinary(0), || to_self(FLOOR));
-    let floor = || gate(baselines::floor_here(), || bare_to_self(FLOOR));
-    let typical = || gate(baselines::typical_here(), || to_self(TYPICAL));
+    let floor = || gate(baselines::floor_address(), || bare_to_self(FLOOR));
+    let typical = || gate(baselines::typical_address(), || to_self(TYPICAL));
     let parts: Parts<Gate, 2> = [
         ("self_ipi.to_gate", |it| it.before),
         ("self_ipi.entry", |it| it.after),
     ];
     for ((name, part), overhead) in parts.into_iter().zip([cost.before, cost.after]) {
-        let mut ways = installed.ways(
+        let mut variants = installed.variants(
             overhead,
             || part(own()),
             || part(floor()),
             || part(typical()),
         );
-        bench.compare(name, &[], &mut ways);
+        bench.compare(name, &[], &mut variants);
     }
     if table_has_it {
         baselines::remove(FLOOR);

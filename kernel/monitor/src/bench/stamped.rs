@@ -87,12 +87,12 @@ impl<'a> Stamped<'a> {
         });
         set_stamped(true);
         let mut this = Self { timer };
-        this.lead(STAMPED);
+        this.set_vector(STAMPED);
         this
     }
 
     /// Configures the timer hardware to interrupt at `vector`.
-    fn lead(&mut self, vector: Vector) {
+    fn set_vector(&mut self, vector: Vector) {
         without_interrupts(|| raw::prepare_timer(vector));
         // This has cleared the deadline of the queue; the timer sets it again when it fires.
         fire(self.timer);
@@ -101,7 +101,7 @@ impl<'a> Stamped<'a> {
 
 impl Drop for Stamped<'_> {
     fn drop(&mut self) {
-        self.lead(vectors::TIMER);
+        self.set_vector(vectors::TIMER);
         set_stamped(false);
         baselines::remove(STAMPED);
     }

@@ -38,13 +38,13 @@ pub(super) fn run(bench: &mut Bench) {
     let typical = || {
         to_self(TYPICAL);
     };
-    let mut ways = installed.ways(0, || burst(own), || burst(floor), || burst(typical));
-    let all = bench.take(&mut ways);
-    for (case, mut rates) in ways.iter().zip(all) {
+    let mut variants = installed.variants(0, || burst(own), || burst(floor), || burst(typical));
+    let all = bench.take(&mut variants);
+    for (case, mut rates) in variants.iter().zip(all) {
         let name = "throughput.self_ipi";
         figure(bench, name, case.variant, "per_second", &[], &mut rates);
     }
-    drop(ways);
+    drop(variants);
     thread_left(bench, &installed);
 }
 
@@ -69,11 +69,11 @@ fn thread_left(bench: &mut Bench, installed: &Installed) {
     };
     let _ = raw::exchange(cpu::current(), OWN, answers::count);
     Installed::set_typical(answers::count);
-    Installed::lead(answers::floor_that_counts(), baselines::typical_here());
+    Installed::set_entry(answers::floor_that_counts(), baselines::typical_address());
     let flooder = Flood::prepare(partner);
     let left = |vector| work(turns, Some((&flooder, vector)));
-    let mut ways = installed.ways(0, || left(OWN), || left(FLOOR), || left(TYPICAL));
-    let all = bench.take(&mut ways);
+    let mut variants = installed.variants(0, || left(OWN), || left(FLOOR), || left(TYPICAL));
+    let all = bench.take(&mut variants);
     let flood = [("load", Value::Word("flood"))];
     let figures: [(_, _, &dyn Fn(Flooded) -> u64); 3] = [
         (name, "per_second", &|it| it.0),
@@ -83,7 +83,7 @@ fn thread_left(bench: &mut Bench, installed: &Installed) {
         ("throughput.delivered", "per_second", &|it| it.1),
     ];
     for (name, unit, part) in figures {
-        for (case, samples) in ways.iter().zip(&all) {
+        for (case, samples) in variants.iter().zip(&all) {
             let mut samples: Vec<u64> = samples.iter().copied().map(part).collect();
             figure(bench, name, case.variant, unit, &flood, &mut samples);
         }

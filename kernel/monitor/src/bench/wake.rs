@@ -83,8 +83,8 @@ fn under_all(bench: &mut Bench, installed: &Installed) -> Result<(), TimerError>
     let mut timer = Timer::new("bench", Mode::Interrupt, wake)?;
     interrupt_load::restart();
     let (overhead, clock) = (bench.overhead, bench.clock);
-    let mut ways = match clock {
-        Clock::Cycles => installed.ways(
+    let mut variants = match clock {
+        Clock::Cycles => installed.variants(
             overhead,
             || late(&mut timer, clock, sleep),
             || late_alone(FLOOR, clock),
@@ -95,8 +95,12 @@ fn under_all(bench: &mut Bench, installed: &Installed) -> Result<(), TimerError>
             alloc::vec![Case::new("tocsin", overhead, own)]
         }
     };
-    bench.compare("wake.thread", &[("load", Value::Word("idle"))], &mut ways);
-    drop(ways);
+    bench.compare(
+        "wake.thread",
+        &[("load", Value::Word("idle"))],
+        &mut variants,
+    );
+    drop(variants);
     under_interrupts(bench, &mut timer)
 }
 
