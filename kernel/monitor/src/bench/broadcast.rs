@@ -13,18 +13,18 @@ use tocsin_logic::vector::Vector;
 use super::answers::{ANSWERED, count, floor_that_counts, wait_for};
 use super::baselines::{self, FLOOR, Installed, OWN, TYPICAL};
 use super::clock::stamp;
-use super::partner::{self, Activity, AtWork};
 use super::record::Value;
+use super::remote::{self, Activity, RemoteJobs};
 use super::runner::{Bench, Case, Parts};
 use tocsin::ipi::{Targets, barrier, call};
 use tocsin::{cpu, smp};
 
 pub(super) fn run(bench: &mut Bench) {
-    let others = partner::others().count();
+    let others = remote::others().count();
     if others == 0 {
         return bench.skip("broadcast", "there is no other CPU");
     }
-    for other in partner::others() {
+    for other in remote::others() {
         let taken = raw::install(other.cpu, OWN, count, 0);
         assert!(taken, "the vector that is measured has another handler");
     }
@@ -33,7 +33,7 @@ pub(super) fn run(bench: &mut Bench) {
     let installed = Installed::new();
     Installed::set_entry(floor_that_counts(), baselines::typical_address());
     Installed::set_typical(count);
-    let at_work = AtWork::begin(others, Activity::Polling);
+    let jobs = RemoteJobs::begin(others, Activity::Polling);
     let count = others as u64;
     if let Broadcast::EachCpu(reason) = smp::broadcast() {
         bench.skip("broadcast.all", &format!("no shorthands: {reason}"));
@@ -58,8 +58,8 @@ pub(super) fn run(bench: &mut Bench) {
     let in_turn = || measure(count, || raw::send_to_others_in_turn(OWN));
     let mut variants = [Case::new("tocsin", overhead, in_turn)];
     bench.compare_parts(&parts, &param, &mut variants);
-    drop(at_work);
-    let cpus = || partner::others().map(|other| other.cpu);
+    drop(jobs);
+    let cpus = || remote::others().map(|other| other.cpu);
     cpus().for_each(|cpu| raw::begin_removal(cpu, OWN));
     // The call has the same class as the interrupts and is delivered after them, so none is in
     // service when it returns.

@@ -12,24 +12,24 @@ use super::answers::{
 };
 use super::baselines::{self, FLOOR, Installed, TYPICAL};
 use super::clock::stamp;
-use super::partner::{Activity, AtWork, Partner, others};
 use super::record::Value;
+use super::remote::{Activity, RemoteCpu, RemoteJobs, others};
 use super::runner::Bench;
 use tocsin::apic::local;
 use tocsin::ipi::{Targets, call, tlb};
 use tocsin::smp;
 
 pub(super) fn run(bench: &mut Bench) {
-    let Some(partner) = Partner::find() else {
+    let Some(remote) = RemoteCpu::find() else {
         return bench.skip("call.wait", "there is no other CPU");
     };
     let installed = Installed::new();
     Installed::set_typical(answers::call);
     let overhead = bench.overhead;
-    let target = partner.id();
+    let target = remote.id();
     {
         // Only the called CPU polls: other polling CPUs would compete with it for the host's CPUs.
-        let _polling = AtWork::begin(1, Activity::Polling);
+        let _polling = RemoteJobs::begin(1, Activity::Polling);
         // The floor baseline only increments the counter, which measures the minimum round trip.
         Installed::set_entry(floor_that_counts(), baselines::typical_address());
         set_call(nothing);
@@ -41,14 +41,14 @@ pub(super) fn run(bench: &mut Bench) {
                 let _ = call::and_wait(target, nothing, 0);
                 stamp() - start
             },
-            || sent(partner.command(FLOOR), 1),
-            || sent(partner.command(TYPICAL), 1),
+            || sent(remote.command(FLOOR), 1),
+            || sent(remote.command(TYPICAL), 1),
         );
         let param = [("cpus", Value::Number(2))];
         bench.compare("call.wait", &param, &mut variants);
     }
     let count = others().count() as u64;
-    let _polling = AtWork::begin(count as usize, Activity::Polling);
+    let _polling = RemoteJobs::begin(count as usize, Activity::Polling);
     Installed::set_entry(floor_that_calls(flush), baselines::typical_address());
     set_call(flush);
     let page = answers::page();

@@ -14,8 +14,8 @@ use spin::Mutex;
 use super::baselines::{FLOOR, Installed, OWN, TYPICAL};
 use super::clock::{Clock, stamp};
 use super::flood::Flood;
-use super::partner::Partner;
 use super::record::Value;
+use super::remote::RemoteCpu;
 use super::runner::Bench;
 use super::self_ipi::bare_to_self;
 use tocsin::deferred;
@@ -39,10 +39,10 @@ pub(super) fn run(bench: &mut Bench) {
             "the work has run before the other CPU's turn comes",
         );
     }
-    let Some(partner) = Partner::find() else {
+    let Some(remote) = RemoteCpu::find() else {
         return bench.skip(flooded, "there is no other CPU");
     };
-    let flood = Flood::begin(partner, OWN);
+    let flood = Flood::begin(remote, OWN);
     measure(bench, "flood", &installed);
     drop(flood);
 }

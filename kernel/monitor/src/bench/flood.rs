@@ -10,7 +10,7 @@ use tocsin_logic::vector::Vector;
 
 use super::answers::ANSWERED;
 use super::clock::{pauses, relax};
-use super::partner::{self, AtWork, FACTOR, Partner};
+use super::remote::{self, FACTOR, RemoteCpu, RemoteJobs};
 use tocsin::apic::local;
 
 /// The vector to send, and the APIC ID of the target.
@@ -31,23 +31,23 @@ const TAIL: u64 = 1_000;
 /// A remote CPU that is ready to send, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Flood {
-    _at_work: AtWork,
+    _jobs: RemoteJobs,
 }
 
 impl Flood {
     /// Prepares the remote CPU, which sends no interrupt yet.
-    pub(super) fn prepare(_: Partner) -> Self {
+    pub(super) fn prepare(_: RemoteCpu) -> Self {
         TARGET.store(local().id().0, Ordering::Relaxed);
         ORDER.store(0, Ordering::Relaxed);
         SEEN.store(0, Ordering::Relaxed);
         Self {
-            _at_work: AtWork::with(1, send),
+            _jobs: RemoteJobs::with(1, send),
         }
     }
 
     /// Starts a flood of `vector`, which ends when this is dropped.
-    pub(super) fn begin(partner: Partner, vector: Vector) -> Self {
-        let this = Self::prepare(partner);
+    pub(super) fn begin(remote: RemoteCpu, vector: Vector) -> Self {
+        let this = Self::prepare(remote);
         VECTOR.store(vector.get(), Ordering::Relaxed);
         ORDER.store(1, Ordering::Release);
         this
@@ -126,9 +126,9 @@ pub(super) fn work(turns: u64, under: Option<(&Flood, Vector)>) -> Worked {
 
 /// The loop of the remote CPU.
 fn send(_: u64) {
-    partner::is_ready();
+    remote::mark_ready();
     let target = Destination::Physical(ApicId(TARGET.load(Ordering::Relaxed)));
-    while partner::goes_on() {
+    while remote::must_run() {
         let order = ORDER.load(Ordering::Acquire);
         if order % 2 == 1 {
             // Cannot fail: the target is online.

@@ -12,7 +12,7 @@ use tocsin_logic::vector::{Vector, fixed};
 use super::baselines::{self, OWN};
 use super::clock::{relax, stamp};
 use super::held;
-use super::partner::{self, AtWork, Partner};
+use super::remote::{self, RemoteCpu, RemoteJobs};
 use tocsin::apic::local;
 use tocsin::timer::{Expiry, Mode, Timer, TimerError};
 
@@ -83,10 +83,10 @@ impl Drop for InterruptLoad {
 
 /// Lets a remote CPU send interrupts to this CPU until the result is dropped. Returns `None` if
 /// there is no other CPU.
-pub(super) fn pester_this_cpu() -> Option<AtWork> {
-    Partner::find().map(|_| {
+pub(super) fn load_this_cpu() -> Option<RemoteJobs> {
+    RemoteCpu::find().map(|_| {
         TARGET.store(local().id().0, Ordering::Relaxed);
-        AtWork::with(1, pester)
+        RemoteJobs::with(1, send_load)
     })
 }
 
@@ -117,11 +117,11 @@ extern "C" fn work(_: usize, _: u8) {
 }
 
 /// The job of the remote CPU: it sends interrupts of the timers' class, and of the class below.
-fn pester(_: u64) {
+fn send_load(_: u64) {
     let random = AtomicU64::new(SEED + 1);
     let target = ApicId(TARGET.load(Ordering::Relaxed));
-    partner::is_ready();
-    while partner::goes_on() {
+    remote::mark_ready();
+    while remote::must_run() {
         spin_until(stamp() + PIECE + next(&random) % (8 * PIECE));
         let vector = if next(&random).is_multiple_of(4) {
             WORKS

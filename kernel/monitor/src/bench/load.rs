@@ -149,7 +149,7 @@ fn under(
     interrupt_load::restart();
     settle();
     let pest = if load == Load::Mixed {
-        interrupt_load::pester_this_cpu()
+        interrupt_load::load_this_cpu()
     } else {
         None
     };

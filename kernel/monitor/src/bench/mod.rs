@@ -17,7 +17,7 @@
 //! | `record` | the machine-readable records |
 //! | `baselines` | the baselines `floor` and `typical` |
 //! | `answers` | the baselines' handlers on remote CPUs |
-//! | `partner` | a remote CPU that takes part |
+//! | `remote` | a remote CPU that takes part |
 //! | `flood` | a remote CPU that sends interrupts as fast as it can |
 //! | `interrupt_load` | timers and a remote CPU that interrupt this CPU |
 //! | `held` | a log of the sections that delay interrupts |
@@ -41,9 +41,9 @@ mod ipi;
 mod load;
 mod msi;
 mod nest;
-mod partner;
 mod pin;
 mod record;
+mod remote;
 mod runner;
 mod self_ipi;
 mod settle;

@@ -117,16 +117,16 @@ fn at_depth(vector: Vector, is_bare: bool, depth: usize) -> u64 {
     IS_BARE.store(is_bare, Ordering::Relaxed);
     DEPTH.store(depth, Ordering::Relaxed);
     TOOK.store(0, Ordering::Relaxed);
-    go_on(0);
+    enter_level(0);
     TOOK.load(Ordering::Relaxed)
 }
 
 extern "C" fn step(level: usize, _: u8) {
-    go_on(level + 1);
+    enter_level(level + 1);
 }
 
 /// Enters the next handler, or measures at the requested depth.
-fn go_on(level: usize) {
+fn enter_level(level: usize) {
     if level < DEPTH.load(Ordering::Relaxed) {
         // The cast is lossless: vectors have 8 bits.
         raw::send_to_self(Vector(VECTORS[level].load(Ordering::Relaxed) as u8));

@@ -11,8 +11,8 @@ use super::answers;
 use super::baselines::{self, FLOOR, Installed, OWN, TYPICAL};
 use super::clock::{Clock, stamp};
 use super::flood::{self, Flood, Worked};
-use super::partner::Partner;
 use super::record::{About, Parameter, Value};
+use super::remote::RemoteCpu;
 use super::runner::{Bench, Case};
 use super::self_ipi::{bare_to_self, to_self};
 use tocsin::cpu;
@@ -63,14 +63,14 @@ fn thread_left(bench: &mut Bench, installed: &Installed) {
     let idle = [("load", Value::Word("idle"))];
     figure(bench, name, "tocsin", "per_second", &idle, &mut alone);
     let whole = median(&mut alone).max(1);
-    let Some(partner) = Partner::find() else {
+    let Some(remote) = RemoteCpu::find() else {
         let why = "there is no other CPU";
         return bench.skip("throughput.thread_left, load flood", why);
     };
     let _ = raw::exchange(cpu::current(), OWN, answers::count);
     Installed::set_typical(answers::count);
     Installed::set_entry(answers::floor_that_counts(), baselines::typical_address());
-    let flooder = Flood::prepare(partner);
+    let flooder = Flood::prepare(remote);
     let left = |vector| work(turns, Some((&flooder, vector)));
     let mut variants = installed.variants(0, || left(OWN), || left(FLOOR), || left(TYPICAL));
     let all = bench.take(&mut variants);

@@ -112,7 +112,7 @@ fn under_interrupts(bench: &mut Bench, timer: &mut Timer) -> Result<(), TimerErr
     };
     interrupt_load::restart();
     settle();
-    let pest = interrupt_load::pester_this_cpu();
+    let pest = interrupt_load::load_this_cpu();
     load.start();
     let mut samples = Vec::with_capacity(count);
     let begin = time::nanoseconds();
