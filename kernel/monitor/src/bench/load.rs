@@ -24,9 +24,9 @@ use super::baselines::{GATE, Installed};
 use super::clock::{Clock, sleep_until, stamp};
 use super::held::{self, CLASS, Ends, Recording};
 use super::interrupt_load::{self, InterruptLoad, PIECE, WORKS, random, spin_until, work_until};
+use super::quiesce::quiesce;
 use super::record::{About, Value};
 use super::runner::Bench;
-use super::settle::settle;
 use super::stamped::{self, Stamped};
 use tocsin::priority::{self, CeilingMutex};
 use tocsin::sync::{IrqMutex, without_interrupts};
@@ -147,7 +147,7 @@ fn under(
         Clock::Instructions => bench.samples * COUNTED,
     };
     interrupt_load::restart();
-    settle();
+    quiesce();
     let pest = if load == Load::Mixed {
         interrupt_load::load_this_cpu()
     } else {

@@ -21,7 +21,7 @@
 //! | `flood` | a remote CPU that sends interrupts as fast as it can |
 //! | `interrupt_load` | timers and a remote CPU that interrupt this CPU |
 //! | `held` | a log of the sections that delay interrupts |
-//! | `settle` | a reproducible initial state |
+//! | `quiesce` | a reproducible initial state |
 //! | `stamped` | a timer interrupt with a timestamp at the gate |
 //! | the others | a group of metrics each |
 
@@ -42,11 +42,11 @@ mod load;
 mod msi;
 mod nest;
 mod pin;
+mod quiesce;
 mod record;
 mod remote;
 mod runner;
 mod self_ipi;
-mod settle;
 mod stamped;
 mod throughput;
 mod timer;

@@ -8,7 +8,7 @@ use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::vector::Vector;
 
 use super::clock::pauses;
-use super::settle::settle;
+use super::quiesce::quiesce;
 use crate::raw;
 use tocsin::cpu;
 use tocsin::ipi::jobs::{self, Job};
@@ -87,7 +87,7 @@ impl RemoteJobs {
     }
 
     pub(super) fn with(count: usize, function: fn(u64)) -> Self {
-        settle();
+        quiesce();
         RUN.store(true, Ordering::SeqCst);
         READY.store(0, Ordering::SeqCst);
         let job = Job {

@@ -9,7 +9,7 @@ use tocsin_logic::bench::{Histogram, Split, Summary, correct, median};
 
 use super::clock::{self, Clock, stamp};
 use super::record::{self, About, Parameter, Parameters, Part, Record, Sample};
-use super::{Group, Options, settle};
+use super::{Group, Options, quiesce};
 use crate::record::Output;
 use tocsin::apic::local;
 use tocsin::{cancel, println, smp, time};
@@ -70,7 +70,7 @@ impl<'a, T> Case<'a, T> {
 impl Bench {
     pub(super) fn new(options: &Options) -> Self {
         clock::set(options.clock);
-        settle::silence();
+        quiesce::stop_pit();
         let mut bench = Self {
             clock: options.clock,
             samples: options.samples.unwrap_or(options.clock.samples()).max(1),

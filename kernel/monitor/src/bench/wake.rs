@@ -19,9 +19,9 @@ use tocsin_logic::vector::Vector;
 use super::baselines::{BEGAN, FLOOR, Installed, TYPICAL};
 use super::clock::{Clock, sleep_until, stamp};
 use super::interrupt_load::{self, InterruptLoad, random};
+use super::quiesce::quiesce;
 use super::record::{About, Value};
 use super::runner::{Bench, Case};
-use super::settle::settle;
 use super::timer::{arm_alone, expire};
 use tocsin::timer::{Expiry, Mode, Timer, TimerError};
 use tocsin::{cancel, time};
@@ -111,7 +111,7 @@ fn under_interrupts(bench: &mut Bench, timer: &mut Timer) -> Result<(), TimerErr
         Clock::Instructions => bench.samples * MORE,
     };
     interrupt_load::restart();
-    settle();
+    quiesce();
     let pest = interrupt_load::load_this_cpu();
     load.start();
     let mut samples = Vec::with_capacity(count);

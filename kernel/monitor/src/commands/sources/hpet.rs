@@ -95,7 +95,7 @@ fn drive(
             // The time had passed before the comparator was set, and no interrupt was raised.
             late += 1;
             // An emulator may still raise it, late.
-            run.settle(0);
+            run.quiesce(0);
             raised = received(event.line()) - begin.received;
         }
     }
@@ -128,7 +128,7 @@ fn drive(
             let ended = event.periods(periods);
             // The last interrupt that was raised arrives, even if the device has deasserted it by
             // then.
-            run.settle(0);
+            run.quiesce(0);
             let ends = if is_level {
                 // Each interrupt was asserted until it was handled.
                 Ends {

@@ -242,7 +242,7 @@ impl Run<'_> {
     /// host runs the emulator. The local APIC timer behaves in the same way, and earlier deadlines
     /// come first, so this function waits for a timer. It then runs a job in the CPU's thread,
     /// which runs after all handlers.
-    fn settle(&self, duration: u64) {
+    fn quiesce(&self, duration: u64) {
         let has_fired = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&has_fired);
         let timer = Timer::new("sources", Mode::Interrupt, move |_| {
@@ -299,12 +299,12 @@ fn mask_an_edge<D>(
 ) -> Result<Begin, DeviceError> {
     line(device).set_masked(true);
     // Interrupts that were in transit before the mask still arrive.
-    run.settle(0);
+    run.quiesce(0);
     let begin = Begin::new(line(device));
     raise(device)?;
-    run.settle(GRACE);
+    run.quiesce(GRACE);
     line(device).set_masked(false);
-    run.settle(0);
+    run.quiesce(0);
     Ok(begin)
 }
 

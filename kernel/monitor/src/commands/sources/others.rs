@@ -10,7 +10,7 @@ use tocsin::time;
 
 /// The timeout for a port to report that its transmitter is empty, in nanoseconds. Not all ports
 /// report it.
-const SETTLING: u64 = 500_000_000;
+const EMPTY_TIMEOUT: u64 = 500_000_000;
 
 pub(super) fn keyboard(run: &mut Run<'_>) -> Result<(), DeviceError> {
     keys::without(|| echo(run))
@@ -41,7 +41,7 @@ fn echo(run: &mut Run<'_>) -> Result<(), DeviceError> {
 
 pub(super) fn com2(run: &mut Run<'_>) -> Result<(), DeviceError> {
     let mut port = Serial::claim()?.answer(run.class, run.cpu, |_| {})?;
-    time::wait_until(SETTLING, || received(port.line()) > 0);
+    time::wait_until(EMPTY_TIMEOUT, || received(port.line()) > 0);
     let begin = Begin::new(port.line());
     let before = port.emptied();
     for number in 1..=run.count {

@@ -154,7 +154,7 @@ impl<'a> RtcRow<'a> {
     /// emulator on a slow host generates more of these, one for each period that ends before the
     /// previous one is handled, so any number is accepted.
     fn end(self, run: &mut Run<'_>, what: What, clock: &Clock) {
-        run.settle(0);
+        run.quiesce(0);
         let raised = self.told.load(Ordering::Acquire) - self.before;
         let ends = Ends {
             empty: u64::MAX,
