@@ -21,7 +21,7 @@ use memory::PerCpu;
 use series::Series;
 
 /// Time limit: far more than a boot takes.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// One boot method and its measurements, or the reason why there are none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -93,7 +93,7 @@ pub fn measure(base: &Machine, runs: u32, ticker: &Ticker) -> Result<BootTimes, 
 /// The time from QEMU's start to the prompt.
 fn boot(machine: &Machine) -> Result<Duration, SessionError> {
     let mut session = Session::start(machine)?;
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     Ok(session.time_of_match())
 }
 

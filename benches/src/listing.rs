@@ -167,7 +167,7 @@ fn listing(key: &Key, settings: &Settings) -> Result<Listing, BenchError> {
     let ranges = functions.logged();
     let machine = plan::traced(settings, key).args(["-dfilter", &ranges]);
     let mut session = Session::start(&machine)?;
-    session.expect_exit(Outcome::Kernel(0), settings.patience)?;
+    session.expect_exit(Outcome::Kernel(0), settings.timeout)?;
     let boot = records(&session)?;
     let of_figure = |figure: &&crate::record::Figure| {
         (&figure.name, &figure.variant, &figure.param) == (&key.name, &key.variant, &key.param)

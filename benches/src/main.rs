@@ -152,7 +152,7 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
         for round in 1..=rounds {
             let runner = Runner {
                 ticker: &ticker,
-                patience: settings.patience,
+                timeout: settings.timeout,
                 shows: round == 1,
             };
             let booted = match clock {

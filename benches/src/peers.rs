@@ -32,7 +32,7 @@ pub use value::Measured;
 
 /// A peer prints nothing while it measures: its time limit is this multiple of the silence limit
 /// for this kernel's machines.
-const PATIENCE: u32 = 4;
+const TIMEOUT_FACTOR: u32 = 4;
 
 /// The description of a peer's test and its counterpart.
 #[derive(Debug, Clone, Copy)]
@@ -210,7 +210,7 @@ impl Contender {
             }
             let what = format!("{name} in {clock}, {}", machine.describe());
             ticker.tell(&what);
-            if let Err(why) = self.boot(&machine, cpus, clock, settings.patience * PATIENCE) {
+            if let Err(why) = self.boot(&machine, cpus, clock, settings.timeout * TIMEOUT_FACTOR) {
                 ticker.leave(&format!("{name} is left out: {why}"));
                 self.trouble = Some(why.lines().next().unwrap_or_default().to_owned());
             } else {
@@ -224,10 +224,10 @@ impl Contender {
         machine: &Machine,
         cpus: u64,
         clock: Clock,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<(), String> {
         let mut session = Session::start(machine).map_err(|e| e.to_string())?;
-        let outcome = session.wait_exit(patience).map_err(|e| e.to_string())?;
+        let outcome = session.wait_exit(timeout).map_err(|e| e.to_string())?;
         let text = session.transcript().text_from(0);
         let measured = self.runs.read(&text).map_err(|why| {
             let tail = session.transcript().tail(20);

@@ -12,7 +12,7 @@ use crate::record::{self, Boot, Record};
 use crate::table;
 
 /// Maximum time without output from a machine, in seconds: far more than any metric takes.
-pub const PATIENCE: u64 = 180;
+pub const TIMEOUT: u64 = 180;
 
 /// Maximum length of a machine's last output in a message.
 const SHOWN_LINES: usize = 10;
@@ -162,7 +162,7 @@ pub type Booted = (String, Result<Boot, BenchError>);
 pub struct Runner<'t> {
     pub ticker: &'t Ticker,
     /// Maximum time without output from a machine.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// Whether metrics are shown as they arrive.
     pub shows: bool,
 }
@@ -191,7 +191,7 @@ fn boot(leg: &Leg, turn: &str, runner: Runner<'_>) -> Result<Boot, BenchError> {
         said: Arc::clone(&said),
     };
     let mut session = Session::start_copied(&leg.machine, Box::new(listener))?;
-    end(&mut session, &said, runner.patience)?;
+    end(&mut session, &said, runner.timeout)?;
     let boot = records(&session)?;
     let (figures, time) = (boot.figures.len(), began.elapsed().as_secs());
     let noun = if figures == 1 { "figure" } else { "figures" };
@@ -220,18 +220,18 @@ pub fn records(session: &Session) -> Result<Boot, BenchError> {
 }
 
 /// Waits until the machine exits, as long as it continues to print output.
-fn end(session: &mut Session, said: &Mutex<Said>, patience: Duration) -> Result<(), BenchError> {
+fn end(session: &mut Session, said: &Mutex<Said>, timeout: Duration) -> Result<(), BenchError> {
     let lock = || said.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         let silence = lock().when.elapsed();
-        let ended = session.expect_exit(Outcome::Kernel(0), patience.saturating_sub(silence));
+        let ended = session.expect_exit(Outcome::Kernel(0), timeout.saturating_sub(silence));
         let Err(mut why) = ended else { return Ok(()) };
         let said = lock();
         if let SessionError::TimedOut { limit, .. } = &mut why {
-            if said.when.elapsed() < patience {
+            if said.when.elapsed() < timeout {
                 continue;
             }
-            *limit = patience;
+            *limit = timeout;
         }
         let (doing, next) = match (said.group.as_str(), said.figure.as_str()) {
             ("", _) => (

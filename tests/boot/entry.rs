@@ -8,7 +8,7 @@ use tocsin_tools::{Machine, Session};
 
 use crate::gdb::Gdb;
 use crate::{
-    PATIENCE, Result, STOPPED, ensure, ensure_eq, missing_limine, plain, power_off, trial,
+    Result, STOPPED, TIMEOUT, ensure, ensure_eq, missing_limine, plain, power_off, trial,
     trial_unless, with,
 };
 
@@ -79,7 +79,7 @@ pub fn trials() -> Vec<Trial> {
         }),
         trial("entry::firmware_used_the_bss", || {
             with(&small("4M")?, |session| {
-                session.wait_prompt(PATIENCE)?;
+                session.wait_prompt(TIMEOUT)?;
                 power_off(session)
             })
         }),
@@ -142,7 +142,7 @@ fn nmis(machine: Machine, stops: &[(&str, u64)]) -> Result {
             session.hmp("nmi")?;
         }
         gdb.expect("D", "OK")?;
-        let log = session.wait_prompt(PATIENCE)?;
+        let log = session.wait_prompt(TIMEOUT)?;
         let told = format!("warning: nmi: {} before the console was open", stops.len());
         ensure!(log.contains(&told), "no {told:?} in:\n{log}");
         power_off(session)
@@ -163,9 +163,9 @@ fn nmi_many() -> Result {
             {
                 session.hmp("nmi")?;
             }
-            session.wait_prompt(PATIENCE)?;
+            session.wait_prompt(TIMEOUT)?;
             session.send_line("poweroff 9")?;
-            session.expect_exit(tocsin_tools::Outcome::Kernel(9), PATIENCE)?;
+            session.expect_exit(tocsin_tools::Outcome::Kernel(9), TIMEOUT)?;
             Ok(())
         })?;
     }
@@ -178,7 +178,7 @@ fn refused(machine: &Machine, why: &str) -> Result {
 }
 
 fn stopped(session: &mut Session, why: &str) -> Result {
-    session.expect_exit(STOPPED, PATIENCE)?;
+    session.expect_exit(STOPPED, TIMEOUT)?;
     let said = session.transcript().text_from(0);
     let lines: Vec<_> = said
         .lines()

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use tocsin_tests::symbols::Symbols;
 
-use crate::{PATIENCE, Result, ensure, ensure_eq};
+use crate::{Result, TIMEOUT, ensure, ensure_eq};
 
 /// Number of hexadecimal digits of a register in the reply to `g`.
 const REGISTER: usize = 16;
@@ -26,7 +26,7 @@ pub struct Gdb(BufReader<UnixStream>);
 impl Gdb {
     pub fn connect(socket: &Path) -> Result<Self> {
         let stream = UnixStream::connect(socket)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         Ok(Self(BufReader::new(stream)))
     }
 

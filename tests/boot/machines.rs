@@ -9,7 +9,7 @@ use tocsin_tools::Session;
 use tocsin_tools::settings::BootWay;
 
 use crate::outside::{self, State};
-use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, trial_unless, with};
+use crate::{Result, STOPPED, TIMEOUT, ensure, ensure_eq, trial_unless, with};
 
 /// Share of the memory, in percent, that firmware and loader may reserve.
 const KEPT: u64 = 25;
@@ -26,7 +26,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn boot(cell: &Cell, session: &mut Session) -> Result {
-    let log = session.wait_prompt(PATIENCE)?;
+    let log = session.wait_prompt(TIMEOUT)?;
     let loader = match cell.way {
         BootWay::Direct => "by PVH, directly",
         BootWay::Limine | BootWay::LimineUefi => "by Limine ",
@@ -50,7 +50,7 @@ fn boot(cell: &Cell, session: &mut Session) -> Result {
         "protections that are missing"
     );
 
-    let memory = session.command("memory json", PATIENCE)?;
+    let memory = session.command("memory json", TIMEOUT)?;
     let seen = outside::usable_bytes(&memory)?;
     let there = cell.memory().bytes();
     let least = there / 100 * (100 - KEPT);
@@ -67,7 +67,7 @@ fn boot(cell: &Cell, session: &mut Session) -> Result {
 
     // The symbols are loaded separately from the code: as a module, or as the kernel's file.
     session.send_line("fault ud")?;
-    session.expect_exit(STOPPED, PATIENCE)?;
+    session.expect_exit(STOPPED, TIMEOUT)?;
     let report = Report::parse(&session.transcript().text_from(0))?;
     ensure_eq!(report.title, "#UD invalid opcode", "title");
     ensure!(

@@ -39,7 +39,7 @@ use tocsin_tools::settings::{Accel, BootWay, Smp};
 use tocsin_tools::{Machine, Outcome, Session};
 
 /// Time limit: far more than any test takes, even if two machines share a slow host.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Default number of concurrent machines: each uses a CPU of the host.
 const AT_A_TIME: usize = 2;
@@ -128,7 +128,7 @@ fn power_off_with(session: &mut Session, status: u8) -> Result {
 
 fn leave(session: &mut Session, command: &str, status: u8) -> Result {
     session.send_line(command)?;
-    session.expect_exit(Outcome::Kernel(status), PATIENCE)?;
+    session.expect_exit(Outcome::Kernel(status), TIMEOUT)?;
     Ok(())
 }
 

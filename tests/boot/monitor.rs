@@ -4,7 +4,7 @@ use libtest_mimic::Trial;
 use tocsin_tools::{Machine, Outcome, PROMPT, Session};
 
 use crate::{
-    PATIENCE, Result, ensure, ensure_eq, gate_record, plain, power_off, power_off_failed,
+    Result, TIMEOUT, ensure, ensure_eq, gate_record, plain, power_off, power_off_failed,
     power_off_with, trial, with,
 };
 
@@ -162,8 +162,8 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn help(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    let answer = session.command("help", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    let answer = session.command("help", TIMEOUT)?;
     let names: Vec<_> = answer
         .lines()
         .filter_map(|line| line.strip_prefix("  "))
@@ -181,7 +181,7 @@ fn help(session: &mut Session) -> Result {
         );
     }
     for name in names {
-        let answer = session.command(&format!("help {name}"), PATIENCE)?;
+        let answer = session.command(&format!("help {name}"), TIMEOUT)?;
         let used = answer.lines().next().unwrap_or_default();
         ensure_eq!(
             used.split(' ').next(),
@@ -197,9 +197,9 @@ fn help(session: &mut Session) -> Result {
 }
 
 fn mistakes(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     for (line, message) in MISTAKES {
-        let answer = session.command(line, PATIENCE)?;
+        let answer = session.command(line, TIMEOUT)?;
         ensure!(
             answer.starts_with(message),
             "{line:?}: expected {message:?}, found {answer:?}"
@@ -210,21 +210,17 @@ fn mistakes(session: &mut Session) -> Result {
 
 /// An empty line, a corrected typing error, and a line that is too long.
 fn editing(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    ensure_eq!(
-        session.command("", PATIENCE)?,
-        "",
-        "answer to an empty line"
-    );
+    session.wait_prompt(TIMEOUT)?;
+    ensure_eq!(session.command("", TIMEOUT)?, "", "answer to an empty line");
     session.send_line("idxt\u{8}\u{8}t 3 json")?;
-    let answer = session.wait_prompt(PATIENCE)?;
+    let answer = session.wait_prompt(TIMEOUT)?;
     ensure!(
         answer.contains(&gate_record(3)),
         "backspace did not put it right:\n{answer}"
     );
     session.send_line(&"x".repeat(1000))?;
-    session.wait_prompt(PATIENCE)?;
-    let answer = session.command("idt 3 json", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    let answer = session.command("idt 3 json", TIMEOUT)?;
     ensure!(
         answer.contains(&gate_record(3)),
         "no answer after a long line:\n{answer}"
@@ -233,8 +229,8 @@ fn editing(session: &mut Session) -> Result {
 }
 
 fn joined(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    let answer = session.command("idt 3 json;nope ; idt 14 json;", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    let answer = session.command("idt 3 json;nope ; idt 14 json;", TIMEOUT)?;
     let places = [
         gate_record(3),
         "unknown command `nope`".to_owned(),
@@ -253,24 +249,24 @@ fn joined(session: &mut Session) -> Result {
 }
 
 fn poweroff(status: u8, session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     power_off_with(session, status)
 }
 
 /// Without a status, the exit status of `poweroff` shows whether a command has failed.
 fn poweroff_after_a_mistake(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    session.command("nope", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    session.command("nope", TIMEOUT)?;
     power_off_failed(session)
 }
 
 fn reboot(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     session.send_line("reboot")?;
-    let event = session.expect_event("RESET", 1, PATIENCE)?;
+    let event = session.expect_event("RESET", 1, TIMEOUT)?;
     ensure_eq!(event.reason(), "guest-reset", "reason of the reset");
-    session.expect("tocsin 0.", PATIENCE)?;
-    session.wait_prompt(PATIENCE)?;
+    session.expect("tocsin 0.", TIMEOUT)?;
+    session.wait_prompt(TIMEOUT)?;
     // By the requested reset, not by the triple fault that also resets a PC.
     ensure!(
         !session.log().contains("Triple fault"),
@@ -286,7 +282,7 @@ fn run(script: &str, test: fn(&mut Session) -> Result) -> Result {
 }
 
 fn run_in_order(session: &mut Session) -> Result {
-    session.expect_exit(Outcome::Kernel(7), PATIENCE)?;
+    session.expect_exit(Outcome::Kernel(7), TIMEOUT)?;
     let output = session.transcript().text_from(0);
     let places = [
         "tocsin> memory json\n@json ".to_owned(),
@@ -304,7 +300,7 @@ fn run_in_order(session: &mut Session) -> Result {
 }
 
 fn run_after_a_mistake(session: &mut Session) -> Result {
-    session.expect_exit(Outcome::Kernel(1), PATIENCE)?;
+    session.expect_exit(Outcome::Kernel(1), TIMEOUT)?;
     let output = session.transcript().text_from(0);
     for part in ["nope: unknown command `nope`", &gate_record(3)] {
         ensure!(output.contains(part), "{part:?} is missing");
@@ -313,9 +309,9 @@ fn run_after_a_mistake(session: &mut Session) -> Result {
 }
 
 fn run_then_prompt(session: &mut Session) -> Result {
-    session.expect(&gate_record(3), PATIENCE)?;
-    session.wait_prompt(PATIENCE)?;
-    let answer = session.command("idt 14 json", PATIENCE)?;
+    session.expect(&gate_record(3), TIMEOUT)?;
+    session.wait_prompt(TIMEOUT)?;
+    let answer = session.command("idt 14 json", TIMEOUT)?;
     ensure!(
         answer.contains(&gate_record(14)),
         "no answer at the prompt:\n{answer}"
@@ -325,7 +321,7 @@ fn run_then_prompt(session: &mut Session) -> Result {
 
 /// The kernel reports the error and boots.
 fn bad_option(line: &str, message: &str, session: &mut Session) -> Result {
-    let log = session.wait_prompt(PATIENCE)?;
+    let log = session.wait_prompt(TIMEOUT)?;
     ensure!(
         log.contains(&format!("command line: {line:?}")),
         "the line is not in the log:\n{log}"

@@ -12,7 +12,7 @@ use tocsin_tests::records;
 use tocsin_tools::Session;
 use tocsin_tools::settings::Memory;
 
-use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial, with};
+use crate::{Result, TIMEOUT, ensure, ensure_eq, plain, trial, with};
 
 /// CR0 and EFER (SDM vol. 3A, 2.5 and vol. 4, 2.1).
 const CR0_WP: u64 = 1 << 16;
@@ -260,8 +260,8 @@ pub fn stacks(memory: &str) -> Result<Vec<(String, Range<u64>)>> {
 }
 
 fn idt_command(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    let answer = session.command("idt json", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    let answer = session.command("idt json", TIMEOUT)?;
     let state = State::of(session)?;
     let gates = state.gates(session)?;
     let base = state.idt()?.0;
@@ -282,7 +282,7 @@ fn idt_command(session: &mut Session) -> Result {
     let there: Vec<_> = there.collect();
     ensure_eq!(told, there, "gates");
     for vector in [0, 3, 8, 14, 32, 255] {
-        let answer = session.command(&format!("idt {vector} json"), PATIENCE)?;
+        let answer = session.command(&format!("idt {vector} json"), TIMEOUT)?;
         let gate: GateRecord = records::one(&answer, "gate")?;
         ensure_eq!(gate, there[vector], "gate {vector}");
     }
@@ -290,8 +290,8 @@ fn idt_command(session: &mut Session) -> Result {
 }
 
 fn memory_command(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    let answer = session.command("memory json", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    let answer = session.command("memory json", TIMEOUT)?;
     let state = State::of(session)?;
     let rights =
         |write, execute| move |m: &Mapping| (m.rights.write, m.rights.execute) == (write, execute);

@@ -9,7 +9,7 @@ use tocsin_tests::records;
 use tocsin_tools::Session;
 
 use crate::{
-    MODES, PATIENCE, Result, SIZES, ensure, ensure_eq, machine, machine_in, plain, power_off,
+    MODES, Result, SIZES, TIMEOUT, ensure, ensure_eq, machine, machine_in, plain, power_off,
     power_off_failed, trial, with,
 };
 
@@ -52,12 +52,12 @@ struct NestingTest {
 
 /// Runs twice, because the second run starts with the state that the first left.
 fn nest(session: &mut Session, cpus: u32) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     for _ in 0..2 {
-        check_nest(&session.command("nest json", PATIENCE)?, cpus.into())?;
+        check_nest(&session.command("nest json", TIMEOUT)?, cpus.into())?;
     }
     // Each vector ran once per run on each CPU: none lost, none duplicated.
-    let irqs: Vec<Irq> = records::all(&session.command("irqs json", PATIENCE)?, "irq")?;
+    let irqs: Vec<Irq> = records::all(&session.command("irqs json", TIMEOUT)?, "irq")?;
     for vector in DELIVERED {
         let irq = irqs.iter().find(|irq| irq.vector == vector);
         let irq = irq.ok_or(format!("no record of {vector:#04x} in {irqs:?}"))?;
@@ -93,8 +93,8 @@ pub fn check_nest(answer: &str, cpus: u64) -> Result {
 
 /// QEMU's log of the deliveries, in the order that the classes require.
 fn nest_as_delivered(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    session.command("nest", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    session.command("nest", TIMEOUT)?;
     power_off(session)?;
     let log = session.log();
     let delivered = vectors_by_qemu(&log).filter(|vector| DELIVERED.contains(vector));
@@ -105,14 +105,14 @@ fn nest_as_delivered(session: &mut Session) -> Result {
 
 /// Four classes nest, so the depth is four, and never more; before, there was no nesting.
 fn depth(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     for row in depths(session)? {
         let [depth, most, used, bound] = row;
         ensure!(depth == 0 && most <= 1, "depth {depth}, most {most}");
         ensure_eq!(used > 0, most == 1, "whether the stack was used");
         ensure_eq!(bound, of_handlers(most), "its bound");
     }
-    session.command("nest", PATIENCE)?;
+    session.command("nest", TIMEOUT)?;
     for row in depths(session)? {
         let [depth, most, used, bound] = row;
         ensure_eq!([depth, most], [0, 4], "depth now and most");
@@ -141,7 +141,7 @@ fn depths(session: &mut Session) -> Result<[[u64; 4]; 2]> {
         stack_used: u64,
         stack_bound: u64,
     }
-    let answer = session.command("prio json", PATIENCE)?;
+    let answer = session.command("prio json", TIMEOUT)?;
     let rows = records::all::<Nesting>(&answer, "nesting")?.into_iter();
     let rows = rows.map(|it| [it.depth, it.max_depth, it.stack_used, it.stack_bound]);
     let rows: Vec<[u64; 4]> = rows.collect();
@@ -158,8 +158,8 @@ struct Backtrace {
 
 /// Each CPU reports its location by NMI: the boot CPU in the command, the others idle.
 fn backtrace(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    let answer = session.command("backtrace all json", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    let answer = session.command("backtrace all json", TIMEOUT)?;
     let backtraces: Vec<Backtrace> = records::all(&answer, "backtrace")?;
     ensure_eq!(backtraces.len(), 3, "backtraces");
     for (cpu, backtrace) in (0..).zip(&backtraces) {
@@ -173,29 +173,26 @@ fn backtrace(session: &mut Session) -> Result {
             "CPU {cpu} is not in {function}: {backtrace:x?}"
         );
     }
-    let answer = session.command("backtrace 7", PATIENCE)?;
+    let answer = session.command("backtrace 7", TIMEOUT)?;
     ensure!(answer.contains("CPU 7 is not online"), "{answer}");
-    let answer = session.command("backtrace x", PATIENCE)?;
+    let answer = session.command("backtrace x", TIMEOUT)?;
     ensure!(answer.contains("`x` will not do"), "{answer}");
     power_off_failed(session)
 }
 
 /// A CPU with interrupts disabled is reported with its activity, and again when it has recovered.
 fn watchdog(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    session.command("watchdog on", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    session.command("watchdog on", TIMEOUT)?;
     session.send_line("fault lockup 2")?;
     session.expect(
         "error: watchdog: CPU 2 has not answered interrupts for",
-        PATIENCE,
+        TIMEOUT,
     )?;
-    session.expect("tocsin_monitor::commands::provoke::lock_up+0x", PATIENCE)?;
-    session.expect(
-        "warning: watchdog: CPU 2 answers interrupts again",
-        PATIENCE,
-    )?;
-    session.expect("fault: the kernel goes on", PATIENCE)?;
-    session.wait_prompt(PATIENCE)?;
-    session.command("watchdog off", PATIENCE)?;
+    session.expect("tocsin_monitor::commands::provoke::lock_up+0x", TIMEOUT)?;
+    session.expect("warning: watchdog: CPU 2 answers interrupts again", TIMEOUT)?;
+    session.expect("fault: the kernel goes on", TIMEOUT)?;
+    session.wait_prompt(TIMEOUT)?;
+    session.command("watchdog off", TIMEOUT)?;
     power_off(session)
 }

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tocsin_tests::build;
 
 /// Far more than any of these runs takes, also on a busy host.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 static PROGRAM: LazyLock<Result<PathBuf, String>> =
     LazyLock::new(|| build::program("tocsin-benches"));
@@ -246,7 +246,7 @@ pub fn pieces(from: impl Read + Send + 'static, end: u8) -> Receiver<String> {
 /// The next piece; `None` at the end, which does not come before everybody has closed it, and the
 /// emulators inherit it.
 pub fn next(pieces: &Receiver<String>) -> Option<String> {
-    match pieces.recv_timeout(PATIENCE) {
+    match pieces.recv_timeout(TIMEOUT) {
         Ok(piece) => Some(piece),
         Err(RecvTimeoutError::Disconnected) => None,
         Err(RecvTimeoutError::Timeout) => panic!("it does not end, or an emulator was left behind"),

@@ -102,7 +102,7 @@ fn garbage_between_records_does_not_matter() {
 fn a_machine_that_hangs_is_ended_and_the_next_one_measured() {
     let place = Place::new();
     place.machine("x2apic", "greet; say 3; trap '' INT TERM HUP; hang");
-    let ended = start(&mut place.suite(&["--patience", "4"])).end();
+    let ended = start(&mut place.suite(&["--timeout", "4"])).end();
     ended.expect(
         1,
         &[
@@ -126,7 +126,7 @@ fn a_machine_may_say_nothing_for_so_long_and_no_longer() {
     // It ends well, but five seconds after its start, and nearly as long after its first figure.
     let late = "greet; say 3; (answer; answer) & sleep 5; tail -n +4 x2apic.records >&4; exit 33";
     place.machine("x2apic", late);
-    let ended = start(&mut place.suite(&["--patience", "3"])).end();
+    let ended = start(&mut place.suite(&["--timeout", "3"])).end();
     ended.expect(1, &[X2APIC, "within 3 s: the guest hangs"]);
 }
 

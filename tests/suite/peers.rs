@@ -134,7 +134,7 @@ fn another_kernel_that_does_not_measure_is_left_out() {
     ] {
         let place = Place::new();
         place.machine("peer", does);
-        let mut command = place.command(&["peers", "--patience", "3", "--into"]);
+        let mut command = place.command(&["peers", "--timeout", "3", "--into"]);
         command
             .arg(place.path("results"))
             .env("KUT_DIR", build(&place))

@@ -31,7 +31,7 @@ pub struct Machine {
     log: Vec<String>,
     extra: Vec<String>,
     reboots: bool,
-    pub(crate) patience: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
     pub(crate) gdb: Option<GdbPlace>,
     /// Commands of QEMU's monitor that run before the first instruction.
     pub(crate) first: Vec<String>,
@@ -85,7 +85,7 @@ impl Machine {
             log: vec!["cpu_reset".to_owned()],
             extra: Vec::new(),
             reboots: false,
-            patience: None,
+            timeout: None,
             gdb: None,
             first: Vec::new(),
         }
@@ -217,8 +217,8 @@ impl Machine {
     /// Sets QEMU's time limit for starting the machine and for replies, instead of the default for
     /// its CPUs.
     #[must_use]
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = Some(patience);
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
         self
     }
 

@@ -10,7 +10,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 use tocsin_tools::{Machine, Outcome, Session, SessionError};
 
-use crate::boot::PATIENCE;
+use crate::boot::TIMEOUT;
 use crate::boot::series::{self, Series};
 use crate::error::BenchError;
 use crate::plan;
@@ -103,7 +103,7 @@ fn machine(base: &Machine, cpus: u32) -> Machine {
 
 fn seconds_to_ready(machine: &Machine) -> Result<f64, SessionError> {
     let mut session = Session::start(machine)?;
-    session.expect("tocsin: ready: ", PATIENCE)?;
+    session.expect("tocsin: ready: ", TIMEOUT)?;
     Ok(session.time_of_match().as_secs_f64())
 }
 
@@ -111,9 +111,9 @@ fn seconds_to_ready(machine: &Machine) -> Result<f64, SessionError> {
 fn milliseconds(machine: &Machine, others: u32) -> Result<f64, BenchError> {
     let mut session = Session::start(machine)?;
     let line = format!("smp: {others} of {others} other CPUs started in ");
-    session.expect(&line, PATIENCE)?;
-    let duration = session.expect("\r\n", PATIENCE)?;
-    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+    session.expect(&line, TIMEOUT)?;
+    let duration = session.expect("\r\n", TIMEOUT)?;
+    session.expect_exit(Outcome::Kernel(0), TIMEOUT)?;
     in_milliseconds(&duration).ok_or(BenchError::Duration(duration))
 }
 

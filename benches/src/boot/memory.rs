@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tocsin_tools::settings::Smp;
 use tocsin_tools::{Machine, Outcome, Session};
 
-use crate::boot::PATIENCE;
+use crate::boot::TIMEOUT;
 use crate::error::BenchError;
 use crate::record::MARK;
 
@@ -53,7 +53,7 @@ fn ask(base: &Machine, cpus: u32) -> Result<Said, BenchError> {
     let smp = Smp::parse(&cpus.to_string()).expect("a number of CPUs");
     let machine = base.clone().smp(smp);
     let mut session = Session::start(&machine.append("run=\"memory json; poweroff\""))?;
-    session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+    session.expect_exit(Outcome::Kernel(0), TIMEOUT)?;
     Said::parse(&session.transcript().text_from(0))
 }
 

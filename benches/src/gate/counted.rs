@@ -97,7 +97,7 @@ impl Counted {
         let legs = plan::suite(&settings, Clock::Instructions);
         let runner = Runner {
             ticker: &ticker,
-            patience: settings.patience,
+            timeout: settings.timeout,
             shows: false,
         };
         let booted = run::at_once(&legs, runner).into_iter();

@@ -11,7 +11,7 @@ use tocsin_tools::figures::GROUPS;
 use tocsin_tools::settings::Smp;
 use tocsin_tools::{Machine, Outcome, Session};
 
-use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial, with};
+use crate::{Result, TIMEOUT, ensure, ensure_eq, plain, trial, with};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -21,7 +21,7 @@ pub fn trials() -> Vec<Trial> {
         trial("bench::help", || with(&plain(), help)),
         trial("bench::mistakes_are_named", || {
             with(&plain(), |session| {
-                session.wait_prompt(PATIENCE)?;
+                session.wait_prompt(TIMEOUT)?;
                 for (line, says) in [
                     ("bench nothing", "`nothing` will not do; expected clock=, "),
                     (
@@ -34,7 +34,7 @@ pub fn trials() -> Vec<Trial> {
                         "bench: clock=instructions: a run of 2004 instructions took ",
                     ),
                 ] {
-                    let answer = session.command(line, PATIENCE)?;
+                    let answer = session.command(line, TIMEOUT)?;
                     ensure!(answer.contains(says), "{line}: no {says:?} in:\n{answer}");
                 }
                 Ok(())
@@ -152,7 +152,7 @@ fn exact(mode: &str) -> Result {
     let run = || -> Result<String> {
         let mut said = String::new();
         with(&machine, |session| {
-            session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+            session.expect_exit(Outcome::Kernel(0), TIMEOUT)?;
             let all = session.transcript().tail(usize::MAX);
             // Without the times.
             let lines = all.lines().filter_map(|line| line.split_once(" | "));
@@ -206,9 +206,9 @@ fn exact(mode: &str) -> Result {
 
 /// Metrics in cycles are complete too, and a group can be run separately.
 fn cycles(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     for (group, names) in GROUPS {
-        let answer = session.command(&format!("bench {group} samples=200 json"), PATIENCE)?;
+        let answer = session.command(&format!("bench {group} samples=200 json"), TIMEOUT)?;
         let figures = figures(&answer)?;
         for name in *names {
             ensure!(
@@ -222,7 +222,7 @@ fn cycles(session: &mut Session) -> Result {
         });
         ensure!(all_of_group, "figures of other groups in:\n{answer}");
     }
-    let table = session.command("bench exception samples=200", PATIENCE)?;
+    let table = session.command("bench exception samples=200", TIMEOUT)?;
     ensure!(
         !table.contains("@json") && table.contains("exception.ud"),
         "no table alone:\n{table}"
@@ -232,8 +232,8 @@ fn cycles(session: &mut Session) -> Result {
 
 /// `help bench` lists every argument of the command, with its description.
 fn help(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    let answer = session.command("help bench", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    let answer = session.command("help bench", TIMEOUT)?;
     let words = GROUPS.iter().map(|(group, _)| *group);
     for word in words.chain(["clock=cycles", "clock=instructions", "samples=N", "json"]) {
         let mut lines = answer.lines().map(str::split_whitespace);

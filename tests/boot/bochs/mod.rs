@@ -19,7 +19,7 @@ use crate::{Result, ensure, missing_limine, trial_unless};
 const CPUS: u64 = 2;
 
 /// Far more time than a run takes, even if other machines share the host.
-const PATIENCE: Duration = Duration::from_secs(400);
+const TIMEOUT: Duration = Duration::from_secs(400);
 
 /// The last command, and the beginning of its output, which nothing else prints.
 const LAST: (&str, &str) = ("idt 3 json", "@json {\"kind\":\"gate\",\"vector\":3,");
@@ -151,7 +151,7 @@ fn wait_for_last(running: &mut Running, directory: &Path) -> Result<String> {
             return Err(format!("Bochs ended, {status}\n{messages}\n--- COM1\n{said}").into());
         }
         let last = LAST.1;
-        ensure!(begin.elapsed() < PATIENCE, "no {last:?} on COM1:\n{said}");
+        ensure!(begin.elapsed() < TIMEOUT, "no {last:?} on COM1:\n{said}");
         // There is no notification when a file grows.
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -8,7 +8,7 @@ use tocsin_tests::records;
 use tocsin_tools::Session;
 
 use super::everywhere;
-use crate::{PATIENCE, Result, ensure, ensure_eq};
+use crate::{Result, TIMEOUT, ensure, ensure_eq};
 
 pub fn trials() -> Vec<Trial> {
     everywhere("kinds", all_came)
@@ -20,7 +20,7 @@ fn all_came(session: &mut Session, cpus: u64) -> Result {
     let runs = if cpus > 8 { 1 } else { 2 };
     let mut answers = Vec::new();
     for _ in 0..runs {
-        answers.push(session.command("ipi json", PATIENCE)?);
+        answers.push(session.command("ipi json", TIMEOUT)?);
     }
     // A rejection is logged once for each CPU; here only the last CPU is flooded.
     let warning = format!(

@@ -4,7 +4,7 @@ use libtest_mimic::Trial;
 use tocsin_tests::interrupts::{counted_by_kernel, delivered_by_qemu};
 use tocsin_tools::Session;
 
-use crate::{MODES, PATIENCE, Result, ensure, ensure_eq, machine_in, power_off, trial, with};
+use crate::{MODES, Result, TIMEOUT, ensure, ensure_eq, machine_in, power_off, trial, with};
 
 /// Vectors of calls, of broadcast calls with waiting, of barriers, of deferred work, of rescheduling,
 /// and of the IPIs that `ipi` sends.
@@ -35,9 +35,9 @@ pub fn trials() -> Vec<Trial> {
 
 /// QEMU delivered as many interrupts of each vector as the kernel counted.
 fn counts(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    session.command("ipi", PATIENCE)?;
-    let kernel = counted_by_kernel(&session.command("irqs json", PATIENCE)?)?;
+    session.wait_prompt(TIMEOUT)?;
+    session.command("ipi", TIMEOUT)?;
+    let kernel = counted_by_kernel(&session.command("irqs json", TIMEOUT)?)?;
     power_off(session)?;
     let qemu = delivered_by_qemu(&session.log());
     for vector in VECTORS {
@@ -57,9 +57,9 @@ fn counts(session: &mut Session) -> Result {
 
 /// A call to all others and a barrier with them are one write to the ICR, for any number of CPUs.
 fn one_write(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     let before = [&CALLS_TO_OTHERS[..], &BARRIER_WITH_OTHERS].map(|it| writes(session, it));
-    session.command("ipi", PATIENCE)?;
+    session.command("ipi", TIMEOUT)?;
     power_off(session)?;
     let made = writes(session, &CALLS_TO_OTHERS) - before[0];
     let (cpus, rounds) = (4, 18);

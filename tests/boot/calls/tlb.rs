@@ -6,7 +6,7 @@ use tocsin_tests::records;
 use tocsin_tools::Session;
 
 use super::everywhere;
-use crate::{PATIENCE, Result, ensure, ensure_eq};
+use crate::{Result, TIMEOUT, ensure, ensure_eq};
 
 pub fn trials() -> Vec<Trial> {
     everywhere("tlb", forgotten_everywhere)
@@ -20,7 +20,7 @@ fn forgotten_everywhere(session: &mut Session, cpus: u64) -> Result {
 }
 
 fn once(session: &mut Session, cpus: u64) -> Result {
-    check(&session.command("tlb json", PATIENCE)?, cpus)
+    check(&session.command("tlb json", TIMEOUT)?, cpus)
 }
 
 /// A record of `tlb json`, of kind `tlb_shootdown`.

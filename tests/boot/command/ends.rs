@@ -13,7 +13,7 @@ use libtest_mimic::Trial;
 use tocsin_tools::PROMPT;
 
 use super::{FAILED, command, text, until};
-use crate::{PATIENCE, Result, ensure, ensure_eq, trial};
+use crate::{Result, TIMEOUT, ensure, ensure_eq, trial};
 
 pub fn trials() -> Vec<Trial> {
     vec![
@@ -97,7 +97,7 @@ fn killed() -> Result {
             .env("QEMU_ARGS", arguments);
         let mut run = Run::start(command.stderr(Stdio::null()))?;
         let mut witness = UnixStream::connect(&monitor)?;
-        witness.set_read_timeout(Some(PATIENCE))?;
+        witness.set_read_timeout(Some(TIMEOUT))?;
         ensure_eq!(entries(&temporary)?, 1, "temporary files of a run");
         let process = i64::from(run.child.id());
         kill(signal, if is_group { -process } else { process })?;
@@ -106,7 +106,7 @@ fn killed() -> Result {
         witness.read_to_end(&mut Vec::new())?;
         let begin = Instant::now();
         while entries(&temporary)? > 0 {
-            ensure!(begin.elapsed() < PATIENCE, "SIG{signal}: files were left");
+            ensure!(begin.elapsed() < TIMEOUT, "SIG{signal}: files were left");
             // There is no notification when a directory becomes empty.
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -10,7 +10,7 @@ use tocsin_logic::command_line::MAX_LENGTH;
 use tocsin_tools::{Outcome, Session, SessionError, workspace};
 
 use super::{FAILED, command, text};
-use crate::{PATIENCE, Result, ensure, ensure_eq, plain, trial};
+use crate::{Result, TIMEOUT, ensure, ensure_eq, plain, trial};
 
 /// Variables with wrong values, and the expected message.
 const MISTAKES: &[(&str, &str, &str)] = &[
@@ -126,7 +126,7 @@ fn too_long() -> Result {
     }
     let longest = 4095;
     let mut session = Session::start(&plain().append(line(longest)))?;
-    session.expect_exit(Outcome::Kernel(7), PATIENCE)?;
+    session.expect_exit(Outcome::Kernel(7), TIMEOUT)?;
     match Session::start(&plain().append(line(longest + 1))).err() {
         Some(SessionError::CommandLine {
             length: 4096,

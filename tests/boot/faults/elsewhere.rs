@@ -9,7 +9,7 @@ use tocsin_tools::Session;
 
 use super::check_delivery;
 use super::kinds::{Address, GOES_ON, KINDS, Kind, VECTORS};
-use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, machine, power_off, trial, with};
+use crate::{Result, STOPPED, TIMEOUT, ensure, ensure_eq, machine, power_off, trial, with};
 
 /// Number of CPUs of the machine, and those on which the faults occur.
 const CPUS: u32 = 4;
@@ -54,19 +54,19 @@ pub fn trials() -> Vec<Trial> {
 
 /// Types `fault NAME CPU` and returns its report.
 fn report_of(name: &str, goes_on: bool, cpu: u32, session: &mut Session) -> Result<Report> {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     let line = format!("fault {name} {cpu}");
     let output = if goes_on {
-        let answer = session.command(&line, PATIENCE)?;
+        let answer = session.command(&line, TIMEOUT)?;
         // The CPU accepts jobs again.
-        let again = session.command(&format!("fault bp {cpu}"), PATIENCE)?;
+        let again = session.command(&format!("fault bp {cpu}"), TIMEOUT)?;
         ensure_eq!(Report::parse(&again)?.cpu, cpu, "CPU of another breakpoint");
         power_off(session)?;
         answer
     } else {
         let before = session.transcript().bytes().len();
         session.send_line(&line)?;
-        session.expect_exit(STOPPED, PATIENCE)?;
+        session.expect_exit(STOPPED, TIMEOUT)?;
         session.transcript().text_from(before)
     };
     let report = Report::parse(&output)?;
@@ -146,9 +146,9 @@ fn enter(vector: u8, cpu: u32, session: &mut Session) -> Result {
 }
 
 fn panic(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     session.send_line("fault panic 2")?;
-    session.expect_exit(STOPPED, PATIENCE)?;
+    session.expect_exit(STOPPED, TIMEOUT)?;
     let output = session.transcript().text_from(0);
     for part in [
         "#### CPU 2: kernel panic ####",
@@ -163,9 +163,9 @@ fn panic(session: &mut Session) -> Result {
 
 /// A job that queues jobs, including one on the CPU that waits for it: all complete.
 fn panic_all(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     session.send_line("fault panic-all 2")?;
-    session.expect_exit(STOPPED, PATIENCE)?;
+    session.expect_exit(STOPPED, TIMEOUT)?;
     let output = session.transcript().text_from(0);
     ensure!(
         output.contains("panics with all others"),
@@ -175,9 +175,9 @@ fn panic_all(session: &mut Session) -> Result {
 }
 
 fn panic_printing(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     session.send_line("fault panic-printing 2")?;
-    session.expect_exit(STOPPED, PATIENCE)?;
+    session.expect_exit(STOPPED, TIMEOUT)?;
     let output = session.transcript().text_from(0);
     ensure!(
         output.contains("CPU 2 panics while others print"),
@@ -188,14 +188,14 @@ fn panic_printing(session: &mut Session) -> Result {
 
 /// A CPU that is named twice is rejected before any CPU begins.
 fn on_a_cpu_twice(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     for kind in ["bp", "panic-printing", "de"] {
-        let answer = session.command(&format!("fault {kind} 1 3 3"), PATIENCE)?;
+        let answer = session.command(&format!("fault {kind} 1 3 3"), TIMEOUT)?;
         let expected = "fault: CPU 3 is named twice; nothing was started";
         ensure_eq!(answer.trim(), expected, "answer");
     }
     // Each CPU accepts a job again.
-    let answer = session.command("fault bp 1 2 3", PATIENCE)?;
+    let answer = session.command("fault bp 1 2 3", TIMEOUT)?;
     ensure_eq!(
         answer.matches("#BP breakpoint").count(),
         3,
@@ -206,14 +206,14 @@ fn on_a_cpu_twice(session: &mut Session) -> Result {
 
 /// Numbers of CPUs that do not exist, and words that are not numbers.
 fn on_no_cpu(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     for cpu in ["4", "255", "4294967295"] {
-        let answer = session.command(&format!("fault ud {cpu}"), PATIENCE)?;
+        let answer = session.command(&format!("fault ud {cpu}"), TIMEOUT)?;
         let expected = format!("fault: CPU {cpu} is not online; `cpus` lists those that are");
         ensure!(answer.starts_with(&expected), "found {answer:?}");
     }
     for word in ["4294967296", "one", "1.5"] {
-        let answer = session.command(&format!("fault ud {word}"), PATIENCE)?;
+        let answer = session.command(&format!("fault ud {word}"), TIMEOUT)?;
         let expected =
             format!("fault: `{word}` will not do; expected a number from 0 to 4294967295");
         ensure!(answer.starts_with(&expected), "found {answer:?}");

@@ -11,7 +11,7 @@ use tocsin_tests::symbols::Symbols;
 use tocsin_tools::Session;
 
 use crate::outside::stacks;
-use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, plain, power_off, trial, with};
+use crate::{Result, STOPPED, TIMEOUT, ensure, ensure_eq, plain, power_off, trial, with};
 use kinds::{Address, GOES_ON, KINDS, Kind, VECTORS};
 
 /// RFLAGS.RF, which the CPU sets only in the pushed copy (SDM vol. 3B, 19.3.1.1).
@@ -39,11 +39,11 @@ pub fn trials() -> Vec<Trial> {
 
 /// Types `fault NAME` and returns its report, with the records of `memory` before.
 fn report_of(name: &str, goes_on: bool, session: &mut Session) -> Result<(String, Report)> {
-    session.wait_prompt(PATIENCE)?;
-    let memory = session.command("memory json", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    let memory = session.command("memory json", TIMEOUT)?;
     let line = format!("fault {name}");
     let output = if goes_on {
-        let answer = session.command(&line, PATIENCE)?;
+        let answer = session.command(&line, TIMEOUT)?;
         ensure!(
             answer.contains("fault: the kernel goes on"),
             "it does not say so:\n{answer}"
@@ -53,7 +53,7 @@ fn report_of(name: &str, goes_on: bool, session: &mut Session) -> Result<(String
     } else {
         let before = session.transcript().bytes().len();
         session.send_line(&line)?;
-        session.expect_exit(STOPPED, PATIENCE)?;
+        session.expect_exit(STOPPED, TIMEOUT)?;
         session.transcript().text_from(before)
     };
     let report = Report::parse(&output)?;
@@ -248,8 +248,8 @@ fn check_backtrace(report: &Report) -> Result {
 
 /// The tests above cover everything that `fault list` shows.
 fn list(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    let answer = session.command("fault list", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    let answer = session.command("fault list", TIMEOUT)?;
     let lines = answer
         .lines()
         .skip(1)
@@ -265,9 +265,9 @@ fn list(session: &mut Session) -> Result {
 }
 
 fn panic(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     session.send_line("fault panic")?;
-    session.expect_exit(STOPPED, PATIENCE)?;
+    session.expect_exit(STOPPED, TIMEOUT)?;
     let output = session.transcript().text_from(0);
     for part in [
         "#### CPU 0: kernel panic ####",

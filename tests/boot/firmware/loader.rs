@@ -9,7 +9,7 @@ use tocsin_tools::{Machine, Session};
 
 use super::cases::good;
 use crate::gdb::Gdb;
-use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, machine, power_off, trial, with};
+use crate::{Result, STOPPED, TIMEOUT, ensure, ensure_eq, machine, power_off, trial, with};
 
 pub fn trials() -> Vec<Trial> {
     let maps = [300, 1024].map(|regions| {
@@ -71,7 +71,7 @@ fn wrong_extension(xsdt: Xsdt, at: u64, bytes: &[u8], said: &str) -> Result {
             gdb.write_physical_bytes(rsdp + at, bytes)
         },
         |session| {
-            let log = session.wait_prompt(PATIENCE)?;
+            let log = session.wait_prompt(TIMEOUT)?;
             let ready = Ready::parse(&log)?;
             ensure_eq!((ready.online, ready.present), (4, 4), "CPUs");
             let warnings = answers::of_level(&log, "warning");
@@ -137,7 +137,7 @@ fn no_low_memory() -> Result {
         machine(4)?,
         |gdb| change_map(gdb, reserve),
         |session| {
-            let log = session.wait_prompt(PATIENCE)?;
+            let log = session.wait_prompt(TIMEOUT)?;
             let ready = Ready::parse(&log)?;
             ensure_eq!((ready.online, ready.present), (1, 4), "CPUs");
             let errors = answers::of_level(&log, "error");
@@ -145,9 +145,9 @@ fn no_low_memory() -> Result {
                 errors.len() == 1 && errors[0].contains("no place below 1 MiB"),
                 "the kernel complains of {errors:#?}"
             );
-            let answer = session.command("cpus", PATIENCE)?;
+            let answer = session.command("cpus", TIMEOUT)?;
             ensure!(answer.contains("not started"), "`cpus` says:\n{answer}");
-            session.command("sources keyboard 3", PATIENCE)?;
+            session.command("sources keyboard 3", TIMEOUT)?;
             power_off(session)
         },
     )
@@ -178,14 +178,14 @@ fn memory_map(regions: u64) -> Result {
             })
         },
         |session| {
-            let log = session.wait_prompt(PATIENCE)?;
+            let log = session.wait_prompt(TIMEOUT)?;
             let ready = Ready::parse(&log)?;
             ensure_eq!((ready.online, ready.present), (4, 4), "CPUs");
             let (_, rest) = log.split_once(" usable in ").ok_or("no memory map")?;
             let count: u64 = rest.split(' ').next().unwrap_or_default().parse()?;
             // The image splits one region, and some of QEMU's regions merge.
             ensure!(count.abs_diff(regions) < 8, "{count} regions of {regions}");
-            session.command("memory", PATIENCE)?;
+            session.command("memory", TIMEOUT)?;
             power_off(session)
         },
     )
@@ -197,7 +197,7 @@ fn memory_map_too_large() -> Result {
         machine(1)?,
         |gdb| change_map(gdb, |entries| split(entries, 4000)),
         |session| {
-            session.expect_exit(STOPPED, PATIENCE)?;
+            session.expect_exit(STOPPED, TIMEOUT)?;
             let said = session.transcript().text_from(0);
             ensure!(
                 said.contains("cannot start: the memory map has more than 1280 regions"),

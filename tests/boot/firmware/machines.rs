@@ -20,7 +20,7 @@ use tocsin_tools::{Machine, Outcome, Session};
 use super::cases::{ECAM, HPET, IO_APIC, cpus, good};
 use super::loader::changed;
 use crate::{
-    PATIENCE, Result, STOPPED, ensure, ensure_eq, machine, plain, power_off, power_off_failed,
+    Result, STOPPED, TIMEOUT, ensure, ensure_eq, machine, plain, power_off, power_off_failed,
     trial, with,
 };
 
@@ -61,7 +61,7 @@ pub fn trials() -> Vec<Trial> {
 
 fn no_local_apic() -> Result {
     with(&plain().cpu("qemu64,-apic"), |session| {
-        session.expect_exit(STOPPED, PATIENCE)?;
+        session.expect_exit(STOPPED, TIMEOUT)?;
         let said = session.transcript().text_from(0);
         ensure!(
             said.contains("cannot start: apic: the CPU has no local APIC"),
@@ -82,8 +82,8 @@ fn found_behind(machine: Machine, ranges: &[(u64, u8, u8)], said: &str, function
     let firmware = Firmware::new().table(good()).table(mcfg(ranges));
     let (_files, machine) = firmware.install(machine, "q35")?;
     with(&machine, |session| {
-        session.wait_prompt(PATIENCE)?;
-        let answer = session.command("pci json", PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
+        let answer = session.command("pci json", TIMEOUT)?;
         let warnings = answers::of_level(&answer, "warning");
         ensure_eq!(warnings.len(), usize::from(!said.is_empty()), "warnings");
         ensure!(answer.contains(said), "no {said:?} in:\n{answer}");
@@ -103,8 +103,8 @@ fn rejected_mcfg() -> Result {
     let ranges = [(ECAM, 0, 31), (NOWHERE - (32 << 20), 32, 39)];
     let (_files, machine) = firmware.table(mcfg(&ranges)).install(machine(2)?, "q35")?;
     with(&machine, |session| {
-        session.wait_prompt(PATIENCE)?;
-        session.command("pci", PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
+        session.command("pci", TIMEOUT)?;
         let physical = |address| -> Result<String> {
             let said = session.hmp(&format!("gva2gpa {:#x}", DIRECT_MAP + address))?;
             Ok(said.trim().to_owned())
@@ -136,11 +136,11 @@ fn smi_entry() -> Result {
             Ok(())
         },
         |session| {
-            session.wait_prompt(PATIENCE)?;
-            let answer = session.command("sources rtc 3", PATIENCE)?;
+            session.wait_prompt(TIMEOUT)?;
+            let answer = session.command("sources rtc 3", TIMEOUT)?;
             let words = "GSI 8 belongs to firmware, which has it deliver SMIs";
             ensure!(answer.contains(words), "the RTC is used:\n{answer}");
-            let answer = session.command("ioapic json", PATIENCE)?;
+            let answer = session.command("ioapic json", TIMEOUT)?;
             let entry = json!({
                 "kind": "redirection_entry",
                 "pin": RTC,
@@ -152,7 +152,7 @@ fn smi_entry() -> Result {
                 records::contain(&answer, &entry)?,
                 "the entry has changed:\n{answer}"
             );
-            session.command("sources keyboard 3", PATIENCE)?;
+            session.command("sources keyboard 3", TIMEOUT)?;
             power_off_failed(session)
         },
     )
@@ -171,23 +171,23 @@ fn nmi_source_delivers() -> Result {
     let firmware = Firmware::new().table(madt(&entries));
     let (_files, machine) = firmware.install(machine(2)?, "q35")?;
     with(&machine, |session| {
-        let log = session.wait_prompt(PATIENCE)?;
+        let log = session.wait_prompt(TIMEOUT)?;
         ensure!(
             log.contains("ioapic: GSI 1 delivers NMI to CPU 0"),
             "the NMI source is not set up"
         );
-        let answer = session.command("ioapic json", PATIENCE)?;
+        let answer = session.command("ioapic json", TIMEOUT)?;
         let entry = json!({ "kind": "redirection_entry", "pin": 1, "gsi": 1, "delivery": "nmi" });
         ensure!(
             records::contain(&answer, &entry)?,
             "no NMI entry:\n{answer}"
         );
-        let answer = session.command("sources keyboard 1", PATIENCE)?;
+        let answer = session.command("sources keyboard 1", TIMEOUT)?;
         ensure!(
             answer.contains("NMI non-maskable interrupt"),
             "no NMI is reported:\n{answer}"
         );
-        let nmis: Vec<Nmis> = records::all(&session.command("nmi json", PATIENCE)?, "nmi")?;
+        let nmis: Vec<Nmis> = records::all(&session.command("nmi json", TIMEOUT)?, "nmi")?;
         let unknown: Vec<_> = nmis.iter().map(|nmis| nmis.unknown).collect();
         ensure!(unknown[0] >= 1, "CPU 0 had no NMI: {nmis:?}");
         ensure_eq!(unknown[1..], [0], "NMIs of CPU 1");
@@ -204,7 +204,7 @@ fn comparator(session: &Session) -> Result<String> {
 fn poll(mut is_over: impl FnMut() -> Result<bool>) -> Result {
     let start = Instant::now();
     while !is_over()? {
-        ensure!(start.elapsed() < PATIENCE, "nothing has come of it");
+        ensure!(start.elapsed() < TIMEOUT, "nothing has come of it");
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())
@@ -236,7 +236,7 @@ fn stalled_console() -> Result {
     let firmware = Firmware::new().table(madt(&entries)).table(hpet(HPET));
     let (_files, machine) = firmware.install(machine(2)?, "q35")?;
     with(&machine, |session| {
-        session.wait_prompt(PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
         let before = comparator(session)?;
         let change = format!("chardev-change com1 pipe,path={}", path.display());
         let answer = session.hmp(&change)?;
@@ -259,7 +259,7 @@ fn stalled_console() -> Result {
             Ok(text.contains(" bytes were dropped"))
         })?;
         input.write_all(b"poweroff 9\n")?;
-        session.expect_exit(Outcome::Kernel(9), PATIENCE)?;
+        session.expect_exit(Outcome::Kernel(9), TIMEOUT)?;
         Ok(())
     })
 }

@@ -15,7 +15,7 @@ use tocsin_tests::processor::Processor;
 use tocsin_tests::records;
 use tocsin_tools::Session;
 
-use crate::{PATIENCE, Result, check_timer, ensure, ensure_eq, machine, power_off, trial, with};
+use crate::{Result, TIMEOUT, check_timer, ensure, ensure_eq, machine, power_off, trial, with};
 use cases::{Case, cases};
 
 /// Actual number of CPUs in QEMU, whatever the tables report.
@@ -38,7 +38,7 @@ fn boot(case: &Case) -> Result {
 }
 
 fn look(case: &Case, session: &mut Session) -> Result {
-    let log = session.wait_prompt(PATIENCE)?;
+    let log = session.wait_prompt(TIMEOUT)?;
     let ready = Ready::parse(&log)?;
     let cpus = (ready.online, ready.present);
     ensure_eq!(cpus, (case.online, case.present), "CPUs");
@@ -46,7 +46,7 @@ fn look(case: &Case, session: &mut Session) -> Result {
     ensure_eq!(inputs, case.io_apics, "I/O APICs and pins");
     check_complaints(case, &log)?;
     for (command, members) in &case.shown {
-        let answer = session.command(command, PATIENCE)?;
+        let answer = session.command(command, TIMEOUT)?;
         ensure!(
             records::contain(&answer, members)?,
             "`{command}` prints no {members}:\n{answer}"
@@ -59,9 +59,9 @@ fn look(case: &Case, session: &mut Session) -> Result {
     let inside = |processor: &&Processor| processor.table("IDT") == Ok(idt);
     let inside = processors.iter().filter(inside).count();
     ensure_eq!(inside, case.online as usize, "CPUs in the kernel");
-    session.command("acpi", PATIENCE)?;
-    session.command("madt", PATIENCE)?;
-    check_timer(&session.command("timer json", PATIENCE)?)?;
+    session.command("acpi", TIMEOUT)?;
+    session.command("madt", TIMEOUT)?;
+    check_timer(&session.command("timer json", TIMEOUT)?)?;
     power_off(session)
 }
 
@@ -93,9 +93,9 @@ fn beside() -> Result {
     let [second, unknown] = &tables;
     let machine = machine(CPUS)?.args(["-acpitable", second, "-acpitable", unknown]);
     with(&machine, |session| {
-        let ready = Ready::parse(&session.wait_prompt(PATIENCE)?)?;
+        let ready = Ready::parse(&session.wait_prompt(TIMEOUT)?)?;
         ensure_eq!((ready.online, ready.present), (4, 4), "CPUs");
-        let answer = session.command("acpi json", PATIENCE)?;
+        let answer = session.command("acpi json", TIMEOUT)?;
         let tables: Vec<TableRecord> = records::all(&answer, "acpi_table")?;
         let is_madt = |table: &&TableRecord| table.signature == "APIC";
         ensure_eq!(

@@ -24,7 +24,7 @@ use tocsin_tools::{Outcome, Session};
 use crate::{Result, check_timer, ensure, ensure_eq, machine, trial, trial_unless, with};
 
 /// Hundreds of CPUs share the few CPUs of the host.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(480);
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(480);
 
 /// Rows of the table that is printed after booting.
 const SHOWN_AT_BOOT: usize = 16;
@@ -69,7 +69,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn look(shape: &Shape, protections: &[String], session: &mut Session) -> Result {
-    let log = session.wait_prompt(PATIENCE)?;
+    let log = session.wait_prompt(TIMEOUT)?;
     let all = topology::cpus(&shape.cpus)?;
     let present = all.iter().filter(|cpu| cpu.present).count() as u32;
     let online = shape.online.unwrap_or(present);
@@ -92,11 +92,11 @@ fn look(shape: &Shape, protections: &[String], session: &mut Session) -> Result 
     check_local_apics(&rows, session)?;
     check_modes(&shape.mode, online, session)?;
     processors::check(&rows, protections, session)?;
-    check_timer(&session.command("timer json", PATIENCE)?)?;
+    check_timer(&session.command("timer json", TIMEOUT)?)?;
     let refused = check_offline(&rows, session)?;
     // The status shows that a command was rejected.
     session.send_line("poweroff")?;
-    session.expect_exit(Outcome::Kernel(refused.into()), PATIENCE)?;
+    session.expect_exit(Outcome::Kernel(refused.into()), TIMEOUT)?;
     Ok(())
 }
 
@@ -106,7 +106,7 @@ fn check_offline(rows: &[CpuRecord], session: &mut Session) -> Result<bool> {
         return Ok(false);
     };
     let number = row.number;
-    let answer = session.command(&format!("fault ud {number}"), PATIENCE)?;
+    let answer = session.command(&format!("fault ud {number}"), TIMEOUT)?;
     let expected = format!("fault: CPU {number} is not online; `cpus` lists those that are");
     ensure!(answer.starts_with(&expected), "found {answer:?}");
     Ok(true)
@@ -159,9 +159,9 @@ fn check_table(
     log: &str,
     session: &mut Session,
 ) -> Result<Vec<CpuRecord>> {
-    let rows = records::all::<CpuRecord>(&session.command("cpus json", PATIENCE)?, "cpu")?;
+    let rows = records::all::<CpuRecord>(&session.command("cpus json", TIMEOUT)?, "cpu")?;
     let count = rows.len().min(SHOWN_AT_BOOT);
-    let text = session.command("cpus", PATIENCE)?;
+    let text = session.command("cpus", TIMEOUT)?;
     for line in text.lines().take(1 + count) {
         ensure!(log.contains(line), "the log does not contain {line:?}");
     }
@@ -198,7 +198,7 @@ fn check_table(
 
 /// The listed tables are those in memory, and the MADT's records match its content there.
 fn check_acpi(session: &mut Session) -> Result {
-    let answer = session.command("acpi json", PATIENCE)?;
+    let answer = session.command("acpi json", TIMEOUT)?;
     let problems: Vec<Value> = records::any(&answer, "acpi_problem")?;
     ensure!(problems.is_empty(), "a table is left out: {problems:?}");
     let rows: Vec<TableRecord> = records::all(&answer, "acpi_table")?;
@@ -218,7 +218,7 @@ fn check_acpi(session: &mut Session) -> Result {
     ensure_eq!(rows, there.collect::<Vec<_>>(), "ACPI tables");
     let madt = found.iter().find(|table| table.signature == "APIC");
     let madt = madt.ok_or("there is no MADT")?;
-    let answer = session.command("madt json", PATIENCE)?;
+    let answer = session.command("madt json", TIMEOUT)?;
     let head = json!({
         "kind": "madt",
         "state": "valid",
@@ -239,7 +239,7 @@ fn check_acpi(session: &mut Session) -> Result {
 
 /// `apic` matches QEMU's state, which has the expected values.
 fn check_controllers(mode: &str, session: &mut Session) -> Result {
-    let answer = session.command("apic json", PATIENCE)?;
+    let answer = session.command("apic json", TIMEOUT)?;
     let apic: ApicRecord = records::one(&answer, "apic")?;
     let expected = ApicRecord {
         mode: mode.to_owned(),
@@ -283,7 +283,7 @@ fn check_local_apics(rows: &[CpuRecord], session: &mut Session) -> Result {
         let Some(row) = online.get(index) else {
             continue;
         };
-        let answer = session.command(&format!("lapic {} json", row.number), PATIENCE)?;
+        let answer = session.command(&format!("lapic {} json", row.number), TIMEOUT)?;
         let told: LocalApicRecord = records::one(&answer, "local_apic")?;
         let whose = (told.cpu, told.apic_id);
         ensure_eq!(whose, (row.number, row.apic_id), "whose local APIC");
@@ -341,7 +341,7 @@ fn boots() -> Result {
     let machine = machine(4)?.append("run=poweroff");
     for boot in 1..=BOOTS {
         with(&machine, |session| {
-            session.expect_exit(Outcome::Kernel(0), PATIENCE)?;
+            session.expect_exit(Outcome::Kernel(0), TIMEOUT)?;
             let log = session.transcript().text_from(0);
             let ready = Ready::parse(&log)?;
             ensure_eq!((ready.online, ready.present), (4, 4), "CPUs in boot {boot}");

@@ -9,7 +9,7 @@ use tocsin_tests::controllers::LocalApic;
 use tocsin_tests::processor::{Mode, Processor};
 use tocsin_tools::Session;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use crate::outside::State;
 use crate::{Result, ensure, ensure_eq};
 
@@ -84,7 +84,7 @@ fn at_rest(online: &[&CpuRecord], session: &Session) -> Result<Vec<Processor>> {
         let Some((processor, tpr)) = busy else {
             return Ok(all);
         };
-        if start.elapsed() > PATIENCE {
+        if start.elapsed() > TIMEOUT {
             return Err(format!("not at rest, TPR {tpr:#x}: {processor:x?}").into());
         }
     }

@@ -10,7 +10,7 @@ use tocsin_tools::settings::GdbPlace;
 use super::drive;
 use super::machines::{PIT, Q35};
 use crate::gdb::Gdb;
-use crate::{PATIENCE, Result, ensure, ensure_eq, power_off, trial, with};
+use crate::{Result, TIMEOUT, ensure, ensure_eq, power_off, trial, with};
 
 /// The HPET of QEMU's boards, and its registers (HPET specification 1.0a, 2.3).
 const HPET: u64 = 0xfed0_0000;
@@ -55,7 +55,7 @@ fn hpet_at_work() -> Result {
             gdb.write_physical(HPET + register, value)?;
         }
         gdb.expect("D", "OK")?;
-        session.wait_prompt(PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
         let register = |at| register(session, at);
         ensure_eq!(register(CONFIGURATION)?, 1, "configuration of the HPET");
         ensure_eq!(register(TIMER)? & WRITABLE, 0, "what comparator 0 does");
@@ -77,7 +77,6 @@ fn register(session: &Session, at: u64) -> Result<u64> {
 
 /// Number of interrupts on the boot CPU with an unused vector.
 fn messages(session: &mut Session) -> Result<u64> {
-    let counts: Vec<Spurious> =
-        records::all(&session.command("stray json", PATIENCE)?, "spurious")?;
+    let counts: Vec<Spurious> = records::all(&session.command("stray json", TIMEOUT)?, "spurious")?;
     Ok(counts[0].unhandled)
 }

@@ -13,7 +13,7 @@ use tocsin_tests::sources::{SourceRun, runs};
 use tocsin_tools::Session;
 
 use crate::{
-    MODES, PATIENCE, Result, ensure, ensure_eq, plain, power_off, power_off_failed, trial, with,
+    MODES, Result, TIMEOUT, ensure, ensure_eq, plain, power_off, power_off_failed, trial, with,
 };
 use machines::{Board, PC, Place, Q35, RTC_PLACE, Source, TWO_IO_APICS};
 
@@ -51,7 +51,7 @@ fn driven(board: Board, mode: &'static str, cpus: u32) -> Trial {
     let name = format!("sources::driven::{}::{mode}::smp{cpus}", board.name);
     trial(name, move || {
         with(&board.machine(mode, cpus)?, |session| {
-            session.wait_prompt(PATIENCE)?;
+            session.wait_prompt(TIMEOUT)?;
             for (index, source) in (0..).zip(board.sources) {
                 // From the last CPU down.
                 let cpu = cpus - 1 - index % cpus;
@@ -65,7 +65,7 @@ fn driven(board: Board, mode: &'static str, cpus: u32) -> Trial {
 /// Drives one source, checks its runs and returns them.
 fn drive(session: &mut Session, source: &Source, cpu: u32) -> Result<Vec<SourceRun>> {
     let command = format!("sources {} {COUNT} {cpu} json", source.name);
-    let runs = runs(&session.command(&command, PATIENCE)?)?;
+    let runs = runs(&session.command(&command, TIMEOUT)?)?;
     let expected = source.runs();
     let found: Vec<_> = runs.iter().map(SourceRun::name).collect();
     let names: Vec<_> = expected.iter().map(|(name, _)| name.clone()).collect();
@@ -139,8 +139,8 @@ pub fn check_counts(run: &SourceRun, count: u64) -> Result {
 /// acknowledgement.
 fn clock(board: Board) -> Result {
     with(&board.machine("x2apic", 2)?, |session| {
-        session.wait_prompt(PATIENCE)?;
-        let answer = session.command(&format!("sources rtc {COUNT} 1 json"), PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
+        let answer = session.command(&format!("sources rtc {COUNT} 1 json"), TIMEOUT)?;
         let runs = runs(&answer)?;
         let expected = [
             ("rtc periodic 8192", COUNT),
@@ -169,7 +169,7 @@ fn clock(board: Board) -> Result {
 fn messages() -> Result {
     let machine = Q35.machine("x2apic", 3)?.args(["-global", "hpet.msi=on"]);
     with(&machine, |session| {
-        session.wait_prompt(PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
         drive(session, &machines::HPET_WITH_MESSAGES, 2)?;
         power_off(session)
     })
@@ -180,7 +180,7 @@ fn in_virtual_time() -> Result {
     let machine = Q35.machine("x2apic", 2)?.icount("shift=0,sleep=off");
     let machine = machine.args(["-rtc", "base=2020-01-01,clock=vm"]);
     with(&machine, |session| {
-        session.wait_prompt(PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
         let runs = drive(session, &machines::PIT, 1)?;
         let periodic = runs.last().ok_or("no run")?;
         let found = (periodic.raised, periodic.received);
@@ -200,7 +200,7 @@ struct Absent {
 fn absent() -> Result {
     let q35 = plain().board("q35,hpet=off");
     with(&q35, |session| {
-        session.wait_prompt(PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
         for (source, message) in [
             (
                 "hpet",
@@ -216,7 +216,7 @@ fn absent() -> Result {
                  add virtio_mmio.device=SIZE@ADDRESS:GSI",
             ),
         ] {
-            let answer = session.command(&format!("sources {source}"), PATIENCE)?;
+            let answer = session.command(&format!("sources {source}"), TIMEOUT)?;
             let expected = format!("sources: {message}");
             ensure!(answer.contains(&expected), "no {expected:?} in:\n{answer}");
         }
@@ -225,16 +225,16 @@ fn absent() -> Result {
     })?;
     // An old FADT does not mention the controller; it does not respond.
     with(&plain().board("pc,i8042=off"), |session| {
-        session.wait_prompt(PATIENCE)?;
-        let answer = session.command("sources keyboard", PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
+        let answer = session.command("sources keyboard", TIMEOUT)?;
         let expected = "this machine has no keyboard: no 8042 controller answers at port 0x64";
         ensure!(answer.contains(expected), "no {expected:?} in:\n{answer}");
         power_off_failed(session)
     })?;
     let bare = plain().board("microvm,pit=off,rtc=off");
     with(&bare, |session| {
-        session.wait_prompt(PATIENCE)?;
-        let answer = session.command("sources json", PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
+        let answer = session.command("sources json", TIMEOUT)?;
         let absent: Vec<Absent> = records::all(&answer, "source_absent")?;
         let absent: Vec<_> = absent.iter().map(|it| it.source.as_str()).collect();
         let all = ["pit", "rtc", "hpet", "keyboard", "com2", "virtio"];
@@ -254,7 +254,7 @@ fn wrong_words() -> Result {
          virtio_mmio.device=512@0x100000:40",
     );
     with(&machine, |session| {
-        let log = session.wait_prompt(PATIENCE)?;
+        let log = session.wait_prompt(TIMEOUT)?;
         let expected = "there is no : between address and GSI; \
                         SIZE@ADDRESS:GSI, such as 512@0xfeb00e00:31, is needed";
         ensure!(log.contains(expected), "no {expected:?} in the boot log");
@@ -271,7 +271,7 @@ fn wrong_words() -> Result {
             ("sources pit 1 7", "CPU 7 is not online"),
             ("sources pit 1 0 0", "`0` is one argument too many"),
         ] {
-            let answer = session.command(command, PATIENCE)?;
+            let answer = session.command(command, TIMEOUT)?;
             ensure!(answer.contains(message), "no {message:?} in:\n{answer}");
         }
         power_off_failed(session)
@@ -289,8 +289,8 @@ fn no_registers_in_memory() -> Result {
         let machine = TWO_IO_APICS.bare();
         let machine = machine.append(format!("virtio_mmio.device=8K@{address}:40"));
         with(&machine, |session| {
-            session.wait_prompt(PATIENCE)?;
-            let answer = session.command("sources virtio", PATIENCE)?;
+            session.wait_prompt(TIMEOUT)?;
+            let answer = session.command("sources virtio", TIMEOUT)?;
             ensure!(answer.contains(message), "no {message:?} in:\n{answer}");
             power_off_failed(session)
         })?;
@@ -302,11 +302,11 @@ fn no_registers_in_memory() -> Result {
 /// MADT excludes there is rejected.
 fn two_at_one_pin() -> Result {
     with(&PC.machine("x2apic", 1)?, |session| {
-        session.wait_prompt(PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
         for source in [&machines::PIT, &machines::HPET_OF_PC, &machines::PIT] {
             drive(session, source, 0)?;
         }
-        let answer = session.command("sources hpet 1 json", PATIENCE)?;
+        let answer = session.command("sources hpet 1 json", TIMEOUT)?;
         for comparator in 0..3 {
             let expected = json!({
                 "kind": "source_unsupported",

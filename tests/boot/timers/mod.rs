@@ -12,7 +12,7 @@ use tocsin_tests::records;
 use tocsin_tools::Session;
 
 use crate::{
-    MODES, PATIENCE, Result, SIZES, check_timer, ensure, ensure_eq, machine, machine_in, plain,
+    MODES, Result, SIZES, TIMEOUT, check_timer, ensure, ensure_eq, machine, machine_in, plain,
     power_off, trial, with,
 };
 
@@ -43,7 +43,7 @@ pub fn trials() -> Vec<Trial> {
             let name = format!("timers::test::{mode}::smp{cpus}");
             trials.push(trial(name, move || {
                 with(&machine_in(mode, cpus)?, |session| {
-                    session.wait_prompt(PATIENCE)?;
+                    session.wait_prompt(TIMEOUT)?;
                     test(session, u64::from(cpus))?;
                     power_off(session)
                 })
@@ -61,8 +61,8 @@ pub fn trials() -> Vec<Trial> {
 /// The kernel's own test of all timers; its output contains the seed for a failure.
 fn test(session: &mut Session, cpus: u64) -> Result {
     // It has a timer on each CPU.
-    session.command("mce off", PATIENCE)?;
-    check_test(&session.command("timers test json", PATIENCE)?, cpus)?;
+    session.command("mce off", TIMEOUT)?;
+    check_test(&session.command("timers test json", TIMEOUT)?, cpus)?;
     let left = timers(session)?;
     ensure!(left.is_empty(), "timers are left: {left:?}");
     Ok(())
@@ -70,7 +70,7 @@ fn test(session: &mut Session, cpus: u64) -> Result {
 
 /// The timers of all CPUs.
 pub fn timers(session: &mut Session) -> Result<Vec<TimerRecord>> {
-    let answer = session.command("timers json", PATIENCE)?;
+    let answer = session.command("timers json", TIMEOUT)?;
     Ok(records::any(&answer, "timer")?)
 }
 
@@ -138,9 +138,9 @@ pub fn check_test(answer: &str, cpus: u64) -> Result {
 
 /// QEMU delivered as many timer interrupts and command IPIs as the kernel counted.
 fn as_delivered(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     test(session, 2)?;
-    let answer = session.command("irqs json", PATIENCE)?;
+    let answer = session.command("irqs json", TIMEOUT)?;
     power_off(session)?;
     let counted = counted_by_kernel(&answer)?;
     let delivered = delivered_by_qemu(&session.log());
@@ -159,14 +159,14 @@ fn as_delivered(session: &mut Session) -> Result {
 /// A CPU without a timer so far has no timer tables. Timer interrupts and command IPIs have no
 /// effect on it, its hardware can be borrowed, and its first timers then work.
 fn before_the_first(session: &mut Session) -> Result {
-    let answer = session.expect("tocsin> timer json\r\n", PATIENCE)?;
+    let answer = session.expect("tocsin> timer json\r\n", TIMEOUT)?;
     let count = 1;
     let expected = VECTORS.map(|vector| [0, 1].map(|cpu| Delivery { cpu, vector, count }));
     let expected: Vec<_> = expected.into_iter().flatten().collect();
     let found: Vec<Delivery> = records::all(&answer, "delivery")?;
     ensure_eq!(found, expected, "interrupts");
-    check_timer(&session.expect("tocsin> timers json\r\n", PATIENCE)?)?;
-    let answer = session.wait_prompt(PATIENCE)?;
+    check_timer(&session.expect("tocsin> timers json\r\n", TIMEOUT)?)?;
+    let answer = session.wait_prompt(TIMEOUT)?;
     let timers: Vec<TimerRecord> = records::any(&answer, "timer")?;
     ensure!(timers.is_empty(), "a timer is there: {timers:?}");
     test(session, 2)?;
@@ -175,12 +175,12 @@ fn before_the_first(session: &mut Session) -> Result {
 
 /// The `timer` command takes the hardware and returns it: the watchdog's timers fire again.
 fn outlive(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    session.command("watchdog on", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    session.command("watchdog on", TIMEOUT)?;
     for _ in 0..2 {
         let before = fired(session)?;
         ensure_eq!(before.len(), 2, "timers of the watchdog");
-        check_timer(&session.command("timer json", PATIENCE)?)?;
+        check_timer(&session.command("timer json", TIMEOUT)?)?;
         // This output takes time; without the timer, the command would not end.
         let begin = std::time::Instant::now();
         while fired(session)?
@@ -188,10 +188,10 @@ fn outlive(session: &mut Session) -> Result {
             .zip(&before)
             .any(|(now, before)| now <= before)
         {
-            ensure!(begin.elapsed() < PATIENCE, "the timers fire no more");
+            ensure!(begin.elapsed() < TIMEOUT, "the timers fire no more");
         }
     }
-    session.command("watchdog off", PATIENCE)?;
+    session.command("watchdog off", TIMEOUT)?;
     ensure_eq!(fired(session)?.len(), 0, "timers when the watchdog is off");
     power_off(session)
 }
@@ -213,10 +213,10 @@ pub struct Wait {
 
 /// With `-icount`, a cycle is an instruction, and the result is the same each time.
 fn latency(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     // The timers of other code would count, too.
-    session.command("mce off", PATIENCE)?;
-    let answer = session.command("bench timer clock=instructions", PATIENCE)?;
+    session.command("mce off", TIMEOUT)?;
+    let answer = session.command("bench timer clock=instructions", TIMEOUT)?;
     let row = answer
         .lines()
         .find(|line| line.contains("timer.queue") && line.contains("load idle"))
@@ -234,7 +234,7 @@ fn latency(session: &mut Session) -> Result {
     );
     // A 32-bit counter at 1 GHz wraps after 4.29 s.
     for (milliseconds, interrupts) in [(1, 1), (4000, 1), (60_000, 14)] {
-        let answer = session.command(&format!("timers wait {milliseconds} json"), PATIENCE)?;
+        let answer = session.command(&format!("timers wait {milliseconds} json"), TIMEOUT)?;
         let wait: Wait = records::one(&answer, "timer_wait")?;
         ensure_eq!(wait.duration_ns, milliseconds * 1_000_000, "duration");
         ensure!(wait.late_cycles <= LATENCY, "too late: {wait:?}");
@@ -244,7 +244,7 @@ fn latency(session: &mut Session) -> Result {
 }
 
 fn mistakes(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     for (line, error) in [
         (
             "timers tset",
@@ -265,7 +265,7 @@ fn mistakes(session: &mut Session) -> Result {
         ),
         ("timer 1", "timer: `1` is one argument too many"),
     ] {
-        let answer = session.command(line, PATIENCE)?;
+        let answer = session.command(line, TIMEOUT)?;
         ensure_eq!(answer.trim(), error, "answer to {line:?}");
     }
     Ok(())

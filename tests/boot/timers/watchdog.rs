@@ -7,7 +7,7 @@ use tocsin_tests::records;
 use tocsin_tools::Session;
 
 use super::{machine, power_off};
-use crate::{PATIENCE, Result, ensure, ensure_eq, trial, with};
+use crate::{Result, TIMEOUT, ensure, ensure_eq, trial, with};
 
 /// The stuck CPU, and the number of CPUs.
 const CASES: [(&str, u32, &[u32]); 4] = [
@@ -79,19 +79,19 @@ struct Limits {
 }
 
 fn all_named(session: &mut Session, stuck: &[u32]) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    session.command("watchdog on", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    session.command("watchdog on", TIMEOUT)?;
     let numbers: Vec<_> = stuck.iter().map(u32::to_string).collect();
     let line = format!("fault lockup {}", numbers.join(" "));
     let begin = session.transcript().bytes().len();
     session.send_line(&line)?;
     // A recovered CPU reports this at its next heartbeat, which may be after the prompt.
     for _ in stuck {
-        session.expect("answers interrupts again", PATIENCE)?;
+        session.expect("answers interrupts again", TIMEOUT)?;
     }
     session.send_line("")?;
-    session.wait_prompt(PATIENCE)?;
-    session.command("watchdog off", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    session.command("watchdog off", TIMEOUT)?;
     let said = session.transcript().text_from(begin);
     for &cpu in stuck {
         let named = format!("error: watchdog: CPU {cpu} has not answered interrupts for ");
@@ -126,20 +126,20 @@ fn soft(
     place: &str,
     back: &str,
 ) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    session.command("watchdog on", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    session.command("watchdog on", TIMEOUT)?;
     session.send_line(&format!("fault {kind} {cpu}"))?;
-    session.expect(&format!("error: watchdog: CPU {cpu} {problem}"), PATIENCE)?;
-    session.expect(place, PATIENCE)?;
+    session.expect(&format!("error: watchdog: CPU {cpu} {problem}"), TIMEOUT)?;
+    session.expect(place, TIMEOUT)?;
     // If work is deferred repeatedly, the NMI may interrupt any of several functions.
     if cpu > 0 && kind != "lockup-thread" {
-        session.expect("tocsin_monitor::commands::provoke::stay+0x", PATIENCE)?;
+        session.expect("tocsin_monitor::commands::provoke::stay+0x", TIMEOUT)?;
     }
     // At the next heartbeat, which may be after the prompt and then redraws it.
-    session.expect(&format!("warning: watchdog: CPU {cpu} {back}"), PATIENCE)?;
+    session.expect(&format!("warning: watchdog: CPU {cpu} {back}"), TIMEOUT)?;
     // Not detected by a prompt, which may be redrawn.
     session.send_line("watchdog show json; idt 3")?;
-    let answer = session.expect("vector 3 (0x03)", PATIENCE)?;
+    let answer = session.expect("vector 3 (0x03)", TIMEOUT)?;
     let watched: Vec<Watched> = records::all(&answer, "watchdog")?;
     let cpus: Vec<_> = watched.iter().map(|watched| watched.cpu).collect();
     ensure_eq!(cpus, (0..=cpu).collect::<Vec<_>>(), "CPUs that are watched");
@@ -149,8 +149,8 @@ fn soft(
 
 /// No other CPU can watch a single CPU, and the command reports this.
 fn alone(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    let answer = session.command("watchdog on json", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    let answer = session.command("watchdog on json", TIMEOUT)?;
     let limits: Limits = records::one(&answer, "watchdog_limits")?;
     ensure_eq!(limits.cpus, 1, "CPUs that are watched");
     power_off(session)

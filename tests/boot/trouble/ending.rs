@@ -7,7 +7,7 @@ use libtest_mimic::Trial;
 use regex::Regex;
 use tocsin_tools::Session;
 
-use crate::{PATIENCE, Result, STOPPED, ensure, ensure_eq, machine_in, trial, with};
+use crate::{Result, STOPPED, TIMEOUT, ensure, ensure_eq, machine_in, trial, with};
 
 /// Maximum number of other CPUs of each kind that a report names.
 const SHOWN: usize = 8;
@@ -69,10 +69,10 @@ impl Ending {
                 r"^  (?:what        (.+)|where       kernel/monitor/src/commands/together\.rs:\d+:\d+|backtrace|  [ \d]\d  0x[0-9a-f]{16}  \S.*\+0x[0-9a-f]+|(also|silent|stopped)  +(\S.*))$",
             )
         });
-        session.wait_prompt(PATIENCE)?;
+        session.wait_prompt(TIMEOUT)?;
         let from = session.transcript().bytes().len();
         session.send_line(&format!("fault {kind}"))?;
-        session.expect_exit(STOPPED, PATIENCE)?;
+        session.expect_exit(STOPPED, TIMEOUT)?;
         let output = session.transcript().text_from(from);
         let mut lines = output.lines().map(str::trim_end);
         let mut before = Vec::new();

@@ -26,7 +26,7 @@ use tocsin_tests::records;
 use tocsin_tools::{Machine, Session};
 
 use crate::{
-    MODES, PATIENCE, Result, ensure, ensure_eq, machine_in, power_off, power_off_with, trial, with,
+    MODES, Result, TIMEOUT, ensure, ensure_eq, machine_in, power_off, power_off_with, trial, with,
 };
 
 /// A vector without a handler, and one with a handler (that of calls).
@@ -75,7 +75,7 @@ pub fn built(machine: Machine, dev: bool) -> Result<Machine> {
 
 /// The counts of a CPU, with the errors that have occurred.
 fn counts(cpu: u32, session: &mut Session) -> Result<Spurious> {
-    let all: Vec<Spurious> = records::all(&session.command("stray json", PATIENCE)?, "spurious")?;
+    let all: Vec<Spurious> = records::all(&session.command("stray json", TIMEOUT)?, "spurious")?;
     let counts = all.into_iter().find(|counts| counts.cpu == cpu);
     let mut counts = counts.ok_or(format!("`stray` has no record of CPU {cpu}"))?;
     ensure_eq!(counts.apic_errors.len(), 8, "errors of the local APIC");
@@ -94,7 +94,7 @@ fn quiet(cpu: u32, unhandled: u64, eoi_mismatch: u64) -> Spurious {
 
 /// Sends an interrupt, which is delivered once.
 fn send(vector: u8, cpu: u32, session: &mut Session) -> Result {
-    let answer = session.command(&format!("stray ipi {vector} {cpu} json"), PATIENCE)?;
+    let answer = session.command(&format!("stray ipi {vector} {cpu} json"), TIMEOUT)?;
     let delivery: Delivery = records::one(&answer, "delivery")?;
     let count = 1;
     ensure_eq!(delivery, Delivery { cpu, vector, count }, "delivery");
@@ -104,7 +104,7 @@ fn send(vector: u8, cpu: u32, session: &mut Session) -> Result {
 /// INT on vectors of the local APIC: without a handler, neither build sends an EOI; with one, a
 /// debug build skips it.
 fn eoi(dev: bool, session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     for cpu in [0, 1] {
         ensure_eq!(
             counts(cpu, session)?,
@@ -112,7 +112,7 @@ fn eoi(dev: bool, session: &mut Session) -> Result {
             "CPU {cpu} at first"
         );
         for round in 1..=2 {
-            let answer = session.command(&format!("fault {FREE} {cpu}"), PATIENCE)?;
+            let answer = session.command(&format!("fault {FREE} {cpu}"), TIMEOUT)?;
             ensure!(answer.contains("the kernel goes on"), "{answer}");
             let logged = answer.contains(&format!(
                 "vector {FREE:#04x} is to be ended, but nothing is in service: no EOI"
@@ -133,14 +133,14 @@ fn eoi(dev: bool, session: &mut Session) -> Result {
                 "CPU {cpu}, real interrupts"
             );
         }
-        session.command(&format!("fault {TAKEN} {cpu}"), PATIENCE)?;
+        session.command(&format!("fault {TAKEN} {cpu}"), TIMEOUT)?;
         let left_out = 2 + u64::from(dev);
         ensure_eq!(
             counts(cpu, session)?,
             quiet(cpu, 2, left_out),
             "CPU {cpu}, taken vector"
         );
-        let answer = session.command(&format!("lapic {cpu} json"), PATIENCE)?;
+        let answer = session.command(&format!("lapic {cpu} json"), TIMEOUT)?;
         let apic: LocalApicRecord = records::one(&answer, "local_apic")?;
         // While the registers are read, the CPU may be handling the call that requested it.
         for set in [apic.irr, apic.isr] {
@@ -148,7 +148,7 @@ fn eoi(dev: bool, session: &mut Session) -> Result {
         }
     }
     // Interrupts still arrive on both CPUs.
-    session.command("ipi", PATIENCE)?;
+    session.command("ipi", TIMEOUT)?;
     power_off(session)?;
     // One EOI for each interrupt that QEMU delivered, and no other; but a release build does not
     // check INT on a vector with a handler.
@@ -165,15 +165,15 @@ fn eoi(dev: bool, session: &mut Session) -> Result {
 /// The gates without an EOI: entered by INT, each increments its own count; interrupts delivered by
 /// the local APIC get an EOI, so that they do not block others.
 fn gates(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
-    session.command("fault 0xff 1", PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
+    session.command("fault 0xff 1", TIMEOUT)?;
     let spurious = Spurious {
         spurious: 1,
         ..quiet(1, 0, 0)
     };
     ensure_eq!(counts(1, session)?, spurious, "after INT 0xff");
     for vector in ["0x27", "0x2f", "0x2f"] {
-        session.command(&format!("fault {vector}"), PATIENCE)?;
+        session.command(&format!("fault {vector}"), TIMEOUT)?;
     }
     ensure_eq!(spurious_8259(session)?, (1, 2), "of the 8259s");
 
@@ -184,9 +184,9 @@ fn gates(session: &mut Session) -> Result {
         ensure_eq!(found, (1, sent), "after {vector}");
     }
     ensure_eq!(spurious_8259(session)?, (1, 2), "of the 8259s");
-    session.command("ipi", PATIENCE)?;
-    session.command("nest", PATIENCE)?;
-    let answer = session.command("stray ipi 31", PATIENCE)?;
+    session.command("ipi", TIMEOUT)?;
+    session.command("nest", TIMEOUT)?;
+    let answer = session.command("stray ipi 31", TIMEOUT)?;
     ensure!(answer.contains("`31` will not do"), "{answer}");
     // With the status of a failed command, because one was wrong.
     power_off_with(session, 0)
@@ -199,7 +199,7 @@ fn spurious_8259(session: &mut Session) -> Result<(u64, u64)> {
         first: u64,
         second: u64,
     }
-    let answer = session.command("stray json", PATIENCE)?;
+    let answer = session.command("stray json", TIMEOUT)?;
     let counts: Counts = records::one(&answer, "spurious_8259")?;
     Ok((counts.first, counts.second))
 }
@@ -210,16 +210,16 @@ fn read_reserved(session: &mut Session) -> Result<(String, String)> {
     struct Read {
         effect: String,
     }
-    let answer = session.command("stray register json", PATIENCE)?;
+    let answer = session.command("stray register json", TIMEOUT)?;
     let read: Read = records::one(&answer, "reserved_read")?;
     Ok((read.effect, answer))
 }
 
 /// An error of the local APIC is reported and counted.
 fn errors(mode: &str, session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     // The error vector without an error: it must not suppress the log of a real one.
-    let answer = session.command(&format!("stray ipi {ERROR}"), PATIENCE)?;
+    let answer = session.command(&format!("stray ipi {ERROR}"), TIMEOUT)?;
     ensure!(
         answer.contains("error interrupt, but the ESR is empty"),
         "{answer}"
@@ -241,7 +241,7 @@ fn errors(mode: &str, session: &mut Session) -> Result {
         ..quiet(0, 0, 0)
     };
     ensure_eq!(counts(0, session)?, error, "counts");
-    let answer = session.command("apic json", PATIENCE)?;
+    let answer = session.command("apic json", TIMEOUT)?;
     let apic: ApicRecord = records::one(&answer, "apic")?;
     ensure_eq!(apic.error_interrupts, 2, "error interrupts");
     power_off(session)
@@ -249,9 +249,9 @@ fn errors(mode: &str, session: &mut Session) -> Result {
 
 /// Interrupts in a debug build pass its checks: no EOI is missing.
 fn everything(session: &mut Session) -> Result {
-    session.wait_prompt(PATIENCE)?;
+    session.wait_prompt(TIMEOUT)?;
     for command in ["nest", "ipi", "timer", "nmi nest", "nmi edge 1", "storm 1"] {
-        session.command(command, PATIENCE)?;
+        session.command(command, TIMEOUT)?;
     }
     for cpu in 0..4 {
         let found = counts(cpu, session)?;

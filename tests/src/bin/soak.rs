@@ -19,7 +19,7 @@ use tocsin_tools::{Machine, Outcome, Session, workspace};
 
 /// Time limit: far more than a machine takes, even with the maximum number of CPUs and on a busy
 /// host.
-const PATIENCE: Duration = Duration::from_secs(900);
+const TIMEOUT: Duration = Duration::from_secs(900);
 
 /// Maximum number of CPUs, as a power of two.
 const MOST_CPUS: u32 = 7;
@@ -124,7 +124,7 @@ impl Draw {
     /// Boots it and waits until it powers off.
     fn run(&self, debug_image: &PathBuf) -> Result<(), Box<dyn Error>> {
         let mut session = Session::start(&self.machine(debug_image)?)?;
-        let ended = session.expect_exit(Outcome::Kernel(0), PATIENCE);
+        let ended = session.expect_exit(Outcome::Kernel(0), TIMEOUT);
         let text = session.transcript().text_from(0);
         ended.map_err(|error| format!("{error}\n{}\n{text}", session.command_line()))?;
         if self.is_logged {

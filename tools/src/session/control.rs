@@ -34,7 +34,7 @@ impl Session {
     /// QEMU rejects it, does not respond, or has exited.
     pub fn qmp(&self, name: &str, arguments: &Value) -> Result<Value, SessionError> {
         let what = format!("answer from QEMU to {name}");
-        match self.exchange(name, arguments, self.patience) {
+        match self.exchange(name, arguments, self.timeout) {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(refusal)) => Err(SessionError::Refused {
                 command: format!("{name} {arguments}"),

@@ -38,18 +38,18 @@ pub const PROMPT: &str = "tocsin> ";
 pub const READY: &str = "\ntocsin: ready";
 
 /// Time limit of QEMU for its own operations: starting, responding, quitting.
-const QEMU_PATIENCE: Duration = Duration::from_secs(60);
+const QEMU_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Additional time for each CPU that the machine can have. QEMU creates and resets CPUs one by one,
 /// which takes a minute for a thousand.
-const QEMU_PATIENCE_PER_CPU: Duration = Duration::from_millis(250);
+const QEMU_TIMEOUT_PER_CPU: Duration = Duration::from_millis(250);
 
 /// Number of lines of serial output in an error.
 const SHOWN_LINES: usize = 40;
 
 /// Time limit of QEMU for a machine with these CPUs.
-fn patience(smp: &Smp) -> Duration {
-    QEMU_PATIENCE + QEMU_PATIENCE_PER_CPU * smp.most()
+fn timeout(smp: &Smp) -> Duration {
+    QEMU_TIMEOUT + QEMU_TIMEOUT_PER_CPU * smp.most()
 }
 
 /// A machine that runs until it ends or this value is dropped.
@@ -59,7 +59,7 @@ pub struct Session {
     link: Link,
     next_id: AtomicU64,
     /// Time limit of QEMU for its own operations.
-    patience: Duration,
+    timeout: Duration,
     /// The offset in the transcript up to which all output has been expected.
     cursor: usize,
     command: String,
@@ -156,7 +156,7 @@ impl Session {
             child,
             link,
             next_id: AtomicU64::new(1),
-            patience: machine.patience.unwrap_or_else(|| patience(&machine.smp)),
+            timeout: machine.timeout.unwrap_or_else(|| timeout(&machine.smp)),
             cursor: 0,
             command: shown,
             files,
@@ -189,7 +189,7 @@ impl Session {
     /// The part of [`Session::begin`] before the machine runs.
     fn prepare(&self, machine: &Machine) -> Result<(), SessionError> {
         let greeted = |state: &mut State| state.greeted.then_some(());
-        match self.wait(Some(self.patience), greeted) {
+        match self.wait(Some(self.timeout), greeted) {
             Ok(()) => {}
             Err(Stop::TimedOut) => return Err(self.silent("greeting")),
             Err(Stop::Ended | Stop::TripleFault) => return Err(self.ended("greeting from QEMU")),
@@ -394,7 +394,7 @@ mod tests {
     /// QEMU took 75 s to start 512 CPUs on a busy host with two processors.
     #[test]
     fn more_cpus_are_waited_for_longer() {
-        let limit = |smp| patience(&Smp::parse(smp).unwrap()).as_secs();
+        let limit = |smp| timeout(&Smp::parse(smp).unwrap()).as_secs();
         assert_eq!(limit("4"), 61);
         assert_eq!(limit("512"), 188);
         for all in [

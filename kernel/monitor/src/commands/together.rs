@@ -9,7 +9,7 @@ use tocsin::panic::stop_cpus;
 use tocsin::{cpu, println, smp, time};
 
 /// The timeout after which a CPU continues without the others, in nanoseconds.
-const PATIENCE: u64 = 20_000_000_000;
+const TIMEOUT: u64 = 20_000_000_000;
 
 /// The number of lines that each other CPU prints before one panics.
 const LINES: u64 = 20;
@@ -32,7 +32,7 @@ pub(super) fn panic_all() {
     let _ = jobs::run_on_all(|cpu| {
         let all = others().count() as u32 + 1;
         ARRIVED.fetch_add(1, Ordering::AcqRel);
-        time::wait_until(PATIENCE, || ARRIVED.load(Ordering::Acquire) >= all);
+        time::wait_until(TIMEOUT, || ARRIVED.load(Ordering::Acquire) >= all);
         let arrived = ARRIVED.load(Ordering::Acquire);
         assert!(
             arrived >= all,
@@ -55,7 +55,7 @@ pub(super) fn panic_among_printers() {
         let all = others().count();
         let has_begun = || ARRIVED.load(Ordering::Relaxed) as usize >= all;
         let enough = || PRINTED.load(Ordering::Relaxed) >= LINES * all as u64;
-        time::wait_until(PATIENCE, || has_begun() && enough());
+        time::wait_until(TIMEOUT, || has_begun() && enough());
         assert!(has_begun(), "CPU {cpu} panics, and not all others print");
         panic!("CPU {cpu} panics while others print");
     });
@@ -74,7 +74,7 @@ fn print_for_ever(cpu: u64) -> ! {
 pub(super) fn panic_before_others() {
     extern "C" fn end_after(_: usize) {
         ARRIVED.fetch_add(1, Ordering::AcqRel);
-        time::wait_until(PATIENCE, stop_cpus::is_elsewhere);
+        time::wait_until(TIMEOUT, stop_cpus::is_elsewhere);
         let cpu = cpu::current().id();
         assert!(cpu.is_multiple_of(2), "CPU {cpu} panics after another");
         // SAFETY: #UD is fatal.
@@ -106,5 +106,5 @@ fn interrupt_others(function: tocsin::trap::nmi::Function) {
         }
     }
     let all = others().count() as u32;
-    time::wait_until(PATIENCE, || ARRIVED.load(Ordering::Acquire) >= all);
+    time::wait_until(TIMEOUT, || ARRIVED.load(Ordering::Acquire) >= all);
 }

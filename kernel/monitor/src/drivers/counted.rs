@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use tocsin_logic::vector::PriorityClass;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use tocsin::line::{Line, Messages, Request, Source};
 use tocsin::pci::PciError;
 use tocsin::time;
@@ -105,7 +105,7 @@ impl CountedLine {
 
     /// Waits until more than `before` messages have been received. Returns whether they have.
     pub(super) fn wait_beyond(&self, before: u64) -> bool {
-        time::wait_until(PATIENCE, || self.received() > before)
+        time::wait_until(TIMEOUT, || self.received() > before)
     }
 
     /// Masks the message, makes the device send it by calling `cause`, and unmasks it when its
@@ -117,7 +117,7 @@ impl CountedLine {
         let before = self.received();
         self.line.set_masked(true);
         let caused = cause();
-        let pending = caused.is_ok() && time::wait_until(PATIENCE, || self.line.is_pending());
+        let pending = caused.is_ok() && time::wait_until(TIMEOUT, || self.line.is_pending());
         let came_masked = self.received() - before;
         self.line.set_masked(false);
         caused?;

@@ -9,7 +9,7 @@ use tocsin_logic::irq::route::Mode;
 use tocsin_logic::topology::Topology;
 use tocsin_logic::vector::PriorityClass;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use tocsin::line::{Claim, Line, Member, Request, SharedLine, Source};
 use tocsin::pci::{Device, Function, PciError, Window, find};
 use tocsin::{cancel, time};
@@ -118,7 +118,7 @@ impl Edu {
         // A transfer that an earlier driver started fails while the device is not a bus master. It
         // must not succeed when the device becomes one.
         let is_idle = || registers.read::<u32>(register::DMA_COMMAND) & 1 == 0;
-        if !time::wait_until(PATIENCE, is_idle) {
+        if !time::wait_until(TIMEOUT, is_idle) {
             return wrong("a transfer to memory does not end");
         }
         let left = registers.read::<u32>(register::INTERRUPT_STATUS);
@@ -375,7 +375,7 @@ impl<L> Answered<L> {
         // computation.
         while raised < count && !(count > 1 && cancel::is_requested()) {
             values_sent += send(raised);
-            time::wait_until(PATIENCE, || received() > before.0 + raised);
+            time::wait_until(TIMEOUT, || received() > before.0 + raised);
             raised += 1;
         }
         Tally {

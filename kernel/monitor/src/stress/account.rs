@@ -188,6 +188,6 @@ pub(super) fn sums() -> Vec<(Kind, Sums)> {
 }
 
 /// Waits until everything that was sent has arrived. Returns whether it has.
-pub(super) fn wait_until_even(patience: u64) -> bool {
-    time::wait_until(patience, || sums().iter().all(|(_, sums)| sums.is_even()))
+pub(super) fn wait_until_even(timeout: u64) -> bool {
+    time::wait_until(timeout, || sums().iter().all(|(_, sums)| sums.is_even()))
 }

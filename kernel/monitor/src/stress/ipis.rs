@@ -25,7 +25,7 @@ const LINES: usize = 64;
 const CHAIN: u64 = 2;
 
 /// The timeout for an interrupt to arrive, in nanoseconds.
-const PATIENCE: u64 = 5_000_000_000;
+const TIMEOUT: u64 = 5_000_000_000;
 
 /// The maximum time to a timer's deadline, in nanoseconds.
 const LONGEST: u64 = 300_000;
@@ -138,7 +138,7 @@ pub(super) fn set_timer(cpu: u32, rng: &mut Rng) {
         return;
     }
     // A drop before its function is called would be another way to cancel it.
-    time::wait_until(PATIENCE, || timer.fired() > 0);
+    time::wait_until(TIMEOUT, || timer.fired() > 0);
 }
 
 /// Creates a line, sends its interrupt, and drops it when the interrupt has arrived.
@@ -162,7 +162,7 @@ pub(super) fn come_and_go(cpu: u32, rng: &mut Rng) {
         Ok(line) => {
             sent(Kind::ShortLivedLine, 1);
             line.trigger().expect("it has no input");
-            time::wait_until(PATIENCE, || came.load(Ordering::Acquire));
+            time::wait_until(TIMEOUT, || came.load(Ordering::Acquire));
         }
         // All vectors of the class are in use at the moment.
         Err(LineError::Vectors { .. }) => {}

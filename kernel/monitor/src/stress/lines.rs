@@ -19,7 +19,7 @@ use tocsin::smp::{self, Online};
 use tocsin::{cancel, cpu, time};
 
 /// The timeout for the interrupts to arrive, in nanoseconds.
-const PATIENCE: u64 = 5_000_000_000;
+const TIMEOUT: u64 = 5_000_000_000;
 
 /// The sizes of the vector blocks.
 const BLOCKS: [u8; 4] = [2, 4, 8, 16];
@@ -134,7 +134,7 @@ fn use_once(lines: &[(Line, Arc<Seen>)], cpu: u32, tried: &mut Tried) {
     }
     let has_come = |(_, seen): &(Line, Arc<Seen>)| seen.times.load(Ordering::Acquire) > 0;
     let is_over = || cancel::is_requested() || lines.iter().all(has_come);
-    time::wait_until(PATIENCE, is_over);
+    time::wait_until(TIMEOUT, is_over);
     if cancel::was_requested() {
         return;
     }

@@ -34,7 +34,7 @@ pub use account::{Kind, Sums};
 const SECOND: u64 = 1_000_000_000;
 
 /// The timeout for outstanding interrupts to arrive after the last one was sent, in nanoseconds.
-const PATIENCE: u64 = 5_000_000_000;
+const TIMEOUT: u64 = 5_000_000_000;
 
 /// The result of the storm test.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ pub fn run(seconds: u64, seed: u64) -> Result<Outcome, String> {
     let end = time::nanoseconds() + seconds * SECOND;
     END.store(end, Ordering::Release);
     let result = jobs::run_on_all(blow_here);
-    let quiet = account::wait_until_even(PATIENCE);
+    let quiet = account::wait_until_even(TIMEOUT);
     ipis::tear_down();
     if !quiet {
         account::error("not everything that was sent arrived within 5 s of the end");

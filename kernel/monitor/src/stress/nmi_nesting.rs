@@ -70,7 +70,7 @@ pub fn totals() -> (u64, u64) {
 }
 
 /// The timeout of both CPUs, in nanoseconds.
-const PATIENCE: u64 = 20_000_000_000;
+const TIMEOUT: u64 = 20_000_000_000;
 
 /// The maximum number of iterations of the interrupted loop, which take several seconds.
 const TURNS: u64 = 1 << 28;
@@ -148,7 +148,7 @@ fn play(cpu: u64) {
     if cpu == SCENE.target.load(Ordering::Relaxed) {
         be_interrupted(cpu);
     } else if cpu == sender {
-        time::wait_until(PATIENCE, || SCENE.open.load(Ordering::Acquire));
+        time::wait_until(TIMEOUT, || SCENE.open.load(Ordering::Acquire));
         // If the first NMI has not arrived, this one is harmless.
         // SAFETY: The handler uses only atomics, except for the deliberate effects on its own CPU.
         let _ = unsafe { call(SCENE.target.load(Ordering::Relaxed), handler, 0) };
@@ -208,7 +208,7 @@ fn wait_inside() {
         send_second();
     }
     SCENE.open.store(true, Ordering::Release);
-    time::wait_until(PATIENCE, || nmi::is_latched(cpu::current()));
+    time::wait_until(TIMEOUT, || nmi::is_latched(cpu::current()));
 }
 
 /// Sends the second NMI to this CPU. If the send fails, the number of runs shows it.

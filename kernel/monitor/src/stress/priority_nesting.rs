@@ -77,7 +77,7 @@ const STEPS: usize = 32;
 
 /// The timeout for a self-IPI to arrive, in nanoseconds, which is far longer than the latency. A
 /// missing interrupt shows in the timeline.
-const PATIENCE: u64 = 2_000_000_000;
+const TIMEOUT: u64 = 2_000_000_000;
 
 /// The timeline of one CPU. Only that CPU writes it; other CPUs read it afterwards.
 #[derive(Debug)]
@@ -190,7 +190,7 @@ pub fn run_here(line: &'static TimeLine) -> bool {
     raw::send_to_self(Vector(A[0]));
     let held = is_pending(A[0]) && line.length.load(Ordering::Acquire) == 0;
     drop(raised);
-    time::wait_until(PATIENCE, || line.is_complete());
+    time::wait_until(TIMEOUT, || line.is_complete());
     for vector in A.into_iter().chain(B) {
         raw::begin_removal(this, Vector(vector));
         // This is a thread of the CPU itself, so no interrupt is in service.
@@ -208,12 +208,12 @@ extern "C" fn handler(context: usize, vector: u8) {
         match A.get(level + 1) {
             Some(&higher) => {
                 raw::send_to_self(Vector(higher));
-                time::wait_until(PATIENCE, || line.length.load(Ordering::Acquire) > noted);
+                time::wait_until(TIMEOUT, || line.length.load(Ordering::Acquire) > noted);
             }
             None => {
                 for lower in B {
                     raw::send_to_self(Vector(lower));
-                    time::wait_until(PATIENCE, || is_pending(lower));
+                    time::wait_until(TIMEOUT, || is_pending(lower));
                 }
             }
         }

@@ -20,7 +20,7 @@ use tocsin::{cancel, time};
 const STORMS: u32 = 3;
 
 /// The timeout of each step, in nanoseconds. It is longer than a probation.
-pub(super) const PATIENCE: u64 = 10_000_000_000;
+pub(super) const TIMEOUT: u64 = 10_000_000_000;
 
 /// The time for which a masked line is observed, in nanoseconds. It is shorter than the first
 /// pause.
@@ -168,7 +168,7 @@ fn stays_silent(answered: &Answered) -> Result<u64, String> {
 
 pub(super) fn wait_for(what: &str, condition: impl Fn() -> bool) -> Result<(), String> {
     let is_over = || cancel::is_requested() || condition();
-    (time::wait_until(PATIENCE, is_over) && !cancel::was_requested())
+    (time::wait_until(TIMEOUT, is_over) && !cancel::was_requested())
         .then_some(())
-        .ok_or_else(|| format!("{what}: not within {}", Nanoseconds(PATIENCE)))
+        .ok_or_else(|| format!("{what}: not within {}", Nanoseconds(TIMEOUT)))
 }

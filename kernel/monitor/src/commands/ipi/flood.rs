@@ -9,7 +9,7 @@ use serde::Serialize;
 use spin::Once;
 use tocsin_logic::vector::PriorityClass;
 
-use super::{PATIENCE, WorkCounts, call_here, numbers};
+use super::{TIMEOUT, WorkCounts, call_here, numbers};
 use crate::command::CommandError;
 use tocsin::ipi::{jobs, nmi};
 use tocsin::line::{Line, Request, Source};
@@ -103,7 +103,7 @@ pub(super) fn run() -> Result<Outcome, CommandError> {
         let all = producers.iter().flatten();
         all.map(|it| of(it).load(Ordering::Acquire)).sum::<u64>()
     };
-    time::wait_until(PATIENCE, || sum(|it| &it.done) >= sum(|it| &it.accepted));
+    time::wait_until(TIMEOUT, || sum(|it| &it.done) >= sum(|it| &it.accepted));
     let now = deferred::counts(target);
     Ok(Outcome {
         cpu: last,

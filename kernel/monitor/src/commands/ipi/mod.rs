@@ -19,7 +19,7 @@ use tocsin::ipi::{call, jobs};
 use tocsin::{Machine, cancel, cpu, deferred, smp, time};
 
 /// The timeout for an interrupt to be received, in nanoseconds.
-const PATIENCE: u64 = 5_000_000_000;
+const TIMEOUT: u64 = 5_000_000_000;
 
 /// The numbers of interrupts of one kind that were sent and received.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Account {
     fn wait(&self) {
         let have_come =
             || self.received.load(Ordering::Acquire) >= self.sent.load(Ordering::Relaxed);
-        if !time::wait_until(PATIENCE, have_come) {
+        if !time::wait_until(TIMEOUT, have_come) {
             self.given_up.store(true, Ordering::Relaxed);
         }
     }

@@ -18,7 +18,7 @@ use tocsin::pci::PciError;
 use tocsin::{cancel, smp, time};
 
 /// The timeout after which an interrupt counts as lost, in nanoseconds.
-const PATIENCE: u64 = 2_000_000_000;
+const TIMEOUT: u64 = 2_000_000_000;
 
 /// The priority class of the devices' lines.
 pub(super) const CLASS: PriorityClass = PriorityClass::new(5).expect("a class is 0 to 15");
@@ -176,7 +176,7 @@ fn claimed(counted: &CountedLine, before: Counts) -> u64 {
 fn end(address: Address, sent: u32, before: Counts, counted: &CountedLine) -> MessageRunRecord {
     let sent = u64::from(sent);
     // The line counts an interrupt after the handler has counted it.
-    time::wait_until(PATIENCE, || claimed(counted, before) >= sent);
+    time::wait_until(TIMEOUT, || claimed(counted, before) >= sent);
     MessageRunRecord {
         address,
         cpu: counted.line().cpu(),

@@ -15,7 +15,7 @@ use tocsin::{Machine, cancel, time};
 const VALUES: (u32, u32) = (2, 4);
 
 /// The timeout after which an interrupt counts as lost, in nanoseconds.
-const PATIENCE: u64 = 2_000_000_000;
+const TIMEOUT: u64 = 2_000_000_000;
 
 pub(super) fn shared(run: &Run<'_>) -> Result<(), PciError> {
     let (source, first, second) = pair(run.machine)?;
@@ -94,7 +94,7 @@ fn at_once(
         second.assert(VALUES.1);
         line.line().set_masked(false);
         let expected = (before.0 + number, before.1 + number, before.2 + number);
-        time::wait_until(PATIENCE, || counts() == expected);
+        time::wait_until(TIMEOUT, || counts() == expected);
     }
     let after = counts();
     let came = (after.0 - before.0, after.1 - before.1, after.2 - before.2);

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use tocsin_logic::acpi::Gsi;
 use tocsin_logic::apic::Trigger;
 
-use super::{Begin, Ends, GRACE, PATIENCE, Run, What, arrives, mask_an_edge, received};
+use super::{Begin, Ends, GRACE, Run, TIMEOUT, What, arrives, mask_an_edge, received};
 use crate::commands::names;
 use tocsin::devices::DeviceError;
 use tocsin::devices::hpet::{Comparator, Event, Hpet, Way};
@@ -83,7 +83,7 @@ fn drive(
     let (mut raised, mut late) = (0, 0);
     while raised < run.count && !cancel::was_requested() {
         let in_time = event.once(counts)?;
-        let limit = if in_time { PATIENCE } else { 3 * TIME };
+        let limit = if in_time { TIMEOUT } else { 3 * TIME };
         if arrives(event.line(), &begin, raised + 1, limit) {
             raised += 1;
         } else if in_time {
@@ -121,7 +121,7 @@ fn drive(
                 event.line(),
                 &begin,
                 run.count,
-                PATIENCE + 2 * TIME * run.count,
+                TIMEOUT + 2 * TIME * run.count,
             );
             // The comparator keeps its value, and no period ends after this.
             event.stop();
@@ -159,7 +159,7 @@ fn masked(
     event.line().set_masked(true);
     event.once(counts)?;
     if is_level {
-        time::wait_until(PATIENCE, || event.is_asserted());
+        time::wait_until(TIMEOUT, || event.is_asserted());
     } else {
         time::spin_for(2 * TIME);
     }
@@ -169,7 +169,7 @@ fn masked(
         event.line(),
         &begin,
         1,
-        if is_level { PATIENCE } else { GRACE },
+        if is_level { TIMEOUT } else { GRACE },
     );
     let ends = Ends {
         least: u64::from(is_level),

@@ -34,7 +34,7 @@ const MAX_COUNT: u64 = 10_000;
 const CLASS: PriorityClass = PriorityClass::new(5).expect("a class is 0 to 15");
 
 /// The timeout after which an interrupt counts as lost, in nanoseconds.
-const PATIENCE: u64 = 2_000_000_000;
+const TIMEOUT: u64 = 2_000_000_000;
 
 /// The time to watch for an interrupt that must not arrive, in nanoseconds.
 const GRACE: u64 = 2_000_000;
@@ -250,7 +250,7 @@ impl Run<'_> {
         });
         let started = timer.and_then(|mut timer| {
             timer.after(duration)?;
-            time::wait_until(PATIENCE, || {
+            time::wait_until(TIMEOUT, || {
                 has_fired.load(Ordering::Acquire) || cancel::is_requested()
             });
             Ok(())

@@ -1,6 +1,6 @@
 //! Devices that interrupt when they get a request.
 
-use super::{Begin, Ends, PATIENCE, Run, What, arrives, received};
+use super::{Begin, Ends, Run, TIMEOUT, What, arrives, received};
 use crate::drivers::virtio_mmio::VirtioRng;
 use crate::shell::keys;
 use tocsin::devices::DeviceError;
@@ -22,7 +22,7 @@ fn echo(run: &mut Run<'_>) -> Result<(), DeviceError> {
     let mut wrong = 0;
     for number in 1..=run.count {
         keyboard.echo()?;
-        if !arrives(keyboard.line(), &begin, number, PATIENCE) {
+        if !arrives(keyboard.line(), &begin, number, TIMEOUT) {
             break;
         }
         wrong += u64::from(keyboard.next_byte() != Some(Keyboard::ECHO));
@@ -47,7 +47,7 @@ pub(super) fn com2(run: &mut Run<'_>) -> Result<(), DeviceError> {
     for number in 1..=run.count {
         // Repeats the letters of the alphabet.
         port.send(b'a' + (number % 26) as u8)?;
-        if !arrives(port.line(), &begin, number, PATIENCE) {
+        if !arrives(port.line(), &begin, number, TIMEOUT) {
             break;
         }
     }
@@ -69,7 +69,7 @@ pub(super) fn virtio(run: &mut Run<'_>) -> Result<(), DeviceError> {
     let mut bytes = 0_u64;
     for number in 1..=run.count {
         bytes += u64::from(rng.fill()?);
-        if !arrives(rng.line(), &begin, number, PATIENCE) {
+        if !arrives(rng.line(), &begin, number, TIMEOUT) {
             break;
         }
     }
@@ -86,10 +86,10 @@ pub(super) fn virtio(run: &mut Run<'_>) -> Result<(), DeviceError> {
     let begin = Begin::new(rng.line());
     rng.line().set_masked(true);
     rng.fill()?;
-    let asserted = time::wait_until(PATIENCE, || rng.is_asserted());
+    let asserted = time::wait_until(TIMEOUT, || rng.is_asserted());
     let came_masked = received(rng.line()) - begin.received;
     rng.line().set_masked(false);
-    arrives(rng.line(), &begin, 1, PATIENCE);
+    arrives(rng.line(), &begin, 1, TIMEOUT);
     let what = What::new("virtio", "masked");
     run.row(what, rng.line(), &begin, &Ends::all(1));
     if !asserted || came_masked != 0 {

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Begin, Ends, GRACE, PATIENCE, Run, What, arrives, mask_an_edge, received};
+use super::{Begin, Ends, GRACE, Run, TIMEOUT, What, arrives, mask_an_edge, received};
 use tocsin::devices::DeviceError;
 use tocsin::devices::pit::{self, Pit, Timer};
 use tocsin::devices::rtc::{Cause, Clock, Rate, Rtc};
@@ -27,11 +27,11 @@ pub(super) fn pit(run: &mut Run<'_>) -> Result<(), DeviceError> {
     let mut raised = 0;
     for number in 1..=run.count {
         timer.once(ONE_SHOT);
-        if !time::wait_until(PATIENCE, || timer.is_done()) {
+        if !time::wait_until(TIMEOUT, || timer.is_done()) {
             return Err(DeviceError::Wrong("PIT", "a count does not end".into()));
         }
         raised += 1;
-        if !arrives(timer.line(), &begin, number, PATIENCE) {
+        if !arrives(timer.line(), &begin, number, TIMEOUT) {
             break;
         }
     }
@@ -56,7 +56,7 @@ pub(super) fn pit(run: &mut Run<'_>) -> Result<(), DeviceError> {
             timer.line(),
             &begin,
             run.count,
-            PATIENCE + 2 * period * run.count,
+            TIMEOUT + 2 * period * run.count,
         );
         let periods = (time::nanoseconds() - begin.time) / period.max(1);
         // The timer continues, and would interrupt while the row is printed.
@@ -97,7 +97,7 @@ pub(super) fn rtc(run: &mut Run<'_>) -> Result<(), DeviceError> {
         let row = RtcRow::begin(&clock, &told.periods, count);
         clock.every(Rate::hertz(hertz))?;
         let time = count * 2_000_000_000 / u64::from(hertz);
-        arrives(clock.line(), &row.begin, count, PATIENCE + time);
+        arrives(clock.line(), &row.begin, count, TIMEOUT + time);
         clock.every(None)?;
         row.end(run, What::periodic("rtc", hertz), &clock);
     }
@@ -106,7 +106,7 @@ pub(super) fn rtc(run: &mut Run<'_>) -> Result<(), DeviceError> {
     let row = RtcRow::begin(&clock, &told.updates, count);
     clock.on_update(true);
     // An update occurs every second.
-    arrives(clock.line(), &row.begin, count, 2 * PATIENCE);
+    arrives(clock.line(), &row.begin, count, 2 * TIMEOUT);
     clock.on_update(false);
     row.end(run, What::new("rtc", "update_ended"), &clock);
 
@@ -122,7 +122,7 @@ pub(super) fn rtc(run: &mut Run<'_>) -> Result<(), DeviceError> {
     let row = RtcRow::begin(&clock, &told.periods, 1);
     clock.line().set_masked(false);
     clock.acknowledge();
-    arrives(clock.line(), &row.begin, 1, PATIENCE);
+    arrives(clock.line(), &row.begin, 1, TIMEOUT);
     clock.every(None)?;
     row.end(run, What::new("rtc", "after_masked"), &clock);
     Ok(())

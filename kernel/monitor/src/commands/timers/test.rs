@@ -18,7 +18,7 @@ use tocsin::timer::{Mode, Timer};
 use tocsin::{cancel, cpu, println, time};
 
 /// The timeout for an expected event, in nanoseconds.
-const PATIENCE: u64 = 30_000_000_000;
+const TIMEOUT: u64 = 30_000_000_000;
 
 /// The time between two checks of a condition, in nanoseconds, for which the CPU halts.
 const NAP: u64 = 100_000;
@@ -133,7 +133,7 @@ impl Ground {
 
     /// Waits for `condition`. After a timeout, the counts show what is missing.
     pub(super) fn wait_for(&self, condition: impl Fn() -> bool) {
-        time::wait_until(PATIENCE, || {
+        time::wait_until(TIMEOUT, || {
             condition() || {
                 self.nap();
                 condition()

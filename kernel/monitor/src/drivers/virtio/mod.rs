@@ -3,7 +3,7 @@
 
 mod queue;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use queue::{BUFFER, ENTRIES, Queue};
 use tocsin::memory::MemoryError;
 use tocsin::time;
@@ -115,7 +115,7 @@ impl<T: Transport> Entropy<T> {
     /// Waits until the device has used the buffer. Returns the number of bytes that it wrote, 1 or
     /// more.
     pub fn finish(&self) -> Result<u32, &'static str> {
-        if !time::wait_until(PATIENCE, || self.queue.is_done()) {
+        if !time::wait_until(TIMEOUT, || self.queue.is_done()) {
             return Err("the device does not use the buffer that it was given");
         }
         match self.queue.written() {
@@ -127,7 +127,7 @@ impl<T: Transport> Entropy<T> {
     /// Resets the device, which then accesses no memory. Returns whether the reset is complete.
     fn reset(&self) -> bool {
         self.transport.set_status(0);
-        time::wait_until(PATIENCE, || self.transport.status() == 0)
+        time::wait_until(TIMEOUT, || self.transport.status() == 0)
     }
 }
 
