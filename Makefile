@@ -37,7 +37,7 @@ help: ## This list
 #: FILTER  -  test: only those with this in their name
 #: MINUTES  10  soak: how long
 #: SEED  -  soak: the number of the first machine
-#: BENCH  -  bench: only figures whose name begins so: BENCH=self_ipi,call.wait
+#: BENCH  -  bench: only metrics whose name begins so: BENCH=self_ipi,call.wait
 #: MODE  both  bench: cycles, instructions, both
 #: ROUNDS  5  bench: how often each machine is measured in cycles
 #: COMPARE  -  bench: a results.json to compare with

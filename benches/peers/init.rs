@@ -213,7 +213,7 @@ fn spin(cpus: Range<usize>) {
     let pauses = std::env::var_os("spin_pause").is_some();
     for cpu in cpus {
         std::thread::spawn(move || {
-            // Elsewhere it would disturb, and be seen in the figures.
+            // Elsewhere it would disturb, and be seen in the metrics.
             let _ = pin(cpu);
             SPINNING.fetch_add(1, Ordering::Relaxed);
             loop {

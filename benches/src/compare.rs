@@ -18,7 +18,7 @@ mod tests;
 use self::ranks::Ranks;
 pub use self::ranks::reach;
 use crate::record::Clock;
-use crate::results::{Figure, Results, float};
+use crate::results::{Metric, Results, float};
 
 /// Minimum confidence for marking a difference.
 pub const SURE: f64 = 0.95;
@@ -86,11 +86,11 @@ pub struct Comparison {
 
 /// Compares the runs, metric by metric.
 pub fn compare(old: &Results, new: &Results) -> Comparison {
-    let find = |results: &Results, figure: &Figure| {
+    let find = |results: &Results, metric: &Metric| {
         results
-            .figures
+            .metrics
             .iter()
-            .position(|other| other.key == figure.key)
+            .position(|other| other.key == metric.key)
     };
     let mut comparison = Comparison {
         rows: Vec::new(),
@@ -98,16 +98,16 @@ pub fn compare(old: &Results, new: &Results) -> Comparison {
         added: Vec::new(),
         unlike: unlike(old, new),
     };
-    for figure in &new.figures {
-        match find(old, figure) {
+    for metric in &new.metrics {
+        match find(old, metric) {
             Some(at) => comparison
                 .rows
-                .push(row(old, &old.figures[at], new, figure)),
-            None => comparison.added.push(figure.key.describe()),
+                .push(row(old, &old.metrics[at], new, metric)),
+            None => comparison.added.push(metric.key.describe()),
         }
     }
-    let gone = old.figures.iter().filter(|it| find(new, it).is_none());
-    comparison.gone = gone.map(|figure| figure.key.describe()).collect();
+    let gone = old.metrics.iter().filter(|it| find(new, it).is_none());
+    comparison.gone = gone.map(|metric| metric.key.describe()).collect();
     comparison
 }
 
@@ -135,9 +135,9 @@ fn unlike(old: &Results, new: &Results) -> Vec<String> {
         .collect()
 }
 
-fn row(old_results: &Results, old: &Figure, new_results: &Results, new: &Figure) -> Row {
-    let medians = |figure: &Figure| -> Vec<f64> {
-        figure.rounds.iter().map(|round| float(round.p50)).collect()
+fn row(old_results: &Results, old: &Metric, new_results: &Results, new: &Metric) -> Row {
+    let medians = |metric: &Metric| -> Vec<f64> {
+        metric.rounds.iter().map(|round| float(round.p50)).collect()
     };
     let (before, after) = (medians(old), medians(new));
     let is_exact = new.key.clock == Clock::Instructions;
@@ -148,7 +148,7 @@ fn row(old_results: &Results, old: &Figure, new_results: &Results, new: &Figure)
         confidence: if old.summary == new.summary { 0.0 } else { 1.0 },
     };
     let ratios = [(old_results, old), (new_results, new)]
-        .map(|(results, figure)| results.to_floor_by_round(figure));
+        .map(|(results, metric)| results.to_floor_by_round(metric));
     let to_floor = match ratios {
         [Some(before), Some(after)] if !is_exact => Some((before, after)),
         _ => None,
@@ -182,7 +182,7 @@ fn row(old_results: &Results, old: &Figure, new_results: &Results, new: &Figure)
 }
 
 /// The values of a metric that differ.
-fn moved(old: &Figure, new: &Figure) -> Vec<String> {
+fn moved(old: &Metric, new: &Metric) -> Vec<String> {
     let names = ["min", "median", "p90", "p99", "p99.9", "max"];
     let values = old.summary.values().into_iter().zip(new.summary.values());
     let moved = names.into_iter().zip(values);

@@ -34,7 +34,7 @@ pub enum BenchError {
     #[error("no machine measured to its end; nothing was written")]
     Nothing,
     #[error(
-        "{setting}: no figure's name begins with {name:?}; give a group, or how a figure's name begins:\n{known}"
+        "{setting}: no metric's name begins with {name:?}; give a group, or how a metric's name begins:\n{known}"
     )]
     Name {
         setting: String,
@@ -43,9 +43,9 @@ pub enum BenchError {
         known: String,
     },
     #[error(
-        "none of the figures that were asked for can be measured on these machines; nothing was written{0}"
+        "none of the metrics that were asked for can be measured on these machines; nothing was written{0}"
     )]
-    Figureless(
+    NoMetrics(
         /// What was skipped, and why.
         String,
     ),

@@ -138,17 +138,17 @@ fn wanted(results: &Results) -> Vec<Key> {
     let mut wanted: Vec<Key> = Vec::new();
     for aim in aims::of(results) {
         // Under contention the path is the same as the interrupt's, and the sections are long.
-        if aim.is_reached() || aim.figure.variant != "tocsin" {
+        if aim.is_reached() || aim.metric.variant != "tocsin" {
             continue;
         }
         let key = Key {
             clock: Clock::Instructions,
-            ..aim.figure
+            ..aim.metric
         };
         let is_counted = results
-            .figures
+            .metrics
             .iter()
-            .any(|figure| figure.key == key && figure.unit == Clock::Instructions.to_string());
+            .any(|metric| metric.key == key && metric.unit == Clock::Instructions.to_string());
         if !is_counted {
             continue;
         }
@@ -169,16 +169,16 @@ fn listing(key: &Key, settings: &Settings) -> Result<Listing, BenchError> {
     let mut session = Session::start(&machine)?;
     session.expect_exit(Outcome::Kernel(0), settings.timeout)?;
     let boot = records(&session)?;
-    let of_figure = |figure: &&crate::record::Figure| {
-        (&figure.name, &figure.variant, &figure.param) == (&key.name, &key.variant, &key.param)
+    let of_metric = |metric: &&crate::record::Metric| {
+        (&metric.name, &metric.variant, &metric.param) == (&key.name, &key.variant, &key.param)
     };
     let trouble = |why: &str| BenchError::Listing(why.to_owned());
-    let figure = boot.figures.iter().find(of_figure);
-    let figure = figure.ok_or_else(|| trouble("it was not measured again"))?;
+    let metric = boot.metrics.iter().find(of_metric);
+    let metric = metric.ok_or_else(|| trouble("it was not measured again"))?;
     let log = session.log_path();
     let file = File::open(log).map_err(BenchError::file("read", log))?;
     let trace = Trace::read(BufReader::new(file)).map_err(BenchError::file("read", log))?;
-    let length = figure.summary.p50 + figure.overhead;
+    let length = metric.summary.p50 + metric.overhead;
     let length = usize::try_from(length).unwrap_or(usize::MAX);
     let enters = |window: &[(u32, u64)]| {
         let mut names = window.iter().map(|&(_, address)| functions.at(address));
@@ -202,7 +202,7 @@ fn listing(key: &Key, settings: &Settings) -> Result<Listing, BenchError> {
     Ok(Listing {
         key: key.clone(),
         instructions: lines.len(),
-        overhead: figure.overhead,
+        overhead: metric.overhead,
         stages: stages(&lines),
         lines: if lines.len() > LISTED {
             Vec::new()

@@ -194,7 +194,7 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
     save(&results, &folder)?;
     tocsin_tools::say!("{folder}/report.html, results.json and results.csv written");
     if let Some(mut old) = old {
-        old.figures.retain(|it| plan::covers(settings, &it.key));
+        old.metrics.retain(|it| plan::covers(settings, &it.key));
         tocsin_tools::output::write(format_args!(
             "\n{}",
             compare::compare(&old, &results).show()
@@ -207,10 +207,10 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
 
 /// The note that so few rounds cannot mark any difference in cycles.
 fn too_few(old: &Results, settings: &Settings) -> Option<String> {
-    let in_cycles = old.figures.iter();
+    let in_cycles = old.metrics.iter();
     let in_cycles =
         in_cycles.filter(|it| plan::covers(settings, &it.key) && it.key.clock == Clock::Cycles);
-    let before = in_cycles.map(|figure| figure.rounds.len()).max()?;
+    let before = in_cycles.map(|metric| metric.rounds.len()).max()?;
     let reach = compare::reach(before, settings.rounds as usize);
     (reach < compare::SURE).then(|| {
         format!(
@@ -237,7 +237,7 @@ fn failure(label: String, why: &BenchError, ticker: &Ticker) -> Skip {
 
 fn show(results: &Results, clocks: &[Clock]) {
     for &clock in clocks {
-        tocsin_tools::output::write(table::figures(results, clock));
+        tocsin_tools::output::write(table::metrics(results, clock));
     }
     tocsin_tools::output::write(format_args!(
         "{}{}",

@@ -23,7 +23,7 @@ use tocsin_tools::{Machine, Session};
 use crate::error::BenchError;
 use crate::plan;
 use crate::record::Clock;
-use crate::results::{Figure, Results, float, lesser_median};
+use crate::results::{Metric, Results, float, lesser_median};
 use crate::run::Ticker;
 use crate::settings::Settings;
 
@@ -54,7 +54,7 @@ pub struct Meaning {
 
 /// A peer's test over all rounds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PeerFigure {
+pub struct PeerMetric {
     pub test: String,
     pub clock: Clock,
     /// Number of CPUs of the machine.
@@ -83,11 +83,11 @@ pub struct PeerFigure {
     pub other_load: bool,
 }
 
-impl PeerFigure {
+impl PeerMetric {
     /// The closest metric of this kernel.
-    pub fn ours<'r>(&self, results: &'r Results) -> Option<&'r Figure> {
-        results.figures.iter().find(|figure| {
-            let key = &figure.key;
+    pub fn ours<'r>(&self, results: &'r Results) -> Option<&'r Metric> {
+        results.metrics.iter().find(|metric| {
+            let key = &metric.key;
             (key.clock, key.cpus, key.apic.as_str()) == (self.clock, self.cpus, "x2apic")
                 && (key.name == self.beside && key.variant == "tocsin")
                 && self.param.as_ref().is_none_or(|(name, value)| {
@@ -122,7 +122,7 @@ pub struct Peer {
     pub version: String,
     /// The reason why it was skipped.
     pub absent: Option<String>,
-    pub figures: Vec<PeerFigure>,
+    pub metrics: Vec<PeerMetric>,
 }
 
 impl Peer {
@@ -132,8 +132,8 @@ impl Peer {
     }
 
     /// Its measurements; empty if it was skipped.
-    pub fn figures(&self) -> impl Iterator<Item = &PeerFigure> {
-        self.figures.iter()
+    pub fn metrics(&self) -> impl Iterator<Item = &PeerMetric> {
+        self.metrics.iter()
     }
 }
 
@@ -186,7 +186,7 @@ pub fn find() -> Result<(Vec<Contender>, Vec<Peer>), BenchError> {
                 name: name.to_owned(),
                 version: String::new(),
                 absent: Some(why),
-                figures: Vec::new(),
+                metrics: Vec::new(),
             }),
         }
     }
@@ -242,7 +242,7 @@ impl Contender {
 
     /// Merges all rounds.
     pub fn into_peer(self) -> Peer {
-        let mut figures = Vec::new();
+        let mut metrics = Vec::new();
         let machines: BTreeSet<_> = self.rounds.iter().map(|round| (round.0, round.1)).collect();
         for (clock, cpus) in machines {
             for meaning in self.runs.meanings() {
@@ -250,21 +250,21 @@ impl Contender {
                     (*of, *on, measured.test.as_str()) == (clock, cpus, meaning.test)
                 });
                 let rounds: Vec<_> = rounds.map(|(_, _, measured)| measured).collect();
-                figures.extend(figure(&meaning, clock, cpus, &rounds));
+                metrics.extend(metric(&meaning, clock, cpus, &rounds));
             }
         }
         Peer {
             name: self.runs.name().to_owned(),
             version: self.version,
             absent: self.trouble,
-            figures,
+            metrics,
         }
     }
 }
 
 /// Merges the rounds of a test; `None` if there are none. One implausible round is enough to reject
 /// the value.
-fn figure(meaning: &Meaning, clock: Clock, cpus: u64, rounds: &[&Measured]) -> Option<PeerFigure> {
+fn metric(meaning: &Meaning, clock: Clock, cpus: u64, rounds: &[&Measured]) -> Option<PeerMetric> {
     let values: Vec<_> = rounds.iter().map(|round| round.value).collect();
     let value = lesser_median(values.clone(), f64::total_cmp)?;
     let case = Case {
@@ -277,7 +277,7 @@ fn figure(meaning: &Meaning, clock: Clock, cpus: u64, rounds: &[&Measured]) -> O
     let param = meaning
         .param
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
-    Some(PeerFigure {
+    Some(PeerMetric {
         test: meaning.test.to_owned(),
         clock,
         cpus,

@@ -175,9 +175,9 @@ pub fn covers(settings: &Settings, key: &Key) -> bool {
 /// No metric is left.
 pub fn narrow(boots: &mut [Boot], names: &[String]) -> Result<(), BenchError> {
     for boot in &mut *boots {
-        boot.figures.retain(|figure| is_asked(&figure.name, names));
+        boot.metrics.retain(|metric| is_asked(&metric.name, names));
     }
-    if boots.iter().any(|boot| !boot.figures.is_empty()) {
+    if boots.iter().any(|boot| !boot.metrics.is_empty()) {
         return Ok(());
     }
     let skips = boots.iter().flat_map(|boot| &boot.skips);
@@ -186,7 +186,7 @@ pub fn narrow(boots: &mut [Boot], names: &[String]) -> Result<(), BenchError> {
         .collect();
     skips.sort();
     skips.dedup();
-    Err(BenchError::Figureless(skips.concat()))
+    Err(BenchError::NoMetrics(skips.concat()))
 }
 
 /// Which of `some` groups are requested, all if none is named; `None` if none of them is.

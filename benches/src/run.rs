@@ -94,7 +94,7 @@ impl Ticker {
 struct Said {
     when: Instant,
     group: String,
-    figure: String,
+    metric: String,
 }
 
 /// Reads COM1 as it arrives, and shows the current benchmark and its results.
@@ -120,13 +120,13 @@ impl Listener {
                     .tell(&format!("{label}, {} of {}: {name}", at.step, at.of));
                 said.group = at.name;
             }
-            Record::Figure(figure) => {
-                let name = record::label(&figure.name, &figure.variant, &figure.param);
+            Record::Metric(metric) => {
+                let name = record::label(&metric.name, &metric.variant, &metric.param);
                 if self.shows {
                     let name = format!("{name} ({})", self.machine);
-                    self.ticker.leave(&table::brief(&name, &figure));
+                    self.ticker.leave(&table::brief(&name, &metric));
                 }
-                said.figure = name;
+                said.metric = name;
             }
             _ => {}
         }
@@ -180,7 +180,7 @@ fn boot(leg: &Leg, turn: &str, runner: Runner<'_>) -> Result<Boot, BenchError> {
     let said = Arc::new(Mutex::new(Said {
         when: began,
         group: String::new(),
-        figure: String::new(),
+        metric: String::new(),
     }));
     let listener = Listener {
         line: Vec::new(),
@@ -193,9 +193,9 @@ fn boot(leg: &Leg, turn: &str, runner: Runner<'_>) -> Result<Boot, BenchError> {
     let mut session = Session::start_copied(&leg.machine, Box::new(listener))?;
     end(&mut session, &said, runner.timeout)?;
     let boot = records(&session)?;
-    let (figures, time) = (boot.figures.len(), began.elapsed().as_secs());
-    let noun = if figures == 1 { "figure" } else { "figures" };
-    ticker.leave(&format!("{label}: {figures} {noun} in {time} s"));
+    let (metrics, time) = (boot.metrics.len(), began.elapsed().as_secs());
+    let noun = if metrics == 1 { "metric" } else { "metrics" };
+    ticker.leave(&format!("{label}: {metrics} {noun} in {time} s"));
     Ok(boot)
 }
 
@@ -233,15 +233,15 @@ fn end(session: &mut Session, said: &Mutex<Said>, timeout: Duration) -> Result<(
             }
             *limit = timeout;
         }
-        let (doing, next) = match (said.group.as_str(), said.figure.as_str()) {
+        let (doing, next) = match (said.group.as_str(), said.metric.as_str()) {
             ("", _) => (
-                "before the first group of figures".to_owned(),
+                "before the first group of metrics".to_owned(),
                 "`make run` boots to a prompt, where what `run=` has above can be tried".to_owned(),
             ),
             (group, last) => {
                 let last = match last {
-                    "" => ", before its first figure".to_owned(),
-                    last => format!("; the last figure was {last}"),
+                    "" => ", before its first metric".to_owned(),
+                    last => format!("; the last metric was {last}"),
                 };
                 (
                     format!("in the group {group}{last}"),

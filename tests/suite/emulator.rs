@@ -49,11 +49,11 @@ well() { greet; say 99; exit 33; }
 . "./$machine.sh"
 "#;
 
-/// The records of a machine: a line each, the figures third and fourth, and the end.
+/// The records of a machine: a line each, the metrics third and fourth, and the end.
 fn records(apic: &str) -> String {
-    let figure = |variant: &str| {
+    let metric = |variant: &str| {
         format!(
-            "@json {{\"kind\":\"figure\",\"name\":\"self_ipi.entry\",\"variant\":\"{variant}\",\
+            "@json {{\"kind\":\"metric\",\"name\":\"self_ipi.entry\",\"variant\":\"{variant}\",\
              \"unit\":\"cycles\",\"overhead\":24,\"samples\":10,\"min\":30,\"p50\":31,\"p90\":31,\
              \"p99\":40,\"p99_9\":40,\"max\":40,\"histogram\":[[30,31,9],[40,40,1]]}}\n"
         )
@@ -62,9 +62,9 @@ fn records(apic: &str) -> String {
         "@json {{\"kind\":\"run\",\"version\":\"0\",\"apic\":\"{apic}\",\"cpus\":4,\
          \"tsc_hz\":1000000000,\"clock\":\"cycles\",\"resolution\":1}}\n\
          @json {{\"kind\":\"progress\",\"name\":\"self_ipi\",\"step\":1,\"of\":1}}\n\
-         {}{}@json {{\"kind\":\"end\",\"figures\":2}}\n",
-        figure("tocsin"),
-        figure("floor")
+         {}{}@json {{\"kind\":\"end\",\"metrics\":2}}\n",
+        metric("tocsin"),
+        metric("floor")
     )
 }
 
@@ -104,7 +104,7 @@ impl Place {
         started.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
-    /// The command; the suite measures one group of figures in one round in cycles, on two machines.
+    /// The command; the suite measures one group of metrics in one round in cycles, on two machines.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM.as_ref().unwrap());
         command.args(arguments).env_clear();
@@ -166,7 +166,7 @@ impl Drop for Place {
 pub struct Results([String; 3]);
 
 impl Results {
-    /// The modes of the machines that have figures, in order, from the values with commas.
+    /// The modes of the machines that have metrics, in order, from the values with commas.
     pub fn machines(&self) -> String {
         let apic = |line: &str| line.split(',').nth(5).unwrap_or_default().to_owned();
         let mut machines: Vec<_> = self.0[1].lines().skip(1).map(apic).collect();
@@ -174,12 +174,12 @@ impl Results {
         machines.join(" ")
     }
 
-    /// Fails unless the files are whole and have figures of these machines alone.
+    /// Fails unless the files are whole and have metrics of these machines alone.
     pub fn expect(&self, machines: &str) {
         assert_eq!(self.machines(), machines);
         let json: serde_json::Value = serde_json::from_str(&self.0[0]).unwrap();
-        let figures = json["figures"].as_array().unwrap().len();
-        assert_eq!(figures, 2 * machines.split(' ').count());
+        let metrics = json["metrics"].as_array().unwrap().len();
+        assert_eq!(metrics, 2 * machines.split(' ').count());
         assert!(self.0[2].trim_end().ends_with("</html>"));
     }
 }

@@ -26,7 +26,7 @@ const ENDS: &[(&str, &[&str])] = &[
     (
         "greet; exit 1",
         &[
-            "before the first group of figures: QEMU ended with exit status 1, expected: the kernel",
+            "before the first group of metrics: QEMU ended with exit status 1, expected: the kernel",
             "--- nothing came from COM1\n",
             "`make run` boots to a prompt, where",
         ],
@@ -35,13 +35,13 @@ const ENDS: &[(&str, &[&str])] = &[
         // 2 (16 + 1) + 1.
         "greet; say 2; exit 35",
         &[
-            "in the group self_ipi, before its first figure: the kernel ended with status 1, expected",
+            "in the group self_ipi, before its first metric: the kernel ended with status 1, expected",
         ],
     ),
     (
         "greet; say 3; kill -9 $$",
         &[
-            "in the group self_ipi; the last figure was self_ipi.entry tocsin: QEMU was killed by signal 9",
+            "in the group self_ipi; the last metric was self_ipi.entry tocsin: QEMU was killed by signal 9",
         ],
     ),
     (
@@ -54,13 +54,13 @@ const ENDS: &[(&str, &[&str])] = &[
     ),
     (
         "greet; sed 4d xapic.records >&4; exit 33",
-        &["2 figures were told of and 1 came; serial output was lost\n--- last output of COM1"],
+        &["2 metrics were told of and 1 came; serial output was lost\n--- last output of COM1"],
     ),
     (
-        "greet; sed s/end/figure/ xapic.records >&4; exit 33",
+        "greet; sed s/end/metric/ xapic.records >&4; exit 33",
         &[
             "the kernel's records cannot be used: missing field `name`",
-            "in \"{\\\"kind\\\":\\\"figure\\\",\\\"figures\\\":2}\"",
+            "in \"{\\\"kind\\\":\\\"metric\\\",\\\"metrics\\\":2}\"",
         ],
     ),
     (
@@ -107,7 +107,7 @@ fn a_machine_that_hangs_is_ended_and_the_next_one_measured() {
         1,
         &[
             X2APIC,
-            "FAILED in the group self_ipi; the last figure was self_ipi.entry tocsin: no end of the \
+            "FAILED in the group self_ipi; the last metric was self_ipi.entry tocsin: no end of the \
              machine within 4 s: the guest hangs\n--- last output of COM1",
             "\"variant\":\"tocsin\"",
             "--- command line\n",
@@ -123,7 +123,7 @@ fn a_machine_that_hangs_is_ended_and_the_next_one_measured() {
 #[test]
 fn a_machine_may_say_nothing_for_so_long_and_no_longer() {
     let place = Place::new();
-    // It ends well, but five seconds after its start, and nearly as long after its first figure.
+    // It ends well, but five seconds after its start, and nearly as long after its first metric.
     let late = "greet; say 3; (answer; answer) & sleep 5; tail -n +4 x2apic.records >&4; exit 33";
     place.machine("x2apic", late);
     let ended = start(&mut place.suite(&["--timeout", "3"])).end();
@@ -158,7 +158,7 @@ fn nothing_is_written_where_nothing_was_measured() {
 #[test]
 fn the_gate_names_the_machine_and_accepts_nothing() {
     let place = Place::new();
-    let accepted = "{\"qemu\":\"\",\"compiler\":\"\",\"figures\":[]}";
+    let accepted = "{\"qemu\":\"\",\"compiler\":\"\",\"metrics\":[]}";
     std::fs::write(place.path("baseline.json"), accepted).unwrap();
     place.machine("xapic", "greet; say 2; exit 1");
     for command in ["gate", "accept"] {

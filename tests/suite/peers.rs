@@ -111,7 +111,7 @@ fn what_is_no_other_kernel_is_told_before_measuring() {
     place.expect_clean();
 }
 
-/// A figure of it, which means that it measured; or why it is left out.
+/// A metric of it, which means that it measured; or why it is left out.
 #[test]
 fn another_kernel_that_does_not_measure_is_left_out() {
     for (does, said) in [
@@ -120,8 +120,8 @@ fn another_kernel_that_does_not_measure_is_left_out() {
             None,
         ),
         (
-            "greet; echo 'no figure at all' >&4; exit 1",
-            Some("it printed no figure (QEMU ended"),
+            "greet; echo 'no metric at all' >&4; exit 1",
+            Some("it printed no metric (QEMU ended"),
         ),
         (
             "echo 'no kernel' >&2; exit 1",

@@ -14,11 +14,11 @@ const TERMINATED: i32 = 128 + 15;
 /// What the terminal makes a signal to the group in its foreground.
 const CTRL_C: &[u8] = b"\x03";
 
-/// A machine that says its first figure and then nothing, and does not end when it is told to.
+/// A machine that says its first metric and then nothing, and does not end when it is told to.
 const STUBBORN: &str = "greet; say 3; trap '' INT TERM HUP; hang";
 
-/// Part of the line that shows that figure.
-const FIGURE: &str = "self_ipi.entry tocsin (x2apic, 4 CPUs)";
+/// Part of the line that shows that metric.
+const METRIC: &str = "self_ipi.entry tocsin (x2apic, 4 CPUs)";
 
 /// Sends a signal; a negative process is a group of them.
 fn kill(signal: &str, process: i64) {
@@ -45,7 +45,7 @@ fn a_signal_ends_the_machine_and_leaves_the_results_before() {
         let before = place.measured();
         place.machine("x2apic", machine);
         let mut running = start(&mut place.suite(&[]));
-        running.until(FIGURE);
+        running.until(METRIC);
         let process = i64::from(running.child.id());
         kill(signal, if group { -process } else { process });
         let ended = running.end();
@@ -64,7 +64,7 @@ fn a_signal_ends_machines_that_run_side_by_side() {
         place.machine(machine, STUBBORN);
     }
     let mut running = start(place.suite(&[]).env("MODE", "instructions"));
-    running.until(FIGURE);
+    running.until(METRIC);
     kill("INT", -i64::from(running.child.id()));
     running.end().expect(INTERRUPTED, &[]);
     place.expect_clean();
@@ -113,9 +113,9 @@ fn ctrl_c_on_a_terminal_clears_the_line() {
     let pieces = pieces(File::from(reader), b'\r');
     let mut said = String::new();
     let step = "4 CPUs: self_ipi in cycles, 1 of 1: self_ipi";
-    // The line is there again after the figure that was left above it.
+    // The line is there again after the metric that was left above it.
     while !said
-        .split_once(FIGURE)
+        .split_once(METRIC)
         .is_some_and(|(_, after)| after.contains(step))
     {
         said += &next(&pieces).expect("it runs until it is told to end");

@@ -10,7 +10,7 @@ fn find<'a>(aims: &'a [Aim], what: &str) -> &'a Aim {
 }
 
 #[test]
-fn every_aim_finds_its_figure() {
+fn every_aim_finds_its_metric() {
     let aims = of(&fixtures::results());
     for (name, _, limit) in COUNTED {
         let aim = find(&aims, name);
@@ -40,14 +40,14 @@ fn every_aim_finds_its_figure() {
 #[test]
 fn a_ceiling_that_rises_is_missed() {
     let mut results = fixtures::results();
-    let figure = results
-        .figures
+    let metric = results
+        .metrics
         .iter_mut()
-        .find(|figure| figure.key.clock == Clock::Instructions && figure.key.variant == "ceiling");
-    figure.unwrap().summary.max += 1;
+        .find(|metric| metric.key.clock == Clock::Instructions && metric.key.variant == "ceiling");
+    metric.unwrap().summary.max += 1;
     let missed = of(&results);
     for aim in missed.iter().filter(|aim| aim.what.contains("ceiling")) {
-        let of = match aim.figure.clock {
+        let of = match aim.metric.clock {
             Clock::Cycles => "p99 of contention.latency",
             Clock::Instructions => "worst of contention.latency",
         };

@@ -5,7 +5,7 @@ use crate::columns::aligned;
 use crate::record::Clock;
 
 /// Left-aligned columns.
-const LEFT: [&str; 2] = ["figure", ""];
+const LEFT: [&str; 2] = ["metric", ""];
 
 impl Comparison {
     /// Formats the comparison for the terminal.
@@ -27,7 +27,7 @@ impl Comparison {
         if cycles().next().is_some() {
             out += &format!(
                 "  In cycles: with {:.0} % confidence or more by the exact Mann-Whitney test of the rounds' medians\n  \
-                 (to the floor's, where there is one). Of {} figures in cycles chance alone would mark {:.1}.\n",
+                 (to the floor's, where there is one). Of {} metrics in cycles chance alone would mark {:.1}.\n",
                 SURE * 100.0,
                 cycles().count(),
                 // The sum of zeros is -0.
@@ -53,7 +53,7 @@ impl Comparison {
             return String::new();
         }
         let head = [
-            "figure", "old", "new", "change", "sure", "to floor", "sure", "",
+            "metric", "old", "new", "change", "sure", "to floor", "sure", "",
         ];
         let head = vec![head.map(str::to_owned).to_vec()];
         let table = aligned(&[head, rows].concat(), &LEFT);

@@ -102,11 +102,11 @@ fn chance_marks_as_often_as_few_rounds_let_it() {
 fn too_few_rounds_are_said() {
     let old = five(|_, _, p50| p50);
     let mut new = five(|_, _, p50| p50 * 2);
-    for figure in &mut new.figures {
-        figure.rounds.truncate(1);
+    for metric in &mut new.metrics {
+        metric.rounds.truncate(1);
     }
     let shown = compare(&old, &new).show();
-    let cycles = old.figures.iter();
+    let cycles = old.metrics.iter();
     let cycles = cycles.filter(|it| it.key.clock == Clock::Cycles).count();
     assert_eq!(
         shown.matches("5 against 1 rounds reach 66 %").count(),
@@ -129,15 +129,15 @@ fn what_moved_is_named_and_which_way() {
     let old = fixtures::results();
     let mut new = old.clone();
     let mut find = |name: &str| {
-        let mut figures = new.figures.iter_mut();
-        figures
+        let mut metrics = new.metrics.iter_mut();
+        metrics
             .position(|it| it.key.clock == Clock::Instructions && it.key.name == name)
             .unwrap()
     };
     let (entry, rate) = (find("self_ipi.entry"), find("throughput.self_ipi"));
-    let max = new.figures[entry].summary.max;
-    new.figures[entry].summary.max += 1;
-    new.figures[rate].summary.p50 -= 1;
+    let max = new.metrics[entry].summary.max;
+    new.metrics[entry].summary.max += 1;
+    new.metrics[rate].summary.p50 -= 1;
     let shown = compare(&old, &new).show();
     let row = |name: &str| {
         let (_, rows) = shown.split_once("median by instructions").unwrap();
@@ -158,15 +158,15 @@ fn a_change_is_told_in_parts_of_the_old() {
 /// Results with five rounds of every metric in cycles, each of which `slow` may change.
 fn five(slow: impl Fn(&str, &str, u64) -> u64) -> Results {
     let mut results = fixtures::results();
-    for figure in results
-        .figures
+    for metric in results
+        .metrics
         .iter_mut()
-        .filter(|figure| figure.key.clock == Clock::Cycles)
+        .filter(|metric| metric.key.clock == Clock::Cycles)
     {
-        let first = figure.rounds[0];
-        figure.rounds = (0..5)
+        let first = metric.rounds[0];
+        metric.rounds = (0..5)
             .map(|round| {
-                let (name, variant) = (&figure.key.name, &figure.key.variant);
+                let (name, variant) = (&metric.key.name, &metric.key.variant);
                 crate::record::Summary {
                     p50: slow(name, variant, first.p50 * 100 + round),
                     ..first
@@ -210,13 +210,13 @@ fn a_slower_sitting_is_not_a_slower_kernel() {
 fn instructions_are_exact() {
     let old = fixtures::results();
     let mut new = old.clone();
-    let figure = new
-        .figures
+    let metric = new
+        .metrics
         .iter_mut()
-        .find(|figure| figure.key.clock == Clock::Instructions)
+        .find(|metric| metric.key.clock == Clock::Instructions)
         .unwrap();
-    figure.summary.p50 += 1;
-    let label = figure.key.describe();
+    metric.summary.p50 += 1;
+    let label = metric.key.describe();
     let comparison = compare(&old, &new);
     let sure: Vec<_> = comparison.rows.iter().filter(|row| row.is_sure()).collect();
     assert_eq!(sure.len(), 1);
@@ -266,7 +266,7 @@ fn what_is_not_alike_is_said() {
     let old = fixtures::results();
     let mut new = old.clone();
     new.host.qemu = "QEMU 11".to_owned();
-    let gone = new.figures.remove(0).key.describe();
+    let gone = new.metrics.remove(0).key.describe();
     let shown = compare(&old, &new).show();
     assert!(shown.contains("not measured alike: QEMU"), "{shown}");
     assert!(

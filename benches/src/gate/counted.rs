@@ -12,17 +12,17 @@ use crate::names::{self, is_asked};
 use crate::output;
 use crate::plan;
 use crate::record::Clock;
-use crate::results::{Figure, Results};
+use crate::results::{Metric, Results};
 use crate::run::{self, Runner, Ticker};
 use crate::settings::Settings;
 
 /// What is counted, and what it is held against.
 #[derive(Debug, clap::Args)]
 pub struct Counted {
-    /// The accepted figures
+    /// The accepted metrics
     #[arg(long, default_value_os_t = path())]
     baseline: PathBuf,
-    /// Only figures whose name begins so, or of these groups; several with commas
+    /// Only metrics whose name begins so, or of these groups; several with commas
     #[arg(long, default_value = "")]
     only: String,
     /// The kernel's image
@@ -44,8 +44,8 @@ impl Counted {
             Some(path) => Results::load(path)?,
             None => self.count()?,
         };
-        let asked = |figure: &Figure| is_asked(&figure.key.name, &only);
-        results.figures.retain(asked);
+        let asked = |metric: &Metric| is_asked(&metric.key.name, &only);
+        results.metrics.retain(asked);
         let verdict = accepted.judge(&results);
         tocsin_tools::output::write(verdict.show());
         Ok(!verdict.fails())
@@ -69,7 +69,7 @@ impl Counted {
             });
         }
         let mut baseline = Baseline::accept(&results, old.as_ref());
-        let count = baseline.figures.len();
+        let count = baseline.metrics.len();
         if let Some(old) = old {
             let verdict = old.clone().only(&only).judge(&results);
             tocsin_tools::output::write(verdict.show());
@@ -81,7 +81,7 @@ impl Counted {
             }
         }
         output::whole(path, &baseline.to_json())?;
-        tocsin_tools::say!("{}: {count} figures accepted", path.display());
+        tocsin_tools::say!("{}: {count} metrics accepted", path.display());
         Ok(true)
     }
 

@@ -84,7 +84,7 @@ fn the_reason_is_in_the_numbers() {
         instructions,
     };
     let listing = Listing {
-        key: fixtures::results().figures[0].key.clone(),
+        key: fixtures::results().metrics[0].key.clone(),
         instructions: 60,
         overhead: 4,
         stages: vec![

@@ -8,18 +8,18 @@ fn owned(names: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn the_baselines_figures_are_known_and_no_others() {
+fn the_baselines_metrics_are_known_and_no_others() {
     let baseline = Baseline::load(&gate::path()).unwrap();
-    for figure in &baseline.figures {
-        let name = figure.name.as_str();
+    for metric in &baseline.metrics {
+        let name = metric.name.as_str();
         assert!(
-            GROUPS.iter().any(|(_, figures)| figures.contains(&name)),
+            GROUPS.iter().any(|(_, metrics)| metrics.contains(&name)),
             "{name}"
         );
     }
-    for name in GROUPS.iter().flat_map(|(_, figures)| *figures) {
+    for name in GROUPS.iter().flat_map(|(_, metrics)| *metrics) {
         assert!(
-            baseline.figures.iter().any(|figure| figure.name == *name),
+            baseline.metrics.iter().any(|metric| metric.name == *name),
             "{name}"
         );
     }
@@ -33,7 +33,7 @@ fn beginnings_and_groups_are_asked_for() {
     assert_eq!(groups(&["timer.j", "tlb"]), "load call");
     assert_eq!(groups(&["load"]), "load");
     assert_eq!(groups(&["ipi"]), "ipi");
-    let is_asked = |figure: &str, name: &str| is_asked(figure, &owned(&[name]));
+    let is_asked = |metric: &str, name: &str| is_asked(metric, &owned(&[name]));
     assert!(is_asked("timer.jitter", "load") && is_asked("tlb.shootdown", "call"));
     assert!(is_asked("timer.jitter", "timer") && !is_asked("timer.queue", "load"));
     assert!(!is_asked("self_ipi.entry", "ipi") && !is_asked("call.wait", "tlb"));
@@ -46,10 +46,10 @@ fn an_unknown_name_is_told_with_all_known() {
         why.starts_with("BENCH=ipi,slef: ") && why.contains("\"slef\""),
         "{why}"
     );
-    for (group, figures) in GROUPS {
+    for (group, metrics) in GROUPS {
         let line = why.lines().find(|line| line.trim().starts_with(group));
         let line = line.unwrap();
-        assert!(figures.iter().all(|figure| line.contains(figure)), "{line}");
+        assert!(metrics.iter().all(|metric| line.contains(metric)), "{line}");
     }
     let why = parse("BENCH", "a\"; poweroff").unwrap_err().to_string();
     assert!(why.starts_with("BENCH=a\"; poweroff: "), "{why}");

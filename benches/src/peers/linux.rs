@@ -183,7 +183,7 @@ fn read(text: &str) -> Result<Vec<Measured>, String> {
             ["trouble", ..] => return Err(said.to_owned()),
             ["log", time, "smp:", word, ..] => log.push((word, time)),
             [name, samples, min, median, _p90, p99, _p99_9, max] => {
-                let bad = || format!("{said:?} is no figure");
+                let bad = || format!("{said:?} is no metric");
                 let number = |word: &str| word.parse().map_err(|_| bad());
                 measured.push(Measured {
                     test: name.to_owned(),

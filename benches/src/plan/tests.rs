@@ -60,10 +60,10 @@ fn a_name_leaves_out_what_it_does_not_ask_for() {
 }
 
 #[test]
-fn no_figure_at_all_is_an_error() {
+fn no_metric_at_all_is_an_error() {
     let mut boots = [Boot::parse(fixtures::CYCLES).unwrap()];
     narrow(&mut boots, &["self_ipi.entry".to_owned()]).unwrap();
-    let names = boots[0].figures.iter().map(|it| it.name.as_str());
+    let names = boots[0].metrics.iter().map(|it| it.name.as_str());
     assert_eq!(names.collect::<Vec<_>>(), ["self_ipi.entry"; 3]);
     let why = narrow(&mut boots, &["msi".to_owned()]).unwrap_err();
     assert!(why.to_string().contains("msi.edu: no edu device"), "{why}");
@@ -71,7 +71,7 @@ fn no_figure_at_all_is_an_error() {
 
 #[test]
 fn a_sitting_covers_what_it_was_asked_for() {
-    let key = &fixtures::results().figures[0].key;
+    let key = &fixtures::results().metrics[0].key;
     let all = Settings {
         clocks: vec![key.clock],
         ..Settings::fixed()

@@ -66,24 +66,24 @@ fn few_samples_tell_no_percentiles() {
 
 #[test]
 fn samples_are_those_of_a_round() {
-    let mut figure = fixtures::results().figures[0].clone();
-    assert_eq!((figure.rounds.len(), figure.samples), (2, 2000));
-    assert_eq!(figure.told(), figure.summary.values().map(Some));
-    figure.samples = 1998;
-    assert_eq!(figure.told()[4], None);
-    figure.rounds[1].p50 = figure.rounds[0].p50 + 3;
-    let first = figure.rounds[0].p50;
-    assert_eq!(figure.spread(), Some((first, first + 3)));
-    figure.rounds.pop();
-    assert_eq!(figure.spread(), None);
+    let mut metric = fixtures::results().metrics[0].clone();
+    assert_eq!((metric.rounds.len(), metric.samples), (2, 2000));
+    assert_eq!(metric.told(), metric.summary.values().map(Some));
+    metric.samples = 1998;
+    assert_eq!(metric.told()[4], None);
+    metric.rounds[1].p50 = metric.rounds[0].p50 + 3;
+    let first = metric.rounds[0].p50;
+    assert_eq!(metric.spread(), Some((first, first + 3)));
+    metric.rounds.pop();
+    assert_eq!(metric.spread(), None);
 }
 
 #[test]
 fn a_sitting_keeps_rounds_and_clocks_apart() {
     let results = fixtures::results();
     let of = |clock| {
-        let found = results.figures.iter().find(|figure| {
-            let key = &figure.key;
+        let found = results.metrics.iter().find(|metric| {
+            let key = &metric.key;
             (key.clock, key.name.as_str(), key.variant.as_str())
                 == (clock, "self_ipi.entry", "tocsin")
         });
@@ -143,7 +143,7 @@ fn older_results_are_read() {
     }
     std::fs::write(&file, json.to_string()).unwrap();
     let older = Results::load(file.path()).unwrap();
-    assert_eq!(older.figures, fixtures::results().figures);
+    assert_eq!(older.metrics, fixtures::results().metrics);
     assert!(older.machines.is_empty() && older.host.profile.is_empty());
 }
 

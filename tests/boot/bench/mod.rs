@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use libtest_mimic::Trial;
 use serde_json::Value;
-use tocsin_tools::figures::GROUPS;
+use tocsin_tools::metrics::GROUPS;
 use tocsin_tools::settings::Smp;
 use tocsin_tools::{Machine, Outcome, Session};
 
@@ -49,11 +49,11 @@ fn machine(mode: &str) -> Result<Machine> {
 }
 
 /// A metric: its name, variant and parameters as one text, and its record.
-type Figures = BTreeMap<String, Value>;
+type Metrics = BTreeMap<String, Value>;
 
 /// The metrics of an output, which must be complete.
-fn figures(answer: &str) -> Result<Figures> {
-    let mut figures = Figures::new();
+fn metrics(answer: &str) -> Result<Metrics> {
+    let mut metrics = Metrics::new();
     let (mut ends, mut steps) = (Vec::new(), Vec::new());
     for line in answer
         .lines()
@@ -61,15 +61,15 @@ fn figures(answer: &str) -> Result<Figures> {
     {
         let record: Value = serde_json::from_str(line).map_err(|e| format!("{e}: {line}"))?;
         match record["kind"].as_str() {
-            Some("figure") => {
+            Some("metric") => {
                 let word = |key: &str| record[key].as_str().unwrap_or("?").to_owned();
                 let key = format!("{} {} {}", word("name"), word("variant"), record["param"]);
                 ensure!(
-                    figures.insert(key.clone(), record).is_none(),
+                    metrics.insert(key.clone(), record).is_none(),
                     "{key} is there twice"
                 );
             }
-            Some("end") => ends.push(record["figures"].as_u64()),
+            Some("end") => ends.push(record["metrics"].as_u64()),
             Some("run") => steps.push((record["clock"].clone(), record["resolution"].as_u64())),
             Some("progress" | "skip" | "cause") => {}
             other => return Err(format!("a record of kind {other:?}: {line}").into()),
@@ -77,8 +77,8 @@ fn figures(answer: &str) -> Result<Figures> {
     }
     ensure_eq!(
         ends,
-        [Some(figures.len() as u64)],
-        "figures that the end tells"
+        [Some(metrics.len() as u64)],
+        "metrics that the end tells"
     );
     let [(clock, Some(step))] = &steps[..] else {
         return Err(format!("the steps of the clocks: {steps:?}").into());
@@ -87,10 +87,10 @@ fn figures(answer: &str) -> Result<Figures> {
         (1..1000).contains(step) && (*clock != "instructions" || *step == 1),
         "{clock} in steps of {step}"
     );
-    for record in figures.values() {
+    for record in metrics.values() {
         check(record)?;
     }
-    Ok(figures)
+    Ok(metrics)
 }
 
 /// A metric's percentiles ascend, and its histogram contains all its samples.
@@ -186,20 +186,20 @@ fn exact(mode: &str) -> Result {
         second.lines().count(),
         "records of two runs"
     );
-    let figures = figures(&first)?;
+    let metrics = metrics(&first)?;
     for name in GROUPS.iter().flat_map(|(_, names)| *names) {
-        let is_there = figures
+        let is_there = metrics
             .keys()
             .any(|key| key.starts_with(&format!("{name} ")));
-        ensure!(is_there, "no figure {name} in:\n{first}");
+        ensure!(is_there, "no metric {name} in:\n{first}");
     }
-    counted::match_baselines(&figures, mode)?;
-    counted::parts_make_the_whole(&figures)?;
-    counted::a_flood_comes(&figures)?;
-    counted::latencies_hold(&figures)?;
+    counted::match_baselines(&metrics, mode)?;
+    counted::parts_make_the_whole(&metrics)?;
+    counted::a_flood_comes(&metrics)?;
+    counted::latencies_hold(&metrics)?;
     causes::are_told(&first)?;
     if mode == "x2apic" {
-        counted::are_within_limits(&figures)?;
+        counted::are_within_limits(&metrics)?;
     }
     Ok(())
 }
@@ -209,18 +209,18 @@ fn cycles(session: &mut Session) -> Result {
     session.wait_prompt(TIMEOUT)?;
     for (group, names) in GROUPS {
         let answer = session.command(&format!("bench {group} samples=200 json"), TIMEOUT)?;
-        let figures = figures(&answer)?;
+        let metrics = metrics(&answer)?;
         for name in *names {
             ensure!(
-                figures.keys().any(|key| key.starts_with(name)),
+                metrics.keys().any(|key| key.starts_with(name)),
                 "no {name} in:\n{answer}"
             );
         }
-        let all_of_group = figures.values().all(|it| {
+        let all_of_group = metrics.values().all(|it| {
             let name = it["name"].as_str().unwrap_or_default();
             names.contains(&name)
         });
-        ensure!(all_of_group, "figures of other groups in:\n{answer}");
+        ensure!(all_of_group, "metrics of other groups in:\n{answer}");
     }
     let table = session.command("bench exception samples=200", TIMEOUT)?;
     ensure!(

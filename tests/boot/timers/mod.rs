@@ -223,7 +223,7 @@ fn latency(session: &mut Session) -> Result {
         .ok_or(format!("no row of the timer in:\n{answer}"))?;
     let words = row.split_whitespace();
     let cycles: Vec<u64> = words.filter_map(|word| word.parse().ok()).collect();
-    ensure_eq!(cycles.len(), 6, "figures of the timer");
+    ensure_eq!(cycles.len(), 6, "metrics of the timer");
     ensure!(
         cycles[0] > 20,
         "the function cannot begin that early: {row}"

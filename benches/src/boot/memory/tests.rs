@@ -39,10 +39,10 @@ fn the_stacks_are_those_that_the_kernel_has() {
         let each = stacks - (48 << 10) + interrupt + (20 << 10);
         let used = (456 << 10) + 128 * each;
         let many = Said::parse(&said(used, interrupt)).unwrap();
-        let figure = PerCpu::between(few, many);
-        assert_eq!(figure.bytes, 20 << 10, "interrupt stack of {interrupt}");
+        let metric = PerCpu::between(few, many);
+        assert_eq!(metric.bytes, 20 << 10, "interrupt stack of {interrupt}");
         let mut text = String::new();
-        figure.show(&mut text);
+        metric.show(&mut text);
         let shown = format!("beyond its stacks ({} KiB)", many.stacks >> 10);
         assert!(text.contains(&shown), "{text}");
     }

@@ -45,9 +45,9 @@ fn distributions_are_read() {
 #[test]
 fn every_test_is_compared_with_a_metric_of_this_kernel() {
     for meaning in meanings::MEANINGS {
-        let known = tocsin_tools::figures::GROUPS
+        let known = tocsin_tools::metrics::GROUPS
             .iter()
-            .any(|(_, figures)| figures.contains(&meaning.beside));
+            .any(|(_, metrics)| metrics.contains(&meaning.beside));
         assert!(known, "{}: {}", meaning.test, meaning.beside);
     }
 }

@@ -110,12 +110,12 @@ fn measure(bench: &mut Bench) -> Result<(), TimerError> {
     for (load, name) in Load::ALL {
         let param = [("load", Value::Word(name))];
         let (splits, below_zero) = under(bench, load, &mut stamped, &mut others, (ends, measuring));
-        let is_figure = match load {
+        let is_metric = match load {
             Load::Idle => true,
             Load::Mixed => bench.clock == Clock::Cycles,
             Load::Off | Load::Cr8 | Load::Service => false,
         };
-        if is_figure {
+        if is_metric {
             let mut totals: Vec<u64> = splits.iter().map(|it| it.total()).collect();
             let about = About {
                 name: "timer.jitter",
@@ -125,7 +125,7 @@ fn measure(bench: &mut Bench) -> Result<(), TimerError> {
                 overhead: measuring,
                 below_zero,
             };
-            bench.figure(about, &mut totals);
+            bench.metric(about, &mut totals);
         }
         bench.cause("load.timer", &param, &splits, below_zero);
     }

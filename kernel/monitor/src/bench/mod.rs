@@ -233,7 +233,7 @@ fn run_alone(options: &Options) -> Result<u32, NotCounted> {
     }
     if cancel::was_requested() {
         // A cancelled run has no `End` record.
-        return Ok(bench.figures());
+        return Ok(bench.metrics());
     }
     Ok(bench.end())
 }

@@ -42,7 +42,7 @@ pub(super) fn run(bench: &mut Bench) {
     let all = bench.take(&mut variants);
     for (case, mut rates) in variants.iter().zip(all) {
         let name = "throughput.self_ipi";
-        figure(bench, name, case.variant, "per_second", &[], &mut rates);
+        metric(bench, name, case.variant, "per_second", &[], &mut rates);
     }
     drop(variants);
     thread_left(bench, &installed);
@@ -61,7 +61,7 @@ fn thread_left(bench: &mut Bench, installed: &Installed) {
     let mut alone = bench.take(&mut [Case::new("tocsin", 0, alone)]);
     let mut alone = alone.pop().unwrap_or_default();
     let idle = [("load", Value::Word("idle"))];
-    figure(bench, name, "tocsin", "per_second", &idle, &mut alone);
+    metric(bench, name, "tocsin", "per_second", &idle, &mut alone);
     let whole = median(&mut alone).max(1);
     let Some(remote) = RemoteCpu::find() else {
         let why = "there is no other CPU";
@@ -75,17 +75,17 @@ fn thread_left(bench: &mut Bench, installed: &Installed) {
     let mut variants = installed.variants(0, || left(OWN), || left(FLOOR), || left(TYPICAL));
     let all = bench.take(&mut variants);
     let flood = [("load", Value::Word("flood"))];
-    let figures: [(_, _, &dyn Fn(Flooded) -> u64); 3] = [
+    let metrics: [(_, _, &dyn Fn(Flooded) -> u64); 3] = [
         (name, "per_second", &|it| it.0),
         ("throughput.thread_share", "percent", &|it| {
             100 * it.0 / whole
         }),
         ("throughput.delivered", "per_second", &|it| it.1),
     ];
-    for (name, unit, part) in figures {
+    for (name, unit, part) in metrics {
         for (case, samples) in variants.iter().zip(&all) {
             let mut samples: Vec<u64> = samples.iter().copied().map(part).collect();
-            figure(bench, name, case.variant, unit, &flood, &mut samples);
+            metric(bench, name, case.variant, unit, &flood, &mut samples);
         }
     }
 }
@@ -98,7 +98,7 @@ fn work(turns: u64, under: Option<(&Flood, Vector)>) -> Flooded {
     (per_second(turns, cycles), per_second(answered, cycles))
 }
 
-fn figure(
+fn metric(
     bench: &mut Bench,
     name: &str,
     variant: &str,
@@ -114,7 +114,7 @@ fn figure(
         overhead: 0,
         below_zero: 0,
     };
-    bench.figure(about, samples);
+    bench.metric(about, samples);
 }
 
 /// Returns the rate per second of interrupts that are sent one after the other.

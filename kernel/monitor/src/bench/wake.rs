@@ -137,7 +137,7 @@ fn under_interrupts(bench: &mut Bench, timer: &mut Timer) -> Result<(), TimerErr
         overhead: bench.overhead,
         below_zero,
     };
-    bench.figure(about, &mut samples);
+    bench.metric(about, &mut samples);
     Ok(())
 }
 

@@ -27,7 +27,7 @@ pub(super) fn words() {
     line(
         "samples=N",
         &alloc::format!(
-            "of each figure, at most {MOST}; without it {} in cycles, {} in instructions",
+            "of each metric, at most {MOST}; without it {} in cycles, {} in instructions",
             Clock::Cycles.samples(),
             Clock::Instructions.samples()
         ),
@@ -77,11 +77,11 @@ pub(super) fn bench(
             })?),
         }
     }
-    let figures = bench::run(&options);
-    let figures =
-        figures.map_err(|why| CommandError::Failed(alloc::format!("clock=instructions: {why}")))?;
+    let metrics = bench::run(&options);
+    let metrics =
+        metrics.map_err(|why| CommandError::Failed(alloc::format!("clock=instructions: {why}")))?;
     if options.output == Output::Text {
-        println!("{figures} figures");
+        println!("{metrics} metrics");
     }
     Ok(())
 }
