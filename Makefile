@@ -13,7 +13,7 @@ benches := tools/cargo.sh run --quiet --package tocsin-benches --
 # All but the kernel, which builds for its own target only.
 host := --workspace --exclude tocsin --exclude tocsin-monitor
 
-.PHONY: help setup build run test soak bench bench-gate bench-accept bench-peers check iso debug doc clean
+.PHONY: help setup build run test soak bench bench-check bench-accept bench-peers check iso debug doc clean
 
 help: ## This list
 	@echo 'Tocsin: a multiprocessor interrupt kernel for x86-64'
@@ -73,8 +73,8 @@ soak: build ## Boot random machines on which everything interrupts, for MINUTES
 bench: build ## Measure what interrupts cost; writes target/bench/report.html, results.json and results.csv
 	@$(benches) suite
 
-bench-gate: build ## Count instructions; fail where they are more than benches/baseline.json has
-	@$(benches) gate
+bench-check: build ## Count instructions; fail where they are more than benches/baseline.json has
+	@$(benches) check
 
 bench-accept: build ## Take the instructions counted now into benches/baseline.json
 	@$(benches) accept

@@ -14,7 +14,6 @@ mod csv_file;
 mod error;
 #[cfg(test)]
 mod fixtures;
-mod gate;
 mod host;
 mod listing;
 mod names;
@@ -23,6 +22,7 @@ mod peers;
 mod plan;
 mod plot;
 mod record;
+mod regression;
 mod report;
 mod results;
 mod run;
@@ -36,11 +36,11 @@ use clap::{Parser, Subcommand};
 use tocsin_tools::settings::{BootWay, MachineArgs};
 
 use error::BenchError;
-use gate::Counted;
 use host::Host;
 use output::Folder;
 use peers::Contender;
 use record::{Boot, Clock, Skip};
+use regression::Counted;
 use results::Results;
 use run::{Runner, Ticker};
 use settings::{Args, Settings};
@@ -57,7 +57,7 @@ enum Command {
     /// Run the suite and write the report
     Suite(Args),
     /// Count instructions, and fail where they are more than was accepted
-    Gate {
+    Check {
         #[command(flatten)]
         counted: Counted,
         /// Compare these results instead of measuring
@@ -103,7 +103,7 @@ fn run(command: &Command) -> Result<bool, BenchError> {
     match command {
         Command::Suite(args) => suite(&args.check()?, false),
         Command::Peers(args) => suite(&args.check()?, true),
-        Command::Gate { counted, results } => counted.gate(results.as_deref()),
+        Command::Check { counted, results } => counted.check(results.as_deref()),
         Command::Accept { counted } => counted.accept(),
         Command::Boot { runs, machine } => {
             let machine = machine.machine(BootWay::Direct)?;

@@ -156,12 +156,12 @@ fn nothing_is_written_where_nothing_was_measured() {
 }
 
 #[test]
-fn the_gate_names_the_machine_and_accepts_nothing() {
+fn check_and_accept_fail_with_the_machine() {
     let place = Place::new();
     let accepted = "{\"qemu\":\"\",\"compiler\":\"\",\"metrics\":[]}";
     std::fs::write(place.path("baseline.json"), accepted).unwrap();
     place.machine("xapic", "greet; say 2; exit 1");
-    for command in ["gate", "accept"] {
+    for command in ["check", "accept"] {
         let mut command = place.command(&[command, "--only", "self_ipi", "--baseline"]);
         let ended = start(command.arg(place.path("baseline.json"))).end();
         ended.expect(

@@ -1,7 +1,7 @@
 //! Tests of `names`.
 
 use super::*;
-use crate::gate::{self, Baseline};
+use crate::regression::{self, Baseline};
 
 fn owned(names: &[&str]) -> Vec<String> {
     names.iter().map(|&name| name.to_owned()).collect()
@@ -9,7 +9,7 @@ fn owned(names: &[&str]) -> Vec<String> {
 
 #[test]
 fn the_baselines_metrics_are_known_and_no_others() {
-    let baseline = Baseline::load(&gate::path()).unwrap();
+    let baseline = Baseline::load(&regression::path()).unwrap();
     for metric in &baseline.metrics {
         let name = metric.name.as_str();
         assert!(

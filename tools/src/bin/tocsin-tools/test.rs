@@ -29,7 +29,7 @@ const PACKAGES: [&str; 4] = [
 ];
 
 /// The name that selects the regression check.
-const GATE: &str = "bench-gate";
+const BENCH_CHECK: &str = "bench-check";
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Counts {
@@ -70,9 +70,9 @@ pub fn run(args: &Args) -> ExitCode {
     if args
         .filter
         .as_ref()
-        .is_none_or(|filter| GATE.contains(filter.as_str()))
+        .is_none_or(|filter| BENCH_CHECK.contains(filter.as_str()))
     {
-        match gate() {
+        match bench_check() {
             Ok(true) => total.passed += 1,
             Ok(false) => total.failed += 1,
             Err(e) => {
@@ -99,9 +99,9 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 /// Counts instructions; returns whether there is no regression.
-fn gate() -> std::io::Result<bool> {
+fn bench_check() -> std::io::Result<bool> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    tocsin_tools::say!("{GATE}");
+    tocsin_tools::say!("{BENCH_CHECK}");
     let mut command = Command::new(cargo);
     command.current_dir(workspace());
     command.args([
@@ -110,7 +110,7 @@ fn gate() -> std::io::Result<bool> {
         "--package",
         "tocsin-benches",
         "--",
-        "gate",
+        "check",
     ]);
     Ok(command.status()?.success())
 }

@@ -19,8 +19,8 @@ use crate::results::{Key, Metric, Results};
 pub use counted::Counted;
 
 /// Advice for a difference.
-const NEXT: &str = "if the change is meant, `make bench-accept` takes the new numbers into benches/baseline.json; \
-     commit them with the change and say why";
+const NEXT: &str = "if the change is intended, `make bench-accept` writes the new numbers to benches/baseline.json; \
+     commit them with the change and state the reason";
 
 /// Metrics that are reported in instructions and not compared, with a parameter's value. Their load
 /// is pseudo-random: an additional instruction anywhere, or another boot time, changes which of its
@@ -145,13 +145,13 @@ impl Verdict {
             worse, compared, ..
         } = self;
         out += &match (worse.len(), self.unlike.is_empty()) {
-            (0, true) => format!("gate: {compared} metrics, none worse than accepted\n"),
+            (0, true) => format!("bench-check: {compared}/{compared} passed\n"),
             (n, true) => {
-                format!("gate: {n} differences for the worse in {compared} metrics; {NEXT}\n")
+                format!("bench-check: {n} regressions in {compared} metrics ({NEXT})\n")
             }
             (n, false) => format!(
-                "gate: {compared} metrics, {n} differences for the worse, reported only: instructions \
-                 depend on the compiler and QEMU; `make bench-accept` makes a baseline of these\n"
+                "bench-check: {n} regressions in {compared} metrics, not counted as failures: other tools \
+                 (instructions depend on the compiler and QEMU; `make bench-accept` makes a baseline of these)\n"
             ),
         };
         out

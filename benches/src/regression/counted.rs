@@ -37,7 +37,7 @@ impl Counted {
     /// # Errors
     ///
     /// A file or a machine's records cannot be used.
-    pub fn gate(&self, results: Option<&Path>) -> Result<bool, BenchError> {
+    pub fn check(&self, results: Option<&Path>) -> Result<bool, BenchError> {
         let only = self.only()?;
         let accepted = Baseline::load(&self.baseline)?.only(&only);
         let mut results = match results {
@@ -55,7 +55,7 @@ impl Counted {
     ///
     /// # Errors
     ///
-    /// As for [`gate`](Self::gate).
+    /// As for [`check`](Self::check).
     pub fn accept(&self) -> Result<bool, BenchError> {
         let path = &self.baseline;
         let old = path.exists().then(|| Baseline::load(path)).transpose()?;

@@ -25,7 +25,7 @@ const NOP: u8 = 0x90;
 const ONLY: &str = "self_ipi";
 
 pub fn trials() -> Vec<Trial> {
-    vec![trial("gate::sees_one_instruction_more", || {
+    vec![trial("regression::one_more_instruction", || {
         let image = workspace().join("target/image/tocsin.elf");
         let files = tempfile::tempdir()?;
         let baseline = files.path().join("baseline.json");
@@ -35,9 +35,9 @@ pub fn trials() -> Vec<Trial> {
         let (accepted, said) = run("accept", &baseline, &image)?;
         ensure!(accepted, "not accepted:\n{said}");
         let first = std::fs::read_to_string(&baseline)?;
-        let (passed, said) = run("gate", &baseline, &image)?;
+        let (passed, said) = run("check", &baseline, &image)?;
         ensure!(
-            passed && said.contains(", none worse than accepted"),
+            passed && said.contains(" passed"),
             "the same image is worse than itself:\n{said}"
         );
         ensure!(!said.contains("now"), "counted otherwise now:\n{said}");
@@ -49,7 +49,7 @@ pub fn trials() -> Vec<Trial> {
             "the baseline, counted again"
         );
 
-        let (passed, said) = run("gate", &baseline, &worse)?;
+        let (passed, said) = run("check", &baseline, &worse)?;
         ensure!(!passed, "an instruction more passed:\n{said}");
         let entry = said
             .lines()

@@ -1,4 +1,4 @@
-//! Tests of `gate`.
+//! Tests of the regression check.
 
 use super::*;
 use crate::fixtures;
