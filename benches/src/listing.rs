@@ -17,7 +17,6 @@ use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionKind};
 use serde::{Deserialize, Serialize};
 use tocsin_tools::{Outcome, Session, workspace};
 
-use crate::aims;
 use crate::error::BenchError;
 use crate::host;
 use crate::plan;
@@ -25,6 +24,7 @@ use crate::record::{Clock, label};
 use crate::results::{Key, Results};
 use crate::run::{Ticker, records};
 use crate::settings::Settings;
+use crate::targets;
 use trace::Trace;
 
 /// Parts of the kernel that wait for a long time, or are large, and are not on an interrupt path:
@@ -136,14 +136,14 @@ pub fn of_missed(results: &Results, settings: &Settings, ticker: &Ticker) -> Vec
 /// The metrics of missed targets, each name once: on the machine with the fewest CPUs.
 fn wanted(results: &Results) -> Vec<Key> {
     let mut wanted: Vec<Key> = Vec::new();
-    for aim in aims::of(results) {
+    for target in targets::of(results) {
         // Under contention the path is the same as the interrupt's, and the sections are long.
-        if aim.is_reached() || aim.metric.variant != "tocsin" {
+        if target.is_met() || target.metric.variant != "tocsin" {
             continue;
         }
         let key = Key {
             clock: Clock::Instructions,
-            ..aim.metric
+            ..target.metric
         };
         let is_counted = results
             .metrics

@@ -6,7 +6,6 @@
     reason = "writing to a string cannot fail, and this says so without an answer for it"
 )]
 
-mod aims;
 mod boot;
 mod columns;
 mod compare;
@@ -28,6 +27,7 @@ mod results;
 mod run;
 mod settings;
 mod table;
+mod targets;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -244,7 +244,7 @@ fn show(results: &Results, clocks: &[Clock]) {
         table::skips(results),
         table::peers(results)
     ));
-    tocsin_tools::output::write(table::aims(results));
+    tocsin_tools::output::write(table::targets(results));
     if let Some(boot) = &results.boot {
         tocsin_tools::output::write(format_args!("\n{}", boot.show()));
     }

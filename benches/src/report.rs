@@ -6,13 +6,13 @@ mod tests;
 
 use askama::Template;
 
-use crate::aims::{self, Aim};
 use crate::error::BenchError;
 use crate::peers::Peer;
 use crate::plot::number;
 use crate::record::Clock;
 use crate::results::{Causes, Key, Metric, Results, float, machines};
 use crate::table::{UNTOLD, short};
+use crate::targets::{self, Target};
 use plots::{Group, contention, group, scaling};
 
 /// A row of a table of metrics.
@@ -78,8 +78,8 @@ struct PeerTable<'r> {
     rows: Vec<PeerRow>,
 }
 
-struct AimRow {
-    aim: Aim,
+struct TargetRow {
+    target: Target,
     measured: String,
     limit: String,
 }
@@ -90,8 +90,8 @@ struct Page<'r> {
     results: &'r Results,
     began: String,
     frequency: Option<String>,
-    aims: Vec<AimRow>,
-    reached: usize,
+    targets: Vec<TargetRow>,
+    met: usize,
     overview: Vec<String>,
     causes: Vec<CauseTable<'r>>,
     sections: Vec<Section<'r>>,
@@ -118,19 +118,19 @@ pub fn of(results: &Results) -> Result<String, BenchError> {
             sections.push(section(results, clock)?);
         }
     }
-    let aims = aims::of(results);
-    let reached = aims.iter().filter(|aim| aim.is_reached()).count();
-    let aims = aims.into_iter().map(|aim| AimRow {
-        measured: short(aim.measured),
-        limit: short(aim.limit),
-        aim,
+    let targets = targets::of(results);
+    let met = targets.iter().filter(|target| target.is_met()).count();
+    let targets = targets.into_iter().map(|target| TargetRow {
+        measured: short(target.measured),
+        limit: short(target.limit),
+        target,
     });
     let page = Page {
         results,
         began: date(results.host.began),
         frequency: machines::frequency(&results.machines),
-        aims: aims.collect(),
-        reached,
+        targets: targets.collect(),
+        met,
         overview,
         causes: results.causes.iter().map(cause).collect::<Result<_, _>>()?,
         sections,

@@ -1,10 +1,10 @@
 //! Results as text for the terminal.
 
-use crate::aims;
 use crate::columns::aligned;
 use crate::peers::PeerMetric;
 use crate::record::{self, Clock};
 use crate::results::{Metric, Results, machines};
+use crate::targets;
 
 /// A number in short form: `1.15`, `42`.
 pub fn short(value: f64) -> String {
@@ -16,7 +16,7 @@ pub fn short(value: f64) -> String {
 }
 
 /// Left-aligned columns of the tables.
-const LEFT: [&str; 4] = ["metric", "aim", "unit", ""];
+const LEFT: [&str; 4] = ["metric", "target", "unit", ""];
 
 /// Notes on rates and times.
 const RATES: &str =
@@ -107,27 +107,23 @@ pub fn skips(results: &Results) -> String {
 }
 
 /// The targets, met or missed.
-pub fn aims(results: &Results) -> String {
-    let aims = aims::of(results);
-    if aims.is_empty() {
+pub fn targets(results: &Results) -> String {
+    let targets = targets::of(results);
+    if targets.is_empty() {
         return String::new();
     }
     let mut rows = vec![
-        ["aim", "measured", "at most", "unit", ""]
+        ["target", "measured", "at most", "unit", ""]
             .map(str::to_owned)
             .to_vec(),
     ];
-    for aim in &aims {
-        let verdict = if aim.is_reached() {
-            "reached"
-        } else {
-            "MISSED"
-        };
+    for target in &targets {
+        let verdict = if target.is_met() { "met" } else { "MISSED" };
         rows.push(vec![
-            aim.what.clone(),
-            short(aim.measured),
-            short(aim.limit),
-            aim.unit.clone(),
+            target.what.clone(),
+            short(target.measured),
+            short(target.limit),
+            target.unit.clone(),
             verdict.to_owned(),
         ]);
     }

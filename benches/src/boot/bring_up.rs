@@ -169,10 +169,10 @@ impl BringUp {
             }
         }
         if let Some(ratio) = self.ratio {
-            let reached = self.is_within_limit();
+            let met = self.is_within_limit();
             *out += &format!(
-                "  {MANY_MORE} others take {ratio:.2} times as long as {FEW}; at most {LIMIT} is the aim: {}\n",
-                if reached { "reached" } else { "MISSED" }
+                "  {MANY_MORE} others take {ratio:.2} times as long as {FEW}; at most {LIMIT} is the target: {}\n",
+                if met { "met" } else { "MISSED" }
             );
         }
     }

@@ -105,7 +105,7 @@ impl PerCpu {
     /// Writes it.
     pub fn show(&self, out: &mut String) {
         let verdict = if self.is_within_limit() {
-            "reached"
+            "met"
         } else {
             "MISSED"
         };
@@ -114,7 +114,7 @@ impl PerCpu {
         let stacks = self.stacks >> 10;
         *out += &format!(
             "\nmemory for each CPU beyond its stacks ({stacks} KiB), {MANY} CPUs compared with {FEW}\n  \
-             bytes        {kib:>8} KiB; at most {limit} KiB is the aim: {verdict}\n"
+             bytes        {kib:>8} KiB; at most {limit} KiB is the target: {verdict}\n"
         );
     }
 

@@ -182,11 +182,7 @@ fn plots_peers_causes_and_skips_are_there() {
 #[test]
 fn nothing_measured_makes_a_page_too() {
     let results = Results::new(fixtures::host(), &[]);
-    assert!(
-        of(&results)
-            .unwrap()
-            .contains("No metric that an aim is set for")
-    );
+    assert!(of(&results).unwrap().contains("No metric with a target"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::results::{Key, Metric, Results, float};
 
 /// A target with its measurement.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Aim {
+pub struct Target {
     /// The object of the target.
     pub what: String,
     /// The measured value, in the unit of the limit.
@@ -23,9 +23,9 @@ pub struct Aim {
     pub metric: Key,
 }
 
-impl Aim {
+impl Target {
     /// Whether the target is met.
-    pub fn is_reached(&self) -> bool {
+    pub fn is_met(&self) -> bool {
         self.measured <= self.limit
     }
 }
@@ -70,27 +70,27 @@ const BROADCAST: (f64, f64) = (60.0, 25.0);
 const CEILING: f64 = 1.1;
 
 /// All targets that can be checked with these results.
-pub fn of(results: &Results) -> Vec<Aim> {
-    let mut aims = Vec::new();
+pub fn of(results: &Results) -> Vec<Target> {
+    let mut targets = Vec::new();
     for &(name, param, limit) in COUNTED {
         let metrics = own(results, Clock::Instructions, name, param);
-        aims.extend(metrics.map(|metric| counted(metric, limit)));
+        targets.extend(metrics.map(|metric| counted(metric, limit)));
     }
     for metric in own(results, Clock::Instructions, "broadcast.all", None) {
         if let Some(Value::Number(cpus)) = metric.key.param.get("cpus") {
             let (first, other) = BROADCAST;
-            aims.push(counted(
+            targets.push(counted(
                 metric,
                 first + other * float(cpus.saturating_sub(1)),
             ));
         }
     }
-    aims.extend(independent(
+    targets.extend(independent(
         results,
         "broadcast.sender",
         "does not grow with the CPUs",
     ));
-    aims.extend(independent(
+    targets.extend(independent(
         results,
         "nest.entry",
         "a nested entry costs no more than the first",
@@ -98,10 +98,10 @@ pub fn of(results: &Results) -> Vec<Aim> {
     for &(name, param, limit) in TO_FLOOR {
         for metric in own(results, Clock::Cycles, name, param) {
             let times = results.to_floor(metric);
-            aims.extend(times.map(|times| ratio(metric, times, limit, "the floor's")));
+            targets.extend(times.map(|times| ratio(metric, times, limit, "the floor's")));
         }
     }
-    aims.extend(ceilings(results));
+    targets.extend(ceilings(results));
     for &(peer, test, limit) in TO_PEER {
         let known = results.peers.iter().filter(|known| known.is(peer));
         for (known, theirs) in known.flat_map(|known| known.metrics().map(move |it| (known, it))) {
@@ -110,10 +110,10 @@ pub fn of(results: &Results) -> Vec<Aim> {
             }
             let base = format!("{}'s {test}", known.name);
             let pair = theirs.ours(results).zip(theirs.ratio(results));
-            aims.extend(pair.map(|(ours, times)| ratio(ours, times, limit, &base)));
+            targets.extend(pair.map(|(ours, times)| ratio(ours, times, limit, &base)));
         }
     }
-    aims
+    targets
 }
 
 /// The kernel's own metrics of this name, in x2APIC mode.
@@ -139,8 +139,8 @@ fn has(key: &Key, (name, value): (&str, &str)) -> bool {
         .is_none_or(|own| own.to_string() == value)
 }
 
-fn counted(metric: &Metric, limit: f64) -> Aim {
-    Aim {
+fn counted(metric: &Metric, limit: f64) -> Target {
+    Target {
         what: metric.key.describe(),
         measured: float(metric.summary.p50),
         limit,
@@ -149,8 +149,8 @@ fn counted(metric: &Metric, limit: f64) -> Aim {
     }
 }
 
-fn ratio(metric: &Metric, times: f64, limit: f64, of: &str) -> Aim {
-    Aim {
+fn ratio(metric: &Metric, times: f64, limit: f64, of: &str) -> Target {
+    Target {
         what: metric.key.describe(),
         measured: times,
         limit,
@@ -161,10 +161,10 @@ fn ratio(metric: &Metric, times: f64, limit: f64, of: &str) -> Aim {
 
 /// Checks that a metric is the same for every value of its parameter: the maximum relative to the
 /// first.
-fn independent(results: &Results, name: &str, what: &str) -> Option<Aim> {
+fn independent(results: &Results, name: &str, what: &str) -> Option<Target> {
     let metrics: Vec<_> = own(results, Clock::Instructions, name, None).collect();
     let most = metrics.iter().max_by_key(|metric| metric.summary.p50)?;
-    Some(Aim {
+    Some(Target {
         what: format!("{name}: {what}"),
         measured: float(most.summary.p50),
         limit: float(metrics.first()?.summary.p50),
@@ -175,11 +175,11 @@ fn independent(results: &Results, name: &str, what: &str) -> Option<Aim> {
 
 /// Checks that the curve of the ceiling lock is flat: for each section, its worst latency relative
 /// to that without a lock; in cycles, the 99th percentiles.
-fn ceilings(results: &Results) -> Vec<Aim> {
+fn ceilings(results: &Results) -> Vec<Target> {
     let ceilings = results.metrics.iter().filter(|metric| {
         metric.key.name == "contention.latency" && metric.key.variant == "ceiling"
     });
-    let aims = ceilings.filter_map(|metric| {
+    let targets = ceilings.filter_map(|metric| {
         let none = results.beside(&metric.key, "none")?;
         let limit = match metric.key.clock {
             Clock::Cycles => CEILING,
@@ -190,7 +190,7 @@ fn ceilings(results: &Results) -> Vec<Aim> {
             Clock::Cycles => ("p99", metric.summary.p99, none.summary.p99),
             Clock::Instructions => ("worst", metric.summary.max, none.summary.max),
         };
-        Some(Aim {
+        Some(Target {
             what: format!("{of} of {} in {}", metric.key.describe(), metric.key.clock),
             measured: float(own) / float(none.max(1)),
             limit,
@@ -198,5 +198,5 @@ fn ceilings(results: &Results) -> Vec<Aim> {
             metric: metric.key.clone(),
         })
     });
-    aims.collect()
+    targets.collect()
 }
