@@ -215,7 +215,7 @@ fn too_few(old: &Results, settings: &Settings) -> Option<String> {
     (reach < compare::SURE).then(|| {
         format!(
             "COMPARE: {before} rounds against {} reach {:.0} % at most, and {:.0} % marks a difference: 4 or more \
-             in both sittings do",
+             in both runs do",
             settings.rounds,
             (reach * 100.0).floor(),
             compare::SURE * 100.0

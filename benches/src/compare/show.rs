@@ -39,7 +39,7 @@ impl Comparison {
             .count();
         if few > 0 {
             out += &format!(
-                "  {few} of them were measured in too few rounds to be marked; 4 in both sittings suffice.\n"
+                "  {few} of them were measured in too few rounds to be marked; 4 in both runs suffice.\n"
             );
         }
         out

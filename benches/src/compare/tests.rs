@@ -178,7 +178,7 @@ fn five(slow: impl Fn(&str, &str, u64) -> u64) -> Results {
 }
 
 #[test]
-fn a_slower_sitting_is_not_a_slower_kernel() {
+fn a_slower_run_is_not_a_slower_kernel() {
     let old = five(|_, _, p50| p50);
     // Every metric takes half as long again, and one of them twice that.
     let new = five(|name, variant, p50| match (name, variant) {

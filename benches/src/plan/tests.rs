@@ -70,7 +70,7 @@ fn no_metric_at_all_is_an_error() {
 }
 
 #[test]
-fn a_sitting_covers_what_it_was_asked_for() {
+fn a_run_covers_the_requested_groups() {
     let key = &fixtures::results().metrics[0].key;
     let all = Settings {
         clocks: vec![key.clock],

@@ -79,7 +79,7 @@ fn samples_are_those_of_a_round() {
 }
 
 #[test]
-fn a_sitting_keeps_rounds_and_clocks_apart() {
+fn a_run_separates_rounds_and_clocks() {
     let results = fixtures::results();
     let of = |clock| {
         let found = results.metrics.iter().find(|metric| {
