@@ -91,7 +91,7 @@ impl Ticker {
 }
 
 /// The last output of a machine.
-struct Said {
+struct Progress {
     when: Instant,
     group: String,
     metric: String,
@@ -105,20 +105,20 @@ struct Listener {
     /// Whether each metric is shown.
     shows: bool,
     machine: String,
-    said: Arc<Mutex<Said>>,
+    progress: Arc<Mutex<Progress>>,
 }
 
 impl Listener {
     fn take(&mut self, record: Record) {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.when = Instant::now();
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.when = Instant::now();
         match record {
             Record::Run(run) => self.machine = format!("{}, {} CPUs", run.apic, run.cpus),
             Record::Progress(at) => {
                 let (label, name) = (&self.label, &at.name);
                 self.ticker
                     .tell(&format!("{label}, {} of {}: {name}", at.step, at.of));
-                said.group = at.name;
+                progress.group = at.name;
             }
             Record::Metric(metric) => {
                 let name = record::label(&metric.name, &metric.variant, &metric.param);
@@ -126,7 +126,7 @@ impl Listener {
                     let name = format!("{name} ({})", self.machine);
                     self.ticker.leave(&table::brief(&name, &metric));
                 }
-                said.metric = name;
+                progress.metric = name;
             }
             _ => {}
         }
@@ -177,7 +177,7 @@ fn boot(leg: &Leg, turn: &str, runner: Runner<'_>) -> Result<Boot, BenchError> {
     let label = format!("{turn}{} in {}", leg.label, leg.clock);
     ticker.tell(&label);
     let began = Instant::now();
-    let said = Arc::new(Mutex::new(Said {
+    let progress = Arc::new(Mutex::new(Progress {
         when: began,
         group: String::new(),
         metric: String::new(),
@@ -188,10 +188,10 @@ fn boot(leg: &Leg, turn: &str, runner: Runner<'_>) -> Result<Boot, BenchError> {
         ticker: ticker.clone(),
         shows: runner.shows,
         machine: String::new(),
-        said: Arc::clone(&said),
+        progress: Arc::clone(&progress),
     };
     let mut session = Session::start_copied(&leg.machine, Box::new(listener))?;
-    end(&mut session, &said, runner.timeout)?;
+    end(&mut session, &progress, runner.timeout)?;
     let boot = records(&session)?;
     let (metrics, time) = (boot.metrics.len(), began.elapsed().as_secs());
     let noun = if metrics == 1 { "metric" } else { "metrics" };
@@ -220,20 +220,24 @@ pub fn records(session: &Session) -> Result<Boot, BenchError> {
 }
 
 /// Waits until the machine exits, as long as it continues to print output.
-fn end(session: &mut Session, said: &Mutex<Said>, timeout: Duration) -> Result<(), BenchError> {
-    let lock = || said.lock().unwrap_or_else(PoisonError::into_inner);
+fn end(
+    session: &mut Session,
+    progress: &Mutex<Progress>,
+    timeout: Duration,
+) -> Result<(), BenchError> {
+    let lock = || progress.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         let silence = lock().when.elapsed();
         let ended = session.expect_exit(Outcome::Kernel(0), timeout.saturating_sub(silence));
         let Err(mut why) = ended else { return Ok(()) };
-        let said = lock();
+        let progress = lock();
         if let SessionError::TimedOut { limit, .. } = &mut why {
-            if said.when.elapsed() < timeout {
+            if progress.when.elapsed() < timeout {
                 continue;
             }
             *limit = timeout;
         }
-        let (doing, next) = match (said.group.as_str(), said.metric.as_str()) {
+        let (doing, next) = match (progress.group.as_str(), progress.metric.as_str()) {
             ("", _) => (
                 "before the first group of metrics".to_owned(),
                 "`make run` boots to a prompt, where what `run=` has above can be tried".to_owned(),

@@ -3,8 +3,8 @@
 
 use libtest_mimic::Trial;
 use serde::Deserialize;
-use tocsin_tests::answers::LineRecord;
 use tocsin_tests::interrupt_records::Storm;
+use tocsin_tests::output::LineRecord;
 use tocsin_tests::records;
 use tocsin_tools::{Machine, Session};
 
@@ -83,12 +83,12 @@ fn cancel_early(command: &str, kind: &str, session: &mut Session) -> Result {
     session.expect("\"kind\":\"pci_binding\"", TIMEOUT)?;
     session.send_line("\u{3}")?;
     let name = command.split(' ').next().unwrap_or_default();
-    let mut said = session.expect(&format!("{name}: cancelled by Ctrl-C"), TIMEOUT)?;
-    said.push_str(&session.wait_prompt(TIMEOUT)?);
-    let runs: Vec<Run> = records::all(&said, kind)?;
+    let mut output = session.expect(&format!("{name}: cancelled by Ctrl-C"), TIMEOUT)?;
+    output.push_str(&session.wait_prompt(TIMEOUT)?);
+    let runs: Vec<Run> = records::all(&output, kind)?;
     ensure!(
         runs.iter().all(|run| run.sent < 1_000_000),
-        "all of it was done:\n{said}"
+        "all of it was done:\n{output}"
     );
     power_off_failed(session)
 }
@@ -101,8 +101,8 @@ struct Run {
 
 /// The names of all lines.
 fn lines(session: &mut Session) -> Result<Vec<String>> {
-    let answer = session.command("lines json", TIMEOUT)?;
-    let lines: Vec<LineRecord> = records::all(&answer, "line")?;
+    let reply = session.command("lines json", TIMEOUT)?;
+    let lines: Vec<LineRecord> = records::all(&reply, "line")?;
     Ok(lines.into_iter().map(|line| line.name).collect())
 }
 
@@ -125,9 +125,9 @@ fn cancel(command: &str, begins: &str, session: &mut Session) -> Result {
     left.retain(|timer| timer.name != "machine checks");
     ensure!(left.is_empty(), "timers after the command: {left:?}");
     // All CPUs and their interrupts work.
-    let answer = session.command("storm 1 json", TIMEOUT)?;
-    let storm: Storm = records::one(&answer, "storm")?;
-    ensure!(storm.passed, "the storm has not passed:\n{answer}");
+    let reply = session.command("storm 1 json", TIMEOUT)?;
+    let storm: Storm = records::one(&reply, "storm")?;
+    ensure!(storm.passed, "the storm has not passed:\n{reply}");
     session.send_line("poweroff 0")?;
     session.expect_exit(tocsin_tools::Outcome::Kernel(0), TIMEOUT)?;
     Ok(())
@@ -158,8 +158,8 @@ fn a_line(session: &mut Session) -> Result {
     session.send_line("reboot\u{3}idt 3 json")?;
     session.expect("^C", TIMEOUT)?;
     session.wait_prompt(TIMEOUT)?;
-    let answer = session.wait_prompt(TIMEOUT)?;
-    ensure!(answer.contains(&gate_record(3)), "found {answer:?}");
+    let reply = session.wait_prompt(TIMEOUT)?;
+    ensure!(reply.contains(&gate_record(3)), "found {reply:?}");
     power_off(session)
 }
 
@@ -173,14 +173,14 @@ fn dropped(session: &mut Session) -> Result {
     ] {
         ensure!(log.contains(part), "no {part:?} in:\n{log}");
     }
-    let answer = session.command("idt 3 json", TIMEOUT)?;
-    ensure!(answer.contains(&gate_record(3)), "found {answer:?}");
+    let reply = session.command("idt 3 json", TIMEOUT)?;
+    ensure!(reply.contains(&gate_record(3)), "found {reply:?}");
     let keys = ["i", "d", "t", "spc", "5", "spc", "j", "s", "o", "n", "ret"];
     for key in keys {
         session.hmp(&format!("sendkey {key}"))?;
     }
-    let answer = session.wait_prompt(TIMEOUT)?;
-    ensure!(answer.contains(&gate_record(5)), "found {answer:?}");
+    let reply = session.wait_prompt(TIMEOUT)?;
+    ensure!(reply.contains(&gate_record(5)), "found {reply:?}");
     // Interrupts that do not pass through the IOMMU arrive.
     session.command("ipi", TIMEOUT)?;
     power_off(session)

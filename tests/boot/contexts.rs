@@ -96,11 +96,11 @@ fn rejected(cell: &Cell) -> Result {
         &kernel(MODES[0], &format!("cell={operation}/{context}"))?,
         |session| {
             session.expect_exit(STOPPED, TIMEOUT)?;
-            let said = String::from_utf8_lossy(session.transcript().bytes()).into_owned();
+            let output = String::from_utf8_lossy(session.transcript().bytes()).into_owned();
             ensure!(
-                said.contains(&format!("cell {operation}/{context}\r\n"))
-                    && said.contains("context: ")
-                    && said.contains("called in "),
+                output.contains(&format!("cell {operation}/{context}\r\n"))
+                    && output.contains("context: ")
+                    && output.contains("called in "),
                 "the panic does not name the rule"
             );
             Ok(())

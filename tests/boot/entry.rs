@@ -84,20 +84,20 @@ pub fn trials() -> Vec<Trial> {
             })
         }),
     ];
-    trials.extend(LACKS.iter().map(|&(feature, said)| {
+    trials.extend(LACKS.iter().map(|&(feature, message)| {
         trial(format!("entry::processor_without_{feature}"), move || {
-            refused(&plain().cpu("qemu64").without_feature(feature), said)
+            refused(&plain().cpu("qemu64").without_feature(feature), message)
         })
     }));
-    trials.extend(START_INFOS.iter().map(|&(name, offset, value, said)| {
+    trials.extend(START_INFOS.iter().map(|&(name, offset, value, message)| {
         trial(format!("entry::start_info::{name}"), move || {
-            start_info(said, |gdb| {
+            start_info(message, |gdb| {
                 let address = gdb.register(1)?;
                 gdb.write_physical(address + offset, value)
             })
         })
     }));
-    for (name, address, said) in [
+    for (name, address, message) in [
         ("nowhere", 0xfff_0000, "PVH start info begins with 0x"),
         (
             "at_the_end",
@@ -106,7 +106,7 @@ pub fn trials() -> Vec<Trial> {
         ),
     ] {
         trials.push(trial(format!("entry::start_info::{name}"), move || {
-            start_info(said, |gdb| gdb.set_register(1, address))
+            start_info(message, |gdb| gdb.set_register(1, address))
         }));
     }
     trials
@@ -143,8 +143,8 @@ fn nmis(machine: Machine, stops: &[(&str, u64)]) -> Result {
         }
         gdb.expect("D", "OK")?;
         let log = session.wait_prompt(TIMEOUT)?;
-        let told = format!("warning: nmi: {} before the console was open", stops.len());
-        ensure!(log.contains(&told), "no {told:?} in:\n{log}");
+        let reported = format!("warning: nmi: {} before the console was open", stops.len());
+        ensure!(log.contains(&reported), "no {reported:?} in:\n{log}");
         power_off(session)
     })
 }
@@ -179,15 +179,18 @@ fn refused(machine: &Machine, why: &str) -> Result {
 
 fn stopped(session: &mut Session, why: &str) -> Result {
     session.expect_exit(STOPPED, TIMEOUT)?;
-    let said = session.transcript().text_from(0);
-    let lines: Vec<_> = said
+    let output = session.transcript().text_from(0);
+    let lines: Vec<_> = output
         .lines()
         .filter(|line| line.contains("tocsin:"))
         .collect();
-    ensure_eq!(lines.len(), 1, "lines of the kernel in:\n{said}");
+    ensure_eq!(lines.len(), 1, "lines of the kernel in:\n{output}");
     let expected = format!("tocsin: cannot start: {why}");
-    ensure!(lines[0].contains(&expected), "no {expected:?} in:\n{said}");
-    ensure!(!said.contains("backtrace"), "it has faulted:\n{said}");
+    ensure!(
+        lines[0].contains(&expected),
+        "no {expected:?} in:\n{output}"
+    );
+    ensure!(!output.contains("backtrace"), "it has faulted:\n{output}");
     Ok(())
 }
 

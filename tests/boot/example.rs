@@ -61,8 +61,8 @@ fn commands() -> Result {
             ("hello again", "`again` is one argument too many"),
             ("cpus", "online"),
         ] {
-            let answer = session.command(line, TIMEOUT)?;
-            ensure!(answer.contains(says), "{line}: no {says:?} in:\n{answer}");
+            let reply = session.command(line, TIMEOUT)?;
+            ensure!(reply.contains(says), "{line}: no {says:?} in:\n{reply}");
         }
         Ok(())
     })

@@ -36,19 +36,19 @@ impl Gdb {
         write!(self.0.get_mut(), "+${packet}#{sum:02x}")?;
         // The server may acknowledge the packet before the reply.
         self.0.skip_until(b'$')?;
-        let mut answer = Vec::new();
-        self.0.read_until(b'#', &mut answer)?;
-        answer.pop();
+        let mut reply = Vec::new();
+        self.0.read_until(b'#', &mut reply)?;
+        reply.pop();
         self.0.read_exact(&mut [0; 2])?;
-        Ok(String::from_utf8(answer)?)
+        Ok(String::from_utf8(reply)?)
     }
 
     /// Sends a packet and checks that the reply has this prefix.
     pub fn expect(&mut self, packet: &str, beginning: &str) -> Result {
-        let answer = self.ask(packet)?;
+        let reply = self.ask(packet)?;
         ensure!(
-            answer.starts_with(beginning),
-            "{packet:?} is answered by {answer:?}, not {beginning:?}"
+            reply.starts_with(beginning),
+            "{packet:?} is answered by {reply:?}, not {beginning:?}"
         );
         Ok(())
     }

@@ -87,16 +87,16 @@ fn nmi_repeats(session: &mut Session) -> Result {
         report(session)?;
     }
     let begin = Instant::now();
-    let mut said = String::new();
+    let mut printed = String::new();
     for _ in 0..40 {
         session.hmp("nmi")?;
-        said.push_str(&session.command("cpus", TIMEOUT)?);
+        printed.push_str(&session.command("cpus", TIMEOUT)?);
     }
-    let reports = said.matches("NMI non-maskable interrupt").count() as u64;
+    let reports = printed.matches("NMI non-maskable interrupt").count() as u64;
     let intervals = begin.elapsed().as_nanos() as u64 / tocsin_logic::irq::nmi::REPORT_INTERVAL;
     ensure!(
         reports <= intervals + 1,
-        "{reports} of 40 NMIs were reported:\n{said}"
+        "{reports} of 40 NMIs were reported:\n{printed}"
     );
     ensure!(
         session
@@ -123,8 +123,8 @@ fn nmi_while_typing(session: &mut Session) -> Result {
     for key in ["0", "spc", "j", "s", "o", "n", "ret"] {
         session.hmp(&format!("sendkey {key}"))?;
     }
-    let answer = session.wait_prompt(TIMEOUT)?;
-    ensure!(answer.contains(&gate_record(30)), "found {answer:?}");
+    let reply = session.wait_prompt(TIMEOUT)?;
+    ensure!(reply.contains(&gate_record(30)), "found {reply:?}");
     power_off(session)
 }
 
@@ -137,22 +137,18 @@ const CORRECTED: &str = "0x9000000000000151";
 /// are found without a command.
 fn corrected(session: &mut Session) -> Result {
     session.wait_prompt(TIMEOUT)?;
-    let answer = session.command("mce json", TIMEOUT)?;
-    let banks: Vec<BankErrors> = records::any(&answer, BANK)?;
+    let reply = session.command("mce json", TIMEOUT)?;
+    let banks: Vec<BankErrors> = records::any(&reply, BANK)?;
     ensure!(banks.is_empty(), "errors at first: {banks:?}");
-    ensure_eq!(period(&answer)?, Some(60 * SECOND), "period");
+    ensure_eq!(period(&reply)?, Some(60 * SECOND), "period");
     for (cpu, bank) in [(0, 3), (1, 4)] {
         session.hmp(&format!("mce {cpu} {bank} {CORRECTED} 0 0 0"))?;
-        let answer = session.command("mce json", TIMEOUT)?;
+        let reply = session.command("mce json", TIMEOUT)?;
         let logged = format!(
             "cpu{cpu}   warning: machine check: bank {bank}: corrected error: {CORRECTED} VAL EN: "
         );
-        ensure_eq!(
-            answer.matches(&logged).count(),
-            1,
-            "{logged:?} in:\n{answer}"
-        );
-        let found = counted(&answer, cpu, bank)?;
+        ensure_eq!(reply.matches(&logged).count(), 1, "{logged:?} in:\n{reply}");
+        let found = counted(&reply, cpu, bank)?;
         ensure_eq!(found.errors, 1, "errors of CPU {cpu}, bank {bank}");
         ensure_eq!(format!("{:#x}", found.last_status), CORRECTED, "status");
     }
@@ -168,14 +164,14 @@ fn corrected(session: &mut Session) -> Result {
     let mut logged = 0;
     for number in 2..=30 {
         session.hmp(&format!("mce 0 3 {CORRECTED} 0 0 0"))?;
-        let answer = session.command("mce json", TIMEOUT)?;
-        logged += answer.matches("bank 3: corrected error").count();
+        let reply = session.command("mce json", TIMEOUT)?;
+        logged += reply.matches("bank 3: corrected error").count();
         ensure_eq!(
-            counted(&answer, 0, 3)?.errors,
+            counted(&reply, 0, 3)?.errors,
             number,
             "errors of CPU 0, bank 3"
         );
-        ensure_eq!(period(&answer)?, None, "period");
+        ensure_eq!(period(&reply)?, None, "period");
     }
     // The kernel logs ten at first, and then one per minute.
     ensure!(
@@ -198,8 +194,8 @@ struct BankErrors {
 }
 
 /// The errors of a bank, from the output of `mce json`.
-fn counted(answer: &str, cpu: u32, bank: u32) -> Result<BankErrors> {
-    let banks: Vec<BankErrors> = records::all(answer, BANK)?;
+fn counted(reply: &str, cpu: u32, bank: u32) -> Result<BankErrors> {
+    let banks: Vec<BankErrors> = records::all(reply, BANK)?;
     let of_bank = banks
         .into_iter()
         .find(|it| (it.cpu, it.bank) == (cpu, bank));
@@ -207,12 +203,12 @@ fn counted(answer: &str, cpu: u32, bank: u32) -> Result<BankErrors> {
 }
 
 /// The period at which the banks are polled, from the output of `mce json`.
-fn period(answer: &str) -> Result<Option<u64>> {
+fn period(reply: &str) -> Result<Option<u64>> {
     #[derive(Deserialize)]
     struct Polling {
         period_ns: Option<u64>,
     }
-    Ok(records::one::<Polling>(answer, "machine_check_polling")?.period_ns)
+    Ok(records::one::<Polling>(reply, "machine_check_polling")?.period_ns)
 }
 
 /// `MCi_STATUS`: VAL, UC, EN, PCC (SDM vol. 3B, 17.3.2.2); `MCG_STATUS`: RIPV, MCIP.
@@ -256,14 +252,14 @@ fn not_enabled(session: &mut Session) -> Result {
         ensure_eq!(report.title, "#MC machine check", "title");
         ensure!(!report.stopped, "CPU 0 has stopped");
         ensure_eq!(report.banks.len(), 1, "banks of {:?}", report.banks);
-        let answer = session.command("mce json", TIMEOUT)?;
+        let reply = session.command("mce json", TIMEOUT)?;
         let logged =
             format!("machine check: bank 1: uncorrected, not enabled error: {STATUS} VAL UC PCC: ");
         // Without OVER, which shows that the first one was cleared.
-        ensure!(answer.contains(&logged), "no {logged:?} in:\n{answer}");
+        ensure!(reply.contains(&logged), "no {logged:?} in:\n{reply}");
     }
-    let answer = session.command("mce json", TIMEOUT)?;
-    ensure_eq!(counted(&answer, 0, 1)?.errors, 2, "errors of CPU 0, bank 1");
+    let reply = session.command("mce json", TIMEOUT)?;
+    ensure_eq!(counted(&reply, 0, 1)?.errors, 2, "errors of CPU 0, bank 1");
     // An error that is enabled is fatal.
     session.hmp("mce 0 1 0xb200000000000000 0x5 0 0")?;
     session.expect_exit(STOPPED, TIMEOUT)?;
@@ -301,9 +297,9 @@ fn with_address(session: &mut Session) -> Result {
 fn left_over(session: &mut Session) -> Result {
     let log = session.wait_prompt(TIMEOUT)?;
     for (cpu, bank) in [(0, 3), (1, 4)] {
-        let told =
+        let reported =
             format!("cpu{cpu}   warning: machine check: bank {bank} has an error from before");
-        ensure_eq!(log.matches(&told).count(), 1, "{told:?} in:\n{log}");
+        ensure_eq!(log.matches(&reported).count(), 1, "{reported:?} in:\n{log}");
     }
     session.hmp("mce 0 1 0xb200000000000000 0x5 0 0")?;
     session.expect_exit(STOPPED, TIMEOUT)?;

@@ -82,7 +82,7 @@ fn every_vector(machine: &Machine, last: u32) -> Result {
         session.wait_prompt(TIMEOUT)?;
         for _ in 0..2 {
             for cpu in [0, last] {
-                let answer = session.command(&format!("lines test {cpu} json"), TIMEOUT)?;
+                let reply = session.command(&format!("lines test {cpu} json"), TIMEOUT)?;
                 // The console and the keyboard use vectors of the boot CPU.
                 let vectors = VECTORS - 2 * u64::from(cpu == 0);
                 let expected = json!({
@@ -95,8 +95,8 @@ fn every_vector(machine: &Machine, last: u32) -> Result {
                     "errors": [],
                 });
                 ensure!(
-                    records::contain(&answer, &expected)?,
-                    "found {answer}, expected {expected}"
+                    records::contain(&reply, &expected)?,
+                    "found {reply}, expected {expected}"
                 );
             }
         }
@@ -125,9 +125,9 @@ fn unclaimed(machine: &Machine, cpu: u32) -> Result {
             Ok(io_apic.unmasked().contains(&PIN))
         };
         session.send_line(&format!("storm unclaimed {cpu} json"))?;
-        for told in ["masked for 100 ms", "masked for 200 ms, storm 2 in a row"] {
+        for reported in ["masked for 100 ms", "masked for 200 ms, storm 2 in a row"] {
             session.expect(&format!("warning: line edu (GSI {PIN}, "), TIMEOUT)?;
-            session.expect(told, TIMEOUT)?;
+            session.expect(reported, TIMEOUT)?;
         }
         session.expect("masked for 400 ms, storm 3 in a row", TIMEOUT)?;
         ensure!(!is_open(session)?, "QEMU's pin {PIN} is not masked");
@@ -153,8 +153,8 @@ struct Event {
 
 /// The events, except for the observation of a masked line, for which a busy host may leave no
 /// time.
-fn events(answer: &str) -> Result<Vec<Event>> {
-    let mut events: Vec<Event> = records::all(answer, "storm_step")?;
+fn events(reply: &str) -> Result<Vec<Event>> {
+    let mut events: Vec<Event> = records::all(reply, "storm_step")?;
     events.retain(|event| event.event != "silent");
     Ok(events)
 }

@@ -32,13 +32,13 @@ fn boot(cell: &Cell, session: &mut Session) -> Result {
         BootWay::Limine | BootWay::LimineUefi => "by Limine ",
     };
     ensure!(log.contains(loader), "the boot log does not say {loader:?}");
-    let told = log
+    let reported = log
         .lines()
         .find_map(|line| line.split_once("protections on: "));
-    let (_, told) = told.ok_or("no line says which protections are on")?;
-    let (on, missing) = told
+    let (_, reported) = reported.ok_or("no line says which protections are on")?;
+    let (on, missing) = reported
         .split_once("; not on this processor: ")
-        .unwrap_or((told, ""));
+        .unwrap_or((reported, ""));
     ensure_eq!(
         on,
         cell.cpu.protections.join(" "),

@@ -163,34 +163,34 @@ pub fn trials() -> Vec<Trial> {
 
 fn help(session: &mut Session) -> Result {
     session.wait_prompt(TIMEOUT)?;
-    let answer = session.command("help", TIMEOUT)?;
-    let names: Vec<_> = answer
+    let reply = session.command("help", TIMEOUT)?;
+    let names: Vec<_> = reply
         .lines()
         .filter_map(|line| line.strip_prefix("  "))
         // An indented line continues the previous one.
         .filter_map(|line| line.split(' ').next().filter(|word| !word.is_empty()))
         .collect();
-    for line in answer.lines() {
+    for line in reply.lines() {
         let width = line.chars().count();
         ensure!(width <= 100, "{width} characters: {line}");
     }
     for name in ["help", "idt", "memory", "fault", "poweroff", "reboot"] {
         ensure!(
             names.contains(&name),
-            "`help` does not list {name}:\n{answer}"
+            "`help` does not list {name}:\n{reply}"
         );
     }
     for name in names {
-        let answer = session.command(&format!("help {name}"), TIMEOUT)?;
-        let used = answer.lines().next().unwrap_or_default();
+        let reply = session.command(&format!("help {name}"), TIMEOUT)?;
+        let used = reply.lines().next().unwrap_or_default();
         ensure_eq!(
             used.split(' ').next(),
             Some(name),
             "first word of `help {name}`"
         );
         ensure!(
-            answer.lines().count() > 1,
-            "`help {name}` says nothing:\n{answer}"
+            reply.lines().count() > 1,
+            "`help {name}` says nothing:\n{reply}"
         );
     }
     Ok(())
@@ -199,10 +199,10 @@ fn help(session: &mut Session) -> Result {
 fn mistakes(session: &mut Session) -> Result {
     session.wait_prompt(TIMEOUT)?;
     for (line, message) in MISTAKES {
-        let answer = session.command(line, TIMEOUT)?;
+        let reply = session.command(line, TIMEOUT)?;
         ensure!(
-            answer.starts_with(message),
-            "{line:?}: expected {message:?}, found {answer:?}"
+            reply.starts_with(message),
+            "{line:?}: expected {message:?}, found {reply:?}"
         );
     }
     Ok(())
@@ -213,38 +213,35 @@ fn editing(session: &mut Session) -> Result {
     session.wait_prompt(TIMEOUT)?;
     ensure_eq!(session.command("", TIMEOUT)?, "", "answer to an empty line");
     session.send_line("idxt\u{8}\u{8}t 3 json")?;
-    let answer = session.wait_prompt(TIMEOUT)?;
+    let reply = session.wait_prompt(TIMEOUT)?;
     ensure!(
-        answer.contains(&gate_record(3)),
-        "backspace did not put it right:\n{answer}"
+        reply.contains(&gate_record(3)),
+        "backspace did not put it right:\n{reply}"
     );
     session.send_line(&"x".repeat(1000))?;
     session.wait_prompt(TIMEOUT)?;
-    let answer = session.command("idt 3 json", TIMEOUT)?;
+    let reply = session.command("idt 3 json", TIMEOUT)?;
     ensure!(
-        answer.contains(&gate_record(3)),
-        "no answer after a long line:\n{answer}"
+        reply.contains(&gate_record(3)),
+        "no answer after a long line:\n{reply}"
     );
     Ok(())
 }
 
 fn joined(session: &mut Session) -> Result {
     session.wait_prompt(TIMEOUT)?;
-    let answer = session.command("idt 3 json;nope ; idt 14 json;", TIMEOUT)?;
+    let reply = session.command("idt 3 json;nope ; idt 14 json;", TIMEOUT)?;
     let places = [
         gate_record(3),
         "unknown command `nope`".to_owned(),
         gate_record(14),
     ];
-    let places: Vec<_> = places.map(|part| answer.find(&part)).into();
+    let places: Vec<_> = places.map(|part| reply.find(&part)).into();
     ensure!(
         places.iter().all(Option::is_some),
-        "an answer is missing:\n{answer}"
+        "an answer is missing:\n{reply}"
     );
-    ensure!(
-        places.is_sorted(),
-        "the answers are out of order:\n{answer}"
-    );
+    ensure!(places.is_sorted(), "the answers are out of order:\n{reply}");
     Ok(())
 }
 
@@ -311,10 +308,10 @@ fn run_after_a_mistake(session: &mut Session) -> Result {
 fn run_then_prompt(session: &mut Session) -> Result {
     session.expect(&gate_record(3), TIMEOUT)?;
     session.wait_prompt(TIMEOUT)?;
-    let answer = session.command("idt 14 json", TIMEOUT)?;
+    let reply = session.command("idt 14 json", TIMEOUT)?;
     ensure!(
-        answer.contains(&gate_record(14)),
-        "no answer at the prompt:\n{answer}"
+        reply.contains(&gate_record(14)),
+        "no answer at the prompt:\n{reply}"
     );
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use libtest_mimic::Trial;
 use serde_json::json;
-use tocsin_tests::answers::{GateRecord, RegionRecord, StackRecord};
+use tocsin_tests::output::{GateRecord, RegionRecord, StackRecord};
 use tocsin_tests::page_tables::{self, Mapping};
 use tocsin_tests::processor::Processor;
 use tocsin_tests::records;
@@ -261,15 +261,15 @@ pub fn stacks(memory: &str) -> Result<Vec<(String, Range<u64>)>> {
 
 fn idt_command(session: &mut Session) -> Result {
     session.wait_prompt(TIMEOUT)?;
-    let answer = session.command("idt json", TIMEOUT)?;
+    let reply = session.command("idt json", TIMEOUT)?;
     let state = State::of(session)?;
     let gates = state.gates(session)?;
     let base = state.idt()?.0;
     let head = json!({
         "kind": "idt", "base": base, "limit": 0xfff, "gates": 256, "is_writable": false,
     });
-    ensure!(records::contain(&answer, &head)?, "no {head} in:\n{answer}");
-    let told: Vec<GateRecord> = records::all(&answer, "gate")?;
+    ensure!(records::contain(&reply, &head)?, "no {head} in:\n{reply}");
+    let reported: Vec<GateRecord> = records::all(&reply, "gate")?;
     let there = gates.iter().enumerate().map(|(vector, gate)| GateRecord {
         vector: vector as u8,
         address: base + (vector * GATE) as u64,
@@ -280,10 +280,10 @@ fn idt_command(session: &mut Session) -> Result {
         entry: gate.entry,
     });
     let there: Vec<_> = there.collect();
-    ensure_eq!(told, there, "gates");
+    ensure_eq!(reported, there, "gates");
     for vector in [0, 3, 8, 14, 32, 255] {
-        let answer = session.command(&format!("idt {vector} json"), TIMEOUT)?;
-        let gate: GateRecord = records::one(&answer, "gate")?;
+        let reply = session.command(&format!("idt {vector} json"), TIMEOUT)?;
+        let gate: GateRecord = records::one(&reply, "gate")?;
         ensure_eq!(gate, there[vector], "gate {vector}");
     }
     Ok(())
@@ -291,7 +291,7 @@ fn idt_command(session: &mut Session) -> Result {
 
 fn memory_command(session: &mut Session) -> Result {
     session.wait_prompt(TIMEOUT)?;
-    let answer = session.command("memory json", TIMEOUT)?;
+    let reply = session.command("memory json", TIMEOUT)?;
     let state = State::of(session)?;
     let rights =
         |write, execute| move |m: &Mapping| (m.rights.write, m.rights.execute) == (write, execute);
@@ -305,13 +305,13 @@ fn memory_command(session: &mut Session) -> Result {
         "null_page_is_mapped": state.at(0).is_some(),
     });
     ensure!(
-        records::contain(&answer, &tables)?,
-        "no {tables} in:\n{answer}"
+        records::contain(&reply, &tables)?,
+        "no {tables} in:\n{reply}"
     );
     let there = Memory::default().bytes();
     ensure!(
-        usable_bytes(&answer)? > there / 10 * 9,
-        "memory is missing\n{answer}"
+        usable_bytes(&reply)? > there / 10 * 9,
+        "memory is missing\n{reply}"
     );
     Ok(())
 }

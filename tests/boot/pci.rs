@@ -36,9 +36,9 @@ pub fn trials() -> Vec<Trial> {
         trial("pci::found::none", || {
             with(&plain().board("microvm"), |session| {
                 session.wait_prompt(TIMEOUT)?;
-                let answer = session.command("pci edu", TIMEOUT)?;
+                let reply = session.command("pci edu", TIMEOUT)?;
                 let expected = "pci: there is no function 1234:11e8; `pci` lists those there are";
-                ensure!(answer.trim_end().ends_with(expected), "{answer}");
+                ensure!(reply.trim_end().ends_with(expected), "{reply}");
                 power_off_failed(session)
             })
         }),
@@ -46,9 +46,9 @@ pub fn trials() -> Vec<Trial> {
     trials.push(trial("pci::shared::no_pair", || {
         with(&machine("q35", 1)?, |session| {
             session.wait_prompt(TIMEOUT)?;
-            let answer = session.command("pci shared", TIMEOUT)?;
+            let reply = session.command("pci shared", TIMEOUT)?;
             let expected = "there are no two free functions 1234:11e8 with their pins at one input";
-            ensure!(answer.contains(expected), "{answer}");
+            ensure!(reply.contains(expected), "{reply}");
             power_off_failed(session)
         })
     }));
@@ -90,8 +90,8 @@ fn machine(board: &str, cpus: u32) -> Result<Machine> {
 /// The kernel finds exactly the functions of QEMU.
 fn found(session: &mut Session) -> Result {
     session.wait_prompt(TIMEOUT)?;
-    let answer = session.command("pci json", TIMEOUT)?;
-    let functions: Vec<FunctionRecord> = records::all(&answer, "pci_function")?;
+    let reply = session.command("pci json", TIMEOUT)?;
+    let functions: Vec<FunctionRecord> = records::all(&reply, "pci_function")?;
     let mut by_kernel = BTreeSet::new();
     for function in functions {
         by_kernel.insert(function.found()?);
@@ -166,19 +166,19 @@ fn interrupts(session: &mut Session, cpus: u32) -> Result {
     let last = cpus - 1;
     let commands = ["edu", "virtio", "port"];
     for command in commands {
-        let answer = session.command(&format!("pci {command} {COUNT} {last} json"), TIMEOUT)?;
+        let reply = session.command(&format!("pci {command} {COUNT} {last} json"), TIMEOUT)?;
         let (kind, expected) = match command {
             "edu" => ("edu_run", 2),
             // On this CPU, and on another CPU and back, if there is one.
             _ => ("message_run", if cpus > 1 { 3 } else { 1 }),
         };
-        let runs: Vec<RunRecord> = records::all(&answer, kind)?;
+        let runs: Vec<RunRecord> = records::all(&reply, kind)?;
         let complete = runs.iter().filter(|run| run.is_complete()).count();
-        ensure_eq!(complete, expected, "runs of {command} in:\n{answer}");
+        ensure_eq!(complete, expected, "runs of {command} in:\n{reply}");
         let bound = json!({ "kind": "pci_binding", "cpu": last });
         ensure!(
-            records::contain(&answer, &bound)?,
-            "not on CPU {last}:\n{answer}"
+            records::contain(&reply, &bound)?,
+            "not on CPU {last}:\n{reply}"
         );
         let masked = json!({
             "kind": "masked_message",
@@ -187,8 +187,8 @@ fn interrupts(session: &mut Session, cpus: u32) -> Result {
             "received_unmasked": true,
         });
         ensure!(
-            command == "edu" || records::contain(&answer, &masked)?,
-            "no mask in:\n{answer}"
+            command == "edu" || records::contain(&reply, &masked)?,
+            "no mask in:\n{reply}"
         );
     }
     power_off(session)

@@ -70,7 +70,7 @@ fn nest(session: &mut Session, cpus: u32) -> Result {
 
 /// Checks that the output of `nest json` shows that all CPUs have passed, and shows the order of
 /// one.
-pub fn check_nest(answer: &str, cpus: u64) -> Result {
+pub fn check_nest(reply: &str, cpus: u64) -> Result {
     #[derive(Deserialize)]
     struct Step {
         begins: bool,
@@ -81,9 +81,9 @@ pub fn check_nest(answer: &str, cpus: u64) -> Result {
         in_order: cpus,
         masked: cpus,
     };
-    let found: NestingTest = records::one(answer, "nesting_test")?;
+    let found: NestingTest = records::one(reply, "nesting_test")?;
     ensure_eq!(found, expected, "CPUs that have passed");
-    let steps = records::all::<Step>(answer, "nesting_step")?;
+    let steps = records::all::<Step>(reply, "nesting_step")?;
     let begun: Vec<_> = steps.iter().filter(|step| step.begins).collect();
     let begun: Vec<_> = begun.iter().map(|step| step.vector).collect();
     ensure_eq!(begun, DELIVERED, "vectors by the kernel");
@@ -141,8 +141,8 @@ fn depths(session: &mut Session) -> Result<[[u64; 4]; 2]> {
         stack_used: u64,
         stack_bound: u64,
     }
-    let answer = session.command("prio json", TIMEOUT)?;
-    let rows = records::all::<Nesting>(&answer, "nesting")?.into_iter();
+    let reply = session.command("prio json", TIMEOUT)?;
+    let rows = records::all::<Nesting>(&reply, "nesting")?.into_iter();
     let rows = rows.map(|it| [it.depth, it.max_depth, it.stack_used, it.stack_bound]);
     let rows: Vec<[u64; 4]> = rows.collect();
     rows.try_into()
@@ -159,8 +159,8 @@ struct Backtrace {
 /// Each CPU reports its location by NMI: the boot CPU in the command, the others idle.
 fn backtrace(session: &mut Session) -> Result {
     session.wait_prompt(TIMEOUT)?;
-    let answer = session.command("backtrace all json", TIMEOUT)?;
-    let backtraces: Vec<Backtrace> = records::all(&answer, "backtrace")?;
+    let reply = session.command("backtrace all json", TIMEOUT)?;
+    let backtraces: Vec<Backtrace> = records::all(&reply, "backtrace")?;
     ensure_eq!(backtraces.len(), 3, "backtraces");
     for (cpu, backtrace) in (0..).zip(&backtraces) {
         ensure_eq!(backtrace.cpu, cpu, "CPU");
@@ -173,10 +173,10 @@ fn backtrace(session: &mut Session) -> Result {
             "CPU {cpu} is not in {function}: {backtrace:x?}"
         );
     }
-    let answer = session.command("backtrace 7", TIMEOUT)?;
-    ensure!(answer.contains("CPU 7 is not online"), "{answer}");
-    let answer = session.command("backtrace x", TIMEOUT)?;
-    ensure!(answer.contains("`x` will not do"), "{answer}");
+    let reply = session.command("backtrace 7", TIMEOUT)?;
+    ensure!(reply.contains("CPU 7 is not online"), "{reply}");
+    let reply = session.command("backtrace x", TIMEOUT)?;
+    ensure!(reply.contains("`x` will not do"), "{reply}");
     power_off_failed(session)
 }
 

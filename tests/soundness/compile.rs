@@ -356,8 +356,8 @@ impl Compiler {
             rustc.arg(format!("--extern={name}={}", library.display()));
         }
         let output = rustc.arg(&file).current_dir(workspace()).output()?;
-        let said = String::from_utf8(output.stderr)?;
-        let messages = said
+        let printed = String::from_utf8(output.stderr)?;
+        let messages = printed
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let errors = messages.filter(|message| message["level"] == "error");
@@ -370,7 +370,7 @@ impl Compiler {
         });
         let errors: Vec<_> = errors.collect();
         if errors.is_empty() && !output.status.success() {
-            return Err(format!("{}: {said}", self.rustc.display()).into());
+            return Err(format!("{}: {printed}", self.rustc.display()).into());
         }
         Ok(errors)
     }

@@ -215,9 +215,9 @@ fn functions_and_the_table_agree() {
                 continue;
             };
             // Two types of one name may have such a function.
-            let mut said = phrases.iter().flatten();
+            let mut output = phrases.iter().flatten();
             assert!(
-                said.any(|phrase| permitted(phrase).map(Vec::from).as_ref() == Some(&cells)),
+                output.any(|phrase| permitted(phrase).map(Vec::from).as_ref() == Some(&cells)),
                 "{name} says {phrases:?}; the table has another rule in its row {}",
                 columns[0]
             );

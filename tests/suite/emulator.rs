@@ -32,17 +32,17 @@ esac
 echo $machine >>started
 
 # Answers the next command.
-answer() {
+reply() {
     read -r line <&3 || return
     line=${line##*'"id":'}
     printf '{"return": "", "id": %s}\n' "${line%%[,\}]*}" >&3
 }
 # Tells that it is there, as QEMU does, and is told to run.
-greet() { printf '{"QMP": {}}\n' >&3; answer; answer; }
+greet() { printf '{"QMP": {}}\n' >&3; reply; reply; }
 # Says this many lines of what a good machine says.
 say() { head -n "$1" "$machine.records" >&4; }
 # Does not end by itself, whoever else is gone.
-hang() { while answer; do :; done; : <never; }
+hang() { while reply; do :; done; : <never; }
 # Measures, and ends with the kernel's status 0.
 well() { greet; say 99; exit 33; }
 
@@ -193,10 +193,10 @@ pub struct Ended {
 
 impl Ended {
     /// Fails unless the command ended with this status and said all of this on standard error.
-    pub fn expect(&self, status: i32, said: &[&str]) {
+    pub fn expect(&self, status: i32, printed: &[&str]) {
         let errors = &self.errors;
         assert_eq!(self.status, Some(status), "{errors}");
-        for part in said {
+        for part in printed {
             assert!(errors.contains(part), "{part:?} is missing in\n{errors}");
         }
     }
@@ -207,7 +207,7 @@ pub struct Running {
     pub child: Child,
     output: Receiver<String>,
     errors: Receiver<String>,
-    said: String,
+    printed: String,
 }
 
 /// Starts it in a group of its own, as a shell does with every command.
@@ -221,7 +221,7 @@ pub fn start(command: &mut Command) -> Running {
         child,
         output,
         errors,
-        said: String::new(),
+        printed: String::new(),
     }
 }
 
@@ -258,9 +258,9 @@ impl Running {
     pub fn until(&mut self, text: &str) {
         loop {
             let line = next(&self.errors);
-            let said = &mut self.said;
-            let line = line.unwrap_or_else(|| panic!("it ended before {text:?}:\n{said}"));
-            said.push_str(&line);
+            let printed = &mut self.printed;
+            let line = line.unwrap_or_else(|| panic!("it ended before {text:?}:\n{printed}"));
+            printed.push_str(&line);
             if line.contains(text) {
                 return;
             }
@@ -271,7 +271,7 @@ impl Running {
     pub fn end(mut self) -> Ended {
         let mut output = String::new();
         while let Some(line) = next(&self.errors) {
-            self.said.push_str(&line);
+            self.printed.push_str(&line);
         }
         while let Some(line) = next(&self.output) {
             output.push_str(&line);
@@ -279,7 +279,7 @@ impl Running {
         Ended {
             status: self.child.wait().unwrap().code(),
             output,
-            errors: self.said,
+            errors: self.printed,
         }
     }
 }

@@ -36,13 +36,13 @@ fn what_cannot_be_compared_with_is_told_before_measuring() {
     ];
     let compare = place.path("other.json");
     let started = place.started();
-    for (content, said) in cases {
+    for (content, printed) in cases {
         if let Some(content) = content {
             fs::write(&compare, content).unwrap();
         }
-        let said = said.replace("COMPARE", &compare.display().to_string());
+        let printed = printed.replace("COMPARE", &compare.display().to_string());
         let ended = start(place.suite(&[]).env("COMPARE", &compare)).end();
-        ended.expect(1, &[&format!("tocsin-benches: {said}")]);
+        ended.expect(1, &[&format!("tocsin-benches: {printed}")]);
     }
     let ended = start(place.suite(&[]).env("COMPARE", place.path("results"))).end();
     ended.expect(1, &["results: Is a directory"]);
@@ -66,7 +66,7 @@ fn a_folder_that_cannot_be_written_is_told_before_measuring() {
     fs::write(&file, "").unwrap();
     let taken = place.path("taken");
     fs::create_dir_all(taken.join("results.csv")).unwrap();
-    for (into, said) in [
+    for (into, printed) in [
         (
             file.clone(),
             format!("cannot make the folder {}: ", file.display()),
@@ -93,7 +93,7 @@ fn a_folder_that_cannot_be_written_is_told_before_measuring() {
     ] {
         let mut command = place.command(&["suite", "--into"]);
         let ended = start(command.arg(into)).end();
-        ended.expect(1, &[&format!("tocsin-benches: {said}")]);
+        ended.expect(1, &[&format!("tocsin-benches: {printed}")]);
         assert_eq!(place.started(), "");
     }
 }
@@ -115,11 +115,11 @@ fn results_that_do_not_fit_leave_those_before() {
         .filter_map(|(name, value)| Some((name, value?)));
     let ended = start(limited.envs(set)).end();
     let file = place.path("results/results.json");
-    let said = format!(
+    let printed = format!(
         "tocsin-benches: cannot write {}: File too large",
         file.display()
     );
-    ended.expect(1, &[&said]);
+    ended.expect(1, &[&printed]);
     assert_eq!(place.results(), before);
     place.expect_clean();
 }

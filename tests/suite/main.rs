@@ -74,11 +74,11 @@ const ENDS: &[(&str, &[&str])] = &[
 
 #[test]
 fn a_machine_that_fails_is_told_of_and_the_others_count() {
-    for (does, said) in ENDS {
+    for (does, printed) in ENDS {
         let place = Place::new();
         place.machine("xapic", does);
         let ended = start(&mut place.suite(&[])).end();
-        ended.expect(1, &[&[XAPIC, "--- command line\n"], *said].concat());
+        ended.expect(1, &[&[XAPIC, "--- command line\n"], *printed].concat());
         let skipped = "skipped: round 1 of 1, 4 CPUs, xAPIC: self_ipi: ";
         assert!(ended.output.contains(skipped), "{}", ended.output);
         place.results().expect("x2apic");

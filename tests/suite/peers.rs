@@ -101,11 +101,11 @@ fn what_is_no_other_kernel_is_told_before_measuring() {
             ),
         ),
     ];
-    for (variables, said) in cases {
+    for (variables, printed) in cases {
         let mut command = place.command(&["peers", "--into"]);
         command.arg(place.path("results"));
         let ended = start(command.envs(variables.iter().cloned())).end();
-        ended.expect(1, &[&format!("tocsin-benches: {said}")]);
+        ended.expect(1, &[&format!("tocsin-benches: {printed}")]);
     }
     assert_eq!(place.started(), "");
     place.expect_clean();
@@ -114,7 +114,7 @@ fn what_is_no_other_kernel_is_told_before_measuring() {
 /// A metric of it, which means that it measured; or why it is left out.
 #[test]
 fn another_kernel_that_does_not_measure_is_left_out() {
-    for (does, said) in [
+    for (does, printed) in [
         (
             "greet; echo 'x2apic_self_ipi_sti_nop 4000' >&4; exit 1",
             None,
@@ -142,20 +142,20 @@ fn another_kernel_that_does_not_measure_is_left_out() {
         let ended = start(&mut command).end();
         let others = "Linux: not measured: LINUX_KERNEL=... names a bzImage";
         ended.expect(0, &[others]);
-        if let Some(said) = said {
-            ended.expect(0, &[&format!("kvm-unit-tests is left out: {said}")]);
+        if let Some(printed) = printed {
+            ended.expect(0, &[&format!("kvm-unit-tests is left out: {printed}")]);
         }
         // From then on.
-        let (again, listed) = match said {
+        let (again, listed) = match printed {
             None => (" peer", "kvm-unit-tests"),
-            Some(said) => ("", said),
+            Some(printed) => ("", printed),
         };
         let started = format!("x2apic xapic peer x2apic xapic{again}");
         assert_eq!(place.started(), started);
         assert!(ended.output.contains(listed), "{}", ended.output);
         let row = "kvm-unit-tests,cycles,x2apic_self_ipi_sti_nop,";
         let csv = fs::read_to_string(place.path("results/results.csv")).unwrap();
-        assert_eq!(csv.contains(row), said.is_none(), "{csv}");
+        assert_eq!(csv.contains(row), printed.is_none(), "{csv}");
         assert!(csv.contains("self_ipi.entry"), "{csv}");
         place.expect_clean();
     }

@@ -85,10 +85,10 @@ fn a_signal_ends_machines_that_are_starting() {
 }
 
 /// What a terminal shows in its last line, of what came since it was empty.
-fn last_line(said: &str) -> String {
+fn last_line(output: &str) -> String {
     let mut line: Vec<char> = Vec::new();
     let mut column = 0;
-    for c in said.chars() {
+    for c in output.chars() {
         match c {
             '\n' => line.clear(),
             '\r' => column = 0,
@@ -111,21 +111,21 @@ fn ctrl_c_on_a_terminal_clears_the_line() {
     let mut child = command.spawn(other_side).unwrap();
     let reader = terminal.as_fd().try_clone_to_owned().unwrap();
     let pieces = pieces(File::from(reader), b'\r');
-    let mut said = String::new();
+    let mut output = String::new();
     let step = "4 CPUs: self_ipi in cycles, 1 of 1: self_ipi";
     // The line is there again after the metric that was left above it.
-    while !said
+    while !output
         .split_once(METRIC)
         .is_some_and(|(_, after)| after.contains(step))
     {
-        said += &next(&pieces).expect("it runs until it is told to end");
+        output += &next(&pieces).expect("it runs until it is told to end");
     }
-    assert!(last_line(&said).ends_with(step), "{said}");
+    assert!(last_line(&output).ends_with(step), "{output}");
     terminal.write_all(CTRL_C).unwrap();
     while let Some(piece) = next(&pieces) {
-        said += &piece;
+        output += &piece;
     }
-    assert_eq!(child.wait().unwrap().code(), Some(INTERRUPTED), "{said}");
-    assert_eq!(last_line(&said), "", "{said:?}");
+    assert_eq!(child.wait().unwrap().code(), Some(INTERRUPTED), "{output}");
+    assert_eq!(last_line(&output), "", "{output:?}");
     place.expect_clean();
 }

@@ -32,7 +32,7 @@ pub struct PerCpu {
 
 /// The relevant records of `memory`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Said {
+struct MemoryUse {
     /// Size of the frames in use, in bytes.
     used: u64,
     /// Size of one CPU's stacks, in bytes. It is the same for all CPUs.
@@ -49,12 +49,12 @@ pub fn measure(base: &Machine) -> Result<PerCpu, BenchError> {
 }
 
 /// The records of `memory` on a machine with this many CPUs.
-fn ask(base: &Machine, cpus: u32) -> Result<Said, BenchError> {
+fn ask(base: &Machine, cpus: u32) -> Result<MemoryUse, BenchError> {
     let smp = Smp::parse(&cpus.to_string()).expect("a number of CPUs");
     let machine = base.clone().smp(smp);
     let mut session = Session::start(&machine.append("run=\"memory json; poweroff\""))?;
     session.expect_exit(Outcome::Kernel(0), TIMEOUT)?;
-    Said::parse(&session.transcript().text_from(0))
+    MemoryUse::parse(&session.transcript().text_from(0))
 }
 
 /// The records of `memory` that count here.
@@ -69,7 +69,7 @@ enum Record {
     Other,
 }
 
-impl Said {
+impl MemoryUse {
     fn parse(text: &str) -> Result<Self, BenchError> {
         let (mut used, mut stacks) = (None, 0);
         for line in text.lines().filter_map(|line| line.strip_prefix(MARK)) {
@@ -94,7 +94,7 @@ impl Said {
 
 impl PerCpu {
     /// Computes the metric from the output on a machine with [`FEW`] CPUs and on one with [`MANY`].
-    fn between(few: Said, many: Said) -> Self {
+    fn between(few: MemoryUse, many: MemoryUse) -> Self {
         let each = many.used.saturating_sub(few.used) / u64::from(MANY - FEW);
         Self {
             stacks: many.stacks,

@@ -100,7 +100,11 @@ fn run(mut command: Command) -> Result<(), BenchError> {
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let why = format!("{program} failed ({}):\n{}", output.status, said.trim_end());
+    let printed = String::from_utf8_lossy(&output.stderr);
+    let why = format!(
+        "{program} failed ({}):\n{}",
+        output.status,
+        printed.trim_end()
+    );
     Err(BenchError::Peer { peer: "Linux", why })
 }

@@ -34,8 +34,8 @@ pub fn trials() -> Vec<Trial> {
                         "bench: clock=instructions: a run of 2004 instructions took ",
                     ),
                 ] {
-                    let answer = session.command(line, TIMEOUT)?;
-                    ensure!(answer.contains(says), "{line}: no {says:?} in:\n{answer}");
+                    let reply = session.command(line, TIMEOUT)?;
+                    ensure!(reply.contains(says), "{line}: no {says:?} in:\n{reply}");
                 }
                 Ok(())
             })
@@ -52,13 +52,10 @@ fn machine(mode: &str) -> Result<Machine> {
 type Metrics = BTreeMap<String, Value>;
 
 /// The metrics of an output, which must be complete.
-fn metrics(answer: &str) -> Result<Metrics> {
+fn metrics(reply: &str) -> Result<Metrics> {
     let mut metrics = Metrics::new();
     let (mut ends, mut steps) = (Vec::new(), Vec::new());
-    for line in answer
-        .lines()
-        .filter_map(|line| line.strip_prefix("@json "))
-    {
+    for line in reply.lines().filter_map(|line| line.strip_prefix("@json ")) {
         let record: Value = serde_json::from_str(line).map_err(|e| format!("{e}: {line}"))?;
         match record["kind"].as_str() {
             Some("metric") => {
@@ -150,7 +147,7 @@ fn exact(mode: &str) -> Result {
             "apic={mode} run=\"bench clock=instructions json; poweroff\""
         ));
     let run = || -> Result<String> {
-        let mut said = String::new();
+        let mut output = String::new();
         with(&machine, |session| {
             session.expect_exit(Outcome::Kernel(0), TIMEOUT)?;
             let all = session.transcript().tail(usize::MAX);
@@ -158,10 +155,10 @@ fn exact(mode: &str) -> Result {
             let lines = all.lines().filter_map(|line| line.split_once(" | "));
             let records = lines.filter(|(_, line)| line.starts_with("@json "));
             let records: Vec<&str> = records.map(|(_, line)| line).collect();
-            said = records.join("\n");
+            output = records.join("\n");
             Ok(())
         })?;
-        Ok(said)
+        Ok(output)
     };
     let (first, second) = (run()?, run()?);
     for (one, other) in first.lines().zip(second.lines()) {
@@ -208,19 +205,19 @@ fn exact(mode: &str) -> Result {
 fn cycles(session: &mut Session) -> Result {
     session.wait_prompt(TIMEOUT)?;
     for (group, names) in GROUPS {
-        let answer = session.command(&format!("bench {group} samples=200 json"), TIMEOUT)?;
-        let metrics = metrics(&answer)?;
+        let reply = session.command(&format!("bench {group} samples=200 json"), TIMEOUT)?;
+        let metrics = metrics(&reply)?;
         for name in *names {
             ensure!(
                 metrics.keys().any(|key| key.starts_with(name)),
-                "no {name} in:\n{answer}"
+                "no {name} in:\n{reply}"
             );
         }
         let all_of_group = metrics.values().all(|it| {
             let name = it["name"].as_str().unwrap_or_default();
             names.contains(&name)
         });
-        ensure!(all_of_group, "metrics of other groups in:\n{answer}");
+        ensure!(all_of_group, "metrics of other groups in:\n{reply}");
     }
     let table = session.command("bench exception samples=200", TIMEOUT)?;
     ensure!(
@@ -233,12 +230,12 @@ fn cycles(session: &mut Session) -> Result {
 /// `help bench` lists every argument of the command, with its description.
 fn help(session: &mut Session) -> Result {
     session.wait_prompt(TIMEOUT)?;
-    let answer = session.command("help bench", TIMEOUT)?;
+    let reply = session.command("help bench", TIMEOUT)?;
     let words = GROUPS.iter().map(|(group, _)| *group);
     for word in words.chain(["clock=cycles", "clock=instructions", "samples=N", "json"]) {
-        let mut lines = answer.lines().map(str::split_whitespace);
+        let mut lines = reply.lines().map(str::split_whitespace);
         let is_told = lines.any(|mut line| line.next() == Some(word) && line.next().is_some());
-        ensure!(is_told, "nothing of {word} in:\n{answer}");
+        ensure!(is_told, "nothing of {word} in:\n{reply}");
     }
     Ok(())
 }

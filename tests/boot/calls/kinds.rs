@@ -18,9 +18,9 @@ pub fn trials() -> Vec<Trial> {
 /// many CPUs, each of which the host must wake for each interrupt.
 fn all_came(session: &mut Session, cpus: u64) -> Result {
     let runs = if cpus > 8 { 1 } else { 2 };
-    let mut answers = Vec::new();
+    let mut replies = Vec::new();
     for _ in 0..runs {
-        answers.push(session.command("ipi json", TIMEOUT)?);
+        replies.push(session.command("ipi json", TIMEOUT)?);
     }
     // A rejection is logged once for each CPU; here only the last CPU is flooded.
     let warning = format!(
@@ -28,18 +28,22 @@ fn all_came(session: &mut Session, cpus: u64) -> Result {
         cpus - 1,
         cpus - 1
     );
-    let said = session.transcript().text_from(0);
-    ensure_eq!(said.matches(&warning).count(), 1, "reports of refused work");
-    let line = said.lines().find(|line| line.contains(&warning));
+    let output = session.transcript().text_from(0);
+    ensure_eq!(
+        output.matches(&warning).count(),
+        1,
+        "reports of refused work"
+    );
+    let line = output.lines().find(|line| line.contains(&warning));
     ensure!(
         line.is_some_and(|line| line.contains("commands::ipi::flood::work")),
         "the report does not name the work: {line:?}"
     );
-    answers.iter().try_for_each(|answer| check(answer, cpus))
+    replies.iter().try_for_each(|reply| check(reply, cpus))
 }
 
 /// Checks that the output of `ipi json` shows that everything arrived.
-pub fn check(answer: &str, cpus: u64) -> Result {
+pub fn check(reply: &str, cpus: u64) -> Result {
     let rounds = (300 / (cpus * cpus)).clamp(1, 20);
     let pairs = rounds * cpus * cpus;
     let to_others = rounds * cpus * (cpus - 1);
@@ -69,7 +73,7 @@ pub fn check(answer: &str, cpus: u64) -> Result {
         ("reschedule", pairs),
         ("line_message", rounds * cpus),
     ];
-    let found: Vec<Ipi> = records::all(answer, "ipi")?;
+    let found: Vec<Ipi> = records::all(reply, "ipi")?;
     ensure_eq!(found.len(), expected.len(), "kinds of interrupts");
     for (ipi, (interrupt, made)) in found.iter().zip(expected) {
         ensure_eq!(ipi.interrupt, interrupt, "kind of interrupt");
@@ -89,14 +93,14 @@ pub fn check(answer: &str, cpus: u64) -> Result {
             "were refused: {ipi:?}"
         );
     }
-    let merged: Merged = records::one(answer, "merged_reschedule_ipis")?;
+    let merged: Merged = records::one(reply, "merged_reschedule_ipis")?;
     ensure_eq!(
         (merged.sent, merged.handled),
         (5, 1),
         "reschedule IPIs sent and handled"
     );
-    check_barriers(&records::one(answer, "barriers")?, cpus)?;
-    check_flood(&records::one(answer, "deferred_work_flood")?, cpus)
+    check_barriers(&records::one(reply, "barriers")?, cpus)?;
+    check_flood(&records::one(reply, "deferred_work_flood")?, cpus)
 }
 
 /// A record of kind `barriers`.

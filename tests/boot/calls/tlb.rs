@@ -34,8 +34,8 @@ struct Shootdown {
 }
 
 /// Checks that the output of `tlb json` shows that no CPU used a translation that had changed.
-pub fn check(answer: &str, cpus: u64) -> Result {
-    let shootdowns: Vec<Shootdown> = records::all(answer, "tlb_shootdown")?;
+pub fn check(reply: &str, cpus: u64) -> Result {
+    let shootdowns: Vec<Shootdown> = records::all(reply, "tlb_shootdown")?;
     for change in ["another_frame", "read_only", "absent"] {
         let mut sizes = Vec::new();
         let (mut cached, mut stale) = (0, 0);
@@ -52,7 +52,7 @@ pub fn check(answer: &str, cpus: u64) -> Result {
         // be void.
         ensure!(
             (cached / 2..=cached).contains(&stale),
-            "{change}: {stale} of {cached} cached pages were used before the shootdown:\n{answer}"
+            "{change}: {stale} of {cached} cached pages were used before the shootdown:\n{reply}"
         );
     }
     Ok(())

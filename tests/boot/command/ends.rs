@@ -126,9 +126,9 @@ fn qemu_ended() -> Result {
     let mut from = run.child.stderr.take().ok_or("no standard error")?;
     from.read_to_end(&mut errors)?;
     ensure_eq!(run.child.wait()?.code(), Some(FAILED), "exit status");
-    let said = text(&errors);
+    let printed = text(&errors);
     let expected = "tocsin: QEMU was told to end by a signal of the host";
-    ensure!(said.contains(expected), "{said}");
+    ensure!(printed.contains(expected), "{printed}");
     Ok(())
 }
 
@@ -138,10 +138,10 @@ fn lost_output() -> Result {
     let mut to_full = command("run=\"poweroff 3\"")?;
     to_full.stdin(Stdio::null()).stdout(full()?);
     let output = to_full.output()?;
-    let said = text(&output.stderr);
-    ensure_eq!(output.status.code(), Some(FAILED), "full: {said}");
+    let printed = text(&output.stderr);
+    ensure_eq!(output.status.code(), Some(FAILED), "full: {printed}");
     let expected = "tocsin: standard output: No space left on device";
-    ensure!(said.starts_with(expected), "{said}");
+    ensure!(printed.starts_with(expected), "{printed}");
 
     let temporary = tempfile::tempdir()?;
     let mut to_nobody = command("")?;
@@ -154,11 +154,11 @@ fn lost_output() -> Result {
     until(&mut output, "\n", &mut Vec::new())?;
     drop(output);
     let ended = child.wait_with_output()?;
-    let said = text(&ended.stderr);
-    ensure_eq!(ended.status.code(), Some(FAILED), "closed: {said}");
+    let printed = text(&ended.stderr);
+    ensure_eq!(ended.status.code(), Some(FAILED), "closed: {printed}");
     ensure!(
-        said.contains("tocsin: standard output: Broken pipe"),
-        "{said}"
+        printed.contains("tocsin: standard output: Broken pipe"),
+        "{printed}"
     );
     ensure_eq!(entries(temporary.path())?, 0, "temporary files after it");
 

@@ -99,10 +99,10 @@ fn mistakes() -> Result {
     for (name, value, message) in MISTAKES {
         let mut command = command("")?;
         let output = command.env(name, value).stdin(Stdio::null()).output()?;
-        let said = text(&output.stderr);
+        let printed = text(&output.stderr);
         ensure!(
-            said.contains(message),
-            "{name}={value}: expected {message:?}, found\n{said}"
+            printed.contains(message),
+            "{name}={value}: expected {message:?}, found\n{printed}"
         );
         ensure_eq!(
             output.status.code(),
@@ -119,10 +119,14 @@ fn too_long() -> Result {
     let line = |length: usize| format!("{:x<length$}", "run=\"poweroff 7\" ");
     for (length, status) in [(MAX_LENGTH, 7), (MAX_LENGTH + 1, FAILED)] {
         let output = command(&line(length))?.stdin(Stdio::null()).output()?;
-        let said = text(&output.stderr);
-        ensure_eq!(output.status.code(), Some(status), "{length} bytes: {said}");
+        let printed = text(&output.stderr);
+        ensure_eq!(
+            output.status.code(),
+            Some(status),
+            "{length} bytes: {printed}"
+        );
         let refused = format!("...: that is {length} bytes long; the kernel keeps {MAX_LENGTH}; ");
-        ensure_eq!(said.contains(&refused), status == FAILED, "{said}");
+        ensure_eq!(printed.contains(&refused), status == FAILED, "{printed}");
     }
     let longest = 4095;
     let mut session = Session::start(&plain().append(line(longest)))?;
@@ -176,9 +180,12 @@ fn set_up() -> Result {
             .env_remove("OVMF")
             .env("PATH", &first);
         let output = set_up.env(name, value).stdin(Stdio::null()).output()?;
-        let said = text(&output.stderr);
-        ensure_eq!(output.status.code(), Some(1), "{name}={value}: {said}");
-        ensure!(said.starts_with(&format!("setup: {message}")), "{said}");
+        let printed = text(&output.stderr);
+        ensure_eq!(output.status.code(), Some(1), "{name}={value}: {printed}");
+        ensure!(
+            printed.starts_with(&format!("setup: {message}")),
+            "{printed}"
+        );
         ensure!(!called.exists(), "{name}={value}: an installer was called");
     }
     Ok(())

@@ -57,12 +57,12 @@ fn report_of(name: &str, goes_on: bool, cpu: u32, session: &mut Session) -> Resu
     session.wait_prompt(TIMEOUT)?;
     let line = format!("fault {name} {cpu}");
     let output = if goes_on {
-        let answer = session.command(&line, TIMEOUT)?;
+        let reply = session.command(&line, TIMEOUT)?;
         // The CPU accepts jobs again.
         let again = session.command(&format!("fault bp {cpu}"), TIMEOUT)?;
         ensure_eq!(Report::parse(&again)?.cpu, cpu, "CPU of another breakpoint");
         power_off(session)?;
-        answer
+        reply
     } else {
         let before = session.transcript().bytes().len();
         session.send_line(&line)?;
@@ -87,8 +87,8 @@ fn provoke(kind: &Kind, cpu: u32, session: &mut Session) -> Result {
         Address::Is(_, words) | Address::Within(words) => Some(words),
     };
     let words = words.map(|words| words.replace("CPU 0's", &format!("CPU {cpu}'s")));
-    let told = report.address.as_ref().map(|(_, words)| words.clone());
-    ensure_eq!(told, words, "what lies at the address");
+    let reported = report.address.as_ref().map(|(_, words)| words.clone());
+    ensure_eq!(reported, words, "what lies at the address");
     // Remains of the two faults that lose their stack.
     if !matches!(kind.name, "df" | "stack-overflow") {
         let stack = format!("CPU {cpu}'s thread stack, ");
@@ -190,16 +190,16 @@ fn panic_printing(session: &mut Session) -> Result {
 fn on_a_cpu_twice(session: &mut Session) -> Result {
     session.wait_prompt(TIMEOUT)?;
     for kind in ["bp", "panic-printing", "de"] {
-        let answer = session.command(&format!("fault {kind} 1 3 3"), TIMEOUT)?;
+        let reply = session.command(&format!("fault {kind} 1 3 3"), TIMEOUT)?;
         let expected = "fault: CPU 3 is named twice; nothing was started";
-        ensure_eq!(answer.trim(), expected, "answer");
+        ensure_eq!(reply.trim(), expected, "answer");
     }
     // Each CPU accepts a job again.
-    let answer = session.command("fault bp 1 2 3", TIMEOUT)?;
+    let reply = session.command("fault bp 1 2 3", TIMEOUT)?;
     ensure_eq!(
-        answer.matches("#BP breakpoint").count(),
+        reply.matches("#BP breakpoint").count(),
         3,
-        "reports in:\n{answer}"
+        "reports in:\n{reply}"
     );
     Ok(())
 }
@@ -208,15 +208,15 @@ fn on_a_cpu_twice(session: &mut Session) -> Result {
 fn on_no_cpu(session: &mut Session) -> Result {
     session.wait_prompt(TIMEOUT)?;
     for cpu in ["4", "255", "4294967295"] {
-        let answer = session.command(&format!("fault ud {cpu}"), TIMEOUT)?;
+        let reply = session.command(&format!("fault ud {cpu}"), TIMEOUT)?;
         let expected = format!("fault: CPU {cpu} is not online; `cpus` lists those that are");
-        ensure!(answer.starts_with(&expected), "found {answer:?}");
+        ensure!(reply.starts_with(&expected), "found {reply:?}");
     }
     for word in ["4294967296", "one", "1.5"] {
-        let answer = session.command(&format!("fault ud {word}"), TIMEOUT)?;
+        let reply = session.command(&format!("fault ud {word}"), TIMEOUT)?;
         let expected =
             format!("fault: `{word}` will not do; expected a number from 0 to 4294967295");
-        ensure!(answer.starts_with(&expected), "found {answer:?}");
+        ensure!(reply.starts_with(&expected), "found {reply:?}");
     }
     Ok(())
 }

@@ -43,13 +43,13 @@ fn report_of(name: &str, goes_on: bool, session: &mut Session) -> Result<(String
     let memory = session.command("memory json", TIMEOUT)?;
     let line = format!("fault {name}");
     let output = if goes_on {
-        let answer = session.command(&line, TIMEOUT)?;
+        let reply = session.command(&line, TIMEOUT)?;
         ensure!(
-            answer.contains("fault: the kernel goes on"),
-            "it does not say so:\n{answer}"
+            reply.contains("fault: the kernel goes on"),
+            "it does not say so:\n{reply}"
         );
         power_off(session)?;
-        answer
+        reply
     } else {
         let before = session.transcript().bytes().len();
         session.send_line(&line)?;
@@ -74,11 +74,11 @@ fn provoke(kind: &Kind, session: &mut Session) -> Result {
         (Address::None, address) => {
             ensure_eq!(*address, None, "address");
         }
-        (Address::Is(expected, words), Some((address, said))) => {
-            ensure_eq!((*address, said.as_str()), (expected, words), "address");
+        (Address::Is(expected, words), Some((address, printed))) => {
+            ensure_eq!((*address, printed.as_str()), (expected, words), "address");
         }
-        (Address::Within(words), Some((_, said))) => {
-            ensure_eq!(said.as_str(), words, "what lies at the address");
+        (Address::Within(words), Some((_, printed))) => {
+            ensure_eq!(printed.as_str(), words, "what lies at the address");
         }
         (_, None) => return Err("the report shows no address".into()),
     }
@@ -249,8 +249,8 @@ fn check_backtrace(report: &Report) -> Result {
 /// The tests above cover everything that `fault list` shows.
 fn list(session: &mut Session) -> Result {
     session.wait_prompt(TIMEOUT)?;
-    let answer = session.command("fault list", TIMEOUT)?;
-    let lines = answer
+    let reply = session.command("fault list", TIMEOUT)?;
+    let lines = reply
         .lines()
         .skip(1)
         .filter(|line| !line.contains(" vector"));

@@ -10,7 +10,7 @@ use std::io::Write as _;
 use libtest_mimic::Trial;
 use serde_json::json;
 use tempfile::NamedTempFile;
-use tocsin_tests::answers::{self, Ready, TableRecord};
+use tocsin_tests::output::{self, Ready, TableRecord};
 use tocsin_tests::processor::Processor;
 use tocsin_tests::records;
 use tocsin_tools::Session;
@@ -46,10 +46,10 @@ fn look(case: &Case, session: &mut Session) -> Result {
     ensure_eq!(inputs, case.io_apics, "I/O APICs and pins");
     check_complaints(case, &log)?;
     for (command, members) in &case.shown {
-        let answer = session.command(command, TIMEOUT)?;
+        let reply = session.command(command, TIMEOUT)?;
         ensure!(
-            records::contain(&answer, members)?,
-            "`{command}` prints no {members}:\n{answer}"
+            records::contain(&reply, members)?,
+            "`{command}` prints no {members}:\n{reply}"
         );
     }
 
@@ -67,8 +67,8 @@ fn look(case: &Case, session: &mut Session) -> Result {
 
 /// The log reports the errors, in the order of the case, and no others.
 fn check_complaints(case: &Case, log: &str) -> Result {
-    let mut found = answers::of_level(log, "warning");
-    found.extend(answers::of_level(log, "error"));
+    let mut found = output::of_level(log, "warning");
+    found.extend(output::of_level(log, "error"));
     // Without an I/O APIC, the console has no interrupt.
     found.retain(|message| !(case.io_apics.0 == 0 && message.starts_with("console: ")));
     let all_there = found.len() == case.complaints.len()
@@ -95,18 +95,14 @@ fn beside() -> Result {
     with(&machine, |session| {
         let ready = Ready::parse(&session.wait_prompt(TIMEOUT)?)?;
         ensure_eq!((ready.online, ready.present), (4, 4), "CPUs");
-        let answer = session.command("acpi json", TIMEOUT)?;
-        let tables: Vec<TableRecord> = records::all(&answer, "acpi_table")?;
+        let reply = session.command("acpi json", TIMEOUT)?;
+        let tables: Vec<TableRecord> = records::all(&reply, "acpi_table")?;
         let is_madt = |table: &&TableRecord| table.signature == "APIC";
-        ensure_eq!(
-            tables.iter().filter(is_madt).count(),
-            2,
-            "MADTs in {answer}"
-        );
+        ensure_eq!(tables.iter().filter(is_madt).count(), 2, "MADTs in {reply}");
         let unknown = json!({ "kind": "acpi_table", "signature": "ZZZZ", "contents": null });
         ensure!(
-            records::contain(&answer, &unknown)?,
-            "no {unknown} in:\n{answer}"
+            records::contain(&reply, &unknown)?,
+            "no {unknown} in:\n{reply}"
         );
         Ok(())
     })

@@ -93,10 +93,10 @@ impl BroadcastMethod {
 
 /// `ipi` sends by this method, and everything that it sent to all CPUs has arrived.
 fn check_method(session: &mut Session, method: &BroadcastMethod) -> Result {
-    let answer = session.command("ipi json", TIMEOUT)?;
-    let found: BroadcastMethod = records::one(&answer, "ipi_broadcast")?;
+    let reply = session.command("ipi json", TIMEOUT)?;
+    let found: BroadcastMethod = records::one(&reply, "ipi_broadcast")?;
     ensure_eq!(found, *method, "method");
-    let all: Vec<Ipi> = records::all(&answer, "ipi")?;
+    let all: Vec<Ipi> = records::all(&reply, "ipi")?;
     let to_all = |ipi: &&Ipi| ipi.interrupt.ends_with("_all") || ipi.interrupt.ends_with("_others");
     let to_all: Vec<_> = all.iter().filter(to_all).collect();
     ensure_eq!(to_all.len(), 7, "kinds to all, of {all:?}");

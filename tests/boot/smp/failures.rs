@@ -2,8 +2,8 @@
 //! outside; and invalid values of options.
 
 use libtest_mimic::Trial;
-use tocsin_tests::answers::{self, CpuRecord, Ready};
 use tocsin_tests::controllers::LocalApic;
+use tocsin_tests::output::{self, CpuRecord, Ready};
 use tocsin_tests::processor::{Mode, Processor};
 use tocsin_tests::records;
 use tocsin_tools::Session;
@@ -99,7 +99,7 @@ fn dies(stage: &Stage, session: &mut Session) -> Result {
     let log = session.wait_prompt(TIMEOUT)?;
     let ready = Ready::parse(&log)?;
     ensure_eq!((ready.online, ready.present), (CPUS - 1, CPUS), "CPUs");
-    ensure_eq!(answers::started(&log)?, (CPUS - 2, CPUS - 1), "started");
+    ensure_eq!(output::started(&log)?, (CPUS - 2, CPUS - 1), "started");
     let words = stage.words;
     let error = format!("smp: CPU {VICTIM} (APIC ID 0x02) did not start; last seen: {words}");
     let mut errors = vec![error];
@@ -112,7 +112,7 @@ fn dies(stage: &Stage, session: &mut Session) -> Result {
                 .to_owned(),
         );
     }
-    ensure_eq!(answers::of_level(&log, "error"), errors, "errors");
+    ensure_eq!(output::of_level(&log, "error"), errors, "errors");
     let rows = records::all::<CpuRecord>(&session.command("cpus json", TIMEOUT)?, "cpu")?;
     let states: Vec<_> = rows.iter().map(|row| row.state.as_str()).collect();
     let dead = format!("dead: {words}");
@@ -134,15 +134,15 @@ fn dies(stage: &Stage, session: &mut Session) -> Result {
     let apic = LocalApic::of(session, VICTIM)?;
     ensure_eq!(!apic.unmasked().is_empty(), stage.apic, "its local APIC");
     // It accepts no jobs, and the others do.
-    let answer = session.command(&format!("fault bp {VICTIM}"), TIMEOUT)?;
+    let reply = session.command(&format!("fault bp {VICTIM}"), TIMEOUT)?;
     let offline = format!("fault: CPU {VICTIM} is not online; `cpus` lists those that are");
-    ensure!(answer.starts_with(&offline), "found {answer:?}");
+    ensure!(reply.starts_with(&offline), "found {reply:?}");
     for other in [1, 3] {
-        let answer = session.command(&format!("fault bp {other}"), TIMEOUT)?;
+        let reply = session.command(&format!("fault bp {other}"), TIMEOUT)?;
         let title = format!("#### CPU {other}: #BP breakpoint (vector 3) #");
         ensure!(
-            answer.contains(&title),
-            "CPU {other} is out of reach: {answer}"
+            reply.contains(&title),
+            "CPU {other} is out of reach: {reply}"
         );
     }
     // A command has failed: the one for the failed CPU.
@@ -152,8 +152,8 @@ fn dies(stage: &Stage, session: &mut Session) -> Result {
 fn last_dies(session: &mut Session) -> Result {
     let ready = Ready::parse(&session.wait_prompt(TIMEOUT)?)?;
     ensure_eq!((ready.online, ready.present), (3, 4), "CPUs");
-    let answer = session.command("fault bp 3", TIMEOUT)?;
-    ensure!(answer.contains("CPU 3 is not online"), "found {answer:?}");
+    let reply = session.command("fault bp 3", TIMEOUT)?;
+    ensure!(reply.contains("CPU 3 is not online"), "found {reply:?}");
     Ok(())
 }
 
@@ -163,7 +163,7 @@ fn mistakes() -> Result {
         let item = format!("failcpu={value}");
         with(&machine(CPUS)?.append(&item), |session| {
             let log = session.wait_prompt(TIMEOUT)?;
-            let warnings = answers::of_level(&log, "warning");
+            let warnings = output::of_level(&log, "warning");
             let expected = format!(
                 "command line: `{item}` at column 1: CPU@STAGE, the stage silent, protected, \
                  long, kernel, tables or apic, is needed"
@@ -190,7 +190,7 @@ fn no_memory() -> Result {
             "{} CPUs are online",
             ready.online
         );
-        let errors = answers::of_level(&log, "error");
+        let errors = output::of_level(&log, "error");
         ensure_eq!(errors.len() as u32, CPUS - ready.online, "errors");
         for (error, cpu) in errors.iter().zip(ready.online..) {
             let begin =

@@ -1,7 +1,7 @@
 //! CPUs whose ID in CPUID differs from that of their local APIC, and CPUs that start late.
 
 use libtest_mimic::Trial;
-use tocsin_tests::answers::{self, CpuRecord, LocalApicRecord, Ready};
+use tocsin_tests::output::{self, CpuRecord, LocalApicRecord, Ready};
 use tocsin_tests::processor::Processor;
 use tocsin_tests::records;
 use tocsin_tools::Session;
@@ -56,14 +56,14 @@ fn same_low_bits(session: &mut Session) -> Result {
     let log = session.wait_prompt(TIMEOUT)?;
     let ready = Ready::parse(&log)?;
     ensure_eq!((ready.online, ready.present), (4, 4), "CPUs");
-    let errors = answers::of_level(&log, "error");
+    let errors = output::of_level(&log, "error");
     ensure!(errors.is_empty(), "the log has errors: {errors:?}");
     let rows = records::all::<CpuRecord>(&session.command("cpus json", TIMEOUT)?, "cpu")?;
     let ids: Vec<_> = rows.iter().take(4).map(|row| row.apic_id).collect();
     ensure_eq!(ids, [0, 1, 257, 258], "APIC IDs");
     for (number, row) in (0..).zip(&rows[..4]) {
-        let answer = session.command(&format!("lapic {number} json"), TIMEOUT)?;
-        let apic: LocalApicRecord = records::one(&answer, "local_apic")?;
+        let reply = session.command(&format!("lapic {number} json"), TIMEOUT)?;
+        let apic: LocalApicRecord = records::one(&reply, "local_apic")?;
         ensure_eq!(
             (apic.cpu, apic.apic_id),
             (number, row.apic_id),
@@ -91,11 +91,11 @@ fn late(before: &str, session: &mut Session) -> Result {
     let ready = Ready::parse(&log)?;
     ensure_eq!((ready.online, ready.present), (3, 4), "CPUs");
     let error = format!("smp: CPU {LATE} (APIC ID 0x02) did not start; last seen: {before}");
-    ensure_eq!(answers::of_level(&log, "error"), [error], "errors");
+    ensure_eq!(output::of_level(&log, "error"), [error], "errors");
     session.command("ipi", TIMEOUT)?;
-    let answer = session.command(&format!("fault bp {LATE}"), TIMEOUT)?;
+    let reply = session.command(&format!("fault bp {LATE}"), TIMEOUT)?;
     let offline = format!("fault: CPU {LATE} is not online");
-    ensure!(answer.starts_with(&offline), "found {answer:?}");
+    ensure!(reply.starts_with(&offline), "found {reply:?}");
 
     let late = &Processor::all(session)?[LATE as usize];
     ensure!(late.halted, "it runs: {late:x?}");

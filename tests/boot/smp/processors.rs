@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Instant;
 
-use tocsin_tests::answers::CpuRecord;
 use tocsin_tests::controllers::LocalApic;
+use tocsin_tests::output::CpuRecord;
 use tocsin_tests::processor::{Mode, Processor};
 use tocsin_tools::Session;
 

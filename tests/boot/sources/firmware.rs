@@ -70,8 +70,8 @@ fn hpet_at_work() -> Result {
 
 /// A register of the HPET, read through QEMU.
 fn register(session: &Session, at: u64) -> Result<u64> {
-    let answer = session.hmp(&format!("xp /1gx {:#x}", HPET + at))?;
-    let value = answer.trim().rsplit_once("0x").ok_or("no value")?.1;
+    let reply = session.hmp(&format!("xp /1gx {:#x}", HPET + at))?;
+    let value = reply.trim().rsplit_once("0x").ok_or("no value")?.1;
     Ok(u64::from_str_radix(value, 16)?)
 }
 

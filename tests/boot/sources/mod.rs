@@ -140,8 +140,8 @@ pub fn check_counts(run: &SourceRun, count: u64) -> Result {
 fn clock(board: Board) -> Result {
     with(&board.machine("x2apic", 2)?, |session| {
         session.wait_prompt(TIMEOUT)?;
-        let answer = session.command(&format!("sources rtc {COUNT} 1 json"), TIMEOUT)?;
-        let runs = runs(&answer)?;
+        let reply = session.command(&format!("sources rtc {COUNT} 1 json"), TIMEOUT)?;
+        let runs = runs(&reply)?;
         let expected = [
             ("rtc periodic 8192", COUNT),
             ("rtc periodic 1024", COUNT),
@@ -149,7 +149,7 @@ fn clock(board: Board) -> Result {
             ("rtc update_ended", 1),
             ("rtc after_masked", 1),
         ];
-        ensure_eq!(runs.len(), expected.len(), "runs in {answer}");
+        ensure_eq!(runs.len(), expected.len(), "runs in {reply}");
         for (run, (name, least)) in runs.iter().zip(expected) {
             ensure_eq!(run.name(), name, "run");
             ensure_eq!(run.cpu, 1, "{name}: CPU");
@@ -216,9 +216,9 @@ fn absent() -> Result {
                  add virtio_mmio.device=SIZE@ADDRESS:GSI",
             ),
         ] {
-            let answer = session.command(&format!("sources {source}"), TIMEOUT)?;
+            let reply = session.command(&format!("sources {source}"), TIMEOUT)?;
             let expected = format!("sources: {message}");
-            ensure!(answer.contains(&expected), "no {expected:?} in:\n{answer}");
+            ensure!(reply.contains(&expected), "no {expected:?} in:\n{reply}");
         }
         // A command has failed.
         power_off_failed(session)
@@ -226,20 +226,20 @@ fn absent() -> Result {
     // An old FADT does not mention the controller; it does not respond.
     with(&plain().board("pc,i8042=off"), |session| {
         session.wait_prompt(TIMEOUT)?;
-        let answer = session.command("sources keyboard", TIMEOUT)?;
+        let reply = session.command("sources keyboard", TIMEOUT)?;
         let expected = "this machine has no keyboard: no 8042 controller answers at port 0x64";
-        ensure!(answer.contains(expected), "no {expected:?} in:\n{answer}");
+        ensure!(reply.contains(expected), "no {expected:?} in:\n{reply}");
         power_off_failed(session)
     })?;
     let bare = plain().board("microvm,pit=off,rtc=off");
     with(&bare, |session| {
         session.wait_prompt(TIMEOUT)?;
-        let answer = session.command("sources json", TIMEOUT)?;
-        let absent: Vec<Absent> = records::all(&answer, "source_absent")?;
+        let reply = session.command("sources json", TIMEOUT)?;
+        let absent: Vec<Absent> = records::all(&reply, "source_absent")?;
         let absent: Vec<_> = absent.iter().map(|it| it.source.as_str()).collect();
         let all = ["pit", "rtc", "hpet", "keyboard", "com2", "virtio"];
         ensure_eq!(absent, all, "absent sources");
-        let problems: Vec<Value> = records::any(&answer, "source_problem")?;
+        let problems: Vec<Value> = records::any(&reply, "source_problem")?;
         ensure!(problems.is_empty(), "{problems:?}");
         power_off(session)
     })
@@ -271,8 +271,8 @@ fn wrong_words() -> Result {
             ("sources pit 1 7", "CPU 7 is not online"),
             ("sources pit 1 0 0", "`0` is one argument too many"),
         ] {
-            let answer = session.command(command, TIMEOUT)?;
-            ensure!(answer.contains(message), "no {message:?} in:\n{answer}");
+            let reply = session.command(command, TIMEOUT)?;
+            ensure!(reply.contains(message), "no {message:?} in:\n{reply}");
         }
         power_off_failed(session)
     })
@@ -290,8 +290,8 @@ fn no_registers_in_memory() -> Result {
         let machine = machine.append(format!("virtio_mmio.device=8K@{address}:40"));
         with(&machine, |session| {
             session.wait_prompt(TIMEOUT)?;
-            let answer = session.command("sources virtio", TIMEOUT)?;
-            ensure!(answer.contains(message), "no {message:?} in:\n{answer}");
+            let reply = session.command("sources virtio", TIMEOUT)?;
+            ensure!(reply.contains(message), "no {message:?} in:\n{reply}");
             power_off_failed(session)
         })?;
     }
@@ -306,7 +306,7 @@ fn two_at_one_pin() -> Result {
         for source in [&machines::PIT, &machines::HPET_OF_PC, &machines::PIT] {
             drive(session, source, 0)?;
         }
-        let answer = session.command("sources hpet 1 json", TIMEOUT)?;
+        let reply = session.command("sources hpet 1 json", TIMEOUT)?;
         for comparator in 0..3 {
             let expected = json!({
                 "kind": "source_unsupported",
@@ -315,8 +315,8 @@ fn two_at_one_pin() -> Result {
                 "trigger": "level",
             });
             ensure!(
-                records::contain(&answer, &expected)?,
-                "no {expected} in:\n{answer}"
+                records::contain(&reply, &expected)?,
+                "no {expected} in:\n{reply}"
             );
         }
         power_off(session)

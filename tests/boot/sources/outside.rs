@@ -2,8 +2,8 @@
 
 use libtest_mimic::Trial;
 use serde_json::json;
-use tocsin_tests::answers::LineRecord;
 use tocsin_tests::interrupts::{counted_by_kernel, delivered_by_qemu};
+use tocsin_tests::output::LineRecord;
 use tocsin_tests::records;
 use tocsin_tests::sources::{SourceRun, runs};
 use tocsin_tools::Session;
@@ -34,14 +34,14 @@ fn as_delivered(board: Board, cpus: u32) -> Result {
     let machine = machine.log("int").log("trace:ioapic_set_remote_irr");
     with(&machine, |session| {
         session.wait_prompt(TIMEOUT)?;
-        let answer = session.command(&format!("sources 10 {} json", cpus - 1), TIMEOUT)?;
-        let runs = runs(&answer)?;
+        let reply = session.command(&format!("sources 10 {} json", cpus - 1), TIMEOUT)?;
+        let runs = runs(&reply)?;
         let table = session.command("irqs json", TIMEOUT)?;
         power_off(session)?;
-        ensure!(runs.len() > 6, "runs in {answer}");
+        ensure!(runs.len() > 6, "runs in {reply}");
         ensure!(
             runs.iter().all(|run| run.vector == VECTOR),
-            "other vectors in {answer}"
+            "other vectors in {reply}"
         );
         let log = session.log();
         let delivered = delivered_by_qemu(&log).remove(&VECTOR);
@@ -85,12 +85,12 @@ fn keys() -> Result {
             };
             session.expect(shown, TIMEOUT)?;
         }
-        let answer = session.wait_prompt(TIMEOUT)?;
-        ensure!(answer.contains("show priorities"), "{answer}");
-        let answer = session.command("lines json", TIMEOUT)?;
-        let lines: Vec<LineRecord> = records::all(&answer, "line")?;
+        let reply = session.wait_prompt(TIMEOUT)?;
+        ensure!(reply.contains("show priorities"), "{reply}");
+        let reply = session.command("lines json", TIMEOUT)?;
+        let lines: Vec<LineRecord> = records::all(&reply, "line")?;
         let line = lines.iter().find(|line| line.name == "keyboard");
-        let line = line.ok_or(format!("no keyboard in:\n{answer}"))?;
+        let line = line.ok_or(format!("no keyboard in:\n{reply}"))?;
         // One byte when a key is pressed, two when it is released.
         let bytes = 3 * text.len() as u64;
         let counts = [line.claimed, line.unclaimed];

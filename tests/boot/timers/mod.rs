@@ -5,9 +5,9 @@ mod watchdog;
 
 use libtest_mimic::Trial;
 use serde::Deserialize;
-use tocsin_tests::answers::TimerRecord;
 use tocsin_tests::interrupt_records::Delivery;
 use tocsin_tests::interrupts::{counted_by_kernel, delivered_by_qemu};
+use tocsin_tests::output::TimerRecord;
 use tocsin_tests::records;
 use tocsin_tools::Session;
 
@@ -70,8 +70,8 @@ fn test(session: &mut Session, cpus: u64) -> Result {
 
 /// The timers of all CPUs.
 pub fn timers(session: &mut Session) -> Result<Vec<TimerRecord>> {
-    let answer = session.command("timers json", TIMEOUT)?;
-    Ok(records::any(&answer, "timer")?)
+    let reply = session.command("timers json", TIMEOUT)?;
+    Ok(records::any(&reply, "timer")?)
 }
 
 /// A record of kind `timers_case`.
@@ -90,7 +90,7 @@ struct ViolationRecord {
 }
 
 /// All counts of `timers test` have the expected values.
-pub fn check_test(answer: &str, cpus: u64) -> Result {
+pub fn check_test(reply: &str, cpus: u64) -> Result {
     // At least this many on each CPU.
     let least = [
         ("scattered", 200),
@@ -103,18 +103,18 @@ pub fn check_test(answer: &str, cpus: u64) -> Result {
         ("from_a_function", 6),
         ("full", 250),
     ];
-    let cases: Vec<CaseRecord> = records::all(answer, "timers_case")?;
+    let cases: Vec<CaseRecord> = records::all(reply, "timers_case")?;
     ensure_eq!(cases.len(), least.len(), "cases");
     for (case, (name, least)) in cases.iter().zip(least) {
         ensure_eq!(case.case, name, "case");
-        ensure_eq!(case.received, case.expected, "{name}, in:\n{answer}");
+        ensure_eq!(case.received, case.expected, "{name}, in:\n{reply}");
         ensure!(
             case.expected >= least * cpus,
-            "{name}: only {}, in:\n{answer}",
+            "{name}: only {}, in:\n{reply}",
             case.expected
         );
     }
-    let violations: Vec<ViolationRecord> = records::all(answer, "timers_violation")?;
+    let violations: Vec<ViolationRecord> = records::all(reply, "timers_violation")?;
     let kinds: Vec<_> = violations
         .iter()
         .map(|kind| kind.violation.as_str())
@@ -132,7 +132,7 @@ pub fn check_test(answer: &str, cpus: u64) -> Result {
     ];
     ensure_eq!(kinds, expected, "kinds of violations");
     let all: u64 = violations.iter().map(|kind| kind.count).sum();
-    ensure_eq!(all, 0, "violations in:\n{answer}");
+    ensure_eq!(all, 0, "violations in:\n{reply}");
     Ok(())
 }
 
@@ -140,16 +140,19 @@ pub fn check_test(answer: &str, cpus: u64) -> Result {
 fn as_delivered(session: &mut Session) -> Result {
     session.wait_prompt(TIMEOUT)?;
     test(session, 2)?;
-    let answer = session.command("irqs json", TIMEOUT)?;
+    let reply = session.command("irqs json", TIMEOUT)?;
     power_off(session)?;
-    let counted = counted_by_kernel(&answer)?;
+    let counted = counted_by_kernel(&reply)?;
     let delivered = delivered_by_qemu(&session.log());
     for vector in VECTORS {
-        let told = counted.get(&vector).copied().unwrap_or_default();
-        ensure!(told > 100, "vector {vector:#04x} came only {told} times");
+        let reported = counted.get(&vector).copied().unwrap_or_default();
+        ensure!(
+            reported > 100,
+            "vector {vector:#04x} came only {reported} times"
+        );
         ensure_eq!(
             delivered.get(&vector),
-            Some(&told),
+            Some(&reported),
             "interrupts {vector:#04x}"
         );
     }
@@ -159,15 +162,15 @@ fn as_delivered(session: &mut Session) -> Result {
 /// A CPU without a timer so far has no timer tables. Timer interrupts and command IPIs have no
 /// effect on it, its hardware can be borrowed, and its first timers then work.
 fn before_the_first(session: &mut Session) -> Result {
-    let answer = session.expect("tocsin> timer json\r\n", TIMEOUT)?;
+    let reply = session.expect("tocsin> timer json\r\n", TIMEOUT)?;
     let count = 1;
     let expected = VECTORS.map(|vector| [0, 1].map(|cpu| Delivery { cpu, vector, count }));
     let expected: Vec<_> = expected.into_iter().flatten().collect();
-    let found: Vec<Delivery> = records::all(&answer, "delivery")?;
+    let found: Vec<Delivery> = records::all(&reply, "delivery")?;
     ensure_eq!(found, expected, "interrupts");
     check_timer(&session.expect("tocsin> timers json\r\n", TIMEOUT)?)?;
-    let answer = session.wait_prompt(TIMEOUT)?;
-    let timers: Vec<TimerRecord> = records::any(&answer, "timer")?;
+    let reply = session.wait_prompt(TIMEOUT)?;
+    let timers: Vec<TimerRecord> = records::any(&reply, "timer")?;
     ensure!(timers.is_empty(), "a timer is there: {timers:?}");
     test(session, 2)?;
     power_off(session)
@@ -216,11 +219,11 @@ fn latency(session: &mut Session) -> Result {
     session.wait_prompt(TIMEOUT)?;
     // The timers of other code would count, too.
     session.command("mce off", TIMEOUT)?;
-    let answer = session.command("bench timer clock=instructions", TIMEOUT)?;
-    let row = answer
+    let reply = session.command("bench timer clock=instructions", TIMEOUT)?;
+    let row = reply
         .lines()
         .find(|line| line.contains("timer.queue") && line.contains("load idle"))
-        .ok_or(format!("no row of the timer in:\n{answer}"))?;
+        .ok_or(format!("no row of the timer in:\n{reply}"))?;
     let words = row.split_whitespace();
     let cycles: Vec<u64> = words.filter_map(|word| word.parse().ok()).collect();
     ensure_eq!(cycles.len(), 6, "metrics of the timer");
@@ -234,8 +237,8 @@ fn latency(session: &mut Session) -> Result {
     );
     // A 32-bit counter at 1 GHz wraps after 4.29 s.
     for (milliseconds, interrupts) in [(1, 1), (4000, 1), (60_000, 14)] {
-        let answer = session.command(&format!("timers wait {milliseconds} json"), TIMEOUT)?;
-        let wait: Wait = records::one(&answer, "timer_wait")?;
+        let reply = session.command(&format!("timers wait {milliseconds} json"), TIMEOUT)?;
+        let wait: Wait = records::one(&reply, "timer_wait")?;
         ensure_eq!(wait.duration_ns, milliseconds * 1_000_000, "duration");
         ensure!(wait.late_cycles <= LATENCY, "too late: {wait:?}");
         ensure_eq!(wait.interrupts, interrupts, "interrupts in {wait:?}");
@@ -265,8 +268,8 @@ fn mistakes(session: &mut Session) -> Result {
         ),
         ("timer 1", "timer: `1` is one argument too many"),
     ] {
-        let answer = session.command(line, TIMEOUT)?;
-        ensure_eq!(answer.trim(), error, "answer to {line:?}");
+        let reply = session.command(line, TIMEOUT)?;
+        ensure_eq!(reply.trim(), error, "answer to {line:?}");
     }
     Ok(())
 }

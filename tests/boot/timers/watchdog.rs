@@ -92,26 +92,26 @@ fn all_named(session: &mut Session, stuck: &[u32]) -> Result {
     session.send_line("")?;
     session.wait_prompt(TIMEOUT)?;
     session.command("watchdog off", TIMEOUT)?;
-    let said = session.transcript().text_from(begin);
+    let output = session.transcript().text_from(begin);
     for &cpu in stuck {
         let named = format!("error: watchdog: CPU {cpu} has not answered interrupts for ");
         let back = format!("warning: watchdog: CPU {cpu} answers interrupts again, after ");
-        ensure_eq!(said.matches(&named).count(), 1, "{named:?} in:\n{said}");
-        ensure_eq!(said.matches(&back).count(), 1, "{back:?} in:\n{said}");
-        let (_, after) = said.split_once(&named).unwrap_or_default();
+        ensure_eq!(output.matches(&named).count(), 1, "{named:?} in:\n{output}");
+        ensure_eq!(output.matches(&back).count(), 1, "{back:?} in:\n{output}");
+        let (_, after) = output.split_once(&named).unwrap_or_default();
         let calls = after.lines().skip(1);
         let calls: Vec<_> = calls.take_while(|line| line.starts_with("    ")).collect();
         ensure!(
             calls
                 .iter()
                 .any(|call| call.contains("tocsin_monitor::commands::provoke::lock_up+0x")),
-            "CPU {cpu} is not where it is stuck, but in {calls:?}, in:\n{said}"
+            "CPU {cpu} is not where it is stuck, but in {calls:?}, in:\n{output}"
         );
     }
     ensure_eq!(
-        said.matches("has not answered").count(),
+        output.matches("has not answered").count(),
         stuck.len(),
-        "CPUs that were named, in:\n{said}"
+        "CPUs that were named, in:\n{output}"
     );
     power_off(session)
 }
@@ -139,8 +139,8 @@ fn soft(
     session.expect(&format!("warning: watchdog: CPU {cpu} {back}"), TIMEOUT)?;
     // Not detected by a prompt, which may be redrawn.
     session.send_line("watchdog show json; idt 3")?;
-    let answer = session.expect("vector 3 (0x03)", TIMEOUT)?;
-    let watched: Vec<Watched> = records::all(&answer, "watchdog")?;
+    let reply = session.expect("vector 3 (0x03)", TIMEOUT)?;
+    let watched: Vec<Watched> = records::all(&reply, "watchdog")?;
     let cpus: Vec<_> = watched.iter().map(|watched| watched.cpu).collect();
     ensure_eq!(cpus, (0..=cpu).collect::<Vec<_>>(), "CPUs that are watched");
     session.send_line("watchdog off")?;
@@ -150,8 +150,8 @@ fn soft(
 /// No other CPU can watch a single CPU, and the command reports this.
 fn alone(session: &mut Session) -> Result {
     session.wait_prompt(TIMEOUT)?;
-    let answer = session.command("watchdog on json", TIMEOUT)?;
-    let limits: Limits = records::one(&answer, "watchdog_limits")?;
+    let reply = session.command("watchdog on json", TIMEOUT)?;
+    let limits: Limits = records::one(&reply, "watchdog_limits")?;
     ensure_eq!(limits.cpus, 1, "CPUs that are watched");
     power_off(session)
 }

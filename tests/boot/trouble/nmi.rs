@@ -70,10 +70,10 @@ fn nest(cpus: u32, session: &mut Session) -> Result {
     session.wait_prompt(TIMEOUT)?;
     let nmi_stack = nmi_stack(session)?;
     let (target, sender) = (0, cpus - 1);
-    let answer = session.command("nmi nest json", TIMEOUT)?;
-    let found: NestedNmi = records::one(&answer, "nested_nmi")?;
+    let reply = session.command("nmi nest json", TIMEOUT)?;
+    let found: NestedNmi = records::one(&reply, "nested_nmi")?;
     ensure_eq!(found, nested(target, sender), "result");
-    let report = Report::parse(&answer)?;
+    let report = Report::parse(&reply)?;
     ensure_eq!(report.title, "#BP breakpoint", "title");
     ensure!(
         report.stack.starts_with("CPU 0's NMI stack, "),
@@ -91,8 +91,8 @@ fn nest(cpus: u32, session: &mut Session) -> Result {
     }
     // The other CPUs, too.
     for target in 1..cpus {
-        let answer = session.command(&format!("nmi nest {target} json"), TIMEOUT)?;
-        let found: NestedNmi = records::one(&answer, "nested_nmi")?;
+        let reply = session.command(&format!("nmi nest {target} json"), TIMEOUT)?;
+        let found: NestedNmi = records::one(&reply, "nested_nmi")?;
         ensure_eq!(found, nested(target, found.sender), "result");
     }
     check_counts(session)?;
@@ -103,8 +103,8 @@ fn nest(cpus: u32, session: &mut Session) -> Result {
 fn edge(session: &mut Session) -> Result {
     session.wait_prompt(TIMEOUT)?;
     let nmi_stack = nmi_stack(session)?;
-    let answer = session.command("nmi edge json", TIMEOUT)?;
-    let found: Vec<NestedNmi> = records::all(&answer, "nested_nmi")?;
+    let reply = session.command("nmi edge json", TIMEOUT)?;
+    let found: Vec<NestedNmi> = records::all(&reply, "nested_nmi")?;
     ensure_eq!(found, [0; 3].map(|cpu| nested(cpu, cpu)), "results");
     let log = qemu_log::deliveries(&session.log());
     let here = [NMI, DEBUG];
@@ -117,11 +117,11 @@ fn edge(session: &mut Session) -> Result {
     );
 
     let symbols = Symbols::of_the_image()?;
-    let reports: Vec<_> = answer.match_indices("#### CPU ").collect();
+    let reports: Vec<_> = reply.match_indices("#### CPU ").collect();
     let names = ["entry_nmi_done", "entry_nmi_left", "entry_nmi_return"];
     for ((group, name), (start, _)) in seen.chunks(3).zip(names).zip(reports) {
         check_place(group[0], &nmi_stack, false)?;
-        let at = Report::parse(&answer[start..])?.at;
+        let at = Report::parse(&reply[start..])?.at;
         symbols.check(&at)?;
         ensure_eq!(at.symbol, Some((name.to_owned(), 0)), "the breakpoint");
         for delivery in &group[1..] {
@@ -143,23 +143,23 @@ fn storm(session: &mut Session) -> Result {
         session.qmp("inject-nmi", &Value::Null)?;
     }
     // Not detected by a prompt, because a report during an open prompt prints it again.
-    let mut answer = session.expect(&gate_record(3), TIMEOUT)?;
+    let mut reply = session.expect(&gate_record(3), TIMEOUT)?;
     session.send_line("ipi json; idt 5 json")?;
-    answer.push_str(&session.expect(&gate_record(5), TIMEOUT)?);
+    reply.push_str(&session.expect(&gate_record(5), TIMEOUT)?);
     session.wait_prompt(TIMEOUT)?;
-    let counts: Vec<Ipi> = records::all(&answer, "ipi")?;
+    let counts: Vec<Ipi> = records::all(&reply, "ipi")?;
     let first = &counts[0].interrupt;
     let runs = counts.iter().filter(|ipi| ipi.interrupt == *first);
     ensure_eq!(runs.count(), 4, "runs of `ipi`");
     for ipi in counts {
         ensure_eq!(ipi.sent, ipi.received, "sent and received in {ipi:?}");
     }
-    let answer = session.command("nmi json", TIMEOUT)?;
-    let tests: NestedTests = records::one(&answer, "nested_nmi_tests")?;
+    let reply = session.command("nmi json", TIMEOUT)?;
+    let tests: NestedTests = records::one(&reply, "nested_nmi_tests")?;
     ensure_eq!((tests.runs, tests.passed), (8, 8), "tests of nested NMIs");
-    let nmis = records::all::<Nmis>(&answer, "nmi")?;
+    let nmis = records::all::<Nmis>(&reply, "nmi")?;
     let unknown: u64 = nmis.iter().map(|nmis| nmis.unknown).sum();
-    ensure!(unknown > 0, "no NMI came from outside:\n{answer}");
+    ensure!(unknown > 0, "no NMI came from outside:\n{reply}");
     check_counts(session)?;
     power_off(session)
 }

@@ -42,8 +42,8 @@ impl Section {
 }
 
 fn sections(session: &mut Session) -> Result<Vec<Section>> {
-    let answer = session.command("prio json", TIMEOUT)?;
-    Ok(records::any(&answer, "irqs_off_section")?)
+    let reply = session.command("prio json", TIMEOUT)?;
+    Ok(records::any(&reply, "irqs_off_section")?)
 }
 
 /// The kinds of deliberate sections: the argument of `prio hold`, the mask, and the function.
@@ -85,7 +85,7 @@ fn find(session: &mut Session) -> Result {
     let count = |function| found.iter().filter(|it| it.is_in(function)).count();
     ensure_eq!(count("hold_priority"), 0, "sections that were recorded");
     ensure_eq!(count("hold_ceiling"), CPUS as usize, "old sections");
-    let answer = session.command("prio watch maybe", TIMEOUT)?;
-    ensure!(answer.contains("`maybe` will not do"), "{answer}");
+    let reply = session.command("prio watch maybe", TIMEOUT)?;
+    ensure!(reply.contains("`maybe` will not do"), "{reply}");
     power_off_with(session, 0)
 }

@@ -18,10 +18,10 @@ use std::sync::LazyLock;
 
 use libtest_mimic::Trial;
 use serde::Deserialize;
-use tocsin_tests::answers::{ApicRecord, LocalApicRecord};
 use tocsin_tests::build::debug_image;
 use tocsin_tests::interrupt_records::{Delivery, Spurious};
 use tocsin_tests::interrupts::vectors_by_qemu;
+use tocsin_tests::output::{ApicRecord, LocalApicRecord};
 use tocsin_tests::records;
 use tocsin_tools::{Machine, Session};
 
@@ -94,8 +94,8 @@ fn quiet(cpu: u32, unhandled: u64, eoi_mismatch: u64) -> Spurious {
 
 /// Sends an interrupt, which is delivered once.
 fn send(vector: u8, cpu: u32, session: &mut Session) -> Result {
-    let answer = session.command(&format!("stray ipi {vector} {cpu} json"), TIMEOUT)?;
-    let delivery: Delivery = records::one(&answer, "delivery")?;
+    let reply = session.command(&format!("stray ipi {vector} {cpu} json"), TIMEOUT)?;
+    let delivery: Delivery = records::one(&reply, "delivery")?;
     let count = 1;
     ensure_eq!(delivery, Delivery { cpu, vector, count }, "delivery");
     Ok(())
@@ -112,9 +112,9 @@ fn eoi(dev: bool, session: &mut Session) -> Result {
             "CPU {cpu} at first"
         );
         for round in 1..=2 {
-            let answer = session.command(&format!("fault {FREE} {cpu}"), TIMEOUT)?;
-            ensure!(answer.contains("the kernel goes on"), "{answer}");
-            let logged = answer.contains(&format!(
+            let reply = session.command(&format!("fault {FREE} {cpu}"), TIMEOUT)?;
+            ensure!(reply.contains("the kernel goes on"), "{reply}");
+            let logged = reply.contains(&format!(
                 "vector {FREE:#04x} is to be ended, but nothing is in service: no EOI"
             ));
             ensure_eq!(logged, (cpu, round) == (0, 1), "whether it is logged");
@@ -140,8 +140,8 @@ fn eoi(dev: bool, session: &mut Session) -> Result {
             quiet(cpu, 2, left_out),
             "CPU {cpu}, taken vector"
         );
-        let answer = session.command(&format!("lapic {cpu} json"), TIMEOUT)?;
-        let apic: LocalApicRecord = records::one(&answer, "local_apic")?;
+        let reply = session.command(&format!("lapic {cpu} json"), TIMEOUT)?;
+        let apic: LocalApicRecord = records::one(&reply, "local_apic")?;
         // While the registers are read, the CPU may be handling the call that requested it.
         for set in [apic.irr, apic.isr] {
             ensure!(!set.contains(&0x43), "left over in {set:x?}");
@@ -186,8 +186,8 @@ fn gates(session: &mut Session) -> Result {
     ensure_eq!(spurious_8259(session)?, (1, 2), "of the 8259s");
     session.command("ipi", TIMEOUT)?;
     session.command("nest", TIMEOUT)?;
-    let answer = session.command("stray ipi 31", TIMEOUT)?;
-    ensure!(answer.contains("`31` will not do"), "{answer}");
+    let reply = session.command("stray ipi 31", TIMEOUT)?;
+    ensure!(reply.contains("`31` will not do"), "{reply}");
     // With the status of a failed command, because one was wrong.
     power_off_with(session, 0)
 }
@@ -199,8 +199,8 @@ fn spurious_8259(session: &mut Session) -> Result<(u64, u64)> {
         first: u64,
         second: u64,
     }
-    let answer = session.command("stray json", TIMEOUT)?;
-    let counts: Counts = records::one(&answer, "spurious_8259")?;
+    let reply = session.command("stray json", TIMEOUT)?;
+    let counts: Counts = records::one(&reply, "spurious_8259")?;
     Ok((counts.first, counts.second))
 }
 
@@ -210,29 +210,29 @@ fn read_reserved(session: &mut Session) -> Result<(String, String)> {
     struct Read {
         effect: String,
     }
-    let answer = session.command("stray register json", TIMEOUT)?;
-    let read: Read = records::one(&answer, "reserved_read")?;
-    Ok((read.effect, answer))
+    let reply = session.command("stray register json", TIMEOUT)?;
+    let read: Read = records::one(&reply, "reserved_read")?;
+    Ok((read.effect, reply))
 }
 
 /// An error of the local APIC is reported and counted.
 fn errors(mode: &str, session: &mut Session) -> Result {
     session.wait_prompt(TIMEOUT)?;
     // The error vector without an error: it must not suppress the log of a real one.
-    let answer = session.command(&format!("stray ipi {ERROR}"), TIMEOUT)?;
+    let reply = session.command(&format!("stray ipi {ERROR}"), TIMEOUT)?;
     ensure!(
-        answer.contains("error interrupt, but the ESR is empty"),
-        "{answer}"
+        reply.contains("error interrupt, but the ESR is empty"),
+        "{reply}"
     );
-    let (effect, answer) = read_reserved(session)?;
+    let (effect, reply) = read_reserved(session)?;
     if mode == "x2apic" {
         ensure_eq!(effect, "general_protection", "effect");
         ensure_eq!(counts(0, session)?, quiet(0, 0, 0), "counts");
         return power_off(session);
     }
     ensure!(
-        answer.contains("warning: local APIC: 0x00000080 illegal-register-address"),
-        "{answer}"
+        reply.contains("warning: local APIC: 0x00000080 illegal-register-address"),
+        "{reply}"
     );
     // QEMU sends no interrupt.
     ensure_eq!(effect, "recorded", "effect");
@@ -241,8 +241,8 @@ fn errors(mode: &str, session: &mut Session) -> Result {
         ..quiet(0, 0, 0)
     };
     ensure_eq!(counts(0, session)?, error, "counts");
-    let answer = session.command("apic json", TIMEOUT)?;
-    let apic: ApicRecord = records::one(&answer, "apic")?;
+    let reply = session.command("apic json", TIMEOUT)?;
+    let apic: ApicRecord = records::one(&reply, "apic")?;
     ensure_eq!(apic.error_interrupts, 2, "error interrupts");
     power_off(session)
 }

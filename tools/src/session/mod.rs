@@ -306,13 +306,9 @@ impl Session {
     /// As [`Session::expect`].
     pub fn command(&mut self, line: &str, limit: Duration) -> Result<String, SessionError> {
         self.send_line(line)?;
-        let answer = self.wait_prompt(limit)?;
-        let (echo, rest) = answer.split_once('\n').unwrap_or((&answer, ""));
-        Ok(if echo == line {
-            rest.to_owned()
-        } else {
-            answer
-        })
+        let reply = self.wait_prompt(limit)?;
+        let (echo, rest) = reply.split_once('\n').unwrap_or((&reply, ""));
+        Ok(if echo == line { rest.to_owned() } else { reply })
     }
 
     /// Types `line` and Enter on COM1.

@@ -100,8 +100,8 @@ impl Session {
     /// The state of every CPU; empty if QEMU does not respond.
     fn cpus(&self) -> String {
         let arguments = json!({ "command-line": "info registers -a" });
-        let answer = self.exchange("human-monitor-command", &arguments, REPORT_TIMEOUT);
-        let Ok(Ok(registers)) = answer else {
+        let reply = self.exchange("human-monitor-command", &arguments, REPORT_TIMEOUT);
+        let Ok(Ok(registers)) = reply else {
             return String::new();
         };
         let registers = text(registers.as_str().unwrap_or_default().as_bytes());
