@@ -9,7 +9,7 @@ use std::ptr;
 use std::thread;
 use std::time::Duration;
 
-use crate::told;
+use crate::check;
 
 const WINDOW: Duration = Duration::from_millis(200);
 
@@ -29,7 +29,7 @@ pub fn wait(cpus: usize) -> io::Result<()> {
         let (name, place) = (c"proc".as_ptr(), c"/proc".as_ptr());
         libc::mount(name, place, name, 0, ptr::null())
     };
-    told(mounted.into())?;
+    check(mounted.into())?;
     let mut quiet = 0;
     let (mut up, mut idle) = times()?;
     for _ in 0..MOST {

@@ -70,7 +70,7 @@ fn own(metric: &Metric) -> Vec<String> {
         metric.overhead.to_string(),
     ];
     let text = |value: Option<u64>| value.map_or_else(String::new, |value| value.to_string());
-    row.extend(metric.told().map(text));
+    row.extend(metric.supported().map(text));
     let (least, most) = metric.spread().unzip();
     row.extend([least, most].map(text));
     row.extend([String::new(), String::new(), String::new()]);

@@ -110,14 +110,14 @@ impl Summary {
 
     /// The percentiles that this number of samples supports: with fewer than a hundred samples, the
     /// 99th percentile equals the maximum, unless all are equal.
-    pub fn told(&self, samples: u64) -> [Option<u64>; 6] {
+    pub fn supported(&self, samples: u64) -> [Option<u64>; 6] {
         let are_alike = samples > 1 && self.min == self.max;
         let values = self.values().into_iter().zip(NEEDED);
-        let mut told = [None; 6];
-        for (told, (value, needed)) in told.iter_mut().zip(values) {
-            *told = (are_alike || samples >= needed).then_some(value);
+        let mut supported = [None; 6];
+        for (supported, (value, needed)) in supported.iter_mut().zip(values) {
+            *supported = (are_alike || samples >= needed).then_some(value);
         }
-        told
+        supported
     }
 }
 
@@ -194,11 +194,11 @@ pub struct End {
 pub enum BadRecord {
     #[error("{why} in {line:?}")]
     Syntax { line: String, why: String },
-    #[error("no {0} record came; the kernel said nothing more")]
+    #[error("no {0} record (the output ended before it)")]
     Missing(&'static str),
-    #[error("{told} metrics were told of and {came} came; serial output was lost")]
-    Count { told: u64, came: u64 },
-    #[error("{0} came twice")]
+    #[error("{announced} metrics were announced and {received} received (serial output was lost)")]
+    Count { announced: u64, received: u64 },
+    #[error("{0}: duplicate record")]
     Twice(String),
     #[error("{metric}: {what}")]
     Impossible { metric: String, what: String },
@@ -254,10 +254,13 @@ impl Boot {
         }
         let run = run.ok_or(BadRecord::Missing("run"))?;
         let end: End = end.ok_or(BadRecord::Missing("end"))?;
-        let came = metrics.len() as u64;
-        if end.metrics != came {
-            let told = end.metrics;
-            return Err(BadRecord::Count { told, came });
+        let received = metrics.len() as u64;
+        if end.metrics != received {
+            let announced = end.metrics;
+            return Err(BadRecord::Count {
+                announced,
+                received,
+            });
         }
         let mut seen = BTreeSet::new();
         for metric in &metrics {

@@ -11,7 +11,7 @@ use crate::peers::Peer;
 use crate::plot::number;
 use crate::record::Clock;
 use crate::results::{Causes, Key, Metric, Results, float, machines};
-use crate::table::{UNTOLD, short};
+use crate::table::{NO_VALUE, short};
 use crate::targets::{self, Target};
 use plots::{Group, contention, group, scaling};
 
@@ -203,8 +203,8 @@ fn section(results: &Results, clock: Clock) -> Result<Section<'_>, BenchError> {
         machine: machine(&metric.key),
         unit: unit(&metric.unit),
         values: metric
-            .told()
-            .map(|value| value.map_or_else(|| UNTOLD.to_owned(), grouped)),
+            .supported()
+            .map(|value| value.map_or_else(|| NO_VALUE.to_owned(), grouped)),
         spread: metric.spread().map_or_else(String::new, |(least, most)| {
             format!("{} to {}", number(float(least)), number(float(most)))
         }),
@@ -248,7 +248,7 @@ fn cause(causes: &Causes) -> Result<CauseTable<'_>, BenchError> {
         name: name.replace('_', " "),
         part: *part,
         percent: match sum {
-            0 => UNTOLD.to_owned(),
+            0 => NO_VALUE.to_owned(),
             sum => format!("{:.1}", 100.0 * float(part.sum) / float(sum)),
         },
     });
@@ -274,7 +274,7 @@ fn cause(causes: &Causes) -> Result<CauseTable<'_>, BenchError> {
 fn peer_table<'r>(results: &Results, peer: &'r Peer) -> PeerTable<'r> {
     let rows = peer.metrics().map(|metric| {
         let ours = metric.ours(results);
-        let [_, median, _, p99, _, max] = ours.map(Metric::told).unwrap_or_default();
+        let [_, median, _, p99, _, max] = ours.map(Metric::supported).unwrap_or_default();
         let ratio = metric.ratio(results).map(|ratio| format!("{ratio:.2}"));
         let none = metric.no_ratio().map(|(_, why)| why);
         PeerRow {

@@ -94,9 +94,9 @@ impl Metric {
 
     /// The supported percentiles, from the minimum to the maximum; percentiles are those of a
     /// round.
-    pub fn told(&self) -> [Option<u64>; 6] {
+    pub fn supported(&self) -> [Option<u64>; 6] {
         let rounds = u64::try_from(self.rounds.len()).unwrap_or(1).max(1);
-        self.summary.told(self.samples / rounds)
+        self.summary.supported(self.samples / rounds)
     }
 
     /// Number of negative samples; empty for none.

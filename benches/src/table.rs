@@ -23,10 +23,10 @@ const RATES: &str =
     "of what is per_second more is better: above x1 of the floor, and their min is the bad end\n";
 
 /// Placeholder where there are too few samples for a value.
-pub const UNTOLD: &str = "-";
+pub const NO_VALUE: &str = "-";
 
-fn told(value: Option<u64>) -> String {
-    value.map_or_else(|| UNTOLD.to_owned(), |value| value.to_string())
+fn cell(value: Option<u64>) -> String {
+    value.map_or_else(|| NO_VALUE.to_owned(), |value| value.to_string())
 }
 
 /// All metrics for this clock; empty if there are none.
@@ -75,7 +75,7 @@ fn row(results: &Results, metric: &Metric) -> Vec<String> {
         .spread()
         .map(|(least, most)| format!("{least} to {most}"));
     let mut row = vec![metric.key.describe()];
-    row.extend(metric.told().map(told));
+    row.extend(metric.supported().map(cell));
     row.extend([
         metric.overhead.to_string(),
         spread.unwrap_or_default(),
@@ -90,7 +90,7 @@ fn row(results: &Results, metric: &Metric) -> Vec<String> {
 
 /// A metric in one line, as it arrives.
 pub fn brief(label: &str, metric: &record::Metric) -> String {
-    let [min, median, _, p99, _, max] = metric.summary.told(metric.samples).map(told);
+    let [min, median, _, p99, _, max] = metric.summary.supported(metric.samples).map(cell);
     let (samples, unit) = (metric.samples, &metric.unit);
     format!(
         "{label:<66} min {min:>9}  median {median:>9}  p99 {p99:>9}  max {max:>9} {unit}, {samples} samples"
@@ -164,7 +164,7 @@ pub fn peers(results: &Results) -> String {
 fn peer_row(results: &Results, metric: &PeerMetric) -> Vec<String> {
     let number = |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.0}"));
     let ours = metric.ours(results);
-    let [_, median, _, p99, _, max] = ours.map(Metric::told).unwrap_or_default();
+    let [_, median, _, p99, _, max] = ours.map(Metric::supported).unwrap_or_default();
     let ratio = metric.ratio(results).map(|ratio| format!("x{ratio:.2}"));
     let none = metric.no_ratio().map(|(_, why)| why);
     let has_tail = metric.p99.is_some();

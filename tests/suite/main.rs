@@ -27,7 +27,7 @@ const ENDS: &[(&str, &[&str])] = &[
         "greet; exit 1",
         &[
             "before the first group of metrics: QEMU ended with exit status 1, expected: the kernel",
-            "--- nothing came from COM1\n",
+            "--- no output of COM1\n",
             "`make run` boots to a prompt, where",
         ],
     ),
@@ -46,15 +46,17 @@ const ENDS: &[(&str, &[&str])] = &[
     ),
     (
         "greet; exit 33",
-        &["the kernel's records cannot be used: no run record came"],
+        &["the kernel's records cannot be used: no run record (the output"],
     ),
     (
         "greet; say 4; exit 33",
-        &["the kernel's records cannot be used: no end record came"],
+        &["the kernel's records cannot be used: no end record (the output"],
     ),
     (
         "greet; sed 4d xapic.records >&4; exit 33",
-        &["2 metrics were told of and 1 came; serial output was lost\n--- last output of COM1"],
+        &[
+            "2 metrics were announced and 1 received (serial output was lost)\n--- last output of COM1",
+        ],
     ),
     (
         "greet; sed s/end/metric/ xapic.records >&4; exit 33",

@@ -84,7 +84,7 @@ fn a_signal_ends_machines_that_are_starting() {
     }
 }
 
-/// What a terminal shows in its last line, of what came since it was empty.
+/// What a terminal shows in its last line, of what arrived since it was empty.
 fn last_line(output: &str) -> String {
     let mut line: Vec<char> = Vec::new();
     let mut column = 0;

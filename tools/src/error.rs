@@ -164,7 +164,7 @@ pub struct Scene {
 impl fmt::Display for Scene {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.serial.is_empty() {
-            writeln!(f, "--- nothing came from COM1")?;
+            writeln!(f, "--- no output of COM1")?;
         } else {
             writeln!(
                 f,

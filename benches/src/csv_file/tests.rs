@@ -21,12 +21,12 @@ fn every_metric_has_a_row_of_its_own() {
         assert_eq!(row[at("p50")].parse::<u64>().unwrap(), metric.summary.p50);
         assert_eq!(row[at("max")].parse::<u64>().unwrap(), metric.summary.max);
     }
-    let told: Vec<_> = others
+    let values: Vec<_> = others
         .iter()
         .map(|row| ["kernel", "name", "cpus", "p50", "mean", "beside"].map(|name| &row[at(name)]))
         .collect();
     assert_eq!(
-        told,
+        values,
         [
             [
                 "kvm-unit-tests",

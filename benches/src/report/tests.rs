@@ -87,8 +87,8 @@ fn every_metric_is_in_the_page_with_its_numbers() {
             .map(|cell| cell.text().collect())
             .collect();
         let values = metric
-            .told()
-            .map(|value| value.map_or_else(|| UNTOLD.to_owned(), |value| value.to_string()));
+            .supported()
+            .map(|value| value.map_or_else(|| NO_VALUE.to_owned(), |value| value.to_string()));
         let shown = cells[4..10].iter().map(|cell| cell.replace('\u{202f}', ""));
         assert_eq!(shown.collect::<Vec<_>>(), values, "{id}");
         assert_eq!(cells[1], metric.key.variant);

@@ -55,22 +55,22 @@ fn few_samples_tell_no_percentiles() {
         max: 6,
     };
     let all = summary.values().map(Some);
-    assert_eq!(summary.told(1000), all);
-    assert_eq!(summary.told(999)[4], None);
-    assert_eq!(summary.told(100)[3..], [Some(4), None, Some(6)]);
-    assert_eq!(summary.told(99)[2..], [Some(3), None, None, Some(6)]);
-    assert_eq!(summary.told(1)[..3], [Some(1), Some(2), None]);
+    assert_eq!(summary.supported(1000), all);
+    assert_eq!(summary.supported(999)[4], None);
+    assert_eq!(summary.supported(100)[3..], [Some(4), None, Some(6)]);
+    assert_eq!(summary.supported(99)[2..], [Some(3), None, None, Some(6)]);
+    assert_eq!(summary.supported(1)[..3], [Some(1), Some(2), None]);
     let alike = Summary { min: 6, ..summary };
-    assert_eq!(alike.told(50), alike.values().map(Some));
+    assert_eq!(alike.supported(50), alike.values().map(Some));
 }
 
 #[test]
 fn samples_are_those_of_a_round() {
     let mut metric = fixtures::results().metrics[0].clone();
     assert_eq!((metric.rounds.len(), metric.samples), (2, 2000));
-    assert_eq!(metric.told(), metric.summary.values().map(Some));
+    assert_eq!(metric.supported(), metric.summary.values().map(Some));
     metric.samples = 1998;
-    assert_eq!(metric.told()[4], None);
+    assert_eq!(metric.supported()[4], None);
     metric.rounds[1].p50 = metric.rounds[0].p50 + 3;
     let first = metric.rounds[0].p50;
     assert_eq!(metric.spread(), Some((first, first + 3)));

@@ -11,12 +11,12 @@ use super::everywhere;
 use crate::{Result, TIMEOUT, ensure, ensure_eq};
 
 pub fn trials() -> Vec<Trial> {
-    everywhere("kinds", all_came)
+    everywhere("kinds", all_kinds_received)
 }
 
 /// Runs twice, because the second run starts with the state that the first left; but only once with
 /// many CPUs, each of which the host must wake for each interrupt.
-fn all_came(session: &mut Session, cpus: u64) -> Result {
+fn all_kinds_received(session: &mut Session, cpus: u64) -> Result {
     let runs = if cpus > 8 { 1 } else { 2 };
     let mut replies = Vec::new();
     for _ in 0..runs {

@@ -44,7 +44,7 @@ fn counts(session: &mut Session) -> Result {
         let counted = kernel.get(&vector).copied().unwrap_or(0);
         ensure!(
             counted > 50,
-            "vector {vector:#04x} came only {counted} times"
+            "vector {vector:#04x} was counted only {counted} times"
         );
         ensure_eq!(
             qemu.get(&vector).copied().unwrap_or(0),

@@ -169,7 +169,7 @@ fn panic_all(session: &mut Session) -> Result {
     let output = session.transcript().text_from(0);
     ensure!(
         output.contains("panics with all others"),
-        "not all came:\n{output}"
+        "not all received:\n{output}"
     );
     Ok(())
 }

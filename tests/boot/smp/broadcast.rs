@@ -103,7 +103,7 @@ fn check_method(session: &mut Session, method: &BroadcastMethod) -> Result {
     for ipi in to_all {
         ensure!(
             ipi.sent > 0 && ipi.sent == ipi.received && ipi.refused == 0,
-            "not all came: {ipi:?}"
+            "not all received: {ipi:?}"
         );
     }
     Ok(())

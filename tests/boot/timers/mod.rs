@@ -148,7 +148,7 @@ fn as_delivered(session: &mut Session) -> Result {
         let reported = counted.get(&vector).copied().unwrap_or_default();
         ensure!(
             reported > 100,
-            "vector {vector:#04x} came only {reported} times"
+            "vector {vector:#04x} was counted only {reported} times"
         );
         ensure_eq!(
             delivered.get(&vector),

@@ -159,7 +159,7 @@ fn storm(session: &mut Session) -> Result {
     ensure_eq!((tests.runs, tests.passed), (8, 8), "tests of nested NMIs");
     let nmis = records::all::<Nmis>(&reply, "nmi")?;
     let unknown: u64 = nmis.iter().map(|nmis| nmis.unknown).sum();
-    ensure!(unknown > 0, "no NMI came from outside:\n{reply}");
+    ensure!(unknown > 0, "no external NMI was counted:\n{reply}");
     check_counts(session)?;
     power_off(session)
 }
@@ -204,7 +204,7 @@ fn check_place(delivery: &Delivery, nmi_stack: &Range<u64>, inside: bool) -> Res
     ensure_eq!(
         nmi_stack.contains(&rsp),
         inside,
-        "whether vector {} came on the NMI stack, RSP {rsp:#x}",
+        "whether vector {} was handled on the NMI stack, RSP {rsp:#x}",
         delivery.vector
     );
     let flags = delivery.register("RFL")?;

@@ -31,9 +31,9 @@ pub struct Held {
     /// Whether the device set the message's pending bit.
     pub pending: bool,
     /// The number of messages that were received although the message was masked.
-    pub came_masked: u64,
+    pub received_masked: u64,
     /// Whether the message was received when it was unmasked.
-    pub came_after: bool,
+    pub received_unmasked: bool,
 }
 
 impl Held {
@@ -42,7 +42,7 @@ impl Held {
     /// Context: any.
     #[must_use]
     pub fn is_right(self) -> bool {
-        self.pending && self.came_masked == 0 && self.came_after
+        self.pending && self.received_masked == 0 && self.received_unmasked
     }
 }
 
@@ -118,14 +118,14 @@ impl CountedLine {
         self.line.set_masked(true);
         let caused = cause();
         let pending = caused.is_ok() && time::wait_until(TIMEOUT, || self.line.is_pending());
-        let came_masked = self.received() - before;
+        let received_masked = self.received() - before;
         self.line.set_masked(false);
         caused?;
-        let came_after = self.wait_beyond(before + came_masked);
+        let received_unmasked = self.wait_beyond(before + received_masked);
         Ok(Held {
             pending,
-            came_masked,
-            came_after,
+            received_masked,
+            received_unmasked,
         })
     }
 }

@@ -86,7 +86,7 @@ fn raise(answered: Option<&Answered>, kind: Kind, rng: &mut Rng) {
     received(kind, tally.received + tally.empty);
     if tally.values_sent != tally.values_received {
         account::error(format!(
-            "edu was to raise {:#x}, but {:#x} came",
+            "edu: raised {:#x}, received {:#x}",
             tally.values_sent, tally.values_received
         ));
     }

@@ -143,7 +143,7 @@ pub(super) fn set_timer(cpu: u32, rng: &mut Rng) {
 
 /// Creates a line, sends its interrupt, and drops it when the interrupt has arrived.
 pub(super) fn come_and_go(cpu: u32, rng: &mut Rng) {
-    let came = alloc::sync::Arc::new(AtomicBool::new(false));
+    let was_received = alloc::sync::Arc::new(AtomicBool::new(false));
     let class = rng.u8(CLASSES);
     let request = Request {
         name: "storm, short",
@@ -152,17 +152,17 @@ pub(super) fn come_and_go(cpu: u32, rng: &mut Rng) {
         cpu,
     };
     let handler = {
-        let came = alloc::sync::Arc::clone(&came);
+        let was_received = alloc::sync::Arc::clone(&was_received);
         move || {
             received(Kind::ShortLivedLine, 1);
-            came.store(true, Ordering::Release);
+            was_received.store(true, Ordering::Release);
         }
     };
     match Line::new(request, handler) {
         Ok(line) => {
             sent(Kind::ShortLivedLine, 1);
             line.trigger().expect("it has no input");
-            time::wait_until(TIMEOUT, || came.load(Ordering::Acquire));
+            time::wait_until(TIMEOUT, || was_received.load(Ordering::Acquire));
         }
         // All vectors of the class are in use at the moment.
         Err(LineError::Vectors { .. }) => {}

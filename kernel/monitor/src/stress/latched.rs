@@ -55,7 +55,7 @@ pub fn run() -> Result<Vec<Step>, String> {
     time::spin_for(WATCH);
     if port.line().describe().is_masked {
         if port.emptied() != before {
-            return Err("the line is masked, but an interrupt came".into());
+            return Err("an interrupt was delivered although the line was masked".into());
         }
         step(Event::Silent { duration_ns: WATCH });
     }

@@ -144,7 +144,7 @@ fn use_once(lines: &[(Line, Arc<Seen>)], cpu: u32, tried: &mut Tried) {
         tried.arrived += times;
         if times != 1 || ran_on != cpu {
             tried.errors.push(format!(
-                "{} of CPU {cpu} came {times} times, the last on CPU {ran_on}",
+                "{} of CPU {cpu} was handled {times} times, the last on CPU {ran_on}",
                 line.vector()
             ));
         }

@@ -163,7 +163,7 @@ fn stays_silent(answered: &Answered) -> Result<u64, String> {
     if after.counts == before.counts {
         return Ok(WATCH);
     }
-    Err("the line is masked, but interrupts came".into())
+    Err("interrupts were delivered although the line was masked".into())
 }
 
 pub(super) fn wait_for(what: &str, condition: impl Fn() -> bool) -> Result<(), String> {

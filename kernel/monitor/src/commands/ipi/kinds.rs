@@ -93,10 +93,10 @@ impl Kind {
 
 /// Registers the handler of the vector that the kinds use.
 pub(super) fn set_up() {
-    extern "C" fn came(_: usize, _: u8) {
+    extern "C" fn on_interrupt(_: usize, _: u8) {
         received(CURRENT_IPI.load(Ordering::Relaxed));
     }
-    raw::register(VECTOR, came);
+    raw::register(VECTOR, on_interrupt);
 }
 
 /// The number of the kind of fixed IPI that is being sent; only one is sent at a time.

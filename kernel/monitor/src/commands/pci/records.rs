@@ -190,8 +190,8 @@ impl MaskedRecord {
         Self {
             address,
             pending: held.pending,
-            received_masked: held.came_masked,
-            received_unmasked: held.came_after,
+            received_masked: held.received_masked,
+            received_unmasked: held.received_unmasked,
         }
     }
 }

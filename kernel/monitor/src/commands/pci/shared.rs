@@ -97,19 +97,19 @@ fn at_once(
         time::wait_until(TIMEOUT, || counts() == expected);
     }
     let after = counts();
-    let came = (after.0 - before.0, after.1 - before.1, after.2 - before.2);
+    let received = (after.0 - before.0, after.1 - before.1, after.2 - before.2);
     let record = SharedRunRecord {
         rounds: number,
-        interrupts: came.0,
-        claimed: (came.1, came.2),
+        interrupts: received.0,
+        claimed: (received.1, received.2),
     };
     run.output.print("shared_run", &record);
-    if came == (number, number, number) {
+    if received == (number, number, number) {
         return Ok(());
     }
     Err(PciError::Count {
         address: second.function().address,
         sent: 3 * number,
-        received: came.0 + came.1 + came.2,
+        received: received.0 + received.1 + received.2,
     })
 }

@@ -163,7 +163,7 @@ fn masked(
     } else {
         time::spin_for(2 * TIME);
     }
-    let came_masked = received(event.line()) - begin.received;
+    let received_masked = received(event.line()) - begin.received;
     event.line().set_masked(false);
     arrives(
         event.line(),
@@ -176,8 +176,10 @@ fn masked(
         ..Ends::all(1)
     };
     run.row(what, event.line(), &begin, &ends);
-    if came_masked != 0 {
-        run.problem(&format!("{what}: an interrupt came although it was masked"));
+    if received_masked != 0 {
+        run.problem(&format!(
+            "{what}: an interrupt was delivered although its source was masked"
+        ));
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ fn echo(run: &mut Run<'_>) -> Result<(), DeviceError> {
     if bytes < run.count || wrong != 0 {
         let count = run.count;
         run.problem(&alloc::format!(
-            "keyboard: {count} echoes asked for, {bytes} bytes came, {wrong} of them were others"
+            "keyboard: {count} echoes requested, {bytes} bytes received, {wrong} of them wrong"
         ));
     }
     Ok(())
@@ -87,12 +87,12 @@ pub(super) fn virtio(run: &mut Run<'_>) -> Result<(), DeviceError> {
     rng.line().set_masked(true);
     rng.fill()?;
     let asserted = time::wait_until(TIMEOUT, || rng.is_asserted());
-    let came_masked = received(rng.line()) - begin.received;
+    let received_masked = received(rng.line()) - begin.received;
     rng.line().set_masked(false);
     arrives(rng.line(), &begin, 1, TIMEOUT);
     let what = What::new("virtio", "masked");
     run.row(what, rng.line(), &begin, &Ends::all(1));
-    if !asserted || came_masked != 0 {
+    if !asserted || received_masked != 0 {
         run.problem("virtio-mmio: an interrupt did not wait while it was masked");
     }
     Ok(())

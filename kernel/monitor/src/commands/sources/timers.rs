@@ -117,7 +117,7 @@ pub(super) fn rtc(run: &mut Run<'_>) -> Result<(), DeviceError> {
     clock.every(Rate::hertz(Rate::MAX))?;
     time::spin_for(GRACE);
     if received(clock.line()) != begin.received {
-        run.problem("RTC: an interrupt came although it was masked");
+        run.problem("RTC: an interrupt was delivered although its source was masked");
     }
     let row = RtcRow::begin(&clock, &told.periods, 1);
     clock.line().set_masked(false);

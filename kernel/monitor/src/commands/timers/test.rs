@@ -29,7 +29,7 @@ struct Case {
     title: &'static str,
     run: fn(&Ground),
     expected: AtomicU64,
-    came: AtomicU64,
+    received: AtomicU64,
 }
 
 const fn case(name: &'static str, title: &'static str, run: fn(&Ground)) -> Case {
@@ -38,7 +38,7 @@ const fn case(name: &'static str, title: &'static str, run: fn(&Ground)) -> Case
         title,
         run,
         expected: AtomicU64::new(0),
-        came: AtomicU64::new(0),
+        received: AtomicU64::new(0),
     }
 }
 
@@ -152,10 +152,10 @@ impl Ground {
     }
 
     /// Adds to the expected and the actual count.
-    pub(super) fn count(&self, expected: u64, came: u64) {
+    pub(super) fn count(&self, expected: u64, received: u64) {
         let counts = &CASES[self.case];
         counts.expected.fetch_add(expected, Ordering::Relaxed);
-        counts.came.fetch_add(came, Ordering::Relaxed);
+        counts.received.fetch_add(received, Ordering::Relaxed);
     }
 }
 
@@ -242,13 +242,13 @@ pub(super) fn run(seed: u64, output: Output) -> Result<(), CommandError> {
 fn run_case(index: usize) -> Result<CaseRecord, CommandError> {
     let case = &CASES[index];
     case.expected.store(0, Ordering::Relaxed);
-    case.came.store(0, Ordering::Relaxed);
+    case.received.store(0, Ordering::Relaxed);
     INDEX.store(index as u64, Ordering::Relaxed);
     jobs::run_on_all(run_here).map_err(CommandError::Cpu)?;
     Ok(CaseRecord {
         case: case.name,
         expected: case.expected.load(Ordering::Relaxed),
-        received: case.came.load(Ordering::Relaxed),
+        received: case.received.load(Ordering::Relaxed),
         title: case.title,
     })
 }
