@@ -139,7 +139,7 @@ pub fn trials() -> Vec<Trial> {
         trial("run::in_order_and_with_status", || {
             run("memory json; idt 3 json; poweroff 7", run_in_order)
         }),
-        trial("run::goes_on_after_a_mistake", || {
+        trial("run::continues_after_an_error", || {
             run("nope; idt 3 json; poweroff", run_after_a_mistake)
         }),
         trial("run::ends_at_the_prompt", || {

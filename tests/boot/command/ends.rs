@@ -163,8 +163,15 @@ fn lost_output() -> Result {
     ensure_eq!(entries(temporary.path())?, 0, "temporary files after it");
 
     // The message is lost, but the status is correct.
-    let mut deaf = command("")?;
-    deaf.env("SMP", "0").stdin(Stdio::null()).stderr(full()?);
-    ensure_eq!(deaf.status()?.code(), Some(FAILED), "full standard error");
+    let mut full_stderr = command("")?;
+    full_stderr
+        .env("SMP", "0")
+        .stdin(Stdio::null())
+        .stderr(full()?);
+    ensure_eq!(
+        full_stderr.status()?.code(),
+        Some(FAILED),
+        "full standard error"
+    );
     Ok(())
 }

@@ -8,7 +8,7 @@ use tocsin_tests::symbols::Symbols;
 use tocsin_tools::Session;
 
 use super::check_delivery;
-use super::kinds::{Address, GOES_ON, KINDS, Kind, VECTORS};
+use super::kinds::{Address, KINDS, Kind, RETURNING, VECTORS};
 use crate::{Result, STOPPED, TIMEOUT, ensure, ensure_eq, machine, power_off, trial, with};
 
 /// Number of CPUs of the machine, and those on which the faults occur.
@@ -53,10 +53,10 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// Types `fault NAME CPU` and returns its report.
-fn report_of(name: &str, goes_on: bool, cpu: u32, session: &mut Session) -> Result<Report> {
+fn report_of(name: &str, returns: bool, cpu: u32, session: &mut Session) -> Result<Report> {
     session.wait_prompt(TIMEOUT)?;
     let line = format!("fault {name} {cpu}");
-    let output = if goes_on {
+    let output = if returns {
         let reply = session.command(&line, TIMEOUT)?;
         // The CPU accepts jobs again.
         let again = session.command(&format!("fault bp {cpu}"), TIMEOUT)?;
@@ -71,12 +71,12 @@ fn report_of(name: &str, goes_on: bool, cpu: u32, session: &mut Session) -> Resu
     };
     let report = Report::parse(&output)?;
     ensure_eq!(report.cpu, cpu, "CPU");
-    ensure_eq!(report.stopped, !goes_on, "whether it stopped");
+    ensure_eq!(report.stopped, !returns, "whether it stopped");
     Ok(report)
 }
 
 fn provoke(kind: &Kind, cpu: u32, session: &mut Session) -> Result {
-    let report = report_of(kind.name, kind.goes_on, cpu, session)?;
+    let report = report_of(kind.name, kind.returns, cpu, session)?;
     ensure_eq!(report.title, kind.title, "title");
     let expected = kind
         .error_code
@@ -105,7 +105,7 @@ fn provoke(kind: &Kind, cpu: u32, session: &mut Session) -> Result {
     let log = qemu_log::deliveries(&session.log());
     let mut of_kind = log.iter().filter(|delivery| delivery.vector == kind.vector);
     // The report is that of the first breakpoint; `report_of` has had another one executed since.
-    let delivery = if kind.goes_on {
+    let delivery = if kind.returns {
         of_kind.next()
     } else {
         of_kind.next_back()
@@ -120,8 +120,8 @@ fn provoke(kind: &Kind, cpu: u32, session: &mut Session) -> Result {
 /// Every exception by its number, as on the boot CPU.
 fn enter(vector: u8, cpu: u32, session: &mut Session) -> Result {
     let (title, error_code) = VECTORS[usize::from(vector)];
-    let goes_on = GOES_ON.contains(&vector);
-    let report = report_of(&vector.to_string(), goes_on, cpu, session)?;
+    let returns = RETURNING.contains(&vector);
+    let report = report_of(&vector.to_string(), returns, cpu, session)?;
     ensure_eq!(
         (report.title.as_str(), report.vector),
         (title, vector),

@@ -12,7 +12,7 @@ use tocsin_tools::Session;
 
 use crate::outside::stacks;
 use crate::{Result, STOPPED, TIMEOUT, ensure, ensure_eq, plain, power_off, trial, with};
-use kinds::{Address, GOES_ON, KINDS, Kind, VECTORS};
+use kinds::{Address, KINDS, Kind, RETURNING, VECTORS};
 
 /// RFLAGS.RF, which the CPU sets only in the pushed copy (SDM vol. 3B, 19.3.1.1).
 const RESUME_FLAG: u64 = 1 << 16;
@@ -38,11 +38,11 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// Types `fault NAME` and returns its report, with the records of `memory` before.
-fn report_of(name: &str, goes_on: bool, session: &mut Session) -> Result<(String, Report)> {
+fn report_of(name: &str, returns: bool, session: &mut Session) -> Result<(String, Report)> {
     session.wait_prompt(TIMEOUT)?;
     let memory = session.command("memory json", TIMEOUT)?;
     let line = format!("fault {name}");
-    let output = if goes_on {
+    let output = if returns {
         let reply = session.command(&line, TIMEOUT)?;
         ensure!(
             reply.contains("fault: the kernel goes on"),
@@ -57,13 +57,13 @@ fn report_of(name: &str, goes_on: bool, session: &mut Session) -> Result<(String
         session.transcript().text_from(before)
     };
     let report = Report::parse(&output)?;
-    ensure_eq!(report.stopped, !goes_on, "whether CPU 0 stopped");
+    ensure_eq!(report.stopped, !returns, "whether CPU 0 stopped");
     ensure_eq!(report.cpu, 0, "CPU");
     Ok((memory, report))
 }
 
 fn provoke(kind: &Kind, session: &mut Session) -> Result {
-    let (memory, report) = report_of(kind.name, kind.goes_on, session)?;
+    let (memory, report) = report_of(kind.name, kind.returns, session)?;
     ensure_eq!(report.title, kind.title, "title");
     ensure_eq!(report.vector, kind.vector, "vector");
     let expected = kind
@@ -106,8 +106,8 @@ fn provoke(kind: &Kind, session: &mut Session) -> Result {
 /// Every exception by its number: by INT, or by entry of the gate with a hand-made frame.
 fn enter(vector: u8, session: &mut Session) -> Result {
     let (title, error_code) = VECTORS[usize::from(vector)];
-    let goes_on = GOES_ON.contains(&vector);
-    let (memory, report) = report_of(&vector.to_string(), goes_on, session)?;
+    let returns = RETURNING.contains(&vector);
+    let (memory, report) = report_of(&vector.to_string(), returns, session)?;
     ensure_eq!(report.title, title, "title");
     ensure_eq!(report.vector, vector, "vector");
     let expected = error_code.map(|meaning| (0, meaning.to_owned()));
