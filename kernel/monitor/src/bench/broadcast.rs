@@ -10,11 +10,11 @@ use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::smp::Broadcast;
 use tocsin_logic::vector::Vector;
 
-use super::answers::{ANSWERED, count, floor_that_counts, wait_for};
 use super::baselines::{self, FLOOR, Installed, OWN, TYPICAL};
 use super::clock::stamp;
 use super::record::Value;
 use super::remote::{self, Activity, RemoteJobs};
+use super::remote_handlers::{HANDLED, count, counting_floor, wait_for};
 use super::runner::{Bench, Case, Parts};
 use tocsin::ipi::{Targets, barrier, call};
 use tocsin::{cpu, smp};
@@ -31,7 +31,7 @@ pub(super) fn run(bench: &mut Bench) {
     let overhead = bench.overhead;
     let param = [("cpus", Value::Number(others as u64 + 1))];
     let installed = Installed::new();
-    Installed::set_entry(floor_that_counts(), baselines::typical_address());
+    Installed::set_entry(counting_floor(), baselines::typical_address());
     Installed::set_typical(count);
     let jobs = RemoteJobs::begin(others, Activity::Polling);
     let count = others as u64;
@@ -81,7 +81,7 @@ fn wait_at_barrier() -> u64 {
 /// Returns the time until all CPUs have handled the interrupt, and the time of the send alone.
 #[inline]
 fn measure(count: u64, send: impl FnOnce()) -> (u64, u64) {
-    ANSWERED.store(0, Ordering::Relaxed);
+    HANDLED.store(0, Ordering::Relaxed);
     let start = stamp();
     send();
     let done = stamp();

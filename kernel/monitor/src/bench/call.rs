@@ -7,13 +7,13 @@ use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::smp::Broadcast;
 use tocsin_logic::vector::Vector;
 
-use super::answers::{
-    self, ANSWERED, floor_that_calls, floor_that_counts, flush, nothing, set_call, wait_for,
-};
 use super::baselines::{self, FLOOR, Installed, TYPICAL};
 use super::clock::stamp;
 use super::record::Value;
 use super::remote::{Activity, RemoteCpu, RemoteJobs, others};
+use super::remote_handlers::{
+    self, HANDLED, calling_floor, counting_floor, flush, nothing, set_call, wait_for,
+};
 use super::runner::Bench;
 use tocsin::apic::local;
 use tocsin::ipi::{Targets, call, tlb};
@@ -24,14 +24,14 @@ pub(super) fn run(bench: &mut Bench) {
         return bench.skip("call.wait", "there is no other CPU");
     };
     let installed = Installed::new();
-    Installed::set_typical(answers::call);
+    Installed::set_typical(remote_handlers::call);
     let overhead = bench.overhead;
     let target = remote.id();
     {
         // Only the called CPU polls: other polling CPUs would compete with it for the host's CPUs.
         let _polling = RemoteJobs::begin(1, Activity::Polling);
         // The floor baseline only increments the counter, which measures the minimum round trip.
-        Installed::set_entry(floor_that_counts(), baselines::typical_address());
+        Installed::set_entry(counting_floor(), baselines::typical_address());
         set_call(nothing);
         let mut variants = installed.variants(
             overhead,
@@ -49,9 +49,9 @@ pub(super) fn run(bench: &mut Bench) {
     }
     let count = others().count() as u64;
     let _polling = RemoteJobs::begin(count as usize, Activity::Polling);
-    Installed::set_entry(floor_that_calls(flush), baselines::typical_address());
+    Installed::set_entry(calling_floor(flush), baselines::typical_address());
     set_call(flush);
-    let page = answers::page();
+    let page = remote_handlers::page();
     let to_all = |vector: Vector| Icr::fixed(vector.get(), Destination::Others);
     let mut variants = installed.variants(
         overhead,
@@ -75,7 +75,7 @@ pub(super) fn run(bench: &mut Bench) {
 /// Returns the time from the send of the baselines' interrupt until `count` CPUs have called the
 /// function.
 fn sent(command: Icr, count: u64) -> u64 {
-    ANSWERED.store(0, Ordering::Relaxed);
+    HANDLED.store(0, Ordering::Relaxed);
     let start = stamp();
     // SAFETY: The vectors are those of `baselines`, which have handlers. The CPUs are online.
     let _ = unsafe { local().send(command) };

@@ -8,9 +8,9 @@ use tocsin_logic::apic::ApicId;
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::vector::Vector;
 
-use super::answers::ANSWERED;
 use super::clock::{pauses, relax};
 use super::remote::{self, FACTOR, RemoteCpu, RemoteJobs};
+use super::remote_handlers::HANDLED;
 use tocsin::apic::local;
 
 /// The vector to send, and the APIC ID of the target.
@@ -59,8 +59,8 @@ impl Flood {
 pub(super) struct Worked {
     /// From the start of the flood to the last iteration, in cycles.
     pub(super) cycles: u64,
-    /// The number of interrupts that were counted in [`ANSWERED`] during that time.
-    pub(super) answered: u64,
+    /// The number of interrupts that were counted in [`HANDLED`] during that time.
+    pub(super) handled: u64,
 }
 
 /// Computes for `turns` iterations. With a flood in `under`, the vector is sent from before the
@@ -86,7 +86,7 @@ pub(super) fn work(turns: u64, under: Option<(&Flood, Vector)>) -> Worked {
             "7: test {pauses:e}, {pauses:e}", "je 8f", "pause",
             "8: cmp [rip + {seen}], {value}", "jne 7b",
             "cli",
-            "mov {before}, [rip + {answered}]",
+            "mov {before}, [rip + {handled}]",
             "rdtsc", "shl rdx, 32", "or rax, rdx", "mov {start}, rax",
             "sti",
             "2: imul {value}, {factor}", "rol {value}, 7",
@@ -94,7 +94,7 @@ pub(super) fn work(turns: u64, under: Option<(&Flood, Vector)>) -> Worked {
             "3: dec {turns}", "jnz 2b",
             "cli",
             "rdtsc", "shl rdx, 32", "or rax, rdx", "mov {end}, rax",
-            "mov {after}, [rip + {answered}]",
+            "mov {after}, [rip + {handled}]",
             "sti",
             "add [rip + {order}], {step}",
             "mov {value}, [rip + {order}]",
@@ -104,7 +104,7 @@ pub(super) fn work(turns: u64, under: Option<(&Flood, Vector)>) -> Worked {
             "6: dec {turns}", "jnz 6b",
             order = sym ORDER,
             seen = sym SEEN,
-            answered = sym ANSWERED,
+            handled = sym HANDLED,
             tail = const TAIL,
             step = in(reg) step,
             value = inout(reg) 1_u64 => _,
@@ -120,7 +120,7 @@ pub(super) fn work(turns: u64, under: Option<(&Flood, Vector)>) -> Worked {
     }
     Worked {
         cycles: end - start,
-        answered: after - before,
+        handled: after - before,
     }
 }
 

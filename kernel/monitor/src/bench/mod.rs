@@ -16,7 +16,7 @@
 //! | `runner` | takes samples, and reports them |
 //! | `record` | the machine-readable records |
 //! | `baselines` | the baselines `floor` and `typical` |
-//! | `answers` | the baselines' handlers on remote CPUs |
+//! | `remote_handlers` | the baselines' handlers on remote CPUs |
 //! | `remote` | a remote CPU that takes part |
 //! | `flood` | a remote CPU that sends interrupts as fast as it can |
 //! | `interrupt_load` | timers and a remote CPU that interrupt this CPU |
@@ -25,7 +25,6 @@
 //! | `stamped` | a timer interrupt with a timestamp at the gate |
 //! | the others | a group of metrics each |
 
-mod answers;
 mod baselines;
 mod bringup;
 mod broadcast;
@@ -45,6 +44,7 @@ mod pin;
 mod quiesce;
 mod record;
 mod remote;
+mod remote_handlers;
 mod runner;
 mod self_ipi;
 mod stamped;

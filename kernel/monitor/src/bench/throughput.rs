@@ -7,12 +7,12 @@ use alloc::vec::Vec;
 use tocsin_logic::bench::median;
 use tocsin_logic::vector::Vector;
 
-use super::answers;
 use super::baselines::{self, FLOOR, Installed, OWN, TYPICAL};
 use super::clock::{Clock, stamp};
 use super::flood::{self, Flood, Worked};
 use super::record::{About, Parameter, Value};
 use super::remote::RemoteCpu;
+use super::remote_handlers;
 use super::runner::{Bench, Case};
 use super::self_ipi::{bare_to_self, to_self};
 use tocsin::cpu;
@@ -67,9 +67,12 @@ fn thread_left(bench: &mut Bench, installed: &Installed) {
         let why = "there is no other CPU";
         return bench.skip("throughput.thread_left, load flood", why);
     };
-    let _ = raw::exchange(cpu::current(), OWN, answers::count);
-    Installed::set_typical(answers::count);
-    Installed::set_entry(answers::floor_that_counts(), baselines::typical_address());
+    let _ = raw::exchange(cpu::current(), OWN, remote_handlers::count);
+    Installed::set_typical(remote_handlers::count);
+    Installed::set_entry(
+        remote_handlers::counting_floor(),
+        baselines::typical_address(),
+    );
     let flooder = Flood::prepare(remote);
     let left = |vector| work(turns, Some((&flooder, vector)));
     let mut variants = installed.variants(0, || left(OWN), || left(FLOOR), || left(TYPICAL));
@@ -94,8 +97,8 @@ fn thread_left(bench: &mut Bench, installed: &Installed) {
 type Flooded = (u64, u64);
 
 fn work(turns: u64, under: Option<(&Flood, Vector)>) -> Flooded {
-    let Worked { cycles, answered } = flood::work(turns, under);
-    (per_second(turns, cycles), per_second(answered, cycles))
+    let Worked { cycles, handled } = flood::work(turns, under);
+    (per_second(turns, cycles), per_second(handled, cycles))
 }
 
 fn metric(

@@ -91,8 +91,8 @@ impl TimerRecord {
             ),
             None => println!("Local APIC timer: its rate could not be measured"),
         }
-        let answer = if self.has_deadline { "yes" } else { "no" };
-        println!("TSC-deadline mode: {answer}");
+        let value = if self.has_deadline { "yes" } else { "no" };
+        println!("TSC-deadline mode: {value}");
     }
 }
 

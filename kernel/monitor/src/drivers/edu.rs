@@ -73,7 +73,7 @@ struct Seen {
 
 /// A device whose interrupts are handled, on a line of its own or by a shared handler.
 #[derive(Debug)]
-pub struct Answered<L = Line> {
+pub struct HandledEdu<L = Line> {
     edu: Arc<Edu>,
     line: L,
     seen: Arc<Seen>,
@@ -184,13 +184,13 @@ impl Edu {
     /// # Errors
     ///
     /// [`PciError`], if there is no line or the device cannot interrupt this way.
-    pub fn answer(
+    pub fn with_handler(
         self: Arc<Self>,
         way: Way,
         class: PriorityClass,
         cpu: u32,
         topology: &Topology,
-    ) -> Result<Answered, PciError> {
+    ) -> Result<HandledEdu, PciError> {
         let source = match way {
             Way::Msi => Source::Message,
             Way::Pin => self.source(topology)?,
@@ -211,7 +211,7 @@ impl Edu {
             }
             Way::Pin => self.device.set_pin_enabled(true),
         }
-        Ok(Answered {
+        Ok(HandledEdu {
             edu: self,
             line,
             seen,
@@ -223,11 +223,11 @@ impl Edu {
     ///
     /// Context: thread.
     #[must_use]
-    pub fn join(self: Arc<Self>, line: &SharedLine) -> Answered<Member> {
+    pub fn join(self: Arc<Self>, line: &SharedLine) -> HandledEdu<Member> {
         let seen = Arc::new(Seen::default());
         let line = line.join(self.handler(Arc::clone(&seen)));
         self.device.set_pin_enabled(true);
-        Answered {
+        HandledEdu {
             edu: self,
             line,
             seen,
@@ -275,7 +275,7 @@ impl Edu {
     }
 }
 
-impl Answered {
+impl HandledEdu {
     /// The line that handles the interrupts.
     ///
     /// Context: any but NMI.
@@ -285,7 +285,7 @@ impl Answered {
     }
 }
 
-impl<L> Answered<L> {
+impl<L> HandledEdu<L> {
     /// The PCI function of the device. It is not returned as a [`Device`], which would give access
     /// to its registers, and through them, as it is a bus master, to memory.
     ///
@@ -322,7 +322,7 @@ impl<L> Answered<L> {
     ///
     /// Context: any but NMI.
     #[must_use]
-    pub fn answered(&self) -> u64 {
+    pub fn handled(&self) -> u64 {
         self.seen.count.load(Ordering::Acquire)
     }
 
@@ -398,7 +398,7 @@ impl AddAssign for Tally {
     }
 }
 
-impl<L> Drop for Answered<L> {
+impl<L> Drop for HandledEdu<L> {
     fn drop(&mut self) {
         self.edu.device.set_pin_enabled(false);
     }

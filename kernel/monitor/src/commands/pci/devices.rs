@@ -9,7 +9,7 @@ use tocsin_logic::vector::PriorityClass;
 
 use super::Run;
 use super::records::{BindingRecord, DeviceRecord, EduRunRecord, MaskedRecord, MessageRunRecord};
-use crate::drivers::edu::{Answered, Edu, Tally, Way};
+use crate::drivers::edu::{Edu, HandledEdu, Tally, Way};
 use crate::drivers::port::Port;
 use crate::drivers::virtio_rng::VirtioRng;
 use crate::drivers::{CountedLine, Held};
@@ -32,16 +32,16 @@ pub(super) fn edu(run: &Run<'_>) -> Result<(), PciError> {
     show_device(run.output, "edu", address, Some(edu.version()));
     for (method, way) in [("msi", Way::Msi), ("pin", Way::Pin)] {
         let edu = Arc::clone(&edu);
-        let answered = edu.answer(way, CLASS, run.cpu, &run.machine.topology)?;
-        let binding = BindingRecord::of(method, answered.line());
+        let handled = edu.with_handler(way, CLASS, run.cpu, &run.machine.topology)?;
+        let binding = BindingRecord::of(method, handled.line());
         run.output.print("pci_binding", &binding);
-        let tally = answered.raise(run.count);
+        let tally = handled.raise(run.count);
         let record = EduRunRecord::of(address, "raised", &tally);
         check(run.output, &record, &tally)?;
         if cancel::was_requested() {
             return Ok(());
         }
-        computed(run.output, address, &answered)?;
+        computed(run.output, address, &handled)?;
     }
     Ok(())
 }
@@ -61,9 +61,9 @@ pub(super) fn show_device(
 }
 
 /// Makes the device compute, and checks the result and the interrupt that reports it.
-fn computed(output: Output, address: Address, answered: &Answered) -> Result<(), PciError> {
+fn computed(output: Output, address: Address, handled: &HandledEdu) -> Result<(), PciError> {
     let (number, expected) = FACTORIAL;
-    let (result, tally) = answered.factorial(number);
+    let (result, tally) = handled.factorial(number);
     let mut record = EduRunRecord::of(address, "factorial", &tally);
     record.factorial = Some((number, result));
     check(output, &record, &tally)?;
@@ -114,18 +114,18 @@ fn there_and_back(cpu: u32) -> Vec<u32> {
 /// Makes the requests of a run, or fewer if cancelled, and checks that each causes one message.
 fn fill(rng: &VirtioRng, run: &Run<'_>) -> Result<(), PciError> {
     let before = begin(run.output, "msix", rng.counted());
-    let (mut sent, mut bytes, mut answered) = (0, 0, 0);
+    let (mut sent, mut bytes, mut handled) = (0, 0, 0);
     while sent < run.count && !cancel::is_requested() {
         let filled = rng.fill()?;
         sent += 1;
         bytes += u64::from(filled.bytes);
-        answered += u64::from(filled.interrupted);
+        handled += u64::from(filled.interrupted);
     }
     let record = MessageRunRecord {
         bytes: Some(bytes),
         ..end(rng.function().address, sent, before, rng.counted())
     };
-    check_messages(run.output, &record, answered, before, rng.counted())
+    check_messages(run.output, &record, handled, before, rng.counted())
 }
 
 pub(super) fn port(run: &Run<'_>) -> Result<(), PciError> {
@@ -147,13 +147,13 @@ pub(super) fn port(run: &Run<'_>) -> Result<(), PciError> {
 /// Sends the commands of a run, or fewer if cancelled, and checks that each causes one message.
 fn command(port: &Port, run: &Run<'_>) -> Result<(), PciError> {
     let before = begin(run.output, "msi", port.counted());
-    let (mut sent, mut answered) = (0, 0);
+    let (mut sent, mut handled) = (0, 0);
     while sent < run.count && !cancel::is_requested() {
-        answered += u64::from(port.command());
+        handled += u64::from(port.command());
         sent += 1;
     }
     let record = end(port.function().address, sent, before, port.counted());
-    check_messages(run.output, &record, answered, before, port.counted())
+    check_messages(run.output, &record, handled, before, port.counted())
 }
 
 /// The number of interrupts that the line counted, and the number of messages that the driver
@@ -186,11 +186,11 @@ fn end(address: Address, sent: u32, before: Counts, counted: &CountedLine) -> Me
     }
 }
 
-/// Prints the record of a run, and checks that each message was received, counted and answered.
+/// Prints the record of a run, and checks that each message was received, counted and handled.
 fn check_messages(
     output: Output,
     run: &MessageRunRecord,
-    answered: u64,
+    handled: u64,
     before: Counts,
     counted: &CountedLine,
 ) -> Result<(), PciError> {
@@ -201,7 +201,7 @@ fn check_messages(
         received,
         ..
     } = *run;
-    if [answered, received, claimed(counted, before)] == [sent; 3] {
+    if [handled, received, claimed(counted, before)] == [sent; 3] {
         return Ok(());
     }
     Err(PciError::Count {

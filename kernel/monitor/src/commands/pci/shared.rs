@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::Run;
 use super::devices::{CLASS, check, show_device};
 use super::records::{BindingRecord, EduRunRecord, SharedRunRecord};
-use crate::drivers::edu::{Answered, Edu, IDS, Tally};
+use crate::drivers::edu::{Edu, HandledEdu, IDS, Tally};
 use tocsin::line::{Claim, Member, Request, SharedLine, Source};
 use tocsin::pci::PciError;
 use tocsin::{Machine, cancel, time};
@@ -74,15 +74,15 @@ fn pair(machine: &Machine) -> Result<(Source, Arc<Edu>, Arc<Edu>), PciError> {
 /// interrupt.
 fn at_once(
     line: &SharedLine,
-    first: &Answered<Member>,
-    second: &Answered<Member>,
+    first: &HandledEdu<Member>,
+    second: &HandledEdu<Member>,
     run: &Run<'_>,
 ) -> Result<(), PciError> {
     let counts = || {
         (
             line.line().counts().claimed,
-            first.answered(),
-            second.answered(),
+            first.handled(),
+            second.handled(),
         )
     };
     let before = counts();
