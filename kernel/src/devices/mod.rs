@@ -4,7 +4,7 @@
 //! mode from the MADT:
 //!
 //! ```ignore
-//! let mut timer = Pit::claim()?.answer(class, 0, || COUNTER.count_up())?;
+//! let mut timer = Pit::claim()?.with_handler(class, 0, || COUNTER.count_up())?;
 //! timer.every(1193); // Ticks: 1 kHz.
 //! ```
 //!

@@ -59,7 +59,7 @@ impl Pit {
     /// # Errors
     ///
     /// Those of [`source`](Self::source).
-    pub fn answer<F>(
+    pub fn with_handler<F>(
         mut self,
         class: PriorityClass,
         cpu: u32,

@@ -90,7 +90,12 @@ impl Rtc {
     /// # Errors
     ///
     /// [`DeviceError::Line`].
-    pub fn answer<F>(self, class: PriorityClass, cpu: u32, handler: F) -> Result<Clock, DeviceError>
+    pub fn with_handler<F>(
+        self,
+        class: PriorityClass,
+        cpu: u32,
+        handler: F,
+    ) -> Result<Clock, DeviceError>
     where
         F: Fn(Cause) + Send + Sync + 'static,
     {
@@ -100,7 +105,7 @@ impl Rtc {
             class,
             cpu,
         };
-        let answer = move || {
+        let line_handler = move || {
             let cause = Cause(read(REGISTER_C));
             if !cause.interrupts() {
                 return Claim::NotMine;
@@ -108,7 +113,8 @@ impl Rtc {
             handler(cause);
             Claim::Mine
         };
-        let line = Line::new(request, answer).map_err(|error| DeviceError::Line(NAME, error))?;
+        let line =
+            Line::new(request, line_handler).map_err(|error| DeviceError::Line(NAME, error))?;
         Ok(Clock { line, _rtc: self })
     }
 }

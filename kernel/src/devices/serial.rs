@@ -73,7 +73,12 @@ impl Serial {
     /// # Errors
     ///
     /// [`DeviceError::Line`].
-    pub fn answer<F>(self, class: PriorityClass, cpu: u32, handler: F) -> Result<Port, DeviceError>
+    pub fn with_handler<F>(
+        self,
+        class: PriorityClass,
+        cpu: u32,
+        handler: F,
+    ) -> Result<Port, DeviceError>
     where
         F: Fn(u8) + Send + Sync + 'static,
     {
@@ -85,11 +90,12 @@ impl Serial {
             class,
             cpu,
         };
-        let answer = {
+        let line_handler = {
             let (uart, counts) = (Arc::clone(&uart), Arc::clone(&counts));
-            move || answer(&uart, &counts, &handler)
+            move || handle_causes(&uart, &counts, &handler)
         };
-        let line = Line::new(request, answer).map_err(|error| DeviceError::Line(NAME, error))?;
+        let line =
+            Line::new(request, line_handler).map_err(|error| DeviceError::Line(NAME, error))?;
         let interrupts = IER::THR_EMPTY | IER::DATA_READY;
         uart.lock().enable_interrupts(interrupts);
         Ok(Port {
@@ -103,7 +109,11 @@ impl Serial {
 
 /// Handles every pending cause: the line is edge-triggered, so an unhandled cause would block all
 /// further interrupts.
-fn answer(uart: &IrqMutex<Uart16550<PioBackend>>, counts: &Counts, handler: &impl Fn(u8)) -> Claim {
+fn handle_causes(
+    uart: &IrqMutex<Uart16550<PioBackend>>,
+    counts: &Counts,
+    handler: &impl Fn(u8),
+) -> Claim {
     let mut claim = Claim::NotMine;
     let mut uart = uart.lock();
     for _ in 0..MOST_CAUSES {

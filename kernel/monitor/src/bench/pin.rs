@@ -83,8 +83,8 @@ fn any_pin() -> Result<Event, String> {
                 gsi,
                 trigger: Trigger::Edge,
             };
-            let answer = || BEGAN.store(stamp(), Ordering::Relaxed);
-            match comparator.answer(way, class, cpu::current().id(), answer) {
+            let handler = || BEGAN.store(stamp(), Ordering::Relaxed);
+            match comparator.with_handler(way, class, cpu::current().id(), handler) {
                 Ok(event) => return Ok(event),
                 Err(error) => note(error),
             }

@@ -27,7 +27,8 @@ const ORDINARY: u32 = 10;
 /// A sentence that says what did not arrive, or why the device is unavailable.
 pub fn run() -> Result<Vec<Step>, String> {
     let class = PriorityClass::new(CLASS).ok_or("there is no such class")?;
-    let port = Serial::claim().and_then(|port| port.answer(class, cpu::current().id(), |_| {}));
+    let port =
+        Serial::claim().and_then(|port| port.with_handler(class, cpu::current().id(), |_| {}));
     let mut port = port.map_err(|error| format!("{error}"))?;
     let begin = time::nanoseconds();
     let mut steps = Vec::new();

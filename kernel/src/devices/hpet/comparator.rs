@@ -99,7 +99,7 @@ impl Comparator {
     /// # Errors
     ///
     /// [`DeviceError::Cannot`], if the comparator lacks this delivery; [`DeviceError::Line`].
-    pub fn answer<F>(
+    pub fn with_handler<F>(
         self,
         way: Way,
         class: PriorityClass,
@@ -114,7 +114,7 @@ impl Comparator {
         let acknowledged = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&acknowledged);
         let core = Arc::clone(&self.core);
-        let answer = move || {
+        let line_handler = move || {
             if is_level {
                 let registers = &core.hpet.registers;
                 if registers.read::<u32>(STATUS) & core.status_bit() == 0 {
@@ -136,7 +136,7 @@ impl Comparator {
             cpu,
         };
         let failed = |error| DeviceError::Line(NAME, error);
-        let line = Line::new(request, answer).map_err(failed)?;
+        let line = Line::new(request, line_handler).map_err(failed)?;
         if way == Way::Message {
             let message = ComparatorMessage(Arc::clone(&self.core));
             line.attach(message).map_err(failed)?;

@@ -34,7 +34,7 @@ pub(super) fn hpet(run: &mut Run<'_>) -> Result<(), DeviceError> {
             }
         }
         if can_send_messages {
-            let event = take(number)?.answer(Way::Message, run.class, run.cpu, || {})?;
+            let event = take(number)?.with_handler(Way::Message, run.class, run.cpu, || {})?;
             drive(run, number, "message", event)?;
         }
     }
@@ -60,7 +60,7 @@ fn at_any_pin(run: &Run<'_>, number: u8, trigger: Trigger) -> Result<Event, Devi
     routes.rotate_left(first);
     let mut refused = None;
     for gsi in routes {
-        match take(number)?.answer(Way::Pin { gsi, trigger }, run.class, run.cpu, || {}) {
+        match take(number)?.with_handler(Way::Pin { gsi, trigger }, run.class, run.cpu, || {}) {
             Ok(event) => return Ok(event),
             Err(error) => {
                 refused.get_or_insert(error);

@@ -40,7 +40,7 @@ fn echo(run: &mut Run<'_>) -> Result<(), DeviceError> {
 }
 
 pub(super) fn com2(run: &mut Run<'_>) -> Result<(), DeviceError> {
-    let mut port = Serial::claim()?.answer(run.class, run.cpu, |_| {})?;
+    let mut port = Serial::claim()?.with_handler(run.class, run.cpu, |_| {})?;
     time::wait_until(EMPTY_TIMEOUT, || received(port.line()) > 0);
     let begin = Begin::new(port.line());
     let before = port.emptied();

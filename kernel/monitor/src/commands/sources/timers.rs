@@ -21,7 +21,7 @@ const PIT_HERTZ: u32 = 1000;
 const RTC_RATES: [(u32, u64); 3] = [(Rate::MAX, u64::MAX), (1024, u64::MAX), (Rate::MIN, 1)];
 
 pub(super) fn pit(run: &mut Run<'_>) -> Result<(), DeviceError> {
-    let mut timer = Pit::claim()?.answer(run.class, run.cpu, || {})?;
+    let mut timer = Pit::claim()?.with_handler(run.class, run.cpu, || {})?;
 
     let begin = Begin::new(timer.line());
     let mut raised = 0;
@@ -91,7 +91,7 @@ pub(super) fn rtc(run: &mut Run<'_>) -> Result<(), DeviceError> {
         let told = Arc::clone(&told);
         move |cause| told.note(cause)
     };
-    let mut clock = Rtc::claim()?.answer(run.class, run.cpu, handler)?;
+    let mut clock = Rtc::claim()?.with_handler(run.class, run.cpu, handler)?;
     for (hertz, most) in RTC_RATES {
         let count = run.count.min(most);
         let row = RtcRow::begin(&clock, &told.periods, count);
