@@ -56,7 +56,7 @@ const TAKES: Vector = fixed::BENCH_URGENT;
 static HOLD: AtomicU64 = AtomicU64::new(0);
 
 /// The TSC value at which it took the lock; 0 before.
-static HELD: AtomicU64 = AtomicU64::new(0);
+static LOCKED_AT: AtomicU64 = AtomicU64::new(0);
 
 /// The time for which it has been interrupted since then, in cycles.
 static STOLEN: AtomicU64 = AtomicU64::new(0);
@@ -122,9 +122,9 @@ fn sent_now() -> u64 {
 /// Same as [`arrival`], with a plain lock that the handler takes while a remote CPU holds it.
 fn arrival_at_plain(length: u64) -> u64 {
     BEGAN.store(0, Ordering::Relaxed);
-    HELD.store(0, Ordering::Relaxed);
+    LOCKED_AT.store(0, Ordering::Relaxed);
     HOLD.store(length + 1, Ordering::Release);
-    while HELD.load(Ordering::Acquire) == 0 {
+    while LOCKED_AT.load(Ordering::Acquire) == 0 {
         relax();
     }
     let start = stamp();
@@ -200,7 +200,7 @@ fn hold(_: u64) {
         let guard = PLAIN.lock();
         STOLEN.store(0, Ordering::Relaxed);
         let start = stamp();
-        HELD.store(start, Ordering::Release);
+        LOCKED_AT.store(start, Ordering::Release);
         raw::send_to_self(Vector(MEANWHILE.load(Ordering::Relaxed)));
         while stamp() - start < length - 1 + STOLEN.load(Ordering::Relaxed) {
             relax();

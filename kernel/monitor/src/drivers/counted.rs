@@ -27,7 +27,7 @@ pub struct CountedLine {
 
 /// The result of a message that was masked when the device had a reason to send it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct MaskedMessage {
     /// Whether the device set the message's pending bit.
     pub pending: bool,
     /// The number of messages that were received although the message was masked.
@@ -36,7 +36,7 @@ pub struct Held {
     pub received_unmasked: bool,
 }
 
-impl Held {
+impl MaskedMessage {
     /// Returns whether masking worked.
     ///
     /// Context: any.
@@ -110,10 +110,10 @@ impl CountedLine {
 
     /// Masks the message, makes the device send it by calling `cause`, and unmasks it when its
     /// pending bit is set.
-    pub(super) fn hold(
+    pub(super) fn send_masked(
         &self,
         cause: impl FnOnce() -> Result<(), PciError>,
-    ) -> Result<Held, PciError> {
+    ) -> Result<MaskedMessage, PciError> {
         let before = self.received();
         self.line.set_masked(true);
         let caused = cause();
@@ -122,7 +122,7 @@ impl CountedLine {
         self.line.set_masked(false);
         caused?;
         let received_unmasked = self.wait_beyond(before + received_masked);
-        Ok(Held {
+        Ok(MaskedMessage {
             pending,
             received_masked,
             received_unmasked,

@@ -12,4 +12,4 @@ pub mod virtio_rng;
 /// nanoseconds. It is long because an emulated device may have to wait for its host.
 const TIMEOUT: u64 = 2_000_000_000;
 
-pub use counted::{CountedLine, Held};
+pub use counted::{CountedLine, MaskedMessage};

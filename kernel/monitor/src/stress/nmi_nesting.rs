@@ -164,13 +164,13 @@ fn be_interrupted(_own: u32) {
         let prepared = local()
             .prepare(Icr::nmi(Destination::Physical(local().id())))
             .ok();
-        // SAFETY: The handler is written for an NMI, which `hold` sends.
+        // SAFETY: The handler is written for an NMI, which `spin_interrupted` sends.
         let request = || unsafe { hooks::request_nmi_call(block, handler, 0) };
         if let Some(write) = prepared.filter(|_| request()) {
-            let mut held = Held::new(write);
-            // SAFETY: The write is the one that sends the prepared NMI. `held` outlives the call.
+            let mut interrupted = Interrupted::new(write);
+            // SAFETY: The write is the one that sends the prepared NMI. `interrupted` outlives the call.
             // Interrupts are disabled.
-            let intact = unsafe { hold(&raw mut held) } == 0;
+            let intact = unsafe { spin_interrupted(&raw mut interrupted) } == 0;
             SCENE.intact.store(intact, Ordering::Relaxed);
         }
     });
@@ -219,7 +219,7 @@ fn send_second() {
 
 /// The register values of the interrupted code, and the variables of its loop.
 #[repr(C)]
-struct Held {
+struct Interrupted {
     rax: u64,
     rcx: u64,
     rdx: u64,
@@ -235,11 +235,11 @@ struct Held {
     rflags: u64,
 }
 
-impl Held {
+impl Interrupted {
     fn new(write: LastWrite) -> Self {
         let pattern =
             |number: u64| 0x0123_4567_89ab_cdef_u64.rotate_left(number as u32 * 4) ^ number;
-        let mut held = Self {
+        let mut interrupted = Self {
             rax: pattern(0),
             rcx: pattern(1),
             rdx: pattern(2),
@@ -255,17 +255,17 @@ impl Held {
         };
         match write {
             LastWrite::Msr { register, value } => {
-                held.by_msr = 1;
-                held.rcx = register.into();
-                held.rax = value & 0xffff_ffff;
-                held.rdx = value >> 32;
+                interrupted.by_msr = 1;
+                interrupted.rcx = register.into();
+                interrupted.rax = value & 0xffff_ffff;
+                interrupted.rdx = value >> 32;
             }
             LastWrite::Memory { address, value } => {
-                held.r[0] = address;
-                held.r[1] = value.into();
+                interrupted.r[0] = address;
+                interrupted.r[1] = value.into();
             }
         }
-        held
+        interrupted
     }
 }
 
@@ -274,9 +274,9 @@ impl Held {
 ///
 /// # Safety
 ///
-/// The write that `held` describes must be sound. Interrupts must be disabled.
+/// The write that `interrupted` describes must be sound. Interrupts must be disabled.
 #[unsafe(naked)]
-unsafe extern "C" fn hold(held: *mut Held) -> u64 {
+unsafe extern "C" fn spin_interrupted(interrupted: *mut Interrupted) -> u64 {
     naked_asm!(
         "push rbx",
         "push rbp",
@@ -365,17 +365,17 @@ unsafe extern "C" fn hold(held: *mut Held) -> u64 {
         "9: mov eax, 1",
         "jmp 5b",
         canary = const 0x5ca1_ab1e,
-        rax = const offset_of!(Held, rax),
-        rcx = const offset_of!(Held, rcx),
-        rdx = const offset_of!(Held, rdx),
-        rbx = const offset_of!(Held, rbx),
-        rbp = const offset_of!(Held, rbp),
-        rsi = const offset_of!(Held, rsi),
-        r = const offset_of!(Held, r),
-        by_msr = const offset_of!(Held, by_msr),
-        runs = const offset_of!(Held, runs),
-        turns = const offset_of!(Held, turns),
-        rsp = const offset_of!(Held, rsp),
-        rflags = const offset_of!(Held, rflags),
+        rax = const offset_of!(Interrupted, rax),
+        rcx = const offset_of!(Interrupted, rcx),
+        rdx = const offset_of!(Interrupted, rdx),
+        rbx = const offset_of!(Interrupted, rbx),
+        rbp = const offset_of!(Interrupted, rbp),
+        rsi = const offset_of!(Interrupted, rsi),
+        r = const offset_of!(Interrupted, r),
+        by_msr = const offset_of!(Interrupted, by_msr),
+        runs = const offset_of!(Interrupted, runs),
+        turns = const offset_of!(Interrupted, turns),
+        rsp = const offset_of!(Interrupted, rsp),
+        rflags = const offset_of!(Interrupted, rflags),
     )
 }

@@ -188,7 +188,7 @@ pub fn run_here(line: &'static TimeLine) -> bool {
     }
     let raised = priority::raise(Vector(A[2]).priority_class());
     raw::send_to_self(Vector(A[0]));
-    let held = is_pending(A[0]) && line.length.load(Ordering::Acquire) == 0;
+    let stayed_pending = is_pending(A[0]) && line.length.load(Ordering::Acquire) == 0;
     drop(raised);
     time::wait_until(TIMEOUT, || line.is_complete());
     for vector in A.into_iter().chain(B) {
@@ -196,7 +196,7 @@ pub fn run_here(line: &'static TimeLine) -> bool {
         // This is a thread of the CPU itself, so no interrupt is in service.
         raw::end_removal(this, Vector(vector));
     }
-    held
+    stayed_pending
 }
 
 extern "C" fn handler(context: usize, vector: u8) {

@@ -12,7 +12,7 @@ use super::records::{BindingRecord, DeviceRecord, EduRunRecord, MaskedRecord, Me
 use crate::drivers::edu::{Edu, HandledEdu, Tally, Way};
 use crate::drivers::port::Port;
 use crate::drivers::virtio_rng::VirtioRng;
-use crate::drivers::{CountedLine, Held};
+use crate::drivers::{CountedLine, MaskedMessage};
 use crate::record::Output;
 use tocsin::pci::PciError;
 use tocsin::{cancel, smp, time};
@@ -93,7 +93,7 @@ pub(super) fn virtio(run: &Run<'_>) -> Result<(), PciError> {
     let address = rng.function().address;
     show_device(run.output, "virtio_rng", address, None);
     fill(&rng, run)?;
-    show_held(run.output, address, rng.fill_masked()?)?;
+    show_masked(run.output, address, rng.fill_masked()?)?;
     for target in there_and_back(run.cpu) {
         rng.counted()
             .line()
@@ -133,7 +133,7 @@ pub(super) fn port(run: &Run<'_>) -> Result<(), PciError> {
     let address = port.function().address;
     show_device(run.output, "port", address, None);
     command(&port, run)?;
-    show_held(run.output, address, port.command_masked()?)?;
+    show_masked(run.output, address, port.command_masked()?)?;
     for target in there_and_back(run.cpu) {
         port.counted()
             .line()
@@ -211,9 +211,9 @@ fn check_messages(
     })
 }
 
-fn show_held(output: Output, address: Address, held: Held) -> Result<(), PciError> {
-    output.print("masked_message", &MaskedRecord::of(address, held));
-    if held.is_right() {
+fn show_masked(output: Output, address: Address, message: MaskedMessage) -> Result<(), PciError> {
+    output.print("masked_message", &MaskedRecord::of(address, message));
+    if message.is_right() {
         return Ok(());
     }
     Err(PciError::Device(
