@@ -2,20 +2,20 @@
 
 /// The reason why an interrupt could not be delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Held {
+pub enum DelayCause {
     /// IF = 0.
-    Off,
+    IrqsOff,
     /// CR8 masks its priority class.
-    Raised,
+    Cr8,
     /// A handler of the same or a higher class was in service, from its gate to its end.
-    Service,
+    InService,
 }
 
 /// A period in which an interrupt could not be delivered, in TSC cycles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stretch {
+pub struct DelaySection {
     /// The reason.
-    pub held: Held,
+    pub cause: DelayCause,
     /// The start of the period.
     pub begin: u64,
     /// The end of the period, exclusive.
@@ -48,27 +48,27 @@ impl Split {
 
 /// Splits the time from an interrupt's `deadline` to the start of its handler, `began`. The CPU
 /// entered the gate at `gate`, which is limited to the time from `deadline` to `began`. If periods
-/// overlap, the first reason in [`Held`] takes precedence.
+/// overlap, the first reason in [`DelayCause`] takes precedence.
 #[must_use]
-pub fn split(deadline: u64, gate: u64, began: u64, stretches: &[Stretch]) -> Split {
+pub fn split(deadline: u64, gate: u64, began: u64, sections: &[DelaySection]) -> Split {
     let began = began.max(deadline);
     let gate = gate.clamp(deadline, began);
     let mut split = Split::default();
     let mut at = deadline;
     while at < began {
         // The cause is constant up to the next start or end of a period.
-        let ends = stretches.iter().flat_map(|it| [it.begin, it.end]);
+        let ends = sections.iter().flat_map(|it| [it.begin, it.end]);
         let next = ends.chain([gate, began]).filter(|&end| end > at).min();
         let next = next.unwrap_or(began).min(began);
-        let is_held = |held| {
-            let mut of_kind = stretches.iter().filter(|it| it.held == held);
+        let is_delayed_by = |cause| {
+            let mut of_kind = sections.iter().filter(|it| it.cause == cause);
             of_kind.any(|it| (it.begin..it.end).contains(&at))
         };
-        let part = if is_held(Held::Off) {
+        let part = if is_delayed_by(DelayCause::IrqsOff) {
             &mut split.if_off
-        } else if is_held(Held::Raised) {
+        } else if is_delayed_by(DelayCause::Cr8) {
             &mut split.cr8
-        } else if is_held(Held::Service) {
+        } else if is_delayed_by(DelayCause::InService) {
             &mut split.in_service
         } else if at < gate {
             &mut split.hardware

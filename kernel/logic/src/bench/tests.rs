@@ -1,6 +1,8 @@
 //! Tests against `hdrhistogram`, an independent implementation.
 
-use super::{Held, Histogram, Split, Stretch, Summary, correct, median, resolution, split};
+use super::{
+    DelayCause, DelaySection, Histogram, Split, Summary, correct, median, resolution, split,
+};
 use proptest::prelude::*;
 use std::vec::Vec;
 
@@ -130,15 +132,19 @@ fn few_samples_have_percentiles_too() {
 }
 
 /// A reference implementation that classifies each cycle separately.
-fn slowly(deadline: u64, gate: u64, began: u64, stretches: &[Stretch]) -> Split {
+fn slowly(deadline: u64, gate: u64, began: u64, sections: &[DelaySection]) -> Split {
     let mut split = Split::default();
     for at in deadline..began {
-        let held = |held| {
-            stretches
+        let cause = |cause| {
+            sections
                 .iter()
-                .any(|it| it.held == held && it.begin <= at && at < it.end)
+                .any(|it| it.cause == cause && it.begin <= at && at < it.end)
         };
-        match (held(Held::Off), held(Held::Raised), held(Held::Service)) {
+        match (
+            cause(DelayCause::IrqsOff),
+            cause(DelayCause::Cr8),
+            cause(DelayCause::InService),
+        ) {
             (true, ..) => split.if_off += 1,
             (_, true, _) => split.cr8 += 1,
             (.., true) => split.in_service += 1,
@@ -155,19 +161,19 @@ proptest! {
         deadline in 0_u64..300,
         gate in 0_u64..400,
         began in 0_u64..400,
-        stretches in prop::collection::vec((0_u8..3, 0_u64..400, 0_u64..90), 0..9),
+        sections in prop::collection::vec((0_u8..3, 0_u64..400, 0_u64..90), 0..9),
     ) {
-        let kinds = [Held::Off, Held::Raised, Held::Service];
-        let stretches: Vec<Stretch> = stretches
+        let kinds = [DelayCause::IrqsOff, DelayCause::Cr8, DelayCause::InService];
+        let sections: Vec<DelaySection> = sections
             .into_iter()
-            .map(|(kind, begin, length)| Stretch {
-                held: kinds[usize::from(kind)],
+            .map(|(kind, begin, length)| DelaySection {
+                cause: kinds[usize::from(kind)],
                 begin,
                 end: begin + length,
             })
             .collect();
-        let found = split(deadline, gate, began, &stretches);
-        prop_assert_eq!(found, slowly(deadline, gate, began, &stretches));
+        let found = split(deadline, gate, began, &sections);
+        prop_assert_eq!(found, slowly(deadline, gate, began, &sections));
         prop_assert_eq!(found.total(), began.saturating_sub(deadline));
     }
 }

@@ -11,7 +11,7 @@ use tocsin_logic::vector::{Vector, fixed};
 
 use super::baselines::{self, OWN};
 use super::clock::{relax, stamp};
-use super::held;
+use super::delays;
 use super::remote::{self, RemoteCpu, RemoteJobs};
 use tocsin::apic::local;
 use tocsin::timer::{Expiry, Mode, Timer, TimerError};
@@ -50,7 +50,7 @@ impl InterruptLoad {
             let function = move |_: &Expiry<'_>| {
                 let begin = stamp();
                 spin_until(begin + next(&random) % (PIECE / 4));
-                held::note_service(begin);
+                delays::note_service(begin);
             };
             timers.push(Timer::new("bench load", Mode::Interrupt, function)?);
         }

@@ -3,7 +3,7 @@
 //!
 //! The timer uses the kernel's normal path through the queue of its CPU, except that its vector is
 //! one of the same class whose gate is stamped. Its deadline is known to the cycle. The module
-//! `held` records the sections that delay it from there on. The rest of the latency is attributed
+//! `delays` records the sections that delay it from there on. The rest of the latency is attributed
 //! to the hardware before the gate, and to dispatch after it.
 //!
 //! Three of the loads have a known cause: each delays the interrupt from before the deadline until
@@ -22,7 +22,7 @@ use tocsin_logic::vector::PriorityClass;
 
 use super::baselines::{GATE, Installed};
 use super::clock::{Clock, sleep_until, stamp};
-use super::held::{self, CLASS, Ends, Recording};
+use super::delays::{self, CLASS, HandlerOverhead, Recording};
 use super::interrupt_load::{self, InterruptLoad, PIECE, WORKS, random, spin_until, work_until};
 use super::quiesce::quiesce;
 use super::record::{About, Value};
@@ -140,7 +140,7 @@ fn under(
     load: Load,
     stamped: &mut Stamped<'_>,
     others: &mut InterruptLoad,
-    (ends, measuring): (Ends, u64),
+    (ends, measuring): (HandlerOverhead, u64),
 ) -> (Vec<Split>, usize) {
     let count = match bench.clock {
         Clock::Cycles => bench.samples,
@@ -211,8 +211,8 @@ fn sample(load: Load, timer: &mut Timer) -> Option<Split> {
         }
     };
     let gate = GATE_OF.load(Ordering::Relaxed);
-    let stretches = held::between(deadline, gate, began)?;
-    Some(split(deadline, gate, began, &stretches))
+    let sections = delays::between(deadline, gate, began)?;
+    Some(split(deadline, gate, began, &sections))
 }
 
 /// A piece of the mixed load, of a pseudo-random kind and length.

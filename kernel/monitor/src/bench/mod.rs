@@ -6,9 +6,9 @@
 //!
 //! Each metric is the time between two timestamps, minus the cost of a timestamp. The same
 //! operation is measured in the same boot with two baselines: `floor`, which does only the required
-//! minimum, and `typical`, which does what small kernels do (see the module `baselines`). Their rounds
-//! alternate with those of the kernel's own code, so that disturbances by the host affect all
-//! variants equally.
+//! minimum, and `typical`, which does what small kernels do (see the module `baselines`). Their
+//! rounds alternate with those of the kernel's own code, so that disturbances by the host affect
+//! all variants equally.
 //!
 //! | module | purpose |
 //! |---|---|
@@ -20,7 +20,7 @@
 //! | `remote` | a remote CPU that takes part |
 //! | `flood` | a remote CPU that sends interrupts as fast as it can |
 //! | `interrupt_load` | timers and a remote CPU that interrupt this CPU |
-//! | `held` | a log of the sections that delay interrupts |
+//! | `delays` | a log of the sections that delay interrupts |
 //! | `quiesce` | a reproducible initial state |
 //! | `stamped` | a timer interrupt with a timestamp at the gate |
 //! | the others | a group of metrics each |
@@ -32,9 +32,9 @@ mod call;
 mod clock;
 mod contention;
 mod deferred;
+mod delays;
 mod exception;
 mod flood;
-mod held;
 mod interrupt_load;
 mod ipi;
 mod load;

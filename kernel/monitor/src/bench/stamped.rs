@@ -9,7 +9,7 @@ use tocsin_logic::bench::median;
 use tocsin_logic::vector::Vector;
 
 use super::baselines::{self, BEGAN, GATE, NEXT, OWN};
-use super::held::{Ends, Recording};
+use super::delays::{HandlerOverhead, Recording};
 use super::runner::Bench;
 use super::self_ipi::{GateCost, to_self};
 use tocsin::apic::vectors;
@@ -37,7 +37,7 @@ fn set_stamped(on: bool) {
 
 /// Returns the durations of a handler's entry and exit code, and the cost of measuring the path
 /// from a stamped gate to a recorded handler, which must be subtracted.
-pub(super) fn costs(bench: &Bench) -> (Ends, u64) {
+pub(super) fn costs(bench: &Bench) -> (HandlerOverhead, u64) {
     let median = |sample: &dyn Fn() -> u64| {
         let mut samples: [u64; 101] = core::array::from_fn(|_| sample());
         median(&mut samples)
@@ -55,7 +55,7 @@ pub(super) fn costs(bench: &Bench) -> (Ends, u64) {
         gap()
     };
     let plain = median(&through);
-    let ends = Ends {
+    let ends = HandlerOverhead {
         before: plain.saturating_sub(straight),
         after: median(&|| to_self(OWN).back()).saturating_sub(bench.overhead),
     };
