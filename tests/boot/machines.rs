@@ -12,7 +12,7 @@ use crate::outside::{self, State};
 use crate::{Result, STOPPED, TIMEOUT, ensure, ensure_eq, trial_unless, with};
 
 /// Share of the memory, in percent, that firmware and loader may reserve.
-const KEPT: u64 = 25;
+const RESERVED_PERCENT: u64 = 25;
 
 pub fn trials() -> Vec<Trial> {
     let cells = matrix::cells().into_iter();
@@ -53,7 +53,7 @@ fn boot(cell: &Cell, session: &mut Session) -> Result {
     let memory = session.command("memory json", TIMEOUT)?;
     let seen = outside::usable_bytes(&memory)?;
     let there = cell.memory().bytes();
-    let least = there / 100 * (100 - KEPT);
+    let least = there / 100 * (100 - RESERVED_PERCENT);
     ensure!(
         (least..=there).contains(&seen),
         "{seen} bytes of {there} are usable"

@@ -48,16 +48,18 @@ impl<W: Write> Write for Checked<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // Flushed here, because a buffer would delay an error until it cannot be handled.
         let written = self.0.write(bytes);
-        Ok(kept(written.and_then(|size| self.0.flush().map(|()| size))))
+        Ok(exit_on_error(
+            written.and_then(|size| self.0.flush().map(|()| size)),
+        ))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        kept(self.0.flush());
+        exit_on_error(self.0.flush());
         Ok(())
     }
 }
 
-fn kept<T>(result: io::Result<T>) -> T {
+fn exit_on_error<T>(result: io::Result<T>) -> T {
     result.unwrap_or_else(|error| {
         complain(format_args!(
             "tocsin: standard output: {error} (the rest of the output is lost, so the run ends \

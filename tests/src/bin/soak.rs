@@ -179,9 +179,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
                         continue;
                     };
                     let file = directory.join(format!("{}.txt", draw.number));
-                    let kept = std::fs::write(&file, &error);
+                    let saved = std::fs::write(&file, &error);
                     let place =
-                        kept.map_or_else(|e| e.to_string(), |()| file.display().to_string());
+                        saved.map_or_else(|e| e.to_string(), |()| file.display().to_string());
                     let why = error.lines().next().unwrap_or_default();
                     tocsin_tools::say!("  FAILED  {line}\n          {why}\n          {place}");
                     let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -275,12 +275,12 @@ impl Session {
         };
         let length = || self.lock().serial.bytes().len();
         let mut heard = length();
-        let mut turns = 1..10;
+        let mut attempts = 1..10;
         let found = loop {
             let found = self.wait(Some(limit), &mut look);
             let before = mem::replace(&mut heard, length());
             let is_silent = before == heard;
-            if !matches!(found, Err(Stop::TimedOut)) || is_silent || turns.next().is_none() {
+            if !matches!(found, Err(Stop::TimedOut)) || is_silent || attempts.next().is_none() {
                 break found;
             }
         };

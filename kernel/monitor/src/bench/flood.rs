@@ -65,7 +65,7 @@ pub(super) struct Worked {
 
 /// Computes for `turns` iterations. With a flood in `under`, the vector is sent from before the
 /// first iteration to the last, and at no other time. The baselines may handle it.
-pub(super) fn work(turns: u64, under: Option<(&Flood, Vector)>) -> Worked {
+pub(super) fn work(iterations: u64, under: Option<(&Flood, Vector)>) -> Worked {
     let step = if let Some((_, vector)) = under {
         VECTOR.store(vector.get(), Ordering::Relaxed);
         1_u64
@@ -91,7 +91,7 @@ pub(super) fn work(turns: u64, under: Option<(&Flood, Vector)>) -> Worked {
             "sti",
             "2: imul {value}, {factor}", "rol {value}, 7",
             "test {pauses:e}, {pauses:e}", "je 3f", "pause",
-            "3: dec {turns}", "jnz 2b",
+            "3: dec {iterations}", "jnz 2b",
             "cli",
             "rdtsc", "shl rdx, 32", "or rax, rdx", "mov {end}, rax",
             "mov {after}, [rip + {handled}]",
@@ -100,8 +100,8 @@ pub(super) fn work(turns: u64, under: Option<(&Flood, Vector)>) -> Worked {
             "mov {value}, [rip + {order}]",
             "4: test {pauses:e}, {pauses:e}", "je 5f", "pause",
             "5: cmp [rip + {seen}], {value}", "jne 4b",
-            "mov {turns:e}, {tail}",
-            "6: dec {turns}", "jnz 6b",
+            "mov {iterations:e}, {tail}",
+            "6: dec {iterations}", "jnz 6b",
             order = sym ORDER,
             seen = sym SEEN,
             handled = sym HANDLED,
@@ -110,7 +110,7 @@ pub(super) fn work(turns: u64, under: Option<(&Flood, Vector)>) -> Worked {
             value = inout(reg) 1_u64 => _,
             factor = in(reg) FACTOR,
             pauses = in(reg) u32::from(pauses()),
-            turns = inout(reg) turns.max(1) => _,
+            iterations = inout(reg) iterations.max(1) => _,
             start = out(reg) start,
             before = out(reg) before,
             end = out(reg) end,

@@ -143,15 +143,15 @@ fn divert(event: &Event, vector: Vector) -> Result<(), DeviceError> {
 
 /// Enables interrupts, and waits for the handler for at most `turns` iterations. Returns the time
 /// at which it began, or 0. The handler may clobber RAX, RCX and RDX.
-fn enable_and_wait(turns: u64) -> u64 {
+fn enable_and_wait(iterations: u64) -> u64 {
     // SAFETY: All registers that a handler may change are declared, and no interrupt arrives before
     // the first line. Interrupts were enabled before the caller disabled them.
     unsafe {
         asm!(
             "sti",
-            "2: cmp qword ptr [rip + {began}], 0", "jne 3f", "dec {turns}", "jnz 2b", "3:",
+            "2: cmp qword ptr [rip + {began}], 0", "jne 3f", "dec {iterations}", "jnz 2b", "3:",
             began = sym BEGAN,
-            turns = inout(reg) turns => _,
+            iterations = inout(reg) iterations => _,
             out("rax") _, out("rcx") _, out("rdx") _,
         );
     }

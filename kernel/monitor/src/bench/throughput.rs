@@ -53,11 +53,11 @@ pub(super) fn run(bench: &mut Bench) {
 /// counted in their handlers.
 fn thread_left(bench: &mut Bench, installed: &Installed) {
     let name = "throughput.thread_left";
-    let turns = match bench.clock {
+    let iterations = match bench.clock {
         Clock::Cycles => WORK,
         Clock::Instructions => COUNTED,
     };
-    let alone = || work(turns, None).0;
+    let alone = || work(iterations, None).0;
     let mut alone = bench.take(&mut [Case::new("tocsin", 0, alone)]);
     let mut alone = alone.pop().unwrap_or_default();
     let idle = [("load", Value::Word("idle"))];
@@ -74,7 +74,7 @@ fn thread_left(bench: &mut Bench, installed: &Installed) {
         baselines::typical_address(),
     );
     let flooder = Flood::prepare(remote);
-    let left = |vector| work(turns, Some((&flooder, vector)));
+    let left = |vector| work(iterations, Some((&flooder, vector)));
     let mut variants = installed.variants(0, || left(OWN), || left(FLOOR), || left(TYPICAL));
     let all = bench.take(&mut variants);
     let flood = [("load", Value::Word("flood"))];
@@ -96,9 +96,9 @@ fn thread_left(bench: &mut Bench, installed: &Installed) {
 /// The iterations of the thread's work, and the delivered interrupts, per second.
 type Flooded = (u64, u64);
 
-fn work(turns: u64, under: Option<(&Flood, Vector)>) -> Flooded {
-    let Worked { cycles, handled } = flood::work(turns, under);
-    (per_second(turns, cycles), per_second(handled, cycles))
+fn work(iterations: u64, under: Option<(&Flood, Vector)>) -> Flooded {
+    let Worked { cycles, handled } = flood::work(iterations, under);
+    (per_second(iterations, cycles), per_second(handled, cycles))
 }
 
 fn metric(

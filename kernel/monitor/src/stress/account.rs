@@ -113,7 +113,7 @@ static MOVING: AtomicU64 = AtomicU64::new(0);
 static ERRORS: IrqMutex<Vec<String>> = IrqMutex::new(Vec::new());
 
 /// The maximum number of errors stored.
-const MOST_ERRORS: usize = 16;
+const MAX_ERRORS: usize = 16;
 
 pub(super) fn reset() {
     for account in &ACCOUNTS {
@@ -165,7 +165,7 @@ pub(super) fn moves() -> (u64, u64) {
 pub(super) fn error(text: impl Into<String>) {
     let text = text.into();
     let mut errors = ERRORS.lock();
-    if errors.len() < MOST_ERRORS {
+    if errors.len() < MAX_ERRORS {
         errors.push(text);
     }
 }

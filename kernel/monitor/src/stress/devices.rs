@@ -20,7 +20,7 @@ use tocsin::pci::PciError;
 const CLASS: PriorityClass = PriorityClass::new(7).expect("a class is 0 to 15");
 
 /// The maximum value for `edu`: bit 0 is that of its computation.
-const MOST: u32 = 0x7fff_ffff;
+const MAX_VALUE: u32 = 0x7fff_ffff;
 
 /// The devices of this machine.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ fn present<T>(found: Result<T, PciError>) -> Option<T> {
 
 fn raise(handled: Option<&HandledEdu>, kind: Kind, rng: &mut Rng) {
     let Some(handled) = handled else { return };
-    let value = rng.u32(1..=MOST) << 1;
+    let value = rng.u32(1..=MAX_VALUE) << 1;
     let target = rng.bool().then(|| any_cpu(rng));
     let tally = handled.raise_with(value, || move_to(handled.line(), target));
     sent(kind, tally.sent);

@@ -73,8 +73,8 @@ static LEADER: AtomicU32 = AtomicU32::new(0);
 static SEED: AtomicU64 = AtomicU64::new(0);
 
 /// The minimum and maximum number of actions of a CPU.
-static LEAST: AtomicU64 = AtomicU64::new(0);
-static MOST: AtomicU64 = AtomicU64::new(0);
+static MIN_ACTIONS: AtomicU64 = AtomicU64::new(0);
+static MAX_ACTIONS: AtomicU64 = AtomicU64::new(0);
 
 /// Runs the storm test for `seconds`, with a log message for each second. The caller runs in a
 /// thread; only one test may run at a time.
@@ -91,11 +91,11 @@ pub fn run(seconds: u64, seed: u64) -> Result<Outcome, String> {
     ipis::set_up(seed)?;
     SEED.store(seed, Ordering::Relaxed);
     LEADER.store(cpu::current().id(), Ordering::Relaxed);
-    LEAST.store(u64::MAX, Ordering::Relaxed);
-    MOST.store(0, Ordering::Relaxed);
+    MIN_ACTIONS.store(u64::MAX, Ordering::Relaxed);
+    MAX_ACTIONS.store(0, Ordering::Relaxed);
     let end = time::nanoseconds() + seconds * SECOND;
     END.store(end, Ordering::Release);
-    let result = jobs::run_on_all(blow_here);
+    let result = jobs::run_on_all(run_on_this_cpu);
     let quiet = account::wait_until_even(TIMEOUT);
     ipis::tear_down();
     if !quiet {
@@ -107,7 +107,10 @@ pub fn run(seconds: u64, seed: u64) -> Result<Outcome, String> {
     Ok(Outcome {
         account: account::sums(),
         moves: account::moves(),
-        actions: (LEAST.load(Ordering::Relaxed), MOST.load(Ordering::Relaxed)),
+        actions: (
+            MIN_ACTIONS.load(Ordering::Relaxed),
+            MAX_ACTIONS.load(Ordering::Relaxed),
+        ),
         depth: depths.max().unwrap_or(0),
         errors: account::take_errors(),
     })
@@ -115,7 +118,7 @@ pub fn run(seconds: u64, seed: u64) -> Result<Outcome, String> {
 
 /// The loop of every CPU until the end; the leader also drives the devices. Each CPU first performs
 /// every action once, because a slow host may not leave it time for more.
-fn blow_here(cpu: u64) {
+fn run_on_this_cpu(cpu: u64) {
     // The cast is lossless: it is the number of a CPU.
     let mut rng = rng_of(cpu as u32);
     let is_leader = cpu == u64::from(LEADER.load(Ordering::Relaxed));
@@ -146,8 +149,8 @@ fn blow_here(cpu: u64) {
 }
 
 fn note_actions(actions: u64) {
-    LEAST.fetch_min(actions, Ordering::Relaxed);
-    MOST.fetch_max(actions, Ordering::Relaxed);
+    MIN_ACTIONS.fetch_min(actions, Ordering::Relaxed);
+    MAX_ACTIONS.fetch_max(actions, Ordering::Relaxed);
 }
 
 fn rng_of(cpu: u32) -> Rng {

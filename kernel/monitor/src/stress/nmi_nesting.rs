@@ -73,7 +73,7 @@ pub fn totals() -> (u64, u64) {
 const TIMEOUT: u64 = 20_000_000_000;
 
 /// The maximum number of iterations of the interrupted loop, which take several seconds.
-const TURNS: u64 = 1 << 28;
+const ITERATIONS: u64 = 1 << 28;
 
 /// The shared state of both CPUs.
 struct Scene {
@@ -230,7 +230,7 @@ struct Interrupted {
     /// Whether `wrmsr` sends the NMI; otherwise a store of `r9` to the address in `r8` does.
     by_msr: u64,
     runs: *const AtomicU32,
-    turns: u64,
+    iterations: u64,
     rsp: u64,
     rflags: u64,
 }
@@ -249,7 +249,7 @@ impl Interrupted {
             r: core::array::from_fn(|index| pattern(8 + index as u64)),
             by_msr: 0,
             runs: &raw const SCENE.runs,
-            turns: TURNS,
+            iterations: ITERATIONS,
             rsp: 0,
             rflags: 0,
         };
@@ -315,7 +315,7 @@ unsafe extern "C" fn spin_interrupted(interrupted: *mut Interrupted) -> u64 {
         "mov rax, [rdi + {rax}]",
         "jae 4f",
         "pause",
-        "dec qword ptr [rdi + {turns}]",
+        "dec qword ptr [rdi + {iterations}]",
         "jnz 3b",
         "4: cmp rcx, [rdi + {rcx}]",
         "jne 9f",
@@ -374,7 +374,7 @@ unsafe extern "C" fn spin_interrupted(interrupted: *mut Interrupted) -> u64 {
         r = const offset_of!(Interrupted, r),
         by_msr = const offset_of!(Interrupted, by_msr),
         runs = const offset_of!(Interrupted, runs),
-        turns = const offset_of!(Interrupted, turns),
+        iterations = const offset_of!(Interrupted, iterations),
         rsp = const offset_of!(Interrupted, rsp),
         rflags = const offset_of!(Interrupted, rflags),
     )
