@@ -71,7 +71,7 @@ fn boot(cell: &Cell, session: &mut Session) -> Result {
     let report = Report::parse(&session.transcript().text_from(0))?;
     ensure_eq!(report.title, "#UD invalid opcode", "title");
     ensure!(
-        report.at.is_in("provoke::undefined_opcode"),
+        report.at.is_in("fault_injection::undefined_opcode"),
         "the fault was at {:?}",
         report.at
     );

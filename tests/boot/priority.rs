@@ -189,7 +189,10 @@ fn watchdog(session: &mut Session) -> Result {
         "error: watchdog: CPU 2 has not answered interrupts for",
         TIMEOUT,
     )?;
-    session.expect("tocsin_monitor::commands::provoke::lock_up+0x", TIMEOUT)?;
+    session.expect(
+        "tocsin_monitor::commands::fault_injection::lock_up+0x",
+        TIMEOUT,
+    )?;
     session.expect("warning: watchdog: CPU 2 answers interrupts again", TIMEOUT)?;
     session.expect("fault: the kernel goes on", TIMEOUT)?;
     session.wait_prompt(TIMEOUT)?;

@@ -22,7 +22,7 @@ pub fn trials() -> Vec<Trial> {
         let cpu = next();
         trial(format!("fault::{}_on_cpu_{cpu}", kind.name), move || {
             with(&machine(CPUS)?.log("int"), |session| {
-                provoke(kind, cpu, session)
+                inject(kind, cpu, session)
             })
         })
     });
@@ -75,7 +75,7 @@ fn report_of(name: &str, returns: bool, cpu: u32, session: &mut Session) -> Resu
     Ok(report)
 }
 
-fn provoke(kind: &Kind, cpu: u32, session: &mut Session) -> Result {
+fn inject(kind: &Kind, cpu: u32, session: &mut Session) -> Result {
     let report = report_of(kind.name, kind.returns, cpu, session)?;
     ensure_eq!(report.title, kind.title, "title");
     let expected = kind
@@ -152,7 +152,7 @@ fn panic(session: &mut Session) -> Result {
     let output = session.transcript().text_from(0);
     for part in [
         "#### CPU 2: kernel panic ####",
-        "tocsin_monitor::commands::provoke::panic+0x",
+        "tocsin_monitor::commands::fault_injection::panic+0x",
         "tocsin::smp::ap::idle+0x",
         "#### CPU 2 stopped ####",
     ] {

@@ -22,7 +22,7 @@ pub fn trials() -> Vec<Trial> {
         .iter()
         .map(|kind| {
             trial(format!("fault::{}", kind.name), move || {
-                with(&plain().log("int"), |session| provoke(kind, session))
+                with(&plain().log("int"), |session| inject(kind, session))
             })
         })
         .collect();
@@ -62,7 +62,7 @@ fn report_of(name: &str, returns: bool, session: &mut Session) -> Result<(String
     Ok((memory, report))
 }
 
-fn provoke(kind: &Kind, session: &mut Session) -> Result {
+fn inject(kind: &Kind, session: &mut Session) -> Result {
     let (memory, report) = report_of(kind.name, kind.returns, session)?;
     ensure_eq!(report.title, kind.title, "title");
     ensure_eq!(report.vector, kind.vector, "vector");
@@ -233,10 +233,10 @@ fn check_backtrace(report: &Report) -> Result {
     }
     let overflow = frames
         .iter()
-        .filter(|frame| frame.is_in("provoke::recurse"))
+        .filter(|frame| frame.is_in("fault_injection::recurse"))
         .count()
         > 20;
-    let off_its_stack = report.at.is_in("provoke::double_fault");
+    let off_its_stack = report.at.is_in("fault_injection::double_fault");
     if !overflow && !off_its_stack {
         for function in ["fault::fault", "shell::execute", "tocsin::main"] {
             let there = frames.iter().any(|frame| frame.is_in(function));
@@ -272,8 +272,8 @@ fn panic(session: &mut Session) -> Result {
     for part in [
         "#### CPU 0: kernel panic ####",
         "  what        asked for by the `fault` command",
-        "  where       kernel/monitor/src/commands/provoke.rs:",
-        "tocsin_monitor::commands::provoke::panic+0x",
+        "  where       kernel/monitor/src/commands/fault_injection.rs:",
+        "tocsin_monitor::commands::fault_injection::panic+0x",
         "tocsin::main+0x",
         "#### CPU 0 stopped ####",
     ] {

@@ -104,7 +104,7 @@ fn all_named(session: &mut Session, stuck: &[u32]) -> Result {
         ensure!(
             calls
                 .iter()
-                .any(|call| call.contains("tocsin_monitor::commands::provoke::lock_up+0x")),
+                .any(|call| call.contains("tocsin_monitor::commands::fault_injection::lock_up+0x")),
             "CPU {cpu} is not where it is stuck, but in {calls:?}, in:\n{output}"
         );
     }
@@ -133,7 +133,10 @@ fn soft(
     session.expect(place, TIMEOUT)?;
     // If work is deferred repeatedly, the NMI may interrupt any of several functions.
     if cpu > 0 && kind != "lockup-thread" {
-        session.expect("tocsin_monitor::commands::provoke::stay+0x", TIMEOUT)?;
+        session.expect(
+            "tocsin_monitor::commands::fault_injection::stay+0x",
+            TIMEOUT,
+        )?;
     }
     // At the next heartbeat, which may be after the prompt and then redraws it.
     session.expect(&format!("warning: watchdog: CPU {cpu} {back}"), TIMEOUT)?;

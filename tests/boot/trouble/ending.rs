@@ -66,7 +66,7 @@ impl Ending {
             LazyLock::new(|| regex(r"^#### CPU (\d+): kernel panic #+$"));
         static BODY: LazyLock<Regex> = LazyLock::new(|| {
             regex(
-                r"^  (?:what        (.+)|where       kernel/monitor/src/commands/together\.rs:\d+:\d+|backtrace|  [ \d]\d  0x[0-9a-f]{16}  \S.*\+0x[0-9a-f]+|(also|silent|stopped)  +(\S.*))$",
+                r"^  (?:what        (.+)|where       kernel/monitor/src/commands/fault_injection_smp\.rs:\d+:\d+|backtrace|  [ \d]\d  0x[0-9a-f]{16}  \S.*\+0x[0-9a-f]+|(also|silent|stopped)  +(\S.*))$",
             )
         });
         session.wait_prompt(TIMEOUT)?;
@@ -170,7 +170,7 @@ fn all(ending: &Ending) -> Result {
     ensure_eq!(ending.what, expected, "what");
     for note in ending.of_kind("also") {
         let note_of = regex(
-            r"^(?:CPU (\d+): kernel panic: CPU (\d+) panics with all others, at kernel/monitor/src/commands/together\.rs:\d+:\d+|\d+ more)$",
+            r"^(?:CPU (\d+): kernel panic: CPU (\d+) panics with all others, at kernel/monitor/src/commands/fault_injection_smp\.rs:\d+:\d+|\d+ more)$",
         );
         let words = note_of
             .captures(note)
@@ -209,7 +209,7 @@ fn first(ending: &Ending) -> Result {
     ensure_eq!(ending.what, "CPU 0 panics before the others", "what");
     ending.check_kind("also", |cpu| {
         if cpu % 2 == 1 {
-            format!("^CPU {cpu}: kernel panic: CPU {cpu} panics after another, at kernel/monitor/src/commands/together")
+            format!("^CPU {cpu}: kernel panic: CPU {cpu} panics after another, at kernel/monitor/src/commands/fault_injection_smp")
         } else {
             format!(r"^CPU {cpu}: #UD invalid opcode at 0x[0-9a-f]{{16}}  \S+::end_after\+0x")
         }

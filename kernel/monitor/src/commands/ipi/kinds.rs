@@ -176,7 +176,7 @@ pub(super) fn send(kind: u64) {
 }
 
 /// Calls all other CPUs while they do the same.
-pub(super) fn send_together(_: u64) {
+pub(super) fn send_concurrently(_: u64) {
     let count = numbers().count() as u64;
     for _ in 0..rounds(count) {
         make_call(Kind::ConcurrentCallOthers, Targets::Others, count - 1);

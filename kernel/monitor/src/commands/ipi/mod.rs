@@ -79,7 +79,7 @@ pub(super) fn ipi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
             return Err(CommandError::Cancelled);
         }
         if kind == Kind::ConcurrentCallOthers {
-            jobs::run_on_all(kinds::send_together).map_err(CommandError::Cpu)?;
+            jobs::run_on_all(kinds::send_concurrently).map_err(CommandError::Cpu)?;
         } else if kind == Kind::Reschedule {
             kinds::reschedule_each();
         } else {

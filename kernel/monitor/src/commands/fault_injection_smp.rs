@@ -43,7 +43,7 @@ pub(super) fn panic_all() {
 }
 
 /// This CPU panics while all other CPUs print.
-pub(super) fn panic_among_printers() {
+pub(super) fn panic_while_printing() {
     static OWN: AtomicU32 = AtomicU32::new(0);
     PRINTED.store(0, Ordering::Relaxed);
     ARRIVED.store(0, Ordering::Relaxed);
@@ -85,7 +85,7 @@ pub(super) fn panic_before_others() {
 }
 
 /// This CPU panics. All other CPUs stay in their NMI handlers, and cannot be stopped.
-pub(super) fn panic_among_silent() {
+pub(super) fn panic_without_response() {
     extern "C" fn stay(_: usize) {
         ARRIVED.fetch_add(1, Ordering::AcqRel);
         loop {
@@ -93,7 +93,10 @@ pub(super) fn panic_among_silent() {
         }
     }
     interrupt_others(stay);
-    panic!("CPU {} panics, and nobody hears", cpu::current().id());
+    panic!(
+        "CPU {} panics, and no other CPU responds",
+        cpu::current().id()
+    );
 }
 
 /// Makes all other CPUs call `function` in their NMI handlers, and waits until they do.
