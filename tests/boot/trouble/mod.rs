@@ -1,8 +1,8 @@
 //! Abnormal events: nested NMIs, simultaneous panics, spurious and unhandled interrupts, and long
 //! sections with interrupts masked.
 
-mod ending;
 mod nmi;
+mod panic_stop;
 mod sections;
 mod stray;
 
@@ -10,7 +10,7 @@ use libtest_mimic::Trial;
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = nmi::trials();
-    trials.extend(ending::trials());
+    trials.extend(panic_stop::trials());
     trials.extend(stray::trials());
     trials.extend(sections::trials());
     trials

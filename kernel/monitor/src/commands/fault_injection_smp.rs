@@ -72,7 +72,7 @@ fn print_for_ever(cpu: u64) -> ! {
 /// This CPU panics. All other CPUs are in their NMI handlers, where no NMI can stop them, and panic
 /// or fault after this CPU has started its panic stop.
 pub(super) fn panic_before_others() {
-    extern "C" fn end_after(_: usize) {
+    extern "C" fn fail_after_stop(_: usize) {
         ARRIVED.fetch_add(1, Ordering::AcqRel);
         time::wait_until(TIMEOUT, stop_cpus::is_elsewhere);
         let cpu = cpu::current().id();
@@ -80,7 +80,7 @@ pub(super) fn panic_before_others() {
         // SAFETY: #UD is fatal.
         unsafe { asm!("ud2") };
     }
-    interrupt_others(end_after);
+    interrupt_others(fail_after_stop);
     panic!("CPU {} panics before the others", cpu::current().id());
 }
 
