@@ -54,8 +54,8 @@ fn main() {
 fn measure() -> io::Result<()> {
     // SAFETY: 1. The strings end with 0. 2. This file system takes no data.
     let mounted = unsafe {
-        let (device, place) = (c"devtmpfs".as_ptr(), c"/dev".as_ptr());
-        libc::mount(device, place, device, 0, ptr::null())
+        let (device, target) = (c"devtmpfs".as_ptr(), c"/dev".as_ptr());
+        libc::mount(device, target, device, 0, ptr::null())
     };
     check(c_long::from(mounted))?;
     println!("{MARK}version {}", release()?);

@@ -26,8 +26,8 @@ const BUSY: u64 = 2;
 pub fn wait(cpus: usize) -> io::Result<()> {
     // SAFETY: The strings end with 0, and this file system takes no data.
     let mounted = unsafe {
-        let (name, place) = (c"proc".as_ptr(), c"/proc".as_ptr());
-        libc::mount(name, place, name, 0, ptr::null())
+        let (name, target) = (c"proc".as_ptr(), c"/proc".as_ptr());
+        libc::mount(name, target, name, 0, ptr::null())
     };
     check(mounted.into())?;
     let mut quiet = 0;

@@ -3,7 +3,7 @@
 
 use libtest_mimic::Trial;
 use tocsin_tests::symbols::Symbols;
-use tocsin_tools::settings::{BootWay, GdbPlace, Memory};
+use tocsin_tools::settings::{BootWay, GdbEndpoint, Memory};
 use tocsin_tools::{Machine, Session};
 
 use crate::gdb::Gdb;
@@ -121,8 +121,8 @@ fn small(memory: &str) -> Result<Machine> {
 fn debugged(machine: Machine, test: impl FnOnce(&mut Session, &mut Gdb) -> Result) -> Result {
     let directory = tempfile::tempdir()?;
     let socket = directory.path().join("gdb");
-    let place = GdbPlace::parse(&socket.to_string_lossy())?;
-    with(&machine.held_for_gdb(place), |session| {
+    let endpoint = GdbEndpoint::parse(&socket.to_string_lossy())?;
+    with(&machine.stopped_for_gdb(endpoint), |session| {
         let mut gdb = Gdb::connect(&socket)?;
         test(session, &mut gdb)
     })

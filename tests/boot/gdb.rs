@@ -114,9 +114,9 @@ impl Gdb {
     }
 
     /// A general-purpose register of the stopped CPU, by gdb's number.
-    pub fn register(&mut self, place: usize) -> Result<u64> {
+    pub fn register(&mut self, index: usize) -> Result<u64> {
         let registers = self.ask("g")?;
-        let digits = registers.get(place * REGISTER..(place + 1) * REGISTER);
+        let digits = registers.get(index * REGISTER..(index + 1) * REGISTER);
         let digits = digits.ok_or("too few registers")?;
         Ok(u64::from_str_radix(digits, 16)?.swap_bytes())
     }

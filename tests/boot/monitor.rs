@@ -231,17 +231,20 @@ fn editing(session: &mut Session) -> Result {
 fn joined(session: &mut Session) -> Result {
     session.wait_prompt(TIMEOUT)?;
     let reply = session.command("idt 3 json;nope ; idt 14 json;", TIMEOUT)?;
-    let places = [
+    let offsets = [
         gate_record(3),
         "unknown command `nope`".to_owned(),
         gate_record(14),
     ];
-    let places: Vec<_> = places.map(|part| reply.find(&part)).into();
+    let offsets: Vec<_> = offsets.map(|part| reply.find(&part)).into();
     ensure!(
-        places.iter().all(Option::is_some),
+        offsets.iter().all(Option::is_some),
         "an answer is missing:\n{reply}"
     );
-    ensure!(places.is_sorted(), "the answers are out of order:\n{reply}");
+    ensure!(
+        offsets.is_sorted(),
+        "the answers are out of order:\n{reply}"
+    );
     Ok(())
 }
 
@@ -281,17 +284,17 @@ fn run(script: &str, test: fn(&mut Session) -> Result) -> Result {
 fn run_in_order(session: &mut Session) -> Result {
     session.expect_exit(Outcome::Kernel(7), TIMEOUT)?;
     let output = session.transcript().text_from(0);
-    let places = [
+    let offsets = [
         "tocsin> memory json\n@json ".to_owned(),
         format!("tocsin> idt 3 json\n{}", gate_record(3)),
         "tocsin> poweroff 7".to_owned(),
     ];
-    let places: Vec<_> = places.map(|part| output.find(&part)).into();
+    let offsets: Vec<_> = offsets.map(|part| output.find(&part)).into();
     ensure!(
-        places.iter().all(Option::is_some),
+        offsets.iter().all(Option::is_some),
         "a command or its answer is missing"
     );
-    ensure!(places.is_sorted(), "the commands are out of order");
+    ensure!(offsets.is_sorted(), "the commands are out of order");
     ensure_eq!(output.matches(PROMPT).count(), 3, "prompts");
     Ok(())
 }

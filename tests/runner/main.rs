@@ -31,11 +31,11 @@ fn machine(guest: &[u8]) -> (NamedTempFile, Machine) {
 
 /// A shell script in place of an emulator; file descriptor 3 is QMP.
 fn emulator(does: &str) -> (TempDir, PathBuf) {
-    let place = tempfile::tempdir().unwrap();
-    let file = place.path().join("qemu");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("qemu");
     std::fs::write(&file, format!("#!/bin/sh\n{does}\n")).unwrap();
     std::fs::set_permissions(&file, Permissions::from_mode(0o755)).unwrap();
-    (place, file)
+    (dir, file)
 }
 
 fn start(guest: &[u8]) -> (NamedTempFile, Session) {

@@ -104,7 +104,7 @@ impl Reader<'_> {
 
     /// Resolves `crate`, `self` and `super`. Paths into other crates are left out.
     fn note(&mut self, names: &[String], module: &[String], line: usize) {
-        let mut place = match names[0].as_str() {
+        let mut path = match names[0].as_str() {
             "crate" => Vec::new(),
             "self" | "super" => module.to_vec(),
             name if self.children.iter().any(|child| child == name) => module.to_vec(),
@@ -114,12 +114,12 @@ impl Reader<'_> {
             match name.as_str() {
                 "crate" | "self" => {}
                 "super" => {
-                    place.pop();
+                    path.pop();
                 }
-                name => place.push(name.to_owned()),
+                name => path.push(name.to_owned()),
             }
         }
-        self.found.push(Import { line, path: place });
+        self.found.push(Import { line, path });
     }
 }
 

@@ -117,14 +117,14 @@ impl Crate {
 
     fn check_order(&self) {
         let order = self.order();
-        let place = |module: &str| order.iter().position(|known| *known == module);
+        let position = |module: &str| order.iter().position(|known| *known == module);
         let is_module = |name: &str| self.files.iter().any(|(_, module)| module[0] == name);
         let mut wrong = Vec::new();
         let mut seen = 0;
         for (path, module) in self.modules() {
             let own = module[0].as_str();
-            let Some(here) = place(own) else {
-                wrong.push(format!("module `{own}` has no place in the order"));
+            let Some(here) = position(own) else {
+                wrong.push(format!("module `{own}` has no position in the order"));
                 continue;
             };
             let shown = path.strip_prefix(workspace()).unwrap().display();
@@ -143,7 +143,7 @@ impl Crate {
                     continue;
                 }
                 let from = import.path[0].as_str();
-                let there = place(from);
+                let there = position(from);
                 seen += usize::from(there.is_some());
                 if there.is_none() && !is_module(from) {
                     wrong.push(format!(

@@ -95,7 +95,7 @@ pub struct CpuRecord {
     /// State, such as `online`.
     pub state: String,
     /// Socket, core and thread.
-    pub place: (u32, u32, u32),
+    pub location: (u32, u32, u32),
     /// From its lowest stack to the end of its highest one.
     pub stacks: Option<Range<u64>>,
 }

@@ -59,10 +59,10 @@ impl Table {
 /// QEMU does not return the guest's memory.
 pub fn find(session: &Session) -> Result<Option<Vec<Table>>, SessionError> {
     let bios = session.physical_memory(BIOS.start, BIOS.end - BIOS.start)?;
-    let mut places = bios.chunks_exact(16).enumerate();
-    let rsdp = places.find_map(|(index, place)| {
+    let mut slots = bios.chunks_exact(16).enumerate();
+    let rsdp = slots.find_map(|(index, slot)| {
         let found = bios.get(index * 16..index * 16 + RSDP_SIZE)?;
-        (place.starts_with(b"RSD PTR ") && sum(found) == 0).then_some(found)
+        (slot.starts_with(b"RSD PTR ") && sum(found) == 0).then_some(found)
     });
     let Some(rsdp) = rsdp else { return Ok(None) };
     let root = Table::read(session, u64::from(word(rsdp, 16)))?;

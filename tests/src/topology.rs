@@ -15,7 +15,7 @@ pub struct Cpu {
     /// The ID of its local APIC.
     pub apic_id: u32,
     /// Socket, core and thread. Dies are part of the core's number, as bits above it.
-    pub place: (u32, u32, u32),
+    pub location: (u32, u32, u32),
     /// Socket, die, core in the die and thread, by QEMU's numbers.
     pub counted: (u32, u32, u32, u32),
     /// Whether it is present at boot.
@@ -61,7 +61,7 @@ pub fn cpus(value: &str) -> Result<Vec<Cpu>, String> {
         Cpu {
             index,
             apic_id: socket << socket_shift | die << die_shift | core << thread_bits | thread,
-            place: (socket, die << core_bits | core, thread),
+            location: (socket, die << core_bits | core, thread),
             counted: (socket, die, core, thread),
             present: index < cpus,
         }

@@ -69,24 +69,24 @@ fn records(apic: &str) -> String {
 }
 
 /// A place for one test: the emulator, the folder for results, and one for temporary files.
-pub struct Place(TempDir);
+pub struct SuiteDir(TempDir);
 
-impl Place {
+impl SuiteDir {
     /// With machines that measure well: in x2APIC mode, which is booted first, in xAPIC mode, and
     /// `peer`, another kernel.
     pub fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        fs::write(place.path("qemu"), SCRIPT).unwrap();
+        let dir = Self(tempfile::tempdir().unwrap());
+        fs::write(dir.path("qemu"), SCRIPT).unwrap();
         let runs = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(place.path("qemu"), runs).unwrap();
+        fs::set_permissions(dir.path("qemu"), runs).unwrap();
         for machine in ["x2apic", "xapic", "peer"] {
-            place.machine(machine, "well");
-            fs::write(place.path(&format!("{machine}.records")), records(machine)).unwrap();
+            dir.machine(machine, "well");
+            fs::write(dir.path(&format!("{machine}.records")), records(machine)).unwrap();
         }
-        let made = Command::new("mkfifo").arg(place.path("never")).status();
+        let made = Command::new("mkfifo").arg(dir.path("never")).status();
         assert!(made.unwrap().success());
-        fs::create_dir(place.path("temporary")).unwrap();
-        place
+        fs::create_dir(dir.path("temporary")).unwrap();
+        dir
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -151,7 +151,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for SuiteDir {
     fn drop(&mut self) {
         // Lets go of a machine that hangs, if a test that failed left one.
         let _ = File::options()

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::process::Command;
 
-use crate::emulator::{Place, next, pieces, start};
+use crate::emulator::{SuiteDir, next, pieces, start};
 
 /// As a shell tells of a signal.
 const INTERRUPTED: i32 = 128 + 2;
@@ -41,46 +41,46 @@ fn a_signal_ends_the_machine_and_leaves_the_results_before() {
         ("TERM", false, "greet; say 3; hang", TERMINATED),
         ("TERM", false, STUBBORN, TERMINATED),
     ] {
-        let place = Place::new();
-        let before = place.measured();
-        place.machine("x2apic", machine);
-        let mut running = start(&mut place.suite(&[]));
+        let dir = SuiteDir::new();
+        let before = dir.measured();
+        dir.machine("x2apic", machine);
+        let mut running = start(&mut dir.suite(&[]));
         running.until(METRIC);
         let process = i64::from(running.child.id());
         kill(signal, if group { -process } else { process });
         let ended = running.end();
         ended.expect(status, &[]);
         assert!(!ended.errors.contains("FAILED"), "{}", ended.errors);
-        assert_eq!(place.started(), "x2apic xapic x2apic");
-        assert_eq!(place.results(), before);
-        place.expect_clean();
+        assert_eq!(dir.started(), "x2apic xapic x2apic");
+        assert_eq!(dir.results(), before);
+        dir.expect_clean();
     }
 }
 
 #[test]
 fn a_signal_ends_machines_that_run_side_by_side() {
-    let place = Place::new();
+    let dir = SuiteDir::new();
     for machine in ["x2apic", "xapic"] {
-        place.machine(machine, STUBBORN);
+        dir.machine(machine, STUBBORN);
     }
-    let mut running = start(place.suite(&[]).env("MODE", "instructions"));
+    let mut running = start(dir.suite(&[]).env("MODE", "instructions"));
     running.until(METRIC);
     kill("INT", -i64::from(running.child.id()));
     running.end().expect(INTERRUPTED, &[]);
-    place.expect_clean();
+    dir.expect_clean();
 }
 
 /// The signal comes from one machine while the other one starts: whichever it meets, it ends.
 #[test]
 fn a_signal_ends_machines_that_are_starting() {
     for _ in 0..10 {
-        let place = Place::new();
+        let dir = SuiteDir::new();
         for machine in ["x2apic", "xapic"] {
-            place.machine(machine, "kill -s TERM $PPID; hang");
+            dir.machine(machine, "kill -s TERM $PPID; hang");
         }
-        let ended = start(place.suite(&[]).env("MODE", "instructions")).end();
+        let ended = start(dir.suite(&[]).env("MODE", "instructions")).end();
         ended.expect(TERMINATED, &[]);
-        place.expect_clean();
+        dir.expect_clean();
     }
 }
 
@@ -104,10 +104,10 @@ fn last_line(output: &str) -> String {
 
 #[test]
 fn ctrl_c_on_a_terminal_clears_the_line() {
-    let place = Place::new();
-    place.machine("x2apic", "greet; say 3; say 2; hang");
+    let dir = SuiteDir::new();
+    dir.machine("x2apic", "greet; say 3; say 2; hang");
     let (mut terminal, other_side) = pty_process::blocking::open().unwrap();
-    let command = pty_process::blocking::Command::from(place.suite(&[]));
+    let command = pty_process::blocking::Command::from(dir.suite(&[]));
     let mut child = command.spawn(other_side).unwrap();
     let reader = terminal.as_fd().try_clone_to_owned().unwrap();
     let pieces = pieces(File::from(reader), b'\r');
@@ -127,5 +127,5 @@ fn ctrl_c_on_a_terminal_clears_the_line() {
     }
     assert_eq!(child.wait().unwrap().code(), Some(INTERRUPTED), "{output}");
     assert_eq!(last_line(&output), "", "{output:?}");
-    place.expect_clean();
+    dir.expect_clean();
 }

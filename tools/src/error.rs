@@ -56,11 +56,11 @@ pub enum SessionError {
     #[error(
         "cannot make a temporary directory in {}: {source}; set TMPDIR to a directory that can be \
          written to",
-        place.display()
+        directory.display()
     )]
     Temporary {
         /// Its parent directory.
-        place: PathBuf,
+        directory: PathBuf,
         /// The error of the system.
         source: std::io::Error,
     },

@@ -13,7 +13,7 @@ mod tests;
 use std::fmt;
 use std::path::Path;
 
-pub use gdb::GdbPlace;
+pub use gdb::GdbEndpoint;
 pub use machine::MachineArgs;
 pub use refusal::Setting;
 

@@ -96,8 +96,8 @@ impl Found {
     /// Creates the kernel's initramfs, with the module if there are headers for it. `number`
     /// distinguishes the kernels of a run.
     fn build(self, name: String, number: usize, init: &Path) -> Result<Linux, BenchError> {
-        let place = workspace().join(format!("target/bench/peers/linux-{number}"));
-        std::fs::create_dir_all(&place).map_err(BenchError::file("make", &place))?;
+        let dir = workspace().join(format!("target/bench/peers/linux-{number}"));
+        std::fs::create_dir_all(&dir).map_err(BenchError::file("make", &dir))?;
         let mut archive = Archive::default();
         archive.directory("dev");
         archive.directory("proc");
@@ -108,9 +108,9 @@ impl Found {
         };
         program("init", init)?;
         if let Some(headers) = &self.headers {
-            program("peer.ko", &guest::module(headers, &place)?)?;
+            program("peer.ko", &guest::module(headers, &dir)?)?;
         }
-        let initramfs = place.join("initramfs.cpio");
+        let initramfs = dir.join("initramfs.cpio");
         std::fs::write(&initramfs, archive.finish())
             .map_err(BenchError::file("write", &initramfs))?;
         Ok(Linux {

@@ -30,8 +30,8 @@ pub fn trials() -> Vec<Trial> {
 
 fn check(output: &str) -> Result {
     let mut replies = [""; COMMANDS.len()];
-    for (place, command) in replies.iter_mut().zip(COMMANDS) {
-        *place = reply(output, command)?;
+    for (slot, command) in replies.iter_mut().zip(COMMANDS) {
+        *slot = reply(output, command)?;
     }
     let [nest, ipi, tlb, nmi, storm, lapic, driven] = replies;
     priority::check_nest(nest, CPUS)?;

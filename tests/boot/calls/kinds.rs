@@ -50,7 +50,11 @@ pub fn check(reply: &str, cpus: u64) -> Result {
     // In every second round, a CPU's set contains every second CPU, and in the others the rest.
     let sets = (0..cpus)
         .flat_map(|own| (0..rounds).map(move |round| own + round))
-        .map(|first| (first..first + cpus).filter(|place| place % 2 == 0).count() as u64)
+        .map(|first| {
+            (first..first + cpus)
+                .filter(|number| number % 2 == 0)
+                .count() as u64
+        })
         .sum();
     let expected = [
         ("call_one", pairs),

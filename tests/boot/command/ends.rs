@@ -82,11 +82,11 @@ fn signal() -> Result {
 /// background jobs of a script and their children ignore it.)
 fn killed() -> Result {
     for (signal, is_group) in [("KILL", false), ("KILL", true), ("ABRT", false)] {
-        let place = tempfile::tempdir()?;
-        let temporary = place.path().join("temporary");
+        let dir = tempfile::tempdir()?;
+        let temporary = dir.path().join("temporary");
         fs::create_dir(&temporary)?;
         // A connection to QEMU, which is closed when QEMU exits.
-        let monitor = place.path().join("monitor");
+        let monitor = dir.path().join("monitor");
         let arguments = format!(
             "-chardev socket,id=witness,path={},server=on,wait=off -mon witness",
             monitor.display()
@@ -116,8 +116,8 @@ fn killed() -> Result {
 
 /// QEMU then exits with status 0, as if the guest had powered the machine off.
 fn qemu_ended() -> Result {
-    let place = tempfile::tempdir()?;
-    let file = place.path().join("pid");
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("pid");
     let mut command = command("")?;
     command.env("QEMU_ARGS", format!("-pidfile {}", file.display()));
     let mut run = Run::start(command.stderr(Stdio::piped()))?;

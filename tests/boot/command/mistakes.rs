@@ -143,10 +143,10 @@ fn too_long() -> Result {
 /// A variable that names a missing or wrong file is an error, and does not cause packages to be
 /// installed.
 fn set_up() -> Result {
-    let place = tempfile::tempdir()?;
-    let called = place.path().join("called");
+    let dir = tempfile::tempdir()?;
+    let called = dir.path().join("called");
     for installer in ["apt-get", "sudo", "rustup"] {
-        let file = place.path().join(installer);
+        let file = dir.path().join(installer);
         fs::write(
             &file,
             format!("#!/bin/sh\necho $0 >>'{}'\nexit 1\n", called.display()),
@@ -154,7 +154,7 @@ fn set_up() -> Result {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut first = place.path().as_os_str().to_owned();
+    let mut first = dir.path().as_os_str().to_owned();
     first.push(":");
     first.push(path);
     for (name, value, message) in [

@@ -94,18 +94,18 @@ fn lines() -> Result {
         "tocsin: direct boot, q35, 4 CPUs, 128 MiB, TCG",
         "first line"
     );
-    let places = [
+    let offsets = [
         gate_record(3),
         "@json {\"kind\":\"memory\",".to_owned(),
         gate_record(14),
     ];
-    let places: Vec<_> = places.map(|part| printed.find(&part)).into();
+    let offsets: Vec<_> = offsets.map(|part| printed.find(&part)).into();
     ensure!(
-        places.iter().all(Option::is_some),
+        offsets.iter().all(Option::is_some),
         "an answer is missing in\n{printed}"
     );
     ensure!(
-        places.is_sorted(),
+        offsets.is_sorted(),
         "the answers are out of order in\n{printed}"
     );
     ensure_eq!(text(&output.stderr), "", "standard error");

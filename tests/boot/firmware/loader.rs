@@ -4,7 +4,7 @@
 use libtest_mimic::Trial;
 use tocsin_tests::firmware::{Firmware, Xsdt};
 use tocsin_tests::output::{self, Ready};
-use tocsin_tools::settings::GdbPlace;
+use tocsin_tools::settings::GdbEndpoint;
 use tocsin_tools::{Machine, Session};
 
 use super::cases::good;
@@ -46,7 +46,7 @@ pub fn changed(
 ) -> Result {
     let directory = tempfile::tempdir()?;
     let socket = directory.path().join("gdb");
-    let machine = machine.held_for_gdb(GdbPlace::parse(&socket.to_string_lossy())?);
+    let machine = machine.stopped_for_gdb(GdbEndpoint::parse(&socket.to_string_lossy())?);
     with(&machine, |session| {
         let mut gdb = Gdb::connect(&socket)?;
         gdb.run_to_kernel()?;

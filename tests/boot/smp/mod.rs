@@ -121,16 +121,16 @@ fn check_qemu(all: &[Cpu], session: &Session) -> Result {
         let path = json!({ "path": cpu["qom-path"], "property": "apic-id" });
         let apic_id = session.qmp("qom-get", &path)?.as_u64();
         let number = |name: &str| cpu["props"][name].as_u64().unwrap_or_default() as u32;
-        let place = ["socket-id", "die-id", "core-id", "thread-id"].map(number);
-        found.push((cpu["cpu-index"].as_u64(), apic_id, place));
+        let location = ["socket-id", "die-id", "core-id", "thread-id"].map(number);
+        found.push((cpu["cpu-index"].as_u64(), apic_id, location));
     }
     found.sort_unstable();
     let present = all.iter().filter(|cpu| cpu.present);
     let expected = present.map(|cpu| {
         let (socket, die, core, thread) = cpu.counted;
         let number = |number: u32| Some(u64::from(number));
-        let place = [socket, die, core, thread];
-        (number(cpu.index), number(cpu.apic_id), place)
+        let location = [socket, die, core, thread];
+        (number(cpu.index), number(cpu.apic_id), location)
     });
     ensure_eq!(found, expected.collect::<Vec<_>>(), "CPUs by QMP");
     Ok(())
@@ -181,7 +181,7 @@ fn check_table(
         apic_id: cpu.apic_id,
         uid: Some(cpu.index),
         state: state(cpu).to_owned(),
-        place: cpu.place,
+        location: cpu.location,
         stacks: None,
     });
     let mut shown = rows.clone();

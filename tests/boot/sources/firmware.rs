@@ -5,7 +5,7 @@ use libtest_mimic::Trial;
 use tocsin_tests::interrupt_records::Spurious;
 use tocsin_tests::records;
 use tocsin_tools::Session;
-use tocsin_tools::settings::GdbPlace;
+use tocsin_tools::settings::GdbEndpoint;
 
 use super::drive;
 use super::machines::{PIT, Q35};
@@ -35,9 +35,11 @@ pub fn trials() -> Vec<Trial> {
 fn hpet_at_work() -> Result {
     let directory = tempfile::tempdir()?;
     let socket = directory.path().join("gdb");
-    let place = GdbPlace::parse(&socket.to_string_lossy())?;
+    let endpoint = GdbEndpoint::parse(&socket.to_string_lossy())?;
     let machine = Q35.machine("x2apic", 2)?;
-    let machine = machine.args(["-global", "hpet.msi=on"]).held_for_gdb(place);
+    let machine = machine
+        .args(["-global", "hpet.msi=on"])
+        .stopped_for_gdb(endpoint);
     with(&machine, |session| {
         let mut gdb = Gdb::connect(&socket)?;
         gdb.run_to_kernel()?;

@@ -15,7 +15,7 @@ use tocsin_tools::Session;
 use crate::{
     MODES, Result, TIMEOUT, ensure, ensure_eq, plain, power_off, power_off_failed, trial, with,
 };
-use machines::{Board, PC, Place, Q35, RTC_PLACE, Source, TWO_IO_APICS};
+use machines::{Board, ExpectedRoute, PC, Q35, RTC_ROUTE, Source, TWO_IO_APICS};
 
 /// Number of interrupts of each source.
 const COUNT: u64 = 20;
@@ -70,14 +70,14 @@ fn drive(session: &mut Session, source: &Source, cpu: u32) -> Result<Vec<SourceR
     let found: Vec<_> = runs.iter().map(SourceRun::name).collect();
     let names: Vec<_> = expected.iter().map(|(name, _)| name.clone()).collect();
     ensure_eq!(found, names, "runs of {}", source.name);
-    for (run, (_, place)) in runs.iter().zip(expected) {
-        check(run, place, cpu)?;
+    for (run, (_, route)) in runs.iter().zip(expected) {
+        check(run, route, cpu)?;
     }
     Ok(runs)
 }
 
 /// Both ends have the same count, as far as the source permits.
-fn check(run: &SourceRun, place: Option<&Place>, cpu: u32) -> Result {
+fn check(run: &SourceRun, expected: Option<&ExpectedRoute>, cpu: u32) -> Result {
     let name = run.name();
     ensure_eq!(run.cpu, cpu, "{name}: CPU");
     ensure_eq!(run.vector >> 4, 5, "{name}: class of vector");
@@ -88,13 +88,13 @@ fn check(run: &SourceRun, place: Option<&Place>, cpu: u32) -> Result {
         "{name}: {} without a reason",
         run.unclaimed
     );
-    let is_there = match (&run.route, place) {
-        (Some(route), Some(place)) => place.is_of(route),
-        (route, place) => route.is_none() && place.is_none(),
+    let is_there = match (&run.route, expected) {
+        (Some(route), Some(expected)) => expected.is_of(route),
+        (route, expected) => route.is_none() && expected.is_none(),
     };
     ensure!(
         is_there,
-        "{name}: its route is {:?}, expected {place:?}",
+        "{name}: its route is {:?}, expected {expected:?}",
         run.route
     );
     check_counts(run, COUNT)
@@ -157,7 +157,7 @@ fn clock(board: Board) -> Result {
             ensure!(run.raised >= least, "{name}: {} raised", run.raised);
             let route = run.route.as_ref();
             ensure!(
-                route.is_some_and(|route| RTC_PLACE.is_of(route)),
+                route.is_some_and(|route| RTC_ROUTE.is_of(route)),
                 "{name}: its route is {route:?}"
             );
         }

@@ -48,13 +48,13 @@ pub fn trials() -> Vec<Trial> {
             })
         })
         .collect();
-    for (kind, problem, place, back) in SOFT {
+    for (kind, problem, frame, back) in SOFT {
         for cpus in [1, 2] {
             trials.push(trial(
                 format!("timers::watchdog::{kind}_{cpus}"),
                 move || {
                     with(&machine(cpus)?, |session| {
-                        soft(session, cpus - 1, kind, problem, place, back)
+                        soft(session, cpus - 1, kind, problem, frame, back)
                     })
                 },
             ));
@@ -123,14 +123,14 @@ fn soft(
     cpu: u32,
     kind: &str,
     problem: &str,
-    place: &str,
+    frame: &str,
     back: &str,
 ) -> Result {
     session.wait_prompt(TIMEOUT)?;
     session.command("watchdog on", TIMEOUT)?;
     session.send_line(&format!("fault {kind} {cpu}"))?;
     session.expect(&format!("error: watchdog: CPU {cpu} {problem}"), TIMEOUT)?;
-    session.expect(place, TIMEOUT)?;
+    session.expect(frame, TIMEOUT)?;
     // If work is deferred repeatedly, the NMI may interrupt any of several functions.
     if cpu > 0 && kind != "lockup-thread" {
         session.expect(

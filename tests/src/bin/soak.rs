@@ -180,10 +180,10 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
                     };
                     let file = directory.join(format!("{}.txt", draw.number));
                     let saved = std::fs::write(&file, &error);
-                    let place =
+                    let report =
                         saved.map_or_else(|e| e.to_string(), |()| file.display().to_string());
                     let why = error.lines().next().unwrap_or_default();
-                    tocsin_tools::say!("  FAILED  {line}\n          {why}\n          {place}");
+                    tocsin_tools::say!("  FAILED  {line}\n          {why}\n          {report}");
                     let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
                     failed.push(draw.number);
                 }

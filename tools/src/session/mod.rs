@@ -107,7 +107,7 @@ impl Session {
         let trouble = |what| move |source| SessionError::Files { what, source };
         let files = cleanup::files();
         let (files, registered) = files.map_err(|source| SessionError::Temporary {
-            place: std::env::temp_dir(),
+            directory: std::env::temp_dir(),
             source,
         })?;
         let media = boot::prepare(machine, files.path())?;

@@ -60,14 +60,14 @@ fn gdb_is_waited_for_at_a_port_or_a_socket() {
         ("1234", "tcp::1234", ":1234"),
         ("/a,b/gdb", "unix:/a,,b/gdb,server=on,wait=off", "/a,b/gdb"),
     ] {
-        let place = GdbPlace::parse(value).unwrap();
+        let endpoint = GdbEndpoint::parse(value).unwrap();
         assert_eq!(
-            (place.for_qemu(), place.for_gdb()),
+            (endpoint.for_qemu(), endpoint.for_gdb()),
             (qemu.into(), gdb.into())
         );
     }
     for value in ["", "0", "65536", "gdb", ":1234"] {
-        let message = GdbPlace::parse(value).unwrap_err().to_string();
+        let message = GdbEndpoint::parse(value).unwrap_err().to_string();
         assert!(
             message.starts_with(&format!("GDB={value}: that is no TCP port; ")),
             "{message}"

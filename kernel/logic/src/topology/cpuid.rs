@@ -17,7 +17,7 @@ use core::fmt;
 /// The location of a CPU. The numbers are fields of the APIC ID: unique, but not necessarily
 /// without gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct Location {
     /// The socket.
     pub socket: u32,
     /// The core in the socket. Levels between core and socket (module, tile, die) are included in
@@ -27,7 +27,7 @@ pub struct Place {
     pub thread: u32,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.socket, self.core, self.thread)
     }
@@ -101,9 +101,9 @@ impl IdLayout {
 
     /// The location of the CPU with this APIC ID.
     #[must_use]
-    pub const fn place(self, id: ApicId) -> Place {
+    pub const fn location(self, id: ApicId) -> Location {
         let below_socket = id.0 & !(u32::MAX << self.socket_shift);
-        Place {
+        Location {
             socket: id.0 >> self.socket_shift,
             core: below_socket >> self.thread_bits,
             thread: id.0 & !(u32::MAX << self.thread_bits),

@@ -41,9 +41,9 @@ pub(super) fn run(bench: &mut Bench) {
     assert!(has_urgent, "the urgent vector has another handler");
     let this = cpu::current();
     let mut vectors = [None; CLASSES.len()];
-    for (place, class) in vectors.iter_mut().zip(CLASSES) {
+    for (slot, class) in vectors.iter_mut().zip(CLASSES) {
         let class = PriorityClass::new(class);
-        *place = class.and_then(|class| raw::allocate(this, class));
+        *slot = class.and_then(|class| raw::allocate(this, class));
     }
     for (level, vector) in vectors.iter().enumerate() {
         if let Some(vector) = *vector {

@@ -154,9 +154,9 @@ pub(super) fn wait() -> u64 {
     // SAFETY: The code only reads a variable that is written atomically.
     unsafe {
         asm!(
-            "2: mov {began}, [rip + {place}]", "test {began}, {began}", "je 2b",
+            "2: mov {began}, [rip + {began_at}]", "test {began}, {began}", "je 2b",
             began = out(reg) began,
-            place = sym BEGAN,
+            began_at = sym BEGAN,
             options(nostack),
         );
     }

@@ -57,7 +57,7 @@ pub(super) fn cpus(
 }
 
 fn show_cpus(machine: &Machine, most: usize) {
-    println!("  CPU  APIC ID  ACPI UID  state                    place    stacks");
+    println!("  CPU  APIC ID  ACPI UID  state                    location stacks");
     let all = machine.topology.cpus();
     for cpu in all.iter().take(most) {
         show_cpu(machine, cpu);
@@ -75,7 +75,7 @@ struct CpuRecord {
     uid: Option<u32>,
     state: String,
     /// Socket, core and thread.
-    place: (u32, u32, u32),
+    location: (u32, u32, u32),
     /// From its lowest stack to the end of its highest one.
     stacks: Option<Range<u64>>,
 }
@@ -83,13 +83,13 @@ struct CpuRecord {
 impl CpuRecord {
     fn of(machine: &Machine, cpu: &Cpu) -> Self {
         let number = cpu.number.get();
-        let place = machine.id_layout.place(cpu.apic_id);
+        let location = machine.id_layout.location(cpu.apic_id);
         Self {
             number,
             apic_id: cpu.apic_id.get(),
             uid: cpu.uid,
             state: state(cpu),
-            place: (place.socket, place.core, place.thread),
+            location: (location.socket, location.core, location.thread),
             stacks: (cpu.state == CpuState::Enabled).then(|| {
                 let first = stack_range(number, StackKind::Thread).start;
                 first..stack_range(number, StackKind::Debug).end
@@ -113,7 +113,7 @@ fn show_cpu(machine: &Machine, cpu: &Cpu) {
     println!(
         "  {number:>3}  {:>7}  {uid:>8}  {state:<23}  {:<7}  {stacks}",
         cpu.apic_id.to_string(),
-        machine.id_layout.place(cpu.apic_id).to_string(),
+        machine.id_layout.location(cpu.apic_id).to_string(),
     );
 }
 

@@ -258,7 +258,7 @@ impl Transport for Registers {
         self.0.read(register::QUEUE_SIZE_MAX)
     }
 
-    fn start_queue(&mut self, entries: u16, places: [u64; 3]) -> Result<(), &'static str> {
+    fn start_queue(&mut self, entries: u16, addresses: [u64; 3]) -> Result<(), &'static str> {
         // 4.2.3.2: the driver must not configure a queue that is already in use.
         if self.0.read::<u32>(register::QUEUE_READY) != 0 {
             return Err("the queue is in use after the device's reset");
@@ -269,7 +269,7 @@ impl Transport for Registers {
             register::QUEUE_DRIVER,
             register::QUEUE_DEVICE,
         ];
-        for (register, address) in registers.into_iter().zip(places) {
+        for (register, address) in registers.into_iter().zip(addresses) {
             self.0.write(register, address as u32);
             self.0.write(register + 4, (address >> 32) as u32);
         }

@@ -203,7 +203,7 @@ impl Transport for Registers {
         self.read::<u16>(common::QUEUE_SIZE).into()
     }
 
-    fn start_queue(&mut self, entries: u16, places: [u64; 3]) -> Result<(), &'static str> {
+    fn start_queue(&mut self, entries: u16, addresses: [u64; 3]) -> Result<(), &'static str> {
         self.write(common::QUEUE_SIZE, entries);
         self.write(common::QUEUE_MSIX_VECTOR, MESSAGE);
         if self.read::<u16>(common::QUEUE_MSIX_VECTOR) != MESSAGE {
@@ -214,7 +214,7 @@ impl Transport for Registers {
             common::QUEUE_DRIVER,
             common::QUEUE_DEVICE,
         ];
-        for (register, address) in registers.into_iter().zip(places) {
+        for (register, address) in registers.into_iter().zip(addresses) {
             self.write(register, address as u32);
             self.write(register + 4, (address >> 32) as u32);
         }

@@ -126,9 +126,9 @@ impl TimeLine {
         // A handler of a higher class may record a step between the two statements. Its index is
         // then higher than this one's, in the order of execution.
         let index = self.length.fetch_add(1, Ordering::Relaxed);
-        if let (Some(place), Some(time)) = (self.steps.get(index), self.times.get(index)) {
+        if let (Some(step_slot), Some(time)) = (self.steps.get(index), self.times.get(index)) {
             time.store(timestamp(), Ordering::Relaxed);
-            place.store(
+            step_slot.store(
                 u32::from(step.vector) | u32::from(step.begins) << 8,
                 Ordering::Release,
             );

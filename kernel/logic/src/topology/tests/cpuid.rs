@@ -2,7 +2,7 @@
 
 use crate::apic::ApicId;
 use crate::registers::Cpuid;
-use crate::topology::cpuid::{IdLayout, Place, Source};
+use crate::topology::cpuid::{IdLayout, Location, Source};
 use std::collections::BTreeSet;
 use std::string::ToString;
 
@@ -35,8 +35,8 @@ fn layout(thread_bits: u8, socket_shift: u8, source: Source) -> IdLayout {
     }
 }
 
-fn place(socket: u32, core: u32, thread: u32) -> Place {
-    Place {
+fn location(socket: u32, core: u32, thread: u32) -> Location {
+    Location {
         socket,
         core,
         thread,
@@ -58,10 +58,10 @@ fn intel_with_leaf_0b() {
     ];
     let found = detect(INTEL, 0x0d, 0x8000_0008, &machine);
     assert_eq!(found, layout(1, 5, Source::Leaf0B));
-    assert_eq!(found.place(ApicId(0)), place(0, 0, 0));
-    assert_eq!(found.place(ApicId(0x19)), place(0, 12, 1));
-    assert_eq!(found.place(ApicId(0x70)), place(3, 8, 0));
-    assert_eq!(found.place(ApicId(0x70)).to_string(), "3/8/0");
+    assert_eq!(found.location(ApicId(0)), location(0, 0, 0));
+    assert_eq!(found.location(ApicId(0x19)), location(0, 12, 1));
+    assert_eq!(found.location(ApicId(0x70)), location(3, 8, 0));
+    assert_eq!(found.location(ApicId(0x70)).to_string(), "3/8/0");
 }
 
 /// Threads, cores, modules and dies: the levels between are part of the core.
@@ -78,7 +78,7 @@ fn intel_with_leaf_1f() {
     ];
     let found = detect(INTEL, 0x20, 0x8000_0008, &machine);
     assert_eq!(found, layout(1, 7, Source::Leaf1F));
-    assert_eq!(found.place(ApicId(0x1_b5)), place(3, 0x1a, 1));
+    assert_eq!(found.location(ApicId(0x1_b5)), location(3, 0x1a, 1));
     // If leaf 1Fh is in range but not implemented, 0Bh is used.
     let found = detect(INTEL, 0x20, 0x8000_0008, &machine[4..]);
     assert_eq!(found, layout(1, 5, Source::Leaf0B));
@@ -102,7 +102,7 @@ fn cores_without_threads() {
     let machine = [(0x0b, 0, level(0, 1, 0, 1)), (0x0b, 1, level(3, 6, 1, 2))];
     let found = detect(INTEL, 0x16, 0x8000_0008, &machine);
     assert_eq!(found, layout(0, 3, Source::Leaf0B));
-    assert_eq!(found.place(ApicId(9)), place(1, 1, 0));
+    assert_eq!(found.location(ApicId(9)), location(1, 1, 0));
     let machine = [(0x0b, 0, level(3, 6, 0, 2))];
     let found = detect(INTEL, 0x16, 0x8000_0008, &machine);
     assert_eq!(found, layout(0, 3, Source::Leaf0B));
@@ -113,16 +113,16 @@ fn cores_without_threads() {
 fn qemu_with_three_cores() {
     let machine = [(0x0b, 0, level(0, 1, 0, 1)), (0x0b, 1, level(2, 3, 1, 2))];
     let found = detect(AMD, 0x10, 0x8000_0028, &machine);
-    let places: [Place; 6] = [0, 1, 2, 4, 5, 6].map(|id| found.place(ApicId(id)));
+    let locations: [Location; 6] = [0, 1, 2, 4, 5, 6].map(|id| found.location(ApicId(id)));
     assert_eq!(
-        places,
+        locations,
         [
-            place(0, 0, 0),
-            place(0, 1, 0),
-            place(0, 2, 0),
-            place(1, 0, 0),
-            place(1, 1, 0),
-            place(1, 2, 0),
+            location(0, 0, 0),
+            location(0, 1, 0),
+            location(0, 2, 0),
+            location(1, 0, 0),
+            location(1, 1, 0),
+            location(1, 2, 0),
         ]
     );
 }
@@ -138,7 +138,7 @@ fn amd_with_topology_extensions() {
     for vendor in [AMD, HYGON] {
         let found = detect(vendor, 0x0d, 0x8000_001f, &machine);
         assert_eq!(found, layout(1, 6, Source::AmdLeaves));
-        assert_eq!(found.place(ApicId(0x7f)), place(1, 31, 1));
+        assert_eq!(found.location(ApicId(0x7f)), location(1, 31, 1));
     }
     // Without the feature bit, the leaf has another meaning.
     let found = detect(AMD, 0x0d, 0x8000_001f, &machine[1..]);
@@ -157,7 +157,7 @@ fn older_amd() {
     }
     let found = detect(AMD, 1, 0x8000_0007, &[]);
     assert_eq!(found, layout(0, 0, Source::Nothing));
-    assert_eq!(found.place(ApicId(5)), place(5, 0, 0));
+    assert_eq!(found.location(ApicId(5)), location(5, 0, 0));
 }
 
 /// Leaves 1 and 4: the Pentium 4's threads, the Core 2's cores.
@@ -203,11 +203,11 @@ fn places_are_unique() {
             let found = layout(thread_bits, socket_shift, Source::Leaf0B);
             let ids = (0..32).flat_map(|bit| [0, 1, 1 << bit, u32::MAX >> bit]);
             for id in ids {
-                let Place {
+                let Location {
                     socket,
                     core,
                     thread,
-                } = found.place(ApicId(id));
+                } = found.location(ApicId(id));
                 let whole = u64::from(socket) << socket_shift
                     | u64::from(core) << thread_bits
                     | u64::from(thread);
@@ -216,10 +216,10 @@ fn places_are_unique() {
         }
     }
     let found = layout(1, 3, Source::Leaf0B);
-    let places: BTreeSet<_> = (0..4096)
-        .map(|id| found.place(ApicId(id)).to_string())
+    let locations: BTreeSet<_> = (0..4096)
+        .map(|id| found.location(ApicId(id)).to_string())
         .collect();
-    assert_eq!(places.len(), 4096);
+    assert_eq!(locations.len(), 4096);
 }
 
 /// Leaves of all ones, as from a broken hypervisor: detection terminates without a panic.
@@ -230,7 +230,7 @@ fn nonsense() {
             0 => (u32::MAX, vendor.1, vendor.2, vendor.3),
             _ => (u32::MAX, u32::MAX, u32::MAX, u32::MAX),
         });
-        let _ = found.place(ApicId(u32::MAX));
+        let _ = found.location(ApicId(u32::MAX));
         assert!(found.thread_bits <= found.socket_shift && found.socket_shift <= 31);
     }
 }

@@ -214,8 +214,8 @@ fn rounds(cpus: u64) -> u64 {
 /// Returns a subset of the CPUs. The sets of two consecutive rounds together contain all CPUs.
 fn set_for(own: u32, round: u64) -> CpuSet {
     let mut set = CpuSet::EMPTY;
-    for (cpu, place) in numbers().zip(u64::from(own) + round..) {
-        if place.is_multiple_of(2) {
+    for (cpu, position) in numbers().zip(u64::from(own) + round..) {
+        if position.is_multiple_of(2) {
             // Cannot fail: the set has room for every CPU number.
             let _ = set.insert(cpu);
         }

@@ -203,23 +203,23 @@ impl FunctionRecord {
                 None => println!("  interrupt     pin {pin}, no line"),
             }
         }
-        for place in self.places(function) {
-            println!("  answers at    {place}");
+        for range in self.ranges(function) {
+            println!("  addresses     {range}");
         }
         let driver = if self.claimed { "yes" } else { "none" };
         println!("  driver        {driver}");
     }
 
     /// The BARs and the secondary buses.
-    fn places(&self, function: &Function) -> Vec<String> {
+    fn ranges(&self, function: &Function) -> Vec<String> {
         let bars = function.bars.iter();
-        let mut places: Vec<_> = bars
+        let mut ranges: Vec<_> = bars
             .map(|(number, bar)| format!("{number}: {bar}"))
             .collect();
         if let Some((first, last)) = self.buses {
-            places.push(format!("buses {first:#04x} to {last:#04x}"));
+            ranges.push(format!("buses {first:#04x} to {last:#04x}"));
         }
-        places
+        ranges
     }
 }
 
@@ -260,7 +260,7 @@ pub(super) fn show_all(output: Output) {
         output.print("pci_config_space", &ConfigSpaceRecord::ports(ranges));
     }
     output.heading(
-        "  address       ids        class                 pin  line  MSI  MSI-X  what it answers at",
+        "  address       ids        class                 pin  line  MSI  MSI-X  BARs and buses",
     );
     for function in &bus.functions {
         let record = FunctionRecord::of(function);
@@ -285,12 +285,12 @@ pub(super) fn show_all(output: Output) {
 fn show_row(record: &FunctionRecord, function: &Function) {
     let mut start = record.row();
     let width = start.len();
-    let places = record.places(function);
-    if places.is_empty() {
+    let ranges = record.ranges(function);
+    if ranges.is_empty() {
         println!("{start}");
     }
-    for place in places {
-        println!("{start:width$}  {place}");
+    for range in ranges {
+        println!("{start:width$}  {range}");
         start.clear();
     }
 }

@@ -63,8 +63,8 @@ fn pair(machine: &Machine) -> Result<(Source, Arc<Edu>, Arc<Edu>), PciError> {
             other => other,
         })?);
         let source = edu.source(&machine.topology)?;
-        if let Some(place) = seen.iter().position(|(other, _)| *other == source) {
-            return Ok((source, seen.swap_remove(place).1, edu));
+        if let Some(position) = seen.iter().position(|(other, _)| *other == source) {
+            return Ok((source, seen.swap_remove(position).1, edu));
         }
         seen.push((source, edu));
     }

@@ -46,8 +46,8 @@ fn rounds(most: u64) -> u64 {
 fn neighbour(cpu: u32, distance: usize) -> u32 {
     let online = smp::all();
     let own = online.iter().position(|online| online.cpu.id() == cpu);
-    let place = (own.unwrap_or(0) + distance) % online.len().max(1);
-    online.get(place).map_or(cpu, |online| online.cpu.id())
+    let index = (own.unwrap_or(0) + distance) % online.len().max(1);
+    online.get(index).map_or(cpu, |online| online.cpu.id())
 }
 
 /// Many timers with deadlines in random order, many of them equal. Some are cancelled before any
@@ -280,9 +280,9 @@ const FAR: u64 = 3_600_000_000_000;
 /// A function that drops its own timer: it runs to completion, and is freed then.
 pub(super) fn dropped_inside(ground: &Ground) {
     for round in 0..rounds(10) {
-        let place = Arc::new(IrqMutex::new(None::<Timer>));
+        let slot = Arc::new(IrqMutex::new(None::<Timer>));
         let calls = Arc::new(AtomicU64::new(0));
-        let inside = (Arc::clone(&place), Arc::clone(&calls));
+        let inside = (Arc::clone(&slot), Arc::clone(&calls));
         let Some(mut timer) = make(ground.cpu, MODES[round as usize % 2], move |expiry| {
             let timer = inside.0.lock().take();
             drop(timer);
@@ -295,7 +295,7 @@ pub(super) fn dropped_inside(ground: &Ground) {
         // The timer must not fire before it is stored where the function looks for it.
         let raised = priority::raise(timer::CLASS);
         started(timer.every(timer::SHORTEST_PERIOD));
-        *place.lock() = Some(timer);
+        *slot.lock() = Some(timer);
         drop(raised);
         ground.wait_for(|| Arc::strong_count(&calls) == 1);
         check(Arc::strong_count(&calls) == 1, Wrong::NotFreed);

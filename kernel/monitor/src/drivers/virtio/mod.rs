@@ -43,7 +43,7 @@ pub trait Transport {
 
     /// Sets the size of the selected queue and the addresses of its parts (descriptors, driver
     /// area, device area), and enables the queue.
-    fn start_queue(&mut self, entries: u16, places: [u64; 3]) -> Result<(), &'static str>;
+    fn start_queue(&mut self, entries: u16, addresses: [u64; 3]) -> Result<(), &'static str>;
 
     /// Notifies the device of a new buffer in queue 0.
     fn notify(&self);

@@ -83,15 +83,15 @@ impl Queue {
     fn store<T: Word>(&self, offset: u64, value: T) {
         // SAFETY: The address is within the queue's page, which is in the direct map and which only
         // the driver and the device use.
-        unsafe { self.place::<T>(offset).write_volatile(value) };
+        unsafe { self.pointer::<T>(offset).write_volatile(value) };
     }
 
     fn load<T: Word>(&self, offset: u64) -> T {
         // SAFETY: As above. Every bit pattern is a valid `Word`.
-        unsafe { self.place::<T>(offset).read_volatile() }
+        unsafe { self.pointer::<T>(offset).read_volatile() }
     }
 
-    fn place<T: Word>(&self, offset: u64) -> *mut T {
+    fn pointer<T: Word>(&self, offset: u64) -> *mut T {
         let width = size_of::<T>() as u64;
         assert!(offset.is_multiple_of(width) && offset + width <= frames::FRAME);
         frames::pointer(self.page + offset)
