@@ -7,6 +7,7 @@ mod acpi;
 mod apic;
 mod backtrace;
 mod bench;
+mod checks;
 mod fault;
 mod fault_injection;
 mod fault_injection_smp;

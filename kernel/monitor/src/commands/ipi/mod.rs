@@ -13,6 +13,7 @@ use serde::{Serialize, Serializer};
 use tocsin_logic::smp::{Broadcast, Unowned};
 
 use crate::command::{Arguments, CommandError};
+use crate::commands::checks::Checks;
 use kinds::Kind;
 use tocsin::cpu::PerCpu;
 use tocsin::ipi::{call, jobs};
@@ -103,10 +104,12 @@ pub(super) fn ipi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
         "interrupt", "sent", "received", "refused"
     ));
     // The table is printed at the end, so that duplicates show too.
-    let mut is_right = flood.is_right() && barriers.is_right();
+    let checks = Checks::default();
+    checks.note(barriers.is_right());
+    checks.note(flood.is_right());
     for kind in Kind::ALL {
         let counts = Counts::of(kind);
-        is_right &= counts.received == counts.sent;
+        checks.note(counts.received == counts.sent);
         output.print("ipi", &counts);
     }
     output.print("merged_reschedule_ipis", &merged);
@@ -116,13 +119,7 @@ pub(super) fn ipi(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result<
     for online in smp::all() {
         output.print("deferred_work", &Work::of(online.cpu));
     }
-    if is_right {
-        Ok(())
-    } else {
-        Err(CommandError::Failed(
-            "interrupts or deferred work were lost or duplicated, or a barrier did not wait".into(),
-        ))
-    }
+    checks.finish(output)
 }
 
 /// The method of sending IPIs to all CPUs.

@@ -37,11 +37,11 @@ pub(super) fn edu(run: &Run<'_>) -> Result<(), PciError> {
         run.output.print("pci_binding", &binding);
         let tally = handled.raise(run.count);
         let record = EduRunRecord::of(address, "raised", &tally);
-        check(run.output, &record, &tally)?;
+        check(run, &record, &tally)?;
         if cancel::was_requested() {
             return Ok(());
         }
-        computed(run.output, address, &handled)?;
+        computed(run, address, &handled)?;
     }
     Ok(())
 }
@@ -61,13 +61,14 @@ pub(super) fn show_device(
 }
 
 /// Makes the device compute, and checks the result and the interrupt that reports it.
-fn computed(output: Output, address: Address, handled: &HandledEdu) -> Result<(), PciError> {
+fn computed(run: &Run<'_>, address: Address, handled: &HandledEdu) -> Result<(), PciError> {
     let (number, expected) = FACTORIAL;
     let (result, tally) = handled.factorial(number);
     let mut record = EduRunRecord::of(address, "factorial", &tally);
     record.factorial = Some((number, result));
-    check(output, &record, &tally)?;
+    check(run, &record, &tally)?;
     if result == expected {
+        run.checks.note(true);
         Ok(())
     } else {
         Err(PciError::Device(address, "the factorial is wrong"))
@@ -75,14 +76,15 @@ fn computed(output: Output, address: Address, handled: &HandledEdu) -> Result<()
 }
 
 /// Prints the record of a run, and checks its counts.
-pub(super) fn check(output: Output, run: &EduRunRecord, tally: &Tally) -> Result<(), PciError> {
-    output.print("edu_run", run);
+pub(super) fn check(run: &Run<'_>, record: &EduRunRecord, tally: &Tally) -> Result<(), PciError> {
+    run.output.print("edu_run", record);
     let agrees = tally.sent == tally.received && tally.values_sent == tally.values_received;
     if agrees && tally.empty == 0 {
+        run.checks.note(true);
         return Ok(());
     }
     Err(PciError::Count {
-        address: run.address,
+        address: record.address,
         sent: tally.sent,
         received: tally.received + tally.empty,
     })
@@ -93,7 +95,7 @@ pub(super) fn virtio(run: &Run<'_>) -> Result<(), PciError> {
     let address = rng.function().address;
     show_device(run.output, "virtio_rng", address, None);
     fill(&rng, run)?;
-    show_masked(run.output, address, rng.fill_masked()?)?;
+    show_masked(run, address, rng.fill_masked()?)?;
     for target in there_and_back(run.cpu) {
         rng.counted()
             .line()
@@ -125,7 +127,7 @@ fn fill(rng: &VirtioRng, run: &Run<'_>) -> Result<(), PciError> {
         bytes: Some(bytes),
         ..end(rng.function().address, sent, before, rng.counted())
     };
-    check_messages(run.output, &record, handled, before, rng.counted())
+    check_messages(run, &record, handled, before, rng.counted())
 }
 
 pub(super) fn port(run: &Run<'_>) -> Result<(), PciError> {
@@ -133,7 +135,7 @@ pub(super) fn port(run: &Run<'_>) -> Result<(), PciError> {
     let address = port.function().address;
     show_device(run.output, "port", address, None);
     command(&port, run)?;
-    show_masked(run.output, address, port.command_masked()?)?;
+    show_masked(run, address, port.command_masked()?)?;
     for target in there_and_back(run.cpu) {
         port.counted()
             .line()
@@ -153,7 +155,7 @@ fn command(port: &Port, run: &Run<'_>) -> Result<(), PciError> {
         sent += 1;
     }
     let record = end(port.function().address, sent, before, port.counted());
-    check_messages(run.output, &record, handled, before, port.counted())
+    check_messages(run, &record, handled, before, port.counted())
 }
 
 /// The number of interrupts that the line counted, and the number of messages that the driver
@@ -188,20 +190,21 @@ fn end(address: Address, sent: u32, before: Counts, counted: &CountedLine) -> Me
 
 /// Prints the record of a run, and checks that each message was received, counted and handled.
 fn check_messages(
-    output: Output,
-    run: &MessageRunRecord,
+    run: &Run<'_>,
+    record: &MessageRunRecord,
     handled: u64,
     before: Counts,
     counted: &CountedLine,
 ) -> Result<(), PciError> {
-    output.print("message_run", run);
+    run.output.print("message_run", record);
     let MessageRunRecord {
         address,
         sent,
         received,
         ..
-    } = *run;
+    } = *record;
     if [handled, received, claimed(counted, before)] == [sent; 3] {
+        run.checks.note(true);
         return Ok(());
     }
     Err(PciError::Count {
@@ -211,9 +214,11 @@ fn check_messages(
     })
 }
 
-fn show_masked(output: Output, address: Address, message: MaskedMessage) -> Result<(), PciError> {
-    output.print("masked_message", &MaskedRecord::of(address, message));
+fn show_masked(run: &Run<'_>, address: Address, message: MaskedMessage) -> Result<(), PciError> {
+    run.output
+        .print("masked_message", &MaskedRecord::of(address, message));
     if message.is_right() {
+        run.checks.note(true);
         return Ok(());
     }
     Err(PciError::Device(
