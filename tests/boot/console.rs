@@ -16,7 +16,7 @@ use crate::{
 
 /// Commands that run far longer than the test, and the output of each before it is cancelled.
 const LONG: [(&str, &str); 5] = [
-    ("storm 600", "storm: 599 s to go"),
+    ("storm 600", "storm: 599 s left"),
     ("bench", "[1/"),
     ("timers wait 600000", ""),
     ("sources rtc 10000 json", "\"kind\":\"source_run\""),

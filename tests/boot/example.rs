@@ -58,7 +58,7 @@ fn commands() -> Result {
             ("help", "hello                print the number of CPUs"),
             ("help hello", "print the number of CPUs"),
             ("hello", "3 CPUs in the MADT"),
-            ("hello again", "`again` is one argument too many"),
+            ("hello again", "extra argument `again`"),
             ("cpus", "online"),
         ] {
             let reply = session.command(line, TIMEOUT)?;

@@ -12,58 +12,55 @@ use crate::{
 const MISTAKES: &[(&str, &str)] = &[
     (
         "nope",
-        "nope: unknown command `nope`; `help` lists the commands",
+        "nope: unknown command `nope` (`help` lists the commands)",
     ),
     (
         "help nope",
-        "help: unknown command `nope`; `help` lists the commands",
+        "help: unknown command `nope` (`help` lists the commands)",
     ),
-    ("help help help", "help: `help` is one argument too many"),
-    ("memory all", "memory: `all` is one argument too many"),
+    ("help help help", "help: extra argument `help`"),
+    ("memory all", "memory: extra argument `all`"),
     (
         "idt 256",
-        "idt: `256` will not do; expected a number from 0 to 255",
+        "idt: invalid argument `256` (expected a number from 0 to 255",
     ),
-    ("idt 1 2", "idt: `2` is one argument too many"),
+    ("idt 1 2", "idt: extra argument `2`"),
     (
         "idt -1",
-        "idt: `-1` will not do; expected a number from 0 to 255",
+        "idt: invalid argument `-1` (expected a number from 0 to 255",
     ),
     (
         "idt -x1 \"a b\"",
-        "idt: `-x1` will not do; expected a number from 0 to 255",
+        "idt: invalid argument `-x1` (expected a number from 0 to 255",
     ),
     (
         "idt --all",
-        "idt: `--all` will not do; expected a number from 0 to 255",
+        "idt: invalid argument `--all` (expected a number from 0 to 255",
     ),
-    (
-        "fault",
-        "fault: an argument is missing; usage: fault <kind>",
-    ),
+    ("fault", "fault: missing argument (usage: fault <kind>"),
     (
         "fault nope",
-        "fault: `nope` will not do; expected a kind that `fault list` shows",
+        "fault: invalid argument `nope` (expected a kind that `fault list` shows",
     ),
     (
         "fault ud now",
-        "fault: `now` will not do; expected a number from 0",
+        "fault: invalid argument `now` (expected a number from 0",
     ),
     (
         "fault 256",
-        "fault: `256` will not do; expected a kind that `fault list` shows",
+        "fault: invalid argument `256` (expected a kind that `fault list` shows",
     ),
     (
         "poweroff 101",
-        "poweroff: `101` will not do; expected a number from 0 to 100",
+        "poweroff: invalid argument `101` (expected a number from 0 to 100",
     ),
     (
         "poweroff -1",
-        "poweroff: `-1` will not do; expected a number from 0 to 100",
+        "poweroff: invalid argument `-1` (expected a number from 0 to 100",
     ),
-    ("poweroff 1 2", "poweroff: `2` is one argument too many"),
-    ("reboot now", "reboot: `now` is one argument too many"),
-    ("storm 1 2 3", "storm: `3` is one argument too many"),
+    ("poweroff 1 2", "poweroff: extra argument `2`"),
+    ("reboot now", "reboot: extra argument `now`"),
+    ("storm 1 2 3", "storm: extra argument `3`"),
     (
         "lapic 99",
         "lapic: CPU 99 is not online; `cpus` lists those that are",
@@ -82,19 +79,19 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "prio hold on",
-        "prio: `on` will not do; expected `lock`, `interrupts`, `priority` or `ceiling`",
+        "prio: invalid argument `on` (expected `lock`, `interrupts`, `priority` or `ceiling`",
     ),
     (
         "sources pit 0",
-        "sources: `0` will not do; expected a number from 1 to 10000",
+        "sources: invalid argument `0` (expected a number from 1 to 10000",
     ),
     (
         "stray ipi 31",
-        "stray: `31` will not do; expected a vector from 32 to 255; those below are exceptions'",
+        "stray: invalid argument `31` (expected a vector from 32 to 255; those below are exceptions'",
     ),
     (
         "watchdog",
-        "watchdog: an argument is missing; usage: watchdog on|off|show",
+        "watchdog: missing argument (usage: watchdog on|off|show",
     ),
 ];
 

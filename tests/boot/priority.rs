@@ -176,7 +176,7 @@ fn backtrace(session: &mut Session) -> Result {
     let reply = session.command("backtrace 7", TIMEOUT)?;
     ensure!(reply.contains("CPU 7 is not online"), "{reply}");
     let reply = session.command("backtrace x", TIMEOUT)?;
-    ensure!(reply.contains("`x` will not do"), "{reply}");
+    ensure!(reply.contains("invalid argument `x`"), "{reply}");
     power_off_failed(session)
 }
 
@@ -194,7 +194,7 @@ fn watchdog(session: &mut Session) -> Result {
         TIMEOUT,
     )?;
     session.expect("warning: watchdog: CPU 2 answers interrupts again", TIMEOUT)?;
-    session.expect("fault: the kernel goes on", TIMEOUT)?;
+    session.expect("fault: the kernel continues", TIMEOUT)?;
     session.wait_prompt(TIMEOUT)?;
     session.command("watchdog off", TIMEOUT)?;
     power_off(session)

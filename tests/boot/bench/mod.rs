@@ -23,7 +23,10 @@ pub fn trials() -> Vec<Trial> {
             with(&plain(), |session| {
                 session.wait_prompt(TIMEOUT)?;
                 for (line, says) in [
-                    ("bench nothing", "`nothing` will not do; expected clock=, "),
+                    (
+                        "bench nothing",
+                        "invalid argument `nothing` (expected clock=, ",
+                    ),
                     (
                         "bench clock=sun",
                         "expected clock=cycles or clock=instructions",

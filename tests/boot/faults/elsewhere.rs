@@ -215,7 +215,7 @@ fn on_no_cpu(session: &mut Session) -> Result {
     for word in ["4294967296", "one", "1.5"] {
         let reply = session.command(&format!("fault ud {word}"), TIMEOUT)?;
         let expected =
-            format!("fault: `{word}` will not do; expected a number from 0 to 4294967295");
+            format!("fault: invalid argument `{word}` (expected a number from 0 to 4294967295");
         ensure!(reply.starts_with(&expected), "found {reply:?}");
     }
     Ok(())

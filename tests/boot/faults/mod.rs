@@ -45,7 +45,7 @@ fn report_of(name: &str, returns: bool, session: &mut Session) -> Result<(String
     let output = if returns {
         let reply = session.command(&line, TIMEOUT)?;
         ensure!(
-            reply.contains("fault: the kernel goes on"),
+            reply.contains("fault: the kernel continues"),
             "it does not say so:\n{reply}"
         );
         power_off(session)?;

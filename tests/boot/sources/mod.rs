@@ -265,11 +265,11 @@ fn wrong_words() -> Result {
             ),
             (
                 "sources toaster",
-                "`toaster` will not do; expected pit, rtc, hpet, keyboard, com2, virtio, or a number",
+                "invalid argument `toaster` (expected pit, rtc, hpet, keyboard, com2, virtio, or a number",
             ),
             ("sources pit 10001", "expected a number from 1 to 10000"),
             ("sources pit 1 7", "CPU 7 is not online"),
-            ("sources pit 1 0 0", "`0` is one argument too many"),
+            ("sources pit 1 0 0", "extra argument `0`"),
         ] {
             let reply = session.command(command, TIMEOUT)?;
             ensure!(reply.contains(message), "no {message:?} in:\n{reply}");

@@ -251,22 +251,22 @@ fn mistakes(session: &mut Session) -> Result {
     for (line, error) in [
         (
             "timers tset",
-            "timers: `tset` will not do; expected nothing, `test` or `wait`",
+            "timers: invalid argument `tset` (expected nothing, `test` or `wait`)",
         ),
         (
             "timers test x",
-            "timers: `x` will not do; expected a number to draw the deadlines from",
+            "timers: invalid argument `x` (expected a number to draw the deadlines from)",
         ),
-        ("timers test 1 2", "timers: `2` is one argument too many"),
+        ("timers test 1 2", "timers: extra argument `2`"),
         (
             "timers wait",
-            "timers: an argument is missing; usage: timers wait <milliseconds>",
+            "timers: missing argument (usage: timers wait <milliseconds>)",
         ),
         (
             "timers wait 86400001",
-            "timers: `86400001` will not do; expected a number from 0 to 86400000",
+            "timers: invalid argument `86400001` (expected a number from 0 to 86400000)",
         ),
-        ("timer 1", "timer: `1` is one argument too many"),
+        ("timer 1", "timer: extra argument `1`"),
     ] {
         let reply = session.command(line, TIMEOUT)?;
         ensure_eq!(reply.trim(), error, "answer to {line:?}");

@@ -86,6 +86,6 @@ fn find(session: &mut Session) -> Result {
     ensure_eq!(count("hold_priority"), 0, "sections that were recorded");
     ensure_eq!(count("hold_ceiling"), CPUS as usize, "old sections");
     let reply = session.command("prio watch maybe", TIMEOUT)?;
-    ensure!(reply.contains("`maybe` will not do"), "{reply}");
+    ensure!(reply.contains("invalid argument `maybe`"), "{reply}");
     power_off_with(session, 0)
 }

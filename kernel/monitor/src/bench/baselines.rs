@@ -211,7 +211,7 @@ impl Installed {
         }
         Self::set_typical(note);
         let installed = install(OWN);
-        assert!(installed, "the vector that is measured has another handler");
+        assert!(installed, "the measured vector has another handler");
         let this = Self { has_typical };
         Self::set_entry(floor_address(), typical_address());
         this

@@ -26,7 +26,7 @@ pub(super) fn run(bench: &mut Bench) {
     }
     for other in remote::others() {
         let taken = raw::install(other.cpu, OWN, count, 0);
-        assert!(taken, "the vector that is measured has another handler");
+        assert!(taken, "the measured vector has another handler");
     }
     let overhead = bench.overhead;
     let param = [("cpus", Value::Number(others as u64 + 1))];

@@ -162,7 +162,7 @@ impl Holder {
         let cpu = remote.0.cpu;
         let vector = raw::allocate(cpu, LOW)?;
         let taken = raw::install(cpu, vector, interrupt, 0);
-        assert!(taken, "a vector that was free has a handler");
+        assert!(taken, "a free vector has a handler");
         MEANWHILE.store(vector.get(), Ordering::Relaxed);
         HOLD.store(0, Ordering::Relaxed);
         Some(Self {

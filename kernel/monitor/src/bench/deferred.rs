@@ -36,7 +36,7 @@ pub(super) fn run(bench: &mut Bench) {
     if bench.clock == Clock::Instructions {
         return bench.skip(
             flooded,
-            "the work has run before the other CPU's turn comes",
+            "the work has run before the other CPU is scheduled",
         );
     }
     let Some(remote) = RemoteCpu::find() else {

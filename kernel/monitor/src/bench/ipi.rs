@@ -29,7 +29,7 @@ pub(super) fn run(bench: &mut Bench) {
     };
     let installed = Installed::new();
     let taken = raw::install(remote.0.cpu, OWN, baselines::note, 0);
-    assert!(taken, "the vector that is measured has another handler");
+    assert!(taken, "the measured vector has another handler");
     for (target, activity) in [
         ("polling", Activity::Polling),
         ("busy", Activity::Busy),

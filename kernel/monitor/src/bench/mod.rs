@@ -113,7 +113,7 @@ pub const GROUPS: &[Group] = &[
     },
     Group {
         name: "deferred",
-        about: "work put off, until it runs",
+        about: "deferred work, until it runs",
         run: deferred::run,
     },
     Group {
@@ -123,7 +123,7 @@ pub const GROUPS: &[Group] = &[
     },
     Group {
         name: "load",
-        about: "a timer under loads, and what its lateness is made of",
+        about: "a timer under loads, and the breakdown of its latency",
         run: load::run,
     },
     Group {
@@ -143,12 +143,12 @@ pub const GROUPS: &[Group] = &[
     },
     Group {
         name: "ipi",
-        about: "an interrupt to another CPU, and its answer",
+        about: "an IPI to another CPU, one way and round trip",
         run: ipi::run,
     },
     Group {
         name: "broadcast",
-        about: "one interrupt to all others, and their answers",
+        about: "an interrupt to all other CPUs, until all have handled it",
         run: broadcast::run,
     },
     Group {
@@ -193,14 +193,10 @@ pub fn find(name: &str) -> Option<&'static Group> {
 pub fn run(options: &Options) -> Result<u32, NotCounted> {
     static RUNS: AtomicBool = AtomicBool::new(false);
     context::require("bench::run", Level::THREAD);
-    assert_eq!(
-        cpu::current().id(),
-        0,
-        "bench: run on another CPU than the first"
-    );
+    assert_eq!(cpu::current().id(), 0, "bench: not on CPU 0");
     assert!(
         !RUNS.swap(true, Ordering::Acquire),
-        "bench: it runs already"
+        "bench: already running"
     );
     let result = run_alone(options);
     RUNS.store(false, Ordering::Release);

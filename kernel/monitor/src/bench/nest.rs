@@ -48,14 +48,14 @@ pub(super) fn run(bench: &mut Bench) {
     for (level, vector) in vectors.iter().enumerate() {
         if let Some(vector) = *vector {
             let installed = raw::install(this, vector, step, level);
-            assert!(installed, "a vector that was free has a handler");
+            assert!(installed, "a free vector has a handler");
             VECTORS[level].store(vector.get().into(), Ordering::Relaxed);
         }
     }
     if vectors.iter().all(Option::is_some) {
         measure(bench, &installed);
     } else {
-        bench.skip("nest", "a class has no vector left");
+        bench.skip("nest", "a class has no free vector");
     }
     for vector in vectors.into_iter().flatten() {
         baselines::remove(vector);

@@ -80,7 +80,7 @@ impl<'a> Stamped<'a> {
         fire(timer);
         without_interrupts(|| {
             let queue = raw::exchange(this, vectors::TIMER, baselines::nothing);
-            let (expire, context) = queue.expect("the queue answers the timer");
+            let (expire, context) = queue.expect("the queue handles the timer");
             let _ = raw::exchange(this, vectors::TIMER, expire);
             let is_free = raw::install(this, STAMPED, expire, context);
             assert!(is_free, "the timer's other vector has a handler");

@@ -201,7 +201,7 @@ const KINDS: &[Kind] = &[
     Kind {
         name: "panic-silent",
         vector: None,
-        how: "panicking while no other CPU answers an NMI",
+        how: "panicking while no other CPU responds to an NMI",
         inject: fault_injection_smp::panic_without_response,
     },
 ];
@@ -242,7 +242,7 @@ pub(super) fn fault(
         },
     };
     jobs::run_on_each(&cpus, job).map_err(CommandError::Cpu)?;
-    println!("fault: the kernel goes on");
+    println!("fault: the kernel continues");
     Ok(())
 }
 

@@ -136,13 +136,16 @@ impl TestRecord {
 
     fn show(&self) {
         println!("  vectors that had a line      {:>5}", self.vectors);
-        println!("  interrupts sent and arrived  {:>5}", self.received);
+        println!("  interrupts sent and received {:>5}", self.received);
         println!("  blocks of vectors            {:>5}", self.blocks);
         println!(
             "  requests rejected            {:>5}",
             self.rejected_requests
         );
-        println!("  level-triggered, kept apart  {:>5}", self.level_triggered);
+        println!(
+            "  level-triggered inputs        {:>5}",
+            self.level_triggered
+        );
         for error in &self.errors {
             println!("  error: {error}");
         }

@@ -65,7 +65,7 @@ impl fmt::Display for Start {
         let Self { seconds, seed } = self;
         write!(
             f,
-            "{seconds} s, seed {seed:#x}; `storm {seconds} {seed:#x}` makes the same choices again"
+            "{seconds} s, seed {seed:#x}; `storm {seconds} {seed:#x}` repeats this run"
         )
     }
 }
@@ -121,7 +121,7 @@ impl fmt::Display for Summary<'_> {
         } = self;
         write!(
             f,
-            "  lines moved {line_moves} times; {line_moves_busy} times one was moving already\n  \
+            "  lines moved: {line_moves}; busy: {line_moves_busy}\n  \
              actions of each CPU: {min_actions} to {max_actions}; maximum nesting depth {max_depth}"
         )?;
         errors

@@ -170,7 +170,7 @@ fn change_watched(
     unsafe { mapping::protect(all.clone(), Use::Data)? };
     // Loads the translations into the TLBs, with write access.
     let writable = on_all_cpus(Change::ReadOnly);
-    assert!(writable >= pages, "rights that were given are not there");
+    assert!(writable >= pages, "the pages are not writable");
 
     let tell = hooks::forget_everywhere().expect("the kernel has set it");
     TELL.replace(Some(tell));

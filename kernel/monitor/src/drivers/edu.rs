@@ -107,7 +107,7 @@ impl Edu {
         let registers = device.map(0)?;
         let wrong = |what| Err(PciError::Device(device.address, what));
         if registers.read::<u32>(register::IDENTIFICATION) & 0xff != 0xed {
-            return wrong("the identification register does not say edu");
+            return wrong("the identification register is not that of edu");
         }
         for pattern in [0x1234_5678, 0, u32::MAX] {
             registers.write(register::LIVENESS, pattern);
@@ -119,7 +119,7 @@ impl Edu {
         // must not succeed when the device becomes one.
         let is_idle = || registers.read::<u32>(register::DMA_COMMAND) & 1 == 0;
         if !time::wait_until(TIMEOUT, is_idle) {
-            return wrong("a transfer to memory does not end");
+            return wrong("a DMA transfer timed out");
         }
         let left = registers.read::<u32>(register::INTERRUPT_STATUS);
         registers.write(register::ACKNOWLEDGE, left);

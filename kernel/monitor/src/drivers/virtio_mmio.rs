@@ -275,7 +275,7 @@ impl Transport for Registers {
         }
         self.0.write(register::QUEUE_READY, 1_u32);
         if self.0.read::<u32>(register::QUEUE_READY) != 1 {
-            return Err("the device does not take the queue");
+            return Err("the device rejected the queue");
         }
         Ok(())
     }

@@ -207,7 +207,7 @@ impl Transport for Registers {
         self.write(common::QUEUE_SIZE, entries);
         self.write(common::QUEUE_MSIX_VECTOR, MESSAGE);
         if self.read::<u16>(common::QUEUE_MSIX_VECTOR) != MESSAGE {
-            return Err("the device does not give its queue a message");
+            return Err("the device rejected the queue's MSI-X vector");
         }
         let registers = [
             common::QUEUE_DESCRIPTORS,

@@ -223,7 +223,7 @@ fn refuse(target: &Online, tried: &mut Tried) {
             Ok(_) => {}
             Err(error) => tried
                 .errors
-                .push(format!("a pin that was given back cannot be had: {error}")),
+                .push(format!("a freed pin is not available: {error}")),
         }
     }
     refuse_ipi(good, tried);
@@ -294,7 +294,7 @@ fn expect_refusal(asked: Request, expected: &str, tried: &mut Tried) {
             let Vector(vector) = line.vector();
             tried
                 .errors
-                .push(format!("vector {vector:#04x} was given out for {asked:?}"));
+                .push(format!("vector {vector:#04x} was allocated for {asked:?}"));
         }
     }
 }

@@ -99,7 +99,7 @@ pub fn run(seconds: u64, seed: u64) -> Result<Outcome, String> {
     let quiet = account::wait_until_even(TIMEOUT);
     ipis::tear_down();
     if !quiet {
-        account::error("not everything that was sent arrived within 5 s of the end");
+        account::error("interrupts are missing 5 s after the end");
     }
     result.map_err(|error| format!("{error}"))?;
     let blocks = handlers::all_cpus();
@@ -140,7 +140,7 @@ fn run_on_this_cpu(cpu: u64) {
             devices.act(&mut rng);
             let seconds = rest / SECOND;
             if seconds < left && left != u64::MAX {
-                log::info!("storm: {} s to go", seconds + 1);
+                log::info!("storm: {} s left", seconds + 1);
             }
             left = seconds;
         }

@@ -223,6 +223,6 @@ fn show_masked(run: &Run<'_>, address: Address, message: MaskedMessage) -> Resul
     }
     Err(PciError::Device(
         address,
-        "a masked message was not kept until it was unmasked",
+        "a masked message was not delivered after it was unmasked",
     ))
 }

@@ -228,7 +228,7 @@ impl Run<'_> {
         if empty > ends.empty {
             let most = ends.empty;
             self.problem(&format!(
-                "{what}: {empty} interrupts for which the device shows no reason, expected {most}"
+                "{what}: {empty} interrupts without a pending cause in the device, expected {most}"
             ));
         }
     }
@@ -254,7 +254,7 @@ impl Run<'_> {
             Ok(())
         });
         if let Err(error) = started {
-            log::warn!("sources: no timer to wait by: {error}");
+            log::warn!("sources: no timer: {error} (waiting without one)");
             time::spin_for(duration.max(GRACE));
         }
         // Cannot fail: if the CPU were offline, the line could not have been created.

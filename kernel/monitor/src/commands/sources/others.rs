@@ -93,7 +93,7 @@ pub(super) fn virtio(run: &mut Run<'_>) -> Result<(), DeviceError> {
     let what = What::new("virtio", "masked");
     run.row(what, rng.line(), &begin, &Ends::all(1));
     if !asserted || received_masked != 0 {
-        run.problem("virtio-mmio: an interrupt did not wait while it was masked");
+        run.problem("virtio-mmio: an interrupt was delivered although its source was masked");
     }
     Ok(())
 }

@@ -28,7 +28,7 @@ pub(super) fn pit(run: &mut Run<'_>) -> Result<(), DeviceError> {
     for number in 1..=run.count {
         timer.once(ONE_SHOT);
         if !time::wait_until(TIMEOUT, || timer.is_done()) {
-            return Err(DeviceError::Wrong("PIT", "a count does not end".into()));
+            return Err(DeviceError::Wrong("PIT", "the countdown timed out".into()));
         }
         raised += 1;
         if !arrives(timer.line(), &begin, number, TIMEOUT) {
@@ -163,7 +163,9 @@ impl<'a> RtcRow<'a> {
         run.row(what, clock.line(), &self.begin, &ends);
         if raised < self.least {
             let least = self.least;
-            run.problem(&format!("{what}: {raised} raised, {least} waited for"));
+            run.problem(&format!(
+                "{what}: {raised} raised, expected at least {least}"
+            ));
         }
     }
 }
