@@ -6,7 +6,6 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 use spin::Once;
-use tocsin_logic::vector::Vector;
 
 use super::checks::Checks;
 use crate::command::{Arguments, CommandError};
@@ -119,8 +118,8 @@ fn show_steps(output: Output, cpu: u32, line: &TimeLine) {
             cycles: time - first,
             begins,
             depth,
-            class: Vector(vector).priority_class().get(),
-            vector,
+            class: vector.priority_class().get(),
+            vector: vector.get(),
         };
         output.print("nesting_step", &step);
         depth += usize::from(begins);
