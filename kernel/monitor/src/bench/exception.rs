@@ -79,30 +79,31 @@ extern "C" fn typical_of_int() {
     saving_all!(TYPICAL.get(), dispatch)
 }
 
+/// Entry code that executes the given instructions if [`hooks::undefined`] raised the exception, and
+/// jumps to the normal entry code for any other #UD.
+macro_rules! for_probe {
+    ($($code:literal),+; $($operand:tt)+) => {
+        naked_asm!(
+            "cmp qword ptr [rsp], offset {undefined}",
+            "jne {ordinary}",
+            $($code),+,
+            undefined = sym hooks::probe_undefined,
+            ordinary = sym hooks::entry_measured_3,
+            $($operand)+
+        )
+    };
+}
+
 /// The floor baseline of #UD: it skips the instruction and returns.
 #[unsafe(naked)]
 extern "C" fn floor_of_undefined() {
-    naked_asm!(
-        "cmp qword ptr [rsp], offset {undefined}",
-        "jne {ordinary}",
-        "add qword ptr [rsp], {length}",
-        "iretq",
-        undefined = sym hooks::probe_undefined,
-        ordinary = sym hooks::entry_measured_3,
-        length = const LENGTH,
-    )
+    for_probe!("add qword ptr [rsp], {length}", "iretq"; length = const LENGTH)
 }
 
+/// The typical baseline of #UD.
 #[unsafe(naked)]
 extern "C" fn typical_of_undefined() {
-    naked_asm!(
-        "cmp qword ptr [rsp], offset {undefined}",
-        "jne {ordinary}",
-        "jmp {saving}",
-        undefined = sym hooks::probe_undefined,
-        ordinary = sym hooks::entry_measured_3,
-        saving = sym save_and_dispatch,
-    )
+    for_probe!("jmp {saving}"; saving = sym save_and_dispatch)
 }
 
 #[unsafe(naked)]
