@@ -77,8 +77,8 @@ fn own(metric: &Metric) -> Vec<String> {
     row
 }
 
-/// A peer reports a mean, or a median with the tail of its distribution. A value that cannot be right
-/// has the reason in the last column.
+/// A peer reports a mean, or a median with the tail of its distribution. A value that cannot be
+/// right has the reason in the last column.
 fn others(results: &Results, peer: &Peer, metric: &PeerMetric) -> Vec<String> {
     let ours = metric.ours(results);
     let param = ours.map(|ours| ours.key.params());

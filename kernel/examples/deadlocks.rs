@@ -111,7 +111,8 @@ fn reached(step: &AtomicU32, at_least: u32) -> bool {
     time::wait_until(20 * SECOND, || step.load(SeqCst) >= at_least)
 }
 
-/// A timer's function on CPU 1 cancels and drops a timer of CPU 2, which calls CPU 1 with interrupts disabled.
+/// A timer's function on CPU 1 cancels and drops a timer of CPU 2, which calls CPU 1 with
+/// interrupts disabled.
 fn mutual() {
     static REMOTE: IrqMutex<Option<Timer>> = IrqMutex::new(None);
     static STEP: AtomicU32 = AtomicU32::new(0);

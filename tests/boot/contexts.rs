@@ -1,5 +1,5 @@
-//! The table of calling contexts in `docs/contexts.md`, executed cell by cell: a permitted operation
-//! succeeds, and a rejected one ends in a panic that names the rule.
+//! The table of calling contexts in `docs/contexts.md`, executed cell by cell: a permitted
+//! operation succeeds, and a rejected one ends in a panic that names the rule.
 
 use libtest_mimic::Trial;
 use tocsin_tools::{Machine, Outcome, workspace};

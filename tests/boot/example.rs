@@ -37,7 +37,8 @@ fn smallest() -> Result {
     })
 }
 
-/// The kernel's own logger prints, its own panic handler is called, and its allocator has served the library.
+/// The kernel's own logger prints, its own panic handler is called, and its allocator has served
+/// the library.
 fn own() -> Result {
     with(&example("own")?, |session| {
         session.expect("own log: 3 CPUs in the MADT", TIMEOUT)?;

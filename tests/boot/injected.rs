@@ -240,8 +240,8 @@ fn uncorrected(session: &mut Session) -> Result {
     Ok(())
 }
 
-/// An uncorrected error whose EN is 0 is not the cause of a machine check: the kernel continues, and polling
-/// logs, counts and clears the error. QEMU signals such errors, too.
+/// An uncorrected error whose EN is 0 is not the cause of a machine check: the kernel continues,
+/// and polling logs, counts and clears the error. QEMU signals such errors, too.
 fn not_enabled(session: &mut Session) -> Result {
     const STATUS: &str = "0xa200000000000151";
     session.wait_prompt(TIMEOUT)?;

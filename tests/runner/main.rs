@@ -235,7 +235,8 @@ fn nothing_is_left_behind() {
     assert!(!directory.exists());
 }
 
-/// QEMU would load the module over the kernel, or the kernel beyond the memory, and the machine would reset.
+/// QEMU would load the module over the kernel, or the kernel beyond the memory, and the machine
+/// would reset.
 #[test]
 fn memory_without_room_for_the_kernel_is_refused() {
     let machine = Machine::new(BootWay::Direct).accel(Accel::Tcg);

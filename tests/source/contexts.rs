@@ -81,7 +81,8 @@ fn phrase(attributes: &[Attribute]) -> Option<String> {
     Some(after[..end].trim().replace('\n', " "))
 }
 
-/// Adds the public functions of `items`, which are all named `module::Type::function`, with their phrases.
+/// Adds the public functions of `items`, which are all named `module::Type::function`, with their
+/// phrases.
 fn functions(items: &[Item], module: &str, found: &mut BTreeMap<String, Vec<Option<String>>>) {
     let is_public = |visibility: &Visibility| matches!(visibility, Visibility::Public(_));
     for item in items {

@@ -1,5 +1,5 @@
-//! The order of the modules: each imports only from those before it, in each crate of the kernel; and the files that
-//! import each other in a circle.
+//! The order of the modules: each imports only from those before it, in each crate of the kernel;
+//! and the files that import each other in a circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -71,7 +71,8 @@ impl Crate {
         }
     }
 
-    /// The modules in the order in which they build on each other, as the crate's documentation lists them.
+    /// The modules in the order in which they build on each other, as the crate's documentation
+    /// lists them.
     fn order(&self) -> Vec<String> {
         let root = std::fs::read_to_string(self.root.join("lib.rs")).unwrap();
         let docs = root.lines().map_while(|line| line.strip_prefix("//!"));

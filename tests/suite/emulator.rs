@@ -1,5 +1,5 @@
-//! An emulator that is a shell script: it speaks as much of QEMU's control protocol as a session needs,
-//! and then does what a test tells it for each machine.
+//! An emulator that is a shell script: it speaks as much of QEMU's control protocol as a session
+//! needs, and then does what a test tells it for each machine.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read};
@@ -104,7 +104,8 @@ impl SuiteDir {
         started.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
-    /// The command; the suite measures one group of metrics in one round in cycles, on two machines.
+    /// The command; the suite measures one group of metrics in one round in cycles, on two
+    /// machines.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM.as_ref().unwrap());
         command.args(arguments).env_clear();

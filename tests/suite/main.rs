@@ -1,6 +1,6 @@
 //! The command of the benchmarks on trial: machines that hang, break off or say what cannot be,
-//! signals, folders that cannot be written, and other kernels that are none. Measuring takes an hour:
-//! what goes wrong must be told, early where it can be, and must not cost what was measured.
+//! signals, folders that cannot be written, and other kernels that are none. Measuring takes an
+//! hour: what goes wrong must be told, early where it can be, and must not cost what was measured.
 
 mod emulator;
 mod files;

@@ -210,8 +210,8 @@ pub fn full() {
     assert_eq!(queued(), all - 1);
 }
 
-/// The function of a deferred timer sets its next time after the timer has fired again: it is called at that time,
-/// and not at once.
+/// The function of a deferred timer sets its next time after the timer has fired again: it is
+/// called at that time, and not at once.
 pub fn renew() {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     static NEXT: AtomicU64 = AtomicU64::new(0);

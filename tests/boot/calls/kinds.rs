@@ -109,14 +109,14 @@ pub fn check(reply: &str, cpus: u64) -> Result {
 
 /// A record of kind `barriers`.
 #[derive(Debug, Deserialize)]
-struct Barriers {
+struct BarrierCounts {
     barriers: u64,
     running_before: u64,
     running_after: u64,
 }
 
 /// No section of a target that was running before a barrier was running after it.
-fn check_barriers(found: &Barriers, cpus: u64) -> Result {
+fn check_barriers(found: &BarrierCounts, cpus: u64) -> Result {
     let rounds = (400 / cpus).clamp(8, 100);
     ensure_eq!(found.barriers, rounds * (cpus + 1), "barriers");
     ensure_eq!(

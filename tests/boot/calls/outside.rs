@@ -6,8 +6,8 @@ use tocsin_tools::Session;
 
 use crate::{MODES, Result, TIMEOUT, ensure, ensure_eq, machine_in, power_off, trial, with};
 
-/// Vectors of calls, of broadcast calls with waiting, of barriers, of deferred work, of rescheduling,
-/// and of the IPIs that `ipi` sends.
+/// Vectors of calls, of broadcast calls with waiting, of barriers, of deferred work, of
+/// rescheduling, and of the IPIs that `ipi` sends.
 const VECTORS: [u8; 6] = [0xd0, 0xd1, 0xd2, 0x20, 0x21, 0x2b];
 
 /// Number of the ICR, and the values that calls to all others write there, without and with

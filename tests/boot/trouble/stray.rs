@@ -10,8 +10,8 @@
 //!   between the CPU's acceptance and its acknowledgement: QEMU does both in one step. INT enters
 //!   their gates instead.
 //! - the errors "send illegal vector", "receive illegal vector" and "redirectable IPI": QEMU
-//!   delivers such interrupts. It records only "illegal register address", without an interrupt; the
-//!   kernel then sends the error vector itself.
+//!   delivers such interrupts. It records only "illegal register address", without an interrupt;
+//!   the kernel then sends the error vector itself.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;

@@ -79,8 +79,8 @@ extern "C" fn typical_of_int() {
     saving_all!(TYPICAL.get(), dispatch)
 }
 
-/// Entry code that executes the given instructions if [`hooks::undefined`] raised the exception, and
-/// jumps to the normal entry code for any other #UD.
+/// Entry code that executes the given instructions if [`hooks::undefined`] raised the exception,
+/// and jumps to the normal entry code for any other #UD.
 macro_rules! for_probe {
     ($($code:literal),+; $($operand:tt)+) => {
         naked_asm!(

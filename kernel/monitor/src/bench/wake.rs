@@ -2,8 +2,9 @@
 //! instruction of the thread that sleeps until then, as cyclictest measures it.
 //!
 //! The thread of a CPU has the lowest priority: it runs when no handler is in service and no
-//! interrupt is pending. There is one on each CPU, so that a wake-up switches no thread. Therefore the load consists of interrupts, see the module
-//! `interrupt_load`; the samples include the handlers that run between the expiry and the thread.
+//! interrupt is pending. There is one on each CPU, so that a wake-up switches no thread. Therefore
+//! the load consists of interrupts, see the module `interrupt_load`; the samples include the
+//! handlers that run between the expiry and the thread.
 //!
 //! The baselines use the hardware directly, without load: the library's timers cannot run while
 //! the hardware is borrowed. They are measured in cycles only: their number of instructions depends
@@ -172,8 +173,8 @@ fn sleep() {
 fn repeat_one_instruction() {
     // SAFETY: The code writes only the statics that belong to this measurement, and a register that
     // is declared. Both targets of the jump are in this block. A function of the timer that has run
-    // before the first target was stored is noticed by the comparison. Interrupts are enabled before
-    // and after.
+    // before the first target was stored is noticed by the comparison. Interrupts are enabled
+    // before and after.
     unsafe {
         asm!(
             "lea {at}, [rip + 3f]", "mov [rip + {exit}], {at}",
@@ -196,9 +197,9 @@ fn late_alone(vector: Vector, clock: Clock) -> u64 {
         return 0;
     };
     // SAFETY: Interrupts were enabled before `arm_alone`, and are enabled at the end. They stay
-    // inhibited between STI and HLT (SDM vol. 2B, STI), so an interrupt that arrives after the check
-    // ends the halt. All registers that a handler may change are declared, and no interrupt arrives
-    // before the first line.
+    // inhibited between STI and HLT (SDM vol. 2B, STI), so an interrupt that arrives after the
+    // check ends the halt. All registers that a handler may change are declared, and no interrupt
+    // arrives before the first line.
     unsafe {
         asm!(
             "2: cmp qword ptr [rip + {began}], 0", "jne 3f", "sti", "hlt", "cli", "jmp 2b",

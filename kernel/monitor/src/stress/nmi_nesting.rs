@@ -168,8 +168,8 @@ fn be_interrupted(_own: u32) {
         let request = || unsafe { hooks::request_nmi_call(block, handler, 0) };
         if let Some(write) = prepared.filter(|_| request()) {
             let mut interrupted = Interrupted::new(write);
-            // SAFETY: The write is the one that sends the prepared NMI. `interrupted` outlives the call.
-            // Interrupts are disabled.
+            // SAFETY: The write is the one that sends the prepared NMI. `interrupted` outlives the
+            // call. Interrupts are disabled.
             let intact = unsafe { spin_interrupted(&raw mut interrupted) } == 0;
             SCENE.intact.store(intact, Ordering::Relaxed);
         }

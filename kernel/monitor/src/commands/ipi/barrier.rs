@@ -41,8 +41,8 @@ static RUNNING_AFTER: AtomicU64 = AtomicU64::new(0);
 pub(super) struct Outcome {
     /// The number of barriers.
     barriers: u64,
-    /// The number of sections that were running on a target before a barrier, and the number of those
-    /// that were still running after it.
+    /// The number of sections that were running on a target before a barrier, and the number of
+    /// those that were still running after it.
     running_before: u64,
     running_after: u64,
 }
