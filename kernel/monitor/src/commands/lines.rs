@@ -12,7 +12,7 @@ use super::checks::Checks;
 use super::names;
 use crate::command::{Arguments, CommandError};
 use crate::record::{self, Output};
-use crate::stress::lines::{self, Tried};
+use crate::stress::lines::{self, LineTest};
 use tocsin::line::{self, Description};
 use tocsin::{Machine, cpu, println};
 
@@ -122,15 +122,15 @@ struct TestRecord {
 }
 
 impl TestRecord {
-    fn of(cpu: u32, tried: Tried) -> Self {
+    fn of(cpu: u32, result: LineTest) -> Self {
         Self {
             cpu,
-            vectors: tried.vectors,
-            received: tried.arrived,
-            blocks: tried.blocks,
-            rejected_requests: tried.refused,
-            level_triggered: tried.levels,
-            errors: tried.errors,
+            vectors: result.vectors,
+            received: result.received,
+            blocks: result.blocks,
+            rejected_requests: result.rejected,
+            level_triggered: result.levels,
+            errors: result.errors,
         }
     }
 
@@ -178,8 +178,8 @@ pub(super) fn lines(
 
 /// Tests every vector of a CPU.
 fn test(cpu: u32, output: Output) -> Result<(), CommandError> {
-    let tried = lines::try_all(cpu).map_err(|error| CommandError::Failed(error.to_string()))?;
-    let test = TestRecord::of(cpu, tried);
+    let result = lines::try_all(cpu).map_err(|error| CommandError::Failed(error.to_string()))?;
+    let test = TestRecord::of(cpu, result);
     match output {
         Output::Text => test.show(),
         Output::Records => record::print("lines_test", &test),

@@ -46,7 +46,7 @@ pub(super) fn storm(
     show(&outcome, output);
     let checks = Checks::default();
     for (_, sums) in &outcome.account {
-        checks.note(sums.is_even());
+        checks.note(sums.is_balanced());
     }
     checks.note(outcome.actions.0 > 0);
     checks.note(outcome.errors.is_empty());

@@ -71,7 +71,7 @@ static PAGES: AtomicU64 = AtomicU64::new(0);
 static STALE_BEFORE: AtomicU64 = AtomicU64::new(0);
 
 /// The kernel's TLB shootdown.
-static TELL: FnCell<ForgetEverywhere> = FnCell::empty();
+static SHOOTDOWN: FnCell<ForgetEverywhere> = FnCell::empty();
 
 /// The result of a change.
 #[derive(Serialize)]
@@ -138,7 +138,7 @@ fn run(change: Change, pages: u64) -> Result<(u64, u64), MemoryError> {
     STALE_BEFORE.store(0, Ordering::Relaxed);
     let frames = [OLD, NEW].map(frame_with);
     let [old, new] = frames;
-    let result = old.and_then(|old| new.and_then(|new| change_watched(change, pages, [old, new])));
+    let result = old.and_then(|old| new.and_then(|new| change_checked(change, pages, [old, new])));
     for frame in frames.into_iter().flatten() {
         // SAFETY: The frame was returned by `frame_with`, and its mappings have been removed.
         unsafe { frames::free(frame, FRAME) };
@@ -154,7 +154,7 @@ fn frame_with(value: u64) -> Result<u64, MemoryError> {
     Ok(frame)
 }
 
-fn change_watched(
+fn change_checked(
     change: Change,
     pages: u64,
     [old, new]: [u64; 2],
@@ -172,10 +172,10 @@ fn change_watched(
     let writable = on_all_cpus(Change::ReadOnly);
     assert!(writable >= pages, "the pages are not writable");
 
-    let tell = hooks::forget_everywhere().expect("the kernel has set it");
-    TELL.replace(Some(tell));
-    // SAFETY: `watch` calls the previous function.
-    unsafe { hooks::set_forget_everywhere(watch) };
+    let shootdown = hooks::forget_everywhere().expect("the kernel has set it");
+    SHOOTDOWN.replace(Some(shootdown));
+    // SAFETY: `check_and_shoot_down` calls the previous function.
+    unsafe { hooks::set_forget_everywhere(check_and_shoot_down) };
     let changed = match change {
         // SAFETY: Only this test uses the pages, and it expects the change.
         Change::ReadOnly => unsafe { mapping::protect(all.clone(), Use::Constant) },
@@ -183,7 +183,7 @@ fn change_watched(
         Change::Absent | Change::AnotherFrame => unsafe { mapping::unmap(all.clone()) },
     };
     // SAFETY: This is the previous function.
-    unsafe { hooks::set_forget_everywhere(tell) };
+    unsafe { hooks::set_forget_everywhere(shootdown) };
     changed?;
     if change == Change::AnotherFrame {
         for page in each() {
@@ -201,7 +201,7 @@ fn change_watched(
 }
 
 /// Replaces the kernel's TLB shootdown: checks the pages first, then calls it.
-fn watch(what: &Translations) {
+fn check_and_shoot_down(what: &Translations) {
     let number = CHANGE.load(Ordering::Relaxed);
     // Before the shootdown, a page that gets another frame is only absent.
     let change = if number == Change::ReadOnly as u64 {
@@ -210,16 +210,16 @@ fn watch(what: &Translations) {
         Change::Absent
     };
     STALE_BEFORE.fetch_add(on_all_cpus(change), Ordering::Relaxed);
-    let tell = TELL
+    let shootdown = SHOOTDOWN
         .get()
         .expect("it is stored before this function is called");
-    tell(what);
+    shootdown(what);
 }
 
 /// Returns the number of stale pages of all CPUs.
 fn on_all_cpus(change: Change) -> u64 {
     let stale = AtomicU64::new(0);
-    let look = || {
+    let check = || {
         let pages = PAGES.load(Ordering::Relaxed);
         let addresses = (MAPPINGS..MAPPINGS + pages * FRAME).step_by(FRAME as usize);
         let count = addresses
@@ -227,6 +227,6 @@ fn on_all_cpus(change: Change) -> u64 {
             .count();
         stale.fetch_add(count as u64, Ordering::Relaxed);
     };
-    call::run(Targets::All, look).expect("all that are online are online");
+    call::run(Targets::All, check).expect("all that are online are online");
     stale.into_inner()
 }

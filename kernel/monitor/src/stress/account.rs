@@ -88,7 +88,7 @@ impl Sums {
     ///
     /// Context: any.
     #[must_use]
-    pub fn is_even(self) -> bool {
+    pub fn is_balanced(self) -> bool {
         self.sent == self.received
     }
 }
@@ -188,6 +188,8 @@ pub(super) fn sums() -> Vec<(Kind, Sums)> {
 }
 
 /// Waits until everything that was sent has arrived. Returns whether it has.
-pub(super) fn wait_until_even(timeout: u64) -> bool {
-    time::wait_until(timeout, || sums().iter().all(|(_, sums)| sums.is_even()))
+pub(super) fn wait_until_balanced(timeout: u64) -> bool {
+    time::wait_until(timeout, || {
+        sums().iter().all(|(_, sums)| sums.is_balanced())
+    })
 }

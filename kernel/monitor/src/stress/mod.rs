@@ -58,7 +58,7 @@ impl Outcome {
     /// Context: any.
     #[must_use]
     pub fn is_right(&self) -> bool {
-        let even = self.account.iter().all(|(_, sums)| sums.is_even());
+        let even = self.account.iter().all(|(_, sums)| sums.is_balanced());
         even && self.actions.0 > 0 && self.errors.is_empty()
     }
 }
@@ -96,7 +96,7 @@ pub fn run(seconds: u64, seed: u64) -> Result<Outcome, String> {
     let end = time::nanoseconds() + seconds * SECOND;
     END.store(end, Ordering::Release);
     let result = jobs::run_on_all(run_on_this_cpu);
-    let quiet = account::wait_until_even(TIMEOUT);
+    let quiet = account::wait_until_balanced(TIMEOUT);
     ipis::tear_down();
     if !quiet {
         account::error("interrupts are missing 5 s after the end");
@@ -164,7 +164,7 @@ enum Action {
     Call,
     CallAndWait,
     CallAll,
-    PutOff,
+    Defer,
     SetTimer,
     ComeAndGo,
     Move,
@@ -177,7 +177,7 @@ impl Action {
         Self::Call,
         Self::CallAndWait,
         Self::CallAll,
-        Self::PutOff,
+        Self::Defer,
         Self::SetTimer,
         Self::ComeAndGo,
         Self::Move,
@@ -190,7 +190,7 @@ impl Action {
             45..52 => Self::Call,
             52..60 => Self::CallAndWait,
             60..62 => Self::CallAll,
-            62..80 => Self::PutOff,
+            62..80 => Self::Defer,
             80..88 => Self::SetTimer,
             88..94 => Self::ComeAndGo,
             94..99 => Self::Move,
@@ -205,17 +205,17 @@ impl Action {
             Self::Call => ipis::call(cpu, false),
             Self::CallAndWait => ipis::call(cpu, true),
             Self::CallAll => ipis::call_all(),
-            Self::PutOff => ipis::put_off(cpu),
+            Self::Defer => ipis::defer(cpu),
             Self::SetTimer => ipis::set_timer(cpu, rng),
-            Self::ComeAndGo => ipis::come_and_go(cpu, rng),
+            Self::ComeAndGo => ipis::create_and_drop_line(cpu, rng),
             Self::Move => ipis::move_any(cpu, rng),
-            Self::Ask => ask(cpu),
+            Self::Ask => request_backtrace(cpu),
         }
     }
 }
 
 /// Requests a backtrace of a CPU by NMI.
-fn ask(cpu: u32) {
+fn request_backtrace(cpu: u32) {
     match nmi::backtrace_of(cpu) {
         Ok(_) => account::sent_and_received(Kind::Nmi),
         // Another CPU is requesting a backtrace of that CPU.

@@ -76,7 +76,7 @@ const TIMEOUT: u64 = 20_000_000_000;
 const ITERATIONS: u64 = 1 << 28;
 
 /// The shared state of both CPUs.
-struct Scene {
+struct TestState {
     target: AtomicU32,
     sender: AtomicU32,
     /// 0 for [`Moment::Inside`], otherwise the address.
@@ -90,7 +90,7 @@ struct Scene {
     intact: AtomicBool,
 }
 
-static SCENE: Scene = Scene {
+static STATE: TestState = TestState {
     target: AtomicU32::new(0),
     sender: AtomicU32::new(0),
     moment: AtomicU64::new(0),
@@ -119,21 +119,21 @@ pub(crate) fn run(target: u32, moment: Moment) -> Result<Outcome, jobs::JobError
         Moment::Inside => (next.unwrap_or(target), 0),
         Moment::Before(address) => (target, address),
     };
-    SCENE.target.store(target, Ordering::Relaxed);
-    SCENE.sender.store(sender, Ordering::Relaxed);
-    SCENE.moment.store(address, Ordering::Relaxed);
-    for counter in [&SCENE.runs, &SCENE.now, &SCENE.concurrent] {
+    STATE.target.store(target, Ordering::Relaxed);
+    STATE.sender.store(sender, Ordering::Relaxed);
+    STATE.moment.store(address, Ordering::Relaxed);
+    for counter in [&STATE.runs, &STATE.now, &STATE.concurrent] {
         counter.store(0, Ordering::Relaxed);
     }
-    SCENE.intact.store(false, Ordering::Relaxed);
-    SCENE.open.store(false, Ordering::Release);
-    jobs::run_on_all(play)?;
+    STATE.intact.store(false, Ordering::Relaxed);
+    STATE.open.store(false, Ordering::Release);
+    jobs::run_on_all(run_here)?;
     let outcome = Outcome {
         sender,
-        runs: SCENE.runs.load(Ordering::Acquire),
-        concurrent: SCENE.concurrent.load(Ordering::Relaxed),
-        nested: SCENE.nested.load(Ordering::Relaxed),
-        intact: SCENE.intact.load(Ordering::Relaxed),
+        runs: STATE.runs.load(Ordering::Acquire),
+        concurrent: STATE.concurrent.load(Ordering::Relaxed),
+        nested: STATE.nested.load(Ordering::Relaxed),
+        intact: STATE.intact.load(Ordering::Relaxed),
     };
     ALL.fetch_add(1, Ordering::Relaxed);
     RIGHT.fetch_add(u64::from(outcome.is_right()), Ordering::Relaxed);
@@ -141,22 +141,22 @@ pub(crate) fn run(target: u32, moment: Moment) -> Result<Outcome, jobs::JobError
 }
 
 /// The job of each CPU; `cpu` is its number.
-fn play(cpu: u64) {
+fn run_here(cpu: u64) {
     // The cast is lossless: CPU numbers have 32 bits.
     let cpu = cpu as u32;
-    let sender = SCENE.sender.load(Ordering::Relaxed);
-    if cpu == SCENE.target.load(Ordering::Relaxed) {
-        be_interrupted(cpu);
+    let sender = STATE.sender.load(Ordering::Relaxed);
+    if cpu == STATE.target.load(Ordering::Relaxed) {
+        interrupt_target(cpu);
     } else if cpu == sender {
-        time::wait_until(TIMEOUT, || SCENE.open.load(Ordering::Acquire));
+        time::wait_until(TIMEOUT, || STATE.open.load(Ordering::Acquire));
         // If the first NMI has not arrived, this one is harmless.
         // SAFETY: The handler uses only atomics, except for the deliberate effects on its own CPU.
-        let _ = unsafe { call(SCENE.target.load(Ordering::Relaxed), handler, 0) };
+        let _ = unsafe { call(STATE.target.load(Ordering::Relaxed), handler, 0) };
     }
 }
 
 /// The job of the target: it sends the first NMI to itself, with known values in all registers.
-fn be_interrupted(_own: u32) {
+fn interrupt_target(_own: u32) {
     let block = cpu::current();
     let nested = NMI.of(block).counts().nested;
     // No other command may be sent between the preparation of this one and its write.
@@ -171,21 +171,21 @@ fn be_interrupted(_own: u32) {
             // SAFETY: The write is the one that sends the prepared NMI. `interrupted` outlives the
             // call. Interrupts are disabled.
             let intact = unsafe { spin_interrupted(&raw mut interrupted) } == 0;
-            SCENE.intact.store(intact, Ordering::Relaxed);
+            STATE.intact.store(intact, Ordering::Relaxed);
         }
     });
-    SCENE
+    STATE
         .nested
         .store(NMI.of(block).counts().nested - nested, Ordering::Relaxed);
 }
 
 /// The handler of both NMIs.
 extern "C" fn handler(_: usize) {
-    let now = SCENE.now.fetch_add(1, Ordering::Relaxed) + 1;
-    SCENE.concurrent.fetch_max(now, Ordering::Relaxed);
-    let runs = SCENE.runs.load(Ordering::Relaxed);
+    let now = STATE.now.fetch_add(1, Ordering::Relaxed) + 1;
+    STATE.concurrent.fetch_max(now, Ordering::Relaxed);
+    let runs = STATE.runs.load(Ordering::Relaxed);
     if runs == 0 {
-        match SCENE.moment.load(Ordering::Relaxed) {
+        match STATE.moment.load(Ordering::Relaxed) {
             0 => wait_inside(),
             address => {
                 send_second();
@@ -196,24 +196,24 @@ extern "C" fn handler(_: usize) {
     } else {
         Dr7::write(Dr7Value::from(Dr7Flags::empty()));
     }
-    SCENE.now.fetch_sub(1, Ordering::Relaxed);
+    STATE.now.fetch_sub(1, Ordering::Relaxed);
     // This is the last step: the interrupted code continues when the value is 2.
-    SCENE.runs.store(runs + 1, Ordering::Release);
+    STATE.runs.store(runs + 1, Ordering::Release);
 }
 
 /// Unblocks NMIs, and waits for the second one.
 fn wait_inside() {
     x86_64::instructions::interrupts::int3();
-    if SCENE.sender.load(Ordering::Relaxed) == SCENE.target.load(Ordering::Relaxed) {
+    if STATE.sender.load(Ordering::Relaxed) == STATE.target.load(Ordering::Relaxed) {
         send_second();
     }
-    SCENE.open.store(true, Ordering::Release);
+    STATE.open.store(true, Ordering::Release);
     time::wait_until(TIMEOUT, || nmi::is_latched(cpu::current()));
 }
 
 /// Sends the second NMI to this CPU. If the send fails, the number of runs shows it.
 fn send_second() {
-    // SAFETY: As in `play`.
+    // SAFETY: As in `run_here`.
     let _ = unsafe { call(cpu::current().id(), handler, 0) };
 }
 
@@ -248,7 +248,7 @@ impl Interrupted {
             rsi: pattern(6),
             r: core::array::from_fn(|index| pattern(8 + index as u64)),
             by_msr: 0,
-            runs: &raw const SCENE.runs,
+            runs: &raw const STATE.runs,
             iterations: ITERATIONS,
             rsp: 0,
             rflags: 0,

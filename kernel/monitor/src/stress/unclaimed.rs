@@ -24,7 +24,7 @@ pub(super) const TIMEOUT: u64 = 10_000_000_000;
 
 /// The time for which a masked line is observed, in nanoseconds. It is shorter than the first
 /// pause.
-pub(super) const WATCH: u64 = 20_000_000;
+pub(super) const OBSERVATION_TIME: u64 = 20_000_000;
 
 /// The number of interrupts raised before and after the storms.
 const ORDINARY: u32 = 10;
@@ -154,14 +154,14 @@ fn ordinary(edu: &HandledEdu) -> Result<(), String> {
 /// example on a busy host.
 fn stays_silent(edu: &HandledEdu) -> Result<u64, String> {
     let before = edu.line().describe();
-    time::spin_for(WATCH);
+    time::spin_for(OBSERVATION_TIME);
     let after = edu.line().describe();
     // A probation would have ended in another storm.
     if !before.is_masked || !after.is_masked || before.storms != after.storms {
         return Ok(0);
     }
     if after.counts == before.counts {
-        return Ok(WATCH);
+        return Ok(OBSERVATION_TIME);
     }
     Err("interrupts were delivered although the line was masked".into())
 }

@@ -124,7 +124,7 @@ pub(super) fn send(kind: u64) {
     };
     let count = numbers().count() as u64;
     for round in 0..rounds(count) {
-        if account(kind).is_given_up() {
+        if account(kind).has_timed_out() {
             return;
         }
         match kind {
@@ -192,7 +192,7 @@ pub(super) fn reschedule_each() {
     reschedule::set_hook(|| received(Kind::Reschedule as usize));
     for _ in 0..rounds(numbers().count() as u64) {
         for (sender, target) in numbers().flat_map(|it| numbers().map(move |target| (it, target))) {
-            if account(kind).is_given_up() {
+            if account(kind).has_timed_out() {
                 return;
             }
             begin(kind, 1);

@@ -30,7 +30,7 @@ struct Account {
     /// The number that the receiver refused because its queue was full. They do not count as sent.
     refused: AtomicU64,
     /// Whether an interrupt was not received in time.
-    given_up: AtomicBool,
+    timed_out: AtomicBool,
 }
 
 static ACCOUNTS: [Account; Kind::ALL.len()] = [const {
@@ -38,7 +38,7 @@ static ACCOUNTS: [Account; Kind::ALL.len()] = [const {
         sent: AtomicU64::new(0),
         received: AtomicU64::new(0),
         refused: AtomicU64::new(0),
-        given_up: AtomicBool::new(false),
+        timed_out: AtomicBool::new(false),
     }
 }; Kind::ALL.len()];
 
@@ -47,20 +47,20 @@ impl Account {
         for counter in [&self.sent, &self.received, &self.refused] {
             counter.store(0, Ordering::Relaxed);
         }
-        self.given_up.store(false, Ordering::Relaxed);
+        self.timed_out.store(false, Ordering::Relaxed);
     }
 
-    fn is_given_up(&self) -> bool {
-        self.given_up.load(Ordering::Relaxed)
+    fn has_timed_out(&self) -> bool {
+        self.timed_out.load(Ordering::Relaxed)
     }
 
     /// Waits until everything that was sent has been received, or until a timeout. The table shows
     /// what is missing.
     fn wait(&self) {
-        let have_come =
+        let all_received =
             || self.received.load(Ordering::Acquire) >= self.sent.load(Ordering::Relaxed);
-        if !time::wait_until(TIMEOUT, have_come) {
-            self.given_up.store(true, Ordering::Relaxed);
+        if !time::wait_until(TIMEOUT, all_received) {
+            self.timed_out.store(true, Ordering::Relaxed);
         }
     }
 }

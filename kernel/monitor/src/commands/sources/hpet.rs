@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use tocsin_logic::acpi::Gsi;
 use tocsin_logic::apic::Trigger;
 
-use super::{Begin, Ends, GRACE, Run, TIMEOUT, What, arrives, mask_an_edge, received};
+use super::{Begin, ExpectedCounts, GRACE, Run, TIMEOUT, What, arrives, mask_an_edge, received};
 use crate::commands::names;
 use tocsin::devices::DeviceError;
 use tocsin::devices::hpet::{Comparator, Event, Hpet, Way};
@@ -100,7 +100,7 @@ fn drive(
         }
     }
     let what = What::comparator(number, way, "one_shot");
-    run.row(what, event.line(), &begin, &Ends::all(raised));
+    run.row(what, event.line(), &begin, &ExpectedCounts::all(raised));
 
     let what = What::comparator(number, way, "masked");
     if is_level || is_message {
@@ -109,7 +109,7 @@ fn drive(
         let begin = mask_an_edge(run, &mut event, Event::line, |event| {
             event.once(counts).map(|_| ())
         })?;
-        run.row(what, event.line(), &begin, &Ends::lost());
+        run.row(what, event.line(), &begin, &ExpectedCounts::lost());
     }
 
     let what = What::comparator(number, way, "periodic");
@@ -129,16 +129,16 @@ fn drive(
             // The last interrupt that was raised arrives, even if the device has deasserted it by
             // then.
             run.quiesce(0);
-            let ends = if is_level {
+            let expected = if is_level {
                 // Each interrupt was asserted until it was handled.
-                Ends {
+                ExpectedCounts {
                     empty: 1,
-                    ..Ends::all(event.acknowledged() - before)
+                    ..ExpectedCounts::all(event.acknowledged() - before)
                 }
             } else {
-                Ends::merging(ended)
+                ExpectedCounts::merging(ended)
             };
-            run.row(what, event.line(), &begin, &ends);
+            run.row(what, event.line(), &begin, &expected);
         }
         Err(error @ DeviceError::Cannot(..)) => run.unsupported(what, &error),
         Err(error) => return Err(error),
@@ -171,11 +171,11 @@ fn masked(
         1,
         if is_level { TIMEOUT } else { GRACE },
     );
-    let ends = Ends {
+    let expected = ExpectedCounts {
         least: u64::from(is_level),
-        ..Ends::all(1)
+        ..ExpectedCounts::all(1)
     };
-    run.row(what, event.line(), &begin, &ends);
+    run.row(what, event.line(), &begin, &expected);
     if received_masked != 0 {
         run.problem(&format!(
             "{what}: an interrupt was delivered although its source was masked"

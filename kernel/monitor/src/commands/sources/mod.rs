@@ -155,7 +155,7 @@ impl Begin {
 }
 
 /// The counts of a source, which limit the counts of the line.
-struct Ends {
+struct ExpectedCounts {
     raised: u64,
     /// The minimum number of interrupts that must arrive.
     least: u64,
@@ -167,7 +167,7 @@ struct Ends {
     is_estimate: bool,
 }
 
-impl Ends {
+impl ExpectedCounts {
     /// All must arrive, and no others.
     fn all(raised: u64) -> Self {
         Self {
@@ -211,22 +211,22 @@ impl Ends {
 
 impl Run<'_> {
     /// Prints a row, and checks it.
-    fn row(&mut self, what: What, line: &Line, begin: &Begin, ends: &Ends) {
-        let row = RunRecord::of(what, line, begin, ends);
+    fn row(&mut self, what: What, line: &Line, begin: &Begin, expected: &ExpectedCounts) {
+        let row = RunRecord::of(what, line, begin, expected);
         self.output.print("source_run", &row);
         let (received, empty) = (row.received, row.unclaimed);
-        if !(ends.least..=ends.most).contains(&received) {
-            let expected = if ends.least == ends.most {
-                format!("{}", ends.least)
+        if !(expected.least..=expected.most).contains(&received) {
+            let expected = if expected.least == expected.most {
+                format!("{}", expected.least)
             } else {
-                format!("{} to {}", ends.least, ends.most)
+                format!("{} to {}", expected.least, expected.most)
             };
             self.problem(&format!("{what}: {received} received, expected {expected}"));
-        } else if empty <= ends.empty {
+        } else if empty <= expected.empty {
             self.checks.note(true);
         }
-        if empty > ends.empty {
-            let most = ends.empty;
+        if empty > expected.empty {
+            let most = expected.empty;
             self.problem(&format!(
                 "{what}: {empty} interrupts without a pending cause in the device, expected {most}"
             ));
@@ -242,9 +242,9 @@ impl Run<'_> {
     /// which runs after all handlers.
     fn quiesce(&self, duration: u64) {
         let has_fired = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&has_fired);
+        let signal = Arc::clone(&has_fired);
         let timer = Timer::new("sources", Mode::Interrupt, move |_| {
-            told.store(true, Ordering::Release);
+            signal.store(true, Ordering::Release);
         });
         let started = timer.and_then(|mut timer| {
             timer.after(duration)?;

@@ -1,6 +1,6 @@
 //! Devices that interrupt when they get a request.
 
-use super::{Begin, Ends, Run, TIMEOUT, What, arrives, received};
+use super::{Begin, ExpectedCounts, Run, TIMEOUT, What, arrives, received};
 use crate::drivers::virtio_mmio::VirtioRng;
 use crate::shell::keys;
 use tocsin::devices::DeviceError;
@@ -29,7 +29,7 @@ fn echo(run: &mut Run<'_>) -> Result<(), DeviceError> {
     }
     let bytes = keyboard.bytes();
     let what = What::new("keyboard", "echo");
-    run.row(what, keyboard.line(), &begin, &Ends::all(bytes));
+    run.row(what, keyboard.line(), &begin, &ExpectedCounts::all(bytes));
     if bytes < run.count || wrong != 0 {
         let count = run.count;
         run.problem(&alloc::format!(
@@ -53,7 +53,7 @@ pub(super) fn com2(run: &mut Run<'_>) -> Result<(), DeviceError> {
     }
     let raised = port.emptied() - before;
     let what = What::new("com2", "transmit");
-    run.row(what, port.line(), &begin, &Ends::all(raised));
+    run.row(what, port.line(), &begin, &ExpectedCounts::all(raised));
     if raised < run.count || port.others() != 0 {
         let (count, others) = (run.count, port.others());
         run.problem(&alloc::format!(
@@ -75,7 +75,7 @@ pub(super) fn virtio(run: &mut Run<'_>) -> Result<(), DeviceError> {
     }
     let raised = rng.raised();
     let what = What::new("virtio", "requests");
-    run.row(what, rng.line(), &begin, &Ends::all(raised));
+    run.row(what, rng.line(), &begin, &ExpectedCounts::all(raised));
     if raised != run.count {
         let count = run.count;
         run.problem(&alloc::format!(
@@ -91,7 +91,7 @@ pub(super) fn virtio(run: &mut Run<'_>) -> Result<(), DeviceError> {
     rng.line().set_masked(false);
     arrives(rng.line(), &begin, 1, TIMEOUT);
     let what = What::new("virtio", "masked");
-    run.row(what, rng.line(), &begin, &Ends::all(1));
+    run.row(what, rng.line(), &begin, &ExpectedCounts::all(1));
     if !asserted || received_masked != 0 {
         run.problem("virtio-mmio: an interrupt was delivered although its source was masked");
     }

@@ -28,12 +28,12 @@ const NAP: u64 = 100_000;
 struct Case {
     name: &'static str,
     title: &'static str,
-    run: fn(&Ground),
+    run: fn(&TestContext),
     expected: AtomicU64,
     received: AtomicU64,
 }
 
-const fn case(name: &'static str, title: &'static str, run: fn(&Ground)) -> Case {
+const fn case(name: &'static str, title: &'static str, run: fn(&TestContext)) -> Case {
     Case {
         name,
         title,
@@ -77,7 +77,7 @@ static CASES: [Case; 9] = [
 
 /// A violation that must never occur.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Wrong {
+pub(super) enum Violation {
     Early,
     OutOfOrder,
     Twice,
@@ -89,8 +89,8 @@ pub(super) enum Wrong {
     Drift,
 }
 
-/// The names and titles of the violations, in the order of [`Wrong`].
-const WRONGS: [(&str, &str); 9] = [
+/// The names and titles of the violations, in the order of [`Violation`].
+const VIOLATIONS: [(&str, &str); 9] = [
     ("early", "fired early"),
     ("out_of_order", "fired out of order"),
     ("twice", "fired twice"),
@@ -102,15 +102,16 @@ const WRONGS: [(&str, &str); 9] = [
     ("drift", "off the period's grid"),
 ];
 
-static WRONG: [AtomicU64; WRONGS.len()] = [const { AtomicU64::new(0) }; WRONGS.len()];
+static VIOLATION_COUNTS: [AtomicU64; VIOLATIONS.len()] =
+    [const { AtomicU64::new(0) }; VIOLATIONS.len()];
 
 /// Counts a violation.
-pub(super) fn note(wrong: Wrong) {
-    WRONG[wrong as usize].fetch_add(1, Ordering::Relaxed);
+pub(super) fn note(wrong: Violation) {
+    VIOLATION_COUNTS[wrong as usize].fetch_add(1, Ordering::Relaxed);
 }
 
 /// Counts a violation unless `is_right`.
-pub(super) fn check(is_right: bool, wrong: Wrong) {
+pub(super) fn check(is_right: bool, wrong: Violation) {
     if !is_right {
         note(wrong);
     }
@@ -118,7 +119,7 @@ pub(super) fn check(is_right: bool, wrong: Wrong) {
 
 /// The environment of a case on each CPU.
 #[derive(Debug)]
-pub(super) struct Ground {
+pub(super) struct TestContext {
     pub(super) cpu: u32,
     random: RefCell<Rng>,
     /// A timer that wakes this CPU while it waits.
@@ -126,7 +127,7 @@ pub(super) struct Ground {
     case: usize,
 }
 
-impl Ground {
+impl TestContext {
     /// Returns a random number below `end`.
     pub(super) fn random(&self, end: u64) -> u64 {
         self.random.borrow_mut().u64(..end)
@@ -147,7 +148,7 @@ impl Ground {
         if let Some(alarm) = self.alarm.borrow_mut().as_mut() {
             // Interrupts are disabled, so that the alarm does not fire before the halt.
             interrupts::disable();
-            check(alarm.after(NAP).is_ok(), Wrong::Refused);
+            check(alarm.after(NAP).is_ok(), Violation::Refused);
             processor::enable_and_halt();
         }
     }
@@ -203,7 +204,7 @@ fn row(title: &str, expected: impl fmt::Display, received: impl fmt::Display) {
 /// Runs all cases with deadlines derived from `seed`.
 pub(super) fn run(seed: u64, output: Output) -> Result<(), CommandError> {
     SEED.store(seed, Ordering::Relaxed);
-    for count in &WRONG {
+    for count in &VIOLATION_COUNTS {
         count.store(0, Ordering::Relaxed);
     }
     output.print("timers_test", &TestRecord { seed });
@@ -222,7 +223,7 @@ pub(super) fn run(seed: u64, output: Output) -> Result<(), CommandError> {
         }
         checks.note(case.expected == case.received);
     }
-    for (&(violation, title), count) in WRONGS.iter().zip(&WRONG) {
+    for (&(violation, title), count) in VIOLATIONS.iter().zip(&VIOLATION_COUNTS) {
         let count = count.load(Ordering::Relaxed);
         match output {
             Output::Text => row(title, 0, count),
@@ -258,11 +259,11 @@ fn run_here(_: u64) {
     let cpu = cpu::current().id();
     let seed = SEED.load(Ordering::Relaxed);
     let own = seed ^ (u64::from(cpu) << 32 | case as u64);
-    let ground = Ground {
+    let test = TestContext {
         cpu,
         random: RefCell::new(Rng::with_seed(own)),
         alarm: RefCell::new(Timer::new("test alarm", Mode::Interrupt, |_| ()).ok()),
         case,
     };
-    (CASES[case].run)(&ground);
+    (CASES[case].run)(&test);
 }
