@@ -67,7 +67,7 @@ pub fn measure(base: &Machine, runs: u32, ticker: &Ticker) -> Result<BootTimes, 
     let missing = ways.map(missing);
     let mut seconds = ways.map(|_| Vec::new());
     for run in 1..=runs {
-        ticker.tell(&format!("booting by every way, {run} of {runs}"));
+        ticker.status(&format!("booting by every way, {run} of {runs}"));
         for ((way, why), seconds) in ways.iter().zip(&missing).zip(&mut seconds) {
             if why.is_none() {
                 seconds.push(boot(&base.clone().by(*way))?.as_secs_f64());
@@ -86,7 +86,7 @@ pub fn measure(base: &Machine, runs: u32, ticker: &Ticker) -> Result<BootTimes, 
         bring_up: bring_up::measure(base, runs, ticker)?,
         per_cpu: memory::measure(base)?,
     };
-    ticker.leave("booting: done");
+    ticker.print("booting: done");
     Ok(times)
 }
 

@@ -16,12 +16,12 @@ mod show;
 mod tests;
 
 use self::ranks::Ranks;
-pub use self::ranks::reach;
+pub use self::ranks::max_confidence;
 use crate::record::Clock;
 use crate::results::{Metric, Results, float};
 
 /// Minimum confidence for marking a difference.
-pub const SURE: f64 = 0.95;
+pub const CONFIDENCE: f64 = 0.95;
 
 /// The difference between two groups of numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -49,15 +49,15 @@ pub struct Row {
     /// Number of rounds in the old run and in the new one.
     pub rounds: (usize, usize),
     /// The maximum confidence for this number of rounds.
-    pub reach: f64,
+    pub max_confidence: f64,
     /// Probability that chance alone causes a mark.
     pub by_chance: f64,
 }
 
 impl Row {
     /// Whether the difference is significant.
-    pub fn is_sure(&self) -> bool {
-        self.judged().confidence >= SURE
+    pub fn is_significant(&self) -> bool {
+        self.judged().confidence >= CONFIDENCE
     }
 
     /// The difference that determines the mark.
@@ -81,7 +81,7 @@ pub struct Comparison {
     /// Metrics that only the new run has.
     pub added: Vec<String>,
     /// Differences between the environments of the two runs.
-    pub unlike: Vec<String>,
+    pub differences: Vec<String>,
 }
 
 /// Compares the runs, metric by metric.
@@ -96,7 +96,7 @@ pub fn compare(old: &Results, new: &Results) -> Comparison {
         rows: Vec::new(),
         gone: Vec::new(),
         added: Vec::new(),
-        unlike: unlike(old, new),
+        differences: differences(old, new),
     };
     for metric in &new.metrics {
         match find(old, metric) {
@@ -111,7 +111,7 @@ pub fn compare(old: &Results, new: &Results) -> Comparison {
     comparison
 }
 
-fn unlike(old: &Results, new: &Results) -> Vec<String> {
+fn differences(old: &Results, new: &Results) -> Vec<String> {
     let (old, new) = (&old.host, &new.host);
     let pairs = [
         ("machine", &old.machine, &new.machine),
@@ -126,8 +126,8 @@ fn unlike(old: &Results, new: &Results) -> Vec<String> {
     ];
     // Older files lack the profile, and the fields added since then.
     let is_older = old.profile.is_empty();
-    let unlike = pairs.into_iter().filter(|(_, old, new)| old != new);
-    unlike
+    let differences = pairs.into_iter().filter(|(_, old, new)| old != new);
+    differences
         .map(|(what, old, new)| match old.as_str() {
             "" if is_older => format!("{what}: not recorded, now {new:?}"),
             old => format!("{what}: {old:?}, now {new:?}"),
@@ -155,7 +155,7 @@ fn row(old_results: &Results, old: &Metric, new_results: &Results, new: &Metric)
     };
     let raw = (before, after);
     let (first, second) = to_floor.as_ref().unwrap_or(&raw);
-    let by_chance = Ranks::of(first, second).rate(1.0 - SURE);
+    let by_chance = Ranks::of(first, second).rate(1.0 - CONFIDENCE);
     Row {
         label: new.key.describe(),
         clock: new.key.clock,
@@ -176,7 +176,7 @@ fn row(old_results: &Results, old: &Metric, new_results: &Results, new: &Metric)
         },
         more_is_better: new.more_is_better(),
         rounds: (old.rounds.len(), new.rounds.len()),
-        reach: reach(first.len(), second.len()),
+        max_confidence: max_confidence(first.len(), second.len()),
         by_chance,
     }
 }

@@ -121,13 +121,13 @@ pub fn of_missed(results: &Results, settings: &Settings, ticker: &Ticker) -> Vec
     let mut listings: Vec<Listing> = Vec::new();
     for key in wanted(results) {
         let what = label(&key.name, &key.variant, &key.param);
-        ticker.tell(&format!("listing the instructions of {what}"));
+        ticker.status(&format!("listing the instructions of {what}"));
         match listing(&key, settings) {
             Ok(listing) => {
-                ticker.leave(&format!("instructions of {what} listed"));
+                ticker.print(&format!("instructions of {what} listed"));
                 listings.push(listing);
             }
-            Err(e) => ticker.leave(&format!("no listing of {what}: {e}")),
+            Err(e) => ticker.print(&format!("no listing of {what}: {e}")),
         }
     }
     listings

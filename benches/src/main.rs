@@ -38,7 +38,7 @@ use tocsin_tools::settings::{BootWay, MachineArgs};
 use error::BenchError;
 use host::Host;
 use output::Folder;
-use peers::Contender;
+use peers::InstalledPeer;
 use record::{Boot, Clock, Skip};
 use regression::Counted;
 use results::Results;
@@ -128,22 +128,22 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
     let folder = Folder::prepare(&settings.into)?;
     let ticker = Ticker::new();
     if let Some(warning) = old.as_ref().and_then(|old| too_few(old, settings)) {
-        ticker.leave(&warning);
+        ticker.print(&warning);
     }
     let host = Host::now(&plan::bare(settings, Clock::Cycles).1, &settings.append);
-    let (mut contenders, mut others) = if with_peers {
+    let (mut installed, mut others) = if with_peers {
         peers::find()?
     } else {
         <_>::default()
     };
     for peer in &others {
         let why = peer.absent.as_deref().unwrap_or_default();
-        ticker.leave(&format!("{}: {why}", peer.name));
+        ticker.print(&format!("{}: {why}", peer.name));
     }
     let mut boots: Vec<Boot> = Vec::new();
     let mut failures: Vec<Skip> = Vec::new();
     for &clock in &settings.clocks {
-        let legs = plan::suite(settings, clock);
+        let planned = plan::suite(settings, clock);
         let rounds = if clock == Clock::Cycles {
             settings.rounds
         } else {
@@ -156,8 +156,8 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
                 shows: round == 1,
             };
             let booted = match clock {
-                Clock::Cycles => run::in_turn(&legs, (round, rounds), runner),
-                Clock::Instructions => run::at_once(&legs, runner),
+                Clock::Cycles => run::in_turn(&planned, (round, rounds), runner),
+                Clock::Instructions => run::at_once(&planned, runner),
             };
             for (label, boot) in booted {
                 match boot {
@@ -169,7 +169,7 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
             if boots.is_empty() {
                 return Err(BenchError::Nothing);
             }
-            for contender in &mut contenders {
+            for contender in &mut installed {
                 contender.round(settings, clock, round == 1, &ticker);
             }
         }
@@ -178,7 +178,7 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
     let mut results = Results::new(host, &boots);
     let is_whole = failures.is_empty();
     results.skips.extend(failures);
-    others.extend(contenders.into_iter().map(Contender::into_peer));
+    others.extend(installed.into_iter().map(InstalledPeer::into_peer));
     results.peers = others;
     // This is host time, as are cycles.
     let in_cycles = settings.clocks.contains(&Clock::Cycles);
@@ -189,7 +189,7 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
     // The measurements are kept even if the listings fail.
     save(&results, &folder)?;
     results.listings = listing::of_missed(&results, settings, &ticker);
-    ticker.tell("");
+    ticker.status("");
     show(&results, &settings.clocks);
     save(&results, &folder)?;
     tocsin_tools::say!("{folder}/report.html, results.json and results.csv written");
@@ -211,21 +211,21 @@ fn too_few(old: &Results, settings: &Settings) -> Option<String> {
     let in_cycles =
         in_cycles.filter(|it| plan::covers(settings, &it.key) && it.key.clock == Clock::Cycles);
     let before = in_cycles.map(|metric| metric.rounds.len()).max()?;
-    let reach = compare::reach(before, settings.rounds as usize);
-    (reach < compare::SURE).then(|| {
+    let max_confidence = compare::max_confidence(before, settings.rounds as usize);
+    (max_confidence < compare::CONFIDENCE).then(|| {
         format!(
-            "COMPARE: {before} rounds against {} reach {:.0} % at most, and {:.0} % marks a difference: 4 or more \
-             in both runs do",
+            "COMPARE: {before} rounds against {} allow a confidence of {:.0} % at most, and {:.0} % is needed (measure 4 \
+             rounds or more in both runs)",
             settings.rounds,
-            (reach * 100.0).floor(),
-            compare::SURE * 100.0
+            (max_confidence * 100.0).floor(),
+            compare::CONFIDENCE * 100.0
         )
     })
 }
 
 /// A machine that did not complete its measurements: the metrics of the others are kept.
 fn failure(label: String, why: &BenchError, ticker: &Ticker) -> Skip {
-    ticker.leave(&format!("{label}: FAILED {why}"));
+    ticker.print(&format!("{label}: FAILED {why}"));
     let why = why
         .to_string()
         .lines()

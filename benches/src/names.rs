@@ -24,7 +24,7 @@ fn group_of(metric: &str) -> &str {
 }
 
 /// Whether one of `names` selects a metric, or `names` is empty.
-pub fn is_asked(metric: &str, names: &[String]) -> bool {
+pub fn is_selected(metric: &str, names: &[String]) -> bool {
     names.is_empty()
         || names
             .iter()
@@ -36,8 +36,8 @@ pub fn groups(names: &[String]) -> Vec<String> {
     let mut groups: Vec<String> = Vec::new();
     for name in names {
         for &(group, metrics) in GROUPS {
-            let is_asked = metrics.iter().any(|metric| asks(name, group, metric));
-            if is_asked && !groups.iter().any(|known| known == group) {
+            let is_selected = metrics.iter().any(|metric| asks(name, group, metric));
+            if is_selected && !groups.iter().any(|known| known == group) {
                 groups.push(group.to_owned());
             }
         }

@@ -157,7 +157,7 @@ pub trait Runs {
 }
 
 /// A peer that takes part in a run.
-pub struct Contender {
+pub struct InstalledPeer {
     runs: Box<dyn Runs>,
     version: String,
     /// With the number of CPUs of the machine.
@@ -167,7 +167,7 @@ pub struct Contender {
 }
 
 /// The available peers, and the unavailable ones.
-pub fn find() -> Result<(Vec<Contender>, Vec<Peer>), BenchError> {
+pub fn find() -> Result<(Vec<InstalledPeer>, Vec<Peer>), BenchError> {
     let (mut present, mut absent) = (Vec::new(), Vec::new());
     let kvm_unit_tests = kvm_unit_tests::find()?.map(|runs| vec![runs]);
     let found = [
@@ -176,7 +176,7 @@ pub fn find() -> Result<(Vec<Contender>, Vec<Peer>), BenchError> {
     ];
     for (name, peers) in found {
         match peers {
-            Ok(peers) => present.extend(peers.into_iter().map(|runs| Contender {
+            Ok(peers) => present.extend(peers.into_iter().map(|runs| InstalledPeer {
                 runs,
                 version: String::new(),
                 rounds: Vec::new(),
@@ -193,7 +193,7 @@ pub fn find() -> Result<(Vec<Contender>, Vec<Peer>), BenchError> {
     Ok((present, absent))
 }
 
-impl Contender {
+impl InstalledPeer {
     /// Boots it once on each of its machines. An error is recorded, and the peer is skipped from
     /// then on.
     pub fn round(&mut self, settings: &Settings, clock: Clock, first: bool, ticker: &Ticker) {
@@ -209,12 +209,12 @@ impl Contender {
                 return;
             }
             let what = format!("{name} in {clock}, {}", machine.describe());
-            ticker.tell(&what);
+            ticker.status(&what);
             if let Err(why) = self.boot(&machine, cpus, clock, settings.timeout * TIMEOUT_FACTOR) {
-                ticker.leave(&format!("{name} is left out: {why}"));
+                ticker.print(&format!("{name} is left out: {why}"));
                 self.trouble = Some(why.lines().next().unwrap_or_default().to_owned());
             } else {
-                ticker.leave(&format!("{what}: done"));
+                ticker.print(&format!("{what}: done"));
             }
         }
     }

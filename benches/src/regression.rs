@@ -12,7 +12,7 @@ use tocsin_tools::workspace;
 
 use crate::error::BenchError;
 use crate::host;
-use crate::names::is_asked;
+use crate::names::is_selected;
 use crate::record::{Clock, Param};
 use crate::results::{Key, Metric, Results};
 
@@ -184,7 +184,8 @@ impl Baseline {
 
     /// The metrics whose names begin with one of `names`; all if `names` is empty.
     fn only(mut self, names: &[String]) -> Self {
-        self.metrics.retain(|metric| is_asked(&metric.name, names));
+        self.metrics
+            .retain(|metric| is_selected(&metric.name, names));
         self
     }
 
@@ -221,7 +222,7 @@ impl Baseline {
         }
         let others = old.metrics.into_iter();
         self.metrics
-            .extend(others.filter(|metric| !is_asked(&metric.name, names)));
+            .extend(others.filter(|metric| !is_selected(&metric.name, names)));
         self.metrics.sort_by_key(Accepted::key);
         Ok(self)
     }

@@ -209,7 +209,7 @@ fn section(results: &Results, clock: Clock) -> Result<Section<'_>, BenchError> {
             format!("{} to {}", number(float(least)), number(float(most)))
         }),
         samples: samples(metric),
-        below_zero: metric.told_below_zero(),
+        below_zero: metric.below_zero_note(),
         floor: results
             .to_floor(metric)
             .map(|ratio| format!("{ratio:.2}"))

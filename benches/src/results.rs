@@ -100,7 +100,7 @@ impl Metric {
     }
 
     /// Number of negative samples; empty for none.
-    pub fn told_below_zero(&self) -> String {
+    pub fn below_zero_note(&self) -> String {
         match self.below_zero {
             0 => String::new(),
             count => count.to_string(),
@@ -140,6 +140,8 @@ pub struct Results {
     /// The booted machines; older files have none.
     #[serde(default)]
     pub machines: Vec<Machines>,
+    /// Older files call them `figures`.
+    #[serde(alias = "figures")]
     pub metrics: Vec<Metric>,
     #[serde(default)]
     pub causes: Vec<Causes>,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tocsin_tools::{Outcome, Session, SessionError};
 
 use crate::error::BenchError;
-use crate::plan::Leg;
+use crate::plan::PlannedRun;
 use crate::record::{self, Boot, Record};
 use crate::table;
 
@@ -61,7 +61,7 @@ impl Ticker {
     }
 
     /// Replaces the line; an empty one clears it.
-    pub fn tell(&self, what: &str) {
+    pub fn status(&self, what: &str) {
         if !self.shown {
             return;
         }
@@ -73,7 +73,7 @@ impl Ticker {
     }
 
     /// Writes a permanent line, also to a pipe or a file.
-    pub fn leave(&self, what: &str) {
+    pub fn print(&self, what: &str) {
         let mut line = self.line();
         if self.shown {
             line.replace("");
@@ -117,14 +117,14 @@ impl Listener {
             Record::Progress(at) => {
                 let (label, name) = (&self.label, &at.name);
                 self.ticker
-                    .tell(&format!("{label}, {} of {}: {name}", at.step, at.of));
+                    .status(&format!("{label}, {} of {}: {name}", at.step, at.of));
                 progress.group = at.name;
             }
             Record::Metric(metric) => {
                 let name = record::label(&metric.name, &metric.variant, &metric.param);
                 if self.shows {
                     let name = format!("{name} ({})", self.machine);
-                    self.ticker.leave(&table::brief(&name, &metric));
+                    self.ticker.print(&table::brief(&name, &metric));
                 }
                 progress.metric = name;
             }
@@ -172,10 +172,10 @@ pub struct Runner<'t> {
 /// # Errors
 ///
 /// The machine fails, prints nothing for too long, or its records are invalid.
-fn boot(leg: &Leg, turn: &str, runner: Runner<'_>) -> Result<Boot, BenchError> {
+fn boot(planned: &PlannedRun, turn: &str, runner: Runner<'_>) -> Result<Boot, BenchError> {
     let ticker = runner.ticker;
-    let label = format!("{turn}{} in {}", leg.label, leg.clock);
-    ticker.tell(&label);
+    let label = format!("{turn}{} in {}", planned.label, planned.clock);
+    ticker.status(&label);
     let began = Instant::now();
     let progress = Arc::new(Mutex::new(Progress {
         when: began,
@@ -190,12 +190,12 @@ fn boot(leg: &Leg, turn: &str, runner: Runner<'_>) -> Result<Boot, BenchError> {
         machine: String::new(),
         progress: Arc::clone(&progress),
     };
-    let mut session = Session::start_copied(&leg.machine, Box::new(listener))?;
+    let mut session = Session::start_copied(&planned.machine, Box::new(listener))?;
     end(&mut session, &progress, runner.timeout)?;
     let boot = records(&session)?;
     let (metrics, time) = (boot.metrics.len(), began.elapsed().as_secs());
     let noun = if metrics == 1 { "metric" } else { "metrics" };
-    ticker.leave(&format!("{label}: {metrics} {noun} in {time} s"));
+    ticker.print(&format!("{label}: {metrics} {noun} in {time} s"));
     Ok(boot)
 }
 
@@ -262,30 +262,32 @@ fn end(
 }
 
 /// All machines, one after the other; `round` is the number of this round and of all.
-pub fn in_turn(legs: &[Leg], round: (u32, u32), runner: Runner<'_>) -> Vec<Booted> {
+pub fn in_turn(plan: &[PlannedRun], round: (u32, u32), runner: Runner<'_>) -> Vec<Booted> {
     let (number, of) = round;
     let turn = format!("round {number} of {of}, ");
-    let legs = legs.iter().filter(|leg| number == 1 || !leg.once);
-    let boots = legs.map(|leg| {
-        let boot = boot(leg, &turn, runner);
-        (format!("{turn}{}", leg.label), boot)
+    let plan = plan.iter().filter(|planned| number == 1 || !planned.once);
+    let boots = plan.map(|planned| {
+        let boot = boot(planned, &turn, runner);
+        (format!("{turn}{}", planned.label), boot)
     });
     boots.collect()
 }
 
 /// All machines once, several concurrently: instruction counts do not depend on other load on the
 /// host.
-pub fn at_once(legs: &[Leg], runner: Runner<'_>) -> Vec<Booted> {
+pub fn at_once(plan: &[PlannedRun], runner: Runner<'_>) -> Vec<Booted> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let next = std::sync::atomic::AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, Booted)>> = Mutex::default();
     std::thread::scope(|scope| {
-        for _ in 0..threads.min(legs.len()) {
+        for _ in 0..threads.min(plan.len()) {
             scope.spawn(|| {
                 loop {
                     let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    let Some(leg) = legs.get(index) else { break };
-                    let booted = (leg.label.clone(), boot(leg, "", runner));
+                    let Some(planned) = plan.get(index) else {
+                        break;
+                    };
+                    let booted = (planned.label.clone(), boot(planned, "", runner));
                     let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
                     done.push((index, booted));
                 }

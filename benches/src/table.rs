@@ -80,7 +80,7 @@ fn row(results: &Results, metric: &Metric) -> Vec<String> {
         metric.overhead.to_string(),
         spread.unwrap_or_default(),
         metric.samples.to_string(),
-        metric.told_below_zero(),
+        metric.below_zero_note(),
         floor.unwrap_or_default(),
     ]);
     row.extend(results.present().map(|peer| results.of_peer(peer, metric)));

@@ -28,10 +28,10 @@ const GATES: usize = 256;
 
 pub fn trials() -> Vec<Trial> {
     vec![
-        trial("outside::idt_command_tells_the_gates", || {
+        trial("outside::idt_command_shows_the_gates", || {
             with(&plain(), idt_command)
         }),
-        trial("outside::memory_command_tells_the_rights", || {
+        trial("outside::memory_command_shows_the_rights", || {
             with(&plain(), memory_command)
         }),
     ]

@@ -84,7 +84,7 @@ fn a_hang_is_a_time_out_that_shows_the_last_output() {
 }
 
 #[test]
-fn who_talks_is_waited_for_longer_but_not_for_ever() {
+fn output_extends_the_time_limit_once() {
     const LIMIT: Duration = Duration::from_secs(1);
     let (_image, mut session) = start(&Guest::new().babble(b'.'));
     let begin = Instant::now();

@@ -1,5 +1,5 @@
 //! The order of the modules: each imports only from those before it, in each crate of the kernel;
-//! and the files that import each other in a circle.
+//! and the files that import each other in a cycle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use super::{files, tokens};
 const LIST_BEGINS: &str = "Modules import only from those before them:";
 
 /// The groups of files that import each other, each with its reason. No other file may join one.
-const CIRCLES: &[(&str, &[&str])] = &[
+const CYCLES: &[(&str, &[&str])] = &[
     (
         "an EOI may belong to an I/O APIC's input",
         &["apic::io", "apic::local", "apic::service"],
@@ -169,7 +169,7 @@ impl Crate {
     }
 
     /// The groups of files that import each other, by their modules' names.
-    fn circles(&self) -> Vec<BTreeSet<String>> {
+    fn cycles(&self) -> Vec<BTreeSet<String>> {
         let mut graph = DiGraph::<String, ()>::new();
         let nodes: BTreeMap<Vec<String>, _> = self
             .modules()
@@ -181,7 +181,7 @@ impl Crate {
                 let there = (1..=import.path.len())
                     .rev()
                     .find_map(|length| nodes.get(&import.path[..length]));
-                // A module declares its children, and exports what is in them: that ties no circle.
+                // A module declares its children, and exports what is in them: that makes no cycle.
                 if let Some(&there) = there
                     && !graph[there].starts_with(&format!("{}::", module.join("::")))
                 {
@@ -241,13 +241,13 @@ fn monitor_modules_import_from_those_before_them() {
 }
 
 #[test]
-fn circles_of_imports_are_known() {
+fn import_cycles_are_known() {
     let crates = ["kernel/src", "kernel/logic/src", "kernel/monitor/src"];
     let mut found: Vec<_> = crates
         .into_iter()
-        .flat_map(|path| Crate::read(path).circles())
+        .flat_map(|path| Crate::read(path).cycles())
         .collect();
-    let mut known: Vec<BTreeSet<_>> = CIRCLES
+    let mut known: Vec<BTreeSet<_>> = CYCLES
         .iter()
         .map(|(_, names)| names.iter().map(|name| (*name).to_owned()).collect())
         .collect();
@@ -255,7 +255,7 @@ fn circles_of_imports_are_known() {
     known.sort();
     assert_eq!(
         found, known,
-        "files that import each other in a circle (left), and those that are known"
+        "files that import each other in a cycle (left), and those that are known"
     );
 }
 

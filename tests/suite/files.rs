@@ -5,7 +5,7 @@ use std::fs;
 use crate::emulator::{SuiteDir, start};
 
 #[test]
-fn what_cannot_be_compared_with_is_told_before_measuring() {
+fn an_unreadable_comparison_fails_before_measuring() {
     let dir = SuiteDir::new();
     let results = dir.measured();
     dir.results().expect("x2apic xapic");
@@ -60,7 +60,7 @@ fn what_cannot_be_compared_with_is_told_before_measuring() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_told_before_measuring() {
+fn an_unwritable_folder_fails_before_measuring() {
     let dir = SuiteDir::new();
     let file = dir.path("file");
     fs::write(&file, "").unwrap();
@@ -100,7 +100,7 @@ fn a_folder_that_cannot_be_written_is_told_before_measuring() {
 
 /// As on a disk that is full: files may not grow beyond a block.
 #[test]
-fn results_that_do_not_fit_leave_those_before() {
+fn results_that_cannot_be_written_leave_the_old_ones() {
     let dir = SuiteDir::new();
     let before = dir.measured();
     let mut limited = std::process::Command::new("sh");

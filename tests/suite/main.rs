@@ -75,7 +75,7 @@ const ENDS: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn a_machine_that_fails_is_told_of_and_the_others_count() {
+fn a_failed_machine_is_reported_and_the_others_count() {
     for (does, printed) in ENDS {
         let dir = SuiteDir::new();
         dir.machine("xapic", does);
@@ -123,7 +123,7 @@ fn a_machine_that_hangs_is_ended_and_the_next_one_measured() {
 
 /// The time of a machine that hangs counts from the last that it said.
 #[test]
-fn a_machine_may_say_nothing_for_so_long_and_no_longer() {
+fn a_silent_machine_is_ended_at_the_time_limit() {
     let dir = SuiteDir::new();
     // It ends well, but five seconds after its start, and nearly as long after its first metric.
     let late = "greet; say 3; (answer; answer) & sleep 5; tail -n +4 x2apic.records >&4; exit 33";

@@ -23,7 +23,7 @@ fn bz_image(path: &Path, release: &str) {
 }
 
 #[test]
-fn what_is_no_other_kernel_is_told_before_measuring() {
+fn an_invalid_peer_fails_before_measuring() {
     let dir = SuiteDir::new();
     let kernel = dir.path("bzImage");
     bz_image(&kernel, "6.1.0-56-amd64 (somebody)");

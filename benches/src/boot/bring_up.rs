@@ -71,7 +71,7 @@ pub fn measure(base: &Machine, runs: u32, ticker: &Ticker) -> Result<BringUp, Be
     let mut threads = OTHERS.map(|_| Vec::new());
     let mut counted = OTHERS.map(|_| Vec::new());
     for run in 0..runs {
-        ticker.tell(&format!("bringing CPUs online, {} of {runs}", run + 1));
+        ticker.status(&format!("bringing CPUs online, {} of {runs}", run + 1));
         ready.push(seconds_to_ready(&ready_machine)?);
         for (&others, times) in OTHERS.iter().zip(&mut threads) {
             if others < MANY || run < RUNS_OF_MANY {

@@ -45,11 +45,14 @@ struct MemoryUse {
 ///
 /// A machine does not start, or the records of `memory` cannot be parsed.
 pub fn measure(base: &Machine) -> Result<PerCpu, BenchError> {
-    Ok(PerCpu::between(ask(base, FEW)?, ask(base, MANY)?))
+    Ok(PerCpu::between(
+        measure_machine(base, FEW)?,
+        measure_machine(base, MANY)?,
+    ))
 }
 
 /// The records of `memory` on a machine with this many CPUs.
-fn ask(base: &Machine, cpus: u32) -> Result<MemoryUse, BenchError> {
+fn measure_machine(base: &Machine, cpus: u32) -> Result<MemoryUse, BenchError> {
     let smp = Smp::parse(&cpus.to_string()).expect("a number of CPUs");
     let machine = base.clone().smp(smp);
     let mut session = Session::start(&machine.append("run=\"memory json; poweroff\""))?;

@@ -51,7 +51,7 @@ fn a_window_is_as_long_as_was_counted() {
 }
 
 #[test]
-fn stages_are_told_by_function_and_cpu() {
+fn stages_are_grouped_by_function_and_cpu() {
     let names = [
         (0x10, "first"),
         (0x20, "tocsin::memory::map"),

@@ -26,21 +26,21 @@ fn the_baselines_metrics_are_known_and_no_others() {
 }
 
 #[test]
-fn beginnings_and_groups_are_asked_for() {
+fn prefixes_and_groups_select() {
     let groups = |names: &[&str]| groups(&owned(names)).join(" ");
     assert_eq!(groups(&["self", "self_ipi.entry"]), "self_ipi");
     assert_eq!(groups(&["timer"]), "timer load");
     assert_eq!(groups(&["timer.j", "tlb"]), "load call");
     assert_eq!(groups(&["load"]), "load");
     assert_eq!(groups(&["ipi"]), "ipi");
-    let is_asked = |metric: &str, name: &str| is_asked(metric, &owned(&[name]));
-    assert!(is_asked("timer.jitter", "load") && is_asked("tlb.shootdown", "call"));
-    assert!(is_asked("timer.jitter", "timer") && !is_asked("timer.queue", "load"));
-    assert!(!is_asked("self_ipi.entry", "ipi") && !is_asked("call.wait", "tlb"));
+    let is_selected = |metric: &str, name: &str| is_selected(metric, &owned(&[name]));
+    assert!(is_selected("timer.jitter", "load") && is_selected("tlb.shootdown", "call"));
+    assert!(is_selected("timer.jitter", "timer") && !is_selected("timer.queue", "load"));
+    assert!(!is_selected("self_ipi.entry", "ipi") && !is_selected("call.wait", "tlb"));
 }
 
 #[test]
-fn an_unknown_name_is_told_with_all_known() {
+fn an_unknown_name_lists_the_known_ones() {
     let why = parse("BENCH", "ipi,slef").unwrap_err().to_string();
     assert!(
         why.starts_with("BENCH=ipi,slef: ") && why.contains("\"slef\""),

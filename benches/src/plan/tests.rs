@@ -12,7 +12,7 @@ fn labels(only: &[&str], smp: Option<&str>, append: &str, clock: Clock) -> Vec<S
     };
     suite(&settings, clock)
         .into_iter()
-        .map(|leg| leg.label)
+        .map(|run| run.label)
         .collect()
 }
 
@@ -29,10 +29,10 @@ fn the_whole_suite_has_a_machine_for_each_question() {
 
 #[test]
 fn crowded_machines_are_measured_once() {
-    let legs = suite(&Settings::fixed(), Clock::Cycles);
+    let runs = suite(&Settings::fixed(), Clock::Cycles);
     let once = |label: &str| {
-        legs.iter()
-            .find(|leg| leg.label.starts_with(label))
+        runs.iter()
+            .find(|run| run.label.starts_with(label))
             .unwrap()
             .once
     };

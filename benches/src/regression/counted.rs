@@ -8,7 +8,7 @@ use tocsin_tools::workspace;
 use super::{Baseline, path};
 use crate::error::BenchError;
 use crate::host::{self, Host, IMAGE};
-use crate::names::{self, is_asked};
+use crate::names::{self, is_selected};
 use crate::output;
 use crate::plan;
 use crate::record::Clock;
@@ -44,8 +44,8 @@ impl Counted {
             Some(path) => Results::load(path)?,
             None => self.count()?,
         };
-        let asked = |metric: &Metric| is_asked(&metric.key.name, &only);
-        results.metrics.retain(asked);
+        let selected = |metric: &Metric| is_selected(&metric.key.name, &only);
+        results.metrics.retain(selected);
         let verdict = accepted.judge(&results);
         tocsin_tools::output::write(verdict.show());
         Ok(!verdict.fails())
@@ -94,14 +94,14 @@ impl Counted {
         let mut settings = Settings::fixed();
         settings.machine = settings.machine.image(&self.image);
         settings.only = self.only()?;
-        let legs = plan::suite(&settings, Clock::Instructions);
+        let planned = plan::suite(&settings, Clock::Instructions);
         let runner = Runner {
             ticker: &ticker,
             timeout: settings.timeout,
             shows: false,
         };
-        let booted = run::at_once(&legs, runner).into_iter();
-        ticker.tell("");
+        let booted = run::at_once(&planned, runner).into_iter();
+        ticker.status("");
         let boots = booted.map(|(machine, boot)| {
             boot.map_err(|why| BenchError::Machine {
                 machine,

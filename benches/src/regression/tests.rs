@@ -50,7 +50,7 @@ fn one_instruction_more_fails_and_is_named() {
 }
 
 #[test]
-fn one_less_is_told_and_passes() {
+fn one_instruction_less_is_noted_and_passes() {
     let baseline = Baseline::accept(&fixtures::results(), None);
     let verdict = baseline.judge(&changed("self_ipi.entry", |metric| metric.summary.p50 -= 1));
     assert!(!verdict.fails());
@@ -83,7 +83,7 @@ fn what_is_allowed_passes_and_stays_allowed() {
 }
 
 #[test]
-fn a_metric_that_is_gone_fails_and_a_new_one_does_not() {
+fn a_missing_metric_fails_and_a_new_one_does_not() {
     let all = fixtures::results();
     let mut fewer = all.clone();
     let at = fewer
@@ -98,7 +98,7 @@ fn a_metric_that_is_gone_fails_and_a_new_one_does_not() {
 }
 
 #[test]
-fn other_tools_are_told_and_do_not_fail() {
+fn other_tools_are_noted_and_do_not_fail() {
     let mut baseline = Baseline::accept(&fixtures::results(), None);
     baseline.compiler = "rustc 1.96.0".to_owned();
     let verdict = baseline.judge(&changed("self_ipi.entry", |metric| metric.summary.p50 += 1));
@@ -116,7 +116,7 @@ fn accepting_some_keeps_the_others() {
     let only = vec!["self_ipi".to_owned()];
     let all = Baseline::accept(&fixtures::results(), None);
     let mut some = changed("self_ipi.entry", |metric| metric.summary.p50 += 1);
-    some.metrics.retain(|it| is_asked(&it.key.name, &only));
+    some.metrics.retain(|it| is_selected(&it.key.name, &only));
     let accepted = Baseline::accept(&some, Some(&all));
     assert!(accepted.metrics.len() < all.metrics.len());
     let merged = accepted.clone().beside(all.clone(), &only).unwrap();

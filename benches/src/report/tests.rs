@@ -97,7 +97,7 @@ fn every_metric_is_in_the_page_with_its_numbers() {
 }
 
 #[test]
-fn other_kernels_stand_beside_ours() {
+fn other_kernels_are_beside_ours() {
     let results = with_peers();
     let page = Html::parse_document(&of(&results).unwrap());
     let head = page

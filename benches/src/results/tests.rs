@@ -45,7 +45,7 @@ fn the_slowest_samples_are_of_all_rounds() {
 }
 
 #[test]
-fn few_samples_tell_no_percentiles() {
+fn few_samples_have_no_percentiles() {
     let summary = Summary {
         min: 1,
         p50: 2,

@@ -71,7 +71,7 @@ fn a_ceiling_that_rises_is_missed() {
 }
 
 #[test]
-fn nothing_measured_is_nothing_judged() {
+fn no_metric_means_no_target() {
     let results = Results::new(fixtures::host(), &[]);
     assert_eq!(of(&results), []);
 }

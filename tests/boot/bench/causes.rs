@@ -19,7 +19,7 @@ const UNKNOWN: u64 = 60;
 const UNKNOWN_MIXED: u64 = 80;
 
 /// Checks the causes among the records of a boot in which instructions were counted.
-pub fn are_told(records: &str) -> Result {
+pub fn are_listed(records: &str) -> Result {
     let mut loads = Vec::new();
     for line in records.lines() {
         let record = line.strip_prefix("@json ").ok_or("no record")?;

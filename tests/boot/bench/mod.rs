@@ -197,7 +197,7 @@ fn exact(mode: &str) -> Result {
     counted::parts_make_the_whole(&metrics)?;
     counted::a_flood_comes(&metrics)?;
     counted::latencies_hold(&metrics)?;
-    causes::are_told(&first)?;
+    causes::are_listed(&first)?;
     if mode == "x2apic" {
         counted::are_within_limits(&metrics)?;
     }
@@ -237,8 +237,8 @@ fn help(session: &mut Session) -> Result {
     let words = GROUPS.iter().map(|(group, _)| *group);
     for word in words.chain(["clock=cycles", "clock=instructions", "samples=N", "json"]) {
         let mut lines = reply.lines().map(str::split_whitespace);
-        let is_told = lines.any(|mut line| line.next() == Some(word) && line.next().is_some());
-        ensure!(is_told, "nothing of {word} in:\n{reply}");
+        let is_listed = lines.any(|mut line| line.next() == Some(word) && line.next().is_some());
+        ensure!(is_listed, "nothing of {word} in:\n{reply}");
     }
     Ok(())
 }

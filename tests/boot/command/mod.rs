@@ -27,7 +27,7 @@ pub fn trials() -> Vec<Trial> {
         trial("command::lines_are_typed_and_the_status_comes_back", lines),
         trial("command::end_of_input_powers_off", end_of_input),
         trial("command::run_needs_no_input", run_needs_no_input),
-        trial("command::a_fault_is_told_by_the_status", fault),
+        trial("command::a_fault_is_in_the_status", fault),
         trial("command::input_may_come_late", late),
         trial("command::a_terminal_is_left_with_ctrl_a_x", terminal),
         trial("command::a_triple_fault_ends_the_run", triple_fault),

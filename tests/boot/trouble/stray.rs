@@ -58,7 +58,7 @@ pub fn trials() -> Vec<Trial> {
             move || with(&machine_in(mode, 2)?, move |session| errors(mode, session)),
         ));
     }
-    trials.push(trial("trouble::stray::dev_goes_through_all", || {
+    trials.push(trial("trouble::stray::dev_runs_all", || {
         with(&built(machine_in("x2apic", 4)?, true)?, everything)
     }));
     trials

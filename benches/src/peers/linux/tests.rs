@@ -53,7 +53,7 @@ fn every_test_is_compared_with_a_metric_of_this_kernel() {
 }
 
 #[test]
-fn a_run_that_broke_off_is_no_run() {
+fn an_incomplete_run_is_rejected() {
     assert!(read(OUTPUT.strip_suffix("tocsin-peer: end\n").unwrap()).is_err());
     let trouble = read("tocsin-peer: trouble the module: Exec format error\n");
     assert_eq!(
