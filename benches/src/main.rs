@@ -92,7 +92,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(e) => {
-            tocsin_tools::complain!("tocsin-benches: {e}");
+            tocsin_tools::errln!("tocsin-benches: {e}");
             ExitCode::FAILURE
         }
     }
@@ -115,7 +115,7 @@ fn run(command: &Command) -> Result<bool, BenchError> {
             let results = Results::load(results)?;
             let folder = Folder::prepare(into)?;
             folder.write("report.html", &report::of(&results)?)?;
-            tocsin_tools::say!("{folder}/report.html written");
+            tocsin_tools::outln!("{folder}/report.html written");
             Ok(true)
         }
     }
@@ -192,7 +192,7 @@ fn suite(settings: &Settings, with_peers: bool) -> Result<bool, BenchError> {
     ticker.status("");
     show(&results, &settings.clocks);
     save(&results, &folder)?;
-    tocsin_tools::say!("{folder}/report.html, results.json and results.csv written");
+    tocsin_tools::outln!("{folder}/report.html, results.json and results.csv written");
     if let Some(mut old) = old {
         old.metrics.retain(|it| plan::covers(settings, &it.key));
         tocsin_tools::output::write(format_args!(
@@ -248,7 +248,7 @@ fn show(results: &Results, clocks: &[Clock]) {
     if let Some(boot) = &results.boot {
         tocsin_tools::output::write(format_args!("\n{}", boot.show()));
     }
-    tocsin_tools::say!();
+    tocsin_tools::outln!();
 }
 
 fn save(results: &Results, folder: &Folder) -> Result<(), BenchError> {

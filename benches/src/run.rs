@@ -36,7 +36,10 @@ struct Line {
 impl Line {
     fn replace(&mut self, text: &str) {
         if !self.is_closed {
-            tocsin_tools::output::complain(format_args!("\r{text:width$}\r", width = self.width));
+            tocsin_tools::output::write_error(format_args!(
+                "\r{text:width$}\r",
+                width = self.width
+            ));
             self.width = text.len();
         }
     }
@@ -78,7 +81,7 @@ impl Ticker {
         if self.shown {
             line.replace("");
         }
-        tocsin_tools::complain!("{}", self.timed(what));
+        tocsin_tools::errln!("{}", self.timed(what));
     }
 
     fn timed(&self, what: &str) -> String {

@@ -173,7 +173,7 @@ fn input_reaches_the_guest_and_output_is_copied() {
 }
 
 #[test]
-fn qemu_answers_and_refuses() {
+fn qemu_replies_with_values_and_errors() {
     let (image, mut session) = start(&Guest::new().say("up\n").halt());
     session.expect("up\n", TIMEOUT).unwrap();
     let status = session

@@ -2,7 +2,7 @@
 
 /// The error that the compiler must report.
 #[derive(Clone, Copy, Debug)]
-pub enum Refusal {
+pub enum CompileError {
     /// E0133: it is `unsafe`. In an `unsafe` block it compiles.
     Unsafe,
     /// The item, method or field is private.
@@ -13,10 +13,10 @@ pub enum Refusal {
     Bound,
 }
 
-use Refusal::{Bound, Private, Type, Unsafe};
+use CompileError::{Bound, Private, Type, Unsafe};
 
 /// Name, expected rejection, and the program's only statement.
-pub type Case = (&'static str, Refusal, &'static str);
+pub type Case = (&'static str, CompileError, &'static str);
 
 pub const CASES: &[Case] = &[
     // Interrupt commands and EOIs.

@@ -11,7 +11,7 @@ use tocsin_tools::workspace;
 
 use crate::Result;
 use crate::cases::Case;
-use crate::cases::Refusal::{Bound, Private, Type, Unsafe};
+use crate::cases::CompileError::{Bound, Private, Type, Unsafe};
 
 /// The code of every program before its statement. Only the statement may be invalid.
 const HEADER: &str = "\
@@ -130,7 +130,7 @@ impl Compiler {
     }
 
     /// Checks that the statement is rejected, with only the expected error.
-    pub fn check(&self, (name, refusal, statement): Case) -> Result {
+    pub fn check(&self, (name, expected, statement): Case) -> Result {
         let program = |deny, statement: &str| {
             format!("{deny}{HEADER}pub fn program() {{\nlet _ = {{ {statement} }};\n}}\n")
         };
@@ -139,16 +139,16 @@ impl Compiler {
         let [(code, at, message)] = errors.as_slice() else {
             return Err(format!("one error is expected, not {errors:#?}").into());
         };
-        let is_expected = match refusal {
+        let is_expected = match expected {
             Unsafe => code.as_deref() == Some("E0133"),
             Private => message.contains("private"),
             Type => code.as_deref() == Some("E0308"),
             Bound => code.as_deref() == Some("E0277"),
         };
         if !is_expected || *at != line {
-            return Err(format!("{refusal:?} in line {line} is expected, not {errors:#?}").into());
+            return Err(format!("{expected:?} in line {line} is expected, not {errors:#?}").into());
         }
-        if matches!(refusal, Unsafe) {
+        if matches!(expected, Unsafe) {
             // There is no other error.
             let errors = self.errors(name, &program("", &format!("unsafe {{ {statement} }}")))?;
             if !errors.is_empty() {

@@ -111,7 +111,7 @@ fn capture(case: &Case, folder: &Path) -> Result<(), Box<dyn Error>> {
     let all = case.smp == "4";
     let save = |name: &str, bytes: &[u8]| {
         let file = folder.join(format!("{}.{name}.bin", case.name));
-        tocsin_tools::say!("{}: {} bytes", file.display(), bytes.len());
+        tocsin_tools::outln!("{}: {} bytes", file.display(), bytes.len());
         std::fs::write(file, bytes)
     };
     let size = if pointer.revision < 2 {

@@ -6,7 +6,7 @@
 
 mod gdb;
 mod machine;
-mod refusal;
+mod qemu_error;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +15,7 @@ use std::path::Path;
 
 pub use gdb::GdbEndpoint;
 pub use machine::MachineArgs;
-pub use refusal::Setting;
+pub use qemu_error::Setting;
 
 /// A variable with an invalid value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

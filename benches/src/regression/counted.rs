@@ -81,7 +81,7 @@ impl Counted {
             }
         }
         output::whole(path, &baseline.to_json())?;
-        tocsin_tools::say!("{}: {count} metrics accepted", path.display());
+        tocsin_tools::outln!("{}: {count} metrics accepted", path.display());
         Ok(true)
     }
 

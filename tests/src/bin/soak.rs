@@ -152,7 +152,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let options = Options::parse();
     let image = debug_image()?;
     let first = options.seed.unwrap_or_else(|| fastrand::u32(..).into());
-    tocsin_tools::say!("soak: {} min from machine {first}", options.minutes);
+    tocsin_tools::outln!("soak: {} min from machine {first}", options.minutes);
     let begin = Instant::now();
     let is_over = || begin.elapsed() >= Duration::from_secs(60 * options.minutes);
     let (next, booted) = (AtomicU64::new(first), AtomicU64::new(0));
@@ -175,7 +175,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
                     let taken = started.elapsed().as_secs();
                     let line = format!("{}  {taken} s", draw.describe());
                     let Err(error) = result else {
-                        tocsin_tools::say!("  ok      {line}");
+                        tocsin_tools::outln!("  ok      {line}");
                         continue;
                     };
                     let file = directory.join(format!("{}.txt", draw.number));
@@ -183,7 +183,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
                     let report =
                         saved.map_or_else(|e| e.to_string(), |()| file.display().to_string());
                     let why = error.lines().next().unwrap_or_default();
-                    tocsin_tools::say!("  FAILED  {line}\n          {why}\n          {report}");
+                    tocsin_tools::outln!("  FAILED  {line}\n          {why}\n          {report}");
                     let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
                     failed.push(draw.number);
                 }
@@ -192,9 +192,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     });
     let booted = booted.into_inner();
     let failed = failed.into_inner()?;
-    tocsin_tools::say!("soak: {booted} machines, {} failed", failed.len());
+    tocsin_tools::outln!("soak: {booted} machines, {} failed", failed.len());
     for number in &failed {
-        tocsin_tools::say!("  again: make soak SEED={number} MINUTES=0");
+        tocsin_tools::outln!("  again: make soak SEED={number} MINUTES=0");
     }
     Ok(ExitCode::from(u8::from(!failed.is_empty())))
 }

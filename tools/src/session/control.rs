@@ -36,9 +36,9 @@ impl Session {
         let what = format!("reply from QEMU to {name}");
         match self.exchange(name, arguments, self.timeout) {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(refusal)) => Err(SessionError::Refused {
+            Ok(Err(error)) => Err(SessionError::Refused {
                 command: format!("{name} {arguments}"),
-                reason: refusal.desc,
+                reason: error.desc,
             }),
             Err(Stop::TimedOut) => Err(self.silent(&what)),
             Err(Stop::Ended | Stop::TripleFault) => Err(self.ended(&what)),
@@ -51,7 +51,7 @@ impl Session {
         name: &str,
         arguments: &Value,
         limit: Duration,
-    ) -> Result<Result<Value, qmp::Refusal>, Stop> {
+    ) -> Result<Result<Value, qmp::QmpError>, Stop> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let sent = self.link.write_qmp(&qmp::command(name, arguments, id));
         sent.map_err(|_| Stop::Ended)?;

@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn fail(why: &dyn Display) -> ExitCode {
-    tocsin_tools::complain!("tocsin: {why}");
+    tocsin_tools::errln!("tocsin: {why}");
     ExitCode::from(FAILED)
 }
 
@@ -109,7 +109,7 @@ fn boot(args: &Args) -> Result<Outcome, RunError> {
     } else {
         ""
     };
-    tocsin_tools::say!("tocsin: {loader}, {}{leave}", machine.describe());
+    tocsin_tools::outln!("tocsin: {loader}, {}{leave}", machine.describe());
     if let Some(endpoint) = &gdb {
         machine = machine.stopped_for_gdb(endpoint.clone());
     }
@@ -120,7 +120,7 @@ fn boot(args: &Args) -> Result<Outcome, RunError> {
     };
     let mut session = session.map_err(|error| not_started(args, error))?;
     if let Some(endpoint) = gdb {
-        tocsin_tools::say!("tocsin: waiting for: {}", debugger(&endpoint, &built));
+        tocsin_tools::outln!("tocsin: waiting for: {}", debugger(&endpoint, &built));
     }
     Ok(if interactive {
         session.run_to_end()

@@ -54,7 +54,7 @@ pub fn run(args: &Args) -> ExitCode {
         match test(package, args.filter.as_deref()) {
             Ok((mut counts, succeeded)) => {
                 if !succeeded && counts.failed == 0 {
-                    tocsin_tools::complain!(
+                    tocsin_tools::errln!(
                         "tocsin-tools test: {package} did not build, or died outside of a test"
                     );
                     counts.failed = 1;
@@ -62,7 +62,7 @@ pub fn run(args: &Args) -> ExitCode {
                 total.add(counts);
             }
             Err(e) => {
-                tocsin_tools::complain!("tocsin-tools test: cannot run cargo: {e}");
+                tocsin_tools::errln!("tocsin-tools test: cannot run cargo: {e}");
                 return ExitCode::FAILURE;
             }
         }
@@ -76,7 +76,7 @@ pub fn run(args: &Args) -> ExitCode {
             Ok(true) => total.passed += 1,
             Ok(false) => total.failed += 1,
             Err(e) => {
-                tocsin_tools::complain!("tocsin-tools test: cannot run cargo: {e}");
+                tocsin_tools::errln!("tocsin-tools test: cannot run cargo: {e}");
                 return ExitCode::FAILURE;
             }
         }
@@ -86,12 +86,12 @@ pub fn run(args: &Args) -> ExitCode {
         failed,
         skipped,
     } = total;
-    tocsin_tools::say!("\n{:.0} s", started.elapsed().as_secs_f64());
+    tocsin_tools::outln!("\n{:.0} s", started.elapsed().as_secs_f64());
     let nothing = passed + failed == 0;
     if nothing && let Some(filter) = &args.filter {
-        tocsin_tools::complain!("tocsin-tools test: no test has {filter:?} in its name");
+        tocsin_tools::errln!("tocsin-tools test: no test has {filter:?} in its name");
     }
-    tocsin_tools::say!("{passed} passed, {failed} failed, {skipped} skipped");
+    tocsin_tools::outln!("{passed} passed, {failed} failed, {skipped} skipped");
     if failed > 0 || nothing {
         return ExitCode::FAILURE;
     }
@@ -101,7 +101,7 @@ pub fn run(args: &Args) -> ExitCode {
 /// Counts instructions; returns whether there is no regression.
 fn bench_check() -> std::io::Result<bool> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    tocsin_tools::say!("{BENCH_CHECK}");
+    tocsin_tools::outln!("{BENCH_CHECK}");
     let mut command = Command::new(cargo);
     command.current_dir(workspace());
     command.args([
@@ -133,7 +133,7 @@ fn test(package: &str, filter: Option<&str>) -> std::io::Result<(Counts, bool)> 
         command.arg("--format=pretty");
     }
     command.args(filter);
-    tocsin_tools::say!("{package}");
+    tocsin_tools::outln!("{package}");
     let mut child = command.spawn()?;
     let mut counts = Counts::default();
     let output = child.stdout.take().expect("the output is piped");
@@ -142,7 +142,7 @@ fn test(package: &str, filter: Option<&str>) -> std::io::Result<(Counts, bool)> 
         if let Some(counted) = counts_in(&line) {
             counts.add(counted);
         }
-        tocsin_tools::say!("{line}");
+        tocsin_tools::outln!("{line}");
     }
     Ok((counts, child.wait()?.success()))
 }
