@@ -112,6 +112,6 @@ fn others(results: &Results, peer: &Peer, metric: &PeerMetric) -> Vec<String> {
         none(),
         mean,
         metric.beside.clone(),
-        metric.doubt.clone().unwrap_or_default(),
+        metric.rejected.clone().unwrap_or_default(),
     ]
 }

@@ -47,7 +47,7 @@ pub fn peers() -> Vec<Peer> {
         rounds: vec![value],
         p99: None,
         max: None,
-        doubt: None,
+        rejected: None,
         other_load: false,
     };
     let present = |name: &str, metric| Peer {

@@ -76,8 +76,8 @@ pub struct PeerMetric {
     #[serde(default)]
     pub max: Option<f64>,
     /// The reason why the value cannot be right and is not compared.
-    #[serde(default)]
-    pub doubt: Option<String>,
+    #[serde(default, alias = "doubt")]
+    pub rejected: Option<String>,
     /// Whether the peer was measured under a load of its own, so that a ratio would compare loads.
     #[serde(default)]
     pub other_load: bool,
@@ -101,15 +101,15 @@ impl PeerMetric {
     /// This kernel's value as a fraction of the peer's; `None` if either is missing, rejected, or
     /// measured under another load.
     pub fn ratio(&self, results: &Results) -> Option<f64> {
-        let is_comparable = self.doubt.is_none() && !self.other_load;
+        let is_comparable = self.rejected.is_none() && !self.other_load;
         let ours = self.ours(results).filter(|_| is_comparable)?;
         Some(float(ours.summary.p50) / self.value)
     }
 
     /// Why there is no ratio of two values that were measured: in a word, and the reason.
     pub fn no_ratio(&self) -> Option<(&'static str, String)> {
-        let doubt = self.doubt.as_ref();
-        let rejected = doubt.map(|why| ("rejected", format!("rejected: {why}")));
+        let reason = self.rejected.as_ref();
+        let rejected = reason.map(|why| ("rejected", format!("rejected: {why}")));
         let other_load = || ("other load", "other load".to_owned());
         rejected.or_else(|| self.other_load.then(other_load))
     }
@@ -292,7 +292,7 @@ fn metric(meaning: &Meaning, clock: Clock, cpus: u64, rounds: &[&Measured]) -> O
         rounds: values,
         p99: lesser_median(p99, f64::total_cmp),
         max: spreads().map(|spread| spread.max).reduce(f64::max),
-        doubt: rounds.iter().find_map(|round| round.doubt(case)),
+        rejected: rounds.iter().find_map(|round| round.rejection(case)),
         other_load: !meaning.steady,
     })
 }

@@ -17,7 +17,7 @@ fn metric(beside: &str, param: Option<(&str, &str)>) -> PeerMetric {
         rounds: vec![96.0],
         p99: None,
         max: None,
-        doubt: None,
+        rejected: None,
         other_load: false,
     }
 }
@@ -38,7 +38,7 @@ fn ours_is_found_by_name_parameter_and_machine() {
 #[test]
 fn a_rejected_value_has_no_ratio_and_is_shown_with_its_reason() {
     let rejected = PeerMetric {
-        doubt: Some("most samples include waiting".to_owned()),
+        rejected: Some("most samples include waiting".to_owned()),
         ..metric("ipi.one_way", Some(("target", "polling")))
     };
     let mut results = fixtures::results();
@@ -117,10 +117,10 @@ fn rounds_are_merged_and_one_implausible_round_rejects_the_value() {
     assert_eq!(merged.rounds, [300.0, 310.0, 320.0]);
     let tail = (merged.value, merged.p99, merged.max);
     assert_eq!(tail, (310.0, Some(320.0), Some(420.0)));
-    assert_eq!(merged.doubt, None);
+    assert_eq!(merged.rejected, None);
     let [first, second, _] = good;
-    let doubt = merge(&[first, second, round(900.0, 100.0)]).doubt;
-    assert!(doubt.unwrap().contains("the minimum is 100"));
+    let rejected = merge(&[first, second, round(900.0, 100.0)]).rejected;
+    assert!(rejected.unwrap().contains("the minimum is 100"));
     assert!(super::metric(&STEADY, Clock::Instructions, 4, &[]).is_none());
 }
 
