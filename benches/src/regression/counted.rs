@@ -16,7 +16,7 @@ use crate::results::{Metric, Results};
 use crate::run::{self, Runner, Ticker};
 use crate::settings::Settings;
 
-/// What is counted, and what it is held against.
+/// What is counted, and the accepted values.
 #[derive(Debug, clap::Args)]
 pub struct Counted {
     /// The accepted metrics
