@@ -55,10 +55,8 @@ pub fn parse(variable: &'static str, value: &str) -> Result<Vec<String>, BenchEr
     let names = value.split([',', ' ']).filter(|name| !name.is_empty());
     let names: Vec<_> = names.map(str::to_owned).collect();
     if !names.iter().all(|name| name.chars().all(plain)) {
-        let accepted = "give groups or beginnings of metrics' names, as self_ipi or ipi,call.wait";
-        return Err(
-            BadSetting::new(variable, value, "that is no name of a metric", accepted).into(),
-        );
+        let accepted = "give groups or prefixes of metrics, such as self_ipi or ipi,call.wait";
+        return Err(BadSetting::new(variable, value, "no metric has such a name", accepted).into());
     }
     match names
         .iter()

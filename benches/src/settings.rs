@@ -26,7 +26,7 @@ pub struct Args {
     smp: String,
     #[command(flatten)]
     machine: MachineArgs,
-    /// Only metrics whose name begins so, or of these groups; several with commas
+    /// Only metrics with this prefix, or of these groups; several with commas
     #[arg(long, env = "BENCH", default_value = "")]
     bench: String,
     /// cycles, instructions or both

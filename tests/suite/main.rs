@@ -126,7 +126,7 @@ fn a_machine_that_hangs_is_ended_and_the_next_one_measured() {
 fn a_silent_machine_is_ended_at_the_time_limit() {
     let dir = SuiteDir::new();
     // It ends well, but five seconds after its start, and nearly as long after its first metric.
-    let late = "greet; say 3; (answer; answer) & sleep 5; tail -n +4 x2apic.records >&4; exit 33";
+    let late = "greet; say 3; (reply; reply) & sleep 5; tail -n +4 x2apic.records >&4; exit 33";
     dir.machine("x2apic", late);
     let ended = start(&mut dir.suite(&["--timeout", "3"])).end();
     ended.expect(1, &[X2APIC, "within 3 s: the guest hangs"]);
@@ -139,7 +139,7 @@ fn nothing_is_written_where_nothing_was_measured() {
     dir.machine("x2apic", "greet; exit 1");
     dir.machine("xapic", "greet; exit 1");
     let ended = start(dir.suite(&[]).env("ROUNDS", "9")).end();
-    let nothing = "tocsin-benches: no machine measured to its end; nothing was written";
+    let nothing = "tocsin-benches: no machine completed its measurements (nothing was written)";
     ended.expect(1, &["round 1 of 9, 4 CPUs: self_ipi: FAILED ", nothing]);
     assert_eq!(dir.started(), "x2apic xapic x2apic xapic");
     assert_eq!(dir.results(), before);

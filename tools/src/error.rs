@@ -13,7 +13,7 @@ use crate::outcome::Outcome;
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// There is no kernel to boot.
-    #[error("{} is not there; `make build` makes it", .0.display())]
+    #[error("{} no such image (`make build` makes it)", .0.display())]
     NoImage(PathBuf),
     /// The boot medium could not be created.
     #[error("no ISO with Limine: {0}")]

@@ -22,7 +22,7 @@ pub struct Counted {
     /// The accepted metrics
     #[arg(long, default_value_os_t = path())]
     baseline: PathBuf,
-    /// Only metrics whose name begins so, or of these groups; several with commas
+    /// Only metrics with this prefix, or of these groups; several with commas
     #[arg(long, default_value = "")]
     only: String,
     /// The kernel's image

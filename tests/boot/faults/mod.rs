@@ -271,7 +271,7 @@ fn panic(session: &mut Session) -> Result {
     let output = session.transcript().text_from(0);
     for part in [
         "#### CPU 0: kernel panic ####",
-        "  what        asked for by the `fault` command",
+        "  what        requested by the `fault` command",
         "  where       kernel/monitor/src/commands/fault_injection.rs:",
         "tocsin_monitor::commands::fault_injection::panic+0x",
         "tocsin::main+0x",

@@ -188,7 +188,7 @@ fn recurse(depth: u64) -> u64 {
 
 pub(super) fn panic() {
     panic!(
-        "asked for by the `fault` command, image at {:#x}",
+        "requested by the `fault` command, image at {:#x}",
         image::virtual_range().start
     );
 }
