@@ -72,7 +72,7 @@ fn measure() -> io::Result<()> {
         invalid_system_call();
         Ok(())
     };
-    tell("int80", overhead, sampled(system_call)?);
+    report("int80", overhead, sampled(system_call)?);
     membarrier(REGISTER_PRIVATE_EXPEDITED)?;
     let barrier = || membarrier(PRIVATE_EXPEDITED);
     let alone = median(sampled(barrier)?);
@@ -80,11 +80,11 @@ fn measure() -> io::Result<()> {
     module(c"stage=1", &mut log)?;
     if cpus > 1 {
         spin(1..2);
-        tell("membarrier_1", alone, sampled(barrier)?);
+        report("membarrier_1", alone, sampled(barrier)?);
         module(c"stage=2", &mut log)?;
         spin(2..cpus);
-        tell("membarrier_all", alone, sampled(barrier)?);
-        tell("mprotect", overhead, protections()?);
+        report("membarrier_all", alone, sampled(barrier)?);
+        report("mprotect", overhead, protections()?);
         module(c"stage=3", &mut log)?;
     }
     Ok(())
@@ -169,7 +169,7 @@ fn median(mut samples: Vec<u64>) -> u64 {
     samples[samples.len() / 2]
 }
 
-fn tell(test: &str, overhead: u64, mut samples: Vec<u64>) {
+fn report(test: &str, overhead: u64, mut samples: Vec<u64>) {
     samples.sort_unstable();
     let count = samples.len();
     let at = |thousandths: usize| {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{PRIVATE_EXPEDITED, SECOND, check, median, membarrier, now, pin, rate, tell};
+use crate::{PRIVATE_EXPEDITED, SECOND, check, median, membarrier, now, pin, rate, report};
 
 const SAMPLES: usize = 2_000;
 const WARM_UP: usize = 50;
@@ -42,12 +42,12 @@ pub fn measure(cpus: usize) -> io::Result<()> {
     let rate = rate()?;
     let overhead = clock_reading(rate)?;
     let idle = real_time(|| sleeps(rate))?;
-    tell("wake_idle", overhead, idle);
+    report("wake_idle", overhead, idle);
     if cpus > 1 {
         let load = Load::begin();
         let loaded = real_time(|| sleeps(rate));
         drop(load);
-        tell("wake_load", overhead, loaded?);
+        report("wake_load", overhead, loaded?);
     }
     Ok(())
 }

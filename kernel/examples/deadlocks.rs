@@ -43,7 +43,7 @@ const PROGRAMS: [(&str, fn()); 34] = [
     ("cancel", timers::cancel),
     ("mutual", mutual),
     ("timer-drop", timers::drop_under_lock),
-    ("timer-drop-told", timers::drop_with_notification),
+    ("timer-drop-notified", timers::drop_with_notification),
     ("timer-full", timers::full),
     ("timer-renew", timers::renew),
     ("timer-first", timers::first_in_handler),

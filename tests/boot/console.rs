@@ -118,7 +118,10 @@ fn cancel(command: &str, begins: &str, session: &mut Session) -> Result {
     let name = command.split(' ').next().unwrap_or_default();
     session.expect(&format!("{name}: cancelled by Ctrl-C"), TIMEOUT)?;
     let rest = session.wait_prompt(TIMEOUT)?;
-    ensure!(!rest.contains(&gate_record(3)), "the line goes on: {rest}");
+    ensure!(
+        !rest.contains(&gate_record(3)),
+        "the line continues: {rest}"
+    );
     session.wait_prompt(TIMEOUT)?;
     ensure_eq!(lines(session)?, before, "lines after the command");
     let mut left = timers(session)?;

@@ -11,7 +11,7 @@ const END: [(&str, &str); 14] = [
     ("cancel", ""),
     ("mutual", ""),
     ("timer-drop", ""),
-    ("timer-drop-told", ""),
+    ("timer-drop-notified", ""),
     ("timer-full", ""),
     ("timer-renew", ""),
     ("job-waiting", ""),

@@ -64,6 +64,9 @@ fn debug(socket: &Path, mut output: BufReader<ChildStdout>) -> Result {
     gdb.expect("D", "OK")?;
     let mut rest = String::new();
     output.read_to_string(&mut rest)?;
-    ensure!(rest.contains("tocsin: ready: "), "it did not go on: {rest}");
+    ensure!(
+        rest.contains("tocsin: ready: "),
+        "it did not continue: {rest}"
+    );
     Ok(())
 }

@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 static PROGRAM: LazyLock<Result<PathBuf, String>> =
     LazyLock::new(|| build::program("tocsin-benches"));
 
-/// QMP is file descriptor 3, COM1 is 4. The machines are told apart by what they boot.
+/// QMP is file descriptor 3, COM1 is 4. The machines differ in what they boot.
 const SCRIPT: &str = r#"#!/bin/sh
 if [ "$1" = --version ]; then echo 'an emulator that is a script'; exit; fi
 cd "$(dirname "$0")"
@@ -37,7 +37,7 @@ reply() {
     line=${line##*'"id":'}
     printf '{"return": "", "id": %s}\n' "${line%%[,\}]*}" >&3
 }
-# Tells that it is there, as QEMU does, and is told to run.
+# Sends the greeting, as QEMU does, and receives the command to run.
 greet() { printf '{"QMP": {}}\n' >&3; reply; reply; }
 # Says this many lines of what a good machine says.
 say() { head -n "$1" "$machine.records" >&4; }

@@ -1,6 +1,6 @@
 //! The command of the benchmarks on trial: machines that hang, break off or say what cannot be,
 //! signals, folders that cannot be written, and other kernels that are none. Measuring takes an
-//! hour: what goes wrong must be told, early where it can be, and must not cost what was measured.
+//! hour: errors must be reported, before the measurement if possible, and must not lose measured values.
 
 mod emulator;
 mod files;
@@ -13,7 +13,7 @@ use emulator::{SuiteDir, start};
 const X2APIC: &str = "round 1 of 1, 4 CPUs: self_ipi: FAILED ";
 const XAPIC: &str = "round 1 of 1, 4 CPUs, xAPIC: self_ipi: FAILED ";
 
-/// Ends of the second machine, and what is told of each.
+/// Ends of the second machine, and the message for each.
 const ENDS: &[(&str, &[&str])] = &[
     (
         // Before there is a machine.

@@ -1,4 +1,4 @@
-//! Ctrl-C and other ways to be told to end, while a machine runs.
+//! Ctrl-C and other signals, while a machine runs.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -14,7 +14,7 @@ const TERMINATED: i32 = 128 + 15;
 /// What the terminal makes a signal to the group in its foreground.
 const CTRL_C: &[u8] = b"\x03";
 
-/// A machine that says its first metric and then nothing, and does not end when it is told to.
+/// A machine that prints its first metric and then nothing, and ignores SIGTERM.
 const STUBBORN: &str = "greet; say 3; trap '' INT TERM HUP; hang";
 
 /// Part of the line that shows that metric.
@@ -118,7 +118,7 @@ fn ctrl_c_on_a_terminal_clears_the_line() {
         .split_once(METRIC)
         .is_some_and(|(_, after)| after.contains(step))
     {
-        output += &next(&pieces).expect("it runs until it is told to end");
+        output += &next(&pieces).expect("it runs until a signal ends it");
     }
     assert!(last_line(&output).ends_with(step), "{output}");
     terminal.write_all(CTRL_C).unwrap();

@@ -121,9 +121,9 @@ fn machines_and_their_counters_are_kept() {
     assert_eq!(machines.len(), 2);
     assert_eq!(machines[0].tsc_hz, [2_594_700_000, 2_601_000_000]);
     assert_eq!(machines[1].command, "qemu -icount instructions");
-    let told = machines::frequency(machines).unwrap();
+    let frequency = machines::frequency(machines).unwrap();
     assert_eq!(
-        told,
+        frequency,
         "2595 to 2601 MHz, 0.385 ns a tick, in steps of 26 ticks"
     );
     assert_eq!(machines::frequency(&machines[1..]), None);

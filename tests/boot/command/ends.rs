@@ -127,7 +127,7 @@ fn qemu_ended() -> Result {
     from.read_to_end(&mut errors)?;
     ensure_eq!(run.child.wait()?.code(), Some(FAILED), "exit status");
     let printed = text(&errors);
-    let expected = "tocsin: QEMU was told to end by a signal of the host";
+    let expected = "tocsin: QEMU was ended by a signal of the host";
     ensure!(printed.contains(expected), "{printed}");
     Ok(())
 }

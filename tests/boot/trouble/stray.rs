@@ -113,7 +113,7 @@ fn eoi(dev: bool, session: &mut Session) -> Result {
         );
         for round in 1..=2 {
             let reply = session.command(&format!("fault {FREE} {cpu}"), TIMEOUT)?;
-            ensure!(reply.contains("the kernel goes on"), "{reply}");
+            ensure!(reply.contains("the kernel continues"), "{reply}");
             let logged = reply.contains(&format!(
                 "vector {FREE:#04x} is to be ended, but nothing is in service: no EOI"
             ));
