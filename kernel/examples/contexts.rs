@@ -53,7 +53,7 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("raise", || drop(priority::raise(CLASS))),
     ("call-wait", || call::run(OTHER, || ()).expect("online")),
     ("call-post", || {
-        call::start(Targets::One(OTHER), nothing, 0).expect("room");
+        call::post(Targets::One(OTHER), nothing, 0).expect("room");
     }),
     ("timer-make", || {
         drop(Timer::new("made", Mode::Interrupt, |_| ()).expect("room"));

@@ -313,7 +313,7 @@ fn without_interrupts_are_enabled() -> bool {
         COME.store(true, SeqCst);
     }
     COME.store(false, SeqCst);
-    call::start(current().id(), come, 0).unwrap();
+    call::post(current().id(), come, 0).unwrap();
     time::wait_until(SECOND / 10, || COME.load(SeqCst))
 }
 

@@ -18,7 +18,7 @@ use tocsin_logic::vector::{Vector, fixed};
 use crate::apic::local;
 use crate::cpu::{self, PerCpu, handlers};
 use crate::fn_cell;
-use crate::ipi::{self, Offline, physical};
+use crate::ipi::{self, Callback, Offline, physical};
 use crate::panic::symbols::Code;
 
 /// Maximum number of pending deferred work items of one CPU.
@@ -44,9 +44,6 @@ crate::cpu_local! {
 
 /// Vector of the deferred-work interrupt, in the lowest usable class.
 pub const VECTOR: Vector = fixed::DEFERRED;
-
-/// The function of a work item. It runs with interrupts enabled, in class 2.
-pub type Work = extern "C" fn(argument: usize);
 
 /// The reason why work was not deferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +82,8 @@ pub(crate) fn set_up() {
     handlers::register(VECTOR, run);
 }
 
-/// Defers `work` on this CPU until nothing more urgent is in service.
+/// Defers `work` on this CPU until nothing more urgent is in service. It runs in class 2 with
+/// interrupts enabled.
 ///
 /// Context: any.
 ///
@@ -93,7 +91,7 @@ pub(crate) fn set_up() {
 ///
 /// [`DeferError::Full`], if the queue is full.
 #[inline]
-pub fn defer(work: Work, argument: usize) -> Result<(), DeferError> {
+pub fn defer(work: Callback, argument: usize) -> Result<(), DeferError> {
     push(cpu::current(), work, argument)?;
     local().send_to_self(VECTOR);
     Ok(())
@@ -106,7 +104,7 @@ pub fn defer(work: Work, argument: usize) -> Result<(), DeferError> {
 /// # Errors
 ///
 /// [`DeferError`], if the CPU is not online or its queue is full.
-pub fn defer_on(cpu: u32, work: Work, argument: usize) -> Result<(), DeferError> {
+pub fn defer_on(cpu: u32, work: Callback, argument: usize) -> Result<(), DeferError> {
     let target = ipi::find(cpu).map_err(DeferError::Offline)?;
     push(target.cpu, work, argument)?;
     ipi::signal(VECTOR, physical(target));
@@ -130,7 +128,7 @@ pub fn counts(cpu: PerCpu) -> Counts {
 }
 
 #[inline]
-fn push(cpu: PerCpu, work: Work, argument: usize) -> Result<(), DeferError> {
+fn push(cpu: PerCpu, work: Callback, argument: usize) -> Result<(), DeferError> {
     let Deferred { queue, refused, .. } = DEFERRED.of(cpu);
     queue.push(work as usize, argument).map_err(|Full { .. }| {
         // Only the first refused function is kept.
@@ -147,8 +145,8 @@ extern "C" fn run(_: usize, _: u8) {
         is_reported,
     } = DEFERRED.of(cpu);
     while let Some((work, argument)) = queue.pop() {
-        // SAFETY: Only `Work` is queued.
-        let work: Work = unsafe { fn_cell::from_address(work as *mut ()) };
+        // SAFETY: Only `Callback`s are queued.
+        let work: Callback = unsafe { fn_cell::from_address(work as *mut ()) };
         work(argument);
     }
     let refused = refused.load(Ordering::Relaxed);

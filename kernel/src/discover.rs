@@ -3,7 +3,7 @@
 use spin::Once;
 use tocsin_logic::acpi::fadt::Fadt;
 use tocsin_logic::acpi::hpet::Hpet;
-use tocsin_logic::acpi::{Madt, Signature, dmar, fadt, hpet, mcfg};
+use tocsin_logic::acpi::{Dmar, Madt, Signature, fadt, hpet, mcfg};
 use tocsin_logic::apic::ModeOption;
 use tocsin_logic::apic::base::State;
 use tocsin_logic::apic::calibration::Clock;
@@ -212,7 +212,7 @@ fn is_in_config_space(tables: &Tables, address: u64) -> bool {
 /// this is logged, and the kernel makes the choice.
 fn choose(topology: &Topology, tables: Option<&Tables>, option: ModeOption) -> Choice {
     let dmar = tables.and_then(|tables| tables.get(Signature::DMAR));
-    let opt_out = match dmar.map(dmar::parse) {
+    let opt_out = match dmar.map(Dmar::parse) {
         Some(Ok(table)) => table.opts_out_of_x2apic(),
         Some(Err(error)) => {
             log::warn!("acpi: {error}; left out");

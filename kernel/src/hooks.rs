@@ -12,21 +12,21 @@ use tocsin_logic::vector::{PriorityClass, Vector};
 
 use crate::apic::local;
 use crate::cpu::{self, PerCpu, handlers};
-use crate::ipi::jobs::{Given, Job, JobError};
+use crate::ipi::jobs::{Job, JobError, RunningJobs};
 use crate::ipi::{self, IpiError, Targets};
 use crate::line::MessageTarget;
 use crate::memory::tlb;
 use crate::smp::Online;
 use crate::timer::lapic;
 
+pub use crate::cpu::Callback;
 pub use crate::cpu::handlers::Handler;
-pub use crate::memory::tlb::ForgetEverywhere;
-pub use crate::priority::latency::{By, record};
+pub use crate::memory::tlb::FlushAllCpus;
+pub use crate::priority::latency::{SectionKind, record};
 pub use crate::trap::fixup::{probe_undefined, undefined};
-pub use crate::trap::measured_entry::{entry_measured_3, ordinary, set_measured};
-pub use crate::trap::nmi::Function as NmiFunction;
+pub use crate::trap::measured_entry::{default_entry, entry_measured_3, set_measured};
 
-/// Makes `handler` answer `vector` on one CPU. Returns false if the vector has a handler, or is an exception's.
+/// Installs `handler` for `vector` on one CPU. Returns false if the vector has a handler, or is an exception's.
 ///
 /// Context: any.
 ///
@@ -38,7 +38,7 @@ pub unsafe fn install(cpu: PerCpu, vector: Vector, handler: Handler, context: us
     INTERRUPTS.of(cpu).install(vector, handler, context)
 }
 
-/// Leaves `vector` without a handler: the first step of a removal.
+/// Removes the handler of `vector`: the first step of a removal.
 ///
 /// Context: any.
 ///
@@ -49,7 +49,7 @@ pub unsafe fn begin_removal(cpu: PerCpu, vector: Vector) {
     INTERRUPTS.of(cpu).begin_removal(vector);
 }
 
-/// Lets others have `vector`: the last step of a removal.
+/// Frees `vector`: the last step of a removal.
 ///
 /// Context: any.
 ///
@@ -60,7 +60,7 @@ pub unsafe fn end_removal(cpu: PerCpu, vector: Vector) {
     INTERRUPTS.of(cpu).end_removal(vector);
 }
 
-/// Makes `handler` answer a reserved vector on all CPUs, with the context 0.
+/// Registers `handler` for a reserved vector on all CPUs, with the context 0.
 ///
 /// Context: thread.
 ///
@@ -211,16 +211,16 @@ pub unsafe fn message_target(
 /// # Safety
 ///
 /// The function must be fit for an NMI, which may interrupt any code; and an NMI must be sent to the CPU then.
-pub unsafe fn request_nmi_call(cpu: PerCpu, function: NmiFunction, argument: usize) -> bool {
-    NMI.of(cpu).ask_call(function, argument)
+pub unsafe fn request_nmi_call(cpu: PerCpu, function: Callback, argument: usize) -> bool {
+    NMI.of(cpu).request_call(function, argument)
 }
 
 /// The function that invalidates translations on all CPUs; `None` before it is set at boot.
 ///
 /// Context: any.
 #[must_use]
-pub fn forget_everywhere() -> Option<ForgetEverywhere> {
-    tlb::EVERYWHERE.get()
+pub fn flush_all_cpus() -> Option<FlushAllCpus> {
+    tlb::FLUSH_ALL_CPUS.get()
 }
 
 /// Replaces the function that invalidates translations on all CPUs.
@@ -230,8 +230,8 @@ pub fn forget_everywhere() -> Option<ForgetEverywhere> {
 /// # Safety
 ///
 /// `how` must call the one before, or be one that was there before.
-pub unsafe fn set_forget_everywhere(how: ForgetEverywhere) {
-    tlb::EVERYWHERE.replace(Some(how));
+pub unsafe fn set_flush_all_cpus(how: FlushAllCpus) {
+    tlb::FLUSH_ALL_CPUS.replace(Some(how));
 }
 
 /// Gives these CPUs the job that `job` makes for the number of each, and does not wait.
@@ -250,13 +250,13 @@ pub unsafe fn set_forget_everywhere(how: ForgetEverywhere) {
 ///
 /// The result must be dropped by the same thread, and before the job that calls this, if there is one, returns.
 #[track_caller]
-pub unsafe fn give(
+pub unsafe fn start_jobs(
     cpus: impl Iterator<Item = &'static Online>,
     job: impl Fn(u32) -> Job,
-) -> Result<Given, JobError> {
+) -> Result<RunningJobs, JobError> {
     let own = cpu::current().id();
     let others = cpus.inspect(|online| {
         assert_ne!(online.cpu.id(), own, "jobs: a CPU does not wait for itself");
     });
-    Given::to(others, job)
+    RunningJobs::start(others, job)
 }

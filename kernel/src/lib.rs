@@ -38,7 +38,7 @@
 //! | run code in an NMI | [`ipi::nmi::backtrace_of`] | [`ipi::nmi::call`] |
 //! | mask by priority | [`priority::raise`], [`priority::CeilingMutex`] | |
 //! | map memory | | [`memory::mapping`], [`memory::paging::map_physical`] |
-//! | let a device reach memory | | [`pci::Device::enable_bus_master`] |
+//! | let a device reach memory | [`iommu::dma::Buffer`], if an IOMMU restricts the device | [`pci::Device::enable_bus_master`] |
 //! | replace what is measured | | `hooks`, `Line::divert`, `Interrupts::exchange` (with the feature `bench`) |
 //! | access registers | [`pci::Device::map`] | [`hw::mmio::Mmio::new`], [`hw::control::write_msr`], [`pci::Device::write_half`] |
 //!
@@ -50,7 +50,7 @@
 //!
 //! Modules import only from those before them:
 //! `fn_cell`, `hw`, `cpu_local`, `time`, `sync`, `cancel`, `console`, `boot`, `memory`, `cpu`, `panic`, `trap`, `acpi`, `apic`, `discover`, `smp`,
-//! `priority`, `ipi`, `deferred`, `timer`, `line`, `hooks`, `devices`, `pci`, `prelude`, `start`.
+//! `priority`, `ipi`, `deferred`, `timer`, `line`, `hooks`, `devices`, `pci`, `iommu`, `prelude`, `start`.
 
 #![no_std]
 
@@ -70,6 +70,7 @@ pub mod fn_cell;
 #[cfg(feature = "bench")]
 pub mod hooks;
 pub mod hw;
+pub mod iommu;
 pub mod ipi;
 pub mod line;
 pub mod memory;

@@ -16,7 +16,7 @@ use crate::panic::{handler, symbols};
 use crate::smp::{self, Cause, Failure, OnlineCpus};
 use crate::timer::reference::Reference;
 use crate::timer::{self, lapic};
-use crate::{console, cpu, deferred, ipi, memory, time, trap};
+use crate::{console, cpu, deferred, iommu, ipi, memory, time, trap};
 
 unsafe extern "Rust" {
     /// Defined by [`main!`](crate::main).
@@ -106,6 +106,8 @@ unsafe fn bring_up(machine: &Machine) {
     log_cpus(unsafe { smp::start(&machine.topology, apic, &options) });
     timer::set_up();
     apic::io::enable_nmi_sources(&machine.topology, apic.id());
+    // SAFETY: The caller guarantees it, and `main` has not started drivers.
+    unsafe { iommu::start(machine) };
     smp::release(apic);
 }
 
@@ -248,7 +250,7 @@ fn log_memory(info: &BootInfo) {
 
 fn load_symbols(info: &BootInfo) {
     let Some((physical, length)) = info.kernel_file else {
-        log::warn!("symbols: the loader gave no kernel file; addresses stay without names");
+        log::warn!("symbols: the loader passed no kernel file (addresses have no names)");
         return;
     };
     // Most of the file is mapped. On microvm, QEMU may let it end in a page that firmware has
@@ -259,7 +261,7 @@ fn load_symbols(info: &BootInfo) {
     let start = match start {
         Ok(start) => start as *const u8,
         Err(error) => {
-            log::warn!("symbols: {error}; addresses stay without names");
+            log::warn!("symbols: {error} (addresses have no names)");
             return;
         }
     };
@@ -268,7 +270,7 @@ fn load_symbols(info: &BootInfo) {
     let file = unsafe { core::slice::from_raw_parts(start, length as usize) };
     match symbols::load(file) {
         Ok(()) => {}
-        Err(error) => log::warn!("symbols: {error}; addresses stay without names"),
+        Err(error) => log::warn!("symbols: {error} (addresses have no names)"),
     }
 }
 

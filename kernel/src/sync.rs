@@ -19,7 +19,7 @@ use tocsin_logic::units::Nanoseconds;
 use crate::cpu_local::{PerCpu, current};
 use crate::fn_cell::FnCell;
 use crate::hw::processor;
-use crate::time::{Patience, WAIT_LIMIT};
+use crate::time::{LongWait, WAIT_LIMIT};
 
 /// A spin lock that disables this CPU's interrupts while it is held.
 ///
@@ -34,7 +34,7 @@ pub type IrqMutex<T> = lock_api::Mutex<RawIrqMutex, T>;
 pub type IrqGuard<'a, T> = lock_api::MutexGuard<'a, RawIrqMutex, T>;
 
 /// The value of a free lock.
-const NOBODY: u32 = 0;
+const FREE: u32 = 0;
 
 /// The state of a CPU's sections with interrupts disabled: bits 0 to 15 count its locks, bits 16 to
 /// 29 its other sections.
@@ -43,7 +43,7 @@ mod state {
     pub(super) const LOCKS: u32 = 0xffff;
     pub(super) const SECTION: u32 = 1 << 16;
     /// IRQs-off sections were measured when the outermost section or lock began.
-    pub(super) const WATCHED: u32 = 1 << 30;
+    pub(super) const MEASURED: u32 = 1 << 30;
     /// Interrupts were enabled before the outermost section or lock, and are enabled again when
     /// both counts are 0.
     pub(super) const ENABLE: u32 = 1 << 31;
@@ -58,7 +58,7 @@ pub(crate) struct Local {
     /// See [`state`].
     state: AtomicU32,
     /// The time-stamp counter at the beginning of the outermost section or lock, if
-    /// [`state::WATCHED`] is set.
+    /// [`state::MEASURED`] is set.
     since: AtomicU64,
 }
 
@@ -92,8 +92,8 @@ impl Local {
         let mut state = self.state.load(Ordering::Relaxed);
         if enabled {
             state |= state::ENABLE;
-            if is_watched() {
-                state |= state::WATCHED;
+            if is_measured() {
+                state |= state::MEASURED;
                 self.since.store(processor::timestamp(), Ordering::Relaxed);
             }
         }
@@ -109,7 +109,7 @@ impl Local {
             self.state.store(0, Ordering::Relaxed);
             interrupts::enable();
         } else {
-            self.end_inner_or_watched(left);
+            self.end_inner_or_measured(left);
             // Keeps the call from becoming a jump: the caller must be found on the stack.
             // SAFETY: The string contains no instruction.
             unsafe { asm!("", options(nomem, nostack, preserves_flags)) };
@@ -117,9 +117,9 @@ impl Local {
     }
 
     #[cold]
-    fn end_inner_or_watched(&self, left: u32) {
-        if left == state::ENABLE | state::WATCHED {
-            note(self.since.load(Ordering::Relaxed));
+    fn end_inner_or_measured(&self, left: u32) {
+        if left == state::ENABLE | state::MEASURED {
+            record_section(self.since.load(Ordering::Relaxed));
             self.state.store(0, Ordering::Relaxed);
             interrupts::enable();
         } else {
@@ -141,24 +141,24 @@ pub(crate) fn set_log(lock: &'static RawIrqMutex) {
 }
 
 /// The function that records the length of IRQs-off sections.
-static WATCH: FnCell<fn(u64)> = FnCell::empty();
+static SECTION_HOOK: FnCell<fn(u64)> = FnCell::empty();
 
 /// Sets the function that is called at the end of each section with interrupts disabled, while they
 /// still are, with the time-stamp counter at the beginning of the section; `None` ends the
 /// measurement. A section that began before the measurement is not recorded.
-pub(crate) fn set_watch(note: Option<fn(u64)>) {
-    WATCH.replace(note);
+pub(crate) fn set_section_hook(hook: Option<fn(u64)>) {
+    SECTION_HOOK.replace(hook);
 }
 
 #[inline]
-fn is_watched() -> bool {
-    WATCH.is_set()
+fn is_measured() -> bool {
+    SECTION_HOOK.is_set()
 }
 
 /// The current time, in TSC cycles, if sections are measured; else 0.
 #[inline]
-pub(crate) fn now_if_watched() -> u64 {
-    if is_watched() {
+pub(crate) fn now_if_measured() -> u64 {
+    if is_measured() {
         processor::timestamp()
     } else {
         0
@@ -167,9 +167,9 @@ pub(crate) fn now_if_watched() -> u64 {
 
 /// Records the end of a section that began at `since`.
 #[cold]
-fn note(since: u64) {
-    if let Some(note) = WATCH.get() {
-        note(since);
+fn record_section(since: u64) {
+    if let Some(hook) = SECTION_HOOK.get() {
+        hook(since);
     }
 }
 
@@ -189,7 +189,7 @@ pub fn without_interrupts<T>(section: impl FnOnce() -> T) -> T {
 /// The lock behind [`IrqMutex`].
 #[derive(Debug)]
 pub struct RawIrqMutex {
-    /// The number of the CPU that holds the lock, plus 1; or [`NOBODY`].
+    /// The number of the CPU that holds the lock, plus 1; or [`FREE`].
     holder: AtomicU32,
 }
 
@@ -205,13 +205,13 @@ impl RawIrqMutex {
     ///
     /// The holder must never continue.
     pub(crate) unsafe fn abandon(&self) {
-        self.holder.store(NOBODY, Ordering::Release);
+        self.holder.store(FREE, Ordering::Release);
     }
 
     #[inline]
     fn take(&self, cpu: PerCpu) -> bool {
         self.holder
-            .compare_exchange(NOBODY, cpu.id() + 1, Ordering::Acquire, Ordering::Relaxed)
+            .compare_exchange(FREE, cpu.id() + 1, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()
     }
 
@@ -224,10 +224,10 @@ impl RawIrqMutex {
              before)",
             cpu.id()
         );
-        let mut patience = Patience::new();
+        let mut long_wait = LongWait::new();
         while self.is_locked() {
             core::hint::spin_loop();
-            if cfg!(debug_assertions) && patience.is_over() {
+            if cfg!(debug_assertions) && long_wait.poll() {
                 self.report_wait(cpu);
             }
         }
@@ -240,7 +240,7 @@ impl RawIrqMutex {
         // SAFETY: the pointer is null or points to a static lock.
         let log = unsafe { LOG.load(Ordering::Relaxed).as_ref() };
         let is_for_log = log.is_some_and(|log| core::ptr::eq(self, log) || log.is_held_here());
-        if holder != NOBODY && !is_for_log {
+        if holder != FREE && !is_for_log {
             let holder = holder - 1;
             log::warn!(
                 "sync: IrqMutex: CPU {} has waited {} for CPU {holder}, which holds the lock (interrupts are \
@@ -261,12 +261,12 @@ fn reject_in_nmi() -> ! {
     )
 }
 
-// SAFETY: Only one CPU at a time changes the holder from `NOBODY` to itself, and only the holder
+// SAFETY: Only one CPU at a time changes the holder from `FREE` to itself, and only the holder
 // changes it back. Interrupts are disabled from before the lock is taken until after it is
 // released, so no handler can find it held by its own CPU.
 unsafe impl RawMutex for RawIrqMutex {
     const INIT: Self = Self {
-        holder: AtomicU32::new(NOBODY),
+        holder: AtomicU32::new(FREE),
     };
 
     // The guard belongs to the CPU whose interrupts it masks.
@@ -299,11 +299,11 @@ unsafe impl RawMutex for RawIrqMutex {
 
     #[inline]
     unsafe fn unlock(&self) {
-        self.holder.store(NOBODY, Ordering::Release);
+        self.holder.store(FREE, Ordering::Release);
         LOCAL.here().end(state::LOCK);
     }
 
     fn is_locked(&self) -> bool {
-        self.holder.load(Ordering::Relaxed) != NOBODY
+        self.holder.load(Ordering::Relaxed) != FREE
     }
 }

@@ -174,7 +174,7 @@ pub fn spin_for(duration: u64) {
 }
 
 /// The maximum time between two polls that is accounted as waiting, in nanoseconds.
-const TURN: u64 = 1_000_000;
+const MAX_POLL_TIME: u64 = 1_000_000;
 
 /// Time after which a wait for another CPU is logged, in nanoseconds.
 pub const WAIT_LIMIT: u64 = 3_000_000_000;
@@ -185,12 +185,12 @@ pub const WAIT_LIMIT: u64 = 3_000_000_000;
 /// a virtual CPU that is not scheduled makes no progress, and the CPU for which it waits may make
 /// none either.
 #[derive(Debug)]
-struct Waited {
+struct WaitTime {
     last: u64,
     waited: u64,
 }
 
-impl Waited {
+impl WaitTime {
     fn new() -> Self {
         Self {
             last: nanoseconds(),
@@ -198,53 +198,53 @@ impl Waited {
         }
     }
 
-    /// Accounts for `looks` further polls. Returns the accumulated time.
-    fn turn(&mut self, looks: u64) -> u64 {
+    /// Accounts for `polls` further polls. Returns the accumulated time.
+    fn account(&mut self, polls: u64) -> u64 {
         let now = nanoseconds();
-        self.waited += now.saturating_sub(self.last).min(looks * TURN);
+        self.waited += now.saturating_sub(self.last).min(polls * MAX_POLL_TIME);
         self.last = now;
         self.waited
     }
 }
 
 /// Number of polls between two readings of the clock, a power of two.
-pub(crate) const LOOKS: u32 = 16;
+pub(crate) const POLLS_PER_CHECK: u32 = 16;
 
 /// Detects, once, that a wait has taken [`WAIT_LIMIT`].
 #[derive(Debug)]
-pub(crate) struct Patience {
-    looks: u32,
-    waited: Option<Waited>,
-    is_over: bool,
+pub(crate) struct LongWait {
+    polls: u32,
+    waited: Option<WaitTime>,
+    is_reported: bool,
 }
 
-impl Patience {
+impl LongWait {
     /// The state at the beginning of a wait.
     #[inline]
     pub(crate) fn new() -> Self {
         Self {
-            looks: 0,
+            polls: 0,
             waited: None,
-            is_over: false,
+            is_reported: false,
         }
     }
 
     /// Must be called between two polls of the wait. Returns whether the caller must now log the
     /// long wait.
     #[inline]
-    pub(crate) fn is_over(&mut self) -> bool {
-        self.looks = self.looks.wrapping_add(1);
-        self.looks.is_multiple_of(LOOKS) && self.look()
+    pub(crate) fn poll(&mut self) -> bool {
+        self.polls = self.polls.wrapping_add(1);
+        self.polls.is_multiple_of(POLLS_PER_CHECK) && self.check()
     }
 
-    /// As [`is_over`](Self::is_over), after [`LOOKS`] polls.
+    /// As [`poll`](Self::poll), after [`POLLS_PER_CHECK`] polls.
     #[cold]
-    pub(crate) fn look(&mut self) -> bool {
-        let waited = self.waited.get_or_insert_with(Waited::new);
-        let waited = waited.turn(LOOKS.into());
-        let is_over = waited >= WAIT_LIMIT && !self.is_over;
-        self.is_over |= is_over;
-        is_over
+    pub(crate) fn check(&mut self) -> bool {
+        let waited = self.waited.get_or_insert_with(WaitTime::new);
+        let waited = waited.account(POLLS_PER_CHECK.into());
+        let is_long = waited >= WAIT_LIMIT && !self.is_reported;
+        self.is_reported |= is_long;
+        is_long
     }
 }
 
@@ -253,14 +253,14 @@ impl Patience {
 ///
 /// Context: any; the condition must be one that may be evaluated there.
 pub fn wait_until(limit: u64, condition: impl Fn() -> bool) -> bool {
-    let mut waited = Waited::new();
+    let mut waited = WaitTime::new();
     let mut time = 0;
     while !condition() {
         if time >= limit {
             return false;
         }
         core::hint::spin_loop();
-        time = waited.turn(1);
+        time = waited.account(1);
     }
     true
 }

@@ -36,27 +36,27 @@ const WAIT: &str =
 const REJECTED: [(&str, &str, &str); 20] = [
     (
         "call-in-call",
-        "call::and_wait: called in a handler of class 13",
+        "call::sync: called in a handler of class 13",
         WAIT,
     ),
     (
         "call-in-served",
-        "call::and_wait: called in a thread that waits, in a function called by another CPU",
+        "call::sync: called in a thread that waits, in a function called by another CPU",
         WAIT,
     ),
     (
         "call-in-timer",
-        "call::and_wait: called in a handler of class 14",
+        "call::sync: called in a handler of class 14",
         WAIT,
     ),
     (
         "call-raised",
-        "call::and_wait: called in a thread with CR8 raised to class 13",
+        "call::sync: called in a thread with CR8 raised to class 13",
         WAIT,
     ),
     (
         "call-locked",
-        "call::and_wait: called in a thread with 1 IrqMutex held",
+        "call::sync: called in a thread with 1 IrqMutex held",
         WAIT,
     ),
     (

@@ -151,12 +151,12 @@ pub const CASES: &[Case] = &[
     (
         "hooks_shootdown",
         Unsafe,
-        "tocsin::hooks::set_forget_everywhere(|_| ())",
+        "tocsin::hooks::set_flush_all_cpus(|_| ())",
     ),
     (
         "hooks_jobs",
         Unsafe,
-        "tocsin::hooks::give(core::iter::empty(), |_| tocsin::ipi::jobs::NOTHING)",
+        "tocsin::hooks::start_jobs(core::iter::empty(), |_| tocsin::ipi::jobs::NO_OP)",
     ),
     (
         "function_at_an_address",

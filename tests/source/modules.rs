@@ -19,7 +19,7 @@ const LIST_BEGINS: &str = "Modules import only from those before them:";
 const CYCLES: &[(&str, &[&str])] = &[
     (
         "an EOI may belong to an I/O APIC's input",
-        &["apic::io", "apic::local", "apic::service"],
+        &["apic::io", "apic::local", "apic::in_service"],
     ),
     (
         "a wait for another CPU executes its calls",

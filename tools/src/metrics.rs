@@ -27,6 +27,7 @@ pub const GROUPS: &[(&str, &[&str])] = &[
         "broadcast",
         &[
             "broadcast.all",
+            "broadcast.handlers",
             "broadcast.sender",
             "broadcast.each_all",
             "broadcast.each_sender",

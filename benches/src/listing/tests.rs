@@ -92,7 +92,7 @@ fn the_reason_is_in_the_numbers() {
             stage(1, "entry_stubs", 3),
             stage(1, "entry_interrupt", 27),
             stage(2, "entry_stubs", 3),
-            stage(1, "tocsin::ipi::call::answer", 17),
+            stage(1, "tocsin::ipi::call::handle", 17),
         ],
         lines: Vec::new(),
     };

@@ -262,5 +262,5 @@ pub fn first_in_handler() {
     drop(line);
     let cpu = find(1).unwrap().cpu;
     let used = StackUse::of(cpu);
-    assert!(!used.is_too_much(), "{used:?}");
+    assert!(!used.exceeds_bound(), "{used:?}");
 }

@@ -17,7 +17,7 @@
 //! Modules import only from those before them:
 //! `units`, `kept`, `rate_limit`, `script`, `registers`, `exit`, `vector`, `exception`, `error_code`, `gate`, `backtrace`,
 //! `symbols`, `memory_map`, `paging`, `smp`, `bench`, `machine_check`, `apic`, `acpi`, `pci`, `topology`, `devices`, `irq`,
-//! `command_line`, `layout`, `cpu_set`.
+//! `command_line`, `layout`, `cpu_set`, `vtd`.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -50,3 +50,4 @@ pub mod symbols;
 pub mod topology;
 pub mod units;
 pub mod vector;
+pub mod vtd;

@@ -7,8 +7,8 @@
 
 use tocsin::cpu::PerCpu;
 use tocsin::cpu::handlers::INTERRUPTS;
-use tocsin::hooks::{self, By, Handler};
-use tocsin::ipi::jobs::{Given, Job, JobError};
+use tocsin::hooks::{self, Handler, SectionKind};
+use tocsin::ipi::jobs::{Job, JobError, RunningJobs};
 use tocsin::ipi::{IpiError, Targets};
 use tocsin::smp::Online;
 use tocsin_logic::apic::EncodingError;
@@ -80,18 +80,18 @@ pub(crate) fn prepare_timer(vector: Vector) {
     unsafe { hooks::prepare_timer(vector) }
 }
 
-/// Gives CPUs jobs, which are waited for when the result is dropped.
-pub(crate) fn give(
+/// Starts jobs on CPUs; the drop of the result waits for them.
+pub(crate) fn start_jobs(
     cpus: impl Iterator<Item = &'static Online>,
     job: impl Fn(u32) -> Job,
-) -> Result<Given, JobError> {
+) -> Result<RunningJobs, JobError> {
     // SAFETY: The result is part of a value on the stack of the function that measures, which is no
     // job.
-    unsafe { hooks::give(cpus, job) }
+    unsafe { hooks::start_jobs(cpus, job) }
 }
 
 /// Has `record` called at the end of each section, or no function.
-pub(crate) fn record(record: Option<fn(By, u64)>) {
+pub(crate) fn record(record: Option<fn(SectionKind, u64)>) {
     // SAFETY: The only function that is passed writes to memory of its own.
     unsafe { hooks::record(record) }
 }

@@ -17,7 +17,7 @@ use tocsin_logic::vector::Vector;
 use x86_64::registers::model_specific::Msr;
 
 use super::io::{self, IoApic};
-use super::{service, vectors};
+use super::{in_service, vectors};
 use crate::cpu::handlers;
 use crate::hw::{control, mmio, processor};
 use crate::memory::{MemoryError, paging};
@@ -180,7 +180,7 @@ impl LocalApic {
     /// Installs this as the result of [`local`], and registers the handlers of its own vectors.
     /// Called once.
     pub(crate) fn install(self) -> &'static Self {
-        service::set_up();
+        in_service::set_up();
         let installed: &'static Self = Box::leak(Box::new(self));
         LOCAL.store(core::ptr::from_ref(installed).cast_mut(), Ordering::Release);
         installed

@@ -1,11 +1,11 @@
 //! Interrupt controllers: the local APIC of each CPU, the I/O APICs, the 8259s.
 
+pub mod in_service;
 pub mod io;
 pub mod local;
 pub mod nmi;
 pub mod pic;
 mod send;
-pub mod service;
 
 use core::ops::Range;
 

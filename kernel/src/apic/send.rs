@@ -99,7 +99,7 @@ impl LocalApic {
         // The high half must not change while the last command is pending, and no other write may
         // come between the two writes.
         without_interrupts(|| self.write_command(command));
-        if INTERRUPTS.of(own).are_answered() {
+        if INTERRUPTS.of(own).is_in_handler() {
             // The interrupted code may have waited until the ICR was idle, and be about to write to
             // it.
             self.wait_until_sent();
@@ -132,7 +132,7 @@ impl LocalApic {
     #[inline]
     fn leave_idle(&self) {
         let own = cpu::current();
-        if INTERRUPTS.of(own).are_answered() || context::in_nmi(own) {
+        if INTERRUPTS.of(own).is_in_handler() || context::in_nmi(own) {
             self.wait_until_sent();
         }
     }

@@ -91,12 +91,12 @@ impl BootInfo {
 }
 
 /// The boot information; only [`collect`] writes it.
-struct Place(UnsafeCell<BootInfo>);
+struct InfoCell(UnsafeCell<BootInfo>);
 
 // SAFETY: `collect` runs once, on one CPU, and returns a shared reference when it has finished.
-unsafe impl Sync for Place {}
+unsafe impl Sync for InfoCell {}
 
-static INFO: Place = Place(UnsafeCell::new(BootInfo::empty()));
+static INFO: InfoCell = InfoCell(UnsafeCell::new(BootInfo::empty()));
 
 /// The reason why the kernel cannot boot with the loader's information.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -91,7 +91,7 @@ pub(crate) fn require_wait(cpu: PerCpu, operation: &'static str) {
     let locks = LOCAL.of(cpu);
     // The common case is a plain thread. A CPU that runs a called function outside the call
     // interrupt has CR8 at the class of calls.
-    let is_plain = !INTERRUPTS.of(cpu).are_answered()
+    let is_plain = !INTERRUPTS.of(cpu).is_in_handler()
         && !locks.in_nmi()
         && locks.held() == 0
         && control::priority_class() <= WAIT_CLASS;

@@ -157,7 +157,7 @@ impl Interrupts {
     /// Context: any.
     #[inline]
     #[must_use]
-    pub fn are_answered(&self) -> bool {
+    pub fn is_in_handler(&self) -> bool {
         self.depth.load(Ordering::Relaxed) >= 0
     }
 
@@ -230,13 +230,13 @@ struct Shared {
     blocks: Vec<PerCpu>,
     /// Vectors reserved by callers.
     reserved: VectorSet,
-    everywhere: Vec<(Vector, Handler)>,
+    on_all_cpus: Vec<(Vector, Handler)>,
 }
 
 static SHARED: IrqMutex<Shared> = IrqMutex::new(Shared {
     blocks: Vec::new(),
     reserved: VectorSet::EMPTY,
-    everywhere: Vec::new(),
+    on_all_cpus: Vec::new(),
 });
 
 /// The reason why a vector cannot be reserved.
@@ -309,7 +309,7 @@ pub(crate) fn reserve(vector: Vector) -> Result<(), ReserveError> {
 }
 
 /// The vectors that are free on all CPUs.
-pub(crate) fn free_everywhere() -> VectorSet {
+pub(crate) fn free_on_all_cpus() -> VectorSet {
     let shared = SHARED.lock();
     let all = shared.blocks.iter();
     all.fold(VectorSet::ALL, |free, &block| {
@@ -331,10 +331,10 @@ pub(crate) fn register(vector: Vector, handler: Handler) {
         FIXED.with(shared.reserved).contains(vector),
         "vector {vector} is registered without a reservation"
     );
-    let known = shared.everywhere.iter().position(|it| it.0 == vector);
+    let known = shared.on_all_cpus.iter().position(|it| it.0 == vector);
     let mut refused = None;
     if let Some(index) = known {
-        shared.everywhere[index].1 = handler;
+        shared.on_all_cpus[index].1 = handler;
         for &block in &shared.blocks {
             INTERRUPTS
                 .of(block)
@@ -342,7 +342,7 @@ pub(crate) fn register(vector: Vector, handler: Handler) {
                 .replace(vector, handler as *mut ());
         }
     } else {
-        shared.everywhere.push((vector, handler));
+        shared.on_all_cpus.push((vector, handler));
         let mut blocks = shared.blocks.iter();
         refused = blocks.find(|&&block| !INTERRUPTS.of(block).install(vector, handler, 0));
     }
@@ -362,7 +362,7 @@ pub(crate) fn add_cpu(block: PerCpu) {
         let claimed = VECTORS.of(block).lock().claim(vector, 1);
         debug_assert!(claimed.is_ok(), "a new CPU has lines already");
     }
-    let mut all = shared.everywhere.iter();
+    let mut all = shared.on_all_cpus.iter();
     let installed = all.all(|&(vector, handler)| INTERRUPTS.of(block).install(vector, handler, 0));
     shared.blocks.push(block);
     drop(shared);

@@ -19,6 +19,11 @@ use tocsin_logic::layout::{StackKind, stack_range};
 pub use crate::cpu_local::{PerCpu, current};
 use handlers::INTERRUPTS;
 
+/// A function that runs on a CPU at the request of another: a called function, a function called in
+/// the NMI handler, or deferred work. The operation that requests it documents the context in which
+/// it runs. It has the C ABI, because entry code calls it.
+pub type Callback = extern "C" fn(argument: usize);
+
 /// Sets the boot CPU's per-CPU block, in which locks keep their state.
 ///
 /// # Safety

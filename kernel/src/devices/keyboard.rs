@@ -14,7 +14,7 @@ use tocsin_logic::devices::i8042::{CommandByte, Status, TEST_PASSED, command, ke
 use tocsin_logic::irq::queue::Queue;
 use tocsin_logic::vector::PriorityClass;
 
-use super::{DeviceError, Ownership, PATIENCE};
+use super::{DeviceError, Ownership, TIMEOUT};
 use crate::hw::port;
 use crate::line::{Claim, Line, Request, Source};
 use crate::sync::without_interrupts;
@@ -51,7 +51,7 @@ fn take_byte() -> u8 {
 
 /// Writes to a port of the controller when it is ready.
 fn write(port: u16, value: u8) -> Result<(), DeviceError> {
-    if !time::wait_until(PATIENCE, || !status().is_busy()) {
+    if !time::wait_until(TIMEOUT, || !status().is_busy()) {
         return wrong("the controller does not take what it is sent");
     }
     // SAFETY: This driver owns the controller. Its commands affect only the controller and the
@@ -72,7 +72,7 @@ fn next_byte(limit: u64) -> Option<u8> {
 /// Sends a command to the controller and returns the response.
 fn ask(command: u8) -> Result<u8, DeviceError> {
     write(STATUS_AND_COMMAND, command)?;
-    let answer = next_byte(PATIENCE);
+    let answer = next_byte(TIMEOUT);
     answer.ok_or_else(|| {
         let what = format!("the controller does not answer command {command:#04x}");
         DeviceError::Wrong(NAME, what)
@@ -93,7 +93,7 @@ fn set_command_byte(byte: CommandByte) -> Result<(), DeviceError> {
 fn tell_keyboard(byte: u8) -> Result<(), DeviceError> {
     for _ in 0..TRIES {
         write(DATA, byte)?;
-        match next_byte(PATIENCE) {
+        match next_byte(TIMEOUT) {
             Some(keyboard::ACKNOWLEDGE) => return Ok(()),
             Some(keyboard::RESEND) => {}
             Some(other) => {

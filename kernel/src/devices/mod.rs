@@ -26,7 +26,7 @@ pub use error::DeviceError;
 
 /// Timeout for operations that a device completes immediately, in nanoseconds. It is long because
 /// an emulated device may have to wait for its host.
-const PATIENCE: u64 = 2_000_000_000;
+const TIMEOUT: u64 = 2_000_000_000;
 
 /// Exclusive ownership of a device; dropping it releases the device.
 #[derive(Debug)]

@@ -96,15 +96,15 @@ impl Pit {
     pub fn source(&mut self, class: PriorityClass, cpu: u32) -> Result<Source, DeviceError> {
         let topology = machine().map(|machine| &machine.topology);
         let route = topology.and_then(|topology| topology.isa_irq(0));
-        let told = Source::Isa(0);
+        let reported = Source::Isa(0);
         if route.is_some_and(|route| route.overridden) {
-            return Ok(told);
+            return Ok(reported);
         }
         let other = Source::Gsi {
             gsi: Gsi(2),
             mode: Some(route::Mode::ISA),
         };
-        for source in [told, other] {
+        for source in [reported, other] {
             let request = Request {
                 name: "pit",
                 source,

@@ -3,7 +3,7 @@
 //! Channel 2 is the preferred channel: software can start and poll it through port 0x61, and it
 //! never interrupts. On machines without that port, such as QEMU's microvm, channel 0 is used.
 
-use tocsin_logic::apic::calibration::{Measurement, sharpest};
+use tocsin_logic::apic::calibration::{Measurement, most_precise};
 use tocsin_logic::devices::pit::{Mode, Status, control, latch_status};
 
 use super::{port, processor};
@@ -22,7 +22,7 @@ const POLLS: u32 = 2_500_000;
 /// repeated.
 pub(crate) fn measure<T>(ticks: u16, read: impl Fn() -> T) -> Option<Measurement<T>> {
     let old = read_control();
-    let best = sharpest(|| attempt(ticks, old, &read));
+    let best = most_precise(|| attempt(ticks, old, &read));
     write(CONTROL, old);
     best
 }
@@ -67,7 +67,7 @@ fn count<T>(
                 end,
                 counts: ticks.into(),
                 length: ended - before,
-                doubt: (running - before) + (ended - not_done),
+                uncertainty: (running - before) + (ended - not_done),
             });
         }
         not_done = asked;

@@ -9,7 +9,7 @@ use super::{Offline, Targets, request};
 /// The targets serve the interrupt in [`leaf::LONGEST`](crate::trap::leaf::LONGEST) instructions and
 /// run no function. The calling CPU is not interrupted, if it is among the targets.
 ///
-/// Context: thread or handler up to class 12; as [`call::and_wait`](super::call::and_wait).
+/// Context: thread or handler up to class 12; as [`call::sync`](super::call::sync).
 ///
 /// # Errors
 ///
@@ -18,7 +18,8 @@ use super::{Offline, Targets, request};
 /// # Panics
 ///
 /// In another context; the message names the rule.
-#[inline]
+#[expect(clippy::inline_always, reason = "as `call_one` of `ipi::call`")]
+#[inline(always)]
 #[track_caller]
 pub fn wait<'a>(targets: impl Into<Targets<'a>>) -> Result<(), Offline> {
     request::send("barrier::wait", None, targets.into(), || ())

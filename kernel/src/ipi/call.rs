@@ -1,9 +1,13 @@
 //! Calls of functions on other CPUs, in an interrupt of class 13.
 //!
 //! Each CPU has a mailbox, and the machine has one broadcast ring for calls to all CPUs;
-//! `tocsin_logic::irq::mailbox` and `tocsin_logic::irq::board` have the protocols. A synchronous
+//! `tocsin_logic::irq::mailbox` and `tocsin_logic::irq::broadcast` have the protocols. A synchronous
 //! call to one CPU or a set lives on the caller's stack. A synchronous call to all CPUs is posted
 //! once, at the same cost for any number of CPUs. A call to all other CPUs is one write to the ICR.
+//!
+//! A called function runs in class [`CLASS`]. Interrupts are enabled, except on a CPU that waits for
+//! another CPU with interrupts disabled. The function may take locks like any handler of its class:
+//! a waiting CPU holds no lock that such a handler takes.
 //!
 //! Two CPUs that wait for calls to each other serve each other: see `ipi::wait`. A called function
 //! must not wait for another CPU. A CPU must not wait while it holds an `IrqMutex`, because the
@@ -15,14 +19,14 @@ use core::fmt;
 
 use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::cpu_set::CpuSet;
-use tocsin_logic::irq::board::{self, Board, Notice, Reader};
+use tocsin_logic::irq::broadcast::{self, Cursor, Entry, Ring};
 use tocsin_logic::irq::context::CALL_CLASS;
-use tocsin_logic::irq::mailbox::Waited;
+use tocsin_logic::irq::mailbox::SyncCall;
 use tocsin_logic::vector::{PriorityClass, Vector, fixed};
 
 use crate::cpu::{self, PerCpu, context, handlers};
-use crate::ipi::wait::{self, For};
-use crate::ipi::{self, Offline, Targets, physical};
+use crate::ipi::wait::{self, Awaited};
+use crate::ipi::{self, Callback, Offline, Targets, physical};
 use crate::priority;
 use crate::smp::{self, Online};
 use crate::sync::without_interrupts;
@@ -33,40 +37,33 @@ use crate::trap::call::{self, CALLS};
 pub const VECTOR: Vector = fixed::CALL;
 
 /// Vector of the IPI that signals an entry in the broadcast ring.
-pub const VECTOR_TO_ALL: Vector = fixed::CALL_ALL;
+pub const BROADCAST_VECTOR: Vector = fixed::CALL_ALL;
 
 /// The priority class of called functions.
 pub const CLASS: PriorityClass = CALL_CLASS;
 
 const _: () = assert!(VECTOR.priority_class().get() == CLASS.get());
-const _: () = assert!(VECTOR_TO_ALL.priority_class().get() == CLASS.get());
+const _: () = assert!(BROADCAST_VECTOR.priority_class().get() == CLASS.get());
 
 /// Maximum number of pending asynchronous calls of one CPU.
 pub const PENDING: usize = call::PENDING;
 
 crate::cpu_local! {
     /// Each CPU's cursor in the broadcast ring.
-    static READER: Reader = Reader::new();
+    static CURSOR: Cursor = Cursor::new();
 }
 
 /// Maximum number of CPUs of a set that are called before the caller waits for the first of them.
-const AT_A_TIME: usize = 16;
+const BATCH_SIZE: usize = 16;
 
 /// Maximum number of concurrent calls to all CPUs; further callers wait for a free entry.
-const TO_ALL: usize = 16;
+const RING_SIZE: usize = 16;
 
 /// The name of the operation in reports of a violation.
-const OPERATION: &str = "call::and_wait";
+const OPERATION: &str = "call::sync";
 
 /// The broadcast ring.
-static BOARD: Board<TO_ALL> = Board::new();
-
-/// A function that can be called on other CPUs.
-///
-/// It runs in class [`CLASS`]. Interrupts are enabled, except on a CPU that waits for another CPU
-/// with interrupts disabled. A wait for other CPUs in the function is rejected. The function may
-/// take locks like any handler of its class: a waiting CPU holds no lock that such a handler takes.
-pub type Function = extern "C" fn(argument: usize);
+static RING: Ring<RING_SIZE> = Ring::new();
 
 /// The reason why a call was not made, or not on all CPUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,8 +91,8 @@ impl fmt::Display for CallError {
             Self::Offline(offline) => offline.fmt(f),
             Self::Full(cpus) => write!(
                 f,
-                "{PENDING} calls that nobody waits for are under way already to each of the CPUs \
-                 {cpus}, which were not called; all others were"
+                "CPUs {cpus}: {PENDING} asynchronous calls are pending on each (these CPUs were \
+                 not called, all others were; retry with these)"
             ),
         }
     }
@@ -105,8 +102,8 @@ impl core::error::Error for CallError {}
 
 /// Registers the handlers of calls. Called once, before the first call.
 pub(crate) fn set_up() {
-    handlers::register(VECTOR, call::answer);
-    handlers::register(VECTOR_TO_ALL, answer_all);
+    handlers::register(VECTOR, call::handle);
+    handlers::register(BROADCAST_VECTOR, handle_broadcast);
 }
 
 /// Calls `function` on the CPUs, and does not wait.
@@ -120,25 +117,25 @@ pub(crate) fn set_up() {
 ///
 /// [`CallError`], with the CPUs that were not called. The caller may retry with those.
 #[expect(clippy::result_large_err, reason = "as above")]
-pub fn start<'a>(
+pub fn post<'a>(
     targets: impl Into<Targets<'a>>,
-    function: Function,
+    function: Callback,
     argument: usize,
 ) -> Result<(), CallError> {
-    let mut refused = None;
-    let mut leave = |target: &Online| {
-        let is_left = CALLS
+    let mut full = None;
+    let mut post_to = |target: &Online| {
+        let is_posted = CALLS
             .of(target.cpu)
-            .leave(function as usize, argument)
+            .post_async(function as usize, argument)
             .is_ok();
-        if !is_left {
+        if !is_posted {
             // The number belongs to a CPU, so the set has room for it.
-            let _ = refused.get_or_insert(CpuSet::EMPTY).insert(target.cpu.id());
+            let _ = full.get_or_insert(CpuSet::EMPTY).insert(target.cpu.id());
         }
-        is_left
+        is_posted
     };
     let mut call_one = |target: &Online| {
-        if leave(target) {
+        if post_to(target) {
             send(physical(target));
         }
     };
@@ -150,18 +147,18 @@ pub fn start<'a>(
         }
         Targets::Others => {
             for target in ipi::others() {
-                leave(target);
+                post_to(target);
             }
             ipi::signal_others(VECTOR);
         }
         Targets::All => {
             for target in smp::all() {
-                leave(target);
+                post_to(target);
             }
             ipi::signal_all(VECTOR);
         }
     }
-    refused.map_or(Ok(()), |refused| Err(CallError::Full(refused)))
+    full.map_or(Ok(()), |full| Err(CallError::Full(full)))
 }
 
 /// Calls `function` on the CPUs, and waits until it has returned on all of them.
@@ -179,11 +176,15 @@ pub fn start<'a>(
 /// # Panics
 ///
 /// In another context; the message names the rule.
+#[expect(
+    clippy::inline_always,
+    reason = "most callers need one of its arms, which the compiler sees only here"
+)]
 #[inline(always)]
 #[track_caller]
-pub fn and_wait<'a>(
+pub fn sync<'a>(
     targets: impl Into<Targets<'a>>,
-    function: Function,
+    function: Callback,
     argument: usize,
 ) -> Result<(), Offline> {
     // Most callers pass a constant kind of targets, so the compiler keeps only one of these arms.
@@ -201,17 +202,17 @@ pub fn and_wait<'a>(
     }
 }
 
-/// As [`and_wait`], for a closure, which may borrow from the caller.
+/// As [`sync`], for a closure, which may borrow from the caller.
 ///
-/// Context: thread or handler up to class 12. As [`and_wait`].
+/// Context: thread or handler up to class 12. As [`sync`].
 ///
 /// # Errors
 ///
-/// As [`and_wait`].
+/// As [`sync`].
 ///
 /// # Panics
 ///
-/// As [`and_wait`].
+/// As [`sync`].
 #[inline]
 #[track_caller]
 pub fn run<'a, F>(targets: impl Into<Targets<'a>>, function: F) -> Result<(), Offline>
@@ -224,7 +225,7 @@ where
         let function = unsafe { &*(argument as *const F) };
         function();
     }
-    and_wait(targets, enter::<F>, &raw const function as usize)
+    sync(targets, enter::<F>, &raw const function as usize)
 }
 
 /// Calls one CPU, which may be the calling CPU.
@@ -234,7 +235,7 @@ where
 )]
 #[inline(always)]
 #[track_caller]
-fn call_one(cpu: u32, function: Function, argument: usize) -> Result<(), Offline> {
+fn call_one(cpu: u32, function: Callback, argument: usize) -> Result<(), Offline> {
     let own = cpu::current();
     context::require_wait(own, OPERATION);
     if cpu == own.id() {
@@ -242,17 +243,17 @@ fn call_one(cpu: u32, function: Function, argument: usize) -> Result<(), Offline
         return Ok(());
     }
     let target = ipi::find(cpu)?;
-    let call = Waited::new(function as usize, argument);
+    let call = SyncCall::new(function as usize, argument);
     CALLS.of(target.cpu).post(&call);
     send(physical(target));
-    wait::soon(|| For::Call(cpu), || call.is_done());
+    wait::spin_until(|| Awaited::Call(cpu), || call.is_done());
     Ok(())
 }
 
 /// Calls a set of CPUs, which may contain the calling CPU.
 #[inline(never)]
 #[track_caller]
-fn call_set(set: &CpuSet, function: Function, argument: usize) -> Result<(), Offline> {
+fn call_set(set: &CpuSet, function: Callback, argument: usize) -> Result<(), Offline> {
     let own = cpu::current();
     context::require_wait(own, OPERATION);
     ipi::check(set)?;
@@ -260,9 +261,9 @@ fn call_set(set: &CpuSet, function: Function, argument: usize) -> Result<(), Off
     let mut others = others.filter_map(smp::find).peekable();
     let mut is_own_due = set.contains(own.id());
     while is_own_due || others.peek().is_some() {
-        let calls: [_; AT_A_TIME] =
-            core::array::from_fn(|_| Waited::new(function as usize, argument));
-        let mut called = [None; AT_A_TIME];
+        let calls: [_; BATCH_SIZE] =
+            core::array::from_fn(|_| SyncCall::new(function as usize, argument));
+        let mut called = [None; BATCH_SIZE];
         for ((call, called), target) in calls.iter().zip(&mut called).zip(&mut others) {
             CALLS.of(target.cpu).post(call);
             send(physical(target));
@@ -272,7 +273,7 @@ fn call_set(set: &CpuSet, function: Function, argument: usize) -> Result<(), Off
             call_here(function, argument);
         }
         for (call, target) in calls.iter().zip(called.into_iter().flatten()) {
-            wait::soon(|| For::Call(target.cpu.id()), || call.is_done());
+            wait::spin_until(|| Awaited::Call(target.cpu.id()), || call.is_done());
         }
     }
     Ok(())
@@ -281,7 +282,7 @@ fn call_set(set: &CpuSet, function: Function, argument: usize) -> Result<(), Off
 /// Calls all other CPUs.
 #[inline(never)]
 #[track_caller]
-fn call_others(function: Function, argument: usize) {
+fn call_others(function: Callback, argument: usize) {
     let own = cpu::current();
     context::require_wait(own, OPERATION);
     post_and_wait(own, function, argument, || ());
@@ -290,7 +291,7 @@ fn call_others(function: Function, argument: usize) {
 /// Calls all CPUs.
 #[inline(never)]
 #[track_caller]
-fn call_all(function: Function, argument: usize) {
+fn call_all(function: Callback, argument: usize) {
     let own = cpu::current();
     context::require_wait(own, OPERATION);
     post_and_wait(own, function, argument, || call_here(function, argument));
@@ -298,16 +299,16 @@ fn call_all(function: Function, argument: usize) {
 
 /// Calls all other CPUs by one IPI, runs `meanwhile`, and waits.
 #[inline]
-fn post_and_wait(own: PerCpu, function: Function, argument: usize, meanwhile: impl FnOnce()) {
+fn post_and_wait(own: PerCpu, function: Callback, argument: usize, meanwhile: impl FnOnce()) {
     let online = smp::by_shorthand();
     if online.len() <= 1 {
         return post_and_wait_in_turn(own, function, argument, meanwhile);
     }
-    let notice = post_to_others(own, function, argument)
-        .unwrap_or_else(|| post_later(own, function, argument));
-    ipi::signal(VECTOR_TO_ALL, Destination::Others);
+    let entry = post_entry(own, function, argument)
+        .unwrap_or_else(|| wait_and_post_entry(own, function, argument));
+    ipi::signal(BROADCAST_VECTOR, Destination::Others);
     meanwhile();
-    wait_for_all(online, notice);
+    wait_for_all(online, entry);
 }
 
 /// As [`post_and_wait`], with one IPI to each CPU, where the shorthand would reach CPUs that are
@@ -315,7 +316,7 @@ fn post_and_wait(own: PerCpu, function: Function, argument: usize, meanwhile: im
 #[cold]
 fn post_and_wait_in_turn(
     own: PerCpu,
-    function: Function,
+    function: Callback,
     argument: usize,
     meanwhile: impl FnOnce(),
 ) {
@@ -323,44 +324,47 @@ fn post_and_wait_in_turn(
     if online.len() <= 1 {
         return meanwhile();
     }
-    let notice = post_to_others(own, function, argument)
-        .unwrap_or_else(|| post_later(own, function, argument));
-    ipi::signal_others_in_turn(VECTOR_TO_ALL);
+    let entry = post_entry(own, function, argument)
+        .unwrap_or_else(|| wait_and_post_entry(own, function, argument));
+    ipi::signal_others_in_turn(BROADCAST_VECTOR);
     meanwhile();
-    wait_for_all(online, notice);
+    wait_for_all(online, entry);
 }
 
 /// Waits until all CPUs have handled an entry of the broadcast ring, and frees the entry.
 #[inline]
-fn wait_for_all(online: &[Online], notice: Notice) {
+fn wait_for_all(online: &[Online], entry: Entry) {
     for target in online {
-        let reader = READER.of(target.cpu);
-        if !reader.has_passed(notice) {
-            wait::soon(|| For::Call(target.cpu.id()), || reader.has_passed(notice));
+        let cursor = CURSOR.of(target.cpu);
+        if !cursor.has_passed(entry) {
+            wait::spin_until(
+                || Awaited::Call(target.cpu.id()),
+                || cursor.has_passed(entry),
+            );
         }
     }
-    BOARD.end(notice);
+    RING.release(entry);
 }
 
 /// Posts to the broadcast ring. Returns `None` if the ring is full.
 #[inline(never)]
-fn post_to_others(own: PerCpu, function: Function, argument: usize) -> Option<Notice> {
-    let readers = smp::all().iter().map(|it| READER.of(it.cpu));
+fn post_entry(own: PerCpu, function: Callback, argument: usize) -> Option<Entry> {
+    let cursors = smp::all().iter().map(|it| CURSOR.of(it.cpu));
     // Interrupts are disabled between the two halves of the post: see the protocol.
-    without_interrupts(|| BOARD.post(READER.of(own), &readers, function as usize, argument)).ok()
+    without_interrupts(|| RING.post(CURSOR.of(own), &cursors, function as usize, argument)).ok()
 }
 
-/// As [`post_to_others`], but waits for a free entry.
+/// As [`post_entry`], but waits for a free entry.
 #[cold]
-fn post_later(own: PerCpu, function: Function, argument: usize) -> Notice {
+fn wait_and_post_entry(own: PerCpu, function: Callback, argument: usize) -> Entry {
     // Other CPUs may wait for an entry that this CPU has posted but not signalled.
-    ipi::signal_others(VECTOR_TO_ALL);
-    let mut notice = None;
-    wait::until(For::Room, || {
-        notice = post_to_others(own, function, argument);
-        notice.is_some()
+    ipi::signal_others(BROADCAST_VECTOR);
+    let mut entry = None;
+    wait::until(Awaited::RingEntry, || {
+        entry = post_entry(own, function, argument);
+        entry.is_some()
     });
-    notice.expect("this was waited for")
+    entry.expect("this was waited for")
 }
 
 #[inline]
@@ -370,23 +374,23 @@ fn send(destination: Destination) {
 
 /// Calls a function on this CPU in the same context as a call from another CPU.
 #[inline(never)]
-fn call_here(function: Function, argument: usize) {
+fn call_here(function: Callback, argument: usize) {
     let _raised = priority::raise(CLASS);
-    wait::as_called(|| function(argument));
+    wait::in_call_context(|| function(argument));
 }
 
 /// Serves the calls that are pending for this CPU, in a wait with interrupts disabled.
 pub(crate) fn serve_here(own: PerCpu) {
-    if !CALLS.of(own).is_empty() || BOARD.has_news(READER.of(own)) {
+    if !CALLS.of(own).is_empty() || RING.has_pending(CURSOR.of(own)) {
         let _raised = priority::raise(CLASS);
-        wait::as_called(|| serve(own));
+        wait::in_call_context(|| serve(own));
     }
 }
 
-extern "C" fn answer_all(_: usize, _: u8) {
+extern "C" fn handle_broadcast(_: usize, _: u8) {
     serve(cpu::current());
 }
 
 fn serve(own: PerCpu) {
-    board::serve(CALLS.of(own), &BOARD, READER.of(own), call::at, call::run);
+    broadcast::serve(CALLS.of(own), &RING, CURSOR.of(own), call::at, call::run);
 }

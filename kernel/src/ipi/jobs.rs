@@ -3,7 +3,7 @@
 //! A CPU accepts jobs while its thread is idle: an AP between jobs, and any CPU while it waits for
 //! jobs that it has given to others. A CPU accepts one job at a time. A job is given to all of its
 //! targets or to none, because the targets are reserved first. A CPU waits for every job that it
-//! has given, because `Given` waits when it is dropped. A waiting CPU accepts jobs too, so a job
+//! has given, because `RunningJobs` waits when it is dropped. A waiting CPU accepts jobs too, so a job
 //! may itself give jobs, even to the CPU that waits for it.
 
 use alloc::boxed::Box;
@@ -18,7 +18,7 @@ use tocsin_logic::units::Nanoseconds;
 use x86_64::instructions::interrupts;
 
 use crate::cpu::{self, context};
-use crate::ipi::reschedule;
+use crate::ipi::{self, Offline, reschedule};
 use crate::smp::{
     self, {Online, all},
 };
@@ -31,14 +31,14 @@ mod state {
     /// A job is accepted.
     pub(super) const OPEN: u32 = 1;
     /// Another CPU has reserved the mailbox, or a job is pending.
-    pub(super) const TAKEN: u32 = 2;
+    pub(super) const RESERVED: u32 = 2;
     /// A job is running.
     pub(super) const RUNNING: u32 = 3;
 }
 
 /// One job for a CPU: a function and its argument.
 #[derive(Debug)]
-struct Assignment {
+struct JobSlot {
     /// One of [`state`].
     state: AtomicU32,
     /// The function, stored last.
@@ -48,7 +48,7 @@ struct Assignment {
     done: AtomicPtr<AtomicBool>,
 }
 
-impl Assignment {
+impl JobSlot {
     /// Changes the state if it is `from`. Returns whether it has changed.
     fn change(&self, from: u32, to: u32) -> bool {
         let order = (Ordering::AcqRel, Ordering::Relaxed);
@@ -59,7 +59,7 @@ impl Assignment {
 
 crate::cpu_local! {
     /// Each CPU's mailbox for jobs: open, except that of the boot CPU, which runs `main`.
-    static MAILBOX: Assignment = Assignment {
+    static MAILBOX: JobSlot = JobSlot {
         state: AtomicU32::new(state::OPEN),
         function: FnCell::empty(),
         argument: AtomicU64::new(0),
@@ -68,7 +68,7 @@ crate::cpu_local! {
 }
 
 /// Time after which a wait for a job is logged, in nanoseconds. A job is permitted to take longer.
-const LONG: u64 = 10_000_000_000;
+const LONG_WAIT: u64 = 10_000_000_000;
 
 /// The context in which jobs may be given: threads, because a CPU that waits for a job must run the
 /// jobs that it receives.
@@ -77,15 +77,16 @@ const LIMIT: Level = Level::THREAD;
 /// A job for a CPU.
 #[derive(Clone, Copy, Debug)]
 pub struct Job {
-    /// The function, called on the CPU's thread stack with interrupts enabled.
+    /// The function, called on the CPU's thread stack with interrupts enabled. It is not a
+    /// [`Callback`](super::Callback): no entry code calls it, so a closure may be used.
     pub function: fn(u64),
     /// The argument of the function.
     pub argument: u64,
 }
 
-/// The empty job: when it is done, the CPU's thread has run, so all handlers that were pending have
+/// The no-op job: when it is done, the CPU's thread has run, so all handlers that were pending have
 /// returned.
-pub const NOTHING: Job = Job {
+pub const NO_OP: Job = Job {
     function: |_| (),
     argument: 0,
 };
@@ -94,18 +95,24 @@ pub const NOTHING: Job = Job {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JobError {
-    /// No CPU with this number is online.
-    Offline(u32),
+    /// One of the CPUs is not online.
+    Offline(Offline),
     /// The CPU's thread is busy: it runs a job, or its own `main`.
     Busy(u32),
     /// The CPU is in the list twice.
     Repeated(u32),
 }
 
+impl From<Offline> for JobError {
+    fn from(offline: Offline) -> Self {
+        Self::Offline(offline)
+    }
+}
+
 impl fmt::Display for JobError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Offline(cpu) => write!(f, "CPU {cpu} is not online; `cpus` lists those that are"),
+            Self::Offline(offline) => offline.fmt(f),
             Self::Busy(cpu) => write!(
                 f,
                 "CPU {cpu} is busy and accepts no job; nothing was started"
@@ -155,16 +162,16 @@ pub fn run_on_each(cpus: &[u32], job: Job) -> Result<(), JobError> {
         if cpus[..index].contains(&cpu) {
             return Err(JobError::Repeated(cpu));
         }
-        let target = smp::find(cpu).ok_or(JobError::Offline(cpu))?;
+        let target = ipi::find(cpu)?;
         if cpu != own {
             others.push(target);
         }
     }
-    let given = Given::to(others.into_iter(), |_| job)?;
+    let running = RunningJobs::start(others.into_iter(), |_| job)?;
     if cpus.contains(&own) {
         execute(job.function, job.argument);
     }
-    drop(given);
+    drop(running);
     Ok(())
 }
 
@@ -185,12 +192,12 @@ pub fn run_on_all(function: fn(u64)) -> Result<(), JobError> {
     context::require("jobs::run_on_all", LIMIT);
     let own = cpu::current().id();
     let others = all().iter().filter(|it| it.cpu.id() != own);
-    let given = Given::to(others, |cpu| Job {
+    let running = RunningJobs::start(others, |cpu| Job {
         function,
         argument: cpu.into(),
     })?;
     execute(function, own.into());
-    drop(given);
+    drop(running);
     Ok(())
 }
 
@@ -207,7 +214,7 @@ struct Target {
 /// It must be dropped by the thread that gave the jobs, before the job that this thread runs
 /// returns, because the drop changes the state of this CPU's own mailbox.
 #[derive(Debug)]
-pub struct Given {
+pub struct RunningJobs {
     targets: Box<[Target]>,
     /// The state of this CPU's own mailbox to restore: closed; running, if the CPU runs a job
     /// itself; or open, if the state was not changed.
@@ -216,7 +223,7 @@ pub struct Given {
     thread: PhantomData<*mut ()>,
 }
 
-impl Given {
+impl RunningJobs {
     /// Gives each of these CPUs the job that `job` returns for its number. The calling CPU must not
     /// be among them.
     ///
@@ -224,15 +231,15 @@ impl Given {
     ///
     /// [`JobError::Busy`], if one CPU does not accept its job; then no CPU gets one.
     #[track_caller]
-    pub(crate) fn to(
+    pub(crate) fn start(
         cpus: impl Iterator<Item = &'static Online>,
         job: impl Fn(u32) -> Job,
     ) -> Result<Self, JobError> {
-        context::require("jobs: giving", LIMIT);
+        context::require("jobs::start", LIMIT);
         let mut targets = Vec::new();
         for online in cpus {
             let mailbox = MAILBOX.of(online.cpu);
-            if !mailbox.change(state::OPEN, state::TAKEN) {
+            if !mailbox.change(state::OPEN, state::RESERVED) {
                 for Target { online, .. } in targets {
                     MAILBOX
                         .of(online.cpu)
@@ -281,19 +288,19 @@ impl Given {
     }
 }
 
-impl Drop for Given {
+impl Drop for RunningJobs {
     fn drop(&mut self) {
         let (start, mut is_reported) = (time::nanoseconds(), false);
         let is_missing = |target: &&Target| !target.done.load(Ordering::Acquire);
         while let Some(missing) = self.targets.iter().find(is_missing) {
             run_next();
-            if !is_reported && time::has_passed(start, LONG) {
+            if !is_reported && time::has_passed(start, LONG_WAIT) {
                 is_reported = true;
                 let cpu = missing.online.cpu.id();
                 log::warn!(
                     "jobs: CPU {cpu}: its job is not done after {} (CPU {} waits for it; \
                      `watchdog on` or an NMI shows where it is)",
-                    Nanoseconds(LONG),
+                    Nanoseconds(LONG_WAIT),
                     cpu::current().id(),
                 );
             }
@@ -312,7 +319,7 @@ impl Drop for Given {
 pub(crate) fn set_up() {
     MAILBOX.here().state.store(state::CLOSED, Ordering::Relaxed);
     smp::ap::NEXT_JOB.replace(Some(|| {
-        is_given() && {
+        is_pending() && {
             interrupts::enable();
             run_next()
         }
@@ -324,7 +331,7 @@ pub(crate) fn set_up() {
 /// Context: thread.
 fn run_next() -> bool {
     // A wait calls this in a loop: without a job, it must not write to the mailbox.
-    if !is_given() {
+    if !is_pending() {
         return false;
     }
     let mailbox = MAILBOX.here();
@@ -354,6 +361,6 @@ fn execute(function: fn(u64), argument: u64) {
 }
 
 /// Whether this CPU has received a job that it has not begun.
-fn is_given() -> bool {
+fn is_pending() -> bool {
     MAILBOX.here().function.is_set()
 }

@@ -19,6 +19,8 @@ pub mod tlb;
 pub mod vectors;
 pub mod wait;
 
+pub use crate::cpu::Callback;
+
 use core::fmt;
 
 use tocsin_logic::apic::ApicId;

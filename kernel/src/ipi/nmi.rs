@@ -15,15 +15,15 @@ use tocsin_logic::irq::nmi::Cause;
 
 use crate::apic::local;
 use crate::cpu::{self, PerCpu, context};
+use crate::ipi::{self, Callback, Offline};
 use crate::panic::stop_cpus::{self, Others};
 use crate::panic::symbols::Code;
 use crate::smp::{self, Online};
 use crate::time;
-use crate::trap::nmi::Function;
 
 /// Timeout of a reply to an NMI, in nanoseconds. It is long, because a virtual CPU may have to wait
 /// until the host schedules it.
-const PATIENCE: u64 = 2_000_000_000;
+const TIMEOUT: u64 = 2_000_000_000;
 
 /// The call stack of a CPU, innermost call first.
 #[derive(Clone, Debug)]
@@ -53,20 +53,26 @@ impl fmt::Display for Backtrace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NmiError {
-    /// No CPU with this number is online.
-    Offline(u32),
+    /// The CPU is not online.
+    Offline(Offline),
     /// Another CPU has a request in progress on this CPU.
     Busy(u32),
     /// The CPU did not reply, not even to an NMI.
     Silent(u32),
 }
 
+impl From<Offline> for NmiError {
+    fn from(offline: Offline) -> Self {
+        Self::Offline(offline)
+    }
+}
+
 impl fmt::Display for NmiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Offline(cpu) => write!(f, "CPU {cpu} is not online; `cpus` lists those that are"),
-            Self::Busy(cpu) => write!(f, "CPU {cpu} is being asked by another CPU"),
-            Self::Silent(cpu) => write!(f, "CPU {cpu} does not answer an NMI"),
+            Self::Offline(offline) => offline.fmt(f),
+            Self::Busy(cpu) => write!(f, "CPU {cpu} serves a request of another CPU (retry)"),
+            Self::Silent(cpu) => write!(f, "CPU {cpu} does not respond to an NMI"),
         }
     }
 }
@@ -87,31 +93,31 @@ impl core::error::Error for NmiError {}
 #[track_caller]
 pub fn backtrace_of(cpu: u32) -> Result<Backtrace, NmiError> {
     context::require("nmi::backtrace_of", Level::InterruptsOff);
-    ask_for_calls(cpu, Cause::Backtrace)
+    request_backtrace(cpu, Cause::Backtrace)
 }
 
 /// As [`backtrace_of`], counted as a request of the watchdog.
 pub(crate) fn backtrace_for_watchdog(cpu: u32) -> Result<Backtrace, NmiError> {
-    ask_for_calls(cpu, Cause::Watchdog)
+    request_backtrace(cpu, Cause::Watchdog)
 }
 
-fn ask_for_calls(cpu: u32, cause: Cause) -> Result<Backtrace, NmiError> {
-    let target = find(cpu)?;
+fn request_backtrace(cpu: u32, cause: Cause) -> Result<Backtrace, NmiError> {
+    let target = ipi::find(cpu)?;
     let trace = TRACE.of(target.cpu);
     if trace.taken.swap(true, Ordering::Acquire) {
         return Err(NmiError::Busy(cpu));
     }
     trace.length.store(0, Ordering::Release);
-    NMI.of(target.cpu).ask(cause);
-    let result = send(target).and_then(|()| wait_for_calls(target));
+    NMI.of(target.cpu).request(cause);
+    let result = send(target).and_then(|()| wait_for_backtrace(target));
     trace.taken.store(false, Ordering::Release);
     result
 }
 
-fn wait_for_calls(target: &Online) -> Result<Backtrace, NmiError> {
+fn wait_for_backtrace(target: &Online) -> Result<Backtrace, NmiError> {
     let trace = TRACE.of(target.cpu);
     let length = || trace.length.load(Ordering::Acquire);
-    if !time::wait_until(PATIENCE, || length() > 0) {
+    if !time::wait_until(TIMEOUT, || length() > 0) {
         return Err(NmiError::Silent(target.cpu.id()));
     }
     let calls = trace.calls[..length()].iter();
@@ -129,12 +135,13 @@ fn wait_for_calls(target: &Online) -> Result<Backtrace, NmiError> {
 ///
 /// # Safety
 ///
-/// The function may interrupt its CPU between any two instructions, with interrupts disabled, locks
+/// The type of the function does not show that it is suitable: the caller guarantees it. The function
+/// may interrupt its CPU between any two instructions, with interrupts disabled, locks
 /// taken and per-CPU data half changed. It may only use atomics and functions whose `Context` is
 /// "any": it must not take locks, wait, allocate, print, use timers, lines or calls, or fault.
-pub unsafe fn call(cpu: u32, function: Function, argument: usize) -> Result<(), NmiError> {
-    let target = find(cpu)?;
-    if !NMI.of(target.cpu).ask_call(function, argument) {
+pub unsafe fn call(cpu: u32, function: Callback, argument: usize) -> Result<(), NmiError> {
+    let target = ipi::find(cpu)?;
+    if !NMI.of(target.cpu).request_call(function, argument) {
         return Err(NmiError::Busy(cpu));
     }
     send(target)
@@ -143,23 +150,19 @@ pub unsafe fn call(cpu: u32, function: Function, argument: usize) -> Result<(), 
 fn send(target: &Online) -> Result<(), NmiError> {
     local()
         .send_nmi(Destination::Physical(target.apic_id))
-        .map_err(|_| NmiError::Offline(target.cpu.id()))
-}
-
-fn find(cpu: u32) -> Result<&'static Online, NmiError> {
-    smp::find(cpu).ok_or(NmiError::Offline(cpu))
+        .map_err(|_| NmiError::Offline(Offline(target.cpu.id())))
 }
 
 /// Registers the functions with which a panic stop stops the other CPUs. Called once, before other
 /// CPUs run.
 pub(crate) fn set_up() {
     stop_cpus::set_others(Others {
-        each: each_other,
+        each: for_each_other,
         stop: request_stop,
     });
 }
 
-fn each_other(visit: &mut dyn FnMut(PerCpu)) {
+fn for_each_other(visit: &mut dyn FnMut(PerCpu)) {
     let own = cpu::current().id();
     smp::all()
         .iter()
@@ -169,7 +172,9 @@ fn each_other(visit: &mut dyn FnMut(PerCpu)) {
 }
 
 fn request_stop(cpu: PerCpu) {
-    NMI.of(cpu).ask(Cause::Stop);
+    NMI.of(cpu).request(Cause::Stop);
     // A failed send is treated as a missing reply, which the report shows.
-    let _ = find(cpu.id()).and_then(send);
+    let _ = ipi::find(cpu.id())
+        .map_err(NmiError::Offline)
+        .and_then(send);
 }

@@ -10,7 +10,7 @@ use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::irq::shootdown::{Posted, Range};
 use tocsin_logic::vector::{Vector, fixed};
 
-use super::wait::{self, For};
+use super::wait::{self, Awaited};
 use super::{Offline, Targets, physical, signal, signal_others_in_turn};
 use crate::cpu::{self, PerCpu, context, handlers};
 use crate::memory::tlb::{self, ACKNOWLEDGED, REQUESTS};
@@ -39,7 +39,8 @@ pub(super) fn check(targets: Targets<'_>) -> Result<(), Offline> {
 
 /// Requests the invalidation of `range`, or only an acknowledgement, from the targets and waits until all have acknowledged it. If the calling CPU is
 /// among them, it runs `here` meanwhile.
-#[inline]
+#[expect(clippy::inline_always, reason = "as `call_one` of `ipi::call`")]
+#[inline(always)]
 #[track_caller]
 pub(super) fn send(
     operation: &'static str,
@@ -74,7 +75,8 @@ pub(super) fn send(
 }
 
 /// Requests `range` from all other CPUs.
-#[inline]
+#[expect(clippy::inline_always, reason = "as `call_one` of `ipi::call`")]
+#[inline(always)]
 fn send_to_others(own: PerCpu, range: Option<Range>, meanwhile: impl FnOnce()) {
     let online = smp::by_shorthand();
     if online.len() <= 1 {
@@ -113,8 +115,8 @@ fn wait_for_all<'a>(own: PerCpu, targets: impl IntoIterator<Item = &'a Online>, 
         // Keeps the order of the checks: this one is true only once.
         compiler_fence(Ordering::SeqCst);
         if target.cpu != own {
-            let what = || For::Acknowledgement(target.cpu.id());
-            wait::soon(what, move || acknowledged.has(number));
+            let what = || Awaited::Acknowledgement(target.cpu.id());
+            wait::spin_until(what, move || acknowledged.has(number));
         }
     }
     REQUESTS.release(request);

@@ -1,7 +1,7 @@
 //! TLB shootdown: invalidation of translations on other CPUs.
 //!
 //! Changes of the kernel's page tables through [`crate::memory::mapping`] do it implicitly. Code
-//! with page tables of its own must call [`forget`] after it changes an entry and before the memory
+//! with page tables of its own must call [`flush`] after it changes an entry and before the memory
 //! behind the entry is reused.
 
 use super::{Offline, Targets, request};
@@ -12,7 +12,7 @@ pub use crate::memory::tlb::{PAGE_LIMIT, Translations};
 /// Sets the function with which the memory layer invalidates translations on all CPUs. Called once,
 /// before other CPUs run.
 pub(crate) fn set_up() {
-    tlb::EVERYWHERE.replace(Some(forget_everywhere));
+    tlb::FLUSH_ALL_CPUS.replace(Some(flush_all_cpus));
 }
 
 /// Invalidates translations on CPUs, and returns when none of them can use them any more. Ranges of
@@ -21,7 +21,7 @@ pub(crate) fn set_up() {
 ///
 /// The calling CPU invalidates them too, if it is among the targets.
 ///
-/// Context: thread or handler up to class 12; as [`call::and_wait`](super::call::and_wait).
+/// Context: thread or handler up to class 12; as [`call::sync`](super::call::sync).
 ///
 /// # Errors
 ///
@@ -30,16 +30,17 @@ pub(crate) fn set_up() {
 /// # Panics
 ///
 /// In another context; the message names the rule.
-#[inline]
+#[expect(clippy::inline_always, reason = "as `call_one` of `ipi::call`")]
+#[inline(always)]
 #[track_caller]
-pub fn forget<'a>(what: &Translations, targets: impl Into<Targets<'a>>) -> Result<(), Offline> {
+pub fn flush<'a>(what: &Translations, targets: impl Into<Targets<'a>>) -> Result<(), Offline> {
     let targets = targets.into();
     match what.range() {
         None => request::check(targets),
-        range => request::send("tlb::forget", range, targets, || what.forget_here()),
+        range => request::send("tlb::flush", range, targets, || what.flush_local()),
     }
 }
 
-fn forget_everywhere(what: &Translations) {
-    forget(what, Targets::All).expect("all that are online are online");
+fn flush_all_cpus(what: &Translations) {
+    flush(what, Targets::All).expect("all that are online are online");
 }

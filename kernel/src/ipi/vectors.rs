@@ -41,7 +41,7 @@ pub fn reserve(vector: Vector) -> Result<ReservedVector, ReserveError> {
 /// [`ReserveError::Exhausted`], if no vector of the class is free on all CPUs.
 pub fn reserve_in(class: PriorityClass) -> Result<ReservedVector, ReserveError> {
     loop {
-        let free = handlers::free_everywhere();
+        let free = handlers::free_on_all_cpus();
         let vector = free
             .find_block(class, 1)
             .ok_or(ReserveError::Exhausted(class))?;

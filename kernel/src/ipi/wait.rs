@@ -7,7 +7,7 @@
 //!
 //! Serving is impossible in a called function and at a higher class, and does not help while the
 //! CPU holds an `IrqMutex` for which the other CPU may spin. Those waits are rejected, see
-//! [`require_wait`](crate::cpu::context::require_wait).
+//! `cpu::context::require_wait`.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -20,7 +20,7 @@ use crate::cpu::handlers::INTERRUPTS;
 use crate::fn_cell::FnCell;
 use crate::ipi::call;
 use crate::memory::tlb;
-use crate::time::{LOOKS, Patience, WAIT_LIMIT};
+use crate::time::{LongWait, POLLS_PER_CHECK, WAIT_LIMIT};
 use crate::{cpu, smp};
 
 /// Default number of polls of a waiting CPU before it executes PAUSE and serves calls in its loop;
@@ -28,31 +28,31 @@ use crate::{cpu, smp};
 /// processors, and slowest under an emulator.
 pub const SPIN_LIMIT: u32 = 3000;
 
-static SPINS: AtomicU32 = AtomicU32::new(SPIN_LIMIT);
+static SPIN_COUNT: AtomicU32 = AtomicU32::new(SPIN_LIMIT);
 
 /// Executes pending timer commands of other CPUs on this CPU.
 pub(crate) static SERVE_TIMERS: FnCell<fn()> = FnCell::empty();
 
 /// The object of a wait, with the number of the CPU that must act.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum For {
+pub(crate) enum Awaited {
     /// The return of a called function on the CPU.
     Call(u32),
     /// The acknowledgement of a request by the CPU.
     Acknowledgement(u32),
     /// A free entry for a call to all CPUs, which any CPU may delay.
-    Room,
+    RingEntry,
     /// The removal of the timer with this name.
     Timer(u32, &'static str),
     /// The return of the handlers of the line with this name.
     Line(u32, &'static str),
 }
 
-impl For {
+impl Awaited {
     /// The CPU that is waited for.
     fn cpu(self) -> Option<u32> {
         match self {
-            Self::Room => None,
+            Self::RingEntry => None,
             Self::Call(cpu)
             | Self::Acknowledgement(cpu)
             | Self::Timer(cpu, _)
@@ -61,13 +61,13 @@ impl For {
     }
 }
 
-impl fmt::Display for For {
+impl fmt::Display for Awaited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Call(cpu) => write!(f, "CPU {cpu} to run a called function"),
             Self::Acknowledgement(cpu) => write!(f, "CPU {cpu} to take an interrupt"),
-            Self::Room => f.write_str("room for a call to all CPUs"),
-            Self::Timer(cpu, name) => write!(f, "CPU {cpu} to let go of the timer `{name}`"),
+            Self::RingEntry => f.write_str("a free entry in the broadcast ring"),
+            Self::Timer(cpu, name) => write!(f, "CPU {cpu} to release the timer `{name}`"),
             Self::Line(cpu, name) => write!(f, "CPU {cpu} to end the interrupts of line {name}"),
         }
     }
@@ -80,13 +80,13 @@ impl fmt::Display for For {
 ///
 /// Context: any.
 pub fn set_spin_limit(count: u32) {
-    SPINS.store(count, Ordering::Relaxed);
+    SPIN_COUNT.store(count, Ordering::Relaxed);
 }
 
 /// Waits until `is_done`, which is probably soon: polls without PAUSE at first.
 #[inline]
-pub(crate) fn soon(what: impl FnOnce() -> For, mut is_done: impl FnMut() -> bool) {
-    for _ in 0..SPINS.load(Ordering::Relaxed) {
+pub(crate) fn spin_until(what: impl FnOnce() -> Awaited, mut is_done: impl FnMut() -> bool) {
+    for _ in 0..SPIN_COUNT.load(Ordering::Relaxed) {
         if is_done() {
             return;
         }
@@ -102,11 +102,11 @@ pub(crate) fn soon(what: impl FnOnce() -> For, mut is_done: impl FnMut() -> bool
 /// Context: as [`require_wait`](crate::cpu::context::require_wait) allows, which the caller checks.
 #[cold]
 #[inline(never)]
-pub(crate) fn until(what: For, mut is_done: impl FnMut() -> bool) {
+pub(crate) fn until(what: Awaited, mut is_done: impl FnMut() -> bool) {
     let must_serve = !flag::are_enabled();
-    let mut patience = None;
+    let mut long_wait = None;
     loop {
-        for _ in 0..LOOKS {
+        for _ in 0..POLLS_PER_CHECK {
             if is_done() {
                 return;
             }
@@ -115,19 +115,19 @@ pub(crate) fn until(what: For, mut is_done: impl FnMut() -> bool) {
             }
             core::hint::spin_loop();
         }
-        if patience.get_or_insert_with(Patience::new).look() {
+        if long_wait.get_or_insert_with(LongWait::new).check() {
             report(what);
         }
     }
 }
 
 /// One iteration of a wait whose loop does more than poll.
-pub(crate) fn turn(what: For, patience: &mut Patience) {
+pub(crate) fn poll(what: Awaited, long_wait: &mut LongWait) {
     if !flag::are_enabled() {
         serve();
     }
     core::hint::spin_loop();
-    if patience.is_over() {
+    if long_wait.poll() {
         report(what);
     }
 }
@@ -144,7 +144,7 @@ fn serve() {
 
 /// Runs a called function without an interrupt, in the same context as with one. The priority must
 /// be raised to the class of calls.
-pub(crate) fn as_called(run: impl FnOnce()) {
+pub(crate) fn in_call_context(run: impl FnOnce()) {
     let own = cpu::current();
     SERVES_AT
         .of(own)
@@ -156,13 +156,13 @@ pub(crate) fn as_called(run: impl FnOnce()) {
 
 #[cold]
 #[inline(never)]
-fn report(what: For) {
+fn report(what: Awaited) {
     let own = cpu::current().id();
     let waited = Nanoseconds(WAIT_LIMIT);
     let Some(other) = what.cpu() else {
         log::warn!(
-            "wait: CPU {own} has waited {waited} for {what} (a CPU does not run functions; `watchdog on` \
-             finds out which)"
+            "wait: CPU {own} has waited {waited} for {what} (a CPU does not serve calls; `watchdog on` \
+             names it)"
         );
         return;
     };

@@ -13,11 +13,11 @@ use crate::apic::io::EndRegister;
 use crate::apic::local;
 use crate::cpu::handlers::Handler;
 use crate::ipi::call;
-use crate::ipi::wait::{self, For};
+use crate::ipi::wait::{self, Awaited};
 use crate::line::inner::Shared;
 use crate::line::storm;
 use crate::smp::Online;
-use crate::time::Patience;
+use crate::time::LongWait;
 
 /// The result of a handler. A handler that returns `()` claims all interrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +141,7 @@ impl Installation {
     /// once if that takes long, because the CPU's priority stays raised or a handler does not
     /// return.
     pub(super) fn wait_until_quiet(&self, name: &'static str) {
-        let mut patience = Patience::new();
+        let mut long_wait = LongWait::new();
         let cpu = self.target.cpu.id();
         let is_busy = AtomicBool::new(true);
         // This runs on the line's CPU in class 13, so a handler of a higher class has returned by
@@ -156,7 +156,7 @@ impl Installation {
             if !is_busy.load(Ordering::Acquire) {
                 return;
             }
-            wait::turn(For::Line(cpu, name), &mut patience);
+            wait::poll(Awaited::Line(cpu, name), &mut long_wait);
         }
     }
 

@@ -10,13 +10,14 @@ use tocsin_logic::irq::vectors::Exhausted;
 use tocsin_logic::vector::PriorityClass;
 
 use crate::apic::io::InputError;
+use crate::ipi::Offline;
 
 /// The reason why a line cannot be created, moved or changed. Nothing has changed in this case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LineError {
-    /// No CPU with this number is online.
-    Offline(u32),
+    /// The CPU is not online.
+    Offline(Offline),
     /// The CPU has too few free vectors of the class.
     Vectors {
         /// The CPU's number.
@@ -58,7 +59,7 @@ pub enum LineError {
 impl fmt::Display for LineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Offline(cpu) => write!(f, "CPU {cpu} is not online; `cpus` lists those that are"),
+            Self::Offline(offline) => offline.fmt(f),
             Self::Vectors { cpu, exhausted } => write!(f, "CPU {cpu}: {exhausted}"),
             Self::NoCommonVectors {
                 from,

@@ -34,10 +34,11 @@ use tocsin_logic::irq::storm::Counts;
 use tocsin_logic::vector::{PriorityClass, Vector};
 
 use crate::cpu::context;
+use crate::ipi;
 use crate::line::binding::Installation;
 use crate::line::inner::{Masker, Shared};
 use crate::line::source::Origin;
-use crate::smp::{self, Online};
+use crate::smp::Online;
 use crate::sync::IrqMutex;
 
 pub use crate::line::binding::Claim;
@@ -298,5 +299,5 @@ fn below(class: PriorityClass) -> Level {
 }
 
 fn find(cpu: u32) -> Result<&'static Online, LineError> {
-    smp::find(cpu).ok_or(LineError::Offline(cpu))
+    ipi::find(cpu).map_err(LineError::Offline)
 }

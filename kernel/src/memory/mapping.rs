@@ -5,7 +5,7 @@
 
 use core::ops::Range;
 
-use tocsin_logic::layout::{Place, describe};
+use tocsin_logic::layout::{AddressKind, describe};
 
 use super::MemoryError;
 use super::frames::FRAME;
@@ -50,7 +50,7 @@ pub unsafe fn map(addresses: Range<u64>, physical: u64, usage: Use) -> Result<()
 /// Nothing may use the addresses any more.
 pub unsafe fn unmap(addresses: Range<u64>) -> Result<(), MemoryError> {
     check(&addresses, 0)?;
-    tighten(&[addresses], Leaf::unmap)
+    change_and_flush(&[addresses], Leaf::unmap)
 }
 
 /// Like [`unmap`], for pages of the direct map that were mapped to probe an address.
@@ -63,7 +63,7 @@ pub unsafe fn unmap(addresses: Range<u64>) -> Result<(), MemoryError> {
 ///
 /// As [`unmap`]; the pages must not be memory that the kernel uses.
 pub(super) unsafe fn unmap_probed(ranges: &[Range<u64>]) -> Result<(), MemoryError> {
-    tighten(ranges, Leaf::unmap)
+    change_and_flush(ranges, Leaf::unmap)
 }
 
 /// Changes the use of mappings. Returns when no CPU has rights to the memory that `usage` does not
@@ -82,12 +82,12 @@ pub(super) unsafe fn unmap_probed(ranges: &[Range<u64>]) -> Result<(), MemoryErr
 /// match `usage`.
 pub unsafe fn protect(addresses: Range<u64>, usage: Use) -> Result<(), MemoryError> {
     check(&addresses, 0)?;
-    tighten(&[addresses], |page| page.protect(usage.flags()))
+    change_and_flush(&[addresses], |page| page.protect(usage.flags()))
 }
 
 /// Changes each page of the ranges, and flushes them from the TLBs of all CPUs in one operation. On
 /// an error, the ranges before the one that the error names have changed.
-fn tighten(ranges: &[Range<u64>], change: impl Fn(&Leaf)) -> Result<(), MemoryError> {
+fn change_and_flush(ranges: &[Range<u64>], change: impl Fn(&Leaf)) -> Result<(), MemoryError> {
     // The lock is taken separately for each range, because it disables interrupts.
     let result = ranges.iter().try_for_each(|addresses| {
         paging::change(|tables| {
@@ -109,7 +109,7 @@ fn tighten(ranges: &[Range<u64>], change: impl Fn(&Leaf)) -> Result<(), MemoryEr
     let starts = ranges.iter().map(|range| range.start);
     let ends = ranges.iter().map(|range| range.end);
     if let (Some(start), Some(end)) = (starts.min(), ends.max()) {
-        tlb::forget_everywhere(&Translations::Of(start..end));
+        tlb::flush_all_cpus(&Translations::Of(start..end));
     }
     result
 }
@@ -126,7 +126,8 @@ fn check(addresses: &Range<u64>, physical: u64) -> Result<(), MemoryError> {
         return Err(MemoryError::BadRange(addresses.start));
     }
     match [addresses.start, addresses.end - 1].map(describe) {
-        [Place::LowerHalf, Place::LowerHalf] | [Place::Mapping, Place::Mapping] => Ok(()),
+        [AddressKind::LowerHalf, AddressKind::LowerHalf]
+        | [AddressKind::Mapping, AddressKind::Mapping] => Ok(()),
         _ => Err(MemoryError::Reserved(addresses.start)),
     }
 }

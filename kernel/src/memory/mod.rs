@@ -58,7 +58,7 @@ impl fmt::Display for MemoryError {
                 write!(f, "{address:#018x} is mapped already, in another way")
             }
             Self::Image(physical) => {
-                write!(f, "at {physical:#x} lies the kernel itself")
+                write!(f, "{physical:#x} belongs to the kernel")
             }
             Self::Reserved(address) => write!(
                 f,

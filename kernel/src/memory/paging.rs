@@ -189,7 +189,7 @@ fn kernel_tables() -> Option<Tables> {
 pub fn root() -> u64 {
     *ROOT
         .get()
-        .expect("page tables are built before anybody asks for them")
+        .expect("page tables are built before their first use")
 }
 
 /// Maps `addresses` (page-aligned) to new zeroed frames.
@@ -222,7 +222,7 @@ pub(super) fn map_new(addresses: Range<u64>) -> Result<(), MemoryError> {
 /// The range must match `usage`: device registers, or memory that firmware reserved.
 pub unsafe fn map_physical(physical: u64, length: u64, usage: Use) -> Result<u64, MemoryError> {
     // SAFETY: Passed on to the caller.
-    unsafe { map_physical_noting(physical, length, usage, |_| {}) }
+    unsafe { map_physical_with(physical, length, usage, |_| {}) }
 }
 
 /// Like [`map_physical`], but also calls `new` with the virtual address of each page that was not
@@ -235,7 +235,7 @@ pub unsafe fn map_physical(physical: u64, length: u64, usage: Use) -> Result<u64
 /// # Safety
 ///
 /// As [`map_physical`].
-pub(super) unsafe fn map_physical_noting(
+pub(super) unsafe fn map_physical_with(
     physical: u64,
     length: u64,
     usage: Use,

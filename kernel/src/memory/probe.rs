@@ -57,7 +57,7 @@ impl Probe {
             _ => self.new.push(page..page + FRAME),
         };
         // SAFETY: Passed on to the caller.
-        self.address = unsafe { paging::map_physical_noting(physical, length, usage, new)? };
+        self.address = unsafe { paging::map_physical_with(physical, length, usage, new)? };
         Ok(self.address)
     }
 

@@ -27,8 +27,8 @@ crate::cpu_local! {
 /// Serves the requests to this CPU, if there are any. Interrupts disabled.
 pub(crate) fn serve_requests() {
     let own = ACKNOWLEDGED.here();
-    if REQUESTS.has_news(own) {
-        REQUESTS.serve(own, flush);
+    if REQUESTS.has_pending(own) {
+        REQUESTS.serve(own, invalidate);
     }
 }
 
@@ -45,9 +45,9 @@ impl Translations {
     /// Flushes them from this CPU's TLB.
     ///
     /// Context: any.
-    pub fn forget_here(&self) {
+    pub fn flush_local(&self) {
         if let Some(range) = self.range() {
-            range.each(flush);
+            range.each(invalidate);
         }
     }
 
@@ -64,7 +64,7 @@ impl Translations {
 }
 
 /// Flushes translations on this CPU.
-fn flush(what: Invalidate) {
+fn invalidate(what: Invalidate) {
     match what {
         // Also drops global entries, and all entries of a large page.
         Invalidate::Page(address) => tlb::flush(VirtAddr::new_truncate(address as u64)),
@@ -84,21 +84,21 @@ pub(crate) fn flush_all() {
 }
 
 /// Flushes translations on all online CPUs and returns when no CPU can use them any more.
-pub type ForgetEverywhere = fn(&Translations);
+pub type FlushAllCpus = fn(&Translations);
 
 // SAFETY: The value is a function pointer.
-unsafe impl FnPointer for ForgetEverywhere {}
+unsafe impl FnPointer for FlushAllCpus {}
 
 /// Set when the other CPUs can be interrupted.
-pub(crate) static EVERYWHERE: FnCell<ForgetEverywhere> = FnCell::empty();
+pub(crate) static FLUSH_ALL_CPUS: FnCell<FlushAllCpus> = FnCell::empty();
 
 /// Flushes translations on all CPUs. Code that removes a mapping, or some of its rights, must call
 /// this after the tables have changed, without holding a lock for which another CPU may wait with
 /// interrupts disabled.
-pub(super) fn forget_everywhere(what: &Translations) {
-    match EVERYWHERE.get() {
+pub(super) fn flush_all_cpus(what: &Translations) {
+    match FLUSH_ALL_CPUS.get() {
         Some(how) => how(what),
         // No other CPU is running yet. APs flush their TLBs when they start.
-        None => what.forget_here(),
+        None => what.flush_local(),
     }
 }

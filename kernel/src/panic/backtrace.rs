@@ -4,7 +4,7 @@ use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tocsin_logic::backtrace;
-use tocsin_logic::layout::{self, Place};
+use tocsin_logic::layout::{self, AddressKind};
 
 use super::symbols::Code;
 use crate::cpu::PerCpu;
@@ -55,7 +55,7 @@ pub(crate) fn capture(cpu: PerCpu, frame: &TrapFrame) {
     let stack = stack_around(frame.rsp);
     let on_stack = |address: u64| stack.contains(&address);
     let mut length = 0;
-    for (address, place) in
+    for (address, slot) in
         backtrace::walk(frame.rip, frame.rbp, on_stack, read).zip(&TRACE.of(cpu).calls)
     {
         // As in a report: the call is before its return address.
@@ -64,7 +64,7 @@ pub(crate) fn capture(cpu: PerCpu, frame: &TrapFrame) {
         } else {
             address.wrapping_sub(1)
         };
-        place.store(call, Ordering::Relaxed);
+        slot.store(call, Ordering::Relaxed);
         length += 1;
     }
     TRACE.of(cpu).length.store(length, Ordering::Release);
@@ -73,7 +73,7 @@ pub(crate) fn capture(cpu: PerCpu, frame: &TrapFrame) {
 /// The bounds of the stack that `rsp` points into.
 pub(crate) fn stack_around(rsp: u64) -> core::ops::Range<u64> {
     match layout::describe(rsp) {
-        Place::Stack { cpu, kind, .. } | Place::StackGuard { cpu, kind } => {
+        AddressKind::Stack { cpu, kind, .. } | AddressKind::StackGuard { cpu, kind } => {
             layout::stack_range(cpu, kind)
         }
         // The first stack is inside the image.

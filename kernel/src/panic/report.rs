@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use tocsin_logic::error_code::ErrorCode;
 use tocsin_logic::exception::{self, ErrorCodeKind};
 use tocsin_logic::exit;
-use tocsin_logic::layout::{self, Place};
+use tocsin_logic::layout::{self, AddressKind};
 use tocsin_logic::registers;
 use x86_64::registers::control::{Cr0, Cr2, Cr3, Cr4};
 use x86_64::registers::debug::Dr6;
@@ -54,10 +54,10 @@ pub(crate) type Details<'a> = &'a dyn Fn(&mut dyn Write) -> fmt::Result;
 
 /// Reports the exception in `frame`, after which the interrupted code continues.
 pub(crate) fn exception(cpu: PerCpu, frame: &TrapFrame, details: Details<'_>) {
-    match console::seize(|| !stop_cpus::is_elsewhere()) {
+    match console::seize(|| !stop_cpus::is_requested()) {
         // A console never reports an error.
         Some(mut out) => drop(write_exception(&mut out, cpu, frame, details)),
-        None => stop_cpus::stop_if_elsewhere(cpu, frame.rip),
+        None => stop_cpus::stop_if_requested(cpu, frame.rip),
     }
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn fatal_exception(cpu: PerCpu, frame: &TrapFrame, details: Details<'
         (exception.mnemonic, exception.name)
     });
     let note = format_args!("{mnemonic} {name} at {}", Code(frame.rip));
-    end(cpu, note, |out, again| {
+    panic_stop(cpu, note, |out, again| {
         if again {
             return writeln!(
                 out,
@@ -89,7 +89,7 @@ pub(crate) fn panic(info: &PanicInfo<'_>) -> ! {
     let (rip, rbp, rsp) = processor::position();
     let message = info.message();
     let location = info.location();
-    end(cpu, format_args!("{}", Short(info)), |out, again| {
+    panic_stop(cpu, format_args!("{}", Short(info)), |out, again| {
         rule(out, format_args!("CPU {}: kernel panic", cpu.id()))?;
         writeln!(out, "  what        {message}")?;
         if let Some(location) = location {
@@ -118,24 +118,24 @@ impl fmt::Display for Short<'_> {
 /// Runs the panic stop on `cpu`: the first CPU calls `write` for a report, and adds the states of
 /// the others; any other CPU leaves a `note` for the first one. The argument of `write` is whether
 /// the CPU was already reporting.
-fn end(
+fn panic_stop(
     cpu: PerCpu,
     note: fmt::Arguments<'_>,
     write: impl FnOnce(&mut console::Report, bool) -> fmt::Result,
 ) -> ! {
     let role = stop_cpus::begin(cpu);
     if role == Role::Other {
-        stop_cpus::leave_note(cpu, note);
+        stop_cpus::halt_with_note(cpu, note);
     }
     if role == Role::Reporter {
-        stop_cpus::ask_others();
+        stop_cpus::stop_others();
     }
     let mut out = take_console();
     out.close_prompt();
     if role == Role::Reporter {
         stop_cpus::wait_for_others();
     }
-    let again = role == Role::ReporterAgain || depth(cpu) > 1;
+    let again = role == Role::NestedReporter || depth(cpu) > 1;
     // A console never reports an error.
     let _ = write(&mut out, again);
     if role == Role::Reporter {
@@ -234,8 +234,8 @@ impl fmt::Display for Address {
 /// Writes which stack was in use, and how full it was.
 fn write_stack_use(out: &mut dyn Write, rsp: u64) -> fmt::Result {
     // RSP may be exactly the top of an empty stack, which is the next slot's address.
-    let place = layout::describe(rsp.wrapping_sub(1));
-    if let Place::Stack { cpu, kind, .. } = place {
+    let described = layout::describe(rsp.wrapping_sub(1));
+    if let AddressKind::Stack { cpu, kind, .. } = described {
         let range = layout::stack_range(cpu, kind);
         return writeln!(
             out,
@@ -245,7 +245,7 @@ fn write_stack_use(out: &mut dyn Write, rsp: u64) -> fmt::Result {
             range.end - range.start
         );
     }
-    writeln!(out, "  stack       {place}")
+    writeln!(out, "  stack       {described}")
 }
 
 fn write_registers(out: &mut dyn Write, frame: &TrapFrame) -> fmt::Result {

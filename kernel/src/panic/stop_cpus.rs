@@ -21,8 +21,8 @@ use crate::{console, time};
 /// The time, in nanoseconds, and the number of polls after which the reporter continues if no
 /// further CPU has stopped. Both must pass: where virtual CPUs wait until the host schedules them,
 /// the time alone is not significant.
-const PATIENCE: u64 = 1_000_000_000;
-const LOOKS: u32 = 1 << 18;
+const TIMEOUT: u64 = 1_000_000_000;
+const MIN_POLLS: u32 = 1 << 18;
 
 /// Maximum number of CPUs of each kind with a line of their own in the report.
 const SHOWN: usize = 8;
@@ -52,7 +52,7 @@ mod state {
     /// It received the request while it was printing. The request must be repeated.
     pub const PRINTING: u32 = 1;
     /// It handles a fatal error of its own.
-    pub const ENDING: u32 = 2;
+    pub const FATAL: u32 = 2;
     /// It has done so, and left a note.
     pub const NOTED: u32 = 3;
     /// It has stopped for the reporter.
@@ -61,36 +61,36 @@ mod state {
 
 /// The panic-stop data of a CPU.
 #[derive(Debug)]
-struct End {
+struct StopState {
     state: AtomicU32,
     /// The RIP at which it was stopped; stored before the state.
-    place: AtomicU64,
+    rip: AtomicU64,
     /// Its own fatal error; written before the state is `NOTED`.
     note: UnsafeCell<ArrayString<192>>,
 }
 
-impl End {
+impl StopState {
     const fn new() -> Self {
         Self {
             state: AtomicU32::new(state::RUNNING),
-            place: AtomicU64::new(0),
+            rip: AtomicU64::new(0),
             note: UnsafeCell::new(ArrayString::new_const()),
         }
     }
 
     /// The note, if there is one.
     fn note(&self) -> Option<&str> {
-        let is_there = self.state.load(Ordering::Acquire) == state::NOTED;
+        let is_noted = self.state.load(Ordering::Acquire) == state::NOTED;
         // SAFETY: A note is not written any more after the state is `NOTED`.
-        is_there.then(|| unsafe { &*self.note.get() }.as_str())
+        is_noted.then(|| unsafe { &*self.note.get() }.as_str())
     }
 }
 
 // SAFETY: A note is read only after its last write. The rest is atomic.
-unsafe impl Sync for End {}
+unsafe impl Sync for StopState {}
 
 crate::cpu_local! {
-    static END: End = End::new();
+    static STOP: StopState = StopState::new();
 }
 
 /// The role of a CPU with a fatal error.
@@ -99,7 +99,7 @@ pub(crate) enum Role {
     /// It writes the report.
     Reporter,
     /// It reports that its report has failed.
-    ReporterAgain,
+    NestedReporter,
     /// It leaves a note.
     Other,
 }
@@ -114,70 +114,70 @@ pub(crate) fn set_others(others: Others) {
 ///
 /// Context: any.
 #[must_use]
-pub fn is_elsewhere() -> bool {
+pub fn is_requested() -> bool {
     let reporter = REPORTER.load(Ordering::Acquire);
     reporter != 0 && reporter != current().id() + 1
 }
 
 /// Records a fatal error of `cpu`, the calling CPU, and returns the CPU's role.
 pub(crate) fn begin(cpu: PerCpu) -> Role {
-    END.of(cpu).state.store(state::ENDING, Ordering::Relaxed);
+    STOP.of(cpu).state.store(state::FATAL, Ordering::Relaxed);
     let own = cpu.id() + 1;
     match REPORTER.compare_exchange(0, own, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => Role::Reporter,
-        Err(reporter) if reporter == own => Role::ReporterAgain,
+        Err(reporter) if reporter == own => Role::NestedReporter,
         Err(_) => Role::Other,
     }
 }
 
 /// Leaves a note for the reporter, and halts permanently.
-pub(crate) fn leave_note(cpu: PerCpu, note: fmt::Arguments<'_>) -> ! {
+pub(crate) fn halt_with_note(cpu: PerCpu, note: fmt::Arguments<'_>) -> ! {
     // SAFETY: Only this CPU writes its note, before the state is `NOTED`. An exception in this
     // function writes a complete new note, because the reporter is another CPU.
-    let place = unsafe { &mut *END.of(cpu).note.get() };
-    place.clear();
+    let text = unsafe { &mut *STOP.of(cpu).note.get() };
+    text.clear();
     // A note that is too long is truncated.
-    let _ = place.write_fmt(note);
+    let _ = text.write_fmt(note);
     // SAFETY: The code that holds the console never continues.
     unsafe { console::abandon() };
-    END.of(cpu).state.store(state::NOTED, Ordering::Release);
+    STOP.of(cpu).state.store(state::NOTED, Ordering::Release);
     processor::halt_forever()
 }
 
 /// Stops this CPU if another CPU has started a panic stop. Called by an NMI handler, or in place of
 /// a report that is no longer needed, about the code at `rip`.
-pub(crate) fn stop_if_elsewhere(cpu: PerCpu, rip: u64) {
-    let end = END.of(cpu);
-    let by_itself = matches!(
-        end.state.load(Ordering::Relaxed),
-        state::ENDING | state::NOTED
+pub(crate) fn stop_if_requested(cpu: PerCpu, rip: u64) {
+    let own = STOP.of(cpu);
+    let has_failed = matches!(
+        own.state.load(Ordering::Relaxed),
+        state::FATAL | state::NOTED
     );
-    if by_itself || !is_elsewhere() {
+    if has_failed || !is_requested() {
         return;
     }
     if console::is_held_here() && !HAS_CONSOLE.load(Ordering::Acquire) {
-        end.state.store(state::PRINTING, Ordering::Release);
+        own.state.store(state::PRINTING, Ordering::Release);
         return;
     }
     // SAFETY: The code that holds the console never continues.
     unsafe { console::abandon() };
-    end.place.store(rip, Ordering::Relaxed);
-    end.state.store(state::STOPPED, Ordering::Release);
+    own.rip.store(rip, Ordering::Relaxed);
+    own.state.store(state::STOPPED, Ordering::Release);
     processor::halt_forever()
 }
 
 /// Requests all other CPUs to stop.
-pub(crate) fn ask_others() {
-    each_other(ask);
+pub(crate) fn stop_others() {
+    for_each_other(request_stop);
 }
 
-fn ask(cpu: PerCpu) {
+fn request_stop(cpu: PerCpu) {
     if let Some(others) = OTHERS.get() {
         (others.stop)(cpu);
     }
 }
 
-fn each_other(mut visit: impl FnMut(PerCpu)) {
+fn for_each_other(mut visit: impl FnMut(PerCpu)) {
     if let Some(others) = OTHERS.get() {
         (others.each)(&mut visit);
     }
@@ -186,31 +186,31 @@ fn each_other(mut visit: impl FnMut(PerCpu)) {
 /// Waits for the other CPUs. The reporter must hold the console.
 pub(crate) fn wait_for_others() {
     HAS_CONSOLE.store(true, Ordering::Release);
-    let (mut before, mut since, mut looks) = (usize::MAX, time::nanoseconds(), 0);
+    let (mut before, mut since, mut polls) = (usize::MAX, time::nanoseconds(), 0);
     loop {
         let mut missing = 0;
-        each_other(|cpu| match END.of(cpu).state.load(Ordering::Acquire) {
+        for_each_other(|cpu| match STOP.of(cpu).state.load(Ordering::Acquire) {
             state::NOTED | state::STOPPED => {}
             state::PRINTING => {
                 missing += 1;
                 // Fails if the CPU has had a fatal error of its own in the meantime.
-                let again = END.of(cpu).state.compare_exchange(
+                let again = STOP.of(cpu).state.compare_exchange(
                     state::PRINTING,
                     state::RUNNING,
                     Ordering::Relaxed,
                     Ordering::Relaxed,
                 );
                 if again.is_ok() {
-                    ask(cpu);
+                    request_stop(cpu);
                 }
             }
             _ => missing += 1,
         });
         if missing != before {
-            (before, since, looks) = (missing, time::nanoseconds(), 0);
+            (before, since, polls) = (missing, time::nanoseconds(), 0);
         }
-        looks += 1;
-        if missing == 0 || looks > LOOKS && time::has_passed(since, PATIENCE) {
+        polls += 1;
+        if missing == 0 || polls > MIN_POLLS && time::has_passed(since, TIMEOUT) {
             return;
         }
         core::hint::spin_loop();
@@ -220,11 +220,11 @@ pub(crate) fn wait_for_others() {
 /// Writes the states of the other CPUs.
 pub(crate) fn write_others(out: &mut dyn Write) -> fmt::Result {
     let is_silent = |cpu: PerCpu| {
-        let state = END.of(cpu).state.load(Ordering::Acquire);
+        let state = STOP.of(cpu).state.load(Ordering::Acquire);
         !matches!(state, state::NOTED | state::STOPPED)
     };
     write_kind(out, "also", |cpu, out| {
-        let Some(note) = END.of(cpu).note() else {
+        let Some(note) = STOP.of(cpu).note() else {
             return Ok(false);
         };
         write!(out, "CPU {}: {note}", cpu.id()).map(|()| true)
@@ -233,14 +233,14 @@ pub(crate) fn write_others(out: &mut dyn Write) -> fmt::Result {
         if !is_silent(cpu) {
             return Ok(false);
         }
-        write!(out, "CPU {} did not answer an NMI", cpu.id()).map(|()| true)
+        write!(out, "CPU {} did not respond to an NMI", cpu.id()).map(|()| true)
     })?;
     write_kind(out, "stopped", |cpu, out| {
-        if END.of(cpu).state.load(Ordering::Acquire) != state::STOPPED {
+        if STOP.of(cpu).state.load(Ordering::Acquire) != state::STOPPED {
             return Ok(false);
         }
-        let place = Code(END.of(cpu).place.load(Ordering::Relaxed));
-        write!(out, "CPU {} at {place}", cpu.id()).map(|()| true)
+        let rip = Code(STOP.of(cpu).rip.load(Ordering::Relaxed));
+        write!(out, "CPU {} at {rip}", cpu.id()).map(|()| true)
     })
 }
 
@@ -252,7 +252,7 @@ fn write_kind(
 ) -> fmt::Result {
     let mut count = 0;
     let mut result = Ok(());
-    each_other(|cpu| {
+    for_each_other(|cpu| {
         let mut text = ArrayString::<256>::new();
         // A name that is too long is truncated: an error of `line` still counts as a line.
         if line(cpu, &mut text) != Ok(false) {

@@ -19,6 +19,14 @@ pub(super) struct Claim {
     pub(super) function: &'static Function,
     /// Whether a handle to its MSI or MSI-X exists. A driver must not use both (PCI, 6.8).
     has_messages: AtomicBool,
+    /// Whether its driver has promised to use only its own memory.
+    is_trusted: AtomicBool,
+}
+
+/// Keeps a function claimed.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    _claim: Arc<Claim>,
 }
 
 impl Claim {
@@ -67,6 +75,7 @@ impl Device {
             claim: Arc::new(Claim {
                 function,
                 has_messages: AtomicBool::new(false),
+                is_trusted: AtomicBool::new(false),
             }),
         }
     }
@@ -147,6 +156,22 @@ impl Device {
     /// From here on the driver may pass to the device only addresses of memory that the device may
     /// read and write; the device must have been reset or must hold no addresses.
     pub unsafe fn enable_bus_master(&self) {
+        self.claim.is_trusted.store(true, Ordering::Relaxed);
+        self.become_bus_master();
+    }
+
+    /// Whether the driver has [enabled bus mastering](Self::enable_bus_master) itself, and so has promised
+    /// to use only its own memory.
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.claim.is_trusted.load(Ordering::Relaxed)
+    }
+
+    /// As [`enable_bus_master`](Self::enable_bus_master), for a function that an IOMMU restricts to the
+    /// memory of its driver, or whose driver is trusted. Does nothing if the function is isolated.
+    pub(crate) fn become_bus_master(&self) {
+        if self.is_isolated() {
+            return;
+        }
         let mut next = self.bridge;
         // Each bridge is above the previous one, and no bus was found twice, so the loop
         // terminates.
@@ -155,6 +180,13 @@ impl Device {
             next = bridge.bridge;
         }
         self.change_command(command::BUS_MASTER, 0);
+    }
+
+    /// Keeps the function claimed as long as the value exists.
+    pub(crate) fn hold(&self) -> Hold {
+        Hold {
+            _claim: Arc::clone(&self.claim),
+        }
     }
 
     /// Writes only the 16-bit register at `offset`, a multiple of 2, and not the other half of its

@@ -57,6 +57,8 @@ pub struct Function {
     pub problems: Vec<FunctionProblem>,
     pub(super) registers: Registers,
     is_claimed: AtomicBool,
+    /// Whether an IOMMU's fault handler has ended its requests.
+    is_isolated: AtomicBool,
     /// Held during a read-modify-write of a register.
     changes: IrqMutex<()>,
 }
@@ -86,6 +88,7 @@ impl Function {
             problems: Vec::new(),
             registers,
             is_claimed: AtomicBool::new(false),
+            is_isolated: AtomicBool::new(false),
             changes: IrqMutex::new(()),
         };
         function.read_capabilities();
@@ -284,6 +287,33 @@ impl Function {
     /// Like [`Function::change`], with a value that does not depend on the old one.
     pub(super) fn set(&self, offset: u16, value: u32) {
         self.change(offset, |_| value);
+    }
+
+    /// The buses behind it, first and last, if it is a bridge.
+    pub(crate) fn buses(&self) -> Option<(u8, u8)> {
+        match self.header.layout {
+            Layout::Bridge {
+                secondary,
+                subordinate,
+                ..
+            } => Some((secondary, subordinate)),
+            _ => None,
+        }
+    }
+
+    /// Whether the function was isolated after faults of its DMA: it cannot make requests until its driver
+    /// has released it and claims it again.
+    ///
+    /// Context: any.
+    #[must_use]
+    pub fn is_isolated(&self) -> bool {
+        self.is_isolated.load(Ordering::Acquire)
+    }
+
+    /// Ends the requests of the function.
+    pub(crate) fn isolate(&self) {
+        self.is_isolated.store(true, Ordering::Release);
+        self.change_command(0, command::BUS_MASTER);
     }
 
     pub(super) fn change_command(&self, set: u16, clear: u16) {

@@ -34,6 +34,7 @@ use crate::time;
 
 pub use config::ConfigSpace;
 pub use device::Device;
+pub(crate) use device::Hold;
 pub use error::PciError;
 pub use function::{Function, FunctionProblem};
 pub use msi::Msi;

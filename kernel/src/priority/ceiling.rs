@@ -39,7 +39,7 @@ use tocsin_logic::vector::PriorityClass;
 use super::Raised;
 use crate::cpu::{self, context};
 #[cfg(debug_assertions)]
-use crate::time::{Patience, WAIT_LIMIT};
+use crate::time::{LongWait, WAIT_LIMIT};
 
 /// A priority-ceiling spinlock for data that threads and handlers up to a class share. It never
 /// disables interrupts.
@@ -49,7 +49,7 @@ pub struct CeilingMutex<T> {
     ceiling: PriorityClass,
     /// The number of the CPU that holds the lock, plus 1; 0 if it is free.
     holder: AtomicU32,
-    lock: TicketMutex<T, Watched>,
+    lock: TicketMutex<T, SpinRelax>,
 }
 
 /// The guard of a [`CeilingMutex`]. The drop frees the lock and then lowers the priority.
@@ -57,7 +57,7 @@ pub struct CeilingMutex<T> {
 pub struct CeilingGuard<'a, T> {
     // Fields are dropped in order: the lock is free before the priority is lowered.
     _holder: Holder<'a>,
-    guard: TicketMutexGuard<'a, T, Watched>,
+    guard: TicketMutexGuard<'a, T, SpinRelax>,
     _raised: Raised,
 }
 
@@ -126,7 +126,7 @@ impl<T> CeilingMutex<T> {
     /// Waits behind the CPUs that queued before. A long wait is logged in a debug build.
     #[cold]
     #[track_caller]
-    fn wait(&self) -> TicketMutexGuard<'_, T, Watched> {
+    fn wait(&self) -> TicketMutexGuard<'_, T, SpinRelax> {
         let cpu = cpu::current();
         assert!(
             self.holder.load(Ordering::Relaxed) != cpu.id() + 1,
@@ -137,7 +137,7 @@ impl<T> CeilingMutex<T> {
         );
         #[cfg(debug_assertions)]
         let mut wait = Wait {
-            patience: Patience::new(),
+            long_wait: LongWait::new(),
             ceiling: self.ceiling,
             holder: &self.holder,
         };
@@ -161,26 +161,26 @@ crate::cpu_local! {
 /// A wait for a ceiling lock.
 #[cfg(debug_assertions)]
 struct Wait {
-    patience: Patience,
+    long_wait: LongWait,
     ceiling: PriorityClass,
     holder: *const AtomicU32,
 }
 
 /// The step between two polls of the lock: in a debug build, it measures the time.
 #[derive(Debug)]
-pub struct Watched;
+pub struct SpinRelax;
 
-impl spin::RelaxStrategy for Watched {
+impl spin::RelaxStrategy for SpinRelax {
     #[inline]
     fn relax() {
         core::hint::spin_loop();
         #[cfg(debug_assertions)]
-        watch();
+        check_wait();
     }
 }
 
 #[cfg(debug_assertions)]
-fn watch() {
+fn check_wait() {
     let wait = LOCK_WAIT.here().load(Ordering::Relaxed);
     // SAFETY: The pointer is null or points to the wait of the running code: handlers that wait
     // meanwhile restore it. Only this CPU uses it, and the code that created the wait has no
@@ -188,7 +188,7 @@ fn watch() {
     let Some(wait) = (unsafe { wait.cast::<Wait>().as_mut() }) else {
         return;
     };
-    if wait.patience.is_over() {
+    if wait.long_wait.poll() {
         // SAFETY: The lock outlives the wait for it.
         let holder = unsafe { &*wait.holder }.load(Ordering::Relaxed);
         let Some(holder) = holder.checked_sub(1) else {

@@ -28,7 +28,7 @@ use crate::{sync, time};
 const CALLS: usize = 12;
 
 /// Functions between a section and its end, by the beginnings of their names.
-const MACHINERY: [&str; 8] = [
+const GUARD_FUNCTIONS: [&str; 8] = [
     "tocsin::sync::",
     "tocsin::priority::",
     "<tocsin::sync::",
@@ -54,7 +54,7 @@ pub struct Section {
 #[derive(Debug)]
 pub struct Sections {
     /// With interrupts disabled.
-    pub off: Section,
+    pub irqs_off: Section,
     /// With the priority raised.
     pub raised: Section,
 }
@@ -62,7 +62,7 @@ pub struct Sections {
 impl Sections {
     const fn new() -> Self {
         Self {
-            off: Section::new(),
+            irqs_off: Section::new(),
             raised: Section::new(),
         }
     }
@@ -91,18 +91,18 @@ impl Section {
         let calls = self.calls.each_ref();
         let calls = calls.map(|call| call.load(Ordering::Relaxed));
         // While a longer section is being recorded, the two may not match.
-        let place = if calls[0] == first {
+        let caller = if calls[0] == first {
             let mut calls = calls.into_iter().filter(|&call| call != 0);
-            calls.find(|&call| !is_machinery(call))
+            calls.find(|&call| !is_guard_function(call))
         } else {
             None
         };
-        Some((duration, Code(place.unwrap_or(first))))
+        Some((duration, Code(caller.unwrap_or(first))))
     }
 
     /// Records a section from `since` to now. With interrupts disabled, on the CPU to which it
     /// belongs.
-    fn note(&self, since: u64) {
+    fn update(&self, since: u64) {
         if since < STARTED.load(Ordering::Relaxed) {
             return;
         }
@@ -119,8 +119,8 @@ impl Section {
         });
         let first = calls.next().unwrap_or(rip);
         self.calls[0].store(first, Ordering::Relaxed);
-        for place in &self.calls[1..] {
-            place.store(calls.next().unwrap_or(0), Ordering::Relaxed);
+        for slot in &self.calls[1..] {
+            slot.store(calls.next().unwrap_or(0), Ordering::Relaxed);
         }
         self.longest.note(duration, first);
     }
@@ -131,45 +131,45 @@ impl Section {
 }
 
 /// Whether the code at `address` only ends sections of other functions.
-fn is_machinery(address: u64) -> bool {
+fn is_guard_function(address: u64) -> bool {
     use core::fmt::Write;
     let mut text = ArrayString::<96>::new();
     // A text that is too long is truncated; only its beginning matters.
     let _ = write!(text, "{}", Code(address));
     // An address has 18 characters, followed by two spaces and the name.
     let name = text.get(20..).unwrap_or_default();
-    MACHINERY.iter().any(|begin| name.starts_with(begin))
+    GUARD_FUNCTIONS.iter().any(|begin| name.starts_with(begin))
 }
 
 /// Starts to record the longest sections, from none, or stops and keeps the result.
 ///
 /// Context: thread.
-pub fn watch(on: bool) {
+pub fn set_measured(on: bool) {
     if !on {
-        return sync::set_watch(None);
+        return sync::set_section_hook(None);
     }
     STARTED.store(processor::timestamp(), Ordering::Relaxed);
     for cpu in handlers::all_cpus() {
-        SECTIONS.of(cpu).off.reset();
+        SECTIONS.of(cpu).irqs_off.reset();
         SECTIONS.of(cpu).raised.reset();
     }
-    sync::set_watch(Some(note_off));
+    sync::set_section_hook(Some(record_irqs_off));
 }
 
-/// The cause of a section.
+/// How a section masks interrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
+pub enum SectionKind {
     /// IF = 0.
-    Off,
+    IrqsOff,
     /// CR8, with this class.
     Raised(PriorityClass),
 }
 
 // SAFETY: The type is a function pointer.
-unsafe impl FnPointer for fn(By, u64) {}
+unsafe impl FnPointer for fn(SectionKind, u64) {}
 
 /// The function that receives every section instead.
-static RECORD: FnCell<fn(By, u64)> = FnCell::empty();
+static RECORD: FnCell<fn(SectionKind, u64)> = FnCell::empty();
 
 /// Sets the function that receives every section that ends on any CPU, with the time-stamp counter
 /// at its beginning, while interrupts are disabled; `None` removes it. With such a function, the
@@ -182,35 +182,35 @@ static RECORD: FnCell<fn(By, u64)> = FnCell::empty();
 /// `record` may use only atomics and memory of its own: it runs inside other operations, with
 /// interrupts disabled.
 #[cfg(feature = "bench")]
-pub unsafe fn record(record: Option<fn(By, u64)>) {
+pub unsafe fn record(record: Option<fn(SectionKind, u64)>) {
     let is_on = record.is_some();
     RECORD.replace(record);
-    sync::set_watch(is_on.then_some(note_off as fn(u64)));
+    sync::set_section_hook(is_on.then_some(record_irqs_off as fn(u64)));
 }
 
 /// Passes a section to the function that receives all sections, if there is one.
-fn pass_on(by: By, since: u64) -> bool {
+fn forward(kind: SectionKind, since: u64) -> bool {
     let record = RECORD.get();
     if let Some(record) = record {
-        record(by, since);
+        record(kind, since);
     }
     record.is_some()
 }
 
 /// Records that this CPU had its interrupts disabled since `since`.
-fn note_off(since: u64) {
-    if !pass_on(By::Off, since) {
-        SECTIONS.here().off.note(since);
+fn record_irqs_off(since: u64) {
+    if !forward(SectionKind::IrqsOff, since) {
+        SECTIONS.here().irqs_off.update(since);
     }
 }
 
 /// Records that this CPU's priority was raised to `class` since `since`, in TSC cycles. Thread or
 /// handler.
-pub(crate) fn note_raised(class: PriorityClass, since: u64) {
+pub(crate) fn record_raised(class: PriorityClass, since: u64) {
     // This section must not be recorded itself.
     x86_64::instructions::interrupts::without_interrupts(|| {
-        if !pass_on(By::Raised(class), since) {
-            SECTIONS.here().raised.note(since);
+        if !forward(SectionKind::Raised(class), since) {
+            SECTIONS.here().raised.update(since);
         }
     });
 }

@@ -64,7 +64,7 @@ pub fn raise(class: PriorityClass) -> Raised {
     let mut since = 0;
     if class > previous {
         control::set_priority_class(class);
-        since = sync::now_if_watched();
+        since = sync::now_if_measured();
     }
     Raised {
         index,
@@ -95,7 +95,7 @@ impl Drop for Raised {
     fn drop(&mut self) {
         let now = control::priority_class();
         if self.since != 0 {
-            latency::note_raised(now, self.since);
+            latency::record_raised(now, self.since);
         }
         let class = RAISED.here().remove(self.index);
         if class != now {

@@ -18,22 +18,22 @@ const BARRIER_CLASS: PriorityClass = PriorityClass::new(14).expect("a class is 0
 
 /// Called by the trampoline in 64-bit mode, on the AP's own stack.
 pub(super) unsafe extern "C" fn entry(slot: &'static Slot) -> ! {
-    go_on(slot, Stage::Kernel);
+    report_stage(slot, Stage::Kernel);
     // SAFETY: This is the AP to which the block belongs, and it executes this once. Interrupts have
     // been disabled since INIT. Its stacks were mapped before it was started.
     unsafe { trap::init_ap(slot.cpu) };
     // The trampoline's page may still be in the TLB, at an address that is about to be unmapped.
     memory::tlb::flush_all();
-    go_on(slot, Stage::Tables);
+    report_stage(slot, Stage::Tables);
     let lints = super::lint_entries(CpuId(slot.cpu.id()));
     // SAFETY: Interrupts are off.
     if unsafe { apic::local().set_up(lints) }.is_err() {
         halt_forever();
     }
-    go_on(slot, Stage::LocalApic);
+    report_stage(slot, Stage::LocalApic);
 
     hw::control::set_priority_class(BARRIER_CLASS);
-    go_on(slot, Stage::Ready);
+    report_stage(slot, Stage::Ready);
     while !RELEASED.load(Ordering::Acquire) {
         enable_and_halt();
         interrupts::disable();
@@ -45,7 +45,7 @@ pub(super) unsafe extern "C" fn entry(slot: &'static Slot) -> ! {
 }
 
 /// Stores the stage; halts if the boot CPU has abandoned this AP.
-fn go_on(slot: &Slot, stage: Stage) {
+fn report_stage(slot: &Slot, stage: Stage) {
     if !slot.reach(stage) {
         halt_forever();
     }

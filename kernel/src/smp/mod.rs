@@ -22,7 +22,7 @@ use tocsin_logic::apic::icr::Destination;
 use tocsin_logic::apic::{ApicId, Icr, Lvt};
 use tocsin_logic::command_line::Options;
 use tocsin_logic::layout::{StackKind, stack_range};
-use tocsin_logic::smp::{Broadcast, Sabotage, Stage, Unowned, init_wait};
+use tocsin_logic::smp::{Broadcast, InjectedFault, Stage, Unowned, init_wait};
 use tocsin_logic::topology::{CpuId, Topology};
 use tocsin_logic::vector::{Vector, fixed};
 
@@ -47,7 +47,7 @@ const TIMEOUT: u64 = 3_000_000_000;
 const RELEASE: Vector = fixed::RELEASE;
 
 /// The broadcast ID, which belongs to no CPU.
-const NOBODY: ApicId = ApicId(u32::MAX);
+const BROADCAST_ID: ApicId = ApicId(u32::MAX);
 
 /// A CPU that failed to start.
 #[derive(Clone, Copy, Debug)]
@@ -269,7 +269,7 @@ fn install_trampoline(aps: &[ApStart], x2apic: bool) -> Option<Trampoline> {
     Trampoline::install(aps, x2apic)
         .inspect_err(|error| {
             log::error!(
-                "smp: no place below 1 MiB for the code that CPUs start with: {error} (only CPU 0 \
+                "smp: no memory below 1 MiB for the start-up code: {error} (only CPU 0 \
                  runs; the memory map has too little usable memory there)"
             );
         })
@@ -358,21 +358,21 @@ fn prepare(
             });
             continue;
         }
-        let for_this = |sabotage: Option<Sabotage>| {
-            let sabotage = sabotage.filter(|sabotage| sabotage.cpu == number);
-            sabotage.map(|sabotage| sabotage.stage)
+        let for_this = |fault: Option<InjectedFault>| {
+            let fault = fault.filter(|fault| fault.cpu == number);
+            fault.map(|fault| fault.stage)
         };
-        let die_at = for_this(options.failcpu);
+        let fail_at = for_this(options.failcpu);
         // An AP whose ID is not in any slot halts.
-        let is_silent = die_at == Some(Stage::Silent);
+        let is_silent = fail_at == Some(Stage::Silent);
         let block = PerCpu::new(number);
         handlers::add_cpu(block);
         aps.push(ApStart {
             apic_id,
-            listed_id: if is_silent { NOBODY } else { apic_id },
+            listed_id: if is_silent { BROADCAST_ID } else { apic_id },
             stack_top: stack_range(number, StackKind::Thread).end,
             cpu: block,
-            die_at,
+            fail_at,
             late_at: for_this(options.latecpu),
         });
     }

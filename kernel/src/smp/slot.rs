@@ -20,7 +20,7 @@ pub(super) struct Slot {
     /// Its per-CPU block.
     pub(super) cpu: PerCpu,
     /// The stage at which it stops, for tests; [`Stage::NEVER`] otherwise.
-    pub(super) die_at: u8,
+    pub(super) fail_at: u8,
     /// The stage that it attempts only after it has been abandoned, for tests; [`Stage::NEVER`]
     /// otherwise.
     pub(super) late_at: u8,
@@ -41,7 +41,7 @@ pub(super) struct ApStart {
     pub(super) listed_id: ApicId,
     pub(super) stack_top: u64,
     pub(super) cpu: PerCpu,
-    pub(super) die_at: Option<Stage>,
+    pub(super) fail_at: Option<Stage>,
     pub(super) late_at: Option<Stage>,
 }
 
@@ -54,7 +54,7 @@ impl Slot {
             stage: AtomicU32::new(Stage::Silent as u32),
             stack_top: ap.stack_top,
             cpu: ap.cpu,
-            die_at: number(ap.die_at),
+            fail_at: number(ap.fail_at),
             late_at: number(ap.late_at),
             reserved: 0,
             apic_id: ap.apic_id.0,
@@ -81,7 +81,7 @@ impl Slot {
         let advanced = self
             .stage
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, advance);
-        advanced.is_ok() && self.die_at != stage as u8
+        advanced.is_ok() && self.fail_at != stage as u8
     }
 
     /// Abandons the AP, unless it is ready. Returns the last stage that it reached.

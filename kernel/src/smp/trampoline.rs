@@ -140,7 +140,7 @@ trampoline_32:
     lock incl (trampoline_unlisted - trampoline_start)(%ebp)
     jmp 7f
 
-6:  cmpb ${protected_mode}, {die_at}(%esi)
+6:  cmpb ${protected_mode}, {fail_at}(%esi)
     je 7f
     // PAE, CR3, EFER.LME, paging: SDM vol. 3A, 11.8.5.
     movl $0x20, %eax
@@ -172,7 +172,7 @@ trampoline_64:
     movl ${long_mode}, %edx
     lock cmpxchgl %edx, 4(%rsi)
     jne 8f
-    cmpb ${long_mode}, {die_at}(%rsi)
+    cmpb ${long_mode}, {fail_at}(%rsi)
     je 8f
     xorl %eax, %eax
     movw %ax, %fs
@@ -197,7 +197,7 @@ trampoline_end:
     .text
     "#,
     slot_size = const SLOT_SIZE,
-    die_at = const core::mem::offset_of!(Slot, die_at),
+    fail_at = const core::mem::offset_of!(Slot, fail_at),
     late_at = const core::mem::offset_of!(Slot, late_at),
     silent = const Stage::Silent as u32,
     abandoned = const Stage::Abandoned as u32,
@@ -283,9 +283,9 @@ impl Trampoline {
 
         let first = frames::pointer::<Slot>(base + code_size);
         for (index, ap) in aps.iter().enumerate() {
-            let place = first.wrapping_add(index);
+            let slot = first.wrapping_add(index);
             // SAFETY: The block has room for all slots behind the code, aligned to their size.
-            unsafe { place.write(Slot::new(ap)) };
+            unsafe { slot.write(Slot::new(ap)) };
         }
         // SAFETY: All slots have been written, and the block is never freed. APs change only the
         // stages, which are atomic.

@@ -11,7 +11,7 @@
 
 use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
-use tocsin_logic::smp::{Offset, Outcome, settle};
+use tocsin_logic::smp::{Offset, Outcome, synchronize};
 use tocsin_logic::units::Nanoseconds;
 
 use super::{Online, TIMEOUT, wake_from_barrier};
@@ -58,7 +58,7 @@ const IA32_TSC_ADJUST: u32 = 0x3b;
 const ROUNDS: u32 = 12;
 
 /// The uncertainty at which a measurement ends early, in nanoseconds.
-const NARROW: u64 = 1000;
+const TARGET_WIDTH: u64 = 1000;
 
 /// The time after which a measurement begins no further round, in nanoseconds. This permits dozens
 /// of rounds on hardware; a virtual CPU that waits for the host's scheduler gets a wider bound
@@ -66,7 +66,7 @@ const NARROW: u64 = 1000;
 const BUDGET: u64 = 100_000;
 
 /// Polls before the first PAUSE, which takes longer than a reply, most of all under an emulator.
-const EAGER_POLLS: u32 = 3000;
+const SPIN_LIMIT: u32 = 3000;
 
 /// The counter, read after all earlier loads (SDM vol. 2B, RDTSC).
 fn ordered_timestamp() -> u64 {
@@ -88,7 +88,7 @@ pub(super) fn serve() {
         }
         if request == handled {
             polls += 1;
-            if polls > EAGER_POLLS {
+            if polls > SPIN_LIMIT {
                 core::hint::spin_loop();
             }
             continue;
@@ -114,15 +114,15 @@ fn adjust_own(cycles: i64) {
 }
 
 /// The boot CPU's side of an exchange.
-struct Partner<'a> {
+struct RemoteCpu<'a> {
     exchange: &'a Exchange,
     last: u32,
 }
 
-impl Partner<'_> {
+impl RemoteCpu<'_> {
     /// Sends a request and waits for the reply. Returns the boot CPU's counter before, the AP's
     /// counter, and the boot CPU's counter after; `None` if no reply arrives within [`TIMEOUT`].
-    fn ask(&mut self, adjustment: i64, notify: impl FnOnce()) -> Option<[u64; 3]> {
+    fn request(&mut self, adjustment: i64, notify: impl FnOnce()) -> Option<[u64; 3]> {
         self.last += 1;
         let Self { exchange, last } = *self;
         exchange.adjustment.store(adjustment, Ordering::Relaxed);
@@ -130,7 +130,7 @@ impl Partner<'_> {
         exchange.request.store(last, Ordering::Release);
         notify();
         let has_replied = || exchange.reply.load(Ordering::Acquire) == last;
-        let is_quick = (0..EAGER_POLLS).any(|_| has_replied());
+        let is_quick = (0..SPIN_LIMIT).any(|_| has_replied());
         if !is_quick && !time::wait_until(TIMEOUT, has_replied) {
             return None;
         }
@@ -140,12 +140,12 @@ impl Partner<'_> {
 
     /// Measures the offset. `notify` wakes the AP if this is the first request.
     fn measure(&mut self, notify: impl Fn()) -> Option<Offset> {
-        let [narrow, budget] = [NARROW, BUDGET].map(nanoseconds_to_cycles);
+        let [target, budget] = [TARGET_WIDTH, BUDGET].map(nanoseconds_to_cycles);
         let mut offset = Offset::UNKNOWN;
         let mut begin = None;
         for _ in 0..ROUNDS {
             let is_first = self.last == Exchange::NONE;
-            let round = self.ask(0, || {
+            let round = self.request(0, || {
                 if is_first {
                     notify();
                 }
@@ -154,7 +154,7 @@ impl Partner<'_> {
             offset = offset.narrowed(sent, replied, received);
             // Measured from the first reply, because a CPU that has just been woken replies slowly.
             let begin = *begin.get_or_insert(received);
-            if offset.width() <= narrow || received.saturating_sub(begin) > budget {
+            if offset.width() <= target || received.saturating_sub(begin) > budget {
                 break;
             }
         }
@@ -186,16 +186,16 @@ pub(super) fn run(apic: &LocalApic, aps: &[Online]) {
 /// Measures and corrects one AP's counter. Returns its largest possible difference, in cycles.
 fn sync(apic: &LocalApic, ap: &Online) -> Option<u64> {
     let exchange = EXCHANGE.of(ap.cpu);
-    let mut partner = Partner {
+    let mut remote = RemoteCpu {
         exchange,
         last: Exchange::NONE,
     };
     let synced = {
-        let partner = core::cell::RefCell::new(&mut partner);
+        let remote = core::cell::RefCell::new(&mut remote);
         let can_adjust = Features::get().contains(Features::TSC_ADJUST);
-        settle(
-            || partner.borrow_mut().measure(|| wake_from_barrier(apic, ap)),
-            |cycles| can_adjust && partner.borrow_mut().ask(cycles, || ()).is_some(),
+        synchronize(
+            || remote.borrow_mut().measure(|| wake_from_barrier(apic, ap)),
+            |cycles| can_adjust && remote.borrow_mut().request(cycles, || ()).is_some(),
         )
     };
     exchange.request.store(Exchange::NONE, Ordering::Release);

@@ -2,14 +2,15 @@
 
 use core::fmt;
 
+use crate::ipi::Offline;
 use crate::timer::{CAPACITY, SHORTEST_PERIOD};
 
 /// The reason why a timer was not created or started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimerError {
-    /// No CPU with this number is online.
-    Offline(u32),
+    /// The CPU is not online.
+    Offline(Offline),
     /// The CPU has the maximum number of timers.
     Full(u32),
     /// The timers of this machine cannot be used, because their rate could not be measured.
@@ -21,7 +22,7 @@ pub enum TimerError {
 impl fmt::Display for TimerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Offline(cpu) => write!(f, "CPU {cpu} is not online; `cpus` lists those that are"),
+            Self::Offline(offline) => offline.fmt(f),
             Self::Full(cpu) => write!(
                 f,
                 "CPU {cpu} has {CAPACITY} timers, which is all it can; `timers` lists them"

@@ -3,7 +3,7 @@
 
 use core::ptr::NonNull;
 
-use tocsin_logic::irq::mailbox::{Call, Posted};
+use tocsin_logic::irq::mailbox::{Call, CallList};
 
 use crate::timer::node::{NEVER, Node};
 
@@ -45,11 +45,11 @@ impl Command {
 
 /// The timers of one CPU that have a command.
 #[derive(Debug)]
-pub(super) struct Inbox(Posted);
+pub(super) struct Inbox(CallList);
 
 impl Inbox {
     pub(super) const fn new() -> Self {
-        Self(Posted::new())
+        Self(CallList::new())
     }
 
     pub(super) fn is_empty(&self) -> bool {

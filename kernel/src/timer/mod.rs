@@ -56,7 +56,8 @@ use tocsin_logic::vector::PriorityClass;
 
 use crate::apic::vectors;
 use crate::cpu::{self, context};
-use crate::ipi::wait::{self, For};
+use crate::ipi::Offline;
+use crate::ipi::wait::{self, Awaited};
 use crate::time;
 use crate::timer::inbox::Command;
 use crate::timer::node::Node;
@@ -139,7 +140,7 @@ impl Timer {
         if !lapic::is_usable() {
             return Err(TimerError::NotMeasured);
         }
-        let queue = queue::of(cpu).ok_or(TimerError::Offline(cpu))?;
+        let queue = queue::of(cpu).ok_or(TimerError::Offline(Offline(cpu)))?;
         let registry = queue.tables.registry_for_one();
         let node = node::make(name, cpu, mode, function);
         match registry.add(cpu, node) {
@@ -300,7 +301,7 @@ impl Drop for Timer {
         } else if self.node().can_be_waited_for() {
             self.command(Command::Close { leave: false });
             let node = self.node();
-            let what = For::Timer(node.cpu, node.name);
+            let what = Awaited::Timer(node.cpu, node.name);
             wait::until(what, || node.closed.load(Ordering::Acquire));
             // SAFETY: The timer is closed, and this was the last use of the node.
             unsafe { node::release_there(self.node) };

@@ -22,8 +22,8 @@ use tocsin_logic::vector::PriorityClass;
 
 use crate::cpu::context;
 use crate::deferred;
-use crate::ipi::wait::{self, For};
-use crate::time::{self, Patience};
+use crate::ipi::wait::{self, Awaited};
+use crate::time::{self, LongWait};
 use crate::timer::{Expiry, Mode, Row, queue};
 
 /// Time after which the kernel retries to defer a timer's function because the queue was full, in
@@ -375,13 +375,13 @@ pub(super) unsafe fn discard(pointer: NonNull<Node>) {
 pub(super) unsafe fn release_there(pointer: NonNull<Node>) {
     // SAFETY: The node is freed only after `release` below has permitted it.
     let node = unsafe { pointer.as_ref() };
-    let mut patience = Patience::new();
+    let mut long_wait = LongWait::new();
     loop {
         match node.turns.release(false) {
             // SAFETY: The timer is closed, so it does not fire again. Its function does not run.
             Release::Free => return unsafe { (node.free)(pointer) },
             Release::Left => return,
-            Release::Wait => wait::turn(For::Timer(node.cpu, node.name), &mut patience),
+            Release::Wait => wait::poll(Awaited::Timer(node.cpu, node.name), &mut long_wait),
         }
     }
 }

@@ -4,7 +4,7 @@
 use tocsin_logic::acpi::AddressSpace;
 use tocsin_logic::acpi::fadt::Fadt;
 use tocsin_logic::acpi::hpet::Hpet;
-use tocsin_logic::apic::calibration::{Clock, READS, attempt, sharpest};
+use tocsin_logic::apic::calibration::{Clock, READS, attempt, most_precise};
 use tocsin_logic::devices::hpet;
 
 use crate::hw::mmio::Mmio;
@@ -142,7 +142,7 @@ impl Reference {
             Place::Pit => pit::measure(u16::try_from(wanted).ok()?, counters)?,
             Place::Memory(_) | Place::Port(_) => {
                 let count = || self.count();
-                sharpest(|| attempt(clock, wanted, processor::timestamp, count, &counters))?
+                most_precise(|| attempt(clock, wanted, processor::timestamp, count, &counters))?
             }
         };
         let ticks = |counter: usize| found.end[counter].wrapping_sub(found.start[counter]);

@@ -1,18 +1,16 @@
 //! The target's side of calls to one CPU: the mailboxes, and the code that serves them.
 //!
 //! A call that interrupts a thread and is the only one in the mailbox is run by the entry code in
-//! [`interrupt`](super::interrupt), with the protocol of [`Posted::serve`]. All others are run here.
+//! [`interrupt`](super::interrupt), with the protocol of [`CallList::serve`]. All others are run here.
 //!
-//! [`Posted::serve`]: tocsin_logic::irq::mailbox::Posted::serve
+//! [`CallList::serve`]: tocsin_logic::irq::mailbox::CallList::serve
 
 use core::sync::atomic::AtomicU64;
 
 use tocsin_logic::irq::mailbox::{self, Call, Mailbox};
 
+use crate::cpu::Callback;
 use crate::fn_cell;
-
-/// A function that can be called on other CPUs; see [`ipi::call`](crate::ipi::call::Function).
-pub(crate) type Function = extern "C" fn(argument: usize);
 
 /// Maximum number of pending asynchronous calls of one CPU.
 pub(crate) const PENDING: usize = 64;
@@ -26,12 +24,12 @@ crate::cpu_local! {
 }
 
 /// The handler of the vector of calls.
-pub(crate) extern "C" fn answer(_: usize, _: u8) {
+pub(crate) extern "C" fn handle(_: usize, _: u8) {
     CALLS.here().serve(at, run);
 }
 
 /// Runs a list of calls that the entry code has taken from the mailbox.
-pub(super) extern "C" fn answer_list(newest: *mut Call) {
+pub(super) extern "C" fn run_list(newest: *mut Call) {
     mailbox::serve_list(newest, at, run);
 }
 
@@ -47,7 +45,7 @@ pub(crate) fn at(call: *const Call) -> &'static Call {
 /// Runs a posted function.
 #[inline]
 pub(crate) fn run(function: usize, argument: usize) {
-    // SAFETY: Only `Function`s are posted.
-    let function: Function = unsafe { fn_cell::from_address(function as *mut ()) };
+    // SAFETY: Only `Callback`s are posted.
+    let function: Callback = unsafe { fn_cell::from_address(function as *mut ()) };
     function(argument);
 }

@@ -143,7 +143,7 @@ entry_common:
     add rsp, 16
     iretq
 
-    // An NMI: see above. The flags are the frame's to restore.
+    // An NMI: see above. IRETQ restores the flags.
     .balign 64
     .global entry_nmi, entry_nmi_run, entry_nmi_done, entry_nmi_left, entry_nmi_return, entry_nmi_end
 entry_nmi:

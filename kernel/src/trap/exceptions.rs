@@ -40,7 +40,7 @@ fn handle_other(frame: &mut TrapFrame) {
         return interrupt::dispatch_without_eoi(frame);
     }
     let cpu = current();
-    if vector == VECTOR && nmi::answer(cpu, frame) {
+    if vector == VECTOR && nmi::handle(cpu, frame) {
         return;
     }
     let details = |out: &mut dyn Write| match vector {

@@ -60,7 +60,7 @@ global_asm!(
     pop rsi
     .endm
 
-    // The vector is kept in a debug build only, twice, because the stack must stay aligned.
+    // The vector is saved in a debug build only, twice, because the stack must stay aligned.
     .macro call_function
     inc qword ptr gs:[{cpu} + {counts} + rsi * 8]
     mov rax, gs:[{cpu} + {functions} + rsi * 8]
@@ -78,7 +78,7 @@ global_asm!(
     .macro end_interrupt x2apic, ended
     .if {check_eoi}
         mov edi, [rsp]
-        call {is_to_be_ended}
+        call {needs_eoi}
         add rsp, 16
         test al, al
         jz \ended
@@ -129,7 +129,7 @@ entry_nested_\mode:
     interrupt_path xapic, 0
 
     .macro call_path mode, x2apic
-    // A call, from a thread, as `Posted::serve`. The vector is stored in a debug build, as above.
+    // A call, from a thread, as `CallList::serve`. The vector is stored in a debug build, as above.
     .balign 64
     .global entry_call_\mode
 entry_call_\mode:
@@ -165,7 +165,7 @@ entry_call_\mode:
     iretq
 2:  mov rdi, rax                    // Several calls.
     sti
-    call {answer_list}
+    call {run_list}
     cli
     jmp 1b
 3:  mov esi, {call}
@@ -175,8 +175,8 @@ entry_call_\mode:
     call_path x2apic, 1
     call_path xapic, 0
 
-    // A software interrupt, on the stack that it finds, interrupts off. The common way is for those
-    // that nobody answers, and for one that is no software interrupt: its vector is in service.
+    // A software interrupt, on the interrupted stack, interrupts disabled. Without a handler, or if
+    // the vector is in service, so this is no software interrupt, it takes the common path.
     .balign 64
     .global entry_software
 entry_software:
@@ -203,12 +203,12 @@ entry_software:
     push {software}
     jmp entry_common
 
-    // The function of the vectors that nobody answers. It returns past the EOI, if there is nothing
-    // to end.
+    // The function of the vectors without a handler. It returns past the EOI, if the vector is not in
+    // service.
     .global entry_unhandled
 entry_unhandled:
     sub rsp, 8
-    call {answer_unhandled}
+    call {handle_unhandled}
     add rsp, 8
     test al, al
     jz 1f
@@ -241,10 +241,10 @@ entry_unhandled:
     argument = const Call::ARGUMENT,
     run = const mailbox::RUN,
     running = sym RUNNING,
-    answer_list = sym call::answer_list,
+    run_list = sym call::run_list,
     check_eoi = const cfg!(debug_assertions) as u8,
-    is_to_be_ended = sym spurious::is_to_be_ended,
-    answer_unhandled = sym spurious::answer_unhandled,
+    needs_eoi = sym spurious::needs_eoi,
+    handle_unhandled = sym spurious::handle_unhandled,
 );
 
 unsafe extern "C" {

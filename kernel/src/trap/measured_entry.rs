@@ -40,8 +40,8 @@ entry_measured_\mode:
 
     .pushsection .rodata.entry_measured, "a"
     .balign 8
-    .global entry_ordinary_\mode
-entry_ordinary_\mode:
+    .global entry_default_\mode
+entry_default_\mode:
     .quad entry_measured_0_\mode, entry_measured_1_\mode, entry_measured_2_\mode
     .quad entry_measured_3
     .popsection
@@ -71,8 +71,8 @@ unsafe extern "C" {
     pub static entry_measured_3: u8;
     static entry_measured_x2apic: Codes<AtomicU64>;
     static entry_measured_xapic: Codes<AtomicU64>;
-    safe static entry_ordinary_x2apic: Codes<u64>;
-    safe static entry_ordinary_xapic: Codes<u64>;
+    safe static entry_default_x2apic: Codes<u64>;
+    safe static entry_default_xapic: Codes<u64>;
 }
 
 /// The default code of the stubs of the [`MEASURED`] vectors, followed by that of [`UNDEFINED`], in
@@ -84,10 +84,10 @@ unsafe extern "C" {
 ///
 /// If there is no stub with this index.
 #[must_use]
-pub fn ordinary(index: usize) -> u64 {
+pub fn default_entry(index: usize) -> u64 {
     match idt::mode() {
-        Mode::X2Apic => entry_ordinary_x2apic[index],
-        Mode::XApic => entry_ordinary_xapic[index],
+        Mode::X2Apic => entry_default_x2apic[index],
+        Mode::XApic => entry_default_xapic[index],
     }
 }
 

@@ -7,9 +7,10 @@
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use tocsin_logic::irq::nmi::{BURST, Cause, Causes, REPORT_INTERVAL, Requests, Sort, is_reported};
+use tocsin_logic::irq::nmi::{BURST, Cause, Causes, Kind, REPORT_INTERVAL, Requests, is_reported};
 use tocsin_logic::units::Nanoseconds;
 
+use crate::cpu::Callback;
 use crate::cpu::trap_frame::TrapFrame;
 use crate::cpu_local::PerCpu;
 use crate::fn_cell::FnCell;
@@ -19,10 +20,6 @@ use crate::time;
 
 /// The vector of NMI.
 pub(crate) const VECTOR: u8 = 2;
-
-/// A function that a CPU can be made to call in its NMI handler: with all interrupts disabled, and
-/// between any two instructions of other code. It must take no lock.
-pub type Function = extern "C" fn(argument: usize);
 
 /// The NMI state of a CPU.
 #[repr(C)]
@@ -49,7 +46,7 @@ pub struct Nmi {
 struct Call {
     busy: AtomicBool,
     /// The function; stored after the argument.
-    function: FnCell<Function>,
+    function: FnCell<Callback>,
     argument: AtomicUsize,
 }
 
@@ -88,19 +85,19 @@ impl Nmi {
     }
 
     /// Posts a request for `cause`; the caller must then send the NMI. Any CPU.
-    pub(crate) fn ask(&self, cause: Cause) {
-        self.requests.ask(cause);
+    pub(crate) fn request(&self, cause: Cause) {
+        self.requests.request(cause);
     }
 
     /// Posts a request for a call of `function`; the caller must then send the NMI. Any CPU.
     /// Returns whether it was posted; false if another call is pending.
-    pub(crate) fn ask_call(&self, function: Function, argument: usize) -> bool {
+    pub(crate) fn request_call(&self, function: Callback, argument: usize) -> bool {
         if self.call.busy.swap(true, Ordering::Acquire) {
             return false;
         }
         self.call.argument.store(argument, Ordering::Relaxed);
         self.call.function.replace(Some(function));
-        self.ask(Cause::Call);
+        self.request(Cause::Call);
         true
     }
 
@@ -182,18 +179,18 @@ fn count(counter: &AtomicU64) {
 }
 
 /// Handles an NMI. Returns false if the NMI must be reported.
-pub(crate) fn answer(cpu: PerCpu, frame: &TrapFrame) -> bool {
+pub(crate) fn handle(cpu: PerCpu, frame: &TrapFrame) -> bool {
     let nmi = NMI.of(cpu);
     match nmi.requests.take(time::nanoseconds()) {
-        Sort::Asked(causes) => {
+        Kind::Requested(causes) => {
             serve(cpu, frame, causes);
             true
         }
-        Sort::Late => {
+        Kind::Late => {
             count(&nmi.late);
             true
         }
-        Sort::Unknown => {
+        Kind::Unknown => {
             count(&nmi.unknown);
             // A report that it interrupts must continue; then the NMI is only counted.
             if report::depth(cpu) > 0 {
@@ -212,7 +209,7 @@ fn serve(cpu: PerCpu, frame: &TrapFrame, causes: Causes) {
         }
     }
     if causes.contains(Cause::Stop) {
-        stop_cpus::stop_if_elsewhere(cpu, frame.rip);
+        stop_cpus::stop_if_requested(cpu, frame.rip);
     }
     if causes.contains(Cause::Backtrace) || causes.contains(Cause::Watchdog) {
         backtrace::capture(cpu, frame);

@@ -18,18 +18,18 @@ use crate::cpu_local::current;
 
 /// The functions of the local APIC driver, on which this module must not depend.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Service {
+pub(crate) struct IsrAccess {
     /// The vector with the highest priority of those in service on this CPU.
     pub(crate) highest: fn() -> Option<Vector>,
     /// Ends this interrupt.
     pub(crate) end: fn(),
 }
 
-static SERVICE: Once<Service> = Once::new();
+static ISR_ACCESS: Once<IsrAccess> = Once::new();
 
 /// Sets the functions. Before this, the ISR is not checked. Called once.
-pub(crate) fn set_service(service: Service) {
-    SERVICE.call_once(|| service);
+pub(crate) fn set_isr_access(access: IsrAccess) {
+    ISR_ACCESS.call_once(|| access);
 }
 
 /// Number of kinds of errors that a local APIC reports: the bits of its ESR.
@@ -37,7 +37,7 @@ pub const ERRORS: usize = 8;
 
 /// The spurious and unhandled interrupt counters of a CPU.
 #[derive(Debug)]
-pub struct Strays {
+pub struct Counters {
     /// Interrupts withdrawn before their delivery.
     spurious: AtomicU64,
     /// Gates entered by something other than the interrupt in service, whose EOI was omitted.
@@ -61,7 +61,7 @@ pub struct Counts {
     pub errors: [u64; ERRORS],
 }
 
-impl Strays {
+impl Counters {
     const fn new() -> Self {
         Self {
             spurious: AtomicU64::new(0),
@@ -102,7 +102,7 @@ impl Strays {
 
 crate::cpu_local! {
     /// The spurious and unhandled interrupt counters of each CPU.
-    pub static STRAYS: Strays = Strays::new();
+    pub static SPURIOUS: Counters = Counters::new();
 }
 
 /// Whether an omitted EOI has been logged.
@@ -110,26 +110,28 @@ static LOGGED: AtomicBool = AtomicBool::new(false);
 
 /// Whether the interrupt that has been handled on `vector` is the one that an EOI would end. If
 /// not, this is counted, and the first case is logged. Called by the entry code before an EOI.
-pub(crate) extern "C" fn is_to_be_ended(vector: u8) -> bool {
+pub(crate) extern "C" fn needs_eoi(vector: u8) -> bool {
     if cfg!(debug_assertions) {
         stack_use::check(current());
     }
-    let Some(service) = SERVICE.get() else {
+    let Some(access) = ISR_ACCESS.get() else {
         return true;
     };
-    let highest = (service.highest)();
+    let highest = (access.highest)();
     if highest == Some(Vector(vector)) {
         return true;
     }
-    STRAYS.here().eoi_mismatch.fetch_add(1, Ordering::Relaxed);
+    SPURIOUS.here().eoi_mismatch.fetch_add(1, Ordering::Relaxed);
     if !LOGGED.swap(true, Ordering::Relaxed) {
         match highest {
             Some(other) => log::warn!(
-                "vector {vector:#04x} is to be ended, but {:#04x} is in service: no EOI; others will only be counted",
+                "interrupt: vector {vector:#04x}: not in service, but {:#04x} is (no EOI sent; further cases are \
+                 only counted)",
                 other.get()
             ),
             None => log::warn!(
-                "vector {vector:#04x} is to be ended, but nothing is in service: no EOI; others will only be counted"
+                "interrupt: vector {vector:#04x}: not in service, nor is another (no EOI sent; further cases are \
+                 only counted)"
             ),
         }
     }
@@ -138,10 +140,10 @@ pub(crate) extern "C" fn is_to_be_ended(vector: u8) -> bool {
 
 /// Handles an interrupt on a vector without a handler. Returns whether it must be ended by an EOI.
 /// Called by the entry code.
-pub(crate) extern "C" fn answer_unhandled(_: usize, vector: u8) -> bool {
-    let in_service = is_to_be_ended(vector);
+pub(crate) extern "C" fn handle_unhandled(_: usize, vector: u8) -> bool {
+    let in_service = needs_eoi(vector);
     if in_service {
-        STRAYS.here().unhandled.fetch_add(1, Ordering::Relaxed);
+        SPURIOUS.here().unhandled.fetch_add(1, Ordering::Relaxed);
     }
     log_unhandled(vector);
     in_service
@@ -150,21 +152,21 @@ pub(crate) extern "C" fn answer_unhandled(_: usize, vector: u8) -> bool {
 /// Logs an unhandled interrupt, only once for each vector and CPU; the counters have the rest.
 pub(crate) fn log_unhandled(vector: u8) {
     if INTERRUPTS.here().count(vector) == 1 {
-        log::warn!("interrupt on vector {vector}, which has no handler");
+        log::warn!("interrupt: vector {vector}: no handler (later ones are only counted)");
     }
 }
 
 /// Ends the interrupt on `vector`, which normally takes no EOI, if it is in service, because it was
 /// delivered by the local APIC. Returns whether it was in service.
 pub(crate) fn end_if_in_service(vector: u8) -> bool {
-    let Some(service) = SERVICE.get() else {
+    let Some(access) = ISR_ACCESS.get() else {
         return false;
     };
-    let in_service = (service.highest)() == Some(Vector(vector));
+    let in_service = (access.highest)() == Some(Vector(vector));
     if in_service {
-        STRAYS.here().unhandled.fetch_add(1, Ordering::Relaxed);
+        SPURIOUS.here().unhandled.fetch_add(1, Ordering::Relaxed);
         log_unhandled(vector);
-        (service.end)();
+        (access.end)();
     }
     in_service
 }

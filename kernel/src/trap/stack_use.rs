@@ -14,7 +14,7 @@ use crate::memory::stacks;
 
 /// Number of words below the bound that [`check`] reads: a handler that exceeds the bound leaves no
 /// gap of this size.
-const LOOKED_AT: u64 = 16;
+const CHECKED_WORDS: u64 = 16;
 
 /// The use of one CPU's interrupt stack by its handlers.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,7 @@ impl StackUse {
     ///
     /// Context: any.
     #[must_use]
-    pub fn is_too_much(&self) -> bool {
+    pub fn exceeds_bound(&self) -> bool {
         self.used > self.bound
     }
 }
@@ -79,7 +79,7 @@ pub(crate) fn check(cpu: PerCpu) {
          handler beneath this one takes more than the {HANDLER} that it may"
     );
     let below = top - of_handlers(INTERRUPTS.of(cpu).max_depth());
-    let is_unused = (1..=LOOKED_AT).all(|word| {
+    let is_unused = (1..=CHECKED_WORDS).all(|word| {
         let address = (below - word * 8) as *const u64;
         // SAFETY: The stack is completely mapped, otherwise this code would not run. According to
         // `layout`, it has room for more than the bound of any depth. Interrupts are disabled, so

@@ -9,11 +9,11 @@ use super::everywhere;
 use crate::{Result, TIMEOUT, ensure, ensure_eq};
 
 pub fn trials() -> Vec<Trial> {
-    everywhere("tlb", invalidated_on_all_cpus)
+    everywhere("tlb", flushed_on_all_cpus)
 }
 
 /// Before the TLB shootdown, QEMU's CPUs use their cached translations; afterwards, none does.
-fn invalidated_on_all_cpus(session: &mut Session, cpus: u64) -> Result {
+fn flushed_on_all_cpus(session: &mut Session, cpus: u64) -> Result {
     // Runs twice: the first run removes its mappings.
     once(session, cpus)?;
     once(session, cpus)

@@ -133,7 +133,7 @@ fn gsis() -> Vec<Case> {
     ]);
     let mut dead_first = cpus(0..4);
     dead_first.extend([io_apic(2, NOTHING, 0), io_apic(0, IO_APIC, 0)]);
-    let dead = "I/O APIC 2 at 0xfec01000 does not answer; left out";
+    let dead = "I/O APIC 2 at 0xfec01000 does not respond (ignored)";
     let mut case = aliased("gsis_up_to_the_last", 0xffff_fff0);
     case.complaints.clear();
     let mut all = vec![
@@ -173,7 +173,7 @@ fn bad_addresses() -> Vec<Case> {
             Firmware::new().table(madt(&entries)).table(hpet(HPET))
         };
         sound(name, firmware)
-            .complains(format!("I/O APIC 1 at {address:#x} {output}; left out"))
+            .complains(format!("I/O APIC 1 at {address:#x} {output} (ignored)"))
             .drives_the_keyboard()
     };
     let hpet_at = |name, address| {
@@ -199,7 +199,7 @@ fn bad_addresses() -> Vec<Case> {
     };
     vec![
         at("io_apic_in_memory", MEMORY, "cannot be in memory (usable)"),
-        at("io_apic_in_rom", ROM, "does not answer"),
+        at("io_apic_in_rom", ROM, "does not respond"),
         at(
             "io_apic_in_the_first_megabyte",
             0xf_0000,

@@ -142,7 +142,7 @@ fn no_low_memory() -> Result {
             ensure_eq!((ready.online, ready.present), (1, 4), "CPUs");
             let errors = output::of_level(&log, "error");
             ensure!(
-                errors.len() == 1 && errors[0].contains("no place below 1 MiB"),
+                errors.len() == 1 && errors[0].contains("no memory below 1 MiB"),
                 "the kernel complains of {errors:#?}"
             );
             let reply = session.command("cpus", TIMEOUT)?;

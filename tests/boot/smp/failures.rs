@@ -40,7 +40,7 @@ const fn stage(name: &'static str, words: &'static str, mode: Mode) -> Stage {
 }
 
 const STAGES: [Stage; 6] = [
-    stage("silent", "no sign of life", Mode::Protected),
+    stage("silent", "no response", Mode::Protected),
     stage("protected", "protected mode", Mode::Protected),
     stage("long", "long mode", Mode::Long),
     stage("kernel", "kernel code", Mode::Long),

@@ -282,8 +282,8 @@ fn wrong_words() -> Result {
 /// other memory.
 fn no_registers_in_memory() -> Result {
     for (address, message) in [
-        ("0x200000", "at 0x200000 lies the kernel itself"),
-        ("0x1ff000", "at 0x1ff000 lies the kernel itself"),
+        ("0x200000", "0x200000 belongs to the kernel"),
+        ("0x1ff000", "0x1ff000 belongs to the kernel"),
         ("0x4000000", "is mapped already, in another way"),
     ] {
         let machine = TWO_IO_APICS.bare();

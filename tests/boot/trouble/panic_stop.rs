@@ -228,6 +228,8 @@ fn first(report: &PanicReport) -> Result {
 /// CPUs that do not respond to the NMI are named, after a bounded wait.
 fn silent(report: &PanicReport) -> Result {
     ensure_eq!(report.reporter, 0, "reporter");
-    report.check_kind("silent", |cpu| format!("^CPU {cpu} did not answer an NMI$"))?;
+    report.check_kind("silent", |cpu| {
+        format!("^CPU {cpu} did not respond to an NMI$")
+    })?;
     report.check_all_named()
 }

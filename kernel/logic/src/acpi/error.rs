@@ -52,18 +52,18 @@ pub enum ErrorKind {
     /// is below 2.
     EntryShort {
         /// The type of the entry.
-        kind: u8,
+        kind: u16,
         /// The number of bytes that the type requires.
-        needed: u8,
+        needed: u16,
         /// The value of the length field, in bytes.
-        length: u8,
+        length: u16,
     },
     /// An entry extends beyond the end of the table. The walk ends.
     EntryOverrun {
         /// The type of the entry.
-        kind: u8,
+        kind: u16,
         /// The value of the length field, in bytes.
-        length: u8,
+        length: u16,
         /// The number of bytes left in the table.
         left: usize,
     },
@@ -98,6 +98,24 @@ pub enum ErrorKind {
     TooMany {
         /// The maximum number of entries.
         max: usize,
+    },
+    /// The length of a device scope is not that of a path, or extends beyond its structure.
+    ScopeLength {
+        /// The type of the scope.
+        kind: u8,
+        /// The value of the length field, in bytes.
+        length: u8,
+        /// The minimum length, in bytes.
+        min: usize,
+        /// The number of bytes left in the structure.
+        left: usize,
+    },
+    /// Reserved memory is not a range of pages.
+    MemoryRange {
+        /// Physical address of the first byte.
+        base: u64,
+        /// Physical address of the last byte.
+        limit: u64,
     },
     /// The length field of the PM timer has an undefined value.
     TimerLength(u8),
@@ -148,6 +166,7 @@ impl fmt::Display for Error {
             ErrorKind::NotMapped { .. } | ErrorKind::Checksum { .. } => write!(f, "{table}: ")?,
             ErrorKind::EntryShort { .. }
             | ErrorKind::EntryOverrun { .. }
+            | ErrorKind::MemoryRange { .. }
             | ErrorKind::BusRange { .. }
             | ErrorKind::BusOverlap { .. } => {
                 write!(f, "{table}: entry at offset {:#x}: ", self.offset)?;
@@ -208,6 +227,19 @@ impl fmt::Display for ErrorKind {
                 "segment {segment} buses {first} to {last}: an earlier entry has some of them"
             ),
             Self::TooMany { max } => write!(f, "more than {max} entries"),
+            Self::ScopeLength {
+                kind,
+                length,
+                min,
+                left,
+            } => write!(
+                f,
+                "the length field of a device scope of type {kind} says {length} bytes; even numbers of at \
+                 least {min} and at most {left} are possible"
+            ),
+            Self::MemoryRange { base, limit } => {
+                write!(f, "memory {base:#x} to {limit:#x} is no range of pages")
+            }
             Self::TimerLength(length) => {
                 write!(f, "the PM timer has {length} bytes; 4 or none are possible")
             }

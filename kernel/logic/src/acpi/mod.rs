@@ -33,6 +33,7 @@ mod signature;
 mod tests;
 mod text;
 
+pub use dmar::Dmar;
 pub use error::{Blame, Error, ErrorKind};
 pub use gas::{AddressSpace, GenericAddress};
 pub use madt::Madt;

@@ -2,7 +2,7 @@
 //!
 //! The counters cannot be read simultaneously, and an SMI, or the host of a virtual machine, may
 //! interrupt the CPU between two reads for any time. Each measurement therefore records its
-//! uncertainty, and the most precise of a few attempts is used ([`sharpest`]).
+//! uncertainty, and the most precise of a few attempts is used ([`most_precise`]).
 
 use crate::registers::Cpuid;
 use core::fmt;
@@ -123,7 +123,7 @@ impl Clock {
 pub const ATTEMPTS: u32 = 10;
 
 /// A measurement is precise enough if its uncertainty is at most its length divided by this value.
-pub const SHARP: u64 = 256;
+pub const PRECISION: u64 = 256;
 
 /// The progress of other counters while a clock counted. The time-stamp counter, read before and
 /// after each end, determines the uncertainty.
@@ -138,29 +138,31 @@ pub struct Measurement<T> {
     /// The duration in TSC cycles.
     pub length: u64,
     /// The uncertainty in TSC cycles: the time in which the clock may or may not have counted.
-    pub doubt: u64,
+    pub uncertainty: u64,
 }
 
 impl<T> Measurement<T> {
     /// Whether the measurement is precise enough.
     #[must_use]
-    pub const fn is_sharp(&self) -> bool {
-        self.doubt <= self.length / SHARP
+    pub const fn is_precise(&self) -> bool {
+        self.uncertainty <= self.length / PRECISION
     }
 }
 
 /// Returns the first precise measurement, or the most precise of [`ATTEMPTS`]; `None` if the first
 /// attempt fails because the clock does not run.
-pub fn sharpest<T>(mut attempt: impl FnMut() -> Option<Measurement<T>>) -> Option<Measurement<T>> {
+pub fn most_precise<T>(
+    mut attempt: impl FnMut() -> Option<Measurement<T>>,
+) -> Option<Measurement<T>> {
     let mut best = attempt()?;
     for _ in 1..ATTEMPTS {
-        if best.is_sharp() {
+        if best.is_precise() {
             break;
         }
         let Some(other) = attempt() else { break };
         // Compare fractions, because the measurements may differ in length.
-        let is_better = u128::from(other.doubt) * u128::from(best.length)
-            < u128::from(best.doubt) * u128::from(other.length);
+        let is_better = u128::from(other.uncertainty) * u128::from(best.length)
+            < u128::from(best.uncertainty) * u128::from(other.length);
         if is_better {
             best = other;
         }
@@ -207,7 +209,7 @@ pub fn attempt<T>(
                 end,
                 counts,
                 length: ended - before,
-                doubt: (running - before) + (ended - asked),
+                uncertainty: (running - before) + (ended - asked),
             });
         }
         same = if now == last { same + 1 } else { 0 };

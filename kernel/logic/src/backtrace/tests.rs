@@ -71,7 +71,7 @@ fn a_null_return_address_ends_the_chain() {
 }
 
 #[test]
-fn broken_chains_say_how_they_are_broken() {
+fn broken_chains_have_a_reason() {
     for (caller, stop) in [
         (0x1204, Stop::Misaligned(0x1204)),
         (0x1100, Stop::NotAbove(0x1100)),
@@ -90,7 +90,7 @@ fn broken_chains_say_how_they_are_broken() {
 }
 
 #[test]
-fn what_cannot_be_read_is_not_followed() {
+fn unreadable_frames_end_the_chain() {
     let mut walk = walk(
         9,
         0x1100,
@@ -116,7 +116,7 @@ fn a_chain_that_just_fits_is_complete() {
 }
 
 #[test]
-fn a_longer_chain_is_cut() {
+fn a_longer_chain_is_truncated() {
     let (addresses, stop) = deep(LIMIT as u64).walk(9, BOTTOM);
     assert_eq!((addresses.len(), stop), (LIMIT, Stop::Limit));
     assert_eq!(stop.to_string(), "more than 32 frames");
@@ -125,7 +125,7 @@ fn a_longer_chain_is_cut() {
 proptest! {
     /// Whatever is on the stack, the walk ends, reads nothing else and reports why it ended.
     #[test]
-    fn garbage_never_leads_off_the_stack(
+    fn invalid_frames_never_leave_the_stack(
         words in prop::collection::vec(
             prop_oneof![BOTTOM..TOP, (BOTTOM / 8..TOP / 8).prop_map(|n| n * 8), any::<u64>()],
             512,

@@ -2,9 +2,9 @@
 
 /// The reason why an interrupt could not be delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DelayCause {
+pub enum LatencyCause {
     /// IF = 0.
-    IrqsOff,
+    IfOff,
     /// CR8 masks its priority class.
     Cr8,
     /// A handler of the same or a higher class was in service, from its gate to its end.
@@ -13,9 +13,9 @@ pub enum DelayCause {
 
 /// A period in which an interrupt could not be delivered, in TSC cycles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DelaySection {
+pub struct MaskedPeriod {
     /// The reason.
-    pub cause: DelayCause,
+    pub cause: LatencyCause,
     /// The start of the period.
     pub begin: u64,
     /// The end of the period, exclusive.
@@ -48,27 +48,27 @@ impl Split {
 
 /// Splits the time from an interrupt's `deadline` to the start of its handler, `began`. The CPU
 /// entered the gate at `gate`, which is limited to the time from `deadline` to `began`. If periods
-/// overlap, the first reason in [`DelayCause`] takes precedence.
+/// overlap, the first reason in [`LatencyCause`] takes precedence.
 #[must_use]
-pub fn split(deadline: u64, gate: u64, began: u64, sections: &[DelaySection]) -> Split {
+pub fn split(deadline: u64, gate: u64, began: u64, periods: &[MaskedPeriod]) -> Split {
     let began = began.max(deadline);
     let gate = gate.clamp(deadline, began);
     let mut split = Split::default();
     let mut at = deadline;
     while at < began {
         // The cause is constant up to the next start or end of a period.
-        let ends = sections.iter().flat_map(|it| [it.begin, it.end]);
+        let ends = periods.iter().flat_map(|it| [it.begin, it.end]);
         let next = ends.chain([gate, began]).filter(|&end| end > at).min();
         let next = next.unwrap_or(began).min(began);
-        let is_delayed_by = |cause| {
-            let mut of_kind = sections.iter().filter(|it| it.cause == cause);
+        let is_masked = |cause| {
+            let mut of_kind = periods.iter().filter(|it| it.cause == cause);
             of_kind.any(|it| (it.begin..it.end).contains(&at))
         };
-        let part = if is_delayed_by(DelayCause::IrqsOff) {
+        let part = if is_masked(LatencyCause::IfOff) {
             &mut split.if_off
-        } else if is_delayed_by(DelayCause::Cr8) {
+        } else if is_masked(LatencyCause::Cr8) {
             &mut split.cr8
-        } else if is_delayed_by(DelayCause::InService) {
+        } else if is_masked(LatencyCause::InService) {
             &mut split.in_service
         } else if at < gate {
             &mut split.hardware

@@ -11,6 +11,6 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
-pub use cause::{DelayCause, DelaySection, Split, split};
+pub use cause::{LatencyCause, MaskedPeriod, Split, split};
 pub use histogram::{Bucket, Histogram};
 pub use summary::{Summary, correct, median, resolution};

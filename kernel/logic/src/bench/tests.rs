@@ -1,7 +1,7 @@
 //! Tests against `hdrhistogram`, an independent implementation.
 
 use super::{
-    DelayCause, DelaySection, Histogram, Split, Summary, correct, median, resolution, split,
+    Histogram, LatencyCause, MaskedPeriod, Split, Summary, correct, median, resolution, split,
 };
 use proptest::prelude::*;
 use std::vec::Vec;
@@ -132,18 +132,18 @@ fn few_samples_have_percentiles_too() {
 }
 
 /// A reference implementation that classifies each cycle separately.
-fn slowly(deadline: u64, gate: u64, began: u64, sections: &[DelaySection]) -> Split {
+fn slowly(deadline: u64, gate: u64, began: u64, periods: &[MaskedPeriod]) -> Split {
     let mut split = Split::default();
     for at in deadline..began {
-        let cause = |cause| {
-            sections
+        let is_masked = |cause| {
+            periods
                 .iter()
                 .any(|it| it.cause == cause && it.begin <= at && at < it.end)
         };
         match (
-            cause(DelayCause::IrqsOff),
-            cause(DelayCause::Cr8),
-            cause(DelayCause::InService),
+            is_masked(LatencyCause::IfOff),
+            is_masked(LatencyCause::Cr8),
+            is_masked(LatencyCause::InService),
         ) {
             (true, ..) => split.if_off += 1,
             (_, true, _) => split.cr8 += 1,
@@ -157,23 +157,23 @@ fn slowly(deadline: u64, gate: u64, began: u64, sections: &[DelaySection]) -> Sp
 
 proptest! {
     #[test]
-    fn a_lateness_is_split_without_remainder(
+    fn a_latency_is_split_without_remainder(
         deadline in 0_u64..300,
         gate in 0_u64..400,
         began in 0_u64..400,
-        sections in prop::collection::vec((0_u8..3, 0_u64..400, 0_u64..90), 0..9),
+        periods in prop::collection::vec((0_u8..3, 0_u64..400, 0_u64..90), 0..9),
     ) {
-        let kinds = [DelayCause::IrqsOff, DelayCause::Cr8, DelayCause::InService];
-        let sections: Vec<DelaySection> = sections
+        let kinds = [LatencyCause::IfOff, LatencyCause::Cr8, LatencyCause::InService];
+        let periods: Vec<MaskedPeriod> = periods
             .into_iter()
-            .map(|(kind, begin, length)| DelaySection {
+            .map(|(kind, begin, length)| MaskedPeriod {
                 cause: kinds[usize::from(kind)],
                 begin,
                 end: begin + length,
             })
             .collect();
-        let found = split(deadline, gate, began, &sections);
-        prop_assert_eq!(found, slowly(deadline, gate, began, &sections));
+        let found = split(deadline, gate, began, &periods);
+        prop_assert_eq!(found, slowly(deadline, gate, began, &periods));
         prop_assert_eq!(found.total(), began.saturating_sub(deadline));
     }
 }

@@ -11,7 +11,7 @@ mod problem;
 #[cfg(test)]
 mod tests;
 
-pub use options::{Options, virtio_mmio};
+pub use options::{IommuOption, Options, virtio_mmio};
 pub use problem::{Problem, ProblemKind, Problems};
 
 /// The maximum length of the command line that the kernel stores, in bytes.

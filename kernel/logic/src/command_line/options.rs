@@ -7,7 +7,7 @@ use super::{Problem, ProblemKind, Problems, Quoting, items};
 use crate::apic::ModeOption;
 use crate::devices::virtio_mmio::{Place, PlaceError};
 use crate::script::parse_number;
-use crate::smp::Sabotage;
+use crate::smp::InjectedFault;
 
 /// The options of a command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,15 +16,32 @@ pub struct Options<'a> {
     pub run: Option<&'a str>,
     /// `apic=`: the local APIC mode.
     pub apic: ModeOption,
+    /// `iommu=`: the use of IOMMUs.
+    pub iommu: IommuOption,
     /// `maxcpus=`: the maximum number of CPUs to use, including the boot CPU; at least 1.
     pub maxcpus: Option<u32>,
     /// `cpu_init_udelay=`: the delay between INIT and the start-up IPI, in microseconds, instead of
     /// the default for the CPU family.
     pub cpu_init_udelay: Option<u32>,
     /// `failcpu=`: for tests, a CPU that stops at a stage of its bring-up.
-    pub failcpu: Option<Sabotage>,
+    pub failcpu: Option<InjectedFault>,
     /// `latecpu=`: for tests, a CPU that attempts a stage only after it has been abandoned.
-    pub latecpu: Option<Sabotage>,
+    pub latecpu: Option<InjectedFault>,
+}
+
+/// The use of IOMMUs, and the consequence of a fault.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum IommuOption {
+    /// IOMMUs are not used: devices can access all memory.
+    Off,
+    /// Faults are reported.
+    Report,
+    /// Faults are reported, and a function that makes many loses its access to the bus.
+    #[default]
+    Isolate,
+    /// The first fault stops the system.
+    Panic,
 }
 
 /// An option: its key, its accepted values, and its parser.
@@ -47,7 +64,7 @@ const REFUSED: Refusal = Refusal(None);
 /// The key of [`virtio_mmio`].
 const VIRTIO_MMIO: &str = "virtio_mmio.device";
 
-pub(super) const KNOWN: [Known; 7] = [
+pub(super) const KNOWN: [Known; 8] = [
     Known {
         name: "run",
         accepts: "a list of monitor commands, such as \"memory; poweroff\",",
@@ -72,6 +89,21 @@ pub(super) const KNOWN: [Known; 7] = [
         },
     },
     Known {
+        name: "iommu",
+        accepts: "off, report, isolate or panic",
+        repeats: false,
+        set: |options, value| {
+            options.iommu = match value {
+                "off" => IommuOption::Off,
+                "report" => IommuOption::Report,
+                "isolate" => IommuOption::Isolate,
+                "panic" => IommuOption::Panic,
+                _ => return Err(REFUSED),
+            };
+            Ok(())
+        },
+    },
+    Known {
         name: "maxcpus",
         accepts: "a number from 1 up",
         repeats: false,
@@ -86,7 +118,7 @@ pub(super) const KNOWN: [Known; 7] = [
         accepts: "CPU@STAGE, the stage silent, protected, long, kernel, tables or apic,",
         repeats: false,
         set: |options, value| {
-            options.failcpu = Some(Sabotage::parse(value).ok_or(REFUSED)?);
+            options.failcpu = Some(InjectedFault::parse(value).ok_or(REFUSED)?);
             Ok(())
         },
     },
@@ -95,7 +127,7 @@ pub(super) const KNOWN: [Known; 7] = [
         accepts: "CPU@STAGE, the stage long, kernel, tables or apic,",
         repeats: false,
         set: |options, value| {
-            options.latecpu = Some(Sabotage::parse_late(value).ok_or(REFUSED)?);
+            options.latecpu = Some(InjectedFault::parse_late(value).ok_or(REFUSED)?);
             Ok(())
         },
     },

@@ -1,7 +1,7 @@
 use crate::apic::ModeOption;
 
 use super::{Item, Options, ProblemKind, Problems, Quoting, items, virtio_mmio};
-use crate::smp::{Sabotage, Stage};
+use crate::smp::{InjectedFault, Stage};
 use proptest::prelude::*;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -111,14 +111,14 @@ fn unknown_options_are_named_with_their_place_and_the_known_ones() {
     assert_eq!(
         messages("apic=xapic foo=1"),
         [
-            "unknown option `foo` at column 12; known: run, apic, maxcpus, failcpu, latecpu, cpu_init_udelay, \
+            "unknown option `foo` at column 12; known: run, apic, iommu, maxcpus, failcpu, latecpu, cpu_init_udelay, \
              virtio_mmio.device"
         ]
     );
     assert_eq!(
         messages("RUN=x"),
         [
-            "unknown option `RUN` at column 1; known: run, apic, maxcpus, failcpu, latecpu, cpu_init_udelay, \
+            "unknown option `RUN` at column 1; known: run, apic, iommu, maxcpus, failcpu, latecpu, cpu_init_udelay, \
              virtio_mmio.device"
         ]
     );
@@ -170,7 +170,7 @@ fn bad_values_say_what_is_needed() {
 #[test]
 fn failcpu_takes_a_cpu_and_a_stage() {
     let (options, problems) = Options::parse("failcpu=3@apic");
-    let expected = Sabotage {
+    let expected = InjectedFault {
         cpu: 3,
         stage: Stage::LocalApic,
     };
@@ -184,7 +184,7 @@ fn failcpu_takes_a_cpu_and_a_stage() {
 #[test]
 fn latecpu_takes_a_stage_after_the_claim() {
     let (options, problems) = Options::parse("latecpu=3@long");
-    let expected = Sabotage {
+    let expected = InjectedFault {
         cpu: 3,
         stage: Stage::LongMode,
     };

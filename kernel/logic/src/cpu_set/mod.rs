@@ -62,7 +62,7 @@ impl CpuSet {
     ///
     /// [`OutOfRange`] if no CPU can have this number.
     pub fn insert(&mut self, number: u32) -> Result<bool, OutOfRange> {
-        let (index, bit) = place(number);
+        let (index, bit) = word_and_bit(number);
         let word = self.words.get_mut(index).ok_or(OutOfRange(number))?;
         let is_new = *word & bit == 0;
         *word |= bit;
@@ -74,7 +74,7 @@ impl CpuSet {
     pub fn remove(&mut self, number: u32) -> bool {
         let was_there = self.contains(number);
         if was_there {
-            let (index, bit) = place(number);
+            let (index, bit) = word_and_bit(number);
             self.words[index] &= !bit;
             self.trim();
         }
@@ -84,7 +84,7 @@ impl CpuSet {
     /// Whether a CPU is in the set.
     #[must_use]
     pub fn contains(&self, number: u32) -> bool {
-        let (index, bit) = place(number);
+        let (index, bit) = word_and_bit(number);
         self.words.get(index).is_some_and(|word| word & bit != 0)
     }
 
@@ -136,7 +136,7 @@ impl CpuSet {
 }
 
 /// The word index and the bit of a number; the index may be out of range.
-const fn place(number: u32) -> (usize, u64) {
+const fn word_and_bit(number: u32) -> (usize, u64) {
     ((number / BITS) as usize, 1 << (number % BITS))
 }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn made_of(numbers: impl IntoIterator<Item = u32>) -> CpuSet {
+fn set_of(numbers: impl IntoIterator<Item = u32>) -> CpuSet {
     let mut set = CpuSet::EMPTY;
     for number in numbers {
         set.insert(number).unwrap();
@@ -15,7 +15,7 @@ fn made_of(numbers: impl IntoIterator<Item = u32>) -> CpuSet {
 }
 
 #[test]
-fn an_empty_set_has_nobody() {
+fn an_empty_set_has_no_cpus() {
     assert!(CpuSet::EMPTY.is_empty());
     assert_eq!(CpuSet::EMPTY.len(), 0);
     assert_eq!(CpuSet::EMPTY.iter().count(), 0);
@@ -32,8 +32,8 @@ fn sets_are_written_as_ranges() {
         (&[5, 63, 64, 65, 128], "5,63-65,128"),
         (&[4095], "4095"),
     ] {
-        assert_eq!(made_of(numbers.iter().copied()).to_string(), text);
-        assert_eq!(text.parse(), Ok(made_of(numbers.iter().copied())));
+        assert_eq!(set_of(numbers.iter().copied()).to_string(), text);
+        assert_eq!(text.parse(), Ok(set_of(numbers.iter().copied())));
     }
     let all = CpuSet::from_range(0..=MAX_CPUS - 1).unwrap();
     assert_eq!(all.to_string(), "0-4095");
@@ -41,7 +41,7 @@ fn sets_are_written_as_ranges() {
 }
 
 #[test]
-fn numbers_that_no_cpu_has_are_refused() {
+fn numbers_out_of_range_are_rejected() {
     let mut set = CpuSet::EMPTY;
     assert_eq!(set.insert(MAX_CPUS), Err(OutOfRange(MAX_CPUS)));
     assert_eq!(set.insert(u32::MAX), Err(OutOfRange(u32::MAX)));
@@ -140,24 +140,24 @@ fn apply(steps: &[Step]) -> (CpuSet, BTreeSet<u32>) {
 
 proptest! {
     #[test]
-    fn a_set_is_what_a_set_is(first in steps(), second in steps()) {
+    fn sets_agree_with_a_model(first in steps(), second in steps()) {
         let (set, model) = apply(&first);
         prop_assert_eq!(set.len() as usize, model.len());
         prop_assert_eq!(set.is_empty(), model.is_empty());
         prop_assert!(set.iter().eq(model.iter().copied()));
         // Equal regardless of the order of the operations.
-        prop_assert_eq!(set, made_of(model.iter().copied()));
+        prop_assert_eq!(set, set_of(model.iter().copied()));
         if !set.is_empty() {
             prop_assert_eq!(set.to_string().parse(), Ok(set));
         }
         let (other, other_model) = apply(&second);
         let rest = set.without(&other);
         prop_assert!(rest.iter().eq(model.difference(&other_model).copied()));
-        prop_assert_eq!(rest, made_of(rest.iter()));
+        prop_assert_eq!(rest, set_of(rest.iter()));
     }
 
     #[test]
-    fn no_text_is_too_strange(text in "[-0-9, x]{0,12}") {
+    fn any_text_is_parsed_or_rejected(text in "[-0-9, x]{0,12}") {
         let text: String = text;
         if let Ok(set) = text.parse::<CpuSet>() {
             prop_assert_eq!(set.to_string().parse(), Ok(set));

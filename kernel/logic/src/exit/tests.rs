@@ -6,7 +6,7 @@ fn qemu(value: u32) -> i32 {
 }
 
 #[test]
-fn every_status_comes_back() {
+fn every_status_round_trips() {
     for status in 0..=STOPPED {
         assert_eq!(from_qemu(qemu(to_port(status))), Some(status));
     }

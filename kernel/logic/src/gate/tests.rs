@@ -113,7 +113,7 @@ fn long_mode_layout() {
 }
 
 #[test]
-fn every_combination_of_the_small_fields_comes_back() {
+fn every_combination_of_the_small_fields_round_trips() {
     for kind in KINDS {
         for (dpl, present) in (0..=3).flat_map(|dpl| [(dpl, false), (dpl, true)]) {
             for ist in 0..=7 {
@@ -324,7 +324,7 @@ fn errors_in_words() {
 
 proptest! {
     #[test]
-    fn long_mode_gates_come_back(
+    fn long_mode_gates_round_trip(
         offset: u64, selector: u16, ist in 0_u8..8, dpl in 0_u8..4, trap: bool, present: bool,
     ) {
         // Sign-extend the low 48 bits to get a canonical address.
@@ -337,7 +337,7 @@ proptest! {
     }
 
     #[test]
-    fn protected_mode_gates_come_back(
+    fn protected_mode_gates_round_trip(
         offset: u32, selector: u16, dpl in 0_u8..4, trap: bool, present: bool,
     ) {
         let kind = KINDS[usize::from(trap)];

@@ -130,7 +130,7 @@ impl Arming {
     /// Puts a command into the slot; its number is that of the last [`replace`](Self::replace).
     /// Returns whether the owner must be notified. If not, a notification is already pending, and
     /// the owner takes this command, possibly before this returns. For the handle.
-    #[must_use = "the owner must be told"]
+    #[must_use = "the owner must be notified"]
     pub fn publish(&self, command: Command) -> bool {
         let number = command.number.0 << 1;
         let before = self.slot.swap(number | WRITING, Ordering::AcqRel);

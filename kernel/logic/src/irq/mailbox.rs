@@ -1,6 +1,6 @@
 //! Calls of a function on one other CPU.
 //!
-//! Each CPU has a [`Mailbox`]: the head of a list of [`Call`]s, its [`Posted`] calls. A call is a
+//! Each CPU has a [`Mailbox`]: the head of its [`CallList`], the list of pending [`Call`]s. A call is a
 //! block of memory with the function, its argument, and one word that is the link while the call is
 //! pending and marks completion afterwards.
 //!
@@ -13,8 +13,8 @@
 //!           takes the whole list by one exchange, reverses it, runs each call, marks it as done
 //! ```
 //!
-//! A synchronous call lives on the caller's stack, in a separate cache line ([`Waited`]), so it
-//! always finds room. An asynchronous call is [posted](Mailbox::leave) in one of the target's `N`
+//! A synchronous call lives on the caller's stack, in a separate cache line ([`SyncCall`]), so it
+//! always finds room. An asynchronous call is [posted](Mailbox::post_async) in one of the target's `N`
 //! blocks, two in each cache line.
 //!
 //! A block is linked only when it is complete, so no call is ever half posted: a sender may be
@@ -45,7 +45,7 @@ use super::sync::{AtomicPtr, AtomicUsize, Ordering, array, const_fn};
 /// The link of a call that has run: the address of no call.
 const DONE: *mut Call = ptr::without_provenance_mut(RUN);
 
-/// [`DONE`] as a number, for the entry code.
+/// `DONE` as a number, for the entry code.
 pub const RUN: usize = 1;
 
 /// A function to call, its argument, and whether it has run.
@@ -102,7 +102,7 @@ impl Call {
 
     /// Runs the call.
     #[inline]
-    fn answer(&self, run: &mut impl FnMut(usize, usize)) {
+    fn execute(&self, run: &mut impl FnMut(usize, usize)) {
         run(
             self.function.load(Ordering::Relaxed),
             self.argument.load(Ordering::Relaxed),
@@ -130,9 +130,9 @@ impl Call {
 /// A synchronous call, whose completion the caller polls. No other call shares its cache line.
 #[derive(Debug)]
 #[repr(align(64))]
-pub struct Waited(Call);
+pub struct SyncCall(Call);
 
-impl Waited {
+impl SyncCall {
     const_fn! {
         /// A pending call of `function`.
         #[inline]
@@ -143,7 +143,7 @@ impl Waited {
     }
 }
 
-impl Deref for Waited {
+impl Deref for SyncCall {
     type Target = Call;
 
     #[inline]
@@ -154,12 +154,12 @@ impl Deref for Waited {
 
 /// The pending calls of one CPU, an intrusive list.
 #[derive(Debug)]
-pub struct Posted {
+pub struct CallList {
     /// The call that was posted last; null if none is pending.
     newest: AtomicPtr<Call>,
 }
 
-impl Posted {
+impl CallList {
     const_fn! {
         /// An empty list.
         #[must_use]
@@ -227,7 +227,7 @@ impl Posted {
         }
         let only = at(newest);
         if only.next.load(Ordering::Relaxed).is_null() {
-            only.answer(&mut run);
+            only.execute(&mut run);
         } else {
             serve_list(newest, at, run);
         }
@@ -254,7 +254,7 @@ impl Posted {
     }
 }
 
-impl Default for Posted {
+impl Default for CallList {
     fn default() -> Self {
         Self::new()
     }
@@ -271,7 +271,7 @@ pub struct Mailbox<const N: usize> {
 #[derive(Debug)]
 #[repr(align(64))]
 struct Senders {
-    posted: Posted,
+    posted: CallList,
     /// Index at which the search for a free block begins.
     cursor: AtomicUsize,
 }
@@ -287,7 +287,7 @@ impl<const N: usize> Mailbox<N> {
             const { assert!(N.is_power_of_two(), "N must be 1, 2, 4, ...") };
             Self {
                 senders: Senders {
-                    posted: Posted::new(),
+                    posted: CallList::new(),
                     cursor: AtomicUsize::new(0),
                 },
                 blocks: array![Call::free(); N],
@@ -295,17 +295,17 @@ impl<const N: usize> Mailbox<N> {
         }
     }
 
-    /// Posts an asynchronous call, as [`post`](Posted::post) does. The mailbox must not move.
+    /// Posts an asynchronous call, as [`post`](CallList::post) does. The mailbox must not move.
     ///
     /// # Errors
     ///
     /// [`Full`] if `N` such calls are pending or running.
-    pub fn leave(&self, function: usize, argument: usize) -> Result<(), Full> {
+    pub fn post_async(&self, function: usize, argument: usize) -> Result<(), Full> {
         let cursor = self.senders.cursor.load(Ordering::Relaxed);
-        for place in cursor..cursor + N {
-            let call = &self.blocks[place % N];
+        for index in cursor..cursor + N {
+            let call = &self.blocks[index % N];
             if call.take(function, argument) {
-                let next = (place + 1) % N;
+                let next = (index + 1) % N;
                 self.senders.cursor.store(next, Ordering::Relaxed);
                 self.post(call);
                 return Ok(());
@@ -316,10 +316,10 @@ impl<const N: usize> Mailbox<N> {
 }
 
 impl<const N: usize> Deref for Mailbox<N> {
-    type Target = Posted;
+    type Target = CallList;
 
     #[inline]
-    fn deref(&self) -> &Posted {
+    fn deref(&self) -> &CallList {
         &self.senders.posted
     }
 }
@@ -333,7 +333,7 @@ pub fn serve_list<'a>(
     at: impl Fn(*const Call) -> &'a Call,
     mut run: impl FnMut(usize, usize),
 ) {
-    in_order(newest, at, |call| call.answer(&mut run));
+    in_order(newest, at, |call| call.execute(&mut run));
 }
 
 /// Visits a list that begins with the newest call, in the order in which they were posted.

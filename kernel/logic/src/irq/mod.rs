@@ -9,7 +9,7 @@
 //! | [`table`] | installation and removal of handlers while interrupts arrive |
 //! | [`queue`] | deferred work |
 //! | [`mailbox`] | function calls on one other CPU |
-//! | [`board`] | function calls on all other CPUs |
+//! | [`broadcast`] | function calls on all other CPUs |
 //! | [`shootdown`] | invalidation of translations on other CPUs |
 //! | [`route`] | the input and mode of a requested interrupt |
 //! | [`timers`] | the timer queue of a CPU |
@@ -22,14 +22,14 @@
 //! | [`storm`] | storm detection and recovery |
 //! | [`statistics`] | the longest section and rates |
 //!
-//! Several CPUs use [`table`], [`queue`], [`mailbox`], [`board`], [`shootdown`] and
+//! Several CPUs use [`table`], [`queue`], [`mailbox`], [`broadcast`], [`shootdown`] and
 //! [`arming`] at once, without
 //! locks. These modules take their atomics from `sync`, so that `tests/loom` can compile the same
 //! files with loom's atomics and test every order in which the CPUs can run.
 
 pub mod affinity;
 pub mod arming;
-pub mod board;
+pub mod broadcast;
 pub mod context;
 pub mod heartbeat;
 pub mod mailbox;

@@ -57,9 +57,9 @@ impl Causes {
 
 /// The classification of an NMI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sort {
+pub enum Kind {
     /// Requested for these causes: at least one.
-    Asked(Causes),
+    Requested(Causes),
     /// Requested, but an earlier NMI took its causes.
     Late,
     /// Not requested by the kernel: the machine is the source.
@@ -89,9 +89,9 @@ pub const fn is_reported(unknown: u64, now: u64, last: u64) -> bool {
 #[derive(Debug, Default)]
 pub struct Requests {
     /// The pending causes, as bits.
-    waiting: AtomicU32,
+    pending: AtomicU32,
     /// Number of requests. May wrap.
-    asked: AtomicU32,
+    requested: AtomicU32,
     /// Number of requests that the owner has seen. Only the owner accesses it.
     seen: AtomicU32,
     /// Number of NMIs that may still arrive without a cause, and since when. Only the owner
@@ -105,8 +105,8 @@ impl Requests {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            waiting: AtomicU32::new(0),
-            asked: AtomicU32::new(0),
+            pending: AtomicU32::new(0),
+            requested: AtomicU32::new(0),
             seen: AtomicU32::new(0),
             late: AtomicU32::new(0),
             since: AtomicU64::new(0),
@@ -115,32 +115,32 @@ impl Requests {
 
     /// Requests an NMI for `cause`. The caller must then send one NMI for each call. Any CPU, any
     /// context.
-    pub fn ask(&self, cause: Cause) {
+    pub fn request(&self, cause: Cause) {
         // In this order: a CPU that sees the count also sees the cause.
-        self.waiting.fetch_or(cause.bit(), Ordering::Release);
-        self.asked.fetch_add(1, Ordering::Release);
+        self.pending.fetch_or(cause.bit(), Ordering::Release);
+        self.requested.fetch_add(1, Ordering::Release);
     }
 
     /// Takes all pending causes, and classifies the NMI that arrived at `now` (nanoseconds of a
     /// monotonic clock). Only for the owner, once for each run of its NMI handler.
-    pub fn take(&self, now: u64) -> Sort {
-        let asked = self.asked.load(Ordering::Acquire);
-        let causes = Causes(self.waiting.swap(0, Ordering::Acquire));
-        let new = asked.wrapping_sub(self.seen.load(Ordering::Relaxed));
-        self.seen.store(asked, Ordering::Relaxed);
+    pub fn take(&self, now: u64) -> Kind {
+        let requested = self.requested.load(Ordering::Acquire);
+        let causes = Causes(self.pending.swap(0, Ordering::Acquire));
+        let new = requested.wrapping_sub(self.seen.load(Ordering::Relaxed));
+        self.seen.store(requested, Ordering::Relaxed);
 
         let mut late = self.late.load(Ordering::Relaxed);
         if now.saturating_sub(self.since.load(Ordering::Relaxed)) > LATE_LIMIT {
             late = 0;
         }
         let sort = match (causes, new) {
-            (Causes(0), 0) if late == 0 => Sort::Unknown,
+            (Causes(0), 0) if late == 0 => Kind::Unknown,
             (Causes(0), 0) => {
                 late -= 1;
-                Sort::Late
+                Kind::Late
             }
-            (Causes(0), _) => Sort::Late,
-            _ => Sort::Asked(causes),
+            (Causes(0), _) => Kind::Late,
+            _ => Kind::Requested(causes),
         };
         if new > 0 {
             // This NMI belongs to one request; those of the others may follow, or have been merged
@@ -157,14 +157,14 @@ impl Requests {
 mod tests {
     use super::*;
 
-    fn asked(causes: &[Cause]) -> Sort {
-        Sort::Asked(Causes(
+    fn requested(causes: &[Cause]) -> Kind {
+        Kind::Requested(Causes(
             causes.iter().fold(0, |all, cause| all | cause.bit()),
         ))
     }
 
     #[test]
-    fn a_source_that_repeats_is_reported_at_intervals() {
+    fn unknown_nmis_are_rate_limited() {
         let last = 5 * REPORT_INTERVAL;
         let reported = |unknown, later| is_reported(unknown, last + later, last);
         assert!(reported(1, 0) && reported(BURST, 1));
@@ -175,20 +175,20 @@ mod tests {
     }
 
     #[test]
-    fn one_that_nobody_asked_for_is_unknown() {
+    fn an_nmi_without_a_request_is_unknown() {
         let requests = Requests::new();
-        assert_eq!(requests.take(5), Sort::Unknown);
-        requests.ask(Cause::Stop);
-        assert_eq!(requests.take(6), asked(&[Cause::Stop]));
-        assert_eq!(requests.take(7), Sort::Unknown);
+        assert_eq!(requests.take(5), Kind::Unknown);
+        requests.request(Cause::Stop);
+        assert_eq!(requests.take(6), requested(&[Cause::Stop]));
+        assert_eq!(requests.take(7), Kind::Unknown);
     }
 
     #[test]
-    fn each_cause_is_taken_by_itself() {
+    fn each_cause_is_taken_separately() {
         for cause in Cause::ALL {
             let requests = Requests::new();
-            requests.ask(cause);
-            let Sort::Asked(causes) = requests.take(0) else {
+            requests.request(cause);
+            let Kind::Requested(causes) = requests.take(0) else {
                 panic!("{cause:?} was not seen");
             };
             for other in Cause::ALL {
@@ -198,37 +198,37 @@ mod tests {
     }
 
     #[test]
-    fn two_requests_may_bring_one_or_two() {
+    fn two_requests_may_cause_one_or_two_nmis() {
         let requests = Requests::new();
-        requests.ask(Cause::Call);
-        requests.ask(Cause::Backtrace);
-        let both = asked(&[Cause::Call, Cause::Backtrace]);
+        requests.request(Cause::Call);
+        requests.request(Cause::Backtrace);
+        let both = requested(&[Cause::Call, Cause::Backtrace]);
         assert_eq!(requests.take(0), both);
-        assert_eq!(requests.take(0), Sort::Late);
-        assert_eq!(requests.take(0), Sort::Unknown);
+        assert_eq!(requests.take(0), Kind::Late);
+        assert_eq!(requests.take(0), Kind::Unknown);
     }
 
     #[test]
-    fn one_that_was_merged_is_forgotten_after_a_while() {
+    fn a_merged_nmi_expires() {
         let requests = Requests::new();
-        requests.ask(Cause::Call);
-        requests.ask(Cause::Call);
-        assert_eq!(requests.take(10), asked(&[Cause::Call]));
-        assert_eq!(requests.take(11 + LATE_LIMIT), Sort::Unknown);
-        assert_eq!(requests.take(12), Sort::Unknown);
+        requests.request(Cause::Call);
+        requests.request(Cause::Call);
+        assert_eq!(requests.take(10), requested(&[Cause::Call]));
+        assert_eq!(requests.take(11 + LATE_LIMIT), Kind::Unknown);
+        assert_eq!(requests.take(12), Kind::Unknown);
     }
 
     #[test]
     fn a_cause_may_be_seen_before_its_request_is_counted() {
-        // The two halves of `ask`, with the owner between them.
+        // The two halves of `request`, with the owner between them.
         let requests = Requests::new();
         requests
-            .waiting
+            .pending
             .fetch_or(Cause::Call.bit(), Ordering::Relaxed);
-        assert_eq!(requests.take(0), asked(&[Cause::Call]));
-        requests.asked.fetch_add(1, Ordering::Relaxed);
-        assert_eq!(requests.take(0), Sort::Late);
-        assert_eq!(requests.take(0), Sort::Unknown);
+        assert_eq!(requests.take(0), requested(&[Cause::Call]));
+        requests.requested.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(requests.take(0), Kind::Late);
+        assert_eq!(requests.take(0), Kind::Unknown);
     }
 
     /// In every order of requests and NMIs, with a processor that keeps at most one pending: every
@@ -240,18 +240,18 @@ mod tests {
             let (mut pending, mut taken, mut made) = (false, 0, 0);
             for step in 0..12u32 {
                 if order >> step & 1 == 0 {
-                    requests.ask(Cause::ALL[made % 4]);
+                    requests.request(Cause::ALL[made % 4]);
                     made += 1;
                     pending = true;
                 } else if core::mem::take(&mut pending) {
                     match requests.take(step.into()) {
-                        Sort::Asked(causes) => taken |= causes.0,
-                        Sort::Late => {}
-                        Sort::Unknown => panic!("order {order:#b}"),
+                        Kind::Requested(causes) => taken |= causes.0,
+                        Kind::Late => {}
+                        Kind::Unknown => panic!("order {order:#b}"),
                     }
                 }
             }
-            if pending && let Sort::Asked(causes) = requests.take(12) {
+            if pending && let Kind::Requested(causes) = requests.take(12) {
                 taken |= causes.0;
             }
             assert_eq!(taken, (1 << made.min(4)) - 1, "order {order:#b}");

@@ -58,7 +58,7 @@ impl Cell {
 
 /// A slot that a producer has claimed and must publish.
 #[derive(Debug)]
-#[must_use = "the consumer stops at a place that is never published"]
+#[must_use = "the consumer stops at a cell that is never published"]
 pub(super) struct Claim {
     number: usize,
 }
@@ -209,7 +209,7 @@ pub struct Full {
 
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "all {} places of the queue are taken", self.capacity)
+        write!(f, "all {} cells of the queue are in use", self.capacity)
     }
 }
 

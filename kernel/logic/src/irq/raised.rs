@@ -23,7 +23,7 @@ pub const GUARDS: usize = 64;
 /// One guard.
 #[derive(Debug)]
 struct Entry {
-    /// The class that it asks for, or [`GONE`].
+    /// The class that it requires, or [`REMOVED`].
     class: AtomicU8,
     /// The class to which the CPU returns without the guard.
     previous: AtomicU8,
@@ -32,7 +32,7 @@ struct Entry {
 }
 
 /// The class of an entry whose guard has been dropped.
-const GONE: u8 = 0xff;
+const REMOVED: u8 = 0xff;
 
 /// The guards of one CPU.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Stack {
             depth: AtomicU8::new(0),
             entries: [const {
                 Entry {
-                    class: AtomicU8::new(GONE),
+                    class: AtomicU8::new(REMOVED),
                     previous: AtomicU8::new(0),
                     below: AtomicU8::new(0),
                 }
@@ -85,7 +85,7 @@ impl Stack {
         let previous = entry.previous.load(Relaxed);
         let below = entry.below.load(Relaxed);
         let depth = self.depth.load(Relaxed);
-        entry.class.store(GONE, Relaxed);
+        entry.class.store(REMOVED, Relaxed);
         if depth != index.0 + 1 {
             return self.remove_below(index.0 + 1..depth, previous, below);
         }
@@ -102,7 +102,7 @@ impl Stack {
         for number in above {
             let entry = &self.entries[usize::from(number)];
             let own = entry.class.load(Relaxed);
-            if own != GONE {
+            if own != REMOVED {
                 entry.previous.store(level, Relaxed);
                 if let Some(below) = below.take() {
                     entry.below.store(below, Relaxed);
@@ -143,7 +143,7 @@ mod tests {
         PriorityClass::new(number).unwrap()
     }
 
-    /// A CPU with guards, compared with the highest class that they ask for.
+    /// A CPU with guards, compared with the highest class that they require.
     struct Cpu {
         stack: Stack,
         cr8: PriorityClass,
@@ -165,8 +165,8 @@ mod tests {
             self.held.push((index, number));
         }
 
-        fn lower(&mut self, place: usize) {
-            let (index, _) = self.held.remove(place);
+        fn lower(&mut self, index: usize) {
+            let (index, _) = self.held.remove(index);
             self.cr8 = self.stack.remove(index);
         }
 
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_interrupts_a_guard_that_is_being_made() {
+    fn a_handler_interrupts_a_guard_that_is_being_created() {
         // The guard is in the stack, but CR8 is not raised yet.
         let cpu = Cpu::new();
         let outer = cpu.stack.push(class(9), class(2)).unwrap();
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_an_end_to_the_guards_that_leak() {
+    fn leaked_guards_are_limited() {
         let stack = Stack::new();
         for _ in 0..GUARDS {
             assert!(stack.push(class(6), class(6)).is_some());

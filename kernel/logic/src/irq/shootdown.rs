@@ -33,7 +33,7 @@ pub const LIMIT: usize = 4;
 /// The size of a page in bytes.
 const PAGE: usize = 4096;
 
-/// The bit of [`Requests::pending`] that means all translations. The bits from [`PAGE`] on are then
+/// The bit of `Requests::pending` that means all translations. The bits from `PAGE` on are then
 /// the number of pending requests.
 pub const ALL: usize = PAGE / 2;
 
@@ -42,7 +42,7 @@ const ONE: NonZeroUsize = NonZeroUsize::new(ALL | PAGE).unwrap();
 
 const _: () = assert!(LIMIT < ALL);
 
-/// The translations that a request invalidates, in the form of [`Requests::pending`].
+/// The translations that a request invalidates, in the form of `Requests::pending`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range(NonZeroUsize);
 
@@ -212,6 +212,7 @@ impl Requests {
     }
 
     /// Ends a request that all targets have acknowledged.
+    #[expect(clippy::needless_pass_by_value, reason = "a request is released once")]
     #[inline]
     pub fn release(&self, request: Posted) {
         if let Some(Range(word)) = request.range
@@ -247,7 +248,7 @@ impl Requests {
     /// Whether there are requests that `own` has not acknowledged. Exact on its own CPU.
     #[inline]
     #[must_use]
-    pub fn has_news(&self, own: &Acknowledged) -> bool {
+    pub fn has_pending(&self, own: &Acknowledged) -> bool {
         self.number.load(Ordering::Relaxed) != own.0.load(Ordering::Relaxed)
     }
 

@@ -198,7 +198,7 @@ pub const fn guard_range(cpu: u32, kind: StackKind) -> Range<u64> {
 
 /// The region of a virtual address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum AddressKind {
     /// In the first page, as null pointers are.
     NullPage,
     /// In the lower half above the first page.
@@ -236,21 +236,21 @@ pub enum Place {
 
 /// Classifies an address by arithmetic alone: only the page tables determine whether it is mapped.
 #[must_use]
-pub fn describe(addr: u64) -> Place {
+pub fn describe(addr: u64) -> AddressKind {
     match addr {
-        0..PAGE_SIZE => Place::NullPage,
-        PAGE_SIZE..0x0000_8000_0000_0000 => Place::LowerHalf,
-        0x0000_8000_0000_0000..DIRECT_MAP => Place::NonCanonical,
-        KERNEL.. => Place::Kernel,
-        _ if addr - DIRECT_MAP < DIRECT_MAP_SIZE => Place::DirectMap {
+        0..PAGE_SIZE => AddressKind::NullPage,
+        PAGE_SIZE..0x0000_8000_0000_0000 => AddressKind::LowerHalf,
+        0x0000_8000_0000_0000..DIRECT_MAP => AddressKind::NonCanonical,
+        KERNEL.. => AddressKind::Kernel,
+        _ if addr - DIRECT_MAP < DIRECT_MAP_SIZE => AddressKind::DirectMap {
             phys: addr - DIRECT_MAP,
         },
-        MAPPINGS.. if addr - MAPPINGS < MAPPINGS_SIZE => Place::Mapping,
-        _ => describe_stack(addr).unwrap_or(Place::Unused),
+        MAPPINGS.. if addr - MAPPINGS < MAPPINGS_SIZE => AddressKind::Mapping,
+        _ => describe_stack(addr).unwrap_or(AddressKind::Unused),
     }
 }
 
-fn describe_stack(addr: u64) -> Option<Place> {
+fn describe_stack(addr: u64) -> Option<AddressKind> {
     let offset = addr.checked_sub(STACKS)?;
     let cpu = u32::try_from(offset / CPU_STRIDE)
         .ok()
@@ -258,12 +258,12 @@ fn describe_stack(addr: u64) -> Option<Place> {
     let mut kinds = StackKind::ALL.into_iter();
     let kind = kinds.find(|kind| kind.slot().contains(&(offset % CPU_STRIDE)))?;
     Some(match addr.checked_sub(stack_range(cpu, kind).start) {
-        Some(offset) => Place::Stack { cpu, kind, offset },
-        None => Place::StackGuard { cpu, kind },
+        Some(offset) => AddressKind::Stack { cpu, kind, offset },
+        None => AddressKind::StackGuard { cpu, kind },
     })
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for AddressKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NullPage => f.write_str("null page"),

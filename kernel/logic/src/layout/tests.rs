@@ -1,5 +1,5 @@
 use super::{
-    DIRECT_MAP, DIRECT_MAP_SIZE, KERNEL, MAPPINGS, MAPPINGS_SIZE, MAX_CPUS, PAGE_SIZE, Place,
+    AddressKind, DIRECT_MAP, DIRECT_MAP_SIZE, KERNEL, MAPPINGS, MAPPINGS_SIZE, MAX_CPUS, PAGE_SIZE,
     STACKS, StackKind, describe, guard_range, stack_range,
 };
 use proptest::prelude::*;
@@ -49,7 +49,7 @@ fn stacks_have_their_size_a_guard_right_below_and_page_alignment() {
 }
 
 #[test]
-fn the_first_slots_are_where_the_picture_says() {
+fn the_first_slots_are_as_documented() {
     assert_eq!(
         stack_range(0, StackKind::Thread),
         STACKS + 0x1_0000..STACKS + 0x2_0000
@@ -77,15 +77,18 @@ fn no_two_stacks_or_guards_overlap() {
 }
 
 #[test]
-fn every_edge_of_every_stack_is_told_apart() {
+fn every_edge_of_every_stack_is_distinguished() {
     for cpu in CPUS {
         for kind in StackKind::ALL {
             let (stack, guard) = (stack_range(cpu, kind), guard_range(cpu, kind));
-            let on = |offset| Place::Stack { cpu, kind, offset };
+            let on = |offset| AddressKind::Stack { cpu, kind, offset };
             assert_eq!(describe(stack.start), on(0));
             assert_eq!(describe(stack.end - 1), on(kind.size() - 1));
-            assert_eq!(describe(guard.start), Place::StackGuard { cpu, kind });
-            assert_eq!(describe(guard.end - 1), Place::StackGuard { cpu, kind });
+            assert_eq!(describe(guard.start), AddressKind::StackGuard { cpu, kind });
+            assert_eq!(
+                describe(guard.end - 1),
+                AddressKind::StackGuard { cpu, kind }
+            );
             assert_ne!(describe(stack.end), on(kind.size()));
         }
     }
@@ -94,13 +97,13 @@ fn every_edge_of_every_stack_is_told_apart() {
 #[test]
 fn beyond_the_last_stack_nothing_is_used() {
     let last = stack_range(MAX_CPUS - 1, StackKind::Debug).end;
-    assert_eq!(describe(last), Place::Unused);
+    assert_eq!(describe(last), AddressKind::Unused);
     assert_eq!(
         describe(STACKS + (u64::from(MAX_CPUS) << 19)),
-        Place::Unused
+        AddressKind::Unused
     );
-    assert_eq!(describe(STACKS - 1), Place::Unused);
-    assert_eq!(describe(KERNEL - 1), Place::Unused);
+    assert_eq!(describe(STACKS - 1), AddressKind::Unused);
+    assert_eq!(describe(KERNEL - 1), AddressKind::Unused);
 }
 
 #[test]
@@ -111,35 +114,35 @@ fn there_is_no_stack_for_cpu_4096() {
 
 #[test]
 fn edges_of_the_address_space() {
-    for (address, place) in [
-        (0, Place::NullPage),
-        (0xfff, Place::NullPage),
-        (0x1000, Place::LowerHalf),
-        (0x0000_7fff_ffff_ffff, Place::LowerHalf),
-        (0x0000_8000_0000_0000, Place::NonCanonical),
-        (0xffff_7fff_ffff_ffff, Place::NonCanonical),
-        (DIRECT_MAP, Place::DirectMap { phys: 0 }),
+    for (address, kind) in [
+        (0, AddressKind::NullPage),
+        (0xfff, AddressKind::NullPage),
+        (0x1000, AddressKind::LowerHalf),
+        (0x0000_7fff_ffff_ffff, AddressKind::LowerHalf),
+        (0x0000_8000_0000_0000, AddressKind::NonCanonical),
+        (0xffff_7fff_ffff_ffff, AddressKind::NonCanonical),
+        (DIRECT_MAP, AddressKind::DirectMap { phys: 0 }),
         (
             DIRECT_MAP + 0xfee0_0000,
-            Place::DirectMap { phys: 0xfee0_0000 },
+            AddressKind::DirectMap { phys: 0xfee0_0000 },
         ),
         (
             DIRECT_MAP + DIRECT_MAP_SIZE - 1,
-            Place::DirectMap {
+            AddressKind::DirectMap {
                 phys: DIRECT_MAP_SIZE - 1,
             },
         ),
-        (DIRECT_MAP + DIRECT_MAP_SIZE, Place::Unused),
-        (KERNEL, Place::Kernel),
-        (KERNEL + 0x20_0000, Place::Kernel),
-        (u64::MAX, Place::Kernel),
+        (DIRECT_MAP + DIRECT_MAP_SIZE, AddressKind::Unused),
+        (KERNEL, AddressKind::Kernel),
+        (KERNEL + 0x20_0000, AddressKind::Kernel),
+        (u64::MAX, AddressKind::Kernel),
     ] {
-        assert_eq!(describe(address), place, "{address:#x}");
+        assert_eq!(describe(address), kind, "{address:#x}");
     }
 }
 
 #[test]
-fn places_in_words() {
+fn descriptions() {
     for (address, text) in [
         (0, "null page"),
         (0x5000, "lower half, where nothing of the kernel is"),
@@ -190,25 +193,25 @@ proptest! {
         address in prop_oneof![any::<u64>(), STACKS..STACKS + (1 << 32), any::<u64>().prop_map(|a| a >> 16 | 0xffff << 48)],
     ) {
         let canonical = (address.cast_signed() << 16 >> 16).cast_unsigned() == address;
-        let place = describe(address);
-        prop_assert_eq!(place == Place::NonCanonical, !canonical);
-        match place {
-            Place::Stack { cpu, kind, offset } => {
+        let kind = describe(address);
+        prop_assert_eq!(kind == AddressKind::NonCanonical, !canonical);
+        match kind {
+            AddressKind::Stack { cpu, kind, offset } => {
                 let range = stack_range(cpu, kind);
                 prop_assert!(range.contains(&address));
                 prop_assert_eq!(range.start + offset, address);
             }
-            Place::StackGuard { cpu, kind } => {
+            AddressKind::StackGuard { cpu, kind } => {
                 prop_assert!(guard_range(cpu, kind).contains(&address));
             }
-            Place::DirectMap { phys } => prop_assert_eq!(DIRECT_MAP + phys, address),
-            Place::NullPage => prop_assert!(address < PAGE_SIZE),
-            Place::LowerHalf => prop_assert!((PAGE_SIZE..1 << 47).contains(&address)),
-            Place::Mapping => {
+            AddressKind::DirectMap { phys } => prop_assert_eq!(DIRECT_MAP + phys, address),
+            AddressKind::NullPage => prop_assert!(address < PAGE_SIZE),
+            AddressKind::LowerHalf => prop_assert!((PAGE_SIZE..1 << 47).contains(&address)),
+            AddressKind::Mapping => {
                 prop_assert!((MAPPINGS..MAPPINGS + MAPPINGS_SIZE).contains(&address));
             }
-            Place::Kernel => prop_assert!(address >= KERNEL),
-            Place::NonCanonical | Place::Unused => {}
+            AddressKind::Kernel => prop_assert!(address >= KERNEL),
+            AddressKind::NonCanonical | AddressKind::Unused => {}
         }
     }
 }

@@ -387,7 +387,7 @@ proptest! {
 
     /// Any entries from a boot loader: no panic, no overflow, no overlap.
     #[test]
-    fn any_entries_are_survived(
+    fn any_entries_are_accepted(
         entries in prop::collection::vec((any::<u64>(), any::<u64>(), 0_u32..64, 0..8_usize), 0..256),
         start: u64, length: u64,
     ) {

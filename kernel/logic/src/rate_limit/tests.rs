@@ -27,7 +27,7 @@ fn a_quiet_interval_brings_the_burst_back() {
 }
 
 #[test]
-fn no_event_is_forgotten() {
+fn every_event_is_counted() {
     let mut limit = RateLimit::new(4, 50);
     let (mut reported, mut events) = (0, 0);
     for time in 0..10_000 {

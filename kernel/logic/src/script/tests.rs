@@ -126,7 +126,7 @@ fn number_errors_in_words() {
 
 proptest! {
     #[test]
-    fn numbers_come_back(value: u64) {
+    fn numbers_round_trip(value: u64) {
         for text in [format!("{value}"), format!("{value:#x}"), format!("{value:#o}"), format!("{value:#b}")] {
             prop_assert_eq!(parse_number(&text), Ok(value));
         }

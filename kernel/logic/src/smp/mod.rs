@@ -8,7 +8,7 @@ mod tsc;
 
 pub use broadcast::{Broadcast, Census, Unowned};
 pub use init::init_wait;
-pub use tsc::{Offset, Outcome, Synced, settle};
+pub use tsc::{Offset, Outcome, Synced, synchronize};
 
 /// The stages, in order. AP and boot CPU exchange the numbers in shared memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +34,7 @@ pub enum Stage {
 
 /// The stages with their names on the command line and their descriptions.
 const NAMES: [(Stage, &str, &str); 8] = [
-    (Stage::Silent, "silent", "no sign of life"),
+    (Stage::Silent, "silent", "no response"),
     (Stage::ProtectedMode, "protected", "protected mode"),
     (Stage::LongMode, "long", "long mode"),
     (Stage::Kernel, "kernel", "kernel code"),
@@ -76,7 +76,7 @@ impl fmt::Display for Stage {
 
 /// The value of the test options `failcpu=` and `latecpu=`: an AP and a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sabotage {
+pub struct InjectedFault {
     /// The number of the AP.
     pub cpu: u32,
     /// `failcpu=`: the last stage that it reaches. `latecpu=`: the stage that it attempts only
@@ -84,7 +84,7 @@ pub struct Sabotage {
     pub stage: Stage,
 }
 
-impl Sabotage {
+impl InjectedFault {
     /// Reads `CPU@STAGE`, such as `2@long`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

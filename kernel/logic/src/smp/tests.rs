@@ -1,11 +1,12 @@
 use std::string::ToString;
 
 use super::{
-    Broadcast, Census, NAMES, Offset, Outcome, Sabotage, Stage, Synced, Unowned, init_wait, settle,
+    Broadcast, Census, InjectedFault, NAMES, Offset, Outcome, Stage, Synced, Unowned, init_wait,
+    synchronize,
 };
 
 #[test]
-fn numbers_lead_back_to_their_stages() {
+fn stage_numbers_round_trip() {
     for (index, (stage, ..)) in NAMES.into_iter().enumerate() {
         assert_eq!(stage as usize, index, "{stage:?} is out of order");
         assert_eq!(Stage::from_number(stage as u32), Some(stage));
@@ -23,12 +24,12 @@ fn every_stage_has_words() {
 }
 
 #[test]
-fn sabotage_names_an_ap_and_a_stage_before_the_last() {
-    let expected = Sabotage {
+fn an_injected_fault_names_an_ap_and_a_stage_before_the_last() {
+    let expected = InjectedFault {
         cpu: 2,
         stage: Stage::LongMode,
     };
-    assert_eq!(Sabotage::parse("2@long"), Some(expected));
+    assert_eq!(InjectedFault::parse("2@long"), Some(expected));
     for wrong in [
         "",
         "2",
@@ -42,7 +43,7 @@ fn sabotage_names_an_ap_and_a_stage_before_the_last() {
         "x@long",
         "2@Long",
     ] {
-        assert_eq!(Sabotage::parse(wrong), None, "{wrong:?}");
+        assert_eq!(InjectedFault::parse(wrong), None, "{wrong:?}");
     }
 }
 
@@ -50,11 +51,14 @@ fn sabotage_names_an_ap_and_a_stage_before_the_last() {
 fn a_late_cpu_has_claimed_its_slot() {
     for stage in ["long", "kernel", "tables", "apic"] {
         let text = std::format!("3@{stage}");
-        assert_eq!(Sabotage::parse_late(&text), Sabotage::parse(&text));
-        assert!(Sabotage::parse_late(&text).is_some(), "{text}");
+        assert_eq!(
+            InjectedFault::parse_late(&text),
+            InjectedFault::parse(&text)
+        );
+        assert!(InjectedFault::parse_late(&text).is_some(), "{text}");
     }
     for wrong in ["", "3@silent", "3@protected", "3@ready", "0@long"] {
-        assert_eq!(Sabotage::parse_late(wrong), None, "{wrong:?}");
+        assert_eq!(InjectedFault::parse_late(wrong), None, "{wrong:?}");
     }
 }
 
@@ -172,9 +176,9 @@ impl Counters {
         true
     }
 
-    fn settle(&mut self) -> Synced {
+    fn synchronize(&mut self) -> Synced {
         let cell = core::cell::RefCell::new(self);
-        settle(
+        synchronize(
             || Some(cell.borrow_mut().measure()),
             |cycles| cell.borrow_mut().adjust(cycles),
         )
@@ -220,7 +224,7 @@ fn a_counter_that_agrees_is_not_adjusted() {
         (-90, [100, 0]),
     ] {
         let mut counters = Counters::new(ahead, delays);
-        assert_eq!(counters.settle().outcome, Outcome::Agreed, "{ahead}");
+        assert_eq!(counters.synchronize().outcome, Outcome::Agreed, "{ahead}");
         assert!(counters.adjustments.is_empty());
     }
 }
@@ -230,7 +234,7 @@ fn a_counter_that_differs_is_corrected() {
     for ahead in [-2_000_000_000, -5000, 5000, 77_777_777] {
         for delays in [[100, 100], [0, 900], [900, 0]] {
             let mut counters = Counters::new(ahead, delays);
-            let synced = counters.settle();
+            let synced = counters.synchronize();
             assert!(
                 matches!(synced.outcome, Outcome::Corrected(_)),
                 "{synced:?}"
@@ -242,22 +246,22 @@ fn a_counter_that_differs_is_corrected() {
 }
 
 #[test]
-fn an_adjustment_that_does_not_help_is_taken_back() {
+fn an_adjustment_that_does_not_help_is_reverted() {
     for effect in [0, -100, 300] {
         let mut counters = Counters::new(40_000, [50, 50]);
         counters.effect = effect;
-        assert_eq!(counters.settle().outcome, Outcome::Differs, "{effect}");
+        assert_eq!(counters.synchronize().outcome, Outcome::Differs, "{effect}");
         assert_eq!(counters.ahead, 40_000, "{effect}");
         assert_eq!(counters.adjustments.iter().sum::<i64>(), 0, "{effect}");
     }
 }
 
 #[test]
-fn without_an_adjustment_a_difference_is_told() {
+fn without_an_adjustment_a_difference_is_reported() {
     let mut counters = Counters::new(-40_000, [50, 50]);
-    let synced = settle(|| Some(counters.measure()), |_| false).expect("it replies");
+    let synced = synchronize(|| Some(counters.measure()), |_| false).expect("it replies");
     assert_eq!(synced.outcome, Outcome::Differs);
     assert_eq!(synced.offset.least(), 39_950);
     assert!(!synced.offset.is_ahead());
-    assert_eq!(settle(|| None, |_| panic!("it does not reply")), None);
+    assert_eq!(synchronize(|| None, |_| panic!("it does not reply")), None);
 }

@@ -125,7 +125,7 @@ const CORRECTIONS: u32 = 2;
 ///
 /// `measure` returns the offset, or `None` if the AP does not reply. `adjust` adds to the counter,
 /// and returns whether that was possible. The result is `None` if the AP stopped replying.
-pub fn settle(
+pub fn synchronize(
     mut measure: impl FnMut() -> Option<Offset>,
     mut adjust: impl FnMut(i64) -> bool,
 ) -> Option<Synced> {

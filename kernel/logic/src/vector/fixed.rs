@@ -21,6 +21,8 @@ pub const IPI_TEST: Vector = Vector(0x2b);
 pub const SPURIOUS_IRQ_15: Vector = Vector(0x2f);
 /// Software interrupts (`int 0x80`); takes no EOI.
 pub const SOFTWARE: Vector = Vector(0x80);
+/// The fault events of IOMMUs, above the classes of devices.
+pub const IOMMU_FAULT: Vector = Vector(0xc0);
 /// Calls to one CPU or to a set of CPUs.
 pub const CALL: Vector = Vector(0xd0);
 /// Calls to all CPUs.
@@ -49,7 +51,7 @@ pub const SPURIOUS: Vector = Vector(0xff);
 pub const WITHOUT_EOI: [Vector; 4] = [SPURIOUS_IRQ_7, SPURIOUS_IRQ_15, SOFTWARE, SPURIOUS];
 
 /// All of them.
-pub const ALL: [Vector; 26] = [
+pub const ALL: [Vector; 27] = [
     DEFERRED,
     RESCHEDULE,
     SPURIOUS_IRQ_7,
@@ -62,6 +64,7 @@ pub const ALL: [Vector; 26] = [
     SOFTWARE,
     NESTING_FIRST[2],
     NESTING_SECOND[2],
+    IOMMU_FAULT,
     CALL,
     CALL_ALL,
     TLB,

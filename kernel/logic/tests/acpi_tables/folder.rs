@@ -1,4 +1,4 @@
-//! Whatever tables somebody has.
+//! Tables in a folder of the user.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};

@@ -16,8 +16,9 @@ mod show;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
+use tocsin_logic::acpi::dmar::Structure;
 use tocsin_logic::acpi::madt::{Entry, LocalApic, Madt};
-use tocsin_logic::acpi::{fadt, hpet, mcfg, root, rsdp, sdt};
+use tocsin_logic::acpi::{Dmar, fadt, hpet, mcfg, root, rsdp, sdt};
 use tocsin_logic::apic::ApicId;
 use tocsin_logic::topology::Topology;
 
@@ -76,6 +77,12 @@ fn spoil(table: &[u8]) {
             let _ = fadt::parse(&bytes);
             let _ = root::entries(&bytes).map(|table| table.addresses().count());
             let _ = mcfg::parse(&bytes).map(|table| table.segments().count());
+            if let Ok(dmar) = Dmar::parse(&bytes) {
+                let scopes = |it: &Structure<'_>| it.scopes().count();
+                let all = dmar.structures().flatten();
+                let scopes: usize = all.map(|it| scopes(&it.value)).sum();
+                assert!(scopes <= bytes.len() / 2);
+            }
             if let Ok(madt) = Madt::parse(&bytes) {
                 let limit = bytes.len() / 2;
                 assert!(madt.entries().count() <= limit);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use tocsin_logic::acpi::madt::Madt;
-use tocsin_logic::acpi::{Error, fadt, hpet, mcfg, root, rsdp, sdt};
+use tocsin_logic::acpi::{Dmar, Error, fadt, hpet, mcfg, root, rsdp, sdt};
 use tocsin_logic::topology::{CpuState, Topology};
 
 use crate::first_enabled;
@@ -61,6 +61,7 @@ pub fn table(bytes: &[u8]) -> Result<String, Error> {
                 };
             }
         }
+        b"DMAR" => remapping(&mut text, &Dmar::parse(bytes)?),
         b"FACP" => {
             let (fadt, problem) = fadt::parse(bytes)?;
             if let Some(timer) = fadt.pm_timer {
@@ -82,6 +83,31 @@ pub fn table(bytes: &[u8]) -> Result<String, Error> {
         _ => {}
     }
     Ok(text)
+}
+
+/// The remapping structures with their scopes.
+fn remapping(text: &mut String, dmar: &Dmar<'_>) {
+    let _ = writeln!(
+        text,
+        "   {} address bits, flags {:#x}",
+        dmar.host_address_width, dmar.flags
+    );
+    for item in dmar.structures() {
+        let structure = match item {
+            Ok(found) => found.value,
+            Err(error) => {
+                let _ = writeln!(text, "   ! {error}");
+                continue;
+            }
+        };
+        let _ = writeln!(text, "   {structure}");
+        for scope in structure.scopes() {
+            let _ = match scope {
+                Ok(found) => writeln!(text, "     {}", found.value),
+                Err(error) => writeln!(text, "     ! {error}"),
+            };
+        }
+    }
 }
 
 fn topology(text: &mut String, madt: &Madt<'_>) {

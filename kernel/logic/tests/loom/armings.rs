@@ -3,7 +3,7 @@
 use crate::arming::{Arming, Claim, Command, Number};
 use crate::calls::at;
 use crate::cpu::Interrupt;
-use crate::mailbox::{Call, Posted};
+use crate::mailbox::{Call, CallList};
 use crate::{beside, explore};
 use loom::cell::UnsafeCell;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 struct Timer {
     arming: Arming,
     told: Call,
-    inbox: Posted,
+    inbox: CallList,
     interrupt: Interrupt,
     /// Data that the handle prepares before it starts the timer, and that the function reads.
     prepared: UnsafeCell<usize>,
@@ -42,7 +42,7 @@ impl Timer {
         Arc::new(Self {
             arming: Arming::new(),
             told: Call::free(),
-            inbox: Posted::new(),
+            inbox: CallList::new(),
             interrupt: Interrupt::new(),
             prepared: UnsafeCell::new(0),
             node: UnsafeCell::new(()),

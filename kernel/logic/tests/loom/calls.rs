@@ -56,11 +56,11 @@ impl<const CPUS: usize> Machine<CPUS> {
     }
 
     /// Leaves a call. Returns whether there was room.
-    fn leave(&self, target: usize, call: usize) -> bool {
+    fn post_async(&self, target: usize, call: usize) -> bool {
         self.prepared[call].with_mut(|_| ());
-        let is_left = self.mailboxes[target].leave(call, 7).is_ok();
+        let is_posted = self.mailboxes[target].post_async(call, 7).is_ok();
         self.interrupts[target].send();
-        is_left
+        is_posted
     }
 
     /// Takes the interrupt on CPU `cpu`, if there is one; the calls that were served.
@@ -89,7 +89,7 @@ impl<const CPUS: usize> Machine<CPUS> {
     }
 
     /// The sender looks once. If the call is done, it uses the result and the call's memory, which
-    /// nobody may be using any more.
+    /// no CPU may be using any more.
     fn use_result(&self, call: usize) -> bool {
         let is_done = self.calls[call].is_done();
         if is_done {
@@ -109,7 +109,7 @@ fn one_sender_calls_one_cpu() {
         let is_done = machine.use_result(0);
         let mut served = target.join().unwrap();
         served.extend(machine.take(0));
-        assert_eq!(served, [0], "left behind or doubled");
+        assert_eq!(served, [0], "lost or repeated");
         assert!(machine.use_result(0));
         is_done
     });
@@ -130,7 +130,7 @@ fn several_senders_call_one_cpu() {
         let done = senders.map(|it| it.join().unwrap());
         served.extend(machine.take(0));
         served.sort_unstable();
-        assert_eq!(served, [0, 1], "left behind or doubled");
+        assert_eq!(served, [0, 1], "lost or repeated");
         assert!(machine.use_result(0) && machine.use_result(1));
         done.contains(&true)
     });
@@ -150,8 +150,8 @@ fn two_cpus_call_each_other() {
         let (own_served, own_done) = run(&machine, 0);
         let (other_served, other_done) = other.join().unwrap();
         let late = [0, 1].map(|cpu| machine.serve(cpu).len());
-        assert_eq!(own_served + late[0], 1, "left behind or doubled");
-        assert_eq!(other_served + late[1], 1, "left behind or doubled");
+        assert_eq!(own_served + late[0], 1, "lost or repeated");
+        assert_eq!(other_served + late[1], 1, "lost or repeated");
         own_done && other_done
     });
 }
@@ -177,27 +177,27 @@ fn a_call_from_a_handler_during_a_call() {
         served.extend(machine.take(0));
         let place = |call| served.iter().position(|&it| it == call);
         assert!(place(0) < place(1), "out of order: {served:?}");
-        assert!(served.len() == 3 && place(2).is_some(), "left behind");
+        assert!(served.len() == 3 && place(2).is_some(), "lost");
         is_inner_done
     });
 }
 
-/// Calls that nobody waits for, where there is room for one.
+/// Asynchronous calls, with one block.
 #[test]
-fn two_senders_leave_calls() {
+fn two_senders_post_asynchronous_calls() {
     explore(Some(3), || {
         let machine = Machine::<1>::new();
-        let sender = beside(&machine, |machine| machine.leave(0, 1));
-        let other = beside(&machine, |machine| machine.leave(0, 2));
+        let sender = beside(&machine, |machine| machine.post_async(0, 1));
+        let other = beside(&machine, |machine| machine.post_async(0, 2));
         let mut served = machine.take(0);
-        let left = [sender.join().unwrap(), other.join().unwrap()];
+        let posted = [sender.join().unwrap(), other.join().unwrap()];
         served.extend(machine.take(0));
-        assert_eq!(served.contains(&1), left[0], "left behind or not refused");
-        assert_eq!(served.contains(&2), left[1], "left behind or not refused");
+        assert_eq!(served.contains(&1), posted[0], "lost or not rejected");
+        assert_eq!(served.contains(&2), posted[1], "lost or not rejected");
         // The room is there again, and with it what the last call was.
-        assert!(machine.leave(0, 0));
+        assert!(machine.post_async(0, 0));
         assert_eq!(machine.take(0), [0]);
-        left == [true, true]
+        posted == [true, true]
     });
 }
 

@@ -102,16 +102,16 @@ fn serving_by_a_call() {
     everywhere(
         Mailbox::<4>::new,
         |mailbox| {
-            mailbox.leave(0, 0).unwrap();
+            mailbox.post_async(0, 0).unwrap();
             count_calls(mailbox)
         },
         |mailbox| {
-            mailbox.leave(1, 0).unwrap();
+            mailbox.post_async(1, 0).unwrap();
             0
         },
         |mailbox, outer, _| {
             assert!(outer > 0, "what was there was not served");
-            assert_eq!(outer + count_calls(mailbox), 2, "left behind or doubled");
+            assert_eq!(outer + count_calls(mailbox), 2, "lost or repeated");
         },
     );
 }
@@ -123,7 +123,7 @@ fn posting_by_a_call_that_waits() {
         || (Mailbox::<4>::new(), [0, 1].map(|call| Call::new(call, 0))),
         |(mailbox, calls)| {
             mailbox.post(&calls[0]);
-            mailbox.leave(2, 0).unwrap();
+            mailbox.post_async(2, 0).unwrap();
             0
         },
         |(mailbox, calls)| {
@@ -133,7 +133,7 @@ fn posting_by_a_call_that_waits() {
             served
         },
         |(mailbox, calls), _, inner| {
-            assert_eq!(inner + count_calls(mailbox), 3, "left behind or doubled");
+            assert_eq!(inner + count_calls(mailbox), 3, "lost or repeated");
             assert!(calls[0].is_done());
         },
     );
@@ -141,11 +141,11 @@ fn posting_by_a_call_that_waits() {
 
 /// As only an NMI can.
 #[test]
-fn leaving_by_leaving() {
+fn an_asynchronous_call_by_another() {
     everywhere(
         Mailbox::<2>::new,
-        |mailbox| mailbox.leave(0, 0).is_ok(),
-        |mailbox| mailbox.leave(1, 0).is_ok(),
+        |mailbox| mailbox.post_async(0, 0).is_ok(),
+        |mailbox| mailbox.post_async(1, 0).is_ok(),
         |mailbox, outer, inner| {
             assert!(outer && inner, "refused where there is room for both");
             assert_eq!(count_calls(mailbox), 2);

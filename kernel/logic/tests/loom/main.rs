@@ -20,9 +20,9 @@
 #[path = "../../src/irq/arming.rs"]
 #[allow(dead_code, reason = "the models need only a part")]
 mod arming;
-#[path = "../../src/irq/board.rs"]
+#[path = "../../src/irq/broadcast.rs"]
 #[allow(dead_code, reason = "the models need only a part")]
-mod board;
+mod broadcast;
 #[path = "../../src/irq/mailbox.rs"]
 #[allow(dead_code, reason = "the models need only a part")]
 mod mailbox;
@@ -40,13 +40,13 @@ mod table;
 mod turns;
 
 mod armings;
+mod broadcasts;
 mod calls;
 mod cpu;
 mod device;
 mod endings;
 mod interrupted;
 mod moves;
-mod notices;
 mod removal;
 mod shootdowns;
 mod sync;

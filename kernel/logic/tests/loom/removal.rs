@@ -94,7 +94,7 @@ fn finish(owner: JoinHandle<Owner<Machine>>) -> Vec<Option<usize>> {
 }
 
 #[test]
-fn nobody_runs_a_removed_handler() {
+fn a_removed_handler_does_not_run() {
     explore(Some(4), || {
         let (machine, owner) = Machine::interrupted(2);
         machine.cpu.request(VECTOR, 0);
@@ -118,7 +118,7 @@ fn installing_again_does_not_mix() {
 }
 
 #[test]
-fn a_second_removal_is_as_good_as_the_first() {
+fn a_second_removal_is_safe() {
     explore(Some(3), || {
         let machine = Machine::new();
         let owner = machine.own(3);
@@ -132,7 +132,7 @@ fn a_second_removal_is_as_good_as_the_first() {
 }
 
 #[test]
-fn a_context_can_be_used_again() {
+fn a_context_can_be_reused() {
     explore(Some(3), || {
         let (machine, owner) = Machine::interrupted(2);
         let is_removed = machine.remove(0, BOTH);
@@ -156,7 +156,7 @@ fn the_handler_sees_what_was_written_before_its_installation() {
 }
 
 #[test]
-fn one_of_two_installers_wins() {
+fn one_of_two_installers_succeeds() {
     explore(Some(3), || {
         let machine = Machine::empty();
         let owner = machine.own(1);
@@ -204,7 +204,7 @@ fn a_replaced_function_keeps_its_context() {
 
 #[test]
 #[should_panic(expected = "Causality violation")]
-fn the_look_is_needed() {
+fn the_check_is_needed() {
     explore(Some(3), || {
         let (machine, owner) = Machine::interrupted(1);
         machine.cpu.table.begin_removal(VECTOR);
@@ -217,7 +217,7 @@ fn the_look_is_needed() {
 /// The call of the look interrupts the handler.
 #[test]
 #[should_panic(expected = "Causality violation")]
-fn the_look_at_the_isr_is_needed() {
+fn the_check_of_the_isr_is_needed() {
     explore(Some(3), || {
         let (machine, owner) = Machine::interrupted(1);
         machine.remove(0, IN_IRR);
@@ -229,7 +229,7 @@ fn the_look_at_the_isr_is_needed() {
 /// An interrupt waits for longer than the removal takes.
 #[test]
 #[should_panic(expected = "the interrupt of another handler")]
-fn the_look_at_the_irr_is_needed() {
+fn the_check_of_the_irr_is_needed() {
     explore(Some(3), || {
         let machine = Machine::new();
         let owner = machine.own(1);

@@ -180,7 +180,7 @@ fn the_number_is_read_first() {
         let machine = Machine::<2>::new();
         let target = beside(&machine, |machine| {
             // As if it had read the bits of that time.
-            let is_empty = !machine.requests.has_news(&machine.acknowledged[1]);
+            let is_empty = !machine.requests.has_pending(&machine.acknowledged[1]);
             if is_empty {
                 let nothing = Acknowledged::new();
                 machine.requests.serve(&nothing, |_| ());

@@ -104,18 +104,12 @@ atomic!(AtomicU8, u8);
 atomic!(AtomicUsize, usize);
 atomic!(AtomicPtr<T>, *mut T);
 
-macro_rules! arithmetic {
-    ($($name:ident)+) => {
-        impl AtomicUsize {
-            $(pub(crate) fn $name(&self, value: usize, order: Ordering) -> usize {
-                point();
-                self.0.$name(value, order)
-            })+
-        }
-    };
+impl AtomicUsize {
+    pub(crate) fn fetch_add(&self, value: usize, order: Ordering) -> usize {
+        point();
+        self.0.fetch_add(value, order)
+    }
 }
-
-arithmetic!(fetch_add fetch_sub fetch_or fetch_and);
 
 macro_rules! const_fn {
     ($($function:tt)*) => {

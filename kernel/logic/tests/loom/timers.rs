@@ -1,7 +1,7 @@
 //! A timer that one CPU drops while its function runs, or waits to run, on another.
 
 use crate::calls::at;
-use crate::mailbox::{Call, Posted};
+use crate::mailbox::{Call, CallList};
 use crate::turns::{Finish, Release, Request, Turns};
 use crate::{beside, explore};
 use loom::cell::UnsafeCell;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// A timer whose function runs as deferred work, and what its owner is asked to do with it.
 struct Timer {
     turns: Turns,
-    inbox: Posted,
+    inbox: CallList,
     close: Call,
     /// Stands for the function: who calls it or frees it writes it.
     function: UnsafeCell<()>,
@@ -26,7 +26,7 @@ impl Timer {
     fn new() -> Arc<Self> {
         Arc::new(Self {
             turns: Turns::new(),
-            inbox: Posted::new(),
+            inbox: CallList::new(),
             close: Call::new(0, 0),
             function: UnsafeCell::new(()),
             node: UnsafeCell::new(()),
@@ -69,7 +69,7 @@ struct Owner {
     timer: Arc<Timer>,
     is_closed: bool,
     /// Whether the drop leaves the timer to the owner.
-    is_left: bool,
+    is_posted: bool,
     /// Whether its function waits to run.
     is_deferred: bool,
     /// Whether there is room for deferred work.
@@ -82,7 +82,7 @@ impl Owner {
         Self {
             timer: timer.clone(),
             is_closed: false,
-            is_left: false,
+            is_posted: false,
             is_deferred: false,
             has_room,
             calls: 0,
@@ -91,7 +91,7 @@ impl Owner {
 
     /// Interrupts of the timers' class come here: commands.
     fn point(&mut self) {
-        if !self.is_left {
+        if !self.is_posted {
             self.timer.inbox.serve(at, |_, _| self.is_closed = true);
             return;
         }
@@ -209,7 +209,7 @@ fn a_timer_is_left_to_its_owner() {
     explore(Some(3), || {
         let timer = Timer::new();
         let mut owner = Owner::new(&timer, true);
-        owner.is_left = true;
+        owner.is_posted = true;
         let owner = spawn(move || {
             owner.fire();
             owner.point();

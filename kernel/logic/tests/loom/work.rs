@@ -89,28 +89,32 @@ fn two_producers_keep_their_orders() {
         for producer in producers {
             producer.join().unwrap();
         }
-        assert_eq!(early + deferred.drain(&mut last), 4, "lost or doubled");
+        assert_eq!(early + deferred.drain(&mut last), 4, "lost or repeated");
         assert_eq!(deferred.queue.overflowed(), 0);
         early == 3
     });
 }
 
 #[test]
-fn cells_are_used_again_when_they_are_free() {
+fn free_cells_are_reused() {
     explore(Some(4), || {
         let deferred = Deferred::<2>::new();
         let producer = beside(&deferred, |deferred| deferred.push_all(0, 4));
         let mut last = [None; 2];
         let early = deferred.drain(&mut last);
         let pushed = producer.join().unwrap();
-        assert_eq!(early + deferred.drain(&mut last), pushed, "lost or doubled");
+        assert_eq!(
+            early + deferred.drain(&mut last),
+            pushed,
+            "lost or repeated"
+        );
         assert_eq!(deferred.queue.overflowed(), 4 - pushed);
         pushed == 4
     });
 }
 
 #[test]
-fn what_does_not_fit_is_refused_and_counted() {
+fn items_that_do_not_fit_are_rejected_and_counted() {
     explore(Some(2), || {
         let deferred = Deferred::<2>::new();
         let producers = [0, 1]
@@ -119,7 +123,11 @@ fn what_does_not_fit_is_refused_and_counted() {
         let early = usize::from(deferred.pop(&mut last));
         let pushed: usize = producers.map(|it| it.join().unwrap()).iter().sum();
         assert!(pushed >= 2, "refused with room left");
-        assert_eq!(early + deferred.drain(&mut last), pushed, "lost or doubled");
+        assert_eq!(
+            early + deferred.drain(&mut last),
+            pushed,
+            "lost or repeated"
+        );
         assert_eq!(deferred.queue.overflowed(), 4 - pushed);
         pushed == 3
     });
@@ -128,7 +136,7 @@ fn what_does_not_fit_is_refused_and_counted() {
 /// Level 1 interrupts level 0 of the same CPU in the middle of a push. The consumer, another CPU, is
 /// signalled meanwhile.
 #[test]
-fn an_interrupted_producer_holds_up_nobody_and_loses_nothing() {
+fn an_interrupted_producer_does_not_block_others() {
     explore(Some(4), || {
         let deferred = Deferred::<4>::new();
         let producer = beside(&deferred, |deferred| {
@@ -139,14 +147,14 @@ fn an_interrupted_producer_holds_up_nobody_and_loses_nothing() {
         let early: usize = (0..2).map(|_| deferred.drain_if_signalled(&mut last)).sum();
         producer.join().unwrap();
         let late = deferred.drain_if_signalled(&mut last);
-        assert_eq!(early + late, 3, "left behind");
+        assert_eq!(early + late, 3, "lost");
         early == 0
     });
 }
 
 /// The interrupted producer does not signal: what it holds up stays where it is.
 #[test]
-#[should_panic(expected = "left behind")]
+#[should_panic(expected = "lost")]
 fn the_signal_after_each_push_is_needed() {
     explore(Some(3), || {
         let deferred = Deferred::<4>::new();
@@ -157,7 +165,7 @@ fn the_signal_after_each_push_is_needed() {
         let early = deferred.drain_if_signalled(&mut last);
         producer.join().unwrap();
         let late = deferred.drain_if_signalled(&mut last);
-        assert_eq!(early + late, 2, "left behind");
+        assert_eq!(early + late, 2, "lost");
         true
     });
 }

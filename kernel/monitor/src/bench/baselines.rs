@@ -264,8 +264,8 @@ impl Installed {
 
 impl Drop for Installed {
     fn drop(&mut self) {
-        Self::set_entry(hooks::ordinary(0), hooks::ordinary(1));
-        Self::set_urgent_entry(hooks::ordinary(2));
+        Self::set_entry(hooks::default_entry(0), hooks::default_entry(1));
+        Self::set_urgent_entry(hooks::default_entry(2));
         remove(OWN);
     }
 }

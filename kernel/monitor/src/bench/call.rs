@@ -38,7 +38,7 @@ pub(super) fn run(bench: &mut Bench) {
             move || {
                 let start = stamp();
                 // Cannot fail: the target is online.
-                let _ = call::and_wait(target, nothing, 0);
+                let _ = call::sync(target, nothing, 0);
                 stamp() - start
             },
             || sent(remote.command(FLOOR), 1),
@@ -58,7 +58,7 @@ pub(super) fn run(bench: &mut Bench) {
         || {
             let start = stamp();
             // Cannot fail: all targets are online.
-            let _ = tlb::forget(&page, Targets::Others);
+            let _ = tlb::flush(&page, Targets::Others);
             stamp() - start
         },
         || sent(to_all(FLOOR), count),

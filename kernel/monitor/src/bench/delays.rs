@@ -19,14 +19,14 @@ use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
-use tocsin_logic::bench::{DelayCause, DelaySection};
+use tocsin_logic::bench::{LatencyCause, MaskedPeriod};
 use tocsin_logic::vector::{PriorityClass, Vector};
 use x86_64::instructions::interrupts;
 
 use super::baselines::Handler;
 use super::clock::stamp;
 use tocsin::cpu::handlers::{FIRST, WITHOUT_EOI};
-use tocsin::priority::latency::By;
+use tocsin::priority::latency::SectionKind;
 use tocsin::{cpu, sync};
 
 /// The measured priority class, which is that of the timers.
@@ -41,7 +41,7 @@ pub(super) const MAX_SECTIONS: usize = 64;
 
 #[derive(Clone, Copy)]
 struct Entry {
-    section: DelaySection,
+    section: MaskedPeriod,
     /// The TSC value at which the section was logged.
     noted: u64,
 }
@@ -64,8 +64,8 @@ unsafe impl Sync for Owned {}
 static LOG: Owned = Owned(UnsafeCell::new(Log {
     count: 0,
     entries: [Entry {
-        section: DelaySection {
-            cause: DelayCause::IrqsOff,
+        section: MaskedPeriod {
+            cause: LatencyCause::IfOff,
             begin: 0,
             end: 0,
         },
@@ -102,9 +102,9 @@ fn with<R>(action: impl FnOnce(&mut Log) -> R) -> Option<R> {
 impl Log {
     /// Appends a section. The entries are in the order of their `noted`, even if an interrupt
     /// arrives between the end of the section and this call.
-    fn push(&mut self, cause: DelayCause, begin: u64, end: u64) {
+    fn push(&mut self, cause: LatencyCause, begin: u64, end: u64) {
         self.entries[self.count as usize % LOG_SIZE] = Entry {
-            section: DelaySection { cause, begin, end },
+            section: MaskedPeriod { cause, begin, end },
             noted: stamp(),
         };
         self.count += 1;
@@ -165,19 +165,19 @@ fn vectors() -> impl Iterator<Item = Vector> {
 }
 
 /// The hook that the kernel calls at the end of a section, with interrupts disabled.
-fn log_section(by: By, since: u64) {
-    let cause = match by {
-        By::Off => DelayCause::IrqsOff,
-        By::Raised(class) if class >= CLASS => DelayCause::Cr8,
+fn log_section(kind: SectionKind, since: u64) {
+    let cause = match kind {
+        SectionKind::IrqsOff => LatencyCause::IfOff,
+        SectionKind::Raised(class) if class >= CLASS => LatencyCause::Cr8,
         // A lower class does not delay the measured interrupt.
-        By::Raised(_) => return,
+        SectionKind::Raised(_) => return,
     };
     with(|log| log.push(cause, since, stamp()));
 }
 
 /// Logs that the function of a timer has run since `begin`.
 pub(super) fn note_service(begin: u64) {
-    with(|log| log.push(DelayCause::InService, begin, stamp()));
+    with(|log| log.push(LatencyCause::InService, begin, stamp()));
 }
 
 /// Calls the handler that was in the table, and logs when it ran.
@@ -189,7 +189,7 @@ extern "C" fn logging_handler(context: usize, vector: u8) {
     let handler = with(|log| {
         if !delays_measured {
             // Logged now, because a pending interrupt can arrive in the middle of the handler.
-            log.push(DelayCause::IrqsOff, entered, begin);
+            log.push(LatencyCause::IfOff, entered, begin);
         }
         log.handlers[usize::from(vector)]
     });
@@ -202,9 +202,9 @@ extern "C" fn logging_handler(context: usize, vector: u8) {
     with(|log| {
         let end = stamp();
         if delays_measured {
-            log.push(DelayCause::InService, entered, end + after);
+            log.push(LatencyCause::InService, entered, end + after);
         } else {
-            log.push(DelayCause::IrqsOff, end, end + after);
+            log.push(LatencyCause::IfOff, end, end + after);
         }
     });
 }
@@ -216,7 +216,7 @@ pub(super) fn between(
     deadline: u64,
     gate: u64,
     began: u64,
-) -> Option<ArrayVec<DelaySection, MAX_SECTIONS>> {
+) -> Option<ArrayVec<MaskedPeriod, MAX_SECTIONS>> {
     let after = AFTER.load(Ordering::Relaxed);
     with(|log| {
         let mut found = ArrayVec::new();

@@ -31,7 +31,7 @@ pub(super) fn run(bench: &mut Bench) {
     );
     bench.compare("exception.int_n", &[], &mut variants);
     Installed::set_typical_at(UNDEFINED, skip);
-    let ordinary = hooks::ordinary(UD_STUB);
+    let ordinary = hooks::default_entry(UD_STUB);
     let mut variants = installed.variants(
         overhead,
         || undefined(ordinary),

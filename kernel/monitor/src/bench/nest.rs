@@ -78,7 +78,7 @@ fn measure(bench: &mut Bench, installed: &Installed) {
         };
         let mut variants = installed.variants(
             cost.after,
-            variant(hooks::ordinary(0), FLOOR, false),
+            variant(hooks::default_entry(0), FLOOR, false),
             variant(baselines::floor_address(), FLOOR, true),
             variant(baselines::typical_address(), TYPICAL, false),
         );
@@ -108,7 +108,7 @@ fn arrival(bench: &mut Bench, installed: &Installed) {
     );
     let param = [("class", Value::Number(14)), ("inside", Value::Number(3))];
     bench.compare("nest.arrival", &param, &mut variants);
-    Installed::set_urgent_entry(hooks::ordinary(2));
+    Installed::set_urgent_entry(hooks::default_entry(2));
 }
 
 /// Sends an interrupt from inside `depth` handlers, and returns its latency.

@@ -70,7 +70,7 @@ pub(super) enum Activity {
 #[derive(Debug)]
 pub(super) struct RemoteJobs {
     /// `None` if a CPU was busy; then no CPU runs the job.
-    jobs: Option<jobs::Given>,
+    jobs: Option<jobs::RunningJobs>,
 }
 
 impl RemoteJobs {
@@ -94,8 +94,8 @@ impl RemoteJobs {
             function,
             argument: 0,
         };
-        let jobs = raw::give(others().take(count), |_| job).ok();
-        let expected = jobs.as_ref().map_or(0, jobs::Given::count) as u64;
+        let jobs = raw::start_jobs(others().take(count), |_| job).ok();
+        let expected = jobs.as_ref().map_or(0, jobs::RunningJobs::count) as u64;
         while READY.load(Ordering::Acquire) < expected {
             core::hint::spin_loop();
         }

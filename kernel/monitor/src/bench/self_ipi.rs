@@ -115,7 +115,7 @@ fn gate(next: u64, send: impl Fn() -> Times) -> Gate {
 fn parts(bench: &mut Bench, installed: &Installed) {
     let cost = GateCost::measured(bench.overhead);
     let table_has_it = baselines::install(FLOOR);
-    let own = || gate(hooks::ordinary(0), || to_self(FLOOR));
+    let own = || gate(hooks::default_entry(0), || to_self(FLOOR));
     let floor = || gate(baselines::floor_address(), || bare_to_self(FLOOR));
     let typical = || gate(baselines::typical_address(), || to_self(TYPICAL));
     let parts: Parts<Gate, 2> = [

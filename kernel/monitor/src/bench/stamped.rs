@@ -23,7 +23,7 @@ const STAMPED: Vector = Vector(MEASURED[2]);
 
 /// Enables or disables the timestamp at the gate of [`STAMPED`].
 fn set_stamped(on: bool) {
-    let ordinary = hooks::ordinary(2);
+    let ordinary = hooks::default_entry(2);
     let code = if on {
         NEXT.store(ordinary, Ordering::Relaxed);
         baselines::stamped as *const () as u64

@@ -13,10 +13,10 @@ use super::ioapic::IoApicRecord;
 use super::names;
 use crate::command::{Arguments, CommandError};
 use crate::record::{self, Output};
-use tocsin::apic::{io, local, pic, service};
+use tocsin::apic::{in_service, io, local, pic};
 use tocsin::cpu::{self, handlers};
 use tocsin::ipi::jobs::{self, Job};
-use tocsin::trap::spurious::STRAYS;
+use tocsin::trap::spurious::SPURIOUS;
 use tocsin::{Machine, println};
 
 /// The mode of the local APICs, and the counts of what no device sent.
@@ -53,9 +53,9 @@ impl ApicRecord {
             },
             spurious: cpus
                 .iter()
-                .map(|cpu| STRAYS.of(*cpu).counts().spurious)
+                .map(|cpu| SPURIOUS.of(*cpu).counts().spurious)
                 .sum(),
-            error_interrupts: service::error_interrupts(),
+            error_interrupts: in_service::error_interrupts(),
             pic_spurious: pic::spurious_irqs(),
             reason_text: choice.reason,
         }

@@ -74,7 +74,7 @@ fn print_for_ever(cpu: u64) -> ! {
 pub(super) fn panic_before_others() {
     extern "C" fn fail_after_stop(_: usize) {
         ARRIVED.fetch_add(1, Ordering::AcqRel);
-        time::wait_until(TIMEOUT, stop_cpus::is_elsewhere);
+        time::wait_until(TIMEOUT, stop_cpus::is_requested);
         let cpu = cpu::current().id();
         assert!(cpu.is_multiple_of(2), "CPU {cpu} panics after another");
         // SAFETY: #UD is fatal.
@@ -100,7 +100,7 @@ pub(super) fn panic_without_response() {
 }
 
 /// Makes all other CPUs call `function` in their NMI handlers, and waits until they do.
-fn interrupt_others(function: tocsin::trap::nmi::Function) {
+fn interrupt_others(function: tocsin::ipi::Callback) {
     ARRIVED.store(0, Ordering::Release);
     for cpu in others() {
         // SAFETY: The functions in this module increment an atomic counter, and do not return.

@@ -126,7 +126,7 @@ fn owner(vector: u8, lines: &[line::Description], cpus: &[PerCpu]) -> (Owner, Ve
         (vectors::ERROR, "local APIC error"),
         (vectors::SPURIOUS, "spurious"),
         (call::VECTOR, "call"),
-        (call::VECTOR_TO_ALL, "broadcast call"),
+        (call::BROADCAST_VECTOR, "broadcast call"),
         (deferred::VECTOR, "deferred work"),
         (timer::COMMANDS, "timer command"),
     ];

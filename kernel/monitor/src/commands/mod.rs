@@ -13,6 +13,7 @@ mod fault_injection;
 mod fault_injection_smp;
 mod gates;
 mod ioapic;
+mod iommu;
 mod ipi;
 mod irqs;
 mod lines;
@@ -111,6 +112,13 @@ pub(crate) const COMMANDS: &[Command] = &[
         usage: "ioapic",
         help: "show the redirection entries of the I/O APICs",
         run: ioapic::ioapic,
+        details: None,
+    },
+    Command {
+        name: "iommu",
+        usage: "iommu [test]",
+        help: "show the IOMMUs, the memory that devices can access, and faults; or test them",
+        run: iommu::iommu,
         details: None,
     },
     Command {

@@ -115,7 +115,7 @@ pub(super) fn prio(_: &'static Machine, arguments: &mut Arguments<'_>) -> Result
     for cpu in handlers::all_cpus() {
         let stack = StackUse::of(cpu);
         output.print("nesting", &Nesting::of(cpu, stack));
-        if stack.is_too_much() {
+        if stack.exceeds_bound() {
             problems.push(format!("CPU {}: {stack}", cpu.id()));
         }
     }

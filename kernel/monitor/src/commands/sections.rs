@@ -30,8 +30,8 @@ pub(super) fn watch(arguments: &mut Arguments<'_>) -> Result<(), CommandError> {
     let word = arguments.required()?;
     arguments.end()?;
     match word {
-        "on" => latency::watch(true),
-        "off" => latency::watch(false),
+        "on" => latency::set_measured(true),
+        "off" => latency::set_measured(false),
         _ => {
             return Err(CommandError::BadArgument {
                 given: word.to_string(),
@@ -130,7 +130,7 @@ pub(super) fn show(output: Output) {
     let sections = handlers::all_cpus().into_iter().flat_map(|cpu| {
         let sections = SECTIONS.of(cpu);
         let kinds = [
-            (MaskedBy::If, &sections.off),
+            (MaskedBy::If, &sections.irqs_off),
             (MaskedBy::Cr8, &sections.raised),
         ];
         kinds.into_iter().filter_map(move |(masked_by, section)| {

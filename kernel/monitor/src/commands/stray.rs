@@ -18,8 +18,9 @@ use crate::record::Output;
 use tocsin::apic::{local, pic, vectors};
 use tocsin::cpu::handlers::{self, INTERRUPTS};
 use tocsin::cpu::{self, PerCpu};
+use tocsin::ipi::Offline;
 use tocsin::ipi::jobs::{self, JobError};
-use tocsin::trap::spurious::STRAYS;
+use tocsin::trap::spurious::SPURIOUS;
 use tocsin::{Machine, smp, time};
 
 /// The timeout after which an interrupt counts as missing, in nanoseconds.
@@ -75,7 +76,7 @@ struct Counts {
 
 impl Counts {
     fn of(cpu: PerCpu) -> Self {
-        let counts = STRAYS.of(cpu).counts();
+        let counts = SPURIOUS.of(cpu).counts();
         let errors = Esr::NAMES
             .iter()
             .map(|&(bit, name)| (name, counts.errors[bit as usize]));
@@ -157,7 +158,7 @@ impl fmt::Display for Delivery {
 
 /// Sends `vector` to CPU number `target`, and waits until it has been delivered and handled.
 fn send(vector: u8, target: u32, output: Output) -> Result<(), CommandError> {
-    let target = smp::find(target).ok_or(CommandError::Cpu(JobError::Offline(target)))?;
+    let target = smp::find(target).ok_or(CommandError::Cpu(JobError::Offline(Offline(target))))?;
     let count = || INTERRUPTS.of(target.cpu).count(vector);
     let before = count();
     let command = Icr::fixed(vector, Destination::Physical(target.apic_id));
@@ -166,7 +167,7 @@ fn send(vector: u8, target: u32, output: Output) -> Result<(), CommandError> {
     unsafe { local().send(command) }.expect("the ID of a CPU that is online fits the mode");
     time::wait_until(PATIENCE, || count() > before);
     // The interrupt is counted before it is handled; the CPU's thread runs after both.
-    jobs::run_on(target.cpu.id(), jobs::NOTHING).map_err(CommandError::Cpu)?;
+    jobs::run_on(target.cpu.id(), jobs::NO_OP).map_err(CommandError::Cpu)?;
     let delivery = Delivery {
         cpu: target.cpu.id(),
         vector,

@@ -17,7 +17,7 @@ use tocsin::fn_cell::FnCell;
 use tocsin::ipi::{Targets, call};
 use tocsin::memory::frames::{self, FRAME};
 use tocsin::memory::paging::Use;
-use tocsin::memory::tlb::{ForgetEverywhere, PAGE_LIMIT, Translations};
+use tocsin::memory::tlb::{FlushAllCpus, PAGE_LIMIT, Translations};
 use tocsin::memory::{MemoryError, mapping};
 use tocsin::trap::fixup;
 use tocsin::{Machine, cancel, hooks};
@@ -71,7 +71,7 @@ static PAGES: AtomicU64 = AtomicU64::new(0);
 static STALE_BEFORE: AtomicU64 = AtomicU64::new(0);
 
 /// The kernel's TLB shootdown.
-static SHOOTDOWN: FnCell<ForgetEverywhere> = FnCell::empty();
+static SHOOTDOWN: FnCell<FlushAllCpus> = FnCell::empty();
 
 /// The result of a change.
 #[derive(Serialize)]
@@ -172,10 +172,10 @@ fn change_checked(
     let writable = on_all_cpus(Change::ReadOnly);
     assert!(writable >= pages, "the pages are not writable");
 
-    let shootdown = hooks::forget_everywhere().expect("the kernel has set it");
+    let shootdown = hooks::flush_all_cpus().expect("the kernel has set it");
     SHOOTDOWN.replace(Some(shootdown));
     // SAFETY: `check_and_shoot_down` calls the previous function.
-    unsafe { hooks::set_forget_everywhere(check_and_shoot_down) };
+    unsafe { hooks::set_flush_all_cpus(check_and_shoot_down) };
     let changed = match change {
         // SAFETY: Only this test uses the pages, and it expects the change.
         Change::ReadOnly => unsafe { mapping::protect(all.clone(), Use::Constant) },
@@ -183,7 +183,7 @@ fn change_checked(
         Change::Absent | Change::AnotherFrame => unsafe { mapping::unmap(all.clone()) },
     };
     // SAFETY: This is the previous function.
-    unsafe { hooks::set_forget_everywhere(shootdown) };
+    unsafe { hooks::set_flush_all_cpus(shootdown) };
     changed?;
     if change == Change::AnotherFrame {
         for page in each() {

@@ -176,9 +176,9 @@ pub(super) fn call(cpu: u32, wait: bool) {
     sent(kind, 1);
     let argument = kind as usize;
     let made = if wait {
-        call::and_wait(cpu, called, argument).is_ok()
+        call::sync(cpu, called, argument).is_ok()
     } else {
-        call::start(cpu, called, argument).is_ok()
+        call::post(cpu, called, argument).is_ok()
     };
     if !made {
         // The CPU already has too many pending calls.

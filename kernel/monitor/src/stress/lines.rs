@@ -14,6 +14,7 @@ use tocsin_logic::irq::vectors::VectorSet;
 use tocsin_logic::vector::{PriorityClass, Vector};
 
 use tocsin::apic::io::InputError;
+use tocsin::ipi::Offline;
 use tocsin::line::{Claim, Line, LineError, Request, Source};
 use tocsin::smp::{self, Online};
 use tocsin::{cancel, cpu, time};
@@ -58,7 +59,7 @@ struct Deliveries {
 ///
 /// [`LineError::Offline`].
 pub fn try_all(cpu: u32) -> Result<LineTest, LineError> {
-    let target = smp::find(cpu).ok_or(LineError::Offline(cpu))?;
+    let target = smp::find(cpu).ok_or(LineError::Offline(Offline(cpu)))?;
     let mut test = LineTest::default();
     let before = raw::available(target.cpu);
     let lines = take_all(target, &mut test);
@@ -189,7 +190,7 @@ fn check_rejections(target: &Online, test: &mut LineTest) {
     let cases = [
         (
             Request { cpu: 9999, ..good },
-            LineError::Offline(9999).to_string(),
+            LineError::Offline(Offline(9999)).to_string(),
         ),
         (
             Request {

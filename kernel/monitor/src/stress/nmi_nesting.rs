@@ -18,6 +18,7 @@ use x86_64::registers::debug::{DebugAddressRegister, Dr0, Dr7, Dr7Flags, Dr7Valu
 
 use tocsin::apic::local;
 use tocsin::apic::nmi::LastWrite;
+use tocsin::ipi::Offline;
 use tocsin::ipi::jobs;
 use tocsin::ipi::nmi::call;
 use tocsin::{cpu, smp, sync, time};
@@ -110,7 +111,7 @@ static STATE: TestState = TestState {
 /// [`jobs::JobError`], if a CPU cannot take part.
 pub(crate) fn run(target: u32, moment: Moment) -> Result<Outcome, jobs::JobError> {
     if smp::find(target).is_none() {
-        return Err(jobs::JobError::Offline(target));
+        return Err(jobs::JobError::Offline(Offline(target)));
     }
     let next = smp::all().iter().map(|online| online.cpu.id()).cycle();
     let next = next.skip_while(|&cpu| cpu != target).nth(1);

@@ -1,7 +1,7 @@
-//! The I/O APICs: found, every entry masked, and inputs given to those who ask.
+//! The I/O APICs: discovery, masking of all entries, and exclusive ownership of inputs.
 //!
-//! Register access is the `x2apic` crate's. It writes the low half of an entry before the high one: an
-//! entry is changed while it is masked, or in one half only.
+//! Registers are accessed through the `x2apic` crate. It writes the low half of an entry before the
+//! high half, so an entry is changed while it is masked, or in one half only.
 
 mod entry;
 mod probe;
@@ -24,21 +24,21 @@ use entry::{from_crate, to_crate};
 
 pub(crate) use probe::probe;
 
-/// Bytes of registers, up to and with the EOI register.
+/// Length of the registers in bytes, up to and including the EOI register.
 const LENGTH: u64 = io_apic::EOI + 4;
 
 /// One I/O APIC of the machine.
 #[derive(Debug)]
 pub struct IoApic {
-    /// The ID that the MADT gives it.
+    /// The ID in the MADT.
     pub id: u8,
-    /// The ID that its own register holds.
+    /// The ID in its own register.
     pub register_id: u8,
     /// Physical address of its registers.
     pub address: u64,
-    /// The first GSI it serves.
+    /// Its first GSI.
     pub gsi_base: u32,
-    /// Number of its pins; it serves as many GSIs.
+    /// Number of pins, which is the number of GSIs.
     pub pins: u32,
     /// Its version register.
     pub version: IoApicVersion,
@@ -66,11 +66,11 @@ pub fn all() -> &'static [IoApic] {
 pub(crate) fn install(mut found: Vec<IoApic>, topology: &Topology) {
     let mut sorted = Vec::new();
     for (index, entry) in topology.io_apics().iter().enumerate() {
-        let place = found
+        let position = found
             .iter()
             .position(|io_apic| io_apic.address == u64::from(entry.address));
-        let place = place.expect("only those that answer are left in the topology");
-        let mut io_apic = found.swap_remove(place);
+        let position = position.expect("the topology has only those that respond");
+        let mut io_apic = found.swap_remove(position);
         let gsi = |pin| {
             let io_apic = index;
             topology.gsi(topology::Input { io_apic, pin })
@@ -99,11 +99,11 @@ pub(crate) fn enable_nmi_sources(topology: &Topology, target: ApicId) {
         match result {
             Ok(Ok(())) => log::info!("ioapic: GSI {} delivers NMI to CPU 0", source.gsi),
             Ok(Err(error)) => {
-                log::warn!("ioapic: NMI source GSI {}: {error}; not used", source.gsi);
+                log::warn!("ioapic: NMI source GSI {}: {error} (not used)", source.gsi);
             }
             // The topology has reported it.
             Err(InputError::NoPin(_)) => {}
-            Err(error) => log::warn!("ioapic: NMI source: {error}; not used"),
+            Err(error) => log::warn!("ioapic: NMI source: {error} (not used)"),
         }
     }
 }
@@ -121,13 +121,13 @@ fn nmi_entry(source: NmiSource, target: ApicId) -> Rte {
     }
 }
 
-/// Why an input cannot be had.
+/// The reason why an input cannot be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InputError {
-    /// No I/O APIC that answers has this GSI.
+    /// No responding I/O APIC has this GSI.
     NoPin(Gsi),
-    /// Somebody has it.
+    /// The input belongs to another owner.
     Taken(Gsi),
     /// Firmware has set the input to deliver SMIs.
     Firmware(Gsi),
@@ -136,7 +136,7 @@ pub enum InputError {
 impl fmt::Display for InputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoPin(gsi) => write!(f, "no I/O APIC that answers has GSI {gsi}"),
+            Self::NoPin(gsi) => write!(f, "no responding I/O APIC has GSI {gsi}"),
             Self::Taken(gsi) => write!(f, "GSI {gsi} belongs to another line; `lines` shows which"),
             Self::Firmware(gsi) => {
                 write!(
@@ -150,11 +150,11 @@ impl fmt::Display for InputError {
 
 impl core::error::Error for InputError {}
 
-/// Inputs that somebody owns.
+/// The inputs that have an owner.
 static OWNED: IrqMutex<Vec<Gsi>> = IrqMutex::new(Vec::new());
 
-/// An input of an I/O APIC that belongs to the holder. It is masked until it is unmasked, and again
-/// when this is dropped. All of it may be done in threads and handlers, but the taking and dropping.
+/// An input of an I/O APIC that belongs to the holder. It is masked at first, and masked by the drop.
+/// All operations except taking and dropping are for threads and handlers.
 #[derive(Debug)]
 pub struct Input {
     io_apic: &'static IoApic,
@@ -169,7 +169,7 @@ impl Input {
     ///
     /// # Errors
     ///
-    /// [`InputError`], if there is none or somebody has it.
+    /// [`InputError`], if the input does not exist or has an owner.
     pub fn take(gsi: Gsi) -> Result<Self, InputError> {
         let mut io_apics = all().iter();
         let input = io_apics.find_map(|io_apic| Some((io_apic, io_apic.pin(gsi)?)));
@@ -194,17 +194,17 @@ impl Input {
         self.gsi
     }
 
-    /// Writes the whole entry. One that is masked stays so for the time of the writing.
+    /// Writes the entry, both halves. A masked entry stays masked meanwhile.
     ///
     /// Context: any but NMI.
     ///
     /// # Errors
     ///
-    /// [`EncodingError`], if `entry` names what this I/O APIC cannot address; nothing is written then.
+    /// [`EncodingError`], if this I/O APIC cannot encode `entry`. Then nothing is written.
     ///
     /// # Safety
     ///
-    /// The CPUs that the entry names must be able to take what it sends, as for
+    /// The destination CPUs must be able to take the interrupt, as for
     /// [`LocalApic::send`](super::LocalApic::send): a fixed vector must be above 31 and have a handler
     /// that expects it; only a level-triggered entry may share its vector with one.
     pub unsafe fn set(&self, entry: Rte) -> Result<(), EncodingError> {
@@ -215,7 +215,7 @@ impl Input {
         Ok(())
     }
 
-    /// Masks or unmasks the input. While it is masked, an edge is lost, and a level waits.
+    /// Masks or unmasks the input. While it is masked, an edge is lost, and a level stays pending.
     ///
     /// Context: any but NMI.
     pub fn set_masked(&self, masked: bool) {
@@ -229,7 +229,7 @@ impl Input {
         }
     }
 
-    /// The entry as it is now.
+    /// The current entry.
     ///
     /// Context: any but NMI.
     #[must_use]
@@ -237,7 +237,7 @@ impl Input {
         self.io_apic.entry(self.pin)
     }
 
-    /// Where a CPU tells of the end of a level-triggered interrupt, if that is not left to the local APICs.
+    /// The register with which a CPU ends a level-triggered interrupt, unless the local APICs do.
     #[must_use]
     pub(crate) fn end_register(&self) -> Option<EndRegister> {
         let is_needed = local().suppresses_eoi_broadcasts();
@@ -258,11 +258,11 @@ impl EndRegister {
     }
 }
 
-/// Writes the EOI register, which ends the interrupts of all entries that have this vector.
+/// Writes the EOI register, which ends the interrupts of all entries with this vector.
 ///
 /// # Safety
 ///
-/// `page` must be where the registers are mapped of an I/O APIC that has this one.
+/// `page` must be the mapped registers of an I/O APIC with this register.
 #[inline]
 unsafe fn write_eoi(page: u64, vector: u8) {
     // SAFETY: 1. Passed on to the caller; it lies in the page. 2. It takes one write, without the window
@@ -270,19 +270,18 @@ unsafe fn write_eoi(page: u64, vector: u8) {
     unsafe { mmio::write::<u32>(page + io_apic::EOI, vector.into()) };
 }
 
-/// Masks the entry of a pin and makes it what it is after a reset, whatever it was: see
-/// [`io_apic::reset`].
+/// Masks the entry of a pin and resets it, in any state: see [`io_apic::reset`].
 ///
 /// # Safety
 ///
-/// The I/O APIC, whose registers are at `page`, must have the pin, and nobody may use it.
+/// The I/O APIC with the registers at `page` must have the pin, and the pin must have no user.
 unsafe fn reset(registers: &mut Registers, page: u64, version: IoApicVersion, pin: u8) {
-    // First, so that nothing is sent after the look.
+    // First, so that nothing is sent after the read.
     // SAFETY: 1. Passed on to the caller.
     unsafe { registers.disable_irq(pin) };
     // SAFETY: 1. As above: reading changes nothing.
     let shown = unsafe { registers.table_entry(pin) };
-    // Not all of it: firmware's delivery mode may be one that there is not.
+    // Not decoded: firmware's delivery mode may be reserved.
     let entry = Rte {
         vector: shown.vector(),
         remote_irr: shown.flags().contains(IrqFlags::REMOTE_IRR),
@@ -331,7 +330,7 @@ impl IoApic {
         u8::try_from(pin).ok()
     }
 
-    /// Whether it has the register with which CPUs end level-triggered interrupts themselves (EOIR).
+    /// Whether it has the EOI register, with which CPUs end level-triggered interrupts directly.
     ///
     /// Context: any.
     #[must_use]
@@ -339,14 +338,14 @@ impl IoApic {
         self.version.has_eoi()
     }
 
-    /// Makes a pin that nobody uses any more what it is after a reset.
+    /// Resets a pin that has no user any more.
     fn reset(&self, pin: u8) {
         let mut registers = self.registers.lock();
         // SAFETY: 1. Callers have a pin that there is, and that becomes theirs.
         unsafe { reset(&mut registers, self.page, self.version, pin) };
     }
 
-    /// The entries of all pins, as they are now.
+    /// The current entries of all pins.
     ///
     /// Context: any but NMI.
     pub fn entries(&self) -> impl Iterator<Item = Rte> + '_ {

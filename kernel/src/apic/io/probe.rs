@@ -25,7 +25,7 @@ impl io_apic::Registers for Mmio {
 }
 
 /// Finds the I/O APICs of `topology` and masks their entries, except those that deliver SMIs, which
-/// firmware uses. An I/O APIC that has an impossible address or does not answer is left out and
+/// firmware uses. An I/O APIC that has an impossible address or does not respond is ignored and
 /// logged. Returns the others.
 ///
 /// # Safety
@@ -38,7 +38,7 @@ pub(crate) unsafe fn probe(topology: &Topology, placement: &Placement<'_>) -> Ve
         found
             .inspect_err(|problem| {
                 let topology::IoApic { id, address, .. } = entry;
-                log::warn!("I/O APIC {id} at {address:#x} {problem}; left out");
+                log::warn!("ioapic: I/O APIC {id} at {address:#x} {problem} (ignored)");
             })
             .ok()
     });
@@ -57,7 +57,7 @@ impl fmt::Display for ProbeError {
         match self {
             Self::Misplaced(error) => write!(f, "cannot be {error}"),
             Self::Unmapped(error) => write!(f, "cannot be mapped: {error}"),
-            Self::Silent => f.write_str("does not answer"),
+            Self::Silent => f.write_str("does not respond"),
         }
     }
 }

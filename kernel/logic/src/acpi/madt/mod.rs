@@ -94,17 +94,17 @@ impl Iterator for Entries<'_> {
         };
         let size = usize::from(length);
         let short = ErrorKind::EntryShort {
-            kind,
-            needed: Entry::needed(kind),
-            length,
+            kind: kind.into(),
+            needed: Entry::needed(kind).into(),
+            length: length.into(),
         };
         if size < ENTRY_HEADER {
             return error(short);
         }
         let Some(bytes) = rest.get(..size) else {
             return error(ErrorKind::EntryOverrun {
-                kind,
-                length,
+                kind: kind.into(),
+                length: length.into(),
                 left: rest.len(),
             });
         };

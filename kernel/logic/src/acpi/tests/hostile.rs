@@ -1,12 +1,37 @@
 //! Tests that no input makes a parser panic or loop forever.
 
 use crate::acpi::build::{Table, seal, set_checksum};
-use crate::acpi::{Madt, dmar, fadt, hpet, mcfg, root, rsdp, sdt};
+use crate::acpi::{Dmar, Madt, fadt, hpet, mcfg, root, rsdp, sdt};
 use crate::apic::ApicId;
 use crate::topology::{Input, Topology};
 use proptest::prelude::*;
 use std::string::ToString;
 use std::vec::Vec;
+
+/// Walks all structures and scopes of a table of this length.
+fn walk_dmar(table: &Dmar<'_>, length: usize) {
+    let (mut steps, mut scopes) = (0, 0);
+    for item in table.structures() {
+        steps += 1;
+        match item {
+            Ok(found) => {
+                let _ = found.value.to_string();
+                for scope in found.value.scopes() {
+                    scopes += 1;
+                    match scope {
+                        Ok(scope) => {
+                            let _ = scope.value.to_string();
+                            let _ = scope.value.resolve(|bus, _, _| bus.checked_add(1));
+                        }
+                        Err(error) => drop(error.to_string()),
+                    }
+                }
+            }
+            Err(error) => drop(error.to_string()),
+        }
+    }
+    assert!(steps * 4 + scopes * 2 <= length + 4);
+}
 
 /// Runs every parser on the bytes, walks all entries, and formats all results. The number of items
 /// is limited by the number of bytes.
@@ -17,7 +42,10 @@ fn devour(bytes: &[u8]) {
     });
     let _ = rsdp::parse(bytes).map_err(|error| error.to_string());
     rsdp::simplify(&mut bytes.to_vec());
-    let _ = dmar::parse(bytes).map(|table| table.opts_out_of_x2apic());
+    if let Ok(table) = Dmar::parse(bytes) {
+        let _ = table.opts_out_of_x2apic();
+        walk_dmar(&table, bytes.len());
+    }
     let _ = sdt::check(bytes).map_err(|error| error.to_string());
     let _ = fadt::parse(bytes).map_err(|error| error.to_string());
     let _ = hpet::parse(bytes).map_err(|error| error.to_string());
@@ -146,6 +174,17 @@ fn samples() -> Vec<Vec<u8>> {
             .raw(&[0, 0, 128, 255, 0, 0, 0, 0])
             .build(),
         Table::new(*b"FACP", 3).raw(&[4; 208]).build(),
+        Table::new(*b"DMAR", 1)
+            .raw(&[38, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+            .raw(&[0, 0, 32, 0, 1, 0, 0, 0])
+            .u64(0xfed9_0000)
+            .raw(&[3, 8, 0, 0, 0, 0xff, 0, 0, 2, 8, 0, 0, 0, 0, 0x1c, 4])
+            .raw(&[1, 0, 32, 0, 0, 0, 0, 0])
+            .u64(0x1000)
+            .u64(0x1fff)
+            .raw(&[1, 8, 0, 0, 0, 0, 2, 0])
+            .raw(&[4, 0, 11, 0, 0, 0, 0, 1, b'A', b'B', 0])
+            .build(),
     ]
 }
 

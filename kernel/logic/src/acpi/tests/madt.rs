@@ -186,9 +186,9 @@ fn short_entries_are_skipped() {
                 assert_eq!(
                     error.kind,
                     ErrorKind::EntryShort {
-                        kind,
-                        needed,
-                        length
+                        kind: kind.into(),
+                        needed: needed.into(),
+                        length: length.into(),
                     }
                 );
             }
@@ -220,7 +220,7 @@ fn entries_without_a_length_end_the_walk() {
             assert_eq!(error.offset, 52);
             assert!(matches!(
                 error.kind,
-                ErrorKind::EntryShort { length: l, .. } if l == length
+                ErrorKind::EntryShort { length: l, .. } if l == length.into()
             ));
         }
     }
@@ -240,8 +240,8 @@ fn entries_beyond_the_table_end_the_walk() {
             assert_eq!(
                 found[0].expect_err("too long").kind,
                 ErrorKind::EntryOverrun {
-                    kind,
-                    length: left + 1,
+                    kind: kind.into(),
+                    length: u16::from(left) + 1,
                     left: left.into()
                 }
             );

@@ -1,5 +1,6 @@
 //! Tests of the parsers with hand-built tables.
 
+mod dmar;
 mod fixed;
 mod hostile;
 mod madt;

@@ -1,6 +1,6 @@
 //! Tests of frequency measurement on a machine whose CPU is preempted at random.
 
-use crate::apic::calibration::{ATTEMPTS, Clock, Measurement, SHARP, attempt, sharpest};
+use crate::apic::calibration::{ATTEMPTS, Clock, Measurement, PRECISION, attempt, most_precise};
 use core::cell::Cell;
 use proptest::prelude::*;
 
@@ -60,8 +60,8 @@ fn is_near(hertz: u64, part: u64) -> bool {
 #[test]
 fn undisturbed() {
     let host = Host::new(&[]);
-    let found = sharpest(|| host.attempt()).expect("the clock runs");
-    assert!(found.is_sharp());
+    let found = most_precise(|| host.attempt()).expect("the clock runs");
+    assert!(found.is_precise());
     assert!(is_near(hertz(&found), 10_000), "{found:?}");
     // One attempt was sufficient.
     assert!(found.length < 2 * WANTED * 26);
@@ -71,61 +71,64 @@ fn undisturbed() {
 /// A delay of one second between the first count and the corresponding counter: the raw readings
 /// give 26 MHz.
 #[test]
-fn away_at_the_start() {
+fn interrupted_at_the_start() {
     let host = Host::new(&[(3, HERTZ)]);
     let first = host.attempt().expect("the clock runs");
-    assert!(!first.is_sharp() && !is_near(hertz(&first), 2), "{first:?}");
+    assert!(
+        !first.is_precise() && !is_near(hertz(&first), 2),
+        "{first:?}"
+    );
     let host = Host::new(&[(3, HERTZ)]);
-    let found = sharpest(|| host.attempt()).expect("the clock runs");
+    let found = most_precise(|| host.attempt()).expect("the clock runs");
     assert!(is_near(hertz(&found), 10_000), "{found:?}");
 }
 
 /// Every attempt is delayed, by different times: the most precise one is used.
 #[test]
-fn never_left_alone() {
+fn always_interrupted() {
     let away = |number: u32| u64::from(number + 1) * 200_000;
     let mut number = 0;
-    let found = sharpest(|| {
+    let found = most_precise(|| {
         let cycles = away((number + 3) % ATTEMPTS);
         number += 1;
         Host::new(&[(3, cycles)]).attempt()
     })
     .expect("the clock runs");
     assert_eq!(number, ATTEMPTS);
-    assert!((200_000..210_000).contains(&found.doubt), "{found:?}");
+    assert!((200_000..210_000).contains(&found.uncertainty), "{found:?}");
 }
 
 #[test]
-fn a_clock_that_stands_still() {
+fn a_stopped_clock() {
     let host = Host::new(&[]);
     let attempt = || attempt(HPET, WANTED, || host.read(), || 7, || host.read());
-    assert_eq!(sharpest(attempt), None);
+    assert_eq!(most_precise(attempt), None);
     // If the clock stops later, the earlier result remains.
     let mut number = 0;
-    let found = sharpest(|| {
+    let found = most_precise(|| {
         number += 1;
         (number == 1).then_some(Measurement {
             start: 0,
             end: 1,
             counts: 1,
-            length: SHARP,
-            doubt: 2,
+            length: PRECISION,
+            uncertainty: 2,
         })
     });
-    assert_eq!(found.map(|found| found.doubt), Some(2));
+    assert_eq!(found.map(|found| found.uncertainty), Some(2));
 }
 
 proptest! {
     /// Whatever the delays are, the error is within the reported uncertainty.
     #[test]
-    fn the_error_is_within_the_doubt(away in proptest::collection::vec((0_usize..80_000, 1_u64..10_000_000_000), 0..12)) {
+    fn the_error_is_within_the_uncertainty(away in proptest::collection::vec((0_usize..80_000, 1_u64..10_000_000_000), 0..12)) {
         let host = Host::new(&away);
-        let found = sharpest(|| host.attempt()).expect("the clock runs");
+        let found = most_precise(|| host.attempt()).expect("the clock runs");
         let exact = u128::from(found.counts) * 26;
         let error = u128::from(found.end - found.start).abs_diff(exact);
-        prop_assert!(error <= u128::from(found.doubt) + 26, "{:?}", found);
-        if found.is_sharp() {
-            prop_assert!(is_near(hertz(&found), SHARP - 2), "{:?}", found);
+        prop_assert!(error <= u128::from(found.uncertainty) + 26, "{:?}", found);
+        if found.is_precise() {
+            prop_assert!(is_near(hertz(&found), PRECISION - 2), "{:?}", found);
         }
     }
 }

@@ -238,7 +238,7 @@ impl io_apic::Registers for Answers {
 }
 
 #[test]
-fn io_apics_are_told_from_other_things() {
+fn io_apics_are_identified() {
     for (version, id) in [
         (0x0017_0011, 0x0200_0000),
         (0x0017_0020, 0),
@@ -316,7 +316,7 @@ fn written(entry: Rte, write: Write, clears: Clears) -> Rte {
 }
 
 #[test]
-fn a_reset_entry_waits_for_no_eoi() {
+fn a_reset_entry_has_no_remote_irr() {
     let modes = [Trigger::Edge, Trigger::Level].map(|trigger| [(trigger, false), (trigger, true)]);
     for (number, clears) in [
         (0x20, Clears::Eoi),

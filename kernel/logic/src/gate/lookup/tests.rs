@@ -70,7 +70,7 @@ const GATE_32: Gate32 = Gate32 {
 };
 
 #[test]
-fn a_good_gate_leads_to_its_handler() {
+fn a_valid_gate_selects_its_handler() {
     let gate = Gate64::interrupt(0xffff_ffff_8020_1000, 8)
         .with_ist(1)
         .unwrap();
@@ -356,7 +356,7 @@ proptest! {
     /// For any table, the result is the handler in the entry, or a fault whose error code names the
     /// vector, the selector or neither.
     #[test]
-    fn any_bytes_give_a_sound_answer(
+    fn any_bytes_give_a_consistent_result(
         bytes: [u8; 16], vector: u8, cpl in 0_u8..5, mode in 0_usize..3, limit: u16,
     ) {
         let mode = [Mode::Real, Mode::Protected, Mode::Long][mode];

@@ -1,6 +1,6 @@
 //! The queue, the mailbox, the broadcast ring and the table, with sequential calls.
 
-use crate::irq::board::{Board, Reader, serve};
+use crate::irq::broadcast::{Cursor, Ring, serve};
 use crate::irq::mailbox::{Call, Mailbox};
 use crate::irq::queue::{Full, Queue};
 use crate::irq::table::Table;
@@ -12,7 +12,7 @@ use std::string::ToString;
 use std::vec::Vec;
 
 #[test]
-fn a_full_queue_says_so() {
+fn a_full_queue_rejects_a_push() {
     let queue = Queue::<4>::new();
     for lap in 0..10 {
         for item in 0..4 {
@@ -30,7 +30,7 @@ fn a_full_queue_says_so() {
         assert_eq!(queue.pop(), None);
     }
     let words = Full { capacity: 4 }.to_string();
-    assert_eq!(words, "all 4 places of the queue are taken");
+    assert_eq!(words, "all 4 cells of the queue are in use");
 }
 
 /// A producer is interrupted between the halves of its push: later items wait.
@@ -92,26 +92,29 @@ fn a_call_that_posts_a_call() {
 }
 
 #[test]
-fn a_mailbox_has_room_for_so_many_that_nobody_waits_for() {
+fn asynchronous_calls_are_limited() {
     let mailbox = Mailbox::<2>::new();
-    assert_eq!([mailbox.leave(0, 0), mailbox.leave(1, 1)], [Ok(()); 2]);
-    assert_eq!(mailbox.leave(2, 2), Err(Full { capacity: 2 }));
+    assert_eq!(
+        [mailbox.post_async(0, 0), mailbox.post_async(1, 1)],
+        [Ok(()); 2]
+    );
+    assert_eq!(mailbox.post_async(2, 2), Err(Full { capacity: 2 }));
     // A synchronous call brings its own block.
     let call = Call::new(3, 3);
     mailbox.post(&call);
     assert!(!call.is_done());
 }
 
-/// A broadcast ring, and the readers of its CPUs.
-fn board<const N: usize>(cpus: usize) -> (Board<N>, Vec<Reader>, Mailbox<1>) {
-    let readers = (0..cpus).map(|_| Reader::new()).collect();
-    (Board::new(), readers, Mailbox::new())
+/// A broadcast ring, and the cursors of its CPUs.
+fn ring<const N: usize>(cpus: usize) -> (Ring<N>, Vec<Cursor>, Mailbox<1>) {
+    let cursors = (0..cpus).map(|_| Cursor::new()).collect();
+    (Ring::new(), cursors, Mailbox::new())
 }
 
 /// The calls and entries that a CPU runs.
-fn read<const N: usize>(board: &Board<N>, own: &Reader, mailbox: &Mailbox<1>) -> Vec<usize> {
+fn read<const N: usize>(ring: &Ring<N>, own: &Cursor, mailbox: &Mailbox<1>) -> Vec<usize> {
     let mut ran = Vec::new();
-    serve(mailbox, board, own, among(&[]), |function, argument| {
+    serve(mailbox, ring, own, among(&[]), |function, argument| {
         assert_eq!(argument, 10 * function);
         ran.push(function);
     });
@@ -119,46 +122,46 @@ fn read<const N: usize>(board: &Board<N>, own: &Reader, mailbox: &Mailbox<1>) ->
 }
 
 #[test]
-fn all_but_the_sender_read_a_notice_once() {
-    let (board, readers, mailbox) = board::<4>(3);
-    let read = |cpu: usize| read(&board, &readers[cpu], &mailbox);
+fn all_except_the_sender_run_an_entry_once() {
+    let (ring, cursors, mailbox) = ring::<4>(3);
+    let read = |cpu: usize| read(&ring, &cursors[cpu], &mailbox);
     // More entries than there are slots, one after the other.
     for number in 0..10 {
         let sender = number % 3;
         let others = (0..3).filter(|&cpu| cpu != sender);
-        let notice = board.post(&readers[sender], &readers.iter(), number, 10 * number);
-        let notice = notice.expect("room");
-        assert!(!board.has_news(&readers[sender]) && readers[sender].has_passed(notice));
+        let entry = ring.post(&cursors[sender], &cursors.iter(), number, 10 * number);
+        let entry = entry.expect("room");
+        assert!(!ring.has_pending(&cursors[sender]) && cursors[sender].has_passed(entry));
         for other in others {
-            assert!(board.has_news(&readers[other]) && !readers[other].has_passed(notice));
+            assert!(ring.has_pending(&cursors[other]) && !cursors[other].has_passed(entry));
             assert_eq!(read(other), [number]);
-            assert!(!board.has_news(&readers[other]) && readers[other].has_passed(notice));
+            assert!(!ring.has_pending(&cursors[other]) && cursors[other].has_passed(entry));
         }
         assert!((0..3).all(|cpu| read(cpu).is_empty()));
         if number % 2 == 0 {
-            board.end(notice);
+            ring.release(entry);
         }
     }
 }
 
 /// A sender that has not read another's entry passes its own after it has.
 #[test]
-fn a_full_board_takes_no_notice() {
-    let (board, readers, mailbox) = board::<2>(2);
-    let read = |cpu: usize| read(&board, &readers[cpu], &mailbox);
+fn a_full_ring_rejects_an_entry() {
+    let (ring, cursors, mailbox) = ring::<2>(2);
+    let read = |cpu: usize| read(&ring, &cursors[cpu], &mailbox);
     let post = |cpu: usize, function: usize| {
-        board.post(&readers[cpu], &readers.iter(), function, 10 * function)
+        ring.post(&cursors[cpu], &cursors.iter(), function, 10 * function)
     };
-    let notices = [post(0, 0), post(1, 1)].map(|it| it.expect("room"));
-    assert!(readers[0].has_passed(notices[0]) && !readers[1].has_passed(notices[1]));
+    let entries = [post(0, 0), post(1, 1)].map(|it| it.expect("room"));
+    assert!(cursors[0].has_passed(entries[0]) && !cursors[1].has_passed(entries[1]));
     assert_eq!(post(0, 2), Err(Full { capacity: 2 }));
     assert_eq!(read(1), [0]);
-    assert!(readers[1].has_passed(notices[1]), "its own comes after");
+    assert!(cursors[1].has_passed(entries[1]), "its own comes after");
     // CPU 0 has passed the first entry by sending it.
     let third = post(0, 2).expect("room");
     assert_eq!(post(1, 3), Err(Full { capacity: 2 }));
     assert_eq!((read(0), read(1)), (Vec::from([1]), Vec::from([2])));
-    assert!(readers.iter().all(|it| it.has_passed(third)));
+    assert!(cursors.iter().all(|it| it.has_passed(third)));
     assert!(post(1, 3).is_ok());
 }
 

@@ -184,10 +184,10 @@ fn messages_name_the_rule() {
         irq_locks: 1,
         ..disabled(THREAD)
     };
-    let violation = check("call::and_wait", Limit::Wait, locked).unwrap_err();
+    let violation = check("call::sync", Limit::Wait, locked).unwrap_err();
     assert_eq!(
         format!("{violation}"),
-        "context: call::and_wait: called in a thread with 1 IrqMutex held (it is for threads and \
+        "context: call::sync: called in a thread with 1 IrqMutex held (it is for threads and \
          handlers up to class 12 that hold no IrqMutex, because it waits for another CPU; see \
          docs/contexts.md)"
     );

@@ -126,7 +126,7 @@ fn nesting_of_all_classes() {
 /// Three classes of two vectors: every reachable state, by every order of arrivals, deliveries,
 /// EOIs and values of CR8.
 #[test]
-fn nothing_is_lost_doubled_or_out_of_order() {
+fn nothing_is_lost_repeated_or_out_of_order() {
     let used = [0x20, 0x21, 0x50, 0x51, 0xf0, 0xf1].map(Vector);
     let of_use = VectorSet::from_iter(used).classes();
     let mut seen = HashSet::from([Model::RESET]);

@@ -101,9 +101,9 @@ fn numbers_wrap() {
     requests.serve(&own, |_| ());
     for _ in 0..4 {
         let request = requests.post(None);
-        assert!(!own.has(request.number()) && requests.has_news(&own));
+        assert!(!own.has(request.number()) && requests.has_pending(&own));
         requests.serve(&own, |_| ());
-        assert!(own.has(request.number()) && !requests.has_news(&own));
+        assert!(own.has(request.number()) && !requests.has_pending(&own));
         requests.release(request);
     }
 }

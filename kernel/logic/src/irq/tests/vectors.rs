@@ -274,7 +274,7 @@ fn registers_are_vectors() {
 proptest! {
     /// Compared with a plain set, for any order of calls.
     #[test]
-    fn nothing_is_given_twice(calls in prop::collection::vec((0..16_u8, 0..5_usize, any::<bool>()), 0..200)) {
+    fn nothing_is_allocated_twice(calls in prop::collection::vec((0..16_u8, 0..5_usize, any::<bool>()), 0..200)) {
         let mut allocator = Allocator::new(VectorSet::of(Vector(0x80)));
         let mut blocks: Vec<(Vector, u8)> = Vec::new();
         for (number, size, give) in calls {

@@ -69,13 +69,13 @@ impl VectorSet {
     /// Whether the set contains the vector.
     #[must_use]
     pub const fn contains(self, vector: Vector) -> bool {
-        let (word, bit) = place(vector);
+        let (word, bit) = word_and_bit(vector);
         self.words[word] & bit != 0
     }
 
     /// Adds a vector. Returns whether it was absent.
     pub const fn insert(&mut self, vector: Vector) -> bool {
-        let (word, bit) = place(vector);
+        let (word, bit) = word_and_bit(vector);
         let new = self.words[word] & bit == 0;
         self.words[word] |= bit;
         new
@@ -83,7 +83,7 @@ impl VectorSet {
 
     /// Removes a vector. Returns whether it was present.
     pub const fn remove(&mut self, vector: Vector) -> bool {
-        let (word, bit) = place(vector);
+        let (word, bit) = word_and_bit(vector);
         let there = self.words[word] & bit != 0;
         self.words[word] &= !bit;
         there
@@ -243,7 +243,7 @@ const fn block_size(count: u8) -> Option<u8> {
 }
 
 /// The word index and the bit of a vector.
-const fn place(vector: Vector) -> (usize, u64) {
+const fn word_and_bit(vector: Vector) -> (usize, u64) {
     (vector.get() as usize / 64, 1 << (vector.get() % 64))
 }
 

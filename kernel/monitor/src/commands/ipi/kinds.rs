@@ -240,18 +240,14 @@ fn make_call<'a>(kind: Kind, targets: impl Into<Targets<'a>>, count: u64) {
     let argument = kind as usize;
     match kind {
         Kind::AsyncCallOne | Kind::AsyncCallSet | Kind::AsyncCallOthers | Kind::AsyncCallAll => {
-            let refused = match call::start(targets, called, argument) {
+            let refused = match call::post(targets, called, argument) {
                 Ok(()) => 0,
                 Err(call::CallError::Full(cpus)) => cpus.len().into(),
                 Err(_) => count,
             };
             end(kind, refused, false);
         }
-        _ => end(
-            kind,
-            count,
-            call::and_wait(targets, called, argument).is_ok(),
-        ),
+        _ => end(kind, count, call::sync(targets, called, argument).is_ok()),
     }
 }
 

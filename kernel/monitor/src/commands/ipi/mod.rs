@@ -16,7 +16,7 @@ use crate::command::{Arguments, CommandError};
 use crate::commands::checks::Checks;
 use kinds::Kind;
 use tocsin::cpu::PerCpu;
-use tocsin::ipi::{call, jobs};
+use tocsin::ipi::{Callback, call, jobs};
 use tocsin::{Machine, cancel, cpu, deferred, smp, time};
 
 /// The timeout for an interrupt to be received, in nanoseconds.
@@ -248,6 +248,6 @@ fn numbers() -> impl Iterator<Item = u32> + Clone {
 }
 
 /// Makes this CPU call a function, in class 13.
-fn call_here(function: call::Function, argument: usize) -> bool {
-    call::start(cpu::current().id(), function, argument).is_ok()
+fn call_here(function: Callback, argument: usize) -> bool {
+    call::post(cpu::current().id(), function, argument).is_ok()
 }

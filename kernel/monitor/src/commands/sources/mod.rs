@@ -258,7 +258,7 @@ impl Run<'_> {
             time::spin_for(duration.max(GRACE));
         }
         // Cannot fail: if the CPU were offline, the line could not have been created.
-        let _ = jobs::run_on(self.cpu, jobs::NOTHING);
+        let _ = jobs::run_on(self.cpu, jobs::NO_OP);
     }
 
     fn problem(&mut self, what: &str) {

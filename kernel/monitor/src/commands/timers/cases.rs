@@ -331,7 +331,7 @@ pub(super) fn from_handlers(test: &TestContext) {
                 check(deferred::defer(start, argument).is_ok(), Violation::Refused);
             } else {
                 check(
-                    call::start(test.cpu, start, argument).is_ok(),
+                    call::post(test.cpu, start, argument).is_ok(),
                     Violation::Refused,
                 );
             }

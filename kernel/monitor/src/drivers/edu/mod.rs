@@ -1,6 +1,7 @@
 //! QEMU's `edu` device, which interrupts on request (QEMU, docs/specs/edu), by MSI or by its pin.
 //! Its interrupts can be counted on both ends.
 
+mod dma;
 mod handled;
 
 use alloc::sync::Arc;
@@ -17,6 +18,8 @@ use tocsin::pci::{Device, Function, PciError, Window, find};
 use tocsin::time;
 
 pub use handled::{HandledEdu, Tally};
+
+pub use dma::{Direction, TransferError};
 
 /// Vendor and device ID.
 pub const IDS: (u16, u16) = (0x1234, 0x11e8);
@@ -37,6 +40,10 @@ mod register {
     pub const RAISE: u64 = 0x60;
     /// Written: clears these bits in the interrupt status.
     pub const ACKNOWLEDGE: u64 = 0x64;
+    /// Source, destination and number of bytes of a transfer.
+    pub const DMA_SOURCE: u64 = 0x80;
+    pub const DMA_DESTINATION: u64 = 0x88;
+    pub const DMA_COUNT: u64 = 0x90;
     /// Bit 0: a transfer to or from memory is in progress.
     pub const DMA_COMMAND: u64 = 0x98;
 }

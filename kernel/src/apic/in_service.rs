@@ -9,7 +9,7 @@ use tocsin_logic::vector::Vector;
 
 use super::{LocalApic, local, vectors};
 use crate::cpu::handlers;
-use crate::trap::spurious::{self, STRAYS, Service};
+use crate::trap::spurious::{self, IsrAccess, SPURIOUS};
 
 static ERRORS: AtomicU64 = AtomicU64::new(0);
 
@@ -30,9 +30,9 @@ pub fn error_interrupts() -> u64 {
 /// Registers the handlers of the internal vectors and the entry code's access to the ISR. Called
 /// once.
 pub(super) fn set_up() {
-    handlers::register(vectors::SPURIOUS, answer_spurious);
-    handlers::register(vectors::ERROR, answer_error);
-    spurious::set_service(Service {
+    handlers::register(vectors::SPURIOUS, handle_spurious);
+    handlers::register(vectors::ERROR, handle_error);
+    spurious::set_isr_access(IsrAccess {
         highest: || local().highest_in_service(),
         // SAFETY: the entry code calls this once, as its last step, for the interrupt that it has
         // entered.
@@ -54,22 +54,20 @@ impl LocalApic {
     }
 }
 
-extern "C" fn answer_spurious(_: usize, _: u8) {
-    STRAYS.here().count_spurious();
+extern "C" fn handle_spurious(_: usize, _: u8) {
+    SPURIOUS.here().count_spurious();
 }
 
 /// Each kind of error is logged once.
-extern "C" fn answer_error(_: usize, _: u8) {
+extern "C" fn handle_error(_: usize, _: u8) {
     let errors = local().take_errors();
-    STRAYS.here().count_errors(errors.0);
+    SPURIOUS.here().count_errors(errors.0);
     ERRORS.fetch_add(1, Ordering::Relaxed);
     if errors.0 == 0 {
         if !EMPTY_LOGGED.swap(true, Ordering::Relaxed) {
-            log::warn!(
-                "local APIC: error interrupt, but the ESR is empty; later ones are only counted"
-            );
+            log::warn!("apic: error interrupt: the ESR is empty (later ones are only counted)");
         }
     } else if errors.0 & !LOGGED.fetch_or(errors.0, Ordering::Relaxed) != 0 {
-        log::warn!("local APIC: {errors}; later errors of these kinds are only counted");
+        log::warn!("apic: {errors} (later errors of these kinds are only counted)");
     }
 }

@@ -1,21 +1,21 @@
 //! Calls of a function on all other CPUs, at a cost to the sender that does not grow with their
 //! number.
 //!
-//! The machine has one [`Board`], a ring of `N` numbered entries. Each CPU has a [`Reader`], its
+//! The machine has one broadcast [`Ring`] of `N` numbered entries. Each CPU has a [`Cursor`], its
 //! cursor: one word in a separate cache line that only this CPU writes, with the number of entries
 //! it has passed. The cursor is also the acknowledgement, so the targets share no counter.
 //!
 //! ```text
 //! sender    post ................... claims the next number, fills the slot, publishes it: IF = 0
 //!           one ICR write            to all excluding self
-//!           for each reader:
+//!           for each cursor:
 //!               until has_passed ... reads that CPU's own word
-//!           end
-//! target    on the board's vector: serve
+//!           release
+//! target    on the broadcast vector: serve
 //!           runs the new entries except its own, and advances its word after each
 //! ```
 //!
-//! A slot is reused when all readers have passed it, the sender's own included: the sender passes
+//! A slot is reused when all cursors have passed it, the sender's own included: the sender passes
 //! its own entry when it posts it, unless it still has to read earlier ones. So `N` senders can
 //! wait at once. A sender that finds the ring full serves entries until there is room.
 //!
@@ -27,7 +27,7 @@
 //!
 //! Requirements on callers, in addition to those of [`mailbox`](super::mailbox):
 //!
-//! - **Post with this CPU's interrupts disabled.** Readers stop at a slot that is claimed but not
+//! - **Post with this CPU's interrupts disabled.** CPUs stop at a slot that is claimed but not
 //!   published; an interrupt handler between the two that posts and waits would deadlock.
 //! - **Send the vector to all CPUs when the ring is full.** A sender with an entry in the ring may
 //!   have been interrupted before its ICR write by the code that finds the ring full.
@@ -40,9 +40,9 @@ use super::sync::{AtomicUsize, Ordering, array, const_fn};
 
 /// The broadcast ring: at most `N` calls at once, a power of two.
 #[derive(Debug)]
-pub struct Board<const N: usize> {
+pub struct Ring<const N: usize> {
     counts: Counts,
-    places: [Place; N],
+    slots: [Slot; N],
 }
 
 /// The counts that senders write, in a separate cache line.
@@ -51,23 +51,23 @@ pub struct Board<const N: usize> {
 struct Counts {
     /// Twice the number of claimed entries: also the number of the next entry.
     claimed: AtomicUsize,
-    /// Twice a lower bound of the number of entries that all readers have passed.
+    /// Twice a lower bound of the number of entries that all cursors have passed.
     passed: AtomicUsize,
 }
 
 /// A slot: entry number 2 n is in slot n % N.
 #[derive(Debug)]
 #[repr(align(64))]
-struct Place {
+struct Slot {
     /// The number that follows that of the entry published here.
     published: AtomicUsize,
-    /// The address of the sender's reader.
+    /// The address of the sender's cursor.
     sender: AtomicUsize,
     function: AtomicUsize,
     argument: AtomicUsize,
 }
 
-impl Place {
+impl Slot {
     const_fn! {
         fn new() -> Self {
             Self {
@@ -83,19 +83,19 @@ impl Place {
 /// The cursor of one CPU. Only that CPU writes it.
 #[derive(Debug)]
 #[repr(align(64))]
-pub struct Reader {
+pub struct Cursor {
     /// Twice the number of entries that it has passed, plus 1 while it runs the next one.
     state: AtomicUsize,
 }
 
-/// An entry: twice the number of entries up to and including it, as [`Reader`] counts.
+/// An entry: twice the number of entries up to and including it, as [`Cursor`] counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Notice(usize);
+pub struct Entry(usize);
 
 /// The amount that one entry adds to the counts.
 const ONE: usize = 2;
 
-/// The bit of a [`Reader`] that is set while it runs an entry.
+/// The bit of a [`Cursor`] that is set while it runs an entry.
 const RUNNING: usize = 1;
 
 /// Whether `count` is at or after `other`. The counts wrap, but are never far apart.
@@ -103,7 +103,7 @@ fn has_reached(count: usize, other: usize) -> bool {
     count.wrapping_sub(other).cast_signed() >= 0
 }
 
-impl Reader {
+impl Cursor {
     const_fn! {
         /// A cursor that has passed no entry.
         #[must_use]
@@ -118,9 +118,9 @@ impl Reader {
     /// For any CPU.
     #[inline]
     #[must_use]
-    pub fn has_passed(&self, notice: Notice) -> bool {
+    pub fn has_passed(&self, entry: Entry) -> bool {
         // The RUNNING bit makes no difference.
-        has_reached(self.state.load(Ordering::Acquire), notice.0)
+        has_reached(self.state.load(Ordering::Acquire), entry.0)
     }
 
     fn address(&self) -> usize {
@@ -128,13 +128,13 @@ impl Reader {
     }
 }
 
-impl Default for Reader {
+impl Default for Cursor {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<const N: usize> Board<N> {
+impl<const N: usize> Ring<N> {
     const_fn! {
         /// An empty ring.
         #[must_use]
@@ -145,37 +145,37 @@ impl<const N: usize> Board<N> {
                     claimed: AtomicUsize::new(0),
                     passed: AtomicUsize::new(0),
                 },
-                places: array![Place::new(); N],
+                slots: array![Slot::new(); N],
             }
         }
     }
 
     /// Posts an entry to all CPUs except this one. This CPU's interrupts must be disabled. The
-    /// caller then sends the board's vector to the other CPUs, waits until all of `readers` [have
-    /// passed](Reader::has_passed) the entry, and calls [`end`](Self::end). `readers` are those of
+    /// caller then sends the broadcast vector to the other CPUs, waits until all of `cursors` [have
+    /// passed](Cursor::has_passed) the entry, and calls [`release`](Self::release). `cursors` are those of
     /// all CPUs, this one included.
     ///
     /// The function sees all earlier writes of the caller.
     ///
     /// # Errors
     ///
-    /// [`Full`] if there are `N` entries that not all readers have passed. The caller must send the
+    /// [`Full`] if there are `N` entries that not all cursors have passed. The caller must send the
     /// vector nevertheless, serve, and retry.
     #[inline]
     pub fn post<'a>(
         &self,
-        own: &Reader,
-        readers: &(impl Iterator<Item = &'a Reader> + Clone),
+        own: &Cursor,
+        cursors: &(impl Iterator<Item = &'a Cursor> + Clone),
         function: usize,
         argument: usize,
-    ) -> Result<Notice, Full> {
+    ) -> Result<Entry, Full> {
         let mut number = self.counts.claimed.load(Ordering::Relaxed);
         loop {
             let next = number.wrapping_add(ONE);
-            let first = Notice(next.wrapping_sub(ONE * N));
-            // Acquire, in both places: readers have read the slot before it is filled again.
+            let first = Entry(next.wrapping_sub(ONE * N));
+            // Acquire, in both places: all CPUs have read the slot before it is filled again.
             let passed = self.counts.passed.load(Ordering::Acquire);
-            if !has_reached(passed, first.0) && !readers.clone().all(|it| it.has_passed(first)) {
+            if !has_reached(passed, first.0) && !cursors.clone().all(|it| it.has_passed(first)) {
                 return Err(Full { capacity: N });
             }
             // Release: a CPU that sees the number also sees the calls that the sender has posted to
@@ -192,67 +192,67 @@ impl<const N: usize> Board<N> {
             }
         }
         let next = number.wrapping_add(ONE);
-        let place = self.place(number);
-        place.sender.store(own.address(), Ordering::Relaxed);
-        place.function.store(function, Ordering::Relaxed);
-        place.argument.store(argument, Ordering::Relaxed);
+        let slot = self.slot(number);
+        slot.sender.store(own.address(), Ordering::Relaxed);
+        slot.function.store(function, Ordering::Relaxed);
+        slot.argument.store(argument, Ordering::Relaxed);
         // Release: the entry is written before.
-        place.published.store(next, Ordering::Release);
+        slot.published.store(next, Ordering::Release);
         if own.state.load(Ordering::Relaxed) == number {
             own.state.store(next, Ordering::Release);
         }
-        Ok(Notice(next))
+        Ok(Entry(next))
     }
 
-    /// Records that all readers have passed `notice`, so that later senders need not check them.
+    /// Records that all cursors have passed `entry`, so that later senders need not check them.
     #[inline]
-    pub fn end(&self, notice: Notice) {
+    pub fn release(&self, entry: Entry) {
         // It may be less than the value that another sender has stored; both are valid lower
         // bounds.
-        self.counts.passed.store(notice.0, Ordering::Release);
+        self.counts.passed.store(entry.0, Ordering::Release);
     }
 
     /// Whether there are entries that `own` has not passed. Exact on its own CPU; a hint on others.
     #[inline]
-    pub fn has_news(&self, own: &Reader) -> bool {
+    pub fn has_pending(&self, own: &Cursor) -> bool {
         self.last().0 != own.state.load(Ordering::Relaxed)
     }
 
     #[inline]
-    fn place(&self, number: usize) -> &Place {
-        &self.places[number / ONE % N]
+    fn slot(&self, number: usize) -> &Slot {
+        &self.slots[number / ONE % N]
     }
 
     /// The last claimed entry.
     #[inline]
-    fn last(&self) -> Notice {
+    fn last(&self) -> Entry {
         // Acquire: see `post`.
-        Notice(self.counts.claimed.load(Ordering::Acquire))
+        Entry(self.counts.claimed.load(Ordering::Acquire))
     }
 
     /// Runs the entries up to `last` that `own` has not passed. Runs none if called within a
     /// function that it runs: an entry is passed only when its function has returned, and must not
     /// run twice.
     #[inline]
-    fn read(&self, own: &Reader, last: Notice, mut run: impl FnMut(usize, usize)) {
+    fn read(&self, own: &Cursor, last: Entry, mut run: impl FnMut(usize, usize)) {
         let mut number = own.state.load(Ordering::Relaxed);
         if number & RUNNING != 0 {
             return;
         }
         while number != last.0 {
             let next = number.wrapping_add(ONE);
-            let place = self.place(number);
-            if place.published.load(Ordering::Acquire) != next {
+            let slot = self.slot(number);
+            if slot.published.load(Ordering::Acquire) != next {
                 // The sender sends the vector after it publishes the entry.
                 return;
             }
-            if place.sender.load(Ordering::Relaxed) != own.address() {
+            if slot.sender.load(Ordering::Relaxed) != own.address() {
                 // Release: a CPU that sees this also sees that the earlier entries have been
                 // passed.
                 own.state.store(number | RUNNING, Ordering::Release);
                 run(
-                    place.function.load(Ordering::Relaxed),
-                    place.argument.load(Ordering::Relaxed),
+                    slot.function.load(Ordering::Relaxed),
+                    slot.argument.load(Ordering::Relaxed),
                 );
             }
             // Release: the writes of the function and the read of the slot come before.
@@ -262,7 +262,7 @@ impl<const N: usize> Board<N> {
     }
 }
 
-impl<const N: usize> Default for Board<N> {
+impl<const N: usize> Default for Ring<N> {
     fn default() -> Self {
         Self::new()
     }
@@ -272,19 +272,19 @@ impl<const N: usize> Default for Board<N> {
 /// argument. Within `run`, this runs calls that have arrived since, but no entries. `at` returns
 /// the call at an address that was posted in the mailbox.
 #[inline]
-pub fn serve<'a, const CALLS: usize, const NOTICES: usize>(
+pub fn serve<'a, const CALLS: usize, const ENTRIES: usize>(
     mailbox: &Mailbox<CALLS>,
-    board: &Board<NOTICES>,
-    own: &Reader,
+    ring: &Ring<ENTRIES>,
+    own: &Cursor,
     at: impl Fn(*const Call) -> &'a Call,
     mut run: impl FnMut(usize, usize),
 ) {
     // First, so that the mailbox then contains everything that the senders of these entries posted
     // to it before.
-    let last = board.last();
+    let last = ring.last();
     // Checking costs less than taking.
     if !mailbox.is_empty() {
         mailbox.serve(at, &mut run);
     }
-    board.read(own, last, run);
+    ring.read(own, last, run);
 }
